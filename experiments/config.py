@@ -1,0 +1,276 @@
+"""Typed options of the parts that experiments compare. Imports no torch, so that planning stays fast.
+
+One dataclass per idea; `OPTIONS[group][kind]` is the dataclass behind an option file of `conf/<group>/`. The values live in
+the YAML files: a field has no default here, so a key that is forgotten there is an error and never a silent choice.
+Rules within one dataclass are checked in `__post_init__`, rules across groups in `check_together`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, ClassVar, TypeVar
+
+OPTIONS: dict[str, dict[str, type]] = {}
+QUESTIONS: dict[str, type] = {}
+
+T = TypeVar("T", bound=type)
+
+
+def option(group: str, kind: str) -> Callable[[T], T]:
+    """Register a dataclass as the schema of `kind` in a config group."""
+
+    def register(schema: T) -> T:
+        OPTIONS.setdefault(group, {})[kind] = schema
+        return schema
+
+    return register
+
+
+def question(name: str) -> Callable[[T], T]:
+    """Register the dataclass of an experiment's own `options`; its `parts` are the groups the experiment has."""
+
+    def register(schema: T) -> T:
+        QUESTIONS[name] = schema
+        return schema
+
+    return register
+
+
+def at_least(minimum: float, **values: float) -> None:
+    """Raise ValueError for the first value below `minimum`, naming its field."""
+    for name, value in values.items():
+        if value < minimum:
+            raise ValueError(f"{name}={value} is too small; it must be at least {minimum}")
+
+
+def share(**values: float) -> None:
+    """Raise ValueError for the first value outside [0, 1), naming its field."""
+    for name, value in values.items():
+        if not 0 <= value < 1:
+            raise ValueError(f"{name}={value} must lie in [0, 1)")
+
+
+class Activation(StrEnum):
+    """Pointwise functions of a feed-forward network."""
+
+    relu = "relu"
+    gelu = "gelu"
+    silu = "silu"
+
+
+class Position(StrEnum):
+    """How attention learns about order."""
+
+    rotary = "rotary"
+    sinusoidal = "sinusoidal"
+    none = "none"
+
+
+class Placement(StrEnum):
+    """Where the norms stand: x + f(norm(x)) with a final norm, or norm(x + f(x))."""
+
+    pre = "pre"
+    post = "post"
+
+
+class NormType(StrEnum):
+    """LayerNorm or RMSNorm."""
+
+    layer = "layer"
+    rms = "rms"
+
+
+class Balance(StrEnum):
+    """How the load of experts is balanced: not at all, by an auxiliary loss, or by a selection bias."""
+
+    none = "none"
+    aux = "aux"
+    bias = "bias"
+
+
+class Predict(StrEnum):
+    """What `waves` asks of a model: the sequence itself, or its next value."""
+
+    reconstruct = "reconstruct"
+    next = "next"
+
+
+@dataclass
+class Model:
+    """The body that parts are put into."""
+
+    d_model: int
+    n_layers: int
+
+    def __post_init__(self) -> None:
+        at_least(1, d_model=self.d_model, n_layers=self.n_layers)
+
+
+@option("attention", "multihead")
+@dataclass
+class Attention:
+    """Multi-head attention; `n_kv_heads` makes it MHA, GQA or MQA."""
+
+    kind: str
+    n_heads: int
+    n_kv_heads: int
+    bias: bool
+    dropout: float
+    position: Position
+
+    def __post_init__(self) -> None:
+        at_least(1, n_heads=self.n_heads, n_kv_heads=self.n_kv_heads)
+        share(dropout=self.dropout)
+        if self.n_heads % self.n_kv_heads:
+            raise ValueError(
+                f"n_kv_heads={self.n_kv_heads} must divide n_heads={self.n_heads}, so that groups of queries are equal"
+            )
+
+
+@option("ffn", "dense")
+@dataclass
+class FeedForward:
+    """A position-wise feed-forward network, gated (three matrices) or not (two)."""
+
+    kind: str
+    d_ff: int
+    activation: Activation
+    gated: bool
+    bias: bool
+    dropout: float
+
+    def __post_init__(self) -> None:
+        at_least(1, d_ff=self.d_ff)
+        share(dropout=self.dropout)
+
+
+@option("ffn", "moe")
+@dataclass
+class MixtureOfExperts:
+    """A sparsely gated mixture of `n_experts` feed-forward networks, `top_k` of them active for a token."""
+
+    kind: str
+    n_experts: int
+    top_k: int
+    d_ff: int
+    activation: Activation
+    gated: bool
+    bias: bool
+    dropout: float
+    balance: Balance
+    aux_weight: float
+    z_weight: float
+    bias_rate: float
+
+    def __post_init__(self) -> None:
+        at_least(1, n_experts=self.n_experts, top_k=self.top_k, d_ff=self.d_ff)
+        at_least(0, aux_weight=self.aux_weight, z_weight=self.z_weight, bias_rate=self.bias_rate)
+        share(dropout=self.dropout)
+        if self.top_k > self.n_experts:
+            raise ValueError(
+                f"top_k={self.top_k} of n_experts={self.n_experts}: a token can choose at most n_experts experts"
+            )
+
+
+@option("norm", "norm")
+@dataclass
+class Norm:
+    """Which normalisation, and where."""
+
+    kind: str
+    placement: Placement
+    type: NormType
+    eps: float
+
+    def __post_init__(self) -> None:
+        if self.eps <= 0:
+            raise ValueError(f"eps={self.eps} must be above 0")
+
+
+@option("task", "domains")
+@dataclass
+class Domains:
+    """Byte-level language modelling on real text of labelled domains, read from installed packages."""
+
+    kind: str
+    length: int
+    domains: list[str]
+    train_bytes: int
+    n_eval: int
+
+    def __post_init__(self) -> None:
+        at_least(2, length=self.length)
+        at_least(1, n_eval=self.n_eval, train_bytes=self.train_bytes)
+        known = ("code", "english", "japanese")
+        if not self.domains or len(set(self.domains)) < len(self.domains):
+            raise ValueError(f"domains={list(self.domains)} must name each domain once, from {', '.join(known)}")
+        for name in self.domains:
+            if name not in known:
+                raise ValueError(f"domains names {name!r}; there are {', '.join(known)}")
+
+
+@option("task", "text")
+@dataclass
+class Text:
+    """Byte-level language modelling on the user's own files; each file is a document, each folder a domain."""
+
+    kind: str
+    length: int
+    path: str
+    eval_share: float
+    n_eval: int
+
+    def __post_init__(self) -> None:
+        at_least(2, length=self.length)
+        at_least(1, n_eval=self.n_eval)
+        if not self.path:
+            raise ValueError("path is empty; give a file or a glob, e.g. task.path='my/*.md'")
+        if not 0 < self.eval_share < 1:
+            raise ValueError(f"eval_share={self.eval_share} must lie in (0, 1)")
+
+
+@option("task", "waves")
+@dataclass
+class Waves:
+    """Three kinds of sequence: a slow sine, a fast sine, noise."""
+
+    kind: str
+    length: int
+    width: int
+    n_samples: int
+    n_eval: int
+    noise: float
+    predict: Predict
+
+    def __post_init__(self) -> None:
+        at_least(2, length=self.length)
+        at_least(1, width=self.width)
+        at_least(3, n_samples=self.n_samples, n_eval=self.n_eval)
+        at_least(0, noise=self.noise)
+
+
+@question("moe")
+@dataclass
+class MoEOptions:
+    """Options of the experiment moe."""
+
+    parts: ClassVar[tuple[str, ...]] = ("attention", "ffn", "norm", "task")
+    n_permutations: int = field()
+
+    def __post_init__(self) -> None:
+        at_least(1, n_permutations=self.n_permutations)
+
+
+def check_together(groups: dict[str, Any]) -> None:
+    """Raise ValueError where options of different groups do not fit: `groups` maps group name to its dataclass."""
+    model, attention = groups.get("model"), groups.get("attention")
+    if isinstance(attention, Attention) and model is not None:
+        if model.d_model % attention.n_heads:
+            raise ValueError(
+                f"model.d_model={model.d_model} must be a multiple of attention.n_heads={attention.n_heads}"
+            )
+        if attention.position is Position.rotary and (model.d_model // attention.n_heads) % 2:
+            raise ValueError(
+                f"rotary positions need an even head size; model.d_model={model.d_model} / "
+                f"attention.n_heads={attention.n_heads} is {model.d_model // attention.n_heads}"
+            )

@@ -1,0 +1,33 @@
+"""What a task hands to the training loop."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch.
+
+    Attributes:
+        inputs: what the model is called with, e.g. tokens (batch, time).
+        target: what the prediction is compared with: token ids (batch, time) or values (batch, time, width).
+        keep: (batch, time) bool, False at padding, which counts nowhere.
+        label: (batch,) int, the index of each sequence's domain in `Task.labels`.
+    """
+
+    inputs: tuple[Tensor, ...]
+    target: Tensor
+    keep: Tensor
+    label: Tensor
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on another device."""
+        return replace(
+            self,
+            inputs=tuple(x.to(device) for x in self.inputs),
+            target=self.target.to(device),
+            keep=self.keep.to(device),
+            label=self.label.to(device),
+        )
