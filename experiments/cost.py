@@ -1,0 +1,130 @@
+"""What a body costs, from its options alone: no torch, so that planning and matching stay fast.
+
+Embeddings and the output head are left out: they are the same in every arm and would hide
+differences. Tests hold these numbers against the built module and torch's FLOP counter.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from experiments.config import Attention, FeedForward, MixtureOfExperts, Norm, NormType, Placement
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of a part, or of a whole body.
+
+    Attributes:
+        parameters: all of them.
+        active_parameters: those that work on one token: of a mixture the router and top_k experts.
+        flops_per_token: of a forward, 2 per weight of an active matrix and token, plus the two
+            products of attention. Pointwise work (norms, activations, softmax, biases) is not
+            counted.
+        kv_bytes_per_token: keys and values that decoding keeps for each token, in float32.
+    """
+
+    parameters: int = 0
+    active_parameters: int = 0
+    flops_per_token: float = 0.0
+    kv_bytes_per_token: int = 0
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(
+            self.parameters + other.parameters,
+            self.active_parameters + other.active_parameters,
+            self.flops_per_token + other.flops_per_token,
+            self.kv_bytes_per_token + other.kv_bytes_per_token,
+        )
+
+    def __mul__(self, times: int) -> "Cost":
+        return Cost(
+            self.parameters * times,
+            self.active_parameters * times,
+            self.flops_per_token * times,
+            self.kv_bytes_per_token * times,
+        )
+
+
+PartCost = Callable[[Any, int, int], Cost]
+P = TypeVar("P", bound=PartCost)
+COSTS: dict[type, PartCost] = {}
+
+
+def part_cost(schema: type) -> Callable[[P], P]:
+    """Register the cost of one `schema` module: a function of options, d_model and length."""
+
+    def register(function: P) -> P:
+        COSTS[schema] = function
+        return function
+
+    return register
+
+
+def of_part(options: object, d_model: int, length: int) -> Cost:
+    """The cost of one module.
+
+    Raises:
+        ValueError: where nothing is registered for this type of options.
+    """
+    if type(options) not in COSTS:
+        known = ", ".join(schema.__name__ for schema in COSTS)
+        raise ValueError(f"no cost for {type(options).__name__}; there are {known}")
+    return COSTS[type(options)](options, d_model, length)
+
+
+@part_cost(Attention)
+def _attention(options: Attention, d_model: int, length: int) -> Cost:
+    d_kv = d_model // options.n_heads * options.n_kv_heads
+    matrices = 2 * d_model * d_model + 2 * d_model * d_kv
+    parameters = matrices + options.bias * (2 * d_model + 2 * d_kv)
+    # A causal token at position t sees t + 1 keys, on average (length + 1) / 2, and spends 2 FLOPs
+    # for each key and coordinate in each of two products. Kernels that compute the masked half too
+    # do twice that.
+    products = 2 * 2 * d_model * (length + 1) / 2 if length else 0.0
+    return Cost(parameters, parameters, 2 * matrices + products, 2 * d_kv * 4)
+
+
+@part_cost(FeedForward)
+def _feed_forward(
+    options: FeedForward | MixtureOfExperts,
+    d_model: int,
+    length: int,  # noqa: ARG001
+) -> Cost:
+    n_up = 2 if options.gated else 1
+    matrices = (n_up + 1) * d_model * options.d_ff
+    parameters = matrices + options.bias * (n_up * options.d_ff + d_model)
+    return Cost(parameters, parameters, 2.0 * matrices)
+
+
+@part_cost(MixtureOfExperts)
+def _mixture(options: MixtureOfExperts, d_model: int, length: int) -> Cost:
+    expert = _feed_forward(options, d_model, length)
+    router = d_model * options.n_experts
+    return Cost(
+        options.n_experts * expert.parameters + router,
+        options.top_k * expert.parameters + router,
+        options.top_k * expert.flops_per_token + 2 * router,
+    )
+
+
+@part_cost(Norm)
+def _norm(options: Norm, d_model: int, length: int) -> Cost:  # noqa: ARG001
+    parameters = {NormType.layer: 2, NormType.rms: 1}[options.type] * d_model
+    return Cost(parameters, parameters)
+
+
+def cost(groups: Mapping[str, Any], *, length: int | None = None) -> Cost:
+    """The cost of a body of `groups` (model, attention, ffn, norm).
+
+    A layer has two norms, and pre-norm has a final one. `length` is the context of the attention
+    products; None: that of groups["task"], and without a task the products are left out.
+    """
+    model, norm = groups["model"], groups["norm"]
+    if length is None:
+        length = getattr(groups.get("task"), "length", 0)
+    attention = of_part(groups["attention"], model.d_model, length)
+    ffn = of_part(groups["ffn"], model.d_model, length)
+    one_norm = of_part(norm, model.d_model, length)
+    n_norms = 2 * model.n_layers + (norm.placement is Placement.pre)
+    return (attention + ffn) * model.n_layers + one_norm * n_norms

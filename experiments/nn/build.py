@@ -1,0 +1,122 @@
+"""From options to modules: one entry per dataclass of `experiments.config`.
+
+A part of one's own registers its dataclass there with `option` and its module here with `builder`.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+from torch import nn
+
+from experiments import config
+from experiments.nn.attention import Attention
+from experiments.nn.ffn import FeedForward
+from experiments.nn.initialise import initialise
+from experiments.nn.moe import MixtureOfExperts
+from experiments.nn.norm import build_norm
+from experiments.nn.transformer import Block, Transformer
+
+Builder = Callable[[Any, int], nn.Module]
+B = TypeVar("B", bound=Builder)
+BUILDERS: dict[type, Builder] = {}
+
+
+@runtime_checkable
+class Arm(Protocol):
+    """The options of one arm that a Transformer is made of."""
+
+    model: Any
+    attention: Any
+    ffn: Any
+    norm: Any
+
+
+def builder(schema: type) -> Callable[[B], B]:
+    """Register what makes the module of `schema`: a function of the options and d_model."""
+
+    def register(function: B) -> B:
+        BUILDERS[schema] = function
+        return function
+
+    return register
+
+
+def build(options: object, d_model: int) -> nn.Module:
+    """The module of one part, not yet initialised.
+
+    Raises:
+        ValueError: where nothing is registered for this type of options.
+    """
+    if type(options) not in BUILDERS:
+        known = ", ".join(schema.__name__ for schema in BUILDERS)
+        raise ValueError(f"no builder for {type(options).__name__}; there are {known}")
+    return BUILDERS[type(options)](options, d_model)
+
+
+def keywords(options: Any) -> dict[str, Any]:
+    """The fields that the module takes too: all but `kind`, which only names the option."""
+    return {
+        f.name: getattr(options, f.name) for f in dataclasses.fields(options) if f.name != "kind"
+    }
+
+
+@builder(config.Attention)
+def _attention(options: config.Attention, d_model: int) -> nn.Module:
+    return Attention(d_model, **keywords(options))
+
+
+@builder(config.FeedForward)
+def _feed_forward(options: config.FeedForward, d_model: int) -> nn.Module:
+    return FeedForward(d_model, **keywords(options))
+
+
+@builder(config.MixtureOfExperts)
+def _mixture(options: config.MixtureOfExperts, d_model: int) -> nn.Module:
+    return MixtureOfExperts(d_model, **keywords(options))
+
+
+@builder(config.Norm)
+def _norm(options: config.Norm, d_model: int) -> nn.Module:
+    return build_norm(d_model, type=options.type, eps=options.eps)
+
+
+def build_transformer(
+    arm: Arm, *, vocabulary: int | None, width: int | None, seed: int
+) -> Transformer:
+    """The initialised model of an arm, for token ids or continuous vectors of `width`.
+
+    Raises:
+        ValueError: where not exactly one of `vocabulary` and `width` is given.
+    """
+    if (vocabulary is None) == (width is None):
+        raise ValueError(f"give one of vocabulary={vocabulary} and width={width}, the other None")
+    d_model, placement = arm.model.d_model, arm.norm.placement
+    embedding: nn.Module
+    if vocabulary is not None:
+        embedding = nn.Embedding(vocabulary, d_model)
+        head = nn.Linear(d_model, vocabulary, bias=False)
+    else:
+        # The bias matters: without it, a norm would erase the size of a narrow input.
+        assert width is not None
+        embedding = nn.Linear(width, d_model)
+        head = nn.Linear(d_model, width)
+    pre = placement is config.Placement.pre
+    model = Transformer(
+        embedding=embedding,
+        blocks=[
+            Block(
+                attention=build(arm.attention, d_model),
+                ffn=build(arm.ffn, d_model),
+                attention_norm=build(arm.norm, d_model),
+                ffn_norm=build(arm.norm, d_model),
+                placement=placement,
+            )
+            for _ in range(arm.model.n_layers)
+        ],
+        final_norm=build(arm.norm, d_model) if pre else nn.Identity(),
+        head=head,
+        sinusoids=getattr(arm.attention, "position", None) is config.Position.sinusoidal,
+    )
+    initialise(model, seed)
+    return model

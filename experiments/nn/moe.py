@@ -1,0 +1,125 @@
+"""A sparsely gated mixture of feed-forward experts (Shazeer 2017) without token dropping.
+
+Legend: batch, time, d_model; tokens = batch * time; top_k of n_experts work on a token.
+"""
+
+from typing import cast
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from experiments.config import Activation, Balance
+from experiments.nn.dispatch import grouped
+from experiments.nn.ffn import FeedForward
+from experiments.nn.routing import Routing, balance_loss, expert_load, max_violation, z_loss
+
+__all__ = [
+    "MixtureOfExperts",
+    "Routing",
+    "balance_loss",
+    "expert_load",
+    "max_violation",
+    "z_loss",
+]
+
+
+class MixtureOfExperts(nn.Module):
+    """Top-k routing over `n_experts` networks, each the dense `FeedForward` of width `d_ff`.
+
+    Experts are modules of their own and not one stacked tensor: the gradient of a stack is one huge
+    block that the allocator maps and zeroes anew in every step (on a CPU that doubles the cost of
+    the weight gradients at 64 experts), and fan-in, names and copies from a dense network stay
+    plain.
+
+    `balance` spreads the load: `none`; `aux` adds aux_weight * balance_loss; `bias` adds a buffer
+    to the probabilities for the choice alone, never for the weights (Wang 2024), which
+    `after_step` moves. z_weight * z_loss is added whenever z_weight > 0. Losses are returned,
+    never kept.
+    """
+
+    selection_bias: Tensor | None
+
+    def __init__(
+        self,
+        d_model: int,
+        *,
+        n_experts: int,
+        top_k: int,
+        d_ff: int,
+        activation: Activation = Activation.gelu,
+        gated: bool = False,
+        bias: bool = False,
+        dropout: float = 0.0,
+        balance: Balance = Balance.none,
+        aux_weight: float = 0.0,
+        z_weight: float = 0.0,
+        bias_rate: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if not 1 <= top_k <= n_experts:
+            raise ValueError(f"top_k={top_k} must lie between 1 and n_experts={n_experts}")
+        self.n_experts, self.top_k = n_experts, top_k
+        self.balance, self.aux_weight, self.z_weight = balance, aux_weight, z_weight
+        self.bias_rate = bias_rate
+        self.router = nn.Linear(d_model, n_experts, bias=False)
+        self.experts = nn.ModuleList(
+            FeedForward(
+                d_model, d_ff=d_ff, activation=activation, gated=gated, bias=bias, dropout=dropout
+            )
+            for _ in range(n_experts)
+        )
+        self.register_buffer(
+            "selection_bias", torch.zeros(n_experts) if balance is Balance.bias else None
+        )
+
+    def forward(
+        self, x: Float[Tensor, "batch time d_model"], keep: Bool[Tensor, "batch time"] | None = None
+    ) -> tuple[Float[Tensor, "batch time d_model"], Routing]:
+        """The weighted sum of each token's chosen experts, 0 at padding, and how it was routed."""
+        tokens = x.flatten(0, 1)
+        kept = None if keep is None else keep.flatten()
+        routing = self.route(tokens, kept)
+        networks = [cast("FeedForward", expert).transform for expert in self.experts]
+        mixed = grouped(tokens, routing.experts, routing.weights, kept, networks)
+        return mixed.view_as(x), routing
+
+    def route(
+        self,
+        x: Float[Tensor, "tokens d_model"],
+        keep: Bool[Tensor, " tokens"] | None = None,
+    ) -> Routing:
+        """Choose each token's experts, in float32 whatever x is (bf16 routers diverge: Switch)."""
+        with torch.autocast(x.device.type, enabled=False):
+            logits = F.linear(x.float(), self.router.weight.float())
+        probabilities = logits.softmax(dim=1)
+        # Choosing has no gradient; the router learns through the weights and the losses.
+        scores = logits.detach()
+        if self.selection_bias is not None:
+            scores = probabilities.detach() + self.selection_bias
+        experts = scores.topk(self.top_k, dim=1).indices
+        if self.top_k == 1:
+            # A softmax over one logit is the constant 1 and the router would learn nothing.
+            weights = probabilities.gather(1, experts)
+        else:
+            weights = logits.gather(1, experts).softmax(dim=1)
+        if keep is None:
+            keep = torch.ones(len(x), dtype=torch.bool, device=x.device)
+        aux_loss = logits.new_zeros(())
+        if self.balance is Balance.aux and self.aux_weight:
+            aux_loss = aux_loss + self.aux_weight * balance_loss(probabilities, experts, keep)
+        if self.z_weight:
+            aux_loss = aux_loss + self.z_weight * z_loss(logits, keep)
+        return Routing(logits, probabilities, experts, weights, keep, aux_loss)
+
+    @torch.no_grad()
+    def after_step(self, routing: Routing) -> None:
+        """Move the selection bias by bias_rate towards experts below the mean load (`bias` only).
+
+        It follows a training step: a bias from the batch it is applied to would look at later
+        tokens.
+        """
+        if self.selection_bias is not None:
+            load = expert_load(routing.experts, routing.keep, self.n_experts)
+            self.selection_bias += self.bias_rate * (load.mean() - load).sign()

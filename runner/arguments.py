@@ -1,0 +1,102 @@
+"""What stands on the command line, checked before Hydra sees it.
+
+A config names options and never code: `_target_`, resolvers that read the environment, callbacks and logging set-ups are
+refused here. A value for a key that only some options of a group have (`ffn.n_experts=16`) is turned into Hydra's "add or
+change" form, since each arm decides by its own option whether the key is there.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType
+from hydra.errors import HydraException
+
+from runner import registry
+from runner.config import STUDY_KEYS, ConfigError, known_keys, near
+
+GROUPS = ("device", "scale", "experiment")
+HYDRA_ALLOWED = ("hydra/launcher", "hydra/sweeper", "hydra.launcher.", "hydra.sweeper.", "hydra.verbose", "hydra/help")
+FORBIDDEN = ("_target_", "${oc.", "oc.env", "oc.decode", "oc.create")
+
+
+def check(arguments: Sequence[str]) -> list[str]:
+    """The arguments as Hydra should get them.
+
+    Raises:
+        ConfigError: an unknown flag, key or group, or anything that could run code.
+    """
+    parser = get_args_parser()
+    parser.error = fail  # type: ignore[method-assign]
+    flags = parser.parse_args(list(arguments))
+    for flag in ("config_path", "config_name"):
+        if getattr(flags, flag, None):
+            raise ConfigError(f"--{flag.replace('_', '-')} is not supported; add a folder of options with --config-dir")
+    if flags.config_dir:
+        scan_folder(Path(flags.config_dir))
+    mended = {text: mend(text) for text in flags.overrides}
+    return [mended.get(argument, argument) for argument in arguments]
+
+
+def fail(message: str) -> NoReturn:
+    """What argparse calls for a flag it does not know."""
+    raise ConfigError(f"{message}; see python -m runner --hydra-help for flags, options are written key=value")
+
+
+def parse(text: str) -> Override:
+    """One override, parsed by Hydra's own grammar."""
+    try:
+        return OverridesParser.create().parse_override(text)
+    except HydraException as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{text!r} is not an override; write key=value ({reason})") from error
+
+
+def mend(text: str) -> str:
+    """Check one override of the command line and return it in the form that reaches every arm."""
+    refuse_code(text)
+    override = parse(text)
+    key = override.key_or_group
+    if key.startswith("hydra"):
+        if not key.startswith(HYDRA_ALLOWED):
+            raise ConfigError(f"{key}: Hydra's own settings are fixed here, except hydra/launcher and hydra/sweeper")
+        return text
+    check_key(key)
+    section, dot, _ = key.partition(".")
+    if dot and known_keys(section) is not None and override.type is OverrideType.CHANGE:
+        return f"++{text}"
+    return text
+
+
+def check_key(key: str) -> None:
+    """Raise ConfigError where no option of any group has this key."""
+    section, dot, field = key.partition(".")
+    sections = {*STUDY_KEYS, *GROUPS, "training", "match", "model", "options", *registry.groups()}
+    if section not in sections:
+        raise ConfigError(f"{section}: there is no such key; {near(section, sections)}")
+    known = known_keys(section)
+    if dot and known is not None and field not in known:
+        raise ConfigError(f"{key}: no option of {section} has this key; {near(field, known)}")
+
+
+def refuse_code(text: str) -> None:
+    """Raise ConfigError for text that could make a config run code or read the environment."""
+    for word in FORBIDDEN:
+        if word in text:
+            raise ConfigError(f"{word} is not allowed in a config: a config names options, it never runs code")
+
+
+def scan_folder(folder: Path) -> None:
+    """Check a user's folder of YAML files before Hydra reads it."""
+    if not folder.is_dir():
+        raise ConfigError(f"--config-dir {folder} is not a folder")
+    for path in sorted([*folder.rglob("*.yaml"), *folder.rglob("*.yml")]):
+        try:
+            text = path.read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path} cannot be read: {error}") from error
+        refuse_code(text)
+        if "hydra:" in text or "/hydra" in text or "@hydra" in text:
+            raise ConfigError(f"{path} sets Hydra's own settings; only the command line may choose hydra/launcher or hydra/sweeper")

@@ -1,0 +1,207 @@
+"""What every figure shares: fonts, colours, panels, and labels that do not overlap.
+
+Figures are plain `Figure` objects: no pyplot, no global state, any number of threads.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+from runner import quantity
+from runner.figures import FigureSpec, levels
+
+# Okabe & Ito, "Color Universal Design" (2008): told apart with every common colour blindness. Their yellow is
+# darkened, since on white paper it vanishes as a thin line.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#A89F00")
+LINES = ("-", "--", ":", "-.")
+STYLE = {
+    "font.family": ["DejaVu Sans", "IPAexGothic"],
+    "font.size": 12,
+    "text.parse_math": False,  # an arm may be called a$b
+    "axes.titlesize": 12.5,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#555555",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E3E3E3",
+    "grid.linewidth": 0.8,
+    "xtick.color": "#333333",
+    "ytick.color": "#333333",
+    "figure.facecolor": "white",
+    "legend.frameon": False,
+    "svg.fonttype": "path",  # glyphs travel with the file: a reader needs no Japanese font
+}
+MAX_COLUMNS = 4
+MAX_INCHES = 16.0
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Fonts and colours, for building a figure and for saving it; what the caller had set comes back."""
+    with mpl.rc_context():
+        import matplotlib_fontja  # noqa: F401  (its import registers IPAexGothic and changes rcParams)
+
+        _allow_bold("IPAexGothic")
+        mpl.rcParams.update(STYLE)
+        yield
+
+
+def _allow_bold(family: str) -> None:
+    """The Japanese font has one weight: let it stand for bold too, or matplotlib logs a warning per label."""
+    from matplotlib.font_manager import fontManager
+
+    entries = [entry for entry in fontManager.ttflist if entry.name == family]
+    if not any(entry.weight == 700 for entry in entries):
+        fontManager.ttflist += [replace(entry, weight=700) for entry in entries]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One pair of axes with the rows that belong to it."""
+
+    axes: Axes
+    rows: pd.DataFrame
+    at_left: bool
+    at_bottom: bool
+
+
+@dataclass(frozen=True)
+class Paint:
+    """A colour and a line style per level of the hue; arms keep theirs in every figure of a report."""
+
+    levels: list[Any]
+
+    def colour(self, level: Any) -> str:
+        """The level's colour."""
+        return PALETTE[self.levels.index(level) % len(PALETTE)]
+
+    def line(self, level: Any) -> str:
+        """The level's line style: past eight levels colours come again, with another style."""
+        return LINES[self.levels.index(level) // len(PALETTE) % len(LINES)]
+
+
+def panels(
+    rows: pd.DataFrame, spec: FigureSpec, *, size: tuple[float, float]
+) -> tuple[Figure, list[Panel]]:
+    """A figure with one titled pair of axes per panel, all with the same limits; `size` of one panel is in inches."""
+    grid = _grid([levels(rows, column) for column in spec.panel], size[0])
+    n_columns, n_rows = len(grid[0]), len(grid)
+    width = min(size[0] * n_columns * (0.72 if n_columns > 2 else 1), max(MAX_INCHES, size[0]))
+    height = size[1] * n_rows * (0.78 if n_rows > 1 else 1)
+    figure = Figure(figsize=(width + 0.9, height + 0.9), layout="constrained")
+    axes = figure.subplots(n_rows, n_columns, sharey=True, sharex=True, squeeze=False)
+    made = []
+    for i, row in enumerate(grid):
+        for j, key in enumerate(row):
+            chosen = rows
+            for column, level in zip(spec.panel, key, strict=True):
+                chosen = chosen[chosen[column] == level]
+            names = [name(c, level) for c, level in zip(spec.panel, key, strict=True)]
+            if names:
+                axes[i][j].set_title(" · ".join(names))
+            below = i + 1 < n_rows and j < len(grid[i + 1])
+            axes[i][j].tick_params(labelbottom=not below)
+            made.append(Panel(axes[i][j], chosen, j == 0, not below))
+        for spare in axes[i][len(row) :]:
+            spare.set_axis_off()
+    figure.suptitle(spec.title, x=0.01, ha="left", fontsize=15, fontweight="bold")
+    return figure, made
+
+
+def _grid(keys: list[list[Any]], inches: float) -> list[list[tuple[Any, ...]]]:
+    """Panels in rows: two columns of the data make a table of panels, one is wrapped to fit the page."""
+    if len(keys) == 2:
+        return [[(a, b) for a in keys[0]] for b in keys[1]]
+    if not keys:
+        return [[()]]
+    flat = [(a,) for a in keys[0]]
+    fitting = max(1, int(MAX_INCHES // (inches * 0.72)))
+    columns = min(len(flat), fitting, MAX_COLUMNS)
+    return [flat[i : i + columns] for i in range(0, len(flat), columns)]
+
+
+def name(column: str, level: Any) -> str:
+    """How a level reads: `expert 3`, but `code` and not `label code`."""
+    return f"{column} {level}" if isinstance(level, (int, np.integer, float)) else str(level)
+
+
+def axis_labels(figure: Figure, made: list[Panel], x: str, y: str) -> None:
+    """Labels below the lowest panels, and once at the left."""
+    for panel in made:
+        if panel.at_bottom:
+            panel.axes.set_xlabel(x)
+    if len(made) == 1:
+        made[0].axes.set_ylabel(y)
+    else:
+        figure.supylabel(y, fontsize=12)
+
+
+def log_axes(axes: Axes, log: str) -> None:
+    """Logarithmic axes as the spec says, with ticks written as plain numbers."""
+    if log in ("x", "both"):
+        axes.set_xscale("log")
+        _log_ticks(axes.xaxis, *axes.get_xlim())
+    if log in ("y", "both"):
+        axes.set_yscale("log")
+        _log_ticks(axes.yaxis, *axes.get_ylim())
+
+
+def _log_ticks(axis: Any, low: float, high: float) -> None:
+    """At round numbers below one decade, at 1, 2 and 5 up to three, at decades beyond."""
+    ratio = high / low
+    subs = (1.0, 2.0, 5.0) if ratio < 1e3 else (1.0,)
+    axis.set_major_locator(MaxNLocator(6) if ratio < 10 else LogLocator(10, subs=subs))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: quantity.number(value, 3)))
+
+
+def reference_line(axes: Axes, spec: FigureSpec, *, labelled: bool) -> None:
+    """A dashed line at a value one should compare with, its label inside the axes above the line."""
+    if spec.reference is None:
+        return
+    axes.axhline(spec.reference, color="#444444", linestyle=(0, (5, 3)), linewidth=1.2, zorder=1)
+    if labelled and spec.reference_label:
+        axes.annotate(
+            spec.reference_label,
+            (0.01, spec.reference),
+            xycoords=("axes fraction", "data"),
+            xytext=(0, 3),
+            textcoords="offset points",
+            fontsize=10.5,
+            color="#333333",
+            bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1},
+            zorder=5,
+        )
+
+
+def spread(positions: list[float], gap: float) -> list[float]:
+    """Move labels apart to at least `gap`, as little as possible and in the same order.
+
+    Blocks of labels that touch are centred on the mean of where they want to be (pool adjacent violators).
+    """
+    order = np.argsort(positions, kind="stable")
+    blocks: list[list[float]] = []  # sum of (wish - offset within the block), size
+    for index in order:
+        blocks.append([positions[index], 1.0])
+        while len(blocks) > 1:
+            (sum_a, n_a), (sum_b, n_b) = blocks[-2], blocks[-1]
+            if sum_a / n_a + n_a * gap <= sum_b / n_b:
+                break
+            blocks[-2:] = [[sum_a + sum_b - n_b * n_a * gap, n_a + n_b]]
+    moved = [0.0] * len(positions)
+    k = 0
+    for total, size in blocks:
+        for i in range(int(size)):
+            moved[order[k]] = total / size + i * gap
+            k += 1
+    return moved

@@ -1,0 +1,317 @@
+"""The typed schema of the engine's part of a config, and the step from a composed config to typed objects.
+
+Imports no torch. What belongs to the science (the groups of parts and an experiment's own options) comes through `registry`.
+"""
+
+import dataclasses
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
+from types import SimpleNamespace
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from runner import registry
+
+
+class ConfigError(ValueError):
+    """Bad input of a user: the message says what was given, what is allowed and how to mend it."""
+
+
+def no_numbers(**kwargs: Any) -> Any:
+    """A dataclass field that cannot change a trial's numbers and so stays out of its signature."""
+    return field(metadata={"numbers": False}, **kwargs)
+
+
+class Schedule(StrEnum):
+    """How the learning rate falls after the warm-up."""
+
+    constant = "constant"
+    linear = "linear"
+    cosine = "cosine"
+
+
+class DeviceName(StrEnum):
+    """Where a trial computes."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    mps = "mps"
+
+
+class Dtype(StrEnum):
+    """Floating-point type of weights and activations."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float64 = "float64"
+
+
+class Scale(StrEnum):
+    """How much evidence a run gathers."""
+
+    smoke = "smoke"
+    quick = "quick"
+    full = "full"
+
+
+class Reuse(StrEnum):
+    """What happens to a finished trial when the code behind it has changed."""
+
+    strict = "strict"
+    accept = "accept"
+
+
+class By(StrEnum):
+    """The cost in which arms are made equal; parameters are counted without embeddings."""
+
+    none = "none"
+    params = "params"
+    active_params = "active_params"
+    flops = "flops"
+    kv_bytes = "kv_bytes"
+
+
+@dataclass
+class Match:
+    """Which arm this one must cost as much as, and the width that is solved for it."""
+
+    by: By
+    to: str | None
+    solve: str
+    tolerance: float
+
+    def __post_init__(self) -> None:
+        if self.by is not By.none and not self.to:
+            raise ValueError(f"to is empty, but by={self.by} needs an arm to match, e.g. match.to=dense")
+        if self.tolerance < 0:
+            raise ValueError(f"tolerance={self.tolerance} must be at least 0")
+
+
+@dataclass
+class Device:
+    """Where and how a trial computes; `threads` are CPU threads of one trial."""
+
+    name: DeviceName
+    dtype: Dtype
+    threads: int
+    deterministic: bool
+
+    def __post_init__(self) -> None:
+        if self.threads < 1:
+            raise ValueError(f"threads={self.threads} must be at least 1")
+
+
+@dataclass
+class Training:
+    """The optimizer (AdamW), its schedule and how often things are looked at."""
+
+    steps: int
+    batch_size: int
+    lr: float
+    schedule: Schedule
+    warmup_steps: int
+    final_lr_share: float
+    weight_decay: float
+    beta1: float
+    beta2: float
+    clip: float | None
+    log_every: int
+    eval_every: int
+    checkpoint_every: int = no_numbers()
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "log_every", "eval_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+        for name in ("lr", "clip"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name}={value} must be above 0")
+        if not 0 <= self.warmup_steps < self.steps:
+            raise ValueError(
+                f"warmup_steps={self.warmup_steps} must be at least 0 and below steps={self.steps}"
+            )
+        for name in ("final_lr_share", "weight_decay", "beta1", "beta2"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}={getattr(self, name)} must lie in [0, 1]")
+
+
+@dataclass
+class Study:
+    """The top-level keys that are not groups; `conf/config.yaml` comments each."""
+
+    experiment: str | None
+    question: str
+    duration: str
+    arms: dict[str, list[str]]
+    arm: Any
+    baseline: str | None
+    headline: list[dict[str, str]]
+    claims: dict[str, Any]
+    figures: dict[str, Any]
+    not_tested: list[str]
+    seed: int
+    n_seeds: int
+    seed_offset: int
+    workers: Any
+    reuse: Reuse
+    plugins: list[str]
+    outputs: str
+    scale: Scale
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ValueError(f"seed={self.seed} must be at least 0")
+        if self.n_seeds < 1:
+            raise ValueError(f"n_seeds={self.n_seeds} must be at least 1")
+        if self.workers != "auto" and (not isinstance(self.workers, int) or self.workers < 1):
+            raise ValueError(f"workers={self.workers} must be auto or a number of at least 1")
+        if not self.outputs or "\0" in self.outputs:
+            raise ValueError("outputs is empty; give a folder, e.g. outputs=outputs")
+
+
+STUDY_KEYS = tuple(f.name for f in dataclasses.fields(Study))
+NOT_IN_ARMS = tuple(key for key in STUDY_KEYS if key != "seed_offset")
+SCHEMAS: dict[str, type] = {"training": Training, "device": Device, "match": Match}
+
+
+@dataclass(frozen=True)
+class ArmConfig:
+    """One arm, resolved and typed: everything that a trial computes from, but its seed.
+
+    `parts` holds `model` and the experiment's groups by name, e.g. `parts.ffn`; `options` are the experiment's own. `match` has
+    done its work before a trial is signed: its widths stand in `parts`.
+    """
+
+    experiment: str
+    seed_offset: int
+    training: Training
+    device: Device
+    match: Match
+    options: Any
+    parts: SimpleNamespace
+
+    def tree(self) -> dict[str, Any]:
+        """The fields that can change numbers, as plain containers with sorted keys: what a signature covers."""
+        sections = {"training": self.training, "device": self.device, "options": self.options}
+        tree = {name: plain(value) for name, value in (sections | vars(self.parts)).items()}
+        return {"experiment": self.experiment, "seed_offset": self.seed_offset, **tree}
+
+
+def plain(value: Any) -> dict[str, Any]:
+    """A typed section as a plain dict, without fields that cannot change numbers."""
+    kept = {}
+    for f in dataclasses.fields(value):
+        if f.metadata.get("numbers", True):
+            item = getattr(value, f.name)
+            kept[f.name] = item.value if isinstance(item, Enum) else item
+    return kept
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """The end of an error about an unknown name: the nearest known ones, or all of them if few."""
+    known = sorted(set(known))
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    return f"there are {', '.join(known)}" if len(known) <= 24 else "see conf/ for the names"
+
+
+def typed(schema: type, node: Any, where: str) -> Any:
+    """Turn a config node into an instance of `schema`.
+
+    Raises:
+        ConfigError: an unknown or missing key, a wrong type, or a broken rule of the dataclass.
+    """
+    if not isinstance(node, DictConfig):
+        raise ConfigError(f"{where}={node!r} must be a group of keys")
+    names = [f.name for f in dataclasses.fields(schema)]
+    for key in node:
+        if key not in names:
+            raise ConfigError(f"{where}.{key}: there is no such key; {near(str(key), names)}")
+    missing = [name for name in names if name not in node or OmegaConf.is_missing(node, name)]
+    if missing:
+        raise ConfigError(f"{where}.{missing[0]} has no value; give one in its YAML file or on the command line")
+    try:
+        return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), node))
+    except OmegaConfBaseException as error:
+        key = getattr(error, "full_key", None)
+        reason = str(getattr(error, "msg", None) or error).splitlines()[0]
+        raise ConfigError(f"{where}.{key}: {reason}" if key else f"{where}: {reason}") from error
+    except ValueError as error:
+        raise ConfigError(f"{where}.{error}") from error
+
+
+def read_study(config: DictConfig) -> Study:
+    """The typed top-level keys of a composed config; all other keys must be groups.
+
+    Raises:
+        ConfigError: an unknown top-level key, a wrong type or a broken rule.
+    """
+    groups = {*SCHEMAS, "model", "options", *registry.groups()}
+    for key in config:
+        if key not in STUDY_KEYS and key not in groups:
+            raise ConfigError(f"{key}: there is no such key; {near(str(key), {*STUDY_KEYS, *groups})}")
+    try:
+        return typed(Study, OmegaConf.masked_copy(config, list(STUDY_KEYS)), "config")
+    except ConfigError as error:
+        raise ConfigError(str(error).removeprefix("config.")) from error
+
+
+def read_arm(config: DictConfig) -> ArmConfig:
+    """The typed arm of a composed config.
+
+    Raises:
+        ConfigError: a part that the experiment lacks, or any error of `typed` and of the rules across groups.
+    """
+    experiment = str(config.experiment)
+    has = ("model", *registry.parts(experiment))
+    for group in registry.groups():
+        if group not in has and config.get(group) is not None:
+            raise ConfigError(
+                f"{group}: experiment {experiment} has no such part; it has {', '.join(has)}. Leave {group}= out"
+            )
+    parts = {name: typed(part_schema(name, config.get(name)), config.get(name), name) for name in has}
+    options = typed(registry.options(experiment), config.options, "options")
+    try:
+        registry.check_together(parts)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    return ArmConfig(
+        experiment=experiment,
+        seed_offset=int(config.seed_offset),
+        training=typed(Training, config.training, "training"),
+        device=typed(Device, config.device, "device"),
+        match=typed(Match, config.match, "match"),
+        options=options,
+        parts=SimpleNamespace(**parts),
+    )
+
+
+def part_schema(group: str, node: Any) -> type:
+    """The dataclass behind a group's chosen option, by its `kind`."""
+    kinds: Mapping[str, type] = registry.kinds(group)
+    if node is None:
+        raise ConfigError(f"{group} is not chosen; give one, e.g. {group}=<one of conf/{group}/>")
+    kind = str(node.get("kind", "")) if len(kinds) > 1 or "kind" in node else next(iter(kinds))
+    if kind not in kinds:
+        raise ConfigError(f"{group}.kind={kind!r}: there is no such kind; {near(kind, kinds)}")
+    return kinds[kind]
+
+
+def known_keys(section: str) -> set[str] | None:
+    """All keys that a section can have under any option; None where the keys are free."""
+    if section == "options":
+        schemas = registry.all_options()
+    elif section in SCHEMAS:
+        schemas = [SCHEMAS[section]]
+    elif section == "model" or section in registry.groups():
+        schemas = list(registry.kinds(section).values())
+    else:
+        return None
+    return {f.name for schema in schemas for f in dataclasses.fields(schema)}

@@ -1,0 +1,130 @@
+"""From the trial store to the tables that a report is made of. Imports no torch."""
+
+import datetime
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from runner import figures, provenance, record, verdicts
+from runner.config import ConfigError, Study
+from runner.planning import Plan
+from runner.store import FINISHED
+
+if TYPE_CHECKING:
+    from runner.study import Entry
+
+RESULT_COLUMNS = ["arm", "seed", "metric", "value", "unit"]
+HISTORY_COLUMNS = ["arm", "seed", "step", "metric", "value"]
+
+
+@dataclass(frozen=True)
+class Outline:
+    """The typed claims, figures and headline of a study."""
+
+    headline: list[record.Headline]
+    claims: list[verdicts.Claim]
+    figures: dict[str, figures.FigureSpec]
+
+
+def outline(study: Study) -> Outline:
+    """Read claims, figures and headline; done before anything is computed.
+
+    Raises:
+        ConfigError: one that makes no sense.
+    """
+    try:
+        return Outline(
+            headline=[record.Headline(**entry) for entry in study.headline],
+            claims=[verdicts.from_mapping(name, claim) for name, claim in study.claims.items()],
+            figures={name: figure(name, spec) for name, spec in study.figures.items()},
+        )
+    except (TypeError, ValueError) as error:
+        raise ConfigError(str(error).splitlines()[0]) from error
+
+
+def figure(name: str, spec: dict[str, Any]) -> figures.FigureSpec:
+    """One figure's spec; unknown keys are errors."""
+    known = [f.name for f in fields(figures.FigureSpec)]
+    for key in spec:
+        if key not in known:
+            raise ValueError(f"figures.{name}.{key}: there is no such key; there are {', '.join(known)}")
+    return figures.FigureSpec(**spec)
+
+
+def tables(entries: Sequence["Entry"]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """The frames results, history and trials of a plan's trials, as `record.StudyRecord` names their columns."""
+    results, history, trials = [], [], []
+    for entry in entries:
+        name, slot = entry.arm.name, entry.slot
+        status = slot.status()
+        trials.append(
+            {
+                "arm": name,
+                "seed": entry.seed,
+                "status": status["state"],
+                "seconds": status.get("seconds", float("nan")),
+                "reused": entry.reused,
+                "folder": str(slot.folder),
+                "message": status.get("message", ""),
+            }
+        )
+        result = slot.result()
+        if result is None:
+            continue
+        results += [{"arm": name, "seed": entry.seed, **row} for row in result["results"]]
+        curves = slot.folder / "metrics.csv"
+        if curves.exists():
+            history.append(pd.read_csv(curves).assign(arm=name, seed=entry.seed))
+    frame = pd.concat(history, ignore_index=True) if history else pd.DataFrame(columns=HISTORY_COLUMNS)
+    return pd.DataFrame(results, columns=RESULT_COLUMNS), frame[HISTORY_COLUMNS], pd.DataFrame(trials)
+
+
+def run_folder(plan: Plan) -> Path:
+    """A new folder for one invocation; it never overwrites another."""
+    now = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
+    folder = plan.outputs / plan.experiment / "runs" / f"{now}-{os.getpid()}"
+    folder.mkdir(parents=True, exist_ok=False)
+    return folder
+
+
+def report(plan: Plan, entries: Sequence["Entry"], outline: Outline) -> Path | None:
+    """Write the report of a plan's trials and print its summary; None where no trial has a result."""
+    if not any(entry.slot.status()["state"] in FINISHED for entry in entries):
+        return None
+    from rich.console import Console
+
+    from runner import report as reports
+
+    results, history, trials = tables(entries)
+    study = record.StudyRecord(
+        experiment=plan.experiment,
+        question=plan.study.question,
+        scale=plan.study.scale.value,
+        command=provenance.command_line(),
+        arms={arm.name: list(arm.overrides) for arm in plan.arms},
+        baseline=baseline(plan),
+        headline=outline.headline,
+        results=results,
+        history=history,
+        trials=trials,
+        config_yaml=plan.config_yaml,
+        environment=provenance.environment(provenance.command_line()),
+        claims=outline.claims,
+        figures=outline.figures,
+        notes=plan.notes,
+        not_tested=plan.study.not_tested,
+    )
+    folder = run_folder(plan)
+    outcome = reports.write_report(folder, study)
+    Console(soft_wrap=False).print(reports.console(study, outcome))
+    return folder
+
+
+def baseline(plan: Plan) -> str:
+    """The arm that others are compared with: the study's, or the first where that is not computed."""
+    names = [arm.name for arm in plan.arms]
+    return plan.study.baseline if plan.study.baseline in names else names[0]

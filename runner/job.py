@@ -1,0 +1,31 @@
+"""What travels to the process that computes a trial. Imports no torch."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from runner.config import ArmConfig, DeviceName
+from runner.store import Slot
+
+
+class Stage(StrEnum):
+    """The two parts of a trial: what may run beside other trials, and what is timed alone on the machine."""
+
+    run = "run"
+    timing = "timing"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One stage of a trial to compute: an arm under one seed, its place in the store, and what its result must say of its origin."""
+
+    arm: str
+    seed: int
+    config: ArmConfig
+    device: DeviceName
+    slot: Slot
+    cache: Path
+    code: str
+    data: str
+    plugins: tuple[str, ...] = ()
+    stage: Stage = Stage.run

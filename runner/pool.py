@@ -1,0 +1,104 @@
+"""Trials in processes of their own, a few at a time. Imports no torch.
+
+Each process is forked from a server that has imported torch and computed nothing, so a trial starts within milliseconds and
+inherits no state of another. A process that dies takes only its own trial with it.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection, wait
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerProcess
+
+    from runner.job import Job
+
+    OnEvent = Callable[["Job", dict[str, Any]], None]
+
+# glibc gives freed memory back and faults it in again for every large tensor; with higher thresholds it keeps it.
+MALLOC = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "4294967296", "MALLOC_TOP_PAD_": "67108864"}
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_jobs(jobs: Sequence["Job"], workers: int, on_event: "OnEvent") -> None:
+    """Compute jobs, `workers` at a time, in order.
+
+    `on_event` hears `{"state": "started"}`, then progress `{"step", "steps", "loss"}`, then
+    `{"state": "ended", "exitcode": int}` of each job; what a job achieved stands in its status file.
+    """
+    for name, value in MALLOC.items():
+        os.environ.setdefault(name, value)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["runner.trial", *{f"experiments.{job.config.experiment}" for job in jobs}])
+    waiting = deque(jobs)
+    running: dict[Connection, tuple[Job, ForkServerProcess]] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers:
+                job = waiting.popleft()
+                ours, theirs = context.Pipe(duplex=False)
+                process = context.Process(target=child, args=(job, theirs), daemon=True)
+                process.start()
+                theirs.close()
+                running[ours] = (job, process)
+                on_event(job, {"state": "started"})
+            for connection in wait(list(running), timeout=1.0):
+                assert isinstance(connection, Connection)
+                job, process = running[connection]
+                try:
+                    on_event(job, connection.recv())
+                except (EOFError, OSError):
+                    process.join()
+                    del running[connection]
+                    connection.close()
+                    on_event(job, {"state": "ended", "exitcode": process.exitcode or 0})
+    finally:
+        stop([process for _, process in running.values()])
+
+
+def stop(processes: Sequence["ForkServerProcess"]) -> None:
+    """End processes: ask first, then force."""
+    for process in processes:
+        process.terminate()
+    deadline = time.monotonic() + 5
+    for process in processes:
+        process.join(max(0.0, deadline - time.monotonic()))
+        if process.is_alive():
+            process.kill()
+            process.join()
+
+
+def child(job: "Job", connection: Connection) -> None:
+    """A trial's process: output into its own log, progress to the parent, exit code 1 on failure."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
+    job.slot.folder.mkdir(parents=True, exist_ok=True)
+    log = (job.slot.folder / "log.txt").open("a", buffering=1)
+    os.dup2(log.fileno(), 1)
+    os.dup2(log.fileno(), 2)
+    sys.stdout = sys.stderr = log
+
+    def send(event: dict[str, Any]) -> None:
+        with contextlib.suppress(OSError):
+            connection.send(event)
+
+    from runner.trial import compute
+
+    try:
+        compute(job, send)
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+        log.flush()
+        os._exit(1)

@@ -1,0 +1,69 @@
+"""The one way a number is written: in the terminal, in the report and in TensorBoard's texts."""
+
+import math
+
+NOTHING = "\N{EM DASH}"
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """Write a value with `digits` significant digits: 0.03125 -> 0.03125, 1234567 -> 1,234,567, 2.5e-9 -> 2.5e-09.
+
+    Whole numbers keep all their digits below 1e9 and get thousands separators; nothing known is a dash.
+    """
+    if value is None:
+        return NOTHING
+    value = float(value)
+    if not math.isfinite(value):
+        return NOTHING if math.isnan(value) else ("∞" if value > 0 else "-∞")
+    size = abs(value)
+    if value == int(value) and size < 1e9:
+        return f"{int(value):,}"
+    if size >= 1e9 or size < 1e-4:
+        return f"{value:.{digits - 1}e}"
+    decimals = max(0, digits - 1 - math.floor(math.log10(size)))
+    return f"{value:,.{decimals}f}"
+
+
+def quantity(value: float | None, unit: str = "") -> str:
+    """A number with its unit; the unit "1" or "" of a pure ratio is not shown."""
+    return f"{number(value)} {unit}" if unit not in ("", "1") else number(value)
+
+
+def signed(value: float | None, digits: int = 3) -> str:
+    """A difference: always with its sign."""
+    text = number(value, digits)
+    return text if value is None or text.startswith(("-", NOTHING)) or value == 0 else f"+{text}"
+
+
+def interval(low: float | None, high: float | None, digits: int = 4) -> str:
+    """An interval with as many decimals at both ends, so that the eye can compare them: [2.031, 2.075]."""
+    ends = [low, high]
+    if any(end is None or not math.isfinite(float(end)) for end in ends):
+        return f"[{number(low)}, {number(high)}]"
+    sizes = [abs(float(end)) for end in ends if end is not None]
+    if max(sizes) >= 1e9 or max(sizes) < 1e-4 or all(s == int(s) for s in sizes):
+        return f"[{number(low, digits)}, {number(high, digits)}]"
+    decimals = max(0, digits - 1 - math.floor(math.log10(max(sizes))))
+    return f"[{float(low or 0):,.{decimals}f}, {float(high or 0):,.{decimals}f}]"
+
+
+def with_interval(mean: float, low: float, high: float, n: int, *, difference: bool = False) -> str:
+    """A mean and its interval, never one without the other; where there is none, why.
+
+    Without limits a value from two or more seeds is the same in all of them, as a parameter count is.
+    """
+    text = signed(mean) if difference else number(mean)
+    if math.isnan(mean):
+        return text
+    if n < 2:
+        return f"{text} (one seed)"
+    if math.isnan(low) or math.isnan(high):
+        return f"{text} (exact)"
+    return f"{text} {interval(low, high, 3 if difference else 4)}"
+
+
+def p_value(p: float | None) -> str:
+    """Three decimals; what is smaller is written as a bound."""
+    if p is None or math.isnan(p):
+        return NOTHING
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"

@@ -1,0 +1,86 @@
+"""What a report is made from, and what it hands back."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from runner.figures import FigureSpec
+from runner.verdicts import Claim, Finding
+
+COST_METRICS = ("cost/parameters", "cost/active_parameters", "cost/flops_per_token", "time/step")
+
+
+@dataclass(frozen=True)
+class Headline:
+    """A metric that the question is about, and which way is better."""
+
+    metric: str
+    direction: Literal["less", "greater"]
+    label: str
+
+    def __post_init__(self) -> None:
+        if self.direction not in ("less", "greater"):
+            raise ValueError(
+                f"headline {self.metric}: direction={self.direction!r} must be less or greater"
+            )
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """One finished study; the frames are as the engine gathers them.
+
+    results  arm, seed, metric, value, unit (final values)
+    history  arm, seed, step, metric, value
+    trials   arm, seed, status (done|diverged|failed|killed), seconds, reused, folder, message
+    arms     what one types for each arm, in the order of every table and colour
+    hparams  resolved values per arm for TensorBoard's HParams table; without them the overrides are split at `=`
+    """
+
+    experiment: str
+    question: str
+    scale: str
+    command: str
+    arms: dict[str, list[str]]
+    baseline: str
+    headline: list[Headline]
+    results: pd.DataFrame
+    history: pd.DataFrame
+    trials: pd.DataFrame
+    config_yaml: str
+    environment: dict[str, object]
+    claims: list[Claim] = field(default_factory=list)
+    figures: dict[str, FigureSpec] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    not_tested: list[str] = field(default_factory=list)
+    cost_metrics: list[str] = field(default_factory=lambda: list(COST_METRICS))
+    hparams: dict[str, dict[str, float | str | bool]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.baseline not in self.arms:
+            raise ValueError(f"baseline={self.baseline!r} is no arm; arms are {list(self.arms)}")
+
+    @property
+    def metrics(self) -> list[str]:
+        """Headline and claim metrics, each once."""
+        return list(
+            dict.fromkeys([*(h.metric for h in self.headline), *(c.metric for c in self.claims)])
+        )
+
+    def label(self, metric: str) -> str:
+        """A headline's label, or the metric's own name."""
+        return next((h.label for h in self.headline if h.metric == metric), metric)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the report found and where it lies; `comparison` has the columns of `verdicts.compare`."""
+
+    answer: str
+    findings: list[Finding]
+    comparison: pd.DataFrame
+    summary: pd.DataFrame
+    report: Path
+    warnings: list[str]
+    seconds: float

@@ -1,0 +1,83 @@
+"""The only door between the engine and the experiments. Planning goes through here without importing torch."""
+
+import importlib
+from collections.abc import Callable, Iterable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from experiments import config as science
+
+
+def names() -> tuple[str, ...]:
+    """All experiments."""
+    return tuple(science.QUESTIONS)
+
+
+def groups() -> tuple[str, ...]:
+    """The config groups of parts."""
+    return tuple(science.OPTIONS)
+
+
+def kinds(group: str) -> Mapping[str, type]:
+    """The dataclasses of a group by kind; `model` has one."""
+    return {"": science.Model} if group == "model" else science.OPTIONS[group]
+
+
+def parts(experiment: str) -> tuple[str, ...]:
+    """The groups that an experiment has."""
+    return science.QUESTIONS[experiment].parts  # type: ignore[attr-defined]
+
+
+def options(experiment: str) -> type:
+    """The dataclass of an experiment's own options."""
+    return science.QUESTIONS[experiment]
+
+
+def all_options() -> Iterable[type]:
+    """The options dataclasses of all experiments."""
+    return science.QUESTIONS.values()
+
+
+def check_together(chosen: dict[str, Any]) -> None:
+    """Raise ValueError where parts do not fit each other."""
+    science.check_together(chosen)
+
+
+def costs(chosen: dict[str, Any]) -> dict[str, float]:
+    """What parts cost, by the names of `match.by`; tested against the built modules."""
+    from experiments.cost import cost
+
+    total = cost(chosen)
+    return {
+        "params": total.parameters,
+        "active_params": total.active_parameters,
+        "flops": total.flops_per_token,
+        "kv_bytes": total.kv_bytes_per_token,
+    }
+
+
+def prepare(task: Any, cache: Path) -> str:
+    """Make a task's data ready on disk and return their fingerprint. Raises ValueError for bad user input."""
+    from experiments import corpora
+
+    return corpora.prepare(task, cache)
+
+
+def timed(experiment: str) -> bool:
+    """Whether an experiment has a second stage that is timed alone on the machine."""
+    return getattr(options(experiment), "timed", False)
+
+
+def stage(experiment: str, name: str) -> Callable[[Any], None]:
+    """The function that computes a stage (`run` or `timing`) of an experiment's trial; imports torch."""
+    return getattr(importlib.import_module(f"experiments.{experiment}"), name)
+
+
+def source(module: str) -> Path | None:
+    """The file of a module of ours, found without importing it."""
+    try:
+        spec = find_spec(module)
+    except ModuleNotFoundError:  # a name inside a module, not a module
+        return None
+    return Path(spec.origin) if spec and spec.origin and spec.origin != "built-in" else None

@@ -1,0 +1,171 @@
+"""Turns the records of a finished study into everything one reads: tables, verdicts, figures, a page, TensorBoard.
+
+Imports no torch and no model: a report can be written again from the records alone.
+"""
+
+import dataclasses
+import json
+import math
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from runner import dashboard, page, verdicts
+from runner.answer import answer
+from runner.console import console as console
+from runner.plots import Records, draw_all
+from runner.record import Outcome, StudyRecord
+from runner.verdicts import Finding
+
+RESULT_COLUMNS = ["arm", "seed", "metric", "value", "unit"]
+
+
+def write_report(run: Path, study: StudyRecord) -> Outcome:
+    """Write every file of the run folder; each appears whole or not at all."""
+    started = time.perf_counter()
+    results = _in_order(study)
+    findings = verdicts.judge(study.claims, results, scale=study.scale, trials=study.trials)
+    comparison, summary, warnings = _tables(study, results)
+    records = Records(results, study.history, list(study.arms))
+    pictures, skipped = draw_all(study.figures, records)
+    warnings += skipped
+    sentence = answer(study, comparison, findings)
+    html = page.render(
+        study,
+        sentence=sentence,
+        comparison=comparison,
+        summary=summary,
+        findings=findings,
+        pictures=pictures,
+        warnings=warnings,
+    )
+    run.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=run.parent) as name:
+        folder = Path(name)
+        results[RESULT_COLUMNS].to_csv(folder / "results.csv", index=False)
+        comparison.to_csv(folder / "comparison.csv", index=False)
+        _write_json(folder / "verdicts.json", [_plain(finding) for finding in findings])
+        _write_json(folder / "environment.json", study.environment)
+        (folder / "config.yaml").write_text(study.config_yaml, encoding="utf-8")
+        (folder / "figures").mkdir()
+        for key, picture in pictures.items():
+            (folder / "figures" / f"{key}.png").write_bytes(picture.png)
+            (folder / "figures" / f"{key}.svg").write_bytes(picture.svg)
+        dashboard.write_dashboard(
+            folder / "tb",
+            study,
+            texts=_texts(study, sentence, findings),
+            images={key: picture.png for key, picture in pictures.items()},
+        )
+        # Last, so that whoever finds the page finds everything it speaks of.
+        (folder / "report.html").write_text(html, encoding="utf-8")
+        _move(folder, run)
+    return Outcome(
+        answer=sentence,
+        findings=findings,
+        comparison=comparison,
+        summary=summary,
+        report=run / "report.html",
+        warnings=warnings,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _in_order(study: StudyRecord) -> pd.DataFrame:
+    order = {arm: i for i, arm in enumerate(study.arms)}
+    unknown = sorted(set(study.results["arm"]) - set(order))
+    if unknown:
+        raise ValueError(f"results hold arms {unknown} that the study lacks; it has {list(order)}")
+    keys = study.results["arm"].map(order)
+    return study.results.assign(_arm=keys).sort_values(["_arm", "seed"], kind="stable")[
+        [*study.results.columns]
+    ]
+
+
+def _tables(
+    study: StudyRecord, results: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
+    """Comparison with the baseline, summary per arm, and a line for what is missing."""
+    present = set(results["metric"])
+    warnings = [
+        f"no trial recorded the metric {metric}"
+        for metric in study.metrics
+        if metric not in present
+    ]
+    summary = verdicts.summarise(results)
+    if study.baseline not in set(results["arm"]):
+        warnings.append(f"the baseline {study.baseline} has no results: nothing can be compared")
+        return pd.DataFrame(columns=verdicts.COMPARISON), summary, warnings
+    return verdicts.compare(results, study.baseline), summary, warnings
+
+
+def _texts(study: StudyRecord, sentence: str, findings: Sequence[Finding]) -> dict[str, str]:
+    environment = {key: str(value) for key, value in study.environment.items()}
+    texts = {
+        "question": study.question,
+        "answer": sentence,
+        "command": _fenced(study.command),
+        "config": _fenced(study.config_yaml),
+        "environment": _markdown_table(["", ""], [[k, v] for k, v in environment.items()]),
+    }
+    if findings:
+        cards = [page.card(finding, study) for finding in findings]
+        head = ["id", "verdict", "statement", "ours", "published", "p_holm", "reason"]
+        texts["verdicts"] = _markdown_table(head, [[card[key] for key in head] for card in cards])
+    return texts
+
+
+def _fenced(text: str) -> str:
+    return "\n".join(f"    {line}" for line in text.splitlines())
+
+
+def _markdown_table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in line) + " |"
+        for line in lines
+    )
+
+
+def _plain(finding: Finding) -> dict[str, Any]:
+    """A finding as JSON: its verdict, claim and numbers, and the line a person reads."""
+    values = dataclasses.asdict(finding)
+    for name in ("interval", "extra_estimate"):
+        found = getattr(finding, name)
+        values[name] = found._asdict() if found else None
+    return {**values, "verdict": str(finding.verdict), "line": str(finding)}
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(
+        json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False, default=str)
+        + "\n",
+        encoding="utf-8",
+    )
+
+
+def _finite(value: Any) -> Any:
+    """JSON knows no NaN and no infinity: both become the word."""
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
+
+
+def _move(source: Path, target: Path) -> None:
+    """Move a tree file by file over what is there; each replacement is atomic, the page comes last."""
+    files = sorted(path for path in source.rglob("*") if path.is_file())
+    for path in sorted(files, key=lambda path: path.name == page.TEMPLATE):
+        place = target / path.relative_to(source)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if path.name.startswith("events.out.tfevents."):
+            for stale in place.parent.glob("events.out.tfevents.*"):
+                stale.unlink()
+        path.replace(place)

@@ -1,0 +1,100 @@
+"""The trial store: where a trial lies, what state it is in, and when it may be reused. Imports no torch.
+
+    <outputs>/<experiment>/trials/<arm>-<signature>/
+        arm.json                the resolved arm that the signature covers
+        seed-<k>/
+            status.json         state: running | untimed | done | diverged | failed | killed; written by atomic rename
+            result.json         final values, the code's hash, the machine, seconds
+            metrics.csv, events.out.tfevents.*, log.txt, checkpoint/
+
+A trial is found by its signature, whatever name its arm has.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FINISHED = ("done", "diverged")
+UNTIMED = "untimed"
+
+
+def signature(tree: dict[str, Any], data: str) -> str:
+    """The identity of an arm: its resolved config and its data's fingerprint."""
+    text = json.dumps({"config": tree, "data": data}, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON whole or not at all: a temporary file, fsync, rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w") as file:
+            json.dump(value, file, indent=1, sort_keys=True)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON; None where there is none or it is damaged."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+@dataclass(frozen=True)
+class Slot:
+    """The place of one trial in the store."""
+
+    folder: Path
+
+    def status(self) -> dict[str, Any]:
+        """The status record; `{"state": "pending"}` where there is none."""
+        return read_json(self.folder / "status.json") or {"state": "pending"}
+
+    def mark(self, state: str, **more: Any) -> None:
+        """Write the status record."""
+        write_json(self.folder / "status.json", {"state": state, **more})
+
+    def record(self, result: dict[str, Any]) -> None:
+        """Write the result; it counts once the status says that the trial is finished."""
+        write_json(self.folder / "result.json", result)
+
+    def untimed(self, code: str) -> dict[str, Any] | None:
+        """What the first stage of a timed trial has left for the second, if the same code did."""
+        status = self.status()
+        return read_json(self.folder / "result.json") if (status["state"], status.get("code")) == (UNTIMED, code) else None
+
+    def result(self) -> dict[str, Any] | None:
+        """The result of a finished trial, else None."""
+        if self.status()["state"] not in FINISHED:
+            return None
+        return read_json(self.folder / "result.json")
+
+
+class Store:
+    """All trials of one experiment below an outputs folder; reads the list of arms once."""
+
+    def __init__(self, outputs: Path, experiment: str) -> None:
+        self.root = outputs / experiment / "trials"
+        self._folders: dict[str, Path] = {}
+        if self.root.is_dir():
+            for entry in sorted(os.scandir(self.root), key=lambda entry: entry.name):
+                self._folders[entry.name.rpartition("-")[2]] = Path(entry.path)
+
+    def arm(self, name: str, mark: str) -> Path:
+        """The folder of an arm: the one that has its signature, else a new name (nothing is made)."""
+        return self._folders.setdefault(mark, self.root / f"{name}-{mark}")
+
+    def slot(self, name: str, mark: str, seed: int) -> Slot:
+        """The place of one trial."""
+        return Slot(self.arm(name, mark) / f"seed-{seed}")

@@ -1,0 +1,155 @@
+"""A study: arms x seeds -> the trials that are missing -> compute them -> report. Imports no torch."""
+
+import random
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from runner import pool, registry
+from runner.job import Job, Stage
+from runner.planning import Arm, Plan, cache_folder
+from runner.progress import Progress
+from runner.store import FINISHED, Slot, Store
+
+class StudyFailed(RuntimeError):
+    """Some trials failed; the others are computed and reported."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One trial of a plan: its arm, seed and place, and whether its result was there already."""
+
+    arm: Arm
+    seed: int
+    slot: Slot
+    reused: bool
+
+
+def run_and_report(plan: Plan) -> None:
+    """The whole of one invocation.
+
+    Raises:
+        ConfigError: claims or figures that make no sense.
+        StudyFailed: some trials failed; everything else is computed and reported.
+    """
+    from runner import gather
+
+    outline = gather.outline(plan.study)
+    for note in plan.notes:
+        print(f"note: {note}")  # noqa: T201
+    told = len(plan.notes)
+    entries = run(plan)
+    for note in plan.notes[told:]:
+        print(f"note: {note}")  # noqa: T201
+    gather.report(plan, entries, outline)
+    failed = [entry for entry in entries if entry.slot.status()["state"] not in FINISHED]
+    if failed:
+        first = failed[0]
+        raise StudyFailed(
+            f"{len(failed)} of {len(entries)} trials failed, the first: {first.arm.name} seed {first.seed}: "
+            f"{first.slot.status().get('message', '')}\nits log is {first.slot.folder / 'log.txt'}; "
+            "the same command computes only what is missing"
+        )
+
+
+def survey(plan: Plan) -> list[Entry]:
+    """All trials of a plan, seed by seed, and which of them are there already.
+
+    A result of other code is stale: it is computed again, or kept with `reuse=accept`; either is noted.
+    """
+    store = Store(plan.outputs, plan.experiment)
+    entries, stale = [], 0
+    for seed in plan.seeds:
+        for arm in plan.arms:
+            slot = store.slot(arm.name, arm.signature, seed)
+            result = slot.result()
+            changed = result is not None and result["code"] != plan.code
+            stale += changed
+            reused = result is not None and (not changed or plan.study.reuse == "accept")
+            entries.append(Entry(arm, seed, slot, reused))
+    if stale:
+        what = "kept, as reuse=accept says" if plan.study.reuse == "accept" else "computed again (keep them with reuse=accept)"
+        plan.notes.append(f"{stale} finished trials were computed by other code: {what}")
+    return entries
+
+
+def run(plan: Plan) -> list[Entry]:
+    """Compute the missing trials of a plan; returns all its trials. Failures are in their status."""
+    entries = survey(plan)
+    missing = {}
+    for entry in entries:
+        if not entry.reused:
+            missing.setdefault(entry.slot.folder, entry)
+    workers = pool.cores() if plan.study.workers == "auto" else int(plan.study.workers)
+    with Progress(plan.experiment, total=len(entries), reused=sum(e.reused for e in entries)) as progress:
+        if missing:
+            compute(plan, list(missing.values()), min(workers, len(missing)), progress)
+    return entries
+
+
+def compute(plan: Plan, entries: Sequence[Entry], workers: int, progress: Progress) -> None:
+    """Compute trials in processes, keep their status truthful, show how far they are.
+
+    What is timed comes second and alone: trial by trial, the arms of a seed in random order, so that a slow moment of the
+    machine hits no arm more than another.
+    """
+    stages = [Stage.run, Stage.timing] if registry.timed(plan.experiment) else [Stage.run]
+    begun: set[Slot] = set()
+
+    def on_event(job: Job, event: dict[str, Any]) -> None:
+        name = f"{job.arm} seed {job.seed}"
+        if event.get("state") == "started":
+            begun.add(job.slot)
+            progress.start(name, job.stage)
+        elif event.get("state") == "ended":
+            begun.discard(job.slot)
+            status = settle(job.slot, event["exitcode"])
+            progress.end(name, status["state"], status.get("seconds"), status.get("message", ""))
+        else:
+            progress.step(name, event["step"], event["steps"], event["loss"])
+
+    try:
+        for stage in stages:
+            jobs = [job(plan, entry, stage) for entry in due(plan, entries, stage)]
+            pool.run_jobs(jobs, workers if stage is Stage.run else 1, on_event)
+    except KeyboardInterrupt:
+        for slot in begun:
+            if slot.status()["state"] not in FINISHED:
+                slot.mark("killed", message="interrupted", code=plan.code)
+        raise
+
+
+def due(plan: Plan, entries: Sequence[Entry], stage: Stage) -> list[Entry]:
+    """The trials whose stage is to be computed: all first stages not done yet; of second stages those whose first is done."""
+    if stage is Stage.run:
+        return [entry for entry in entries if entry.slot.untimed(plan.code) is None]
+    ready = [entry for entry in entries if entry.slot.untimed(plan.code) is not None]
+    order = {entry.slot: random.Random(f"{entry.seed}/{entry.arm.signature}").random() for entry in ready}
+    return sorted(ready, key=lambda entry: (entry.seed, order[entry.slot]))
+
+
+def settle(slot: Slot, exitcode: int) -> dict[str, Any]:
+    """The status of a trial whose process has ended; one that says nothing of its end was killed."""
+    status = slot.status()
+    if status["state"] in ("running", "pending"):
+        how = f"signal {signal.Signals(-exitcode).name}" if exitcode < 0 else f"exit code {exitcode}"
+        slot.mark("killed", message=f"its process ended with {how}", code=status.get("code"))
+        status = slot.status()
+    return status
+
+
+def job(plan: Plan, entry: Entry, stage: Stage) -> Job:
+    """What a process needs to compute a stage of a trial."""
+    return Job(
+        arm=entry.arm.name,
+        seed=entry.seed,
+        config=entry.arm.config,
+        device=entry.arm.device,
+        slot=entry.slot,
+        cache=cache_folder(plan.outputs),
+        code=plan.code,
+        data=entry.arm.data,
+        plugins=tuple(plan.study.plugins),
+        stage=stage,
+    )

@@ -1,0 +1,133 @@
+"""What a trial logs: a tidy `metrics.csv` and a TensorBoard event file with the same numbers.
+
+The CSV is the record; the event file can be rewritten from it, which is what makes a resumed trial's set of
+(tag, step, value) equal to that of a trial that was never stopped. `metrics.csv` keeps every digit of a float, the
+event file holds float32.
+"""
+
+import csv
+import os
+import time
+from collections.abc import Mapping
+from itertools import groupby
+from pathlib import Path
+from typing import Literal
+
+from runner import events
+
+METRICS_FILE = "metrics.csv"
+HEADER = ("step", "metric", "value")
+Row = tuple[int, str, float]
+Status = Literal["done", "failed"]
+
+
+class NullTracker:
+    """Logs nothing."""
+
+    def log(self, values: Mapping[str, float], step: int) -> None:
+        """Forget the values."""
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+    def close(self, status: Status, final: Mapping[str, float] | None = None) -> None:
+        """Nothing is open."""
+
+
+class Tracker:
+    """Logs one trial into its folder.
+
+    Rows wait in memory and are written by `flush()`, by `close()`, and by a `log()` that comes `flush_seconds` after the
+    last write. Call `flush()` before a checkpoint is saved: rows up to the checkpoint's step are then on disk.
+    `resume_step=k` keeps the rows with step <= k that an earlier tracker left in the folder; without it the
+    trial starts from nothing.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        hparams: events.HParams,
+        *,
+        resume_step: int | None = None,
+        flush_seconds: float = 5.0,
+    ) -> None:
+        self.folder = folder
+        self.flush_seconds = flush_seconds
+        self._rows: list[Row] = []
+        folder.mkdir(parents=True, exist_ok=True)
+        kept = [] if resume_step is None else [r for r in read_rows(folder) if r[0] <= resume_step]
+        for stale in folder.glob("events.out.tfevents.*"):
+            stale.unlink()
+        _replace(folder / METRICS_FILE, kept)
+        self._csv = (folder / METRICS_FILE).open("a", newline="", encoding="utf-8")
+        self._writer = events.open_writer(folder)
+        group = f"{folder.parent.name}/{folder.name}"
+        self._writer.add_event(events.event(events.session_start(hparams, group)))
+        self._write_events(kept)
+        self._last_step = kept[-1][0] if kept else 0
+        self._last_flush = time.monotonic()
+
+    def log(self, values: Mapping[str, float], step: int) -> None:
+        """Record values of one step; NaN and infinities are data and are kept."""
+        self._rows += [(step, metric, float(value)) for metric, value in values.items()]
+        self._last_step = step
+        if time.monotonic() - self._last_flush >= self.flush_seconds:
+            self.flush()
+
+    def flush(self) -> None:
+        """Bring everything logged so far to the disk, the CSV also through the operating system's cache."""
+        csv.writer(self._csv, lineterminator="\n").writerows(
+            (step, metric, repr(value)) for step, metric, value in self._rows
+        )
+        self._csv.flush()
+        os.fsync(self._csv.fileno())
+        self._write_events(self._rows)
+        self._writer.flush()
+        self._rows.clear()
+        self._last_flush = time.monotonic()
+
+    def close(self, status: Status, final: Mapping[str, float] | None = None) -> None:
+        """Flush, and tell TensorBoard how the trial ended. Closing twice is harmless.
+
+        `final` values fill the trial's row of the HParams table, as `final/<metric>` at the last
+        step; they go into the event file only, their record is the trial's result.
+        """
+        if self._csv.closed:
+            return
+        self.flush()
+        if final:
+            values = {f"final/{metric}": float(value) for metric, value in final.items()}
+            self._writer.add_event(events.event(events.scalars(values), self._last_step))
+        self._writer.add_event(events.event(events.session_end(success=status == "done")))
+        self._csv.close()
+        self._writer.close()
+
+    def _write_events(self, rows: list[Row]) -> None:
+        for step, group in groupby(rows, key=lambda row: row[0]):
+            values = [(metric, value) for _, metric, value in group]
+            # A metric logged twice at one step is two points: a dict would drop the first.
+            if len(values) == len(dict(values)):
+                self._writer.add_event(events.event(events.scalars(dict(values)), step))
+            else:
+                for metric, value in values:
+                    self._writer.add_event(events.event(events.scalars({metric: value}), step))
+
+
+def read_rows(folder: Path) -> list[Row]:
+    """The rows of a trial's `metrics.csv`; a last line that a kill left without its newline is ignored."""
+    path = folder / METRICS_FILE
+    if not path.exists():
+        return []
+    whole = path.read_text(encoding="utf-8").rpartition("\n")[0]
+    return [(int(s), metric, float(v)) for s, metric, v in list(csv.reader(whole.splitlines()))[1:]]
+
+
+def _replace(path: Path, rows: list[Row]) -> None:
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(HEADER)
+        writer.writerows((step, metric, repr(value)) for step, metric, value in rows)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

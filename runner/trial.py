@@ -1,0 +1,151 @@
+"""One trial as its process sees it: an arm under one seed, with its folder, lock, tracker and record."""
+
+import csv
+import os
+import platform
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from filelock import FileLock
+
+from runner import checkpoint, device, plugins, provenance, registry
+from runner.job import Job, Stage
+from runner.store import UNTIMED
+from runner.tracking import Tracker
+
+Send = Callable[[dict[str, Any]], None]
+
+
+class Trial:
+    """What an experiment's `run(trial)` is given.
+
+    Attributes:
+        config: the arm, typed.
+        seed: the seed of initialisation and data order (with the arm's offset).
+        device: where to compute.
+        cache: where prepared data lie.
+        checkpoints: the folder of checkpoints.
+        diverged: why the trial has diverged, or None.
+    """
+
+    def __init__(self, job: Job, send: Send) -> None:
+        self.config = job.config
+        self.seed = job.seed + job.config.seed_offset
+        self.device = device.enter(job.config.device, job.device)
+        self.dtype = getattr(torch, job.config.device.dtype.value)
+        self.cache = job.cache
+        self.checkpoints = job.slot.folder / "checkpoint"
+        self.diverged: str | None = None
+        self.results: dict[str, tuple[float, str]] = {}
+        self._job, self._send = job, send
+        self._tracker: Tracker | None = None
+        torch.manual_seed(self.seed)
+
+    def resume(self, step: int) -> None:
+        """Open the records, going on after `step`; 0 starts them anew."""
+        hparams = flatten(self._job.config.tree()) | {"arm": self._job.arm, "seed": self._job.seed}
+        self._tracker = Tracker(self._job.slot.folder, hparams, resume_step=step or None)
+        self._job.slot.mark("running", pid=os.getpid(), host=platform.node(), code=self._job.code, from_step=step)
+
+    def log(self, values: dict[str, float], step: int) -> None:
+        """Add values to the curves of this trial."""
+        assert self._tracker is not None, "resume() opens the records before the first log()"
+        self._tracker.log(values, step)
+
+    def record(self, values: dict[str, float], unit: str = "") -> None:
+        """Set final values, which become rows of results.csv."""
+        self.results |= {name: (float(value), unit) for name, value in values.items()}
+
+    def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Keep rows that are no scalars, e.g. an attention matrix or sample sentences, for figures and the report."""
+        assert name.isidentifier(), name
+        path = self._job.slot.folder / "tables" / f"{name}.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def progress(self, step: int, steps: int, loss: float) -> None:
+        """Tell the parent how far this trial is."""
+        self._send({"step": step, "steps": steps, "loss": loss})
+
+    def diverge(self, reason: str) -> None:
+        """Mark the trial as diverged; the first reason stands."""
+        self.diverged = self.diverged or reason
+
+    def flush(self) -> None:
+        """Bring the curves to disk, before a checkpoint says that they are there."""
+        if self._tracker:
+            self._tracker.flush()
+
+    def close(self, status: str) -> None:
+        """Close the records."""
+        if self._tracker:
+            self._tracker.close(status)
+
+
+def compute(job: Job, send: Send) -> None:
+    """Compute one stage of a trial in this process, unless another process has done it meanwhile; a failure is recorded and raised."""
+    slot = job.slot
+    slot.folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(slot.folder / "lock"):
+        result, before = slot.result(), slot.untimed(job.code)
+        if (result and result["code"] == job.code) or (before and job.stage is Stage.run):
+            return
+        plugins.load(job.plugins)
+        if slot.status().get("code") != job.code:
+            checkpoint.clear(slot.folder / "checkpoint")
+        began = time.perf_counter()
+        trial = Trial(job, send)
+        if before:
+            trial.results = {row["metric"]: (row["value"], row["unit"]) for row in before["results"]}
+        slot.mark("running", pid=os.getpid(), host=platform.node(), code=job.code)
+        try:
+            registry.stage(job.config.experiment, job.stage)(trial)
+        except BaseException as error:
+            trial.close("failed")
+            slot.mark("failed", code=job.code, message=one_line(error), traceback=traceback.format_exc())
+            raise
+        finish(job, trial, time.perf_counter() - began + (before["seconds"] if before else 0.0))
+
+
+def finish(job: Job, trial: Trial, seconds: float) -> None:
+    """Write the result, then the status that makes it count."""
+    trial.close("done")
+    checkpoint.clear(trial.checkpoints, keep_last=True)
+    rows = [{"metric": name, "value": value, "unit": unit} for name, (value, unit) in trial.results.items()]
+    record = {
+        "arm": job.arm,
+        "seed": job.seed,
+        "code": job.code,
+        "data": job.data,
+        "device": job.device.value,
+        "machine": provenance.machine(),
+        "seconds": seconds,
+        "results": rows,
+    }
+    job.slot.record(record)
+    first_of_two = job.stage is Stage.run and registry.timed(job.config.experiment) and not trial.diverged
+    state = UNTIMED if first_of_two else "diverged" if trial.diverged else "done"
+    job.slot.mark(state, code=job.code, seconds=seconds, message=trial.diverged or "")
+
+
+def one_line(error: BaseException) -> str:
+    """The kind and first line of an error."""
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+
+
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested keys joined by dots; lists as text."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value if isinstance(value, bool | int | float | str) else str(value)
+    return flat

@@ -1,0 +1,87 @@
+"""The task `waves` against its formulas."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from experiments.config import Predict, Waves
+from experiments.tasks.build import Task, build_task
+from experiments.tasks.waves import EVALUATION_SEED, TRAIN_SEED, waves
+
+
+def options(noise: float = 0.0, predict: Predict = Predict.reconstruct, n: int = 1000) -> Waves:
+    return Waves("waves", 20, 4, n_samples=n, n_eval=31, noise=noise, predict=predict)
+
+
+def build(seed: int = 0, **changes: object) -> Task:
+    return build_task(options(**changes), seed=seed, batch_size=32, cache=Path())  # type: ignore[arg-type]
+
+
+def test_sines_without_noise_are_the_formula() -> None:
+    batch = build().batch(0)
+    for index, end in ((0, 4 * np.pi), (1, 20 * np.pi)):
+        wave = torch.from_numpy(np.sin(np.linspace(0, end, 20))).float()[:, None].expand(20, 4)
+        for sample in batch.inputs[0][batch.label == index]:
+            torch.testing.assert_close(sample, wave, atol=1e-5, rtol=0)
+
+
+def test_noise_is_independent_and_of_the_size_asked_for() -> None:
+    samples, label = waves(options(noise=0.1), 3000, 0)
+    clean, _ = waves(options(noise=0.0), 3000, 0)
+    for index, size in ((0, 0.1), (1, 0.1)):
+        rest = (samples - clean)[label == index]
+        assert rest.std() == pytest.approx(size, rel=0.02)
+        assert abs(np.corrcoef(rest[:, :, 0].ravel(), rest[:, :, 1].ravel())[0, 1]) < 0.05
+    assert samples[label == 2].std() == pytest.approx(1, rel=0.02)
+
+
+@pytest.mark.parametrize("n", [3, 1000])
+def test_labels_are_equally_many_and_stay_with_their_samples(n: int) -> None:
+    samples, label = waves(options(), n, 0)
+    assert np.ptp(np.bincount(label)) <= 1
+    assert len(samples) == len(label) == n
+    assert np.bincount(build(n=n).batch(1).label).tolist() in (
+        [11, 11, 10],
+        [11, 10, 11],
+        [10, 11, 11],
+    )
+
+
+def test_targets() -> None:
+    same, ahead = build(noise=0.1).batch(3), build(noise=0.1, predict=Predict.next).batch(3)
+    assert torch.equal(same.inputs[0], same.target)
+    assert torch.equal(same.inputs[0], ahead.inputs[0])
+    assert torch.equal(ahead.inputs[0][:, 1:], ahead.target[:, :-1])
+    assert same.target.shape == ahead.target.shape == (32, 20, 4)
+    assert same.keep.shape == (32, 20)
+    assert same.keep.all()
+
+
+def test_batches_are_pure_and_evaluation_ignores_the_seed() -> None:
+    task, other = build(noise=0.1), build(seed=1, noise=0.1)
+    seventh = task.batch(7)
+    task.batch(2)
+    assert torch.equal(seventh.inputs[0], task.batch(7).inputs[0])
+    assert not torch.equal(seventh.inputs[0], other.batch(7).inputs[0])
+    pairs = list(zip(task.evaluation(), other.evaluation(), strict=True))
+    assert sum(len(one.label) for one, _ in pairs) == 31
+    assert all(torch.equal(one.target, two.target) for one, two in pairs)
+
+
+def test_held_out_samples_are_not_trained_on() -> None:
+    train, _ = waves(options(noise=0.1), 300, TRAIN_SEED)
+    held_out, _ = waves(options(noise=0.1), 31, EVALUATION_SEED)
+    assert not {row.tobytes() for row in train} & {row.tobytes() for row in held_out}
+
+
+def test_loss_is_the_mean_square_over_kept_positions() -> None:
+    task = build()
+    batch = task.batch(0)
+    assert task.unit == "mse"
+    assert task.loss(batch.target + 2, batch).item() == pytest.approx(4)
+    batch.keep[:, 1:] = False
+    wrong = batch.target.clone()
+    wrong[:, 0] += 3
+    assert task.loss(wrong, batch).item() == pytest.approx(9)
