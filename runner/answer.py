@@ -2,7 +2,8 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -14,11 +15,11 @@ ALPHA = 0.05
 SMOKE = "A smoke run proves only that everything runs; it is no evidence for or against any arm."
 
 
-def standing(row: pd.Series, headline: Headline) -> str:
+def standing(row: Mapping[Any, Any], headline: Headline) -> str:
     """`better`, `worse`, `not told apart` from the baseline, or `one seed`.
 
-    Told apart takes both: an interval without zero and the exact test, corrected over the arms, below 0.05. A
-    difference that is the same at every seed needs no test.
+    Told apart takes both: an interval without zero and the exact test, corrected over the arms,
+    below 0.05. A difference that is the same at every seed needs no test.
     """
     if row["n"] < 2:
         return "one seed"
@@ -35,7 +36,7 @@ def rows_of(comparison: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def answer(study: StudyRecord, comparison: pd.DataFrame, findings: Sequence[Finding]) -> str:
-    """Which arms are better, worse or not told apart, by how much, from how many seeds; then the verdicts."""
+    """Which arms are better, worse or not told apart, by how much; then the verdicts."""
     if study.scale == "smoke":
         return SMOKE
     parts = [_headline(study, comparison, headline) for headline in study.headline]
@@ -55,7 +56,7 @@ def _headline(study: StudyRecord, comparison: pd.DataFrame, headline: Headline) 
     if rows.empty:
         return f"{_upper(headline.label)} has nothing to compare with {study.baseline}."
     groups: dict[str, list[str]] = {}
-    for _, row in rows.iterrows():
+    for row in rows.to_dict("records"):
         by = quantity.with_interval(
             row["difference"], row["low"], row["high"], int(row["n"]), difference=True
         )

@@ -1,4 +1,4 @@
-"""Means over seeds with their 95 % t-intervals, for the many groups that a picture needs at once."""
+"""Means over seeds with their 95 % t-intervals, for many groups at once."""
 
 import numpy as np
 import pandas as pd
@@ -7,7 +7,7 @@ from runner import stats
 
 
 def mean_bands(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """Columns `by`, mean, low, high, n of the finite `value`s; with one value low and high are NaN."""
+    """Columns `by`, mean, low, high, n of the finite values; one value has no limits (NaN)."""
     finite = rows[np.isfinite(rows["value"])]
     groups = finite.groupby(by, sort=False, observed=True)["value"]
     table = groups.agg(["mean", "std", "count"]).reset_index().rename(columns={"count": "n"})

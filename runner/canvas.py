@@ -6,23 +6,26 @@ Figures are plain `Figure` objects: no pyplot, no global state, any number of th
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from runner import quantity
 from runner.figures import FigureSpec, levels
 
-# Okabe & Ito, "Color Universal Design" (2008): told apart with every common colour blindness. Their yellow is
-# darkened, since on white paper it vanishes as a thin line.
+LineStyle = Literal["-", "--", ":", "-."]
+
+# Okabe & Ito, "Color Universal Design" (2008): told apart with every common colour blindness.
+# Their yellow is darkened, since on white paper it vanishes as a thin line.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#A89F00")
-LINES = ("-", "--", ":", "-.")
-STYLE = {
+LINES: tuple[LineStyle, ...] = ("-", "--", ":", "-.")
+STYLE: dict[str, Any] = {
     "font.family": ["DejaVu Sans", "IPAexGothic"],
     "font.size": 12,
     "text.parse_math": False,  # an arm may be called a$b
@@ -47,17 +50,18 @@ MAX_INCHES = 16.0
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Fonts and colours, for building a figure and for saving it; what the caller had set comes back."""
+    """Fonts and colours, for building and for saving a figure; the caller's settings come back."""
     with mpl.rc_context():
-        import matplotlib_fontja  # noqa: F401  (its import registers IPAexGothic and changes rcParams)
+        # Its import registers IPAexGothic and changes rcParams.
+        import matplotlib_fontja  # noqa: F401
 
         _allow_bold("IPAexGothic")
-        mpl.rcParams.update(STYLE)
+        mpl.rcParams.update(STYLE)  # type: ignore[arg-type]
         yield
 
 
 def _allow_bold(family: str) -> None:
-    """The Japanese font has one weight: let it stand for bold too, or matplotlib logs a warning per label."""
+    """Let the font's one weight stand for bold too, or matplotlib logs a warning per label."""
     from matplotlib.font_manager import fontManager
 
     entries = [entry for entry in fontManager.ttflist if entry.name == family]
@@ -77,7 +81,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Paint:
-    """A colour and a line style per level of the hue; arms keep theirs in every figure of a report."""
+    """A colour and a line style per level of the hue; an arm has the same in every figure."""
 
     levels: list[Any]
 
@@ -85,7 +89,7 @@ class Paint:
         """The level's colour."""
         return PALETTE[self.levels.index(level) % len(PALETTE)]
 
-    def line(self, level: Any) -> str:
+    def line(self, level: Any) -> LineStyle:
         """The level's line style: past eight levels colours come again, with another style."""
         return LINES[self.levels.index(level) // len(PALETTE) % len(LINES)]
 
@@ -93,7 +97,10 @@ class Paint:
 def panels(
     rows: pd.DataFrame, spec: FigureSpec, *, size: tuple[float, float]
 ) -> tuple[Figure, list[Panel]]:
-    """A figure with one titled pair of axes per panel, all with the same limits; `size` of one panel is in inches."""
+    """A figure with one titled pair of axes per panel, all with the same limits.
+
+    `size` is width and height of one panel in inches.
+    """
     grid = _grid([levels(rows, column) for column in spec.panel], size[0])
     n_columns, n_rows = len(grid[0]), len(grid)
     width = min(size[0] * n_columns * (0.72 if n_columns > 2 else 1), max(MAX_INCHES, size[0]))
@@ -119,7 +126,7 @@ def panels(
 
 
 def _grid(keys: list[list[Any]], inches: float) -> list[list[tuple[Any, ...]]]:
-    """Panels in rows: two columns of the data make a table of panels, one is wrapped to fit the page."""
+    """Panels in rows: two keys make a table of panels, one is wrapped to fit the page."""
     if len(keys) == 2:
         return [[(a, b) for a in keys[0]] for b in keys[1]]
     if not keys:
@@ -165,8 +172,28 @@ def _log_ticks(axis: Any, low: float, high: float) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: quantity.number(value, 3)))
 
 
+def legend(
+    figure: Figure, paint: Paint, shown: list[Any], hue: str, *, patches: bool = False
+) -> None:
+    """Below all panels: lines, or squares where areas are coloured."""
+    handles = [
+        Line2D(
+            [],
+            [],
+            color=paint.colour(level),
+            linestyle="none" if patches else paint.line(level),
+            marker="s" if patches else None,
+            markersize=10,
+            linewidth=2.5,
+            label=name(hue, level),
+        )
+        for level in shown
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 4))
+
+
 def reference_line(axes: Axes, spec: FigureSpec, *, labelled: bool) -> None:
-    """A dashed line at a value one should compare with, its label inside the axes above the line."""
+    """A dashed line at a value to compare with, its label inside the axes above the line."""
     if spec.reference is None:
         return
     axes.axhline(spec.reference, color="#444444", linestyle=(0, (5, 3)), linewidth=1.2, zorder=1)
@@ -182,26 +209,3 @@ def reference_line(axes: Axes, spec: FigureSpec, *, labelled: bool) -> None:
             bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1},
             zorder=5,
         )
-
-
-def spread(positions: list[float], gap: float) -> list[float]:
-    """Move labels apart to at least `gap`, as little as possible and in the same order.
-
-    Blocks of labels that touch are centred on the mean of where they want to be (pool adjacent violators).
-    """
-    order = np.argsort(positions, kind="stable")
-    blocks: list[list[float]] = []  # sum of (wish - offset within the block), size
-    for index in order:
-        blocks.append([positions[index], 1.0])
-        while len(blocks) > 1:
-            (sum_a, n_a), (sum_b, n_b) = blocks[-2], blocks[-1]
-            if sum_a / n_a + n_a * gap <= sum_b / n_b:
-                break
-            blocks[-2:] = [[sum_a + sum_b - n_b * n_a * gap, n_a + n_b]]
-    moved = [0.0] * len(positions)
-    k = 0
-    for total, size in blocks:
-        for i in range(int(size)):
-            moved[order[k]] = total / size + i * gap
-            k += 1
-    return moved

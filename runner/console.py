@@ -1,4 +1,4 @@
-"""What the terminal shows at the end of a run; plain when piped, and nothing is cut at 80 columns."""
+"""What the terminal shows at the end of a run; plain when piped, nothing cut at 80 columns."""
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -18,7 +18,7 @@ COLOURS = {
 
 
 def console(study: StudyRecord, outcome: Outcome) -> RenderableType:
-    """Headline tables, verdict lines, the answer, and where the report lies. Never parsed as rich markup."""
+    """Headline tables, verdicts, answer, the report's path; no text is parsed as markup."""
     parts: list[RenderableType] = []
     for headline in study.headline:
         shown = page.comparison_table(study, headline, outcome.comparison, outcome.summary)

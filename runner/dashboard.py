@@ -4,9 +4,9 @@
     tb/<arm>/     <metric>, <metric>_low, <metric>_high: mean over seeds and its 95 % t-interval;
                   a row of the HParams table, with the final values as final/<metric>
 
-The rows of single trials come from the trials' own event files, wherever TensorBoard reads those too
-(`--logdir outputs/<experiment>`). They are not repeated here: with more than 40 runs TensorBoard
-starts with none selected, and its charts are empty.
+The rows of single trials come from the trials' own event files, wherever TensorBoard reads
+those too (`--logdir outputs/<experiment>`). They are not repeated here: with more
+than 40 runs TensorBoard starts with none selected, and its charts are empty.
 """
 
 from collections.abc import Mapping
@@ -83,7 +83,7 @@ def _table(study: StudyRecord, differing: list[str]) -> Any:
 def _curves(bands: pd.DataFrame) -> list[tuple[int, Any]]:
     written = []
     for step, rows in bands.groupby("step"):
-        values = {}
+        values: dict[str, float] = {}
         for metric, mean, low, high in rows[["metric", "mean", "low", "high"]].itertuples(
             index=False
         ):
@@ -95,7 +95,7 @@ def _curves(bands: pd.DataFrame) -> list[tuple[int, Any]]:
 def _row(
     summary: pd.DataFrame, metrics: list[str], hparams: events.HParams
 ) -> list[tuple[int, Any]]:
-    """An arm's row: opened, filled and closed. Without a group name TensorBoard gives it its own."""
+    """An arm's row: opened, filled, closed. Without a group name it gets its own."""
     finals = {}
     shown = summary[summary["metric"].isin(metrics)]
     for metric, mean, low, high in shown[["metric", "mean", "low", "high"]].itertuples(index=False):

@@ -1,7 +1,8 @@
 """TensorBoard protocol buffers, built without torch and without tensorflow.
 
-`torch.utils.tensorboard` imports torch (2 s) and its `add_hparams` makes a sub-run for every call; the plugins' own
-`summary` modules import tensorflow. What is left are the plugins' messages, put together here.
+`torch.utils.tensorboard` imports torch (2 s) and its `add_hparams` makes a sub-run for every call;
+the plugins' own `summary` modules import tensorflow. What is left are the plugins' messages, put
+together here.
 """
 
 import struct

@@ -1,7 +1,8 @@
 """Figures as data: what an experiment's YAML says under `figures:`, and the rows each one draws.
 
-A metric may be a template: `moe/load/layer{layer}/expert{expert}` matches `moe/load/layer0/expert3`, and its
-placeholders become the columns `layer` and `expert`, which `x`, `y`, `panel` and `hue` may name.
+A metric may be a template: `moe/load/layer{layer}/expert{expert}` matches
+`moe/load/layer0/expert3`, and its placeholders become the columns `layer` and `expert`, which `x`,
+`y`, `panel` and `hue` may name.
 """
 
 import re
@@ -64,8 +65,8 @@ class FigureSpec:
         unknown = used - found - {"arm", "step"}
         if unknown:
             raise ValueError(
-                f"figure {self.title!r}: {sorted(unknown)} are not placeholders of {self.metric!r}; "
-                f"it has {sorted(found)}, and `arm` and `step` always exist"
+                f"figure {self.title!r}: {sorted(unknown)} are not placeholders of "
+                f"{self.metric!r}; it has {sorted(found)}, and `arm` and `step` always exist"
             )
         unused = found - used
         if unused:
@@ -76,7 +77,7 @@ class FigureSpec:
 
 
 def figure_spec(options: Mapping[str, Any]) -> FigureSpec:
-    """Build a spec from YAML; `panel: arm` means `panel: [arm]`. ValueError for keys that do not exist."""
+    """Build a spec from YAML; `panel: arm` means `panel: [arm]`. ValueError for unknown keys."""
     known = {f.name for f in fields(FigureSpec)}
     unknown = set(options) - known
     if unknown:
@@ -99,10 +100,10 @@ def placeholders(template: str) -> list[str]:
 
 
 def select(rows: pd.DataFrame, template: str, arms: list[str]) -> pd.DataFrame:
-    """Rows whose metric matches the template, for the given arms in their order, with a column per placeholder.
+    """Rows whose metric matches, for the given arms in their order, with a column per placeholder.
 
-    A column whose values are all whole numbers is made integer and every such column is sorted, so `expert10`
-    comes after `expert9`; other columns keep the order of their first appearance.
+    A column whose values are all whole numbers is made integer, so that `expert10` comes after
+    `expert9`.
     """
     pattern = _pattern(template)
     matches = {name: pattern.fullmatch(name) for name in rows["metric"].unique()}

@@ -1,4 +1,4 @@
-"""report.html: one file that a stranger understands, with nothing to fetch. Escaping is jinja2's autoescape."""
+"""report.html: one file that a stranger understands, with nothing to fetch; jinja2 escapes."""
 
 import base64
 import math
@@ -98,17 +98,19 @@ def card(finding: Finding, study: StudyRecord) -> dict[str, Any]:
 def comparison_table(
     study: StudyRecord, headline: Headline, comparison: pd.DataFrame, summary: pd.DataFrame
 ) -> dict[str, Any]:
-    """One headline metric: a row per arm, the baseline first among equals, in the order of the arms."""
-    rows = []
-    mine = summary[summary["metric"] == headline.metric].set_index("arm")
-    against = answer.rows_of(comparison, headline.metric).set_index("arm")
+    """One headline metric: a row per arm, in the order of the arms."""
+    rows: list[dict[str, Any]] = []
+    shown = summary[summary["metric"] == headline.metric]
+    mine = {row["arm"]: row for row in shown.to_dict("records")}
+    compared = answer.rows_of(comparison, headline.metric).to_dict("records")
+    against = {row["arm"]: row for row in compared}
     for arm in study.arms:
-        if arm not in mine.index:
+        if arm not in mine:
             rows.append(
                 {"arm": arm, "value": "no value", "difference": "", "p": "", "standing": ""}
             )
             continue
-        ours = mine.loc[arm]
+        ours = mine[arm]
         row = {
             "arm": arm,
             "n": int(ours["n"]),
@@ -119,16 +121,16 @@ def comparison_table(
             "p": "",
             "standing": "baseline" if arm == study.baseline else "",
         }
-        if arm in against.index:
-            found = against.loc[arm]
+        if arm in against:
+            found = against[arm]
             row["difference"] = quantity.with_interval(
                 found["difference"], found["low"], found["high"], int(found["n"]), difference=True
             )
             row["p"] = quantity.p_value(found["p_holm"])
             row["standing"] = answer.standing(found, headline)
         rows.append(row)
-    units = mine["unit"].unique() if len(mine) else []
-    unit = str(units[0]) if len(units) and units[0] not in ("", "1") else ""
+    units = [row["unit"] for row in mine.values() if row["unit"] != "1"]
+    unit = str(units[0]) if units else ""
     wanted = "lower is better" if headline.direction == "less" else "higher is better"
     return {
         "label": headline.label,

@@ -1,9 +1,7 @@
-"""Labels beside what they name, kept apart, so that no reader has to match colours with a legend."""
+"""Labels beside what they name, kept apart: no reader has to match colours with a legend."""
 
 import numpy as np
 from matplotlib.axes import Axes
-
-from runner.canvas import spread
 
 LINE_HEIGHT = 1.3  # of the font size
 CHARACTER = 0.62  # mean width of a character, of the font size
@@ -13,7 +11,7 @@ Label = tuple[str, str, float, float]  # text, colour, x, y
 def label_line_ends(
     axes: Axes, ends: list[Label], *, height: float, font_size: float = 11.5
 ) -> None:
-    """Name each line at the right edge; `height` of the axes in inches decides how far apart labels stand."""
+    """Name each line at the right edge; labels stand apart as the axes' `height` (inches) asks."""
     if not ends:
         return
     y = _fractions(axes, [end[3] for end in ends], "y")
@@ -42,7 +40,7 @@ def label_line_ends(
 def label_points(
     axes: Axes, labels: list[Label], *, size: np.ndarray, font_size: float = 11.5
 ) -> None:
-    """Name each point at the first of eight places around it that no point and no earlier label takes.
+    """Name each point at the first place around it that no point and no earlier label takes.
 
     `size` is the width and height of the axes in inches.
     """
@@ -99,3 +97,27 @@ def _fractions(axes: Axes, values: list[float], which: str) -> list[float]:
     if scale == "log":
         return [float(np.log(v / low) / np.log(high / low)) if v > 0 else 0.0 for v in values]
     return [float((v - low) / (high - low)) for v in values]
+
+
+def spread(positions: list[float], gap: float) -> list[float]:
+    """Move labels apart to at least `gap`, as little as possible and in the same order.
+
+    Blocks of labels that touch are centred on the mean of where they want to be (pool adjacent
+    violators).
+    """
+    order = np.argsort(positions, kind="stable")
+    blocks: list[list[float]] = []  # sum of (wish - offset within the block), size
+    for index in order:
+        blocks.append([positions[index], 1.0])
+        while len(blocks) > 1:
+            (sum_a, n_a), (sum_b, n_b) = blocks[-2], blocks[-1]
+            if sum_a / n_a + n_a * gap <= sum_b / n_b:
+                break
+            blocks[-2:] = [[sum_a + sum_b - n_b * n_a * gap, n_a + n_b]]
+    moved = [0.0] * len(positions)
+    k = 0
+    for total, size in blocks:
+        for i in range(int(size)):
+            moved[order[k]] = total / size + i * gap
+            k += 1
+    return moved

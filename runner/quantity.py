@@ -6,9 +6,10 @@ NOTHING = "\N{EM DASH}"
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """Write a value with `digits` significant digits: 0.03125 -> 0.03125, 1234567 -> 1,234,567, 2.5e-9 -> 2.5e-09.
+    """Write a value with `digits` significant digits.
 
-    Whole numbers keep all their digits below 1e9 and get thousands separators; nothing known is a dash.
+    Whole numbers keep all their digits below 1e9 and get thousands separators. Sizes from 1e9 and
+    below 1e-4 get an exponent; NaN and None become a dash.
     """
     if value is None:
         return NOTHING
@@ -36,7 +37,7 @@ def signed(value: float | None, digits: int = 3) -> str:
 
 
 def interval(low: float | None, high: float | None, digits: int = 4) -> str:
-    """An interval with as many decimals at both ends, so that the eye can compare them: [2.031, 2.075]."""
+    """An interval with as many decimals at both ends: [2.031, 2.075]."""
     ends = [low, high]
     if any(end is None or not math.isfinite(float(end)) for end in ends):
         return f"[{number(low)}, {number(high)}]"
@@ -50,7 +51,7 @@ def interval(low: float | None, high: float | None, digits: int = 4) -> str:
 def with_interval(mean: float, low: float, high: float, n: int, *, difference: bool = False) -> str:
     """A mean and its interval, never one without the other; where there is none, why.
 
-    Without limits a value from two or more seeds is the same in all of them, as a parameter count is.
+    Without limits a value from two or more seeds is the same in all, as a parameter count is.
     """
     text = signed(mean) if difference else number(mean)
     if math.isnan(mean):

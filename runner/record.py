@@ -35,7 +35,7 @@ class StudyRecord:
     history  arm, seed, step, metric, value
     trials   arm, seed, status (done|diverged|failed|killed), seconds, reused, folder, message
     arms     what one types for each arm, in the order of every table and colour
-    hparams  resolved values per arm for TensorBoard's HParams table; without them the overrides are split at `=`
+    hparams  resolved values per arm for the HParams table; without them overrides are split at `=`
     """
 
     experiment: str
@@ -75,7 +75,7 @@ class StudyRecord:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the report found and where it lies; `comparison` has the columns of `verdicts.compare`."""
+    """What the report found and where it lies; the frames are those of `verdicts`."""
 
     answer: str
     findings: list[Finding]

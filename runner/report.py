@@ -1,4 +1,4 @@
-"""Turns the records of a finished study into everything one reads: tables, verdicts, figures, a page, TensorBoard.
+"""Turns a study's records into all that one reads: tables, verdicts, figures, page, TensorBoard.
 
 Imports no torch and no model: a report can be written again from the records alone.
 """
@@ -17,7 +17,8 @@ import pandas as pd
 from runner import dashboard, page, verdicts
 from runner.answer import answer
 from runner.console import console as console
-from runner.plots import Records, draw_all
+from runner.plot_data import Records
+from runner.plots import draw_all
 from runner.record import Outcome, StudyRecord
 from runner.verdicts import Finding
 
@@ -160,7 +161,7 @@ def _finite(value: Any) -> Any:
 
 
 def _move(source: Path, target: Path) -> None:
-    """Move a tree file by file over what is there; each replacement is atomic, the page comes last."""
+    """Move a tree file by file over what is there, each atomically, the page last."""
     files = sorted(path for path in source.rglob("*") if path.is_file())
     for path in sorted(files, key=lambda path: path.name == page.TEMPLATE):
         place = target / path.relative_to(source)

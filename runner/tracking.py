@@ -1,8 +1,8 @@
 """What a trial logs: a tidy `metrics.csv` and a TensorBoard event file with the same numbers.
 
-The CSV is the record; the event file can be rewritten from it, which is what makes a resumed trial's set of
-(tag, step, value) equal to that of a trial that was never stopped. `metrics.csv` keeps every digit of a float, the
-event file holds float32.
+The CSV is the record; the event file can be rewritten from it, which is what makes a resumed
+trial's set of (tag, step, value) equal to that of a trial that was never stopped. `metrics.csv`
+keeps every digit of a float, the event file holds float32.
 """
 
 import csv
@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from itertools import groupby
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TextIO
 
 from runner import events
 
@@ -37,10 +37,10 @@ class NullTracker:
 class Tracker:
     """Logs one trial into its folder.
 
-    Rows wait in memory and are written by `flush()`, by `close()`, and by a `log()` that comes `flush_seconds` after the
-    last write. Call `flush()` before a checkpoint is saved: rows up to the checkpoint's step are then on disk.
-    `resume_step=k` keeps the rows with step <= k that an earlier tracker left in the folder; without it the
-    trial starts from nothing.
+    Rows wait in memory and are written by `flush()`, by `close()`, and by a `log()` that comes
+    `flush_seconds` after the last write. Call `flush()` before a checkpoint is saved: rows up to
+    the checkpoint's step are then on disk. `resume_step=k` keeps the rows with step <= k that an
+    earlier tracker left in the folder; without it the trial starts from nothing.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Tracker:
         for stale in folder.glob("events.out.tfevents.*"):
             stale.unlink()
         _replace(folder / METRICS_FILE, kept)
-        self._csv = (folder / METRICS_FILE).open("a", newline="", encoding="utf-8")
+        self._closed = False
         self._writer = events.open_writer(folder)
         group = f"{folder.parent.name}/{folder.name}"
         self._writer.add_event(events.event(events.session_start(hparams, group)))
@@ -75,12 +75,9 @@ class Tracker:
             self.flush()
 
     def flush(self) -> None:
-        """Bring everything logged so far to the disk, the CSV also through the operating system's cache."""
-        csv.writer(self._csv, lineterminator="\n").writerows(
-            (step, metric, repr(value)) for step, metric, value in self._rows
-        )
-        self._csv.flush()
-        os.fsync(self._csv.fileno())
+        """Bring everything logged so far to the disk; the CSV is synced."""
+        with (self.folder / METRICS_FILE).open("a", newline="", encoding="utf-8") as file:
+            _write_rows(file, self._rows)
         self._write_events(self._rows)
         self._writer.flush()
         self._rows.clear()
@@ -92,14 +89,14 @@ class Tracker:
         `final` values fill the trial's row of the HParams table, as `final/<metric>` at the last
         step; they go into the event file only, their record is the trial's result.
         """
-        if self._csv.closed:
+        if self._closed:
             return
         self.flush()
         if final:
             values = {f"final/{metric}": float(value) for metric, value in final.items()}
             self._writer.add_event(events.event(events.scalars(values), self._last_step))
         self._writer.add_event(events.event(events.session_end(success=status == "done")))
-        self._csv.close()
+        self._closed = True
         self._writer.close()
 
     def _write_events(self, rows: list[Row]) -> None:
@@ -114,7 +111,7 @@ class Tracker:
 
 
 def read_rows(folder: Path) -> list[Row]:
-    """The rows of a trial's `metrics.csv`; a last line that a kill left without its newline is ignored."""
+    """The rows of a trial's `metrics.csv`; a last line without its newline (a kill) is ignored."""
     path = folder / METRICS_FILE
     if not path.exists():
         return []
@@ -125,9 +122,14 @@ def read_rows(folder: Path) -> list[Row]:
 def _replace(path: Path, rows: list[Row]) -> None:
     temporary = path.with_suffix(".tmp")
     with temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(HEADER)
-        writer.writerows((step, metric, repr(value)) for step, metric, value in rows)
-        file.flush()
-        os.fsync(file.fileno())
+        csv.writer(file, lineterminator="\n").writerow(HEADER)
+        _write_rows(file, rows)
     temporary.replace(path)
+
+
+def _write_rows(file: TextIO, rows: list[Row]) -> None:
+    """Append rows with every digit of their values, and wait until they are on the disk."""
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerows((step, metric, repr(value)) for step, metric, value in rows)
+    file.flush()
+    os.fsync(file.fileno())

@@ -1,7 +1,7 @@
-"""Causal self-attention; MHA, GQA and MQA are one class and a number.
+"""Attention; MHA, GQA and MQA are one class and a number, self- and cross-attention one class and an argument.
 
-Legend: batch, time, d_model; n_heads query heads share n_kv_heads key and value heads of width
-d_head.
+Legend: batch, time, d_model; source, positions of a memory that is attended to; n_heads query heads share n_kv_heads key and
+value heads of width d_head.
 """
 
 import torch
@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from experiments.config import Position
+from experiments.nn.kv_cache import KVCache
 from experiments.nn.position import rotary_tables, rotate
 
 
 class Attention(nn.Module):
-    """Softmax attention over earlier positions, by torch's scaled_dot_product_attention.
+    """Softmax attention, by torch's scaled_dot_product_attention.
 
     `n_kv_heads == n_heads` is multi-head (Vaswani 2017), 1 multi-query (Shazeer 2019), and numbers
     between are grouped-query attention (Ainslie 2023): key head j serves the n_heads / n_kv_heads
@@ -51,24 +52,91 @@ class Attention(nn.Module):
         self.out = nn.Linear(n_heads * d_head, d_model, bias=bias)
 
     def forward(
-        self, x: Float[Tensor, "batch time d_model"], keep: Bool[Tensor, "batch time"] | None = None
+        self,
+        x: Float[Tensor, "batch time d_model"],
+        keep: Bool[Tensor, "batch keys"] | None = None,
+        *,
+        memory: Float[Tensor, "batch source d_model"] | KVCache | None = None,
+        causal: bool = True,
+        cache: KVCache | None = None,
     ) -> Float[Tensor, "batch time d_model"]:
-        """Attend to the positions up to one's own where `keep` is True (None: all are)."""
-        query = self._heads(self.query(x))
-        key = self._heads(self.key(x))
-        value = self._heads(self.value(x))  # (B, H_kv, T, d_head)
+        """Attend to the keys where `keep` is True (None: all are).
+
+        Self-attention is causal unless `causal` is False. With a `cache`, `x` are the positions that follow the cached ones.
+        With a `memory` it is cross-attention to all of it: `causal` and positions do not apply; `remember` makes one whose keys
+        and values are computed once. `keep` covers the keys: x's positions (with the cached ones), or the memory's.
+        """
+        query = self._heads(self.query(x))  # (B, H, T, d_head)
+        if memory is not None:
+            key, value = (
+                (memory.keys, memory.values)
+                if isinstance(memory, KVCache)
+                else self._keys_values(memory)
+            )
+            return self._mix(
+                query, key, value, None if keep is None else keep[:, None, None, :], causal=False
+            )
+        key, value = self._keys_values(x)  # (B, H_kv, T, d_head)
+        start = cache.length if cache is not None else 0
         if self.position is Position.rotary:
-            cos, sin = rotary_tables(x.shape[1], self.d_head, device=x.device)
-            query, key = rotate(query, cos, sin), rotate(key, cos, sin)
+            cos, sin = rotary_tables(start + x.shape[1], self.d_head, device=x.device)
+            query, key = (
+                rotate(query, cos[start:], sin[start:]),
+                rotate(key, cos[start:], sin[start:]),
+            )
+        if cache is not None:
+            key, value = cache.append(key, value)
+        if not causal:
+            return self._mix(
+                query, key, value, None if keep is None else keep[:, None, None, :], causal=False
+            )
+        if keep is not None or (start and x.shape[1] > 1):
+            ones = torch.ones(len(x), key.shape[2], dtype=torch.bool, device=x.device)
+            return self._mix(
+                query,
+                key,
+                value,
+                causal_mask(ones if keep is None else keep)[:, :, start:],
+                causal=False,
+            )
+        return self._mix(query, key, value, None, causal=x.shape[1] > 1)
+
+    def remember(self, memory: Float[Tensor, "batch source d_model"]) -> KVCache:
+        """The keys and values of a memory, computed once for all steps of a decoding."""
+        key, value = self._keys_values(memory)
+        cache = KVCache(*key.shape, dtype=key.dtype, device=key.device)
+        cache.append(key, value)
+        return cache
+
+    def new_cache(self, batch: int, capacity: int) -> KVCache:
+        """An empty cache for this layer's keys and values."""
+        weight = self.key.weight
+        return KVCache(
+            batch, self.n_kv_heads, capacity, self.d_head, dtype=weight.dtype, device=weight.device
+        )
+
+    def _keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self._heads(self.key(x)), self._heads(self.value(x))
+
+    def _mix(
+        self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, *, causal: bool
+    ) -> Tensor:
+        batch, _, time, _ = query.shape
+        grouped = self.n_kv_heads != self.n_heads
+        if grouped and time == 1:
+            # One new token: the heads of a group become rows of one product, so that keys and values are read once.
+            query = query.view(batch, self.n_kv_heads, -1, self.d_head)
         mixed = F.scaled_dot_product_attention(
             query,
             key,
             value,
-            attn_mask=None if keep is None else causal_mask(keep),
-            is_causal=keep is None,
+            attn_mask=mask,
+            is_causal=causal,
             dropout_p=self.dropout if self.training else 0.0,
-            enable_gqa=self.n_kv_heads != self.n_heads,
+            enable_gqa=grouped and time > 1,
         )
+        if grouped and time == 1:
+            mixed = mixed.reshape(batch, self.n_heads, 1, self.d_head)
         return self.out(mixed.transpose(1, 2).flatten(2))  # (B, T, d_model)
 
     def _heads(self, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""A made-up MoE study: 4 arms x 8 seeds, 2 layers x 8 experts x 3 kinds of data, 10 logged steps."""
+"""A made-up MoE study: 4 arms x 8 seeds, 2 layers x 8 experts x 3 kinds of data, 10 steps."""
 
 from typing import Any
 
@@ -148,7 +148,7 @@ def make_claims() -> list[Claim]:
     return [
         Claim(
             id="M1",
-            statement="A mixture of experts reaches a lower loss than a dense layer of the same active size.",
+            statement="Experts reach a lower loss than a dense layer of the same active size.",
             metric="val/loss",
             arm="moe_top2",
             control="dense",

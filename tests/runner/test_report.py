@@ -1,0 +1,215 @@
+"""A report is whole, self-contained, honest about what it knows, and escapes what it is given."""
+
+import io
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from rich.console import Console
+from sample_study import ARMS, make_claims, make_results, make_study, make_trials
+
+from runner import quantity
+from runner.record import Headline, Outcome, StudyRecord
+from runner.report import console, write_report
+
+EVIL = "<script>alert(1)</script>"
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[StudyRecord, Outcome]:
+    study = make_study()
+    return study, write_report(tmp_path_factory.mktemp("runs") / "one", study)
+
+
+def bare(**changes: object) -> StudyRecord:
+    """The study without figures and curves, which take most of the time."""
+    return make_study(**{"figures": {}, "history": make_study().history.head(0), **changes})
+
+
+def test_every_file_is_there_and_nothing_else(written: tuple[StudyRecord, Outcome]) -> None:
+    study, outcome = written
+    run = outcome.report.parent
+    assert {path.name for path in run.iterdir()} == {
+        *("results.csv", "comparison.csv", "verdicts.json", "config.yaml", "environment.json"),
+        *("report.html", "figures", "tb"),
+    }
+    assert {path.stem for path in (run / "figures").glob("*.svg")} == set(study.figures)
+    assert {path.stem for path in (run / "figures").glob("*.png")} == set(study.figures)
+    assert list(run.parent.iterdir()) == [run]
+
+
+def test_results_have_exactly_their_columns_and_values(
+    written: tuple[StudyRecord, Outcome],
+) -> None:
+    study, outcome = written
+    table = pd.read_csv(outcome.report.parent / "results.csv")
+    assert list(table.columns) == ["arm", "seed", "metric", "value", "unit"]
+    key = ["arm", "seed", "metric"]
+    merged = table.astype({"unit": str}).merge(study.results, on=key, suffixes=("", "_given"))
+    assert len(merged) == len(study.results)
+    assert (merged["value"] == merged["value_given"]).all()
+
+
+def test_verdicts_are_json_with_their_claims(written: tuple[StudyRecord, Outcome]) -> None:
+    _, outcome = written
+    findings = json.loads((outcome.report.parent / "verdicts.json").read_text())
+    assert [f["claim"]["id"] for f in findings] == ["M1", "M2", "M3", "M4"]
+    assert [f["verdict"] for f in findings] == [str(f.verdict) for f in outcome.findings]
+    assert findings[0]["interval"]["low"] < findings[0]["interval"]["mean"]
+
+
+def test_the_answer_is_computed(written: tuple[StudyRecord, Outcome]) -> None:
+    _, outcome = written
+    row = outcome.comparison.query("arm == 'moe_top2' and metric == 'val/loss'").iloc[0]
+    assert f"better: moe_top2 ({quantity.signed(row['difference'])} [" in outcome.answer
+    assert "8 paired seeds" in outcome.answer
+    assert "2 reproduced" in outcome.answer
+    assert "1 diverged of 32" in outcome.answer
+
+
+def test_a_smoke_run_answers_nothing(tmp_path: Path) -> None:
+    outcome = write_report(tmp_path / "run", bare(scale="smoke"))
+    assert "proves only that everything runs" in outcome.answer
+    assert {str(finding.verdict) for finding in outcome.findings} == {"invalid"}
+    assert "better" not in outcome.answer
+
+
+def test_one_seed_is_said_and_has_no_interval(tmp_path: Path) -> None:
+    one = make_results().query("seed == 0")
+    trials = make_trials().query("seed == 0")
+    outcome = write_report(tmp_path / "run", bare(results=one, trials=trials))
+    assert "one seed" in outcome.answer
+    assert "(one seed)" in outcome.report.read_text()
+    assert "nan" not in outcome.answer
+
+
+def test_a_study_with_almost_nothing_is_still_reported(tmp_path: Path) -> None:
+    results = make_results().query("arm == 'moe_top2'")
+    study = bare(results=results, claims=[], headline=[Headline("no/such", "less", "nothing")])
+    outcome = write_report(tmp_path / "run", study)
+    assert any("no/such" in line for line in outcome.warnings)
+    assert any("baseline dense has no results" in line for line in outcome.warnings)
+
+
+def test_results_of_an_unknown_arm_are_refused(tmp_path: Path) -> None:
+    results = make_results().replace({"arm": {"dense": "spare"}})
+    with pytest.raises(ValueError, match="spare"):
+        write_report(tmp_path / "run", bare(results=results))
+    assert not (tmp_path / "run").exists()
+
+
+def test_nothing_is_fetched_and_nothing_runs(written: tuple[StudyRecord, Outcome]) -> None:
+    page = written[1].report.read_text()
+    addresses: list[str] = []
+    tags: set[str] = set()
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            tags.add(tag)
+            addresses.extend(v or "" for k, v in attrs if k in ("src", "href", "srcset"))
+
+    Reader().feed(page)
+    assert all(address.startswith("data:image/") for address in addresses)
+    assert len(addresses) == 6
+    assert not tags & {"script", "link", "iframe", "object"}
+    assert "url(" not in page
+    assert "@import" not in page
+
+
+def test_what_came_from_outside_is_escaped(tmp_path: Path) -> None:
+    results = make_results().replace({"arm": {"moe_top2": EVIL}})
+    trials = (
+        make_trials().replace({"arm": {"moe_top2": EVIL}}).assign(message=EVIL, status="failed")
+    )
+    arms = {EVIL if arm == "moe_top2" else arm: [EVIL] for arm in ARMS}
+    study = bare(
+        results=results,
+        trials=trials,
+        arms=arms,
+        question=EVIL,
+        command=EVIL,
+        notes=[EVIL],
+        not_tested=[EVIL],
+        config_yaml=EVIL,
+        environment={EVIL: EVIL},
+        headline=[Headline("val/loss", "less", EVIL)],
+        claims=[claim for claim in make_claims() if claim.id == "M1"],
+    )
+    page = write_report(tmp_path / "run", study).report.read_text()
+    assert EVIL not in page
+    assert page.count("&lt;script&gt;") > 10
+
+
+def test_every_mean_on_the_page_has_its_interval(written: tuple[StudyRecord, Outcome]) -> None:
+    page = written[1].report.read_text()
+    compared = page.partition("Arms compared")[2].partition("What each arm costs")[0]
+    cells = [cell for cell in re.findall(r'<td class="n">(.*?)</td>', compared) if cell]
+    for cell in cells:
+        assert "[" in cell or re.fullmatch(r"(&lt; )?0\.\d+", cell), cell
+
+
+def test_a_report_is_replaced_without_leftovers(tmp_path: Path) -> None:
+    for _ in range(2):
+        outcome = write_report(tmp_path / "run", bare())
+    events = list((outcome.report.parent / "tb").glob("events.out.tfevents.*"))
+    assert len(events) == 1
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_the_terminal_shows_everything_plainly(
+    written: tuple[StudyRecord, Outcome], width: int
+) -> None:
+    study, outcome = written
+    out = io.StringIO()
+    Console(file=out, width=width).print(console(study, outcome))
+    text = out.getvalue()
+    assert "\x1b" not in text
+    assert "…" not in text
+    assert str(outcome.report) in text
+    assert max(len(line) for line in text.replace(str(outcome.report), "").splitlines()) <= width
+    for arm in study.arms:
+        assert arm in text
+
+
+def test_reporting_never_imports_torch() -> None:
+    code = (
+        "import sys; import runner.report, runner.tracking, runner.dashboard; "
+        "print([m for m in ('torch', 'tensorflow', 'matplotlib.pyplot') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (2.03456, "2.035"),
+        (0.031254, "0.03125"),
+        (1234567.0, "1,234,567"),
+        (12345.678, "12,346"),
+        (2.5e-9, "2.500e-09"),
+        (3.1e12, "3.100e+12"),
+        (0.0, "0"),
+        (-0.5, "-0.5000"),
+        (9.99996, "10.00"),
+        (None, quantity.NOTHING),
+        (float("nan"), quantity.NOTHING),
+    ],
+)
+def test_numbers_are_written_one_way(value: float | None, text: str) -> None:
+    assert quantity.number(value) == text
+
+
+def test_the_ends_of_an_interval_have_the_same_decimals() -> None:
+    assert quantity.interval(-0.0346, 0.0203, 3) == "[-0.0346, 0.0203]"
+    assert quantity.interval(0.0007, 1.5) == "[0.001, 1.500]"
+    assert quantity.with_interval(2.0, float("nan"), float("nan"), 8) == "2 (exact)"
+    assert quantity.with_interval(2.0, float("nan"), float("nan"), 1) == "2 (one seed)"
+    assert quantity.p_value(0.0001) == "< 0.001"
