@@ -1,0 +1,1 @@
+"""The science: questions, and the parts, tasks and probes that they are asked with."""

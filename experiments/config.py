@@ -56,6 +56,9 @@ class Activation(StrEnum):
     relu = "relu"
     gelu = "gelu"
     silu = "silu"
+    relu2 = "relu2"
+    sigmoid = "sigmoid"
+    identity = "identity"
 
 
 class Position(StrEnum):
@@ -64,6 +67,14 @@ class Position(StrEnum):
     rotary = "rotary"
     sinusoidal = "sinusoidal"
     none = "none"
+
+
+class Kernel(StrEnum):
+    """How softmax attention is computed: the whole matrix, by tiles, or by torch's own kernel."""
+
+    naive = "naive"
+    tiled = "tiled"
+    fused = "fused"
 
 
 class Placement(StrEnum):
@@ -117,10 +128,16 @@ class Attention:
     bias: bool
     dropout: float
     position: Position
+    kernel: Kernel
 
     def __post_init__(self) -> None:
         at_least(1, n_heads=self.n_heads, n_kv_heads=self.n_kv_heads)
         share(dropout=self.dropout)
+        if self.dropout and self.kernel is not Kernel.fused:
+            raise ValueError(
+                f"dropout={self.dropout}: kernel={self.kernel} has no dropout; "
+                "set dropout=0 or kernel=fused"
+            )
         if self.n_heads % self.n_kv_heads:
             raise ValueError(
                 f"n_kv_heads={self.n_kv_heads} must divide n_heads={self.n_heads}, so that groups of queries are equal"
@@ -203,7 +220,9 @@ class Domains:
         at_least(1, n_eval=self.n_eval, train_bytes=self.train_bytes)
         known = ("code", "english", "japanese")
         if not self.domains or len(set(self.domains)) < len(self.domains):
-            raise ValueError(f"domains={list(self.domains)} must name each domain once, from {', '.join(known)}")
+            raise ValueError(
+                f"domains={list(self.domains)} must name each domain once, from {', '.join(known)}"
+            )
         for name in self.domains:
             if name not in known:
                 raise ValueError(f"domains names {name!r}; there are {', '.join(known)}")
@@ -249,6 +268,23 @@ class Waves:
         at_least(0, noise=self.noise)
 
 
+@option("task", "function")
+@dataclass
+class Function:
+    """Regression of sin_weight * sin(x) + cos_weight * cos(2x), elementwise, from sequences of random x."""
+
+    kind: str
+    length: int
+    width: int
+    n_samples: int
+    n_eval: int
+    sin_weight: float
+    cos_weight: float
+
+    def __post_init__(self) -> None:
+        at_least(1, length=self.length, width=self.width, n_samples=self.n_samples, n_eval=self.n_eval)
+
+
 @question("moe")
 @dataclass
 class MoEOptions:
@@ -259,6 +295,18 @@ class MoEOptions:
 
     def __post_init__(self) -> None:
         at_least(1, n_permutations=self.n_permutations)
+
+
+@question("ffn")
+@dataclass
+class FFNOptions:
+    """Options of the experiment ffn."""
+
+    parts: ClassVar[tuple[str, ...]] = ("attention", "ffn", "norm", "task")
+    eps: float
+
+    def __post_init__(self) -> None:
+        share(eps=self.eps)
 
 
 def check_together(groups: dict[str, Any]) -> None:

@@ -1,8 +1,9 @@
-"""Is a mixture of experts better than a dense feed-forward network of equal active cost, and what do its experts do?
+"""What a mixture of experts gains over a dense network of equal active cost, and what experts do.
 
-A small decoder-only Transformer is trained on sequences of labelled domains; its feed-forward networks are dense or mixtures
-of experts. Everything is measured on held-out data, while the model trains and at the end: loss without auxiliary terms, load
-of each expert, balance, and how much the choice of an expert tells about the domain and about the token, minus chance.
+A small decoder-only Transformer is trained on sequences of labelled domains; its feed-forward
+networks are dense or mixtures of experts. Everything is measured on held-out data, while the model
+trains and at the end: loss without auxiliary terms, load of each expert, balance, and how much the
+choice of an expert tells about the domain and about the token, minus chance.
 """
 
 from typing import Any
@@ -21,7 +22,9 @@ NATS = {"moe/router_entropy"}
 def run(trial: Trial) -> None:
     """Train one arm under one seed, look at its routing, record."""
     parts, options = trial.config.parts, trial.config.options
-    task = build_task(parts.task, seed=trial.seed, batch_size=trial.config.training.batch_size, cache=trial.cache)
+    task = build_task(
+        parts.task, seed=trial.seed, batch_size=trial.config.training.batch_size, cache=trial.cache
+    )
     model = build_transformer(parts, vocabulary=task.vocabulary, width=task.width, seed=trial.seed)
     model = model.to(trial.device, trial.dtype)
     n_experts = parts.ffn.n_experts if isinstance(parts.ffn, MixtureOfExperts) else 1
@@ -39,9 +42,15 @@ def run(trial: Trial) -> None:
 
 
 def record_cost(trial: Trial, parts: Any, tokens_per_step: int) -> None:
-    """What the arm costs: counted from its options (tests hold that against the model), and tokens a second of training."""
+    """What the arm costs: counted from its options (tests hold that against the model).
+
+    And tokens a second of training.
+    """
     total = cost(vars(parts))
-    trial.record({"cost/parameters": total.parameters, "cost/active_parameters": total.active_parameters}, "1")
+    trial.record(
+        {"cost/parameters": total.parameters, "cost/active_parameters": total.active_parameters},
+        "1",
+    )
     trial.record({"cost/flops_per_token": total.flops_per_token}, "FLOP")
     seconds, _ = trial.results["time/step"]
     trial.record({"time/throughput": tokens_per_step / seconds}, "tokens/s")

@@ -1,0 +1,1 @@
+"""The engine: arms x seeds -> trials -> statistics, verdicts, pictures."""

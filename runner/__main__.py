@@ -1,7 +1,7 @@
 """`python -m runner`: compose a config, validate it, hand it over.
 
-Alone it lists the experiments. Bad input ends in one clear line and exit code 2, a failed trial in exit code 1; tracebacks
-are shown with HYDRA_FULL_ERROR=1.
+Alone it lists the experiments. Bad input ends in one clear line and exit code 2, a failed trial in
+exit code 1; tracebacks are shown with HYDRA_FULL_ERROR=1.
 """
 
 import os
@@ -32,7 +32,10 @@ def main() -> None:
 
 
 def compose_and_run(full_error: bool) -> None:
-    """Check the arguments and let Hydra compose and call `job` (once, or once for each point of a sweep)."""
+    """Check the arguments and let Hydra compose and call `job` (once.
+
+    Or once for each point of a sweep).
+    """
     import hydra
     from omegaconf import DictConfig, OmegaConf
 
@@ -63,11 +66,11 @@ def compose_and_run(full_error: bool) -> None:
 def explain(error: Exception) -> tuple[str, int]:
     """What an error says to a user, in at most three lines, and the exit code."""
     from runner.config import ConfigError
-    from runner.study import StudyFailed
+    from runner.study import StudyError
 
     if isinstance(error, ConfigError):
         return str(error), 2
-    if isinstance(error, StudyFailed):
+    if isinstance(error, StudyError):
         return str(error), 1
     text = " ".join(str(error).split()) or type(error).__name__
     if type(error).__module__.split(".")[0] in ("hydra", "omegaconf"):

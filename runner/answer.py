@@ -54,31 +54,34 @@ def answer(study: StudyRecord, comparison: pd.DataFrame, findings: Sequence[Find
 def _headline(study: StudyRecord, comparison: pd.DataFrame, headline: Headline) -> str:
     rows = rows_of(comparison, headline.metric)
     if rows.empty:
-        return f"{_upper(headline.label)} has nothing to compare with {study.baseline}."
+        return f"By {headline.label} there is nothing to compare with {study.baseline}."
     groups: dict[str, list[str]] = {}
     for row in rows.to_dict("records"):
         by = quantity.with_interval(
             row["difference"], row["low"], row["high"], int(row["n"]), difference=True
         )
         groups.setdefault(standing(row, headline), []).append(f"{row['arm']} ({by})")
-    order = ("better", "worse", "not told apart", "one seed")
-    verbs = {
-        "better": "better are",
-        "worse": "worse are",
-        "not told apart": "not told apart:",
-        "one seed": "no interval, as there is only one seed:",
+    verdicts = {
+        "better": f"better than {study.baseline}",
+        "worse": f"worse than {study.baseline}",
+        "not told apart": f"not told apart from {study.baseline}",
+        "one seed": "undecided, as there is only one seed",
     }
-    told = "; ".join(f"{verbs[key]} {', '.join(groups[key])}" for key in order if key in groups)
+    told = "; ".join(
+        f"{_together(groups[key])} {'is' if len(groups[key]) == 1 else 'are'} {verdict}"
+        for key, verdict in verdicts.items()
+        if key in groups
+    )
     low, high = int(rows["n"].min()), int(rows["n"].max())
     seeds = f"{high} paired seeds" if low == high else f"{low} to {high} paired seeds"
     unit = str(rows["unit"].iloc[0])
-    shown = f", in {unit}" if unit not in ("", "1") else ""
+    shown = f"{unit}, " if unit not in ("", "1") else ""
     wanted = "lower" if headline.direction == "less" else "higher"
     return (
-        f"{_upper(headline.label)} against {study.baseline} ({wanted} is better; difference{shown} "
-        f"with its 95 % interval, {seeds}): {told}."
+        f"By {headline.label} ({shown}{wanted} is better; differences with 95 % intervals over "
+        f"{seeds}), {told}."
     )
 
 
-def _upper(text: str) -> str:
-    return text[:1].upper() + text[1:]
+def _together(parts: list[str]) -> str:
+    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))

@@ -1,8 +1,9 @@
 """What stands on the command line, checked before Hydra sees it.
 
-A config names options and never code: `_target_`, resolvers that read the environment, callbacks and logging set-ups are
-refused here. A value for a key that only some options of a group have (`ffn.n_experts=16`) is turned into Hydra's "add or
-change" form, since each arm decides by its own option whether the key is there.
+A config names options and never code: `_target_`, resolvers that read the environment, callbacks
+and logging set-ups are refused here. A value for a key that only some options of a group have
+(`ffn.n_experts=16`) is turned into Hydra's "add or change" form, since each arm decides by its own
+option whether the key is there.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,14 @@ from runner import registry
 from runner.config import STUDY_KEYS, ConfigError, known_keys, near
 
 GROUPS = ("device", "scale", "experiment")
-HYDRA_ALLOWED = ("hydra/launcher", "hydra/sweeper", "hydra.launcher.", "hydra.sweeper.", "hydra.verbose", "hydra/help")
+HYDRA_ALLOWED = (
+    "hydra/launcher",
+    "hydra/sweeper",
+    "hydra.launcher.",
+    "hydra.sweeper.",
+    "hydra.verbose",
+    "hydra/help",
+)
 FORBIDDEN = ("_target_", "${oc.", "oc.env", "oc.decode", "oc.create")
 
 
@@ -33,7 +41,10 @@ def check(arguments: Sequence[str]) -> list[str]:
     flags = parser.parse_args(list(arguments))
     for flag in ("config_path", "config_name"):
         if getattr(flags, flag, None):
-            raise ConfigError(f"--{flag.replace('_', '-')} is not supported; add a folder of options with --config-dir")
+            raise ConfigError(
+                f"--{flag.replace('_', '-')} is not supported; add a folder of options with "
+                "--config-dir"
+            )
     if flags.config_dir:
         scan_folder(Path(flags.config_dir))
     mended = {text: mend(text) for text in flags.overrides}
@@ -42,7 +53,9 @@ def check(arguments: Sequence[str]) -> list[str]:
 
 def fail(message: str) -> NoReturn:
     """What argparse calls for a flag it does not know."""
-    raise ConfigError(f"{message}; see python -m runner --hydra-help for flags, options are written key=value")
+    raise ConfigError(
+        f"{message}; see python -m runner --hydra-help for flags, options are written key=value"
+    )
 
 
 def parse(text: str) -> Override:
@@ -61,7 +74,10 @@ def mend(text: str) -> str:
     key = override.key_or_group
     if key.startswith("hydra"):
         if not key.startswith(HYDRA_ALLOWED):
-            raise ConfigError(f"{key}: Hydra's own settings are fixed here, except hydra/launcher and hydra/sweeper")
+            raise ConfigError(
+                f"{key}: Hydra's own settings are fixed here, except hydra/launcher and "
+                "hydra/sweeper"
+            )
         return text
     check_key(key)
     section, dot, _ = key.partition(".")
@@ -85,7 +101,9 @@ def refuse_code(text: str) -> None:
     """Raise ConfigError for text that could make a config run code or read the environment."""
     for word in FORBIDDEN:
         if word in text:
-            raise ConfigError(f"{word} is not allowed in a config: a config names options, it never runs code")
+            raise ConfigError(
+                f"{word} is not allowed in a config: a config names options, it never runs code"
+            )
 
 
 def scan_folder(folder: Path) -> None:
@@ -99,4 +117,7 @@ def scan_folder(folder: Path) -> None:
             raise ConfigError(f"{path} cannot be read: {error}") from error
         refuse_code(text)
         if "hydra:" in text or "/hydra" in text or "@hydra" in text:
-            raise ConfigError(f"{path} sets Hydra's own settings; only the command line may choose hydra/launcher or hydra/sweeper")
+            raise ConfigError(
+                f"{path} sets Hydra's own settings; only the command line may choose "
+                "hydra/launcher or hydra/sweeper"
+            )

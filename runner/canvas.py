@@ -16,7 +16,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from runner import quantity
 from runner.figures import FigureSpec, levels
 
 LineStyle = Literal["-", "--", ":", "-."]
@@ -157,19 +156,20 @@ def log_axes(axes: Axes, log: str) -> None:
     """Logarithmic axes as the spec says, with ticks written as plain numbers."""
     if log in ("x", "both"):
         axes.set_xscale("log")
-        _log_ticks(axes.xaxis, *axes.get_xlim())
+        # Fewer than on y: labels stand side by side.
+        _log_ticks(axes.xaxis, axes.get_xlim(), (1.0, 2.0, 3.0, 5.0))
     if log in ("y", "both"):
         axes.set_yscale("log")
-        _log_ticks(axes.yaxis, *axes.get_ylim())
+        _log_ticks(axes.yaxis, axes.get_ylim(), (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0))
 
 
-def _log_ticks(axis: Any, low: float, high: float) -> None:
-    """At round numbers below one decade, at 1, 2 and 5 up to three, at decades beyond."""
-    ratio = high / low
-    subs = (1.0, 2.0, 5.0) if ratio < 1e3 else (1.0,)
-    axis.set_major_locator(MaxNLocator(6) if ratio < 10 else LogLocator(10, subs=subs))
+def _log_ticks(axis: Any, limits: tuple[float, float], within_decade: tuple[float, ...]) -> None:
+    """Evenly below a factor of two, at round numbers within a decade, at decades beyond three."""
+    ratio = max(limits) / min(limits)
+    subs = within_decade if ratio < 10 else (1.0, 2.0, 5.0) if ratio < 1e3 else (1.0,)
+    axis.set_major_locator(MaxNLocator(5) if ratio < 2 else LogLocator(10, subs=subs))
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: quantity.number(value, 3)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.7g}"))
 
 
 def legend(

@@ -1,7 +1,7 @@
-"""Checkpoints of a trial: weights as safetensors, the rest as tensors that `torch.load(weights_only=True)` accepts.
+"""Checkpoints of a trial: weights as safetensors, the rest for `torch.load(weights_only=True)`.
 
-A checkpoint is a folder `step-<k>` that appears whole, by rename. The two newest are kept while a trial runs, so that a
-damaged newest one falls back to the one before.
+A checkpoint is a folder `step-<k>` that appears whole, by rename. The two newest are kept while a
+trial runs, so that a damaged newest one falls back to the one before.
 """
 
 import contextlib
@@ -20,12 +20,26 @@ from torch import nn
 KEEP = 2
 
 
-def save(folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, loop: dict[str, Any]) -> None:
-    """Write the checkpoint of `step` below `folder`; `loop` holds plain numbers, strings and lists of the training loop."""
+def save(
+    folder: Path,
+    step: int,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    loop: dict[str, Any],
+) -> None:
+    """Write the checkpoint of `step` below `folder`.
+
+    `loop` holds plain numbers, strings and lists of the training loop.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(dir=folder, prefix=".draft-"))
     save_model(model, str(draft / "weights.safetensors"))
-    state = {"step": step, "optimizer": optimizer.state_dict(), "rng": torch.get_rng_state(), "loop": loop}
+    state = {
+        "step": step,
+        "optimizer": optimizer.state_dict(),
+        "rng": torch.get_rng_state(),
+        "loop": loop,
+    }
     if torch.cuda.is_initialized():
         state["cuda_rng"] = torch.cuda.get_rng_state()
     torch.save(state, draft / "state.pt")
@@ -40,10 +54,21 @@ def save(folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optim
 
 
 def load(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:
-    """Restore the newest undamaged checkpoint into model, optimizer and RNG; its `loop` with `step`, or None."""
+    """Restore the newest undamaged checkpoint into model, optimizer and RNG.
+
+    Its `loop` with `step`, or None.
+    """
     for step in reversed(steps(folder)):
         path = folder / f"step-{step}"
-        with contextlib.suppress(OSError, RuntimeError, KeyError, ValueError, SafetensorError, pickle.UnpicklingError, EOFError):
+        with contextlib.suppress(
+            OSError,
+            RuntimeError,
+            KeyError,
+            ValueError,
+            SafetensorError,
+            pickle.UnpicklingError,
+            EOFError,
+        ):
             state = torch.load(path / "state.pt", weights_only=True)
             load_model(model, str(path / "weights.safetensors"))
             optimizer.load_state_dict(state["optimizer"])
@@ -61,7 +86,10 @@ def steps(folder: Path) -> list[int]:
 
 
 def clear(folder: Path, *, keep_last: bool = False) -> None:
-    """Remove checkpoints and drafts; `keep_last` leaves the newest checkpoint, the result of a finished trial."""
+    """Remove checkpoints and drafts.
+
+    `keep_last` leaves the newest checkpoint, the result of a finished trial.
+    """
     last = f"step-{steps(folder)[-1]}" if keep_last and steps(folder) else None
     for path in folder.glob("*") if folder.is_dir() else ():
         if path.name != last:

@@ -1,6 +1,7 @@
-"""The typed schema of the engine's part of a config, and the step from a composed config to typed objects.
+"""The typed schema of the engine's part of a config, and from a composed config to typed objects.
 
-Imports no torch. What belongs to the science (the groups of parts and an experiment's own options) comes through `registry`.
+Imports no torch. What belongs to the science (the groups of parts and an experiment's own options)
+comes through `registry`.
 """
 
 import dataclasses
@@ -87,7 +88,9 @@ class Match:
 
     def __post_init__(self) -> None:
         if self.by is not By.none and not self.to:
-            raise ValueError(f"to is empty, but by={self.by} needs an arm to match, e.g. match.to=dense")
+            raise ValueError(
+                f"to is empty, but by={self.by} needs an arm to match, e.g. match.to=dense"
+            )
         if self.tolerance < 0:
             raise ValueError(f"tolerance={self.tolerance} must be at least 0")
 
@@ -184,8 +187,9 @@ SCHEMAS: dict[str, type] = {"training": Training, "device": Device, "match": Mat
 class ArmConfig:
     """One arm, resolved and typed: everything that a trial computes from, but its seed.
 
-    `parts` holds `model` and the experiment's groups by name, e.g. `parts.ffn`; `options` are the experiment's own. `match` has
-    done its work before a trial is signed: its widths stand in `parts`.
+    `parts` holds `model` and the experiment's groups by name, e.g. `parts.ffn`; `options` are the
+    experiment's own. `match` has done its work before a trial is signed: its widths stand in
+    `parts`.
     """
 
     experiment: str
@@ -197,7 +201,10 @@ class ArmConfig:
     parts: SimpleNamespace
 
     def tree(self) -> dict[str, Any]:
-        """The fields that can change numbers, as plain containers with sorted keys: what a signature covers."""
+        """The fields that can change numbers, as plain containers with sorted keys.
+
+        What a signature covers.
+        """
         sections = {"training": self.training, "device": self.device, "options": self.options}
         tree = {name: plain(value) for name, value in (sections | vars(self.parts)).items()}
         return {"experiment": self.experiment, "seed_offset": self.seed_offset, **tree}
@@ -222,6 +229,11 @@ def near(name: str, known: Iterable[str]) -> str:
     return f"there are {', '.join(known)}" if len(known) <= 24 else "see conf/ for the names"
 
 
+def field_names(schema: type) -> list[str]:
+    """The keys of a dataclass."""
+    return [f.name for f in dataclasses.fields(schema)]
+
+
 def typed(schema: type, node: Any, where: str) -> Any:
     """Turn a config node into an instance of `schema`.
 
@@ -230,19 +242,22 @@ def typed(schema: type, node: Any, where: str) -> Any:
     """
     if not isinstance(node, DictConfig):
         raise ConfigError(f"{where}={node!r} must be a group of keys")
-    names = [f.name for f in dataclasses.fields(schema)]
-    for key in node:
+    names = field_names(schema)
+    for key in map(str, node):
         if key not in names:
-            raise ConfigError(f"{where}.{key}: there is no such key; {near(str(key), names)}")
+            raise ConfigError(f"{where}.{key}: there is no such key; {near(key, names)}")
     missing = [name for name in names if name not in node or OmegaConf.is_missing(node, name)]
     if missing:
-        raise ConfigError(f"{where}.{missing[0]} has no value; give one in its YAML file or on the command line")
+        raise ConfigError(
+            f"{where}.{missing[0]} has no value; give one in its YAML file or on the command line"
+        )
     try:
         return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), node))
     except OmegaConfBaseException as error:
-        key = getattr(error, "full_key", None)
+        field_key = getattr(error, "full_key", None)
         reason = str(getattr(error, "msg", None) or error).splitlines()[0]
-        raise ConfigError(f"{where}.{key}: {reason}" if key else f"{where}: {reason}") from error
+        place = f"{where}.{field_key}" if field_key else where
+        raise ConfigError(f"{place}: {reason}") from error
     except ValueError as error:
         raise ConfigError(f"{where}.{error}") from error
 
@@ -254,9 +269,9 @@ def read_study(config: DictConfig) -> Study:
         ConfigError: an unknown top-level key, a wrong type or a broken rule.
     """
     groups = {*SCHEMAS, "model", "options", *registry.groups()}
-    for key in config:
+    for key in map(str, config):
         if key not in STUDY_KEYS and key not in groups:
-            raise ConfigError(f"{key}: there is no such key; {near(str(key), {*STUDY_KEYS, *groups})}")
+            raise ConfigError(f"{key}: there is no such key; {near(key, {*STUDY_KEYS, *groups})}")
     try:
         return typed(Study, OmegaConf.masked_copy(config, list(STUDY_KEYS)), "config")
     except ConfigError as error:
@@ -267,16 +282,20 @@ def read_arm(config: DictConfig) -> ArmConfig:
     """The typed arm of a composed config.
 
     Raises:
-        ConfigError: a part that the experiment lacks, or any error of `typed` and of the rules across groups.
+        ConfigError: a part that the experiment lacks, or any error of `typed` and of the rules
+            across groups.
     """
     experiment = str(config.experiment)
     has = ("model", *registry.parts(experiment))
     for group in registry.groups():
         if group not in has and config.get(group) is not None:
             raise ConfigError(
-                f"{group}: experiment {experiment} has no such part; it has {', '.join(has)}. Leave {group}= out"
+                f"{group}: experiment {experiment} has no such part; it has {', '.join(has)}. "
+                f"Leave {group}= out"
             )
-    parts = {name: typed(part_schema(name, config.get(name)), config.get(name), name) for name in has}
+    parts = {
+        name: typed(part_schema(name, config.get(name)), config.get(name), name) for name in has
+    }
     options = typed(registry.options(experiment), config.options, "options")
     try:
         registry.check_together(parts)
@@ -314,4 +333,4 @@ def known_keys(section: str) -> set[str] | None:
         schemas = list(registry.kinds(section).values())
     else:
         return None
-    return {f.name for schema in schemas for f in dataclasses.fields(schema)}
+    return {name for schema in schemas for name in field_names(schema)}

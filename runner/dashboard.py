@@ -67,7 +67,8 @@ def _charts(bands: pd.DataFrame) -> dict[str, list[events.MarginChart]]:
     categories: dict[str, list[events.MarginChart]] = {}
     for metric in metrics[:MAX_CHARTS]:
         chart = (metric, metric, f"{metric}_low", f"{metric}_high")
-        categories.setdefault(metric.partition("/")[0], []).append(chart)
+        # In front of the others: TensorBoard shows a category's charts from the last to the first.
+        categories.setdefault(metric.partition("/")[0], []).insert(0, chart)
     return categories
 
 

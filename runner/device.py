@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 def resolve(device: Device) -> DeviceName:
     """The device that a config means on this machine.
 
-    torch is imported only where an accelerator may be there, so that planning on a plain CPU stays fast.
+    torch is imported only where an accelerator may be there, so that planning on a plain CPU stays
+    fast.
 
     Raises:
         ConfigError: an accelerator is asked for and absent.
@@ -29,23 +30,40 @@ def resolve(device: Device) -> DeviceName:
         return next(name for name, present in there.items() if present)
     if not there[device.name]:
         present = ", ".join(name for name, is_there in there.items() if is_there)
-        raise ConfigError(f"device={device.name}: there is none on this machine; use device=auto or one of {present}")
+        raise ConfigError(
+            f"device={device.name}: there is none on this machine; use device=auto or one of "
+            f"{present}"
+        )
     return device.name
 
 
 def may_have_cuda() -> bool:
-    """Whether an NVIDIA driver and a CUDA build of torch can be here, told without importing torch."""
-    driver = Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidia0").exists() or Path("/dev/dxg").exists()
-    return (driver or platform.system() == "Windows") and "+cpu" not in importlib.metadata.version("torch")
+    """Whether an NVIDIA driver and a CUDA build of torch can be here.
+
+    Told without importing torch.
+    """
+    driver = (
+        Path("/proc/driver/nvidia/version").exists()
+        or Path("/dev/nvidia0").exists()
+        or Path("/dev/dxg").exists()
+    )
+    return (driver or platform.system() == "Windows") and "+cpu" not in importlib.metadata.version(
+        "torch"
+    )
 
 
 def warnings(device: Device, name: DeviceName) -> list[str]:
     """What is slow or ignored on this device, one line each."""
     lines = []
     if name is DeviceName.cpu and device.dtype is Dtype.bfloat16 and not native_bfloat16():
-        lines.append("device.dtype=bfloat16: this CPU has no bfloat16 instructions, expect it to be 60 times slower")
+        lines.append(
+            "device.dtype=bfloat16: this CPU has no bfloat16 instructions, expect it to be 60 "
+            "times slower"
+        )
     if name is DeviceName.mps and device.dtype is Dtype.float64:
-        raise ConfigError("device.dtype=float64: mps has no float64; use device.dtype=float32 or device=cpu")
+        raise ConfigError(
+            "device.dtype=float64: mps has no float64; use device.dtype=float32 or device=cpu"
+        )
     if name is not DeviceName.cpu and device.threads > 1:
         lines.append(f"device.threads={device.threads} is ignored on {name}")
     return lines
@@ -54,11 +72,16 @@ def warnings(device: Device, name: DeviceName) -> list[str]:
 def native_bfloat16() -> bool:
     """Whether the CPU says that it multiplies bfloat16 itself."""
     cpuinfo = Path("/proc/cpuinfo")
-    return not cpuinfo.exists() or any(flag in cpuinfo.read_text() for flag in ("avx512_bf16", "amx_bf16", "bf16 "))
+    return not cpuinfo.exists() or any(
+        flag in cpuinfo.read_text() for flag in ("avx512_bf16", "amx_bf16", "bf16 ")
+    )
 
 
 def enter(device: Device, name: DeviceName) -> "torch.device":
-    """Set this process up for a trial and return torch's device; called once, before anything is computed."""
+    """Set this process up for a trial and return torch's device.
+
+    Called once, before anything is computed.
+    """
     import torch
 
     torch.set_num_threads(device.threads)

@@ -38,12 +38,19 @@ def outline(study: Study) -> Outline:
     """
     try:
         return Outline(
-            headline=[record.Headline(**entry) for entry in study.headline],
-            claims=[verdicts.from_mapping(name, claim) for name, claim in study.claims.items()],
+            headline=[headline(entry) for entry in study.headline],
+            claims=[
+                verdicts.Claim.from_mapping(name, claim) for name, claim in study.claims.items()
+            ],
             figures={name: figure(name, spec) for name, spec in study.figures.items()},
         )
     except (TypeError, ValueError) as error:
         raise ConfigError(str(error).splitlines()[0]) from error
+
+
+def headline(entry: dict[str, Any]) -> record.Headline:
+    """One metric that the answer is about."""
+    return record.Headline(**entry)
 
 
 def figure(name: str, spec: dict[str, Any]) -> figures.FigureSpec:
@@ -51,12 +58,17 @@ def figure(name: str, spec: dict[str, Any]) -> figures.FigureSpec:
     known = [f.name for f in fields(figures.FigureSpec)]
     for key in spec:
         if key not in known:
-            raise ValueError(f"figures.{name}.{key}: there is no such key; there are {', '.join(known)}")
+            raise ValueError(
+                f"figures.{name}.{key}: there is no such key; there are {', '.join(known)}"
+            )
     return figures.FigureSpec(**spec)
 
 
 def tables(entries: Sequence["Entry"]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """The frames results, history and trials of a plan's trials, as `record.StudyRecord` names their columns."""
+    """The frames results, history and trials of a plan's trials.
+
+    As `record.StudyRecord` names their columns.
+    """
     results, history, trials = [], [], []
     for entry in entries:
         name, slot = entry.arm.name, entry.slot
@@ -79,8 +91,14 @@ def tables(entries: Sequence["Entry"]) -> tuple[pd.DataFrame, pd.DataFrame, pd.D
         curves = slot.folder / "metrics.csv"
         if curves.exists():
             history.append(pd.read_csv(curves).assign(arm=name, seed=entry.seed))
-    frame = pd.concat(history, ignore_index=True) if history else pd.DataFrame(columns=HISTORY_COLUMNS)
-    return pd.DataFrame(results, columns=RESULT_COLUMNS), frame[HISTORY_COLUMNS], pd.DataFrame(trials)
+    frame = (
+        pd.concat(history, ignore_index=True) if history else pd.DataFrame(columns=HISTORY_COLUMNS)
+    )
+    return (
+        pd.DataFrame(results, columns=RESULT_COLUMNS),
+        frame[HISTORY_COLUMNS],
+        pd.DataFrame(trials),
+    )
 
 
 def run_folder(plan: Plan) -> Path:
@@ -92,7 +110,10 @@ def run_folder(plan: Plan) -> Path:
 
 
 def report(plan: Plan, entries: Sequence["Entry"], outline: Outline) -> Path | None:
-    """Write the report of a plan's trials and print its summary; None where no trial has a result."""
+    """Write the report of a plan's trials and print its summary.
+
+    None where no trial has a result.
+    """
     if not any(entry.slot.status()["state"] in FINISHED for entry in entries):
         return None
     from rich.console import Console
@@ -125,6 +146,9 @@ def report(plan: Plan, entries: Sequence["Entry"], outline: Outline) -> Path | N
 
 
 def baseline(plan: Plan) -> str:
-    """The arm that others are compared with: the study's, or the first where that is not computed."""
+    """The arm that others are compared with.
+
+    The study's, or the first where that is not computed.
+    """
     names = [arm.name for arm in plan.arms]
     return plan.study.baseline if plan.study.baseline in names else names[0]

@@ -9,7 +9,10 @@ from runner.store import Slot
 
 
 class Stage(StrEnum):
-    """The two parts of a trial: what may run beside other trials, and what is timed alone on the machine."""
+    """The two parts of a trial.
+
+    What may run beside other trials, and what is timed alone on the machine.
+    """
 
     run = "run"
     timing = "timing"
@@ -17,7 +20,10 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True)
 class Job:
-    """One stage of a trial to compute: an arm under one seed, its place in the store, and what its result must say of its origin."""
+    """One stage of a trial to compute.
+
+    An arm under one seed, its place in the store, and what its result must say of its origin.
+    """
 
     arm: str
     seed: int

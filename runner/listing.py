@@ -1,4 +1,7 @@
-"""`python -m runner` alone: the experiments, their question, arms and time. Reads the YAML files, needs no Hydra."""
+"""`python -m runner` alone.
+
+The experiments, their question, arms and time. Reads the YAML files, needs no Hydra.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -26,7 +29,9 @@ def listing() -> str:
             if preset:
                 arms = preset.get("arm") or list(experiment.get("arms", {}))
                 time = f"; {preset['duration']}" if preset.get("duration") else ""
-                lines.append(f"  {scale:<6} {preset.get('n_seeds', 1)} seeds of {', '.join(arms)}{time}")
+                lines.append(
+                    f"  {scale:<6} {preset.get('n_seeds', 1)} seeds of {', '.join(arms)}{time}"
+                )
         lines.append("")
     lines.append("See python -m runner --help for every option, README.md for the rest.")
     return "\n".join(lines)

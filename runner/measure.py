@@ -1,7 +1,8 @@
 """The one timing loop of the project, and peak memory in a process of its own.
 
-Samples are raw; whoever reads them takes medians and ratios. Functions that are compared are timed in the same rounds, in a
-random order in each, so that a slow moment of the machine hits all of them alike.
+Samples are raw; whoever reads them takes medians and ratios. Functions that are compared are timed
+in the same rounds, in a random order in each, so that a slow moment of the machine hits all of them
+alike.
 """
 
 import gc
@@ -27,8 +28,9 @@ def interleaved(
 ) -> dict[str, list[float]]:
     """Seconds of each call, a list per function with one sample a round.
 
-    A function that takes less than `min_seconds` is called several times in a row and the mean of these is its sample, so that
-    the clock's own noise stays small; how often is found out during the warm-up.
+    A function that takes less than `min_seconds` is called several times in a row and the mean of
+    these is its sample, so that the clock's own noise stays small; how often is found out during
+    the warm-up.
     """
     if rounds < 1:
         raise ValueError(f"rounds={rounds} must be at least 1")
@@ -73,9 +75,10 @@ def synchronize() -> None:
 
 
 def peak_mib(prepare: Callable[[], Callable[[], object]]) -> float:
-    """Peak resident memory in MiB that a call adds to what was there before, measured in a forked process of its own.
+    """Peak resident memory in MiB that a call adds, measured in a forked process of its own.
 
-    `prepare()` makes the inputs and returns the function to measure; it must not need threads that the parent has started.
+    `prepare()` makes the inputs and returns the function to measure; it must not need threads that
+    the parent has started.
 
     Raises:
         RuntimeError: the system cannot reset the peak (only Linux can), or the process failed.
@@ -93,11 +96,15 @@ def peak_mib(prepare: Callable[[], Callable[[], object]]) -> float:
         peak = None
     process.join()
     if peak is None:
-        raise RuntimeError(f"the process that measures peak memory ended with exit code {process.exitcode}")
+        raise RuntimeError(
+            f"the process that measures peak memory ended with exit code {process.exitcode}"
+        )
     return float(peak)
 
 
-def _peak(prepare: Callable[[], Callable[[], object]], connection: "multiprocessing.connection.Connection") -> None:
+def _peak(
+    prepare: Callable[[], Callable[[], object]], connection: "multiprocessing.connection.Connection"
+) -> None:
     torch.set_num_threads(1)
     function = prepare()
     gc.collect()

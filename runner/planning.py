@@ -1,4 +1,7 @@
-"""From a composed config to a plan: all arms composed, typed and signed before anything is written. Imports no torch."""
+"""From a composed config to a plan.
+
+All arms composed, typed and signed before anything is written. Imports no torch.
+"""
 
 import re
 import warnings
@@ -20,6 +23,7 @@ from runner.config import (
     ConfigError,
     DeviceName,
     Study,
+    field_names,
     known_keys,
     near,
     part_schema,
@@ -30,7 +34,10 @@ from runner.config import (
 
 @dataclass(frozen=True)
 class Arm:
-    """One arm, ready to be computed: what one would type (a width that was solved included), and what that resolves to."""
+    """One arm, ready to be computed.
+
+    What one would type (a width that was solved included), and what that resolves to.
+    """
 
     name: str
     overrides: tuple[str, ...]
@@ -62,9 +69,13 @@ def plan(config: DictConfig, overrides: Sequence[str]) -> Plan:
     """
     study = read_study(config)
     if study.experiment is None:
-        raise ConfigError(f"no experiment is chosen; type experiment=<name>, one of {', '.join(registry.names())}")
+        raise ConfigError(
+            f"no experiment is chosen; type experiment=<name>, one of {', '.join(registry.names())}"
+        )
     if study.experiment not in registry.names():
-        raise ConfigError(f"experiment={study.experiment}: {near(study.experiment, registry.names())}")
+        raise ConfigError(
+            f"experiment={study.experiment}: {near(study.experiment, registry.names())}"
+        )
     typed = [arguments.parse(text) for text in overrides]
     notes = replaced_groups(study, typed)
     errors: dict[str, str] = {}
@@ -79,7 +90,10 @@ def plan(config: DictConfig, overrides: Sequence[str]) -> Plan:
     if errors:
         raise ConfigError(together(errors))
     notes += skipped_values(skipped)
-    held = {name: any(text.split("=")[0] == arm.match.solve for text in study.arms[name]) for name, arm in configs.items()}
+    held = {
+        name: any(text.split("=")[0] == arm.match.solve for text in study.arms[name])
+        for name, arm in configs.items()
+    }
     configs, unmatched = matching.solve(configs, held)
     notes += unmatched
     outputs = writable(Path(study.outputs))
@@ -113,9 +127,14 @@ def solved_width(arm: ArmConfig, name: str, held: bool) -> list[str]:
 
 
 def selected(study: Study, typed: Sequence[Override]) -> list[str]:
-    """The names of the arms to compute: `arm`, and those that the command line adds unless it sets `arm` itself."""
+    """The names of the arms to compute.
+
+    `arm`, and those that the command line adds unless it sets `arm` itself.
+    """
     if not study.arms:
-        raise ConfigError(f"experiment {study.experiment} has no arms; add one, e.g. '+arms.x=[\"ffn=swiglu\"]'")
+        raise ConfigError(
+            f"experiment {study.experiment} has no arms; add one, e.g. '+arms.x=[\"ffn=swiglu\"]'"
+        )
     if study.arm is None:
         return list(study.arms)
     chosen = [study.arm] if isinstance(study.arm, str) else list(study.arm)
@@ -131,7 +150,10 @@ def selected(study: Study, typed: Sequence[Override]) -> list[str]:
 def compose_arm(
     overrides: Sequence[str], typed: Sequence[Override], arm: Sequence[str]
 ) -> tuple[DictConfig, list[str]]:
-    """Compose the command line and then the arm; the keys of command-line values that this arm's options lack are left out."""
+    """Compose the command line and then the arm.
+
+    The keys of command-line values that this arm's options lack are left out.
+    """
     for text in arm:
         arguments.refuse_code(text)
         key = arguments.parse(text).key_or_group
@@ -150,7 +172,11 @@ def compose_arm(
         if not dot or known_keys(section) is None or section not in registry.groups():
             continue
         node = config.get(section)
-        if node is not None and name in node and name not in part_schema(section, node).__dataclass_fields__:
+        if (
+            node is not None
+            and name in node
+            and name not in part_schema(section, node).__dataclass_fields__
+        ):
             with open_dict(config):
                 del config[section][name]
             lacking.append(override.key_or_group)
@@ -158,12 +184,19 @@ def compose_arm(
 
 
 def compose_error(error: Exception) -> str:
-    """An error of Hydra or OmegaConf in one line, with near names where a key or an option is not there."""
+    """An error of Hydra or OmegaConf in one line.
+
+    With near names where a key or an option is not there.
+    """
     text = " ".join(str(error).split())
     if found := re.search(r"Could not override '([^']+)'", text):
         section, _, name = found[1].partition(".")
-        return f"{found[1]}: the chosen option of {section} has no such key; {near(name, known_keys(section) or ())}"
-    if found := re.search(r"Could not find '(.+)/([^']+)' Available options in '[^']+': (.*?) Config search path", text):
+        hint = near(name, known_keys(section) or ())
+        return f"{found[1]}: the chosen option of {section} has no such key; {hint}"
+    if found := re.search(
+        r"Could not find '(.+)/([^']+)' Available options in '[^']+': (.*?) Config search path",
+        text,
+    ):
         return f"{found[1]}={found[2]}: there is no such option; {near(found[2], found[3].split())}"
     return text.split(" To append to your config")[0]
 
@@ -178,8 +211,11 @@ def skipped_values(skipped: dict[str, list[str]]) -> list[str]:
     for key in dict.fromkeys(key for keys in skipped.values() for key in keys):
         without = [name for name, keys in skipped.items() if key in keys]
         if len(without) == len(skipped):
-            section, _, name = key.partition(".")
-            raise ConfigError(f"{key}: no arm has this key ({', '.join(without)}); the options of {section} that do are not used")
+            section = key.partition(".")[0]
+            raise ConfigError(
+                f"{key}: no arm has this key ({', '.join(without)}); the options of {section} "
+                "that do are not used"
+            )
         lines.append(f"{key} does not apply to {', '.join(without)}: its option has no such key")
     return lines
 
@@ -190,7 +226,9 @@ def replaced_groups(study: Study, typed: Sequence[Override]) -> list[str]:
     for override in typed:
         group = override.key_or_group
         if group in registry.groups() and study.arms:
-            replaced = all(any(text.split("=")[0] == group for text in arm) for arm in study.arms.values())
+            replaced = all(
+                any(text.split("=")[0] == group for text in arm) for arm in study.arms.values()
+            )
             if replaced:
                 value = override.value()
                 lines.append(
@@ -202,11 +240,14 @@ def replaced_groups(study: Study, typed: Sequence[Override]) -> list[str]:
 
 def same_arms(arms: Sequence[Arm]) -> list[str]:
     """A warning for arms that are the same configuration under two names."""
-    lines, first = [], {}
+    lines: list[str] = []
+    first: dict[str, str] = {}
     for arm in arms:
         other = first.setdefault(arm.signature, arm.name)
         if other != arm.name:
-            lines.append(f"arms {other} and {arm.name} are the same configuration: their trials are shared")
+            lines.append(
+                f"arms {other} and {arm.name} are the same configuration: their trials are shared"
+            )
     return lines
 
 
@@ -243,14 +284,23 @@ def writable(outputs: Path) -> Path:
         probe.unlink()
     except OSError as error:
         reason = error.strerror or str(error)
-        raise ConfigError(f"outputs={outputs}: nothing can be written there ({reason}); give another folder") from error
+        raise ConfigError(
+            f"outputs={outputs}: nothing can be written there ({reason}); give another folder"
+        ) from error
     return outputs
 
 
 def together(errors: dict[str, str]) -> str:
-    """The errors of all arms (name -> message) in at most three lines; arms with the same error share a line."""
+    """The errors of all arms (name -> message) in at most three lines.
+
+    Arms with the same error share a line.
+    """
     names: dict[str, list[str]] = {}
     for name, message in errors.items():
         names.setdefault(message, []).append(name)
     lines = [f"{message} (in arm {', '.join(arms)})" for message, arms in names.items()]
-    return "\n".join(lines if len(lines) <= 3 else [*lines[:2], f"and {len(lines) - 2} more errors in other arms"])
+    return "\n".join(
+        lines
+        if len(lines) <= 3
+        else [*lines[:2], f"and {len(lines) - 2} more errors in other arms"]
+    )

@@ -1,4 +1,7 @@
-"""Users' own parts: modules that register options when they are imported, named on the command line on purpose."""
+"""Users' own parts: modules that register options when they are imported.
+
+Named on the command line on purpose.
+"""
 
 import importlib
 from collections.abc import Iterable
@@ -16,4 +19,6 @@ def load(modules: Iterable[str]) -> None:
         try:
             importlib.import_module(name)
         except ImportError as error:
-            raise ConfigError(f"plugins: {name} cannot be imported: {error}; is it installed?") from error
+            raise ConfigError(
+                f"plugins: {name} cannot be imported: {error}; is it installed?"
+            ) from error

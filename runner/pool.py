@@ -1,7 +1,8 @@
 """Trials in processes of their own, a few at a time. Imports no torch.
 
-Each process is forked from a server that has imported torch and computed nothing, so a trial starts within milliseconds and
-inherits no state of another. A process that dies takes only its own trial with it.
+Each process is forked from a server that has imported torch and computed nothing, so a trial starts
+within milliseconds and inherits no state of another. A process that dies takes only its own trial
+with it.
 """
 
 import contextlib
@@ -22,8 +23,13 @@ if TYPE_CHECKING:
 
     OnEvent = Callable[["Job", dict[str, Any]], None]
 
-# glibc gives freed memory back and faults it in again for every large tensor; with higher thresholds it keeps it.
-MALLOC = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "4294967296", "MALLOC_TOP_PAD_": "67108864"}
+# glibc gives freed memory back and faults it in again for every large tensor; with higher
+# thresholds it keeps it.
+MALLOC = {
+    "MALLOC_MMAP_THRESHOLD_": "1073741824",
+    "MALLOC_TRIM_THRESHOLD_": "4294967296",
+    "MALLOC_TOP_PAD_": "67108864",
+}
 
 
 def cores() -> int:
@@ -35,12 +41,15 @@ def run_jobs(jobs: Sequence["Job"], workers: int, on_event: "OnEvent") -> None:
     """Compute jobs, `workers` at a time, in order.
 
     `on_event` hears `{"state": "started"}`, then progress `{"step", "steps", "loss"}`, then
-    `{"state": "ended", "exitcode": int}` of each job; what a job achieved stands in its status file.
+    `{"state": "ended", "exitcode": int}` of each job; what a job achieved stands in its status
+    file.
     """
     for name, value in MALLOC.items():
         os.environ.setdefault(name, value)
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["runner.trial", *{f"experiments.{job.config.experiment}" for job in jobs}])
+    context.set_forkserver_preload(
+        ["runner.trial", *{f"experiments.{job.config.experiment}" for job in jobs}]
+    )
     waiting = deque(jobs)
     running: dict[Connection, tuple[Job, ForkServerProcess]] = {}
     try:
@@ -80,7 +89,10 @@ def stop(processes: Sequence["ForkServerProcess"]) -> None:
 
 
 def child(job: "Job", connection: Connection) -> None:
-    """A trial's process: output into its own log, progress to the parent, exit code 1 on failure."""
+    """A trial's process: output into its own log, progress to the parent.
+
+    Exit code 1 on failure.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
     job.slot.folder.mkdir(parents=True, exist_ok=True)
     log = (job.slot.folder / "log.txt").open("a", buffering=1)

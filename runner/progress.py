@@ -1,4 +1,7 @@
-"""What a user sees while trials are computed: live bars in a terminal, a plain line per trial when piped."""
+"""What a user sees while trials are computed.
+
+Live bars in a terminal, a plain line per trial when piped.
+"""
 
 import sys
 import time
@@ -17,19 +20,33 @@ class Progress:
         self._reused = reused
 
     def __enter__(self) -> "Progress":
-        line = f"{self._experiment}: {self.total} trials, {self._reused} reused, {self.total - self._reused} to compute"
-        print(line, flush=True)  # noqa: T201
+        due = self.total - self._reused
+        counts = f"{self.total} trials, {self._reused} reused, {due} to compute"
+        print(f"{self._experiment}: {counts}", flush=True)  # noqa: T201
         if sys.stdout.isatty() and self._reused < self.total:
             from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
             from rich.progress import Progress as Bars
 
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn())
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[note]}"),
+                TimeElapsedColumn(),
+            )
             self._live = Bars(*columns)
             self._live.start()
-            self._all = self._live.add_task("all trials", total=self.total, completed=self.ended, note="")
+            self._all = self._live.add_task(
+                "all trials", total=self.total, completed=self.ended, note=""
+            )
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if self._live:
             self._live.stop()
 
@@ -41,13 +58,17 @@ class Progress:
     def step(self, name: str, step: int, steps: int, loss: float) -> None:
         """A trial has got as far as `step`."""
         if self._live:
-            self._live.update(self._tasks[name], completed=step, total=steps, note=f"loss {loss:.4g}")
+            self._live.update(
+                self._tasks[name], completed=step, total=steps, note=f"loss {loss:.4g}"
+            )
 
     def end(self, name: str, state: str, seconds: float | None, message: str) -> None:
         """A trial's process has ended."""
         self.ended += state != "untimed"
         took = f" in {seconds:.1f} s" if seconds is not None else ""
-        line = f"[{self.ended}/{self.total}] {name}: {state}{took}" + (f" ({message})" if message else "")
+        line = f"[{self.ended}/{self.total}] {name}: {state}{took}" + (
+            f" ({message})" if message else ""
+        )
         if self._live:
             self._live.remove_task(self._tasks.pop(name))
             self._live.update(self._all, completed=self.ended)

@@ -1,4 +1,7 @@
-"""Where numbers come from: the code behind them, the machine, the versions, the command. Imports no torch."""
+"""Where numbers come from.
+
+The code behind them, the machine, the versions, the command. Imports no torch.
+"""
 
 import ast
 import datetime
@@ -15,11 +18,24 @@ from typing import Any
 from runner import registry
 
 ENGINE = ("runner.training", "runner.trial", "runner.checkpoint")
-PACKAGES = ("torch", "numpy", "scipy", "pandas", "hydra-core", "omegaconf", "tensorboard", "matplotlib", "ablab")
+PACKAGES = (
+    "torch",
+    "numpy",
+    "scipy",
+    "pandas",
+    "hydra-core",
+    "omegaconf",
+    "tensorboard",
+    "matplotlib",
+    "ablab",
+)
 
 
 def code_hash(experiment: str) -> str:
-    """Hash of the code behind an experiment's numbers: its module, what that imports from `experiments`, the training loop."""
+    """Hash of the code behind an experiment's numbers.
+
+    Its module, what that imports from `experiments`, the training loop.
+    """
     todo, seen = [f"experiments.{experiment}", *ENGINE], {}
     while todo:
         module = todo.pop()
@@ -27,9 +43,8 @@ def code_hash(experiment: str) -> str:
         if module in seen or path is None:
             continue
         seen[module] = path.read_bytes()
-        for name in imported(seen[module]):
-            if name.startswith("experiments.") and registry.source(name):
-                todo.append(name)
+        names = imported(seen[module])
+        todo += [n for n in names if n.startswith("experiments.") and registry.source(n)]
     digest = hashlib.sha256()
     for module in sorted(seen):
         digest.update(module.encode() + b"\0" + seen[module])
@@ -37,7 +52,10 @@ def code_hash(experiment: str) -> str:
 
 
 def imported(source: bytes) -> set[str]:
-    """Names that a module imports: `a.b` for `import a.b`, and both `a` and `a.b` for `from a import b`."""
+    """Names that a module imports.
+
+    `a.b` for `import a.b`, and both `a` and `a.b` for `from a import b`.
+    """
     names = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -65,7 +83,9 @@ def machine() -> dict[str, Any]:
     return {
         "system": f"{platform.system()} {platform.release()}",
         "processor": processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
     }
 
@@ -95,10 +115,18 @@ def git() -> dict[str, Any] | None:
         return None
     try:
         commit = subprocess.run(
-            ["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10
+            ["git", "-C", str(root), "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
         ).stdout.strip()
         dirty = subprocess.run(
-            ["git", "-C", str(root), "status", "--porcelain"], capture_output=True, text=True, check=True, timeout=10
+            ["git", "-C", str(root), "status", "--porcelain"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
         ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None

@@ -21,7 +21,7 @@ def number(value: float | None, digits: int = 4) -> str:
         return f"{int(value):,}"
     if size >= 1e9 or size < 1e-4:
         return f"{value:.{digits - 1}e}"
-    decimals = max(0, digits - 1 - math.floor(math.log10(size)))
+    decimals = _decimals(size, digits)
     return f"{value:,.{decimals}f}"
 
 
@@ -44,7 +44,7 @@ def interval(low: float | None, high: float | None, digits: int = 4) -> str:
     sizes = [abs(float(end)) for end in ends if end is not None]
     if max(sizes) >= 1e9 or max(sizes) < 1e-4 or all(s == int(s) for s in sizes):
         return f"[{number(low, digits)}, {number(high, digits)}]"
-    decimals = max(0, digits - 1 - math.floor(math.log10(max(sizes))))
+    decimals = _decimals(max(sizes), digits)
     return f"[{float(low or 0):,.{decimals}f}, {float(high or 0):,.{decimals}f}]"
 
 
@@ -68,3 +68,9 @@ def p_value(p: float | None) -> str:
     if p is None or math.isnan(p):
         return NOTHING
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _decimals(size: float, digits: int) -> int:
+    """Decimals that show `digits` significant ones, also where rounding gains a digit: 9.9999."""
+    exponent = int(f"{size:.{digits - 1}e}".partition("e")[2])
+    return max(0, digits - 1 - exponent)

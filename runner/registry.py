@@ -1,4 +1,4 @@
-"""The only door between the engine and the experiments. Planning goes through here without importing torch."""
+"""The only door between the engine and the experiments; planning passes it without torch."""
 
 import importlib
 from collections.abc import Callable, Iterable, Mapping
@@ -58,7 +58,7 @@ def costs(chosen: dict[str, Any]) -> dict[str, float]:
 
 
 def prepare(task: Any, cache: Path) -> str:
-    """Make a task's data ready on disk and return their fingerprint. Raises ValueError for bad user input."""
+    """Make a task's data ready on disk; their fingerprint. Raises ValueError for bad user input."""
     from experiments import corpora
 
     return corpora.prepare(task, cache)
@@ -70,7 +70,10 @@ def timed(experiment: str) -> bool:
 
 
 def stage(experiment: str, name: str) -> Callable[[Any], None]:
-    """The function that computes a stage (`run` or `timing`) of an experiment's trial; imports torch."""
+    """The function that computes a stage (`run` or `timing`) of an experiment's trial.
+
+    Imports torch.
+    """
     return getattr(importlib.import_module(f"experiments.{experiment}"), name)
 
 

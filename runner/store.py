@@ -1,11 +1,9 @@
-"""The trial store: where a trial lies, what state it is in, and when it may be reused. Imports no torch.
+"""The trial store: where a trial lies, its state, and when it may be reused. No torch.
 
-    <outputs>/<experiment>/trials/<arm>-<signature>/
-        arm.json                the resolved arm that the signature covers
-        seed-<k>/
-            status.json         state: running | untimed | done | diverged | failed | killed; written by atomic rename
-            result.json         final values, the code's hash, the machine, seconds
-            metrics.csv, events.out.tfevents.*, log.txt, checkpoint/
+    <outputs>/<experiment>/trials/<arm>-<signature>/ arm.json                the resolved arm that
+        the signature covers seed-<k>/ status.json         state: running | untimed | done |
+        diverged | failed | killed; written by atomic rename result.json         final values, the
+        code's hash, the machine, seconds metrics.csv, events.out.tfevents.*, log.txt, checkpoint/
 
 A trial is found by its signature, whatever name its arm has.
 """
@@ -72,7 +70,11 @@ class Slot:
     def untimed(self, code: str) -> dict[str, Any] | None:
         """What the first stage of a timed trial has left for the second, if the same code did."""
         status = self.status()
-        return read_json(self.folder / "result.json") if (status["state"], status.get("code")) == (UNTIMED, code) else None
+        return (
+            read_json(self.folder / "result.json")
+            if (status["state"], status.get("code")) == (UNTIMED, code)
+            else None
+        )
 
     def result(self) -> dict[str, Any] | None:
         """The result of a finished trial, else None."""
@@ -92,7 +94,10 @@ class Store:
                 self._folders[entry.name.rpartition("-")[2]] = Path(entry.path)
 
     def arm(self, name: str, mark: str) -> Path:
-        """The folder of an arm: the one that has its signature, else a new name (nothing is made)."""
+        """The folder of an arm: the one that has its signature.
+
+        Else a new name (nothing is made).
+        """
         return self._folders.setdefault(mark, self.root / f"{name}-{mark}")
 
     def slot(self, name: str, mark: str, seed: int) -> Slot:

@@ -1,9 +1,10 @@
-"""A study: arms x seeds -> the trials that are missing -> compute them -> report. Imports no torch."""
+"""A study: arms x seeds -> the trials that are missing -> compute them -> report. No torch."""
 
 import random
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from runner import pool, registry
@@ -12,7 +13,8 @@ from runner.planning import Arm, Plan, cache_folder
 from runner.progress import Progress
 from runner.store import FINISHED, Slot, Store
 
-class StudyFailed(RuntimeError):
+
+class StudyError(RuntimeError):
     """Some trials failed; the others are computed and reported."""
 
 
@@ -31,7 +33,7 @@ def run_and_report(plan: Plan) -> None:
 
     Raises:
         ConfigError: claims or figures that make no sense.
-        StudyFailed: some trials failed; everything else is computed and reported.
+        StudyError: some trials failed; everything else is computed and reported.
     """
     from runner import gather
 
@@ -46,9 +48,11 @@ def run_and_report(plan: Plan) -> None:
     failed = [entry for entry in entries if entry.slot.status()["state"] not in FINISHED]
     if failed:
         first = failed[0]
-        raise StudyFailed(
-            f"{len(failed)} of {len(entries)} trials failed, the first: {first.arm.name} seed {first.seed}: "
-            f"{first.slot.status().get('message', '')}\nits log is {first.slot.folder / 'log.txt'}; "
+        raise StudyError(
+            f"{len(failed)} of {len(entries)} trials failed, the first: {first.arm.name} seed "
+            f"{first.seed}: "
+            f"{first.slot.status().get('message', '')}\nits log is "
+            f"{first.slot.folder / 'log.txt'}; "
             "the same command computes only what is missing"
         )
 
@@ -56,7 +60,8 @@ def run_and_report(plan: Plan) -> None:
 def survey(plan: Plan) -> list[Entry]:
     """All trials of a plan, seed by seed, and which of them are there already.
 
-    A result of other code is stale: it is computed again, or kept with `reuse=accept`; either is noted.
+    A result of other code is stale: it is computed again, or kept with `reuse=accept`; either is
+    noted.
     """
     store = Store(plan.outputs, plan.experiment)
     entries, stale = [], 0
@@ -69,20 +74,29 @@ def survey(plan: Plan) -> list[Entry]:
             reused = result is not None and (not changed or plan.study.reuse == "accept")
             entries.append(Entry(arm, seed, slot, reused))
     if stale:
-        what = "kept, as reuse=accept says" if plan.study.reuse == "accept" else "computed again (keep them with reuse=accept)"
+        what = (
+            "kept, as reuse=accept says"
+            if plan.study.reuse == "accept"
+            else "computed again (keep them with reuse=accept)"
+        )
         plan.notes.append(f"{stale} finished trials were computed by other code: {what}")
     return entries
 
 
 def run(plan: Plan) -> list[Entry]:
-    """Compute the missing trials of a plan; returns all its trials. Failures are in their status."""
+    """Compute the missing trials of a plan.
+
+    Returns all its trials. Failures are in their status.
+    """
     entries = survey(plan)
-    missing = {}
+    missing: dict[Path, Entry] = {}
     for entry in entries:
         if not entry.reused:
             missing.setdefault(entry.slot.folder, entry)
     workers = pool.cores() if plan.study.workers == "auto" else int(plan.study.workers)
-    with Progress(plan.experiment, total=len(entries), reused=sum(e.reused for e in entries)) as progress:
+    with Progress(
+        plan.experiment, total=len(entries), reused=sum(e.reused for e in entries)
+    ) as progress:
         if missing:
             compute(plan, list(missing.values()), min(workers, len(missing)), progress)
     return entries
@@ -91,8 +105,8 @@ def run(plan: Plan) -> list[Entry]:
 def compute(plan: Plan, entries: Sequence[Entry], workers: int, progress: Progress) -> None:
     """Compute trials in processes, keep their status truthful, show how far they are.
 
-    What is timed comes second and alone: trial by trial, the arms of a seed in random order, so that a slow moment of the
-    machine hits no arm more than another.
+    What is timed comes second and alone: trial by trial, the arms of a seed in random order, so
+    that a slow moment of the machine hits no arm more than another.
     """
     stages = [Stage.run, Stage.timing] if registry.timed(plan.experiment) else [Stage.run]
     begun: set[Slot] = set()
@@ -121,19 +135,29 @@ def compute(plan: Plan, entries: Sequence[Entry], workers: int, progress: Progre
 
 
 def due(plan: Plan, entries: Sequence[Entry], stage: Stage) -> list[Entry]:
-    """The trials whose stage is to be computed: all first stages not done yet; of second stages those whose first is done."""
+    """The trials whose stage is to be computed: all first stages not done yet.
+
+    Of second stages those whose first is done.
+    """
     if stage is Stage.run:
         return [entry for entry in entries if entry.slot.untimed(plan.code) is None]
     ready = [entry for entry in entries if entry.slot.untimed(plan.code) is not None]
-    order = {entry.slot: random.Random(f"{entry.seed}/{entry.arm.signature}").random() for entry in ready}
+    order = {
+        entry.slot: random.Random(f"{entry.seed}/{entry.arm.signature}").random() for entry in ready
+    }
     return sorted(ready, key=lambda entry: (entry.seed, order[entry.slot]))
 
 
 def settle(slot: Slot, exitcode: int) -> dict[str, Any]:
-    """The status of a trial whose process has ended; one that says nothing of its end was killed."""
+    """The status of a trial whose process has ended.
+
+    One that says nothing of its end was killed.
+    """
     status = slot.status()
     if status["state"] in ("running", "pending"):
-        how = f"signal {signal.Signals(-exitcode).name}" if exitcode < 0 else f"exit code {exitcode}"
+        how = (
+            f"signal {signal.Signals(-exitcode).name}" if exitcode < 0 else f"exit code {exitcode}"
+        )
         slot.mark("killed", message=f"its process ended with {how}", code=status.get("code"))
         status = slot.status()
     return status

@@ -1,9 +1,9 @@
 """The one training loop: any model, any task, any probe.
 
-The loop asks four things of the science, and nothing else:
-a task gives batches as a pure function of the step, held-out batches, and a loss; a model returns an output with a
-`prediction` and an `aux_loss` that is optimised and never reported as loss; `after_step` lets it update what gradients do not;
-a probe reads held-out batches and outputs and returns scalars.
+The loop asks four things of the science, and nothing else: a task gives batches as a pure function
+of the step, held-out batches, and a loss; a model returns an output with a `prediction` and an
+`aux_loss` that is optimised and never reported as loss; `after_step` lets it update what gradients
+do not; a probe reads held-out batches and outputs and returns scalars.
 """
 
 import math
@@ -34,7 +34,10 @@ class Batch(Protocol):
 
 
 class Task(Protocol):
-    """Data and loss. `batch` is a pure function of the step, so that resuming needs no state of the data."""
+    """Data and loss. `batch` is a pure function of the step.
+
+    So that resuming needs no state of the data.
+    """
 
     @property
     def unit(self) -> str: ...
@@ -84,11 +87,14 @@ class Loop:
     step_seconds: list[float]
 
 
-def train(trial: Trial, model: nn.Module, task: Task, *, probes: Sequence[Callable[[], Probe]] = ()) -> None:
-    """Train `model` on `task`, log curves, record `val/loss` and times; goes on from a checkpoint if there is one.
+def train(
+    trial: Trial, model: nn.Module, task: Task, *, probes: Sequence[Callable[[], Probe]] = ()
+) -> None:
+    """Train `model` on `task`, log curves, record `val/loss` and times; goes on from a checkpoint.
 
-    A loss that is not finite ends the training. A trial whose last evaluations are on average not below the first has
-    diverged; its `val/loss` is clipped to the first evaluation, and it is kept and counted.
+    A loss that is not finite ends the training. A trial whose last evaluations are on average not
+    below the first has diverged; its `val/loss` is clipped to the first evaluation, and it is kept
+    and counted.
     """
     config: Training = trial.config.training
     optimizer = adamw(model, config)
@@ -120,7 +126,10 @@ def train(trial: Trial, model: nn.Module, task: Task, *, probes: Sequence[Callab
 def one_step(
     trial: Trial, model: nn.Module, task: Task, optimizer: torch.optim.Optimizer, step: int
 ) -> dict[str, float]:
-    """One optimizer step; the values are of before the step. Reading them waits for the device, so the time is honest."""
+    """One optimizer step; the values are of before the step. Reading them waits for the device.
+
+    So the time is honest.
+    """
     config: Training = trial.config.training
     lr = learning_rate(config, step)
     for group in optimizer.param_groups:
@@ -133,24 +142,33 @@ def one_step(
     bound = math.inf if config.clip is None else config.clip
     norm = nn.utils.clip_grad_norm_(model.parameters(), bound)
     optimizer.step()
-    model.after_step(output)
+    model.after_step(output)  # type: ignore[operator]
     values = {"train/loss": loss, "train/aux_loss": output.aux_loss, "train/grad_norm": norm}
     return {name: value.item() for name, value in values.items()} | {"train/lr": lr}
 
 
 def adamw(model: nn.Module, config: Training) -> torch.optim.AdamW:
     """Fused AdamW (Loshchilov and Hutter 2019); gains, biases and embeddings are not decayed."""
-    embeddings = {id(p) for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
-    decayed, spared = [], []
+    embeddings = {
+        id(p) for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()
+    }
+    decayed: list[nn.Parameter] = []
+    spared: list[nn.Parameter] = []
     for name, p in model.named_parameters():
         spare = p.ndim < 2 or id(p) in embeddings or name.endswith("bias")
         (spared if spare else decayed).append(p)
-    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": spared, "weight_decay": 0.0}]
+    groups = [
+        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": spared, "weight_decay": 0.0},
+    ]
     return torch.optim.AdamW(groups, lr=config.lr, betas=(config.beta1, config.beta2), fused=True)
 
 
 def learning_rate(config: Training, step: int) -> float:
-    """The rate of a step counted from 1: linear warm-up to the peak, then the schedule down to `final_lr_share` of it."""
+    """The rate of a step counted from 1.
+
+    Linear warm-up to the peak, then the schedule down to `final_lr_share` of it.
+    """
     if step <= config.warmup_steps:
         return config.lr * step / config.warmup_steps
     progress = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
@@ -173,8 +191,13 @@ def look(
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, task: Task, probes: Sequence[Probe], device: torch.device) -> dict[str, float]:
-    """`val/loss`, the mean over all kept positions of the held-out data, and what the probes see. In eval mode."""
+def evaluate(
+    model: nn.Module, task: Task, probes: Sequence[Probe], device: torch.device
+) -> dict[str, float]:
+    """`val/loss`, the mean over all kept positions of the held-out data.
+
+    And what the probes see. In eval mode.
+    """
     was_training = model.training
     model.eval()
     total, count = 0.0, 0
@@ -198,6 +221,8 @@ def conclude(trial: Trial, task: Task, loop: Loop) -> None:
     first, final = loop.losses[0], loop.losses[-1]
     recent = statistics.fmean(loop.losses[1:][-LAST_EVALUATIONS:] or [math.inf])
     if not recent < first:
-        trial.diverge(f"the last evaluations, {recent:.4g} on average, are not below the first, {first:.4g}")
+        trial.diverge(
+            f"the last evaluations, {recent:.4g} on average, are not below the first, {first:.4g}"
+        )
     trial.record({"val/loss": first if trial.diverged else final}, task.unit)
     trial.record({"time/step": statistics.median(loop.step_seconds)}, "s")

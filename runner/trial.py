@@ -1,4 +1,7 @@
-"""One trial as its process sees it: an arm under one seed, with its folder, lock, tracker and record."""
+"""One trial as its process sees it.
+
+An arm under one seed, with its folder, lock, tracker and record.
+"""
 
 import csv
 import os
@@ -6,7 +9,7 @@ import platform
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from filelock import FileLock
@@ -48,7 +51,9 @@ class Trial:
         """Open the records, going on after `step`; 0 starts them anew."""
         hparams = flatten(self._job.config.tree()) | {"arm": self._job.arm, "seed": self._job.seed}
         self._tracker = Tracker(self._job.slot.folder, hparams, resume_step=step or None)
-        self._job.slot.mark("running", pid=os.getpid(), host=platform.node(), code=self._job.code, from_step=step)
+        self._job.slot.mark(
+            "running", pid=os.getpid(), host=platform.node(), code=self._job.code, from_step=step
+        )
 
     def log(self, values: dict[str, float], step: int) -> None:
         """Add values to the curves of this trial."""
@@ -60,7 +65,10 @@ class Trial:
         self.results |= {name: (float(value), unit) for name, value in values.items()}
 
     def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Keep rows that are no scalars, e.g. an attention matrix or sample sentences, for figures and the report."""
+        """Keep rows that are no scalars, e.g. an attention matrix or sample sentences.
+
+        For figures and the report.
+        """
         assert name.isidentifier(), name
         path = self._job.slot.folder / "tables" / f"{name}.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -82,14 +90,17 @@ class Trial:
         if self._tracker:
             self._tracker.flush()
 
-    def close(self, status: str) -> None:
+    def close(self, status: Literal["done", "failed"]) -> None:
         """Close the records."""
         if self._tracker:
             self._tracker.close(status)
 
 
 def compute(job: Job, send: Send) -> None:
-    """Compute one stage of a trial in this process, unless another process has done it meanwhile; a failure is recorded and raised."""
+    """Compute one stage of a trial in this process, unless another process has done it meanwhile.
+
+    A failure is recorded and raised.
+    """
     slot = job.slot
     slot.folder.mkdir(parents=True, exist_ok=True)
     with FileLock(slot.folder / "lock"):
@@ -102,13 +113,17 @@ def compute(job: Job, send: Send) -> None:
         began = time.perf_counter()
         trial = Trial(job, send)
         if before:
-            trial.results = {row["metric"]: (row["value"], row["unit"]) for row in before["results"]}
+            trial.results = {
+                row["metric"]: (row["value"], row["unit"]) for row in before["results"]
+            }
         slot.mark("running", pid=os.getpid(), host=platform.node(), code=job.code)
         try:
             registry.stage(job.config.experiment, job.stage)(trial)
         except BaseException as error:
             trial.close("failed")
-            slot.mark("failed", code=job.code, message=one_line(error), traceback=traceback.format_exc())
+            slot.mark(
+                "failed", code=job.code, message=one_line(error), traceback=traceback.format_exc()
+            )
             raise
         finish(job, trial, time.perf_counter() - began + (before["seconds"] if before else 0.0))
 
@@ -117,7 +132,10 @@ def finish(job: Job, trial: Trial, seconds: float) -> None:
     """Write the result, then the status that makes it count."""
     trial.close("done")
     checkpoint.clear(trial.checkpoints, keep_last=True)
-    rows = [{"metric": name, "value": value, "unit": unit} for name, (value, unit) in trial.results.items()]
+    rows = [
+        {"metric": name, "value": value, "unit": unit}
+        for name, (value, unit) in trial.results.items()
+    ]
     record = {
         "arm": job.arm,
         "seed": job.seed,
@@ -129,7 +147,9 @@ def finish(job: Job, trial: Trial, seconds: float) -> None:
         "results": rows,
     }
     job.slot.record(record)
-    first_of_two = job.stage is Stage.run and registry.timed(job.config.experiment) and not trial.diverged
+    first_of_two = (
+        job.stage is Stage.run and registry.timed(job.config.experiment) and not trial.diverged
+    )
     state = UNTIMED if first_of_two else "diverged" if trial.diverged else "done"
     job.slot.mark(state, code=job.code, seconds=seconds, message=trial.diverged or "")
 
@@ -147,5 +167,7 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         if isinstance(value, dict):
             flat |= flatten(value, f"{prefix}{key}.")
         else:
-            flat[prefix + key] = value if isinstance(value, bool | int | float | str) else str(value)
+            flat[prefix + key] = (
+                value if isinstance(value, bool | int | float | str) else str(value)
+            )
     return flat

@@ -1,0 +1,1 @@
+"""Parts of Transformers; imports torch and the options only, so that other projects can use it."""

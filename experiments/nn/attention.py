@@ -1,7 +1,7 @@
-"""Attention; MHA, GQA and MQA are one class and a number, self- and cross-attention one class and an argument.
+"""Attention; MHA, GQA and MQA are one class and a number, cross-attention is an argument.
 
-Legend: batch, time, d_model; source, positions of a memory that is attended to; n_heads query heads share n_kv_heads key and
-value heads of width d_head.
+Legend: batch, time, d_model; source, positions of a memory that is attended to; n_heads query heads
+share n_kv_heads key and value heads of width d_head.
 """
 
 import torch
@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from experiments.config import Position
+from experiments.config import Kernel, Position
 from experiments.nn.kv_cache import KVCache
 from experiments.nn.position import rotary_tables, rotate
 
@@ -32,6 +32,7 @@ class Attention(nn.Module):
         bias: bool = False,
         dropout: float = 0.0,
         position: Position = Position.rotary,
+        kernel: Kernel = Kernel.fused,
     ) -> None:
         super().__init__()
         if d_model % n_heads:
@@ -44,7 +45,7 @@ class Attention(nn.Module):
                 f"d_model={d_model} / n_heads={n_heads} is {d_head}: rotary needs an even head size"
             )
         self.n_heads, self.n_kv_heads, self.d_head = n_heads, n_kv_heads, d_head
-        self.dropout, self.position = dropout, position
+        self.dropout, self.position, self.kernel = dropout, position, kernel
         # Three matrices and not a fused one: names and shapes then agree between MHA and GQA.
         self.query = nn.Linear(d_model, n_heads * d_head, bias=bias)
         self.key = nn.Linear(d_model, n_kv_heads * d_head, bias=bias)
@@ -62,9 +63,10 @@ class Attention(nn.Module):
     ) -> Float[Tensor, "batch time d_model"]:
         """Attend to the keys where `keep` is True (None: all are).
 
-        Self-attention is causal unless `causal` is False. With a `cache`, `x` are the positions that follow the cached ones.
-        With a `memory` it is cross-attention to all of it: `causal` and positions do not apply; `remember` makes one whose keys
-        and values are computed once. `keep` covers the keys: x's positions (with the cached ones), or the memory's.
+        Self-attention is causal unless `causal` is False. With a `cache`, `x` are the positions
+        that follow the cached ones. With a `memory` it is cross-attention to all of it: `causal`
+        and positions do not apply; `remember` makes one whose keys and values are computed once.
+        `keep` covers the keys: x's positions (with the cached ones), or the memory's.
         """
         query = self._heads(self.query(x))  # (B, H, T, d_head)
         if memory is not None:
@@ -124,7 +126,8 @@ class Attention(nn.Module):
         batch, _, time, _ = query.shape
         grouped = self.n_kv_heads != self.n_heads
         if grouped and time == 1:
-            # One new token: the heads of a group become rows of one product, so that keys and values are read once.
+            # One new token: the heads of a group become rows of one product, so that keys and
+            # values are read once.
             query = query.view(batch, self.n_kv_heads, -1, self.d_head)
         mixed = F.scaled_dot_product_attention(
             query,

@@ -1,6 +1,7 @@
 """Keys and values of one attention layer, kept while tokens are decoded one after the other.
 
-Legend: batch; n_kv_heads, as many as the layer has key heads (not query heads); capacity, the longest sequence; d_head.
+Legend: batch; n_kv_heads, as many as the layer has key heads (not query heads); capacity, the
+longest sequence; d_head.
 """
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 
 class KVCache:
-    """Preallocated once; `append` writes behind what is there and returns views of all that is valid, so nothing is copied."""
+    """Preallocated once; `append` returns views of all that is valid, so nothing is copied."""
 
     def __init__(
         self,
@@ -56,7 +57,8 @@ class KVCache:
             )
         if key.shape[:2] != self.keys.shape[:2] or key.shape[3] != self.keys.shape[3]:
             raise ValueError(
-                f"keys of shape {tuple(key.shape)} do not fit a cache of shape {tuple(self.keys.shape)}"
+                f"keys of shape {tuple(key.shape)} do not fit a cache of shape "
+                f"{tuple(self.keys.shape)}"
             )
         end = self.length + new
         self.keys[:, :, self.length : end] = key

@@ -39,7 +39,7 @@ class MixtureOfExperts(nn.Module):
     never kept.
     """
 
-    selection_bias: Tensor | None
+    selection_steps: Tensor | None
 
     def __init__(
         self,
@@ -70,9 +70,14 @@ class MixtureOfExperts(nn.Module):
             )
             for _ in range(n_experts)
         )
-        self.register_buffer(
-            "selection_bias", torch.zeros(n_experts) if balance is Balance.bias else None
-        )
+        # Whole steps and not their sum: a model cast to bfloat16 would round small steps away.
+        steps = torch.zeros(n_experts, dtype=torch.long) if balance is Balance.bias else None
+        self.register_buffer("selection_steps", steps)
+
+    @property
+    def selection_bias(self) -> Float[Tensor, " n_experts"] | None:
+        """What is added to the probabilities for the choice; None unless balance is `bias`."""
+        return None if self.selection_steps is None else self.bias_rate * self.selection_steps
 
     def forward(
         self, x: Float[Tensor, "batch time d_model"], keep: Bool[Tensor, "batch time"] | None = None
@@ -96,8 +101,9 @@ class MixtureOfExperts(nn.Module):
         probabilities = logits.softmax(dim=1)
         # Choosing has no gradient; the router learns through the weights and the losses.
         scores = logits.detach()
-        if self.selection_bias is not None:
-            scores = probabilities.detach() + self.selection_bias
+        bias = self.selection_bias
+        if bias is not None:
+            scores = probabilities.detach() + bias
         experts = scores.topk(self.top_k, dim=1).indices
         if self.top_k == 1:
             # A softmax over one logit is the constant 1 and the router would learn nothing.
@@ -120,6 +126,6 @@ class MixtureOfExperts(nn.Module):
         It follows a training step: a bias from the batch it is applied to would look at later
         tokens.
         """
-        if self.selection_bias is not None:
+        if self.selection_steps is not None:
             load = expert_load(routing.experts, routing.keep, self.n_experts)
-            self.selection_bias += self.bias_rate * (load.mean() - load).sign()
+            self.selection_steps += (load.mean() - load).sign().long()

@@ -1,0 +1,1 @@
+"""Measures used on models."""

@@ -12,7 +12,8 @@ class Batch:
 
     Attributes:
         inputs: what the model is called with, e.g. tokens (batch, time).
-        target: what the prediction is compared with: token ids (batch, time) or values (batch, time, width).
+        target: what the prediction is compared with: token ids (batch, time) or values (batch,
+            time, width).
         keep: (batch, time) bool, False at padding, which counts nowhere.
         label: (batch,) int, the index of each sequence's domain in `Task.labels`.
     """

@@ -66,7 +66,7 @@ def test_no_auxiliary_loss_unless_asked(balance: Balance) -> None:
 
 def test_the_bias_changes_the_choice_and_not_the_weights() -> None:
     moe, x = mixture(4, 2, balance=Balance.bias, bias_rate=0.1), torch.randn(6, D_MODEL)
-    moe.selection_bias[3] = 10
+    moe.selection_steps[3] = 100
     routing = moe.route(x)
     assert (routing.experts == 3).any(dim=1).all()
     chosen = routing.logits.gather(1, routing.experts)
@@ -81,6 +81,15 @@ def test_after_step_moves_the_bias_by_the_rate_towards_the_idle() -> None:
     moe.after_step(routing._replace(experts=experts, keep=keep))
     # Loads of kept tokens: 5, 3, 1, 1 around a mean of 2.5.
     torch.testing.assert_close(moe.selection_bias, torch.tensor([-0.1, -0.1, 0.1, 0.1]))
+
+
+def test_the_bias_survives_a_change_of_precision() -> None:
+    moe = mixture(4, 2, balance=Balance.bias, bias_rate=0.001)
+    moe.selection_steps += 501  # 0.501 is no bfloat16
+    assert moe.bfloat16().selection_bias.tolist() == pytest.approx([0.501] * 4, abs=1e-6)
+    out, routing = moe(torch.randn(1, 5, D_MODEL, dtype=torch.bfloat16))
+    assert out.dtype == torch.bfloat16
+    assert routing.logits.dtype == torch.float32
 
 
 def test_the_bias_balances_a_skewed_router() -> None:

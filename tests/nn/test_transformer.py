@@ -23,7 +23,7 @@ MOE = config.MixtureOfExperts(
 def arm(*, ffn=DENSE, n_kv_heads=2, position=Position.rotary, placement=Placement.pre, n_layers=2):
     return SimpleNamespace(
         model=config.Model(16, n_layers),
-        attention=config.Attention("multihead", 4, n_kv_heads, False, 0.0, position),
+        attention=config.Attention("multihead", 4, n_kv_heads, False, 0.0, position, config.Kernel.fused),
         ffn=ffn,
         norm=config.Norm("norm", placement, NormType.layer, 1e-5),
     )

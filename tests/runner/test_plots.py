@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from sample_study import ARMS, FIGURES, make_history, make_results
@@ -162,6 +163,9 @@ def test_names_that_look_like_mathematics_stay_text(records: Records) -> None:
 
 def test_no_two_labels_of_a_curve_overlap(records: Records) -> None:
     made = figure(records, kind="curve", metric="val/loss")
+    renderer = FigureCanvasAgg(made).get_renderer()
+    for text in made.axes[0].texts:
+        text.update_positions(renderer)
     # Of the text alone: the box of an annotation includes its line.
     boxes = [Text.get_window_extent(text) for text in made.axes[0].texts]
     boxes.sort(key=lambda box: box.y0)

@@ -66,7 +66,8 @@ def test_verdicts_are_json_with_their_claims(written: tuple[StudyRecord, Outcome
 def test_the_answer_is_computed(written: tuple[StudyRecord, Outcome]) -> None:
     _, outcome = written
     row = outcome.comparison.query("arm == 'moe_top2' and metric == 'val/loss'").iloc[0]
-    assert f"better: moe_top2 ({quantity.signed(row['difference'])} [" in outcome.answer
+    assert f"moe_top2 ({quantity.signed(row['difference'])} [" in outcome.answer
+    assert "are better than dense; moe_no_balance" in outcome.answer
     assert "8 paired seeds" in outcome.answer
     assert "2 reproduced" in outcome.answer
     assert "1 diverged of 32" in outcome.answer

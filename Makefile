@@ -1,0 +1,23 @@
+# What CI runs, and what you run before a commit. PYTHON is the interpreter of your environment.
+PYTHON ?= python
+SMOKE ?= outputs
+
+.PHONY: install check test smoke bench
+
+install:  ## the project and its tools
+	$(PYTHON) -m pip install -e '.[dev]'
+
+check:  ## lint, format, types, import contracts
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+	$(PYTHON) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
+
+test:  ## the default suite
+	$(PYTHON) -m pytest
+
+smoke:  ## every experiment in seconds, through the command line
+	$(PYTHON) -m runner -m 'experiment=glob(*)' scale=smoke outputs=$(SMOKE)
+
+bench:  ## speed and memory as ratios; see tests/benchmarks/
+	for file in tests/benchmarks/[a-z]*.py; do $(PYTHON) $$file || exit 1; done
