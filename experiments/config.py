@@ -8,7 +8,7 @@ Rules within one dataclass are checked in `__post_init__`, rules across groups i
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 OPTIONS: dict[str, dict[str, type]] = {}
 QUESTIONS: dict[str, type] = {}
@@ -78,10 +78,50 @@ class Kernel(StrEnum):
 
 
 class Placement(StrEnum):
-    """Where the norms stand: x + f(norm(x)) with a final norm, or norm(x + f(x))."""
+    """Where the norms stand around a part f of a block; `SLOTS` spells it out."""
 
     pre = "pre"
     post = "post"
+    peri = "peri"
+    deepnorm = "deepnorm"
+
+
+class Slots(NamedTuple):
+    """The norms of a placement: x becomes outer(alpha * x + behind(f(before(x)))).
+
+    `final` is a norm behind the last block, for a stream that no norm of a block has bounded.
+    `deep` sets alpha = (2 n_layers)^(1/4), else 1, and the starting weights that belong to it.
+    """
+
+    before: bool = False
+    behind: bool = False
+    outer: bool = False
+    final: bool = False
+    deep: bool = False
+
+
+SLOTS = {
+    Placement.pre: Slots(before=True, final=True),
+    Placement.post: Slots(outer=True),
+    Placement.peri: Slots(before=True, behind=True, final=True),
+    Placement.deepnorm: Slots(outer=True, deep=True),
+}
+
+
+class Init(StrEnum):
+    """Whether matrices that write into the residual stream start smaller in deeper models."""
+
+    scaled = "scaled"
+    plain = "plain"
+
+
+class Conversion(StrEnum):
+    """How a group's heads of keys and values become one head: not at all, their mean, the first, a fresh one."""
+
+    none = "none"
+    mean = "mean"
+    first = "first"
+    random = "random"
 
 
 class NormType(StrEnum):
@@ -106,12 +146,20 @@ class Predict(StrEnum):
     next = "next"
 
 
+class Unit(StrEnum):
+    """What a token of a source sentence is."""
+
+    word = "word"
+    character = "character"
+
+
 @dataclass
 class Model:
     """The body that parts are put into."""
 
     d_model: int
     n_layers: int
+    init: Init = Init.scaled
 
     def __post_init__(self) -> None:
         at_least(1, d_model=self.d_model, n_layers=self.n_layers)
@@ -285,6 +333,58 @@ class Function:
         at_least(1, length=self.length, width=self.width, n_samples=self.n_samples, n_eval=self.n_eval)
 
 
+@option("task", "pairs15")
+@dataclass
+class Pairs15:
+    """The exercise's fifteen English-Japanese pairs of number words; combinations of two words are held out."""
+
+    kind: str
+
+    @property
+    def source_length(self) -> int:
+        """Tokens of the longest source; a task that has it is translation, for an encoder-decoder."""
+        return 2
+
+    @property
+    def length(self) -> int:
+        """Tokens of the longest target with its end mark."""
+        return 3
+
+
+@option("task", "numbers")
+@dataclass
+class Numbers:
+    """Numbers of up to `digits` digits in English words, to be written in Japanese."""
+
+    kind: str
+    digits: int
+    source_unit: Unit
+    n_train: int
+    n_eval: int
+
+    def __post_init__(self) -> None:
+        at_least(1, n_train=self.n_train, n_eval=self.n_eval)
+        if not 3 <= self.digits <= 8:
+            raise ValueError(f"digits={self.digits} must lie between 3 and 8")
+        there = 10**self.digits // 16  # of the numbers one in eight is held out; half of each part may be asked for
+        for name, most in (("n_train", 7 * there), ("n_eval", there)):
+            if getattr(self, name) > most:
+                raise ValueError(
+                    f"{name}={getattr(self, name)} must be at most {most} with digits={self.digits}; raise digits or lower it"
+                )
+
+    @property
+    def source_length(self) -> int:
+        """Tokens of the longest source: 777 has 5 words and 31 characters, a power of 1000 at most " million, " more."""
+        groups = -(-self.digits // 3)
+        return 6 * groups - 1 if self.source_unit is Unit.word else 42 * groups - 11
+
+    @property
+    def length(self) -> int:
+        """Tokens of the longest target with its end mark: a digit and its power each."""
+        return 2 * self.digits
+
+
 @question("moe")
 @dataclass
 class MoEOptions:
@@ -307,6 +407,65 @@ class FFNOptions:
 
     def __post_init__(self) -> None:
         share(eps=self.eps)
+
+
+@question("norm_stability")
+@dataclass
+class NormStabilityOptions:
+    """Options of the experiment norm_stability."""
+
+    parts: ClassVar[tuple[str, ...]] = ("attention", "ffn", "norm", "task")
+    depths: list[int]
+    init_batches: int
+
+    def __post_init__(self) -> None:
+        at_least(1, init_batches=self.init_batches)
+        for depth in self.depths:
+            at_least(1, depths=depth)
+        if len(set(self.depths)) < max(2, len(self.depths)):
+            raise ValueError(
+                f"depths={list(self.depths)} must be two or more different numbers of layers: "
+                "a slope over depth is fitted"
+            )
+
+
+@question("translation")
+@dataclass
+class TranslationOptions:
+    """Options of the experiment translation."""
+
+    parts: ClassVar[tuple[str, ...]] = ("attention", "ffn", "norm", "task")
+    n_probe: int
+    n_samples: int
+
+    def __post_init__(self) -> None:
+        at_least(1, n_probe=self.n_probe, n_samples=self.n_samples)
+
+
+@question("gqa_vs_mha")
+@dataclass
+class GQAOptions:
+    """Options of the experiment gqa_vs_mha: conversion of a trained MHA, and the one layer that is timed."""
+
+    parts: ClassVar[tuple[str, ...]] = ("attention", "ffn", "norm", "task")
+    timed: ClassVar[bool] = True
+    convert: Conversion
+    uptrain_share: float
+    d_model: int
+    batch_size: int
+    lengths: list[int]
+    rounds: int
+    prefill_lengths: list[int]
+    prefill_rounds: int
+
+    def __post_init__(self) -> None:
+        share(uptrain_share=self.uptrain_share)
+        at_least(1, d_model=self.d_model, batch_size=self.batch_size, prefill_rounds=self.prefill_rounds)
+        at_least(0, rounds=self.rounds)
+        for name in ("lengths", "prefill_lengths"):
+            values = list(getattr(self, name))
+            if not values or min(values) < 1 or sorted(set(values)) != values:
+                raise ValueError(f"{name}={values} must be one or more numbers of tokens, each larger than the one before")
 
 
 def check_together(groups: dict[str, Any]) -> None:

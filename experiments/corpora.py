@@ -17,6 +17,7 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments import corpus_files, corpus_japanese, corpus_sources
-from experiments.config import Domains, Text, Waves
+from experiments.config import Domains, Function, Numbers, Pairs15, Text, Waves
 from experiments.corpus_windows import evaluation_windows, rolling_hashes
 
 Corpus = Domains | Text
+Formula = Waves | Function | Numbers | Pairs15  # drawn when they are needed, nothing is cached
 
 DOMAINS: dict[str, Callable[[], Iterator[str]]] = {
     "code": corpus_sources.code,
@@ -47,7 +49,7 @@ class Split:
     held_out: Sequence[bytes]
 
 
-def prepare(options: Corpus | Waves, cache: Path) -> str:
+def prepare(options: Corpus | Formula, cache: Path) -> str:
     """The fingerprint of the data behind `options`; builds the cached corpus where it is missing.
 
     It covers the options, the versions of packages or the contents of files that are read, and the
@@ -61,7 +63,7 @@ def prepare(options: Corpus | Waves, cache: Path) -> str:
     text = json.dumps([settings, evidence(options)], sort_keys=True)
     fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
     path = _path(options, cache, fingerprint)
-    if not isinstance(options, Waves) and not path.exists():
+    if isinstance(options, Corpus) and not path.exists():
         _write(path, build(options))
     return fingerprint
 
@@ -181,10 +183,16 @@ RECIPES: dict[type, tuple[Callable[[Any], object], Callable[[Any], dict[str, Spl
         split_files,
     ),
     Waves: (lambda _: [_code("tasks/waves.py")], lambda _: {}),
+    Function: (lambda _: [_code("tasks/function.py")], lambda _: {}),
+    Numbers: (
+        lambda _: [version("num2words"), _code("tasks/numbers.py", "tasks/translation.py")],
+        lambda _: {},
+    ),
+    Pairs15: (lambda _: [_code("tasks/pairs.py", "tasks/translation.py")], lambda _: {}),
 }
 
 
-def _path(options: Corpus | Waves, cache: Path, fingerprint: str) -> Path:
+def _path(options: Corpus | Formula, cache: Path, fingerprint: str) -> Path:
     return cache / f"{options.kind}-{fingerprint}.npz"
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from experiments.config import Attention, FeedForward, MixtureOfExperts, Norm, NormType, Placement
+from experiments.config import SLOTS, Attention, FeedForward, MixtureOfExperts, Norm, NormType
 
 
 @dataclass(frozen=True)
@@ -117,8 +117,9 @@ def _norm(options: Norm, d_model: int, length: int) -> Cost:  # noqa: ARG001
 def cost(groups: Mapping[str, Any], *, length: int | None = None) -> Cost:
     """The cost of a body of `groups` (model, attention, ffn, norm).
 
-    A layer has two norms, and pre-norm has a final one. `length` is the context of the attention
-    products; None: that of groups["task"], and without a task the products are left out.
+    How many norms a layer has, and whether there is a final one, depends on their placement.
+    `length` is the context of the attention products; None: that of groups["task"], and without a
+    task the products are left out.
     """
     model, norm = groups["model"], groups["norm"]
     if length is None:
@@ -126,5 +127,6 @@ def cost(groups: Mapping[str, Any], *, length: int | None = None) -> Cost:
     attention = of_part(groups["attention"], model.d_model, length)
     ffn = of_part(groups["ffn"], model.d_model, length)
     one_norm = of_part(norm, model.d_model, length)
-    n_norms = 2 * model.n_layers + (norm.placement is Placement.pre)
+    slots = SLOTS[norm.placement]
+    n_norms = 2 * model.n_layers * (slots.before + slots.behind + slots.outer) + slots.final
     return (attention + ffn) * model.n_layers + one_norm * n_norms

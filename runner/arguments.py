@@ -15,7 +15,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException
 
-from runner import registry
+from runner import plugins, registry
 from runner.config import STUDY_KEYS, ConfigError, known_keys, near
 
 GROUPS = ("device", "scale", "experiment")
@@ -47,8 +47,22 @@ def check(arguments: Sequence[str]) -> list[str]:
             )
     if flags.config_dir:
         scan_folder(Path(flags.config_dir))
+    for text in flags.overrides:
+        refuse_code(text)
+    plugins.load(named_plugins(flags.overrides))
     mended = {text: mend(text) for text in flags.overrides}
     return [mended.get(argument, argument) for argument in arguments]
+
+
+def named_plugins(overrides: Sequence[str]) -> list[str]:
+    """The modules of `plugins=[...]`: a user's own parts, registered before keys are checked."""
+    found: list[str] = []
+    for text in overrides:
+        override = parse(text)
+        if override.key_or_group == "plugins":
+            value = override.value()
+            found += [str(name) for name in (value if isinstance(value, list) else [value])]
+    return found
 
 
 def fail(message: str) -> NoReturn:
@@ -69,7 +83,6 @@ def parse(text: str) -> Override:
 
 def mend(text: str) -> str:
     """Check one override of the command line and return it in the form that reaches every arm."""
-    refuse_code(text)
     override = parse(text)
     key = override.key_or_group
     if key.startswith("hydra"):

@@ -53,12 +53,20 @@ def save(
         shutil.rmtree(folder / f"step-{old}", ignore_errors=True)
 
 
-def load(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:
+def load(
+    folder: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    *,
+    last: int | None = None,
+) -> dict[str, Any] | None:
     """Restore the newest undamaged checkpoint into model, optimizer and RNG.
 
-    Its `loop` with `step`, or None.
+    Its `loop` with `step`, or None. Checkpoints of steps beyond `last` are left alone.
     """
     for step in reversed(steps(folder)):
+        if last is not None and step > last:
+            continue
         path = folder / f"step-{step}"
         with contextlib.suppress(
             OSError,

@@ -51,6 +51,8 @@ class FigureSpec:
         for name in NEEDS.get(self.kind, ()):
             if getattr(self, name) is None:
                 raise ValueError(f"figure {self.title!r}: kind={self.kind} needs the key {name}")
+        if isinstance(self.panel, str) or isinstance(self.arms, str):
+            raise ValueError(f"figure {self.title!r}: panel and arms are lists, e.g. panel: [arm]")
         if len(self.panel) > 2:
             raise ValueError(f"figure {self.title!r}: panel={self.panel} has more than two columns")
         self._check_columns()

@@ -30,6 +30,7 @@ class Job:
     config: ArmConfig
     device: DeviceName
     slot: Slot
+    signed: str
     cache: Path
     code: str
     data: str

@@ -2,6 +2,7 @@
 
 import base64
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ def render(
         costs=cost_table(study, summary),
         figures=[_figure(key, picture) for key, picture in pictures.items()],
         swatches={arm: PALETTE[i % len(PALETTE)] for i, arm in enumerate(study.arms)},
-        arms=[(arm, _typed(study, overrides)) for arm, overrides in study.arms.items()],
+        arms=[(arm, *_typed(study, arm, overrides)) for arm, overrides in study.arms.items()],
         failures=study.trials[study.trials["status"] != "done"].to_dict("records"),
         environment=[(key, str(value)) for key, value in study.environment.items()],
         warnings=[*study.notes, *warnings],
@@ -166,12 +167,10 @@ def _cost(cell: Any) -> str:
     return quantity.with_interval(cell.mean, cell.low, cell.high, int(cell.n))
 
 
-def _typed(study: StudyRecord, overrides: Sequence[str]) -> str:
-    import shlex
-
-    return " ".join(
-        ["python -m runner", f"experiment={study.experiment}", *(shlex.quote(o) for o in overrides)]
-    )
+def _typed(study: StudyRecord, arm: str, overrides: Sequence[str]) -> tuple[str, str]:
+    """The command that computes one arm, and the overrides that the arm's name stands for."""
+    command = f"python -m runner experiment={study.experiment} {shlex.quote(f'arm={arm}')}"
+    return command, " ".join(shlex.quote(override) for override in overrides)
 
 
 def _figure(key: str, picture: Picture) -> dict[str, str]:

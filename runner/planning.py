@@ -44,6 +44,7 @@ class Arm:
     config: ArmConfig
     device: DeviceName
     data: str
+    signed: str
     signature: str
 
 
@@ -77,6 +78,8 @@ def plan(config: DictConfig, overrides: Sequence[str]) -> Plan:
             f"experiment={study.experiment}: {near(study.experiment, registry.names())}"
         )
     typed = [arguments.parse(text) for text in overrides]
+    if study.plugins and not any(override.key_or_group == "plugins" for override in typed):
+        raise ConfigError("plugins run code, so they are named on the command line and not in YAML")
     notes = replaced_groups(study, typed)
     errors: dict[str, str] = {}
     configs: dict[str, ArmConfig] = {}
@@ -104,8 +107,9 @@ def plan(config: DictConfig, overrides: Sequence[str]) -> Plan:
         data = prepare(arm, outputs)
         tree = arm.tree()
         tree["device"]["name"] = where.value
+        text = store.signed(tree, data)
         typed_arm = (*study.arms[name], *solved_width(arm, name, held[name]))
-        arms.append(Arm(name, typed_arm, arm, where, data, store.signature(tree, data)))
+        arms.append(Arm(name, typed_arm, arm, where, data, text, store.signature(text)))
     return Plan(
         study=study,
         experiment=study.experiment,
@@ -175,7 +179,7 @@ def compose_arm(
         if (
             node is not None
             and name in node
-            and name not in part_schema(section, node).__dataclass_fields__
+            and name not in field_names(part_schema(section, node))
         ):
             with open_dict(config):
                 del config[section][name]

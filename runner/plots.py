@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from runner import canvas
@@ -60,11 +62,13 @@ def draw_all(
 
 
 def _encode(key: str, spec: FigureSpec, figure: Figure) -> Picture:
-    png, svg = io.BytesIO(), io.BytesIO()
-    figure.savefig(png, format="png", dpi=DPI)
+    # The canvases' own writers draw once; `savefig` draws everything a second time, without ink.
+    png, svg = io.BytesIO(), io.StringIO()
+    figure.set_dpi(DPI)
+    FigureCanvasAgg(figure).print_png(png)
     # The layout is solved once: solving it again for the SVG would take as long as drawing it.
     figure.set_layout_engine("none")
     # Names inside the SVG depend on the figure only, so the same records give the same file.
     with mpl.rc_context({"svg.hashsalt": key}):
-        figure.savefig(svg, format="svg", metadata={"Date": None})
-    return Picture(spec, png.getvalue(), svg.getvalue())
+        FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None})
+    return Picture(spec, png.getvalue(), svg.getvalue().encode())

@@ -20,9 +20,13 @@ FINISHED = ("done", "diverged")
 UNTIMED = "untimed"
 
 
-def signature(tree: dict[str, Any], data: str) -> str:
-    """The identity of an arm: its resolved config and its data's fingerprint."""
-    text = json.dumps({"config": tree, "data": data}, sort_keys=True, separators=(",", ":"))
+def signed(tree: dict[str, Any], data: str) -> str:
+    """What identifies an arm, as text: its resolved config and its data's fingerprint."""
+    return json.dumps({"config": tree, "data": data}, sort_keys=True)
+
+
+def signature(text: str) -> str:
+    """The short identity of an arm."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -41,12 +45,13 @@ def write_json(path: Path, value: Any) -> None:
         raise
 
 
-def read_json(path: Path) -> Any:
-    """Read JSON; None where there is none or it is damaged."""
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Read a record; None where there is none or it is damaged."""
     try:
-        return json.loads(path.read_text())
+        record = json.loads(path.read_text())
     except (OSError, ValueError):
         return None
+    return record if isinstance(record, dict) and record else None
 
 
 @dataclass(frozen=True)

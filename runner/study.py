@@ -171,6 +171,7 @@ def job(plan: Plan, entry: Entry, stage: Stage) -> Job:
         config=entry.arm.config,
         device=entry.arm.device,
         slot=entry.slot,
+        signed=entry.arm.signed,
         cache=cache_folder(plan.outputs),
         code=plan.code,
         data=entry.arm.data,

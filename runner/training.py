@@ -1,15 +1,16 @@
 """The one training loop: any model, any task, any probe.
 
-The loop asks four things of the science, and nothing else: a task gives batches as a pure function
+The loop asks five things of the science, and nothing else: a task gives batches as a pure function
 of the step, held-out batches, and a loss; a model returns an output with a `prediction` and an
 `aux_loss` that is optimised and never reported as loss; `after_step` lets it update what gradients
-do not; a probe reads held-out batches and outputs and returns scalars.
+do not; a probe reads held-out batches and outputs and returns scalars; a watch looks at the model
+in every step, when its gradients are there.
 """
 
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -79,52 +80,107 @@ class Trial(Protocol):
     def diverged(self) -> str | None: ...
 
 
+Watch = Callable[[nn.Module], Mapping[str, float]]
+"""Called between backward and clipping of every step; it must be cheap, and change nothing."""
+
+
 @dataclass
 class Loop:
     """What the loop itself must remember over a kill; all of it goes into a checkpoint."""
 
     losses: list[float]
     step_seconds: list[float]
+    curves: dict[str, list[float]]
+
+
+@dataclass(frozen=True)
+class Further:
+    """What follows a training: the model is changed, and trained for `steps` more.
+
+    They have a new optimizer and the last learning rate. An arm that changes nothing, and trains as
+    long, is the control of one that does.
+    """
+
+    change: Callable[[nn.Module], nn.Module]
+    steps: int
 
 
 def train(
-    trial: Trial, model: nn.Module, task: Task, *, probes: Sequence[Callable[[], Probe]] = ()
-) -> None:
+    trial: Trial,
+    model: nn.Module,
+    task: Task,
+    *,
+    probes: Sequence[Callable[[], Probe]] = (),
+    watch: Sequence[Watch] = (),
+    further: Further | None = None,
+) -> dict[str, list[float]]:
     """Train `model` on `task`, log curves, record `val/loss` and times; goes on from a checkpoint.
 
     A loss that is not finite ends the training. A trial whose last evaluations are on average not
     below the first has diverged; its `val/loss` is clipped to the first evaluation, and it is kept
-    and counted.
+    and counted. What is `further` to be done is short, and is done again after a kill: checkpoints
+    behind the training are the trial's result, and nothing goes on from them.
+
+    Returns:
+        The training scalars by name, a value for each step from the first, whatever `log_every` is
+        and wherever the training went on; that of a loss that is not finite is among them.
     """
     config: Training = trial.config.training
     optimizer = adamw(model, config)
-    state = checkpoint.load(trial.checkpoints, model, optimizer)
-    loop = Loop(state["losses"], state["step_seconds"]) if state else Loop([], [])
-    start = state["step"] if state else 0
+    state = checkpoint.load(trial.checkpoints, model, optimizer, last=config.steps)
+    start = state.pop("step") if state else 0
+    loop = Loop(**state) if state else Loop([], [], {})
     trial.resume(start)
     if not state:
         loop.losses.append(look(trial, model, task, probes, step=0))
-    for step in range(start + 1, config.steps + 1):
+    advance(trial, model, task, optimizer, loop, probes, watch, range(start + 1, config.steps + 1))
+    if further and not trial.diverged:
+        model = further.change(model)
+        more = range(config.steps + 1, config.steps + 1 + further.steps)
+        advance(trial, model, task, adamw(model, config), loop, probes, watch, more)
+    conclude(trial, task, loop)
+    return loop.curves
+
+
+def advance(
+    trial: Trial,
+    model: nn.Module,
+    task: Task,
+    optimizer: torch.optim.Optimizer,
+    loop: Loop,
+    probes: Sequence[Callable[[], Probe]],
+    watch: Sequence[Watch],
+    steps: range,
+) -> None:
+    """Take these steps; look, log and keep checkpoints on the way and after the last."""
+    config: Training = trial.config.training
+    for step in steps:
         began = time.perf_counter()
-        values = one_step(trial, model, task, optimizer, step)
+        values = one_step(trial, model, task, optimizer, step, watch)
         loop.step_seconds.append(time.perf_counter() - began)
-        last = step == config.steps
+        for name, value in values.items():
+            loop.curves.setdefault(name, []).append(value)
+        last = step == steps[-1]
         if not math.isfinite(values["train/loss"]):
             trial.diverge(f"the training loss is {values['train/loss']} at step {step}")
             break
         if step % config.log_every == 0 or last:
             trial.log(values, step)
-            trial.progress(step, config.steps, values["train/loss"])
+            trial.progress(step, steps[-1], values["train/loss"])
         if step % config.eval_every == 0 or last:
             loop.losses.append(look(trial, model, task, probes, step=step))
         if step % config.checkpoint_every == 0 or last:
             trial.flush()
             checkpoint.save(trial.checkpoints, step, model, optimizer, vars(loop))
-    conclude(trial, task, loop)
 
 
 def one_step(
-    trial: Trial, model: nn.Module, task: Task, optimizer: torch.optim.Optimizer, step: int
+    trial: Trial,
+    model: nn.Module,
+    task: Task,
+    optimizer: torch.optim.Optimizer,
+    step: int,
+    watch: Sequence[Watch],
 ) -> dict[str, float]:
     """One optimizer step; the values are of before the step. Reading them waits for the device.
 
@@ -139,12 +195,13 @@ def one_step(
     loss = task.loss(output.prediction, batch)
     optimizer.zero_grad()
     (loss + output.aux_loss).backward()
+    seen = {name: value for look_at in watch for name, value in look_at(model).items()}
     bound = math.inf if config.clip is None else config.clip
     norm = nn.utils.clip_grad_norm_(model.parameters(), bound)
     optimizer.step()
     model.after_step(output)  # type: ignore[operator]
     values = {"train/loss": loss, "train/aux_loss": output.aux_loss, "train/grad_norm": norm}
-    return {name: value.item() for name, value in values.items()} | {"train/lr": lr}
+    return {name: value.item() for name, value in values.items()} | {"train/lr": lr} | seen
 
 
 def adamw(model: nn.Module, config: Training) -> torch.optim.AdamW:
@@ -167,11 +224,12 @@ def adamw(model: nn.Module, config: Training) -> torch.optim.AdamW:
 def learning_rate(config: Training, step: int) -> float:
     """The rate of a step counted from 1.
 
-    Linear warm-up to the peak, then the schedule down to `final_lr_share` of it.
+    Linear warm-up to the peak, then the schedule down to `final_lr_share` of it, where it stays for
+    steps beyond the last.
     """
     if step <= config.warmup_steps:
         return config.lr * step / config.warmup_steps
-    progress = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
+    progress = min(1.0, (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps))
     falling = {
         Schedule.constant: 1.0,
         Schedule.linear: 1 - progress,

@@ -4,6 +4,7 @@ An arm under one seed, with its folder, lock, tracker and record.
 """
 
 import csv
+import json
 import os
 import platform
 import time
@@ -16,7 +17,7 @@ from filelock import FileLock
 
 from runner import checkpoint, device, plugins, provenance, registry
 from runner.job import Job, Stage
-from runner.store import UNTIMED
+from runner.store import UNTIMED, write_json
 from runner.tracking import Tracker
 
 Send = Callable[[dict[str, Any]], None]
@@ -110,6 +111,7 @@ def compute(job: Job, send: Send) -> None:
         plugins.load(job.plugins)
         if slot.status().get("code") != job.code:
             checkpoint.clear(slot.folder / "checkpoint")
+        write_json(slot.folder.parent / "arm.json", json.loads(job.signed))
         began = time.perf_counter()
         trial = Trial(job, send)
         if before:

@@ -81,11 +81,8 @@ class Attention(nn.Module):
         key, value = self._keys_values(x)  # (B, H_kv, T, d_head)
         start = cache.length if cache is not None else 0
         if self.position is Position.rotary:
-            cos, sin = rotary_tables(start + x.shape[1], self.d_head, device=x.device)
-            query, key = (
-                rotate(query, cos[start:], sin[start:]),
-                rotate(key, cos[start:], sin[start:]),
-            )
+            cos, sin = rotary_tables(x.shape[1], self.d_head, start=start, device=x.device)
+            query, key = rotate(query, cos, sin), rotate(key, cos, sin)
         if cache is not None:
             key, value = cache.append(key, value)
         if not causal:

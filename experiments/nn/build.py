@@ -5,16 +5,19 @@ A part of one's own registers its dataclass there with `option` and its module h
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+import torch
 from torch import nn
 
 from experiments import config
 from experiments.nn.attention import Attention
+from experiments.nn.encoder_decoder import DecoderBlock, EncoderBlock, EncoderDecoder
 from experiments.nn.ffn import FeedForward
-from experiments.nn.initialise import initialise
+from experiments.nn.initialise import initialise, starting_gains
 from experiments.nn.moe import MixtureOfExperts
-from experiments.nn.norm import build_norm
+from experiments.nn.norm import Residual, build_norm, deepnorm_alpha
 from experiments.nn.transformer import Block, Transformer
 
 Builder = Callable[[Any, int], nn.Module]
@@ -81,6 +84,13 @@ def _norm(options: config.Norm, d_model: int) -> nn.Module:
     return build_norm(d_model, type=options.type, eps=options.eps)
 
 
+def build_residual(options: Any, d_model: int, *, n_layers: int) -> Residual:
+    """The norms around one part of a block; `n_layers` is the depth that DeepNorm is told."""
+    slots = config.SLOTS[options.placement]
+    alpha = deepnorm_alpha(n_layers) if slots.deep else 1.0
+    return Residual(lambda: build(options, d_model), slots=slots, alpha=alpha)
+
+
 def build_transformer(
     arm: Arm, *, vocabulary: int | None, width: int | None, seed: int
 ) -> Transformer:
@@ -91,7 +101,8 @@ def build_transformer(
     """
     if (vocabulary is None) == (width is None):
         raise ValueError(f"give one of vocabulary={vocabulary} and width={width}, the other None")
-    d_model, placement = arm.model.d_model, arm.norm.placement
+    d_model, n_layers = arm.model.d_model, arm.model.n_layers
+    slots = config.SLOTS[arm.norm.placement]
     embedding: nn.Module
     if vocabulary is not None:
         embedding = nn.Embedding(vocabulary, d_model)
@@ -101,22 +112,54 @@ def build_transformer(
         assert width is not None
         embedding = nn.Linear(width, d_model)
         head = nn.Linear(d_model, width)
-    pre = placement is config.Placement.pre
     model = Transformer(
         embedding=embedding,
         blocks=[
             Block(
                 attention=build(arm.attention, d_model),
                 ffn=build(arm.ffn, d_model),
-                attention_norm=build(arm.norm, d_model),
-                ffn_norm=build(arm.norm, d_model),
-                placement=placement,
+                attention_residual=build_residual(arm.norm, d_model, n_layers=n_layers),
+                ffn_residual=build_residual(arm.norm, d_model, n_layers=n_layers),
             )
-            for _ in range(arm.model.n_layers)
+            for _ in range(n_layers)
         ],
-        final_norm=build(arm.norm, d_model) if pre else nn.Identity(),
+        final_norm=build(arm.norm, d_model) if slots.final else nn.Identity(),
         head=head,
         sinusoids=getattr(arm.attention, "position", None) is config.Position.sinusoidal,
     )
-    initialise(model, seed)
+    gains = starting_gains(n_layers, init=arm.model.init, deep=slots.deep)
+    initialise(model, seed, gains=gains)
+    return model
+
+
+def build_encoder_decoder(
+    arm: Arm, *, source_vocabulary: int, target_vocabulary: int, seed: int
+) -> EncoderDecoder:
+    """The initialised translation model of an arm: n_layers blocks encode, n_layers decode."""
+    d_model, n_layers = arm.model.d_model, arm.model.n_layers
+    slots = config.SLOTS[arm.norm.placement]
+
+    def parts(*names: str) -> dict[str, Any]:
+        found: dict[str, nn.Module] = {
+            name: build(arm.ffn if name == "ffn" else arm.attention, d_model) for name in names
+        }
+        residual = partial(build_residual, arm.norm, d_model, n_layers=n_layers)
+        return found | {f"{name}_residual": residual() for name in names}
+
+    model = EncoderDecoder(
+        source_embedding=nn.Embedding(source_vocabulary, d_model),
+        target_embedding=nn.Embedding(target_vocabulary, d_model),
+        encoder=[EncoderBlock(**parts("attention", "ffn")) for _ in range(n_layers)],
+        decoder=[DecoderBlock(**parts("attention", "cross", "ffn")) for _ in range(n_layers)],
+        encoder_norm=build(arm.norm, d_model) if slots.final else nn.Identity(),
+        decoder_norm=build(arm.norm, d_model) if slots.final else nn.Identity(),
+        head=nn.Linear(d_model, target_vocabulary, bias=False),
+        sinusoids=getattr(arm.attention, "position", None) is config.Position.sinusoidal,
+    )
+    initialise(model, seed, gains=starting_gains(n_layers, init=arm.model.init, deep=slots.deep))
+    with torch.no_grad():
+        # The model multiplies embeddings by sqrt(d_model), which has a point only where they start
+        # small (Vaswani 2017): else positions of size 1 would drown in words of size sqrt(d_model).
+        for embedding in (model.source_embedding, model.target_embedding):
+            embedding.weight.mul_(d_model**-0.5)
     return model

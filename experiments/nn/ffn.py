@@ -2,17 +2,32 @@
 
 from collections.abc import Callable
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from experiments.config import Activation
 
+
+def squared_relu(x: Tensor) -> Tensor:
+    """max(0, x)^2 (Primer, So et al. 2021)."""
+    return F.relu(x).square()
+
+
+def identity(x: Tensor) -> Tensor:
+    """Return x itself: gated, it makes the bilinear network."""
+    return x
+
+
 # gelu is the exact one, x * Phi(x), not the tanh approximation.
 ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     Activation.relu: F.relu,
     Activation.gelu: F.gelu,
     Activation.silu: F.silu,
+    Activation.relu2: squared_relu,
+    Activation.sigmoid: torch.sigmoid,
+    Activation.identity: identity,
 }
 
 

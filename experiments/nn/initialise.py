@@ -4,21 +4,29 @@ Arms of a comparison then start from the same values wherever they have a parame
 name and shape, and a matrix that one arm has more does not shift the draws of the others.
 
 The scheme: weights normal with std 1 / sqrt(fan_in), so that a unit input gives a unit output at
-any width (0.02 for every width, as in GPT-2, is far too small at d_model 64); matrices that write
-into the residual stream (`out` of attention, `down` of a feed-forward network) divided by sqrt(2
-n_layers), so that the stream's variance does not grow with depth (GPT-2); embeddings with std 1;
-gains 1; biases 0.
+any width (0.02 for every width, as in GPT-2, is far too small at d_model 64); embeddings with std
+1; gains 1; biases 0. On top of it come factors for deep models, by the name of the module:
+
+- scaled: matrices that write into the residual stream (`out` of attention, `down` of a feed-forward
+  network) divided by sqrt(2 n_layers), so that the stream's variance does not grow with depth
+  (GPT-2);
+- plain: none, as in the theory of Pre-LN and Post-LN;
+- DeepNorm: (8 n_layers)^(-1/4) on values, `out` and the feed-forward network, not on queries and
+  keys (Wang 2022). It belongs to the placement and takes the place of both.
 """
 
 import hashlib
-import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
+from experiments.config import Init
+from experiments.nn.norm import deepnorm_gain
 from experiments.nn.transformer import Block
 
 RESIDUAL = ("out", "down")
+DEEPNORM = ("value", "out", "up", "gate", "down")
 
 
 def generator(seed: int, name: str) -> torch.Generator:
@@ -28,11 +36,23 @@ def generator(seed: int, name: str) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
+def starting_gains(
+    n_layers: int, *, init: Init = Init.scaled, deep: bool = False
+) -> dict[str, float]:
+    """The factor on the weights of modules by their name, for a model of `n_layers` blocks."""
+    if deep:
+        return dict.fromkeys(DEEPNORM, deepnorm_gain(n_layers))
+    return dict.fromkeys(RESIDUAL, (2 * max(n_layers, 1)) ** -0.5) if init is Init.scaled else {}
+
+
 @torch.no_grad()
-def initialise(module: nn.Module, seed: int) -> None:
-    """Fill every parameter in place; values are drawn on the CPU, so that devices start alike."""
-    n_layers = sum(isinstance(part, Block) for part in module.modules())
-    residual = 1 / math.sqrt(2 * max(n_layers, 1))
+def initialise(module: nn.Module, seed: int, *, gains: Mapping[str, float] | None = None) -> None:
+    """Fill every parameter in place; values are drawn on the CPU, so that devices start alike.
+
+    `gains` are factors by the last name of a module; None: `starting_gains` of its blocks.
+    """
+    if gains is None:
+        gains = starting_gains(sum(isinstance(part, Block) for part in module.modules()))
     for path, part in module.named_modules():
         for leaf, parameter in part.named_parameters(recurse=False):
             name = f"{path}.{leaf}" if path else leaf
@@ -42,8 +62,7 @@ def initialise(module: nn.Module, seed: int) -> None:
                 parameter.fill_(1)
             else:
                 std = 1.0 if isinstance(part, nn.Embedding) else parameter.shape[-1] ** -0.5
-                if path.rpartition(".")[2] in RESIDUAL:
-                    std *= residual
+                std *= gains.get(path.rpartition(".")[2], 1.0)
                 parameter.copy_(std * normal(parameter, generator(seed, name)))
 
 

@@ -9,9 +9,14 @@ from torch import Tensor
 
 
 def rotary_tables(
-    length: int, d_head: int, *, base: float = 10_000.0, device: torch.device | None = None
+    length: int,
+    d_head: int,
+    *,
+    start: int = 0,
+    base: float = 10_000.0,
+    device: torch.device | None = None,
 ) -> tuple[Float[Tensor, "time half"], Float[Tensor, "time half"]]:
-    """Cosine and sine of the angles t * base**(-2i / d_head), in float32.
+    """Cosine and sine of the angles t * base**(-2i / d_head), t from `start` on, in float32.
 
     Raises:
         ValueError: where `d_head` is odd, since a rotation needs pairs of coordinates.
@@ -21,7 +26,8 @@ def rotary_tables(
             f"d_head={d_head} must be even: rotary positions turn pairs of coordinates"
         )
     frequency = base ** (-torch.arange(0, d_head, 2, device=device, dtype=torch.float32) / d_head)
-    angle = torch.outer(torch.arange(length, device=device, dtype=torch.float32), frequency)
+    time = torch.arange(start, start + length, device=device, dtype=torch.float32)
+    angle = torch.outer(time, frequency)
     return angle.cos(), angle.sin()
 
 
@@ -41,10 +47,15 @@ def rotate(
 
 
 def sinusoidal(
-    length: int, d_model: int, *, base: float = 10_000.0, device: torch.device | None = None
+    length: int,
+    d_model: int,
+    *,
+    start: int = 0,
+    base: float = 10_000.0,
+    device: torch.device | None = None,
 ) -> Float[Tensor, "time d_model"]:
-    """Sinusoids (Vaswani 2017): sines at even columns, cosines at odd ones."""
+    """Sinusoids (Vaswani 2017) from `start` on: sines at even columns, cosines at odd ones."""
     column = torch.arange(0, d_model, 2, device=device, dtype=torch.float32)
-    time = torch.arange(length, device=device, dtype=torch.float32)
+    time = torch.arange(start, start + length, device=device, dtype=torch.float32)
     angle = torch.outer(time, base ** (-column / d_model))
     return torch.stack((angle.sin(), angle.cos()), dim=-1).flatten(1)[:, :d_model]

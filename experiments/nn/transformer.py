@@ -3,14 +3,15 @@
 Legend: batch, time, d_model; width is the number of features of a continuous input.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from experiments.config import Placement
+from experiments.nn.norm import Residual
+from experiments.nn.kv_cache import KVCache
 from experiments.nn.position import sinusoidal
 from experiments.nn.routing import Routing
 
@@ -30,36 +31,33 @@ class Output(NamedTuple):
 
 
 class Block(nn.Module):
-    """Attention, then a feed-forward network, each with a residual connection and a norm.
-
-    `pre`: x + f(norm(x)), which needs a final norm behind the last block; `post`: norm(x + f(x)).
-    """
+    """Attention, then a feed-forward network, each with a residual stream and norms around it."""
 
     def __init__(
         self,
         *,
         attention: nn.Module,
         ffn: nn.Module,
-        attention_norm: nn.Module,
-        ffn_norm: nn.Module,
-        placement: Placement,
+        attention_residual: Residual,
+        ffn_residual: Residual,
     ) -> None:
         super().__init__()
-        self.attention, self.attention_norm = attention, attention_norm
-        self.ffn, self.ffn_norm = ffn, ffn_norm
-        self.placement = placement
+        self.attention, self.attention_residual = attention, attention_residual
+        self.ffn, self.ffn_residual = ffn, ffn_residual
 
     def forward(
-        self, x: Float[Tensor, "batch time d_model"], keep: Bool[Tensor, "batch time"] | None = None
+        self,
+        x: Float[Tensor, "batch time d_model"],
+        keep: Bool[Tensor, "batch time"] | None = None,
+        cache: KVCache | None = None,
     ) -> tuple[Float[Tensor, "batch time d_model"], Routing | None]:
         """The next residual stream, and how the feed-forward part routed, if it does."""
-        if self.placement is Placement.pre:
-            x = x + self.attention(self.attention_norm(x), keep)
-            change, routing = self.ffn(self.ffn_norm(x), keep)
-            return x + change, routing
-        x = self.attention_norm(x + self.attention(x, keep))
-        change, routing = self.ffn(x, keep)
-        return self.ffn_norm(x + change), routing
+        # Not every attention part can be cached: one that cannot is not asked to take a cache.
+        cached = {} if cache is None else {"cache": cache}
+        change = self.attention(self.attention_residual.before(x), keep, **cached)
+        x = self.attention_residual.join(x, change)
+        change, routing = self.ffn(self.ffn_residual.before(x), keep)
+        return self.ffn_residual.join(x, change), routing
 
 
 class Transformer(nn.Module):
@@ -68,7 +66,7 @@ class Transformer(nn.Module):
     Args:
         embedding: nn.Embedding for token ids, nn.Linear for continuous vectors.
         blocks: the body.
-        final_norm: nn.Identity for post-norm.
+        final_norm: nn.Identity where the last block's own norm ends the stream (post, deepnorm).
         head: d_model -> vocabulary or width.
         sinusoids: add sinusoidal positions to the embedded input.
     """
@@ -93,16 +91,28 @@ class Transformer(nn.Module):
         self,
         inputs: Int[Tensor, "batch time"] | Float[Tensor, "batch time width"],
         keep: Bool[Tensor, "batch time"] | None = None,
+        *,
+        caches: Sequence[KVCache] | None = None,
     ) -> Output:
-        """Predict at every position from it and the earlier ones; `keep` is False at padding."""
+        """Predict at every position from it and the earlier ones; `keep` is False at padding.
+
+        With `caches`, one for each block, `inputs` are the positions that follow the cached ones.
+
+        Raises:
+            ValueError: padding together with caches, or a cache too many or too few.
+        """
         if keep is not None and bool(keep.all()):
             keep = None  # plain causal attention is faster than attention under a mask
+        if keep is not None and caches is not None:
+            raise ValueError("cached decoding takes no padding: cut the inputs to the kept positions")
         x = self.embedding(inputs)
         if self.sinusoids:
-            x = x + sinusoidal(x.shape[1], x.shape[2], device=x.device).to(x.dtype)
+            start = caches[0].length if caches else 0
+            x = x + sinusoidal(*x.shape[1:], start=start, device=x.device).to(x.dtype)
         routings = []
-        for block in self.blocks:
-            x, routing = block(x, keep)
+        per_block = caches if caches is not None else [None] * len(self.blocks)
+        for block, cache in zip(self.blocks, per_block, strict=True):
+            x, routing = block(x, keep, cache)
             if routing is not None:
                 routings.append(routing)
         prediction = self.head(self.final_norm(x))
@@ -110,6 +120,11 @@ class Transformer(nn.Module):
         for routing in routings:
             aux_loss = aux_loss + routing.aux_loss
         return Output(prediction, aux_loss, tuple(routings))
+
+    def new_caches(self, batch: int, capacity: int) -> list[KVCache]:
+        """An empty cache for each block."""
+        attentions: list[Any] = [block.attention for block in self.blocks]
+        return [attention.new_cache(batch, capacity) for attention in attentions]
 
     @torch.no_grad()
     def after_step(self, output: Output) -> None:

@@ -3,18 +3,30 @@
 from pathlib import Path
 from typing import Any
 
-from experiments.config import Domains, Text, Waves
+from experiments.config import Domains, Function, Numbers, Pairs15, Text, Waves
 from experiments.tasks.byte_text import ByteText
 from experiments.tasks.domains import DomainsTask
+from experiments.tasks.function import FunctionTask
+from experiments.tasks.numbers import NumbersTask
+from experiments.tasks.pairs import Pairs15Task
 from experiments.tasks.text import TextTask
+from experiments.tasks.translation import TranslationTask
 from experiments.tasks.waves import WavesTask
 
-Task = ByteText | WavesTask
+Options = Domains | Text | Waves | Function | Numbers | Pairs15
+Task = ByteText | WavesTask | FunctionTask | TranslationTask
 
-TASKS: dict[type, type[Any]] = {Domains: DomainsTask, Text: TextTask, Waves: WavesTask}
+TASKS: dict[type, type[Any]] = {
+    Domains: DomainsTask,
+    Text: TextTask,
+    Waves: WavesTask,
+    Function: FunctionTask,
+    Numbers: NumbersTask,
+    Pairs15: Pairs15Task,
+}
 
 
-def build_task(options: Domains | Text | Waves, *, seed: int, batch_size: int, cache: Path) -> Task:
+def build_task(options: Options, *, seed: int, batch_size: int, cache: Path) -> Task:
     """The task behind `options`; `seed` decides the order of training batches and nothing else."""
     task: Task = TASKS[type(options)](options, seed=seed, batch_size=batch_size, cache=cache)
     return task

@@ -161,7 +161,9 @@ def small_models(rounds: int) -> Samples:
     def step_of(ffn: object) -> Callable[[Tensor], None]:
         arm = SimpleNamespace(
             model=config.Model(64, 2),
-            attention=config.Attention("multihead", 4, 4, False, 0.0, config.Position.rotary, config.Kernel.fused),
+            attention=config.Attention(
+                "multihead", 4, 4, False, 0.0, config.Position.rotary, config.Kernel.fused
+            ),
             ffn=ffn,
             norm=config.Norm("norm", config.Placement.pre, config.NormType.layer, 1e-5),
         )

@@ -1,0 +1,86 @@
+"""Which feed-forward network learns best at equal parameters, and what its hidden units do.
+
+A small decoder-only Transformer is trained with one kind of feed-forward network. On held-out data,
+before, while and after it trains: loss, share of hidden values that are exactly zero and that are
+small, and the size of the networks' output. Tables hold the activation and its derivative, and the
+share of small hidden values against what entered the activation.
+"""
+
+from typing import Any
+
+import torch
+
+from experiments.config import Activation
+from experiments.cost import cost
+from experiments.nn.build import build_transformer
+from experiments.nn.ffn import ACTIVATIONS
+from experiments.probes.activations import ActivationProbe, InputSparsity
+from experiments.tasks.build import build_task
+from runner.training import evaluate, train
+from runner.trial import Trial
+
+LIMIT = 3.0  # functions are shown on [-3, 3]
+POINTS = 121
+
+
+def run(trial: Trial) -> None:
+    """Train one arm under one seed, look at its hidden units, record."""
+    parts, eps = trial.config.parts, trial.config.options.eps
+    task = build_task(
+        parts.task, seed=trial.seed, batch_size=trial.config.training.batch_size, cache=trial.cache
+    )
+    model = build_transformer(parts, vocabulary=task.vocabulary, width=task.width, seed=trial.seed)
+    model = model.to(trial.device, trial.dtype)
+
+    def probe() -> ActivationProbe:
+        return ActivationProbe(model, eps=eps)
+
+    # Before training: after it, or after a resume, the first weights are gone.
+    start = evaluate(model, task, [probe()], trial.device)
+    train(trial, model, task, probes=[probe])
+
+    by_input = InputSparsity(model, eps=eps, limit=LIMIT)
+    end = evaluate(model, task, [probe(), by_input], trial.device)
+    trial.record(compared(start, end), "1")
+    if hasattr(parts.ffn, "activation"):
+        trial.table("functions", function_rows(parts.ffn.activation))
+    trial.table("sparsity", by_input.rows())
+    record_cost(trial, parts, task.batch(0).keep.numel())
+
+
+def compared(start: dict[str, float], end: dict[str, float]) -> dict[str, float]:
+    """The probe's values at the end, `<name>_init` before training, and `<name>_change`."""
+    found = {}
+    for name in start:
+        place, _, layer = name.removeprefix("ffn/").partition("/")
+        if name.startswith("ffn/"):
+            suffix = f"/{layer}" if layer else ""
+            found[name] = end[name]
+            found[f"ffn/{place}_init{suffix}"] = start[name]
+            found[f"ffn/{place}_change{suffix}"] = end[name] - start[name]
+    return found
+
+
+def function_rows(activation: Activation) -> list[dict[str, float | str]]:
+    """The activation and its derivative on [-3, 3], a row a point.
+
+    Of a gated network this is the gate: its hidden value where the other factor is 1.
+    """
+    x = torch.linspace(-LIMIT, LIMIT, POINTS, dtype=torch.float64, requires_grad=True)
+    value = ACTIVATIONS[activation](x)
+    (derivative,) = torch.autograd.grad(value.sum(), x)
+    return [
+        {"name": activation.value, "kind": kind, "x": round(point, 6), "value": y}
+        for kind, ys in (("value", value), ("derivative", derivative))
+        for point, y in zip(x.tolist(), ys.tolist(), strict=True)
+    ]
+
+
+def record_cost(trial: Trial, parts: Any, tokens_per_step: int) -> None:
+    """What the arm costs, counted from its options, and tokens a second of training."""
+    total = cost(vars(parts))
+    trial.record({"cost/parameters": total.parameters}, "1")
+    trial.record({"cost/active_parameters": total.active_parameters}, "1")
+    trial.record({"cost/flops_per_token": total.flops_per_token}, "FLOP")
+    seconds, _ = trial.results["time/step"]
+    trial.record({"time/throughput": tokens_per_step / seconds}, "tokens/s")

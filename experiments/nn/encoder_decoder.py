@@ -1,0 +1,187 @@
+"""An encoder-decoder Transformer (Vaswani 2017) made of the parts of the decoder-only one.
+
+Legend: batch; source, positions of the source sentence; time, positions of the target; d_model.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from experiments.nn.kv_cache import KVCache
+from experiments.nn.norm import Residual
+from experiments.nn.position import sinusoidal
+from experiments.nn.routing import Routing
+from experiments.nn.transformer import Block, Output
+
+PAD = 0
+"""The token id of padding: the model makes the source mask from it, in training and decoding."""
+
+
+class EncoderBlock(Block):
+    """A block that looks both ways."""
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch source d_model"],
+        keep: Bool[Tensor, "batch source"] | None = None,
+        cache: None = None,  # noqa: ARG002 - all of a source is there at once
+    ) -> tuple[Float[Tensor, "batch source d_model"], Routing | None]:
+        """The next residual stream, and how the feed-forward part routed, if it does."""
+        change = self.attention(self.attention_residual.before(x), keep, causal=False)
+        x = self.attention_residual.join(x, change)
+        change, routing = self.ffn(self.ffn_residual.before(x), keep)
+        return self.ffn_residual.join(x, change), routing
+
+
+class DecoderBlock(Block):
+    """A causal block with attention to a memory between its two parts."""
+
+    def __init__(self, *, cross: nn.Module, cross_residual: Residual, **parts: Any) -> None:
+        super().__init__(**parts)
+        self.cross, self.cross_residual = cross, cross_residual
+
+    def forward(  # type: ignore[override] - a decoder block cannot do without a memory
+        self,
+        x: Float[Tensor, "batch time d_model"],
+        memory: Float[Tensor, "batch source d_model"] | KVCache,
+        *,
+        keep: Bool[Tensor, "batch time"] | None = None,
+        source_keep: Bool[Tensor, "batch source"] | None = None,
+        cache: KVCache | None = None,
+    ) -> tuple[Float[Tensor, "batch time d_model"], Routing | None]:
+        """The next residual stream, and how the feed-forward part routed, if it does."""
+        change = self.attention(self.attention_residual.before(x), keep, cache=cache)
+        x = self.attention_residual.join(x, change)
+        change = self.cross(self.cross_residual.before(x), source_keep, memory=memory)
+        x = self.cross_residual.join(x, change)
+        change, routing = self.ffn(self.ffn_residual.before(x), keep)
+        return self.ffn_residual.join(x, change), routing
+
+
+@dataclass
+class DecodingState:
+    """What stays between two steps of a decoding.
+
+    Attributes:
+        caches: keys and values of the target so far, one cache a decoder block.
+        memories: keys and values of the encoded source, computed once.
+        source_keep: where the source is no padding, or None where it all is.
+    """
+
+    caches: list[KVCache]
+    memories: list[KVCache]
+    source_keep: Bool[Tensor, "batch source"] | None
+
+
+class EncoderDecoder(nn.Module):
+    """Embeddings times sqrt(d_model), encoder blocks, decoder blocks, a head that is not tied.
+
+    Args:
+        source_embedding, target_embedding: of token ids; `PAD` is padding in both.
+        encoder, decoder: as many blocks each as wanted.
+        encoder_norm, decoder_norm: nn.Identity where a block's own norm ends the stream (post).
+        head: d_model -> target vocabulary.
+        sinusoids: add sinusoidal positions to both embeddings.
+    """
+
+    def __init__(
+        self,
+        *,
+        source_embedding: nn.Embedding,
+        target_embedding: nn.Embedding,
+        encoder: Iterable[nn.Module],
+        decoder: Iterable[nn.Module],
+        encoder_norm: nn.Module,
+        decoder_norm: nn.Module,
+        head: nn.Module,
+        sinusoids: bool,
+    ) -> None:
+        super().__init__()
+        self.source_embedding, self.target_embedding = source_embedding, target_embedding
+        self.encoder, self.decoder = nn.ModuleList(encoder), nn.ModuleList(decoder)
+        self.encoder_norm, self.decoder_norm = encoder_norm, decoder_norm
+        self.head = head
+        self.sinusoids = sinusoids
+
+    def forward(
+        self,
+        source: Int[Tensor, "batch source"],
+        target: Int[Tensor, "batch time"],
+        keep: Bool[Tensor, "batch time"] | None = None,
+    ) -> Output:
+        """Predict at every position of the target from it, the earlier ones and the whole source.
+
+        `keep` is False at padding of the target; that of the source is told by `PAD`.
+        """
+        memory, source_keep, routings = self.encode(source)
+        x = self._embed(self.target_embedding, target)
+        keep = unless_all(keep)
+        for block in self.decoder:
+            x, routing = block(x, memory, keep=keep, source_keep=source_keep)
+            routings.append(routing)
+        prediction = self.head(self.decoder_norm(x))
+        routed = tuple(routing for routing in routings if routing is not None)
+        aux_loss = torch.zeros((), device=x.device)
+        for routing in routed:
+            aux_loss = aux_loss + routing.aux_loss
+        return Output(prediction, aux_loss, routed)
+
+    def encode(
+        self, source: Int[Tensor, "batch source"]
+    ) -> tuple[
+        Float[Tensor, "batch source d_model"],
+        Bool[Tensor, "batch source"] | None,
+        list[Routing | None],
+    ]:
+        """The memory, where it is no padding (None: everywhere), and a routing of each block."""
+        keep = unless_all(source != PAD)
+        x = self._embed(self.source_embedding, source)
+        routings = []
+        for block in self.encoder:
+            x, routing = block(x, keep)
+            routings.append(routing)
+        return self.encoder_norm(x), keep, routings
+
+    def start(self, source: Int[Tensor, "batch source"], *, capacity: int) -> DecodingState:
+        """Encode a source, for targets of up to `capacity` tokens."""
+        memory, keep, _ = self.encode(source)
+        blocks: list[Any] = list(self.decoder)
+        return DecodingState(
+            [block.attention.new_cache(len(source), capacity) for block in blocks],
+            [block.cross.remember(memory) for block in blocks],
+            keep,
+        )
+
+    def extend(
+        self, target: Int[Tensor, "batch time"], state: DecodingState
+    ) -> Float[Tensor, "batch time n_outputs"]:
+        """Logits of the tokens that follow the cached ones, which are cached too."""
+        x = self._embed(self.target_embedding, target, start=state.caches[0].length)
+        for block, memory, cache in zip(self.decoder, state.memories, state.caches, strict=True):
+            x, _ = block(x, memory, source_keep=state.source_keep, cache=cache)
+        return self.head(self.decoder_norm(x))
+
+    @torch.no_grad()
+    def after_step(self, output: Output) -> None:
+        """Let mixture layers adapt to the load of the step just taken; else do nothing."""
+        blocks: list[Any] = [*self.encoder, *self.decoder]
+        mixtures = [block.ffn for block in blocks if hasattr(block.ffn, "after_step")]
+        for mixture, routing in zip(mixtures, output.routings, strict=True):
+            mixture.after_step(routing)
+
+    def _embed(self, embedding: nn.Module, ids: Tensor, *, start: int = 0) -> Tensor:
+        x = embedding(ids)
+        x = x * math.sqrt(x.shape[2])
+        if self.sinusoids:
+            x = x + sinusoidal(*x.shape[1:], start=start, device=x.device).to(x.dtype)
+        return x
+
+
+def unless_all(keep: Bool[Tensor, "batch keys"] | None) -> Bool[Tensor, "batch keys"] | None:
+    """None where nothing is padding: attention without a mask is faster."""
+    return None if keep is None or bool(keep.all()) else keep

@@ -1,0 +1,93 @@
+"""How do gradients change with depth under each placement of the norms, and how does it train?
+
+First at initialisation: models of growing depth that differ in nothing but where their norms stand,
+and for each the gradient of the last feed-forward matrix (W2 of Xiong et al. 2020, whose theorem is
+about this one: level for Post-LN, falling like 1 / sqrt(depth) for Pre-LN), of each layer and of
+the residual stream, with the stream's variance. Then in training, at the depth of `model.n_layers`:
+losses, and the gradient norm of each layer in every step, before clipping.
+"""
+
+import dataclasses
+import math
+import statistics
+
+from experiments.cost import cost
+from experiments.nn.build import build_transformer
+from experiments.nn.transformer import Transformer
+from experiments.probes.gradients import Depth, GradientNorms, depth_profile, log_slope
+from experiments.tasks.build import build_task
+from runner.training import train
+from runner.trial import Trial
+
+LAST = 10
+"""Steps at the end of training that count as its outcome, as in the exercise."""
+
+
+def run(trial: Trial) -> None:
+    """Look at models of all depths before any training, then train one of them, record."""
+    parts, options = trial.config.parts, trial.config.options
+    batch_size = trial.config.training.batch_size
+    task = build_task(parts.task, seed=trial.seed, batch_size=batch_size, cache=trial.cache)
+
+    def build(n_layers: int) -> Transformer:
+        deep = {**vars(parts), "model": dataclasses.replace(parts.model, n_layers=n_layers)}
+        arm = type(parts)(**deep)
+        model = build_transformer(
+            arm, vocabulary=task.vocabulary, width=task.width, seed=trial.seed
+        )
+        return model.to(trial.device, trial.dtype)
+
+    steps = range(1, 1 + options.init_batches)
+    batches = [task.batch(step).to(trial.device) for step in steps]
+    profiles: dict[int, Depth] = {}
+    for depth in sorted(options.depths):
+        model = build(depth)
+        profiles[depth] = mean_profile([depth_profile(model, b, task.loss) for b in batches])
+    trial.record(at_initialisation(profiles), "1")
+
+    model = build(parts.model.n_layers)
+    curves = train(trial, model, task, watch=[GradientNorms()])
+    record_training(trial, curves, task.unit)
+    trial.record({"cost/parameters": cost(vars(parts)).parameters}, "1")
+
+
+def mean_profile(profiles: list[Depth]) -> Depth:
+    """The mean over batches, value by value: one batch would say more about itself."""
+
+    def mean(name: str) -> list[float]:
+        return [
+            statistics.fmean(v) for v in zip(*(getattr(p, name) for p in profiles), strict=True)
+        ]
+
+    return Depth(**{field.name: mean(field.name) for field in dataclasses.fields(Depth)})
+
+
+def at_initialisation(profiles: dict[int, Depth]) -> dict[str, float]:
+    """Metrics of models before training, by depth; slopes are of logarithms against log depth."""
+    found: dict[str, float] = {}
+    for depth, profile in profiles.items():
+        found[f"norm/grad_last/depth{depth}"] = profile.grad_down[-1]
+        # Asked for by the exercise, and misleading: the theorem is about the last layer as depth
+        # grows, while at one depth the first and last layer of Post-LN may well be alike.
+        found[f"norm/grad_first_last/depth{depth}"] = profile.grad[0] / profile.grad[-1]
+        found[f"norm/variance_last/depth{depth}"] = profile.variance[-1]
+        for name in ("grad", "grad_stream", "variance"):
+            for layer, value in enumerate(getattr(profile, name)):
+                found[f"norm/{name}/depth{depth}/layer{layer}"] = value
+    found["norm/grad_slope"] = log_slope({d: p.grad_down[-1] for d, p in profiles.items()})
+    found["norm/variance_slope"] = log_slope({d: p.variance[-1] for d, p in profiles.items()})
+    return found
+
+
+def record_training(trial: Trial, curves: dict[str, list[float]], unit: str) -> None:
+    """The outcome of training, from the scalars of every step.
+
+    A trial that diverged is kept: its loss counts as the one it began with, its gradient norms as
+    far as they are finite.
+    """
+    losses = curves["train/loss"]
+    norms = [norm for norm in curves["train/grad_norm"] if math.isfinite(norm)]
+    last = losses[0] if trial.diverged else statistics.fmean(losses[-LAST:])
+    trial.record({"norm/loss_last": last}, unit)
+    trial.record({"norm/grad_sd": statistics.pstdev(norms), "norm/grad_max": max(norms)}, "1")
+    trial.record({"norm/diverged": float(trial.diverged is not None)}, "1")

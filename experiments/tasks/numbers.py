@@ -1,0 +1,75 @@
+"""English number words to Japanese numerals: unlimited pairs, each with one right answer."""
+
+import hashlib
+import re
+from pathlib import Path
+
+import numpy as np
+
+from experiments.config import Numbers, Unit
+from experiments.tasks.translation import Pair, TranslationTask
+
+# The numbers are one fixed set, as if read from a file: seeds of trials choose batches alone.
+DRAW_SEED = 2019
+HELD_OUT_EVERY = 8  # one number in so many is held out
+
+
+class NumbersTask(TranslationTask):
+    """Numbers written out by num2words, English in, Japanese out.
+
+        seven                                                               七
+        one thousand, one hundred                                           千百
+        eleven thousand and ten                                             一万千十
+        one hundred and twenty-three thousand, four hundred and fifty-six   十二万三千四百五十六
+
+    English counts thousands and Japanese counts 万, ten thousands, so the groups have to be cut
+    anew. Convention (num2words, lang="ja"): no 一 before 十, 百 and 千, but before 万: 一万, 千.
+    Source tokens are words without commas and hyphens (source_unit=word) or all characters as they
+    stand (character); target tokens are characters.
+    Split: a number is held out if its hash says so, one in eight; `train` and `iid` are drawn
+    alike, first the number of digits, evenly, then the number, none twice. Short numbers run out,
+    so about two in five are of the longest kind. Zero is left out, since its words occur in no
+    other number. Fingerprint: options, the version of num2words, and this code.
+    """
+
+    def __init__(self, options: Numbers, *, seed: int, batch_size: int, cache: Path) -> None:  # noqa: ARG002
+        self.numbers = draw(options)
+        words = options.source_unit is Unit.word
+        super().__init__(
+            {
+                name: [number_pair(n, options.source_unit) for n in part]
+                for name, part in self.numbers.items()
+            },
+            held_out="iid",
+            joints=(" " if words else "", ""),
+            seed=seed,
+            batch_size=batch_size,
+        )
+
+
+def number_pair(number: int, unit: Unit) -> Pair:
+    """The two names of a number."""
+    from num2words import num2words
+
+    english = num2words(number, lang="en")
+    source = re.findall(r"[a-z]+", english) if unit is Unit.word else english
+    return Pair(tuple(source), tuple(num2words(number, lang="ja")))
+
+
+def is_held_out(number: int) -> bool:
+    """Whether a number is never trained on."""
+    return hashlib.sha256(str(number).encode()).digest()[0] % HELD_OUT_EVERY == 0
+
+
+def draw(options: Numbers) -> dict[str, list[int]]:
+    """The numbers of each split, in the order they were drawn."""
+    source = np.random.default_rng(DRAW_SEED)
+    wanted = {"train": options.n_train, "iid": options.n_eval}
+    splits: dict[str, dict[int, None]] = {name: {} for name in wanted}
+    while any(len(splits[name]) < n for name, n in wanted.items()):
+        powers = 10 ** source.integers(options.digits, size=4096)
+        for number in source.integers(powers, 10 * powers).tolist():
+            name = "iid" if is_held_out(number) else "train"
+            if len(splits[name]) < wanted[name]:
+                splits[name][number] = None
+    return {name: list(part) for name, part in splits.items()}

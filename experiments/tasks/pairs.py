@@ -1,0 +1,41 @@
+"""The exercise's fifteen pairs, and what it forgot: sentences that were not trained on."""
+
+from itertools import product
+from pathlib import Path
+
+from experiments.config import Pairs15
+from experiments.tasks.translation import Pair, TranslationTask
+
+ENGLISH = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+JAPANESE = tuple("一二三四五六七八九十")
+TOGETHER = ((0, 1), (2, 3), (4, 5), (6, 7), (8, 9))
+
+
+class Pairs15Task(TranslationTask):
+    """Number words, one by one.
+
+        train       one -> 一    two -> 二    ... ten -> 十       the ten words, and five of the
+                    one two -> 一 二    ...    nine ten -> 九 十  hundred combinations of two words
+        held_out    one one -> 一 一    one three -> 一 三   ...  the ninety-five others
+
+    Fifteen sentences can be learnt by heart, so whoever learns them all has not yet learnt to
+    translate: the two splits are reported apart. In training each word of a combination has but one
+    neighbour, and no word occurs both first and second, so the held-out combinations are hard.
+    Fingerprint: this code.
+    """
+
+    def __init__(self, options: Pairs15, *, seed: int, batch_size: int, cache: Path) -> None:  # noqa: ARG002
+        train = [pair(index) for index in range(len(ENGLISH))] + [pair(*two) for two in TOGETHER]
+        others = [two for two in product(range(len(ENGLISH)), repeat=2) if two not in TOGETHER]
+        super().__init__(
+            {"train": train, "held_out": [pair(*two) for two in others]},
+            held_out="held_out",
+            joints=(" ", " "),
+            seed=seed,
+            batch_size=batch_size,
+        )
+
+
+def pair(*words: int) -> Pair:
+    """The sentence of these words, counted from 0."""
+    return Pair(tuple(ENGLISH[w] for w in words), tuple(JAPANESE[w] for w in words))

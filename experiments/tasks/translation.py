@@ -1,0 +1,145 @@
+"""What translation tasks share: vocabularies, padding, batches that are a function of (seed, step).
+
+Legend: batch; source and time, tokens of the longest source and target of a batch.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from experiments.nn.encoder_decoder import PAD
+from experiments.tasks.batch import Batch
+
+BOS, EOS = 1, 2
+MARKS = ("<pad>", "<bos>", "<eos>")
+
+
+class Pair(NamedTuple):
+    """A sentence and its translation, cut into tokens."""
+
+    source: tuple[str, ...]
+    target: tuple[str, ...]
+
+
+class Vocabulary:
+    """Tokens and their ids; `joint` stands between the tokens of a sentence when it is read."""
+
+    def __init__(self, tokens: Iterable[str], *, joint: str = "") -> None:
+        self.tokens = (*MARKS, *sorted(set(tokens)))
+        self.joint = joint
+        self._ids = {token: index for index, token in enumerate(self.tokens)}
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def ids(self, tokens: Sequence[str]) -> list[int]:
+        """The id of each token.
+
+        Raises:
+            ValueError: a token that training data do not have.
+        """
+        unknown = [token for token in tokens if token not in self._ids]
+        if unknown:
+            raise ValueError(
+                f"{unknown[0]!r} does not occur in the training data; give more of them"
+            )
+        return [self._ids[token] for token in tokens]
+
+    def read(self, ids: Iterable[int]) -> list[str]:
+        """The tokens before the end mark, without padding."""
+        found: list[str] = []
+        for index in ids:
+            if index == EOS:
+                break
+            if index != PAD:
+                found.append(self.tokens[index])
+        return found
+
+    def text(self, ids: Iterable[int]) -> str:
+        """The sentence."""
+        return self.joint.join(self.read(ids))
+
+
+class TranslationTask:
+    """Sentences of the split `train` to learn from, and those of `held_out` to be judged by.
+
+    A batch has inputs (source (batch, source), the target behind a start mark (batch, time)), the
+    target with an end mark (batch, time), and keep, True at the tokens of the target and its end
+    mark: the loss counts these. Sources are padded with `PAD`, from which the model makes its
+    source mask, so no call can forget it. The label is the split. The loss is the mean
+    cross-entropy in nats a token.
+    """
+
+    unit = "nats/token"
+    width: int | None = None
+    length: int
+
+    def __init__(
+        self,
+        splits: Mapping[str, Sequence[Pair]],
+        *,
+        held_out: str,
+        joints: tuple[str, str],
+        seed: int,
+        batch_size: int,
+    ) -> None:
+        sources = {name: {pair.source for pair in pairs} for name, pairs in splits.items()}
+        common = sources["train"] & sources[held_out]
+        assert not common, f"held out and trained on: {sorted(common)[:3]}"
+        train = splits["train"]
+        self.source = Vocabulary((t for pair in train for t in pair.source), joint=joints[0])
+        self.target = Vocabulary((t for pair in train for t in pair.target), joint=joints[1])
+        self.vocabulary: int | None = len(self.target)
+        self.labels = tuple(splits)
+        self.held_out, self.seed, self.batch_size = held_out, seed, min(batch_size, len(train))
+        self._data = {
+            name: [(self.source.ids(p.source), [*self.target.ids(p.target), EOS]) for p in pairs]
+            for name, pairs in splits.items()
+        }
+        self.length = max(len(target) for part in self._data.values() for _, target in part)
+
+    def batch(self, step: int) -> Batch:
+        """The training batch of a step: each epoch is a new order, its incomplete rest left out."""
+        train = self._data["train"]
+        epoch, index = divmod(step, len(train) // self.batch_size)
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(train))
+        rows = order[index * self.batch_size : (index + 1) * self.batch_size]
+        return self._batch("train", rows.tolist())
+
+    def evaluation(self) -> Iterator[Batch]:
+        """The held-out sentences, the same for every seed. The last batch may be smaller."""
+        return self.split(self.held_out)
+
+    def split(self, name: str, most: int | None = None) -> Iterator[Batch]:
+        """The first `most` sentences (None: all) of a split in their fixed order."""
+        rows = range(len(self._data[name]))[:most]
+        size = max(self.batch_size, 64)
+        for first in range(0, len(rows), size):
+            yield self._batch(name, rows[first : first + size])
+
+    def loss(self, prediction: Tensor, batch: Batch) -> Tensor:
+        """Mean cross-entropy of logits (batch, time, vocabulary) over kept positions."""
+        return F.cross_entropy(prediction[batch.keep], batch.target[batch.keep])
+
+    def _batch(self, name: str, rows: Sequence[int]) -> Batch:
+        pairs = [self._data[name][row] for row in rows]
+        target = padded([target for _, target in pairs])
+        start = torch.full((len(rows), 1), BOS)
+        return Batch(
+            inputs=(padded([s for s, _ in pairs]), torch.cat((start, target[:, :-1]), dim=1)),
+            target=target,
+            keep=target != PAD,
+            label=torch.full((len(rows),), self.labels.index(name)),
+        )
+
+
+def padded(sentences: Sequence[Sequence[int]]) -> Tensor:
+    """Ids (sentences, longest), filled up with PAD behind the shorter ones."""
+    ids = np.full((len(sentences), max(map(len, sentences))), PAD, np.int64)
+    for row, sentence in zip(ids, sentences, strict=True):
+        row[: len(sentence)] = sentence
+    return torch.from_numpy(ids)

@@ -1,0 +1,28 @@
+"""A plug-in that makes trials of the moe experiment fail, die or diverge, by arm and seed; for tests."""
+
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from runner import registry
+
+honest: Callable[[str, str], Callable[[Any], None]] = registry.stage
+
+
+def stage(experiment: str, name: str) -> Callable[[Any], None]:
+    """The experiment's stage, with a fault in front of it."""
+    run = honest(experiment, name)
+
+    def faulty(trial: Any) -> None:
+        arm = trial.config.parts.ffn.kind
+        if (arm, trial.seed) == ("dense", 0):
+            raise RuntimeError("a planted fault")
+        if (arm, trial.seed) == ("moe", 0):
+            os.kill(os.getpid(), signal.SIGKILL)
+        run(trial)
+
+    return faulty
+
+
+registry.stage = stage

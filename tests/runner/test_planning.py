@@ -1,0 +1,149 @@
+"""From overrides to arms: what reaches which arm, what is an error, what is signed."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from runner import planning
+from runner.config import ConfigError
+
+MOE = ("experiment=moe", "task=waves", "scale=quick")
+
+
+def arms(plan: planning.Plan) -> dict[str, planning.Arm]:
+    return {arm.name: arm for arm in plan.arms}
+
+
+def test_a_value_reaches_every_arm_that_has_the_key_and_is_noted_for_the_others(plan):
+    made = plan(*MOE, "ffn.n_experts=4")
+    found = arms(made)
+    assert found["moe_top2"].config.parts.ffn.n_experts == 4
+    assert found["moe_no_balance"].config.parts.ffn.n_experts == 4
+    assert not hasattr(found["dense"].config.parts.ffn, "n_experts")
+    assert any("ffn.n_experts does not apply to dense" in note for note in made.notes)
+
+
+def test_a_key_that_no_arm_has_is_an_error(plan):
+    with pytest.raises(ConfigError, match=r"ffn\.n_experts: no arm has this key"):
+        plan(*MOE, "arm=dense", "ffn.n_experts=4")
+
+
+def test_an_unknown_key_names_near_ones(plan):
+    with pytest.raises(ConfigError, match="did you mean n_experts"):
+        plan(*MOE, "ffn.n_exprts=4")
+
+
+def test_the_arm_wins_over_the_command_line(plan):
+    made = arms(plan(*MOE, "ffn.balance=bias"))
+    assert made["moe_no_balance"].config.parts.ffn.balance.value == "none"
+
+
+def test_an_added_arm_is_computed_beside_the_selected_ones(plan):
+    made = arms(plan(*MOE, '+arms.fine=["ffn=moe","ffn.n_experts=32"]'))
+    assert made["fine"].config.parts.ffn.n_experts == 32
+    assert set(made) == {"dense", "moe_top2", "moe_no_balance", "moe_top2_copy", "fine"}
+
+
+def test_errors_of_all_arms_come_in_one_message(plan):
+    with pytest.raises(ConfigError) as caught:
+        plan(*MOE, '+arms.a=["ffn=nope"]', '+arms.b=["ffn.top_k=99"]')
+    assert "arm a" in str(caught.value)
+    assert "arm b" in str(caught.value)
+    assert len(str(caught.value).splitlines()) <= 3
+
+
+def test_nothing_is_written_when_planning_fails(plan, tmp_path: Path):
+    with pytest.raises(ConfigError):
+        plan("experiment=moe", "ffn.top_k=9")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_group_choice_that_every_arm_replaces_is_warned_about(plan):
+    notes = plan(*MOE, "ffn=swiglu").notes
+    assert any("ffn=swiglu changes nothing" in note and "+arms.swiglu" in note for note in notes)
+
+
+def test_an_arm_cannot_set_what_is_the_same_for_all(plan):
+    with pytest.raises(ConfigError, match="an arm cannot set n_seeds"):
+        plan(*MOE, '+arms.x=["n_seeds=3"]')
+
+
+def test_plugins_in_yaml_are_refused(plan, monkeypatch):
+    made = planning.read_study
+    monkeypatch.setattr(
+        planning, "read_study", lambda c: dataclasses.replace(made(c), plugins=["os"])
+    )
+    with pytest.raises(ConfigError, match="plugins run code"):
+        plan(*MOE)
+
+
+def test_widths_are_solved_so_that_active_parameters_are_equal(plan):
+    from experiments.cost import cost
+
+    found = arms(plan(*MOE, "arm=null", "ffn.n_experts=16"))
+    active = {
+        name: cost(vars(arm.config.parts)).active_parameters
+        for name, arm in found.items()
+        if name != "dense_total"
+    }
+    assert max(active.values()) / min(active.values()) - 1 < 0.01, active
+    total = {name: cost(vars(arm.config.parts)).parameters for name, arm in found.items()}
+    assert abs(total["dense_total"] / total["moe_top2"] - 1) < 0.01
+
+
+def test_a_width_set_in_an_arm_is_held_and_called_unmatched(plan):
+    made = plan(*MOE, '+arms.wide=["ffn=dense","ffn.d_ff=4096"]')
+    assert arms(made)["wide"].config.parts.ffn.d_ff == 4096
+    assert any("arm wide is unmatched" in note for note in made.notes)
+
+
+def test_a_width_on_the_command_line_sets_the_baseline(plan):
+    found = arms(plan(*MOE, "ffn.d_ff=64"))
+    assert found["dense"].config.parts.ffn.d_ff == 64
+    assert found["moe_top2"].config.parts.ffn.d_ff < 64
+
+
+def test_arms_that_wait_for_each_other_are_an_error(plan):
+    with pytest.raises(ConfigError, match="wait for each other"):
+        plan(*MOE, 'arms.dense=["ffn=dense","match.to=moe_top2"]')
+
+
+def test_the_signature_covers_what_changes_numbers_and_nothing_else(plan):
+    def signatures(*overrides: str) -> list[str]:
+        return [arm.signature for arm in plan(*MOE, *overrides).arms]
+
+    base = signatures()
+    for same in ("n_seeds=3", "seed=5", "workers=1", "training.checkpoint_every=7", "reuse=accept"):
+        assert signatures(same) == base, same
+    for other in ("training.lr=0.01", "model.n_layers=1", "task.noise=0.2", "device.threads=2"):
+        assert not set(signatures(other)) & set(base), other
+
+
+def every_field(plan: planning.Plan) -> list[tuple[str, str]]:
+    arm = arms(plan)["moe_top2"].config
+    sections = {"training": arm.training, "device": arm.device, "options": arm.options}
+    return [
+        (section, f.name)
+        for section, value in (sections | vars(arm.parts)).items()
+        for f in dataclasses.fields(value)
+        if f.metadata.get("numbers", True)
+    ]
+
+
+def test_every_field_of_every_section_is_signed(plan):
+    made = plan(*MOE)
+    arm = arms(made)["moe_top2"].config
+    tree = arm.tree()
+    for section, name in every_field(made):
+        assert name in tree[section], f"{section}.{name} is not covered by the signature"
+
+
+def test_changed_data_change_the_signature(plan, tmp_path: Path):
+    text = tmp_path / "notes.txt"
+    text.write_text("".join(f"line {i} of a text about {i * i}\n" for i in range(4000)))
+    overrides = ("experiment=moe", "task=text", f"task.path={text}", "task.n_eval=8")
+    first = [arm.signature for arm in plan(*overrides).arms]
+    assert [arm.signature for arm in plan(*overrides).arms] == first
+    text.write_text(text.read_text() + "one more line\n")
+    assert not set(first) & {arm.signature for arm in plan(*overrides).arms}

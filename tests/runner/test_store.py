@@ -1,0 +1,52 @@
+"""The trial store: found by signature, atomic, never fooled by damage."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from runner import store
+
+
+def test_an_arm_is_found_by_its_signature_whatever_its_name(tmp_path: Path):
+    old = tmp_path / "moe" / "trials" / "first_name-abc123"
+    old.mkdir(parents=True)
+    assert store.Store(tmp_path, "moe").arm("other_name", "abc123") == old
+    assert store.Store(tmp_path, "moe").arm("other_name", "fff").name == "other_name-fff"
+
+
+def test_two_names_of_one_signature_share_a_folder(tmp_path: Path):
+    both = store.Store(tmp_path, "moe")
+    assert both.slot("a", "sig", 0) == both.slot("b", "sig", 0)
+
+
+def test_a_result_counts_only_with_a_finished_status(tmp_path: Path):
+    slot = store.Slot(tmp_path / "seed-0")
+    assert slot.status() == {"state": "pending"}
+    slot.record({"code": "c", "results": []})
+    assert slot.result() is None
+    for state, counts in [("running", False), ("failed", False), ("killed", False), ("done", True)]:
+        slot.mark(state)
+        assert (slot.result() is not None) == counts, state
+    slot.mark("diverged")
+    assert slot.result() is not None
+
+
+@pytest.mark.parametrize("damage", ["", "{", "null", '"text"', "[1]"])
+def test_damaged_records_are_as_good_as_none(tmp_path: Path, damage: str):
+    slot = store.Slot(tmp_path)
+    slot.mark("done")
+    slot.record({"code": "c", "results": []})
+    (tmp_path / "result.json").write_text(damage)
+    assert slot.result() is None
+    (tmp_path / "status.json").write_text(damage)
+    assert slot.status()["state"] == "pending"
+
+
+def test_writing_is_whole_or_not_at_all(tmp_path: Path):
+    path = tmp_path / "x.json"
+    store.write_json(path, {"a": 1})
+    with pytest.raises(TypeError):
+        store.write_json(path, {"a": object()})
+    assert json.loads(path.read_text()) == {"a": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["x.json"]

@@ -1,0 +1,255 @@
+"""The training loop on a model small enough to reason about."""
+
+import math
+import pickle
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from runner import checkpoint, training
+from runner.config import Schedule, Training
+
+CONFIG = Training(
+    steps=12,
+    batch_size=4,
+    lr=0.05,
+    schedule=Schedule.cosine,
+    warmup_steps=2,
+    final_lr_share=0.1,
+    weight_decay=0.1,
+    beta1=0.9,
+    beta2=0.95,
+    clip=1.0,
+    log_every=1,
+    eval_every=3,
+    checkpoint_every=5,
+)
+
+
+class Batch(NamedTuple):
+    inputs: tuple[Tensor, ...]
+    target: Tensor
+    keep: Tensor
+
+    def to(self, device: torch.device) -> "Batch":
+        return Batch((self.inputs[0].to(device),), self.target.to(device), self.keep.to(device))
+
+
+class Line:
+    """Learn y = 3 x; `explode_at` makes the target infinite from that step on."""
+
+    unit = "mse"
+
+    def __init__(self, explode_at: int | None = None) -> None:
+        self.explode_at = explode_at
+
+    def batch(self, step: int) -> Batch:
+        x = torch.randn(4, 1, 1, generator=torch.Generator().manual_seed(step))
+        y = 3 * x if self.explode_at is None or step < self.explode_at else x * math.inf
+        return Batch((x,), y, torch.ones(4, 1, dtype=torch.bool))
+
+    def evaluation(self) -> Iterator[Batch]:
+        yield self.batch(-1)
+
+    def loss(self, prediction: Tensor, batch: Batch) -> Tensor:
+        return (prediction - batch.target).square().mean()
+
+
+class Output(NamedTuple):
+    prediction: Tensor
+    aux_loss: Tensor
+
+
+class Slope(nn.Module):
+    def __init__(self, aux: float = 0.0) -> None:
+        super().__init__()
+        self.linear = nn.Linear(1, 1)
+        self.dropout = nn.Dropout(0.1)
+        self.aux = aux
+        self.steps = 0
+        with torch.no_grad():
+            self.linear.weight.fill_(0.5)
+            self.linear.bias.zero_()
+
+    def forward(self, x: Tensor, keep: Tensor) -> Output:  # noqa: ARG002
+        return Output(self.dropout(self.linear(x)), torch.tensor(self.aux))
+
+    def after_step(self, output: Output) -> None:  # noqa: ARG002
+        self.steps += 1
+
+
+class Trial:
+    """What the loop needs of a trial, in memory."""
+
+    def __init__(self, folder: Path, config: Training = CONFIG) -> None:
+        self.config = SimpleNamespace(training=config)
+        self.device = torch.device("cpu")
+        self.checkpoints = folder / "checkpoint"
+        self.diverged: str | None = None
+        self.rows: dict[tuple[int, str], float] = {}
+        self.results: dict[str, tuple[float, str]] = {}
+        self.resumed: list[int] = []
+        self.stop_at: int | None = None
+        torch.manual_seed(0)
+
+    def log(self, values: dict[str, float], step: int) -> None:
+        self.rows |= {(step, name): value for name, value in values.items()}
+
+    def record(self, values: dict[str, float], unit: str = "") -> None:
+        self.results |= {name: (value, unit) for name, value in values.items()}
+
+    def progress(self, step: int, steps: int, loss: float) -> None:  # noqa: ARG002
+        if step == self.stop_at:
+            raise InterruptedError
+
+    def resume(self, step: int) -> None:
+        self.resumed.append(step)
+
+    def flush(self) -> None:
+        pass
+
+    def diverge(self, reason: str) -> None:
+        self.diverged = self.diverged or reason
+
+
+def test_it_learns_and_records(tmp_path: Path):
+    trial, model = Trial(tmp_path, replace(CONFIG, steps=80)), Slope()
+    training.train(trial, model, Line())
+    first = trial.rows[0, "val/loss"]
+    value, unit = trial.results["val/loss"]
+    assert value < 0.2 * first
+    assert unit == "mse"
+    assert value == trial.rows[80, "val/loss"]
+    assert model.steps == 80
+    assert trial.results["time/step"][1] == "s"
+    assert not trial.diverged
+
+
+def test_auxiliary_losses_stay_out_of_the_reported_loss(tmp_path: Path):
+    plain = Trial(tmp_path / "a")
+    training.train(plain, Slope(), Line())
+    burdened = Trial(tmp_path / "b")
+    training.train(burdened, Slope(aux=100.0), Line())
+    assert plain.results["val/loss"] == burdened.results["val/loss"]
+    assert plain.rows[3, "train/loss"] == burdened.rows[3, "train/loss"]
+    assert burdened.rows[3, "train/aux_loss"] == 100.0
+
+
+@pytest.mark.parametrize("stop_at", [3, 5, 6, 11])
+def test_a_stopped_trial_goes_on_to_the_same_bits(tmp_path: Path, stop_at: int):
+    whole, model = Trial(tmp_path / "whole"), Slope()
+    training.train(whole, model, Line())
+
+    stopped = Trial(tmp_path / "stopped")
+    stopped.stop_at = stop_at
+    with pytest.raises(InterruptedError):
+        training.train(stopped, Slope(), Line())
+    resumed, again = Trial(tmp_path / "stopped"), Slope()
+    if stop_at > 5:
+        torch.manual_seed(99)  # the checkpoint restores the generator
+    training.train(resumed, again, Line())
+
+    assert resumed.resumed == [5 * (stop_at // 6) if stop_at <= 10 else 10]
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+    kept = {key: v for key, v in stopped.rows.items() if key[0] <= resumed.resumed[0]}
+    assert kept | resumed.rows == whole.rows
+    assert resumed.results["val/loss"] == whole.results["val/loss"]
+
+
+def test_a_torn_checkpoint_falls_back_to_the_one_before(tmp_path: Path):
+    trial = Trial(tmp_path)
+    training.train(trial, Slope(), Line())
+    assert checkpoint.steps(trial.checkpoints) == [10, 12]
+    newest = trial.checkpoints / "step-12" / "state.pt"
+    newest.write_bytes(newest.read_bytes()[:100])
+    model = Slope()
+    state = checkpoint.load(trial.checkpoints, model, training.adamw(model, CONFIG))
+    assert state is not None
+    assert state["step"] == 10
+
+
+class Hostile:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self.path,))
+
+
+def test_a_checkpoint_that_would_run_code_is_not_loaded(tmp_path: Path):
+    trial, model = Trial(tmp_path), Slope()
+    training.train(trial, model, Line())
+    for step in checkpoint.steps(trial.checkpoints):
+        (trial.checkpoints / f"step-{step}" / "state.pt").write_bytes(pickle.dumps(Hostile(tmp_path / "ran"), protocol=2))
+    assert checkpoint.load(trial.checkpoints, model, training.adamw(model, CONFIG)) is None
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_loss_that_is_not_finite_ends_the_trial_and_counts_as_its_first_loss(tmp_path: Path):
+    trial = Trial(tmp_path)
+    training.train(trial, Slope(), Line(explode_at=7))
+    assert trial.diverged is not None
+    assert "step 7" in trial.diverged
+    assert trial.results["val/loss"][0] == trial.rows[0, "val/loss"]
+    assert max(step for step, _ in trial.rows) == 6
+
+
+def test_a_loss_that_does_not_fall_is_divergence(tmp_path: Path):
+    class Wrong(Line):
+        def batch(self, step: int) -> Batch:
+            batch = super().batch(step)
+            return batch if step == -1 else batch._replace(target=-batch.target)
+
+    trial = Trial(tmp_path)
+    training.train(trial, Slope(), Wrong())
+    assert trial.diverged is not None
+    assert "not below the first" in trial.diverged
+    assert trial.results["val/loss"][0] == trial.rows[0, "val/loss"]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "step", "expected"),
+    [
+        ("constant", 1, 0.5),
+        ("constant", 2, 1.0),
+        ("constant", 12, 1.0),
+        ("linear", 7, 0.1 + 0.9 * 0.5),
+        ("cosine", 7, 0.1 + 0.9 * 0.5),
+        ("cosine", 12, 0.1),
+        ("linear", 12, 0.1),
+    ],
+)
+def test_the_learning_rate(schedule: str, step: int, expected: float):
+    config = replace(CONFIG, lr=1.0, schedule=Schedule(schedule))
+    assert training.learning_rate(config, step) == pytest.approx(expected)
+
+
+def test_weight_decay_spares_gains_biases_and_embeddings():
+    model = nn.ModuleDict({"e": nn.Embedding(3, 2), "l": nn.Linear(2, 2), "n": nn.LayerNorm(2)})
+    decayed, spared = training.adamw(model, CONFIG).param_groups
+    assert [p.shape for p in decayed["params"]] == [(2, 2)]
+    assert len(spared["params"]) == 4
+    assert spared["weight_decay"] == 0
+
+
+def test_evaluation_weighs_by_kept_positions_and_leaves_the_mode():
+    class Uneven(Line):
+        def evaluation(self) -> Iterator[Batch]:
+            for kept, target in [(1, 1.0), (3, 5.0)]:
+                keep = torch.zeros(4, 1, dtype=torch.bool)
+                keep[:kept] = True
+                yield Batch((torch.zeros(4, 1, 1),), torch.full((4, 1, 1), target), keep)
+
+        def loss(self, prediction: Tensor, batch: Batch) -> Tensor:
+            return (prediction - batch.target)[batch.keep].square().mean()
+
+    model = Slope().train()
+    values = training.evaluate(model, Uneven(), [], torch.device("cpu"))
+    assert values["val/loss"] == pytest.approx((1 * 1 + 3 * 25) / 4)
+    assert model.training

@@ -1,0 +1,95 @@
+"""The task `function` against its formula."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from experiments import corpora
+from experiments.config import Function
+from experiments.tasks.build import Task, build_task
+from experiments.tasks.function import EVALUATION_SEED, TRAIN_SEED, inputs
+
+
+def options(a: float = 1.0, b: float = 0.5, n: int = 100, width: int = 3) -> Function:
+    return Function("function", 5, width, n_samples=n, n_eval=31, sin_weight=a, cos_weight=b)
+
+
+def build(seed: int = 0, batch_size: int = 8, **changes: object) -> Task:
+    return build_task(options(**changes), seed=seed, batch_size=batch_size, cache=Path())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("a", "b"), [(1.0, 0.5), (1.0, 1.0), (0.0, -2.0)])
+def test_target_is_the_formula_value_by_value(a: float, b: float) -> None:
+    batch = build(a=a, b=b).batch(3)
+    x = batch.inputs[0].numpy().astype(np.float64)
+    assert batch.target.numpy() == pytest.approx(a * np.sin(x) + b * np.cos(2 * x), abs=1e-6)
+    assert batch.inputs[0].shape == batch.target.shape == (8, 5, 3)
+    assert batch.inputs[0].dtype == batch.target.dtype == torch.float32
+    assert batch.keep.shape == (8, 5)
+    assert batch.keep.all()
+
+
+def test_the_sample_in_the_docstring_is_a_sample() -> None:
+    x = inputs(options(width=64), 1, TRAIN_SEED)[0, :, 0]
+    assert x.round(2).tolist() == pytest.approx([0.07, 0.29, -1.35, -0.49, 0.15])
+    target = np.sin(x) + 0.5 * np.cos(2 * x)
+    assert target.round(2).tolist() == pytest.approx([0.56, 0.70, -1.43, -0.19, 0.63])
+
+
+def test_what_the_mean_alone_leaves() -> None:
+    # x ~ N(0, 1): Var sin x = (1 - e^-2) / 2, Var cos 2x = (1 + e^-8) / 2 - e^-4, no covariance.
+    expected = (1 - np.exp(-2)) / 2 + 0.25 * ((1 + np.exp(-8)) / 2 - np.exp(-4))
+    assert expected == pytest.approx(0.4323 + 0.25 * 0.4819, abs=1e-4)
+    target = build(batch_size=2000, n=2000, width=20).batch(0).target
+    assert float(target.var()) == pytest.approx(expected, rel=0.02)
+
+
+def test_batches_are_pure_and_evaluation_ignores_the_seed() -> None:
+    task, other = build(), build(seed=1)
+    seventh = task.batch(7)
+    task.batch(2)
+    assert torch.equal(seventh.inputs[0], task.batch(7).inputs[0])
+    assert not torch.equal(seventh.inputs[0], task.batch(8).inputs[0])
+    assert not torch.equal(seventh.inputs[0], other.batch(7).inputs[0])
+    pairs = list(zip(task.evaluation(), other.evaluation(), strict=True))
+    assert [len(one.label) for one, _ in pairs] == [8, 8, 8, 7]
+    assert all(torch.equal(one.target, two.target) for one, two in pairs)
+
+
+def test_held_out_samples_are_not_trained_on() -> None:
+    train, held_out = inputs(options(), 100, TRAIN_SEED), inputs(options(), 31, EVALUATION_SEED)
+    assert not set(train.ravel().tolist()) & set(held_out.ravel().tolist())
+    drawn = {row.numpy().tobytes() for step in range(50) for row in build().batch(step).inputs[0]}
+    assert drawn <= {row.tobytes() for row in train}
+    seen = {row.numpy().tobytes() for batch in build().evaluation() for row in batch.inputs[0]}
+    assert seen == {row.tobytes() for row in held_out}
+
+
+def test_a_batch_larger_than_the_data_repeats_samples() -> None:
+    assert len(build(n=3, batch_size=8).batch(0).label) == 8
+    assert len({row.numpy().tobytes() for row in build(batch_size=100).batch(0).inputs[0]}) == 100
+
+
+def test_loss_is_the_mean_square_over_kept_positions() -> None:
+    task = build()
+    batch = task.batch(0)
+    assert task.unit == "mse"
+    assert task.loss(batch.target + 2, batch) == pytest.approx(4)
+    batch.keep[:, 1:] = False
+    prediction = batch.target.clone()
+    prediction[:, 1:] += 100
+    assert task.loss(prediction, batch) == 0
+
+
+def test_the_fingerprint_is_of_the_options(tmp_path: Path) -> None:
+    one, two = (corpora.prepare(options(b=b), tmp_path) for b in (0.5, 1.0))
+    assert one != two
+    assert one == corpora.prepare(options(), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_nonsense_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"n_samples=0"):
+        options(n=0)
