@@ -140,7 +140,7 @@ class Balance(StrEnum):
 
 
 class Predict(StrEnum):
-    """What `waves` asks of a model: the sequence itself, or its next value."""
+    """What `waves` and `patterns` ask of a model: the sequence itself, or its next value."""
 
     reconstruct = "reconstruct"
     next = "next"
@@ -316,6 +316,35 @@ class Waves:
         at_least(0, noise=self.noise)
 
 
+@option("task", "patterns")
+@dataclass
+class Patterns:
+    """Noise with one of three planted dependences: on the last step, half a sequence ago, a period ago."""
+
+    kind: str
+    length: int
+    width: int
+    n_eval: int
+    local: float
+    long_range: float
+    periodic: float
+    period: int
+    predict: Predict
+
+    def __post_init__(self) -> None:
+        at_least(1, width=self.width)
+        at_least(3, n_eval=self.n_eval)
+        if not 2 <= self.period < self.length:
+            raise ValueError(
+                f"period={self.period} must be at least 2 and below length={self.length}"
+            )
+        for name in ("local", "periodic"):
+            if not -1 < getattr(self, name) < 1:
+                raise ValueError(
+                    f"{name}={getattr(self, name)} must lie in (-1, 1), or sequences would grow without bound"
+                )
+
+
 @option("task", "function")
 @dataclass
 class Function:
@@ -336,13 +365,13 @@ class Function:
 @option("task", "pairs15")
 @dataclass
 class Pairs15:
-    """The exercise's fifteen English-Japanese pairs of number words; combinations of two words are held out."""
+    """The exercise's fifteen English-Japanese pairs; other combinations of words are held out."""
 
     kind: str
 
     @property
     def source_length(self) -> int:
-        """Tokens of the longest source; a task that has it is translation, for an encoder-decoder."""
+        """Tokens of the longest source; a task that has one needs an encoder-decoder."""
         return 2
 
     @property
@@ -366,16 +395,19 @@ class Numbers:
         at_least(1, n_train=self.n_train, n_eval=self.n_eval)
         if not 3 <= self.digits <= 8:
             raise ValueError(f"digits={self.digits} must lie between 3 and 8")
-        there = 10**self.digits // 16  # of the numbers one in eight is held out; half of each part may be asked for
+        there = 10**self.digits // 16  # half of those held out, which are one in eight
         for name, most in (("n_train", 7 * there), ("n_eval", there)):
             if getattr(self, name) > most:
                 raise ValueError(
-                    f"{name}={getattr(self, name)} must be at most {most} with digits={self.digits}; raise digits or lower it"
+                    f"{name}={getattr(self, name)} must be at most {most} with digits={self.digits}"
                 )
 
     @property
     def source_length(self) -> int:
-        """Tokens of the longest source: 777 has 5 words and 31 characters, a power of 1000 at most " million, " more."""
+        """Tokens of the longest source.
+
+        777 has 5 words and 31 characters, and a power of 1000 is at most " thousand, ".
+        """
         groups = -(-self.digits // 3)
         return 6 * groups - 1 if self.source_unit is Unit.word else 42 * groups - 11
 
@@ -395,6 +427,19 @@ class MoEOptions:
 
     def __post_init__(self) -> None:
         at_least(1, n_permutations=self.n_permutations)
+
+
+@question("head_analysis")
+@dataclass
+class HeadAnalysisOptions:
+    """Options of the experiment head_analysis."""
+
+    parts: ClassVar[tuple[str, ...]] = ("attention", "ffn", "norm", "task")
+    train: bool
+    block: int
+
+    def __post_init__(self) -> None:
+        at_least(1, block=self.block)
 
 
 @question("ffn")

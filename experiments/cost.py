@@ -5,7 +5,7 @@ differences. Tests hold these numbers against the built module and torch's FLOP 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from experiments.config import SLOTS, Attention, FeedForward, MixtureOfExperts, Norm, NormType
@@ -119,9 +119,11 @@ def cost(groups: Mapping[str, Any], *, length: int | None = None) -> Cost:
 
     How many norms a layer has, and whether there is a final one, depends on their placement.
     `length` is the context of the attention products; None: that of groups["task"], and without a
-    task the products are left out.
+    task the products are left out. A task that has a source is translated by `encoder_decoder`.
     """
     model, norm = groups["model"], groups["norm"]
+    if hasattr(groups.get("task"), "source_length"):
+        return encoder_decoder(groups)
     if length is None:
         length = getattr(groups.get("task"), "length", 0)
     attention = of_part(groups["attention"], model.d_model, length)
@@ -130,3 +132,28 @@ def cost(groups: Mapping[str, Any], *, length: int | None = None) -> Cost:
     slots = SLOTS[norm.placement]
     n_norms = 2 * model.n_layers * (slots.before + slots.behind + slots.outer) + slots.final
     return (attention + ffn) * model.n_layers + one_norm * n_norms
+
+
+def encoder_decoder(groups: Mapping[str, Any]) -> Cost:
+    """The cost of n_layers encoder and n_layers decoder blocks, on the task's longest sentences.
+
+    What a sentence costs is spread over the tokens of its target: the FLOPs of the encoder, and the
+    keys and values that decoding keeps for the source.
+    """
+    model, norm, task = groups["model"], groups["norm"], groups["task"]
+    source_share = task.source_length / task.length  # source tokens for each target token
+    causal = of_part(groups["attention"], model.d_model, task.length)
+    # Seeing all of n keys costs what causal attention costs over 2n - 1 positions, on average.
+    full = of_part(groups["attention"], model.d_model, 2 * task.source_length - 1)
+    ffn = of_part(groups["ffn"], model.d_model, task.length)
+    # Attention to the source computes keys and values (4 bytes each) of source tokens.
+    keys_values = 2 * model.d_model * full.kv_bytes_per_token / 4
+    flops = (full.flops_per_token + ffn.flops_per_token) * source_share
+    flops += causal.flops_per_token + ffn.flops_per_token
+    flops += full.flops_per_token + keys_values * (source_share - 1)
+    slots = SLOTS[norm.placement]
+    n_norms = 5 * model.n_layers * (slots.before + slots.behind + slots.outer) + 2 * slots.final
+    body = (full + full + causal + ffn + ffn) * model.n_layers
+    body += of_part(norm, model.d_model, task.length) * n_norms
+    kept = model.n_layers * causal.kv_bytes_per_token * (1 + source_share)
+    return replace(body, flops_per_token=flops * model.n_layers, kv_bytes_per_token=round(kept))

@@ -74,7 +74,7 @@ def explain(error: Exception) -> tuple[str, int]:
         return str(error), 1
     text = " ".join(str(error).split()) or type(error).__name__
     if type(error).__module__.split(".")[0] in ("hydra", "omegaconf"):
-        from runner.planning import compose_error
+        from runner.composing import compose_error
 
         return compose_error(error), 2
     return f"{type(error).__name__}: {text} (HYDRA_FULL_ERROR=1 shows the traceback)", 1

@@ -3,14 +3,14 @@
 import datetime
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from runner import figures, provenance, record, verdicts
-from runner.config import ConfigError, Study
+from runner.config import ConfigError, Study, flatten
 from runner.planning import Plan
 from runner.store import FINISHED
 
@@ -42,7 +42,7 @@ def outline(study: Study) -> Outline:
             claims=[
                 verdicts.Claim.from_mapping(name, claim) for name, claim in study.claims.items()
             ],
-            figures={name: figure(name, spec) for name, spec in study.figures.items()},
+            figures={name: figures.figure_spec(spec) for name, spec in study.figures.items()},
         )
     except (TypeError, ValueError) as error:
         raise ConfigError(str(error).splitlines()[0]) from error
@@ -51,17 +51,6 @@ def outline(study: Study) -> Outline:
 def headline(entry: dict[str, Any]) -> record.Headline:
     """One metric that the answer is about."""
     return record.Headline(**entry)
-
-
-def figure(name: str, spec: dict[str, Any]) -> figures.FigureSpec:
-    """One figure's spec; unknown keys are errors."""
-    known = [f.name for f in fields(figures.FigureSpec)]
-    for key in spec:
-        if key not in known:
-            raise ValueError(
-                f"figures.{name}.{key}: there is no such key; there are {', '.join(known)}"
-            )
-    return figures.FigureSpec(**spec)
 
 
 def tables(entries: Sequence["Entry"]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -101,6 +90,18 @@ def tables(entries: Sequence["Entry"]) -> tuple[pd.DataFrame, pd.DataFrame, pd.D
     )
 
 
+def kept_tables(entries: Sequence["Entry"]) -> dict[str, pd.DataFrame]:
+    """The tables that trials keep beside their numbers, by name, with the columns arm and seed."""
+    found: dict[str, list[pd.DataFrame]] = {}
+    for entry in entries:
+        for path in sorted((entry.slot.folder / "tables").glob("*.csv")):
+            frame = pd.read_csv(path, keep_default_na=False)
+            frame.insert(0, "arm", entry.arm.name)
+            frame.insert(1, "seed", entry.seed)
+            found.setdefault(path.stem, []).append(frame)
+    return {name: pd.concat(frames, ignore_index=True) for name, frames in found.items()}
+
+
 def run_folder(plan: Plan) -> Path:
     """A new folder for one invocation; it never overwrites another."""
     now = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
@@ -138,6 +139,8 @@ def report(plan: Plan, entries: Sequence["Entry"], outline: Outline) -> Path | N
         figures=outline.figures,
         notes=plan.notes,
         not_tested=plan.study.not_tested,
+        hparams={arm.name: flatten(arm.config.tree()) for arm in plan.arms},
+        tables=kept_tables(entries),
     )
     folder = run_folder(plan)
     outcome = reports.write_report(folder, study)

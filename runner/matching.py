@@ -1,7 +1,7 @@
 """Arms of equal cost: one width of an arm is solved so that it costs what another arm does."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import SimpleNamespace
 
 from runner import registry
@@ -47,17 +47,17 @@ def solve(
     return {name: solved[name] for name in arms}, notes
 
 
-def target(name: str, match: Match, arms: Mapping[str, ArmConfig]) -> str | None:
+def target(name: str, match: Match, arms: Iterable[str]) -> str | None:
     """The arm that this one must cost as much as.
 
     None if it is free, or is the one that others are matched to.
     """
-    if match.by is By.none or match.to == name:
+    if match.by is By.none or match.to is None or match.to == name:
         return None
     if match.to not in arms:
         raise ConfigError(
             f"match.to={match.to}: arm {name} is matched to an arm that is not there; "
-            f"{near(str(match.to), arms)}"
+            f"{near(match.to, arms)}"
         )
     return match.to
 

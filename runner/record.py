@@ -56,6 +56,7 @@ class StudyRecord:
     not_tested: list[str] = field(default_factory=list)
     cost_metrics: list[str] = field(default_factory=lambda: list(COST_METRICS))
     hparams: dict[str, dict[str, float | str | bool]] = field(default_factory=dict)
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.baseline not in self.arms:

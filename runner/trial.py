@@ -16,6 +16,7 @@ import torch
 from filelock import FileLock
 
 from runner import checkpoint, device, plugins, provenance, registry
+from runner.config import flatten
 from runner.job import Job, Stage
 from runner.store import UNTIMED, write_json
 from runner.tracking import Tracker
@@ -94,7 +95,8 @@ class Trial:
     def close(self, status: Literal["done", "failed"]) -> None:
         """Close the records."""
         if self._tracker:
-            self._tracker.close(status)
+            finals = {name: value for name, (value, _) in self.results.items()}
+            self._tracker.close(status, finals)
 
 
 def compute(job: Job, send: Send) -> None:
@@ -160,16 +162,3 @@ def one_line(error: BaseException) -> str:
     """The kind and first line of an error."""
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
-
-
-def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested keys joined by dots; lists as text."""
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = (
-                value if isinstance(value, bool | int | float | str) else str(value)
-            )
-    return flat

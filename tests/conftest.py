@@ -10,8 +10,8 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from runner import arguments, planning
+from tests_environment import ROOT, environment
 
-ROOT = Path(__file__).resolve().parent.parent
 Plan = Callable[..., planning.Plan]
 
 
@@ -57,10 +57,3 @@ def command(
         check=False,
         env=environment(),
     )
-
-
-def environment() -> dict[str, str]:
-    """The environment of a child that finds this checkout."""
-    import os
-
-    return {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "COLUMNS": "80"}

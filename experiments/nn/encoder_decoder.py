@@ -29,7 +29,7 @@ class EncoderBlock(Block):
         self,
         x: Float[Tensor, "batch source d_model"],
         keep: Bool[Tensor, "batch source"] | None = None,
-        cache: None = None,  # noqa: ARG002 - all of a source is there at once
+        cache: KVCache | None = None,  # noqa: ARG002 - all of a source is there at once
     ) -> tuple[Float[Tensor, "batch source d_model"], Routing | None]:
         """The next residual stream, and how the feed-forward part routed, if it does."""
         change = self.attention(self.attention_residual.before(x), keep, causal=False)
@@ -38,14 +38,25 @@ class EncoderBlock(Block):
         return self.ffn_residual.join(x, change), routing
 
 
-class DecoderBlock(Block):
-    """A causal block with attention to a memory between its two parts."""
+class DecoderBlock(nn.Module):
+    """Causal attention, attention to a memory, then a feed-forward network."""
 
-    def __init__(self, *, cross: nn.Module, cross_residual: Residual, **parts: Any) -> None:
-        super().__init__(**parts)
+    def __init__(
+        self,
+        *,
+        attention: nn.Module,
+        cross: nn.Module,
+        ffn: nn.Module,
+        attention_residual: Residual,
+        cross_residual: Residual,
+        ffn_residual: Residual,
+    ) -> None:
+        super().__init__()
+        self.attention, self.attention_residual = attention, attention_residual
         self.cross, self.cross_residual = cross, cross_residual
+        self.ffn, self.ffn_residual = ffn, ffn_residual
 
-    def forward(  # type: ignore[override] - a decoder block cannot do without a memory
+    def forward(
         self,
         x: Float[Tensor, "batch time d_model"],
         memory: Float[Tensor, "batch source d_model"] | KVCache,

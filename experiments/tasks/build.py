@@ -3,23 +3,25 @@
 from pathlib import Path
 from typing import Any
 
-from experiments.config import Domains, Function, Numbers, Pairs15, Text, Waves
+from experiments.config import Domains, Function, Numbers, Pairs15, Patterns, Text, Waves
 from experiments.tasks.byte_text import ByteText
 from experiments.tasks.domains import DomainsTask
 from experiments.tasks.function import FunctionTask
 from experiments.tasks.numbers import NumbersTask
 from experiments.tasks.pairs import Pairs15Task
+from experiments.tasks.patterns import PatternsTask
 from experiments.tasks.text import TextTask
 from experiments.tasks.translation import TranslationTask
 from experiments.tasks.waves import WavesTask
 
-Options = Domains | Text | Waves | Function | Numbers | Pairs15
-Task = ByteText | WavesTask | FunctionTask | TranslationTask
+Options = Domains | Text | Waves | Patterns | Function | Numbers | Pairs15
+Task = ByteText | WavesTask | PatternsTask | FunctionTask | TranslationTask
 
 TASKS: dict[type, type[Any]] = {
     Domains: DomainsTask,
     Text: TextTask,
     Waves: WavesTask,
+    Patterns: PatternsTask,
     Function: FunctionTask,
     Numbers: NumbersTask,
     Pairs15: Pairs15Task,

@@ -1,0 +1,178 @@
+"""What does each attention head look at, when did it learn that, and how do heads differ?
+
+A small decoder-only Transformer is trained on sequences with planted dependences. On held-out data, while it trains and at
+the end, each head is scored: entropy, distance, diagonal, and the weight on the offsets that carry a pattern. Beside every
+score stand what attention spread evenly over the valid keys scores, and what the same model scores before its first step.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from experiments.nn.build import build_transformer
+from experiments.probes.heads import HeadProbe, attention_rows
+from experiments.tasks.build import build_task
+from runner.training import evaluate, train
+from runner.trial import Trial
+
+UNITS = {"entropy": "nats", "distance": "positions"}
+MOSTLY, BROAD = 0.5, 0.9
+"""From these shares on a head is said to look mostly at an offset, or broadly."""
+
+
+def run(trial: Trial) -> None:
+    """Train one arm under one seed (or leave it as it starts), score its heads, record."""
+    parts, options = trial.config.parts, trial.config.options
+    task = build_task(
+        parts.task,
+        seed=trial.seed,
+        batch_size=trial.config.training.batch_size,
+        cache=trial.cache,
+    )
+
+    def start() -> nn.Module:
+        model = build_transformer(
+            parts, vocabulary=task.vocabulary, width=task.width, seed=trial.seed
+        )
+        return model.to(trial.device, trial.dtype)
+
+    def probe(model: nn.Module) -> HeadProbe:
+        return HeadProbe(model, task.labels, getattr(task, "lags", {}), block=options.block)
+
+    model = start()
+    if options.train:
+        train(trial, model, task, probes=[lambda: probe(model)])
+    else:
+        trial.resume(0)
+        values = evaluate(model, task, [probe(model)], trial.device)
+        trial.log(values, 0)
+        trial.record({"val/loss": values["val/loss"]}, task.unit)
+
+    final, untrained = probe(model), start()
+    initial = probe(untrained)
+    evaluate(model, task, [final], trial.device)
+    evaluate(untrained, task, [initial], trial.device)
+    record_scores(trial, final, initial)
+    record_planted(trial, final, initial)
+    trial.table("heads", portraits(final))
+    for index, label in enumerate(task.labels):
+        for batch in task.evaluation():
+            first = (batch.label == index).nonzero()
+            if len(first):
+                rows = attention_rows(model, batch.to(trial.device), sequence=int(first[0]))
+                trial.table(f"attention_{label}", rows)
+                break
+
+
+def record_scores(trial: Trial, final: HeadProbe, initial: HeadProbe) -> None:
+    """All scores per head, over all data and per label, their means, and both references of each."""
+    before = initial.metrics()
+    for name, value in final.metrics().items():
+        score = name.split("/")[1]
+        unit = UNITS.get(score, "1")
+        trial.record({name: value}, unit)
+        if name == f"heads/{score}":
+            trial.record({f"{name}_initial": before[name]}, unit)
+    for score, table in final.table().items():
+        unit = UNITS.get(score, "1")
+        (even,) = table.pop("uniform")
+        trial.record({f"heads/{score}_uniform": even}, unit)
+        for layer in table:
+            trial.record({f"heads/{score}/{layer}/uniform": even}, unit)
+    for score in ("entropy", "distance", "diagonal"):
+        contrasts = []
+        for layer, head, values in by_label(final, score):
+            place, unit = f"{layer}/head{head}", UNITS.get(score, "1")
+            for label, value in values.items():
+                trial.record({f"heads/{score}/{place}/{label}": value}, unit)
+            contrasts.append(max(values.values()) - min(values.values()))
+            trial.record({f"heads/{score}_contrast/{place}": contrasts[-1]}, unit)
+        trial.record({f"heads/{score}_contrast": sum(contrasts) / len(contrasts)}, unit)
+
+
+def record_planted(trial: Trial, final: HeadProbe, initial: HeadProbe) -> None:
+    """`heads/planted/<label>`: the weight that the best head puts, on that label's sequences, where its pattern comes from."""
+    if not final.planted:
+        return
+    found = {
+        "heads/planted": planted(final),
+        "heads/planted_initial": planted(initial),
+        "heads/planted_uniform": {
+            label: final.table(label)[f"offset_{label}"]["uniform"][0] for label in final.planted
+        },
+    }
+    for name, values in found.items():
+        trial.record({f"{name}/{label}": value for label, value in values.items()}, "1")
+        trial.record({name: sum(values.values()) / len(values)}, "1")
+
+
+def planted(probe: HeadProbe) -> dict[str, float]:
+    """For each planted pattern the highest weight of any head on its offset, on sequences with that pattern."""
+    return {
+        label: max(
+            value
+            for layer, row in probe.table(label)[f"offset_{label}"].items()
+            if layer != "uniform"
+            for value in row
+        )
+        for label in probe.planted
+    }
+
+
+def by_label(probe: HeadProbe, score: str) -> list[tuple[str, int, dict[str, float]]]:
+    """(layer, head, label -> score) for every head; labels without data are left out."""
+    tables = {label: probe.table(label) for label in probe.labels}
+    tables = {label: table[score] for label, table in tables.items() if score in table}
+    first = next(iter(tables.values()))
+    return [
+        (layer, head, {label: table[layer][head] for label, table in tables.items()})
+        for layer, row in first.items()
+        if layer != "uniform"
+        for head in range(len(row))
+    ]
+
+
+def portraits(probe: HeadProbe) -> list[dict[str, Any]]:
+    """A row a head: its scores, and in words what follows from them."""
+    overall = probe.table()
+    distances = {(layer, head): values for layer, head, values in by_label(probe, "distance")}
+    rows = []
+    for (layer, head), values in distances.items():
+        own = {score: table[layer][head] for score, table in overall.items()}
+        even = {score: table["uniform"][0] for score, table in overall.items()}
+        rows.append(
+            {
+                "layer": int(layer.removeprefix("layer")),
+                "head": head,
+                "looks": looks(own, even),
+                "differs": differs(values),
+                **{
+                    score: round(own[score], 3)
+                    for score in ("entropy", "entropy_share", "distance", "diagonal")
+                },
+            }
+        )
+    return rows
+
+
+def looks(own: Mapping[str, float], even: Mapping[str, float]) -> str:
+    """Where a head looks, from its weight on fixed offsets and its entropy, against even attention."""
+    offsets = [name for name in own if name in ("diagonal", "previous") or name[:7] == "offset_"]
+    best = max(offsets, key=lambda name: own[name] - even[name])
+    told = f"{best} {own[best]:.2f} (even {even[best]:.2f})"
+    if own[best] >= MOSTLY:
+        return f"mostly at {told}"
+    if own["entropy_share"] >= BROAD:
+        return f"broadly: {own['entropy_share']:.2f} of the largest entropy"
+    if own[best] >= 2 * even[best]:
+        return f"leans to {told}"
+    return f"at no single offset: most at {told}"
+
+
+def differs(values: Mapping[str, float]) -> str:
+    """On which label a head looks farthest back, and by how much; values are distances."""
+    far, near = max(values, key=values.__getitem__), min(values, key=values.__getitem__)
+    if far == near:
+        return "one label only"
+    return f"{values[far]:.1f} back on {far}, {values[near]:.1f} on {near}"

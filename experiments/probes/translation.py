@@ -1,0 +1,170 @@
+"""How well sentences are translated by free decoding, and where the decoder looks.
+
+Legend: batch; source, positions of the source; time, positions of the target; n_heads.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from experiments.nn.attention import Attention
+from experiments.nn.decode import greedy
+from experiments.nn.encoder_decoder import PAD, EncoderDecoder
+from experiments.nn.transformer import Output
+from experiments.tasks.batch import Batch
+from experiments.tasks.translation import BOS, EOS, TranslationTask
+
+TICK, CROSS = "✓", "✗"
+
+
+class Sample(NamedTuple):
+    """One decoded sentence."""
+
+    split: str
+    source: str
+    expected: str
+    predicted: str
+
+    def row(self) -> dict[str, str]:
+        """A row of the sample table."""
+        return self._asdict() | {"ok": TICK if self.expected == self.predicted else CROSS}
+
+
+class TranslationProbe:
+    """Decodes the first `most` sentences of each split it is shown (None: all), greedily.
+
+    `exact_match` is the share of sentences that are right from the first token to the end mark,
+    `chrf` the chrF of sacrebleu over the whole set, 0 to 100. Both without a suffix are of the
+    held-out split; `exact_match/{split}` is there for every split that was shown. A decoding stops
+    at the length of the longest sentence of the task, so a longer one is wrong either way.
+    """
+
+    def __init__(self, model: EncoderDecoder, task: TranslationTask, most: int | None) -> None:
+        self.model, self.task, self.most = model, task, most
+        self.samples: list[Sample] = []
+
+    def update(self, batch: Batch, output: Output | None = None) -> None:  # noqa: ARG002
+        """Decode the sentences of a batch; the model must be in eval mode. `output` is not used.
+
+        What the model predicts behind right tokens says little about free decoding.
+        """
+        rows = list(self._wanted(batch))
+        if not rows:
+            return
+        source, target = batch.inputs[0][rows], batch.target[rows]
+        length = self.task.length
+        found = greedy(self.model, source, bos=BOS, eos=EOS, max_length=length)
+        self.samples += [
+            Sample(
+                self.task.labels[int(batch.label[row])],
+                self.task.source.text(s),
+                self.task.target.text(t),
+                self.task.target.text(p),
+            )
+            for row, s, t, p in zip(
+                rows, source.tolist(), target.tolist(), found.tolist(), strict=True
+            )
+        ]
+
+    def metrics(self) -> dict[str, float]:
+        """The scores of what was decoded so far."""
+        found = {}
+        for split in dict.fromkeys(sample.split for sample in self.samples):
+            part = self.of(split)
+            right = sum(sample.expected == sample.predicted for sample in part)
+            found[f"translation/exact_match/{split}"] = right / len(part)
+            if split == self.task.held_out:
+                found["translation/exact_match"] = right / len(part)
+                found["translation/chrf"] = chrf(
+                    [sample.predicted for sample in part], [sample.expected for sample in part]
+                )[0]
+        return found
+
+    def of(self, split: str) -> list[Sample]:
+        """The samples of a split."""
+        return [sample for sample in self.samples if sample.split == split]
+
+    def _wanted(self, batch: Batch) -> Iterable[int]:
+        """The rows of a batch for which there is room, split by split."""
+        seen = {name: len(self.of(name)) for name in self.task.labels}
+        for row, label in enumerate(batch.label.tolist()):
+            name = self.task.labels[label]
+            if self.most is None or seen[name] < self.most:
+                seen[name] += 1
+                yield row
+
+
+def chrf(predicted: Sequence[str], expected: Sequence[str]) -> tuple[float, str]:
+    """Corpus chrF (Popović 2015; character n-grams up to 6, beta 2) and sacrebleu's signature."""
+    from sacrebleu.metrics.chrf import CHRF
+
+    metric = CHRF()
+    score = metric.corpus_score(list(predicted), [list(expected)]).score
+    return score, str(metric.get_signature())
+
+
+@torch.no_grad()
+def cross_attention(model: EncoderDecoder, source: Tensor, target: Tensor) -> list[Tensor]:
+    """The weights (batch, n_heads, time, source) of each decoder layer's attention to the source.
+
+    The fused kernel returns no weights, so they are computed anew in float32 from what the layers
+    are given, in eval mode: weights behind a dropout do not sum to 1.
+    """
+    given: list[tuple[Tensor, Tensor]] = []
+
+    def keep_inputs(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        given.append((args[0], kwargs["memory"]))
+
+    layers: list[Any] = [block.cross for block in model.decoder]
+    hooks = [x.register_forward_pre_hook(keep_inputs, with_kwargs=True) for x in layers]
+    was_training = model.training
+    try:
+        model.eval()(source, target)
+    finally:
+        model.train(was_training)
+        for hook in hooks:
+            hook.remove()
+    keep = source != PAD
+    return [weights(layer, *pair, keep) for layer, pair in zip(layers, given, strict=True)]
+
+
+def weights(attention: Attention, x: Tensor, memory: Tensor, keep: Tensor) -> Tensor:
+    """softmax(Q K^T / sqrt(d_head)) over kept keys: (batch, n_heads, time, source)."""
+    query, key = (
+        projected.float().unflatten(-1, (-1, attention.d_head)).transpose(1, 2)
+        for projected in (attention.query(x), attention.key(memory))
+    )
+    key = key.repeat_interleave(attention.n_heads // attention.n_kv_heads, dim=1)
+    scores = query @ key.transpose(2, 3) * attention.d_head**-0.5
+    return scores.masked_fill(~keep[:, None, None, :], -torch.inf).softmax(dim=-1)
+
+
+def attention_rows(
+    model: EncoderDecoder, task: TranslationTask, batch: Batch
+) -> list[dict[str, Any]]:
+    """Rows of the table cross_attention for the longest sentence of a batch, as it is decoded."""
+    row = int((batch.inputs[0] != PAD).sum(dim=1).argmax())
+    source = batch.inputs[0][row : row + 1]
+    source = source[:, source[0] != PAD]
+    found = greedy(model, source, bos=BOS, eos=EOS, max_length=task.length)
+    start = torch.full_like(found[:, :1], BOS)
+    per_layer = cross_attention(model, source, torch.cat((start, found[:, :-1]), dim=1))
+    keys = [task.source.tokens[i] for i in source[0].tolist()]
+    queries = [task.target.tokens[i] for i in found[0].tolist()]
+    return [
+        {
+            "layer": layer,
+            "head": head,
+            "query": query,
+            "key": key,
+            "weight": float(values[0, head, query, key]),
+            "query_label": queries[query],
+            "key_label": keys[key],
+        }
+        for layer, values in enumerate(per_layer)
+        for head in range(values.shape[1])
+        for query in range(len(queries))
+        for key in range(len(keys))
+    ]

@@ -1,0 +1,71 @@
+"""Whether a complete encoder-decoder translates sentences that it has never seen.
+
+It learns from pairs by teacher forcing and is judged by greedy decoding, with cached keys and
+values, of held-out sentences: the share that is right from end to end, and chrF. Known sentences
+are scored apart. Tables show what it says, sentence by sentence, and where its decoder looks.
+"""
+
+from typing import Any
+
+from experiments.cost import cost
+from experiments.nn.build import build_encoder_decoder
+from experiments.nn.encoder_decoder import EncoderDecoder
+from experiments.probes.translation import TranslationProbe, attention_rows, chrf
+from experiments.tasks.build import build_task
+from experiments.tasks.translation import TranslationTask
+from runner.training import train
+from runner.trial import Trial
+
+
+def run(trial: Trial) -> None:
+    """Train one arm under one seed, let it translate, record."""
+    parts, options = trial.config.parts, trial.config.options
+    task = build_task(
+        parts.task, seed=trial.seed, batch_size=trial.config.training.batch_size, cache=trial.cache
+    )
+    if not isinstance(task, TranslationTask):
+        raise ValueError(f"task={parts.task.kind} has no translations; use task=numbers or pairs15")
+    model = build_encoder_decoder(
+        parts,
+        source_vocabulary=len(task.source),
+        target_vocabulary=len(task.target),
+        seed=trial.seed,
+    ).to(trial.device, trial.dtype)
+
+    train(trial, model, task, probes=[lambda: TranslationProbe(model, task, options.n_probe)])
+
+    translate(trial, model.eval(), task)
+    record_cost(trial, parts, int(task.batch(0).keep.sum()))
+
+
+def translate(trial: Trial, model: EncoderDecoder, task: TranslationTask) -> None:
+    """Decode all held-out sentences, and as many of the known ones at most; record scores."""
+    n_held_out = sum(len(batch.keep) for batch in task.split(task.held_out))
+    probe = TranslationProbe(model, task, n_held_out)
+    for split in task.labels:
+        for batch in task.split(split, n_held_out):
+            probe.update(batch.to(trial.device))
+    trial.record(probe.metrics(), "1")
+
+    of_split = {split: probe.of(split) for split in task.labels}
+    scores = []
+    for split, samples in of_split.items():
+        score, signature = chrf([s.predicted for s in samples], [s.expected for s in samples])
+        scores.append({"split": split, "sentences": len(samples), "chrf": score, "by": signature})
+    trial.table("scores", scores)
+    n_samples = trial.config.options.n_samples
+    trial.table("samples", [s.row() for part in of_split.values() for s in part[:n_samples]])
+    first = next(task.split(task.held_out)).to(trial.device)
+    trial.table("cross_attention", attention_rows(model, task, first))
+
+
+def record_cost(trial: Trial, parts: Any, tokens_per_step: int) -> None:
+    """What the arm costs, counted from its options, and target tokens a second of training."""
+    total = cost(vars(parts))
+    trial.record(
+        {"cost/parameters": total.parameters, "cost/active_parameters": total.active_parameters},
+        "1",
+    )
+    trial.record({"cost/flops_per_token": total.flops_per_token}, "FLOP")
+    seconds, _ = trial.results["time/step"]
+    trial.record({"time/throughput": tokens_per_step / seconds}, "tokens/s")

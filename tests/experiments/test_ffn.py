@@ -1,0 +1,147 @@
+"""The experiment ffn: equal arms, tables, and a whole small trial."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from experiments import ffn
+from experiments.config import Activation
+from runner import planning, registry
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+TINY = (
+    *("experiment=ffn", "task=function", "task.length=6", "task.width=4", "task.n_eval=8"),
+    *("task.n_samples=40", "model.d_model=16", "ffn.d_ff=48"),
+)
+Plan = Callable[..., planning.Plan]
+
+
+class Trial:
+    """What `run` asks of a trial, kept in memory."""
+
+    def __init__(self, arm: planning.Arm, folder: Path, *, seed: int = 0) -> None:
+        few = replace(arm.config.training, steps=4, warmup_steps=1, eval_every=2, log_every=2)
+        self.config = replace(arm.config, training=few)
+        self.seed, self.cache, self.checkpoints = seed, folder, folder / "checkpoint"
+        self.device, self.dtype = torch.device("cpu"), torch.float32
+        self.diverged: str | None = None
+        self.results: dict[str, tuple[float, str]] = {}
+        self.curves: dict[int, dict[str, float]] = {}
+        self.tables: dict[str, list[dict[str, Any]]] = {}
+
+    def record(self, values: dict[str, float], unit: str = "") -> None:
+        self.results |= {name: (value, unit) for name, value in values.items()}
+
+    def log(self, values: dict[str, float], step: int) -> None:
+        self.curves.setdefault(step, {}).update(values)
+
+    def table(self, name: str, rows: list[dict[str, Any]]) -> None:
+        self.tables[name] = rows
+
+    def diverge(self, reason: str) -> None:
+        self.diverged = reason
+
+    def progress(self, *_: object) -> None:
+        pass
+
+    def resume(self, step: int) -> None:
+        pass
+
+    def flush(self) -> None:
+        pass
+
+
+def computed(plan: planning.Plan, folder: Path) -> dict[str, Trial]:
+    trials = {arm.name: Trial(arm, folder / arm.name) for arm in plan.arms}
+    for trial in trials.values():
+        ffn.run(trial)  # type: ignore[arg-type]
+    return trials
+
+
+def test_every_ffn_option_of_a_kind_has_the_same_keys() -> None:
+    options = [yaml.safe_load(path.read_text()) for path in (CONF / "ffn").glob("*.yaml")]
+    dense = [option for option in options if option["kind"] == "dense"]
+    assert len(dense) >= 9
+    assert {tuple(option) for option in dense} == {tuple(dense[0])}
+    assert {(option["bias"], option["dropout"]) for option in dense} == {(False, 0.0)}
+    assert {(option["gated"], option["d_ff"]) for option in dense} == {(False, 256), (True, 171)}
+
+
+@pytest.mark.parametrize("more", [(), ("ffn.d_ff=96", "ffn.bias=true", "ffn.dropout=0.1")])
+def test_arms_cost_the_same_but_the_unmatched_control(plan: Plan, more: tuple[str, ...]) -> None:
+    study = plan(*TINY, "model.d_model=32", "scale=full", *more)
+    arms = {arm.name: arm.config.parts for arm in study.arms}
+    assert {"relu", "gelu", "silu", "relu2", "glu", "reglu", "geglu", "swiglu", "bilinear"} <= {
+        *arms
+    }
+    cost = {name: registry.costs(vars(parts))["params"] for name, parts in arms.items()}
+    for name in set(arms) - {"swiglu_unmatched"}:
+        assert cost[name] == pytest.approx(cost["relu"], rel=0.01)
+    free, relu = arms["swiglu_unmatched"].ffn, arms["relu"].ffn
+    assert free.d_ff == relu.d_ff
+    assert (free.activation, free.gated) == (Activation.silu, True)
+    # One matrix more: 3 instead of 2, and its bias.
+    extra = 2 * (32 * relu.d_ff + relu.bias * relu.d_ff)
+    assert cost["swiglu_unmatched"] - cost["relu"] == extra
+    assert len({(parts.ffn.bias, parts.ffn.dropout) for parts in arms.values()}) == 1
+
+
+@pytest.mark.parametrize("activation", list(Activation))
+def test_derivative_table_is_the_slope_of_the_value_table(activation: Activation) -> None:
+    rows = ffn.function_rows(activation)
+    by_kind = {
+        kind: torch.tensor([[row["x"], row["value"]] for row in rows if row["kind"] == kind])
+        for kind in ("value", "derivative")
+    }
+    x, value = by_kind["value"].double().T
+    derivative = by_kind["derivative"][:, 1].double()
+    assert (float(x[0]), float(x[-1]), len(x)) == (-3, 3, ffn.POINTS)
+    # Central differences of step 0.05: off by h^2 / 6 times the third derivative, but at kinks.
+    slope = (value[2:] - value[:-2]) / (x[2:] - x[:-2])
+    smooth = x[1:-1].abs() > 0.06
+    torch.testing.assert_close(slope[smooth], derivative[1:-1][smooth], atol=1e-3, rtol=0)
+    assert {row["name"] for row in rows} == {activation.value}
+
+
+def test_values_at_the_end_at_the_start_and_their_change() -> None:
+    start = {"val/loss": 2.0, "ffn/zero_share": 0.5, "ffn/zero_share/layer0": 0.25}
+    end = {"val/loss": 1.0, "ffn/zero_share": 0.75, "ffn/zero_share/layer0": 1.0}
+    assert ffn.compared(start, end) == {
+        "ffn/zero_share": 0.75,
+        "ffn/zero_share_init": 0.5,
+        "ffn/zero_share_change": 0.25,
+        "ffn/zero_share/layer0": 1.0,
+        "ffn/zero_share_init/layer0": 0.25,
+        "ffn/zero_share_change/layer0": 0.75,
+    }
+
+
+def test_a_small_trial_of_each_arm(plan: Plan, tmp_path: Path) -> None:
+    trials = computed(plan(*TINY, "arm=[relu,gelu,swiglu,reglu]"), tmp_path)
+    for name, trial in trials.items():
+        assert trial.diverged is None
+        assert sorted(trial.curves) == [0, 2, 4]
+        for metric in ("ffn/zero_share", "ffn/small_share", "ffn/output_rms"):
+            # The curve begins and ends with the recorded values.
+            assert trial.curves[0][metric] == trial.results[f"{metric}_init"][0]
+            assert trial.curves[4][metric] == trial.results[metric][0]
+            layers = [trial.results[f"{metric}/layer{index}"][0] for index in range(2)]
+            assert sum(layers) / 2 == pytest.approx(trial.results[metric][0])
+        zeros = trial.results["ffn/zero_share_init"][0]
+        # Half of the pre-activations of a normalised input are negative.
+        assert zeros == (pytest.approx(0.5, abs=0.05) if name in ("relu", "reglu") else 0)
+        assert trial.results["ffn/small_share"][0] >= trial.results["ffn/zero_share"][0]
+        assert trial.results["val/loss"][1] == "mse"
+        assert {row["kind"] for row in trial.tables["functions"]} == {"value", "derivative"}
+        assert {row["kind"] for row in trial.tables["sparsity"]} == {"density", "small_share"}
+
+
+def test_a_mixture_is_watched_too(plan: Plan, tmp_path: Path) -> None:
+    mixture = '+arms.moe=["ffn=moe","ffn.activation=relu","match.by=none"]'
+    trial = computed(plan(*TINY, "arm=moe", mixture), tmp_path)["moe"]
+    assert trial.results["ffn/zero_share_init"][0] == pytest.approx(0.5, abs=0.05)

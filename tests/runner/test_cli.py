@@ -1,0 +1,108 @@
+"""The command as users type it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests_environment import ROOT, environment
+
+BAD = {
+    "experiment=mo": "did you mean moe",
+    "experiment=moe ffn=nope": "there is no such option",
+    "experiment=moe ffn.n_exprts=3": "did you mean n_experts",
+    "experiment=moe training.steps=many": "could not be converted to Integer",
+    "experiment=moe ffn.top_k=9": "top_k=9 of n_experts=8",
+    "experiment=moe +arms.x=['ffn=nope']": "in arm x",
+    "experiment=moe task=text": "task.path is empty",
+    "experiment=moe task=text task.path=absent/*.md": "matches no file",
+    "experiment=moe outputs=file/below": "nothing can be written there",
+    "experiment=moe device=cuda": "there is none on this machine",
+    "+anything=1": "there is no such key",
+    "experiment=moe n_seeds=0": "n_seeds=0 must be at least 1",
+    "experiment=moe workers=-3": "workers=-3 must be auto or a number",
+    "experiment=moe ++ffn._target_=os.system": "_target_ is not allowed",
+    "scale=smoke": "no experiment is chosen",
+    "--nonsense": "unrecognized arguments",
+}
+
+
+def without_torch(tmp_path: Path) -> dict[str, str]:
+    """An environment in which importing torch fails."""
+    fake = tmp_path / "fake"
+    (fake / "torch").mkdir(parents=True)
+    (fake / "torch" / "__init__.py").write_text("raise RuntimeError('torch was imported')")
+    env = environment()
+    return {**env, "PYTHONPATH": f"{fake}{os.pathsep}{env['PYTHONPATH']}"}
+
+
+@pytest.mark.parametrize("arguments", ["", "--help", "experiment=moe --cfg job", "--hydra-help"])
+def test_help_and_listing_import_no_torch(tmp_path: Path, arguments: str):
+    done = subprocess.run(
+        [sys.executable, "-m", "runner", *arguments.split()],
+        cwd=tmp_path,
+        env=without_torch(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "moe" in done.stdout or "hydra" in done.stdout
+    assert [p.name for p in tmp_path.iterdir()] == ["fake"]
+
+
+@pytest.mark.parametrize("arguments", list(BAD))
+def test_bad_input_is_at_most_three_clear_lines(runner, tmp_path: Path, arguments: str):
+    if "device=cuda" in arguments and Path("/dev/nvidia0").exists():
+        pytest.skip("there is a GPU here")
+    (tmp_path / "file").write_text("")
+    done = runner(*arguments.split())
+    assert done.returncode == 2, (done.stdout, done.stderr)
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert 1 <= len(lines) <= 3, done.stderr
+    assert BAD[arguments] in done.stderr
+    assert "Traceback" not in done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_traceback_is_there_for_who_asks(tmp_path: Path):
+    done = subprocess.run(
+        [sys.executable, "-m", "runner", "experiment=moe", "n_seeds=0"],
+        cwd=tmp_path,
+        env={**environment(), "HYDRA_FULL_ERROR": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "Traceback" in done.stderr
+
+
+def test_a_sweep_goes_on_after_a_failed_point_and_ends_with_its_error(runner, tmp_path: Path):
+    done = runner(
+        "-m",
+        "experiment=moe",
+        "scale=smoke",
+        "task=waves",
+        "training.steps=3",
+        "n_seeds=0,1",
+        "arm=dense",
+    )
+    assert done.returncode == 2
+    assert "n_seeds=0 must be at least 1" in done.stderr
+    assert len(list((tmp_path / "outputs" / "moe" / "runs").iterdir())) == 1
+
+
+def test_the_listing_names_question_arms_and_time():
+    from runner.listing import listing
+
+    text = listing()
+    assert "Is a mixture of experts better" in text
+    assert "moe_no_balance" in text
+    assert "4 min" in text
+    assert str(ROOT) not in text
