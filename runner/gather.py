@@ -144,7 +144,7 @@ def report(plan: Plan, entries: Sequence["Entry"], outline: Outline) -> Path | N
     )
     folder = run_folder(plan)
     outcome = reports.write_report(folder, study)
-    Console(soft_wrap=False).print(reports.console(study, outcome))
+    Console().print(reports.console(study, outcome), crop=False)
     return folder
 
 

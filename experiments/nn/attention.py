@@ -10,12 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from experiments.config import Kernel, Position
+from experiments.nn.kernels import KERNELS
 from experiments.nn.kv_cache import KVCache
 from experiments.nn.position import rotary_tables, rotate
 
 
 class Attention(nn.Module):
-    """Softmax attention, by torch's scaled_dot_product_attention.
+    """Softmax attention by a kernel of `kernels`; a single query, as in decoding, has its own path.
 
     `n_kv_heads == n_heads` is multi-head (Vaswani 2017), 1 multi-query (Shazeer 2019), and numbers
     between are grouped-query attention (Ainslie 2023): key head j serves the n_heads / n_kv_heads
@@ -68,8 +69,8 @@ class Attention(nn.Module):
         and positions do not apply; `remember` makes one whose keys and values are computed once.
         `keep` covers the keys: x's positions (with the cached ones), or the memory's.
         """
-        query = self._heads(self.query(x))  # (B, H, T, d_head)
         if memory is not None:
+            query = self._heads(self.query(x))  # (B, H, T, d_head)
             key, value = (
                 (memory.keys, memory.values)
                 if isinstance(memory, KVCache)
@@ -78,11 +79,8 @@ class Attention(nn.Module):
             return self._mix(
                 query, key, value, None if keep is None else keep[:, None, None, :], causal=False
             )
-        key, value = self._keys_values(x)  # (B, H_kv, T, d_head)
         start = cache.length if cache is not None else 0
-        if self.position is Position.rotary:
-            cos, sin = rotary_tables(x.shape[1], self.d_head, start=start, device=x.device)
-            query, key = rotate(query, cos, sin), rotate(key, cos, sin)
+        query, key, value = self.project(x, start=start)
         if cache is not None:
             key, value = cache.append(key, value)
         if not causal:
@@ -99,6 +97,20 @@ class Attention(nn.Module):
                 causal=False,
             )
         return self._mix(query, key, value, None, causal=x.shape[1] > 1)
+
+    def project(
+        self, x: Float[Tensor, "batch time d_model"], *, start: int = 0
+    ) -> tuple[
+        Float[Tensor, "batch n_heads time d_head"],
+        Float[Tensor, "batch n_kv_heads time d_head"],
+        Float[Tensor, "batch n_kv_heads time d_head"],
+    ]:
+        """What a kernel mixes: queries, keys and values of the positions from `start` on."""
+        query, (key, value) = self._heads(self.query(x)), self._keys_values(x)
+        if self.position is Position.rotary:
+            cos, sin = rotary_tables(x.shape[1], self.d_head, start=start, device=x.device)
+            query, key = rotate(query, cos, sin), rotate(key, cos, sin)
+        return query, key, value
 
     def remember(self, memory: Float[Tensor, "batch source d_model"]) -> KVCache:
         """The keys and values of a memory, computed once for all steps of a decoding."""
@@ -120,9 +132,10 @@ class Attention(nn.Module):
     def _mix(
         self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, *, causal: bool
     ) -> Tensor:
-        grouped = self.n_kv_heads != self.n_heads
-        if grouped and query.shape[2] == 1 and not self.training:
+        if query.shape[2] == 1 and not self.training:
             mixed = one_query(query, key, value, mask)
+        elif self.kernel is not Kernel.fused and query.shape[2] > 1:
+            mixed = KERNELS[self.kernel](query, key, value, mask=mask, causal=causal)
         else:
             mixed = F.scaled_dot_product_attention(
                 query,
@@ -131,7 +144,7 @@ class Attention(nn.Module):
                 attn_mask=mask,
                 is_causal=causal,
                 dropout_p=self.dropout if self.training else 0.0,
-                enable_gqa=grouped,
+                enable_gqa=self.n_kv_heads != self.n_heads,
             )
         return self.out(mixed.transpose(1, 2).flatten(2))  # (B, T, d_model)
 

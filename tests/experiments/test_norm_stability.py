@@ -1,4 +1,4 @@
-"""The experiment norm_stability: slopes over depth as published, and a watch that changes nothing."""
+"""The experiment norm_stability: slopes over depth as published; a watch that changes nothing."""
 
 import math
 import statistics

@@ -1,0 +1,91 @@
+"""The moe experiment: one trial in this process, and its claims about equality and bookkeeping."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from experiments.cost import cost
+from experiments.nn.build import build_transformer
+from runner import study
+from runner.gather import tables
+
+SMALL = ("experiment=moe", "scale=smoke", "training.steps=8", "task.n_eval=12", "n_seeds=1")
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two folders of text that differ in their letters, so that a domain can be told."""
+    root = tmp_path_factory.mktemp("texts")
+    for name, word in [("ones", "one eleven "), ("zeros", "000 00 ")]:
+        (root / name).mkdir()
+        for i in range(12):
+            (root / name / f"{i}.txt").write_text("".join(f"{word}{j * i} " for j in range(400)))
+    return root
+
+
+def test_a_study_from_the_users_text_to_the_report(plan, texts: Path, tmp_path: Path, capsys):
+    made = plan(*SMALL, "task=text", f"task.path={texts}/**/*.txt", "task.length=32")
+    study.run_and_report(made)
+    results, history, trials = tables(study.survey(made))
+    assert set(trials.status) == {"done"}
+
+    moe = results[results.arm == "moe_top2"].set_index("metric").value
+    loads = moe[[f"moe/load/layer0/expert{e}" for e in range(8)]]
+    assert loads.sum() == pytest.approx(1)
+    assert moe["moe/load_max_violation/layer0"] == pytest.approx(loads.max() * 8 - 1)
+    for label in ("ones", "zeros"):
+        shares = moe[[f"moe/selection/layer1/{label}/expert{e}" for e in range(8)]]
+        assert shares.sum() == pytest.approx(1)
+    assert 0 < moe["moe/nmi_domain_p"] <= 1
+    assert moe["moe/nmi_token"] == pytest.approx(moe["moe/nmi_token_raw"] - moe["moe/nmi_token_null"])
+    assert not any(m.startswith("moe/") for m in results[results.arm == "dense"].metric)
+
+    steps = history[(history.arm == "moe_top2") & (history.metric == "moe/load/layer0/expert0")].step
+    assert list(steps) == [0, 5, 8]
+    last = history[(history.arm == "moe_top2") & (history.step == 8)].set_index("metric").value
+    assert last["val/loss"] == moe["val/loss"]
+    assert last["moe/load/layer1/expert3"] == moe["moe/load/layer1/expert3"]
+
+    (run,) = (tmp_path / "outputs" / "moe" / "runs").iterdir()
+    frame = pd.read_csv(run / "results.csv")
+    assert list(frame.columns) == ["arm", "seed", "metric", "value", "unit"]
+    page = (run / "report.html").read_text()
+    assert "smoke" in page
+    assert "ffn.d_ff=" in page
+    assert {p.stem for p in (run / "figures").glob("*.png")} >= {"loss", "usage", "selection"}
+    assert "report.html" in capsys.readouterr().out
+
+
+def test_arms_of_a_seed_start_equal_where_they_have_the_same_parameter(plan):
+    models = {
+        arm.name: build_transformer(arm.config.parts, vocabulary=256, width=None, seed=3)
+        for arm in plan("experiment=moe", "task=waves").arms
+    }
+    dense, mixture = (dict(models[n].named_parameters()) for n in ("dense", "moe_top2"))
+    shared = [n for n in dense if n in mixture and dense[n].shape == mixture[n].shape]
+    assert any("attention" in name for name in shared)
+    assert any("embedding" in name for name in shared)
+    assert all(torch.equal(dense[name], mixture[name]) for name in shared)
+    balanced = dict(models["moe_no_balance"].named_parameters())
+    assert all(torch.equal(p, balanced[name]) for name, p in mixture.items())
+
+
+def test_active_parameters_are_those_of_the_dense_arm(plan):
+    arms = {a.name: a.config.parts for a in plan("experiment=moe", "task=waves", "arm=null").arms}
+    dense = cost(vars(arms["dense"])).active_parameters
+    for name in ("moe_top2", "moe_top1", "moe_bias"):
+        assert cost(vars(arms[name])).active_parameters == pytest.approx(dense, rel=0.01), name
+        assert cost(vars(arms[name])).parameters > 2 * dense
+
+
+@pytest.mark.parametrize("scale", ["smoke", "quick", "full"])
+def test_claims_name_arms_that_the_scale_computes(plan, scale: str):
+    from runner.gather import outline
+
+    made = plan("experiment=moe", "task=waves", f"scale={scale}")
+    names = {arm.name for arm in made.arms}
+    for claim in outline(made.study).claims:
+        assert {claim.arm, claim.control} <= names
+        assert claim.n <= made.study.n_seeds
