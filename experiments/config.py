@@ -359,7 +359,9 @@ class Function:
     cos_weight: float
 
     def __post_init__(self) -> None:
-        at_least(1, length=self.length, width=self.width, n_samples=self.n_samples, n_eval=self.n_eval)
+        at_least(
+            1, length=self.length, width=self.width, n_samples=self.n_samples, n_eval=self.n_eval
+        )
 
 
 @option("task", "pairs15")
@@ -505,12 +507,46 @@ class GQAOptions:
 
     def __post_init__(self) -> None:
         share(uptrain_share=self.uptrain_share)
-        at_least(1, d_model=self.d_model, batch_size=self.batch_size, prefill_rounds=self.prefill_rounds)
+        at_least(
+            1, d_model=self.d_model, batch_size=self.batch_size, prefill_rounds=self.prefill_rounds
+        )
         at_least(0, rounds=self.rounds)
         for name in ("lengths", "prefill_lengths"):
             values = list(getattr(self, name))
             if not values or min(values) < 1 or sorted(set(values)) != values:
-                raise ValueError(f"{name}={values} must be one or more numbers of tokens, each larger than the one before")
+                raise ValueError(
+                    f"{name}={values} must be one or more numbers of tokens, each larger than the one before"
+                )
+
+
+@question("flash_attention")
+@dataclass
+class FlashOptions:
+    """Options of the experiment flash_attention; null block sizes are those fastest at a length."""
+
+    parts: ClassVar[tuple[str, ...]] = ("attention",)
+    timed: ClassVar[bool] = True
+    lengths: list[int]
+    causal: bool
+    block_q: int | None
+    block_k: int | None
+    reference_up_to: int
+    rounds: int
+    warmup: int
+
+    def __post_init__(self) -> None:
+        lengths = list(self.lengths)
+        if not lengths or min(lengths) < 1 or sorted(set(lengths)) != lengths:
+            raise ValueError(
+                f"lengths={lengths} must be one or more numbers of positions, each larger than "
+                "the one before"
+            )
+        at_least(0, reference_up_to=self.reference_up_to)
+        at_least(1, rounds=self.rounds, warmup=self.warmup)
+        for name in ("block_q", "block_k"):
+            value = getattr(self, name)
+            if value is not None:
+                at_least(1, **{name: value})
 
 
 def check_together(groups: dict[str, Any]) -> None:

@@ -1,11 +1,13 @@
-"""What does each attention head look at, when did it learn that, and how do heads differ?
+"""What each attention head looks at, when it learned that, and how heads differ.
 
-A small decoder-only Transformer is trained on sequences with planted dependences. On held-out data, while it trains and at
-the end, each head is scored: entropy, distance, diagonal, and the weight on the offsets that carry a pattern. Beside every
-score stand what attention spread evenly over the valid keys scores, and what the same model scores before its first step.
+A small decoder-only Transformer is trained on sequences with planted dependences. On held-out data,
+while it trains and at the end, each head is scored: entropy, distance, diagonal, and the weight on
+the offsets that carry a pattern. Beside every score stand what attention spread evenly over the
+valid keys scores, and what the same model scores before its first step.
 """
 
 from collections.abc import Mapping
+from statistics import fmean
 from typing import Any
 
 from torch import nn
@@ -66,13 +68,13 @@ def run(trial: Trial) -> None:
 
 
 def record_scores(trial: Trial, final: HeadProbe, initial: HeadProbe) -> None:
-    """All scores per head, over all data and per label, their means, and both references of each."""
+    """All scores per head, overall and per label, their means, and both references."""
     before = initial.metrics()
     for name, value in final.metrics().items():
         score = name.split("/")[1]
-        unit = UNITS.get(score, "1")
+        unit = UNITS.get(score.removesuffix("_spread"), "1")
         trial.record({name: value}, unit)
-        if name == f"heads/{score}":
+        if name == f"heads/{score}":  # a mean over heads
             trial.record({f"{name}_initial": before[name]}, unit)
     for score, table in final.table().items():
         unit = UNITS.get(score, "1")
@@ -87,28 +89,33 @@ def record_scores(trial: Trial, final: HeadProbe, initial: HeadProbe) -> None:
             for label, value in values.items():
                 trial.record({f"heads/{score}/{place}/{label}": value}, unit)
             contrasts.append(max(values.values()) - min(values.values()))
-            trial.record({f"heads/{score}_contrast/{place}": contrasts[-1]}, unit)
-        trial.record({f"heads/{score}_contrast": sum(contrasts) / len(contrasts)}, unit)
+        trial.record({f"heads/{score}_contrast": fmean(contrasts)}, unit)
 
 
 def record_planted(trial: Trial, final: HeadProbe, initial: HeadProbe) -> None:
-    """`heads/planted/<label>`: the weight that the best head puts, on that label's sequences, where its pattern comes from."""
-    if not final.planted:
+    """`heads/planted/<label>`: the best head's weight on the key that a pattern comes from.
+
+    On sequences with that pattern. A pattern that comes from the query's own position is left out:
+    the residual stream brings that without attention.
+    """
+    if not any(final.planted.values()):
         return
     found = {
         "heads/planted": planted(final),
         "heads/planted_initial": planted(initial),
         "heads/planted_uniform": {
-            label: final.table(label)[f"offset_{label}"]["uniform"][0] for label in final.planted
+            label: final.table(label)[f"offset_{label}"]["uniform"][0]
+            for label, lag in final.planted.items()
+            if lag
         },
     }
     for name, values in found.items():
         trial.record({f"{name}/{label}": value for label, value in values.items()}, "1")
-        trial.record({name: sum(values.values()) / len(values)}, "1")
+        trial.record({name: fmean(values.values())}, "1")
 
 
 def planted(probe: HeadProbe) -> dict[str, float]:
-    """For each planted pattern the highest weight of any head on its offset, on sequences with that pattern."""
+    """For each planted pattern the highest weight of any head on its offset, in its sequences."""
     return {
         label: max(
             value
@@ -116,14 +123,15 @@ def planted(probe: HeadProbe) -> dict[str, float]:
             if layer != "uniform"
             for value in row
         )
-        for label in probe.planted
+        for label, lag in probe.planted.items()
+        if lag
     }
 
 
 def by_label(probe: HeadProbe, score: str) -> list[tuple[str, int, dict[str, float]]]:
     """(layer, head, label -> score) for every head; labels without data are left out."""
-    tables = {label: probe.table(label) for label in probe.labels}
-    tables = {label: table[score] for label, table in tables.items() if score in table}
+    whole = {label: probe.table(label) for label in probe.labels}
+    tables = {label: table[score] for label, table in whole.items() if score in table}
     first = next(iter(tables.values()))
     return [
         (layer, head, {label: table[layer][head] for label, table in tables.items()})
@@ -157,7 +165,7 @@ def portraits(probe: HeadProbe) -> list[dict[str, Any]]:
 
 
 def looks(own: Mapping[str, float], even: Mapping[str, float]) -> str:
-    """Where a head looks, from its weight on fixed offsets and its entropy, against even attention."""
+    """Where a head looks, from its entropy and its weight on offsets, against even attention."""
     offsets = [name for name in own if name in ("diagonal", "previous") or name[:7] == "offset_"]
     best = max(offsets, key=lambda name: own[name] - even[name])
     told = f"{best} {own[best]:.2f} (even {even[best]:.2f})"

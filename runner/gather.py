@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from runner import figures, provenance, record, verdicts
+from runner import claims, figures, provenance, record
 from runner.config import ConfigError, Study, flatten
 from runner.planning import Plan
 from runner.store import FINISHED
@@ -26,7 +26,7 @@ class Outline:
     """The typed claims, figures and headline of a study."""
 
     headline: list[record.Headline]
-    claims: list[verdicts.Claim]
+    claims: list[claims.Claim]
     figures: dict[str, figures.FigureSpec]
 
 
@@ -39,9 +39,7 @@ def outline(study: Study) -> Outline:
     try:
         return Outline(
             headline=[headline(entry) for entry in study.headline],
-            claims=[
-                verdicts.Claim.from_mapping(name, claim) for name, claim in study.claims.items()
-            ],
+            claims=[claims.Claim.from_mapping(name, claim) for name, claim in study.claims.items()],
             figures={name: figures.figure_spec(spec) for name, spec in study.figures.items()},
         )
     except (TypeError, ValueError) as error:

@@ -5,10 +5,12 @@ in the same rounds, in a random order in each, so that a slow moment of the mach
 alike.
 """
 
+import ctypes
 import gc
-import multiprocessing
+import os
 import random
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -74,44 +76,78 @@ def synchronize() -> None:
         torch.mps.synchronize()
 
 
+def can_measure_peak() -> bool:
+    """Whether this system lets a process reset its peak of resident memory: only Linux does."""
+    return CLEAR.exists()
+
+
 def peak_mib(prepare: Callable[[], Callable[[], object]]) -> float:
     """Peak resident memory in MiB that a call adds, measured in a forked process of its own.
 
     `prepare()` makes the inputs and returns the function to measure; it must not need threads that
-    the parent has started.
+    the parent has started. The function is called twice and measured the second time, so that code
+    that is loaded from disk at the first use does not count.
 
     Raises:
-        RuntimeError: the system cannot reset the peak (only Linux can), or the process failed.
+        RuntimeError: the system cannot reset the peak, or the process failed.
     """
-    if not CLEAR.exists():
-        raise RuntimeError("peak memory needs Linux: /proc/self/clear_refs is not there")
-    context = multiprocessing.get_context("fork")
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_peak, args=(prepare, theirs))
-    process.start()
-    theirs.close()
-    try:
-        peak = ours.recv()
-    except EOFError:
-        peak = None
-    process.join()
-    if peak is None:
-        raise RuntimeError(
-            f"the process that measures peak memory ended with exit code {process.exitcode}"
-        )
-    return float(peak)
+    if not can_measure_peak():
+        raise RuntimeError(f"peak memory needs Linux: {CLEAR} is not there")
+    # Not multiprocessing: a trial's process is a daemon, which it forbids to have children.
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            os.close(ours)
+            os.write(theirs, repr(_peak(prepare)).encode())
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    os.close(theirs)
+    with os.fdopen(ours) as pipe:
+        answer = pipe.read()
+    _, status = os.waitpid(child, 0)
+    if not answer:
+        code = os.waitstatus_to_exitcode(status)
+        raise RuntimeError(f"the process that measures peak memory ended with exit code {code}")
+    return float(answer)
 
 
-def _peak(
-    prepare: Callable[[], Callable[[], object]], connection: "multiprocessing.connection.Connection"
-) -> None:
+def cuda_peak_mib(prepare: Callable[[], Callable[[], object]]) -> float:
+    """Peak memory in MiB that a call adds on the current CUDA device, as torch's allocator counts.
+
+    In this process: a forked one could not use the device.
+    """
+    function = prepare()
+    function()
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    function()
+    torch.cuda.synchronize()
+    return (torch.cuda.max_memory_allocated() - before) / 2**20
+
+
+def _peak(prepare: Callable[[], Callable[[], object]]) -> float:
     torch.set_num_threads(1)
     function = prepare()
+    function()
     gc.collect()
+    give_back()
     CLEAR.write_text("5")  # sets the peak (VmHWM) back to what is resident now
     before = status_kib("VmRSS")
     function()
-    connection.send((status_kib("VmHWM") - before) / 1024)
+    return (status_kib("VmHWM") - before) / 1024
+
+
+def give_back() -> None:
+    """Make glibc return freed memory to the system, or a new tensor would hide in what was kept."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def status_kib(key: str) -> int:

@@ -6,8 +6,9 @@ from typing import Literal
 
 import pandas as pd
 
+from runner.claims import Claim
 from runner.figures import FigureSpec
-from runner.verdicts import Claim, Finding
+from runner.verdicts import Finding
 
 COST_METRICS = ("cost/parameters", "cost/active_parameters", "cost/flops_per_token", "time/step")
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from runner import comparison as comparisons
 from runner import dashboard, page, verdicts
 from runner.answer import answer
 from runner.console import console as console
@@ -97,11 +98,11 @@ def _tables(
         for metric in study.metrics
         if metric not in present
     ]
-    summary = verdicts.summarise(results)
+    summary = comparisons.summarise(results)
     if study.baseline not in set(results["arm"]):
         warnings.append(f"the baseline {study.baseline} has no results: nothing can be compared")
-        return pd.DataFrame(columns=verdicts.COMPARISON), summary, warnings
-    return verdicts.compare(results, study.baseline), summary, warnings
+        return pd.DataFrame(columns=comparisons.COMPARISON), summary, warnings
+    return comparisons.compare(results, study.baseline), summary, warnings
 
 
 def _texts(study: StudyRecord, sentence: str, findings: Sequence[Finding]) -> dict[str, str]:

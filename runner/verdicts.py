@@ -1,4 +1,4 @@
-"""Claims and their verdicts, and the tables that compare arms.
+"""Claims and their verdicts.
 
 A claim is written down before the run. `reproduced` needs two things that agree: the paired
 interval excludes zero in the stated direction, and the exact sign-flip test, Holm-corrected over
@@ -10,111 +10,29 @@ Seeds are the nominal ones: an A/A arm with a seed offset is paired by the seed 
 Tables are the report's: results (arm, seed, metric, value, unit) and trials (arm, seed, status).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
-from difflib import get_close_matches
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from runner.claims import Claim, Null, PositiveControl, nearby
 from runner.stats import (
-    ROUNDING,
     Floats,
     Interval,
-    half_width,
     has_spread,
     holm,
-    minimum_detectable_effect,
     paired_interval,
     sign_flip_p,
-    sign_flip_rows,
     verdict_detectable_effect,
 )
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-KINDS = ("difference",)
-DIRECTIONS = ("greater", "less")
-COMPARISON = [
-    *("arm", "baseline", "metric", "unit", "n"),
-    *("arm_mean", "arm_low", "arm_high", "baseline_mean", "baseline_low", "baseline_high"),
-    *("difference", "low", "high", "p_sign_flip", "p_holm", "minimum_detectable_effect"),
-]
 HEALTHY = {"done", "no status"}
-
-
-@dataclass(frozen=True)
-class Null:
-    """The A/A pair of a claim: the same arm twice, whose difference must be nothing but chance."""
-
-    arm: str
-    control: str
-
-
-@dataclass(frozen=True)
-class PositiveControl:
-    """A difference known to exist: where it is not seen, the rig could not see the claim either."""
-
-    metric: str
-    arm: str
-    control: str
-    direction: str
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A pre-registered statement: on `metric`, `arm` is greater or less than `control`.
-
-    Claims of one `family` are Holm-corrected together. `source` and `published` say where the
-    finding comes from and which figure was printed there; they decide nothing.
-    """
-
-    id: str
-    statement: str
-    metric: str
-    arm: str
-    control: str
-    direction: str
-    n: int
-    family: str
-    source: str
-    kind: str = "difference"
-    alpha: float = 0.05
-    published: str = ""
-    null: Null | None = None
-    positive_control: PositiveControl | None = None
-
-    def __post_init__(self) -> None:
-        here = f"Claim {self.id!r}"
-        _one_of(f"{here}: kind", self.kind, KINDS)
-        _one_of(f"{here}: direction", self.direction, DIRECTIONS)
-        if not _is_number(self.n, int) or self.n < 2:
-            raise ValueError(f"{here}: n={self.n!r} seeds; needed is a whole number from 2 up.")
-        if not _is_number(self.alpha, (int, float)) or not 0 < self.alpha < 1:
-            raise ValueError(f"{here}: alpha={self.alpha!r} must lie between 0 and 1.")
-        for part in (self, self.null, self.positive_control):
-            if part is not None and part.arm == part.control:
-                raise ValueError(f"{here}: {part.arm!r} cannot be compared with itself.")
-        if self.positive_control:
-            where = f"{here}: positive_control.direction"
-            _one_of(where, self.positive_control.direction, DIRECTIONS)
-
-    @classmethod
-    def from_mapping(cls, id: str, mapping: Mapping[str, Any]) -> Self:
-        """The claim as written in YAML. ValueError for keys that are unknown or missing."""
-        here = f"Claim {id!r}"
-        given = _keywords(cls, here, mapping, reserved="id")
-        parts: tuple[tuple[str, type], ...] = (
-            ("null", Null),
-            ("positive_control", PositiveControl),
-        )
-        for name, part in parts:
-            if given.get(name) is not None:
-                given[name] = part(**_keywords(part, f"{here}, {name}", given[name]))
-        return cls(id=id, **given)
 
 
 class Verdict(StrEnum):
@@ -210,12 +128,12 @@ class Records:
         """Pairs by seed. A trial without the metric is never skipped for a later seed."""
         for name in (arm, control):
             if name not in self.states:
-                raise InvalidClaimError(f"no arm {name!r}{_near(name, self.states)}")
+                raise InvalidClaimError(f"no arm {name!r}{nearby(name, self.states)}")
             healthy = HEALTHY & set(self.states[name].values())
             if healthy and (name, metric) not in self.values:
                 known = [m for a, m in self.values if a == name]
                 raise InvalidClaimError(
-                    f"arm {name!r} has no metric {metric!r}{_near(metric, known)}"
+                    f"arm {name!r} has no metric {metric!r}{nearby(metric, known)}"
                 )
         seeds = sorted(self.states[arm].keys() & self.states[control].keys())
         columns = {
@@ -354,138 +272,6 @@ def _decide(claim: Claim, pairs: Pairs, p: float, p_holm: float, family: int) ->
         n=pairs.n,
         extra_estimate=pairs.extra,
     )
-
-
-def compare(
-    results: "DataFrame", baseline: str, metrics: Sequence[str] | None = None
-) -> "DataFrame":
-    """Every other arm against the baseline, a row per arm and metric that both have.
-
-    Exploratory: claims are judged by `judge`. Means are over the `n` seeds where both values are
-    finite, so `difference` is arm_mean - baseline_mean; intervals are 95 %. Where the differences
-    have no spread (parameter counts) there is no interval and no p, and the difference is exact; a
-    single pair has no difference at all. Holm counts the arms of a metric; the detectable effect is
-    that of the interval alone.
-    """
-    import pandas as pd
-
-    arms = list(dict.fromkeys(results.arm))
-    if baseline not in arms:
-        raise ValueError(f"No arm {baseline!r}{_near(baseline, arms)}. Arms: {', '.join(arms)}.")
-    known = list(dict.fromkeys(results.metric))
-    for metric in metrics or ():
-        if metric not in known:
-            raise ValueError(f"No metric {metric!r}{_near(metric, known)}.")
-    wide = results.pivot(index="seed", columns=["arm", "metric"], values="value").astype(float)
-    base = wide[baseline]
-    shown = [m for m in (known if metrics is None else metrics) if m in base.columns]
-    tables: list[pd.DataFrame] = []
-    for arm in arms:
-        shared = [m for m in shown if m in wide[arm].columns]
-        if arm != baseline and shared:
-            columns = _contrast(wide[arm][shared].to_numpy(), base[shared].to_numpy())
-            rows = pd.DataFrame(columns).assign(arm=arm, baseline=baseline, metric=shared)
-            tables.append(rows[rows.n > 0])
-    if not tables:
-        return pd.DataFrame(columns=COMPARISON)
-    table = pd.concat(tables, ignore_index=True)
-    units = results.drop_duplicates("metric").set_index("metric").unit
-    table["unit"] = table.metric.map(units)
-    table["p_holm"] = np.nan
-    tested = table.p_sign_flip.dropna()
-    for _, p in tested.groupby(table.metric):
-        table.loc[p.index, "p_holm"] = holm(p.to_numpy())
-    return table[COMPARISON]
-
-
-def _contrast(arm: Floats, base: Floats) -> dict[str, Floats]:
-    """Columns of `compare` for two arrays of shape (seeds, metrics); NaN is a missing value."""
-    both = np.isfinite(arm) & np.isfinite(base)
-    n = both.sum(axis=0)
-    columns: dict[str, Floats] = {"n": n}
-    differences = np.where(both, arm, 0.0) - np.where(both, base, 0.0)
-    scale = np.abs(np.where(both, [arm, base], 0.0)).max(axis=(0, 1))
-    for low, mean, high, values in (
-        ("arm_low", "arm_mean", "arm_high", arm),
-        ("baseline_low", "baseline_mean", "baseline_high", base),
-        ("low", "difference", "high", differences),
-    ):
-        centre, sd = _moments(np.where(both, values, np.nan), scale)
-        half = half_width(sd, n)
-        columns |= {low: centre - half, mean: centre, high: centre + half}
-    columns["difference"] = np.where(n < 2, np.nan, columns["difference"])
-    # Seeds without a pair are zeros here, which change no sign-flip p.
-    p = sign_flip_rows(differences.T)
-    columns["p_sign_flip"] = np.where(np.isnan(sd), np.nan, p)
-    columns["minimum_detectable_effect"] = np.array(
-        [
-            np.nan if np.isnan(s) else minimum_detectable_effect(float(s), int(k))
-            for s, k in zip(sd, n, strict=True)
-        ]
-    )
-    return columns
-
-
-def _moments(values: Floats, scale: Floats) -> tuple[Floats, Floats]:
-    """Mean and standard deviation (ddof 1) down the seeds; sd is NaN without spread or a pair."""
-    there = np.isfinite(values)
-    n = there.sum(axis=0)
-    mean = np.where(there, values, 0.0).sum(axis=0) / np.where(n, n, np.nan)
-    square = np.where(there, values - mean, 0.0) ** 2
-    sd = np.sqrt(square.sum(axis=0) / np.where(n < 2, np.nan, n - 1))
-    ends = np.where(there, values, -np.inf).max(axis=0), np.where(there, values, np.inf).min(axis=0)
-    return mean, np.where(ends[0] - ends[1] > ROUNDING * scale, sd, np.nan)
-
-
-def summarise(results: "DataFrame") -> "DataFrame":
-    """Mean and 95 % interval of every arm and metric over its seeds with a finite value.
-
-    Columns arm, metric, unit, n, mean, low, high. One seed, or no spread, gives no interval.
-    """
-    finite = results[np.isfinite(results.value.astype(float))]
-    groups = finite.groupby(["arm", "metric"], sort=False)
-    table = groups.value.agg(n="count", mean="mean", sd="std", top="max", bottom="min")
-    scale = np.maximum(table.top.abs(), table.bottom.abs())
-    sd = table.sd.where(table.top - table.bottom > ROUNDING * scale)
-    half = half_width(sd.to_numpy(), table.n.to_numpy())
-    table = table.assign(unit=groups.unit.first(), low=table["mean"] - half)
-    table["high"] = table["mean"] + half
-    return table.reset_index()[["arm", "metric", "unit", "n", "mean", "low", "high"]]
-
-
-def _keywords(
-    cls: type, here: str, mapping: Mapping[str, Any], reserved: str = ""
-) -> dict[str, Any]:
-    if not isinstance(mapping, Mapping):
-        raise ValueError(f"{here} must be a mapping of keys, got {mapping!r}.")
-    known = {field.name: field for field in fields(cls) if field.name != reserved}
-    for key in mapping:
-        if key not in known:
-            near = _near(str(key), known)
-            raise ValueError(f"{here}: unknown key {key!r}{near}. Keys: {', '.join(known)}.")
-    missing = [
-        name
-        for name, field in known.items()
-        if field.default is MISSING and mapping.get(name) is None
-    ]
-    if missing:
-        raise ValueError(f"{here}: missing key {', '.join(missing)}.")
-    return {str(key): value for key, value in mapping.items() if value is not None}
-
-
-def _one_of(here: str, value: str, known: Sequence[str]) -> None:
-    if value not in known:
-        near = _near(str(value), known)
-        raise ValueError(f"{here}={value!r} is unknown{near}. Known: {', '.join(known)}.")
-
-
-def _is_number(value: object, kind: type | tuple[type, ...]) -> bool:
-    return isinstance(value, kind) and not isinstance(value, bool)
-
-
-def _near(word: str, known: Iterable[str]) -> str:
-    close = get_close_matches(word, list(known))
-    return f" (near: {', '.join(close)})" if close else ""
 
 
 def _estimate(interval: Interval) -> str:

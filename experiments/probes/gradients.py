@@ -46,11 +46,8 @@ def norm_by_parameter(model: Transformer) -> dict[str, float]:
     """The naive twin of `GradientNorms`: a transfer for each parameter."""
     found = {}
     for index, block in enumerate(model.blocks):
-        square = 0.0
-        for parameter in block.parameters():
-            if parameter.grad is not None:
-                square += parameter.grad.double().square().sum().item()
-        found[f"norm/grad/layer{index}"] = square**0.5
+        norms = [p.grad.norm().item() for p in block.parameters() if p.grad is not None]
+        found[f"norm/grad/layer{index}"] = sum(norm**2 for norm in norms) ** 0.5
     return found
 
 

@@ -1,16 +1,17 @@
-"""What attention heads do on held-out data: entropy, distance, diagonal, and the weight they put on fixed offsets.
+"""What attention heads do on held-out data: entropy, distance, and weight on fixed offsets.
 
-Legend: batch, n_heads, time, labels; a score is a mean over queries. Queries that see a single key are left out, since every
-head scores the same there, and so is padding. An offset counts the queries that have a valid key there.
+Legend: batch, n_heads, time, labels; a score is a mean over queries. Queries that see a single key
+are left out, since every head scores the same there, and so is padding. An offset counts the
+queries that have a valid key there.
 """
 
 from collections.abc import Mapping
+from statistics import fmean, pstdev
 
 import torch
 from torch import Tensor, nn
 
-from experiments.nn.attention import Attention
-from experiments.probes.attention_weights import attention_layers, queries_keys, watch, weights
+from experiments.probes.attention_weights import watch, weights
 from experiments.probes.head_scores import RowScores, row_scores, uniform_scores, valid_keys
 from experiments.tasks.batch import Batch
 
@@ -19,11 +20,12 @@ NATURAL = ("entropy", "entropy_share", "distance", "distance_share")
 
 
 class HeadProbe:
-    """Streams over the batches of one evaluation; it holds the model and recomputes weights on each batch's inputs.
+    """Streams over the batches of one evaluation, and runs the model on their inputs once more.
 
-    Scores: `entropy` in nats; `entropy_share`, of each query over the log of its valid keys; `distance` in positions;
-    `distance_share`, over length - 1; `diagonal` and `previous`, the mean weight on the own and the last position;
-    `offset_<label>`, the mean weight at `lags[label]`. All but entropy and distance lie in 0..1 by nature.
+    Scores: `entropy` in nats; `entropy_share`, of each query over the log of its valid keys;
+    `distance` in positions; `distance_share`, over length - 1; `diagonal` and `previous`, the mean
+    weight on the own and the last position; `offset_<label>`, the mean weight at `lags[label]`. All
+    but entropy and distance lie in 0..1 by nature.
 
     Args:
         model: any model with our attention layers, causal.
@@ -38,7 +40,7 @@ class HeadProbe:
         self.model, self.labels, self.block = model, labels, block
         offsets = OWN | {f"offset_{label}": lag for label, lag in lags.items()}
         self.lags = tuple(offsets.values())
-        self.planted = tuple(lags)
+        self.planted = dict(lags)
         self.scores = (*NATURAL, *offsets)
         self._sums: dict[str, Tensor] = {}  # layer -> (scores, labels, n_heads), float64
         self._counts = torch.zeros(len(self.scores), len(labels), dtype=torch.float64)
@@ -48,7 +50,7 @@ class HeadProbe:
         keep = batch.keep
         valid = valid_keys(keep)
         counted = self._counted(keep, valid)
-        label = torch.nn.functional.one_hot(batch.label, len(self.labels)).double()
+        label = torch.nn.functional.one_hot(batch.label, len(self.labels)).to(counted.dtype)
         self._counts += torch.einsum("sbt,bl->sl", counted, label).cpu()
 
         def add(name: str, found: RowScores) -> None:
@@ -62,13 +64,13 @@ class HeadProbe:
                     distance / max(1, length - 1),
                     *shares,
                 ]
-            ).double()
-            sums = torch.einsum("sbht,sbt,bl->slh", values, counted, label).cpu()
+            ).to(counted.dtype)
+            sums = torch.einsum("sbht,sbt,bl->slh", values, counted, label).cpu().double()
             self._sums[name] = self._sums[name] + sums if name in self._sums else sums
 
-        def see(index: int, layer: Attention, x: Tensor) -> None:
-            padding = None if bool(keep.all()) else keep
-            query, key = queries_keys(layer, x)
+        padding = None if bool(keep.all()) else keep
+
+        def see(index: int, query: Tensor, key: Tensor) -> None:
             add(f"layer{index}", row_scores(query, key, padding, self.lags, block=self.block))
 
         watch(self.model, batch, see)
@@ -76,23 +78,27 @@ class HeadProbe:
         add("uniform", RowScores(entropy[:, None], distance[:, None], shares[:, :, None]))
 
     def metrics(self) -> dict[str, float]:
-        """`heads/<score>`, the mean over all heads, and `heads/<score>/layer{l}/head{h}`."""
+        """`heads/<score>`, the mean over all heads, and `heads/<score>/layer{l}/head{h}`.
+
+        `heads/<score>_spread` is how much heads of one layer differ: their standard deviation, mean
+        over layers.
+        """
         found = {}
         for score, table in self.table().items():
             layers = {name: row for name, row in table.items() if name != "uniform"}
-            found[f"heads/{score}"] = _mean([value for row in layers.values() for value in row])
+            found[f"heads/{score}"] = fmean([value for row in layers.values() for value in row])
+            found[f"heads/{score}_spread"] = fmean([pstdev(row) for row in layers.values()])
             for name, row in layers.items():
                 found |= {f"heads/{score}/{name}/head{h}": value for h, value in enumerate(row)}
         return found
 
     def table(self, label: str | None = None) -> dict[str, dict[str, list[float]]]:
-        """score -> layer (or `uniform`) -> a value for each head, over all sequences or those of one label."""
+        """By score and layer (or `uniform`) a value for each head, over all data or a label's."""
         chosen = list(range(len(self.labels))) if label is None else [self.labels.index(label)]
         n = self._counts[:, chosen].sum(1)
         return {
             score: {
-                name: (sums[i, chosen].sum(0) / n[i]).tolist()
-                for name, sums in self._sums.items()
+                name: (sums[i, chosen].sum(0) / n[i]).tolist() for name, sums in self._sums.items()
             }
             for i, score in enumerate(self.scores)
             if n[i]  # no sequence long enough for an offset has no score there
@@ -103,11 +109,11 @@ class HeadProbe:
         choice = keep & (valid > 1)
         position = torch.arange(keep.shape[1], device=keep.device)
         there = [choice & keep.roll(lag, 1) & (position >= lag) for lag in self.lags]
-        return torch.stack([choice] * len(NATURAL) + there).double()
+        return torch.stack([choice] * len(NATURAL) + there).float()
 
 
 def attention_rows(model: nn.Module, batch: Batch, *, sequence: int) -> list[dict[str, float]]:
-    """The raw weights of one sequence of a batch, a row for each layer, head, query and key that it may see."""
+    """Raw weights of one sequence: a row for each layer, head, query and key that it may see."""
     found: list[dict[str, float]] = []
     one = Batch(
         inputs=tuple(x[sequence : sequence + 1] for x in batch.inputs),
@@ -116,10 +122,10 @@ def attention_rows(model: nn.Module, batch: Batch, *, sequence: int) -> list[dic
         label=batch.label[sequence : sequence + 1],
     )
     kept = one.keep[0].nonzero()[:, 0].tolist()
+    padding = None if bool(one.keep.all()) else one.keep
 
-    def see(index: int, layer: Attention, x: Tensor) -> None:
-        padding = None if bool(one.keep.all()) else one.keep
-        matrices = weights(*queries_keys(layer, x), padding)[0].tolist()
+    def see(index: int, query: Tensor, key: Tensor) -> None:
+        matrices = weights(query, key, padding)[0].tolist()
         found.extend(
             {"layer": index, "head": head, "query": query, "key": key, "weight": rows[query][key]}
             for head, rows in enumerate(matrices)
@@ -130,7 +136,3 @@ def attention_rows(model: nn.Module, batch: Batch, *, sequence: int) -> list[dic
 
     watch(model, one, see)
     return found
-
-
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values)

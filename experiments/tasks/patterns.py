@@ -1,4 +1,4 @@
-"""Noise with planted dependences, one kind a sequence, that heads of attention may specialise on."""
+"""Noise with planted dependences, one kind a sequence, that heads may specialise on."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +24,7 @@ class PatternsTask:
         long_range   x[t] = long_range * x[t - length // 2] + e[t]     (second half += first half)
         periodic     x[t] = periodic * x[t - period] + e[t]
 
-    One feature of a sample of each label (length 20, 0.5, 1.0, 0.9, period 5), first and last steps:
+    One feature of a sample of each label (length 20, 0.5, 1.0, 0.9, period 5), both ends:
 
         local         0.39  0.73  0.59  0.57  1.24 ... -2.52 -0.62 -0.64 -1.83 -0.68
         long_range   -1.11  0.79  0.76  1.25 -0.25 ...  1.01 -1.87 -1.82 -0.81 -1.11

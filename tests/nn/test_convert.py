@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from experiments import config
-from experiments.config import Activation, Conversion, NormType, Placement, Position
+from experiments.config import Activation, Conversion, Kernel, NormType, Placement, Position
 from experiments.nn.attention import Attention
 from experiments.nn.build import build_transformer
 from experiments.nn.convert import convert
@@ -18,7 +18,7 @@ CONVERSIONS = [how for how in Conversion if how is not Conversion.none]
 def model(n_kv_heads: int = 8, *, bias: bool = False) -> Transformer:
     arm = SimpleNamespace(
         model=config.Model(32, 2),
-        attention=config.Attention("multihead", 8, n_kv_heads, bias, 0.0, Position.rotary),
+        attention=config.Attention("multihead", 8, n_kv_heads, bias, 0.0, Position.rotary, Kernel.fused),
         ffn=config.FeedForward("dense", 24, Activation.gelu, False, False, 0.0),
         norm=config.Norm("norm", Placement.pre, NormType.layer, 1e-5),
     )

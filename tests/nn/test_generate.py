@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from experiments import config
-from experiments.config import Activation, Balance, NormType, Placement, Position
+from experiments.config import Activation, Balance, Kernel, NormType, Placement, Position
 from experiments.nn.attention import one_query
 from experiments.nn.build import build_transformer
 from experiments.nn.generate import decode, greedy, greedy_recomputed, prefill
@@ -27,7 +27,7 @@ CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 def model(n_kv_heads=2, position=Position.rotary, *, ffn=DENSE, seed=0) -> Transformer:
     arm = SimpleNamespace(
         model=config.Model(32, 2),
-        attention=config.Attention("multihead", 8, n_kv_heads, False, 0.0, position),
+        attention=config.Attention("multihead", 8, n_kv_heads, False, 0.0, position, Kernel.fused),
         ffn=ffn,
         norm=config.Norm("norm", Placement.pre, NormType.layer, 1e-5),
     )

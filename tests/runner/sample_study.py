@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from runner.claims import Claim
 from runner.figures import FigureSpec, figure_spec
 from runner.record import Headline, StudyRecord
-from runner.verdicts import Claim
 
 ARMS = {
     "dense": ["ffn=dense"],

@@ -1,6 +1,5 @@
-"""Whole studies in processes: what is computed, reused, lost and said. On tiny trials of the moe experiment."""
+"""Whole studies in processes: what is computed, reused, lost and said; on tiny trials of moe."""
 
-import os
 from pathlib import Path
 
 import pandas as pd
@@ -59,13 +58,13 @@ def test_done_trials_are_reused_and_more_seeds_or_arms_touch_nothing_else(plan):
     assert {entry.arm.name for entry in added if not entry.reused} == {"fine"}
     renamed = study.run(plan(*TINY, "arm=same", '+arms.same=["ffn=moe","ffn.balance=aux"]'))
     assert all(entry.reused for entry in renamed)
-    assert {path: stamp for path, stamp in stamps(first).items()} == before
+    assert stamps(first) == before
 
 
 def test_numbers_do_not_depend_on_the_number_of_workers(plan, tmp_path: Path):
     one = study.run(plan(*TINY, "workers=1"))
     expected = numbers(one)
-    os.rename(tmp_path / "outputs", tmp_path / "other")
+    (tmp_path / "outputs").rename(tmp_path / "other")
     two = study.run(plan(*TINY, "workers=2"))
     assert not any(entry.reused for entry in two)
     pd.testing.assert_frame_equal(numbers(two), expected, check_exact=True)
@@ -123,7 +122,10 @@ def test_a_record_says_where_it_comes_from(plan):
     assert result is not None
     assert {"arm", "seed", "code", "data", "device", "machine", "seconds"} <= set(result)
     arm = read_json(entry.slot.folder.parent / "arm.json")
-    assert arm == {"config": {**entry.arm.config.tree(), "device": arm["config"]["device"]}, "data": entry.arm.data}
+    assert arm == {
+        "config": {**entry.arm.config.tree(), "device": arm["config"]["device"]},
+        "data": entry.arm.data,
+    }
 
 
 def test_arguments_reach_the_plan_unchanged_by_plugins(plan):

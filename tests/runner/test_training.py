@@ -156,7 +156,9 @@ def test_a_stopped_trial_goes_on_to_the_same_bits(tmp_path: Path, stop_at: int):
     training.train(resumed, again, Line())
 
     assert resumed.resumed == [5 * (stop_at // 6) if stop_at <= 10 else 10]
-    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True)
+    )
     kept = {key: v for key, v in stopped.rows.items() if key[0] <= resumed.resumed[0]}
     assert kept | resumed.rows == whole.rows
     assert resumed.results["val/loss"] == whole.results["val/loss"]
@@ -186,7 +188,9 @@ def test_a_checkpoint_that_would_run_code_is_not_loaded(tmp_path: Path):
     trial, model = Trial(tmp_path), Slope()
     training.train(trial, model, Line())
     for step in checkpoint.steps(trial.checkpoints):
-        (trial.checkpoints / f"step-{step}" / "state.pt").write_bytes(pickle.dumps(Hostile(tmp_path / "ran"), protocol=2))
+        (trial.checkpoints / f"step-{step}" / "state.pt").write_bytes(
+            pickle.dumps(Hostile(tmp_path / "ran"), protocol=2)
+        )
     assert checkpoint.load(trial.checkpoints, model, training.adamw(model, CONFIG)) is None
     assert not (tmp_path / "ran").exists()
 

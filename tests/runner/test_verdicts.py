@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from runner.claims import Claim, Null, PositiveControl
+from runner.comparison import compare, summarise
 from runner.stats import Interval, holm, mean_interval, minimum_detectable_effect, sign_flip_p
-from runner.verdicts import Claim, Null, PositiveControl, Verdict, compare, judge, summarise
+from runner.verdicts import Verdict, judge
 
 
 def claim(id="c", **changes):

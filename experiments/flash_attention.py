@@ -1,0 +1,179 @@
+"""Is a tiled attention exact, what does it cost in memory and time, and how near is it to torch's?
+
+Queries, keys and values come from one initialised attention layer and are the same for every arm
+under a seed; only the kernel that mixes them differs. Measured for each length: errors against the
+formula in float64, bytes saved for the backward, peak memory, and, alone on the machine, time.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from statistics import median
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from experiments.config import Kernel
+from experiments.nn.attention import Attention
+from experiments.nn.build import build
+from experiments.nn.initialise import generator, initialise
+from experiments.nn.kernels import KERNELS, AttentionKernel, naive
+from experiments.nn.kernels_tiled import tiling
+from experiments.probes.saved import saved_bytes
+from runner.measure import can_measure_peak, cuda_peak_mib, interleaved, peak_mib
+from runner.trial import Trial
+
+NAMES = ("forward", "grad_q", "grad_k", "grad_v")
+
+
+class Inputs(NamedTuple):
+    """What a kernel mixes, (batch, heads, length, d_head), and the gradient of what it returns."""
+
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    upstream: Tensor
+
+
+def run(trial: Trial) -> None:
+    """Measure what has no clock: memory first, since a process that has computed keeps memory."""
+    trial.resume(0)
+    kernel, options = chosen_kernel(trial), trial.config.options
+    memory = [row for length in options.lengths for row in measure_memory(trial, kernel, length)]
+    trial.table("memory", memory)
+    for i, length in enumerate(options.lengths):
+        x = inputs(trial, length)
+        record(trial, length, {"saved_bytes": saved(kernel, x)}, "bytes")
+        record(trial, length, {"executed_share": executed_share(trial, x)}, "1")
+        if length <= options.reference_up_to:
+            found = errors(kernel, partial(naive, causal=options.causal), x)
+            record(trial, length, found, "1")
+            trial.log({f"flash/{name}": value for name, value in found.items()}, length)
+        trial.progress(i + 1, len(options.lengths), 0.0)
+
+
+def timing(trial: Trial) -> None:
+    """Medians of forward, and of forward and backward; every sample is kept in a table."""
+    kernel, options = chosen_kernel(trial), trial.config.options
+    rows = []
+    for length in options.lengths:
+        x = inputs(trial, length)
+        passes = {"time": partial(forward, kernel, x), "time_backward": partial(both, kernel, x)}
+        samples = interleaved(
+            passes, rounds=options.rounds, warmup=options.warmup, min_seconds=0.02, seed=trial.seed
+        )
+        for name, seconds in samples.items():
+            record(trial, length, {name: 1e3 * median(seconds)}, "ms")
+            rows += [
+                {"length": length, "pass": name, "round": i, "ms": 1e3 * sample}
+                for i, sample in enumerate(seconds)
+            ]
+    trial.table("samples", rows)
+
+
+def chosen_kernel(trial: Trial) -> AttentionKernel:
+    """The arm's kernel; block sizes are for the tiled one only."""
+    options, kernel = trial.config.options, trial.config.parts.attention.kernel
+    blocks = {"block_q": options.block_q, "block_k": options.block_k}
+    keywords = blocks if kernel is Kernel.tiled else {}
+    return partial(KERNELS[kernel], causal=options.causal, **keywords)
+
+
+@torch.no_grad()
+def inputs(trial: Trial, length: int) -> Inputs:
+    """Drawn from the seed and the length alone; the weights are the same for all lengths."""
+    parts, batch = trial.config.parts, trial.config.training.batch_size
+    layer = build(parts.attention, parts.model.d_model)
+    assert isinstance(layer, Attention)
+    initialise(layer, trial.seed)
+    source = generator(trial.seed, f"inputs of {length}")
+    x = torch.randn(batch, length, parts.model.d_model, generator=source)
+    query, key, value = layer.project(x)
+    upstream = torch.randn(query.shape, generator=source)
+    made = (query, key, value, upstream)
+    return Inputs(*(t.contiguous().to(trial.device, trial.dtype) for t in made))
+
+
+@torch.no_grad()
+def forward(kernel: AttentionKernel, x: Inputs) -> Tensor:
+    """The kernel as in inference."""
+    return kernel(x.query, x.key, x.value)
+
+
+def both(kernel: AttentionKernel, x: Inputs) -> tuple[Tensor, ...]:
+    """The output, and the gradients of queries, keys and values."""
+    leaves = [t.detach().requires_grad_() for t in x[:3]]
+    mixed = kernel(*leaves)
+    return (mixed.detach(), *torch.autograd.grad(mixed, leaves, x.upstream))
+
+
+def errors(kernel: AttentionKernel, same: AttentionKernel, x: Inputs) -> dict[str, float]:
+    """Largest errors against the formula in float64, and over those of the formula in x's dtype.
+
+    `error_ratio` is of the output and `error_ratio_grad` the worst of the three gradients. A kernel
+    that rounds as the formula does comes near 1; FlashAttention's own tests allow 2.
+    """
+    exact = both(same, Inputs(*(t.double() for t in x)))
+    found, plain = (
+        [float((a.double() - b).abs().max()) for a, b in zip(both(f, x), exact, strict=True)]
+        for f in (kernel, same)
+    )
+    # An exact formula, as on one position, has no error to compare with.
+    ratios = [
+        error / max(usual, 1e-300) if error else 1.0
+        for error, usual in zip(found, plain, strict=True)
+    ]
+    named = {f"error_{name}": error for name, error in zip(NAMES, found, strict=True)}
+    return named | {"error_ratio": ratios[0], "error_ratio_grad": max(ratios[1:])}
+
+
+def saved(kernel: AttentionKernel, x: Inputs) -> int:
+    """Bytes that the kernel's forward keeps for its backward, its inputs not counted."""
+    leaves = [t.detach().requires_grad_() for t in x[:3]]
+    return saved_bytes(lambda: kernel(*leaves), leaves)
+
+
+def executed_share(trial: Trial, x: Inputs) -> float:
+    """Computed scores over all scores; what torch's kernel leaves out is not known: taken as all."""
+    options = trial.config.options
+    if trial.config.parts.attention.kernel is not Kernel.tiled:
+        return 1.0
+    blocks = {"block_q": options.block_q, "block_k": options.block_k}
+    return tiling(x.query, x.key, causal=options.causal, **blocks).share()
+
+
+def measure_memory(
+    trial: Trial, kernel: AttentionKernel, length: int
+) -> Iterator[dict[str, float | str]]:
+    """Record peaks over the inputs, and the textbook's formula; the rows of the memory figure."""
+    call = {"peak": forward, "peak_backward": both}
+    for name, function in call.items():
+
+        def prepare(function: Callable[..., object] = function) -> Callable[[], object]:
+            return partial(function, kernel, inputs(trial, length))
+
+        if trial.device.type == "cuda":
+            peak = cuda_peak_mib(prepare)
+        elif trial.device.type == "cpu" and can_measure_peak():
+            peak = peak_mib(prepare)
+        else:
+            print(f"{name} is not measured: peak memory needs Linux or CUDA")  # noqa: T201
+            continue
+        record(trial, length, {name: peak}, "MiB")
+        yield {"length": length, "memory": name, "mib": peak}
+    formula = memory_formula(trial, length)
+    record(trial, length, {"peak_formula": formula}, "bytes")
+    yield {"length": length, "memory": "peak_formula", "mib": formula / 2**20}
+
+
+def memory_formula(trial: Trial, length: int) -> int:
+    """What textbooks say that a forward needs: the matrix of scores, or the output and a row sum."""
+    attention, width = trial.config.parts.attention, trial.config.parts.model.d_model
+    batch, n_heads = trial.config.training.batch_size, attention.n_heads
+    a_row = length if attention.kernel is Kernel.naive else width // n_heads + 1
+    return batch * n_heads * length * a_row * trial.dtype.itemsize
+
+
+def record(trial: Trial, length: int, values: dict[str, float], unit: str) -> None:
+    """Set final values of a length."""
+    trial.record({f"flash/{name}/length{length}": value for name, value in values.items()}, unit)

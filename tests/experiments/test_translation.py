@@ -1,0 +1,227 @@
+"""The experiment translation: scores, attention weights, its plans, and a whole small trial."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from experiments import translation
+from experiments.config import Numbers, Pairs15, Unit
+from experiments.cost import cost
+from experiments.nn.build import build_encoder_decoder
+from experiments.nn.encoder_decoder import PAD, EncoderDecoder
+from experiments.probes.translation import TranslationProbe, chrf, cross_attention, weights
+from experiments.tasks.build import build_task
+from experiments.tasks.translation import TranslationTask
+from runner import planning
+
+Plan = Callable[..., planning.Plan]
+SMALL = ("experiment=translation", "scale=smoke", "arm=base", "task=pairs15", "model.d_model=48")
+FEW = ("task=numbers", "task.n_train=200", "task.n_eval=20", "task.digits=4")
+
+
+class Trial:
+    """What `run` asks of a trial, kept in memory."""
+
+    def __init__(self, arm: planning.Arm, folder: Path, *, steps: int) -> None:
+        training = replace(arm.config.training, steps=steps, warmup_steps=5, eval_every=steps // 2)
+        self.config = replace(arm.config, training=training)
+        self.seed, self.cache, self.checkpoints = 0, folder, folder / "checkpoint"
+        self.device, self.dtype = torch.device("cpu"), torch.float32
+        self.diverged: str | None = None
+        self.results: dict[str, tuple[float, str]] = {}
+        self.curves: dict[int, dict[str, float]] = {}
+        self.tables: dict[str, list[dict[str, Any]]] = {}
+
+    def record(self, values: dict[str, float], unit: str = "") -> None:
+        self.results |= {name: (value, unit) for name, value in values.items()}
+
+    def log(self, values: dict[str, float], step: int) -> None:
+        self.curves.setdefault(step, {}).update(values)
+
+    def table(self, name: str, rows: list[dict[str, Any]]) -> None:
+        self.tables[name] = rows
+
+    def diverge(self, reason: str) -> None:
+        self.diverged = reason
+
+    def progress(self, *_: object) -> None:
+        pass
+
+    def resume(self, step: int) -> None:
+        pass
+
+    def flush(self) -> None:
+        pass
+
+
+def made(arm: planning.Arm) -> tuple[EncoderDecoder, TranslationTask]:
+    parts = arm.config.parts
+    task = build_task(parts.task, seed=0, batch_size=8, cache=Path())
+    assert isinstance(task, TranslationTask)
+    sizes = {"source_vocabulary": len(task.source), "target_vocabulary": len(task.target)}
+    return build_encoder_decoder(parts, **sizes, seed=0).eval(), task
+
+
+@pytest.mark.parametrize("text", ["一", "九 十", "十二万三千四百五十六"])
+def test_chrf_is_100_for_the_reference_and_0_for_nothing(text: str) -> None:
+    score, signature = chrf([text], [text])
+    assert score == pytest.approx(100)
+    assert "version:" in signature
+    assert chrf([""], [text])[0] == 0
+    assert 0 < chrf(["九"], ["九 十"])[0] < 100
+
+
+def test_the_fifteen_pairs_are_learnt_and_both_splits_reported(plan: Plan, tmp_path: Path) -> None:
+    [arm] = plan(*SMALL).arms
+    trial = Trial(arm, tmp_path, steps=90)
+    translation.run(trial)  # type: ignore[arg-type]
+    assert trial.diverged is None
+    values = {name: value for name, (value, _) in trial.results.items()}
+    assert values["translation/exact_match/train"] == 1
+    assert values["translation/exact_match"] == values["translation/exact_match/held_out"] < 1
+    assert trial.results["val/loss"][1] == "nats/token"
+    assert {row["split"]: row["sentences"] for row in trial.tables["scores"]} == {
+        "train": 15,
+        "held_out": 95,
+    }
+    samples = trial.tables["samples"]
+    assert [row["ok"] for row in samples[:15]] == ["✓"] * 15
+    assert samples[14] == {
+        "split": "train",
+        "source": "nine ten",
+        "expected": "九 十",
+        "predicted": "九 十",
+        "ok": "✓",
+    }
+    for row in samples:
+        assert row["ok"] == ("✓" if row["expected"] == row["predicted"] else "✗")
+    curve = [
+        values["translation/exact_match/train"]
+        for _, values in sorted(trial.curves.items())
+        if "translation/exact_match/train" in values
+    ]
+    assert curve[0] < curve[-1] == 1
+    assert "cost/flops_per_token" in values
+
+
+def test_rows_of_the_heat_map_sum_to_one(plan: Plan, tmp_path: Path) -> None:
+    [arm] = plan(*SMALL, *FEW, "attention=gqa").arms
+    trial = Trial(arm, tmp_path, steps=2)
+    translation.run(trial)  # type: ignore[arg-type]
+    rows = trial.tables["cross_attention"]
+    sums: dict[tuple[int, int, int], float] = {}
+    for row in rows:
+        place = (row["layer"], row["head"], row["query"])
+        sums[place] = sums.get(place, 0) + row["weight"]
+    assert list(sums.values()) == pytest.approx([1] * len(sums))
+    assert {(layer, head) for layer, head, _ in sums} == {(a, b) for a in (0, 1) for b in range(4)}
+    assert {"hundred", "thousand"} & {row["key_label"] for row in rows}
+
+
+@pytest.mark.parametrize("attention", ["mha", "gqa", "mqa"])
+def test_recomputed_weights_are_those_that_the_layer_uses(plan: Plan, attention: str) -> None:
+    model, task = made(plan(*SMALL, *FEW, f"attention={attention}").arms[0])
+    model = model.double()
+    source = next(task.evaluation()).inputs[0]
+    layer, keep = model.decoder[0].cross, source != PAD
+    memory = torch.randn(*source.shape, 48, dtype=torch.float64)
+    x = torch.randn(len(source), 5, 48, dtype=torch.float64)
+    per_head = layer.value(memory).unflatten(-1, (-1, layer.d_head)).transpose(1, 2)
+    per_head = per_head.repeat_interleave(layer.n_heads // layer.n_kv_heads, dim=1)
+    mixed = weights(layer, x, memory, keep).double() @ per_head
+    expected = layer(x, keep, memory=memory)
+    torch.testing.assert_close(
+        layer.out(mixed.transpose(1, 2).flatten(2)), expected, atol=1e-6, rtol=1e-5
+    )
+
+
+def test_attention_is_read_in_eval_mode_without_a_trace(plan: Plan) -> None:
+    model, task = made(plan(*SMALL, *FEW, "attention.dropout=0.5").arms[0])
+    source, target = next(task.evaluation()).inputs
+    first, again = (cross_attention(model.train(), source, target) for _ in range(2))
+    assert model.training
+    assert not any(block.cross._forward_pre_hooks for block in model.decoder)
+    for one, two in zip(first, again, strict=True):
+        assert torch.equal(one, two)
+        torch.testing.assert_close(one.sum(dim=-1), torch.ones(one.shape[:3]))
+        assert not one.masked_select((source == PAD)[:, None, None, :]).any()
+
+
+def test_a_probe_decodes_no_more_than_asked_of_each_split(plan: Plan) -> None:
+    model, task = made(plan(*SMALL).arms[0])
+    probe = TranslationProbe(model, task, 4)
+    for batch in task.evaluation():
+        probe.update(batch)
+    assert [len(probe.of(split)) for split in task.labels] == [4, 4]
+    assert set(probe.metrics()) == {
+        *("translation/exact_match", "translation/chrf"),
+        *("translation/exact_match/train", "translation/exact_match/held_out"),
+    }
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        (),
+        ("norm=post", "attention.bias=true"),
+        ("attention=gqa", "ffn=moe"),
+        ("norm=rms", "ffn=swiglu"),
+    ],
+)
+def test_cost_counts_the_parameters_of_the_body(plan: Plan, more: tuple[str, ...]) -> None:
+    arm = plan(*SMALL, *more).arms[0]
+    model, _ = made(arm)
+    outside = ("source_embedding", "target_embedding", "head")
+    body = sum(p.numel() for n, p in model.named_parameters() if not n.startswith(outside))
+    assert cost(vars(arm.config.parts)).parameters == body
+
+
+@pytest.mark.parametrize("attention", ["mha", "gqa"])
+def test_cost_counts_the_products_of_the_longest_sentence(plan: Plan, attention: str) -> None:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    parts = (
+        plan(*SMALL, *FEW, f"attention={attention}", "attention.kernel=fused").arms[0].config.parts
+    )
+    task = SimpleNamespace(source_length=9, length=7)
+    model = build_encoder_decoder(parts, source_vocabulary=5, target_vocabulary=6, seed=0)
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        model(torch.ones(1, 9, dtype=torch.int64), torch.ones(1, 7, dtype=torch.int64))
+    head = 2 * 48 * 6 * 7
+    # The counter knows no scaled_dot_product_attention on a CPU, so its two products are added:
+    # encoder 9 x 9, decoder a causal half of 7 x 7, and 7 x 9, in each of two layers.
+    products = 2 * 2 * 2 * 48 * (81 + 28 + 63)
+    found = cost(vars(parts) | {"task": task}).flops_per_token * 7
+    assert found == pytest.approx(counter.get_total_flops() - head + products)
+
+
+def test_the_exercise_is_the_arm_pairs15_at_quick(plan: Plan) -> None:
+    arms = {arm.name: arm.config for arm in plan("experiment=translation").arms}
+    assert set(arms) == {"base", "pairs15"}
+    parts, training = arms["pairs15"].parts, arms["pairs15"].training
+    assert isinstance(parts.task, Pairs15)
+    assert (parts.model.d_model, parts.model.n_layers, parts.attention.n_heads) == (128, 2, 4)
+    assert (parts.ffn.d_ff, training.lr, training.batch_size) == (512, 1e-3, 5)
+    assert training.steps * training.batch_size == 200 * 15
+    assert isinstance(arms["base"].parts.task, Numbers)
+    assert arms["base"].parts.task.source_unit is Unit.word
+
+
+def test_all_arms_of_full_are_composed_and_claims_are_about_them(plan: Plan) -> None:
+    study = plan("experiment=translation", "scale=full")
+    names = {arm.name for arm in study.arms}
+    for claim in study.study.claims.values():
+        assert {claim["arm"], claim["control"], claim["null"]["arm"]} <= names
+        assert claim["n"] <= len(study.seeds)
+
+
+def test_a_task_without_translations_is_refused(plan: Plan, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="task"):  # when it is planned, or else when it is run
+        trial = Trial(plan(*SMALL[:3], "task=waves").arms[0], tmp_path, steps=2)
+        translation.run(trial)  # type: ignore[arg-type]

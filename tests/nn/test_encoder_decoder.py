@@ -1,0 +1,200 @@
+"""The encoder-decoder against torch's own, and what holds for every choice of parts."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from experiments import config
+from experiments.config import Activation, Balance, Kernel, NormType, Placement, Position
+from experiments.nn import encoder_decoder
+from experiments.nn.build import build_encoder_decoder
+from experiments.nn.encoder_decoder import PAD, EncoderDecoder
+from experiments.nn.position import sinusoidal
+
+D_MODEL, N_HEADS, D_FF, N_LAYERS, SOURCES, TARGETS = 32, 4, 48, 2, 11, 9
+MOE = config.MixtureOfExperts(
+    *("moe", 4, 2, 24, Activation.gelu, False, False, 0.0, Balance.bias, 0.0, 0.0, 0.01)
+)
+
+
+def build(
+    *,
+    n_kv_heads: int = N_HEADS,
+    bias: bool = False,
+    position: Position = Position.sinusoidal,
+    placement: Placement = Placement.pre,
+    ffn: object = None,
+) -> EncoderDecoder:
+    attention = config.Attention(
+        "multihead", N_HEADS, n_kv_heads, bias, 0.0, position, Kernel.fused
+    )
+    dense = config.FeedForward("dense", D_FF, Activation.relu, False, bias, 0.0)
+    arm = SimpleNamespace(
+        model=config.Model(D_MODEL, N_LAYERS),
+        attention=attention,
+        ffn=ffn or dense,
+        norm=config.Norm("norm", placement, NormType.layer, 1e-5),
+    )
+    return build_encoder_decoder(arm, source_vocabulary=SOURCES, target_vocabulary=TARGETS, seed=0)
+
+
+def sentences() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Sources of 6, 4 and 1 tokens, targets of 5, 3 and 2, and where these are no padding."""
+    draw = torch.Generator().manual_seed(1)
+    source = torch.randint(1, SOURCES, (3, 6), generator=draw)
+    target = torch.randint(1, TARGETS, (3, 5), generator=draw)
+    source[1, 4:], source[2, 1:] = PAD, PAD
+    target[1, 3:], target[2, 2:] = PAD, PAD
+    return source, target, target != PAD
+
+
+def copy_attention(ours: nn.Module, theirs: nn.MultiheadAttention) -> None:
+    for name in ("weight", "bias"):
+        parts = [getattr(getattr(ours, part), name) for part in ("query", "key", "value")]
+        getattr(theirs, f"in_proj_{name}").copy_(torch.cat(parts))
+    theirs.out_proj.load_state_dict(ours.out.state_dict())
+
+
+def slot(residual: nn.Module) -> nn.Module:
+    """The one norm that pre or post has around a part."""
+    return residual.outer if isinstance(residual.before, nn.Identity) else residual.before
+
+
+@torch.no_grad()
+def torch_twin(ours: EncoderDecoder, *, pre: bool) -> nn.Transformer:
+    """nn.Transformer with the weights of `ours`; a final norm only where pre-norm needs one."""
+    sizes = (D_MODEL, N_HEADS, D_FF, 0.0)
+    made = {"batch_first": True, "norm_first": pre}
+
+    def final() -> nn.Module | None:
+        return nn.LayerNorm(D_MODEL) if pre else None
+
+    encoder = nn.TransformerEncoder(
+        nn.TransformerEncoderLayer(*sizes, **made), N_LAYERS, final(), enable_nested_tensor=False
+    )
+    decoder = nn.TransformerDecoder(nn.TransformerDecoderLayer(*sizes, **made), N_LAYERS, final())
+    layers = [*encoder.layers, *decoder.layers]
+    for block, layer in zip([*ours.encoder, *ours.decoder], layers, strict=True):
+        copy_attention(block.attention, layer.self_attn)
+        layer.linear1.load_state_dict(block.ffn.up.state_dict())
+        layer.linear2.load_state_dict(block.ffn.down.state_dict())
+        layer.norm1.load_state_dict(slot(block.attention_residual).state_dict())
+        last = layer.norm2
+        if hasattr(block, "cross"):
+            copy_attention(block.cross, layer.multihead_attn)
+            layer.norm2.load_state_dict(slot(block.cross_residual).state_dict())
+            last = layer.norm3
+        last.load_state_dict(slot(block.ffn_residual).state_dict())
+    return nn.Transformer(
+        D_MODEL, N_HEADS, custom_encoder=encoder, custom_decoder=decoder, batch_first=True
+    )
+
+
+@torch.no_grad()
+def scramble(model: nn.Module) -> None:
+    """Gains and biases that differ, so that a norm or a bias in a wrong place shows."""
+    for parameter in model.parameters():
+        if parameter.ndim == 1:
+            parameter.add_(0.3 * torch.randn(parameter.shape))
+
+
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("placement", [Placement.pre, Placement.post])
+def test_agrees_with_torch(placement: Placement, padded: bool) -> None:
+    torch.manual_seed(0)
+    ours = build(bias=True, placement=placement)
+    scramble(ours)
+    theirs = torch_twin(ours, pre=placement is Placement.pre)
+    source, target, keep = sentences()
+    if not padded:
+        source, target, keep = source.clamp_min(1), target.clamp_min(1), torch.ones_like(keep)
+    embedded, wanted = (
+        embedding(ids) * D_MODEL**0.5 + sinusoidal(ids.shape[1], D_MODEL)
+        for embedding, ids in ((ours.source_embedding, source), (ours.target_embedding, target))
+    )
+    memory, _, _ = ours.encode(source)
+    expected = theirs.encoder(embedded, src_key_padding_mask=source == PAD)
+    torch.testing.assert_close(memory[source != PAD], expected[source != PAD])
+
+    causal = ~torch.ones(target.shape[1], target.shape[1], dtype=torch.bool).tril()
+    expected = theirs(
+        embedded,
+        wanted,
+        tgt_mask=causal,
+        src_key_padding_mask=source == PAD,
+        tgt_key_padding_mask=~keep,
+        memory_key_padding_mask=source == PAD,
+    )
+    found = ours(source, target, keep).prediction
+    torch.testing.assert_close(found[keep], ours.head(expected)[keep])
+
+
+PARTS = (
+    {},
+    {"n_kv_heads": 2, "position": Position.rotary},
+    {"n_kv_heads": 1, "placement": Placement.post},
+    {"ffn": MOE, "position": Position.none},
+    {"placement": Placement.peri},
+    {"placement": Placement.deepnorm},
+)
+
+
+@pytest.mark.parametrize("parts", PARTS)
+def test_later_target_tokens_change_nothing_earlier(parts: dict) -> None:
+    model, (source, target, _) = build(**parts), sentences()
+    target = target.clamp_min(1)
+    changed = target.clone()
+    changed[:, 3] = changed[:, 3] % (TARGETS - 1) + 1
+    before, after = model(source, target).prediction, model(source, changed).prediction
+    torch.testing.assert_close(after[:, :3], before[:, :3])
+    assert (after[:, 3] - before[:, 3]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("parts", PARTS)
+def test_every_source_token_reaches_every_prediction(parts: dict) -> None:
+    model, (source, target, _) = build(**parts), sentences()
+    for place in (0, 5):
+        changed = source.clone()
+        changed[0, place] = changed[0, place] % (SOURCES - 1) + 1
+        difference = model(changed, target).prediction - model(source, target).prediction
+        assert (difference[0].abs().amax(dim=1) > 1e-5).all()
+        assert difference[1:].abs().max() < 1e-5
+
+
+def change_by_padding(model: EncoderDecoder) -> float:
+    """How much predictions of a sentence differ between alone and beside longer ones."""
+    source, target, keep = sentences()
+    together = model(source, target, keep).prediction
+    alone = [
+        model(s[s != PAD][None], t[k][None]).prediction[0]
+        for s, t, k in zip(source, target, keep, strict=True)
+    ]
+    return float((together[keep] - torch.cat(alone)).abs().max())
+
+
+@pytest.mark.parametrize("parts", PARTS)
+def test_padding_changes_nothing(parts: dict) -> None:
+    assert change_by_padding(build(**parts)) < 1e-5
+
+
+def test_a_forgotten_source_mask_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoder_decoder, "unless_all", lambda _: None)
+    assert change_by_padding(build()) > 1e-2
+
+
+def test_mixtures_of_both_sides_are_routed_balanced_and_spared_padding() -> None:
+    model, (source, target, keep) = build(ffn=MOE), sentences()
+    output = model(source, target, keep)
+    kept = [int(routing.keep.sum()) for routing in output.routings]
+    assert kept == [11, 11, 10, 10]  # 6 + 4 + 1 tokens of sources, 5 + 3 + 2 of targets
+    model.after_step(output)
+    for block in (*model.encoder, *model.decoder):
+        assert block.ffn.selection_bias.abs().max() == pytest.approx(0.01)
+
+
+def test_embedded_words_start_as_large_as_their_positions() -> None:
+    model = build()
+    for embedding in (model.source_embedding, model.target_embedding):
+        assert (embedding.weight * D_MODEL**0.5).std() == pytest.approx(1, rel=0.15)

@@ -1,0 +1,188 @@
+"""The task `numbers`: what num2words says is parsed back, splits do not meet, batches are pure."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from experiments.config import Numbers, Unit
+from experiments.tasks.build import build_task
+from experiments.tasks.numbers import NumbersTask, draw, is_held_out, number_pair
+from experiments.tasks.translation import BOS, EOS, PAD
+
+NAMES = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen
+fifteen sixteen seventeen eighteen nineteen"""
+TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+SMALL = {word: value for value, word in enumerate(NAMES.split())} | {
+    word: 10 * value for value, word in enumerate(TENS.split(), start=2)
+}
+DIGITS = {digit: value for value, digit in enumerate("零一二三四五六七八九")}
+
+
+def options(**changes: object) -> Numbers:
+    values = {"kind": "numbers", "digits": 6, "source_unit": Unit.word}
+    return Numbers(**(values | {"n_train": 600, "n_eval": 60} | changes))  # type: ignore[arg-type]
+
+
+def build(seed: int = 0, batch_size: int = 32, **changes: object) -> NumbersTask:
+    made = build_task(options(**changes), seed=seed, batch_size=batch_size, cache=Path())
+    assert isinstance(made, NumbersTask)
+    return made
+
+
+@pytest.fixture(scope="module")
+def task() -> NumbersTask:
+    return build()
+
+
+def read_english(words: tuple[str, ...]) -> int:
+    """The integer of English number words without hyphens and commas."""
+    total = group = 0
+    for word in words:
+        if word == "hundred":
+            group *= 100
+        elif word in ("thousand", "million"):
+            total, group = total + group * {"thousand": 10**3, "million": 10**6}[word], 0
+        elif word != "and":
+            group += SMALL[word]
+    return total + group
+
+
+def read_japanese(text: tuple[str, ...]) -> int:
+    """The integer of a Japanese numeral; a power without a digit before it counts once."""
+    total = group = digit = 0
+    for character in text:
+        if character in DIGITS:
+            digit = DIGITS[character]
+        elif character == "万":
+            total, group, digit = total + (group + digit) * 10**4, 0, 0
+        else:
+            group, digit = group + (digit or 1) * {"十": 10, "百": 100, "千": 1000}[character], 0
+    return total + group + digit
+
+
+def test_both_names_are_parsed_back_to_the_number() -> None:
+    edges = [10**power + more for power in range(8) for more in (-1, 0, 1)]
+    random = np.random.default_rng(0).integers(10 ** np.repeat(np.arange(1, 9), 300)).tolist()
+    for number in {*edges, *range(300), *random}:
+        pair = number_pair(number, Unit.word)
+        assert read_english(pair.source) == number
+        assert read_japanese(pair.target) == number
+
+
+@pytest.mark.parametrize(
+    ("number", "japanese"),
+    [
+        (10, "十"),
+        (100, "百"),
+        (1000, "千"),
+        (1100, "千百"),
+        (10_000, "一万"),
+        (11_010, "一万千十"),
+        (100_000, "十万"),
+        (110_000, "十一万"),
+        (123_456, "十二万三千四百五十六"),
+        (10_000_000, "千万"),
+    ],
+)
+def test_the_convention_for_one(number: int, japanese: str) -> None:
+    assert "".join(number_pair(number, Unit.word).target) == japanese
+
+
+def test_a_source_is_words_or_all_characters() -> None:
+    assert " ".join(number_pair(1021, Unit.word).source) == "one thousand and twenty one"
+    assert "".join(number_pair(1021, Unit.character).source) == "one thousand and twenty-one"
+
+
+@pytest.mark.parametrize("digits", [3, 6])
+def test_splits_are_disjoint_distinct_and_of_the_size_asked_for(digits: int) -> None:
+    splits = draw(options(digits=digits, n_train=400, n_eval=50))
+    assert {name: len(part) for name, part in splits.items()} == {"train": 400, "iid": 50}
+    assert all(len(set(part)) == len(part) for part in splits.values())
+    assert not set(splits["train"]) & set(splits["iid"])
+    assert all(map(is_held_out, splits["iid"]))
+    assert not any(map(is_held_out, splits["train"]))
+    assert min(map(min, splits.values())) >= 1
+    lengths = {len(str(n)) for n in splits["train"]}
+    assert lengths == set(range(1, digits + 1))
+
+
+def test_trained_and_held_out_numbers_are_drawn_alike() -> None:
+    splits = draw(options(n_train=6000, n_eval=800))
+    longest = [np.mean([n >= 10**5 for n in part]) for part in splits.values()]
+    assert abs(longest[0] - longest[1]) < 0.1
+    leading = np.array([int(str(n)[0]) for n in splits["iid"] if n >= 10**5])
+    assert np.bincount(leading, minlength=10)[1:].min() > 0.5 * len(leading) / 9
+
+
+def test_every_held_out_token_is_trained_on(task: NumbersTask) -> None:
+    for name in ("source", "target"):
+        seen, asked = (
+            {token for n in task.numbers[s] for token in getattr(number_pair(n, Unit.word), name)}
+            for s in ("train", "iid")
+        )
+        assert asked <= seen
+    with pytest.raises(ValueError, match="'zero' does not occur in the training data"):
+        task.source.ids(["zero"])
+
+
+def test_a_batch_is_a_function_of_seed_and_step(task: NumbersTask) -> None:
+    first, same, other = task.batch(7), build().batch(7), build(seed=1).batch(7)
+    assert torch.equal(first.target, same.target)
+    assert not torch.equal(first.inputs[0], task.batch(8).inputs[0])
+    assert first.target.shape != other.target.shape or not torch.equal(first.target, other.target)
+    for one, two in zip(task.evaluation(), build(seed=1).evaluation(), strict=True):
+        assert torch.equal(one.inputs[0], two.inputs[0])
+
+
+def test_an_epoch_shows_each_number_once(task: NumbersTask) -> None:
+    steps = 600 // 32
+    shown = [row for step in range(steps) for row in task.batch(step).inputs[0].tolist()]
+    texts = {task.source.text(row) for row in shown}
+    assert len(texts) == len(shown) == 32 * steps
+
+
+def test_a_batch_is_a_shifted_target_with_marks_and_padding(task: NumbersTask) -> None:
+    for batch in (task.batch(0), *task.evaluation()):
+        source, given = batch.inputs
+        assert (given[:, 0] == BOS).all()
+        assert torch.equal(given[:, 1:][batch.keep[:, 1:]], batch.target[:, :-1][batch.keep[:, 1:]])
+        assert torch.equal(batch.keep, batch.target != PAD)
+        assert ((batch.target == EOS).sum(dim=1) == 1).all()
+        assert batch.target.shape[1] <= task.length <= options().length
+        assert source.shape[1] <= options().source_length
+        for row, target in zip(source.tolist(), batch.target.tolist(), strict=True):
+            english = tuple(task.source.text(row).split())
+            assert read_english(english) == read_japanese(tuple(task.target.text(target)))
+
+
+def test_the_loss_is_over_kept_positions(task: NumbersTask) -> None:
+    batch = task.batch(0)
+    logits = torch.randn(*batch.target.shape, len(task.target))
+    by_hand = F.cross_entropy(logits.flatten(0, 1), batch.target.flatten(), ignore_index=PAD)
+    torch.testing.assert_close(task.loss(logits, batch), by_hand)
+
+
+@pytest.mark.parametrize("unit", list(Unit))
+@pytest.mark.parametrize("digits", [3, 6, 8])
+def test_lengths_of_the_options_bound_the_longest_number(unit: Unit, digits: int) -> None:
+    asked = options(digits=digits, source_unit=unit)
+    for number in (int("777777777"[:digits]), int("373737373"[:digits]), 10**digits - 1):
+        pair = number_pair(number, unit)
+        assert len(pair.source) <= asked.source_length
+        assert len(pair.target) + 1 <= asked.length
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"digits": 2}, "digits=2"),
+        ({"n_eval": 0}, "n_eval=0"),
+        ({"digits": 3, "n_train": 500}, "n_train=500 must be at most 434"),
+    ],
+)
+def test_bad_options_are_refused(changes: dict, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        options(**changes)
