@@ -1,4 +1,4 @@
-"""Is a tiled attention exact, what does it cost in memory and time, and how near is it to torch's?
+"""How exact a tiled attention is, and what it costs in memory and time beside other kernels.
 
 Queries, keys and values come from one initialised attention layer and are the same for every arm
 under a seed; only the kernel that mixes them differs. Measured for each length: errors against the
@@ -13,12 +13,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from experiments.config import Kernel
+from experiments.config import FlashOptions, Kernel
 from experiments.nn.attention import Attention
 from experiments.nn.build import build
 from experiments.nn.initialise import generator, initialise
 from experiments.nn.kernels import KERNELS, AttentionKernel, naive
-from experiments.nn.kernels_tiled import tiling
+from experiments.nn.kernels_tiled import tiled, tiling
 from experiments.probes.saved import saved_bytes
 from runner.measure import can_measure_peak, cuda_peak_mib, interleaved, peak_mib
 from runner.trial import Trial
@@ -44,7 +44,9 @@ def run(trial: Trial) -> None:
     for i, length in enumerate(options.lengths):
         x = inputs(trial, length)
         record(trial, length, {"saved_bytes": saved(kernel, x)}, "bytes")
-        record(trial, length, {"executed_share": executed_share(trial, x)}, "1")
+        if trial.config.parts.attention.kernel is Kernel.tiled:
+            tiles = tiling(x.query, x.key, causal=options.causal, **blocks(options))
+            record(trial, length, {"executed_share": tiles.share()}, "1")
         if length <= options.reference_up_to:
             found = errors(kernel, partial(naive, causal=options.causal), x)
             record(trial, length, found, "1")
@@ -58,6 +60,7 @@ def timing(trial: Trial) -> None:
     rows = []
     for length in options.lengths:
         x = inputs(trial, length)
+        passes: dict[str, Callable[[], object]]
         passes = {"time": partial(forward, kernel, x), "time_backward": partial(both, kernel, x)}
         samples = interleaved(
             passes, rounds=options.rounds, warmup=options.warmup, min_seconds=0.02, seed=trial.seed
@@ -74,9 +77,14 @@ def timing(trial: Trial) -> None:
 def chosen_kernel(trial: Trial) -> AttentionKernel:
     """The arm's kernel; block sizes are for the tiled one only."""
     options, kernel = trial.config.options, trial.config.parts.attention.kernel
-    blocks = {"block_q": options.block_q, "block_k": options.block_k}
-    keywords = blocks if kernel is Kernel.tiled else {}
-    return partial(KERNELS[kernel], causal=options.causal, **keywords)
+    if kernel is Kernel.tiled:
+        return partial(tiled, causal=options.causal, **blocks(options))
+    return partial(KERNELS[kernel], causal=options.causal)
+
+
+def blocks(options: FlashOptions) -> dict[str, int | None]:
+    """The block sizes, as keywords of the tiled kernel."""
+    return {"block_q": options.block_q, "block_k": options.block_k}
 
 
 @torch.no_grad()
@@ -133,15 +141,6 @@ def saved(kernel: AttentionKernel, x: Inputs) -> int:
     return saved_bytes(lambda: kernel(*leaves), leaves)
 
 
-def executed_share(trial: Trial, x: Inputs) -> float:
-    """Computed scores over all scores; what torch's kernel leaves out is not known: taken as all."""
-    options = trial.config.options
-    if trial.config.parts.attention.kernel is not Kernel.tiled:
-        return 1.0
-    blocks = {"block_q": options.block_q, "block_k": options.block_k}
-    return tiling(x.query, x.key, causal=options.causal, **blocks).share()
-
-
 def measure_memory(
     trial: Trial, kernel: AttentionKernel, length: int
 ) -> Iterator[dict[str, float | str]]:
@@ -167,7 +166,7 @@ def measure_memory(
 
 
 def memory_formula(trial: Trial, length: int) -> int:
-    """What textbooks say that a forward needs: the matrix of scores, or the output and a row sum."""
+    """What textbooks say that a forward needs: the scores, or the output and a sum per row."""
     attention, width = trial.config.parts.attention, trial.config.parts.model.d_model
     batch, n_heads = trial.config.training.batch_size, attention.n_heads
     a_row = length if attention.kernel is Kernel.naive else width // n_heads + 1

@@ -1,10 +1,11 @@
-"""What do fewer heads of keys and values save when a model decodes, and what do they cost in quality?
+"""Fewer heads of keys and values: what decoding saves, and what quality it costs.
 
-Every arm trains the same small decoder-only Transformer on labelled text; arms differ in the number of heads of keys and
-values. An arm with a conversion trains with a head of keys and values for every query head first, as the arm `mha` does, then
-pools them and trains on; the others train on for as long, so that all have seen the same data. Parameters and cache bytes are
-asked from what was allocated. Time is that of one layer, alone on the machine: a prompt at once, then one token against a
-full cache, with the time that reading the same cache once takes beside it.
+Every arm trains the same small decoder-only Transformer on labelled text; arms differ in the number
+of heads of keys and values. An arm with a conversion trains with a head of keys and values for
+every query head first, as the arm `mha` does, then pools them and trains on; the others train on
+for as long, so that all have seen the same data. Parameters and cache bytes are asked from what was
+allocated. Time is that of one layer, alone on the machine: a prompt at once, then one token against
+a full cache, with the time that reading the same cache once takes beside it.
 """
 
 import dataclasses
@@ -28,8 +29,9 @@ from runner.measure import interleaved
 from runner.training import Further, evaluate, train
 from runner.trial import Trial
 
+Functions = dict[str, Callable[[], object]]
 SHORTEST_SAMPLE = 0.005
-"""Seconds; a call that takes less is repeated until they are over, so that the clock is fine enough."""
+"""Seconds; a shorter call is repeated until they are over, so that the clock is fine enough."""
 
 
 def run(trial: Trial) -> None:
@@ -37,11 +39,15 @@ def run(trial: Trial) -> None:
     parts, options, training = trial.config.parts, trial.config.options, trial.config.training
     timed_layer(trial)  # sizes that do not fit are errors now, not after the training
     n_heads, n_kv_heads = parts.attention.n_heads, parts.attention.n_kv_heads
-    task = build_task(parts.task, seed=trial.seed, batch_size=training.batch_size, cache=trial.cache)
+    task = build_task(
+        parts.task, seed=trial.seed, batch_size=training.batch_size, cache=trial.cache
+    )
 
     def model_with(heads: int) -> Transformer:
         arm = with_kv_heads(parts, heads)
-        model = build_transformer(arm, vocabulary=task.vocabulary, width=task.width, seed=trial.seed)
+        model = build_transformer(
+            arm, vocabulary=task.vocabulary, width=task.width, seed=trial.seed
+        )
         return model.to(trial.device, trial.dtype)
 
     def change(model: nn.Module) -> nn.Module:
@@ -63,7 +69,7 @@ def run(trial: Trial) -> None:
 
 
 def record_sizes(trial: Trial, model: Transformer, full: Transformer) -> None:
-    """Parameters and cache bytes of the arm, and what it saves of those of `full`, which has all heads."""
+    """Parameters and cache bytes of the arm, and what it saves of those of `full`, with all heads."""
     options = trial.config.options
     batch, length = options.batch_size, options.lengths[-1]
     parameters, of_full = attention_parameters(model), attention_parameters(full)
@@ -93,16 +99,18 @@ def timing(trial: Trial) -> None:
 
     def after(length: int, new: Tensor) -> Callable[[], Tensor]:
         def call() -> Tensor:
-            cache.length = length  # the cache is filled to its end: any position can be the last
+            cache.length = length  # it is filled to its end: any position can be the last
             return layer(new, cache=cache)
 
         return call
 
     read = cache.keys[:, :, : options.lengths[-1]], cache.values[:, :, : options.lengths[-1]]
-    decode = {str(n): after(n - 1, x[:, :1]) for n in options.lengths}
+    decode: Functions = {str(n): after(n - 1, x[:, :1]) for n in options.lengths}
     decode["read"] = lambda: [kept.sum() for kept in read]
-    prefill = {str(n): after(0, x[:, :n]) for n in options.prefill_lengths}
-    decoded = interleaved(decode, rounds=options.rounds, min_seconds=SHORTEST_SAMPLE, seed=trial.seed)
+    prefill: Functions = {str(n): after(0, x[:, :n]) for n in options.prefill_lengths}
+    decoded = interleaved(
+        decode, rounds=options.rounds, min_seconds=SHORTEST_SAMPLE, seed=trial.seed
+    )
     filled = interleaved(prefill, rounds=options.prefill_rounds, warmup=1, seed=trial.seed)
     record_times(trial, decoded, filled, n_bytes=sum(kept.nbytes for kept in read))
 
@@ -129,7 +137,13 @@ def record_times(
         thousands = [int(length) / 1000 for length in decode_ms]
         slope = statistics.linear_regression(thousands, list(decode_ms.values())).slope
         trial.record({"gqa/decode_slope": slope}, "ms")  # for every 1000 tokens in the cache
-    trial.record({"gqa/decode_bandwidth": n_bytes / longest_ms / 1e6, "gqa/read_limit": n_bytes / read_ms / 1e6}, "GB/s")
+    trial.record(
+        {
+            "gqa/decode_bandwidth": n_bytes / longest_ms / 1e6,
+            "gqa/read_limit": n_bytes / read_ms / 1e6,
+        },
+        "GB/s",
+    )
 
 
 def timed_layer(trial: Trial) -> Any:

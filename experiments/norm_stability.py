@@ -1,4 +1,4 @@
-"""How do gradients change with depth under each placement of the norms, and how does it train?
+"""Gradients over depth under each placement of the norms, and how each of them trains.
 
 First at initialisation: models of growing depth that differ in nothing but where their norms stand,
 and for each the gradient of the last feed-forward matrix (W2 of Xiong et al. 2020, whose theorem is

@@ -39,6 +39,8 @@ CASES = {
     "biased": groups(dense(bias=True), bias=True, n_kv_heads=2),
     "swiglu_gqa_rms": groups(dense(gated=True), n_kv_heads=1, norm=NormType.rms),
     "post": groups(dense(gated=True, bias=True), placement=Placement.post),
+    "peri": groups(dense(), placement=Placement.peri),
+    "deepnorm": groups(dense(), placement=Placement.deepnorm, norm=NormType.rms),
     "moe": groups(mixture()),
     "moe_top1": groups(mixture(top_k=1, gated=True, bias=True), n_kv_heads=2),
     "moe_all": groups(mixture(top_k=6)),

@@ -156,7 +156,7 @@ def one_query(
     query: Float[Tensor, "batch n_heads 1 d_head"],
     key: Float[Tensor, "batch n_kv_heads keys d_head"],
     value: Float[Tensor, "batch n_kv_heads keys d_head"],
-    mask: Bool[Tensor, "batch #n_kv_heads 1 keys"] | None = None,
+    mask: Bool[Tensor, "batch 1 1 keys"] | None = None,
 ) -> Float[Tensor, "batch n_heads 1 d_head"]:
     """Attention of one new token: the query heads of a group are rows of one product.
 

@@ -1,7 +1,7 @@
 """Fewer key and value heads for a trained model (Ainslie et al. 2023, section 2.1).
 
-Legend: n_kv_heads heads of keys and values become n_groups; group j is made of the neighbouring heads j * size .. (j + 1) * size
-- 1, which are those whose query heads it will serve.
+Legend: n_kv_heads heads of keys and values become n_groups; group j is made of the `size`
+neighbouring heads from j * size on, which are those whose query heads it will serve.
 """
 
 import copy
@@ -64,7 +64,11 @@ def convert(model: Transformer, *, n_kv_heads: int, how: Conversion, seed: int) 
                 )
             for name in ("key", "value"):
                 source = generator(seed, f"convert.{path}.{name}")
-                setattr(part, name, pooled(getattr(part, name), part.d_head, n_kv_heads, POOLS[how], source))
+                setattr(
+                    part,
+                    name,
+                    pooled(getattr(part, name), part.d_head, n_kv_heads, POOLS[how], source),
+                )
             part.n_kv_heads = n_kv_heads
     return converted
 

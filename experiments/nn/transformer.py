@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from experiments.nn.norm import Residual
 from experiments.nn.kv_cache import KVCache
+from experiments.nn.norm import Residual
 from experiments.nn.position import sinusoidal
 from experiments.nn.routing import Routing
 
@@ -104,7 +104,7 @@ class Transformer(nn.Module):
         if keep is not None and bool(keep.all()):
             keep = None  # plain causal attention is faster than attention under a mask
         if keep is not None and caches is not None:
-            raise ValueError("cached decoding takes no padding: cut the inputs to the kept positions")
+            raise ValueError("cached decoding takes no padding: cut the inputs to kept positions")
         x = self.embedding(inputs)
         if self.sinusoids:
             start = caches[0].length if caches else 0

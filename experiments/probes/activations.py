@@ -38,7 +38,7 @@ class Watch:
         for layer, block in enumerate(blocks):
             self._handles.append(block.ffn.register_forward_hook(self._keep_output(layer)))
             for network in block.ffn.modules():
-                if isinstance(getattr(network, "down", None), nn.Module):
+                if hasattr(network, "up") and hasattr(network, "down"):
                     self._watch(network, layer)
 
     def clear(self) -> None:

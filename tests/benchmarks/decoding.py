@@ -61,7 +61,9 @@ def contenders(n_kv_heads: int, length: int) -> dict[str, Callable[[], object]]:
 
 
 def show(console: Console, samples: dict[tuple[int, int], dict[str, list[float]]]) -> None:
-    table = Table("cache", "n_kv", "ours ms", "GB/s", "repeated / ours", "enable_gqa / ours", "ours / read")
+    table = Table(
+        "cache", "n_kv", "ours ms", "GB/s", "repeated / ours", "enable_gqa / ours", "ours / read"
+    )
     for (length, n_kv_heads), values in samples.items():
         median = {name: statistics.median(times) for name, times in values.items()}
         gigabytes = 2 * BATCH * n_kv_heads * length * D_HEAD * 4 / 1e9

@@ -1,4 +1,4 @@
-"""How near is a training step of a deep stack to its limit, and what does watching cost?
+"""A training step of a deep stack beside its limit, and what watching its gradients costs.
 
 python -m tests.benchmarks.deep_stack [--rounds 7] [--threads 1] [--json FILE]    about 2 minutes
 

@@ -6,11 +6,11 @@ Contenders run interleaved, in a new random order each round, on inputs drawn fr
 medians over rounds and ratios of medians, the JSON file every sample in seconds. A shared machine
 changes its speed from minute to minute: only ratios within one run hold.
 
-- limit: the products of the active FLOPs alone, at even load, into memory that exists already: 2 a
-matrix
-  forward, 6 with backward (the input needs a gradient, as inside a model).
-- ours: the whole layer, router included.  - naive: the same layer, with a mask for each choice and
-expert. - peer: sort, torch's grouped_mm over stacked weights, put back.
+- limit: the products of the active FLOPs alone, at even load, into memory that exists already:
+  2 a matrix forward, 6 with backward (the input needs a gradient, as inside a model).
+- ours: the whole layer, router included.
+- naive: the same layer, with a mask for each choice and expert.
+- peer: sort, torch's grouped_mm over stacked weights, put back.
 """
 
 import argparse

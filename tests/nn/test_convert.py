@@ -18,7 +18,9 @@ CONVERSIONS = [how for how in Conversion if how is not Conversion.none]
 def model(n_kv_heads: int = 8, *, bias: bool = False) -> Transformer:
     arm = SimpleNamespace(
         model=config.Model(32, 2),
-        attention=config.Attention("multihead", 8, n_kv_heads, bias, 0.0, Position.rotary, Kernel.fused),
+        attention=config.Attention(
+            "multihead", 8, n_kv_heads, bias, 0.0, Position.rotary, Kernel.fused
+        ),
         ffn=config.FeedForward("dense", 24, Activation.gelu, False, False, 0.0),
         norm=config.Norm("norm", Placement.pre, NormType.layer, 1e-5),
     )
@@ -56,7 +58,7 @@ def test_a_group_of_equal_heads_leaves_the_output_unchanged(n_kv_heads, how, bia
 
 
 def test_equal_neighbours_and_not_equal_strides() -> None:
-    # Heads j and j + 4 equal, as a head that is grouped by stride would want it: output must change.
+    # Heads j and j + 4 equal, as a head that is grouped by stride would want it.
     net, tokens = model(), torch.arange(10).view(2, 5)
     with torch.no_grad():
         for part in attentions(net):
@@ -127,7 +129,7 @@ def test_it_goes_on_training() -> None:
 
 
 def test_numbers_that_do_not_fit_are_named() -> None:
-    with pytest.raises(ValueError, match="2 heads.*n_kv_heads=4"):
+    with pytest.raises(ValueError, match=r"2 heads.*n_kv_heads=4"):
         convert(model(2), n_kv_heads=4, how=Conversion.mean, seed=0)
-    with pytest.raises(ValueError, match="none.*mean, first, random"):
+    with pytest.raises(ValueError, match=r"none.*mean, first, random"):
         convert(model(), n_kv_heads=2, how=Conversion.none, seed=0)

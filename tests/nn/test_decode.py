@@ -12,7 +12,7 @@ MARKS = {"bos": 1, "eos": 2, "max_length": 12}
 
 
 def model(**parts: object) -> EncoderDecoder:
-    """In float64, so that no tie is broken by rounding; its head is large, so that it commits."""
+    """In float64, so that no tie is broken by rounding."""
     return build(**parts).double().eval()  # type: ignore[arg-type]
 
 
@@ -29,11 +29,11 @@ def test_equals_recomputation(parts: dict) -> None:
     net, source = model(**parts), sources()
     cached, naive = greedy(net, source, **MARKS), greedy_recomputing(net, source, **MARKS)
     assert torch.equal(cached, naive)
-    assert cached.unique().numel() > 3  # not one token again and again
+    assert len({tuple(tokens) for tokens in cached.tolist()}) > 1
 
 
 def alone_as_together(net: EncoderDecoder) -> bool:
-    source = sources()
+    source = sources(12)
     together = greedy(net, source, **MARKS)
     for row, tokens in enumerate(together):
         alone = greedy(net, source[row][source[row] != PAD][None], **MARKS)[0]

@@ -35,9 +35,7 @@ def model(n_kv_heads=2, position=Position.rotary, *, ffn=DENSE, seed=0) -> Trans
 
 
 def tokens(batch: int, length: int, seed: int = 0) -> torch.Tensor:
-    return torch.randint(
-        VOCABULARY, (batch, length), generator=torch.Generator().manual_seed(seed)
-    )
+    return torch.randint(VOCABULARY, (batch, length), generator=torch.Generator().manual_seed(seed))
 
 
 @pytest.mark.parametrize(("n_kv_heads", "position"), list(product([8, 4, 2, 1], Position)))
@@ -95,7 +93,10 @@ def test_the_cache_is_just_large_enough_and_filled() -> None:
 @pytest.mark.parametrize("position", [Position.rotary, Position.sinusoidal])
 def test_positions_that_start_again_are_caught(position, monkeypatch) -> None:
     # A planted fault: a cached step that believes to be the first one.
-    name = {Position.rotary: "attention.rotary_tables", Position.sinusoidal: "transformer.sinusoidal"}
+    name = {
+        Position.rotary: "attention.rotary_tables",
+        Position.sinusoidal: "transformer.sinusoidal",
+    }
     module, function = name[position].split(".")
     path = f"experiments.nn.{module}.{function}"
     original = getattr(__import__(f"experiments.nn.{module}", fromlist=[function]), function)

@@ -10,7 +10,9 @@ from experiments.nn.attention import Attention
 from experiments.nn.kv_cache import KVCache
 
 
-def formula(*, n_layers: int, batch: int, n_kv_heads: int, length: int, d_head: int, size: int) -> int:
+def formula(
+    *, n_layers: int, batch: int, n_kv_heads: int, length: int, d_head: int, size: int
+) -> int:
     return 2 * n_layers * batch * n_kv_heads * length * d_head * size
 
 

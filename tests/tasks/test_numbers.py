@@ -114,7 +114,7 @@ def test_trained_and_held_out_numbers_are_drawn_alike() -> None:
     longest = [np.mean([n >= 10**5 for n in part]) for part in splits.values()]
     assert abs(longest[0] - longest[1]) < 0.1
     leading = np.array([int(str(n)[0]) for n in splits["iid"] if n >= 10**5])
-    assert np.bincount(leading, minlength=10)[1:].min() > 0.5 * len(leading) / 9
+    assert np.bincount(leading, minlength=10)[1:].min() > 0.25 * len(leading) / 9
 
 
 def test_every_held_out_token_is_trained_on(task: NumbersTask) -> None:
@@ -168,7 +168,7 @@ def test_the_loss_is_over_kept_positions(task: NumbersTask) -> None:
 @pytest.mark.parametrize("unit", list(Unit))
 @pytest.mark.parametrize("digits", [3, 6, 8])
 def test_lengths_of_the_options_bound_the_longest_number(unit: Unit, digits: int) -> None:
-    asked = options(digits=digits, source_unit=unit)
+    asked = options(digits=digits, source_unit=unit, n_train=100)
     for number in (int("777777777"[:digits]), int("373737373"[:digits]), 10**digits - 1):
         pair = number_pair(number, unit)
         assert len(pair.source) <= asked.source_length

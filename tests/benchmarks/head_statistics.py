@@ -1,0 +1,168 @@
+"""What do statistics of attention heads cost? Beside attention alone and the loop over heads.
+
+python -m tests.benchmarks.head_statistics [--lengths 1024 2048] [--rounds 9] [--json FILE]
+
+About 1 minute. One attention layer, d_model 512, 8 heads, causal, batch 1, projections included.
+Contenders run interleaved, in a new random order each round; the table has medians over rounds and
+ratios of medians, the JSON file every sample in seconds. A shared machine changes its speed from
+minute to minute: only ratios within one run hold. Peak memory is over the inputs, in a process of
+its own.
+
+- attention: the layer alone, by torch's kernel, without statistics: nobody can be faster.
+- ours: the layer and then the scores of the probe, from blocks of queries.
+- scores: the scores alone.
+- loop: the whole matrix of weights, and a Python loop over heads that reads each score by .item().
+- training: how much longer a small model trains when it is evaluated every 10 steps with the probe
+  instead of without.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from experiments import config
+from experiments.nn.attention import Attention
+from experiments.nn.build import build_transformer
+from experiments.probes.attention_weights import queries_keys, weights
+from experiments.probes.head_scores import row_scores
+from experiments.probes.heads import HeadProbe
+from experiments.tasks.patterns import PatternsTask
+from runner.measure import interleaved, peak_mib
+from runner.training import evaluate
+
+D_MODEL, N_HEADS, BLOCK, LAGS = 512, 8, 64, (0, 1)
+SHORTEST_SAMPLE = 0.005
+
+
+@torch.no_grad()
+def contenders(length: int) -> dict[str, Callable[[], object]]:
+    """One layer on one sequence, with and without statistics."""
+    layer = Attention(D_MODEL, n_heads=N_HEADS, n_kv_heads=N_HEADS).eval()
+    x = torch.randn(1, length, D_MODEL)
+    projected = layer.query(x), layer.key(x)
+    place = torch.arange(length)
+    back = (place[:, None] - place).float()
+
+    @torch.no_grad()
+    def attention() -> Tensor:
+        return layer(x)
+
+    def scores() -> object:
+        return row_scores(*queries_keys(layer, *projected), None, LAGS, block=BLOCK)
+
+    @torch.no_grad()
+    def loop() -> tuple[Tensor, list[float]]:
+        matrices = weights(*queries_keys(layer, layer.query(x), layer.key(x)))
+        value = layer.value(x).unflatten(-1, (N_HEADS, -1)).transpose(1, 2)
+        output = layer.out((matrices @ value).transpose(1, 2).flatten(2))
+        found = []
+        for head in range(N_HEADS):
+            p = matrices[0, head]
+            found.append(-(p * (p + 1e-9).log()).sum(-1).mean().item())
+            found.append((p * back).sum(-1).mean().item())
+            found.append(p.diagonal().mean().item())
+        return output, found
+
+    return {
+        "attention": attention,
+        "ours": lambda: (attention(), scores()),
+        "scores": scores,
+        "loop": loop,
+    }
+
+
+def training() -> dict[str, Callable[[], object]]:
+    """Ten training steps of a model of width 64, and an evaluation without and with the probe."""
+    arm = SimpleNamespace(
+        model=config.Model(64, 2),
+        attention=config.Attention(
+            "multihead", 4, 4, False, 0.0, config.Position.rotary, config.Kernel.fused
+        ),
+        ffn=config.FeedForward("dense", 256, config.Activation.gelu, False, False, 0.0),
+        norm=config.Norm("norm", config.Placement.pre, config.NormType.layer, 1e-5),
+    )
+    options = config.Patterns("patterns", 20, 16, 192, 0.5, 1.0, 0.9, 5, config.Predict.next)
+    task = PatternsTask(options, seed=0, batch_size=32, cache=Path())
+    model = build_transformer(arm, vocabulary=None, width=16, seed=0)
+    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+    device = torch.device("cpu")
+
+    def ten_steps() -> None:
+        for step in range(10):
+            batch = task.batch(step)
+            optimizer.zero_grad()
+            task.loss(model(*batch.inputs, keep=batch.keep).prediction, batch).backward()
+            optimizer.step()
+
+    def probed() -> dict[str, float]:
+        return evaluate(
+            model, task, [HeadProbe(model, task.labels, task.lags, block=BLOCK)], device
+        )
+
+    return {
+        "ten steps": ten_steps,
+        "evaluation": lambda: evaluate(model, task, [], device),
+        "with probe": probed,
+    }
+
+
+def show(console: Console, title: str, samples: dict[str, list[float]], reference: str) -> None:
+    medians = {name: statistics.median(values) for name, values in samples.items()}
+    table = Table("", "median ms", "min ms", f"it / {reference}", "loop / it", title=title)
+    for name, median in medians.items():
+        to_loop = f"{medians['loop'] / median:.2f}" if "loop" in medians else ""
+        cells = (f"{median * 1e3:.2f}", f"{min(samples[name]) * 1e3:.2f}")
+        table.add_row(name, *cells, f"{median / medians[reference]:.2f}", to_loop)
+    console.print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--lengths", type=int, nargs="+", default=[1024, 2048])
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--json", type=Path, help="write every sample here")
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    console = Console()
+    # Before this process starts threads, which its forked children must not need.
+    peaks = {
+        length: {
+            name: peak_mib(lambda length=length, name=name: contenders(length)[name])
+            for name in ("attention", "scores", "loop")
+        }
+        for length in options.lengths
+    }
+    torch.set_num_threads(options.threads)
+    samples: dict[str, dict[str, list[float]]] = {}
+    for length in options.lengths:
+        title = f"{length} positions"
+        samples[title] = interleaved(
+            contenders(length), rounds=options.rounds, min_seconds=SHORTEST_SAMPLE
+        )
+        show(console, title, samples[title], reference="attention")
+        told = ", ".join(f"{name} {value:.0f}" for name, value in peaks[length].items())
+        console.print(f"peak MiB over the inputs: {told}")
+    samples["training"] = interleaved(training(), rounds=options.rounds)
+    show(console, "training", samples["training"], reference="ten steps")
+    if options.json:
+        machine = {
+            "torch": torch.__version__,
+            "threads": options.threads,
+            "processor": platform.processor() or platform.machine(),
+        }
+        record = {"machine": machine, "seconds": samples, "peak_mib": peaks}
+        options.json.write_text(json.dumps(record, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,213 @@
+"""The experiment head_analysis: its plans, small trials, and the words it computes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from experiments import head_analysis
+from experiments.head_analysis import differs, looks
+from experiments.nn.build import build_transformer
+from experiments.probes.heads import HeadProbe
+from experiments.tasks.build import build_task
+from runner import planning
+from runner.training import train
+
+Plan = Callable[..., planning.Plan]
+SMALL = ("experiment=head_analysis", "scale=smoke", "model.d_model=16", "task.n_eval=12")
+SCORES = ("entropy", "entropy_share", "distance", "distance_share", "diagonal", "previous")
+
+
+class Trial:
+    """What `run` asks of a trial, kept in memory."""
+
+    def __init__(self, arm: planning.Arm, folder: Path, *, steps: int = 4) -> None:
+        training = replace(arm.config.training, steps=steps, warmup_steps=1, eval_every=2)
+        self.config = replace(arm.config, training=training)
+        self.seed, self.cache, self.checkpoints = 0, folder, folder / f"checkpoint-{arm.name}"
+        self.device, self.dtype = torch.device("cpu"), torch.float32
+        self.diverged: str | None = None
+        self.results: dict[str, tuple[float, str]] = {}
+        self.curves: dict[int, dict[str, float]] = {}
+        self.tables: dict[str, Sequence[Mapping[str, Any]]] = {}
+
+    def record(self, values: dict[str, float], unit: str = "") -> None:
+        self.results |= {name: (value, unit) for name, value in values.items()}
+
+    def log(self, values: dict[str, float], step: int) -> None:
+        self.curves.setdefault(step, {}).update(values)
+
+    def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        self.tables[name] = rows
+
+    def diverge(self, reason: str) -> None:
+        self.diverged = reason
+
+    def progress(self, *_: object) -> None: ...
+
+    def resume(self, step: int) -> None: ...
+
+    def flush(self) -> None: ...
+
+
+def ran(arm: planning.Arm, folder: Path) -> Trial:
+    trial = Trial(arm, folder)
+    head_analysis.run(trial)  # type: ignore[arg-type]
+    return trial
+
+
+def test_the_untrained_arm_is_step_0_of_the_trained_one(plan: Plan, tmp_path: Path) -> None:
+    untrained, trained = (ran(arm, tmp_path) for arm in plan(*SMALL).arms)
+    assert sorted(untrained.curves) == [0]
+    assert sorted(step for step, v in trained.curves.items() if "val/loss" in v) == [0, 2, 4]
+    assert untrained.curves[0] == trained.curves[0]
+    for score in SCORES:
+        before = untrained.results[f"heads/{score}"]
+        assert trained.results[f"heads/{score}_initial"] == before
+        assert untrained.results[f"heads/{score}_initial"] == before
+        assert trained.results[f"heads/{score}"][0] == trained.curves[4][f"heads/{score}"]
+    assert trained.results["heads/entropy"] != untrained.results["heads/entropy"]
+    assert untrained.results["val/loss"][0] == trained.curves[0]["val/loss"]
+
+
+def test_every_score_has_its_references_and_unit(plan: Plan, tmp_path: Path) -> None:
+    [arm] = plan(*SMALL, "arm=trained").arms
+    results = ran(arm, tmp_path).results
+    n = range(2, 21)  # valid keys of the queries that count
+    assert results["heads/entropy_share_uniform"][0] == pytest.approx(1)
+    assert results["heads/distance_uniform"] == (
+        pytest.approx(sum((k - 1) / 2 for k in n) / 19),
+        "positions",
+    )
+    assert results["heads/diagonal_uniform"][0] == pytest.approx(sum(1 / k for k in n) / 19)
+    for score in SCORES:
+        unit = {"entropy": "nats", "distance": "positions"}.get(score, "1")
+        names = [f"heads/{score}{end}" for end in ("", "_initial", "_uniform", "_spread")]
+        names += [f"heads/{score}/layer1/{head}" for head in ("head0", "head3", "uniform")]
+        for name in names:
+            assert results[name][1] == unit, name
+    for label in ("local", "long_range", "periodic"):
+        assert results[f"heads/distance/layer0/head2/{label}"][1] == "positions"
+    assert results["heads/distance_contrast"][0] > 0
+
+
+def test_planted_is_the_best_head_where_attention_is_needed(plan: Plan, tmp_path: Path) -> None:
+    [arm] = plan(*SMALL, "arm=trained").arms
+    trial = ran(arm, tmp_path)
+    results = {name: value for name, (value, _) in trial.results.items()}
+    assert "heads/planted/local" not in results  # under predict=next the query itself carries it
+    for end in ("", "_initial", "_uniform"):
+        parts = [results[f"heads/planted{end}/{label}"] for label in ("long_range", "periodic")]
+        assert results[f"heads/planted{end}"] == pytest.approx(sum(parts) / 2)
+    assert 0 < results["heads/planted/periodic"] < 1
+
+
+def test_tables(plan: Plan, tmp_path: Path) -> None:
+    [arm] = plan(*SMALL, "arm=trained").arms
+    tables = ran(arm, tmp_path).tables
+    assert sorted(tables) == [
+        "attention_local",
+        "attention_long_range",
+        "attention_periodic",
+        "heads",
+    ]
+    assert [(row["layer"], row["head"]) for row in tables["heads"]] == [
+        (layer, head) for layer in range(2) for head in range(4)
+    ]
+    for name in sorted(tables)[:3]:
+        rows = tables[name]
+        assert list(rows[0]) == ["layer", "head", "query", "key", "weight"]
+        assert len(rows) == 2 * 4 * 20 * 21 // 2
+        assert sum(row["weight"] for row in rows) == pytest.approx(2 * 4 * 20, rel=1e-5)
+    assert tables["attention_local"] != tables["attention_periodic"]
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_probes_change_nothing_in_training(plan: Plan, tmp_path: Path, dropout: float) -> None:
+    [arm] = plan(*SMALL, "arm=trained", f"attention.dropout={dropout}").arms
+    parts = arm.config.parts
+    losses = []
+    for name, probes in (("with", True), ("without", False)):
+        trial = Trial(arm, tmp_path / name)
+        task = build_task(parts.task, seed=0, batch_size=8, cache=tmp_path)
+        model = build_transformer(parts, vocabulary=None, width=task.width, seed=0)
+        torch.manual_seed(0)
+        made = [lambda m=model, t=task: HeadProbe(m, t.labels, t.lags, block=8)] if probes else []
+        train(trial, model, task, probes=made)  # type: ignore[arg-type]
+        losses.append(
+            {step: [v.get("train/loss"), v.get("val/loss")] for step, v in trial.curves.items()}
+        )
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("attention=gqa",),
+        ("attention=mqa", "attention.position=sinusoidal"),
+        ("norm=post", "ffn=moe"),
+        ("task=waves", "task.width=8"),
+        ("task.predict=reconstruct", "options.block=3"),
+    ],
+    ids=" ".join,
+)
+def test_other_parts_fit(plan: Plan, tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    [arm] = plan(*SMALL, "arm=trained", *overrides).arms
+    trial = ran(arm, tmp_path)
+    planted = "task=waves" not in overrides
+    assert ("heads/planted" in trial.results) is planted
+    assert all(trial.results[f"heads/{score}_uniform"][0] >= 0 for score in SCORES)
+
+
+def test_the_exercise_is_an_arm(plan: Plan) -> None:
+    [arm] = plan("experiment=head_analysis", "arm=exercise").arms
+    config, attention = arm.config, arm.config.parts.attention
+    assert (config.parts.model.d_model, attention.n_heads, attention.n_kv_heads) == (512, 8, 8)
+    assert (attention.dropout, attention.bias) == (0.1, False)
+    training = config.training
+    assert (training.steps, training.batch_size, training.lr) == (100, 32, 1e-3)
+    assert (training.weight_decay, training.beta1, training.beta2) == (0, 0.9, 0.999)
+    assert (training.clip, training.warmup_steps, training.schedule) == (None, 0, "constant")
+    task = config.parts.task
+    assert (task.length, task.width, task.predict) == (20, 512, "reconstruct")
+    assert (task.local, task.long_range, task.periodic, task.period) == (0.5, 1.0, 0.3, 5)
+
+
+@pytest.mark.parametrize("scale", ["smoke", "quick", "full"])
+def test_every_scale_makes_a_plan(plan: Plan, scale: str) -> None:
+    made = plan("experiment=head_analysis", f"scale={scale}")
+    names = {arm.name for arm in made.arms}
+    assert {"untrained", "trained"} <= names
+    assert len({arm.signature for arm in made.arms}) == len(names)
+    for claim in made.study.claims.values():
+        assert {claim["arm"], claim["control"], claim["null"]["arm"]} <= names
+
+
+EVEN = {"entropy_share": 1.0, "diagonal": 0.13, "previous": 0.13, "offset_periodic": 0.09}
+
+
+@pytest.mark.parametrize(
+    ("own", "words"),
+    [
+        (
+            {"offset_periodic": 0.8, "entropy_share": 0.2},
+            "mostly at offset_periodic 0.80 (even 0.09)",
+        ),
+        ({"previous": 0.4, "entropy_share": 0.6}, "leans to previous 0.40 (even 0.13)"),
+        ({"entropy_share": 0.95}, "broadly: 0.95 of the largest entropy"),
+        (
+            {"diagonal": 0.2, "entropy_share": 0.7},
+            "at no single offset: most at diagonal 0.20 (even 0.13)",
+        ),
+    ],
+)
+def test_words_for_where_a_head_looks(own: dict[str, float], words: str) -> None:
+    assert looks(EVEN | own, EVEN) == words
+
+
+def test_words_for_how_labels_differ() -> None:
+    assert differs({"a": 1.0, "b": 4.26, "c": 2.0}) == "4.3 back on b, 1.0 on a"
+    assert differs({"a": 1.0}) == "one label only"
