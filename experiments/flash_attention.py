@@ -8,7 +8,7 @@ formula in float64, bytes saved for the backward, peak memory, and, alone on the
 from collections.abc import Callable, Iterator
 from functools import partial
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -82,7 +82,7 @@ def chosen_kernel(trial: Trial) -> AttentionKernel:
     return partial(KERNELS[kernel], causal=options.causal)
 
 
-def blocks(options: FlashOptions) -> dict[str, int | None]:
+def blocks(options: FlashOptions) -> dict[str, Any]:
     """The block sizes, as keywords of the tiled kernel."""
     return {"block_q": options.block_q, "block_k": options.block_k}
 

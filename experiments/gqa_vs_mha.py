@@ -69,7 +69,7 @@ def run(trial: Trial) -> None:
 
 
 def record_sizes(trial: Trial, model: Transformer, full: Transformer) -> None:
-    """Parameters and cache bytes of the arm, and what it saves of those of `full`, with all heads."""
+    """Parameters and cache bytes of the arm, and its savings over `full`, which has all heads."""
     options = trial.config.options
     batch, length = options.batch_size, options.lengths[-1]
     parameters, of_full = attention_parameters(model), attention_parameters(full)

@@ -5,6 +5,7 @@ exit code 1; tracebacks are shown with HYDRA_FULL_ERROR=1.
 """
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -22,7 +23,12 @@ def main() -> None:
     full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us instead of being printed by Hydra
     try:
-        compose_and_run(full_error)
+        if sys.argv[1] == "redraw":
+            from runner.redraw import redraw
+
+            redraw(sys.argv[2:])
+        else:
+            compose_and_run(full_error=full_error)
     except KeyboardInterrupt:
         leave("stopped; finished trials are kept, the same command goes on from there", 130)
     except Exception as error:
@@ -31,11 +37,8 @@ def main() -> None:
         leave(*explain(error))
 
 
-def compose_and_run(full_error: bool) -> None:
-    """Check the arguments and let Hydra compose and call `job` (once.
-
-    Or once for each point of a sweep).
-    """
+def compose_and_run(*, full_error: bool) -> None:
+    """Check the arguments, let Hydra compose, and run the study of each point of a sweep."""
     import hydra
     from omegaconf import DictConfig, OmegaConf
 
@@ -43,6 +46,7 @@ def compose_and_run(full_error: bool) -> None:
 
     for resolver in ("oc.env", "oc.decode", "oc.create"):
         OmegaConf.clear_resolver(resolver)
+    command = shlex.join(["python", "-m", "runner", *sys.argv[1:]])
     sys.argv[1:] = arguments.check(sys.argv[1:])
 
     @hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")
@@ -52,11 +56,12 @@ def compose_and_run(full_error: bool) -> None:
 
         from runner import planning, study
 
-        hydra_config = HydraConfig.get()
+        sweep = HydraConfig.get().mode is RunMode.MULTIRUN
+        overrides = list(HydraConfig.get().overrides.task)
         try:
-            study.run_and_report(planning.plan(config, list(hydra_config.overrides.task)))
+            study.run_and_report(planning.plan(config, overrides, command="" if sweep else command))
         except Exception as error:
-            if full_error or hydra_config.mode is RunMode.MULTIRUN:
+            if full_error or sweep:
                 raise  # a sweep goes on with its next point and fails at its end
             leave(*explain(error))
 

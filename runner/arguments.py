@@ -6,6 +6,7 @@ and logging set-ups are refused here. A value for a key that only some options o
 option whether the key is there.
 """
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -52,6 +53,11 @@ def check(arguments: Sequence[str]) -> list[str]:
     plugins.load(named_plugins(flags.overrides))
     mended = {text: mend(text) for text in flags.overrides}
     return [mended.get(argument, argument) for argument in arguments]
+
+
+def command(overrides: Sequence[str]) -> str:
+    """The overrides of one point of a sweep, as a user would type them."""
+    return shlex.join(["python", "-m", "runner", *(text.removeprefix("++") for text in overrides)])
 
 
 def named_plugins(overrides: Sequence[str]) -> list[str]:

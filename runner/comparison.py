@@ -6,14 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from runner.claims import nearby
-from runner.stats import (
-    ROUNDING,
-    Floats,
-    half_width,
-    holm,
-    minimum_detectable_effect,
-    sign_flip_rows,
-)
+from runner.power import minimum_detectable_effect
+from runner.sign_flip import sign_flip_rows
+from runner.stats import ROUNDING, Floats, half_width, holm
 
 if TYPE_CHECKING:
     from pandas import DataFrame

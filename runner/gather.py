@@ -1,103 +1,129 @@
-"""From the trial store to the tables that a report is made of. Imports no torch."""
+"""From the trial store to the record that a report is made of. Imports no torch."""
 
 import datetime
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from runner import claims, figures, provenance, record
-from runner.config import ConfigError, Study, flatten
+from runner import pool, provenance, record
+from runner.config import flatten
+from runner.outline import Outline
 from runner.planning import Plan
-from runner.store import FINISHED
+from runner.store import FINISHED, Slot, write_json
 
 if TYPE_CHECKING:
     from runner.study import Entry
 
 RESULT_COLUMNS = ["arm", "seed", "metric", "value", "unit"]
 HISTORY_COLUMNS = ["arm", "seed", "step", "metric", "value"]
+SUMMARY = "study.json"
 
 
-@dataclass(frozen=True)
-class Outline:
-    """The typed claims, figures and headline of a study."""
-
-    headline: list[record.Headline]
-    claims: list[claims.Claim]
-    figures: dict[str, figures.FigureSpec]
-
-
-def outline(study: Study) -> Outline:
-    """Read claims, figures and headline; done before anything is computed.
-
-    Raises:
-        ConfigError: one that makes no sense.
-    """
-    try:
-        return Outline(
-            headline=[headline(entry) for entry in study.headline],
-            claims=[claims.Claim.from_mapping(name, claim) for name, claim in study.claims.items()],
-            figures={name: figures.figure_spec(spec) for name, spec in study.figures.items()},
-        )
-    except (TypeError, ValueError) as error:
-        raise ConfigError(str(error).splitlines()[0]) from error
-
-
-def headline(entry: dict[str, Any]) -> record.Headline:
-    """One metric that the answer is about."""
-    return record.Headline(**entry)
+def report(plan: Plan, entries: Sequence["Entry"], outline: Outline) -> Path | None:
+    """Write the report of a plan's trials, print its summary; None where no trial has a result."""
+    if not any(entry.slot.status()["state"] in FINISHED for entry in entries):
+        return None
+    folder = run_folder(plan)
+    trials = trial_table(entries)
+    summary = {
+        "experiment": plan.experiment,
+        "command": plan.command,
+        "arms": {arm.name: list(arm.overrides) for arm in plan.arms},
+        "baseline": baseline(plan),
+        "notes": plan.notes,
+        "hparams": {arm.name: flatten(arm.config.tree()) for arm in plan.arms},
+        "trials": trials.assign(
+            folder=[os.path.relpath(path, folder) for path in trials.folder]
+        ).to_dict("records"),
+    }
+    write_json(folder / SUMMARY, summary)
+    environment = provenance.environment(plan.command, plan.started)
+    environment["allocator"] = pool.MALLOC
+    write(folder, assemble(plan.config_yaml, outline, summary, environment, trials))
+    return folder
 
 
-def tables(entries: Sequence["Entry"]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """The frames results, history and trials of a plan's trials.
+def write(folder: Path, study: record.StudyRecord) -> None:
+    """Write the report of a record into a run's folder and print its summary."""
+    from rich.console import Console
 
-    As `record.StudyRecord` names their columns.
-    """
-    results, history, trials = [], [], []
+    from runner import report as reports
+
+    outcome = reports.write_report(folder, study)
+    Console().print(reports.console(study, outcome), crop=False)
+
+
+def assemble(
+    config_yaml: str,
+    outline: Outline,
+    summary: Mapping[str, Any],
+    environment: dict[str, Any],
+    trials: pd.DataFrame,
+) -> record.StudyRecord:
+    """The record of a study from its summary and what its trials' folders hold."""
+    results, history, tables = contents(trials)
+    return record.StudyRecord(
+        **{key: value for key, value in summary.items() if key != "trials"},
+        **vars(outline),
+        results=results,
+        history=history,
+        trials=trials,
+        tables=tables,
+        config_yaml=config_yaml,
+        environment=environment,
+    )
+
+
+def trial_table(entries: Sequence["Entry"]) -> pd.DataFrame:
+    """A row for each trial: arm, seed, status, seconds, reused, folder, message."""
+    rows = []
     for entry in entries:
-        name, slot = entry.arm.name, entry.slot
-        status = slot.status()
-        trials.append(
+        status = entry.slot.status()
+        rows.append(
             {
-                "arm": name,
+                "arm": entry.arm.name,
                 "seed": entry.seed,
                 "status": status["state"],
-                "seconds": status.get("seconds", float("nan")),
+                "seconds": status.get("seconds"),
                 "reused": entry.reused,
-                "folder": str(slot.folder),
+                "folder": str(entry.slot.folder),
                 "message": status.get("message", ""),
             }
         )
-        result = slot.result()
+    return pd.DataFrame(rows)
+
+
+def contents(
+    trials: pd.DataFrame,
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, pd.DataFrame]]:
+    """Results, history and tables of trials, with the columns that `record.StudyRecord` names."""
+    results: list[dict[str, object]] = []
+    history: list[pd.DataFrame] = []
+    tables: dict[str, list[pd.DataFrame]] = {}
+    for arm, seed, folder in zip(trials.arm, trials.seed, map(Path, trials.folder), strict=True):
+        result = Slot(folder).result()
         if result is None:
             continue
-        results += [{"arm": name, "seed": entry.seed, **row} for row in result["results"]]
-        curves = slot.folder / "metrics.csv"
+        results += [{"arm": arm, "seed": seed, **row} for row in result["results"]]
+        curves = folder / "metrics.csv"
         if curves.exists():
-            history.append(pd.read_csv(curves).assign(arm=name, seed=entry.seed))
-    frame = (
+            history.append(pd.read_csv(curves).assign(arm=arm, seed=seed))
+        for path in sorted((folder / "tables").glob("*.csv")):
+            table = pd.read_csv(path, keep_default_na=False)
+            table.insert(0, "arm", arm)
+            table.insert(1, "seed", seed)
+            tables.setdefault(path.stem, []).append(table)
+    curves_of_all = (
         pd.concat(history, ignore_index=True) if history else pd.DataFrame(columns=HISTORY_COLUMNS)
     )
     return (
         pd.DataFrame(results, columns=RESULT_COLUMNS),
-        frame[HISTORY_COLUMNS],
-        pd.DataFrame(trials),
+        curves_of_all[HISTORY_COLUMNS],
+        {name: pd.concat(frames, ignore_index=True) for name, frames in tables.items()},
     )
-
-
-def kept_tables(entries: Sequence["Entry"]) -> dict[str, pd.DataFrame]:
-    """The tables that trials keep beside their numbers, by name, with the columns arm and seed."""
-    found: dict[str, list[pd.DataFrame]] = {}
-    for entry in entries:
-        for path in sorted((entry.slot.folder / "tables").glob("*.csv")):
-            frame = pd.read_csv(path, keep_default_na=False)
-            frame.insert(0, "arm", entry.arm.name)
-            frame.insert(1, "seed", entry.seed)
-            found.setdefault(path.stem, []).append(frame)
-    return {name: pd.concat(frames, ignore_index=True) for name, frames in found.items()}
 
 
 def run_folder(plan: Plan) -> Path:
@@ -108,48 +134,7 @@ def run_folder(plan: Plan) -> Path:
     return folder
 
 
-def report(plan: Plan, entries: Sequence["Entry"], outline: Outline) -> Path | None:
-    """Write the report of a plan's trials and print its summary.
-
-    None where no trial has a result.
-    """
-    if not any(entry.slot.status()["state"] in FINISHED for entry in entries):
-        return None
-    from rich.console import Console
-
-    from runner import report as reports
-
-    results, history, trials = tables(entries)
-    study = record.StudyRecord(
-        experiment=plan.experiment,
-        question=plan.study.question,
-        scale=plan.study.scale.value,
-        command=provenance.command_line(),
-        arms={arm.name: list(arm.overrides) for arm in plan.arms},
-        baseline=baseline(plan),
-        headline=outline.headline,
-        results=results,
-        history=history,
-        trials=trials,
-        config_yaml=plan.config_yaml,
-        environment=provenance.environment(provenance.command_line()),
-        claims=outline.claims,
-        figures=outline.figures,
-        notes=plan.notes,
-        not_tested=plan.study.not_tested,
-        hparams={arm.name: flatten(arm.config.tree()) for arm in plan.arms},
-        tables=kept_tables(entries),
-    )
-    folder = run_folder(plan)
-    outcome = reports.write_report(folder, study)
-    Console().print(reports.console(study, outcome), crop=False)
-    return folder
-
-
 def baseline(plan: Plan) -> str:
-    """The arm that others are compared with.
-
-    The study's, or the first where that is not computed.
-    """
+    """The arm that others are compared with: the study's, or the first where it is not computed."""
     names = [arm.name for arm in plan.arms]
     return plan.study.baseline if plan.study.baseline in names else names[0]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from runner import device, provenance, registry, store
+from runner import arguments, device, provenance, registry, store
 from runner.composing import compose_arms
 from runner.config import ArmConfig, By, ConfigError, DeviceName, Study, near, read_study
 
@@ -38,11 +38,13 @@ class Plan:
     outputs: Path
     code: str
     config_yaml: str
+    command: str
+    started: str
     notes: list[str] = field(default_factory=list)
 
 
-def plan(config: DictConfig, overrides: Sequence[str]) -> Plan:
-    """Resolve a composed config and the overrides it came from.
+def plan(config: DictConfig, overrides: Sequence[str], *, command: str = "") -> Plan:
+    """Resolve a composed config and the overrides it came from; `command` is what a user typed.
 
     Raises:
         ConfigError: with the errors of all arms, a line each.
@@ -60,6 +62,8 @@ def plan(config: DictConfig, overrides: Sequence[str]) -> Plan:
         raise ConfigError("plugins run code, so they are named on the command line and not in YAML")
     composed = compose_arms(study, overrides)
     notes = composed.notes
+    # Times of one machine are never mixed with another's.
+    machine = provenance.machine() if registry.timed(study.experiment) else None
     outputs = writable(Path(study.outputs))
     arms = []
     for name, arm in composed.arms.items():
@@ -68,7 +72,7 @@ def plan(config: DictConfig, overrides: Sequence[str]) -> Plan:
         data = prepare(arm, outputs)
         tree = arm.tree()
         tree["device"]["name"] = where.value
-        text = store.signed(tree, data)
+        text = store.signed(tree, data, machine)
         typed_arm = (*study.arms[name], *solved_width(arm, name, composed.held[name]))
         arms.append(Arm(name, typed_arm, arm, where, data, text, store.signature(text)))
     return Plan(
@@ -79,6 +83,8 @@ def plan(config: DictConfig, overrides: Sequence[str]) -> Plan:
         outputs=outputs,
         code=provenance.code_hash(study.experiment),
         config_yaml=OmegaConf.to_yaml(config, resolve=True),
+        command=command or arguments.command(overrides),
+        started=provenance.now(),
         notes=notes + same_arms(arms),
     )
 

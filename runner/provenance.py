@@ -10,7 +10,6 @@ import importlib.metadata
 import os
 import platform
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -66,11 +65,17 @@ def imported(source: bytes) -> set[str]:
     return names
 
 
-def environment(command: str) -> dict[str, Any]:
+def now() -> str:
+    """The time, as environment.json has it."""
+    return datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+def environment(command: str, started: str) -> dict[str, Any]:
     """What a reader needs to judge or repeat a run: command, time, versions, commit, machine."""
     return {
         "command": command,
-        "started": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        "started": started,
+        "reported": now(),
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
         "git": git(),
@@ -131,13 +136,6 @@ def git() -> dict[str, Any] | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return {"commit": commit, "dirty": bool(dirty)}
-
-
-def command_line() -> str:
-    """The command as a user would type it again."""
-    import shlex
-
-    return "python -m runner " + shlex.join(sys.argv[1:])
 
 
 def token() -> str:

@@ -20,9 +20,13 @@ FINISHED = ("done", "diverged")
 UNTIMED = "untimed"
 
 
-def signed(tree: dict[str, Any], data: str) -> str:
-    """What identifies an arm, as text: its resolved config and its data's fingerprint."""
-    return json.dumps({"config": tree, "data": data}, sort_keys=True)
+def signed(tree: dict[str, Any], data: str, machine: dict[str, Any] | None) -> str:
+    """What identifies an arm, as text.
+
+    Its resolved config, its data's fingerprint, and the machine where its trials are timed.
+    """
+    where = {} if machine is None else {"machine": machine}
+    return json.dumps({"config": tree, "data": data, **where}, sort_keys=True)
 
 
 def signature(text: str) -> str:

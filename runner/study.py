@@ -36,15 +36,16 @@ def run_and_report(plan: Plan) -> None:
         StudyError: some trials failed; everything else is computed and reported.
     """
     from runner import gather
+    from runner.outline import outline
 
-    outline = gather.outline(plan.study)
+    told_before = outline(plan.study)
     for note in plan.notes:
         print(f"note: {note}")  # noqa: T201
     told = len(plan.notes)
     entries = run(plan)
     for note in plan.notes[told:]:
         print(f"note: {note}")  # noqa: T201
-    gather.report(plan, entries, outline)
+    gather.report(plan, entries, told_before)
     failed = [entry for entry in entries if entry.slot.status()["state"] not in FINISHED]
     if failed:
         first = failed[0]

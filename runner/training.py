@@ -69,6 +69,8 @@ class Trial(Protocol):
     config: Any
     device: torch.device
     checkpoints: Path
+    stopping: bool
+    deferring: bool
 
     def log(self, values: dict[str, float], step: int) -> None: ...
     def record(self, values: dict[str, float], unit: str = "") -> None: ...
@@ -78,6 +80,10 @@ class Trial(Protocol):
     def diverge(self, reason: str) -> None: ...
     @property
     def diverged(self) -> str | None: ...
+
+
+class Stopped(BaseException):
+    """A trial was asked to end (SIGTERM); what it has done is in its checkpoint."""
 
 
 Watch = Callable[[nn.Module], Mapping[str, float]]
@@ -131,6 +137,7 @@ def train(
     start = state.pop("step") if state else 0
     loop = Loop(**state) if state else Loop([], [], {})
     trial.resume(start)
+    trial.deferring = True  # a wish to stop now waits for the end of a step
     if not state:
         loop.losses.append(look(trial, model, task, probes, step=0))
     advance(trial, model, task, optimizer, loop, probes, watch, range(start + 1, config.steps + 1))
@@ -138,6 +145,7 @@ def train(
         model = further.change(model)
         more = range(config.steps + 1, config.steps + 1 + further.steps)
         advance(trial, model, task, adamw(model, config), loop, probes, watch, more)
+    trial.deferring = False
     conclude(trial, task, loop)
     return loop.curves
 
@@ -169,9 +177,11 @@ def advance(
             trial.progress(step, steps[-1], values["train/loss"])
         if step % config.eval_every == 0 or last:
             loop.losses.append(look(trial, model, task, probes, step=step))
-        if step % config.checkpoint_every == 0 or last:
+        if step % config.checkpoint_every == 0 or last or trial.stopping:
             trial.flush()
             checkpoint.save(trial.checkpoints, step, model, optimizer, vars(loop))
+        if trial.stopping and not last:
+            raise Stopped(f"asked to stop, goes on from step {step}")
 
 
 def one_step(

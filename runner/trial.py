@@ -7,6 +7,7 @@ import csv
 import json
 import os
 import platform
+import signal
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,7 @@ from runner.config import flatten
 from runner.job import Job, Stage
 from runner.store import UNTIMED, write_json
 from runner.tracking import Tracker
+from runner.training import Stopped
 
 Send = Callable[[dict[str, Any]], None]
 
@@ -44,10 +46,18 @@ class Trial:
         self.cache = job.cache
         self.checkpoints = job.slot.folder / "checkpoint"
         self.diverged: str | None = None
+        self.stopping = False
+        self.deferring = False
         self.results: dict[str, tuple[float, str]] = {}
         self._job, self._send = job, send
         self._tracker: Tracker | None = None
         torch.manual_seed(self.seed)
+
+    def stop(self, *_: object) -> None:
+        """Ask the trial to end (SIGTERM): a training after its step, with a checkpoint, else now."""
+        self.stopping = True
+        if not self.deferring:
+            raise Stopped("asked to stop")
 
     def resume(self, step: int) -> None:
         """Open the records, going on after `step`; 0 starts them anew."""
@@ -116,6 +126,7 @@ def compute(job: Job, send: Send) -> None:
         write_json(slot.folder.parent / "arm.json", json.loads(job.signed))
         began = time.perf_counter()
         trial = Trial(job, send)
+        signal.signal(signal.SIGTERM, trial.stop)
         if before:
             trial.results = {
                 row["metric"]: (row["value"], row["unit"]) for row in before["results"]
@@ -123,6 +134,10 @@ def compute(job: Job, send: Send) -> None:
         slot.mark("running", pid=os.getpid(), host=platform.node(), code=job.code)
         try:
             registry.stage(job.config.experiment, job.stage)(trial)
+        except Stopped as error:
+            trial.close("failed")
+            slot.mark("killed", code=job.code, message=str(error))
+            raise
         except BaseException as error:
             trial.close("failed")
             slot.mark(

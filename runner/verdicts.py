@@ -19,15 +19,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from runner.claims import Claim, Null, PositiveControl, nearby
-from runner.stats import (
-    Floats,
-    Interval,
-    has_spread,
-    holm,
-    paired_interval,
-    sign_flip_p,
-    verdict_detectable_effect,
-)
+from runner.power import verdict_detectable_effect
+from runner.sign_flip import sign_flip_p
+from runner.stats import Floats, Interval, has_spread, holm, paired_interval
 
 if TYPE_CHECKING:
     from pandas import DataFrame

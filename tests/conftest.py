@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from tests_environment import ROOT, environment
 
 from runner import arguments, planning
-from tests_environment import ROOT, environment
 
 Plan = Callable[..., planning.Plan]
 
@@ -25,7 +25,7 @@ def hydra() -> Iterator[None]:
 
 @pytest.fixture
 def plan(hydra: None, tmp_path: Path) -> Plan:  # noqa: ARG001
-    """Plan a study from overrides, as the command line would, with outputs in a temporary folder."""
+    """Plan a study from overrides as the command line would; outputs are temporary."""
 
     def make(*overrides: str) -> planning.Plan:
         mended = arguments.check([*overrides, f"outputs={tmp_path / 'outputs'}"])

@@ -1,4 +1,4 @@
-"""A plug-in that makes trials of the moe experiment fail, die or diverge, by arm and seed; for tests."""
+"""A plug-in for tests: trials of the moe experiment fail or die, by arm and seed."""
 
 import os
 import signal

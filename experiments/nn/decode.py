@@ -10,7 +10,7 @@ from torch import Tensor
 from experiments.nn.encoder_decoder import PAD, EncoderDecoder
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def greedy(
     model: EncoderDecoder,
     source: Int[Tensor, "batch source"],
@@ -30,19 +30,17 @@ def greedy(
     check(model)
     state = model.start(source, capacity=max_length)
     token = torch.full((len(source), 1), bos, device=source.device)
-    chosen = torch.full((len(source), max_length), PAD, device=source.device)
-    ended = torch.zeros(len(source), dtype=torch.bool, device=source.device)
-    for index in range(max_length):
-        logits = model.extend(token, state)[:, -1]
-        chosen[:, index] = following(logits, ended, bos)
-        ended |= chosen[:, index] == eos
-        if bool(ended.all()):
-            return chosen[:, : index + 1]
-        token = chosen[:, index : index + 1]
-    return chosen
+    ended = torch.zeros(len(source), 1, dtype=torch.bool, device=source.device)
+    never = marks(model, bos, source.device)
+    chosen = []
+    while len(chosen) < max_length and not bool(ended.all()):
+        token = following(model.extend(token, state), ended, never)
+        ended = ended | (token == eos)
+        chosen.append(token)
+    return torch.cat(chosen, dim=1)
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def greedy_recomputing(
     model: EncoderDecoder,
     source: Int[Tensor, "batch source"],
@@ -54,21 +52,29 @@ def greedy_recomputing(
     """The naive twin of `greedy`: every step encodes the source and computes the prefix anew."""
     check(model)
     target = torch.full((len(source), 1), bos, device=source.device)
-    ended = torch.zeros(len(source), dtype=torch.bool, device=source.device)
+    ended = torch.zeros(len(source), 1, dtype=torch.bool, device=source.device)
+    never = marks(model, bos, source.device)
     while target.shape[1] <= max_length and not bool(ended.all()):
-        logits = model(source, target).prediction[:, -1]
-        token = following(logits, ended, bos)
-        ended |= token == eos
-        target = torch.cat((target, token[:, None]), dim=1)
+        token = following(model(source, target).prediction, ended, never)
+        ended = ended | (token == eos)
+        target = torch.cat((target, token), dim=1)
     return target[:, 1:]
 
 
 def following(
-    logits: Float[Tensor, "batch n_outputs"], ended: Bool[Tensor, " batch"], bos: int
-) -> Int[Tensor, " batch"]:
-    """The likeliest token that can follow; PAD where a sentence has ended."""
-    never = torch.tensor([PAD, bos], device=logits.device)
-    return logits.index_fill(1, never, -torch.inf).argmax(dim=1).masked_fill(ended, PAD)
+    logits: Float[Tensor, "batch time n_outputs"],
+    ended: Bool[Tensor, "batch 1"],
+    never: Bool[Tensor, " n_outputs"],
+) -> Int[Tensor, "batch 1"]:
+    """The likeliest token behind the last position; PAD where a sentence has ended."""
+    token = logits[:, -1:].masked_fill(never, -torch.inf).argmax(dim=2)
+    return token.masked_fill(ended, PAD)
+
+
+def marks(model: EncoderDecoder, bos: int, device: torch.device) -> Bool[Tensor, " n_outputs"]:
+    """True at the tokens that can follow nothing."""
+    tokens = torch.arange(model.target_embedding.num_embeddings, device=device)
+    return (tokens == PAD) | (tokens == bos)
 
 
 def check(model: EncoderDecoder) -> None:

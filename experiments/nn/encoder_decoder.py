@@ -82,11 +82,13 @@ class DecodingState:
         caches: keys and values of the target so far, one cache a decoder block.
         memories: keys and values of the encoded source, computed once.
         source_keep: where the source is no padding, or None where it all is.
+        positions: what is added to the embedding of each position, or None.
     """
 
     caches: list[KVCache]
     memories: list[KVCache]
     source_keep: Bool[Tensor, "batch source"] | None
+    positions: Float[Tensor, "capacity d_model"] | None
 
 
 class EncoderDecoder(nn.Module):
@@ -130,7 +132,7 @@ class EncoderDecoder(nn.Module):
         `keep` is False at padding of the target; that of the source is told by `PAD`.
         """
         memory, source_keep, routings = self.encode(source)
-        x = self._embed(self.target_embedding, target)
+        x = self._embed(self.target_embedding, target, self._positions(target.shape[1]))
         keep = unless_all(keep)
         for block in self.decoder:
             x, routing = block(x, memory, keep=keep, source_keep=source_keep)
@@ -151,7 +153,7 @@ class EncoderDecoder(nn.Module):
     ]:
         """The memory, where it is no padding (None: everywhere), and a routing of each block."""
         keep = unless_all(source != PAD)
-        x = self._embed(self.source_embedding, source)
+        x = self._embed(self.source_embedding, source, self._positions(source.shape[1]))
         routings = []
         for block in self.encoder:
             x, routing = block(x, keep)
@@ -166,13 +168,17 @@ class EncoderDecoder(nn.Module):
             [block.attention.new_cache(len(source), capacity) for block in blocks],
             [block.cross.remember(memory) for block in blocks],
             keep,
+            self._positions(capacity),
         )
 
     def extend(
         self, target: Int[Tensor, "batch time"], state: DecodingState
     ) -> Float[Tensor, "batch time n_outputs"]:
         """Logits of the tokens that follow the cached ones, which are cached too."""
-        x = self._embed(self.target_embedding, target, start=state.caches[0].length)
+        start, positions = state.caches[0].length, state.positions
+        if positions is not None:
+            positions = positions[start : start + target.shape[1]]
+        x = self._embed(self.target_embedding, target, positions)
         for block, memory, cache in zip(self.decoder, state.memories, state.caches, strict=True):
             x, _ = block(x, memory, source_keep=state.source_keep, cache=cache)
         return self.head(self.decoder_norm(x))
@@ -185,12 +191,16 @@ class EncoderDecoder(nn.Module):
         for mixture, routing in zip(mixtures, output.routings, strict=True):
             mixture.after_step(routing)
 
-    def _embed(self, embedding: nn.Module, ids: Tensor, *, start: int = 0) -> Tensor:
+    def _positions(self, length: int) -> Tensor | None:
+        if not self.sinusoids:
+            return None
+        weight = self.target_embedding.weight
+        return sinusoidal(length, weight.shape[1], device=weight.device).to(weight.dtype)
+
+    def _embed(self, embedding: nn.Module, ids: Tensor, positions: Tensor | None) -> Tensor:
         x = embedding(ids)
         x = x * math.sqrt(x.shape[2])
-        if self.sinusoids:
-            x = x + sinusoidal(*x.shape[1:], start=start, device=x.device).to(x.dtype)
-        return x
+        return x if positions is None else x + positions
 
 
 def unless_all(keep: Bool[Tensor, "batch keys"] | None) -> Bool[Tensor, "batch keys"] | None:

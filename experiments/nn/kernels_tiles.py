@@ -23,6 +23,11 @@ class Tiles:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
 
+    @property
+    def whole_rows(self) -> bool:
+        """Whether a block of queries meets all of its keys in one tile."""
+        return self.block_k >= self.source
+
     def rows(self) -> Iterator[slice]:
         """The blocks of queries."""
         for start in range(0, self.time, self.block_q):

@@ -8,8 +8,8 @@ import torch
 
 from experiments.cost import cost
 from experiments.nn.build import build_transformer
-from runner import study
-from runner.gather import tables
+from runner import gather, study
+from runner.outline import outline
 
 SMALL = ("experiment=moe", "scale=smoke", "training.steps=8", "task.n_eval=12", "n_seeds=1")
 
@@ -28,7 +28,8 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_study_from_the_users_text_to_the_report(plan, texts: Path, tmp_path: Path, capsys):
     made = plan(*SMALL, "task=text", f"task.path={texts}/**/*.txt", "task.length=32")
     study.run_and_report(made)
-    results, history, trials = tables(study.survey(made))
+    trials = gather.trial_table(study.survey(made))
+    results, history, _ = gather.contents(trials)
     assert set(trials.status) == {"done"}
 
     moe = results[results.arm == "moe_top2"].set_index("metric").value
@@ -83,8 +84,6 @@ def test_active_parameters_are_those_of_the_dense_arm(plan):
 
 @pytest.mark.parametrize("scale", ["smoke", "quick", "full"])
 def test_claims_name_arms_that_the_scale_computes(plan, scale: str):
-    from runner.gather import outline
-
     made = plan("experiment=moe", "task=waves", f"scale={scale}")
     names = {arm.name for arm in made.arms}
     for claim in outline(made.study).claims:

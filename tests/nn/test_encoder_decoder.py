@@ -28,9 +28,7 @@ def build(
     placement: Placement = Placement.pre,
     ffn: object = None,
 ) -> EncoderDecoder:
-    attention = config.Attention(
-        "multihead", N_HEADS, n_kv_heads, bias, 0.0, position, Kernel.fused
-    )
+    heads = (N_HEADS, n_kv_heads, bias, 0.0, position, Kernel.fused)
     dense = config.FeedForward("dense", D_FF, Activation.relu, False, bias, 0.0)
     arm = SimpleNamespace(
         model=config.Model(D_MODEL, N_LAYERS),
@@ -80,6 +78,9 @@ def torch_twin(ours: EncoderDecoder, *, pre: bool) -> nn.Transformer:
     theirs = nn.Transformer(
         D_MODEL, N_HEADS, custom_encoder=encoder, custom_decoder=decoder, batch_first=True
     )
+    if pre:
+        encoder.norm.load_state_dict(ours.encoder_norm.state_dict())
+        decoder.norm.load_state_dict(ours.decoder_norm.state_dict())
     layers = [*encoder.layers, *decoder.layers]
     for block, layer in zip([*ours.encoder, *ours.decoder], layers, strict=True):
         copy_attention(block.attention, layer.self_attn)

@@ -96,6 +96,8 @@ class Trial:
         self.results: dict[str, tuple[float, str]] = {}
         self.resumed: list[int] = []
         self.stop_at: int | None = None
+        self.stopping = False
+        self.deferring = False
         torch.manual_seed(0)
 
     def log(self, values: dict[str, float], step: int) -> None:
@@ -162,6 +164,18 @@ def test_a_stopped_trial_goes_on_to_the_same_bits(tmp_path: Path, stop_at: int):
     kept = {key: v for key, v in stopped.rows.items() if key[0] <= resumed.resumed[0]}
     assert kept | resumed.rows == whole.rows
     assert resumed.results["val/loss"] == whole.results["val/loss"]
+
+
+def test_a_trial_asked_to_stop_leaves_a_checkpoint_of_its_step(tmp_path: Path):
+    class Asked(Line):
+        def batch(self, step: int) -> Batch:
+            trial.stopping = step == 7
+            return super().batch(step)
+
+    trial = Trial(tmp_path)
+    with pytest.raises(training.Stopped, match="step 7"):
+        training.train(trial, Slope(), Asked())
+    assert checkpoint.steps(trial.checkpoints) == [5, 7]
 
 
 def test_a_torn_checkpoint_falls_back_to_the_one_before(tmp_path: Path):
