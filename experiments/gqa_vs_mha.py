@@ -84,7 +84,7 @@ def record_sizes(trial: Trial, model: Transformer, full: Transformer) -> None:
 
 @torch.no_grad()
 def timing(trial: Trial) -> None:
-    """Time one layer of this arm: prefill, decoding against cache length, reading the cache once."""
+    """Time one layer: a prefill, decoding against cache length, reading the cache once."""
     options = trial.config.options
     if not options.rounds:
         return

@@ -54,12 +54,12 @@ def compose_and_run(*, full_error: bool) -> None:
         from hydra.core.hydra_config import HydraConfig
         from hydra.types import RunMode
 
-        from runner import planning, study
+        from runner import study
 
         sweep = HydraConfig.get().mode is RunMode.MULTIRUN
         overrides = list(HydraConfig.get().overrides.task)
         try:
-            study.run_and_report(planning.plan(config, overrides, command="" if sweep else command))
+            study.run_and_report(config, overrides, "" if sweep else command)
         except Exception as error:
             if full_error or sweep:
                 raise  # a sweep goes on with its next point and fails at its end

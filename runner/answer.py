@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 
 from runner import quantity
+from runner.finding import Finding
 from runner.record import Headline, StudyRecord
-from runner.verdicts import Finding
 
 ALPHA = 0.05
 SMOKE = "A smoke run proves only that everything runs; it is no evidence for or against any arm."

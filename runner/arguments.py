@@ -19,7 +19,7 @@ from hydra.errors import HydraException
 from runner import plugins, registry
 from runner.config import STUDY_KEYS, ConfigError, known_keys, near
 
-GROUPS = ("device", "scale", "experiment")
+GROUPS = ("device", "scale", "tune", "experiment")
 HYDRA_ALLOWED = (
     "hydra/launcher",
     "hydra/sweeper",

@@ -1,4 +1,4 @@
-"""What every figure shares: fonts, colours, panels, and labels that do not overlap.
+"""What every figure shares: fonts, colours, axes, legends and reference lines.
 
 Figures are plain `Figure` objects: no pyplot, no global state, any number of threads.
 """
@@ -9,14 +9,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import matplotlib as mpl
-import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from runner.figures import FigureSpec, levels
+from runner.figures import FigureSpec
+from runner.panels import FONTS, Panel, name
 
 LineStyle = Literal["-", "--", ":", "-."]
 
@@ -25,7 +24,7 @@ LineStyle = Literal["-", "--", ":", "-."]
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#A89F00")
 LINES: tuple[LineStyle, ...] = ("-", "--", ":", "-.")
 STYLE: dict[str, Any] = {
-    "font.family": ["DejaVu Sans", "IPAexGothic"],
+    "font.family": list(FONTS),
     "font.size": 12,
     "text.parse_math": False,  # an arm may be called a$b
     "axes.titlesize": 12.5,
@@ -43,8 +42,6 @@ STYLE: dict[str, Any] = {
     "legend.frameon": False,
     "svg.fonttype": "path",  # glyphs travel with the file: a reader needs no Japanese font
 }
-MAX_COLUMNS = 4
-MAX_INCHES = 16.0
 
 
 @contextmanager
@@ -69,16 +66,6 @@ def _allow_bold(family: str) -> None:
 
 
 @dataclass(frozen=True)
-class Panel:
-    """One pair of axes with the rows that belong to it."""
-
-    axes: Axes
-    rows: pd.DataFrame
-    at_left: bool
-    at_bottom: bool
-
-
-@dataclass(frozen=True)
 class Paint:
     """A colour and a line style per level of the hue; an arm has the same in every figure."""
 
@@ -91,54 +78,6 @@ class Paint:
     def line(self, level: Any) -> LineStyle:
         """The level's line style: past eight levels colours come again, with another style."""
         return LINES[self.levels.index(level) // len(PALETTE) % len(LINES)]
-
-
-def panels(
-    rows: pd.DataFrame, spec: FigureSpec, *, size: tuple[float, float]
-) -> tuple[Figure, list[Panel]]:
-    """A figure with one titled pair of axes per panel, all with the same limits.
-
-    `size` is width and height of one panel in inches.
-    """
-    grid = _grid([levels(rows, column) for column in spec.panel], size[0])
-    n_columns, n_rows = len(grid[0]), len(grid)
-    width = min(size[0] * n_columns * (0.72 if n_columns > 2 else 1), max(MAX_INCHES, size[0]))
-    height = size[1] * n_rows * (0.78 if n_rows > 1 else 1)
-    figure = Figure(figsize=(width + 0.9, height + 0.9), layout="constrained")
-    axes = figure.subplots(n_rows, n_columns, sharey=True, sharex=True, squeeze=False)
-    made = []
-    for i, row in enumerate(grid):
-        for j, key in enumerate(row):
-            chosen = rows
-            for column, level in zip(spec.panel, key, strict=True):
-                chosen = chosen[chosen[column] == level]
-            names = [name(c, level) for c, level in zip(spec.panel, key, strict=True)]
-            if names:
-                axes[i][j].set_title(" · ".join(names))
-            below = i + 1 < n_rows and j < len(grid[i + 1])
-            axes[i][j].tick_params(labelbottom=not below)
-            made.append(Panel(axes[i][j], chosen, j == 0, not below))
-        for spare in axes[i][len(row) :]:
-            spare.set_axis_off()
-    figure.suptitle(spec.title, x=0.01, ha="left", fontsize=15, fontweight="bold")
-    return figure, made
-
-
-def _grid(keys: list[list[Any]], inches: float) -> list[list[tuple[Any, ...]]]:
-    """Panels in rows: two keys make a table of panels, one is wrapped to fit the page."""
-    if len(keys) == 2:
-        return [[(a, b) for a in keys[0]] for b in keys[1]]
-    if not keys:
-        return [[()]]
-    flat = [(a,) for a in keys[0]]
-    fitting = max(1, int(MAX_INCHES // (inches * 0.72)))
-    columns = min(len(flat), fitting, MAX_COLUMNS)
-    return [flat[i : i + columns] for i in range(0, len(flat), columns)]
-
-
-def name(column: str, level: Any) -> str:
-    """How a level reads: `expert 3`, but `code` and not `label code`."""
-    return f"{column} {level}" if isinstance(level, (int, np.integer, float)) else str(level)
 
 
 def axis_labels(figure: Figure, made: list[Panel], x: str, y: str) -> None:

@@ -1,12 +1,24 @@
-"""Claims: statements that are written down before a run, in an experiment's YAML."""
+"""Claims: statements that are written down before a run, in an experiment's YAML.
 
+What all kinds share; `runner.kinds` has a file for each kind. A claim that is tested on seeds has a
+family, whose members are Holm-corrected together, and may name the pairs that prove the rig.
+"""
+
+import dataclasses
+import hashlib
+import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from difflib import get_close_matches
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-KINDS = ("difference",)
+if TYPE_CHECKING:
+    from runner.evidence import Block, Evidence
+    from runner.finding import Measured
+
 DIRECTIONS = ("greater", "less")
+COSTS = ("params", "active_params", "flops", "kv_bytes")
 
 
 @dataclass(frozen=True)
@@ -27,62 +39,149 @@ class PositiveControl:
     direction: str
 
 
-@dataclass(frozen=True)
-class Claim:
-    """A pre-registered statement: on `metric`, `arm` is greater or less than `control`.
+@dataclass(frozen=True, kw_only=True)
+class Claim(ABC):
+    """A pre-registered statement about the first `n` seeds.
 
-    Claims of one `family` are Holm-corrected together. `source` and `published` say where the
-    finding comes from and which figure was printed there; they decide nothing.
+    `source` and `published` say where the finding comes from and which figure was printed there;
+    they decide nothing. With `equal_cost`, arms whose cost differs make the claim invalid.
     """
+
+    kind: ClassVar[str]
+    signed: ClassVar[bool] = True  # whether the estimate is written with its sign
+    sensitivity: ClassVar[str] = ""  # what `minimum_detectable_effect` means for this kind
+    least_n: ClassVar[int] = 2
+    parts: ClassVar[Mapping[str, type]] = {}
 
     id: str
     statement: str
     metric: str
-    arm: str
-    control: str
-    direction: str
     n: int
-    family: str
     source: str
-    kind: str = "difference"
-    alpha: float = 0.05
     published: str = ""
+    equal_cost: str | None = None
+
+    def __post_init__(self) -> None:
+        if not is_number(self.n, int) or self.n < self.least_n:
+            needed = f"needed is a whole number from {self.least_n} up"
+            raise ValueError(f"{self.here}: n={self.n!r} seeds; {needed}.")
+        if self.equal_cost is not None:
+            one_of(f"{self.here}: equal_cost", self.equal_cost, COSTS)
+            if len(self.compared) < 2:
+                raise ValueError(f"{self.here}: equal_cost needs two arms to compare.")
+        self.differ(*self.compared)
+
+    @property
+    def here(self) -> str:
+        """The claim in an error message."""
+        return f"Claim {self.id!r}"
+
+    @property
+    @abstractmethod
+    def compared(self) -> tuple[str, ...]:
+        """The arms that must be fair to each other, the one they are compared with first."""
+
+    @property
+    @abstractmethod
+    def what(self) -> str:
+        """What is estimated, in words."""
+
+    @property
+    @abstractmethod
+    def expected(self) -> str:
+        """What the estimate must be, in words."""
+
+    @property
+    @abstractmethod
+    def limits(self) -> str:
+        """What the ends of the interval are, in words."""
+
+    @abstractmethod
+    def measure(self, evidence: "Evidence", family: int) -> "Measured":
+        """What the records say; `family` is the number of claims that are corrected together.
+
+        Raises InvalidClaimError where the records do not hold what the claim needs.
+        """
+
+    def registered(self) -> dict[str, Any]:
+        """The claim as plain data, with its kind and without keys that are not set."""
+        values = {"kind": self.kind, **dataclasses.asdict(self)}
+        return {key: value for key, value in values.items() if value not in (None, "", (), [])}
+
+    @property
+    def fingerprint(self) -> str:
+        """Pre-registration: the first 12 hex digits of SHA-256 over the canonical JSON.
+
+        Canonical is `registered()` with sorted keys and without spaces, in UTF-8.
+        """
+        text = json.dumps(
+            self.registered(), sort_keys=True, separators=(",", ":"), ensure_ascii=False
+        )
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    @classmethod
+    def from_mapping(cls, id: str, mapping: Mapping[str, Any]) -> Self:
+        """A claim of this kind. ValueError for keys that are unknown or missing."""
+        here = f"Claim {id!r}"
+        given = keywords(cls, here, mapping, reserved="id")
+        for name, part in cls.parts.items():
+            if given.get(name) is not None:
+                given[name] = part(**keywords(part, f"{here}, {name}", given[name]))
+        return cls(id=id, **given)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metric, unless it stands for several or there is none."""
+        return (self.metric,) if self.metric and "{" not in self.metric else ()
+
+    def differ(self, *arms: str) -> None:
+        """Refuse an arm that is to be compared with itself."""
+        for arm in arms:
+            if arms.count(arm) > 1:
+                raise ValueError(f"{self.here}: {arm!r} cannot be compared with itself.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tested(Claim):
+    """A claim decided by a test over seeds: reproduced, contradicted, or not to be told apart."""
+
+    test: ClassVar[str]  # the name of its test, as printed
+    counts: ClassVar[bool] = False  # scores are 0 or 1: equal ones are no sign of a broken A/A
+    parts: ClassVar[Mapping[str, type]] = {"null": Null, "positive_control": PositiveControl}
+
+    family: str
+    alpha: float = 0.05
     null: Null | None = None
     positive_control: PositiveControl | None = None
 
     def __post_init__(self) -> None:
-        here = f"Claim {self.id!r}"
-        _one_of(f"{here}: kind", self.kind, KINDS)
-        _one_of(f"{here}: direction", self.direction, DIRECTIONS)
-        if not _is_number(self.n, int) or self.n < 2:
-            raise ValueError(f"{here}: n={self.n!r} seeds; needed is a whole number from 2 up.")
-        if not _is_number(self.alpha, (int, float)) or not 0 < self.alpha < 1:
-            raise ValueError(f"{here}: alpha={self.alpha!r} must lie between 0 and 1.")
-        for part in (self, self.null, self.positive_control):
-            if part is not None and part.arm == part.control:
-                raise ValueError(f"{here}: {part.arm!r} cannot be compared with itself.")
+        super().__post_init__()
+        if not is_number(self.alpha, (int, float)) or not 0 < self.alpha < 1:
+            raise ValueError(f"{self.here}: alpha={self.alpha!r} must lie between 0 and 1.")
+        for pair in (self.null, self.positive_control):
+            if pair is not None:
+                self.differ(pair.arm, pair.control)
         if self.positive_control:
-            where = f"{here}: positive_control.direction"
-            _one_of(where, self.positive_control.direction, DIRECTIONS)
+            where = f"{self.here}: positive_control.direction"
+            one_of(where, self.positive_control.direction, DIRECTIONS)
 
-    @classmethod
-    def from_mapping(cls, id: str, mapping: Mapping[str, Any]) -> Self:
-        """The claim as written in YAML. ValueError for keys that are unknown or missing."""
-        here = f"Claim {id!r}"
-        given = _keywords(cls, here, mapping, reserved="id")
-        parts: tuple[tuple[str, type], ...] = (
-            ("null", Null),
-            ("positive_control", PositiveControl),
-        )
-        for name, part in parts:
-            if given.get(name) is not None:
-                given[name] = part(**_keywords(part, f"{here}, {name}", given[name]))
-        return cls(id=id, **given)
+    @property
+    def limits(self) -> str:
+        """What the ends of the interval are, in words."""
+        return f"{100 * (1 - self.alpha):.3g} % interval"
+
+    @property
+    def least_p(self) -> float:
+        """The smallest p-value that `n` seeds can give."""
+        return 0.0
+
+    def scores(self, evidence: "Evidence", arms: Sequence[str]) -> "Block":
+        """What the claim is about, a number for each seed and arm: here the metric."""
+        return evidence.block([(arm, self.metric) for arm in arms], self.n)
 
 
-def _keywords(
-    cls: type, here: str, mapping: Mapping[str, Any], reserved: str = ""
-) -> dict[str, Any]:
+def keywords(cls: type, here: str, mapping: Any, reserved: str = "") -> dict[str, Any]:
+    """The keys of a mapping, checked against the fields of a dataclass; lists become tuples."""
     if not isinstance(mapping, Mapping):
         raise ValueError(f"{here} must be a mapping of keys, got {mapping!r}.")
     known = {field.name: field for field in fields(cls) if field.name != reserved}
@@ -97,17 +196,33 @@ def _keywords(
     ]
     if missing:
         raise ValueError(f"{here}: missing key {', '.join(missing)}.")
-    return {str(key): value for key, value in mapping.items() if value is not None}
+    return {
+        str(key): tuple(value) if isinstance(value, list) else value
+        for key, value in mapping.items()
+        if value is not None
+    }
 
 
-def _one_of(here: str, value: str, known: Sequence[str]) -> None:
+def one_of(here: str, value: str, known: Sequence[str]) -> None:
+    """ValueError for a word that is not among the known ones."""
     if value not in known:
         near = nearby(str(value), known)
         raise ValueError(f"{here}={value!r} is unknown{near}. Known: {', '.join(known)}.")
 
 
-def _is_number(value: object, kind: type | tuple[type, ...]) -> bool:
+def is_number(value: object, kind: type | tuple[type, ...] = (int, float)) -> bool:
+    """Whether a value of a YAML file is a number; true and false are none."""
     return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def band_of(here: str, band: object) -> tuple[float, float]:
+    """Two numbers, the lower one first; else ValueError."""
+    if (
+        not (isinstance(band, tuple) and len(band) == 2 and all(map(is_number, band)))
+        or not band[0] < band[1]
+    ):
+        raise ValueError(f"{here}: band={band!r} must be two numbers, e.g. [-0.6, -0.4].")
+    return float(band[0]), float(band[1])
 
 
 def nearby(word: str, known: Iterable[str]) -> str:

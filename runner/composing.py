@@ -39,14 +39,16 @@ class Composed:
     notes: list[str] = field(default_factory=list)
 
 
-def compose_arms(study: Study, overrides: Sequence[str]) -> Composed:
-    """Compose the arms of a study that are selected, and solve their widths.
+def compose_arms(
+    study: Study, overrides: Sequence[str], chosen: Sequence[str] | None = None
+) -> Composed:
+    """Compose the arms of a study that are chosen (None: that it selects), and solve their widths.
 
     Raises:
         ConfigError: the errors of all arms in one message.
     """
     typed = [arguments.parse(text) for text in overrides]
-    chosen = selected(study, typed)
+    chosen = selected(study, typed) if chosen is None else chosen
     errors: dict[str, str] = {}
     arms: dict[str, ArmConfig] = {}
     skipped: dict[str, list[str]] = {}

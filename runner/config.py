@@ -145,6 +145,32 @@ class Training:
 
 
 @dataclass
+class Tune:
+    """The key that is tuned for every arm, its grid, and the seeds that only tuning sees."""
+
+    key: str | None
+    grid: list[float]
+    n_seeds: int
+    first_seed: int
+    metric: str
+    direction: str
+
+    def __post_init__(self) -> None:
+        if self.direction not in ("less", "greater"):
+            raise ValueError(f"direction={self.direction} must be less or greater")
+        if self.key is None:
+            return
+        if len(set(self.grid)) < 3:
+            raise ValueError(
+                f"grid={list(self.grid)} needs three values or more: the best must lie inside"
+            )
+        if self.n_seeds < 1:
+            raise ValueError(f"n_seeds={self.n_seeds} must be at least 1")
+        if self.first_seed < 0:
+            raise ValueError(f"first_seed={self.first_seed} must be at least 0")
+
+
+@dataclass
 class Study:
     """The top-level keys that are not groups; `conf/config.yaml` comments each."""
 
@@ -166,6 +192,7 @@ class Study:
     plugins: list[str]
     outputs: str
     scale: Scale
+    tune: Tune
 
     def __post_init__(self) -> None:
         if self.seed < 0:
@@ -180,7 +207,12 @@ class Study:
 
 STUDY_KEYS = tuple(f.name for f in dataclasses.fields(Study))
 NOT_IN_ARMS = tuple(key for key in STUDY_KEYS if key != "seed_offset")
-SCHEMAS: dict[str, type] = {"training": Training, "device": Device, "match": Match}
+SCHEMAS: dict[str, type] = {
+    "training": Training,
+    "device": Device,
+    "match": Match,
+    "tune": Tune,
+}
 
 
 @dataclass(frozen=True)

@@ -1,81 +1,158 @@
-"""Figures as data: what an experiment's YAML says under `figures:`, and the rows each one draws.
+"""Figures as data: what an experiment's YAML says under `figures:`, checked when a run is planned.
 
-A metric may be a template: `moe/load/layer{layer}/expert{expert}` matches
-`moe/load/layer0/expert3`, and its placeholders become the columns `layer` and `expert`, which `x`,
-`y`, `panel` and `hue` may name.
+A metric may be a template (see `templates`); `x`, `y`, `panel` and `hue` may name its placeholders.
+With `table` the rows come from a table that trials keep, and the same keys name its columns.
 """
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
-import pandas as pd
+from runner.figure_kinds import KINDS, Kind
+from runner.templates import placeholders
 
-LOG_AXES = ("none", "x", "y", "both")
-NEEDS = {"heatmap": ("x", "y"), "scatter": ("x",)}
+LISTS = ("panel", "arms", "columns")
+MAPPINGS = ("axes", "panel_metrics")
 
 
 @dataclass(frozen=True)
 class FigureSpec:
     """One figure. Wrong combinations raise ValueError here, which is when a run is planned.
 
-    kind    a name in `plots.KINDS`
-    metric  name or template of what is drawn (on y; the colour of a heat map)
-    x       `step` or a placeholder; for a scatter, the name of the metric on x
-    y       heat map only: a placeholder
-    panel   one or two columns (`arm` or a placeholder): panels side by side, then rows
-    hue     the column that gets a colour each
-    log     none, x, y or both; for a heat map `y` makes the colour scale logarithmic
-    arms    only these arms, in this order; empty: all
+    kind     a name in `figure_kinds.KINDS`, which says which keys it needs and which it uses
+    metric   name or template of what is drawn (on y; the colour of a heat map); with a table, the
+             column that holds the values
+    table    name of a table that trials keep; its columns take the place of placeholders
+    x        a placeholder or column; heat map: also `step`; scatter: the name of the metric on x
+    y        heat map and matrix: a placeholder or column
+    panel    one or two columns (`arm`, a placeholder or column): panels side by side, then rows
+    hue      the column that gets a colour each
+    log      none, x, y or both; for a heat map or matrix `y` makes the colour scale logarithmic
+    seeds    mean: over all; first: only the first seed of each arm, where seeds share no identity
+    arms     only these arms, in this order; empty: all
+    x_ticks, y_ticks  matrix: columns with the text of each tick
+    panel_metrics     matrix: short name -> metric template, its value stands in the panel's title
+    axes     radar: label -> metric template with values in 0..1
+    columns  samples: the columns that are shown, and `rows` says how many rows of each arm
     """
 
     kind: str
-    metric: str
     title: str
+    metric: str = ""
     caption: str = ""
+    table: str | None = None
     x: str | None = None
     y: str | None = None
     panel: list[str] = field(default_factory=list)
     hue: str | None = None
     x_label: str | None = None
     y_label: str | None = None
+    colour_label: str | None = None
     log: str = "none"
     reference: float | None = None
     reference_label: str = ""
+    seeds: str = "mean"
     arms: list[str] = field(default_factory=list)
+    x_ticks: str | None = None
+    y_ticks: str | None = None
+    panel_metrics: dict[str, str] = field(default_factory=dict)
+    axes: dict[str, str] = field(default_factory=dict)
+    columns: list[str] = field(default_factory=list)
+    rows: int = 20
 
     def __post_init__(self) -> None:
-        if self.log not in LOG_AXES:
-            raise ValueError(f"figure {self.title!r}: log={self.log!r} must be one of {LOG_AXES}")
-        for name in NEEDS.get(self.kind, ()):
-            if getattr(self, name) is None:
-                raise ValueError(f"figure {self.title!r}: kind={self.kind} needs the key {name}")
-        if isinstance(self.panel, str) or isinstance(self.arms, str):
-            raise ValueError(f"figure {self.title!r}: panel and arms are lists, e.g. panel: [arm]")
+        if self.kind not in KINDS:
+            raise self._wrong(f"kind={self.kind!r} is none of {sorted(KINDS)}")
+        self._check_types()
+        self._check_keys()
         if len(self.panel) > 2:
-            raise ValueError(f"figure {self.title!r}: panel={self.panel} has more than two columns")
-        self._check_columns()
+            raise self._wrong(f"panel={self.panel} has more than two columns")
+        if self.shape.single and len(self.arms) > 1 and "arm" not in self.by:
+            where = "panel: [arm] or hue: arm" if "hue" in self.shape.uses else "panel: [arm]"
+            raise self._wrong(f"arms={self.arms} needs {where}; else name one arm")
+        if self.axes and len(self.axes) < 3:
+            raise self._wrong(f"a radar needs three axes or more; this one has {list(self.axes)}")
+        if not self.table:
+            for template in self.axes.values() or [self.metric]:
+                self._check_columns(template)
+        for template in self.panel_metrics.values():
+            self._check_title(template)
 
-    def _check_columns(self) -> None:
-        found = set(placeholders(self.metric))
-        used = {*self.panel, *filter(None, (self.hue, self.y))}
-        if self.kind != "scatter" and self.x:
-            used.add(self.x)
-        if self.kind == "scatter":
+    @property
+    def shape(self) -> Kind:
+        """What figures of this kind have in common."""
+        return KINDS[self.kind]
+
+    @property
+    def colours(self) -> str:
+        """The column that gets a colour each."""
+        return self.hue or "arm"
+
+    @property
+    def by(self) -> list[str]:
+        """The columns that tell values apart: rows that agree in all of them are repetitions."""
+        hue = self.hue or self.shape.hue
+        x = self.x or self.shape.x
+        return list(dict.fromkeys(column for column in (*self.panel, x, self.y, hue) if column))
+
+    def _wrong(self, what: str) -> ValueError:
+        return ValueError(f"figure {self.title!r}: {what}")
+
+    def _check_types(self) -> None:
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if f.name in LISTS and not _all_text(value, list):
+                raise self._wrong(f"{f.name}={value!r} must be a list of names, e.g. [a, b]")
+            if f.name in MAPPINGS and not _all_text(value, dict):
+                raise self._wrong(f"{f.name}={value!r} must map short names to metrics")
+            if f.type in (str, str | None) and not isinstance(value, str | None):
+                raise self._wrong(f"{f.name}={value!r} must be text; quote it")
+        if isinstance(self.reference, bool) or not isinstance(self.reference, float | int | None):
+            raise self._wrong(f"reference={self.reference!r} must be a number")
+        if isinstance(self.rows, bool) or not isinstance(self.rows, int) or self.rows < 1:
+            raise self._wrong(f"rows={self.rows!r} must be a whole number of at least 1")
+        if self.seeds not in ("mean", "first"):
+            raise self._wrong(f"seeds={self.seeds!r} must be mean or first")
+        if self.log not in self.shape.log:
+            raise self._wrong(f"kind={self.kind}: log={self.log!r} must be one of {self.shape.log}")
+
+    def _check_keys(self) -> None:
+        """No key that a kind needs is missing, and none is given that it would ignore."""
+        for name in self.shape.needs:
+            if not getattr(self, name):
+                raise self._wrong(f"kind={self.kind} needs the key {name}")
+        known = {"kind", "title", "caption", "arms", *self.shape.needs, *self.shape.uses}
+        ignored = [f.name for f in fields(self) if f.name not in known and self._is_given(f)]
+        if ignored:
+            raise self._wrong(f"kind={self.kind} does not use {ignored}; it uses {sorted(known)}")
+
+    def _is_given(self, f: Any) -> bool:
+        default = f.default if f.default_factory is MISSING else f.default_factory()
+        return bool(getattr(self, f.name) != default)
+
+    def _check_columns(self, template: str) -> None:
+        found, always = set(placeholders(template)), {"arm", *self.shape.steps}
+        used = set(self.by)
+        if self.shape.x_is_metric:
+            used.discard(self.x or "")
             found |= set(placeholders(self.x or ""))
-        unknown = used - found - {"arm", "step"}
+        unknown = used - found - always
         if unknown:
-            raise ValueError(
-                f"figure {self.title!r}: {sorted(unknown)} are not placeholders of "
-                f"{self.metric!r}; it has {sorted(found)}, and `arm` and `step` always exist"
+            raise self._wrong(
+                f"{sorted(unknown)} are not placeholders of {template!r}; it has {sorted(found)}, "
+                f"and for kind={self.kind} {sorted(always)} always exist"
             )
         unused = found - used
         if unused:
-            raise ValueError(
-                f"figure {self.title!r}: placeholders {sorted(unused)} of {self.metric!r} would be "
-                "averaged away unseen; name each in x, y, panel or hue"
+            raise self._wrong(
+                f"placeholders {sorted(unused)} of {template!r} would be averaged away unseen; "
+                "name each in x, y, panel or hue"
             )
+
+    def _check_title(self, template: str) -> None:
+        unknown = set(placeholders(template)) - set(self.panel)
+        if unknown:
+            raise self._wrong(f"{template!r} in panel_metrics: {sorted(unknown)} are not in panel")
 
 
 def figure_spec(options: Mapping[str, Any]) -> FigureSpec:
@@ -84,48 +161,21 @@ def figure_spec(options: Mapping[str, Any]) -> FigureSpec:
     unknown = set(options) - known
     if unknown:
         raise ValueError(f"unknown figure keys {sorted(unknown)}; a figure has {sorted(known)}")
-    missing = {"kind", "metric", "title"} - set(options)
+    missing = {"kind", "title"} - set(options)
     if missing:
         raise ValueError(f"a figure needs {sorted(missing)}; this one has only {sorted(options)}")
-    values = dict(options)
+    values = {name: value for name, value in options.items() if value is not None}
     if isinstance(values.get("panel"), str):
         values["panel"] = [values["panel"]]
-    values = {k: v for k, v in values.items() if v is not None or k in ("x", "y", "hue")}
-    for name in ("panel", "arms"):
-        values[name] = [str(item) for item in values.get(name, [])]
+    for name in set(LISTS) & set(values):
+        if not isinstance(values[name], str):
+            values[name] = [str(item) for item in values[name]]
+    for name in set(MAPPINGS) & set(values):
+        if isinstance(values[name], Mapping):
+            values[name] = {str(key): item for key, item in values[name].items()}
     return FigureSpec(**values)
 
 
-def placeholders(template: str) -> list[str]:
-    """The names in braces, in order."""
-    return re.findall(r"\{(\w+)\}", template)
-
-
-def select(rows: pd.DataFrame, template: str, arms: list[str]) -> pd.DataFrame:
-    """Rows whose metric matches, for the given arms in their order, with a column per placeholder.
-
-    A column whose values are all whole numbers is made integer, so that `expert10` comes after
-    `expert9`.
-    """
-    pattern = _pattern(template)
-    matches = {name: pattern.fullmatch(name) for name in rows["metric"].unique()}
-    found = {name: m.groupdict() for name, m in matches.items() if m}
-    chosen = rows[rows["metric"].isin(found) & rows["arm"].isin(arms)].copy()
-    for column in placeholders(template):
-        values = chosen["metric"].map({name: groups[column] for name, groups in found.items()})
-        whole = len(values) > 0 and values.str.fullmatch(r"\d+").all()
-        chosen[column] = values.astype(int) if whole else values
-    order = {arm: i for i, arm in enumerate(arms)}
-    return chosen.sort_values("arm", key=lambda column: column.map(order), kind="stable")
-
-
-def levels(rows: pd.DataFrame, column: str) -> list[Any]:
-    """The distinct values of a column: numbers ascending, words in the order of appearance."""
-    values = list(rows[column].unique())
-    return sorted(values) if pd.api.types.is_numeric_dtype(rows[column]) else values
-
-
-def _pattern(template: str) -> re.Pattern[str]:
-    parts = re.split(r"\{(\w+)\}", template)
-    quoted = [re.escape(p) if i % 2 == 0 else f"(?P<{p}>[^/]+)" for i, p in enumerate(parts)]
-    return re.compile("".join(quoted))
+def _all_text(value: Any, kind: type) -> bool:
+    items = value.values() if isinstance(value, dict) else value
+    return isinstance(value, kind) and all(isinstance(item, str) for item in items)

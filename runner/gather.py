@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from runner import pool, provenance, record
+from runner import pool, provenance, record, tuning
 from runner.config import flatten
 from runner.outline import Outline
 from runner.planning import Plan
@@ -22,10 +22,14 @@ HISTORY_COLUMNS = ["arm", "seed", "step", "metric", "value"]
 SUMMARY = "study.json"
 
 
-def report(plan: Plan, entries: Sequence["Entry"], outline: Outline) -> Path | None:
+def report(
+    plan: Plan, entries: Sequence["Entry"], outline: Outline, tuned: tuning.Tuned | None = None
+) -> Path | None:
     """Write the report of a plan's trials, print its summary; None where no trial has a result."""
     if not any(entry.slot.status()["state"] in FINISHED for entry in entries):
         return None
+    if tuned is not None:
+        plan.notes.extend(tuning.lines(tuned))
     folder = run_folder(plan)
     trials = trial_table(entries)
     summary = {

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from runner import claims, figures, record
+from runner import claims, figures, kinds, record
 from runner.config import ConfigError, Study
 
 
@@ -29,7 +29,7 @@ def outline(study: Study) -> Outline:
             question=study.question,
             scale=study.scale.value,
             headline=[record.Headline(**entry) for entry in study.headline],  # type: ignore[arg-type]
-            claims=[claims.Claim.from_mapping(name, claim) for name, claim in study.claims.items()],
+            claims=[kinds.read_claim(name, claim) for name, claim in study.claims.items()],
             figures={name: figures.figure_spec(spec) for name, spec in study.figures.items()},
             not_tested=study.not_tested,
         )

@@ -11,9 +11,12 @@ import pandas as pd
 
 from runner import answer, quantity
 from runner.canvas import PALETTE
+from runner.cards import card
+from runner.figures import FigureSpec
+from runner.finding import Finding
 from runner.plots import Picture
 from runner.record import Headline, StudyRecord
-from runner.verdicts import Finding
+from runner.samples import Sheet
 
 TEMPLATE = "report.html"
 
@@ -26,6 +29,7 @@ def render(
     summary: pd.DataFrame,
     findings: Sequence[Finding],
     pictures: Mapping[str, Picture],
+    samples: Mapping[str, Sheet],
     warnings: Sequence[str],
 ) -> str:
     """The whole page as text."""
@@ -51,49 +55,17 @@ def render(
         cards=[card(finding, study) for finding in findings],
         comparisons=[comparison_table(study, h, comparison, summary) for h in study.headline],
         costs=cost_table(study, summary),
-        figures=[_figure(key, picture) for key, picture in pictures.items()],
+        figures=[
+            _figure(key, spec, pictures.get(key), samples.get(key))
+            for key, spec in study.figures.items()
+            if key in pictures or key in samples
+        ],
         swatches={arm: PALETTE[i % len(PALETTE)] for i, arm in enumerate(study.arms)},
         arms=[(arm, *_typed(study, arm, overrides)) for arm, overrides in study.arms.items()],
         failures=study.trials[study.trials["status"] != "done"].to_dict("records"),
         environment=[(key, str(value)) for key, value in study.environment.items()],
         warnings=[*study.notes, *warnings],
     )
-
-
-def card(finding: Finding, study: StudyRecord) -> dict[str, Any]:
-    """What a verdict card shows, as text."""
-    claim, interval = finding.claim, finding.interval
-    units = study.results.loc[study.results["metric"] == claim.metric, "unit"]
-    unit = str(units.iloc[0]) if len(units) else ""
-    detectable = finding.minimum_detectable_effect
-
-    def estimate(found: Any) -> str:
-        text = quantity.with_interval(found.mean, found.low, found.high, found.n, difference=True)
-        return text if unit in ("", "1") else f"{text} {unit}"
-
-    return {
-        "id": claim.id,
-        "verdict": str(finding.verdict),
-        "statement": claim.statement,
-        "published": claim.published,
-        "source": claim.source,
-        "what": f"{study.label(claim.metric)}: {claim.arm} minus {claim.control}",
-        "ours": estimate(interval) if interval else "no estimate",
-        "confidence": f"{100 * (1 - claim.alpha):.3g} %",
-        "n": f"{finding.n} of {claim.n}",
-        "nothing": quantity.NOTHING,
-        "p": quantity.p_value(finding.p),
-        "p_holm": quantity.p_value(finding.p_holm),
-        "detectable": ""
-        if detectable is None
-        else "none: too few seeds"
-        if math.isinf(detectable)
-        else quantity.quantity(detectable, unit),
-        "reason": finding.reason,
-        "extra": f"{estimate(finding.extra_estimate)} over {finding.extra_estimate.n} seeds"
-        if finding.extra_estimate
-        else "",
-    }
 
 
 def comparison_table(
@@ -173,15 +145,16 @@ def _typed(study: StudyRecord, arm: str, overrides: Sequence[str]) -> tuple[str,
     return command, " ".join(shlex.quote(override) for override in overrides)
 
 
-def _figure(key: str, picture: Picture) -> dict[str, str]:
+def _figure(
+    key: str, spec: FigureSpec, picture: Picture | None, sheet: Sheet | None
+) -> dict[str, Any]:
+    shown = {"key": key, "title": spec.title, "caption": spec.caption, "sheet": sheet}
+    return shown | {"source": _source(picture) if picture else ""}
+
+
+def _source(picture: Picture) -> str:
     # An <img> keeps each SVG's names and styles apart from the page's, and runs no script.
-    data = base64.b64encode(picture.svg).decode()
-    kind = "svg+xml"
+    data, kind = picture.svg, "svg+xml"
     if len(picture.svg) > 3 * len(picture.png):
-        data, kind = base64.b64encode(picture.png).decode(), "png"
-    return {
-        "key": key,
-        "title": picture.spec.title,
-        "caption": picture.spec.caption,
-        "source": f"data:image/{kind};base64,{data}",
-    }
+        data, kind = picture.png, "png"
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"

@@ -1,7 +1,7 @@
 """From a composed config to a plan: arms typed and signed before anything is written. No torch."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -43,29 +43,38 @@ class Plan:
     notes: list[str] = field(default_factory=list)
 
 
-def plan(config: DictConfig, overrides: Sequence[str], *, command: str = "") -> Plan:
+def plan(
+    config: DictConfig,
+    overrides: Sequence[str],
+    *,
+    command: str = "",
+    arms: Mapping[str, list[str]] | None = None,
+) -> Plan:
     """Resolve a composed config and the overrides it came from; `command` is what a user typed.
+
+    With `arms` it is these that are computed, beside those of the config that they are matched to.
 
     Raises:
         ConfigError: with the errors of all arms, a line each.
     """
     study = read_study(config)
-    if study.experiment is None:
+    experiment = study.experiment
+    if experiment is None:
         raise ConfigError(
             f"no experiment is chosen; type experiment=<name>, one of {', '.join(registry.names())}"
         )
-    if study.experiment not in registry.names():
-        raise ConfigError(
-            f"experiment={study.experiment}: {near(study.experiment, registry.names())}"
-        )
+    if experiment not in registry.names():
+        raise ConfigError(f"experiment={experiment}: {near(experiment, registry.names())}")
     if study.plugins and not any(text.lstrip("+").startswith("plugins=") for text in overrides):
         raise ConfigError("plugins run code, so they are named on the command line and not in YAML")
-    composed = compose_arms(study, overrides)
+    if arms is not None:
+        study = replace(study, arms={**study.arms, **arms})
+    composed = compose_arms(study, overrides, None if arms is None else list(arms))
     notes = composed.notes
     # Times of one machine are never mixed with another's.
-    machine = provenance.machine() if registry.timed(study.experiment) else None
+    machine = provenance.machine() if registry.timed(experiment) else None
     outputs = writable(Path(study.outputs))
-    arms = []
+    planned = []
     for name, arm in composed.arms.items():
         where = device.resolve(arm.device)
         notes += [line for line in device.warnings(arm.device, where) if line not in notes]
@@ -74,18 +83,18 @@ def plan(config: DictConfig, overrides: Sequence[str], *, command: str = "") -> 
         tree["device"]["name"] = where.value
         text = store.signed(tree, data, machine)
         typed_arm = (*study.arms[name], *solved_width(arm, name, composed.held[name]))
-        arms.append(Arm(name, typed_arm, arm, where, data, text, store.signature(text)))
+        planned.append(Arm(name, typed_arm, arm, where, data, text, store.signature(text)))
     return Plan(
         study=study,
-        experiment=study.experiment,
-        arms=tuple(arms),
+        experiment=experiment,
+        arms=tuple(planned),
         seeds=tuple(range(study.seed, study.seed + study.n_seeds)),
         outputs=outputs,
-        code=provenance.code_hash(study.experiment),
+        code=provenance.code_hash(experiment),
         config_yaml=OmegaConf.to_yaml(config, resolve=True),
         command=command or arguments.command(overrides),
         started=provenance.now(),
-        notes=notes + same_arms(arms),
+        notes=notes + same_arms(planned),
     )
 
 

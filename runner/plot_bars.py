@@ -9,8 +9,10 @@ from matplotlib.figure import Figure
 
 from runner import canvas
 from runner.bands import mean_bands
-from runner.figures import FigureSpec, levels
-from runner.plot_data import Records
+from runner.figures import FigureSpec
+from runner.panels import legible, panels
+from runner.plot_data import Records, seed_note
+from runner.templates import levels
 
 
 def bars(spec: FigureSpec, records: Records) -> Figure:
@@ -24,12 +26,12 @@ def points(spec: FigureSpec, records: Records) -> Figure:
 
 
 def _grouped(spec: FigureSpec, records: Records, *, from_zero: bool) -> Figure:
-    rows = records.matching(records.results, spec.metric, spec)
-    hue, x = spec.hue or "arm", spec.x or spec.hue or "arm"
+    rows = records.rows(spec)
+    hue, x = spec.colours, spec.x or spec.colours
     paint, shown, categories = records.paint(rows, hue), levels(rows, hue), levels(rows, x)
     n_bars = 1 if x == hue else len(shown)
     inches = min(14.0, max(7.0, 1.6 + len(categories) * (0.34 * n_bars + 0.35)))
-    figure, made = canvas.panels(rows, spec, size=(inches, 4.4))
+    figure, made = panels(rows, spec, size=(inches, 4.4), note=seed_note(rows, spec))
     width = 0.8 / n_bars
     for panel in made:
         for i, category in enumerate(categories):
@@ -40,17 +42,17 @@ def _grouped(spec: FigureSpec, records: Records, *, from_zero: bool) -> Figure:
                 centre = i if x == hue else i + (j - (n_bars - 1) / 2) * width
                 if len(chosen):
                     _one_bar(panel.axes, chosen, centre, width, paint.colour(level), from_zero)
-        canvas.log_axes(panel.axes, spec.log if spec.log == "y" else "none")
+        canvas.log_axes(panel.axes, spec.log)
         canvas.reference_line(panel.axes, spec, labelled=panel is made[0])
         panel.axes.grid(visible=False, axis="x")
-        texts = [str(category) for category in categories]
+        texts = [legible(str(category)) for category in categories]
         crowded = sum(len(text) + 2 for text in texts) > 10 * inches
         turn: dict[str, Any] = {"rotation": 30, "ha": "right"} if crowded else {}
         panel.axes.set_xticks(range(len(texts)), texts, **turn)
     if x != hue:
         canvas.legend(figure, paint, shown, hue, patches=True)
     label = spec.x_label if spec.x_label is not None else ("" if x == "arm" else x)
-    canvas.axis_labels(figure, made, label, spec.y_label or records.axis(spec.metric, rows))
+    canvas.axis_labels(figure, made, label, spec.y_label or records.axis(spec, rows))
     return figure
 
 

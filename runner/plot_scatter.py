@@ -6,7 +6,8 @@ from matplotlib.figure import Figure
 from runner import canvas
 from runner.bands import mean_bands
 from runner.figures import FigureSpec
-from runner.plot_data import NothingToDrawError, Records
+from runner.panels import name, panels
+from runner.plot_data import CannotDrawError, Records
 from runner.plot_labels import label_points
 
 
@@ -17,8 +18,8 @@ def scatter(spec: FigureSpec, records: Records) -> Figure:
     xs = records.matching(records.results, spec.x, spec)
     pairs = ys.merge(xs[["arm", "seed", "value"]], on=["arm", "seed"], suffixes=("", "_x"))
     if pairs.empty:
-        raise NothingToDrawError(f"no trial has both {spec.metric!r} and {spec.x!r}")
-    figure, made = canvas.panels(pairs, spec, size=(7.6, 5.0))
+        raise CannotDrawError(f"no trial has both {spec.metric!r} and {spec.x!r}")
+    figure, made = panels(pairs, spec, size=(7.6, 5.0))
     paint = records.paint(pairs, "arm")
     for panel in made:
         axes = panel.axes
@@ -45,11 +46,11 @@ def scatter(spec: FigureSpec, records: Records) -> Figure:
                 capsize=4,
                 linewidth=1.6,
             )
-            labels.append((str(row["arm"]), colour, row["mean_x"], row["mean"]))
+            labels.append((name("arm", row["arm"]), colour, row["mean_x"], row["mean"]))
         axes.margins(0.14)
         canvas.log_axes(axes, spec.log)
         canvas.reference_line(axes, spec, labelled=panel is made[0])
         label_points(axes, labels, size=figure.get_size_inches() * 0.8)
-    x_label = spec.x_label or records.axis(spec.x, xs)
-    canvas.axis_labels(figure, made, x_label, spec.y_label or records.axis(spec.metric, ys))
+    x_label = spec.x_label or records.axis(spec, xs, spec.x)
+    canvas.axis_labels(figure, made, x_label, spec.y_label or records.axis(spec, ys))
     return figure

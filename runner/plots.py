@@ -1,6 +1,7 @@
 """Rows -> figures. Never touches a model, so a picture can be drawn again from old records.
 
-A kind is one function from a spec and the records to a `Figure`, under its name in `KINDS`.
+A kind is one function from a spec and the records to a `Figure`, under its name in `DRAWN`; what a
+kind needs and uses is in `figure_kinds.KINDS`.
 """
 
 import io
@@ -15,18 +16,23 @@ from matplotlib.figure import Figure
 from runner import canvas
 from runner.figures import FigureSpec
 from runner.plot_bars import bars, points
-from runner.plot_curve import curve
-from runner.plot_data import NothingToDrawError, Records
+from runner.plot_curve import curve, lines
+from runner.plot_data import CannotDrawError, Records
 from runner.plot_heatmap import heatmap
+from runner.plot_matrix import matrix
+from runner.plot_radar import radar
 from runner.plot_scatter import scatter
 
 DPI = 130
 
-KINDS: dict[str, Callable[[FigureSpec, Records], Figure]] = {
+DRAWN: dict[str, Callable[[FigureSpec, Records], Figure]] = {
     "curve": curve,
+    "lines": lines,
     "bars": bars,
     "points": points,
     "heatmap": heatmap,
+    "matrix": matrix,
+    "radar": radar,
     "scatter": scatter,
 }
 
@@ -41,23 +47,23 @@ class Picture:
 
 
 def draw(spec: FigureSpec, records: Records) -> Figure:
-    """Build one figure, inside `canvas.style()`. ValueError for an unknown kind or no row."""
-    if spec.kind not in KINDS:
-        raise ValueError(f"figure {spec.title!r}: kind={spec.kind!r} is none of {sorted(KINDS)}")
-    return KINDS[spec.kind](spec, records)
+    """Build one figure, inside `canvas.style()`. CannotDrawError where records are missing."""
+    return DRAWN[spec.kind](spec, records)
 
 
 def draw_all(
     specs: Mapping[str, FigureSpec], records: Records
 ) -> tuple[dict[str, Picture], list[str]]:
-    """Every figure as PNG and SVG, and one warning line for each that had nothing to show."""
+    """Every picture as PNG and SVG, and one warning line for each that could not be drawn."""
     pictures, warnings = {}, []
     for key, spec in specs.items():
+        if spec.kind not in DRAWN:
+            continue  # no picture: see `samples`
         try:
             with canvas.style():
                 pictures[key] = _encode(key, spec, draw(spec, records))
-        except NothingToDrawError as nothing:
-            warnings.append(f"figure {key} was skipped: {nothing}")
+        except CannotDrawError as missing:
+            warnings.append(f"figure {key} was skipped: {missing}")
     return pictures, warnings
 
 

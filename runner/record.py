@@ -8,7 +8,8 @@ import pandas as pd
 
 from runner.claims import Claim
 from runner.figures import FigureSpec
-from runner.verdicts import Finding
+from runner.finding import Finding
+from runner.rig import Rig
 
 COST_METRICS = ("cost/parameters", "cost/active_parameters", "cost/flops_per_token", "time/step")
 
@@ -36,7 +37,9 @@ class StudyRecord:
     history  arm, seed, step, metric, value
     trials   arm, seed, status (done|diverged|failed|killed), seconds, reused, folder, message
     arms     what one types for each arm, in the order of every table and colour
+    tables   name -> arm, seed and the columns of what each trial keeps in tables/<name>.csv
     hparams  resolved values per arm for the HParams table; without them overrides are split at `=`
+    costs, tolerance, interior, tuned  as in `rig.Rig`: what claims must know of their arms
     """
 
     experiment: str
@@ -58,6 +61,10 @@ class StudyRecord:
     cost_metrics: list[str] = field(default_factory=lambda: list(COST_METRICS))
     hparams: dict[str, dict[str, float | str | bool]] = field(default_factory=dict)
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    costs: dict[str, dict[str, float]] = field(default_factory=dict)
+    tolerance: float = 0.01
+    interior: dict[str, bool] = field(default_factory=dict)
+    tuned: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.baseline not in self.arms:
@@ -66,9 +73,13 @@ class StudyRecord:
     @property
     def metrics(self) -> list[str]:
         """Headline and claim metrics, each once."""
-        return list(
-            dict.fromkeys([*(h.metric for h in self.headline), *(c.metric for c in self.claims)])
-        )
+        of_claims = [metric for claim in self.claims for metric in claim.metrics]
+        return list(dict.fromkeys([*(h.metric for h in self.headline), *of_claims]))
+
+    @property
+    def rig(self) -> Rig:
+        """What verdicts need to know beside the values."""
+        return Rig(self.costs, self.tolerance, self.interior, self.tuned)
 
     def label(self, metric: str) -> str:
         """A headline's label, or the metric's own name."""

@@ -8,20 +8,22 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from runner import comparison as comparisons
-from runner import dashboard, page, verdicts
+from runner import dashboard, markdown, page, verdicts
 from runner.answer import answer
+from runner.cards import card
 from runner.console import console as console
+from runner.finding import Finding
 from runner.plot_data import Records
 from runner.plots import draw_all
 from runner.record import Outcome, StudyRecord
-from runner.verdicts import Finding
+from runner.samples import Sheet, sheets
 
 RESULT_COLUMNS = ["arm", "seed", "metric", "value", "unit"]
 
@@ -30,11 +32,14 @@ def write_report(run: Path, study: StudyRecord) -> Outcome:
     """Write every file of the run folder; each appears whole or not at all."""
     started = time.perf_counter()
     results = _in_order(study)
-    findings = verdicts.judge(study.claims, results, scale=study.scale, trials=study.trials)
+    findings = verdicts.judge(
+        study.claims, results, scale=study.scale, trials=study.trials, rig=study.rig
+    )
     comparison, summary, warnings = _tables(study, results)
-    records = Records(results, study.history, list(study.arms))
-    pictures, skipped = draw_all(study.figures, records)
-    warnings += skipped
+    records = Records(results, study.history, list(study.arms), study.tables)
+    pictures, undrawn = draw_all(study.figures, records)
+    samples, missing = sheets(study.figures, records)
+    warnings += [*undrawn, *missing]
     sentence = answer(study, comparison, findings)
     html = page.render(
         study,
@@ -43,6 +48,7 @@ def write_report(run: Path, study: StudyRecord) -> Outcome:
         summary=summary,
         findings=findings,
         pictures=pictures,
+        samples=samples,
         warnings=warnings,
     )
     run.mkdir(parents=True, exist_ok=True)
@@ -60,7 +66,7 @@ def write_report(run: Path, study: StudyRecord) -> Outcome:
         dashboard.write_dashboard(
             folder / "tb",
             study,
-            texts=_texts(study, sentence, findings),
+            texts=_texts(study, sentence, findings, samples),
             images={key: picture.png for key, picture in pictures.items()},
         )
         # Last, so that whoever finds the page finds everything it speaks of.
@@ -105,41 +111,42 @@ def _tables(
     return comparisons.compare(results, study.baseline), summary, warnings
 
 
-def _texts(study: StudyRecord, sentence: str, findings: Sequence[Finding]) -> dict[str, str]:
+def _texts(
+    study: StudyRecord, sentence: str, findings: Sequence[Finding], samples: Mapping[str, Sheet]
+) -> dict[str, str]:
     environment = {key: str(value) for key, value in study.environment.items()}
     texts = {
         "question": study.question,
         "answer": sentence,
-        "command": _fenced(study.command),
-        "config": _fenced(study.config_yaml),
-        "environment": _markdown_table(["", ""], [[k, v] for k, v in environment.items()]),
+        "command": markdown.fenced(study.command),
+        "config": markdown.fenced(study.config_yaml),
+        "environment": markdown.table(["", ""], [[k, v] for k, v in environment.items()]),
     }
     if findings:
-        cards = [page.card(finding, study) for finding in findings]
         head = ["id", "verdict", "statement", "ours", "published", "p_holm", "reason"]
-        texts["verdicts"] = _markdown_table(head, [[card[key] for key in head] for card in cards])
-    return texts
-
-
-def _fenced(text: str) -> str:
-    return "\n".join(f"    {line}" for line in text.splitlines())
-
-
-def _markdown_table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(
-        "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in line) + " |"
-        for line in lines
-    )
+        cards = [card(finding, study) for finding in findings]
+        rows = [[shown[key] for key in head] for shown in cards]
+        texts["verdicts"] = markdown.table(head, rows)
+    return texts | {f"samples/{key}": sheet.markdown() for key, sheet in samples.items()}
 
 
 def _plain(finding: Finding) -> dict[str, Any]:
-    """A finding as JSON: its verdict, claim and numbers, and the line a person reads."""
-    values = dataclasses.asdict(finding)
+    """A finding as JSON: its verdict, claim and numbers, and the line a person reads.
+
+    `registered` is the hash of `claim` as it stands there: sorted keys, no spaces, UTF-8.
+    """
+    values = {f.name: getattr(finding, f.name) for f in dataclasses.fields(finding)}
     for name in ("interval", "extra_estimate"):
-        found = getattr(finding, name)
-        values[name] = found._asdict() if found else None
-    return {**values, "verdict": str(finding.verdict), "line": str(finding)}
+        values[name] = values[name]._asdict() if values[name] else None
+    others = {name: found._asdict() for name, found in finding.others.items()}
+    return {
+        **values,
+        "verdict": str(finding.verdict),
+        "claim": finding.claim.registered(),
+        "registered": finding.fingerprint,
+        "others": others,
+        "line": str(finding),
+    }
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runner import pool, registry
+from omegaconf import DictConfig
+
+from runner import planning, pool, registry, tuning
 from runner.job import Job, Stage
+from runner.outline import outline
 from runner.planning import Arm, Plan, cache_folder
 from runner.progress import Progress
 from runner.store import FINISHED, Slot, Store
@@ -28,32 +31,44 @@ class Entry:
     reused: bool
 
 
-def run_and_report(plan: Plan) -> None:
-    """The whole of one invocation.
+def run_and_report(config: DictConfig, overrides: Sequence[str], command: str = "") -> None:
+    """The whole of one invocation: plan, tune where asked, compute, report.
 
     Raises:
-        ConfigError: claims or figures that make no sense.
+        ConfigError: bad input; nothing is computed then.
         StudyError: some trials failed; everything else is computed and reported.
     """
     from runner import gather
-    from runner.outline import outline
 
-    told_before = outline(plan.study)
-    for note in plan.notes:
-        print(f"note: {note}")  # noqa: T201
-    told = len(plan.notes)
+    plan = planning.plan(config, overrides, command=command)
+    texts = outline(plan.study)
+    tuned = None
+    if plan.study.tune.key is not None:
+        plan, tuned = tune(plan, config, overrides)
     entries = run(plan)
-    for note in plan.notes[told:]:
-        print(f"note: {note}")  # noqa: T201
-    gather.report(plan, entries, told_before)
+    gather.report(plan, entries, texts, tuned)
+    fail_if_any(entries)
+
+
+def tune(plan: Plan, config: DictConfig, overrides: Sequence[str]) -> tuple[Plan, tuning.Tuned]:
+    """Compute the tuning trials of a plan; the plan in which every arm has its best value."""
+    entries = run(tuning.grid_plan(plan, config, overrides))
+    fail_if_any(entries)
+    tuned = tuning.choose(plan, entries)
+    arms = {arm.name: [*plan.study.arms[arm.name], tuned.overrides[arm.name]] for arm in plan.arms}
+    return planning.plan(config, overrides, arms=arms, command=plan.command), tuned
+
+
+def fail_if_any(entries: Sequence[Entry]) -> None:
+    """Raise StudyError for trials that have no result."""
     failed = [entry for entry in entries if entry.slot.status()["state"] not in FINISHED]
     if failed:
         first = failed[0]
+        why = first.slot.status().get("message", "")
         raise StudyError(
-            f"{len(failed)} of {len(entries)} trials failed, the first: {first.arm.name} seed "
-            f"{first.seed}: "
-            f"{first.slot.status().get('message', '')}\nits log is "
-            f"{first.slot.folder / 'log.txt'}; "
+            f"{len(failed)} of {len(entries)} trials failed, the first: "
+            f"{first.arm.name} seed {first.seed}: {why}\n"
+            f"its log is {first.slot.folder / 'log.txt'}; "
             "the same command computes only what is missing"
         )
 

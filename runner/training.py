@@ -144,7 +144,8 @@ def train(
     if further and not trial.diverged:
         model = further.change(model)
         more = range(config.steps + 1, config.steps + 1 + further.steps)
-        advance(trial, model, task, adamw(model, config), loop, probes, watch, more)
+        anew = adamw(model, config)
+        advance(trial, model, task, anew, loop, probes, watch, more, resumable=False)
     trial.deferring = False
     conclude(trial, task, loop)
     return loop.curves
@@ -159,8 +160,13 @@ def advance(
     probes: Sequence[Callable[[], Probe]],
     watch: Sequence[Watch],
     steps: range,
+    *,
+    resumable: bool = True,
 ) -> None:
-    """Take these steps; look, log and keep checkpoints on the way and after the last."""
+    """Take these steps; look, log and keep checkpoints on the way and after the last.
+
+    What is not `resumable` has only the last, lest it crowd out the one that is gone on from.
+    """
     config: Training = trial.config.training
     for step in steps:
         began = time.perf_counter()
@@ -177,7 +183,7 @@ def advance(
             trial.progress(step, steps[-1], values["train/loss"])
         if step % config.eval_every == 0 or last:
             loop.losses.append(look(trial, model, task, probes, step=step))
-        if step % config.checkpoint_every == 0 or last or trial.stopping:
+        if last or (resumable and (step % config.checkpoint_every == 0 or trial.stopping)):
             trial.flush()
             checkpoint.save(trial.checkpoints, step, model, optimizer, vars(loop))
         if trial.stopping and not last:

@@ -54,7 +54,7 @@ class Trial:
         torch.manual_seed(self.seed)
 
     def stop(self, *_: object) -> None:
-        """Ask the trial to end (SIGTERM): a training after its step, with a checkpoint, else now."""
+        """Ask the trial to end (SIGTERM): a training after its step and a checkpoint, else now."""
         self.stopping = True
         if not self.deferring:
             raise Stopped("asked to stop")

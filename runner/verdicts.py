@@ -1,155 +1,34 @@
-"""Claims and their verdicts.
+"""From claims and records to verdicts.
 
-A claim is written down before the run. `reproduced` needs two things that agree: the paired
-interval excludes zero in the stated direction, and the exact sign-flip test, Holm-corrected over
-the claim's family, is below alpha. `contradicted` is the same on the other side, `invalid` says
-that the run cannot answer at all, everything else is `inconclusive`. The first `n` seeds decide, so
-that adding seeds until a claim holds is impossible.
-
-Seeds are the nominal ones: an A/A arm with a seed offset is paired by the seed before the offset.
-Tables are the report's: results (arm, seed, metric, value, unit) and trials (arm, seed, status).
+A claim is written down before the run, and the first `n` seeds decide, so that adding seeds until a
+claim holds is impossible. `reproduced` and `contradicted` need the test of the claim's kind, Holm-
+corrected over its family, and what else the kind asks for; `invalid` says that the run cannot
+answer at all; everything else is `inconclusive`. Holm runs twice, over the tests that would confirm
+and over those that would refute, so that a family holds its level for either verdict.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import StrEnum
-from functools import cached_property
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from runner.claims import Claim, Null, PositiveControl, nearby
-from runner.power import verdict_detectable_effect
-from runner.sign_flip import sign_flip_p
-from runner.stats import Floats, Interval, has_spread, holm, paired_interval
+from runner.claims import Claim, Tested
+from runner.evidence import Evidence, InvalidClaimError
+from runner.finding import Finding, Measured, Verdict
+from runner.rig import Rig, reachable
+from runner.stats import Floats, holm
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-HEALTHY = {"done", "no status"}
-
-
-class Verdict(StrEnum):
-    """What a run says about a claim."""
-
-    reproduced = "reproduced"
-    contradicted = "contradicted"
-    inconclusive = "inconclusive"
-    invalid = "invalid"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A claim with its verdict and the numbers behind it; printed as `verdict: reason`.
-
-    `n` is the number of pairs used. An invalid finding may carry an interval, as an estimate
-    without a decision. `minimum_detectable_effect` is that of the whole rule, at Holm's first
-    step, for the spread seen. `extra_estimate` is over all seeds, where there are more than n.
-    """
-
-    claim: Claim
-    verdict: Verdict
-    reason: str
-    interval: Interval | None = None
-    p: float | None = None
-    p_holm: float | None = None
-    minimum_detectable_effect: float | None = None
-    n: int = 0
-    extra_estimate: Interval | None = None
-
-    def __str__(self) -> str:
-        return f"{self.verdict}: {self.reason}"
-
-
-class InvalidClaimError(Exception):
-    """Why the records cannot decide a claim."""
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Values of two arms by seed, first seeds first; the first `n` decide."""
-
-    arm: Floats
-    control: Floats
-    n: int
-    alpha: float
-    n_diverged: int
-
-    @property
-    def differences(self) -> Floats:
-        """Arm - control of the seeds that decide."""
-        return (self.arm - self.control)[: self.n]
-
-    @cached_property
-    def interval(self) -> Interval:
-        """Paired interval of the seeds that decide, at 1 - alpha."""
-        return paired_interval(self.differences, 1 - self.alpha)
-
-    @property
-    def extra(self) -> Interval | None:
-        """The estimate over more seeds, None without more or if one of them lacks its value."""
-        if len(self.arm) == self.n or not np.isfinite(self.arm - self.control).all():
-            return None
-        return paired_interval(self.arm - self.control, 1 - self.alpha)
-
-    def separates(self, direction: str) -> bool:
-        """Whether the interval lies wholly on this side of zero."""
-        return self.interval.low > 0 if direction == "greater" else self.interval.high < 0
-
-    def has_spread(self) -> bool:
-        """Whether the deciding differences are not all the same number."""
-        scale = float(np.abs(np.concatenate([self.arm[: self.n], self.control[: self.n]])).max())
-        return has_spread(self.differences, scale)
-
-
-class Records:
-    """Final values and states of trials, looked up by arm and seed."""
-
-    def __init__(self, results: "DataFrame", trials: "DataFrame") -> None:
-        self.values: dict[tuple[str, str], dict[int, float]] = {}
-        self.states: dict[str, dict[int, str]] = {}
-        for arm, seed, status in zip(trials.arm, trials.seed, trials.status, strict=True):
-            self.states.setdefault(arm, {})[seed] = str(status)
-        columns = (results.arm, results.seed, results.metric, results.value)
-        for arm, seed, metric, value in zip(*columns, strict=True):
-            by_seed = self.values.setdefault((arm, metric), {})
-            if seed in by_seed:
-                raise ValueError(f"Results hold {metric!r} of {arm!r}, seed {seed}, twice.")
-            by_seed[seed] = value
-            self.states.setdefault(arm, {}).setdefault(seed, "no status")
-
-    def pairs(self, metric: str, arm: str, control: str, n: int, alpha: float) -> Pairs:
-        """Pairs by seed. A trial without the metric is never skipped for a later seed."""
-        for name in (arm, control):
-            if name not in self.states:
-                raise InvalidClaimError(f"no arm {name!r}{nearby(name, self.states)}")
-            healthy = HEALTHY & set(self.states[name].values())
-            if healthy and (name, metric) not in self.values:
-                known = [m for a, m in self.values if a == name]
-                raise InvalidClaimError(
-                    f"arm {name!r} has no metric {metric!r}{nearby(metric, known)}"
-                )
-        seeds = sorted(self.states[arm].keys() & self.states[control].keys())
-        columns = {
-            name: np.array([self.values.get((name, metric), {}).get(s, np.nan) for s in seeds])
-            for name in (arm, control)
-        }
-        lacking = [
-            f"{name} seed {seed} ({self.states[name][seed]})"
-            for name, column in columns.items()
-            for seed, value in zip(seeds[:n], column, strict=False)
-            if not np.isfinite(value)
-        ]
-        if lacking:
-            raise InvalidClaimError(f"trials without a finite {metric}: {', '.join(lacking)}")
-        if len(seeds) < n:
-            raise InvalidClaimError(f"too few seeds ({len(seeds)} of {n})")
-        states = [self.states[name][seed] for name in columns for seed in seeds[:n]]
-        return Pairs(columns[arm], columns[control], n, alpha, states.count("diverged"))
-
 
 def judge(
-    claims: Sequence[Claim], results: "DataFrame", *, scale: str, trials: "DataFrame"
+    claims: Sequence[Claim],
+    results: "DataFrame",
+    *,
+    scale: str,
+    trials: "DataFrame",
+    rig: Rig | None = None,
 ) -> list[Finding]:
     """One finding per claim, in order.
 
@@ -158,115 +37,86 @@ def judge(
     """
     if scale == "smoke":
         return [Finding(claim, Verdict.invalid, "smoke") for claim in claims]
-    records = Records(results, trials)
-    findings: list[Finding | None] = [None] * len(claims)
-    pairs: dict[int, Pairs] = {}
-    # An invalid claim stays in its family, as one that has shown nothing.
-    p_values = np.ones(len(claims))
-    for i, claim in enumerate(claims):
-        try:
-            _reachable(claim, claims)
-            pairs[i] = _pairs(records, claim)
-            _check_rig(records, claim)
-            p_values[i] = sign_flip_p(pairs[i].differences)
-        except InvalidClaimError as error:
-            estimate = pairs.get(i)
-            findings[i] = Finding(
-                claim,
-                Verdict.invalid,
-                str(error),
-                interval=estimate.interval if estimate else None,
-                n=estimate.n if estimate else 0,
-            )
-    for members in _families(claims).values():
-        for i, p_holm in zip(members, holm(p_values[members]), strict=True):
-            if findings[i] is None:
-                findings[i] = _decide(
-                    claims[i], pairs[i], float(p_values[i]), float(p_holm), len(members)
-                )
-    return [finding for finding in findings if finding is not None]
-
-
-def _families(claims: Sequence[Claim]) -> dict[str, list[int]]:
+    evidence, rig = Evidence(results, trials), rig or Rig()
+    tested = {i: claim for i, claim in enumerate(claims) if isinstance(claim, Tested)}
     families: dict[str, list[int]] = {}
-    for i, claim in enumerate(claims):
-        families.setdefault(claim.family, []).append(i)
-    return families
+    for i, member in tested.items():
+        families.setdefault(member.family, []).append(i)
+    measured: list[Measured | None] = []
+    reasons: list[str] = []
+    for claim in claims:
+        found, reason = None, ""
+        try:
+            size = 1
+            if isinstance(claim, Tested):
+                family = families[claim.family]
+                reachable(claim, [tested[i] for i in family])
+                size = len(family)
+            found = claim.measure(evidence, size)
+            rig.check(claim, evidence)
+            reason = found.invalid
+        except InvalidClaimError as error:
+            reason = str(error)
+        measured.append(found)
+        reasons.append(reason)
+    # An invalid claim stays in its family, as one that has shown nothing.
+    sound = [None if reason else found for found, reason in zip(measured, reasons, strict=True)]
+    p_holm = _corrected(families, [found.p if found else 1.0 for found in sound])
+    p_against = _corrected(families, [found.p_against if found else 1.0 for found in sound])
+    return [
+        _invalid(claim, found, reason)
+        if reason or found is None
+        else _decide(claim, found, float(p_holm[i]), float(p_against[i]))
+        for i, (claim, found, reason) in enumerate(zip(claims, measured, reasons, strict=True))
+    ]
 
 
-def _reachable(claim: Claim, claims: Sequence[Claim]) -> None:
-    """Refuse a claim that its own number of seeds can never decide, whatever the data."""
-    family = [other for other in claims if other.family == claim.family]
-    least = holm([2.0 ** (1 - other.n) for other in family])[family.index(claim)]
-    if least >= claim.alpha:
-        raise InvalidClaimError(
-            f"{claim.n} seeds in a family of {len(family)} cannot reach p < {claim.alpha:g}: "
-            f"the least Holm-corrected sign-flip p is {least:.2g}"
-        )
+def _corrected(families: Mapping[str, list[int]], p_values: Sequence[float]) -> Floats:
+    corrected = np.array(p_values, dtype=float)
+    for members in families.values():
+        corrected[members] = holm(corrected[members])
+    return corrected
 
 
-def _pairs(records: Records, claim: Claim) -> Pairs:
-    return records.pairs(claim.metric, claim.arm, claim.control, claim.n, claim.alpha)
-
-
-def _check_rig(records: Records, claim: Claim) -> None:
-    """The A/A pair must show chance and nothing else, the positive control must show itself."""
-    if claim.null:
-        name = f"{claim.null.arm} - {claim.null.control}"
-        same = _rig_pairs(records, claim, claim.metric, claim.null, "A/A")
-        if not same.has_spread():
-            raise InvalidClaimError(
-                f"A/A has no spread: {name} is {same.interval.mean:+.3g} at every seed"
-            )
-        if same.separates("greater") or same.separates("less"):
-            raise InvalidClaimError(f"A/A arms differ: {name} is {_estimate(same.interval)}")
-    known = claim.positive_control
-    if known:
-        pairs = _rig_pairs(records, claim, known.metric, known, "positive control")
-        if not pairs.separates(known.direction):
-            raise InvalidClaimError(
-                f"positive control did not separate: {known.metric} of {known.arm} - "
-                f"{known.control} is {_estimate(pairs.interval)}, not {known.direction} than 0"
-            )
-
-
-def _rig_pairs(
-    records: Records, claim: Claim, metric: str, arms: Null | PositiveControl, role: str
-) -> Pairs:
-    try:
-        return records.pairs(metric, arms.arm, arms.control, claim.n, claim.alpha)
-    except InvalidClaimError as error:
-        raise InvalidClaimError(f"{role}: {error}") from None
-
-
-def _decide(claim: Claim, pairs: Pairs, p: float, p_holm: float, family: int) -> Finding:
-    opposite = "less" if claim.direction == "greater" else "greater"
-    verdict = Verdict.inconclusive
-    if p_holm < claim.alpha and pairs.separates(claim.direction):
-        verdict = Verdict.reproduced
-    elif p_holm < claim.alpha and pairs.separates(opposite):
-        verdict = Verdict.contradicted
-    reason = (
-        f"difference {_estimate(pairs.interval)}, {pairs.n} paired seeds, "
-        f"sign-flip p = {p:.2g}, Holm {p_holm:.2g}"
+def _invalid(claim: Claim, found: Measured | None, reason: str) -> Finding:
+    if found is None:
+        return Finding(claim, Verdict.invalid, reason)
+    return Finding(
+        claim,
+        Verdict.invalid,
+        reason,
+        interval=found.interval,
+        n=found.n,
+        others=found.others,
+        noise_floor=found.noise_floor,
+        unit=found.unit,
     )
-    if pairs.n_diverged:
-        reason += f", {pairs.n_diverged} diverged trials counted at their clipped value"
-    sd = float(pairs.differences.std(ddof=1))
+
+
+def _decide(claim: Claim, found: Measured, p_holm: float, p_against: float) -> Finding:
+    verdict, reason = Verdict.inconclusive, found.reason
+    p: float | None = None
+    corrected: float | None = None
+    if isinstance(claim, Tested):
+        p, corrected = found.p, p_holm
+        if found.supports and p_holm < claim.alpha:
+            verdict = Verdict.reproduced
+        elif found.opposes and p_against < claim.alpha:
+            verdict, p, corrected = Verdict.contradicted, found.p_against, p_against
+        reason += f", {claim.test} p = {p:.2g}, Holm {corrected:.2g}"
+    else:
+        verdict = Verdict.reproduced if found.supports else Verdict.contradicted
     return Finding(
         claim,
         verdict,
-        reason,
-        interval=pairs.interval,
+        ", ".join([reason, *found.notes]),
+        interval=found.interval,
         p=p,
-        p_holm=p_holm,
-        minimum_detectable_effect=verdict_detectable_effect(
-            sd, pairs.n, claim.alpha, family=family
-        ),
-        n=pairs.n,
-        extra_estimate=pairs.extra,
+        p_holm=corrected,
+        minimum_detectable_effect=found.detectable,
+        n=found.n,
+        extra_estimate=found.extra,
+        others=found.others,
+        noise_floor=found.noise_floor,
+        unit=found.unit,
     )
-
-
-def _estimate(interval: Interval) -> str:
-    return f"{interval.mean:+.3g} [{interval.low:.3g}, {interval.high:.3g}]"

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig
 from tests_environment import ROOT, environment
 
-from runner import arguments, planning
+from runner import arguments, planning, study
 
 Plan = Callable[..., planning.Plan]
 
@@ -28,25 +29,38 @@ def plan(hydra: None, tmp_path: Path) -> Plan:  # noqa: ARG001
     """Plan a study from overrides as the command line would; outputs are temporary."""
 
     def make(*overrides: str) -> planning.Plan:
-        mended = arguments.check([*overrides, f"outputs={tmp_path / 'outputs'}"])
-        return planning.plan(compose("config", overrides=mended), mended)
+        return planning.plan(*composed(tmp_path, overrides))
 
     return make
+
+
+@pytest.fixture
+def run(hydra: None, tmp_path: Path) -> Callable[..., None]:  # noqa: ARG001
+    """Run a study from overrides to its report as the command line would."""
+
+    def make(*overrides: str) -> None:
+        study.run_and_report(*composed(tmp_path, overrides))
+
+    return make
+
+
+def composed(folder: Path, overrides: Sequence[str]) -> tuple[DictConfig, list[str]]:
+    """A composed config and the overrides it came from."""
+    mended = arguments.check([*overrides, f"outputs={folder / 'outputs'}"])
+    return compose("config", overrides=mended), mended
 
 
 @pytest.fixture
 def runner(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run `python -m runner` from an empty folder; outputs are relative to it."""
 
-    def run(*arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    def launch(*arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         return command([sys.executable, "-m", "runner", *arguments], tmp_path, timeout)
 
-    return run
+    return launch
 
 
-def command(
-    words: Sequence[str], folder: Path, timeout: float
-) -> subprocess.CompletedProcess[str]:
+def command(words: Sequence[str], folder: Path, timeout: float) -> subprocess.CompletedProcess[str]:
     """A finished command with its text output."""
     return subprocess.run(
         words,

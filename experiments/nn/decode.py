@@ -32,7 +32,7 @@ def greedy(
     token = torch.full((len(source), 1), bos, device=source.device)
     ended = torch.zeros(len(source), 1, dtype=torch.bool, device=source.device)
     never = marks(model, bos, source.device)
-    chosen = []
+    chosen: list[Tensor] = []
     while len(chosen) < max_length and not bool(ended.all()):
         token = following(model.extend(token, state), ended, never)
         ended = ended | (token == eos)

@@ -76,19 +76,12 @@ class DecoderBlock(nn.Module):
 
 @dataclass
 class DecodingState:
-    """What stays between two steps of a decoding.
+    """What stays between two steps of a decoding."""
 
-    Attributes:
-        caches: keys and values of the target so far, one cache a decoder block.
-        memories: keys and values of the encoded source, computed once.
-        source_keep: where the source is no padding, or None where it all is.
-        positions: what is added to the embedding of each position, or None.
-    """
-
-    caches: list[KVCache]
-    memories: list[KVCache]
-    source_keep: Bool[Tensor, "batch source"] | None
-    positions: Float[Tensor, "capacity d_model"] | None
+    caches: list[KVCache]  # of the target so far, one a decoder block
+    memories: list[KVCache]  # of the encoded source, computed once
+    source_keep: Bool[Tensor, "batch source"] | None  # None: nothing is padding
+    positions: Float[Tensor, "capacity d_model"] | None  # added to embeddings, where sinusoidal
 
 
 class EncoderDecoder(nn.Module):
@@ -139,10 +132,8 @@ class EncoderDecoder(nn.Module):
             routings.append(routing)
         prediction = self.head(self.decoder_norm(x))
         routed = tuple(routing for routing in routings if routing is not None)
-        aux_loss = torch.zeros((), device=x.device)
-        for routing in routed:
-            aux_loss = aux_loss + routing.aux_loss
-        return Output(prediction, aux_loss, routed)
+        none = torch.zeros((), device=x.device)
+        return Output(prediction, sum((routing.aux_loss for routing in routed), none), routed)
 
     def encode(
         self, source: Int[Tensor, "batch source"]

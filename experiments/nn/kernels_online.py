@@ -41,16 +41,17 @@ class OnlineSoftmax:
         self.weighted.mul_(factor).baddbmm_(weights, values)
         self.largest = largest
 
-    def finish(self) -> tuple[Float[Tensor, "heads rows width"], Float[Tensor, "heads rows 1"]]:
-        """The weighted means, and log2 of the sum of exp2(scores), from which weights come again.
+    def finish(self) -> tuple[Float[Tensor, "heads rows width"], Float[Tensor, "heads rows 2"]]:
+        """The weighted means, and of each row the largest score and the sum of exp2(score - it).
 
-        A row that saw nothing has the smallest finite number there, so that exp2(-inf - it) is 0.
+        Weights come again as exp2(score - largest) / sum. One number, their logarithm, would do,
+        but its rounding error grows with the scores. The sum is 1 where a row saw nothing.
         """
         assert self.largest is not None, "add() comes before finish()"
         assert self.total is not None
         assert self.weighted is not None
-        total = self.total.masked_fill(self.total == 0, 1.0)
-        return self.weighted.div_(total), total.log2_().add_(self.largest)
+        total = self.total.masked_fill_(self.total == 0, 1.0)
+        return self.weighted.div_(total), torch.cat([self.largest, total], dim=-1)
 
 
 def row_max(scores: Float[Tensor, "heads rows keys"]) -> Float[Tensor, "heads rows 1"]:

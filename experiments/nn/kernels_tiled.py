@@ -1,7 +1,7 @@
 """Attention by tiles: linear memory in both directions, in plain PyTorch.
 
 The forward keeps one tile of scores at a time (Dao 2022, FlashAttention); the backward computes
-each tile again from the inputs and one number a row.
+each tile again from the inputs and two numbers a row.
 
 Legend: batch, n_heads, n_kv_heads, time, source, d_head as in `kernels_shapes`; in comments N is
 batch * n_kv_heads, G = n_heads / n_kv_heads.
@@ -58,7 +58,7 @@ def tiling(
 
 
 class _Tiled(torch.autograd.Function):
-    """Saves the inputs, the output and a number a row."""
+    """Saves the inputs, the output and two numbers a row."""
 
     @staticmethod
     def forward(
@@ -73,21 +73,21 @@ class _Tiled(torch.autograd.Function):
         parts, size = parts_of(query, key, value, mask, scale, tiles)
         grouped = (key.shape[0] * key.shape[1], query.shape[1] // key.shape[1], *query.shape[2:])
         mixed = query.new_zeros(grouped)
-        normaliser = query.new_empty(
-            (*grouped[:-1], 1), dtype=torch.promote_types(query.dtype, torch.float32)
-        )
-        buffer = normaliser.new_empty(size)
+        dtype = torch.promote_types(query.dtype, torch.float32)
+        softmaxes = query.new_empty((*grouped[:-1], 2), dtype=dtype)
+        buffer = softmaxes.new_empty(size)
         for part in parts:
             for rows in tiles.rows():
                 block, softmax = fold(part.query[:, :, rows]), OnlineSoftmax()
                 for columns in tiles.columns(rows):
                     scores = part.scores(block, rows, columns, buffer)
                     softmax.add(scores, part.value[:, columns])
-                means, logs = (x.unflatten(1, (grouped[1], -1)) for x in softmax.finish())
+                means, softmaxes[part.heads, :, rows] = (
+                    x.unflatten(1, (grouped[1], -1)) for x in softmax.finish()
+                )
                 mixed[part.heads, :, rows] = means
-                normaliser[part.heads, :, rows] = logs
         mixed = mixed.view(query.shape)
-        ctx.save_for_backward(query, key, value, mask, mixed, normaliser)
+        ctx.save_for_backward(query, key, value, mask, mixed, softmaxes)
         ctx.scale, ctx.tiles = scale, tiles
         return mixed
 
@@ -96,34 +96,36 @@ class _Tiled(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """Dao 2022, algorithm 4, with P the weights and dP = grad V' their gradient.
 
-        dV = P' grad, dS = P * dP - P * D, dQ = scale dS K, dK = scale dS' Q. D is the row sum of
+        dV = P' grad, dS = P * (dP - D), dQ = scale dS K, dK = scale dS' Q. D is the row sum of
         P * dP, which equals that of grad * output but for rounding: where a tile has whole rows the
         former is used, since it halves the error of dQ.
         """
-        query, key, value, mask, mixed, normaliser = ctx.saved_tensors
+        query, key, value, mask, mixed, softmaxes = ctx.saved_tensors
         parts, size = parts_of(query, key, value, mask, ctx.scale, ctx.tiles)
-        grad = grad.reshape(*normaliser.shape[:-1], -1)  # (N, G, T, d)
-        dots = (grad.to(normaliser.dtype) * mixed.reshape(grad.shape)).sum(-1, keepdim=True)
+        grad = grad.reshape(*softmaxes.shape[:-1], -1)  # (N, G, T, d)
+        dots = (grad.to(softmaxes.dtype) * mixed.reshape(grad.shape)).sum(-1, keepdim=True)
         grad_query = torch.empty_like(grad)
-        flat = (normaliser.shape[0], *key.shape[2:])
-        grad_key, grad_value = (normaliser.new_zeros(flat) for _ in range(2))
-        buffers = normaliser.new_empty(2, size)
+        flat = (softmaxes.shape[0], *key.shape[2:])
+        grad_key, grad_value = (softmaxes.new_zeros(flat) for _ in range(2))
+        buffers = softmaxes.new_empty(2 + ctx.tiles.whole_rows, size)
         for part in parts:
             heads = part.heads
             for rows in ctx.tiles.rows():
                 block = fold(part.query[:, :, rows])
-                upstream = fold(grad[heads, :, rows]).to(block.dtype)
-                logs, dot = (fold(x[heads, :, rows]) for x in (normaliser, dots))
+                largest, total = fold(softmaxes[heads, :, rows]).split(1, dim=-1)
+                # The weights stay unnormalised: what they are multiplied with is divided instead.
+                upstream, dot = (fold(x[heads, :, rows]) / total for x in (grad, dots))
                 slope = torch.zeros_like(block)
                 for columns in ctx.tiles.columns(rows):
-                    weights = part.scores(block, rows, columns, buffers[0]).sub_(logs).exp2_()
+                    weights = part.scores(block, rows, columns, buffers[0]).sub_(largest).exp2_()
                     grad_value[heads, columns].baddbmm_(weights.mT, upstream)
                     by_score = room(buffers[1], *weights.shape)
                     torch.bmm(upstream, part.value[:, columns].mT, out=by_score)
-                    by_score.mul_(weights)
                     if ctx.tiles.whole_rows:
-                        dot = by_score.sum(-1, keepdim=True)
-                    by_score.addcmul_(weights, dot, value=-1)
+                        product = room(buffers[2], *weights.shape)
+                        torch.mul(weights, by_score, out=product)
+                        dot = product.sum(-1, keepdim=True) / total
+                    by_score.sub_(dot).mul_(weights)
                     slope.baddbmm_(by_score, part.key[:, columns])
                     grad_key[heads, columns].baddbmm_(by_score.mT, block)
                 grad_query[heads, :, rows] = slope.mul_(ctx.scale).unflatten(1, (grad.shape[1], -1))

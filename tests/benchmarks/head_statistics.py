@@ -2,7 +2,8 @@
 
 python -m tests.benchmarks.head_statistics [--lengths 1024 2048] [--rounds 9] [--json FILE]
 
-About 1 minute where nothing else runs. One attention layer, d_model 512, 8 heads, causal, batch 1, projections included.
+About 1 minute where nothing else runs. One attention layer, d_model 512, 8 heads, causal, batch 1,
+projections included.
 Contenders run interleaved, in a new random order each round; the table has medians over rounds and
 ratios of medians, the JSON file every sample in seconds. A shared machine changes its speed from
 minute to minute: only ratios within one run hold. Peak memory is over the inputs, in a process of

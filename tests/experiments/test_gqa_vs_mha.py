@@ -14,8 +14,8 @@ from experiments.config import Conversion, GQAOptions
 from experiments.cost import cost
 from experiments.nn.build import build_transformer
 from runner import study, trial
-from runner.outline import outline
 from runner.job import Stage
+from runner.outline import outline
 from runner.planning import Plan
 from runner.tracking import read_rows
 

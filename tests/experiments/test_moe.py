@@ -25,10 +25,10 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_a_study_from_the_users_text_to_the_report(plan, texts: Path, tmp_path: Path, capsys):
-    made = plan(*SMALL, "task=text", f"task.path={texts}/**/*.txt", "task.length=32")
-    study.run_and_report(made)
-    trials = gather.trial_table(study.survey(made))
+def test_a_study_from_the_users_text_to_the_report(plan, run, texts: Path, tmp_path: Path, capsys):
+    command = (*SMALL, "task=text", f"task.path={texts}/**/*.txt", "task.length=32")
+    run(*command)
+    trials = gather.trial_table(study.survey(plan(*command)))
     results, history, _ = gather.contents(trials)
     assert set(trials.status) == {"done"}
 

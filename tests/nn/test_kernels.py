@@ -1,4 +1,4 @@
-"""Attention kernels against the formula in float64, torch, gradcheck, and faults planted on purpose.
+"""Attention kernels against the formula in float64, torch, gradcheck, and planted faults.
 
 Legend: B batch, H query heads, K key heads, T queries, S keys, D width of a head.
 """
@@ -15,7 +15,7 @@ from experiments.nn.attention import Attention
 from experiments.nn.initialise import initialise
 from experiments.nn.kernels import KERNELS, fused, naive
 from experiments.nn.kernels_tiled import tiled, tiling
-from experiments.nn.kernels_tiles import Tiles
+from experiments.nn.kernels_tiles import Tiles, hidden_corner
 from experiments.probes.saved import saved_bytes
 
 SHAPES = {  # B, H, K, T, S, D
@@ -25,13 +25,7 @@ SHAPES = {  # B, H, K, T, S, D
     "one key head": (1, 8, 1, 40, 100, 16),
     "odd": (1, 2, 2, 257, 257, 8),
 }
-MASKS = {
-    "none": None,
-    "shared": lambda b, h, t, s: torch.rand(t, s) > 0.3,
-    "keys": lambda b, h, t, s: torch.rand(b, 1, 1, s) > 0.5,
-    "rows": lambda b, h, t, s: torch.rand(b, h, t, 1) > 0.3,
-    "whole": lambda b, h, t, s: torch.rand(b, h, t, s) > 0.5,
-}
+MASKS = {"none": "", "shared": "ts", "keys": "bs", "rows": "bht", "whole": "bhts"}
 UNDER_TEST = {
     "naive": naive,
     "fused": fused,
@@ -47,6 +41,14 @@ def draw(b, h, k, t, s, d, *, dtype=torch.float32, size=1.0):
     torch.manual_seed(b + h + t + s)
     shapes = ((b, h, t, d), (b, k, s, d), (b, k, s, d), (b, h, t, d))
     return [(size * torch.randn(shape)).to(dtype) for shape in shapes]
+
+
+def draw_mask(mask, shape):
+    """A mask that differs along the axes named in MASKS and is 1 wide along the others."""
+    b, h, _, t, s, _ = SHAPES.get(shape, shape)
+    sizes = {"b": b, "h": h, "t": t, "s": s}
+    axes = MASKS[mask]
+    return torch.rand([n if x in axes else 1 for x, n in sizes.items()]) > 0.4 if axes else None
 
 
 def both(kernel, query, key, value, upstream, **options):
@@ -66,9 +68,7 @@ def worst(kernel, inputs, **options):
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_all_kernels_are_the_formula(shape, mask, causal):
-    b, h, _, t, s, _ = SHAPES[shape]
-    inputs = draw(*SHAPES[shape])
-    chosen = MASKS[mask] and MASKS[mask](b, h, t, s)
+    inputs, chosen = draw(*SHAPES[shape]), draw_mask(mask, shape)
     for name, kernel in UNDER_TEST.items():
         errors = worst(kernel, inputs, mask=chosen, causal=causal, scale=0.2)
         assert max(errors) < 2e-5, (name, errors)
@@ -94,18 +94,17 @@ def test_causal_counts_from_the_first_position_where_lengths_differ():
 @pytest.mark.parametrize(
     ("shape", "causal", "mask"),
     [
-        ((1, 2, 2, 7, 7, 3), True, None),
-        ((2, 4, 2, 5, 9, 3), False, None),
-        ((1, 4, 1, 9, 5, 2), True, "shared"),
-        ((2, 2, 2, 6, 6, 2), False, "whole"),
+        ((1, 1, 1, 5, 5, 2), True, "none"),
+        ((1, 2, 1, 3, 5, 2), False, "none"),
+        ((1, 2, 1, 5, 3, 2), True, "shared"),
+        ((2, 1, 1, 3, 4, 2), False, "whole"),
     ],
 )
 def test_the_backward_passes_gradcheck(shape, causal, mask):
-    b, h, _, t, s, _ = shape
     *inputs, _ = draw(*shape, dtype=torch.float64)
-    chosen = MASKS[mask](b, h, t, s) if mask else None
+    chosen = draw_mask(mask, shape)
     leaves = [x.requires_grad_() for x in inputs]
-    for blocks in ((4, 2), (2, 100), (100, 3)):
+    for blocks in ((2, 2), (3, 100)):
         kernel = partial(
             tiled, causal=causal, mask=chosen, block_q=blocks[0], block_k=blocks[1], scale=0.7
         )
@@ -146,26 +145,32 @@ def test_below_float32_the_error_is_at_most_the_formulas():
         assert all(a <= b for a, b in zip(found, plain, strict=True)), (found, plain)
 
 
-def ratio(causal=True):
-    """Worst error of tiles of 16 over that of the formula in float32, ordinary and large logits."""
-    ratios = []
-    for size in (1.0, 6.0):
+def excess(causal=True):
+    """Worst error of tiles of 16 over what FlashAttention's own tests allow; above 1 is a fault.
+
+    They allow twice the error of the formula in the same dtype for the output, three times for
+    gradients, and a little more, since that error can be next to none by chance. Inputs are
+    ordinary, and large: logits beyond 100 overflow without the maximum.
+    """
+    found, little = [], 8 * torch.finfo(torch.float32).eps
+    for size in (1.0, 3.0):
         inputs = draw(1, 2, 2, 200, 200, 16, size=size)
         kernel = partial(tiled, block_q=16, block_k=16)
-        pairs = zip(
-            worst(kernel, inputs, causal=causal), worst(naive, inputs, causal=causal), strict=True
-        )
-        ratios += [float("inf") if a != a else a / b for a, b in pairs]
-    return max(ratios)
+        errors, plain = (worst(k, inputs, causal=causal) for k in (kernel, naive))
+        allowed = [
+            factor * error + little for factor, error in zip((2, 3, 3, 3), plain, strict=True)
+        ]
+        found += [a / b for a, b in zip(errors, allowed, strict=True)]
+    return max(x if x == x else float("inf") for x in found)
 
 
-def test_the_error_is_at_most_twice_the_formulas():
+def test_the_error_is_as_small_as_that_of_the_formula():
     for causal in (True, False):
-        assert ratio(causal) <= 2
+        assert excess(causal) <= 1
 
 
 def no_rescaling(before, now):
-    return torch.ones_like(before)
+    return torch.ones_like(before - now)
 
 
 def no_maximum(scores):
@@ -177,11 +182,8 @@ def sum_in_bfloat16(total, factor, new):
 
 
 def one_late(rows, columns):
-    corner = hidden(rows, columns)
+    corner = hidden_corner(rows, columns)
     return corner and (corner[0], corner[1] + 1)
-
-
-hidden = kernels_work.hidden_corner
 
 
 @pytest.mark.parametrize(
@@ -195,7 +197,7 @@ hidden = kernels_work.hidden_corner
 )
 def test_planted_faults_are_caught(monkeypatch, module, name, fault):
     monkeypatch.setattr(module, name, fault)
-    assert not ratio() <= 2
+    assert excess() > 1
 
 
 def test_a_causal_kernel_leaves_blocks_out():
@@ -230,8 +232,8 @@ def test_bytes_saved_grow_with_the_length_or_with_its_square(length):
     leaves = [x.requires_grad_() for x in inputs]
     kept = {n: saved_bytes(partial(k, *leaves), leaves) for n, k in UNDER_TEST.items()}
     assert kept["naive"] == 4 * length**2 * 4  # the weights
-    # The output and one number a row.
-    assert kept["tiled"] == kept["tiled 16/16"] == 4 * length * (16 + 1) * 4
+    # The output and two numbers a row.
+    assert kept["tiled"] == kept["tiled 16/16"] == 4 * length * (16 + 2) * 4
 
 
 def test_saved_bytes_counts_a_storage_once():

@@ -4,9 +4,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sample_figures import FIGURES
 
 from runner.claims import Claim
 from runner.figures import FigureSpec, figure_spec
+from runner.kinds import Difference
 from runner.record import Headline, StudyRecord
 
 ARMS = {
@@ -19,63 +21,6 @@ GAIN = {"dense": 0.0, "moe_top2": -0.03, "moe_no_balance": 0.006, "moe_top2_copy
 LABELS = ("code", "english", "日本語")
 STEPS = range(30, 301, 30)
 SEEDS = 8
-
-FIGURES: dict[str, dict[str, Any]] = {
-    "loss": {
-        "kind": "curve",
-        "metric": "val/loss",
-        "title": "Validation loss over training",
-        "caption": "Thick: mean over seeds with its 95 % band. Thin: one seed each.",
-        "log": "y",
-        "y_label": "validation loss (nats/byte)",
-    },
-    "usage": {
-        "kind": "bars",
-        "metric": "moe/load/layer{layer}/expert{expert}",
-        "title": "How often each expert is chosen",
-        "x": "expert",
-        "panel": "layer",
-        "reference": 0.125,
-        "reference_label": "even load",
-        "y_label": "share of tokens",
-        "arms": ["moe_top2", "moe_no_balance", "moe_top2_copy"],
-        "caption": "Bars: mean over seeds with its 95 % interval. Dots: seeds.",
-    },
-    "usage_over_time": {
-        "kind": "heatmap",
-        "metric": "moe/load/layer{layer}/expert{expert}",
-        "title": "Load per expert over training",
-        "x": "step",
-        "y": "expert",
-        "panel": ["arm", "layer"],
-        "y_label": "share of tokens",
-    },
-    "selection": {
-        "kind": "heatmap",
-        "metric": "moe/selection/layer{layer}/{kind}/expert{expert}",
-        "title": "Which expert reads which kind of data",
-        "x": "expert",
-        "y": "kind",
-        "panel": ["arm", "layer"],
-        "arms": ["moe_top2", "moe_no_balance"],
-        "y_label": "share of tokens",
-        "x_label": "expert (専門家)",
-    },
-    "cost": {
-        "kind": "scatter",
-        "metric": "val/loss",
-        "x": "cost/parameters",
-        "title": "Quality against size",
-        "log": "x",
-        "caption": "Large: mean over seeds with its 95 % interval.",
-    },
-    "violation": {
-        "kind": "points",
-        "metric": "moe/load_max_violation",
-        "title": "Worst overload of an expert",
-        "y_label": "max violation",
-    },
-}
 
 
 def make_results() -> pd.DataFrame:
@@ -144,9 +89,9 @@ def make_trials() -> pd.DataFrame:
 
 
 def make_claims() -> list[Claim]:
-    shared = {"n": 8, "family": "moe"}
+    shared: dict[str, Any] = {"n": 8, "family": "moe"}
     return [
-        Claim(
+        Difference(
             id="M1",
             statement="Experts reach a lower loss than a dense layer of the same active size.",
             metric="val/loss",
@@ -157,7 +102,7 @@ def make_claims() -> list[Claim]:
             published="perplexity 34.1 against 45.0",
             **shared,
         ),
-        Claim(
+        Difference(
             id="M2",
             statement="Without a balance loss the load is less even.",
             metric="moe/load_max_violation",
@@ -167,7 +112,7 @@ def make_claims() -> list[Claim]:
             source="Fedus et al. 2021, arXiv:2101.03961",
             **shared,
         ),
-        Claim(
+        Difference(
             id="M3",
             statement="The balance loss costs quality.",
             metric="val/loss",
@@ -178,7 +123,7 @@ def make_claims() -> list[Claim]:
             published="+0.02 nats",
             **shared,
         ),
-        Claim(
+        Difference(
             id="M4",
             statement="Two copies of one arm differ.",
             metric="val/loss",

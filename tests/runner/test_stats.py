@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from runner.power import minimum_detectable_effect, verdict_detectable_effect
+from runner.sign_flip import least_sign_flip_p, sign_flip_p, sign_flip_rows
 from runner.stats import (
+    binomial_p,
     clopper_pearson,
     half_width,
     holm,
+    inside_p,
     mean_interval,
-    minimum_detectable_effect,
+    outside_p,
     paired_interval,
-    sign_flip_p,
-    sign_flip_rows,
-    slope_interval,
-    tost,
-    verdict_detectable_effect,
+    slopes,
 )
 
 
@@ -80,6 +80,8 @@ def test_sign_flip_of_six_equal_differences():
     assert sign_flip_p([0.3] * 6, "greater") == 1 / 64
     assert sign_flip_p([0.3] * 6, "less") == 1
     assert sign_flip_p([0.0] * 6) == 1
+    assert least_sign_flip_p(6) == sign_flip_p([1.0] * 6)
+    assert least_sign_flip_p(30) == sign_flip_p([1.0] * 30)
 
 
 @pytest.mark.parametrize("alternative", ["two-sided", "greater", "less"])
@@ -179,27 +181,74 @@ def test_clopper_pearson_agrees_with_scipy():
     assert clopper_pearson(0, 8).high == pytest.approx(1 - 0.025 ** (1 / 8))
 
 
-def test_tost_is_the_interval_inside_the_margin_and_agrees_with_scipy():
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.5, 0.9])
+def test_clopper_pearson_covers_at_least_95_percent_whatever_the_share(share):
+    covered = [
+        interval.low <= share <= interval.high
+        for interval in (clopper_pearson(k, 8) for k in range(9))
+    ]
+    chances = scipy.stats.binom.pmf(range(9), 8, share)  # exact: no simulation is needed
+    assert chances[covered].sum() >= 0.95
+
+
+def test_binomial_p_agrees_with_scipy_and_with_clopper_pearson():
+    for k in range(9):
+        for way in ("greater", "less"):
+            expected = scipy.stats.binomtest(k, 8, 0.3, alternative=way).pvalue
+            assert binomial_p(k, 8, 0.3, way) == pytest.approx(expected)
+        interval = clopper_pearson(k, 8)
+        assert (interval.low > 0.3) == (2 * binomial_p(k, 8, 0.3, "greater") < 0.05)
+        assert (interval.high < 0.3) == (2 * binomial_p(k, 8, 0.3, "less") < 0.05)
+
+
+def test_inside_p_is_the_interval_inside_the_band_and_agrees_with_scipy():
     sample = np.random.default_rng(9).normal(0.05, 0.2, 8)
     low, high = mean_interval(sample, 0.9)[1:3]
     edge = max(-low, high)
     for delta in (0.9 * edge, 1.1 * edge):
-        result = tost(sample, delta)
         above = scipy.stats.ttest_1samp(sample, -delta, alternative="greater").pvalue
         below = scipy.stats.ttest_1samp(sample, delta, alternative="less").pvalue
-        assert result.p == pytest.approx(max(above, below))
-        assert result.equivalent == (result.p < 0.05) == (delta > edge)
-    assert tost([0.1] * 4, 0.2)[1:] == (0.0, True)
-    assert tost([0.3] * 4, 0.2)[1:] == (1.0, False)
+        p = inside_p(sample, -delta, delta)
+        assert p == pytest.approx(max(above, below))
+        assert (p < 0.05) == (delta > edge)
+    assert inside_p([0.1] * 4, -0.2, 0.2) == 0
+    assert inside_p([0.3] * 4, -0.2, 0.2) == 1
 
 
-def test_slope_interval_is_the_mean_of_seed_slopes():
+def test_outside_p_is_the_interval_outside_the_band():
+    sample = np.random.default_rng(9).normal(1, 0.2, 8)
+    interval = mean_interval(sample)
+    for high in (0.99 * interval.low, 1.01 * interval.low):
+        assert (2 * outside_p(sample, -1, high) < 0.05) == (high < interval.low)
+    assert outside_p(-sample, -0.5, 1) == pytest.approx(outside_p(sample, -1, 0.5))
+    assert outside_p([0.3] * 4, -0.2, 0.2) == 0
+    assert outside_p([0.1] * 4, -0.2, 0.2) == 1
+
+
+@pytest.mark.parametrize("n", [6, 8])
+def test_tost_and_contradiction_have_their_nominal_level_at_the_margin(n):
+    rows = np.random.default_rng(n).normal(1, 0.3, (4000, n))  # the true difference is delta = 1
+    equal = np.mean([inside_p(row, -1, 1) < 0.05 for row in rows])
+    unequal = np.mean([2 * outside_p(row, -1, 1) < 0.05 for row in rows])
+    error = 3 * (0.05 * 0.95 / 4000) ** 0.5
+    assert equal == pytest.approx(0.05, abs=error)
+    assert unequal == pytest.approx(0.025, abs=error)
+
+
+def test_slopes_are_a_least_squares_fit_for_each_seed():
     rng = np.random.default_rng(10)
     x = np.log([4, 8, 16, 32])
     y = -0.5 * x + rng.normal(0, 0.1, (8, 4)) + rng.normal(0, 5, (8, 1))
-    slopes = [scipy.stats.linregress(x, row).slope for row in y]
-    assert slope_interval(x, y) == pytest.approx(mean_interval(slopes))
-    assert slope_interval(x, y).low < -0.5 < slope_interval(x, y).high
+    assert slopes(x, y) == pytest.approx([scipy.stats.linregress(x, row).slope for row in y])
+
+
+def test_the_interval_of_slopes_covers_the_true_exponent():
+    rng = np.random.default_rng(11)
+    x = np.log([4, 8, 16, 32])
+    noise = rng.normal(0, 0.1, (2000, 8, 4)) + rng.normal(0, 1, (2000, 8, 1))
+    intervals = [mean_interval(slopes(x, -0.5 * x + study)) for study in noise]
+    covered = np.mean([i.low <= -0.5 <= i.high for i in intervals])
+    assert 0.93 <= covered <= 0.97
 
 
 @pytest.mark.parametrize(
@@ -220,11 +269,13 @@ def test_slope_interval_is_the_mean_of_seed_slopes():
         lambda: minimum_detectable_effect(1.0, 1),
         lambda: minimum_detectable_effect(1.0, 8, power=80),
         lambda: clopper_pearson(9, 8),
-        lambda: tost([1.0, 2.0], -1.0),
-        lambda: tost([1.0], 1.0),
-        lambda: slope_interval([1.0, 1.0], [[1.0, 2.0], [1.0, 2.0]]),
-        lambda: slope_interval([1.0, 2.0], [[1.0, 2.0, 3.0]]),
-        lambda: slope_interval([1.0, 2.0], [[1.0, 2.0]]),
+        lambda: binomial_p(9, 8, 0.5, "greater"),
+        lambda: binomial_p(1, 8, 1.0, "greater"),
+        lambda: inside_p([1.0, 2.0], 1.0, -1.0),
+        lambda: inside_p([1.0], -1.0, 1.0),
+        lambda: outside_p([1.0, 2.0], 0.0, math.inf),
+        lambda: slopes([1.0, 1.0], [[1.0, 2.0], [1.0, 2.0]]),
+        lambda: slopes([1.0, 2.0], [[1.0, 2.0, 3.0]]),
     ],
 )
 def test_what_cannot_be_answered_is_a_value_error(call):

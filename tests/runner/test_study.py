@@ -4,24 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from tests_tiny import TINY
 
 from runner import arguments, gather, study
 from runner.store import read_json
-
-TINY = (
-    "experiment=moe",
-    "scale=smoke",
-    "task=waves",
-    "task.width=8",
-    "task.n_eval=9",
-    "task.n_samples=30",
-    "model.d_model=16",
-    "model.n_layers=1",
-    "training.steps=6",
-    "training.eval_every=3",
-    "training.checkpoint_every=2",
-    "options.n_permutations=5",
-)
 
 
 def states(entries: list[study.Entry]) -> dict[tuple[str, int], str]:
@@ -70,11 +56,10 @@ def test_numbers_do_not_depend_on_the_number_of_workers(plan, tmp_path: Path):
     pd.testing.assert_frame_equal(numbers(two), expected, check_exact=True)
 
 
-def test_faults_cost_only_their_own_trial(plan, capsys):
-    made = plan(*TINY, "plugins=[faulty]")
+def test_faults_cost_only_their_own_trial(plan, run, capsys):
     with pytest.raises(study.StudyError, match="2 of 4 trials failed"):
-        study.run_and_report(made)
-    entries = study.survey(made)
+        run(*TINY, "plugins=[faulty]")
+    entries = study.survey(plan(*TINY, "plugins=[faulty]"))
     assert states(entries) == {
         ("dense", 0): "failed",
         ("moe_top2", 0): "killed",

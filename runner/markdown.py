@@ -1,0 +1,24 @@
+"""Markdown for TensorBoard's Text tab."""
+
+import re
+from collections.abc import Sequence
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table; what cells hold is markdown, except for `|` and line breaks."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in line) + " |"
+        for line in lines
+    )
+
+
+def fenced(text: str) -> str:
+    """The text as it is, in a block of code."""
+    return "\n".join(f"    {line}" for line in text.splitlines())
+
+
+def literal(text: str) -> str:
+    """A text that shows as itself: no emphasis, no link and no HTML comes of it."""
+    harmless = text.replace("&", "&amp;").replace("<", "&lt;")
+    return re.sub(r"([\\`*_\[\]])", r"\\\1", harmless)

@@ -1,0 +1,58 @@
+"""Templates of metric names.
+
+`moe/load/layer{layer}/expert{expert}` matches `moe/load/layer0/expert3`, and its placeholders
+become the columns `layer` and `expert`.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+
+def placeholders(template: str) -> list[str]:
+    """The names in braces, in order."""
+    return re.findall(r"\{(\w+)\}", template)
+
+
+def fill(template: str, values: Mapping[str, Any]) -> str:
+    """The metric's name with its placeholders' values; a placeholder without one stays."""
+    return re.sub(r"\{(\w+)\}", lambda m: str(values.get(m[1], m[0])), template)
+
+
+def select(rows: pd.DataFrame, template: str, arms: list[str]) -> pd.DataFrame:
+    """Rows whose metric matches, for the given arms in their order, with a column per placeholder.
+
+    A column whose values are all whole numbers is made integer, so that `expert10` comes after
+    `expert9`.
+    """
+    form = pattern(template)
+    matches = {name: form.fullmatch(name) for name in rows["metric"].unique()}
+    found = {name: m.groupdict() for name, m in matches.items() if m}
+    chosen = in_order(rows[rows["metric"].isin(found)], arms)
+    for column in placeholders(template):
+        values = chosen["metric"].map({name: groups[column] for name, groups in found.items()})
+        whole = len(values) > 0 and values.str.fullmatch(r"\d+").all()
+        chosen[column] = values.astype(int) if whole else values
+    return chosen
+
+
+def in_order(rows: pd.DataFrame, arms: list[str]) -> pd.DataFrame:
+    """A copy with the rows of the given arms, in the arms' order."""
+    order = {arm: i for i, arm in enumerate(arms)}
+    chosen = rows[rows["arm"].isin(arms)].copy()
+    return chosen.sort_values("arm", key=lambda column: column.map(order), kind="stable")
+
+
+def levels(rows: pd.DataFrame, column: str) -> list[Any]:
+    """The distinct values of a column: numbers ascending, words in the order of appearance."""
+    values = list(rows[column].unique())
+    return sorted(values) if pd.api.types.is_numeric_dtype(rows[column]) else values
+
+
+def pattern(template: str) -> re.Pattern[str]:
+    """What the names of a template look like; a placeholder is anything without a slash."""
+    parts = re.split(r"\{(\w+)\}", template)
+    quoted = [re.escape(p) if i % 2 == 0 else f"(?P<{p}>[^/]+)" for i, p in enumerate(parts)]
+    return re.compile("".join(quoted))

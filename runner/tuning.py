@@ -1,0 +1,126 @@
+"""Fair tuning: every arm gets the same grid and as many trials, on seeds that are not reported.
+
+Tuning trials are trials like any: an arm with one value of the grid is an arm, so they are stored,
+reused and resumed. Imports no torch.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from omegaconf import DictConfig
+
+from runner import planning
+from runner.config import ConfigError, Tune
+
+if TYPE_CHECKING:
+    from runner.study import Entry
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What tuning found.
+
+    Attributes:
+        overrides: for each arm the override that sets its best value.
+        interior: whether the best value of an arm lies inside the grid; at its edge a better one
+            may lie beyond.
+        sensitivity: how much worse than its best value an arm is on the mean of the grid, where a
+            diverged trial counts as its first loss (Wortsman et al. 2023).
+        rows: arm, seed, value, metric: all that was measured.
+    """
+
+    overrides: Mapping[str, str]
+    interior: Mapping[str, bool]
+    sensitivity: Mapping[str, float]
+    rows: Sequence[Mapping[str, Any]]
+
+
+def variants(plan: planning.Plan, tune: Tune) -> dict[str, list[str]]:
+    """The arms that tuning computes: each arm with each value of the grid."""
+    return {
+        variant(arm.name, value): [*plan.study.arms[arm.name], f"{tune.key}={value}"]
+        for arm in plan.arms
+        for value in tune.grid
+    }
+
+
+def variant(arm: str, value: float) -> str:
+    """The name of an arm with a value."""
+    return f"{arm}.{value:g}"
+
+
+def grid_plan(plan: planning.Plan, config: DictConfig, overrides: Sequence[str]) -> planning.Plan:
+    """The plan of the tuning trials.
+
+    Raises:
+        ConfigError: an arm sets the tuned key itself, or tuning seeds are also reported.
+    """
+    tune = plan.study.tune
+    for arm in plan.arms:
+        if any(text.lstrip("+").split("=")[0] == tune.key for text in plan.study.arms[arm.name]):
+            raise ConfigError(f"tune.key={tune.key}: arm {arm.name} sets it itself; leave one out")
+    seeds = range(tune.first_seed, tune.first_seed + tune.n_seeds)
+    reported = {seed + arm.config.seed_offset for arm in plan.arms for seed in plan.seeds}
+    tuning = {seed + arm.config.seed_offset for arm in plan.arms for seed in seeds}
+    if both := reported & tuning:
+        raise ConfigError(
+            f"tune.first_seed={tune.first_seed}: seed {min(both)} is reported too; tune on others"
+        )
+    gridded = planning.plan(config, overrides, arms=variants(plan, tune), command=plan.command)
+    return replace(gridded, seeds=tuple(seeds))
+
+
+def choose(plan: planning.Plan, entries: Sequence["Entry"]) -> Tuned:
+    """The best value of each arm, by the mean of its tuning seeds.
+
+    Raises:
+        ConfigError: an arm has no finished trial with the metric.
+    """
+    tune = plan.study.tune
+    sign = 1.0 if tune.direction == "less" else -1.0
+    values: dict[str, dict[float, list[float]]] = {}
+    rows = []
+    for entry in entries:
+        arm, value = split(entry.arm.name, plan, tune)
+        result = entry.slot.result()
+        for row in result["results"] if result else ():
+            if row["metric"] == tune.metric:
+                values.setdefault(arm, {}).setdefault(value, []).append(row["value"])
+                rows.append(
+                    {"arm": arm, "value": value, "seed": entry.seed, "metric": row["value"]}
+                )
+    overrides, interior, sensitivity = {}, {}, {}
+    for arm in (a.name for a in plan.arms):
+        means = {
+            value: sign * float(np.mean(found)) for value, found in values.get(arm, {}).items()
+        }
+        if len(means) < len(tune.grid):
+            raise ConfigError(
+                f"tuning: arm {arm} has no {tune.metric} for every value of {tune.key}"
+            )
+        best = min(means, key=means.__getitem__)
+        overrides[arm] = f"{tune.key}={best}"
+        interior[arm] = min(tune.grid) < best < max(tune.grid)
+        sensitivity[arm] = float(np.mean([mean - means[best] for mean in means.values()]))
+    return Tuned(overrides, interior, sensitivity, rows)
+
+
+def lines(tuned: Tuned) -> list[str]:
+    """What tuning found, a line for each arm."""
+    return [
+        f"tuned {arm}: {override}, {'inside' if tuned.interior[arm] else 'at the edge of'} the "
+        f"grid; on the mean of the grid it is {tuned.sensitivity[arm]:.3g} worse"
+        for arm, override in tuned.overrides.items()
+    ]
+
+
+def split(name: str, plan: planning.Plan, tune: Tune) -> tuple[str, float]:
+    """The arm and the value behind a variant's name."""
+    return next(
+        (arm.name, value)
+        for arm in plan.arms
+        for value in tune.grid
+        if variant(arm.name, value) == name
+    )

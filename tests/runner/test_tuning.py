@@ -1,0 +1,68 @@
+"""Tuning: the same grid for every arm, on seeds of its own."""
+
+import pytest
+from tests_tiny import TINY
+
+from runner import tuning
+from runner.config import ConfigError
+
+GRID = ("tune=lr", "tune.grid=[0.001,0.01,0.1]", "tune.n_seeds=2")
+
+
+def test_every_arm_gets_the_same_grid_and_trials_and_reports_its_best(plan, run, capsys, tmp_path):
+    run(*TINY, *GRID)
+    assert "12 trials, 0 reused, 12 to compute" in capsys.readouterr().out
+    made = plan(*TINY, *GRID)
+    assert set(made.seeds) == {0, 1}
+    (folder,) = (tmp_path / "outputs" / "moe" / "runs").iterdir()
+    page = (folder / "report.html").read_text()
+    assert "tuned dense: training.lr=" in page
+    assert "tuned moe_top2: training.lr=" in page
+
+    run(*TINY, *GRID)
+    assert "12 trials, 12 reused" in capsys.readouterr().out
+
+
+def test_reported_and_tuning_seeds_must_be_disjoint(run):
+    with pytest.raises(ConfigError, match="seed 1 is reported too"):
+        run(*TINY, *GRID, "tune.first_seed=1")
+
+
+def test_an_arm_that_sets_the_tuned_key_itself_is_an_error(run):
+    with pytest.raises(ConfigError, match="sets it itself"):
+        run(*TINY, *GRID, "arms.dense=['ffn=dense','training.lr=0.1']")
+
+
+def test_a_grid_without_an_inside_is_an_error(plan):
+    with pytest.raises(ConfigError, match="needs three values"):
+        plan(*TINY, "tune=lr", "tune.grid=[0.1,0.2]")
+
+
+class Entry:
+    def __init__(self, arm: str, seed: int, loss: float) -> None:
+        self.arm = type("Arm", (), {"name": arm})()
+        self.seed = seed
+        self.slot = self
+        self.loss = loss
+
+    def result(self) -> dict[str, object]:
+        return {"results": [{"metric": "val/loss", "value": self.loss}]}
+
+
+def test_the_best_is_that_of_the_mean_and_edges_are_told(plan):
+    made = plan(*TINY, *GRID)
+    losses = {
+        "dense": {0.001: (3.0, 3.0), 0.01: (1.0, 2.0), 0.1: (0.5, 4.0)},
+        "moe_top2": {0.001: (1.0, 1.0), 0.01: (2.0, 2.0), 0.1: (3.0, 3.0)},
+    }
+    entries = [
+        Entry(tuning.variant(arm, value), seed, loss)
+        for arm, grid in losses.items()
+        for value, found in grid.items()
+        for seed, loss in enumerate(found)
+    ]
+    tuned = tuning.choose(made, entries)
+    assert tuned.overrides == {"dense": "training.lr=0.01", "moe_top2": "training.lr=0.001"}
+    assert tuned.interior == {"dense": True, "moe_top2": False}
+    assert tuned.sensitivity["dense"] == pytest.approx((1.5 + 0 + 0.75) / 3)
+    assert len(tuned.rows) == 12
