@@ -527,6 +527,7 @@ class FlashOptions:
     parts: ClassVar[tuple[str, ...]] = ("attention",)
     timed: ClassVar[bool] = True
     lengths: list[int]
+    length: int
     causal: bool
     block_q: int | None
     block_k: int | None

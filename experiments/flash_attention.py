@@ -174,5 +174,7 @@ def memory_formula(trial: Trial, length: int) -> int:
 
 
 def record(trial: Trial, length: int, values: dict[str, float], unit: str) -> None:
-    """Set final values of a length."""
+    """Set final values of a length, and those of `options.length` under names without a suffix."""
     trial.record({f"flash/{name}/length{length}": value for name, value in values.items()}, unit)
+    if length == trial.config.options.length:
+        trial.record({f"flash/{name}": value for name, value in values.items()}, unit)

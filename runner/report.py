@@ -169,8 +169,12 @@ def _finite(value: Any) -> Any:
 
 
 def _move(source: Path, target: Path) -> None:
-    """Move a tree file by file over what is there, each atomically, the page last."""
+    """Move a tree file by file over what is there, each atomically, the page last.
+
+    Then figures go that an earlier report had and this one has not.
+    """
     files = sorted(path for path in source.rglob("*") if path.is_file())
+    drawn = {path.name for path in (source / "figures").glob("*")}
     for path in sorted(files, key=lambda path: path.name == page.TEMPLATE):
         place = target / path.relative_to(source)
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -178,3 +182,6 @@ def _move(source: Path, target: Path) -> None:
             for stale in place.parent.glob("events.out.tfevents.*"):
                 stale.unlink()
         path.replace(place)
+    for stale in (target / "figures").glob("*"):
+        if stale.name not in drawn:
+            stale.unlink()

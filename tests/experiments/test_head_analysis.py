@@ -30,6 +30,7 @@ class Trial:
         self.seed, self.cache, self.checkpoints = 0, folder, folder / f"checkpoint-{arm.name}"
         self.device, self.dtype = torch.device("cpu"), torch.float32
         self.diverged: str | None = None
+        self.stopping = self.deferring = False
         self.results: dict[str, tuple[float, str]] = {}
         self.curves: dict[int, dict[str, float]] = {}
         self.tables: dict[str, Sequence[Mapping[str, Any]]] = {}

@@ -55,7 +55,7 @@ class Trial:
         self.diverged: str | None = None
         self.curves: dict[tuple[int, str], float] = {}
         self.results: dict[str, float] = {}
-        self.stop_at = stop_at
+        self.stop_at, self.stopping, self.deferring = stop_at, False, False
 
     def log(self, values: dict[str, float], step: int) -> None:
         self.curves |= {(step, name): value for name, value in values.items()}

@@ -34,6 +34,7 @@ class Trial:
         self.seed, self.cache, self.checkpoints = 0, folder, folder / "checkpoint"
         self.device, self.dtype = torch.device("cpu"), torch.float32
         self.diverged: str | None = None
+        self.stopping = False
         self.results: dict[str, tuple[float, str]] = {}
         self.curves: dict[int, dict[str, float]] = {}
         self.tables: dict[str, list[dict[str, Any]]] = {}

@@ -70,7 +70,7 @@ def test_cached_tokens_are_the_recomputed_ones(n_kv_heads, position, chunk) -> N
     n_kv_heads=st.sampled_from([8, 4, 2, 1]),
     position=st.sampled_from(list(Position)),
 )
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_small_shapes(batch, length, n_new, chunk, n_kv_heads, position) -> None:
     net, prompt = model(n_kv_heads, position), tokens(batch, length, seed=length)
     expected = greedy_recomputed(net, prompt, n_new=n_new)

@@ -7,6 +7,9 @@ from runner.kinds import read_claim
 from runner.rig import Rig
 from runner.verdicts import judge
 
+DEPTHS = (4, 8, 16, 32)
+LEVELS = ["kv8", "kv4", "kv2", "kv1"]
+
 
 def claim(id="c", **changes):
     """A difference unless told otherwise; a key changed to None is left out."""
@@ -20,7 +23,8 @@ def claim(id="c", **changes):
         "family": id,
         "source": "nobody",
     }
-    return read_claim(id, defaults | changes)
+    written = {key: value for key, value in (defaults | changes).items() if value is not None}
+    return read_claim(id, written)
 
 
 def table(columns):
@@ -50,3 +54,78 @@ def verdict(columns, *claims, scale="quick", rig=None, **changed):
 
 def rng(seed=0):
     return np.random.default_rng(seed)
+
+
+def equivalence(id="e", **changes):
+    return claim(id, **{"kind": "equivalence", "direction": None, "delta": 0.1} | changes)
+
+
+def slope(id="s", **changes):
+    defaults = {
+        "kind": "slope",
+        "metric": "grad/depth{depth}",
+        "x": "depth",
+        "band": [-0.6, -0.4],
+        "control": None,
+        "direction": None,
+    }
+    return claim(id, **defaults | changes)
+
+
+def trend(id="t", **changes):
+    return claim(id, **{"kind": "trend", "levels": LEVELS, "arm": None, "control": None} | changes)
+
+
+def rate(id="r", **changes):
+    one_arm = {"metric": None, "control": None, "direction": None}
+    return claim(id, **{"kind": "failure_rate"} | one_arm | changes)
+
+
+def exact(id="x", **changes):
+    left_out = dict.fromkeys(("control", "direction", "family"))
+    return claim(id, **{"kind": "exact", "relation": "equal"} | left_out | changes)
+
+
+BUILD = {
+    "difference": claim,
+    "equivalence": equivalence,
+    "slope": slope,
+    "trend": trend,
+    "failure_rate": rate,
+    "exact": exact,
+}
+
+
+def pair(differences, metric="val/loss"):
+    base = np.linspace(3, 4, len(differences))
+    return {("base", metric): base, ("arm", metric): base + differences}
+
+
+def spread(n, sd=1.0):
+    """N numbers with mean 0 and this standard deviation (ddof 1)."""
+    numbers = np.resize([1.0, -1.0, 2.0, -2.0, 3.0, -3.0, 0.5, -0.5], n)
+    numbers = numbers - numbers.mean()
+    return sd * numbers / numbers.std(ddof=1)
+
+
+def powers(arm, exponent, noise=0.0, n=8, seed=0):
+    """A power law of depth for every seed, each with its own level."""
+    draw = rng(seed)
+    logs = exponent * np.log(DEPTHS) + draw.normal(0, 1, (n, 1)) + draw.normal(0, noise, (n, 4))
+    return {
+        (arm, f"grad/depth{depth}"): column
+        for depth, column in zip(DEPTHS, np.exp(logs).T, strict=True)
+    }
+
+
+def ladder(steps, noise=0.3, n=8, seed=0):
+    draw = rng(seed)
+    luck = draw.normal(3, 1, n)
+    return {
+        (arm, "val/loss"): luck + height + draw.normal(0, noise, n)
+        for arm, height in zip(LEVELS, np.cumsum([0, *steps]), strict=True)
+    }
+
+
+def failing(n_failures, arm="arm"):
+    return {arm: [(seed, "diverged") for seed in range(n_failures)]}

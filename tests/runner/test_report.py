@@ -157,6 +157,10 @@ def test_every_mean_on_the_page_has_its_interval(written: tuple[StudyRecord, Out
 def test_a_report_is_replaced_without_leftovers(tmp_path: Path) -> None:
     for _ in range(2):
         outcome = write_report(tmp_path / "run", bare())
+        (tmp_path / "run" / "figures").mkdir(exist_ok=True)
+        (tmp_path / "run" / "figures" / "renamed.png").touch()
+    write_report(tmp_path / "run", bare())
+    assert not list((tmp_path / "run" / "figures").iterdir())
     events = list((outcome.report.parent / "tb").glob("events.out.tfevents.*"))
     assert len(events) == 1
 

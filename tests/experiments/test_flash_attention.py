@@ -1,0 +1,131 @@
+"""The experiment flash_attention: equal inputs, exact measures, and a whole small trial."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from experiments import flash_attention as flash
+from experiments.config import FlashOptions, Kernel
+from experiments.nn.kernels import KERNELS, naive
+from runner import planning
+from runner.measure import can_measure_peak, give_back, peak_mib
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+TINY = (
+    *("experiment=flash_attention", "scale=smoke", "model.d_model=32", "attention.n_heads=4"),
+    *("options.lengths=[8,24]", "options.length=24", "options.reference_up_to=24"),
+)
+Plan = Callable[..., planning.Plan]
+
+
+class Trial:
+    """What the experiment asks of a trial, kept in memory."""
+
+    def __init__(self, arm: planning.Arm, seed: int = 0) -> None:
+        self.config, self.seed = arm.config, seed + arm.config.seed_offset
+        self.device, self.dtype = torch.device("cpu"), torch.float32
+        self.results: dict[str, tuple[float, str]] = {}
+        self.tables: dict[str, list[dict[str, Any]]] = {}
+
+    def record(self, values: dict[str, float], unit: str = "") -> None:
+        self.results |= {name: (value, unit) for name, value in values.items()}
+
+    def table(self, name: str, rows: list[dict[str, Any]]) -> None:
+        self.tables[name] = rows
+
+    def ignore(self, *_: object) -> None:
+        pass
+
+    log = progress = resume = ignore
+
+
+def trials(plan: planning.Plan) -> dict[str, Any]:
+    return {arm.name: Trial(arm) for arm in plan.arms}
+
+
+def test_a_trial_measures_every_length(plan: Plan) -> None:
+    found = trials(plan(*TINY, "arm=[naive,tiled,fused,tiled_64]"))
+    for trial in found.values():
+        flash.run(trial)
+        flash.timing(trial)
+    for name, trial in found.items():
+        values = {metric: value for metric, (value, _) in trial.results.items()}
+        # 4 heads of 8, in float32: the weights, or the output and two numbers a row
+        a_row = 24 if name == "naive" else {"fused": 8 + 1}.get(name, 8 + 2)
+        assert values["flash/saved_bytes/length24"] == 4 * 24 * a_row * 4
+        assert values["flash/saved_bytes"] == values["flash/saved_bytes/length24"]
+        assert values["flash/error_forward/length24"] < 1e-5
+        assert values["flash/error_ratio/length24"] < 5
+        assert values["flash/peak_formula/length8"] == 4 * 8 * (8 if name == "naive" else 9) * 4
+        for metric in ("time", "time_backward"):
+            assert values[f"flash/{metric}/length8"] > 0
+            assert trial.results[f"flash/{metric}/length8"][1] == "ms"
+        assert ("flash/executed_share" in values) == name.startswith("tiled")
+        assert len(trial.tables["samples"]) == 2 * 2
+        assert len(trial.tables["memory"]) == (6 if can_measure_peak() else 2)
+    assert found["naive"].results["flash/error_ratio/length24"] == (1.0, "1")
+
+
+def test_arms_have_the_same_inputs_but_the_copy(plan: Plan) -> None:
+    arms = trials(plan(*TINY, "arm=[naive,tiled,fused,tiled_copy]"))
+    inputs = {name: flash.inputs(trial, 8) for name, trial in arms.items()}
+    for name in ("tiled", "fused"):
+        assert all(map(torch.equal, inputs["naive"], inputs[name]))
+    assert not any(map(torch.equal, inputs["naive"], inputs["tiled_copy"]))
+    assert not torch.equal(inputs["naive"].query, flash.inputs(arms["naive"], 24).query[:, :, :8])
+
+
+def test_grouped_heads_come_from_the_attention_option(plan: Plan) -> None:
+    (arm,) = plan(*TINY, "attention=gqa", "arm=tiled").arms
+    x = flash.inputs(Trial(arm), 8)  # type: ignore[arg-type]
+    assert (x.query.shape, x.key.shape) == ((1, 4, 8, 8), (1, 2, 8, 8))
+    (arm,) = plan(*TINY, "arm=tiled").arms
+    assert arm.config.parts.attention.n_kv_heads == 4
+
+
+def test_errors_see_a_wrong_kernel() -> None:
+    torch.manual_seed(0)
+    x = flash.Inputs(*torch.randn(4, 1, 2, 30, 8))
+    same = partial(naive, causal=True)
+    wrong = partial(naive, causal=True, scale=8**-0.5 * 1.001)
+    assert flash.errors(same, same, x)["error_ratio"] == 1
+    assert flash.errors(partial(KERNELS[Kernel.tiled], causal=True), same, x)["error_ratio"] < 3
+    found = flash.errors(wrong, same, x)
+    assert found["error_ratio"] > 100
+    assert found["error_ratio_grad"] > 100
+
+
+def test_every_attention_option_has_the_same_keys() -> None:
+    options = [yaml.safe_load(path.read_text()) for path in (CONF / "attention").glob("*.yaml")]
+    same_kind = [option for option in options if option["kind"] == "multihead"]
+    assert {tuple(option) for option in same_kind} == {tuple(same_kind[0])}
+
+
+def test_options_say_what_is_wrong() -> None:
+    good = FlashOptions([8], 8, True, None, None, reference_up_to=8, rounds=1, warmup=1)
+    with pytest.raises(ValueError, match=r"lengths=\[8, 4\] must .* each larger"):
+        replace(good, lengths=[8, 4])
+    with pytest.raises(ValueError, match="block_k=0 is too small"):
+        replace(good, block_k=0)
+
+
+@pytest.mark.skipif(not can_measure_peak(), reason="peak memory needs Linux")
+def test_peak_is_what_a_call_adds() -> None:
+    def sixteen() -> None:
+        torch.zeros(16 << 18)
+
+    sixteen()
+    assert abs(peak_mib(lambda: sixteen) - 16) < 1
+    assert peak_mib(lambda: give_back) < 1
+
+    def fails() -> Callable[[], object]:
+        raise ZeroDivisionError
+
+    with pytest.raises(RuntimeError, match="exit code 1"):
+        peak_mib(fails)

@@ -1,0 +1,129 @@
+"""What makes a claim invalid whatever its numbers say, and what is written down before a run."""
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+from claim_tables import claim, equivalence, pair, slope, spread, states, table, trend, verdict
+
+from runner.finding import Verdict
+from runner.kinds import read_claim
+from runner.report import _plain
+from runner.rig import Rig
+from runner.verdicts import judge
+
+NULL = {"arm": "copy", "control": "base"}
+
+
+def costs(**params):
+    return {arm: {"params": float(n)} for arm, n in params.items()}
+
+
+def test_a_planted_half_wider_arm_is_unmatched():
+    columns = pair(0.5 + spread(8, 0.1))
+    asked = claim(equal_cost="params")
+    (finding,) = verdict(columns, asked, rig=Rig(costs(base=4_718_592, arm=7_077_888)))
+    said = "unmatched: params of arm is +50.0% of that of base (tolerance 1.0%)"
+    assert str(finding) == f"invalid: {said}"
+    assert finding.interval is not None
+    (finding,) = verdict(columns, asked, rig=Rig(costs(base=1000, arm=1009)))
+    assert finding.verdict is Verdict.reproduced
+    (finding,) = verdict(columns, asked, rig=Rig(costs(base=1000, arm=1009), tolerance=0.001))
+    assert finding.verdict is Verdict.invalid
+
+
+def test_unknown_costs_matter_only_to_a_claim_that_asks_for_them():
+    columns = pair(0.5 + spread(8, 0.1))
+    assert verdict(columns, claim())[0].verdict is Verdict.reproduced
+    (finding,) = verdict(columns, claim(equal_cost="params"))
+    assert str(finding) == "invalid: unmatched: the params of base is not known"
+    wide = Rig(costs(base=1, arm=9))
+    assert verdict(columns, claim(), rig=wide)[0].verdict is Verdict.reproduced
+    nothing = Rig(costs(base=0, arm=9))
+    assert "unmatched" in verdict(columns, claim(equal_cost="params"), rig=nothing)[0].reason
+
+
+def test_every_level_of_a_trend_must_cost_the_same():
+    columns = {(arm, "val/loss"): i + spread(8, 0.1) for i, arm in enumerate("abc")}
+    asked = trend(levels=["a", "b", "c"], direction="greater", equal_cost="params")
+    (finding,) = verdict(columns, asked, rig=Rig(costs(a=100, b=100, c=80)))
+    assert finding.reason.startswith("unmatched: params of c is -20.0% of that of a")
+
+
+def test_an_arm_tuned_to_the_edge_of_its_grid_makes_its_claims_invalid():
+    columns = pair(0.5 + spread(8, 0.1))
+    rig = Rig(interior={"arm": False, "base": True}, tuned={"arm": "training.lr=0.01"})
+    (finding,) = verdict(columns, claim(), rig=rig)
+    said = "learning rate not interior to the grid (arm: training.lr=0.01)"
+    assert str(finding) == f"invalid: {said}"
+    inside = Rig(interior={"arm": True, "base": True, "other": False})
+    assert verdict(columns, claim(), rig=inside)[0].verdict is Verdict.reproduced
+
+
+def timed(columns, *claims, unit="ms"):
+    results = table(columns).assign(unit=unit)
+    return judge(claims, results, scale="quick", trials=states(results))
+
+
+def test_a_speed_claim_inside_the_noise_floor_is_inconclusive():
+    columns = pair(0.5 + spread(8, 0.1))
+    base = columns["base", "val/loss"]
+    noise = spread(8)
+    columns["copy", "val/loss"] = base + noise
+    # t(0.975, 7) x 1 / sqrt(8) = 0.836: more than the difference of 0.5
+    (finding,) = timed(columns, claim(null=NULL))
+    assert finding.noise_floor == pytest.approx(0.836, abs=1e-3)
+    assert finding.verdict is Verdict.inconclusive
+    assert finding.p < 0.05
+    assert finding.reason.endswith("inside the noise floor of 0.836")
+    columns["copy", "val/loss"] = base + 0.1 * noise + 0.02
+    (finding,) = timed(columns, claim(null=NULL))
+    assert finding.noise_floor == pytest.approx(0.02 + 0.0836, abs=1e-3)
+    assert finding.verdict is Verdict.reproduced
+    assert "noise floor 0.104" in finding.reason
+
+
+def test_the_noise_floor_holds_for_trends_and_not_for_losses():
+    columns = {(arm, "val/loss"): 0.2 * i + spread(8, 0.05) for i, arm in enumerate("abc")}
+    columns["copy", "val/loss"] = columns["a", "val/loss"] + spread(8)[::-1]
+    asked = trend(levels=["a", "b", "c"], direction="greater", null={"arm": "copy", "control": "a"})
+    assert timed(columns, asked)[0].verdict is Verdict.inconclusive
+    assert timed(columns, asked, unit="nats")[0].verdict is Verdict.reproduced
+
+
+def test_a_speed_claim_without_an_a_a_pair_is_invalid():
+    columns = pair(0.5 + spread(8, 0.1))
+    (finding,) = timed(columns, claim())
+    assert str(finding).startswith("invalid: a claim about time or memory needs an A/A pair")
+    assert finding.interval is not None
+    assert timed(columns, claim(), unit="bytes")[0].verdict is Verdict.reproduced
+
+
+def test_two_equal_arms_are_not_called_different():
+    columns = pair(np.zeros(8))
+    (finding,) = verdict(columns)
+    assert finding.verdict is Verdict.inconclusive
+    assert finding.p == 1
+    assert verdict(columns, equivalence())[0].verdict is Verdict.reproduced
+
+
+def test_a_claim_is_hashed_as_it_was_written_down():
+    written = {"kind": "slope", "n": 8, "statement": "s", "source": "Xiong 2020", "family": "f"}
+    written |= {"metric": "g/{depth}", "arm": "pre", "x": "depth", "band": [-0.6, -0.4]}
+    first = read_claim("N1", written)
+    assert first.fingerprint == read_claim("N1", dict(reversed(written.items()))).fingerprint
+    assert len(first.fingerprint) == 12
+    for change in ({"band": [-0.6, -0.39]}, {"n": 9}, {"statement": "t"}, {"alpha": 0.01}):
+        assert read_claim("N1", written | change).fingerprint != first.fingerprint
+    assert read_claim("N2", written).fingerprint != first.fingerprint
+
+
+def test_whoever_reads_verdicts_json_can_check_the_hash():
+    chosen = [claim(null=NULL, published="+0.5 日本語"), slope(), trend(direction="less")]
+    for finding in verdict(pair(spread(8)), *chosen):
+        written = json.loads(json.dumps(_plain(finding)))
+        text = json.dumps(
+            written["claim"], sort_keys=True, separators=(",", ":"), ensure_ascii=False
+        )
+        assert hashlib.sha256(text.encode()).hexdigest()[:12] == written["registered"]
