@@ -1,8 +1,9 @@
-"""Typed options of the parts that experiments compare. Imports no torch, so that planning stays fast.
+"""Typed options of the parts that experiments compare; no torch, so that planning stays fast.
 
-One dataclass per idea; `OPTIONS[group][kind]` is the dataclass behind an option file of `conf/<group>/`. The values live in
-the YAML files: a field has no default here, so a key that is forgotten there is an error and never a silent choice.
-Rules within one dataclass are checked in `__post_init__`, rules across groups in `check_together`.
+One dataclass per idea; `OPTIONS[group][kind]` is the dataclass behind an option file of
+`conf/<group>/`. The values live in the YAML files: a field has no default here, so a key that is
+forgotten there is an error and never a silent choice. Rules within one dataclass are checked in
+`__post_init__`, rules across groups in `check_together`.
 """
 
 from collections.abc import Callable
@@ -27,7 +28,7 @@ def option(group: str, kind: str) -> Callable[[T], T]:
 
 
 def question(name: str) -> Callable[[T], T]:
-    """Register the dataclass of an experiment's own `options`; its `parts` are the groups the experiment has."""
+    """Register an experiment's own options; their `parts` are the groups the experiment has."""
 
     def register(schema: T) -> T:
         QUESTIONS[name] = schema
@@ -116,7 +117,7 @@ class Init(StrEnum):
 
 
 class Conversion(StrEnum):
-    """How a group's heads of keys and values become one head: not at all, their mean, the first, a fresh one."""
+    """What a group's heads of keys and values become: left, their mean, the first, a fresh one."""
 
     none = "none"
     mean = "mean"
@@ -132,7 +133,7 @@ class NormType(StrEnum):
 
 
 class Balance(StrEnum):
-    """How the load of experts is balanced: not at all, by an auxiliary loss, or by a selection bias."""
+    """How experts are balanced: not at all, by an auxiliary loss, or by a selection bias."""
 
     none = "none"
     aux = "aux"
@@ -188,7 +189,8 @@ class Attention:
             )
         if self.n_heads % self.n_kv_heads:
             raise ValueError(
-                f"n_kv_heads={self.n_kv_heads} must divide n_heads={self.n_heads}, so that groups of queries are equal"
+                f"n_kv_heads={self.n_kv_heads} must divide n_heads={self.n_heads}, so that "
+                "groups of queries are equal"
             )
 
 
@@ -212,7 +214,7 @@ class FeedForward:
 @option("ffn", "moe")
 @dataclass
 class MixtureOfExperts:
-    """A sparsely gated mixture of `n_experts` feed-forward networks, `top_k` of them active for a token."""
+    """A mixture of `n_experts` feed-forward networks, `top_k` of them active for a token."""
 
     kind: str
     n_experts: int
@@ -233,7 +235,8 @@ class MixtureOfExperts:
         share(dropout=self.dropout)
         if self.top_k > self.n_experts:
             raise ValueError(
-                f"top_k={self.top_k} of n_experts={self.n_experts}: a token can choose at most n_experts experts"
+                f"top_k={self.top_k} of n_experts={self.n_experts}: a token can choose at most "
+                "n_experts experts"
             )
 
 
@@ -255,7 +258,7 @@ class Norm:
 @option("task", "domains")
 @dataclass
 class Domains:
-    """Byte-level language modelling on real text of labelled domains, read from installed packages."""
+    """Byte-level language modelling on real text of labelled domains, from installed packages."""
 
     kind: str
     length: int
@@ -279,7 +282,7 @@ class Domains:
 @option("task", "text")
 @dataclass
 class Text:
-    """Byte-level language modelling on the user's own files; each file is a document, each folder a domain."""
+    """Byte-level language modelling on the user's files: documents, in folders that are domains."""
 
     kind: str
     length: int
@@ -319,7 +322,7 @@ class Waves:
 @option("task", "patterns")
 @dataclass
 class Patterns:
-    """Noise with one of three planted dependences: on the last step, half a sequence ago, a period ago."""
+    """Noise that depends on the last step, on half a sequence ago, or on a period ago."""
 
     kind: str
     length: int
@@ -341,14 +344,15 @@ class Patterns:
         for name in ("local", "periodic"):
             if not -1 < getattr(self, name) < 1:
                 raise ValueError(
-                    f"{name}={getattr(self, name)} must lie in (-1, 1), or sequences would grow without bound"
+                    f"{name}={getattr(self, name)} must lie in (-1, 1), or sequences would "
+                    "grow without bound"
                 )
 
 
 @option("task", "function")
 @dataclass
 class Function:
-    """Regression of sin_weight * sin(x) + cos_weight * cos(2x), elementwise, from sequences of random x."""
+    """Regression of sin_weight * sin(x) + cos_weight * cos(2x) from sequences of random x."""
 
     kind: str
     length: int
@@ -479,9 +483,10 @@ class NormStabilityOptions:
 @question("translation")
 @dataclass
 class TranslationOptions:
-    """Options of the experiment translation."""
+    """Options of the experiment translation, the one whose tasks are pairs of sequences."""
 
     parts: ClassVar[tuple[str, ...]] = ("attention", "ffn", "norm", "task")
+    pairs: ClassVar[bool] = True
     n_probe: int
     n_samples: int
 
@@ -492,7 +497,7 @@ class TranslationOptions:
 @question("gqa_vs_mha")
 @dataclass
 class GQAOptions:
-    """Options of the experiment gqa_vs_mha: conversion of a trained MHA, and the one layer that is timed."""
+    """Options of gqa_vs_mha: conversion of a trained MHA, and the one layer that is timed."""
 
     parts: ClassVar[tuple[str, ...]] = ("attention", "ffn", "norm", "task")
     timed: ClassVar[bool] = True
@@ -515,7 +520,8 @@ class GQAOptions:
             values = list(getattr(self, name))
             if not values or min(values) < 1 or sorted(set(values)) != values:
                 raise ValueError(
-                    f"{name}={values} must be one or more numbers of tokens, each larger than the one before"
+                    f"{name}={values} must be one or more numbers of tokens, each larger than "
+                    "the one before"
                 )
 
 
@@ -550,13 +556,23 @@ class FlashOptions:
                 at_least(1, **{name: value})
 
 
-def check_together(groups: dict[str, Any]) -> None:
-    """Raise ValueError where options of different groups do not fit: `groups` maps group name to its dataclass."""
+def check_together(experiment: str, groups: dict[str, Any]) -> None:
+    """Raise ValueError where options do not fit each other or the experiment.
+
+    `groups` maps a group's name to its dataclass.
+    """
+    task = groups.get("task")
+    if task is not None:
+        pairs = getattr(QUESTIONS[experiment], "pairs", False)
+        if hasattr(task, "source_length") != pairs:
+            has, needs = ("sequences", "pairs") if pairs else ("pairs", "sequences")
+            raise ValueError(f"task={task.kind} has {has}, but {experiment} learns from {needs}")
     model, attention = groups.get("model"), groups.get("attention")
     if isinstance(attention, Attention) and model is not None:
         if model.d_model % attention.n_heads:
             raise ValueError(
-                f"model.d_model={model.d_model} must be a multiple of attention.n_heads={attention.n_heads}"
+                f"model.d_model={model.d_model} must be a multiple of "
+                f"attention.n_heads={attention.n_heads}"
             )
         if attention.position is Position.rotary and (model.d_model // attention.n_heads) % 2:
             raise ValueError(

@@ -42,10 +42,7 @@ def run(trial: Trial) -> None:
 
 
 def record_cost(trial: Trial, parts: Any, tokens_per_step: int) -> None:
-    """What the arm costs: counted from its options (tests hold that against the model).
-
-    And tokens a second of training.
-    """
+    """What the arm costs, counted from its options, and tokens a second of training."""
     total = cost(vars(parts))
     trial.record(
         {"cost/parameters": total.parameters, "cost/active_parameters": total.active_parameters},

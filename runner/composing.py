@@ -141,10 +141,7 @@ def compose_arm(
 
 
 def compose_error(error: Exception) -> str:
-    """An error of Hydra or OmegaConf in one line.
-
-    With near names where a key or an option is not there.
-    """
+    """An error of Hydra or OmegaConf in one line, with near names of what is not there."""
     text = " ".join(str(error).split())
     if found := re.search(r"Could not override '([^']+)'", text):
         section, _, name = found[1].partition(".")

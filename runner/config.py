@@ -233,10 +233,7 @@ class ArmConfig:
     parts: SimpleNamespace
 
     def tree(self) -> dict[str, Any]:
-        """The fields that can change numbers, as plain containers with sorted keys.
-
-        What a signature covers.
-        """
+        """What a signature covers: the fields that can change numbers, as plain containers."""
         sections = {"training": self.training, "device": self.device, "options": self.options}
         tree = {name: plain(value) for name, value in (sections | vars(self.parts)).items()}
         return {"experiment": self.experiment, "seed_offset": self.seed_offset, **tree}
@@ -330,7 +327,7 @@ def read_arm(config: DictConfig) -> ArmConfig:
     }
     options = typed(registry.options(experiment), config.options, "options")
     try:
-        registry.check_together(parts)
+        registry.check_together(experiment, parts)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     return ArmConfig(

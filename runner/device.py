@@ -38,10 +38,7 @@ def resolve(device: Device) -> DeviceName:
 
 
 def may_have_cuda() -> bool:
-    """Whether an NVIDIA driver and a CUDA build of torch can be here.
-
-    Told without importing torch.
-    """
+    """Whether a driver and a CUDA build of torch can be here, told without importing torch."""
     driver = (
         Path("/proc/driver/nvidia/version").exists()
         or Path("/dev/nvidia0").exists()
@@ -78,10 +75,7 @@ def native_bfloat16() -> bool:
 
 
 def enter(device: Device, name: DeviceName) -> "torch.device":
-    """Set this process up for a trial and return torch's device.
-
-    Called once, before anything is computed.
-    """
+    """Set this process up for a trial, before anything is computed; return torch's device."""
     import torch
 
     torch.set_num_threads(device.threads)

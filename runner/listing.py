@@ -1,6 +1,6 @@
-"""`python -m runner` alone.
+"""`python -m runner` alone lists the experiments: question, arms, time.
 
-The experiments, their question, arms and time. Reads the YAML files, needs no Hydra.
+Reads the YAML files and needs no Hydra.
 """
 
 from pathlib import Path

@@ -48,10 +48,7 @@ def solve(
 
 
 def target(name: str, match: Match, arms: Iterable[str]) -> str | None:
-    """The arm that this one must cost as much as.
-
-    None if it is free, or is the one that others are matched to.
-    """
+    """The arm that this one must cost as much as; None if it is free, or is that arm itself."""
     if match.by is By.none or match.to is None or match.to == name:
         return None
     if match.to not in arms:

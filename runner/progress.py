@@ -1,7 +1,4 @@
-"""What a user sees while trials are computed.
-
-Live bars in a terminal, a plain line per trial when piped.
-"""
+"""What a user sees meanwhile: live bars in a terminal, a plain line per trial when piped."""
 
 import sys
 import time

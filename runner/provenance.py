@@ -1,7 +1,4 @@
-"""Where numbers come from.
-
-The code behind them, the machine, the versions, the command. Imports no torch.
-"""
+"""Where numbers come from: code, machine, versions, command. Imports no torch."""
 
 import ast
 import datetime

@@ -39,9 +39,9 @@ def all_options() -> Iterable[type]:
     return science.QUESTIONS.values()
 
 
-def check_together(chosen: dict[str, Any]) -> None:
-    """Raise ValueError where parts do not fit each other."""
-    science.check_together(chosen)
+def check_together(experiment: str, chosen: dict[str, Any]) -> None:
+    """Raise ValueError where parts do not fit each other or the experiment."""
+    science.check_together(experiment, chosen)
 
 
 def costs(chosen: dict[str, Any]) -> dict[str, float]:

@@ -103,10 +103,7 @@ class Store:
                 self._folders[entry.name.rpartition("-")[2]] = Path(entry.path)
 
     def arm(self, name: str, mark: str) -> Path:
-        """The folder of an arm: the one that has its signature.
-
-        Else a new name (nothing is made).
-        """
+        """The folder of an arm: the one that has its signature, else a new one; nothing is made."""
         return self._folders.setdefault(mark, self.root / f"{name}-{mark}")
 
     def slot(self, name: str, mark: str, seed: int) -> Slot:

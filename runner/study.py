@@ -100,10 +100,7 @@ def survey(plan: Plan) -> list[Entry]:
 
 
 def run(plan: Plan) -> list[Entry]:
-    """Compute the missing trials of a plan.
-
-    Returns all its trials. Failures are in their status.
-    """
+    """Compute the missing trials of a plan; returns all. Failures are in their status."""
     entries = survey(plan)
     missing: dict[Path, Entry] = {}
     for entry in entries:
@@ -151,10 +148,7 @@ def compute(plan: Plan, entries: Sequence[Entry], workers: int, progress: Progre
 
 
 def due(plan: Plan, entries: Sequence[Entry], stage: Stage) -> list[Entry]:
-    """The trials whose stage is to be computed: all first stages not done yet.
-
-    Of second stages those whose first is done.
-    """
+    """The trials whose stage is to be computed now; a second stage needs the first to be done."""
     if stage is Stage.run:
         return [entry for entry in entries if entry.slot.untimed(plan.code) is None]
     ready = [entry for entry in entries if entry.slot.untimed(plan.code) is not None]
@@ -165,10 +159,7 @@ def due(plan: Plan, entries: Sequence[Entry], stage: Stage) -> list[Entry]:
 
 
 def settle(slot: Slot, exitcode: int) -> dict[str, Any]:
-    """The status of a trial whose process has ended.
-
-    One that says nothing of its end was killed.
-    """
+    """The status of a trial whose process has ended; one that tells of no end was killed."""
     status = slot.status()
     if status["state"] in ("running", "pending"):
         how = (

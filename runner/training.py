@@ -35,10 +35,7 @@ class Batch(Protocol):
 
 
 class Task(Protocol):
-    """Data and loss. `batch` is a pure function of the step.
-
-    So that resuming needs no state of the data.
-    """
+    """Data and loss; `batch` is a pure function of the step, so that data have no state."""
 
     @property
     def unit(self) -> str: ...
@@ -198,9 +195,9 @@ def one_step(
     step: int,
     watch: Sequence[Watch],
 ) -> dict[str, float]:
-    """One optimizer step; the values are of before the step. Reading them waits for the device.
+    """One optimizer step and its values, of before the step.
 
-    So the time is honest.
+    Reading them waits for the device, so that the time of a step is honest.
     """
     config: Training = trial.config.training
     lr = learning_rate(config, step)
@@ -268,10 +265,7 @@ def look(
 def evaluate(
     model: nn.Module, task: Task, probes: Sequence[Probe], device: torch.device
 ) -> dict[str, float]:
-    """`val/loss`, the mean over all kept positions of the held-out data.
-
-    And what the probes see. In eval mode.
-    """
+    """`val/loss`, the mean over kept positions of held-out data, and what probes see; eval mode."""
     was_training = model.training
     model.eval()
     total, count = 0.0, 0

@@ -1,7 +1,4 @@
-"""One trial as its process sees it.
-
-An arm under one seed, with its folder, lock, tracker and record.
-"""
+"""One trial as its process sees it: folder, lock, tracker and record of an arm under one seed."""
 
 import csv
 import json
@@ -77,10 +74,7 @@ class Trial:
         self.results |= {name: (float(value), unit) for name, value in values.items()}
 
     def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Keep rows that are no scalars, e.g. an attention matrix or sample sentences.
-
-        For figures and the report.
-        """
+        """Keep rows that are no scalars, e.g. an attention matrix, for figures and the report."""
         assert name.isidentifier(), name
         path = self._job.slot.folder / "tables" / f"{name}.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -110,10 +104,7 @@ class Trial:
 
 
 def compute(job: Job, send: Send) -> None:
-    """Compute one stage of a trial in this process, unless another process has done it meanwhile.
-
-    A failure is recorded and raised.
-    """
+    """Compute one stage of a trial, unless another process has meanwhile; failures are raised."""
     slot = job.slot
     slot.folder.mkdir(parents=True, exist_ok=True)
     with FileLock(slot.folder / "lock"):

@@ -54,8 +54,11 @@ def test_chunks_and_then_one_by_one_are_the_whole(n_kv_heads: int, position: Pos
 
 
 @pytest.mark.parametrize(("n_kv_heads", "position"), list(product([8, 2, 1], Position)))
-@pytest.mark.parametrize("chunk", [None, 2])
-def test_cached_tokens_are_the_recomputed_ones(n_kv_heads, position, chunk) -> None:
+@pytest.mark.parametrize(("chunk", "long"), [(None, 2**24), (2, 0)])
+def test_cached_tokens_are_the_recomputed_ones(
+    n_kv_heads, position, chunk, long, monkeypatch
+) -> None:
+    monkeypatch.setattr("experiments.nn.attention.LONG", long)
     net, prompt = model(n_kv_heads, position), tokens(4, 5, seed=1)
     cached = greedy(net, prompt, n_new=9, chunk=chunk)
     assert cached.shape == (4, 9)
@@ -123,7 +126,11 @@ def test_one_cache_for_each_block() -> None:
 
 @pytest.mark.parametrize("n_kv_heads", [8, 4, 2, 1])
 @pytest.mark.parametrize("masked", [False, True])
-def test_one_query_is_attention_over_repeated_keys_and_values(n_kv_heads, masked) -> None:
+@pytest.mark.parametrize("long", [0, 2**60])
+def test_one_query_is_attention_over_repeated_keys_and_values(
+    n_kv_heads, masked, long, monkeypatch
+) -> None:
+    monkeypatch.setattr("experiments.nn.attention.LONG", long)
     source = torch.Generator().manual_seed(0)
     query = torch.randn(3, 8, 1, 16, generator=source)
     cache = torch.randn(2, 3, n_kv_heads, 20, 16, generator=source)
