@@ -89,7 +89,7 @@ def stop(processes: Sequence["ForkServerProcess"]) -> None:
 
 
 def child(job: "Job", connection: Connection) -> None:
-    """A trial's process: output into its own log, progress to the parent, exit code 1 on failure."""
+    """A trial's process: output into its log, progress to the parent, exit code 1 on failure."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
     job.slot.folder.mkdir(parents=True, exist_ok=True)
     log = (job.slot.folder / "log.txt").open("a", buffering=1)

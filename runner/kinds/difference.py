@@ -55,7 +55,7 @@ class Difference(Tested):
     @property
     def edge(self) -> float:
         """The difference that must be passed."""
-        return self.margin if self.direction == "greater" else -self.margin
+        return self.margin if self.direction == "greater" else 0.0 - self.margin
 
     @property
     def expected(self) -> str:

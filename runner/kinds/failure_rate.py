@@ -17,9 +17,10 @@ from runner.stats import Interval, binomial_p, clopper_pearson
 class FailureRate(Tested):
     """The share of trials of `arm` that fail is `at_least`, `at_most`, or beside `control`'s.
 
-    A trial fails if it diverged, or if `metric` ends above `above`. One arm: the two-sided
-    Clopper-Pearson interval lies on the stated side of the share. Two arms: the conditional exact
-    test on the seeds where one failed and the other did not (McNemar), as the seeds are paired.
+    A trial fails if it diverged, or if `metric` ends above `above` (below `below`). One arm: the
+    two-sided Clopper-Pearson interval lies on the stated side of the share. Two arms: the
+    conditional exact test on the seeds where one failed and the other did not (McNemar), as the
+    seeds are paired.
     """
 
     kind: ClassVar[str] = "failure_rate"
@@ -30,6 +31,7 @@ class FailureRate(Tested):
     arm: str
     metric: str = ""
     above: float | None = None
+    below: float | None = None
     at_least: float | None = None
     at_most: float | None = None
     control: str | None = None
@@ -49,8 +51,11 @@ class FailureRate(Tested):
             one_of(f"{self.here}: direction", self.direction, DIRECTIONS)
         elif not is_number(self.share) or not 0 < self.share < 1:
             raise ValueError(f"{self.here}: {given[0]}={self.share!r} must lie between 0 and 1.")
-        if (self.metric == "") != (self.above is None) or not is_number(self.above or 0.0):
-            raise ValueError(f"{self.here}: metric and a number `above` come together.")
+        limits = [limit for limit in (self.above, self.below) if limit is not None]
+        if len(limits) != (self.metric != "") or not all(map(is_number, limits)):
+            raise ValueError(
+                f"{self.here}: metric and a number, `above` or `below`, come together."
+            )
 
     @property
     def share(self) -> float:
@@ -65,7 +70,9 @@ class FailureRate(Tested):
     @property
     def what(self) -> str:
         """What is estimated, in words."""
-        how = f"diverged or {self.metric} above {self.above:g}" if self.metric else "diverged"
+        how = "diverged"
+        for word, limit in (("above", self.above), ("below", self.below)):
+            how += "" if limit is None else f" or ended {word} {limit:g}"
         return f"share of trials of {self.arm} that {how}"
 
     @property
@@ -110,10 +117,12 @@ class FailureRate(Tested):
             return 1.0
         if state not in ("done", "no status"):
             return np.nan
-        if self.above is None:
+        if not self.metric:
             return 0.0
         value = evidence.value(arm, self.metric, seed)
-        return np.nan if np.isnan(value) else float(value > self.above)
+        if np.isnan(value):
+            return np.nan
+        return float(value > self.above if self.above is not None else value < (self.below or 0.0))
 
     def measure(self, evidence: Evidence, family: int) -> Measured:  # noqa: ARG002
         """Shares and test; `runner.claims.Claim.measure` says more."""

@@ -170,8 +170,11 @@ def test_a_metric_above_its_threshold_is_a_failure_and_so_is_a_diverged_trial_wi
     chosen = rate(at_least=0.6, metric="val/loss", above=5)
     (finding,) = verdict(columns, chosen, arm=[(0, "diverged")])
     assert (finding.verdict, finding.interval.mean) == (Verdict.reproduced, 1)
+    assert finding.claim.what == "share of trials of arm that diverged or ended above 5"
     (finding,) = verdict(columns, chosen)
     assert finding.reason == "trials without an outcome: arm seed 0 (done)"
+    low = rate(at_most=0.5, metric="val/loss", below=5)
+    assert verdict({("arm", "val/loss"): np.full(8, 9)}, low)[0].verdict is Verdict.reproduced
     (finding,) = verdict(pair(spread(8)), rate(at_least=0.5), arm=[(3, "killed")])
     assert finding.reason == "trials without an outcome: arm seed 3 (killed)"
 

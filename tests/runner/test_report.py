@@ -14,6 +14,7 @@ from rich.console import Console
 from sample_study import ARMS, make_claims, make_results, make_study, make_trials
 
 from runner import quantity
+from runner.kinds import KINDS, read_claim
 from runner.record import Headline, Outcome, StudyRecord
 from runner.report import console, write_report
 
@@ -61,6 +62,59 @@ def test_verdicts_are_json_with_their_claims(written: tuple[StudyRecord, Outcome
     assert [f["claim"]["id"] for f in findings] == ["M1", "M2", "M3", "M4"]
     assert [f["verdict"] for f in findings] == [str(f.verdict) for f in outcome.findings]
     assert findings[0]["interval"]["low"] < findings[0]["interval"]["mean"]
+
+
+CLAIMS = {
+    "difference": {"arm": "moe_top2", "control": "dense", "direction": "less"},
+    "equivalence": {"arm": "moe_top2_copy", "control": "moe_top2", "delta": 0.02},
+    "slope": {
+        "metric": "moe/load/layer0/expert{expert}",
+        "arm": "moe_no_balance",
+        "x": "expert",
+        "log": "none",
+        "band": [0.01, 0.02],
+        "control": {"arm": "moe_top2", "band": [0, 0.009]},
+    },
+    "trend": {"levels": ["moe_no_balance", "dense", "moe_top2"], "direction": "less"},
+    "failure_rate": {"metric": None, "arm": "moe_top2", "at_most": 0.5},
+    "exact": {
+        "metric": "cost/parameters",
+        "arm": "dense",
+        "relation": "equal",
+        "value": 150_000,
+        "family": None,
+    },
+}
+
+
+def test_every_kind_of_claim_is_shown_with_the_published_figure(tmp_path: Path) -> None:
+    shared = {"n": 8, "metric": "val/loss", "statement": "s", "source": "S", "family": "f"}
+    written = {
+        kind: shared | {"kind": kind, "published": f"figure of {kind}", **keys}
+        for kind, keys in CLAIMS.items()
+    }
+    claims = [
+        read_claim(id, {key: value for key, value in keys.items() if value is not None})
+        for id, keys in written.items()
+    ]
+    assert {claim.kind for claim in claims} == set(KINDS)
+    outcome = write_report(tmp_path / "run", bare(claims=claims))
+    page = outcome.report.read_text()
+    told = json.loads((outcome.report.parent / "verdicts.json").read_text())
+    for claim, finding, saved in zip(claims, outcome.findings, told, strict=True):
+        assert finding.verdict in ("reproduced", "inconclusive"), str(finding)
+        assert f"figure of {claim.kind}" in page
+        assert f"<code>{claim.fingerprint}</code>" in page
+        assert saved["registered"] == claim.fingerprint
+    assert "150,000 (exact)" in page
+    assert "beside it" in page
+    assert "Clopper-Pearson" in page
+    assert "90 % interval" in page
+    cards = page.partition("Published claims, checked")[2].partition("Arms compared")[0]
+    assert not re.search(r"\bnan\b", cards)
+    out = io.StringIO()
+    Console(file=out, width=100).print(console(bare(claims=claims), outcome))
+    assert all(claim.id in out.getvalue() for claim in claims)
 
 
 def test_the_answer_is_computed(written: tuple[StudyRecord, Outcome]) -> None:

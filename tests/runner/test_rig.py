@@ -100,6 +100,15 @@ def test_a_speed_claim_without_an_a_a_pair_is_invalid():
     assert timed(columns, claim(), unit="bytes")[0].verdict is Verdict.reproduced
 
 
+def test_an_allocator_may_give_the_same_answer_twice():
+    columns = pair(0.5 + spread(8, 0.1))
+    columns["copy", "val/loss"] = columns["base", "val/loss"]
+    assert timed(columns, claim(null=NULL), unit="MiB")[0].verdict is Verdict.reproduced
+    columns["copy", "val/loss"] = columns["base", "val/loss"] + 1
+    (finding,) = timed(columns, claim(null=NULL), unit="MiB")
+    assert finding.reason.startswith("A/A has no spread")
+
+
 def test_two_equal_arms_are_not_called_different():
     columns = pair(np.zeros(8))
     (finding,) = verdict(columns)
