@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from runner.claims import nearby
+from runner.claim_keys import nearby
 from runner.power import minimum_detectable_effect
 from runner.sign_flip import sign_flip_rows
 from runner.stats import ROUNDING, Floats, half_width, holm

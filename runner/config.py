@@ -52,6 +52,14 @@ class Dtype(StrEnum):
     float64 = "float64"
 
 
+class Autocast(StrEnum):
+    """The type that matrix products are cast to while weights stay as they are."""
+
+    none = "none"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+
+
 class Scale(StrEnum):
     """How much evidence a run gathers."""
 
@@ -101,6 +109,7 @@ class Device:
 
     name: DeviceName
     dtype: Dtype
+    autocast: Autocast
     threads: int
     deterministic: bool
 
@@ -123,6 +132,8 @@ class Training:
     beta1: float
     beta2: float
     clip: float | None
+    accumulate: int
+    compile: bool
     log_every: int
     eval_every: int
     checkpoint_every: int = no_numbers()
@@ -135,6 +146,10 @@ class Training:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name}={value} must be above 0")
+        if self.accumulate < 1 or self.batch_size % self.accumulate:
+            raise ValueError(
+                f"accumulate={self.accumulate} must divide batch_size={self.batch_size}"
+            )
         if not 0 <= self.warmup_steps < self.steps:
             raise ValueError(
                 f"warmup_steps={self.warmup_steps} must be at least 0 and below steps={self.steps}"

@@ -5,7 +5,7 @@ import platform
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.config import ConfigError, Device, DeviceName, Dtype
+from runner.config import Autocast, ConfigError, Device, DeviceName, Dtype
 
 if TYPE_CHECKING:
     import torch
@@ -52,7 +52,11 @@ def may_have_cuda() -> bool:
 def warnings(device: Device, name: DeviceName) -> list[str]:
     """What is slow or ignored on this device, one line each."""
     lines = []
-    if name is DeviceName.cpu and device.dtype is Dtype.bfloat16 and not native_bfloat16():
+    if (
+        name is DeviceName.cpu
+        and Dtype.bfloat16 in (device.dtype, device.autocast)
+        and not native_bfloat16()
+    ):
         lines.append(
             "device.dtype=bfloat16: this CPU has no bfloat16 instructions, expect it to be 60 "
             "times slower"
@@ -79,5 +83,9 @@ def enter(device: Device, name: DeviceName) -> "torch.device":
     import torch
 
     torch.set_num_threads(device.threads)
+    if device.autocast is not Autocast.none:
+        torch.set_autocast_enabled(name.value, True)
+        torch.set_autocast_dtype(name.value, getattr(torch, device.autocast.value))
+        torch.set_autocast_cache_enabled(False)  # weights change between steps
     torch.use_deterministic_algorithms(device.deterministic)
     return torch.device(str(name))

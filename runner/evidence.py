@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from runner.claims import nearby
+from runner.claim_keys import nearby
 from runner.stats import Floats, Interval, mean_interval
 from runner.templates import pattern
 

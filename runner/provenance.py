@@ -13,7 +13,10 @@ from typing import Any
 
 from runner import registry
 
-ENGINE = ("runner.training", "runner.trial", "runner.checkpoint")
+ENGINE = tuple(
+    f"runner.{name}"
+    for name in ("training", "trial", "checkpoint", "optimizer", "measure", "device")
+)
 PACKAGES = (
     "torch",
     "numpy",

@@ -1,82 +1,29 @@
 """The one training loop: any model, any task, any probe.
 
-The loop asks five things of the science, and nothing else: a task gives batches as a pure function
-of the step, held-out batches, and a loss; a model returns an output with a `prediction` and an
-`aux_loss` that is optimised and never reported as loss; `after_step` lets it update what gradients
-do not; a probe reads held-out batches and outputs and returns scalars; a watch looks at the model
-in every step, when its gradients are there.
+The loop asks four things of the science, and nothing else (`runner.protocols`): a task gives
+batches as a pure function of the step, held-out batches, and a loss; a model returns an output with
+a `prediction` and an `aux_loss` that is optimised and never reported as loss; its `after_step` lets
+it update what gradients do not; a probe reads held-out batches and outputs and returns scalars.
 """
 
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from runner import checkpoint
-from runner.config import Schedule, Training
+from runner.config import Training
+from runner.optimizer import adamw, learning_rate
+from runner.protocols import Probe, Task, Trial
 
 LAST_EVALUATIONS = 3
-
-
-class Batch(Protocol):
-    """What a task hands over; see `experiments.tasks.batch`."""
-
-    @property
-    def inputs(self) -> tuple[Tensor, ...]: ...
-    @property
-    def keep(self) -> Tensor: ...
-    def to(self, device: torch.device) -> "Batch": ...
-
-
-class Task(Protocol):
-    """Data and loss; `batch` is a pure function of the step, so that data have no state."""
-
-    @property
-    def unit(self) -> str: ...
-    def batch(self, step: int) -> Any: ...
-    def evaluation(self) -> Iterator[Any]: ...
-    def loss(self, prediction: Tensor, batch: Any) -> Tensor: ...
-
-
-class Output(Protocol):
-    """What a model returns."""
-
-    @property
-    def prediction(self) -> Tensor: ...
-    @property
-    def aux_loss(self) -> Tensor: ...
-
-
-class Probe(Protocol):
-    """A streaming measurement on held-out data."""
-
-    def update(self, batch: Any, output: Any) -> None: ...
-    def metrics(self) -> dict[str, float]: ...
-
-
-class Trial(Protocol):
-    """The part of `runner.trial.Trial` that the loop uses."""
-
-    config: Any
-    device: torch.device
-    checkpoints: Path
-    stopping: bool
-    deferring: bool
-
-    def log(self, values: dict[str, float], step: int) -> None: ...
-    def record(self, values: dict[str, float], unit: str = "") -> None: ...
-    def progress(self, step: int, steps: int, loss: float) -> None: ...
-    def resume(self, step: int) -> None: ...
-    def flush(self) -> None: ...
-    def diverge(self, reason: str) -> None: ...
-    @property
-    def diverged(self) -> str | None: ...
+SPIKE_WINDOW, SPIKE_LEAST, SPIKE_DEVIATIONS = 1000, 32, 7.0
 
 
 class Stopped(BaseException):
@@ -108,6 +55,23 @@ class Further:
     steps: int
 
 
+@dataclass(frozen=True)
+class Course:
+    """All that a training is made of but the model and its optimizer."""
+
+    trial: Trial
+    task: Task
+    probes: Sequence[Callable[[], Probe]]
+    watch: Sequence[Watch]
+    loop: Loop
+
+    @property
+    def config(self) -> Training:
+        """How to train."""
+        config: Training = self.trial.config.training
+        return config
+
+
 def train(
     trial: Trial,
     model: nn.Module,
@@ -132,30 +96,25 @@ def train(
     optimizer = adamw(model, config)
     state = checkpoint.load(trial.checkpoints, model, optimizer, last=config.steps)
     start = state.pop("step") if state else 0
-    loop = Loop(**state) if state else Loop([], [], {})
+    course = Course(trial, task, probes, watch, Loop(**state) if state else Loop([], [], {}))
     trial.resume(start)
     trial.deferring = True  # a wish to stop now waits for the end of a step
     if not state:
-        loop.losses.append(look(trial, model, task, probes, step=0))
-    advance(trial, model, task, optimizer, loop, probes, watch, range(start + 1, config.steps + 1))
+        look(course, model, step=0)
+    advance(course, model, optimizer, range(start + 1, config.steps + 1))
     if further and not trial.diverged:
         model = further.change(model)
         more = range(config.steps + 1, config.steps + 1 + further.steps)
-        anew = adamw(model, config)
-        advance(trial, model, task, anew, loop, probes, watch, more, resumable=False)
+        advance(course, model, adamw(model, config), more, resumable=False)
     trial.deferring = False
-    conclude(trial, task, loop)
-    return loop.curves
+    conclude(course)
+    return course.loop.curves
 
 
 def advance(
-    trial: Trial,
+    course: Course,
     model: nn.Module,
-    task: Task,
     optimizer: torch.optim.Optimizer,
-    loop: Loop,
-    probes: Sequence[Callable[[], Probe]],
-    watch: Sequence[Watch],
     steps: range,
     *,
     resumable: bool = True,
@@ -164,10 +123,11 @@ def advance(
 
     What is not `resumable` has only the last, lest it crowd out the one that is gone on from.
     """
-    config: Training = trial.config.training
+    trial, config, loop = course.trial, course.config, course.loop
+    forward = torch.compile(model) if config.compile else model
     for step in steps:
         began = time.perf_counter()
-        values = one_step(trial, model, task, optimizer, step, watch)
+        values = one_step(course, model, forward, optimizer, step)
         loop.step_seconds.append(time.perf_counter() - began)
         for name, value in values.items():
             loop.curves.setdefault(name, []).append(value)
@@ -179,7 +139,7 @@ def advance(
             trial.log(values, step)
             trial.progress(step, steps[-1], values["train/loss"])
         if step % config.eval_every == 0 or last:
-            loop.losses.append(look(trial, model, task, probes, step=step))
+            look(course, model, step=step)
         if last or (resumable and (step % config.checkpoint_every == 0 or trial.stopping)):
             trial.flush()
             checkpoint.save(trial.checkpoints, step, model, optimizer, vars(loop))
@@ -188,77 +148,50 @@ def advance(
 
 
 def one_step(
-    trial: Trial,
+    course: Course,
     model: nn.Module,
-    task: Task,
+    forward: Callable[..., Any],
     optimizer: torch.optim.Optimizer,
     step: int,
-    watch: Sequence[Watch],
 ) -> dict[str, float]:
     """One optimizer step and its values, of before the step.
 
-    Reading them waits for the device, so that the time of a step is honest.
+    With `accumulate` the batch is cut into parts, whose losses weigh as many positions as they
+    keep; an auxiliary loss is then that of each part and not of the whole batch.
+    Reading the values waits for the device, so that the time of a step is honest.
     """
-    config: Training = trial.config.training
+    config = course.config
     lr = learning_rate(config, step)
     for group in optimizer.param_groups:
         group["lr"] = lr
-    batch = task.batch(step).to(trial.device)
-    output = model(*batch.inputs, keep=batch.keep)
-    loss = task.loss(output.prediction, batch)
+    batch = course.task.batch(step).to(course.trial.device)
     optimizer.zero_grad()
-    (loss + output.aux_loss).backward()
-    seen = {name: value for look_at in watch for name, value in look_at(model).items()}
+    loss = aux_loss = torch.zeros((), device=course.trial.device)
+    outputs = []
+    for part in batch.split(config.accumulate) if config.accumulate > 1 else (batch,):
+        share = 1.0 if part is batch else part.keep.sum() / batch.keep.sum()
+        output = forward(*part.inputs, keep=part.keep)
+        part_loss = course.task.loss(output.prediction, part)
+        (share * (part_loss + output.aux_loss)).backward()
+        loss = loss + share * part_loss.detach()
+        aux_loss = aux_loss + share * output.aux_loss.detach()
+        outputs.append(output)
+    seen = {name: value for look_at in course.watch for name, value in look_at(model).items()}
     bound = math.inf if config.clip is None else config.clip
     norm = nn.utils.clip_grad_norm_(model.parameters(), bound)
     optimizer.step()
-    model.after_step(output)  # type: ignore[operator]
-    values = {"train/loss": loss, "train/aux_loss": output.aux_loss, "train/grad_norm": norm}
+    for output in outputs:
+        model.after_step(output)  # type: ignore[operator]
+    values = {"train/loss": loss, "train/aux_loss": aux_loss, "train/grad_norm": norm}
     return {name: value.item() for name, value in values.items()} | {"train/lr": lr} | seen
 
 
-def adamw(model: nn.Module, config: Training) -> torch.optim.AdamW:
-    """Fused AdamW (Loshchilov and Hutter 2019); gains, biases and embeddings are not decayed."""
-    embeddings = {
-        id(p) for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()
-    }
-    decayed: list[nn.Parameter] = []
-    spared: list[nn.Parameter] = []
-    for name, p in model.named_parameters():
-        spare = p.ndim < 2 or id(p) in embeddings or name.endswith("bias")
-        (spared if spare else decayed).append(p)
-    groups = [
-        {"params": decayed, "weight_decay": config.weight_decay},
-        {"params": spared, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=config.lr, betas=(config.beta1, config.beta2), fused=True)
-
-
-def learning_rate(config: Training, step: int) -> float:
-    """The rate of a step counted from 1.
-
-    Linear warm-up to the peak, then the schedule down to `final_lr_share` of it, where it stays for
-    steps beyond the last.
-    """
-    if step <= config.warmup_steps:
-        return config.lr * step / config.warmup_steps
-    progress = min(1.0, (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps))
-    falling = {
-        Schedule.constant: 1.0,
-        Schedule.linear: 1 - progress,
-        Schedule.cosine: (1 + math.cos(math.pi * progress)) / 2,
-    }[config.schedule]
-    floor = 1.0 if config.schedule is Schedule.constant else config.final_lr_share
-    return config.lr * (floor + (1 - floor) * falling)
-
-
-def look(
-    trial: Trial, model: nn.Module, task: Task, probes: Sequence[Callable[[], Probe]], *, step: int
-) -> float:
-    """Evaluate on held-out data with fresh probes, log the values, return the loss."""
-    values = evaluate(model, task, [make() for make in probes], trial.device)
-    trial.log(values, step)
-    return values["val/loss"]
+def look(course: Course, model: nn.Module, *, step: int) -> None:
+    """Evaluate on held-out data with fresh probes, log the values, remember the loss."""
+    probes = [make() for make in course.probes]
+    values = evaluate(model, course.task, probes, course.trial.device)
+    course.trial.log(values, step)
+    course.loop.losses.append(values["val/loss"])
 
 
 @torch.no_grad()
@@ -284,13 +217,28 @@ def evaluate(
     return values
 
 
-def conclude(trial: Trial, task: Task, loop: Loop) -> None:
-    """Judge divergence, record the final loss and the times."""
-    first, final = loop.losses[0], loop.losses[-1]
-    recent = statistics.fmean(loop.losses[1:][-LAST_EVALUATIONS:] or [math.inf])
-    if not recent < first:
+def conclude(course: Course) -> None:
+    """Judge divergence, record the final loss, spikes and times."""
+    trial, losses = course.trial, course.loop.losses
+    recent = statistics.fmean(losses[1:][-LAST_EVALUATIONS:] or [math.inf])
+    if not recent < losses[0]:
         trial.diverge(
-            f"the last evaluations, {recent:.4g} on average, are not below the first, {first:.4g}"
+            f"the last evaluations, {recent:.4g} on average, are not below the first, "
+            f"{losses[0]:.4g}"
         )
-    trial.record({"val/loss": first if trial.diverged else final}, task.unit)
-    trial.record({"time/step": statistics.median(loop.step_seconds)}, "s")
+    trial.record({"val/loss": losses[0] if trial.diverged else losses[-1]}, course.task.unit)
+    trial.record({"train/spike_score": spike_score(course.loop.curves["train/loss"])}, "1")
+    trial.record({"time/step": statistics.median(course.loop.step_seconds)}, "s")
+
+
+def spike_score(losses: Sequence[float]) -> float:
+    """The share of values that are seven deviations or more from the mean of those before.
+
+    The mean and deviation are of the last 1000 values (as in OLMo 2, 2024), of which there must be
+    32; a loss that is not finite is a spike.
+    """
+    values, spikes = np.asarray(losses, dtype=float), 0
+    for index in range(SPIKE_LEAST, len(values)):
+        before = values[max(0, index - SPIKE_WINDOW) : index]
+        spikes += not abs(values[index] - before.mean()) < SPIKE_DEVIATIONS * before.std()
+    return spikes / len(values)

@@ -23,6 +23,26 @@ class Batch:
     keep: Tensor
     label: Tensor
 
+    def split(self, parts: int) -> "list[Batch]":
+        """The batch cut into parts of equally many sequences.
+
+        Raises:
+            ValueError: the sequences cannot be shared out.
+        """
+        n = len(self.keep)
+        if n % parts:
+            raise ValueError(f"a batch of {n} sequences cannot be cut into {parts} equal parts")
+        cut = [range(i, i + n // parts) for i in range(0, n, n // parts)]
+        return [
+            Batch(
+                inputs=tuple(x[part.start : part.stop] for x in self.inputs),
+                target=self.target[part.start : part.stop],
+                keep=self.keep[part.start : part.stop],
+                label=self.label[part.start : part.stop],
+            )
+            for part in cut
+        ]
+
     def to(self, device: torch.device) -> "Batch":
         """The same batch on another device."""
         return replace(

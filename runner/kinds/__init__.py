@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from runner.claims import Claim, one_of
+from runner.claim_keys import one_of
+from runner.claims import Claim
 from runner.kinds.difference import Difference
 from runner.kinds.equivalence import Equivalence
 from runner.kinds.exact import Exact

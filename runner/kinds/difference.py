@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from runner.claims import DIRECTIONS, Tested, is_number, one_of
+from runner.claim_keys import is_number, one_of
+from runner.claims import DIRECTIONS, Tested
 from runner.evidence import Evidence
 from runner.finding import Measured, estimate
 from runner.noise import needs_floor, noise_floor

@@ -5,7 +5,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from runner.claims import Tested, is_number
+from runner.claim_keys import is_number
+from runner.claims import Tested
 from runner.evidence import Block, Evidence, InvalidClaimError
 from runner.finding import Measured, estimate
 from runner.stats import inside_p, mean_interval, outside_p

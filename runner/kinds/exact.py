@@ -6,7 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from runner.claims import Claim, is_number, one_of
+from runner.claim_keys import is_number, one_of
+from runner.claims import Claim
 from runner.evidence import Evidence
 from runner.finding import Measured
 from runner.quantity import number

@@ -6,7 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from runner.claims import DIRECTIONS, Tested, is_number, one_of
+from runner.claim_keys import is_number, one_of
+from runner.claims import DIRECTIONS, Tested
 from runner.evidence import Block, Evidence, InvalidClaimError
 from runner.finding import Measured
 from runner.sign_flip import least_sign_flip_p, sign_flip_p

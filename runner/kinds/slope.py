@@ -6,7 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from runner.claims import Null, PositiveControl, Tested, band_of, one_of
+from runner.claim_keys import band_of, one_of
+from runner.claims import Null, PositiveControl, Tested
 from runner.evidence import Block, Evidence, InvalidClaimError
 from runner.finding import Measured, estimate
 from runner.stats import Interval, inside_p, mean_interval, outside_p, slopes

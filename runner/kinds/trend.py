@@ -5,7 +5,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from runner.claims import DIRECTIONS, Tested, one_of
+from runner.claim_keys import one_of
+from runner.claims import DIRECTIONS, Tested
 from runner.evidence import Evidence
 from runner.finding import Measured, estimate
 from runner.kinds.difference import NO_PAIR, inside

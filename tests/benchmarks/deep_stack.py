@@ -34,7 +34,7 @@ from experiments.nn.build import build_transformer
 from experiments.nn.transformer import Transformer
 from experiments.probes.gradients import GradientNorms, norm_by_parameter
 from runner.measure import interleaved
-from runner.training import adamw
+from runner.optimizer import adamw
 
 N_LAYERS, D_MODEL, N_HEADS, D_FF = 20, 256, 4, 1024
 BATCH, LENGTH, WIDTH = 32, 20, 256

@@ -6,7 +6,7 @@ from claim_tables import DEPTHS, LEVELS, equivalence, rate, rng, slope, trend, v
 
 from runner.finding import Verdict
 
-STUDIES = 1200
+STUDIES = 800
 # Three binomial standard errors above the nominal level, so that a sound machine passes.
 SLACK = 3 * (0.05 * 0.95 / STUDIES) ** 0.5
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from runner import checkpoint, training
+from runner import checkpoint, optimizer, training
 from runner.config import Schedule, Training
 
 CONFIG = Training(
@@ -26,6 +26,8 @@ CONFIG = Training(
     beta1=0.9,
     beta2=0.95,
     clip=1.0,
+    accumulate=1,
+    compile=False,
     log_every=1,
     eval_every=3,
     checkpoint_every=5,
@@ -36,6 +38,10 @@ class Batch(NamedTuple):
     inputs: tuple[Tensor, ...]
     target: Tensor
     keep: Tensor
+
+    def split(self, parts: int) -> list["Batch"]:
+        rows = [list(range(i, 4, parts)) for i in range(parts)]
+        return [Batch((self.inputs[0][r],), self.target[r], self.keep[r]) for r in rows]
 
     def to(self, device: torch.device) -> "Batch":
         return Batch((self.inputs[0].to(device),), self.target.to(device), self.keep.to(device))
@@ -185,7 +191,7 @@ def test_a_torn_checkpoint_falls_back_to_the_one_before(tmp_path: Path):
     newest = trial.checkpoints / "step-12" / "state.pt"
     newest.write_bytes(newest.read_bytes()[:100])
     model = Slope()
-    state = checkpoint.load(trial.checkpoints, model, training.adamw(model, CONFIG))
+    state = checkpoint.load(trial.checkpoints, model, optimizer.adamw(model, CONFIG))
     assert state is not None
     assert state["step"] == 10
 
@@ -205,7 +211,7 @@ def test_a_checkpoint_that_would_run_code_is_not_loaded(tmp_path: Path):
         (trial.checkpoints / f"step-{step}" / "state.pt").write_bytes(
             pickle.dumps(Hostile(tmp_path / "ran"), protocol=2)
         )
-    assert checkpoint.load(trial.checkpoints, model, training.adamw(model, CONFIG)) is None
+    assert checkpoint.load(trial.checkpoints, model, optimizer.adamw(model, CONFIG)) is None
     assert not (tmp_path / "ran").exists()
 
 
@@ -245,12 +251,32 @@ def test_a_loss_that_does_not_fall_is_divergence(tmp_path: Path):
 )
 def test_the_learning_rate(schedule: str, step: int, expected: float):
     config = replace(CONFIG, lr=1.0, schedule=Schedule(schedule))
-    assert training.learning_rate(config, step) == pytest.approx(expected)
+    assert optimizer.learning_rate(config, step) == pytest.approx(expected)
+
+
+def test_a_batch_in_parts_takes_the_same_step(tmp_path: Path):
+    def weights(accumulate: int) -> torch.Tensor:
+        trial = Trial(tmp_path / str(accumulate), replace(CONFIG, accumulate=accumulate))
+        model = Slope().eval()
+        model.dropout.p = 0.0
+        training.train(trial, model, Line())
+        return model.linear.weight
+
+    torch.testing.assert_close(weights(2), weights(1))
+    torch.testing.assert_close(weights(4), weights(1))
+
+
+def test_spikes_are_counted_against_what_came_before():
+    calm = [1.0 + 0.01 * (-1) ** i for i in range(100)]
+    assert training.spike_score(calm) == 0
+    assert training.spike_score([*calm, 3.0, *calm[:99]]) == 1 / 200
+    assert training.spike_score([*calm, math.nan]) > 0
+    assert training.spike_score([1.0, 9.0]) == 0  # too few to know what is usual
 
 
 def test_weight_decay_spares_gains_biases_and_embeddings():
     model = nn.ModuleDict({"e": nn.Embedding(3, 2), "l": nn.Linear(2, 2), "n": nn.LayerNorm(2)})
-    decayed, spared = training.adamw(model, CONFIG).param_groups
+    decayed, spared = optimizer.adamw(model, CONFIG).param_groups
     assert [p.shape for p in decayed["params"]] == [(2, 2)]
     assert len(spared["params"]) == 4
     assert spared["weight_decay"] == 0
