@@ -559,7 +559,7 @@ class FlashOptions:
 def check_together(experiment: str, groups: dict[str, Any]) -> None:
     """Raise ValueError where options do not fit each other or the experiment.
 
-    `groups` maps a group's name to its dataclass.
+    `groups` maps the names of groups, `model` and `options` to their dataclasses.
     """
     task = groups.get("task")
     if task is not None:
@@ -568,6 +568,12 @@ def check_together(experiment: str, groups: dict[str, Any]) -> None:
             has, needs = ("sequences", "pairs") if pairs else ("pairs", "sequences")
             raise ValueError(f"task={task.kind} has {has}, but {experiment} learns from {needs}")
     model, attention = groups.get("model"), groups.get("attention")
+    options = groups.get("options")
+    if isinstance(options, GQAOptions) and options.d_model % attention.n_heads:
+        raise ValueError(
+            f"options.d_model={options.d_model} must be a multiple of "
+            f"attention.n_heads={attention.n_heads}"
+        )
     if isinstance(attention, Attention) and model is not None:
         if model.d_model % attention.n_heads:
             raise ValueError(

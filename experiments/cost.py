@@ -115,23 +115,24 @@ def _norm(options: Norm, d_model: int, length: int) -> Cost:  # noqa: ARG001
 
 
 def cost(groups: Mapping[str, Any], *, length: int | None = None) -> Cost:
-    """The cost of a body of `groups` (model, attention, ffn, norm).
+    """The cost of a body of `groups` (model, attention, ffn, norm); what it lacks costs nothing.
 
     How many norms a layer has, and whether there is a final one, depends on their placement.
     `length` is the context of the attention products; None: that of groups["task"], and without a
     task the products are left out. A task that has a source is translated by `encoder_decoder`.
     """
-    model, norm = groups["model"], groups["norm"]
+    model, norm = groups["model"], groups.get("norm")
     if hasattr(groups.get("task"), "source_length"):
         return encoder_decoder(groups)
     if length is None:
         length = getattr(groups.get("task"), "length", 0)
-    attention = of_part(groups["attention"], model.d_model, length)
-    ffn = of_part(groups["ffn"], model.d_model, length)
-    one_norm = of_part(norm, model.d_model, length)
+    mixing = [groups[name] for name in ("attention", "ffn") if name in groups]
+    layer = sum((of_part(part, model.d_model, length) for part in mixing), Cost())
+    if norm is None:
+        return layer * model.n_layers
     slots = SLOTS[norm.placement]
     n_norms = 2 * model.n_layers * (slots.before + slots.behind + slots.outer) + slots.final
-    return (attention + ffn) * model.n_layers + one_norm * n_norms
+    return layer * model.n_layers + of_part(norm, model.d_model, length) * n_norms
 
 
 def encoder_decoder(groups: Mapping[str, Any]) -> Cost:

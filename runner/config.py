@@ -342,7 +342,7 @@ def read_arm(config: DictConfig) -> ArmConfig:
     }
     options = typed(registry.options(experiment), config.options, "options")
     try:
-        registry.check_together(experiment, parts)
+        registry.check_together(experiment, {**parts, "options": options})
     except ValueError as error:
         raise ConfigError(str(error)) from error
     return ArmConfig(

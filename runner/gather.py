@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from runner import pool, provenance, record, tuning
+from runner import pool, provenance, record, registry, tuning
 from runner.config import flatten
 from runner.outline import Outline
 from runner.planning import Plan
@@ -38,6 +38,10 @@ def report(
         "arms": {arm.name: list(arm.overrides) for arm in plan.arms},
         "baseline": baseline(plan),
         "notes": plan.notes,
+        "costs": {arm.name: registry.costs(vars(arm.config.parts)) for arm in plan.arms},
+        "tolerance": plan.arms[0].config.match.tolerance,
+        "interior": dict(tuned.interior) if tuned else {},
+        "tuned": dict(tuned.overrides) if tuned else {},
         "hparams": {arm.name: flatten(arm.config.tree()) for arm in plan.arms},
         "trials": trials.assign(
             folder=[os.path.relpath(path, folder) for path in trials.folder]

@@ -13,7 +13,7 @@ import yaml
 from experiments import flash_attention as flash
 from experiments.config import FlashOptions, Kernel
 from experiments.nn.kernels import KERNELS, naive
-from runner import planning
+from runner import planning, registry
 from runner.measure import can_measure_peak, give_back, peak_mib
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -89,6 +89,11 @@ def test_grouped_heads_come_from_the_attention_option(plan: Plan) -> None:
     assert (x.query.shape, x.key.shape) == ((1, 4, 8, 8), (1, 2, 8, 8))
     (arm,) = plan(*TINY, "arm=tiled").arms
     assert arm.config.parts.attention.n_kv_heads == 4
+
+
+def test_parts_that_are_left_out_cost_nothing(plan: Plan) -> None:
+    (arm,) = plan(*TINY, "arm=tiled").arms
+    assert registry.costs(vars(arm.config.parts))["params"] == 4 * 32 * 32
 
 
 def test_errors_see_a_wrong_kernel() -> None:
