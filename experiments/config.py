@@ -569,10 +569,11 @@ def check_together(experiment: str, groups: dict[str, Any]) -> None:
             raise ValueError(f"task={task.kind} has {has}, but {experiment} learns from {needs}")
     model, attention = groups.get("model"), groups.get("attention")
     options = groups.get("options")
-    if isinstance(options, GQAOptions) and options.d_model % attention.n_heads:
+    heads = getattr(attention, "n_heads", 1)
+    if isinstance(options, GQAOptions) and options.d_model % heads:
         raise ValueError(
             f"options.d_model={options.d_model} must be a multiple of "
-            f"attention.n_heads={attention.n_heads}"
+            f"attention.n_heads={heads}"
         )
     if isinstance(attention, Attention) and model is not None:
         if model.d_model % attention.n_heads:

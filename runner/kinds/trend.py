@@ -11,7 +11,7 @@ from runner.evidence import Evidence
 from runner.finding import Measured, estimate
 from runner.kinds.difference import NO_PAIR, inside
 from runner.noise import needs_floor, noise_floor
-from runner.page_test import MOST_BLOCKS, MOST_LEVELS, least_page_p, page_p
+from runner.page_trend import MOST_BLOCKS, MOST_LEVELS, least_page_p, page_p
 from runner.stats import mean_interval, slopes
 
 

@@ -218,9 +218,9 @@ def test_the_exercise_is_the_arm_pairs15_at_quick(plan: Plan) -> None:
 def test_all_arms_of_full_are_composed_and_claims_are_about_them(plan: Plan) -> None:
     study = plan("experiment=translation", "scale=full")
     names = {arm.name for arm in study.arms}
-    for claim in study.study.claims.values():
-        assert {claim["arm"], claim["control"], claim["null"]["arm"]} <= names
-        assert claim["n"] <= len(study.seeds)
+    for claim in outline(study.study).claims:
+        assert set(claim.compared) <= names
+        assert claim.n <= len(study.seeds)
 
 
 def test_a_task_without_translations_is_refused(plan: Plan, tmp_path: Path) -> None:
