@@ -6,15 +6,13 @@ small, and the size of the networks' output. Tables hold the activation and its 
 share of small hidden values against what entered the activation.
 """
 
-from typing import Any
-
 import torch
 
 from experiments.config import Activation
-from experiments.cost import cost
 from experiments.nn.build import build_transformer
 from experiments.nn.ffn import ACTIVATIONS
 from experiments.probes.activations import ActivationProbe, InputSparsity
+from experiments.probes.cost import record_cost
 from experiments.tasks.build import build_task
 from runner.training import evaluate, train
 from runner.trial import Trial
@@ -45,7 +43,7 @@ def run(trial: Trial) -> None:
     if hasattr(parts.ffn, "activation"):
         trial.table("functions", function_rows(parts.ffn.activation))
     trial.table("sparsity", by_input.rows())
-    record_cost(trial, parts, task.batch(0).keep.numel())
+    record_cost(trial, task)
 
 
 def compared(start: dict[str, float], end: dict[str, float]) -> dict[str, float]:
@@ -74,13 +72,3 @@ def function_rows(activation: Activation) -> list[dict[str, float | str]]:
         for kind, ys in (("value", value), ("derivative", derivative))
         for point, y in zip(x.tolist(), ys.tolist(), strict=True)
     ]
-
-
-def record_cost(trial: Trial, parts: Any, tokens_per_step: int) -> None:
-    """What the arm costs, counted from its options, and tokens a second of training."""
-    total = cost(vars(parts))
-    trial.record({"cost/parameters": total.parameters}, "1")
-    trial.record({"cost/active_parameters": total.active_parameters}, "1")
-    trial.record({"cost/flops_per_token": total.flops_per_token}, "FLOP")
-    seconds, _ = trial.results["time/step"]
-    trial.record({"time/throughput": tokens_per_step / seconds}, "tokens/s")

@@ -37,11 +37,12 @@ class Inputs(NamedTuple):
 
 def run(trial: Trial) -> None:
     """Measure what has no clock: memory first, since a process that has computed keeps memory."""
-    trial.resume(0)
     kernel, options = chosen_kernel(trial), trial.config.options
-    memory = [row for length in options.lengths for row in measure_memory(trial, kernel, length)]
-    trial.table("memory", memory)
-    for i, length in enumerate(options.lengths):
+    memory = [(True, length) for length in options.lengths]
+    for of_memory, length in trial.pieces([*memory, *((False, n) for n in options.lengths)]):
+        if of_memory:
+            trial.extend("memory", list(measure_memory(trial, kernel, length)))
+            continue
         x = inputs(trial, length)
         record(trial, length, {"saved_bytes": saved(kernel, x)}, "bytes")
         if trial.config.parts.attention.kernel is Kernel.tiled:
@@ -51,7 +52,6 @@ def run(trial: Trial) -> None:
             found = errors(kernel, partial(naive, causal=options.causal), x)
             record(trial, length, found, "1")
             trial.log({f"flash/{name}": value for name, value in found.items()}, length)
-        trial.progress(i + 1, len(options.lengths), 0.0)
 
 
 def timing(trial: Trial) -> None:
@@ -71,7 +71,7 @@ def timing(trial: Trial) -> None:
                 {"length": length, "pass": name, "round": i, "ms": 1e3 * sample}
                 for i, sample in enumerate(seconds)
             ]
-    trial.table("samples", rows)
+    trial.table("times", rows)
 
 
 def chosen_kernel(trial: Trial) -> AttentionKernel:

@@ -18,12 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from experiments.config import Conversion
-from experiments.cost import cost
 from experiments.nn.build import build, build_transformer
 from experiments.nn.convert import convert
 from experiments.nn.initialise import initialise
 from experiments.nn.kv_cache import KVCache
 from experiments.nn.transformer import Transformer
+from experiments.probes.cost import record_cost
 from experiments.tasks.build import build_task
 from runner.measure import interleaved
 from runner.training import Further, evaluate, train
@@ -66,6 +66,7 @@ def run(trial: Trial) -> None:
     if trial.diverged:
         record_loss(trial.results["val/loss"][0])
     record_sizes(trial, model_with(n_kv_heads), model_with(n_heads).to("meta"))
+    record_cost(trial, task)
 
 
 def record_sizes(trial: Trial, model: Transformer, full: Transformer) -> None:
@@ -75,8 +76,7 @@ def record_sizes(trial: Trial, model: Transformer, full: Transformer) -> None:
     parameters, of_full = attention_parameters(model), attention_parameters(full)
     cached = sum(cache.nbytes for cache in model.new_caches(batch, length))
     cached_of_full = sum(cache.nbytes for cache in full.new_caches(batch, length))
-    body = cost(vars(trial.config.parts))
-    trial.record({"gqa/attention_parameters": parameters, "cost/parameters": body.parameters}, "1")
+    trial.record({"gqa/attention_parameters": parameters}, "1")
     trial.record({"gqa/cache_bytes": cached}, "bytes")
     trial.record({"gqa/parameter_reduction": 100 * (1 - parameters / of_full)}, "%")
     trial.record({"gqa/cache_reduction": 100 * (1 - cached / cached_of_full)}, "%")

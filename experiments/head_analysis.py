@@ -13,6 +13,7 @@ from typing import Any
 from torch import nn
 
 from experiments.nn.build import build_transformer
+from experiments.probes.cost import record_cost
 from experiments.probes.heads import HeadProbe, attention_rows
 from experiments.tasks.build import build_task
 from runner.training import evaluate, train
@@ -57,6 +58,7 @@ def run(trial: Trial) -> None:
     evaluate(untrained, task, [initial], trial.device)
     record_scores(trial, final, initial)
     record_planted(trial, final, initial)
+    record_cost(trial, task)
     trial.table("heads", portraits(final))
     for index, label in enumerate(task.labels):
         for batch in task.evaluation():

@@ -6,11 +6,9 @@ trains and at the end: loss without auxiliary terms, load of each expert, balanc
 choice of an expert tells about the domain and about the token, minus chance.
 """
 
-from typing import Any
-
 from experiments.config import MixtureOfExperts
-from experiments.cost import cost
 from experiments.nn.build import build_transformer
+from experiments.probes.cost import record_cost
 from experiments.probes.routing import RoutingProbe
 from experiments.tasks.build import build_task
 from runner.training import evaluate, train
@@ -38,16 +36,4 @@ def run(trial: Trial) -> None:
     evaluate(model, task, [final], trial.device)
     for name, value in final.final_metrics(trial.seed).items():
         trial.record({name: value}, "nats" if name.split("/layer")[0] in NATS else "1")
-    record_cost(trial, parts, task.batch(0).keep.numel())
-
-
-def record_cost(trial: Trial, parts: Any, tokens_per_step: int) -> None:
-    """What the arm costs, counted from its options, and tokens a second of training."""
-    total = cost(vars(parts))
-    trial.record(
-        {"cost/parameters": total.parameters, "cost/active_parameters": total.active_parameters},
-        "1",
-    )
-    trial.record({"cost/flops_per_token": total.flops_per_token}, "FLOP")
-    seconds, _ = trial.results["time/step"]
-    trial.record({"time/throughput": tokens_per_step / seconds}, "tokens/s")
+    record_cost(trial, task)

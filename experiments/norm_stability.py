@@ -11,9 +11,9 @@ import dataclasses
 import math
 import statistics
 
-from experiments.cost import cost
 from experiments.nn.build import build_transformer
 from experiments.nn.transformer import Transformer
+from experiments.probes.cost import record_cost
 from experiments.probes.gradients import Depth, GradientNorms, depth_profile, log_slope
 from experiments.tasks.build import build_task
 from runner.training import train
@@ -48,7 +48,7 @@ def run(trial: Trial) -> None:
     model = build(parts.model.n_layers)
     curves = train(trial, model, task, watch=[GradientNorms()])
     record_training(trial, curves, task.unit)
-    trial.record({"cost/parameters": cost(vars(parts)).parameters}, "1")
+    record_cost(trial, task)
 
 
 def mean_profile(profiles: list[Depth]) -> Depth:

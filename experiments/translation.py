@@ -5,11 +5,9 @@ values, of held-out sentences: the share that is right from end to end, and chrF
 are scored apart. Tables show what it says, sentence by sentence, and where its decoder looks.
 """
 
-from typing import Any
-
-from experiments.cost import cost
 from experiments.nn.build import build_encoder_decoder
 from experiments.nn.encoder_decoder import EncoderDecoder
+from experiments.probes.cost import record_cost
 from experiments.probes.translation import TranslationProbe, attention_rows, chrf
 from experiments.tasks.build import build_task
 from experiments.tasks.translation import TranslationTask
@@ -35,7 +33,7 @@ def run(trial: Trial) -> None:
     train(trial, model, task, probes=[lambda: TranslationProbe(model, task, options.n_probe)])
 
     translate(trial, model.eval(), task)
-    record_cost(trial, parts, int(task.batch(0).keep.sum()))
+    record_cost(trial, task)
 
 
 def translate(trial: Trial, model: EncoderDecoder, task: TranslationTask) -> None:
@@ -57,15 +55,3 @@ def translate(trial: Trial, model: EncoderDecoder, task: TranslationTask) -> Non
     trial.table("samples", [s.row() for part in of_split.values() for s in part[:n_samples]])
     first = next(task.split(task.held_out)).to(trial.device)
     trial.table("cross_attention", attention_rows(model, task, first))
-
-
-def record_cost(trial: Trial, parts: Any, tokens_per_step: int) -> None:
-    """What the arm costs, counted from its options, and target tokens a second of training."""
-    total = cost(vars(parts))
-    trial.record(
-        {"cost/parameters": total.parameters, "cost/active_parameters": total.active_parameters},
-        "1",
-    )
-    trial.record({"cost/flops_per_token": total.flops_per_token}, "FLOP")
-    seconds, _ = trial.results["time/step"]
-    trial.record({"time/throughput": tokens_per_step / seconds}, "tokens/s")

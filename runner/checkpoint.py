@@ -5,6 +5,7 @@ trial runs, so that a damaged newest one falls back to the one before.
 """
 
 import contextlib
+import copy
 import os
 import pickle
 import shutil
@@ -64,6 +65,7 @@ def load(
 
     Its `loop` with `step`, or None. Checkpoints of steps beyond `last` are left alone.
     """
+    start = copy.deepcopy(model.state_dict())
     for step in reversed(steps(folder)):
         if last is not None and step > last:
             continue
@@ -84,6 +86,7 @@ def load(
             if "cuda_rng" in state:
                 torch.cuda.set_rng_state(state["cuda_rng"])
             return {**state["loop"], "step": state["step"]}
+    model.load_state_dict(start)  # a damaged checkpoint may have been loaded in part
     return None
 
 
@@ -100,5 +103,7 @@ def clear(folder: Path, *, keep_last: bool = False) -> None:
     """
     last = f"step-{steps(folder)[-1]}" if keep_last and steps(folder) else None
     for path in folder.glob("*") if folder.is_dir() else ():
-        if path.name != last:
+        if path.is_dir() and path.name != last:
             shutil.rmtree(path, ignore_errors=True)
+        elif path.is_file():
+            path.unlink()

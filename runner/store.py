@@ -18,6 +18,7 @@ from typing import Any
 
 FINISHED = ("done", "diverged")
 UNTIMED = "untimed"
+FIRST_STAGE = "run.json"
 
 
 def signed(tree: dict[str, Any], data: str, machine: dict[str, Any] | None) -> str:
@@ -75,15 +76,16 @@ class Slot:
     def record(self, result: dict[str, Any]) -> None:
         """Write the result; it counts once the status says that the trial is finished."""
         write_json(self.folder / "result.json", result)
+        (self.folder / FIRST_STAGE).unlink(missing_ok=True)
+
+    def leave(self, first: dict[str, Any]) -> None:
+        """Write what the first stage of a timed trial leaves for the second."""
+        write_json(self.folder / FIRST_STAGE, first)
 
     def untimed(self, code: str) -> dict[str, Any] | None:
         """What the first stage of a timed trial has left for the second, if the same code did."""
-        status = self.status()
-        return (
-            read_json(self.folder / "result.json")
-            if (status["state"], status.get("code")) == (UNTIMED, code)
-            else None
-        )
+        first = read_json(self.folder / FIRST_STAGE)
+        return first if first and first["code"] == code else None
 
     def result(self) -> dict[str, Any] | None:
         """The result of a finished trial, else None."""

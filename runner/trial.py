@@ -7,8 +7,8 @@ import platform
 import signal
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal, TypeVar
 
 import torch
 from filelock import FileLock
@@ -16,10 +16,12 @@ from filelock import FileLock
 from runner import checkpoint, device, plugins, provenance, registry
 from runner.config import flatten
 from runner.job import Job, Stage
-from runner.store import UNTIMED, write_json
+from runner.store import UNTIMED, read_json, write_json
 from runner.tracking import Tracker
 from runner.training import Stopped
 
+PIECES = "pieces.json"
+T = TypeVar("T")
 Send = Callable[[dict[str, Any]], None]
 
 
@@ -45,9 +47,12 @@ class Trial:
         self.diverged: str | None = None
         self.stopping = False
         self.deferring = False
+        self.from_step = 0
         self.results: dict[str, tuple[float, str]] = {}
         self._job, self._send = job, send
         self._tracker: Tracker | None = None
+        self._tables: dict[str, list[dict[str, Any]]] = {}
+        self._step = 0
         torch.manual_seed(self.seed)
 
     def stop(self, *_: object) -> None:
@@ -56,8 +61,26 @@ class Trial:
         if not self.deferring:
             raise Stopped("asked to stop")
 
+    def pieces(self, items: Sequence[T]) -> Iterator[T]:
+        """Go through measurements one after the other; what each records survives a kill.
+
+        A process that finds finished pieces goes on behind them. Opens the records.
+        """
+        path = self.checkpoints / PIECES
+        kept = read_json(path) or {"done": 0, "step": 0, "results": {}, "tables": {}}
+        self.results |= {name: (value, unit) for name, (value, unit) in kept["results"].items()}
+        self._tables, self._step = kept["tables"], kept["step"]
+        self.resume(kept["step"])
+        for done, item in enumerate(items[kept["done"] :], kept["done"] + 1):
+            yield item
+            self.flush()
+            state = {"results": self.results, "tables": self._tables, "step": self._step}
+            write_json(path, {"done": done, **state})
+            self.progress(done, len(items), 0.0)
+
     def resume(self, step: int) -> None:
         """Open the records, going on after `step`; 0 starts them anew."""
+        self.from_step = step
         hparams = flatten(self._job.config.tree()) | {"arm": self._job.arm, "seed": self._job.seed}
         self._tracker = Tracker(self._job.slot.folder, hparams, resume_step=step or None)
         self._job.slot.mark(
@@ -68,6 +91,7 @@ class Trial:
         """Add values to the curves of this trial."""
         assert self._tracker is not None, "resume() opens the records before the first log()"
         self._tracker.log(values, step)
+        self._step = max(self._step, step)
 
     def record(self, values: dict[str, float], unit: str = "") -> None:
         """Set final values, which become rows of results.csv."""
@@ -76,12 +100,17 @@ class Trial:
     def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Keep rows that are no scalars, e.g. an attention matrix, for figures and the report."""
         assert name.isidentifier(), name
+        self._tables[name] = [dict(row) for row in rows]
         path = self._job.slot.folder / "tables" / f"{name}.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, fieldnames=list(rows[0]))
             writer.writeheader()
             writer.writerows(rows)
+
+    def extend(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Add rows to a table."""
+        self.table(name, [*self._tables.get(name, ()), *rows])
 
     def progress(self, step: int, steps: int, loss: float) -> None:
         """Tell the parent how far this trial is."""
@@ -154,13 +183,16 @@ def finish(job: Job, trial: Trial, seconds: float) -> None:
         "device": job.device.value,
         "machine": provenance.machine(),
         "seconds": seconds,
+        "from_step": trial.from_step,
         "results": rows,
     }
+    timed = registry.timed(job.config.experiment)
+    if job.stage is Stage.run and timed and not trial.diverged:
+        job.slot.leave(record)
+        job.slot.mark(UNTIMED, code=job.code, seconds=seconds)
+        return
     job.slot.record(record)
-    first_of_two = (
-        job.stage is Stage.run and registry.timed(job.config.experiment) and not trial.diverged
-    )
-    state = UNTIMED if first_of_two else "diverged" if trial.diverged else "done"
+    state = "diverged" if trial.diverged else "done"
     job.slot.mark(state, code=job.code, seconds=seconds, message=trial.diverged or "")
 
 

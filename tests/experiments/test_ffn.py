@@ -1,13 +1,12 @@
 """The experiment ffn: equal arms, tables, and a whole small trial."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 import yaml
+from memory_trial import MemoryTrial
 
 from experiments import ffn
 from experiments.config import Activation
@@ -21,45 +20,11 @@ TINY = (
 Plan = Callable[..., planning.Plan]
 
 
-class Trial:
-    """What `run` asks of a trial, kept in memory."""
-
-    def __init__(self, arm: planning.Arm, folder: Path, *, seed: int = 0) -> None:
-        few = replace(arm.config.training, steps=4, warmup_steps=1, eval_every=2, log_every=2)
-        self.config = replace(arm.config, training=few)
-        self.seed, self.cache, self.checkpoints = seed, folder, folder / "checkpoint"
-        self.device, self.dtype = torch.device("cpu"), torch.float32
-        self.diverged: str | None = None
-        self.results: dict[str, tuple[float, str]] = {}
-        self.curves: dict[int, dict[str, float]] = {}
-        self.tables: dict[str, list[dict[str, Any]]] = {}
-
-    def record(self, values: dict[str, float], unit: str = "") -> None:
-        self.results |= {name: (value, unit) for name, value in values.items()}
-
-    def log(self, values: dict[str, float], step: int) -> None:
-        self.curves.setdefault(step, {}).update(values)
-
-    def table(self, name: str, rows: list[dict[str, Any]]) -> None:
-        self.tables[name] = rows
-
-    def diverge(self, reason: str) -> None:
-        self.diverged = reason
-
-    def progress(self, *_: object) -> None:
-        pass
-
-    def resume(self, step: int) -> None:
-        pass
-
-    def flush(self) -> None:
-        pass
-
-
-def computed(plan: planning.Plan, folder: Path) -> dict[str, Trial]:
-    trials = {arm.name: Trial(arm, folder / arm.name) for arm in plan.arms}
+def computed(plan: planning.Plan, folder: Path) -> dict[str, MemoryTrial]:
+    few = {"steps": 4, "warmup_steps": 1, "eval_every": 2, "log_every": 2}
+    trials = {arm.name: MemoryTrial(arm.config, folder / arm.name, **few) for arm in plan.arms}
     for trial in trials.values():
-        ffn.run(trial)  # type: ignore[arg-type]
+        ffn.run(trial)
     return trials
 
 

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 import yaml
+from memory_trial import MemoryTrial
 
 from experiments import flash_attention as flash
 from experiments.config import FlashOptions, Kernel
@@ -24,29 +24,8 @@ TINY = (
 Plan = Callable[..., planning.Plan]
 
 
-class Trial:
-    """What the experiment asks of a trial, kept in memory."""
-
-    def __init__(self, arm: planning.Arm, seed: int = 0) -> None:
-        self.config, self.seed = arm.config, seed + arm.config.seed_offset
-        self.device, self.dtype = torch.device("cpu"), torch.float32
-        self.results: dict[str, tuple[float, str]] = {}
-        self.tables: dict[str, list[dict[str, Any]]] = {}
-
-    def record(self, values: dict[str, float], unit: str = "") -> None:
-        self.results |= {name: (value, unit) for name, value in values.items()}
-
-    def table(self, name: str, rows: list[dict[str, Any]]) -> None:
-        self.tables[name] = rows
-
-    def ignore(self, *_: object) -> None:
-        pass
-
-    log = progress = resume = ignore
-
-
-def trials(plan: planning.Plan) -> dict[str, Any]:
-    return {arm.name: Trial(arm) for arm in plan.arms}
+def trials(plan: planning.Plan) -> dict[str, MemoryTrial]:
+    return {arm.name: MemoryTrial(arm.config, Path()) for arm in plan.arms}
 
 
 def test_a_trial_measures_every_length(plan: Plan) -> None:
@@ -55,7 +34,7 @@ def test_a_trial_measures_every_length(plan: Plan) -> None:
         flash.run(trial)
         flash.timing(trial)
     for name, trial in found.items():
-        values = {metric: value for metric, (value, _) in trial.results.items()}
+        values = trial.values
         # 4 heads of 8, in float32: the weights (and the causal mask, once for all heads), or the
         # output and one or two numbers a row
         a_row = {"naive": 24, "fused": 8 + 1}.get(name, 8 + 2)
@@ -85,7 +64,7 @@ def test_arms_have_the_same_inputs_but_the_copy(plan: Plan) -> None:
 
 def test_grouped_heads_come_from_the_attention_option(plan: Plan) -> None:
     (arm,) = plan(*TINY, "attention=gqa", "arm=tiled").arms
-    x = flash.inputs(Trial(arm), 8)  # type: ignore[arg-type]
+    x = flash.inputs(MemoryTrial(arm.config, Path()), 8)
     assert (x.query.shape, x.key.shape) == ((1, 4, 8, 8), (1, 2, 8, 8))
     (arm,) = plan(*TINY, "arm=tiled").arms
     assert arm.config.parts.attention.n_kv_heads == 4

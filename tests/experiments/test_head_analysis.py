@@ -1,12 +1,11 @@
 """The experiment head_analysis: its plans, small trials, and the words it computes."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from memory_trial import MemoryTrial
 
 from experiments import head_analysis
 from experiments.head_analysis import differs, looks
@@ -21,42 +20,13 @@ SMALL = ("experiment=head_analysis", "scale=smoke", "model.d_model=16", "task.n_
 SCORES = ("entropy", "entropy_share", "distance", "distance_share", "diagonal", "previous")
 
 
-class Trial:
-    """What `run` asks of a trial, kept in memory."""
-
-    def __init__(self, arm: planning.Arm, folder: Path, *, steps: int = 4) -> None:
-        training = replace(arm.config.training, steps=steps, warmup_steps=1, eval_every=2)
-        self.config = replace(arm.config, training=training)
-        self.seed, self.cache, self.checkpoints = 0, folder, folder / f"checkpoint-{arm.name}"
-        self.device, self.dtype = torch.device("cpu"), torch.float32
-        self.diverged: str | None = None
-        self.stopping = self.deferring = False
-        self.results: dict[str, tuple[float, str]] = {}
-        self.curves: dict[int, dict[str, float]] = {}
-        self.tables: dict[str, Sequence[Mapping[str, Any]]] = {}
-
-    def record(self, values: dict[str, float], unit: str = "") -> None:
-        self.results |= {name: (value, unit) for name, value in values.items()}
-
-    def log(self, values: dict[str, float], step: int) -> None:
-        self.curves.setdefault(step, {}).update(values)
-
-    def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        self.tables[name] = rows
-
-    def diverge(self, reason: str) -> None:
-        self.diverged = reason
-
-    def progress(self, *_: object) -> None: ...
-
-    def resume(self, step: int) -> None: ...
-
-    def flush(self) -> None: ...
+def trial_of(arm: planning.Arm, folder: Path) -> MemoryTrial:
+    return MemoryTrial(arm.config, folder / arm.name, steps=4, warmup_steps=1, eval_every=2)
 
 
-def ran(arm: planning.Arm, folder: Path) -> Trial:
-    trial = Trial(arm, folder)
-    head_analysis.run(trial)  # type: ignore[arg-type]
+def ran(arm: planning.Arm, folder: Path) -> MemoryTrial:
+    trial = trial_of(arm, folder)
+    head_analysis.run(trial)
     return trial
 
 
@@ -97,8 +67,7 @@ def test_every_score_has_its_references_and_unit(plan: Plan, tmp_path: Path) -> 
 
 def test_planted_is_the_best_head_where_attention_is_needed(plan: Plan, tmp_path: Path) -> None:
     [arm] = plan(*SMALL, "arm=trained").arms
-    trial = ran(arm, tmp_path)
-    results = {name: value for name, (value, _) in trial.results.items()}
+    results = ran(arm, tmp_path).values
     assert "heads/planted/local" not in results  # under predict=next the query itself carries it
     for end in ("", "_initial", "_uniform"):
         parts = [results[f"heads/planted{end}/{label}"] for label in ("long_range", "periodic")]
@@ -132,12 +101,12 @@ def test_probes_change_nothing_in_training(plan: Plan, tmp_path: Path, dropout: 
     parts = arm.config.parts
     losses = []
     for name, probes in (("with", True), ("without", False)):
-        trial = Trial(arm, tmp_path / name)
+        trial = trial_of(arm, tmp_path / name)
         task = build_task(parts.task, seed=0, batch_size=8, cache=tmp_path)
         model = build_transformer(parts, vocabulary=None, width=task.width, seed=0)
         torch.manual_seed(0)
         made = [lambda m=model, t=task: HeadProbe(m, t.labels, t.lags, block=8)] if probes else []
-        train(trial, model, task, probes=made)  # type: ignore[arg-type]
+        train(trial, model, task, probes=made)
         losses.append(
             {step: [v.get("train/loss"), v.get("val/loss")] for step, v in trial.curves.items()}
         )

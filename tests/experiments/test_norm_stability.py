@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from memory_trial import MemoryTrial
 from torch.nn import functional as F
 
 from experiments import config, norm_stability
@@ -44,36 +45,6 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-class Trial:
-    """A trial in memory."""
-
-    def __init__(self, arm: Any, folder: Path, *, stop_at: int | None = None) -> None:
-        self.config, self.cache, self.checkpoints = arm.config, folder, folder / "checkpoint"
-        self.seed, self.device, self.dtype = 0, torch.device("cpu"), torch.float32
-        self.diverged: str | None = None
-        self.curves: dict[tuple[int, str], float] = {}
-        self.results: dict[str, float] = {}
-        self.stop_at, self.stopping, self.deferring = stop_at, False, False
-
-    def log(self, values: dict[str, float], step: int) -> None:
-        self.curves |= {(step, name): value for name, value in values.items()}
-
-    def record(self, values: dict[str, float], unit: str = "") -> None:
-        assert unit
-        self.results |= values
-
-    def progress(self, step: int, steps: int, loss: float) -> None:  # noqa: ARG002
-        if step == self.stop_at:
-            raise InterruptedError
-
-    def resume(self, step: int) -> None: ...
-
-    def flush(self) -> None: ...
-
-    def diverge(self, reason: str) -> None:
-        self.diverged = self.diverged or reason
 
 
 def model(placement: Placement, n_layers: int, seed: int, init: Init = Init.plain) -> Transformer:
@@ -148,7 +119,7 @@ def test_watching_changes_no_bit_of_training(plan: Callable, tmp_path: Path, pla
     arm = plan(*SMALL, f"norm={placement}", "+arms.only=[]", "arm=only").arms[0]
     ends, curves = [], []
     for watch in ([], [GradientNorms()]):
-        trial = Trial(arm, tmp_path / str(len(watch)))
+        trial = MemoryTrial(arm.config, tmp_path / str(len(watch)))
         task = build_task(arm.config.parts.task, seed=0, batch_size=6, cache=tmp_path)
         net = build_transformer(
             arm.config.parts, vocabulary=task.vocabulary, width=task.width, seed=0
@@ -167,31 +138,31 @@ def test_watching_changes_no_bit_of_training(plan: Callable, tmp_path: Path, pla
 
 def test_a_trial_and_its_record(plan: Callable, tmp_path: Path) -> None:
     arm = plan(*SMALL).arms[0]
-    trial = Trial(arm, tmp_path)
+    trial = MemoryTrial(arm.config, tmp_path)
     norm_stability.run(trial)
-    losses = [trial.curves[step, "train/loss"] for step in range(1, 13)]
-    norms = [trial.curves[step, "train/grad_norm"] for step in range(1, 13)]
-    assert trial.results["norm/loss_last"] == pytest.approx(statistics.fmean(losses[-10:]))
-    assert trial.results["norm/grad_sd"] == pytest.approx(statistics.pstdev(norms))
-    assert trial.results["norm/grad_max"] == max(norms)
-    assert trial.results["norm/diverged"] == 0
-    grads = {d: trial.results[f"norm/grad_last/depth{d}"] for d in (2, 4)}
-    assert trial.results["norm/grad_slope"] == pytest.approx(log_slope(grads))
+    losses = [trial.rows[step, "train/loss"] for step in range(1, 13)]
+    norms = [trial.rows[step, "train/grad_norm"] for step in range(1, 13)]
+    assert trial.values["norm/loss_last"] == pytest.approx(statistics.fmean(losses[-10:]))
+    assert trial.values["norm/grad_sd"] == pytest.approx(statistics.pstdev(norms))
+    assert trial.values["norm/grad_max"] == max(norms)
+    assert trial.values["norm/diverged"] == 0
+    grads = {d: trial.values[f"norm/grad_last/depth{d}"] for d in (2, 4)}
+    assert trial.values["norm/grad_slope"] == pytest.approx(log_slope(grads))
     # The model of the training depth starts as the one that was looked at: same first gradients.
     for layer in range(4):
-        started = trial.curves[1, f"norm/grad/layer{layer}"]
-        assert started == pytest.approx(trial.results[f"norm/grad/depth4/layer{layer}"], rel=1e-4)
+        started = trial.rows[1, f"norm/grad/layer{layer}"]
+        assert started == pytest.approx(trial.values[f"norm/grad/depth4/layer{layer}"], rel=1e-4)
 
 
 def test_a_stopped_trial_records_the_same(plan: Callable, tmp_path: Path) -> None:
     arm = plan(*SMALL).arms[0]
-    whole, stopped = Trial(arm, tmp_path / "a"), Trial(arm, tmp_path / "b", stop_at=7)
+    whole, stopped = MemoryTrial(arm.config, tmp_path / "a"), MemoryTrial(arm.config, tmp_path / "b", stop_at=7)
     norm_stability.run(whole)
     with pytest.raises(InterruptedError):
         norm_stability.run(stopped)
-    resumed = Trial(arm, tmp_path / "b")
+    resumed = MemoryTrial(arm.config, tmp_path / "b")
     norm_stability.run(resumed)
-    clock = {"time/step"}
+    clock = {"time/step", "time/throughput"}
     assert {k: v for k, v in resumed.results.items() if k not in clock} == {
         k: v for k, v in whole.results.items() if k not in clock
     }
@@ -199,12 +170,12 @@ def test_a_stopped_trial_records_the_same(plan: Callable, tmp_path: Path) -> Non
 
 def test_a_diverged_trial_is_kept(plan: Callable, tmp_path: Path) -> None:
     arm = plan(*SMALL, "training.lr=1e6", "training.warmup_steps=0").arms[1]
-    trial = Trial(arm, tmp_path)
+    trial = MemoryTrial(arm.config, tmp_path)
     norm_stability.run(trial)
     assert trial.diverged
-    assert trial.results["norm/diverged"] == 1
-    assert trial.results["norm/loss_last"] == trial.curves[1, "train/loss"]
-    assert all(math.isfinite(value) for value in trial.results.values())
+    assert trial.values["norm/diverged"] == 1
+    assert trial.values["norm/loss_last"] == trial.rows[1, "train/loss"]
+    assert all(math.isfinite(value) for value in trial.values.values())
 
 
 @pytest.mark.parametrize("depths", [[4], [4, 4], [0, 4], []])

@@ -1,13 +1,12 @@
 """The experiment translation: scores, attention weights, its plans, and a whole small trial."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
+from memory_trial import MemoryTrial
 
 from experiments import translation
 from experiments.config import Numbers, Pairs15, Unit
@@ -18,6 +17,7 @@ from experiments.probes.translation import TranslationProbe, chrf, cross_attenti
 from experiments.tasks.build import build_task
 from experiments.tasks.translation import TranslationTask
 from runner import planning
+from runner.outline import outline
 
 torch.set_num_threads(1)
 Plan = Callable[..., planning.Plan]
@@ -25,40 +25,8 @@ SMALL = ("experiment=translation", "scale=smoke", "arm=base", "task=pairs15", "m
 FEW = ("task=numbers", "task.n_train=200", "task.n_eval=20", "task.digits=4")
 
 
-class Trial:
-    """What `run` asks of a trial, kept in memory."""
-
-    def __init__(self, arm: planning.Arm, folder: Path, *, steps: int) -> None:
-        training = replace(arm.config.training, steps=steps, warmup_steps=1, eval_every=steps // 2)
-        self.config = replace(arm.config, training=training)
-        self.seed, self.cache, self.checkpoints = 0, folder, folder / "checkpoint"
-        self.device, self.dtype = torch.device("cpu"), torch.float32
-        self.diverged: str | None = None
-        self.stopping = False
-        self.results: dict[str, tuple[float, str]] = {}
-        self.curves: dict[int, dict[str, float]] = {}
-        self.tables: dict[str, list[dict[str, Any]]] = {}
-
-    def record(self, values: dict[str, float], unit: str = "") -> None:
-        self.results |= {name: (value, unit) for name, value in values.items()}
-
-    def log(self, values: dict[str, float], step: int) -> None:
-        self.curves.setdefault(step, {}).update(values)
-
-    def table(self, name: str, rows: list[dict[str, Any]]) -> None:
-        self.tables[name] = rows
-
-    def diverge(self, reason: str) -> None:
-        self.diverged = reason
-
-    def progress(self, *_: object) -> None:
-        pass
-
-    def resume(self, step: int) -> None:
-        pass
-
-    def flush(self) -> None:
-        pass
+def trial_of(arm: planning.Arm, folder: Path, *, steps: int) -> MemoryTrial:
+    return MemoryTrial(arm.config, folder, steps=steps, warmup_steps=1, eval_every=steps // 2)
 
 
 def made(arm: planning.Arm) -> tuple[EncoderDecoder, TranslationTask]:
@@ -80,10 +48,10 @@ def test_chrf_is_100_for_the_reference_and_0_for_nothing(text: str) -> None:
 
 def test_the_fifteen_pairs_are_learnt_and_both_splits_reported(plan: Plan, tmp_path: Path) -> None:
     [arm] = plan(*SMALL).arms
-    trial = Trial(arm, tmp_path, steps=90)
-    translation.run(trial)  # type: ignore[arg-type]
+    trial = trial_of(arm, tmp_path, steps=90)
+    translation.run(trial)
     assert trial.diverged is None
-    values = {name: value for name, (value, _) in trial.results.items()}
+    values = trial.values
     assert values["translation/exact_match/train"] == 1
     assert values["translation/exact_match"] == values["translation/exact_match/held_out"] < 1
     assert trial.results["val/loss"][1] == "nats/token"
@@ -113,8 +81,8 @@ def test_the_fifteen_pairs_are_learnt_and_both_splits_reported(plan: Plan, tmp_p
 
 def test_rows_of_the_heat_map_sum_to_one(plan: Plan, tmp_path: Path) -> None:
     [arm] = plan(*SMALL, *FEW, "attention=gqa").arms
-    trial = Trial(arm, tmp_path, steps=2)
-    translation.run(trial)  # type: ignore[arg-type]
+    trial = trial_of(arm, tmp_path, steps=2)
+    translation.run(trial)
     rows = trial.tables["cross_attention"]
     sums: dict[tuple[int, int, int], float] = {}
     for row in rows:
@@ -226,7 +194,7 @@ def test_all_arms_of_full_are_composed_and_claims_are_about_them(plan: Plan) -> 
 def test_a_task_without_translations_is_refused(plan: Plan, tmp_path: Path) -> None:
     def planned_and_run() -> None:
         arm = plan(*SMALL[:3], "task=waves").arms[0]
-        translation.run(Trial(arm, tmp_path, steps=2))  # type: ignore[arg-type]
+        translation.run(trial_of(arm, tmp_path, steps=2))
 
     with pytest.raises(ValueError, match="task"):
         planned_and_run()

@@ -1,15 +1,16 @@
-"""Placements of norms against formulas written out and torch's own layers; DeepNorm's constants."""
+"""Norms and their placements against formulas and torch's own layers; DeepNorm's constants."""
 
 from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from experiments import config
 from experiments.config import Activation, Init, NormType, Placement, Position
 from experiments.nn.build import build_transformer
-from experiments.nn.norm import deepnorm_alpha, deepnorm_gain
+from experiments.nn.norm import build_norm, deepnorm_alpha, deepnorm_gain
 from experiments.nn.transformer import Block, Transformer
 
 D_MODEL, N_HEADS, D_FF, EPS = 16, 4, 24, 1e-5
@@ -63,6 +64,25 @@ def written_out(block: Block, placement: Placement, x: Tensor, n_layers: int) ->
     alpha = (2 * n_layers) ** (1 / 4)
     x = one.outer(alpha * x + block.attention(x))
     return two.outer(alpha * x + ffn(x))
+
+
+@pytest.mark.parametrize("kind", list(NormType))
+def test_norm_is_its_formula_and_torchs(kind: NormType) -> None:
+    x = 3 + 2 * torch.randn(4, 16)
+    norm = build_norm(16, type=kind, eps=0.1)
+    gain = torch.rand(16)
+    with torch.no_grad():
+        norm.weight.copy_(gain)
+    if kind is NormType.layer:
+        expected = (x - x.mean(-1, keepdim=True)) / (
+            x.var(-1, keepdim=True, correction=0) + 0.1
+        ).sqrt()
+        theirs = F.layer_norm(x, (16,), gain, torch.zeros(16), eps=0.1)
+    else:
+        expected = x / (x.square().mean(-1, keepdim=True) + 0.1).sqrt()
+        theirs = F.rms_norm(x, (16,), gain, eps=0.1)
+    torch.testing.assert_close(norm(x), expected * gain)
+    assert torch.equal(norm(x), theirs)
 
 
 @pytest.mark.parametrize("placement", list(Placement))

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
+from memory_trial import MemoryTrial
 from torch import Tensor, nn
 
 from runner import checkpoint, optimizer, training
@@ -90,44 +91,14 @@ class Slope(nn.Module):
         self.steps += 1
 
 
-class Trial:
-    """What the loop needs of a trial, in memory."""
-
-    def __init__(self, folder: Path, config: Training = CONFIG) -> None:
-        self.config = SimpleNamespace(training=config)
-        self.device = torch.device("cpu")
-        self.checkpoints = folder / "checkpoint"
-        self.diverged: str | None = None
-        self.rows: dict[tuple[int, str], float] = {}
-        self.results: dict[str, tuple[float, str]] = {}
-        self.resumed: list[int] = []
-        self.stop_at: int | None = None
-        self.stopping = False
-        self.deferring = False
-        torch.manual_seed(0)
-
-    def log(self, values: dict[str, float], step: int) -> None:
-        self.rows |= {(step, name): value for name, value in values.items()}
-
-    def record(self, values: dict[str, float], unit: str = "") -> None:
-        self.results |= {name: (value, unit) for name, value in values.items()}
-
-    def progress(self, step: int, steps: int, loss: float) -> None:  # noqa: ARG002
-        if step == self.stop_at:
-            raise InterruptedError
-
-    def resume(self, step: int) -> None:
-        self.resumed.append(step)
-
-    def flush(self) -> None:
-        pass
-
-    def diverge(self, reason: str) -> None:
-        self.diverged = self.diverged or reason
+def trial_of(folder: Path, **changes: object) -> MemoryTrial:
+    """A trial whose training is CONFIG but for `changes`."""
+    config = SimpleNamespace(training=replace(CONFIG, **changes), seed_offset=0)
+    return MemoryTrial(config, folder)
 
 
 def test_it_learns_and_records(tmp_path: Path):
-    trial, model = Trial(tmp_path, replace(CONFIG, steps=80)), Slope()
+    trial, model = trial_of(tmp_path, steps=80), Slope()
     training.train(trial, model, Line())
     first = trial.rows[0, "val/loss"]
     value, unit = trial.results["val/loss"]
@@ -140,9 +111,9 @@ def test_it_learns_and_records(tmp_path: Path):
 
 
 def test_auxiliary_losses_stay_out_of_the_reported_loss(tmp_path: Path):
-    plain = Trial(tmp_path / "a")
+    plain = trial_of(tmp_path / "a")
     training.train(plain, Slope(), Line())
-    burdened = Trial(tmp_path / "b")
+    burdened = trial_of(tmp_path / "b")
     training.train(burdened, Slope(aux=100.0), Line())
     assert plain.results["val/loss"] == burdened.results["val/loss"]
     assert plain.rows[3, "train/loss"] == burdened.rows[3, "train/loss"]
@@ -151,14 +122,14 @@ def test_auxiliary_losses_stay_out_of_the_reported_loss(tmp_path: Path):
 
 @pytest.mark.parametrize("stop_at", [3, 5, 6, 11])
 def test_a_stopped_trial_goes_on_to_the_same_bits(tmp_path: Path, stop_at: int):
-    whole, model = Trial(tmp_path / "whole"), Slope()
+    whole, model = trial_of(tmp_path / "whole"), Slope()
     training.train(whole, model, Line())
 
-    stopped = Trial(tmp_path / "stopped")
+    stopped = trial_of(tmp_path / "stopped")
     stopped.stop_at = stop_at
     with pytest.raises(InterruptedError):
         training.train(stopped, Slope(), Line())
-    resumed, again = Trial(tmp_path / "stopped"), Slope()
+    resumed, again = trial_of(tmp_path / "stopped"), Slope()
     if stop_at > 5:
         torch.manual_seed(99)  # the checkpoint restores the generator
     training.train(resumed, again, Line())
@@ -178,14 +149,14 @@ def test_a_trial_asked_to_stop_leaves_a_checkpoint_of_its_step(tmp_path: Path):
             trial.stopping = step == 7
             return super().batch(step)
 
-    trial = Trial(tmp_path)
+    trial = trial_of(tmp_path)
     with pytest.raises(training.Stopped, match="step 7"):
         training.train(trial, Slope(), Asked())
     assert checkpoint.steps(trial.checkpoints) == [5, 7]
 
 
 def test_a_torn_checkpoint_falls_back_to_the_one_before(tmp_path: Path):
-    trial = Trial(tmp_path)
+    trial = trial_of(tmp_path)
     training.train(trial, Slope(), Line())
     assert checkpoint.steps(trial.checkpoints) == [10, 12]
     newest = trial.checkpoints / "step-12" / "state.pt"
@@ -205,7 +176,7 @@ class Hostile:
 
 
 def test_a_checkpoint_that_would_run_code_is_not_loaded(tmp_path: Path):
-    trial, model = Trial(tmp_path), Slope()
+    trial, model = trial_of(tmp_path), Slope()
     training.train(trial, model, Line())
     for step in checkpoint.steps(trial.checkpoints):
         (trial.checkpoints / f"step-{step}" / "state.pt").write_bytes(
@@ -216,7 +187,7 @@ def test_a_checkpoint_that_would_run_code_is_not_loaded(tmp_path: Path):
 
 
 def test_a_loss_that_is_not_finite_ends_the_trial_and_counts_as_its_first_loss(tmp_path: Path):
-    trial = Trial(tmp_path)
+    trial = trial_of(tmp_path)
     training.train(trial, Slope(), Line(explode_at=7))
     assert trial.diverged is not None
     assert "step 7" in trial.diverged
@@ -230,7 +201,7 @@ def test_a_loss_that_does_not_fall_is_divergence(tmp_path: Path):
             batch = super().batch(step)
             return batch if step == -1 else batch._replace(target=-batch.target)
 
-    trial = Trial(tmp_path)
+    trial = trial_of(tmp_path)
     training.train(trial, Slope(), Wrong())
     assert trial.diverged is not None
     assert "not below the first" in trial.diverged
@@ -256,7 +227,7 @@ def test_the_learning_rate(schedule: str, step: int, expected: float):
 
 def test_a_batch_in_parts_takes_the_same_step(tmp_path: Path):
     def weights(accumulate: int) -> torch.Tensor:
-        trial = Trial(tmp_path / str(accumulate), replace(CONFIG, accumulate=accumulate))
+        trial = trial_of(tmp_path / str(accumulate), accumulate=accumulate)
         model = Slope().eval()
         model.dropout.p = 0.0
         training.train(trial, model, Line())

@@ -1,0 +1,75 @@
+"""A trial in memory: what an experiment's `run(trial)` and the training loop ask for, readable."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+class MemoryTrial:
+    """Like `runner.trial.Trial`, without files but for checkpoints.
+
+    Attributes:
+        rows: the curves, {(step, metric): value}.
+        results: what was recorded, {metric: (value, unit)}.
+        tables: the tables by name.
+        resumed: the steps that a training went on from, 0 for a start.
+    """
+
+    def __init__(
+        self, config: Any, folder: Path, *, stop_at: int | None = None, **training: object
+    ) -> None:
+        """`training` replaces options of `config`; at step `stop_at` the trial dies."""
+        if training:
+            config = replace(config, training=replace(config.training, **training))
+        self.config = config
+        self.seed = config.seed_offset
+        self.device, self.dtype = torch.device("cpu"), torch.float32
+        self.cache, self.checkpoints = folder, folder / "checkpoint"
+        self.diverged: str | None = None
+        self.stopping = False
+        self.deferring = False
+        self.stop_at = stop_at
+        self.rows: dict[tuple[int, str], float] = {}
+        self.results: dict[str, tuple[float, str]] = {}
+        self.tables: dict[str, Sequence[Mapping[str, Any]]] = {}
+        self.resumed: list[int] = []
+        torch.manual_seed(self.seed)
+
+    @property
+    def curves(self) -> dict[int, dict[str, float]]:
+        """What was logged, by step."""
+        found: dict[int, dict[str, float]] = {}
+        for (step, name), value in self.rows.items():
+            found.setdefault(step, {})[name] = value
+        return found
+
+    @property
+    def values(self) -> dict[str, float]:
+        """What was recorded, without units."""
+        return {name: value for name, (value, _) in self.results.items()}
+
+    def log(self, values: dict[str, float], step: int) -> None:
+        assert self.resumed, "resume() opens the records before the first log()"
+        self.rows |= {(step, name): value for name, value in values.items()}
+
+    def record(self, values: dict[str, float], unit: str = "") -> None:
+        assert unit, f"{sorted(values)} have no unit"
+        self.results |= {name: (value, unit) for name, value in values.items()}
+
+    def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        self.tables[name] = rows
+
+    def progress(self, step: int, steps: int, loss: float) -> None:  # noqa: ARG002
+        if step == self.stop_at:
+            raise InterruptedError
+
+    def resume(self, step: int) -> None:
+        self.resumed.append(step)
+
+    def flush(self) -> None: ...
+
+    def diverge(self, reason: str) -> None:
+        self.diverged = self.diverged or reason

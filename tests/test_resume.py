@@ -1,0 +1,126 @@
+"""A trial that is killed goes on from its checkpoint to the same bits, in every experiment."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tests_environment import environment
+
+from runner import registry
+
+CLOCK = {"s", "ms", "us", "tokens/s", "samples/s", "MiB", "GB/s", "GFLOP/s"}
+PATIENCE = 120.0
+
+
+def command(experiment: str) -> list[str]:
+    # A checkpoint at every step does not change what is computed.
+    small = ["scale=smoke", "n_seeds=1", "workers=1", "training.checkpoint_every=1"]
+    return [sys.executable, "-m", "runner", f"experiment={experiment}", *small]
+
+
+def finish(experiment: str, folder: Path) -> None:
+    done = subprocess.run(
+        command(experiment),
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def kill_with_a_checkpoint(experiment: str, folder: Path) -> Path:
+    """Start a study and kill all of it while a trial is running and has a checkpoint."""
+    process = subprocess.Popen(
+        command(experiment),
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    until = time.monotonic() + PATIENCE
+    try:
+        while time.monotonic() < until and process.poll() is None:
+            for status in folder.glob("outputs/*/trials/*/seed-*/status.json"):
+                kept = status.parent / "checkpoint"
+                there = any(kept.glob("step-*")) or (kept / "pieces.json").exists()
+                if there and running(status):
+                    os.killpg(process.pid, signal.SIGKILL)
+                    assert running(status), "the trial ended before it was killed"
+                    return status.parent
+            time.sleep(0.002)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    raise AssertionError("no trial was seen running with a checkpoint")
+
+
+def running(status: Path) -> bool:
+    try:
+        return json.loads(status.read_text())["state"] == "running"
+    except (OSError, ValueError):
+        return False
+
+
+def results(trial: Path) -> dict[str, float]:
+    rows = json.loads((trial / "result.json").read_text())["results"]
+    return {row["metric"]: row["value"] for row in rows if row["unit"] not in CLOCK}
+
+
+def events(trial: Path) -> set[tuple[str, int, float]]:
+    """What TensorBoard's own reader finds, without final values that a clock gave."""
+    log = EventAccumulator(str(trial), size_guidance={"scalars": 0})
+    log.Reload()
+    kept = results(trial)
+    return {
+        (tag, event.step, event.value)
+        for tag in log.Tags()["scalars"]
+        if not tag.startswith("final/") or tag.removeprefix("final/") in kept
+        for event in log.Scalars(tag)
+    }
+
+
+def same_bits(one: Path, other: Path) -> None:
+    pattern = "checkpoint/step-*/weights.safetensors"
+    names = {path.relative_to(one) for path in one.glob(pattern)}
+    assert names == {path.relative_to(other) for path in other.glob(pattern)}
+    for name in names:
+        mine, theirs = load_file(one / name), load_file(other / name)
+        assert mine.keys() == theirs.keys()
+        assert all(torch.equal(mine[key], theirs[key]) for key in mine)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("experiment", registry.names())
+def test_a_killed_trial_goes_on_to_the_same_bits(experiment: str, tmp_path: Path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    whole.mkdir()
+    killed.mkdir()
+    finish(experiment, whole)
+    victim = kill_with_a_checkpoint(experiment, killed)
+    time.sleep(0.5)  # the worker notices that its parent is gone, or is gone itself
+    finish(experiment, killed)
+
+    went_on = json.loads((victim / "result.json").read_text())
+    assert went_on["from_step"] > 0
+    for trial in whole.glob("outputs/*/trials/*/seed-*"):
+        other = killed / trial.relative_to(whole)
+        assert results(other) == results(trial)
+        assert events(other) == events(trial)
+        if (trial / "metrics.csv").exists():
+            curves = [pd.read_csv(t / "metrics.csv") for t in (trial, other)]
+            pd.testing.assert_frame_equal(*curves, check_exact=True)
+        same_bits(trial, other)
