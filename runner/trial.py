@@ -148,6 +148,7 @@ def compute(job: Job, send: Send) -> None:
         trial = Trial(job, send)
         signal.signal(signal.SIGTERM, trial.stop)
         if before:
+            trial.from_step = before["from_step"]
             trial.results = {
                 row["metric"]: (row["value"], row["unit"]) for row in before["results"]
             }

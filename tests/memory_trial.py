@@ -1,11 +1,13 @@
 """A trial in memory: what an experiment's `run(trial)` and the training loop ask for, readable."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+
+T = TypeVar("T")
 
 
 class MemoryTrial:
@@ -61,6 +63,13 @@ class MemoryTrial:
 
     def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         self.tables[name] = rows
+
+    def extend(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        self.tables[name] = [*self.tables.get(name, ()), *rows]
+
+    def pieces(self, items: Sequence[T]) -> Iterator[T]:
+        self.resume(0)
+        yield from items
 
     def progress(self, step: int, steps: int, loss: float) -> None:  # noqa: ARG002
         if step == self.stop_at:

@@ -1,11 +1,9 @@
 """A training step of a deep stack beside its limit, and what watching its gradients costs.
 
-python -m tests.benchmarks.deep_stack [--rounds 7] [--threads 1] [--json FILE]    about 2 minutes
+python -m tests.benchmarks.deep_stack [--rounds 7] [--threads 1] [--json FILE] [--quick]
 
 20 layers, d_model 256, 4 heads, ReLU 4x, batch 32 x 20: forward, backward, gradient norm, fused
-AdamW step, as the training loop does it. Contenders run interleaved, in a new random order each
-round; the tables have medians over rounds and ratios of medians, the JSON file every sample in
-seconds. A shared machine changes its speed from minute to minute: only ratios within one run hold.
+AdamW step, as the training loop does it. About 2 minutes; --quick has 4 layers, under 20 seconds.
 
 - limit: the products with weights alone, 3 a matrix (forward, by the input, by the weight), into
   memory that exists already.
@@ -15,17 +13,11 @@ seconds. A shared machine changes its speed from minute to minute: only ratios w
   seen in the difference of two steps.
 """
 
-import argparse
-import json
-import platform
-import statistics
 from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
 
 import torch
-from rich.console import Console
-from rich.table import Table
+from side_by_side import SideBySide, arguments
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -33,7 +25,6 @@ from experiments import config
 from experiments.nn.build import build_transformer
 from experiments.nn.transformer import Transformer
 from experiments.probes.gradients import GradientNorms, norm_by_parameter
-from runner.measure import interleaved
 from runner.optimizer import adamw
 
 N_LAYERS, D_MODEL, N_HEADS, D_FF = 20, 256, 4, 1024
@@ -43,10 +34,10 @@ BATCH, LENGTH, WIDTH = 32, 20, 256
 class Limit:
     """The products of all weight matrices of the body, the embedding and the head."""
 
-    def __init__(self) -> None:
+    def __init__(self, n_layers: int) -> None:
         tokens = BATCH * LENGTH
         shapes = [(D_MODEL, D_MODEL)] * 4 + [(D_FF, D_MODEL), (D_MODEL, D_FF)]
-        shapes = shapes * N_LAYERS + [(D_MODEL, WIDTH), (WIDTH, D_MODEL)]
+        shapes = shapes * n_layers + [(D_MODEL, WIDTH), (WIDTH, D_MODEL)]
         self.weights = [torch.randn(shape) for shape in shapes]
         self.weight_grads = [torch.empty(shape) for shape in shapes]
         self.stream = {width: torch.randn(tokens, width) for width in (D_MODEL, D_FF)}
@@ -63,12 +54,12 @@ class Limit:
             torch.mm(self.gradient[n_out], weight, out=self.result[n_in])
 
 
-def model(placement: config.Placement) -> Transformer:
+def model(placement: config.Placement, n_layers: int) -> Transformer:
     attention = config.Attention(
         "multihead", N_HEADS, N_HEADS, False, 0.0, config.Position.rotary, config.Kernel.fused
     )
     arm = SimpleNamespace(
-        model=config.Model(D_MODEL, N_LAYERS, config.Init.plain),
+        model=config.Model(D_MODEL, n_layers, config.Init.plain),
         attention=attention,
         ffn=config.FeedForward("dense", D_FF, config.Activation.relu, False, False, 0.0),
         norm=config.Norm("norm", placement, config.NormType.layer, 1e-5),
@@ -102,64 +93,29 @@ def nothing(net: Transformer) -> None:
     """No watch."""
 
 
-def measure(rounds: int) -> dict[str, dict[str, list[float]]]:
-    """Seconds of steps under each placement, and of the norms alone."""
-    pre = config.Placement.pre
+def main() -> None:
+    bench = SideBySide(arguments(__doc__, rounds=7))
+    n_layers, pre = 4 if bench.options.quick else N_LAYERS, config.Placement.pre
     steps: dict[str, Callable[[], object]] = {
-        "limit": Limit(),
-        "step": step_of(model(pre), nothing),
+        "limit": Limit(n_layers),
+        "step": step_of(model(pre, n_layers), nothing),
+        "watched": step_of(model(pre, n_layers), GradientNorms()),
+        "looped": step_of(model(pre, n_layers), norm_by_parameter),
     }
-    steps["watched"] = step_of(model(pre), GradientNorms())
-    steps["looped"] = step_of(model(pre), norm_by_parameter)
     for placement in config.Placement:
         if placement is not pre:
-            steps[f"step, {placement}"] = step_of(model(placement), nothing)
-    net, watch = model(pre), GradientNorms()
+            steps[f"step, {placement}"] = step_of(model(placement, n_layers), nothing)
+    net, watch = model(pre, n_layers), GradientNorms()
     loss_of(net, torch.randn(BATCH, LENGTH, WIDTH), torch.ones(BATCH, LENGTH).bool()).backward()
     norms = {"watch": lambda: watch(net), "loop": lambda: norm_by_parameter(net)}
-    return {
-        "steps": interleaved(steps, rounds=rounds),
-        "norms": interleaved(norms, rounds=3 * rounds, min_seconds=0.02),
-    }
-
-
-def show(console: Console, samples: dict[str, dict[str, list[float]]]) -> None:
-    medians = {
-        what: {name: statistics.median(values) for name, values in found.items()}
-        for what, found in samples.items()
-    }
-    step = medians["steps"]["step"]
-    for what, found in medians.items():
-        table = Table("", "median ms", "min ms", "limit / it", "it / step", title=what)
-        for name, median in found.items():
-            limit = f"{medians['steps']['limit'] / median:.2f}" if what == "steps" else ""
-            fastest = min(samples[what][name]) * 1e3
-            table.add_row(
-                name, f"{median * 1e3:.1f}", f"{fastest:.1f}", limit, f"{median / step:.4f}"
-            )
-        console.print(table)
-    share = medians["norms"]["watch"] / step
-    console.print(f"goals: limit / step >= 0.82: {medians['steps']['limit'] / step:.2f}")
-    console.print(f"       per-layer gradient norms < 2 % of a step: {share:.2%}")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--json", type=Path, help="write every sample here")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(0)
-    samples = measure(options.rounds)
-    show(Console(), samples)
-    if options.json:
-        machine = {
-            "torch": torch.__version__,
-            "threads": options.threads,
-            "processor": platform.processor() or platform.machine(),
-        }
-        options.json.write_text(json.dumps({"machine": machine, "seconds": samples}, indent=1))
+    step = bench.compare("steps", steps, "limit / it", "it / step")
+    norm = bench.compare("norms", norms, times=3, min_seconds=0.02)
+    bench.say(f"goals: limit / step >= 0.82: {step['limit'] / step['step']:.2f}")
+    bench.say(
+        f"       per-layer gradient norms < 2 % of a step: {norm['watch'] / step['step']:.2%}"
+    )
+    bench.say(f"       (by a transfer for each parameter: {norm['loop'] / step['step']:.2%})")
+    bench.write()
 
 
 if __name__ == "__main__":

@@ -1,33 +1,24 @@
 """How close a feed-forward network comes to its matrix products.
 
-python -m tests.benchmarks.ffn [--rounds 30] [--threads 1] [--json FILE]      about 1 minute
+python -m tests.benchmarks.ffn [--rounds 30] [--threads 1] [--json FILE] [--quick]  about 1 minute
 
 Forward and forward+backward of ReLU, GELU and SwiGLU (at 2/3 of the width, so equal FLOPs), 1024
 tokens, d_model 512, d_ff 2048, beside their limit: the products of an ungated network alone, into
 memory that exists already. 2/3 of 2048 is 1365, whose odd rows make the products themselves slow
 (`limit_1365` is theirs alone); 1368, the next multiple of 8, costs 0.2 % more FLOPs.
 
-Contenders run interleaved in a new random order each round; the table has medians over rounds and
-ratios of medians, the JSON file every sample in seconds. A shared machine changes its speed from
-minute to minute: only ratios within one run hold. Goal: limit / network >= 0.90.
+Goal: limit / network >= 0.90.
 """
 
-import argparse
-import json
-import platform
-import statistics
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
-from rich.console import Console
-from rich.table import Table
+from side_by_side import SideBySide, arguments
 from torch import Tensor
 
 from experiments.config import Activation
 from experiments.nn.ffn import FeedForward
 from experiments.nn.initialise import initialise
-from runner.measure import interleaved
 
 TOKENS, D_MODEL, D_FF = 1024, 512, 2048
 EXACT, EVEN = 1365, 1368  # 2/3 of D_FF, and the next multiple of 8
@@ -98,35 +89,11 @@ def contenders() -> dict[str, dict[str, Callable[[], object]]]:
     return {"forward": forward, "forward+backward": both}
 
 
-def show(console: Console, title: str, samples: dict[str, list[float]]) -> None:
-    medians = {name: statistics.median(values) for name, values in samples.items()}
-    table = Table("", "median ms", "min ms", "limit / it", title=title)
-    for name, median in medians.items():
-        least, ratio = min(samples[name]), medians["limit"] / median
-        table.add_row(name, f"{median * 1e3:.1f}", f"{least * 1e3:.1f}", f"{ratio:.2f}")
-    console.print(table)
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=30)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--json", type=Path, help="write every sample here")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(0)
-    console = Console()
-    seconds = {}
+    bench = SideBySide(arguments(__doc__, rounds=30))
     for what, functions in contenders().items():
-        seconds[what] = interleaved(functions, rounds=options.rounds)
-        show(console, f"{TOKENS} tokens, {D_MODEL} x {D_FF}, {what}", seconds[what])
-    if options.json:
-        machine = {
-            "torch": torch.__version__,
-            "threads": options.threads,
-            "processor": platform.processor() or platform.machine(),
-        }
-        options.json.write_text(json.dumps({"machine": machine, "seconds": seconds}, indent=1))
+        bench.compare(f"{TOKENS} tokens, {D_MODEL} x {D_FF}, {what}", functions, "limit / it")
+    bench.write()
 
 
 if __name__ == "__main__":

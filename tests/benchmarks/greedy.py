@@ -1,10 +1,9 @@
 """How fast is greedy decoding? Cached against recomputed, and many sentences against one by one.
 
-python -m tests.benchmarks.greedy [--rounds 7] [--threads 1] [--json FILE]      about 1 minute
+python -m tests.benchmarks.greedy [--rounds 7] [--threads 1] [--json FILE] [--quick]  about 1 minute
 
 An untrained encoder-decoder (2 + 2 layers, d_model 128) that never ends a sentence, so that all
-decode equally many tokens from as many. Contenders run interleaved, in a new random order each
-round; medians and their ratios count: a shared machine changes its speed from minute to minute.
+decode equally many tokens from as many.
 
 - naive: the exercise's way; encodes the source and computes the whole prefix anew for each token,
   and attention has its whole score matrix. - fused: the same with torch's attention.
@@ -12,23 +11,16 @@ round; medians and their ratios count: a shared machine changes its speed from m
 - one by one: 256 sentences, each decoded alone with a cache. - batched: at once.  Goal: >= 20 x.
 """
 
-import argparse
-import json
-import platform
-import statistics
 from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
 
 import torch
-from rich.console import Console
-from rich.table import Table
+from side_by_side import SideBySide, arguments
 
 from experiments import config
 from experiments.nn.build import build_encoder_decoder
 from experiments.nn.decode import greedy, greedy_recomputing
 from experiments.nn.encoder_decoder import EncoderDecoder
-from runner.measure import interleaved
 
 D_MODEL, VOCABULARY, SENTENCES, BATCHED_LENGTH = 128, 32, 256, 32
 LENGTHS = (10, 32, 64, 98)
@@ -58,9 +50,11 @@ def one_by_one(model: EncoderDecoder, source: torch.Tensor, **marks: int) -> tor
     return torch.cat([greedy(model, row[None], **marks) for row in source])
 
 
-def measure(rounds: int) -> dict[str, dict[str, list[float]]]:
-    model, exercise, samples = build(), build(config.Kernel.naive), {}
-    for length in LENGTHS:
+def main() -> None:
+    bench = SideBySide(arguments(__doc__, rounds=7))
+    quick = bench.options.quick
+    model, exercise = build(), build(config.Kernel.naive)
+    for length in LENGTHS[:2] if quick else LENGTHS:
         source = torch.randint(3, VOCABULARY, (1, length))
         contenders = {
             "naive": decoding(exercise, greedy_recomputing, source, length),
@@ -68,41 +62,16 @@ def measure(rounds: int) -> dict[str, dict[str, list[float]]]:
             "cached": decoding(model, greedy, source, length),
         }
         assert torch.equal(contenders["fused"](), contenders["cached"]())
-        samples[f"{length} tokens"] = interleaved(contenders, rounds=rounds)
-    source = torch.randint(3, VOCABULARY, (SENTENCES, BATCHED_LENGTH))
+        bench.compare(f"{length} tokens", contenders, "it / cached")
+    sentences = SENTENCES // 8 if quick else SENTENCES
+    source = torch.randint(3, VOCABULARY, (sentences, BATCHED_LENGTH))
     contenders = {
         "one by one": decoding(model, one_by_one, source, BATCHED_LENGTH),
         "batched": decoding(model, greedy, source, BATCHED_LENGTH),
     }
-    what = f"{SENTENCES} sentences, {BATCHED_LENGTH} tokens"
-    samples[what] = interleaved(contenders, rounds=max(3, rounds // 2), warmup=1)
-    return samples
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--json", type=Path, help="write every sample here")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(0)
-    samples = measure(options.rounds)
-    table = Table("", "contender", "median ms", "min ms", "it / ours")
-    for what, values in samples.items():
-        medians = {name: statistics.median(seconds) for name, seconds in values.items()}
-        ours = list(medians.values())[-1]
-        for name, median in medians.items():
-            best = f"{min(values[name]) * 1e3:.1f}"
-            table.add_row(what, name, f"{median * 1e3:.1f}", best, f"{median / ours:.1f}")
-    Console().print(table)
-    if options.json:
-        machine = {
-            "torch": torch.__version__,
-            "threads": options.threads,
-            "processor": platform.processor() or platform.machine(),
-        }
-        options.json.write_text(json.dumps({"machine": machine, "seconds": samples}, indent=1))
+    what = f"{sentences} sentences, {BATCHED_LENGTH} tokens"
+    bench.compare(what, contenders, "it / batched", times=0.5, warmup=1)
+    bench.write()
 
 
 if __name__ == "__main__":

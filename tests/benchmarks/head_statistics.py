@@ -1,13 +1,11 @@
 """What do statistics of attention heads cost? Beside attention alone and the loop over heads.
 
 python -m tests.benchmarks.head_statistics [--lengths 1024 2048] [--rounds 9] [--json FILE]
+    [--quick]
 
-About 1 minute where nothing else runs. One attention layer, d_model 512, 8 heads, causal, batch 1,
-projections included.
-Contenders run interleaved, in a new random order each round; the table has medians over rounds and
-ratios of medians, the JSON file every sample in seconds. A shared machine changes its speed from
-minute to minute: only ratios within one run hold. Peak memory is over the inputs, in a process of
-its own.
+About 1 minute where nothing else runs; --quick: 256 positions. One attention layer, d_model 512, 8
+heads, causal, batch 1, projections included. Peak memory is over the inputs, in a process of its
+own.
 
 - attention: the layer alone, by torch's kernel, without statistics: nobody can be faster.
 - ours: the layer and then the scores of the probe, from blocks of queries.
@@ -17,17 +15,12 @@ its own.
   holds a forward of its own, which stands beside it) and in a whole evaluation of 192 sequences.
 """
 
-import argparse
-import json
-import platform
-import statistics
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import torch
-from rich.console import Console
-from rich.table import Table
+from side_by_side import SideBySide, arguments
 from torch import Tensor
 
 from experiments import config
@@ -37,10 +30,11 @@ from experiments.probes.attention_weights import queries_keys, weights
 from experiments.probes.head_scores import row_scores
 from experiments.probes.heads import HeadProbe
 from experiments.tasks.patterns import PatternsTask
-from runner.measure import interleaved, peak_mib
+from runner.measure import can_measure_peak, peak_mib
 from runner.training import evaluate
 
 D_MODEL, N_HEADS, BLOCK, LAGS = 512, 8, 64, (0, 1)
+LENGTHS = {False: (1024, 2048), True: (256,)}  # by --quick
 SHORTEST_SAMPLE = 0.005
 
 
@@ -125,53 +119,28 @@ def training() -> dict[str, Callable[[], object]]:
     }
 
 
-def show(console: Console, title: str, samples: dict[str, list[float]], reference: str) -> None:
-    medians = {name: statistics.median(values) for name, values in samples.items()}
-    table = Table("", "median ms", "min ms", f"it / {reference}", "loop / it", title=title)
-    for name, median in medians.items():
-        to_loop = f"{medians['loop'] / median:.2f}" if "loop" in medians else ""
-        cells = (f"{median * 1e3:.2f}", f"{min(samples[name]) * 1e3:.2f}")
-        table.add_row(name, *cells, f"{median / medians[reference]:.2f}", to_loop)
-    console.print(table)
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--lengths", type=int, nargs="+", default=[1024, 2048])
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--json", type=Path, help="write every sample here")
-    options = parser.parse_args()
-    torch.manual_seed(0)
-    console = Console()
+    parser = arguments(__doc__, rounds=9)
+    parser.add_argument("--lengths", type=int, nargs="+")
+    bench = SideBySide(parser)
+    lengths = bench.options.lengths or LENGTHS[bench.options.quick]
     # Before this process starts threads, which its forked children must not need.
     peaks = {
         length: {
             name: peak_mib(lambda length=length, name=name: contenders(length)[name])
             for name in ("attention", "scores", "loop")
+            if can_measure_peak()
         }
-        for length in options.lengths
+        for length in lengths
     }
-    torch.set_num_threads(options.threads)
-    samples: dict[str, dict[str, list[float]]] = {}
-    for length in options.lengths:
-        title = f"{length} positions"
-        samples[title] = interleaved(
-            contenders(length), rounds=options.rounds, min_seconds=SHORTEST_SAMPLE
-        )
-        show(console, title, samples[title], reference="attention")
+    for length in lengths:
+        ratios = ("it / attention", "loop / it")
+        found = contenders(length)
+        bench.compare(f"{length} positions", found, *ratios, min_seconds=SHORTEST_SAMPLE)
         told = ", ".join(f"{name} {value:.0f}" for name, value in peaks[length].items())
-        console.print(f"peak MiB over the inputs: {told}")
-    samples["training"] = interleaved(training(), rounds=options.rounds)
-    show(console, "training", samples["training"], reference="ten steps")
-    if options.json:
-        machine = {
-            "torch": torch.__version__,
-            "threads": options.threads,
-            "processor": platform.processor() or platform.machine(),
-        }
-        record = {"machine": machine, "seconds": samples, "peak_mib": peaks}
-        options.json.write_text(json.dumps(record, indent=1))
+        bench.say(f"peak MiB over the inputs: {told or 'needs Linux'}")
+    bench.compare("training", training(), "it / ten steps")
+    bench.write(peak_mib=peaks)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
 """How fast is the mixture layer? Beside its naive twin, a peer, and the GEMMs nobody can avoid.
 
-python -m tests.benchmarks.moe [--rounds 15] [--threads 1] [--json FILE]      about 3 minutes
+python -m tests.benchmarks.moe [--rounds 15] [--threads 1] [--json FILE] [--quick]
 
-Contenders run interleaved, in a new random order each round, on inputs drawn fresh; the table has
-medians over rounds and ratios of medians, the JSON file every sample in seconds. A shared machine
-changes its speed from minute to minute: only ratios within one run hold.
+About 3 minutes; --quick: the small models and 8 experts alone. Every round has other inputs, and
+in a round all contenders have the same.
 
 - limit: the products of the active FLOPs alone, at even load, into memory that exists already:
   2 a matrix forward, 6 with backward (the input needs a gradient, as inside a model).
@@ -13,19 +12,12 @@ changes its speed from minute to minute: only ratios within one run hold.
 - peer: sort, torch's grouped_mm over stacked weights, put back.
 """
 
-import argparse
-import json
-import platform
-import random
-import statistics
-import time
 from collections.abc import Callable
-from pathlib import Path
+from itertools import cycle
 from types import SimpleNamespace
 
 import torch
-from rich.console import Console
-from rich.table import Table
+from side_by_side import SideBySide, arguments
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -36,9 +28,7 @@ from experiments.nn.moe import MixtureOfExperts
 
 D_MODEL, D_FF, TOP_K = 512, 2048, 2
 SIZES = ((8, 1024), (64, 2048))  # n_experts, tokens
-WARM_UP = 2
-
-Samples = dict[str, list[float]]
+N_INPUTS = 8
 
 
 class Limit:
@@ -116,22 +106,21 @@ def both_of(layer: nn.Module) -> Callable[[Tensor], None]:
     return run
 
 
-def interleave(contenders: dict[str, Callable[[Tensor], None]], shape, rounds: int) -> Samples:
-    """Seconds of every round and contender."""
-    samples: Samples = {name: [] for name in contenders}
-    names = list(contenders)
-    for index in range(WARM_UP + rounds):
-        random.shuffle(names)
-        x = torch.randn(shape, requires_grad=True)
-        for name in names:
-            started = time.perf_counter()
-            contenders[name](x)
-            if index >= WARM_UP:
-                samples[name].append(time.perf_counter() - started)
-    return samples
+def on_inputs(
+    contenders: dict[str, Callable[[Tensor], None]], shape: tuple[int, ...]
+) -> dict[str, Callable[[], None]]:
+    """The contenders, each going through the same inputs in turn, one a call."""
+    inputs = [torch.randn(shape, requires_grad=True) for _ in range(N_INPUTS)]
+
+    def of(run: Callable[[Tensor], None]) -> Callable[[], None]:
+        turn = cycle(inputs)
+        return lambda: run(next(turn))
+
+    return {name: of(run) for name, run in contenders.items()}
 
 
-def layers(n_experts: int, tokens: int, rounds: int) -> dict[str, Samples]:
+def layers(n_experts: int, tokens: int) -> dict[str, dict[str, Callable[[], None]]]:
+    """One layer: contenders of forward and of forward+backward."""
     options = {"n_experts": n_experts, "top_k": TOP_K, "d_ff": D_FF}
     ours, naive = MixtureOfExperts(D_MODEL, **options), Naive(D_MODEL, **options)
     naive.load_state_dict(ours.state_dict())
@@ -139,13 +128,10 @@ def layers(n_experts: int, tokens: int, rounds: int) -> dict[str, Samples]:
     forward = {"limit": limit.forward} | {name: forward_of(part) for name, part in parts.items()}
     both = {"limit": limit.both} | {name: both_of(part) for name, part in parts.items()}
     shape = (1, tokens, D_MODEL)
-    return {
-        "forward": interleave(forward, shape, rounds),
-        "forward+backward": interleave(both, shape, rounds),
-    }
+    return {"forward": on_inputs(forward, shape), "forward+backward": on_inputs(both, shape)}
 
 
-def small_models(rounds: int) -> Samples:
+def small_models() -> dict[str, Callable[[], None]]:
     """Forward and backward of two layers of width 64 on 16 x 64 bytes: overhead counts here.
 
     `dense` has the active width of the mixture, 256 = top_k * 128.
@@ -179,45 +165,17 @@ def small_models(rounds: int) -> Samples:
 
         return step
 
-    return interleave({name: step_of(ffn) for name, ffn in ffns.items()}, (16, 64), 4 * rounds)
-
-
-def show(console: Console, title: str, samples: Samples, reference: str) -> None:
-    medians = {name: statistics.median(values) for name, values in samples.items()}
-    table = Table("", "median ms", "min ms", f"{reference} / it", "it / ours", title=title)
-    for name, median in medians.items():
-        to_ours = f"{median / medians['ours']:.2f}" if "ours" in medians else ""
-        ratio = f"{medians[reference] / median:.2f}"
-        table.add_row(
-            name, f"{median * 1e3:.1f}", f"{min(samples[name]) * 1e3:.1f}", ratio, to_ours
-        )
-    console.print(table)
+    return on_inputs({name: step_of(ffn) for name, ffn in ffns.items()}, (16, 64))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--json", type=Path, help="write every sample here")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(0)
-    console = Console()
-    small = "small models, forward+backward"
-    samples: dict[str, Samples] = {small: small_models(options.rounds)}
-    show(console, small, samples[small], reference="dense")
-    for n_experts, tokens in SIZES:
-        for what, values in layers(n_experts, tokens, options.rounds).items():
+    bench = SideBySide(arguments(__doc__, rounds=15))
+    bench.compare("small models, forward+backward", small_models(), "dense / it", times=4)
+    for n_experts, tokens in SIZES[:1] if bench.options.quick else SIZES:
+        for what, functions in layers(n_experts, tokens).items():
             title = f"{n_experts} experts, {tokens} tokens, {what}"
-            samples[title] = values
-            show(console, title, values, reference="limit")
-    if options.json:
-        machine = {
-            "torch": torch.__version__,
-            "threads": options.threads,
-            "processor": platform.processor() or platform.machine(),
-        }
-        options.json.write_text(json.dumps({"machine": machine, "seconds": samples}, indent=1))
+            bench.compare(title, functions, "limit / it", "it / ours")
+    bench.write()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """The gqa_vs_mha experiment: conversion, records, resuming, and what its YAML promises."""
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -35,7 +34,9 @@ def compute(plan: Plan, *stages: Stage, send: Callable[[dict[str, Any]], None] =
     for stage in stages or (Stage.run, Stage.timing):
         trial.compute(study.job(plan, entry, stage), send)
     folder = entry.slot.folder
-    rows = pd.DataFrame(json.loads((folder / "result.json").read_text())["results"])
+    record = entry.slot.untimed(plan.code) or entry.slot.result()
+    assert record
+    rows = pd.DataFrame(record["results"])
     curves = {(step, metric): value for step, metric, value in read_rows(folder)}
     return rows.set_index("metric"), curves, folder
 

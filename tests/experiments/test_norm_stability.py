@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
@@ -156,8 +155,9 @@ def test_a_trial_and_its_record(plan: Callable, tmp_path: Path) -> None:
 
 def test_a_stopped_trial_records_the_same(plan: Callable, tmp_path: Path) -> None:
     arm = plan(*SMALL).arms[0]
-    whole, stopped = MemoryTrial(arm.config, tmp_path / "a"), MemoryTrial(arm.config, tmp_path / "b", stop_at=7)
+    whole = MemoryTrial(arm.config, tmp_path / "a")
     norm_stability.run(whole)
+    stopped = MemoryTrial(arm.config, tmp_path / "b", stop_at=7)
     with pytest.raises(InterruptedError):
         norm_stability.run(stopped)
     resumed = MemoryTrial(arm.config, tmp_path / "b")

@@ -1,0 +1,9 @@
+"""Speed and memory as ratios.
+
+A benchmark runs as a module and as a script; either way it finds `side_by_side` beside itself.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parent))

@@ -1,0 +1,126 @@
+"""What the runner costs: start-up beside a bare Hydra app, planning, two workers, a rerun.
+
+python -m tests.benchmarks.engine [--rounds 9] [--json FILE] [--quick]
+
+Five minutes; --quick leaves out the studies that train, and plans a smaller store: half a minute.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from side_by_side import ROOT, SideBySide, arguments
+
+from runner.measure import seconds
+
+BARE = """
+import hydra
+
+@hydra.main(config_path=CONF, config_name="config", version_base="1.3")
+def main(config):
+    pass
+
+main()
+"""
+TRAINING = ("experiment=moe", "task=waves", "arm=[dense,moe_top2]", "n_seeds=4", "scale=smoke")
+LONGER = ("training.steps=150", "training.eval_every=50")
+N_STORED = 10_000
+
+
+def command(words: list[str], folder: Path) -> str:
+    """Run a command to its end; what it printed."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(words, cwd=folder, env=env, check=True, capture_output=True, text=True)
+    return done.stdout
+
+
+def start_up(folder: Path) -> dict[str, Callable[[], str]]:
+    """Commands that plan nothing, beside a bare Hydra app over the same config folder."""
+    app = folder / "bare.py"
+    app.write_text(BARE.replace("CONF", repr(str(ROOT / "conf"))))
+    runner = [sys.executable, "-m", "runner"]
+    commands = {
+        "bare Hydra app": [sys.executable, str(app), "hydra.output_subdir=null"],
+        "python -m runner": runner,
+        "--help": [*runner, "--help"],
+        "--cfg job": [*runner, "experiment=moe", "--cfg", "job"],
+    }
+    return {name: partial(command, words, folder) for name, words in commands.items()}
+
+
+def planning(folder: Path, n_stored: int) -> float:
+    """Seconds to find out that a study of `n_stored` trials is finished."""
+    script = f"""
+from pathlib import Path
+from types import SimpleNamespace
+from runner import measure, study
+from runner.store import Store
+root = Path({str(folder)!r}) / "store"
+arms = [SimpleNamespace(name=f"arm{{i}}", signature=f"{{i:016x}}") for i in range(10)]
+store = Store(root, "moe")
+for arm in arms:
+    for seed in range({n_stored // 10}):
+        slot = store.slot(arm.name, arm.signature, seed)
+        slot.folder.mkdir(parents=True)
+        (slot.folder / "status.json").write_text('{{"state": "done"}}')
+        (slot.folder / "result.json").write_text('{{"code": "c", "results": []}}')
+plan = SimpleNamespace(
+    outputs=root, experiment="moe", seeds=range({n_stored // 10}), arms=arms, code="c", notes=[],
+    study=SimpleNamespace(reuse="strict"),
+)
+def survey():
+    entries = study.survey(plan)
+    assert len(entries) == {n_stored} and all(entry.reused for entry in entries)
+
+print(measure.seconds(survey, 1))
+"""
+    return float(command([sys.executable, "-c", script], folder))
+
+
+def studies(folder: Path) -> dict[str, Any]:
+    """A study of eight training trials with one and with two workers, and run again."""
+    runner = [sys.executable, "-m", "runner", *TRAINING, *LONGER]
+    found: dict[str, Any] = {}
+    for workers in (1, 2):
+        outputs = folder / f"workers{workers}"
+        words = [*runner, f"workers={workers}", f"outputs={outputs}"]
+        once = partial(command, words, folder)
+        found[f"workers={workers}"] = seconds(once, 1)
+        found[f"again, workers={workers}"] = [seconds(once, 1) for _ in range(3)]
+        results = [json.loads(path.read_text()) for path in outputs.rglob("result.json")]
+        found[f"trial seconds, workers={workers}"] = [result["seconds"] for result in results]
+    return found
+
+
+def main() -> None:
+    """Measure and print."""
+    bench = SideBySide(arguments(__doc__, rounds=9))
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        bench.compare("start-up (goal 1.2)", start_up(folder), "it / bare Hydra app", warmup=1)
+        n_stored = N_STORED // 10 if bench.options.quick else N_STORED
+        found["planning"] = planning(folder, n_stored)
+        bench.say(f"a store of {n_stored:,} trials is planned in {found['planning']:.2f} s")
+        bench.say(f"    goal {5 * n_stored / N_STORED:.1f}")
+        if not bench.options.quick:
+            found |= studies(folder)
+            one, two = found["workers=1"], found["workers=2"]
+            ratio = f"{one / two:.2f} x (goal 1.6)"
+            bench.say(f"eight trials: {one:.1f} s with 1 worker, {two:.1f} s with 2: {ratio}")
+            again = statistics.median(found["again, workers=2"])
+            bench.say(f"run again, all reused: {again:.1f} s (goal 8)")
+            busy = sum(found["trial seconds, workers=1"])
+            bench.say(f"outside of trials with 1 worker: {1 - busy / one:.1%} of {one:.0f} s")
+    bench.write(studies=found)
+
+
+if __name__ == "__main__":
+    main()
