@@ -19,5 +19,6 @@ test:  ## the default suite
 smoke:  ## every experiment in seconds, through the command line
 	$(PYTHON) -m runner -m 'experiment=glob(*)' scale=smoke outputs=$(SMOKE)
 
-bench:  ## speed and memory as ratios; see tests/benchmarks/
-	for file in tests/benchmarks/[a-z]*.py; do $(PYTHON) $$file || exit 1; done
+bench:  ## speed and memory as ratios, e.g. BENCH=--quick; see tests/benchmarks/
+	for file in $(filter-out %/side_by_side.py,$(wildcard tests/benchmarks/[a-z]*.py)); do \
+	    $(PYTHON) $$file $(BENCH) || exit 1; done

@@ -71,6 +71,7 @@ class Trial:
         self.results |= {name: (value, unit) for name, (value, unit) in kept["results"].items()}
         self._tables, self._step = kept["tables"], kept["step"]
         self.resume(kept["step"])
+        self.from_step = kept["done"]
         for done, item in enumerate(items[kept["done"] :], kept["done"] + 1):
             yield item
             self.flush()

@@ -108,8 +108,8 @@ def main() -> None:
         bench.compare("start-up (goal 1.2)", start_up(folder), "it / bare Hydra app", warmup=1)
         n_stored = N_STORED // 10 if bench.options.quick else N_STORED
         found["planning"] = planning(folder, n_stored)
-        bench.say(f"a store of {n_stored:,} trials is planned in {found['planning']:.2f} s")
-        bench.say(f"    goal {5 * n_stored / N_STORED:.1f}")
+        goal = f"(goal {5 * n_stored / N_STORED:g})"
+        bench.say(f"a store of {n_stored:,} trials: planned in {found['planning']:.2f} s {goal}")
         if not bench.options.quick:
             found |= studies(folder)
             one, two = found["workers=1"], found["workers=2"]

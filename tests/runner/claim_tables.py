@@ -9,6 +9,15 @@ from runner.verdicts import judge
 
 DEPTHS = (4, 8, 16, 32)
 LEVELS = ["kv8", "kv4", "kv2", "kv1"]
+RIG = {
+    "null": {"arm": "copy", "control": "base"},
+    "positive_control": {
+        "metric": "val/loss",
+        "arm": "broken",
+        "control": "base",
+        "direction": "greater",
+    },
+}
 
 
 def claim(id="c", **changes):
@@ -54,6 +63,18 @@ def verdict(columns, *claims, scale="quick", rig=None, **changed):
 
 def rng(seed=0):
     return np.random.default_rng(seed)
+
+
+def clear_effect():
+    """A clear effect, an A/A pair without one, and a positive control."""
+    generator = rng(11)
+    base = generator.normal(3, 0.1, 8)
+    return {
+        ("base", "val/loss"): base,
+        ("arm", "val/loss"): base + 0.5 + generator.normal(0, 0.1, 8),
+        ("copy", "val/loss"): base + np.array([2, -1, 1, -3, 1, -2, 3, 0]) / 100,
+        ("broken", "val/loss"): base + 2 + generator.normal(0, 0.1, 8),
+    }
 
 
 def equivalence(id="e", **changes):

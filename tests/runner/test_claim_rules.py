@@ -5,6 +5,7 @@ import pytest
 from claim_tables import (
     BUILD,
     LEVELS,
+    RIG,
     failing,
     ladder,
     pair,
@@ -28,15 +29,6 @@ def sound():
     return columns
 
 
-RIG = {
-    "null": {"arm": "copy", "control": "base"},
-    "positive_control": {
-        "metric": "val/loss",
-        "arm": "broken",
-        "control": "base",
-        "direction": "greater",
-    },
-}
 ASKED = {
     "difference": {},
     "equivalence": {"delta": 1},

@@ -1,11 +1,10 @@
 """Figures show what the records say, legibly."""
 
-import logging
 from itertools import pairwise
 
 import numpy as np
 import pytest
-from drawing import figure
+from drawing import all_drawn, figure
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from sample_figures import FIGURES
@@ -34,12 +33,7 @@ def test_bands_are_t_intervals(records: Records) -> None:
 def test_every_kind_draws_without_a_warning(
     records: Records, caplog: pytest.LogCaptureFixture
 ) -> None:
-    specs = {key: figure_spec(options) for key, options in FIGURES.items()}
-    with caplog.at_level(logging.WARNING):
-        pictures, warnings = draw_all(specs, records)
-    assert not caplog.records, caplog.text
-    assert not warnings
-    for picture in pictures.values():
+    for picture in all_drawn(FIGURES, records, caplog).values():
         assert picture.png.startswith(b"\x89PNG")
         assert picture.svg.startswith(b"<?xml")
 

@@ -1,19 +1,12 @@
-"""The verdict machine: its error rates, every reason for `invalid`, and the tables beside it."""
-
-import math
+"""The verdict machine: its error rates, and every reason for `invalid`."""
 
 import numpy as np
 import pandas as pd
 import pytest
-from claim_tables import claim, rng, states, table, verdict
+from claim_tables import RIG, claim, clear_effect, rng, states, table, verdict
 
-from runner.claims import Null, PositiveControl
-from runner.comparison import compare, summarise
 from runner.finding import Verdict
-from runner.kinds import read_claim
-from runner.power import minimum_detectable_effect
-from runner.sign_flip import sign_flip_p
-from runner.stats import Interval, holm, mean_interval
+from runner.stats import mean_interval
 from runner.verdicts import judge
 
 
@@ -32,26 +25,7 @@ def replicates(effect, n, count=2000, members=1, seed=0):
 
 @pytest.fixture
 def sound():
-    """A clear effect, an A/A pair without one, and a positive control."""
-    generator = rng(11)
-    base = generator.normal(3, 0.1, 8)
-    return {
-        ("base", "val/loss"): base,
-        ("arm", "val/loss"): base + 0.5 + generator.normal(0, 0.1, 8),
-        ("copy", "val/loss"): base + np.array([2, -1, 1, -3, 1, -2, 3, 0]) / 100,
-        ("broken", "val/loss"): base + 2 + generator.normal(0, 0.1, 8),
-    }
-
-
-RIG = {
-    "null": {"arm": "copy", "control": "base"},
-    "positive_control": {
-        "metric": "val/loss",
-        "arm": "broken",
-        "control": "base",
-        "direction": "greater",
-    },
-}
+    return clear_effect()
 
 
 @pytest.mark.parametrize(
@@ -254,132 +228,3 @@ def test_a_value_given_twice_is_an_error(sound):
     doubled = pd.concat([results, results.iloc[:1]])
     with pytest.raises(ValueError, match="'val/loss' of 'base', seed 0, twice"):
         judge([claim()], doubled, scale="quick", trials=states(results))
-
-
-YAML = {
-    "statement": "s",
-    "kind": "difference",
-    "metric": "val/loss",
-    "arm": "a",
-    "control": "b",
-    "direction": "less",
-    "n": 8,
-    "family": "f",
-    "source": "somebody 2020",
-    "published": None,
-    "null": {"arm": "b2", "control": "b"},
-    "positive_control": {"metric": "m", "arm": "x", "control": "b", "direction": "greater"},
-}
-
-
-def test_a_claim_is_read_from_a_mapping():
-    read = read_claim("M1", YAML)
-    assert read.id == "M1"
-    assert (read.alpha, read.published) == (0.05, "")
-    assert read.null == Null("b2", "b")
-    assert read.positive_control == PositiveControl("m", "x", "b", "greater")
-    assert read_claim("M1", YAML | {"null": None, "alpha": 0.01}).null is None
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"metrik": "x"}, r"'M1': unknown key 'metrik' \(near: metric\)\. Keys: statement, metric"),
-        ({"id": "x"}, "unknown key 'id'"),
-        ({"metric": None}, "missing key metric"),
-        ({"kind": "equivalent"}, r"kind='equivalent' is unknown \(near: equivalence\)"),
-        ({"direction": "grater"}, r"direction='grater' is unknown \(near: greater\)"),
-        ({"n": "8"}, "n='8' seeds"),
-        ({"n": 1}, "n=1 seeds"),
-        ({"n": True}, "n=True seeds"),
-        ({"alpha": 5}, "alpha=5 must lie between 0 and 1"),
-        ({"control": "a"}, "'a' cannot be compared with itself"),
-        ({"null": {"arm": "b", "control": "b"}}, "'b' cannot be compared with itself"),
-        ({"null": {"arm": "b2"}}, "null: missing key control"),
-        ({"null": "b2"}, "null must be a mapping"),
-        (
-            {"positive_control": {"arms": "x"}},
-            r"positive_control: unknown key 'arms' \(near: arm\)",
-        ),
-        (
-            {"positive_control": YAML["positive_control"] | {"direction": "up"}},
-            "positive_control.direction='up' is unknown",
-        ),
-    ],
-)
-def test_a_claim_that_is_written_wrongly_says_what_and_how(change, message):
-    with pytest.raises(ValueError, match=message):
-        read_claim("M1", YAML | change)
-
-
-def test_compare_agrees_with_single_statistics():
-    generator = rng(13)
-    columns = {
-        (arm, metric): generator.normal(3, 1, 8)
-        for arm in ("base", "a", "b", "c")
-        for metric in ("val/loss", "moe/x")
-    }
-    columns["a", "moe/x"][2] = np.nan
-    compared = compare(table(columns), "base").set_index(["arm", "metric"])
-    assert len(compared) == 6
-    for (arm, metric), row in compared.iterrows():
-        there = np.isfinite(columns[arm, metric])
-        mine, other = columns[arm, metric][there], columns["base", metric][there]
-        expected = mean_interval(mine - other)
-        assert (row.difference, row.low, row.high, row.n) == pytest.approx(tuple(expected))
-        assert (row.arm_mean, row.arm_low, row.arm_high) == pytest.approx(mean_interval(mine)[:3])
-        assert (row.baseline_mean, row.baseline_low, row.baseline_high) == pytest.approx(
-            mean_interval(other)[:3]
-        )
-        assert row.p_sign_flip == sign_flip_p(mine - other)
-        sd = (mine - other).std(ddof=1)
-        assert row.minimum_detectable_effect == pytest.approx(
-            minimum_detectable_effect(sd, int(row.n))
-        )
-        assert row.unit == "nats"
-    for _, rows in compared.groupby("metric"):
-        assert rows.p_holm.tolist() == holm(rows.p_sign_flip).tolist()
-
-
-def test_compare_gives_no_interval_where_there_is_none():
-    columns = {
-        ("base", "cost/parameters"): [100] * 8,
-        ("arm", "cost/parameters"): [90] * 8,
-        ("base", "once"): [1.0],
-        ("arm", "once"): [2.0],
-        ("base", "only_base"): [1.0, 2.0],
-        ("arm", "only_arm"): [1.0, 2.0],
-    }
-    compared = compare(table(columns), "base").set_index("metric")
-    assert set(compared.index) == {"cost/parameters", "once"}
-    intervals = ["arm_low", "baseline_high", "low", "high", "p_sign_flip", "p_holm"]
-    assert compared[[*intervals, "minimum_detectable_effect"]].isna().all(axis=None)
-    assert compared.difference["cost/parameters"] == -10
-    assert math.isnan(compared.difference["once"])
-    assert compared.n["once"] == 1
-
-
-def test_compare_selects_metrics_and_names_near_ones(sound):
-    results = table(sound)
-    assert compare(results, "base", ["val/loss"]).arm.tolist() == ["arm", "copy", "broken"]
-    with pytest.raises(ValueError, match=r"No metric 'val/los' \(near: val/loss\)"):
-        compare(results, "base", ["val/los"])
-    with pytest.raises(ValueError, match=r"No arm 'bas' \(near: base"):
-        compare(results, "bas")
-    alone = compare(results[results.arm == "base"], "base")
-    assert alone.empty
-    assert list(alone.columns) == list(compare(results, "base").columns)
-
-
-def test_summarise(sound):
-    sound["one", "val/loss"] = [3.0]
-    sound["flat", "val/loss"] = [3.0] * 4
-    sound["base", "val/loss"][0] = np.nan
-    summary = summarise(table(sound)).set_index("arm")
-    assert summary.index.tolist() == ["base", "arm", "copy", "broken", "one", "flat"]
-    row = summary.loc["base"]
-    expected = mean_interval(sound["base", "val/loss"][1:])
-    assert Interval(row["mean"], row.low, row.high, row.n) == pytest.approx(expected)
-    assert row.unit == "nats"
-    assert summary.loc[["one", "flat"], ["low", "high"]].isna().all(axis=None)
-    assert summary["mean"]["one"] == 3

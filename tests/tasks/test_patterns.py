@@ -76,28 +76,6 @@ def test_a_least_squares_predictor_beats_the_mean(label) -> None:
     assert error == pytest.approx(1, abs=0.1)  # the variance of the noise, which nobody can predict
 
 
-def test_targets() -> None:
-    same, ahead = build(predict=Predict.reconstruct).batch(3), build().batch(3)
-    assert torch.equal(same.inputs[0], same.target)
-    assert torch.equal(same.inputs[0], ahead.inputs[0])
-    assert torch.equal(ahead.inputs[0][:, 1:], ahead.target[:, :-1])
-    assert same.target.shape == ahead.target.shape == (32, LENGTH, WIDTH)
-    assert same.keep.shape == (32, LENGTH)
-    assert same.keep.all()
-
-
-def test_batches_are_pure_and_evaluation_ignores_the_seed() -> None:
-    task, other = build(), build(seed=1)
-    seventh = task.batch(7)
-    task.batch(2)
-    assert torch.equal(seventh.inputs[0], task.batch(7).inputs[0])
-    assert not torch.equal(seventh.inputs[0], other.batch(7).inputs[0])
-    assert np.ptp(np.bincount(seventh.label)) <= 1
-    pairs = list(zip(task.evaluation(), other.evaluation(), strict=True))
-    assert sum(len(one.label) for one, _ in pairs) == 31
-    assert all(torch.equal(one.target, two.target) for one, two in pairs)
-
-
 def test_held_out_sequences_are_not_trained_on() -> None:
     # Seeds and steps that would meet the key of the held-out data if keys were not told apart.
     train = [
@@ -107,17 +85,6 @@ def test_held_out_sequences_are_not_trained_on() -> None:
     assert len(seen) == 12 * 32  # and no batch repeats another
     held_out = [row.numpy().tobytes() for batch in build().evaluation() for row in batch.inputs[0]]
     assert not seen.intersection(held_out)
-
-
-def test_loss_is_the_mean_square_over_kept_positions() -> None:
-    task = build()
-    batch = task.batch(0)
-    assert task.unit == "mse"
-    assert task.loss(batch.target + 2, batch).item() == pytest.approx(4)
-    batch.keep[:, 1:] = False
-    wrong = batch.target.clone()
-    wrong[:, 0] += 3
-    assert task.loss(wrong, batch).item() == pytest.approx(9)
 
 
 @pytest.mark.parametrize(

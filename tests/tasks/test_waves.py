@@ -49,39 +49,7 @@ def test_labels_are_equally_many_and_stay_with_their_samples(n: int) -> None:
     )
 
 
-def test_targets() -> None:
-    same, ahead = build(noise=0.1).batch(3), build(noise=0.1, predict=Predict.next).batch(3)
-    assert torch.equal(same.inputs[0], same.target)
-    assert torch.equal(same.inputs[0], ahead.inputs[0])
-    assert torch.equal(ahead.inputs[0][:, 1:], ahead.target[:, :-1])
-    assert same.target.shape == ahead.target.shape == (32, 20, 4)
-    assert same.keep.shape == (32, 20)
-    assert same.keep.all()
-
-
-def test_batches_are_pure_and_evaluation_ignores_the_seed() -> None:
-    task, other = build(noise=0.1), build(seed=1, noise=0.1)
-    seventh = task.batch(7)
-    task.batch(2)
-    assert torch.equal(seventh.inputs[0], task.batch(7).inputs[0])
-    assert not torch.equal(seventh.inputs[0], other.batch(7).inputs[0])
-    pairs = list(zip(task.evaluation(), other.evaluation(), strict=True))
-    assert sum(len(one.label) for one, _ in pairs) == 31
-    assert all(torch.equal(one.target, two.target) for one, two in pairs)
-
-
 def test_held_out_samples_are_not_trained_on() -> None:
     train, _ = waves(options(noise=0.1), 300, TRAIN_SEED)
     held_out, _ = waves(options(noise=0.1), 31, EVALUATION_SEED)
     assert not {row.tobytes() for row in train} & {row.tobytes() for row in held_out}
-
-
-def test_loss_is_the_mean_square_over_kept_positions() -> None:
-    task = build()
-    batch = task.batch(0)
-    assert task.unit == "mse"
-    assert task.loss(batch.target + 2, batch).item() == pytest.approx(4)
-    batch.keep[:, 1:] = False
-    wrong = batch.target.clone()
-    wrong[:, 0] += 3
-    assert task.loss(wrong, batch).item() == pytest.approx(9)

@@ -1,0 +1,61 @@
+"""How a claim is read from YAML, and what is said about one that is written wrongly."""
+
+import pytest
+
+from runner.claims import Null, PositiveControl
+from runner.kinds import read_claim
+
+YAML = {
+    "statement": "s",
+    "kind": "difference",
+    "metric": "val/loss",
+    "arm": "a",
+    "control": "b",
+    "direction": "less",
+    "n": 8,
+    "family": "f",
+    "source": "somebody 2020",
+    "published": None,
+    "null": {"arm": "b2", "control": "b"},
+    "positive_control": {"metric": "m", "arm": "x", "control": "b", "direction": "greater"},
+}
+
+
+def test_a_claim_is_read_from_a_mapping():
+    read = read_claim("M1", YAML)
+    assert read.id == "M1"
+    assert (read.alpha, read.published) == (0.05, "")
+    assert read.null == Null("b2", "b")
+    assert read.positive_control == PositiveControl("m", "x", "b", "greater")
+    assert read_claim("M1", YAML | {"null": None, "alpha": 0.01}).null is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"metrik": "x"}, r"'M1': unknown key 'metrik' \(near: metric\)\. Keys: statement, metric"),
+        ({"id": "x"}, "unknown key 'id'"),
+        ({"metric": None}, "missing key metric"),
+        ({"kind": "equivalent"}, r"kind='equivalent' is unknown \(near: equivalence\)"),
+        ({"direction": "grater"}, r"direction='grater' is unknown \(near: greater\)"),
+        ({"n": "8"}, "n='8' seeds"),
+        ({"n": 1}, "n=1 seeds"),
+        ({"n": True}, "n=True seeds"),
+        ({"alpha": 5}, "alpha=5 must lie between 0 and 1"),
+        ({"control": "a"}, "'a' cannot be compared with itself"),
+        ({"null": {"arm": "b", "control": "b"}}, "'b' cannot be compared with itself"),
+        ({"null": {"arm": "b2"}}, "null: missing key control"),
+        ({"null": "b2"}, "null must be a mapping"),
+        (
+            {"positive_control": {"arms": "x"}},
+            r"positive_control: unknown key 'arms' \(near: arm\)",
+        ),
+        (
+            {"positive_control": YAML["positive_control"] | {"direction": "up"}},
+            "positive_control.direction='up' is unknown",
+        ),
+    ],
+)
+def test_a_claim_that_is_written_wrongly_says_what_and_how(change, message):
+    with pytest.raises(ValueError, match=message):
+        read_claim("M1", YAML | change)
