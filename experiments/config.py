@@ -572,8 +572,7 @@ def check_together(experiment: str, groups: dict[str, Any]) -> None:
     heads = getattr(attention, "n_heads", 1)
     if isinstance(options, GQAOptions) and options.d_model % heads:
         raise ValueError(
-            f"options.d_model={options.d_model} must be a multiple of "
-            f"attention.n_heads={heads}"
+            f"options.d_model={options.d_model} must be a multiple of attention.n_heads={heads}"
         )
     if isinstance(attention, Attention) and model is not None:
         if model.d_model % attention.n_heads:

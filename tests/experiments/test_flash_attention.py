@@ -48,7 +48,7 @@ def test_a_trial_measures_every_length(plan: Plan) -> None:
             assert values[f"flash/{metric}/length8"] > 0
             assert trial.results[f"flash/{metric}/length8"][1] == "ms"
         assert ("flash/executed_share" in values) == name.startswith("tiled")
-        assert len(trial.tables["samples"]) == 2 * 2
+        assert len(trial.tables["times"]) == 2 * 2
         assert len(trial.tables["memory"]) == (6 if can_measure_peak() else 2)
     assert found["naive"].results["flash/error_ratio/length24"] == (1.0, "1")
 

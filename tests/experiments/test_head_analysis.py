@@ -42,6 +42,9 @@ def test_the_untrained_arm_is_step_0_of_the_trained_one(plan: Plan, tmp_path: Pa
         assert trained.results[f"heads/{score}"][0] == trained.curves[4][f"heads/{score}"]
     assert trained.results["heads/entropy"] != untrained.results["heads/entropy"]
     assert untrained.results["val/loss"][0] == trained.curves[0]["val/loss"]
+    assert untrained.results["cost/flops_per_token"] == trained.results["cost/flops_per_token"]
+    only_trained = set(trained.results) - set(untrained.results)
+    assert only_trained == {"time/step", "time/throughput", "train/spike_score"}
 
 
 def test_every_score_has_its_references_and_unit(plan: Plan, tmp_path: Path) -> None:
