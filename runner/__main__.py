@@ -46,6 +46,7 @@ def compose_and_run(*, full_error: bool) -> None:
 
     for resolver in ("oc.env", "oc.decode", "oc.create"):
         OmegaConf.clear_resolver(resolver)
+    done: list[str] = []
     command = shlex.join(["python", "-m", "runner", *sys.argv[1:]])
     sys.argv[1:] = arguments.check(sys.argv[1:])
 
@@ -59,13 +60,15 @@ def compose_and_run(*, full_error: bool) -> None:
         sweep = HydraConfig.get().mode is RunMode.MULTIRUN
         overrides = list(HydraConfig.get().overrides.task)
         try:
-            study.run_and_report(config, overrides, "" if sweep else command)
+            done.append(study.run_and_report(config, overrides, "" if sweep else command))
         except Exception as error:
             if full_error or sweep:
                 raise  # a sweep goes on with its next point and fails at its end
             leave(*explain(error))
 
     job()
+    if len(done) > 1:
+        print("\n".join(["", f"{len(done)} studies:", *done]))  # noqa: T201
 
 
 def explain(error: Exception) -> tuple[str, int]:

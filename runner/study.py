@@ -31,8 +31,8 @@ class Entry:
     reused: bool
 
 
-def run_and_report(config: DictConfig, overrides: Sequence[str], command: str = "") -> None:
-    """The whole of one invocation: plan, tune where asked, compute, report.
+def run_and_report(config: DictConfig, overrides: Sequence[str], command: str = "") -> str:
+    """The whole of one invocation: plan, tune where asked, compute, report; a line that sums it up.
 
     Raises:
         ConfigError: bad input; nothing is computed then.
@@ -46,8 +46,11 @@ def run_and_report(config: DictConfig, overrides: Sequence[str], command: str = 
     if plan.study.tune.key is not None:
         plan, tuned = tune(plan, config, overrides)
     entries = run(plan)
-    gather.report(plan, entries, texts, tuned)
+    folder = gather.report(plan, entries, texts, tuned)
     fail_if_any(entries)
+    assert folder is not None
+    reused = sum(entry.reused for entry in entries)
+    return f"{plan.experiment}: {len(entries)} trials, {reused} reused: {folder / 'report.html'}"
 
 
 def tune(plan: Plan, config: DictConfig, overrides: Sequence[str]) -> tuple[Plan, tuning.Tuned]:
