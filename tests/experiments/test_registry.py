@@ -1,0 +1,60 @@
+"""One name per experiment, everywhere; and the table of design: arms and seeds of each scale."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from tests_environment import ROOT
+
+from runner import registry
+
+SEVEN = {
+    "head_analysis",
+    "gqa_vs_mha",
+    "ffn",
+    "moe",
+    "norm_stability",
+    "translation",
+    "flash_attention",
+}
+NO_QUESTION = {"__init__", "config", "cost", "corpora"}
+
+
+def stems(folder: Path, pattern: str) -> set[str]:
+    return {path.stem for path in folder.glob(pattern)}
+
+
+def test_the_same_seven_everywhere():
+    modules = stems(ROOT / "experiments", "*.py")
+    helpers = {name for name in modules if name in NO_QUESTION or name.startswith("corpus_")}
+    tests = {name.removeprefix("test_") for name in stems(ROOT / "tests/experiments", "test_*.py")}
+    assert set(registry.names()) == SEVEN
+    assert stems(ROOT / "conf/experiment", "*.yaml") == SEVEN
+    assert modules - helpers == SEVEN
+    assert tests - {"registry", "crossing"} == SEVEN
+
+
+@pytest.mark.parametrize("name", sorted(SEVEN))
+def test_an_experiment_says_what_it_asks_and_what_each_scale_takes(name: str):
+    experiment = ROOT / "conf/experiment" / f"{name}.yaml"
+    text = experiment.read_text()
+    assert text.startswith("# @package _global_\n# ")
+    assert f"python -m runner experiment={name}" in text.split("defaults:")[0]
+    options = yaml.safe_load(text)
+    assert options["question"].endswith("?")
+    assert options["experiment"] == name
+    assert options["baseline"] in options["arms"]
+    for scale in ("smoke", "quick", "full"):
+        preset = yaml.safe_load((ROOT / "conf/preset" / f"{name}_{scale}.yaml").read_text())
+        assert preset["duration"], scale
+        assert preset["n_seeds"] >= 1
+        assert set(preset.get("arm", [])) <= set(options["arms"])
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "conf").rglob("*.yaml")), ids=lambda p: p.stem)
+def test_every_config_file_opens_with_what_it_is(path: Path):
+    lines = [x for x in path.read_text().splitlines() if x != "# @package _global_"]
+    assert lines[0].startswith("# ")
+    if path.parent.name != "preset":
+        head = "\n".join(lines[: next(i for i, x in enumerate(lines) if not x.startswith("#"))])
+        assert "python -m runner" in head, f"{path.name} does not say how to use it"
