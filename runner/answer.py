@@ -12,11 +12,16 @@ from runner.finding import Finding
 from runner.record import Headline, StudyRecord
 
 ALPHA = 0.05
+WANTED = {
+    "less": "lower is better",
+    "greater": "higher is better",
+    "none": "neither way is better",
+}
 SMOKE = "A smoke run proves only that everything runs; it is no evidence for or against any arm."
 
 
 def standing(row: Mapping[Any, Any], headline: Headline) -> str:
-    """`better`, `worse`, `not told apart` from the baseline, or `one seed`.
+    """`better`, `worse` (`different` without a direction), `not told apart`, or `one seed`.
 
     Told apart takes both: an interval without zero and the exact test, corrected over the arms,
     below 0.05. A difference that is the same at every seed needs no test.
@@ -27,12 +32,17 @@ def standing(row: Mapping[Any, Any], headline: Headline) -> str:
     apart = (row["low"] > 0 or row["high"] < 0) and row["p_holm"] < ALPHA
     if not (apart or exact):
         return "not told apart"
+    if headline.direction == "none":
+        return "different"
     return "better" if (row["difference"] < 0) == (headline.direction == "less") else "worse"
 
 
-def rows_of(comparison: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """The comparisons of one metric with the baseline, in the order of the arms."""
-    return comparison[comparison["metric"] == metric]
+def rows_of(study: StudyRecord, comparison: pd.DataFrame, headline: Headline) -> pd.DataFrame:
+    """The comparisons of a headline's metric with its baseline, in the order of the arms."""
+    baseline = study.baseline_of(headline)
+    return comparison[
+        (comparison["metric"] == headline.metric) & (comparison["baseline"] == baseline)
+    ]
 
 
 def answer(study: StudyRecord, comparison: pd.DataFrame, findings: Sequence[Finding]) -> str:
@@ -52,9 +62,10 @@ def answer(study: StudyRecord, comparison: pd.DataFrame, findings: Sequence[Find
 
 
 def _headline(study: StudyRecord, comparison: pd.DataFrame, headline: Headline) -> str:
-    rows = rows_of(comparison, headline.metric)
+    rows = rows_of(study, comparison, headline)
+    baseline = study.baseline_of(headline)
     if rows.empty:
-        return f"By {headline.label} there is nothing to compare with {study.baseline}."
+        return f"By {headline.label} there is nothing to compare with {baseline}."
     groups: dict[str, list[str]] = {}
     for row in rows.to_dict("records"):
         by = quantity.with_interval(
@@ -62,9 +73,10 @@ def _headline(study: StudyRecord, comparison: pd.DataFrame, headline: Headline) 
         )
         groups.setdefault(standing(row, headline), []).append(f"{row['arm']} ({by})")
     verdicts = {
-        "better": f"better than {study.baseline}",
-        "worse": f"worse than {study.baseline}",
-        "not told apart": f"not told apart from {study.baseline}",
+        "better": f"better than {baseline}",
+        "different": f"different from {baseline}",
+        "worse": f"worse than {baseline}",
+        "not told apart": f"not told apart from {baseline}",
         "one seed": "undecided, as there is only one seed",
     }
     told = "; ".join(
@@ -76,9 +88,9 @@ def _headline(study: StudyRecord, comparison: pd.DataFrame, headline: Headline) 
     seeds = f"{high} paired seeds" if low == high else f"{low} to {high} paired seeds"
     unit = str(rows["unit"].iloc[0])
     shown = f"{unit}, " if unit not in ("", "1") else ""
-    wanted = "lower" if headline.direction == "less" else "higher"
+    wanted = WANTED[headline.direction]
     return (
-        f"By {headline.label} ({shown}{wanted} is better; differences with 95 % intervals over "
+        f"By {headline.label} ({shown}{wanted}; differences with 95 % intervals over "
         f"{seeds}), {told}."
     )
 

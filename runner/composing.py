@@ -11,7 +11,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from runner import arguments, matching, registry
+from runner import arguments, listing, matching, registry
 from runner.config import (
     NOT_IN_ARMS,
     ArmConfig,
@@ -67,7 +67,9 @@ def compose_arms(
             waiting.append(to)
     if errors:
         raise ConfigError(together(errors))
-    notes = replaced_groups(study, typed) + skipped_values({n: skipped[n] for n in chosen})
+    notes = replaced([study.arms[name] for name in chosen], typed) + skipped_values(
+        {n: skipped[n] for n in chosen}
+    )
     held = {name: holds(study.arms[name], arm.match.solve) for name, arm in arms.items()}
     solved, unmatched = matching.solve(arms, held)
     return Composed({name: solved[name] for name in chosen}, held, notes + unmatched)
@@ -123,6 +125,7 @@ def compose_arm(
             config = compose("config", overrides=[*overrides, *arm])
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(compose_error(error)) from error
+    drop_defaults(config)
     lacking = []
     for override in typed:
         section, dot, name = override.key_or_group.partition(".")
@@ -138,6 +141,24 @@ def compose_arm(
                 del config[section][name]
             lacking.append(override.key_or_group)
     return config, lacking
+
+
+def drop_defaults(config: DictConfig) -> None:
+    """Leave out what an experiment or preset says of another option of a group than is chosen.
+
+    `task: {n_eval: 48}` in a preset is about the tasks that have the key; task=pairs15 has not.
+    """
+    experiment, scale = str(config.experiment), str(config.scale)
+    for file in (f"experiment/{experiment}.yaml", f"preset/{experiment}_{scale}.yaml"):
+        defaults = listing.read(listing.CONF / file)
+        for group in registry.groups():
+            node = config.get(group)
+            if node is None or not isinstance(defaults.get(group), dict):
+                continue
+            known = field_names(part_schema(group, node))
+            with open_dict(config):
+                for key in set(defaults[group]) - set(known):
+                    config[group].pop(key, None)
 
 
 def compose_error(error: Exception) -> str:
@@ -174,21 +195,17 @@ def skipped_values(skipped: dict[str, list[str]]) -> list[str]:
     return lines
 
 
-def replaced_groups(study: Study, typed: Sequence[Override]) -> list[str]:
-    """A warning for each group choice on the command line that every arm replaces."""
+def replaced(arms: Sequence[Sequence[str]], typed: Sequence[Override]) -> list[str]:
+    """A warning for each group or value on the command line that every computed arm sets itself."""
     lines = []
     for override in typed:
-        group = override.key_or_group
-        if group in registry.groups() and study.arms:
-            replaced = all(
-                any(text.split("=")[0] == group for text in arm) for arm in study.arms.values()
+        key = override.key_or_group
+        if key.partition(".")[0] in registry.groups() and all(holds(arm, key) for arm in arms):
+            value = override.value()
+            lines.append(
+                f"{key}={value} changes nothing, since every arm sets {key}; "
+                f"add an arm instead: '+arms.mine=[\"{key}={value}\"]'"
             )
-            if replaced:
-                value = override.value()
-                lines.append(
-                    f"{group}={value} changes nothing, since every arm sets {group}; "
-                    f"add an arm instead: '+arms.{value}=[\"{group}={value}\"]'"
-                )
     return lines
 
 

@@ -25,7 +25,7 @@ def console(study: StudyRecord, outcome: Outcome) -> RenderableType:
         unit = f" ({shown['unit']})" if shown["unit"] else ""
         parts.append(Text(f"{shown['label']}{unit}, {shown['wanted']}", style="bold"))
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-        for head in ("arm", "mean [95 %]", f"minus {study.baseline} [95 %]", ""):
+        for head in ("arm", "mean [95 %]", f"minus {shown['baseline']} [95 %]", ""):
             table.add_column(Text(head), overflow="fold")
         for row in shown["rows"]:
             standing = "" if study.scale == "smoke" else row["standing"]

@@ -75,10 +75,12 @@ def comparison_table(
     rows: list[dict[str, Any]] = []
     shown = summary[summary["metric"] == headline.metric]
     mine = {row["arm"]: row for row in shown.to_dict("records")}
-    compared = answer.rows_of(comparison, headline.metric).to_dict("records")
+    compared = answer.rows_of(study, comparison, headline).to_dict("records")
     against = {row["arm"]: row for row in compared}
     for arm in study.arms:
         if arm not in mine:
+            if headline.baseline:
+                continue
             rows.append(
                 {"arm": arm, "value": "no value", "difference": "", "p": "", "standing": ""}
             )
@@ -92,7 +94,7 @@ def comparison_table(
             ),
             "difference": "",
             "p": "",
-            "standing": "baseline" if arm == study.baseline else "",
+            "standing": "baseline" if arm == study.baseline_of(headline) else "",
         }
         if arm in against:
             found = against[arm]
@@ -104,12 +106,13 @@ def comparison_table(
         rows.append(row)
     units = [row["unit"] for row in mine.values() if row["unit"] != "1"]
     unit = str(units[0]) if units else ""
-    wanted = "lower is better" if headline.direction == "less" else "higher is better"
+    wanted = answer.WANTED[headline.direction]
     return {
         "label": headline.label,
         "metric": headline.metric,
         "unit": unit,
         "wanted": wanted,
+        "baseline": study.baseline_of(headline),
         "rows": rows,
     }
 

@@ -19,13 +19,14 @@ class Headline:
     """A metric that the question is about, and which way is better."""
 
     metric: str
-    direction: Literal["less", "greater"]
+    direction: Literal["less", "greater", "none"]
     label: str
+    baseline: str | None = None  # the study's, unless it lacks the metric
 
     def __post_init__(self) -> None:
-        if self.direction not in ("less", "greater"):
+        if self.direction not in ("less", "greater", "none"):
             raise ValueError(
-                f"headline {self.metric}: direction={self.direction!r} must be less or greater"
+                f"headline {self.metric}: direction={self.direction!r} must be less, greater or none"
             )
 
 
@@ -75,6 +76,10 @@ class StudyRecord:
         """Headline and claim metrics, each once."""
         of_claims = [metric for claim in self.claims for metric in claim.metrics]
         return list(dict.fromkeys([*(h.metric for h in self.headline), *of_claims]))
+
+    def baseline_of(self, headline: Headline) -> str:
+        """The arm that a headline's metric is compared with; the study's where that is absent."""
+        return headline.baseline if headline.baseline in self.arms else self.baseline
 
     @property
     def rig(self) -> Rig:

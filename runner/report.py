@@ -105,10 +105,19 @@ def _tables(
         if metric not in present
     ]
     summary = comparisons.summarise(results)
-    if study.baseline not in set(results["arm"]):
+    present_arms = set(results["arm"])
+    if study.baseline not in present_arms:
         warnings.append(f"the baseline {study.baseline} has no results: nothing can be compared")
         return pd.DataFrame(columns=comparisons.COMPARISON), summary, warnings
-    return comparisons.compare(results, study.baseline), summary, warnings
+    table = comparisons.compare(results, study.baseline)
+    own = [
+        comparisons.compare(results, study.baseline_of(headline), [headline.metric])
+        for headline in study.headline
+        if study.baseline_of(headline) in present_arms
+        and study.baseline_of(headline) != study.baseline
+        and headline.metric in present
+    ]
+    return pd.concat([table, *own], ignore_index=True), summary, warnings
 
 
 def _texts(

@@ -154,7 +154,10 @@ class Layer:
     def balance(self) -> dict[str, float]:
         """How evenly the experts are used; router_entropy in nats, all else without a unit."""
         load = self.load()
+        top_k = self._experts[0].shape[1]
         share, n = load / load.sum(), self.n_experts
+        if not np.isfinite(self._probability).all():
+            share = np.full(n, np.nan)  # a router of a diverged model chooses, but means nothing
         used = share[share > 0]
         return {
             "load_max_violation": float(share.max() * n - 1),
@@ -162,6 +165,7 @@ class Layer:
             "dead_experts": float((share < DEAD / n).sum()),
             "effective_experts": float(np.exp(-(used * np.log(used)).sum()) / n),
             "router_entropy": self._entropy / self._n_tokens,
+            "dropped_share": 1 - float(load.sum()) / (self._n_tokens * top_k),
             "balance_loss": float(n * (share * self._probability / self._n_tokens).sum()),
         }
 

@@ -61,7 +61,22 @@ def test_nothing_is_written_when_planning_fails(plan, tmp_path: Path):
 
 def test_a_group_choice_that_every_arm_replaces_is_warned_about(plan):
     notes = plan(*MOE, "ffn=swiglu").notes
-    assert any("ffn=swiglu changes nothing" in note and "+arms.swiglu" in note for note in notes)
+    assert any("ffn=swiglu changes nothing" in note and "+arms.mine" in note for note in notes)
+
+
+def test_only_computed_arms_count_for_that_warning(plan):
+    made = plan(*MOE, "arm=plain", "+arms.plain=['seed_offset=3']", "ffn=swiglu")
+    assert not made.notes
+    assert arms(made)["plain"].config.parts.ffn.gated
+    notes = plan(*MOE, "arm=dense", "ffn=swiglu").notes
+    assert any("changes nothing" in note for note in notes)
+
+
+def test_what_a_preset_says_of_another_option_is_left_out(plan):
+    made = plan("experiment=translation", "scale=smoke", "arm=mine", "+arms.mine=['task=pairs15']")
+    assert arms(made)["mine"].config.parts.task.kind == "pairs15"
+    with pytest.raises(ConfigError, match="moe learns from sequences"):
+        plan("experiment=moe", "scale=smoke", "task=pairs15")
 
 
 def test_an_arm_cannot_set_what_is_the_same_for_all(plan):
