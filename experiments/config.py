@@ -91,7 +91,8 @@ class Slots(NamedTuple):
     """The norms of a placement: x becomes outer(alpha * x + behind(f(before(x)))).
 
     `final` is a norm behind the last block, for a stream that no norm of a block has bounded.
-    `deep` sets alpha = (2 n_layers)^(1/4), else 1, and the starting weights that belong to it.
+    `deep` sets alpha = (2 n_layers)^(1/4), else 1, and the starting weights that belong to it; an
+    encoder-decoder has constants of its own (`experiments.nn.norm`).
     """
 
     before: bool = False
@@ -468,15 +469,18 @@ class NormStabilityOptions:
     parts: ClassVar[tuple[str, ...]] = ("attention", "ffn", "norm", "task")
     depths: list[int]
     init_batches: int
+    init_batch_size: int | None
 
     def __post_init__(self) -> None:
         at_least(1, init_batches=self.init_batches)
+        if self.init_batch_size is not None:
+            at_least(1, init_batch_size=self.init_batch_size)
         for depth in self.depths:
             at_least(1, depths=depth)
-        if len(set(self.depths)) < max(2, len(self.depths)):
+        if self.depths and len(set(self.depths)) < max(2, len(self.depths)):
             raise ValueError(
-                f"depths={list(self.depths)} must be two or more different numbers of layers: "
-                "a slope over depth is fitted"
+                f"depths={list(self.depths)} must be two or more different numbers of layers, as "
+                "a slope over depth is fitted, or [] to look at nothing before training"
             )
 
 

@@ -4,13 +4,14 @@ Every arm trains the same small decoder-only Transformer on labelled text; arms 
 of heads of keys and values. An arm with a conversion trains with a head of keys and values for
 every query head first, as the arm `mha` does, then pools them and trains on; the others train on
 for as long, so that all have seen the same data. Parameters and cache bytes are asked from what was
-allocated. Time is that of one layer, alone on the machine: a prompt at once, then one token against
-a full cache, with the time that reading the same cache once takes beside it.
+allocated. Time is taken alone on the machine: of one layer, one token against a full cache, beside
+reading the same cache once, and a prompt at once; and of the whole model, which generates.
 """
 
 import dataclasses
 import statistics
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,7 +21,9 @@ from torch import Tensor, nn
 from experiments.config import Conversion
 from experiments.nn.build import build, build_transformer
 from experiments.nn.convert import convert
+from experiments.nn.generate import greedy
 from experiments.nn.initialise import initialise
+from experiments.nn.kernels import KERNELS
 from experiments.nn.kv_cache import KVCache
 from experiments.nn.transformer import Transformer
 from experiments.probes.cost import record_cost
@@ -32,12 +35,17 @@ from runner.trial import Trial
 Functions = dict[str, Callable[[], object]]
 SHORTEST_SAMPLE = 0.005
 """Seconds; a shorter call is repeated until they are over, so that the clock is fine enough."""
+N_NEW, BYTES = 32, 256
+"""Tokens that are generated, and their vocabulary."""
 
 
 def run(trial: Trial) -> None:
     """Train one arm under one seed, convert it where the arm says so, count what it allocates."""
     parts, options, training = trial.config.parts, trial.config.options, trial.config.training
-    timed_layer(trial)  # sizes that do not fit are errors now, not after the training
+    layer = timed_layer(trial)  # sizes that do not fit are errors now, not after the training
+    for length in options.lengths:
+        cache = layer.to("meta").new_cache(options.batch_size, length)
+        trial.record({f"gqa/cache_of_layer/length{length}": cache.nbytes}, "bytes")
     n_heads, n_kv_heads = parts.attention.n_heads, parts.attention.n_kv_heads
     task = build_task(
         parts.task, seed=trial.seed, batch_size=training.batch_size, cache=trial.cache
@@ -84,7 +92,7 @@ def record_sizes(trial: Trial, model: Transformer, full: Transformer) -> None:
 
 @torch.no_grad()
 def timing(trial: Trial) -> None:
-    """Time one layer: a prefill, decoding against cache length, reading the cache once."""
+    """Time decoding against cache length and reading the cache once; a prompt; a generation."""
     options = trial.config.options
     if not options.rounds:
         return
@@ -105,51 +113,67 @@ def timing(trial: Trial) -> None:
         return call
 
     read = cache.keys[:, :, : options.lengths[-1]], cache.values[:, :, : options.lengths[-1]]
-    decode: Functions = {str(n): after(n - 1, x[:, :1]) for n in options.lengths}
-    decode["read"] = lambda: [kept.sum() for kept in read]
-    prefill: Functions = {str(n): after(0, x[:, :n]) for n in options.prefill_lengths}
-    decoded = interleaved(
-        decode, rounds=options.rounds, min_seconds=SHORTEST_SAMPLE, seed=trial.seed
-    )
-    filled = interleaved(prefill, rounds=options.prefill_rounds, warmup=1, seed=trial.seed)
-    record_times(trial, decoded, filled, n_bytes=sum(kept.nbytes for kept in read))
+    tokens: Functions = {f"decode/{n}": after(n - 1, x[:, :1]) for n in options.lengths}
+    tokens["decode/read"] = lambda: [kept.sum() for kept in read]
+    prompts: Functions = {"generation/all": generation(trial, source)}
+    kernel = KERNELS[trial.config.parts.attention.kernel]
+    for n in options.prefill_lengths:
+        prompts[f"prefill/{n}"] = after(0, x[:, :n])
+        prompts[f"mixing/{n}"] = partial(kernel, *layer.project(x[:, :n]), causal=True)
+    samples = interleaved(
+        tokens, rounds=options.rounds, min_seconds=SHORTEST_SAMPLE, seed=trial.seed
+    ) | interleaved(prompts, rounds=options.prefill_rounds, warmup=1, seed=trial.seed)
+    record_times(trial, samples, n_bytes=sum(kept.nbytes for kept in read))
 
 
-def record_times(
-    trial: Trial, decoded: dict[str, list[float]], filled: dict[str, list[float]], *, n_bytes: int
-) -> None:
-    """Raw samples as a table; medians, the slope over lengths and the bandwidth as results."""
-    stages = {"decode": decoded, "prefill": filled}
+def generation(trial: Trial, source: torch.Generator) -> Callable[[], Tensor]:
+    """Greedy decoding by the arm's whole model; its weights are fresh, which costs the same."""
+    options = trial.config.options
+    model = build_transformer(trial.config.parts, vocabulary=BYTES, width=None, seed=trial.seed)
+    model = model.to(trial.device, trial.dtype).eval()
+    shape = (options.batch_size, options.prefill_lengths[-1])
+    prompt = torch.randint(BYTES, shape, generator=source, device=trial.device)
+    return partial(greedy, model, prompt, n_new=N_NEW)
+
+
+def record_times(trial: Trial, samples: dict[str, list[float]], *, n_bytes: int) -> None:
+    """Raw samples as a table; medians, the slope over lengths, bandwidth and speed as results.
+
+    Keys are stage/length; `n_bytes` are those of the cache at the last length.
+    """
+    options = trial.config.options
     rows = [
         {"stage": stage, "length": length, "round": index, "ms": 1e3 * seconds}
-        for stage, samples in stages.items()
-        for length, values in samples.items()
+        for (stage, length), values in ((name.split("/"), values) for name, values in samples.items())
         for index, seconds in enumerate(values)
     ]
     trial.table("times", rows)
-    decode_ms = {length: 1e3 * statistics.median(values) for length, values in decoded.items()}
-    read_ms, longest_ms = decode_ms.pop("read"), decode_ms[str(trial.config.options.lengths[-1])]
-    for length, ms in decode_ms.items():
-        trial.record({f"gqa/decode_time/length{length}": ms}, "ms")
-    for length, values in filled.items():
-        trial.record({f"gqa/prefill_time/length{length}": 1e3 * statistics.median(values)}, "ms")
-    if len(decode_ms) > 1:
-        thousands = [int(length) / 1000 for length in decode_ms]
-        slope = statistics.linear_regression(thousands, list(decode_ms.values())).slope
+    ms = {name: 1e3 * statistics.median(values) for name, values in samples.items()}
+    read, generated = ms.pop("decode/read"), ms.pop("generation/all")
+    for name, value in ms.items():
+        stage, length = name.split("/")
+        trial.record({f"gqa/{stage}_time/length{length}": value}, "ms")
+    decode = [ms[f"decode/{length}"] for length in options.lengths]
+    trial.record({"gqa/decode_time": decode[-1]}, "ms")
+    if len(decode) > 1:
+        thousands = [length / 1000 for length in options.lengths]
+        slope = statistics.linear_regression(thousands, decode).slope
         trial.record({"gqa/decode_slope": slope}, "ms")  # for every 1000 tokens in the cache
-    trial.record(
-        {
-            "gqa/decode_bandwidth": n_bytes / longest_ms / 1e6,
-            "gqa/read_limit": n_bytes / read_ms / 1e6,
-        },
-        "GB/s",
-    )
+    speeds = {"decode_bandwidth": n_bytes / decode[-1], "read_limit": n_bytes / read}
+    trial.record({f"gqa/{name}": value / 1e6 for name, value in speeds.items()}, "GB/s")
+    new = options.batch_size * N_NEW
+    trial.record({"gqa/generation": 1e3 * new / generated}, "tokens/s")
 
 
 def timed_layer(trial: Trial) -> Any:
-    """One attention layer of this arm, in the width that is timed."""
-    layer = build(trial.config.parts.attention, trial.config.options.d_model)
+    """One attention layer of this arm, in the width that is timed.
+
+    It decodes by plain products at every length: left to itself it would take another path for
+    short caches, from a length that depends on the arm, and one slope would mix the two.
+    """
+    layer: Any = build(trial.config.parts.attention, trial.config.options.d_model)
     initialise(layer, trial.seed)
+    layer.plain = True
     return layer.to(trial.device, trial.dtype).eval()
 
 

@@ -6,16 +6,18 @@ the offsets that carry a pattern. Beside every score stand what attention spread
 valid keys scores, and what the same model scores before its first step.
 """
 
+import math
 from collections.abc import Mapping
 from statistics import fmean
 from typing import Any
 
+import torch
 from torch import nn
 
 from experiments.nn.build import build_transformer
 from experiments.probes.cost import record_cost
 from experiments.probes.heads import HeadProbe, attention_rows
-from experiments.tasks.build import build_task
+from experiments.tasks.build import Task, build_task
 from runner.training import evaluate, train
 from runner.trial import Trial
 
@@ -57,16 +59,33 @@ def run(trial: Trial) -> None:
     evaluate(model, task, [final], trial.device)
     evaluate(untrained, task, [initial], trial.device)
     record_scores(trial, final, initial)
-    record_planted(trial, final, initial)
+    record_planted(trial, final, initial, mean=getattr(task, "needs_lags", False))
     record_cost(trial, task)
     trial.table("heads", portraits(final))
+    trial.table("attention", attention_of_labels(model, task, trial.device))
+
+
+def attention_of_labels(model: nn.Module, task: Task, device: torch.device) -> list[dict[str, Any]]:
+    """The weights of the first held-out sequence of each label, a row a head, query and key.
+
+    A head is named as in metrics, `layer0/head1`.
+    """
+    rows = []
     for index, label in enumerate(task.labels):
         for batch in task.evaluation():
             first = (batch.label == index).nonzero()
             if len(first):
-                rows = attention_rows(model, batch.to(trial.device), sequence=int(first[0]))
-                trial.table(f"attention_{label}", rows)
+                found = attention_rows(model, batch.to(device), sequence=int(first[0]))
+                rows += [
+                    {
+                        "label": label,
+                        "head": f"layer{row['layer']}/head{row['head']}",
+                        **{column: row[column] for column in ("query", "key", "weight")},
+                    }
+                    for row in found
+                ]
                 break
+    return rows
 
 
 def record_scores(trial: Trial, final: HeadProbe, initial: HeadProbe) -> None:
@@ -94,13 +113,15 @@ def record_scores(trial: Trial, final: HeadProbe, initial: HeadProbe) -> None:
         trial.record({f"heads/{score}_contrast": fmean(contrasts)}, unit)
 
 
-def record_planted(trial: Trial, final: HeadProbe, initial: HeadProbe) -> None:
+def record_planted(trial: Trial, final: HeadProbe, initial: HeadProbe, *, mean: bool) -> None:
     """`heads/planted/<label>`: the best head's weight on the key that a pattern comes from.
 
-    On sequences with that pattern. A pattern that comes from the query's own position is left out:
-    the residual stream brings that without attention.
+    On sequences with that pattern. Patterns that come from the own position, which the residual
+    stream brings without attention, or from the one before are left out: `diagonal` and `previous`
+    are about those, and so all arms have the same patterns. Their mean, `heads/planted`, is left
+    out unless `mean`: where heads have no reason to look there it says nothing of them.
     """
-    if not any(final.planted.values()):
+    if not any(lag > 1 for lag in final.planted.values()):
         return
     found = {
         "heads/planted": planted(final),
@@ -108,12 +129,13 @@ def record_planted(trial: Trial, final: HeadProbe, initial: HeadProbe) -> None:
         "heads/planted_uniform": {
             label: final.table(label)[f"offset_{label}"]["uniform"][0]
             for label, lag in final.planted.items()
-            if lag
+            if lag > 1
         },
     }
     for name, values in found.items():
         trial.record({f"{name}/{label}": value for label, value in values.items()}, "1")
-        trial.record({name: fmean(values.values())}, "1")
+        if mean:
+            trial.record({name: fmean(values.values())}, "1")
 
 
 def planted(probe: HeadProbe) -> dict[str, float]:
@@ -126,7 +148,7 @@ def planted(probe: HeadProbe) -> dict[str, float]:
             for value in row
         )
         for label, lag in probe.planted.items()
-        if lag
+        if lag > 1
     }
 
 
@@ -168,6 +190,8 @@ def portraits(probe: HeadProbe) -> list[dict[str, Any]]:
 
 def looks(own: Mapping[str, float], even: Mapping[str, float]) -> str:
     """Where a head looks, from its entropy and its weight on offsets, against even attention."""
+    if not math.isfinite(own["entropy_share"]):
+        return "nowhere: its weights are not finite"
     offsets = [name for name in own if name in ("diagonal", "previous") or name[:7] == "offset_"]
     best = max(offsets, key=lambda name: own[name] - even[name])
     told = f"{best} {own[best]:.2f} (even {even[best]:.2f})"
@@ -182,6 +206,8 @@ def looks(own: Mapping[str, float], even: Mapping[str, float]) -> str:
 
 def differs(values: Mapping[str, float]) -> str:
     """On which label a head looks farthest back, and by how much; values are distances."""
+    if not all(map(math.isfinite, values.values())):
+        return "cannot be told: its weights are not finite"
     far, near = max(values, key=values.__getitem__), min(values, key=values.__getitem__)
     if far == near:
         return "one label only"

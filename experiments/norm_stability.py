@@ -4,12 +4,14 @@ First at initialisation: models of growing depth that differ in nothing but wher
 and for each the gradient of the last feed-forward matrix (W2 of Xiong et al. 2020, whose theorem is
 about this one: level for Post-LN, falling like 1 / sqrt(depth) for Pre-LN), of each layer and of
 the residual stream, with the stream's variance. Then in training, at the depth of `model.n_layers`:
-losses, and the gradient norm of each layer in every step, before clipping.
+losses, and the gradient norm of each layer in every step, before clipping. Arms that differ in
+nothing but their training look at no depth (`options.depths=[]`), since they start alike.
 """
 
 import dataclasses
 import math
 import statistics
+from functools import partial
 
 from experiments.nn.build import build_transformer
 from experiments.nn.transformer import Transformer
@@ -27,7 +29,8 @@ def run(trial: Trial) -> None:
     """Look at models of all depths before any training, then train one of them, record."""
     parts, options = trial.config.parts, trial.config.options
     batch_size = trial.config.training.batch_size
-    task = build_task(parts.task, seed=trial.seed, batch_size=batch_size, cache=trial.cache)
+    build_tasks = partial(build_task, parts.task, seed=trial.seed, cache=trial.cache)
+    task = build_tasks(batch_size=batch_size)
 
     def build(n_layers: int) -> Transformer:
         deep = {**vars(parts), "model": dataclasses.replace(parts.model, n_layers=n_layers)}
@@ -37,13 +40,15 @@ def run(trial: Trial) -> None:
         )
         return model.to(trial.device, trial.dtype)
 
-    steps = range(1, 1 + options.init_batches)
-    batches = [task.batch(step).to(trial.device) for step in steps]
-    profiles: dict[int, Depth] = {}
-    for depth in sorted(options.depths):
-        model = build(depth)
-        profiles[depth] = mean_profile([depth_profile(model, b, task.loss) for b in batches])
-    trial.record(at_initialisation(profiles), "1")
+    if options.depths:
+        seen = build_tasks(batch_size=options.init_batch_size or batch_size)
+        steps = range(1, 1 + options.init_batches)
+        batches = [seen.batch(step).to(trial.device) for step in steps]
+        profiles: dict[int, Depth] = {}
+        for depth in sorted(options.depths):
+            model = build(depth)
+            profiles[depth] = mean_profile([depth_profile(model, b, task.loss) for b in batches])
+        trial.record(at_initialisation(profiles), "1")
 
     model = build(parts.model.n_layers)
     curves = train(trial, model, task, watch=[GradientNorms()])
@@ -83,11 +88,12 @@ def record_training(trial: Trial, curves: dict[str, list[float]], unit: str) -> 
     """The outcome of training, from the scalars of every step.
 
     A trial that diverged is kept: its loss counts as the one it began with, its gradient norms as
-    far as they are finite.
+    far as they are finite. Where none is, there is no such figure.
     """
     losses = curves["train/loss"]
     norms = [norm for norm in curves["train/grad_norm"] if math.isfinite(norm)]
     last = losses[0] if trial.diverged else statistics.fmean(losses[-LAST:])
     trial.record({"norm/loss_last": last}, unit)
-    trial.record({"norm/grad_sd": statistics.pstdev(norms), "norm/grad_max": max(norms)}, "1")
+    if norms:
+        trial.record({"norm/grad_sd": statistics.pstdev(norms), "norm/grad_max": max(norms)}, "1")
     trial.record({"norm/diverged": float(trial.diverged is not None)}, "1")

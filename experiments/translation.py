@@ -2,13 +2,23 @@
 
 It learns from pairs by teacher forcing and is judged by greedy decoding, with cached keys and
 values, of held-out sentences: the share that is right from end to end, and chrF. Known sentences
-are scored apart. Tables show what it says, sentence by sentence, and where its decoder looks.
+are scored apart, and are no part of the held-out loss. Tables show what it says, sentence by
+sentence, and where its decoder looks.
 """
+
+from functools import partial
+from itertools import zip_longest
 
 from experiments.nn.build import build_encoder_decoder
 from experiments.nn.encoder_decoder import EncoderDecoder
 from experiments.probes.cost import record_cost
-from experiments.probes.translation import TranslationProbe, attention_rows, chrf
+from experiments.probes.translation import (
+    KnownSentences,
+    TranslationProbe,
+    attention_rows,
+    chrf,
+    mean_loss,
+)
 from experiments.tasks.build import build_task
 from experiments.tasks.translation import TranslationTask
 from runner.training import train
@@ -30,7 +40,8 @@ def run(trial: Trial) -> None:
         seed=trial.seed,
     ).to(trial.device, trial.dtype)
 
-    train(trial, model, task, probes=[lambda: TranslationProbe(model, task, options.n_probe)])
+    probes = (TranslationProbe, KnownSentences)
+    train(trial, model, task, probes=[partial(p, model, task, options.n_probe) for p in probes])
 
     translate(trial, model.eval(), task)
     record_cost(trial, task)
@@ -44,6 +55,8 @@ def translate(trial: Trial, model: EncoderDecoder, task: TranslationTask) -> Non
         for batch in task.split(split, n_held_out):
             probe.update(batch.to(trial.device))
     trial.record(probe.metrics(), "1")
+    known = mean_loss(model, task, "train", n_held_out)
+    trial.record({"translation/loss/train": known}, task.unit)
 
     of_split = {split: probe.of(split) for split in task.labels}
     scores = []
@@ -52,6 +65,8 @@ def translate(trial: Trial, model: EncoderDecoder, task: TranslationTask) -> Non
         scores.append({"split": split, "sentences": len(samples), "chrf": score, "by": signature})
     trial.table("scores", scores)
     n_samples = trial.config.options.n_samples
-    trial.table("samples", [s.row() for part in of_split.values() for s in part[:n_samples]])
+    # The splits take turns, so that the first rows, which a report shows, are of each.
+    turns = zip_longest(*(samples[:n_samples] for samples in of_split.values()))
+    trial.table("samples", [sample.row() for turn in turns for sample in turn if sample])
     first = next(task.split(task.held_out)).to(trial.device)
     trial.table("cross_attention", attention_rows(model, task, first))

@@ -6,6 +6,7 @@ exit code 1; tracebacks are shown with HYDRA_FULL_ERROR=1.
 
 import os
 import shlex
+import signal
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -21,6 +22,7 @@ def main() -> None:
         print(listing())  # noqa: T201
         return
     full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    signal.signal(signal.SIGTERM, stop)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us instead of being printed by Hydra
     try:
         if sys.argv[1] == "redraw":
@@ -37,6 +39,11 @@ def main() -> None:
         leave(*explain(error))
 
 
+def stop(*_: object) -> NoReturn:
+    """What SIGTERM does: the same as Ctrl-C, so that trials leave checkpoints."""
+    raise KeyboardInterrupt
+
+
 def compose_and_run(*, full_error: bool) -> None:
     """Check the arguments, let Hydra compose, and run the study of each point of a sweep."""
     import hydra
@@ -47,6 +54,7 @@ def compose_and_run(*, full_error: bool) -> None:
     for resolver in ("oc.env", "oc.decode", "oc.create"):
         OmegaConf.clear_resolver(resolver)
     done: list[str] = []
+    failed: list[tuple[str, int]] = []
     command = shlex.join(["python", "-m", "runner", *sys.argv[1:]])
     sys.argv[1:] = arguments.check(sys.argv[1:])
 
@@ -57,18 +65,26 @@ def compose_and_run(*, full_error: bool) -> None:
 
         from runner import study
 
-        sweep = HydraConfig.get().mode is RunMode.MULTIRUN
-        overrides = list(HydraConfig.get().overrides.task)
+        hydra_config = HydraConfig.get()
+        sweep = hydra_config.mode is RunMode.MULTIRUN
+        elsewhere = hydra_config.runtime.choices["hydra/launcher"] != "basic"
+        overrides = list(hydra_config.overrides.task)
         try:
             done.append(study.run_and_report(config, overrides, "" if sweep else command))
         except Exception as error:
-            if full_error or sweep:
-                raise  # a sweep goes on with its next point and fails at its end
-            leave(*explain(error))
+            if full_error or (sweep and elsewhere):
+                raise
+            message, code = explain(error)
+            point = f" ({arguments.command(overrides)})" if sweep else ""
+            say(message + point)
+            failed.append((point, code))
 
     job()
-    if len(done) > 1:
-        print("\n".join(["", f"{len(done)} studies:", *done]))  # noqa: T201
+    if len(done) + len(failed) > 1:
+        told = [f"{len(done)} studies done, {len(failed)} failed:", *done]
+        print("\n".join(["", *told]))  # noqa: T201
+    if failed:
+        sys.exit(max(code for _, code in failed))
 
 
 def explain(error: Exception) -> tuple[str, int]:
@@ -88,9 +104,14 @@ def explain(error: Exception) -> tuple[str, int]:
     return f"{type(error).__name__}: {text} (HYDRA_FULL_ERROR=1 shows the traceback)", 1
 
 
+def say(message: str) -> None:
+    """Print a message for the user."""
+    print("\n".join(f"ablab: {line}" for line in message.splitlines()), file=sys.stderr)  # noqa: T201
+
+
 def leave(message: str, code: int) -> NoReturn:
     """Print a message for the user and exit."""
-    print("\n".join(f"ablab: {line}" for line in message.splitlines()), file=sys.stderr)  # noqa: T201
+    say(message)
     sys.exit(code)
 
 

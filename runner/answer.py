@@ -24,11 +24,12 @@ def standing(row: Mapping[Any, Any], headline: Headline) -> str:
     """`better`, `worse` (`different` without a direction), `not told apart`, or `one seed`.
 
     Told apart takes both: an interval without zero and the exact test, corrected over the arms,
-    below 0.05. A difference that is the same at every seed needs no test.
+    below 0.05. Only counts need no test: values that are the same at every seed in both arms.
     """
     if row["n"] < 2:
         return "one seed"
-    exact = math.isnan(row["low"]) and row["difference"] != 0
+    counts = math.isnan(row["arm_low"]) and math.isnan(row["baseline_low"])
+    exact = counts and math.isnan(row["low"]) and row["difference"] != 0
     apart = (row["low"] > 0 or row["high"] < 0) and row["p_holm"] < ALPHA
     if not (apart or exact):
         return "not told apart"

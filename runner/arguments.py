@@ -18,6 +18,7 @@ from hydra.errors import HydraException
 
 from runner import plugins, registry
 from runner.config import STUDY_KEYS, ConfigError, known_keys, near
+from runner.refusal import refuse_code, refuse_values, scan_folder
 
 GROUPS = ("device", "scale", "tune", "experiment")
 HYDRA_ALLOWED = (
@@ -28,7 +29,7 @@ HYDRA_ALLOWED = (
     "hydra.verbose",
     "hydra/help",
 )
-FORBIDDEN = ("_target_", "${oc.", "oc.env", "oc.decode", "oc.create")
+REFUSED_FLAGS = ("config_path", "config_name", "experimental_rerun")
 
 
 def check(arguments: Sequence[str]) -> list[str]:
@@ -40,7 +41,7 @@ def check(arguments: Sequence[str]) -> list[str]:
     parser = get_args_parser()
     parser.error = fail  # type: ignore[method-assign]
     flags = parser.parse_args(list(arguments))
-    for flag in ("config_path", "config_name"):
+    for flag in REFUSED_FLAGS:
         if getattr(flags, flag, None):
             raise ConfigError(
                 f"--{flag.replace('_', '-')} is not supported; add a folder of options with "
@@ -66,6 +67,8 @@ def named_plugins(overrides: Sequence[str]) -> list[str]:
     for text in overrides:
         override = parse(text)
         if override.key_or_group == "plugins":
+            if override.is_sweep_override():
+                raise ConfigError(f"{text}: plugins cannot be swept over; name them all")
             value = override.value()
             found += [str(name) for name in (value if isinstance(value, list) else [value])]
     return found
@@ -91,6 +94,10 @@ def mend(text: str) -> str:
     """Check one override of the command line and return it in the form that reaches every arm."""
     override = parse(text)
     key = override.key_or_group
+    if override.value() is None and key in (*GROUPS, *registry.groups()):
+        raise ConfigError(f"{text}: a group needs one of its options, e.g. scale=quick")
+    if not override.is_sweep_override():
+        refuse_values(override.value())
     if key.startswith("hydra"):
         if not key.startswith(HYDRA_ALLOWED):
             raise ConfigError(
@@ -114,29 +121,3 @@ def check_key(key: str) -> None:
     known = known_keys(section)
     if dot and known is not None and field not in known:
         raise ConfigError(f"{key}: no option of {section} has this key; {near(field, known)}")
-
-
-def refuse_code(text: str) -> None:
-    """Raise ConfigError for text that could make a config run code or read the environment."""
-    for word in FORBIDDEN:
-        if word in text:
-            raise ConfigError(
-                f"{word} is not allowed in a config: a config names options, it never runs code"
-            )
-
-
-def scan_folder(folder: Path) -> None:
-    """Check a user's folder of YAML files before Hydra reads it."""
-    if not folder.is_dir():
-        raise ConfigError(f"--config-dir {folder} is not a folder")
-    for path in sorted([*folder.rglob("*.yaml"), *folder.rglob("*.yml")]):
-        try:
-            text = path.read_text()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path} cannot be read: {error}") from error
-        refuse_code(text)
-        if "hydra:" in text or "/hydra" in text or "@hydra" in text:
-            raise ConfigError(
-                f"{path} sets Hydra's own settings; only the command line may choose "
-                "hydra/launcher or hydra/sweeper"
-            )

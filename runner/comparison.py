@@ -26,8 +26,9 @@ def compare(
     """Every other arm against the baseline, a row per arm and metric that both have.
 
     Exploratory: claims are judged by `judge`. Means are over the `n` seeds where both values are
-    finite, so `difference` is arm_mean - baseline_mean; intervals are 95 %. Where the differences
-    have no spread (parameter counts) there is no interval and no p, and the difference is exact; a
+    finite, so `difference` is arm_mean - baseline_mean; intervals are 95 %. Where neither arm has a
+    spread (parameter counts) there is no interval and no p, and the difference is exact. Arms with
+    a spread and the same difference at every seed are tested like any, their interval is a point. A
     single pair has no difference at all. Holm counts the arms of a metric; the detectable effect is
     that of the interval alone.
     """
@@ -69,12 +70,16 @@ def _contrast(arm: Floats, base: Floats) -> dict[str, Floats]:
     columns: dict[str, Floats] = {"n": n}
     differences = np.where(both, arm, 0.0) - np.where(both, base, 0.0)
     scale = np.abs(np.where(both, [arm, base], 0.0)).max(axis=(0, 1))
+    exact = np.full(n.shape, True)
     for low, mean, high, values in (
         ("arm_low", "arm_mean", "arm_high", arm),
         ("baseline_low", "baseline_mean", "baseline_high", base),
         ("low", "difference", "high", differences),
     ):
         centre, sd = _moments(np.where(both, values, np.nan), scale)
+        if values is differences:
+            sd = np.where(np.isnan(sd) & ~exact & (n > 1), 0.0, sd)
+        exact &= np.isnan(sd)
         half = half_width(sd, n)
         columns |= {low: centre - half, mean: centre, high: centre + half}
     columns["difference"] = np.where(n < 2, np.nan, columns["difference"])

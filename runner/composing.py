@@ -11,7 +11,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from runner import arguments, listing, matching, registry
+from runner import arguments, listing, matching, refusal, registry
 from runner.config import (
     NOT_IN_ARMS,
     ArmConfig,
@@ -24,7 +24,7 @@ from runner.config import (
     read_arm,
 )
 
-NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,79}")
+NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,78}[A-Za-z0-9_-])?")
 
 
 @dataclass
@@ -89,17 +89,19 @@ def selected(study: Study, typed: Sequence[Override]) -> list[str]:
         raise ConfigError(
             f"experiment {study.experiment} has no arms; add one, e.g. '+arms.x=[\"ffn=swiglu\"]'"
         )
-    if study.arm is None:
-        return list(study.arms)
-    chosen = [study.arm] if isinstance(study.arm, str) else list(study.arm)
-    keys = [o.key_or_group for o in typed]
-    if "arm" not in keys:
-        chosen += [key.removeprefix("arms.") for key in keys if key.startswith("arms.")]
     for name in study.arms:
         if not NAME.fullmatch(name):
             raise ConfigError(
                 f"arms.{name}: a name is made of letters, digits, dots, dashes and underscores"
             )
+    if study.arm is None:
+        return list(study.arms)
+    if not isinstance(study.arm, str | list) or not study.arm:
+        raise ConfigError(f"arm={study.arm}: name one arm or a list of arms, or leave it out")
+    chosen = [study.arm] if isinstance(study.arm, str) else list(study.arm)
+    keys = [o.key_or_group for o in typed]
+    if "arm" not in keys:
+        chosen += [key.removeprefix("arms.") for key in keys if key.startswith("arms.")]
     for name in chosen:
         if name not in study.arms:
             raise ConfigError(f"arm={name}: there is no such arm; {near(str(name), study.arms)}")
@@ -114,7 +116,7 @@ def compose_arm(
     The keys of command-line values that this arm's options lack are left out.
     """
     for text in arm:
-        arguments.refuse_code(text)
+        refusal.refuse_code(text)
         key = arguments.parse(text).key_or_group
         arguments.check_key(key)
         if key.split(".")[0] in NOT_IN_ARMS:

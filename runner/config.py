@@ -6,6 +6,7 @@ comes through `registry`.
 
 import dataclasses
 import difflib
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
@@ -16,6 +17,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from runner import registry
+
+MOST, MOST_SEEDS = 2**31, 10_000
+SHARES = {"final_lr_share": 1.0, "weight_decay": 1.0, "beta1": 0.9999, "beta2": 0.99999}
 
 
 class ConfigError(ValueError):
@@ -57,7 +61,6 @@ class Autocast(StrEnum):
 
     none = "none"
     bfloat16 = "bfloat16"
-    float16 = "float16"
 
 
 class Scale(StrEnum):
@@ -114,8 +117,8 @@ class Device:
     deterministic: bool
 
     def __post_init__(self) -> None:
-        if self.threads < 1:
-            raise ValueError(f"threads={self.threads} must be at least 1")
+        if not 1 <= self.threads <= 1024:
+            raise ValueError(f"threads={self.threads} must lie between 1 and 1024")
 
 
 @dataclass
@@ -154,9 +157,9 @@ class Training:
             raise ValueError(
                 f"warmup_steps={self.warmup_steps} must be at least 0 and below steps={self.steps}"
             )
-        for name in ("final_lr_share", "weight_decay", "beta1", "beta2"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name}={getattr(self, name)} must lie in [0, 1]")
+        for name, most in SHARES.items():
+            if not 0 <= getattr(self, name) <= most:
+                raise ValueError(f"{name}={getattr(self, name)} must lie in [0, {most}]")
 
 
 @dataclass
@@ -175,7 +178,9 @@ class Tune:
             raise ValueError(f"direction={self.direction} must be less or greater")
         if self.key is None:
             return
-        if len(set(self.grid)) < 3:
+        if len({f"{value:g}" for value in self.grid}) < len(self.grid):
+            raise ValueError(f"grid={list(self.grid)} has a value twice")
+        if len(self.grid) < 3:
             raise ValueError(
                 f"grid={list(self.grid)} needs three values or more: the best must lie inside"
             )
@@ -210,11 +215,14 @@ class Study:
     tune: Tune
 
     def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise ValueError(f"seed={self.seed} must be at least 0")
+        if not 0 <= self.seed < MOST:
+            raise ValueError(f"seed={self.seed} must lie between 0 and {MOST}")
         if self.n_seeds < 1:
             raise ValueError(f"n_seeds={self.n_seeds} must be at least 1")
-        if self.workers != "auto" and (not isinstance(self.workers, int) or self.workers < 1):
+        if self.n_seeds > MOST_SEEDS:
+            raise ValueError(f"n_seeds={self.n_seeds} must be at most {MOST_SEEDS}")
+        number = isinstance(self.workers, int) and not isinstance(self.workers, bool)
+        if self.workers != "auto" and not (number and self.workers >= 1):
             raise ValueError(f"workers={self.workers} must be auto or a number of at least 1")
         if not self.outputs or "\0" in self.outputs:
             raise ValueError("outputs is empty; give a folder, e.g. outputs=outputs")
@@ -296,7 +304,12 @@ def typed(schema: type, node: Any, where: str) -> Any:
             f"{where}.{missing[0]} has no value; give one in its YAML file or on the command line"
         )
     try:
-        return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), node))
+        made = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), node))
+        for name in names:
+            value = getattr(made, name)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"{name}={value} is no finite number")
+        return made
     except OmegaConfBaseException as error:
         field_key = getattr(error, "full_key", None)
         reason = str(getattr(error, "msg", None) or error).splitlines()[0]

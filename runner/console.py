@@ -33,12 +33,15 @@ def console(study: StudyRecord, outcome: Outcome) -> RenderableType:
             cells = (row["arm"], row["value"], row["difference"])
             table.add_row(*(Text(cell) for cell in cells), Text(standing, style=style))
         parts.append(table)
+        parts += [Text(line, style="dim") for line in shown["noise"]]
     for finding in outcome.findings:
         line = Text(f"{finding.claim.id}  ", style="bold")
         line.append(str(finding.verdict), style=COLOURS.get(str(finding.verdict), ""))
         line.append(f": {finding.reason}")
         parts.append(line)
-    parts += [Text(f"warning: {warning}") for warning in outcome.warnings]
+    notes = [note for note in study.notes if note not in outcome.warnings]
+    parts += [Text(f"note: {note}") for note in dict.fromkeys(notes)]
+    parts += [Text(f"warning: {warning}") for warning in dict.fromkeys(outcome.warnings)]
     parts.append(Text(f"\n{outcome.answer}"))
     # A path that is folded cannot be clicked or copied.
     parts.append(Text(f"{outcome.report}", overflow="ignore", no_wrap=True))

@@ -1,6 +1,8 @@
 """What a study's YAML says of its report, typed: question, headline, claims, figures. No torch."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
 from runner import claims, figures, kinds, record
 from runner.config import ConfigError, Study
@@ -18,6 +20,18 @@ class Outline:
     not_tested: list[str]
 
 
+def headline(entry: Mapping[str, Any]) -> record.Headline:
+    """One metric that the answer is about; ValueError for missing or unknown keys."""
+    known = [f.name for f in fields(record.Headline)]
+    for key in entry:
+        if key not in known:
+            raise ValueError(f"headline.{key}: there is no such key; there are {', '.join(known)}")
+    for key in ("metric", "direction", "label"):
+        if key not in entry:
+            raise ValueError(f"headline {dict(entry)} is missing the key {key}")
+    return record.Headline(**entry)
+
+
 def outline(study: Study) -> Outline:
     """Read and check it all.
 
@@ -28,7 +42,7 @@ def outline(study: Study) -> Outline:
         return Outline(
             question=study.question,
             scale=study.scale.value,
-            headline=[record.Headline(**entry) for entry in study.headline],  # type: ignore[arg-type]
+            headline=[headline(entry) for entry in study.headline],
             claims=[kinds.read_claim(name, claim) for name, claim in study.claims.items()],
             figures={name: figures.figure_spec(spec) for name, spec in study.figures.items()},
             not_tested=study.not_tested,

@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from runner import arguments, device, provenance, registry, store
 from runner.composing import compose_arms
 from runner.config import ArmConfig, By, ConfigError, DeviceName, Study, near, read_study
+from runner.outline import outline
 
 
 @dataclass(frozen=True)
@@ -69,11 +70,19 @@ def plan(
         raise ConfigError("plugins run code, so they are named on the command line and not in YAML")
     if arms is not None:
         study = replace(study, arms={**study.arms, **arms})
+    if study.baseline is not None and study.baseline not in study.arms:
+        raise ConfigError(
+            f"baseline={study.baseline}: there is no such arm; {near(study.baseline, study.arms)}"
+        )
+    outline(study)
     composed = compose_arms(study, overrides, None if arms is None else list(arms))
     notes = composed.notes
+    if study.baseline not in (None, *composed.arms):
+        first = next(iter(composed.arms))
+        notes.append(f"baseline {study.baseline} is not computed; {first} stands in for it")
     # Times of one machine are never mixed with another's.
     machine = provenance.machine() if registry.timed(experiment) else None
-    outputs = writable(Path(study.outputs))
+    outputs = writable(Path(study.outputs), experiment)
     planned = []
     for name, arm in composed.arms.items():
         where = device.resolve(arm.device)
@@ -135,7 +144,7 @@ def cache_folder(outputs: Path) -> Path:
     return outputs / "corpora"
 
 
-def writable(outputs: Path) -> Path:
+def writable(outputs: Path, experiment: str) -> Path:
     """The outputs folder, if something can be written there; nothing is left behind.
 
     Raises:
@@ -145,6 +154,10 @@ def writable(outputs: Path) -> Path:
     while not there.exists():
         there = there.parent
     try:
+        for needed in ("", "trials", "runs"):
+            folder = outputs / experiment / needed
+            if folder.exists() and not folder.is_dir():
+                raise NotADirectoryError(f"{folder} is a file")
         if not there.is_dir():
             raise NotADirectoryError(f"{there} is a file")
         probe = there / f".ablab-{provenance.token()}"

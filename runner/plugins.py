@@ -16,9 +16,11 @@ def load(modules: Iterable[str]) -> None:
         ConfigError: a module that cannot be imported.
     """
     for name in modules:
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise ConfigError(f"plugins: {name!r} is no module; write it as package.module")
         try:
             importlib.import_module(name)
-        except ImportError as error:
+        except Exception as error:  # whatever a user's module does
             raise ConfigError(
                 f"plugins: {name} cannot be imported: {error}; is it installed?"
             ) from error

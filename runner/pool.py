@@ -6,6 +6,7 @@ with it.
 """
 
 import contextlib
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -61,7 +62,7 @@ def run_jobs(jobs: Sequence["Job"], workers: int, on_event: "OnEvent") -> None:
                 process.start()
                 theirs.close()
                 running[ours] = (job, process)
-                on_event(job, {"state": "started"})
+                on_event(job, {"state": "started", "pid": process.pid})
             for connection in wait(list(running), timeout=1.0):
                 assert isinstance(connection, Connection)
                 job, process = running[connection]
@@ -71,7 +72,8 @@ def run_jobs(jobs: Sequence["Job"], workers: int, on_event: "OnEvent") -> None:
                     process.join()
                     del running[connection]
                     connection.close()
-                    on_event(job, {"state": "ended", "exitcode": process.exitcode or 0})
+                    code = process.exitcode or 0
+                    on_event(job, {"state": "ended", "exitcode": code, "pid": process.pid})
     finally:
         stop([process for _, process in running.values()])
 
@@ -88,9 +90,19 @@ def stop(processes: Sequence["ForkServerProcess"]) -> None:
             process.join()
 
 
+def end_with_parent() -> None:
+    """Let Linux send SIGTERM to this process when the server that forked it goes.
+
+    The server goes with the parent, however that ended: no trial computes on for nobody.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # 1 is PR_SET_PDEATHSIG
+
+
 def child(job: "Job", connection: Connection) -> None:
     """A trial's process: output into its log, progress to the parent, exit code 1 on failure."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
+    end_with_parent()
     job.slot.folder.mkdir(parents=True, exist_ok=True)
     log = (job.slot.folder / "log.txt").open("a", buffering=1)
     os.dup2(log.fileno(), 1)

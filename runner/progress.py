@@ -52,6 +52,14 @@ class Progress:
         if self._live:
             self._tasks[name] = self._live.add_task(f"{name} {stage}", total=None, note="")
 
+    def wait(self, name: str) -> None:
+        """Another process computes this trial already; this one waits for it."""
+        line = f"{name}: another process computes it, waiting"
+        if self._live:
+            self._live.console.print(line, markup=False)
+        else:
+            print(line, flush=True)  # noqa: T201
+
     def step(self, name: str, step: int, steps: int, loss: float) -> None:
         """A trial has got as far as `step`."""
         if self._live:

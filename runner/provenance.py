@@ -8,15 +8,18 @@ import os
 import platform
 import subprocess
 import time
+import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from runner import registry
+from runner import device, registry
 
 ENGINE = tuple(
     f"runner.{name}"
     for name in ("training", "trial", "checkpoint", "optimizer", "measure", "device")
 )
+DRIVER = Path("/proc/driver/nvidia")
 PACKAGES = (
     "torch",
     "numpy",
@@ -30,28 +33,33 @@ PACKAGES = (
 )
 
 
-def code_hash(experiment: str) -> str:
+def code_hash(experiment: str, plugins: Sequence[str] = ()) -> str:
     """Hash of the code behind an experiment's numbers.
 
-    Its module, what that imports from `experiments`, the training loop.
+    Its module, what that imports from `experiments`, the training loop; the plug-in modules and
+    what they import from their own top-level packages.
     """
-    todo, seen = [f"experiments.{experiment}", *ENGINE], {}
+    ours = {"experiments", *(name.partition(".")[0] for name in plugins)}
+    todo, seen = [f"experiments.{experiment}", *ENGINE, *plugins], {}
     while todo:
         module = todo.pop()
         path = registry.source(module)
-        if module in seen or path is None:
+        if module in seen or path is None or path.suffix != ".py":
             continue
         seen[module] = path.read_bytes()
-        names = imported(seen[module])
-        todo += [n for n in names if n.startswith("experiments.") and registry.source(n)]
+        package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+        names = imported(seen[module], package)
+        # The __init__ of each package above runs before the module does.
+        names |= {module[:end] for end, letter in enumerate(module) if letter == "."}
+        todo += [n for n in names if n.partition(".")[0] in ours and registry.source(n)]
     digest = hashlib.sha256()
     for module in sorted(seen):
         digest.update(module.encode() + b"\0" + seen[module])
     return digest.hexdigest()[:16]
 
 
-def imported(source: bytes) -> set[str]:
-    """Names that a module imports.
+def imported(source: bytes, package: str = "") -> set[str]:
+    """Names that a module imports; `package` is where its relative imports start.
 
     `a.b` for `import a.b`, and both `a` and `a.b` for `from a import b`.
     """
@@ -59,9 +67,11 @@ def imported(source: bytes) -> set[str]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.add(node.module)
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            path = package.split(".") if node.level else []
+            above = path[: len(path) + 1 - node.level] if node.level else []
+            start = ".".join([*above, *([node.module] if node.module else [])])
+            names |= {start, *(f"{start}.{alias.name}" for alias in node.names)}
     return names
 
 
@@ -84,7 +94,8 @@ def environment(command: str, started: str) -> dict[str, Any]:
 
 
 def machine() -> dict[str, Any]:
-    """The machine that timings belong to."""
+    """The machine that timings belong to, with its GPUs if it has some."""
+    found = gpus()
     return {
         "system": f"{platform.system()} {platform.release()}",
         "processor": processor(),
@@ -92,15 +103,54 @@ def machine() -> dict[str, Any]:
         if hasattr(os, "sched_getaffinity")
         else os.cpu_count(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        **({"gpus": found} if found else {}),
+    }
+
+
+def gpus() -> list[str]:
+    """Names of the NVIDIA GPUs, as the driver tells them.
+
+    Where its files do not name them (Windows and its Linux) torch does, which planning imports
+    there anyway. Not "if it is imported": a machine must always have the same name.
+    """
+    told = [
+        line.partition(":")[2].strip()
+        for path in sorted(DRIVER.glob("gpus/*/information"))
+        for line in path.read_text(errors="replace").splitlines()
+        if line.startswith("Model:")
+    ]
+    if told or not device.may_have_cuda():
+        return told
+    import torch
+
+    n_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return [torch.cuda.get_device_name(index) for index in range(n_gpus)]
+
+
+def versions() -> dict[str, str | None]:
+    """What computes: Python, and the packages that numbers come from."""
+    return {
+        "python": platform.python_version(),
+        "torch": version("torch"),
+        "numpy": version("numpy"),
     }
 
 
 def version(package: str) -> str | None:
-    """The installed version of a package, or None."""
+    """The installed version of a package, or None; ours is known in a checkout too."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
+        return checkout_version() if package == "ablab" else None
+
+
+def checkout_version() -> str | None:
+    """Our version as the checkout's pyproject.toml has it; None outside a checkout."""
+    path = Path(__file__).resolve().parent.parent / "pyproject.toml"
+    if not path.exists():
         return None
+    found = tomllib.loads(path.read_text(encoding="utf-8"))["project"]["version"]
+    return str(found)
 
 
 def processor() -> str:

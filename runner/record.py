@@ -26,7 +26,8 @@ class Headline:
     def __post_init__(self) -> None:
         if self.direction not in ("less", "greater", "none"):
             raise ValueError(
-                f"headline {self.metric}: direction={self.direction!r} must be less, greater or none"
+                f"headline {self.metric}: direction={self.direction!r} must be one of "
+                "less, greater, none"
             )
 
 
@@ -40,7 +41,7 @@ class StudyRecord:
     arms     what one types for each arm, in the order of every table and colour
     tables   name -> arm, seed and the columns of what each trial keeps in tables/<name>.csv
     hparams  resolved values per arm for the HParams table; without them overrides are split at `=`
-    costs, tolerance, interior, tuned  as in `rig.Rig`: what claims must know of their arms
+    costs, tolerance, interior, tuned, tolerances  as in `rig.Rig`: what claims must know of arms
     """
 
     experiment: str
@@ -66,6 +67,7 @@ class StudyRecord:
     tolerance: float = 0.01
     interior: dict[str, bool] = field(default_factory=dict)
     tuned: dict[str, str] = field(default_factory=dict)
+    tolerances: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.baseline not in self.arms:
@@ -84,7 +86,7 @@ class StudyRecord:
     @property
     def rig(self) -> Rig:
         """What verdicts need to know beside the values."""
-        return Rig(self.costs, self.tolerance, self.interior, self.tuned)
+        return Rig(self.costs, self.tolerance, self.interior, self.tuned, self.tolerances)
 
     def label(self, metric: str) -> str:
         """A headline's label, or the metric's own name."""

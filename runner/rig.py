@@ -18,15 +18,18 @@ class Rig:
     """What a run is known by, beside its values.
 
     costs      arm -> `match.by` -> cost
-    tolerance  relative difference of cost that still counts as equal (`match.tolerance`)
+    tolerance  relative difference of cost that still counts as equal (`match.tolerance`), for arms
+               that `tolerances` lacks
     interior   arm -> whether its tuned value lies inside the grid; arms that were tuned only
     tuned      arm -> the tuned value, as typed
+    tolerances arm -> its own tolerance; of two that are compared the stricter one holds
     """
 
     costs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     tolerance: float = 0.01
     interior: Mapping[str, bool] = field(default_factory=dict)
     tuned: Mapping[str, str] = field(default_factory=dict)
+    tolerances: Mapping[str, float] = field(default_factory=dict)
 
     def check(self, claim: Claim, evidence: Evidence) -> None:
         """Raise InvalidClaimError with what does not hold."""
@@ -52,11 +55,12 @@ class Rig:
         goal = self.costs[reference][by]
         for arm in arms:
             cost = self.costs[arm][by]
-            if abs(cost - goal) > self.tolerance * abs(goal):
+            tolerance = min(self.tolerances.get(one, self.tolerance) for one in (reference, arm))
+            if abs(cost - goal) > tolerance * abs(goal):
                 off = f"{cost / goal - 1:+.1%} of" if goal else f"{cost:g} against"
                 raise InvalidClaimError(
                     f"unmatched: {by} of {arm} is {off} that of {reference} "
-                    f"(tolerance {self.tolerance:.1%})"
+                    f"(tolerance {tolerance:.1%})"
                 )
 
 

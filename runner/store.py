@@ -1,9 +1,15 @@
 """The trial store: where a trial lies, its state, and when it may be reused. No torch.
 
-    <outputs>/<experiment>/trials/<arm>-<signature>/ arm.json                the resolved arm that
-        the signature covers seed-<k>/ status.json         state: running | untimed | done |
-        diverged | failed | killed; written by atomic rename result.json         final values, the
-        code's hash, the machine, seconds metrics.csv, events.out.tfevents.*, log.txt, checkpoint/
+    <outputs>/<experiment>/trials/<arm>-<signature>/
+      arm.json         the resolved arm that the signature covers
+      seed-<k>/
+        status.json    running | untimed | done | diverged | failed | killed; by atomic rename
+        run.json       what the first of two stages found, while the second is to come
+        result.json    final values, the hash of the code, versions, machine, seconds
+        metrics.csv    the curves; the event file beside it is made from them
+        tables/        what is no scalar
+        checkpoint/    while it runs to go on from, at the end the trained weights
+        log.txt, lock
 
 A trial is found by its signature, whatever name its arm has.
 """
@@ -74,7 +80,7 @@ class Slot:
         write_json(self.folder / "status.json", {"state": state, **more})
 
     def record(self, result: dict[str, Any]) -> None:
-        """Write the result; it counts once the status says that the trial is finished."""
+        """Write the result; it counts once the status says so."""
         write_json(self.folder / "result.json", result)
         (self.folder / FIRST_STAGE).unlink(missing_ok=True)
 

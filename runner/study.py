@@ -4,7 +4,6 @@ import random
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
@@ -105,13 +104,13 @@ def survey(plan: Plan) -> list[Entry]:
 def run(plan: Plan) -> list[Entry]:
     """Compute the missing trials of a plan; returns all. Failures are in their status."""
     entries = survey(plan)
-    missing: dict[Path, Entry] = {}
-    for entry in entries:
-        if not entry.reused:
-            missing.setdefault(entry.slot.folder, entry)
+    for note in plan.notes:
+        print(f"note: {note}", flush=True)  # noqa: T201
+    trials = {entry.slot.folder: entry for entry in reversed(entries)}
+    missing = {e.slot.folder: trials[e.slot.folder] for e in entries if not e.reused}
     workers = pool.cores() if plan.study.workers == "auto" else int(plan.study.workers)
     with Progress(
-        plan.experiment, total=len(entries), reused=sum(e.reused for e in entries)
+        plan.experiment, total=len(trials), reused=len(trials) - len(missing)
     ) as progress:
         if missing:
             compute(plan, list(missing.values()), min(workers, len(missing)), progress)
@@ -125,16 +124,18 @@ def compute(plan: Plan, entries: Sequence[Entry], workers: int, progress: Progre
     that a slow moment of the machine hits no arm more than another.
     """
     stages = [Stage.run, Stage.timing] if registry.timed(plan.experiment) else [Stage.run]
-    begun: set[Slot] = set()
+    begun: dict[Slot, int] = {}
 
     def on_event(job: Job, event: dict[str, Any]) -> None:
         name = f"{job.arm} seed {job.seed}"
         if event.get("state") == "started":
-            begun.add(job.slot)
+            begun[job.slot] = event["pid"]
             progress.start(name, job.stage)
+        elif event.get("state") == "waiting":
+            progress.wait(name)
         elif event.get("state") == "ended":
-            begun.discard(job.slot)
-            status = settle(job.slot, event["exitcode"])
+            begun.pop(job.slot, None)
+            status = settle(job.slot, event["exitcode"], event["pid"])
             progress.end(name, status["state"], status.get("seconds"), status.get("message", ""))
         else:
             progress.step(name, event["step"], event["steps"], event["loss"])
@@ -144,8 +145,9 @@ def compute(plan: Plan, entries: Sequence[Entry], workers: int, progress: Progre
             jobs = [job(plan, entry, stage) for entry in due(plan, entries, stage)]
             pool.run_jobs(jobs, workers if stage is Stage.run else 1, on_event)
     except KeyboardInterrupt:
-        for slot in begun:
-            if slot.status()["state"] not in FINISHED:
+        for slot, pid in begun.items():
+            status = slot.status()
+            if status["state"] == "running" and status.get("pid") == pid:
                 slot.mark("killed", message="interrupted", code=plan.code)
         raise
 
@@ -161,10 +163,11 @@ def due(plan: Plan, entries: Sequence[Entry], stage: Stage) -> list[Entry]:
     return sorted(ready, key=lambda entry: (entry.seed, order[entry.slot]))
 
 
-def settle(slot: Slot, exitcode: int) -> dict[str, Any]:
+def settle(slot: Slot, exitcode: int, pid: int) -> dict[str, Any]:
     """The status of a trial whose process has ended; one that tells of no end was killed."""
     status = slot.status()
-    if status["state"] in ("running", "pending"):
+    ours = status.get("pid") == pid and status["state"] == "running"
+    if ours or status["state"] == "pending":
         how = (
             f"signal {signal.Signals(-exitcode).name}" if exitcode < 0 else f"exit code {exitcode}"
         )

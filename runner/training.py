@@ -232,13 +232,14 @@ def conclude(course: Course) -> None:
 
 
 def spike_score(losses: Sequence[float]) -> float:
-    """The share of values that are seven deviations or more from the mean of those before.
+    """The share of values that are over seven deviations from the mean of those before.
 
     The mean and deviation are of the last 1000 values (as in OLMo 2, 2024), of which there must be
-    32; a loss that is not finite is a spike.
+    32 before a value is judged; a loss that is not finite is a spike.
     """
     values, spikes = np.asarray(losses, dtype=float), 0
     for index in range(SPIKE_LEAST, len(values)):
         before = values[max(0, index - SPIKE_WINDOW) : index]
-        spikes += not abs(values[index] - before.mean()) < SPIKE_DEVIATIONS * before.std()
-    return spikes / len(values)
+        off = abs(values[index] - before.mean())
+        spikes += not off <= SPIKE_DEVIATIONS * before.std()
+    return spikes / max(1, len(values) - SPIKE_LEAST)

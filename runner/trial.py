@@ -4,14 +4,16 @@ import csv
 import json
 import os
 import platform
+import shutil
 import signal
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import torch
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from runner import checkpoint, device, plugins, provenance, registry
 from runner.config import flatten
@@ -61,6 +63,11 @@ class Trial:
         if not self.deferring:
             raise Stopped("asked to stop")
 
+    def take_over(self, first: Mapping[str, Any]) -> None:
+        """Go on from what the first stage has found."""
+        self.from_step = first["from_step"]
+        self.results = {row["metric"]: (row["value"], row["unit"]) for row in first["results"]}
+
     def pieces(self, items: Sequence[T]) -> Iterator[T]:
         """Go through measurements one after the other; what each records survives a kill.
 
@@ -83,6 +90,8 @@ class Trial:
         """Open the records, going on after `step`; 0 starts them anew."""
         self.from_step = step
         hparams = flatten(self._job.config.tree()) | {"arm": self._job.arm, "seed": self._job.seed}
+        if not step and not self._tables:
+            shutil.rmtree(self._job.slot.folder / "tables", ignore_errors=True)
         self._tracker = Tracker(self._job.slot.folder, hparams, resume_step=step or None)
         self._job.slot.mark(
             "running", pid=os.getpid(), host=platform.node(), code=self._job.code, from_step=step
@@ -137,36 +146,44 @@ def compute(job: Job, send: Send) -> None:
     """Compute one stage of a trial, unless another process has meanwhile; failures are raised."""
     slot = job.slot
     slot.folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(slot.folder / "lock"):
+    with held(slot.folder / "lock", send):
         result, before = slot.result(), slot.untimed(job.code)
         if (result and result["code"] == job.code) or (before and job.stage is Stage.run):
             return
-        plugins.load(job.plugins)
-        if slot.status().get("code") != job.code:
-            checkpoint.clear(slot.folder / "checkpoint")
-        write_json(slot.folder.parent / "arm.json", json.loads(job.signed))
-        began = time.perf_counter()
-        trial = Trial(job, send)
-        signal.signal(signal.SIGTERM, trial.stop)
-        if before:
-            trial.from_step = before["from_step"]
-            trial.results = {
-                row["metric"]: (row["value"], row["unit"]) for row in before["results"]
-            }
+        stale = slot.status().get("code") != job.code
         slot.mark("running", pid=os.getpid(), host=platform.node(), code=job.code)
+        trial, began = None, time.perf_counter()
         try:
+            plugins.load(job.plugins)
+            if stale:
+                checkpoint.clear(slot.folder / "checkpoint")
+            write_json(slot.folder.parent / "arm.json", json.loads(job.signed))
+            trial = Trial(job, send)
+            signal.signal(signal.SIGTERM, trial.stop)
+            if before:
+                trial.take_over(before)
             registry.stage(job.config.experiment, job.stage)(trial)
-        except Stopped as error:
-            trial.close("failed")
-            slot.mark("killed", code=job.code, message=str(error))
-            raise
         except BaseException as error:
-            trial.close("failed")
-            slot.mark(
-                "failed", code=job.code, message=one_line(error), traceback=traceback.format_exc()
-            )
+            if trial:
+                trial.close("failed")
+            state, details = "failed", {"traceback": traceback.format_exc()}
+            if isinstance(error, Stopped):
+                state, details = "killed", {}
+            slot.mark(state, code=job.code, message=one_line(error), **details)
             raise
         finish(job, trial, time.perf_counter() - began + (before["seconds"] if before else 0.0))
+
+
+def held(lock: Path, send: Send) -> FileLock:
+    """The lock of a trial; who waits for another process that computes it says so."""
+    lock_file = FileLock(lock)
+    try:
+        lock_file.acquire(timeout=0)
+    except Timeout:
+        send({"state": "waiting"})
+    else:
+        lock_file.release()
+    return lock_file
 
 
 def finish(job: Job, trial: Trial, seconds: float) -> None:
@@ -184,6 +201,8 @@ def finish(job: Job, trial: Trial, seconds: float) -> None:
         "data": job.data,
         "device": job.device.value,
         "machine": provenance.machine(),
+        "versions": provenance.versions(),
+        "threads": job.config.device.threads,
         "seconds": seconds,
         "from_step": trial.from_step,
         "results": rows,
@@ -199,6 +218,8 @@ def finish(job: Job, trial: Trial, seconds: float) -> None:
 
 
 def one_line(error: BaseException) -> str:
-    """The kind and first line of an error."""
+    """The kind and first line of an error; of a wish to stop its text alone."""
+    if isinstance(error, Stopped):
+        return str(error)
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__

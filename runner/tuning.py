@@ -40,10 +40,15 @@ class Tuned:
 def variants(plan: planning.Plan, tune: Tune) -> dict[str, list[str]]:
     """The arms that tuning computes: each arm with each value of the grid."""
     return {
-        variant(arm.name, value): [*plan.study.arms[arm.name], f"{tune.key}={value}"]
+        variant(arm.name, value): [*plan.study.arms[arm.name], f"{tune.key}={text(value)}"]
         for arm in plan.arms
         for value in tune.grid
     }
+
+
+def text(value: float) -> str:
+    """A value as one types it: whole numbers without a point, so that integer keys take them."""
+    return str(int(value)) if value == int(value) else repr(value)
 
 
 def variant(arm: str, value: float) -> str:
@@ -101,7 +106,7 @@ def choose(plan: planning.Plan, entries: Sequence["Entry"]) -> Tuned:
                 f"tuning: arm {arm} has no {tune.metric} for every value of {tune.key}"
             )
         best = min(means, key=means.__getitem__)
-        overrides[arm] = f"{tune.key}={best}"
+        overrides[arm] = f"{tune.key}={text(best)}"
         interior[arm] = min(tune.grid) < best < max(tune.grid)
         sensitivity[arm] = float(np.mean([mean - means[best] for mean in means.values()]))
     return Tuned(overrides, interior, sensitivity, rows)

@@ -124,3 +124,40 @@ def test_a_killed_trial_goes_on_to_the_same_bits(experiment: str, tmp_path: Path
             curves = [pd.read_csv(t / "metrics.csv") for t in (trial, other)]
             pd.testing.assert_frame_equal(*curves, check_exact=True)
         same_bits(trial, other)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("who", ["parent", "worker"])
+def test_sigterm_leaves_a_checkpoint_and_no_process(who: str, tmp_path: Path):
+    long = [*command("moe"), "training.steps=4000", "training.checkpoint_every=4000"]
+    process = subprocess.Popen(
+        long,
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    until = time.monotonic() + PATIENCE
+    try:
+        while time.monotonic() < until:
+            found = [s for s in tmp_path.glob("outputs/*/trials/*/*/status.json") if running(s)]
+            if found and (found[0].parent / "metrics.csv").exists():
+                break
+            time.sleep(0.05)
+        time.sleep(2)
+        status = json.loads(found[0].read_text())
+        os.kill(process.pid if who == "parent" else status["pid"], signal.SIGTERM)
+        while running(found[0]) and time.monotonic() < until:
+            time.sleep(0.05)
+        after = json.loads(found[0].read_text())
+        assert after["state"] == "killed"
+        assert "goes on from step" in after["message"]
+        assert any((found[0].parent / "checkpoint").glob("step-*"))
+        if who == "parent":
+            assert process.wait(timeout=30) == 130
+            assert not Path(f"/proc/{status['pid']}").exists()
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

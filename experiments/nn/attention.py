@@ -22,6 +22,9 @@ class Attention(nn.Module):
     between are grouped-query attention (Ainslie 2023): key head j serves the n_heads / n_kv_heads
     neighbouring query heads from j * n_heads / n_kv_heads. Dropout acts on the attention weights.
     Sinusoidal positions are added to the model's input, so here they do nothing.
+
+    Attributes:
+        plain: how a single query is mixed, see `one_query`; None, by size, unless a timing pins it.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Attention(nn.Module):
             )
         self.n_heads, self.n_kv_heads, self.d_head = n_heads, n_kv_heads, d_head
         self.dropout, self.position, self.kernel = dropout, position, kernel
+        self.plain: bool | None = None
         # Three matrices and not a fused one: names and shapes then agree between MHA and GQA.
         self.query = nn.Linear(d_model, n_heads * d_head, bias=bias)
         self.key = nn.Linear(d_model, n_kv_heads * d_head, bias=bias)
@@ -133,7 +137,7 @@ class Attention(nn.Module):
         self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, *, causal: bool
     ) -> Tensor:
         if query.shape[2] == 1 and not self.training:
-            mixed = one_query(query, key, value, mask)
+            mixed = one_query(query, key, value, mask, plain=self.plain)
         elif self.kernel is not Kernel.fused and query.shape[2] > 1:
             mixed = KERNELS[self.kernel](query, key, value, mask=mask, causal=causal)
         else:
@@ -161,15 +165,20 @@ def one_query(
     key: Float[Tensor, "batch n_kv_heads keys d_head"],
     value: Float[Tensor, "batch n_kv_heads keys d_head"],
     mask: Bool[Tensor, "batch 1 1 keys"] | None = None,
+    *,
+    plain: bool | None = None,
 ) -> Float[Tensor, "batch n_heads 1 d_head"]:
     """Attention of one new token: the query heads of a group are rows of one product.
 
     Keys and values are read where they lie: nothing is repeated or copied. Long ones go through two
     plain products, keys on the left, since many rows by few columns is the faster product on CPUs;
-    short ones through torch's kernel, which is faster while they stay in the CPU's cache.
+    short ones through torch's kernel, which is faster while they stay in the CPU's cache. `plain`
+    pins the products (True) or the kernel (False), which comparisons over lengths need.
     """
+    if plain is None:
+        plain = key.nbytes + value.nbytes >= LONG
     rows = query.unflatten(1, (key.shape[1], -1)).squeeze(3)  # (B, H_kv, group, d_head)
-    if key.nbytes + value.nbytes < LONG:
+    if not plain:
         mixed = F.scaled_dot_product_attention(rows, key, value, attn_mask=mask)
         return mixed.flatten(1, 2)[:, :, None]
     scores = (key @ (rows * rows.shape[-1] ** -0.5).transpose(2, 3)).transpose(2, 3)

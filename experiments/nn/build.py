@@ -15,9 +15,16 @@ from experiments import config
 from experiments.nn.attention import Attention
 from experiments.nn.encoder_decoder import DecoderBlock, EncoderBlock, EncoderDecoder
 from experiments.nn.ffn import FeedForward
-from experiments.nn.initialise import initialise, starting_gains
+from experiments.nn.initialise import encoder_decoder_gains, initialise, starting_gains
 from experiments.nn.moe import MixtureOfExperts
-from experiments.nn.norm import Residual, build_norm, deepnorm_alpha
+from experiments.nn.norm import (
+    DeepNorm,
+    Residual,
+    build_norm,
+    deepnorm,
+    deepnorm_decoder,
+    deepnorm_encoder,
+)
 from experiments.nn.transformer import Block, Transformer
 
 Builder = Callable[[Any, int], nn.Module]
@@ -84,10 +91,10 @@ def _norm(options: config.Norm, d_model: int) -> nn.Module:
     return build_norm(d_model, type=options.type, eps=options.eps)
 
 
-def build_residual(options: Any, d_model: int, *, n_layers: int) -> Residual:
-    """The norms around one part of a block; `n_layers` is the depth that DeepNorm is told."""
+def build_residual(options: Any, d_model: int, *, deep: DeepNorm) -> Residual:
+    """The norms around one part of a block; `deep` are the constants, if it is DeepNorm."""
     slots = config.SLOTS[options.placement]
-    alpha = deepnorm_alpha(n_layers) if slots.deep else 1.0
+    alpha = deep.alpha if slots.deep else 1.0
     return Residual(lambda: build(options, d_model), slots=slots, alpha=alpha)
 
 
@@ -118,8 +125,8 @@ def build_transformer(
             Block(
                 attention=build(arm.attention, d_model),
                 ffn=build(arm.ffn, d_model),
-                attention_residual=build_residual(arm.norm, d_model, n_layers=n_layers),
-                ffn_residual=build_residual(arm.norm, d_model, n_layers=n_layers),
+                attention_residual=build_residual(arm.norm, d_model, deep=deepnorm(n_layers)),
+                ffn_residual=build_residual(arm.norm, d_model, deep=deepnorm(n_layers)),
             )
             for _ in range(n_layers)
         ],
@@ -139,24 +146,28 @@ def build_encoder_decoder(
     d_model, n_layers = arm.model.d_model, arm.model.n_layers
     slots = config.SLOTS[arm.norm.placement]
 
-    def parts(*names: str) -> dict[str, Any]:
+    def parts(deep: DeepNorm, *names: str) -> dict[str, Any]:
         found: dict[str, nn.Module] = {
             name: build(arm.ffn if name == "ffn" else arm.attention, d_model) for name in names
         }
-        residual = partial(build_residual, arm.norm, d_model, n_layers=n_layers)
+        residual = partial(build_residual, arm.norm, d_model, deep=deep)
         return found | {f"{name}_residual": residual() for name in names}
 
+    encoding, decoding = deepnorm_encoder(n_layers, n_layers), deepnorm_decoder(n_layers)
     model = EncoderDecoder(
         source_embedding=nn.Embedding(source_vocabulary, d_model),
         target_embedding=nn.Embedding(target_vocabulary, d_model),
-        encoder=[EncoderBlock(**parts("attention", "ffn")) for _ in range(n_layers)],
-        decoder=[DecoderBlock(**parts("attention", "cross", "ffn")) for _ in range(n_layers)],
+        encoder=[EncoderBlock(**parts(encoding, "attention", "ffn")) for _ in range(n_layers)],
+        decoder=[
+            DecoderBlock(**parts(decoding, "attention", "cross", "ffn")) for _ in range(n_layers)
+        ],
         encoder_norm=build(arm.norm, d_model) if slots.final else nn.Identity(),
         decoder_norm=build(arm.norm, d_model) if slots.final else nn.Identity(),
         head=nn.Linear(d_model, target_vocabulary, bias=False),
         sinusoids=getattr(arm.attention, "position", None) is config.Position.sinusoidal,
     )
-    initialise(model, seed, gains=starting_gains(n_layers, init=arm.model.init, deep=slots.deep))
+    gains = encoder_decoder_gains(n_layers, init=arm.model.init, deep=slots.deep)
+    initialise(model, seed, gains=gains)
     with torch.no_grad():
         # The model multiplies embeddings by sqrt(d_model), which has a point only where they start
         # small (Vaswani 2017): else positions of size 1 would drown in words of size sqrt(d_model).

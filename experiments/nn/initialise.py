@@ -8,11 +8,12 @@ any width (0.02 for every width, as in GPT-2, is far too small at d_model 64); e
 1; gains 1; biases 0. On top of it come factors for deep models, by the name of the module:
 
 - scaled: matrices that write into the residual stream (`out` of attention, `down` of a feed-forward
-  network) divided by sqrt(2 n_layers), so that the stream's variance does not grow with depth
-  (GPT-2);
+  network) divided by the root of how many do, so that the stream's variance does not grow with
+  depth (GPT-2): sqrt(2 n_layers), in a decoder that attends to an encoder sqrt(3 n_layers);
 - plain: none, as in the theory of Pre-LN and Post-LN;
-- DeepNorm: (8 n_layers)^(-1/4) on values, `out` and the feed-forward network, not on queries and
-  keys (Wang 2022). It belongs to the placement and takes the place of both.
+- DeepNorm: its gain on values, `out` and the feed-forward network, not on queries and keys (Wang
+  2022), in a decoder that attends to an encoder another than in that. It belongs to the placement
+  and takes the place of both.
 """
 
 import hashlib
@@ -22,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from experiments.config import Init
-from experiments.nn.norm import deepnorm_gain
+from experiments.nn.norm import deepnorm, deepnorm_decoder, deepnorm_encoder
 from experiments.nn.transformer import Block
 
 RESIDUAL = ("out", "down")
@@ -41,15 +42,29 @@ def starting_gains(
 ) -> dict[str, float]:
     """The factor on the weights of modules by their name, for a model of `n_layers` blocks."""
     if deep:
-        return dict.fromkeys(DEEPNORM, deepnorm_gain(n_layers))
+        return dict.fromkeys(DEEPNORM, deepnorm(n_layers).gain)
     return dict.fromkeys(RESIDUAL, (2 * max(n_layers, 1)) ** -0.5) if init is Init.scaled else {}
+
+
+def encoder_decoder_gains(n_layers: int, *, init: Init, deep: bool) -> dict[str, float]:
+    """The same for `n_layers` blocks that encode and as many that decode, by side and name."""
+    if deep:
+        names, encoder = DEEPNORM, deepnorm_encoder(n_layers, n_layers).gain
+        decoder = deepnorm_decoder(n_layers).gain
+    elif init is Init.scaled:
+        names, encoder, decoder = RESIDUAL, (2 * n_layers) ** -0.5, (3 * n_layers) ** -0.5
+    else:
+        return {}
+    sides = {"encoder": encoder, "decoder": decoder}
+    return {f"{side}.{name}": gain for side, gain in sides.items() for name in names}
 
 
 @torch.no_grad()
 def initialise(module: nn.Module, seed: int, *, gains: Mapping[str, float] | None = None) -> None:
     """Fill every parameter in place; values are drawn on the CPU, so that devices start alike.
 
-    `gains` are factors by the last name of a module; None: `starting_gains` of its blocks.
+    `gains` are factors by the last name of a module, `out`, or by its first and last, `decoder.out`
+    for `decoder.0.cross.out`; None: `starting_gains` of its blocks.
     """
     if gains is None:
         gains = starting_gains(sum(isinstance(part, Block) for part in module.modules()))
@@ -62,7 +77,8 @@ def initialise(module: nn.Module, seed: int, *, gains: Mapping[str, float] | Non
                 parameter.fill_(1)
             else:
                 std = 1.0 if isinstance(part, nn.Embedding) else parameter.shape[-1] ** -0.5
-                std *= gains.get(path.rpartition(".")[2], 1.0)
+                first, last = path.partition(".")[0], path.rpartition(".")[2]
+                std *= gains.get(f"{first}.{last}", gains.get(last, 1.0))
                 parameter.copy_(std * normal(parameter, generator(seed, name)))
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from experiments.config import Kernel
-from experiments.nn.kernels_shapes import check, visible
+from experiments.nn.kernels_shapes import check, hidden, visible
 from experiments.nn.kernels_tiled import tiled
 
 
@@ -52,24 +52,28 @@ def naive(
 ) -> Float[Tensor, "batch n_heads time d_head"]:
     """The formula as written, with the whole matrix of weights in memory: the oracle of the others.
 
-    The arguments are those of `AttentionKernel`.
+    No slower than it need be: queries are scaled and not scores, masks are filled in place. Without
+    gradients it holds one matrix (batch, n_heads, time, source); with them two at once in the
+    forward, one between, and three in the backward. The arguments are those of `AttentionKernel`.
     """
     check(query, key, value, mask)
     batch, n_heads, time, d_head = query.shape
     n_kv_heads, source = key.shape[1:3]
     scale = d_head**-0.5 if scale is None else scale
-    rows = query.reshape(batch, n_kv_heads, -1, d_head)  # the heads of a group as rows
-    scores = (rows @ key.mT * scale).view(batch, n_heads, time, source)
-    seen = visible(mask, time, source, causal=causal, device=query.device)
-    if seen is None:
-        weights = scores.softmax(-1)
-    else:
+    rows = (query * scale).reshape(batch, n_kv_heads, -1, d_head)  # the heads of a group as rows
+    scores = rows @ key.mT
+    if n_kv_heads != n_heads:  # else no view: autograd copies the gradient of one that is filled
+        scores = scores.view(batch, n_heads, time, source)
+    unseen = hidden(mask, time, source, causal=causal, device=query.device)
+    if unseen is not None:
         # Not -inf, whose softmax is NaN in a row that sees nothing.
-        hidden = ~seen
-        weights = scores.masked_fill(hidden, torch.finfo(scores.dtype).min).softmax(-1)
-        if mask is not None:
-            weights = weights.masked_fill(hidden, 0.0)
-    return (weights.view(batch, n_kv_heads, -1, source) @ value).view(query.shape)
+        scores.masked_fill_(unseen, torch.finfo(scores.dtype).min)
+    # In place where autograd has no use for the scores.
+    weights = torch.softmax(scores, -1, out=None if scores.requires_grad else scores)
+    mixed = (weights.view(batch, n_kv_heads, -1, source) @ value).view(query.shape)
+    if mask is not None and unseen is not None:
+        mixed = mixed.masked_fill(unseen.all(-1, keepdim=True), 0.0)
+    return mixed
 
 
 def fused(

@@ -57,3 +57,18 @@ def visible(
         return mask
     past = torch.ones(time, source, dtype=torch.bool, device=device).tril()
     return past if mask is None else mask & past
+
+
+def hidden(
+    mask: Bool[Tensor, "..."] | None,
+    time: int,
+    source: int,
+    *,
+    causal: bool,
+    device: torch.device,
+) -> Bool[Tensor, "..."] | None:
+    """The opposite of `visible`, made without it; None: nothing is hidden."""
+    if not causal:
+        return None if mask is None else ~mask
+    future = torch.ones(time, source, dtype=torch.bool, device=device).triu_(1)
+    return future if mask is None else future | ~mask

@@ -4,6 +4,7 @@ Legend: batch, time, d_model.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -48,11 +49,28 @@ class Residual(nn.Module):
         return self.outer(torch.add(self.behind(change), x, alpha=self.alpha))
 
 
-def deepnorm_alpha(n_layers: int) -> float:
-    """The weight of the stream in DeepNorm, decoder-only: (2 n_layers)^(1/4) (Wang 2022)."""
-    return (2 * n_layers) ** 0.25
+class DeepNorm(NamedTuple):
+    """The constants of DeepNorm (Wang 2022, figure 2): weight of the stream, factor on weights."""
+
+    alpha: float
+    gain: float
 
 
-def deepnorm_gain(n_layers: int) -> float:
-    """The factor on starting weights in DeepNorm, decoder-only: (8 n_layers)^(-1/4)."""
-    return (8 * n_layers) ** -0.25
+def deepnorm(n_layers: int) -> DeepNorm:
+    """Of a model with one stack of blocks: (2 n_layers)^(1/4) and (8 n_layers)^(-1/4)."""
+    return DeepNorm((2 * n_layers) ** 0.25, (8 * n_layers) ** -0.25)
+
+
+def deepnorm_encoder(n_encoder: int, n_decoder: int) -> DeepNorm:
+    """Of an encoder before a decoder: 0.81 (N^4 M)^(1/16) and 0.87 (N^4 M)^(-1/16).
+
+    torchscale's encoder.py divides its weights by (N^4 M)^(1/16) / 1.15, which makes the factor
+    1.15 where the paper has 0.87 = 1 / 1.15; this is the paper's.
+    """
+    root = (n_encoder**4 * n_decoder) ** (1 / 16)
+    return DeepNorm(0.81 * root, 0.87 / root)
+
+
+def deepnorm_decoder(n_decoder: int) -> DeepNorm:
+    """Of a decoder behind an encoder, three parts a block: (3 M)^(1/4) and (12 M)^(-1/4)."""
+    return DeepNorm((3 * n_decoder) ** 0.25, (12 * n_decoder) ** -0.25)

@@ -6,8 +6,9 @@ queries that have a valid key there.
 """
 
 from collections.abc import Mapping
-from statistics import fmean, pstdev
+from statistics import fmean
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -24,8 +25,9 @@ class HeadProbe:
 
     Scores: `entropy` in nats; `entropy_share`, of each query over the log of its valid keys;
     `distance` in positions; `distance_share`, over length - 1; `diagonal` and `previous`, the mean
-    weight on the own and the last position; `offset_<label>`, the mean weight at `lags[label]`. All
-    but entropy and distance lie in 0..1 by nature.
+    weight on the own and the last position; `offset_<label>`, the mean weight at `lags[label]`;
+    `best_offset`, the largest of these weights, which every task has. All but entropy and distance
+    lie in 0..1 by nature. All are NaN where the weights are.
 
     Args:
         model: any model with our attention layers, causal.
@@ -87,7 +89,7 @@ class HeadProbe:
         for score, table in self.table().items():
             layers = {name: row for name, row in table.items() if name != "uniform"}
             found[f"heads/{score}"] = fmean([value for row in layers.values() for value in row])
-            found[f"heads/{score}_spread"] = fmean([pstdev(row) for row in layers.values()])
+            found[f"heads/{score}_spread"] = fmean([spread(row) for row in layers.values()])
             for name, row in layers.items():
                 found |= {f"heads/{score}/{name}/head{h}": value for h, value in enumerate(row)}
         return found
@@ -96,13 +98,20 @@ class HeadProbe:
         """By score and layer (or `uniform`) a value for each head, over all data or a label's."""
         chosen = list(range(len(self.labels))) if label is None else [self.labels.index(label)]
         n = self._counts[:, chosen].sum(1)
-        return {
+        found = {
             score: {
                 name: (sums[i, chosen].sum(0) / n[i]).tolist() for name, sums in self._sums.items()
             }
             for i, score in enumerate(self.scores)
             if n[i]  # no sequence long enough for an offset has no score there
         }
+        at_offsets = [table for score, table in found.items() if score not in NATURAL]
+        if at_offsets:
+            found["best_offset"] = {
+                name: [max(at) for at in zip(*(table[name] for table in at_offsets), strict=True)]
+                for name in self._sums
+            }
+        return found
 
     def _counted(self, keep: Tensor, valid: Tensor) -> Tensor:
         """1 where a query counts for a score: (scores, batch, time)."""
@@ -110,6 +119,11 @@ class HeadProbe:
         position = torch.arange(keep.shape[1], device=keep.device)
         there = [choice & keep.roll(lag, 1) & (position >= lag) for lag in self.lags]
         return torch.stack([choice] * len(NATURAL) + there).float()
+
+
+def spread(values: list[float]) -> float:
+    """The standard deviation of all there are; NaN for NaN, on which `statistics.pstdev` fails."""
+    return float(np.std(values))
 
 
 def attention_rows(model: nn.Module, batch: Batch, *, sequence: int) -> list[dict[str, float]]:

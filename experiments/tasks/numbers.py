@@ -41,7 +41,6 @@ class NumbersTask(TranslationTask):
                 for name, part in self.numbers.items()
             },
             held_out="iid",
-            judged={"iid": None},
             joints=(" " if words else "", ""),
             seed=seed,
             batch_size=batch_size,

@@ -21,9 +21,8 @@ class Pairs15Task(TranslationTask):
 
     Fifteen sentences can be learnt by heart, so whoever learns them all has not yet learnt to
     translate: the two splits are reported apart. In training each word of a combination has but one
-    neighbour, and no word occurs both first and second, so the held-out combinations are hard.
-    val/loss is over the fifteen and fifteen held-out ones: over the latter alone it rises beyond
-    its start, as the model grows sure of what it knows by heart, and a healthy run looked diverged.
+    neighbour, and no word occurs both first and second, so the held-out combinations are hard: as
+    a model grows sure of what it knows by heart, its loss on them may rise beyond where it began.
     Fingerprint: this code.
     """
 
@@ -34,7 +33,6 @@ class Pairs15Task(TranslationTask):
         super().__init__(
             {"train": train, "held_out": [pair(*two) for two in others]},
             held_out="held_out",
-            judged={"train": None, "held_out": len(train)},
             joints=(" ", " "),
             seed=seed,
             batch_size=batch_size,

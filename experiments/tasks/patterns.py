@@ -34,7 +34,8 @@ class PatternsTask:
     and target are (batch, length, width) float32: the target is one step ahead under predict=next,
     equal under predict=reconstruct. The loss is the mean squared error; a predictor that knows the
     rule leaves the variance of e, 1, under predict=next, and 0 under predict=reconstruct.
-    `lags[label]` is how far back of a query lies the key that its target depends on.
+    `lags[label]` is how far back of a query lies the key that its target depends on;
+    `needs_lags` says whether that key helps: a target equal to the input is all in the query.
     Split: training and held-out sequences come from differently keyed generators; labels are
     equally many, give or take one. Fingerprint: options and this code.
     """
@@ -48,7 +49,8 @@ class PatternsTask:
         self.seed = seed
         self.batch_size = batch_size
         self._options = options
-        self._shift = int(options.predict is Predict.next)
+        self.needs_lags = options.predict is Predict.next
+        self._shift = int(self.needs_lags)
         self.lags = {
             label: lag - self._shift
             for label, lag in zip(self.labels, lags_and_strengths(options)[0], strict=True)

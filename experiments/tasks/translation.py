@@ -67,8 +67,6 @@ class Vocabulary:
 class TranslationTask:
     """Sentences of the split `train` to learn from, and those of `held_out` to be judged by.
 
-    `judged` says how many sentences of which split the held-out loss and the curves are made of.
-
     A batch has inputs (source (batch, source), the target behind a start mark (batch, time)), the
     target with an end mark (batch, time), and keep, True at the tokens of the target and its end
     mark: the loss counts these. Sources are padded with `PAD`, from which the model makes its
@@ -85,7 +83,6 @@ class TranslationTask:
         splits: Mapping[str, Sequence[Pair]],
         *,
         held_out: str,
-        judged: Mapping[str, int | None],
         joints: tuple[str, str],
         seed: int,
         batch_size: int,
@@ -98,7 +95,7 @@ class TranslationTask:
         self.target = Vocabulary((t for pair in train for t in pair.target), joint=joints[1])
         self.vocabulary: int | None = len(self.target)
         self.labels = tuple(splits)
-        self.held_out, self.judged = held_out, judged
+        self.held_out = held_out
         self.seed, self.batch_size = seed, min(batch_size, len(train))
         self._data = {
             name: [(self.source.ids(p.source), [*self.target.ids(p.target), EOS]) for p in pairs]
@@ -115,9 +112,8 @@ class TranslationTask:
         return self._batch("train", rows.tolist())
 
     def evaluation(self) -> Iterator[Batch]:
-        """The first sentences of the judged splits, the same for every seed."""
-        for name, most in self.judged.items():
-            yield from self.split(name, most)
+        """The held-out sentences and no others, the same for every seed."""
+        return self.split(self.held_out)
 
     def split(self, name: str, most: int | None = None) -> Iterator[Batch]:
         """The first `most` sentences (None: all) of a split in their fixed order.

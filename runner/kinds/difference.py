@@ -21,7 +21,8 @@ class Difference(Tested):
 
     Two things must agree: the paired 1 - alpha interval lies beyond the margin on the stated side,
     and the exact sign-flip test, two-sided and Holm-corrected, is below alpha. Contradicted is the
-    same on the other side. A difference of times or memory inside the noise floor decides nothing.
+    same on the other side. A difference of times or memory that passes the margin by no more than
+    the noise floor decides nothing.
     """
 
     kind: ClassVar[str] = "difference"
@@ -76,8 +77,8 @@ class Difference(Tested):
         interval = mean_interval(differences, 1 - self.alpha)
         p = sign_flip_p(differences - self.edge)
         above, below = interval.low > self.edge, interval.high < self.edge
-        floor = noise_floor(self, evidence)
-        hidden, note = inside(interval, floor)
+        floor = noise_floor(self, evidence, self.times)
+        hidden, note = inside(interval, floor, self.edge)
         return Measured(
             n=self.n,
             reason=f"difference {estimate(interval)}, {self.n} paired seeds",
@@ -97,10 +98,16 @@ class Difference(Tested):
         )
 
 
-def inside(interval: Interval, floor: float | None) -> tuple[bool, tuple[str, ...]]:
-    """Whether a mean difference is hidden by the noise of the machine, and what to say of it."""
+def inside(
+    interval: Interval, floor: float | None, edge: float = 0.0
+) -> tuple[bool, tuple[str, ...]]:
+    """Whether what a mean difference has beyond `edge` is hidden by the machine's noise, in words.
+
+    Noise can carry a true difference across the edge from as far away as the floor.
+    """
     if floor is None:
         return False, ()
-    if abs(interval.mean) <= floor:
-        return True, (f"inside the noise floor of {floor:.3g}",)
+    if abs(interval.mean - edge) <= floor:
+        around = f" around {edge:g}" if edge else ""
+        return True, (f"inside the noise floor of {floor:.3g}{around}",)
     return False, (f"noise floor {floor:.3g}",)

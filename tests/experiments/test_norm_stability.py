@@ -178,10 +178,56 @@ def test_a_diverged_trial_is_kept(plan: Callable, tmp_path: Path) -> None:
     assert all(math.isfinite(value) for value in trial.values.values())
 
 
-@pytest.mark.parametrize("depths", [[4], [4, 4], [0, 4], []])
+@pytest.mark.parametrize("lr", ["1e6", "1e30"])
+def test_whatever_the_rate_no_figure_is_left_without_a_number(plan: Callable, tmp_path, lr) -> None:
+    arm = plan(*SMALL, f"training.lr={lr}", "training.warmup_steps=0").arms[0]
+    trial = MemoryTrial(arm.config, tmp_path)
+    norm_stability.run(trial)
+    assert trial.diverged
+    assert all(math.isfinite(value) for value in trial.values.values())
+
+
+def test_gradient_norms_that_are_never_finite(plan: Callable, tmp_path: Path) -> None:
+    trial = MemoryTrial(plan(*SMALL).arms[0].config, tmp_path)
+    trial.diverge("planted")
+    curves = {"train/loss": [2.0, math.inf], "train/grad_norm": [math.inf, math.nan]}
+    norm_stability.record_training(trial, curves, "1")
+    assert trial.values == {"norm/loss_last": 2.0, "norm/diverged": 1.0}
+
+
+def test_an_arm_of_the_map_only_trains(plan: Callable, tmp_path: Path) -> None:
+    arms = {arm.name: arm.config for arm in plan(*SMALL, "arm=null").arms}
+    looking = {name for name, arm in arms.items() if arm.options.depths}
+    assert looking == {"pre", "post", "peri", "deepnorm", "pre_copy"}
+    assert {arm.training.lr for arm in arms.values()} == {3e-4, 3e-3, 1e-2}
+    for start in ("pre", "post"):
+        for rate in ("", "_hot", "_low"):
+            warm, cold = (arms[start + rate + end].training for end in ("", "_cold"))
+            assert cold == replace(warm, warmup_steps=0)
+            assert warm.warmup_steps > 0
+    trial = MemoryTrial(arms["post_hot"], tmp_path)
+    norm_stability.run(trial)
+    assert "val/loss" in trial.values
+    assert "norm/diverged" in trial.values
+    assert not any("depth" in name or "slope" in name for name in trial.values)
+
+
+def test_batches_of_their_own_before_training(plan: Callable, tmp_path: Path) -> None:
+    seen = []
+    for size in ("null", "6", "2"):
+        arm = plan(*SMALL, f"options.init_batch_size={size}", "training.steps=3").arms[0]
+        trial = MemoryTrial(arm.config, tmp_path / size)
+        norm_stability.run(trial)
+        seen.append([trial.values[name] for name in ("norm/grad_last/depth4", "norm/loss_last")])
+    assert seen[0] == seen[1]  # null: as many as in training, here 6
+    assert seen[2][0] != seen[0][0]
+    assert seen[2][1] == seen[0][1]
+
+
+@pytest.mark.parametrize("depths", [[4], [4, 4], [0, 4]])
 def test_depths_must_make_a_slope(depths) -> None:
     with pytest.raises(ValueError, match="depths="):
-        config.NormStabilityOptions(depths=depths, init_batches=1)
+        config.NormStabilityOptions(depths=depths, init_batches=1, init_batch_size=None)
 
 
 def test_every_arm_starts_plain_and_is_not_clipped(plan: Callable) -> None:

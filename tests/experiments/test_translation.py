@@ -13,7 +13,14 @@ from experiments.config import Numbers, Pairs15, Unit
 from experiments.cost import cost
 from experiments.nn.build import build_encoder_decoder
 from experiments.nn.encoder_decoder import PAD, EncoderDecoder
-from experiments.probes.translation import TranslationProbe, chrf, cross_attention, weights
+from experiments.probes.translation import (
+    KnownSentences,
+    TranslationProbe,
+    chrf,
+    cross_attention,
+    mean_loss,
+    weights,
+)
 from experiments.tasks.build import build_task
 from experiments.tasks.translation import TranslationTask
 from runner import planning
@@ -50,18 +57,22 @@ def test_the_fifteen_pairs_are_learnt_and_both_splits_reported(plan: Plan, tmp_p
     [arm] = plan(*SMALL).arms
     trial = trial_of(arm, tmp_path, steps=90)
     translation.run(trial)
-    assert trial.diverged is None
     values = trial.values
     assert values["translation/exact_match/train"] == 1
     assert values["translation/exact_match"] == values["translation/exact_match/held_out"] < 1
     assert trial.results["val/loss"][1] == "nats/token"
+    assert trial.results["translation/loss/train"][1] == "nats/token"
+    # Known by heart, and no part of what judges.
+    assert values["translation/loss/train"] < 0.1 < values["val/loss"]
     assert {row["split"]: row["sentences"] for row in trial.tables["scores"]} == {
         "train": 15,
         "held_out": 95,
     }
     samples = trial.tables["samples"]
-    assert [row["ok"] for row in samples[:15]] == ["✓"] * 15
-    assert samples[14] == {
+    assert [row["split"] for row in samples] == ["train", "held_out"] * 15
+    known = samples[::2]
+    assert [row["ok"] for row in known] == ["✓"] * 15
+    assert known[14] == {
         "split": "train",
         "source": "nine ten",
         "expected": "九 十",
@@ -125,13 +136,32 @@ def test_attention_is_read_in_eval_mode_without_a_trace(plan: Plan) -> None:
 def test_a_probe_decodes_no_more_than_asked_of_each_split(plan: Plan) -> None:
     model, task = made(plan(*SMALL).arms[0])
     probe = TranslationProbe(model, task, 4)
-    for batch in task.evaluation():
-        probe.update(batch)
+    for split in task.labels:
+        for batch in task.split(split):
+            probe.update(batch)
     assert [len(probe.of(split)) for split in task.labels] == [4, 4]
     assert set(probe.metrics()) == {
         *("translation/exact_match", "translation/chrf"),
         *("translation/exact_match/train", "translation/exact_match/held_out"),
     }
+
+
+def test_known_sentences_are_scored_apart(plan: Plan) -> None:
+    model, task = made(plan(*SMALL).arms[0])
+    known = KnownSentences(model, task, 4)
+    for batch in task.evaluation():
+        known.update(batch)
+    found = known.metrics()
+    assert set(found) == {"translation/loss/train", "translation/exact_match/train"}
+    [batch] = task.split("train", 4)
+    prediction = model(*batch.inputs, keep=batch.keep).prediction
+    assert found["translation/loss/train"] == pytest.approx(task.loss(prediction, batch).item())
+    # Batches weigh as many tokens as they have.
+    [whole] = list(task.split("train"))
+    parts = SimpleNamespace(loss=task.loss, split=lambda _, most: whole.split(2))  # noqa: ARG005
+    assert mean_loss(model, parts, "train", None) == pytest.approx(
+        mean_loss(model, task, "train", None)
+    )
 
 
 @pytest.mark.parametrize(
@@ -173,7 +203,8 @@ def test_cost_counts_the_products_of_the_longest_sentence(plan: Plan, attention:
 
 def test_the_exercise_is_the_arm_pairs15_at_quick(plan: Plan) -> None:
     arms = {arm.name: arm.config for arm in plan("experiment=translation").arms}
-    assert set(arms) == {"base", "pairs15"}
+    assert set(arms) == {"base"}  # pairs15 is another task: nothing to compare
+    arms |= {a.name: a.config for a in plan("experiment=translation", "arm=pairs15").arms}
     parts, training = arms["pairs15"].parts, arms["pairs15"].training
     assert isinstance(parts.task, Pairs15)
     assert (parts.model.d_model, parts.model.n_layers, parts.attention.n_heads) == (128, 2, 4)
@@ -188,6 +219,8 @@ def test_all_arms_of_full_are_composed_and_claims_are_about_them(plan: Plan) -> 
     names = {arm.name for arm in study.arms}
     for claim in outline(study.study).claims:
         assert set(claim.compared) <= names
+        known, compared = getattr(claim, "positive_control", None), set(claim.compared)
+        assert not known or {known.arm, known.control} != compared, "a claim is no control of itself"
         assert claim.n <= len(study.seeds)
 
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from experiments import config
 from experiments.config import Activation, Init, NormType, Placement, Position
 from experiments.nn.build import build_transformer
-from experiments.nn.norm import build_norm, deepnorm_alpha, deepnorm_gain
+from experiments.nn.norm import build_norm, deepnorm
 from experiments.nn.transformer import Block, Transformer
 
 D_MODEL, N_HEADS, D_FF, EPS = 16, 4, 24, 1e-5
@@ -115,8 +115,8 @@ def test_norms_are_where_they_belong(placement: Placement) -> None:
 
 def test_constants_of_deepnorm() -> None:
     # M = 12 (Wang 2022, decoder-only): alpha = 24^(1/4), gain = 96^(-1/4).
-    assert deepnorm_alpha(12) == pytest.approx(2.2134, abs=5e-5)
-    assert deepnorm_gain(12) == pytest.approx(0.3195, abs=5e-5)
+    assert deepnorm(12).alpha == pytest.approx(2.2134, abs=5e-5)
+    assert deepnorm(12).gain == pytest.approx(0.3195, abs=5e-5)
     net = model(Placement.deepnorm, n_layers=12)
     assert net.blocks[0].ffn_residual.alpha == net.blocks[11].attention_residual.alpha
     assert net.blocks[0].ffn_residual.alpha == pytest.approx(2.2134, abs=5e-5)

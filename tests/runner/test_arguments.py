@@ -49,7 +49,9 @@ def test_unknown_keys_are_one_clear_line(text: str, said: str):
     assert len(str(caught.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize("flag", ["--nonsense", "--config-path=/tmp", "--config-name=other"])
+@pytest.mark.parametrize(
+    "flag", ["--nonsense", "--config-path=/tmp", "--config-name=other", "--experimental-rerun=x"]
+)
 def test_flags_that_replace_the_config_are_refused(flag: str):
     with pytest.raises(ConfigError):
         arguments.check([flag])
@@ -75,11 +77,37 @@ def test_a_users_config_folder_is_scanned(tmp_path: Path):
     good.write_text("_target_: os.system\n")
     with pytest.raises(ConfigError, match="_target_"):
         arguments.check(["experiment=moe", f"--config-dir={tmp_path}"])
+    for hidden in (
+        '"hydr\\x61": {callbacks: {x: {a: 1}}}\n',
+        "# @package hydra.callbacks\nx: 1\n",
+        "defaults:\n  - override /hydra/job_logging: colorlog\n",
+    ):
+        good.write_text(hidden)
+        with pytest.raises(ConfigError, match="Hydra's own settings"):
+            arguments.check(["experiment=moe", f"--config-dir={tmp_path}"])
+    good.write_text('x: {"_targ\\x65t_": os.makedirs}\n')
+    with pytest.raises(ConfigError, match="_target_"):
+        arguments.check(["experiment=moe", f"--config-dir={tmp_path}"])
+    good.write_text("a: [b\n")
+    with pytest.raises(ConfigError, match="cannot be read as YAML"):
+        arguments.check(["experiment=moe", f"--config-dir={tmp_path}"])
     good.write_text("# @package _global_\nhydra:\n  callbacks: {}\n")
     with pytest.raises(ConfigError, match="Hydra's own settings"):
         arguments.check(["experiment=moe", f"--config-dir={tmp_path}"])
     with pytest.raises(ConfigError, match="is not a folder"):
         arguments.check(["experiment=moe", f"--config-dir={tmp_path / 'absent'}"])
+
+
+@pytest.mark.parametrize("name", ["[../x]", "[.x]", "[a],[b]"])
+def test_plugins_are_modules_named_once(name: str):
+    with pytest.raises(ConfigError, match="plugins"):
+        arguments.check(["-m", "experiment=moe", f"plugins={name}"])
+
+
+@pytest.mark.parametrize("text", ["ffn=null", "experiment=null", "scale=null"])
+def test_a_group_needs_an_option(text: str):
+    with pytest.raises(ConfigError, match="needs one of its options"):
+        arguments.check(["experiment=moe", text])
 
 
 def test_a_plugin_that_is_not_there_is_one_clear_line():

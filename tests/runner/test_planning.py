@@ -65,7 +65,7 @@ def test_a_group_choice_that_every_arm_replaces_is_warned_about(plan):
 
 
 def test_only_computed_arms_count_for_that_warning(plan):
-    made = plan(*MOE, "arm=plain", "+arms.plain=['seed_offset=3']", "ffn=swiglu")
+    made = plan(*MOE, "arm=plain", "+arms.plain=['seed_offset=3']", "ffn=swiglu", "baseline=plain")
     assert not made.notes
     assert arms(made)["plain"].config.parts.ffn.gated
     notes = plan(*MOE, "arm=dense", "ffn=swiglu").notes
@@ -77,6 +77,41 @@ def test_what_a_preset_says_of_another_option_is_left_out(plan):
     assert arms(made)["mine"].config.parts.task.kind == "pairs15"
     with pytest.raises(ConfigError, match="moe learns from sequences"):
         plan("experiment=moe", "scale=smoke", "task=pairs15")
+
+
+@pytest.mark.parametrize("name", ["../../up", "a/b", "a.", "", ".hidden", "x" * 90])
+def test_a_name_that_could_leave_the_store_is_refused(plan, monkeypatch, name: str):
+    made = planning.read_study
+    there = {name: ["ffn=moe"]}
+    monkeypatch.setattr(
+        planning, "read_study", lambda c: dataclasses.replace(made(c), arms=there, arm=None)
+    )
+    with pytest.raises(ConfigError, match="a name is made of letters"):
+        plan(*MOE, "baseline=null")
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("arm=[]", "name one arm"),
+        ("arm=1", "name one arm"),
+        ("arm=nope", "there is no such arm"),
+        ("baseline=nope", "there is no such arm"),
+        ("training.beta2=1", "beta2=1.0 must lie in"),
+        ("training.lr=inf", "no finite number"),
+        ("ffn.aux_weight=nan", "no finite number"),
+        ("device.threads=1000000", "must lie between"),
+        ("workers=true", "must be auto or a number"),
+        ("n_seeds=30000000", "must be at most"),
+        ("seed=99999999999", "must lie between"),
+        ("headline=[{metric: a}]", "missing"),
+    ],
+)
+def test_bad_values_are_found_before_anything_is_written(plan, tmp_path, override: str, said: str):
+    with pytest.raises(ConfigError, match=said) as caught:
+        plan("experiment=moe", override)
+    assert len(str(caught.value).splitlines()) <= 3
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_arm_cannot_set_what_is_the_same_for_all(plan):

@@ -54,10 +54,11 @@ def test_a_batch_is_never_larger_than_the_fifteen() -> None:
     assert len(build(batch_size=64).batch(0).target) == 15
 
 
-def test_both_splits_are_judged_and_told_apart() -> None:
+def test_all_held_out_combinations_are_judged_and_no_known_sentence() -> None:
     task = build()
-    labels = torch.cat([batch.label for batch in task.evaluation()])
-    assert labels.tolist() == [0] * 15 + [1] * 15
+    judged = [task.source.text(row) for b in task.evaluation() for row in b.inputs[0].tolist()]
+    assert judged == [english for english, _ in sentences(task, "held_out")]
+    assert len(judged) == 95
     assert task.labels == ("train", "held_out")
     assert task.length == Pairs15("pairs15").length
     assert max(len(e.split()) for e, _ in sentences(task, "train")) == Pairs15("x").source_length
