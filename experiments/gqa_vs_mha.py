@@ -144,7 +144,9 @@ def record_times(trial: Trial, samples: dict[str, list[float]], *, n_bytes: int)
     options = trial.config.options
     rows = [
         {"stage": stage, "length": length, "round": index, "ms": 1e3 * seconds}
-        for (stage, length), values in ((name.split("/"), values) for name, values in samples.items())
+        for (stage, length), values in (
+            (name.split("/"), values) for name, values in samples.items()
+        )
         for index, seconds in enumerate(values)
     ]
     trial.table("times", rows)

@@ -12,13 +12,8 @@ from itertools import zip_longest
 from experiments.nn.build import build_encoder_decoder
 from experiments.nn.encoder_decoder import EncoderDecoder
 from experiments.probes.cost import record_cost
-from experiments.probes.translation import (
-    KnownSentences,
-    TranslationProbe,
-    attention_rows,
-    chrf,
-    mean_loss,
-)
+from experiments.probes.known import KnownSentences, mean_loss
+from experiments.probes.translation import TranslationProbe, attention_rows, chrf
 from experiments.tasks.build import build_task
 from experiments.tasks.translation import TranslationTask
 from runner.training import train

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from runner import pool, provenance, record, registry, tuning
+from runner import origins, pool, provenance, record, registry, tuning
 from runner.config import flatten
 from runner.outline import Outline
 from runner.planning import Plan
@@ -39,7 +39,7 @@ def report(
         "baseline": baseline(plan),
         "notes": plan.notes,
         "costs": {arm.name: registry.costs(vars(arm.config.parts)) for arm in plan.arms},
-        "tolerance": plan.arms[0].config.match.tolerance,
+        "tolerances": {arm.name: arm.config.match.tolerance for arm in plan.arms},
         "interior": dict(tuned.interior) if tuned else {},
         "tuned": dict(tuned.overrides) if tuned else {},
         "hparams": {arm.name: flatten(arm.config.tree()) for arm in plan.arms},
@@ -48,10 +48,26 @@ def report(
         ).to_dict("records"),
     }
     write_json(folder / SUMMARY, summary)
-    environment = provenance.environment(plan.command, plan.started)
-    environment["allocator"] = pool.MALLOC
+    environment = provenance.environment(plan.command, plan.started) | conditions(plan, trials)
     write(folder, assemble(plan.config_yaml, outline, summary, environment, trials))
     return folder
+
+
+def conditions(plan: Plan, trials: pd.DataFrame) -> dict[str, Any]:
+    """What the environment is told by a plan and its trials: devices, data, durations."""
+    reused = trials.reused.astype(bool)
+    return {
+        "allocator": pool.MALLOC,
+        "threads": {arm.name: arm.config.device.threads for arm in plan.arms},
+        "device": {arm.name: arm.device.value for arm in plan.arms},
+        "data": {arm.name: arm.data for arm in plan.arms},
+        "trial_seconds": {
+            "all": float(trials.seconds.sum()),
+            "reused": float(trials.seconds[reused].sum()),
+        },
+        "reused_versions": origins.distinct(trials[reused], "versions"),
+        "reused_machines": origins.distinct(trials[reused], "machine"),
+    }
 
 
 def write(folder: Path, study: record.StudyRecord) -> None:
@@ -70,12 +86,22 @@ def assemble(
     summary: Mapping[str, Any],
     environment: dict[str, Any],
     trials: pd.DataFrame,
+    results: pd.DataFrame | None = None,
+    readable: pd.DataFrame | None = None,
 ) -> record.StudyRecord:
-    """The record of a study from its summary and what its trials' folders hold."""
-    results, history, tables = contents(trials)
+    """The record of a study from its summary and what its trials' folders hold.
+
+    With `results` these are the final values. `readable` are the trials whose folders still hold
+    what belongs to the study; all, if not given.
+    """
+    found, history, tables = contents(trials if readable is None else readable)
+    results = found if results is None else results
+    told = vars(outline) | {
+        "not_tested": [*outline.not_tested, *untuned(summary, history, outline.not_tested)]
+    }
     return record.StudyRecord(
         **{key: value for key, value in summary.items() if key != "trials"},
-        **vars(outline),
+        **told,
         results=results,
         history=history,
         trials=trials,
@@ -86,10 +112,10 @@ def assemble(
 
 
 def trial_table(entries: Sequence["Entry"]) -> pd.DataFrame:
-    """A row for each trial: arm, seed, status, seconds, reused, folder, message."""
+    """A row for each trial, with the columns that `record.StudyRecord` names."""
     rows = []
     for entry in entries:
-        status = entry.slot.status()
+        status, result = entry.slot.status(), entry.slot.result() or {}
         rows.append(
             {
                 "arm": entry.arm.name,
@@ -99,9 +125,27 @@ def trial_table(entries: Sequence["Entry"]) -> pd.DataFrame:
                 "reused": entry.reused,
                 "folder": str(entry.slot.folder),
                 "message": status.get("message", ""),
+                "code": result.get("code", ""),
+                "digest": origins.digest(entry.slot),
+                "versions": result.get("versions"),
+                "machine": result.get("machine"),
             }
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).astype({"seconds": float})
+
+
+def untuned(summary: Mapping[str, Any], history: pd.DataFrame, known: Sequence[str]) -> list[str]:
+    """What a run whose arms trained without tuning has not tested."""
+    trained = set(history.arm[history.metric == "train/loss"])
+    rates = {summary["hparams"].get(arm, {}).get("training.lr") for arm in trained}
+    if summary["tuned"] or not trained:
+        return []
+    shared = len(rates) == 1
+    how = (
+        "all arms train with the same rate" if shared else "each arm trains with the rate it names"
+    )
+    line = f"Learning rates tuned for each arm: {how}."
+    return [] if line in known else [line]
 
 
 def contents(

@@ -1,13 +1,35 @@
 """Where the trials of a run come from: other versions, another machine, another computing since."""
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from runner.store import FINISHED, Slot
+
 SHOWN = 3  # trials that a note names
+
+
+def digest(slot: Slot) -> str:
+    """The hash of a finished trial's result.json, which tells one computing from another; else ""."""
+    if slot.status()["state"] not in FINISHED:
+        return ""
+    try:
+        return hashlib.sha256((slot.folder / "result.json").read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return ""
+
+
+def kept(trials: pd.DataFrame) -> list[bool]:
+    """Whether each trial's folder holds what it did when its digest was taken."""
+    return [
+        digest(Slot(Path(folder))) == before
+        for folder, before in zip(trials.folder, trials.digest, strict=True)
+    ]
 
 
 def origin_notes(trials: pd.DataFrame) -> list[str]:
@@ -16,14 +38,14 @@ def origin_notes(trials: pd.DataFrame) -> list[str]:
     `trials` has the columns `versions` and `machine` (dicts, or None where a trial lacks them).
     """
     notes = []
-    for key, usual, rows in _others(trials, "versions"):
-        differing = [name for name in key if key[name] != usual.get(name)]
-        ours = " and ".join(f"{name} {key[name]}" for name in differing)
+    for value, usual, rows in _others(trials, "versions"):
+        differing = [name for name in value if value[name] != usual.get(name)]
+        ours = " and ".join(f"{name} {value[name]}" for name in differing)
         theirs = " and ".join(f"{name} {usual.get(name)}" for name in differing)
         notes.append(f"{_count(rows, trials)} computed with {ours}, the others with {theirs}")
-    for key, usual, rows in _others(trials, "machine"):
-        names = [name for name in {**key, **usual} if key.get(name) != usual.get(name)]
-        ours, theirs = (", ".join(f"{n} {m.get(n)}" for n in names) for m in (key, usual))
+    for value, usual, rows in _others(trials, "machine"):
+        names = [name for name in {**value, **usual} if value.get(name) != usual.get(name)]
+        ours, theirs = (", ".join(f"{n} {m.get(n)}" for n in names) for m in (value, usual))
         notes.append(f"{_count(rows, trials)} computed on another machine: {ours}; not {theirs}")
     if machines_differ(trials):
         notes.append(

@@ -1,7 +1,9 @@
 """report.html: one file that a stranger understands, with nothing to fetch; jinja2 escapes."""
 
 import base64
+import json
 import math
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,16 +11,18 @@ from typing import Any
 
 import pandas as pd
 
-from runner import answer, quantity
+from runner import answer, origins, quantity, steadiness
 from runner.canvas import PALETTE
 from runner.cards import card
 from runner.figures import FigureSpec
 from runner.finding import Finding
+from runner.noise import MACHINE_UNITS
 from runner.plots import Picture
 from runner.record import Headline, StudyRecord
 from runner.samples import Sheet
 
 TEMPLATE = "report.html"
+PLAIN_NAME = re.compile(r"(?!(?:null|true|false)$)[A-Za-z_][\w.-]*")  # needs no quotes in Hydra
 
 
 def render(
@@ -114,14 +118,19 @@ def comparison_table(
         "wanted": wanted,
         "baseline": study.baseline_of(headline),
         "rows": rows,
+        "noise": _noise(study, headline.metric),
     }
 
 
 def cost_table(study: StudyRecord, summary: pd.DataFrame) -> dict[str, Any]:
-    """What each arm costs: a column per cost metric that was recorded."""
-    shown = [m for m in study.cost_metrics if (summary["metric"] == m).any()]
-    cells = {(row.arm, row.metric): row for row in summary.itertuples()}
+    """What each arm costs: a column per cost metric that was recorded.
+
+    What a clock or an allocator says is left out where the trials come from different machines.
+    """
     units = summary.drop_duplicates("metric").set_index("metric")["unit"]
+    left_out = MACHINE_UNITS if origins.machines_differ(study.trials) else frozenset()
+    shown = [m for m in study.cost_metrics if m in units and units[m] not in left_out]
+    cells = {(row.arm, row.metric): row for row in summary.itertuples()}
     head = [
         f"{m.partition('/')[2].replace('_', ' ') if m.startswith('cost/') else m}"
         + (f" ({units[m]})" if units[m] not in ("", "1", "parameters") else "")
@@ -131,7 +140,15 @@ def cost_table(study: StudyRecord, summary: pd.DataFrame) -> dict[str, Any]:
     for arm in study.arms:
         row = [cells.get((arm, metric)) for metric in shown]
         rows.append((arm, [_cost(c) for c in row]))
-    return {"head": head, "rows": rows}
+    noise = [f"{metric}: {line}" for metric in shown for line in _noise(study, metric)]
+    return {"head": head, "rows": rows, "noise": noise}
+
+
+def _noise(study: StudyRecord, metric: str) -> list[str]:
+    """How far apart two equal arms are by this metric, if it depends on the machine."""
+    if study.scale == "smoke":
+        return []
+    return steadiness.noise_lines(study.results, study.arms, metric)
 
 
 def _cost(cell: Any) -> str:
@@ -143,9 +160,10 @@ def _cost(cell: Any) -> str:
 
 
 def _typed(study: StudyRecord, arm: str, overrides: Sequence[str]) -> tuple[str, str]:
-    """The command that computes one arm, and the overrides that the arm's name stands for."""
-    command = f"python -m runner experiment={study.experiment} {shlex.quote(f'arm={arm}')}"
-    return command, " ".join(shlex.quote(override) for override in overrides)
+    """The study's command for this arm alone, and the overrides that its name stands for."""
+    kept = [word for word in shlex.split(study.command) if word.lstrip("+").split("=")[0] != "arm"]
+    name = arm if PLAIN_NAME.fullmatch(arm) else json.dumps(arm, ensure_ascii=False)
+    return shlex.join([*kept, f"arm={name}"]), shlex.join(overrides)
 
 
 def _figure(

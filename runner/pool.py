@@ -47,6 +47,9 @@ def run_jobs(jobs: Sequence["Job"], workers: int, on_event: "OnEvent") -> None:
     """
     for name, value in MALLOC.items():
         os.environ.setdefault(name, value)
+    if multiprocessing.get_start_method(allow_none=True) == "loky":
+        # Inside joblib's launcher: children would ask for a start method that they do not know.
+        multiprocessing.set_start_method("forkserver", force=True)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
         ["runner.trial", *{f"experiments.{job.config.experiment}" for job in jobs}]

@@ -1,40 +1,71 @@
 """`python -m runner redraw <run>`: report and figures again from a run's records. No torch."""
 
-import json
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
-from runner import gather
+from runner import gather, origins
 from runner.config import ConfigError, read_study
 from runner.outline import outline
 from runner.store import read_json
 
+USAGE = "python -m runner redraw <run>, e.g. outputs/moe/runs/<time>"
+NEEDED = (gather.SUMMARY, "config.yaml", "environment.json", "results.csv")
+
 
 def redraw(arguments: Sequence[str]) -> None:
-    """Write the report of a finished run anew, in its folder, from its records and its trials'.
+    """Write the report of a finished run anew, in its folder.
+
+    Final values are the run's own. Curves and tables lie with the trials, which later runs may have
+    computed again: those of such trials are left out, and the report says so.
 
     Raises:
         ConfigError: not one folder is given, or it is no run's.
     """
+    if any(word in ("-h", "--help") for word in arguments):
+        print(f"usage: {USAGE}")  # noqa: T201
+        return
     if len(arguments) != 1:
-        raise ConfigError("type python -m runner redraw <run>, e.g. outputs/moe/runs/<time>")
+        raise ConfigError(f"type {USAGE}")
     folder = Path(arguments[0])
+    lacking = [name for name in NEEDED if not (folder / name).is_file()]
+    if lacking:
+        raise ConfigError(f"{folder} is no folder of a run: it lacks {', '.join(lacking)}")
     summary = read_json(folder / gather.SUMMARY)
-    if summary is None or not (folder / "config.yaml").exists():
-        raise ConfigError(
-            f"{folder} is no folder of a run: it lacks {gather.SUMMARY} or config.yaml"
-        )
-    config_yaml = (folder / "config.yaml").read_text()
+    environment = read_json(folder / "environment.json")
+    if summary is None or environment is None:
+        raise ConfigError(f"{folder}: {gather.SUMMARY} or environment.json is damaged")
+    config_yaml = (folder / "config.yaml").read_text(encoding="utf-8")
     config = OmegaConf.create(config_yaml)
     assert isinstance(config, DictConfig)
     trials = pd.DataFrame(summary["trials"])
     trials["folder"] = [str((folder / path).resolve()) for path in trials.folder]
-    lost = [path for path in trials.folder if not Path(path).is_dir()]
-    if lost:
-        raise ConfigError(f"{len(lost)} trials of this run are gone, the first: {lost[0]}")
-    environment = json.loads((folder / "environment.json").read_text())
-    study = gather.assemble(config_yaml, outline(read_study(config)), summary, environment, trials)
+    if "digest" not in trials:
+        raise ConfigError(f"{folder} was written by an older version, which kept no digests")
+    told = outline(read_study(config))
+    study = gather.assemble(config_yaml, told, summary, environment, trials, results_of(folder))
+    changed = [
+        (row["arm"], row["seed"]) for row in gather.rows_of(trials) if not gather.is_kept(row)
+    ]
+    if changed:
+        note = (
+            f"redrawn: {len(changed)} of {len(trials)} trials are gone or were computed again since "
+            f"({origins.listed(changed)}); final values are the run's own, curves and tables of "
+            "these trials are left out"
+        )
+        study = dataclasses.replace(study, notes=[*study.notes, note])
     gather.write(folder, study)
+
+
+def results_of(folder: Path) -> pd.DataFrame:
+    """The final values of a run, to the bit."""
+    return pd.read_csv(
+        folder / "results.csv",
+        dtype={"arm": str, "metric": str, "unit": str},
+        keep_default_na=False,
+        na_values={"value": [""]},
+        float_precision="round_trip",
+    )

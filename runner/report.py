@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from runner import comparison as comparisons
-from runner import dashboard, markdown, page, verdicts
+from runner import dashboard, markdown, origins, page, steadiness, verdicts
 from runner.answer import answer
 from runner.cards import card
 from runner.console import console as console
@@ -39,7 +39,8 @@ def write_report(run: Path, study: StudyRecord) -> Outcome:
     records = Records(results, study.history, list(study.arms), study.tables)
     pictures, undrawn = draw_all(study.figures, records)
     samples, missing = sheets(study.figures, records)
-    warnings += [*undrawn, *missing]
+    warnings += [*undrawn, *missing, *origins.origin_notes(study.trials)]
+    warnings += steadiness.steadiness_notes(study.tables)
     sentence = answer(study, comparison, findings)
     html = page.render(
         study,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from runner import quantity
 from runner.noise import MACHINE_UNITS
 from runner.stats import mean_interval
 
@@ -87,9 +88,7 @@ def a_a_pairs(arms: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
     ]
 
 
-def noise_lines(
-    results: pd.DataFrame, arms: Mapping[str, Sequence[str]], metric: str
-) -> list[str]:
+def noise_lines(results: pd.DataFrame, arms: Mapping[str, Sequence[str]], metric: str) -> list[str]:
     """The noise floor of a metric of a clock or an allocator, a line for each A/A pair.
 
     It is max(|low|, |high|) of the paired 95 % t-interval of A - A, as in `noise`.
@@ -107,5 +106,7 @@ def noise_lines(
             if len(differences) > 1:
                 same = mean_interval(differences)
                 floor = max(abs(same.low), abs(same.high))
-                lines.append(f"noise floor (A/A {copy} - {original}): ±{floor:.3g} {unit}")
+                lines.append(
+                    f"noise floor (A/A {copy} - {original}): ±{quantity.quantity(floor, unit)}"
+                )
     return lines or ["noise floor: unknown, as no A/A pair of arms has values of two seeds"]

@@ -49,12 +49,13 @@ def starting_gains(
 def encoder_decoder_gains(n_layers: int, *, init: Init, deep: bool) -> dict[str, float]:
     """The same for `n_layers` blocks that encode and as many that decode, by side and name."""
     if deep:
-        names, encoder = DEEPNORM, deepnorm_encoder(n_layers, n_layers).gain
+        encoder = deepnorm_encoder(n_layers, n_layers).gain
         decoder = deepnorm_decoder(n_layers).gain
     elif init is Init.scaled:
-        names, encoder, decoder = RESIDUAL, (2 * n_layers) ** -0.5, (3 * n_layers) ** -0.5
+        encoder, decoder = (2 * n_layers) ** -0.5, (3 * n_layers) ** -0.5
     else:
         return {}
+    names = DEEPNORM if deep else RESIDUAL
     sides = {"encoder": encoder, "decoder": decoder}
     return {f"{side}.{name}": gain for side, gain in sides.items() for name in names}
 

@@ -96,41 +96,6 @@ class TranslationProbe:
                 yield row
 
 
-class KnownSentences:
-    """The first `most` sentences that were learnt from (None: all), beside those that judge.
-
-    `translation/loss/train` under teacher forcing, `translation/exact_match/train` by decoding:
-    both show what is known by heart, so they stand apart from `val/loss`.
-    """
-
-    def __init__(self, model: EncoderDecoder, task: TranslationTask, most: int | None) -> None:
-        self.model, self.task, self.most = model, task, most
-
-    def update(self, batch: Batch, output: Output | None = None) -> None:
-        """Nothing: held-out sentences are not known."""
-
-    def metrics(self) -> dict[str, float]:
-        """Loss and exact match of the model as it is; it must be in eval mode."""
-        loss = mean_loss(self.model, self.task, "train", self.most)
-        decoded = TranslationProbe(self.model, self.task, self.most)
-        for batch in self.task.split("train", self.most):
-            decoded.update(batch.to(self.model.head.weight.device))
-        return {"translation/loss/train": loss} | decoded.metrics()
-
-
-@torch.no_grad()
-def mean_loss(model: EncoderDecoder, task: TranslationTask, split: str, most: int | None) -> float:
-    """The loss a token over the first `most` sentences of a split, under teacher forcing."""
-    total, count = 0.0, 0
-    for there in task.split(split, most):
-        batch = there.to(model.head.weight.device)
-        n = int(batch.keep.sum())
-        prediction = model(*batch.inputs, keep=batch.keep).prediction
-        total += task.loss(prediction, batch).item() * n
-        count += n
-    return total / count
-
-
 def chrf(predicted: Sequence[str], expected: Sequence[str]) -> tuple[float, str]:
     """Corpus chrF (Popović 2015; character n-grams up to 6, beta 2) and sacrebleu's signature."""
     from sacrebleu.metrics.chrf import CHRF

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from hydra import compose
 from memory_trial import MemoryTrial
 
 from experiments import ffn
 from experiments.config import Activation
-from runner import planning, registry
+from runner import planning, registry, tuning
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 TINY = (
@@ -44,7 +45,7 @@ def test_arms_cost_the_same_but_the_unmatched_control(plan: Plan) -> None:
         *arms
     }
     cost = {name: registry.costs(vars(parts))["params"] for name, parts in arms.items()}
-    for name in set(arms) - {"swiglu_unmatched"}:
+    for name in set(arms) - {"swiglu_unmatched", "relu_narrow"}:
         # 2 * 48 = 3 * 32; a gated network has d_ff biases more at 2/3 of the width, 64 for 48.
         extra = 2 * 16 if arms[name].ffn.gated else 0
         assert cost[name] == cost["relu"] + extra
@@ -54,7 +55,30 @@ def test_arms_cost_the_same_but_the_unmatched_control(plan: Plan) -> None:
     # One matrix more: 3 instead of 2, and its bias.
     extra = 2 * (32 * relu.d_ff + relu.bias * relu.d_ff)
     assert cost["swiglu_unmatched"] - cost["relu"] == extra
+    assert cost["relu_narrow"] < cost["relu"] or relu.d_ff <= arms["relu_narrow"].ffn.d_ff
     assert {(parts.ffn.bias, parts.ffn.dropout) for parts in arms.values()} == {(True, 0.1)}
+
+
+@pytest.mark.parametrize("scale", ["quick", "full"])
+def test_the_narrow_control_has_a_quarter_of_the_width(plan: Plan, scale: str) -> None:
+    study = plan("experiment=ffn", f"scale={scale}", "task=function", "task.width=4")
+    arms = {arm.name: arm.config.parts.ffn for arm in study.arms}
+    assert 4 * arms["relu_narrow"].d_ff == arms["relu"].d_ff
+    assert arms["relu_narrow"].activation is Activation.relu
+
+
+def test_arms_of_the_full_scale_can_be_tuned(plan: Plan, tmp_path: Path) -> None:
+    typed = ["experiment=ffn", "scale=full", "tune=lr", "arm=[relu,swiglu,relu_narrow]"]
+    typed += ["task=function", "task.width=4", f"outputs={tmp_path}"]
+    study = plan(*typed)
+    gridded = tuning.grid_plan(study, compose("config", overrides=typed), typed)
+    rates = study.study.tune.grid
+    assert len(gridded.arms) == 3 * len(rates)
+    d_ff = {arm.name: arm.config.parts.ffn.d_ff for arm in study.arms}
+    for arm in gridded.arms:
+        name, rate = tuning.split(arm.name, study, study.study.tune)
+        assert (arm.config.training.lr, arm.config.parts.ffn.d_ff) == (rate, d_ff[name])
+    assert not set(gridded.seeds) & set(study.seeds)
 
 
 @pytest.mark.parametrize("activation", list(Activation))

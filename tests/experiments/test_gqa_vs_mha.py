@@ -8,9 +8,12 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from memory_trial import MemoryTrial
 
+from experiments import gqa_vs_mha as gqa
 from experiments.config import Conversion, GQAOptions
 from experiments.cost import cost
+from experiments.nn import attention
 from experiments.nn.build import build_transformer
 from runner import study, trial
 from runner.job import Stage
@@ -58,14 +61,41 @@ def test_what_an_arm_allocates(plan, n_kv_heads: int) -> None:
     assert value["cost/parameters"] == cost(vars(parts)).parameters
 
     times = pd.read_csv(folder / "tables" / "times.csv")
-    assert len(times) == 3 * (3 + 1) + 1  # rounds x (lengths and reading), and one prefill
+    # Rounds x (lengths and reading), and once a prefill, its mixing and a generation.
+    assert len(times) == 3 * (3 + 1) + 3
     decoded = times[times.stage == "decode"].groupby("length").ms.median()
     for length in ("8", "16", "32"):
         assert value[f"gqa/decode_time/length{length}"] == pytest.approx(decoded[length])
+    assert value["gqa/decode_time"] == value["gqa/decode_time/length32"]
+    (generated,) = times[times.stage == "generation"].ms
+    assert value["gqa/generation"] == pytest.approx(2 * 32 / generated * 1e3)
+    assert unit["gqa/generation"] == "tokens/s"
     n_bytes = 2 * 2 * n_kv_heads * 32 * 8 * 4
+    assert (
+        value["gqa/cache_of_layer/length32"] == n_bytes == 4 * value["gqa/cache_of_layer/length8"]
+    )
     assert value["gqa/decode_bandwidth"] == pytest.approx(n_bytes / decoded["32"] / 1e6)
     assert value["gqa/read_limit"] == pytest.approx(n_bytes / decoded["read"] / 1e6)
-    assert {unit[name] for name in ("gqa/decode_slope", "gqa/prefill_time/length8")} == {"ms"}
+    of_clock = ("gqa/decode_slope", "gqa/prefill_time/length8", "gqa/mixing_time/length8")
+    assert {unit[name] for name in of_clock} == {"ms"}
+
+
+def test_every_length_is_decoded_by_one_algorithm(plan, monkeypatch) -> None:
+    (arm,) = plan(*SMALL, "arm=mqa").arms
+    pinned: list[bool | None] = []
+    original = attention.one_query
+
+    def spy(*args: torch.Tensor, plain: bool | None = None) -> torch.Tensor:
+        pinned.append(plain)
+        return original(*args, plain=plain)
+
+    layer = gqa.timed_layer(MemoryTrial(arm.config, Path()))
+    monkeypatch.setattr(attention, "one_query", spy)
+    cache = layer.new_cache(2, 32)
+    for length in (7, 31):
+        cache.length = length
+        layer(torch.randn(2, 1, 64), cache=cache)
+    assert pinned == [True, True]
 
 
 def test_the_oracle_of_science(plan) -> None:

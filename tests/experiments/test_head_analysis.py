@@ -1,8 +1,10 @@
 """The experiment head_analysis: its plans, small trials, and the words it computes."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from memory_trial import MemoryTrial
@@ -12,12 +14,20 @@ from experiments.head_analysis import differs, looks
 from experiments.nn.build import build_transformer
 from experiments.probes.heads import HeadProbe
 from experiments.tasks.build import build_task
-from runner import planning
+from runner import canvas, planning
+from runner.gather import HISTORY_COLUMNS, RESULT_COLUMNS
+from runner.outline import outline
+from runner.plot_data import CannotDrawError, Records
+from runner.plots import draw
+from runner.samples import sheet
 from runner.training import train
 
 Plan = Callable[..., planning.Plan]
 SMALL = ("experiment=head_analysis", "scale=smoke", "model.d_model=16", "task.n_eval=12")
-SCORES = ("entropy", "entropy_share", "distance", "distance_share", "diagonal", "previous")
+SCORES = (
+    *("entropy", "entropy_share", "distance", "distance_share"),
+    *("diagonal", "previous", "best_offset"),
+)
 
 
 def trial_of(arm: planning.Arm, folder: Path) -> MemoryTrial:
@@ -31,7 +41,7 @@ def ran(arm: planning.Arm, folder: Path) -> MemoryTrial:
 
 
 def test_the_untrained_arm_is_step_0_of_the_trained_one(plan: Plan, tmp_path: Path) -> None:
-    untrained, trained = (ran(arm, tmp_path) for arm in plan(*SMALL).arms)
+    trained, untrained = (ran(arm, tmp_path) for arm in plan(*SMALL).arms)
     assert sorted(untrained.curves) == [0]
     assert sorted(step for step, v in trained.curves.items() if "val/loss" in v) == [0, 2, 4]
     assert untrained.curves[0] == trained.curves[0]
@@ -81,21 +91,25 @@ def test_planted_is_the_best_head_where_attention_is_needed(plan: Plan, tmp_path
 def test_tables(plan: Plan, tmp_path: Path) -> None:
     [arm] = plan(*SMALL, "arm=trained").arms
     tables = ran(arm, tmp_path).tables
-    assert sorted(tables) == [
-        "attention_local",
-        "attention_long_range",
-        "attention_periodic",
-        "heads",
-    ]
+    assert sorted(tables) == ["attention", "heads"]
     assert [(row["layer"], row["head"]) for row in tables["heads"]] == [
         (layer, head) for layer in range(2) for head in range(4)
     ]
-    for name in sorted(tables)[:3]:
-        rows = tables[name]
-        assert list(rows[0]) == ["layer", "head", "query", "key", "weight"]
-        assert len(rows) == 2 * 4 * 20 * 21 // 2
-        assert sum(row["weight"] for row in rows) == pytest.approx(2 * 4 * 20, rel=1e-5)
-    assert tables["attention_local"] != tables["attention_periodic"]
+    rows = tables["attention"]
+    assert list(rows[0]) == ["label", "head", "query", "key", "weight"]
+    n_pairs = 20 * 21 // 2
+    expected = [
+        (label, f"layer{layer}/head{head}")
+        for label in ("local", "long_range", "periodic")
+        for layer in range(2)
+        for head in range(4)
+        for _ in range(n_pairs)
+    ]
+    assert [(row["label"], row["head"]) for row in rows] == expected
+    assert sum(row["weight"] for row in rows) == pytest.approx(3 * 2 * 4 * 20, rel=1e-5)
+    each = len(rows) // 3
+    local, periodic = ([row["weight"] for row in rows[at : at + each]] for at in (0, 2 * each))
+    assert local != periodic
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
@@ -131,7 +145,11 @@ def test_other_parts_fit(plan: Plan, tmp_path: Path, overrides: tuple[str, ...])
     [arm] = plan(*SMALL, "arm=trained", *overrides).arms
     trial = ran(arm, tmp_path)
     planted = "task=waves" not in overrides
-    assert ("heads/planted" in trial.results) is planted
+    assert ("heads/planted/periodic" in trial.results) is planted
+    # A mean over other keys, which this task has no use for, would be compared with that of others.
+    needed = planted and "task.predict=reconstruct" not in overrides
+    assert ("heads/planted" in trial.results) is needed
+    assert "heads/planted/local" not in trial.results
     assert all(trial.results[f"heads/{score}_uniform"][0] >= 0 for score in SCORES)
 
 
@@ -149,9 +167,83 @@ def test_the_exercise_is_an_arm(plan: Plan) -> None:
     assert (task.local, task.long_range, task.periodic, task.period) == (0.5, 1.0, 0.3, 5)
 
 
+@pytest.mark.parametrize(
+    ("overrides", "skipped"),
+    [
+        # The exercise's own command: none of its figures is missing.
+        (("arm=exercise", "task.n_eval=6"), set()),
+        (("arm=[trained,untrained]", "task.n_eval=6", "model.d_model=16"), set()),
+        # Nothing is planted, so nothing of that can be drawn.
+        (("arm=trained", "task=waves", "task.width=8", "task.n_eval=6"), {"planted"}),
+    ],
+    ids=lambda value: " ".join(sorted(value)),
+)
+def test_figures_are_drawn(
+    plan: Plan, tmp_path: Path, overrides: tuple[str, ...], skipped: set[str]
+) -> None:
+    made = plan("experiment=head_analysis", *overrides)
+    trials = {arm.name: ran(arm, tmp_path) for arm in made.arms}
+    specs = outline(made.study).figures
+    assert {"attention", "profiles", "heads", "distance_over_training"} <= set(specs)
+    records = records_of(trials)
+    missing = set()
+    for key, spec in specs.items():
+        try:
+            with canvas.style():
+                sheet(spec, records) if spec.kind == "samples" else draw(spec, records)
+        except CannotDrawError:
+            missing.add(key)
+    assert missing == skipped
+
+
+def records_of(trials: dict[str, MemoryTrial]) -> Records:
+    results = [
+        (arm, 0, name, value, unit)
+        for arm, trial in trials.items()
+        for name, (value, unit) in trial.results.items()
+    ]
+    history = [
+        (arm, 0, step, name, value)
+        for arm, trial in trials.items()
+        for (step, name), value in trial.rows.items()
+    ]
+    tables = {
+        name: pd.concat(
+            pd.DataFrame([{"arm": arm, "seed": 0, **row} for row in trial.tables[name]])
+            for arm, trial in trials.items()
+        )
+        for name in next(iter(trials.values())).tables
+    }
+    return Records(
+        pd.DataFrame(results, columns=RESULT_COLUMNS),
+        pd.DataFrame(history, columns=HISTORY_COLUMNS),
+        list(trials),
+        tables,
+    )
+
+
+def test_a_diverged_trial_ends_with_its_records(plan: Plan, tmp_path: Path) -> None:
+    [arm] = plan(*SMALL, "arm=trained", "training.lr=1e30", "training.clip=null").arms
+    trial = ran(arm, tmp_path)
+    assert trial.diverged
+    for name in ("heads/entropy", "heads/distance_spread", "heads/planted"):
+        assert math.isnan(trial.values[name]), name
+    assert not math.isnan(trial.values["heads/entropy_initial"])
+    assert {row["looks"] for row in trial.tables["heads"]} == {
+        "nowhere: its weights are not finite"
+    }
+
+
 @pytest.mark.parametrize("scale", ["smoke", "quick", "full"])
-def test_every_scale_makes_a_plan(plan: Plan, scale: str) -> None:
-    made = plan("experiment=head_analysis", f"scale={scale}")
+@pytest.mark.parametrize("task", ["patterns", "waves"])
+def test_every_scale_makes_a_plan(plan: Plan, scale: str, task: str) -> None:
+    made = plan("experiment=head_analysis", f"scale={scale}", f"task={task}")
+    kinds = {arm.name: arm.config.parts.task.kind for arm in made.arms}
+    # What is about reconstructing patterns stays with them.
+    assert {kind for name, kind in kinds.items() if name not in ("reconstruct", "exercise")} == {
+        task
+    }
+    assert {kinds.get("reconstruct", "patterns"), kinds.get("exercise", "patterns")} == {"patterns"}
     names = {arm.name for arm in made.arms}
     assert {"untrained", "trained"} <= names
     assert len({arm.signature for arm in made.arms}) == len(names)

@@ -13,14 +13,7 @@ from experiments.config import Numbers, Pairs15, Unit
 from experiments.cost import cost
 from experiments.nn.build import build_encoder_decoder
 from experiments.nn.encoder_decoder import PAD, EncoderDecoder
-from experiments.probes.translation import (
-    KnownSentences,
-    TranslationProbe,
-    chrf,
-    cross_attention,
-    mean_loss,
-    weights,
-)
+from experiments.probes.translation import TranslationProbe, cross_attention, weights
 from experiments.tasks.build import build_task
 from experiments.tasks.translation import TranslationTask
 from runner import planning
@@ -42,15 +35,6 @@ def made(arm: planning.Arm) -> tuple[EncoderDecoder, TranslationTask]:
     assert isinstance(task, TranslationTask)
     sizes = {"source_vocabulary": len(task.source), "target_vocabulary": len(task.target)}
     return build_encoder_decoder(parts, **sizes, seed=0).eval(), task
-
-
-@pytest.mark.parametrize("text", ["一", "九 十", "十二万三千四百五十六"])
-def test_chrf_is_100_for_the_reference_and_0_for_nothing(text: str) -> None:
-    score, signature = chrf([text], [text])
-    assert score == pytest.approx(100)
-    assert "version:" in signature
-    assert chrf([""], [text])[0] == 0
-    assert 0 < chrf(["九"], ["九 十"])[0] < 100
 
 
 def test_the_fifteen_pairs_are_learnt_and_both_splits_reported(plan: Plan, tmp_path: Path) -> None:
@@ -146,24 +130,6 @@ def test_a_probe_decodes_no_more_than_asked_of_each_split(plan: Plan) -> None:
     }
 
 
-def test_known_sentences_are_scored_apart(plan: Plan) -> None:
-    model, task = made(plan(*SMALL).arms[0])
-    known = KnownSentences(model, task, 4)
-    for batch in task.evaluation():
-        known.update(batch)
-    found = known.metrics()
-    assert set(found) == {"translation/loss/train", "translation/exact_match/train"}
-    [batch] = task.split("train", 4)
-    prediction = model(*batch.inputs, keep=batch.keep).prediction
-    assert found["translation/loss/train"] == pytest.approx(task.loss(prediction, batch).item())
-    # Batches weigh as many tokens as they have.
-    [whole] = list(task.split("train"))
-    parts = SimpleNamespace(loss=task.loss, split=lambda _, most: whole.split(2))  # noqa: ARG005
-    assert mean_loss(model, parts, "train", None) == pytest.approx(
-        mean_loss(model, task, "train", None)
-    )
-
-
 @pytest.mark.parametrize(
     "more",
     [
@@ -220,7 +186,9 @@ def test_all_arms_of_full_are_composed_and_claims_are_about_them(plan: Plan) -> 
     for claim in outline(study.study).claims:
         assert set(claim.compared) <= names
         known, compared = getattr(claim, "positive_control", None), set(claim.compared)
-        assert not known or {known.arm, known.control} != compared, "a claim is no control of itself"
+        assert not known or {known.arm, known.control} != compared, (
+            "a claim is no control of itself"
+        )
         assert claim.n <= len(study.seeds)
 
 

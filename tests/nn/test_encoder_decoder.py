@@ -7,11 +7,10 @@ import torch
 from torch import nn
 
 from experiments import config
-from experiments.config import Activation, Balance, Init, Kernel, NormType, Placement, Position
+from experiments.config import Activation, Balance, Kernel, NormType, Placement, Position
 from experiments.nn import encoder_decoder
 from experiments.nn.build import build_encoder_decoder
 from experiments.nn.encoder_decoder import PAD, EncoderDecoder
-from experiments.nn.norm import Residual
 from experiments.nn.position import sinusoidal
 
 torch.set_num_threads(1)
@@ -23,8 +22,6 @@ MOE = config.MixtureOfExperts(
 
 def build(
     *,
-    n_layers: int = N_LAYERS,
-    init: Init = Init.scaled,
     n_kv_heads: int = N_HEADS,
     bias: bool = False,
     position: Position = Position.sinusoidal,
@@ -34,7 +31,7 @@ def build(
     heads = (N_HEADS, n_kv_heads, bias, 0.0, position, Kernel.fused)
     dense = config.FeedForward("dense", D_FF, Activation.relu, False, bias, 0.0)
     arm = SimpleNamespace(
-        model=config.Model(D_MODEL, n_layers, init),
+        model=config.Model(D_MODEL, N_LAYERS),
         attention=config.Attention("multihead", *heads),
         ffn=ffn or dense,
         norm=config.Norm("norm", placement, NormType.layer, 1e-5),
@@ -206,28 +203,3 @@ def test_embedded_words_start_as_large_as_their_positions() -> None:
     model = build()
     for embedding in (model.source_embedding, model.target_embedding):
         assert (embedding.weight.detach() * D_MODEL**0.5).std() == pytest.approx(1, rel=0.15)
-
-
-def test_scaled_starts_count_what_writes_into_each_stream() -> None:
-    plain, scaled = (build(init=init).state_dict() for init in (Init.plain, Init.scaled))
-    writes = {"encoder": 2 * N_LAYERS, "decoder": 3 * N_LAYERS}
-    for name, value in plain.items():
-        n = writes.get(name.split(".")[0], 1) if name.split(".")[-2] in ("out", "down") else 1
-        torch.testing.assert_close(scaled[name], value * n**-0.5)
-
-
-def test_deepnorm_has_the_constants_of_an_encoder_decoder() -> None:
-    # N = M = 12 (Wang 2022, figure 2): encoder 0.81 (N^4 M)^(1/16) and 0.87 (N^4 M)^(-1/16),
-    # decoder (3 M)^(1/4) and (12 M)^(-1/4).
-    expected = {"encoder": (1.7608, 0.4002), "decoder": (2.4495, 0.2887)}
-    model = build(n_layers=12, placement=Placement.deepnorm)
-    plain = build(n_layers=12, placement=Placement.post, init=Init.plain).state_dict()
-    deep = model.state_dict()
-    for side, (alpha, gain) in expected.items():
-        blocks = getattr(model, side)
-        found = {m.alpha for m in blocks.modules() if isinstance(m, Residual)}
-        assert list(found) == [pytest.approx(alpha, abs=5e-5)]
-        for name in (n for n in plain if n.startswith(side) and plain[n].ndim == 2):
-            factor = 1.0 if name.split(".")[-2] in ("query", "key") else gain
-            torch.testing.assert_close(deep[name], factor * plain[name], rtol=2e-4, atol=0)
-    assert torch.equal(deep["head.weight"], plain["head.weight"])

@@ -12,7 +12,7 @@ from experiments.config import Activation, NormType, Placement, Position
 from experiments.nn.attention import Attention, causal_mask
 from experiments.nn.build import build_transformer
 from experiments.probes.attention_weights import watch, weights
-from experiments.probes.heads import HeadProbe, attention_rows
+from experiments.probes.heads import HeadProbe, attention_rows, spread
 from experiments.tasks.batch import Batch
 
 B, TIME, WIDTH = 4, 9, 3
@@ -135,6 +135,34 @@ def test_metrics_are_means_over_the_queries_that_count(padded: bool) -> None:
             for name, values in rows.items():
                 found = metrics[f"heads/{name}/layer{index}/head{head}"]
                 assert found == pytest.approx(sum(values) / len(values), rel=1e-4)
+
+
+def test_the_best_offset_is_the_largest_of_a_head() -> None:
+    metrics = probed(model(), batch()).metrics()
+    for head in range(4):
+        at = f"layer1/head{head}"
+        known = [
+            metrics[f"heads/{score}/{at}"]
+            for score in ("diagonal", "previous", "offset_a", "offset_b")
+        ]
+        assert metrics[f"heads/best_offset/{at}"] == max(known)
+    alone = probed(model(), batch(), lags={}).metrics()
+    pair = [alone[f"heads/{score}/layer0/head0"] for score in ("diagonal", "previous")]
+    assert alone["heads/best_offset/layer0/head0"] == max(pair)
+
+
+def test_weights_that_are_no_numbers_give_scores_that_are_none() -> None:
+    net = model()
+    for parameter in net.parameters():
+        torch.nn.init.constant_(parameter, math.nan)
+    metrics = probed(net, batch()).metrics()
+    assert metrics.keys() == probed(model(), batch()).metrics().keys()
+    assert all(math.isnan(value) for value in metrics.values())
+
+
+def test_the_spread_is_the_standard_deviation_over_heads() -> None:
+    assert spread([1.0, 3.0]) == 1.0  # of all there are: sqrt(((1 - 2)^2 + (3 - 2)^2) / 2)
+    assert spread([2.5]) == 0.0
 
 
 def test_batches_add_up_and_labels_are_kept_apart() -> None:
