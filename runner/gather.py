@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 RESULT_COLUMNS = ["arm", "seed", "metric", "value", "unit"]
 HISTORY_COLUMNS = ["arm", "seed", "step", "metric", "value"]
+NUMBERS = {"seed": int, "step": int, "value": float}
 SUMMARY = "study.json"
 
 
@@ -97,7 +98,7 @@ def assemble(
     found, history, tables = contents(trials if readable is None else readable)
     results = found if results is None else results
     told = vars(outline) | {
-        "not_tested": [*outline.not_tested, *untuned(summary, history, outline.not_tested)]
+        "not_tested": [*outline.not_tested, *untuned(summary, results, outline.not_tested)]
     }
     return record.StudyRecord(
         **{key: value for key, value in summary.items() if key != "trials"},
@@ -134,9 +135,9 @@ def trial_table(entries: Sequence["Entry"]) -> pd.DataFrame:
     return pd.DataFrame(rows).astype({"seconds": float})
 
 
-def untuned(summary: Mapping[str, Any], history: pd.DataFrame, known: Sequence[str]) -> list[str]:
+def untuned(summary: Mapping[str, Any], results: pd.DataFrame, known: Sequence[str]) -> list[str]:
     """What a run whose arms trained without tuning has not tested."""
-    trained = set(history.arm[history.metric == "train/loss"])
+    trained = set(results.arm[results.metric.str.startswith("train/")])
     rates = {summary["hparams"].get(arm, {}).get("training.lr") for arm in trained}
     if summary["tuned"] or not trained:
         return []
@@ -169,7 +170,9 @@ def contents(
             table.insert(1, "seed", seed)
             tables.setdefault(path.stem, []).append(table)
     curves_of_all = (
-        pd.concat(history, ignore_index=True) if history else pd.DataFrame(columns=HISTORY_COLUMNS)
+        pd.concat(history, ignore_index=True)
+        if history
+        else pd.DataFrame(columns=HISTORY_COLUMNS).astype(NUMBERS)
     )
     return (
         pd.DataFrame(results, columns=RESULT_COLUMNS),

@@ -133,6 +133,7 @@ def cuda_peak_mib(prepare: Callable[[], Callable[[], object]]) -> float:
 
 def _peak(prepare: Callable[[], Callable[[], object]]) -> float:
     torch.set_num_threads(1)
+    return_large_blocks()
     function = prepare()
     function()
     gc.collect()
@@ -141,6 +142,16 @@ def _peak(prepare: Callable[[], Callable[[], object]]) -> float:
     before = status_kib("VmRSS")
     function()
     return (status_kib("VmHWM") - before) / 1024
+
+
+def return_large_blocks() -> None:
+    """Let glibc map large blocks and unmap them when they are freed, as it does by default.
+
+    A trial's process keeps them for speed, and then a peak would count what was freed long ago.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(-3, 128 * 1024)  # M_MMAP_THRESHOLD
 
 
 def give_back() -> None:

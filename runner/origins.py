@@ -15,7 +15,10 @@ SHOWN = 3  # trials that a note names
 
 
 def digest(slot: Slot) -> str:
-    """The hash of a finished trial's result.json, which tells one computing from another; else ""."""
+    """The hash of a finished trial's result.json, which tells one computing from another.
+
+    "" where there is none.
+    """
     if slot.status()["state"] not in FINISHED:
         return ""
     try:

@@ -46,14 +46,15 @@ def redraw(arguments: Sequence[str]) -> None:
     if "digest" not in trials:
         raise ConfigError(f"{folder} was written by an older version, which kept no digests")
     told = outline(read_study(config))
-    study = gather.assemble(config_yaml, told, summary, environment, trials, results_of(folder))
-    changed = [
-        (row["arm"], row["seed"]) for row in gather.rows_of(trials) if not gather.is_kept(row)
-    ]
+    kept = pd.Series(origins.kept(trials), dtype=bool)
+    study = gather.assemble(
+        config_yaml, told, summary, environment, trials, results_of(folder), trials[kept]
+    )
+    changed = list(zip(trials.arm[~kept], trials.seed[~kept], strict=True))
     if changed:
         note = (
-            f"redrawn: {len(changed)} of {len(trials)} trials are gone or were computed again since "
-            f"({origins.listed(changed)}); final values are the run's own, curves and tables of "
+            f"redrawn: {len(changed)} of {len(trials)} trials ({origins.listed(changed)}) are gone "
+            "or were computed again since: final values are the run's own, curves and tables of "
             "these trials are left out"
         )
         study = dataclasses.replace(study, notes=[*study.notes, note])
@@ -65,7 +66,6 @@ def results_of(folder: Path) -> pd.DataFrame:
     return pd.read_csv(
         folder / "results.csv",
         dtype={"arm": str, "metric": str, "unit": str},
+        converters={"value": lambda text: float(text or "nan")},
         keep_default_na=False,
-        na_values={"value": [""]},
-        float_precision="round_trip",
     )

@@ -37,14 +37,19 @@ def sample_sets(tables: Mapping[str, pd.DataFrame]) -> list[Steadiness]:
     table = tables.get(TABLE)
     if table is None or not {SAMPLE, ROUND} <= {*table.columns}:
         return []
+    ms_of_all = pd.to_numeric(table[SAMPLE], errors="coerce")
+    table = table.assign(**{SAMPLE: ms_of_all})[ms_of_all.notna()]
     names = [column for column in table.columns if column not in (SAMPLE, ROUND)]
     found = []
     for key, rows in table.groupby(names, sort=False):
         ms = rows[SAMPLE].to_numpy(dtype=float)
-        if len(ms) < 2:
-            continue
         low, median, high = np.quantile(ms, [0.25, 0.5, 0.75])
-        parts = [f"{n} {v}" if n in ("seed", "length") else str(v) for n, v in zip(names, key)]
+        if len(ms) < 2 or median <= 0:
+            continue
+        parts = [
+            str(value) if isinstance(value, str) else f"{name} {value}"
+            for name, value in zip(names, key, strict=True)
+        ]
         found.append(
             Steadiness(
                 " ".join(parts),

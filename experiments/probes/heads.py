@@ -26,8 +26,8 @@ class HeadProbe:
     Scores: `entropy` in nats; `entropy_share`, of each query over the log of its valid keys;
     `distance` in positions; `distance_share`, over length - 1; `diagonal` and `previous`, the mean
     weight on the own and the last position; `offset_<label>`, the mean weight at `lags[label]`;
-    `best_offset`, the largest of these weights, which every task has. All but entropy and distance
-    lie in 0..1 by nature. All are NaN where the weights are.
+    `earlier_offset`, the largest of these on an earlier position, which every task has. All but
+    entropy and distance lie in 0..1 by nature. All are NaN where the weights are.
 
     Args:
         model: any model with our attention layers, causal.
@@ -105,10 +105,11 @@ class HeadProbe:
             for i, score in enumerate(self.scores)
             if n[i]  # no sequence long enough for an offset has no score there
         }
-        at_offsets = [table for score, table in found.items() if score not in NATURAL]
-        if at_offsets:
-            found["best_offset"] = {
-                name: [max(at) for at in zip(*(table[name] for table in at_offsets), strict=True)]
+        lags = zip(self.scores[len(NATURAL) :], self.lags, strict=True)
+        earlier = [found[score] for score, lag in lags if lag and score in found]
+        if earlier:
+            found["earlier_offset"] = {
+                name: [max(at) for at in zip(*(table[name] for table in earlier), strict=True)]
                 for name in self._sums
             }
         return found

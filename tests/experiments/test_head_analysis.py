@@ -26,7 +26,7 @@ Plan = Callable[..., planning.Plan]
 SMALL = ("experiment=head_analysis", "scale=smoke", "model.d_model=16", "task.n_eval=12")
 SCORES = (
     *("entropy", "entropy_share", "distance", "distance_share"),
-    *("diagonal", "previous", "best_offset"),
+    *("diagonal", "previous", "earlier_offset"),
 )
 
 

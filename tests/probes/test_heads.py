@@ -137,18 +137,14 @@ def test_metrics_are_means_over_the_queries_that_count(padded: bool) -> None:
                 assert found == pytest.approx(sum(values) / len(values), rel=1e-4)
 
 
-def test_the_best_offset_is_the_largest_of_a_head() -> None:
-    metrics = probed(model(), batch()).metrics()
+def test_the_earlier_offset_is_the_largest_of_a_head() -> None:
+    metrics = probed(model(), batch(), lags={"a": 0, "b": 3}).metrics()
+    alone = probed(model(), batch(), lags={}).metrics()
     for head in range(4):
         at = f"layer1/head{head}"
-        known = [
-            metrics[f"heads/{score}/{at}"]
-            for score in ("diagonal", "previous", "offset_a", "offset_b")
-        ]
-        assert metrics[f"heads/best_offset/{at}"] == max(known)
-    alone = probed(model(), batch(), lags={}).metrics()
-    pair = [alone[f"heads/{score}/layer0/head0"] for score in ("diagonal", "previous")]
-    assert alone["heads/best_offset/layer0/head0"] == max(pair)
+        known = [metrics[f"heads/{score}/{at}"] for score in ("previous", "offset_b")]
+        assert metrics[f"heads/earlier_offset/{at}"] == max(known)
+        assert alone[f"heads/earlier_offset/{at}"] == alone[f"heads/previous/{at}"]
 
 
 def test_weights_that_are_no_numbers_give_scores_that_are_none() -> None:

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from claim_tables import clear_effect, rng, table
 
+from runner.answer import standing
 from runner.comparison import compare, summarise
 from runner.power import minimum_detectable_effect
+from runner.record import Headline
 from runner.sign_flip import sign_flip_p
 from runner.stats import Interval, holm, mean_interval
 
@@ -84,3 +86,20 @@ def test_summarise():
     assert row.unit == "nats"
     assert summary.loc[["one", "flat"], ["low", "high"]].isna().all(axis=None)
     assert summary["mean"]["one"] == 3
+
+
+def test_a_constant_difference_of_noisy_arms_is_tested_and_one_of_counts_is_exact():
+    base = np.array([2.0, 2.5, 3.0, 3.5, 4.0, 4.5])
+    headline = Headline("val/loss", "less", "loss")
+    for n, expected in ((2, "not told apart"), (5, "not told apart"), (6, "worse")):
+        columns = {("base", "val/loss"): base[:n], ("arm", "val/loss"): base[:n] + 0.5}
+        row = compare(table(columns), "base").iloc[0]
+        assert (row.difference, row.low, row.high) == (0.5, 0.5, 0.5)
+        assert row.p_sign_flip == row.p_holm == 2 / 2**n
+        assert standing(row, headline) == expected, n
+    counts = {("base", "val/loss"): [3.0] * 2, ("arm", "val/loss"): [2.0] * 2}
+    assert standing(compare(table(counts), "base").iloc[0], headline) == "better"
+    same = {("base", "val/loss"): base, ("arm", "val/loss"): base}
+    row = compare(table(same), "base").iloc[0]
+    assert row.p_sign_flip == 1
+    assert standing(row, headline) == "not told apart"

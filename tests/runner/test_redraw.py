@@ -9,7 +9,7 @@ from tests_tiny import TINY
 
 from runner import gather
 from runner.config import ConfigError
-from runner.redraw import redraw
+from runner.redraw import redraw, results_of
 from runner.store import Slot, read_json
 
 
@@ -19,7 +19,7 @@ def test_a_run_keeps_its_values_whatever_becomes_of_its_trials(run, tmp_path: Pa
     values = (folder / "results.csv").read_bytes()
     environment = read_json(folder / "environment.json")
     assert environment is not None
-    assert environment["ablab"] if "ablab" in environment else environment["packages"]["ablab"]
+    assert environment["packages"]["ablab"]
     assert environment["threads"] == {"dense": 1}
     assert environment["device"] == {"dense": "cpu"}
     assert environment["data"]["dense"]
@@ -51,8 +51,6 @@ def test_values_survive_to_the_bit(tmp_path: Path):
     rows = [("a", 0, "m", 0.1 + 0.2, "1"), ("null", 1, "m", float("inf"), "")]
     table = pd.DataFrame(rows, columns=gather.RESULT_COLUMNS)
     table.to_csv(tmp_path / "results.csv", index=False)
-    from runner.redraw import results_of
-
     read = results_of(tmp_path)
     assert read.to_numpy().tolist() == table.to_numpy().tolist()
 

@@ -235,6 +235,15 @@ def test_the_terminal_shows_everything_plainly(
         assert arm in text
 
 
+def test_notes_and_warnings_are_printed_once_each(tmp_path: Path) -> None:
+    study = bare(notes=["a note", "a note"], headline=[Headline("no/such", "less", "nothing")])
+    outcome = write_report(tmp_path / "run", study)
+    out = io.StringIO()
+    Console(file=out, width=200).print(console(study, outcome))
+    assert out.getvalue().count("a note") == 1
+    assert out.getvalue().count("no trial recorded the metric no/such") == 1
+
+
 def test_reporting_never_imports_torch() -> None:
     code = (
         "import sys; import runner.report, runner.tracking, runner.dashboard; "

@@ -136,3 +136,36 @@ def test_whoever_reads_verdicts_json_can_check_the_hash():
             written["claim"], sort_keys=True, separators=(",", ":"), ensure_ascii=False
         )
         assert hashlib.sha256(text.encode()).hexdigest()[:12] == written["registered"]
+
+
+def test_of_two_tolerances_the_stricter_one_holds():
+    columns = pair(0.5 + spread(8, 0.1))
+    asked, near = claim(equal_cost="params"), costs(base=1000, arm=1009)
+    for strict in ("base", "arm"):
+        (finding,) = verdict(columns, asked, rig=Rig(near, 0.5, tolerances={strict: 0.001}))
+        assert finding.reason.endswith("(tolerance 0.1%)")
+    (finding,) = verdict(columns, asked, rig=Rig(near, 0.001, tolerances={"arm": 0.1, "base": 0.1}))
+    assert finding.verdict is Verdict.reproduced
+
+
+def test_the_noise_floor_lies_around_the_margin_and_grows_with_the_factor():
+    # A - A is 0.04 + spread 0.1, so the floor is 0.04 + 0.0836 = 0.124
+    base = np.linspace(3, 4, 8)
+    columns = {
+        ("base", "t"): base,
+        ("copy", "t"): base + 0.04 + spread(8, 0.1),
+        ("arm", "t"): base + 0.5 + spread(8, 0.05),
+    }
+    for margin, expected in ((0.3, Verdict.reproduced), (0.4, Verdict.inconclusive)):
+        assert timed(columns, claim(metric="t", null=NULL, margin=margin))[0].verdict is expected
+    assert timed(columns, claim(metric="t", null=NULL, margin=0.4))[0].reason.endswith(
+        "inside the noise floor of 0.124 around 0.4"
+    )
+    columns["arm", "t"] = 2 * base + 0.2 + spread(8, 0.05)
+    (finding,) = timed(columns, claim(metric="t", null=NULL, times=2))
+    assert finding.noise_floor == pytest.approx(2 * 0.1236, abs=1e-3)
+    assert finding.verdict is Verdict.inconclusive
+    columns["arm", "t"] = 0.5 * base + 0.2 + spread(8, 0.05)
+    (finding,) = timed(columns, claim(metric="t", null=NULL, times=0.5))
+    assert finding.noise_floor == pytest.approx(0.1236, abs=1e-3)
+    assert finding.verdict is Verdict.reproduced
