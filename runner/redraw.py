@@ -45,6 +45,8 @@ def redraw(arguments: Sequence[str]) -> None:
     trials["folder"] = [str((folder / path).resolve()) for path in trials.folder]
     if "digest" not in trials:
         raise ConfigError(f"{folder} was written by an older version, which kept no digests")
+    # JSON has its keys sorted; the order of arms is that of every table and colour.
+    summary["arms"] = {arm: summary["arms"][arm] for arm in dict.fromkeys(trials.arm)}
     told = outline(read_study(config))
     kept = pd.Series(origins.kept(trials), dtype=bool)
     study = gather.assemble(

@@ -4,9 +4,9 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-import pandas as pd
 import pytest
 import torch
+from memory_records import records_of
 from memory_trial import MemoryTrial
 
 from experiments import head_analysis
@@ -15,9 +15,8 @@ from experiments.nn.build import build_transformer
 from experiments.probes.heads import HeadProbe
 from experiments.tasks.build import build_task
 from runner import canvas, planning
-from runner.gather import HISTORY_COLUMNS, RESULT_COLUMNS
 from runner.outline import outline
-from runner.plot_data import CannotDrawError, Records
+from runner.plot_data import CannotDrawError
 from runner.plots import draw
 from runner.samples import sheet
 from runner.training import train
@@ -194,32 +193,6 @@ def test_figures_are_drawn(
         except CannotDrawError:
             missing.add(key)
     assert missing == skipped
-
-
-def records_of(trials: dict[str, MemoryTrial]) -> Records:
-    results = [
-        (arm, 0, name, value, unit)
-        for arm, trial in trials.items()
-        for name, (value, unit) in trial.results.items()
-    ]
-    history = [
-        (arm, 0, step, name, value)
-        for arm, trial in trials.items()
-        for (step, name), value in trial.rows.items()
-    ]
-    tables = {
-        name: pd.concat(
-            pd.DataFrame([{"arm": arm, "seed": 0, **row} for row in trial.tables[name]])
-            for arm, trial in trials.items()
-        )
-        for name in next(iter(trials.values())).tables
-    }
-    return Records(
-        pd.DataFrame(results, columns=RESULT_COLUMNS),
-        pd.DataFrame(history, columns=HISTORY_COLUMNS),
-        list(trials),
-        tables,
-    )
 
 
 def test_a_diverged_trial_ends_with_its_records(plan: Plan, tmp_path: Path) -> None:
