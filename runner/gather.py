@@ -136,7 +136,7 @@ def trial_table(entries: Sequence["Entry"]) -> pd.DataFrame:
 
 
 def untuned(summary: Mapping[str, Any], results: pd.DataFrame, known: Sequence[str]) -> list[str]:
-    """What a run whose arms trained without tuning has not tested; an experiment's own word wins."""
+    """What a run without tuning has not tested; what the experiment itself says of it wins."""
     trained = set(results.arm[results.metric.str.startswith("train/")])
     rates = {summary["hparams"].get(arm, {}).get("training.lr") for arm in trained}
     if summary["tuned"] or not trained:

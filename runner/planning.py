@@ -99,7 +99,7 @@ def plan(
         arms=tuple(planned),
         seeds=tuple(range(study.seed, study.seed + study.n_seeds)),
         outputs=outputs,
-        code=provenance.code_hash(experiment),
+        code=provenance.code_hash(experiment, study.plugins),
         config_yaml=OmegaConf.to_yaml(config, resolve=True),
         command=command or arguments.command(overrides),
         started=provenance.now(),

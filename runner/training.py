@@ -22,7 +22,7 @@ from runner.config import Training
 from runner.optimizer import adamw, learning_rate
 from runner.protocols import Probe, Task, Trial
 
-LAST_EVALUATIONS = 3
+LAST_EVALUATIONS, LAST_STEPS = 3, 5
 SPIKE_WINDOW, SPIKE_LEAST, SPIKE_DEVIATIONS = 1000, 32, 7.0
 
 
@@ -83,9 +83,10 @@ def train(
 ) -> dict[str, list[float]]:
     """Train `model` on `task`, log curves, record `val/loss` and times; goes on from a checkpoint.
 
-    A loss that is not finite ends the training. A trial whose last evaluations are on average not
-    below the first has diverged; its `val/loss` is clipped to the first evaluation, and it is kept
-    and counted. What is `further` to be done is short, and is done again after a kill: checkpoints
+    A loss that is not finite ends the training. A trial has diverged, too, whose last evaluations
+    are on average not below the first and whose training loss has not fallen either (a model that
+    learns its data by heart has not). Its `val/loss` is clipped to the first evaluation, and it is
+    kept and counted. What is `further` to be done is short, and is done again after a kill: checkpoints
     behind the training are the trial's result, and nothing goes on from them.
 
     Returns:
@@ -221,7 +222,8 @@ def conclude(course: Course) -> None:
     """Judge divergence, record the final loss, spikes and times."""
     trial, losses = course.trial, course.loop.losses
     recent = statistics.fmean(losses[1:][-LAST_EVALUATIONS:] or [math.inf])
-    if not recent < losses[0]:
+    trained = course.loop.curves["train/loss"]
+    if not recent < losses[0] and not statistics.fmean(trained[-LAST_STEPS:]) < trained[0]:
         trial.diverge(
             f"the last evaluations, {recent:.4g} on average, are not below the first, "
             f"{losses[0]:.4g}"

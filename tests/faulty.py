@@ -1,4 +1,4 @@
-"""A plug-in for tests: trials of the moe experiment fail or die, by arm and seed."""
+"""A plug-in for tests: trials of moe fail or die, by arm and seed, until `outputs/mended` exists."""
 
 import os
 import signal
@@ -15,12 +15,14 @@ def stage(experiment: str, name: str) -> Callable[[Any], None]:
     run = honest(experiment, name)
 
     def faulty(trial: Any) -> None:
+        if (trial.cache.parent / "mended").exists():
+            return run(trial)
         arm = trial.config.parts.ffn.kind
         if (arm, trial.seed) == ("dense", 0):
             raise RuntimeError("a planted fault")
         if (arm, trial.seed) == ("moe", 0):
             os.kill(os.getpid(), signal.SIGKILL)
-        run(trial)
+        return run(trial)
 
     return faulty
 

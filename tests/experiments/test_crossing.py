@@ -100,6 +100,7 @@ def smoke(plan, experiment: str, choice: Choice, folder: Path) -> None:
 
 @pytest.mark.parametrize("experiment", registry.names())
 def test_every_option_runs_in_every_experiment_that_has_its_group(plan, tmp_path, experiment: str):
+    (tmp_path / "outputs").mkdir()
     for number, choice in enumerate(each_once(experiment)):
         folder = tmp_path / str(number)
         folder.mkdir()
@@ -110,6 +111,7 @@ def test_every_option_runs_in_every_experiment_that_has_its_group(plan, tmp_path
 @pytest.mark.slow
 @pytest.mark.parametrize("experiment", registry.names())
 def test_every_pair_of_options_runs(plan, tmp_path, experiment: str):
+    (tmp_path / "outputs").mkdir()
     for number, choice in enumerate(pairwise(experiment)):
         folder = tmp_path / str(number)
         folder.mkdir()

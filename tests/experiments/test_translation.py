@@ -42,6 +42,7 @@ def test_the_fifteen_pairs_are_learnt_and_both_splits_reported(plan: Plan, tmp_p
     trial = trial_of(arm, tmp_path, steps=90)
     translation.run(trial)
     values = trial.values
+    assert trial.diverged is None
     assert values["translation/exact_match/train"] == 1
     assert values["translation/exact_match"] == values["translation/exact_match/held_out"] < 1
     assert trial.results["val/loss"][1] == "nats/token"

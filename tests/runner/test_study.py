@@ -72,14 +72,15 @@ def test_faults_cost_only_their_own_trial(plan, run, capsys):
     assert "SIGKILL" in killed.status()["message"]
     assert "a planted fault" in capsys.readouterr().out
 
-    mended = study.run(plan(*TINY))
+    (killed.folder.parents[3] / "mended").touch()
+    mended = study.run(plan(*TINY, "plugins=[faulty]"))
     assert [entry.reused for entry in mended] == [False, False, True, True]
     assert set(states(mended).values()) == {"done"}
 
 
 def test_results_of_other_code_are_never_reused_in_silence(plan, monkeypatch):
     study.run(plan(*TINY))
-    monkeypatch.setattr("runner.provenance.code_hash", lambda _: "changed")
+    monkeypatch.setattr("runner.provenance.code_hash", lambda *_: "changed")
     stale = plan(*TINY)
     assert not any(entry.reused for entry in study.survey(stale))
     assert any("computed by other code" in note for note in stale.notes)

@@ -195,11 +195,23 @@ def test_a_loss_that_is_not_finite_ends_the_trial_and_counts_as_its_first_loss(t
     assert max(step for step, _ in trial.rows) == 6
 
 
+def test_what_learns_its_data_by_heart_has_not_diverged(tmp_path: Path):
+    class Other(Line):
+        def batch(self, step: int) -> Batch:
+            batch = super().batch(0)
+            return batch if step == -1 else batch._replace(target=-batch.target)
+
+    trial = trial_of(tmp_path, steps=60)
+    training.train(trial, Slope(), Other())
+    assert trial.diverged is None
+    assert trial.values["val/loss"] > trial.rows[0, "val/loss"]
+
+
 def test_a_loss_that_does_not_fall_is_divergence(tmp_path: Path):
     class Wrong(Line):
         def batch(self, step: int) -> Batch:
             batch = super().batch(step)
-            return batch if step == -1 else batch._replace(target=-batch.target)
+            return batch if step == -1 else batch._replace(target=batch.target * -(2.0**step))
 
     trial = trial_of(tmp_path)
     training.train(trial, Slope(), Wrong())
