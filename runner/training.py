@@ -86,8 +86,8 @@ def train(
     A loss that is not finite ends the training. A trial has diverged, too, whose last evaluations
     are on average not below the first and whose training loss has not fallen either (a model that
     learns its data by heart has not). Its `val/loss` is clipped to the first evaluation, and it is
-    kept and counted. What is `further` to be done is short, and is done again after a kill: checkpoints
-    behind the training are the trial's result, and nothing goes on from them.
+    kept and counted. What is `further` to be done is short, and is done again after a kill:
+    checkpoints behind the training are the trial's result, and nothing goes on from them.
 
     Returns:
         The training scalars by name, a value for each step from the first, whatever `log_every` is
