@@ -1,5 +1,6 @@
 """Final values per category and arm: bars from zero, or points where small differences matter."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,9 @@ def _grouped(spec: FigureSpec, records: Records, *, from_zero: bool) -> Figure:
         canvas.reference_line(panel.axes, spec, labelled=panel is made[0])
         panel.axes.grid(visible=False, axis="x")
         texts = [legible(str(category)) for category in categories]
-        crowded = sum(len(text) + 2 for text in texts) > 10 * inches
+        # About nine letters an inch; neighbours share their two slots.
+        room = 9 * inches * 0.85 / len(texts)
+        crowded = any((len(a) + len(b)) / 2 + 1 > room for a, b in pairwise(texts))
         turn: dict[str, Any] = {"rotation": 30, "ha": "right"} if crowded else {}
         panel.axes.set_xticks(range(len(texts)), texts, **turn)
     if x != hue:
