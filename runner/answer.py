@@ -24,18 +24,25 @@ def standing(row: Mapping[Any, Any], headline: Headline) -> str:
     """`better`, `worse` (`different` without a direction), `not told apart`, or `one seed`.
 
     Told apart takes both: an interval without zero and the exact test, corrected over the arms,
-    below 0.05. Only counts need no test: values that are the same at every seed in both arms.
+    below 0.05. Where the interval alone says so, an arm `looks better` (a few seeds cannot pass
+    the corrected test against many arms, whatever the difference). Only counts need no test:
+    values that are the same at every seed in both arms.
     """
     if row["n"] < 2:
         return "one seed"
     counts = math.isnan(row["arm_low"]) and math.isnan(row["baseline_low"])
     exact = counts and math.isnan(row["low"]) and row["difference"] != 0
-    apart = (row["low"] > 0 or row["high"] < 0) and row["p_holm"] < ALPHA
+    apart = row["low"] > 0 or row["high"] < 0
     if not (apart or exact):
         return "not told apart"
+    sure = exact or row["p_holm"] < ALPHA
+    if not sure and row["low"] == row["high"]:
+        return "not told apart"  # no spread, no interval to speak of
+    prefix = "" if sure else "looks "
     if headline.direction == "none":
-        return "different"
-    return "better" if (row["difference"] < 0) == (headline.direction == "less") else "worse"
+        return f"{prefix}different"
+    better = (row["difference"] < 0) == (headline.direction == "less")
+    return prefix + ("better" if better else "worse")
 
 
 def rows_of(study: StudyRecord, comparison: pd.DataFrame, headline: Headline) -> pd.DataFrame:
@@ -73,16 +80,20 @@ def _headline(study: StudyRecord, comparison: pd.DataFrame, headline: Headline) 
             row["difference"], row["low"], row["high"], int(row["n"]), difference=True
         )
         groups.setdefault(standing(row, headline), []).append(f"{row['arm']} ({by})")
+    unsure = "by the interval, while the corrected exact test does not reach 0.05"
     verdicts = {
-        "better": f"better than {baseline}",
-        "different": f"different from {baseline}",
-        "worse": f"worse than {baseline}",
-        "not told apart": f"not told apart from {baseline}",
-        "one seed": "undecided, as there is only one seed",
+        "better": ("is", "are", f"better than {baseline}"),
+        "different": ("is", "are", f"different from {baseline}"),
+        "worse": ("is", "are", f"worse than {baseline}"),
+        "looks better": ("looks", "look", f"better than {baseline} {unsure}"),
+        "looks different": ("looks", "look", f"different from {baseline} {unsure}"),
+        "looks worse": ("looks", "look", f"worse than {baseline} {unsure}"),
+        "not told apart": ("is", "are", f"not told apart from {baseline}"),
+        "one seed": ("is", "are", "undecided, as there is only one seed"),
     }
     told = "; ".join(
-        f"{_together(groups[key])} {'is' if len(groups[key]) == 1 else 'are'} {verdict}"
-        for key, verdict in verdicts.items()
+        f"{_together(groups[key])} {one if len(groups[key]) == 1 else many} {verdict}"
+        for key, (one, many, verdict) in verdicts.items()
         if key in groups
     )
     low, high = int(rows["n"].min()), int(rows["n"].max())

@@ -13,6 +13,8 @@ COLOURS = {
     "better": "green",
     "contradicted": "red",
     "worse": "red",
+    "looks better": "yellow",
+    "looks worse": "yellow",
     "inconclusive": "yellow",
 }
 
