@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from runner import quantity
+from runner.comparison import summarise
 from runner.finding import Finding
 from runner.record import Headline, StudyRecord
 
@@ -69,11 +70,28 @@ def answer(study: StudyRecord, comparison: pd.DataFrame, findings: Sequence[Find
     return " ".join(part for part in parts if part)
 
 
+def _alone(study: StudyRecord, headline: Headline) -> str:
+    """What each arm reaches by a metric that there is nothing to compare by."""
+    found = summarise(study.results[study.results["metric"] == headline.metric])
+    if found.empty:
+        return f"By {headline.label} there is nothing to compare."
+    values = [
+        f"{row['arm']} {quantity.with_interval(row['mean'], row['low'], row['high'], row['n'])}"
+        for row in found.to_dict("records")
+    ]
+    unit = str(found["unit"].iloc[0])
+    shown = f"{unit}, " if unit not in ("", "1") else ""
+    return (
+        f"By {headline.label} ({shown}{WANTED[headline.direction]}; mean with a 95 % interval over "
+        f"{int(found['n'].max())} seeds): {_together(values)}."
+    )
+
+
 def _headline(study: StudyRecord, comparison: pd.DataFrame, headline: Headline) -> str:
     rows = rows_of(study, comparison, headline)
     baseline = study.baseline_of(headline)
     if rows.empty:
-        return f"By {headline.label} there is nothing to compare with {baseline}."
+        return _alone(study, headline)
     groups: dict[str, list[str]] = {}
     for row in rows.to_dict("records"):
         by = quantity.with_interval(
