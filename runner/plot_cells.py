@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from runner.panels import Panel
 
@@ -36,6 +37,8 @@ def paint_cells(
         aspect=max(20.0, 4 * figure.get_figheight()),
     )
     bar.set_label(label)
+    if isinstance(norm, LogNorm):
+        bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def number_ticks(axis: Any, values: list[Any]) -> None:
