@@ -123,7 +123,7 @@ def comparison_table(
 
 
 def cost_table(study: StudyRecord, summary: pd.DataFrame) -> dict[str, Any]:
-    """What each arm costs: a column per cost metric that was recorded.
+    """What each arm costs, and how far counts are from the baseline's: a column per cost metric.
 
     What a clock or an allocator says is left out where the trials come from different machines.
     """
@@ -138,8 +138,8 @@ def cost_table(study: StudyRecord, summary: pd.DataFrame) -> dict[str, Any]:
     ]
     rows = []
     for arm in study.arms:
-        row = [cells.get((arm, metric)) for metric in shown]
-        rows.append((arm, [_cost(c) for c in row]))
+        row = [(cells.get((arm, metric)), cells.get((study.baseline, metric))) for metric in shown]
+        rows.append((arm, [_cost(cell) + _left(cell, base) for cell, base in row]))
     noise = [f"{metric}: {line}" for metric in shown for line in _noise(study, metric)]
     return {"head": head, "rows": rows, "noise": noise}
 
@@ -149,6 +149,14 @@ def _noise(study: StudyRecord, metric: str) -> list[str]:
     if study.scale == "smoke":
         return []
     return steadiness.noise_lines(study.results, study.arms, metric)
+
+
+def _left(cell: Any, base: Any) -> str:
+    """What is left between a count and the baseline's after any matching."""
+    if cell is None or base is None or not math.isnan(cell.low) or not base.mean:
+        return ""
+    off = cell.mean / base.mean - 1
+    return f" ({off:+.1%})" if off else ""
 
 
 def _cost(cell: Any) -> str:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from runner import planning
-from runner.config import ConfigError
+from experiments import config as science
+from runner import planning, store
+from runner.config import ConfigError, Device, Training, plain
 
 MOE = ("experiment=moe", "task=waves", "scale=quick")
 
@@ -197,3 +198,21 @@ def test_changed_data_change_the_signature(plan, tmp_path: Path):
     assert [arm.signature for arm in plan(*overrides).arms] == first
     text.write_text(text.read_text() + "one more line\n")
     assert not set(first) & {arm.signature for arm in plan(*overrides).arms}
+
+
+def schemas() -> list[type]:
+    options = [schema for kinds in science.OPTIONS.values() for schema in kinds.values()]
+    return [*options, *science.QUESTIONS.values(), science.Model, Training, Device]
+
+
+@pytest.mark.parametrize("schema", schemas(), ids=lambda schema: schema.__name__)
+def test_a_signature_changes_with_every_field_that_can_change_numbers(schema: type):
+    def signature(**changed: int) -> str:
+        value = object.__new__(schema)  # any values do: only whether they count is asked
+        for f in dataclasses.fields(schema):
+            object.__setattr__(value, f.name, changed.get(f.name, 1))
+        return store.signature(store.signed({"section": plain(value)}, "data", None))
+
+    for f in dataclasses.fields(schema):
+        counts = f.name != "checkpoint_every"
+        assert (signature(**{f.name: 2}) != signature()) == counts, f.name
