@@ -17,7 +17,7 @@ CONF = Path(__file__).resolve().parent.parent / "conf"
 def main() -> None:
     """The command."""
     if len(sys.argv) == 1:
-        from runner.listing import listing
+        from runner.plan.listing import listing
 
         print(listing())  # noqa: T201
         return
@@ -26,7 +26,7 @@ def main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us instead of being printed by Hydra
     try:
         if sys.argv[1] == "redraw":
-            from runner.redraw import redraw
+            from runner.report.redraw import redraw
 
             redraw(sys.argv[2:])
         else:
@@ -49,7 +49,7 @@ def compose_and_run(*, full_error: bool) -> None:
     import hydra
     from omegaconf import DictConfig, OmegaConf
 
-    from runner import arguments
+    from runner.plan import arguments
 
     for resolver in ("oc.env", "oc.decode", "oc.create"):
         OmegaConf.clear_resolver(resolver)
@@ -98,7 +98,7 @@ def explain(error: Exception) -> tuple[str, int]:
         return str(error), 1
     text = " ".join(str(error).split()) or type(error).__name__
     if type(error).__module__.split(".")[0] in ("hydra", "omegaconf"):
-        from runner.composing import compose_error
+        from runner.plan.composing import compose_error
 
         return compose_error(error), 2
     return f"{type(error).__name__}: {text} (HYDRA_FULL_ERROR=1 shows the traceback)", 1

@@ -8,10 +8,11 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from runner import planning, pool, registry, tuning
+from runner import pool, registry, tuning
 from runner.job import Job, Stage
-from runner.outline import outline
-from runner.planning import Arm, Plan, cache_folder
+from runner.plan import planning
+from runner.plan.outline import outline
+from runner.plan.planning import Arm, Plan, cache_folder
 from runner.progress import Progress
 from runner.store import FINISHED, Slot, Store
 
@@ -37,7 +38,7 @@ def run_and_report(config: DictConfig, overrides: Sequence[str], command: str = 
         ConfigError: bad input; nothing is computed then.
         StudyError: some trials failed; everything else is computed and reported.
     """
-    from runner import gather
+    from runner.report import gather
 
     plan = planning.plan(config, overrides, command=command)
     texts = outline(plan.study)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from omegaconf import DictConfig
 
-from runner import planning
 from runner.config import ConfigError, Tune
+from runner.plan import planning
 
 if TYPE_CHECKING:
     from runner.study import Entry

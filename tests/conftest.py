@@ -12,7 +12,8 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 from tests_environment import ROOT, environment
 
-from runner import arguments, planning, study
+from runner import study
+from runner.plan import arguments, planning
 
 torch.set_num_threads(1)  # with two, an operation waits for a core that another process has
 Plan = Callable[..., planning.Plan]

@@ -3,8 +3,8 @@
 import pandas as pd
 from memory_trial import MemoryTrial
 
-from runner.gather import HISTORY_COLUMNS, RESULT_COLUMNS
-from runner.plot_data import Records
+from runner.plots.data import Records
+from runner.report.gather import HISTORY_COLUMNS, RESULT_COLUMNS
 
 
 def records_of(trials: dict[str, MemoryTrial]) -> Records:

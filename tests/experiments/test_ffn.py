@@ -11,7 +11,8 @@ from memory_trial import MemoryTrial
 
 from experiments import ffn
 from experiments.config import Activation
-from runner import planning, registry, tuning
+from runner import registry, tuning
+from runner.plan import planning
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 TINY = (

@@ -17,8 +17,8 @@ from experiments.nn import attention
 from experiments.nn.build import build_transformer
 from runner import study, trial
 from runner.job import Stage
-from runner.outline import outline
-from runner.planning import Plan
+from runner.plan.outline import outline
+from runner.plan.planning import Plan
 from runner.tracking import read_rows
 
 SMALL = (

@@ -14,11 +14,12 @@ from experiments.head_analysis import differs, looks
 from experiments.nn.build import build_transformer
 from experiments.probes.heads import HeadProbe
 from experiments.tasks.build import build_task
-from runner import canvas, planning
-from runner.outline import outline
-from runner.plot_data import CannotDrawError
-from runner.plots import draw
-from runner.samples import sheet
+from runner.plan import planning
+from runner.plan.outline import outline
+from runner.plots import canvas
+from runner.plots.data import CannotDrawError
+from runner.plots.draw import draw
+from runner.report.samples import sheet
 from runner.training import train
 
 Plan = Callable[..., planning.Plan]

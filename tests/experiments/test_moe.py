@@ -8,8 +8,9 @@ import torch
 
 from experiments.cost import cost
 from experiments.nn.build import build_transformer
-from runner import gather, study
-from runner.outline import outline
+from runner import study
+from runner.plan.outline import outline
+from runner.report import gather
 
 SMALL = ("experiment=moe", "scale=smoke", "training.steps=8", "task.n_eval=12", "n_seeds=1")
 

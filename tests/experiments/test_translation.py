@@ -16,8 +16,8 @@ from experiments.nn.encoder_decoder import PAD, EncoderDecoder
 from experiments.probes.translation import TranslationProbe, cross_attention, weights
 from experiments.tasks.build import build_task
 from experiments.tasks.translation import TranslationTask
-from runner import planning
-from runner.outline import outline
+from runner.plan import planning
+from runner.plan.outline import outline
 
 torch.set_num_threads(1)
 Plan = Callable[..., planning.Plan]

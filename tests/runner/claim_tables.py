@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from runner.kinds import read_claim
-from runner.rig import Rig
-from runner.verdicts import judge
+from runner.claims.kinds import read_claim
+from runner.claims.rig import Rig
+from runner.claims.verdicts import judge
 
 DEPTHS = (4, 8, 16, 32)
 LEVELS = ["kv8", "kv4", "kv2", "kv1"]

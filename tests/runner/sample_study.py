@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 from sample_figures import FIGURES
 
-from runner.claims import Claim
-from runner.figures import FigureSpec, figure_spec
-from runner.kinds import Difference
-from runner.record import Headline, StudyRecord
+from runner.claims.claim import Claim
+from runner.claims.kinds import Difference
+from runner.plots.figures import FigureSpec, figure_spec
+from runner.report.record import Headline, StudyRecord
 
 ARMS = {
     "dense": ["ffn=dense"],

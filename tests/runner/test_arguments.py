@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from runner import arguments
 from runner.config import ConfigError
+from runner.plan import arguments
 
 HOSTILE = [
     "+_target_=os.system",

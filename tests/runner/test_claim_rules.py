@@ -16,7 +16,7 @@ from claim_tables import (
     verdict,
 )
 
-from runner.finding import Verdict
+from runner.claims.finding import Verdict
 
 
 def sound():

@@ -2,8 +2,8 @@
 
 import pytest
 
-from runner.claims import Null, PositiveControl
-from runner.kinds import read_claim
+from runner.claims.claim import Null, PositiveControl
+from runner.claims.kinds import read_claim
 
 YAML = {
     "statement": "s",

@@ -98,7 +98,7 @@ def test_a_sweep_goes_on_after_a_failed_point_and_ends_with_its_error(runner, tm
 
 
 def test_the_listing_names_question_arms_and_time():
-    from runner.listing import listing
+    from runner.plan.listing import listing
 
     text = listing()
     assert "Is a mixture of experts better" in text

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from claim_tables import clear_effect, rng, table
 
-from runner.answer import standing
-from runner.comparison import compare, summarise
-from runner.power import minimum_detectable_effect
-from runner.record import Headline
-from runner.sign_flip import sign_flip_p
-from runner.stats import Interval, holm, mean_interval
+from runner.report.answer import standing
+from runner.report.record import Headline
+from runner.stats.comparison import compare, summarise
+from runner.stats.intervals import Interval, holm, mean_interval
+from runner.stats.power import minimum_detectable_effect
+from runner.stats.sign_flip import sign_flip_p
 
 
 def test_compare_agrees_with_single_statistics():

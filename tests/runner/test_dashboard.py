@@ -11,8 +11,8 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.custom_scalar import metadata as layout_metadata
 from tensorboard.plugins.hparams import metadata
 
-from runner.dashboard import differing_hparams, write_dashboard
-from runner.stats import mean_interval
+from runner.report.dashboard import differing_hparams, write_dashboard
+from runner.stats.intervals import mean_interval
 
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d494844520000000100000001080600000"

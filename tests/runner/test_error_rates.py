@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from claim_tables import DEPTHS, LEVELS, equivalence, rate, rng, slope, trend, verdict
 
-from runner.finding import Verdict
+from runner.claims.finding import Verdict
 
 STUDIES = 800
 # Three binomial standard errors above the nominal level, so that a sound machine passes.

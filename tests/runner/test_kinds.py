@@ -18,8 +18,8 @@ from claim_tables import (
     verdict,
 )
 
-from runner.finding import Verdict
-from runner.kinds import KINDS
+from runner.claims.finding import Verdict
+from runner.claims.kinds import KINDS
 
 
 def test_every_kind_is_tried_here():

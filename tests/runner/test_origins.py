@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from sample_study import make_results, make_study, make_trials
 
-from runner import comparison, origins, page
+from runner.report import origins, page
+from runner.stats import comparison
 
 HERE = {"processor": "A", "cores": 2}
 NEW, OLD = {"torch": "2.13.0", "numpy": "2.3"}, {"torch": "2.12.0", "numpy": "2.3"}

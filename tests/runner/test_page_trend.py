@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from runner.page_trend import least_page_p, page_p
+from runner.stats.page_trend import least_page_p, page_p
 
 
 def naive(table):

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from experiments import config as science
-from runner import planning, store
+from runner import store
 from runner.config import ConfigError, Device, Training, plain
+from runner.plan import planning
 
 MOE = ("experiment=moe", "task=waves", "scale=quick")
 

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from sample_tables import ARMS, FIGURES, HEADS, LENGTHS, SEEDS, make_records
 
 from runner import quantity
-from runner.figures import figure_spec
-from runner.plot_data import Records
-from runner.plots import draw_all
+from runner.plots.data import Records
+from runner.plots.draw import draw_all
+from runner.plots.figures import figure_spec
 
 
 @pytest.fixture(scope="module")

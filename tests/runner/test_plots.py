@@ -10,12 +10,12 @@ from matplotlib.text import Text
 from sample_figures import FIGURES
 from sample_study import ARMS, make_history, make_results
 
-from runner.bands import mean_bands
-from runner.figures import FigureSpec, figure_spec
-from runner.plot_data import Records
-from runner.plot_labels import spread
-from runner.plots import draw_all
-from runner.stats import mean_interval
+from runner.plots.data import Records
+from runner.plots.draw import draw_all
+from runner.plots.figures import FigureSpec, figure_spec
+from runner.plots.labels import spread
+from runner.stats.bands import mean_bands
+from runner.stats.intervals import mean_interval
 
 
 @pytest.fixture(scope="module")

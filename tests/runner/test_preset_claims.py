@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from runner.claims import Tested
-from runner.kinds import read_claim
-from runner.rig import reachable
+from runner.claims.claim import Tested
+from runner.claims.kinds import read_claim
+from runner.claims.rig import reachable
 
 CONF = Path(__file__).parents[2] / "conf"
 PRESETS = sorted((CONF / "preset").glob("*.yaml"))

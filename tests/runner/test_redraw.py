@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from tests_tiny import TINY
 
-from runner import gather
 from runner.config import ConfigError
-from runner.redraw import redraw, results_of
+from runner.report import gather
+from runner.report.redraw import redraw, results_of
 from runner.store import Slot, read_json
 
 

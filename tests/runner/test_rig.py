@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from claim_tables import claim, equivalence, pair, slope, spread, states, table, trend, verdict
 
-from runner.finding import Verdict
-from runner.kinds import read_claim
-from runner.report import _plain
-from runner.rig import Rig
-from runner.verdicts import judge
+from runner.claims.finding import Verdict
+from runner.claims.kinds import read_claim
+from runner.claims.rig import Rig
+from runner.claims.verdicts import judge
+from runner.report.report import _plain
 
 NULL = {"arm": "copy", "control": "base"}
 

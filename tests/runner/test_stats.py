@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from runner.power import minimum_detectable_effect, verdict_detectable_effect
-from runner.sign_flip import least_sign_flip_p, sign_flip_p, sign_flip_rows
-from runner.stats import (
+from runner.stats.intervals import (
     binomial_p,
     clopper_pearson,
     half_width,
@@ -20,6 +18,8 @@ from runner.stats import (
     paired_interval,
     slopes,
 )
+from runner.stats.power import minimum_detectable_effect, verdict_detectable_effect
+from runner.stats.sign_flip import least_sign_flip_p, sign_flip_p, sign_flip_rows
 
 
 def naive_sign_flip(differences, alternative="two-sided"):

@@ -5,10 +5,11 @@ import pandas as pd
 import pytest
 from sample_study import ARMS, make_results, make_study
 
-from runner import page, quantity
-from runner.comparison import summarise
-from runner.stats import mean_interval
-from runner.steadiness import a_a_pairs, noise_lines, sample_sets, steadiness_notes
+from runner import quantity
+from runner.report import page
+from runner.report.steadiness import a_a_pairs, noise_lines, sample_sets, steadiness_notes
+from runner.stats.comparison import summarise
+from runner.stats.intervals import mean_interval
 
 SETS = {
     # quartiles of five numbers are the second and the fourth

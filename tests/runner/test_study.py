@@ -6,7 +6,9 @@ import pandas as pd
 import pytest
 from tests_tiny import TINY
 
-from runner import arguments, gather, study
+from runner import study
+from runner.plan import arguments
+from runner.report import gather
 from runner.store import read_json
 
 

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from claim_tables import RIG, claim, clear_effect, rng, states, table, verdict
 
-from runner.finding import Verdict
-from runner.stats import mean_interval
-from runner.verdicts import judge
+from runner.claims.finding import Verdict
+from runner.claims.verdicts import judge
+from runner.stats.intervals import mean_interval
 
 
 def replicates(effect, n, count=2000, members=1, seed=0):

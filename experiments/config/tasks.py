@@ -1,0 +1,188 @@
+"""Options of the tasks: what is learnt from, how long, how much of it is evaluated."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from experiments.config.registering import at_least, option
+
+
+class Predict(StrEnum):
+    """What `waves` and `patterns` ask of a model: the sequence itself, or its next value."""
+
+    reconstruct = "reconstruct"
+    next = "next"
+
+
+class Unit(StrEnum):
+    """What a token of a source sentence is."""
+
+    word = "word"
+    character = "character"
+
+
+@option("task", "domains")
+@dataclass
+class Domains:
+    """Byte-level language modelling on real text of labelled domains, from installed packages."""
+
+    kind: str
+    length: int
+    domains: list[str]
+    train_bytes: int
+    n_eval: int
+
+    def __post_init__(self) -> None:
+        at_least(2, length=self.length)
+        at_least(1, n_eval=self.n_eval, train_bytes=self.train_bytes)
+        known = ("code", "english", "japanese")
+        if not self.domains or len(set(self.domains)) < len(self.domains):
+            raise ValueError(
+                f"domains={list(self.domains)} must name each domain once, from {', '.join(known)}"
+            )
+        for name in self.domains:
+            if name not in known:
+                raise ValueError(f"domains names {name!r}; there are {', '.join(known)}")
+
+
+@option("task", "text")
+@dataclass
+class Text:
+    """Byte-level language modelling on the user's files: documents, in folders that are domains."""
+
+    kind: str
+    length: int
+    path: str
+    eval_share: float
+    n_eval: int
+
+    def __post_init__(self) -> None:
+        at_least(2, length=self.length)
+        at_least(1, n_eval=self.n_eval)
+        if not self.path:
+            raise ValueError("path is empty; give a file or a glob, e.g. task.path='my/*.md'")
+        if not 0 < self.eval_share < 1:
+            raise ValueError(f"eval_share={self.eval_share} must lie in (0, 1)")
+
+
+@option("task", "waves")
+@dataclass
+class Waves:
+    """Three kinds of sequence: a slow sine, a fast sine, noise."""
+
+    kind: str
+    length: int
+    width: int
+    n_samples: int
+    n_eval: int
+    noise: float
+    predict: Predict
+
+    def __post_init__(self) -> None:
+        at_least(2, length=self.length)
+        at_least(1, width=self.width)
+        at_least(3, n_samples=self.n_samples, n_eval=self.n_eval)
+        at_least(0, noise=self.noise)
+
+
+@option("task", "patterns")
+@dataclass
+class Patterns:
+    """Noise that depends on the last step, on half a sequence ago, or on a period ago."""
+
+    kind: str
+    length: int
+    width: int
+    n_eval: int
+    local: float
+    long_range: float
+    periodic: float
+    period: int
+    predict: Predict
+
+    def __post_init__(self) -> None:
+        at_least(1, width=self.width)
+        at_least(3, n_eval=self.n_eval)
+        if not 2 <= self.period < self.length:
+            raise ValueError(
+                f"period={self.period} must be at least 2 and below length={self.length}"
+            )
+        for name in ("local", "periodic"):
+            if not -1 < getattr(self, name) < 1:
+                raise ValueError(
+                    f"{name}={getattr(self, name)} must lie in (-1, 1), or sequences would "
+                    "grow without bound"
+                )
+
+
+@option("task", "function")
+@dataclass
+class Function:
+    """Regression of sin_weight * sin(x) + cos_weight * cos(2x) from sequences of random x."""
+
+    kind: str
+    length: int
+    width: int
+    n_samples: int
+    n_eval: int
+    sin_weight: float
+    cos_weight: float
+
+    def __post_init__(self) -> None:
+        at_least(
+            1, length=self.length, width=self.width, n_samples=self.n_samples, n_eval=self.n_eval
+        )
+
+
+@option("task", "pairs15")
+@dataclass
+class Pairs15:
+    """The exercise's fifteen English-Japanese pairs; other combinations of words are held out."""
+
+    kind: str
+
+    @property
+    def source_length(self) -> int:
+        """Tokens of the longest source; a task that has one needs an encoder-decoder."""
+        return 2
+
+    @property
+    def length(self) -> int:
+        """Tokens of the longest target with its end mark."""
+        return 3
+
+
+@option("task", "numbers")
+@dataclass
+class Numbers:
+    """Numbers of up to `digits` digits in English words, to be written in Japanese."""
+
+    kind: str
+    digits: int
+    source_unit: Unit
+    n_train: int
+    n_eval: int
+
+    def __post_init__(self) -> None:
+        at_least(1, n_train=self.n_train, n_eval=self.n_eval)
+        if not 3 <= self.digits <= 8:
+            raise ValueError(f"digits={self.digits} must lie between 3 and 8")
+        there = 10**self.digits // 16  # half of those held out, which are one in eight
+        for name, most in (("n_train", 7 * there), ("n_eval", there)):
+            if getattr(self, name) > most:
+                raise ValueError(
+                    f"{name}={getattr(self, name)} must be at most {most} with digits={self.digits}"
+                )
+
+    @property
+    def source_length(self) -> int:
+        """Tokens of the longest source.
+
+        777 has 5 words and 31 characters, and a power of 1000 is at most " thousand, ".
+        """
+        groups = -(-self.digits // 3)
+        return 6 * groups - 1 if self.source_unit is Unit.word else 42 * groups - 11
+
+    @property
+    def length(self) -> int:
+        """Tokens of the longest target with its end mark: a digit and its power each."""
+        return 2 * self.digits

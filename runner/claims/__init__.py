@@ -1,0 +1,1 @@
+"""Pre-registered statements, what they need, and their verdicts."""

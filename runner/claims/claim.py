@@ -1,0 +1,182 @@
+"""Claims: statements that are written down before a run, in an experiment's YAML.
+
+What all kinds share; `runner.claims.kinds` has a file for each kind. A claim that is tested on
+seeds has a family, whose members are Holm-corrected together, and may name the pairs that prove
+the rig.
+"""
+
+import dataclasses
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from runner.claims.keys import is_number, keywords, one_of
+
+if TYPE_CHECKING:
+    from runner.claims.evidence import Block, Evidence
+    from runner.claims.finding import Measured
+
+DIRECTIONS = ("greater", "less")
+COSTS = ("params", "active_params", "flops", "kv_bytes")
+
+
+@dataclass(frozen=True)
+class Null:
+    """The A/A pair of a claim: the same arm twice, whose difference must be nothing but chance."""
+
+    arm: str
+    control: str
+
+
+@dataclass(frozen=True)
+class PositiveControl:
+    """A difference known to exist: where it is not seen, the rig could not see the claim either."""
+
+    metric: str
+    arm: str
+    control: str
+    direction: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim(ABC):
+    """A pre-registered statement about the first `n` seeds.
+
+    `source` and `published` say where the finding comes from and which figure was printed there;
+    they decide nothing. With `equal_cost`, arms whose cost differs make the claim invalid.
+    """
+
+    kind: ClassVar[str]
+    signed: ClassVar[bool] = True  # whether the estimate is written with its sign
+    sensitivity: ClassVar[str] = ""  # what `minimum_detectable_effect` means for this kind
+    least_n: ClassVar[int] = 2
+    parts: ClassVar[Mapping[str, type]] = {}
+
+    id: str
+    statement: str
+    metric: str
+    n: int
+    source: str
+    published: str = ""
+    equal_cost: str | None = None
+
+    def __post_init__(self) -> None:
+        if not is_number(self.n, int) or self.n < self.least_n:
+            needed = f"needed is a whole number from {self.least_n} up"
+            raise ValueError(f"{self.here}: n={self.n!r} seeds; {needed}.")
+        if self.equal_cost is not None:
+            one_of(f"{self.here}: equal_cost", self.equal_cost, COSTS)
+            if len(self.compared) < 2:
+                raise ValueError(f"{self.here}: equal_cost needs two arms to compare.")
+        self.differ(*self.compared)
+
+    @property
+    def here(self) -> str:
+        """The claim in an error message."""
+        return f"Claim {self.id!r}"
+
+    @property
+    @abstractmethod
+    def compared(self) -> tuple[str, ...]:
+        """The arms that must be fair to each other, the one they are compared with first."""
+
+    @property
+    @abstractmethod
+    def what(self) -> str:
+        """What is estimated, in words."""
+
+    @property
+    @abstractmethod
+    def expected(self) -> str:
+        """What the estimate must be, in words."""
+
+    @property
+    @abstractmethod
+    def limits(self) -> str:
+        """What the ends of the interval are, in words."""
+
+    @abstractmethod
+    def measure(self, evidence: "Evidence", family: int) -> "Measured":
+        """What the records say; `family` is the number of claims that are corrected together.
+
+        Raises InvalidClaimError where the records do not hold what the claim needs.
+        """
+
+    def registered(self) -> dict[str, Any]:
+        """The claim as plain data, with its kind and without keys that are not set."""
+        values = {"kind": self.kind, **dataclasses.asdict(self)}
+        return {key: value for key, value in values.items() if value not in (None, "", (), [])}
+
+    @property
+    def fingerprint(self) -> str:
+        """Pre-registration: the first 12 hex digits of SHA-256 over the canonical JSON.
+
+        Canonical is `registered()` with sorted keys and without spaces, in UTF-8.
+        """
+        text = json.dumps(
+            self.registered(), sort_keys=True, separators=(",", ":"), ensure_ascii=False
+        )
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    @classmethod
+    def from_mapping(cls, id: str, mapping: Mapping[str, Any]) -> Self:
+        """A claim of this kind. ValueError for keys that are unknown or missing."""
+        here = f"Claim {id!r}"
+        given = keywords(cls, here, mapping, reserved="id")
+        for name, part in cls.parts.items():
+            if given.get(name) is not None:
+                given[name] = part(**keywords(part, f"{here}, {name}", given[name]))
+        return cls(id=id, **given)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metric, unless it stands for several or there is none."""
+        return (self.metric,) if self.metric and "{" not in self.metric else ()
+
+    def differ(self, *arms: str) -> None:
+        """Refuse an arm that is to be compared with itself."""
+        for arm in arms:
+            if arms.count(arm) > 1:
+                raise ValueError(f"{self.here}: {arm!r} cannot be compared with itself.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tested(Claim):
+    """A claim decided by a test over seeds: reproduced, contradicted, or not to be told apart."""
+
+    test: ClassVar[str]  # the name of its test, as printed
+    counts: ClassVar[bool] = False  # scores are 0 or 1: equal ones are no sign of a broken A/A
+    parts: ClassVar[Mapping[str, type]] = {"null": Null, "positive_control": PositiveControl}
+
+    family: str
+    alpha: float = 0.05
+    null: Null | None = None
+    positive_control: PositiveControl | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not is_number(self.alpha, (int, float)) or not 0 < self.alpha < 1:
+            raise ValueError(f"{self.here}: alpha={self.alpha!r} must lie between 0 and 1.")
+        for pair in (self.null, self.positive_control):
+            if pair is not None:
+                self.differ(pair.arm, pair.control)
+        if self.positive_control:
+            where = f"{self.here}: positive_control.direction"
+            one_of(where, self.positive_control.direction, DIRECTIONS)
+
+    @property
+    def limits(self) -> str:
+        """What the ends of the interval are, in words."""
+        return f"{100 * (1 - self.alpha):.3g} % interval"
+
+    @property
+    def least_p(self) -> float:
+        """The smallest p-value that `n` seeds can give."""
+        return 0.0
+
+    def scores(self, evidence: "Evidence", arms: Sequence[str]) -> "Block":
+        """What the claim is about, a number for each seed and arm: here the metric."""
+        return evidence.block([(arm, self.metric) for arm in arms], self.n)

@@ -1,0 +1,135 @@
+"""Final values and states of trials, looked up by arm and seed.
+
+Seeds are the nominal ones: an A/A arm with a seed offset is paired by the seed before the offset.
+Tables are the report's: results (arm, seed, metric, value, unit) and trials (arm, seed, status).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from runner.names import nearby
+from runner.plots.templates import pattern
+from runner.stats.intervals import Floats, Interval, mean_interval
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+HEALTHY = {"done", "no status"}
+
+
+class InvalidClaimError(Exception):
+    """Why the records cannot decide a claim."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A number for each seed and column, first seeds first; the first `n` decide and are finite."""
+
+    values: Floats  # (seeds, columns)
+    seeds: tuple[int, ...]
+    n: int
+    n_diverged: int = 0
+
+    @property
+    def deciding(self) -> Floats:
+        """The rows that decide, (n, columns)."""
+        return self.values[: self.n]
+
+    def difference(self, times: float = 1.0) -> Floats:
+        """First column minus `times` the second, for every seed."""
+        return np.asarray(self.values[:, 0] - times * self.values[:, 1])
+
+    def over_all(self, numbers: Floats, confidence: float) -> Interval | None:
+        """The estimate over more seeds; None without more or if one of them lacks its value."""
+        if len(numbers) == self.n or not np.isfinite(numbers).all():
+            return None
+        return mean_interval(numbers, confidence)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to say of trials that diverged."""
+        if not self.n_diverged:
+            return ()
+        return (f"{self.n_diverged} diverged trials counted at their clipped value",)
+
+
+class Evidence:
+    """Final values and states of trials."""
+
+    def __init__(self, results: "DataFrame", trials: "DataFrame") -> None:
+        self.values: dict[tuple[str, str], dict[int, float]] = {}
+        self.states: dict[str, dict[int, str]] = {}
+        for arm, seed, status in zip(trials.arm, trials.seed, trials.status, strict=True):
+            self.states.setdefault(arm, {})[seed] = str(status)
+        columns = (results.arm, results.seed, results.metric, results.value)
+        for arm, seed, metric, value in zip(*columns, strict=True):
+            by_seed = self.values.setdefault((arm, metric), {})
+            if seed in by_seed:
+                raise ValueError(f"Results hold {metric!r} of {arm!r}, seed {seed}, twice.")
+            by_seed[seed] = value
+            self.states.setdefault(arm, {}).setdefault(seed, "no status")
+        self.units = dict(zip(results.metric, results.unit, strict=True))
+
+    def unit(self, metric: str) -> str:
+        """The unit of a metric; "" for a pure number."""
+        unit = str(self.units.get(metric, ""))
+        return "" if unit == "1" else unit
+
+    def seeds(self, arms: Sequence[str]) -> list[int]:
+        """The seeds that all these arms have a trial of, in order."""
+        for arm in arms:
+            if arm not in self.states:
+                raise InvalidClaimError(f"no arm {arm!r}{nearby(arm, self.states)}")
+        return sorted(set.intersection(*(set(self.states[arm]) for arm in arms)))
+
+    def block(self, columns: Sequence[tuple[str, str]], n: int) -> Block:
+        """Values of (arm, metric) by seed. A trial without one is never skipped for a later seed.
+
+        Raises InvalidClaimError for arms, metrics or values that are not there.
+        """
+        seeds = self.seeds([arm for arm, _ in columns])
+        for arm, metric in columns:
+            if (arm, metric) not in self.values and HEALTHY & set(self.states[arm].values()):
+                known = [m for a, m in self.values if a == arm]
+                raise InvalidClaimError(
+                    f"arm {arm!r} has no metric {metric!r}{nearby(metric, known)}"
+                )
+        values = np.array([[self.value(a, m, seed) for a, m in columns] for seed in seeds])
+        lacking = {
+            f"{columns[j][0]} seed {seeds[i]} ({self.states[columns[j][0]][seeds[i]]})": columns[j][
+                1
+            ]
+            for j, i in np.argwhere(~np.isfinite(values[:n].T))
+        }
+        if lacking:
+            metric = next(iter(lacking.values()))
+            raise InvalidClaimError(f"trials without a finite {metric}: {', '.join(lacking)}")
+        self.enough(seeds, n)
+        return Block(values, tuple(seeds), n, self.diverged([arm for arm, _ in columns], seeds[:n]))
+
+    def value(self, arm: str, metric: str, seed: int) -> float:
+        """One final value; NaN where there is none."""
+        return float(self.values.get((arm, metric), {}).get(seed, np.nan))
+
+    def diverged(self, arms: Sequence[str], seeds: Sequence[int]) -> int:
+        """How many of these trials diverged."""
+        return sum(self.states[arm][s] == "diverged" for arm in dict.fromkeys(arms) for s in seeds)
+
+    def matching(self, arm: str, template: str) -> dict[str, dict[str, str]]:
+        """The arm's metrics that match a template, with the values of its placeholders."""
+        self.seeds([arm])
+        form = pattern(template)
+        found = {m: form.fullmatch(m) for a, m in self.values if a == arm}
+        matches = {metric: match.groupdict() for metric, match in found.items() if match}
+        if not matches:
+            raise InvalidClaimError(f"arm {arm!r} has no metric like {template!r}")
+        return matches
+
+    @staticmethod
+    def enough(seeds: Sequence[int], n: int) -> None:
+        """Refuse fewer seeds than the claim names."""
+        if len(seeds) < n:
+            raise InvalidClaimError(f"too few seeds ({len(seeds)} of {n})")

@@ -1,0 +1,83 @@
+"""What a run says about a claim."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from math import nan
+
+from runner.claims.claim import Claim
+from runner.stats.intervals import Interval
+
+
+class Verdict(StrEnum):
+    """What a run says about a claim."""
+
+    reproduced = "reproduced"
+    contradicted = "contradicted"
+    inconclusive = "inconclusive"
+    invalid = "invalid"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the records say about one claim, before its family and the rig are asked.
+
+    reason    the estimate and its seeds, in words
+    p         of the test that would confirm the claim; `p_against` of the one that would refute it
+    supports  what else `reproduced` needs is there; `opposes` the same for `contradicted`
+    notes     what a reader must know beside the numbers
+    invalid   why nothing can be decided in spite of an estimate
+    """
+
+    n: int
+    reason: str
+    supports: bool = True
+    opposes: bool = True
+    p: float = nan
+    p_against: float = nan
+    interval: Interval | None = None
+    others: Mapping[str, Interval] = field(default_factory=dict)
+    extra: Interval | None = None
+    detectable: float | None = None
+    noise_floor: float | None = None
+    unit: str = ""
+    notes: tuple[str, ...] = ()
+    invalid: str = ""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A claim with its verdict and the numbers behind it; printed as `verdict: reason`.
+
+    `n` is the number of seeds used. An invalid finding may carry an interval, as an estimate
+    without a decision. `p` is that of the test which decided (of the one that would confirm, where
+    neither did). `minimum_detectable_effect` is that of the whole rule, at Holm's first step, for
+    the spread seen; what it means depends on the kind. `extra_estimate` is over all seeds, where
+    there are more than n. `others` are estimates beside the main one. `unit` is the estimates'.
+    """
+
+    claim: Claim
+    verdict: Verdict
+    reason: str
+    interval: Interval | None = None
+    p: float | None = None
+    p_holm: float | None = None
+    minimum_detectable_effect: float | None = None
+    n: int = 0
+    extra_estimate: Interval | None = None
+    others: Mapping[str, Interval] = field(default_factory=dict)
+    noise_floor: float | None = None
+    unit: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.verdict}: {self.reason}"
+
+    @property
+    def fingerprint(self) -> str:
+        """The hash of the claim as it was written down."""
+        return self.claim.fingerprint
+
+
+def estimate(interval: Interval) -> str:
+    """A signed mean with its limits."""
+    return f"{interval.mean:+.3g} [{interval.low:.3g}, {interval.high:.3g}]"

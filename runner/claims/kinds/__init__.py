@@ -1,0 +1,31 @@
+"""The kinds of claims, a file each, and how one is read from YAML."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from runner.claims.claim import Claim
+from runner.claims.keys import one_of
+from runner.claims.kinds.difference import Difference
+from runner.claims.kinds.equivalence import Equivalence
+from runner.claims.kinds.exact import Exact
+from runner.claims.kinds.failure_rate import FailureRate
+from runner.claims.kinds.slope import Slope
+from runner.claims.kinds.trend import Trend
+
+KINDS: dict[str, type[Claim]] = {
+    cls.kind: cls for cls in (Difference, Equivalence, Slope, Trend, FailureRate, Exact)
+}
+
+
+def read_claim(id: str, mapping: Mapping[str, Any]) -> Claim:
+    """The claim as written in YAML; without `kind` it is a difference.
+
+    Raises ValueError for keys that are unknown or missing and for values that make no sense.
+    """
+    here = f"Claim {id!r}"
+    if not isinstance(mapping, Mapping):
+        raise ValueError(f"{here} must be a mapping of keys, got {mapping!r}.")
+    kind = mapping.get("kind") or Difference.kind
+    one_of(f"{here}: kind", kind, tuple(KINDS))
+    keys = {key: value for key, value in mapping.items() if key != "kind"}
+    return KINDS[kind].from_mapping(id, keys)

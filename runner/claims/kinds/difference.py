@@ -1,0 +1,113 @@
+"""`kind: difference`: an arm is greater or less than its control, seed by seed."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from runner.claims.claim import DIRECTIONS, Tested
+from runner.claims.evidence import Evidence
+from runner.claims.finding import Measured, estimate
+from runner.claims.keys import is_number, one_of
+from runner.claims.noise import needs_floor, noise_floor
+from runner.stats.intervals import Interval, mean_interval
+from runner.stats.power import verdict_detectable_effect
+from runner.stats.sign_flip import least_sign_flip_p, sign_flip_p
+
+NO_PAIR = "a claim about time or memory needs an A/A pair (null), which tells the noise"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference(Tested):
+    """On `metric`, `arm` is greater or less than `times` x `control`, by more than `margin`.
+
+    Two things must agree: the paired 1 - alpha interval lies beyond the margin on the stated side,
+    and the exact sign-flip test, two-sided and Holm-corrected, is below alpha. Contradicted is the
+    same on the other side. A difference of times or memory that passes the margin by no more than
+    the noise floor decides nothing.
+    """
+
+    kind: ClassVar[str] = "difference"
+    test: ClassVar[str] = "sign-flip"
+    sensitivity: ClassVar[str] = "smallest, with 80 % power"
+
+    arm: str
+    control: str
+    direction: Literal["greater", "less"]
+    times: float = 1.0
+    margin: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        one_of(f"{self.here}: direction", self.direction, DIRECTIONS)
+        if not is_number(self.times) or self.times <= 0:
+            raise ValueError(f"{self.here}: times={self.times!r} must be a number above 0.")
+        if not is_number(self.margin) or self.margin < 0:
+            raise ValueError(f"{self.here}: margin={self.margin!r} must be a number from 0 up.")
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """The control, then the arm."""
+        return self.control, self.arm
+
+    @property
+    def what(self) -> str:
+        """What is estimated, in words."""
+        factor = "" if self.times == 1 else f"{self.times:g} x "
+        return f"{self.arm} minus {factor}{self.control}"
+
+    @property
+    def edge(self) -> float:
+        """The difference that must be passed."""
+        return self.margin if self.direction == "greater" else 0.0 - self.margin
+
+    @property
+    def expected(self) -> str:
+        """What the estimate must be, in words."""
+        return f"{'above' if self.direction == 'greater' else 'below'} {self.edge:g}"
+
+    @property
+    def least_p(self) -> float:
+        """All differences of one sign."""
+        return least_sign_flip_p(self.n)
+
+    def measure(self, evidence: Evidence, family: int) -> Measured:
+        """Interval and test of the differences; `runner.claims.claim.Claim.measure` says more."""
+        block = self.scores(evidence, [self.arm, self.control])
+        everything = block.difference(self.times)
+        differences = everything[: self.n]
+        interval = mean_interval(differences, 1 - self.alpha)
+        p = sign_flip_p(differences - self.edge)
+        above, below = interval.low > self.edge, interval.high < self.edge
+        floor = noise_floor(self, evidence, self.times)
+        hidden, note = inside(interval, floor, self.edge)
+        return Measured(
+            n=self.n,
+            reason=f"difference {estimate(interval)}, {self.n} paired seeds",
+            p=p,
+            p_against=p,
+            supports=not hidden and (above if self.direction == "greater" else below),
+            opposes=not hidden and (below if self.direction == "greater" else above),
+            interval=interval,
+            extra=block.over_all(everything, 1 - self.alpha),
+            detectable=verdict_detectable_effect(
+                float(differences.std(ddof=1)), self.n, self.alpha, family=family
+            ),
+            noise_floor=floor,
+            unit=evidence.unit(self.metric),
+            notes=(*note, *block.notes),
+            invalid=NO_PAIR if needs_floor(self, evidence) and self.null is None else "",
+        )
+
+
+def inside(
+    interval: Interval, floor: float | None, edge: float = 0.0
+) -> tuple[bool, tuple[str, ...]]:
+    """Whether what a mean difference has beyond `edge` is hidden by the machine's noise, in words.
+
+    Noise can carry a true difference across the edge from as far away as the floor.
+    """
+    if floor is None:
+        return False, ()
+    if abs(interval.mean - edge) <= floor:
+        around = f" around {edge:g}" if edge else ""
+        return True, (f"inside the noise floor of {floor:.3g}{around}",)
+    return False, (f"noise floor {floor:.3g}",)

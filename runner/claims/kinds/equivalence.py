@@ -1,0 +1,113 @@
+"""`kind: equivalence`: an arm does as well as its control, within a margin (TOST)."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from runner.claims.claim import Tested
+from runner.claims.evidence import Block, Evidence, InvalidClaimError
+from runner.claims.finding import Measured, estimate
+from runner.claims.keys import is_number
+from runner.stats.intervals import inside_p, mean_interval, outside_p
+
+MARGINS = ("delta", "delta_share", "delta_aa")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Equivalence(Tested):
+    """On `metric`, the mean difference of `arm` and `control` lies within +-delta.
+
+    delta        in the metric's unit, or
+    delta_share  as a share of the control's mean over the seeds that decide, or
+    delta_aa     in standard deviations (ddof 1) of the A/A pair's differences
+
+    Reproduced is TOST at alpha, that is, the 1 - 2 alpha interval lies inside the margin: "not
+    significantly different" shows nothing. Contradicted: the 1 - alpha interval lies outside. With
+    `delta_aa` the margin is itself an estimate, and the level holds for the margin that came out: a
+    true difference of 3 true deviations passes 3 estimated ones in one of five studies of 8 seeds.
+    """
+
+    kind: ClassVar[str] = "equivalence"
+    test: ClassVar[str] = "TOST"
+    sensitivity: ClassVar[str] = "smallest margin that would have been shown"
+
+    arm: str
+    control: str
+    delta: float | None = None
+    delta_share: float | None = None
+    delta_aa: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        given = {name: getattr(self, name) for name in MARGINS if getattr(self, name) is not None}
+        if len(given) != 1:
+            raise ValueError(
+                f"{self.here}: give one of {', '.join(MARGINS)}, got {', '.join(given) or 'none'}."
+            )
+        for name, value in given.items():
+            if not is_number(value) or value <= 0:
+                raise ValueError(f"{self.here}: {name}={value!r} must be a number above 0.")
+        if self.delta_aa is not None and self.null is None:
+            raise ValueError(f"{self.here}: delta_aa needs an A/A pair (null).")
+        if self.alpha >= 0.5:
+            raise ValueError(f"{self.here}: alpha={self.alpha} must be below 0.5.")
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """The control, then the arm."""
+        return self.control, self.arm
+
+    @property
+    def what(self) -> str:
+        """What is estimated, in words."""
+        return f"{self.arm} minus {self.control}"
+
+    @property
+    def expected(self) -> str:
+        """What the estimate must be, in words."""
+        if self.delta is not None:
+            return f"within ±{self.delta:g}"
+        if self.delta_share is not None:
+            return f"within ±{100 * self.delta_share:g} % of {self.control}"
+        return f"within ±{self.delta_aa:g} SD of the A/A pair"
+
+    @property
+    def limits(self) -> str:
+        """What the ends of the interval are."""
+        return f"{100 * (1 - 2 * self.alpha):.3g} % interval"
+
+    def measure(self, evidence: Evidence, family: int) -> Measured:
+        """Interval and tests of the differences; `runner.claims.claim.Claim.measure` says more."""
+        block = self.scores(evidence, [self.arm, self.control])
+        everything = block.difference()
+        differences = everything[: self.n]
+        delta = self.margin(evidence, block)
+        interval = mean_interval(differences, 1 - 2 * self.alpha)
+        strict = mean_interval(differences, 1 - 2 * self.alpha / family)
+        return Measured(
+            n=self.n,
+            reason=f"difference {estimate(interval)}, margin ±{delta:.3g}, {self.n} paired seeds",
+            p=inside_p(differences, -delta, delta),
+            p_against=min(1.0, 2 * outside_p(differences, -delta, delta)),
+            interval=interval,
+            extra=block.over_all(everything, 1 - 2 * self.alpha),
+            detectable=max(abs(strict.low), abs(strict.high)),
+            unit=evidence.unit(self.metric),
+            notes=block.notes,
+        )
+
+    def margin(self, evidence: Evidence, block: Block) -> float:
+        """Delta in the metric's unit."""
+        if self.delta is not None:
+            return float(self.delta)
+        if self.delta_share is not None:
+            size = float(self.delta_share * abs(block.deciding[:, 1].mean()))
+        else:
+            assert self.null is not None
+            assert self.delta_aa is not None
+            same = self.scores(evidence, [self.null.arm, self.null.control])
+            size = float(self.delta_aa * np.std(same.difference()[: self.n], ddof=1))
+        if not size > 0:
+            raise InvalidClaimError(f"the margin, {self.expected}, is {size:g}")
+        return size

@@ -1,0 +1,131 @@
+"""`kind: exact`: an equality or a bound that must hold at every seed; no statistics."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from runner.claims.claim import Claim
+from runner.claims.evidence import Evidence
+from runner.claims.finding import Measured
+from runner.claims.keys import is_number, one_of
+from runner.plots.templates import fill, placeholders
+from runner.quantity import number
+from runner.stats.intervals import ROUNDING, Interval
+
+
+def equal(a: float, b: float) -> bool:
+    """Equal but for rounding."""
+    return abs(a - b) <= ROUNDING * max(abs(a), abs(b))
+
+
+RELATIONS: Mapping[str, tuple[str, Callable[[float, float], bool]]] = {
+    "equal": ("=", equal),
+    "at_most": ("<=", lambda a, b: a < b or equal(a, b)),
+    "at_least": (">=", lambda a, b: a > b or equal(a, b)),
+    "less": ("<", lambda a, b: a < b and not equal(a, b)),
+    "greater": (">", lambda a, b: a > b and not equal(a, b)),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exact(Claim):
+    """`metric` of `arm` stands in `relation` to a number or to another metric, at every seed.
+
+    The other side is `value`, or `times` x `other` (a metric; by default the same one) of `control`
+    (an arm; by default the same one). A template stands for all metrics that match it, and its
+    placeholders are filled into `other`. One seed that breaks the rule contradicts the claim.
+    """
+
+    kind: ClassVar[str] = "exact"
+    signed: ClassVar[bool] = False
+    least_n: ClassVar[int] = 1
+
+    arm: str
+    relation: str
+    value: float | None = None
+    control: str | None = None
+    other: str | None = None
+    times: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        one_of(f"{self.here}: relation", self.relation, tuple(RELATIONS))
+        if (self.value is None) == (self.control is None and self.other is None):
+            raise ValueError(f"{self.here}: give value, or control or other, and not both.")
+        for name in ("value", "times"):
+            if not is_number(getattr(self, name) or 0.0):
+                raise ValueError(f"{self.here}: {name}={getattr(self, name)!r} must be a number.")
+        unknown = set(placeholders(self.other or "")) - set(placeholders(self.metric))
+        if unknown:
+            raise ValueError(
+                f"{self.here}: other={self.other!r} has placeholders that metric lacks: "
+                f"{', '.join(sorted(unknown))}."
+            )
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """The control, if there is one, then the arm."""
+        return (self.control, self.arm) if self.control else (self.arm,)
+
+    @property
+    def what(self) -> str:
+        """What is looked at, in words."""
+        return self.arm
+
+    @property
+    def expected(self) -> str:
+        """What must hold, in words."""
+        sign = RELATIONS[self.relation][0]
+        if self.value is not None:
+            return f"{sign} {number(self.value)} at every seed"
+        factor = "" if self.times == 1 else f"{self.times:g} x "
+        side = " of ".join(filter(None, (self.other, self.control)))
+        return f"{sign} {factor}{side} at every seed"
+
+    @property
+    def limits(self) -> str:
+        """What the ends of the interval are."""
+        return "smallest and largest value"
+
+    def measure(self, evidence: Evidence, family: int) -> Measured:  # noqa: ARG002
+        """Whether it holds; `runner.claims.claim.Claim.measure` says more."""
+        matches: dict[str, dict[str, str]] = {self.metric: {}}
+        if placeholders(self.metric):
+            matches = evidence.matching(self.arm, self.metric)
+        sign, holds = RELATIONS[self.relation]
+        broken, found, checked = [], [], 0
+        for metric, values in matches.items():
+            columns = [(self.arm, metric)]
+            if self.value is None:
+                columns.append((self.control or self.arm, fill(self.other or self.metric, values)))
+            block = evidence.block(columns, self.n)
+            for seed, row in zip(block.seeds, block.deciding, strict=False):
+                right = self.times * row[1] if self.value is None else float(self.value)
+                checked += 1
+                found.append(row[0])
+                if not holds(row[0], right):
+                    broken.append(
+                        f"{metric}, seed {seed}: {number(row[0])}, not {sign} {number(right)}"
+                    )
+        n_metrics = f" of {len(matches)} metrics" if len(matches) > 1 else ""
+        reason = f"holds at all {self.n} seeds{n_metrics}"
+        if broken:
+            reason = f"broken in {len(broken)} of {checked} cases, the first: {broken[0]}"
+        return Measured(
+            n=self.n,
+            reason=reason,
+            supports=not broken,
+            opposes=bool(broken),
+            interval=_range(np.array(found)),
+            unit=evidence.unit(next(iter(matches))),
+        )
+
+
+def _range(values: np.ndarray) -> Interval:
+    """The mean and the extremes of what was seen; one number has no limits."""
+    low, high = float(values.min()), float(values.max())
+    if equal(low, high):
+        return Interval(low, np.nan, np.nan, max(2, len(values)))
+    return Interval(float(values.mean()), low, high, len(values))

@@ -1,0 +1,149 @@
+"""`kind: slope`: how a metric grows over a number in its name, e.g. with depth or length."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from runner.claims.claim import Null, PositiveControl, Tested
+from runner.claims.evidence import Block, Evidence, InvalidClaimError
+from runner.claims.finding import Measured, estimate
+from runner.claims.keys import band_of, one_of
+from runner.plots.templates import placeholders
+from runner.stats.intervals import Interval, inside_p, mean_interval, outside_p, slopes
+
+LOG_AXES = ("none", "x", "y", "both")
+LEAST_LEVELS = 3  # two points hide any bend
+
+
+@dataclass(frozen=True)
+class Banded:
+    """Another arm whose slope must lie in a band of its own: the rig can see the other answer."""
+
+    arm: str
+    band: tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slope(Tested):
+    """The slope of `metric` over its placeholder `x` lies in `band`, one slope for each seed.
+
+    With `log: both` it is the exponent of a power law. Reproduced: the 1 - alpha interval of the
+    seeds' slopes lies inside the band; contradicted: it lies outside; else inconclusive.
+    """
+
+    kind: ClassVar[str] = "slope"
+    test: ClassVar[str] = "band"
+    sensitivity: ClassVar[str] = "half-width: no narrower band could have been shown"
+    parts: ClassVar[Mapping[str, type]] = {
+        "null": Null,
+        "positive_control": PositiveControl,
+        "control": Banded,
+    }
+
+    arm: str
+    x: str
+    band: tuple[float, float]
+    log: str = "both"
+    control: Banded | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        one_of(f"{self.here}: log", self.log, LOG_AXES)
+        if placeholders(self.metric) != [self.x]:
+            raise ValueError(
+                f"{self.here}: metric={self.metric!r} needs the one placeholder x={self.x!r}, "
+                f"e.g. norm/grad_last/depth{{{self.x}}}."
+            )
+        object.__setattr__(self, "band", band_of(self.here, self.band))
+        if self.control:
+            self.differ(self.arm, self.control.arm)
+            band = band_of(f"{self.here}, control", self.control.band)
+            object.__setattr__(self, "control", Banded(self.control.arm, band))
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """One arm alone."""
+        return (self.arm,)
+
+    @property
+    def what(self) -> str:
+        """What is estimated, in words."""
+        kind = {"none": "slope", "both": "log-log slope"}.get(self.log, f"slope, log {self.log},")
+        return f"{kind} over {self.x}, {self.arm}"
+
+    @property
+    def expected(self) -> str:
+        """What the estimate must be, in words."""
+        return f"in [{self.band[0]:g}, {self.band[1]:g}]"
+
+    def scores(self, evidence: Evidence, arms: Sequence[str]) -> Block:
+        """A slope for each seed and arm."""
+        columns = {arm: self.levels(evidence, arm) for arm in arms}
+        pairs = [(arm, metric) for arm, levels in columns.items() for _, metric in levels]
+        block = evidence.block(pairs, self.n)
+        found, start = [], 0
+        for levels in columns.values():
+            y = block.values[:, start : start + len(levels)]
+            start += len(levels)
+            x = np.array([level for level, _ in levels])
+            found.append(slopes(self.scale("x", x), self.scale("y", y, self.n)))
+        return Block(np.stack(found, axis=1), block.seeds, self.n, block.n_diverged)
+
+    def levels(self, evidence: Evidence, arm: str) -> list[tuple[float, str]]:
+        """The numbers in the metric's names, ascending, with the names."""
+        found = []
+        for metric, values in evidence.matching(arm, self.metric).items():
+            try:
+                found.append((float(values[self.x]), metric))
+            except ValueError:
+                raise InvalidClaimError(f"{metric!r}: {self.x} is no number") from None
+        if len(found) < LEAST_LEVELS:
+            known = ", ".join(f"{level:g}" for level, _ in sorted(found))
+            raise InvalidClaimError(
+                f"arm {arm!r} has only {self.x} {known}, a slope needs {LEAST_LEVELS} levels"
+            )
+        return sorted(found)
+
+    def scale(self, axis: str, values: np.ndarray, n: int | None = None) -> np.ndarray:
+        """Values or their logarithms; seeds that do not decide may lack one."""
+        if self.log not in (axis, "both"):
+            return values
+        if not (values[:n] > 0).all():
+            raise InvalidClaimError(
+                f"a logarithm of {self.metric if axis == 'y' else self.x} needs values above 0, "
+                f"got {float(values[:n].min()):g}"
+            )
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray(np.log(values))
+
+    def measure(self, evidence: Evidence, family: int) -> Measured:  # noqa: ARG002
+        """Interval and tests of the slopes; `runner.claims.claim.Claim.measure` says more."""
+        block = self.scores(evidence, [self.arm])
+        found = block.deciding[:, 0]
+        interval = mean_interval(found, 1 - self.alpha)
+        others, failed = self.of_control(evidence)
+        return Measured(
+            n=self.n,
+            reason=f"slope {estimate(interval)}, {self.expected} expected, {self.n} seeds",
+            p=min(1.0, 2 * inside_p(found, *self.band)),
+            p_against=min(1.0, 2 * outside_p(found, *self.band)),
+            interval=interval,
+            others=others,
+            extra=block.over_all(block.values[:, 0], 1 - self.alpha),
+            detectable=(interval.high - interval.low) / 2,
+            unit="" if self.log in ("both", "y") else evidence.unit(self.metric),
+            notes=block.notes,
+            invalid=failed,
+        )
+
+    def of_control(self, evidence: Evidence) -> tuple[dict[str, Interval], str]:
+        """The control's slope, and what is wrong with it."""
+        if self.control is None:
+            return {}, ""
+        arm, (low, high) = self.control.arm, self.control.band
+        interval = mean_interval(self.scores(evidence, [arm]).deciding[:, 0], 1 - self.alpha)
+        seen = low < interval.low and interval.high < high
+        told = f"control: slope of {arm} is {estimate(interval)}, not in [{low:g}, {high:g}]"
+        return {f"control {arm}": interval}, "" if seen else told

@@ -1,0 +1,220 @@
+"""Arms as lists of Hydra overrides: each is composed after the command line and typed. No torch."""
+
+import re
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from hydra import compose
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from runner import registry
+from runner.config import NOT_IN_ARMS, ArmConfig, ConfigError, Study
+from runner.names import near
+from runner.plan import arguments, listing, matching, refusal
+from runner.plan.reading import field_names, known_keys, part_schema, read_arm
+
+NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,78}[A-Za-z0-9_-])?")
+
+
+@dataclass
+class Composed:
+    """Typed arms by name, with their widths solved, and lines for the user.
+
+    `held` says which arms set the width that matching would solve.
+    """
+
+    arms: dict[str, ArmConfig]
+    held: dict[str, bool]
+    notes: list[str] = field(default_factory=list)
+
+
+def compose_arms(
+    study: Study, overrides: Sequence[str], chosen: Sequence[str] | None = None
+) -> Composed:
+    """Compose the arms of a study that are chosen (None: that it selects), and solve their widths.
+
+    Raises:
+        ConfigError: the errors of all arms in one message.
+    """
+    typed = [arguments.parse(text) for text in overrides]
+    chosen = selected(study, typed) if chosen is None else chosen
+    errors: dict[str, str] = {}
+    arms: dict[str, ArmConfig] = {}
+    skipped: dict[str, list[str]] = {}
+    waiting = list(chosen)
+    while waiting:
+        name = waiting.pop(0)
+        try:
+            composed, skipped[name] = compose_arm(overrides, typed, study.arms[name])
+            arms[name] = read_arm(composed)
+        except ConfigError as error:
+            errors[name] = str(error)
+            continue
+        # An arm that others are matched to is composed although it is not computed.
+        to = matching.target(name, arms[name].match, study.arms)
+        if to is not None and to not in (*arms, *errors, *waiting):
+            waiting.append(to)
+    if errors:
+        raise ConfigError(together(errors))
+    notes = replaced([study.arms[name] for name in chosen], typed) + skipped_values(
+        {n: skipped[n] for n in chosen}
+    )
+    held = {name: holds(study.arms[name], arm.match.solve) for name, arm in arms.items()}
+    solved, unmatched = matching.solve(arms, held)
+    return Composed({name: solved[name] for name in chosen}, held, notes + unmatched)
+
+
+def holds(arm: Sequence[str], key: str) -> bool:
+    """Whether an arm sets a key itself."""
+    return any(text.split("=")[0].lstrip("+") == key for text in arm)
+
+
+def selected(study: Study, typed: Sequence[Override]) -> list[str]:
+    """The names of the arms to compute.
+
+    `arm`, and those that the command line adds unless it sets `arm` itself.
+    """
+    if not study.arms:
+        raise ConfigError(
+            f"experiment {study.experiment} has no arms; add one, e.g. '+arms.x=[\"ffn=swiglu\"]'"
+        )
+    for name in study.arms:
+        if not NAME.fullmatch(name):
+            raise ConfigError(
+                f"arms.{name}: a name is made of letters, digits, dots, dashes and underscores"
+            )
+    if study.arm is None:
+        return list(study.arms)
+    if not isinstance(study.arm, str | list) or not study.arm:
+        raise ConfigError(f"arm={study.arm}: name one arm or a list of arms, or leave it out")
+    chosen = [study.arm] if isinstance(study.arm, str) else list(study.arm)
+    keys = [o.key_or_group for o in typed]
+    if "arm" not in keys:
+        chosen += [key.removeprefix("arms.") for key in keys if key.startswith("arms.")]
+    for name in chosen:
+        if name not in study.arms:
+            raise ConfigError(f"arm={name}: there is no such arm; {near(str(name), study.arms)}")
+    return list(dict.fromkeys(chosen))
+
+
+def compose_arm(
+    overrides: Sequence[str], typed: Sequence[Override], arm: Sequence[str]
+) -> tuple[DictConfig, list[str]]:
+    """Compose the command line and then the arm.
+
+    The keys of command-line values that this arm's options lack are left out.
+    """
+    for text in arm:
+        refusal.refuse_code(text)
+        key = arguments.parse(text).key_or_group
+        arguments.check_key(key)
+        if key.split(".")[0] in NOT_IN_ARMS:
+            raise ConfigError(f"{text}: an arm cannot set {key}; it is the same for all arms")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            config = compose("config", overrides=[*overrides, *arm])
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(compose_error(error)) from error
+    drop_defaults(config)
+    lacking = []
+    for override in typed:
+        section, dot, name = override.key_or_group.partition(".")
+        if not dot or known_keys(section) is None or section not in registry.groups():
+            continue
+        node = config.get(section)
+        if (
+            node is not None
+            and name in node
+            and name not in field_names(part_schema(section, node))
+        ):
+            with open_dict(config):
+                del config[section][name]
+            lacking.append(override.key_or_group)
+    return config, lacking
+
+
+def drop_defaults(config: DictConfig) -> None:
+    """Leave out what an experiment or preset says of another option of a group than is chosen.
+
+    `task: {n_eval: 48}` in a preset is about the tasks that have the key; task=pairs15 has not.
+    """
+    experiment, scale = str(config.experiment), str(config.scale)
+    for file in (f"experiment/{experiment}.yaml", f"preset/{experiment}_{scale}.yaml"):
+        defaults = listing.read(listing.CONF / file)
+        for group in registry.groups():
+            node = config.get(group)
+            if node is None or not isinstance(defaults.get(group), dict):
+                continue
+            known = field_names(part_schema(group, node))
+            with open_dict(config):
+                for key in set(defaults[group]) - set(known):
+                    config[group].pop(key, None)
+
+
+def compose_error(error: Exception) -> str:
+    """An error of Hydra or OmegaConf in one line, with near names of what is not there."""
+    text = " ".join(str(error).split())
+    if found := re.search(r"Could not override '([^']+)'", text):
+        section, _, name = found[1].partition(".")
+        hint = near(name, known_keys(section) or ())
+        return f"{found[1]}: the chosen option of {section} has no such key; {hint}"
+    if found := re.search(
+        r"Could not find '(.+)/([^']+)' Available options in '[^']+': (.*?) Config search path",
+        text,
+    ):
+        return f"{found[1]}={found[2]}: there is no such option; {near(found[2], found[3].split())}"
+    return text.split(" To append to your config")[0]
+
+
+def skipped_values(skipped: dict[str, list[str]]) -> list[str]:
+    """A line for each command-line value that some arms lack.
+
+    Raises:
+        ConfigError: no arm has the key.
+    """
+    lines = []
+    for key in dict.fromkeys(key for keys in skipped.values() for key in keys):
+        without = [name for name, keys in skipped.items() if key in keys]
+        if len(without) == len(skipped):
+            section = key.partition(".")[0]
+            raise ConfigError(
+                f"{key}: no arm has this key ({', '.join(without)}); the options of {section} "
+                "that do are not used"
+            )
+        lines.append(f"{key} does not apply to {', '.join(without)}: its option has no such key")
+    return lines
+
+
+def replaced(arms: Sequence[Sequence[str]], typed: Sequence[Override]) -> list[str]:
+    """A warning for each group or value on the command line that every computed arm sets itself."""
+    lines = []
+    for override in typed:
+        key = override.key_or_group
+        if key.partition(".")[0] in registry.groups() and all(holds(arm, key) for arm in arms):
+            value = override.value()
+            lines.append(
+                f"{key}={value} changes nothing, since every arm sets {key}; "
+                f"add an arm instead: '+arms.mine=[\"{key}={value}\"]'"
+            )
+    return lines
+
+
+def together(errors: dict[str, str]) -> str:
+    """The errors of all arms (name -> message) in at most three lines.
+
+    Arms with the same error share a line.
+    """
+    names: dict[str, list[str]] = {}
+    for name, message in errors.items():
+        names.setdefault(message, []).append(name)
+    lines = [f"{message} (in arm {', '.join(arms)})" for message, arms in names.items()]
+    return "\n".join(
+        lines
+        if len(lines) <= 3
+        else [*lines[:2], f"and {len(lines) - 2} more errors in other arms"]
+    )

@@ -1,0 +1,107 @@
+"""Arms of equal cost: one width of an arm is solved so that it costs what another arm does."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from types import SimpleNamespace
+
+from runner import registry
+from runner.config import ArmConfig, By, ConfigError, Match
+from runner.names import near
+
+LARGEST = 1 << 20
+
+
+def solve(
+    arms: Mapping[str, ArmConfig], held: Mapping[str, bool]
+) -> tuple[dict[str, ArmConfig], list[str]]:
+    """Solve the widths of all arms, but of those `held`, in the order they depend on each other.
+
+    Returns:
+        the arms with their widths, and a note for each arm whose cost is left unmatched.
+
+    Raises:
+        ConfigError: an arm to match that is not there, arms that wait for each other, a key that is
+            no width.
+    """
+    solved: dict[str, ArmConfig] = {}
+    notes: list[str] = []
+    waiting = dict(arms)
+    while waiting:
+        ready = [
+            name
+            for name, arm in waiting.items()
+            if target(name, arm.match, arms) in (None, *solved)
+        ]
+        if not ready:
+            raise ConfigError(
+                f"match: arms {', '.join(waiting)} wait for each other; one of them needs "
+                "match.by=none"
+            )
+        for name in ready:
+            arm = waiting.pop(name)
+            to = target(name, arm.match, arms)
+            if to is not None and not held[name]:
+                arm = widen(arm, cost(solved[to], arm.match.by))
+            solved[name] = arm
+            if to is not None:
+                notes += unmatched(name, arm, to, cost(solved[to], arm.match.by))
+    return {name: solved[name] for name in arms}, notes
+
+
+def target(name: str, match: Match, arms: Iterable[str]) -> str | None:
+    """The arm that this one must cost as much as; None if it is free, or is that arm itself."""
+    if match.by is By.none or match.to is None or match.to == name:
+        return None
+    if match.to not in arms:
+        raise ConfigError(
+            f"match.to={match.to}: arm {name} is matched to an arm that is not there; "
+            f"{near(match.to, arms)}"
+        )
+    return match.to
+
+
+def cost(arm: ArmConfig, by: By) -> int:
+    """The cost of an arm in the unit that it is matched by."""
+    return int(registry.costs(vars(arm.parts))[by.value])
+
+
+def widen(arm: ArmConfig, goal: int) -> ArmConfig:
+    """The arm with the width whose cost is nearest to `goal`.
+
+    Cost grows with a width, so bisection finds it.
+    """
+    low, high = 1, 2
+    while high < LARGEST and cost(with_width(arm, high), arm.match.by) < goal:
+        low, high = high, high * 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        below = cost(with_width(arm, middle), arm.match.by) < goal
+        low, high = (middle, high) if below else (low, middle)
+    return min(
+        (with_width(arm, width) for width in (low, high)),
+        key=lambda a: abs(cost(a, a.match.by) - goal),
+    )
+
+
+def with_width(arm: ArmConfig, width: int) -> ArmConfig:
+    """The arm with another value at `match.solve`."""
+    section, _, name = arm.match.solve.partition(".")
+    part = getattr(arm.parts, section, None)
+    if part is None or not isinstance(getattr(part, name, None), int):
+        raise ConfigError(
+            f"match.solve={arm.match.solve} is no width of this arm; give a whole-number key, "
+            "e.g. ffn.d_ff"
+        )
+    parts = {**vars(arm.parts), section: dataclasses.replace(part, **{name: width})}
+    return dataclasses.replace(arm, parts=SimpleNamespace(**parts))
+
+
+def unmatched(name: str, arm: ArmConfig, to: str, goal: int) -> list[str]:
+    """A note where the cost of an arm is off by more than its tolerance."""
+    off = cost(arm, arm.match.by) / goal - 1
+    if abs(off) <= arm.match.tolerance:
+        return []
+    return [
+        f"arm {name} is unmatched: its {arm.match.by} is {off:+.1%} of that of {to} "
+        f"(match.tolerance={arm.match.tolerance})"
+    ]

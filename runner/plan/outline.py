@@ -1,0 +1,54 @@
+"""What a study's YAML says of its report, typed: question, headline, claims, figures. No torch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from runner.claims import kinds
+from runner.claims.claim import Claim
+from runner.config import ConfigError, Study
+from runner.plots import figures
+from runner.report import record
+
+
+@dataclass(frozen=True)
+class Outline:
+    """The part of a report that is written before anything is computed."""
+
+    question: str
+    scale: str
+    headline: list[record.Headline]
+    claims: list[Claim]
+    figures: dict[str, figures.FigureSpec]
+    not_tested: list[str]
+
+
+def headline(entry: Mapping[str, Any]) -> record.Headline:
+    """One metric that the answer is about; ValueError for missing or unknown keys."""
+    known = [f.name for f in fields(record.Headline)]
+    for key in entry:
+        if key not in known:
+            raise ValueError(f"headline.{key}: there is no such key; there are {', '.join(known)}")
+    for key in ("metric", "direction", "label"):
+        if key not in entry:
+            raise ValueError(f"headline {dict(entry)} is missing the key {key}")
+    return record.Headline(**entry)
+
+
+def outline(study: Study) -> Outline:
+    """Read and check it all.
+
+    Raises:
+        ConfigError: a headline, claim or figure that makes no sense.
+    """
+    try:
+        return Outline(
+            question=study.question,
+            scale=study.scale.value,
+            headline=[headline(entry) for entry in study.headline],
+            claims=[kinds.read_claim(name, claim) for name, claim in study.claims.items()],
+            figures={name: figures.figure_spec(spec) for name, spec in study.figures.items()},
+            not_tested=study.not_tested,
+        )
+    except (TypeError, ValueError) as error:
+        raise ConfigError(str(error).splitlines()[0]) from error

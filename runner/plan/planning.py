@@ -1,0 +1,174 @@
+"""From a composed config to a plan: arms typed and signed before anything is written. No torch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from runner import device, provenance, registry, store
+from runner.config import ArmConfig, By, ConfigError, DeviceName, Study
+from runner.names import near
+from runner.plan import arguments
+from runner.plan.composing import compose_arms
+from runner.plan.outline import outline
+from runner.plan.reading import read_study
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One arm, ready to be computed.
+
+    What one would type (a width that was solved included), and what that resolves to.
+    """
+
+    name: str
+    overrides: tuple[str, ...]
+    config: ArmConfig
+    device: DeviceName
+    data: str
+    signed: str
+    signature: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study, resolved. `notes` are lines for the user: what was skipped, ignored or slow."""
+
+    study: Study
+    experiment: str
+    arms: tuple[Arm, ...]
+    seeds: tuple[int, ...]
+    outputs: Path
+    code: str
+    config_yaml: str
+    command: str
+    started: str
+    notes: list[str] = field(default_factory=list)
+
+
+def plan(
+    config: DictConfig,
+    overrides: Sequence[str],
+    *,
+    command: str = "",
+    arms: Mapping[str, list[str]] | None = None,
+) -> Plan:
+    """Resolve a composed config and the overrides it came from; `command` is what a user typed.
+
+    With `arms` it is these that are computed, beside those of the config that they are matched to.
+
+    Raises:
+        ConfigError: with the errors of all arms, a line each.
+    """
+    study = read_study(config)
+    experiment = study.experiment
+    if experiment is None:
+        raise ConfigError(
+            f"no experiment is chosen; type experiment=<name>, one of {', '.join(registry.names())}"
+        )
+    if experiment not in registry.names():
+        raise ConfigError(f"experiment={experiment}: {near(experiment, registry.names())}")
+    if study.plugins and not any(text.lstrip("+").startswith("plugins=") for text in overrides):
+        raise ConfigError("plugins run code, so they are named on the command line and not in YAML")
+    if arms is not None:
+        study = replace(study, arms={**study.arms, **arms})
+    if study.baseline is not None and study.baseline not in study.arms:
+        raise ConfigError(
+            f"baseline={study.baseline}: there is no such arm; {near(study.baseline, study.arms)}"
+        )
+    outline(study)
+    composed = compose_arms(study, overrides, None if arms is None else list(arms))
+    notes = composed.notes
+    if study.baseline not in (None, *composed.arms):
+        first = next(iter(composed.arms))
+        notes.append(f"baseline {study.baseline} is not computed; {first} stands in for it")
+    # Times of one machine are never mixed with another's.
+    machine = provenance.machine() if registry.timed(experiment) else None
+    outputs = writable(Path(study.outputs), experiment)
+    planned = []
+    for name, arm in composed.arms.items():
+        where = device.resolve(arm.device)
+        notes += [line for line in device.warnings(arm.device, where) if line not in notes]
+        data = prepare(arm, outputs)
+        tree = arm.tree()
+        tree["device"]["name"] = where.value
+        text = store.signed(tree, data, machine)
+        typed_arm = (*study.arms[name], *solved_width(arm, name, composed.held[name]))
+        planned.append(Arm(name, typed_arm, arm, where, data, text, store.signature(text)))
+    return Plan(
+        study=study,
+        experiment=experiment,
+        arms=tuple(planned),
+        seeds=tuple(range(study.seed, study.seed + study.n_seeds)),
+        outputs=outputs,
+        code=provenance.code_hash(experiment, study.plugins),
+        config_yaml=OmegaConf.to_yaml(config, resolve=True),
+        command=command or arguments.command(overrides),
+        started=provenance.now(),
+        notes=notes + same_arms(planned),
+    )
+
+
+def solved_width(arm: ArmConfig, name: str, held: bool) -> list[str]:
+    """The override that sets the width which was solved for an arm."""
+    if held or arm.match.by is By.none or arm.match.to == name:
+        return []
+    section, _, key = arm.match.solve.partition(".")
+    return [f"{arm.match.solve}={getattr(getattr(arm.parts, section), key)}"]
+
+
+def same_arms(arms: Sequence[Arm]) -> list[str]:
+    """A warning for arms that are the same configuration under two names."""
+    lines: list[str] = []
+    first: dict[str, str] = {}
+    for arm in arms:
+        other = first.setdefault(arm.signature, arm.name)
+        if other != arm.name:
+            lines.append(
+                f"arms {other} and {arm.name} are the same configuration: their trials are shared"
+            )
+    return lines
+
+
+def prepare(arm: ArmConfig, outputs: Path) -> str:
+    """The fingerprint of an arm's data, which are made ready on disk."""
+    task = getattr(arm.parts, "task", None)
+    if task is None:
+        return ""
+    try:
+        return registry.prepare(task, cache_folder(outputs))
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
+def cache_folder(outputs: Path) -> Path:
+    """Where prepared data lie."""
+    return outputs / "corpora"
+
+
+def writable(outputs: Path, experiment: str) -> Path:
+    """The outputs folder, if something can be written there; nothing is left behind.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    there = outputs.absolute()
+    while not there.exists():
+        there = there.parent
+    try:
+        for needed in ("", "trials", "runs"):
+            folder = outputs / experiment / needed
+            if folder.exists() and not folder.is_dir():
+                raise NotADirectoryError(f"{folder} is a file")
+        if not there.is_dir():
+            raise NotADirectoryError(f"{there} is a file")
+        probe = there / f".ablab-{provenance.token()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigError(
+            f"outputs={outputs}: nothing can be written there ({reason}); give another folder"
+        ) from error
+    return outputs

@@ -1,0 +1,135 @@
+"""From a composed config to typed objects; the schema is in `runner.config`. Imports no torch."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from runner import registry
+from runner.config import (
+    SCHEMAS,
+    STUDY_KEYS,
+    ArmConfig,
+    ConfigError,
+    Device,
+    Match,
+    Study,
+    Training,
+)
+from runner.names import near
+
+
+def read_study(config: DictConfig) -> Study:
+    """The typed top-level keys of a composed config; all other keys must be groups.
+
+    Raises:
+        ConfigError: an unknown top-level key, a wrong type or a broken rule.
+    """
+    groups = {*SCHEMAS, "model", "options", *registry.groups()}
+    for key in map(str, config):
+        if key not in STUDY_KEYS and key not in groups:
+            raise ConfigError(f"{key}: there is no such key; {near(key, {*STUDY_KEYS, *groups})}")
+    try:
+        return typed(Study, OmegaConf.masked_copy(config, list(STUDY_KEYS)), "config")
+    except ConfigError as error:
+        raise ConfigError(str(error).removeprefix("config.")) from error
+
+
+def read_arm(config: DictConfig) -> ArmConfig:
+    """The typed arm of a composed config.
+
+    Raises:
+        ConfigError: a part that the experiment lacks, or any error of `typed` and of the rules
+            across groups.
+    """
+    experiment = str(config.experiment)
+    has = ("model", *registry.parts(experiment))
+    for group in registry.groups():
+        if group not in has and config.get(group) is not None:
+            raise ConfigError(
+                f"{group}: experiment {experiment} has no such part; it has {', '.join(has)}. "
+                f"Leave {group}= out"
+            )
+    parts = {
+        name: typed(part_schema(name, config.get(name)), config.get(name), name) for name in has
+    }
+    options = typed(registry.options(experiment), config.options, "options")
+    try:
+        registry.check_together(experiment, {**parts, "options": options})
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    return ArmConfig(
+        experiment=experiment,
+        seed_offset=int(config.seed_offset),
+        training=typed(Training, config.training, "training"),
+        device=typed(Device, config.device, "device"),
+        match=typed(Match, config.match, "match"),
+        options=options,
+        parts=SimpleNamespace(**parts),
+    )
+
+
+def typed(schema: type, node: Any, where: str) -> Any:
+    """Turn a config node into an instance of `schema`.
+
+    Raises:
+        ConfigError: an unknown or missing key, a wrong type, or a broken rule of the dataclass.
+    """
+    if not isinstance(node, DictConfig):
+        raise ConfigError(f"{where}={node!r} must be a group of keys")
+    names = field_names(schema)
+    for key in map(str, node):
+        if key not in names:
+            raise ConfigError(f"{where}.{key}: there is no such key; {near(key, names)}")
+    missing = [name for name in names if name not in node or OmegaConf.is_missing(node, name)]
+    if missing:
+        raise ConfigError(
+            f"{where}.{missing[0]} has no value; give one in its YAML file or on the command line"
+        )
+    try:
+        made = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), node))
+        for name in names:
+            value = getattr(made, name)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"{name}={value} is no finite number")
+        return made
+    except OmegaConfBaseException as error:
+        field_key = getattr(error, "full_key", None)
+        reason = str(getattr(error, "msg", None) or error).splitlines()[0]
+        place = f"{where}.{field_key}" if field_key else where
+        raise ConfigError(f"{place}: {reason}") from error
+    except ValueError as error:
+        raise ConfigError(f"{where}.{error}") from error
+
+
+def part_schema(group: str, node: Any) -> type:
+    """The dataclass behind a group's chosen option, by its `kind`."""
+    kinds: Mapping[str, type] = registry.kinds(group)
+    if node is None:
+        raise ConfigError(f"{group} is not chosen; give one, e.g. {group}=<one of conf/{group}/>")
+    kind = str(node.get("kind", "")) if len(kinds) > 1 or "kind" in node else next(iter(kinds))
+    if kind not in kinds:
+        raise ConfigError(f"{group}.kind={kind!r}: there is no such kind; {near(kind, kinds)}")
+    return kinds[kind]
+
+
+def known_keys(section: str) -> set[str] | None:
+    """All keys that a section can have under any option; None where the keys are free."""
+    if section == "options":
+        schemas = registry.all_options()
+    elif section in SCHEMAS:
+        schemas = [SCHEMAS[section]]
+    elif section == "model" or section in registry.groups():
+        schemas = list(registry.kinds(section).values())
+    else:
+        return None
+    return {name for schema in schemas for name in field_names(schema)}
+
+
+def field_names(schema: type) -> list[str]:
+    """The keys of a dataclass."""
+    return [f.name for f in dataclasses.fields(schema)]

@@ -1,0 +1,1 @@
+"""From records to pictures; never touches a model."""

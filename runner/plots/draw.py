@@ -1,0 +1,80 @@
+"""Rows -> figures. Never touches a model, so a picture can be drawn again from old records.
+
+A kind is one function from a spec and the records to a `Figure`, under its name in `DRAWN`; what a
+kind needs and uses is in `figure_kinds.KINDS`.
+"""
+
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+from runner.plots import canvas
+from runner.plots.bars import bars, points
+from runner.plots.curve import curve, lines
+from runner.plots.data import CannotDrawError, Records
+from runner.plots.figures import FigureSpec
+from runner.plots.heatmap import heatmap
+from runner.plots.matrix import matrix
+from runner.plots.radar import radar
+from runner.plots.scatter import scatter
+
+DPI = 130
+
+DRAWN: dict[str, Callable[[FigureSpec, Records], Figure]] = {
+    "curve": curve,
+    "lines": lines,
+    "bars": bars,
+    "points": points,
+    "heatmap": heatmap,
+    "matrix": matrix,
+    "radar": radar,
+    "scatter": scatter,
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One figure, encoded."""
+
+    spec: FigureSpec
+    png: bytes
+    svg: bytes
+
+
+def draw(spec: FigureSpec, records: Records) -> Figure:
+    """Build one figure, inside `canvas.style()`. CannotDrawError where records are missing."""
+    return DRAWN[spec.kind](spec, records)
+
+
+def draw_all(
+    specs: Mapping[str, FigureSpec], records: Records
+) -> tuple[dict[str, Picture], list[str]]:
+    """Every picture as PNG and SVG, and one warning line for each that could not be drawn."""
+    pictures, warnings = {}, []
+    for key, spec in specs.items():
+        if spec.kind not in DRAWN:
+            continue  # no picture: see `samples`
+        try:
+            with canvas.style():
+                pictures[key] = _encode(key, spec, draw(spec, records))
+        except CannotDrawError as missing:
+            warnings.append(f"figure {key} was skipped: {missing}")
+    return pictures, warnings
+
+
+def _encode(key: str, spec: FigureSpec, figure: Figure) -> Picture:
+    # The canvases' own writers draw once; `savefig` draws everything a second time, without ink.
+    png, svg = io.BytesIO(), io.StringIO()
+    figure.set_dpi(DPI)
+    FigureCanvasAgg(figure).print_png(png)
+    # The layout is solved once: solving it again for the SVG would take as long as drawing it.
+    figure.set_layout_engine("none")
+    # Names inside the SVG depend on the figure only, so the same records give the same file.
+    with mpl.rc_context({"svg.hashsalt": key}):
+        FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None})
+    return Picture(spec, png.getvalue(), svg.getvalue().encode())

@@ -1,0 +1,1 @@
+"""From trials to records, and from records to the page, the tables and TensorBoard."""

@@ -1,0 +1,51 @@
+"""What the terminal shows at the end of a run; plain when piped, nothing cut at 80 columns."""
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from runner.report import page
+from runner.report.record import Outcome, StudyRecord
+
+COLOURS = {
+    "reproduced": "green",
+    "better": "green",
+    "contradicted": "red",
+    "worse": "red",
+    "looks better": "yellow",
+    "looks worse": "yellow",
+    "inconclusive": "yellow",
+}
+
+
+def console(study: StudyRecord, outcome: Outcome) -> RenderableType:
+    """Headline tables, verdicts, answer, the report's path; no text is parsed as markup."""
+    parts: list[RenderableType] = []
+    for headline in study.headline:
+        shown = page.comparison_table(study, headline, outcome.comparison, outcome.summary)
+        unit = f" ({shown['unit']})" if shown["unit"] else ""
+        parts.append(Text(f"{shown['label']}{unit}, {shown['wanted']}", style="bold"))
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+        for head in ("arm", "mean [95 %]", f"minus {shown['baseline']} [95 %]", ""):
+            table.add_column(Text(head), overflow="fold")
+        for row in shown["rows"]:
+            standing = "" if study.scale == "smoke" else row["standing"]
+            style = COLOURS.get(standing, "")
+            cells = (row["arm"], row["value"], row["difference"])
+            table.add_row(*(Text(cell) for cell in cells), Text(standing, style=style))
+        parts.append(table)
+        parts += [Text(line, style="dim") for line in shown["noise"]]
+    for finding in outcome.findings:
+        line = Text(f"{finding.claim.id}  ", style="bold")
+        line.append(str(finding.verdict), style=COLOURS.get(str(finding.verdict), ""))
+        line.append(f": {finding.reason}")
+        parts.append(line)
+    notes = [note for note in study.notes if note not in outcome.warnings]
+    parts += [Text(f"note: {note}") for note in dict.fromkeys(notes)]
+    parts += [Text(f"warning: {warning}") for warning in dict.fromkeys(outcome.warnings)]
+    parts.append(Text(f"\n{outcome.answer}"))
+    # A path that is folded cannot be clicked or copied.
+    parts.append(Text(f"{outcome.report}", overflow="ignore", no_wrap=True))
+    parts.append(Text(f"report written in {outcome.seconds:.1f} s", style="dim"))
+    return Group(*parts)

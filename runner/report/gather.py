@@ -1,0 +1,197 @@
+"""From the trial store to the record that a report is made of. Imports no torch."""
+
+import datetime
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from runner import pool, provenance, registry, tuning
+from runner.config import flatten
+from runner.plan.outline import Outline
+from runner.plan.planning import Plan
+from runner.report import origins, record
+from runner.store import FINISHED, Slot, write_json
+
+if TYPE_CHECKING:
+    from runner.study import Entry
+
+RESULT_COLUMNS = ["arm", "seed", "metric", "value", "unit"]
+HISTORY_COLUMNS = ["arm", "seed", "step", "metric", "value"]
+NUMBERS = {"seed": int, "step": int, "value": float}
+SUMMARY = "study.json"
+
+
+def report(
+    plan: Plan, entries: Sequence["Entry"], outline: Outline, tuned: tuning.Tuned | None = None
+) -> Path | None:
+    """Write the report of a plan's trials, print its summary; None where no trial has a result."""
+    if not any(entry.slot.status()["state"] in FINISHED for entry in entries):
+        return None
+    if tuned is not None:
+        plan.notes.extend(tuning.lines(tuned))
+    folder = run_folder(plan)
+    trials = trial_table(entries)
+    summary = {
+        "experiment": plan.experiment,
+        "command": plan.command,
+        "arms": {arm.name: list(arm.overrides) for arm in plan.arms},
+        "baseline": baseline(plan),
+        "notes": plan.notes,
+        "costs": {arm.name: registry.costs(vars(arm.config.parts)) for arm in plan.arms},
+        "tolerances": {arm.name: arm.config.match.tolerance for arm in plan.arms},
+        "interior": dict(tuned.interior) if tuned else {},
+        "tuned": dict(tuned.overrides) if tuned else {},
+        "hparams": {arm.name: flatten(arm.config.tree()) for arm in plan.arms},
+        "trials": trials.assign(
+            folder=[os.path.relpath(path, folder) for path in trials.folder]
+        ).to_dict("records"),
+    }
+    write_json(folder / SUMMARY, summary)
+    environment = provenance.environment(plan.command, plan.started) | conditions(plan, trials)
+    write(folder, assemble(plan.config_yaml, outline, summary, environment, trials))
+    return folder
+
+
+def conditions(plan: Plan, trials: pd.DataFrame) -> dict[str, Any]:
+    """What the environment is told by a plan and its trials: devices, data, durations."""
+    reused = trials.reused.astype(bool)
+    return {
+        "allocator": pool.MALLOC,
+        "threads": {arm.name: arm.config.device.threads for arm in plan.arms},
+        "device": {arm.name: arm.device.value for arm in plan.arms},
+        "data": {arm.name: arm.data for arm in plan.arms},
+        "trial_seconds": {
+            "all": float(trials.seconds.sum()),
+            "reused": float(trials.seconds[reused].sum()),
+        },
+        "reused_versions": origins.distinct(trials[reused], "versions"),
+        "reused_machines": origins.distinct(trials[reused], "machine"),
+    }
+
+
+def write(folder: Path, study: record.StudyRecord) -> None:
+    """Write the report of a record into a run's folder and print its summary."""
+    from rich.console import Console
+
+    from runner.report.console import console
+    from runner.report.report import write_report
+
+    outcome = write_report(folder, study)
+    Console().print(console(study, outcome), crop=False)
+
+
+def assemble(
+    config_yaml: str,
+    outline: Outline,
+    summary: Mapping[str, Any],
+    environment: dict[str, Any],
+    trials: pd.DataFrame,
+    results: pd.DataFrame | None = None,
+    readable: pd.DataFrame | None = None,
+) -> record.StudyRecord:
+    """The record of a study from its summary and what its trials' folders hold.
+
+    With `results` these are the final values. `readable` are the trials whose folders still hold
+    what belongs to the study; all, if not given.
+    """
+    found, history, tables = contents(trials if readable is None else readable)
+    results = found if results is None else results
+    told = vars(outline) | {
+        "not_tested": [*outline.not_tested, *untuned(summary, results, outline.not_tested)]
+    }
+    return record.StudyRecord(
+        **{key: value for key, value in summary.items() if key != "trials"},
+        **told,
+        results=results,
+        history=history,
+        trials=trials,
+        tables=tables,
+        config_yaml=config_yaml,
+        environment=environment,
+    )
+
+
+def trial_table(entries: Sequence["Entry"]) -> pd.DataFrame:
+    """A row for each trial, with the columns that `record.StudyRecord` names."""
+    rows = []
+    for entry in entries:
+        status, result = entry.slot.status(), entry.slot.result() or {}
+        rows.append(
+            {
+                "arm": entry.arm.name,
+                "seed": entry.seed,
+                "status": status["state"],
+                "seconds": status.get("seconds"),
+                "reused": entry.reused,
+                "folder": str(entry.slot.folder),
+                "message": status.get("message", ""),
+                "code": result.get("code", ""),
+                "digest": origins.digest(entry.slot),
+                "versions": result.get("versions"),
+                "machine": result.get("machine"),
+            }
+        )
+    return pd.DataFrame(rows).astype({"seconds": float})
+
+
+def untuned(summary: Mapping[str, Any], results: pd.DataFrame, known: Sequence[str]) -> list[str]:
+    """What a run without tuning has not tested; what the experiment itself says of it wins."""
+    trained = set(results.arm[results.metric.str.startswith("train/")])
+    rates = {summary["hparams"].get(arm, {}).get("training.lr") for arm in trained}
+    if summary["tuned"] or not trained:
+        return []
+    shared = len(rates) == 1
+    how = (
+        "all arms train with the same rate" if shared else "each arm trains with the rate it names"
+    )
+    line = "Learning rates tuned for each arm"
+    return [] if any(text.startswith(line) for text in known) else [f"{line}: {how}."]
+
+
+def contents(
+    trials: pd.DataFrame,
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, pd.DataFrame]]:
+    """Results, history and tables of trials, with the columns that `record.StudyRecord` names."""
+    results: list[dict[str, object]] = []
+    history: list[pd.DataFrame] = []
+    tables: dict[str, list[pd.DataFrame]] = {}
+    for arm, seed, folder in zip(trials.arm, trials.seed, map(Path, trials.folder), strict=True):
+        result = Slot(folder).result()
+        if result is None:
+            continue
+        results += [{"arm": arm, "seed": seed, **row} for row in result["results"]]
+        curves = folder / "metrics.csv"
+        if curves.exists():
+            history.append(pd.read_csv(curves).assign(arm=arm, seed=seed))
+        for path in sorted((folder / "tables").glob("*.csv")):
+            table = pd.read_csv(path, keep_default_na=False)
+            table.insert(0, "arm", arm)
+            table.insert(1, "seed", seed)
+            tables.setdefault(path.stem, []).append(table)
+    curves_of_all = (
+        pd.concat(history, ignore_index=True)
+        if history
+        else pd.DataFrame(columns=HISTORY_COLUMNS).astype(NUMBERS)
+    )
+    return (
+        pd.DataFrame(results, columns=RESULT_COLUMNS),
+        curves_of_all[HISTORY_COLUMNS],
+        {name: pd.concat(frames, ignore_index=True) for name, frames in tables.items()},
+    )
+
+
+def run_folder(plan: Plan) -> Path:
+    """A new folder for one invocation; it never overwrites another."""
+    now = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
+    folder = plan.outputs / plan.experiment / "runs" / f"{now}-{os.getpid()}"
+    folder.mkdir(parents=True, exist_ok=False)
+    return folder
+
+
+def baseline(plan: Plan) -> str:
+    """The arm that others are compared with: the study's, or the first where it is not computed."""
+    names = [arm.name for arm in plan.arms]
+    return plan.study.baseline if plan.study.baseline in names else names[0]

@@ -1,0 +1,190 @@
+"""report.html: one file that a stranger understands, with nothing to fetch; jinja2 escapes."""
+
+import base64
+import json
+import math
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from runner import quantity
+from runner.claims.finding import Finding
+from runner.claims.noise import MACHINE_UNITS
+from runner.plots.canvas import PALETTE
+from runner.plots.draw import Picture
+from runner.plots.figures import FigureSpec
+from runner.report import answer, origins, steadiness
+from runner.report.cards import card
+from runner.report.record import Headline, StudyRecord
+from runner.report.samples import Sheet
+
+TEMPLATE = "report.html"
+PLAIN_NAME = re.compile(r"(?!(?:null|true|false)$)[A-Za-z_][\w.-]*")  # needs no quotes in Hydra
+
+
+def render(
+    study: StudyRecord,
+    *,
+    sentence: str,
+    comparison: pd.DataFrame,
+    summary: pd.DataFrame,
+    findings: Sequence[Finding],
+    pictures: Mapping[str, Picture],
+    samples: Mapping[str, Sheet],
+    warnings: Sequence[str],
+) -> str:
+    """The whole page as text."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    seeds = study.trials.groupby("arm")["seed"].nunique()
+    trials = study.trials.groupby("status").size().to_dict()
+    return environment.get_template(TEMPLATE).render(
+        study=study,
+        answer=sentence,
+        smoke=study.scale == "smoke",
+        n_seeds=sorted({int(n) for n in seeds}),
+        trials=", ".join(f"{n} {status}" for status, n in trials.items()),
+        reused=int(study.trials["reused"].sum()),
+        seconds=quantity.quantity(float(study.trials["seconds"].sum()), "s"),
+        cards=[card(finding, study) for finding in findings],
+        comparisons=[comparison_table(study, h, comparison, summary) for h in study.headline],
+        costs=cost_table(study, summary),
+        figures=[
+            _figure(key, spec, pictures.get(key), samples.get(key))
+            for key, spec in study.figures.items()
+            if key in pictures or key in samples
+        ],
+        swatches={arm: PALETTE[i % len(PALETTE)] for i, arm in enumerate(study.arms)},
+        arms=[(arm, *_typed(study, arm, overrides)) for arm, overrides in study.arms.items()],
+        failures=study.trials[study.trials["status"] != "done"].to_dict("records"),
+        environment=[(key, str(value)) for key, value in study.environment.items()],
+        warnings=[*study.notes, *warnings],
+    )
+
+
+def comparison_table(
+    study: StudyRecord, headline: Headline, comparison: pd.DataFrame, summary: pd.DataFrame
+) -> dict[str, Any]:
+    """One headline metric: a row per arm, in the order of the arms."""
+    rows: list[dict[str, Any]] = []
+    shown = summary[summary["metric"] == headline.metric]
+    mine = {row["arm"]: row for row in shown.to_dict("records")}
+    compared = answer.rows_of(study, comparison, headline).to_dict("records")
+    against = {row["arm"]: row for row in compared}
+    for arm in study.arms:
+        if arm not in mine:
+            if headline.baseline:
+                continue
+            rows.append(
+                {"arm": arm, "value": "no value", "difference": "", "p": "", "standing": ""}
+            )
+            continue
+        ours = mine[arm]
+        row = {
+            "arm": arm,
+            "n": int(ours["n"]),
+            "value": quantity.with_interval(
+                ours["mean"], ours["low"], ours["high"], int(ours["n"])
+            ),
+            "difference": "",
+            "p": "",
+            "standing": "baseline" if arm == study.baseline_of(headline) else "",
+        }
+        if arm in against:
+            found = against[arm]
+            row["difference"] = quantity.with_interval(
+                found["difference"], found["low"], found["high"], int(found["n"]), difference=True
+            )
+            row["p"] = quantity.p_value(found["p_holm"])
+            row["standing"] = answer.standing(found, headline)
+        rows.append(row)
+    units = [row["unit"] for row in mine.values() if row["unit"] != "1"]
+    unit = str(units[0]) if units else ""
+    wanted = answer.WANTED[headline.direction]
+    return {
+        "label": headline.label,
+        "metric": headline.metric,
+        "unit": unit,
+        "wanted": wanted,
+        "baseline": study.baseline_of(headline),
+        "rows": rows,
+        "noise": _noise(study, headline.metric),
+    }
+
+
+def cost_table(study: StudyRecord, summary: pd.DataFrame) -> dict[str, Any]:
+    """What each arm costs, and how far counts are from the baseline's: a column per cost metric.
+
+    What a clock or an allocator says is left out where the trials come from different machines.
+    """
+    units = summary.drop_duplicates("metric").set_index("metric")["unit"]
+    left_out = MACHINE_UNITS if origins.machines_differ(study.trials) else frozenset()
+    shown = [m for m in study.cost_metrics if m in units and units[m] not in left_out]
+    cells = {(row.arm, row.metric): row for row in summary.itertuples()}
+    head = [
+        f"{m.partition('/')[2].replace('_', ' ') if m.startswith('cost/') else m}"
+        + (f" ({units[m]})" if units[m] not in ("", "1", "parameters") else "")
+        for m in shown
+    ]
+    rows = []
+    for arm in study.arms:
+        row = [(cells.get((arm, metric)), cells.get((study.baseline, metric))) for metric in shown]
+        rows.append((arm, [_cost(cell) + _left(cell, base) for cell, base in row]))
+    noise = [f"{metric}: {line}" for metric in shown for line in _noise(study, metric)]
+    return {"head": head, "rows": rows, "noise": noise}
+
+
+def _noise(study: StudyRecord, metric: str) -> list[str]:
+    """How far apart two equal arms are by this metric, if it depends on the machine."""
+    if study.scale == "smoke":
+        return []
+    return steadiness.noise_lines(study.results, study.arms, metric)
+
+
+def _left(cell: Any, base: Any) -> str:
+    """What is left between a count and the baseline's after any matching."""
+    if cell is None or base is None or not math.isnan(cell.low) or not base.mean:
+        return ""
+    off = cell.mean / base.mean - 1
+    return f" ({off:+.1%})" if off else ""
+
+
+def _cost(cell: Any) -> str:
+    if cell is None:
+        return quantity.NOTHING
+    if math.isnan(cell.low) and cell.n > 1:
+        return quantity.number(cell.mean)  # a count: the same at every seed
+    return quantity.with_interval(cell.mean, cell.low, cell.high, int(cell.n))
+
+
+def _typed(study: StudyRecord, arm: str, overrides: Sequence[str]) -> tuple[str, str]:
+    """The study's command for this arm alone, and the overrides that its name stands for."""
+    kept = [word for word in shlex.split(study.command) if word.lstrip("+").split("=")[0] != "arm"]
+    name = arm if PLAIN_NAME.fullmatch(arm) else json.dumps(arm, ensure_ascii=False)
+    return shlex.join([*kept, f"arm={name}"]), shlex.join(overrides)
+
+
+def _figure(
+    key: str, spec: FigureSpec, picture: Picture | None, sheet: Sheet | None
+) -> dict[str, Any]:
+    shown = {"key": key, "title": spec.title, "caption": spec.caption, "sheet": sheet}
+    return shown | {"source": _source(picture) if picture else ""}
+
+
+def _source(picture: Picture) -> str:
+    # An <img> keeps each SVG's names and styles apart from the page's, and runs no script.
+    data, kind = picture.svg, "svg+xml"
+    if len(picture.svg) > 3 * len(picture.png):
+        data, kind = picture.png, "png"
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"

@@ -1,0 +1,108 @@
+"""What a report is made from, and what it hands back."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from runner.claims.claim import Claim
+from runner.claims.finding import Finding
+from runner.claims.rig import Rig
+from runner.plots.figures import FigureSpec
+
+COST_METRICS = ("cost/parameters", "cost/active_parameters", "cost/flops_per_token", "time/step")
+
+
+@dataclass(frozen=True)
+class Headline:
+    """A metric that the question is about, and which way is better."""
+
+    metric: str
+    direction: Literal["less", "greater", "none"]
+    label: str
+    baseline: str | None = None  # the study's, unless it lacks the metric
+
+    def __post_init__(self) -> None:
+        if self.direction not in ("less", "greater", "none"):
+            raise ValueError(
+                f"headline {self.metric}: direction={self.direction!r} must be one of "
+                "less, greater, none"
+            )
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """One finished study; the frames are as the engine gathers them.
+
+    results  arm, seed, metric, value, unit (final values)
+    history  arm, seed, step, metric, value
+    trials   arm, seed, status, seconds, reused, folder, message; from the engine also code, digest
+             (of result.json), versions, machine. status: pending, running, untimed (its first of
+             two stages is done), done, diverged, failed or killed; done and diverged have results
+    arms     what one types for each arm, in the order of every table and colour
+    tables   name -> arm, seed and the columns of what each trial keeps in tables/<name>.csv
+    hparams  resolved values per arm for the HParams table; without them overrides are split at `=`
+    costs, tolerance, interior, tuned, tolerances  as in `rig.Rig`: what claims must know of arms
+    """
+
+    experiment: str
+    question: str
+    scale: str
+    command: str
+    arms: dict[str, list[str]]
+    baseline: str
+    headline: list[Headline]
+    results: pd.DataFrame
+    history: pd.DataFrame
+    trials: pd.DataFrame
+    config_yaml: str
+    environment: dict[str, object]
+    claims: list[Claim] = field(default_factory=list)
+    figures: dict[str, FigureSpec] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    not_tested: list[str] = field(default_factory=list)
+    cost_metrics: list[str] = field(default_factory=lambda: list(COST_METRICS))
+    hparams: dict[str, dict[str, float | str | bool]] = field(default_factory=dict)
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    costs: dict[str, dict[str, float]] = field(default_factory=dict)
+    tolerance: float = 0.01
+    interior: dict[str, bool] = field(default_factory=dict)
+    tuned: dict[str, str] = field(default_factory=dict)
+    tolerances: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.baseline not in self.arms:
+            raise ValueError(f"baseline={self.baseline!r} is no arm; arms are {list(self.arms)}")
+
+    @property
+    def metrics(self) -> list[str]:
+        """Headline and claim metrics, each once."""
+        of_claims = [metric for claim in self.claims for metric in claim.metrics]
+        return list(dict.fromkeys([*(h.metric for h in self.headline), *of_claims]))
+
+    def baseline_of(self, headline: Headline) -> str:
+        """The arm that a headline's metric is compared with; the study's where that is absent."""
+        return headline.baseline if headline.baseline in self.arms else self.baseline
+
+    @property
+    def rig(self) -> Rig:
+        """What verdicts need to know beside the values."""
+        return Rig(self.costs, self.tolerance, self.interior, self.tuned, self.tolerances)
+
+    def label(self, metric: str) -> str:
+        """A headline's label, or the metric's own name."""
+        return next((h.label for h in self.headline if h.metric == metric), metric)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the report found and where it lies; the frames are those of `verdicts`."""
+
+    answer: str
+    findings: list[Finding]
+    comparison: pd.DataFrame
+    summary: pd.DataFrame
+    report: Path
+    warnings: list[str]
+    seconds: float

@@ -1,0 +1,197 @@
+"""Turns a study's records into all that one reads: tables, verdicts, figures, page, TensorBoard.
+
+Imports no torch and no model: a report can be written again from the records alone.
+"""
+
+import dataclasses
+import json
+import math
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from runner.claims import verdicts
+from runner.claims.finding import Finding
+from runner.plots.data import Records
+from runner.plots.draw import draw_all
+from runner.report import dashboard, markdown, origins, page, steadiness
+from runner.report.answer import answer
+from runner.report.cards import card
+from runner.report.record import Outcome, StudyRecord
+from runner.report.samples import Sheet, sheets
+from runner.stats.comparison import COMPARISON, compare, summarise
+
+RESULT_COLUMNS = ["arm", "seed", "metric", "value", "unit"]
+
+
+def write_report(run: Path, study: StudyRecord) -> Outcome:
+    """Write every file of the run folder; each appears whole or not at all."""
+    started = time.perf_counter()
+    results = _in_order(study)
+    findings = verdicts.judge(
+        study.claims, results, scale=study.scale, trials=study.trials, rig=study.rig
+    )
+    comparison, summary, warnings = _tables(study, results)
+    records = Records(results, study.history, list(study.arms), study.tables)
+    pictures, undrawn = draw_all(study.figures, records)
+    samples, missing = sheets(study.figures, records)
+    warnings += [*undrawn, *missing, *origins.origin_notes(study.trials)]
+    warnings += steadiness.steadiness_notes(study.tables)
+    sentence = answer(study, comparison, findings)
+    html = page.render(
+        study,
+        sentence=sentence,
+        comparison=comparison,
+        summary=summary,
+        findings=findings,
+        pictures=pictures,
+        samples=samples,
+        warnings=warnings,
+    )
+    run.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=run.parent) as name:
+        folder = Path(name)
+        results[RESULT_COLUMNS].to_csv(folder / "results.csv", index=False)
+        comparison.to_csv(folder / "comparison.csv", index=False)
+        _write_json(folder / "verdicts.json", [_plain(finding) for finding in findings])
+        _write_json(folder / "environment.json", study.environment)
+        (folder / "config.yaml").write_text(study.config_yaml, encoding="utf-8")
+        (folder / "figures").mkdir()
+        for key, picture in pictures.items():
+            (folder / "figures" / f"{key}.png").write_bytes(picture.png)
+            (folder / "figures" / f"{key}.svg").write_bytes(picture.svg)
+        dashboard.write_dashboard(
+            folder / "tb",
+            study,
+            texts=_texts(study, sentence, findings, samples),
+            images={key: picture.png for key, picture in pictures.items()},
+        )
+        # Last, so that whoever finds the page finds everything it speaks of.
+        (folder / "report.html").write_text(html, encoding="utf-8")
+        _move(folder, run)
+    return Outcome(
+        answer=sentence,
+        findings=findings,
+        comparison=comparison,
+        summary=summary,
+        report=run / "report.html",
+        warnings=warnings,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _in_order(study: StudyRecord) -> pd.DataFrame:
+    order = {arm: i for i, arm in enumerate(study.arms)}
+    unknown = sorted(set(study.results["arm"]) - set(order))
+    if unknown:
+        raise ValueError(f"results hold arms {unknown} that the study lacks; it has {list(order)}")
+    keys = study.results["arm"].map(order)
+    return study.results.assign(_arm=keys).sort_values(["_arm", "seed"], kind="stable")[
+        [*study.results.columns]
+    ]
+
+
+def _tables(
+    study: StudyRecord, results: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
+    """Comparison with the baseline, summary per arm, and a line for what is missing."""
+    present = set(results["metric"])
+    warnings = [
+        f"no trial recorded the metric {metric}"
+        for metric in study.metrics
+        if metric not in present
+    ]
+    summary = summarise(results)
+    present_arms = set(results["arm"])
+    if study.baseline not in present_arms:
+        warnings.append(f"the baseline {study.baseline} has no results: nothing can be compared")
+        return pd.DataFrame(columns=COMPARISON), summary, warnings
+    table = compare(results, study.baseline)
+    own = [
+        compare(results, study.baseline_of(headline), [headline.metric])
+        for headline in study.headline
+        if study.baseline_of(headline) in present_arms
+        and study.baseline_of(headline) != study.baseline
+        and headline.metric in present
+    ]
+    return pd.concat([table, *own], ignore_index=True), summary, warnings
+
+
+def _texts(
+    study: StudyRecord, sentence: str, findings: Sequence[Finding], samples: Mapping[str, Sheet]
+) -> dict[str, str]:
+    environment = {key: str(value) for key, value in study.environment.items()}
+    texts = {
+        "question": study.question,
+        "answer": sentence,
+        "command": markdown.fenced(study.command),
+        "config": markdown.fenced(study.config_yaml),
+        "environment": markdown.table(["", ""], [[k, v] for k, v in environment.items()]),
+    }
+    if findings:
+        head = ["id", "verdict", "statement", "ours", "published", "p_holm", "reason"]
+        cards = [card(finding, study) for finding in findings]
+        rows = [[shown[key] for key in head] for shown in cards]
+        texts["verdicts"] = markdown.table(head, rows)
+    return texts | {f"samples/{key}": sheet.markdown() for key, sheet in samples.items()}
+
+
+def _plain(finding: Finding) -> dict[str, Any]:
+    """A finding as JSON: its verdict, claim and numbers, and the line a person reads.
+
+    `registered` is the hash of `claim` as it stands there: sorted keys, no spaces, UTF-8.
+    """
+    values = {f.name: getattr(finding, f.name) for f in dataclasses.fields(finding)}
+    for name in ("interval", "extra_estimate"):
+        values[name] = values[name]._asdict() if values[name] else None
+    others = {name: found._asdict() for name, found in finding.others.items()}
+    return {
+        **values,
+        "verdict": str(finding.verdict),
+        "claim": finding.claim.registered(),
+        "registered": finding.fingerprint,
+        "others": others,
+        "line": str(finding),
+    }
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(
+        json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False, default=str)
+        + "\n",
+        encoding="utf-8",
+    )
+
+
+def _finite(value: Any) -> Any:
+    """JSON knows no NaN and no infinity: both become the word."""
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
+
+
+def _move(source: Path, target: Path) -> None:
+    """Move a tree file by file over what is there, each atomically, the page last.
+
+    Then figures go that an earlier report had and this one has not.
+    """
+    files = sorted(path for path in source.rglob("*") if path.is_file())
+    drawn = {path.name for path in (source / "figures").glob("*")}
+    for path in sorted(files, key=lambda path: path.name == page.TEMPLATE):
+        place = target / path.relative_to(source)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if path.name.startswith("events.out.tfevents."):
+            for stale in place.parent.glob("events.out.tfevents.*"):
+                stale.unlink()
+        path.replace(place)
+    for stale in (target / "figures").glob("*"):
+        if stale.name not in drawn:
+            stale.unlink()

@@ -1,0 +1,1 @@
+"""Paired statistics of arms: intervals, exact tests, power."""
