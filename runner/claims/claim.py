@@ -24,11 +24,16 @@ COSTS = ("params", "active_params", "flops", "kv_bytes")
 
 
 @dataclass(frozen=True)
-class Null:
-    """The A/A pair of a claim: the same arm twice, whose difference must be nothing but chance."""
+class AAPair:
+    """The A/A pair of a claim: the same arm twice, whose difference must be nothing but chance.
+
+    With `delta`, in the unit of what the claim estimates, the pair must be shown to be equal within
+    +-delta (TOST); without it, it must not be called different by the rule for arms.
+    """
 
     arm: str
     control: str
+    delta: float | None = None
 
 
 @dataclass(frozen=True)
@@ -149,20 +154,27 @@ class Tested(Claim):
 
     test: ClassVar[str]  # the name of its test, as printed
     counts: ClassVar[bool] = False  # scores are 0 or 1: equal ones are no sign of a broken A/A
-    parts: ClassVar[Mapping[str, type]] = {"null": Null, "positive_control": PositiveControl}
+    parts: ClassVar[Mapping[str, type]] = {"aa": AAPair, "positive_control": PositiveControl}
 
     family: str
     alpha: float = 0.05
-    null: Null | None = None
+    aa: AAPair | None = None
     positive_control: PositiveControl | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not is_number(self.alpha, (int, float)) or not 0 < self.alpha < 1:
             raise ValueError(f"{self.here}: alpha={self.alpha!r} must lie between 0 and 1.")
-        for pair in (self.null, self.positive_control):
+        for pair in (self.aa, self.positive_control):
             if pair is not None:
                 self.differ(pair.arm, pair.control)
+        if self.aa and self.aa.delta is not None:
+            if not is_number(self.aa.delta) or self.aa.delta <= 0:
+                raise ValueError(
+                    f"{self.here}: aa.delta={self.aa.delta!r} must be a number above 0."
+                )
+            if self.alpha >= 0.5:
+                raise ValueError(f"{self.here}: alpha={self.alpha} must be below 0.5 for aa.delta.")
         if self.positive_control:
             where = f"{self.here}: positive_control.direction"
             one_of(where, self.positive_control.direction, DIRECTIONS)

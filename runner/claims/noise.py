@@ -25,8 +25,8 @@ def noise_floor(claim: Tested, evidence: Evidence, times: float = 1.0) -> float 
 
     Raises InvalidClaimError where the A/A pair has no values.
     """
-    if claim.null is None or not needs_floor(claim, evidence):
+    if claim.aa is None or not needs_floor(claim, evidence):
         return None
-    pair = claim.scores(evidence, [claim.null.arm, claim.null.control])
+    pair = claim.scores(evidence, [claim.aa.arm, claim.aa.control])
     same = mean_interval(pair.difference()[: pair.n])
     return max(1.0, times) * max(abs(same.low), abs(same.high))

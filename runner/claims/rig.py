@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from runner.claims.claim import Claim, Null, PositiveControl, Tested
+from runner.claims.claim import AAPair, Claim, PositiveControl, Tested
 from runner.claims.evidence import Block, Evidence, InvalidClaimError
 from runner.claims.finding import estimate
 from runner.claims.noise import needs_floor
@@ -39,8 +39,8 @@ class Rig:
             told = ", ".join(f"{arm}: {self.tuned.get(arm, 'its best')}" for arm in at_edge)
             raise InvalidClaimError(f"learning rate not interior to the grid ({told})")
         if isinstance(claim, Tested):
-            if claim.null:
-                _same(claim, claim.null, evidence)
+            if claim.aa:
+                _same(claim, claim.aa, evidence)
             if claim.positive_control:
                 _known(claim, claim.positive_control, evidence)
 
@@ -74,16 +74,21 @@ def reachable(claim: Tested, family: Sequence[Tested]) -> None:
         )
 
 
-def _same(claim: Tested, pair: Null, evidence: Evidence) -> None:
-    """The A/A pair must show chance and nothing else."""
+def _same(claim: Tested, pair: AAPair, evidence: Evidence) -> None:
+    """The A/A pair must show chance and nothing else.
+
+    It is called different by the rule for arms, interval and sign-flip test together; a pair with a
+    `delta` must be shown to be equal within it.
+    """
     name = f"{pair.arm} - {pair.control}"
     try:
         block = claim.scores(evidence, [pair.arm, pair.control])
     except InvalidClaimError as error:
         raise InvalidClaimError(f"A/A: {error}") from None
     differences = block.difference()[: block.n]
+    by_chance = sign_flip_p(differences) >= claim.alpha
     if claim.counts:
-        if sign_flip_p(differences) < claim.alpha:
+        if not by_chance:
             raise InvalidClaimError(f"A/A arms differ: {name} is {differences.mean():+.3g}")
         return
     interval = mean_interval(differences, 1 - claim.alpha)
@@ -91,7 +96,14 @@ def _same(claim: Tested, pair: Null, evidence: Evidence) -> None:
         return  # an allocator may well give the same answer twice
     if not has_spread(differences, float(np.abs(block.deciding).max())):
         raise InvalidClaimError(f"A/A has no spread: {name} is {interval.mean:+.3g} at every seed")
-    if interval.low > 0 or interval.high < 0:
+    if pair.delta is not None:
+        inner = mean_interval(differences, 1 - 2 * claim.alpha)
+        if not -pair.delta < inner.low <= inner.high < pair.delta:
+            raise InvalidClaimError(
+                f"A/A arms are not shown to be equal: the {1 - 2 * claim.alpha:.0%} interval of "
+                f"{name} is {estimate(inner)}, not within ±{pair.delta:g}"
+            )
+    elif not by_chance and (interval.low > 0 or interval.high < 0):
         raise InvalidClaimError(f"A/A arms differ: {name} is {estimate(interval)}")
 
 

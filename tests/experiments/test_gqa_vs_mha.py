@@ -183,7 +183,7 @@ def test_claims_and_their_controls_name_arms_that_the_scale_computes(plan, scale
     made = plan("experiment=gqa_vs_mha", "task=waves", f"scale={scale}")
     names = {arm.name for arm in made.arms}
     for claim in outline(made.study).claims:
-        pairs = [claim, getattr(claim, "null", None), getattr(claim, "positive_control", None)]
+        pairs = [claim, getattr(claim, "aa", None), getattr(claim, "positive_control", None)]
         said = {getattr(pair, role, None) for pair in pairs for role in ("arm", "control")}
         assert said - {None} <= names
         assert claim.n <= len(made.seeds)

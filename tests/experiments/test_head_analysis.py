@@ -222,7 +222,7 @@ def test_every_scale_makes_a_plan(plan: Plan, scale: str, task: str) -> None:
     assert {"untrained", "trained"} <= names
     assert len({arm.signature for arm in made.arms}) == len(names)
     for claim in made.study.claims.values():
-        assert {claim["arm"], claim["control"], claim["null"]["arm"]} <= names
+        assert {claim["arm"], claim["control"], claim["aa"]["arm"]} <= names
 
 
 EVEN = {"entropy_share": 1.0, "diagonal": 0.13, "previous": 0.13, "offset_periodic": 0.09}

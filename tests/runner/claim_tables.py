@@ -10,7 +10,7 @@ from runner.claims.verdicts import judge
 DEPTHS = (4, 8, 16, 32)
 LEVELS = ["kv8", "kv4", "kv2", "kv1"]
 RIG = {
-    "null": {"arm": "copy", "control": "base"},
+    "aa": {"arm": "copy", "control": "base"},
     "positive_control": {
         "metric": "val/loss",
         "arm": "broken",

@@ -45,7 +45,7 @@ ASKED = {
         ({}, {}, None),
         ({}, {"scale": "smoke"}, "smoke"),
         ({"n": 12}, {}, "too few seeds (8 of 12)"),
-        ({"null": {"arm": "gone", "control": "base"}}, {}, "A/A: no arm 'gone'"),
+        ({"aa": {"arm": "gone", "control": "base"}}, {}, "A/A: no arm 'gone'"),
         (
             {"positive_control": RIG["positive_control"] | {"direction": "less"}},
             {},
@@ -76,7 +76,7 @@ def test_the_a_a_pair_is_compared_in_what_the_claim_is_about(kind, other):
 
 
 def test_the_a_a_pair_of_a_failure_rate_may_be_without_failures_but_not_differ():
-    chosen = rate(at_least=0.6, null=RIG["null"])
+    chosen = rate(at_least=0.6, aa=RIG["aa"])
     assert verdict(sound(), chosen, **failing(8))[0].verdict is Verdict.reproduced
     (finding,) = verdict(sound(), chosen, **failing(8), **failing(7, arm="copy"))
     assert finding.reason == "A/A arms differ: copy - base is +0.875"
@@ -108,8 +108,12 @@ def test_an_estimate_over_more_seeds_decides_nothing():
         ("equivalence", {"delta": None}, "give one of delta, delta_share, delta_aa, got none"),
         ("equivalence", {"delta_share": 0.1}, "got delta, delta_share"),
         ("equivalence", {"delta": -1}, "delta=-1 must be a number above 0"),
-        ("equivalence", {"delta": None, "delta_aa": 3}, r"delta_aa needs an A/A pair \(null\)"),
+        ("equivalence", {"delta": None, "delta_aa": 3}, r"delta_aa needs an A/A pair \(aa\)"),
         ("equivalence", {"direction": "less"}, "unknown key 'direction'"),
+        ("equivalence", {"aa": RIG["aa"] | {"delta": 0}}, "aa.delta=0 must be a number above 0"),
+        ("difference", {"control": None}, "give control .* or other"),
+        ("difference", {"other": "val/start"}, "give control .* or other"),
+        ("difference", {"control": None, "other": "val/loss"}, "cannot be compared with itself"),
         ("slope", {"band": [1, 0]}, r"band=\(1, 0\) must be two numbers"),
         ("slope", {"band": 0.5}, "band=0.5 must be two numbers"),
         ("slope", {"x": "length"}, "needs the one placeholder x='length'"),

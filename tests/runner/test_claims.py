@@ -2,7 +2,7 @@
 
 import pytest
 
-from runner.claims.claim import Null, PositiveControl
+from runner.claims.claim import AAPair, PositiveControl
 from runner.claims.kinds import read_claim
 
 YAML = {
@@ -16,7 +16,7 @@ YAML = {
     "family": "f",
     "source": "somebody 2020",
     "published": None,
-    "null": {"arm": "b2", "control": "b"},
+    "aa": {"arm": "b2", "control": "b"},
     "positive_control": {"metric": "m", "arm": "x", "control": "b", "direction": "greater"},
 }
 
@@ -25,9 +25,9 @@ def test_a_claim_is_read_from_a_mapping():
     read = read_claim("M1", YAML)
     assert read.id == "M1"
     assert (read.alpha, read.published) == (0.05, "")
-    assert read.null == Null("b2", "b")
+    assert read.aa == AAPair("b2", "b")
     assert read.positive_control == PositiveControl("m", "x", "b", "greater")
-    assert read_claim("M1", YAML | {"null": None, "alpha": 0.01}).null is None
+    assert read_claim("M1", YAML | {"aa": None, "alpha": 0.01}).aa is None
 
 
 @pytest.mark.parametrize(
@@ -43,9 +43,9 @@ def test_a_claim_is_read_from_a_mapping():
         ({"n": True}, "n=True seeds"),
         ({"alpha": 5}, "alpha=5 must lie between 0 and 1"),
         ({"control": "a"}, "'a' cannot be compared with itself"),
-        ({"null": {"arm": "b", "control": "b"}}, "'b' cannot be compared with itself"),
-        ({"null": {"arm": "b2"}}, "null: missing key control"),
-        ({"null": "b2"}, "null must be a mapping"),
+        ({"aa": {"arm": "b", "control": "b"}}, "'b' cannot be compared with itself"),
+        ({"aa": {"arm": "b2"}}, "aa: missing key control"),
+        ({"aa": "b2"}, "aa must be a mapping"),
         (
             {"positive_control": {"arms": "x"}},
             r"positive_control: unknown key 'arms' \(near: arm\)",

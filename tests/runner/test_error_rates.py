@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from claim_tables import DEPTHS, LEVELS, equivalence, rate, rng, slope, trend, verdict
+from claim_tables import DEPTHS, LEVELS, claim, equivalence, rate, rng, slope, trend, verdict
 
 from runner.claims.finding import Verdict
 
@@ -81,3 +81,17 @@ def test_a_family_of_mixed_kinds_keeps_its_level():
     wrong = [f.verdict is Verdict.reproduced for f in verdict(columns, *claims)]
     any_wrong = np.reshape(wrong, (studies, 2)).any(axis=1).mean()
     assert any_wrong <= 0.05 + 3 * (0.05 * 0.95 / studies) ** 0.5
+
+
+@pytest.mark.parametrize("n", [6, 8])
+def test_a_sound_a_a_pair_seldom_makes_a_claim_invalid(n):
+    draw, columns = rng(n + 20), {}
+    for i in range(STUDIES):
+        base = draw.normal(size=n)
+        for arm, values in (("base", base), ("copy", draw.normal(size=n)), ("arm", base + 9)):
+            columns[arm, f"m{i}"] = values + (arm == "arm") * draw.normal(size=n)
+    same = {"arm": "copy", "control": "base"}
+    claims = [claim(f"a{i}", metric=f"m{i}", n=n, aa=same) for i in range(STUDIES)]
+    found = shares(verdict(columns, *claims))
+    assert found[Verdict.invalid] <= 0.05
+    assert found[Verdict.reproduced] >= 0.95

@@ -22,6 +22,34 @@ from runner.claims.finding import Verdict
 from runner.claims.kinds import KINDS
 
 
+def within(shift, **changes):
+    """A claim that one metric of an arm lies above another, and records that say by how much."""
+    columns = pair(spread(8, 0.3))
+    for arm in ("arm", "base"):
+        columns[arm, "val/start"] = columns[arm, "val/loss"] - shift + spread(8, 0.05)
+    return columns, claim(control=None, other="val/start", **changes)
+
+
+def test_a_difference_of_two_metrics_of_one_arm():
+    columns, asked = within(0.5, margin=0.3)
+    (finding,) = verdict(columns, asked)
+    assert finding.verdict is Verdict.reproduced
+    assert finding.interval.mean == pytest.approx(0.5)
+    assert finding.claim.what == "arm: val/loss minus val/start"
+    assert verdict(*within(0.5, direction="less"))[0].verdict is Verdict.contradicted
+    assert verdict(*within(0.2, margin=0.2))[0].verdict is Verdict.inconclusive
+
+
+def test_the_a_a_pair_of_such_a_difference_must_agree_on_it():
+    columns, asked = within(0.5, aa={"arm": "base", "control": "arm"})
+    wide, less = ("base", "val/start"), np.array([1.0, 2, 3, 1, 2, 3, 1, 2])
+    (finding,) = verdict(columns | {wide: columns[wide] - less}, asked)
+    assert finding.reason.startswith("A/A arms differ: base - arm is +1.88")
+    columns["base", "val/loss"] += 9  # both sides alike
+    (finding,) = verdict(columns | {wide: columns[wide] + 9 + 0.1 * spread(8)[::-1]}, asked)
+    assert finding.verdict is Verdict.reproduced
+
+
 def test_every_kind_is_tried_here():
     assert set(BUILD) == set(KINDS)
 
@@ -62,8 +90,8 @@ def test_margins_from_the_control_and_from_the_a_a_pair():
     assert f"margin ±{0.05 * mean:.3g}" in finding.reason
     assert finding.verdict is Verdict.reproduced
     columns["copy", "val/loss"] = columns["base", "val/loss"] + spread(8, 0.08)
-    null = {"arm": "copy", "control": "base"}
-    (finding,) = verdict(columns, equivalence(delta=None, delta_aa=3, null=null))
+    same = {"arm": "copy", "control": "base"}
+    (finding,) = verdict(columns, equivalence(delta=None, delta_aa=3, aa=same))
     assert "margin ±0.24" in finding.reason
     assert finding.verdict is Verdict.reproduced
 

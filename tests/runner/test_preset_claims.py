@@ -20,7 +20,7 @@ def load(path):
 def arms_of(claim):
     """Every arm that a claim asks about."""
     named = set(claim.compared)
-    pairs = (getattr(claim, part, None) for part in ("null", "positive_control"))
+    pairs = (getattr(claim, part, None) for part in ("aa", "positive_control"))
     for pair in filter(None, pairs):
         named |= {pair.arm, pair.control}
     control = getattr(claim, "control", None)

@@ -13,7 +13,7 @@ from runner.claims.rig import Rig
 from runner.claims.verdicts import judge
 from runner.report.report import _plain
 
-NULL = {"arm": "copy", "control": "base"}
+SAME = {"arm": "copy", "control": "base"}
 
 
 def costs(**params):
@@ -72,13 +72,13 @@ def test_a_speed_claim_inside_the_noise_floor_is_inconclusive():
     noise = spread(8)
     columns["copy", "val/loss"] = base + noise
     # t(0.975, 7) x 1 / sqrt(8) = 0.836: more than the difference of 0.5
-    (finding,) = timed(columns, claim(null=NULL))
+    (finding,) = timed(columns, claim(aa=SAME))
     assert finding.noise_floor == pytest.approx(0.836, abs=1e-3)
     assert finding.verdict is Verdict.inconclusive
     assert finding.p < 0.05
     assert finding.reason.endswith("inside the noise floor of 0.836")
     columns["copy", "val/loss"] = base + 0.1 * noise + 0.02
-    (finding,) = timed(columns, claim(null=NULL))
+    (finding,) = timed(columns, claim(aa=SAME))
     assert finding.noise_floor == pytest.approx(0.02 + 0.0836, abs=1e-3)
     assert finding.verdict is Verdict.reproduced
     assert "noise floor 0.104" in finding.reason
@@ -87,7 +87,7 @@ def test_a_speed_claim_inside_the_noise_floor_is_inconclusive():
 def test_the_noise_floor_holds_for_trends_and_not_for_losses():
     columns = {(arm, "val/loss"): 0.2 * i + spread(8, 0.05) for i, arm in enumerate("abc")}
     columns["copy", "val/loss"] = columns["a", "val/loss"] + spread(8)[::-1]
-    asked = trend(levels=["a", "b", "c"], direction="greater", null={"arm": "copy", "control": "a"})
+    asked = trend(levels=["a", "b", "c"], direction="greater", aa={"arm": "copy", "control": "a"})
     assert timed(columns, asked)[0].verdict is Verdict.inconclusive
     assert timed(columns, asked, unit="nats")[0].verdict is Verdict.reproduced
 
@@ -103,9 +103,9 @@ def test_a_speed_claim_without_an_a_a_pair_is_invalid():
 def test_an_allocator_may_give_the_same_answer_twice():
     columns = pair(0.5 + spread(8, 0.1))
     columns["copy", "val/loss"] = columns["base", "val/loss"]
-    assert timed(columns, claim(null=NULL), unit="MiB")[0].verdict is Verdict.reproduced
+    assert timed(columns, claim(aa=SAME), unit="MiB")[0].verdict is Verdict.reproduced
     columns["copy", "val/loss"] = columns["base", "val/loss"] + 1
-    (finding,) = timed(columns, claim(null=NULL), unit="MiB")
+    (finding,) = timed(columns, claim(aa=SAME), unit="MiB")
     assert finding.reason.startswith("A/A has no spread")
 
 
@@ -115,6 +115,29 @@ def test_two_equal_arms_are_not_called_different():
     assert finding.verdict is Verdict.inconclusive
     assert finding.p == 1
     assert verdict(columns, equivalence())[0].verdict is Verdict.reproduced
+
+
+def six(differences):
+    columns = pair(0.5 + spread(6, 0.1))
+    columns["copy", "val/loss"] = columns["base", "val/loss"] + np.array(differences)
+    return columns
+
+
+def test_an_a_a_pair_is_called_different_by_the_rule_for_arms():
+    alike = [1, 1, 1, 1, 1, -0.1]  # the interval leaves out 0, yet sign-flip p = 4 / 64
+    assert verdict(six(alike), claim(n=6, aa=SAME))[0].verdict is Verdict.reproduced
+    (finding,) = verdict(six([1, 1.1, 1, 0.9, 1, 0.1]), claim(n=6, aa=SAME))  # p = 2 / 64
+    assert finding.reason.startswith("A/A arms differ: copy - base is +0.85")
+
+
+def test_an_a_a_pair_with_a_delta_must_be_shown_to_be_equal():
+    within = SAME | {"delta": 0.1}
+    shifted = 0.05 + spread(6, 0.01)  # differs, by the rule for arms, and by less than delta
+    assert verdict(six(shifted), claim(n=6, aa=SAME))[0].verdict is Verdict.invalid
+    assert verdict(six(shifted), claim(n=6, aa=within))[0].verdict is Verdict.reproduced
+    (finding,) = verdict(six(spread(6, 0.5)), claim(n=6, aa=within))  # chance, and too much of it
+    assert finding.reason.startswith("A/A arms are not shown to be equal: the 90% interval of copy")
+    assert finding.reason.endswith("not within ±0.1")
 
 
 def test_a_claim_is_hashed_as_it_was_written_down():
@@ -129,7 +152,7 @@ def test_a_claim_is_hashed_as_it_was_written_down():
 
 
 def test_whoever_reads_verdicts_json_can_check_the_hash():
-    chosen = [claim(null=NULL, published="+0.5 日本語"), slope(), trend(direction="less")]
+    chosen = [claim(aa=SAME, published="+0.5 日本語"), slope(), trend(direction="less")]
     for finding in verdict(pair(spread(8)), *chosen):
         written = json.loads(json.dumps(_plain(finding)))
         text = json.dumps(
@@ -157,15 +180,15 @@ def test_the_noise_floor_lies_around_the_margin_and_grows_with_the_factor():
         ("arm", "t"): base + 0.5 + spread(8, 0.05),
     }
     for margin, expected in ((0.3, Verdict.reproduced), (0.4, Verdict.inconclusive)):
-        assert timed(columns, claim(metric="t", null=NULL, margin=margin))[0].verdict is expected
-    assert timed(columns, claim(metric="t", null=NULL, margin=0.4))[0].reason.endswith(
+        assert timed(columns, claim(metric="t", aa=SAME, margin=margin))[0].verdict is expected
+    assert timed(columns, claim(metric="t", aa=SAME, margin=0.4))[0].reason.endswith(
         "inside the noise floor of 0.124 around 0.4"
     )
     columns["arm", "t"] = 2 * base + 0.2 + spread(8, 0.05)
-    (finding,) = timed(columns, claim(metric="t", null=NULL, times=2))
+    (finding,) = timed(columns, claim(metric="t", aa=SAME, times=2))
     assert finding.noise_floor == pytest.approx(2 * 0.1236, abs=1e-3)
     assert finding.verdict is Verdict.inconclusive
     columns["arm", "t"] = 0.5 * base + 0.2 + spread(8, 0.05)
-    (finding,) = timed(columns, claim(metric="t", null=NULL, times=0.5))
+    (finding,) = timed(columns, claim(metric="t", aa=SAME, times=0.5))
     assert finding.noise_floor == pytest.approx(0.1236, abs=1e-3)
     assert finding.verdict is Verdict.reproduced

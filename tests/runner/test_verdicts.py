@@ -129,7 +129,7 @@ def drop(columns, key, seeds):
             "5 seeds in a family of 1 cannot reach p < 0.05: "
             "the least Holm-corrected sign-flip p is 0.062",
         ),
-        ({"null": {"arm": "gone", "control": "base"}}, "A/A: no arm 'gone'"),
+        ({"aa": {"arm": "gone", "control": "base"}}, "A/A: no arm 'gone'"),
         (
             {"positive_control": RIG["positive_control"] | {"metric": "acc"}},
             "positive control: arm 'broken' has no metric 'acc'",
@@ -142,7 +142,7 @@ def test_invalid_for_what_is_not_there(sound, changes, reason):
 
 
 def test_invalid_when_the_a_a_arms_differ(sound):
-    (finding,) = verdict(sound, claim(**RIG | {"null": {"arm": "broken", "control": "base"}}))
+    (finding,) = verdict(sound, claim(**RIG | {"aa": {"arm": "broken", "control": "base"}}))
     assert str(finding).startswith("invalid: A/A arms differ: broken - base is +")
     assert finding.interval is not None
 

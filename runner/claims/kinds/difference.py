@@ -1,10 +1,13 @@
 """`kind: difference`: an arm is greater or less than its control, seed by seed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+import numpy as np
+
 from runner.claims.claim import DIRECTIONS, Tested
-from runner.claims.evidence import Evidence
+from runner.claims.evidence import Block, Evidence
 from runner.claims.finding import Measured, estimate
 from runner.claims.keys import is_number, one_of
 from runner.claims.noise import needs_floor, noise_floor
@@ -12,12 +15,15 @@ from runner.stats.intervals import Interval, mean_interval
 from runner.stats.power import verdict_detectable_effect
 from runner.stats.sign_flip import least_sign_flip_p, sign_flip_p
 
-NO_PAIR = "a claim about time or memory needs an A/A pair (null), which tells the noise"
+NO_PAIR = "a claim about time or memory needs an A/A pair (aa), which tells the noise"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Difference(Tested):
     """On `metric`, `arm` is greater or less than `times` x `control`, by more than `margin`.
+
+    With `other`, a metric, in place of `control` the arm is compared with itself: `metric` is
+    greater or less than `times` x `other`, and an A/A pair must agree on what lies between the two.
 
     Two things must agree: the paired 1 - alpha interval lies beyond the margin on the stated side,
     and the exact sign-flip test, two-sided and Holm-corrected, is below alpha. Contradicted is the
@@ -30,14 +36,19 @@ class Difference(Tested):
     sensitivity: ClassVar[str] = "smallest, with 80 % power"
 
     arm: str
-    control: str
     direction: Literal["greater", "less"]
+    control: str | None = None
+    other: str | None = None
     times: float = 1.0
     margin: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         one_of(f"{self.here}: direction", self.direction, DIRECTIONS)
+        if (self.control is None) == (self.other is None):
+            raise ValueError(f"{self.here}: give control (an arm) or other (a metric of the arm).")
+        if self.other == self.metric:
+            raise ValueError(f"{self.here}: {self.metric!r} cannot be compared with itself.")
         if not is_number(self.times) or self.times <= 0:
             raise ValueError(f"{self.here}: times={self.times!r} must be a number above 0.")
         if not is_number(self.margin) or self.margin < 0:
@@ -45,13 +56,15 @@ class Difference(Tested):
 
     @property
     def compared(self) -> tuple[str, ...]:
-        """The control, then the arm."""
-        return self.control, self.arm
+        """The control, if there is one, then the arm."""
+        return (self.control, self.arm) if self.control else (self.arm,)
 
     @property
     def what(self) -> str:
         """What is estimated, in words."""
         factor = "" if self.times == 1 else f"{self.times:g} x "
+        if self.other:
+            return f"{self.arm}: {self.metric} minus {factor}{self.other}"
         return f"{self.arm} minus {factor}{self.control}"
 
     @property
@@ -69,9 +82,32 @@ class Difference(Tested):
         """All differences of one sign."""
         return least_sign_flip_p(self.n)
 
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metric, and the other one."""
+        return (self.metric, self.other) if self.other else (self.metric,)
+
+    def scores(self, evidence: Evidence, arms: Sequence[str]) -> Block:
+        """The metric of each arm, or how far it lies from `times` x the other one."""
+        if self.other is None:
+            return super().scores(evidence, arms)
+        sides = [self.sides(evidence, arm) for arm in arms]
+        seeds = sorted(set.intersection(*(set(side.seeds) for side in sides)))
+        evidence.enough(seeds, self.n)
+        values = [
+            [side.difference(self.times)[side.seeds.index(seed)] for side in sides]
+            for seed in seeds
+        ]
+        return Block(np.array(values), tuple(seeds), self.n)
+
+    def sides(self, evidence: Evidence, arm: str) -> Block:
+        """What is compared: the metric of the arm, and of the control or the other metric."""
+        right = (arm, self.other) if self.other else (self.control or "", self.metric)
+        return evidence.block([(arm, self.metric), right], self.n)
+
     def measure(self, evidence: Evidence, family: int) -> Measured:
         """Interval and test of the differences; `runner.claims.claim.Claim.measure` says more."""
-        block = self.scores(evidence, [self.arm, self.control])
+        block = self.sides(evidence, self.arm)
         everything = block.difference(self.times)
         differences = everything[: self.n]
         interval = mean_interval(differences, 1 - self.alpha)
@@ -94,7 +130,7 @@ class Difference(Tested):
             noise_floor=floor,
             unit=evidence.unit(self.metric),
             notes=(*note, *block.notes),
-            invalid=NO_PAIR if needs_floor(self, evidence) and self.null is None else "",
+            invalid=NO_PAIR if needs_floor(self, evidence) and self.aa is None else "",
         )
 
 

@@ -48,8 +48,8 @@ class Equivalence(Tested):
         for name, value in given.items():
             if not is_number(value) or value <= 0:
                 raise ValueError(f"{self.here}: {name}={value!r} must be a number above 0.")
-        if self.delta_aa is not None and self.null is None:
-            raise ValueError(f"{self.here}: delta_aa needs an A/A pair (null).")
+        if self.delta_aa is not None and self.aa is None:
+            raise ValueError(f"{self.here}: delta_aa needs an A/A pair (aa).")
         if self.alpha >= 0.5:
             raise ValueError(f"{self.here}: alpha={self.alpha} must be below 0.5.")
 
@@ -104,9 +104,9 @@ class Equivalence(Tested):
         if self.delta_share is not None:
             size = float(self.delta_share * abs(block.deciding[:, 1].mean()))
         else:
-            assert self.null is not None
+            assert self.aa is not None
             assert self.delta_aa is not None
-            same = self.scores(evidence, [self.null.arm, self.null.control])
+            same = self.scores(evidence, [self.aa.arm, self.aa.control])
             size = float(self.delta_aa * np.std(same.difference()[: self.n], ddof=1))
         if not size > 0:
             raise InvalidClaimError(f"the margin, {self.expected}, is {size:g}")

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from runner.claims.claim import Null, PositiveControl, Tested
+from runner.claims.claim import AAPair, PositiveControl, Tested
 from runner.claims.evidence import Block, Evidence, InvalidClaimError
 from runner.claims.finding import Measured, estimate
 from runner.claims.keys import band_of, one_of
@@ -37,7 +37,7 @@ class Slope(Tested):
     test: ClassVar[str] = "band"
     sensitivity: ClassVar[str] = "half-width: no narrower band could have been shown"
     parts: ClassVar[Mapping[str, type]] = {
-        "null": Null,
+        "aa": AAPair,
         "positive_control": PositiveControl,
         "control": Banded,
     }

@@ -94,5 +94,5 @@ class Trend(Tested):
             noise_floor=floor,
             unit=evidence.unit(self.metric),
             notes=(*turned, *note, *block.notes),
-            invalid=NO_PAIR if needs_floor(self, evidence) and self.null is None else "",
+            invalid=NO_PAIR if needs_floor(self, evidence) and self.aa is None else "",
         )
