@@ -117,6 +117,12 @@ def test_one_seed_and_one_point_are_drawn(records: Records) -> None:
         figure(one, **options)
 
 
+def test_bars_that_are_all_zero_stand_on_the_floor(records: Records) -> None:
+    nothing = Records(records.results.assign(value=0.0), records.history, records.arms)
+    made = figure(nothing, kind="bars", metric="val/loss", x="arm")
+    assert made.axes[0].get_ylim() == (0, 1)
+
+
 def test_names_that_look_like_mathematics_stay_text(records: Records) -> None:
     results = records.results.replace({"arm": {"dense": "a$_b$ 五"}})
     figure(
