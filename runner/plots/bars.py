@@ -44,7 +44,7 @@ def _grouped(spec: FigureSpec, records: Records, *, from_zero: bool) -> Figure:
                 if len(chosen):
                     _one_bar(panel.axes, chosen, centre, width, paint.colour(level), from_zero)
         if from_zero and not panel.rows["value"].any():
-            panel.axes.set_ylim(0, 1)  # matplotlib would show +-0.05, as if zero had a neighbourhood
+            panel.axes.set_ylim(0, 1)  # matplotlib would show +-0.05
         canvas.log_axes(panel.axes, spec.log)
         canvas.reference_line(panel.axes, spec, labelled=panel is made[0])
         panel.axes.grid(visible=False, axis="x")
