@@ -52,9 +52,9 @@ class Progress:
         if self._live:
             self._tasks[name] = self._live.add_task(f"{name} {stage}", total=None, note="")
 
-    def wait(self, name: str) -> None:
-        """Another process computes this trial already; this one waits for it."""
-        line = f"{name}: another process computes it, waiting"
+    def wait(self, name: str, why: str) -> None:
+        """A trial waits for another process."""
+        line = f"{name}: waits, {why}"
         if self._live:
             self._live.console.print(line, markup=False)
         else:

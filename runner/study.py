@@ -133,7 +133,7 @@ def compute(plan: Plan, entries: Sequence[Entry], workers: int, progress: Progre
             begun[job.slot] = event["pid"]
             progress.start(name, job.stage)
         elif event.get("state") == "waiting":
-            progress.wait(name)
+            progress.wait(name, event["why"])
         elif event.get("state") == "ended":
             begun.pop(job.slot, None)
             status = settle(job.slot, event["exitcode"], event["pid"])

@@ -1,0 +1,56 @@
+"""What is timed has the machine to itself, whatever other studies of this user run on it.
+
+Two locks in the machine's folder for temporary files. Who computes shares `machine`, who times has
+it alone. Both first pass `gate`, which who times holds: so trials that compute already end in
+peace, and no new one slips in before the timing.
+"""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+try:
+    import fcntl
+except ImportError:  # no POSIX system: nothing is locked
+    fcntl = None  # type: ignore[assignment]
+
+
+@contextlib.contextmanager
+def turn(*, timing: bool, on_wait: Callable[[], object]) -> Iterator[None]:
+    """Hold the machine, alone for `timing`; `on_wait` is called once if others must end first.
+
+    Where the folder for temporary files cannot be written nothing is locked.
+    """
+    with contextlib.ExitStack() as held:
+        try:
+            gate, machine = (held.enter_context(_open(name)) for name in ("gate", "machine"))
+        except OSError:
+            yield
+            return
+        waited = _lock(gate, alone=timing, on_wait=on_wait)
+        _lock(machine, alone=timing, on_wait=on_wait if not waited else lambda: None)
+        if not timing:
+            gate.close()
+        yield  # closing a file unlocks it, and so does the end of a process
+
+
+def _open(name: str) -> IO[str]:
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    return (Path(tempfile.gettempdir()) / f"ablab-{user}-{name}.lock").open("a")
+
+
+def _lock(file: IO[str], *, alone: bool, on_wait: Callable[[], object]) -> bool:
+    """Lock a file; whether others had to be waited for."""
+    if fcntl is None:
+        return False
+    how = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
+    try:
+        fcntl.flock(file, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        on_wait()
+        fcntl.flock(file, how)
+        return True
+    return False
