@@ -1,6 +1,7 @@
 """Devices: what `auto` means here, and what a trial's process sets before it computes."""
 
 import importlib.metadata
+import os
 import platform
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -87,5 +88,8 @@ def enter(device: Device, name: DeviceName) -> "torch.device":
         torch.set_autocast_enabled(name.value, True)
         torch.set_autocast_dtype(name.value, getattr(torch, device.autocast.value))
         torch.set_autocast_cache_enabled(False)  # weights change between steps
+    if device.deterministic and name is DeviceName.cuda:
+        # Without it cuBLAS may choose another order of summation, and torch refuses to compute.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(device.deterministic)
     return torch.device(str(name))

@@ -1,4 +1,4 @@
-"""The same commands on a GPU; run with `pytest -m gpu` where there is one."""
+"""The same commands on an accelerator; run with `pytest -m gpu` where there is one."""
 
 import pytest
 import torch
@@ -6,20 +6,27 @@ from tests_tiny import TINY
 
 from runner import registry, study
 
+THERE = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+
+
+@pytest.fixture(params=list(THERE))
+def accelerator(request: pytest.FixtureRequest) -> str:
+    if not THERE[request.param]:
+        pytest.skip(f"there is no {request.param} device here")
+    return str(request.param)
+
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
-def test_a_study_runs_on_cuda(plan):
-    entries = study.run(plan(*TINY, "device=cuda"))
+def test_a_study_runs_on_an_accelerator(plan, accelerator: str):
+    entries = study.run(plan(*TINY, f"device={accelerator}"))
     assert all(entry.slot.status()["state"] in ("done", "diverged") for entry in entries)
     result = entries[0].slot.result()
     assert result is not None
-    assert result["device"] == "cuda"
+    assert result["device"] == accelerator
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
 @pytest.mark.parametrize("experiment", registry.names())
-def test_every_experiment_smokes_on_cuda(plan, experiment: str):
-    entries = study.run(plan(f"experiment={experiment}", "scale=smoke", "device=cuda"))
+def test_every_experiment_smokes_on_an_accelerator(plan, accelerator: str, experiment: str):
+    entries = study.run(plan(f"experiment={experiment}", "scale=smoke", f"device={accelerator}"))
     assert all(entry.slot.status()["state"] in ("done", "diverged") for entry in entries)
