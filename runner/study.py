@@ -55,7 +55,7 @@ def run_and_report(config: DictConfig, overrides: Sequence[str], command: str = 
 
 def tune(plan: Plan, config: DictConfig, overrides: Sequence[str]) -> tuple[Plan, tuning.Tuned]:
     """Compute the tuning trials of a plan; the plan in which every arm has its best value."""
-    entries = run(tuning.grid_plan(plan, config, overrides))
+    entries = run(tuning.grid_plan(plan, config, overrides), f"{plan.experiment}, tuning")
     fail_if_any(entries)
     tuned = tuning.choose(plan, entries)
     arms = {arm.name: [*plan.study.arms[arm.name], tuned.overrides[arm.name]] for arm in plan.arms}
@@ -102,7 +102,7 @@ def survey(plan: Plan) -> list[Entry]:
     return entries
 
 
-def run(plan: Plan) -> list[Entry]:
+def run(plan: Plan, title: str = "") -> list[Entry]:
     """Compute the missing trials of a plan; returns all. Failures are in their status."""
     entries = survey(plan)
     for note in plan.notes:
@@ -111,7 +111,7 @@ def run(plan: Plan) -> list[Entry]:
     missing = {e.slot.folder: trials[e.slot.folder] for e in entries if not e.reused}
     workers = pool.cores() if plan.study.workers == "auto" else int(plan.study.workers)
     with Progress(
-        plan.experiment, total=len(trials), reused=len(trials) - len(missing)
+        title or plan.experiment, total=len(trials), reused=len(trials) - len(missing)
     ) as progress:
         if missing:
             compute(plan, list(missing.values()), min(workers, len(missing)), progress)

@@ -4,8 +4,10 @@ Tuning trials are trials like any: an arm with one value of the grid is an arm, 
 reused and resumed. Imports no torch.
 """
 
+import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +18,8 @@ from runner.plan import planning
 
 if TYPE_CHECKING:
     from runner.study import Entry
+
+TABLE = "tuning.csv"
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ def grid_plan(plan: planning.Plan, config: DictConfig, overrides: Sequence[str])
             f"tune.first_seed={tune.first_seed}: seed {min(both)} is reported too; tune on others"
         )
     gridded = planning.plan(config, overrides, arms=variants(plan, tune), command=plan.command)
-    return replace(gridded, seeds=tuple(seeds))
+    return replace(gridded, seeds=tuple(seeds), notes=[])  # notes come with the tuned plan
 
 
 def choose(plan: planning.Plan, entries: Sequence["Entry"]) -> Tuned:
@@ -116,9 +120,17 @@ def lines(tuned: Tuned) -> list[str]:
     """What tuning found, a line for each arm."""
     return [
         f"tuned {arm}: {override}, {'inside' if tuned.interior[arm] else 'at the edge of'} the "
-        f"grid; on the mean of the grid it is {tuned.sensitivity[arm]:.3g} worse"
+        f"grid; on the mean of the grid it is {tuned.sensitivity[arm]:.3g} worse ({TABLE} has all)"
         for arm, override in tuned.overrides.items()
     ]
+
+
+def write_table(folder: Path, tuned: Tuned) -> None:
+    """Write what was measured: columns arm, value, seed, metric."""
+    with (folder / TABLE).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(tuned.rows[0]))
+        writer.writeheader()
+        writer.writerows(tuned.rows)
 
 
 def split(name: str, plan: planning.Plan, tune: Tune) -> tuple[str, float]:

@@ -50,6 +50,8 @@ def report(
         ).to_dict("records"),
     }
     write_json(folder / SUMMARY, summary)
+    if tuned is not None:
+        tuning.write_table(folder, tuned)
     environment = provenance.environment(plan.command, plan.started) | conditions(plan, trials)
     write(folder, assemble(plan.config_yaml, outline, summary, environment, trials))
     return folder

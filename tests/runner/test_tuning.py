@@ -1,5 +1,7 @@
 """Tuning: the same grid for every arm, on seeds of its own."""
 
+import csv
+
 import pytest
 from tests_tiny import TINY
 
@@ -11,13 +13,21 @@ GRID = ("tune=lr", "tune.grid=[0.001,0.01,0.1]", "tune.n_seeds=2")
 
 def test_every_arm_gets_the_same_grid_and_trials_and_reports_its_best(plan, run, capsys, tmp_path):
     run(*TINY, *GRID)
-    assert "12 trials, 0 reused, 12 to compute" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "moe, tuning: 12 trials, 0 reused, 12 to compute" in said
+    assert "stands in for it" not in said
     made = plan(*TINY, *GRID)
     assert set(made.seeds) == {0, 1}
     (folder,) = (tmp_path / "outputs" / "moe" / "runs").iterdir()
     page = (folder / "report.html").read_text()
     assert "tuned dense: training.lr=" in page
     assert "tuned moe_top2: training.lr=" in page
+    with (folder / "tuning.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {(row["arm"], row["value"]) for row in rows} == {
+        (arm, value) for arm in ("dense", "moe_top2") for value in ("0.001", "0.01", "0.1")
+    }
+    assert len(rows) == 12
 
     run(*TINY, *GRID)
     assert "12 trials, 12 reused" in capsys.readouterr().out
