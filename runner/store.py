@@ -5,6 +5,7 @@
       seed-<k>/
         status.json    running | untimed | done | diverged | failed | killed; by atomic rename
         run.json       what the first of two stages found, while the second is to come
+        seconds.json   what the trial has cost so far, until its result says it
         result.json    final values, the hash of the code, versions, machine, seconds
         metrics.csv    the curves; the event file beside it is made from them
         tables/        what is no scalar
@@ -104,11 +105,16 @@ class Store:
     """All trials of one experiment below an outputs folder; reads the list of arms once."""
 
     def __init__(self, outputs: Path, experiment: str) -> None:
-        self.root = outputs / experiment / "trials"
+        self.root = self.root_of(outputs, experiment)
         self._folders: dict[str, Path] = {}
         if self.root.is_dir():
             for entry in sorted(os.scandir(self.root), key=lambda entry: entry.name):
                 self._folders[entry.name.rpartition("-")[2]] = Path(entry.path)
+
+    @staticmethod
+    def root_of(outputs: Path, experiment: str) -> Path:
+        """The folder of an experiment's trials."""
+        return outputs / experiment / "trials"
 
     def arm(self, name: str, mark: str) -> Path:
         """The folder of an arm: the one that has its signature, else a new one; nothing is made."""

@@ -108,6 +108,8 @@ def train(
         more = range(config.steps + 1, config.steps + 1 + further.steps)
         advance(course, model, adamw(model, config), more, resumable=False)
     trial.deferring = False
+    if trial.stopping:
+        raise Stopped("asked to stop after the training")
     conclude(course)
     return course.loop.curves
 
@@ -144,8 +146,9 @@ def advance(
         if last or (resumable and (step % config.checkpoint_every == 0 or trial.stopping)):
             trial.flush()
             checkpoint.save(trial.checkpoints, step, model, optimizer, vars(loop))
-        if trial.stopping and not last:
-            raise Stopped(f"asked to stop, goes on from step {step}")
+        if trial.stopping:
+            kept = step if resumable else config.steps
+            raise Stopped(f"asked to stop, goes on from step {kept}")
 
 
 def one_step(

@@ -6,7 +6,6 @@ import os
 import platform
 import shutil
 import signal
-import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,13 +15,15 @@ import torch
 from filelock import FileLock, Timeout
 
 from runner import checkpoint, device, plugins, provenance, registry
+from runner.alone import turn
 from runner.config import flatten
 from runner.job import Job, Stage
+from runner.stopwatch import Stopwatch
 from runner.store import UNTIMED, read_json, write_json
 from runner.tracking import Tracker
 from runner.training import Stopped
 
-PIECES = "pieces.json"
+PIECES, SECONDS = "pieces.json", "seconds.json"
 T = TypeVar("T")
 Send = Callable[[dict[str, Any]], None]
 
@@ -39,7 +40,7 @@ class Trial:
         diverged: why the trial has diverged, or None.
     """
 
-    def __init__(self, job: Job, send: Send) -> None:
+    def __init__(self, job: Job, send: Send, watch: Stopwatch) -> None:
         self.config = job.config
         self.seed = job.seed + job.config.seed_offset
         self.device = device.enter(job.config.device, job.device)
@@ -51,7 +52,7 @@ class Trial:
         self.deferring = False
         self.from_step = 0
         self.results: dict[str, tuple[float, str]] = {}
-        self._job, self._send = job, send
+        self._job, self._send, self._watch = job, send, watch
         self._tracker: Tracker | None = None
         self._tables: dict[str, list[dict[str, Any]]] = {}
         self._step = 0
@@ -61,6 +62,7 @@ class Trial:
         """Ask the trial to end (SIGTERM): a training after its step and a checkpoint, else now."""
         self.stopping = True
         if not self.deferring:
+            self.deferring = True  # once: what follows brings the records to disk
             raise Stopped("asked to stop")
 
     def take_over(self, first: Mapping[str, Any]) -> None:
@@ -131,9 +133,10 @@ class Trial:
         self.diverged = self.diverged or reason
 
     def flush(self) -> None:
-        """Bring the curves to disk, before a checkpoint says that they are there."""
+        """Bring the curves to disk, before a checkpoint says that they are there; and the time."""
         if self._tracker:
             self._tracker.flush()
+        self._watch.note()
 
     def close(self, status: Literal["done", "failed"]) -> None:
         """Close the records."""
@@ -146,19 +149,27 @@ def compute(job: Job, send: Send) -> None:
     """Compute one stage of a trial, unless another process has meanwhile; failures are raised."""
     slot = job.slot
     slot.folder.mkdir(parents=True, exist_ok=True)
-    with held(slot.folder / "lock", send):
+    with (
+        held(slot.folder / "lock", send),
+        turn(
+            timing=job.stage is Stage.timing,
+            on_wait=lambda: send(
+                {"state": "waiting", "why": "what is timed has the machine alone"}
+            ),
+        ),
+    ):
         result, before = slot.result(), slot.untimed(job.code)
         if (result and result["code"] == job.code) or (before and job.stage is Stage.run):
             return
-        stale = slot.status().get("code") != job.code
+        if slot.status().get("code") != job.code:
+            checkpoint.clear(slot.folder / "checkpoint")
+            (slot.folder / SECONDS).unlink(missing_ok=True)
         slot.mark("running", pid=os.getpid(), host=platform.node(), code=job.code)
-        trial, began = None, time.perf_counter()
+        trial, watch = None, Stopwatch(slot.folder / SECONDS)
         try:
             plugins.load(job.plugins)
-            if stale:
-                checkpoint.clear(slot.folder / "checkpoint")
             write_json(slot.folder.parent / "arm.json", json.loads(job.signed))
-            trial = Trial(job, send)
+            trial = Trial(job, send, watch)
             signal.signal(signal.SIGTERM, trial.stop)
             if before:
                 trial.take_over(before)
@@ -166,12 +177,13 @@ def compute(job: Job, send: Send) -> None:
         except BaseException as error:
             if trial:
                 trial.close("failed")
+            watch.note()
             state, details = "failed", {"traceback": traceback.format_exc()}
             if isinstance(error, Stopped):
                 state, details = "killed", {}
             slot.mark(state, code=job.code, message=one_line(error), **details)
             raise
-        finish(job, trial, time.perf_counter() - began + (before["seconds"] if before else 0.0))
+        finish(job, trial, watch)
 
 
 def held(lock: Path, send: Send) -> FileLock:
@@ -180,20 +192,22 @@ def held(lock: Path, send: Send) -> FileLock:
     try:
         lock_file.acquire(timeout=0)
     except Timeout:
-        send({"state": "waiting"})
+        send({"state": "waiting", "why": "another process computes it"})
     else:
         lock_file.release()
     return lock_file
 
 
-def finish(job: Job, trial: Trial, seconds: float) -> None:
-    """Write the result, then the status that makes it count."""
+def finish(job: Job, trial: Trial, watch: Stopwatch) -> None:
+    """Write the result, then the status that makes it count; too short to be stopped."""
+    trial.deferring = True
     trial.close("done")
     checkpoint.clear(trial.checkpoints, keep_last=True)
     rows = [
         {"metric": name, "value": value, "unit": unit}
         for name, (value, unit) in trial.results.items()
     ]
+    seconds = watch.note()
     record = {
         "arm": job.arm,
         "seed": job.seed,
@@ -215,6 +229,7 @@ def finish(job: Job, trial: Trial, seconds: float) -> None:
     job.slot.record(record)
     state = "diverged" if trial.diverged else "done"
     job.slot.mark(state, code=job.code, seconds=seconds, message=trial.diverged or "")
+    watch.forget()
 
 
 def one_line(error: BaseException) -> str:
