@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from filelock import FileLock
 from omegaconf import DictConfig
 
 from runner import pool, registry, tuning
@@ -102,9 +103,24 @@ def survey(plan: Plan) -> list[Entry]:
     return entries
 
 
+def enter(plan: Plan) -> list[Entry]:
+    """As `survey`; the folders of arms that are to be computed are made.
+
+    One command at a time does so: two that start together and call an arm by different names find
+    each other's folder by its signature.
+    """
+    root = Store.root_of(plan.outputs, plan.experiment)
+    root.mkdir(parents=True, exist_ok=True)
+    with FileLock(root / ".lock"):
+        entries = survey(plan)
+        for folder in {entry.slot.folder.parent for entry in entries if not entry.reused}:
+            folder.mkdir(exist_ok=True)
+    return entries
+
+
 def run(plan: Plan, title: str = "") -> list[Entry]:
     """Compute the missing trials of a plan; returns all. Failures are in their status."""
-    entries = survey(plan)
+    entries = enter(plan)
     for note in plan.notes:
         print(f"note: {note}", flush=True)  # noqa: T201
     trials = {entry.slot.folder: entry for entry in reversed(entries)}

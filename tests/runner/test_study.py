@@ -33,6 +33,14 @@ def stamps(entries: list[study.Entry]) -> dict[Path, int]:
     }
 
 
+def test_two_commands_that_start_together_share_the_folder_of_an_arm(plan):
+    first, second = plan(*TINY), plan(*TINY, '+arms.other=["ffn=dense"]', "arm=[other,moe_top2]")
+    mine = study.enter(first)  # both have planned before either computes
+    theirs = study.enter(second)
+    assert {e.slot.folder for e in mine} == {e.slot.folder for e in theirs}
+    assert {e.arm.name for e in mine} != {e.arm.name for e in theirs}
+
+
 def test_done_trials_are_reused_and_more_seeds_or_arms_touch_nothing_else(plan):
     first = study.run(plan(*TINY))
     assert set(states(first).values()) == {"done"}
