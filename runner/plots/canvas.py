@@ -22,6 +22,7 @@ LineStyle = Literal["-", "--", ":", "-."]
 # Okabe & Ito, "Color Universal Design" (2008): told apart with every common colour blindness.
 # Their yellow is darkened, since on white paper it vanishes as a thin line.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#A89F00")
+MILLION = 1e6
 LINES: tuple[LineStyle, ...] = ("-", "--", ":", "-.")
 STYLE: dict[str, Any] = {
     "font.family": list(FONTS),
@@ -81,8 +82,14 @@ class Paint:
 
 
 def axis_labels(figure: Figure, made: list[Panel], x: str, y: str) -> None:
-    """Labels below the lowest panels, and once at the left."""
+    """Labels below the lowest panels, and once at the left; large numbers are written short."""
     for panel in made:
+        for axis, limits in (
+            (panel.axes.xaxis, panel.axes.get_xlim()),
+            (panel.axes.yaxis, panel.axes.get_ylim()),
+        ):
+            if axis.get_scale() == "linear" and max(map(abs, limits)) >= MILLION:
+                axis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
         if panel.at_bottom:
             panel.axes.set_xlabel(x)
     if len(made) == 1:
@@ -108,7 +115,15 @@ def _log_ticks(axis: Any, limits: tuple[float, float], within_decade: tuple[floa
     subs = within_decade if ratio < 10 else (1.0, 2.0, 5.0) if ratio < 1e3 else (1.0,)
     axis.set_major_locator(MaxNLocator(5) if ratio < 2 else LogLocator(10, subs=subs))
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.7g}"))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+
+
+def short(value: float) -> str:
+    """A tick's number: 20,000 and 0.05 as they are, 134,000,000 as 134 M."""
+    for size, letter in ((1000 * MILLION, "G"), (MILLION, "M")):
+        if abs(value) >= size:
+            return f"{value / size:,.4g} {letter}"
+    return f"{value:,.7g}"
 
 
 def legend(

@@ -1,4 +1,4 @@
-"""The answer in one computed sentence; no experiment writes its conclusion by hand."""
+"""The answer in computed sentences; no experiment writes its conclusion by hand."""
 
 import math
 from collections import Counter
@@ -18,6 +18,10 @@ WANTED = {
     "greater": "higher is better",
     "none": "neither way is better",
 }
+UNSURE = (
+    " What only looks better or worse does so by the interval, while the corrected exact test does "
+    "not reach 0.05."
+)
 SMOKE = "A smoke run proves only that everything runs; it is no evidence for or against any arm."
 
 
@@ -54,41 +58,54 @@ def rows_of(study: StudyRecord, comparison: pd.DataFrame, headline: Headline) ->
     ]
 
 
-def answer(study: StudyRecord, comparison: pd.DataFrame, findings: Sequence[Finding]) -> str:
-    """Which arms are better, worse or not told apart, by how much; then the verdicts."""
+def answer(study: StudyRecord, comparison: pd.DataFrame, findings: Sequence[Finding]) -> list[str]:
+    """The verdicts in a sentence; which arms differ by each headline, a line each; how to read it.
+
+    An A/A arm that is not told apart, as it should be, is left out.
+    """
     if study.scale == "smoke":
-        return SMOKE
-    parts = [_headline(study, comparison, headline) for headline in study.headline]
-    counts = Counter(str(finding.verdict) for finding in findings)
-    if counts:
-        told = ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common())
-        parts.append(f"Of {len(findings)} published claims checked: {told}.")
+        return [SMOKE]
+    compared = {h.metric: rows_of(study, comparison, h) for h in study.headline}
+    lines = [_verdicts(findings)] if findings else []
+    lines += [_headline(study, compared[h.metric], h) for h in study.headline]
+    rows = pd.concat([*compared.values(), comparison.iloc[:0]])
+    if len(rows):
+        low, high = int(rows["n"].min()), int(rows["n"].max())
+        seeds = f"{high}" if low == high else f"{low} to {high}"
+        lines.append(
+            f"In brackets: the mean difference and its 95 % interval, over {seeds} paired seeds."
+            + (UNSURE if any(" look" in line for line in lines) else "")
+        )
     bad = Counter(status for status in study.trials["status"] if status != "done")
     if bad:
         counted = ", ".join(f"{n} {status}" for status, n in bad.most_common())
-        parts.append(f"Not every trial ended well: {counted} of {len(study.trials)}.")
-    return " ".join(part for part in parts if part)
+        lines.append(f"Not every trial ended well: {counted} of {len(study.trials)}.")
+    return lines
+
+
+def _verdicts(findings: Sequence[Finding]) -> str:
+    counts = Counter(str(finding.verdict) for finding in findings)
+    told = ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common())
+    claims = "published claim" if len(findings) == 1 else "published claims"
+    return f"Of {len(findings)} {claims} checked: {told}."
 
 
 def _alone(study: StudyRecord, headline: Headline) -> str:
     """What each arm reaches by a metric that there is nothing to compare by."""
     found = summarise(study.results[study.results["metric"] == headline.metric])
     if found.empty:
-        return f"By {headline.label} there is nothing to compare."
+        return f"{_name(headline, '')}: there is nothing to compare."
     values = [
         f"{row['arm']} {quantity.with_interval(row['mean'], row['low'], row['high'], row['n'])}"
         for row in found.to_dict("records")
     ]
-    unit = str(found["unit"].iloc[0])
-    shown = f"{unit}, " if unit not in ("", "1") else ""
     return (
-        f"By {headline.label} ({shown}{WANTED[headline.direction]}; mean with a 95 % interval over "
-        f"{int(found['n'].max())} seeds): {_together(values)}."
+        f"{_name(headline, str(found['unit'].iloc[0]))}: {_together(values)} (mean with a 95 % "
+        f"interval over {int(found['n'].max())} seeds)."
     )
 
 
-def _headline(study: StudyRecord, comparison: pd.DataFrame, headline: Headline) -> str:
-    rows = rows_of(study, comparison, headline)
+def _headline(study: StudyRecord, rows: pd.DataFrame, headline: Headline) -> str:
     baseline = study.baseline_of(headline)
     if rows.empty:
         return _alone(study, headline)
@@ -97,15 +114,17 @@ def _headline(study: StudyRecord, comparison: pd.DataFrame, headline: Headline) 
         by = quantity.with_interval(
             row["difference"], row["low"], row["high"], int(row["n"]), difference=True
         )
-        groups.setdefault(standing(row, headline), []).append(f"{row['arm']} ({by})")
-    unsure = "by the interval, while the corrected exact test does not reach 0.05"
+        stands = standing(row, headline)
+        if stands == "not told apart" and study.is_copy(str(row["arm"])) and len(rows) > 1:
+            continue
+        groups.setdefault(stands, []).append(f"{row['arm']} ({by})")
     verdicts = {
         "better": ("is", "are", f"better than {baseline}"),
         "different": ("is", "are", f"different from {baseline}"),
         "worse": ("is", "are", f"worse than {baseline}"),
-        "looks better": ("looks", "look", f"better than {baseline} {unsure}"),
-        "looks different": ("looks", "look", f"different from {baseline} {unsure}"),
-        "looks worse": ("looks", "look", f"worse than {baseline} {unsure}"),
+        "looks better": ("looks", "look", f"better than {baseline}"),
+        "looks different": ("looks", "look", f"different from {baseline}"),
+        "looks worse": ("looks", "look", f"worse than {baseline}"),
         "not told apart": ("is", "are", f"not told apart from {baseline}"),
         "one seed": ("is", "are", "undecided, as there is only one seed"),
     }
@@ -114,15 +133,13 @@ def _headline(study: StudyRecord, comparison: pd.DataFrame, headline: Headline) 
         for key, (one, many, verdict) in verdicts.items()
         if key in groups
     )
-    low, high = int(rows["n"].min()), int(rows["n"].max())
-    seeds = f"{high} paired seeds" if low == high else f"{low} to {high} paired seeds"
-    unit = str(rows["unit"].iloc[0])
-    shown = f"{unit}, " if unit not in ("", "1") else ""
-    wanted = WANTED[headline.direction]
-    return (
-        f"By {headline.label} ({shown}{wanted}; differences with 95 % intervals over "
-        f"{seeds}), {told}."
-    )
+    return f"{_name(headline, str(rows['unit'].iloc[0]))}: {told}."
+
+
+def _name(headline: Headline, unit: str) -> str:
+    """The headline's label with its unit, as the beginning of a sentence."""
+    shown = f" ({unit})" if unit not in ("", "1") else ""
+    return f"By {headline.label}{shown}"
 
 
 def _together(parts: list[str]) -> str:

@@ -44,7 +44,7 @@ def console(study: StudyRecord, outcome: Outcome) -> RenderableType:
     notes = [note for note in study.notes if note not in outcome.warnings]
     parts += [Text(f"note: {note}") for note in dict.fromkeys(notes)]
     parts += [Text(f"warning: {warning}") for warning in dict.fromkeys(outcome.warnings)]
-    parts.append(Text(f"\n{outcome.answer}"))
+    parts += [Text(), *(Text(line) for line in outcome.answer)]
     # A path that is folded cannot be clicked or copied.
     parts.append(Text(f"{outcome.report}", overflow="ignore", no_wrap=True))
     parts.append(Text(f"report written in {outcome.seconds:.1f} s", style="dim"))

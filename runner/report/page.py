@@ -17,7 +17,8 @@ from runner.claims.noise import MACHINE_UNITS
 from runner.plots.canvas import PALETTE
 from runner.plots.draw import Picture
 from runner.plots.figures import FigureSpec
-from runner.report import answer, origins, steadiness
+from runner.report import answer as answers
+from runner.report import origins, steadiness
 from runner.report.cards import card
 from runner.report.record import Headline, StudyRecord
 from runner.report.samples import Sheet
@@ -29,7 +30,7 @@ PLAIN_NAME = re.compile(r"(?!(?:null|true|false)$)[A-Za-z_][\w.-]*")  # needs no
 def render(
     study: StudyRecord,
     *,
-    sentence: str,
+    answer: Sequence[str],
     comparison: pd.DataFrame,
     summary: pd.DataFrame,
     findings: Sequence[Finding],
@@ -51,7 +52,7 @@ def render(
     trials = study.trials.groupby("status").size().to_dict()
     return environment.get_template(TEMPLATE).render(
         study=study,
-        answer=sentence,
+        answer=answer,
         smoke=study.scale == "smoke",
         n_seeds=sorted({int(n) for n in seeds}),
         trials=", ".join(f"{n} {status}" for status, n in trials.items()),
@@ -80,7 +81,7 @@ def comparison_table(
     rows: list[dict[str, Any]] = []
     shown = summary[summary["metric"] == headline.metric]
     mine = {row["arm"]: row for row in shown.to_dict("records")}
-    compared = answer.rows_of(study, comparison, headline).to_dict("records")
+    compared = answers.rows_of(study, comparison, headline).to_dict("records")
     against = {row["arm"]: row for row in compared}
     for arm in study.arms:
         if arm not in mine:
@@ -107,11 +108,11 @@ def comparison_table(
                 found["difference"], found["low"], found["high"], int(found["n"]), difference=True
             )
             row["p"] = quantity.p_value(found["p_holm"])
-            row["standing"] = answer.standing(found, headline)
+            row["standing"] = answers.standing(found, headline)
         rows.append(row)
     units = [row["unit"] for row in mine.values() if row["unit"] != "1"]
     unit = str(units[0]) if units else ""
-    wanted = answer.WANTED[headline.direction]
+    wanted = answers.WANTED[headline.direction]
     return {
         "label": headline.label,
         "metric": headline.metric,

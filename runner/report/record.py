@@ -85,6 +85,10 @@ class StudyRecord:
         """The arm that a headline's metric is compared with; the study's where that is absent."""
         return headline.baseline if headline.baseline in self.arms else self.baseline
 
+    def is_copy(self, arm: str) -> bool:
+        """Whether an arm is the A in an A/A pair: its seeds are offset, whatever else it is."""
+        return any(o.lstrip("+").startswith("seed_offset=") for o in self.arms[arm])
+
     @property
     def rig(self) -> Rig:
         """What verdicts need to know beside the values."""
@@ -99,7 +103,7 @@ class StudyRecord:
 class Outcome:
     """What the report found and where it lies; the frames are those of `verdicts`."""
 
-    answer: str
+    answer: list[str]
     findings: list[Finding]
     comparison: pd.DataFrame
     summary: pd.DataFrame

@@ -41,10 +41,10 @@ def write_report(run: Path, study: StudyRecord) -> Outcome:
     samples, missing = sheets(study.figures, records)
     warnings += [*undrawn, *missing, *origins.origin_notes(study.trials)]
     warnings += steadiness.steadiness_notes(study.tables)
-    sentence = answer(study, comparison, findings)
+    lines = answer(study, comparison, findings)
     html = page.render(
         study,
-        sentence=sentence,
+        answer=lines,
         comparison=comparison,
         summary=summary,
         findings=findings,
@@ -67,14 +67,14 @@ def write_report(run: Path, study: StudyRecord) -> Outcome:
         dashboard.write_dashboard(
             folder / "tb",
             study,
-            texts=_texts(study, sentence, findings, samples),
+            texts=_texts(study, lines, findings, samples),
             images={key: picture.png for key, picture in pictures.items()},
         )
         # Last, so that whoever finds the page finds everything it speaks of.
         (folder / "report.html").write_text(html, encoding="utf-8")
         _move(folder, run)
     return Outcome(
-        answer=sentence,
+        answer=lines,
         findings=findings,
         comparison=comparison,
         summary=summary,
@@ -122,12 +122,15 @@ def _tables(
 
 
 def _texts(
-    study: StudyRecord, sentence: str, findings: Sequence[Finding], samples: Mapping[str, Sheet]
+    study: StudyRecord,
+    lines: Sequence[str],
+    findings: Sequence[Finding],
+    samples: Mapping[str, Sheet],
 ) -> dict[str, str]:
     environment = {key: str(value) for key, value in study.environment.items()}
     texts = {
         "question": study.question,
-        "answer": sentence,
+        "answer": "\n\n".join(lines),
         "command": markdown.fenced(study.command),
         "config": markdown.fenced(study.config_yaml),
         "environment": markdown.table(["", ""], [[k, v] for k, v in environment.items()]),

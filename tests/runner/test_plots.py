@@ -10,6 +10,7 @@ from matplotlib.text import Text
 from sample_figures import FIGURES
 from sample_study import ARMS, make_history, make_results
 
+from runner.plots import canvas
 from runner.plots.data import Records
 from runner.plots.draw import draw_all
 from runner.plots.figures import FigureSpec, figure_spec
@@ -115,6 +116,17 @@ def test_one_seed_and_one_point_are_drawn(records: Records) -> None:
     )
     for options in FIGURES.values():
         figure(one, **options)
+
+
+def test_large_numbers_are_written_short(records: Records) -> None:
+    large = Records(records.results.assign(value=1.3e8), records.history, records.arms)
+    made = figure(large, kind="bars", metric="val/loss", x="arm")
+    texts = [label.get_text() for label in made.axes[0].get_yticklabels()]
+    assert "120 M" in texts
+    assert made.axes[0].yaxis.get_offset_text().get_text() == ""
+    assert [canvas.short(value) for value in (2e9, 134e6, 20000, 0.05, 0)] == [
+        *("2 G", "134 M", "20,000", "0.05", "0"),
+    ]
 
 
 def test_bars_that_are_all_zero_stand_on_the_floor(records: Records) -> None:

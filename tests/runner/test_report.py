@@ -120,28 +120,31 @@ def test_every_kind_of_claim_is_shown_with_the_published_figure(tmp_path: Path) 
 
 def test_the_answer_is_computed(written: tuple[StudyRecord, Outcome]) -> None:
     _, outcome = written
+    answer = "\n".join(outcome.answer)
     row = outcome.comparison.query("arm == 'moe_top2' and metric == 'val/loss'").iloc[0]
-    assert f"moe_top2 ({quantity.signed(row['difference'])} [" in outcome.answer
-    assert "are better than dense; moe_no_balance" in outcome.answer
-    assert "8 paired seeds" in outcome.answer
-    assert "2 reproduced" in outcome.answer
-    assert "1 diverged of 32" in outcome.answer
+    assert f"moe_top2 ({quantity.signed(row['difference'])} [" in answer
+    assert "are better than dense; moe_no_balance" in answer
+    assert "8 paired seeds" in answer
+    assert "2 reproduced" in answer
+    assert "1 diverged of 32" in answer
 
 
 def test_a_smoke_run_answers_nothing(tmp_path: Path) -> None:
     outcome = write_report(tmp_path / "run", bare(scale="smoke"))
-    assert "proves only that everything runs" in outcome.answer
+    (answer,) = outcome.answer
+    assert "proves only that everything runs" in answer
     assert {str(finding.verdict) for finding in outcome.findings} == {"invalid"}
-    assert "better" not in outcome.answer
+    assert "better" not in answer
 
 
 def test_one_seed_is_said_and_has_no_interval(tmp_path: Path) -> None:
     one = make_results().query("seed == 0")
     trials = make_trials().query("seed == 0")
     outcome = write_report(tmp_path / "run", bare(results=one, trials=trials))
-    assert "one seed" in outcome.answer
+    answer = "\n".join(outcome.answer)
+    assert "one seed" in answer
     assert "(one seed)" in outcome.report.read_text()
-    assert "nan" not in outcome.answer
+    assert "nan" not in answer
 
 
 def test_a_study_with_almost_nothing_is_still_reported(tmp_path: Path) -> None:
