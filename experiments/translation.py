@@ -1,8 +1,9 @@
 """Whether a complete encoder-decoder translates sentences that it has never seen.
 
 It learns from pairs by teacher forcing and is judged by greedy decoding, with cached keys and
-values, of held-out sentences: the share that is right from end to end, and chrF. Known sentences
-are scored apart, and are no part of the held-out loss. Tables show what it says, sentence by
+values, of held-out sentences: the share that is right from end to end, and chrF. Known sentences,
+and splits that are harder than what is learnt from, are scored apart, and are no part of the
+held-out loss. Tables show what it says, sentence by
 sentence, and where its decoder looks.
 """
 
@@ -12,9 +13,10 @@ from itertools import zip_longest
 from experiments.nn.build import build_encoder_decoder
 from experiments.nn.encoder_decoder import EncoderDecoder
 from experiments.probes.cost import record_cost
-from experiments.probes.known import KnownSentences, mean_loss
-from experiments.probes.translation import TranslationProbe, attention_rows, chrf
+from experiments.probes.other_splits import OtherSplits, losses
+from experiments.probes.translation import TranslationProbe, attention_rows, by_digits, chrf
 from experiments.tasks.build import build_task
+from experiments.tasks.numbers import NumbersTask
 from experiments.tasks.translation import TranslationTask
 from runner.training import train
 from runner.trial import Trial
@@ -35,7 +37,7 @@ def run(trial: Trial) -> None:
         seed=trial.seed,
     ).to(trial.device, trial.dtype)
 
-    probes = (TranslationProbe, KnownSentences)
+    probes = (TranslationProbe, OtherSplits)
     train(trial, model, task, probes=[partial(p, model, task, options.n_probe) for p in probes])
 
     translate(trial, model.eval(), task)
@@ -43,17 +45,19 @@ def run(trial: Trial) -> None:
 
 
 def translate(trial: Trial, model: EncoderDecoder, task: TranslationTask) -> None:
-    """Decode all held-out sentences, and as many of the known ones at most; record scores."""
+    """Decode all sentences that judge, of the other splits as many at most; record scores."""
     n_held_out = sum(len(batch.keep) for batch in task.split(task.held_out))
     probe = TranslationProbe(model, task, n_held_out)
     for split in task.labels:
         for batch in task.split(split, n_held_out):
             probe.update(batch.to(trial.device))
     trial.record(probe.metrics(), "1")
-    known = mean_loss(model, task, "train", n_held_out)
-    trial.record({"translation/loss/train": known}, task.unit)
+    trial.record(losses(model, task, n_held_out), task.unit)
 
     of_split = {split: probe.of(split) for split in task.labels}
+    if isinstance(task, NumbersTask):
+        scored = {name: part for name, part in of_split.items() if name in ("iid", "length")}
+        trial.record(by_digits(task.numbers, scored), "1")
     scores = []
     for split, samples in of_split.items():
         score, signature = chrf([s.predicted for s in samples], [s.expected for s in samples])

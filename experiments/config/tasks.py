@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from experiments.config.registering import at_least, option
+from experiments.config.registering import at_least, option, share
 
 
 class Predict(StrEnum):
@@ -139,6 +139,10 @@ class Pairs15:
     """The exercise's fifteen English-Japanese pairs; other combinations of words are held out."""
 
     kind: str
+    label_smoothing: float
+
+    def __post_init__(self) -> None:
+        share(label_smoothing=self.label_smoothing)
 
     @property
     def source_length(self) -> int:
@@ -151,21 +155,44 @@ class Pairs15:
         return 3
 
 
+NEW_WORDS = {3: "thousand", 4: "万", 6: "million", 8: "億"}
+"""Digits of a number -> the word that no number of so many digits has, and many with one more."""
+
+
 @option("task", "numbers")
 @dataclass
 class Numbers:
-    """Numbers of up to `digits` digits in English words, to be written in Japanese."""
+    """Numbers of up to `digits` digits in English words, to be written in Japanese.
+
+    Besides those drawn like what is trained on, `n_eval` numbers that have up to `longer` digits
+    more, and `n_eval` with 7 ten thousands, which are then never trained on, can be held out.
+    """
 
     kind: str
     digits: int
+    longer: int
+    compositional: bool
     source_unit: Unit
     n_train: int
     n_eval: int
+    label_smoothing: float
 
     def __post_init__(self) -> None:
         at_least(1, n_train=self.n_train, n_eval=self.n_eval)
+        at_least(0, longer=self.longer)
+        share(label_smoothing=self.label_smoothing)
         if not 3 <= self.digits <= 8:
             raise ValueError(f"digits={self.digits} must lie between 3 and 8")
+        for digits, word in NEW_WORDS.items():
+            if self.digits <= digits < self.digits + self.longer:
+                raise ValueError(
+                    f"longer={self.longer} with digits={self.digits} needs {word!r}, which no "
+                    f"number of up to {digits} digits has; longer=1 fits digits=5 and digits=7"
+                )
+        if self.compositional and self.digits < 5:
+            raise ValueError(
+                f"compositional=true needs ten thousands: digits={self.digits} must be at least 5"
+            )
         there = 10**self.digits // 16  # half of those held out, which are one in eight
         for name, most in (("n_train", 7 * there), ("n_eval", there)):
             if getattr(self, name) > most:
@@ -175,7 +202,7 @@ class Numbers:
 
     @property
     def source_length(self) -> int:
-        """Tokens of the longest source.
+        """Tokens of the longest source that is learnt from.
 
         777 has 5 words and 31 characters, and a power of 1000 is at most " thousand, ".
         """
@@ -184,5 +211,8 @@ class Numbers:
 
     @property
     def length(self) -> int:
-        """Tokens of the longest target with its end mark: a digit and its power each."""
+        """Tokens of the longest target that is learnt from, with its end mark.
+
+        A digit and its power each.
+        """
         return 2 * self.digits

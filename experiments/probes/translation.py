@@ -3,7 +3,7 @@
 Legend: batch; source, positions of the source; time, positions of the target; n_heads.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -27,9 +27,14 @@ class Sample(NamedTuple):
     expected: str
     predicted: str
 
+    @property
+    def right(self) -> bool:
+        """Whether it is right from end to end."""
+        return self.expected == self.predicted
+
     def row(self) -> dict[str, str]:
         """A row of the sample table."""
-        return self._asdict() | {"ok": TICK if self.expected == self.predicted else CROSS}
+        return self._asdict() | {"ok": TICK if self.right else CROSS}
 
 
 class TranslationProbe:
@@ -73,10 +78,10 @@ class TranslationProbe:
         found = {}
         for split in dict.fromkeys(sample.split for sample in self.samples):
             part = self.of(split)
-            right = sum(sample.expected == sample.predicted for sample in part)
-            found[f"translation/exact_match/{split}"] = right / len(part)
+            right = sum(sample.right for sample in part) / len(part)
+            found[f"translation/exact_match/{split}"] = right
             if split == self.task.held_out:
-                found["translation/exact_match"] = right / len(part)
+                found["translation/exact_match"] = right
                 found["translation/chrf"] = chrf(
                     [sample.predicted for sample in part], [sample.expected for sample in part]
                 )[0]
@@ -94,6 +99,26 @@ class TranslationProbe:
             if self.most is None or seen[name] < self.most:
                 seen[name] += 1
                 yield row
+
+
+def by_digits(
+    numbers: Mapping[str, Sequence[int]], decoded: Mapping[str, Sequence[Sample]]
+) -> dict[str, float]:
+    """`translation/exact_match_digits/{n}`, the share right of all decoded numbers of n digits.
+
+    `numbers` are in the order of the samples of their split.
+
+    Raises:
+        ValueError: a split of which not all numbers, or more, were decoded.
+    """
+    right: dict[int, list[bool]] = {}
+    for split, samples in decoded.items():
+        for number, sample in zip(numbers[split], samples, strict=True):
+            right.setdefault(len(str(number)), []).append(sample.right)
+    return {
+        f"translation/exact_match_digits/{n}": sum(of_n) / len(of_n)
+        for n, of_n in sorted(right.items())
+    }
 
 
 def chrf(predicted: Sequence[str], expected: Sequence[str]) -> tuple[float, str]:

@@ -16,12 +16,15 @@ class Batch:
             time, width).
         keep: (batch, time) bool, False at padding, which counts nowhere.
         label: (batch,) int, the index of each sequence's domain in `Task.labels`.
+        label_smoothing: the share of each target that the loss spreads over all classes; above 0 in
+            batches to learn from alone, so that no loss that judges can be smoothed.
     """
 
     inputs: tuple[Tensor, ...]
     target: Tensor
     keep: Tensor
     label: Tensor
+    label_smoothing: float = 0.0
 
     def split(self, parts: int) -> "list[Batch]":
         """The batch cut into parts of equally many sequences.
@@ -34,7 +37,8 @@ class Batch:
             raise ValueError(f"a batch of {n} sequences cannot be cut into {parts} equal parts")
         cut = [range(i, i + n // parts) for i in range(0, n, n // parts)]
         return [
-            Batch(
+            replace(
+                self,
                 inputs=tuple(x[part.start : part.stop] for x in self.inputs),
                 target=self.target[part.start : part.stop],
                 keep=self.keep[part.start : part.stop],

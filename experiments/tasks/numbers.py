@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from experiments.config import Numbers, Unit
 from experiments.tasks.translation import Pair, TranslationTask
 
 # The numbers are one fixed set, as if read from a file: seeds of trials choose batches alone.
-DRAW_SEED = 2019
+DRAW_SEED, LONGER_SEED = 2019, 2020
 HELD_OUT_EVERY = 8  # one number in so many is held out
 
 
@@ -29,7 +30,13 @@ class NumbersTask(TranslationTask):
     Split: a number is held out if its hash says so, one in eight; `train` and `iid` are drawn
     alike, first the number of digits, evenly, then the number, none twice. Short numbers run out,
     so about two in five are of the longest kind. Zero is left out, since its words occur in no
-    other number. Fingerprint: options, the version of num2words, and this code.
+    other number. Two more splits are there where the options ask for them:
+        length          numbers with more digits than any that is trained on, drawn like them; all
+                        their words and characters are known
+        compositional   numbers with 7 ten thousands, which are then in no other split: 七 is known
+                        elsewhere, and 万 is known after the other digits
+    Neither changes what the others draw, but for the numbers that `compositional` takes out.
+    Fingerprint: options, the version of num2words, and this code.
     """
 
     def __init__(self, options: Numbers, *, seed: int, batch_size: int, cache: Path) -> None:  # noqa: ARG002
@@ -44,6 +51,7 @@ class NumbersTask(TranslationTask):
             joints=(" " if words else "", ""),
             seed=seed,
             batch_size=batch_size,
+            label_smoothing=options.label_smoothing,
         )
 
 
@@ -61,15 +69,44 @@ def is_held_out(number: int) -> bool:
     return hashlib.sha256(str(number).encode()).digest()[0] % HELD_OUT_EVERY == 0
 
 
+def is_new_combination(number: int) -> bool:
+    """Whether a number has 7 ten thousands."""
+    return number // 10_000 % 10 == 7
+
+
+def split_of(number: int, options: Numbers) -> str:
+    """The split that a number belongs to, whether or not it is drawn."""
+    if options.compositional and is_new_combination(number):
+        return "compositional"
+    if number >= 10**options.digits:
+        return "length"
+    return "iid" if is_held_out(number) else "train"
+
+
 def draw(options: Numbers) -> dict[str, list[int]]:
-    """The numbers of each split, in the order they were drawn."""
-    source = np.random.default_rng(DRAW_SEED)
+    """The numbers of each split, in the order they were drawn; no number is in two of them."""
     wanted = {"train": options.n_train, "iid": options.n_eval}
+    if options.compositional:
+        wanted["compositional"] = options.n_eval
+    splits = draw_splits(wanted, options, digits=range(1, options.digits + 1), seed=DRAW_SEED)
+    if options.longer:
+        longer = range(options.digits + 1, options.digits + options.longer + 1)
+        splits |= draw_splits({"length": options.n_eval}, options, digits=longer, seed=LONGER_SEED)
+    drawn = [number for part in splits.values() for number in part]
+    assert len(set(drawn)) == len(drawn), "a number was drawn twice"
+    return splits
+
+
+def draw_splits(
+    wanted: Mapping[str, int], options: Numbers, *, digits: range, seed: int
+) -> dict[str, list[int]]:
+    """As many numbers of each split as `wanted`: first how many `digits`, evenly, then which."""
+    source = np.random.default_rng(seed)
     splits: dict[str, dict[int, None]] = {name: {} for name in wanted}
     while any(len(splits[name]) < n for name, n in wanted.items()):
-        powers = 10 ** source.integers(options.digits, size=4096)
+        powers = 10 ** source.integers(digits.start - 1, digits.stop - 1, size=4096)
         for number in source.integers(powers, 10 * powers).tolist():
-            name = "iid" if is_held_out(number) else "train"
-            if len(splits[name]) < wanted[name]:
+            name = split_of(number, options)
+            if name in wanted and len(splits[name]) < wanted[name]:
                 splits[name][number] = None
     return {name: list(part) for name, part in splits.items()}

@@ -23,7 +23,7 @@ class Pairs15Task(TranslationTask):
     translate: the two splits are reported apart. In training each word of a combination has but one
     neighbour, and no word occurs both first and second, so the held-out combinations are hard: as
     a model grows sure of what it knows by heart, its loss on them may rise beyond where it began.
-    Fingerprint: this code.
+    Fingerprint: options, this code.
     """
 
     def __init__(self, options: Pairs15, *, seed: int, batch_size: int, cache: Path) -> None:  # noqa: ARG002
@@ -36,6 +36,7 @@ class Pairs15Task(TranslationTask):
             joints=(" ", " "),
             seed=seed,
             batch_size=batch_size,
+            label_smoothing=options.label_smoothing,
         )
 
 

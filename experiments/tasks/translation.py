@@ -4,6 +4,7 @@ Legend: batch; source and time, tokens of the longest source and target of a bat
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -71,7 +72,10 @@ class TranslationTask:
     target with an end mark (batch, time), and keep, True at the tokens of the target and its end
     mark: the loss counts these. Sources are padded with `PAD`, from which the model makes its
     source mask, so no call can forget it. The label is the split. The loss is the mean
-    cross-entropy in nats a token.
+    cross-entropy in nats a token. With `label_smoothing`, epsilon, what is learnt from is a target
+    that has 1 - epsilon on the right token and epsilon spread over the whole vocabulary (Szegedy et
+    al. 2016, section 7; Vaswani et al. 2017, section 5.4). Only the batches of a step carry it, so
+    the loss of a split never does.
     """
 
     unit = "nats/token"
@@ -86,16 +90,18 @@ class TranslationTask:
         joints: tuple[str, str],
         seed: int,
         batch_size: int,
+        label_smoothing: float = 0.0,
     ) -> None:
-        sources = {name: {pair.source for pair in pairs} for name, pairs in splits.items()}
-        common = sources["train"] & sources[held_out]
-        assert not common, f"held out and trained on: {sorted(common)[:3]}"
         train = splits["train"]
+        known = {pair.source for pair in train}
+        for name, pairs in splits.items():
+            common = [] if name == "train" else [p.source for p in pairs if p.source in known]
+            assert not common, f"in the split {name} and trained on: {common[:3]}"
         self.source = Vocabulary((t for pair in train for t in pair.source), joint=joints[0])
         self.target = Vocabulary((t for pair in train for t in pair.target), joint=joints[1])
         self.vocabulary: int | None = len(self.target)
         self.labels = tuple(splits)
-        self.held_out = held_out
+        self.held_out, self.label_smoothing = held_out, label_smoothing
         self.seed, self.batch_size = seed, min(batch_size, len(train))
         self._data = {
             name: [(self.source.ids(p.source), [*self.target.ids(p.target), EOS]) for p in pairs]
@@ -109,7 +115,7 @@ class TranslationTask:
         epoch, index = divmod(step, len(train) // self.batch_size)
         order = np.random.default_rng([self.seed, epoch]).permutation(len(train))
         rows = order[index * self.batch_size : (index + 1) * self.batch_size]
-        return self._batch("train", rows.tolist())
+        return replace(self._batch("train", rows.tolist()), label_smoothing=self.label_smoothing)
 
     def evaluation(self) -> Iterator[Batch]:
         """The held-out sentences and no others, the same for every seed."""
@@ -126,8 +132,15 @@ class TranslationTask:
             yield self._batch(name, rows[first : first + size])
 
     def loss(self, prediction: Tensor, batch: Batch) -> Tensor:
-        """Mean cross-entropy of logits (batch, time, vocabulary) over kept positions."""
-        return F.cross_entropy(prediction[batch.keep], batch.target[batch.keep])
+        """Mean cross-entropy of logits (batch, time, vocabulary) over kept positions.
+
+        Smoothed, where the batch is one to learn from and the task says so.
+        """
+        return F.cross_entropy(
+            prediction[batch.keep],
+            batch.target[batch.keep],
+            label_smoothing=batch.label_smoothing,
+        )
 
     def _batch(self, name: str, rows: Sequence[int]) -> Batch:
         pairs = [self._data[name][row] for row in rows]

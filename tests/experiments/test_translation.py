@@ -1,27 +1,41 @@
 """The experiment translation: scores, attention weights, its plans, and a whole small trial."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import torch
 from memory_trial import MemoryTrial
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from experiments import translation
 from experiments.config import Numbers, Pairs15, Unit
 from experiments.cost import cost
 from experiments.nn.build import build_encoder_decoder
 from experiments.nn.encoder_decoder import PAD, EncoderDecoder
-from experiments.probes.translation import TranslationProbe, cross_attention, weights
+from experiments.probes.translation import (
+    Sample,
+    TranslationProbe,
+    by_digits,
+    cross_attention,
+    weights,
+)
+from experiments.tasks.batch import Batch
 from experiments.tasks.build import build_task
 from experiments.tasks.translation import TranslationTask
 from runner.plan import planning
 from runner.plan.outline import outline
+from runner.training import evaluate
 
 torch.set_num_threads(1)
 Plan = Callable[..., planning.Plan]
 SMALL = ("experiment=translation", "scale=smoke", "arm=base", "task=pairs15", "model.d_model=48")
+HARDER = ("task=numbers", "task.n_train=200", "task.n_eval=20", "task.digits=5")
+HARDER += ("task.longer=1", "task.compositional=true")
 FEW = ("task=numbers", "task.n_train=200", "task.n_eval=20", "task.digits=4")
 
 
@@ -73,6 +87,113 @@ def test_the_fifteen_pairs_are_learnt_and_both_splits_reported(plan: Plan, tmp_p
     ]
     assert curve[0] < curve[-1] == 1
     assert "cost/flops_per_token" in values
+
+
+def test_longer_numbers_and_new_combinations_are_scored_apart(plan: Plan, tmp_path: Path) -> None:
+    [arm] = plan(*SMALL, *HARDER, "task.label_smoothing=0.1").arms
+    trial = trial_of(arm, tmp_path, steps=2)
+    translation.run(trial)
+    splits = ("train", "iid", "compositional", "length")
+    scored = {f"translation/exact_match/{split}" for split in splits}
+    assert scored <= set(trial.values)
+    assert all(scored <= set(values) for values in (trial.curves[0], trial.curves[2]))
+    assert {f"translation/loss/{split}" for split in splits} - set(trial.values) == {
+        "translation/loss/iid"  # which is val/loss
+    }
+    digits = {name.rpartition("/")[2] for name in trial.values if "exact_match_digits/" in name}
+    assert {"3", "4", "5", "6"} <= digits <= {*"123456"}
+    assert {row["split"]: row["sentences"] for row in trial.tables["scores"]} == dict.fromkeys(
+        splits, 20
+    )
+
+
+def test_a_share_for_each_number_of_digits() -> None:
+    right, wrong = Sample("", "", "一", "一"), Sample("", "", "一", "二")
+    numbers = {"iid": [7, 12, 34, 56], "length": [123, 99]}
+    decoded = {"iid": [right, right, wrong, wrong], "length": [wrong, right]}
+    assert by_digits(numbers, decoded) == {
+        "translation/exact_match_digits/1": 1,
+        "translation/exact_match_digits/2": 0.5,
+        "translation/exact_match_digits/3": 0,
+    }
+    with pytest.raises(ValueError, match="shorter"):
+        by_digits(numbers, {"iid": [right]})
+
+
+@pytest.mark.parametrize("room", [0, -2])  # -1 is the end mark, which nobody reads
+def test_a_decoding_has_room_for_the_longest_right_answer(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    """A model that knows every answer is right in every split; with less room it is not."""
+    model, task = made(plan(*SMALL, *HARDER).arms[0])
+    task.length += room
+    right = {
+        tuple(source): target
+        for split in task.labels
+        for batch in task.split(split)
+        for source, target in zip(unpadded(batch.inputs[0]), batch.target, strict=True)
+    }
+
+    def knows(_: EncoderDecoder, source: Tensor, *, max_length: int, **marks: int) -> Tensor:  # noqa: ARG001
+        return pad_sequence(
+            [right[tuple(row)][:max_length] for row in unpadded(source)], batch_first=True
+        )
+
+    monkeypatch.setattr("experiments.probes.translation.greedy", knows)
+    probe = TranslationProbe(model, task, None)
+    for split in task.labels:
+        for batch in task.split(split):
+            probe.update(batch)
+    found = probe.metrics()
+    assert found["translation/exact_match/iid"] == 1
+    assert (found["translation/exact_match/length"] == 1) == (room == 0)
+
+
+def unpadded(rows: Tensor) -> list[list[int]]:
+    return [row[row != PAD].tolist() for row in rows]
+
+
+def plain_loss(model: EncoderDecoder, task: TranslationTask) -> float:
+    """The negative log likelihood a token of what judges, by hand."""
+    total = n = 0.0
+    for batch in task.evaluation():
+        log_p = model(*batch.inputs, keep=batch.keep).prediction.log_softmax(dim=-1)
+        of_target = log_p.gather(2, batch.target[:, :, None])[:, :, 0][batch.keep]
+        total, n = total - of_target.sum().item(), n + len(of_target)
+    return total / n
+
+
+def test_smoothing_does_not_leak_into_the_held_out_loss(plan: Plan) -> None:
+    [arm] = plan(*SMALL, *FEW, "task.label_smoothing=0.3").arms
+    model, task = made(arm)
+    expected = pytest.approx(plain_loss(model, task), rel=1e-5)
+    assert evaluate(model, task, [], torch.device("cpu"))["val/loss"] == expected
+
+    class Leaking:
+        """The planted fault: what judges is smoothed as what is learnt from."""
+
+        def evaluation(self) -> Iterator[Batch]:
+            return (replace(b, label_smoothing=0.3) for b in task.evaluation())
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(task, name)
+
+    leaking = cast(TranslationTask, Leaking())
+    assert evaluate(model, leaking, [], torch.device("cpu"))["val/loss"] != expected
+
+
+def test_smoothing_is_learnt_from_and_changes_no_first_evaluation(
+    plan: Plan, tmp_path: Path
+) -> None:
+    trials = []
+    for smoothing in (0.0, 0.3):
+        [arm] = plan(*SMALL, *FEW, f"task.label_smoothing={smoothing}").arms
+        trials.append(trial_of(arm, tmp_path / str(smoothing), steps=2))
+        translation.run(trials[-1])
+    plain, smooth = (trial.curves for trial in trials)
+    assert smooth[0] == plain[0]  # the same start, judged alike
+    assert smooth[2]["val/loss"] != plain[2]["val/loss"]
+    assert smooth[2]["train/loss"] != plain[2]["train/loss"]
 
 
 def test_rows_of_the_heat_map_sum_to_one(plan: Plan, tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ import torch
 from torch.nn import functional as F
 
 from experiments.config import Numbers, Unit
+from experiments.config.tasks import NEW_WORDS
 from experiments.tasks.build import build_task
 from experiments.tasks.numbers import NumbersTask, draw, is_held_out, number_pair
-from experiments.tasks.translation import BOS, EOS, PAD
+from experiments.tasks.translation import BOS, EOS, PAD, TranslationTask
 
 NAMES = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen
 fifteen sixteen seventeen eighteen nineteen"""
@@ -22,8 +23,9 @@ DIGITS = {digit: value for value, digit in enumerate("零一二三四五六七�
 
 
 def options(**changes: object) -> Numbers:
-    values = {"kind": "numbers", "digits": 6, "source_unit": Unit.word}
-    return Numbers(**(values | {"n_train": 600, "n_eval": 60} | changes))  # type: ignore[arg-type]
+    values = {"kind": "numbers", "digits": 6, "longer": 0, "compositional": False}
+    values |= {"source_unit": Unit.word, "n_train": 600, "n_eval": 60, "label_smoothing": 0.0}
+    return Numbers(**(values | changes))  # type: ignore[arg-type]
 
 
 def build(seed: int = 0, batch_size: int = 32, **changes: object) -> NumbersTask:
@@ -117,13 +119,45 @@ def test_trained_and_held_out_numbers_are_drawn_alike() -> None:
     assert np.bincount(leading, minlength=10)[1:].min() > 0.25 * len(leading) / 9
 
 
-def test_every_held_out_token_is_trained_on(task: NumbersTask) -> None:
+@pytest.mark.parametrize("unit", list(Unit))
+@pytest.mark.parametrize("digits", [5, 7])
+def test_longer_and_new_combinations_leave_the_other_numbers_as_they_are(
+    unit: Unit, digits: int
+) -> None:
+    plain = draw(options(digits=digits, n_eval=200, source_unit=unit))
+    longer = draw(options(digits=digits, n_eval=200, source_unit=unit, longer=1))
+    assert {name: longer[name] for name in plain} == plain
+    assert set(longer) - set(plain) == {"length"}
+    assert {len(str(n)) for n in longer["length"]} == {digits + 1}
+    both = draw(options(digits=digits, n_eval=200, source_unit=unit, longer=1, compositional=True))
+    assert list(both) == ["train", "iid", "compositional", "length"]
+    assert all("7" not in ten_thousands(n) for name in both for n in both[name] if name[0] != "c")
+    assert all(ten_thousands(n) == "7" for n in both["compositional"])
+    drawn = [n for part in both.values() for n in part]
+    assert len(set(drawn)) == len(drawn) == 600 + 3 * 200
+
+
+def ten_thousands(number: int) -> str:
+    """The fifth digit from behind; "" where there is none."""
+    return str(number)[-5:-4]
+
+
+@pytest.mark.parametrize("unit", list(Unit))
+@pytest.mark.parametrize(("digits", "longer"), [(5, 1), (6, 0), (7, 1), (8, 0)])
+def test_every_held_out_token_is_trained_on(unit: Unit, digits: int, longer: int) -> None:
+    task = build(
+        digits=digits, longer=longer, compositional=True, source_unit=unit, n_train=2000, n_eval=300
+    )
     for name in ("source", "target"):
-        seen, asked = (
-            {token for n in task.numbers[s] for token in getattr(number_pair(n, Unit.word), name)}
-            for s in ("train", "iid")
-        )
-        assert asked <= seen
+        tokens = {
+            split: {token for n in part for token in getattr(number_pair(n, unit), name)}
+            for split, part in task.numbers.items()
+        }
+        for split, asked in tokens.items():
+            assert asked <= tokens["train"], split
+
+
+def test_a_token_that_is_not_trained_on_is_refused(task: NumbersTask) -> None:
     with pytest.raises(ValueError, match="'zero' does not occur in the training data"):
         task.source.ids(["zero"])
 
@@ -158,6 +192,48 @@ def test_a_batch_is_a_shifted_target_with_marks_and_padding(task: NumbersTask) -
             assert read_english(english) == read_japanese(tuple(task.target.text(target)))
 
 
+def test_longer_numbers_are_parsed_back_and_fit_into_a_decoding() -> None:
+    task = build(digits=5, longer=1, compositional=True)
+    assert task.labels == ("train", "iid", "compositional", "length")
+    longest = 0
+    for split in ("compositional", "length"):
+        shown = [
+            (task.source.text(source), task.target.text(target))
+            for batch in task.split(split)
+            for source, target in zip(batch.inputs[0].tolist(), batch.target.tolist(), strict=True)
+        ]
+        numbers = [read_english(tuple(source.split())) for source, _ in shown]
+        assert numbers == [read_japanese(tuple(target)) for _, target in shown]
+        assert numbers == task.numbers[split]
+        longest = max(longest, *(len(target) + 1 for _, target in shown))
+    assert longest == task.length  # what a decoding may be long, end mark included
+    assert longest > max(task.batch(step).target.shape[1] for step in range(600 // 32))
+
+
+def test_a_split_that_is_trained_on_is_a_fault() -> None:
+    pair = number_pair(12, Unit.word)
+    splits = {"train": [pair], "iid": [number_pair(2, Unit.word)], "length": [pair]}
+    with pytest.raises(AssertionError, match="in the split length and trained on"):
+        TranslationTask(splits, held_out="iid", joints=(" ", ""), seed=0, batch_size=1)
+
+
+def test_new_words_are_those_that_one_digit_more_brings() -> None:
+    """The rule that refuses `longer`, against what num2words says."""
+    for digits in range(3, 9):
+        few, more = (
+            {token for n in sample(d) for side in number_pair(n, Unit.word) for token in side}
+            for d in (digits, digits + 1)
+        )
+        assert more - few >= ({NEW_WORDS[digits]} if digits in NEW_WORDS else set())
+        assert bool(more - few) == (digits in NEW_WORDS)
+
+
+def sample(digits: int) -> list[int]:
+    """Numbers of up to so many digits, with all their words."""
+    powers = 10 ** np.repeat(np.arange(digits), 300)
+    return np.random.default_rng(0).integers(powers, 10 * powers).tolist()
+
+
 def test_the_loss_is_over_kept_positions(task: NumbersTask) -> None:
     batch = task.batch(0)
     logits = torch.randn(*batch.target.shape, len(task.target))
@@ -180,6 +256,13 @@ def test_lengths_of_the_options_bound_the_longest_number(unit: Unit, digits: int
     [
         ({"digits": 2}, "digits=2"),
         ({"n_eval": 0}, "n_eval=0"),
+        ({"longer": -1}, "longer=-1"),
+        ({"longer": 1}, "longer=1 with digits=6 needs 'million'"),
+        ({"digits": 3, "longer": 1, "n_train": 90}, "needs 'thousand'"),
+        ({"digits": 4, "longer": 1}, "needs '万'"),
+        ({"digits": 7, "longer": 2}, "longer=2 with digits=7 needs '億'"),
+        ({"digits": 4, "compositional": True}, "compositional=true needs ten thousands"),
+        ({"label_smoothing": 1.0}, "label_smoothing=1.0 must lie in"),
         ({"digits": 3, "n_train": 500}, "n_train=500 must be at most 434"),
     ],
 )

@@ -1,4 +1,4 @@
-"""How well sentences are known that were learnt from, apart from those that judge."""
+"""How well sentences of the splits that do not judge are translated, each split apart."""
 
 import torch
 
@@ -9,11 +9,12 @@ from experiments.tasks.batch import Batch
 from experiments.tasks.translation import TranslationTask
 
 
-class KnownSentences:
-    """The first `most` sentences that were learnt from (None: all), beside those that judge.
+class OtherSplits:
+    """The first `most` sentences of each split that does not judge (None: all).
 
-    `translation/loss/train` under teacher forcing, `translation/exact_match/train` by decoding:
-    both show what is known by heart, so they stand apart from `val/loss`.
+    `translation/loss/{split}` under teacher forcing, `translation/exact_match/{split}` by decoding.
+    The split `train` shows what is known by heart, and the others are harder than what was learnt
+    from, so all of them stand apart from `val/loss`.
     """
 
     def __init__(self, model: EncoderDecoder, task: TranslationTask, most: int | None) -> None:
@@ -21,21 +22,32 @@ class KnownSentences:
         self.found: dict[str, float] = {}
 
     def update(self, batch: Batch, output: Output | None = None) -> None:  # noqa: ARG002
-        """Score the known sentences, once; what is held out is not looked at.
+        """Score the other splits, once; the sentences that judge are not looked at.
 
         Here and not in `metrics`, since the model is in eval mode while batches are shown.
         """
         if self.found:
             return
         decoded = TranslationProbe(self.model, self.task, self.most)
-        for known in self.task.split("train", self.most):
-            decoded.update(known.to(batch.keep.device))
-        loss = mean_loss(self.model, self.task, "train", self.most)
-        self.found = {"translation/loss/train": loss} | decoded.metrics()
+        for name in others(self.task):
+            for there in self.task.split(name, self.most):
+                decoded.update(there.to(batch.keep.device))
+        self.found = losses(self.model, self.task, self.most) | decoded.metrics()
 
     def metrics(self) -> dict[str, float]:
         """What was found."""
         return self.found
+
+
+def others(task: TranslationTask) -> list[str]:
+    """The splits that do not judge."""
+    return [name for name in task.labels if name != task.held_out]
+
+
+def losses(model: EncoderDecoder, task: TranslationTask, most: int | None) -> dict[str, float]:
+    """`translation/loss/{split}` of the splits that do not judge, in nats a token."""
+    found = {name: mean_loss(model, task, name, most) for name in others(task)}
+    return {f"translation/loss/{name}": loss for name, loss in found.items()}
 
 
 @torch.no_grad()

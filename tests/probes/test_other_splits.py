@@ -1,0 +1,92 @@
+"""Splits that do not judge are scored one by one, with no sentence among them that judges."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from experiments import config
+from experiments.config import (
+    Activation,
+    Kernel,
+    NormType,
+    Numbers,
+    Pairs15,
+    Placement,
+    Position,
+    Unit,
+)
+from experiments.nn.build import build_encoder_decoder
+from experiments.nn.encoder_decoder import EncoderDecoder
+from experiments.probes.other_splits import OtherSplits, losses, mean_loss
+from experiments.tasks.numbers import NumbersTask
+from experiments.tasks.pairs import Pairs15Task
+from experiments.tasks.translation import TranslationTask
+
+
+@pytest.fixture
+def task() -> Pairs15Task:
+    return Pairs15Task(Pairs15("pairs15", label_smoothing=0.3), seed=0, batch_size=5, cache=Path())
+
+
+@pytest.fixture
+def arm() -> SimpleNamespace:
+    return SimpleNamespace(
+        model=config.Model(16, 1),
+        attention=config.Attention(
+            "multihead", 2, 2, False, 0.0, Position.sinusoidal, Kernel.fused
+        ),
+        ffn=config.FeedForward("dense", 16, Activation.relu, False, False, 0.0),
+        norm=config.Norm("norm", Placement.pre, NormType.layer, 1e-5),
+    )
+
+
+def made(arm: SimpleNamespace, task: TranslationTask) -> EncoderDecoder:
+    sizes = {"source_vocabulary": len(task.source), "target_vocabulary": len(task.target)}
+    return build_encoder_decoder(arm, **sizes, seed=0).eval()
+
+
+@pytest.fixture
+def model(arm: SimpleNamespace, task: Pairs15Task) -> EncoderDecoder:
+    return made(arm, task)
+
+
+@torch.no_grad()
+def test_known_sentences_are_scored_apart(model: EncoderDecoder, task: Pairs15Task) -> None:
+    known = OtherSplits(model, task, 4)
+    for batch in task.evaluation():
+        known.update(batch)
+    found = known.metrics()
+    assert set(found) == {"translation/loss/train", "translation/exact_match/train"}
+    [batch] = task.split("train", 4)
+    prediction = model(*batch.inputs, keep=batch.keep).prediction
+    plain = F.cross_entropy(prediction[batch.keep], batch.target[batch.keep])
+    assert found["translation/loss/train"] == pytest.approx(plain.item())
+
+
+def test_each_harder_split_has_its_own_loss_and_share(arm: SimpleNamespace) -> None:
+    options = Numbers("numbers", 5, 1, True, Unit.word, 200, 20, 0.0)
+    task = NumbersTask(options, seed=0, batch_size=8, cache=Path())
+    model = made(arm, task)
+    other = OtherSplits(model, task, 6)
+    for batch in task.evaluation():
+        other.update(batch)
+    names = ("train", "compositional", "length")
+    assert set(other.metrics()) == {
+        f"translation/{what}/{name}" for what in ("loss", "exact_match") for name in names
+    }
+    found = losses(model, task, None)
+    for name in names:
+        assert found[f"translation/loss/{name}"] == mean_loss(model, task, name, None)
+
+
+def test_batches_weigh_as_many_tokens_as_they_have(
+    model: EncoderDecoder, task: Pairs15Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = mean_loss(model, task, "train", None)
+    [whole] = task.split("train")
+    monkeypatch.setattr(task, "split", lambda *_: whole.split(5))
+    assert len(whole.split(5)) > 1
+    assert mean_loss(model, task, "train", None) == pytest.approx(expected)
