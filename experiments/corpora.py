@@ -25,12 +25,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments import corpus_files, corpus_japanese, corpus_sources
-from experiments.config import Domains, Function, Numbers, Pairs15, Patterns, Text, Waves
+from experiments.config import (
+    Domains,
+    Function,
+    Induction,
+    Numbers,
+    Pairs15,
+    Patterns,
+    Text,
+    Waves,
+)
 from experiments.corpus_windows import evaluation_windows, rolling_hashes
 
 Corpus = Domains | Text
 # Drawn when they are needed, nothing is cached.
-Formula = Waves | Patterns | Function | Numbers | Pairs15
+Formula = Waves | Patterns | Induction | Function | Numbers | Pairs15
 
 DOMAINS: dict[str, Callable[[], Iterator[str]]] = {
     "code": corpus_sources.code,
@@ -185,6 +194,7 @@ RECIPES: dict[type, tuple[Callable[[Any], object], Callable[[Any], dict[str, Spl
     ),
     Waves: (lambda _: [_code("tasks/waves.py")], lambda _: {}),
     Patterns: (lambda _: [_code("tasks/patterns.py")], lambda _: {}),
+    Induction: (lambda _: [_code("tasks/induction.py")], lambda _: {}),
     Function: (lambda _: [_code("tasks/function.py")], lambda _: {}),
     Numbers: (
         lambda _: [version("num2words"), _code("tasks/numbers.py", "tasks/translation.py")],

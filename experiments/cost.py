@@ -8,7 +8,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from experiments.config import SLOTS, Attention, FeedForward, MixtureOfExperts, Norm, NormType
+from experiments.config import (
+    SLOTS,
+    Attention,
+    FeedForward,
+    MixtureOfExperts,
+    NoFeedForward,
+    Norm,
+    NormType,
+)
 
 
 @dataclass(frozen=True)
@@ -97,6 +105,11 @@ def _feed_forward(
     return Cost(parameters, parameters, 2.0 * matrices)
 
 
+@part_cost(NoFeedForward)
+def _no_feed_forward(options: NoFeedForward, d_model: int, length: int) -> Cost:  # noqa: ARG001
+    return Cost()
+
+
 @part_cost(MixtureOfExperts)
 def _mixture(options: MixtureOfExperts, d_model: int, length: int) -> Cost:
     expert = _feed_forward(options, d_model, length)
@@ -131,7 +144,8 @@ def cost(groups: Mapping[str, Any], *, length: int | None = None) -> Cost:
     if norm is None:
         return layer * model.n_layers
     slots = SLOTS[norm.placement]
-    n_norms = 2 * model.n_layers * (slots.before + slots.behind + slots.outer) + slots.final
+    normed = 2 - _lacks_ffn(groups)
+    n_norms = normed * model.n_layers * (slots.before + slots.behind + slots.outer) + slots.final
     return layer * model.n_layers + of_part(norm, model.d_model, length) * n_norms
 
 
@@ -153,8 +167,15 @@ def encoder_decoder(groups: Mapping[str, Any]) -> Cost:
     flops += causal.flops_per_token + ffn.flops_per_token
     flops += full.flops_per_token + keys_values * (source_share - 1)
     slots = SLOTS[norm.placement]
-    n_norms = 5 * model.n_layers * (slots.before + slots.behind + slots.outer) + 2 * slots.final
+    normed = 5 - 2 * _lacks_ffn(groups)
+    n_norms = normed * model.n_layers * (slots.before + slots.behind + slots.outer)
+    n_norms += 2 * slots.final
     body = (full + full + causal + ffn + ffn) * model.n_layers
     body += of_part(norm, model.d_model, task.length) * n_norms
     kept = model.n_layers * causal.kv_bytes_per_token * (1 + source_share)
     return replace(body, flops_per_token=flops * model.n_layers, kv_bytes_per_token=round(kept))
+
+
+def _lacks_ffn(groups: Mapping[str, Any]) -> bool:
+    """Whether blocks are attention-only: around what is not there stand no norms."""
+    return isinstance(groups.get("ffn"), NoFeedForward)

@@ -7,7 +7,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from experiments import config
-from experiments.config import Activation, Balance, NormType, Placement, Position
+from experiments.config import Activation, Balance, NoFeedForward, NormType, Placement, Position
 from experiments.cost import cost, of_part
 from experiments.nn.build import build_transformer
 
@@ -44,6 +44,10 @@ CASES = {
     "moe": groups(mixture()),
     "moe_top1": groups(mixture(top_k=1, gated=True, bias=True), n_kv_heads=2),
     "moe_all": groups(mixture(top_k=6)),
+    **{
+        f"attention_only_{placement}": groups(NoFeedForward("none"), placement=placement)
+        for placement in Placement
+    },
 }
 CASE = pytest.mark.parametrize("parts", CASES.values(), ids=CASES)
 

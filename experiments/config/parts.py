@@ -183,6 +183,14 @@ class MixtureOfExperts:
             )
 
 
+@option("ffn", "none")
+@dataclass
+class NoFeedForward:
+    """No feed-forward network: blocks are attention-only."""
+
+    kind: str
+
+
 @option("norm", "norm")
 @dataclass
 class Norm:

@@ -114,6 +114,29 @@ class Patterns:
                 )
 
 
+@option("task", "induction")
+@dataclass
+class Induction:
+    """Random symbols, repeated: r r r ..., with a period of its own for each sequence."""
+
+    kind: str
+    length: int
+    vocabulary: int
+    max_period: int
+    n_eval: int
+
+    def __post_init__(self) -> None:
+        # Fewer symbols have too few sequences of short periods to hold some of them out.
+        at_least(16, vocabulary=self.vocabulary)
+        at_least(3, max_period=self.max_period)
+        at_least(1, n_eval=self.n_eval)
+        if self.length < 2 * self.max_period:
+            raise ValueError(
+                f"length={self.length} must be at least twice max_period={self.max_period}, so "
+                "that every second copy is whole"
+            )
+
+
 @option("task", "function")
 @dataclass
 class Function:

@@ -14,7 +14,7 @@ from torch import nn
 from experiments import config
 from experiments.nn.attention import Attention
 from experiments.nn.encoder_decoder import DecoderBlock, EncoderBlock, EncoderDecoder
-from experiments.nn.ffn import FeedForward
+from experiments.nn.ffn import FeedForward, NoFeedForward
 from experiments.nn.initialise import encoder_decoder_gains, initialise, starting_gains
 from experiments.nn.moe import MixtureOfExperts
 from experiments.nn.norm import (
@@ -81,6 +81,11 @@ def _feed_forward(options: config.FeedForward, d_model: int) -> nn.Module:
     return FeedForward(d_model, **keywords(options))
 
 
+@builder(config.NoFeedForward)
+def _no_feed_forward(options: config.NoFeedForward, d_model: int) -> nn.Module:  # noqa: ARG001
+    return NoFeedForward()
+
+
 @builder(config.MixtureOfExperts)
 def _mixture(options: config.MixtureOfExperts, d_model: int) -> nn.Module:
     return MixtureOfExperts(d_model, **keywords(options))
@@ -91,11 +96,21 @@ def _norm(options: config.Norm, d_model: int) -> nn.Module:
     return build_norm(d_model, type=options.type, eps=options.eps)
 
 
-def build_residual(options: Any, d_model: int, *, deep: DeepNorm) -> Residual:
-    """The norms around one part of a block; `deep` are the constants, if it is DeepNorm."""
-    slots = config.SLOTS[options.placement]
+def build_residual(norm: Any, part: object, d_model: int, *, deep: DeepNorm) -> Residual:
+    """The norms around `part` of a block; `deep` are the constants, if it is DeepNorm.
+
+    Around no feed-forward network there are none: the stream passes as it is.
+    """
+    slots = (
+        config.Slots() if isinstance(part, config.NoFeedForward) else config.SLOTS[norm.placement]
+    )
     alpha = deep.alpha if slots.deep else 1.0
-    return Residual(lambda: build(options, d_model), slots=slots, alpha=alpha)
+    return Residual(lambda: build(norm, d_model), slots=slots, alpha=alpha)
+
+
+def parts_of_a_block(arm: Arm, n: int) -> int:
+    """How many of the `n` parts that a block can have write into the stream."""
+    return n - isinstance(arm.ffn, config.NoFeedForward)
 
 
 def build_transformer(
@@ -110,6 +125,10 @@ def build_transformer(
         raise ValueError(f"give one of vocabulary={vocabulary} and width={width}, the other None")
     d_model, n_layers = arm.model.d_model, arm.model.n_layers
     slots = config.SLOTS[arm.norm.placement]
+    n_parts = parts_of_a_block(arm, 2)
+    residual = partial(
+        build_residual, arm.norm, d_model=d_model, deep=deepnorm(n_layers, n_parts=n_parts)
+    )
     embedding: nn.Module
     if vocabulary is not None:
         embedding = nn.Embedding(vocabulary, d_model)
@@ -125,8 +144,8 @@ def build_transformer(
             Block(
                 attention=build(arm.attention, d_model),
                 ffn=build(arm.ffn, d_model),
-                attention_residual=build_residual(arm.norm, d_model, deep=deepnorm(n_layers)),
-                ffn_residual=build_residual(arm.norm, d_model, deep=deepnorm(n_layers)),
+                attention_residual=residual(arm.attention),
+                ffn_residual=residual(arm.ffn),
             )
             for _ in range(n_layers)
         ],
@@ -134,7 +153,7 @@ def build_transformer(
         head=head,
         sinusoids=getattr(arm.attention, "position", None) is config.Position.sinusoidal,
     )
-    gains = starting_gains(n_layers, init=arm.model.init, deep=slots.deep)
+    gains = starting_gains(n_layers, n_parts=n_parts, init=arm.model.init, deep=slots.deep)
     initialise(model, seed, gains=gains)
     return model
 
@@ -147,13 +166,15 @@ def build_encoder_decoder(
     slots = config.SLOTS[arm.norm.placement]
 
     def parts(deep: DeepNorm, *names: str) -> dict[str, Any]:
-        found: dict[str, nn.Module] = {
-            name: build(arm.ffn if name == "ffn" else arm.attention, d_model) for name in names
-        }
-        residual = partial(build_residual, arm.norm, d_model, deep=deep)
-        return found | {f"{name}_residual": residual() for name in names}
+        found: dict[str, Any] = {}
+        for name in names:
+            part = arm.ffn if name == "ffn" else arm.attention
+            found[name] = build(part, d_model)
+            found[f"{name}_residual"] = build_residual(arm.norm, part, d_model, deep=deep)
+        return found
 
-    encoding, decoding = deepnorm_encoder(n_layers, n_layers), deepnorm_decoder(n_layers)
+    encoding = deepnorm_encoder(n_layers, n_layers)
+    decoding = deepnorm_decoder(n_layers, n_parts=parts_of_a_block(arm, 3))
     model = EncoderDecoder(
         source_embedding=nn.Embedding(source_vocabulary, d_model),
         target_embedding=nn.Embedding(target_vocabulary, d_model),
@@ -166,7 +187,12 @@ def build_encoder_decoder(
         head=nn.Linear(d_model, target_vocabulary, bias=False),
         sinusoids=getattr(arm.attention, "position", None) is config.Position.sinusoidal,
     )
-    gains = encoder_decoder_gains(n_layers, init=arm.model.init, deep=slots.deep)
+    gains = encoder_decoder_gains(
+        n_layers,
+        n_parts=(parts_of_a_block(arm, 2), parts_of_a_block(arm, 3)),
+        init=arm.model.init,
+        deep=slots.deep,
+    )
     initialise(model, seed, gains=gains)
     with torch.no_grad():
         # The model multiplies embeddings by sqrt(d_model), which has a point only where they start

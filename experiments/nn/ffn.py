@@ -72,3 +72,15 @@ class FeedForward(nn.Module):
     ) -> tuple[Float[Tensor, "batch time d_model"], None]:
         """The transformed sequence, and no routing; every position is transformed, padding too."""
         return self.transform(x), None
+
+
+class NoFeedForward(nn.Module):
+    """What an attention-only block (Elhage et al. 2021) has in this place: a change of 0."""
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch time d_model"],
+        keep: Bool[Tensor, "batch time"] | None = None,  # noqa: ARG002 - a mixture needs it
+    ) -> tuple[Float[Tensor, "batch time d_model"], None]:
+        """Zeros, and no routing."""
+        return torch.zeros_like(x), None

@@ -9,7 +9,8 @@ any width (0.02 for every width, as in GPT-2, is far too small at d_model 64); e
 
 - scaled: matrices that write into the residual stream (`out` of attention, `down` of a feed-forward
   network) divided by the root of how many do, so that the stream's variance does not grow with
-  depth (GPT-2): sqrt(2 n_layers), in a decoder that attends to an encoder sqrt(3 n_layers);
+  depth (GPT-2): sqrt(2 n_layers), in a decoder that attends to an encoder sqrt(3 n_layers),
+  and without feed-forward networks one part a block less;
 - plain: none, as in the theory of Pre-LN and Post-LN;
 - DeepNorm: its gain on values, `out` and the feed-forward network, not on queries and keys (Wang
   2022), in a decoder that attends to an encoder another than in that. It belongs to the placement
@@ -38,21 +39,27 @@ def generator(seed: int, name: str) -> torch.Generator:
 
 
 def starting_gains(
-    n_layers: int, *, init: Init = Init.scaled, deep: bool = False
+    n_layers: int, *, n_parts: int = 2, init: Init = Init.scaled, deep: bool = False
 ) -> dict[str, float]:
-    """The factor on the weights of modules by their name, for a model of `n_layers` blocks."""
+    """The factor on the weights of modules by their name, for a model of `n_layers` blocks.
+
+    `n_parts` of a block write into the stream.
+    """
     if deep:
-        return dict.fromkeys(DEEPNORM, deepnorm(n_layers).gain)
-    return dict.fromkeys(RESIDUAL, (2 * max(n_layers, 1)) ** -0.5) if init is Init.scaled else {}
+        return dict.fromkeys(DEEPNORM, deepnorm(n_layers, n_parts=n_parts).gain)
+    writers = n_parts * max(n_layers, 1)
+    return dict.fromkeys(RESIDUAL, writers**-0.5) if init is Init.scaled else {}
 
 
-def encoder_decoder_gains(n_layers: int, *, init: Init, deep: bool) -> dict[str, float]:
+def encoder_decoder_gains(
+    n_layers: int, *, n_parts: tuple[int, int] = (2, 3), init: Init, deep: bool
+) -> dict[str, float]:
     """The same for `n_layers` blocks that encode and as many that decode, by side and name."""
     if deep:
         encoder = deepnorm_encoder(n_layers, n_layers).gain
-        decoder = deepnorm_decoder(n_layers).gain
+        decoder = deepnorm_decoder(n_layers, n_parts=n_parts[1]).gain
     elif init is Init.scaled:
-        encoder, decoder = (2 * n_layers) ** -0.5, (3 * n_layers) ** -0.5
+        encoder, decoder = ((parts * n_layers) ** -0.5 for parts in n_parts)
     else:
         return {}
     names = DEEPNORM if deep else RESIDUAL

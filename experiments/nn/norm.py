@@ -56,21 +56,26 @@ class DeepNorm(NamedTuple):
     gain: float
 
 
-def deepnorm(n_layers: int) -> DeepNorm:
-    """Of a model with one stack of blocks: (2 n_layers)^(1/4) and (8 n_layers)^(-1/4)."""
-    return DeepNorm((2 * n_layers) ** 0.25, (8 * n_layers) ** -0.25)
+def deepnorm(n_layers: int, *, n_parts: int = 2) -> DeepNorm:
+    """Of a model with one stack of blocks: (2 n_layers)^(1/4) and (8 n_layers)^(-1/4).
+
+    What is raised counts the parts that write into the stream: attention-only blocks have 1 each.
+    """
+    writers = n_parts * n_layers
+    return DeepNorm(writers**0.25, (4 * writers) ** -0.25)
 
 
 def deepnorm_encoder(n_encoder: int, n_decoder: int) -> DeepNorm:
     """Of an encoder before a decoder: 0.81 (N^4 M)^(1/16) and 0.87 (N^4 M)^(-1/16).
 
     torchscale's encoder.py divides its weights by (N^4 M)^(1/16) / 1.15, which makes the factor
-    1.15 where the paper has 0.87 = 1 / 1.15; this is the paper's.
+    1.15 where the paper has 0.87 = 1 / 1.15; this is the paper's. It was fitted to blocks of two
+    parts, and is kept for attention-only ones.
     """
     root = (n_encoder**4 * n_decoder) ** (1 / 16)
     return DeepNorm(0.81 * root, 0.87 / root)
 
 
-def deepnorm_decoder(n_decoder: int) -> DeepNorm:
+def deepnorm_decoder(n_decoder: int, *, n_parts: int = 3) -> DeepNorm:
     """Of a decoder behind an encoder, three parts a block: (3 M)^(1/4) and (12 M)^(-1/4)."""
-    return DeepNorm((3 * n_decoder) ** 0.25, (12 * n_decoder) ** -0.25)
+    return deepnorm(n_decoder, n_parts=n_parts)

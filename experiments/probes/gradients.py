@@ -77,7 +77,8 @@ class Depth:
 
     Attributes:
         grad: norm of the gradients of all parameters of each layer.
-        grad_down: the same of the matrices that end a feed-forward network, W2 of Xiong 2020.
+        grad_down: the same of the matrices that end a feed-forward network, W2 of Xiong 2020, or
+            of those that end attention where there is no such network.
         grad_stream: norm of the loss's derivative by the stream, one more than there are layers.
         variance: of the stream over features, averaged over kept positions; as many.
     """
@@ -98,7 +99,7 @@ def depth_profile(model: Transformer, batch: Batch, loss_of: Loss) -> Depth:
     # An expert that no token chose has no gradient.
     found = torch.autograd.grad(loss, [*parameters, *stream], allow_unused=True)
     gradients = dict(zip(parameters, found, strict=False))
-    down = [[p for name, p in layer if name.endswith("down.weight")] for layer in named]
+    down = [ending(layer, "down.weight") or ending(layer, "out.weight") for layer in named]
     kept = [x.detach().float()[batch.keep] for x in stream]
 
     def norms(groups: Sequence[Sequence[nn.Parameter]]) -> list[float]:
@@ -111,6 +112,11 @@ def depth_profile(model: Transformer, batch: Batch, loss_of: Loss) -> Depth:
         grad_stream=group_norms([[g] for g in found[len(parameters) :] if g is not None]),
         variance=[x.var(dim=-1, correction=0).mean().item() for x in kept],
     )
+
+
+def ending(layer: Sequence[tuple[str, nn.Parameter]], name: str) -> list[nn.Parameter]:
+    """The parameters of a layer whose path ends with `name`."""
+    return [parameter for path, parameter in layer if path.endswith(name)]
 
 
 def log_slope(values: dict[int, float]) -> float:

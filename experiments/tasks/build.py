@@ -3,10 +3,20 @@
 from pathlib import Path
 from typing import Any
 
-from experiments.config import Domains, Function, Numbers, Pairs15, Patterns, Text, Waves
+from experiments.config import (
+    Domains,
+    Function,
+    Induction,
+    Numbers,
+    Pairs15,
+    Patterns,
+    Text,
+    Waves,
+)
 from experiments.tasks.byte_text import ByteText
 from experiments.tasks.domains import DomainsTask
 from experiments.tasks.function import FunctionTask
+from experiments.tasks.induction import InductionTask
 from experiments.tasks.numbers import NumbersTask
 from experiments.tasks.pairs import Pairs15Task
 from experiments.tasks.patterns import PatternsTask
@@ -14,14 +24,15 @@ from experiments.tasks.text import TextTask
 from experiments.tasks.translation import TranslationTask
 from experiments.tasks.waves import WavesTask
 
-Options = Domains | Text | Waves | Patterns | Function | Numbers | Pairs15
-Task = ByteText | WavesTask | PatternsTask | FunctionTask | TranslationTask
+Options = Domains | Text | Waves | Patterns | Induction | Function | Numbers | Pairs15
+Task = ByteText | WavesTask | PatternsTask | InductionTask | FunctionTask | TranslationTask
 
 TASKS: dict[type, type[Any]] = {
     Domains: DomainsTask,
     Text: TextTask,
     Waves: WavesTask,
     Patterns: PatternsTask,
+    Induction: InductionTask,
     Function: FunctionTask,
     Numbers: NumbersTask,
     Pairs15: Pairs15Task,

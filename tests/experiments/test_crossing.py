@@ -23,6 +23,7 @@ TINY = {
     "waves": ["task.width=8", "task.n_samples=12", "task.n_eval=6"],
     "function": ["task.width=8", "task.n_samples=12", "task.n_eval=6", "task.length=10"],
     "patterns": ["task.width=8", "task.n_eval=6"],
+    "induction": ["task.n_eval=6", "task.max_period=5", "task.length=12"],
     "numbers": ["task.n_train=40", "task.n_eval=10", "task.digits=3"],
     "pairs15": [],
 }
@@ -93,6 +94,7 @@ def smoke(plan, experiment: str, choice: Choice, folder: Path) -> None:
     made = plan(*command)
     few = {"steps": 2, "warmup_steps": 1, "eval_every": 2}
     trial = MemoryTrial(made.arms[0].config, folder / "outputs" / "corpora", **few)
+    trial.checkpoints = folder / "checkpoint"  # corpora are shared, models are not
     import_module(f"experiments.{experiment}").run(trial)
     assert trial.results
     assert not trial.diverged or "not below" in trial.diverged  # two steps need not help

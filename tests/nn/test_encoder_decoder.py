@@ -18,6 +18,7 @@ D_MODEL, N_HEADS, D_FF, N_LAYERS, SOURCES, TARGETS = 32, 4, 48, 2, 11, 9
 MOE = config.MixtureOfExperts(
     *("moe", 4, 2, 24, Activation.gelu, False, False, 0.0, Balance.bias, 0.0, 0.0, 0.01)
 )
+NONE = config.NoFeedForward("none")
 
 
 def build(
@@ -140,6 +141,8 @@ PARTS = (
     {"n_kv_heads": 2, "position": Position.rotary},
     {"n_kv_heads": 1, "placement": Placement.post},
     {"ffn": MOE, "position": Position.none},
+    {"ffn": NONE},
+    {"ffn": NONE, "placement": Placement.post},
     {"placement": Placement.peri},
     {"placement": Placement.deepnorm},
 )
