@@ -27,7 +27,3 @@ class Stopwatch:
         seconds = self.seconds()
         write_json(self.path, {"seconds": seconds})
         return seconds
-
-    def forget(self) -> None:
-        """Remove the note: what was computed is void, or recorded."""
-        self.path.unlink(missing_ok=True)

@@ -5,7 +5,7 @@
       seed-<k>/
         status.json    running | untimed | done | diverged | failed | killed; by atomic rename
         run.json       what the first of two stages found, while the second is to come
-        seconds.json   what the trial has cost so far, until its result says it
+        seconds.json   what the trial has cost so far
         result.json    final values, the hash of the code, versions, machine, seconds
         metrics.csv    the curves; the event file beside it is made from them
         tables/        what is no scalar

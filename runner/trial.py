@@ -229,7 +229,6 @@ def finish(job: Job, trial: Trial, watch: Stopwatch) -> None:
     job.slot.record(record)
     state = "diverged" if trial.diverged else "done"
     job.slot.mark(state, code=job.code, seconds=seconds, message=trial.diverged or "")
-    watch.forget()
 
 
 def one_line(error: BaseException) -> str:

@@ -1,0 +1,93 @@
+"""What two computations of one trial must have in common, bit for bit: all but times."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import Tensor
+
+CLOCK = {"s", "ms", "us", "tokens/s", "samples/s", "MiB", "GB/s", "GFLOP/s"}
+Bits = tuple[str, tuple[int, ...], bytes]
+
+
+def outcome(trial: Path) -> dict[str, Any]:
+    """Everything that a finished trial leaves in its folder, comparable with ==."""
+    visible = [path for path in trial.rglob("[!.]*") if path.is_file()]
+    names = {str(path.relative_to(trial)) for path in visible}
+    return {
+        "files": {name for name in names if "tfevents" not in name},
+        "status": json.loads((trial / "status.json").read_text())["state"],
+        "results": results(trial),
+        "events": events(trial),
+        "metrics": (trial / "metrics.csv").read_bytes(),
+        "tables": tables(trial),
+        "weights": weights(trial),
+        "states": states(trial),
+    }
+
+
+def results(trial: Path) -> dict[str, float]:
+    """The rows of a result that no clock or allocator gave."""
+    rows = json.loads((trial / "result.json").read_text())["results"]
+    return {row["metric"]: row["value"] for row in rows if row["unit"] not in CLOCK}
+
+
+def events(trial: Path) -> set[tuple[str, int, float]]:
+    """What TensorBoard's own reader finds, without final values that a clock gave."""
+    log = EventAccumulator(str(trial), size_guidance={"scalars": 0})
+    log.Reload()
+    kept = results(trial)
+    return {
+        (tag, event.step, event.value)
+        for tag in log.Tags()["scalars"]
+        if not tag.startswith("final/") or tag.removeprefix("final/") in kept
+        for event in log.Scalars(tag)
+    }
+
+
+def tables(trial: Path) -> dict[str, str]:
+    """The tables that hold no times and no peaks."""
+    texts = {path.name: path.read_text() for path in trial.glob("tables/*.csv")}
+    return {
+        name: text
+        for name, text in texts.items()
+        if not {"ms", "mib"} & set(text.partition("\n")[0].split(","))
+    }
+
+
+def weights(trial: Path) -> dict[str, Bits]:
+    """The tensors of all checkpoints, by `step-<k>/<name>`."""
+    files = trial.glob("checkpoint/step-*/weights.safetensors")
+    return {
+        f"{file.parent.name}/{name}": bits(tensor)
+        for file in files
+        for name, tensor in load_file(file).items()
+    }
+
+
+def states(trial: Path) -> dict[str, Any]:
+    """Optimizer, random generators and loop of all checkpoints, leaf by leaf, without times."""
+    found: dict[str, Any] = {}
+    for file in trial.glob("checkpoint/step-*/state.pt"):
+        state = torch.load(file, weights_only=True)
+        del state["loop"]["step_seconds"]
+        found |= leaves(state, file.parent.name)
+    return found
+
+
+def leaves(tree: Any, name: str) -> dict[str, Any]:
+    """Flatten mappings and lists; tensors become bits."""
+    if isinstance(tree, dict | list | tuple):
+        branches = tree.items() if isinstance(tree, dict) else enumerate(tree)
+        return {
+            k: v for key, branch in branches for k, v in leaves(branch, f"{name}/{key}").items()
+        }
+    return {name: bits(tree) if isinstance(tree, Tensor) else tree}
+
+
+def bits(tensor: Tensor) -> Bits:
+    """A tensor as what == compares exactly: NaN is equal to itself, and -0 not to 0."""
+    return str(tensor.dtype), tuple(tensor.shape), tensor.numpy().tobytes()

@@ -1,0 +1,254 @@
+"""A trial may be killed at any point, as often as you like: it ends with the same bits.
+
+A short training of the translation experiment: three batches an epoch, each in two parts, and a
+checkpoint at every fourth step, so that kills fall into epochs, steps and the time between
+checkpoints. The default suite takes samples of the points, `-m slow` takes all of them.
+"""
+
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
+from pathlib import Path
+from signal import SIGTERM
+from typing import Any
+
+import pytest
+from conftest import composed
+from hydra import initialize_config_dir
+from killing import SEAMS, Nursery, Point, Stages, nursery
+from outcomes import outcome
+from tests_environment import ROOT
+
+from runner import registry, study
+from runner.checkpoint import DIGESTS, STATE, WEIGHTS, steps
+from runner.job import Job, Stage
+from runner.plan import planning
+from runner.store import Slot, read_json
+
+SMALL = ("scale=smoke", "n_seeds=1", "model.d_model=16", "model.n_layers=1", "attention.n_heads=2")
+TRAINING = ("training.log_every=1", "training.eval_every=4", "training.checkpoint_every=4")
+TRAINING += ("training.warmup_steps=2", "attention.dropout=0.1", "ffn.dropout=0.1", "ffn.d_ff=32")
+TRANSLATION = ("experiment=translation", "arm=base", "task=pairs15", "options.n_probe=4", *TRAINING)
+TRANSLATION += ("training.steps=12", "training.batch_size=4", "training.accumulate=2")
+CONVERSION = ("experiment=gqa_vs_mha", "arm=convert_mean", "task.n_eval=24", *TRAINING)
+CONVERSION += ("training.steps=8", "options.uptrain_share=0.4", "options.d_model=32")
+KERNELS = ("experiment=flash_attention", "arm=tiled", "options.lengths=[16,32]")
+KERNELS += ("options.length=32", "options.rounds=1")
+SAMPLES = {"part of a step": (3, 14), "step": (2, 5, 12), "evaluation": (1, 4)}
+SAMPLES |= {"weights": (1, 3), "state": (2,), "checkpoint": (2,), "events": (3,), "sync": (6, 16)}
+
+
+@dataclass
+class Lab:
+    """One trial to be computed again and again, and what it leaves if nobody disturbs it."""
+
+    folder: Path
+    stages: Stages
+    nursery: Nursery
+    whole: dict[str, Any] = field(default_factory=dict)
+    passed: Counter[str] = field(default_factory=Counter)
+    names: Iterator[int] = field(default_factory=count)
+
+    def fresh(self) -> list[Job]:
+        """The stages of the trial in a folder of their own."""
+        slot = Slot(self.folder / str(next(self.names)) / "seed-0")
+        return [replace(job, slot=slot) for job in self.stages]
+
+    def survives(self, *points: Point) -> None:
+        """Kill the trial at each point, one after the other, let it end, compare."""
+        stages = self.fresh()
+        for point in points:
+            assert self.nursery.run(stages, point) == -point.by, point
+        self.ends_as_the_whole(stages, points)
+
+    def ends_as_the_whole(self, stages: Sequence[Job], why: Any) -> dict[str, Any]:
+        """Compute a trial to its end; its result, which must be that of the whole but for times."""
+        folder = stages[0].slot.folder
+        spent = (read_json(folder / "seconds.json") or {"seconds": 0.0})["seconds"]
+        assert self.nursery.run(stages) == 0, (why, (folder / "log.txt").read_text())
+        found = outcome(folder)
+        assert [key for key in self.whole if found[key] != self.whole[key]] == [], why
+        result = read_json(folder / "result.json")
+        assert result is not None
+        assert result["seconds"] >= spent, why
+        return result
+
+
+def lab(folder: Path, *overrides: str) -> Iterator[Lab]:
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        plan = planning.plan(*composed(folder, [*overrides, *SMALL]))
+    entry = study.survey(plan)[0]
+    stages = [Stage.run, Stage.timing] if registry.timed(plan.experiment) else [Stage.run]
+    jobs = [study.job(plan, entry, stage) for stage in stages]
+    with nursery(jobs) as children:
+        made = Lab(folder, jobs, children)
+        whole = made.fresh()
+        made.passed = children.count(whole)
+        made.whole = outcome(whole[0].slot.folder)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def translation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    yield from lab(tmp_path_factory.mktemp("translation"), *TRANSLATION)
+
+
+@pytest.fixture(scope="module")
+def kernels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    yield from lab(tmp_path_factory.mktemp("kernels"), *KERNELS)
+
+
+@pytest.fixture(scope="module")
+def conversion(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    yield from lab(tmp_path_factory.mktemp("conversion"), *CONVERSION)
+
+
+def test_the_whole_trial_is_what_these_tests_are_about(translation: Lab):
+    assert translation.passed["step"] == 12
+    assert translation.passed["part of a step"] == 24
+    assert translation.passed["checkpoint"] == 3
+    assert set(translation.passed) == set(SEAMS)
+    kept = {name for name in translation.whole["files"] if name.startswith("checkpoint/")}
+    assert kept == {f"checkpoint/step-12/{name}" for name in (WEIGHTS, STATE, DIGESTS)}
+    moments = [name for name in translation.whole["states"] if name.endswith("/exp_avg_sq")]
+    assert len(moments) == len(translation.whole["weights"])
+    assert "step-12/rng/cpu" in translation.whole["states"]
+
+
+@pytest.mark.parametrize(
+    ("seam", "call"), [(seam, call) for seam, calls in SAMPLES.items() for call in calls]
+)
+def test_a_kill_costs_no_bit(translation: Lab, seam: str, call: int):
+    translation.survives(Point(seam, call))
+
+
+def test_a_kill_before_a_file_changes_costs_no_bit(translation: Lab):
+    for call in range(5, translation.passed["file change"], 11):
+        translation.survives(Point("file change", call))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seam", SEAMS)
+def test_a_kill_at_any_point_costs_no_bit(translation: Lab, seam: str):
+    for call in range(1, translation.passed[seam] + 1):
+        translation.survives(Point(seam, call))
+
+
+def test_three_kills_cost_no_bit(translation: Lab):
+    translation.survives(Point("part of a step", 11), Point("state", 1), Point("sync", 12))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seam", ["part of a step", "step", "checkpoint", "sync", "file change"])
+def test_three_kills_at_any_point_cost_no_bit(translation: Lab, seam: str):
+    # Every process comes through the first points again, and farther than the one before.
+    for call in range(1, translation.passed[seam] // 3, 3):
+        translation.survives(*[Point(seam, call)] * 3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seam", SEAMS)
+def test_a_kill_in_or_behind_a_conversion_costs_no_bit(conversion: Lab, seam: str):
+    passed, every = conversion.passed[seam], 3 if seam == "file change" else 1
+    for call in range(passed // 2, passed + 1, every):
+        conversion.survives(Point(seam, call))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("seam", "every"), [("sync", 3), ("file change", 12)])
+def test_a_kill_between_measurements_costs_no_bit(kernels: Lab, seam: str, every: int):
+    for call in range(2, kernels.passed[seam] + 1, every):
+        kernels.survives(Point(seam, call))
+
+
+@pytest.mark.parametrize(
+    ("seam", "call", "step"),
+    [
+        ("part of a step", 11, 6),
+        ("step", 6, 6),
+        ("weights", 2, 8),
+        ("state", 1, 4),
+        ("part of a step", 24, 12),
+    ],
+)
+def test_sigterm_checkpoints_at_once(translation: Lab, seam: str, call: int, step: int):
+    stages = translation.fresh()
+    assert translation.nursery.run(stages, Point(seam, call, SIGTERM)) == 1
+    slot = stages[0].slot
+    assert slot.status()["state"] == "killed"
+    assert slot.status()["message"] == f"asked to stop, goes on from step {step}"
+    assert steps(slot.folder / "checkpoint")[-1] == step
+    assert translation.ends_as_the_whole(stages, seam)["from_step"] == step
+
+
+def test_sigterm_while_the_result_is_written_lets_it_be_written(translation: Lab):
+    stages = translation.fresh()
+    last = Point("sync", translation.passed["sync"], SIGTERM)
+    assert translation.nursery.run(stages, last) == 0
+    assert stages[0].slot.result() is not None
+
+
+@pytest.mark.slow
+def test_sigterm_behind_a_conversion_goes_on_from_before_it(conversion: Lab):
+    stages = conversion.fresh()
+    assert conversion.nursery.run(stages, Point("part of a step", 10, SIGTERM)) == 1
+    assert stages[0].slot.status()["message"] == "asked to stop, goes on from step 8"
+    assert conversion.ends_as_the_whole(stages, "sigterm")["from_step"] == 8
+
+
+def flip(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "truncated": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "empty": lambda path: path.write_bytes(b""),
+    "missing": lambda path: path.unlink(),
+    "garbage": lambda path: path.write_bytes(bytes(range(256)) * 20),
+    "one bit": lambda path: path.write_bytes(flip(path.read_bytes())),
+}
+
+
+@pytest.fixture(scope="module")
+def stopped(translation: Lab) -> Path:
+    """The folder of a trial with checkpoints of steps 8 and 12, killed behind the last."""
+    stages = translation.fresh()
+    translation.nursery.run(stages, Point("checkpoint", 3))
+    assert steps(stages[0].slot.folder / "checkpoint") == [8, 12]
+    return stages[0].slot.folder
+
+
+def copied(translation: Lab, stopped: Path) -> list[Job]:
+    stages = translation.fresh()
+    shutil.copytree(stopped, stages[0].slot.folder)
+    return stages
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("file", [WEIGHTS, STATE, DIGESTS])
+def test_a_torn_checkpoint_falls_back(translation: Lab, stopped: Path, file: str, damage: str):
+    stages = copied(translation, stopped)
+    DAMAGES[damage](stages[0].slot.folder / "checkpoint" / "step-12" / file)
+    assert translation.ends_as_the_whole(stages, file)["from_step"] == 8
+
+
+def test_without_an_undamaged_checkpoint_a_trial_starts_anew(translation: Lab, stopped: Path):
+    stages = copied(translation, stopped)
+    for step, file in ((8, STATE), (12, WEIGHTS)):
+        DAMAGES["truncated"](stages[0].slot.folder / "checkpoint" / f"step-{step}" / file)
+    # Killed again, it goes on from what it has made meanwhile: damaged ones crowd out nothing.
+    assert translation.nursery.run(stages, Point("step", 6)) < 0
+    assert translation.ends_as_the_whole(stages, "both")["from_step"] == 4
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_other_code_is_never_gone_on_from(translation: Lab):
+    for call in range(1, 21, 2):  # from its first file to the start of its training
+        stages = translation.fresh()
+        others = [replace(job, code="other") for job in stages]
+        assert translation.nursery.run(others, Point("step", 6)) < 0
+        assert translation.nursery.run(stages, Point("file change", call)) < 0
+        assert translation.ends_as_the_whole(stages, call)["from_step"] == 0, call
