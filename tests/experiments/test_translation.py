@@ -107,6 +107,15 @@ def test_longer_numbers_and_new_combinations_are_scored_apart(plan: Plan, tmp_pa
     )
 
 
+def test_what_full_asks_about_is_recorded(plan: Plan, tmp_path: Path) -> None:
+    asked = outline(plan("experiment=translation", "scale=full").study)
+    metrics = {metric for claim in asked.claims for metric in claim.metrics}
+    metrics |= {headline.metric for headline in asked.headline}
+    trial = trial_of(plan(*SMALL, *HARDER).arms[0], tmp_path, steps=2)
+    translation.run(trial)
+    assert metrics <= set(trial.values)
+
+
 def test_a_share_for_each_number_of_digits() -> None:
     right, wrong = Sample("", "", "一", "一"), Sample("", "", "一", "二")
     numbers = {"iid": [7, 12, 34, 56], "length": [123, 99]}
