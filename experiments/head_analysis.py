@@ -3,11 +3,13 @@
 A small decoder-only Transformer is trained on sequences with planted dependences. On held-out data,
 while it trains and at the end, each head is scored: entropy, distance, diagonal, and the weight on
 the offsets that carry a pattern. Beside every score stand what attention spread evenly over the
-valid keys scores, and what the same model scores before its first step.
+valid keys scores, and what the same model scores before its first step. On sequences that repeat
+(task=induction) it is also scored how well the model copies and which heads find the earlier
+occurrence, and heads are taken away: do those matter that look there, and how many can go?
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from statistics import fmean
 from typing import Any
 
@@ -15,15 +17,24 @@ import torch
 from torch import nn
 
 from experiments.nn.build import build_transformer
+from experiments.probes.ablation import halves, induction_drops, mean_outputs
+from experiments.probes.copying import CopyProbe, copy_test
 from experiments.probes.cost import record_cost
 from experiments.probes.heads import HeadProbe, attention_rows
+from experiments.probes.importance import taylor_importance
+from experiments.probes.pruning import curve, mean_curves, orders, prunable
+from experiments.tasks.batch import Batch
 from experiments.tasks.build import Task, build_task
+from experiments.tasks.induction import InductionTask
+from runner.protocols import Probe
 from runner.training import evaluate, train
 from runner.trial import Trial
 
 UNITS = {"entropy": "nats", "distance": "positions"}
 MOSTLY, BROAD = 0.5, 0.9
 """From these shares on a head is said to look mostly at an offset, or broadly."""
+SHOWN = 32
+"""Positions of a sequence whose weights are kept for a figure."""
 
 
 def run(trial: Trial) -> None:
@@ -46,11 +57,14 @@ def run(trial: Trial) -> None:
         return HeadProbe(model, task.labels, getattr(task, "lags", {}), block=options.block)
 
     model = start()
+    probes: list[Callable[[], Probe]] = [lambda: probe(model)]
+    if isinstance(task, InductionTask):
+        probes.append(lambda: CopyProbe(model))
     if options.train:
-        train(trial, model, task, probes=[lambda: probe(model)])
+        train(trial, model, task, probes=probes)
     else:
         trial.resume(0)
-        values = evaluate(model, task, [probe(model)], trial.device)
+        values = evaluate(model, task, [make() for make in probes], trial.device)
         trial.log(values, 0)
         trial.record({"val/loss": values["val/loss"]}, task.unit)
 
@@ -60,6 +74,10 @@ def run(trial: Trial) -> None:
     evaluate(untrained, task, [initial], trial.device)
     record_scores(trial, final, initial)
     record_planted(trial, final, initial, mean=getattr(task, "needs_lags", False))
+    if isinstance(task, InductionTask):
+        record_copying(trial, model, untrained, task)
+        if options.n_orders and not trial.diverged:
+            record_removals(trial, model.eval(), task)
     record_cost(trial, task)
     trial.table("heads", portraits(final))
     trial.table("attention", attention_of_labels(model, task, trial.device))
@@ -68,14 +86,14 @@ def run(trial: Trial) -> None:
 def attention_of_labels(model: nn.Module, task: Task, device: torch.device) -> list[dict[str, Any]]:
     """The weights of the first held-out sequence of each label, a row a head, query and key.
 
-    A head is named as in metrics, `layer0/head1`.
+    Of its first SHOWN positions. A head is named as in metrics, `layer0/head1`.
     """
     rows = []
     for index, label in enumerate(task.labels):
         for batch in task.evaluation():
             first = (batch.label == index).nonzero()
             if len(first):
-                found = attention_rows(model, batch.to(device), sequence=int(first[0]))
+                found = attention_rows(model, batch.to(device), sequence=int(first[0]), up_to=SHOWN)
                 rows += [
                     {
                         "label": label,
@@ -136,6 +154,67 @@ def record_planted(trial: Trial, final: HeadProbe, initial: HeadProbe, *, mean: 
         trial.record({f"{name}/{label}": value for label, value in values.items()}, "1")
         if mean:
             trial.record({name: fmean(values.values())}, "1")
+
+
+def record_copying(
+    trial: Trial, model: nn.Module, untrained: nn.Module, task: InductionTask
+) -> None:
+    """How well the second copy is predicted and how heads look there; and before training."""
+    final, initial = CopyProbe(model), CopyProbe(untrained)
+    evaluate(model, task, [final], trial.device)
+    evaluate(untrained, task, [initial], trial.device)
+    before = initial.metrics()
+    for name, value in final.metrics().items():
+        unit = "nats" if name == "heads/icl_score" else "1"
+        trial.record({name: value}, unit)
+        if name.count("/") == 1:
+            trial.record({f"{name}_initial": before[name]}, unit)
+
+
+def record_removals(trial: Trial, model: nn.Module, task: InductionTask) -> None:
+    """The accuracy in the second copy without some heads, whose outputs become their mean.
+
+    Everything that chooses heads or replaces them comes from one half of the held-out data, the
+    accuracy from the other. `heads/ablation/<choice>` are drops without two heads,
+    `heads/prunable/<order>` shares of heads that can go; `unpruned`, 0, is what those are compared
+    with.
+    """
+    chosen, judged = halves(task.evaluation(), trial.device)
+    entropy = head_entropies(model, chosen, task, block=trial.config.options.block)
+    copying = CopyProbe(model)
+    with torch.no_grad():
+        for batch in chosen:
+            copying.update(batch, model(*batch.inputs, keep=batch.keep))
+    means, measure = mean_outputs(model, chosen), copy_test(judged)
+    drops = induction_drops(
+        model, measure, means, induction=copying.scores(), entropy=entropy, seed=trial.seed
+    )
+    trial.record({f"heads/ablation/{name}": value for name, value in drops.items()}, "1")
+    ordered = orders(
+        model,
+        taylor=taylor_importance(model, chosen, task.loss),
+        entropy=entropy,
+        n_random=trial.config.options.n_orders,
+        seed=trial.seed,
+    )
+    curves = {
+        name: [curve(model, measure, means, order) for order in several]
+        for name, several in ordered.items()
+    }
+    for name, several in curves.items():
+        trial.record({f"heads/prunable/{name}": fmean(map(prunable, several))}, "1")
+    trial.record({"heads/prunable/unpruned": 0.0}, "1")
+    trial.table("pruning", mean_curves(curves))
+
+
+def head_entropies(
+    model: nn.Module, batches: list[Batch], task: Task, *, block: int
+) -> list[list[float]]:
+    """The mean entropy of each head on these batches, layer by layer, nats."""
+    probe = HeadProbe(model, task.labels, {}, block=block)
+    for batch in batches:
+        probe.update(batch)
+    return [row for layer, row in probe.table()["entropy"].items() if layer != "uniform"]
 
 
 def planted(probe: HeadProbe) -> dict[str, float]:

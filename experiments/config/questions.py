@@ -27,9 +27,11 @@ class HeadAnalysisOptions:
     parts: ClassVar[tuple[str, ...]] = ("attention", "ffn", "norm", "task")
     train: bool
     block: int
+    n_orders: int
 
     def __post_init__(self) -> None:
         at_least(1, block=self.block)
+        at_least(0, n_orders=self.n_orders)
 
 
 @question("ffn")

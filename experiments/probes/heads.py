@@ -127,13 +127,18 @@ def spread(values: list[float]) -> float:
     return float(np.std(values))
 
 
-def attention_rows(model: nn.Module, batch: Batch, *, sequence: int) -> list[dict[str, float]]:
-    """Raw weights of one sequence: a row for each layer, head, query and key that it may see."""
+def attention_rows(
+    model: nn.Module, batch: Batch, *, sequence: int, up_to: int | None = None
+) -> list[dict[str, float]]:
+    """Raw weights of one sequence: a row for each layer, head, query and key that it may see.
+
+    `up_to` leaves later positions out, which no earlier one sees.
+    """
     found: list[dict[str, float]] = []
     one = Batch(
-        inputs=tuple(x[sequence : sequence + 1] for x in batch.inputs),
-        target=batch.target[sequence : sequence + 1],
-        keep=batch.keep[sequence : sequence + 1],
+        inputs=tuple(x[sequence : sequence + 1, :up_to] for x in batch.inputs),
+        target=batch.target[sequence : sequence + 1, :up_to],
+        keep=batch.keep[sequence : sequence + 1, :up_to],
         label=batch.label[sequence : sequence + 1],
     )
     kept = one.keep[0].nonzero()[:, 0].tolist()

@@ -14,6 +14,7 @@ from experiments.head_analysis import differs, looks
 from experiments.nn.build import build_transformer
 from experiments.probes.heads import HeadProbe
 from experiments.tasks.build import build_task
+from runner import registry
 from runner.plan import planning
 from runner.plan.outline import outline
 from runner.plots import canvas
@@ -24,6 +25,7 @@ from runner.training import train
 
 Plan = Callable[..., planning.Plan]
 SMALL = ("experiment=head_analysis", "scale=smoke", "model.d_model=16", "task.n_eval=12")
+COPYING = ("two_layers", "one_layer", "two_layers_copy", "three_layers", "three_layers_copy")
 SCORES = (
     *("entropy", "entropy_share", "distance", "distance_share"),
     *("diagonal", "previous", "earlier_offset"),
@@ -213,16 +215,96 @@ def test_a_diverged_trial_ends_with_its_records(plan: Plan, tmp_path: Path) -> N
 def test_every_scale_makes_a_plan(plan: Plan, scale: str, task: str) -> None:
     made = plan("experiment=head_analysis", f"scale={scale}", f"task={task}")
     kinds = {arm.name: arm.config.parts.task.kind for arm in made.arms}
-    # What is about reconstructing patterns stays with them.
-    assert {kind for name, kind in kinds.items() if name not in ("reconstruct", "exercise")} == {
-        task
-    }
-    assert {kinds.get("reconstruct", "patterns"), kinds.get("exercise", "patterns")} == {"patterns"}
+    # What is about reconstructing patterns, or about what repeats, stays with it.
+    fixed = dict.fromkeys(("reconstruct", "exercise"), "patterns") | dict.fromkeys(
+        COPYING, "induction"
+    )
+    assert kinds == {name: fixed.get(name, task) for name in kinds}
     names = {arm.name for arm in made.arms}
     assert {"untrained", "trained"} <= names
+    assert bool(names & set(COPYING)) is (scale == "full")
     assert len({arm.signature for arm in made.arms}) == len(names)
     for claim in made.study.claims.values():
-        assert {claim["arm"], claim["control"], claim["aa"]["arm"]} <= names
+        asked = {claim["arm"], claim.get("control", claim["arm"]), *claim["aa"].values()}
+        assert asked <= names
+
+
+def test_one_layer_has_as_many_parameters_as_two(plan: Plan) -> None:
+    made = plan("experiment=head_analysis", "scale=full", "arm=[two_layers,one_layer]")
+    two, one = (registry.costs(vars(arm.config.parts))["params"] for arm in made.arms)
+    # Four matrices a layer, and a norm of 2 d_model before each and behind the last.
+    assert two == 2 * 4 * 96**2 + 3 * 2 * 96
+    assert one == 4 * 136**2 + 2 * 2 * 136
+    assert abs(one / two - 1) < 0.01
+
+
+def copying(plan: Plan, folder: Path, *more: str) -> MemoryTrial:
+    sizes = ("task.length=24", "task.max_period=8", "task.n_eval=48", "options.n_orders=2")
+    command = ("experiment=head_analysis", "scale=smoke", "arm=two_layers", "baseline=two_layers")
+    [arm] = plan(*command, *sizes, *more).arms
+    return ran(arm, folder)
+
+
+def test_what_repeats_is_scored_and_heads_are_taken_away(plan: Plan, tmp_path: Path) -> None:
+    trial = copying(plan, tmp_path)
+    results = trial.results
+    for name in ("heads/copy_accuracy", "heads/icl_score", "heads/induction", "heads/duplicate"):
+        unit = "nats" if name == "heads/icl_score" else "1"
+        value, found = results[name]
+        assert (value, found) == (trial.curves[4][name], unit)
+        # The weights before training, of which step 0 is the evaluation.
+        assert results[f"{name}_initial"] == (trial.curves[0][name], unit)
+    each = [
+        results[f"heads/induction/layer{layer}/head{h}"][0] for layer in (0, 1) for h in range(4)
+    ]
+    assert results["heads/induction"][0] == max(each)
+    drops = ("induction", "entropy_matched", "any_layer")
+    assert {f"heads/ablation/{name}" for name in drops} <= set(results)
+    shares = {name for name in results if name.startswith("heads/prunable/")}
+    assert shares == {
+        f"heads/prunable/{name}" for name in ("taylor", "random", "entropy", "reversed", "unpruned")
+    }
+    assert all(results[name][0] * 16 % 1 == 0 for name in shares)  # 8 heads, a mean of 2 orders
+    rows = trial.tables["pruning"]
+    assert [row["removed"] for row in rows if row["order"] == "taylor"] == [n / 8 for n in range(9)]
+    assert len({row["accuracy"] for row in rows if row["removed"] in (0, 1)}) <= 2  # shared ends
+
+
+def test_no_heads_are_removed_where_none_are_asked_for(plan: Plan, tmp_path: Path) -> None:
+    trial = copying(plan, tmp_path, "options.n_orders=0")
+    assert "heads/copy_accuracy" in trial.results
+    assert not any("prunable" in name or "ablation" in name for name in trial.results)
+    assert "pruning" not in trial.tables
+
+
+def test_a_diverged_copier_ends_with_its_records(plan: Plan, tmp_path: Path) -> None:
+    trial = copying(plan, tmp_path, "training.lr=1e30", "training.clip=null")
+    assert trial.diverged
+    assert math.isnan(trial.values["heads/induction"])
+    assert not any("ablation" in name for name in trial.results)
+
+
+def test_weights_for_a_figure_are_those_of_the_first_positions(plan: Plan, tmp_path: Path) -> None:
+    trial = copying(plan, tmp_path, "task.length=40")
+    for column in ("query", "key"):
+        assert max(row[column] for row in trial.tables["attention"]) == 31
+
+
+def test_figures_of_what_repeats_are_drawn(plan: Plan, tmp_path: Path) -> None:
+    small = ("task.n_eval=24", "task.length=24", "task.max_period=8", "options.n_orders=1")
+    chosen = "arm=[trained,untrained,two_layers,one_layer,three_layers]"
+    made = plan("experiment=head_analysis", "scale=full", chosen, *small)
+    trials = {arm.name: ran(arm, tmp_path) for arm in made.arms if arm.name in COPYING}
+    records, specs = records_of(trials), outline(made.study).figures
+    drawn = {}
+    for key in ("copying", "induction", "in_context", "induction_over_training", "ablation"):
+        with canvas.style():
+            drawn[key] = draw(specs[key], records)
+    assert len(drawn["ablation"].axes[0].get_xticklabels()) == 4  # which two heads
+    with canvas.style():
+        axes = draw(specs["pruning"], records).axes[0]
+    ends = [line.get_xdata()[-1] for line in axes.get_lines() if len(line.get_xdata()) == 25]
+    assert ends == [1.0] * 4  # an order each, to the last of 24 heads
 
 
 EVEN = {"entropy_share": 1.0, "diagonal": 0.13, "previous": 0.13, "offset_periodic": 0.09}

@@ -1,0 +1,176 @@
+"""What a model can do without some of its heads: their outputs are replaced by their mean.
+
+A head is (layer, head); its output is what it hands to the layer's output projection. Replacing it
+by its mean over other data, and not by zeros, takes away what it says of a sequence and leaves the
+stream where the next layers expect it (Wang et al. 2023, Interpretability in the Wild). What is
+measured and what is replaced come from disjoint halves of the held-out data.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from itertools import combinations
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from experiments.probes.attention_weights import attention_layers
+from experiments.tasks.batch import Batch
+
+Head = tuple[int, int]
+Measure = Callable[[nn.Module], float]
+Change = Callable[[Tensor], Tensor]
+MANY = 20
+"""Pairs of heads that are tried at most."""
+
+
+def halves(batches: Iterable[Batch], device: torch.device) -> tuple[list[Batch], list[Batch]]:
+    """The even and the odd sequences of each batch; a part without sequences is left out."""
+    parts: tuple[list[Batch], list[Batch]] = ([], [])
+    for batch in batches:
+        for first, part in enumerate(parts):
+            chosen = replace(
+                batch,
+                inputs=tuple(x[first::2] for x in batch.inputs),
+                target=batch.target[first::2],
+                keep=batch.keep[first::2],
+                label=batch.label[first::2],
+            )
+            if len(chosen.keep):
+                part.append(chosen.to(device))
+    return parts
+
+
+def all_heads(model: nn.Module) -> list[Head]:
+    """Every head, layer by layer."""
+    return [
+        (index, head)
+        for index, layer in enumerate(attention_layers(model))
+        for head in range(layer.n_heads)
+    ]
+
+
+@contextmanager
+def changed(model: nn.Module, changes: Sequence[Change]) -> Iterator[None]:
+    """Pass the heads' outputs (batch, time, n_heads, d_head) of each layer through its change."""
+
+    def apply(change: Change, n_heads: int, _: Any, arguments: tuple[Tensor]) -> tuple[Tensor]:
+        return (change(arguments[0].unflatten(-1, (n_heads, -1))).flatten(-2),)
+
+    handles = [
+        layer.out.register_forward_pre_hook(partial(apply, change, layer.n_heads))
+        for layer, change in zip(attention_layers(model), changes, strict=True)
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@torch.no_grad()
+def mean_outputs(model: nn.Module, batches: Iterable[Batch]) -> list[Tensor]:
+    """The mean output of each head over kept positions: (n_heads, d_head) of each layer."""
+    layers = attention_layers(model)
+    sums = [
+        torch.zeros(
+            layer.n_heads, layer.d_head, dtype=torch.float64, device=layer.out.weight.device
+        )
+        for layer in layers
+    ]
+    n, keep = 0, torch.empty(0)
+
+    def add(index: int, outputs: Tensor) -> Tensor:
+        sums[index] += outputs[keep].double().sum(0)
+        return outputs
+
+    with changed(model, [partial(add, index) for index in range(len(layers))]):
+        for batch in batches:
+            keep = batch.keep
+            n += int(keep.sum())
+            model(*batch.inputs, keep=keep)
+    return [total / max(n, 1) for total in sums]
+
+
+@contextmanager
+def ablated(model: nn.Module, heads: Collection[Head], means: Sequence[Tensor]) -> Iterator[None]:
+    """The model with the outputs of `heads` replaced by their means."""
+
+    def put(mean: Tensor, gone: Tensor, outputs: Tensor) -> Tensor:
+        return torch.where(gone[:, None], mean.to(outputs.dtype), outputs)
+
+    changes: list[Change] = []
+    for index, mean in enumerate(means):
+        gone = [(index, head) in heads for head in range(len(mean))]
+        changes.append(partial(put, mean, torch.tensor(gone, device=mean.device)))
+    with changed(model, changes):
+        yield
+
+
+def induction_drops(
+    model: nn.Module,
+    measure: Measure,
+    means: Sequence[Tensor],
+    *,
+    induction: Sequence[Sequence[float]],
+    entropy: Sequence[Sequence[float]],
+    seed: int,
+) -> dict[str, float]:
+    """By how much `measure` falls without two heads, a value for each choice of them.
+
+    induction        the two of the highest induction score
+    random           two others from the same layers: the mean over all pairs, or over MANY that
+                     `seed` draws; not there if there are none
+    entropy_matched  for each of the two the other head whose entropy is nearest
+    any_layer        two of all others, likewise; among them are heads that induction heads read
+                     from (Olsson et al. 2022: a previous-token head), without which those are lost
+
+    Scores are given by layer and head. {} where there are not two others.
+    """
+    heads = [(layer, head) for layer, row in enumerate(induction) for head in range(len(row))]
+    if len(heads) < 4:
+        return {}
+    whole = measure(model)
+    top = sorted(heads, key=lambda at: -induction[at[0]][at[1]])[:2]
+    others = [head for head in heads if head not in top]
+    pairs = list(combinations(others, 2))
+    layers = sorted(layer for layer, _ in top)
+    choices: dict[str, list[tuple[Head, ...]]] = {
+        "induction": [tuple(top)],
+        "random": drawn(
+            [pair for pair in pairs if sorted(layer for layer, _ in pair) == layers], seed
+        ),
+        "entropy_matched": [matched(top, others, entropy)],
+        "any_layer": drawn(pairs, seed),
+    }
+
+    def without(pair: Collection[Head]) -> float:
+        with ablated(model, pair, means):
+            return whole - measure(model)
+
+    return {name: fmean(map(without, found)) for name, found in choices.items() if found}
+
+
+def drawn(pairs: Sequence[tuple[Head, ...]], seed: int) -> list[tuple[Head, ...]]:
+    """All pairs, or MANY different ones that the seed draws."""
+    if len(pairs) <= MANY:
+        return list(pairs)
+    chosen = np.random.default_rng([seed, len(pairs)]).choice(len(pairs), MANY, replace=False)
+    return [pairs[index] for index in sorted(chosen)]
+
+
+def matched(
+    top: Sequence[Head], others: Sequence[Head], entropy: Sequence[Sequence[float]]
+) -> tuple[Head, ...]:
+    """For each head the one of the others that is nearest in entropy, each taken once."""
+    free, found = list(others), []
+    for layer, head in top:
+        goal = entropy[layer][head]
+        nearest = min(free, key=lambda at: abs(entropy[at[0]][at[1]] - goal))
+        free.remove(nearest)
+        found.append(nearest)
+    return tuple(found)

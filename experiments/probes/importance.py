@@ -1,0 +1,42 @@
+"""How much the loss depends on each head, to first order (Michel et al. 2019)."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from experiments.probes.ablation import changed
+from experiments.probes.attention_weights import attention_layers
+from experiments.tasks.batch import Batch
+
+Loss = Callable[[Tensor, Batch], Tensor]
+
+
+def taylor_importance(model: nn.Module, batches: Sequence[Batch], loss: Loss) -> list[list[float]]:
+    """I_h, a sum over sequences of |dL / d xi_h|, by layer and head; l2-normalised in each layer.
+
+    xi_h is a mask of 1 that the head's output is multiplied with, and L the loss of one sequence;
+    equation 2 of Are Sixteen Heads Really Better than One?, of which this is the mask form. `loss`
+    is a mean over kept positions, so that sequences weigh alike where they are equally long. A
+    layer that nothing depends on has zeros. The model is asked in the mode it is in.
+    """
+    layers = attention_layers(model)
+    sums = [torch.zeros(layer.n_heads, dtype=torch.float64) for layer in layers]
+    for batch in batches:
+        n, weight = len(batch.keep), layers[0].out.weight
+        masks = [
+            torch.ones(n, layer.n_heads, dtype=weight.dtype, device=weight.device).requires_grad_()
+            for layer in layers
+        ]
+        with changed(model, [partial(masked, mask) for mask in masks]):
+            output = model(*batch.inputs, keep=batch.keep)
+        total = loss(output.prediction, batch) * n
+        for index, gradient in enumerate(torch.autograd.grad(total, masks)):
+            sums[index] += gradient.abs().double().sum(0).cpu()
+    return [(row / row.norm().clamp(min=torch.finfo(row.dtype).tiny)).tolist() for row in sums]
+
+
+def masked(mask: Tensor, outputs: Tensor) -> Tensor:
+    """The heads' outputs (batch, time, n_heads, d_head) times a mask (batch, n_heads)."""
+    return outputs * mask[:, None, :, None]

@@ -1,0 +1,67 @@
+"""How many heads can go, in which order, before a model does worse.
+
+An order is a list of heads, the one that goes first ahead. Heads that have gone are mean-ablated,
+see `experiments.probes.ablation`, all at once and without training on.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from torch import Tensor, nn
+
+from experiments.probes.ablation import Head, Measure, ablated, all_heads
+
+TOLERANCE = 0.01
+"""What may be lost of a share, e.g. of an accuracy."""
+
+Scores = Sequence[Sequence[float]]
+
+
+def orders(
+    model: nn.Module, *, taylor: Scores, entropy: Scores, n_random: int, seed: int
+) -> dict[str, list[list[Head]]]:
+    """The orders by name, `random` with as many as asked for.
+
+    taylor goes from the least important head to the most, reversed the other way, entropy from the
+    broadest head to the sharpest.
+    """
+    heads = all_heads(model)
+    importance = {head: taylor[head[0]][head[1]] for head in heads}
+    breadth = {head: entropy[head[0]][head[1]] for head in heads}
+    by_importance = sorted(heads, key=importance.__getitem__)
+    draws = [np.random.default_rng([seed, n]).permutation(len(heads)) for n in range(n_random)]
+    return {
+        "taylor": [by_importance],
+        "random": [[heads[index] for index in draw] for draw in draws],
+        "entropy": [sorted(heads, key=breadth.__getitem__, reverse=True)],
+        "reversed": [by_importance[::-1]],
+    }
+
+
+def curve(
+    model: nn.Module, measure: Measure, means: Sequence[Tensor], order: Sequence[Head]
+) -> list[float]:
+    """`measure` of the model without the first 0, 1, ... all heads of the order."""
+    values = []
+    for n in range(len(order) + 1):
+        with ablated(model, set(order[:n]), means):
+            values.append(measure(model))
+    return values
+
+
+def prunable(values: Sequence[float]) -> float:
+    """The largest share of heads without which no more than TOLERANCE is lost."""
+    bound = values[0] - TOLERANCE - 1e-9
+    return max(n for n, value in enumerate(values) if value >= bound) / (len(values) - 1)
+
+
+def mean_curves(curves: Mapping[str, Sequence[Sequence[float]]]) -> list[dict[str, float | str]]:
+    """A row for each order and number of heads, with the mean of the orders of one name."""
+    rows: list[dict[str, float | str]] = []
+    for name, several in curves.items():
+        mean = np.mean(several, axis=0)
+        rows += [
+            {"order": name, "removed": round(n / (len(mean) - 1), 6), "accuracy": float(value)}
+            for n, value in enumerate(mean)
+        ]
+    return rows

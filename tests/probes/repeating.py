@@ -1,0 +1,42 @@
+"""Small attention-only models and sequences that repeat, for tests of what heads do there."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import torch
+
+from experiments import config
+from experiments.config import Induction, Init, Kernel, NormType, Placement, Position
+from experiments.nn.build import build_transformer
+from experiments.nn.transformer import Transformer
+from experiments.tasks.batch import Batch
+from experiments.tasks.induction import InductionTask
+
+VOCABULARY, N_HEADS, N_LAYERS = 16, 4, 2
+ORACLE = [0, 5, 6, 7, 5, 6, 7]
+
+
+def task(*, n_eval: int = 40, max_period: int = 6, length: int = 18) -> InductionTask:
+    options = Induction("induction", length, VOCABULARY, max_period, n_eval)
+    return InductionTask(options, seed=0, batch_size=16, cache=Path())
+
+
+def model(*, n_kv_heads: int = N_HEADS, seed: int = 0, double: bool = False) -> Transformer:
+    arm = SimpleNamespace(
+        model=config.Model(16, N_LAYERS, Init.plain),
+        attention=config.Attention(
+            "multihead", N_HEADS, n_kv_heads, False, 0.0, Position.rotary, Kernel.fused
+        ),
+        ffn=config.NoFeedForward("none"),
+        norm=config.Norm("norm", Placement.pre, NormType.layer, 1e-5),
+    )
+    net = build_transformer(arm, vocabulary=VOCABULARY + 1, width=None, seed=seed)
+    return net.to(torch.float64 if double else torch.float32).eval()
+
+
+def batch_of(*rows: list[int]) -> Batch:
+    """The rows as inputs; each is continued as it repeats itself after three steps."""
+    tokens = torch.tensor(rows)
+    target = torch.cat([tokens[:, 1:], tokens[:, -3:-2]], dim=1)
+    keep = torch.ones_like(target, dtype=torch.bool)
+    return Batch((tokens,), target, keep, torch.zeros(len(rows), dtype=torch.int64))
