@@ -74,18 +74,16 @@ def changed(model: nn.Module, changes: Sequence[Change]) -> Iterator[None]:
 
 @torch.no_grad()
 def mean_outputs(model: nn.Module, batches: Iterable[Batch]) -> list[Tensor]:
-    """The mean output of each head over kept positions: (n_heads, d_head) of each layer."""
+    """The mean output of each head over kept positions: (n_heads, d_head) of each layer, float64.
+
+    On the CPU, as some accelerators have no float64.
+    """
     layers = attention_layers(model)
-    sums = [
-        torch.zeros(
-            layer.n_heads, layer.d_head, dtype=torch.float64, device=layer.out.weight.device
-        )
-        for layer in layers
-    ]
+    sums = [torch.zeros(layer.n_heads, layer.d_head, dtype=torch.float64) for layer in layers]
     n, keep = 0, torch.empty(0)
 
     def add(index: int, outputs: Tensor) -> Tensor:
-        sums[index] += outputs[keep].double().sum(0)
+        sums[index] += outputs[keep].float().sum(0).cpu().double()
         return outputs
 
     with changed(model, [partial(add, index) for index in range(len(layers))]):
@@ -101,12 +99,13 @@ def ablated(model: nn.Module, heads: Collection[Head], means: Sequence[Tensor]) 
     """The model with the outputs of `heads` replaced by their means."""
 
     def put(mean: Tensor, gone: Tensor, outputs: Tensor) -> Tensor:
-        return torch.where(gone[:, None], mean.to(outputs.dtype), outputs)
+        return torch.where(gone[:, None], mean, outputs)
 
     changes: list[Change] = []
-    for index, mean in enumerate(means):
-        gone = [(index, head) in heads for head in range(len(mean))]
-        changes.append(partial(put, mean, torch.tensor(gone, device=mean.device)))
+    for index, (layer, mean) in enumerate(zip(attention_layers(model), means, strict=True)):
+        gone = torch.tensor([(index, head) in heads for head in range(len(mean))])
+        weight = layer.out.weight
+        changes.append(partial(put, mean.to(weight), gone.to(weight.device)))
     with changed(model, changes):
         yield
 

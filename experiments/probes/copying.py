@@ -96,7 +96,7 @@ class CopyProbe:
         def see(index: int, queries: Tensor, keys: Tensor) -> None:
             p = weights(queries, keys).transpose(1, 2)  # (batch, time, n_heads, keys)
             for name, ahead in AHEAD.items():
-                seen = p[row, query, :, query - back + ahead].double().sum(0).cpu()
+                seen = p[row, query, :, query - back + ahead].sum(0).cpu().double()
                 layers = self._weight[name]
                 if index == len(layers):
                     layers.append(seen)

@@ -33,7 +33,7 @@ def taylor_importance(model: nn.Module, batches: Sequence[Batch], loss: Loss) ->
             output = model(*batch.inputs, keep=batch.keep)
         total = loss(output.prediction, batch) * n
         for index, gradient in enumerate(torch.autograd.grad(total, masks)):
-            sums[index] += gradient.abs().double().sum(0).cpu()
+            sums[index] += gradient.abs().float().sum(0).cpu().double()
     return [(row / row.norm().clamp(min=torch.finfo(row.dtype).tiny)).tolist() for row in sums]
 
 

@@ -1,0 +1,61 @@
+"""What a model that copies can do without some of its heads: the same numbers for every arm."""
+
+from statistics import fmean
+
+import torch
+from torch import nn
+
+from experiments.probes.ablation import halves, induction_drops, mean_outputs
+from experiments.probes.copying import CopyProbe, copy_test
+from experiments.probes.heads import HeadProbe
+from experiments.probes.importance import taylor_importance
+from experiments.probes.pruning import curve, mean_curves, orders, prunable
+from experiments.tasks.batch import Batch
+from experiments.tasks.induction import InductionTask
+from runner.trial import Trial
+
+
+def record_removals(trial: Trial, model: nn.Module, task: InductionTask) -> None:
+    """The accuracy in the second copy without some heads, whose outputs become their mean.
+
+    Everything that chooses heads or replaces them comes from one half of the held-out data, the
+    accuracy from the other. `heads/ablation/<choice>` are drops without two heads,
+    `heads/prunable/<order>` shares of heads that can go; `unpruned`, 0, is what those are compared
+    with.
+    """
+    chosen, judged = halves(task.evaluation(), trial.device)
+    entropy = head_entropies(model, chosen, task, block=trial.config.options.block)
+    copying = CopyProbe(model)
+    with torch.no_grad():
+        for batch in chosen:
+            copying.update(batch, model(*batch.inputs, keep=batch.keep))
+    means, measure = mean_outputs(model, chosen), copy_test(judged)
+    drops = induction_drops(
+        model, measure, means, induction=copying.scores(), entropy=entropy, seed=trial.seed
+    )
+    trial.record({f"heads/ablation/{name}": value for name, value in drops.items()}, "1")
+    ordered = orders(
+        model,
+        taylor=taylor_importance(model, chosen, task.loss),
+        entropy=entropy,
+        n_random=trial.config.options.n_orders,
+        seed=trial.seed,
+    )
+    curves = {
+        name: [curve(model, measure, means, order) for order in several]
+        for name, several in ordered.items()
+    }
+    for name, several in curves.items():
+        trial.record({f"heads/prunable/{name}": fmean(map(prunable, several))}, "1")
+    trial.record({"heads/prunable/unpruned": 0.0}, "1")
+    trial.table("pruning", mean_curves(curves))
+
+
+def head_entropies(
+    model: nn.Module, batches: list[Batch], task: InductionTask, *, block: int
+) -> list[list[float]]:
+    """The mean entropy of each head on these batches, layer by layer, nats."""
+    probe = HeadProbe(model, task.labels, {}, block=block)
+    for batch in batches:
+        probe.update(batch)
+    return [row for layer, row in probe.table()["entropy"].items() if layer != "uniform"]
