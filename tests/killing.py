@@ -178,7 +178,7 @@ def bear(warm_up: Stages, connection: Connection) -> None:
     # The lock of timings is the machine's; what others compute here is not to be waited for.
     tempfile.tempdir = str(warm_up[0].slot.folder)
     for job in warm_up:
-        compute(job, print)
+        compute(job, Deaf().send)
     signal(SIGTERM, SIG_DFL)  # children are not to stop what was computed here
     with contextlib.suppress(EOFError):
         while True:

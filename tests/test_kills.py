@@ -141,7 +141,7 @@ def test_three_kills_cost_no_bit(translation: Lab):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seam", ["part of a step", "step", "checkpoint", "sync", "file change"])
+@pytest.mark.parametrize("seam", ["part of a step", "step", "sync", "file change"])
 def test_three_kills_at_any_point_cost_no_bit(translation: Lab, seam: str):
     # Every process comes through the first points again, and farther than the one before.
     for call in range(1, translation.passed[seam] // 3, 3):
