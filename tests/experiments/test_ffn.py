@@ -112,6 +112,14 @@ def test_values_at_the_end_at_the_start_and_their_change() -> None:
     }
 
 
+def test_an_arm_without_a_network_has_no_hidden_values(plan: Plan, tmp_path: Path) -> None:
+    made = plan(*TINY, "arm=none", '+arms.none=["ffn=none","match.by=none"]')
+    trial = computed(made, tmp_path)["none"]
+    assert trial.values["ffn/output_rms"] == 0
+    assert not any("_share" in name for name in trial.results)
+    assert "functions" not in trial.tables
+
+
 def test_a_small_trial_of_each_arm(plan: Plan, tmp_path: Path) -> None:
     mixture = '+arms.moe=["ffn=moe","ffn.activation=relu","match.by=none"]'
     trials = computed(plan(*TINY, "arm=[relu,swiglu,moe]", mixture), tmp_path)

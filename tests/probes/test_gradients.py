@@ -100,6 +100,14 @@ def test_profile_is_that_of_a_backward(ffn) -> None:
         assert profile.grad_down[index] == pytest.approx(square**0.5, rel=1e-5)
 
 
+def test_attention_ends_a_block_that_has_nothing_else() -> None:
+    net = model(config.NoFeedForward("none"))
+    profile = depth_profile(net, batch(), loss_of)
+    backward(net)
+    for found, block in zip(profile.grad_down, net.blocks, strict=True):
+        assert found == pytest.approx(block.attention.out.weight.grad.norm().item(), rel=1e-5)
+
+
 def test_profile_of_the_stream() -> None:
     net, seen = model(), batch()
     profile = depth_profile(net, seen, loss_of)
