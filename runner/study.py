@@ -37,7 +37,8 @@ def run_and_report(config: DictConfig, overrides: Sequence[str], command: str = 
 
     Raises:
         ConfigError: bad input; nothing is computed then.
-        StudyError: some trials failed; everything else is computed and reported.
+        StudyError: some trials failed; everything else is computed and reported (where it is tuning
+            trials that failed, nothing is reported: what arms to compute is not known).
     """
     from runner.report import gather
 
