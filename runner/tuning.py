@@ -14,6 +14,7 @@ import numpy as np
 from omegaconf import DictConfig
 
 from runner.config import ConfigError, Tune
+from runner.copies import originals
 from runner.plan import planning
 
 if TYPE_CHECKING:
@@ -42,10 +43,15 @@ class Tuned:
 
 
 def variants(plan: planning.Plan, tune: Tune) -> dict[str, list[str]]:
-    """The arms that tuning computes: each arm with each value of the grid."""
+    """The arms that tuning computes: each arm with each value of the grid.
+
+    An A/A arm gets what its original gets, or the pair would be two different arms.
+    """
+    copies = originals({arm.name: arm.config.tree() for arm in plan.arms})
     return {
         variant(arm.name, value): [*plan.study.arms[arm.name], f"{tune.key}={text(value)}"]
         for arm in plan.arms
+        if arm.name not in copies
         for value in tune.grid
     }
 
@@ -64,12 +70,16 @@ def grid_plan(plan: planning.Plan, config: DictConfig, overrides: Sequence[str])
     """The plan of the tuning trials.
 
     Raises:
-        ConfigError: an arm sets the tuned key itself, or tuning seeds are also reported.
+        ConfigError: an arm or the command line sets the tuned key too, or tuning seeds are also
+            reported.
     """
     tune = plan.study.tune
-    for arm in plan.arms:
-        if any(text.lstrip("+").split("=")[0] == tune.key for text in plan.study.arms[arm.name]):
-            raise ConfigError(f"tune.key={tune.key}: arm {arm.name} sets it itself; leave one out")
+    for where, texts in (
+        ("the command line", overrides),
+        *((f"arm {arm.name}", plan.study.arms[arm.name]) for arm in plan.arms),
+    ):
+        if any(override.lstrip("+").split("=")[0] == tune.key for override in texts):
+            raise ConfigError(f"tune.key={tune.key}: {where} sets it too; leave one out")
     seeds = range(tune.first_seed, tune.first_seed + tune.n_seeds)
     reported = {seed + arm.config.seed_offset for arm in plan.arms for seed in plan.seeds}
     tuning = {seed + arm.config.seed_offset for arm in plan.arms for seed in seeds}
@@ -84,8 +94,10 @@ def grid_plan(plan: planning.Plan, config: DictConfig, overrides: Sequence[str])
 def choose(plan: planning.Plan, entries: Sequence["Entry"]) -> Tuned:
     """The best value of each arm, by the mean of its tuning seeds.
 
+    A value one of whose trials lacks the metric, or has none that is finite, is out of the contest.
+
     Raises:
-        ConfigError: an arm has no finished trial with the metric.
+        ConfigError: an arm has no value that is left in it.
     """
     tune = plan.study.tune
     sign = 1.0 if tune.direction == "less" else -1.0
@@ -101,13 +113,17 @@ def choose(plan: planning.Plan, entries: Sequence["Entry"]) -> Tuned:
                     {"arm": arm, "value": value, "seed": entry.seed, "metric": row["value"]}
                 )
     overrides, interior, sensitivity = {}, {}, {}
+    copies = originals({arm.name: arm.config.tree() for arm in plan.arms})
     for arm in (a.name for a in plan.arms):
         means = {
-            value: sign * float(np.mean(found)) for value, found in values.get(arm, {}).items()
+            value: sign * float(np.mean(found))
+            for value, found in values.get(copies.get(arm, arm), {}).items()
+            if len(found) == tune.n_seeds and np.isfinite(found).all()
         }
-        if len(means) < len(tune.grid):
+        if not means:
             raise ConfigError(
-                f"tuning: arm {arm} has no {tune.metric} for every value of {tune.key}"
+                f"tuning: arm {arm} has no value of {tune.key} with a finite {tune.metric} at "
+                "every tuning seed"
             )
         best = min(means, key=means.__getitem__)
         overrides[arm] = f"{tune.key}={text(best)}"

@@ -37,7 +37,7 @@ class Rig:
         at_edge = [arm for arm in claim.compared if not self.interior.get(arm, True)]
         if at_edge:
             told = ", ".join(f"{arm}: {self.tuned.get(arm, 'its best')}" for arm in at_edge)
-            raise InvalidClaimError(f"learning rate not interior to the grid ({told})")
+            raise InvalidClaimError(f"tuned value not interior to the grid ({told})")
         if isinstance(claim, Tested):
             if claim.aa:
                 _same(claim, claim.aa, evidence)

@@ -110,14 +110,19 @@ def _headline(study: StudyRecord, rows: pd.DataFrame, headline: Headline) -> str
     if rows.empty:
         return _alone(study, headline)
     groups: dict[str, list[str]] = {}
+    copies = study.copies
+    quiet = [
+        row["arm"]
+        for row in rows.to_dict("records")
+        if row["arm"] in copies and standing(row, headline) == "not told apart"
+    ]
     for row in rows.to_dict("records"):
+        if row["arm"] in quiet and len(quiet) < len(rows):
+            continue
         by = quantity.with_interval(
             row["difference"], row["low"], row["high"], int(row["n"]), difference=True
         )
-        stands = standing(row, headline)
-        if stands == "not told apart" and study.is_copy(str(row["arm"])) and len(rows) > 1:
-            continue
-        groups.setdefault(stands, []).append(f"{row['arm']} ({by})")
+        groups.setdefault(standing(row, headline), []).append(f"{row['arm']} ({by})")
     verdicts = {
         "better": ("is", "are", f"better than {baseline}"),
         "different": ("is", "are", f"different from {baseline}"),

@@ -37,10 +37,7 @@ def write_dashboard(
 
 def differing_hparams(study: StudyRecord) -> list[str]:
     """The hyperparameters that are not the same in all arms."""
-    full = study.hparams or {
-        arm: {key.lstrip("+"): value for key, _, value in (o.partition("=") for o in overrides)}
-        for arm, overrides in study.arms.items()
-    }
+    full = study.settings
     names = sorted({name for values in full.values() for name in values} - {"arm", "seed"})
     absent = object()
     return [

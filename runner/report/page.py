@@ -150,7 +150,7 @@ def _noise(study: StudyRecord, metric: str) -> list[str]:
     """How far apart two equal arms are by this metric, if it depends on the machine."""
     if study.scale == "smoke":
         return []
-    return steadiness.noise_lines(study.results, study.arms, metric)
+    return steadiness.noise_lines(study.results, study.copies, metric)
 
 
 def _left(cell: Any, base: Any) -> str:

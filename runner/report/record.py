@@ -1,5 +1,6 @@
 """What a report is made from, and what it hands back."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -9,6 +10,7 @@ import pandas as pd
 from runner.claims.claim import Claim
 from runner.claims.finding import Finding
 from runner.claims.rig import Rig
+from runner.copies import originals
 from runner.plots.figures import FigureSpec
 
 COST_METRICS = ("cost/parameters", "cost/active_parameters", "cost/flops_per_token", "time/step")
@@ -85,9 +87,19 @@ class StudyRecord:
         """The arm that a headline's metric is compared with; the study's where that is absent."""
         return headline.baseline if headline.baseline in self.arms else self.baseline
 
-    def is_copy(self, arm: str) -> bool:
-        """Whether an arm is the A in an A/A pair: its seeds are offset, whatever else it is."""
-        return any(o.lstrip("+").startswith("seed_offset=") for o in self.arms[arm])
+    @property
+    def settings(self) -> Mapping[str, Mapping[str, float | str | bool]]:
+        """The resolved values of each arm, or what its overrides say where no others are known."""
+        return self.hparams or {
+            arm: {key.lstrip("+"): value for key, _, value in (o.partition("=") for o in overrides)}
+            for arm, overrides in self.arms.items()
+        }
+
+    @property
+    def copies(self) -> dict[str, str]:
+        """The A/A pairs: for each arm that is another once more under other seeds, that other."""
+        settings = self.settings
+        return originals({arm: settings.get(arm, {}) for arm in self.arms})
 
     @property
     def rig(self) -> Rig:

@@ -3,7 +3,7 @@
 The thresholds are those at which `torch.utils.benchmark` and pyperf warn.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,21 +79,7 @@ def steadiness_notes(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     ]
 
 
-def a_a_pairs(arms: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
-    """Arms that are another arm once more with other seeds: (copy, original)."""
-    plain = {
-        name: [text for text in overrides if not text.lstrip("+").startswith("seed_offset=")]
-        for name, overrides in arms.items()
-    }
-    return [
-        (copy, original)
-        for copy, bare in plain.items()
-        for original, overrides in arms.items()
-        if copy != original and len(bare) < len(arms[copy]) and bare == [*overrides]
-    ]
-
-
-def noise_lines(results: pd.DataFrame, arms: Mapping[str, Sequence[str]], metric: str) -> list[str]:
+def noise_lines(results: pd.DataFrame, copies: Mapping[str, str], metric: str) -> list[str]:
     """The noise floor of a metric of a clock or an allocator, a line for each A/A pair.
 
     It is max(|low|, |high|) of the paired 95 % t-interval of A - A, as in `noise`.
@@ -104,7 +90,7 @@ def noise_lines(results: pd.DataFrame, arms: Mapping[str, Sequence[str]], metric
         return []
     values = rows.pivot(index="seed", columns="arm", values="value").astype(float)
     lines = []
-    for copy, original in a_a_pairs(arms):
+    for copy, original in copies.items():
         if {copy, original} <= {*values.columns}:
             differences = (values[copy] - values[original]).to_numpy()
             differences = differences[np.isfinite(differences)]

@@ -159,7 +159,13 @@ def make_study(**changes: Any) -> StudyRecord:
         "notes": ["ffn.n_experts=8 was skipped for the arm dense, which has no such key"],
         "not_tested": ["Models above 1 M parameters.", "More than 300 steps."],
         "hparams": {
-            arm: {"ffn.kind": "dense" if arm == "dense" else "moe", "model.d_model": 64, "lr": 1e-3}
+            arm: {
+                "ffn.kind": "dense" if arm == "dense" else "moe",
+                "ffn.balance": "none" if arm == "moe_no_balance" else "aux",
+                "model.d_model": 64,
+                "lr": 1e-3,
+                "seed_offset": 1000 if arm == "moe_top2_copy" else 0,
+            }
             for arm in ARMS
         },
     }

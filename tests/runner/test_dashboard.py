@@ -67,7 +67,9 @@ def test_every_margin_chart_names_tags_that_exist(folder: Path) -> None:
 def test_hparams_table_has_what_differs_and_leaves_its_rows_to_trials(folder: Path) -> None:
     contents = read(folder).PluginTagToContent("hparams")
     table = metadata.parse_experiment_plugin_data(contents[metadata.EXPERIMENT_TAG])
-    assert {info.name for info in table.hparam_infos} == {"arm", "seed", "ffn.kind"}
+    assert {info.name for info in table.hparam_infos} == {
+        *("arm", "seed", "seed_offset", "ffn.kind", "ffn.balance")
+    }
     shown = {info.name.tag: info.display_name for info in table.metric_infos}
     assert shown["final/val/loss"] == "validation loss"
     for arm in ARMS:

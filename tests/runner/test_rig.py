@@ -55,7 +55,7 @@ def test_an_arm_tuned_to_the_edge_of_its_grid_makes_its_claims_invalid():
     columns = pair(0.5 + spread(8, 0.1))
     rig = Rig(interior={"arm": False, "base": True}, tuned={"arm": "training.lr=0.01"})
     (finding,) = verdict(columns, claim(), rig=rig)
-    said = "learning rate not interior to the grid (arm: training.lr=0.01)"
+    said = "tuned value not interior to the grid (arm: training.lr=0.01)"
     assert str(finding) == f"invalid: {said}"
     inside = Rig(interior={"arm": True, "base": True, "other": False})
     assert verdict(columns, claim(), rig=inside)[0].verdict is Verdict.reproduced

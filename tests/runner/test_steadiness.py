@@ -3,14 +3,15 @@
 import numpy as np
 import pandas as pd
 import pytest
-from sample_study import ARMS, make_results, make_study
+from sample_study import make_results, make_study
 
 from runner import quantity
 from runner.report import page
-from runner.report.steadiness import a_a_pairs, noise_lines, sample_sets, steadiness_notes
+from runner.report.steadiness import noise_lines, sample_sets, steadiness_notes
 from runner.stats.comparison import summarise
 from runner.stats.intervals import mean_interval
 
+COPIES = {"moe_top2_copy": "moe_top2"}
 SETS = {
     # quartiles of five numbers are the second and the fourth
     "steady": [10.0, 10.0, 10.0, 10.0, 10.1],
@@ -46,23 +47,15 @@ def test_one_line_counts_what_torch_and_pyperf_warn_of():
         assert steadiness_notes(nothing) == []
 
 
-def test_an_a_a_pair_differs_in_its_seeds_alone():
-    assert a_a_pairs(ARMS) == [("moe_top2_copy", "moe_top2")]
-    assert a_a_pairs({"base": [], "copy": ["seed_offset=1000"], "other": ["norm=post"]}) == [
-        ("copy", "base")
-    ]
-    assert a_a_pairs({"a": ["ffn=moe"], "b": ["ffn=moe"]}) == []
-
-
 def test_the_noise_floor_stands_beside_what_a_clock_says_and_nothing_else():
     results = make_results()
     wide = results[results.metric == "time/step"].pivot(index="seed", columns="arm", values="value")
     same = mean_interval(wide["moe_top2_copy"] - wide["moe_top2"])
     floor = quantity.quantity(max(abs(same.low), abs(same.high)), "ms")
     line = f"noise floor (A/A moe_top2_copy - moe_top2): ±{floor}"
-    assert noise_lines(results, ARMS, "time/step") == [line]
-    assert noise_lines(results, ARMS, "val/loss") == []
-    (unknown,) = noise_lines(results, {"dense": [], "moe_top2": ["ffn=moe"]}, "time/step")
+    assert noise_lines(results, COPIES, "time/step") == [line]
+    assert noise_lines(results, COPIES, "val/loss") == []
+    (unknown,) = noise_lines(results, {}, "time/step")
     assert "unknown" in unknown
     shown = page.cost_table(make_study(), summarise(results))
     assert shown["noise"] == [f"time/step: {line}"]

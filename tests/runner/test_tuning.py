@@ -39,8 +39,31 @@ def test_reported_and_tuning_seeds_must_be_disjoint(run):
 
 
 def test_an_arm_that_sets_the_tuned_key_itself_is_an_error(run):
-    with pytest.raises(ConfigError, match="sets it itself"):
+    with pytest.raises(ConfigError, match="arm dense sets it too"):
         run(*TINY, *GRID, "arms.dense=['ffn=dense','training.lr=0.1']")
+
+
+def test_a_value_on_the_command_line_and_tuning_of_it_are_an_error(run):
+    with pytest.raises(ConfigError, match="the command line sets it too"):
+        run(*TINY, *GRID, "training.lr=0.5")
+
+
+def test_an_a_a_arm_gets_what_its_original_gets(plan):
+    copied = ('+arms.twin=["ffn=dense","seed_offset=1000"]', "arm=[dense,twin,moe_top2]")
+    made = plan(*TINY, *GRID, *copied)
+    assert not any(name.startswith("twin") for name in tuning.variants(made, made.study.tune))
+    tuned = tuning.choose(made, entries_of(LOSSES))
+    assert tuned.overrides["twin"] == tuned.overrides["dense"] == "training.lr=0.01"
+
+
+@pytest.mark.parametrize("broken", [(0.1,), (0.1, float("nan"))])
+def test_a_value_without_all_its_seeds_cannot_win(plan, broken):
+    made = plan(*TINY, *GRID)
+    losses = {**LOSSES, "dense": LOSSES["dense"] | {0.001: broken}}
+    tuned = tuning.choose(made, entries_of(losses))
+    assert tuned.overrides["dense"] == "training.lr=0.01"
+    with pytest.raises(ConfigError, match="arm dense has no value of"):
+        tuning.choose(made, entries_of({**LOSSES, "dense": dict.fromkeys(LOSSES["dense"], (1.0,))}))
 
 
 def test_a_grid_without_an_inside_is_an_error(plan):
@@ -59,19 +82,24 @@ class Entry:
         return {"results": [{"metric": "val/loss", "value": self.loss}]}
 
 
-def test_the_best_is_that_of_the_mean_and_edges_are_told(plan):
-    made = plan(*TINY, *GRID)
-    losses = {
-        "dense": {0.001: (3.0, 3.0), 0.01: (1.0, 2.0), 0.1: (0.5, 4.0)},
-        "moe_top2": {0.001: (1.0, 1.0), 0.01: (2.0, 2.0), 0.1: (3.0, 3.0)},
-    }
-    entries = [
+LOSSES = {
+    "dense": {0.001: (3.0, 3.0), 0.01: (1.0, 2.0), 0.1: (0.5, 4.0)},
+    "moe_top2": {0.001: (1.0, 1.0), 0.01: (2.0, 2.0), 0.1: (3.0, 3.0)},
+}
+
+
+def entries_of(losses: dict[str, dict[float, tuple[float, ...]]]) -> list[Entry]:
+    return [
         Entry(tuning.variant(arm, value), seed, loss)
         for arm, grid in losses.items()
         for value, found in grid.items()
         for seed, loss in enumerate(found)
     ]
-    tuned = tuning.choose(made, entries)
+
+
+def test_the_best_is_that_of_the_mean_and_edges_are_told(plan):
+    made = plan(*TINY, *GRID)
+    tuned = tuning.choose(made, entries_of(LOSSES))
     assert tuned.overrides == {"dense": "training.lr=0.01", "moe_top2": "training.lr=0.001"}
     assert tuned.interior == {"dense": True, "moe_top2": False}
     assert tuned.sensitivity["dense"] == pytest.approx((1.5 + 0 + 0.75) / 3)
