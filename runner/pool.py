@@ -116,9 +116,9 @@ def child(job: "Job", connection: Connection) -> None:
         with contextlib.suppress(OSError):
             connection.send(event)
 
-    from runner.trial import compute
-
     try:
+        from runner.trial import compute
+
         compute(job, send)
     except BaseException:
         import traceback

@@ -100,6 +100,11 @@ class Slot:
             return None
         return read_json(self.folder / "result.json")
 
+    def finished(self, code: str) -> bool:
+        """Whether the trial is finished, and this code has computed it."""
+        result = self.result()
+        return result is not None and result["code"] == code
+
 
 class Store:
     """All trials of one experiment below an outputs folder; reads the list of arms once."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from omegaconf import DictConfig
 
 from runner import pool, registry, tuning
@@ -15,7 +15,7 @@ from runner.plan import planning
 from runner.plan.outline import outline
 from runner.plan.planning import Arm, Plan, cache_folder
 from runner.progress import Progress
-from runner.store import FINISHED, Slot, Store
+from runner.store import UNTIMED, Slot, Store
 
 
 class StudyError(RuntimeError):
@@ -49,7 +49,7 @@ def run_and_report(config: DictConfig, overrides: Sequence[str], command: str = 
         plan, tuned = tune(plan, config, overrides)
     entries = run(plan)
     folder = gather.report(plan, entries, texts, tuned)
-    fail_if_any(entries)
+    fail_if_any(plan, entries)
     assert folder is not None
     reused = sum(entry.reused for entry in entries)
     return f"{plan.experiment}: {len(entries)} trials, {reused} reused: {folder / 'report.html'}"
@@ -57,19 +57,29 @@ def run_and_report(config: DictConfig, overrides: Sequence[str], command: str = 
 
 def tune(plan: Plan, config: DictConfig, overrides: Sequence[str]) -> tuple[Plan, tuning.Tuned]:
     """Compute the tuning trials of a plan; the plan in which every arm has its best value."""
-    entries = run(tuning.grid_plan(plan, config, overrides), f"{plan.experiment}, tuning")
-    fail_if_any(entries)
+    grid = tuning.grid_plan(plan, config, overrides)
+    entries = run(grid, f"{plan.experiment}, tuning")
+    fail_if_any(grid, entries)
     tuned = tuning.choose(plan, entries)
     arms = {arm.name: [*plan.study.arms[arm.name], tuned.overrides[arm.name]] for arm in plan.arms}
     return planning.plan(config, overrides, arms=arms, command=plan.command), tuned
 
 
-def fail_if_any(entries: Sequence[Entry]) -> None:
-    """Raise StudyError for trials that have no result."""
-    failed = [entry for entry in entries if entry.slot.status()["state"] not in FINISHED]
+def fail_if_any(plan: Plan, entries: Sequence[Entry]) -> None:
+    """Raise StudyError for trials that have no result of the plan's code.
+
+    With `reuse=accept` one that is reused may be of other code; `survey` notes it.
+    """
+    accept = plan.study.reuse == "accept"
+    failed = [
+        entry
+        for entry in entries
+        if not (entry.slot.result() if accept and entry.reused else entry.slot.finished(plan.code))
+    ]
     if failed:
         first = failed[0]
-        why = first.slot.status().get("message", "")
+        status = first.slot.status()
+        why = status.get("message") or f"its state is {status['state']}"
         raise StudyError(
             f"{len(failed)} of {len(entries)} trials failed, the first: "
             f"{first.arm.name} seed {first.seed}: {why}\n"
@@ -89,10 +99,10 @@ def survey(plan: Plan) -> list[Entry]:
     for seed in plan.seeds:
         for arm in plan.arms:
             slot = store.slot(arm.name, arm.signature, seed)
-            result = slot.result()
-            changed = result is not None and result["code"] != plan.code
+            there = slot.result() is not None
+            changed = there and not slot.finished(plan.code)
             stale += changed
-            reused = result is not None and (not changed or plan.study.reuse == "accept")
+            reused = there and (not changed or plan.study.reuse == "accept")
             entries.append(Entry(arm, seed, slot, reused))
     if stale:
         what = (
@@ -153,7 +163,7 @@ def compute(plan: Plan, entries: Sequence[Entry], workers: int, progress: Progre
             progress.wait(name, event["why"])
         elif event.get("state") == "ended":
             begun.pop(job.slot, None)
-            status = settle(job.slot, event["exitcode"], event["pid"])
+            status = settle(job, event["exitcode"], event["pid"])
             progress.end(name, status["state"], status.get("seconds"), status.get("message", ""))
         else:
             progress.step(name, event["step"], event["steps"], event["loss"])
@@ -181,17 +191,39 @@ def due(plan: Plan, entries: Sequence[Entry], stage: Stage) -> list[Entry]:
     return sorted(ready, key=lambda entry: (entry.seed, order[entry.slot]))
 
 
-def settle(slot: Slot, exitcode: int, pid: int) -> dict[str, Any]:
-    """The status of a trial whose process has ended; one that tells of no end was killed."""
-    status = slot.status()
-    ours = status.get("pid") == pid and status["state"] == "running"
-    if ours or status["state"] == "pending":
-        how = (
-            f"signal {signal.Signals(-exitcode).name}" if exitcode < 0 else f"exit code {exitcode}"
-        )
-        slot.mark("killed", message=f"its process ended with {how}", code=status.get("code"))
-        status = slot.status()
-    return status
+def settle(job: Job, exitcode: int, pid: int) -> dict[str, Any]:
+    """The status of a trial whose process has ended.
+
+    What the job was to achieve counts whoever has computed it. Otherwise the trial has failed or
+    was killed, whatever an earlier process, perhaps of other code, has left in its status.
+    """
+    status = job.slot.status()
+    if job.slot.finished(job.code):
+        return status
+    if job.stage is Stage.run and job.slot.untimed(job.code):
+        return status | {"state": UNTIMED}
+    if status.get("pid") == pid and status["state"] in ("failed", "killed"):
+        return status
+    how = f"signal {signal.Signals(-exitcode).name}" if exitcode < 0 else f"exit code {exitcode}"
+    ended = {
+        "state": "killed" if exitcode < 0 else "failed",
+        "message": f"its process ended with {how} and left no result",
+        "code": status.get("code"),  # of the checkpoints that lie there
+    }
+    if not computed_elsewhere(job.slot):
+        job.slot.mark(**ended)
+    return ended
+
+
+def computed_elsewhere(slot: Slot) -> bool:
+    """Whether a process computes this trial now, so that its status is not ours to write."""
+    try:
+        with FileLock(slot.folder / "lock", timeout=0):
+            return False
+    except Timeout:
+        return True
+    except (OSError, NotImplementedError):  # nothing can be locked there
+        return False
 
 
 def job(plan: Plan, entry: Entry, stage: Stage) -> Job:

@@ -158,8 +158,8 @@ def compute(job: Job, send: Send) -> None:
             ),
         ),
     ):
-        result, before = slot.result(), slot.untimed(job.code)
-        if (result and result["code"] == job.code) or (before and job.stage is Stage.run):
+        before = slot.untimed(job.code)
+        if slot.finished(job.code) or (before and job.stage is Stage.run):
             return
         if slot.status().get("code") != job.code:
             checkpoint.clear(slot.folder / "checkpoint")
@@ -181,7 +181,7 @@ def compute(job: Job, send: Send) -> None:
             state, details = "failed", {"traceback": traceback.format_exc()}
             if isinstance(error, Stopped):
                 state, details = "killed", {}
-            slot.mark(state, code=job.code, message=one_line(error), **details)
+            slot.mark(state, pid=os.getpid(), code=job.code, message=one_line(error), **details)
             raise
         finish(job, trial, watch)
 

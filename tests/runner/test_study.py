@@ -1,12 +1,15 @@
 """Whole studies in processes: what is computed, reused, lost and said; on tiny trials of moe."""
 
+import dataclasses
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from filelock import FileLock
 from tests_tiny import TINY
 
-from runner import study
+from runner import pool, study
+from runner.job import Stage
 from runner.plan import arguments
 from runner.report import gather
 from runner.store import read_json
@@ -97,6 +100,89 @@ def test_results_of_other_code_are_never_reused_in_silence(plan, monkeypatch):
     accepted = plan(*TINY, "reuse=accept")
     assert all(entry.reused for entry in study.survey(accepted))
     assert any("kept" in note for note in accepted.notes)
+
+
+FLASH = ("experiment=flash_attention", "arm=tiled", "scale=smoke", "n_seeds=1")
+FLASH += ("options.lengths=[16]", "options.length=16", "options.rounds=1")
+
+
+def dies_before_its_mark(monkeypatch: pytest.MonkeyPatch, exitcode: int) -> None:
+    """Let the processes of a study end before they write a status: nothing is computed."""
+
+    def run_jobs(jobs, workers, on_event) -> None:  # noqa: ARG001
+        for job in jobs:
+            on_event(job, {"state": "started", "pid": 1})
+            on_event(job, {"state": "ended", "exitcode": exitcode, "pid": 1})
+
+    monkeypatch.setattr("runner.pool.run_jobs", run_jobs)
+
+
+@pytest.mark.parametrize(
+    ("exitcode", "state", "how"), [(1, "failed", "exit code 1"), (-9, "killed", "SIGKILL")]
+)
+def test_a_process_that_dies_before_its_mark_leaves_no_old_result(
+    plan, run, monkeypatch, exitcode: int, state: str, how: str
+):
+    one = (*TINY, "arm=dense", "n_seeds=1")
+    whole = numbers(study.run(plan(*one)))
+    with monkeypatch.context() as patch:
+        patch.setattr("runner.provenance.code_hash", lambda *_: "changed")
+        dies_before_its_mark(patch, exitcode)
+        with pytest.raises(study.StudyError, match=f"1 of 1 trials failed.*{how}"):
+            run(*one)
+        (entry,) = study.survey(plan(*one))
+        assert entry.slot.status()["state"] == state
+        assert entry.slot.result() is None
+    # The checkpoint of the old result is not what other code goes on from.
+    monkeypatch.setattr("runner.provenance.code_hash", lambda *_: "changed")
+    again = study.run(plan(*one))
+    result = again[0].slot.result()
+    assert result is not None
+    assert result["from_step"] == 0
+    pd.testing.assert_frame_equal(numbers(again), whole, check_exact=True)
+
+
+def test_what_another_process_has_computed_meanwhile_is_done(plan):
+    first = plan(*TINY, "arm=dense", "n_seeds=1")
+    (entry,) = study.survey(first)
+    study.run(first)
+    job = study.job(first, entry, Stage.run)
+    assert study.settle(job, -9, 1)["state"] == "done"
+    study.fail_if_any(first, [entry])
+    other = dataclasses.replace(first, code="other")
+    with pytest.raises(study.StudyError):
+        study.fail_if_any(other, [entry])
+    accepted = dataclasses.replace(plan(*TINY, "reuse=accept"), code="other")
+    study.fail_if_any(accepted, [dataclasses.replace(entry, reused=True)])
+
+
+def test_the_status_of_a_trial_that_another_process_computes_is_left_to_it(plan):
+    made = plan(*TINY, "arm=dense", "n_seeds=1")
+    (entry,) = study.enter(made)
+    entry.slot.mark("running", pid=2, code=made.code)
+    job = study.job(made, entry, Stage.run)
+    with FileLock(entry.slot.folder / "lock"):
+        assert study.settle(job, -9, 1)["state"] == "killed"
+    assert entry.slot.status()["state"] == "running"
+    study.settle(job, -9, 1)  # a process that died long ago
+    assert entry.slot.status()["state"] == "killed"
+
+
+def test_a_timing_that_dies_before_its_mark_has_failed(plan, monkeypatch):
+    honest = pool.run_jobs
+
+    def run_jobs(jobs, workers, on_event) -> None:
+        honest(jobs, workers, on_event)
+        dies_before_its_mark(monkeypatch, 1)  # what comes next
+
+    monkeypatch.setattr("runner.pool.run_jobs", run_jobs)
+    made = plan(*FLASH)
+    entries = study.run(made)
+    assert states(entries) == {("tiled", 0): "failed"}
+    with pytest.raises(study.StudyError, match="exit code 1"):
+        study.fail_if_any(made, entries)
+    monkeypatch.setattr("runner.pool.run_jobs", honest)
+    assert states(study.run(plan(*FLASH))) == {("tiled", 0): "done"}
 
 
 def test_arms_of_a_seed_share_data_order_evaluation_and_starting_weights(plan):
