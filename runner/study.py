@@ -205,7 +205,7 @@ def settle(job: Job, exitcode: int, pid: int) -> dict[str, Any]:
     if status.get("pid") == pid and status["state"] in ("failed", "killed"):
         return status
     how = f"signal {signal.Signals(-exitcode).name}" if exitcode < 0 else f"exit code {exitcode}"
-    ended = {
+    ended: dict[str, Any] = {
         "state": "killed" if exitcode < 0 else "failed",
         "message": f"its process ended with {how} and left no result",
         "code": status.get("code"),  # of the checkpoints that lie there

@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import signal
+import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -91,10 +92,9 @@ class Trial:
     def resume(self, step: int) -> None:
         """Open the records, going on after `step`; 0 starts them anew."""
         self.from_step = step
-        hparams = flatten(self._job.config.tree()) | {"arm": self._job.arm, "seed": self._job.seed}
         if not step and not self._tables:
             shutil.rmtree(self._job.slot.folder / "tables", ignore_errors=True)
-        self._tracker = Tracker(self._job.slot.folder, hparams, resume_step=step or None)
+        self._tracker = self._open(step or None)
         self._job.slot.mark(
             "running", pid=os.getpid(), host=platform.node(), code=self._job.code, from_step=step
         )
@@ -139,10 +139,18 @@ class Trial:
         self._watch.note()
 
     def close(self, status: Literal["done", "failed"]) -> None:
-        """Close the records."""
+        """Close the records, with the final values of all stages in the event file."""
+        if self._tracker is None and self._job.stage is Stage.timing:
+            # Only now, so that no thread of a writer is there while the clock runs.
+            self._tracker = self._open(sys.maxsize)
         if self._tracker:
             finals = {name: value for name, (value, _) in self.results.items()}
             self._tracker.close(status, finals)
+
+    def _open(self, last_step: int | None) -> Tracker:
+        """Open the records, keeping the curves up to a step; None keeps nothing."""
+        hparams = flatten(self._job.config.tree()) | {"arm": self._job.arm, "seed": self._job.seed}
+        return Tracker(self._job.slot.folder, hparams, resume_step=last_step)
 
 
 def compute(job: Job, send: Send) -> None:

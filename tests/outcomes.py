@@ -9,7 +9,8 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
-CLOCK = {"s", "ms", "us", "tokens/s", "samples/s", "MiB", "GB/s", "GFLOP/s"}
+from runner.claims.noise import MACHINE_UNITS
+
 Bits = tuple[str, tuple[int, ...], bytes]
 
 
@@ -32,18 +33,18 @@ def outcome(trial: Path) -> dict[str, Any]:
 def results(trial: Path) -> dict[str, float]:
     """The rows of a result that no clock or allocator gave."""
     rows = json.loads((trial / "result.json").read_text())["results"]
-    return {row["metric"]: row["value"] for row in rows if row["unit"] not in CLOCK}
+    return {row["metric"]: row["value"] for row in rows if row["unit"] not in MACHINE_UNITS}
 
 
-def events(trial: Path) -> set[tuple[str, int, float]]:
-    """What TensorBoard's own reader finds, without final values that a clock gave."""
+def events(trial: Path) -> set[tuple[str, int, float | None]]:
+    """What TensorBoard's own reader finds; of final values that a clock gave only tag and step."""
     log = EventAccumulator(str(trial), size_guidance={"scalars": 0})
     log.Reload()
     kept = results(trial)
     return {
-        (tag, event.step, event.value)
+        (tag, event.step, None if of_a_clock else event.value)
         for tag in log.Tags()["scalars"]
-        if not tag.startswith("final/") or tag.removeprefix("final/") in kept
+        for of_a_clock in [tag.startswith("final/") and tag.removeprefix("final/") not in kept]
         for event in log.Scalars(tag)
     }
 

@@ -85,7 +85,9 @@ def test_a_killed_trial_goes_on_to_the_same_bits(experiment: str, tmp_path: Path
 
     went_on = json.loads((victim / "result.json").read_text())
     assert went_on["from_step"] > 0
-    for trial in whole.glob("outputs/*/trials/*/seed-*"):
+    trials = list(whole.glob("outputs/*/trials/*/seed-*"))
+    assert trials
+    for trial in trials:
         other = killed / trial.relative_to(whole)
         assert results(other) == results(trial)
         assert events(other) == events(trial)

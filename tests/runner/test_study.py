@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+import outcomes
 import pandas as pd
 import pytest
 from filelock import FileLock
@@ -168,7 +169,7 @@ def test_the_status_of_a_trial_that_another_process_computes_is_left_to_it(plan)
     assert entry.slot.status()["state"] == "killed"
 
 
-def test_a_timing_that_dies_before_its_mark_has_failed(plan, monkeypatch):
+def test_a_timing_that_dies_before_its_mark_has_failed_until_it_is_computed(plan, monkeypatch):
     honest = pool.run_jobs
 
     def run_jobs(jobs, workers, on_event) -> None:
@@ -182,7 +183,17 @@ def test_a_timing_that_dies_before_its_mark_has_failed(plan, monkeypatch):
     with pytest.raises(study.StudyError, match="exit code 1"):
         study.fail_if_any(made, entries)
     monkeypatch.setattr("runner.pool.run_jobs", honest)
-    assert states(study.run(plan(*FLASH))) == {("tiled", 0): "done"}
+    mended = study.run(plan(*FLASH))
+    assert states(mended) == {("tiled", 0): "done"}
+    # What the second stage has found is among the event file's final values, beside the curves.
+    result = mended[0].slot.result()
+    assert result is not None
+    finals = {f"final/{row['metric']}" for row in result["results"]}
+    tags = {tag for tag, _, _ in outcomes.events(mended[0].slot.folder)}
+    assert {"final/flash/time", "final/flash/saved_bytes"} <= finals
+    assert {tag for tag in tags if tag.startswith("final/")} == finals
+    curves = pd.read_csv(mended[0].slot.folder / "metrics.csv")
+    assert tags - finals == set(curves.metric) != set()
 
 
 def test_arms_of_a_seed_share_data_order_evaluation_and_starting_weights(plan):
