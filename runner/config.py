@@ -100,7 +100,11 @@ class Match:
 
 @dataclass
 class Device:
-    """Where and how a trial computes; `threads` are CPU threads of one trial."""
+    """Where and how a trial computes; `threads` are CPU threads of one trial.
+
+    `autocast` is of training steps, their forward passes and losses; evaluation, probes and what is
+    timed compute in `dtype`, so that a loss is that of the weights and not of its own rounding.
+    """
 
     name: DeviceName
     dtype: Dtype

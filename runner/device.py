@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import platform
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,6 +63,11 @@ def warnings(device: Device, name: DeviceName) -> list[str]:
             "device.dtype=bfloat16: this CPU has no bfloat16 instructions, expect it to be 60 "
             "times slower"
         )
+    if device.autocast is not Autocast.none:
+        lines.append(
+            f"device.autocast={device.autocast}: in training steps alone; evaluation, probes and "
+            f"what is timed compute in {device.dtype}"
+        )
     if name is DeviceName.mps and device.dtype is Dtype.float64:
         raise ConfigError(
             "device.dtype=float64: mps has no float64; use device.dtype=float32 or device=cpu"
@@ -84,12 +90,21 @@ def enter(device: Device, name: DeviceName) -> "torch.device":
     import torch
 
     torch.set_num_threads(device.threads)
-    if device.autocast is not Autocast.none:
-        torch.set_autocast_enabled(name.value, True)
-        torch.set_autocast_dtype(name.value, getattr(torch, device.autocast.value))
-        torch.set_autocast_cache_enabled(False)  # weights change between steps
     if device.deterministic and name is DeviceName.cuda:
         # Without it cuBLAS may choose another order of summation, and torch refuses to compute.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(device.deterministic)
     return torch.device(str(name))
+
+
+def autocast(device: Device, where: "torch.device") -> AbstractContextManager[object]:
+    """What a training step's forward pass and loss run in; backward does not, as torch advises.
+
+    Weights that were cast are kept until the outermost context ends, so open one for each pass:
+    the optimizer changes the weights in between.
+    """
+    if device.autocast is Autocast.none:
+        return nullcontext()
+    import torch
+
+    return torch.autocast(where.type, dtype=getattr(torch, device.autocast.value))

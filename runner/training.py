@@ -19,6 +19,7 @@ from torch import nn
 
 from runner import checkpoint
 from runner.config import Training
+from runner.device import autocast
 from runner.optimizer import adamw, learning_rate
 from runner.protocols import Probe, Task, Trial
 
@@ -174,8 +175,9 @@ def one_step(
     outputs = []
     for part in batch.split(config.accumulate) if config.accumulate > 1 else (batch,):
         share = 1.0 if part is batch else part.keep.sum() / batch.keep.sum()
-        output = forward(*part.inputs, keep=part.keep)
-        part_loss = course.task.loss(output.prediction, part)
+        with autocast(course.trial.config.device, course.trial.device):
+            output = forward(*part.inputs, keep=part.keep)
+            part_loss = course.task.loss(output.prediction, part)
         (share * (part_loss + output.aux_loss)).backward()
         loss = loss + share * part_loss.detach()
         aux_loss = aux_loss + share * output.aux_loss.detach()
@@ -202,7 +204,10 @@ def look(course: Course, model: nn.Module, *, step: int) -> None:
 def evaluate(
     model: nn.Module, task: Task, probes: Sequence[Probe], device: torch.device
 ) -> dict[str, float]:
-    """`val/loss`, the mean over kept positions of held-out data, and what probes see; eval mode."""
+    """`val/loss`, the mean over kept positions of held-out data, and what probes see.
+
+    In eval mode, and without `device.autocast`, which is of training steps alone.
+    """
     was_training = model.training
     model.eval()
     total, count = 0.0, 0

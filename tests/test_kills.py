@@ -96,6 +96,12 @@ def translation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 
 @pytest.fixture(scope="module")
+def rounded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """The translation with products in bfloat16."""
+    yield from lab(tmp_path_factory.mktemp("rounded"), *TRANSLATION, "device.autocast=bfloat16")
+
+
+@pytest.fixture(scope="module")
 def kernels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     yield from lab(tmp_path_factory.mktemp("kernels"), *KERNELS)
 
@@ -161,6 +167,24 @@ def test_a_kill_in_or_behind_a_conversion_costs_no_bit(conversion: Lab, seam: st
 def test_a_kill_between_measurements_costs_no_bit(kernels: Lab, seam: str, every: int):
     for call in range(2, kernels.passed[seam] + 1, every):
         kernels.survives(Point(seam, call))
+
+
+def test_autocast_trains_to_other_numbers_and_a_kill_costs_no_bit(translation: Lab, rounded: Lab):
+    ours, theirs = rounded.whole, translation.whole
+    assert ours["status"] == "done"
+    assert ours["weights"].keys() == theirs["weights"].keys()
+    assert {dtype for dtype, _, _ in ours["weights"].values()} == {"torch.float32"}
+    assert all(ours["weights"][name] != theirs["weights"][name] for name in theirs["weights"])
+    # Before the first step nothing is rounded yet; then losses stay close.
+    found = [
+        {step: v for tag, step, v in whole["events"] if tag == "val/loss"}
+        for whole in (ours, theirs)
+    ]
+    assert found[0][0] == found[1][0]
+    assert found[0] != found[1]
+    assert found[0] == pytest.approx(found[1], rel=0.01)
+    assert found[0][12] < found[0][0]
+    rounded.survives(Point("part of a step", 11))
 
 
 @pytest.mark.parametrize(

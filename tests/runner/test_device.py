@@ -6,8 +6,11 @@ from runner import device
 from runner.config import Autocast, ConfigError, Device, DeviceName, Dtype
 
 
-def options(name: str = "auto", dtype: str = "float32", threads: int = 1) -> Device:
-    return Device(DeviceName(name), Dtype(dtype), Autocast.none, threads, deterministic=False)
+def options(
+    name: str = "auto", dtype: str = "float32", threads: int = 1, autocast: str = "none"
+) -> Device:
+    made = (DeviceName(name), Dtype(dtype), Autocast(autocast), threads)
+    return Device(*made, deterministic=False)
 
 
 def test_auto_is_the_cpu_where_there_is_nothing_else(monkeypatch):
@@ -33,6 +36,9 @@ def test_what_is_slow_or_ignored_is_said(monkeypatch):
     assert "60 times slower" in line
     (line,) = device.warnings(options(threads=4), DeviceName.cuda)
     assert "device.threads=4 is ignored on cuda" in line
+    slow, where = device.warnings(options(autocast="bfloat16"), DeviceName.cpu)
+    assert "60 times slower" in slow
+    assert "in training steps alone" in where
     assert device.warnings(options(), DeviceName.cpu) == []
     with pytest.raises(ConfigError, match="mps has no float64"):
         device.warnings(options(dtype="float64"), DeviceName.mps)

@@ -13,7 +13,7 @@ from memory_trial import MemoryTrial
 from torch import Tensor, nn
 
 from runner import checkpoint, optimizer, training
-from runner.config import Schedule, Training
+from runner.config import Autocast, Device, DeviceName, Dtype, Schedule, Training
 
 CONFIG = Training(
     steps=12,
@@ -90,9 +90,12 @@ class Slope(nn.Module):
         self.steps += 1
 
 
-def trial_of(folder: Path, **changes: object) -> MemoryTrial:
+def trial_of(folder: Path, autocast: str = "none", **changes: object) -> MemoryTrial:
     """A trial whose training is CONFIG but for `changes`."""
-    config = SimpleNamespace(training=replace(CONFIG, **changes), seed_offset=0)
+    device = Device(
+        DeviceName.cpu, Dtype.float32, Autocast(autocast), threads=1, deterministic=False
+    )
+    config = SimpleNamespace(training=replace(CONFIG, **changes), device=device, seed_offset=0)
     return MemoryTrial(config, folder)
 
 
@@ -249,3 +252,76 @@ def test_evaluation_weighs_by_kept_positions_and_leaves_the_mode():
     values = training.evaluate(model, Uneven(), [], torch.device("cpu"))
     assert values["val/loss"] == pytest.approx((1 * 1 + 3 * 25) / 4)
     assert model.training
+
+
+def test_autocast_is_of_forward_and_loss_of_training_steps_alone(tmp_path: Path):
+    seen: dict[str, set[tuple[bool, torch.dtype]]] = {}
+
+    def note(what: str, tensor: Tensor) -> None:
+        state = (torch.is_autocast_enabled("cpu"), tensor.dtype)
+        seen.setdefault(what, set()).add(state)
+
+    class Watched(Slope):
+        def forward(self, x: Tensor, keep: Tensor) -> Output:
+            output = super().forward(x, keep)
+            note("training" if self.training else "evaluation", output.prediction)
+            return output
+
+    class WatchedLine(Line):
+        def loss(self, prediction: Tensor, batch: Batch) -> Tensor:
+            if prediction.requires_grad:
+                note("loss", prediction)
+            return super().loss(prediction, batch)
+
+    class Probe:
+        def update(self, batch: Batch, output: Output) -> None:  # noqa: ARG002
+            note("probe", output.prediction)
+
+        def metrics(self) -> dict[str, float]:
+            return {}
+
+    def gradients(model: nn.Module) -> dict[str, float]:
+        for weights in model.parameters():
+            assert weights.grad is not None
+            note("watch", weights.grad)
+        return {}
+
+    model = Watched()
+    model.linear.weight.register_hook(lambda gradient: note("backward", gradient))
+    trial = trial_of(tmp_path, autocast="bfloat16", accumulate=2)
+    training.train(trial, model, WatchedLine(), probes=[Probe], watch=[gradients])
+    inside, outside = {(True, torch.bfloat16)}, {(False, torch.float32)}
+    assert seen == {
+        **dict.fromkeys(("training", "loss"), inside),
+        **dict.fromkeys(("evaluation", "probe", "backward", "watch"), outside),
+    }
+    assert not torch.is_autocast_enabled("cpu")
+
+
+def test_autocast_follows_the_weights_from_step_to_step(tmp_path: Path):
+    rounded, plain = trial_of(tmp_path / "a", autocast="bfloat16"), trial_of(tmp_path / "b")
+    for trial in (rounded, plain):
+        model = Slope()
+        model.dropout.p = 0.0  # which draws other numbers in bfloat16
+        training.train(trial, model, Line())
+    losses = [[t.rows[step, "train/loss"] for step in range(1, 13)] for t in (rounded, plain)]
+    assert losses[0] != losses[1]
+    # bfloat16 keeps 8 bits: a prediction is off by 2^-8 of its size or so.
+    assert losses[0] == pytest.approx(losses[1], rel=0.05)
+
+
+def test_steps_go_through_the_compiled_model_and_evaluations_through_the_plain_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    modes = []
+
+    def compiled(model: nn.Module):
+        def forward(*inputs: Tensor, keep: Tensor) -> Output:
+            modes.append(model.training)
+            return model(*inputs, keep=keep)
+
+        return forward
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    training.train(trial_of(tmp_path, compile=True), Slope(), Line())
+    assert modes == [True] * 12
