@@ -70,13 +70,14 @@ def run_jobs(jobs: Sequence["Job"], workers: int, on_event: "OnEvent") -> None:
                 assert isinstance(connection, Connection)
                 job, process = running[connection]
                 try:
-                    on_event(job, connection.recv())
+                    event = connection.recv()
                 except (EOFError, OSError):
                     process.join()
                     del running[connection]
                     connection.close()
                     code = process.exitcode or 0
-                    on_event(job, {"state": "ended", "exitcode": code, "pid": process.pid})
+                    event = {"state": "ended", "exitcode": code, "pid": process.pid}
+                on_event(job, event)
     finally:
         stop([process for _, process in running.values()])
 
