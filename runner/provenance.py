@@ -87,6 +87,7 @@ def environment(command: str, started: str) -> dict[str, Any]:
         "started": started,
         "reported": now(),
         "python": platform.python_version(),
+        "kernel": platform.release(),
         "packages": {name: version(name) for name in PACKAGES},
         "git": git(),
         "machine": machine(),
@@ -97,8 +98,9 @@ def machine() -> dict[str, Any]:
     """The machine that timings belong to, with its GPUs if it has some."""
     found = gpus()
     return {
-        "system": f"{platform.system()} {platform.release()}",
+        "system": platform.system(),
         "processor": processor(),
+        **({"id": identity} if (identity := machine_id()) else {}),
         "cores": len(os.sched_getaffinity(0))
         if hasattr(os, "sched_getaffinity")
         else os.cpu_count(),
@@ -153,14 +155,40 @@ def checkout_version() -> str | None:
     return str(found)
 
 
+def machine_id() -> str:
+    """A short hash of the system's own identity, which tells equal machines apart; "" without."""
+    try:
+        text = Path("/etc/machine-id").read_text().strip()
+    except OSError:
+        return ""
+    return hashlib.sha256(text.encode()).hexdigest()[:8] if text else ""
+
+
 def processor() -> str:
     """The processor's name as the system tells it."""
+    if platform.system() == "Darwin":
+        return _ask("sysctl", "-n", "machdep.cpu.brand_string") or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
+        told = dict(
+            (part.strip() for part in line.split(":", 1))
+            for line in cpuinfo.read_text().splitlines()
+            if ":" in line
+        )
+        if "model name" in told:
+            return told["model name"]
+        if "CPU part" in told:  # Arm
+            return f"{platform.machine()} {told.get('CPU implementer', '')} {told['CPU part']}"
     return platform.processor() or platform.machine()
+
+
+def _ask(*command: str) -> str:
+    """What a command of the system prints; "" where it is not there or fails."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
 
 
 def git() -> dict[str, Any] | None:

@@ -78,9 +78,19 @@ def stage(experiment: str, name: str) -> Callable[[Any], None]:
 
 
 def source(module: str) -> Path | None:
-    """The file of a module of ours, found without importing it."""
-    try:
-        spec = find_spec(module)
-    except ModuleNotFoundError:  # a name inside a module, not a module
+    """The file of a module in Python; None where there is none. Imports nothing.
+
+    `find_spec("a.b")` would import a, and with it torch.
+    """
+    top, *below = module.split(".")
+    spec = find_spec(top)
+    if spec is None:
         return None
-    return Path(spec.origin) if spec and spec.origin and spec.origin != "built-in" else None
+    if not below:
+        return Path(spec.origin) if spec.origin and spec.origin.endswith(".py") else None
+    for folder in spec.submodule_search_locations or ():
+        place = Path(folder).joinpath(*below)
+        for path in (place / "__init__.py", place.with_suffix(".py")):
+            if path.is_file():
+                return path
+    return None

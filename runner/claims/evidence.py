@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from runner.names import nearby
-from runner.plots.templates import pattern
+from runner.plots.templates import pattern, placeholders
 from runner.stats.intervals import Floats, Interval, mean_interval
 
 if TYPE_CHECKING:
@@ -74,7 +74,10 @@ class Evidence:
         self.units = dict(zip(results.metric, results.unit, strict=True))
 
     def unit(self, metric: str) -> str:
-        """The unit of a metric; "" for a pure number."""
+        """The unit of a metric, or of those that match a template; "" for a pure number."""
+        if placeholders(metric):
+            form = pattern(metric)
+            metric = next((known for known in self.units if form.fullmatch(known)), metric)
         unit = str(self.units.get(metric, ""))
         return "" if unit == "1" else unit
 

@@ -2,7 +2,7 @@
 
 from runner.claims.claim import Tested
 from runner.claims.evidence import Evidence
-from runner.stats.intervals import mean_interval
+from runner.stats.intervals import Interval, mean_interval
 
 MACHINE_UNITS = frozenset(
     ("s", "ms", "us", "tokens/s", "samples/s", "MiB", "GB/s", "GFLOP/s")
@@ -12,6 +12,27 @@ MACHINE_UNITS = frozenset(
 def needs_floor(claim: Tested, evidence: Evidence) -> bool:
     """Whether the claim is about what a clock or an allocator says."""
     return evidence.unit(claim.metric) in MACHINE_UNITS
+
+
+def without_pair(claim: Tested, evidence: Evidence) -> str:
+    """What is wrong with a claim of times or memory that names no A/A pair; "" for all others."""
+    if claim.aa is not None or not needs_floor(claim, evidence):
+        return ""
+    return "a claim about time or memory needs an A/A pair (aa), which tells the noise"
+
+
+def inside(interval: Interval, floor: float | None, *edges: float) -> tuple[bool, tuple[str, ...]]:
+    """Whether the machine's noise hides on which side of an edge (0 unless given) a mean lies.
+
+    In words too. Noise can carry a true value across the edge from as far away as the floor.
+    """
+    if floor is None:
+        return False, ()
+    edge = min(edges or (0.0,), key=lambda edge: abs(interval.mean - edge))
+    if abs(interval.mean - edge) <= floor:
+        around = f" around {edge:g}" if edge else ""
+        return True, (f"inside the noise floor of {floor:.3g}{around}",)
+    return False, (f"noise floor {floor:.3g}",)
 
 
 def noise_floor(claim: Tested, evidence: Evidence, times: float = 1.0) -> float | None:

@@ -65,7 +65,10 @@ class Rig:
 
 
 def reachable(claim: Tested, family: Sequence[Tested]) -> None:
-    """Refuse a claim that its own number of seeds can never decide, whatever the data."""
+    """Refuse a claim that its own number of seeds can never confirm, whatever the data.
+
+    One that could only be contradicted is no fair question.
+    """
     least = holm([min(1.0, other.least_p) for other in family])[family.index(claim)]
     if least >= claim.alpha:
         raise InvalidClaimError(

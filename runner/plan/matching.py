@@ -68,9 +68,12 @@ def cost(arm: ArmConfig, by: By) -> int:
 def widen(arm: ArmConfig, goal: int) -> ArmConfig:
     """The arm with the width whose cost is nearest to `goal`.
 
-    Cost grows with a width, so bisection finds it.
+    Cost grows with a width, so bisection finds it. An arm whose cost the width does not change, as
+    the bytes of keys and values do not change with that of a feed-forward network, is left alone.
     """
     low, high = 1, 2
+    if cost(with_width(arm, low), arm.match.by) == cost(with_width(arm, high), arm.match.by):
+        return arm
     while high < LARGEST and cost(with_width(arm, high), arm.match.by) < goal:
         low, high = high, high * 2
     while high - low > 1:
@@ -98,10 +101,11 @@ def with_width(arm: ArmConfig, width: int) -> ArmConfig:
 
 def unmatched(name: str, arm: ArmConfig, to: str, goal: int) -> list[str]:
     """A note where the cost of an arm is off by more than its tolerance."""
-    off = cost(arm, arm.match.by) / goal - 1
-    if abs(off) <= arm.match.tolerance:
+    mine = cost(arm, arm.match.by)
+    if abs(mine - goal) <= arm.match.tolerance * goal:
         return []
+    off = f"{mine / goal - 1:+.1%} of that" if goal else f"{mine} and not 0 as that"
     return [
-        f"arm {name} is unmatched: its {arm.match.by} is {off:+.1%} of that of {to} "
+        f"arm {name} is unmatched: its {arm.match.by} is {off} of {to} "
         f"(match.tolerance={arm.match.tolerance})"
     ]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests_environment import ROOT, environment
+from tests_tiny import TINY
 
 BAD = {
     "experiment=mo": "did you mean moe",
@@ -51,6 +52,16 @@ def test_help_and_listing_import_no_torch(tmp_path: Path, arguments: str):
     assert done.returncode == 0, done.stderr
     assert "moe" in done.stdout or "hydra" in done.stdout
     assert [p.name for p in tmp_path.iterdir()] == ["fake"]
+
+
+def test_planning_and_reporting_a_finished_study_import_no_torch(tmp_path: Path):
+    command = [sys.executable, "-m", "runner", *TINY]
+    for env, said in ((environment(), "0 reused"), (without_torch(tmp_path), "4 reused")):
+        done = subprocess.run(
+            command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert said in done.stdout
 
 
 @pytest.mark.parametrize("arguments", list(BAD))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from experiments import config as science
-from runner import store
+from runner import registry, store
 from runner.config import ConfigError, Device, Training, plain
 from runner.plan import planning
 
@@ -142,6 +142,28 @@ def test_widths_are_solved_so_that_active_parameters_are_equal(plan):
     assert max(active.values()) / min(active.values()) - 1 < 0.01, active
     total = {name: cost(vars(arm.config.parts)).parameters for name, arm in found.items()}
     assert abs(total["dense_total"] / total["moe_top2"] - 1) < 0.01
+
+
+def test_a_width_that_does_not_change_the_cost_is_left_alone(plan):
+    for experiment in ("ffn", "moe"):
+        made = plan(f"experiment={experiment}", "match.by=kv_bytes")
+        free = plan(f"experiment={experiment}", "match.by=none")
+        assert [a.config.parts.ffn.d_ff for a in made.arms] == [
+            a.config.parts.ffn.d_ff for a in free.arms
+        ]
+        assert not any("is unmatched" in note for note in made.notes)
+    heads = plan("experiment=gqa_vs_mha", "match.by=kv_bytes", "match.to=mha")
+    found = arms(heads)
+    assert found["mha_copy"].config.parts.ffn.d_ff == found["mha"].config.parts.ffn.d_ff
+    assert found["gqa2"].config.parts.ffn.d_ff == found["mha"].config.parts.ffn.d_ff
+    assert any("gqa2 is unmatched: its kv_bytes is -75.0%" in note for note in heads.notes)
+
+
+@pytest.mark.parametrize("by", ["params", "active_params", "flops"])
+def test_arms_are_matched_by_each_cost(plan, by: str):
+    made = plan("experiment=ffn", f"match.by={by}", "match.to=relu", "arm=[relu,swiglu]")
+    relu, swiglu = (registry.costs(vars(arm.config.parts))[by] for arm in made.arms)
+    assert swiglu == pytest.approx(relu, rel=0.01)
 
 
 def test_a_width_set_in_an_arm_is_held_and_called_unmatched(plan):

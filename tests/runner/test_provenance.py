@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from runner import provenance
+from runner import provenance, registry
 
 
 @pytest.fixture
@@ -53,3 +53,31 @@ def test_the_driver_tells_the_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_our_version_is_known_in_a_checkout():
     assert provenance.checkout_version() == provenance.version("ablab")
     assert provenance.version("no-such-package") is None
+
+
+def test_a_machine_is_told_from_an_equal_one_and_not_by_its_kernel(monkeypatch, tmp_path):
+    (tmp_path / "id").write_text("0123\n")
+    real = Path
+
+    def redirected(name: str) -> Path:
+        return tmp_path / "id" if name == "/etc/machine-id" else real(name)
+
+    monkeypatch.setattr(provenance, "Path", redirected)
+    here = provenance.machine()
+    monkeypatch.setattr("platform.release", lambda: "99.0")
+    assert provenance.machine() == here
+    (tmp_path / "id").write_text("4567\n")
+    assert provenance.machine() == here | {"id": provenance.machine_id()} != here
+    (tmp_path / "id").unlink()
+    assert "id" not in provenance.machine()
+
+
+def test_the_file_of_a_module_is_found_without_importing_it(monkeypatch, tmp_path: Path):
+    (tmp_path / "loud").mkdir()
+    (tmp_path / "loud" / "__init__.py").write_text("raise RuntimeError('loud was imported')")
+    (tmp_path / "loud" / "inner.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert registry.source("loud.inner") == tmp_path / "loud" / "inner.py"
+    assert registry.source("loud") == tmp_path / "loud" / "__init__.py"
+    for none in ("loud.inner.name", "loud.nothing", "no_such_package", "sys"):
+        assert registry.source(none) is None

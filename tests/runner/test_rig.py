@@ -5,7 +5,18 @@ import json
 
 import numpy as np
 import pytest
-from claim_tables import claim, equivalence, pair, slope, spread, states, table, trend, verdict
+from claim_tables import (
+    claim,
+    equivalence,
+    pair,
+    powers,
+    slope,
+    spread,
+    states,
+    table,
+    trend,
+    verdict,
+)
 
 from runner.claims.finding import Verdict
 from runner.claims.kinds import read_claim
@@ -98,6 +109,34 @@ def test_a_speed_claim_without_an_a_a_pair_is_invalid():
     assert str(finding).startswith("invalid: a claim about time or memory needs an A/A pair")
     assert finding.interval is not None
     assert timed(columns, claim(), unit="bytes")[0].verdict is Verdict.reproduced
+
+
+@pytest.mark.parametrize(
+    ("level", "expected"),
+    # The A/A pair is spread(8): t(0.975, 7) / sqrt(8) = 0.836 of its deviation is the floor.
+    [(0.0, Verdict.reproduced), (0.45, Verdict.inconclusive), (2.0, Verdict.contradicted)],
+)
+def test_an_equivalence_of_times_keeps_the_noise_floor_from_its_margin(level, expected):
+    columns = pair(level + spread(8, 0.01))
+    columns["copy", "val/loss"] = columns["base", "val/loss"] + spread(8, 0.2)  # a floor of 0.167
+    asked = equivalence(delta=0.5, aa=SAME)
+    (finding,) = timed(columns, asked)
+    assert finding.noise_floor == pytest.approx(0.167, abs=1e-3)
+    assert finding.verdict is expected
+    assert timed(columns, equivalence(delta=0.5))[0].reason.startswith("a claim about time")
+    if level == 0.45:
+        assert timed(columns, asked, unit="nats")[0].verdict is Verdict.reproduced
+
+
+def test_a_slope_of_times_keeps_the_noise_floor_from_its_band():
+    same = {"arm": "copy", "control": "arm"}
+    for noise, expected in ((0.01, Verdict.reproduced), (0.15, Verdict.inconclusive)):
+        columns = powers("arm", -0.5, 0.01) | powers("copy", -0.5, noise, seed=1)
+        (finding,) = timed(columns, slope(aa=same))
+        assert finding.verdict is expected, finding.reason
+        assert finding.noise_floor is not None
+    assert timed(columns, slope(aa=same), unit="nats")[0].verdict is Verdict.reproduced
+    assert timed(columns, slope())[0].reason.startswith("a claim about time")
 
 
 def test_an_allocator_may_give_the_same_answer_twice():

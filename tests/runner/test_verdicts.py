@@ -105,6 +105,13 @@ def test_power_at_the_printed_minimum_detectable_effect(n):
     assert 0.75 <= np.mean(found) <= 0.85
 
 
+def test_what_is_detectable_lies_beyond_the_margin():
+    columns = {("base", "val/loss"): np.zeros(8), ("arm", "val/loss"): rng(5).normal(0, 1, 8)}
+    (plain,) = verdict(columns)
+    (beyond,) = verdict(columns, claim(margin=0.3))
+    assert beyond.minimum_detectable_effect == 0.3 + plain.minimum_detectable_effect
+
+
 def test_smoke_decides_nothing(sound):
     (finding,) = verdict(sound, scale="smoke")
     assert str(finding) == "invalid: smoke"

@@ -1,5 +1,6 @@
 """`kind: difference`: an arm is greater or less than its control, seed by seed."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -10,12 +11,12 @@ from runner.claims.claim import DIRECTIONS, Tested
 from runner.claims.evidence import Block, Evidence
 from runner.claims.finding import Measured, estimate
 from runner.claims.keys import is_number, one_of
-from runner.claims.noise import needs_floor, noise_floor
-from runner.stats.intervals import Interval, mean_interval
+from runner.claims.noise import inside, noise_floor, without_pair
+from runner.stats.intervals import Floats, mean_interval
 from runner.stats.power import verdict_detectable_effect
 from runner.stats.sign_flip import least_sign_flip_p, sign_flip_p
 
-NO_PAIR = "a claim about time or memory needs an A/A pair (aa), which tells the noise"
+Z_80 = 0.8416  # the normal quantile of 0.8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +114,8 @@ class Difference(Tested):
         interval = mean_interval(differences, 1 - self.alpha)
         p = sign_flip_p(differences - self.edge)
         above, below = interval.low > self.edge, interval.high < self.edge
-        floor = noise_floor(self, evidence, self.times)
+        # An arm's own score, with `other`, has the factor in it.
+        floor = noise_floor(self, evidence, self.times if self.control else 1.0)
         hidden, note = inside(interval, floor, self.edge)
         return Measured(
             n=self.n,
@@ -124,26 +126,19 @@ class Difference(Tested):
             opposes=not hidden and (below if self.direction == "greater" else above),
             interval=interval,
             extra=block.over_all(everything, 1 - self.alpha),
-            detectable=verdict_detectable_effect(
-                float(differences.std(ddof=1)), self.n, self.alpha, family=family
-            ),
+            detectable=self.margin + detectable(differences, floor, self.alpha, family),
             noise_floor=floor,
             unit=evidence.unit(self.metric),
             notes=(*note, *block.notes),
-            invalid=NO_PAIR if needs_floor(self, evidence) and self.aa is None else "",
+            invalid=without_pair(self, evidence),
         )
 
 
-def inside(
-    interval: Interval, floor: float | None, edge: float = 0.0
-) -> tuple[bool, tuple[str, ...]]:
-    """Whether what a mean difference has beyond `edge` is hidden by the machine's noise, in words.
+def detectable(differences: Floats, floor: float | None, alpha: float, family: int) -> float:
+    """Least difference beyond the margin that the whole rule finds with 80 % power.
 
-    Noise can carry a true difference across the edge from as far away as the floor.
+    It must satisfy interval and test, and its estimate must leave the noise floor behind.
     """
-    if floor is None:
-        return False, ()
-    if abs(interval.mean - edge) <= floor:
-        around = f" around {edge:g}" if edge else ""
-        return True, (f"inside the noise floor of {floor:.3g}{around}",)
-    return False, (f"noise floor {floor:.3g}",)
+    n, sd = len(differences), float(differences.std(ddof=1))
+    found = verdict_detectable_effect(sd, n, alpha, family=family)
+    return found if floor is None else max(found, floor + Z_80 * sd / math.sqrt(n))

@@ -9,6 +9,7 @@ from runner.claims.claim import Tested
 from runner.claims.evidence import Block, Evidence, InvalidClaimError
 from runner.claims.finding import Measured, estimate
 from runner.claims.keys import is_number
+from runner.claims.noise import inside, noise_floor, without_pair
 from runner.stats.intervals import inside_p, mean_interval, outside_p
 
 MARGINS = ("delta", "delta_share", "delta_aa")
@@ -26,6 +27,7 @@ class Equivalence(Tested):
     significantly different" shows nothing. Contradicted: the 1 - alpha interval lies outside. With
     `delta_aa` the margin is itself an estimate, and the level holds for the margin that came out: a
     true difference of 3 true deviations passes 3 estimated ones in one of five studies of 8 seeds.
+    A difference of times or memory within the noise floor of the margin decides nothing.
     """
 
     kind: ClassVar[str] = "equivalence"
@@ -85,16 +87,22 @@ class Equivalence(Tested):
         delta = self.margin(evidence, block)
         interval = mean_interval(differences, 1 - 2 * self.alpha)
         strict = mean_interval(differences, 1 - 2 * self.alpha / family)
+        floor = noise_floor(self, evidence)
+        hidden, note = inside(interval, floor, -delta, delta)
         return Measured(
             n=self.n,
             reason=f"difference {estimate(interval)}, margin ±{delta:.3g}, {self.n} paired seeds",
             p=inside_p(differences, -delta, delta),
             p_against=min(1.0, 2 * outside_p(differences, -delta, delta)),
+            supports=not hidden,
+            opposes=not hidden,
             interval=interval,
             extra=block.over_all(everything, 1 - 2 * self.alpha),
-            detectable=max(abs(strict.low), abs(strict.high)),
+            detectable=max(abs(strict.low), abs(strict.high)) + (floor or 0.0),
+            noise_floor=floor,
             unit=evidence.unit(self.metric),
-            notes=block.notes,
+            notes=(*note, *block.notes),
+            invalid=without_pair(self, evidence),
         )
 
     def margin(self, evidence: Evidence, block: Block) -> float:

@@ -10,6 +10,7 @@ from runner.claims.claim import AAPair, PositiveControl, Tested
 from runner.claims.evidence import Block, Evidence, InvalidClaimError
 from runner.claims.finding import Measured, estimate
 from runner.claims.keys import band_of, one_of
+from runner.claims.noise import inside, noise_floor, without_pair
 from runner.plots.templates import placeholders
 from runner.stats.intervals import Interval, inside_p, mean_interval, outside_p, slopes
 
@@ -30,7 +31,8 @@ class Slope(Tested):
     """The slope of `metric` over its placeholder `x` lies in `band`, one slope for each seed.
 
     With `log: both` it is the exponent of a power law. Reproduced: the 1 - alpha interval of the
-    seeds' slopes lies inside the band; contradicted: it lies outside; else inconclusive.
+    seeds' slopes lies inside the band; contradicted: it lies outside; else inconclusive. A slope of
+    times or memory that lies within the noise floor of the band's ends decides nothing.
     """
 
     kind: ClassVar[str] = "slope"
@@ -124,18 +126,23 @@ class Slope(Tested):
         found = block.deciding[:, 0]
         interval = mean_interval(found, 1 - self.alpha)
         others, failed = self.of_control(evidence)
+        floor = noise_floor(self, evidence)
+        hidden, note = inside(interval, floor, *self.band)
         return Measured(
             n=self.n,
             reason=f"slope {estimate(interval)}, {self.expected} expected, {self.n} seeds",
             p=min(1.0, 2 * inside_p(found, *self.band)),
             p_against=min(1.0, 2 * outside_p(found, *self.band)),
+            supports=not hidden,
+            opposes=not hidden,
             interval=interval,
             others=others,
             extra=block.over_all(block.values[:, 0], 1 - self.alpha),
             detectable=(interval.high - interval.low) / 2,
             unit="" if self.log in ("both", "y") else evidence.unit(self.metric),
-            notes=block.notes,
-            invalid=failed,
+            noise_floor=floor,
+            notes=(*note, *block.notes),
+            invalid=failed or without_pair(self, evidence),
         )
 
     def of_control(self, evidence: Evidence) -> tuple[dict[str, Interval], str]:

@@ -9,8 +9,7 @@ from runner.claims.claim import DIRECTIONS, Tested
 from runner.claims.evidence import Evidence
 from runner.claims.finding import Measured, estimate
 from runner.claims.keys import one_of
-from runner.claims.kinds.difference import NO_PAIR, inside
-from runner.claims.noise import needs_floor, noise_floor
+from runner.claims.noise import inside, noise_floor, without_pair
 from runner.stats.intervals import mean_interval, slopes
 from runner.stats.page_trend import MOST_BLOCKS, MOST_LEVELS, least_page_p, page_p
 
@@ -94,5 +93,5 @@ class Trend(Tested):
             noise_floor=floor,
             unit=evidence.unit(self.metric),
             notes=(*turned, *note, *block.notes),
-            invalid=NO_PAIR if needs_floor(self, evidence) and self.aa is None else "",
+            invalid=without_pair(self, evidence),
         )
