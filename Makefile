@@ -1,8 +1,8 @@
-# What CI runs, and what you run before a commit. PYTHON is the interpreter of your environment.
+# What you run before a commit (check test smoke); CI runs slow too. PYTHON is the interpreter of your environment.
 PYTHON ?= python
 SMOKE ?= outputs
 
-.PHONY: install check test smoke bench
+.PHONY: install check test slow smoke bench
 
 install:  ## the project and its tools
 	$(PYTHON) -m pip install -e '.[dev]'
@@ -15,6 +15,9 @@ check:  ## lint, format, types, import contracts
 
 test:  ## the default suite
 	$(PYTHON) -m pytest
+
+slow:  ## kills at every point of a trial, every pair of options, compiled training
+	$(PYTHON) -m pytest -m slow
 
 smoke:  ## every experiment in seconds, through the command line
 	$(PYTHON) -m runner -m 'experiment=glob(*)' scale=smoke outputs=$(SMOKE)
