@@ -32,6 +32,9 @@ MALLOC = {
     "MALLOC_TOP_PAD_": "67108864",
 }
 
+GRACE, SOON = 60.0, 1.0
+"""Seconds that processes have to end when asked, and after which it is said that they take long."""
+
 
 def cores() -> int:
     """The cores that this process may use."""
@@ -83,15 +86,34 @@ def run_jobs(jobs: Sequence["Job"], workers: int, on_event: "OnEvent") -> None:
 
 
 def stop(processes: Sequence["ForkServerProcess"]) -> None:
-    """End processes: ask first, then force."""
+    """End processes: ask first, so that trials end their step and write a checkpoint, then force.
+
+    They have `GRACE` seconds together. Ctrl-C meanwhile ends them at once.
+    """
     for process in processes:
         process.terminate()
-    deadline = time.monotonic() + 5
+    try:
+        if not ended(processes, SOON):
+            with contextlib.suppress(OSError):  # whoever reads our output may have gone
+                print(  # noqa: T201
+                    f"waiting up to {GRACE:.0f} s for checkpoints; Ctrl-C ends at once",
+                    file=sys.stderr,
+                    flush=True,
+                )
+            ended(processes, GRACE - SOON)
+    finally:
+        for process in processes:
+            process.kill()
+        for process in processes:
+            process.join()
+
+
+def ended(processes: Sequence["ForkServerProcess"], seconds: float) -> bool:
+    """Wait for processes to end; whether they have all."""
+    deadline = time.monotonic() + seconds
     for process in processes:
         process.join(max(0.0, deadline - time.monotonic()))
-        if process.is_alive():
-            process.kill()
-            process.join()
+    return not any(process.is_alive() for process in processes)
 
 
 def end_with_parent() -> None:
