@@ -14,26 +14,29 @@ from typing import IO
 
 try:
     import fcntl
-except ImportError:  # no POSIX system: nothing is locked
+except ImportError:  # no POSIX system
     fcntl = None  # type: ignore[assignment]
 
 
 @contextlib.contextmanager
-def turn(*, timing: bool, on_wait: Callable[[], object]) -> Iterator[None]:
+def turn(
+    *, timing: bool, on_wait: Callable[[], object], on_failure: Callable[[str], object]
+) -> Iterator[None]:
     """Hold the machine, alone for `timing`; `on_wait` is called once if others must end first.
 
-    Where the folder for temporary files cannot be written nothing is locked.
+    Where nothing can be locked (no POSIX system, a folder for temporary files that cannot be
+    written or whose filesystem has no locks) the trial runs all the same: `on_failure` hears why.
     """
     with contextlib.ExitStack() as held:
         try:
             gate, machine = (held.enter_context(_open(name)) for name in ("gate", "machine"))
-        except OSError:
-            yield
-            return
-        waited = _lock(gate, alone=timing, on_wait=on_wait)
-        _lock(machine, alone=timing, on_wait=on_wait if not waited else lambda: None)
-        if not timing:
-            gate.close()
+            waited = _lock(gate, alone=timing, on_wait=on_wait)
+            _lock(machine, alone=timing, on_wait=on_wait if not waited else lambda: None)
+            if not timing:
+                gate.close()
+        except OSError as error:
+            held.close()  # no lock is better than one of two
+            on_failure(str(error))
         yield  # closing a file unlocks it, and so does the end of a process
 
 
@@ -43,9 +46,9 @@ def _open(name: str) -> IO[str]:
 
 
 def _lock(file: IO[str], *, alone: bool, on_wait: Callable[[], object]) -> bool:
-    """Lock a file; whether others had to be waited for."""
+    """Lock a file; whether others had to be waited for. Raises OSError where there are no locks."""
     if fcntl is None:
-        return False
+        raise OSError("this system has no file locks")
     how = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
     try:
         fcntl.flock(file, how | fcntl.LOCK_NB)

@@ -45,8 +45,8 @@ def run_jobs(jobs: Sequence["Job"], workers: int, on_event: "OnEvent") -> None:
     """Compute jobs, `workers` at a time, in order.
 
     `on_event` hears of each job `{"state": "started", "pid"}`, then perhaps `{"state": "waiting",
-    "why"}`, then progress `{"step", "steps", "loss"}`, then `{"state": "ended", "exitcode",
-    "pid"}`; what a job achieved stands in its status file.
+    "why"}` or `{"note"}`, then progress `{"step", "steps", "loss"}`, then `{"state": "ended",
+    "exitcode", "pid"}`; what a job achieved stands in its status file.
     """
     for name, value in MALLOC.items():
         os.environ.setdefault(name, value)

@@ -14,6 +14,7 @@ class Progress:
         self._experiment, self._began = experiment, time.monotonic()
         self._live: Any = None
         self._tasks: dict[str, Any] = {}
+        self._notes: set[str] = set()
         self._reused = reused
 
     def __enter__(self) -> "Progress":
@@ -54,7 +55,15 @@ class Progress:
 
     def wait(self, name: str, why: str) -> None:
         """A trial waits for another process."""
-        line = f"{name}: waits, {why}"
+        self._say(f"{name}: waits, {why}")
+
+    def note(self, text: str) -> None:
+        """Something to know, which is said once whatever the number of trials it is true of."""
+        if text not in self._notes:
+            self._notes.add(text)
+            self._say(f"note: {text}")
+
+    def _say(self, line: str) -> None:
         if self._live:
             self._live.console.print(line, markup=False)
         else:

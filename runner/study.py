@@ -161,6 +161,8 @@ def compute(plan: Plan, entries: Sequence[Entry], workers: int, progress: Progre
             progress.start(name, job.stage)
         elif event.get("state") == "waiting":
             progress.wait(name, event["why"])
+        elif "note" in event:
+            progress.note(event["note"])
         elif event.get("state") == "ended":
             begun.pop(job.slot, None)
             status = settle(job, event["exitcode"], event["pid"])

@@ -158,11 +158,14 @@ def compute(job: Job, send: Send) -> None:
     slot = job.slot
     slot.folder.mkdir(parents=True, exist_ok=True)
     with (
-        held(slot.folder / "lock", send),
+        lock_of(slot.folder / "lock", send),
         turn(
             timing=job.stage is Stage.timing,
             on_wait=lambda: send(
                 {"state": "waiting", "why": "what is timed has the machine alone"}
+            ),
+            on_failure=lambda why: send(
+                {"note": f"trials cannot be kept apart from what is timed on this machine: {why}"}
             ),
         ),
     ):
@@ -194,8 +197,8 @@ def compute(job: Job, send: Send) -> None:
         finish(job, trial, watch)
 
 
-def held(lock: Path, send: Send) -> FileLock:
-    """The lock of a trial; who waits for another process that computes it says so."""
+def lock_of(lock: Path, send: Send) -> FileLock:
+    """The lock of a trial, to be entered; that another process computes it is said now."""
     lock_file = FileLock(lock)
     try:
         lock_file.acquire(timeout=0)

@@ -1,13 +1,16 @@
 """Who times has the machine alone; who computes shares it."""
 
+import errno
 import multiprocessing
+import os
 import tempfile
-import time
+from functools import partial
 from pathlib import Path
 
 import pytest
+from tests_tiny import TINY
 
-from runner import alone
+from runner import alone, study
 
 CONTEXT = multiprocessing.get_context("fork")
 
@@ -18,7 +21,8 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def hold(timing: bool, name: str, events, release) -> None:
-    with alone.turn(timing=timing, on_wait=lambda: events.put((name, "waits"))):
+    waits, fails = (partial(events.put, (name, what)) for what in ("waits", "fails"))
+    with alone.turn(timing=timing, on_wait=waits, on_failure=lambda _: fails()):
         events.put((name, "begins"))
         release.wait(20)
         events.put((name, "ends"))
@@ -70,8 +74,56 @@ def test_two_that_time_take_turns():
     second.let_go()
 
 
-def test_where_nothing_can_be_locked_trials_run_all_the_same(monkeypatch: pytest.MonkeyPatch):
+def nobody_there() -> None:
+    pytest.fail("nobody to wait for")
+
+
+def test_where_nothing_can_be_written_trials_run_all_the_same(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(tempfile, "tempdir", "/nowhere/at/all")
-    began = time.monotonic()
-    with alone.turn(timing=True, on_wait=lambda: pytest.fail("nobody to wait for")):
-        assert time.monotonic() - began < 5
+    said: list[str] = []
+    with alone.turn(timing=True, on_wait=nobody_there, on_failure=said.append):
+        assert len(said) == 1
+    assert "No such file or directory" in said[0]
+
+
+@pytest.mark.parametrize("timing", [True, False])
+@pytest.mark.parametrize("refused", ["gate", "machine"])
+def test_on_a_filesystem_without_locks_trials_run_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, refused: str, timing: bool
+):
+    honest = alone.fcntl.flock
+
+    def flock(file, how: int) -> None:
+        if refused in file.name:
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+        honest(file, how)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(alone.fcntl, "flock", flock)
+        said: list[str] = []
+        with alone.turn(timing=timing, on_wait=nobody_there, on_failure=said.append):
+            (why,) = said
+            assert os.strerror(errno.ENOLCK) in why
+            # Nor is one of the two left locked.
+            patch.setattr(alone.fcntl, "flock", honest)
+            with alone.turn(timing=True, on_wait=nobody_there, on_failure=pytest.fail):
+                pass
+
+
+def test_without_file_locks_trials_run_all_the_same(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(alone, "fcntl", None)
+    said: list[str] = []
+    with alone.turn(timing=False, on_wait=nobody_there, on_failure=said.append):
+        assert said == ["this system has no file locks"]
+
+
+def test_that_nothing_can_be_locked_is_said_once_a_study(plan, monkeypatch, capsys):
+    def run_jobs(jobs, workers, on_event) -> None:  # noqa: ARG001
+        for job in jobs:
+            on_event(job, {"state": "started", "pid": 1})
+            on_event(job, {"note": "no locks here"})
+            on_event(job, {"state": "ended", "exitcode": 1, "pid": 1})
+
+    monkeypatch.setattr("runner.pool.run_jobs", run_jobs)
+    study.run(plan(*TINY))
+    assert capsys.readouterr().out.count("note: no locks here\n") == 1
