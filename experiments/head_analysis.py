@@ -20,16 +20,23 @@ from experiments.nn.build import build_transformer
 from experiments.probes.copying import CopyProbe
 from experiments.probes.cost import record_cost
 from experiments.probes.heads import HeadProbe, attention_rows
-from experiments.probes.removals import record_removals
+from experiments.probes.removals import record_nothing_to_remove, record_removals
 from experiments.tasks.build import Task, build_task
 from experiments.tasks.induction import InductionTask
 from runner.protocols import Probe
 from runner.training import evaluate, train
 from runner.trial import Trial
 
+Table = dict[str, dict[str, list[float]]]
+"""Score -> layer, or `uniform` for even attention -> a value for each head."""
 UNITS = {"entropy": "nats", "distance": "positions"}
 MOSTLY, BROAD = 0.5, 0.9
 """From these shares on a head is said to look mostly at an offset, or broadly."""
+KEYS = {
+    "induction": "what followed the same symbol (induction)",
+    "duplicate": "the same symbol (duplicate)",
+}
+"""What a copying score is about, in words."""
 SHOWN = 32
 """Positions of a sequence whose weights are kept for a figure."""
 
@@ -71,12 +78,15 @@ def run(trial: Trial) -> None:
     evaluate(untrained, task, [initial], trial.device)
     record_scores(trial, final, initial)
     record_planted(trial, final, initial, mean=getattr(task, "needs_lags", False))
+    more: Table = {}
     if isinstance(task, InductionTask):
-        record_copying(trial, model, untrained, task)
-        if options.n_orders and not trial.diverged:
+        more = record_copying(trial, model, untrained, task)
+        if options.n_orders and trial.diverged:
+            record_nothing_to_remove(trial, model)
+        elif options.n_orders:
             record_removals(trial, model.eval(), task)
     record_cost(trial, task)
-    trial.table("heads", portraits(final))
+    trial.table("heads", portraits(final, more))
     trial.table("attention", attention_of_labels(model, task, trial.device))
 
 
@@ -155,8 +165,11 @@ def record_planted(trial: Trial, final: HeadProbe, initial: HeadProbe, *, mean: 
 
 def record_copying(
     trial: Trial, model: nn.Module, untrained: nn.Module, task: InductionTask
-) -> None:
-    """How well the second copy is predicted and how heads look there; and before training."""
+) -> Table:
+    """How well the second copy is predicted and how heads look there; and before training.
+
+    Returns the scores of the heads.
+    """
     final, initial = CopyProbe(model), CopyProbe(untrained)
     evaluate(model, task, [final], trial.device)
     evaluate(untrained, task, [initial], trial.device)
@@ -166,6 +179,11 @@ def record_copying(
         trial.record({name: value}, unit)
         if name.count("/") == 1:
             trial.record({f"{name}_initial": before[name]}, unit)
+    found = final.table()
+    trial.record(
+        {f"heads/{name}_uniform": table["uniform"][0] for name, table in found.items()}, "1"
+    )
+    return found
 
 
 def planted(probe: HeadProbe) -> dict[str, float]:
@@ -195,9 +213,9 @@ def by_label(probe: HeadProbe, score: str) -> list[tuple[str, int, dict[str, flo
     ]
 
 
-def portraits(probe: HeadProbe) -> list[dict[str, Any]]:
-    """A row a head: its scores, and in words what follows from them."""
-    overall = probe.table()
+def portraits(probe: HeadProbe, more: Table) -> list[dict[str, Any]]:
+    """A row a head: its scores, and in words what follows from them and `more` of them."""
+    overall = probe.table() | more
     distances = {(layer, head): values for layer, head, values in by_label(probe, "distance")}
     rows = []
     for (layer, head), values in distances.items():
@@ -219,19 +237,24 @@ def portraits(probe: HeadProbe) -> list[dict[str, Any]]:
 
 
 def looks(own: Mapping[str, float], even: Mapping[str, float]) -> str:
-    """Where a head looks, from its entropy and its weight on offsets, against even attention."""
+    """Where a head looks, from its entropy and its weight on keys, against even attention.
+
+    Keys are offsets and, where symbols repeat, what KEYS names. A score without data says nothing.
+    """
     if not math.isfinite(own["entropy_share"]):
         return "nowhere: its weights are not finite"
-    offsets = [name for name in own if name in ("diagonal", "previous") or name[:7] == "offset_"]
-    best = max(offsets, key=lambda name: own[name] - even[name])
-    told = f"{best} {own[best]:.2f} (even {even[best]:.2f})"
+    told_of = ("diagonal", "previous", *KEYS)
+    there = [name for name in own if name in told_of or name.startswith("offset_")]
+    keys = [name for name in there if math.isfinite(own[name])]
+    best = max(keys, key=lambda name: own[name] - even[name])
+    told = f"{KEYS.get(best, best)} {own[best]:.2f} (even {even[best]:.2f})"
     if own[best] >= MOSTLY:
         return f"mostly at {told}"
     if own["entropy_share"] >= BROAD:
         return f"broadly: {own['entropy_share']:.2f} of the largest entropy"
     if own[best] >= 2 * even[best]:
         return f"leans to {told}"
-    return f"at no single offset: most at {told}"
+    return f"at no single place: most at {told}"
 
 
 def differs(values: Mapping[str, float]) -> str:

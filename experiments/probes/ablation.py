@@ -6,11 +6,12 @@ stream where the next layers expect it (Wang et al. 2023, Interpretability in th
 measured and what is replaced come from disjoint halves of the held-out data.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import combinations
+from math import comb, isfinite
 from statistics import fmean
 from typing import Any
 
@@ -25,7 +26,7 @@ Head = tuple[int, int]
 Measure = Callable[[nn.Module], float]
 Change = Callable[[Tensor], Tensor]
 MANY = 20
-"""Pairs of heads that are tried at most."""
+"""Pairs, or larger groups, of heads that are tried at most."""
 
 
 def halves(batches: Iterable[Batch], device: torch.device) -> tuple[list[Batch], list[Batch]]:
@@ -110,48 +111,59 @@ def ablated(model: nn.Module, heads: Collection[Head], means: Sequence[Tensor]) 
         yield
 
 
-def induction_drops(
+def choices(
+    induction: Sequence[Sequence[float]], entropy: Sequence[Sequence[float]], *, seed: int
+) -> dict[str, list[tuple[Head, ...]]]:
+    """Which heads to take away at once, by name; a choice is a mean over the groups it lists.
+
+    induction        the two of the highest induction score
+    random           two others from the same layers: all pairs, or MANY that `seed` draws
+    entropy_matched  for each of the two the other head of its layer whose entropy is nearest; not
+                     there where `random` has a single pair, which it would be once more
+    any_layer        two of all others, likewise; among them are heads that induction heads read
+                     from (Olsson et al. 2022: a previous-token head), without which those are lost
+    all_induction    every head that has at least half the highest score
+    as_many_others   as many of the rest, likewise
+
+    What has no group is left out. Scores are given by layer and head; {} where there are not two
+    others than the best two, or where one is not finite.
+    """
+    heads = [(layer, head) for layer, row in enumerate(induction) for head in range(len(row))]
+    score = {(layer, head): induction[layer][head] for layer, head in heads}
+    if len(heads) < 4 or not all(map(isfinite, score.values())):
+        return {}
+    top = sorted(heads, key=score.__getitem__, reverse=True)[:2]
+    others = [head for head in heads if head not in top]
+    layers = sorted(layer for layer, _ in top)
+    pairs = list(combinations(others, 2))
+    alike = [pair for pair in pairs if sorted(layer for layer, _ in pair) == layers]
+    strong = tuple(head for head in heads if score[head] >= score[top[0]] / 2)
+    rest = [head for head in heads if head not in strong]
+    found: dict[str, list[tuple[Head, ...]]] = {
+        "induction": [tuple(top)],
+        "random": drawn(alike, seed),
+        "entropy_matched": [matched(top, others, entropy)] if len(alike) > 1 else [],
+        "any_layer": drawn(pairs, seed),
+        "all_induction": [strong],
+        "as_many_others": groups(rest, len(strong), seed),
+    }
+    return {name: several for name, several in found.items() if several}
+
+
+def drops(
     model: nn.Module,
     measure: Measure,
     means: Sequence[Tensor],
-    *,
-    induction: Sequence[Sequence[float]],
-    entropy: Sequence[Sequence[float]],
-    seed: int,
+    chosen: Mapping[str, Sequence[Collection[Head]]],
 ) -> dict[str, float]:
-    """By how much `measure` falls without two heads, a value for each choice of them.
-
-    induction        the two of the highest induction score
-    random           two others from the same layers: the mean over all pairs, or over MANY that
-                     `seed` draws; not there if there are none
-    entropy_matched  for each of the two the other head whose entropy is nearest
-    any_layer        two of all others, likewise; among them are heads that induction heads read
-                     from (Olsson et al. 2022: a previous-token head), without which those are lost
-
-    Scores are given by layer and head. {} where there are not two others.
-    """
-    heads = [(layer, head) for layer, row in enumerate(induction) for head in range(len(row))]
-    if len(heads) < 4:
-        return {}
+    """By how much `measure` falls without the heads of a choice: the mean over its groups."""
     whole = measure(model)
-    top = sorted(heads, key=lambda at: -induction[at[0]][at[1]])[:2]
-    others = [head for head in heads if head not in top]
-    pairs = list(combinations(others, 2))
-    layers = sorted(layer for layer, _ in top)
-    choices: dict[str, list[tuple[Head, ...]]] = {
-        "induction": [tuple(top)],
-        "random": drawn(
-            [pair for pair in pairs if sorted(layer for layer, _ in pair) == layers], seed
-        ),
-        "entropy_matched": [matched(top, others, entropy)],
-        "any_layer": drawn(pairs, seed),
-    }
 
-    def without(pair: Collection[Head]) -> float:
-        with ablated(model, pair, means):
+    def without(heads: Collection[Head]) -> float:
+        with ablated(model, heads, means):
             return whole - measure(model)
 
-    return {name: fmean(map(without, found)) for name, found in choices.items() if found}
+    return {name: fmean(map(without, several)) for name, several in chosen.items()}
 
 
 def drawn(pairs: Sequence[tuple[Head, ...]], seed: int) -> list[tuple[Head, ...]]:
@@ -162,14 +174,26 @@ def drawn(pairs: Sequence[tuple[Head, ...]], seed: int) -> list[tuple[Head, ...]
     return [pairs[index] for index in sorted(chosen)]
 
 
+def groups(heads: Sequence[Head], n: int, seed: int) -> list[tuple[Head, ...]]:
+    """All groups of n heads, or MANY different ones that the seed draws; they are not listed."""
+    if comb(len(heads), n) <= MANY:
+        return list(combinations(heads, n))
+    draw = np.random.default_rng([seed, len(heads), n])
+    found: set[tuple[int, ...]] = set()
+    while len(found) < MANY:
+        found.add(tuple(sorted(draw.choice(len(heads), n, replace=False).tolist())))
+    return [tuple(heads[index] for index in group) for group in sorted(found)]
+
+
 def matched(
     top: Sequence[Head], others: Sequence[Head], entropy: Sequence[Sequence[float]]
 ) -> tuple[Head, ...]:
-    """For each head the one of the others that is nearest in entropy, each taken once."""
+    """For each head the one of the others of its layer nearest in entropy, each taken once."""
     free, found = list(others), []
     for layer, head in top:
         goal = entropy[layer][head]
-        nearest = min(free, key=lambda at: abs(entropy[at[0]][at[1]] - goal))
+        near = [at for at in free if at[0] == layer]
+        nearest = min(near, key=lambda at: abs(entropy[at[0]][at[1]] - goal))
         free.remove(nearest)
         found.append(nearest)
     return tuple(found)

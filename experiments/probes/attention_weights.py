@@ -98,8 +98,8 @@ def logit_blocks(
 
     keys are 0 to the last query of the block: later ones are seen by none of them. What a query may
     not see is HIDDEN: later keys, and padding other than itself. All blocks share one buffer, whose
-    size grows with the length and not with its
-    square: a block is gone when the next one comes, and may be overwritten.
+    size grows with the length and not with its square: a block is gone when the next one comes, and
+    may be overwritten.
     """
     batch, n_heads, time, d_head = query.shape
     n_kv_heads = key.shape[1]

@@ -4,10 +4,10 @@ Legend: batch, time, n_heads; p is the period of a sequence [begin] r r r .... P
 symbol t, and the prediction there is of the symbol t + 1, so that the symbols p + 1 to 2p are the
 second copy of r.
 
-The second copy is what is scored, since a symbol has one earlier occurrence there: in later copies
-a head may share its weight out among several. Left out is the prediction of its first symbol, as
-nothing says that a copy begins. Heads are scored where p >= 3: for shorter periods the token after
-the earlier occurrence is the query's neighbour or the query itself.
+The second copy is what is scored: there a symbol that r has once has one earlier occurrence, one
+that r has twice has more, and in later copies all have. Left out is the prediction of its first
+symbol, as nothing says that a copy begins. Heads are scored where p >= 3: for shorter periods the
+token after the occurrence one period back is the query's neighbour or the query itself.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ from experiments.tasks.induction import periods
 LEAST_PERIOD = 3
 CHUNKS = 4
 AHEAD = {"induction": 1, "duplicate": 0}
-"""How far behind the earlier occurrence of the query's token the key lies that a score is about."""
+"""How far behind an earlier occurrence of the query's token the keys lie that a score is about."""
 
 
 class CopyProbe:
@@ -36,21 +36,22 @@ class CopyProbe:
         heads/copy_accuracy     share of right predictions of the second copy
         heads/icl_score         mean loss in the second copy minus that in the first, nats; below 0
                                 is learning in context (Olsson et al. 2022)
-        heads/induction         mean weight from a token of the second copy to the token after its
-                                earlier occurrence, the prefix-matching score of Olsson et al. 2022,
-                                of the head that has most; with /layer{l}/head{h} of each head
-        heads/duplicate         the same to the earlier occurrence itself
+        heads/induction         mean weight from a token of the second copy to the tokens after all
+                                its earlier occurrences together, the prefix-matching score of
+                                Olsson et al. 2022, of the head that has most; with
+                                /layer{l}/head{h} of each head
+        heads/duplicate         the same to the earlier occurrences themselves
 
-    Only queries that have such a key count, unlike in TransformerLens' head_detector, where a
-    perfect induction head reaches the share of those among all queries. What is not there to be
-    scored is NaN.
+    Only queries of the second copy count, all of which have such keys, unlike in TransformerLens'
+    head_detector, where a perfect induction head reaches the share of those among all queries. What
+    is not there to be scored is NaN.
     """
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
         self._right = self._n_second = self._n_first = self._n_rows = 0
         self._second = self._first = 0.0
-        self._weight: dict[str, list[Tensor]] = {name: [] for name in AHEAD}
+        self._weight: dict[str, dict[str, Tensor]] = {name: {} for name in AHEAD}
 
     @torch.no_grad()
     def update(self, batch: Batch, output: Output) -> None:
@@ -69,9 +70,9 @@ class CopyProbe:
     def metrics(self) -> dict[str, float]:
         """Everything above."""
         found = {
-            "heads/copy_accuracy": share(self._right, self._n_second),
-            "heads/icl_score": share(self._second, self._n_second)
-            - share(self._first, self._n_first),
+            "heads/copy_accuracy": ratio(self._right, self._n_second),
+            "heads/icl_score": ratio(self._second, self._n_second)
+            - ratio(self._first, self._n_first),
         }
         for name in AHEAD:
             scores = self.scores(name)
@@ -85,25 +86,39 @@ class CopyProbe:
 
     def scores(self, name: str = "induction") -> list[list[float]]:
         """The score of each head, layer by layer."""
-        return [
-            [share(value, self._n_rows) for value in layer.tolist()] for layer in self._weight[name]
-        ]
+        return [row for layer, row in self.table()[name].items() if layer != "uniform"]
+
+    def table(self) -> dict[str, dict[str, list[float]]]:
+        """By score and layer, or `uniform` for even attention, a value for each head."""
+        return {
+            name: {
+                layer: [ratio(value, self._n_rows) for value in sums.tolist()]
+                for layer, sums in layers.items()
+            }
+            for name, layers in self._weight.items()
+        }
 
     def _look(self, batch: Batch) -> None:
-        row, query, back = scored_rows(batch.inputs[0])
-        self._n_rows += len(row)
+        tokens = batch.inputs[0]
+        rows = scored_rows(tokens)
+        self._n_rows += int(rows.sum())
+        wanted = {
+            name: scored_keys(tokens, ahead) & rows[:, :, None] for name, ahead in AHEAD.items()
+        }
+
+        def add(layer: str, p: Tensor) -> None:
+            for name, keys in wanted.items():
+                seen = torch.einsum("bhqk,bqk->h", p, keys.to(p.dtype)).cpu().double()
+                sums = self._weight[name]
+                sums[layer] = sums[layer] + seen if layer in sums else seen
 
         def see(index: int, queries: Tensor, keys: Tensor) -> None:
-            p = weights(queries, keys).transpose(1, 2)  # (batch, time, n_heads, keys)
-            for name, ahead in AHEAD.items():
-                seen = p[row, query, :, query - back + ahead].sum(0).cpu().double()
-                layers = self._weight[name]
-                if index == len(layers):
-                    layers.append(seen)
-                else:
-                    layers[index] = layers[index] + seen
+            add(f"layer{index}", weights(queries, keys))
 
         watch(self.model, batch, see)
+        time = tokens.shape[1]
+        n_keys = torch.arange(1, time + 1, device=tokens.device)[:, None]
+        add("uniform", (1 / n_keys).expand(len(tokens), 1, time, time))
 
 
 def copies(tokens: Tensor) -> tuple[Tensor, Tensor]:
@@ -113,13 +128,24 @@ def copies(tokens: Tensor) -> tuple[Tensor, Tensor]:
     return place < period, (place > period) & (place < 2 * period)
 
 
-def scored_rows(tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Sequence, position and period of each query that heads are scored by."""
+def scored_rows(tokens: Tensor) -> Tensor:
+    """Where (batch, time) the queries are that heads are scored by: the second copy."""
     period = periods(tokens)[:, None]
     place = torch.arange(tokens.shape[1], device=tokens.device)
-    chosen = (place > period) & (place <= 2 * period) & (period >= LEAST_PERIOD)
-    row, query = chosen.nonzero(as_tuple=True)
-    return row, query, period[row, 0]
+    return (place > period) & (place <= 2 * period) & (period >= LEAST_PERIOD)
+
+
+def scored_keys(tokens: Tensor, ahead: int) -> Tensor:
+    """The keys (batch, query, key) `ahead` behind all earlier occurrences of the query's token."""
+    earlier = (tokens[:, :, None] == tokens[:, None, :]).tril(-1)
+    return F.pad(earlier, (ahead, 0))[:, :, : tokens.shape[1]]
+
+
+def copy_loss(prediction: Tensor, batch: Batch) -> Tensor:
+    """The loss of each sequence (batch,): summed over what the copy accuracy counts, nats."""
+    second = copies(batch.inputs[0])[1]
+    loss = F.cross_entropy(prediction.transpose(1, 2), batch.target, reduction="none")
+    return (loss * second).sum(1)
 
 
 def copy_test(batches: Sequence[Batch]) -> Callable[[nn.Module], float]:
@@ -144,11 +170,11 @@ def copy_test(batches: Sequence[Batch]) -> Callable[[nn.Module], float]:
         found = 0
         for inputs, wanted, second in chunks:
             found += int((model(inputs).prediction.argmax(dim=-1) == wanted)[second].sum())
-        return share(found, n)
+        return ratio(found, n)
 
     return accuracy
 
 
-def share(part: float, n: int) -> float:
-    """The share of n that `part` is, NaN of nothing."""
+def ratio(part: float, n: int) -> float:
+    """`part` over n, NaN of nothing."""
     return part / n if n else float("nan")

@@ -16,10 +16,10 @@ Loss = Callable[[Tensor, Batch], Tensor]
 def taylor_importance(model: nn.Module, batches: Sequence[Batch], loss: Loss) -> list[list[float]]:
     """I_h, a sum over sequences of |dL / d xi_h|, by layer and head; l2-normalised in each layer.
 
-    xi_h is a mask of 1 that the head's output is multiplied with, and L the loss of one sequence;
-    equation 2 of Are Sixteen Heads Really Better than One?, of which this is the mask form. `loss`
-    is a mean over kept positions, so that sequences weigh alike where they are equally long. A
-    layer that nothing depends on has zeros. The model is asked in the mode it is in.
+    xi_h is a mask of 1 that the head's output is multiplied with, and L the loss of one sequence,
+    of which `loss` gives a value each, (batch,); equation 2 of Are Sixteen Heads Really Better than
+    One?, of which this is the mask form. A layer that nothing depends on has zeros. The model is
+    asked in the mode it is in.
     """
     layers = attention_layers(model)
     sums = [torch.zeros(layer.n_heads, dtype=torch.float64) for layer in layers]
@@ -31,7 +31,7 @@ def taylor_importance(model: nn.Module, batches: Sequence[Batch], loss: Loss) ->
         ]
         with changed(model, [partial(masked, mask) for mask in masks]):
             output = model(*batch.inputs, keep=batch.keep)
-        total = loss(output.prediction, batch) * n
+        total = loss(output.prediction, batch).sum()
         for index, gradient in enumerate(torch.autograd.grad(total, masks)):
             sums[index] += gradient.abs().float().sum(0).cpu().double()
     return [(row / row.norm().clamp(min=torch.finfo(row.dtype).tiny)).tolist() for row in sums]

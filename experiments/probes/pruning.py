@@ -5,6 +5,8 @@ see `experiments.probes.ablation`, all at once and without training on.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from statistics import fmean
 
 import numpy as np
 from torch import Tensor, nn
@@ -13,6 +15,9 @@ from experiments.probes.ablation import Head, Measure, ablated, all_heads
 
 TOLERANCE = 0.01
 """What may be lost of a share, e.g. of an accuracy."""
+
+ORDERS = ("taylor", "random", "entropy", "reversed")
+"""The names of the orders."""
 
 Scores = Sequence[Sequence[float]]
 
@@ -53,6 +58,11 @@ def prunable(values: Sequence[float]) -> float:
     """The largest share of heads without which no more than TOLERANCE is lost."""
     bound = values[0] - TOLERANCE - 1e-9
     return max(n for n, value in enumerate(values) if value >= bound) / (len(values) - 1)
+
+
+def area(values: Sequence[float]) -> float:
+    """The area under a curve over the share of heads that have gone, by the trapezoidal rule."""
+    return fmean((before + after) / 2 for before, after in pairwise(values))
 
 
 def mean_curves(curves: Mapping[str, Sequence[Sequence[float]]]) -> list[dict[str, float | str]]:

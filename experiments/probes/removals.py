@@ -5,11 +5,12 @@ from statistics import fmean
 import torch
 from torch import nn
 
-from experiments.probes.ablation import halves, induction_drops, mean_outputs
-from experiments.probes.copying import CopyProbe, copy_test
+from experiments.probes.ablation import choices, drops, halves, mean_outputs
+from experiments.probes.attention_weights import attention_layers
+from experiments.probes.copying import CopyProbe, copy_loss, copy_test
 from experiments.probes.heads import HeadProbe
 from experiments.probes.importance import taylor_importance
-from experiments.probes.pruning import curve, mean_curves, orders, prunable
+from experiments.probes.pruning import ORDERS, area, curve, mean_curves, orders, prunable
 from experiments.tasks.batch import Batch
 from experiments.tasks.induction import InductionTask
 from runner.trial import Trial
@@ -19,9 +20,8 @@ def record_removals(trial: Trial, model: nn.Module, task: InductionTask) -> None
     """The accuracy in the second copy without some heads, whose outputs become their mean.
 
     Everything that chooses heads or replaces them comes from one half of the held-out data, the
-    accuracy from the other. `heads/ablation/<choice>` are drops without two heads,
-    `heads/prunable/<order>` shares of heads that can go; `unpruned`, 0, is what those are compared
-    with.
+    accuracy from the other. `heads/ablation/<choice>` are the drops, `heads/prunable/<order>`
+    shares of heads that can go, `heads/pruning_area/<order>` the mean accuracy on the way to none.
     """
     chosen, judged = halves(task.evaluation(), trial.device)
     entropy = head_entropies(model, chosen, task, block=trial.config.options.block)
@@ -30,13 +30,11 @@ def record_removals(trial: Trial, model: nn.Module, task: InductionTask) -> None
         for batch in chosen:
             copying.update(batch, model(*batch.inputs, keep=batch.keep))
     means, measure = mean_outputs(model, chosen), copy_test(judged)
-    drops = induction_drops(
-        model, measure, means, induction=copying.scores(), entropy=entropy, seed=trial.seed
-    )
-    trial.record({f"heads/ablation/{name}": value for name, value in drops.items()}, "1")
+    found = drops(model, measure, means, choices(copying.scores(), entropy, seed=trial.seed))
+    trial.record({f"heads/ablation/{name}": value for name, value in found.items()}, "1")
     ordered = orders(
         model,
-        taylor=taylor_importance(model, chosen, task.loss),
+        taylor=taylor_importance(model, chosen, copy_loss),
         entropy=entropy,
         n_random=trial.config.options.n_orders,
         seed=trial.seed,
@@ -47,8 +45,20 @@ def record_removals(trial: Trial, model: nn.Module, task: InductionTask) -> None
     }
     for name, several in curves.items():
         trial.record({f"heads/prunable/{name}": fmean(map(prunable, several))}, "1")
-    trial.record({"heads/prunable/unpruned": 0.0}, "1")
+        trial.record({f"heads/pruning_area/{name}": fmean(map(area, several))}, "1")
     trial.table("pruning", mean_curves(curves))
+
+
+def record_nothing_to_remove(trial: Trial, model: nn.Module) -> None:
+    """The same numbers of a trial that has diverged, all 0, so that it counts and is not missing.
+
+    It does not copy: there is no accuracy that a head could cost, nor one that is kept without it.
+    """
+    flat = [[0.0] * layer.n_heads for layer in attention_layers(model)]
+    names = [f"heads/ablation/{name}" for name in choices(flat, flat, seed=trial.seed)]
+    for what in ("prunable", "pruning_area"):
+        names += [f"heads/{what}/{name}" for name in ORDERS]
+    trial.record(dict.fromkeys(names, 0.0), "1")
 
 
 def head_entropies(

@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,6 +15,7 @@ from experiments import head_analysis
 from experiments.head_analysis import differs, looks
 from experiments.nn.build import build_transformer
 from experiments.probes.heads import HeadProbe
+from experiments.probes.pruning import ORDERS
 from experiments.tasks.build import build_task
 from runner import registry
 from runner.plan import planning
@@ -238,11 +241,19 @@ def test_one_layer_has_as_many_parameters_as_two(plan: Plan) -> None:
     assert abs(one / two - 1) < 0.01
 
 
-def copying(plan: Plan, folder: Path, *more: str) -> MemoryTrial:
-    sizes = ("task.length=24", "task.max_period=8", "task.n_eval=48", "options.n_orders=2")
-    command = ("experiment=head_analysis", "scale=smoke", "arm=two_layers", "baseline=two_layers")
-    [arm] = plan(*command, *sizes, *more).arms
-    return ran(arm, folder)
+def shorter(arm: planning.Arm, length: int = 24) -> planning.Arm:
+    """The arm on short sequences: those that copy set their length themselves."""
+    parts = SimpleNamespace(**vars(arm.config.parts))
+    parts.task = replace(parts.task, length=length, max_period=8)
+    return replace(arm, config=replace(arm.config, parts=parts))
+
+
+def copying(
+    plan: Plan, folder: Path, *more: str, name: str = "two_layers", length: int = 24
+) -> MemoryTrial:
+    command = ("experiment=head_analysis", "scale=smoke", f"arm={name}", f"baseline={name}")
+    [arm] = plan(*command, "task.n_eval=48", "options.n_orders=2", *more).arms
+    return ran(shorter(arm, length), folder)
 
 
 def test_what_repeats_is_scored_and_heads_are_taken_away(plan: Plan, tmp_path: Path) -> None:
@@ -258,11 +269,14 @@ def test_what_repeats_is_scored_and_heads_are_taken_away(plan: Plan, tmp_path: P
         results[f"heads/induction/layer{layer}/head{h}"][0] for layer in (0, 1) for h in range(4)
     ]
     assert results["heads/induction"][0] == max(each)
-    drops = ("induction", "entropy_matched", "any_layer")
+    for name in ("induction", "duplicate"):
+        assert 0 < results[f"heads/{name}_uniform"][0] < 0.5
+    drops = ("induction", "random", "any_layer", "all_induction")
     assert {f"heads/ablation/{name}" for name in drops} <= set(results)
     shares = {name for name in results if name.startswith("heads/prunable/")}
-    assert shares == {
-        f"heads/prunable/{name}" for name in ("taylor", "random", "entropy", "reversed", "unpruned")
+    assert shares == {f"heads/prunable/{name}" for name in ORDERS}
+    assert {name for name in results if name.startswith("heads/pruning_area/")} == {
+        f"heads/pruning_area/{name}" for name in ORDERS
     }
     assert all(results[name][0] * 16 % 1 == 0 for name in shares)  # 8 heads, a mean of 2 orders
     rows = trial.tables["pruning"]
@@ -281,26 +295,51 @@ def test_a_diverged_copier_ends_with_its_records(plan: Plan, tmp_path: Path) -> 
     trial = copying(plan, tmp_path, "training.lr=1e30", "training.clip=null")
     assert trial.diverged
     assert math.isnan(trial.values["heads/induction"])
-    assert not any("ablation" in name for name in trial.results)
+    assert "pruning" not in trial.tables
+
+
+@pytest.mark.parametrize("name", ["two_layers", "one_layer", "three_layers"])
+def test_what_full_asks_of_a_copier_is_recorded_though_it_diverged(
+    plan: Plan, tmp_path: Path, name: str
+) -> None:
+    claims = outline(plan("experiment=head_analysis", "scale=full").study).claims
+    asked = {metric for claim in claims if name in claim.compared for metric in claim.metrics}
+    controls = [claim.positive_control for claim in claims if claim.positive_control]
+    asked |= {known.metric for known in controls if name in (known.arm, known.control)}
+    assert len(asked) > 1
+    for end in ((), ("training.lr=1e30", "training.clip=null")):
+        trial = copying(plan, tmp_path / str(len(end)), *end, name=name)
+        assert asked <= set(trial.values)
+        assert all(math.isfinite(trial.values[metric]) for metric in asked)
+    assert trial.diverged
+    removals = {v for n, v in trial.values.items() if "/ablation/" in n or "/prun" in n}
+    assert removals == {0.0}
+
+
+def test_a_length_for_patterns_leaves_what_repeats_as_it_is(plan: Plan) -> None:
+    made = plan("experiment=head_analysis", "scale=full", "task.length=40")
+    lengths = {arm.name: arm.config.parts.task.length for arm in made.arms}
+    assert lengths == {arm: 64 if arm in COPYING else 40 for arm in lengths}
 
 
 def test_weights_for_a_figure_are_those_of_the_first_positions(plan: Plan, tmp_path: Path) -> None:
-    trial = copying(plan, tmp_path, "task.length=40")
+    trial = copying(plan, tmp_path, length=40)
     for column in ("query", "key"):
         assert max(row[column] for row in trial.tables["attention"]) == 31
 
 
 def test_figures_of_what_repeats_are_drawn(plan: Plan, tmp_path: Path) -> None:
-    small = ("task.n_eval=24", "task.length=24", "task.max_period=8", "options.n_orders=1")
+    small = ("task.n_eval=24", "options.n_orders=1")
     chosen = "arm=[trained,untrained,two_layers,one_layer,three_layers]"
     made = plan("experiment=head_analysis", "scale=full", chosen, *small)
-    trials = {arm.name: ran(arm, tmp_path) for arm in made.arms if arm.name in COPYING}
+    trials = {arm.name: ran(shorter(arm), tmp_path) for arm in made.arms if arm.name in COPYING}
     records, specs = records_of(trials), outline(made.study).figures
     drawn = {}
     for key in ("copying", "induction", "in_context", "induction_over_training", "ablation"):
         with canvas.style():
             drawn[key] = draw(specs[key], records)
-    assert len(drawn["ablation"].axes[0].get_xticklabels()) == 4  # which two heads
+    choices = [label.get_text() for label in drawn["ablation"].axes[0].get_xticklabels()]
+    assert {"induction", "random", "entropy_matched", "any_layer", "all_induction"} <= {*choices}
     with canvas.style():
         axes = draw(specs["pruning"], records).axes[0]
     ends = [line.get_xdata()[-1] for line in axes.get_lines() if len(line.get_xdata()) == 25]
@@ -308,6 +347,7 @@ def test_figures_of_what_repeats_are_drawn(plan: Plan, tmp_path: Path) -> None:
 
 
 EVEN = {"entropy_share": 1.0, "diagonal": 0.13, "previous": 0.13, "offset_periodic": 0.09}
+EVEN |= {"induction": 0.04, "duplicate": 0.04}
 
 
 @pytest.mark.parametrize(
@@ -318,10 +358,22 @@ EVEN = {"entropy_share": 1.0, "diagonal": 0.13, "previous": 0.13, "offset_period
             "mostly at offset_periodic 0.80 (even 0.09)",
         ),
         ({"previous": 0.4, "entropy_share": 0.6}, "leans to previous 0.40 (even 0.13)"),
+        (
+            {"induction": 0.9, "previous": 0.2, "entropy_share": 0.2},
+            "mostly at what followed the same symbol (induction) 0.90 (even 0.04)",
+        ),
+        (
+            {"duplicate": 0.3, "induction": 0.1, "entropy_share": 0.6},
+            "leans to the same symbol (duplicate) 0.30 (even 0.04)",
+        ),
+        (  # no sequence that is scored for copying
+            {"induction": math.nan, "previous": 0.6, "entropy_share": 0.2},
+            "mostly at previous 0.60 (even 0.13)",
+        ),
         ({"entropy_share": 0.95}, "broadly: 0.95 of the largest entropy"),
         (
             {"diagonal": 0.2, "entropy_share": 0.7},
-            "at no single offset: most at diagonal 0.20 (even 0.13)",
+            "at no single place: most at diagonal 0.20 (even 0.13)",
         ),
     ],
 )

@@ -1,5 +1,6 @@
 """Mean-ablation against weights made by hand, and the heads that are chosen for it."""
 
+import math
 from contextlib import contextmanager
 from itertools import combinations
 
@@ -12,9 +13,11 @@ from experiments.probes.ablation import (
     MANY,
     ablated,
     all_heads,
+    choices,
     drawn,
+    drops,
+    groups,
     halves,
-    induction_drops,
     mean_outputs,
 )
 from experiments.probes.attention_weights import attention_layers, watch, weights
@@ -91,14 +94,46 @@ def test_without_any_head_a_prediction_depends_on_its_token_alone() -> None:
     torch.testing.assert_close(found[0, 1], found[1, 3])
 
 
-INDUCTION = [[0.0, 0.1, 0.0, 0.2], [0.9, 0.3, 0.8, 0.4]]
+INDUCTION = [[0.0, 0.1, 0.0, 0.2], [0.9, 0.3, 0.8, 0.5]]
 ENTROPY = [[1.0, 2.0, 3.0, 0.2], [0.5, 0.6, 2.2, 4.0]]
-WORTH = {(1, 0): 0.4, (1, 2): 0.2, (1, 1): 0.05, (0, 1): 0.1}
-"""What accuracy is lost without a head, in a model in which losses add up."""
 
 
-@pytest.fixture
-def drops(monkeypatch: pytest.MonkeyPatch):
+def test_heads_are_chosen_as_their_names_say() -> None:
+    found = choices(INDUCTION, ENTROPY, seed=0)
+    assert set(found) == {"induction", "random", "any_layer", "all_induction", "as_many_others"}
+    assert found["induction"] == [((1, 0), (1, 2))]
+    assert found["random"] == [((1, 1), (1, 3))]  # the one pair left in layer 1
+    rest = [(0, 0), (0, 1), (0, 2), (0, 3), (1, 1), (1, 3)]
+    assert found["any_layer"] == list(combinations(rest, 2))
+    assert found["all_induction"] == [((1, 0), (1, 2), (1, 3))]  # 0.45 or more
+    rest.remove((1, 3))
+    assert found["as_many_others"] == list(combinations(rest, 3))
+
+
+def test_entropy_is_matched_within_the_layer_where_that_is_a_choice() -> None:
+    # 2.0 in layer 0 and 0.55 in layer 1 are nearest to what the best two have, 2.2 and 0.5.
+    entropy = [[2.0, 0.5, 2.2, 9.0], [2.2, 4.0, 0.55, 0.5]]
+    apart = choices([[0.1, 0.1, 0.9, 0.1], [0.1, 0.1, 0.1, 0.8]], entropy, seed=0)
+    assert apart["induction"] == [((0, 2), (1, 3))]
+    assert apart["entropy_matched"] == [((0, 0), (1, 2))]
+    assert len(apart["random"]) == 9
+    together = choices([[0.9, 0.8, 0.1, 0.1, 0.1]], [[1.0, 1.1, 5.0, 1.2, 1.3]], seed=0)
+    # The fourth is nearest to both; the second takes the next.
+    assert together["entropy_matched"] == [((0, 3), (0, 4))]
+    assert len(together["random"]) == 3
+
+
+def test_what_is_not_there_is_left_out() -> None:
+    assert choices([[0.1, 0.2, 0.3]], [[1.0, 1.0, 1.0]], seed=0) == {}
+    assert choices([[math.nan] * 4], [[1.0] * 4], seed=0) == {}
+    one_each = choices([[0.9], [0.8], [0.1], [0.2]], [[1.0], [1.0], [1.0], [1.0]], seed=0)
+    assert set(one_each) == {"induction", "any_layer", "all_induction", "as_many_others"}
+    alike = choices([[0.9, 0.8, 0.7, 0.6]], [[1.0] * 4], seed=0)
+    assert set(alike) == {"induction", "random", "any_layer", "all_induction"}  # no others left
+
+
+def test_a_drop_is_the_mean_of_what_is_lost_without_each_group(monkeypatch) -> None:
+    worth = {(1, 0): 0.4, (1, 2): 0.2, (0, 1): 0.1}
     gone: list[tuple[int, int]] = []
 
     @contextmanager
@@ -108,42 +143,13 @@ def drops(monkeypatch: pytest.MonkeyPatch):
         gone.clear()
 
     monkeypatch.setattr(ablation, "ablated", without)
-
-    def run(induction=INDUCTION, entropy=ENTROPY, seed=0):
-        return induction_drops(
-            torch.nn.Identity(),
-            lambda _: 0.9 - sum(WORTH.get(head, 0) for head in gone),
-            [],
-            induction=induction,
-            entropy=entropy,
-            seed=seed,
-        )
-
-    return run
-
-
-def test_drops_are_of_the_heads_that_they_are_named_after(drops) -> None:
-    found = drops()
-    assert set(found) == {"induction", "random", "entropy_matched", "any_layer"}
-    assert found["induction"] == pytest.approx(0.4 + 0.2)  # (1, 0) and (1, 2)
-    assert found["random"] == pytest.approx(0.05)  # the one pair left in layer 1: (1, 1), (1, 3)
-    # Entropy 0.5 is nearest to that of (1, 1), 2.2 to that of (0, 1).
-    assert found["entropy_matched"] == pytest.approx(0.05 + 0.1)
-    assert len(list(combinations(range(6), 2))) == 15
-    # Each of six heads is in 5 of 15 pairs; two of them are worth something.
-    assert found["any_layer"] == pytest.approx(5 * (0.05 + 0.1) / 15)
-
-
-def test_a_head_is_matched_once(drops) -> None:
-    # (1, 1) is nearest to both; the second takes the next, (1, 3).
-    found = drops(entropy=[[9.0, 9.0, 9.0, 9.0], [0.5, 0.5, 0.5, 0.7]])
-    assert found["entropy_matched"] == pytest.approx(0.05)
-
-
-def test_what_is_not_there_is_left_out(drops) -> None:
-    assert drops([[0.1, 0.2, 0.3]], [[1.0, 1.0, 1.0]]) == {}
-    one_each = drops([[0.9], [0.8], [0.1], [0.2]], [[1.0], [1.0], [1.0], [1.0]])
-    assert set(one_each) == {"induction", "entropy_matched", "any_layer"}
+    found = drops(
+        torch.nn.Identity(),
+        lambda _: 0.9 - sum(worth.get(head, 0) for head in gone),
+        [],
+        {"both": [((1, 0), (1, 2))], "several": [((0, 1),), ((1, 1),), ((1, 0), (0, 1))]},
+    )
+    assert found == pytest.approx({"both": 0.6, "several": (0.1 + 0 + 0.5) / 3})
 
 
 def test_many_pairs_are_drawn_by_the_seed() -> None:
@@ -152,3 +158,13 @@ def test_many_pairs_are_drawn_by_the_seed() -> None:
     assert one == drawn(pairs, 0) != drawn(pairs, 1)
     assert len(set(one)) == MANY < len(pairs)
     assert drawn(pairs[:MANY], 0) == pairs[:MANY]
+
+
+def test_large_groups_are_drawn_by_the_seed_and_never_listed() -> None:
+    heads = [(0, head) for head in range(60)]  # 1.2e17 groups of 30
+    one = groups(heads, 30, 0)
+    assert one == groups(heads, 30, 0) != groups(heads, 30, 1)
+    assert len(set(one)) == MANY
+    assert all(len(set(group)) == 30 for group in one)
+    assert groups(heads[:3], 2, 0) == list(combinations(heads[:3], 2))
+    assert groups(heads[:3], 4, 0) == []

@@ -10,7 +10,14 @@ from torch import Tensor
 
 from experiments.probes import copying
 from experiments.probes.attention_weights import watch, weights
-from experiments.probes.copying import CopyProbe, copies, copy_test, scored_rows
+from experiments.probes.copying import (
+    CopyProbe,
+    copies,
+    copy_loss,
+    copy_test,
+    scored_keys,
+    scored_rows,
+)
 from experiments.tasks.batch import Batch
 from experiments.tasks.induction import periods
 
@@ -63,11 +70,34 @@ def transformer_lens(p: Tensor, pattern: dict[int, int]) -> float:
 
 
 def test_which_rows_count_and_which_columns_they_should_look_at() -> None:
-    row, query, period = scored_rows(torch.tensor([ORACLE]))
-    assert row.tolist() == [0, 0, 0]
-    assert query.tolist() == [4, 5, 6]  # rows 0 to 3 have no target
-    assert (query - period + 1).tolist() == [2, 3, 4]
-    assert (query - period).tolist() == [1, 2, 3]
+    tokens = torch.tensor([ORACLE])
+    assert scored_rows(tokens)[0].nonzero()[:, 0].tolist() == [4, 5, 6]  # 0 to 3 have no target
+    for ahead, pattern in ((1, INDUCTION), (0, DUPLICATE)):
+        assert dict(scored_keys(tokens, ahead)[0].nonzero().tolist()) == pattern
+
+
+def test_a_symbol_that_r_has_twice_has_the_keys_of_all_its_occurrences(monkeypatch) -> None:
+    tokens = [0, 5, 6, 5, 7, 5, 6, 5, 7]  # r = 5 6 5 7
+    induction = {5: [2, 4], 6: [3], 7: [2, 4, 6], 8: [5]}
+    keys = scored_keys(torch.tensor([tokens]), 1)[0]
+    assert {row: keys[row].nonzero()[:, 0].tolist() for row in induction} == induction
+    # Half on what followed each of two occurrences is all of it; the sink of row 7 has nothing.
+    p = looking({6: 3, 8: 5}, time=9)
+    p[5] = 0
+    p[5, [2, 4]] = 0.5
+    batch = batch_of(tokens)
+    found = probe_of(monkeypatch, [[p]], batch).metrics()["heads/induction"]
+    assert found == pytest.approx((1 + 1 + 0 + 1) / 4)
+
+
+def test_even_attention_scores_what_it_puts_on_the_keys(monkeypatch) -> None:
+    even = torch.ones(7, 7).tril() / torch.arange(1, 8)[:, None]
+    probe = probe_of(monkeypatch, [[even]], batch_of(ORACLE))
+    for name in ("induction", "duplicate"):
+        table = probe.table()[name]
+        assert table["uniform"] == pytest.approx([(1 / 5 + 1 / 6 + 1 / 7) / 3])
+        assert table["layer0"] == pytest.approx(table["uniform"])
+        assert probe.scores(name) == [table["layer0"]]
 
 
 def test_a_perfect_head_scores_1_where_transformer_lens_says_three_sevenths(monkeypatch) -> None:
@@ -114,11 +144,13 @@ def test_scores_of_a_model_by_their_definition(n_kv_heads: int) -> None:
         watch(net, batch, lambda _, query, key, seen=seen: seen.append(weights(query, key)))
         for b, p in enumerate(periods(batch.inputs[0]).tolist()):
             for t in range(p + 1, min(2 * p + 1, batch.keep.shape[1])) if p >= 3 else ():
-                assert batch.inputs[0][b, t] == batch.inputs[0][b, t - p]
+                symbols = batch.inputs[0][b].tolist()
+                keys = [k + 1 for k in range(t) if symbols[k] == symbols[t]]
+                assert t - p + 1 in keys
                 for layer, matrix in enumerate(seen):
                     for head in range(4):
                         found = expected.setdefault((layer, head), [])
-                        found.append(matrix[b, head, t, t - p + 1].item())
+                        found.append(matrix[b, head, t, keys].sum().item())
     assert len(expected) == 8
     for (layer, head), values in expected.items():
         assert probe.scores()[layer][head] == pytest.approx(sum(values) / len(values), rel=1e-5)
@@ -164,3 +196,12 @@ def test_the_short_test_is_the_accuracy_of_the_probe() -> None:
     accuracy = probe.metrics()["heads/copy_accuracy"]
     assert 0 < accuracy < 1
     assert copy_test(batches)(net) == accuracy
+
+
+def test_the_loss_of_copying_is_that_of_what_the_accuracy_counts() -> None:
+    batch = batch_of([0, 5, 6, 7, 5, 6, 7, 5, 6, 7], [0, 4, 4, 4, 4, 4, 4, 4, 4, 4])
+    logits = torch.randn(2, 10, VOCABULARY + 1, generator=torch.manual_seed(0))
+    found = copy_loss(logits, batch)
+    log_p = logits.log_softmax(dim=-1)
+    assert found[0].item() == pytest.approx(-(log_p[0, 4, 6] + log_p[0, 5, 7]).item())
+    assert found[1].item() == 0  # after one step there is only the first symbol of a copy

@@ -6,7 +6,7 @@ from repeating import model, task
 
 from experiments.probes.ablation import ablated, all_heads, halves, mean_outputs
 from experiments.probes.copying import copy_test
-from experiments.probes.pruning import curve, mean_curves, orders, prunable
+from experiments.probes.pruning import ORDERS, area, curve, mean_curves, orders, prunable
 
 TAYLOR = [[0.1, 0.9, 0.3, 0.2], [0.8, 0.05, 0.4, 0.5]]
 ENTROPY = [[2.0, 0.1, 1.0, 3.0], [0.2, 0.3, 0.4, 0.5]]
@@ -19,7 +19,7 @@ def made(seed: int = 0, n_random: int = 5):
 
 def test_orders_are_what_their_names_say() -> None:
     found = made()
-    assert set(found) == {"taylor", "random", "entropy", "reversed"}
+    assert tuple(found) == ORDERS
     assert found["taylor"] == [LEAST_FIRST]
     assert found["reversed"] == [LEAST_FIRST[::-1]]
     assert found["entropy"][0][:3] == [(0, 3), (0, 0), (0, 2)]  # the broadest first
@@ -46,6 +46,12 @@ def test_random_orders_are_keyed_by_the_seed() -> None:
 )
 def test_what_can_go(values: list[float], share: float) -> None:
     assert prunable(values) == pytest.approx(share)
+
+
+def test_the_area_under_a_curve() -> None:
+    assert area([0.8, 0.8, 0.8]) == pytest.approx(0.8)
+    assert area([1.0, 0.5, 0.0]) == pytest.approx(0.5)
+    assert area([1.0, 1.0, 0.0]) == pytest.approx((1 + 0.5) / 2)
 
 
 def test_a_curve_takes_away_one_head_after_the_other() -> None:
