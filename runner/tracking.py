@@ -21,19 +21,6 @@ Row = tuple[int, str, float]
 Status = Literal["done", "failed"]
 
 
-class NullTracker:
-    """Logs nothing."""
-
-    def log(self, values: Mapping[str, float], step: int) -> None:
-        """Forget the values."""
-
-    def flush(self) -> None:
-        """Nothing waits."""
-
-    def close(self, status: Status, final: Mapping[str, float] | None = None) -> None:
-        """Nothing is open."""
-
-
 class Tracker:
     """Logs one trial into its folder.
 

@@ -24,7 +24,10 @@ MAX_CHARTS = 200  # a chart per expert and layer is more than the Custom Scalars
 def write_dashboard(
     folder: Path, study: StudyRecord, *, texts: Mapping[str, str], images: Mapping[str, bytes]
 ) -> None:
-    """Write the aggregated run; `texts` are markdown, `images` encoded PNGs, both by tag."""
+    """Write the aggregated run into a new folder.
+
+    `texts` are markdown, `images` encoded PNGs, both by tag.
+    """
     bands = mean_bands(study.history, ["arm", "metric", "step"])
     bands = bands[bands["n"] >= 2].sort_values("step", kind="stable")
     root = [events.margin_layout(_charts(bands)), _table(study)]
@@ -75,12 +78,10 @@ def _curves(bands: pd.DataFrame) -> list[tuple[int, Any]]:
 
 
 def _write(folder: Path, summaries: list[tuple[int, Any]]) -> None:
-    """Write one event file in place of what was there."""
+    """Write one event file, if there is anything to write."""
     if not summaries:
         return
     folder.mkdir(parents=True, exist_ok=True)
-    for stale in folder.glob("events.out.tfevents.*"):
-        stale.unlink()
     writer = events.open_writer(folder)
     for step, summary in summaries:
         writer.add_event(events.event(summary, step))

@@ -21,11 +21,10 @@ from runner.plots.draw import draw_all
 from runner.report import dashboard, markdown, origins, page, steadiness
 from runner.report.answer import answer
 from runner.report.cards import card
+from runner.report.gather import RESULT_COLUMNS
 from runner.report.record import Outcome, StudyRecord
 from runner.report.samples import Sheet, sheets
 from runner.stats.comparison import COMPARISON, compare, summarise
-
-RESULT_COLUMNS = ["arm", "seed", "metric", "value", "unit"]
 
 
 def write_report(run: Path, study: StudyRecord) -> Outcome:
@@ -184,17 +183,18 @@ def _finite(value: Any) -> Any:
 def _move(source: Path, target: Path) -> None:
     """Move a tree file by file over what is there, each atomically, the page last.
 
-    Then figures go that an earlier report had and this one has not.
+    Then figures and TensorBoard runs go that an earlier report had and this one has not.
     """
     files = sorted(path for path in source.rglob("*") if path.is_file())
-    drawn = {path.name for path in (source / "figures").glob("*")}
+    kept = {path.relative_to(source) for path in files}
     for path in sorted(files, key=lambda path: path.name == page.TEMPLATE):
         place = target / path.relative_to(source)
         place.parent.mkdir(parents=True, exist_ok=True)
-        if path.name.startswith("events.out.tfevents."):
-            for stale in place.parent.glob("events.out.tfevents.*"):
-                stale.unlink()
         path.replace(place)
-    for stale in (target / "figures").glob("*"):
-        if stale.name not in drawn:
-            stale.unlink()
+    # From the deepest on, so that a folder has lost its files when its turn comes.
+    old = [path for name in ("figures", "tb") for path in (target / name).rglob("*")]
+    for path in sorted(old, reverse=True):
+        if path.is_file() and path.relative_to(target) not in kept:
+            path.unlink()
+        elif path.is_dir() and not any(path.iterdir()):
+            path.rmdir()

@@ -42,16 +42,14 @@ def half_width(sd: ArrayLike, n: ArrayLike, confidence: float = 0.95) -> Floats:
 
 
 def mean_interval(sample: ArrayLike, confidence: float = 0.95) -> Interval:
-    """Student's interval for the mean of one sample of at least two values."""
+    """Student's interval for the mean of one sample of at least two values.
+
+    Of paired samples give the differences (arm - control), one per seed.
+    """
     values = one_sample(sample, least=2)
     mean = float(values.mean())
     half = float(half_width(values.std(ddof=1), len(values), confidence))
     return Interval(mean, mean - half, mean + half, len(values))
-
-
-def paired_interval(differences: ArrayLike, confidence: float = 0.95) -> Interval:
-    """Student's interval for the mean difference; one difference (arm - control) per seed."""
-    return mean_interval(differences, confidence)
 
 
 def slopes(x: ArrayLike, y: ArrayLike) -> Floats:

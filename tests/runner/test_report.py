@@ -223,6 +223,16 @@ def test_a_report_is_replaced_without_leftovers(tmp_path: Path) -> None:
     assert len(events) == 1
 
 
+def test_curves_that_a_redrawn_report_lacks_are_gone_from_tensorboard(tmp_path: Path) -> None:
+    history = make_study().history
+    write_report(tmp_path / "run", bare(history=history))
+    tb = tmp_path / "run" / "tb"
+    assert {path.name for path in tb.iterdir() if path.is_dir()} == set(ARMS)
+    write_report(tmp_path / "run", bare(history=history[history.arm == "dense"]))
+    assert {path.name for path in tb.iterdir() if path.is_dir()} == {"dense"}
+    assert len(list((tb / "dense").iterdir())) == 1
+
+
 @pytest.mark.parametrize("width", [80, 200])
 def test_the_terminal_shows_everything_plainly(
     written: tuple[StudyRecord, Outcome], width: int

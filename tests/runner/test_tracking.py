@@ -8,7 +8,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import api_pb2, metadata
 
-from runner.tracking import NullTracker, Tracker, read_rows
+from runner.tracking import Tracker, read_rows
 
 HPARAMS = {"lr": 1e-3, "ffn.kind": "moe", "bias": True}
 Points = set[tuple[str, int, float]]
@@ -107,13 +107,11 @@ def test_hparams_session_starts_and_ends(tmp_path: Path, status: str, expected: 
     assert "final/val/loss" not in {metric for _, metric, _ in read_rows(folder)}
 
 
-def test_closing_twice_is_harmless_and_the_null_tracker_does_nothing(tmp_path: Path) -> None:
+def test_closing_twice_is_harmless(tmp_path: Path) -> None:
     tracker = whole(tmp_path)
-    tracker.close("failed")
-    null = NullTracker()
-    null.log({"loss": 1.0}, 0)
-    null.flush()
-    null.close("done")
+    before = points(tmp_path)
+    tracker.close("failed", final={"val/loss": 2.0})
+    assert points(tmp_path) == before
 
 
 def test_rows_come_to_disk_by_themselves_after_a_while(tmp_path: Path) -> None:
