@@ -3,8 +3,7 @@
 It learns from pairs by teacher forcing and is judged by greedy decoding, with cached keys and
 values, of held-out sentences: the share that is right from end to end, and chrF. Known sentences,
 and splits that are harder than what is learnt from, are scored apart, and are no part of the
-held-out loss. Tables show what it says, sentence by
-sentence, and where its decoder looks.
+held-out loss. Tables show what it says, sentence by sentence, and where its decoder looks.
 """
 
 from functools import partial

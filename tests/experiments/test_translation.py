@@ -321,6 +321,16 @@ def test_all_arms_of_full_are_composed_and_claims_are_about_them(plan: Plan) -> 
         assert claim.n <= len(study.seeds)
 
 
+def test_arms_about_longer_numbers_stay_with_them(plan: Plan) -> None:
+    study = plan("experiment=translation", "scale=full", "task=pairs15")
+    tasks = {arm.name: arm.config.parts.task for arm in study.arms}
+    for name in ("short", "short_copy"):
+        task = tasks.pop(name)
+        assert (task.digits, task.longer, task.n_train, task.compositional) == (5, 1, 1000, True)
+    assert all(isinstance(task, Pairs15) for task in tasks.values())
+    assert tasks["smoothed"].label_smoothing == 0.1
+
+
 def test_a_task_without_translations_is_refused(plan: Plan, tmp_path: Path) -> None:
     def planned_and_run() -> None:
         arm = plan(*SMALL[:3], "task=waves").arms[0]
