@@ -15,6 +15,7 @@ from experiments.config import Init, Placement
 from experiments.nn.build import build_transformer
 from experiments.probes.gradients import GradientNorms, log_slope
 from experiments.tasks.build import build_task
+from runner.plan.outline import outline
 from runner.training import train
 
 SMALL = (
@@ -126,7 +127,7 @@ def test_gradient_norms_that_are_never_finite(plan: Callable, tmp_path: Path) ->
 def test_an_arm_of_the_map_only_trains(plan: Callable, tmp_path: Path) -> None:
     arms = {arm.name: arm.config for arm in plan(*SMALL, "arm=null").arms}
     looking = {name for name, arm in arms.items() if arm.options.depths}
-    assert looking == {"pre", "post", "peri", "deepnorm", "pre_copy"}
+    assert looking == {"pre", "post", "peri", "deepnorm", "pre_copy", "post_copy"}
     assert {arm.training.lr for arm in arms.values()} == {3e-4, 3e-3, 1e-2}
     for start in ("pre", "post"):
         for rate in ("", "_hot", "_low"):
@@ -164,6 +165,19 @@ def test_every_arm_starts_plain_and_is_not_clipped(plan: Callable) -> None:
     assert {arm.config.parts.model.init for arm in arms} == {Init.plain}
     assert {arm.config.training.clip for arm in arms} == {None}
     by_name = {arm.name: arm.config for arm in arms}
-    copy = replace(by_name["pre_copy"], seed_offset=0)
-    assert copy == by_name["pre"]
-    assert by_name["pre_copy"].seed_offset == 1000
+    for name in ("pre", "post"):
+        copy = by_name[f"{name}_copy"]
+        assert replace(copy, seed_offset=0) == by_name[name]
+        assert copy.seed_offset == 1000
+
+
+def test_claims_about_post_ln_alone_have_an_a_a_pair_of_it(plan: Callable) -> None:
+    claims = outline(plan("experiment=norm_stability", "scale=full").study).claims
+    pairs = {claim.id: (claim.aa.arm, claim.aa.control) for claim in claims if claim.aa}
+    about_post = {
+        claim.id
+        for claim in claims
+        if claim.aa and all(arm.startswith("post") for arm in claim.compared)
+    }
+    assert len(about_post) == 3
+    assert {pairs[name] for name in about_post} == {("post_copy", "post")}
