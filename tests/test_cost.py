@@ -25,7 +25,7 @@ def mixture(*, n_experts=6, top_k=2, gated=False, bias=False):
 
 def groups(ffn, *, n_kv_heads=4, bias=False, placement=Placement.pre, norm=NormType.layer):
     return {
-        "model": config.Model(D_MODEL, 3),
+        "model": config.Model(D_MODEL, 3, config.Init.scaled),
         "attention": config.Attention(
             "multihead", 4, n_kv_heads, bias, 0.0, Position.rotary, config.Kernel.fused
         ),

@@ -47,8 +47,8 @@ class Slots(NamedTuple):
     """The norms of a placement: x becomes outer(alpha * x + behind(f(before(x)))).
 
     `final` is a norm behind the last block, for a stream that no norm of a block has bounded.
-    `deep` sets alpha = (2 n_layers)^(1/4), else 1, and the starting weights that belong to it; an
-    encoder-decoder has constants of its own (`experiments.nn.norm`).
+    `deep` sets alpha = (2 n_layers)^(1/4), with ffn=none n_layers^(1/4), else 1, and the starting
+    weights that belong to it; an encoder-decoder has constants of its own (`experiments.nn.norm`).
     """
 
     before: bool = False
@@ -103,7 +103,7 @@ class Model:
 
     d_model: int
     n_layers: int
-    init: Init = Init.scaled
+    init: Init
 
     def __post_init__(self) -> None:
         at_least(1, d_model=self.d_model, n_layers=self.n_layers)

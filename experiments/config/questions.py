@@ -1,6 +1,6 @@
 """Options of the questions: what an experiment measures beside training."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 from experiments.config.parts import Conversion
@@ -13,7 +13,7 @@ class MoEOptions:
     """Options of the experiment moe."""
 
     parts: ClassVar[tuple[str, ...]] = ("attention", "ffn", "norm", "task")
-    n_permutations: int = field()
+    n_permutations: int
 
     def __post_init__(self) -> None:
         at_least(1, n_permutations=self.n_permutations)

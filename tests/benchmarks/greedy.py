@@ -31,7 +31,7 @@ def build(kernel: config.Kernel = config.Kernel.fused) -> EncoderDecoder:
     """The same model with either kernel."""
     heads = (4, 4, False, 0.0, config.Position.sinusoidal, kernel)
     arm = SimpleNamespace(
-        model=config.Model(D_MODEL, 2),
+        model=config.Model(D_MODEL, 2, config.Init.scaled),
         attention=config.Attention("multihead", *heads),
         ffn=config.FeedForward("dense", 512, config.Activation.relu, False, False, 0.0),
         norm=config.Norm("norm", config.Placement.post, config.NormType.layer, 1e-5),

@@ -78,7 +78,7 @@ def contenders(length: int) -> dict[str, Callable[[], object]]:
 def training() -> dict[str, Callable[[], object]]:
     """Ten training steps of a model of width 64, and the probe on one batch and on all."""
     arm = SimpleNamespace(
-        model=config.Model(64, 2),
+        model=config.Model(64, 2, config.Init.scaled),
         attention=config.Attention(
             "multihead", 4, 4, False, 0.0, config.Position.rotary, config.Kernel.fused
         ),

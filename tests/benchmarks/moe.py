@@ -146,7 +146,7 @@ def small_models() -> dict[str, Callable[[], None]]:
 
     def step_of(ffn: object) -> Callable[[Tensor], None]:
         arm = SimpleNamespace(
-            model=config.Model(64, 2),
+            model=config.Model(64, 2, config.Init.scaled),
             attention=config.Attention(
                 "multihead", 4, 4, False, 0.0, config.Position.rotary, config.Kernel.fused
             ),

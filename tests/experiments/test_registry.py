@@ -1,11 +1,13 @@
 """One name per experiment, everywhere; and the table of design: arms and seeds of each scale."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 import yaml
 from tests_environment import ROOT
 
+from experiments import config
 from runner import registry
 
 SEVEN = {
@@ -32,6 +34,15 @@ def test_the_same_seven_everywhere():
     assert stems(ROOT / "conf/experiment", "*.yaml") == SEVEN
     assert modules - helpers == SEVEN
     assert tests - {"registry", "crossing"} == SEVEN
+
+
+def test_no_option_has_a_silent_default():
+    schemas = [config.Model, *config.QUESTIONS.values()]
+    schemas += [schema for kinds in config.OPTIONS.values() for schema in kinds.values()]
+    for schema in schemas:
+        for field in dataclasses.fields(schema):
+            given = (field.default, field.default_factory)
+            assert given == (dataclasses.MISSING,) * 2, f"{schema.__name__}.{field.name}"
 
 
 @pytest.mark.parametrize("name", sorted(SEVEN))

@@ -17,7 +17,7 @@ CONVERSIONS = [how for how in Conversion if how is not Conversion.none]
 
 def model(n_kv_heads: int = 8, *, bias: bool = False) -> Transformer:
     arm = SimpleNamespace(
-        model=config.Model(32, 2),
+        model=config.Model(32, 2, config.Init.scaled),
         attention=config.Attention(
             "multihead", 8, n_kv_heads, bias, 0.0, Position.rotary, Kernel.fused
         ),

@@ -32,7 +32,7 @@ def build(
     heads = (N_HEADS, n_kv_heads, bias, 0.0, position, Kernel.fused)
     dense = config.FeedForward("dense", D_FF, Activation.relu, False, bias, 0.0)
     arm = SimpleNamespace(
-        model=config.Model(D_MODEL, N_LAYERS),
+        model=config.Model(D_MODEL, N_LAYERS, config.Init.scaled),
         attention=config.Attention("multihead", *heads),
         ffn=ffn or dense,
         norm=config.Norm("norm", placement, NormType.layer, 1e-5),

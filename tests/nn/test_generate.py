@@ -26,7 +26,7 @@ CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 
 def model(n_kv_heads=2, position=Position.rotary, *, ffn=DENSE, seed=0) -> Transformer:
     arm = SimpleNamespace(
-        model=config.Model(32, 2),
+        model=config.Model(32, 2, config.Init.scaled),
         attention=config.Attention("multihead", 8, n_kv_heads, False, 0.0, position, Kernel.fused),
         ffn=ffn,
         norm=config.Norm("norm", Placement.pre, NormType.layer, 1e-5),

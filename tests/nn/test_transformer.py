@@ -22,7 +22,7 @@ MOE = config.MixtureOfExperts(
 
 def arm(*, ffn=DENSE, n_kv_heads=2, position=Position.rotary, placement=Placement.pre, n_layers=2):
     return SimpleNamespace(
-        model=config.Model(16, n_layers),
+        model=config.Model(16, n_layers, config.Init.scaled),
         attention=config.Attention(
             "multihead", 4, n_kv_heads, False, 0.0, position, config.Kernel.fused
         ),

@@ -21,7 +21,7 @@ LABELS = ("a", "b")
 
 def model(*, n_kv_heads=2, position=Position.rotary, dropout=0.0, placement=Placement.pre, seed=0):
     arm = SimpleNamespace(
-        model=config.Model(16, 2),
+        model=config.Model(16, 2, config.Init.scaled),
         attention=config.Attention(
             "multihead", 4, n_kv_heads, True, dropout, position, config.Kernel.fused
         ),
