@@ -29,8 +29,9 @@ class NumbersTask(TranslationTask):
     stand (character); target tokens are characters.
     Split: a number is held out if its hash says so, one in eight; `train` and `iid` are drawn
     alike, first the number of digits, evenly, then the number, none twice. Short numbers run out,
-    so about two in five are of the longest kind. Zero is left out, since its words occur in no
-    other number. Two more splits are there where the options ask for them:
+    so about one in three are of the longest kind at the default sizes, fewer where fewer are drawn.
+    Zero is left out, since its words occur in no other number. Two more splits are there where the
+    options ask for them:
         length          numbers with more digits than any that is trained on, drawn like them; all
                         their words and characters are known
         compositional   numbers with 7 ten thousands, which are then in no other split: 七 is known
