@@ -170,11 +170,9 @@ def processor() -> str:
         return _ask("sysctl", "-n", "machdep.cpu.brand_string") or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
-        told = dict(
-            (part.strip() for part in line.split(":", 1))
-            for line in cpuinfo.read_text().splitlines()
-            if ":" in line
-        )
+        lines = cpuinfo.read_text().splitlines()
+        pairs = (line.partition(":") for line in lines if ":" in line)
+        told = {name.strip(): value.strip() for name, _, value in pairs}
         if "model name" in told:
             return told["model name"]
         if "CPU part" in told:  # Arm
