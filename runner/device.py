@@ -93,7 +93,9 @@ def enter(device: Device, name: DeviceName) -> "torch.device":
     if device.deterministic and name is DeviceName.cuda:
         # Without it cuBLAS may choose another order of summation, and torch refuses to compute.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(device.deterministic)
+    if device.deterministic != torch.are_deterministic_algorithms_enabled():
+        # Even to set what is set already would import torch's compiler, for two seconds a trial.
+        torch.use_deterministic_algorithms(device.deterministic)
     return torch.device(str(name))
 
 

@@ -54,8 +54,9 @@ def run_jobs(jobs: Sequence["Job"], workers: int, on_event: "OnEvent") -> None:
         # Inside joblib's launcher: children would ask for a start method that they do not know.
         multiprocessing.set_start_method("forkserver", force=True)
     context = multiprocessing.get_context("forkserver")
+    # torch imports its compiler at the first optimizer or gradient: once here, not in every trial.
     context.set_forkserver_preload(
-        ["runner.trial", *{f"experiments.{job.config.experiment}" for job in jobs}]
+        ["runner.trial", "torch._dynamo", *{f"experiments.{j.config.experiment}" for j in jobs}]
     )
     waiting = deque(jobs)
     running: dict[Connection, tuple[Job, ForkServerProcess]] = {}
