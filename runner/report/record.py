@@ -45,7 +45,7 @@ class StudyRecord:
     arms     what one types for each arm, in the order of every table and colour
     tables   name -> arm, seed and the columns of what each trial keeps in tables/<name>.csv
     hparams  resolved values per arm for the HParams table; without them overrides are split at `=`
-    costs, tolerance, interior, tuned, tolerances  as in `rig.Rig`: what claims must know of arms
+    costs, interior, tuned, tolerances  as in `rig.Rig`: what claims must know of arms
     """
 
     experiment: str
@@ -68,7 +68,6 @@ class StudyRecord:
     hparams: dict[str, dict[str, float | str | bool]] = field(default_factory=dict)
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     costs: dict[str, dict[str, float]] = field(default_factory=dict)
-    tolerance: float = 0.01
     interior: dict[str, bool] = field(default_factory=dict)
     tuned: dict[str, str] = field(default_factory=dict)
     tolerances: dict[str, float] = field(default_factory=dict)
@@ -104,7 +103,7 @@ class StudyRecord:
     @property
     def rig(self) -> Rig:
         """What verdicts need to know beside the values."""
-        return Rig(self.costs, self.tolerance, self.interior, self.tuned, self.tolerances)
+        return Rig(self.costs, interior=self.interior, tuned=self.tuned, tolerances=self.tolerances)
 
     def label(self, metric: str) -> str:
         """A headline's label, or the metric's own name."""
