@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from experiments import config as science
+from experiments.metrics import METRICS
+from runner.metric_names import ENGINE, Metric, declared
 
 
 def names() -> tuple[str, ...]:
@@ -55,6 +57,11 @@ def costs(chosen: dict[str, Any]) -> dict[str, float]:
         "flops": total.flops_per_token,
         "kv_bytes": total.kv_bytes_per_token,
     }
+
+
+def metric(name: str) -> Metric:
+    """What is declared of a metric, of the engine's or an experiment's."""
+    return declared(name, {**METRICS, **ENGINE})
 
 
 def prepare(task: Any, cache: Path) -> str:

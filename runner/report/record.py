@@ -13,6 +13,7 @@ from runner.claims.rig import Rig
 from runner.copies import originals
 from runner.plots.figures import FigureSpec
 
+CLIPPED = ["arm", "seed", "metric"]
 COST_METRICS = ("cost/parameters", "cost/active_parameters", "cost/flops_per_token", "time/step")
 
 
@@ -46,6 +47,7 @@ class StudyRecord:
     tables   name -> arm, seed and the columns of what each trial keeps in tables/<name>.csv
     hparams  resolved values per arm for the HParams table; without them overrides are split at `=`
     costs, interior, tuned, tolerances  as in `rig.Rig`: what claims must know of arms
+    clipped  arm, seed, metric: the final values that stand for a diverged trial and were not measured
     """
 
     experiment: str
@@ -71,6 +73,7 @@ class StudyRecord:
     interior: dict[str, bool] = field(default_factory=dict)
     tuned: dict[str, str] = field(default_factory=dict)
     tolerances: dict[str, float] = field(default_factory=dict)
+    clipped: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=CLIPPED))
 
     def __post_init__(self) -> None:
         if self.baseline not in self.arms:
