@@ -196,6 +196,7 @@ class Study:
     arms: dict[str, list[str]]
     arm: Any
     baseline: str | None
+    controls: list[str]
     headline: list[dict[str, str]]
     claims: dict[str, Any]
     figures: dict[str, Any]
@@ -256,6 +257,18 @@ class ArmConfig:
         sections = {"training": self.training, "device": self.device, "options": self.options}
         tree = {name: plain(value) for name, value in (sections | vars(self.parts)).items()}
         return {"experiment": self.experiment, "seed_offset": self.seed_offset, **tree}
+
+
+def affects(options: type) -> dict[str, tuple[str, ...]]:
+    """The options that only say what is measured, and the metrics that each has an influence on.
+
+    Such a field carries `metadata={"affects": ...}`, the beginnings of the metrics' names.
+    """
+    return {
+        f.name: f.metadata["affects"]
+        for f in dataclasses.fields(options)
+        if "affects" in f.metadata
+    }
 
 
 def plain(value: Any) -> dict[str, Any]:

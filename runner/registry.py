@@ -8,6 +8,7 @@ from typing import Any
 
 from experiments import config as science
 from experiments.metrics import METRICS
+from runner import config
 from runner.metric_names import ENGINE, Metric, declared
 
 
@@ -34,6 +35,14 @@ def parts(experiment: str) -> tuple[str, ...]:
 def options(experiment: str) -> type:
     """The dataclass of an experiment's own options."""
     return science.QUESTIONS[experiment]
+
+
+def affects(experiment: str) -> dict[str, tuple[str, ...]]:
+    """The options of an experiment that only say what is measured, with the metrics they affect.
+
+    None are known of an experiment that is not there.
+    """
+    return config.affects(options(experiment)) if experiment in science.QUESTIONS else {}
 
 
 def all_options() -> Iterable[type]:

@@ -51,7 +51,9 @@ class Claim(ABC):
     """A pre-registered statement about the first `n` seeds.
 
     `source` and `published` say where the finding comes from and which figure was printed there;
-    they decide nothing. With `equal_cost`, arms whose cost differs make the claim invalid.
+    they decide nothing. With `equal_cost`, arms whose cost differs make the claim invalid, and so
+    do arms that differ in anything beside their parts, unless `differs` names the key, e.g.
+    `[training.warmup_steps]`: it is then what the claim is about.
     """
 
     kind: ClassVar[str]
@@ -67,6 +69,7 @@ class Claim(ABC):
     source: str
     published: str = ""
     equal_cost: str | None = None
+    differs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not is_number(self.n, int) or self.n < self.least_n:
@@ -76,6 +79,13 @@ class Claim(ABC):
             one_of(f"{self.here}: equal_cost", self.equal_cost, COSTS)
             if len(self.compared) < 2:
                 raise ValueError(f"{self.here}: equal_cost needs two arms to compare.")
+        if not isinstance(self.differs, tuple) or not all(
+            isinstance(key, str) and key for key in self.differs
+        ):
+            raise ValueError(
+                f"{self.here}: differs={self.differs!r} must be a list of keys, e.g. "
+                "[training.warmup_steps]."
+            )
         self.differ(*self.compared)
 
     @property

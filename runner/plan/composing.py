@@ -60,12 +60,42 @@ def compose_arms(
             waiting.append(to)
     if errors:
         raise ConfigError(together(errors))
-    notes = replaced([study.arms[name] for name in chosen], typed) + skipped_values(
+    notes = replaced({name: study.arms[name] for name in chosen}, typed) + skipped_values(
         {n: skipped[n] for n in chosen}
     )
     held = {name: holds(study.arms[name], arm.match.solve) for name, arm in arms.items()}
     solved, unmatched = matching.solve(arms, held)
-    return Composed({name: solved[name] for name in chosen}, held, notes + unmatched)
+    computed = {name: solved[name] for name in chosen}
+    notes += solved_instead(computed, arms, held, typed)
+    return Composed(computed, held, notes + unmatched)
+
+
+def solved_instead(
+    solved: dict[str, ArmConfig],
+    composed: dict[str, ArmConfig],
+    held: dict[str, bool],
+    typed: Sequence[Override],
+) -> list[str]:
+    """A line for each typed width that matching has replaced in some arms, and how to keep it."""
+    lines = []
+    for override in typed:
+        key = override.key_or_group
+        section, _, name = key.partition(".")
+        widths = {
+            arm: getattr(getattr(config.parts, section), name)
+            for arm, config in solved.items()
+            if config.match.solve == key
+            and not held[arm]
+            and matching.target(arm, config.match, composed) is not None
+        }
+        value = override.value()
+        replaced_in = {arm: width for arm, width in widths.items() if width != value}
+        if replaced_in:
+            told = ", ".join(f"{arm} is solved to {width}" for arm, width in replaced_in.items())
+            kept = [arm for arm in solved if arm not in replaced_in]
+            holds_for = f"holds for {', '.join(kept)} alone" if kept else "holds for no arm"
+            lines.append(f"{key}={value} {holds_for}; {told}; match.by=none keeps it in all")
+    return lines
 
 
 def holds(arm: Sequence[str], key: str) -> bool:
@@ -190,18 +220,36 @@ def skipped_values(skipped: dict[str, list[str]]) -> list[str]:
     return lines
 
 
-def replaced(arms: Sequence[Sequence[str]], typed: Sequence[Override]) -> list[str]:
-    """A warning for each group or value on the command line that every computed arm sets itself."""
+def replaced(arms: dict[str, Sequence[str]], typed: Sequence[Override]) -> list[str]:
+    """A line for each typed group or value that some or all computed arms set themselves."""
     lines = []
     for override in typed:
         key = override.key_or_group
-        if key.partition(".")[0] in registry.groups() and all(holds(arm, key) for arm in arms):
-            value = override.value()
+        if key in NOT_IN_ARMS or key.startswith("arms."):
+            continue
+        value = override.value()
+        setting = {
+            name: _value(arm, key)
+            for name, arm in arms.items()
+            if holds(arm, key) and _value(arm, key) != str(value)
+        }
+        if not setting:
+            continue
+        if len(setting) == len(arms):
             lines.append(
                 f"{key}={value} changes nothing, since every arm sets {key}; "
                 f"add an arm instead: '+arms.mine=[\"{key}={value}\"]'"
             )
+        else:
+            told = ", ".join(f"{name} ({key}={theirs})" for name, theirs in setting.items())
+            lines.append(f"{key}={value} does not hold for arms that set it themselves: {told}")
     return lines
+
+
+def _value(arm: Sequence[str], key: str) -> str:
+    """What an arm sets a key to, as text; the last one counts."""
+    parsed = [arguments.parse(text) for text in arm]
+    return str(next(o.value() for o in reversed(parsed) if o.key_or_group == key))
 
 
 def together(errors: dict[str, str]) -> str:

@@ -1,18 +1,26 @@
 """From a composed config to a plan: arms typed and signed before anything is written. No torch."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from hydra import compose
 from omegaconf import DictConfig, OmegaConf
 
 from runner import device, provenance, registry, store
-from runner.config import ArmConfig, By, ConfigError, DeviceName, Study
+from runner.claims.claim import Claim, Tested
+from runner.claims.evidence import InvalidClaimError
+from runner.claims.fairness import Value
+from runner.claims.rig import reachable
+from runner.config import ArmConfig, By, ConfigError, DeviceName, Scale, Study, flatten, plain
+from runner.copies import originals
 from runner.names import near
 from runner.plan import arguments
 from runner.plan.composing import compose_arms
-from runner.plan.outline import outline
+from runner.plan.outline import Outline, outline
 from runner.plan.reading import read_study
+from runner.stats.standing import seeds_that_could_tell
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,20 @@ class Arm:
     signed: str
     signature: str
 
+    @property
+    def conditions(self) -> dict[str, Value]:
+        """All that a comparison must have equal: what is no part, and not the solved width."""
+        kept = ("model", "task")
+        tree = {name: plain(part) for name, part in vars(self.config.parts).items() if name in kept}
+        tree |= {
+            name: plain(getattr(self.config, name))
+            for name in ("training", "device", "options", "match")
+        }
+        tree["device"]["name"] = self.device.value
+        values = flatten(tree) | {"data": self.data}
+        values.pop(self.config.match.solve, None)
+        return values
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -44,6 +66,7 @@ class Plan:
     config_yaml: str
     command: str
     started: str
+    tolerance: float  # the preset's match.tolerance
     notes: list[str] = field(default_factory=list)
 
 
@@ -77,7 +100,8 @@ def plan(
         raise ConfigError(
             f"baseline={study.baseline}: there is no such arm; {near(study.baseline, study.arms)}"
         )
-    outline(study)
+    check_controls(study)
+    told = outline(study)
     composed = compose_arms(study, overrides, None if arms is None else list(arms))
     notes = composed.notes
     if study.baseline not in (None, *composed.arms):
@@ -96,18 +120,118 @@ def plan(
         text = store.signed(tree, data, machine)
         typed_arm = (*study.arms[name], *solved_width(arm, name, composed.held[name]))
         planned.append(Arm(name, typed_arm, arm, where, data, text, store.signature(text)))
+    seeds = tuple(range(study.seed, study.seed + study.n_seeds))
+    check_copies(planned, seeds, told.claims)
+    if study.scale is not Scale.smoke:
+        check_claims(told.claims)
+        notes += too_few_seeds(told, study, planned)
     return Plan(
         study=study,
         experiment=experiment,
         arms=tuple(planned),
-        seeds=tuple(range(study.seed, study.seed + study.n_seeds)),
+        seeds=seeds,
         outputs=outputs,
         code=provenance.code_hash(experiment, study.plugins),
         config_yaml=OmegaConf.to_yaml(config, resolve=True),
         command=command or arguments.command(overrides),
         started=provenance.now(),
+        tolerance=preset_tolerance(config, study, overrides),
         notes=notes + same_arms(planned),
     )
+
+
+def preset_tolerance(config: DictConfig, study: Study, overrides: Sequence[str]) -> float:
+    """The share of the cost that may be left, as the experiment and its preset have it."""
+    typed = any(text.lstrip("+~").startswith("match") for text in overrides)
+    if typed:
+        chosen = [f"experiment={study.experiment}", f"scale={study.scale.value}"]
+        choice = next((t for t in overrides if t.lstrip("+").startswith("experiment=")), chosen[0])
+        config = compose("config", overrides=[choice, chosen[1]])
+    return float(config.match.tolerance)
+
+
+def check_controls(study: Study) -> None:
+    """Refuse controls that are no arms."""
+    for name in study.controls:
+        if name not in study.arms:
+            raise ConfigError(f"controls names {name}: no such arm; {near(name, study.arms)}")
+
+
+def check_copies(arms: Sequence[Arm], seeds: Sequence[int], claims: Sequence[Claim]) -> None:
+    """Refuse A/A pairs that prove nothing: arms that are no copies, copies that share seeds.
+
+    Raises:
+        ConfigError: with what is wrong and how to mend it.
+    """
+    copies = originals({arm.name: arm.config.tree() for arm in arms})
+    offsets = {arm.name: arm.config.seed_offset for arm in arms}
+    for name, offset in offsets.items():
+        if seeds[0] + offset < 0:
+            raise ConfigError(
+                f"seed_offset={offset} of arm {name}: seed {seeds[0] + offset} is below 0; "
+                "give an offset of 1000, say"
+            )
+    families: dict[str, list[str]] = {}
+    for name in offsets:
+        families.setdefault(copies.get(name, name), []).append(name)
+    for members in families.values():
+        by_offset = sorted({offsets[name]: name for name in members}.items())
+        for (low, one), (high, other) in itertools.pairwise(by_offset):
+            if high - low < len(seeds):
+                raise ConfigError(
+                    f"seed_offset: arms {one} and {other} are copies whose seeds overlap "
+                    f"(offsets {low} and {high}, {len(seeds)} seeds), so that they prove nothing; "
+                    f"give {other} an offset of {low + 1000}"
+                )
+    for claim in claims:
+        pair = claim.aa if isinstance(claim, Tested) else None
+        if pair is None or not {pair.arm, pair.control} <= {*offsets}:
+            continue
+        if copies.get(pair.arm, pair.arm) != copies.get(pair.control, pair.control):
+            raise ConfigError(
+                f"claims.{claim.id}.aa: {pair.arm} is no copy of {pair.control}; an A/A pair is "
+                f"one arm twice, under other seeds: repeat the overrides of {pair.control} and add "
+                "seed_offset=1000"
+            )
+
+
+def check_claims(claims: Sequence[Claim]) -> None:
+    """Refuse claims that their own number of seeds can never decide, before anything is trained.
+
+    Raises:
+        ConfigError: with the least number that could.
+    """
+    tested = [claim for claim in claims if isinstance(claim, Tested)]
+    for claim in tested:
+        family = [other for other in tested if other.family == claim.family]
+        try:
+            reachable(claim, family)
+        except InvalidClaimError as error:
+            raise ConfigError(f"claims.{claim.id}: {error}") from error
+
+
+def too_few_seeds(told: Outline, study: Study, arms: Sequence[Arm]) -> list[str]:
+    """Lines on what this number of seeds cannot decide, whatever comes out."""
+    lines = []
+    short = [claim for claim in told.claims if claim.n > study.n_seeds]
+    if short:
+        most = max(claim.n for claim in short)
+        names = ", ".join(claim.id for claim in short)
+        lines.append(
+            f"{study.n_seeds} of {most} seeds: these claims will be invalid: {names}; "
+            f"n_seeds={most} decides them"
+        )
+    copies = originals({arm.name: arm.config.tree() for arm in arms})
+    under_study = [a.name for a in arms if a.name not in copies and a.name not in study.controls]
+    needs = [h for h in told.headline if not registry.metric(h.metric).deterministic]
+    enough = seeds_that_could_tell()
+    if len(under_study) > 1 and needs and study.n_seeds < enough:
+        seeds = "1 seed" if study.n_seeds == 1 else f"{study.n_seeds} seeds"
+        lines.append(
+            f"with {seeds} no arm can be called better or worse, whatever comes out; that takes "
+            f"{enough} (n_seeds={enough})"
+        )
+    return lines
 
 
 def solved_width(arm: ArmConfig, name: str, held: bool) -> list[str]:

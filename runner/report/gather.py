@@ -10,6 +10,7 @@ import pandas as pd
 
 from runner import pool, provenance, registry, tuning
 from runner.config import flatten
+from runner.metric_names import Worth
 from runner.plan.outline import Outline
 from runner.plan.planning import Plan
 from runner.report import origins, record
@@ -41,6 +42,9 @@ def report(
         "baseline": baseline(plan),
         "notes": plan.notes,
         "costs": {arm.name: registry.costs(vars(arm.config.parts)) for arm in plan.arms},
+        "controls": plan.study.controls,
+        "conditions": {arm.name: arm.conditions for arm in plan.arms},
+        "preset_tolerance": plan.tolerance,
         "tolerances": {arm.name: arm.config.match.tolerance for arm in plan.arms},
         "interior": dict(tuned.interior) if tuned else {},
         "tuned": dict(tuned.overrides) if tuned else {},
@@ -107,6 +111,8 @@ def assemble(
     return record.StudyRecord(
         **{key: value for key, value in summary.items() if key != "trials"},
         **told,
+        affects=registry.affects(str(summary["experiment"])),
+        clipped=clipped(results, trials),
         results=results,
         history=history,
         trials=trials,
@@ -114,6 +120,18 @@ def assemble(
         config_yaml=config_yaml,
         environment=environment,
     )
+
+
+def clipped(results: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+    """The final values that stand for diverged trials and were not measured: arm, seed, metric."""
+    stands = {
+        metric
+        for metric in results["metric"].unique()
+        if registry.metric(metric).diverged in (Worth.start, Worth.fixed)
+    }
+    diverged = trials[trials["status"] == "diverged"][["arm", "seed"]]
+    rows = results[results["metric"].isin(stands) & results["value"].notna()]
+    return rows.merge(diverged, on=["arm", "seed"])[record.CLIPPED]
 
 
 def trial_table(entries: Sequence["Entry"]) -> pd.DataFrame:

@@ -1,0 +1,113 @@
+"""What arms that are compared differ in beside their parts, and what they cost.
+
+Parts are the groups that experiments are about (attention, ffn, norm) and the width that matching
+solves. A difference in anything else (training, task, data, device, model, matching, options) is
+told wherever two arms are compared.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+Value = float | int | str | bool
+TOLERANCE = "match.tolerance"
+DATA = "data"
+COSTS = {
+    "params": "parameters",
+    "active_params": "active parameters",
+    "flops": "FLOPs a token",
+    "kv_bytes": "bytes of keys and values a token",
+}
+SHOWN = 4  # keys that a sentence names
+
+
+@dataclass(frozen=True)
+class Fairness:
+    """The conditions under which each arm was trained and measured.
+
+    values     arm -> key -> value, for all keys outside the parts; `data` is the fingerprint
+    affects    option -> the metrics that it has an influence on, by the beginnings of their names;
+               for options that only say what is measured. Options that are absent affect all
+    tolerance  the preset's `match.tolerance`: what an arm or the command line adds is a difference
+    costs      arm -> `match.by` -> cost
+    by         arm -> the cost in which it was matched, or "none"
+    """
+
+    values: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
+    affects: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    tolerance: float = 0.01
+    costs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    def unequal(self, metric: str, arm: str, other: str) -> dict[str, tuple[str, str]]:
+        """Key -> (value of the arm, value of the other), for what differs and concerns the metric.
+
+        The fingerprint of the data is named only where no key of the task explains it.
+        """
+        if not {arm, other} <= {*self.values}:
+            return {}
+        mine, theirs = self.values[arm], self.values[other]
+        found = {
+            key: (_text(mine.get(key)), _text(theirs.get(key)))
+            for key in sorted({*mine, *theirs})
+            if mine.get(key) != theirs.get(key) and self._concerns(key, metric)
+        }
+        if any(key.startswith("task.") for key in found):
+            found.pop(DATA, None)
+        if TOLERANCE not in found:
+            widest = max(float(v.get(TOLERANCE, self.tolerance)) for v in (mine, theirs))
+            if widest > self.tolerance:
+                found[TOLERANCE] = (f"{widest:g}", f"{self.tolerance:g} in the preset")
+        return found
+
+    def same_data(self, arm: str, other: str) -> bool:
+        """Whether two arms learn from the same data, as far as that is known."""
+        return self.values.get(arm, {}).get(DATA) == self.values.get(other, {}).get(DATA)
+
+    def cost(self, arm: str, other: str) -> tuple[str, float]:
+        """The cost by which two arms are compared, and the arm's over the other's.
+
+        It is the cost that the arm, or else the other, is matched in; parameters if neither is.
+        A ratio that is not known is NaN.
+        """
+        matched = [str(self.values.get(name, {}).get("match.by", "none")) for name in (arm, other)]
+        by = next((name for name in matched if name in COSTS), "params")
+        mine, theirs = (self.costs.get(name, {}).get(by) for name in (arm, other))
+        if mine is None or theirs is None:
+            return by, float("nan")
+        if not theirs:
+            return by, 1.0 if not mine else float("inf")
+        return by, mine / theirs
+
+    def matched(self, ratio: float) -> bool:
+        """Whether a ratio of costs is 1 within the preset's tolerance; an unknown one counts so."""
+        return not abs(ratio - 1) > self.tolerance
+
+    def _concerns(self, key: str, metric: str) -> bool:
+        section, _, name = key.partition(".")
+        if section != "options" or name not in self.affects:
+            return True
+        return any(metric.startswith(start) for start in self.affects[name])
+
+
+def cost_words(by: str, ratio: float) -> str:
+    """A ratio of costs in words: "at 24 % more parameters", "at 3.0 x the parameters"."""
+    name = COSTS[by]
+    if ratio >= 2:
+        return f"at {ratio:.1f} x the {name}" if ratio < 1e6 else f"at far more {name}"
+    share = 100 * abs(ratio - 1)
+    return f"at {share:.2g} % {'more' if ratio > 1 else 'fewer'} {name}"
+
+
+def unequal_words(unequal: Mapping[str, tuple[str, str]]) -> str:
+    """What differs, in words: "training.steps 40 against 20"; long lists are cut, and counted."""
+    told = [f"{key} {mine} against {theirs}" for key, (mine, theirs) in unequal.items()]
+    if len(told) > SHOWN:
+        told = [*told[: SHOWN - 1], f"{len(told) - SHOWN + 1} more keys"]
+    return " and ".join(filter(None, [", ".join(told[:-1]), told[-1]])) if told else ""
+
+
+def _text(value: Value | None) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
