@@ -17,6 +17,7 @@ COSTS = {
     "flops": "FLOPs a token",
     "kv_bytes": "bytes of keys and values a token",
 }
+MATCHED = 0.01  # share of a cost that goes without saying
 SHOWN = 4  # keys that a sentence names
 
 
@@ -78,8 +79,8 @@ class Fairness:
         return by, mine / theirs
 
     def matched(self, ratio: float) -> bool:
-        """Whether a ratio of costs is 1 within the preset's tolerance; an unknown one counts so."""
-        return not abs(ratio - 1) > self.tolerance
+        """Whether a ratio of costs is 1 within 1 % (or a stricter preset); an unknown one counts."""
+        return not abs(ratio - 1) > min(self.tolerance, MATCHED)
 
     def _concerns(self, key: str, metric: str) -> bool:
         section, _, name = key.partition(".")
