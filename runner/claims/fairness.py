@@ -30,13 +30,14 @@ class Fairness:
                for options that only say what is measured. Options that are absent affect all
     tolerance  the preset's `match.tolerance`: what an arm or the command line adds is a difference
     costs      arm -> `match.by` -> cost
-    by         arm -> the cost in which it was matched, or "none"
+    tuned      the keys that were tuned for each arm: their values may differ
     """
 
     values: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
     affects: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     tolerance: float = 0.01
     costs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    tuned: frozenset[str] = frozenset()
 
     def unequal(self, metric: str, arm: str, other: str) -> dict[str, tuple[str, str]]:
         """Key -> (value of the arm, value of the other), for what differs and concerns the metric.
@@ -83,6 +84,8 @@ class Fairness:
         return not abs(ratio - 1) > min(self.tolerance, MATCHED)
 
     def _concerns(self, key: str, metric: str) -> bool:
+        if key in self.tuned:
+            return False
         section, _, name = key.partition(".")
         if section != "options" or name not in self.affects:
             return True

@@ -79,6 +79,9 @@ def how_sure(study: StudyRecord, compared: Sequence[Compared]) -> list[str]:
             else ""
         )
         lines.append(f"In brackets: the mean difference and its 95 % interval, over {n}{p}.")
+    if study.tuned:
+        told = ", ".join(f"{arm} {override}" for arm, override in study.tuned.items())
+        lines.append(f"Tuned for each arm on seeds and held-out data of its own: {told}.")
     if study.n_looks > 1:
         lines.append(
             f"This is the {study.looks_words}: better and worse are judged at "

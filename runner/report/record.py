@@ -118,7 +118,8 @@ class StudyRecord:
     @property
     def fairness(self) -> Fairness:
         """What arms differ in beside their parts, and what they cost."""
-        return Fairness(self.conditions, self.affects, self.preset_tolerance, self.costs)
+        tuned = frozenset(override.partition("=")[0] for override in self.tuned.values())
+        return Fairness(self.conditions, self.affects, self.preset_tolerance, self.costs, tuned)
 
     @property
     def n_looks(self) -> int:
