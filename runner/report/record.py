@@ -17,6 +17,8 @@ from runner.plots.figures import FigureSpec
 if TYPE_CHECKING:
     from runner.report.headlines import Compared
 
+# Tuned or not, an arm that has more of these gains by it.
+SPENT = frozenset(("training.steps", "training.batch_size"))
 CLIPPED = ["arm", "seed", "metric"]
 COST_METRICS = ("cost/parameters", "cost/active_parameters", "cost/flops_per_token", "time/step")
 
@@ -119,6 +121,7 @@ class StudyRecord:
     def fairness(self) -> Fairness:
         """What arms differ in beside their parts, and what they cost."""
         tuned = frozenset(override.partition("=")[0] for override in self.tuned.values())
+        tuned = frozenset(key for key in tuned if key.startswith("training.")) - SPENT
         return Fairness(self.conditions, self.affects, self.preset_tolerance, self.costs, tuned)
 
     @property
