@@ -80,7 +80,7 @@ class Fairness:
         return by, mine / theirs
 
     def matched(self, ratio: float) -> bool:
-        """Whether a ratio of costs is 1 within 1 % (or a stricter preset); an unknown one counts."""
+        """Whether a ratio of costs is 1 within 1 % (a stricter preset: its share), or unknown."""
         return not abs(ratio - 1) > min(self.tolerance, MATCHED)
 
     def _concerns(self, key: str, metric: str) -> bool:
