@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from runner import events
+from runner.plots.seeds import counted_seeds
 from runner.report.record import StudyRecord
 from runner.stats.bands import mean_bands
 
@@ -28,8 +29,10 @@ def write_dashboard(
 
     `texts` are markdown, `images` encoded PNGs, both by tag.
     """
-    bands = mean_bands(study.history, ["arm", "metric", "step"])
-    bands = bands[bands["n"] >= 2].sort_values("step", kind="stable")
+    seeds = counted_seeds(study.trials, study.results, study.history)
+    bands = mean_bands(study.history, ["arm", "metric", "step"], seeds=seeds)
+    # Where a seed of the arm is missing there is no mean, so no point.
+    bands = bands[(bands["n"] >= 2) & bands["mean"].notna()].sort_values("step", kind="stable")
     root = [events.margin_layout(_charts(bands)), _table(study)]
     root += [events.text(tag, markdown) for tag, markdown in texts.items()]
     root += [events.image(f"figures/{tag}", png) for tag, png in images.items()]

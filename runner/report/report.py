@@ -35,7 +35,14 @@ def write_report(run: Path, study: StudyRecord) -> Outcome:
         study.claims, results, scale=study.scale, trials=study.trials, rig=study.rig
     )
     comparison, summary, warnings = _tables(study, results)
-    records = Records(results, study.history, list(study.arms), study.tables)
+    records = Records(
+        results,
+        study.history,
+        list(study.arms),
+        study.tables,
+        trials=study.trials,
+        clipped=study.clipped,
+    )
     pictures, undrawn = draw_all(study.figures, records)
     samples, missing = sheets(study.figures, records)
     warnings += [*undrawn, *missing, *origins.origin_notes(study.trials)]
