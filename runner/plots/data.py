@@ -165,7 +165,7 @@ class Records:
         told = {arm: self._shortfall(arm, lacking, spec) for arm, lacking in missing.items()}
         notes = [f"{arm}: {text}" for arm, text in told.items() if text]
         if any(missing.values()):
-            notes.append("no mean where a seed is missing")
+            notes.append("no mean where a finished trial has no value")
         return [*notes, *self._clipped_notes(rows, spec, missing)]
 
     def _shortfall(self, arm: str, missing: frozenset[int], spec: FigureSpec) -> str:

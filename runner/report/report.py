@@ -22,6 +22,7 @@ from runner.report import dashboard, markdown, origins, page, steadiness
 from runner.report.answer import answer
 from runner.report.cards import card
 from runner.report.gather import RESULT_COLUMNS
+from runner.report.hparams_table import share_table
 from runner.report.record import Outcome, StudyRecord
 from runner.report.samples import Sheet, sheets
 from runner.stats.comparison import COMPARISON, compare, summarise
@@ -79,6 +80,7 @@ def write_report(run: Path, study: StudyRecord) -> Outcome:
         # Last, so that whoever finds the page finds everything it speaks of.
         (folder / "report.html").write_text(html, encoding="utf-8")
         _move(folder, run)
+    share_table(run, study)
     return Outcome(
         answer=lines,
         findings=findings,
