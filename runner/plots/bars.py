@@ -51,8 +51,11 @@ def _grouped(spec: FigureSpec, records: Records, *, from_zero: bool) -> Figure:
             panel.axes.xaxis,
             [str(category) for category in categories],
             axes_inches(figure, made)[0] * 1.13,
+            most=len(categories),
             turn=30,
         )
+        if not ticks.are_names(categories):
+            rest = ""  # a reader counts on from a number
     if x != hue:
         canvas.legend(figure, paint, shown, hue, patches=True)
     label = spec.x_label if spec.x_label is not None else ("" if x == "arm" else x)

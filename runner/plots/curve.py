@@ -15,6 +15,7 @@ from runner.plots.texts import names
 from runner.stats.bands import Seeds, mean_bands, of_seeds
 
 ENDS = "a cross marks where a diverged trial ended"
+REPLACED = "tables count a diverged trial at its start or a declared worst value"
 FEW = 12  # up to so many x values, each gets its own whisker and dots
 
 
@@ -36,6 +37,8 @@ def _drawn(spec: FigureSpec, records: Records, *, x: str, label: str) -> Figure:
         raise CannotDrawError(f"x={x!r} of {what!r} must be numbers to draw lines")
     ends = _diverged_ends(rows, spec, records)
     notes = [*records.notes(spec, rows), *([ENDS] if len(ends) else [])]
+    if len(ends) and records.is_clipped(rows.loc[ends]).any():
+        notes.append(REPLACED)
     figure, made = panels(rows, spec, size=(7.6, 4.6), notes=notes)
     paint, seeds = records.paint(rows, hue), records.counted(spec)
     marked = spec.kind == "lines" and rows[x].nunique() <= FEW

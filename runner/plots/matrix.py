@@ -25,7 +25,7 @@ def matrix(spec: FigureSpec, records: Records) -> Figure:
     rows = records.rows(spec)
     alone = len(rows[spec.panel].drop_duplicates()) == 1 or not spec.panel
     size = tuple(
-        max(least, 1.7 * _most_inches(rows, spec, column, texts))
+        max(least, 1.85 * _most_inches(rows, spec, column, texts))
         for least, column, texts in zip(
             (6.2, 5.4) if alone else (4.4, 4.3),
             (spec.x, spec.y),

@@ -9,7 +9,7 @@ from runner.plots.texts import EMS, columns, distinct
 
 MOST_NAMES = 40  # along one axis
 LARGEST, SMALLEST = 10.0, 5.0  # points, of a name's font
-SPACING = 1.18  # from one line to the next, of the font size
+SPACING, TIGHTEST = 1.18, 1.05  # from one line to the next, of the font size
 
 
 def are_names(values: list[Any]) -> bool:
@@ -41,9 +41,11 @@ def set_ticks(axis: Any, values: list[Any], inches: float, *, turn: int = 90) ->
     return set_names(axis, [str(value) for value in values], inches, turn=turn)
 
 
-def set_names(axis: Any, texts: list[str], inches: float, *, turn: int = 90) -> str:
-    """As `set_ticks`, for the texts of cells."""
-    room = min(MOST_NAMES, max(1, int(inches * 72 / (SMALLEST * SPACING))))
+def set_names(
+    axis: Any, texts: list[str], inches: float, *, most: int = MOST_NAMES, turn: int = 90
+) -> str:
+    """As `set_ticks`, for the texts of cells, of which `most` get one."""
+    room = min(most, max(1, int(inches * 72 / (SMALLEST * TIGHTEST))))
     every = -(-len(texts) // room)
     shown = distinct(texts)[::every]
     pitch = inches * 72 / len(shown)

@@ -28,7 +28,8 @@ def differing_hparams(study: StudyRecord, store: Path | None = None) -> list[str
     names = _differing([study.settings.get(arm, {}) for arm in study.arms])
     if store is not None:
         arms = [read_json(path) or {} for path in sorted(store.glob("*/arm.json"))]
-        names |= _differing([flatten(arm["config"]) for arm in arms if "config" in arm])
+        trees = [arm.get("config") for arm in arms]
+        names |= _differing([flatten(tree) for tree in trees if isinstance(tree, dict)])
     return sorted(names - {"arm", "seed"})
 
 
