@@ -1,19 +1,16 @@
 """Final values per category and arm: bars from zero, or points where small differences matter."""
 
-from itertools import pairwise
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from runner.plots import canvas
-from runner.plots.data import Records, seed_note
+from runner.plots import canvas, ticks
+from runner.plots.data import Records
 from runner.plots.figures import FigureSpec
-from runner.plots.panels import legible, panels
+from runner.plots.panels import axes_inches, panels
 from runner.plots.templates import levels
-from runner.stats.bands import mean_bands
+from runner.stats.bands import Seeds, mean_bands
 
 
 def bars(spec: FigureSpec, records: Records) -> Figure:
@@ -32,7 +29,8 @@ def _grouped(spec: FigureSpec, records: Records, *, from_zero: bool) -> Figure:
     paint, shown, categories = records.paint(rows, hue), levels(rows, hue), levels(rows, x)
     n_bars = 1 if x == hue else len(shown)
     inches = min(14.0, max(7.0, 1.6 + len(categories) * (0.34 * n_bars + 0.35)))
-    figure, made = panels(rows, spec, size=(inches, 4.4), note=seed_note(rows, spec))
+    figure, made = panels(rows, spec, size=(inches, 4.4), notes=records.notes(spec, rows))
+    seeds = records.counted(spec)
     width = 0.8 / n_bars
     for panel in made:
         for i, category in enumerate(categories):
@@ -41,49 +39,61 @@ def _grouped(spec: FigureSpec, records: Records, *, from_zero: bool) -> Figure:
                     continue
                 chosen = panel.rows[(panel.rows[x] == category) & (panel.rows[hue] == level)]
                 centre = i if x == hue else i + (j - (n_bars - 1) / 2) * width
-                if len(chosen):
-                    _one_bar(panel.axes, chosen, centre, width, paint.colour(level), from_zero)
+                if chosen["value"].notna().any():
+                    colour = paint.colour(level)
+                    _one_bar(panel.axes, chosen, centre, width, colour, seeds, from_zero=from_zero)
         if from_zero and not panel.rows["value"].any():
             panel.axes.set_ylim(0, 1)  # matplotlib would show +-0.05
         canvas.log_axes(panel.axes, spec.log)
         canvas.reference_line(panel.axes, spec, labelled=panel is made[0])
         panel.axes.grid(visible=False, axis="x")
-        texts = [legible(str(category)) for category in categories]
-        # About nine letters an inch; neighbours share their two slots.
-        room = 9 * inches * 0.85 / len(texts)
-        crowded = any((len(a) + len(b)) / 2 + 1 > room for a, b in pairwise(texts))
-        turn: dict[str, Any] = {"rotation": 30, "ha": "right"} if crowded else {}
-        panel.axes.set_xticks(range(len(texts)), texts, **turn)
+        rest = ticks.set_names(
+            panel.axes.xaxis,
+            [str(category) for category in categories],
+            axes_inches(figure, made)[0] * 1.13,
+            most=len(categories),
+            turn=30,
+        )
+        if not ticks.are_names(categories):
+            rest = ""  # a reader counts on from a number
     if x != hue:
         canvas.legend(figure, paint, shown, hue, patches=True)
     label = spec.x_label if spec.x_label is not None else ("" if x == "arm" else x)
+    label = ticks.with_rest(label, rest)
     canvas.axis_labels(figure, made, label, spec.y_label or records.axis(spec, rows))
     return figure
 
 
 def _one_bar(
-    axes: Axes, rows: pd.DataFrame, centre: float, width: float, colour: str, from_zero: bool
+    axes: Axes,
+    rows: pd.DataFrame,
+    centre: float,
+    width: float,
+    colour: str,
+    seeds: Seeds | None,
+    *,
+    from_zero: bool,
 ) -> None:
-    band = mean_bands(rows.assign(all=0), ["all"]).iloc[0]
+    """The dots of seeds; the mean with its interval, or neither where a seed is missing.
+
+    A mean over values of which some are clipped is hatched or dashed.
+    """
+    band = mean_bands(rows.assign(all=0), ["all"], seeds=seeds).iloc[0]
+    clipped = rows["clipped"].any()
     if from_zero:
-        axes.bar(centre, band["mean"], width * 0.88, color=colour, alpha=0.55, zorder=2)
+        height = band["mean"] if np.isfinite(band["mean"]) else 0.0
+        hatch = "////" if clipped else None
+        axes.bar(centre, height, width * 0.88, color=colour, alpha=0.55, hatch=hatch, zorder=2)
     # Steps of the golden ratio spread any number of dots evenly, and not in the order of the seeds.
     jitter = (np.arange(1, len(rows) + 1) * 0.6180339887 % 1 - 0.5) * width * 0.5
-    axes.scatter(
-        centre + jitter,
-        rows["value"],
-        s=14,
-        color=colour,
-        edgecolor="white",
-        linewidth=0.4,
-        zorder=3,
-    )
+    canvas.dots(axes, rows.assign(_x=centre + jitter), "_x", colour, size=14)
     if not from_zero:
         axes.plot(
             [centre - width * 0.3, centre + width * 0.3],
             [band["mean"]] * 2,
             color=colour,
             linewidth=2.5,
+            linestyle=":" if clipped else "-",
         )
     if np.isfinite(band["low"]):
         error = [[band["mean"] - band["low"]], [band["high"] - band["mean"]]]

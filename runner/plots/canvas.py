@@ -9,13 +9,15 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import matplotlib as mpl
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from runner.plots.figures import FigureSpec
-from runner.plots.panels import FONTS, Panel, name
+from runner.plots.panels import TITLE_SIZE, Panel
+from runner.plots.texts import EMS, FONTS, columns, legible, names
 
 LineStyle = Literal["-", "--", ":", "-."]
 
@@ -23,12 +25,13 @@ LineStyle = Literal["-", "--", ":", "-."]
 # Their yellow is darkened, since on white paper it vanishes as a thin line.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#A89F00")
 MILLION = 1e6
+LEGEND_SIZE = 12.0  # points
 LINES: tuple[LineStyle, ...] = ("-", "--", ":", "-.")
 STYLE: dict[str, Any] = {
     "font.family": list(FONTS),
     "font.size": 12,
     "text.parse_math": False,  # an arm may be called a$b
-    "axes.titlesize": 12.5,
+    "axes.titlesize": TITLE_SIZE,
     "axes.titlelocation": "left",
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -83,6 +86,7 @@ class Paint:
 
 def axis_labels(figure: Figure, made: list[Panel], x: str, y: str) -> None:
     """Labels below the lowest panels, and once at the left; large numbers are written short."""
+    x, y = legible(x), legible(y)
     for panel in made:
         for axis, limits in (
             (panel.axes.xaxis, panel.axes.get_xlim()),
@@ -126,10 +130,30 @@ def short(value: float) -> str:
     return f"{value:,.7g}"
 
 
+def dots(
+    axes: Axes, rows: pd.DataFrame, x: str, colour: str, *, size: float, alpha: float = 1.0
+) -> None:
+    """A dot for each value against the column `x`: filled, or hollow where it is `clipped`."""
+    for hollow in (False, True):
+        chosen = rows[rows["clipped"] == hollow]
+        if chosen["value"].notna().any():
+            axes.scatter(
+                chosen[x],
+                chosen["value"],
+                s=1.6 * size if hollow else size,
+                facecolor="none" if hollow else colour,
+                edgecolor=colour if hollow else "white",
+                linewidth=1.1 if hollow else 0.4,
+                alpha=1.0 if hollow else alpha,
+                zorder=3,
+            )
+
+
 def legend(
     figure: Figure, paint: Paint, shown: list[Any], hue: str, *, patches: bool = False
 ) -> None:
     """Below all panels: lines, or squares where areas are coloured."""
+    texts = names(hue, shown)
     handles = [
         Line2D(
             [],
@@ -139,11 +163,18 @@ def legend(
             marker="s" if patches else None,
             markersize=10,
             linewidth=2.5,
-            label=name(hue, level),
+            label=texts[level],
         )
         for level in shown
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 4))
+    widest = max(columns(text) for text in texts.values()) * EMS * LEGEND_SIZE + 40  # points
+    fitting = int(figure.get_figwidth() * 72 / widest)
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=max(1, min(len(handles), 4, fitting)),
+        fontsize=LEGEND_SIZE,
+    )
 
 
 def reference_line(axes: Axes, spec: FigureSpec, *, labelled: bool) -> None:
@@ -153,7 +184,7 @@ def reference_line(axes: Axes, spec: FigureSpec, *, labelled: bool) -> None:
     axes.axhline(spec.reference, color="#444444", linestyle=(0, (5, 3)), linewidth=1.2, zorder=1)
     if labelled and spec.reference_label:
         axes.annotate(
-            spec.reference_label,
+            legible(spec.reference_label),
             (0.01, spec.reference),
             xycoords=("axes fraction", "data"),
             xytext=(0, 3),

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from runner.plots.panels import Panel
+from runner.plots.texts import legible
 
 WRITTEN = 60  # up to so many cells, each shows its number
 
@@ -36,15 +37,9 @@ def paint_cells(
         pad=0.02,
         aspect=max(20.0, 4 * figure.get_figheight()),
     )
-    bar.set_label(label)
+    bar.set_label(legible(label))
     if isinstance(norm, LogNorm):
         bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-
-
-def number_ticks(axis: Any, values: list[Any]) -> None:
-    """At most nine ticks, at cells in equal distances."""
-    every = max(1, -(-len(values) // 9))
-    axis.set_ticks(range(0, len(values), every), [str(v) for v in values[::every]])
 
 
 def _write(axes: Axes, table: np.ndarray, norm: Any, *, small: bool) -> None:

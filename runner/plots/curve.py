@@ -6,13 +6,16 @@ from matplotlib.figure import Figure
 
 from runner.plots import canvas
 from runner.plots.canvas import Paint
-from runner.plots.data import CannotDrawError, Records, same_at_every_seed, seed_note
+from runner.plots.data import CannotDrawError, Records, same_at_every_seed
 from runner.plots.figures import FigureSpec
 from runner.plots.labels import label_line_ends
-from runner.plots.panels import name, panels
+from runner.plots.panels import panels
 from runner.plots.templates import levels
-from runner.stats.bands import mean_bands
+from runner.plots.texts import names
+from runner.stats.bands import Seeds, mean_bands, of_seeds
 
+ENDS = "a cross marks where a diverged trial ended"
+REPLACED = "tables count a diverged trial at its start or a declared worst value"
 FEW = 12  # up to so many x values, each gets its own whisker and dots
 
 
@@ -32,13 +35,23 @@ def _drawn(spec: FigureSpec, records: Records, *, x: str, label: str) -> Figure:
     if not pd.api.types.is_numeric_dtype(rows[x]):
         what = spec.table or spec.metric
         raise CannotDrawError(f"x={x!r} of {what!r} must be numbers to draw lines")
-    figure, made = panels(rows, spec, size=(7.6, 4.6), note=seed_note(rows, spec))
-    paint = records.paint(rows, hue)
+    ends = _diverged_ends(rows, spec, records)
+    notes = [*records.notes(spec, rows), *([ENDS] if len(ends) else [])]
+    if len(ends) and records.is_clipped(rows.loc[ends]).any():
+        notes.append(REPLACED)
+    figure, made = panels(rows, spec, size=(7.6, 4.6), notes=notes)
+    paint, seeds = records.paint(rows, hue), records.counted(spec)
     marked = spec.kind == "lines" and rows[x].nunique() <= FEW
     for panel in made:
         for level in levels(panel.rows, hue):
             chosen = panel.rows[panel.rows[hue] == level]
-            _one_line(panel.axes, chosen, x, level, paint, marked=marked)
+            _one_line(panel.axes, chosen, x, level, paint, seeds, marked=marked)
+            ended = chosen.loc[chosen.index.intersection(ends)]
+            if len(ended):
+                colour = paint.colour(level)
+                panel.axes.scatter(
+                    ended[x], ended["value"], s=34, marker="x", color=colour, zorder=4
+                )
         panel.axes.margins(x=0.03 if marked else 0.015)
         canvas.log_axes(panel.axes, spec.log)
         if marked and spec.log in ("x", "both"):
@@ -47,7 +60,7 @@ def _drawn(spec: FigureSpec, records: Records, *, x: str, label: str) -> Figure:
         canvas.reference_line(panel.axes, spec, labelled=panel is made[0])
     if len(made) == 1:
         label_line_ends(
-            made[0].axes, _ends(rows, x, hue, paint), height=figure.get_figheight() * 0.75
+            made[0].axes, _ends(rows, x, hue, paint, seeds), height=figure.get_figheight() * 0.75
         )
     else:
         canvas.legend(figure, paint, levels(rows, hue), hue)
@@ -57,18 +70,42 @@ def _drawn(spec: FigureSpec, records: Records, *, x: str, label: str) -> Figure:
     return figure
 
 
+def _diverged_ends(rows: pd.DataFrame, spec: FigureSpec, records: Records) -> pd.Index:
+    """The last finite value of each diverged trial's curves; of final values there is none."""
+    if "step" not in spec.by:
+        return pd.Index([])
+    finite = of_seeds(rows[rows["value"].notna()], records.diverged).sort_values("step")
+    kept = list(dict.fromkeys(["arm", "seed", *(c for c in spec.by if c != "step")]))
+    return finite.drop_duplicates(kept, keep="last").index
+
+
+def _mean(rows: pd.DataFrame, x: str, seeds: Seeds | None) -> pd.DataFrame:
+    """The means along x, NaN where the line is broken, up to the last one that there is."""
+    band = mean_bands(rows, [x], seeds=seeds).sort_values(x, ignore_index=True)
+    last = band["mean"].last_valid_index()
+    return band.iloc[: 0 if last is None else int(str(last)) + 1]
+
+
 def _one_line(
-    axes: Axes, rows: pd.DataFrame, x: str, level: object, paint: Paint, *, marked: bool
+    axes: Axes,
+    rows: pd.DataFrame,
+    x: str,
+    level: object,
+    paint: Paint,
+    seeds: Seeds | None,
+    *,
+    marked: bool,
 ) -> None:
     """The seeds thinly or as dots, then the mean with its band or whiskers.
 
     Where all seeds hold the same numbers there is nothing but one line.
     """
     colour = paint.colour(level)
-    band = mean_bands(rows, [x]).sort_values(x)
-    spread = not same_at_every_seed(rows, [x])
+    band = _mean(rows, x, seeds)
+    spread = len(band) < rows[x].nunique() or band["mean"].isna().any()
+    spread = spread or not same_at_every_seed(rows, [x]) or rows["clipped"].any()
     if spread and marked:
-        axes.scatter(rows[x], rows["value"], s=12, color=colour, alpha=0.45, linewidth=0)
+        canvas.dots(axes, rows, x, colour, size=12, alpha=0.45)
         half = (band["high"] - band["mean"]).fillna(0)
         axes.errorbar(
             band[x], band["mean"], half, fmt="none", ecolor=colour, capsize=3.5, linewidth=1.3
@@ -77,25 +114,29 @@ def _one_line(
         for _, thin in rows.groupby(["arm", "seed"], sort=False):
             thin = thin.sort_values(x)
             axes.plot(thin[x], thin["value"], color=colour, alpha=0.28, linewidth=0.7)
+        canvas.dots(axes, rows[rows["clipped"]], x, colour, size=12)
         axes.fill_between(band[x], band["low"], band["high"], color=colour, alpha=0.16, linewidth=0)
-    marker = "o" if marked else None
     axes.plot(
         band[x],
         band["mean"],
         color=colour,
         linestyle=paint.line(level),
         linewidth=2,
-        marker=marker,
+        marker="o" if marked else None,
         markersize=5,
     )
 
 
 def _ends(
-    rows: pd.DataFrame, x: str, hue: str, paint: Paint
+    rows: pd.DataFrame, x: str, hue: str, paint: Paint, seeds: Seeds | None
 ) -> list[tuple[str, str, float, float]]:
-    found = []
-    for level in levels(rows, hue):
-        band = mean_bands(rows[rows[hue] == level], [x]).sort_values(x)
-        last = band.iloc[-1]
-        found.append((name(hue, level), paint.colour(level), float(last[x]), float(last["mean"])))
+    """Where each line ends; one without any mean is named at the end of a seed's."""
+    found, texts = [], names(hue, levels(rows, hue))
+    for level, text in texts.items():
+        mine = rows[(rows[hue] == level) & rows["value"].notna()].sort_values(x)
+        band = _mean(rows[rows[hue] == level], x, seeds)
+        if len(mine):
+            last = (mine[x], mine["value"]) if band.empty else (band[x], band["mean"])
+            end_x, end_y = (float(values.iloc[-1]) for values in last)
+            found.append((text, paint.colour(level), end_x, end_y))
     return found

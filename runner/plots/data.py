@@ -1,14 +1,26 @@
 """The records that figures are drawn from, and what a spec takes of them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
 from runner.plots.canvas import Paint
 from runner.plots.figures import FigureSpec
+from runner.plots.seeds import (
+    TRIALS,
+    counted_seeds,
+    missing_seeds,
+    seeds_with_status,
+    shortfall,
+)
 from runner.plots.templates import in_order, levels, select
+from runner.stats.bands import Seeds, seeds_in
 
+CLIPPED = ["arm", "seed", "metric"]
+HOLLOW = "hollow: a diverged trial, shown at where it started or at a declared worst value"
 SAME = 1e-9  # relative: what two processes may differ by in a number that has no chance in it
 
 
@@ -18,15 +30,45 @@ class CannotDrawError(ValueError):
 
 @dataclass(frozen=True)
 class Records:
-    """Tidy frames as the report has them, the arms in their order, and the trials' tables."""
+    """Tidy frames as the report has them, the arms in their order, and the trials' tables.
+
+    `trials` (arm, seed, status) says which seeds a mean needs, and why some are missing; without
+    it an arm has the seeds that occur in any frame. `clipped` (arm, seed, metric) are the final
+    values that stand for a diverged trial and were not measured.
+    """
 
     results: pd.DataFrame
     history: pd.DataFrame
     arms: list[str]
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    trials: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=TRIALS), kw_only=True)
+    clipped: pd.DataFrame = field(
+        default_factory=lambda: pd.DataFrame(columns=CLIPPED), kw_only=True
+    )
+
+    @cached_property
+    def seeds(self) -> Mapping[str, frozenset[int]]:
+        """The seeds of each arm that have a result: a mean needs them all."""
+        kept = [table for table in self.tables.values() if {"arm", "seed"} <= {*table.columns}]
+        return counted_seeds(self.trials, self.results, self.history, *kept)
+
+    @cached_property
+    def diverged(self) -> Mapping[str, frozenset[int]]:
+        """The seeds of each arm whose trials have diverged."""
+        return seeds_with_status(self.trials, "diverged")
+
+    @cached_property
+    def _planned(self) -> Mapping[str, frozenset[int]]:
+        return seeds_with_status(self.trials)
+
+    def counted(self, spec: FigureSpec) -> Seeds | None:
+        """The seeds that means of a figure need; None where it shows one seed of each arm."""
+        return None if spec.of_one_seed else self.seeds
 
     def rows(self, spec: FigureSpec) -> pd.DataFrame:
-        """What a spec draws: finite rows with arm, seed, value and the columns of `spec.by`.
+        """What a spec draws: rows with arm, seed, value, clipped and the columns of `spec.by`.
+
+        A value that is not finite is NaN; some are finite.
 
         Raises:
             CannotDrawError: nothing is there, or arms or rows would be averaged away unseen.
@@ -38,20 +80,30 @@ class Records:
             rows = self.matching(frame, spec.metric, spec)
         if spec.shape.single:
             rows = single(rows, spec)
-        if spec.seeds == "first":
+        elif spec.of_one_seed:
             rows = first_seed(rows)
         if spec.table and rows.duplicated(["arm", "seed", *spec.by]).any():
             raise CannotDrawError(
                 f"table {spec.table} has several rows of one trial with the same {spec.by}; "
                 "the column that tells them apart must be named in x, y, panel or hue"
             )
-        return rows if "arm" in spec.by else _once_for_all_arms(rows, spec)
+        if "arm" in spec.by:
+            return rows
+        return _once_for_all_arms(rows, spec, self.counted(spec) or seeds_in(rows))
 
     def matching(self, frame: pd.DataFrame, template: str, spec: FigureSpec) -> pd.DataFrame:
-        """The finite rows of a template; CannotDrawError if there are none."""
-        return self._finite(
-            select(frame, template, self.shown(spec)), f"of a metric like {template!r}", spec
-        )
+        """The rows of a template, of which some are finite; CannotDrawError if none is.
+
+        Final values have a column `clipped` that says which of them were not measured.
+        """
+        rows = select(frame, template, self.shown(spec))
+        rows["clipped"] = frame is self.results and self.is_clipped(rows)
+        return self._finite(rows, f"of a metric like {template!r}", spec)
+
+    def is_clipped(self, rows: pd.DataFrame) -> pd.Series:
+        """Which of these final values (arm, seed, metric) stand for a diverged trial."""
+        clipped = pd.MultiIndex.from_frame(self.clipped[CLIPPED])
+        return pd.Series(pd.MultiIndex.from_frame(rows[CLIPPED]).isin(clipped), index=rows.index)
 
     def table(self, spec: FigureSpec, columns: list[str]) -> pd.DataFrame:
         """The rows of the spec's arms in its table; CannotDrawError where something is missing."""
@@ -95,50 +147,110 @@ class Records:
         rows = found[columns].apply(_as_numbers)
         rows[texts] = found[texts].astype(str)
         rows["value"] = pd.to_numeric(found[spec.metric], errors="coerce")
+        rows["clipped"] = False
         return self._finite(rows, f"in column {spec.metric} of table {spec.table}", spec)
 
     def _finite(self, rows: pd.DataFrame, what: str, spec: FigureSpec) -> pd.DataFrame:
-        rows = rows[np.isfinite(rows["value"])]
-        if rows.empty:
+        finite = np.isfinite(rows["value"])
+        if not finite.any():
             raise CannotDrawError(f"no finite value {what} in arms {spec.arms or self.arms}")
-        return rows
+        return rows.assign(value=rows["value"].where(finite))
+
+    def notes(self, spec: FigureSpec, rows: pd.DataFrame) -> list[str]:
+        """What a figure must say of the seeds behind it: which they are, and what is missing."""
+        if spec.of_one_seed:
+            return [*self._which_seed(rows), *self._clipped_notes(rows, spec)]
+        by = [column for column in spec.by if column in rows]  # a scatter's x is no column
+        missing = missing_seeds(rows, by, self.seeds)
+        told = {arm: self._shortfall(arm, lacking, spec) for arm, lacking in missing.items()}
+        notes = [f"{arm}: {text}" for arm, text in told.items() if text]
+        if any(missing.values()):
+            notes.append("no mean where a finished trial has no value")
+        return [*notes, *self._clipped_notes(rows, spec, missing)]
+
+    def _shortfall(self, arm: str, missing: frozenset[int], spec: FigureSpec) -> str:
+        """Which of an arm's seeds a figure lacks; of a curve, too, which ended early or went on."""
+        counted = self.seeds.get(arm, frozenset())
+        diverged = self.diverged.get(arm, frozenset())
+        planned = self._planned.get(arm, frozenset()) | counted
+        named = diverged if "step" in spec.by else diverged & missing
+        return shortfall(planned, counted, missing, named)
+
+    def _which_seed(self, rows: pd.DataFrame) -> list[str]:
+        """Which seed is shown; where it is not the arm's first, or has diverged, that is said."""
+        seeds = rows.groupby("arm", sort=False, observed=True)["seed"].min()
+        notes = [] if len(seeds) == 1 else ["first seed of each arm"]
+        for arm, seed in seeds.items():
+            first = min(self.seeds.get(str(arm), ()), default=seed)
+            if seed != first:
+                notes.append(f"seed {seed} of {arm}, as seed {first} has no values")
+            elif len(seeds) == 1:
+                notes.append(f"first seed of {arm}")
+            if seed in self.diverged.get(str(arm), ()):
+                notes.append(f"seed {seed} of {arm} diverged")
+        return notes
+
+    def _clipped_notes(
+        self,
+        rows: pd.DataFrame,
+        spec: FigureSpec,
+        missing: Mapping[str, frozenset[int]] | None = None,
+    ) -> list[str]:
+        if not rows["clipped"].any():
+            return []
+        notes = []
+        for arm, numbers in rows[rows["clipped"]].groupby("arm", sort=False)["seed"]:
+            n, n_clipped = len(self.seeds.get(str(arm), ())), numbers.nunique()
+            if missing is None or n < 2:
+                continue
+            if missing.get(str(arm)):
+                notes.append(f"{arm}: {n_clipped} of {n} seeds clipped")
+            else:
+                notes.append(f"{arm}: mean over {n} seeds, {n_clipped} of them clipped")
+        return [*notes, HOLLOW if spec.shape.dots else f"clipped{HOLLOW.removeprefix('hollow')}"]
 
 
 def first_seed(rows: pd.DataFrame) -> pd.DataFrame:
-    """Of each arm the rows of its lowest seed."""
-    return rows[rows["seed"] == rows.groupby("arm")["seed"].transform("min")]
+    """Of each arm the rows of its lowest seed, or of the lowest with a finite value."""
+    seeds = rows["seed"]
+    lowest = seeds.groupby(rows["arm"]).transform("min")
+    if "value" in rows:
+        finite = seeds.where(np.isfinite(rows["value"]))
+        lowest = finite.groupby(rows["arm"]).transform("min").fillna(lowest)
+    return rows[seeds == lowest]
 
 
 def single(rows: pd.DataFrame, spec: FigureSpec) -> pd.DataFrame:
     """The rows of the first seed, and of the first arm where the spec does not show the arm.
 
-    `rows` are in the order of the arms.
+    `rows` are in the order of the arms; one without a finite value is passed over.
     """
-    return first_seed(rows if "arm" in spec.by else rows[rows["arm"] == rows["arm"].iloc[0]])
-
-
-def seed_note(rows: pd.DataFrame, spec: FigureSpec) -> str:
-    """What the subtitle says of a figure that does not show all seeds."""
-    if spec.seeds == "mean" and not spec.shape.single:
-        return ""
-    arms = rows["arm"].unique()
-    return f"first seed of {arms[0]}" if len(arms) == 1 else "first seed of each arm"
+    if "arm" not in spec.by:
+        rows = rows[rows["arm"] == rows["arm"][np.isfinite(rows["value"])].iloc[0]]
+    return first_seed(rows)
 
 
 def same_at_every_seed(rows: pd.DataFrame, by: list[str]) -> bool:
     """Whether repetitions hold the same number, as they do for a function or a count."""
-    ends = rows.groupby(by, observed=True)["value"].agg(["min", "max"])
+    ends = rows.groupby(by, observed=True)["value"].agg(["min", "max"]).dropna()
     return bool((ends["max"] - ends["min"] <= SAME * ends.abs().max(axis=1)).all())
 
 
-def _once_for_all_arms(rows: pd.DataFrame, spec: FigureSpec) -> pd.DataFrame:
+def _once_for_all_arms(rows: pd.DataFrame, spec: FigureSpec, seeds: Seeds) -> pd.DataFrame:
+    """Of arms that share their values, those of the first arm that has them at all its seeds."""
     shared = rows[rows.groupby(spec.by)["arm"].transform("nunique") > 1]
     if not same_at_every_seed(shared, spec.by):
         raise CannotDrawError(
             f"the values of {shared['arm'].nunique()} arms differ, so it needs panel: [arm], or "
             "arms: [one]"
         )
-    return rows.drop_duplicates([*spec.by, "seed"])
+    finite = rows["seed"].where(np.isfinite(rows["value"]))
+    found = finite.groupby([rows[c] for c in (*spec.by, "arm")], observed=True).transform("nunique")
+    lacking = found < rows["arm"].map({arm: len(seeds[arm]) for arm in seeds})
+    # Stable, so that among arms that lack nothing the first one stays the first.
+    arms = rows.assign(_lacking=lacking).sort_values("_lacking", kind="stable")
+    chosen = arms.groupby(spec.by, observed=True)["arm"].transform("first").reindex(rows.index)
+    return rows[rows["arm"] == chosen]
 
 
 def _as_numbers(column: pd.Series) -> pd.Series:

@@ -89,6 +89,11 @@ class FigureSpec:
         return self.hue or "arm"
 
     @property
+    def of_one_seed(self) -> bool:
+        """Whether the figure shows one seed of each arm, and no mean."""
+        return self.shape.single or self.seeds == "first"
+
+    @property
     def by(self) -> list[str]:
         """The columns that tell values apart: rows that agree in all of them are repetitions."""
         hue = self.hue or self.shape.hue

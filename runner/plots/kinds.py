@@ -19,6 +19,7 @@ class Kind:
     log          which axes may be logarithmic
     steps        `step` where it may be an axis, which makes the figure one of the history
     x_is_metric  x is a second metric
+    dots         values of single seeds are drawn as dots
     single       the first seed only, and of the first arm where the arm is neither panel nor hue
     """
 
@@ -29,6 +30,7 @@ class Kind:
     log: tuple[str, ...] = ("none", "x", "y", "both")
     steps: tuple[str, ...] = ()
     x_is_metric: bool = False
+    dots: bool = False
     single: bool = False
 
 
@@ -37,6 +39,7 @@ GROUPED = Kind(
     uses=("table", "x", "panel", "hue", "seeds", *LABELS, *REFERENCE),
     hue="arm",
     log=("none", "y"),
+    dots=True,
 )
 KINDS: dict[str, Kind] = {
     # over training steps, from the history
@@ -52,6 +55,7 @@ KINDS: dict[str, Kind] = {
         needs=("metric", "x"),
         uses=("table", "panel", "hue", "seeds", *LABELS, *REFERENCE),
         hue="arm",
+        dots=True,
     ),
     "bars": GROUPED,
     "points": GROUPED,
@@ -66,6 +70,7 @@ KINDS: dict[str, Kind] = {
         uses=("panel", *LABELS, *REFERENCE),
         hue="arm",
         x_is_metric=True,
+        dots=True,
     ),
     "matrix": Kind(
         needs=("table", "metric", "x", "y"),
@@ -73,7 +78,7 @@ KINDS: dict[str, Kind] = {
         log=("none", "y"),
         single=True,
     ),
-    "radar": Kind(needs=("axes",), uses=("panel", "hue"), log=("none",), single=True),
+    "radar": Kind(needs=("axes",), uses=("panel", "hue"), log=("none",), single=True, dots=True),
     # `arms` may be several: each gets its rows
     "samples": Kind(needs=("table", "columns"), uses=("rows",), log=("none",)),
 }

@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 LINE_HEIGHT = 1.3  # of the font size
+EARLY = 0.9  # of the axes' width: a line that ends before it is named there
 CHARACTER = 0.62  # mean width of a character, of the font size
 Label = tuple[str, str, float, float]  # text, colour, x, y
 
@@ -11,30 +12,35 @@ Label = tuple[str, str, float, float]  # text, colour, x, y
 def label_line_ends(
     axes: Axes, ends: list[Label], *, height: float, font_size: float = 11.5
 ) -> None:
-    """Name each line at the right edge; labels stand apart as the axes' `height` (inches) asks."""
-    if not ends:
-        return
-    y = _fractions(axes, [end[3] for end in ends], "y")
+    """Name each line at the right edge, or where it ends if that is well before the edge.
+
+    Labels stand apart as the axes' `height` (inches) asks. A line that ends early has its name
+    there: one at the edge would have to be led to it, as if the line went on.
+    """
     gap = font_size * LINE_HEIGHT / 72 / height
-    for (text, colour, end_x, end_y), place in zip(ends, spread(y, gap), strict=True):
-        axes.annotate(
-            text,
-            (end_x, end_y),
-            xytext=(1.03, place),
-            textcoords="axes fraction",
-            color=colour,
-            fontsize=font_size,
-            fontweight="bold",
-            va="center",
-            arrowprops={
-                "arrowstyle": "-",
-                "color": colour,
-                "alpha": 0.5,
-                "linewidth": 0.8,
-                "relpos": (0, 0.5),
-            },
-            annotation_clip=False,
-        )
+    ends_x = _fractions(axes, [end[2] for end in ends], "x")
+    for early in (False, True):
+        chosen = [(end, x) for end, x in zip(ends, ends_x, strict=True) if (x < EARLY) == early]
+        places = spread(_fractions(axes, [end[3] for end, _ in chosen], "y"), gap)
+        for ((text, colour, end_x, end_y), x), place in zip(chosen, places, strict=True):
+            axes.annotate(
+                text,
+                (end_x, end_y),
+                xytext=(x + 0.015 if early else 1.03, place),
+                textcoords="axes fraction",
+                color=colour,
+                fontsize=font_size,
+                fontweight="bold",
+                va="center",
+                arrowprops={
+                    "arrowstyle": "-",
+                    "color": colour,
+                    "alpha": 0.5,
+                    "linewidth": 0.8,
+                    "relpos": (0, 0.5),
+                },
+                annotation_clip=False,
+            )
 
 
 def label_points(

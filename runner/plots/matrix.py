@@ -1,21 +1,18 @@
 """A trial's own matrices, such as the attention of each head, as colours."""
 
-import unicodedata
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from runner import quantity
-from runner.plots import canvas
-from runner.plots.cells import number_ticks, paint_cells
-from runner.plots.data import CannotDrawError, Records, seed_note
+from runner.plots import canvas, ticks
+from runner.plots.cells import paint_cells
+from runner.plots.data import CannotDrawError, Records
 from runner.plots.figures import FigureSpec
-from runner.plots.panels import Panel, legible, panels
+from runner.plots.panels import Panel, axes_inches, panels
 from runner.plots.templates import fill, levels
-
-SMALLEST = 5.5  # points; a smaller text is left out
+from runner.plots.texts import legible
 
 
 def matrix(spec: FigureSpec, records: Records) -> Figure:
@@ -26,30 +23,55 @@ def matrix(spec: FigureSpec, records: Records) -> Figure:
     assert spec.x is not None
     assert spec.y is not None
     rows = records.rows(spec)
-    size = (
-        (6.2, 5.4) if len(rows[spec.panel].drop_duplicates()) == 1 or not spec.panel else (4.4, 4.3)
+    alone = len(rows[spec.panel].drop_duplicates()) == 1 or not spec.panel
+    size = tuple(
+        max(least, 1.85 * _most_inches(rows, spec, column, texts))
+        for least, column, texts in zip(
+            (6.2, 5.4) if alone else (4.4, 4.3),
+            (spec.x, spec.y),
+            (spec.x_ticks, spec.y_ticks),
+            strict=True,
+        )
     )
-    figure, made = panels(rows, spec, size=size, note=seed_note(rows, spec), wrapped=True)
+    figure, made = panels(
+        rows, spec, size=(size[0], size[1]), notes=records.notes(spec, rows), wrapped=True
+    )
     tables = [
         panel.rows.pivot(index=spec.y, columns=spec.x, values="value")
         .reindex(index=levels(panel.rows, spec.y), columns=levels(panel.rows, spec.x))
         .to_numpy(float)
         for panel in made
     ]
-    width, height = _inches(figure, made)
+    width, height = axes_inches(figure, made)
     alike = len({_read(panel, spec) for panel in made}) == 1
+    rest = []
     for panel in made:
-        _ticks(panel, spec.x, spec.x_ticks, width, panel.axes.xaxis)
-        _ticks(panel, spec.y, spec.y_ticks, height, panel.axes.yaxis)
+        x_rest = _ticks(panel, spec.x, spec.x_ticks, width, panel.axes.xaxis)
+        rest.append((x_rest, _ticks(panel, spec.y, spec.y_ticks, height, panel.axes.yaxis)))
         if alike:
             panel.axes.tick_params(labelbottom=panel.at_bottom, labelleft=panel.at_left)
         if spec.panel_metrics:
-            measured = _measured(panel, spec, records)
+            measured = legible(_measured(panel, spec, records))
             panel.axes.set_title(f"{panel.axes.get_title(loc='left')}\n{measured}", fontsize=10)
     label = spec.colour_label or records.axis(spec, rows)
     paint_cells(figure, made, tables, log=spec.log == "y", label=label)
-    canvas.axis_labels(figure, made, spec.x_label or spec.x, spec.y_label or spec.y)
+    x_label, y_label = spec.x_label or spec.x, spec.y_label or spec.y
+    canvas.axis_labels(figure, made, x_label, y_label)
+    for panel, (x_rest, y_rest) in zip(made, rest, strict=True):
+        if x_rest and (panel.at_bottom or not alike):
+            shown = x_label if panel.at_bottom else ""
+            panel.axes.set_xlabel(legible(ticks.with_rest(shown, x_rest)))
+        if y_rest and (panel.at_left or not alike):
+            shown = y_label if len(made) == 1 else ""
+            panel.axes.set_ylabel(legible(ticks.with_rest(shown, y_rest)))
     return figure
+
+
+def _most_inches(rows: pd.DataFrame, spec: FigureSpec, column: str, texts: str | None) -> float:
+    """What the names along one axis need in the panel that has most of them."""
+    panels_rows = [group for _, group in rows.groupby(spec.panel)] if spec.panel else [rows]
+    most = max((levels(one, column) for one in panels_rows), key=len)
+    return ticks.inches_for(most if texts is None else [""] * len(most), ticks.SMALLEST)
 
 
 def _read(panel: Panel, spec: FigureSpec) -> tuple[frozenset[Any], ...]:
@@ -58,34 +80,17 @@ def _read(panel: Panel, spec: FigureSpec) -> tuple[frozenset[Any], ...]:
     return tuple(frozenset(panel.rows[column]) for column in columns)
 
 
-def _inches(figure: Figure, made: list[Panel]) -> tuple[float, float]:
-    """About what one pair of axes has, when labels and titles have taken theirs."""
-    n_columns = 1 + max(p.axes.get_subplotspec().colspan.start for p in made)  # type: ignore[union-attr]
-    n_rows = 1 + max(p.axes.get_subplotspec().rowspan.start for p in made)  # type: ignore[union-attr]
-    return 0.75 * figure.get_figwidth() / n_columns, 0.65 * figure.get_figheight() / n_rows
-
-
-def _ticks(panel: Panel, column: str, texts: str | None, inches: float, axis: Any) -> None:
+def _ticks(panel: Panel, column: str, texts: str | None, inches: float, axis: Any) -> str:
+    """Name the cells of an axis; return what its label must say of those without a tick."""
+    cells = levels(panel.rows, column)
     if texts is None:
-        number_ticks(axis, levels(panel.rows, column))
-        return
+        return ticks.set_ticks(axis, cells, inches)
     labels = panel.rows.groupby(column)[texts].agg(["first", "nunique"])
     if (labels["nunique"] > 1).any():
         raise CannotDrawError(
             f"{texts} has several texts for the same {column}; name in panel what tells them apart"
         )
-    shown = [legible(str(text)) for text in labels["first"].reindex(levels(panel.rows, column))]
-    size = min(10.0, 0.85 * inches * 72 / len(shown))
-    every = 1 if size >= SMALLEST else int(np.ceil(SMALLEST / size))
-    axis.set_ticks(range(0, len(shown), every), shown[::every], fontsize=max(size, SMALLEST))
-    widest = max(_width(text) for text in shown) * 0.6 * max(size, SMALLEST)
-    if axis is panel.axes.xaxis and widest > inches * 72 / len(shown) * every:
-        axis.set_tick_params(labelrotation=90)
-
-
-def _width(text: str) -> int:
-    """Columns that a text takes; a Japanese character takes two."""
-    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+    return ticks.set_names(axis, [str(text) for text in labels["first"].reindex(cells)], inches)
 
 
 def _measured(panel: Panel, spec: FigureSpec, records: Records) -> str:
@@ -94,8 +99,11 @@ def _measured(panel: Panel, spec: FigureSpec, records: Records) -> str:
     results = records.results
     mine = results[(results["arm"] == trial["arm"]) & (results["seed"] == trial["seed"])]
     values: pd.Series = mine.set_index("metric")["value"]
+    clipped = set(mine["metric"][records.is_clipped(mine)])
     at = dict(zip(spec.panel, panel.key, strict=True))
+    named = {short: fill(template, at) for short, template in spec.panel_metrics.items()}
     return ", ".join(
-        f"{short} {quantity.number(values.get(fill(template, at)), 3)}"
-        for short, template in spec.panel_metrics.items()
+        f"{short} {quantity.number(values.get(metric), 3)}"
+        + (" (clipped)" if metric in clipped else "")
+        for short, metric in named.items()
     )

@@ -1,23 +1,22 @@
-"""The panels of a figure, its title, and how the levels of a column read."""
+"""The panels of a figure, its title, and the notes below it."""
 
-import unicodedata
+import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.text import Annotation
 
 from runner.plots.figures import FigureSpec
 from runner.plots.templates import levels
+from runner.plots.texts import EMS, distinct, legible, name
 
-FONTS = ("DejaVu Sans", "IPAexGothic")
 MAX_COLUMNS = 4
 MAX_INCHES = 16.0
+TITLE_SIZE, NOTE_SIZE = 12.5, 11.5  # points, of a panel's title and of the notes
 Key = tuple[Any, ...]  # the level of each panel column
 
 
@@ -28,8 +27,13 @@ class Panel:
     axes: Axes
     rows: pd.DataFrame
     key: Key
-    at_left: bool
+    column: int
     at_bottom: bool
+
+    @property
+    def at_left(self) -> bool:
+        """Whether no panel stands at its left."""
+        return self.column == 0
 
 
 def panels(
@@ -37,13 +41,13 @@ def panels(
     spec: FigureSpec,
     *,
     size: tuple[float, float],
-    note: str = "",
+    notes: Sequence[str] = (),
     wrapped: bool = False,
     projection: str | None = None,
 ) -> tuple[Figure, list[Panel]]:
     """A figure with one titled pair of axes per panel.
 
-    `size` is width and height of one panel in inches, `note` a second line below the title. All
+    `size` is width and height of one panel in inches, `notes` stand in lines below the title. All
     panels have the same limits, unless they are `wrapped`: then they stand in reading order, only
     those that have rows, and each has its own axes.
     """
@@ -54,7 +58,9 @@ def panels(
     n_columns, n_rows = len(grid[0]), len(grid)
     width = min(size[0] * n_columns * (0.72 if n_columns > 2 else 1), max(MAX_INCHES, size[0]))
     height = size[1] * n_rows * (0.78 if n_rows > 1 else 1)
-    figure = Figure(figsize=(width + 0.9, height + 0.9), layout="constrained")
+    lines = _lines(notes, width + 0.9)
+    extra = 0.9 + 0.2 * max(0, len(lines) - 1)
+    figure = Figure(figsize=(width + 0.9, height + extra), layout="constrained")
     axes = figure.subplots(
         n_rows,
         n_columns,
@@ -64,40 +70,65 @@ def panels(
         subplot_kw={"projection": projection},
     )
     made = []
+    keys = [key for row in grid for key in row]
+    room = max(12, int(0.85 * width / n_columns * 72 / (EMS * TITLE_SIZE)))
+    titles = dict(zip(keys, distinct([_key_title(spec, key) for key in keys], room), strict=True))
     for i, row in enumerate(grid):
         for j, key in enumerate(row):
             chosen = rows
             for column, level in zip(spec.panel, key, strict=True):
                 chosen = chosen[chosen[column] == level]
-            names = [name(c, level) for c, level in zip(spec.panel, key, strict=True)]
-            if names:
-                axes[i][j].set_title(" · ".join(names))
+            if key:
+                axes[i][j].set_title(titles[key])
             below = i + 1 < n_rows and j < len(grid[i + 1])
             if not wrapped:
                 axes[i][j].tick_params(labelbottom=not below)
-            made.append(Panel(axes[i][j], chosen, key, j == 0, not below))
+            made.append(Panel(axes[i][j], chosen, key, j, not below))
         for spare in axes[i][len(row) :]:
             spare.set_axis_off()
-    _title(figure, spec.title, note)
+    _title(figure, spec.title, lines)
     return figure, made
 
 
-def _title(figure: Figure, title: str, note: str) -> None:
-    # The title's own empty line keeps the note's place free of panels.
+def axes_inches(figure: Figure, made: list[Panel]) -> tuple[float, float]:
+    """About what one pair of axes has, when labels and titles have taken theirs."""
+    n_columns = 1 + max(panel.column for panel in made)
+    n_rows = sum(panel.at_left for panel in made)
+    return 0.75 * figure.get_figwidth() / n_columns, 0.65 * figure.get_figheight() / n_rows
+
+
+def _key_title(spec: FigureSpec, key: Key) -> str:
+    return " · ".join(name(c, level) for c, level in zip(spec.panel, key, strict=True))
+
+
+def _lines(notes: Sequence[str], inches: float) -> list[str]:
+    """The notes side by side where they fit, none torn apart that fits into a line."""
+    room = int(inches * 72 / (0.52 * NOTE_SIZE))
+    lines: list[str] = []
+    for note in map(legible, notes):
+        if lines and len(lines[-1]) + 2 + len(note) <= room:
+            lines[-1] += f"; {note}"
+        else:
+            lines += textwrap.wrap(note, room, break_on_hyphens=False) or [""]
+    return lines
+
+
+def _title(figure: Figure, title: str, lines: list[str]) -> None:
+    # The title's own empty lines keep the notes' place free of panels.
     shown = figure.suptitle(
-        legible(title) + ("\n" if note else ""),
+        legible(title) + "\n" * len(lines),
         x=0.01,
         ha="left",
         fontsize=15,
         fontweight="bold",
     )
-    if note:
+    if lines:
         below = Annotation(
-            legible(note),
+            "\n".join(lines),
             (0, 0),
             xycoords=shown,
             va="bottom",
-            fontsize=11.5,
+            fontsize=NOTE_SIZE,
             color="#555555",
             annotation_clip=False,
         )
@@ -134,31 +165,3 @@ def _wrapped(keys: list[Key]) -> list[list[Key]]:
     if run > most and run % columns:
         columns = most
     return [keys[i : i + columns] for i in range(0, len(keys), columns)]
-
-
-def name(column: str, level: Any) -> str:
-    """How a level reads: `expert 3`, but `code` and not `label code`."""
-    text = f"{column} {level}" if isinstance(level, (int, np.integer, float)) else str(level)
-    return legible(text)
-
-
-def legible(text: str) -> str:
-    """The text with a box for each character that no font of ours has; for use in `canvas.style()`.
-
-    Matplotlib would warn about every such character, and texts come from anybody's data.
-    """
-    return "".join(_shown(character) for character in text)
-
-
-def _shown(character: str) -> str:
-    if character == "\n":
-        return "\\n"
-    if unicodedata.category(character) == "Zs":
-        return " "
-    return character if ord(character) in _glyphs() else "\N{WHITE SQUARE}"
-
-
-@cache
-def _glyphs() -> frozenset[int]:
-    files = [findfont(FontProperties(family=family)) for family in FONTS]
-    return frozenset(code for file in files for code in get_font(file).get_charmap())

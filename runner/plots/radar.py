@@ -9,10 +9,11 @@ from matplotlib.figure import Figure
 from matplotlib.projections.polar import PolarAxes
 
 from runner.plots import canvas
-from runner.plots.data import CannotDrawError, Records, seed_note, single
+from runner.plots.data import CannotDrawError, Records, single
 from runner.plots.figures import FigureSpec
-from runner.plots.panels import legible, panels
+from runner.plots.panels import panels
 from runner.plots.templates import in_order, levels
+from runner.plots.texts import legible
 
 RINGS = (0.25, 0.5, 0.75, 1.0)
 TOLERANCE = 1e-6  # what a score of float32 may lie outside 0..1
@@ -26,8 +27,10 @@ def radar(spec: FigureSpec, records: Records) -> Figure:
     0..1 and a polygon that lacks a corner raise CannotDrawError.
     """
     rows = _corners(spec, records)
-    note = seed_note(rows, spec)
-    figure, made = panels(rows, spec, size=(5.4, 3.5), note=note, wrapped=True, projection="polar")
+    notes = records.notes(spec, rows)
+    figure, made = panels(
+        rows, spec, size=(5.4, 3.5), notes=notes, wrapped=True, projection="polar"
+    )
     paint = records.paint(rows, spec.hue) if spec.hue else None
     for panel in made:
         _rings(panel.axes, list(spec.axes), small=len(made) > 4)
@@ -48,7 +51,8 @@ def _corners(spec: FigureSpec, records: Records) -> pd.DataFrame:
         records.matching(records.results, template, spec).assign(axis=label)
         for label, template in spec.axes.items()
     ]
-    rows = single(in_order(pd.concat(found), records.shown(spec)), spec)
+    rows = single(in_order(pd.concat(found, ignore_index=True), records.shown(spec)), spec)
+    rows = rows.dropna(subset="value")
     rows = rows.sort_values(spec.by, kind="stable") if spec.by else rows
     outside = rows[(rows["value"] < -TOLERANCE) | (rows["value"] > 1 + TOLERANCE)]
     if len(outside):
@@ -96,10 +100,15 @@ def _polygon(
     *,
     filled: bool,
 ) -> None:
-    values = rows.set_index("axis")["value"].reindex(list(spec.axes)).clip(0, 1).to_numpy()
+    corners = rows.set_index("axis").reindex(list(spec.axes))
+    values = corners["value"].clip(0, 1).to_numpy()
     closed = np.append(values, values[0])
     angles = np.append(_angles(len(values)), 0.0)
     axes.plot(angles, closed, color=colour, linestyle=line, linewidth=2, marker="o", markersize=3.5)
+    hollow = corners["clipped"].to_numpy(bool)
+    axes.scatter(
+        angles[:-1][hollow], values[hollow], s=30, color="white", edgecolor=colour, zorder=3
+    )
     if filled:
         axes.fill(angles, closed, color=colour, alpha=0.15, linewidth=0)
 

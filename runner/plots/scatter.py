@@ -7,33 +7,49 @@ from runner.plots import canvas
 from runner.plots.data import CannotDrawError, Records
 from runner.plots.figures import FigureSpec
 from runner.plots.labels import label_points
-from runner.plots.panels import name, panels
+from runner.plots.panels import panels
+from runner.plots.templates import levels, placeholders
+from runner.plots.texts import names
 from runner.stats.bands import mean_bands
 
 
 def scatter(spec: FigureSpec, records: Records) -> Figure:
-    """A point per arm with both intervals, a dot per seed, the label beside the point."""
+    """A point per arm with both intervals, a dot per seed, the label beside the point.
+
+    An arm that lacks a seed has no point; one whose mean holds clipped values has a hollow one.
+    """
     assert spec.x is not None
     ys = records.matching(records.results, spec.metric, spec)
     xs = records.matching(records.results, spec.x, spec)
-    pairs = ys.merge(xs[["arm", "seed", "value"]], on=["arm", "seed"], suffixes=("", "_x"))
-    if pairs.empty:
+    shared = [column for column in placeholders(spec.x) if column in ys]
+    pairs = ys.merge(xs.drop(columns="metric"), on=["arm", "seed", *shared], suffixes=("", "_x"))
+    # A seed that lacks one of both has no place.
+    pairs["value"] = pairs["value"].where(pairs["value_x"].notna())
+    pairs["value_x"] = pairs["value_x"].where(pairs["value"].notna())
+    pairs["clipped"] |= pairs["clipped_x"]
+    if not pairs["value"].notna().any():
         raise CannotDrawError(f"no trial has both {spec.metric!r} and {spec.x!r}")
-    figure, made = panels(pairs, spec, size=(7.6, 5.0))
-    paint = records.paint(pairs, "arm")
+    figure, made = panels(pairs, spec, size=(7.6, 5.0), notes=records.notes(spec, pairs))
+    paint, texts = records.paint(pairs, "arm"), names("arm", levels(pairs, "arm"))
     for panel in made:
         axes = panel.axes
-        centres = mean_bands(panel.rows, ["arm"]).merge(
-            mean_bands(panel.rows.assign(value=panel.rows["value_x"]), ["arm"]),
+        across = panel.rows.assign(value=panel.rows["value_x"])
+        centres = mean_bands(panel.rows, ["arm"], seeds=records.seeds).merge(
+            mean_bands(across, ["arm"], seeds=records.seeds),
             on="arm",
             suffixes=("", "_x"),
         )
         labels = []
         for row in centres.to_dict("records"):
             colour, seeds = paint.colour(row["arm"]), panel.rows[panel.rows["arm"] == row["arm"]]
-            axes.scatter(
-                seeds["value_x"], seeds["value"], s=16, color=colour, alpha=0.45, linewidth=0
-            )
+            if not seeds["value"].notna().any():
+                continue
+            canvas.dots(axes, seeds, "value_x", colour, size=16, alpha=0.45)
+            if not np.isfinite(row["mean"]):
+                # Named all the same, beside the middle of its dots.
+                middle = seeds[["value_x", "value"]].median()
+                labels.append((texts[row["arm"]], colour, middle["value_x"], middle["value"]))
+                continue
             half_x, half_y = row["high_x"] - row["mean_x"], row["high"] - row["mean"]
             axes.errorbar(
                 row["mean_x"],
@@ -43,10 +59,11 @@ def scatter(spec: FigureSpec, records: Records) -> Figure:
                 fmt="o",
                 markersize=9,
                 color=colour,
+                markerfacecolor="white" if seeds["clipped"].any() else colour,
                 capsize=4,
                 linewidth=1.6,
             )
-            labels.append((name("arm", row["arm"]), colour, row["mean_x"], row["mean"]))
+            labels.append((texts[row["arm"]], colour, row["mean_x"], row["mean"]))
         axes.margins(0.14)
         canvas.log_axes(axes, spec.log)
         canvas.reference_line(axes, spec, labelled=panel is made[0])

@@ -1,7 +1,8 @@
 """The aggregated TensorBoard run of a study.
 
     tb/           layout of the margin charts, columns of the HParams table, texts, figures
-    tb/<arm>/     <metric>, <metric>_low, <metric>_high: mean over seeds and its 95 % t-interval
+    tb/<arm>/     <metric>, <metric>_low, <metric>_high: mean over seeds and its 95 % t-interval,
+                  at the steps where every seed of the arm has a value
 
 The HParams table has a row for each trial, which comes from the trial's own event file wherever
 TensorBoard reads those too (`--logdir outputs/<experiment>`). They are not repeated here: with more
@@ -15,6 +16,8 @@ from typing import Any
 import pandas as pd
 
 from runner import events
+from runner.plots.seeds import counted_seeds
+from runner.report.hparams_table import differing_hparams, write_table
 from runner.report.record import StudyRecord
 from runner.stats.bands import mean_bands
 
@@ -28,26 +31,17 @@ def write_dashboard(
 
     `texts` are markdown, `images` encoded PNGs, both by tag.
     """
-    bands = mean_bands(study.history, ["arm", "metric", "step"])
-    bands = bands[bands["n"] >= 2].sort_values("step", kind="stable")
-    root = [events.margin_layout(_charts(bands)), _table(study)]
+    seeds = counted_seeds(study.trials, study.results, study.history)
+    bands = mean_bands(study.history, ["arm", "metric", "step"], seeds=seeds)
+    # Where a seed of the arm is missing there is no mean, so no point.
+    bands = bands[(bands["n"] >= 2) & bands["mean"].notna()].sort_values("step", kind="stable")
+    root = [events.margin_layout(_charts(bands))]
     root += [events.text(tag, markdown) for tag, markdown in texts.items()]
     root += [events.image(f"figures/{tag}", png) for tag, png in images.items()]
     _write(folder, [(0, summary) for summary in root])
+    write_table(folder, study, differing_hparams(study))
     for arm in study.arms:
         _write(folder / arm, _curves(bands[bands["arm"] == arm]))
-
-
-def differing_hparams(study: StudyRecord) -> list[str]:
-    """The hyperparameters that are not the same in all arms."""
-    full = study.settings
-    names = sorted({name for values in full.values() for name in values} - {"arm", "seed"})
-    absent = object()
-    return [
-        name
-        for name in names
-        if len({full.get(arm, {}).get(name, absent) for arm in study.arms}) > 1
-    ]
 
 
 def _charts(bands: pd.DataFrame) -> dict[str, list[events.MarginChart]]:
@@ -58,11 +52,6 @@ def _charts(bands: pd.DataFrame) -> dict[str, list[events.MarginChart]]:
         # In front of the others: TensorBoard shows a category's charts from the last to the first.
         categories.setdefault(metric.partition("/")[0], []).insert(0, chart)
     return categories
-
-
-def _table(study: StudyRecord) -> Any:
-    metrics = {f"final/{metric}": study.label(metric) for metric in study.metrics}
-    return events.hparams_table(["arm", "seed", *differing_hparams(study)], metrics)
 
 
 def _curves(bands: pd.DataFrame) -> list[tuple[int, Any]]:

@@ -23,6 +23,7 @@ from runner.report.answer import answer, answer_record
 from runner.report.cards import card
 from runner.report.gather import RESULT_COLUMNS
 from runner.report.headlines import Compared, compare_headlines
+from runner.report.hparams_table import share_table
 from runner.report.record import Outcome, StudyRecord
 from runner.report.samples import Sheet, sheets
 from runner.stats.comparison import COMPARISON, compare, summarise
@@ -47,7 +48,14 @@ def write_report(run: Path, study: StudyRecord) -> Outcome:
     )
     comparison, summary, warnings = _tables(study, results)
     compared = compare_headlines(study, results)
-    records = Records(results, study.history, list(study.arms), study.tables)
+    records = Records(
+        results,
+        study.history,
+        list(study.arms),
+        study.tables,
+        trials=study.trials,
+        clipped=study.clipped,
+    )
     pictures, undrawn = draw_all(study.figures, records)
     samples, missing = sheets(study.figures, records)
     warnings += [*undrawn, *missing, *origins.origin_notes(study.trials)]
@@ -85,6 +93,7 @@ def write_report(run: Path, study: StudyRecord) -> Outcome:
         # Last, so that whoever finds the page finds everything it speaks of.
         (folder / "report.html").write_text(html, encoding="utf-8")
         _move(folder, run)
+    share_table(run, study)
     return Outcome(
         answer=lines,
         findings=findings,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from runner import quantity
 from runner.plots.data import CannotDrawError, Records, first_seed
@@ -57,7 +58,19 @@ def sheet(spec: FigureSpec, records: Records) -> Sheet:
     with_arm = "arm" not in spec.columns and len(counts) > 1
     columns = [*(["arm"] if with_arm else []), *spec.columns]
     rows = [[_cell(value) for value in row] for row in shown[columns].itertuples(index=False)]
-    return Sheet(spec, columns, rows, _note(counts, spec.rows))
+    note = " ".join([_note(counts, spec.rows), *_later_seeds(found, records)])
+    return Sheet(spec, columns, rows, note)
+
+
+def _later_seeds(found: pd.DataFrame, records: Records) -> list[str]:
+    """A sentence for each arm whose first seed kept no table."""
+    lowest = found.groupby("arm", sort=False)["seed"].min()
+    firsts = {arm: min(records.seeds.get(str(arm), {seed})) for arm, seed in lowest.items()}
+    return [
+        f"Of {arm} these are of seed {seed}: seed {firsts[arm]} kept none."
+        for arm, seed in lowest.items()
+        if seed != firsts[arm]
+    ]
 
 
 def _note(counts: dict[str, int], most: int) -> str:

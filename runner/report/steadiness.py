@@ -107,12 +107,15 @@ def noise_lines(results: pd.DataFrame, copies: Mapping[str, str], metric: str) -
     lines = []
     for copy, original in copies.items():
         if {copy, original} <= {*values.columns}:
-            differences = (values[copy] - values[original]).to_numpy()
+            pairs = values[[copy, original]].dropna(how="all")
+            differences = (pairs[copy] - pairs[original]).to_numpy()
             differences = differences[np.isfinite(differences)]
             if len(differences) > 1:
                 same = mean_interval(differences)
                 floor = max(abs(same.low), abs(same.high))
+                missing = len(differences) < len(pairs)
                 lines.append(
                     f"noise floor (A/A {copy} - {original}): ±{quantity.quantity(floor, unit)}"
+                    + (f" ({len(differences)} of {len(pairs)} seeds)" if missing else "")
                 )
     return lines or ["noise floor: unknown, as no A/A pair of arms has values of two seeds"]

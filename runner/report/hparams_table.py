@@ -1,0 +1,69 @@
+"""The columns of TensorBoard's HParams table: what differs between the trials of an experiment.
+
+TensorBoard reads the columns from one run that declares them, and which one is not specified. So
+the table lies in a file of its own in the `tb/` of every run of an experiment, and a new report
+replaces them all: they say the same, whichever TensorBoard takes.
+"""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from runner import events
+from runner.config import flatten
+from runner.report.record import StudyRecord
+from runner.store import Store, read_json
+
+FILE = "hparams.tfevents"  # TensorBoard reads every file with `tfevents` in its name
+
+
+def differing_hparams(study: StudyRecord, store: Path | None = None) -> list[str]:
+    """The hyperparameters that are not the same in all arms, of the study and of the trial store.
+
+    `store` is the folder of the experiment's trials, which other commands have computed, too.
+    """
+    names = _differing([study.settings.get(arm, {}) for arm in study.arms])
+    if store is not None:
+        arms = [read_json(path) or {} for path in sorted(store.glob("*/arm.json"))]
+        trees = [arm.get("config") for arm in arms]
+        names |= _differing([flatten(tree) for tree in trees if isinstance(tree, dict)])
+    return sorted(names - {"arm", "seed"})
+
+
+def write_table(folder: Path, study: StudyRecord, differing: Sequence[str]) -> None:
+    """Write the table into a folder, as an event file of its own that replaces an earlier one."""
+    metrics = {f"final/{metric}": study.label(metric) for metric in study.metrics}
+    table = events.event(events.hparams_table(["arm", "seed", *differing], metrics))
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder) as name:
+        writer = events.open_writer(Path(name))
+        writer.add_event(table)
+        writer.close()
+        (written,) = Path(name).iterdir()
+        written.replace(folder / FILE)
+
+
+def share_table(run: Path, study: StudyRecord) -> None:
+    """Replace the tables of all runs of the experiment, `run` among them, by that of the study.
+
+    A run that does not lie in a store (`<experiment>/runs/<run>` beside `<experiment>/trials`)
+    keeps its own.
+    """
+    runs = run.absolute().parent
+    store = Store.root_of(runs.parent.parent, runs.parent.name)
+    if runs.name != "runs" or not store.is_dir():
+        return
+    # One command at a time: of two reports that end together, the last one's table is everywhere.
+    with FileLock(store / ".lock"):
+        differing = differing_hparams(study, store)
+        for folder in sorted(runs.glob("*/tb")):
+            write_table(folder, study, differing)
+
+
+def _differing(settings: Sequence[Mapping[str, Any]]) -> set[str]:
+    names = {name for values in settings for name in values}
+    absent = object()
+    return {name for name in names if len({values.get(name, absent) for values in settings}) > 1}
