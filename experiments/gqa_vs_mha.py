@@ -27,7 +27,7 @@ from experiments.nn.kernels import KERNELS
 from experiments.nn.kv_cache import KVCache
 from experiments.nn.transformer import Transformer
 from experiments.probes.cost import record_cost
-from experiments.tasks.build import build_task
+from experiments.tasks.build import task_of
 from runner.measure import interleaved
 from runner.training import Further, evaluate, train
 from runner.trial import Trial
@@ -47,9 +47,7 @@ def run(trial: Trial) -> None:
         cache = layer.to("meta").new_cache(options.batch_size, length)
         trial.record({f"gqa/cache_of_layer/length{length}": cache.nbytes}, "bytes")
     n_heads, n_kv_heads = parts.attention.n_heads, parts.attention.n_kv_heads
-    task = build_task(
-        parts.task, seed=trial.seed, batch_size=training.batch_size, cache=trial.cache
-    )
+    task = task_of(trial)
 
     def model_with(heads: int) -> Transformer:
         arm = with_kv_heads(parts, heads)

@@ -21,7 +21,7 @@ from experiments.probes.copying import CopyProbe
 from experiments.probes.cost import record_cost
 from experiments.probes.heads import HeadProbe, attention_rows
 from experiments.probes.removals import record_nothing_to_remove, record_removals
-from experiments.tasks.build import Task, build_task
+from experiments.tasks.build import Task, task_of
 from experiments.tasks.induction import InductionTask
 from runner.protocols import Probe
 from runner.training import evaluate, train
@@ -44,12 +44,7 @@ SHOWN = 32
 def run(trial: Trial) -> None:
     """Train one arm under one seed (or leave it as it starts), score its heads, record."""
     parts, options = trial.config.parts, trial.config.options
-    task = build_task(
-        parts.task,
-        seed=trial.seed,
-        batch_size=trial.config.training.batch_size,
-        cache=trial.cache,
-    )
+    task = task_of(trial)
 
     def start() -> nn.Module:
         model = build_transformer(

@@ -11,13 +11,12 @@ nothing but their training look at no depth (`options.depths=[]`), since they st
 import dataclasses
 import math
 import statistics
-from functools import partial
 
 from experiments.nn.build import build_transformer
 from experiments.nn.transformer import Transformer
 from experiments.probes.cost import record_cost
 from experiments.probes.gradients import Depth, GradientNorms, depth_profile, log_slope
-from experiments.tasks.build import build_task
+from experiments.tasks.build import task_of
 from runner.training import train
 from runner.trial import Trial
 
@@ -28,9 +27,7 @@ LAST = 10
 def run(trial: Trial) -> None:
     """Look at models of all depths before any training, then train one of them, record."""
     parts, options = trial.config.parts, trial.config.options
-    batch_size = trial.config.training.batch_size
-    build_tasks = partial(build_task, parts.task, seed=trial.seed, cache=trial.cache)
-    task = build_tasks(batch_size=batch_size)
+    task = task_of(trial)
 
     def build(n_layers: int) -> Transformer:
         deep = {**vars(parts), "model": dataclasses.replace(parts.model, n_layers=n_layers)}
@@ -41,7 +38,7 @@ def run(trial: Trial) -> None:
         return model.to(trial.device, trial.dtype)
 
     if options.depths:
-        seen = build_tasks(batch_size=options.init_batch_size or batch_size)
+        seen = task_of(trial, options.init_batch_size)
         steps = range(1, 1 + options.init_batches)
         batches = [seen.batch(step).to(trial.device) for step in steps]
         profiles: dict[int, Depth] = {}

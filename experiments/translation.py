@@ -14,7 +14,7 @@ from experiments.nn.encoder_decoder import EncoderDecoder
 from experiments.probes.cost import record_cost
 from experiments.probes.other_splits import OtherSplits, losses
 from experiments.probes.translation import TranslationProbe, attention_rows, by_digits, chrf
-from experiments.tasks.build import build_task
+from experiments.tasks.build import task_of
 from experiments.tasks.numbers import NumbersTask
 from experiments.tasks.translation import TranslationTask
 from runner.training import train
@@ -24,9 +24,7 @@ from runner.trial import Trial
 def run(trial: Trial) -> None:
     """Train one arm under one seed, let it translate, record."""
     parts, options = trial.config.parts, trial.config.options
-    task = build_task(
-        parts.task, seed=trial.seed, batch_size=trial.config.training.batch_size, cache=trial.cache
-    )
+    task = task_of(trial)
     if not isinstance(task, TranslationTask):
         raise ValueError(f"task={parts.task.kind} has no translations; use task=numbers or pairs15")
     model = build_encoder_decoder(

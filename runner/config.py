@@ -70,6 +70,13 @@ class Reuse(StrEnum):
     accept = "accept"
 
 
+class Evaluation(StrEnum):
+    """Which held-out data judge a trial: the report's, or others, by which tuning chooses."""
+
+    report = "report"
+    tuning = "tuning"
+
+
 class By(StrEnum):
     """The cost in which arms are made equal; parameters are counted without embeddings."""
 
@@ -241,7 +248,8 @@ class ArmConfig:
 
     `parts` holds `model` and the experiment's groups by name, e.g. `parts.ffn`; `options` are the
     experiment's own. `match` has done its work before a trial is signed: its widths stand in
-    `parts`.
+    `parts`. `evaluation` says what it is judged by, and `data` is the fingerprint of what it is
+    planned to train on.
     """
 
     experiment: str
@@ -251,11 +259,20 @@ class ArmConfig:
     match: Match
     options: Any
     parts: SimpleNamespace
+    evaluation: Evaluation = Evaluation.report
+    data: str = ""
 
     def tree(self) -> dict[str, Any]:
-        """What a signature covers: the fields that can change numbers, as plain containers."""
+        """What a signature covers: the fields that can change numbers, as plain containers.
+
+        `evaluation` is one of them where it is not the report's; `data` is signed beside the tree.
+        """
         sections = {"training": self.training, "device": self.device, "options": self.options}
-        tree = {name: plain(value) for name, value in (sections | vars(self.parts)).items()}
+        tree: dict[str, Any] = {
+            name: plain(value) for name, value in (sections | vars(self.parts)).items()
+        }
+        if self.evaluation is not Evaluation.report:
+            tree["evaluation"] = self.evaluation.value
         return {"experiment": self.experiment, "seed_offset": self.seed_offset, **tree}
 
 

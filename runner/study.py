@@ -62,7 +62,8 @@ def tune(plan: Plan, config: DictConfig, overrides: Sequence[str]) -> tuple[Plan
     fail_if_any(grid, entries)
     tuned = tuning.choose(plan, entries)
     arms = {arm.name: [*plan.study.arms[arm.name], tuned.overrides[arm.name]] for arm in plan.arms}
-    return planning.plan(config, overrides, arms=arms, command=plan.command), tuned
+    best = planning.plan(config, overrides, arms=arms, command=plan.command, texts=plan.texts)
+    return best, tuned
 
 
 def fail_if_any(plan: Plan, entries: Sequence[Entry]) -> None:

@@ -184,6 +184,8 @@ def compute(job: Job, send: Send) -> None:
             signal.signal(signal.SIGTERM, trial.stop)
             if before:
                 trial.take_over(before)
+            if task := getattr(job.config.parts, "task", None):
+                registry.restore(task, job.cache, job.data)
             registry.stage(job.config.experiment, job.stage)(trial)
         except BaseException as error:
             if trial:

@@ -13,7 +13,17 @@ from runner.claims.claim import Claim, Tested
 from runner.claims.evidence import InvalidClaimError
 from runner.claims.fairness import Value
 from runner.claims.rig import reachable
-from runner.config import ArmConfig, By, ConfigError, DeviceName, Scale, Study, flatten, plain
+from runner.config import (
+    ArmConfig,
+    By,
+    ConfigError,
+    DeviceName,
+    Evaluation,
+    Scale,
+    Study,
+    flatten,
+    plain,
+)
 from runner.copies import originals
 from runner.names import near
 from runner.plan import arguments
@@ -55,7 +65,11 @@ class Arm:
 
 @dataclass(frozen=True)
 class Plan:
-    """A study, resolved. `notes` are lines for the user: what was skipped, ignored or slow."""
+    """A study, resolved.
+
+    `notes` are lines for the user: what was read, skipped, ignored or slow. `texts` are the user's
+    own texts: where each is, and a hash of what was read there.
+    """
 
     study: Study
     experiment: str
@@ -68,6 +82,7 @@ class Plan:
     started: str
     tolerance: float  # the preset's match.tolerance
     notes: list[str] = field(default_factory=list)
+    texts: Mapping[str, str] = field(default_factory=dict)
 
 
 def plan(
@@ -76,10 +91,14 @@ def plan(
     *,
     command: str = "",
     arms: Mapping[str, list[str]] | None = None,
+    evaluation: Evaluation = Evaluation.report,
+    texts: Mapping[str, str] | None = None,
 ) -> Plan:
     """Resolve a composed config and the overrides it came from; `command` is what a user typed.
 
     With `arms` it is these that are computed, beside those of the config that they are matched to.
+    `evaluation` is what judges their trials. `texts` are those of an earlier plan of the same
+    command, which must not have changed.
 
     Raises:
         ConfigError: with the errors of all arms, a line each.
@@ -110,11 +129,12 @@ def plan(
     # Times of one machine are never mixed with another's.
     machine = provenance.machine() if registry.timed(experiment) else None
     outputs = writable(Path(study.outputs), experiment)
-    planned = []
-    for name, arm in composed.arms.items():
+    planned, data_of = [], Data(outputs, evaluation, dict(texts or {}))
+    for name, composed_arm in composed.arms.items():
+        data = data_of.prepare(composed_arm)
+        arm = replace(composed_arm, evaluation=evaluation, data=data)
         where = device.resolve(arm.device)
         notes += [line for line in device.warnings(arm.device, where) if line not in notes]
-        data = prepare(arm, outputs)
         tree = arm.tree()
         tree["device"]["name"] = where.value
         text = store.signed(tree, data, machine)
@@ -136,7 +156,8 @@ def plan(
         command=command or arguments.command(overrides),
         started=provenance.now(),
         tolerance=preset_tolerance(config, study, overrides),
-        notes=notes + same_arms(planned),
+        notes=notes + data_of.lines + same_arms(planned),
+        texts=data_of.texts,
     )
 
 
@@ -255,15 +276,49 @@ def same_arms(arms: Sequence[Arm]) -> list[str]:
     return lines
 
 
-def prepare(arm: ArmConfig, outputs: Path) -> str:
-    """The fingerprint of an arm's data, which are made ready on disk."""
-    task = getattr(arm.parts, "task", None)
-    if task is None:
-        return ""
-    try:
-        return registry.prepare(task, cache_folder(outputs))
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
+@dataclass
+class Data:
+    """The data of a plan's arms, read once for all that have the same task.
+
+    Attributes:
+        outputs: below it they are kept, and nothing is read as text.
+        evaluation: what trials are judged by.
+        texts: the user's texts so far: where each is, and a hash of what was read there.
+        lines: what was read, a line for each text.
+    """
+
+    outputs: Path
+    evaluation: Evaluation
+    texts: dict[str, str]
+    lines: list[str] = field(default_factory=list)
+    _fingerprints: dict[str, str] = field(default_factory=dict)
+
+    def prepare(self, arm: ArmConfig) -> str:
+        """The fingerprint of an arm's data, which are made ready on disk.
+
+        Raises:
+            ConfigError: bad input of the user, or a text that changes while it is planned with.
+        """
+        task = getattr(arm.parts, "task", None)
+        if task is None:
+            return ""
+        if (key := repr(task)) not in self._fingerprints:
+            try:
+                ready = registry.prepare(task, cache_folder(self.outputs), self.evaluation)
+            except ValueError as error:
+                raise ConfigError(str(error)) from error
+            if (
+                ready.source
+                and self.texts.setdefault(ready.source, ready.evidence) != ready.evidence
+            ):
+                raise ConfigError(
+                    f"task.path={ready.source!r}: the text has changed since this command began; "
+                    f"run it again when the text is left alone"
+                )
+            if ready.line and ready.line not in self.lines:
+                self.lines.append(ready.line)
+            self._fingerprints[key] = ready.fingerprint
+        return self._fingerprints[key]
 
 
 def cache_folder(outputs: Path) -> Path:
