@@ -15,7 +15,9 @@ from runner.plan import planning
 from runner.plan.outline import outline
 from runner.plan.planning import Arm, Plan, cache_folder
 from runner.progress import Progress
-from runner.store import UNTIMED, Slot, Store
+from runner.store import UNTIMED, Reading, Slot, Store
+
+LINES = 9  # trials that have a line of their own where their records were changed
 
 
 class StudyError(RuntimeError):
@@ -91,27 +93,46 @@ def fail_if_any(plan: Plan, entries: Sequence[Entry]) -> None:
 def survey(plan: Plan) -> list[Entry]:
     """All trials of a plan, seed by seed, and which of them are there already.
 
-    A result of other code is stale: it is computed again, or kept with `reuse=accept`; either is
-    noted.
+    A result of other code is stale: it is computed again, or kept with `reuse=accept`. One whose
+    records were changed or have an older format is computed again in any case. All are noted.
     """
     store = Store(plan.outputs, plan.experiment)
-    entries, stale = [], 0
+    accept = plan.study.reuse == "accept"
+    entries: list[Entry] = []
+    readings: dict[Slot, Reading] = {}
+    faults: list[tuple[str, str]] = []
+    stale = 0
     for seed in plan.seeds:
         for arm in plan.arms:
             slot = store.slot(arm.name, arm.signature, seed)
-            there = slot.result() is not None
-            changed = there and not slot.finished(plan.code)
+            if slot not in readings:  # arms of one signature share their trials
+                readings[slot] = slot.read()
+                if readings[slot].fault:
+                    faults.append((f"{arm.name} seed {seed}", readings[slot].fault))
+            result = readings[slot].result
+            changed = result is not None and result["code"] != plan.code
             stale += changed
-            reused = there and (not changed or plan.study.reuse == "accept")
-            entries.append(Entry(arm, seed, slot, reused))
+            entries.append(Entry(arm, seed, slot, result is not None and (accept or not changed)))
     if stale:
         what = (
             "kept, as reuse=accept says"
-            if plan.study.reuse == "accept"
+            if accept
             else "computed again (keep them with reuse=accept)"
         )
         plan.notes.append(f"{stale} finished trials were computed by other code: {what}")
+    if older := sum(reading.older for reading in readings.values()):
+        were = "trial of an older format is" if older == 1 else "trials of an older format are"
+        plan.notes.append(f"{older} {were} computed again")
+    plan.notes.extend(damage_notes(faults))
     return entries
+
+
+def damage_notes(faults: Sequence[tuple[str, str]]) -> list[str]:
+    """A line for each trial that is not what it was; beyond `LINES` one line names the rest."""
+    lines = [f"{trial}: {fault}: computed again" for trial, fault in faults[:LINES]]
+    if rest := [trial for trial, _ in faults[LINES:]]:
+        lines.append(f"{len(rest)} more were changed and are computed again: {', '.join(rest)}")
+    return lines
 
 
 def enter(plan: Plan) -> list[Entry]:
