@@ -1,18 +1,21 @@
 """A study: arms x seeds -> the trials that are missing -> compute them -> report. No torch."""
 
+import contextlib
 import random
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig
 
-from runner import pool, registry, tuning
+from runner import pool, provenance, registry, tuning
+from runner.claims import registration
+from runner.claims.registration import Registration
 from runner.job import Job, Stage
 from runner.plan import planning
-from runner.plan.outline import outline
+from runner.plan.outline import Outline, outline
 from runner.plan.planning import Arm, Plan, cache_folder
 from runner.progress import Progress
 from runner.store import UNTIMED, Reading, Slot, Store
@@ -45,16 +48,38 @@ def run_and_report(config: DictConfig, overrides: Sequence[str], command: str = 
     from runner.report import gather
 
     plan = planning.plan(config, overrides, command=command)
-    texts = outline(plan.study)
+    texts, written = outline(plan.study), plan.study.arms
     tuned = None
     if plan.study.tune.key is not None:
         plan, tuned = tune(plan, config, overrides)
+    registrations = register(plan, texts, written)
     entries = run(plan)
-    folder = gather.report(plan, entries, texts, tuned)
+    folder = gather.report(plan, entries, texts, tuned, registrations)
     fail_if_any(plan, entries)
     assert folder is not None
     reused = sum(entry.reused for entry in entries)
     return f"{plan.experiment}: {len(entries)} trials, {reused} reused: {folder / 'report.html'}"
+
+
+def register(
+    plan: Plan, texts: Outline, written: Mapping[str, list[str]]
+) -> dict[str, Registration]:
+    """Register the claims of a plan before it computes anything; a smoke run decides none.
+
+    `written` are the arms as they were before tuning.
+    """
+    if texts.scale == "smoke" or not texts.claims:
+        return {}
+    setting = registration.Setting(
+        experiment=plan.experiment,
+        scale=texts.scale,
+        arms=written,
+        signatures={arm.name: arm.signature for arm in plan.arms},
+        seeds=plan.seeds,
+    )
+    where = registration.path(plan.outputs, plan.experiment)
+    with locked(plan) as store:
+        return registration.register(texts.claims, setting, store, where, provenance.instant())
 
 
 def tune(plan: Plan, config: DictConfig, overrides: Sequence[str]) -> tuple[Plan, tuning.Tuned]:
@@ -135,15 +160,22 @@ def damage_notes(faults: Sequence[tuple[str, str]]) -> list[str]:
     return lines
 
 
+@contextlib.contextmanager
+def locked(plan: Plan) -> Iterator[Store]:
+    """The store of a plan's experiment, which no other command enters meanwhile."""
+    root = Store.root_of(plan.outputs, plan.experiment)
+    root.mkdir(parents=True, exist_ok=True)
+    with FileLock(root / ".lock"):
+        yield Store(plan.outputs, plan.experiment)
+
+
 def enter(plan: Plan) -> list[Entry]:
     """As `survey`; the folders of arms that are to be computed are made.
 
     One command at a time does so: two that start together and call an arm by different names find
     each other's folder by its signature.
     """
-    root = Store.root_of(plan.outputs, plan.experiment)
-    root.mkdir(parents=True, exist_ok=True)
-    with FileLock(root / ".lock"):
+    with locked(plan):
         entries = survey(plan)
         for folder in {entry.slot.folder.parent for entry in entries if not entry.reused}:
             folder.mkdir(exist_ok=True)

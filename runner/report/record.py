@@ -9,8 +9,10 @@ import pandas as pd
 
 from runner.claims.claim import Claim
 from runner.claims.finding import Finding
+from runner.claims.registration import Registration
 from runner.claims.rig import Rig
 from runner.copies import originals
+from runner.looks import Looks
 from runner.plots.figures import FigureSpec
 
 CLIPPED = ["arm", "seed", "metric"]
@@ -47,6 +49,8 @@ class StudyRecord:
     tables   name -> arm, seed and the columns of what each trial keeps in tables/<name>.csv
     hparams  resolved values per arm for the HParams table; without them overrides are split at `=`
     costs, interior, tuned, tolerances  as in `rig.Rig`: what claims must know of arms
+    registrations  claim id -> when it was written down, and whether its results were known then
+    looks    how often these arms were looked at; None for a smoke run
     clipped  arm, seed, metric: the final values that stand for a diverged trial and were not measured
     """
 
@@ -73,6 +77,8 @@ class StudyRecord:
     interior: dict[str, bool] = field(default_factory=dict)
     tuned: dict[str, str] = field(default_factory=dict)
     tolerances: dict[str, float] = field(default_factory=dict)
+    registrations: dict[str, Registration] = field(default_factory=dict)
+    looks: Looks | None = None
     clipped: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=CLIPPED))
 
     def __post_init__(self) -> None:

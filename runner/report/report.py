@@ -145,7 +145,8 @@ def _texts(
 def _plain(finding: Finding) -> dict[str, Any]:
     """A finding as JSON: its verdict, claim and numbers, and the line a person reads.
 
-    `registered` is the hash of `claim` as it stands there: sorted keys, no spaces, UTF-8.
+    `registered` is the hash of `claim` without its words (statement, source, published): sorted
+    keys, no spaces, UTF-8.
     """
     values = {f.name: getattr(finding, f.name) for f in dataclasses.fields(finding)}
     for name in ("interval", "extra_estimate"):
@@ -154,7 +155,7 @@ def _plain(finding: Finding) -> dict[str, Any]:
     return {
         **values,
         "verdict": str(finding.verdict),
-        "claim": finding.claim.registered(),
+        "claim": finding.claim.plain(),
         "registered": finding.fingerprint,
         "others": others,
         "line": str(finding),
