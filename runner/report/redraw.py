@@ -44,27 +44,25 @@ def redraw(arguments: Sequence[str]) -> None:
     assert isinstance(config, DictConfig)
     told = outline(read_study(config))
     try:
-        trials = pd.DataFrame(summary["trials"])
-        trials["folder"] = [str((folder / path).resolve()) for path in trials.folder]
-        # JSON has its keys sorted; the order of arms is that of every table and colour.
-        summary["arms"] = {arm: summary["arms"][arm] for arm in dict.fromkeys(trials.arm)}
         lacking = [key for key in gather.NEEDED if key not in summary]
         if lacking:
             raise KeyError(", ".join(lacking))
+        trials = pd.DataFrame(summary["trials"])
+        if "digest" not in trials:
+            raise ConfigError(f"{folder} was written by an older version, which kept no digests")
+        trials["folder"] = [str((folder / path).resolve()) for path in trials.folder]
+        # JSON has its keys sorted; the order of arms is that of every table and colour.
+        summary["arms"] = {arm: summary["arms"][arm] for arm in dict.fromkeys(trials.arm)}
+        changed = origins.changes(trials)
+        intact = trials[[not change for change in changed]]
+        values = results_of(folder)
+        study = gather.assemble(config_yaml, told, summary, environment, trials, values, intact)
+    except ConfigError:
+        raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ConfigError(f"{folder}: {gather.SUMMARY} is no record of a run: {error}") from error
-    if "digest" not in trials:
-        raise ConfigError(f"{folder} was written by an older version, which kept no digests")
-    changed = origins.changes(trials)
-    study = gather.assemble(
-        config_yaml,
-        told,
-        summary,
-        environment,
-        trials,
-        results_of(folder),
-        trials[[not change for change in changed]],
-    )
+        raise ConfigError(
+            f"{folder}: {gather.SUMMARY} or {gather.VALUES} is no record of a run: {error}"
+        ) from error
     notes = [*origins.redrawn_notes(trials, changed), *gather.edited(folder, summary)]
     gather.write(folder, dataclasses.replace(study, notes=[*study.notes, *notes]))
 
