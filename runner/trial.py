@@ -172,9 +172,11 @@ def compute(job: Job, send: Send) -> None:
         before = slot.untimed(job.code)
         if slot.finished(job.code) or (before and job.stage is Stage.run):
             return
-        if slot.status().get("code") != job.code:
+        slot.keep_first_finish()
+        if slot.status().get("code") != job.code or slot.read().unusable:
             checkpoint.clear(slot.folder / "checkpoint")
             (slot.folder / SECONDS).unlink(missing_ok=True)
+            slot.clear()
         slot.mark("running", pid=os.getpid(), host=platform.node(), code=job.code)
         trial, watch = None, Stopwatch(slot.folder / SECONDS)
         try:
@@ -240,6 +242,7 @@ def finish(job: Job, trial: Trial, watch: Stopwatch) -> None:
         job.slot.mark(UNTIMED, code=job.code, seconds=seconds)
         return
     job.slot.record(record)
+    job.slot.keep_first_finish(provenance.instant())
     state = "diverged" if trial.diverged else "done"
     job.slot.mark(state, code=job.code, seconds=seconds, message=trial.diverged or "")
 

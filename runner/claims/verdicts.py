@@ -10,7 +10,7 @@ and over those that would refute, so that a family holds its level for either ve
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,27 +18,12 @@ from runner.claims.claim import Claim, Tested
 from runner.claims.evidence import Evidence, InvalidClaimError
 from runner.claims.fairness import unequal_words
 from runner.claims.finding import Finding, Measured, Verdict
+from runner.claims.registration import Registration
 from runner.claims.rig import Rig, least_n, reachable
 from runner.stats.intervals import Floats, holm
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-
-
-class Registration(Protocol):
-    """What is known of when a claim was written down."""
-
-    @property
-    def shipped(self) -> bool:
-        """Whether the release has registered it."""
-
-    @property
-    def late(self) -> bool:
-        """Whether a trial that decides it was finished before."""
-
-    @property
-    def cure(self) -> str:
-        """What to type, so that seeds decide that were never computed."""
 
 
 def judge(
@@ -102,11 +87,10 @@ def _examine(
 ) -> _Examined:
     """Measure a claim and check all its conditions; the first that fails is the reason."""
     found, reason = _measure(claim, max(1, len(family)), evidence)
-    late = registration is not None and registration.late
     checks: list[Callable[[], None]] = [lambda: rig.check(claim, evidence)]
     beside: dict[str, Any] = {
         "unequal": rig.unequal(claim),
-        "written_after_results": late,
+        "written_after_results": registration is not None and registration.late,
         "shipped": registration is not None and registration.shipped,
         "least_n": claim.least_n,
     }
@@ -117,12 +101,8 @@ def _examine(
             "aa": rig.shown_aa(claim, evidence),
             "positive": rig.shown_control(claim, evidence),
         }
-    if late:
-        assert registration is not None
-        reason = (
-            "written after its results: trials that decide it were finished before it was first "
-            f"registered; {registration.cure} decides it on seeds that were never computed"
-        )
+    if registration is not None and registration.late:
+        reason = registration.reason
     for check in checks if not reason else ():
         try:
             check()

@@ -54,7 +54,7 @@ def answer_record(
         "sentence": SMOKE if smoke else " ".join(sentences(study, compared)),
         "headlines": [] if smoke else [one.row() for one in compared],
         "looks": study.n_looks,
-        "seeds_left_out": study.seeds_left_out,
+        "seeds_left_out": study.looks.left_out if study.looks else [],
         "late_claims": [f.claim.id for f in findings if f.written_after_results],
     }
 
@@ -82,14 +82,13 @@ def how_sure(study: StudyRecord, compared: Sequence[Compared]) -> list[str]:
     if study.tuned:
         told = ", ".join(f"{arm} {override}" for arm, override in study.tuned.items())
         lines.append(f"Tuned for each arm on seeds and held-out data of its own: {told}.")
-    if study.n_looks > 1:
+    if study.looks and study.looks.words:
         lines.append(
-            f"This is the {study.looks_words}: better and worse are judged at "
+            f"This is the {study.looks.words}: better and worse are judged at "
             f"{ALPHA:g} / {study.n_looks}."
         )
-    if study.seeds_left_out:
-        seeds = ", ".join(map(str, study.seeds_left_out))
-        lines.append(f"Computed for these arms and left out of this run: seeds {seeds}.")
+    if study.looks and (words := study.looks.left_out_words):
+        lines.append(f"{words[0].upper()}{words[1:]}.")
     if told := diverged_shares(study):
         lines.append(told)
     return lines

@@ -10,8 +10,10 @@ import pandas as pd
 from runner.claims.claim import Claim
 from runner.claims.fairness import Fairness, Value
 from runner.claims.finding import Finding
+from runner.claims.registration import Registration
 from runner.claims.rig import Rig
 from runner.copies import originals
+from runner.looks import Looks
 from runner.plots.figures import FigureSpec
 
 if TYPE_CHECKING:
@@ -58,6 +60,8 @@ class StudyRecord:
     conditions  arm -> key -> value, as in `Fairness.values`
     affects     option -> metrics, as in `Fairness.affects`
     preset_tolerance  the preset's `match.tolerance`
+    registrations  claim id -> when it was written down, and whether its results were known then
+    looks    how often these arms were looked at; None for a smoke run
     """
 
     experiment: str
@@ -83,6 +87,8 @@ class StudyRecord:
     interior: dict[str, bool] = field(default_factory=dict)
     tuned: dict[str, str] = field(default_factory=dict)
     tolerances: dict[str, float] = field(default_factory=dict)
+    registrations: dict[str, Registration] = field(default_factory=dict)
+    looks: Looks | None = None
     clipped: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=CLIPPED))
     controls: list[str] = field(default_factory=list)
     conditions: dict[str, dict[str, Value]] = field(default_factory=dict)
@@ -127,17 +133,7 @@ class StudyRecord:
     @property
     def n_looks(self) -> int:
         """How often these arms have been looked at, this time included."""
-        return 1
-
-    @property
-    def looks_words(self) -> str:
-        """Which look this is, e.g. "third look (8, 9, 10 seeds)"; "" for the first."""
-        return ""
-
-    @property
-    def seeds_left_out(self) -> list[int]:
-        """Seeds that were computed for these arms and do not belong to this run."""
-        return []
+        return self.looks.number if self.looks else 1
 
     @property
     def rig(self) -> Rig:

@@ -45,6 +45,7 @@ def write_report(run: Path, study: StudyRecord) -> Outcome:
         trials=study.trials,
         rig=study.rig,
         clipped=study.clipped,
+        registrations=study.registrations,
     )
     comparison, summary, warnings = _tables(study, results)
     compared = compare_headlines(study, results)
@@ -209,7 +210,8 @@ def _texts(
 def _plain(finding: Finding) -> dict[str, Any]:
     """A finding as JSON: its verdict, claim and numbers, and the line a person reads.
 
-    `registered` is the hash of `claim` as it stands there: sorted keys, no spaces, UTF-8.
+    `registered` is the hash of `claim` without its words (statement, source, published): sorted
+    keys, no spaces, UTF-8.
     """
     values = {f.name: getattr(finding, f.name) for f in dataclasses.fields(finding)}
     for name in ("interval", "extra_estimate", "aa", "positive"):
@@ -220,7 +222,7 @@ def _plain(finding: Finding) -> dict[str, Any]:
         **values,
         "verdict": str(finding.verdict),
         "unequal": list(finding.unequal),
-        "claim": finding.claim.registered(),
+        "claim": finding.claim.plain(),
         "registered": finding.fingerprint,
         "others": others,
         "line": str(finding),
