@@ -17,8 +17,10 @@ A trial is found by its signature, whatever name its arm has.
 
 import hashlib
 import json
+import math
 import os
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,6 +68,24 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return record if isinstance(record, dict) and record else None
 
 
+def portable(result: dict[str, Any]) -> dict[str, Any]:
+    """Write null for a final value that is not finite, since JSON has no word for it."""
+    return _with_values(result, lambda value: value if math.isfinite(value) else None)
+
+
+def numbers(result: dict[str, Any]) -> dict[str, Any]:
+    """Read null as NaN: the inverse of `portable`."""
+    return _with_values(result, lambda value: math.nan if value is None else value)
+
+
+def _with_values(result: dict[str, Any], change: Callable[[Any], Any]) -> dict[str, Any]:
+    if "results" not in result:
+        return result
+    return result | {
+        "results": [row | {"value": change(row["value"])} for row in result["results"]]
+    }
+
+
 @dataclass(frozen=True)
 class Slot:
     """The place of one trial in the store."""
@@ -82,23 +102,24 @@ class Slot:
 
     def record(self, result: dict[str, Any]) -> None:
         """Write the result; it counts once the status says so."""
-        write_json(self.folder / "result.json", result)
+        write_json(self.folder / "result.json", portable(result))
         (self.folder / FIRST_STAGE).unlink(missing_ok=True)
 
     def leave(self, first: dict[str, Any]) -> None:
         """Write what the first stage of a timed trial leaves for the second."""
-        write_json(self.folder / FIRST_STAGE, first)
+        write_json(self.folder / FIRST_STAGE, portable(first))
 
     def untimed(self, code: str) -> dict[str, Any] | None:
         """What the first stage of a timed trial has left for the second, if the same code did."""
         first = read_json(self.folder / FIRST_STAGE)
-        return first if first and first["code"] == code else None
+        return numbers(first) if first and first["code"] == code else None
 
     def result(self) -> dict[str, Any] | None:
         """The result of a finished trial, else None."""
         if self.status()["state"] not in FINISHED:
             return None
-        return read_json(self.folder / "result.json")
+        result = read_json(self.folder / "result.json")
+        return numbers(result) if result else None
 
     def finished(self, code: str) -> bool:
         """Whether the trial is finished, and this code has computed it."""
