@@ -9,6 +9,7 @@ reading the same cache once, and a prompt at once; and of the whole model, which
 """
 
 import dataclasses
+import math
 import statistics
 from collections.abc import Callable
 from functools import partial
@@ -69,8 +70,8 @@ def run(trial: Trial) -> None:
     first = n_kv_heads if options.convert is Conversion.none else n_heads
     more = Further(change, round(options.uptrain_share * training.steps))
     train(trial, model_with(first), task, further=more)
-    if trial.diverged:
-        record_loss(trial.results["val/loss"][0])
+    if "gqa/loss_converted" not in trial.results:  # diverged before it could be converted
+        record_loss(math.nan)
     record_sizes(trial, model_with(n_kv_heads), model_with(n_heads).to("meta"))
     record_cost(trial, task)
 

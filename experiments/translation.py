@@ -13,7 +13,7 @@ from experiments.nn.build import build_encoder_decoder
 from experiments.nn.encoder_decoder import EncoderDecoder
 from experiments.probes.cost import record_cost
 from experiments.probes.other_splits import OtherSplits, losses
-from experiments.probes.translation import TranslationProbe, attention_rows, by_digits, chrf
+from experiments.probes.translation import TranslationProbe, attention_rows, by_digits, chrf_of
 from experiments.tasks.build import task_of
 from experiments.tasks.numbers import NumbersTask
 from experiments.tasks.translation import TranslationTask
@@ -57,7 +57,7 @@ def translate(trial: Trial, model: EncoderDecoder, task: TranslationTask) -> Non
         trial.record(by_digits(task.numbers, scored), "1")
     scores = []
     for split, samples in of_split.items():
-        score, signature = chrf([s.predicted for s in samples], [s.expected for s in samples])
+        score, signature = chrf_of(samples)
         scores.append({"split": split, "sentences": len(samples), "chrf": score, "by": signature})
     trial.table("scores", scores)
     n_samples = trial.config.options.n_samples

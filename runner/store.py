@@ -23,10 +23,11 @@ import contextlib
 import datetime
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,24 @@ def read_json(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) and record else None
+
+
+def portable(result: dict[str, Any]) -> dict[str, Any]:
+    """Write null for a final value that is not finite, since JSON has no word for it."""
+    return _with_values(result, lambda value: value if math.isfinite(value) else None)
+
+
+def numbers(result: dict[str, Any]) -> dict[str, Any]:
+    """Read null as NaN: the inverse of `portable`."""
+    return _with_values(result, lambda value: math.nan if value is None else value)
+
+
+def _with_values(result: dict[str, Any], change: Callable[[Any], Any]) -> dict[str, Any]:
+    if "results" not in result:
+        return result
+    return result | {
+        "results": [row | {"value": change(row["value"])} for row in result["results"]]
+    }
 
 
 @dataclass(frozen=True)
@@ -138,7 +157,7 @@ class Slot:
         result = read_json(self.folder / RESULT)
         if result is None or not well_formed(result):
             return Reading(status, fault=f"{RESULT} is no result of a trial")
-        return Reading(status, result)
+        return Reading(status, numbers(result))
 
     def _unfinished(self, status: Mapping[str, Any]) -> Reading:
         """What is wrong where no finished trial lies: a status that went, a first stage changed."""
@@ -166,19 +185,20 @@ class Slot:
 
     def record(self, result: dict[str, Any]) -> None:
         """Write the result; it counts once the status says so."""
-        write_json(self.folder / RESULT, result)
+        write_json(self.folder / RESULT, portable(result))
         (self.folder / FIRST_STAGE).unlink(missing_ok=True)
 
     def leave(self, first: dict[str, Any]) -> None:
         """Write what the first stage of a timed trial leaves for the second."""
-        write_json(self.folder / FIRST_STAGE, seal.sealed(first, FIRST_STAGE, self.folder, ()))
+        record = seal.sealed(portable(first), FIRST_STAGE, self.folder, ())
+        write_json(self.folder / FIRST_STAGE, record)
 
     def untimed(self, code: str) -> dict[str, Any] | None:
         """What the first stage of a timed trial has left for the second, if the same code did."""
         first = read_json(self.folder / FIRST_STAGE)
         if first is None or first.get("code") != code or self.read().unusable:
             return None
-        return first
+        return numbers(first)
 
     def result(self) -> dict[str, Any] | None:
         """The result of a finished trial that is intact, else None."""
@@ -229,7 +249,7 @@ def well_formed(result: Mapping[str, Any]) -> bool:
             isinstance(row, dict)
             and isinstance(row.get("metric"), str)
             and isinstance(row.get("unit"), str)
-            and isinstance(row.get("value"), int | float)
+            and isinstance(row.get("value", ""), int | float | None)
             for row in rows
         )
     )

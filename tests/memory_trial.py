@@ -17,6 +17,7 @@ class MemoryTrial:
         rows: the curves, {(step, metric): value}.
         results: what was recorded, {metric: (value, unit)}.
         tables: the tables by name.
+        notes: what was told of the trial, line by line.
         resumed: the steps that a training went on from, 0 for a start.
     """
 
@@ -31,6 +32,7 @@ class MemoryTrial:
         self.device, self.dtype = torch.device("cpu"), torch.float32
         self.cache, self.checkpoints = folder, folder / "checkpoint"
         self.diverged: str | None = None
+        self.notes: list[str] = []
         self.stopping = False
         self.deferring = False
         self.stop_at = stop_at
@@ -82,3 +84,6 @@ class MemoryTrial:
 
     def diverge(self, reason: str) -> None:
         self.diverged = self.diverged or reason
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)

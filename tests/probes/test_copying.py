@@ -145,7 +145,7 @@ def test_scores_of_a_model_by_their_definition(n_kv_heads: int) -> None:
         for b, p in enumerate(periods(batch.inputs[0]).tolist()):
             for t in range(p + 1, min(2 * p + 1, batch.keep.shape[1])) if p >= 3 else ():
                 symbols = batch.inputs[0][b].tolist()
-                keys = [k + 1 for k in range(t) if symbols[k] == symbols[t]]
+                keys = [k + 1 for k in range(t - 1) if symbols[k] == symbols[t]]
                 assert t - p + 1 in keys
                 for layer, matrix in enumerate(seen):
                     for head in range(4):
