@@ -41,7 +41,7 @@ class Registration:
         """Why a late claim is invalid, and how to have it decided; "" for one in time."""
         if not self.late:
             return ""
-        return f"written after its results; with {self.cure} seeds decide that were never computed"
+        return f"written after its results; {self.cure} has it decided by seeds never computed"
 
 
 def path(outputs: Path, experiment: str) -> Path:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hydra import compose
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from runner import device, provenance, registry, store
 from runner.claims.claim import Claim, Tested
@@ -103,6 +103,8 @@ def plan(
     Raises:
         ConfigError: with the errors of all arms, a line each.
     """
+    with open_dict(config):
+        config.claims = arguments.only_typed(config.claims, overrides)
     study = read_study(config)
     experiment = study.experiment
     if experiment is None:
