@@ -56,9 +56,10 @@ class Looks:
 
     @property
     def _seeds(self) -> str:
-        """How many seeds each look had, where each holds the smaller ones; else which."""
+        """How many seeds each look had, where all start at the same one; else which."""
+        one_start = len({min(seeds) for seeds in self.sets if seeds}) == 1
         by_size = pairwise(sorted(self.sets, key=len))
-        if all(set(fewer) < set(more) for fewer, more in by_size):
+        if one_start and all(set(fewer) < set(more) for fewer, more in by_size):
             return f"{', '.join(str(len(seeds)) for seeds in self.sets)} seeds"
         return f"seeds {', '.join(ranges(seeds) for seeds in self.sets)}"
 
