@@ -299,13 +299,12 @@ def plain(value: Any) -> dict[str, Any]:
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested keys joined by dots; lists as text."""
+    """Nested keys joined by dots; lists as text, and None as the null that one types."""
     flat: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, dict):
             flat |= flatten(value, f"{prefix}{key}.")
         else:
-            flat[prefix + key] = (
-                value if isinstance(value, bool | int | float | str) else str(value)
-            )
+            text = "null" if value is None else str(value)
+            flat[prefix + key] = value if isinstance(value, bool | int | float | str) else text
     return flat

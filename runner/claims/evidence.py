@@ -53,11 +53,8 @@ class Block:
         """What to say of values that stand for trials that diverged."""
         if not self.n_clipped:
             return ()
-        were = "value is" if self.n_clipped == 1 else "values are"
-        return (
-            f"{self.n_clipped} {were} clipped: of diverged trials, which count as where they "
-            "started or as the worst",
-        )
+        stand = "value stands" if self.n_clipped == 1 else "values stand"
+        return (f"{self.n_clipped} {stand} for diverged trials: where they started, or the worst",)
 
 
 class Evidence:

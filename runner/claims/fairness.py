@@ -42,18 +42,25 @@ class Fairness:
     def unequal(self, metric: str, arm: str, other: str) -> dict[str, tuple[str, str]]:
         """Key -> (value of the arm, value of the other), for what differs and concerns the metric.
 
-        The fingerprint of the data is named only where no key of the task explains it.
+        The fingerprint of the data is named only where no key of the task explains it. Where the
+        option of a group is another (`task.kind`), the keys that follow from that are left out.
         """
         if not {arm, other} <= {*self.values}:
             return {}
         mine, theirs = self.values[arm], self.values[other]
+        widths = {v.get("match.solve") for v in (mine, theirs) if v.get("match.by") in COSTS}
         found = {
             key: (_text(mine.get(key)), _text(theirs.get(key)))
             for key in sorted({*mine, *theirs})
-            if mine.get(key) != theirs.get(key) and self._concerns(key, metric)
+            if mine.get(key) != theirs.get(key)
+            and key not in widths
+            and self._concerns(key, metric)
         }
         if any(key.startswith("task.") for key in found):
             found.pop(DATA, None)
+        for kind in [key for key in found if key.endswith(".kind")]:
+            group = kind.removesuffix("kind")
+            found = {k: v for k, v in found.items() if k == kind or not k.startswith(group)}
         if TOLERANCE not in found:
             widest = max(float(v.get(TOLERANCE, self.tolerance)) for v in (mine, theirs))
             if widest > self.tolerance:
@@ -80,7 +87,7 @@ class Fairness:
         return by, mine / theirs
 
     def matched(self, ratio: float) -> bool:
-        """Whether a ratio of costs is 1 within 1 % (a stricter preset: its share), or unknown."""
+        """Whether a ratio of costs is 1 within 1 % or a stricter preset, or is not known."""
         return not abs(ratio - 1) > min(self.tolerance, MATCHED)
 
     def _concerns(self, key: str, metric: str) -> bool:
@@ -93,17 +100,23 @@ class Fairness:
 
 
 def cost_words(by: str, ratio: float) -> str:
-    """A ratio of costs in words: "at 24 % more parameters", "at 3.0 x the parameters"."""
-    name = COSTS[by]
+    """A ratio of costs in words: "at 24.4 % more parameters", "at 3.0 x the parameters"."""
     if ratio >= 2:
+        name = COSTS[by]
         return f"at {ratio:.1f} x the {name}" if ratio < 1e6 else f"at far more {name}"
-    share = 100 * abs(ratio - 1)
-    return f"at {share:.2g} % {'more' if ratio > 1 else 'fewer'} {name}"
+    return f"at {excess_words(by, ratio)}"
+
+
+def excess_words(by: str, ratio: float) -> str:
+    """How far a ratio of costs is from 1, in words: "24.4 % more parameters"."""
+    percent = 100 * abs(ratio - 1)
+    number = f"{percent:.0f}" if percent >= 99.5 else f"{percent:.3g}"
+    return f"{number} % {'more' if ratio > 1 else 'fewer'} {COSTS[by]}"
 
 
 def unequal_words(unequal: Mapping[str, tuple[str, str]]) -> str:
-    """What differs, in words: "training.steps 40 against 20"; long lists are cut, and counted."""
-    told = [f"{key} {mine} against {theirs}" for key, (mine, theirs) in unequal.items()]
+    """What differs, in words: "training.steps (40 against 20)"; long lists are cut, and counted."""
+    told = [f"{key} ({mine} against {theirs})" for key, (mine, theirs) in unequal.items()]
     if len(told) > SHOWN:
         told = [*told[: SHOWN - 1], f"{len(told) - SHOWN + 1} more keys"]
     return " and ".join(filter(None, [", ".join(told[:-1]), told[-1]])) if told else ""
@@ -114,4 +127,7 @@ def _text(value: Value | None) -> str:
         return "nothing"
     if isinstance(value, bool):
         return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        short = f"{value:g}"
+        return short if float(short) == value else repr(value)
+    return str(value)

@@ -11,9 +11,10 @@ import numpy as np
 
 from runner.claims.claim import AAPair, Claim, PositiveControl, Tested
 from runner.claims.evidence import Block, Evidence, InvalidClaimError
-from runner.claims.fairness import Fairness, unequal_words
+from runner.claims.fairness import COSTS, MATCHED, Fairness, excess_words, unequal_words
 from runner.claims.finding import estimate
 from runner.claims.noise import needs_floor
+from runner.copies import OFFSET
 from runner.stats.intervals import Interval, has_spread, holm, mean_interval
 from runner.stats.sign_flip import sign_flip_p
 
@@ -83,7 +84,24 @@ class Rig:
         found: dict[str, tuple[str, str]] = {}
         for arm in arms:
             found |= self.fairness.unequal(claim.metric, arm, reference)
+            offsets = [self.offsets.get(name, 0) for name in (arm, reference)]
+            if offsets[0] != offsets[1]:
+                found[OFFSET] = (str(offsets[0]), str(offsets[1]))
         return {key: values for key, values in found.items() if key not in claim.differs}
+
+    def cost_left(self, claim: Claim) -> list[str]:
+        """What is left between costs that a claim calls equal, where it is more than 1 %."""
+        by = claim.equal_cost
+        if by is None:
+            return []
+        reference, *arms = claim.compared
+        goal = self.costs.get(reference, {}).get(by, 0.0)
+        ratios = {arm: self.costs.get(arm, {}).get(by, 0.0) / goal for arm in arms if goal}
+        return [
+            f"{arm} has {excess_words(by, ratio)} than {reference}"
+            for arm, ratio in ratios.items()
+            if abs(ratio - 1) > MATCHED
+        ]
 
     def _copies(self, pair: AAPair, n: int) -> None:
         """Refuse a pair that is not one arm twice, or whose seeds overlap."""
@@ -106,17 +124,16 @@ class Rig:
             return
         for arm in claim.compared:
             if by not in self.costs.get(arm, {}):
-                raise InvalidClaimError(f"unmatched: the {by} of {arm} is not known")
+                raise InvalidClaimError(f"unmatched: the {COSTS[by]} of {arm} are not known")
         reference, *arms = claim.compared
         goal = self.costs[reference][by]
         for arm in arms:
             cost = self.costs[arm][by]
             tolerance = min(self.tolerances.get(one, self.tolerance) for one in (reference, arm))
             if abs(cost - goal) > tolerance * abs(goal):
-                off = f"{cost / goal - 1:+.1%} of" if goal else f"{cost:g} against"
+                off = excess_words(by, cost / goal) if goal else f"{cost:g} {COSTS[by]} more"
                 raise InvalidClaimError(
-                    f"unmatched: {by} of {arm} is {off} that of {reference} "
-                    f"(tolerance {tolerance:.1%})"
+                    f"unmatched: {arm} has {off} than {reference} (tolerance {100 * tolerance:g} %)"
                 )
 
 

@@ -76,6 +76,7 @@ class _Examined:
     measured: Measured | None
     reason: str
     beside: Mapping[str, Any]  # fields of the finding that hold whatever the verdict
+    cost_left: Sequence[str]
 
 
 def _examine(
@@ -109,7 +110,8 @@ def _examine(
         except InvalidClaimError as error:
             reason = str(error)
             break
-    return _Examined(found, reason or (found.invalid if found else ""), beside)
+    reason = reason or (found.invalid if found else "")
+    return _Examined(found, reason, beside, rig.cost_left(claim))
 
 
 def _measure(claim: Claim, family: int, evidence: Evidence) -> tuple[Measured | None, str]:
@@ -166,7 +168,7 @@ def _decide(
         reason += f", {claim.test} p = {p:.2g}, Holm {corrected:.2g}"
     else:
         verdict = Verdict.reproduced if found.supports else Verdict.contradicted
-    notes = list(found.notes)
+    notes = [*found.notes, *examined.cost_left]
     if unequal := examined.beside["unequal"]:
         notes.append(f"the arms also differ in {unequal_words(unequal)}")
     return Finding(

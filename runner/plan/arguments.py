@@ -22,6 +22,7 @@ from runner.names import near
 from runner.plan.reading import known_keys
 from runner.plan.refusal import refuse_code, refuse_values, scan_folder
 
+SECTIONS = ("training", "match", "model", "options")
 GROUPS = ("device", "scale", "tune", "experiment")
 HYDRA_ALLOWED = (
     "hydra/launcher",
@@ -121,6 +122,8 @@ def mend(text: str) -> str:
         return NO_CLAIMS
     if override.value() is None and key in (*GROUPS, *registry.groups()):
         raise ConfigError(f"{text}: a group needs one of its options, e.g. scale=quick")
+    if override.is_delete() and key in SECTIONS:
+        raise ConfigError(f"{text}: {key} cannot be left out; set its keys, {key}.<key>=<value>")
     if not override.is_sweep_override():
         refuse_values(override.value())
     if key.startswith("hydra"):

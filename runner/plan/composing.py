@@ -78,24 +78,31 @@ def solved_instead(
 ) -> list[str]:
     """A line for each typed width that matching has replaced in some arms, and how to keep it."""
     lines = []
-    for override in typed:
-        key = override.key_or_group
+    for key, override in last_of_each(typed).items():
         section, _, name = key.partition(".")
-        widths = {
+        all_widths = {
             arm: getattr(getattr(config.parts, section), name)
             for arm, config in solved.items()
             if config.match.solve == key
-            and not held[arm]
-            and matching.target(arm, config.match, composed) is not None
         }
-        value = override.value()
-        replaced_in = {arm: width for arm, width in widths.items() if width != value}
+        widths = {
+            arm: width
+            for arm, width in all_widths.items()
+            if not held[arm] and matching.target(arm, solved[arm].match, composed) is not None
+        }
+        replaced_in = {a: width for a, width in widths.items() if width != override.value()}
         if replaced_in:
             told = ", ".join(f"{arm} is solved to {width}" for arm, width in replaced_in.items())
-            kept = [arm for arm in solved if arm not in replaced_in]
+            kept = [arm for arm, width in all_widths.items() if width == override.value()]
             holds_for = f"holds for {', '.join(kept)} alone" if kept else "holds for no arm"
+            value = override.get_value_element_as_str()
             lines.append(f"{key}={value} {holds_for}; {told}; match.by=none keeps it in all")
     return lines
+
+
+def last_of_each(typed: Sequence[Override]) -> dict[str, Override]:
+    """The typed values by key; of a key that is typed twice the last one counts."""
+    return {override.key_or_group: override for override in typed}
 
 
 def holds(arm: Sequence[str], key: str) -> bool:
@@ -119,15 +126,18 @@ def selected(study: Study, typed: Sequence[Override]) -> list[str]:
             )
     if study.arm is None:
         return list(study.arms)
-    if not isinstance(study.arm, str | list) or not study.arm:
-        raise ConfigError(f"arm={study.arm}: name one arm or a list of arms, or leave it out")
-    chosen = [study.arm] if isinstance(study.arm, str) else list(study.arm)
+    chosen = study.arm if isinstance(study.arm, list) else [study.arm]
+    if not chosen or not all(chosen) or not all(isinstance(name, str) for name in chosen):
+        raise ConfigError(
+            f"arm={study.arm}: name one arm or a list of arms, or leave it out; a name that reads "
+            "as a number needs quotes: 'arm=\"nan\"'"
+        )
     keys = [o.key_or_group for o in typed]
     if "arm" not in keys:
-        chosen += [key.removeprefix("arms.") for key in keys if key.startswith("arms.")]
+        chosen = [*chosen, *(k.removeprefix("arms.") for k in keys if k.startswith("arms."))]
     for name in chosen:
         if name not in study.arms:
-            raise ConfigError(f"arm={name}: there is no such arm; {near(str(name), study.arms)}")
+            raise ConfigError(f"arm={name}: there is no such arm; {near(name, study.arms)}")
     return list(dict.fromkeys(chosen))
 
 
@@ -223,18 +233,17 @@ def skipped_values(skipped: dict[str, list[str]]) -> list[str]:
 def replaced(arms: dict[str, Sequence[str]], typed: Sequence[Override]) -> list[str]:
     """A line for each typed group or value that some or all computed arms set themselves."""
     lines = []
-    for override in typed:
-        key = override.key_or_group
+    for key, override in last_of_each(typed).items():
         if key in NOT_IN_ARMS or key.startswith("arms."):
             continue
-        value = override.value()
         setting = {
-            name: _value(arm, key)
+            name: theirs.get_value_element_as_str()
             for name, arm in arms.items()
-            if holds(arm, key) and _value(arm, key) != str(value)
+            if (theirs := _setting(arm, key)) and theirs.value() != override.value()
         }
         if not setting:
             continue
+        value = override.get_value_element_as_str()
         if len(setting) == len(arms):
             lines.append(
                 f"{key}={value} changes nothing, since every arm sets {key}; "
@@ -246,10 +255,10 @@ def replaced(arms: dict[str, Sequence[str]], typed: Sequence[Override]) -> list[
     return lines
 
 
-def _value(arm: Sequence[str], key: str) -> str:
-    """What an arm sets a key to, as text; the last one counts."""
+def _setting(arm: Sequence[str], key: str) -> Override | None:
+    """The override by which an arm sets a key itself; the last one counts."""
     parsed = [arguments.parse(text) for text in arm]
-    return str(next(o.value() for o in reversed(parsed) if o.key_or_group == key))
+    return next((o for o in reversed(parsed) if o.key_or_group == key), None)
 
 
 def together(errors: dict[str, str]) -> str:

@@ -50,7 +50,7 @@ class Arm:
 
     @property
     def conditions(self) -> dict[str, Value]:
-        """All that a comparison must have equal: what is no part, and not the solved width."""
+        """All that a comparison must have equal: what is no part."""
         kept = ("model", "task")
         tree = {name: plain(part) for name, part in vars(self.config.parts).items() if name in kept}
         tree |= {
@@ -58,9 +58,7 @@ class Arm:
             for name in ("training", "device", "options", "match")
         }
         tree["device"]["name"] = self.device.value
-        values = flatten(tree) | {"data": self.data}
-        values.pop(self.config.match.solve, None)
-        return values
+        return flatten(tree) | {"data": self.data}
 
 
 @dataclass(frozen=True)
@@ -125,9 +123,6 @@ def plan(
     told = outline(study)
     composed = compose_arms(study, overrides, None if arms is None else list(arms))
     notes = composed.notes
-    if study.baseline not in (None, *composed.arms):
-        first = next(iter(composed.arms))
-        notes.append(f"baseline {study.baseline} is not computed; {first} stands in for it")
     # Times of one machine are never mixed with another's.
     machine = provenance.machine() if registry.timed(experiment) else None
     outputs = writable(Path(study.outputs), experiment)
@@ -143,6 +138,10 @@ def plan(
         typed_arm = (*study.arms[name], *solved_width(arm, name, composed.held[name]))
         planned.append(Arm(name, typed_arm, arm, where, data, text, store.signature(text)))
     seeds = tuple(range(study.seed, study.seed + study.n_seeds))
+    baseline = stand_in(planned, study)
+    if study.baseline not in (None, baseline):
+        notes.append(f"baseline {study.baseline} is not computed; {baseline} stands in for it")
+    notes += other_seeds(planned, baseline)
     check_copies(planned, seeds, told.claims)
     if study.scale is not Scale.smoke:
         check_claims(told.claims)
@@ -174,10 +173,39 @@ def preset_tolerance(config: DictConfig, study: Study, overrides: Sequence[str])
 
 
 def check_controls(study: Study) -> None:
-    """Refuse controls that are no arms."""
+    """Refuse controls that are no arms, and a control that is the baseline."""
     for name in study.controls:
         if name not in study.arms:
             raise ConfigError(f"controls names {name}: no such arm; {near(name, study.arms)}")
+        if name == study.baseline:
+            raise ConfigError(
+                f"controls names {name}, the baseline; give other controls or another baseline"
+            )
+
+
+def stand_in(arms: Sequence[Arm], study: Study) -> str:
+    """The arm that others are compared with: the baseline, or where it is not computed another.
+
+    The first that shares the baseline's seeds and is no control, else the first of all.
+    """
+    names = {arm.name: arm.config.seed_offset for arm in arms}
+    if study.baseline in names:
+        return study.baseline
+    fit = [n for n, offset in names.items() if not offset and n not in study.controls]
+    return next(iter(fit or names))
+
+
+def other_seeds(arms: Sequence[Arm], baseline: str) -> list[str]:
+    """A line for arms whose seeds are not the baseline's, though they are copies of no arm."""
+    copies = originals({arm.name: arm.config.tree() for arm in arms})
+    offsets = {arm.name: arm.config.seed_offset for arm in arms}
+    apart = [n for n in offsets if offsets[n] != offsets[baseline] and n not in copies]
+    if not apart:
+        return []
+    return [
+        f"not compared with {baseline}, whose seeds (seed_offset) they do not share: "
+        f"{', '.join(apart)}"
+    ]
 
 
 def check_copies(arms: Sequence[Arm], seeds: Sequence[int], claims: Sequence[Claim]) -> None:

@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from math import isfinite
 from typing import Any
 
 from runner import quantity
 from runner.claims.fairness import COSTS
 from runner.claims.finding import Finding
 from runner.report import steadiness
-from runner.report.headlines import Compared
+from runner.report.headlines import Compared, is_lost
 from runner.report.record import Headline, StudyRecord
 from runner.stats.comparison import summarise
 from runner.stats.intervals import clopper_pearson
@@ -70,15 +71,14 @@ def sentences(study: StudyRecord, compared: Sequence[Compared]) -> list[str]:
 def how_sure(study: StudyRecord, compared: Sequence[Compared]) -> list[str]:
     """What stands in brackets, how often was looked, which seeds are left out, what diverged."""
     lines = []
-    tested = [one for one in compared if one.decision.interval is not None]
+    tested = [one for one in compared if one.has_interval]
     if tested:
         n = _range([one.n for one in tested], "paired seed")
-        p = (
-            f"; a word has p < {ALPHA / study.n_looks:.3g} over all {len(tested)} comparisons"
-            if any(one.decision.p == one.decision.p for one in tested)
-            else ""
-        )
-        lines.append(f"In brackets: the mean difference and its 95 % interval, over {n}{p}.")
+        lines.append(f"In brackets: the mean difference and its 95 % interval, over {n}.")
+    family = sum(isfinite(one.decision.p) for one in compared)
+    if family:
+        together = f" over all {family} comparisons together" if family > 1 else ""
+        lines.append(f"Better and worse have p < {ALPHA / study.n_looks:.3g}{together}.")
     if study.tuned:
         told = ", ".join(f"{arm} {override}" for arm, override in study.tuned.items())
         lines.append(f"Tuned for each arm on seeds and held-out data of its own: {told}.")
@@ -95,7 +95,12 @@ def how_sure(study: StudyRecord, compared: Sequence[Compared]) -> list[str]:
 
 
 def diverged_shares(study: StudyRecord) -> str:
-    """How many trials of each arm diverged, with the upper limit of the true share."""
+    """How many trials of each arm diverged, with the upper limit of the true share.
+
+    "" for a study that trains nothing.
+    """
+    if not study.results["metric"].str.startswith("train/").any():
+        return ""
     counts: dict[tuple[int, int], list[str]] = {}
     for arm in study.arms:
         mine = study.trials[study.trials["arm"] == arm]
@@ -128,17 +133,19 @@ def verdict_counts(findings: Sequence[Finding]) -> list[str]:
 
 
 def _alone(study: StudyRecord, headline: Headline) -> str:
-    """What each arm reaches by a metric that there is nothing to compare by."""
+    """What each arm reaches by a metric in which nothing is compared."""
     found = summarise(study.results[study.results["metric"] == headline.metric])
+    lost = [arm for arm in study.arms if is_lost(study, arm, study.results)]
+    without = f" {_together(lost)} {'has' if len(lost) == 1 else 'have'} no result." if lost else ""
     if found.empty:
-        return f"{_name(headline, '')}: there is nothing to compare."
+        return f"{_name(headline, '')}: there is nothing to compare.{without}"
     values = [
         f"{row['arm']} {quantity.with_interval(row['mean'], row['low'], row['high'], row['n'])}"
         for row in found.to_dict("records")
     ]
     n = _range(found["n"].tolist(), "seed")
     how = "" if set(found["n"]) == {1} else f" (mean with a 95 % interval over {n})"
-    return f"{_name(headline, str(found['unit'].iloc[0]))}: {_together(values)}{how}."
+    return f"{_name(headline, str(found['unit'].iloc[0]))}: {_together(values)}{how}.{without}"
 
 
 def _headline(study: StudyRecord, rows: Sequence[Compared], headline: Headline) -> str:
@@ -148,17 +155,16 @@ def _headline(study: StudyRecord, rows: Sequence[Compared], headline: Headline) 
     clauses = []
     for standing, (one, many, verb) in VERBS.items():
         mine = [row for row in rows if row.standing is standing]
-        plain = [_with_difference(row) for row in mine if not row.reservations]
+        plain = [row for row in mine if not row.reservation]
         if plain:
-            equal = _equal(study, [row for row in mine if not row.reservations])
+            arms = _together([_with_difference(row) for row in plain])
             is_are = one if len(plain) == 1 else many
-            clauses.append(f"{_together(plain)} {is_are} {verb} {baseline}{equal}")
-        for row in mine:
-            if row.reservations:
-                costs = [text for text in row.reservations if text.startswith("at ")]
-                others = [text for text in row.reservations if not text.startswith("at ")]
-                clause = ", ".join([f"{_with_difference(row)} {one} {verb} {baseline}", *costs])
-                clauses.append("; ".join([clause, *others]))
+            clauses.append(f"{arms} {is_are} {verb} {baseline}{_equal(study, plain)}")
+        clauses += [
+            f"{_with_difference(row)} {one} {verb} {baseline}{row.reservation}"
+            for row in mine
+            if row.reservation
+        ]
     told = f"{_name(headline, rows[0].unit)}: {'. '.join(clauses)}."
     return " ".join([told, *steadiness.copies_differ(study.results, study.copies, headline.metric)])
 

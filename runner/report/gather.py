@@ -14,7 +14,7 @@ from runner.claims.registration import Registration
 from runner.config import flatten
 from runner.metric_names import Worth
 from runner.plan.outline import Outline
-from runner.plan.planning import Plan
+from runner.plan.planning import Plan, stand_in
 from runner.report import origins, record
 from runner.store import FINISHED, Slot, Store, write_json
 
@@ -52,7 +52,7 @@ def report(
         "experiment": plan.experiment,
         "command": plan.command,
         "arms": {arm.name: list(arm.overrides) for arm in plan.arms},
-        "baseline": baseline(plan),
+        "baseline": stand_in(plan.arms, plan.study),
         "notes": plan.notes,
         "costs": {arm.name: registry.costs(vars(arm.config.parts)) for arm in plan.arms},
         "controls": plan.study.controls,
@@ -276,9 +276,3 @@ def run_folder(plan: Plan) -> Path:
     folder = plan.outputs / plan.experiment / "runs" / f"{now}-{os.getpid()}"
     folder.mkdir(parents=True, exist_ok=False)
     return folder
-
-
-def baseline(plan: Plan) -> str:
-    """The arm that others are compared with: the study's, or the first where it is not computed."""
-    names = [arm.name for arm in plan.arms]
-    return plan.study.baseline if plan.study.baseline in names else names[0]

@@ -49,6 +49,11 @@ class Compared:
         return self.decision.standing
 
     @property
+    def has_interval(self) -> bool:
+        """Whether the difference has limits; that of counts and that of one seed have none."""
+        return self.decision.interval is not None and isfinite(self.decision.interval.low)
+
+    @property
     def difference(self) -> str:
         """The mean difference with its interval, in words."""
         interval = self.decision.interval
@@ -57,25 +62,18 @@ class Compared:
         return quantity.with_interval(*interval, difference=True)
 
     @property
-    def reservations(self) -> list[str]:
-        """What a reader must know beside the word: the cost, and what else differs."""
-        told = []
-        if not self.matched:
-            told.append(cost_words(self.by, self.ratio))
-        if self.unequal:
-            told.append(f"it also differs in {unequal_words(self.unequal)}")
-        return told
+    def reservation(self) -> str:
+        """What must follow the word: ", at 24.4 % more parameters; it also differs in ..."."""
+        cost = "" if self.matched else f", {cost_words(self.by, self.ratio)}"
+        also = f"; it also differs in {unequal_words(self.unequal)}" if self.unequal else ""
+        return cost + also
 
     @property
     def words(self) -> str:
-        """The word and its reservations: "better, at 24 % more parameters"."""
-        reason = self.decision.reason
-        head = str(self.standing)
-        if self.standing is Standing.undecided:
-            head += f" ({reason})"
-        costs = [text for text in self.reservations if text.startswith("at ")]
-        others = [text for text in self.reservations if not text.startswith("at ")]
-        return "; ".join([", ".join([head, *costs]), *others])
+        """The word with its reservation: "better, at 24.4 % more parameters"."""
+        undecided = self.standing is Standing.undecided
+        reason = f" ({self.decision.reason})" if undecided else ""
+        return f"{self.standing}{reason}{self.reservation}"
 
     def row(self) -> dict[str, Any]:
         """What answer.json says of it; a number that is not known is None."""
@@ -120,7 +118,7 @@ def compare_headlines(study: StudyRecord, results: pd.DataFrame) -> list[Compare
         for headline in study.headline
         for arm in arms_of(study, headline)
         if (study.baseline_of(headline), headline.metric) in wide.columns
-        and ((arm, headline.metric) in wide.columns or lost(study, arm, results))
+        and ((arm, headline.metric) in wide.columns or is_lost(study, arm, results))
     ]
     contrasts = [
         Contrast(
@@ -153,7 +151,7 @@ def arms_of(study: StudyRecord, headline: Headline) -> Sequence[str]:
     ]
 
 
-def lost(study: StudyRecord, arm: str, results: pd.DataFrame) -> bool:
+def is_lost(study: StudyRecord, arm: str, results: pd.DataFrame) -> bool:
     """Whether an arm has trials and not one result: it is told, and never left out in silence."""
     return arm in set(study.trials["arm"]) and arm not in set(results["arm"])
 

@@ -25,7 +25,9 @@ from runner.report.record import Headline, StudyRecord
 from runner.report.samples import Sheet
 
 TEMPLATE = "report.html"
-PLAIN_NAME = re.compile(r"(?!(?:null|true|false)$)[A-Za-z_][\w.-]*")  # needs no quotes in Hydra
+PLAIN_NAME = re.compile(
+    r"(?!(?i:null|true|false|nan|inf)$)[A-Za-z_][\w.-]*"
+)  # needs no quotes in Hydra
 
 
 def render(
@@ -150,12 +152,14 @@ def _of_planned(study: StudyRecord, arm: str, n: int) -> str:
 
 
 def _role(study: StudyRecord, arm: str, baseline: str) -> str:
-    """Why an arm is compared with nothing: it is the baseline, a copy or a control."""
+    """Why an arm is compared with nothing: the baseline, a copy, a control, one of other seeds."""
     if arm == baseline:
         return "baseline"
     if arm in study.copies:
         return f"copy of {study.copies[arm]}"
-    return "control" if arm in study.controls else ""
+    if arm in study.controls:
+        return "control"
+    return "other seeds" if study.offsets.get(arm) != study.offsets.get(baseline) else ""
 
 
 def cost_table(study: StudyRecord, summary: pd.DataFrame) -> dict[str, Any]:

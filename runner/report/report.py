@@ -182,7 +182,12 @@ def with_words(comparison: pd.DataFrame, compared: Sequence[Compared]) -> pd.Dat
         ],
         columns=WORDS,
     )
-    return comparison.merge(rows, how="left", on=["arm", "baseline", "metric"])
+    keys = ["arm", "baseline", "metric"]
+    told = comparison.merge(rows, how="left", on=keys)
+    # An arm that has lost all its trials has no row of numbers, and still its word.
+    lost = rows.merge(comparison[keys], how="left", on=keys, indicator=True)
+    lost = lost[lost["_merge"] == "left_only"].drop(columns="_merge")
+    return pd.concat([told, lost], ignore_index=True) if len(lost) else told
 
 
 def _texts(
