@@ -7,6 +7,9 @@ from typing import Any, TypeVar
 
 import torch
 
+from runner import registry
+from runner.metric_names import worth
+
 T = TypeVar("T")
 
 
@@ -54,6 +57,16 @@ class MemoryTrial:
     def values(self) -> dict[str, float]:
         """What was recorded, without units."""
         return {name: value for name, (value, _) in self.results.items()}
+
+    @property
+    def counted(self) -> dict[str, float]:
+        """What a report counts: the values, or what they are worth if the trial has diverged."""
+        if not self.diverged:
+            return self.values
+        first: dict[str, float] = {}
+        for (_, name), value in self.rows.items():
+            first.setdefault(name, value)
+        return {n: worth(n, v, registry.metric(n), first)[0] for n, v in self.values.items()}
 
     def log(self, values: dict[str, float], step: int) -> None:
         assert self.resumed, "resume() opens the records before the first log()"

@@ -76,11 +76,9 @@ def arms(plan, experiment: str) -> list[Any]:
     [
         (1e38, 1, "float32"),
         (1e38, 2, "float32"),
-        (1e20, 1, "float32"),
         (1e4, 1, "float32"),
         (1e38, 1, "bfloat16"),
         (1e200, 1, "float64"),
-        (1e60, 1, "float64"),
     ],
 )
 @pytest.mark.parametrize("experiment", [*TRAINED, "copying"])
@@ -92,50 +90,26 @@ def test_a_destroyed_model_diverges_and_does_not_fail(
     for arm in arms(plan, experiment):
         trial = wrecked(arm, tmp_path / arm.name, dtype, lr=lr, eval_every=every)
         assert trial.diverged, arm.name
-        print(experiment, arm.name, lr, trial.diverged)
-        first: dict[str, float] = {}
-        for (_, name), value in trial.rows.items():
-            first.setdefault(name, value)
-        for name, value in trial.values.items():
-            metric = registry.metric(name)
-            counts, clipped = worth(name, value, metric, first)
-            assert clipped == (metric.diverged in (Worth.start, Worth.fixed)), name
-            assert math.isnan(counts) == (metric.diverged is Worth.nothing), (name, counts)
+        for name, value in trial.counted.items():
+            assert math.isnan(value) == (registry.metric(name).diverged is Worth.nothing), name
 
 
-@pytest.mark.parametrize("experiment", [*registry.names(), "copying"])
-def test_every_metric_that_is_recorded_is_declared(plan, tmp_path, experiment: str):
-    known = {**METRICS, **ENGINE}
-    for arm in arms(plan, experiment):
-        trial = wrecked(arm, tmp_path / arm.name)
-        names = {name for _, name in trial.rows} | set(trial.values)
-        if registry.timed(arm.config.experiment):
-            trial.config.options.rounds = 1
-            import_module(f"experiments.{arm.config.experiment}").timing(trial)
-        assert not {name for name in {*names, *trial.values} if find(name, known) is None}
-
-
-def test_a_declared_name_is_one_that_something_records(plan, tmp_path):
-    """No declaration is left over, or misspelt."""
+def test_what_is_recorded_is_what_is_declared(plan, tmp_path):
+    """Every metric has a declaration, and none is left over or misspelt."""
     seen: set[str] = set()
     for experiment in [*registry.names(), "copying"]:
         for arm in arms(plan, experiment):
-            trial = wrecked(arm, tmp_path / experiment / arm.name)
+            trial = wrecked(arm, tmp_path / experiment / arm.name)  # at its own rate: it is well
             if registry.timed(arm.config.experiment):
                 trial.config.options.rounds = 1
                 import_module(f"experiments.{arm.config.experiment}").timing(trial)
             seen |= {name for _, name in trial.rows} | set(trial.values)
-    used = {id(find(name, METRICS)): name for name in seen}
-    assert used
-    unused = [
-        key
-        for key in METRICS
-        if not any(find(name, {key: METRICS[key]}) is not None for name in seen)
-    ]
-    assert not unused
+    known = {**METRICS, **ENGINE}
+    assert not {name for name in seen if find(name, known) is None}
+    assert not {key for key in METRICS if not any(find(name, {key: known[key]}) for name in seen)}
 
 
-def test_the_record_of_a_diverged_trial(run, plan, tmp_path: Path):
+def test_the_record_of_a_diverged_trial(run, tmp_path: Path):
     study = [*command("moe"), "training.lr=1e38", "training.clip=null"]
     run(*study)
     folders = sorted((tmp_path / "outputs" / "moe" / "trials").glob("*/seed-0"))
@@ -159,7 +133,7 @@ def test_the_record_of_a_diverged_trial(run, plan, tmp_path: Path):
     assert any("moe_top2" in folder.parent.name for folder in folders)
 
 
-def test_a_loss_that_is_lost_after_training_is_divergence(plan, tmp_path: Path):
+def test_a_loss_that_is_lost_after_training_is_divergence():
     """The loss of a converted model is not that of the evaluations."""
     metric = registry.metric("gqa/loss_converted")
     assert metric.diverged is Worth.start
