@@ -92,7 +92,7 @@ def compared(plan: Plan, outline: Outline) -> looks.Compared | None:
     if outline.scale == "smoke":
         return None
     own = [headline.baseline for headline in outline.headline if headline.baseline]
-    return looks.compared(plan.arms, [baseline(plan), *own], plan.seeds)
+    return looks.compared(plan.arms, [stand_in(plan.arms, plan.study), *own], plan.seeds)
 
 
 def left_out(plan: Plan) -> list[int]:
