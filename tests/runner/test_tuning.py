@@ -58,7 +58,7 @@ def test_values_are_chosen_by_held_out_data_that_the_report_does_not_use(plan, t
 
 def test_a_task_without_other_held_out_data_is_not_tuned(run, tmp_path):
     with pytest.raises(ConfigError, match="task=pairs15 has one set of held-out data") as error:
-        run("experiment=translation", "scale=smoke", "arm=pairs15", "baseline=pairs15", *GRID)
+        run("experiment=translation", "scale=smoke", "arm=base", "task=pairs15", *GRID)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "outputs" / "translation").exists()
 

@@ -33,7 +33,7 @@ OPTIONS: list[Options] = [
     Function("function", 20, 4, n_samples=100, n_eval=31, sin_weight=1, cos_weight=0.5),
     INDUCTION,
     NUMBERS,
-    replace(NUMBERS, digits=3, longer=0, compositional=False, n_train=40, n_eval=31),
+    replace(NUMBERS, digits=3, longer=0, compositional=False, n_train=400, n_eval=31),
 ]
 
 
