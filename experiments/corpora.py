@@ -323,11 +323,12 @@ def _read(path: Path, names: Sequence[str] = ()) -> dict[str, NDArray[Any]] | No
     """The arrays of a cached file (`names`: these alone); None if it is missing or damaged."""
     fingerprint = path.stem.rpartition("-")[2]
     try:
-        with np.load(path) as arrays:
+        with path.open("rb") as file, np.load(file) as arrays:
             if str(arrays["fingerprint"]) != fingerprint:
                 return None
-            return {name: arrays[name] for name in names or arrays.files}
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
+            chosen = names or [name for name in arrays.files if name != "fingerprint"]
+            return {name: arrays[name] for name in chosen}
+    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile):
         return None
 
 

@@ -71,9 +71,8 @@ def identity(data: bytes) -> bytes | None:
 def rewritten(windows: Sequence[Bytes], known: bytes) -> NDArray[np.bool_]:
     """Which windows, written in whatever way, occur in the `known` text.
 
-    A window counts as known if its first seven eighths do, in a row. A few characters at its ends
-    are not compared: they may have been cut in two. Of windows with next to nothing but white space
-    nothing is said.
+    A window counts as known if its first seven eighths do, in a row. Its ends are not compared
+    where they may have been cut in two. Windows of little but white space count as not known.
     """
     lengths = [LEAST]
     while windows and lengths[-1] <= len(windows[0]):
@@ -101,7 +100,19 @@ def _occur(wanted: NDArray[np.uint64], hashes: NDArray[np.uint64]) -> NDArray[np
 
 
 def _without_ends(data: bytes) -> bytes:
+    """A window without what may be cut in two: bytes of a character, and parts of a letter."""
     if data.isascii():
         return data[:-1]  # an accent may follow
     text = data.decode(errors="surrogateescape")
-    return text[3:-3].encode(errors="surrogateescape")
+    first, last = 0, len(text)
+    while first < min(3, last) and _continues(text[first]):
+        first += 1
+    while last > max(first, len(text) - 3) and _continues(text[last - 1]):
+        last -= 1
+    return text[first : max(first, last - 1)].encode(errors="surrogateescape")
+
+
+def _continues(character: str) -> bool:
+    """Whether a character is a lone byte, an accent or the end of a Korean syllable."""
+    lone = "\udc80" <= character <= "\udcff"
+    return lone or bool(unicodedata.combining(character)) or "\u1160" <= character <= "\u11ff"

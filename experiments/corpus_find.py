@@ -56,7 +56,7 @@ def search(path: str, results: Path | None = None) -> Found:
         plain = [Path(file) for file in walk.files(base)]
         found.files = sorted(plain + _worth_following(walk.links, plain, results, found.left_out))
     except OSError as error:
-        place = written(os.fsdecode(error.filename)) if error.filename else repr(path)
+        place = written(os.fsdecode(error.filename))[:200] if error.filename else "it"
         raise ValueError(
             f"task.path={path!r}: {place} cannot be read ({error.strerror}); "
             f"mend its rights or leave it out"
@@ -79,8 +79,10 @@ def _nothing(path: str, left_out: Counter[str], pattern: tuple[str, ...]) -> str
 
 
 def words(left_out: Counter[str]) -> str:
-    """What was left out, in words: "1 link, 2 copies"."""
-    return ", ".join(f"{n} {_plural(word) if n > 1 else word}" for word, n in left_out.items() if n)
+    """What was left out, in words: "1 link, 2 copies"; links, which come first, are least seen."""
+    ordered = sorted(left_out, key=lambda word: (word != LINK, word))
+    counted = ((left_out[word], word) for word in ordered if left_out[word])
+    return ", ".join(f"{n} {_plural(word) if n > 1 else word}" for n, word in counted)
 
 
 def _plural(word: str) -> str:

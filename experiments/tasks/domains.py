@@ -16,5 +16,6 @@ class DomainsTask(ByteText):
 
     Split: a document (file, help topic, Japanese record) is held out if the hash of its text says
     so, one in eight; equal documents count once, and no evaluation window occurs in any training
-    text. Fingerprint: versions of Python and the packages, options, and the code that reads them.
+    text. Tuning has windows of its own. Fingerprint: versions of Python and the packages, options,
+    and the code that reads them.
     """

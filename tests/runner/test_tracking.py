@@ -67,6 +67,19 @@ def test_a_line_torn_by_a_kill_is_not_read(tmp_path: Path) -> None:
     assert len(points(tmp_path)) == 6
 
 
+@pytest.mark.parametrize("odd", ["\u2028", "\x85", "\n", "\r", "\r\n", "\x1c", ",", '"', "\0"])
+def test_names_come_back_as_they_were_written(tmp_path: Path, odd: str) -> None:
+    name = f"moe/selection/layer0/a{odd}b/expert0"
+    tracker = Tracker(tmp_path, HPARAMS)
+    tracker.log({name: 0.5, "loss": 1.0}, 1)
+    tracker.flush()
+    assert read_rows(tmp_path) == [(1, name, 0.5), (1, "loss", 1.0)]
+    whole = (tmp_path / "metrics.csv").read_bytes()
+    for end in range(len(whole)):  # wherever a kill cuts it, no part of a row is read
+        (tmp_path / "metrics.csv").write_bytes(whole[:end])
+        assert read_rows(tmp_path) in ([], [(1, name, 0.5)])
+
+
 def test_without_resume_step_an_old_trial_is_forgotten(tmp_path: Path) -> None:
     whole(tmp_path)
     Tracker(tmp_path, HPARAMS).close("done")

@@ -3,10 +3,14 @@
 import csv
 
 import pytest
+import torch
+from conftest import composed
+from memory_trial import MemoryTrial
 from tests_tiny import TINY
 
+from experiments.tasks.build import task_of
 from runner import tuning
-from runner.config import ConfigError
+from runner.config import ConfigError, Evaluation
 
 GRID = ("tune=lr", "tune.grid=[0.001,0.01,0.1]", "tune.n_seeds=2")
 
@@ -31,6 +35,32 @@ def test_every_arm_gets_the_same_grid_and_trials_and_reports_its_best(plan, run,
 
     run(*TINY, *GRID)
     assert "12 trials, 12 reused" in capsys.readouterr().out
+
+
+def test_values_are_chosen_by_held_out_data_that_the_report_does_not_use(plan, tmp_path):
+    made = plan(*TINY, *GRID)
+    config, overrides = composed(tmp_path, [*TINY, *GRID])
+    grid = tuning.grid_plan(made, config, overrides)
+    assert {arm.config.evaluation for arm in grid.arms} == {Evaluation.tuning}
+    assert {arm.config.tree()["evaluation"] for arm in grid.arms} == {"tuning"}
+    assert {arm.config.evaluation for arm in made.arms} == {Evaluation.report}
+    assert not any(
+        "evaluation" in arm.config.tree() for arm in made.arms
+    )  # as before there were two
+    seen = {}
+    for arm in (made.arms[0], grid.arms[0]):
+        task = task_of(MemoryTrial(arm.config, tmp_path))
+        seen[arm.name] = torch.cat([batch.inputs[0] for batch in task.evaluation()])
+    report, chosen_by = seen.values()
+    assert report.shape == chosen_by.shape
+    assert not (report[:, None] == chosen_by).all(dim=-1).all(dim=-1).any()
+
+
+def test_a_task_without_other_held_out_data_is_not_tuned(run, tmp_path):
+    with pytest.raises(ConfigError, match="task=pairs15 has one set of held-out data") as error:
+        run("experiment=translation", "scale=smoke", "arm=base", "task=pairs15", *GRID)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "outputs" / "translation").exists()
 
 
 def test_reported_and_tuning_seeds_must_be_disjoint(run):
