@@ -2,19 +2,26 @@
 
 A file `<cache>/<kind>-<fingerprint>.npz` holds training bytes and evaluation windows of all labels:
 
-    labels       (n_labels,)            names of the domains
-    train        (bytes,) uint8         training text, label after label
-    bounds       (n_labels + 1,)        where each label's part of `train` begins and ends
-    windows      (n_eval, length + 1)   uint8, held-out sequences, labels taking turns
-    window_label (n_eval,)              the label of each
+    labels        (n_labels,)            names of the domains
+    train         (bytes,) uint8         training text, label after label
+    bounds        (n_labels + 1,)        where each label's part of `train` begins and ends
+    windows       (n_eval, length + 1)   uint8, held-out sequences, labels taking turns
+    window_label  (n_eval,)              the label of each
+    tuning_windows, tuning_window_label  as many others, by which tuning chooses; none if the
+                                         held-out text is too short for them
+    tuning_free   (n_labels,)            how many of them each label could have, up to its share
+    fingerprint   ()                     again, so that a renamed file is not taken for another
 
 Documents are split, not text: a document is trained on or held out. No stretch of `length` bytes of
-an evaluation window occurs in the training text of any label. Imports no torch: planning is fast.
+an evaluation window occurs in the training text of any label; of the user's text, no window does
+that is only written another way (`corpus_alike`). A plan and its trials meet by the fingerprint: it
+is of the bytes that were read once, which are those in the cache. Imports no torch.
 """
 
 import hashlib
 import json
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -35,7 +42,9 @@ from experiments.config import (
     Text,
     Waves,
 )
-from experiments.corpus_windows import evaluation_windows, rolling_hashes
+from experiments.config.tasks import SecondHeldOut
+from experiments.corpus_build import Split, arrays_of, shares
+from runner.config import Evaluation
 
 Corpus = Domains | Text
 # Drawn when they are needed, nothing is cached.
@@ -52,75 +61,170 @@ MIN_HELD_OUT = 8  # documents
 
 
 @dataclass(frozen=True)
-class Split:
-    """The text of one label: training bytes, and whole documents that are held out."""
+class Ready:
+    """Data that are ready on disk.
 
-    train: bytes
-    held_out: Sequence[bytes]
+    Attributes:
+        fingerprint: what they are found by.
+        line: what was read, for the user; empty for data that are not the user's.
+        source: where the user's text is, as typed; empty where there is none.
+        evidence: a hash of what was read there, whatever the options make of it.
+    """
+
+    fingerprint: str
+    line: str = ""
+    source: str = ""
+    evidence: str = ""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What the sources of some options hold now: the fingerprint, and the user's text if any."""
+
+    fingerprint: str
+    reading: corpus_files.Reading | None = None
+
+
+def make_ready(
+    options: Corpus | Formula, cache: Path, evaluation: Evaluation = Evaluation.report
+) -> Ready:
+    """Read what is behind `options`, and build the cached corpus where it is missing or damaged.
+
+    The fingerprint covers the options, the versions of packages or the contents of files that are
+    read, and the code that reads them.
+
+    Raises:
+        ValueError: the user's files are missing or unreadable, there is too little text, or no
+            held-out data for tuning beside the report's.
+    """
+    source = examine(options, cache)
+    ready = Ready(source.fingerprint)
+    if isinstance(options, Corpus):
+        path = _path(options, cache, source.fingerprint)
+        splits = _splits(options, source)
+        if source.reading and splits and isinstance(options, Text):
+            held_out = sum(len(text) for part in splits.values() for text in part.held_out)
+            ready = Ready(
+                source.fingerprint,
+                source.reading.line(held_out),
+                options.path,
+                _hash(source.reading.evidence()),
+            )
+        if _read(path, ("tuning_free",)) is None:
+            try:
+                _write(path, _built(options, splits))
+            except ValueError as error:
+                if source.reading and source.reading.left_out.total():
+                    raise ValueError(f"{error} ({ready.line})") from error
+                raise
+    if evaluation is Evaluation.tuning:
+        _check_tuning(options, cache, source.fingerprint)
+    return ready
 
 
 def prepare(options: Corpus | Formula, cache: Path) -> str:
-    """The fingerprint of the data behind `options`; builds the cached corpus where it is missing.
+    """The fingerprint of the data behind `options`, which are made ready; see `make_ready`."""
+    return make_ready(options, cache).fingerprint
 
-    It covers the options, the versions of packages or the contents of files that are read, and the
-    code that reads them.
+
+def examine(options: Corpus | Formula, cache: Path) -> Source:
+    """What the sources of `options` hold now. Nothing below the folder of results is read."""
+    settings = {key: value for key, value in asdict(options).items() if key != "path"}
+    if isinstance(options, Text):
+        reading = corpus_files.read(options.path, results_folder(cache))
+        return Source(_hash([settings, [reading.evidence(), _code(*TEXT_CODE)]]), reading)
+    evidence, _ = RECIPES[type(options)]
+    return Source(_hash([settings, evidence(options)]))
+
+
+def restore(options: Corpus | Formula, cache: Path, fingerprint: str) -> None:
+    """Make sure that the data of a fingerprint are there, which a trial was planned with.
 
     Raises:
-        ValueError: the user's files are missing or unreadable, or there is too little text.
+        ValueError: they are lost, and their source holds other data by now.
     """
-    evidence, _ = RECIPES[type(options)]
-    settings = {key: value for key, value in asdict(options).items() if key != "path"}
-    text = json.dumps([settings, evidence(options)], sort_keys=True)
-    fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
+    if isinstance(options, Corpus):
+        load(options, cache, fingerprint)
+    elif (now := examine(options, cache).fingerprint) != fingerprint:
+        raise ValueError(_changed(options, fingerprint, now))
+
+
+def load(options: Corpus, cache: Path, fingerprint: str = "") -> dict[str, NDArray[Any]]:
+    """The arrays described above, of the fingerprint they were planned with ("": as they are now).
+
+    They come from the cached file. Where it is missing or damaged it is built again, if the source
+    still has this fingerprint.
+
+    Raises:
+        ValueError: it has not.
+    """
+    fingerprint = fingerprint or prepare(options, cache)
     path = _path(options, cache, fingerprint)
-    if isinstance(options, Corpus) and not path.exists():
-        _write(path, build(options))
-    return fingerprint
+    arrays = _read(path)
+    if arrays is None:
+        source = examine(options, cache)
+        if source.fingerprint != fingerprint:
+            raise ValueError(_changed(options, fingerprint, source.fingerprint))
+        arrays = _built(options, _splits(options, source))
+        _write(path, arrays)
+    return arrays
 
 
-def load(options: Corpus, cache: Path) -> dict[str, NDArray[Any]]:
-    """The arrays described above, from the cached file."""
-    with np.load(_path(options, cache, prepare(options, cache))) as arrays:
-        return dict(arrays)
+def results_folder(cache: Path) -> Path:
+    """The folder in which no text is looked for: the outputs folder that has the cache in it.
+
+    A cache of another name than `corpora` stands alone.
+    """
+    return cache.parent if cache.name == "corpora" else cache
 
 
-def build(options: Corpus) -> dict[str, NDArray[Any]]:
-    """The arrays described above, from the sources."""
-    _, split = RECIPES[type(options)]
-    splits: dict[str, Split] = split(options)
-    if options.n_eval < len(splits):
-        raise ValueError(
-            f"task.n_eval={options.n_eval} must be at least the number of labels, {len(splits)}"
-        )
-    for label, part in splits.items():
-        if len(part.train) <= options.length:
+def _changed(options: Corpus | Formula, planned: str, now: str) -> str:
+    what = f"the text of task.path={options.path!r}" if isinstance(options, Text) else "its source"
+    return (
+        f"task={options.kind}: {what} has changed since this trial was planned (data {planned}, "
+        f"now {now}); run the command again to plan with what is there now"
+    )
+
+
+def _check_tuning(options: Corpus | Formula, cache: Path, fingerprint: str) -> None:
+    """Raise ValueError where there are no held-out data for tuning beside the report's."""
+    if not isinstance(options, Corpus):
+        if not isinstance(options, SecondHeldOut):
             raise ValueError(
-                f"{label}: {len(part.train)} bytes to train on are too few for length="
-                f"{options.length} (+1); lower task.length, or give more text"
+                f"task={options.kind} has one set of held-out data, which the report uses, and "
+                f"tuning needs another; type tune=none, or choose another task"
             )
-    train = [np.frombuffer(part.train, np.uint8) for part in splits.values()]
-    known = np.sort(np.concatenate([rolling_hashes(part, options.length) for part in train]))
-    windows = [
-        evaluation_windows(part.held_out, known, options.length, n, label)
-        for (label, part), n in zip(
-            splits.items(), shares(options.n_eval, len(splits)), strict=True
-        )
-    ]
-    owner = np.repeat(np.arange(len(splits)), [len(part) for part in windows])
-    turn = np.concatenate([np.arange(len(part)) for part in windows])
-    order = np.lexsort((owner, turn))
-    return {
-        "labels": np.array(list(splits)),
-        "train": np.concatenate(train),
-        "bounds": np.cumsum([0, *map(len, train)]),
-        "windows": np.concatenate(windows)[order],
-        "window_label": owner[order],
-    }
+        options.check_tuning()
+        return
+    arrays = _read(_path(options, cache, fingerprint), ("labels", "tuning_free"))
+    assert arrays is not None, "the corpus was made ready"
+    wanted = shares(options.n_eval, len(arrays["labels"]))
+    for label, n, free in zip(arrays["labels"], wanted, arrays["tuning_free"], strict=True):
+        if free < n:
+            raise ValueError(
+                f"{label}: tuning needs {n} held-out sequences beside the {n} that the report "
+                f"uses, there are {free}; lower task.n_eval or task.length, hold out more text, "
+                f"or type tune=none"
+            )
 
 
-def shares(total: int, n: int) -> list[int]:
-    """`total` cut into `n` parts that differ by at most one."""
-    return [total // n + (index < total % n) for index in range(n)]
+def _splits(options: Corpus, source: Source) -> dict[str, Split] | None:
+    """The user's text, split; None where it is read only to be built."""
+    if source.reading is None or not isinstance(options, Text):
+        return None
+    return split_documents(source.reading.documents, options.eval_share)
+
+
+def _built(options: Corpus, splits: dict[str, Split] | None) -> dict[str, NDArray[Any]]:
+    return build(options) if splits is None else build(options, splits)
+
+
+def build(options: Corpus, splits: Mapping[str, Split] | None = None) -> dict[str, NDArray[Any]]:
+    """The arrays described above but the fingerprint, of `splits` or from the sources."""
+    if splits is None:
+        splits = split_files(options) if isinstance(options, Text) else split_domains(options)
+    # Text of packages is ours, and is not written in several ways.
+    return arrays_of(splits, options.length, options.n_eval, any_form=isinstance(options, Text))
 
 
 def split_domains(options: Domains) -> dict[str, Split]:
@@ -165,9 +269,15 @@ def _shorten(text: str) -> bytes:
 
 def split_files(options: Text) -> dict[str, Split]:
     """The user's documents by label, and for each label the part that is held out."""
+    return split_documents(corpus_files.documents(options.path), options.eval_share)
+
+
+def split_documents(
+    documents: Mapping[str, Sequence[bytes]], eval_share: float
+) -> dict[str, Split]:
+    """For each label its training bytes, and the documents that are held out."""
     return {
-        label: Split(*corpus_files.split(documents, options.eval_share))
-        for label, documents in corpus_files.documents(options.path).items()
+        label: Split(*corpus_files.split(found, eval_share)) for label, found in documents.items()
     }
 
 
@@ -177,20 +287,21 @@ def _code(*names: str) -> str:
     return hashlib.sha256(b"".join((folder / name).read_bytes() for name in names)).hexdigest()
 
 
+def _hash(evidence: object) -> str:
+    text = json.dumps(evidence, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+BUILDING = ("corpora.py", "corpus_build.py", "corpus_alike.py", "corpus_windows.py")
+TEXT_CODE = (*BUILDING, "corpus_files.py", "corpus_find.py", "corpus_labels.py")
+
 RECIPES: dict[type, tuple[Callable[[Any], object], Callable[[Any], dict[str, Split]]]] = {
     Domains: (
         lambda _: [
             corpus_sources.versions(),
-            _code("corpora.py", "corpus_sources.py", "corpus_japanese.py", "corpus_windows.py"),
+            _code(*BUILDING, "corpus_sources.py", "corpus_japanese.py"),
         ],
         split_domains,
-    ),
-    Text: (
-        lambda o: [
-            corpus_files.evidence(o.path),
-            _code("corpora.py", "corpus_files.py", "corpus_windows.py"),
-        ],
-        split_files,
     ),
     Waves: (lambda _: [_code("tasks/waves.py")], lambda _: {}),
     Patterns: (lambda _: [_code("tasks/patterns.py")], lambda _: {}),
@@ -208,10 +319,23 @@ def _path(options: Corpus | Formula, cache: Path, fingerprint: str) -> Path:
     return cache / f"{options.kind}-{fingerprint}.npz"
 
 
+def _read(path: Path, names: Sequence[str] = ()) -> dict[str, NDArray[Any]] | None:
+    """The arrays of a cached file (`names`: these alone); None if it is missing or damaged."""
+    fingerprint = path.stem.rpartition("-")[2]
+    try:
+        with np.load(path) as arrays:
+            if str(arrays["fingerprint"]) != fingerprint:
+                return None
+            return {name: arrays[name] for name in names or arrays.files}
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
+        return None
+
+
 def _write(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write beside, then rename: whoever reads or builds at the same time sees a whole file."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    fingerprint = np.array(path.stem.rpartition("-")[2])
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".building-") as folder:
         part = Path(folder, path.name)
-        np.savez(part, allow_pickle=False, **arrays)
+        np.savez(part, allow_pickle=False, fingerprint=fingerprint, **arrays)
         part.replace(path)

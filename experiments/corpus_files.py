@@ -1,63 +1,129 @@
-"""The user's own text: each file is a document, each folder a label."""
+"""The user's own text: each file is a document, each folder a label, and no text counts twice."""
 
 import hashlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from experiments.corpus_alike import identity, is_text, plain
+from experiments.corpus_find import Found, search, words
+from experiments.corpus_labels import labels, written
 
-def documents(path: str) -> dict[str, list[bytes]]:
-    """Distinct documents by label, in an order that does not depend on where the files are.
+EMPTY, NO_TEXT, COPY = "empty file", "file that is no text", "copy"
+MOST_NAMED = 6  # labels that the line names
 
-    The label is the name of the parent folder, or "text" if all files are in one folder.
+
+@dataclass(frozen=True)
+class Reading:
+    """What one reading of the files found.
+
+    Attributes:
+        documents: texts by label, in an order that does not depend on where the files are.
+        left_out: how many files, links and folders were not read, and how many are copies.
+        lost: labels all of whose text is that of another label.
+    """
+
+    documents: Mapping[str, Sequence[bytes]]
+    left_out: Counter[str]
+    lost: Sequence[str] = ()
+
+    def evidence(self) -> list[list[str]]:
+        """Labels and the hashes of their documents: what a fingerprint covers."""
+        return [
+            [label, *(_digest(data).hex() for data in found)]
+            for label, found in self.documents.items()
+        ]
+
+    def line(self, held_out: int) -> str:
+        """What was read, in a line; `held_out` bytes are kept for evaluation."""
+        sizes = [len(document) for found in self.documents.values() for document in found]
+        told = [f"read {_counted(len(sizes), 'file')}", _bytes(sum(sizes)), self._labels()]
+        told.append(f"held out {_percent(held_out / sum(sizes))}")
+        told += [f"{part} left out" for part in words(self.left_out).split(", ") if part]
+        if self.lost:
+            told.append(f"nothing but copies in {_listed(self.lost)}")
+        return f"text: {', '.join(told)}"
+
+    def _labels(self) -> str:
+        names = list(self.documents)
+        return f"label{'s' * (len(names) > 1)} {_listed(names)}"
+
+
+def read(path: str, results: Path | None = None) -> Reading:
+    """Read the files that `path` names, each of them once.
+
+    The label is the name of the folder that a file is in, with those above it where two have the
+    same; "text" if all files are in one. Texts that differ in nothing but white space, line ends,
+    BOM, UTF encoding or Unicode form are one document: the shortest of them stays, under the first
+    label that has it, so that none is trained on and held out. A file that `path` names itself is
+    read whatever it holds.
 
     Args:
-        path: a file, a folder (all files below it that are not hidden) or a glob (`**`: any depth);
-            `~` is the home folder.
+        path: as `corpus_find.search` says.
+        results: a folder that is not read.
 
     Raises:
         ValueError: nothing matches, a file cannot be read, or there is no text.
     """
-    files = find(path)
-    one_label = len({file.parent for file in files}) == 1
-    found: dict[str, list[bytes]] = {}
-    seen: set[bytes] = set()
-    for file in files:
+    found = search(path, results)
+    copies: dict[bytes, list[tuple[Path, bytes]]] = {}
+    for file, document in _texts(path, found):
+        key = identity(document)
+        if key is None:
+            found.left_out[EMPTY] += 1
+        else:
+            copies.setdefault(key, []).append((file.parent, document))
+    if not copies:
+        raise ValueError(_no_text(path, found))
+    by_folder: dict[Path, list[bytes]] = {}
+    for same in copies.values():
+        shortest = min((document for _, document in same), key=lambda d: (len(d), _digest(d)))
+        by_folder.setdefault(same[0][0], []).append(shortest)
+        found.left_out[COPY] += len(same) - 1
+    folders = {folder for same in copies.values() for folder, _ in same}
+    of = labels(by_folder if len(by_folder) == 1 else folders)
+    lost = labels(folders)
+    return Reading(
+        {
+            of[folder]: sorted(by_folder[folder], key=_digest)
+            for folder in sorted(by_folder, key=of.__getitem__)
+        },
+        found.left_out,
+        sorted(lost[folder] for folder in folders if folder not in by_folder),
+    )
+
+
+def _texts(path: str, found: Found) -> Iterator[tuple[Path, bytes]]:
+    for file in found.files:
         try:
-            data = file.read_bytes()
+            document = plain(file.read_bytes())
         except OSError as error:
             raise ValueError(
-                f"task.path={path!r}: {file} cannot be read ({error.strerror}); "
+                f"task.path={path!r}: {written(str(file))} cannot be read ({error.strerror}); "
                 f"mend its rights or leave it out"
             ) from error
-        if data and data not in seen:
-            seen.add(data)
-            found.setdefault("text" if one_label else file.parent.name, []).append(data)
-    if not found:
-        raise ValueError(
-            f"task.path={path!r}: {len(files)} files, all of them empty; name files with text"
-        )
-    return {label: sorted(found[label], key=_digest) for label in sorted(found)}
+        if found.named or is_text(document):
+            yield file, document
+        else:
+            found.left_out[NO_TEXT] += 1
+
+
+def _no_text(path: str, found: Found) -> str:
+    n = len(found.files)
+    what = "all of them empty" if found.left_out[EMPTY] == n else "none of them holds text"
+    told = words(found.left_out)
+    return f"task.path={path!r}: {n} files, {what} ({told} left out); name files with text"
+
+
+def documents(path: str) -> Mapping[str, Sequence[bytes]]:
+    """The texts that `read` finds, by label."""
+    return read(path).documents
 
 
 def find(path: str) -> list[Path]:
-    """The files that `path` names, sorted. Raises ValueError if there are none."""
-    whole = Path(path).expanduser()
-    if whole.is_file():
-        return [whole]
-    if whole.is_dir():
-        below = (file.relative_to(whole) for file in whole.rglob("*"))
-        files = [
-            whole / file for file in below if not any(part.startswith(".") for part in file.parts)
-        ]
-    else:
-        files = list(Path(whole.anchor).glob(str(whole.relative_to(whole.anchor))))
-    files = sorted(file for file in files if file.is_file())
-    if not files:
-        raise ValueError(
-            f"task.path={path!r} matches no file; "
-            f"give a file, a folder or a glob, e.g. 'notes/**/*.md'"
-        )
-    return files
+    """The files that `path` names, in order."""
+    return search(path).files
 
 
 def split(found: Sequence[bytes], eval_share: float) -> tuple[bytes, list[bytes]]:
@@ -68,22 +134,40 @@ def split(found: Sequence[bytes], eval_share: float) -> tuple[bytes, list[bytes]
     if len(found) == 1:
         cut = len(found[0]) - round(len(found[0]) * eval_share)
         return found[0][:cut], [found[0][cut:]]
-    largest = max(found, key=len)
-    wanted = eval_share * sum(map(len, found))
+    largest = max(range(len(found)), key=lambda index: len(found[index]))
+    wanted, size = eval_share * sum(map(len, found)), 0
+    train: list[bytes] = []
     held_out: list[bytes] = []
-    for document in found:
-        if document is not largest and sum(map(len, held_out)) < wanted:
+    for index, document in enumerate(found):
+        if index != largest and size < wanted:
             held_out.append(document)
-    kept = set(held_out)
-    return b"\n".join(document for document in found if document not in kept), held_out
+            size += len(document)
+        else:
+            train.append(document)
+    return b"\n".join(train), held_out
 
 
-def evidence(path: str) -> list[list[str]]:
-    """Labels and the hashes of their documents: what a fingerprint covers."""
-    return [
-        [label, *(_digest(data).hex() for data in found)]
-        for label, found in documents(path).items()
-    ]
+def _counted(n: int, word: str) -> str:
+    return words(Counter({word: n}))
+
+
+def _listed(names: Sequence[str]) -> str:
+    if len(names) > MOST_NAMED:
+        return f"{', '.join(names[: MOST_NAMED - 1])} and {len(names) - MOST_NAMED + 1} more"
+    return " and ".join([", ".join(names[:-1])] * (len(names) > 1) + [names[-1]])
+
+
+def _bytes(n: int) -> str:
+    """A number of bytes: 812 bytes, 4.6 kB, 46 kB, 1.2 MB."""
+    if n < 1000:
+        return _counted(n, "byte")
+    value, unit = (n / 1e3, "kB") if n < 999_500 else (n / 1e6, "MB")
+    return f"{value:.0f} {unit}" if value >= 9.95 else f"{value:.1f} {unit}"
+
+
+def _percent(share: float) -> str:
+    percent = 100 * share
+    return f"{percent:.0f} %" if percent >= 0.95 or not percent else f"{percent:.1g} %"
 
 
 def _digest(data: bytes) -> bytes:

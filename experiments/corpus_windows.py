@@ -1,16 +1,27 @@
 """Evaluation windows that share no text with training, by hashes of all stretches of it."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Bytes = NDArray[np.uint8]
 Hashes = NDArray[np.uint64]
+T = TypeVar("T")
 
 # Odd, so that it has an inverse modulo 2^64. Equal text has equal hashes, so that no overlap is
 # missed; a collision of different texts only costs a window.
 BASE = 0x9E3779B97F4A7C15
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of held-out text, and which document it is from."""
+
+    document: int
+    text: Bytes
 
 
 def rolling_hashes(data: Bytes, length: int) -> Hashes:
@@ -23,47 +34,92 @@ def rolling_hashes(data: Bytes, length: int) -> Hashes:
     return (prefix[length:] - prefix[:start]) * _powers(pow(BASE, -1, 2**64), start)
 
 
-def evaluation_windows(
-    documents: Sequence[bytes], known: Hashes, length: int, n: int, label: str
-) -> Bytes:
-    """`n` windows (n, length + 1), spread evenly over documents, that share nothing with training.
-
-    Windows do not overlap; where `length` bytes occur in training, the next free ones are taken.
+def free_windows(documents: Sequence[bytes], known: Hashes, length: int) -> list[Window]:
+    """Windows of held-out text that do not overlap and share no `length` bytes with training.
 
     Args:
         documents: held-out text.
         known: sorted hashes of all stretches of `length` bytes of all training text.
         length: of the input; a window is one byte longer, for the target of the last position.
-        n: number of windows.
-        label: whose documents they are, for messages.
-
-    Raises:
-        ValueError: the documents hold fewer free windows.
     """
     free = []
-    room = 0
-    for document in documents:
+    for index, document in enumerate(documents):
         data = np.frombuffer(document, np.uint8)
-        room += len(data) // (length + 1)
         fresh = ~_contains(known, rolling_hashes(data, length))
         starts = np.flatnonzero(fresh[:-1] & fresh[1:])  # both the input and the target are unseen
         next_start = 0
-        while (index := int(np.searchsorted(starts, next_start))) < len(starts):
-            begin = int(starts[index])
-            free.append(data[begin : begin + length + 1])
+        while (place := int(np.searchsorted(starts, next_start))) < len(starts):
+            begin = int(starts[place])
+            free.append(Window(index, data[begin : begin + length + 1]))
             next_start = begin + length + 1
-    if room < n:
+    return free
+
+
+def report_windows(
+    free: Sequence[Window], documents: Sequence[bytes], length: int, n: int, label: str
+) -> list[int]:
+    """Which of the free windows the report uses: `n` of them, spread evenly over documents.
+
+    Raises:
+        ValueError: there are fewer.
+    """
+    if sum(len(document) // (length + 1) for document in documents) < n:
         raise ValueError(
             f"{label}: {sum(map(len, documents))} bytes are held out, but {n} sequences of "
             f"length={length} (+1) need {n * (length + 1)}; lower task.n_eval or task.length, or "
             f"give more text or a larger task.eval_share"
         )
     if len(free) < n:
+        cure = (
+            "raise task.length or lower task.n_eval"
+            if free
+            else "what is held out repeats the training text, so give other text"
+        )
         raise ValueError(
             f"{label}: {n} sequences are needed whose {length} bytes do not occur in the training "
-            f"text, there are {len(free)}; raise task.length or lower task.n_eval"
+            f"text, there are {len(free)}; {cure}"
         )
-    chosen = np.stack([free[index * len(free) // n] for index in range(n)])
+    return spread(range(len(free)), n)
+
+
+def tuning_windows(
+    rest: Sequence[Window], reported: Sequence[Window], known: Hashes, length: int, n: int
+) -> list[Window]:
+    """`n` of the windows that the report leaves, or all that are fit if they are fewer.
+
+    None repeats `length` bytes of any window of the report, whose sorted hashes are `known`. Those
+    of documents that the report does not use come first.
+    """
+    documents = {window.document for window in reported}
+    fit = [
+        window for window in rest if not _contains(known, rolling_hashes(window.text, length)).any()
+    ]
+    others = [window for window in fit if window.document not in documents]
+    same = [window for window in fit if window.document in documents]
+    chosen = spread(others, min(n, len(others)))
+    return chosen + spread(same, min(n - len(chosen), len(same)))
+
+
+def stretches(texts: Sequence[Bytes], length: int) -> Hashes:
+    """The sorted hashes of all stretches of `length` bytes in texts."""
+    hashes = [rolling_hashes(text, length) for text in texts]
+    return np.unique(np.concatenate(hashes)) if hashes else np.zeros(0, np.uint64)
+
+
+def evaluation_windows(
+    documents: Sequence[bytes], known: Hashes, length: int, n: int, label: str
+) -> Bytes:
+    """The report's windows (n, length + 1) of held-out documents; see the functions it calls."""
+    free = free_windows(documents, known, length)
+    chosen = report_windows(free, documents, length, n, label)
+    return stacked([free[index] for index in chosen], known, length)
+
+
+def stacked(windows: Sequence[Window], known: Hashes, length: int) -> Bytes:
+    """Windows as an array (n, length + 1); checks once more that training text has none of them."""
+    if not windows:
+        return np.zeros((0, length + 1), np.uint8)
+    chosen = np.stack([window.text for window in windows])
     for part in (chosen[:, :-1], chosen[:, 1:]):
         direct = ((part.astype(np.uint64) + np.uint64(1)) * _powers(BASE, length)).sum(
             1, dtype=np.uint64
@@ -72,6 +128,11 @@ def evaluation_windows(
             "an evaluation window occurs in the training text"
         )
     return chosen
+
+
+def spread(found: Sequence[T], n: int) -> list[T]:
+    """`n` of them, evenly."""
+    return [found[index * len(found) // n] for index in range(n)]
 
 
 def _powers(base: int, n: int) -> Hashes:

@@ -13,7 +13,7 @@ from experiments.nn.build import build_transformer
 from experiments.nn.ffn import ACTIVATIONS
 from experiments.probes.activations import ActivationProbe, InputSparsity
 from experiments.probes.cost import record_cost
-from experiments.tasks.build import build_task
+from experiments.tasks.build import task_of
 from runner.training import evaluate, train
 from runner.trial import Trial
 
@@ -24,9 +24,7 @@ POINTS = 121
 def run(trial: Trial) -> None:
     """Train one arm under one seed, look at its hidden units, record."""
     parts, eps = trial.config.parts, trial.config.options.eps
-    task = build_task(
-        parts.task, seed=trial.seed, batch_size=trial.config.training.batch_size, cache=trial.cache
-    )
+    task = task_of(trial)
     model = build_transformer(parts, vocabulary=task.vocabulary, width=task.width, seed=trial.seed)
     model = model.to(trial.device, trial.dtype)
 

@@ -20,6 +20,7 @@ from experiments.nn.build import build
 from experiments.nn.initialise import generator, initialise
 from experiments.nn.kernels import KERNELS, AttentionKernel, naive
 from experiments.nn.kernels_tiled import tiled, tiling
+from experiments.probes.finite import highest, numbers
 from experiments.probes.saved import saved_bytes
 from runner.measure import can_measure_peak, cuda_peak_mib, interleaved, peak_mib
 from runner.trial import Trial
@@ -134,8 +135,8 @@ def errors(kernel: AttentionKernel, same: AttentionKernel, x: Inputs) -> dict[st
         for error, usual in zip(found, plain, strict=True)
     ]
     named = {f"error_{name}": error for name, error in zip(NAMES, found, strict=True)}
-    named |= {"error_ratio": ratios[0], "error_ratio_grad": max(ratios[1:])}
-    return named | {"difference_to_naive": furthest(ours[0], naives[0])}
+    named |= {"error_ratio": ratios[0], "error_ratio_grad": highest(ratios[1:])}
+    return numbers(named | {"difference_to_naive": furthest(ours[0], naives[0])})
 
 
 def furthest(a: Tensor, b: Tensor) -> float:

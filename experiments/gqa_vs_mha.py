@@ -9,6 +9,7 @@ reading the same cache once, and a prompt at once; and of the whole model, which
 """
 
 import dataclasses
+import math
 import statistics
 from collections.abc import Callable
 from functools import partial
@@ -27,7 +28,7 @@ from experiments.nn.kernels import KERNELS
 from experiments.nn.kv_cache import KVCache
 from experiments.nn.transformer import Transformer
 from experiments.probes.cost import record_cost
-from experiments.tasks.build import build_task
+from experiments.tasks.build import task_of
 from runner.measure import interleaved
 from runner.training import Further, evaluate, train
 from runner.trial import Trial
@@ -47,9 +48,7 @@ def run(trial: Trial) -> None:
         cache = layer.to("meta").new_cache(options.batch_size, length)
         trial.record({f"gqa/cache_of_layer/length{length}": cache.nbytes}, "bytes")
     n_heads, n_kv_heads = parts.attention.n_heads, parts.attention.n_kv_heads
-    task = build_task(
-        parts.task, seed=trial.seed, batch_size=training.batch_size, cache=trial.cache
-    )
+    task = task_of(trial)
 
     def model_with(heads: int) -> Transformer:
         arm = with_kv_heads(parts, heads)
@@ -71,8 +70,8 @@ def run(trial: Trial) -> None:
     first = n_kv_heads if options.convert is Conversion.none else n_heads
     more = Further(change, round(options.uptrain_share * training.steps))
     train(trial, model_with(first), task, further=more)
-    if trial.diverged:
-        record_loss(trial.results["val/loss"][0])
+    if "gqa/loss_converted" not in trial.results:  # diverged before it could be converted
+        record_loss(math.nan)
     record_sizes(trial, model_with(n_kv_heads), model_with(n_heads).to("meta"))
     record_cost(trial, task)
 

@@ -19,9 +19,10 @@ from torch import nn
 from experiments.nn.build import build_transformer
 from experiments.probes.copying import CopyProbe
 from experiments.probes.cost import record_cost
+from experiments.probes.finite import highest, lowest
 from experiments.probes.heads import HeadProbe, attention_rows
 from experiments.probes.removals import record_nothing_to_remove, record_removals
-from experiments.tasks.build import Task, build_task
+from experiments.tasks.build import Task, task_of
 from experiments.tasks.induction import InductionTask
 from runner.protocols import Probe
 from runner.training import evaluate, train
@@ -44,12 +45,7 @@ SHOWN = 32
 def run(trial: Trial) -> None:
     """Train one arm under one seed (or leave it as it starts), score its heads, record."""
     parts, options = trial.config.parts, trial.config.options
-    task = build_task(
-        parts.task,
-        seed=trial.seed,
-        batch_size=trial.config.training.batch_size,
-        cache=trial.cache,
-    )
+    task = task_of(trial)
 
     def start() -> nn.Module:
         model = build_transformer(
@@ -134,7 +130,7 @@ def record_scores(trial: Trial, final: HeadProbe, initial: HeadProbe) -> None:
             place, unit = f"{layer}/head{head}", UNITS.get(score, "1")
             for label, value in values.items():
                 trial.record({f"heads/{score}/{place}/{label}": value}, unit)
-            contrasts.append(max(values.values()) - min(values.values()))
+            contrasts.append(highest(values.values()) - lowest(values.values()))
         trial.record({f"heads/{score}_contrast": fmean(contrasts)}, unit)
 
 
@@ -189,7 +185,7 @@ def record_copying(
 def planted(probe: HeadProbe) -> dict[str, float]:
     """For each planted pattern the highest weight of any head on its offset, in its sequences."""
     return {
-        label: max(
+        label: highest(
             value
             for layer, row in probe.table(label)[f"offset_{label}"].items()
             if layer != "uniform"

@@ -10,7 +10,7 @@ from experiments.config import MixtureOfExperts
 from experiments.nn.build import build_transformer
 from experiments.probes.cost import record_cost
 from experiments.probes.routing import RoutingProbe
-from experiments.tasks.build import build_task
+from experiments.tasks.build import task_of
 from runner.training import evaluate, train
 from runner.trial import Trial
 
@@ -20,9 +20,7 @@ NATS = {"moe/router_entropy"}
 def run(trial: Trial) -> None:
     """Train one arm under one seed, look at its routing, record."""
     parts, options = trial.config.parts, trial.config.options
-    task = build_task(
-        parts.task, seed=trial.seed, batch_size=trial.config.training.batch_size, cache=trial.cache
-    )
+    task = task_of(trial)
     model = build_transformer(parts, vocabulary=task.vocabulary, width=task.width, seed=trial.seed)
     model = model.to(trial.device, trial.dtype)
     n_experts = parts.ffn.n_experts if isinstance(parts.ffn, MixtureOfExperts) else 1

@@ -11,13 +11,14 @@ nothing but their training look at no depth (`options.depths=[]`), since they st
 import dataclasses
 import math
 import statistics
-from functools import partial
+from collections.abc import Callable, Sequence
 
 from experiments.nn.build import build_transformer
 from experiments.nn.transformer import Transformer
 from experiments.probes.cost import record_cost
+from experiments.probes.finite import numbers, ratio
 from experiments.probes.gradients import Depth, GradientNorms, depth_profile, log_slope
-from experiments.tasks.build import build_task
+from experiments.tasks.build import task_of
 from runner.training import train
 from runner.trial import Trial
 
@@ -28,9 +29,7 @@ LAST = 10
 def run(trial: Trial) -> None:
     """Look at models of all depths before any training, then train one of them, record."""
     parts, options = trial.config.parts, trial.config.options
-    batch_size = trial.config.training.batch_size
-    build_tasks = partial(build_task, parts.task, seed=trial.seed, cache=trial.cache)
-    task = build_tasks(batch_size=batch_size)
+    task = task_of(trial)
 
     def build(n_layers: int) -> Transformer:
         deep = {**vars(parts), "model": dataclasses.replace(parts.model, n_layers=n_layers)}
@@ -41,7 +40,7 @@ def run(trial: Trial) -> None:
         return model.to(trial.device, trial.dtype)
 
     if options.depths:
-        seen = build_tasks(batch_size=options.init_batch_size or batch_size)
+        seen = task_of(trial, options.init_batch_size)
         steps = range(1, 1 + options.init_batches)
         batches = [seen.batch(step).to(trial.device) for step in steps]
         profiles: dict[int, Depth] = {}
@@ -60,9 +59,8 @@ def mean_profile(profiles: list[Depth]) -> Depth:
     """The mean over batches, value by value: one batch would say more about itself."""
 
     def mean(name: str) -> list[float]:
-        return [
-            statistics.fmean(v) for v in zip(*(getattr(p, name) for p in profiles), strict=True)
-        ]
+        per_batch = zip(*(getattr(p, name) for p in profiles), strict=True)
+        return [of_finite(statistics.fmean, values) for values in per_batch]
 
     return Depth(**{field.name: mean(field.name) for field in dataclasses.fields(Depth)})
 
@@ -74,26 +72,34 @@ def at_initialisation(profiles: dict[int, Depth]) -> dict[str, float]:
         found[f"norm/grad_last/depth{depth}"] = profile.grad_down[-1]
         # Asked for by the exercise, and misleading: the theorem is about the last layer as depth
         # grows, while at one depth the first and last layer of Post-LN may well be alike.
-        found[f"norm/grad_first_last/depth{depth}"] = profile.grad[0] / profile.grad[-1]
+        found[f"norm/grad_first_last/depth{depth}"] = ratio(profile.grad[0], profile.grad[-1])
         found[f"norm/variance_last/depth{depth}"] = profile.variance[-1]
         for name in ("grad", "grad_stream", "variance"):
             for layer, value in enumerate(getattr(profile, name)):
                 found[f"norm/{name}/depth{depth}/layer{layer}"] = value
     found["norm/grad_slope"] = log_slope({d: p.grad_down[-1] for d, p in profiles.items()})
     found["norm/variance_slope"] = log_slope({d: p.variance[-1] for d, p in profiles.items()})
-    return found
+    return numbers(found)
 
 
 def record_training(trial: Trial, curves: dict[str, list[float]], unit: str) -> None:
-    """The outcome of training, from the scalars of every step.
+    """Record the outcome of training, from the scalars of every step.
 
-    A trial that diverged is kept: its loss counts as the one it began with, its gradient norms as
-    far as they are finite. Where none is, there is no such figure.
+    A trial that broke off before its first step has none.
     """
-    losses = curves["train/loss"]
-    norms = [norm for norm in curves["train/grad_norm"] if math.isfinite(norm)]
-    last = losses[0] if trial.diverged else statistics.fmean(losses[-LAST:])
-    trial.record({"norm/loss_last": last}, unit)
-    if norms:
-        trial.record({"norm/grad_sd": statistics.pstdev(norms), "norm/grad_max": max(norms)}, "1")
+    losses, norms = curves.get("train/loss", []), curves.get("train/grad_norm", [])
+    trial.record({"norm/loss_last": of_finite(statistics.fmean, losses[-LAST:])}, unit)
+    sizes = {"norm/grad_sd": of_finite(statistics.pstdev, norms)}
+    sizes["norm/grad_max"] = of_finite(max, norms)
+    trial.record(sizes, "1")
     trial.record({"norm/diverged": float(trial.diverged is not None)}, "1")
+
+
+def of_finite(function: Callable[[Sequence[float]], float], values: Sequence[float]) -> float:
+    """Apply a function to values; NaN where there are none, one is not finite or they overflow."""
+    if not values or not all(map(math.isfinite, values)):
+        return math.nan
+    try:
+        return function(values)
+    except OverflowError:
+        return math.nan

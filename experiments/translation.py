@@ -13,8 +13,8 @@ from experiments.nn.build import build_encoder_decoder
 from experiments.nn.encoder_decoder import EncoderDecoder
 from experiments.probes.cost import record_cost
 from experiments.probes.other_splits import OtherSplits, losses
-from experiments.probes.translation import TranslationProbe, attention_rows, by_digits, chrf
-from experiments.tasks.build import build_task
+from experiments.probes.translation import TranslationProbe, attention_rows, by_digits, chrf_of
+from experiments.tasks.build import task_of
 from experiments.tasks.numbers import NumbersTask
 from experiments.tasks.translation import TranslationTask
 from runner.training import train
@@ -24,9 +24,7 @@ from runner.trial import Trial
 def run(trial: Trial) -> None:
     """Train one arm under one seed, let it translate, record."""
     parts, options = trial.config.parts, trial.config.options
-    task = build_task(
-        parts.task, seed=trial.seed, batch_size=trial.config.training.batch_size, cache=trial.cache
-    )
+    task = task_of(trial)
     if not isinstance(task, TranslationTask):
         raise ValueError(f"task={parts.task.kind} has no translations; use task=numbers or pairs15")
     model = build_encoder_decoder(
@@ -59,7 +57,7 @@ def translate(trial: Trial, model: EncoderDecoder, task: TranslationTask) -> Non
         trial.record(by_digits(task.numbers, scored), "1")
     scores = []
     for split, samples in of_split.items():
-        score, signature = chrf([s.predicted for s in samples], [s.expected for s in samples])
+        score, signature = chrf_of(samples)
         scores.append({"split": split, "sentences": len(samples), "chrf": score, "by": signature})
     trial.table("scores", scores)
     n_samples = trial.config.options.n_samples

@@ -70,6 +70,13 @@ class Reuse(StrEnum):
     accept = "accept"
 
 
+class Evaluation(StrEnum):
+    """Which held-out data judge a trial: the report's, or others, by which tuning chooses."""
+
+    report = "report"
+    tuning = "tuning"
+
+
 class By(StrEnum):
     """The cost in which arms are made equal; parameters are counted without embeddings."""
 
@@ -196,6 +203,7 @@ class Study:
     arms: dict[str, list[str]]
     arm: Any
     baseline: str | None
+    controls: list[str]
     headline: list[dict[str, str]]
     claims: dict[str, Any]
     figures: dict[str, Any]
@@ -240,7 +248,8 @@ class ArmConfig:
 
     `parts` holds `model` and the experiment's groups by name, e.g. `parts.ffn`; `options` are the
     experiment's own. `match` has done its work before a trial is signed: its widths stand in
-    `parts`.
+    `parts`. `evaluation` says what it is judged by, and `data` is the fingerprint of what it is
+    planned to train on.
     """
 
     experiment: str
@@ -250,12 +259,33 @@ class ArmConfig:
     match: Match
     options: Any
     parts: SimpleNamespace
+    evaluation: Evaluation = Evaluation.report
+    data: str = ""
 
     def tree(self) -> dict[str, Any]:
-        """What a signature covers: the fields that can change numbers, as plain containers."""
+        """What a signature covers: the fields that can change numbers, as plain containers.
+
+        `evaluation` is one of them where it is not the report's; `data` is signed beside the tree.
+        """
         sections = {"training": self.training, "device": self.device, "options": self.options}
-        tree = {name: plain(value) for name, value in (sections | vars(self.parts)).items()}
+        tree: dict[str, Any] = {
+            name: plain(value) for name, value in (sections | vars(self.parts)).items()
+        }
+        if self.evaluation is not Evaluation.report:
+            tree["evaluation"] = self.evaluation.value
         return {"experiment": self.experiment, "seed_offset": self.seed_offset, **tree}
+
+
+def affects(options: type) -> dict[str, tuple[str, ...]]:
+    """The options that only say what is measured, and the metrics that each has an influence on.
+
+    Such a field carries `metadata={"affects": ...}`, the beginnings of the metrics' names.
+    """
+    return {
+        f.name: f.metadata["affects"]
+        for f in dataclasses.fields(options)
+        if "affects" in f.metadata
+    }
 
 
 def plain(value: Any) -> dict[str, Any]:
@@ -269,13 +299,12 @@ def plain(value: Any) -> dict[str, Any]:
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested keys joined by dots; lists as text."""
+    """Nested keys joined by dots; lists as text, and None as the null that one types."""
     flat: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, dict):
             flat |= flatten(value, f"{prefix}{key}.")
         else:
-            flat[prefix + key] = (
-                value if isinstance(value, bool | int | float | str) else str(value)
-            )
+            text = "null" if value is None else str(value)
+            flat[prefix + key] = value if isinstance(value, bool | int | float | str) else text
     return flat

@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from fnmatch import fnmatchcase
 
 
 class Worth(StrEnum):
@@ -30,13 +31,16 @@ class Worth(StrEnum):
 class Metric:
     """The declaration of a metric and of all finer ones, whose names continue it after a slash.
 
-    `deterministic` says that the value is a count that no seed changes, such as bytes of a cache:
-    two arms are then compared without a test.
+    A `*` in a declared name stands for any letters between two slashes. `curve` is the curve whose
+    first value `start` takes, where it is not the metric's own. `deterministic` says that the value
+    is a count that no seed changes, such as bytes of a cache: two arms are then compared without a
+    test.
     """
 
     diverged: Worth = Worth.nothing
     value: float = math.nan
     deterministic: bool = False
+    curve: str = ""
 
     def __post_init__(self) -> None:
         if (self.diverged is Worth.fixed) != math.isfinite(self.value):
@@ -48,16 +52,51 @@ COUNT = Metric(Worth.kept, deterministic=True)
 
 ENGINE: Mapping[str, Metric] = {
     "val/loss": START,
+    "train/loss": START,
+    "train/aux_loss": NOTHING,
+    "train/grad_norm": NOTHING,
+    "train/lr": KEPT,
     "train/spike_score": Metric(Worth.fixed, 1.0),
     "time": KEPT,
     "cost": COUNT,
 }
 
 
-def declared(name: str, known: Mapping[str, Metric]) -> Metric:
-    """The declaration of the longest known name that `name` is or continues; else no worth."""
+def find(name: str, known: Mapping[str, Metric]) -> Metric | None:
+    """Find the declaration of the longest known name that `name` is or continues; None without one.
+
+    A plain name goes before one with a `*` of the same length.
+    """
     parts = name.split("/")
+    patterns = [key.split("/") for key in known if "*" in key]
     for end in range(len(parts), 0, -1):
-        if (found := known.get("/".join(parts[:end]))) is not None:
+        head = parts[:end]
+        if (found := known.get("/".join(head))) is not None:
             return found
-    return NOTHING
+        for pattern in patterns:
+            if len(pattern) == end and all(map(fnmatchcase, head, pattern)):
+                return known["/".join(pattern)]
+    return None
+
+
+def declared(name: str, known: Mapping[str, Metric]) -> Metric:
+    """Find the declaration as `find` does; a metric without one is worth nothing."""
+    return find(name, known) or NOTHING
+
+
+def worth(
+    name: str, value: float, metric: Metric, first: Mapping[str, float]
+) -> tuple[float, bool]:
+    """Judge a final value of a diverged trial: what it counts as, and whether that is clipped.
+
+    `first` holds the first logged value of each curve. A clipped value stands for the trial and was
+    not measured. Without a first value there is none.
+    """
+    if metric.diverged is Worth.kept:
+        return value, False
+    if metric.diverged is Worth.nothing:
+        return math.nan, False
+    counted = first.get(metric.curve or name, math.nan)
+    if metric.diverged is Worth.fixed:
+        counted = metric.value
+    return counted, math.isfinite(counted)

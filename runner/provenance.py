@@ -77,7 +77,12 @@ def imported(source: bytes, package: str = "") -> set[str]:
 
 def now() -> str:
     """The time, as environment.json has it."""
-    return datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+    return instant().isoformat(timespec="seconds")
+
+
+def instant() -> datetime.datetime:
+    """The time with its zone, to order what finishes and what is registered."""
+    return datetime.datetime.now().astimezone()
 
 
 def environment(command: str, started: str) -> dict[str, Any]:

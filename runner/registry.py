@@ -4,11 +4,16 @@ import importlib
 from collections.abc import Callable, Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments import config as science
 from experiments.metrics import METRICS
+from runner import config
+from runner.config import Evaluation
 from runner.metric_names import ENGINE, Metric, declared
+
+if TYPE_CHECKING:
+    from experiments.corpora import Ready
 
 
 def names() -> tuple[str, ...]:
@@ -34,6 +39,14 @@ def parts(experiment: str) -> tuple[str, ...]:
 def options(experiment: str) -> type:
     """The dataclass of an experiment's own options."""
     return science.QUESTIONS[experiment]
+
+
+def affects(experiment: str) -> dict[str, tuple[str, ...]]:
+    """The options of an experiment that only say what is measured, with the metrics they affect.
+
+    None are known of an experiment that is not there.
+    """
+    return config.affects(options(experiment)) if experiment in science.QUESTIONS else {}
 
 
 def all_options() -> Iterable[type]:
@@ -64,11 +77,18 @@ def metric(name: str) -> Metric:
     return declared(name, {**METRICS, **ENGINE})
 
 
-def prepare(task: Any, cache: Path) -> str:
-    """Make a task's data ready on disk; their fingerprint. Raises ValueError for bad user input."""
+def prepare(task: Any, cache: Path, evaluation: Evaluation) -> "Ready":
+    """Make a task's data ready on disk. Raises ValueError for bad user input."""
     from experiments import corpora
 
-    return corpora.prepare(task, cache)
+    return corpora.make_ready(task, cache, evaluation)
+
+
+def restore(task: Any, cache: Path, fingerprint: str) -> None:
+    """Make sure that a task's data are those of the plan; ValueError if they are lost by now."""
+    from experiments import corpora
+
+    corpora.restore(task, cache, fingerprint)
 
 
 def timed(experiment: str) -> bool:

@@ -3,29 +3,41 @@
     <outputs>/<experiment>/trials/<arm>-<signature>/
       arm.json         the resolved arm that the signature covers
       seed-<k>/
-        status.json    running | untimed | done | diverged | failed | killed; by atomic rename
-        run.json       what the first of two stages found, while the second is to come
+        status.json    running | untimed | done | diverged | failed | killed; by atomic rename;
+                       of a finished trial sealed: digests of result.json, metrics.csv, tables/
+        run.json       what the first of two stages found, while the second is to come; sealed
         seconds.json   what the trial has cost so far
+        first.json     when the trial was first finished, whatever code computes it again later
         result.json    final values, the hash of the code, versions, machine, seconds
         metrics.csv    the curves; the event file beside it is made from them
         tables/        what is no scalar
         checkpoint/    while it runs to go on from, at the end the trained weights
         log.txt, lock
 
-A trial is found by its signature, whatever name its arm has.
+A trial is found by its signature, whatever name its arm has. A finished trial that does not agree
+with its seal, or has an older format, counts as missing. Event files and checkpoints are not
+sealed: the former are made from metrics.csv, the latter hold digests of their own.
 """
 
+import contextlib
+import datetime
 import hashlib
 import json
+import math
 import os
+import shutil
 import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from runner import seal
+
 FINISHED = ("done", "diverged")
 UNTIMED = "untimed"
-FIRST_STAGE = "run.json"
+STATUS, RESULT, CURVES, TABLES = "status.json", "result.json", "metrics.csv", "tables"
+FIRST_STAGE, FIRST_FINISH = "run.json", "first.json"
 
 
 def signed(tree: dict[str, Any], data: str, machine: dict[str, Any] | None) -> str:
@@ -60,10 +72,50 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> dict[str, Any] | None:
     """Read a record; None where there is none or it is damaged."""
     try:
-        record = json.loads(path.read_text())
-    except (OSError, ValueError):
+        with open(path, "rb") as file:  # noqa: PTH123 (thousands of files: Path is slow)
+            record = json.loads(file.read())
+    except (OSError, ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) and record else None
+
+
+def portable(result: dict[str, Any]) -> dict[str, Any]:
+    """Write null for a final value that is not finite, since JSON has no word for it."""
+    return _with_values(result, lambda value: value if math.isfinite(value) else None)
+
+
+def numbers(result: dict[str, Any]) -> dict[str, Any]:
+    """Read null as NaN: the inverse of `portable`."""
+    return _with_values(result, lambda value: math.nan if value is None else value)
+
+
+def _with_values(result: dict[str, Any], change: Callable[[Any], Any]) -> dict[str, Any]:
+    if "results" not in result:
+        return result
+    return result | {
+        "results": [row | {"value": change(row["value"])} for row in result["results"]]
+    }
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the folder of a trial holds, checked once.
+
+    status   the status record; `{"state": "pending"}` where there is none
+    result   the result of a finished trial that is intact, else None
+    fault    what is wrong with its records, naming the file; "" if nothing is
+    older    whether its records have an older format
+    """
+
+    status: Mapping[str, Any]
+    result: dict[str, Any] | None = None
+    fault: str = ""
+    older: bool = False
+
+    @property
+    def unusable(self) -> bool:
+        """Whether the records must not be used, nor be gone on from."""
+        return bool(self.fault) or self.older
 
 
 @dataclass(frozen=True)
@@ -74,36 +126,159 @@ class Slot:
 
     def status(self) -> dict[str, Any]:
         """The status record; `{"state": "pending"}` where there is none."""
-        return read_json(self.folder / "status.json") or {"state": "pending"}
+        status = read_json(self.folder / STATUS)
+        readable = status is not None and isinstance(status.get("state"), str)
+        return status if status is not None and readable else {"state": "pending"}
 
     def mark(self, state: str, **more: Any) -> None:
-        """Write the status record."""
-        write_json(self.folder / "status.json", {"state": state, **more})
+        """Write the status record; that of a finished trial seals the files that lie there."""
+        record = {"state": state, **more}
+        if state in FINISHED:
+            record = seal.sealed(record, STATUS, self.folder, self.files())
+        write_json(self.folder / STATUS, record)
+
+    def files(self) -> list[str]:
+        """The files that the seal of a finished trial covers: result, curves, tables."""
+        there = names(self.folder)
+        return [
+            *(name for name in (RESULT, CURVES) if name in there),
+            *(f"{TABLES}/{name}" for name in names(self.folder / TABLES) if name.endswith(".csv")),
+        ]
+
+    def read(self) -> Reading:
+        """Read and check the records."""
+        status = self.status()
+        if status["state"] not in FINISHED:
+            return self._unfinished(status)
+        if not seal.current(status):
+            return Reading(status, older=True)
+        if fault := seal.fault(status, STATUS, self.folder, self.files()):
+            return Reading(status, fault=fault)
+        result = read_json(self.folder / RESULT)
+        if result is None or not well_formed(result):
+            return Reading(status, fault=f"{RESULT} is no result of a trial")
+        return Reading(status, numbers(result))
+
+    def _unfinished(self, status: Mapping[str, Any]) -> Reading:
+        """What is wrong where no finished trial lies: a status that went, a first stage changed."""
+        if status["state"] == "pending":
+            if os.path.lexists(self.folder / STATUS):
+                return Reading(status, fault=f"{STATUS} cannot be read")
+            if os.path.lexists(self.folder / RESULT):
+                return Reading(status, fault=f"{STATUS} is missing")
+        if not os.path.lexists(self.folder / FIRST_STAGE):
+            return Reading(status)
+        first = read_json(self.folder / FIRST_STAGE)
+        if first is None:
+            return Reading(status, fault=f"{FIRST_STAGE} cannot be read")
+        if not seal.current(first):
+            return Reading(status, older=True)
+        fault = seal.fault(first, FIRST_STAGE, self.folder, ())
+        if not fault and not well_formed(first):
+            fault = f"{FIRST_STAGE} is no record of a trial"
+        return Reading(status, fault=fault)
+
+    def intact(self) -> str | None:
+        """What is wrong with the records, naming the file; None if all is well."""
+        reading = self.read()
+        return "its records have an older format" if reading.older else reading.fault or None
 
     def record(self, result: dict[str, Any]) -> None:
         """Write the result; it counts once the status says so."""
-        write_json(self.folder / "result.json", result)
+        write_json(self.folder / RESULT, portable(result))
         (self.folder / FIRST_STAGE).unlink(missing_ok=True)
 
     def leave(self, first: dict[str, Any]) -> None:
         """Write what the first stage of a timed trial leaves for the second."""
-        write_json(self.folder / FIRST_STAGE, first)
+        record = seal.sealed(portable(first), FIRST_STAGE, self.folder, ())
+        write_json(self.folder / FIRST_STAGE, record)
 
     def untimed(self, code: str) -> dict[str, Any] | None:
         """What the first stage of a timed trial has left for the second, if the same code did."""
         first = read_json(self.folder / FIRST_STAGE)
-        return first if first and first["code"] == code else None
+        if first is None or first.get("code") != code or self.read().unusable:
+            return None
+        return numbers(first)
 
     def result(self) -> dict[str, Any] | None:
-        """The result of a finished trial, else None."""
-        if self.status()["state"] not in FINISHED:
-            return None
-        return read_json(self.folder / "result.json")
+        """The result of a finished trial that is intact, else None."""
+        return self.read().result
 
     def finished(self, code: str) -> bool:
-        """Whether the trial is finished, and this code has computed it."""
+        """Whether the trial is finished and intact, and this code has computed it."""
         result = self.result()
         return result is not None and result["code"] == code
+
+    def clear(self) -> None:
+        """Remove the records, so that nothing is gone on from; the first finish stays."""
+        self.keep_first_finish()
+        for name in (CURVES, TABLES, FIRST_STAGE, RESULT):
+            remove(self.folder / name)
+        if (self.folder / STATUS).is_dir():
+            remove(self.folder / STATUS)
+
+    def first_finish(self) -> datetime.datetime | None:
+        """When the trial was first finished, whatever code computed it; None if it never was.
+
+        A trial without such a record, or with a damaged one, counts by the age of its files.
+        """
+        record = read_json(self.folder / FIRST_FINISH)
+        if record is not None and (time := moment(record.get("finished"))):
+            return time
+        times = []
+        for name in (FIRST_FINISH, RESULT):
+            with contextlib.suppress(OSError):
+                times.append((self.folder / name).stat().st_mtime)
+        return datetime.datetime.fromtimestamp(min(times)).astimezone() if times else None
+
+    def keep_first_finish(self, now: datetime.datetime | None = None) -> None:
+        """Write when the trial was first finished (`now`, if it never was before), once for all."""
+        if not os.path.lexists(self.folder / FIRST_FINISH) and (time := self.first_finish() or now):
+            write_json(
+                self.folder / FIRST_FINISH, {"finished": time.isoformat(timespec="microseconds")}
+            )
+
+
+def well_formed(result: Mapping[str, Any]) -> bool:
+    """Whether a record has the form of a result: its code, and rows of metric, value and unit."""
+    rows = result.get("results")
+    return (
+        isinstance(result.get("code"), str)
+        and isinstance(rows, list)
+        and all(
+            isinstance(row, dict)
+            and isinstance(row.get("metric"), str)
+            and isinstance(row.get("unit"), str)
+            and isinstance(row.get("value", ""), int | float | None)
+            for row in rows
+        )
+    )
+
+
+def moment(text: object) -> datetime.datetime | None:
+    """A time as our records hold it; None where it is none."""
+    try:
+        time = datetime.datetime.fromisoformat(text) if isinstance(text, str) else None
+        return time.astimezone() if time else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def names(folder: Path) -> list[str]:
+    """What lies in a folder, sorted; nothing where there is none."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 class Store:
@@ -128,3 +303,12 @@ class Store:
     def slot(self, name: str, mark: str, seed: int) -> Slot:
         """The place of one trial."""
         return Slot(self.arm(name, mark) / f"seed-{seed}")
+
+    def seeds(self, mark: str) -> dict[int, Slot]:
+        """The seeds of an arm that have a folder, ascending, with their places."""
+        folder = self._folders.get(mark)
+        if folder is None:
+            return {}
+        numbers = [n.removeprefix("seed-") for n in names(folder) if n.startswith("seed-")]
+        seeds = sorted(int(number) for number in numbers if number.isdecimal())
+        return {seed: Slot(folder / f"seed-{seed}") for seed in seeds}

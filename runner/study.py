@@ -1,21 +1,26 @@
 """A study: arms x seeds -> the trials that are missing -> compute them -> report. No torch."""
 
+import contextlib
 import random
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig
 
-from runner import pool, registry, tuning
+from runner import pool, provenance, registry, tuning
+from runner.claims import registration
+from runner.claims.registration import Registration
 from runner.job import Job, Stage
 from runner.plan import planning
-from runner.plan.outline import outline
+from runner.plan.outline import Outline, outline
 from runner.plan.planning import Arm, Plan, cache_folder
 from runner.progress import Progress
-from runner.store import UNTIMED, Slot, Store
+from runner.store import UNTIMED, Reading, Slot, Store
+
+LINES = 9  # trials that have a line of their own where their records were changed
 
 
 class StudyError(RuntimeError):
@@ -43,16 +48,38 @@ def run_and_report(config: DictConfig, overrides: Sequence[str], command: str = 
     from runner.report import gather
 
     plan = planning.plan(config, overrides, command=command)
-    texts = outline(plan.study)
+    texts, written = outline(plan.study), plan.study.arms
     tuned = None
     if plan.study.tune.key is not None:
         plan, tuned = tune(plan, config, overrides)
+    registrations = register(plan, texts, written)
     entries = run(plan)
-    folder = gather.report(plan, entries, texts, tuned)
+    folder = gather.report(plan, entries, texts, tuned, registrations)
     fail_if_any(plan, entries)
     assert folder is not None
     reused = sum(entry.reused for entry in entries)
     return f"{plan.experiment}: {len(entries)} trials, {reused} reused: {folder / 'report.html'}"
+
+
+def register(
+    plan: Plan, texts: Outline, written: Mapping[str, list[str]]
+) -> dict[str, Registration]:
+    """Register the claims of a plan before it computes anything; a smoke run decides none.
+
+    `written` are the arms as they were before tuning.
+    """
+    if texts.scale == "smoke" or not texts.claims:
+        return {}
+    setting = registration.Setting(
+        experiment=plan.experiment,
+        scale=texts.scale,
+        arms=written,
+        signatures={arm.name: arm.signature for arm in plan.arms},
+        seeds=plan.seeds,
+    )
+    where = registration.path(plan.outputs, plan.experiment)
+    with locked(plan) as store:
+        return registration.register(texts.claims, setting, store, where, provenance.instant())
 
 
 def tune(plan: Plan, config: DictConfig, overrides: Sequence[str]) -> tuple[Plan, tuning.Tuned]:
@@ -62,7 +89,8 @@ def tune(plan: Plan, config: DictConfig, overrides: Sequence[str]) -> tuple[Plan
     fail_if_any(grid, entries)
     tuned = tuning.choose(plan, entries)
     arms = {arm.name: [*plan.study.arms[arm.name], tuned.overrides[arm.name]] for arm in plan.arms}
-    return planning.plan(config, overrides, arms=arms, command=plan.command), tuned
+    best = planning.plan(config, overrides, arms=arms, command=plan.command, texts=plan.texts)
+    return best, tuned
 
 
 def fail_if_any(plan: Plan, entries: Sequence[Entry]) -> None:
@@ -91,27 +119,55 @@ def fail_if_any(plan: Plan, entries: Sequence[Entry]) -> None:
 def survey(plan: Plan) -> list[Entry]:
     """All trials of a plan, seed by seed, and which of them are there already.
 
-    A result of other code is stale: it is computed again, or kept with `reuse=accept`; either is
-    noted.
+    A result of other code is stale: it is computed again, or kept with `reuse=accept`. One whose
+    records were changed or have an older format is computed again in any case. All are noted.
     """
     store = Store(plan.outputs, plan.experiment)
-    entries, stale = [], 0
+    accept = plan.study.reuse == "accept"
+    entries: list[Entry] = []
+    readings: dict[Slot, Reading] = {}
+    faults: list[tuple[str, str]] = []
+    stale = 0
     for seed in plan.seeds:
         for arm in plan.arms:
             slot = store.slot(arm.name, arm.signature, seed)
-            there = slot.result() is not None
-            changed = there and not slot.finished(plan.code)
+            if slot not in readings:  # arms of one signature share their trials
+                readings[slot] = slot.read()
+                if readings[slot].fault:
+                    faults.append((f"{arm.name} seed {seed}", readings[slot].fault))
+            result = readings[slot].result
+            changed = result is not None and result["code"] != plan.code
             stale += changed
-            reused = there and (not changed or plan.study.reuse == "accept")
-            entries.append(Entry(arm, seed, slot, reused))
+            entries.append(Entry(arm, seed, slot, result is not None and (accept or not changed)))
     if stale:
         what = (
             "kept, as reuse=accept says"
-            if plan.study.reuse == "accept"
+            if accept
             else "computed again (keep them with reuse=accept)"
         )
         plan.notes.append(f"{stale} finished trials were computed by other code: {what}")
+    if older := sum(reading.older for reading in readings.values()):
+        were = "trial of an older format is" if older == 1 else "trials of an older format are"
+        plan.notes.append(f"{older} {were} computed again")
+    plan.notes.extend(damage_notes(faults))
     return entries
+
+
+def damage_notes(faults: Sequence[tuple[str, str]]) -> list[str]:
+    """A line for each trial that is not what it was; beyond `LINES` one line names the rest."""
+    lines = [f"{trial}: {fault}: computed again" for trial, fault in faults[:LINES]]
+    if rest := [trial for trial, _ in faults[LINES:]]:
+        lines.append(f"{len(rest)} more were changed and are computed again: {', '.join(rest)}")
+    return lines
+
+
+@contextlib.contextmanager
+def locked(plan: Plan) -> Iterator[Store]:
+    """The store of a plan's experiment, which no other command enters meanwhile."""
+    root = Store.root_of(plan.outputs, plan.experiment)
+    root.mkdir(parents=True, exist_ok=True)
+    with FileLock(root / ".lock"):
+        yield Store(plan.outputs, plan.experiment)
 
 
 def enter(plan: Plan) -> list[Entry]:
@@ -120,9 +176,7 @@ def enter(plan: Plan) -> list[Entry]:
     One command at a time does so: two that start together and call an arm by different names find
     each other's folder by its signature.
     """
-    root = Store.root_of(plan.outputs, plan.experiment)
-    root.mkdir(parents=True, exist_ok=True)
-    with FileLock(root / ".lock"):
+    with locked(plan):
         entries = survey(plan)
         for folder in {entry.slot.folder.parent for entry in entries if not entry.reused}:
             folder.mkdir(exist_ok=True)

@@ -6,6 +6,7 @@ keeps every digit of a float, the event file holds float32.
 """
 
 import csv
+import io
 import os
 import time
 from collections.abc import Mapping
@@ -98,12 +99,21 @@ class Tracker:
 
 
 def read_rows(folder: Path) -> list[Row]:
-    """The rows of a trial's `metrics.csv`; a last line without its newline (a kill) is ignored."""
+    """The rows of a trial's `metrics.csv`; a last line without its newline (a kill) is ignored.
+
+    Names are read as they were written, whatever characters they have.
+    """
     path = folder / METRICS_FILE
     if not path.exists():
         return []
-    whole = path.read_text(encoding="utf-8").rpartition("\n")[0]
-    return [(int(s), metric, float(v)) for s, metric, v in list(csv.reader(whole.splitlines()))[1:]]
+    # A kill may cut a character in two; what is cut is ignored below.
+    text = path.read_bytes().decode(errors="replace")
+    rows = list(csv.reader(io.StringIO(text, newline="")))
+    if rows and (
+        not text.endswith("\n") or len(rows[-1]) < len(HEADER)
+    ):  # or within a name of two lines
+        rows.pop()
+    return [(int(step), metric, float(value)) for step, metric, value in rows[1:]]
 
 
 def _replace(path: Path, rows: list[Row]) -> None:
@@ -116,7 +126,10 @@ def _replace(path: Path, rows: list[Row]) -> None:
 
 def _write_rows(file: TextIO, rows: list[Row]) -> None:
     """Append rows with every digit of their values, and wait until they are on the disk."""
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerows((step, metric, repr(value)) for step, metric, value in rows)
+    plain = csv.writer(file, lineterminator="\n")
+    quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    for step, metric, value in rows:
+        # Not every Python quotes a carriage return, which ends a line all the same.
+        (quoted if "\r" in metric else plain).writerow((step, metric, repr(value)))
     file.flush()
     os.fsync(file.fileno())

@@ -10,12 +10,12 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from runner import checkpoint
 from runner.config import Training
@@ -23,7 +23,7 @@ from runner.device import autocast
 from runner.optimizer import adamw, learning_rate
 from runner.protocols import Probe, Task, Trial
 
-LAST_EVALUATIONS, LAST_STEPS = 3, 5
+LAST_STEPS = 5
 SPIKE_WINDOW, SPIKE_LEAST, SPIKE_DEVIATIONS = 1000, 32, 7.0
 
 
@@ -37,11 +37,19 @@ Watch = Callable[[nn.Module], Mapping[str, float]]
 
 @dataclass
 class Loop:
-    """What the loop itself must remember over a kill; all of it goes into a checkpoint."""
+    """What the loop itself must remember over a kill; all of it goes into a checkpoint.
+
+    Attributes:
+        losses: the held-out loss of each evaluation, from the one before the first step on.
+        step_seconds: how long each step took.
+        curves: the training scalars of each step, by name.
+        evaluated: the steps after which the evaluations were.
+    """
 
     losses: list[float]
     step_seconds: list[float]
     curves: dict[str, list[float]]
+    evaluated: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -82,17 +90,26 @@ def train(
     watch: Sequence[Watch] = (),
     further: Further | None = None,
 ) -> dict[str, list[float]]:
-    """Train `model` on `task`, log curves, record `val/loss` and times; goes on from a checkpoint.
+    """Train `model` on `task`, log curves, record `val/loss` and times; resume from a checkpoint.
 
-    A loss that is not finite ends the training. A trial has diverged, too, whose last evaluations
-    are on average not below the first and whose training loss has not fallen either (a model that
-    learns its data by heart has not). Its `val/loss` is clipped to the first evaluation, and it is
-    kept and counted. What is `further` to be done is short, and is done again after a kill:
-    checkpoints behind the training are the trial's result, and nothing goes on from them.
+    A trial has diverged in one of two ways:
+
+    - A training loss, auxiliary loss, gradient norm, held-out loss or weight is not finite. This
+      ends the training at once. Weights are checked at evaluations.
+    - The last held-out loss is not below the first, and the training loss has not fallen either.
+      A model that learns its data by heart has not diverged.
+
+    A trial is judged by what it reached. One whose held-out loss rose above its start and came back
+    is done, and its status tells of the rise. A diverged trial is kept and counted; its `val/loss`
+    is the first one, and its other metrics are what `runner.metric_names` declares.
+
+    What is `further` to be done is short, and is done again after a kill: checkpoints behind the
+    training are the trial's result, and no training resumes from them.
 
     Returns:
         The training scalars by name, a value for each step from the first, whatever `log_every` is
-        and wherever the training went on; that of a loss that is not finite is among them.
+        and wherever the training resumed. The values of a step that was not finite are among them.
+        Empty where the model had no finite loss before the first step.
     """
     config: Training = trial.config.training
     optimizer = adamw(model, config)
@@ -103,7 +120,8 @@ def train(
     trial.deferring = True  # a wish to stop now waits for the end of a step
     if not state:
         look(course, model, step=0)
-    advance(course, model, optimizer, range(start + 1, config.steps + 1))
+    if not trial.diverged:
+        advance(course, model, optimizer, range(start + 1, config.steps + 1))
     if further and not trial.diverged:
         model = further.change(model)
         more = range(config.steps + 1, config.steps + 1 + further.steps)
@@ -125,7 +143,8 @@ def advance(
 ) -> None:
     """Take these steps; look, log and keep checkpoints on the way and after the last.
 
-    What is not `resumable` has only the last, lest it crowd out the one that is gone on from.
+    What is not `resumable` has only the last, lest it crowd out the one to resume from. A trial
+    that diverges ends here, without a checkpoint of its broken weights.
     """
     trial, config, loop = course.trial, course.config, course.loop
     forward = torch.compile(model) if config.compile else model
@@ -136,14 +155,16 @@ def advance(
         for name, value in values.items():
             loop.curves.setdefault(name, []).append(value)
         last = step == steps[-1]
-        if not math.isfinite(values["train/loss"]):
-            trial.diverge(f"the training loss is {values['train/loss']} at step {step}")
+        if reason := not_finite(values):
+            trial.diverge(f"{reason} at step {step}")
             break
         if step % config.log_every == 0 or last:
             trial.log(values, step)
             trial.progress(step, steps[-1], values["train/loss"])
         if step % config.eval_every == 0 or last:
             look(course, model, step=step)
+        if trial.diverged:
+            break
         if last or (resumable and (step % config.checkpoint_every == 0 or trial.stopping)):
             trial.flush()
             checkpoint.save(trial.checkpoints, step, model, optimizer, vars(loop))
@@ -162,7 +183,8 @@ def one_step(
     """One optimizer step and its values, of before the step.
 
     With `accumulate` the batch is cut into parts, whose losses weigh as many positions as they
-    keep; an auxiliary loss is then that of each part and not of the whole batch.
+    keep; an auxiliary loss is then that of each part and not of the whole batch. What the model
+    adapts after the step, it adapts once, to the outputs of all parts together.
     Reading the values waits for the device, so that the time of a step is honest.
     """
     config = course.config
@@ -186,18 +208,72 @@ def one_step(
     bound = math.inf if config.clip is None else config.clip
     norm = nn.utils.clip_grad_norm_(model.parameters(), bound)
     optimizer.step()
-    for output in outputs:
-        model.after_step(output)  # type: ignore[operator]
+    model.after_step(joined(outputs))  # type: ignore[operator]
     values = {"train/loss": loss, "train/aux_loss": aux_loss, "train/grad_norm": norm}
     return {name: value.item() for name, value in values.items()} | {"train/lr": lr} | seen
 
 
+@torch.no_grad()
+def joined(parts: Sequence[Any]) -> Any:
+    """Join the outputs of a batch's parts to that of the batch: tensors along their first axis.
+
+    Scalars become their mean; anything that holds no tensor is taken from the first part.
+    """
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    if isinstance(first, Tensor):
+        return torch.cat(list(parts)) if first.ndim else torch.stack(list(parts)).mean()
+    if isinstance(first, tuple):
+        fields = [joined(of_parts) for of_parts in zip(*parts, strict=True)]
+        return type(first)(*fields) if hasattr(first, "_fields") else tuple(fields)
+    return first
+
+
+CHECKED = {
+    "train/loss": "the training loss",
+    "train/aux_loss": "the auxiliary loss",
+    "train/grad_norm": "the gradient norm",
+}
+"""The values of a step that must be finite, in words."""
+
+
+def not_finite(values: Mapping[str, float]) -> str | None:
+    """Say which value of a step is not finite, if one is."""
+    for name, words in CHECKED.items():
+        if not math.isfinite(values[name]):
+            return f"{words} is {values[name]}"
+    return None
+
+
+@torch.no_grad()
+def broken_weight(model: nn.Module) -> str | None:
+    """Name the first parameter or buffer that is not finite, if one is.
+
+    All are checked with one transfer from the device.
+    """
+    tensors = dict(model.named_parameters()) | dict(model.named_buffers())
+    named = {name: x for name, x in tensors.items() if x.is_floating_point() or x.is_complex()}
+    if not named:
+        return None
+    whole = torch.stack([x.isfinite().all() for x in named.values()]).tolist()
+    return next((name for name, good in zip(named, whole, strict=True) if not good), None)
+
+
 def look(course: Course, model: nn.Module, *, step: int) -> None:
-    """Evaluate on held-out data with fresh probes, log the values, remember the loss."""
+    """Evaluate on held-out data with fresh probes, log the values, remember the loss.
+
+    The trial has diverged if the loss or a weight is not finite.
+    """
     probes = [make() for make in course.probes]
     values = evaluate(model, course.task, probes, course.trial.device)
     course.trial.log(values, step)
     course.loop.losses.append(values["val/loss"])
+    course.loop.evaluated.append(step)
+    if not math.isfinite(values["val/loss"]):
+        course.trial.diverge(f"the held-out loss is {values['val/loss']} at step {step}")
+    elif name := broken_weight(model):
+        course.trial.diverge(f"the weights {name} are not finite at step {step}")
 
 
 @torch.no_grad()
@@ -228,28 +304,68 @@ def evaluate(
 
 def conclude(course: Course) -> None:
     """Judge divergence, record the final loss, spikes and times."""
-    trial, losses = course.trial, course.loop.losses
-    recent = statistics.fmean(losses[1:][-LAST_EVALUATIONS:] or [math.inf])
-    trained = course.loop.curves["train/loss"]
-    if not recent < losses[0] and not statistics.fmean(trained[-LAST_STEPS:]) < trained[0]:
+    trial, losses, curves = course.trial, course.loop.losses, course.loop.curves
+    trained = curves.get("train/loss", [])
+    if not trial.diverged and not losses[-1] < losses[0] and not fell(trained):
         trial.diverge(
-            f"the last evaluations, {recent:.4g} on average, are not below the first, "
-            f"{losses[0]:.4g}"
+            f"the last held-out loss, {losses[-1]:.4g}, is not below the first, {losses[0]:.4g}, "
+            "and the training loss has not fallen"
         )
+    if not trial.diverged and (story := rise(losses, course.loop.evaluated)):
+        trial.note(story)
     trial.record({"val/loss": losses[0] if trial.diverged else losses[-1]}, course.task.unit)
-    trial.record({"train/spike_score": spike_score(course.loop.curves["train/loss"])}, "1")
-    trial.record({"time/step": statistics.median(course.loop.step_seconds)}, "s")
+    trial.record({"train/spike_score": spike_score(trained)}, "1")
+    if course.loop.step_seconds:
+        trial.record({"time/step": statistics.median(course.loop.step_seconds)}, "s")
+
+
+def fell(losses: Sequence[float]) -> bool:
+    """Whether the last training losses are on average below the first."""
+    return mean(losses[-LAST_STEPS:]) < losses[0]
+
+
+def rise(losses: Sequence[float], steps: Sequence[int]) -> str | None:
+    """Tell of held-out losses that rose above the first and came back more than half of the way."""
+    peak = max(losses)
+    if not (peak > losses[0] and losses[-1] < (losses[0] + peak) / 2):
+        return None
+    at = steps[losses.index(peak)]
+    return (
+        f"spiked: held-out loss rose to {peak:.4g} at step {at} (started at {losses[0]:.4g}) "
+        f"and came back to {losses[-1]:.4g}"
+    )
+
+
+def mean(values: Sequence[float]) -> float:
+    """The mean; infinite where the sum is, on which `statistics.fmean` fails."""
+    try:
+        return statistics.fmean(values)
+    except OverflowError:
+        return math.inf
 
 
 def spike_score(losses: Sequence[float]) -> float:
     """The share of values that are over seven deviations from the mean of those before.
 
     The mean and deviation are of the last 1000 values (as in OLMo 2, 2024), of which there must be
-    32 before a value is judged; a loss that is not finite is a spike.
+    32 before a value is judged. So the first 32 steps cannot spike, and the window of a run
+    of fewer than 1000 steps is all that came before. A loss that is not finite is a spike wherever
+    it stands.
     """
-    values, spikes = np.asarray(losses, dtype=float), 0
-    for index in range(SPIKE_LEAST, len(values)):
-        before = values[max(0, index - SPIKE_WINDOW) : index]
-        off = abs(values[index] - before.mean())
-        spikes += not off <= SPIKE_DEVIATIONS * before.std()
-    return spikes / max(1, len(values) - SPIKE_LEAST)
+    values = np.asarray(losses, dtype=float)
+    finite = np.isfinite(values)
+    judged = [i for i in range(len(values)) if i >= SPIKE_LEAST or not finite[i]]
+    spikes = 0
+    for index in judged:
+        window = slice(max(0, index - SPIKE_WINDOW), index)
+        before = values[window][finite[window]]
+        spikes += not finite[index] or not off_little(values[index], before)
+    return spikes / max(1, len(judged))
+
+
+def off_little(value: float, before: np.ndarray[Any, Any]) -> bool:
+    """Whether a value is within seven deviations of the mean of those before, if there are any."""
+    if not before.size:
+        return True
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(abs(value - before.mean()) <= SPIKE_DEVIATIONS * before.std())

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 import platform
 import shutil
@@ -19,9 +20,10 @@ from runner import checkpoint, device, plugins, provenance, registry
 from runner.alone import turn
 from runner.config import flatten
 from runner.job import Job, Stage
+from runner.metric_names import Worth, worth
 from runner.stopwatch import Stopwatch
 from runner.store import UNTIMED, read_json, write_json
-from runner.tracking import Tracker
+from runner.tracking import Tracker, read_rows
 from runner.training import Stopped
 
 PIECES, SECONDS = "pieces.json", "seconds.json"
@@ -39,6 +41,7 @@ class Trial:
         cache: where prepared data lie.
         checkpoints: the folder of checkpoints.
         diverged: why the trial has diverged, or None.
+        notes: what its status tells of a trial that is done.
     """
 
     def __init__(self, job: Job, send: Send, watch: Stopwatch) -> None:
@@ -49,6 +52,7 @@ class Trial:
         self.cache = job.cache
         self.checkpoints = job.slot.folder / "checkpoint"
         self.diverged: str | None = None
+        self.notes: list[str] = []
         self.stopping = False
         self.deferring = False
         self.from_step = 0
@@ -70,6 +74,7 @@ class Trial:
         """Go on from what the first stage has found."""
         self.from_step = first["from_step"]
         self.results = {row["metric"]: (row["value"], row["unit"]) for row in first["results"]}
+        self.notes = list(first.get("notes", ()))
 
     def pieces(self, items: Sequence[T]) -> Iterator[T]:
         """Go through measurements one after the other; what each records survives a kill.
@@ -132,6 +137,35 @@ class Trial:
         """Mark the trial as diverged; the first reason stands."""
         self.diverged = self.diverged or reason
 
+    def note(self, text: str) -> None:
+        """Tell something of the trial that its numbers do not, such as a spike."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def clip(self) -> set[str]:
+        """Replace each result of a diverged trial by its worth; name those that are clipped.
+
+        A loss that had a value before training and has none at the end is divergence too.
+        """
+        self.flush()
+        first: dict[str, float] = {}
+        for _, name, value in read_rows(self._job.slot.folder):
+            first.setdefault(name, value)
+        metrics = {name: registry.metric(name) for name in self.results}
+        for name, (value, _) in self.results.items():
+            started = first.get(metrics[name].curve or name, math.nan)
+            lost = math.isfinite(started) and not math.isfinite(value)
+            if lost and metrics[name].diverged is Worth.start:
+                self.diverge(f"{name} is {value} at the end")
+        if not self.diverged:
+            return set()
+        clipped = set()
+        for name, (value, unit) in self.results.items():
+            counted, stands_in = worth(name, value, metrics[name], first)
+            self.results[name] = (counted, unit)
+            clipped |= {name} if stands_in else set()
+        return clipped
+
     def flush(self) -> None:
         """Bring the curves to disk, before a checkpoint says that they are there; and the time."""
         if self._tracker:
@@ -172,9 +206,11 @@ def compute(job: Job, send: Send) -> None:
         before = slot.untimed(job.code)
         if slot.finished(job.code) or (before and job.stage is Stage.run):
             return
-        if slot.status().get("code") != job.code:
+        slot.keep_first_finish()
+        if slot.status().get("code") != job.code or slot.read().unusable:
             checkpoint.clear(slot.folder / "checkpoint")
             (slot.folder / SECONDS).unlink(missing_ok=True)
+            slot.clear()
         slot.mark("running", pid=os.getpid(), host=platform.node(), code=job.code)
         trial, watch = None, Stopwatch(slot.folder / SECONDS)
         try:
@@ -184,6 +220,8 @@ def compute(job: Job, send: Send) -> None:
             signal.signal(signal.SIGTERM, trial.stop)
             if before:
                 trial.take_over(before)
+            if task := getattr(job.config.parts, "task", None):
+                registry.restore(task, job.cache, job.data)
             registry.stage(job.config.experiment, job.stage)(trial)
         except BaseException as error:
             if trial:
@@ -210,12 +248,17 @@ def lock_of(lock: Path, send: Send) -> FileLock:
 
 
 def finish(job: Job, trial: Trial, watch: Stopwatch) -> None:
-    """Write the result, then the status that makes it count; too short to be stopped."""
+    """Write the result, then the status that makes it count; too short to be stopped.
+
+    A timed trial that diverged in its first stage is finished without its timings.
+    """
     trial.deferring = True
+    clipped = trial.clip()
     trial.close("done")
     checkpoint.clear(trial.checkpoints, keep_last=True)
     rows = [
         {"metric": name, "value": value, "unit": unit}
+        | ({"clipped": True} if name in clipped else {})
         for name, (value, unit) in trial.results.items()
     ]
     seconds = watch.note()
@@ -234,12 +277,14 @@ def finish(job: Job, trial: Trial, watch: Stopwatch) -> None:
     }
     timed = registry.timed(job.config.experiment)
     if job.stage is Stage.run and timed and not trial.diverged:
-        job.slot.leave(record)
+        job.slot.leave(record | {"notes": trial.notes})
         job.slot.mark(UNTIMED, code=job.code, seconds=seconds)
         return
     job.slot.record(record)
+    job.slot.keep_first_finish(provenance.instant())
     state = "diverged" if trial.diverged else "done"
-    job.slot.mark(state, code=job.code, seconds=seconds, message=trial.diverged or "")
+    message = trial.diverged or "; ".join(trial.notes)
+    job.slot.mark(state, code=job.code, seconds=seconds, message=message)
 
 
 def one_line(error: BaseException) -> str:

@@ -1,5 +1,7 @@
 """Fair tuning: every arm gets the same grid and as many trials, on seeds that are not reported.
 
+They are judged by held-out data that the report does not use, so that the report's loss is not the
+one that was chosen for being low.
 Tuning trials are trials like any: an arm with one value of the grid is an arm, so they are stored,
 reused and resumed. Imports no torch.
 """
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from omegaconf import DictConfig
 
-from runner.config import ConfigError, Tune
+from runner.config import ConfigError, Evaluation, Tune
 from runner.copies import originals
 from runner.plan import planning
 
@@ -87,7 +89,14 @@ def grid_plan(plan: planning.Plan, config: DictConfig, overrides: Sequence[str])
         raise ConfigError(
             f"tune.first_seed={tune.first_seed}: seed {min(both)} is reported too; tune on others"
         )
-    gridded = planning.plan(config, overrides, arms=variants(plan, tune), command=plan.command)
+    gridded = planning.plan(
+        config,
+        overrides,
+        arms=variants(plan, tune),
+        command=plan.command,
+        evaluation=Evaluation.tuning,
+        texts=plan.texts,
+    )
     return replace(gridded, seeds=tuple(seeds), notes=[])  # notes come with the tuned plan
 
 

@@ -7,6 +7,9 @@ from typing import Any, TypeVar
 
 import torch
 
+from runner import registry
+from runner.metric_names import worth
+
 T = TypeVar("T")
 
 
@@ -17,6 +20,7 @@ class MemoryTrial:
         rows: the curves, {(step, metric): value}.
         results: what was recorded, {metric: (value, unit)}.
         tables: the tables by name.
+        notes: what was told of the trial, line by line.
         resumed: the steps that a training went on from, 0 for a start.
     """
 
@@ -31,6 +35,7 @@ class MemoryTrial:
         self.device, self.dtype = torch.device("cpu"), torch.float32
         self.cache, self.checkpoints = folder, folder / "checkpoint"
         self.diverged: str | None = None
+        self.notes: list[str] = []
         self.stopping = False
         self.deferring = False
         self.stop_at = stop_at
@@ -52,6 +57,16 @@ class MemoryTrial:
     def values(self) -> dict[str, float]:
         """What was recorded, without units."""
         return {name: value for name, (value, _) in self.results.items()}
+
+    @property
+    def counted(self) -> dict[str, float]:
+        """What a report counts: the values, or what they are worth if the trial has diverged."""
+        if not self.diverged:
+            return self.values
+        first: dict[str, float] = {}
+        for (_, name), value in self.rows.items():
+            first.setdefault(name, value)
+        return {n: worth(n, v, registry.metric(n), first)[0] for n, v in self.values.items()}
 
     def log(self, values: dict[str, float], step: int) -> None:
         assert self.resumed, "resume() opens the records before the first log()"
@@ -82,3 +97,6 @@ class MemoryTrial:
 
     def diverge(self, reason: str) -> None:
         self.diverged = self.diverged or reason
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)

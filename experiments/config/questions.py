@@ -1,10 +1,10 @@
 """Options of the questions: what an experiment measures beside training."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from experiments.config.parts import Conversion
-from experiments.config.registering import at_least, question, share
+from experiments.config.registering import at_least, measuring, question, share
 
 
 @question("moe")
@@ -13,7 +13,7 @@ class MoEOptions:
     """Options of the experiment moe."""
 
     parts: ClassVar[tuple[str, ...]] = ("attention", "ffn", "norm", "task")
-    n_permutations: int
+    n_permutations: int = field(metadata=measuring())
 
     def __post_init__(self) -> None:
         at_least(1, n_permutations=self.n_permutations)
@@ -26,8 +26,8 @@ class HeadAnalysisOptions:
 
     parts: ClassVar[tuple[str, ...]] = ("attention", "ffn", "norm", "task")
     train: bool
-    block: int
-    n_orders: int
+    block: int = field(metadata=measuring())
+    n_orders: int = field(metadata=measuring("heads/pruning", "heads/ablation"))
 
     def __post_init__(self) -> None:
         at_least(1, block=self.block)
@@ -40,7 +40,7 @@ class FFNOptions:
     """Options of the experiment ffn."""
 
     parts: ClassVar[tuple[str, ...]] = ("attention", "ffn", "norm", "task")
-    eps: float
+    eps: float = field(metadata=measuring("ffn/small_share"))
 
     def __post_init__(self) -> None:
         share(eps=self.eps)
@@ -52,9 +52,11 @@ class NormStabilityOptions:
     """Options of the experiment norm_stability."""
 
     parts: ClassVar[tuple[str, ...]] = ("attention", "ffn", "norm", "task")
-    depths: list[int]
-    init_batches: int
-    init_batch_size: int | None
+    depths: list[int] = field(metadata=measuring("norm/grad_slope", "norm/variance_slope"))
+    init_batches: int = field(metadata=measuring("norm/grad_", "norm/grad/", "norm/variance"))
+    init_batch_size: int | None = field(
+        metadata=measuring("norm/grad_", "norm/grad/", "norm/variance")
+    )
 
     def __post_init__(self) -> None:
         at_least(1, init_batches=self.init_batches)
@@ -76,8 +78,8 @@ class TranslationOptions:
 
     parts: ClassVar[tuple[str, ...]] = ("attention", "ffn", "norm", "task")
     pairs: ClassVar[bool] = True
-    n_probe: int
-    n_samples: int
+    n_probe: int = field(metadata=measuring())
+    n_samples: int = field(metadata=measuring())
 
     def __post_init__(self) -> None:
         at_least(1, n_probe=self.n_probe, n_samples=self.n_samples)
@@ -92,12 +94,14 @@ class GQAOptions:
     timed: ClassVar[bool] = True
     convert: Conversion
     uptrain_share: float
-    d_model: int
-    batch_size: int
-    lengths: list[int]
-    rounds: int
-    prefill_lengths: list[int]
-    prefill_rounds: int
+    d_model: int = field(metadata=measuring("gqa/"))
+    batch_size: int = field(metadata=measuring("gqa/"))
+    lengths: list[int] = field(metadata=measuring("gqa/decode", "gqa/read_limit", "gqa/cache"))
+    rounds: int = field(metadata=measuring())
+    prefill_lengths: list[int] = field(
+        metadata=measuring("gqa/prefill", "gqa/mixing", "gqa/generation")
+    )
+    prefill_rounds: int = field(metadata=measuring())
 
     def __post_init__(self) -> None:
         share(uptrain_share=self.uptrain_share)
@@ -121,14 +125,14 @@ class FlashOptions:
 
     parts: ClassVar[tuple[str, ...]] = ("attention",)
     timed: ClassVar[bool] = True
-    lengths: list[int]
+    lengths: list[int] = field(metadata=measuring())
     length: int
     causal: bool
     block_q: int | None
     block_k: int | None
-    reference_up_to: int
-    rounds: int
-    warmup: int
+    reference_up_to: int = field(metadata=measuring())
+    rounds: int = field(metadata=measuring())
+    warmup: int = field(metadata=measuring())
 
     def __post_init__(self) -> None:
         lengths = list(self.lengths)

@@ -29,6 +29,15 @@ def question(name: str) -> Callable[[T], T]:
     return register
 
 
+def measuring(*affects: str) -> dict[str, tuple[str, ...]]:
+    """Metadata of a field of an experiment's options that only says what is measured.
+
+    Arms may differ in it and still be compared, in all metrics but those whose names begin with one
+    of `affects`: `rounds: int = field(metadata=measuring())`.
+    """
+    return {"affects": affects}
+
+
 def at_least(minimum: float, **values: float) -> None:
     """Raise ValueError for the first value below `minimum`, naming its field."""
     for name, value in values.items():

@@ -20,6 +20,13 @@ class Unit(StrEnum):
     character = "character"
 
 
+class SecondHeldOut:
+    """A task that can draw held-out data beside the report's, for tuning to choose by."""
+
+    def check_tuning(self) -> None:
+        """Raise ValueError where the options leave too few for that."""
+
+
 @option("task", "domains")
 @dataclass
 class Domains:
@@ -60,13 +67,27 @@ class Text:
         at_least(1, n_eval=self.n_eval)
         if not self.path:
             raise ValueError("path is empty; give a file or a glob, e.g. task.path='my/*.md'")
+        if "\0" in self.path or not _is_valid(self.path):
+            raise ValueError(
+                f"path={self.path!r} is no path in UTF-8; rename what it names, or give a pattern "
+                f"(?, *) or the folder above it"
+            )
         if not 0 < self.eval_share < 1:
             raise ValueError(f"eval_share={self.eval_share} must lie in (0, 1)")
 
 
+def _is_valid(text: str) -> bool:
+    """Whether text can be written: names that are no UTF-8 reach Python with lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 @option("task", "waves")
 @dataclass
-class Waves:
+class Waves(SecondHeldOut):
     """Three kinds of sequence: a slow sine, a fast sine, noise."""
 
     kind: str
@@ -86,7 +107,7 @@ class Waves:
 
 @option("task", "patterns")
 @dataclass
-class Patterns:
+class Patterns(SecondHeldOut):
     """Noise that depends on the last step, on half a sequence ago, or on a period ago."""
 
     kind: str
@@ -116,7 +137,7 @@ class Patterns:
 
 @option("task", "induction")
 @dataclass
-class Induction:
+class Induction(SecondHeldOut):
     """Random symbols, repeated: r r r ..., with a period of its own for each sequence."""
 
     kind: str
@@ -136,10 +157,20 @@ class Induction:
                 "that every second copy is whole"
             )
 
+    def check_tuning(self) -> None:
+        """Raise ValueError where the report may use up most of the held-out sequences there are."""
+        # One in eight sequences is held out; the report draws at most a quarter of them.
+        if self.n_eval > (most := self.vocabulary**self.max_period // 32):
+            raise ValueError(
+                f"task.n_eval={self.n_eval} leaves tuning too few held-out sequences that the "
+                f"report does not use; with task.vocabulary={self.vocabulary} and task.max_period="
+                f"{self.max_period} it must be at most {most}, or type tune=none"
+            )
+
 
 @option("task", "function")
 @dataclass
-class Function:
+class Function(SecondHeldOut):
     """Regression of sin_weight * sin(x) + cos_weight * cos(2x) from sequences of random x."""
 
     kind: str
@@ -184,7 +215,7 @@ NEW_WORDS = {3: "thousand", 4: "万", 6: "million", 8: "億"}
 
 @option("task", "numbers")
 @dataclass
-class Numbers:
+class Numbers(SecondHeldOut):
     """Numbers of up to `digits` digits in English words, to be written in Japanese.
 
     Besides those drawn like what is trained on, `n_eval` numbers that have up to `longer` digits
@@ -222,6 +253,16 @@ class Numbers:
                 raise ValueError(
                     f"{name}={getattr(self, name)} must be at most {most} with digits={self.digits}"
                 )
+
+    def check_tuning(self) -> None:
+        """Raise ValueError where the report may use up most of the held-out numbers there are."""
+        # Half of the number that the report may have: one in eight is held out.
+        if self.n_eval > (most := 10**self.digits // 32):
+            raise ValueError(
+                f"task.n_eval={self.n_eval} leaves tuning too few held-out numbers that the report "
+                f"does not use; with task.digits={self.digits} it must be at most {most}, or type "
+                f"tune=none"
+            )
 
     @property
     def source_length(self) -> int:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from experiments.config import Kernel, Position
+from experiments.nn.keep import check_keep
 from experiments.nn.kernels import KERNELS
 from experiments.nn.kv_cache import KVCache
 from experiments.nn.position import rotary_tables, rotate
@@ -71,8 +72,13 @@ class Attention(nn.Module):
         Self-attention is causal unless `causal` is False. With a `cache`, `x` are the positions
         that follow the cached ones. With a `memory` it is cross-attention to all of it: `causal`
         and positions do not apply; `remember` makes one whose keys and values are computed once.
-        `keep` covers the keys: x's positions (with the cached ones), or the memory's.
+        `keep` covers the keys: x's positions (with the cached ones), or the memory's. A sequence
+        that may attend to no key gets zeros from the heads.
+
+        Raises:
+            ValueError: `keep` is not of bools, or does not cover the keys.
         """
+        check_keep(keep, (len(x), self._n_keys(x, memory, cache)))
         if memory is not None:
             query = self._heads(self.query(x))  # (B, H, T, d_head)
             key, value = (
@@ -130,6 +136,12 @@ class Attention(nn.Module):
             batch, self.n_kv_heads, capacity, self.d_head, dtype=weight.dtype, device=weight.device
         )
 
+    @staticmethod
+    def _n_keys(x: Tensor, memory: Tensor | KVCache | None, cache: KVCache | None) -> int:
+        if memory is not None:
+            return memory.length if isinstance(memory, KVCache) else memory.shape[1]
+        return x.shape[1] + (0 if cache is None else cache.length)
+
     def _keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return self._heads(self.key(x)), self._heads(self.value(x))
 
@@ -173,18 +185,31 @@ def one_query(
     Keys and values are read where they lie: nothing is repeated or copied. Long ones go through two
     plain products, keys on the left, since many rows by few columns is the faster product on CPUs;
     short ones through torch's kernel, which is faster while they stay in the CPU's cache. `plain`
-    pins the products (True) or the kernel (False), which comparisons over lengths need.
+    pins the products (True) or the kernel (False), which comparisons over lengths need. A query
+    that sees no key gives 0 either way.
+
+    Raises:
+        ValueError: the mask is not of bools.
     """
+    if mask is not None and mask.dtype != torch.bool:
+        raise ValueError(f"a mask of {mask.dtype} must be of bools, True at keys that are seen")
     if plain is None:
         plain = key.nbytes + value.nbytes >= LONG
     rows = query.unflatten(1, (key.shape[1], -1)).squeeze(3)  # (B, H_kv, group, d_head)
+    blind = None if mask is None else ~mask.any(dim=-1, keepdim=True)
     if not plain:
-        mixed = F.scaled_dot_product_attention(rows, key, value, attn_mask=mask)
-        return mixed.flatten(1, 2)[:, :, None]
-    scores = (key @ (rows * rows.shape[-1] ** -0.5).transpose(2, 3)).transpose(2, 3)
-    if mask is not None:
-        scores = scores.masked_fill(~mask, -torch.inf)
-    return (scores.softmax(dim=-1) @ value).flatten(1, 2)[:, :, None]
+        # torch leaves open what a row without a key gives: it sees all of them, for nothing.
+        seen = None if mask is None or blind is None else mask | blind
+        mixed = F.scaled_dot_product_attention(rows, key, value, attn_mask=seen)
+    else:
+        scores = (key @ (rows * rows.shape[-1] ** -0.5).transpose(2, 3)).transpose(2, 3)
+        if mask is not None:
+            # Not -inf, whose softmax is NaN in a row that sees nothing.
+            scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+        mixed = scores.softmax(dim=-1) @ value
+    if blind is not None:
+        mixed = mixed.masked_fill(blind, 0.0)
+    return mixed.flatten(1, 2)[:, :, None]
 
 
 def causal_mask(keep: Bool[Tensor, "batch time"]) -> Bool[Tensor, "batch 1 time time"]:

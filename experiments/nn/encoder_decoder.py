@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from experiments.nn.keep import check_keep, places
 from experiments.nn.kv_cache import KVCache
 from experiments.nn.norm import Residual
 from experiments.nn.position import sinusoidal
@@ -92,7 +93,7 @@ class EncoderDecoder(nn.Module):
         encoder, decoder: as many blocks each as wanted.
         encoder_norm, decoder_norm: nn.Identity where a block's own norm ends the stream (post).
         head: d_model -> target vocabulary.
-        sinusoids: add sinusoidal positions to both embeddings.
+        sinusoids: add sinusoidal positions to both embeddings; they count kept positions.
     """
 
     def __init__(
@@ -122,11 +123,16 @@ class EncoderDecoder(nn.Module):
     ) -> Output:
         """Predict at every position of the target from it, the earlier ones and the whole source.
 
-        `keep` is False at padding of the target; that of the source is told by `PAD`.
+        `keep` is False at padding of the target; that of the source is told by `PAD`. Either may
+        be padded on either side: kept positions are predicted as without padding.
+
+        Raises:
+            ValueError: `keep` is not of bools, or not of the target's shape.
         """
+        check_keep(keep, (target.shape[0], target.shape[1]))
         memory, source_keep, routings = self.encode(source)
-        x = self._embed(self.target_embedding, target, self._positions(target.shape[1]))
         keep = unless_all(keep)
+        x = self._embed(self.target_embedding, target, self._positions(target.shape[1], keep))
         for block in self.decoder:
             x, routing = block(x, memory, keep=keep, source_keep=source_keep)
             routings.append(routing)
@@ -144,7 +150,7 @@ class EncoderDecoder(nn.Module):
     ]:
         """The memory, where it is no padding (None: everywhere), and a routing of each block."""
         keep = unless_all(source != PAD)
-        x = self._embed(self.source_embedding, source, self._positions(source.shape[1]))
+        x = self._embed(self.source_embedding, source, self._positions(source.shape[1], keep))
         routings = []
         for block in self.encoder:
             x, routing = block(x, keep)
@@ -182,11 +188,12 @@ class EncoderDecoder(nn.Module):
         for mixture, routing in zip(mixtures, output.routings, strict=True):
             mixture.after_step(routing)
 
-    def _positions(self, length: int) -> Tensor | None:
+    def _positions(self, length: int, keep: Tensor | None = None) -> Tensor | None:
         if not self.sinusoids:
             return None
         weight = self.target_embedding.weight
-        return sinusoidal(length, weight.shape[1], device=weight.device).to(weight.dtype)
+        table = sinusoidal(length, weight.shape[1], device=weight.device).to(weight.dtype)
+        return table if keep is None else table[places(keep)]
 
     def _embed(self, embedding: nn.Module, ids: Tensor, positions: Tensor | None) -> Tensor:
         x = embedding(ids)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from experiments.config import Activation
+from experiments.nn.keep import check_keep
 
 
 def squared_relu(x: Tensor) -> Tensor:
@@ -68,9 +69,10 @@ class FeedForward(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "batch time d_model"],
-        keep: Bool[Tensor, "batch time"] | None = None,  # noqa: ARG002 - a mixture needs it
+        keep: Bool[Tensor, "batch time"] | None = None,  # checked alone, as a mixture needs it
     ) -> tuple[Float[Tensor, "batch time d_model"], None]:
         """The transformed sequence, and no routing; every position is transformed, padding too."""
+        check_keep(keep, (x.shape[0], x.shape[1]))
         return self.transform(x), None
 
 
@@ -80,7 +82,8 @@ class NoFeedForward(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "batch time d_model"],
-        keep: Bool[Tensor, "batch time"] | None = None,  # noqa: ARG002 - a mixture needs it
+        keep: Bool[Tensor, "batch time"] | None = None,  # checked alone, as a mixture needs it
     ) -> tuple[Float[Tensor, "batch time d_model"], None]:
         """Zeros, and no routing."""
+        check_keep(keep, (x.shape[0], x.shape[1]))
         return torch.zeros_like(x), None

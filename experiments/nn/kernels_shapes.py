@@ -28,6 +28,8 @@ def check(
     if n_heads % n_kv_heads:
         raise ValueError(f"n_heads={n_heads} must be a multiple of n_kv_heads={n_kv_heads}")
     if mask is not None:
+        if mask.dtype != torch.bool:
+            raise ValueError(f"a mask of {mask.dtype} must be of bools, True at keys that are seen")
         whole = (batch, n_heads, time, source)
         try:
             fits = torch.broadcast_shapes(mask.shape, whole) == whole

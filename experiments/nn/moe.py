@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from experiments.config import Activation, Balance
 from experiments.nn.dispatch import grouped
 from experiments.nn.ffn import FeedForward
+from experiments.nn.keep import check_keep
 from experiments.nn.routing import Routing, balance_loss, expert_load, max_violation, z_loss
 
 __all__ = [
@@ -83,6 +84,7 @@ class MixtureOfExperts(nn.Module):
         self, x: Float[Tensor, "batch time d_model"], keep: Bool[Tensor, "batch time"] | None = None
     ) -> tuple[Float[Tensor, "batch time d_model"], Routing]:
         """The weighted sum of each token's chosen experts, 0 at padding, and how it was routed."""
+        check_keep(keep, (x.shape[0], x.shape[1]))
         tokens = x.flatten(0, 1)
         kept = None if keep is None else keep.flatten()
         routing = self.route(tokens, kept)
@@ -124,7 +126,7 @@ class MixtureOfExperts(nn.Module):
         """Move the selection bias by bias_rate towards experts below the mean load (`bias` only).
 
         It follows a training step: a bias from the batch it is applied to would look at later
-        tokens.
+        tokens. `routing` is that of the whole batch, since every call moves it by one step.
         """
         if self.selection_steps is not None:
             load = expert_load(routing.experts, routing.keep, self.n_experts)

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from experiments.nn.keep import check_keep, places
 from experiments.nn.kv_cache import KVCache
 from experiments.nn.norm import Residual
 from experiments.nn.position import sinusoidal
@@ -68,7 +69,7 @@ class Transformer(nn.Module):
         blocks: the body.
         final_norm: nn.Identity where the last block's own norm ends the stream (post, deepnorm).
         head: d_model -> vocabulary or width.
-        sinusoids: add sinusoidal positions to the embedded input.
+        sinusoids: add sinusoidal positions to the embedded input; they count kept positions.
     """
 
     def __init__(
@@ -98,9 +99,13 @@ class Transformer(nn.Module):
 
         With `caches`, one for each block, `inputs` are the positions that follow the cached ones.
 
+        Padding may stand on either side: kept positions are predicted as without it.
+
         Raises:
-            ValueError: padding together with caches, or a cache too many or too few.
+            ValueError: padding together with caches, a cache too many or too few, or `keep` is not
+                of bools or not of the inputs' shape.
         """
+        check_keep(keep, (inputs.shape[0], inputs.shape[1]))
         if keep is not None and bool(keep.all()):
             keep = None  # plain causal attention is faster than attention under a mask
         if keep is not None and caches is not None:
@@ -108,7 +113,8 @@ class Transformer(nn.Module):
         x = self.embedding(inputs)
         if self.sinusoids:
             start = caches[0].length if caches else 0
-            x = x + sinusoidal(*x.shape[1:], start=start, device=x.device).to(x.dtype)
+            table = sinusoidal(*x.shape[1:], start=start, device=x.device).to(x.dtype)
+            x = x + (table if keep is None else table[places(keep)])
         routings = []
         per_block = caches if caches is not None else [None] * len(self.blocks)
         for block, cache in zip(self.blocks, per_block, strict=True):

@@ -6,7 +6,8 @@ count together, each on the tokens it was sent. Padding counts nowhere.
 
 One definition for every arm: `zero_share` is the share of hidden values that are exactly 0, and
 `small_share` the share with |h| <= eps * RMS of the hidden values of the same token, which is
-blind to the scale of a network and contains every zero.
+blind to the scale of a network and contains every zero. An exact 0 may be rounding: GELU in float32
+is exactly 0 below about -5.6, where 1 + erf rounds to 0, and in bfloat16 from nearer to 0 on.
 """
 
 import math
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from experiments.nn.transformer import Output
+from experiments.probes.finite import numbers
 from experiments.tasks.batch import Batch
 
 
@@ -75,7 +77,7 @@ class ActivationProbe:
 
     Streams over the (batch, output) of one evaluation; `metrics` ends it and takes the hooks off.
     Metrics of a layer carry the suffix `/layer{l}`; without it they are the mean over layers.
-    Shares of values that are not finite are NaN.
+    Where a value or its square is not finite, they are NaN.
     """
 
     def __init__(self, model: nn.Module, *, eps: float) -> None:
@@ -102,7 +104,7 @@ class ActivationProbe:
             values = [metrics[name] for metrics in per_layer]
             found[f"ffn/{name}"] = sum(values) / len(values)
             found |= {f"ffn/{name}/layer{index}": value for index, value in enumerate(values)}
-        return found
+        return numbers(found)
 
 
 class Layer:
@@ -145,7 +147,7 @@ class InputSparsity:
         self._watch = Watch(model)
         self._count = torch.zeros(bins, dtype=torch.int64)
         self._small = torch.zeros(bins, dtype=torch.int64)
-        self._total = 0
+        self._total, self._finite = 0, True
 
     def update(self, batch: Batch, output: Output) -> None:  # noqa: ARG002 - hooks have seen it
         """Count one batch, whose forward was the last one of the model."""
@@ -162,19 +164,21 @@ class InputSparsity:
     def rows(self, least: int = 50) -> list[dict[str, float | str]]:
         """A row a bin and kind: `small_share` of the bin, `density` of values entering there.
 
-        The share of a bin with fewer than `least` values is left out.
+        The share of a bin with fewer than `least` values is left out. Where a value was not finite,
+        densities are NaN and there are no shares.
         """
         width = 2 * self.limit / self.bins
         rows: list[dict[str, float | str]] = []
         for index, (count, small) in enumerate(zip(self._count, self._small, strict=True)):
             x = round(-self.limit + (index + 0.5) * width, 6)
-            density = float(count) / (max(self._total, 1) * width)
+            density = float(count) / (max(self._total, 1) * width) if self._finite else math.nan
             rows.append({"kind": "density", "x": x, "value": density})
-            if count >= least:
+            if count >= least and self._finite:
                 rows.append({"kind": "small_share", "x": x, "value": float(small / count)})
         return rows
 
     def _add(self, before: Tensor, after: Tensor) -> None:
+        self._finite &= bool(before.isfinite().all() and after.float().square().sum().isfinite())
         small = is_small(after, self.eps).flatten()
         place = (before.float().flatten() + self.limit) / (2 * self.limit) * self.bins
         inside = (place >= 0) & (place < self.bins)

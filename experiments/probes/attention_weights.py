@@ -99,10 +99,13 @@ def logit_blocks(
     keys are 0 to the last query of the block: later ones are seen by none of them. What a query may
     not see is HIDDEN: later keys, and padding other than itself. All blocks share one buffer, whose
     size grows with the length and not with its square: a block is gone when the next one comes, and
-    may be overwritten.
+    may be overwritten. A logit that is not finite, or as far from 0 as HIDDEN, is NaN.
     """
     batch, n_heads, time, d_head = query.shape
     n_kv_heads = key.shape[1]
+    # No logit is larger than the largest query and key allow: one look at these spares all others.
+    bound = query.abs().amax().double() * key.abs().amax().double() * d_head
+    small = bool(bound < -HIDDEN)
     # The query heads of a group become rows of one product, so that keys are not copied.
     grouped = query.reshape(batch * n_kv_heads, n_heads // n_kv_heads, time, d_head)
     columns = key.reshape(batch * n_kv_heads, time, d_head).transpose(1, 2)
@@ -114,6 +117,8 @@ def logit_blocks(
         size = batch * n_heads * (end - first) * end
         product = buffer[:size].view(*rows.shape[:2], end)
         torch.bmm(rows, columns[:, :, :end], out=product)
+        if not small:  # else a key that is hidden would have the larger logit, and all the weight
+            product.masked_fill_(~(product.abs() < -HIDDEN), torch.nan)
         logits = product.view(batch, n_heads, end - first, end)
         queries = position[first:end, None]
         logits[..., first:].masked_fill_(position[first:end] > queries, HIDDEN)

@@ -10,15 +10,16 @@ symbol, as nothing says that a copy begins. Heads are scored where p >= 3: for s
 token after the occurrence one period back is the query's neighbour or the query itself.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from experiments.nn.transformer import Output
 from experiments.probes.attention_weights import watch, weights
+from experiments.probes.finite import highest, numbers, ratio
 from experiments.tasks.batch import Batch
 from experiments.tasks.induction import periods
 
@@ -35,16 +36,20 @@ class CopyProbe:
 
         heads/copy_accuracy     share of right predictions of the second copy
         heads/icl_score         mean loss in the second copy minus that in the first, nats; below 0
-                                is learning in context (Olsson et al. 2022)
+                                is learning in context. It is named after the in-context learning
+                                score of Olsson et al. 2022, which is the loss at token 500 minus
+                                that at token 50; here the first copy costs log(vocabulary)
         heads/induction         mean weight from a token of the second copy to the tokens after all
-                                its earlier occurrences together, the prefix-matching score of
-                                Olsson et al. 2022, of the head that has most; with
-                                /layer{l}/head{h} of each head
+                                its earlier occurrences together, but never to itself: the
+                                prefix-matching score of Olsson et al. 2022. That of the best head,
+                                which grows with the number of heads, while `_uniform` is no
+                                maximum; with /layer{l}/head{h} of each head
         heads/duplicate         the same to the earlier occurrences themselves
 
     Only queries of the second copy count, all of which have such keys, unlike in TransformerLens'
-    head_detector, where a perfect induction head reaches the share of those among all queries. What
-    is not there to be scored is NaN.
+    head_detector, where a perfect induction head reaches the share of those among all queries.
+    Olsson et al. score all repeats of 25 tokens, and here it is the second copy of 3 or more. What
+    is not there to be scored, or not finite, is NaN.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -69,20 +74,22 @@ class CopyProbe:
 
     def metrics(self) -> dict[str, float]:
         """Everything above."""
+        # Logits that are not finite have a largest one too, which is no prediction.
+        right = self._right if math.isfinite(self._second) else math.nan
         found = {
-            "heads/copy_accuracy": ratio(self._right, self._n_second),
+            "heads/copy_accuracy": ratio(right, self._n_second),
             "heads/icl_score": ratio(self._second, self._n_second)
             - ratio(self._first, self._n_first),
         }
         for name in AHEAD:
             scores = self.scores(name)
-            found[f"heads/{name}"] = float(np.max([np.max(layer) for layer in scores]))
+            found[f"heads/{name}"] = highest(value for layer in scores for value in layer)
             found |= {
                 f"heads/{name}/layer{index}/head{head}": value
                 for index, layer in enumerate(scores)
                 for head, value in enumerate(layer)
             }
-        return found
+        return numbers(found)
 
     def scores(self, name: str = "induction") -> list[list[float]]:
         """The score of each head, layer by layer."""
@@ -136,9 +143,12 @@ def scored_rows(tokens: Tensor) -> Tensor:
 
 
 def scored_keys(tokens: Tensor, ahead: int) -> Tensor:
-    """The keys (batch, query, key) `ahead` behind all earlier occurrences of the query's token."""
+    """The keys (batch, query, key) `ahead` behind all earlier occurrences of the query's token.
+
+    A query is no key of its own, though it stands behind one that equals it.
+    """
     earlier = (tokens[:, :, None] == tokens[:, None, :]).tril(-1)
-    return F.pad(earlier, (ahead, 0))[:, :, : tokens.shape[1]]
+    return F.pad(earlier, (ahead, 0))[:, :, : tokens.shape[1]].tril(-1)
 
 
 def copy_loss(prediction: Tensor, batch: Batch) -> Tensor:
@@ -151,7 +161,8 @@ def copy_loss(prediction: Tensor, batch: Batch) -> Tensor:
 def copy_test(batches: Sequence[Batch]) -> Callable[[nn.Module], float]:
     """What gives the copy accuracy of a model on these batches, as it is, hooks included.
 
-    Sequences are sorted by period, and nothing behind their second copies is computed.
+    Sequences are sorted by period, and nothing behind their second copies is computed. NaN where a
+    largest logit is not finite.
     """
     tokens, target = (
         torch.cat([part(batch) for batch in batches])
@@ -167,14 +178,11 @@ def copy_test(batches: Sequence[Batch]) -> Callable[[nn.Module], float]:
 
     @torch.no_grad()
     def accuracy(model: nn.Module) -> float:
-        found = 0
+        found, finite = 0, True
         for inputs, wanted, second in chunks:
-            found += int((model(inputs).prediction.argmax(dim=-1) == wanted)[second].sum())
-        return ratio(found, n)
+            logits = model(inputs).prediction
+            found += int((logits.argmax(dim=-1) == wanted)[second].sum())
+            finite &= bool(logits.amax(dim=-1)[second].isfinite().all())
+        return ratio(found, n) if finite else math.nan
 
     return accuracy
-
-
-def ratio(part: float, n: int) -> float:
-    """`part` over n, NaN of nothing."""
-    return part / n if n else float("nan")

@@ -80,7 +80,9 @@ class Depth:
         grad_down: the same of the matrices that end a feed-forward network, W2 of Xiong 2020, or
             of those that end attention where there is no such network.
         grad_stream: norm of the loss's derivative by the stream, one more than there are layers.
-        variance: of the stream over features, averaged over kept positions; as many.
+        variance: of the stream over features, averaged over kept positions; as many. It is divided
+            by their number and centred: the expected squared norm of which Xiong 2020 speaks, over
+            the width, is equal to it for a stream of mean 0 alone.
     """
 
     grad: list[float]
@@ -90,7 +92,10 @@ class Depth:
 
 
 def depth_profile(model: Transformer, batch: Batch, loss_of: Loss) -> Depth:
-    """One forward and backward on the loss that a training step would take; leaves no gradients."""
+    """One forward and backward on the loss that a training step would take; leaves no gradients.
+
+    That loss includes the auxiliary one of a mixture.
+    """
     with residual_stream(model) as stream:
         output = model(*batch.inputs, keep=batch.keep)
     loss = loss_of(output.prediction, batch) + output.aux_loss
@@ -120,7 +125,13 @@ def ending(layer: Sequence[tuple[str, nn.Parameter]], name: str) -> list[nn.Para
 
 
 def log_slope(values: dict[int, float]) -> float:
-    """The least-squares slope of log(value) against log(key)."""
+    """The least-squares slope of log(value) against log(key); NaN where a value has no logarithm.
+
+    In `norm_stability` a value is the gradient norm of one depth, of the loss with the auxiliary
+    one of a mixture.
+    """
+    if not all(0 < value < math.inf for value in values.values()):
+        return math.nan
     x = [math.log(key) for key in values]
     y = [math.log(value) for value in values.values()]
     mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)

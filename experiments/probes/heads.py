@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from experiments.probes.attention_weights import watch, weights
+from experiments.probes.finite import highest, numbers
 from experiments.probes.head_scores import RowScores, row_scores, uniform_scores, valid_keys
 from experiments.tasks.batch import Batch
 
@@ -23,7 +24,8 @@ NATURAL = ("entropy", "entropy_share", "distance", "distance_share")
 class HeadProbe:
     """Streams over the batches of one evaluation, and runs the model on their inputs once more.
 
-    Scores: `entropy` in nats; `entropy_share`, of each query over the log of its valid keys;
+    Scores: `entropy` in nats, which grows with the number of keys (even attention over n has ln n);
+    `entropy_share`, of each query over the log of its valid keys;
     `distance` in positions; `distance_share`, over length - 1; `diagonal` and `previous`, the mean
     weight on the own and the last position; `offset_<label>`, the mean weight at `lags[label]`;
     `earlier_offset`, the largest of these on an earlier position, which every task has. All but
@@ -92,7 +94,7 @@ class HeadProbe:
             found[f"heads/{score}_spread"] = fmean([spread(row) for row in layers.values()])
             for name, row in layers.items():
                 found |= {f"heads/{score}/{name}/head{h}": value for h, value in enumerate(row)}
-        return found
+        return numbers(found)
 
     def table(self, label: str | None = None) -> dict[str, dict[str, list[float]]]:
         """By score and layer (or `uniform`) a value for each head, over all data or a label's."""
@@ -109,7 +111,7 @@ class HeadProbe:
         earlier = [found[score] for score, lag in lags if lag and score in found]
         if earlier:
             found["earlier_offset"] = {
-                name: [max(at) for at in zip(*(table[name] for table in earlier), strict=True)]
+                name: [highest(at) for at in zip(*(table[name] for table in earlier), strict=True)]
                 for name in self._sums
             }
         return found

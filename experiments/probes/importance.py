@@ -18,8 +18,9 @@ def taylor_importance(model: nn.Module, batches: Sequence[Batch], loss: Loss) ->
 
     xi_h is a mask of 1 that the head's output is multiplied with, and L the loss of one sequence,
     of which `loss` gives a value each, (batch,); equation 2 of Are Sixteen Heads Really Better than
-    One?, of which this is the mask form. A layer that nothing depends on has zeros. The model is
-    asked in the mode it is in.
+    One?, of which this is the mask form. Scores of different layers are compared as they are, as in
+    the paper. It masks heads with 0, where pruning here puts their mean. A layer that nothing
+    depends on has zeros. The model is asked in the mode it is in.
     """
     layers = attention_layers(model)
     sums = [torch.zeros(layer.n_heads, dtype=torch.float64) for layer in layers]

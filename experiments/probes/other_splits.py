@@ -4,6 +4,7 @@ import torch
 
 from experiments.nn.encoder_decoder import EncoderDecoder
 from experiments.nn.transformer import Output
+from experiments.probes.finite import number, numbers
 from experiments.probes.translation import TranslationProbe
 from experiments.tasks.batch import Batch
 from experiments.tasks.translation import TranslationTask
@@ -36,7 +37,7 @@ class OtherSplits:
 
     def metrics(self) -> dict[str, float]:
         """What was found."""
-        return self.found
+        return numbers(self.found)
 
 
 def others(task: TranslationTask) -> list[str]:
@@ -61,4 +62,4 @@ def mean_loss(model: EncoderDecoder, task: TranslationTask, split: str, most: in
         prediction = model(*batch.inputs, keep=batch.keep).prediction
         total += task.loss(prediction, batch).item() * n
         count += n
-    return total / count
+    return number(total / count)

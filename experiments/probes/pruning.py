@@ -6,6 +6,7 @@ see `experiments.probes.ablation`, all at once and without training on.
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from math import isfinite, nan
 from statistics import fmean
 
 import numpy as np
@@ -55,9 +56,16 @@ def curve(
 
 
 def prunable(values: Sequence[float]) -> float:
-    """The largest share of heads without which no more than TOLERANCE is lost."""
+    """The share of heads that go before more than TOLERANCE is lost for the first time.
+
+    A curve that comes back later does not count. TOLERANCE is absolute, where Michel et al. 2019
+    speak of a relative loss of BLEU. NaN where a value is NaN.
+    """
+    if not all(map(isfinite, values)):
+        return nan
     bound = values[0] - TOLERANCE - 1e-9
-    return max(n for n, value in enumerate(values) if value >= bound) / (len(values) - 1)
+    n_kept = next((n for n, value in enumerate(values) if value < bound), len(values)) - 1
+    return n_kept / (len(values) - 1)
 
 
 def area(values: Sequence[float]) -> float:

@@ -5,6 +5,7 @@ from statistics import fmean
 import torch
 from torch import nn
 
+from experiments.metrics import METRICS
 from experiments.probes.ablation import choices, drops, halves, mean_outputs
 from experiments.probes.attention_weights import attention_layers
 from experiments.probes.copying import CopyProbe, copy_loss, copy_test
@@ -13,6 +14,7 @@ from experiments.probes.importance import taylor_importance
 from experiments.probes.pruning import ORDERS, area, curve, mean_curves, orders, prunable
 from experiments.tasks.batch import Batch
 from experiments.tasks.induction import InductionTask
+from runner.metric_names import declared
 from runner.trial import Trial
 
 
@@ -50,7 +52,7 @@ def record_removals(trial: Trial, model: nn.Module, task: InductionTask) -> None
 
 
 def record_nothing_to_remove(trial: Trial, model: nn.Module) -> None:
-    """The same numbers of a trial that has diverged, all 0, so that it counts and is not missing.
+    """The same numbers of a diverged trial as they are declared, so that it counts.
 
     It does not copy: there is no accuracy that a head could cost, nor one that is kept without it.
     """
@@ -58,7 +60,7 @@ def record_nothing_to_remove(trial: Trial, model: nn.Module) -> None:
     names = [f"heads/ablation/{name}" for name in choices(flat, flat, seed=trial.seed)]
     for what in ("prunable", "pruning_area"):
         names += [f"heads/{what}/{name}" for name in ORDERS]
-    trial.record(dict.fromkeys(names, 0.0), "1")
+    trial.record({name: declared(name, METRICS).value for name in names}, "1")
 
 
 def head_entropies(

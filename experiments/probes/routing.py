@@ -1,20 +1,29 @@
 """What a mixture's routers do on held-out data: load, and what the experts specialise in.
 
 Legend: n_experts; a label is the domain of a whole sequence, a symbol an input token id. Everything
-is counted over kept tokens; shares are of assignments (a token makes top_k of them).
+is counted over kept tokens; shares are of assignments (a token makes top_k of them). A layer whose
+router gave a probability that is not finite has chosen, but its choices mean nothing: all its
+numbers are NaN, and so are the means over layers.
 """
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from experiments.nn.transformer import Output
+from experiments.probes.finite import numbers
 from experiments.probes.information import mutual_information_share
 from experiments.tasks.batch import Batch
 
 DEAD = 0.1
 """An expert is dead below this fraction of its fair share of the load."""
+BALANCE = (
+    *("load_max_violation", "load_cv", "dead_experts", "effective_experts"),
+    *("router_entropy", "dropped_share", "balance_loss"),
+)
+"""The names of `Layer.balance`."""
 
 
 class RoutingProbe:
@@ -28,6 +37,7 @@ class RoutingProbe:
         self._layers: list[Layer] = []
         self._symbols: list[NDArray[np.int64]] = []
         self._sequence_labels: list[NDArray[np.int64]] = []
+        self._token_labels: list[NDArray[np.int64]] = []
 
     def update(self, batch: Batch, output: Output) -> None:
         """Count one batch; `output` is the model's on `batch.inputs`, in eval mode."""
@@ -36,10 +46,12 @@ class RoutingProbe:
         if not self._layers:
             self._layers = [Layer(self.n_experts) for _ in output.routings]
         keep = batch.keep.cpu().numpy()
-        self._sequence_labels.append(batch.label.cpu().numpy())
+        label = batch.label.cpu().numpy()
+        self._sequence_labels.append(label)
         inputs = batch.inputs[0]
         if inputs.ndim == 2 and not inputs.is_floating_point():
             self._symbols.append(inputs.cpu().numpy()[keep])
+            self._token_labels.append(np.repeat(label, keep.sum(axis=1)))
         for layer, routing in zip(self._layers, output.routings, strict=True):
             probabilities = routing.probabilities.detach().float().cpu().numpy()
             layer.update(routing.experts.cpu().numpy(), probabilities, keep)
@@ -54,25 +66,27 @@ class RoutingProbe:
             values["nmi_domain"] = float(mutual_information_share(layer.by_label(labels)[0]))
             if self._symbols:
                 values["nmi_token"] = float(mutual_information_share(layer.by_symbol(self._ids())))
+            if not layer.finite:
+                values |= dict.fromkeys(values, math.nan)
         found = with_mean(per_layer)
         for index, layer in enumerate(self._layers):
-            for expert, part in enumerate(layer.load() / layer.load().sum()):
+            for expert, part in enumerate(layer.shares()):
                 found[f"moe/load/layer{index}/expert{expert}"] = float(part)
             counts = layer.by_label(labels)[0]
             for label, row in zip(self.labels, counts, strict=False):
                 if row.sum():  # a label that the evaluation lacks selects nothing
                     for expert, part in enumerate(row / row.sum()):
                         name = f"moe/selection/layer{index}/{label}/expert{expert}"
-                        found[name] = float(part)
-        return found
+                        found[name] = float(part) if layer.finite else math.nan
+        return numbers(found)
 
     def final_metrics(self, seed: int) -> dict[str, float]:
         """`metrics`, with information over its permutation null instead of raw, the raw beside it.
 
         The domain null permutes the labels of whole sequences, since the tokens of a sequence are
-        not independent; the token null permutes the choices over all tokens. A permutation is
-        shared by the layers, so that their mean has a null of its own. p = (1 + #{null >= raw}) /
-        (1 + n).
+        not independent; the token null permutes the tokens of each domain among themselves, so that
+        a router that sees the domain and nothing else is at its null. A permutation is shared by
+        the layers, so that their mean has a null of its own. p = (1 + #{null >= raw}) / (1 + n).
         """
         found = self.metrics()
         if not found:
@@ -83,10 +97,12 @@ class RoutingProbe:
         null = [mutual_information_share(layer.by_label(shuffled)) for layer in self._layers]
         found |= self._over_null("nmi_domain", np.stack(null), found)
         if self._symbols:
-            ids = self._ids()
-            values = np.empty((len(self._layers), n))
+            ids, tokens = self._ids(), np.concatenate(self._token_labels)
+            domains = [np.flatnonzero(tokens == label) for label in np.unique(tokens)]
+            values, order = np.empty((len(self._layers), n)), np.empty_like(ids)
             for index in range(n):
-                order = rng.permutation(ids)
+                for domain in domains:
+                    order[domain] = rng.permutation(ids[domain])
                 for row, layer in enumerate(self._layers):
                     values[row, index] = mutual_information_share(layer.by_symbol(order))
             found |= self._over_null("nmi_token", values, found)
@@ -106,11 +122,13 @@ class RoutingProbe:
             f"moe/{name}_null": float(mean_null.mean()),
             f"moe/{name}_p": (1 + reached) / (1 + len(mean_null)),
         }
+        if not math.isfinite(observed):
+            found |= dict.fromkeys(found, math.nan)
         for index, values in enumerate(null):
             key = f"{name}/layer{index}"
             found[f"moe/{key}"] = raw[f"moe/{key}"] - float(values.mean())
             found[f"moe/{name}_raw/layer{index}"] = raw[f"moe/{key}"]
-        return found
+        return numbers(found)
 
     def _labels(self) -> NDArray[np.int64]:
         return np.concatenate(self._sequence_labels)
@@ -147,17 +165,31 @@ class Layer:
         self._entropy -= float((kept * np.log(np.maximum(kept, 1e-30))).sum())
         self._n_tokens += len(kept)
 
+    @property
+    def finite(self) -> bool:
+        """Whether all probabilities were finite: a broken router chooses, but means nothing."""
+        return bool(np.isfinite(self._probability).all())
+
     def load(self) -> NDArray[np.int64]:
         """Assignments of each expert."""
         return np.concatenate(self._per_sequence).sum(axis=0)
 
-    def balance(self) -> dict[str, float]:
-        """How evenly the experts are used; router_entropy in nats, all else without a unit."""
+    def shares(self) -> NDArray[np.float64]:
+        """Each expert's share of the load; NaN of a broken router and where nothing was kept."""
         load = self.load()
+        total = float(load.sum()) if self.finite else math.nan
+        return load / (total or math.nan)
+
+    def balance(self) -> dict[str, float]:
+        """How evenly the experts are used; router_entropy in nats, all else without a unit.
+
+        load_max_violation is MaxVio of Wang et al. 2024, (max - mean) / mean, on held-out data and
+        of assignments, of which a token makes top_k.
+        """
+        load, share, n = self.load(), self.shares(), self.n_experts
+        if not np.isfinite(share).all():
+            return dict.fromkeys(BALANCE, math.nan)
         top_k = self._experts[0].shape[1]
-        share, n = load / load.sum(), self.n_experts
-        if not np.isfinite(self._probability).all():
-            share = np.full(n, np.nan)  # a router of a diverged model chooses, but means nothing
         used = share[share > 0]
         return {
             "load_max_violation": float(share.max() * n - 1),

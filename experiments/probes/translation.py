@@ -3,11 +3,13 @@
 Legend: batch; source, positions of the source; time, positions of the target; n_heads.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from experiments.nn.attention import Attention
 from experiments.nn.decode import greedy
@@ -20,28 +22,39 @@ TICK, CROSS = "✓", "✗"
 
 
 class Sample(NamedTuple):
-    """One decoded sentence."""
+    """One decoded sentence; `finite` is False where logits that chose its tokens were not."""
 
     split: str
     source: str
     expected: str
     predicted: str
+    finite: bool = True
 
     @property
     def right(self) -> bool:
         """Whether it is right from end to end."""
-        return self.expected == self.predicted
+        return self.finite and self.expected == self.predicted
 
     def row(self) -> dict[str, str]:
         """A row of the sample table."""
-        return self._asdict() | {"ok": TICK if self.right else CROSS}
+        texts = {name: getattr(self, name) for name in ("split", "source", "expected", "predicted")}
+        return texts | {"ok": TICK if self.right else CROSS}
+
+
+def share_right(samples: Sequence[Sample]) -> float:
+    """The share of sentences that are right; NaN where logits were not finite."""
+    if not all(sample.finite for sample in samples):
+        return math.nan
+    return sum(sample.right for sample in samples) / len(samples)
 
 
 class TranslationProbe:
     """Decodes the first `most` sentences of each split it is shown (None: all), greedily.
 
     `exact_match` is the share of sentences that are right from the first token to the end mark,
-    `chrf` the chrF of sacrebleu over the whole set, 0 to 100. Both without a suffix are of the
+    `chrf` the chrF of sacrebleu over the whole set, 0 to 100, which ignores spaces where
+    `exact_match` minds them. Logits that are not finite choose tokens too: then both are NaN. Both
+    without a suffix are of the
     held-out split; `exact_match/{split}` is there for every split that was shown. A decoding stops
     at the length of the longest sentence of the task, so a longer one is wrong either way.
     """
@@ -60,16 +73,23 @@ class TranslationProbe:
             return
         source, target = batch.inputs[0][rows], batch.target[rows]
         length = self.task.length
-        found = greedy(self.model, source, bos=BOS, eos=EOS, max_length=length)
+        with watched(self.model, source) as finite:
+            found = greedy(self.model, source, bos=BOS, eos=EOS, max_length=length)
         self.samples += [
             Sample(
                 self.task.labels[int(batch.label[row])],
                 self.task.source.text(s),
                 self.task.target.text(t),
                 self.task.target.text(p),
+                good,
             )
-            for row, s, t, p in zip(
-                rows, source.tolist(), target.tolist(), found.tolist(), strict=True
+            for row, s, t, p, good in zip(
+                rows,
+                source.tolist(),
+                target.tolist(),
+                found.tolist(),
+                finite.tolist(),
+                strict=True,
             )
         ]
 
@@ -78,13 +98,11 @@ class TranslationProbe:
         found = {}
         for split in dict.fromkeys(sample.split for sample in self.samples):
             part = self.of(split)
-            right = sum(sample.right for sample in part) / len(part)
+            right = share_right(part)
             found[f"translation/exact_match/{split}"] = right
             if split == self.task.held_out:
                 found["translation/exact_match"] = right
-                found["translation/chrf"] = chrf(
-                    [sample.predicted for sample in part], [sample.expected for sample in part]
-                )[0]
+                found["translation/chrf"] = chrf_of(part)[0]
         return found
 
     def of(self, split: str) -> list[Sample]:
@@ -111,18 +129,43 @@ def by_digits(
     Raises:
         ValueError: a split of which not all numbers, or more, were decoded.
     """
-    right: dict[int, list[bool]] = {}
+    of_digits: dict[int, list[Sample]] = {}
     for split, samples in decoded.items():
         for number, sample in zip(numbers[split], samples, strict=True):
-            right.setdefault(len(str(number)), []).append(sample.right)
+            of_digits.setdefault(len(str(number)), []).append(sample)
     return {
-        f"translation/exact_match_digits/{n}": sum(of_n) / len(of_n)
-        for n, of_n in sorted(right.items())
+        f"translation/exact_match_digits/{n}": share_right(of_n)
+        for n, of_n in sorted(of_digits.items())
     }
 
 
+@contextmanager
+def watched(model: EncoderDecoder, source: Tensor) -> Iterator[Tensor]:
+    """Hand out (batch,) bools that say for which sentences all logits inside were finite."""
+    finite = torch.ones(len(source), dtype=torch.bool, device=source.device)
+
+    def see(_: nn.Module, __: Any, logits: Tensor) -> None:
+        finite.logical_and_(logits.isfinite().flatten(1).all(dim=1))
+
+    handle = model.head.register_forward_hook(see)
+    try:
+        yield finite
+    finally:
+        handle.remove()
+
+
+def chrf_of(samples: Sequence[Sample]) -> tuple[float, str]:
+    """`chrf` of samples; NaN where logits were not finite."""
+    score, by = chrf([s.predicted for s in samples], [s.expected for s in samples])
+    return (score if all(s.finite for s in samples) else math.nan), by
+
+
 def chrf(predicted: Sequence[str], expected: Sequence[str]) -> tuple[float, str]:
-    """Corpus chrF (Popović 2015; character n-grams up to 6, beta 2) and sacrebleu's signature."""
+    """Corpus chrF2 as sacrebleu computes it, and its signature.
+
+    Character n-grams up to 6 with beta 2 (Popović 2016, after Popović 2015 with beta 1 and 3).
+    Spaces are taken out first, so that sentences that differ in them alone score 100.
+    """
     from sacrebleu.metrics.chrf import CHRF
 
     metric = CHRF()

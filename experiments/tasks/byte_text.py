@@ -11,27 +11,39 @@ from torch.nn import functional as F
 
 from experiments import corpora
 from experiments.tasks.batch import Batch
+from runner.config import Evaluation
 
 
 class ByteText:
     """Predict each byte from those before it.
 
     inputs and target are (batch, length) int64 in 0..255, the target one byte ahead; nothing is
-    padding. The loss is the cross-entropy in nats per byte. `cache` holds the corpus; a missing one
-    is built.
+    padding. The loss is the cross-entropy in nats per byte. `cache` holds the corpus whose
+    fingerprint is `data`; without one it is built from what the source holds now.
     """
 
     unit = "nats/byte"
     vocabulary: int | None = 256
     width: int | None = None
 
-    def __init__(self, options: corpora.Corpus, *, seed: int, batch_size: int, cache: Path) -> None:
-        corpus = corpora.load(options, cache)
+    def __init__(
+        self,
+        options: corpora.Corpus,
+        *,
+        seed: int,
+        batch_size: int,
+        cache: Path,
+        data: str = "",
+        evaluation: Evaluation = Evaluation.report,
+    ) -> None:
+        corpus = corpora.load(options, cache, data)
+        prefix = "tuning_" if evaluation is Evaluation.tuning else ""
         self.labels: tuple[str, ...] = tuple(str(name) for name in corpus["labels"])
         self.seed = seed
         self.batch_size = batch_size
         self._train, self._bounds = corpus["train"], corpus["bounds"]
-        self._windows, self._window_label = corpus["windows"], corpus["window_label"]
+        self._windows = corpus[f"{prefix}windows"]
+        self._window_label = corpus[f"{prefix}window_label"]
         self._offsets = np.arange(options.length + 1)
 
     def batch(self, step: int) -> Batch:

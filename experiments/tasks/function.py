@@ -10,9 +10,10 @@ from torch import Tensor
 
 from experiments.config import Function
 from experiments.tasks.batch import Batch
+from runner.config import Evaluation
 
 # Data are one fixed set, as if read from a file: seeds of trials choose batches, not samples.
-TRAIN_SEED, EVALUATION_SEED = 2020, 2021
+TRAIN_SEED, EVALUATION_SEED, TUNING_SEED = 2020, 2021, 2022
 
 
 class FunctionTask:
@@ -27,20 +28,30 @@ class FunctionTask:
     target needs, so attention has nothing to add. The loss is the mean squared error; the mean of
     the target alone leaves its variance, which for standard normal x is 0.4323 sin_weight^2 +
     0.4819 cos_weight^2.
-    Split: two sets from two fixed seeds. Fingerprint: options and this code.
+    Split: sets from fixed seeds, one to learn from, one for the report and one for tuning.
+    Fingerprint: options and this code.
     """
 
     labels: tuple[str, ...] = ("function",)
     unit = "mse"
     vocabulary: int | None = None
 
-    def __init__(self, options: Function, *, seed: int, batch_size: int, cache: Path) -> None:  # noqa: ARG002
+    def __init__(
+        self,
+        options: Function,
+        *,
+        seed: int,
+        batch_size: int,
+        cache: Path,  # noqa: ARG002
+        evaluation: Evaluation = Evaluation.report,
+    ) -> None:
         self.width: int | None = options.width
         self.seed = seed
         self.batch_size = batch_size
         self._options = options
         self._train = inputs(options, options.n_samples, TRAIN_SEED)
-        self._held_out = inputs(options, options.n_eval, EVALUATION_SEED)
+        held_out = TUNING_SEED if evaluation is Evaluation.tuning else EVALUATION_SEED
+        self._held_out = inputs(options, options.n_eval, held_out)
 
     def batch(self, step: int) -> Batch:
         """Random training samples, none twice in a batch unless there are too few."""

@@ -11,9 +11,10 @@ from torch.nn import functional as F
 
 from experiments.config import Induction
 from experiments.tasks.batch import Batch
+from runner.config import Evaluation
 
 # The first numbers of a generator's key keep draws apart for every seed.
-TRAIN, EVALUATION, SPLIT = 1, 2, 3
+TRAIN, EVALUATION, SPLIT, TUNING = 1, 2, 3, 4
 BEGIN = 0
 """The token that every sequence begins with; it occurs nowhere else."""
 
@@ -35,19 +36,32 @@ class InductionTask:
     right in nine of ten cases where its first occurrence is taken, in four of five where the most
     recent one is. Labels tell short periods, up to half of max_period,
     from long ones. Split: a hash of the whole sequence holds one in eight out, and the same
-    sequence is never on both sides. Fingerprint: options and this code.
+    sequence is never on both sides, nor both in the report and in tuning. Fingerprint: options and
+    this code.
     """
 
     labels: tuple[str, ...] = ("short", "long")
     unit = "nats/token"
     width: int | None = None
 
-    def __init__(self, options: Induction, *, seed: int, batch_size: int, cache: Path) -> None:  # noqa: ARG002
+    def __init__(
+        self,
+        options: Induction,
+        *,
+        seed: int,
+        batch_size: int,
+        cache: Path,  # noqa: ARG002
+        evaluation: Evaluation = Evaluation.report,
+    ) -> None:
         self.vocabulary: int | None = options.vocabulary + 1
         self.seed = seed
         self.batch_size = batch_size
         self._options = options
         self._held_out = sequences(options, options.n_eval, [EVALUATION], held_out=True)
+        if evaluation is Evaluation.tuning:
+            self._held_out = sequences(
+                options, options.n_eval, [TUNING], held_out=True, without=self._held_out[0]
+            )
 
     def batch(self, step: int) -> Batch:
         """Fresh sequences, a pure function of the seed and the step."""
@@ -68,9 +82,18 @@ class InductionTask:
 
 
 def sequences(
-    options: Induction, n: int, key: list[int], *, held_out: bool
+    options: Induction,
+    n: int,
+    key: list[int],
+    *,
+    held_out: bool,
+    without: NDArray[np.int64] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """`n` sequences (n, 1 + length), whose last step is only a target, and their labels."""
+    """`n` sequences (n, 1 + length), whose last step is only a target, and their labels.
+
+    None is among the sequences `without`.
+    """
+    excluded = set() if without is None else {row.tobytes() for row in without}
     draw = np.random.default_rng(key)
     place = np.arange(options.length)
     found: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
@@ -80,7 +103,11 @@ def sequences(
         tokens = r[np.arange(n)[:, None], place % period[:, None]]
         chosen = is_held_out(tokens) == held_out
         begun = np.pad(tokens[chosen], ((0, 0), (1, 0)), constant_values=BEGIN)
-        found.append((begun, (2 * period[chosen] > options.max_period).astype(np.int64)))
+        label = (2 * period[chosen] > options.max_period).astype(np.int64)
+        if excluded:
+            other = np.array([row.tobytes() not in excluded for row in begun], bool)
+            begun, label = begun[other], label[other]
+        found.append((begun, label))
     tokens, label = (np.concatenate(parts)[:n] for parts in zip(*found, strict=True))
     return tokens, label
 

@@ -9,9 +9,10 @@ import numpy as np
 
 from experiments.config import Numbers, Unit
 from experiments.tasks.translation import Pair, TranslationTask
+from runner.config import Evaluation
 
 # The numbers are one fixed set, as if read from a file: seeds of trials choose batches alone.
-DRAW_SEED, LONGER_SEED = 2019, 2020
+DRAW_SEED, LONGER_SEED, TUNING_SEED, LONGER_TUNING_SEED = 2019, 2020, 2021, 2022
 HELD_OUT_EVERY = 8  # one number in so many is held out
 
 
@@ -36,12 +37,22 @@ class NumbersTask(TranslationTask):
                         their words and characters are known
         compositional   numbers with 7 ten thousands, which are then in no other split: 七 is known
                         elsewhere, and 万 is known after the other digits
-    Neither changes what the others draw, but for the numbers that `compositional` takes out.
+    Neither changes what the others draw, but for the numbers that `compositional` takes out. For
+    tuning every split but `train` is drawn anew, without the report's numbers; of short ones few
+    are then left.
     Fingerprint: options, the version of num2words, and this code.
     """
 
-    def __init__(self, options: Numbers, *, seed: int, batch_size: int, cache: Path) -> None:  # noqa: ARG002
-        self.numbers = draw(options)
+    def __init__(
+        self,
+        options: Numbers,
+        *,
+        seed: int,
+        batch_size: int,
+        cache: Path,  # noqa: ARG002
+        evaluation: Evaluation = Evaluation.report,
+    ) -> None:
+        self.numbers = draw(options, evaluation)
         words = options.source_unit is Unit.word
         super().__init__(
             {
@@ -84,22 +95,37 @@ def split_of(number: int, options: Numbers) -> str:
     return "iid" if is_held_out(number) else "train"
 
 
-def draw(options: Numbers) -> dict[str, list[int]]:
-    """The numbers of each split, in the order they were drawn; no number is in two of them."""
-    wanted = {"train": options.n_train, "iid": options.n_eval}
+def draw(options: Numbers, evaluation: Evaluation = Evaluation.report) -> dict[str, list[int]]:
+    """The numbers of each split, in the order they were drawn; no number is in two of them.
+
+    For tuning, the held-out splits have none of the report's numbers.
+    """
+    held_out = {"iid": options.n_eval}
     if options.compositional:
-        wanted["compositional"] = options.n_eval
-    splits = draw_splits(wanted, options, digits=range(1, options.digits + 1), seed=DRAW_SEED)
-    if options.longer:
-        longer = range(options.digits + 1, options.digits + options.longer + 1)
-        splits |= draw_splits({"length": options.n_eval}, options, digits=longer, seed=LONGER_SEED)
+        held_out["compositional"] = options.n_eval
+    shorter = range(1, options.digits + 1)
+    longer = range(options.digits + 1, options.digits + options.longer + 1)
+    above = {"length": options.n_eval} if options.longer else {}
+    wanted = {"train": options.n_train, **held_out}
+    splits = draw_splits(wanted, options, digits=shorter, seed=DRAW_SEED)
+    splits |= draw_splits(above, options, digits=longer, seed=LONGER_SEED)
+    if evaluation is Evaluation.tuning:
+        used = frozenset(number for part in splits.values() for number in part)
+        new = draw_splits(held_out, options, digits=shorter, seed=TUNING_SEED, without=used)
+        new |= draw_splits(above, options, digits=longer, seed=LONGER_TUNING_SEED, without=used)
+        splits |= new
     drawn = [number for part in splits.values() for number in part]
     assert len(set(drawn)) == len(drawn), "a number was drawn twice"
     return splits
 
 
 def draw_splits(
-    wanted: Mapping[str, int], options: Numbers, *, digits: range, seed: int
+    wanted: Mapping[str, int],
+    options: Numbers,
+    *,
+    digits: range,
+    seed: int,
+    without: frozenset[int] = frozenset(),
 ) -> dict[str, list[int]]:
     """As many numbers of each split as `wanted`: first how many `digits`, evenly, then which."""
     source = np.random.default_rng(seed)
@@ -108,6 +134,6 @@ def draw_splits(
         powers = 10 ** source.integers(digits.start - 1, digits.stop - 1, size=4096)
         for number in source.integers(powers, 10 * powers).tolist():
             name = split_of(number, options)
-            if name in wanted and len(splits[name]) < wanted[name]:
+            if name in wanted and number not in without and len(splits[name]) < wanted[name]:
                 splits[name][number] = None
     return {name: list(part) for name, part in splits.items()}

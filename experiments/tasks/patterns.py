@@ -10,9 +10,10 @@ from torch import Tensor
 
 from experiments.config import Patterns, Predict
 from experiments.tasks.batch import Batch
+from runner.config import Evaluation
 
 # The first numbers of a generator's key keep training and held-out draws apart for every seed.
-TRAIN, EVALUATION = 1, 2
+TRAIN, EVALUATION, TUNING = 1, 2, 3
 
 
 class PatternsTask:
@@ -36,15 +37,23 @@ class PatternsTask:
     rule leaves the variance of e, 1, under predict=next, and 0 under predict=reconstruct.
     `lags[label]` is how far back of a query lies the key that its target depends on;
     `needs_lags` says whether that key helps: a target equal to the input is all in the query.
-    Split: training and held-out sequences come from differently keyed generators; labels are
-    equally many, give or take one. Fingerprint: options and this code.
+    Split: sequences to learn from, for the report and for tuning come from differently keyed
+    generators; labels are equally many, give or take one. Fingerprint: options and this code.
     """
 
     labels: tuple[str, ...] = ("local", "long_range", "periodic")
     unit = "mse"
     vocabulary: int | None = None
 
-    def __init__(self, options: Patterns, *, seed: int, batch_size: int, cache: Path) -> None:  # noqa: ARG002
+    def __init__(
+        self,
+        options: Patterns,
+        *,
+        seed: int,
+        batch_size: int,
+        cache: Path,  # noqa: ARG002
+        evaluation: Evaluation = Evaluation.report,
+    ) -> None:
         self.width: int | None = options.width
         self.seed = seed
         self.batch_size = batch_size
@@ -55,7 +64,8 @@ class PatternsTask:
             label: lag - self._shift
             for label, lag in zip(self.labels, lags_and_strengths(options)[0], strict=True)
         }
-        self._held_out = patterns(options, options.n_eval, [EVALUATION])
+        key = TUNING if evaluation is Evaluation.tuning else EVALUATION
+        self._held_out = patterns(options, options.n_eval, [key])
 
     def batch(self, step: int) -> Batch:
         """Fresh sequences; labels differ by at most one, and which has more changes."""

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from experiments.config import Predict, Waves
 from experiments.tasks.batch import Batch
+from runner.config import Evaluation
 
 # Data are one fixed set, as if read from a file: seeds of trials choose batches, not samples.
-TRAIN_SEED, EVALUATION_SEED = 2017, 2018
+TRAIN_SEED, EVALUATION_SEED, TUNING_SEED = 2017, 2018, 2019
 
 
 class WavesTask:
@@ -27,21 +28,30 @@ class WavesTask:
     The sine is the same in every feature, the noise is not. inputs and target are
     (batch, length, width) float32: equal under predict=reconstruct, the target one step ahead under
     predict=next. The loss is the mean squared error.
-    Split: two sets from two fixed seeds, labels equally many, give or take one. Fingerprint:
-    options and this code.
+    Split: sets from fixed seeds, one to learn from, one for the report and one for tuning; labels
+    equally many, give or take one. Fingerprint: options and this code.
     """
 
     labels: tuple[str, ...] = ("low", "high", "noise")
     unit = "mse"
     vocabulary: int | None = None
 
-    def __init__(self, options: Waves, *, seed: int, batch_size: int, cache: Path) -> None:  # noqa: ARG002
+    def __init__(
+        self,
+        options: Waves,
+        *,
+        seed: int,
+        batch_size: int,
+        cache: Path,  # noqa: ARG002
+        evaluation: Evaluation = Evaluation.report,
+    ) -> None:
         self.width: int | None = options.width
         self.seed = seed
         self.batch_size = batch_size
         self._shift = int(options.predict is Predict.next)
         self._train, self._train_label = waves(options, options.n_samples, TRAIN_SEED)
-        self._held_out, self._held_out_label = waves(options, options.n_eval, EVALUATION_SEED)
+        held_out = TUNING_SEED if evaluation is Evaluation.tuning else EVALUATION_SEED
+        self._held_out, self._held_out_label = waves(options, options.n_eval, held_out)
         self._rows = [
             np.flatnonzero(self._train_label == index) for index in range(len(self.labels))
         ]

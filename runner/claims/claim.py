@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 DIRECTIONS = ("greater", "less")
 COSTS = ("params", "active_params", "flops", "kv_bytes")
+WORDS = ("statement", "source", "published")  # of a claim; they decide nothing
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,9 @@ class Claim(ABC):
     """A pre-registered statement about the first `n` seeds.
 
     `source` and `published` say where the finding comes from and which figure was printed there;
-    they decide nothing. With `equal_cost`, arms whose cost differs make the claim invalid.
+    they decide nothing. With `equal_cost`, arms whose cost differs make the claim invalid, and so
+    do arms that differ in anything beside their parts, unless `differs` names the key, e.g.
+    `[training.warmup_steps]`: it is then what the claim is about.
     """
 
     kind: ClassVar[str]
@@ -67,6 +70,7 @@ class Claim(ABC):
     source: str
     published: str = ""
     equal_cost: str | None = None
+    differs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not is_number(self.n, int) or self.n < self.least_n:
@@ -76,6 +80,13 @@ class Claim(ABC):
             one_of(f"{self.here}: equal_cost", self.equal_cost, COSTS)
             if len(self.compared) < 2:
                 raise ValueError(f"{self.here}: equal_cost needs two arms to compare.")
+        if not isinstance(self.differs, tuple) or not all(
+            isinstance(key, str) and key for key in self.differs
+        ):
+            raise ValueError(
+                f"{self.here}: differs={self.differs!r} must be a list of keys, e.g. "
+                "[training.warmup_steps]."
+            )
         self.differ(*self.compared)
 
     @property
@@ -110,10 +121,27 @@ class Claim(ABC):
         Raises InvalidClaimError where the records do not hold what the claim needs.
         """
 
-    def registered(self) -> dict[str, Any]:
+    @property
+    def named_arms(self) -> tuple[str, ...]:
+        """All arms that decide: those compared, of the A/A pair, and of controls."""
+        arms = [*self.compared]
+        for name in self.parts:
+            part = getattr(self, name)
+            if part is not None:
+                known = {field.name for field in dataclasses.fields(part)}
+                arms += [getattr(part, key) for key in ("arm", "control") if key in known]
+        return tuple(dict.fromkeys(arms))
+
+    def plain(self) -> dict[str, Any]:
         """The claim as plain data, with its kind and without keys that are not set."""
         values = {"kind": self.kind, **dataclasses.asdict(self)}
-        return {key: value for key, value in values.items() if value not in (None, "", (), [])}
+        return {
+            key: _number(value) for key, value in values.items() if value not in (None, "", (), [])
+        }
+
+    def registered(self) -> dict[str, Any]:
+        """What is registered: all that decides, and not the words."""
+        return {key: value for key, value in self.plain().items() if key not in WORDS}
 
     @property
     def fingerprint(self) -> str:
@@ -192,3 +220,12 @@ class Tested(Claim):
     def scores(self, evidence: "Evidence", arms: Sequence[str]) -> "Block":
         """What the claim is about, a number for each seed and arm: here the metric."""
         return evidence.block([(arm, self.metric) for arm in arms], self.n)
+
+
+def _number(value: Any) -> Any:
+    """Numbers in one form, so that 0 and 0.0 are registered alike; also within parts."""
+    if isinstance(value, dict):
+        return {key: _number(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_number(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -31,7 +31,7 @@ class Block:
     values: Floats  # (seeds, columns)
     seeds: tuple[int, ...]
     n: int
-    n_diverged: int = 0
+    n_clipped: int = 0
 
     @property
     def deciding(self) -> Floats:
@@ -50,16 +50,26 @@ class Block:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to say of trials that diverged."""
-        if not self.n_diverged:
+        """What to say of values that stand for trials that diverged."""
+        if not self.n_clipped:
             return ()
-        return (f"{self.n_diverged} diverged trials counted at their clipped value",)
+        stand = "value stands" if self.n_clipped == 1 else "values stand"
+        return (f"{self.n_clipped} {stand} for diverged trials: where they started, or the worst",)
 
 
 class Evidence:
-    """Final values and states of trials."""
+    """Final values and states of trials; `clipped` lists values that were not measured."""
 
-    def __init__(self, results: "DataFrame", trials: "DataFrame") -> None:
+    def __init__(
+        self,
+        results: "DataFrame",
+        trials: "DataFrame",
+        clipped: "DataFrame | None" = None,
+    ) -> None:
+        rows = (
+            () if clipped is None else zip(clipped.arm, clipped.seed, clipped.metric, strict=True)
+        )
+        self.clipped = set(rows)
         self.values: dict[tuple[str, str], dict[int, float]] = {}
         self.states: dict[str, dict[int, str]] = {}
         for arm, seed, status in zip(trials.arm, trials.seed, trials.status, strict=True):
@@ -111,15 +121,12 @@ class Evidence:
             metric = next(iter(lacking.values()))
             raise InvalidClaimError(f"trials without a finite {metric}: {', '.join(lacking)}")
         self.enough(seeds, n)
-        return Block(values, tuple(seeds), n, self.diverged([arm for arm, _ in columns], seeds[:n]))
+        n_clipped = len({(a, s, m) for a, m in columns for s in seeds[:n]} & self.clipped)
+        return Block(values, tuple(seeds), n, n_clipped)
 
     def value(self, arm: str, metric: str, seed: int) -> float:
         """One final value; NaN where there is none."""
         return float(self.values.get((arm, metric), {}).get(seed, np.nan))
-
-    def diverged(self, arms: Sequence[str], seeds: Sequence[int]) -> int:
-        """How many of these trials diverged."""
-        return sum(self.states[arm][s] == "diverged" for arm in dict.fromkeys(arms) for s in seeds)
 
     def matching(self, arm: str, template: str) -> dict[str, dict[str, str]]:
         """The arm's metrics that match a template, with the values of its placeholders."""

@@ -54,6 +54,9 @@ class Finding:
     neither did). `minimum_detectable_effect` is that of the whole rule, at Holm's first step, for
     the spread seen; what it means depends on the kind. `extra_estimate` is over all seeds, where
     there are more than n. `others` are estimates beside the main one. `unit` is the estimates'.
+    `unequal` is what the arms differ in beside their parts and the claim's `differs`. `shipped`
+    claims are registered by the release; one `written_after_results` is invalid. `least_n` seeds
+    could decide it. `aa` and `positive` are the differences of the A/A pair and of the control.
     """
 
     claim: Claim
@@ -68,6 +71,12 @@ class Finding:
     others: Mapping[str, Interval] = field(default_factory=dict)
     noise_floor: float | None = None
     unit: str = ""
+    unequal: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    written_after_results: bool = False
+    shipped: bool = False
+    least_n: int | None = None
+    aa: Interval | None = None
+    positive: Interval | None = None
 
     def __str__(self) -> str:
         return f"{self.verdict}: {self.reason}"

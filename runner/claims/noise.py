@@ -1,4 +1,10 @@
-"""The noise floor of a speed claim: what the machine shows where nothing is different."""
+"""The noise floor of a speed claim: what the machine shows where nothing is different.
+
+Two copies of an arm never take quite the same time or memory, and the more rounds are timed the
+surer a test is of that. So an A/A pair of a clock or an allocator need not be alike: it must be
+equal within `SHARE` of the claimed effect, which is how far the estimate lies from the edge that
+decides. Where it is not, nothing is decided.
+"""
 
 from runner.claims.claim import Tested
 from runner.claims.evidence import Evidence
@@ -7,6 +13,7 @@ from runner.stats.intervals import Interval, mean_interval
 MACHINE_UNITS = frozenset(
     ("s", "ms", "us", "tokens/s", "samples/s", "MiB", "GB/s", "GFLOP/s")
 )  # of clocks and allocators; nothing else carries them
+SHARE = 0.5  # of the claimed effect, which the noise floor may be at most
 
 
 def needs_floor(claim: Tested, evidence: Evidence) -> bool:
@@ -24,15 +31,19 @@ def without_pair(claim: Tested, evidence: Evidence) -> str:
 def inside(interval: Interval, floor: float | None, *edges: float) -> tuple[bool, tuple[str, ...]]:
     """Whether the machine's noise hides on which side of an edge (0 unless given) a mean lies.
 
-    In words too. Noise can carry a true value across the edge from as far away as the floor.
+    In words too. It does where the floor is above `SHARE` of the mean's distance from the edge.
     """
     if floor is None:
         return False, ()
     edge = min(edges or (0.0,), key=lambda edge: abs(interval.mean - edge))
-    if abs(interval.mean - edge) <= floor:
-        around = f" around {edge:g}" if edge else ""
-        return True, (f"inside the noise floor of {floor:.3g}{around}",)
-    return False, (f"noise floor {floor:.3g}",)
+    effect = abs(interval.mean - edge)
+    if floor > SHARE * effect or not effect:
+        around = f" from {edge:g}" if edge else ""
+        return True, (
+            f"the A/A pair differs by up to {floor:.3g}, more than {SHARE:g} of the distance"
+            f"{around}, {effect:.3g}: more rounds or a quieter machine could tell",
+        )
+    return False, (f"A/A pair equal within {floor:.3g}",)
 
 
 def noise_floor(claim: Tested, evidence: Evidence, times: float = 1.0) -> float | None:

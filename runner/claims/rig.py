@@ -1,16 +1,24 @@
-"""What must hold before a claim is decided: equal cost, fair tuning, a sound and sensitive rig."""
+"""What must hold before a claim is decided: equal conditions and cost, fair tuning, controls.
 
-from collections.abc import Mapping, Sequence
+The A/A pair must show chance and nothing else, the positive control must show itself.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from runner.claims.claim import AAPair, Claim, PositiveControl, Tested
 from runner.claims.evidence import Block, Evidence, InvalidClaimError
+from runner.claims.fairness import COSTS, MATCHED, Fairness, excess_words, unequal_words
 from runner.claims.finding import estimate
 from runner.claims.noise import needs_floor
-from runner.stats.intervals import has_spread, holm, mean_interval
+from runner.copies import OFFSET
+from runner.stats.intervals import Interval, has_spread, holm, mean_interval
 from runner.stats.sign_flip import sign_flip_p
+
+MOST_N = 64  # seeds that are tried when looking for how many could decide a claim
 
 
 @dataclass(frozen=True)
@@ -23,6 +31,9 @@ class Rig:
     interior   arm -> whether its tuned value lies inside the grid; arms that were tuned only
     tuned      arm -> the tuned value, as typed
     tolerances arm -> its own tolerance; of two that are compared the stricter one holds
+    fairness   what arms differ in beside their parts
+    copies     arm -> the arm that it is a copy of under other seeds; None where that is not known
+    offsets    arm -> how far its seeds are shifted
     """
 
     costs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
@@ -30,19 +41,82 @@ class Rig:
     interior: Mapping[str, bool] = field(default_factory=dict)
     tuned: Mapping[str, str] = field(default_factory=dict)
     tolerances: Mapping[str, float] = field(default_factory=dict)
+    fairness: Fairness = field(default_factory=Fairness)
+    copies: Mapping[str, str] | None = None
+    offsets: Mapping[str, int] = field(default_factory=dict)
 
     def check(self, claim: Claim, evidence: Evidence) -> None:
         """Raise InvalidClaimError with what does not hold."""
         self._equal_cost(claim)
+        if claim.equal_cost and (unequal := self.unequal(claim)):
+            raise InvalidClaimError(f"unequal {unequal_words(unequal)}")
         at_edge = [arm for arm in claim.compared if not self.interior.get(arm, True)]
         if at_edge:
             told = ", ".join(f"{arm}: {self.tuned.get(arm, 'its best')}" for arm in at_edge)
             raise InvalidClaimError(f"tuned value not interior to the grid ({told})")
         if isinstance(claim, Tested):
             if claim.aa:
+                self._copies(claim.aa, claim.n)
                 _same(claim, claim.aa, evidence)
             if claim.positive_control:
                 _known(claim, claim.positive_control, evidence)
+
+    def shown_aa(self, claim: Tested, evidence: Evidence) -> Interval | None:
+        """The difference of the A/A pair, for the reader; None where there is none."""
+        if claim.aa is None:
+            return None
+        return _shown(lambda pair: claim.scores(evidence, pair), claim.aa, claim)
+
+    def shown_control(self, claim: Tested, evidence: Evidence) -> Interval | None:
+        """The difference of the positive control, for the reader; None where there is none."""
+        known = claim.positive_control
+        if known is None:
+            return None
+        return _shown(
+            lambda pair: evidence.block([(arm, known.metric) for arm in pair], claim.n),
+            known,
+            claim,
+        )
+
+    def unequal(self, claim: Claim) -> dict[str, tuple[str, str]]:
+        """What the compared arms differ in beside their parts and what the claim says itself."""
+        reference, *arms = claim.compared
+        found: dict[str, tuple[str, str]] = {}
+        for arm in arms:
+            found |= self.fairness.unequal(claim.metric, arm, reference)
+            offsets = [self.offsets.get(name, 0) for name in (arm, reference)]
+            if offsets[0] != offsets[1]:
+                found[OFFSET] = (str(offsets[0]), str(offsets[1]))
+        return {key: values for key, values in found.items() if key not in claim.differs}
+
+    def cost_left(self, claim: Claim) -> list[str]:
+        """What is left between costs that a claim calls equal, where it is more than 1 %."""
+        by = claim.equal_cost
+        if by is None:
+            return []
+        reference, *arms = claim.compared
+        goal = self.costs.get(reference, {}).get(by, 0.0)
+        ratios = {arm: self.costs.get(arm, {}).get(by, 0.0) / goal for arm in arms if goal}
+        return [
+            f"{arm} has {excess_words(by, ratio)} than {reference}"
+            for arm, ratio in ratios.items()
+            if abs(ratio - 1) > MATCHED
+        ]
+
+    def _copies(self, pair: AAPair, n: int) -> None:
+        """Refuse a pair that is not one arm twice, or whose seeds overlap."""
+        if self.copies is None:
+            return
+        names = (pair.arm, pair.control)
+        original = {name: self.copies.get(name, name) for name in names}
+        if original[pair.arm] != original[pair.control]:
+            raise InvalidClaimError(f"A/A: {pair.arm} is no copy of {pair.control}")
+        shift = abs(self.offsets.get(pair.arm, 0) - self.offsets.get(pair.control, 0))
+        if 0 < shift < n:
+            raise InvalidClaimError(
+                f"A/A: the seeds of {pair.arm} and {pair.control} overlap, as their seed_offset "
+                f"differs by {shift} and there are {n} seeds"
+            )
 
     def _equal_cost(self, claim: Claim) -> None:
         by = claim.equal_cost
@@ -50,17 +124,16 @@ class Rig:
             return
         for arm in claim.compared:
             if by not in self.costs.get(arm, {}):
-                raise InvalidClaimError(f"unmatched: the {by} of {arm} is not known")
+                raise InvalidClaimError(f"unmatched: the {COSTS[by]} of {arm} are not known")
         reference, *arms = claim.compared
         goal = self.costs[reference][by]
         for arm in arms:
             cost = self.costs[arm][by]
             tolerance = min(self.tolerances.get(one, self.tolerance) for one in (reference, arm))
             if abs(cost - goal) > tolerance * abs(goal):
-                off = f"{cost / goal - 1:+.1%} of" if goal else f"{cost:g} against"
+                off = excess_words(by, cost / goal) if goal else f"{cost:g} {COSTS[by]} more"
                 raise InvalidClaimError(
-                    f"unmatched: {by} of {arm} is {off} that of {reference} "
-                    f"(tolerance {tolerance:.1%})"
+                    f"unmatched: {arm} has {off} than {reference} (tolerance {100 * tolerance:g} %)"
                 )
 
 
@@ -69,12 +142,44 @@ def reachable(claim: Tested, family: Sequence[Tested]) -> None:
 
     One that could only be contradicted is no fair question.
     """
-    least = holm([min(1.0, other.least_p) for other in family])[family.index(claim)]
+    least = _least_p(claim, family)
     if least >= claim.alpha:
+        enough = least_n(claim, family)
+        cure = f"n: {enough} could" if enough else "no number of seeds could"
         raise InvalidClaimError(
             f"{claim.n} seeds in a family of {len(family)} cannot reach p < {claim.alpha:g}: "
-            f"the least Holm-corrected {claim.test} p is {least:.2g}"
+            f"the least Holm-corrected {claim.test} p is {least:.2g}; {cure}"
         )
+
+
+def least_n(claim: Tested, family: Sequence[Tested]) -> int | None:
+    """The least number of seeds with which a claim can be decided in its family.
+
+    None where up to `MOST_N` are too few.
+    """
+    place = family.index(claim)
+    for n in range(claim.least_n, MOST_N + 1):
+        try:
+            other = dataclasses.replace(claim, n=n)
+        except ValueError:  # more than its kind of test takes
+            return None
+        if _least_p(other, [*family[:place], other, *family[place + 1 :]]) < claim.alpha:
+            return n
+    return None
+
+
+def _least_p(claim: Tested, family: Sequence[Tested]) -> float:
+    return float(holm([min(1.0, other.least_p) for other in family])[family.index(claim)])
+
+
+def _shown(
+    block_of: Callable[[Sequence[str]], Block], pair: AAPair | PositiveControl, claim: Tested
+) -> Interval | None:
+    try:
+        block = block_of([pair.arm, pair.control])
+        return mean_interval(block.difference()[: block.n], 1 - claim.alpha)
+    except (InvalidClaimError, ValueError):
+        return None
 
 
 def _same(claim: Tested, pair: AAPair, evidence: Evidence) -> None:
@@ -95,8 +200,8 @@ def _same(claim: Tested, pair: AAPair, evidence: Evidence) -> None:
             raise InvalidClaimError(f"A/A arms differ: {name} is {differences.mean():+.3g}")
         return
     interval = mean_interval(differences, 1 - claim.alpha)
-    if needs_floor(claim, evidence) and not differences.any():
-        return  # an allocator may well give the same answer twice
+    if needs_floor(claim, evidence):
+        return  # two copies differ a little on any machine: the noise floor decides what counts
     if not has_spread(differences, float(np.abs(block.deciding).max())):
         raise InvalidClaimError(f"A/A has no spread: {name} is {interval.mean:+.3g} at every seed")
     if pair.delta is not None:

@@ -7,9 +7,9 @@ option whether the key is there.
 """
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -22,6 +22,7 @@ from runner.names import near
 from runner.plan.reading import known_keys
 from runner.plan.refusal import refuse_code, refuse_values, scan_folder
 
+SECTIONS = ("training", "match", "model", "options")
 GROUPS = ("device", "scale", "tune", "experiment")
 HYDRA_ALLOWED = (
     "hydra/launcher",
@@ -31,6 +32,9 @@ HYDRA_ALLOWED = (
     "hydra.verbose",
     "hydra/help",
 )
+# conf/claims/ is a folder, so Hydra takes `~claims` for the deletion of a group; a dictionary goes
+# past that, and `only_typed` does what was meant.
+NO_CLAIMS, NONE_OF_THEM = "++claims={_none_: true}", "_none_"
 REFUSED_FLAGS = ("config_path", "config_name", "experimental_rerun")
 
 
@@ -60,7 +64,25 @@ def check(arguments: Sequence[str]) -> list[str]:
 
 def command(overrides: Sequence[str]) -> str:
     """The overrides of one point of a sweep, as a user would type them."""
-    return shlex.join(["python", "-m", "runner", *(text.removeprefix("++") for text in overrides)])
+    typed = ["~claims" if text == NO_CLAIMS else text.removeprefix("++") for text in overrides]
+    return shlex.join(["python", "-m", "runner", *typed])
+
+
+def only_typed(claims: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """The claims of a study; after `~claims` those alone that the command line adds."""
+    if NONE_OF_THEM not in claims:
+        return dict(claims)
+    added = set()
+    for override in map(parse, overrides):
+        section, dot, rest = override.key_or_group.partition(".")
+        if section == "claims" and override.input_line != NO_CLAIMS:
+            value = override.value()
+            added |= {rest} if dot else {*map(str, value if isinstance(value, dict) else ())}
+    return {
+        name: claim
+        for name, claim in claims.items()
+        if any(key == name or key.startswith(f"{name}.") for key in added)
+    }
 
 
 def named_plugins(overrides: Sequence[str]) -> list[str]:
@@ -96,8 +118,12 @@ def mend(text: str) -> str:
     """Check one override of the command line and return it in the form that reaches every arm."""
     override = parse(text)
     key = override.key_or_group
+    if key == "claims" and override.value() in (None, {}):
+        return NO_CLAIMS
     if override.value() is None and key in (*GROUPS, *registry.groups()):
         raise ConfigError(f"{text}: a group needs one of its options, e.g. scale=quick")
+    if override.is_delete() and key in SECTIONS:
+        raise ConfigError(f"{text}: {key} cannot be left out; set its keys, {key}.<key>=<value>")
     if not override.is_sweep_override():
         refuse_values(override.value())
     if key.startswith("hydra"):

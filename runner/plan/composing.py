@@ -60,12 +60,49 @@ def compose_arms(
             waiting.append(to)
     if errors:
         raise ConfigError(together(errors))
-    notes = replaced([study.arms[name] for name in chosen], typed) + skipped_values(
+    notes = replaced({name: study.arms[name] for name in chosen}, typed) + skipped_values(
         {n: skipped[n] for n in chosen}
     )
     held = {name: holds(study.arms[name], arm.match.solve) for name, arm in arms.items()}
     solved, unmatched = matching.solve(arms, held)
-    return Composed({name: solved[name] for name in chosen}, held, notes + unmatched)
+    computed = {name: solved[name] for name in chosen}
+    notes += solved_instead(computed, arms, held, typed)
+    return Composed(computed, held, notes + unmatched)
+
+
+def solved_instead(
+    solved: dict[str, ArmConfig],
+    composed: dict[str, ArmConfig],
+    held: dict[str, bool],
+    typed: Sequence[Override],
+) -> list[str]:
+    """A line for each typed width that matching has replaced in some arms, and how to keep it."""
+    lines = []
+    for key, override in last_of_each(typed).items():
+        section, _, name = key.partition(".")
+        all_widths = {
+            arm: getattr(getattr(config.parts, section), name)
+            for arm, config in solved.items()
+            if config.match.solve == key
+        }
+        widths = {
+            arm: width
+            for arm, width in all_widths.items()
+            if not held[arm] and matching.target(arm, solved[arm].match, composed) is not None
+        }
+        replaced_in = {a: width for a, width in widths.items() if width != override.value()}
+        if replaced_in:
+            told = ", ".join(f"{arm} is solved to {width}" for arm, width in replaced_in.items())
+            kept = [arm for arm, width in all_widths.items() if width == override.value()]
+            holds_for = f"holds for {', '.join(kept)} alone" if kept else "holds for no arm"
+            value = override.get_value_element_as_str()
+            lines.append(f"{key}={value} {holds_for}; {told}; match.by=none keeps it in all")
+    return lines
+
+
+def last_of_each(typed: Sequence[Override]) -> dict[str, Override]:
+    """The typed values by key; of a key that is typed twice the last one counts."""
+    return {override.key_or_group: override for override in typed}
 
 
 def holds(arm: Sequence[str], key: str) -> bool:
@@ -89,15 +126,18 @@ def selected(study: Study, typed: Sequence[Override]) -> list[str]:
             )
     if study.arm is None:
         return list(study.arms)
-    if not isinstance(study.arm, str | list) or not study.arm:
-        raise ConfigError(f"arm={study.arm}: name one arm or a list of arms, or leave it out")
-    chosen = [study.arm] if isinstance(study.arm, str) else list(study.arm)
+    chosen = study.arm if isinstance(study.arm, list) else [study.arm]
+    if not chosen or not all(chosen) or not all(isinstance(name, str) for name in chosen):
+        raise ConfigError(
+            f"arm={study.arm}: name one arm or a list of arms, or leave it out; a name that reads "
+            "as a number needs quotes: 'arm=\"nan\"'"
+        )
     keys = [o.key_or_group for o in typed]
     if "arm" not in keys:
-        chosen += [key.removeprefix("arms.") for key in keys if key.startswith("arms.")]
+        chosen = [*chosen, *(k.removeprefix("arms.") for k in keys if k.startswith("arms."))]
     for name in chosen:
         if name not in study.arms:
-            raise ConfigError(f"arm={name}: there is no such arm; {near(str(name), study.arms)}")
+            raise ConfigError(f"arm={name}: there is no such arm; {near(name, study.arms)}")
     return list(dict.fromkeys(chosen))
 
 
@@ -190,18 +230,35 @@ def skipped_values(skipped: dict[str, list[str]]) -> list[str]:
     return lines
 
 
-def replaced(arms: Sequence[Sequence[str]], typed: Sequence[Override]) -> list[str]:
-    """A warning for each group or value on the command line that every computed arm sets itself."""
+def replaced(arms: dict[str, Sequence[str]], typed: Sequence[Override]) -> list[str]:
+    """A line for each typed group or value that some or all computed arms set themselves."""
     lines = []
-    for override in typed:
-        key = override.key_or_group
-        if key.partition(".")[0] in registry.groups() and all(holds(arm, key) for arm in arms):
-            value = override.value()
+    for key, override in last_of_each(typed).items():
+        if key in NOT_IN_ARMS or key.startswith("arms."):
+            continue
+        setting = {
+            name: theirs.get_value_element_as_str()
+            for name, arm in arms.items()
+            if (theirs := _setting(arm, key)) and theirs.value() != override.value()
+        }
+        if not setting:
+            continue
+        value = override.get_value_element_as_str()
+        if len(setting) == len(arms):
             lines.append(
                 f"{key}={value} changes nothing, since every arm sets {key}; "
                 f"add an arm instead: '+arms.mine=[\"{key}={value}\"]'"
             )
+        else:
+            told = ", ".join(f"{name} ({key}={theirs})" for name, theirs in setting.items())
+            lines.append(f"{key}={value} does not hold for arms that set it themselves: {told}")
     return lines
+
+
+def _setting(arm: Sequence[str], key: str) -> Override | None:
+    """The override by which an arm sets a key itself; the last one counts."""
+    parsed = [arguments.parse(text) for text in arm]
+    return next((o for o in reversed(parsed) if o.key_or_group == key), None)
 
 
 def together(errors: dict[str, str]) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from types import SimpleNamespace
 
 from runner import registry
+from runner.claims.fairness import COSTS, excess_words
 from runner.config import ArmConfig, By, ConfigError, Match
 from runner.names import near
 
@@ -104,8 +105,8 @@ def unmatched(name: str, arm: ArmConfig, to: str, goal: int) -> list[str]:
     mine = cost(arm, arm.match.by)
     if abs(mine - goal) <= arm.match.tolerance * goal:
         return []
-    off = f"{mine / goal - 1:+.1%} of that" if goal else f"{mine} and not 0 as that"
+    by = arm.match.by.value
+    off = excess_words(by, mine / goal) if goal else f"{mine} {COSTS[by]} more"
     return [
-        f"arm {name} is unmatched: its {arm.match.by} is {off} of {to} "
-        f"(match.tolerance={arm.match.tolerance})"
+        f"arm {name} is unmatched: it has {off} than {to} (match.tolerance={arm.match.tolerance:g})"
     ]

@@ -21,10 +21,13 @@ from runner.config import (
     Training,
 )
 from runner.names import near
+from runner.plan import listing
 
 
 def read_study(config: DictConfig) -> Study:
     """The typed top-level keys of a composed config; all other keys must be groups.
+
+    A key that was deleted (`~figures`) has the value of conf/config.yaml.
 
     Raises:
         ConfigError: an unknown top-level key, a wrong type or a broken rule.
@@ -33,8 +36,13 @@ def read_study(config: DictConfig) -> Study:
     for key in map(str, config):
         if key not in STUDY_KEYS and key not in groups:
             raise ConfigError(f"{key}: there is no such key; {near(key, {*STUDY_KEYS, *groups})}")
+    chosen = OmegaConf.masked_copy(config, list(STUDY_KEYS))
+    defaults = listing.read(listing.CONF / "config.yaml")
+    for key in STUDY_KEYS:
+        if key not in chosen and key in defaults:  # deleted on the command line: ~figures
+            chosen[key] = defaults[key]
     try:
-        return typed(Study, OmegaConf.masked_copy(config, list(STUDY_KEYS)), "config")
+        return typed(Study, chosen, "config")
     except ConfigError as error:
         raise ConfigError(str(error).removeprefix("config.")) from error
 
@@ -62,9 +70,12 @@ def read_arm(config: DictConfig) -> ArmConfig:
         registry.check_together(experiment, {**parts, "options": options})
     except ValueError as error:
         raise ConfigError(str(error)) from error
+    offset = config.seed_offset
+    if not isinstance(offset, int) or isinstance(offset, bool):
+        raise ConfigError(f"seed_offset={offset} must be a whole number, e.g. 1000")
     return ArmConfig(
         experiment=experiment,
-        seed_offset=int(config.seed_offset),
+        seed_offset=offset,
         training=typed(Training, config.training, "training"),
         device=typed(Device, config.device, "device"),
         match=typed(Match, config.match, "match"),
@@ -92,7 +103,7 @@ def typed(schema: type, node: Any, where: str) -> Any:
         )
     try:
         made = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), node))
-        for name in names:
+        for name in (f.name for f in dataclasses.fields(schema) if f.type is not Any):
             value = getattr(made, name)
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError(f"{name}={value} is no finite number")

@@ -1,81 +1,44 @@
 """The answer in computed sentences; no experiment writes its conclusion by hand."""
 
-import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from math import isfinite
 from typing import Any
 
-import pandas as pd
-
 from runner import quantity
+from runner.claims.fairness import COSTS
 from runner.claims.finding import Finding
+from runner.report import steadiness
+from runner.report.headlines import Compared, is_lost
 from runner.report.record import Headline, StudyRecord
 from runner.stats.comparison import summarise
+from runner.stats.intervals import clopper_pearson
+from runner.stats.standing import ALPHA, Standing
 
-ALPHA = 0.05
 WANTED = {
     "less": "lower is better",
     "greater": "higher is better",
     "none": "neither way is better",
 }
-UNSURE = (
-    " What only looks better or worse does so by the interval, while the corrected exact test does "
-    "not reach 0.05."
-)
 SMOKE = "A smoke run proves only that everything runs; it is no evidence for or against any arm."
+VERBS = {
+    Standing.better: ("is", "are", "better than"),
+    Standing.different: ("is", "are", "different from"),
+    Standing.worse: ("is", "are", "worse than"),
+    Standing.alike: ("is", "are", "not told apart from"),
+    Standing.undecided: ("is", "are", "undecided beside"),
+}
 
 
-def standing(row: Mapping[Any, Any], headline: Headline) -> str:
-    """`better`, `worse` (`different` without a direction), `not told apart`, or `one seed`.
-
-    Told apart takes both: an interval without zero and the exact test, corrected over the arms,
-    below 0.05. Where the interval alone says so, an arm `looks better` (a few seeds cannot pass
-    the corrected test against many arms, whatever the difference). Only counts need no test:
-    values that are the same at every seed in both arms.
-    """
-    if row["n"] < 2:
-        return "one seed"
-    counts = math.isnan(row["arm_low"]) and math.isnan(row["baseline_low"])
-    exact = counts and math.isnan(row["low"]) and row["difference"] != 0
-    apart = row["low"] > 0 or row["high"] < 0
-    if not (apart or exact):
-        return "not told apart"
-    sure = exact or row["p_holm"] < ALPHA
-    if not sure and row["low"] == row["high"]:
-        return "not told apart"  # no spread, no interval to speak of
-    prefix = "" if sure else "looks "
-    if headline.direction == "none":
-        return f"{prefix}different"
-    better = (row["difference"] < 0) == (headline.direction == "less")
-    return prefix + ("better" if better else "worse")
-
-
-def rows_of(study: StudyRecord, comparison: pd.DataFrame, headline: Headline) -> pd.DataFrame:
-    """The comparisons of a headline's metric with its baseline, in the order of the arms."""
-    baseline = study.baseline_of(headline)
-    return comparison[
-        (comparison["metric"] == headline.metric) & (comparison["baseline"] == baseline)
-    ]
-
-
-def answer(study: StudyRecord, comparison: pd.DataFrame, findings: Sequence[Finding]) -> list[str]:
-    """The verdicts in a sentence; which arms differ by each headline, a line each; how to read it.
-
-    An A/A arm that is not told apart, as it should be, is left out.
-    """
+def answer(
+    study: StudyRecord, compared: Sequence[Compared], findings: Sequence[Finding]
+) -> list[str]:
+    """What each headline says, a line each; how sure that is; the verdicts in a sentence."""
     if study.scale == "smoke":
         return [SMOKE]
-    compared = {h.metric: rows_of(study, comparison, h) for h in study.headline}
-    lines = [_verdicts(findings)] if findings else []
-    lines += [_headline(study, compared[h.metric], h) for h in study.headline]
-    rows = pd.concat([*compared.values(), comparison.iloc[:0]])
-    if len(rows):
-        low, high = int(rows["n"].min()), int(rows["n"].max())
-        seeds = f"{high}" if low == high else f"{low} to {high}"
-        lines.append(
-            f"In brackets: the mean difference and its 95 % interval, over {seeds} paired seeds."
-            + (UNSURE if any(" look" in line for line in lines) else "")
-        )
+    lines = sentences(study, compared)
+    lines += how_sure(study, compared)
+    lines += verdict_counts(findings)
     bad = Counter(status for status in study.trials["status"] if status != "done")
     if bad:
         counted = ", ".join(f"{n} {status}" for status, n in bad.most_common())
@@ -83,62 +46,145 @@ def answer(study: StudyRecord, comparison: pd.DataFrame, findings: Sequence[Find
     return lines
 
 
-def _verdicts(findings: Sequence[Finding]) -> str:
-    counts = Counter(str(finding.verdict) for finding in findings)
-    told = ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common())
-    claims = "published claim" if len(findings) == 1 else "published claims"
-    return f"Of {len(findings)} {claims} checked: {told}."
+def answer_record(
+    study: StudyRecord, compared: Sequence[Compared], findings: Sequence[Finding]
+) -> dict[str, Any]:
+    """The answer as data: what answer.json holds."""
+    smoke = study.scale == "smoke"
+    return {
+        "sentence": SMOKE if smoke else " ".join(sentences(study, compared)),
+        "headlines": [] if smoke else [one.row() for one in compared],
+        "looks": study.n_looks,
+        "seeds_left_out": study.looks.left_out if study.looks else [],
+        "late_claims": [f.claim.id for f in findings if f.written_after_results],
+    }
+
+
+def sentences(study: StudyRecord, compared: Sequence[Compared]) -> list[str]:
+    """A line for each headline: effect, interval, cost, and what else differs."""
+    return [
+        _headline(study, [one for one in compared if one.headline is headline], headline)
+        for headline in study.headline
+    ]
+
+
+def how_sure(study: StudyRecord, compared: Sequence[Compared]) -> list[str]:
+    """What stands in brackets, how often was looked, which seeds are left out, what diverged."""
+    lines = []
+    tested = [one for one in compared if one.has_interval]
+    if tested:
+        n = _range([one.n for one in tested], "paired seed")
+        lines.append(f"In brackets: the mean difference and its 95 % interval, over {n}.")
+    family = sum(isfinite(one.decision.p) for one in compared)
+    if family:
+        together = f" over all {family} comparisons together" if family > 1 else ""
+        lines.append(f"Better and worse have p < {ALPHA / study.n_looks:.3g}{together}.")
+    if study.tuned:
+        told = ", ".join(f"{arm} {override}" for arm, override in study.tuned.items())
+        lines.append(f"Tuned for each arm on seeds and held-out data of its own: {told}.")
+    if study.looks and study.looks.words:
+        lines.append(
+            f"This is the {study.looks.words}: better and worse are judged at "
+            f"{ALPHA:g} / {study.n_looks}."
+        )
+    if study.looks and (words := study.looks.left_out_words):
+        lines.append(f"{words[0].upper()}{words[1:]}.")
+    if told := diverged_shares(study):
+        lines.append(told)
+    return lines
+
+
+def diverged_shares(study: StudyRecord) -> str:
+    """How many trials of each arm diverged, with the upper limit of the true share.
+
+    "" for a study that trains nothing.
+    """
+    if not study.results["metric"].str.startswith("train/").any():
+        return ""
+    counts: dict[tuple[int, int], list[str]] = {}
+    for arm in study.arms:
+        mine = study.trials[study.trials["arm"] == arm]
+        n = int(mine["status"].isin(["done", "diverged"]).sum())
+        if n:
+            counts.setdefault((study.n_diverged(arm), n), []).append(arm)
+    parts = []
+    for (k, n), arms in sorted(counts.items(), reverse=True):
+        who = "each arm" if len(counts) == 1 and len(arms) > 1 else _together(arms)
+        parts.append(f"{k} of {n} in {who} (at most {100 * clopper_pearson(k, n).high:.0f} %)")
+    if not parts:
+        return ""
+    return f"Diverged trials, with the upper 95 % limit of the true share: {'; '.join(parts)}."
+
+
+def verdict_counts(findings: Sequence[Finding]) -> list[str]:
+    """How the claims came out: those of the release first, then the user's own."""
+    lines = []
+    for shipped, name in ((True, "published claim"), (False, "claim of your own")):
+        mine = [finding for finding in findings if finding.shipped is shipped]
+        if not mine:
+            continue
+        counts = Counter(str(finding.verdict) for finding in mine)
+        told = ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common())
+        plural = name if len(mine) == 1 else name.replace("claim", "claims")
+        lines.append(f"Of {len(mine)} {plural} checked: {told}.")
+    if late := [finding.claim.id for finding in findings if finding.written_after_results]:
+        lines.append(f"Written after their results, and so invalid: {', '.join(late)}.")
+    return lines
 
 
 def _alone(study: StudyRecord, headline: Headline) -> str:
-    """What each arm reaches by a metric that there is nothing to compare by."""
+    """What each arm reaches by a metric in which nothing is compared."""
     found = summarise(study.results[study.results["metric"] == headline.metric])
+    lost = [arm for arm in study.arms if is_lost(study, arm, study.results)]
+    without = f" {_together(lost)} {'has' if len(lost) == 1 else 'have'} no result." if lost else ""
     if found.empty:
-        return f"{_name(headline, '')}: there is nothing to compare."
+        return f"{_name(headline, '')}: there is nothing to compare.{without}"
     values = [
         f"{row['arm']} {quantity.with_interval(row['mean'], row['low'], row['high'], row['n'])}"
         for row in found.to_dict("records")
     ]
-    return (
-        f"{_name(headline, str(found['unit'].iloc[0]))}: {_together(values)} (mean with a 95 % "
-        f"interval over {int(found['n'].max())} seeds)."
-    )
+    n = _range(found["n"].tolist(), "seed")
+    how = "" if set(found["n"]) == {1} else f" (mean with a 95 % interval over {n})"
+    return f"{_name(headline, str(found['unit'].iloc[0]))}: {_together(values)}{how}.{without}"
 
 
-def _headline(study: StudyRecord, rows: pd.DataFrame, headline: Headline) -> str:
-    baseline = study.baseline_of(headline)
-    if rows.empty:
+def _headline(study: StudyRecord, rows: Sequence[Compared], headline: Headline) -> str:
+    if not rows:
         return _alone(study, headline)
-    groups: dict[str, list[str]] = {}
-    copies = study.copies
-    quiet = [
-        row["arm"]
-        for row in rows.to_dict("records")
-        if row["arm"] in copies and standing(row, headline) == "not told apart"
-    ]
-    for row in rows.to_dict("records"):
-        if row["arm"] in quiet and len(quiet) < len(rows):
-            continue
-        by = quantity.with_interval(
-            row["difference"], row["low"], row["high"], int(row["n"]), difference=True
-        )
-        groups.setdefault(standing(row, headline), []).append(f"{row['arm']} ({by})")
-    verdicts = {
-        "better": ("is", "are", f"better than {baseline}"),
-        "different": ("is", "are", f"different from {baseline}"),
-        "worse": ("is", "are", f"worse than {baseline}"),
-        "looks better": ("looks", "look", f"better than {baseline}"),
-        "looks different": ("looks", "look", f"different from {baseline}"),
-        "looks worse": ("looks", "look", f"worse than {baseline}"),
-        "not told apart": ("is", "are", f"not told apart from {baseline}"),
-        "one seed": ("is", "are", "undecided, as there is only one seed"),
+    baseline = rows[0].baseline
+    clauses = []
+    for standing, (one, many, verb) in VERBS.items():
+        mine = [row for row in rows if row.standing is standing]
+        plain = [row for row in mine if not row.reservation]
+        if plain:
+            arms = _together([_with_difference(row) for row in plain])
+            is_are = one if len(plain) == 1 else many
+            clauses.append(f"{arms} {is_are} {verb} {baseline}{_equal(study, plain)}")
+        clauses += [
+            f"{_with_difference(row)} {one} {verb} {baseline}{row.reservation}"
+            for row in mine
+            if row.reservation
+        ]
+    told = f"{_name(headline, rows[0].unit)}: {'. '.join(clauses)}."
+    return " ".join([told, *steadiness.copies_differ(study.results, study.copies, headline.metric)])
+
+
+def _equal(study: StudyRecord, rows: Sequence[Compared]) -> str:
+    """That the cost is equal, where arms were matched in it."""
+    names = {
+        COSTS[row.by]
+        for row in rows
+        if study.conditions.get(row.arm, {}).get("match.by", "none") != "none"
     }
-    told = "; ".join(
-        f"{_together(groups[key])} {one if len(groups[key]) == 1 else many} {verdict}"
-        for key, (one, many, verdict) in verdicts.items()
-        if key in groups
-    )
-    return f"{_name(headline, str(rows['unit'].iloc[0]))}: {told}."
+    return f", at equal {names.pop()}" if len(names) == 1 else ""
+
+
+def _with_difference(row: Compared) -> str:
+    """The arm with its difference, and why nothing is decided where it is not."""
+    told = [row.difference] if row.decision.interval is not None else []
+    if row.standing is Standing.undecided:
+        told.append(row.decision.reason)
+    return f"{row.arm} ({', '.join(told)})" if told else row.arm
 
 
 def _name(headline: Headline, unit: str) -> str:
@@ -147,5 +193,12 @@ def _name(headline: Headline, unit: str) -> str:
     return f"By {headline.label}{shown}"
 
 
-def _together(parts: list[str]) -> str:
+def _range(counts: Sequence[int], noun: str) -> str:
+    """A count with its noun: 8 seeds, 4 to 8 seeds, 1 seed."""
+    low, high = min(counts), max(counts)
+    number = f"{high}" if low == high else f"{low} to {high}"
+    return f"{number} {noun}" if high == low == 1 else f"{number} {noun}s"
+
+
+def _together(parts: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))

@@ -1,9 +1,12 @@
 """What is shown of a verdict, as text: the published figure beside ours, and what decided."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from runner import quantity
+from runner.claims.claim import AAPair, PositiveControl
+from runner.claims.fairness import unequal_words
 from runner.claims.finding import Finding
 from runner.report.record import StudyRecord
 from runner.stats.intervals import Interval
@@ -15,9 +18,7 @@ def card(finding: Finding, study: StudyRecord) -> dict[str, Any]:
     subject = [study.label(claim.metric)] if claim.metric else []
 
     def shown(found: Interval) -> str:
-        text = quantity.with_interval(
-            found.mean, found.low, found.high, found.n, difference=claim.signed
-        )
+        text = quantity.with_interval(*found, difference=claim.signed)
         return f"{text} {finding.unit}" if finding.unit else text
 
     extra = finding.extra_estimate
@@ -41,10 +42,28 @@ def card(finding: Finding, study: StudyRecord) -> dict[str, Any]:
         "noise": ""
         if finding.noise_floor is None
         else quantity.quantity(finding.noise_floor, finding.unit),
+        "aa": _pair(finding.aa, getattr(claim, "aa", None), shown),
+        "positive": _pair(finding.positive, getattr(claim, "positive_control", None), shown),
+        "unequal": unequal_words(finding.unequal),
+        "shipped": finding.shipped,
         "reason": finding.reason,
         "extra": f"{shown(extra)} over {extra.n} seeds" if extra else "",
         "registered": finding.fingerprint,
     }
+
+
+def _pair(
+    interval: Interval | None,
+    pair: AAPair | PositiveControl | None,
+    shown: Callable[[Interval], str],
+) -> str:
+    """The difference of a pair of arms that vouches for the claim; "" where it names none."""
+    if pair is None:
+        return ""
+    name = f"{pair.arm} minus {pair.control}"
+    if isinstance(pair, PositiveControl):
+        name = f"{pair.metric}, {name}, must be {pair.direction} than 0"
+    return f"{name}: {shown(interval) if interval else 'no value'}"
 
 
 def _detectable(finding: Finding) -> str:

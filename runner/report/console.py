@@ -13,8 +13,6 @@ COLOURS = {
     "better": "green",
     "contradicted": "red",
     "worse": "red",
-    "looks better": "yellow",
-    "looks worse": "yellow",
     "inconclusive": "yellow",
 }
 
@@ -23,15 +21,15 @@ def console(study: StudyRecord, outcome: Outcome) -> RenderableType:
     """Headline tables, verdicts, answer, the report's path; no text is parsed as markup."""
     parts: list[RenderableType] = []
     for headline in study.headline:
-        shown = page.comparison_table(study, headline, outcome.comparison, outcome.summary)
+        shown = page.comparison_table(study, headline, outcome.compared, outcome.summary)
         unit = f" ({shown['unit']})" if shown["unit"] else ""
         parts.append(Text(f"{shown['label']}{unit}, {shown['wanted']}", style="bold"))
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
         for head in ("arm", "mean [95 %]", f"minus {shown['baseline']} [95 %]", ""):
             table.add_column(Text(head), overflow="fold")
         for row in shown["rows"]:
-            standing = "" if study.scale == "smoke" else row["standing"]
-            style = COLOURS.get(standing, "")
+            standing = "" if study.scale == "smoke" else row["words"]
+            style = COLOURS.get(standing, "yellow" if row["standing"] in COLOURS else "")
             cells = (row["arm"], row["value"], row["difference"])
             table.add_row(*(Text(cell) for cell in cells), Text(standing, style=style))
         parts.append(table)

@@ -1,5 +1,6 @@
 """From the trial store to the record that a report is made of. Imports no torch."""
 
+import dataclasses
 import datetime
 import os
 from collections.abc import Mapping, Sequence
@@ -8,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from runner import pool, provenance, registry, tuning
+from runner import ledger, looks, pool, provenance, registry, seal, tuning
+from runner.claims.registration import Registration
 from runner.config import flatten
+from runner.metric_names import Worth
 from runner.plan.outline import Outline
-from runner.plan.planning import Plan
+from runner.plan.planning import Plan, stand_in
 from runner.report import origins, record
-from runner.store import FINISHED, Slot, write_json
+from runner.store import FINISHED, Slot, Store, write_json
 
 if TYPE_CHECKING:
     from runner.study import Entry
@@ -21,30 +24,52 @@ if TYPE_CHECKING:
 RESULT_COLUMNS = ["arm", "seed", "metric", "value", "unit"]
 HISTORY_COLUMNS = ["arm", "seed", "step", "metric", "value"]
 NUMBERS = {"seed": int, "step": int, "value": float}
-SUMMARY = "study.json"
+SUMMARY, VALUES = "study.json", "results.csv"
+NEEDED = ("experiment", "command", "arms", "baseline", "notes", "costs", "hparams", "trials")
+NOT_OF_THE_RECORD = ("trials", "registrations", "looks", "format", "digests")  # as they stand
 
 
 def report(
-    plan: Plan, entries: Sequence["Entry"], outline: Outline, tuned: tuning.Tuned | None = None
+    plan: Plan,
+    entries: Sequence["Entry"],
+    outline: Outline,
+    tuned: tuning.Tuned | None = None,
+    registrations: Mapping[str, Registration] | None = None,
 ) -> Path | None:
-    """Write the report of a plan's trials, print its summary; None where no trial has a result."""
+    """Write the report of a plan's trials, print its summary; None where no trial has a result.
+
+    It is another look at its arms, where it is no smoke run; so says the experiment's ledger then.
+    """
     if not any(entry.slot.status()["state"] in FINISHED for entry in entries):
         return None
     if tuned is not None:
         plan.notes.extend(tuning.lines(tuned))
     folder = run_folder(plan)
     trials = trial_table(entries)
-    summary = {
+    comparison = compared(plan, outline)
+    ledger_of_looks = looks.path(plan.outputs, plan.experiment)
+    summary: dict[str, Any] = {
         "experiment": plan.experiment,
         "command": plan.command,
         "arms": {arm.name: list(arm.overrides) for arm in plan.arms},
-        "baseline": baseline(plan),
+        "baseline": stand_in(plan.arms, plan.study),
         "notes": plan.notes,
         "costs": {arm.name: registry.costs(vars(arm.config.parts)) for arm in plan.arms},
+        "controls": plan.study.controls,
+        "conditions": {arm.name: arm.conditions for arm in plan.arms},
+        "preset_tolerance": plan.tolerance,
         "tolerances": {arm.name: arm.config.match.tolerance for arm in plan.arms},
         "interior": dict(tuned.interior) if tuned else {},
         "tuned": dict(tuned.overrides) if tuned else {},
         "hparams": {arm.name: flatten(arm.config.tree()) for arm in plan.arms},
+        "registrations": {
+            name: dataclasses.asdict(known) for name, known in (registrations or {}).items()
+        },
+        "looks": None
+        if comparison is None
+        else dataclasses.asdict(
+            looks.looks(comparison, ledger.read(ledger_of_looks), left_out(plan))
+        ),
         "trials": trials.assign(
             folder=[os.path.relpath(path, folder) for path in trials.folder]
         ).to_dict("records"),
@@ -54,7 +79,48 @@ def report(
         tuning.write_table(folder, tuned)
     environment = provenance.environment(plan.command, plan.started) | conditions(plan, trials)
     write(folder, assemble(plan.config_yaml, outline, summary, environment, trials))
+    # Now that the values lie there: whoever edits them is found out by `redraw`.
+    write_json(folder / SUMMARY, seal.sealed(summary, SUMMARY, folder, [VALUES]))
+    if comparison is not None and not piece_of_a_sweep(plan):
+        time = provenance.instant().isoformat(timespec="microseconds")
+        looks.note(comparison, ledger_of_looks, time=time, scale=outline.scale)
     return folder
+
+
+def compared(plan: Plan, outline: Outline) -> looks.Compared | None:
+    """What a report compares with what; None for a smoke run, which shows nothing."""
+    if outline.scale == "smoke":
+        return None
+    own = [headline.baseline for headline in outline.headline if headline.baseline]
+    return looks.compared(plan.arms, [baseline(plan), *own], plan.seeds)
+
+
+def left_out(plan: Plan) -> list[int]:
+    """Seeds that were computed for the arms of a plan, and are not in it."""
+    tune = plan.study.tune
+    grid = range(tune.first_seed, tune.first_seed + tune.n_seeds)
+    marks = [arm.signature for arm in plan.arms]
+    return looks.computed_beside(Store(plan.outputs, plan.experiment), marks, plan.seeds, grid)
+
+
+def piece_of_a_sweep(plan: Plan) -> bool:
+    """Whether this run computes one seed of a sweep: a share of the work, and nothing to look at.
+
+    `-m seed=0,1,2,3 n_seeds=1` fills the store from many machines; a run over all seeds reports.
+    """
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    known = HydraConfig.initialized()
+    return len(plan.seeds) == 1 and known and HydraConfig.get().mode is RunMode.MULTIRUN
+
+
+def edited(folder: Path, summary: Mapping[str, Any]) -> list[str]:
+    """A note where a run's own records were changed since it was reported."""
+    if not seal.current(summary):
+        return []  # an older run, or one that was killed while it wrote its report
+    fault = seal.fault(summary, SUMMARY, folder, [VALUES])
+    return [f"redrawn: {fault}: shown is what it says now"] if fault else []
 
 
 def conditions(plan: Plan, trials: pd.DataFrame) -> dict[str, Any]:
@@ -105,8 +171,15 @@ def assemble(
         "not_tested": [*outline.not_tested, *untuned(summary, results, outline.not_tested)]
     }
     return record.StudyRecord(
-        **{key: value for key, value in summary.items() if key != "trials"},
+        **{key: value for key, value in summary.items() if key not in NOT_OF_THE_RECORD},
+        registrations={
+            name: Registration(**known)
+            for name, known in (summary.get("registrations") or {}).items()
+        },
+        looks=looks.Looks(**summary["looks"]) if summary.get("looks") else None,
         **told,
+        affects=registry.affects(str(summary["experiment"])),
+        clipped=clipped(results, trials),
         results=results,
         history=history,
         trials=trials,
@@ -114,6 +187,18 @@ def assemble(
         config_yaml=config_yaml,
         environment=environment,
     )
+
+
+def clipped(results: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+    """The final values that stand for diverged trials and were not measured: arm, seed, metric."""
+    stands = {
+        metric
+        for metric in results["metric"].unique()
+        if registry.metric(metric).diverged in (Worth.start, Worth.fixed)
+    }
+    diverged = trials[trials["status"] == "diverged"][["arm", "seed"]]
+    rows = results[results["metric"].isin(stands) & results["value"].notna()]
+    return rows.merge(diverged, on=["arm", "seed"])[record.CLIPPED]
 
 
 def trial_table(entries: Sequence["Entry"]) -> pd.DataFrame:
@@ -143,7 +228,7 @@ def untuned(summary: Mapping[str, Any], results: pd.DataFrame, known: Sequence[s
     """What a run without tuning has not tested; what the experiment itself says of it wins."""
     trained = set(results.arm[results.metric.str.startswith("train/")])
     rates = {summary["hparams"].get(arm, {}).get("training.lr") for arm in trained}
-    if summary["tuned"] or not trained:
+    if summary.get("tuned") or not trained:
         return []
     shared = len(rates) == 1
     how = (
@@ -191,9 +276,3 @@ def run_folder(plan: Plan) -> Path:
     folder = plan.outputs / plan.experiment / "runs" / f"{now}-{os.getpid()}"
     folder.mkdir(parents=True, exist_ok=False)
     return folder
-
-
-def baseline(plan: Plan) -> str:
-    """The arm that others are compared with: the study's, or the first where it is not computed."""
-    names = [arm.name for arm in plan.arms]
-    return plan.study.baseline if plan.study.baseline in names else names[0]

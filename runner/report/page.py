@@ -20,18 +20,21 @@ from runner.plots.figures import FigureSpec
 from runner.report import answer as answers
 from runner.report import origins, steadiness
 from runner.report.cards import card
+from runner.report.headlines import Compared
 from runner.report.record import Headline, StudyRecord
 from runner.report.samples import Sheet
 
 TEMPLATE = "report.html"
-PLAIN_NAME = re.compile(r"(?!(?:null|true|false)$)[A-Za-z_][\w.-]*")  # needs no quotes in Hydra
+PLAIN_NAME = re.compile(
+    r"(?!(?i:null|true|false|nan|inf)$)[A-Za-z_][\w.-]*"
+)  # needs no quotes in Hydra
 
 
 def render(
     study: StudyRecord,
     *,
     answer: Sequence[str],
-    comparison: pd.DataFrame,
+    compared: Sequence[Compared],
     summary: pd.DataFrame,
     findings: Sequence[Finding],
     pictures: Mapping[str, Picture],
@@ -58,8 +61,8 @@ def render(
         trials=", ".join(f"{n} {status}" for status, n in trials.items()),
         reused=int(study.trials["reused"].sum()),
         seconds=quantity.quantity(float(study.trials["seconds"].sum()), "s"),
-        cards=[card(finding, study) for finding in findings],
-        comparisons=[comparison_table(study, h, comparison, summary) for h in study.headline],
+        card_groups=card_groups(study, findings),
+        comparisons=[comparison_table(study, h, compared, summary) for h in study.headline],
         costs=cost_table(study, summary),
         figures=[
             _figure(key, spec, pictures.get(key), samples.get(key))
@@ -74,54 +77,89 @@ def render(
     )
 
 
+def card_groups(
+    study: StudyRecord, findings: Sequence[Finding]
+) -> list[tuple[str, list[dict[str, Any]]]]:
+    """The cards of the release's claims and of the user's own, each under its title."""
+    groups = (("Published claims, checked", True), ("Your own claims, checked", False))
+    return [
+        (title, [card(finding, study) for finding in findings if finding.shipped is shipped])
+        for title, shipped in groups
+        if any(finding.shipped is shipped for finding in findings)
+    ]
+
+
 def comparison_table(
-    study: StudyRecord, headline: Headline, comparison: pd.DataFrame, summary: pd.DataFrame
+    study: StudyRecord,
+    headline: Headline,
+    compared: Sequence[Compared],
+    summary: pd.DataFrame,
 ) -> dict[str, Any]:
     """One headline metric: a row per arm, in the order of the arms."""
     rows: list[dict[str, Any]] = []
     shown = summary[summary["metric"] == headline.metric]
     mine = {row["arm"]: row for row in shown.to_dict("records")}
-    compared = answers.rows_of(study, comparison, headline).to_dict("records")
-    against = {row["arm"]: row for row in compared}
+    against = {one.arm: one for one in compared if one.headline is headline}
+    baseline = study.baseline_of(headline)
     for arm in study.arms:
-        if arm not in mine:
-            if headline.baseline:
-                continue
-            rows.append(
-                {"arm": arm, "value": "no value", "difference": "", "p": "", "standing": ""}
-            )
+        if arm not in mine and arm not in against and headline.baseline:
             continue
-        ours = mine[arm]
         row = {
             "arm": arm,
-            "n": int(ours["n"]),
-            "value": quantity.with_interval(
-                ours["mean"], ours["low"], ours["high"], int(ours["n"])
-            ),
+            "value": "no value",
             "difference": "",
             "p": "",
-            "standing": "baseline" if arm == study.baseline_of(headline) else "",
+            "standing": "",
+            "words": "",
         }
+        if arm in mine:
+            ours = mine[arm]
+            row["value"] = quantity.with_interval(
+                ours["mean"], ours["low"], ours["high"], int(ours["n"])
+            )
+            row["value"] += _of_planned(study, arm, int(ours["n"]))
         if arm in against:
             found = against[arm]
-            row["difference"] = quantity.with_interval(
-                found["difference"], found["low"], found["high"], int(found["n"]), difference=True
-            )
-            row["p"] = quantity.p_value(found["p_holm"])
-            row["standing"] = answers.standing(found, headline)
+            row["difference"] = found.difference
+            row["p"] = quantity.p_value(found.decision.p)
+            row["standing"], row["words"] = str(found.standing), found.words
+        else:
+            row["standing"] = row["words"] = _role(study, arm, baseline)
         rows.append(row)
     units = [row["unit"] for row in mine.values() if row["unit"] != "1"]
     unit = str(units[0]) if units else ""
-    wanted = answers.WANTED[headline.direction]
+    detectable = {
+        f"{one.arm}: {quantity.quantity(one.decision.detectable, unit)}"
+        for one in against.values()
+        if math.isfinite(one.decision.detectable)
+    }
     return {
         "label": headline.label,
         "metric": headline.metric,
         "unit": unit,
-        "wanted": wanted,
-        "baseline": study.baseline_of(headline),
+        "wanted": answers.WANTED[headline.direction],
+        "baseline": baseline,
         "rows": rows,
+        "detectable": sorted(detectable),
         "noise": _noise(study, headline.metric),
     }
+
+
+def _of_planned(study: StudyRecord, arm: str, n: int) -> str:
+    """How many of an arm's planned seeds a mean is of, where it is not all."""
+    planned = int((study.trials["arm"] == arm).sum())
+    return f" ({n} of {planned} seeds)" if n < planned else ""
+
+
+def _role(study: StudyRecord, arm: str, baseline: str) -> str:
+    """Why an arm is compared with nothing: the baseline, a copy, a control, one of other seeds."""
+    if arm == baseline:
+        return "baseline"
+    if arm in study.copies:
+        return f"copy of {study.copies[arm]}"
+    if arm in study.controls:
+        return "control"
+    return "other seeds" if study.offsets.get(arm) != study.offsets.get(baseline) else ""
 
 
 def cost_table(study: StudyRecord, summary: pd.DataFrame) -> dict[str, Any]:

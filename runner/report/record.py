@@ -3,16 +3,24 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
 from runner.claims.claim import Claim
+from runner.claims.fairness import Fairness, Value
 from runner.claims.finding import Finding
+from runner.claims.registration import Registration
 from runner.claims.rig import Rig
 from runner.copies import originals
+from runner.looks import Looks
 from runner.plots.figures import FigureSpec
 
+if TYPE_CHECKING:
+    from runner.report.headlines import Compared
+
+# Tuned or not, an arm that has more of these gains by it.
+SPENT = frozenset(("training.steps", "training.batch_size"))
 CLIPPED = ["arm", "seed", "metric"]
 COST_METRICS = ("cost/parameters", "cost/active_parameters", "cost/flops_per_token", "time/step")
 
@@ -47,7 +55,13 @@ class StudyRecord:
     tables   name -> arm, seed and the columns of what each trial keeps in tables/<name>.csv
     hparams  resolved values per arm for the HParams table; without them overrides are split at `=`
     costs, interior, tuned, tolerances  as in `rig.Rig`: what claims must know of arms
-    clipped  arm, seed, metric: the final values that stand for a diverged trial and were not measured
+    clipped  arm, seed, metric: final values that stand for a diverged trial and were not measured
+    controls    arms that show that the study could see a difference; the answer compares them not
+    conditions  arm -> key -> value, as in `Fairness.values`
+    affects     option -> metrics, as in `Fairness.affects`
+    preset_tolerance  the preset's `match.tolerance`
+    registrations  claim id -> when it was written down, and whether its results were known then
+    looks    how often these arms were looked at; None for a smoke run
     """
 
     experiment: str
@@ -73,7 +87,13 @@ class StudyRecord:
     interior: dict[str, bool] = field(default_factory=dict)
     tuned: dict[str, str] = field(default_factory=dict)
     tolerances: dict[str, float] = field(default_factory=dict)
+    registrations: dict[str, Registration] = field(default_factory=dict)
+    looks: Looks | None = None
     clipped: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=CLIPPED))
+    controls: list[str] = field(default_factory=list)
+    conditions: dict[str, dict[str, Value]] = field(default_factory=dict)
+    affects: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    preset_tolerance: float = 0.01
 
     def __post_init__(self) -> None:
         if self.baseline not in self.arms:
@@ -104,9 +124,39 @@ class StudyRecord:
         return originals({arm: settings.get(arm, {}) for arm in self.arms})
 
     @property
+    def fairness(self) -> Fairness:
+        """What arms differ in beside their parts, and what they cost."""
+        tuned = frozenset(override.partition("=")[0] for override in self.tuned.values())
+        tuned = frozenset(key for key in tuned if key.startswith("training.")) - SPENT
+        return Fairness(self.conditions, self.affects, self.preset_tolerance, self.costs, tuned)
+
+    @property
+    def n_looks(self) -> int:
+        """How often these arms have been looked at, this time included."""
+        return self.looks.number if self.looks else 1
+
+    @property
     def rig(self) -> Rig:
         """What verdicts need to know beside the values."""
-        return Rig(self.costs, interior=self.interior, tuned=self.tuned, tolerances=self.tolerances)
+        return Rig(
+            self.costs,
+            interior=self.interior,
+            tuned=self.tuned,
+            tolerances=self.tolerances,
+            fairness=self.fairness,
+            copies=self.copies,
+            offsets=self.offsets,
+        )
+
+    @property
+    def offsets(self) -> dict[str, int]:
+        """How far the seeds of each arm are shifted; arms of one offset share their seeds."""
+        return {arm: int(float(v.get("seed_offset", 0))) for arm, v in self.settings.items()}
+
+    def n_diverged(self, arm: str) -> int:
+        """How many of an arm's trials diverged."""
+        mine = self.trials[self.trials["arm"] == arm]
+        return int((mine["status"] == "diverged").sum())
 
     def label(self, metric: str) -> str:
         """A headline's label, or the metric's own name."""
@@ -115,10 +165,11 @@ class StudyRecord:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the report found and where it lies; the frames are those of `verdicts`."""
+    """What the report found and where it lies; frames as in `runner.stats.comparison`."""
 
     answer: list[str]
     findings: list[Finding]
+    compared: list["Compared"]
     comparison: pd.DataFrame
     summary: pd.DataFrame
     report: Path

@@ -21,7 +21,7 @@ def redraw(arguments: Sequence[str]) -> None:
     """Write the report of a finished run anew, in its folder.
 
     Final values are the run's own. Curves and tables lie with the trials, which later runs may have
-    computed again: those of such trials are left out, and the report says so.
+    computed again, or somebody changed: those of such trials are left out, and the report says so.
 
     Raises:
         ConfigError: not one folder is given, or it is no run's.
@@ -42,26 +42,29 @@ def redraw(arguments: Sequence[str]) -> None:
     config_yaml = (folder / "config.yaml").read_text(encoding="utf-8")
     config = OmegaConf.create(config_yaml)
     assert isinstance(config, DictConfig)
-    trials = pd.DataFrame(summary["trials"])
-    trials["folder"] = [str((folder / path).resolve()) for path in trials.folder]
-    if "digest" not in trials:
-        raise ConfigError(f"{folder} was written by an older version, which kept no digests")
-    # JSON has its keys sorted; the order of arms is that of every table and colour.
-    summary["arms"] = {arm: summary["arms"][arm] for arm in dict.fromkeys(trials.arm)}
     told = outline(read_study(config))
-    kept = pd.Series(origins.kept(trials), dtype=bool)
-    study = gather.assemble(
-        config_yaml, told, summary, environment, trials, results_of(folder), trials[kept]
-    )
-    changed = list(zip(trials.arm[~kept], trials.seed[~kept], strict=True))
-    if changed:
-        note = (
-            f"redrawn: {len(changed)} of {len(trials)} trials ({origins.listed(changed)}) are gone "
-            "or were computed again since: final values are the run's own, curves and tables of "
-            "these trials are left out"
-        )
-        study = dataclasses.replace(study, notes=[*study.notes, note])
-    gather.write(folder, study)
+    try:
+        lacking = [key for key in gather.NEEDED if key not in summary]
+        if lacking:
+            raise KeyError(", ".join(lacking))
+        trials = pd.DataFrame(summary["trials"])
+        if "digest" not in trials:
+            raise ConfigError(f"{folder} was written by an older version, which kept no digests")
+        trials["folder"] = [str((folder / path).resolve()) for path in trials.folder]
+        # JSON has its keys sorted; the order of arms is that of every table and colour.
+        summary["arms"] = {arm: summary["arms"][arm] for arm in dict.fromkeys(trials.arm)}
+        changed = origins.changes(trials)
+        intact = trials[[not change for change in changed]]
+        values = results_of(folder)
+        study = gather.assemble(config_yaml, told, summary, environment, trials, values, intact)
+    except ConfigError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ConfigError(
+            f"{folder}: {gather.SUMMARY} or {gather.VALUES} is no record of a run: {error}"
+        ) from error
+    notes = [*origins.redrawn_notes(trials, changed), *gather.edited(folder, summary)]
+    gather.write(folder, dataclasses.replace(study, notes=[*study.notes, *notes]))
 
 
 def results_of(folder: Path) -> pd.DataFrame:

@@ -19,13 +19,19 @@ from runner.claims.finding import Finding
 from runner.plots.data import Records
 from runner.plots.draw import draw_all
 from runner.report import dashboard, markdown, origins, page, steadiness
-from runner.report.answer import answer
+from runner.report.answer import answer, answer_record
 from runner.report.cards import card
 from runner.report.gather import RESULT_COLUMNS
+from runner.report.headlines import Compared, compare_headlines
 from runner.report.hparams_table import share_table
 from runner.report.record import Outcome, StudyRecord
 from runner.report.samples import Sheet, sheets
 from runner.stats.comparison import COMPARISON, compare, summarise
+
+WORDS = [
+    *("arm", "baseline", "metric", "n_diverged", "standing", "p", "minimum_detectable_effect"),
+    *("unequal", "cost_by", "cost_ratio", "words"),
+]
 
 
 def write_report(run: Path, study: StudyRecord) -> Outcome:
@@ -33,9 +39,16 @@ def write_report(run: Path, study: StudyRecord) -> Outcome:
     started = time.perf_counter()
     results = _in_order(study)
     findings = verdicts.judge(
-        study.claims, results, scale=study.scale, trials=study.trials, rig=study.rig
+        study.claims,
+        results,
+        scale=study.scale,
+        trials=study.trials,
+        rig=study.rig,
+        clipped=study.clipped,
+        registrations=study.registrations,
     )
     comparison, summary, warnings = _tables(study, results)
+    compared = compare_headlines(study, results)
     records = Records(
         results,
         study.history,
@@ -48,11 +61,11 @@ def write_report(run: Path, study: StudyRecord) -> Outcome:
     samples, missing = sheets(study.figures, records)
     warnings += [*undrawn, *missing, *origins.origin_notes(study.trials)]
     warnings += steadiness.steadiness_notes(study.tables)
-    lines = answer(study, comparison, findings)
+    lines = answer(study, compared, findings)
     html = page.render(
         study,
         answer=lines,
-        comparison=comparison,
+        compared=compared,
         summary=summary,
         findings=findings,
         pictures=pictures,
@@ -63,7 +76,8 @@ def write_report(run: Path, study: StudyRecord) -> Outcome:
     with tempfile.TemporaryDirectory(prefix=".writing-", dir=run.parent) as name:
         folder = Path(name)
         results[RESULT_COLUMNS].to_csv(folder / "results.csv", index=False)
-        comparison.to_csv(folder / "comparison.csv", index=False)
+        with_words(comparison, compared).to_csv(folder / "comparison.csv", index=False)
+        _write_json(folder / "answer.json", answer_record(study, compared, findings))
         _write_json(folder / "verdicts.json", [_plain(finding) for finding in findings])
         _write_json(folder / "environment.json", study.environment)
         (folder / "config.yaml").write_text(study.config_yaml, encoding="utf-8")
@@ -84,6 +98,7 @@ def write_report(run: Path, study: StudyRecord) -> Outcome:
     return Outcome(
         answer=lines,
         findings=findings,
+        compared=compared,
         comparison=comparison,
         summary=summary,
         report=run / "report.html",
@@ -115,18 +130,64 @@ def _tables(
     ]
     summary = summarise(results)
     present_arms = set(results["arm"])
+    seeds = sorted({*study.trials["seed"]})
     if study.baseline not in present_arms:
         warnings.append(f"the baseline {study.baseline} has no results: nothing can be compared")
         return pd.DataFrame(columns=COMPARISON), summary, warnings
-    table = compare(results, study.baseline)
-    own = [
-        compare(results, study.baseline_of(headline), [headline.metric])
-        for headline in study.headline
-        if study.baseline_of(headline) in present_arms
-        and study.baseline_of(headline) != study.baseline
-        and headline.metric in present
-    ]
-    return pd.concat([table, *own], ignore_index=True), summary, warnings
+    own = {h.metric: study.baseline_of(h) for h in study.headline}
+    own = {metric: arm for metric, arm in own.items() if arm != study.baseline}
+    tables = []
+    for baseline in dict.fromkeys([study.baseline, *own.values()]):
+        # Arms under other seeds are not paired with this baseline, and controls are compared with
+        # nothing; a metric whose headline has a baseline of its own is compared with that alone.
+        offset = study.offsets.get(baseline, 0)
+        arms = [
+            arm
+            for arm in study.arms
+            if arm not in study.controls
+            and study.offsets.get(arm, 0) == offset
+            and (baseline == study.baseline or study.fairness.same_data(arm, baseline))
+        ]
+        rows = results[results["arm"].isin([baseline, *arms])]
+        mine = [
+            metric
+            for metric in dict.fromkeys(rows["metric"])
+            if own.get(metric, study.baseline) == baseline
+        ]
+        if baseline in present_arms and mine:
+            tables.append(compare(rows, baseline, mine, seeds=seeds))
+    if not tables:
+        return pd.DataFrame(columns=COMPARISON), summary, warnings
+    return pd.concat(tables, ignore_index=True), summary, warnings
+
+
+def with_words(comparison: pd.DataFrame, compared: Sequence[Compared]) -> pd.DataFrame:
+    """The comparison with what the answer says of each headline: word, p, cost, what differs."""
+    rows = pd.DataFrame(
+        [
+            {
+                "arm": one.arm,
+                "baseline": one.baseline,
+                "metric": one.headline.metric,
+                "n_diverged": one.n_diverged,
+                "standing": str(one.standing),
+                "p": one.decision.p,
+                "minimum_detectable_effect": one.decision.detectable,
+                "unequal": " ".join(one.unequal),
+                "cost_by": one.by,
+                "cost_ratio": one.ratio,
+                "words": one.words,
+            }
+            for one in compared
+        ],
+        columns=WORDS,
+    )
+    keys = ["arm", "baseline", "metric"]
+    told = comparison.merge(rows, how="left", on=keys)
+    # An arm that has lost all its trials has no row of numbers, and still its word.
+    lost = rows.merge(comparison[keys], how="left", on=keys, indicator=True)
+    lost = lost[lost["_merge"] == "left_only"].drop(columns="_merge")
+    return pd.concat([told, lost], ignore_index=True) if len(lost) else told
 
 
 def _texts(
@@ -154,16 +215,19 @@ def _texts(
 def _plain(finding: Finding) -> dict[str, Any]:
     """A finding as JSON: its verdict, claim and numbers, and the line a person reads.
 
-    `registered` is the hash of `claim` as it stands there: sorted keys, no spaces, UTF-8.
+    `registered` is the hash of `claim` without its words (statement, source, published): sorted
+    keys, no spaces, UTF-8.
     """
     values = {f.name: getattr(finding, f.name) for f in dataclasses.fields(finding)}
-    for name in ("interval", "extra_estimate"):
+    for name in ("interval", "extra_estimate", "aa", "positive"):
         values[name] = values[name]._asdict() if values[name] else None
     others = {name: found._asdict() for name, found in finding.others.items()}
     return {
+        "id": finding.claim.id,
         **values,
         "verdict": str(finding.verdict),
-        "claim": finding.claim.registered(),
+        "unequal": list(finding.unequal),
+        "claim": finding.claim.plain(),
         "registered": finding.fingerprint,
         "others": others,
         "line": str(finding),

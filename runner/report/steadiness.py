@@ -79,6 +79,21 @@ def steadiness_notes(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     ]
 
 
+def copies_differ(results: pd.DataFrame, copies: Mapping[str, str], metric: str) -> list[str]:
+    """By how much two copies of an arm differ, which is chance alone: a sentence for each pair."""
+    rows = results[results["metric"] == metric]
+    values = rows.pivot(index="seed", columns="arm", values="value").astype(float)
+    lines = []
+    for copy, original in copies.items():
+        if {copy, original} <= {*values.columns}:
+            differences = (values[copy] - values[original]).dropna().to_numpy()
+            if len(differences) > 1 and differences.any():
+                same = mean_interval(differences)
+                shown = quantity.with_interval(*same, difference=True)
+                lines.append(f"Two copies of {original} differ by {shown}.")
+    return lines
+
+
 def noise_lines(results: pd.DataFrame, copies: Mapping[str, str], metric: str) -> list[str]:
     """The noise floor of a metric of a clock or an allocator, a line for each A/A pair.
 

@@ -6,31 +6,35 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from runner.names import nearby
-from runner.stats.intervals import ROUNDING, Floats, half_width, holm
-from runner.stats.power import minimum_detectable_effect
+from runner.stats.intervals import ROUNDING, Floats, half_width
 from runner.stats.sign_flip import sign_flip_rows
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 COMPARISON = [
-    *("arm", "baseline", "metric", "unit", "n"),
+    *("arm", "baseline", "metric", "unit", "n", "n_missing"),
     *("arm_mean", "arm_low", "arm_high", "baseline_mean", "baseline_low", "baseline_high"),
-    *("difference", "low", "high", "p_sign_flip", "p_holm", "minimum_detectable_effect"),
+    *("difference", "low", "high", "p_sign_flip"),
 ]
 
 
 def compare(
-    results: "DataFrame", baseline: str, metrics: Sequence[str] | None = None
+    results: "DataFrame",
+    baseline: str,
+    metrics: Sequence[str] | None = None,
+    *,
+    seeds: Sequence[int] | None = None,
 ) -> "DataFrame":
     """Every other arm against the baseline, a row per arm and metric that both have.
 
-    Exploratory: claims are judged by `judge`. Means are over the `n` seeds where both values are
-    finite, so `difference` is arm_mean - baseline_mean; intervals are 95 %. Where neither arm has a
-    spread (parameter counts) there is no interval and no p, and the difference is exact. Arms with
-    a spread and the same difference at every seed are tested like any, their interval is a point. A
-    single pair has no difference at all. Holm counts the arms of a metric; the detectable effect is
-    that of the interval alone.
+    Exploratory: claims are judged by `judge`, and the answer by `runner.stats.standing`. Means are
+    over the `n` seeds where both values are finite, so `difference` is arm_mean - baseline_mean;
+    intervals are 95 %. `n_missing` counts the other `seeds` (those of the results, if not given).
+    Where neither arm has a spread (parameter counts) there is no interval and no p, and the
+    difference is exact. Arms with a spread and the same difference at every seed are tested like
+    any, their interval is a point. A single pair has no difference at all. `p_sign_flip` is
+    corrected for nothing.
     """
     import pandas as pd
 
@@ -41,7 +45,8 @@ def compare(
     for metric in metrics or ():
         if metric not in known:
             raise ValueError(f"No metric {metric!r}{nearby(metric, known)}.")
-    wide = results.pivot(index="seed", columns=["arm", "metric"], values="value").astype(float)
+    wide = wide_values(results)
+    planned = len(seeds) if seeds is not None else len(wide)
     base = wide[baseline]
     shown = [m for m in (known if metrics is None else metrics) if m in base.columns]
     tables: list[pd.DataFrame] = []
@@ -50,17 +55,19 @@ def compare(
         if arm != baseline and shared:
             columns = _contrast(wide[arm][shared].to_numpy(), base[shared].to_numpy())
             rows = pd.DataFrame(columns).assign(arm=arm, baseline=baseline, metric=shared)
-            tables.append(rows[rows.n > 0])
+            tables.append(rows)
     if not tables:
         return pd.DataFrame(columns=COMPARISON)
     table = pd.concat(tables, ignore_index=True)
     units = results.drop_duplicates("metric").set_index("metric").unit
     table["unit"] = table.metric.map(units)
-    table["p_holm"] = np.nan
-    tested = table.p_sign_flip.dropna()
-    for _, p in tested.groupby(table.metric):
-        table.loc[p.index, "p_holm"] = holm(p.to_numpy())
+    table["n_missing"] = planned - table.n
     return table[COMPARISON]
+
+
+def wide_values(results: "DataFrame") -> "DataFrame":
+    """Final values with a row per seed and a column per (arm, metric); NaN where one is missing."""
+    return results.pivot(index="seed", columns=["arm", "metric"], values="value").astype(float)
 
 
 def _contrast(arm: Floats, base: Floats) -> dict[str, Floats]:
@@ -86,12 +93,6 @@ def _contrast(arm: Floats, base: Floats) -> dict[str, Floats]:
     # Seeds without a pair are zeros here, which change no sign-flip p.
     p = sign_flip_rows(differences.T)
     columns["p_sign_flip"] = np.where(np.isnan(sd), np.nan, p)
-    columns["minimum_detectable_effect"] = np.array(
-        [
-            np.nan if np.isnan(s) else minimum_detectable_effect(float(s), int(k))
-            for s, k in zip(sd, n, strict=True)
-        ]
-    )
     return columns
 
 

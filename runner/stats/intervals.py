@@ -9,6 +9,7 @@ scipy is imported where it is used: planning a study must not pay for it.
 """
 
 import math
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -130,6 +131,32 @@ def outside_p(sample: ArrayLike, low: float, high: float) -> float:
     """
     _check_band(low, high)
     return min(_one_sided_p(sample, low, -1), _one_sided_p(sample, high, 1))
+
+
+def sd_limit(share: float, n: int, *, upper: bool) -> float:
+    """The one-sided 1 - share confidence limit of a standard deviation, over its estimate.
+
+    From n normal values: sqrt((n - 1) / q), q a quantile of chi-squared with n - 1 degrees.
+    """
+    from scipy.special import chdtri
+
+    check_share("share", share)
+    return math.sqrt((n - 1) / float(chdtri(n - 1, 1 - share if upper else share)))
+
+
+def split_p(p_at: Callable[[float], float]) -> float:
+    """P-value of a test that spends half of its level on a nuisance limit: least level that passes.
+
+    `p_at(share)` is the p-value where the limit is wrong with a chance of `share`; the test passes
+    at a level of 2 x share where it is below `share`. P-values above 1/2 are given as 1.
+    """
+    low, high = 1e-12, 0.25
+    if not p_at(high) < high:
+        return 1.0
+    for _ in range(50):
+        middle = math.sqrt(low * high)
+        low, high = (low, middle) if p_at(middle) < middle else (middle, high)
+    return 2 * high
 
 
 def _one_sided_p(sample: ArrayLike, bound: float, sign: int) -> float:

@@ -72,7 +72,7 @@ def planning(folder: Path, n_stored: int) -> float:
     script = f"""
 from pathlib import Path
 from types import SimpleNamespace
-from runner import measure, study
+from runner import measure, seal, study
 from runner.store import Store
 root = Path({str(folder)!r}) / "store"
 arms = [SimpleNamespace(name=f"arm{{i}}", signature=f"{{i:016x}}") for i in range(10)]
@@ -81,13 +81,15 @@ for arm in arms:
     for seed in range({n_stored // 10}):
         slot = store.slot(arm.name, arm.signature, seed)
         slot.folder.mkdir(parents=True)
-        (slot.folder / "status.json").write_text('{{"state": "done"}}')
-        (slot.folder / "result.json").write_text('{{"code": "c", "results": []}}')
+        slot.record({{"code": "c", "results": []}})
+        (slot.folder / "metrics.csv").write_text("step,metric,value\\n" + "1,val/loss,0.5\\n" * 500)
+        slot.mark("done")
 plan = SimpleNamespace(
     outputs=root, experiment="moe", seeds=range({n_stored // 10}), arms=arms, code="c", notes=[],
     study=SimpleNamespace(reuse="strict"),
 )
 def survey():
+    seal._digest.cache_clear()  # what was written in this process is not yet known to the next
     entries = study.survey(plan)
     assert len(entries) == {n_stored} and all(entry.reused for entry in entries)
 

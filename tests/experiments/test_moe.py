@@ -5,12 +5,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from memory_trial import MemoryTrial
 
 from experiments.cost import cost
 from experiments.nn.build import build_transformer
+from experiments.tasks.build import build_task
 from runner import study
 from runner.plan.outline import outline
 from runner.report import gather
+from runner.training import train
 
 SMALL = ("experiment=moe", "scale=smoke", "training.steps=8", "task.n_eval=12", "n_seeds=1")
 
@@ -90,3 +93,22 @@ def test_claims_name_arms_that_the_scale_computes(plan, scale: str):
     for claim in outline(made.study).claims:
         assert {claim.arm, claim.control} <= names
         assert claim.n <= made.study.n_seeds
+
+
+def test_the_selection_bias_moves_once_a_step_whatever_the_parts(plan, tmp_path: Path):
+    changes = ("arm=moe_bias", "training.batch_size=8", "training.steps=3", "training.lr=1e-3")
+    tiny = ("task=induction", "task.n_eval=12", "task.max_period=5", "task.length=12")
+    (arm,) = plan(*SMALL, *tiny, *changes, "training.warmup_steps=0").arms
+    ends = {}
+    for accumulate in (1, 2, 4, 8):
+        trial = MemoryTrial(arm.config, tmp_path / str(accumulate), accumulate=accumulate)
+        task = build_task(arm.config.parts.task, seed=0, batch_size=8, cache=tmp_path)
+        net = build_transformer(
+            arm.config.parts, vocabulary=task.vocabulary, width=task.width, seed=0
+        )
+        train(trial, net, task)
+        ends[accumulate] = [block.ffn.selection_steps for block in net.blocks]
+    assert any(steps.abs().max() == 3 for steps in ends[1])
+    for steps in ends.values():
+        assert all(s.abs().max() <= 3 for s in steps)
+        assert all(torch.equal(a, b) for a, b in zip(steps, ends[1], strict=True))

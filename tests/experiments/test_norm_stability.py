@@ -102,9 +102,9 @@ def test_a_diverged_trial_is_kept(plan: Callable, tmp_path: Path) -> None:
     trial = MemoryTrial(arm.config, tmp_path)
     norm_stability.run(trial)
     assert trial.diverged
-    assert trial.values["norm/diverged"] == 1
-    assert trial.values["norm/loss_last"] == trial.rows[1, "train/loss"]
-    assert all(math.isfinite(value) for value in trial.values.values())
+    assert trial.counted["norm/diverged"] == 1
+    assert trial.counted["norm/loss_last"] == trial.rows[1, "train/loss"]
+    assert_only_gradients_are_missing(trial)
 
 
 @pytest.mark.parametrize("lr", ["1e6", "1e30"])
@@ -113,7 +113,13 @@ def test_whatever_the_rate_no_figure_is_left_without_a_number(plan: Callable, tm
     trial = MemoryTrial(arm.config, tmp_path)
     norm_stability.run(trial)
     assert trial.diverged
-    assert all(math.isfinite(value) for value in trial.values.values())
+    assert_only_gradients_are_missing(trial)
+
+
+def assert_only_gradients_are_missing(trial: MemoryTrial) -> None:
+    """A trial that broke off has no gradient norms over training, and all else counts."""
+    lost = {name for name, value in trial.counted.items() if not math.isfinite(value)}
+    assert lost == {"norm/grad_sd", "norm/grad_max"}
 
 
 def test_gradient_norms_that_are_never_finite(plan: Callable, tmp_path: Path) -> None:
@@ -121,7 +127,16 @@ def test_gradient_norms_that_are_never_finite(plan: Callable, tmp_path: Path) ->
     trial.diverge("planted")
     curves = {"train/loss": [2.0, math.inf], "train/grad_norm": [math.inf, math.nan]}
     norm_stability.record_training(trial, curves, "1")
-    assert trial.values == {"norm/loss_last": 2.0, "norm/diverged": 1.0}
+    assert trial.values.pop("norm/diverged") == 1.0
+    assert set(trial.values) == {"norm/loss_last", "norm/grad_sd", "norm/grad_max", "norm/diverged"}
+    assert all(math.isnan(trial.values[name]) for name in set(trial.values) - {"norm/diverged"})
+
+
+def test_a_trial_that_broke_off_before_its_first_step(plan: Callable, tmp_path: Path) -> None:
+    trial = MemoryTrial(plan(*SMALL).arms[0].config, tmp_path)
+    trial.diverge("planted")
+    norm_stability.record_training(trial, {}, "1")
+    assert math.isnan(trial.values["norm/loss_last"])
 
 
 def test_an_arm_of_the_map_only_trains(plan: Callable, tmp_path: Path) -> None:

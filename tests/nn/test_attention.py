@@ -6,7 +6,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from experiments.config import Position
-from experiments.nn.attention import Attention, causal_mask
+from experiments.nn.attention import LONG, Attention, causal_mask, one_query
+from experiments.nn.keep import check_keep
+from experiments.nn.kernels import naive
 from experiments.nn.position import rotary_tables, rotate, sinusoidal
 
 D_MODEL, N_HEADS, TIME = 32, 4, 7
@@ -124,3 +126,49 @@ def test_sinusoids_by_hand() -> None:
     torch.testing.assert_close(table[2], by_hand)
     assert table[0].tolist() == [0, 1, 0, 1]
     assert sinusoidal(3, 5).shape == (3, 5)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.int64, torch.uint8])
+@pytest.mark.parametrize("causal", [True, False])
+def test_keep_must_be_of_bools(kind: torch.dtype, causal: bool) -> None:
+    x, keep = torch.randn(3, TIME, D_MODEL), suffix_padding()
+    with pytest.raises((ValueError, TypeError)):
+        attention()(x, keep.to(kind), causal=causal)
+    with pytest.raises((ValueError, TypeError)):
+        attention()(x, keep.to(kind), memory=x)
+    with pytest.raises(ValueError, match="bools"):
+        check_keep(keep.to(kind), (3, TIME))
+
+
+@pytest.mark.parametrize("n", [TIME - 1, TIME + 1])
+def test_keep_must_cover_the_keys(n: int) -> None:
+    x = torch.randn(3, TIME, D_MODEL)
+    with pytest.raises((ValueError, TypeError)):
+        attention()(x, torch.ones(3, n, dtype=torch.bool), causal=False)
+    with pytest.raises((ValueError, TypeError)):
+        attention()(x, torch.ones(1, TIME, dtype=torch.bool))
+    with pytest.raises(ValueError, match="shape"):
+        check_keep(torch.ones(3, n, dtype=torch.bool), (3, TIME))
+
+
+@pytest.mark.parametrize("n_kv_heads", [4, 2])
+@pytest.mark.parametrize("plain", [True, False, None])
+def test_a_single_query_that_sees_no_key_gives_0(n_kv_heads: int, plain: bool | None) -> None:
+    torch.manual_seed(0)
+    q, k, v = (
+        torch.randn(3, heads, n, 8) for heads, n in ((4, 1), (n_kv_heads, 5), (n_kv_heads, 5))
+    )
+    mask = torch.tensor([[True] * 5, [False] * 5, [True, False, False, True, False]])[:, None, None]
+    mixed = one_query(q, k, v, mask, plain=plain)
+    assert torch.equal(mixed[1], torch.zeros_like(mixed[1]))
+    expected = naive(q, k, v, mask=mask)
+    torch.testing.assert_close(mixed, expected)
+
+
+def test_what_sees_no_key_gives_0_however_long_the_keys() -> None:
+    q = torch.randn(1, 1, 1, 64)
+    for n in (8, 2**16):
+        k = torch.randn(1, 1, n, 64)
+        assert (k.nbytes * 2 >= LONG) == (n > 8)
+        mixed = one_query(q, k, k, torch.zeros(1, 1, 1, n, dtype=torch.bool))
+        assert torch.equal(mixed, torch.zeros_like(mixed))

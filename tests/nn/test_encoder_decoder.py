@@ -206,3 +206,22 @@ def test_embedded_words_start_as_large_as_their_positions() -> None:
     model = build()
     for embedding in (model.source_embedding, model.target_embedding):
         assert (embedding.weight.detach() * D_MODEL**0.5).std() == pytest.approx(1, rel=0.15)
+
+
+@pytest.mark.parametrize("position", list(Position))
+def test_padding_on_the_left_is_as_padding_on_the_right(position: Position) -> None:
+    model = build(position=position).eval()
+    source, target, _ = sentences()
+    for row in range(3):
+        s, t = source[row : row + 1], target[row : row + 1]
+        s, t = s[:, s[0] != PAD], t[:, t[0] != PAD]
+        expected = model(s, t).prediction
+        left = [torch.cat([torch.full((1, 2), PAD), x], dim=1) for x in (s, t)]
+        found = model(*left, left[1] != PAD).prediction[:, 2:]
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_keep_must_be_of_bools() -> None:
+    source, target, keep = sentences()
+    with pytest.raises((ValueError, TypeError)):
+        build()(source, target, keep.float())

@@ -6,6 +6,7 @@ import torch
 from experiments.config import Balance
 from experiments.nn.ffn import FeedForward
 from experiments.nn.moe import MixtureOfExperts, balance_loss, expert_load, max_violation, z_loss
+from runner.training import joined
 
 D_MODEL, D_FF = 8, 12
 
@@ -128,3 +129,35 @@ def test_the_router_stays_in_float32() -> None:
 def test_sizes_that_do_not_fit_are_named() -> None:
     with pytest.raises(ValueError, match=r"5.*4"):
         mixture(4, 5)
+
+
+@pytest.mark.parametrize("balance", [Balance.bias, Balance.none])
+def test_the_bias_moves_once_a_step_by_the_load_of_the_whole_batch(balance: Balance) -> None:
+    # A part of the batch is a token each; with all parts together the load is 3 to 1.
+    moe = mixture(2, 1, balance=balance, bias_rate=0.1)
+    x = torch.randn(1, 4, D_MODEL)
+    whole = moe.route(x.flatten(0, 1))
+    experts = torch.tensor([[0], [0], [1], [0]])
+    parts = [
+        whole._replace(
+            logits=whole.logits[i : i + 1],
+            probabilities=whole.probabilities[i : i + 1],
+            weights=whole.weights[i : i + 1],
+            experts=experts[i : i + 1],
+            keep=whole.keep[i : i + 1],
+        )
+        for i in range(4)
+    ]
+    together = joined(parts)
+    assert torch.equal(together.experts, experts)
+    moe.after_step(together)
+    steps = [-1, 1] if balance is Balance.bias else None
+    assert (moe.selection_steps if steps is None else moe.selection_steps.tolist()) == steps
+
+
+@pytest.mark.parametrize("keep", [torch.ones(2, 3), torch.ones(2, 3).long()])
+def test_keep_must_be_of_bools(keep: torch.Tensor) -> None:
+    x = torch.randn(2, 3, D_MODEL)
+    for part in (mixture(2, 1), FeedForward(D_MODEL, d_ff=D_FF)):
+        with pytest.raises((ValueError, TypeError)):
+            part(x, keep)

@@ -11,6 +11,8 @@ from experiments import config
 from experiments.config import Activation, Balance, NormType, Placement, Position
 from experiments.nn.build import BUILDERS, build, build_transformer, builder
 from experiments.nn.initialise import initialise
+from experiments.nn.keep import places
+from experiments.nn.position import sinusoidal
 from experiments.nn.transformer import Transformer
 
 VOCABULARY = 11
@@ -65,6 +67,42 @@ def test_padding_changes_nothing_kept(ffn) -> None:
     torch.testing.assert_close(one.prediction[keep], other.prediction[keep])
     torch.testing.assert_close(one.aux_loss, other.aux_loss)
     assert not torch.allclose(net(inputs).prediction[keep], one.prediction[keep])
+
+
+@pytest.mark.parametrize("ffn", [DENSE, MOE], ids=["dense", "moe"])
+@pytest.mark.parametrize("position", list(Position))
+def test_padding_on_the_left_is_as_none(ffn, position) -> None:
+    net, inputs = model(ffn=ffn, position=position), tokens()
+    padded = torch.cat([torch.zeros(3, 3, dtype=torch.long), inputs], dim=1)
+    keep = torch.ones(3, 11, dtype=torch.bool)
+    keep[:, :3] = False
+    keep[2, :3] = torch.tensor([False, True, True])  # a longer one in the same batch
+    longer = net(padded[2:, 1:]).prediction
+    found = net(padded, keep).prediction
+    torch.testing.assert_close(found[:2, 3:], net(inputs).prediction[:2], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(found[2:, 1:], longer, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("position", list(Position))
+def test_padding_on_the_right_gives_the_same_bits_as_before(position) -> None:
+    net, inputs = model(position=position), tokens()
+    keep = torch.ones(3, 8, dtype=torch.bool)
+    keep[1, 5:] = False
+    table = net.embedding(inputs)
+    if position is Position.sinusoidal:
+        table = table + sinusoidal(8, 16)
+        placed = net.embedding(inputs) + sinusoidal(8, 16)[places(keep)]
+        assert torch.equal(table[keep], placed[keep])
+    plain = net(inputs[1:2, :5]).prediction
+    torch.testing.assert_close(net(inputs, keep).prediction[1:2, :5], plain, rtol=1e-5, atol=1e-5)
+
+
+def test_keep_must_be_of_bools_and_cover_the_inputs() -> None:
+    net, inputs = model(), tokens()
+    with pytest.raises((ValueError, TypeError)):
+        net(inputs, torch.ones(3, 8))
+    with pytest.raises((ValueError, TypeError)):
+        net(inputs, torch.ones(3, 7, dtype=torch.bool))
 
 
 @pytest.mark.parametrize("position", list(Position))

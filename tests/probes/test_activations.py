@@ -188,3 +188,18 @@ def test_sparsity_by_input_of_relu_is_a_step() -> None:
     assert density == pytest.approx([1 / 7] * 6, rel=0.25)
     assert sum(density) == pytest.approx(float((x.abs() < 3).float().mean()), abs=1e-6)
     assert all(row["kind"] == "density" for row in probe.rows(least=10**6))
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, 1e30])
+def test_hidden_values_that_are_no_numbers_have_no_shares(bad: float) -> None:
+    # 1e30 is finite and its square is not, so that nobody knows what is small beside it.
+    up = torch.tensor([[1.0], [-1.0]])
+    model, x = Model(network(Activation.relu, up)), torch.tensor([[[1.0], [bad]]])
+    found = measured(model, batch_of(x))
+    assert all(map(math.isnan, found.values())), found
+    sparsity = InputSparsity(model, eps=0.01)
+    sparsity.update(batch_of(x), model(x, keep=None))
+    sparsity.metrics()
+    rows = sparsity.rows(least=0)
+    assert {row["kind"] for row in rows} == {"density"}
+    assert all(math.isnan(row["value"]) for row in rows)

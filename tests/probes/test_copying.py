@@ -145,7 +145,7 @@ def test_scores_of_a_model_by_their_definition(n_kv_heads: int) -> None:
         for b, p in enumerate(periods(batch.inputs[0]).tolist()):
             for t in range(p + 1, min(2 * p + 1, batch.keep.shape[1])) if p >= 3 else ():
                 symbols = batch.inputs[0][b].tolist()
-                keys = [k + 1 for k in range(t) if symbols[k] == symbols[t]]
+                keys = [k + 1 for k in range(t - 1) if symbols[k] == symbols[t]]
                 assert t - p + 1 in keys
                 for layer, matrix in enumerate(seen):
                     for head in range(4):
@@ -205,3 +205,31 @@ def test_the_loss_of_copying_is_that_of_what_the_accuracy_counts() -> None:
     log_p = logits.log_softmax(dim=-1)
     assert found[0].item() == pytest.approx(-(log_p[0, 4, 6] + log_p[0, 5, 7]).item())
     assert found[1].item() == 0  # after one step there is only the first symbol of a copy
+
+
+def test_a_query_is_no_key_of_its_own() -> None:
+    tokens = torch.tensor([[0, 5, 5, 6, 7, 5, 5, 6, 7]])
+    assert scored_keys(tokens, 1)[0, 6].nonzero()[:, 0].tolist() == [2, 3]
+    assert scored_keys(tokens, 1)[0, 5].nonzero()[:, 0].tolist() == [2, 3]
+    own = torch.eye(9, dtype=torch.bool)
+    assert not any((scored_keys(tokens, ahead)[0] & own).any() for ahead in (0, 1))
+    # The occurrence one period back is always among them.
+    for t in range(5, 9):
+        assert scored_keys(tokens, 1)[0, t, t - 3]
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_predictions_that_are_no_numbers_are_not_right(monkeypatch, bad: float) -> None:
+    monkeypatch.setattr(copying, "watch", lambda *_: None)
+    batch = batch_of([0, 5, 6, 7, 5, 6, 7, 5, 6, 7])
+    output = predicting(batch.target)
+    output.prediction[0, 4] = bad
+    probe = CopyProbe(torch.nn.Identity())
+    probe.update(batch, output)
+    monkeypatch.setattr(probe, "scores", lambda _: [[0.5, math.nan]])
+    found = probe.metrics()
+    assert math.isnan(found["heads/copy_accuracy"])
+    assert math.isnan(found["heads/icl_score"])
+    assert math.isnan(found["heads/induction"])  # of two heads one has no score
+    accuracy = copy_test([batch])
+    assert math.isnan(accuracy(lambda tokens: SimpleNamespace(prediction=tokens[..., None] * bad)))

@@ -1,5 +1,6 @@
 """Gradient norms per layer against a loop over parameters, profiles over depth against autograd."""
 
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -138,3 +139,8 @@ def test_slope_of_a_power_law() -> None:
     assert log_slope({n: 3 * n**-0.5 for n in (4, 8, 16, 32)}) == pytest.approx(-0.5)
     # Symmetric noise in the logarithms leaves the slope of this symmetric design as it is.
     assert log_slope({1: 2.0, 2: 1.0, 4: 2.0}) == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize("bad", [0.0, math.nan, math.inf])
+def test_no_slope_of_what_has_no_logarithm(bad: float) -> None:
+    assert math.isnan(log_slope({2: 1.0, 4: bad, 8: 1.0}))

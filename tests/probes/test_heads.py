@@ -12,6 +12,7 @@ from experiments.config import Activation, NormType, Placement, Position
 from experiments.nn.attention import Attention, causal_mask
 from experiments.nn.build import build_transformer
 from experiments.probes.attention_weights import watch, weights
+from experiments.probes.head_scores import naive_row_scores, row_scores
 from experiments.probes.heads import HeadProbe, attention_rows, spread
 from experiments.tasks.batch import Batch
 
@@ -277,3 +278,22 @@ def test_a_forgotten_rotation_would_be_seen() -> None:
     assert plain["heads/entropy/layer0/head0"] != pytest.approx(
         turned["heads/entropy/layer0/head0"], rel=1e-3
     )
+
+
+@pytest.mark.parametrize("size", [math.nan, math.inf, 1e30, 1e25])
+def test_logits_without_bounds_have_no_scores(size: float) -> None:
+    # Logits of -1e39 or so are below those of keys that are hidden, which would then get the
+    # weight: a head that looks at the future would have the distance 0.
+    torch.manual_seed(0)
+    query, key = torch.randn(2, 1, 2, 6, 8)
+    found = row_scores(query.abs() * size, -key.abs() * size, None, [0, 1], block=4)
+    assert found.entropy.isnan().all()
+    assert found.distance.isnan().all()
+    assert naive_row_scores(query * size, key * size, None, [0]).entropy.isnan().any()
+
+
+def test_large_logits_are_as_good_as_any() -> None:
+    torch.manual_seed(0)
+    query, key = torch.randn(2, 1, 2, 6, 8)
+    found = row_scores(query * 1e9, key * 1e9, None, [0, 1], block=4)
+    assert found.entropy.isfinite().all()

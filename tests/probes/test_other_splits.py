@@ -1,5 +1,6 @@
 """Splits that do not judge are scored one by one, with no sentence among them that judges."""
 
+import math
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,6 +22,7 @@ from experiments.config import (
 from experiments.nn.build import build_encoder_decoder
 from experiments.nn.encoder_decoder import EncoderDecoder
 from experiments.probes.other_splits import OtherSplits, losses, mean_loss
+from experiments.probes.translation import CROSS, TranslationProbe
 from experiments.tasks.numbers import NumbersTask
 from experiments.tasks.pairs import Pairs15Task
 from experiments.tasks.translation import TranslationTask
@@ -96,3 +98,22 @@ def test_batches_weigh_as_many_tokens_as_they_have(
     monkeypatch.setattr(task, "split", lambda *_: whole.split(5))
     assert len(whole.split(5)) > 1
     assert mean_loss(model, task, "train", None) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_model_without_numbers_has_no_scores(
+    model: EncoderDecoder, task: Pairs15Task, bad: float
+) -> None:
+    # Logits that are not finite have a largest one too, and so a decoded sentence.
+    with torch.no_grad():
+        model.head.weight.fill_(bad)
+    model.eval()
+    probe, others = TranslationProbe(model, task, 2), OtherSplits(model, task, 2)
+    for batch in task.evaluation():
+        probe.update(batch)
+        others.update(batch)
+    found = probe.metrics() | others.metrics()
+    assert {"translation/chrf", "translation/exact_match", "translation/loss/train"} <= set(found)
+    assert all(map(math.isnan, found.values())), found
+    assert {sample.row()["ok"] for sample in probe.samples} == {CROSS}
+    assert set(probe.samples[0].row()) == {"split", "source", "expected", "predicted", "ok"}

@@ -1,5 +1,7 @@
 """Orders of pruning, curves and what can go."""
 
+import math
+
 import pytest
 import torch
 from repeating import model, task
@@ -40,7 +42,8 @@ def test_random_orders_are_keyed_by_the_seed() -> None:
     [
         ([0.9, 0.9, 0.89, 0.5, 0.1], 2 / 4),  # 0.89 has lost 0.01 exactly
         ([0.9, 0.889, 0.5, 0.4, 0.1], 0),
-        ([0.9, 0.8, 0.895, 0.5, 0.1], 2 / 4),  # what one head cost, the next may bring back
+        ([0.9, 0.8, 0.895, 0.5, 0.1], 0),  # what the next head brings back does not count
+        ([0.9, 0.9, 0.8, 0.9, 0.9], 1 / 4),
         ([0.2, 0.3, 0.4, 0.4, 0.2], 1),
     ],
 )
@@ -73,3 +76,8 @@ def test_rows_of_the_table_are_means_over_orders() -> None:
         (name, removed) for name in ("taylor", "random") for removed in (0, 0.5, 1)
     ]
     assert [row["accuracy"] for row in rows[3:]] == pytest.approx([1.0, 0.3, 0.1])
+
+
+@pytest.mark.parametrize("values", [[math.nan, 0.5, 0.1], [0.5, math.nan, 0.5], [math.nan] * 3])
+def test_what_has_no_accuracy_has_no_share(values: list[float]) -> None:
+    assert math.isnan(prunable(values))

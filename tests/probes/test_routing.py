@@ -9,7 +9,7 @@ import torch
 from experiments.nn.routing import Routing, balance_loss
 from experiments.nn.transformer import Output
 from experiments.probes.information import mutual_information_share
-from experiments.probes.routing import RoutingProbe
+from experiments.probes.routing import BALANCE, Layer, RoutingProbe
 from experiments.tasks.batch import Batch
 
 LABELS = ("a", "b", "c", "d")
@@ -183,3 +183,62 @@ def test_information_by_hand() -> None:
     assert mutual_information_share(counts) == pytest.approx(share)
     both = mutual_information_share(np.stack([counts, np.diag([1, 1])]))
     assert both == pytest.approx([share, 1])
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_a_router_that_is_not_finite_has_no_numbers(bad: float) -> None:
+    logits = torch.zeros(12, N)
+    logits[5, 2] = bad
+    logits = logits if math.isnan(bad) or bad > 0 else torch.full((12, N), bad)
+    keep = torch.ones(3, 4, dtype=torch.bool)
+    broken, good = (routing(x.topk(2).indices, keep, x) for x in (logits, torch.randn(12, N)))
+    symbols = torch.arange(12).view(3, 4) % 5
+    batch = Batch((symbols,), symbols, keep, torch.arange(3))
+    for layers in ((broken,), (good, broken)):
+        probe = RoutingProbe(LABELS, N, 5)
+        probe.update(batch, Output(torch.zeros(1, 1, 1), torch.zeros(()), layers))
+        found = probe.final_metrics(0)
+        last = f"layer{len(layers) - 1}"
+        numbers = {name for name, value in found.items() if not math.isnan(value)}
+        assert not {name for name in numbers if "layer" not in name or last in name}
+        # A layer that is whole keeps its numbers.
+        assert (len(numbers) > 20) == (len(layers) == 2)
+        assert "moe/nmi_token_p" in found
+
+
+def test_a_layer_fed_nan_probabilities_has_no_balance() -> None:
+    layer = Layer(N)
+    layer.update(np.zeros((4, 1), int), np.full((4, N), np.nan, np.float32), np.ones((1, 4), bool))
+    found = layer.balance()
+    assert {"dead_experts", "effective_experts", "load_cv", "dropped_share"} <= set(found)
+    assert all(map(math.isnan, found.values()))
+    assert set(found) == set(BALANCE)
+
+
+def test_a_router_that_sees_the_domain_alone_knows_no_token() -> None:
+    # Symbols differ between domains, as letters do between languages.
+    label = torch.arange(40) % len(LABELS)
+    source = torch.Generator().manual_seed(3)
+    symbols = 4 * label[:, None] + torch.randint(0, 6, (40, 10), generator=source)
+    keep = torch.ones(40, 10, dtype=torch.bool)
+    experts = label[:, None].expand(-1, 10).reshape(-1, 1)
+    probe = RoutingProbe(LABELS, N, 20)
+    seen = (routing(experts, keep),)
+    probe.update(
+        Batch((symbols,), symbols, keep, label), Output(torch.zeros(1, 1, 1), torch.zeros(()), seen)
+    )
+    found = probe.final_metrics(0)
+    assert found["moe/nmi_token_raw"] > 0.3
+    assert found["moe/nmi_token"] == pytest.approx(0, abs=1e-9)
+    assert found["moe/nmi_token_p"] == 1
+    assert found["moe/nmi_domain"] > 0.9
+
+
+def test_a_router_that_sees_the_token_is_above_its_null_in_each_domain() -> None:
+    found = observed(by_symbol, padded=True).final_metrics(0)
+    assert found["moe/nmi_token"] > 0.5
+
+
+@pytest.mark.parametrize("counts", [[[0, 0], [0, 0]], [[math.nan, 1], [1, 1]]])
+def test_no_information_from_no_numbers(counts) -> None:
+    assert math.isnan(float(mutual_information_share(np.array(counts))))

@@ -1,6 +1,7 @@
 """The trial store: found by signature, atomic, never fooled by damage."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,18 @@ def test_writing_is_whole_or_not_at_all(tmp_path: Path):
         store.write_json(path, {"a": object()})
     assert json.loads(path.read_text()) == {"a": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_what_is_no_number_is_null_in_the_record_and_read_back_as_nan(tmp_path: Path, value: float):
+    slot = store.Slot(tmp_path)
+    rows = [{"metric": "a", "value": value, "unit": "1"}, {"metric": "b", "value": 2.0}]
+    slot.record({"code": "c", "results": rows})
+    slot.mark("diverged")
+    text = (tmp_path / "result.json").read_text()
+    assert json.loads(text, parse_constant=pytest.fail)["results"][0]["value"] is None
+    found = slot.result()["results"]
+    assert math.isnan(found[0]["value"])
+    assert found[1] == rows[1]
+    slot.leave({"code": "c", "results": rows})
+    assert math.isnan(slot.untimed("c")["results"][0]["value"])

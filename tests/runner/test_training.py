@@ -166,6 +166,136 @@ def test_a_loss_that_is_not_finite_ends_the_trial_and_counts_as_its_first_loss(t
     assert max(step for step, _ in trial.rows) == 6
 
 
+class Poisoned(Line):
+    """Y = 3 x, with a loss that is finite and a gradient that is not, at one step."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self.at = at
+        self.step = 0
+
+    def batch(self, step: int) -> Batch:
+        self.step = step
+        return super().batch(step)
+
+    def loss(self, prediction: Tensor, batch: Batch) -> Tensor:
+        loss = super().loss(prediction, batch)
+        if self.step == self.at and prediction.requires_grad:
+            loss = loss + 0 * (prediction - prediction.detach()).sqrt().sum()  # 0 * inf: NaN
+        return loss
+
+
+@pytest.mark.parametrize("at", [1, 7, 80])
+def test_a_gradient_that_is_not_finite_is_divergence(tmp_path: Path, at: int):
+    trial = trial_of(tmp_path, steps=80)
+    training.train(trial, Slope(), Poisoned(at))
+    assert trial.diverged == f"the gradient norm is nan at step {at}"
+    assert trial.results["val/loss"][0] == trial.rows[0, "val/loss"]
+    assert not checkpoint.steps(trial.checkpoints) or max(checkpoint.steps(trial.checkpoints)) < at
+
+
+def test_an_auxiliary_loss_that_is_not_finite_is_divergence(tmp_path: Path):
+    trial = trial_of(tmp_path)
+    training.train(trial, Slope(aux=math.inf), Line())
+    assert trial.diverged == "the auxiliary loss is inf at step 1"
+
+
+@pytest.mark.parametrize(("at", "step"), [(0, 0), (1, 3), (4, 12)])
+def test_a_held_out_loss_that_is_not_finite_is_divergence(tmp_path: Path, at: int, step: int):
+    class Unseen(Line):
+        def __init__(self) -> None:
+            super().__init__()
+            self.looks = 0
+
+        def evaluation(self) -> Iterator[Batch]:
+            batch = self.batch(-1)
+            yield batch._replace(target=batch.target * (math.inf if self.looks == at else 1.0))
+            self.looks += 1
+
+    trial = trial_of(tmp_path)
+    curves = training.train(trial, Slope(), Unseen())
+    assert trial.diverged == f"the held-out loss is inf at step {step}"
+    assert max(row for row, _ in trial.rows) == step
+    assert len(curves.get("train/loss", ())) == step
+    if at:
+        assert trial.results["val/loss"][0] == trial.rows[0, "val/loss"]
+
+
+@pytest.mark.parametrize("kind", ["parameter", "buffer", "bfloat16", "float64"])
+def test_weights_that_are_not_finite_are_divergence(tmp_path: Path, kind: str):
+    class Idle(Slope):
+        """A model with a part that its predictions do not need, and that breaks at step 4."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            dtype = getattr(torch, kind, torch.float32)
+            self.idle = nn.Parameter(torch.zeros(3, dtype=dtype))
+            self.register_buffer("mean", torch.zeros(2))
+            self.register_buffer("count", torch.zeros(2, dtype=torch.long))
+
+        @torch.no_grad()
+        def after_step(self, output: Output) -> None:
+            super().after_step(output)
+            if self.steps == 4:
+                (self.mean if kind == "buffer" else self.idle)[1] = math.inf
+
+    trial = trial_of(tmp_path)
+    training.train(trial, Idle(), Line())
+    name = "mean" if kind == "buffer" else "idle"
+    assert trial.diverged == f"the weights {name} are not finite at step 6"
+    assert trial.results["val/loss"][0] == trial.rows[0, "val/loss"]
+
+
+def test_what_breaks_in_further_training_is_divergence(tmp_path: Path):
+    trial = trial_of(tmp_path)
+    more = training.Further(lambda model: model, 4)
+    training.train(trial, Slope(), Poisoned(14), further=more)
+    assert trial.diverged == "the gradient norm is nan at step 14"
+
+
+class Spiking(Line):
+    """Y = 3 x, and another held-out set, whose losses are set."""
+
+    def __init__(self, *losses: float) -> None:
+        super().__init__()
+        self.losses = list(losses)
+
+    def loss(self, prediction: Tensor, batch: Batch) -> Tensor:
+        if prediction.requires_grad:
+            return super().loss(prediction, batch)
+        return torch.tensor(self.losses.pop(0))
+
+
+def test_a_trial_that_came_back_is_judged_by_what_it_reached(tmp_path: Path):
+    trial = trial_of(tmp_path)
+    training.train(trial, Slope(), Spiking(1.864, 274.0, 3.0, 9.0, 1.124))
+    assert trial.diverged is None
+    assert trial.results["val/loss"][0] == pytest.approx(1.124)
+    assert trial.notes == [
+        "spiked: held-out loss rose to 274 at step 3 (started at 1.864) and came back to 1.124"
+    ]
+
+
+def test_a_trial_that_never_rose_has_no_note(tmp_path: Path):
+    trial = trial_of(tmp_path)
+    training.train(trial, Slope(), Spiking(2.0, 1.5, 1.0, 1.2, 1.1))
+    assert trial.notes == []
+    risen = trial_of(tmp_path / "b")  # by heart: it rises to the end, and nothing comes back
+    training.train(risen, Slope(), Spiking(2.0, 1.5, 2.5, 2.6, 2.7))
+    assert risen.notes == []
+
+
+def test_the_spike_is_told_after_a_resume_too(tmp_path: Path):
+    stopped = trial_of(tmp_path)
+    stopped.stop_at = 7
+    with pytest.raises(InterruptedError):
+        training.train(stopped, Slope(), Spiking(1.0, 9.0, 3.0))
+    resumed = trial_of(tmp_path)
+    training.train(resumed, Slope(), Spiking(3.0, 2.0, 0.5))
+    assert resumed.resumed == [5]
+    assert "rose to 9 at step 3" in resumed.notes[0]
+
+
 def test_what_learns_its_data_by_heart_has_not_diverged(tmp_path: Path):
     class Other(Line):
         def batch(self, step: int) -> Batch:
@@ -227,6 +357,10 @@ def test_spikes_are_counted_against_what_came_before():
     assert training.spike_score([*calm, math.nan]) > 0
     assert training.spike_score([1.0, 9.0]) == 0  # too few to know what is usual
     assert training.spike_score([0.0] * 100) == 0
+    assert training.spike_score([]) == 0
+    assert training.spike_score([1.0, math.nan]) == 1
+    assert training.spike_score([1.0] * 20 + [math.inf]) == 1
+    assert training.spike_score([1.0] * 42 + [math.nan]) == 1 / 11
 
 
 def test_weight_decay_spares_gains_biases_and_embeddings():

@@ -11,7 +11,7 @@ from runner.claims.claim import DIRECTIONS, Tested
 from runner.claims.evidence import Block, Evidence
 from runner.claims.finding import Measured, estimate
 from runner.claims.keys import is_number, one_of
-from runner.claims.noise import inside, noise_floor, without_pair
+from runner.claims.noise import SHARE, inside, noise_floor, without_pair
 from runner.stats.intervals import Floats, mean_interval
 from runner.stats.power import verdict_detectable_effect
 from runner.stats.sign_flip import least_sign_flip_p, sign_flip_p
@@ -28,8 +28,8 @@ class Difference(Tested):
 
     Two things must agree: the paired 1 - alpha interval lies beyond the margin on the stated side,
     and the exact sign-flip test, two-sided and Holm-corrected, is below alpha. Contradicted is the
-    same on the other side. A difference of times or memory that passes the margin by no more than
-    the noise floor decides nothing.
+    same on the other side. A difference of times or memory decides nothing whose distance from the
+    margin is below twice the noise floor.
     """
 
     kind: ClassVar[str] = "difference"
@@ -141,4 +141,4 @@ def detectable(differences: Floats, floor: float | None, alpha: float, family: i
     """
     n, sd = len(differences), float(differences.std(ddof=1))
     found = verdict_detectable_effect(sd, n, alpha, family=family)
-    return found if floor is None else max(found, floor + Z_80 * sd / math.sqrt(n))
+    return found if floor is None else max(found, floor / SHARE + Z_80 * sd / math.sqrt(n))

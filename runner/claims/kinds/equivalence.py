@@ -9,8 +9,15 @@ from runner.claims.claim import Tested
 from runner.claims.evidence import Block, Evidence, InvalidClaimError
 from runner.claims.finding import Measured, estimate
 from runner.claims.keys import is_number
-from runner.claims.noise import inside, noise_floor, without_pair
-from runner.stats.intervals import inside_p, mean_interval, outside_p
+from runner.claims.noise import SHARE, inside, noise_floor, without_pair
+from runner.stats.intervals import (
+    Floats,
+    inside_p,
+    mean_interval,
+    outside_p,
+    sd_limit,
+    split_p,
+)
 
 MARGINS = ("delta", "delta_share", "delta_aa")
 
@@ -25,9 +32,11 @@ class Equivalence(Tested):
 
     Reproduced is TOST at alpha, that is, the 1 - 2 alpha interval lies inside the margin: "not
     significantly different" shows nothing. Contradicted: the 1 - alpha interval lies outside. With
-    `delta_aa` the margin is itself an estimate, and the level holds for the margin that came out: a
-    true difference of 3 true deviations passes 3 estimated ones in one of five studies of 8 seeds.
-    A difference of times or memory within the noise floor of the margin decides nothing.
+    `delta_aa` the margin is itself an estimate. Half of alpha is then spent on it: `reproduced`
+    takes the lower 1 - alpha / 2 confidence limit of the A/A pair's deviation (chi-squared), and
+    TOST at alpha / 2; `contradicted` the upper limit. So the level holds for the true deviation.
+    A difference of times or memory decides nothing that is nearer to the margin than twice the
+    noise floor.
     """
 
     kind: ClassVar[str] = "equivalence"
@@ -87,23 +96,50 @@ class Equivalence(Tested):
         delta = self.margin(evidence, block)
         interval = mean_interval(differences, 1 - 2 * self.alpha)
         strict = mean_interval(differences, 1 - 2 * self.alpha / family)
+        shrunk = 1.0
+        if self.delta_aa is not None:
+            share = self.alpha / family / 2
+            strict = mean_interval(differences, 1 - 2 * share)
+            shrunk = sd_limit(share, self.n, upper=False)
         floor = noise_floor(self, evidence)
         hidden, note = inside(interval, floor, -delta, delta)
         return Measured(
             n=self.n,
             reason=f"difference {estimate(interval)}, margin ±{delta:.3g}, {self.n} paired seeds",
-            p=inside_p(differences, -delta, delta),
-            p_against=min(1.0, 2 * outside_p(differences, -delta, delta)),
+            p=self.p_inside(differences, delta),
+            p_against=self.p_outside(differences, delta),
             supports=not hidden,
             opposes=not hidden,
             interval=interval,
             extra=block.over_all(everything, 1 - 2 * self.alpha),
-            detectable=max(abs(strict.low), abs(strict.high)) + (floor or 0.0),
+            detectable=max(abs(strict.low), abs(strict.high)) / shrunk + (floor or 0.0) / SHARE,
             noise_floor=floor,
             unit=evidence.unit(self.metric),
             notes=(*note, *block.notes),
             invalid=without_pair(self, evidence),
         )
+
+    def p_inside(self, differences: Floats, delta: float) -> float:
+        """P-value of a difference within the margin."""
+        if self.delta_aa is None:
+            return inside_p(differences, -delta, delta)
+
+        def at(share: float) -> float:
+            low = delta * sd_limit(share, len(differences), upper=False)
+            return inside_p(differences, -low, low)
+
+        return split_p(at)
+
+    def p_outside(self, differences: Floats, delta: float) -> float:
+        """P-value of a difference outside the margin, two-sided."""
+        if self.delta_aa is None:
+            return min(1.0, 2 * outside_p(differences, -delta, delta))
+
+        def at(share: float) -> float:
+            high = delta * sd_limit(share, len(differences), upper=True)
+            return 2 * outside_p(differences, -high, high)
+
+        return split_p(at)
 
     def margin(self, evidence: Evidence, block: Block) -> float:
         """Delta in the metric's unit."""

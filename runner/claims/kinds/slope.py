@@ -91,7 +91,7 @@ class Slope(Tested):
             start += len(levels)
             x = np.array([level for level, _ in levels])
             found.append(slopes(self.scale("x", x), self.scale("y", y, self.n)))
-        return Block(np.stack(found, axis=1), block.seeds, self.n, block.n_diverged)
+        return Block(np.stack(found, axis=1), block.seeds, self.n, block.n_clipped)
 
     def levels(self, evidence: Evidence, arm: str) -> list[tuple[float, str]]:
         """The numbers in the metric's names, ascending, with the names."""

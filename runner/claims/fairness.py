@@ -1,0 +1,133 @@
+"""What arms that are compared differ in beside their parts, and what they cost.
+
+Parts are the groups that experiments are about (attention, ffn, norm) and the width that matching
+solves. A difference in anything else (training, task, data, device, model, matching, options) is
+told wherever two arms are compared.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+Value = float | int | str | bool
+TOLERANCE = "match.tolerance"
+DATA = "data"
+COSTS = {
+    "params": "parameters",
+    "active_params": "active parameters",
+    "flops": "FLOPs a token",
+    "kv_bytes": "bytes of keys and values a token",
+}
+MATCHED = 0.01  # share of a cost that goes without saying
+SHOWN = 4  # keys that a sentence names
+
+
+@dataclass(frozen=True)
+class Fairness:
+    """The conditions under which each arm was trained and measured.
+
+    values     arm -> key -> value, for all keys outside the parts; `data` is the fingerprint
+    affects    option -> the metrics that it has an influence on, by the beginnings of their names;
+               for options that only say what is measured. Options that are absent affect all
+    tolerance  the preset's `match.tolerance`: what an arm or the command line adds is a difference
+    costs      arm -> `match.by` -> cost
+    tuned      the keys that were tuned for each arm: their values may differ
+    """
+
+    values: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
+    affects: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    tolerance: float = 0.01
+    costs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    tuned: frozenset[str] = frozenset()
+
+    def unequal(self, metric: str, arm: str, other: str) -> dict[str, tuple[str, str]]:
+        """Key -> (value of the arm, value of the other), for what differs and concerns the metric.
+
+        The fingerprint of the data is named only where no key of the task explains it. Where the
+        option of a group is another (`task.kind`), the keys that follow from that are left out.
+        """
+        if not {arm, other} <= {*self.values}:
+            return {}
+        mine, theirs = self.values[arm], self.values[other]
+        widths = {v.get("match.solve") for v in (mine, theirs) if v.get("match.by") in COSTS}
+        found = {
+            key: (_text(mine.get(key)), _text(theirs.get(key)))
+            for key in sorted({*mine, *theirs})
+            if mine.get(key) != theirs.get(key)
+            and key not in widths
+            and self._concerns(key, metric)
+        }
+        if any(key.startswith("task.") for key in found):
+            found.pop(DATA, None)
+        for kind in [key for key in found if key.endswith(".kind")]:
+            group = kind.removesuffix("kind")
+            found = {k: v for k, v in found.items() if k == kind or not k.startswith(group)}
+        if TOLERANCE not in found:
+            widest = max(float(v.get(TOLERANCE, self.tolerance)) for v in (mine, theirs))
+            if widest > self.tolerance:
+                found[TOLERANCE] = (f"{widest:g}", f"{self.tolerance:g} in the preset")
+        return found
+
+    def same_data(self, arm: str, other: str) -> bool:
+        """Whether two arms learn from the same data, as far as that is known."""
+        return self.values.get(arm, {}).get(DATA) == self.values.get(other, {}).get(DATA)
+
+    def cost(self, arm: str, other: str) -> tuple[str, float]:
+        """The cost by which two arms are compared, and the arm's over the other's.
+
+        It is the cost that the arm, or else the other, is matched in; parameters if neither is.
+        A ratio that is not known is NaN.
+        """
+        matched = [str(self.values.get(name, {}).get("match.by", "none")) for name in (arm, other)]
+        by = next((name for name in matched if name in COSTS), "params")
+        mine, theirs = (self.costs.get(name, {}).get(by) for name in (arm, other))
+        if mine is None or theirs is None:
+            return by, float("nan")
+        if not theirs:
+            return by, 1.0 if not mine else float("inf")
+        return by, mine / theirs
+
+    def matched(self, ratio: float) -> bool:
+        """Whether a ratio of costs is 1 within 1 % or a stricter preset, or is not known."""
+        return not abs(ratio - 1) > min(self.tolerance, MATCHED)
+
+    def _concerns(self, key: str, metric: str) -> bool:
+        if key in self.tuned:
+            return False
+        section, _, name = key.partition(".")
+        if section != "options" or name not in self.affects:
+            return True
+        return any(metric.startswith(start) for start in self.affects[name])
+
+
+def cost_words(by: str, ratio: float) -> str:
+    """A ratio of costs in words: "at 24.4 % more parameters", "at 3.0 x the parameters"."""
+    if ratio >= 2:
+        name = COSTS[by]
+        return f"at {ratio:.1f} x the {name}" if ratio < 1e6 else f"at far more {name}"
+    return f"at {excess_words(by, ratio)}"
+
+
+def excess_words(by: str, ratio: float) -> str:
+    """How far a ratio of costs is from 1, in words: "24.4 % more parameters"."""
+    percent = 100 * abs(ratio - 1)
+    number = f"{percent:.0f}" if percent >= 99.5 else f"{percent:.3g}"
+    return f"{number} % {'more' if ratio > 1 else 'fewer'} {COSTS[by]}"
+
+
+def unequal_words(unequal: Mapping[str, tuple[str, str]]) -> str:
+    """What differs, in words: "training.steps (40 against 20)"; long lists are cut, and counted."""
+    told = [f"{key} ({mine} against {theirs})" for key, (mine, theirs) in unequal.items()]
+    if len(told) > SHOWN:
+        told = [*told[: SHOWN - 1], f"{len(told) - SHOWN + 1} more keys"]
+    return " and ".join(filter(None, [", ".join(told[:-1]), told[-1]])) if told else ""
+
+
+def _text(value: Value | None) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        short = f"{value:g}"
+        return short if float(short) == value else repr(value)
+    return str(value)

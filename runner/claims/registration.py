@@ -1,0 +1,195 @@
+"""When a claim was written down: by the release that ships it, or by the first run that has it.
+
+`conf/claims/registered.json` holds the claims of each release; `outputs/<experiment>/claims.jsonl`
+those of users, a line when a claim about these very arms is first seen. A claim is late if a trial
+that decides it was finished before that. This guards honest users; whoever edits the store or the
+ledger can fool it.
+"""
+
+import datetime
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from runner import ledger
+from runner.claims.claim import Claim, Tested
+from runner.store import Store, moment
+
+SHIPPED = Path(__file__).resolve().parents[2] / "conf" / "claims" / "registered.json"
+
+
+@dataclass(frozen=True)
+class Registration:
+    """When a claim was registered, and whether its results were there before.
+
+    shipped     the release registered it: only then it counts as published
+    registered  the date of the release, or the time of the first run that has it
+    late        a trial that decides it was finished before
+    cure        what to type so that seeds which were never computed decide it; "" if not late
+    """
+
+    shipped: bool
+    registered: str
+    late: bool = False
+    cure: str = ""
+
+    @property
+    def reason(self) -> str:
+        """Why a late claim is invalid, and how to have it decided; "" for one in time."""
+        if not self.late:
+            return ""
+        return f"written after its results; {self.cure} has it decided by seeds never computed"
+
+
+def path(outputs: Path, experiment: str) -> Path:
+    """The ledger of an experiment's claims."""
+    return outputs / experiment / "claims.jsonl"
+
+
+def families(claims: Sequence[Claim]) -> dict[str, list[str]]:
+    """For each claim the ids of those that are corrected together with it."""
+    tested = [claim for claim in claims if isinstance(claim, Tested)]
+    found = {claim.id: [claim.id] for claim in claims}
+    for claim in tested:
+        found[claim.id] = sorted(other.id for other in tested if other.family == claim.family)
+    return found
+
+
+@cache
+def shipped_lines() -> list[dict[str, Any]]:
+    """The claims that releases have registered, the oldest first."""
+    try:
+        lines = json.loads(SHIPPED.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return []
+    return [line for line in lines if isinstance(line, dict)]
+
+
+def shipped_line(
+    claim: Claim,
+    experiment: str,
+    scale: str,
+    arms: Mapping[str, Any],
+    family: Sequence[str] | None = None,
+) -> dict[str, Any] | None:
+    """The line by which a release has registered a claim, or None.
+
+    Id, hash, experiment and scale are those of the line, the arms that it names are written as they
+    were, and its family (if given) lacks none of its members.
+    """
+    for line in shipped_lines():
+        if (
+            (line["id"], line["hash"]) == (claim.id, claim.fingerprint)
+            and (line["experiment"], line["scale"]) == (experiment, scale)
+            and line["arms"] == {name: arms.get(name) for name in claim.named_arms}
+            and (family is None or set(line["family"]) <= set(family))
+        ):
+            return line
+    return None
+
+
+def shipped(claim: Claim, experiment: str, scale: str, arms: Mapping[str, Any]) -> bool:
+    """Whether a release has registered a claim; `arms` are the overrides of each arm."""
+    return shipped_line(claim, experiment, scale, arms) is not None
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a run says of its claims' surroundings.
+
+    arms        what one types for each arm of the study, also of those that are not computed
+    signatures  of the arms that are computed
+    seeds       of the run
+    """
+
+    experiment: str
+    scale: str
+    arms: Mapping[str, Any]
+    signatures: Mapping[str, str]
+    seeds: Sequence[int]
+
+
+def register(
+    claims: Sequence[Claim], run: Setting, store: Store, where: Path, now: datetime.datetime
+) -> dict[str, Registration]:
+    """Register the claims of a run before it computes anything; what is known of each, by id.
+
+    New ones of the user's are added to the ledger `where`, which nobody else writes meanwhile. A
+    run that lacks some arms of a claim registers it for those it has.
+    """
+    lines = ledger.read(where)
+    related = families(claims)
+    found = {}
+    for claim in claims:
+        family = related[claim.id]
+        if line := shipped_line(claim, run.experiment, run.scale, run.arms, family):
+            found[claim.id] = Registration(True, str(line["date"]))
+            continue
+        marks = {arm: run.signatures[arm] for arm in claim.named_arms if arm in run.signatures}
+        times = _times(claim, marks, family, lines)
+        if any(arm not in times for arm in marks):
+            line = {
+                "id": claim.id,
+                "hash": claim.fingerprint,
+                "claim": claim.registered(),
+                "arms": marks,
+                "family": family,
+                "time": now.isoformat(timespec="microseconds"),
+            }
+            ledger.append(where, line)
+            times = {arm: times.get(arm, now) for arm in marks}
+        found[claim.id] = _judged(claim, times, marks, run.seeds, store, now)
+    return found
+
+
+def _times(
+    claim: Claim,
+    marks: Mapping[str, str],
+    family: Sequence[str],
+    lines: Sequence[Mapping[str, Any]],
+) -> dict[str, datetime.datetime]:
+    """For each arm when the claim about it was first written down.
+
+    A line counts if what it says of arms is true of these, and its family has lost no member since:
+    a smaller family is an easier one.
+    """
+    times: dict[str, datetime.datetime] = {}
+    for line in lines:
+        arms, others, time = line.get("arms"), line.get("family"), moment(line.get("time"))
+        if (
+            line.get("hash") == claim.fingerprint
+            and isinstance(arms, dict)
+            and isinstance(others, list)
+            and time is not None
+            and arms.items() <= marks.items()
+            and all(other in family for other in others)
+        ):
+            for arm in arms:
+                times.setdefault(arm, time)
+    return times
+
+
+def _judged(
+    claim: Claim,
+    times: Mapping[str, datetime.datetime],
+    marks: Mapping[str, str],
+    seeds: Sequence[int],
+    store: Store,
+    now: datetime.datetime,
+) -> Registration:
+    """Whether a trial that decides the claim was finished before the claim was written down."""
+    registered = max(times.values(), default=now).isoformat(timespec="microseconds")
+    computed = {arm: store.seeds(mark) for arm, mark in marks.items()}
+    finished = [
+        (arm, slots[seed].first_finish())
+        for arm, slots in computed.items()
+        for seed in seeds[: claim.n]
+        if seed in slots
+    ]
+    if not any(time is not None and time < times[arm] for arm, time in finished):
+        return Registration(False, registered)
+    used = {*seeds, *(seed for slots in computed.values() for seed in slots)}
+    return Registration(False, registered, late=True, cure=f"seed={max(used) + 1}")

@@ -1,0 +1,188 @@
+"""The comparisons that the answer is made of: each headline, its baseline, and its other arms.
+
+A/A copies and controls are shown in the tables and compared with nothing here: a copy shares no
+seeds with the others, so that nothing is paired, and a control is there to show that the study
+could see a difference. A headline with a baseline of its own is about the arms that learn from the
+same data as that one.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite, nan
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from runner import quantity, registry
+from runner.claims.fairness import cost_words, unequal_words
+from runner.report.record import Headline, StudyRecord
+from runner.stats.comparison import wide_values
+from runner.stats.intervals import Floats
+from runner.stats.standing import ALPHA, Contrast, Decision, Standing, decide
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One arm beside the baseline of a headline, with all that a sentence about the two says.
+
+    `n` of `planned` seeds have both values; `n_diverged` counts the arm's trials that diverged.
+    `unequal` holds what differs beside the parts, `by` and `ratio` the cost (1 is equal).
+    """
+
+    headline: Headline
+    arm: str
+    baseline: str
+    unit: str
+    decision: Decision
+    n: int
+    planned: int
+    n_diverged: int
+    unequal: Mapping[str, tuple[str, str]]
+    by: str
+    ratio: float
+    matched: bool
+
+    @property
+    def standing(self) -> Standing:
+        """The word for it."""
+        return self.decision.standing
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether the difference has limits; that of counts and that of one seed have none."""
+        return self.decision.interval is not None and isfinite(self.decision.interval.low)
+
+    @property
+    def difference(self) -> str:
+        """The mean difference with its interval, in words."""
+        interval = self.decision.interval
+        if interval is None:
+            return quantity.NOTHING
+        return quantity.with_interval(*interval, difference=True)
+
+    @property
+    def reservation(self) -> str:
+        """What must follow the word: ", at 24.4 % more parameters; it also differs in ..."."""
+        cost = "" if self.matched else f", {cost_words(self.by, self.ratio)}"
+        also = f"; it also differs in {unequal_words(self.unequal)}" if self.unequal else ""
+        return cost + also
+
+    @property
+    def words(self) -> str:
+        """The word with its reservation: "better, at 24.4 % more parameters"."""
+        undecided = self.standing is Standing.undecided
+        reason = f" ({self.decision.reason})" if undecided else ""
+        return f"{self.standing}{reason}{self.reservation}"
+
+    def row(self) -> dict[str, Any]:
+        """What answer.json says of it; a number that is not known is None."""
+        interval = self.decision.interval
+        low, high = (interval.low, interval.high) if interval else (nan, nan)
+        numbers = {"difference": interval.mean if interval else nan, "low": low, "high": high}
+        return {
+            "metric": self.headline.metric,
+            "label": self.headline.label,
+            "arm": self.arm,
+            "baseline": self.baseline,
+            "unit": self.unit,
+            "standing": str(self.standing),
+            **{name: known(value) for name, value in numbers.items()},
+            "p": known(self.decision.p),
+            "reason": self.decision.reason,
+            "n": self.n,
+            "n_missing": self.planned - self.n,
+            "n_diverged": self.n_diverged,
+            "unequal": list(self.unequal),
+            "cost": {"by": self.by, "ratio": known(self.ratio)},
+            "minimum_detectable_effect": known(self.decision.detectable),
+            "words": self.words,
+        }
+
+
+def known(value: float) -> float | None:
+    """The value, or None where it is not finite."""
+    return float(value) if isfinite(value) else None
+
+
+def compare_headlines(study: StudyRecord, results: pd.DataFrame) -> list[Compared]:
+    """All comparisons of a study's headlines, decided as one family."""
+    if results.empty:
+        return []
+    wide = wide_values(results)
+    seeds = sorted({*study.trials["seed"], *wide.index})
+    wide = wide.reindex(seeds)
+    units = results.drop_duplicates("metric").set_index("metric")["unit"]
+    chosen = [
+        (headline, study.baseline_of(headline), arm)
+        for headline in study.headline
+        for arm in arms_of(study, headline)
+        if (study.baseline_of(headline), headline.metric) in wide.columns
+        and ((arm, headline.metric) in wide.columns or is_lost(study, arm, results))
+    ]
+    contrasts = [
+        Contrast(
+            _values(wide, arm, headline.metric),
+            _values(wide, baseline, headline.metric),
+            headline.direction,
+            registry.metric(headline.metric).deterministic,
+        )
+        for headline, baseline, arm in chosen
+    ]
+    return [
+        _compared(study, headline, baseline, arm, contrast, decision, str(units[headline.metric]))
+        for (headline, baseline, arm), contrast, decision in zip(
+            chosen, contrasts, decide(contrasts, ALPHA / study.n_looks), strict=True
+        )
+    ]
+
+
+def arms_of(study: StudyRecord, headline: Headline) -> Sequence[str]:
+    """The arms that a headline compares with its baseline, in the study's order."""
+    baseline = study.baseline_of(headline)
+    own = baseline != study.baseline
+    return [
+        arm
+        for arm in study.arms
+        if arm != baseline
+        and arm not in study.controls
+        and study.offsets.get(arm, 0) == study.offsets.get(baseline, 0)
+        and not (own and not study.fairness.same_data(arm, baseline))
+    ]
+
+
+def is_lost(study: StudyRecord, arm: str, results: pd.DataFrame) -> bool:
+    """Whether an arm has trials and not one result: it is told, and never left out in silence."""
+    return arm in set(study.trials["arm"]) and arm not in set(results["arm"])
+
+
+def _values(wide: pd.DataFrame, arm: str, metric: str) -> Floats:
+    if (arm, metric) not in wide.columns:
+        return np.full(len(wide), np.nan)
+    return wide[arm, metric].to_numpy(dtype=float)
+
+
+def _compared(
+    study: StudyRecord,
+    headline: Headline,
+    baseline: str,
+    arm: str,
+    contrast: Contrast,
+    decision: Decision,
+    unit: str,
+) -> Compared:
+    by, ratio = study.fairness.cost(arm, baseline)
+    return Compared(
+        headline=headline,
+        arm=arm,
+        baseline=baseline,
+        unit="" if unit == "1" else unit,
+        decision=decision,
+        n=int(contrast.there.sum()),
+        planned=len(contrast.arm),
+        n_diverged=study.n_diverged(arm),
+        unequal=study.fairness.unequal(headline.metric, arm, baseline),
+        by=by,
+        ratio=ratio,
+        matched=study.fairness.matched(ratio),
+    )

@@ -1,0 +1,74 @@
+"""The seal of a record: digests of its files and of itself, and what has changed since. No torch.
+
+A sealed record holds `format` and `digests`: SHA-256 of each of its files, and under its own name
+that of itself without this one entry, as canonical JSON (sorted keys, no spaces). Whoever edits a
+file and its digest can fool it; whoever edits a file alone is found out.
+"""
+
+import functools
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+FORMAT = 2
+"""The form of a trial's records; a record without a number, or with a smaller one, is older."""
+
+CHANGED = "was changed since it was computed"
+
+
+def sealed(
+    record: Mapping[str, Any], own: str, folder: Path, files: Sequence[str]
+) -> dict[str, Any]:
+    """A record with its format and digests; `own` is its own file name, `files` lie in `folder`."""
+    digests = {name: digest(folder / name) for name in files}
+    made = {**record, "format": FORMAT, "digests": digests}
+    return {**made, "digests": {**digests, own: _canonical(made)}}
+
+
+def current(record: Mapping[str, Any]) -> bool:
+    """Whether a record has today's format."""
+    return record.get("format") == FORMAT
+
+
+def fault(record: Mapping[str, Any], own: str, folder: Path, files: Sequence[str]) -> str:
+    """What does not agree with the seal, naming the file; "" if all is well.
+
+    `files` are those that lie in the folder now.
+    """
+    digests = record.get("digests")
+    if not isinstance(digests, dict):
+        return f"{own} {CHANGED}"
+    others = {name: value for name, value in digests.items() if name != own}
+    if digests.get(own) != _canonical({**record, "digests": others}):
+        return f"{own} {CHANGED}"
+    for name, value in others.items():
+        try:
+            if digest(f"{folder}/{name}") != value:
+                return f"{name} {CHANGED}"
+        except FileNotFoundError:
+            return f"{name} is missing"
+        except OSError:
+            return f"{name} cannot be read"
+    added = [name for name in files if name not in others]
+    return f"{added[0]} was added since it was computed" if added else ""
+
+
+def digest(path: Path | str) -> str:
+    """The SHA-256 of a file; read again only where the file has changed. Raises OSError."""
+    found = os.stat(path)  # noqa: PTH116 (thousands of files: Path is slow)
+    stamp = (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+    return _digest(str(path), *stamp)
+
+
+@functools.lru_cache(maxsize=2**17)
+def _digest(path: str, *stamp: int) -> str:  # noqa: ARG001
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+        return hashlib.sha256(file.read()).hexdigest()
+
+
+def _canonical(record: Mapping[str, Any]) -> str:
+    text = json.dumps(record, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

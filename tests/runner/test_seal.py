@@ -1,0 +1,245 @@
+"""Records are what they were: what is changed in a finished trial is named and computed again."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from tests_tiny import TINY
+
+from runner import study
+from runner.config import ConfigError
+from runner.report import gather
+from runner.report.redraw import redraw
+from runner.store import Slot, read_json
+
+ONE = (*TINY, "arm=moe_top2", "baseline=moe_top2", "n_seeds=1")
+
+
+def finished(folder: Path) -> Slot:
+    """A finished trial with curves and a table."""
+    slot = Slot(folder / "seed-0")
+    slot.record({"code": "c", "results": [{"metric": "val/loss", "value": 0.5, "unit": ""}]})
+    (slot.folder / "metrics.csv").write_text("step,metric,value\n1,val/loss,0.5\n")
+    (slot.folder / "tables").mkdir()
+    (slot.folder / "tables" / "heads.csv").write_text("head,share\n0,0.5\n")
+    slot.mark("done", code="c", seconds=1.5, message="")
+    assert slot.intact() is None
+    return slot
+
+
+def edited(name: str, old: str, new: str) -> Callable[[Path], object]:
+    """Replace a text in a file."""
+
+    def edit(folder: Path) -> None:
+        path = folder / name
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+
+    return edit
+
+
+def folder_instead(name: str) -> Callable[[Path], object]:
+    """Put a folder where a file was."""
+
+    def replace(folder: Path) -> None:
+        (folder / name).unlink()
+        (folder / name).mkdir()
+
+    return replace
+
+
+def reseal(result: object) -> Callable[[Path], object]:
+    """Write a result of another form, with a seal that agrees."""
+
+    def write(folder: Path) -> None:
+        (folder / "result.json").write_text(json.dumps(result))
+        Slot(folder).mark("done")
+
+    return write
+
+
+ROW = {"metric": "m", "value": 1.0, "unit": ""}
+DAMAGES: dict[str, tuple[str, Callable[[Path], object]]] = {
+    "a value": ("result.json was changed", edited("result.json", "0.5", "0.1")),
+    "no JSON": ("result.json was changed", lambda f: (f / "result.json").write_text("{")),
+    "no result": ("result.json is missing", lambda f: (f / "result.json").unlink()),
+    "a folder": ("result.json cannot be read", folder_instead("result.json")),
+    "a list": ("result.json is no result", reseal([1])),
+    "no results": ("result.json is no result", reseal({"code": "c"})),
+    "no code": ("result.json is no result", reseal({"results": []})),
+    "text": ("result.json is no result", reseal({"code": "c", "results": [ROW | {"value": "a"}]})),
+    "a state": ("status.json was changed", edited("status.json", "done", "diverged")),
+    "seconds": ("status.json was changed", edited("status.json", "1.5", "2.5")),
+    "a digest": ("status.json was changed", edited("status.json", '.csv": "', '.csv": "0')),
+    "no digests": ("status.json was changed", edited("status.json", "digests", "digest")),
+    "no status": ("status.json is missing", lambda f: (f / "status.json").unlink()),
+    "torn status": ("status.json cannot", lambda f: (f / "status.json").write_text('{"st')),
+    "odd status": ("status.json cannot", lambda f: (f / "status.json").write_text('{"a": 1}')),
+    "status folder": ("status.json cannot", folder_instead("status.json")),
+    "a curve": ("metrics.csv was changed", edited("metrics.csv", "0.5", "0.1")),
+    "cut curves": ("metrics.csv was changed", edited("metrics.csv", "0.5\n", "")),
+    "empty curves": ("metrics.csv was changed", lambda f: (f / "metrics.csv").write_text("")),
+    "bytes": ("metrics.csv was", lambda f: (f / "metrics.csv").write_bytes(bytes(range(256)))),
+    "no curves": ("metrics.csv is missing", lambda f: (f / "metrics.csv").unlink()),
+    "a table": ("tables/heads.csv was changed", edited("tables/heads.csv", "0.5", "0.1")),
+    "no tables": ("tables/heads.csv is missing", lambda f: shutil.rmtree(f / "tables")),
+    "one more": ("tables/new.csv was added", lambda f: (f / "tables" / "new.csv").write_text("")),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_is_changed_is_named_and_has_no_result(tmp_path: Path, damage: str):
+    slot = finished(tmp_path)
+    said, harm = DAMAGES[damage]
+    harm(slot.folder)
+    assert (slot.intact() or "").startswith(said)
+    assert slot.result() is None
+    assert not slot.finished("c")
+
+
+def test_a_record_without_a_number_of_its_format_is_older(tmp_path: Path):
+    slot = finished(tmp_path)
+    (slot.folder / "status.json").write_text('{"state": "done", "code": "c"}')
+    assert slot.read().older
+    assert slot.result() is None
+    assert slot.intact() == "its records have an older format"
+
+
+def test_what_the_first_of_two_stages_leaves_is_sealed(tmp_path: Path):
+    slot = Slot(tmp_path)
+    slot.leave({"code": "c", "from_step": 0, "results": [ROW]})
+    slot.mark("untimed", code="c")
+    assert slot.untimed("c") is not None
+    slot.mark("killed", code="c")  # in its second stage
+    assert slot.untimed("c") is not None
+    assert slot.intact() is None
+    edited("run.json", "1.0", "0.5")(slot.folder)
+    assert slot.untimed("c") is None
+    assert slot.intact() == "run.json was changed since it was computed"
+
+
+def test_the_first_finish_stays(tmp_path: Path):
+    slot = finished(tmp_path)
+    old = slot.first_finish()  # by the age of its result
+    assert old is not None
+    assert slot.folder.joinpath("first.json").exists() is False
+    slot.clear()
+    assert slot.first_finish() == old
+    slot.record({"code": "d", "results": []})
+    slot.keep_first_finish(old.replace(year=old.year + 1))
+    slot.mark("done")
+    assert slot.first_finish() == old
+    (slot.folder / "first.json").write_text("{")
+    assert slot.first_finish() is not None
+    assert Slot(tmp_path / "seed-1").first_finish() is None
+
+
+def frame(entries: list[study.Entry]) -> pd.DataFrame:
+    """All final values but times."""
+    results = gather.contents(gather.trial_table(entries))[0]
+    return results[~results.metric.str.startswith("time/")].reset_index(drop=True)
+
+
+STUDY_DAMAGES = {
+    "value": edited("result.json", '"value": 0.', '"value": 9.'),
+    "curve": edited("metrics.csv", ",0.", ",9."),
+    "state": edited("status.json", "done", "diverged"),
+    "folder": folder_instead("result.json"),
+    "status folder": folder_instead("status.json"),
+    "table": lambda folder: (
+        (folder / "tables").mkdir(exist_ok=True),
+        (folder / "tables" / "new.csv").write_text("a\n1\n"),
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", STUDY_DAMAGES)
+@pytest.mark.parametrize("reuse", ["strict", "accept"])
+def test_a_changed_trial_is_named_and_computed_again(plan, damage: str, reuse: str):
+    first = study.run(plan(*ONE))
+    (slot,) = [entry.slot for entry in first]
+    whole, curves = frame(first), (slot.folder / "metrics.csv").read_text()
+    time = slot.first_finish()
+    STUDY_DAMAGES[damage](slot.folder)
+    fault = slot.intact()
+    again = plan(*ONE, f"reuse={reuse}")
+    entries = study.run(again)
+    assert [entry.reused for entry in entries] == [False]
+    assert f"moe_top2 seed 0: {fault}: computed again" in again.notes
+    assert slot.intact() is None
+    result = slot.result()
+    assert result is not None
+    assert result["from_step"] == 0  # neither checkpoints nor curves of before are gone on from
+    pd.testing.assert_frame_equal(frame(entries), whole, check_exact=True)
+    assert (slot.folder / "metrics.csv").read_text() == curves
+    assert slot.first_finish() == time
+    third = plan(*ONE)
+    assert study.survey(third)[0].reused
+    assert third.notes == []
+
+
+def test_older_trials_are_computed_again_and_said_once(plan):
+    made = plan(*TINY, "arm=dense", "n_seeds=12")
+    for seed in range(12):
+        slot = study.survey(made)[seed].slot
+        slot.record({"code": made.code, "results": []})
+        (slot.folder / "status.json").write_text(json.dumps({"state": "done", "code": made.code}))
+    for reuse in ("strict", "accept"):
+        again = plan(*TINY, "arm=dense", "n_seeds=12", f"reuse={reuse}")
+        assert not any(entry.reused for entry in study.survey(again))
+        assert again.notes == ["12 trials of an older format are computed again"]
+
+
+def test_many_changed_trials_are_all_named_in_few_lines(plan):
+    made = plan(*TINY, "arm=dense", "n_seeds=12")
+    for entry in study.survey(made):
+        entry.slot.record({"code": made.code, "results": []})
+        entry.slot.mark("done")
+        (entry.slot.folder / "result.json").write_text("{}")
+    again = plan(*TINY, "arm=dense", "n_seeds=12")
+    study.survey(again)
+    assert len(again.notes) == study.LINES + 1
+    assert all(f"dense seed {seed}" in "\n".join(again.notes) for seed in range(12))
+
+
+def test_redraw_names_what_was_changed_and_leaves_it_out(run, tmp_path: Path):
+    run(*TINY)
+    (folder,) = (tmp_path / "outputs" / "moe" / "runs").iterdir()
+    values = (folder / "results.csv").read_bytes()
+    trials = [Path(folder, row["folder"]) for row in read_json(folder / gather.SUMMARY)["trials"]]
+    edited("metrics.csv", ",0.", ",9.")(trials[0])
+    edited("status.json", "done", "diverged")(trials[1])
+    redraw([str(folder)])
+    page = (folder / "report.html").read_text()
+    left_out = "since it was computed: final values are the run&#39;s own, curves and tables"
+    assert f"dense seed 0: metrics.csv was changed {left_out}" in page
+    assert f"moe_top2 seed 0: status.json was changed {left_out}" in page
+    assert (folder / "results.csv").read_bytes() == values
+
+
+@pytest.mark.parametrize("name", ["results.csv", "study.json"])
+def test_redraw_names_a_run_whose_own_records_were_changed(run, tmp_path: Path, name: str, capsys):
+    run(*TINY, "n_seeds=1", "arm=dense")
+    (folder,) = (tmp_path / "outputs" / "moe" / "runs").iterdir()
+    redraw([str(folder)])
+    assert "redrawn" not in (folder / "report.html").read_text()
+    edited(name, "0.", "9.")(folder)
+    redraw([str(folder)])
+    assert f"redrawn: {name} was changed since" in (folder / "report.html").read_text()
+    assert f"redrawn: {name} was changed since" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("lost", ["trials", "arms", "hparams"])
+def test_redraw_refuses_a_study_of_another_form(run, tmp_path: Path, lost: str):
+    run(*TINY, "n_seeds=1", "arm=dense")
+    (folder,) = (tmp_path / "outputs" / "moe" / "runs").iterdir()
+    summary = read_json(folder / gather.SUMMARY)
+    assert summary is not None
+    for changed in ({k: v for k, v in summary.items() if k != lost}, summary | {lost: 3}):
+        (folder / gather.SUMMARY).write_text(json.dumps(changed))
+        with pytest.raises(ConfigError, match=r"study\.json"):
+            redraw([str(folder)])
