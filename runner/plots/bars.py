@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from runner.plots import canvas, ticks
 from runner.plots.data import Records
 from runner.plots.figures import FigureSpec
+from runner.plots.notes import notes
 from runner.plots.panels import axes_inches, panels
 from runner.plots.templates import levels
 from runner.stats.bands import Seeds, mean_bands
@@ -29,7 +30,7 @@ def _grouped(spec: FigureSpec, records: Records, *, from_zero: bool) -> Figure:
     paint, shown, categories = records.paint(rows, hue), levels(rows, hue), levels(rows, x)
     n_bars = 1 if x == hue else len(shown)
     inches = min(14.0, max(7.0, 1.6 + len(categories) * (0.34 * n_bars + 0.35)))
-    figure, made = panels(rows, spec, size=(inches, 4.4), notes=records.notes(spec, rows))
+    figure, made = panels(rows, spec, size=(inches, 4.4), notes=notes(records, spec, rows))
     seeds = records.counted(spec)
     width = 0.8 / n_bars
     for panel in made:

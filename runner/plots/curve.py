@@ -9,6 +9,7 @@ from runner.plots.canvas import Paint
 from runner.plots.data import CannotDrawError, Records, same_at_every_seed
 from runner.plots.figures import FigureSpec
 from runner.plots.labels import label_line_ends
+from runner.plots.notes import notes
 from runner.plots.panels import panels
 from runner.plots.templates import levels
 from runner.plots.texts import names
@@ -36,10 +37,10 @@ def _drawn(spec: FigureSpec, records: Records, *, x: str, label: str) -> Figure:
         what = spec.table or spec.metric
         raise CannotDrawError(f"x={x!r} of {what!r} must be numbers to draw lines")
     ends = _diverged_ends(rows, spec, records)
-    notes = [*records.notes(spec, rows), *([ENDS] if len(ends) else [])]
+    told = [*notes(records, spec, rows), *([ENDS] if len(ends) else [])]
     if len(ends) and records.is_clipped(rows.loc[ends]).any():
-        notes.append(REPLACED)
-    figure, made = panels(rows, spec, size=(7.6, 4.6), notes=notes)
+        told.append(REPLACED)
+    figure, made = panels(rows, spec, size=(7.6, 4.6), notes=told)
     paint, seeds = records.paint(rows, hue), records.counted(spec)
     marked = spec.kind == "lines" and rows[x].nunique() <= FEW
     for panel in made:

@@ -9,18 +9,11 @@ import pandas as pd
 
 from runner.plots.canvas import Paint
 from runner.plots.figures import FigureSpec
-from runner.plots.seeds import (
-    TRIALS,
-    counted_seeds,
-    missing_seeds,
-    seeds_with_status,
-    shortfall,
-)
+from runner.plots.seeds import TRIALS, counted_seeds, seeds_with_status
 from runner.plots.templates import in_order, levels, select
 from runner.stats.bands import Seeds, seeds_in
 
 CLIPPED = ["arm", "seed", "metric"]
-HOLLOW = "hollow: a diverged trial, shown at where it started or at a declared worst value"
 SAME = 1e-9  # relative: what two processes may differ by in a number that has no chance in it
 
 
@@ -58,7 +51,8 @@ class Records:
         return seeds_with_status(self.trials, "diverged")
 
     @cached_property
-    def _planned(self) -> Mapping[str, frozenset[int]]:
+    def planned(self) -> Mapping[str, frozenset[int]]:
+        """The seeds of all trials of each arm, as far as `trials` says."""
         return seeds_with_status(self.trials)
 
     def counted(self, spec: FigureSpec) -> Seeds | None:
@@ -155,59 +149,6 @@ class Records:
         if not finite.any():
             raise CannotDrawError(f"no finite value {what} in arms {spec.arms or self.arms}")
         return rows.assign(value=rows["value"].where(finite))
-
-    def notes(self, spec: FigureSpec, rows: pd.DataFrame) -> list[str]:
-        """What a figure must say of the seeds behind it: which they are, and what is missing."""
-        if spec.of_one_seed:
-            return [*self._which_seed(rows), *self._clipped_notes(rows, spec)]
-        by = [column for column in spec.by if column in rows]  # a scatter's x is no column
-        missing = missing_seeds(rows, by, self.seeds)
-        told = {arm: self._shortfall(arm, lacking, spec) for arm, lacking in missing.items()}
-        notes = [f"{arm}: {text}" for arm, text in told.items() if text]
-        if any(missing.values()):
-            notes.append("no mean where a finished trial has no value")
-        return [*notes, *self._clipped_notes(rows, spec, missing)]
-
-    def _shortfall(self, arm: str, missing: frozenset[int], spec: FigureSpec) -> str:
-        """Which of an arm's seeds a figure lacks; of a curve, too, which ended early or went on."""
-        counted = self.seeds.get(arm, frozenset())
-        diverged = self.diverged.get(arm, frozenset())
-        planned = self._planned.get(arm, frozenset()) | counted
-        named = diverged if "step" in spec.by else diverged & missing
-        return shortfall(planned, counted, missing, named)
-
-    def _which_seed(self, rows: pd.DataFrame) -> list[str]:
-        """Which seed is shown; where it is not the arm's first, or has diverged, that is said."""
-        seeds = rows.groupby("arm", sort=False, observed=True)["seed"].min()
-        notes = [] if len(seeds) == 1 else ["first seed of each arm"]
-        for arm, seed in seeds.items():
-            first = min(self.seeds.get(str(arm), ()), default=seed)
-            if seed != first:
-                notes.append(f"seed {seed} of {arm}, as seed {first} has no values")
-            elif len(seeds) == 1:
-                notes.append(f"first seed of {arm}")
-            if seed in self.diverged.get(str(arm), ()):
-                notes.append(f"seed {seed} of {arm} diverged")
-        return notes
-
-    def _clipped_notes(
-        self,
-        rows: pd.DataFrame,
-        spec: FigureSpec,
-        missing: Mapping[str, frozenset[int]] | None = None,
-    ) -> list[str]:
-        if not rows["clipped"].any():
-            return []
-        notes = []
-        for arm, numbers in rows[rows["clipped"]].groupby("arm", sort=False)["seed"]:
-            n, n_clipped = len(self.seeds.get(str(arm), ())), numbers.nunique()
-            if missing is None or n < 2:
-                continue
-            if missing.get(str(arm)):
-                notes.append(f"{arm}: {n_clipped} of {n} seeds clipped")
-            else:
-                notes.append(f"{arm}: mean over {n} seeds, {n_clipped} of them clipped")
-        return [*notes, HOLLOW if spec.shape.dots else f"clipped{HOLLOW.removeprefix('hollow')}"]
 
 
 def first_seed(rows: pd.DataFrame) -> pd.DataFrame:

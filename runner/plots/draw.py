@@ -1,7 +1,7 @@
 """Rows -> figures. Never touches a model, so a picture can be drawn again from old records.
 
 A kind is one function from a spec and the records to a `Figure`, under its name in `DRAWN`; what a
-kind needs and uses is in `figure_kinds.KINDS`.
+kind needs and uses is in `kinds.KINDS`.
 """
 
 import io

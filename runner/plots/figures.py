@@ -19,7 +19,7 @@ MAPPINGS = ("axes", "panel_metrics")
 class FigureSpec:
     """One figure. Wrong combinations raise ValueError here, which is when a run is planned.
 
-    kind     a name in `figure_kinds.KINDS`, which says which keys it needs and which it uses
+    kind     a name in `kinds.KINDS`, which says which keys it needs and which it uses
     metric   name or template of what is drawn (on y; the colour of a heat map); with a table, the
              column that holds the values
     table    name of a table that trials keep; its columns take the place of placeholders

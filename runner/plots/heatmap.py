@@ -7,6 +7,7 @@ from runner.plots import canvas, ticks
 from runner.plots.cells import paint_cells
 from runner.plots.data import CannotDrawError, Records
 from runner.plots.figures import FigureSpec
+from runner.plots.notes import notes
 from runner.plots.panels import axes_inches, panels
 from runner.plots.templates import levels
 from runner.stats.bands import mean_bands
@@ -27,8 +28,8 @@ def heatmap(spec: FigureSpec, records: Records) -> Figure:
         + max(0.28 * min(len(ys), 14), 1.1 * ticks.inches_for(ys))
         + 0.6 * ticks.widest_inches(xs),
     )
-    notes = records.notes(spec, rows)
-    figure, made = panels(rows, spec, size=size, notes=notes)
+    told = notes(records, spec, rows)
+    figure, made = panels(rows, spec, size=size, notes=told)
     width, height = axes_inches(figure, made)
     width -= ticks.widest_inches(ys) / max(1, len({panel.column for panel in made}))
     tables = []
@@ -39,7 +40,7 @@ def heatmap(spec: FigureSpec, records: Records) -> Figure:
         x_rest = ticks.set_ticks(panel.axes.xaxis, xs, width)
         y_rest = ticks.set_ticks(panel.axes.yaxis, ys, height)
     if not any(np.isfinite(table).any() for table in tables):
-        raise CannotDrawError(f"no cell has a value of every seed ({'; '.join(notes)})")
+        raise CannotDrawError(f"no cell has a value of every seed ({'; '.join(told)})")
     label = spec.colour_label or records.axis(spec, rows)
     paint_cells(figure, made, tables, log=spec.log == "y", label=label)
     x_label = spec.x_label or ("training step" if spec.x == "step" else spec.x)

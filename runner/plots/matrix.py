@@ -10,6 +10,7 @@ from runner.plots import canvas, ticks
 from runner.plots.cells import paint_cells
 from runner.plots.data import CannotDrawError, Records
 from runner.plots.figures import FigureSpec
+from runner.plots.notes import notes
 from runner.plots.panels import Panel, axes_inches, panels
 from runner.plots.templates import fill, levels
 from runner.plots.texts import legible
@@ -34,7 +35,7 @@ def matrix(spec: FigureSpec, records: Records) -> Figure:
         )
     )
     figure, made = panels(
-        rows, spec, size=(size[0], size[1]), notes=records.notes(spec, rows), wrapped=True
+        rows, spec, size=(size[0], size[1]), notes=notes(records, spec, rows), wrapped=True
     )
     tables = [
         panel.rows.pivot(index=spec.y, columns=spec.x, values="value")

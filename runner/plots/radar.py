@@ -11,6 +11,7 @@ from matplotlib.projections.polar import PolarAxes
 from runner.plots import canvas
 from runner.plots.data import CannotDrawError, Records, single
 from runner.plots.figures import FigureSpec
+from runner.plots.notes import notes
 from runner.plots.panels import panels
 from runner.plots.templates import in_order, levels
 from runner.plots.texts import legible
@@ -27,10 +28,8 @@ def radar(spec: FigureSpec, records: Records) -> Figure:
     0..1 and a polygon that lacks a corner raise CannotDrawError.
     """
     rows = _corners(spec, records)
-    notes = records.notes(spec, rows)
-    figure, made = panels(
-        rows, spec, size=(5.4, 3.5), notes=notes, wrapped=True, projection="polar"
-    )
+    told = notes(records, spec, rows)
+    figure, made = panels(rows, spec, size=(5.4, 3.5), notes=told, wrapped=True, projection="polar")
     paint = records.paint(rows, spec.hue) if spec.hue else None
     for panel in made:
         _rings(panel.axes, list(spec.axes), small=len(made) > 4)

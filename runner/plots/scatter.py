@@ -7,6 +7,7 @@ from runner.plots import canvas
 from runner.plots.data import CannotDrawError, Records
 from runner.plots.figures import FigureSpec
 from runner.plots.labels import label_points
+from runner.plots.notes import notes
 from runner.plots.panels import panels
 from runner.plots.templates import levels, placeholders
 from runner.plots.texts import names
@@ -29,7 +30,7 @@ def scatter(spec: FigureSpec, records: Records) -> Figure:
     pairs["clipped"] |= pairs["clipped_x"]
     if not pairs["value"].notna().any():
         raise CannotDrawError(f"no trial has both {spec.metric!r} and {spec.x!r}")
-    figure, made = panels(pairs, spec, size=(7.6, 5.0), notes=records.notes(spec, pairs))
+    figure, made = panels(pairs, spec, size=(7.6, 5.0), notes=notes(records, spec, pairs))
     paint, texts = records.paint(pairs, "arm"), names("arm", levels(pairs, "arm"))
     for panel in made:
         axes = panel.axes

@@ -10,7 +10,8 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from runner.plots.data import HOLLOW, Records
+from runner.plots.data import Records
+from runner.plots.notes import HOLLOW
 
 LOST = (2, 3, 4)
 
