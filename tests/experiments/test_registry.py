@@ -19,7 +19,7 @@ SEVEN = {
     "translation",
     "flash_attention",
 }
-NO_QUESTION = {"__init__", "config", "cost", "corpora"}
+NO_QUESTION = {"__init__", "config", "corpora", "cost", "metrics"}
 
 
 def stems(folder: Path, pattern: str) -> set[str]:
