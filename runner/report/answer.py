@@ -97,9 +97,10 @@ def how_sure(study: StudyRecord, compared: Sequence[Compared]) -> list[str]:
 def diverged_shares(study: StudyRecord) -> str:
     """How many trials of each arm diverged, with the upper limit of the true share.
 
-    "" for a study that trains nothing.
+    "" for a study that trains nothing, so that nothing can diverge.
     """
-    if not study.results["metric"].str.startswith("train/").any():
+    trained = study.results["metric"].str.startswith("train/").any()
+    if not trained and not any(map(study.n_diverged, study.arms)):
         return ""
     counts: dict[tuple[int, int], list[str]] = {}
     for arm in study.arms:

@@ -6,12 +6,10 @@ import numpy as np
 import pytest
 from claim_tables import clear_effect, rng, table
 
-from runner.report.answer import standing
-from runner.report.record import Headline
 from runner.stats.comparison import compare, summarise
-from runner.stats.intervals import Interval, holm, mean_interval
-from runner.stats.power import minimum_detectable_effect
+from runner.stats.intervals import Interval, mean_interval
 from runner.stats.sign_flip import sign_flip_p
+from runner.stats.standing import Contrast, Standing, decide
 
 
 def test_compare_agrees_with_single_statistics():
@@ -34,13 +32,8 @@ def test_compare_agrees_with_single_statistics():
             mean_interval(other)[:3]
         )
         assert row.p_sign_flip == sign_flip_p(mine - other)
-        sd = (mine - other).std(ddof=1)
-        assert row.minimum_detectable_effect == pytest.approx(
-            minimum_detectable_effect(sd, int(row.n))
-        )
         assert row.unit == "nats"
-    for _, rows in compared.groupby("metric"):
-        assert rows.p_holm.tolist() == holm(rows.p_sign_flip).tolist()
+        assert row.n_missing == 8 - row.n == (arm == "a" and metric == "moe/x")
 
 
 def test_compare_gives_no_interval_where_there_is_none():
@@ -54,8 +47,8 @@ def test_compare_gives_no_interval_where_there_is_none():
     }
     compared = compare(table(columns), "base").set_index("metric")
     assert set(compared.index) == {"cost/parameters", "once"}
-    intervals = ["arm_low", "baseline_high", "low", "high", "p_sign_flip", "p_holm"]
-    assert compared[[*intervals, "minimum_detectable_effect"]].isna().all(axis=None)
+    intervals = ["arm_low", "baseline_high", "low", "high", "p_sign_flip"]
+    assert compared[intervals].isna().all(axis=None)
     assert compared.difference["cost/parameters"] == -10
     assert math.isnan(compared.difference["once"])
     assert compared.n["once"] == 1
@@ -88,18 +81,31 @@ def test_summarise():
     assert summary["mean"]["one"] == 3
 
 
+def test_seeds_without_a_pair_are_counted_and_an_arm_without_any_keeps_its_row():
+    columns = {
+        ("base", "val/loss"): [1.0, 2.0, 3.0],
+        ("some", "val/loss"): [np.nan, 2.5, 3.5],
+        ("none", "val/loss"): [np.nan] * 3,
+    }
+    compared = compare(table(columns), "base", seeds=range(4)).set_index("arm")
+    assert compared.n.to_dict() == {"some": 2, "none": 0}
+    assert compared.n_missing.to_dict() == {"some": 2, "none": 4}  # seed 3 has no result at all
+    assert compared.loc["none", ["difference", "low", "p_sign_flip"]].isna().all()
+
+
 def test_a_constant_difference_of_noisy_arms_is_tested_and_one_of_counts_is_exact():
     base = np.array([2.0, 2.5, 3.0, 3.5, 4.0, 4.5])
-    headline = Headline("val/loss", "less", "loss")
-    for n, expected in ((2, "not told apart"), (5, "not told apart"), (6, "worse")):
+    for n, expected in ((2, Standing.undecided), (5, Standing.undecided), (6, Standing.worse)):
         columns = {("base", "val/loss"): base[:n], ("arm", "val/loss"): base[:n] + 0.5}
         row = compare(table(columns), "base").iloc[0]
         assert (row.difference, row.low, row.high) == (0.5, 0.5, 0.5)
-        assert row.p_sign_flip == row.p_holm == 2 / 2**n
-        assert standing(row, headline) == expected, n
-    counts = {("base", "val/loss"): [3.0] * 2, ("arm", "val/loss"): [2.0] * 2}
-    assert standing(compare(table(counts), "base").iloc[0], headline) == "better"
-    same = {("base", "val/loss"): base, ("arm", "val/loss"): base}
-    row = compare(table(same), "base").iloc[0]
-    assert row.p_sign_flip == 1
-    assert standing(row, headline) == "not told apart"
+        (decision,) = decide([Contrast(base[:n] + 0.5, base[:n], "less")])
+        assert row.p_sign_flip == decision.p == 2 / 2**n
+        assert decision.standing is expected, n
+    counts = [np.array([2.0, 2.0]), np.array([3.0, 3.0])]
+    (decision,) = decide([Contrast(*counts, "less", deterministic=True)])
+    assert (decision.standing, decision.reason) == (Standing.better, "exact")
+    row = compare(table({("base", "val/loss"): base, ("arm", "val/loss"): base}), "base").iloc[0]
+    (decision,) = decide([Contrast(base, base, "less")])
+    assert row.p_sign_flip == decision.p == 1
+    assert decision.standing is Standing.alike

@@ -156,7 +156,7 @@ def test_a_width_that_does_not_change_the_cost_is_left_alone(plan):
     found = arms(heads)
     assert found["mha_copy"].config.parts.ffn.d_ff == found["mha"].config.parts.ffn.d_ff
     assert found["gqa2"].config.parts.ffn.d_ff == found["mha"].config.parts.ffn.d_ff
-    assert any("gqa2 is unmatched: its kv_bytes is -75.0%" in note for note in heads.notes)
+    assert any("gqa2 is unmatched: it has 75 % fewer bytes of keys" in note for note in heads.notes)
 
 
 @pytest.mark.parametrize("by", ["params", "active_params", "flops"])

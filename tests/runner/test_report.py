@@ -37,8 +37,8 @@ def test_every_file_is_there_and_nothing_else(written: tuple[StudyRecord, Outcom
     study, outcome = written
     run = outcome.report.parent
     assert {path.name for path in run.iterdir()} == {
-        *("results.csv", "comparison.csv", "verdicts.json", "config.yaml", "environment.json"),
-        *("report.html", "figures", "tb"),
+        *("answer.json", "results.csv", "comparison.csv", "verdicts.json"),
+        *("config.yaml", "environment.json", "report.html", "figures", "tb"),
     }
     assert {path.stem for path in (run / "figures").glob("*.svg")} == set(study.figures)
     assert {path.stem for path in (run / "figures").glob("*.png")} == set(study.figures)
@@ -123,7 +123,9 @@ def test_the_answer_is_computed(written: tuple[StudyRecord, Outcome]) -> None:
     answer = "\n".join(outcome.answer)
     row = outcome.comparison.query("arm == 'moe_top2' and metric == 'val/loss'").iloc[0]
     assert f"moe_top2 ({quantity.signed(row['difference'])} [" in answer
-    assert "are better than dense; moe_no_balance" in answer
+    assert "is better than dense. moe_no_balance" in answer
+    assert "moe_top2_copy (" not in answer
+    assert "Two copies of moe_top2 differ by" in answer
     assert "8 paired seeds" in answer
     assert "2 reproduced" in answer
     assert "1 diverged of 32" in answer

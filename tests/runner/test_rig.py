@@ -36,7 +36,7 @@ def test_a_planted_half_wider_arm_is_unmatched():
     columns = pair(0.5 + spread(8, 0.1))
     asked = claim(equal_cost="params")
     (finding,) = verdict(columns, asked, rig=Rig(costs(base=4_718_592, arm=7_077_888)))
-    said = "unmatched: params of arm is +50.0% of that of base (tolerance 1.0%)"
+    said = "unmatched: arm has 50 % more parameters than base (tolerance 1 %)"
     assert str(finding) == f"invalid: {said}"
     assert finding.interval is not None
     (finding,) = verdict(columns, asked, rig=Rig(costs(base=1000, arm=1009)))
@@ -49,7 +49,7 @@ def test_unknown_costs_matter_only_to_a_claim_that_asks_for_them():
     columns = pair(0.5 + spread(8, 0.1))
     assert verdict(columns, claim())[0].verdict is Verdict.reproduced
     (finding,) = verdict(columns, claim(equal_cost="params"))
-    assert str(finding) == "invalid: unmatched: the params of base is not known"
+    assert str(finding) == "invalid: unmatched: the parameters of base are not known"
     wide = Rig(costs(base=1, arm=9))
     assert verdict(columns, claim(), rig=wide)[0].verdict is Verdict.reproduced
     nothing = Rig(costs(base=0, arm=9))
@@ -60,7 +60,7 @@ def test_every_level_of_a_trend_must_cost_the_same():
     columns = {(arm, "val/loss"): i + spread(8, 0.1) for i, arm in enumerate("abc")}
     asked = trend(levels=["a", "b", "c"], direction="greater", equal_cost="params")
     (finding,) = verdict(columns, asked, rig=Rig(costs(a=100, b=100, c=80)))
-    assert finding.reason.startswith("unmatched: params of c is -20.0% of that of a")
+    assert finding.reason.startswith("unmatched: c has 20 % fewer parameters than a")
 
 
 def test_an_arm_tuned_to_the_edge_of_its_grid_makes_its_claims_invalid():
@@ -207,7 +207,7 @@ def test_of_two_tolerances_the_stricter_one_holds():
     asked, near = claim(equal_cost="params"), costs(base=1000, arm=1009)
     for strict in ("base", "arm"):
         (finding,) = verdict(columns, asked, rig=Rig(near, 0.5, tolerances={strict: 0.001}))
-        assert finding.reason.endswith("(tolerance 0.1%)")
+        assert finding.reason.endswith("(tolerance 0.1 %)")
     (finding,) = verdict(columns, asked, rig=Rig(near, 0.001, tolerances={"arm": 0.1, "base": 0.1}))
     assert finding.verdict is Verdict.reproduced
 

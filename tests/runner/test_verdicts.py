@@ -134,7 +134,7 @@ def drop(columns, key, seeds):
         (
             {"n": 5},
             "5 seeds in a family of 1 cannot reach p < 0.05: "
-            "the least Holm-corrected sign-flip p is 0.062",
+            "the least Holm-corrected sign-flip p is 0.062; n: 6 could",
         ),
         ({"aa": {"arm": "gone", "control": "base"}}, "A/A: no arm 'gone'"),
         (
@@ -185,12 +185,21 @@ def test_a_trial_without_the_metric_is_named_and_not_replaced_by_a_later_seed(so
 
 def test_a_diverged_trial_counts_with_its_clipped_value(sound):
     sound["arm", "val/loss"][3] = 5.5
-    (finding,) = verdict(sound, arm=[(3, "diverged")])
+    results = table(sound)
+    (finding,) = judge(
+        [claim()],
+        results,
+        scale="quick",
+        trials=states(results, arm=[(3, "diverged")]),
+        clipped=pd.DataFrame({"arm": ["arm"], "seed": [3], "metric": ["val/loss"]}),
+    )
     assert finding.n == 8
     assert finding.interval.mean == pytest.approx(
         np.mean(sound["arm", "val/loss"] - sound["base", "val/loss"])
     )
-    assert "1 diverged trials counted at their clipped value" in finding.reason
+    assert "1 value stands for diverged trials: where they started, or the worst" in finding.reason
+    # A measured value of a diverged trial, of before training say, is no such value.
+    assert "stands for" not in verdict(sound, arm=[(3, "diverged")])[0].reason
 
 
 def test_more_seeds_than_n_do_not_change_the_verdict(sound):

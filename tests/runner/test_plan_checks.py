@@ -1,0 +1,186 @@
+"""What a plan refuses or says before anything is trained, so that an answer can be believed."""
+
+from pathlib import Path
+
+import pytest
+
+from runner import registry
+from runner.claims.fairness import Fairness
+from runner.config import ConfigError
+from runner.plan.planning import stand_in
+
+FFN = ("experiment=ffn", "task=function", "task.width=8", "task.n_samples=64", "task.length=16")
+FEW = "arm=[relu,gelu,relu_copy]"  # each arm is composed by Hydra, which takes its time
+THREE = "arm=[relu,relu_copy,x]"
+
+
+def near(offset: int) -> tuple[str, str]:
+    """Overrides of a study with one more copy of relu."""
+    added = f'+arms.near=["ffn=relu","seed_offset={offset}"]'
+    return added, "arm=[relu,relu_copy,near]"
+
+
+def own(**keys: str) -> str:
+    """The override that adds a claim."""
+    written = {
+        "statement": "s",
+        "kind": "difference",
+        "metric": "val/loss",
+        "arm": "gelu",
+        "control": "relu",
+        "direction": "less",
+        "n": "8",
+        "family": "X",
+        "source": "me",
+    } | keys
+    return f"+claims.X={{{','.join(f'{key}: {value}' for key, value in written.items())}}}"
+
+
+def test_an_a_a_copy_whose_seeds_overlap_is_refused_with_an_offset_that_works(plan, tmp_path: Path):
+    for offset in (1, 7):
+        with pytest.raises(ConfigError, match=r"relu and near are copies whose seeds overlap") as e:
+            plan(*FFN, "n_seeds=8", *near(offset))
+        assert "give near an offset of 1000" in str(e.value)
+    with pytest.raises(ConfigError, match="relu_copy and near are copies whose seeds overlap"):
+        plan(*FFN, "n_seeds=8", *near(1003))
+    assert not (tmp_path / "outputs" / "ffn").exists()
+    plan(*FFN, "n_seeds=8", *near(8))
+
+
+@pytest.mark.parametrize(
+    ("offset", "said"),
+    [("-1", "seed -1 is below 0"), ("1.5", "must be a whole number"), ("true", "whole number")],
+)
+def test_an_offset_that_makes_no_seeds_is_refused(plan, offset: str, said: str):
+    with pytest.raises(ConfigError, match=said):
+        plan(*FFN, THREE, f'+arms.x=["ffn=gelu","seed_offset={offset}"]')
+
+
+@pytest.mark.parametrize("pair", ["{arm: gelu, control: relu}", "{arm: same, control: relu}"])
+def test_an_a_a_pair_that_is_no_copy_is_refused(plan, pair: str):
+    same = '+arms.same=["ffn=relu"]'  # the arm itself under another name proves nothing either
+    with pytest.raises(ConfigError, match=r"claims\.X\.aa: \w+ is no copy of relu.*seed_offset"):
+        plan(*FFN, same, "arm=[relu,gelu,same]", own(aa=pair))
+    plan(*FFN, FEW, own(aa="{arm: relu_copy, control: relu}"))
+
+
+def test_a_claim_that_its_seeds_cannot_decide_is_refused_with_the_least_number(plan):
+    with pytest.raises(ConfigError, match=r"claims\.X: 4 seeds .* cannot reach p < 0.05.*n: 6"):
+        plan(*FFN, FEW, "n_seeds=4", own(n="4"))
+    with pytest.raises(ConfigError, match="n: 7 could"):
+        plan(*FFN, FEW, own(n="6", family="F2"))  # beside a claim of the preset in one family
+    plan(*FFN, FEW, own(n="6"))
+    plan(*FFN, FEW, "scale=smoke", own(n="4"))  # a smoke run decides nothing anyhow
+
+
+def notes(plan, *overrides: str) -> str:
+    few = () if any(text.startswith("arm=") for text in overrides) else (FEW,)
+    return "\n".join(plan(*FFN, *few, *overrides).notes)
+
+
+def test_too_few_seeds_are_told_before_the_run(plan):
+    said = notes(plan, "n_seeds=3")
+    assert "3 of 6 seeds: these claims will be invalid: F2.training_sparsifies_relu, F3" in said
+    assert "n_seeds=6 decides them" in said
+    assert "with 3 seeds no arm can be called better or worse" in said
+    assert "that takes 6 (n_seeds=6)" in said
+    assert "with 1 seed no arm" in notes(plan, "n_seeds=1")
+    assert "seeds no arm" not in notes(plan, "n_seeds=6")
+    assert "no arm can" not in notes(plan, "n_seeds=3", "arm=[relu,relu_copy,relu_narrow]")
+    assert "no arm can" not in notes(plan, "n_seeds=1", "scale=smoke")
+
+
+def test_a_typed_width_that_matching_replaces_is_told_with_the_widths_and_the_cure(plan):
+    said = notes(plan, "ffn.d_ff=48", "arm=[relu,gelu,swiglu]")
+    assert said == (
+        "ffn.d_ff=48 holds for relu, gelu alone; swiglu is solved to 32; "
+        "match.by=none keeps it in all"
+    )
+    assert "solved" not in notes(plan, "ffn.d_ff=48", "match.by=none")
+    # Of a key that is typed twice the last one counts, and an arm that sets it keeps its own.
+    said = notes(plan, "ffn.d_ff=64", "ffn.d_ff=72", "arm=[relu,swiglu,relu_narrow]")
+    assert "ffn.d_ff=64" not in said
+    assert "ffn.d_ff=72 holds for relu alone; swiglu is solved to 48" in said
+    assert (
+        "ffn.d_ff=72 does not hold for arms that set it themselves: relu_narrow (ffn.d_ff=48)"
+        in said
+    )
+
+
+def test_values_are_told_as_they_are_typed(plan):
+    said = notes(plan, "training.clip=null", '+arms.x=["ffn=relu","training.clip=2"]', THREE)
+    assert "training.clip=null does not hold for arms that set it themselves: x" in said
+    assert "hold" not in notes(plan, "training.lr=1e-3", '+arms.x=["training.lr=0.001"]', THREE)
+
+
+def test_controls_are_arms_and_not_the_baseline(plan):
+    with pytest.raises(ConfigError, match="controls names rel: no such arm; did you mean relu"):
+        plan(*FFN, FEW, "controls=[rel]")
+    with pytest.raises(ConfigError, match="controls names relu, the baseline"):
+        plan(*FFN, FEW, "controls=[relu]")
+    assert plan(*FFN, FEW, "controls=[gelu]").study.controls == ["gelu"]
+
+
+@pytest.mark.parametrize("key", ["figures", "claims", "headline", "controls", "arm", "not_tested"])
+def test_a_deleted_key_has_its_default(plan, key: str):
+    few = () if key == "arm" else (FEW,)
+    assert not getattr(plan(*FFN, *few, f"~{key}").study, key)
+
+
+def test_a_section_cannot_be_deleted(plan):
+    with pytest.raises(ConfigError, match=r"~training: training cannot be left out; set its keys"):
+        plan(*FFN, "~training")
+
+
+def test_a_name_that_reads_as_a_number_needs_quotes(plan):
+    added = '+arms.nan=["ffn=gelu"]'
+    for typed in ("arm=nan", "arm=[nan]", "arm=1"):
+        with pytest.raises(ConfigError, match=r"name one arm or a list of arms.*needs quotes"):
+            plan(*FFN, added, typed)
+    assert [arm.name for arm in plan(*FFN, added, 'arm="nan"').arms] == ["nan"]
+
+
+def test_an_arm_stands_in_for_a_baseline_that_is_not_computed(plan):
+    made = plan(*FFN, "arm=[relu_copy,relu_narrow,gelu,silu]")
+    assert stand_in(made.arms, made.study) == "gelu"
+    said = "\n".join(made.notes)
+    assert "baseline relu is not computed; gelu stands in for it" in said
+    assert "not compared with gelu, whose seeds (seed_offset) they do not share: relu_copy" in said
+    copy = plan(*FFN, "baseline=relu_copy", "arm=[relu,gelu,relu_copy]")
+    assert "they do not share: relu, gelu" in "\n".join(copy.notes)
+    assert "do not share" not in notes(plan)
+
+
+@pytest.mark.parametrize(
+    ("typed", "unequal"),
+    [
+        ("ffn.dropout=0.1", {}),
+        ("ffn.d_ff=96", {}),
+        ("options.eps=0.1", {}),  # a measure of another metric
+        ("training.steps=299", {"training.steps": ("299", "300")}),
+        ("training.clip=null", {"training.clip": ("null", "1")}),
+        ("model.n_layers=1", {"model.n_layers": ("1", "2")}),
+        ("model.init=plain", {"model.init": ("plain", "scaled")}),
+        ("device.dtype=float64", {"device.dtype": ("float64", "float32")}),
+        ("task.n_eval=8", None),
+        ("task.sin_weight=0.7", {"task.sin_weight": ("0.7", "1")}),
+        ("task=waves", {"task.kind": ("waves", "function")}),
+        ("match.to=gelu", {"match.to": ("gelu", "relu")}),
+        ("match.by=none", {"match.by": ("none", "params")}),
+        ("match.tolerance=0.5", {"match.tolerance": ("0.5", "0.01")}),
+        ("match.solve=model.d_model", {"match.solve": ("model.d_model", "ffn.d_ff")}),
+    ],
+)
+def test_whatever_arms_differ_in_beside_their_parts_is_known(plan, typed: str, unequal):
+    made = plan(*FFN, THREE, f'+arms.x=["ffn=relu","{typed}"]')
+    fair = Fairness({a.name: a.conditions for a in made.arms}, registry.affects("ffn"))
+    found = fair.unequal("val/loss", "x", "relu")
+    assert found == unequal if unequal is not None else list(found) == ["task.n_eval"]
+    assert not fair.unequal("val/loss", "relu_copy", "relu")
+    if typed == "options.eps=0.1":
+        assert list(fair.unequal("ffn/small_share/layer0", "x", "relu")) == ["options.eps"]
+
+
+def test_a_tolerance_that_is_typed_is_not_the_presets(plan):
+    assert plan(*FFN, FEW, "match.tolerance=0.5").tolerance == 0.01
+    assert plan(*FFN, FEW).tolerance == 0.01
