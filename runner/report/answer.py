@@ -13,7 +13,7 @@ from runner.report.headlines import Compared, is_lost
 from runner.report.record import Headline, StudyRecord
 from runner.stats.comparison import summarise
 from runner.stats.intervals import clopper_pearson
-from runner.stats.standing import ALPHA, Standing
+from runner.stats.standing import ALPHA, Standing, level
 
 WANTED = {
     "less": "lower is better",
@@ -78,7 +78,7 @@ def how_sure(study: StudyRecord, compared: Sequence[Compared]) -> list[str]:
     family = sum(isfinite(one.decision.p) for one in compared)
     if family:
         together = f" over all {family} comparisons together" if family > 1 else ""
-        lines.append(f"Better and worse have p < {ALPHA / study.n_looks:.3g}{together}.")
+        lines.append(f"Better and worse have p < {level(study.n_looks):.3g}{together}.")
     if study.tuned:
         told = ", ".join(f"{arm} {override}" for arm, override in study.tuned.items())
         lines.append(f"Tuned for each arm on seeds and held-out data of its own: {told}.")

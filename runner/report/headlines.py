@@ -19,7 +19,7 @@ from runner.claims.fairness import cost_words, unequal_words
 from runner.report.record import Headline, StudyRecord
 from runner.stats.comparison import wide_values
 from runner.stats.intervals import Floats
-from runner.stats.standing import ALPHA, Contrast, Decision, Standing, decide
+from runner.stats.standing import Contrast, Decision, Standing, decide, level
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def compare_headlines(study: StudyRecord, results: pd.DataFrame) -> list[Compare
     return [
         _compared(study, headline, baseline, arm, contrast, decision, str(units[headline.metric]))
         for (headline, baseline, arm), contrast, decision in zip(
-            chosen, contrasts, decide(contrasts, ALPHA / study.n_looks), strict=True
+            chosen, contrasts, decide(contrasts, level(study.n_looks)), strict=True
         )
     ]
 

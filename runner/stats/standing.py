@@ -4,14 +4,15 @@ All comparisons of an answer are one family (`runner.stats.max_t`), so that the 
 word in an answer is alpha. Divided by the number of looks it holds over the looks too (Bonferroni).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from math import nan
+from typing import NamedTuple
 
 import numpy as np
 
-from runner.stats.intervals import ROUNDING, Floats, Interval, mean_interval
+from runner.stats.intervals import ROUNDING, Floats, Interval, half_width, mean_interval
 from runner.stats.max_t import least_max_t_p, least_seeds, max_t_p, word_detectable_effect
 
 ALPHA = 0.05
@@ -81,35 +82,61 @@ def decide(contrasts: Sequence[Contrast], alpha: float = ALPHA) -> list[Decision
     Better or worse (different, where neither way is better) needs a max-T p-value below alpha and a
     95 % t-interval without zero. Missing values bar it: those seeds may be the ones that failed.
     """
-    members = [contrast for contrast in contrasts if contrast.tested]
-    p_values = iter(
-        max_t_p(np.stack([c.differences for c in members], axis=1)) if members else np.empty(0)
-    )
+    tested = [contrast.tested for contrast in contrasts]
+    members = [contrast for contrast, member in zip(contrasts, tested, strict=True) if member]
+    decisions = iter(_tested(members, alpha) if members else ())
     return [
-        _tested(contrast, float(next(p_values)), len(members), alpha)
-        if contrast.tested
-        else _untested(contrast)
-        for contrast in contrasts
+        next(decisions) if member else _untested(contrast)
+        for contrast, member in zip(contrasts, tested, strict=True)
     ]
+
+
+class Judged(NamedTuple):
+    """What the rule finds in families of one shape; arrays (..., comparisons)."""
+
+    p: Floats
+    sd: Floats
+    mean: Floats
+    low: Floats
+    high: Floats
+    apart: np.ndarray  # whether a word is said
+
+
+def judge_families(differences: Floats, alpha: float = ALPHA) -> Judged:
+    """Judge families of paired differences, (..., n seeds, comparisons): the rule of `decide`."""
+    p = max_t_p(differences)
+    sd = np.asarray(differences.std(axis=-2, ddof=1))
+    mean = np.asarray(differences.mean(axis=-2))
+    half = half_width(sd, differences.shape[-2])
+    low, high = mean - half, mean + half
+    return Judged(p, sd, mean, low, high, (p < alpha) & ((low > 0) | (high < 0)))
+
+
+def level(looks: int) -> float:
+    """The level of the tests at the `looks`-th look at the same arms."""
+    return ALPHA / looks
 
 
 def seeds_that_could_tell(looks: int = 1) -> int:
     """The least number of seeds with which any difference can be called better or worse."""
-    return least_seeds(ALPHA / looks)
+    return least_seeds(level(looks))
 
 
-def _tested(contrast: Contrast, p: float, members: int, alpha: float) -> Decision:
-    differences = contrast.differences
-    n = len(differences)
-    interval = mean_interval(differences)
-    if least_max_t_p(n) >= alpha:
-        reason = f"{n} seeds cannot reach p < {alpha:.3g}; {least_seeds(alpha)} could"
-        return Decision(Standing.undecided, p, reason, interval)
-    sd = float(differences.std(ddof=1))
-    detectable = word_detectable_effect(sd, n, members, alpha)
-    apart = p < alpha and (interval.low > 0 or interval.high < 0)
-    standing = _word(contrast, interval.mean) if apart else Standing.alike
-    return Decision(standing, p, "", interval, detectable)
+def _tested(members: Sequence[Contrast], alpha: float) -> Iterator[Decision]:
+    differences = np.stack([contrast.differences for contrast in members], axis=1)
+    n, n_members = differences.shape
+    found = judge_families(differences, alpha)
+    for contrast, p, sd, mean, low, high, apart in zip(
+        members, *(column.tolist() for column in found), strict=True
+    ):
+        interval = Interval(mean, low, high, n)
+        if least_max_t_p(n) >= alpha:
+            reason = f"{n} seeds cannot reach p < {alpha:.3g}; {least_seeds(alpha)} could"
+            yield Decision(Standing.undecided, p, reason, interval)
+            continue
+        standing = _word(contrast, mean) if apart else Standing.alike
+        detectable = word_detectable_effect(sd, n, n_members, alpha)
+        yield Decision(standing, p, "", interval, detectable)
 
 
 def _untested(contrast: Contrast) -> Decision:

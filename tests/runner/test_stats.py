@@ -17,7 +17,7 @@ from runner.stats.intervals import (
     outside_p,
     slopes,
 )
-from runner.stats.power import minimum_detectable_effect, verdict_detectable_effect
+from runner.stats.power import verdict_detectable_effect
 from runner.stats.sign_flip import least_sign_flip_p, sign_flip_p, sign_flip_rows
 
 
@@ -145,14 +145,6 @@ def test_holm_by_hand():
     assert holm([]).tolist() == []
 
 
-@pytest.mark.parametrize("n", [6, 8, 12, 30])
-def test_minimum_detectable_effect_has_its_power_by_the_noncentral_t(n):
-    effect = minimum_detectable_effect(2.0, n, alpha=0.05, power=0.8)
-    critical = scipy.stats.t.ppf(0.975, n - 1)
-    noncentrality = effect / 2.0 * n**0.5
-    assert scipy.stats.nct.sf(critical, n - 1, noncentrality) == pytest.approx(0.8, abs=1e-6)
-
-
 @pytest.mark.parametrize(("n", "family"), [(6, 1), (8, 1), (8, 6), (10, 3), (11, 6)])
 def test_verdict_detectable_effect_has_its_power_by_simulation(n, family):
     effect = verdict_detectable_effect(1.0, n, family=family)
@@ -160,7 +152,14 @@ def test_verdict_detectable_effect_has_its_power_by_simulation(n, family):
     above = rows.mean(axis=1) > half_width(rows.std(axis=1, ddof=1), n)
     power = (above & (family * sign_flip_rows(rows) < 0.05)).mean()
     assert 0.75 <= power <= 0.85
-    assert effect >= minimum_detectable_effect(1.0, n)
+
+
+@pytest.mark.parametrize("n", [12, 30])
+def test_above_ten_seeds_the_detectable_effect_is_that_of_the_noncentral_t(n):
+    effect = verdict_detectable_effect(2.0, n)
+    critical = scipy.stats.t.ppf(0.975, n - 1)
+    power = scipy.stats.nct.sf(critical, n - 1, effect / 2.0 * n**0.5)
+    assert power == pytest.approx(0.8, abs=1e-6)
 
 
 def test_verdict_detectable_effect_is_infinite_where_the_exact_test_cannot_pass():
@@ -263,9 +262,9 @@ def test_the_interval_of_slopes_covers_the_true_exponent():
         lambda: sign_flip_rows(np.array([[1.0, math.inf]])),
         lambda: holm([0.1, math.nan]),
         lambda: holm([1.1]),
-        lambda: minimum_detectable_effect(math.nan, 8),
-        lambda: minimum_detectable_effect(1.0, 1),
-        lambda: minimum_detectable_effect(1.0, 8, power=80),
+        lambda: verdict_detectable_effect(math.nan, 8),
+        lambda: verdict_detectable_effect(1.0, 1),
+        lambda: verdict_detectable_effect(1.0, 12, power=80),
         lambda: clopper_pearson(9, 8),
         lambda: binomial_p(9, 8, 0.5, "greater"),
         lambda: binomial_p(1, 8, 1.0, "greater"),
