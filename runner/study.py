@@ -53,6 +53,7 @@ def run_and_report(config: DictConfig, overrides: Sequence[str], command: str = 
     if plan.study.tune.key is not None:
         plan, tuned = tune(plan, config, overrides)
     registrations = register(plan, texts, written)
+    plan.notes.extend(gather.looks_ahead(plan, texts))
     entries = run(plan)
     folder = gather.report(plan, entries, texts, tuned, registrations)
     fail_if_any(plan, entries)

@@ -16,6 +16,7 @@ from runner.metric_names import Worth
 from runner.plan.outline import Outline
 from runner.plan.planning import Plan, stand_in
 from runner.report import origins, record
+from runner.stats.standing import seeds_that_could_tell
 from runner.store import FINISHED, Slot, Store, write_json
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def report(
     folder = run_folder(plan)
     trials = trial_table(entries)
     comparison = compared(plan, outline)
-    ledger_of_looks = looks.path(plan.outputs, plan.experiment)
+    look = looks_of(plan, outline)
     summary: dict[str, Any] = {
         "experiment": plan.experiment,
         "command": plan.command,
@@ -65,11 +66,7 @@ def report(
         "registrations": {
             name: dataclasses.asdict(known) for name, known in (registrations or {}).items()
         },
-        "looks": None
-        if comparison is None
-        else dataclasses.asdict(
-            looks.looks(comparison, ledger.read(ledger_of_looks), left_out(plan))
-        ),
+        "looks": dataclasses.asdict(look) if look else None,
         "trials": trials.assign(
             folder=[os.path.relpath(path, folder) for path in trials.folder]
         ).to_dict("records"),
@@ -83,7 +80,8 @@ def report(
     write_json(folder / SUMMARY, seal.sealed(summary, SUMMARY, folder, [VALUES]))
     if comparison is not None and not piece_of_a_sweep(plan):
         time = provenance.instant().isoformat(timespec="microseconds")
-        looks.note(comparison, ledger_of_looks, time=time, scale=outline.scale)
+        where = looks.path(plan.outputs, plan.experiment)
+        looks.note(comparison, where, time=time, scale=outline.scale)
     return folder
 
 
@@ -93,6 +91,29 @@ def compared(plan: Plan, outline: Outline) -> looks.Compared | None:
         return None
     own = [headline.baseline for headline in outline.headline if headline.baseline]
     return looks.compared(plan.arms, [stand_in(plan.arms, plan.study), *own], plan.seeds)
+
+
+def looks_of(plan: Plan, outline: Outline) -> looks.Looks | None:
+    """The looks at the arms of a plan, this run included; None for a smoke run."""
+    comparison = compared(plan, outline)
+    if comparison is None:
+        return None
+    written = ledger.read(looks.path(plan.outputs, plan.experiment))
+    return looks.looks(comparison, written, left_out(plan))
+
+
+def looks_ahead(plan: Plan, outline: Outline) -> list[str]:
+    """A line before a run that looks again with too few seeds to tell anything."""
+    look = looks_of(plan, outline)
+    if look is None or look.number < 2:
+        return []
+    enough = seeds_that_could_tell(look.number)
+    if len(plan.seeds) >= enough:
+        return []
+    return [
+        f"this is the {look.words}: with {len(plan.seeds)} seeds no arm can be called better or "
+        f"worse any more; that takes {enough} (n_seeds={enough})"
+    ]
 
 
 def left_out(plan: Plan) -> list[int]:
