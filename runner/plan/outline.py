@@ -36,7 +36,7 @@ def headline(entry: Mapping[str, Any]) -> record.Headline:
 
 
 def headlines(entries: Sequence[Mapping[str, Any]]) -> list[record.Headline]:
-    """All of them; ValueError for a metric that is named twice, which has one table and one word."""
+    """All headlines; ValueError for a metric that is named twice: it has one table and one word."""
     found = [headline(entry) for entry in entries]
     names = [one.metric for one in found]
     for name in names:
