@@ -1,6 +1,6 @@
 """What a study's YAML says of its report, typed: question, headline, claims, figures. No torch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -35,6 +35,16 @@ def headline(entry: Mapping[str, Any]) -> record.Headline:
     return record.Headline(**entry)
 
 
+def headlines(entries: Sequence[Mapping[str, Any]]) -> list[record.Headline]:
+    """All headlines; ValueError for a metric that is named twice: it has one table and one word."""
+    found = [headline(entry) for entry in entries]
+    names = [one.metric for one in found]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"headline names {name} {names.count(name)} times; name it once")
+    return found
+
+
 def outline(study: Study) -> Outline:
     """Read and check it all.
 
@@ -45,7 +55,7 @@ def outline(study: Study) -> Outline:
         return Outline(
             question=study.question,
             scale=study.scale.value,
-            headline=[headline(entry) for entry in study.headline],
+            headline=headlines(study.headline),
             claims=[kinds.read_claim(name, claim) for name, claim in study.claims.items()],
             figures={name: figures.figure_spec(spec) for name, spec in study.figures.items()},
             not_tested=study.not_tested,

@@ -121,6 +121,12 @@ def test_controls_are_arms_and_not_the_baseline(plan):
     assert plan(*FFN, FEW, "controls=[gelu]").study.controls == ["gelu"]
 
 
+def test_a_metric_is_one_headline(plan):
+    entry = "{metric: val/loss, direction: less, label: loss}"
+    with pytest.raises(ConfigError, match="headline names val/loss 2 times; name it once"):
+        plan(*FFN, FEW, f"headline=[{entry}, {entry}]")
+
+
 @pytest.mark.parametrize("key", ["figures", "claims", "headline", "controls", "arm", "not_tested"])
 def test_a_deleted_key_has_its_default(plan, key: str):
     few = () if key == "arm" else (FEW,)
