@@ -16,8 +16,9 @@ check:  ## lint, format, types, import contracts
 test:  ## the default suite
 	$(PYTHON) -m pytest
 
-slow:  ## kills at every point of a trial, every pair of options, compiled training
+slow:  ## kills at every point of a trial, every pair of options, compiled training; error rates
 	$(PYTHON) -m pytest -m slow
+	$(PYTHON) -m tests.error_rates --quick
 
 smoke:  ## every experiment in seconds, through the command line
 	$(PYTHON) -m runner -m 'experiment=glob(*)' scale=smoke outputs=$(SMOKE)

@@ -1,0 +1,121 @@
+"""A cell of a table: a share of simulated studies, and whether it is where it should be."""
+
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from math import isnan, nan, sqrt
+
+import numpy as np
+from numpy.random import Generator
+
+WORKERS = 2
+
+
+@dataclass(frozen=True)
+class Share:
+    """A number of studies out of `of`; NaN where `of` is 0."""
+
+    hits: int
+    of: int
+
+    @classmethod
+    def of_all(cls, hits: np.ndarray) -> "Share":
+        return cls(int(hits.sum()), len(hits))
+
+    @property
+    def value(self) -> float:
+        return self.hits / self.of if self.of else nan
+
+
+@dataclass(frozen=True)
+class Bound:
+    """Where a share should be: at most (or at least) `level`, but for three standard errors."""
+
+    level: float = 0.05
+    least: bool = False
+
+    def kept(self, share: Share) -> bool:
+        if isnan(share.value):
+            return True
+        slack = 3 * sqrt(self.level * (1 - self.level) / share.of)
+        return (
+            share.value >= self.level - slack if self.least else share.value <= self.level + slack
+        )
+
+
+WORDS = Bound()
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is simulated for one cell; `run` takes a generator and a number of studies.
+
+    It gives shares by name, one for each of the tables in `tables`, in which the cell stands at
+    `row` and `column`. A cell of which `must` is true fails the run where it is not kept.
+    """
+
+    tables: Mapping[str, tuple[str, Bound]]  # share's name -> (title of its table, bound)
+    row: str
+    column: str
+    run: Callable[[Generator, int], Mapping[str, Share]]
+    must: bool = True
+
+    def shares(self, studies: int) -> Mapping[str, Share]:
+        """Simulate; the same cell gives the same numbers in every run of as many studies."""
+        names = " ".join([*sorted(title for title, _ in self.tables.values()), self.row])
+        return self.run(
+            np.random.default_rng(zlib.crc32(f"{names} {self.column}".encode())), studies
+        )
+
+
+@dataclass
+class Table:
+    """The shares of one table, by row and column, and those that are not where they should be."""
+
+    title: str
+    shares: dict[tuple[str, str], tuple[Share, bool]] = field(default_factory=dict)
+    failed: list[str] = field(default_factory=list)
+
+    def add(self, cell: Cell, share: Share, bound: Bound) -> None:
+        kept = bound.kept(share)
+        self.shares[cell.row, cell.column] = share, kept
+        if cell.must and not kept:
+            self.failed.append(
+                f"{self.title}: {cell.row}, {cell.column}: {share.value:.4f} of {share.of}"
+            )
+
+    def markdown(self) -> str:
+        """The table, in percent; a star marks what is not where it should be."""
+        rows = list(dict.fromkeys(row for row, _ in self.shares))
+        columns = list(dict.fromkeys(column for _, column in self.shares))
+        lines = [f"**{self.title}**", "", "| | " + " | ".join(columns) + " |"]
+        lines.append("|---|" + "---:|" * len(columns))
+        for row in rows:
+            found = [self.shares.get((row, column)) for column in columns]
+            lines.append("| " + " | ".join([row, *map(percent, found)]) + " |")
+        return "\n".join(lines)
+
+
+def percent(found: tuple[Share, bool] | None) -> str:
+    """E.g. "4.8", or "9.1*" where that is too much; "-" where no study has such a number."""
+    if found is None or isnan(found[0].value):
+        return "-"
+    share, kept = found
+    return f"{100 * share.value:.1f}" + ("" if kept else "*")
+
+
+def simulate(cells: Sequence[Cell], studies: int, workers: int = WORKERS) -> dict[str, Table]:
+    """The tables of all cells, in their order."""
+    if workers == 1:
+        return tabulate(cells, (cell.shares(studies) for cell in cells))
+    with ProcessPoolExecutor(workers) as pool:
+        return tabulate(cells, pool.map(Cell.shares, cells, [studies] * len(cells)))
+
+
+def tabulate(cells: Sequence[Cell], found: Iterable[Mapping[str, Share]]) -> dict[str, Table]:
+    tables: dict[str, Table] = {}
+    for cell, shares in zip(cells, found, strict=True):
+        for name, (title, bound) in cell.tables.items():
+            tables.setdefault(title, Table(title)).add(cell, shares[name], bound)
+    return tables

@@ -1,0 +1,82 @@
+"""The families of tests of the quick presets, as they are planned, and the power that they have."""
+
+import tempfile
+from functools import partial
+from pathlib import Path
+from unittest.mock import patch
+
+import pandas as pd
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+
+from runner import registry
+from runner.config import flatten
+from runner.plan import arguments, planning
+from runner.plan.outline import outline
+from runner.report.headlines import arms_of
+from runner.report.record import StudyRecord
+
+from .cells import Bound, Cell
+from .words import Family, right_words
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+EFFECT = 3.0  # SDs of the paired differences
+POWER = f"Power of the quick presets at {EFFECT:g} SD of the paired differences, in % (90 asked)"
+EMPTY = pd.DataFrame(columns=["arm", "seed", "metric", "value", "status"])
+
+
+def planned(experiment: str, folder: str) -> planning.Plan:
+    """The quick preset of an experiment, planned as the command line does."""
+    overrides = [f"experiment={experiment}", "scale=quick", f"outputs={folder}"]
+    mended = arguments.check(overrides)
+    return planning.plan(compose("config", overrides=mended), mended)
+
+
+def family(plan: planning.Plan) -> Family:
+    """How many arms each headline compares that needs a test; an arm without it counts too."""
+    told = outline(plan.study)
+    study = StudyRecord(
+        **{**vars(told), "scale": "quick"},
+        experiment=plan.experiment,
+        command="",
+        arms={arm.name: list(arm.overrides) for arm in plan.arms},
+        baseline=planning.stand_in(plan.arms, plan.study),
+        results=EMPTY,
+        history=EMPTY,
+        trials=EMPTY,
+        config_yaml="",
+        environment={},
+        controls=plan.study.controls,
+        conditions={arm.name: arm.conditions for arm in plan.arms},
+        hparams={arm.name: flatten(arm.config.tree()) for arm in plan.arms},
+    )
+    sizes = [
+        len(arms_of(study, headline))
+        for headline in study.headline
+        if not registry.metric(headline.metric).deterministic
+    ]
+    return tuple(size for size in sizes if size)
+
+
+def families() -> dict[str, tuple[Family, int]]:
+    """Experiment -> the family of its quick preset and its number of seeds; those that compare."""
+    GlobalHydra.instance().clear()
+    here = initialize_config_dir(str(CONF), version_base="1.3")
+    no_data = patch.object(planning, "prepare", return_value="")  # no count depends on them
+    with tempfile.TemporaryDirectory() as folder, here, no_data:
+        plans = {name: planned(name, folder) for name in registry.names()}
+    found = {name: (family(plan), len(plan.seeds)) for name, plan in plans.items()}
+    return {name: (sizes, n) for name, (sizes, n) in found.items() if sizes}
+
+
+def preset_cells() -> list[Cell]:
+    """A cell for each quick preset that compares arms."""
+    return [
+        Cell(
+            {"found": (POWER, Bound(0.9, least=True))},
+            f"{name}: {sum(sizes)} comparisons, {n} seeds",
+            "power",
+            partial(right_words, effect=EFFECT, n=n, family=sizes),
+        )
+        for name, (sizes, n) in families().items()
+    ]

@@ -1,0 +1,203 @@
+"""Words of an answer: false ones where no arm differs, over looks, and the power of true ones."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import numpy as np
+from numpy.random import Generator
+
+from runner.stats.intervals import Floats
+from runner.stats.max_t import word_detectable_effect
+from runner.stats.standing import ALPHA, Contrast, Judged, Standing, decide, judge_families, level
+
+from .cells import WORDS, Bound, Cell, Share
+from .noise import DIVERGING, HOLDS, LIMITS, Draw, normal
+
+DIRECTIONS = ("less", "greater", "none")
+APART = {Standing.better, Standing.worse, Standing.different}
+FALSE = "False words, in % of answers: "
+COVERED = "Coverage of the 95 % interval of an answer, in %"
+LOOKS = "Wrong words over looks, until the first word, in % of studies: "
+MORE_SEEDS, OTHER_SEEDS = LOOKS + "8, 9, 10, 11, 12 seeds", LOOKS + "8 other seeds each time"
+BATCH, DECIDED = 250, 50  # studies judged at once; studies that go through `decide` too
+POWER = "Power at the printed detectable effect of a word, in % (80 asked)"
+COVERAGE = Bound(0.95, least=True)
+
+Family = tuple[int, ...]  # arms beside the baseline, for each headline
+
+
+def judged(values: Floats, family: Family, alpha: float = ALPHA) -> Judged:
+    """What the rule finds in studies, (studies, seeds, headlines, arms).
+
+    The first `DECIDED` studies go through `decide` too, as an answer does, and must get the same.
+    """
+    columns = [(h, arm) for h, n_arms in enumerate(family) for arm in range(1, n_arms + 1)]
+    blocks = []
+    for start in range(0, len(values), BATCH):
+        batch = values[start : start + BATCH]
+        differences = [batch[:, :, h, arm] - batch[:, :, h, 0] for h, arm in columns]
+        blocks.append(judge_families(np.stack(differences, axis=-1), alpha))
+    found = Judged(*(np.concatenate(column) for column in zip(*blocks, strict=True)))
+    for study, apart in zip(values[:DECIDED], found.apart[:DECIDED], strict=True):
+        contrasts = [
+            Contrast(study[:, h, arm], study[:, h, 0], DIRECTIONS[h % 3]) for h, arm in columns
+        ]
+        words = [decision.standing in APART for decision in decide(contrasts, alpha)]
+        assert words == apart.tolist(), "decide and judge_families disagree"
+    return found
+
+
+def drawn(draw: Draw, rng: Generator, studies: int, n: int, family: Family) -> Floats:
+    return draw(rng, (studies, n, len(family), 1 + max(family)))
+
+
+def false_words(
+    rng: Generator, studies: int, *, draw: Draw, n: int, family: Family
+) -> dict[str, Share]:
+    """How many answers hold a word, and how many intervals of their first comparison hold 0."""
+    found = judged(drawn(draw, rng, studies, n, family), family)
+    covered = (found.low[:, 0] <= 0) & (found.high[:, 0] >= 0)
+    wrong = found.apart.any(axis=1)
+    return {
+        "false": Share.of_all(wrong),
+        "covered": Share(int(covered.sum()), studies),
+    }
+
+
+LOOK_LEVELS: Mapping[str, Callable[[int, int], float]] = {  # look, of so many -> its level
+    "look k at 5 % / k, as the page does": lambda k, _: level(k),
+    "look k at 5 % / (k (k + 1))": lambda k, _: ALPHA / (k * (k + 1)),
+    "each look at 5 % / all looks": lambda _, n_looks: ALPHA / n_looks,
+    "each look at 5 %": lambda *_: ALPHA,
+}
+THE_RULE = next(iter(LOOK_LEVELS))
+FIRST = 8  # seeds of the first look
+
+
+def false_at_any_look(
+    rng: Generator, studies: int, *, rule: str, n_looks: int, family: Family, anew: bool = False
+) -> dict[str, Share]:
+    """How many studies say a word at some look.
+
+    Each look has a seed more than the one before; with `anew` it has as many, all of them others.
+    """
+    n = FIRST * n_looks if anew else FIRST + n_looks - 1
+    values = drawn(normal, rng, studies, n, family)
+    wrong = np.zeros(studies, dtype=bool)
+    for k in range(1, n_looks + 1):
+        seen = slice(FIRST * (k - 1), FIRST * k) if anew else slice(0, FIRST + k - 1)
+        found = judged(values[:, seen], family, LOOK_LEVELS[rule](k, n_looks))
+        wrong |= found.apart.any(axis=1)
+    return {"false": Share.of_all(wrong)}
+
+
+def right_words(
+    rng: Generator, studies: int, *, effect: float, n: int, family: Family
+) -> dict[str, Share]:
+    """How often an effect, in SDs of the paired differences, is called better."""
+    values = drawn(normal, rng, studies, n, family)
+    values[:, :, 0, 1] -= effect * 2**0.5
+    found = judged(values, family)
+    better = found.apart[:, 0] & (found.mean[:, 0] < 0)
+    return {"found": Share.of_all(better)}
+
+
+def detected(rng: Generator, studies: int, *, n: int, family: Family) -> dict[str, Share]:
+    """`right_words` at the effect that is printed for a deviation of 1."""
+    effect = word_detectable_effect(1.0, n, sum(family))
+    return right_words(rng, studies, effect=effect, n=n, family=family)
+
+
+def told(family: Family) -> str:
+    """A family in words."""
+    arms = "1 arm" if family[0] == 1 else f"{family[0]} arms"
+    return f"{arms} x {len(family)} headline{'s' if len(family) > 1 else ''}"
+
+
+ALL_FAMILIES = [(arms,) * headlines for arms in (1, 3, 8) for headlines in (1, 2, 4)]
+QUICK_FAMILIES = [(1,), (3, 3), (8, 8, 8, 8)]
+
+
+def word_cells(*, quick: bool) -> list[Cell]:
+    """False words for all kinds of noise; the known limits in the full run only."""
+    families = QUICK_FAMILIES if quick else ALL_FAMILIES
+    seeds = (2, 6, 7, 8, 10) if quick else range(2, 11)
+
+    def cell(name: str, row: str, draw: Draw, n: int, family: Family, **options: bool) -> Cell:
+        tables = {"false": (FALSE + name, WORDS)}
+        run = partial(false_words, draw=draw, n=n, family=family)
+        return Cell(tables, row, f"n = {n}", run, **options)
+
+    cells = [
+        cell(name, told(family), draw, n, family)
+        for name, draw in HOLDS.items()
+        for family in families
+        for n in seeds
+    ]
+    if quick:
+        return cells
+    cells += [
+        cell(name, told(family), draw, n, family, must=False)
+        for name, draw in LIMITS.items()
+        for family in families
+        for n in seeds
+    ]
+    return cells + [
+        cell(
+            "an arm that diverges rarely, with the baseline's mean",
+            f"{told((arms,))}, chance {share:g}",
+            draw,
+            n,
+            (arms,),
+            must=False,
+        )
+        for share, draw in DIVERGING.items()
+        for arms in (1, 3, 8)
+        for n in seeds
+    ]
+
+
+def coverage_cells(*, quick: bool) -> list[Cell]:
+    """Coverage of an answer's intervals; of one comparison, as a family does not widen them."""
+    return [
+        Cell(
+            {"covered": (COVERED, COVERAGE)},
+            name,
+            f"n = {n}",
+            partial(false_words, draw=draw, n=n, family=(1,)),
+            must=name == "normal",
+        )
+        for name, draw in {**HOLDS, **LIMITS, "an arm that diverges rarely": DIVERGING[0.1]}.items()
+        for n in ((2, 8) if quick else range(2, 11))
+    ]
+
+
+def look_cells(*, quick: bool) -> list[Cell]:
+    """Wrong words of a study that is looked at again and again, until the first word."""
+    return [
+        Cell(
+            {"false": (OTHER_SEEDS if anew else MORE_SEEDS, WORDS)},
+            f"{rule}; {told(family)}",
+            f"{n_looks} look{'s' if n_looks > 1 else ''}",
+            partial(false_at_any_look, rule=rule, n_looks=n_looks, family=family, anew=anew),
+            must=rule == THE_RULE,
+        )
+        for anew in ((False,) if quick else (False, True))
+        for rule in ([THE_RULE] if quick else LOOK_LEVELS)
+        for family in ([(1,), (3, 3)] if quick else [(1,), (3, 3), (8, 8)])
+        for n_looks in ((2, 5) if quick else (1, 2, 3, 4, 5))
+    ]
+
+
+def power_cells(*, quick: bool) -> list[Cell]:
+    """Power at the printed effect."""
+    return [
+        Cell(
+            {"found": (POWER, Bound(0.8, least=True))},
+            told(family),
+            f"n = {n}",
+            partial(detected, n=n, family=family),
+        )
+        for family in (QUICK_FAMILIES if quick else ALL_FAMILIES)
+        for n in ((7, 8) if quick else (6, 7, 8, 9, 10, 12))
+    ]
