@@ -236,7 +236,7 @@ def test_damaged_lines_are_skipped(bench: Bench):
 
 QUICK = tuple("scale=quick" if text == "scale=smoke" else text for text in TINY)
 QUICK += ("arm=[dense,moe_top2]", "n_seeds=2", "training.warmup_steps=1")
-OWN = "{metric: val/loss, arm: moe_top2, control: dense, direction: %s, n: 2, family: own, "
+OWN = "{metric: val/loss, arm: moe_top2, control: dense, direction: %s, n: 6, family: own, "
 OWN += "statement: mine, source: me}"
 
 
