@@ -4,7 +4,8 @@
       arm.json         the resolved arm that the signature covers
       seed-<k>/
         status.json    running | untimed | done | diverged | failed | killed; by atomic rename
-        run.json       what the first of two stages found, while the second is to come
+        run.json       what the first of two stages found, and earlier passes of the second, while
+                     a pass is to come
         seconds.json   what the trial has cost so far
         result.json    final values, the hash of the code, versions, machine, seconds
         metrics.csv    the curves; the event file beside it is made from them
@@ -25,6 +26,7 @@ from typing import Any
 
 FINISHED = ("done", "diverged")
 UNTIMED = "untimed"
+TIMED_AGAIN = "timed again"  # said of a trial that has had a further pass; its state is done
 FIRST_STAGE = "run.json"
 
 
@@ -88,6 +90,18 @@ class Slot:
     def leave(self, first: dict[str, Any]) -> None:
         """Write what the first stage of a timed trial leaves for the second."""
         write_json(self.folder / FIRST_STAGE, first)
+
+    def reopen(self, code: str, passes: int) -> bool:
+        """Let a finished trial that was timed in so many passes be timed once more.
+
+        What was found so far then stands where the first stage left it, so that a kill costs only
+        the new pass. Returns False where there is no such result.
+        """
+        result = self.result()
+        if result is None or (result["code"], result.get("passes")) != (code, passes):
+            return False
+        self.leave(result)
+        return True
 
     def untimed(self, code: str) -> dict[str, Any] | None:
         """What the first stage of a timed trial has left for the second, if the same code did."""
