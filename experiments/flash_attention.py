@@ -65,9 +65,15 @@ def timing(trial: Trial) -> None:
         passes: dict[str, Callable[[], object]]
         passes = {"time": partial(forward, kernel, x), "time_backward": partial(both, kernel, x)}
         samples = interleaved(
-            passes, rounds=options.rounds, warmup=options.warmup, min_seconds=0.02, seed=trial.seed
+            passes,
+            rounds=options.rounds,
+            warmup=options.warmup,
+            min_seconds=0.02,
+            seed=trial.seed + trial.passes,
         )
-        for name, seconds in samples.items():
+        pooled = trial.pooled({f"{name}/length{length}": s for name, s in samples.items()})
+        for name in samples:
+            seconds = pooled[f"{name}/length{length}"]
             record(trial, length, {name: 1e3 * median(seconds)}, "ms")
             rows += [
                 {"length": length, "pass": name, "round": i, "ms": 1e3 * sample}

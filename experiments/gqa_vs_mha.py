@@ -119,10 +119,11 @@ def timing(trial: Trial) -> None:
     for n in options.prefill_lengths:
         prompts[f"prefill/{n}"] = after(0, x[:, :n])
         prompts[f"mixing/{n}"] = partial(kernel, *layer.project(x[:, :n]), causal=True)
+    seed = trial.seed + trial.passes
     samples = interleaved(
-        tokens, rounds=options.rounds, min_seconds=SHORTEST_SAMPLE, seed=trial.seed
-    ) | interleaved(prompts, rounds=options.prefill_rounds, warmup=1, seed=trial.seed)
-    record_times(trial, samples, n_bytes=sum(kept.nbytes for kept in read))
+        tokens, rounds=options.rounds, min_seconds=SHORTEST_SAMPLE, seed=seed
+    ) | interleaved(prompts, rounds=options.prefill_rounds, warmup=1, seed=seed)
+    record_times(trial, trial.pooled(samples), n_bytes=sum(kept.nbytes for kept in read))
 
 
 def generation(trial: Trial, source: torch.Generator) -> Callable[[], Tensor]:

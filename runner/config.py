@@ -194,6 +194,28 @@ class Tune:
 
 
 @dataclass
+class Timing:
+    """When a study times its trials again; see `runner.passes`.
+
+    passes   at most so many passes over the trials; 1 never times again
+    steady   another pass follows while `runner.passes.noise` is above this
+    minutes  for all passes behind the first: none begins that would end later, if it takes as long
+             as the one before
+    """
+
+    passes: int
+    steady: float
+    minutes: float
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.passes <= 1000:
+            raise ValueError(f"passes={self.passes} must lie between 1 and 1000")
+        for name in ("steady", "minutes"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least 0")
+
+
+@dataclass
 class Study:
     """The top-level keys that are not groups; `conf/config.yaml` comments each."""
 
@@ -217,6 +239,7 @@ class Study:
     outputs: str
     scale: Scale
     tune: Tune
+    timing: Timing
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < MOST:
@@ -239,6 +262,7 @@ SCHEMAS: dict[str, type] = {
     "device": Device,
     "match": Match,
     "tune": Tune,
+    "timing": Timing,
 }
 
 

@@ -23,6 +23,8 @@ class Job:
     """One stage of a trial to compute.
 
     An arm under one seed, its place in the store, and what its result must say of its origin.
+    `passes`: how often a finished trial has been timed, which is to be timed once more; 0 for a
+    trial that is not finished.
     """
 
     arm: str
@@ -36,3 +38,4 @@ class Job:
     data: str
     plugins: tuple[str, ...] = ()
     stage: Stage = Stage.run
+    passes: int = 0

@@ -5,6 +5,8 @@ import time
 from types import TracebackType
 from typing import Any
 
+from runner.store import TIMED_AGAIN, UNTIMED
+
 
 class Progress:
     """Progress of all trials of a study; use it as a context manager."""
@@ -78,7 +80,7 @@ class Progress:
 
     def end(self, name: str, state: str, seconds: float | None, message: str) -> None:
         """A trial's process has ended."""
-        self.ended += state != "untimed"
+        self.ended += state not in (UNTIMED, TIMED_AGAIN)
         took = f" in {seconds:.1f} s" if seconds is not None else ""
         line = f"[{self.ended}/{self.total}] {name}: {state}{took}" + (
             f" ({message})" if message else ""
@@ -86,7 +88,7 @@ class Progress:
         if self._live:
             self._live.remove_task(self._tasks.pop(name))
             self._live.update(self._all, completed=self.ended)
-            if state not in ("done", "untimed"):
+            if state not in ("done", UNTIMED, TIMED_AGAIN):
                 self._live.console.print(line, markup=False)
         else:
             print(line, flush=True)  # noqa: T201

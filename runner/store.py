@@ -5,7 +5,8 @@
       seed-<k>/
         status.json    running | untimed | done | diverged | failed | killed; by atomic rename;
                        of a finished trial sealed: digests of result.json, metrics.csv, tables/
-        run.json       what the first of two stages found, while the second is to come; sealed
+        run.json       what the first of two stages found, and earlier passes of the second, while
+                       a pass is to come; sealed
         seconds.json   what the trial has cost so far
         first.json     when the trial was first finished, whatever code computes it again later
         result.json    final values, the hash of the code, versions, machine, seconds
@@ -37,6 +38,7 @@ from runner import seal
 FINISHED = ("done", "diverged")
 UNTIMED = "untimed"
 STATUS, RESULT, CURVES, TABLES = "status.json", "result.json", "metrics.csv", "tables"
+TIMED_AGAIN = "timed again"  # said of a trial that has had a further pass; its state is done
 FIRST_STAGE, FIRST_FINISH = "run.json", "first.json"
 
 
@@ -192,6 +194,18 @@ class Slot:
         """Write what the first stage of a timed trial leaves for the second."""
         record = seal.sealed(portable(first), FIRST_STAGE, self.folder, ())
         write_json(self.folder / FIRST_STAGE, record)
+
+    def reopen(self, code: str, passes: int) -> bool:
+        """Let a finished trial that was timed in so many passes be timed once more.
+
+        What was found so far then stands where the first stage left it, so that a kill costs only
+        the new pass. Returns False where there is no such result.
+        """
+        result = self.result()
+        if result is None or (result["code"], result.get("passes")) != (code, passes):
+            return False
+        self.leave(result)
+        return True
 
     def untimed(self, code: str) -> dict[str, Any] | None:
         """What the first stage of a timed trial has left for the second, if the same code did."""

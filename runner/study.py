@@ -3,8 +3,9 @@
 import contextlib
 import random
 import signal
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -14,11 +15,12 @@ from runner import pool, provenance, registry, tuning
 from runner.claims import registration
 from runner.claims.registration import Registration
 from runner.job import Job, Stage
+from runner.passes import noise
 from runner.plan import planning
 from runner.plan.outline import Outline, outline
 from runner.plan.planning import Arm, Plan, cache_folder
 from runner.progress import Progress
-from runner.store import UNTIMED, Reading, Slot, Store
+from runner.store import TIMED_AGAIN, UNTIMED, Reading, Slot, Store
 
 LINES = 9  # trials that have a line of their own where their records were changed
 
@@ -204,9 +206,9 @@ def compute(plan: Plan, entries: Sequence[Entry], workers: int, progress: Progre
     """Compute trials in processes, keep their status truthful, show how far they are.
 
     What is timed comes second and alone: trial by trial, the arms of a seed in random order, so
-    that a slow moment of the machine hits no arm more than another.
+    that a slow moment of the machine hits no arm more than another. On a noisy machine all of it is
+    timed in further passes.
     """
-    stages = [Stage.run, Stage.timing] if registry.timed(plan.experiment) else [Stage.run]
     begun: dict[Slot, int] = {}
 
     def on_event(job: Job, event: dict[str, Any]) -> None:
@@ -226,9 +228,8 @@ def compute(plan: Plan, entries: Sequence[Entry], workers: int, progress: Progre
             progress.step(name, event["step"], event["steps"], event["loss"])
 
     try:
-        for stage in stages:
-            jobs = [job(plan, entry, stage) for entry in due(plan, entries, stage)]
-            pool.run_jobs(jobs, workers if stage is Stage.run else 1, on_event)
+        for jobs in batches(plan, entries, progress.note):
+            pool.run_jobs(jobs, workers if jobs[0].stage is Stage.run else 1, on_event)
     except KeyboardInterrupt:
         for slot, pid in begun.items():
             status = slot.status()
@@ -237,15 +238,72 @@ def compute(plan: Plan, entries: Sequence[Entry], workers: int, progress: Progre
         raise
 
 
+def batches(
+    plan: Plan, entries: Sequence[Entry], note: Callable[[str], None]
+) -> Iterator[list[Job]]:
+    """The jobs of each stage and pass, one behind the other, as what came before has left them."""
+    began = time.monotonic()
+    for stage in Stage if registry.timed(plan.experiment) else [Stage.run]:
+        began = time.monotonic()
+        if jobs := [job(plan, entry, stage) for entry in due(plan, entries, stage)]:
+            yield jobs
+    yield from further_passes(plan, entries, note, seconds=time.monotonic() - began)
+
+
 def due(plan: Plan, entries: Sequence[Entry], stage: Stage) -> list[Entry]:
     """The trials whose stage is to be computed now; a second stage needs the first to be done."""
     if stage is Stage.run:
         return [entry for entry in entries if entry.slot.untimed(plan.code) is None]
     ready = [entry for entry in entries if entry.slot.untimed(plan.code) is not None]
+    return in_random_order(ready)
+
+
+def in_random_order(entries: Sequence[Entry], passes: int = 0) -> list[Entry]:
+    """Trials seed by seed, the arms of a seed in random order, which differs between passes."""
     order = {
-        entry.slot: random.Random(f"{entry.seed}/{entry.arm.signature}").random() for entry in ready
+        entry.slot: random.Random(f"{entry.seed}/{entry.arm.signature}/{passes}").random()
+        for entry in entries
     }
-    return sorted(ready, key=lambda entry: (entry.seed, order[entry.slot]))
+    return sorted(entries, key=lambda entry: (entry.seed, order[entry.slot]))
+
+
+def further_passes(
+    plan: Plan, entries: Sequence[Entry], note: Callable[[str], None], seconds: float
+) -> Iterator[list[Job]]:
+    """The jobs of each further pass over what was timed, while it is too noisy; see `Timing`.
+
+    `seconds` is what the first pass took. Only trials that this run has computed are timed again:
+    those that were finished before stay as they are.
+    """
+    timing, spent = plan.study.timing, 0.0
+    for passes in range(1, timing.passes + 1):
+        timed = {
+            entry.slot: (entry, result)
+            for entry in entries
+            if (result := entry.slot.result())
+            and (result["code"], result.get("passes")) == (plan.code, passes)
+            and result["samples"]
+        }
+        error, quantity = noise(
+            (entry.arm.name, found["samples"]) for entry, found in timed.values()
+        )
+        if error <= timing.steady:
+            return
+        told = (
+            f"after {passes} timing {'pass' if passes == 1 else 'passes'} the standard error of an "
+            f"arm's mean time ({quantity}) is {error:.1%} of it, above {timing.steady:.1%}"
+        )
+        late = spent + seconds > 60 * timing.minutes
+        if late or passes == timing.passes:
+            limit = f"minutes={timing.minutes:g}" if late else f"passes={timing.passes}"
+            plan.notes.append(f"{told}: timing.{limit} allows no further pass")
+            return
+        note(f"{told}: all trials of this run are timed once more")
+        began = time.monotonic()
+        order = in_random_order([entry for entry, _ in timed.values()], passes)
+        yield [replace(job(plan, entry, Stage.timing), passes=passes) for entry in order]
+        seconds = time.monotonic() - began
+        spent += seconds
 
 
 def settle(job: Job, exitcode: int, pid: int) -> dict[str, Any]:
@@ -256,7 +314,7 @@ def settle(job: Job, exitcode: int, pid: int) -> dict[str, Any]:
     """
     status = job.slot.status()
     if job.slot.finished(job.code):
-        return status
+        return status | ({"state": TIMED_AGAIN} if job.passes else {})
     if job.stage is Stage.run and job.slot.untimed(job.code):
         return status | {"state": UNTIMED}
     if status.get("pid") == pid and status["state"] in ("failed", "killed"):

@@ -42,6 +42,7 @@ class Trial:
         checkpoints: the folder of checkpoints.
         diverged: why the trial has diverged, or None.
         notes: what its status tells of a trial that is done.
+        passes: in how many passes it has been timed before.
     """
 
     def __init__(self, job: Job, send: Send, watch: Stopwatch) -> None:
@@ -57,6 +58,8 @@ class Trial:
         self.deferring = False
         self.from_step = 0
         self.results: dict[str, tuple[float, str]] = {}
+        self.passes = 0
+        self.samples: dict[str, list[float]] = {}
         self._job, self._send, self._watch = job, send, watch
         self._tracker: Tracker | None = None
         self._tables: dict[str, list[dict[str, Any]]] = {}
@@ -71,8 +74,10 @@ class Trial:
             raise Stopped("asked to stop")
 
     def take_over(self, first: Mapping[str, Any]) -> None:
-        """Go on from what the first stage has found."""
+        """Go on from what the first stage has found, and from samples of earlier passes."""
         self.from_step = first["from_step"]
+        self.passes = first.get("passes", 0)
+        self.samples = first.get("samples", {})
         self.results = {row["metric"]: (row["value"], row["unit"]) for row in first["results"]}
         self.notes = list(first.get("notes", ()))
 
@@ -128,6 +133,16 @@ class Trial:
     def extend(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add rows to a table."""
         self.table(name, [*self._tables.get(name, ()), *rows])
+
+    def pooled(self, samples: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
+        """Keep the samples of what was timed now; return them behind those of earlier passes.
+
+        Names are those of the timed quantities, in seconds a call. Their spread over the trials of
+        an arm decides whether the study times its trials again (`runner.passes`).
+        """
+        everything = {name: [*self.samples.get(name, ()), *new] for name, new in samples.items()}
+        self.samples |= everything
+        return everything
 
     def progress(self, step: int, steps: int, loss: float) -> None:
         """Tell the parent how far this trial is."""
@@ -203,8 +218,9 @@ def compute(job: Job, send: Send) -> None:
             ),
         ),
     ):
+        again = bool(job.passes) and slot.reopen(job.code, job.passes)
         before = slot.untimed(job.code)
-        if slot.finished(job.code) or (before and job.stage is Stage.run):
+        if (slot.finished(job.code) and not again) or (before and job.stage is Stage.run):
             return
         slot.keep_first_finish()
         if slot.status().get("code") != job.code or slot.read().unusable:
@@ -280,6 +296,8 @@ def finish(job: Job, trial: Trial, watch: Stopwatch) -> None:
         job.slot.leave(record | {"notes": trial.notes})
         job.slot.mark(UNTIMED, code=job.code, seconds=seconds)
         return
+    if job.stage is Stage.timing:
+        record |= {"passes": trial.passes + 1, "samples": trial.samples}
     job.slot.record(record)
     job.slot.keep_first_finish(provenance.instant())
     state = "diverged" if trial.diverged else "done"

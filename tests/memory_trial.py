@@ -43,6 +43,7 @@ class MemoryTrial:
         self.results: dict[str, tuple[float, str]] = {}
         self.tables: dict[str, Sequence[Mapping[str, Any]]] = {}
         self.resumed: list[int] = []
+        self.passes = 0
         torch.manual_seed(self.seed)
 
     @property
@@ -75,6 +76,9 @@ class MemoryTrial:
     def record(self, values: dict[str, float], unit: str = "") -> None:
         assert unit, f"{sorted(values)} have no unit"
         self.results |= {name: (value, unit) for name, value in values.items()}
+
+    def pooled(self, samples: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
+        return {name: list(new) for name, new in samples.items()}
 
     def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         self.tables[name] = rows

@@ -58,7 +58,10 @@ class Block:
 
 
 class Evidence:
-    """Final values and states of trials; `clipped` lists values that were not measured."""
+    """Final values and states of trials; `clipped` lists values that were not measured.
+
+    `passes` holds how often a trial was timed, arm -> seed -> number, where the table says so.
+    """
 
     def __init__(
         self,
@@ -74,6 +77,11 @@ class Evidence:
         self.states: dict[str, dict[int, str]] = {}
         for arm, seed, status in zip(trials.arm, trials.seed, trials.status, strict=True):
             self.states.setdefault(arm, {})[seed] = str(status)
+        self.passes: dict[str, dict[int, int]] = {}
+        if "passes" in trials:
+            for arm, seed, passes in zip(trials.arm, trials.seed, trials.passes, strict=True):
+                if np.isfinite(passes) and passes:
+                    self.passes.setdefault(arm, {})[seed] = int(passes)
         columns = (results.arm, results.seed, results.metric, results.value)
         for arm, seed, metric, value in zip(*columns, strict=True):
             by_seed = self.values.setdefault((arm, metric), {})

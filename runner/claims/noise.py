@@ -28,10 +28,13 @@ def without_pair(claim: Tested, evidence: Evidence) -> str:
     return "a claim about time or memory needs an A/A pair (aa), which tells the noise"
 
 
-def inside(interval: Interval, floor: float | None, *edges: float) -> tuple[bool, tuple[str, ...]]:
+def inside(
+    interval: Interval, floor: float | None, *edges: float, tried: str = ""
+) -> tuple[bool, tuple[str, ...]]:
     """Whether the machine's noise hides on which side of an edge (0 unless given) a mean lies.
 
-    In words too. It does where the floor is above `SHARE` of the mean's distance from the edge.
+    In words too, with what was `tried`. It does where the floor is above `SHARE` of the mean's
+    distance from the edge.
     """
     if floor is None:
         return False, ()
@@ -40,10 +43,21 @@ def inside(interval: Interval, floor: float | None, *edges: float) -> tuple[bool
     if floor > SHARE * effect or not effect:
         around = f" from {edge:g}" if edge else ""
         return True, (
-            f"the A/A pair differs by up to {floor:.3g}, more than {SHARE:g} of the distance"
-            f"{around}, {effect:.3g}: more rounds or a quieter machine could tell",
+            f"the A/A pair differs by up to {floor:.3g}{tried}, more than {SHARE:g} of the "
+            f"distance{around}, {effect:.3g}: a quieter machine or more timing.passes could tell",
         )
     return False, (f"A/A pair equal within {floor:.3g}",)
+
+
+def after_passes(claim: Tested, evidence: Evidence) -> str:
+    """How often the trials of a claim were timed, as words for `inside`; "" where none was."""
+    arms = {*claim.compared, *((claim.aa.arm, claim.aa.control) if claim.aa else ())}
+    counts = {count for arm in arms for count in evidence.passes.get(arm, {}).values()}
+    if not counts:
+        return ""
+    least, most = min(counts), max(counts)
+    number = f"{most}" if least == most else f"{least} to {most}"
+    return f" after {number} timing {'pass' if most == 1 else 'passes'}"
 
 
 def noise_floor(claim: Tested, evidence: Evidence, times: float = 1.0) -> float | None:

@@ -240,6 +240,7 @@ def trial_table(entries: Sequence["Entry"]) -> pd.DataFrame:
                 "digest": origins.digest(entry.slot),
                 "versions": result.get("versions"),
                 "machine": result.get("machine"),
+                "passes": result.get("passes", 0),
             }
         )
     return pd.DataFrame(rows).astype({"seconds": float})

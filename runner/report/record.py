@@ -49,8 +49,9 @@ class StudyRecord:
     results  arm, seed, metric, value, unit (final values)
     history  arm, seed, step, metric, value
     trials   arm, seed, status, seconds, reused, folder, message; from the engine also code, digest
-             (of result.json), versions, machine. status: pending, running, untimed (its first of
-             two stages is done), done, diverged, failed or killed; done and diverged have results
+             (of result.json), versions, machine, passes (how often it was timed). status: pending,
+             running, untimed (its first of two stages is done), done, diverged, failed or killed;
+             done and diverged have results
     arms     what one types for each arm, in the order of every table and colour
     tables   name -> arm, seed and the columns of what each trial keeps in tables/<name>.csv
     hparams  resolved values per arm for the HParams table; without them overrides are split at `=`

@@ -1,12 +1,15 @@
 """Statistics against hand-worked numbers, scipy, a naive enumeration, and simulation."""
 
+import io
 import itertools
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.stats
 
+from runner.stats.bands import mean_bands
 from runner.stats.intervals import (
     binomial_p,
     clopper_pearson,
@@ -278,3 +281,9 @@ def test_the_interval_of_slopes_covers_the_true_exponent():
 def test_what_cannot_be_answered_is_a_value_error(call):
     with pytest.raises(ValueError):  # noqa: PT011 - twenty messages, one rule
         call()
+
+
+def test_no_curves_at_all_have_no_bands():
+    # A file with nothing but its header is read as a table of objects.
+    rows = pd.read_csv(io.StringIO("step,metric,value\n"))
+    assert mean_bands(rows, ["metric", "step"]).empty

@@ -56,7 +56,10 @@ def test_writing_is_whole_or_not_at_all(tmp_path: Path):
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_what_is_no_number_is_null_in_the_record_and_read_back_as_nan(tmp_path: Path, value: float):
     slot = store.Slot(tmp_path)
-    rows = [{"metric": "a", "value": value, "unit": "1"}, {"metric": "b", "value": 2.0, "unit": "1"}]
+    rows = [
+        {"metric": "a", "value": value, "unit": "1"},
+        {"metric": "b", "value": 2.0, "unit": "1"},
+    ]
     slot.record({"code": "c", "results": rows})
     slot.mark("diverged")
     text = (tmp_path / "result.json").read_text()

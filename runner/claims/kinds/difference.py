@@ -11,7 +11,7 @@ from runner.claims.claim import DIRECTIONS, Tested
 from runner.claims.evidence import Block, Evidence
 from runner.claims.finding import Measured, estimate
 from runner.claims.keys import is_number, one_of
-from runner.claims.noise import SHARE, inside, noise_floor, without_pair
+from runner.claims.noise import SHARE, after_passes, inside, noise_floor, without_pair
 from runner.stats.intervals import Floats, mean_interval
 from runner.stats.power import verdict_detectable_effect
 from runner.stats.sign_flip import least_sign_flip_p, sign_flip_p
@@ -116,7 +116,7 @@ class Difference(Tested):
         above, below = interval.low > self.edge, interval.high < self.edge
         # An arm's own score, with `other`, has the factor in it.
         floor = noise_floor(self, evidence, self.times if self.control else 1.0)
-        hidden, note = inside(interval, floor, self.edge)
+        hidden, note = inside(interval, floor, self.edge, tried=after_passes(self, evidence))
         return Measured(
             n=self.n,
             reason=f"difference {estimate(interval)}, {self.n} paired seeds",

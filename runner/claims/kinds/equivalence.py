@@ -9,7 +9,7 @@ from runner.claims.claim import Tested
 from runner.claims.evidence import Block, Evidence, InvalidClaimError
 from runner.claims.finding import Measured, estimate
 from runner.claims.keys import is_number
-from runner.claims.noise import SHARE, inside, noise_floor, without_pair
+from runner.claims.noise import SHARE, after_passes, inside, noise_floor, without_pair
 from runner.stats.intervals import (
     Floats,
     inside_p,
@@ -102,7 +102,7 @@ class Equivalence(Tested):
             strict = mean_interval(differences, 1 - 2 * share)
             shrunk = sd_limit(share, self.n, upper=False)
         floor = noise_floor(self, evidence)
-        hidden, note = inside(interval, floor, -delta, delta)
+        hidden, note = inside(interval, floor, -delta, delta, tried=after_passes(self, evidence))
         return Measured(
             n=self.n,
             reason=f"difference {estimate(interval)}, margin ±{delta:.3g}, {self.n} paired seeds",

@@ -10,7 +10,7 @@ from runner.claims.claim import AAPair, PositiveControl, Tested
 from runner.claims.evidence import Block, Evidence, InvalidClaimError
 from runner.claims.finding import Measured, estimate
 from runner.claims.keys import band_of, one_of
-from runner.claims.noise import inside, noise_floor, without_pair
+from runner.claims.noise import after_passes, inside, noise_floor, without_pair
 from runner.plots.templates import placeholders
 from runner.stats.intervals import Interval, inside_p, mean_interval, outside_p, slopes
 
@@ -127,7 +127,7 @@ class Slope(Tested):
         interval = mean_interval(found, 1 - self.alpha)
         others, failed = self.of_control(evidence)
         floor = noise_floor(self, evidence)
-        hidden, note = inside(interval, floor, *self.band)
+        hidden, note = inside(interval, floor, *self.band, tried=after_passes(self, evidence))
         return Measured(
             n=self.n,
             reason=f"slope {estimate(interval)}, {self.expected} expected, {self.n} seeds",

@@ -9,7 +9,7 @@ from runner.claims.claim import DIRECTIONS, Tested
 from runner.claims.evidence import Evidence
 from runner.claims.finding import Measured, estimate
 from runner.claims.keys import one_of
-from runner.claims.noise import inside, noise_floor, without_pair
+from runner.claims.noise import after_passes, inside, noise_floor, without_pair
 from runner.stats.intervals import mean_interval, slopes
 from runner.stats.page_trend import MOST_BLOCKS, MOST_LEVELS, least_page_p, page_p
 
@@ -78,7 +78,7 @@ class Trend(Tested):
         back = [name for name, s in steps.items() if max(sign * s.low, sign * s.high) < 0]
         floor = noise_floor(self, evidence)
         ends = mean_interval(block.deciding[:, -1] - block.deciding[:, 0])
-        hidden, note = inside(ends, floor)
+        hidden, note = inside(ends, floor, tried=after_passes(self, evidence))
         turned = (f"against the order: {', '.join(back)}",) if back and with_it < against else ()
         return Measured(
             n=self.n,
