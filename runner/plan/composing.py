@@ -81,9 +81,10 @@ def solved_instead(
     for key, override in last_of_each(typed).items():
         section, _, name = key.partition(".")
         all_widths = {
-            arm: getattr(getattr(config.parts, section), name)
+            arm: getattr(part, name)
             for arm, config in solved.items()
             if config.match.solve == key
+            and hasattr(part := getattr(config.parts, section), name)  # ffn=none has no width
         }
         widths = {
             arm: width

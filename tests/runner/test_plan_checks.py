@@ -97,6 +97,10 @@ def test_a_typed_width_that_matching_replaces_is_told_with_the_widths_and_the_cu
         "match.by=none keeps it in all"
     )
     assert "solved" not in notes(plan, "ffn.d_ff=48", "match.by=none")
+    # An arm without the width is no matter.
+    bare = '+arms.none=["ffn=none","match.by=none"]'
+    said = notes(plan, "ffn.d_ff=48", bare, "arm=[relu,swiglu,none]")
+    assert "ffn.d_ff=48 holds for relu alone" in said
     # Of a key that is typed twice the last one counts, and an arm that sets it keeps its own.
     said = notes(plan, "ffn.d_ff=64", "ffn.d_ff=72", "arm=[relu,swiglu,relu_narrow]")
     assert "ffn.d_ff=64" not in said
