@@ -1,7 +1,8 @@
 """The rule for "better": what may be said of arms that are compared with their baselines.
 
 All comparisons of an answer are one family (`runner.stats.max_t`), so that the chance of any wrong
-word in an answer is alpha. Divided by the number of looks it holds over the looks too (Bonferroni).
+word in an answer is alpha. A later look has alpha divided by its number. That holds for each look;
+over several, until the first word, it is somewhat more (docs/trust.md, error rates).
 """
 
 from collections.abc import Iterator, Sequence

@@ -67,6 +67,9 @@ def false_words(
 LOOK_LEVELS: Mapping[str, Callable[[int, int], float]] = {  # look, of so many -> its level
     "look k at 5 % / k, as the page does": lambda k, _: level(k),
     "look k at 5 % / (k (k + 1))": lambda k, _: ALPHA / (k * (k + 1)),
+    "look 1 at 4 %, look k at 1 % / (k (k - 1))": lambda k, _: (
+        0.8 * ALPHA if k == 1 else 0.2 * ALPHA / (k * (k - 1))
+    ),
     "each look at 5 % / all looks": lambda _, n_looks: ALPHA / n_looks,
     "each look at 5 %": lambda *_: ALPHA,
 }

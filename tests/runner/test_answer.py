@@ -11,6 +11,7 @@ from sample_study import make_study
 
 from runner import registry
 from runner.claims.finding import Finding, Verdict
+from runner.looks import Looks
 from runner.metric_names import COUNT, KEPT
 from runner.report import page
 from runner.report.answer import answer, answer_record, verdict_counts
@@ -295,3 +296,16 @@ def test_the_comparison_holds_each_word_once_and_plain_rows_have_none():
     assert told_.words["val/loss"] == "not told apart"
     assert told_.minimum_detectable_effect["val/loss"] > 0
     assert told_.loc["other", ["words", "p", "minimum_detectable_effect"]].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("number", "word"), [(1, "better"), (2, "not told apart"), (9, "undecided")]
+)
+def test_a_later_look_is_judged_more_strictly(number, word):
+    """All seeds but one with a small difference agree: p = 4 / 128 is below 0.05, not 0.05 / 2."""
+    differences = -np.array([3.0, 2.5, 3.5, 2.8, 3.2, 2.7, -0.1])
+    columns = {("base", "val/loss"): np.zeros(7), ("arm", "val/loss"): differences}
+    record = study(columns, looks=Looks(number, [[*range(7)]] * number))
+    (one,) = compare_headlines(record, record.results)
+    assert one.decision.p == 4 / 128
+    assert str(one.standing) == word
