@@ -153,11 +153,9 @@ def _reported(line: Mapping[str, Any]) -> tuple[tuple[int, ...], set[str]] | Non
     return tuple(sorted(set(seeds))), {mark for mark in arms.values() if isinstance(mark, str)}
 
 
-def computed_beside(
-    there: Store, signatures: Sequence[str], seeds: Sequence[int], tuning: Sequence[int] = ()
-) -> list[int]:
-    """Seeds that were finished for any of these arms, and are neither this run's nor tuning's."""
-    known = {*seeds, *tuning}
+def computed_beside(there: Store, signatures: Sequence[str], seeds: Sequence[int]) -> list[int]:
+    """Seeds that were finished for any of these arms, and are not this run's."""
+    known = {*seeds}
     return sorted(
         {
             seed

@@ -132,7 +132,7 @@ class FlashOptions:
     block_k: int | None
     reference_up_to: int = field(metadata=measuring())
     rounds: int = field(metadata=measuring())
-    warmup: int = field(metadata=measuring())
+    warmup: int = field(metadata=measuring("flash/time"))
 
     def __post_init__(self) -> None:
         lengths = list(self.lengths)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 Value = float | int | str | bool
 TOLERANCE = "match.tolerance"
 DATA = "data"
+CONDITIONS = ("training", "task", "device", "options", "match")  # what is no part
 COSTS = {
     "params": "parameters",
     "active_params": "active parameters",
@@ -53,7 +54,7 @@ class Fairness:
             key: (_text(mine.get(key)), _text(theirs.get(key)))
             for key in sorted({*mine, *theirs})
             if mine.get(key) != theirs.get(key)
-            and key not in widths
+            and not (key in widths and key.split(".")[0] not in CONDITIONS)
             and self._concerns(key, metric)
         }
         if any(key.startswith("task.") for key in found):
@@ -79,12 +80,29 @@ class Fairness:
         """
         matched = [str(self.values.get(name, {}).get("match.by", "none")) for name in (arm, other)]
         by = next((name for name in matched if name in COSTS), "params")
+        return by, self.ratio(by, arm, other)
+
+    def ratio(self, by: str, arm: str, other: str) -> float:
+        """An arm's cost over another's; NaN where one is not known."""
         mine, theirs = (self.costs.get(name, {}).get(by) for name in (arm, other))
         if mine is None or theirs is None:
-            return by, float("nan")
+            return float("nan")
         if not theirs:
-            return by, 1.0 if not mine else float("inf")
-        return by, mine / theirs
+            return 1.0 if not mine else float("inf")
+        return mine / theirs
+
+    def cost_words(self, arm: str, other: str) -> str:
+        """What must be said of the costs of two arms: ", at 24.4 % more parameters"; "" if nothing.
+
+        Parameters are told too where the arms were matched in another cost.
+        """
+        by, ratio = self.cost(arm, other)
+        told = [] if self.matched(ratio) else [cost_words(by, ratio)]
+        parameters = self.ratio("params", arm, other)
+        if by != "params" and not self.matched(parameters):
+            told = told or [f"at equal {COSTS[by]}"]
+            told.append(cost_words("params", parameters).removeprefix("at "))
+        return f", {' and '.join(told)}" if told else ""
 
     def matched(self, ratio: float) -> bool:
         """Whether a ratio of costs is 1 within 1 % or a stricter preset, or is not known."""

@@ -29,19 +29,36 @@ class Registration:
     registered  the date of the release, or the time of the first run that has it
     late        a trial that decides it was finished before
     cure        what to type so that seeds which were never computed decide it; "" if not late
+    hash        of the claim as it was then
     """
 
     shipped: bool
     registered: str
     late: bool = False
     cure: str = ""
+    hash: str = ""
 
     @property
     def reason(self) -> str:
         """Why a late claim is invalid, and how to have it decided; "" for one in time."""
         if not self.late:
             return ""
+        if not self.registered:
+            return "it is not what this run registered; a run of its own registers it"
         return f"written after its results; {self.cure} has it decided by seeds never computed"
+
+
+def of(claim: Claim, known: Mapping[str, Registration]) -> Registration | None:
+    """The registration of a claim in a run; None where the run says nothing of any claim.
+
+    One that has changed since, or was added, is not what the run registered: it is late.
+    """
+    if not known:
+        return None
+    found = known.get(claim.id)
+    if found is None or (found.hash and found.hash != claim.fingerprint):
+        return Registration(False, "", late=True)
+    return found
 
 
 def path(outputs: Path, experiment: str) -> Path:
@@ -126,7 +143,7 @@ def register(
     for claim in claims:
         family = related[claim.id]
         if line := shipped_line(claim, run.experiment, run.scale, run.arms, family):
-            found[claim.id] = Registration(True, str(line["date"]))
+            found[claim.id] = Registration(True, str(line["date"]), hash=claim.fingerprint)
             continue
         marks = {arm: run.signatures[arm] for arm in claim.named_arms if arm in run.signatures}
         times = _times(claim, marks, family, lines)
@@ -190,6 +207,7 @@ def _judged(
         if seed in slots
     ]
     if not any(time is not None and time < times[arm] for arm, time in finished):
-        return Registration(False, registered)
+        return Registration(False, registered, hash=claim.fingerprint)
     used = {*seeds, *(seed for slots in computed.values() for seed in slots)}
-    return Registration(False, registered, late=True, cure=f"seed={max(used) + 1}")
+    cure = f"seed={max(used) + 1}"
+    return Registration(False, registered, late=True, cure=cure, hash=claim.fingerprint)

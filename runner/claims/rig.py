@@ -92,9 +92,10 @@ class Rig:
     def cost_left(self, claim: Claim) -> list[str]:
         """What is left between costs that a claim calls equal, where it is more than 1 %."""
         by = claim.equal_cost
-        if by is None:
-            return []
         reference, *arms = claim.compared
+        if by is None:
+            words = {arm: self.fairness.cost_words(arm, reference) for arm in arms}
+            return [f"{arm} compared with {reference}{told}" for arm, told in words.items() if told]
         goal = self.costs.get(reference, {}).get(by, 0.0)
         ratios = {arm: self.costs.get(arm, {}).get(by, 0.0) / goal for arm in arms if goal}
         return [

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from runner.claims import registration
 from runner.claims.claim import Claim, Tested
 from runner.claims.evidence import Evidence, InvalidClaimError
 from runner.claims.fairness import unequal_words
@@ -46,7 +47,7 @@ def judge(
     if scale == "smoke":
         return [Finding(claim, Verdict.invalid, "smoke") for claim in claims]
     evidence, rig = Evidence(results, trials, clipped), rig or Rig()
-    registrations = registrations or {}
+    known = registrations or {}
     families: dict[str, list[int]] = {}
     for i, member in enumerate(claims):
         if isinstance(member, Tested):
@@ -56,7 +57,7 @@ def judge(
         family: list[Tested] = []
         if isinstance(claim, Tested):
             family = [c for i in families[claim.family] if isinstance(c := claims[i], Tested)]
-        examined.append(_examine(claim, family, evidence, rig, registrations.get(claim.id)))
+        examined.append(_examine(claim, family, evidence, rig, registration.of(claim, known)))
     # An invalid claim stays in its family, as one that has shown nothing.
     sound = [None if e.reason else e.measured for e in examined]
     p_holm = _corrected(families, [found.p if found else 1.0 for found in sound])
@@ -84,15 +85,15 @@ def _examine(
     family: Sequence[Tested],
     evidence: Evidence,
     rig: Rig,
-    registration: Registration | None,
+    written: Registration | None,
 ) -> _Examined:
     """Measure a claim and check all its conditions; the first that fails is the reason."""
     found, reason = _measure(claim, max(1, len(family)), evidence)
     checks: list[Callable[[], None]] = [lambda: rig.check(claim, evidence)]
     beside: dict[str, Any] = {
         "unequal": rig.unequal(claim),
-        "written_after_results": registration is not None and registration.late,
-        "shipped": registration is not None and registration.shipped,
+        "written_after_results": written is not None and written.late,
+        "shipped": written is not None and written.shipped,
         "least_n": claim.least_n,
     }
     if isinstance(claim, Tested):
@@ -102,8 +103,8 @@ def _examine(
             "aa": rig.shown_aa(claim, evidence),
             "positive": rig.shown_control(claim, evidence),
         }
-    if registration is not None and registration.late:
-        reason = registration.reason
+    if written is not None and written.late:
+        reason = written.reason
     for check in checks if not reason else ():
         try:
             check()

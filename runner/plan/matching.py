@@ -24,6 +24,9 @@ def solve(
         ConfigError: an arm to match that is not there, arms that wait for each other, a key that is
             no width.
     """
+    for name, arm in arms.items():
+        if arm.match.by is not By.none:
+            check_width(name, arm)
     solved: dict[str, ArmConfig] = {}
     notes: list[str] = []
     waiting = dict(arms)
@@ -47,6 +50,18 @@ def solve(
             if to is not None:
                 notes += unmatched(name, arm, to, cost(solved[to], arm.match.by))
     return {name: solved[name] for name in arms}, notes
+
+
+def check_width(name: str, arm: ArmConfig) -> None:
+    """Refuse to solve what is no width of a part: steps, rates and data must not differ unseen."""
+    section, _, key = arm.match.solve.partition(".")
+    part = None if section == "task" else getattr(arm.parts, section, None)
+    value = getattr(part, key, None)
+    if part is None or not isinstance(value, int) or isinstance(value, bool):
+        raise ConfigError(
+            f"match.solve={arm.match.solve} is no width of arm {name}; give a whole-number key of "
+            "a part, e.g. ffn.d_ff"
+        )
 
 
 def target(name: str, match: Match, arms: Iterable[str]) -> str | None:

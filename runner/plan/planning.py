@@ -79,6 +79,7 @@ class Plan:
     command: str
     started: str
     tolerance: float  # the preset's match.tolerance
+    typed: tuple[str, ...] = ()  # what was typed and changes what is trained or measured
     notes: list[str] = field(default_factory=list)
     texts: Mapping[str, str] = field(default_factory=dict)
 
@@ -119,8 +120,8 @@ def plan(
         raise ConfigError(
             f"baseline={study.baseline}: there is no such arm; {near(study.baseline, study.arms)}"
         )
-    check_controls(study)
     told = outline(study)
+    check_controls(study, told)
     composed = compose_arms(study, overrides, None if arms is None else list(arms))
     notes = composed.notes
     # Times of one machine are never mixed with another's.
@@ -157,6 +158,7 @@ def plan(
         command=command or arguments.command(overrides),
         started=provenance.now(),
         tolerance=preset_tolerance(config, study, overrides),
+        typed=tuple(settings(overrides)),
         notes=notes + data_of.lines + same_arms(planned),
         texts=data_of.texts,
     )
@@ -172,8 +174,29 @@ def preset_tolerance(config: DictConfig, study: Study, overrides: Sequence[str])
     return float(config.match.tolerance)
 
 
-def check_controls(study: Study) -> None:
-    """Refuse controls that are no arms, and a control that is the baseline."""
+def settings(overrides: Sequence[str]) -> list[str]:
+    """The typed overrides that change what arms train or measure; claims are then of these."""
+    sections = {"training", "model", "options", "match", *registry.groups()}
+    return [
+        text.lstrip("+")
+        for text in overrides
+        if text.lstrip("+~").partition("=")[0].partition(".")[0] in sections
+    ]
+
+
+def check_controls(study: Study, told: Outline) -> None:
+    """Refuse controls and headlines' baselines that are no arms, and a control as a baseline."""
+    for headline in told.headline:
+        if headline.baseline is not None and headline.baseline not in study.arms:
+            raise ConfigError(
+                f"headline {headline.metric}: baseline={headline.baseline}: there is no such arm; "
+                f"{near(headline.baseline, study.arms)}"
+            )
+        if headline.baseline in study.controls:
+            raise ConfigError(
+                f"headline {headline.metric}: its baseline {headline.baseline} is a control; give "
+                "another baseline"
+            )
     for name in study.controls:
         if name not in study.arms:
             raise ConfigError(f"controls names {name}: no such arm; {near(name, study.arms)}")
@@ -234,11 +257,24 @@ def check_copies(arms: Sequence[Arm], seeds: Sequence[int], claims: Sequence[Cla
                     f"(offsets {low} and {high}, {len(seeds)} seeds), so that they prove nothing; "
                     f"give {other} an offset of {low + 1000}"
                 )
+    check_pairs(claims, copies, offsets)
+
+
+def check_pairs(
+    claims: Sequence[Claim], copies: Mapping[str, str], offsets: Mapping[str, int]
+) -> None:
+    """Refuse A/A pairs of claims that are not one arm twice, under other seeds."""
     for claim in claims:
         pair = claim.aa if isinstance(claim, Tested) else None
         if pair is None or not {pair.arm, pair.control} <= {*offsets}:
             continue
         if copies.get(pair.arm, pair.arm) != copies.get(pair.control, pair.control):
+            if offsets[pair.arm] == offsets[pair.control]:
+                raise ConfigError(
+                    f"claims.{claim.id}.aa: {pair.arm} and {pair.control} have the same "
+                    f"seed_offset={offsets[pair.arm]}, so they share all seeds; leave it to the "
+                    "arms (seed=1000 moves all of them)"
+                )
             raise ConfigError(
                 f"claims.{claim.id}.aa: {pair.arm} is no copy of {pair.control}; an A/A pair is "
                 f"one arm twice, under other seeds: repeat the overrides of {pair.control} and add "

@@ -20,6 +20,7 @@ WANTED = {
     "greater": "higher is better",
     "none": "neither way is better",
 }
+NO_HEADLINE = "No headline is named, so nothing is compared."
 SMOKE = "A smoke run proves only that everything runs; it is no evidence for or against any arm."
 VERBS = {
     Standing.better: ("is", "are", "better than"),
@@ -36,9 +37,9 @@ def answer(
     """What each headline says, a line each; how sure that is; the verdicts in a sentence."""
     if study.scale == "smoke":
         return [SMOKE]
-    lines = sentences(study, compared)
+    lines = sentences(study, compared) or [NO_HEADLINE]
     lines += how_sure(study, compared)
-    lines += verdict_counts(findings)
+    lines += verdict_counts(findings, study.typed)
     bad = Counter(status for status in study.trials["status"] if status != "done")
     if bad:
         counted = ", ".join(f"{n} {status}" for status, n in bad.most_common())
@@ -52,7 +53,7 @@ def answer_record(
     """The answer as data: what answer.json holds."""
     smoke = study.scale == "smoke"
     return {
-        "sentence": SMOKE if smoke else " ".join(sentences(study, compared)),
+        "sentence": SMOKE if smoke else " ".join(sentences(study, compared) or [NO_HEADLINE]),
         "headlines": [] if smoke else [one.row() for one in compared],
         "looks": study.n_looks,
         "seeds_left_out": study.looks.left_out if study.looks else [],
@@ -117,8 +118,11 @@ def diverged_shares(study: StudyRecord) -> str:
     return f"Diverged trials, with the upper 95 % limit of the true share: {'; '.join(parts)}."
 
 
-def verdict_counts(findings: Sequence[Finding]) -> list[str]:
-    """How the claims came out: those of the release first, then the user's own."""
+def verdict_counts(findings: Sequence[Finding], settings: Sequence[str] = ()) -> list[str]:
+    """How the claims came out: those of the release first, then the user's own.
+
+    `settings` are what a user has changed of the experiment that the release's claims are about.
+    """
     lines = []
     for shipped, name in ((True, "published claim"), (False, "claim of your own")):
         mine = [finding for finding in findings if finding.shipped is shipped]
@@ -127,7 +131,10 @@ def verdict_counts(findings: Sequence[Finding]) -> list[str]:
         counts = Counter(str(finding.verdict) for finding in mine)
         told = ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common())
         plural = name if len(mine) == 1 else name.replace("claim", "claims")
-        lines.append(f"Of {len(mine)} {plural} checked: {told}.")
+        under = (
+            f", under settings of your own ({', '.join(settings)})" if shipped and settings else ""
+        )
+        lines.append(f"Of {len(mine)} {plural} checked{under}: {told}.")
     if late := [finding.claim.id for finding in findings if finding.written_after_results]:
         lines.append(f"Written after their results, and so invalid: {', '.join(late)}.")
     return lines
@@ -136,12 +143,15 @@ def verdict_counts(findings: Sequence[Finding]) -> list[str]:
 def _alone(study: StudyRecord, headline: Headline) -> str:
     """What each arm reaches by a metric in which nothing is compared."""
     found = summarise(study.results[study.results["metric"] == headline.metric])
-    lost = [arm for arm in study.arms if is_lost(study, arm, study.results)]
+    there = set(found["arm"])
+    lost = [arm for arm in study.arms if arm not in there and is_lost(study, arm)]
     without = f" {_together(lost)} {'has' if len(lost) == 1 else 'have'} no result." if lost else ""
     if found.empty:
         return f"{_name(headline, '')}: there is nothing to compare.{without}"
+    planned = study.trials.groupby("arm")["seed"].nunique()
     values = [
         f"{row['arm']} {quantity.with_interval(row['mean'], row['low'], row['high'], row['n'])}"
+        + (f" ({row['n']} of {planned[row['arm']]} seeds)" * (row["n"] < planned[row["arm"]]))
         for row in found.to_dict("records")
     ]
     n = _range(found["n"].tolist(), "seed")

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 RESULT_COLUMNS = ["arm", "seed", "metric", "value", "unit"]
 HISTORY_COLUMNS = ["arm", "seed", "step", "metric", "value"]
 NUMBERS = {"seed": int, "step": int, "value": float}
-SUMMARY, VALUES = "study.json", "results.csv"
+SUMMARY, VALUES, CONFIG = "study.json", "results.csv", "config.yaml"
+SEALED = (VALUES, CONFIG)  # files of a run that its study.json vouches for
 NEEDED = ("experiment", "command", "arms", "baseline", "notes", "costs", "hparams", "trials")
 NOT_OF_THE_RECORD = ("trials", "registrations", "looks", "format", "digests")  # as they stand
 
@@ -57,6 +58,7 @@ def report(
         "notes": plan.notes,
         "costs": {arm.name: registry.costs(vars(arm.config.parts)) for arm in plan.arms},
         "controls": plan.study.controls,
+        "typed": list(plan.typed),
         "conditions": {arm.name: arm.conditions for arm in plan.arms},
         "preset_tolerance": plan.tolerance,
         "tolerances": {arm.name: arm.config.match.tolerance for arm in plan.arms},
@@ -77,7 +79,7 @@ def report(
     environment = provenance.environment(plan.command, plan.started) | conditions(plan, trials)
     write(folder, assemble(plan.config_yaml, outline, summary, environment, trials))
     # Now that the values lie there: whoever edits them is found out by `redraw`.
-    write_json(folder / SUMMARY, seal.sealed(summary, SUMMARY, folder, [VALUES]))
+    write_json(folder / SUMMARY, seal.sealed(summary, SUMMARY, folder, SEALED))
     if comparison is not None and not piece_of_a_sweep(plan):
         time = provenance.instant().isoformat(timespec="microseconds")
         where = looks.path(plan.outputs, plan.experiment)
@@ -118,10 +120,8 @@ def looks_ahead(plan: Plan, outline: Outline) -> list[str]:
 
 def left_out(plan: Plan) -> list[int]:
     """Seeds that were computed for the arms of a plan, and are not in it."""
-    tune = plan.study.tune
-    grid = range(tune.first_seed, tune.first_seed + tune.n_seeds)
     marks = [arm.signature for arm in plan.arms]
-    return looks.computed_beside(Store(plan.outputs, plan.experiment), marks, plan.seeds, grid)
+    return looks.computed_beside(Store(plan.outputs, plan.experiment), marks, plan.seeds)
 
 
 def piece_of_a_sweep(plan: Plan) -> bool:
@@ -137,11 +137,11 @@ def piece_of_a_sweep(plan: Plan) -> bool:
 
 
 def edited(folder: Path, summary: Mapping[str, Any]) -> list[str]:
-    """A note where a run's own records were changed since it was reported."""
+    """What was changed in a run's own records since it was reported, naming the file."""
     if not seal.current(summary):
-        return []  # an older run, or one that was killed while it wrote its report
-    fault = seal.fault(summary, SUMMARY, folder, [VALUES])
-    return [f"redrawn: {fault}: shown is what it says now"] if fault else []
+        return [f"{SUMMARY} is not sealed: the run ended while it wrote its report"]
+    fault = seal.fault(summary, SUMMARY, folder, SEALED)
+    return [fault] if fault else []
 
 
 def conditions(plan: Plan, trials: pd.DataFrame) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from runner import quantity, registry
-from runner.claims.fairness import cost_words, unequal_words
+from runner.claims.fairness import unequal_words
 from runner.report.record import Headline, StudyRecord
 from runner.stats.comparison import wide_values
 from runner.stats.intervals import Floats
@@ -27,7 +27,8 @@ class Compared:
     """One arm beside the baseline of a headline, with all that a sentence about the two says.
 
     `n` of `planned` seeds have both values; `n_diverged` counts the arm's trials that diverged.
-    `unequal` holds what differs beside the parts, `by` and `ratio` the cost (1 is equal).
+    `unequal` holds what differs beside the parts, `by` and `ratio` the cost (1 is equal), `cost`
+    what must be said of it.
     """
 
     headline: Headline
@@ -41,7 +42,7 @@ class Compared:
     unequal: Mapping[str, tuple[str, str]]
     by: str
     ratio: float
-    matched: bool
+    cost: str
 
     @property
     def standing(self) -> Standing:
@@ -64,9 +65,8 @@ class Compared:
     @property
     def reservation(self) -> str:
         """What must follow the word: ", at 24.4 % more parameters; it also differs in ..."."""
-        cost = "" if self.matched else f", {cost_words(self.by, self.ratio)}"
         also = f"; it also differs in {unequal_words(self.unequal)}" if self.unequal else ""
-        return cost + also
+        return self.cost + also
 
     @property
     def words(self) -> str:
@@ -113,12 +113,17 @@ def compare_headlines(study: StudyRecord, results: pd.DataFrame) -> list[Compare
     seeds = sorted({*study.trials["seed"], *wide.index})
     wide = wide.reindex(seeds)
     units = results.drop_duplicates("metric").set_index("metric")["unit"]
+
+    def there(arm: str, metric: str) -> bool:
+        return (arm, metric) in wide.columns or is_lost(study, arm)
+
     chosen = [
         (headline, study.baseline_of(headline), arm)
         for headline in study.headline
         for arm in arms_of(study, headline)
-        if (study.baseline_of(headline), headline.metric) in wide.columns
-        and ((arm, headline.metric) in wide.columns or is_lost(study, arm, results))
+        if headline.metric in units
+        and there(study.baseline_of(headline), headline.metric)
+        and there(arm, headline.metric)
     ]
     contrasts = [
         Contrast(
@@ -151,9 +156,13 @@ def arms_of(study: StudyRecord, headline: Headline) -> Sequence[str]:
     ]
 
 
-def is_lost(study: StudyRecord, arm: str, results: pd.DataFrame) -> bool:
-    """Whether an arm has trials and not one result: it is told, and never left out in silence."""
-    return arm in set(study.trials["arm"]) and arm not in set(results["arm"])
+def is_lost(study: StudyRecord, arm: str) -> bool:
+    """Whether no trial of an arm is done, so that a metric it lacks may have been lost by that.
+
+    Such an arm is told, and never left out in silence.
+    """
+    mine = study.trials[study.trials["arm"] == arm]
+    return bool((mine["status"] != "done").all())
 
 
 def _values(wide: pd.DataFrame, arm: str, metric: str) -> Floats:
@@ -184,5 +193,5 @@ def _compared(
         unequal=study.fairness.unequal(headline.metric, arm, baseline),
         by=by,
         ratio=ratio,
-        matched=study.fairness.matched(ratio),
+        cost=study.fairness.cost_words(arm, baseline),
     )

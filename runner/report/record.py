@@ -58,6 +58,7 @@ class StudyRecord:
     costs, interior, tuned, tolerances  as in `rig.Rig`: what claims must know of arms
     clipped  arm, seed, metric: final values that stand for a diverged trial and were not measured
     controls    arms that show that the study could see a difference; the answer compares them not
+    typed       what was typed and changes what is trained or measured
     conditions  arm -> key -> value, as in `Fairness.values`
     affects     option -> metrics, as in `Fairness.affects`
     preset_tolerance  the preset's `match.tolerance`
@@ -92,6 +93,7 @@ class StudyRecord:
     looks: Looks | None = None
     clipped: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=CLIPPED))
     controls: list[str] = field(default_factory=list)
+    typed: list[str] = field(default_factory=list)
     conditions: dict[str, dict[str, Value]] = field(default_factory=dict)
     affects: dict[str, tuple[str, ...]] = field(default_factory=dict)
     preset_tolerance: float = 0.01

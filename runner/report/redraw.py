@@ -48,14 +48,20 @@ def redraw(arguments: Sequence[str]) -> None:
         if lacking:
             raise KeyError(", ".join(lacking))
         trials = pd.DataFrame(summary["trials"])
-        if "digest" not in trials:
-            raise ConfigError(f"{folder} was written by an older version, which kept no digests")
+        if "digest" not in trials or "conditions" not in summary:
+            raise ConfigError(
+                f"{folder} was written by an older version, which did not record what a fair "
+                f"answer needs; run it again: {summary['command']}"
+            )
         trials["folder"] = [str((folder / path).resolve()) for path in trials.folder]
         # JSON has its keys sorted; the order of arms is that of every table and colour.
         summary["arms"] = {arm: summary["arms"][arm] for arm in dict.fromkeys(trials.arm)}
         changed = origins.changes(trials)
         intact = trials[[not change for change in changed]]
-        values = results_of(folder)
+        faults = gather.edited(folder, summary)
+        # Values that somebody has changed are left out; those of intact trials stand in for them.
+        changed_values = any(fault.startswith(gather.VALUES) for fault in faults)
+        values = None if changed_values else results_of(folder)
         study = gather.assemble(config_yaml, told, summary, environment, trials, values, intact)
     except ConfigError:
         raise
@@ -63,7 +69,9 @@ def redraw(arguments: Sequence[str]) -> None:
         raise ConfigError(
             f"{folder}: {gather.SUMMARY} or {gather.VALUES} is no record of a run: {error}"
         ) from error
-    notes = [*origins.redrawn_notes(trials, changed), *gather.edited(folder, summary)]
+    notes = [*origins.redrawn_notes(trials, changed), *(f"redrawn: {fault}" for fault in faults)]
+    if changed_values:
+        notes.append(f"redrawn: shown are the values of the trials themselves, not {gather.VALUES}")
     gather.write(folder, dataclasses.replace(study, notes=[*study.notes, *notes]))
 
 

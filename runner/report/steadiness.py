@@ -90,7 +90,9 @@ def copies_differ(results: pd.DataFrame, copies: Mapping[str, str], metric: str)
             if len(differences) > 1 and differences.any():
                 same = mean_interval(differences)
                 shown = quantity.with_interval(*same, difference=True)
-                lines.append(f"Two copies of {original} differ by {shown}.")
+                n, planned = len(differences), len(values)
+                of = f" ({n} of {planned} seeds)" if n < planned else ""
+                lines.append(f"Two copies of {original} differ by {shown}{of}.")
     return lines
 
 

@@ -54,8 +54,10 @@ class Contrast:
 
     @property
     def differences(self) -> Floats:
-        """Arm minus baseline, for the seeds that have both."""
-        return np.asarray(self.arm[self.there] - self.baseline[self.there])
+        """Arm minus baseline, for the seeds that have both; what rounding leaves is 0."""
+        arm, baseline = self.arm[self.there], self.baseline[self.there]
+        scale = np.maximum(np.abs(arm), np.abs(baseline))
+        return np.asarray(np.where(np.abs(arm - baseline) > ROUNDING * scale, arm - baseline, 0.0))
 
     @property
     def tested(self) -> bool:

@@ -95,12 +95,13 @@ class Exact(Claim):
         if placeholders(self.metric):
             matches = evidence.matching(self.arm, self.metric)
         sign, holds = RELATIONS[self.relation]
-        broken, found, checked = [], [], 0
+        broken, found, checked, clipped = [], [], 0, 0
         for metric, values in matches.items():
             columns = [(self.arm, metric)]
             if self.value is None:
                 columns.append((self.control or self.arm, fill(self.other or self.metric, values)))
             block = evidence.block(columns, self.n)
+            clipped += block.n_clipped
             for seed, row in zip(block.seeds, block.deciding, strict=False):
                 right = self.times * row[1] if self.value is None else float(self.value)
                 checked += 1
@@ -120,6 +121,9 @@ class Exact(Claim):
             opposes=bool(broken),
             interval=_range(np.array(found)),
             unit=evidence.unit(next(iter(matches))),
+            invalid=f"{clipped} values stand for diverged trials: nothing was measured"
+            if clipped
+            else "",
         )
 
 
