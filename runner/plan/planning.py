@@ -257,23 +257,22 @@ def check_copies(arms: Sequence[Arm], seeds: Sequence[int], claims: Sequence[Cla
                     f"(offsets {low} and {high}, {len(seeds)} seeds), so that they prove nothing; "
                     f"give {other} an offset of {low + 1000}"
                 )
-    check_pairs(claims, copies, offsets)
+    check_pairs(claims, arms, copies)
 
 
-def check_pairs(
-    claims: Sequence[Claim], copies: Mapping[str, str], offsets: Mapping[str, int]
-) -> None:
+def check_pairs(claims: Sequence[Claim], arms: Sequence[Arm], copies: Mapping[str, str]) -> None:
     """Refuse A/A pairs of claims that are not one arm twice, under other seeds."""
+    trees = {arm.name: arm.config.tree() for arm in arms}
     for claim in claims:
         pair = claim.aa if isinstance(claim, Tested) else None
-        if pair is None or not {pair.arm, pair.control} <= {*offsets}:
+        if pair is None or not {pair.arm, pair.control} <= {*trees}:
             continue
         if copies.get(pair.arm, pair.arm) != copies.get(pair.control, pair.control):
-            if offsets[pair.arm] == offsets[pair.control]:
+            if trees[pair.arm] == trees[pair.control]:
                 raise ConfigError(
-                    f"claims.{claim.id}.aa: {pair.arm} and {pair.control} have the same "
-                    f"seed_offset={offsets[pair.arm]}, so they share all seeds; leave it to the "
-                    "arms (seed=1000 moves all of them)"
+                    f"claims.{claim.id}.aa: {pair.arm} is no copy of {pair.control}: both have "
+                    f"seed_offset={trees[pair.arm]['seed_offset']} and share all seeds; give it to "
+                    "one of them alone (seed=1000 moves the seeds of all arms)"
                 )
             raise ConfigError(
                 f"claims.{claim.id}.aa: {pair.arm} is no copy of {pair.control}; an A/A pair is "

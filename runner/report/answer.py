@@ -151,7 +151,11 @@ def _alone(study: StudyRecord, headline: Headline) -> str:
     planned = study.trials.groupby("arm")["seed"].nunique()
     values = [
         f"{row['arm']} {quantity.with_interval(row['mean'], row['low'], row['high'], row['n'])}"
-        + (f" ({row['n']} of {planned[row['arm']]} seeds)" * (row["n"] < planned[row["arm"]]))
+        + (
+            f" ({row['n']} of {planned[row['arm']]} seeds)"
+            if row["n"] < planned[row["arm"]]
+            else ""
+        )
         for row in found.to_dict("records")
     ]
     n = _range(found["n"].tolist(), "seed")
@@ -176,6 +180,8 @@ def _headline(study: StudyRecord, rows: Sequence[Compared], headline: Headline) 
             for row in mine
             if row.reservation
         ]
+    if is_lost(study, baseline) and not any(row.n for row in rows):
+        clauses.append(f"{baseline} has no result")
     told = f"{_name(headline, rows[0].unit)}: {'. '.join(clauses)}."
     return " ".join([told, *steadiness.copies_differ(study.results, study.copies, headline.metric)])
 

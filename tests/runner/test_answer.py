@@ -309,3 +309,59 @@ def test_a_later_look_is_judged_more_strictly(number, word):
     (one,) = compare_headlines(record, record.results)
     assert one.decision.p == 4 / 128
     assert str(one.standing) == word
+
+
+def test_an_arm_that_lost_one_metric_with_all_its_trials_is_named():
+    """A timed trial that diverges is finished without timings: its arm has no such column."""
+    columns = {
+        ("base", "val/loss"): noise(8, 1, 0),
+        ("base", "gqa/decode_time"): noise(8, 1, 1),
+        ("x", "val/loss"): noise(8, 1, 2),
+        ("y", "val/loss"): noise(8, 1, 3),
+        ("y", "gqa/decode_time"): noise(8, 1, 4),
+    }
+    status = [("x", seed, "diverged") for seed in range(8)]
+    status += [(arm, seed, "done") for arm in ("base", "y") for seed in range(8)]
+    trials = pd.DataFrame(status, columns=["arm", "seed", "status"])
+    timed = Headline("gqa/decode_time", "less", "decode time")
+    record = study(columns, [timed], trials=trials)
+    assert "x (0 of 8 seeds) is undecided beside base" in told(record)
+    # Where trials are done without it, the metric is none of the arm's.
+    record = study(columns, [timed], trials=trials.assign(status="done"))
+    assert "x" not in {arm for _, arm in standings(record)}
+
+
+def test_parameters_are_told_beside_the_cost_that_was_matched():
+    columns = {("base", "val/loss"): noise(8, 1, 0), ("x", "val/loss"): noise(8, 0.1, 1) - 9}
+    costs = {
+        "base": {"params": 100.0, "kv_bytes": 8.0},
+        "x": {"params": 1000.0, "kv_bytes": 8.0},
+    }
+    conditions = {arm: {"match.by": "kv_bytes"} for arm in costs}
+    record = study(columns, costs=costs, conditions=conditions)
+    (one,) = compare_headlines(record, record.results)
+    equal = "at equal bytes of keys and values a token and 10.0 x the parameters"
+    assert one.words == f"better, {equal}"
+    assert equal in told(record)
+
+
+def test_an_answer_without_headlines_says_so():
+    record = study({("base", "val/loss"): noise(8, 1, 0)}, headline=())
+    assert told(record).startswith("No headline is named")
+    assert answer_record(record, [], [])["sentence"].startswith("No headline is named")
+
+
+def test_published_claims_under_other_settings_are_counted_as_such():
+    shipped = Finding(claim(), Verdict.reproduced, "", shipped=True)
+    (line,) = verdict_counts([shipped], ["training.steps=20"])
+    assert line == (
+        "Of 1 published claim checked, under settings of your own (training.steps=20): "
+        "1 reproduced."
+    )
+    assert "settings" not in verdict_counts([Finding(claim(), Verdict.reproduced, "")], ["a=1"])[0]
+
+
+def test_what_rounding_leaves_is_no_difference():
+    same = np.full(8, 1 / 3)
+    record = study({("base", "val/loss"): same, ("x", "val/loss"): same * (1 + 1e-15)})
+    assert standings(record) == {("val/loss", "x"): "not told apart"}

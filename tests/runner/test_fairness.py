@@ -5,6 +5,7 @@ from claim_tables import claim, equivalence, exact, pair, rate, spread, table, t
 
 from runner.claims.fairness import Fairness, cost_words, unequal_words
 from runner.claims.finding import Verdict
+from runner.claims.registration import Registration
 from runner.claims.rig import Rig
 from runner.claims.verdicts import judge
 
@@ -235,19 +236,48 @@ def test_an_invalid_claim_shows_its_estimate_its_pair_and_how_many_seeds_could_d
     assert short.interval is not None
 
 
-class Written:
-    """A claim that was registered: by the release, or after the trials that decide it."""
-
-    def __init__(self, *, shipped: bool = False, late: bool = False) -> None:
-        self.shipped, self.late, self.cure = shipped, late, "seed=8"
-
-
 def test_a_claim_is_published_only_if_the_release_has_registered_it():
     results = table(pair(0.5 + spread(8, 0.1)))
     trials = results[["arm", "seed"]].drop_duplicates().assign(status="done")
-    claims = [claim("p", published="0.04 nats"), claim("own", published="none"), claim("late")]
-    known = {"p": Written(shipped=True), "late": Written(late=True)}
+    claims = [claim(name) for name in ("p", "own", "late", "added", "changed")]
+    known = {
+        "p": Registration(True, "2026-11-25", hash=claims[0].fingerprint),
+        "own": Registration(False, "2026-11-25"),
+        "late": Registration(False, "2026-11-25", late=True, cure="seed=8"),
+        "changed": Registration(True, "2026-11-25", hash=claim("changed", n=6).fingerprint),
+    }
     findings = judge(claims, results, scale="quick", trials=trials, registrations=known)
-    assert [finding.shipped for finding in findings] == [True, False, False]
-    assert [str(f.verdict) for f in findings] == ["reproduced", "reproduced", "invalid"]
-    assert findings[2].reason.startswith("written after its results")
+    assert [finding.shipped for finding in findings] == [True, False, False, False, False]
+    assert [str(f.verdict) for f in findings] == ["reproduced"] * 2 + ["invalid"] * 3
+    assert [f.written_after_results for f in findings] == [False] * 2 + [True] * 3
+    assert findings[2].reason.startswith("written after its results; seed=8")
+    for finding in findings[3:]:
+        assert finding.reason.startswith("it is not what this run registered")
+        assert finding.interval is not None  # the estimate is shown all the same
+
+
+@pytest.mark.parametrize("key", ["training.steps", "device.threads", "options.length"])
+def test_only_the_width_of_a_part_is_solved_without_a_word(key):
+    arm, base = {"match.solve": key, key: 600}, {"match.solve": key, key: 300}
+    unequal = fairness(arm, base).unequal("val/loss", "arm", "base")
+    assert unequal == {key: ("600", "300")}
+
+
+def test_a_claim_without_equal_cost_says_what_its_arms_cost():
+    costs = {"arm": {"params": 200.0}, "base": {"params": 100.0}}
+    rig = Rig(costs, fairness=Fairness({"arm": BASE, "base": BASE}, costs=costs))
+    (finding,) = verdict(pair(spread(8, 0.1) - 1), claim(direction="less"), rig=rig)
+    assert finding.verdict is Verdict.reproduced
+    assert "arm compared with base, at 2.0 x the parameters" in finding.reason
+
+
+def test_an_exact_claim_is_not_decided_by_values_of_diverged_trials():
+    results = table({("arm", "val/loss"): [1.0, 2.0]})
+    trials = results[["arm", "seed"]].drop_duplicates().assign(status="diverged")
+    at_most = exact(n=2, relation="at_most", value=3, metric="val/loss")
+    clipped = results[["arm", "seed", "metric"]]
+    (finding,) = judge([at_most], results, scale="quick", trials=trials, clipped=clipped)
+    assert finding.verdict is Verdict.invalid
+    assert "2 values stand for diverged trials" in finding.reason
+    (finding,) = judge([at_most], results, scale="quick", trials=trials)
+    assert finding.verdict is Verdict.reproduced

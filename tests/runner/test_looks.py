@@ -96,7 +96,7 @@ def test_seeds_beside_are_those_that_were_ever_finished(tmp_path: Path):
         slot.record({"code": "c", "results": []})
     store.slot("dense", "d", 9).mark("running")
     store.slot("other", "o", 10).record({"code": "c", "results": []})
-    assert computed_beside(Store(tmp_path, "moe"), ["d", "m"], [0], [50000]) == [1, 8]
+    assert computed_beside(Store(tmp_path, "moe"), ["d", "m"], [0]) == [1, 8, 50000]
 
 
 def test_runs_over_more_or_other_seeds_are_looks(run, tmp_path: Path):

@@ -67,8 +67,8 @@ def test_an_a_a_pair_that_is_no_copy_is_refused(plan, pair: str):
 def test_a_claim_that_its_seeds_cannot_decide_is_refused_with_the_least_number(plan):
     with pytest.raises(ConfigError, match=r"claims\.X: 4 seeds .* cannot reach p < 0.05.*n: 6"):
         plan(*FFN, FEW, "n_seeds=4", own(n="4"))
-    with pytest.raises(ConfigError, match="n: 7 could"):
-        plan(*FFN, FEW, own(n="6", family="F2"))  # beside a claim of the preset in one family
+    with pytest.raises(ConfigError, match="n: 6 could"):
+        plan(*FFN, FEW, own(n="5", family="F2"))  # beside a claim of the preset in one family
     plan(*FFN, FEW, own(n="6"))
     plan(*FFN, FEW, "scale=smoke", own(n="4"))  # a smoke run decides nothing anyhow
 
@@ -80,8 +80,8 @@ def notes(plan, *overrides: str) -> str:
 
 def test_too_few_seeds_are_told_before_the_run(plan):
     said = notes(plan, "n_seeds=3")
-    assert "3 of 6 seeds: these claims will be invalid: F2.training_sparsifies_relu, F3" in said
-    assert "n_seeds=6 decides them" in said
+    assert "3 of 7 seeds: these claims will be invalid: F2.training_sparsifies_relu, F3" in said
+    assert "n_seeds=7 decides them" in said
     assert "with 3 seeds no arm can be called better or worse" in said
     assert "that takes 6 (n_seeds=6)" in said
     assert "with 1 seed no arm" in notes(plan, "n_seeds=1")
@@ -194,3 +194,31 @@ def test_whatever_arms_differ_in_beside_their_parts_is_known(plan, typed: str, u
 def test_a_tolerance_that_is_typed_is_not_the_presets(plan):
     assert plan(*FFN, FEW, "match.tolerance=0.5").tolerance == 0.01
     assert plan(*FFN, FEW).tolerance == 0.01
+
+
+@pytest.mark.parametrize("key", ["training.steps", "task.n_eval", "device.threads", "ffn.gated"])
+def test_what_is_no_width_is_not_solved(plan, key: str):
+    with pytest.raises(ConfigError, match=f"match.solve={key} is no width of arm"):
+        plan(*FFN, FEW, f"match.solve={key}")
+
+
+def test_a_headline_whose_baseline_is_no_arm_is_refused_with_near_names(plan):
+    def headline(baseline: str) -> str:
+        return f"headline=[{{metric: val/loss, direction: less, label: l, baseline: {baseline}}}]"
+
+    with pytest.raises(ConfigError, match=r"baseline=reluu: there is no such arm; .*relu"):
+        plan(*FFN, FEW, headline("reluu"))
+    with pytest.raises(ConfigError, match="its baseline relu_narrow is a control"):
+        plan(*FFN, FEW, headline("relu_narrow"))
+
+
+def test_an_offset_for_all_arms_is_told_as_what_it_is(plan):
+    claim = own(arm="gelu", control="relu")[:-1] + ",aa: {arm: relu_copy, control: relu}}"
+    with pytest.raises(ConfigError, match="both have seed_offset=1000 and share all seeds"):
+        plan(*FFN, FEW, "seed_offset=1000", claim)
+
+
+def test_typed_settings_are_kept_with_the_plan(plan):
+    made = plan(*FFN, FEW, "training.steps=40", "n_seeds=2", "workers=1")
+    assert "training.steps=40" in made.typed
+    assert not {"n_seeds=2", "workers=1"} & {*made.typed}
