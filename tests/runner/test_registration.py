@@ -144,7 +144,8 @@ def bench(tmp_path: Path) -> Bench:
 
 def test_the_first_run_that_has_a_claim_registers_it(bench: Bench):
     first = bench.register(time=NOW)
-    assert first == Registration(False, NOW.isoformat(timespec="microseconds"))
+    time = NOW.isoformat(timespec="microseconds")
+    assert first == Registration(False, time, hash=CLAIM.fingerprint)
     bench.finish("siga", 0, LATER)
     assert bench.register(time=LATER + datetime.timedelta(hours=1)) == first
     (line,) = ledger.read(bench.where)
