@@ -52,7 +52,7 @@ METRICS: dict[str, Metric] = {
     "norm/grad/layer*": NOTHING,
     "norm/grad_sd": NOTHING,
     "norm/grad_max": NOTHING,
-    "norm/loss_last": Metric(Worth.start, curve="train/loss"),
+    "norm/loss_last": Metric(Worth.start, curve="val/loss"),
     "norm/diverged": KEPT,
     # experiment gqa_vs_mha: counts of what is allocated, timings of fresh weights
     "gqa/cache_of_layer": COUNT,
