@@ -8,16 +8,15 @@ How the worth was chosen:
 
 - kept: what no training changes, such as costs, timings, and values from before the first step.
 - start: losses, which say how good a model is, as the untrained model has them.
-- fixed: shares of right answers, of which 0 is the worst; what is lost without heads, where a model
-  that has nothing to lose has 0.
-- nothing: what describes the inside of a model. A broken one has no good or bad value there.
+- fixed: shares of right answers, and of heads that can go without loss. 0 is the worst of these.
+- nothing: what describes the inside of a model, where a broken one has no good or bad value; and
+  scores without a worst value, such as what is lost without heads: a model that has nothing to
+  lose has 0, which would look good.
 """
 
 from runner.metric_names import COUNT, KEPT, NOTHING, START, Metric, Worth
 
 NONE_RIGHT = Metric(Worth.fixed, 0.0)
-NOTHING_LOST = Metric(Worth.fixed, 0.0)
-CHANCE = Metric(Worth.fixed, 0.0)
 
 METRICS: dict[str, Metric] = {
     # experiment ffn
@@ -52,7 +51,7 @@ METRICS: dict[str, Metric] = {
     "norm/grad/layer*": NOTHING,
     "norm/grad_sd": NOTHING,
     "norm/grad_max": NOTHING,
-    "norm/loss_last": Metric(Worth.start, curve="train/loss"),
+    "norm/loss_last": Metric(Worth.start, curve="val/loss"),
     "norm/diverged": KEPT,
     # experiment gqa_vs_mha: counts of what is allocated, timings of fresh weights
     "gqa/cache_of_layer": COUNT,
@@ -85,8 +84,8 @@ METRICS: dict[str, Metric] = {
     "translation/loss": START,
     # experiment head_analysis
     "heads/copy_accuracy": NONE_RIGHT,
-    "heads/icl_score": CHANCE,  # later copies are no easier than the first
-    "heads/ablation": NOTHING_LOST,
+    "heads/icl_score": NOTHING,  # of chance is 0, and a model can be worse
+    "heads/ablation": NOTHING,
     "heads/prunable": Metric(Worth.fixed, 0.0),  # no head can go from what does nothing right
     "heads/pruning_area": NONE_RIGHT,
     "heads/*_initial": KEPT,  # of the untrained model

@@ -1,8 +1,8 @@
 """Checkpoints of a trial: weights as safetensors, the rest for `torch.load(weights_only=True)`.
 
 A checkpoint is a folder `step-<k>` that appears whole, by rename, and holds the digests of its
-files. It is damaged if a file is missing or is not what its digest says; then the one before is
-gone on from. What is whole but cannot be read is no damage, and an error: nothing of ours writes
+files. It is damaged if a file is missing or is not what its digest says; a trial then resumes from
+the one before. What is whole but cannot be read is no damage, and an error: nothing of ours writes
 it. The two newest are kept while a trial runs.
 """
 

@@ -5,6 +5,7 @@ What belongs to the science (the groups of parts and an experiment's own options
 """
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from types import SimpleNamespace
@@ -181,6 +182,8 @@ class Tune:
             raise ValueError(f"direction={self.direction} must be less or greater")
         if self.key is None:
             return
+        if not all(math.isfinite(value) for value in self.grid):
+            raise ValueError(f"grid={list(self.grid)} must hold finite numbers only")
         if len({f"{value:g}" for value in self.grid}) < len(self.grid):
             raise ValueError(f"grid={list(self.grid)} has a value twice")
         if len(self.grid) < 3:

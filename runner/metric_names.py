@@ -17,7 +17,7 @@ class Worth(StrEnum):
     kept     the value stands: it does not depend on how the training ended (a count, a cost, what
              was measured before training)
     start    what it was before training, as the trial's own first evaluation logged it
-    fixed    the declared `value`: the worst possible one, or that of chance
+    fixed    the declared `value`: the worst possible one
     nothing  no value: a comparison then says that seeds are missing, and decides nothing
     """
 

@@ -5,7 +5,7 @@ import time
 from types import TracebackType
 from typing import Any
 
-from runner.store import TIMED_AGAIN, UNTIMED
+from runner.store import NOT_AGAIN, TIMED_AGAIN, UNTIMED
 
 
 class Progress:
@@ -80,7 +80,7 @@ class Progress:
 
     def end(self, name: str, state: str, seconds: float | None, message: str) -> None:
         """A trial's process has ended."""
-        self.ended += state not in (UNTIMED, TIMED_AGAIN)
+        self.ended += state not in (UNTIMED, TIMED_AGAIN, NOT_AGAIN)
         took = f" in {seconds:.1f} s" if seconds is not None else ""
         line = f"[{self.ended}/{self.total}] {name}: {state}{took}" + (
             f" ({message})" if message else ""

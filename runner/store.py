@@ -12,7 +12,7 @@
         result.json    final values, the hash of the code, versions, machine, seconds
         metrics.csv    the curves; the event file beside it is made from them
         tables/        what is no scalar
-        checkpoint/    while it runs to go on from, at the end the trained weights
+        checkpoint/    while it runs to resume from, at the end the trained weights
         log.txt, lock
 
 A trial is found by its signature, whatever name its arm has. A finished trial that does not agree
@@ -38,7 +38,8 @@ from runner import seal
 FINISHED = ("done", "diverged")
 UNTIMED = "untimed"
 STATUS, RESULT, CURVES, TABLES = "status.json", "result.json", "metrics.csv", "tables"
-TIMED_AGAIN = "timed again"  # said of a trial that has had a further pass; its state is done
+# Said of a trial that has had a further pass, or whose further pass has failed; its state is done.
+TIMED_AGAIN, NOT_AGAIN = "timed again", "not timed again"
 FIRST_STAGE, FIRST_FINISH = "run.json", "first.json"
 
 
@@ -116,7 +117,7 @@ class Reading:
 
     @property
     def unusable(self) -> bool:
-        """Whether the records must not be used, nor be gone on from."""
+        """Whether the records must neither be used nor be resumed from."""
         return bool(self.fault) or self.older
 
 
@@ -180,11 +181,6 @@ class Slot:
             fault = f"{FIRST_STAGE} is no record of a trial"
         return Reading(status, fault=fault)
 
-    def intact(self) -> str | None:
-        """What is wrong with the records, naming the file; None if all is well."""
-        reading = self.read()
-        return "its records have an older format" if reading.older else reading.fault or None
-
     def record(self, result: dict[str, Any]) -> None:
         """Write the result; it counts once the status says so."""
         write_json(self.folder / RESULT, portable(result))
@@ -198,13 +194,27 @@ class Slot:
     def reopen(self, code: str, passes: int) -> bool:
         """Let a finished trial that was timed in so many passes be timed once more.
 
-        What was found so far then stands where the first stage left it, so that a kill costs only
-        the new pass. Returns False where there is no such result.
+        Its result and status are kept in `run.json`, so that a kill costs only the new pass and
+        `restore` can put them back. Returns False where there is no such result.
         """
-        result = self.result()
+        reading = self.read()
+        result = reading.result
         if result is None or (result["code"], result.get("passes")) != (code, passes):
             return False
-        self.leave(result)
+        self.leave(result | {"status": dict(reading.status)})
+        return True
+
+    def restore(self, code: str) -> bool:
+        """Put back the status of a result whose further timing pass has failed.
+
+        Returns False where there is no such result, or where its files were changed since.
+        """
+        first = self.untimed(code)
+        status = first.get("status") if first else None
+        if not isinstance(status, dict) or seal.fault(status, STATUS, self.folder, self.files()):
+            return False
+        write_json(self.folder / STATUS, status)
+        (self.folder / FIRST_STAGE).unlink(missing_ok=True)
         return True
 
     def untimed(self, code: str) -> dict[str, Any] | None:
@@ -224,7 +234,7 @@ class Slot:
         return result is not None and result["code"] == code
 
     def clear(self) -> None:
-        """Remove the records, so that nothing is gone on from; the first finish stays."""
+        """Remove the records, so that nothing can resume from them; the first finish stays."""
         self.keep_first_finish()
         for name in (CURVES, TABLES, FIRST_STAGE, RESULT):
             remove(self.folder / name)

@@ -20,7 +20,7 @@ from runner.plan import planning
 from runner.plan.outline import Outline, outline
 from runner.plan.planning import Arm, Plan, cache_folder
 from runner.progress import Progress
-from runner.store import TIMED_AGAIN, UNTIMED, Reading, Slot, Store
+from runner.store import NOT_AGAIN, TIMED_AGAIN, UNTIMED, Reading, Slot, Store
 
 LINES = 9  # trials that have a line of their own where their records were changed
 
@@ -198,12 +198,28 @@ def run(plan: Plan, title: str = "") -> list[Entry]:
         title or plan.experiment, total=len(trials), reused=len(trials) - len(missing)
     ) as progress:
         if missing:
-            compute(plan, list(missing.values()), min(workers, len(missing)), progress)
+            compute(
+                plan,
+                list(missing.values()),
+                list(trials.values()),
+                min(workers, len(missing)),
+                progress,
+            )
+        elif noisy := noise_words(plan, entries):
+            plan.notes.append(f"{noisy}: this run reuses all trials and times none again")
     return entries
 
 
-def compute(plan: Plan, entries: Sequence[Entry], workers: int, progress: Progress) -> None:
+def compute(
+    plan: Plan,
+    entries: Sequence[Entry],
+    everything: Sequence[Entry],
+    workers: int,
+    progress: Progress,
+) -> None:
     """Compute trials in processes, keep their status truthful, show how far they are.
+
+    `entries` are those to compute among `everything` that the plan has.
 
     What is timed comes second and alone: trial by trial, the arms of a seed in random order, so
     that a slow moment of the machine hits no arm more than another. On a noisy machine all of it is
@@ -228,26 +244,31 @@ def compute(plan: Plan, entries: Sequence[Entry], workers: int, progress: Progre
             progress.step(name, event["step"], event["steps"], event["loss"])
 
     try:
-        for jobs in batches(plan, entries, progress.note):
+        for jobs in batches(plan, entries, everything, progress.note):
             pool.run_jobs(jobs, workers if jobs[0].stage is Stage.run else 1, on_event)
     except KeyboardInterrupt:
         for slot, pid in begun.items():
             status = slot.status()
-            if status["state"] == "running" and status.get("pid") == pid:
+            running = status["state"] == "running" and status.get("pid") == pid
+            if running and not slot.restore(plan.code):
                 slot.mark("killed", message="interrupted", code=plan.code)
         raise
 
 
 def batches(
-    plan: Plan, entries: Sequence[Entry], note: Callable[[str], None]
+    plan: Plan,
+    entries: Sequence[Entry],
+    everything: Sequence[Entry],
+    note: Callable[[str], None],
 ) -> Iterator[list[Job]]:
     """The jobs of each stage and pass, one behind the other, as what came before has left them."""
-    began = time.monotonic()
+    began, jobs = time.monotonic(), list[Job]()
     for stage in Stage if registry.timed(plan.experiment) else [Stage.run]:
         began = time.monotonic()
         if jobs := [job(plan, entry, stage) for entry in due(plan, entries, stage)]:
             yield jobs
-    yield from further_passes(plan, entries, note, seconds=time.monotonic() - began)
+    each = (time.monotonic() - began) / max(1, len(jobs))
+    yield from further_passes(plan, entries, everything, note, each)
 
 
 def due(plan: Plan, entries: Sequence[Entry], stage: Stage) -> list[Entry]:
@@ -268,58 +289,119 @@ def in_random_order(entries: Sequence[Entry], passes: int = 0) -> list[Entry]:
 
 
 def further_passes(
-    plan: Plan, entries: Sequence[Entry], note: Callable[[str], None], seconds: float
+    plan: Plan,
+    entries: Sequence[Entry],
+    everything: Sequence[Entry],
+    note: Callable[[str], None],
+    each: float,
 ) -> Iterator[list[Job]]:
     """The jobs of each further pass over what was timed, while it is too noisy; see `Timing`.
 
-    `seconds` is what the first pass took. Only trials that this run has computed are timed again:
-    those that were finished before stay as they are.
+    The noise is that of all timed trials of the plan. Those with the fewest passes are timed again,
+    of `entries`, which this run computes, and of an earlier run that was stopped within a pass. All
+    other trials that were finished before stay as they are.
+
+    Args:
+        plan: what the trials belong to.
+        entries: the trials that this run computes.
+        everything: all trials of the plan.
+        note: what tells the user a line.
+        each: seconds that a trial took in the pass before.
     """
     timing, spent = plan.study.timing, 0.0
-    for passes in range(1, timing.passes + 1):
-        timed = {
-            entry.slot: (entry, result)
-            for entry in entries
-            if (result := entry.slot.result())
-            and (result["code"], result.get("passes")) == (plan.code, passes)
-            and result["samples"]
-        }
-        error, quantity = noise(
-            (entry.arm.name, found["samples"]) for entry, found in timed.values()
-        )
-        if error <= timing.steady:
+    before = passes_of(everything)
+    most = max(before.values(), default=0)
+    own = {entry.slot for entry in entries}
+    candidates = [
+        entry
+        for entry in everything
+        if (entry.slot in own or before.get(entry.slot, most) < most)
+        and entry.slot in before
+        and entry.slot.finished(plan.code)
+    ]
+    while noisy := noise_words(plan, everything):
+        counts = passes_of(candidates)
+        if not counts:
+            plan.notes.append(f"{noisy}: no trial is left to be timed again")
             return
-        told = (
-            f"after {passes} timing {'pass' if passes == 1 else 'passes'} the standard error of an "
-            f"arm's mean time ({quantity}) is {error:.1%} of it, above {timing.steady:.1%}"
-        )
+        passes = min(counts.values())
+        due_now = [entry for entry in candidates if counts.get(entry.slot) == passes]
+        seconds = each * len(due_now)
         late = spent + seconds > 60 * timing.minutes
-        if late or passes == timing.passes:
+        if late or passes >= timing.passes:
             limit = f"minutes={timing.minutes:g}" if late else f"passes={timing.passes}"
-            plan.notes.append(f"{told}: timing.{limit} allows no further pass")
+            plan.notes.append(f"{noisy}: timing.{limit} allows no further pass")
             return
-        note(f"{told}: all trials of this run are timed once more")
+        note(f"{noisy}: {counted(len(due_now))} timed once more")
         began = time.monotonic()
-        order = in_random_order([entry for entry, _ in timed.values()], passes)
+        order = in_random_order(due_now, passes)
         yield [replace(job(plan, entry, Stage.timing), passes=passes) for entry in order]
-        seconds = time.monotonic() - began
-        spent += seconds
+        taken = time.monotonic() - began
+        each, spent = taken / len(due_now), spent + taken
+        # A trial whose pass has failed keeps its earlier times and is not tried again.
+        after = passes_of(due_now)
+        failed = {entry.slot for entry in due_now if after.get(entry.slot, 0) <= passes}
+        candidates = [entry for entry in candidates if entry.slot not in failed]
+
+
+def counted(trials: int) -> str:
+    """How many trials, with the verb that follows."""
+    return "1 trial is" if trials == 1 else f"{trials} trials are"
+
+
+def timed(entries: Sequence[Entry]) -> dict[Slot, tuple[Entry, dict[str, Any]]]:
+    """The trials that have timings, and their results."""
+    return {
+        entry.slot: (entry, result)
+        for entry in entries
+        if (result := entry.slot.result()) and result.get("samples")
+    }
+
+
+def passes_of(entries: Sequence[Entry]) -> dict[Slot, int]:
+    """In how many passes each timed trial was timed."""
+    return {slot: result["passes"] for slot, (_, result) in timed(entries).items()}
+
+
+def noise_words(plan: Plan, entries: Sequence[Entry]) -> str:
+    """Say how noisy the timings of a plan's trials are; "" where they are steady enough."""
+    results = timed(entries).values()
+    error, quantity = noise((entry.arm.name, result["samples"]) for entry, result in results)
+    steady = plan.study.timing.steady
+    if error <= steady:
+        return ""
+    passes = sorted({result["passes"] for _, result in results})
+    count = f"{passes[0]}" if len(passes) == 1 else f"{passes[0]} to {passes[-1]}"
+    return (
+        f"after {count} timing {'pass' if passes == [1] else 'passes'} the standard error of an "
+        f"arm's mean time ({quantity}) is {error:.1%} of it, above {steady:.1%}"
+    )
 
 
 def settle(job: Job, exitcode: int, pid: int) -> dict[str, Any]:
     """The status of a trial whose process has ended.
 
     What the job was to achieve counts whoever has computed it. Otherwise the trial has failed or
-    was killed, whatever an earlier process, perhaps of other code, has left in its status.
+    was killed, whatever an earlier process, perhaps of other code, has left in its status. Where
+    only a further timing pass has, the result of the passes before stands.
     """
+    how = f"signal {signal.Signals(-exitcode).name}" if exitcode < 0 else f"exit code {exitcode}"
+    finished = job.slot.finished(job.code)
+    if not finished and job.stage is Stage.timing and not computed_elsewhere(job.slot):
+        job.slot.restore(job.code)
     status = job.slot.status()
-    if job.slot.finished(job.code):
-        return status | ({"state": TIMED_AGAIN} if job.passes else {})
+    result = job.slot.result()
+    if result is not None and result["code"] == job.code:
+        if not job.passes:
+            return status
+        if result["passes"] > job.passes:
+            return status | {"state": TIMED_AGAIN}
+        message = f"its process ended with {how}; its earlier times stand"
+        return status | {"state": NOT_AGAIN, "message": message}
     if job.stage is Stage.run and job.slot.untimed(job.code):
         return status | {"state": UNTIMED}
     if status.get("pid") == pid and status["state"] in ("failed", "killed"):
         return status
-    how = f"signal {signal.Signals(-exitcode).name}" if exitcode < 0 else f"exit code {exitcode}"
     ended: dict[str, Any] = {
         "state": "killed" if exitcode < 0 else "failed",
         "message": f"its process ended with {how} and left no result",

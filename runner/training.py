@@ -10,7 +10,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -73,6 +73,7 @@ class Course:
     probes: Sequence[Callable[[], Probe]]
     watch: Sequence[Watch]
     loop: Loop
+    unchecked: frozenset[str] = frozenset()  # buffers that are not finite by design
 
     @property
     def config(self) -> Training:
@@ -95,7 +96,8 @@ def train(
     A trial has diverged in one of two ways:
 
     - A training loss, auxiliary loss, gradient norm, held-out loss or weight is not finite. This
-      ends the training at once. Weights are checked at evaluations.
+      ends the training at once. Weights are checked at evaluations, and so are the buffers that
+      were finite in the new model: a causal mask of -inf is no sign of divergence.
     - The last held-out loss is not below the first, and the training loss has not fallen either.
       A model that learns its data by heart has not diverged.
 
@@ -113,9 +115,11 @@ def train(
     """
     config: Training = trial.config.training
     optimizer = adamw(model, config)
+    unchecked = infinite_buffers(model)
     state = checkpoint.load(trial.checkpoints, model, optimizer, last=config.steps)
     start = state.pop("step") if state else 0
-    course = Course(trial, task, probes, watch, Loop(**state) if state else Loop([], [], {}))
+    loop = Loop(**state) if state else Loop([], [], {})
+    course = Course(trial, task, probes, watch, loop, unchecked)
     trial.resume(start)
     trial.deferring = True  # a wish to stop now waits for the end of a step
     if not state:
@@ -124,6 +128,7 @@ def train(
         advance(course, model, optimizer, range(start + 1, config.steps + 1))
     if further and not trial.diverged:
         model = further.change(model)
+        course = replace(course, unchecked=unchecked | infinite_buffers(model))
         more = range(config.steps + 1, config.steps + 1 + further.steps)
         advance(course, model, adamw(model, config), more, resumable=False)
     trial.deferring = False
@@ -184,7 +189,8 @@ def one_step(
 
     With `accumulate` the batch is cut into parts, whose losses weigh as many positions as they
     keep; an auxiliary loss is then that of each part and not of the whole batch. What the model
-    adapts after the step, it adapts once, to the outputs of all parts together.
+    adapts after the step, it adapts once, to the outputs of all parts together. Of these, only what
+    `bare` keeps stays in memory.
     Reading the values waits for the device, so that the time of a step is honest.
     """
     config = course.config
@@ -203,7 +209,7 @@ def one_step(
         (share * (part_loss + output.aux_loss)).backward()
         loss = loss + share * part_loss.detach()
         aux_loss = aux_loss + share * output.aux_loss.detach()
-        outputs.append(output)
+        outputs.append(bare(output))
     seen = {name: value for look_at in course.watch for name, value in look_at(model).items()}
     bound = math.inf if config.clip is None else config.clip
     norm = nn.utils.clip_grad_norm_(model.parameters(), bound)
@@ -211,6 +217,25 @@ def one_step(
     model.after_step(joined(outputs))  # type: ignore[operator]
     values = {"train/loss": loss, "train/aux_loss": aux_loss, "train/grad_norm": norm}
     return {name: value.item() for name, value in values.items()} | {"train/lr": lr} | seen
+
+
+def bare(output: Any) -> Any:
+    """Return an output without its graph and without rows of its prediction.
+
+    `after_step` reads neither. Predictions are the largest tensors of a model with a vocabulary.
+    """
+    empty = output.prediction.new_empty((0, *output.prediction.shape[1:]))
+    return detached(output._replace(prediction=empty) if hasattr(output, "_replace") else output)
+
+
+def detached(value: Any) -> Any:
+    """Return a tensor, or the tensors in nested tuples, without their graph."""
+    if isinstance(value, Tensor):
+        return value.detach()
+    if isinstance(value, tuple):
+        fields = [detached(item) for item in value]
+        return type(value)(*fields) if hasattr(value, "_fields") else tuple(fields)
+    return value
 
 
 @torch.no_grad()
@@ -246,18 +271,29 @@ def not_finite(values: Mapping[str, float]) -> str | None:
     return None
 
 
-@torch.no_grad()
-def broken_weight(model: nn.Module) -> str | None:
+def broken_weight(model: nn.Module, unchecked: frozenset[str] = frozenset()) -> str | None:
     """Name the first parameter or buffer that is not finite, if one is.
 
-    All are checked with one transfer from the device.
+    Buffers whose names are in `unchecked` do not count.
     """
     tensors = dict(model.named_parameters()) | dict(model.named_buffers())
+    checked = {name: x for name, x in tensors.items() if name not in unchecked}
+    return next(iter(not_finite_among(checked)), None)
+
+
+def infinite_buffers(model: nn.Module) -> frozenset[str]:
+    """Name the buffers that are not finite, such as a causal mask of -inf."""
+    return frozenset(not_finite_among(dict(model.named_buffers())))
+
+
+@torch.no_grad()
+def not_finite_among(tensors: Mapping[str, Tensor]) -> list[str]:
+    """Name the tensors that are not finite, in order, with one transfer from the device."""
     named = {name: x for name, x in tensors.items() if x.is_floating_point() or x.is_complex()}
     if not named:
-        return None
+        return []
     whole = torch.stack([x.isfinite().all() for x in named.values()]).tolist()
-    return next((name for name, good in zip(named, whole, strict=True) if not good), None)
+    return [name for name, good in zip(named, whole, strict=True) if not good]
 
 
 def look(course: Course, model: nn.Module, *, step: int) -> None:
@@ -272,7 +308,7 @@ def look(course: Course, model: nn.Module, *, step: int) -> None:
     course.loop.evaluated.append(step)
     if not math.isfinite(values["val/loss"]):
         course.trial.diverge(f"the held-out loss is {values['val/loss']} at step {step}")
-    elif name := broken_weight(model):
+    elif name := broken_weight(model, course.unchecked):
         course.trial.diverge(f"the weights {name} are not finite at step {step}")
 
 

@@ -240,9 +240,13 @@ def compute(job: Job, send: Send) -> None:
                 registry.restore(task, job.cache, job.data)
             registry.stage(job.config.experiment, job.stage)(trial)
         except BaseException as error:
+            watch.note()
+            if slot.restore(job.code):  # the result of the passes before stands
+                why = f"timing it once more has failed ({one_line(error)}); earlier times stand"
+                send({"note": f"{job.arm} seed {job.seed}: {why}"})
+                raise
             if trial:
                 trial.close("failed")
-            watch.note()
             state, details = "failed", {"traceback": traceback.format_exc()}
             if isinstance(error, Stopped):
                 state, details = "killed", {}
@@ -290,10 +294,11 @@ def finish(job: Job, trial: Trial, watch: Stopwatch) -> None:
         "seconds": seconds,
         "from_step": trial.from_step,
         "results": rows,
+        "notes": trial.notes,
     }
     timed = registry.timed(job.config.experiment)
     if job.stage is Stage.run and timed and not trial.diverged:
-        job.slot.leave(record | {"notes": trial.notes})
+        job.slot.leave(record)
         job.slot.mark(UNTIMED, code=job.code, seconds=seconds)
         return
     if job.stage is Stage.timing:

@@ -7,6 +7,7 @@ reused and resumed. Imports no torch.
 """
 
 import csv
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,7 +35,8 @@ class Tuned:
         interior: whether the best value of an arm lies inside the grid; at its edge a better one
             may lie beyond.
         sensitivity: how much worse than its best value an arm is on the mean of the grid, where a
-            diverged trial counts as its first loss (Wortsman et al. 2023).
+            diverged trial counts as its first loss (Wortsman et al. 2023); NaN where a value of the
+            grid is out of the contest.
         rows: arm, seed, value, metric: all that was measured.
     """
 
@@ -137,7 +139,10 @@ def choose(plan: planning.Plan, entries: Sequence["Entry"]) -> Tuned:
         best = min(means, key=means.__getitem__)
         overrides[arm] = f"{tune.key}={text(best)}"
         interior[arm] = min(tune.grid) < best < max(tune.grid)
-        sensitivity[arm] = float(np.mean([mean - means[best] for mean in means.values()]))
+        # Without the values that failed, the most sensitive arm would look the most robust.
+        whole = len(means) == len(tune.grid)
+        losses = [mean - means[best] for mean in means.values()]
+        sensitivity[arm] = float(np.mean(losses)) if whole else math.nan
     return Tuned(overrides, interior, sensitivity, rows)
 
 
@@ -145,9 +150,16 @@ def lines(tuned: Tuned) -> list[str]:
     """What tuning found, a line for each arm."""
     return [
         f"tuned {arm}: {override}, {'inside' if tuned.interior[arm] else 'at the edge of'} the "
-        f"grid; on the mean of the grid it is {tuned.sensitivity[arm]:.3g} worse ({TABLE} has all)"
+        f"grid; on the mean of the grid it is {worse(tuned.sensitivity[arm])} ({TABLE} has all)"
         for arm, override in tuned.overrides.items()
     ]
+
+
+def worse(sensitivity: float) -> str:
+    """How much worse than its best value an arm is, in words."""
+    if math.isnan(sensitivity):
+        return "unknown how much worse, since a value has no result"
+    return f"{sensitivity:.3g} worse"
 
 
 def write_table(folder: Path, tuned: Tuned) -> None:

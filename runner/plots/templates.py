@@ -25,7 +25,7 @@ def select(rows: pd.DataFrame, template: str, arms: list[str]) -> pd.DataFrame:
     """Rows whose metric matches, for the given arms in their order, with a column per placeholder.
 
     A column whose values are all whole numbers is made integer, so that `expert10` comes after
-    `expert9`.
+    `expert9`. Numbers of more than 18 digits, which 64 bits may not hold, stay text.
     """
     form = pattern(template)
     matches = {name: form.fullmatch(name) for name in rows["metric"].unique()}
@@ -33,7 +33,7 @@ def select(rows: pd.DataFrame, template: str, arms: list[str]) -> pd.DataFrame:
     chosen = in_order(rows[rows["metric"].isin(found)], arms)
     for column in placeholders(template):
         values = chosen["metric"].map({name: groups[column] for name, groups in found.items()})
-        whole = len(values) > 0 and values.str.fullmatch(r"\d+").all()
+        whole = len(values) > 0 and values.str.fullmatch(r"\d{1,18}").all()
         chosen[column] = values.astype(int) if whole else values
     return chosen
 

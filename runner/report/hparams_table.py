@@ -5,6 +5,7 @@ the table lies in a file of its own in the `tb/` of every run of an experiment, 
 replaces them all: they say the same, whichever TensorBoard takes.
 """
 
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -35,15 +36,36 @@ def differing_hparams(study: StudyRecord, store: Path | None = None) -> list[str
 
 def write_table(folder: Path, study: StudyRecord, differing: Sequence[str]) -> None:
     """Write the table into a folder, as an event file of its own that replaces an earlier one."""
-    metrics = {f"final/{metric}": study.label(metric) for metric in study.metrics}
-    table = events.event(events.hparams_table(["arm", "seed", *differing], metrics))
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder) as name:
+    _replace(folder / FILE, _event_file(_table(study, differing)))
+
+
+def _table(study: StudyRecord, differing: Sequence[str]) -> Any:
+    metrics = {f"final/{metric}": study.label(metric) for metric in study.metrics}
+    return events.hparams_table(["arm", "seed", *differing], metrics)
+
+
+def _event_file(table: Any) -> bytes:
+    with tempfile.TemporaryDirectory(prefix="ablab-") as name:
         writer = events.open_writer(Path(name))
-        writer.add_event(table)
+        writer.add_event(events.event(table))
         writer.close()
         (written,) = Path(name).iterdir()
-        written.replace(folder / FILE)
+        return written.read_bytes()
+
+
+def _replace(path: Path, content: bytes) -> None:
+    beside = path.with_name(f".writing-{os.getpid()}")
+    beside.write_bytes(content)
+    beside.replace(path)
+
+
+def _says(path: Path, table: Any) -> bool:
+    """Whether an event file holds this table, whenever it was written."""
+    try:
+        return table.SerializeToString() in path.read_bytes()
+    except FileNotFoundError:
+        return False
 
 
 def share_table(run: Path, study: StudyRecord) -> None:
@@ -59,8 +81,11 @@ def share_table(run: Path, study: StudyRecord) -> None:
     # One command at a time: of two reports that end together, the last one's table is everywhere.
     with FileLock(store / ".lock"):
         differing = differing_hparams(study, store)
-        for folder in sorted(runs.glob("*/tb")):
-            write_table(folder, study, differing)
+        table = _table(study, differing)
+        stale = [path for tb in runs.glob("*/tb") if not _says(path := tb / FILE, table)]
+        content = _event_file(table) if stale else b""
+        for path in sorted(stale):
+            _replace(path, content)
 
 
 def _differing(settings: Sequence[Mapping[str, Any]]) -> set[str]:

@@ -103,7 +103,7 @@ def test_a_diverged_trial_is_kept(plan: Callable, tmp_path: Path) -> None:
     norm_stability.run(trial)
     assert trial.diverged
     assert trial.counted["norm/diverged"] == 1
-    assert trial.counted["norm/loss_last"] == trial.rows[1, "train/loss"]
+    assert trial.counted["norm/loss_last"] == trial.rows[0, "val/loss"]
     assert_only_gradients_are_missing(trial)
 
 

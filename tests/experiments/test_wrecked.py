@@ -138,4 +138,4 @@ def test_a_loss_that_is_lost_after_training_is_divergence():
     metric = registry.metric("gqa/loss_converted")
     assert metric.diverged is Worth.start
     assert worth("gqa/loss_converted", math.nan, metric, {"val/loss": 2.0}) == (2.0, True)
-    assert registry.metric("norm/loss_last").curve == "train/loss"
+    assert registry.metric("norm/loss_last").curve == "val/loss"

@@ -17,6 +17,14 @@ def test_every_kind_can_be_drawn() -> None:
     assert {*DRAWN, "samples"} == set(KINDS)
 
 
+def test_a_number_that_64_bits_may_not_hold_stays_text():
+    long = "9" * 20
+    metrics = [f"a/{long}", "a/7"]
+    rows = pd.DataFrame({"arm": "m", "seed": 0, "metric": metrics, "value": 1.0})
+    assert list(select(rows, "a/{label}", ["m"])["label"]) == [long, "7"]
+    assert list(select(rows[1:], "a/{label}", ["m"])["label"]) == [7]
+
+
 def test_templates_become_columns() -> None:
     metrics = [f"a/layer{i}/{kind}/expert{j}" for i in (0, 10, 9) for kind in "xy" for j in (2, 1)]
     rows = pd.DataFrame({"arm": "m", "seed": 0, "metric": [*metrics, "a/layer1"], "value": 1.0})

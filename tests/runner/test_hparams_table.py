@@ -80,3 +80,25 @@ def test_a_damaged_record_of_an_arm_stops_no_report(tmp_path: Path, text: str) -
     assert differing_hparams(study, tmp_path / "trials") == differing_hparams(study)
     write_table(tmp_path / "tb", study, ["one"])
     assert columns(tmp_path / "tb") == {"arm", "seed", "one"}
+
+
+def test_tables_that_say_the_same_are_not_written_again(tmp_path: Path) -> None:
+    experiment, study = tmp_path / "moe", make_study(figures={})
+    keep_arm(experiment, "a-1", lr=1e-3)
+    for run in ("first", "second"):
+        write_table(experiment / "runs" / run / "tb", study, [])
+    share_table(experiment / "runs" / "second", study)
+
+    def written() -> list[tuple[int, int]]:
+        found = [path.stat() for path in sorted(experiment.glob("runs/*/tb/*"))]
+        return [(stat.st_ino, stat.st_mtime_ns) for stat in found]
+
+    before = written()
+    assert len(before) == 2
+    share_table(experiment / "runs" / "second", study)
+    assert written() == before
+    keep_arm(experiment, "a-2", lr=3e-3)
+    share_table(experiment / "runs" / "second", study)
+    assert not set(written()) & set(before)
+    for run in ("first", "second"):
+        assert "training.lr" in columns(experiment / "runs" / run / "tb")

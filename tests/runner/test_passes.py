@@ -56,6 +56,8 @@ def machine(monkeypatch):
 
     class Machine:
         spread, seconds, clock = 0.0, 10.0, 0.0
+        dies = -1  # the index of the further pass's job with which the machine goes down
+        fails = ""  # the arm whose further passes fail
 
         def __init__(self):
             self.orders: list[list[Job]] = []
@@ -65,16 +67,27 @@ def machine(monkeypatch):
             if jobs[0].stage is Stage.timing:
                 self.clock += self.seconds
                 assert workers == 1
-            for job in jobs:
+            for index, job in enumerate(jobs):
                 on_event(job, {"state": "started", "pid": 1})
                 job.slot.folder.mkdir(parents=True, exist_ok=True)
-                record = {"code": job.code, "results": [], "passes": job.passes + 1}
+                if job.passes:
+                    assert job.slot.reopen(job.code, job.passes)
+                    job.slot.mark("running", pid=1, code=job.code)
+                    if index == self.dies:
+                        raise SystemExit
+                    if job.arm == self.fails:
+                        on_event(job, {"state": "ended", "exitcode": -9, "pid": 1})
+                        continue
+                first = job.slot.untimed(job.code) or {}
+                passes = max(job.passes, first.get("passes", 0))
+                record = {"code": job.code, "results": []}
                 level = 1 + random.Random(f"{job.arm} {job.seed}").uniform(-1, 1) * self.spread
                 if job.stage is Stage.run:
                     job.slot.leave(record)
                     job.slot.mark(UNTIMED)
                 else:
-                    job.slot.record(record | {"samples": {"x": [level]}})
+                    times = {"passes": passes + 1, "samples": {"x": [level]}}
+                    job.slot.record(record | times)
                     job.slot.mark("done")
                 on_event(job, {"state": "ended", "exitcode": 0, "pid": 1})
 
@@ -124,6 +137,43 @@ def test_a_further_pass_leaves_finished_trials_alone(plan, machine, capsys):
     assert "timed again" in told
 
 
+@pytest.mark.parametrize("dies", [0, 3])
+def test_a_run_that_is_killed_within_a_pass_completes_it_when_it_resumes(plan, machine, dies):
+    machine.spread, machine.dies = 0.3, dies
+    with pytest.raises(SystemExit):
+        study.run(plan(*FLASH, "timing.passes=2"))
+    killed = [entry.slot.status()["state"] for entry in study.survey(plan(*FLASH))]
+    assert sorted(killed) == ["done"] * 5 + ["running"]
+    machine.dies = -1
+    made = plan(*FLASH, "timing.passes=2")
+    entries = study.run(made)
+    assert {(entry.slot.result() or {})["passes"] for entry in entries} == {2}
+    assert any("standard error" in note and "timing.passes=2" in note for note in made.notes)
+
+
+def test_a_run_that_reuses_all_still_says_that_its_timings_are_noisy(plan, machine):
+    machine.spread = 0.3
+    study.run(plan(*FLASH, "timing.passes=2"))
+    made = plan(*FLASH, "timing.passes=2")
+    assert all(entry.reused for entry in study.run(made))
+    (note,) = [note for note in made.notes if "standard error" in note]
+    assert note.startswith("after 2 timing passes")
+    assert note.endswith("this run reuses all trials and times none again")
+
+
+def test_a_further_pass_that_fails_leaves_the_result_of_the_passes_before(plan, machine, capsys):
+    machine.spread, machine.fails = 0.3, "tiled"
+    made = plan(*FLASH, "timing.passes=3")
+    entries = study.run(made)
+    study.fail_if_any(made, entries)
+    passes = {entry.arm.name: (entry.slot.result() or {})["passes"] for entry in entries}
+    assert passes == {"tiled": 1, "fused": 3}
+    assert {entry.slot.status()["state"] for entry in entries} == {"done"}
+    assert not any((entry.slot.folder / "run.json").exists() for entry in entries)
+    assert "not timed again (its process ended with signal SIGKILL" in capsys.readouterr().out
+    assert any("after 1 to 3 timing passes" in note for note in made.notes)
+
+
 def test_the_samples_of_all_passes_count(plan):
     made = plan(
         *FLASH, "timing.passes=2", "timing.steady=0", "timing.minutes=9", "options.rounds=2"
@@ -145,7 +195,7 @@ def test_the_samples_of_all_passes_count(plan):
     assert all(entry.reused for entry in study.run(made))
 
 
-def test_a_pass_that_is_killed_costs_only_itself(plan, monkeypatch):
+def test_a_pass_that_fails_or_is_killed_costs_only_itself(plan, monkeypatch):
     made = plan(*FLASH, "n_seeds=1", "arm=tiled", "options.rounds=1")
     (entry,) = study.run(made)
     first = entry.slot.result()
@@ -157,8 +207,14 @@ def test_a_pass_that_is_killed_costs_only_itself(plan, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(flash_attention, "timing", dies)
+        told: list[dict[str, object]] = []
         with pytest.raises(KeyboardInterrupt):
-            trial.compute(again, lambda _: None)
+            trial.compute(again, told.append)
+    assert entry.slot.result() == first
+    assert "timing it once more has failed" in str(told)
+    # A process without a chance to put the result back leaves it to the next run.
+    assert entry.slot.reopen(made.code, 1)
+    entry.slot.mark("running", pid=1, code=made.code)
     assert entry.slot.result() is None
     (entry,) = study.run(made)
     second = entry.slot.result()
@@ -172,8 +228,25 @@ def test_a_pass_that_is_killed_costs_only_itself(plan, monkeypatch):
         return [row for row in result["results"] if "/time" not in row["metric"]]
 
     assert timeless(second) == timeless(first)
+    assert first["notes"] == []
     trial.compute(again, lambda _: None)  # another study has done this pass meanwhile
     assert entry.slot.result() == second
+
+
+def test_what_was_told_of_a_trial_outlasts_further_passes(plan):
+    made = plan(*FLASH, "n_seeds=1", "arm=tiled", "options.rounds=1")
+    (entry,) = study.run(made)
+    first = entry.slot.result()
+    assert first is not None
+    entry.slot.leave(first | {"notes": ["spiked"]})
+    entry.slot.mark("untimed", code=made.code)
+    for passes in (1, 2):
+        again = replace(study.job(made, entry, Stage.timing), passes=passes)
+        trial.compute(again, lambda _: None)
+        result = entry.slot.result()
+        assert result is not None
+        assert (result["passes"], result["notes"]) == (passes + 1, ["spiked"])
+        assert entry.slot.status()["message"] == "spiked"
 
 
 @pytest.mark.parametrize(

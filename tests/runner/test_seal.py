@@ -26,7 +26,7 @@ def finished(folder: Path) -> Slot:
     (slot.folder / "tables").mkdir()
     (slot.folder / "tables" / "heads.csv").write_text("head,share\n0,0.5\n")
     slot.mark("done", code="c", seconds=1.5, message="")
-    assert slot.intact() is None
+    assert not slot.read().fault
     return slot
 
 
@@ -96,7 +96,7 @@ def test_what_is_changed_is_named_and_has_no_result(tmp_path: Path, damage: str)
     slot = finished(tmp_path)
     said, harm = DAMAGES[damage]
     harm(slot.folder)
-    assert (slot.intact() or "").startswith(said)
+    assert slot.read().fault.startswith(said)
     assert slot.result() is None
     assert not slot.finished("c")
 
@@ -106,7 +106,6 @@ def test_a_record_without_a_number_of_its_format_is_older(tmp_path: Path):
     (slot.folder / "status.json").write_text('{"state": "done", "code": "c"}')
     assert slot.read().older
     assert slot.result() is None
-    assert slot.intact() == "its records have an older format"
 
 
 def test_what_the_first_of_two_stages_leaves_is_sealed(tmp_path: Path):
@@ -116,10 +115,10 @@ def test_what_the_first_of_two_stages_leaves_is_sealed(tmp_path: Path):
     assert slot.untimed("c") is not None
     slot.mark("killed", code="c")  # in its second stage
     assert slot.untimed("c") is not None
-    assert slot.intact() is None
+    assert not slot.read().fault
     edited("run.json", "1.0", "0.5")(slot.folder)
     assert slot.untimed("c") is None
-    assert slot.intact() == "run.json was changed since it was computed"
+    assert slot.read().fault == "run.json was changed since it was computed"
 
 
 def test_the_first_finish_stays(tmp_path: Path):
@@ -165,15 +164,15 @@ def test_a_changed_trial_is_named_and_computed_again(plan, damage: str, reuse: s
     whole, curves = frame(first), (slot.folder / "metrics.csv").read_text()
     time = slot.first_finish()
     STUDY_DAMAGES[damage](slot.folder)
-    fault = slot.intact()
+    fault = slot.read().fault
     again = plan(*ONE, f"reuse={reuse}")
     entries = study.run(again)
     assert [entry.reused for entry in entries] == [False]
     assert f"moe_top2 seed 0: {fault}: computed again" in again.notes
-    assert slot.intact() is None
+    assert not slot.read().fault
     result = slot.result()
     assert result is not None
-    assert result["from_step"] == 0  # neither checkpoints nor curves of before are gone on from
+    assert result["from_step"] == 0  # neither checkpoints nor curves of before are used
     pd.testing.assert_frame_equal(frame(entries), whole, check_exact=True)
     assert (slot.folder / "metrics.csv").read_text() == curves
     assert slot.first_finish() == time

@@ -246,6 +246,52 @@ def test_weights_that_are_not_finite_are_divergence(tmp_path: Path, kind: str):
     assert trial.results["val/loss"][0] == trial.rows[0, "val/loss"]
 
 
+def test_a_buffer_that_is_infinite_by_design_is_no_divergence(tmp_path: Path):
+    class Masked(Slope):
+        def __init__(self) -> None:
+            super().__init__()
+            mask = torch.full((3, 3), -math.inf).triu(1)
+            self.register_buffer("mask", mask)
+            self.register_buffer("mean", torch.zeros(2))
+
+    class Breaking(Masked):
+        @torch.no_grad()
+        def after_step(self, output: Output) -> None:
+            super().after_step(output)
+            if self.steps == 4:
+                self.mean[1] = math.nan
+
+    trial = trial_of(tmp_path / "well")
+    training.train(trial, Masked(), Line())
+    assert not trial.diverged
+    resumed = trial_of(tmp_path / "well", steps=14)
+    training.train(resumed, Masked(), Line())
+    assert not resumed.diverged
+    further = trial_of(tmp_path / "further")
+    training.train(further, Slope(), Line(), further=training.Further(lambda _: Masked(), 2))
+    assert not further.diverged
+    broken = trial_of(tmp_path / "broken")
+    training.train(broken, Breaking(), Line())
+    assert broken.diverged == "the weights mean are not finite at step 6"
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_after_step_gets_no_graph_and_no_prediction(tmp_path: Path, accumulate: int):
+    class Curious(Slope):
+        def after_step(self, output: Output) -> None:
+            super().after_step(output)
+            assert output.prediction.numel() == 0
+            assert not output.prediction.requires_grad
+            assert not output.aux_loss.requires_grad
+
+        def forward(self, x: Tensor, keep: Tensor) -> Output:
+            return super().forward(x, keep)._replace(aux_loss=self.linear.weight.sum() * 0)
+
+    model = Curious()
+    training.train(trial_of(tmp_path, accumulate=accumulate), model, Line())
+    assert model.steps > 0
+
+
 def test_what_breaks_in_further_training_is_divergence(tmp_path: Path):
     trial = trial_of(tmp_path)
     more = training.Further(lambda model: model, 4)

@@ -1,6 +1,7 @@
 """Tuning: the same grid for every arm, on seeds of its own."""
 
 import csv
+import math
 
 import pytest
 import torch
@@ -92,6 +93,10 @@ def test_a_value_without_all_its_seeds_cannot_win(plan, broken):
     losses = {**LOSSES, "dense": LOSSES["dense"] | {0.001: broken}}
     tuned = tuning.choose(made, entries_of(losses))
     assert tuned.overrides["dense"] == "training.lr=0.01"
+    assert math.isnan(tuned.sensitivity["dense"])  # no mean of the values that are left
+    assert tuned.sensitivity["moe_top2"] == pytest.approx(1.0)
+    told = tuning.lines(tuned)
+    assert ["unknown how much worse" in line for line in told] == [True, False]
     with pytest.raises(ConfigError, match="arm dense has no value of"):
         tuning.choose(made, entries_of({**LOSSES, "dense": dict.fromkeys(LOSSES["dense"], (1.0,))}))
 
@@ -99,6 +104,13 @@ def test_a_value_without_all_its_seeds_cannot_win(plan, broken):
 def test_a_grid_without_an_inside_is_an_error(plan):
     with pytest.raises(ConfigError, match="needs three values"):
         plan(*TINY, "tune=lr", "tune.grid=[0.1,0.2]")
+
+
+@pytest.mark.parametrize("value", [".inf", "-.inf", ".nan"])
+def test_a_grid_with_a_value_that_is_not_finite_is_one_line(plan, value):
+    with pytest.raises(ConfigError, match="must hold finite numbers only") as error:
+        plan(*TINY, "tune=lr", f"tune.grid=[1e-3,1e-2,{value}]")
+    assert "\n" not in str(error.value)
 
 
 class Entry:
