@@ -263,6 +263,12 @@ class Slot:
             )
 
 
+def without_offset(signed: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
+    """What identifies an arm but for its `seed_offset`, and that offset."""
+    config = {**signed["config"], "seed_offset": 0}
+    return {**signed, "config": config}, int(signed["config"].get("seed_offset", 0))
+
+
 def well_formed(result: Mapping[str, Any]) -> bool:
     """Whether a record has the form of a result: its code, and rows of metric, value and unit."""
     rows = result.get("results")
@@ -327,6 +333,26 @@ class Store:
     def slot(self, name: str, mark: str, seed: int) -> Slot:
         """The place of one trial."""
         return Slot(self.arm(name, mark) / f"seed-{seed}")
+
+    def seeds_of(self, mark: str, signed: str | None = None) -> dict[int, list[Slot]]:
+        """The seeds of an arm and their places; with `signed`, of its twins under offsets too.
+
+        A twin differs in `seed_offset` alone: its seed k is the arm's seed k plus its own offset
+        less the arm's.
+        """
+        found = {seed: [slot] for seed, slot in self.seeds(mark).items()}
+        if signed is None:
+            return found
+        plain, offset = without_offset(json.loads(signed))
+        for other, folder in self._folders.items():
+            record = None if other == mark else read_json(folder / "arm.json")
+            if record is None or not isinstance(record.get("config"), dict):
+                continue
+            twin, shift = without_offset(record)
+            if twin == plain:
+                for seed, slot in self.seeds(other).items():
+                    found.setdefault(seed + shift - offset, []).append(slot)
+        return found
 
     def seeds(self, mark: str) -> dict[int, Slot]:
         """The seeds of an arm that have a folder, ascending, with their places."""

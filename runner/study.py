@@ -79,6 +79,7 @@ def register(
         arms=written,
         signatures={arm.name: arm.signature for arm in plan.arms},
         seeds=plan.seeds,
+        signed={arm.name: arm.signed for arm in plan.arms},
     )
     where = registration.path(plan.outputs, plan.experiment)
     with locked(plan) as store:

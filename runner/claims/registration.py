@@ -9,7 +9,7 @@ ledger can fool it.
 import datetime
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -120,6 +120,7 @@ class Setting:
     arms        what one types for each arm of the study, also of those that are not computed
     signatures  of the arms that are computed
     seeds       of the run
+    signed      what each signature covers, as text
     """
 
     experiment: str
@@ -127,6 +128,7 @@ class Setting:
     arms: Mapping[str, Any]
     signatures: Mapping[str, str]
     seeds: Sequence[int]
+    signed: Mapping[str, str] = field(default_factory=dict)
 
 
 def register(
@@ -158,7 +160,7 @@ def register(
             }
             ledger.append(where, line)
             times = {arm: times.get(arm, now) for arm in marks}
-        found[claim.id] = _judged(claim, times, marks, run.seeds, store, now)
+        found[claim.id] = _judged(claim, times, marks, run, store, now)
     return found
 
 
@@ -193,21 +195,24 @@ def _judged(
     claim: Claim,
     times: Mapping[str, datetime.datetime],
     marks: Mapping[str, str],
-    seeds: Sequence[int],
+    run: Setting,
     store: Store,
     now: datetime.datetime,
 ) -> Registration:
-    """Whether a trial that decides the claim was finished before the claim was written down."""
+    """Whether a trial that decides the claim was finished before the claim was written down.
+
+    `seed=8` and `seed_offset=8` are the same trials under two signatures.
+    """
     registered = max(times.values(), default=now).isoformat(timespec="microseconds")
-    computed = {arm: store.seeds(mark) for arm, mark in marks.items()}
+    computed = {arm: store.seeds_of(mark, run.signed.get(arm)) for arm, mark in marks.items()}
     finished = [
-        (arm, slots[seed].first_finish())
+        (arm, slot.first_finish())
         for arm, slots in computed.items()
-        for seed in seeds[: claim.n]
-        if seed in slots
+        for seed in run.seeds[: claim.n]
+        for slot in slots.get(seed, ())
     ]
     if not any(time is not None and time < times[arm] for arm, time in finished):
         return Registration(False, registered, hash=claim.fingerprint)
-    used = {*seeds, *(seed for slots in computed.values() for seed in slots)}
+    used = {*run.seeds, *(seed for slots in computed.values() for seed in slots)}
     cure = f"seed={max(used) + 1}"
     return Registration(False, registered, late=True, cure=cure, hash=claim.fingerprint)

@@ -9,6 +9,7 @@ import pytest
 from tests_tiny import TINY
 
 from runner import ledger, study
+from runner import store as store_module
 from runner.claims import registration
 from runner.claims.claim import WORDS, AAPair, Claim, PositiveControl
 from runner.claims.kinds import KINDS, read_claim
@@ -163,6 +164,30 @@ def test_a_claim_is_late_if_any_trial_that_decides_it_was_there(bench: Bench, ma
     assert "seed=2" in known.reason
     assert bench.register(time=LATER, seeds=(2, 3)).late is False
     assert bench.register(time=LATER, seeds=(1, 2)).late
+
+
+def test_the_same_trials_under_a_seed_offset_make_a_claim_late(tmp_path: Path):
+    def signed(arm: str, offset: int) -> str:
+        return store_module.signed({"arm": arm, "seed_offset": offset}, "data", None)
+
+    for arm in ("a", "b"):
+        text = signed(arm, 0)
+        mark = store_module.signature(text)
+        slot = Store(tmp_path, "moe").slot(arm, mark, 9)
+        store_module.write_json(slot.folder.parent / "arm.json", json.loads(text))
+        slot.keep_first_finish(NOW)
+
+    def register_at(offset: int, seeds: tuple[int, ...]) -> Registration:
+        texts = {arm: signed(arm, offset) for arm in ("a", "b")}
+        marks = {arm: store_module.signature(text) for arm, text in texts.items()}
+        setting = Setting("moe", "quick", {}, marks, seeds, texts)
+        where = tmp_path / f"{offset}.jsonl"
+        return register([CLAIM], setting, Store(tmp_path, "moe"), where, LATER)["C"]
+
+    assert register_at(8, (0, 1)).late  # seed 1 at offset 8 is seed 9
+    assert register_at(8, (0, 1)).cure == "seed=2"
+    assert not register_at(8, (2, 3)).late
+    assert register_at(0, (8, 9)).late
 
 
 def test_trials_that_do_not_decide_make_no_claim_late(bench: Bench):
