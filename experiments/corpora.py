@@ -112,7 +112,7 @@ def make_ready(
             )
         if _read(path, ("tuning_free",)) is None:
             try:
-                _write(path, _built(options, splits))
+                _write(path, build(options, splits))
             except ValueError as error:
                 if source.reading and source.reading.left_out.total():
                     raise ValueError(f"{error} ({ready.line})") from error
@@ -133,8 +133,7 @@ def examine(options: Corpus | Formula, cache: Path) -> Source:
     if isinstance(options, Text):
         reading = corpus_files.read(options.path, results_folder(cache))
         return Source(_hash([settings, [reading.evidence(), _code(*TEXT_CODE)]]), reading)
-    evidence, _ = RECIPES[type(options)]
-    return Source(_hash([settings, evidence(options)]))
+    return Source(_hash([settings, EVIDENCE[type(options)]()]))
 
 
 def restore(options: Corpus | Formula, cache: Path, fingerprint: str) -> None:
@@ -165,7 +164,7 @@ def load(options: Corpus, cache: Path, fingerprint: str = "") -> dict[str, NDArr
         source = examine(options, cache)
         if source.fingerprint != fingerprint:
             raise ValueError(_changed(options, fingerprint, source.fingerprint))
-        arrays = _built(options, _splits(options, source))
+        arrays = build(options, _splits(options, source))
         _write(path, arrays)
     return arrays
 
@@ -215,14 +214,11 @@ def _splits(options: Corpus, source: Source) -> dict[str, Split] | None:
     return split_documents(source.reading.documents, options.eval_share)
 
 
-def _built(options: Corpus, splits: dict[str, Split] | None) -> dict[str, NDArray[Any]]:
-    return build(options) if splits is None else build(options, splits)
-
-
-def build(options: Corpus, splits: Mapping[str, Split] | None = None) -> dict[str, NDArray[Any]]:
-    """The arrays described above but the fingerprint, of `splits` or from the sources."""
+def build(options: Corpus, splits: dict[str, Split] | None = None) -> dict[str, NDArray[Any]]:
+    """Return the arrays described above but the fingerprint, of `splits` or of the domains."""
     if splits is None:
-        splits = split_files(options) if isinstance(options, Text) else split_domains(options)
+        assert isinstance(options, Domains), "the user's text is split where it is read"
+        splits = split_domains(options)
     # Text of packages is ours, and is not written in several ways.
     return arrays_of(splits, options.length, options.n_eval, any_form=isinstance(options, Text))
 
@@ -267,11 +263,6 @@ def _shorten(text: str) -> bytes:
     return data if len(data) <= LONGEST else data[: data.rfind(b"\n", 0, LONGEST) + 1]
 
 
-def split_files(options: Text) -> dict[str, Split]:
-    """The user's documents by label, and for each label the part that is held out."""
-    return split_documents(corpus_files.documents(options.path), options.eval_share)
-
-
 def split_documents(
     documents: Mapping[str, Sequence[bytes]], eval_share: float
 ) -> dict[str, Split]:
@@ -295,24 +286,19 @@ def _hash(evidence: object) -> str:
 BUILDING = ("corpora.py", "corpus_build.py", "corpus_alike.py", "corpus_windows.py")
 TEXT_CODE = (*BUILDING, "corpus_files.py", "corpus_find.py", "corpus_labels.py")
 
-RECIPES: dict[type, tuple[Callable[[Any], object], Callable[[Any], dict[str, Split]]]] = {
-    Domains: (
-        lambda _: [
-            corpus_sources.versions(),
-            _code(*BUILDING, "corpus_sources.py", "corpus_japanese.py"),
-        ],
-        split_domains,
-    ),
-    Waves: (lambda _: [_code("tasks/waves.py")], lambda _: {}),
-    Patterns: (lambda _: [_code("tasks/patterns.py")], lambda _: {}),
-    Induction: (lambda _: [_code("tasks/induction.py")], lambda _: {}),
-    Function: (lambda _: [_code("tasks/function.py")], lambda _: {}),
-    Numbers: (
-        lambda _: [version("num2words"), _code("tasks/numbers.py", "tasks/translation.py")],
-        lambda _: {},
-    ),
-    Pairs15: (lambda _: [_code("tasks/pairs.py", "tasks/translation.py")], lambda _: {}),
+EVIDENCE: dict[type, Callable[[], object]] = {
+    Domains: lambda: [
+        corpus_sources.versions(),
+        _code(*BUILDING, "corpus_sources.py", "corpus_japanese.py"),
+    ],
+    Waves: lambda: [_code("tasks/waves.py")],
+    Patterns: lambda: [_code("tasks/patterns.py")],
+    Induction: lambda: [_code("tasks/induction.py")],
+    Function: lambda: [_code("tasks/function.py")],
+    Numbers: lambda: [version("num2words"), _code("tasks/numbers.py", "tasks/translation.py")],
+    Pairs15: lambda: [_code("tasks/pairs.py", "tasks/translation.py")],
 }
+"""What a fingerprint covers besides the options: versions of packages and code."""
 
 
 def _path(options: Corpus | Formula, cache: Path, fingerprint: str) -> Path:

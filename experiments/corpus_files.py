@@ -116,16 +116,6 @@ def _no_text(path: str, found: Found) -> str:
     return f"task.path={path!r}: {n} files, {what} ({told} left out); name files with text"
 
 
-def documents(path: str) -> Mapping[str, Sequence[bytes]]:
-    """The texts that `read` finds, by label."""
-    return read(path).documents
-
-
-def find(path: str) -> list[Path]:
-    """The files that `path` names, in order."""
-    return search(path).files
-
-
 def split(found: Sequence[bytes], eval_share: float) -> tuple[bytes, list[bytes]]:
     """Training bytes and held-out documents of one label, about `eval_share` of its bytes.
 

@@ -1,5 +1,7 @@
 """The files that `task.path` names: a file, a folder or a pattern, and how many it leaves out.
 
+Results are no text of the user's: neither those of the outputs folder in use, nor those of another
+one, whose folders are known by what lies in them.
 Links to folders are never followed, so that no walk runs in a circle; a link to a file is, unless
 that file is read anyway.
 """
@@ -30,11 +32,12 @@ class Found:
 
 
 def search(path: str, results: Path | None = None) -> Found:
-    """The files that `path` names; nothing in the folder `results` is among them.
+    """The files that `path` names; nothing in the folder `results` or other results is among them.
 
     Args:
         path: a file; a folder, or `folder/**`: all files below it that are not hidden; or a
-            pattern, in which `**` stands for folders of any depth. What exists is taken as it is
+            pattern, in which `**` stands for folders of any depth, of which hidden ones are entered
+            only where the pattern has a part with a dot at its start. What exists is taken as it is
             written, though it may have a `[` in its name. `~` is the home folder.
         results: a folder of results, in which no text of the user's is looked for.
 
@@ -47,6 +50,11 @@ def search(path: str, results: Path | None = None) -> Found:
             raise ValueError(
                 f"task.path={path!r} lies in {written(str(results))}, where results are kept and "
                 f"no text is read; move the text, or set outputs to another folder"
+            )
+        if (kept := _results_around(Path(os.path.realpath(whole)))) is not None:
+            raise ValueError(
+                f"task.path={path!r} lies in {written(str(kept))}, which holds results of an "
+                f"experiment, and no text is read there; move the text"
             )
         if whole.is_file():
             return Found([whole], named=True)
@@ -138,26 +146,36 @@ class _Walk:
                     if not (below or last) or self._passed_over(entry):
                         continue
                     if entry.is_dir(follow_symlinks=False):
-                        if below:
-                            todo.append((entry.path, below))
+                        if inside := self._entered(states, entry.name):
+                            todo.append((entry.path, inside))
                         else:
-                            self.left_out[FOLDER] += 1
+                            self.left_out[HIDDEN if below else FOLDER] += 1
                     elif last and entry.is_file(follow_symlinks=False):
                         yield entry.path
                     elif last:
                         self.left_out[SPECIAL] += 1
 
     def _passed_over(self, entry: os.DirEntry[str]) -> bool:
-        """Whether an entry is hidden, a link to be looked at later, or the folder of results."""
+        """Whether an entry is hidden, a link to be looked at later, or a folder of results."""
         if self.hide and entry.name.startswith("."):
             self.left_out[HIDDEN] += 1
         elif entry.is_symlink():
             self.links.append(entry.path)
-        elif self._results and entry.is_dir() and _identity(Path(entry.path)) == self._results:
+        elif entry.is_dir() and self._has_results(entry.path):
             self.left_out[RESULTS] += 1
         else:
             return False
         return True
+
+    def _has_results(self, folder: str) -> bool:
+        known = self._results is not None and _identity(Path(folder)) == self._results
+        return known or _is_experiment(folder)
+
+    def _entered(self, states: set[int], name: str) -> set[int]:
+        """The states in a folder of this name; a hidden one is entered by a part with a dot."""
+        if name.startswith("."):
+            states = {state for state in states if self.pattern[state].startswith((".", "[.]"))}
+        return self._closed(self._step(states, name))
 
     def _closed(self, states: set[int]) -> set[int]:
         """The states, and those behind a `**` that stands for no folder."""
@@ -197,6 +215,7 @@ def _worth_following(
             or target in read
             or not stat.S_ISREG(os.stat(link).st_mode)  # noqa: PTH116
             or (results is not None and _is_below(real, results))
+            or _results_around(Path(real)) is not None
         ):
             left_out[LINK] += 1
             continue
@@ -212,6 +231,23 @@ def _identity(path: Path | None) -> tuple[int, int] | None:
     except OSError:
         return None
     return (found.st_dev, found.st_ino) if found else None
+
+
+def _is_experiment(folder: str) -> bool:
+    """Whether a folder has the layout of an experiment's results: trials, with a lock or an arm."""
+    trials = f"{folder}/trials"
+    if os.path.exists(f"{trials}/.lock"):  # noqa: PTH110
+        return True
+    try:
+        with os.scandir(trials) as entries:
+            return any(os.path.exists(f"{entry.path}/arm.json") for entry in entries)  # noqa: PTH110
+    except OSError:
+        return False
+
+
+def _results_around(path: Path) -> Path | None:
+    """The folder of an experiment's results that a path lies in, if any."""
+    return next((p for p in (path, *path.parents) if _is_experiment(str(p))), None)
 
 
 def _is_below(path: str, folder: Path) -> bool:

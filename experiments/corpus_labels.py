@@ -28,7 +28,7 @@ def labels(folders: Collection[Path]) -> dict[Path, str]:
             if folder not in ends and count[path[-length:]] == 1:
                 ends[folder] = path[-length:]
     found: dict[Path, str] = {}
-    taken: set[object] = set()
+    taken: set[str] = set()
     for folder in parts:
         label = _short(JOINT.join(_trimmed(written(part)) for part in ends[folder]))
         number, candidate = 1, label
@@ -68,9 +68,12 @@ def _short(label: str) -> str:
     return label if len(label) <= LONGEST else f"{label[: LONGEST - 16]}…{label[-15:]}"
 
 
-def _as_read(label: str) -> object:
-    """What a table's reader may take a label for: 1 and 01 are the same number."""
+def _as_read(label: str) -> str:
+    """What a table's reader may take a label for: 1, 01 and 1e0 are a number, true and True a bool.
+
+    As text, since NaN does not equal itself.
+    """
     try:
-        return float(label)
+        return str(float(label))
     except ValueError:
-        return label
+        return label.lower() if label.lower() in ("true", "false") else label

@@ -106,15 +106,6 @@ def stretches(texts: Sequence[Bytes], length: int) -> Hashes:
     return np.unique(np.concatenate(hashes)) if hashes else np.zeros(0, np.uint64)
 
 
-def evaluation_windows(
-    documents: Sequence[bytes], known: Hashes, length: int, n: int, label: str
-) -> Bytes:
-    """The report's windows (n, length + 1) of held-out documents; see the functions it calls."""
-    free = free_windows(documents, known, length)
-    chosen = report_windows(free, documents, length, n, label)
-    return stacked([free[index] for index in chosen], known, length)
-
-
 def stacked(windows: Sequence[Window], known: Hashes, length: int) -> Bytes:
     """Windows as an array (n, length + 1); checks once more that training text has none of them."""
     if not windows:

@@ -10,7 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import corpora, corpus_files, corpus_japanese, corpus_sources, corpus_windows
+from experiments import (
+    corpora,
+    corpus_files,
+    corpus_find,
+    corpus_japanese,
+    corpus_sources,
+    corpus_windows,
+)
 from experiments.config import Domains, Predict, Text, Waves
 
 SMALL = Domains("domains", 32, ["code", "english", "japanese"], train_bytes=60_000, n_eval=20)
@@ -44,23 +51,32 @@ def test_rolling_hashes_are_equal_exactly_where_stretches_are(length: int) -> No
     assert not len(corpus_windows.rolling_hashes(data[:1], 2))
 
 
+def evaluation_windows(
+    documents: list[bytes], known: corpus_windows.Hashes, n: int
+) -> corpus_windows.Bytes:
+    """The report's windows of documents, for a length of 16."""
+    free = corpus_windows.free_windows(documents, known, 16)
+    chosen = corpus_windows.report_windows(free, documents, 16, n, "x")
+    return corpus_windows.stacked([free[index] for index in chosen], known, 16)
+
+
 @pytest.mark.parametrize("planted", [0, 2 * 17, 40 * 17])
 def test_a_planted_overlap_is_never_evaluated(planted: int) -> None:
     document = words(1).encode()
     train = words(2).encode() + document[planted : planted + 17] + words(3).encode()
     known = np.sort(corpus_windows.rolling_hashes(np.frombuffer(train, np.uint8), 16))
-    windows = corpus_windows.evaluation_windows([document], known, 16, 30, "x")
+    windows = evaluation_windows([document], known, 30)
     naive = [w.tobytes()[i : i + 16] in train for w in windows for i in (0, 1)]
     assert windows.shape == (30, 17)
     assert not any(naive)
     # Without the training text the planted stretch is evaluated: the test can fail.
-    unaware = corpus_windows.evaluation_windows([document], known[:0], 16, len(document) // 17, "x")
+    unaware = evaluation_windows([document], known[:0], len(document) // 17)
     assert any(w.tobytes()[i : i + 16] in train for w in unaware for i in (0, 1))
 
 
 def test_windows_come_from_every_document_and_do_not_overlap() -> None:
     documents = [words(seed, 60).encode() for seed in range(5)]
-    windows = corpus_windows.evaluation_windows(documents, np.zeros(0, np.uint64), 16, 50, "x")
+    windows = evaluation_windows(documents, np.zeros(0, np.uint64), 50)
     places = [[d.find(w.tobytes()) for d in documents] for w in windows]
     owner = [max(range(5), key=row.__getitem__) for row in places]
     assert min(np.bincount(owner, minlength=5)) >= 8
@@ -102,7 +118,7 @@ def test_building_twice_gives_the_same() -> None:
 
 
 def test_a_cached_corpus_is_not_read_again(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def forbidden(_: object) -> None:
+    def forbidden(*_: object) -> None:
         raise AssertionError("read again")
 
     before = corpora.prepare(SMALL, cache)
@@ -129,7 +145,7 @@ def test_concurrent_builds_leave_one_whole_file(tmp_path: Path) -> None:
 def test_fingerprint_follows_versions_and_options(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(corpora, "build", lambda _: {"nothing": np.zeros(1)})
+    monkeypatch.setattr(corpora, "build", lambda *_: {"nothing": np.zeros(1)})
     before = corpora.prepare(SMALL, cache)
     other = Domains("domains", 32, ["code", "english", "japanese"], train_bytes=60_000, n_eval=21)
     assert corpora.prepare(other, cache) != before
@@ -160,9 +176,9 @@ def test_folders_are_labels_and_one_folder_is_text(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir(parents=True)
         for index in range(4):
             (tmp_path / folder / f"{index}.md").write_text(words(100 * len(folder) + index))
-    assert list(corpus_files.documents(str(tmp_path))) == ["fruit", "sea"]
-    assert list(corpus_files.documents(f"{tmp_path}/**/*.md")) == [".hidden", "fruit", "sea"]
-    assert list(corpus_files.documents(f"{tmp_path}/fruit/*.md")) == ["text"]
+    assert list(corpus_files.read(str(tmp_path)).documents) == ["fruit", "sea"]
+    assert list(corpus_files.read(f"{tmp_path}/**/*.md").documents) == ["fruit", "sea"]
+    assert list(corpus_files.read(f"{tmp_path}/fruit/*.md").documents) == ["text"]
     corpus = corpora.load(text(tmp_path), tmp_path / "c")
     assert list(corpus["labels"]) == ["fruit", "sea"]
     assert np.bincount(corpus["window_label"]).tolist() == [3, 3]
@@ -176,7 +192,8 @@ def test_every_label_needs_a_sequence() -> None:
 def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "a.txt").write_text("x")
-    assert corpus_files.find("~/*.txt") == corpus_files.find("~/a.txt") == [tmp_path / "a.txt"]
+    for path in ("~/*.txt", "~/a.txt"):
+        assert corpus_find.search(path).files == [tmp_path / "a.txt"]
 
 
 def test_one_file_is_cut_and_several_are_not() -> None:
@@ -213,7 +230,7 @@ def test_an_unreadable_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "a.txt").write_text("x")
     monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(ValueError, match=r"a.txt cannot be read \(Permission denied\)"):
-        corpus_files.documents(str(tmp_path))
+        corpus_files.read(str(tmp_path))
 
 
 def test_bytes_that_are_no_text_are_fine(tmp_path: Path) -> None:

@@ -7,12 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from test_corpora import text, words
 from tests_tiny import TINY
 
-from experiments import corpora, corpus_alike, corpus_files
+from experiments import corpora, corpus_alike, corpus_files, corpus_find
 from experiments.corpus_build import Split, arrays_of
+from experiments.corpus_labels import labels
 from experiments.tasks.build import build_task
 from runner import registry
 from runner.config import ConfigError, Evaluation
@@ -126,6 +128,41 @@ def test_nothing_of_the_outputs_is_read(tmp_path: Path, monkeypatch: pytest.Monk
             corpora.prepare(text(path), cache)
 
 
+@pytest.mark.parametrize("marker", [".lock", "dense-0/arm.json"])
+def test_results_in_another_outputs_folder_are_no_text(tmp_path: Path, marker: str) -> None:
+    write(tmp_path, a=words(0), b=words(1))
+    cache = tmp_path / "o2" / "corpora"
+    before = corpora.prepare(text(tmp_path), cache)
+    write(tmp_path / "o1" / "moe" / "trials" / "dense-0", log=words(3))
+    (tmp_path / "o1" / "moe" / "trials" / marker).touch()
+    write(tmp_path / "o1" / "moe" / "runs" / "now", note=words(4))
+    (tmp_path / "link.txt").symlink_to("o1/moe/trials/dense-0/log.txt")
+    for path in (tmp_path, tmp_path / "**/*.txt", tmp_path / "**"):
+        assert corpora.prepare(text(path), cache) == before
+        told = line(path, cache)
+        assert "2 folders of results left out" in told  # o1/moe and o2
+        assert "1 link left out" in told
+    for path in ("o1/moe", "o1/moe/**/*.txt", "o1/moe/trials/dense-0/log.txt"):
+        with pytest.raises(ValueError, match="holds results of an experiment") as error:
+            corpora.prepare(text(tmp_path / path), cache)
+        assert "\n" not in str(error.value)
+    write(tmp_path / "o3" / "trials", c=words(5))  # a folder of the user's with that name
+    assert "read 3 files" in line(tmp_path, cache)
+
+
+def test_a_pattern_enters_hidden_folders_only_where_it_names_them(tmp_path: Path) -> None:
+    write(tmp_path, a__x=words(0), **{".venv__lib__y": words(1), "a__.git__z": words(2)})
+
+    def read(pattern: str) -> list[str]:
+        return [file.stem for file in corpus_find.search(f"{tmp_path}/{pattern}").files]
+
+    assert read("**/*.txt") == read("*/*.txt") == ["x"]
+    assert read(".venv/**/*.txt") == read(".v*/**/*.txt") == ["y"]
+    assert read("**/.git/*.txt") == ["z"]
+    left_out = corpus_find.search(f"{tmp_path}/**/*.txt").left_out
+    assert corpus_find.words(left_out) == "2 hidden entries"
+
+
 def test_a_study_of_the_current_folder_runs_and_is_reused(run, tmp_path, capsys, monkeypatch):
     write(tmp_path, a=words(0), b=words(1))
     monkeypatch.chdir(tmp_path)
@@ -181,12 +218,12 @@ def test_a_text_written_in_two_ways_is_one_document(tmp_path: Path, way: str) ->
 @pytest.mark.parametrize("form", ["NFD", "NFKC", "NFKD"])
 def test_unicode_forms_are_one_document(tmp_path: Path, form: str) -> None:
     write(tmp_path, a=ACCENTS, b=unicodedata.normalize(form, ACCENTS))
-    assert len(corpus_files.documents(str(tmp_path))["text"]) == 1
+    assert len(corpus_files.read(str(tmp_path)).documents["text"]) == 1
 
 
 def test_texts_that_differ_in_a_word_are_two(tmp_path: Path) -> None:
     write(tmp_path, a=words(0), b=words(0) + "x", c=words(0).upper() + " X")
-    assert len(corpus_files.documents(str(tmp_path))["text"]) == 3
+    assert len(corpus_files.read(str(tmp_path)).documents["text"]) == 3
 
 
 def test_a_copy_under_another_label_is_left_out_and_said(tmp_path: Path) -> None:
@@ -226,7 +263,7 @@ def test_part_of_a_text_written_another_way_is_no_fresh_window(rewritten) -> Non
 
 def test_folders_of_one_name_are_two_labels(tmp_path: Path) -> None:
     write(tmp_path, en__notes__a=words(0), ja__notes__a=words(1), birds__sea__a=words(2))
-    assert list(corpus_files.documents(str(tmp_path))) == ["en:notes", "ja:notes", "sea"]
+    assert list(corpus_files.read(str(tmp_path)).documents) == ["en:notes", "ja:notes", "sea"]
 
 
 def test_labels_never_fall_together_and_can_be_written(tmp_path: Path) -> None:
@@ -238,7 +275,7 @@ def test_labels_never_fall_together_and_can_be_written(tmp_path: Path) -> None:
         os.makedirs(folder)  # noqa: PTH103
         with open(folder + b"/\x8f.txt", "w") as file:  # noqa: PTH123
             file.write(words(index))
-    found = list(corpus_files.documents(str(tmp_path)))
+    found = list(corpus_files.read(str(tmp_path)).documents)
     assert len(found) == len(set(found)) == len(raw)
     for label in found:
         label.encode()
@@ -250,6 +287,27 @@ def test_labels_never_fall_together_and_can_be_written(tmp_path: Path) -> None:
         label.isdigit() for label in found
     )
     assert {"小説　全集", "NA", "\\x8f\\xac\\x90\\xe0"} <= set(found)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("true", "True", "TRUE"),
+        ("007", "7", "7.0"),
+        ("1e3", "1000"),
+        ("nan", "NaN"),
+        ("inf", "Inf"),
+    ],
+)
+def test_labels_that_look_like_the_same_value_are_distinct_when_read(
+    tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    found = labels([tmp_path / name for name in names]).values()
+    table = tmp_path / "table.csv"
+    table.write_text("label\n" + "\n".join(found) + "\n")
+    for options in ({}, {"dtype": {"label": str}}):
+        read = pd.read_csv(table, keep_default_na=False, **options)["label"]
+        assert read.nunique() == len(names)
 
 
 def test_a_trial_runs_under_a_name_that_is_no_utf8(run, tmp_path: Path) -> None:
@@ -279,13 +337,13 @@ def test_links_are_named_or_followed_and_never_in_circles(tmp_path: Path) -> Non
     (folder / "dead").symlink_to("nothing")
     (folder / "a" / "x2.txt").symlink_to("x.txt")
     for path in (folder, f"{folder}/**", f"{folder}/**/*.txt"):
-        assert len(corpus_files.find(str(path))) == 2
+        assert len(corpus_find.search(str(path)).files) == 2
     assert "read 2 files" in line(folder, tmp_path / "c")
     assert "4 links left out" in line(folder, tmp_path / "c")
     (folder / "b" / "z.txt").symlink_to(tmp_path / "v" / "z.txt")  # read nowhere else
     assert "read 3 files" in line(folder, tmp_path / "c")
     (tmp_path / "link").symlink_to(folder)
-    assert len(corpus_files.find(str(tmp_path / "link"))) == 3  # the user names it
+    assert len(corpus_find.search(str(tmp_path / "link")).files) == 3  # the user names it
 
 
 @pytest.mark.parametrize(
@@ -293,17 +351,17 @@ def test_links_are_named_or_followed_and_never_in_circles(tmp_path: Path) -> Non
 )
 def test_brackets_in_a_name_that_exists(tmp_path: Path, pattern: str) -> None:
     write(tmp_path / "my [draft]", n="x")
-    assert corpus_files.find(f"{tmp_path}/{pattern}") == [tmp_path / "my [draft]" / "n.txt"]
+    assert corpus_find.search(f"{tmp_path}/{pattern}").files == [tmp_path / "my [draft]" / "n.txt"]
     with pytest.raises(ValueError, match=r"\[ begins a set of characters"):
-        corpus_files.find(f"{tmp_path}/your [draft]/*.txt")
+        corpus_find.search(f"{tmp_path}/your [draft]/*.txt")
 
 
 def test_two_stars_at_the_end_are_all_files_below(tmp_path: Path) -> None:
     write(tmp_path, a=words(0), b__c__d=words(1))
-    assert corpus_files.find(f"{tmp_path}/**") == corpus_files.find(str(tmp_path))
-    assert len(corpus_files.find(f"{tmp_path}/**")) == 2
+    assert corpus_find.search(f"{tmp_path}/**").files == corpus_find.search(str(tmp_path)).files
+    assert len(corpus_find.search(f"{tmp_path}/**").files) == 2
     with pytest.raises(ValueError, match=r"matches no file \(1 folder left out\); add /\*\*"):
-        corpus_files.find(f"{tmp_path}/b/*")
+        corpus_find.search(f"{tmp_path}/b/*")
 
 
 def test_what_is_no_text_is_left_out_with_a_word(tmp_path: Path) -> None:
@@ -320,8 +378,8 @@ def test_what_is_no_text_is_left_out_with_a_word(tmp_path: Path) -> None:
         assert f"{part} left out" in told
     assert "\n" not in told
     with pytest.raises(ValueError, match="none of them holds text"):
-        corpus_files.documents(f"{folder}/*.png")
-    assert len(corpus_files.documents(str(folder / "zip.txt"))["text"]) == 1  # named itself
+        corpus_files.read(f"{folder}/*.png")
+    assert len(corpus_files.read(str(folder / "zip.txt")).documents["text"]) == 1  # named itself
 
 
 def test_two_equal_files_are_one_whose_tail_is_held_out(tmp_path: Path) -> None:
@@ -340,7 +398,7 @@ def test_the_line_names_labels_and_the_actual_share(tmp_path: Path) -> None:
 
 def test_an_empty_file_gives_no_label(tmp_path: Path) -> None:
     write(tmp_path / "w", a=words(0), outputs__log="", more__log=" \r\n")
-    assert list(corpus_files.documents(str(tmp_path / "w"))) == ["text"]
+    assert list(corpus_files.read(str(tmp_path / "w")).documents) == ["text"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
@@ -349,7 +407,7 @@ def test_a_folder_without_rights_is_named(tmp_path: Path) -> None:
     (folder / "a").chmod(0)
     try:
         with pytest.raises(ValueError, match=r"w/a cannot be read \(Permission denied\)"):
-            corpus_files.find(str(folder))
+            corpus_find.search(str(folder))
     finally:
         (folder / "a").chmod(0o700)
 
@@ -357,7 +415,7 @@ def test_a_folder_without_rights_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", ["~nobody_of_this_name/x", "x" * 5000, "a/" * 3000])
 def test_paths_that_no_system_takes_are_one_line(path: str) -> None:
     with pytest.raises(ValueError, match=r"task\.path=") as error:
-        corpus_files.find(path)
+        corpus_find.search(path)
     assert "\n" not in str(error.value)
 
 
@@ -390,7 +448,8 @@ def test_a_tuned_study_of_text_chooses_and_reports_by_different_windows(tmp_path
     corpus = corpora.load(options, cache, ready.fingerprint)
     report, tuning = corpus["windows"], corpus["tuning_windows"]
     assert len(report) == len(tuning) == 6
-    held_out = corpora.split_files(options)["text"].held_out
+    documents = corpus_files.read(options.path).documents
+    held_out = corpora.split_documents(documents, options.eval_share)["text"].held_out
     of = [[next(i for i, d in enumerate(held_out) if w.tobytes() in d) for w in windows]
           for windows in (report, tuning)]  # fmt: skip
     if len(held_out) > len(set(of[0])):

@@ -54,8 +54,7 @@ def record_removals(trial: Trial, model: nn.Module, task: InductionTask) -> None
 def record_nothing_to_remove(trial: Trial, model: nn.Module) -> None:
     """The same numbers of a diverged trial as they are declared, so that it counts.
 
-    It does not copy: no accuracy is kept without heads (0), and what a head costs is not known
-    (NaN).
+    It does not copy: no accuracy is kept without heads (0); the cost of a head is unknown (NaN).
     """
     flat = [[0.0] * layer.n_heads for layer in attention_layers(model)]
     names = [f"heads/ablation/{name}" for name in choices(flat, flat, seed=trial.seed)]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 RESULT_COLUMNS = ["arm", "seed", "metric", "value", "unit"]
 HISTORY_COLUMNS = ["arm", "seed", "step", "metric", "value"]
 NUMBERS = {"seed": int, "step": int, "value": float}
+TEXTS = {"label": str}  # the name of a folder, which may look like a number or a truth value
 SUMMARY, VALUES, CONFIG = "study.json", "results.csv", "config.yaml"
 SEALED = (VALUES, CONFIG)  # files of a run that its study.json vouches for
 NEEDED = ("experiment", "command", "arms", "baseline", "notes", "costs", "hparams", "trials")
@@ -276,7 +277,7 @@ def contents(
         if curves.exists():
             history.append(pd.read_csv(curves).assign(arm=arm, seed=seed))
         for path in sorted((folder / "tables").glob("*.csv")):
-            table = pd.read_csv(path, keep_default_na=False)
+            table = pd.read_csv(path, keep_default_na=False, dtype=TEXTS)
             table.insert(0, "arm", arm)
             table.insert(1, "seed", seed)
             tables.setdefault(path.stem, []).append(table)
