@@ -4,7 +4,7 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from math import isnan, nan, sqrt
+from math import inf, isnan, nan, sqrt
 
 import numpy as np
 from numpy.random import Generator
@@ -30,15 +30,20 @@ class Share:
 
 @dataclass(frozen=True)
 class Bound:
-    """Where a share should be: at most (or at least) `level`, but for three standard errors."""
+    """Where a share should be: at most (or at least) `level`, but for three standard errors.
+
+    `simulated` is the number of studies behind the level, where that is a simulation's result too.
+    """
 
     level: float = 0.05
     least: bool = False
+    simulated: float = inf
 
     def kept(self, share: Share) -> bool:
         if isnan(share.value):
             return True
-        slack = 3 * sqrt(self.level * (1 - self.level) / share.of)
+        variance = self.level * (1 - self.level) * (1 / share.of + 1 / self.simulated)
+        slack = 3 * sqrt(variance)
         return (
             share.value >= self.level - slack if self.least else share.value <= self.level + slack
         )

@@ -62,7 +62,7 @@ def families() -> dict[str, tuple[Family, int]]:
     """Experiment -> the family of its quick preset and its number of seeds; those that compare."""
     GlobalHydra.instance().clear()
     here = initialize_config_dir(str(CONF), version_base="1.3")
-    no_data = patch.object(planning, "prepare", return_value="")  # no count depends on them
+    no_data = patch.object(planning.Data, "prepare", return_value="")  # no count depends on them
     with tempfile.TemporaryDirectory() as folder, here, no_data:
         plans = {name: planned(name, folder) for name in registry.names()}
     found = {name: (family(plan), len(plan.seeds)) for name, plan in plans.items()}

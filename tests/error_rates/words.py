@@ -7,7 +7,7 @@ import numpy as np
 from numpy.random import Generator
 
 from runner.stats.intervals import Floats
-from runner.stats.max_t import word_detectable_effect
+from runner.stats.max_t import STUDIES, word_detectable_effect
 from runner.stats.standing import ALPHA, Contrast, Judged, Standing, decide, judge_families, level
 
 from .cells import WORDS, Bound, Cell, Share
@@ -196,7 +196,7 @@ def power_cells(*, quick: bool) -> list[Cell]:
     """Power at the printed effect."""
     return [
         Cell(
-            {"found": (POWER, Bound(0.8, least=True))},
+            {"found": (POWER, Bound(0.8, least=True, simulated=STUDIES))},
             told(family),
             f"n = {n}",
             partial(detected, n=n, family=family),
