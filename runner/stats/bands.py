@@ -22,6 +22,7 @@ def mean_bands(rows: pd.DataFrame, by: list[str], *, seeds: Seeds | None = None)
         seeds = seeds_in(rows)
     else:
         rows = of_seeds(rows, seeds)
+    rows = rows.astype({"value": float})  # a file with nothing but its header is one of objects
     finite = np.isfinite(rows["value"])
     rows = rows.assign(value=rows["value"].where(finite), _seen=rows["seed"].where(finite))
     groups = rows.groupby(by, sort=False, observed=True)["value"]

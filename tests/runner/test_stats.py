@@ -285,5 +285,5 @@ def test_what_cannot_be_answered_is_a_value_error(call):
 
 def test_no_curves_at_all_have_no_bands():
     # A file with nothing but its header is read as a table of objects.
-    rows = pd.read_csv(io.StringIO("step,metric,value\n"))
+    rows = pd.read_csv(io.StringIO("arm,seed,step,metric,value\n"))
     assert mean_bands(rows, ["metric", "step"]).empty
