@@ -121,8 +121,9 @@ def plan(
             f"baseline={study.baseline}: there is no such arm; {near(study.baseline, study.arms)}"
         )
     told = outline(study)
-    check_controls(study, told)
     composed = compose_arms(study, overrides, None if arms is None else list(arms))
+    check_controls(study, told)
+    devices = {name: device.resolve(arm.device) for name, arm in composed.arms.items()}
     notes = composed.notes
     # Times of one machine are never mixed with another's.
     machine = provenance.machine() if registry.timed(experiment) else None
@@ -131,7 +132,7 @@ def plan(
     for name, composed_arm in composed.arms.items():
         data = data_of.prepare(composed_arm)
         arm = replace(composed_arm, evaluation=evaluation, data=data)
-        where = device.resolve(arm.device)
+        where = devices[name]
         notes += [line for line in device.warnings(arm.device, where) if line not in notes]
         tree = arm.tree()
         tree["device"]["name"] = where.value
