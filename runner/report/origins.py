@@ -92,6 +92,19 @@ def origin_notes(trials: pd.DataFrame) -> list[str]:
     return notes
 
 
+def told_by_trials(trials: pd.DataFrame) -> list[str]:
+    """What trials that are done tell of themselves, e.g. of a loss that rose and came back."""
+    if "message" not in trials:
+        return []
+    telling = trials[(trials["status"] == "done") & trials["message"].astype(bool)]
+    lines = [
+        f"{arm} seed {seed}: {message}"
+        for arm, seed, message in zip(telling.arm, telling.seed, telling.message, strict=True)
+    ]
+    more = [f"{len(lines) - SHOWN} more trials tell of the like"] if len(lines) > SHOWN else []
+    return [*lines[:SHOWN], *more]
+
+
 def machines_differ(trials: pd.DataFrame) -> bool:
     """Whether the trials that say where they were computed name more than one machine."""
     return len(_known(trials, "machine")) > 1

@@ -60,7 +60,7 @@ def write_report(run: Path, study: StudyRecord) -> Outcome:
     pictures, undrawn = draw_all(study.figures, records)
     samples, missing = sheets(study.figures, records)
     warnings += [*undrawn, *missing, *origins.origin_notes(study.trials)]
-    warnings += steadiness.steadiness_notes(study.tables)
+    warnings += [*origins.told_by_trials(study.trials), *steadiness.steadiness_notes(study.tables)]
     lines = answer(study, compared, findings)
     html = page.render(
         study,

@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from sample_study import make_results, make_study, make_trials
 
@@ -83,3 +84,14 @@ def test_a_trial_is_known_by_its_result(tmp_path: Path):
     first = origins.digest(slot)
     slot.record({"value": 2})
     assert origins.digest(slot) not in ("", first)
+
+
+def test_trials_that_are_done_tell_of_their_spikes_and_no_others():
+    rows = [("x", seed, "done", f"spiked to {seed}") for seed in range(5)]
+    rows += [("y", 0, "done", ""), ("y", 1, "diverged", "the loss is nan")]
+    trials = pd.DataFrame(rows, columns=["arm", "seed", "status", "message"])
+    lines = origins.told_by_trials(trials)
+    assert lines[0] == "x seed 0: spiked to 0"
+    assert lines[-1] == "2 more trials tell of the like"
+    assert len(lines) == 4
+    assert not origins.told_by_trials(trials.iloc[5:])
