@@ -11,11 +11,14 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+from runner import output
+
 CONF = Path(__file__).resolve().parent.parent / "conf"
 
 
 def main() -> None:
     """The command."""
+    output.protect_streams()
     if len(sys.argv) == 1:
         from runner.plan.listing import listing
 

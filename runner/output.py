@@ -1,0 +1,93 @@
+"""What the command prints: streams that cannot end a study, and texts of bounded length. No torch.
+
+`main` calls `protect_streams` once. After that `print`, rich and warnings may write whatever they
+like wherever it goes: a reader that has gone (`| head -1`), a terminal that was closed, and letters
+that an encoding lacks raise no error.
+"""
+
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, TextIO
+
+LETTERS, LINES, ERRORS = 300, 3, 5
+"""How long one error may be, in letters and lines, and how many errors are shown at once."""
+
+
+class Protected:
+    """A text stream whose `write` and `flush` never raise; all else is the stream's own.
+
+    Once nobody reads any more, its file descriptor is pointed at `/dev/null`, so that what Python
+    flushes at its end has somewhere to go.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write text; its length, whether or not anyone reads it."""
+        try:
+            self._stream.write(text)
+        except (OSError, ValueError):
+            self._abandon()
+        return len(text)
+
+    def writelines(self, lines: Sequence[str]) -> None:
+        """Write several texts."""
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        """Bring to the reader what was written, if there still is one."""
+        try:
+            self._stream.flush()
+        except (OSError, ValueError):
+            self._abandon()
+
+    def _abandon(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nothing, self._stream.fileno())
+            os.close(nothing)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def protect_streams() -> None:
+    """Let nothing that is printed from now on raise an error."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None or isinstance(stream, Protected):  # pythonw has no streams
+            continue
+        with contextlib.suppress(AttributeError, ValueError):
+            stream.reconfigure(errors="backslashreplace")
+        setattr(sys, name, Protected(stream))
+
+
+def printable(text: str) -> str:
+    """Text that every reader and every file in UTF-8 takes.
+
+    Lone surrogates (names of files that are no UTF-8) and control characters, line ends aside, are
+    written as escapes.
+    """
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text
+    )
+
+
+def shortened(text: object, letters: int = LETTERS) -> str:
+    """Text of at most so many letters: the start and the end of what is longer."""
+    whole = printable(str(text))
+    if len(whole) <= letters:
+        return whole
+    end = (letters - 5) // 4
+    return f"{whole[: letters - 5 - end]} ... {whole[len(whole) - end :]}"
+
+
+def listed(names: Sequence[object], most: int = ERRORS) -> str:
+    """The first names of a list, and how many more there are: `a, b, c and 7 more`."""
+    shown = ", ".join(map(str, names[:most]))
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown

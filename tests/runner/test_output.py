@@ -1,0 +1,75 @@
+"""Nothing that is printed can end a study; texts have a bounded length."""
+
+import io
+import os
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests_environment import environment
+
+from runner import output
+
+
+def test_a_reader_that_has_gone_raises_nothing_and_costs_no_exit_code():
+    code = (
+        "from runner import output; output.protect_streams()\n"
+        "for i in range(20000): print('line', i, flush=i % 7 == 0)\n"
+        "open('done', 'w').close()"
+    )
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = subprocess.run(
+        [sys.executable, "-c", code.replace("'done'", "'/dev/null'")],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    )
+    os.close(writing)
+    assert (process.returncode, process.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("text", ["\ud800", "日本語", "caf\udce9", "\x00\x1b[2J"])
+def test_letters_that_an_encoding_lacks_are_escaped(text):
+    process = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"from runner import output; output.protect_streams(); print({text!a})",
+        ],
+        capture_output=True,
+        env={**environment(), "PYTHONIOENCODING": "ascii"},
+    )
+    assert process.returncode == 0
+    assert process.stdout
+
+
+def test_a_protected_stream_is_otherwise_the_stream_itself(monkeypatch):
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", stream)
+    output.protect_streams()
+    output.protect_streams()  # a second time changes nothing
+    sys.stdout.write("text\n")
+    assert stream.getvalue() == "text\n"
+    assert not sys.stdout.isatty()
+
+
+@given(st.text(alphabet=st.characters(codec=None)), st.integers(10, 500))
+def test_texts_are_printable_and_short(text, letters):
+    short = output.shortened(text, letters)
+    assert len(short) <= letters
+    short.encode("utf-8")
+    assert all(letter.isprintable() or letter == "\n" for letter in short)
+
+
+def test_what_is_cut_keeps_its_start_and_its_end():
+    assert output.shortened("a" * 1000 + "z").startswith("aaa")
+    assert output.shortened("a" * 1000 + "z").endswith("aaz")
+    assert output.shortened("short") == "short"
+
+
+def test_long_lists_say_how_many_more():
+    assert output.listed(list("abcdefg"), 5) == "a, b, c, d, e and 2 more"
+    assert output.listed(["a"]) == "a"
