@@ -23,6 +23,21 @@ def refuse_code(text: str) -> None:
             raise ConfigError(
                 f"{word} is not allowed in a config: a config names options, it never runs code"
             )
+    if resolver := resolvers(text):
+        raise ConfigError(
+            f"${{{resolver}:...}} is not allowed: ${{...}} takes the name of a key, e.g. "
+            "${training.steps}, and never computes"
+        )
+
+
+def resolvers(text: str) -> str:
+    """The beginning of the first `${name:...}` in a text, however it is nested; empty if none."""
+    while found := re.search(r"\$\{([^{}$]*)\}", text):
+        if ":" in found[1]:
+            return found[1].partition(":")[0][:40]
+        text = text[: found.start()] + "key" + text[found.end() :]
+    found = re.search(r"\$\{([^:]*):", text)
+    return found[1][:40] if found else ""
 
 
 def refuse_values(value: Any) -> None:
