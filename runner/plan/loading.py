@@ -75,6 +75,7 @@ def remove_sweep_folder() -> None:
         shutil.rmtree(sweep_folder(), ignore_errors=True)
 
 
+PARSED: dict[tuple[str, str], ConfigResult | None] = {}
 NOT_LOADED = (HydraException, OmegaConfBaseException, YAMLError, ValueError, RecursionError)
 
 
@@ -88,6 +89,18 @@ class CheckedRepository(ConfigRepository):
     def __init__(self, config_search_path: ConfigSearchPath) -> None:
         super().__init__(config_search_path)
         self.users: list[Path] = []
+
+    def _loaded_once(self, source: ConfigSource | None, config_path: str) -> ConfigResult | None:
+        """Load one of our files, or of Hydra's, which are parsed once in a process.
+
+        Every arm is composed anew from the same files; to parse them takes longer than all else.
+        """
+        if source is None or source.scheme() not in ("file", "pkg"):
+            return super().load_config(config_path)
+        key = (source.path, config_path)
+        if key not in PARSED:
+            PARSED[key] = super().load_config(config_path)
+        return copy.deepcopy(PARSED[key])
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "CheckedRepository":
         """Hydra loads through a copy, whose files are to be known here."""
@@ -103,7 +116,7 @@ class CheckedRepository(ConfigRepository):
         check_name(config_path)
         source = next((one for one in self.sources if one.is_config(config_path)), None)
         if source is None or source.provider != OF_USERS:
-            return super().load_config(config_path)
+            return self._loaded_once(source, config_path)
         path = file_of(source, config_path)
         check_file(path)
         if path not in self.users:
