@@ -23,7 +23,7 @@ from runner.plan import folders, overrides, values
 from runner.plan.explaining import about
 from runner.plan.overrides import parse
 from runner.plan.reading import field_names, known_keys, schemas_of
-from runner.plan.refusal import refuse_code, refuse_values, scan_folder
+from runner.plan.refusal import refuse_code, refuse_values
 
 SECTIONS = ("training", "match", "model", "options")
 GROUPS = ("device", "scale", "tune", "experiment")
@@ -59,9 +59,9 @@ def check(arguments: Sequence[str]) -> list[str]:
             )
     folders.Own.folder = Path(flags.config_dir) if flags.config_dir else None
     if folders.Own.folder is not None:
-        with about(f"--config-dir={flags.config_dir}"):
-            scan_folder(folders.Own.folder)
-            check_own_files(folders.Own.folder)
+        if not folders.Own.folder.is_dir():
+            raise ConfigError(f"--config-dir {flags.config_dir} is not a folder")
+        check_own_files(folders.Own.folder)
     for text in flags.overrides:
         refuse_code(text)
     plugins.load(named_plugins(flags.overrides))

@@ -1,6 +1,5 @@
 """Arms as lists of Hydra overrides: each is composed after the command line and typed. No torch."""
 
-import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,14 +10,12 @@ from omegaconf import DictConfig, open_dict
 
 from runner import registry
 from runner.config import NOT_IN_ARMS, ArmConfig, ConfigError, Study
-from runner.names import near
+from runner.names import check_name, near
 from runner.output import listed, shortened
 from runner.plan import arguments, folders, matching, refusal
 from runner.plan.explaining import ConfigErrors, about
 from runner.plan.overrides import parse
 from runner.plan.reading import field_names, known_keys, part_schema, read_arm
-
-NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,78}[A-Za-z0-9_-])?")
 
 
 @dataclass
@@ -122,11 +119,7 @@ def selected(study: Study, typed: Sequence[Override]) -> list[str]:
             f"experiment {study.experiment} has no arms; add one, e.g. '+arms.x=[\"ffn=swiglu\"]'"
         )
     for name in study.arms:
-        if not NAME.fullmatch(name):
-            raise ConfigError(
-                f"arms.{shortened(name, 80)}: a name is made of letters, digits, dots, dashes and "
-                "underscores, at most 80, with no dot at its ends"
-            )
+        check_name("the arm", name)
     if study.arm is None:
         return list(study.arms)
     chosen = study.arm if isinstance(study.arm, list) else [study.arm]

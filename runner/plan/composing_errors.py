@@ -18,8 +18,11 @@ def compose_error(error: BaseException) -> str:
         for pattern, words in RULES:
             if found := re.search(pattern, text):
                 return _place(texts) + words(found)
-    text = texts[0].split(" To append to your config")[0] if texts else ""
+    text = re.sub(IN_FILE, "", texts[0]).split(" To append to your config")[0] if texts else ""
     return _place(texts) + (text or "the config cannot be composed; look at the values with ${...}")
+
+
+IN_FILE = r"\b[Ii]n '?([\w-]+(?:/[\w.-]+)+)'?[:,]"
 
 
 def _chain(error: BaseException) -> list[BaseException]:
@@ -39,9 +42,7 @@ def _text(error: BaseException) -> str:
 def _place(texts: list[str]) -> str:
     """The user's file that Hydra names, as the beginning of a message."""
     for text in texts:
-        if (found := re.search(r"In '?([\w./-]+)'?:", text)) and (
-            path := folders.own_file(found[1])
-        ):
+        if (found := re.search(IN_FILE, text)) and (path := folders.own_file(found[1])):
             return f"{path}: "
     return ""
 
@@ -52,7 +53,8 @@ def _not_overridden(found: re.Match[str]) -> str:
     if section in OWN_KEYS or known_keys(section) is None:
         return f"{key}: there is no such key to change; a plus adds one: '+{line or key}'"
     known = known_keys(section) or ()
-    return f"{key}: the chosen option of {section} has no such key; {near(name, known)}"
+    hint = "others have it" if name in known else near(name, known)
+    return f"{key}: the chosen option of {section} has no such key; {hint}"
 
 
 def _no_option(found: re.Match[str]) -> str:
@@ -80,6 +82,20 @@ def _wrong_value(found: re.Match[str]) -> str:
 
 
 RULES: list[Rule] = [
+    (
+        r"Invalid defaults list|in defaults : |in default item|defaults must be a list",
+        lambda _: (
+            "defaults: an entry is `- name`, `- group: option` or `- override /group: option`"
+        ),
+    ),
+    (
+        r"raised while composing config: (?!Key)",
+        lambda _: "a key there has another kind of value than in conf/config.yaml",
+    ),
+    (
+        r"not a supported primitive|is not a supported type",
+        lambda _: "a value there is neither text, number, true, false, list nor key: value",
+    ),
     (r"Error merging override (.*)", lambda m: f"{m[1]}: the key takes another kind of value"),
     (r"Could not override '([^']+)'\.(?:.*use \+(.*))?", _not_overridden),
     (

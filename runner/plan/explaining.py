@@ -95,16 +95,28 @@ def bounded(message: str) -> str:
 def cleaned(message: str) -> str:
     """A message without the words that only a programmer of Python, Hydra or OmegaConf reads."""
     message = NOISE.sub("", message).split("Config search path:")[0]
-    message = message.replace(*NO_HOME)
+    message = message.replace(*NO_HOME).replace(' in "<unicode string>"', "")
     return TYPES.sub("", RAW.sub(f" {WRONG_KIND}", message))
 
 
 def with_file(message: str) -> str:
     """A message, with the user's YAML file that sets its key where the command line does not."""
     found = re.match(r"([A-Za-z_]\w*(?:\.\w+)*)(?:\[\d+\])?(?==|:|\s)", message)
-    if found is None or ".yaml" in message:
+    if ".yaml" in message or folders.Own.folder is None:
         return message
-    key = found[1]
+    if message.startswith("this cannot be planned"):
+        files = [
+            path for text in sys.argv[1:] if (path := folders.own_file(text.replace("=", "/")))
+        ]
+        return f"{message}; look at {files[0]}" if len(files) == 1 else message
+    if option := re.match(r"(\w+)=(\S+): there is no such option", message):
+        return chosen_by(option, message)
+    if claim := re.match(r"Claim '([^']+)'", message):
+        found, key = claim, f"claims.{claim[1]}"
+    elif found is None:
+        return message
+    else:
+        key = found[1]
     arm = re.search(r"\(in arm ([\w.-]+)", message)
     keys = [f"arms.{arm[1]}", key] if arm else [key]
     typed = [text.lstrip("+~").split("=")[0] for text in sys.argv[1:]]
@@ -116,6 +128,15 @@ def with_file(message: str) -> str:
     return message
 
 
+def chosen_by(option: re.Match[str], message: str) -> str:
+    """A message about an option that is not there, with the user's file that chooses it."""
+    if any(text.lstrip("+") == f"{option[1]}={option[2]}" for text in sys.argv[1:]):
+        return message
+    chosen = re.compile(rf"\b{option[1]}\s*[:=]\s*{re.escape(option[2])}\b")
+    files = [path for path in folders.own_files() if chosen.search(folders.text(path))]
+    return f"{message}; it stands in {files[0]}" if len(files) == 1 else message
+
+
 def module_of(error: BaseException) -> str:
     """The package that an error comes from."""
     return type(error).__module__.split(".")[0]
@@ -123,9 +144,9 @@ def module_of(error: BaseException) -> str:
 
 def unexpected(error: BaseException) -> str:
     """What an error that is no ConfigError says of the input."""
-    if module_of(error) in ("hydra", "omegaconf"):
-        from runner.plan.composing_errors import compose_error
+    from runner.plan.composing_errors import compose_error
 
+    if module_of(error) in ("hydra", "omegaconf") or "default" in str(error):
         return compose_error(error)
     if module_of(error) == "yaml":
         return yaml_reason(error)

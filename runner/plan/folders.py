@@ -42,11 +42,22 @@ def own_file(option: str) -> Path | None:
     return path if path.is_file() else None
 
 
+def own_files() -> list[Path]:
+    """The option files of the user's own folder."""
+    return sorted(Own.folder.glob("*/*.yaml")) if Own.folder else []
+
+
+def text(path: Path) -> str:
+    """What a file says; empty where it cannot be read."""
+    try:
+        return path.read_text()
+    except (OSError, ValueError):
+        return ""
+
+
 def setting(key: str, texts: Sequence[str]) -> Path | None:
     """The user's file that sets a dotted key; of several the one that `texts` choose, else None."""
-    if Own.folder is None:
-        return None
-    found = [path for path in sorted(Own.folder.glob("*/*.yaml")) if _sets(path, key)]
+    found = [path for path in own_files() if _sets(path, key)]
     if len(found) > 1:
         words = " ".join(texts)
         found = [path for path in found if re.search(rf"={re.escape(path.stem)}\b", words)]
@@ -57,7 +68,7 @@ def _sets(path: Path, key: str) -> bool:
     """Whether a file sets a dotted key, by what its header and its folder say of its place."""
     try:
         document: Any = read(path)
-        whole = GLOBAL.search(path.read_text()) is not None
+        whole = GLOBAL.search(text(path)) is not None
     except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return False
     names = key.split(".")

@@ -10,7 +10,7 @@ import yaml
 from runner.config import ConfigError
 from runner.output import shortened
 from runner.plan.folders import CONF, read
-from runner.plan.refusal import scan_folder
+from runner.plan.refusal import check_file
 
 SCALES = ("smoke", "quick", "full")
 FOLDER_FLAGS = ("--config-dir", "-cd")
@@ -24,8 +24,8 @@ def listing(own: Path | None = None) -> str:
     """
     command = "python -m runner" + (f" --config-dir={own}" if own else "")
     lines = [f"Experiments ({command} experiment=<name> [scale=smoke|quick|full]):", ""]
-    if own is not None:
-        scan_folder(own)
+    if own is not None and not own.is_dir():
+        raise ConfigError(f"--config-dir {own} is not a folder")
     for folder in (CONF, own):
         for path in sorted((folder / "experiment").glob("*.yaml") if folder else ()):
             lines += [*described(path), ""]
@@ -35,6 +35,8 @@ def listing(own: Path | None = None) -> str:
 
 def described(path: Path) -> list[str]:
     """The lines of one experiment: name, question, arms and time at each scale."""
+    if not path.is_relative_to(CONF):
+        check_file(path)
     try:
         experiment = read(path)
         lines = [path.stem, f"  {shortened(experiment.get('question', ''))}"]

@@ -31,7 +31,7 @@ from runner.plan import arguments
 from runner.plan.composing import compose_arms
 from runner.plan.explaining import about
 from runner.plan.outline import Outline, outline
-from runner.plan.questions import check_code, no_experiment
+from runner.plan.questions import check_code, check_header, no_experiment
 from runner.plan.reading import read_study
 from runner.stats.standing import seeds_that_could_tell
 
@@ -106,6 +106,7 @@ def plan(
     Raises:
         ConfigError: with the errors of all arms, a line each.
     """
+    check_header(config, overrides)
     with open_dict(config):
         config.claims = arguments.only_typed(config.claims, overrides)
     study = read_study(config)

@@ -1,6 +1,9 @@
 """Whether the experiment of a command is there: its YAML file and the code that it names."""
 
 from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
 
 from runner import registry
 from runner.config import ConfigError
@@ -10,14 +13,31 @@ from runner.plan import folders
 from runner.plan.overrides import parse
 
 
+def check_header(config: DictConfig, overrides: Sequence[str]) -> None:
+    """Refuse a YAML file of an experiment whose keys would all stand below `experiment`.
+
+    Raises:
+        ConfigError: with the first line that the file needs.
+    """
+    if OmegaConf.is_config(config._get_node("experiment")):
+        path = typed_file(overrides)
+        where = f"{path}: " if path else "the experiment's YAML file: "
+        raise ConfigError(f"{where}its first line must be `# @package _global_`, then key: value")
+
+
+def typed_file(overrides: Sequence[str]) -> Path | None:
+    """The user's file behind `experiment=<name>`, if it is the user's."""
+    typed = [o.value() for o in map(parse, overrides) if o.key_or_group == "experiment"]
+    return folders.own_file(f"experiment/{typed[-1]}") if typed else None
+
+
 def no_experiment(named: str | None, overrides: Sequence[str]) -> str:
     """Why no experiment can run: none is typed, or its YAML file names no code.
 
     `named` is what `experiment:` of the composed config says.
     """
     known = ", ".join(registry.names())
-    typed = [o.value() for o in map(parse, overrides) if o.key_or_group == "experiment"]
-    path = folders.own_file(f"experiment/{typed[-1]}") if typed else None
+    path = typed_file(overrides)
     if path is not None:
         keep = f"{path}: `experiment:` names the code, one of {known}"
         if named is None:

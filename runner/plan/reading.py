@@ -21,7 +21,6 @@ from runner.config import (
     Training,
 )
 from runner.names import near
-from runner.output import shortened
 from runner.plan import folders, values
 from runner.plan.explaining import about
 
@@ -61,7 +60,12 @@ def resolved(config: DictConfig, key: str) -> Any:
         if OmegaConf.is_missing(config, key):
             return "???"
         node = config[key]
-        return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+        value = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+    if isinstance(value, dict):
+        for name in value:
+            if not isinstance(name, str):
+                raise ConfigError(f"{key}: the key {values.typed_as(name)} is no text; quote it")
+    return value
 
 
 def read_arm(config: DictConfig) -> ArmConfig:
@@ -108,7 +112,7 @@ def typed(schema: type, node: Any, where: str) -> Any:
         ConfigError: an unknown or missing key, a wrong type, or a broken rule of the dataclass.
     """
     if not isinstance(node, DictConfig):
-        raise ConfigError(f"{where}={shortened(node, 80)} must be a group of keys")
+        raise ConfigError(f"{where}={values.typed_as(node)} must be a group of keys")
     names = field_names(schema)
     for key in map(str, node):
         if key not in names:

@@ -1,0 +1,98 @@
+"""`python -m runner` within this process, as far as the plan; and what its messages must be."""
+
+import re
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
+from omegaconf import open_dict
+
+from runner.output import ERRORS, LETTERS, LINES
+from runner.plan import arguments, folders, loading, planning
+from runner.plan.explaining import PREFIX, explain
+
+RAW = re.compile(
+    r"Traceback|full_key|object_type|unhashable|NoneType|not in struct|search path"
+    r"|[a-z]Error\b|<class|has no attribute|DictConfig|ListConfig|not iterable|indices must be"
+    r"|invalid literal|positional argument|recursion|AnyNode|<object|omegaconf|hydra\.errors",
+)
+SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a command ended: its stage (checked, composed, planned), message, exit code, seconds."""
+
+    stage: str
+    message: str
+    code: int
+    seconds: float
+
+
+def command(words: Sequence[str], *, planned: bool = True) -> Ending:
+    """Check and compose a command, and plan its study where `planned`; nothing is computed."""
+    start, stage = time.monotonic(), "given"
+    sys.argv[1:] = list(words)
+    GlobalHydra.instance().clear()
+    loading.check_all_loading()
+    try:
+        mended = [text for text in arguments.check(words) if not text.startswith("-")]
+        stage = "checked"
+        path = create_config_search_path(str(folders.CONF))
+        if folders.Own.folder is not None:
+            path.prepend("command-line", f"file://{folders.Own.folder.absolute()}", "schema")
+        hydra = Hydra.create_main_hydra2(task_name="fuzz", config_search_path=path)
+        config = hydra.compose_config("config", mended, run_mode=RunMode.RUN, from_shell=True)
+        with open_dict(config):
+            del config["hydra"]
+        stage = "composed"
+        if planned:
+            planning.plan(config, mended)
+            stage = "planned"
+        return Ending(stage, "", 0, time.monotonic() - start)
+    except Exception as error:
+        message, code = explain(error, planning=True)
+        return Ending(stage, message, code, time.monotonic() - start)
+    finally:
+        GlobalHydra.instance().clear()
+
+
+def faults(ending: Ending, given: Sequence[str] = ()) -> list[str]:
+    """What is wrong with how a command ended; empty if nothing is."""
+    found = []
+    if ending.seconds > SECONDS:
+        found.append(f"it took {ending.seconds:.1f} s")
+    if ending.code == 0:
+        return found
+    if ending.code != 2:
+        found.append(f"exit code {ending.code}")
+    return found + wrong(ending.message, given)
+
+
+def wrong(message: str, given: Sequence[str] = ()) -> list[str]:
+    """What is wrong with a message; words that were given themselves are no fault."""
+    found = []
+    lines = message.splitlines()
+    if not message.strip(" .:\n"):
+        found.append("the message is empty")
+    if len(lines) > LINES * ERRORS + 1:
+        found.append(f"{len(lines)} lines")
+    if len(message) + len(PREFIX) * len(lines) > LETTERS * (ERRORS + 1):
+        found.append(f"{len(message)} letters")
+    if any(len(line) > LETTERS for line in lines):
+        found.append("a line is too long")
+    raw = RAW.search(message)
+    if raw and not any(raw[0].lower() in text.lower() for text in given):
+        found.append(f"raw words: {raw[0]}")
+    return found
+
+
+def written(folder: Path) -> set[Path]:
+    """All files below a folder."""
+    return {path for path in folder.rglob("*") if path.is_file()}
