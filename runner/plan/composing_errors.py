@@ -82,6 +82,7 @@ def _wrong_value(found: re.Match[str]) -> str:
 
 
 RULES: list[Rule] = [
+    (r"Expected header format", lambda _: "the first line must be `# @package _global_`"),
     (
         r"Invalid defaults list|in defaults : |in default item|defaults must be a list",
         lambda _: (

@@ -9,6 +9,7 @@ import contextlib
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from runner.config import ConfigError
@@ -95,6 +96,8 @@ def bounded(message: str) -> str:
 def cleaned(message: str) -> str:
     """A message without the words that only a programmer of Python, Hydra or OmegaConf reads."""
     message = NOISE.sub("", message).split("Config search path:")[0]
+    with contextlib.suppress(OSError):  # a current folder that is gone
+        message = message.replace(f"{Path.cwd()}/", "")
     message = message.replace(*NO_HOME).replace(' in "<unicode string>"', "")
     return TYPES.sub("", RAW.sub(f" {WRONG_KIND}", message))
 
@@ -171,7 +174,9 @@ def yaml_reason(error: Any) -> str:
     """Which file is no YAML, where and why."""
     mark = getattr(error, "problem_mark", None)
     place = f"{mark.name}, line {mark.line + 1}" if mark else "a YAML file"
-    return f"{place}: {getattr(error, 'problem', None) or 'this is no YAML'}; mend it there"
+    problem = str(getattr(error, "problem", None) or "this is no YAML")
+    problem = problem.replace("found unhashable key", "a key is a list or has keys of its own")
+    return f"{place}: {problem}; mend it there"
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ It does so before Hydra uses that node. `docs/security.md` has the promises and 
 import copy
 import functools
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -125,7 +126,7 @@ class CheckedRepository(ConfigRepository):
         try:
             return super().load_config(config_path)
         except NOT_LOADED as error:
-            reason = unexpected(error).removeprefix(f"{path}: ").removeprefix(f"{path}, ")
+            reason = re.sub(rf"^\S*{re.escape(path.name)}[:,] ", "", unexpected(error))
             raise ConfigError(f"{path}: {reason}") from error
 
 

@@ -20,7 +20,6 @@ from runner.plan.explaining import about
 
 MOST_LETTERS, DEEPEST, MOST_POINTS = 20_000, 50, 10_000
 KEY_AND_VALUE = re.compile(r"([+~]{0,2}[A-Za-z_$][\w.$/-]*)=(.*)", re.DOTALL)
-APOSTROPHE = "'"
 NOT_ONE_TEXT = re.compile(r"""^\s*["'\[{(]|,|\$\{|^\s*\w+\s*\(""")
 
 
@@ -67,11 +66,13 @@ def with_quotes(text: str, error: HydraException) -> str:
         if listed:  # the shell takes one pair of quotes away
             items = ",".join(quoted(item.strip()) for item in listed[1].split(","))
             in_quotes = f"{found[1]}=[{items}]"
-        meant = "put each of the list's texts" if listed else "if it is one text, put it"
-        raise ConfigError(
-            f"{shortened(text, 80)}: the value cannot be read; {meant} in quotes, and all in "
-            f"others: {shortened(f'{APOSTROPHE}{in_quotes}{APOSTROPHE}', 100)}"
-        ) from error
+        if found[2].lstrip().startswith("{"):
+            how = "within {...} keys stand without quotes: {a: b}"
+        else:
+            meant = "put each of the list's texts" if listed else "if it is one text, put it"
+            form = shortened(f"'{in_quotes}'", 100)
+            how = f"{meant} in quotes, and all in others: {form}"
+        raise ConfigError(f"{shortened(text, 80)}: the value cannot be read; {how}") from error
     return in_quotes
 
 

@@ -1,18 +1,21 @@
 """`python -m runner` within this process, as far as the plan; and what its messages must be."""
 
+import functools
 import re
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pytest
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import open_dict
 
+from runner import provenance
 from runner.output import ERRORS, LETTERS, LINES
 from runner.plan import arguments, folders, loading, planning
 from runner.plan.explaining import PREFIX, explain
@@ -22,7 +25,8 @@ RAW = re.compile(
     r"|[a-z]Error\b|<class|has no attribute|DictConfig|ListConfig|not iterable|indices must be"
     r"|invalid literal|positional argument|recursion|AnyNode|<object|omegaconf|hydra\.errors",
 )
-SECONDS = 5.0
+SECONDS = 5.0  # of this process's own time, so that a busy machine is no fault
+HASH = functools.cache(provenance.code_hash)  # of code that does not change meanwhile
 
 
 @dataclass(frozen=True)
@@ -35,15 +39,18 @@ class Ending:
     seconds: float
 
 
-def command(words: Sequence[str], *, planned: bool = True) -> Ending:
-    """Check and compose a command, and plan its study where `planned`; nothing is computed."""
-    start, stage = time.monotonic(), "given"
-    sys.argv[1:] = list(words)
-    GlobalHydra.instance().clear()
-    loading.check_all_loading()
-    try:
+def command(words: Sequence[str], *, then: Callable[..., object] | None = planning.plan) -> Ending:
+    """Check and compose a command, and plan its study (or do with it what `then` does).
+
+    With None it is only composed.
+    """
+    stages = ["given"]
+
+    def steps() -> None:
+        sys.argv[1:] = list(words)
+        loading.check_all_loading()
         mended = [text for text in arguments.check(words) if not text.startswith("-")]
-        stage = "checked"
+        stages.append("checked")
         path = create_config_search_path(str(folders.CONF))
         if folders.Own.folder is not None:
             path.prepend("command-line", f"file://{folders.Own.folder.absolute()}", "schema")
@@ -51,16 +58,30 @@ def command(words: Sequence[str], *, planned: bool = True) -> Ending:
         config = hydra.compose_config("config", mended, run_mode=RunMode.RUN, from_shell=True)
         with open_dict(config):
             del config["hydra"]
-        stage = "composed"
-        if planned:
-            planning.plan(config, mended)
-            stage = "planned"
-        return Ending(stage, "", 0, time.monotonic() - start)
+        stages.append("composed")
+        if then is None:
+            return
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(provenance, "code_hash", lambda name, plugins: HASH(name, tuple(plugins)))
+            then(config, mended)
+        stages.append("planned")
+
+    ending = guarded(steps)
+    return replace(ending, stage=stages[-1])
+
+
+def guarded(steps: Callable[[], object]) -> Ending:
+    """Do something as the command does it: an error becomes a message and an exit code."""
+    start = time.process_time()
+    GlobalHydra.instance().clear()
+    try:
+        steps()
+        message, code = "", 0
     except Exception as error:
         message, code = explain(error, planning=True)
-        return Ending(stage, message, code, time.monotonic() - start)
     finally:
         GlobalHydra.instance().clear()
+    return Ending("done", message, code, time.process_time() - start)
 
 
 def faults(ending: Ending, given: Sequence[str] = ()) -> list[str]:
