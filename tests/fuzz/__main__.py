@@ -1,5 +1,6 @@
 """`python -m tests.fuzz --cases 10000 --seed 0`: many cases of each kind; counts what they reach.
 
+`--kind commands --cases 200` runs the command itself, at some seconds a case.
 Ends with 1 where something is wrong; the printed seed gives the same cases again.
 """
 
@@ -42,13 +43,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--cases", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--kind", choices=list(KINDS), action="append")
+    parser.add_argument("--kind", choices=[*KINDS], action="append")
     given_words = parser.parse_args()
-    kinds = given_words.kind or list(KINDS)
-    total = sum(SHARES[kind] for kind in kinds)
+    kinds = given_words.kind or list(SHARES)
+    total = sum(SHARES.get(kind, 1.0) for kind in kinds)
     start, wrong = time.monotonic(), 0
     for kind in kinds:
-        n_cases = max(1, round(given_words.cases * SHARES[kind] / total))
+        n_cases = max(1, round(given_words.cases * SHARES.get(kind, 1.0) / total))
         began = time.monotonic()
         found = examine(kind, n_cases, given_words.seed)
         print(f"{kind}: {n_cases} cases, {time.monotonic() - began:.0f} s, {len(found)} wrong")

@@ -229,12 +229,14 @@ def _dumped(tree: dict[str, Any]) -> str:
 
 def own_texts() -> st.SearchStrategy[dict[str, bytes]]:
     """A few files that somebody calls text: UTF-8, other encodings, nothing, pictures."""
-    words = st.text(max_size=60).map(lambda text: (text * 40).encode("utf-8", "replace"))
+    words = st.text(min_size=10, max_size=60).map(
+        lambda text: (text * 400).encode("utf-8", "replace")
+    )
     content = st.one_of(
         words, words, st.binary(max_size=400), st.just(b""), st.just(b"\xef\xbb\xbfabc" * 300)
     )
     other = st.builds(
-        lambda text, code: (text * 50).encode(code, "replace"),
+        lambda text, code: (text * 500).encode(code, "replace"),
         st.text(max_size=40),
         st.sampled_from(["utf-16", "latin-1", "shift_jis"]),
     )

@@ -4,6 +4,8 @@ import contextlib
 import io
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,7 +18,8 @@ from runner import study
 from runner.plan import planning
 from runner.report.redraw import redraw
 from tests.fuzz import cases
-from tests.fuzz.command import Ending, command, faults, guarded, written
+from tests.fuzz.command import Ending, command, faults, guarded, written, wrong
+from tests.tests_environment import environment
 
 SEEN: Counter[str] = Counter()
 Kind = tuple[st.SearchStrategy[Any], Callable[[Any], list[str]]]
@@ -164,10 +167,33 @@ def _damaged_study(
         return faults(ending, []) + outside(here, set())
 
 
+def by_command(words: list[str]) -> list[str]:
+    """The command itself. A file stands where outputs would be, so that nothing is trained."""
+    with folder() as here:
+        (here / "file").write_text("")
+        done = subprocess.run(
+            [sys.executable, "-m", "runner", *words, "outputs=file/below"],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=120,
+            check=False,
+            env=environment(),
+        )
+        SEEN[f"commands: exit code {done.returncode}"] += 1
+        found = outside(here, {here / "file"})
+        if done.returncode not in (0, 2):
+            found.append(f"exit code {done.returncode}")
+        if done.returncode == 2 and "-m" not in words:  # a sweep has a message for each point
+            found += wrong("\n".join(one[7:] for one in done.stderr.split("\n") if one), words)
+        return found
+
+
 KINDS: dict[str, Kind] = {
     "overrides": (cases.commands(), overrides),
     "folders": (cases.documents(), yaml_folder),
     "texts": (cases.own_texts(), own_text),
     "stores": (damages(), store),
     "runs": (damages(), run_folder),
+    "commands": (cases.commands(), by_command),
 }
