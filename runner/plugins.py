@@ -4,18 +4,22 @@ Named on the command line on purpose.
 """
 
 import importlib
+import os
+import sys
 from collections.abc import Iterable
 
 from runner.config import ConfigError
 
 
 def load(modules: Iterable[str]) -> None:
-    """Import plug-in modules.
+    """Import plug-in modules, from the current folder where they are nowhere else.
 
     Raises:
         ConfigError: a module that cannot be imported.
     """
     for name in modules:
+        if (here := os.path.realpath(".")) not in sys.path:
+            sys.path.append(here)  # at the end: nothing there can stand before what is installed
         if not all(part.isidentifier() for part in name.split(".")):
             raise ConfigError(f"plugins: {name!r} is no module; write it as package.module")
         try:

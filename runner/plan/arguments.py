@@ -19,6 +19,7 @@ from hydra.errors import HydraException
 from runner import plugins, registry
 from runner.config import STUDY_KEYS, ConfigError
 from runner.names import near
+from runner.plan import launchers
 from runner.plan.reading import known_keys
 from runner.plan.refusal import refuse_code, refuse_values
 
@@ -132,6 +133,7 @@ def mend(text: str) -> str:
                 f"{key}: Hydra's own settings are fixed here, except hydra/launcher and "
                 "hydra/sweeper"
             )
+        launchers.check(key, override.value())
         return text
     check_key(key)
     section, dot, _ = key.partition(".")

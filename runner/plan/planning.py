@@ -7,7 +7,7 @@ from pathlib import Path
 from hydra import compose
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from runner import device, pool, provenance, registry, store
+from runner import device, plugins, pool, provenance, registry, store
 from runner.claims.fairness import Value
 from runner.config import (
     ArmConfig,
@@ -102,6 +102,7 @@ def plan(
         config.claims = arguments.only_typed(config.claims, overrides)
     study = read_study(config)
     experiment = checks.check_choice(study, overrides)
+    plugins.load(study.plugins)  # a launcher's process has not seen the command line
     if arms is not None:
         study = replace(study, arms={**study.arms, **arms})
     checks.check_baseline(study)
