@@ -86,9 +86,15 @@ class Source:
 
 
 def make_ready(
-    options: Corpus | Formula, cache: Path, evaluation: Evaluation = Evaluation.report
+    options: Corpus | Formula,
+    cache: Path,
+    evaluation: Evaluation = Evaluation.report,
+    *,
+    keep: bool = True,
 ) -> Ready:
     """Read what is behind `options`, and build the cached corpus where it is missing or damaged.
+
+    Unless it is to be kept, it is built to see that it can be, and not written.
 
     The fingerprint covers the options, the versions of packages or the contents of files that are
     read, and the code that reads them.
@@ -98,7 +104,7 @@ def make_ready(
             held-out data for tuning beside the report's.
     """
     source = examine(options, cache)
-    ready = Ready(source.fingerprint)
+    ready, arrays = Ready(source.fingerprint), None
     if isinstance(options, Corpus):
         path = _path(options, cache, source.fingerprint)
         splits = _splits(options, source)
@@ -110,15 +116,18 @@ def make_ready(
                 options.path,
                 _hash(source.reading.evidence()),
             )
-        if _read(path, ("tuning_free",)) is None:
+        arrays = _read(path, ("labels", "tuning_free"))
+        if arrays is None:
             try:
-                _write(path, build(options, splits))
+                arrays = build(options, splits)
             except ValueError as error:
                 if source.reading and source.reading.left_out.total():
                     raise ValueError(f"{error} ({ready.line})") from error
                 raise
+            if keep:
+                _write(path, arrays)
     if evaluation is Evaluation.tuning:
-        _check_tuning(options, cache, source.fingerprint)
+        _check_tuning(options, arrays)
     return ready
 
 
@@ -185,7 +194,7 @@ def _changed(options: Corpus | Formula, planned: str, now: str) -> str:
     )
 
 
-def _check_tuning(options: Corpus | Formula, cache: Path, fingerprint: str) -> None:
+def _check_tuning(options: Corpus | Formula, arrays: Mapping[str, NDArray[Any]] | None) -> None:
     """Raise ValueError where there are no held-out data for tuning beside the report's."""
     if not isinstance(options, Corpus):
         if not isinstance(options, SecondHeldOut):
@@ -195,7 +204,6 @@ def _check_tuning(options: Corpus | Formula, cache: Path, fingerprint: str) -> N
             )
         options.check_tuning()
         return
-    arrays = _read(_path(options, cache, fingerprint), ("labels", "tuning_free"))
     assert arrays is not None, "the corpus was made ready"
     wanted = shares(options.n_eval, len(arrays["labels"]))
     for label, n, free in zip(arrays["labels"], wanted, arrays["tuning_free"], strict=True):

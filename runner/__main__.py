@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+from ablab import leave_out_current_folder, stranger
 from runner import output
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
@@ -19,6 +20,9 @@ CONF = Path(__file__).resolve().parent.parent / "conf"
 def main() -> None:
     """The command."""
     output.protect_streams()
+    leave_out_current_folder()
+    if why := stranger():
+        leave(why, 2)
     full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
     signal.signal(signal.SIGTERM, stop)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us instead of being printed by Hydra

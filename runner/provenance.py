@@ -2,6 +2,7 @@
 
 import ast
 import datetime
+import functools
 import hashlib
 import importlib.metadata
 import os
@@ -58,7 +59,8 @@ def code_hash(experiment: str, plugins: Sequence[str] = ()) -> str:
     return digest.hexdigest()[:16]
 
 
-def imported(source: bytes, package: str = "") -> set[str]:
+@functools.lru_cache(maxsize=1024)  # a sweep plans often, and nothing changes meanwhile
+def imported(source: bytes, package: str = "") -> frozenset[str]:
     """Names that a module imports; `package` is where its relative imports start.
 
     `a.b` for `import a.b`, and both `a` and `a.b` for `from a import b`.
@@ -72,7 +74,7 @@ def imported(source: bytes, package: str = "") -> set[str]:
             above = path[: len(path) + 1 - node.level] if node.level else []
             start = ".".join([*above, *([node.module] if node.module else [])])
             names |= {start, *(f"{start}.{alias.name}" for alias in node.names)}
-    return names
+    return frozenset(names)
 
 
 def now() -> str:

@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from runner import pool, provenance, registry, tuning
 from runner.claims import registration
 from runner.claims.registration import Registration
+from runner.config import Planning
 from runner.job import Job, Stage
 from runner.passes import noise
 from runner.plan import planning
@@ -50,6 +51,8 @@ def run_and_report(config: DictConfig, overrides: Sequence[str], command: str = 
     from runner.report import gather
 
     plan = planning.plan(config, overrides, command=command)
+    if plan.study.plan is Planning.only:
+        return tell(plan, config, overrides)
     texts, written = outline(plan.study), plan.study.arms
     tuned = None
     if plan.study.tune.key is not None:
@@ -62,6 +65,18 @@ def run_and_report(config: DictConfig, overrides: Sequence[str], command: str = 
     assert folder is not None
     reused = sum(entry.reused for entry in entries)
     return f"{plan.experiment}: {len(entries)} trials, {reused} reused: {folder / 'report.html'}"
+
+
+def tell(plan: Plan, config: DictConfig, overrides: Sequence[str]) -> str:
+    """Print what a plan would compute, and write nothing; a line that sums it up."""
+    from runner.plan import summary
+
+    tuned = plan.study.tune.key is not None
+    grid = tuning.grid_plan(plan, config, overrides) if tuned else None
+    entries = survey(plan)
+    print(summary.text(plan, entries, (grid, survey(grid)) if grid else None), flush=True)  # noqa: T201
+    missing = sum(not entry.reused for entry in entries)
+    return f"{plan.experiment}: {len(entries)} trials planned, {missing} of them missing"
 
 
 def register(
