@@ -237,6 +237,7 @@ class Study:
     n_seeds: int
     seed_offset: int
     workers: Any
+    timeout_s: float | None
     reuse: Reuse
     plugins: list[str]
     outputs: str
@@ -254,6 +255,10 @@ class Study:
         number = isinstance(self.workers, int) and not isinstance(self.workers, bool)
         if self.workers != "auto" and not (number and self.workers >= 1):
             raise ValueError(f"workers={self.workers} must be auto or a number of at least 1")
+        if self.timeout_s is not None and not 0 < self.timeout_s < math.inf:
+            raise ValueError(
+                f"timeout_s={self.timeout_s} must be above 0, in seconds, or null for no limit"
+            )
         if not self.outputs or "\0" in self.outputs:
             raise ValueError("outputs is empty; give a folder, e.g. outputs=outputs")
 

@@ -87,6 +87,16 @@ def shortened(text: object, letters: int = LETTERS) -> str:
     return f"{whole[: letters - 5 - end]} ... {whole[len(whole) - end :]}"
 
 
+def described(error: BaseException) -> str:
+    """The kind and the first line of an error, whatever it holds."""
+    try:
+        lines = str(error).strip().splitlines()
+    except Exception:
+        lines = []
+    kind = type(error).__name__
+    return shortened(f"{kind}: {lines[0]}" if lines else kind)
+
+
 def listed(names: Sequence[object], most: int = ERRORS) -> str:
     """The first names of a list, and how many more there are: `a, b, c and 7 more`."""
     shown = ", ".join(map(str, names[:most]))
