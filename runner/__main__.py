@@ -119,6 +119,8 @@ def say(message: str) -> None:
 
 def leave(message: str, code: int) -> NoReturn:
     """Print a message for the user and exit."""
+    if code == 130:
+        interrupts.stop_listening()  # a further one would change the exit code
     say(message)
     sys.exit(code)
 

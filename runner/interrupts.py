@@ -38,6 +38,12 @@ def check() -> None:
         raise KeyboardInterrupt
 
 
+def stop_listening() -> None:
+    """Let no signal disturb the end of this process."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 @contextlib.contextmanager
 def held() -> Iterator[Callable[[], bool]]:
     """Let no signal interrupt what is within; yield what says whether one has come meanwhile.

@@ -57,13 +57,29 @@ class Protected:
 
 def protect_streams() -> None:
     """Let nothing that is printed from now on raise an error."""
-    for name in ("stdout", "stderr"):
+    open_closed()
+    for name, descriptor in (("stdout", 1), ("stderr", 2)):
         stream = getattr(sys, name)
+        if stream is None:  # it was closed
+            with contextlib.suppress(OSError):
+                stream = os.fdopen(descriptor, "w", closefd=False)
         if stream is None or isinstance(stream, Protected):  # pythonw has no streams
             continue
         with contextlib.suppress(AttributeError, ValueError):
             stream.reconfigure(errors="backslashreplace")
         setattr(sys, name, Protected(stream))
+
+
+def open_closed() -> None:
+    """Let what is closed of standard input, output and error (`>&-`) lead to nothing.
+
+    A file that is opened later would else get its number, and with it what is printed.
+    """
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest free number
 
 
 def printable(text: str) -> str:

@@ -129,6 +129,14 @@ def deaf_to_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def end_server() -> None:
+    """End the server, which may still import torch and hold the terminal; another can follow."""
+    pid = getattr(forkserver._forkserver, "_forkserver_pid", None)
+    if pid is not None:
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGTERM)
+
+
 def end_with_parent() -> None:
     """Let Linux send SIGTERM to this process when the server that forked it goes.
 

@@ -19,6 +19,7 @@ from runner.job import Job, Stage
 from runner.output import described, printable, shortened
 from runner.passes import noise
 from runner.plan import planning
+from runner.plan.letters import refuse_unwritable
 from runner.plan.outline import Outline, outline
 from runner.plan.planning import Arm, Plan, cache_folder
 from runner.progress import Progress
@@ -60,7 +61,8 @@ def run_and_report(config: DictConfig, overrides: Sequence[str], command: str = 
     """
     from runner.report import gather
 
-    plan = planning.plan(config, overrides, command=command)
+    refuse_unwritable(config)
+    plan = planning.plan(config, overrides, command=printable(command))
     texts, written = outline(plan.study), plan.study.arms
     tuned = None
     if plan.study.tune.key is not None:
@@ -150,15 +152,15 @@ def fail_if_any(plan: Plan, entries: Sequence[Entry], failure: Exception | None 
         first = failed[0]
         status = first.status()
         why = status.get("message") or f"its state is {status['state']}"
+        where = first.slot.folder.parents[1] if failure else first.slot.folder / "log.txt"
         lines = [
             f"{len(failed)} of {len(entries)} trials failed, the first: "
             f"{first.arm.name} seed {first.seed}: {shortened(why, 160)}",
-            f"its log is {first.slot.folder / 'log.txt'}; "
+            f"{'all trials are kept in' if failure else 'its log is'} {where}; "
             "the same command computes only what is missing",
         ]
         if failure:
-            why = shortened(described(failure), 120)
-            lines.append(f"the report could not be written: {why}")
+            lines.append(f"the report could not be written: {shortened(described(failure), 120)}")
         raise StudyError("\n".join(lines)) from failure
 
 
@@ -281,6 +283,7 @@ def compute(
             pool.run_jobs(jobs, workers if jobs[0].stage is Stage.run else 1, ends.hear)
     except KeyboardInterrupt:
         ends.interrupted(plan.code)
+        pool.end_server()
         raise
     return ends.unwritten
 
