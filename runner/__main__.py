@@ -53,12 +53,11 @@ def run(*, full_error: bool) -> None:
 def compose_and_run(*, full_error: bool) -> None:
     """Check the arguments, let Hydra compose, and run the study of each point of a sweep."""
     import hydra
-    from omegaconf import DictConfig, OmegaConf
+    from omegaconf import DictConfig
 
-    from runner.plan import arguments
+    from runner.plan import arguments, loading
 
-    for resolver in ("oc.env", "oc.decode", "oc.create"):
-        OmegaConf.clear_resolver(resolver)
+    loading.check_all_loading()
     done: list[str] = []
     failed: list[tuple[str, int]] = []
     command = shlex.join(["python", "-m", "runner", *sys.argv[1:]])
@@ -86,7 +85,10 @@ def compose_and_run(*, full_error: bool) -> None:
             say(message + point)
             failed.append((point, code))
 
-    job()
+    try:
+        job()
+    finally:
+        loading.remove_sweep_folder()
     if len(done) + len(failed) > 1:
         told = [f"{len(done)} studies done, {len(failed)} failed:", *done]
         print("\n".join(["", *told]))  # noqa: T201

@@ -1,7 +1,14 @@
-"""Errors about unknown names say which known ones are near."""
+"""Names: which ones are allowed, and which known ones are near to one that is unknown."""
 
 import difflib
+import re
 from collections.abc import Iterable
+
+from runner.config import ConfigError
+from runner.output import shortened
+
+NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,78}[A-Za-z0-9_-])?")
+"""What arms, figures, claims and tables may be called: they become names of files."""
 
 
 def near(name: str, known: Iterable[str]) -> str:
@@ -17,3 +24,12 @@ def nearby(word: str, known: Iterable[str]) -> str:
     """The end of an error about an unknown name."""
     close = difflib.get_close_matches(word, list(known))
     return f" (near: {', '.join(close)})" if close else ""
+
+
+def check_name(what: str, name: str) -> None:
+    """Raise ConfigError unless a name can be that of a file; `what` says whose name it is."""
+    if not NAME.fullmatch(name):
+        raise ConfigError(
+            f"{what} {shortened(name, 80)!r}: a name has at most 80 letters (a to z), digits, "
+            "dots, dashes and underscores; it starts with a letter and does not end in a dot"
+        )

@@ -20,7 +20,7 @@ from runner import plugins, registry
 from runner.config import STUDY_KEYS, ConfigError
 from runner.names import near
 from runner.plan.reading import known_keys
-from runner.plan.refusal import refuse_code, refuse_values, scan_folder
+from runner.plan.refusal import refuse_code, refuse_values
 
 SECTIONS = ("training", "match", "model", "options")
 GROUPS = ("device", "scale", "tune", "experiment")
@@ -53,8 +53,8 @@ def check(arguments: Sequence[str]) -> list[str]:
                 f"--{flag.replace('_', '-')} is not supported; add a folder of options with "
                 "--config-dir"
             )
-    if flags.config_dir:
-        scan_folder(Path(flags.config_dir))
+    if flags.config_dir and not Path(flags.config_dir).is_dir():
+        raise ConfigError(f"--config-dir {flags.config_dir} is not a folder")
     for text in flags.overrides:
         refuse_code(text)
     plugins.load(named_plugins(flags.overrides))

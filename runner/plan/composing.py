@@ -13,11 +13,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from runner import registry
 from runner.config import NOT_IN_ARMS, ArmConfig, ConfigError, Study
-from runner.names import near
+from runner.names import check_name, near
 from runner.plan import arguments, listing, matching, refusal
 from runner.plan.reading import field_names, known_keys, part_schema, read_arm
-
-NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,78}[A-Za-z0-9_-])?")
 
 
 @dataclass
@@ -121,10 +119,7 @@ def selected(study: Study, typed: Sequence[Override]) -> list[str]:
             f"experiment {study.experiment} has no arms; add one, e.g. '+arms.x=[\"ffn=swiglu\"]'"
         )
     for name in study.arms:
-        if not NAME.fullmatch(name):
-            raise ConfigError(
-                f"arms.{name}: a name is made of letters, digits, dots, dashes and underscores"
-            )
+        check_name("the arm", name)
     if study.arm is None:
         return list(study.arms)
     chosen = study.arm if isinstance(study.arm, list) else [study.arm]

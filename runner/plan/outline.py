@@ -7,6 +7,7 @@ from typing import Any
 from runner.claims import kinds
 from runner.claims.claim import Claim
 from runner.config import ConfigError, Study
+from runner.names import check_name
 from runner.plots import figures
 from runner.report import record
 
@@ -51,6 +52,9 @@ def outline(study: Study) -> Outline:
     Raises:
         ConfigError: a headline, claim or figure that makes no sense.
     """
+    for what, names in (("the claim", study.claims), ("the figure", study.figures)):
+        for name in names:
+            check_name(what, str(name))
     try:
         return Outline(
             question=study.question,
