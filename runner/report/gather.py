@@ -227,7 +227,7 @@ def trial_table(entries: Sequence["Entry"]) -> pd.DataFrame:
     """A row for each trial, with the columns that `record.StudyRecord` names."""
     rows = []
     for entry in entries:
-        status, result = entry.slot.status(), entry.slot.result() or {}
+        status, result = entry.status(), entry.slot.result() or {}
         rows.append(
             {
                 "arm": entry.arm.name,
