@@ -9,9 +9,12 @@ import functools
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from runner.files import finite
 
 FORMAT = 2
 """The form of a trial's records; a record without a number, or with a smaller one, is older."""
@@ -24,7 +27,7 @@ def sealed(
 ) -> dict[str, Any]:
     """A record with its format and digests; `own` is its own file name, `files` lie in `folder`."""
     digests = {name: digest(folder / name) for name in files}
-    made = {**record, "format": FORMAT, "digests": digests}
+    made = {**finite(record), "format": FORMAT, "digests": digests}
     return {**made, "digests": {**digests, own: _canonical(made)}}
 
 
@@ -50,7 +53,7 @@ def fault(record: Mapping[str, Any], own: str, folder: Path, files: Sequence[str
                 return f"{name} {CHANGED}"
         except FileNotFoundError:
             return f"{name} is missing"
-        except OSError:
+        except (OSError, ValueError):
             return f"{name} cannot be read"
     added = [name for name in files if name not in others]
     return f"{added[0]} was added since it was computed" if added else ""
@@ -59,6 +62,8 @@ def fault(record: Mapping[str, Any], own: str, folder: Path, files: Sequence[str
 def digest(path: Path | str) -> str:
     """The SHA-256 of a file; read again only where the file has changed. Raises OSError."""
     found = os.stat(path)  # noqa: PTH116 (thousands of files: Path is slow)
+    if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for
+        raise OSError(f"{path} is no regular file")
     stamp = (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
     return _digest(str(path), *stamp)
 
@@ -66,7 +71,7 @@ def digest(path: Path | str) -> str:
 @functools.lru_cache(maxsize=2**17)
 def _digest(path: str, *stamp: int) -> str:  # noqa: ARG001
     with open(path, "rb", buffering=0) as file:  # noqa: PTH123
-        return hashlib.sha256(file.read()).hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _canonical(record: Mapping[str, Any]) -> str:

@@ -12,12 +12,13 @@ import pandas as pd
 from runner import ledger, looks, pool, provenance, registry, seal, tuning
 from runner.claims.registration import Registration
 from runner.config import flatten
+from runner.files import write_json
 from runner.metric_names import Worth
 from runner.plan.outline import Outline
 from runner.plan.planning import Plan, stand_in
 from runner.report import origins, record
 from runner.stats.standing import seeds_that_could_tell
-from runner.store import FINISHED, Slot, Store, write_json
+from runner.store import FINISHED, Slot, Store
 
 if TYPE_CHECKING:
     from runner.study import Entry
@@ -106,16 +107,19 @@ def looks_of(plan: Plan, outline: Outline) -> looks.Looks | None:
 
 
 def looks_ahead(plan: Plan, outline: Outline) -> list[str]:
-    """A line before a run that looks again with too few seeds to tell anything."""
+    """Lines before a run: the ledger is damaged, or too few seeds to tell anything by now."""
     look = looks_of(plan, outline)
-    if look is None or look.number < 2:
+    if look is None:
         return []
+    fault = ledger.fault(looks.path(plan.outputs, plan.experiment))
+    lines = [fault] if fault else []
     enough = seeds_that_could_tell(look.number)
-    if len(plan.seeds) >= enough:
-        return []
+    if look.number < 2 or len(plan.seeds) >= enough:
+        return lines
     return [
+        *lines,
         f"this is the {look.words}: with {len(plan.seeds)} seeds no arm can be called better or "
-        f"worse any more; that takes {enough} (n_seeds={enough})"
+        f"worse any more; that takes {enough} (n_seeds={enough})",
     ]
 
 

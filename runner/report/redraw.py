@@ -8,10 +8,10 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from runner.config import ConfigError
+from runner.files import read_json
 from runner.plan.outline import outline
 from runner.plan.reading import read_study
 from runner.report import gather, origins
-from runner.store import read_json
 
 USAGE = "python -m runner redraw <run>, e.g. outputs/moe/runs/<time>"
 NEEDED = (gather.SUMMARY, "config.yaml", "environment.json", "results.csv")
