@@ -1,7 +1,11 @@
 """Errors about unknown names say which known ones are near."""
 
 import difflib
+import re
 from collections.abc import Iterable
+
+from runner.config import ConfigError
+from runner.output import shortened
 
 
 def near(name: str, known: Iterable[str]) -> str:
@@ -17,3 +21,15 @@ def nearby(word: str, known: Iterable[str]) -> str:
     """The end of an error about an unknown name."""
     close = difflib.get_close_matches(word, list(known))
     return f" (near: {', '.join(close)})" if close else ""
+
+
+NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,78}[A-Za-z0-9_-])?")
+
+
+def check_name(what: str, name: str) -> None:
+    """Raise ConfigError unless a name can be a file's."""
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise ConfigError(
+            f"{what} {shortened(repr(name), 80)}: a name has at most 80 letters, digits and . _ -, "
+            "and neither begins nor ends with a dot"
+        )

@@ -131,7 +131,9 @@ def child(job: "Job", connection: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
     end_with_parent()
     job.slot.folder.mkdir(parents=True, exist_ok=True)
-    log = (job.slot.folder / "log.txt").open("a", buffering=1)
+    log = (job.slot.folder / "log.txt").open(
+        "a", buffering=1, encoding="utf-8", errors="backslashreplace"
+    )
     os.dup2(log.fileno(), 1)
     os.dup2(log.fileno(), 2)
     sys.stdout = sys.stderr = log

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,26 +37,60 @@ def current(record: Mapping[str, Any]) -> bool:
 
 
 def fault(record: Mapping[str, Any], own: str, folder: Path, files: Sequence[str]) -> str:
-    """What does not agree with the seal, naming the file; "" if all is well.
+    """What does not agree with the seal, naming the first file; "" if all is well.
 
     `files` are those that lie in the folder now.
     """
+    return next(_faults(record, own, folder, files), "")
+
+
+def faults(
+    record: Mapping[str, Any],
+    own: str,
+    folder: Path,
+    files: Sequence[str],
+    unread: Sequence[str] = (),
+) -> list[str]:
+    """All that does not agree with the seal of a record, a text for each file.
+
+    Only names of `files` are looked for: a record that somebody has sent may name any place. Those
+    that are `unread` are too, but their content is not looked at.
+    """
     digests = record.get("digests")
     if not isinstance(digests, dict):
-        return f"{own} {CHANGED}"
+        return [f"{own} {CHANGED}"]
+    known = {name: value for name, value in digests.items() if name in (*files, own)}
+    missing = [f"{name} is not among what {own} vouches for" for name in files if name not in known]
+    return [*_faults({**record, "digests": known}, own, folder, (), unread), *missing]
+
+
+def _faults(
+    record: Mapping[str, Any],
+    own: str,
+    folder: Path,
+    files: Sequence[str],
+    unread: Sequence[str] = (),
+) -> Iterator[str]:
+    digests = record.get("digests")
+    if not isinstance(digests, dict):
+        yield f"{own} {CHANGED}"
+        return
     others = {name: value for name, value in digests.items() if name != own}
     if digests.get(own) != _canonical({**record, "digests": others}):
-        return f"{own} {CHANGED}"
+        yield f"{own} {CHANGED}"
     for name, value in others.items():
+        if name in unread:
+            continue
         try:
             if digest(f"{folder}/{name}") != value:
-                return f"{name} {CHANGED}"
+                yield f"{name} {CHANGED}"
         except FileNotFoundError:
-            return f"{name} is missing"
+            yield f"{name} is missing"
         except (OSError, ValueError):
-            return f"{name} cannot be read"
-    added = [name for name in files if name not in others]
-    return f"{added[0]} was added since it was computed" if added else ""
+            yield f"{name} cannot be read"
+    for name in files:
+        if name not in others:
+            yield f"{name} was added since it was computed"
 
 
 def digest(path: Path | str) -> str:

@@ -15,7 +15,7 @@ SCALES = ("smoke", "quick", "full")
 def read(path: Path) -> dict[str, Any]:
     """A YAML file as a dict; empty where there is none."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return yaml.load(path.read_text(), Loader=loader) or {} if path.exists() else {}
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=loader) or {} if path.exists() else {}
 
 
 def listing() -> str:

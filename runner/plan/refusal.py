@@ -49,7 +49,7 @@ def scan_folder(folder: Path) -> None:
         raise ConfigError(f"--config-dir {folder} is not a folder")
     for path in sorted(path for path in folder.rglob("*") if path.suffix in (".yaml", ".yml")):
         try:
-            text = path.read_text()
+            text = path.read_text(encoding="utf-8")
             documents = list(yaml.safe_load_all(text))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             reason = " ".join(str(error).split())

@@ -1,0 +1,40 @@
+"""One tiny finished study, computed once for all tests of a session; each takes a copy."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from conftest import composed
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from tests_environment import ROOT
+from tests_tiny import TINY
+
+from runner import study
+
+ARMS = ("arm=[dense,moe_top2]", "n_seeds=1")
+
+
+@pytest.fixture(scope="session")
+def finished_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that holds `outputs` of a study of two arms and one seed."""
+    folder = tmp_path_factory.mktemp("finished")
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        study.run_and_report(*composed(folder, [*TINY, *ARMS]))
+    return folder
+
+
+@pytest.fixture
+def finished(finished_once: Path, tmp_path: Path) -> Path:
+    """A copy of the finished study's `outputs`, where `plan` and `run` look for them."""
+    shutil.copytree(finished_once / "outputs", tmp_path / "outputs", symlinks=True)
+    return tmp_path / "outputs"
+
+
+@pytest.fixture
+def run_alone(finished_once: Path, tmp_path: Path) -> Path:
+    """A copy of the finished study's run folder, without its trials."""
+    (run,) = (finished_once / "outputs" / "moe" / "runs").iterdir()
+    shutil.copytree(run, tmp_path / "sent" / "run")
+    return tmp_path / "sent" / "run"
