@@ -198,10 +198,14 @@ def enter(plan: Plan) -> list[Entry]:
     Raises:
         ConfigError: trials are missing, and nothing can be written where they belong.
     """
-    with locked(plan):
+    with locked(plan) as store:
         entries = survey(plan)
         missing = [entry for entry in entries if not entry.reused]
         try:
+            if missing:
+                probe = store.root / f".probe-{provenance.token()}"
+                probe.touch()
+                probe.unlink()
             plan.notes.extend(mend(entries))
             for folder in {entry.slot.folder.parent for entry in missing}:
                 folder.mkdir(exist_ok=True)

@@ -107,7 +107,8 @@ def write_report(run: Path, study: StudyRecord, *, redrawn: bool = False) -> Out
         try:
             share_table(run, study)
         except OSError as error:
-            warnings.append(f"TensorBoard's columns of earlier runs stay as they are: {error}")
+            reason = error.strerror or str(error)
+            warnings.append(f"TensorBoard's columns of earlier runs stay as they are ({reason})")
     return Outcome(
         answer=lines,
         findings=findings,

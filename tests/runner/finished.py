@@ -1,7 +1,10 @@
 """One tiny finished study, computed once for all tests of a session; each takes a copy."""
 
 import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import composed
@@ -11,6 +14,7 @@ from tests_environment import ROOT
 from tests_tiny import TINY
 
 from runner import study
+from runner.plan import planning
 
 ARMS = ("arm=[dense,moe_top2]", "n_seeds=1")
 
@@ -30,6 +34,24 @@ def finished(finished_once: Path, tmp_path: Path) -> Path:
     """A copy of the finished study's `outputs`, where `plan` and `run` look for them."""
     shutil.copytree(finished_once / "outputs", tmp_path / "outputs", symlinks=True)
     return tmp_path / "outputs"
+
+
+@pytest.fixture(scope="session")
+def plan_once(finished_once: Path) -> planning.Plan:
+    """The plan of that study."""
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        return planning.plan(*composed(finished_once, [*TINY, *ARMS]))
+
+
+@pytest.fixture
+def again(plan_once: planning.Plan, finished: Path) -> Callable[..., planning.Plan]:
+    """Plan the finished study again, in the copy of it; keywords replace fields of the plan."""
+
+    def make(**changes: Any) -> planning.Plan:
+        return replace(plan_once, **{"outputs": finished, "notes": [], **changes})
+
+    return make
 
 
 @pytest.fixture
