@@ -42,7 +42,7 @@ def turn(
 
 def _open(name: str) -> IO[str]:
     user = os.getuid() if hasattr(os, "getuid") else 0
-    return (Path(tempfile.gettempdir()) / f"ablab-{user}-{name}.lock").open("a")
+    return (Path(tempfile.gettempdir()) / f"ablab-{user}-{name}.lock").open("a", encoding="utf-8")
 
 
 def _lock(file: IO[str], *, alone: bool, on_wait: Callable[[], object]) -> bool:

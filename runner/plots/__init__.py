@@ -21,9 +21,8 @@ def import_matplotlib() -> None:
     spec = None if "matplotlib" in sys.modules else importlib.util.find_spec("matplotlib")
     if spec is None or spec.origin is None:
         return
-    package = Path(spec.origin).parent
-    own = package / "mpl-data" / "matplotlibrc"
-    with _environment(MPLBACKEND=None, MATPLOTLIBRC=str(own)), _away_from_matplotlibrc(package):
+    defaults = Path(spec.origin).parent / "mpl-data" / "matplotlibrc"
+    with _environment(MPLBACKEND=None, MATPLOTLIBRC=str(defaults)), _beside(defaults):
         import matplotlib  # noqa: F401
 
 
@@ -47,10 +46,10 @@ def _set(values: dict[str, str | None]) -> None:
 
 
 @contextlib.contextmanager
-def _away_from_matplotlibrc(package: Path) -> Iterator[None]:
-    """Be in another folder for a while, if the current one has a file that would be read first."""
-    if os.path.lexists("matplotlibrc"):
-        with contextlib.chdir(package):
+def _beside(defaults: Path) -> Iterator[None]:
+    """Be in the folder of these defaults for a while, if the current one would be read first."""
+    if os.path.lexists(defaults.name):
+        with contextlib.chdir(defaults.parent):
             yield
     else:
         yield

@@ -267,11 +267,8 @@ def _plain(finding: Finding) -> dict[str, Any]:
 
 
 def _write_json(path: Path, value: Any) -> None:
-    path.write_text(
-        json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False, default=str)
-        + "\n",
-        encoding="utf-8",
-    )
+    text = json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False, default=str)
+    path.write_bytes(f"{text}\n".encode("utf-8", TEXT["errors"]))
 
 
 def _finite(value: Any) -> Any:
