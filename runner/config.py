@@ -11,7 +11,7 @@ from enum import Enum, StrEnum
 from types import SimpleNamespace
 from typing import Any
 
-MOST, MOST_SEEDS = 2**31, 10_000
+MOST, MOST_SEEDS, MOST_WORKERS = 2**31, 10_000, 1024
 SHARES = {"final_lr_share": 1.0, "weight_decay": 1.0, "beta1": 0.9999, "beta2": 0.99999}
 
 
@@ -102,8 +102,8 @@ class Match:
             raise ValueError(
                 f"to is empty, but by={self.by} needs an arm to match, e.g. match.to=dense"
             )
-        if self.tolerance < 0:
-            raise ValueError(f"tolerance={self.tolerance} must be at least 0")
+        if not 0 <= self.tolerance <= 1:
+            raise ValueError(f"tolerance={self.tolerance} must lie in [0, 1]; 0.01 is one per cent")
 
 
 @dataclass
@@ -190,10 +190,10 @@ class Tune:
             raise ValueError(
                 f"grid={list(self.grid)} needs three values or more: the best must lie inside"
             )
-        if self.n_seeds < 1:
-            raise ValueError(f"n_seeds={self.n_seeds} must be at least 1")
-        if self.first_seed < 0:
-            raise ValueError(f"first_seed={self.first_seed} must be at least 0")
+        if not 1 <= self.n_seeds <= MOST_SEEDS:
+            raise ValueError(f"n_seeds={self.n_seeds} must lie between 1 and {MOST_SEEDS}")
+        if not 0 <= self.first_seed < MOST:
+            raise ValueError(f"first_seed={self.first_seed} must lie between 0 and {MOST - 1}")
 
 
 @dataclass
@@ -246,14 +246,17 @@ class Study:
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < MOST:
-            raise ValueError(f"seed={self.seed} must lie between 0 and {MOST}")
+            raise ValueError(f"seed={self.seed} must lie between 0 and {MOST - 1}")
         if self.n_seeds < 1:
             raise ValueError(f"n_seeds={self.n_seeds} must be at least 1")
         if self.n_seeds > MOST_SEEDS:
             raise ValueError(f"n_seeds={self.n_seeds} must be at most {MOST_SEEDS}")
         number = isinstance(self.workers, int) and not isinstance(self.workers, bool)
-        if self.workers != "auto" and not (number and self.workers >= 1):
-            raise ValueError(f"workers={self.workers} must be auto or a number of at least 1")
+        if self.workers != "auto" and not (number and 1 <= self.workers <= MOST_WORKERS):
+            raise ValueError(
+                f"workers={self.workers} must be auto or a number of at least 1, at most "
+                f"{MOST_WORKERS}"
+            )
         if not self.outputs or "\0" in self.outputs:
             raise ValueError("outputs is empty; give a folder, e.g. outputs=outputs")
 

@@ -1,4 +1,4 @@
-"""Errors about unknown names say which known ones are near."""
+"""Names: which ones are allowed, and which known ones are near to one that is unknown."""
 
 import difflib
 import re
@@ -7,14 +7,22 @@ from collections.abc import Iterable
 from runner.config import ConfigError
 from runner.output import shortened
 
+OTHER_WORDS = {"gpu": ("cuda", "mps"), "nvidia": ("cuda",), "apple": ("mps",), "metal": ("mps",)}
+NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,78}[A-Za-z0-9_-])?")
+"""What arms, figures, claims and tables may be called: they become names of files."""
+
 
 def near(name: str, known: Iterable[str]) -> str:
     """The end of an error about an unknown name: the nearest known ones, or all of them if few."""
-    known = sorted(set(known))
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    known = sorted(map(str, set(known)))
+    close = [word for word in OTHER_WORDS.get(name.lower(), ()) if word in known]
+    close = close or difflib.get_close_matches(name[:100], known, n=3, cutoff=0.6)
     if close:
-        return f"did you mean {' or '.join(close)}?"
-    return f"there are {', '.join(known)}" if len(known) <= 24 else "see conf/ for the names"
+        return f"did you mean {' or '.join(shortened(word, 80) for word in close)}?"
+    if not known:
+        return "there are none"
+    whole = f"there are {', '.join(known)}"
+    return whole if len(whole) <= 200 else "see conf/ for the names"
 
 
 def nearby(word: str, known: Iterable[str]) -> str:
@@ -23,13 +31,10 @@ def nearby(word: str, known: Iterable[str]) -> str:
     return f" (near: {', '.join(close)})" if close else ""
 
 
-NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,78}[A-Za-z0-9_-])?")
-
-
 def check_name(what: str, name: str) -> None:
-    """Raise ConfigError unless a name can be a file's."""
-    if not isinstance(name, str) or not NAME.fullmatch(name):
+    """Raise ConfigError unless a name can be that of a file; `what` says whose name it is."""
+    if not NAME.fullmatch(name):
         raise ConfigError(
-            f"{what} {shortened(repr(name), 80)}: a name has at most 80 letters, digits and . _ -, "
-            "and neither begins nor ends with a dot"
+            f"{what} {shortened(name, 80)!r}: a name has at most 80 letters (a to z), digits, "
+            "dots, dashes and underscores; it starts with a letter and does not end in a dot"
         )

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from tests_environment import ROOT, environment
 
 from runner import study
-from runner.plan import arguments, planning
+from runner.plan import arguments, loading, planning
 
 torch.set_num_threads(1)  # with two, an operation waits for a core that another process has
 Plan = Callable[..., planning.Plan]
@@ -34,6 +34,7 @@ def _locks_of_our_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
 def hydra() -> Iterator[None]:
     """Hydra, initialised as `python -m runner` does."""
     GlobalHydra.instance().clear()
+    loading.check_all_loading()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         yield
 

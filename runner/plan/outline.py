@@ -7,6 +7,8 @@ from typing import Any
 from runner.claims import kinds
 from runner.claims.claim import Claim
 from runner.config import ConfigError, Study
+from runner.names import check_name
+from runner.output import shortened
 from runner.plots import figures
 from runner.report import record
 
@@ -45,19 +47,32 @@ def headlines(entries: Sequence[Mapping[str, Any]]) -> list[record.Headline]:
     return found
 
 
+def figure(name: str, spec: Any) -> figures.FigureSpec:
+    """What one figure shows; ValueError, naming it, for what is no figure."""
+    if not isinstance(spec, Mapping):
+        raise ValueError(f"figures.{name}={shortened(spec, 80)} must be keys with values")
+    try:
+        return figures.figure_spec(spec)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"figures.{name}: {str(error).splitlines()[0]}") from error
+
+
 def outline(study: Study) -> Outline:
     """Read and check it all.
 
     Raises:
         ConfigError: a headline, claim or figure that makes no sense.
     """
+    for what, names in (("the claim", study.claims), ("the figure", study.figures)):
+        for name in names:
+            check_name(what, str(name))
     try:
         return Outline(
             question=study.question,
             scale=study.scale.value,
             headline=headlines(study.headline),
             claims=[kinds.read_claim(name, claim) for name, claim in study.claims.items()],
-            figures={name: figures.figure_spec(spec) for name, spec in study.figures.items()},
+            figures={name: figure(name, spec) for name, spec in study.figures.items()},
             not_tested=study.not_tested,
         )
     except (TypeError, ValueError) as error:

@@ -27,9 +27,12 @@ from runner.config import (
 )
 from runner.copies import originals
 from runner.names import near
+from runner.output import shortened
 from runner.plan import arguments
 from runner.plan.composing import compose_arms
+from runner.plan.explaining import about
 from runner.plan.outline import Outline, outline
+from runner.plan.questions import check_code, check_header, no_experiment
 from runner.plan.reading import read_study
 from runner.stats.standing import seeds_that_could_tell
 
@@ -85,6 +88,7 @@ class Plan:
     texts: Mapping[str, str] = field(default_factory=dict)
 
 
+@about("")
 def plan(
     config: DictConfig,
     overrides: Sequence[str],
@@ -103,16 +107,14 @@ def plan(
     Raises:
         ConfigError: with the errors of all arms, a line each.
     """
+    check_header(config, overrides)
     with open_dict(config):
         config.claims = arguments.only_typed(config.claims, overrides)
     study = read_study(config)
     experiment = study.experiment
-    if experiment is None:
-        raise ConfigError(
-            f"no experiment is chosen; type experiment=<name>, one of {', '.join(registry.names())}"
-        )
-    if experiment not in registry.names():
-        raise ConfigError(f"experiment={experiment}: {near(experiment, registry.names())}")
+    if experiment is None or experiment not in registry.names():
+        raise ConfigError(no_experiment(experiment, overrides))
+    check_code(experiment)
     if study.plugins and not any(text.lstrip("+").startswith("plugins=") for text in overrides):
         raise ConfigError("plugins run code, so they are named on the command line and not in YAML")
     if arms is not None:
@@ -372,7 +374,7 @@ class Data:
         if (key := repr(task)) not in self._fingerprints:
             try:
                 ready = registry.prepare(task, cache_folder(self.outputs), self.evaluation)
-            except ValueError as error:
+            except (ValueError, RuntimeError) as error:  # `~nobody/text` has no home folder
                 raise ConfigError(str(error)) from error
             if (
                 ready.source
@@ -402,9 +404,9 @@ def writable(outputs: Path, experiment: str) -> Path:
         ConfigError: it cannot.
     """
     there = outputs.absolute() / experiment / "runs"
-    while not there.exists():
-        there = there.parent
     try:
+        while not there.exists():
+            there = there.parent
         for needed in ("", "trials", "runs"):
             folder = outputs / experiment / needed
             if os.path.lexists(folder) and not os.path.isdir(folder):  # noqa: PTH112 (a circle)
@@ -417,6 +419,7 @@ def writable(outputs: Path, experiment: str) -> Path:
     except OSError as error:
         reason = error.strerror or str(error)
         raise ConfigError(
-            f"outputs={outputs}: nothing can be written there ({reason}); give another folder"
+            f"outputs={shortened(outputs, 120)}: nothing can be written there ({reason}); give "
+            "another folder"
         ) from error
     return outputs

@@ -1,6 +1,7 @@
 """A config names options and never code: what could run code or read the environment is refused.
 
-Values are looked at as they are parsed, so that no way of writing them hides what they say.
+Text is looked at as it is parsed, so that no way of writing it hides what it says. A YAML file is
+looked at before its anchors are expanded, so that a small file cannot fill the memory.
 """
 
 import re
@@ -10,71 +11,132 @@ from typing import Any
 import yaml
 
 from runner.config import ConfigError
+from runner.output import shortened
 
-FORBIDDEN = ("_target_", "${oc.", "oc.env", "oc.decode", "oc.create")
-PACKAGE = re.compile(r"^\s*#\s*@package\s+(\S+)", re.MULTILINE)
-OF_HYDRA = re.compile(r"(^|[/@\s])hydra([/.@:\s]|$)")
+RUNS_CODE = "_target_"
+BYTES, NODES, DEPTH = 2**20, 100_000, 60
+"""The limits of a user's YAML file: its size, its values with anchors expanded, its nesting."""
+MISREAD = re.compile(r"[-+]?(?:[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?|0[0-7_]+)")
 
 
 def refuse_code(text: str) -> None:
-    """Raise ConfigError for text that could make a config run code or read the environment."""
-    for word in FORBIDDEN:
-        if word in text:
-            raise ConfigError(
-                f"{word} is not allowed in a config: a config names options, it never runs code"
-            )
+    """Raise ConfigError for text that could make a config run code or read the environment.
+
+    `${name}` of another key is allowed. `${name:...}`, which calls a function of OmegaConf (a
+    resolver, such as `${oc.env:HOME}`), is not, however it is nested.
+    """
+    if RUNS_CODE in text:
+        raise ConfigError(
+            f"{RUNS_CODE} is not allowed in a config: a config names options, it never runs code"
+        )
+    if calls_resolver(text):
+        raise ConfigError(
+            f"{shortened(text, 100)} is not allowed in a config: ${{...:...}} calls a function, "
+            "such as one that reads the environment; write the value itself, or ${key} for the "
+            "value of another key"
+        )
+
+
+def calls_resolver(text: str) -> bool:
+    """Whether an interpolation in a text has a colon, and so is a resolver's."""
+    if "${" not in text or ":" not in text:
+        return False
+    depth, place = 0, 0
+    while place < len(text):
+        if text.startswith("${", place):
+            depth, place = depth + 1, place + 1
+        elif depth and text[place] == "}":
+            depth -= 1
+        elif depth and text[place] == ":":
+            return True
+        place += 1
+    return False
 
 
 def refuse_values(value: Any) -> None:
     """Raise ConfigError where a parsed value, or a key or value within it, could run code."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            refuse_code(str(key))
-            refuse_values(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            refuse_values(item)
-    elif value is not None:
-        refuse_code(str(value))
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, dict):
+            waiting += [*item, *item.values()]
+        elif isinstance(item, list | tuple):
+            waiting += item
+        elif item is not None:
+            refuse_code(str(item))
 
 
-def scan_folder(folder: Path) -> None:
-    """Check a user's folder of YAML files before Hydra reads it.
+def check_file(path: Path) -> None:
+    """Check a user's YAML file before anything is made of what it says.
 
     Raises:
-        ConfigError: it is no folder, or a file is unreadable, sets Hydra's own settings, or could
-            run code.
+        ConfigError: it cannot be read, is too large (see `BYTES`), or holds what could run code;
+            the message names the file.
     """
-    if not folder.is_dir():
-        raise ConfigError(f"--config-dir {folder} is not a folder")
-    for path in sorted(path for path in folder.rglob("*") if path.suffix in (".yaml", ".yml")):
-        try:
-            text = path.read_text(encoding="utf-8")
-            documents = list(yaml.safe_load_all(text))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            reason = " ".join(str(error).split())
-            raise ConfigError(f"{path} cannot be read as YAML: {reason}") from error
-        if path.relative_to(folder).parts[0] == "hydra" or any(map(sets_hydra, documents)):
-            raise_hydra(path)
-        if any(package.startswith("hydra") for package in PACKAGE.findall(text)):
-            raise_hydra(path)
-        refuse_values(documents)
+    try:
+        text = read_text(path)
+        for document in yaml.compose_all(
+            text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        ):
+            if document is not None and not isinstance(document, yaml.MappingNode):
+                raise ConfigError("it holds no keys with values, such as `seed: 1`")
+            check_node(document)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{path}: it is nested too deeply; {DEPTH} levels are allowed") from error
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{path} cannot be read as YAML: {shortened(reason, 200)}") from error
 
 
-def sets_hydra(document: Any) -> bool:
-    """Whether a YAML document has the key `hydra`, or chooses one of its options by default."""
-    if not isinstance(document, dict):
-        return False
-    defaults = document.get("defaults") or []
-    entries = [
-        str(part) for entry in defaults for part in (entry if isinstance(entry, dict) else [entry])
-    ]
-    return any(OF_HYDRA.search(str(name)) for name in [*document, *entries])
+def read_text(path: Path) -> str:
+    """The text of a file that a user gave, if it is not too large. Raises OSError, ConfigError."""
+    with path.open("rb") as file:
+        content = file.read(BYTES + 1)
+    if len(content) > BYTES:
+        raise ConfigError(f"it is larger than {BYTES // 2**20} MiB, the most that a config may be")
+    return content.decode("utf-8")
 
 
-def raise_hydra(path: Path) -> None:
-    """Raise ConfigError for a file that sets Hydra's own settings."""
-    raise ConfigError(
-        f"{path} sets Hydra's own settings; only the command line may choose hydra/launcher or "
-        "hydra/sweeper"
-    )
+def refuse_misread(node: yaml.ScalarNode) -> None:
+    """Raise ConfigError for a number that YAML reads otherwise than it looks: 1:30 is 90, 010 8."""
+    if not node.style and MISREAD.fullmatch(node.value):
+        raise ConfigError(
+            f"line {node.start_mark.line + 1}: YAML reads {shortened(node.value, 40)} to the base "
+            "60 or 8; write a plain number, or put it in quotes"
+        )
+
+
+def check_node(node: yaml.Node | None) -> None:
+    """Raise ConfigError for a YAML document that is too large, too deep, or could run code."""
+    sizes: dict[int, int] = {}
+    opened: set[int] = set()
+
+    def size(node: yaml.Node, depth: int) -> int:
+        """How many values a node holds once its anchors are expanded; each node is visited once."""
+        if id(node) in opened:
+            raise ConfigError("an anchor (&name) holds itself (*name); write its values out")
+        if depth > DEPTH:
+            raise ConfigError(f"it is nested too deeply; {DEPTH} levels are allowed")
+        if id(node) not in sizes:
+            opened.add(id(node))
+            if isinstance(node, yaml.ScalarNode):
+                refuse_code(node.value)
+                refuse_misread(node)
+                count = 1
+            elif isinstance(node, yaml.MappingNode):
+                count = 1 + sum(size(part, depth + 1) for pair in node.value for part in pair)
+            else:
+                count = 1 + sum(size(part, depth + 1) for part in node.value)
+            opened.remove(id(node))
+            sizes[id(node)] = count
+        if sizes[id(node)] > NODES:
+            raise ConfigError(
+                f"it holds more than {NODES:,} values once its anchors are expanded; write what is "
+                "needed"
+            )
+        return sizes[id(node)]
+
+    if node is not None:
+        size(node, 0)

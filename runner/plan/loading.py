@@ -1,0 +1,271 @@
+"""How Hydra loads a config here: what a user's YAML file may say, and what it may not reach.
+
+Hydra's own settings (logging, callbacks, environment variables, folders) can run code and write
+anywhere. Rather than to look for each way into them, `CheckedLoader` composes the config a second
+time from the command line's own settings alone, and refuses a config whose `hydra` node differs.
+It does so before Hydra uses that node. `docs/security.md` has the promises and their tests.
+"""
+
+import copy
+import functools
+import os
+import re
+import secrets
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra._internal import hydra as hydra_internals
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import ConfigRepository
+from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from hydra.plugins.config_source import ConfigResult, ConfigSource
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from runner.config import ConfigError
+from runner.output import listed, shortened
+from runner.plan import folders
+from runner.plan.explaining import unexpected
+from runner.plan.refusal import check_file
+
+ONLY_TYPED = ("outputs", "plugins")
+"""Keys that say where is written and what code is run: of the command line alone."""
+
+HERE = ("basic", "joblib")
+"""Hydra's launchers that compute on this machine and leave no logs in the sweep's folder."""
+
+OF_USERS = "command-line"  # what Hydra calls the folder of --config-dir
+OF_ONE_CONFIG = (
+    *("overrides", "runtime.choices", "runtime.config_sources"),
+    *("job.override_dirname", "job.config_name"),
+)
+"""What Hydra itself writes into its node about the config at hand."""
+
+RESOLVERS = (
+    *("oc.env", "oc.decode", "oc.create", "oc.deprecated", "oc.select"),
+    *("oc.dict.keys", "oc.dict.values"),
+)
+
+
+def check_all_loading() -> None:
+    """Let Hydra compose with `CheckedLoader` in this process, and without OmegaConf's functions."""
+    for name in RESOLVERS:
+        OmegaConf.clear_resolver(name)
+    hydra_internals.ConfigLoaderImpl = CheckedLoader  # type: ignore[attr-defined]
+
+
+@functools.cache
+def sweep_folder() -> Path:
+    """A folder for what Hydra writes of a sweep before a point of it is checked; nothing is made.
+
+    Nobody reads it. `outputs` thus stays as it is where all points are refused.
+    """
+    return Path(tempfile.gettempdir()) / f"ablab-sweep-{secrets.token_hex(8)}"
+
+
+def remove_sweep_folder() -> None:
+    """Remove the folder of a sweep, if there is one."""
+    if sweep_folder.cache_info().currsize:
+        shutil.rmtree(sweep_folder(), ignore_errors=True)
+
+
+PARSED: dict[tuple[str, str], ConfigResult | None] = {}
+NOT_LOADED = (HydraException, OmegaConfBaseException, YAMLError, ValueError, RecursionError)
+
+
+class CheckedRepository(ConfigRepository):
+    """The YAML files that Hydra finds; a user's are checked before they are loaded.
+
+    Attributes:
+        users: the user's files that were loaded.
+    """
+
+    def __init__(self, config_search_path: ConfigSearchPath) -> None:
+        super().__init__(config_search_path)
+        self.users: list[Path] = []
+
+    def _loaded_once(self, source: ConfigSource | None, config_path: str) -> ConfigResult | None:
+        """Load one of our files, or of Hydra's, which are parsed once in a process.
+
+        Every arm is composed anew from the same files; to parse them takes longer than all else.
+        """
+        if source is None or source.scheme() not in ("file", "pkg"):
+            return super().load_config(config_path)
+        key = (source.path, config_path)
+        if key not in PARSED:
+            PARSED[key] = super().load_config(config_path)
+        return copy.deepcopy(PARSED[key])
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "CheckedRepository":
+        """Hydra loads through a copy, whose files are to be known here."""
+        return copy.copy(self)
+
+    def load_config(self, config_path: str) -> ConfigResult | None:
+        """Load one config, such as `experiment/moe`; a name that is nowhere gives None.
+
+        Raises:
+            ConfigError: the name leads out of its group, or a user's file is damaged or could run
+                code.
+        """
+        check_name(config_path)
+        source = next((one for one in self.sources if one.is_config(config_path)), None)
+        if source is None or source.provider != OF_USERS:
+            return self._loaded_once(source, config_path)
+        path = file_of(source, config_path)
+        check_file(path)
+        if path not in self.users:
+            self.users.append(path)
+        try:
+            return super().load_config(config_path)
+        except NOT_LOADED as error:
+            reason = re.sub(rf"^\S*{re.escape(path.name)}[:,] ", "", unexpected(error))
+            raise ConfigError(f"{path}: {reason}") from error
+
+
+class CheckedLoader(ConfigLoaderImpl):
+    """Hydra's loader, which refuses what a config has no right to set."""
+
+    def __init__(self, config_search_path: ConfigSearchPath) -> None:
+        super().__init__(config_search_path)
+        self.repository: CheckedRepository = CheckedRepository(config_search_path)
+        self._alone: dict[tuple[str, ...], dict[str, Any]] = {}
+
+    def load_configuration(
+        self,
+        config_name: str | None,
+        overrides: list[str],
+        run_mode: RunMode,
+        from_shell: bool = True,
+        validate_sweep_overrides: bool = True,
+    ) -> DictConfig:
+        """Compose a config as Hydra does.
+
+        Raises:
+            ConfigError: something other than the command line has set one of Hydra's own settings,
+                the outputs folder or plug-ins.
+        """
+        config = super().load_configuration(
+            config_name, overrides, run_mode, from_shell, validate_sweep_overrides
+        )
+        self.check(config, overrides)
+        if run_mode is RunMode.MULTIRUN and config.hydra.runtime.choices["hydra/launcher"] in HERE:
+            config.hydra.sweep.dir = str(sweep_folder())
+        return config
+
+    def load_sweep_config(
+        self, master_config: DictConfig, sweep_overrides: list[str]
+    ) -> DictConfig:
+        """Compose one point of a sweep; Hydra's folder is that of the whole sweep."""
+        config = super().load_sweep_config(master_config, sweep_overrides)
+        config.hydra.sweep.dir = master_config.hydra.sweep.dir
+        return config
+
+    def check(self, config: DictConfig, overrides: Sequence[str]) -> None:
+        """Raise ConfigError where a config sets what only the command line may."""
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+        packaged = any(one.package for one in parsed)
+        if not packaged and all(one.provider != OF_USERS for one in self.repository.get_sources()):
+            return  # all files are ours, and each is merged where it says: nothing can differ
+        own = [str(one.input_line) for one in parsed if one.is_hydra_override()]
+        task = [one.input_line for one in parsed if not one.is_hydra_override()]
+        if OmegaConf.to_container(config.hydra.overrides) != {"hydra": own, "task": task}:
+            self.refuse_setting("hydra.overrides")
+        for key in differing(settings(config.hydra), self.settings_alone(own)):
+            self.refuse_setting(f"hydra.{key}")  # without its value: it may be of the environment
+        typed = {one.key_or_group for one in parsed}
+        default = folders.read(folders.CONF / "config.yaml")
+        for key in ONLY_TYPED:
+            value = OmegaConf.to_container(config, resolve=False).get(key)  # type: ignore[union-attr]
+            if key not in typed and value != default[key]:
+                raise ConfigError(
+                    f"{key}={shortened(value, 60)} is set{self.by_whom()}; only the command line "
+                    f"may set {key}: type it there"
+                )
+
+    def refuse_setting(self, what: str) -> None:
+        """Raise ConfigError for a setting of Hydra that the command line alone has not made."""
+        raise ConfigError(
+            f"{what} is set{self.by_whom()}; Hydra's own settings are fixed here, and only the "
+            "command line may choose hydra/launcher and hydra/sweeper"
+        )
+
+    def by_whom(self) -> str:
+        """The user's files that may have set something, as the end of a sentence."""
+        files = self.repository.users
+        return f" in {listed([shortened(file, 60) for file in files], 2)}" if files else ""
+
+    def settings_alone(self, own: Sequence[str]) -> dict[str, Any]:
+        """Hydra's settings from conf/config.yaml and the command line's settings of Hydra alone."""
+        if tuple(own) not in self._alone:
+            path = ConfigSearchPathImpl()
+            for element in self.config_search_path.get_path():
+                if element.provider != OF_USERS:
+                    path.append(str(element.provider), str(element.path))
+            primary = folders.read(folders.CONF / "config.yaml")
+            chosen = [
+                f"{name.removeprefix('override ')}={option}"
+                for entry in primary["defaults"]
+                for name, option in (entry.items() if isinstance(entry, dict) else ())
+                if name.startswith("override hydra/")
+            ]
+            alone = ConfigLoaderImpl(path).load_configuration(None, [*chosen, *own], RunMode.RUN)
+            self._alone[tuple(own)] = settings(OmegaConf.merge(alone.hydra, primary["hydra"]))
+        return self._alone[tuple(own)]
+
+
+def check_name(config_path: str) -> None:
+    """Raise ConfigError for the name of a config that leads elsewhere than it says."""
+    parts = config_path.strip("/").split("/")
+    if any(part in ("", ".", "..") for part in parts) or "\\" in config_path:
+        raise ConfigError(
+            f"{shortened(config_path, 100)}: an option is one name of its group, and no path"
+        )
+    if parts[-1].endswith((".yaml", ".yml")):
+        name = parts[-1].rpartition(".")[0]
+        raise ConfigError(
+            f"{shortened(config_path, 100)}: an option is named without .yaml; write {name}"
+        )
+
+
+def file_of(source: ConfigSource, config_path: str) -> Path:
+    """The file of a user's config. Raises ConfigError where it lies outside the user's folder."""
+    folder = source.path.partition("://")[2] if "://" in source.path else source.path
+    path = Path(folder, f"{config_path.strip('/')}.yaml")
+    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
+        raise ConfigError(
+            f"{path} leads out of {folder}, by a link; copy the file, or give its own folder with "
+            "--config-dir"
+        )
+    return path
+
+
+def settings(hydra: Any) -> dict[str, Any]:
+    """Hydra's node as plain containers, without what Hydra itself writes of the config at hand."""
+    node: Any = OmegaConf.to_container(hydra, resolve=False, enum_to_str=True)
+    choices = node["runtime"]["choices"]
+    for key in OF_ONE_CONFIG:
+        section, _, name = key.rpartition(".")
+        (node[section] if section else node).pop(name, None)
+    node["runtime"]["hydra"] = {k: v for k, v in choices.items() if k.startswith("hydra/")}
+    return dict(node)
+
+
+def differing(found: Any, expected: Any, where: str = "") -> list[str]:
+    """The keys at which two nested containers are not the same."""
+    if not (isinstance(found, dict) and isinstance(expected, dict)):
+        return [] if found == expected and type(found) is type(expected) else [where]
+    return [
+        difference
+        for key in {**found, **expected}
+        for difference in differing(
+            found.get(key), expected.get(key), f"{where}.{key}" if where else str(key)
+        )
+    ]

@@ -1,0 +1,308 @@
+"""No folder of YAML files and no command line runs code, reads the environment or writes elsewhere.
+
+Each case goes through the command itself. Afterwards nothing may have changed but what it printed.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
+
+import runner.__main__
+from runner import registry
+from runner.output import LETTERS, LINES
+from runner.plan import listing, loading
+from runner.plan.refusal import calls_resolver, check_file
+
+Refused = Callable[..., str]
+SMALL = ("scale=smoke", "n_seeds=1", "arm=dense", "task=waves")
+GLOBAL = "# @package _global_\n"
+MINE = f"{GLOBAL}defaults: [moe]\n"
+LOGGING = (
+    "version: 1\nroot: {level: INFO, handlers: [f]}\n"
+    "handlers: {f: {class: evil.Handler}}\nformatters: {}\n"
+)
+
+
+@pytest.fixture
+def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> Refused:
+    """Run a command that must be refused; its message, after it was looked at what it left."""
+    evil = "import pathlib\npathlib.Path('ran').touch()\nHandler = C = print\n"
+    (tmp_path / "work" / "mine").mkdir(parents=True)
+    (tmp_path / "work" / "evil.py").write_text(evil)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "secret.yaml").write_text("question: secret\n")
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setenv("SECRET", "the secret")
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "work"), *sys.path])
+
+    def files() -> dict[str, Path | bytes]:
+        return {
+            str(path): path.readlink() if path.is_symlink() else path.read_bytes()
+            for path in tmp_path.rglob("*")
+            if path.is_symlink() or path.is_file()
+        }
+
+    def command(*words: str) -> str:
+        monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)  # `main` sets it
+        before, environment = files(), dict(os.environ)
+        GlobalHydra.instance().clear()
+        monkeypatch.setattr(sys, "argv", ["runner", *words])
+        with pytest.raises(SystemExit) as end:
+            runner.__main__.main()
+        told = capsys.readouterr()
+        monkeypatch.delenv("HYDRA_FULL_ERROR")
+        assert end.value.code == 2, told
+        assert files() == before
+        assert not (tmp_path / "work" / "outputs").exists()
+        assert "evil" not in sys.modules
+        assert os.environ == environment
+        assert "the secret" not in told.out + told.err
+        lines = told.err.strip().splitlines()
+        assert 1 <= len(lines) <= LINES
+        assert all(len(line) <= LETTERS + len("ablab: ") for line in lines), lines
+        return told.err
+
+    return command
+
+
+def write(files: dict[str, str]) -> None:
+    """Write a user's folder `mine`; a text that starts with -> is a link."""
+    for name, text in files.items():
+        path = Path("mine", name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if text.startswith("->"):
+            path.symlink_to(text[2:])
+        else:
+            path.write_text(text)
+
+
+OF_HYDRA = {
+    "a package that is turned into hydra's": {
+        "experiment/my.yaml": f"{GLOBAL}defaults: [moe, {{/scale@_global_.hydra.job_logging: p}}]",
+        "scale/p.yaml": LOGGING,
+    },
+    "the environment, by a package": {
+        "experiment/my.yaml": f"{GLOBAL}defaults: [moe, {{/scale@_global_.hydra.job: p}}]",
+        "scale/p.yaml": "env_set: {PYTHONPATH: mine}\n",
+    },
+    "a package in a header": {
+        "experiment/my.yaml": f"{GLOBAL}defaults: [moe, /ffn/p]",
+        "ffn/p.yaml": "# @package hydra.job_logging\n" + LOGGING,
+    },
+    "a header that leads back to the root": {
+        "experiment/my.yaml": f"{GLOBAL}defaults: [moe, /ffn/p]",
+        "ffn/p.yaml": "# @package _global_.hydra.sweep\ndir: elsewhere\n",
+    },
+    "the key itself": {"experiment/my.yaml": f"{MINE}hydra: {{run: {{dir: ../elsewhere}}}}"},
+    "the key, escaped": {"experiment/my.yaml": f'{MINE}"hydr\\x61": {{output_subdir: x}}'},
+    "callbacks": {"experiment/my.yaml": f"{MINE}hydra: {{callbacks: {{x: {{a: evil.C}}}}}}"},
+    "another launcher": {
+        "experiment/my.yaml": f"{GLOBAL}defaults: [moe, {{override /hydra/launcher: joblib}}]"
+    },
+    "settings of a launcher": {
+        "experiment/my.yaml": f"{MINE}hydra: {{launcher: {{n_jobs: 1000}}}}",
+    },
+    "what was typed": {
+        "experiment/my.yaml": f"{MINE}hydra: {{overrides: {{task: [outputs=../elsewhere]}}}}"
+    },
+    "the mode": {"experiment/my.yaml": f"{MINE}hydra: {{mode: MULTIRUN}}"},
+    "more folders of options": {
+        "experiment/my.yaml": f"{MINE}hydra: {{searchpath: ['file://../elsewhere']}}"
+    },
+    "variables that are copied": {
+        "experiment/my.yaml": f"{MINE}hydra: {{job: {{env_copy: [SECRET]}}}}"
+    },
+    "an option within the arm of an experiment": {
+        "experiment/my.yaml": f"{MINE}arms: {{dense: ['+scale@hydra.job_logging=p']}}",
+        "scale/p.yaml": LOGGING,
+    },
+    "a setting within the arm of an experiment": {
+        "experiment/my.yaml": f"{MINE}arms: {{dense: ['hydra.run.dir=../elsewhere']}}",
+    },
+}
+
+
+@pytest.mark.parametrize("case", OF_HYDRA)
+def test_no_yaml_makes_hydras_own_settings(refused: Refused, case: str):
+    write(OF_HYDRA[case])
+    told = refused("--config-dir=mine", "experiment=my", *SMALL)
+    assert "hydra" in told.lower()
+
+
+OVERRULED = {
+    "a default of hydra's": {
+        "experiment/my.yaml": f"{GLOBAL}defaults: [moe, {{override /hydra/job_logging: default}}]"
+    },
+    "a default of hydra's, in a group of their own": {
+        "experiment/my.yaml": f"{GLOBAL}defaults: [moe, {{override /hydra/job_logging: p}}]",
+        "hydra/job_logging/p.yaml": LOGGING,
+    },
+}
+
+
+@pytest.mark.parametrize("case", OVERRULED)
+def test_defaults_of_hydra_that_ours_overrule_do_no_harm(refused: Refused, case: str):
+    write(OVERRULED[case])
+    assert "n_seeds=0" in refused("--config-dir=mine", "experiment=my", "scale=smoke", "n_seeds=0")
+
+
+CODE = {
+    "a class": "x: {_target_: os.system}",
+    "a class, escaped": '"x": {"_targ\\x65t_": os.system}',
+    "an object of Python": "question: !!python/object/apply:os.system [touch ran]",
+    "a module of Python": "question: !!python/module:evil",
+    "a variable": "question: ${oc.env:SECRET}",
+    "a variable, spaced": "question: '${ oc.env : SECRET }'",
+    "a variable, its function named elsewhere": """question: oc.env
+duration: '${${question}:SECRET}'""",
+    "a variable, in a list": "not_tested: ['${oc.env:SECRET}']",
+    "a variable, in a key": "arms: {'${oc.env:SECRET}': []}",
+    "a variable, decoded": "question: ${oc.decode:'${oc.env:SECRET}'}",
+    "the time": "question: ${now:%Y}",
+    "hydra's own": "question: ${hydra:runtime.cwd}",
+    "a variable of an arm": "arms: {dense: ['question=${oc.env:SECRET}']}",
+    "a plug-in": "plugins: [evil]",
+    "another folder for outputs": "outputs: ../elsewhere",
+    "a figure elsewhere": (
+        "figures: {../../evil: {kind: curve, metric: val/loss, title: t, caption: c, x_label: a, "
+        "y_label: b}}"
+    ),
+    "a claim elsewhere": "claims: {../evil: {statement: s, kind: difference}}",
+    "an arm elsewhere": "arms: {../evil: [ffn=dense]}",
+    "an arm with a NUL": 'arms: {"a\\0b": [ffn=dense]}',
+    "an option elsewhere": "defaults: [moe, ../../elsewhere/secret]",
+    "an option elsewhere, absolutely": "defaults: [moe, /../../elsewhere/secret]",
+    "an option with an extension": "defaults: [moe.yaml]",
+}
+
+
+@pytest.mark.parametrize("case", CODE)
+def test_no_yaml_runs_code_or_reaches_elsewhere(refused: Refused, case: str):
+    text = CODE[case]
+    write({"experiment/my.yaml": (GLOBAL if "defaults" in text else MINE) + text + "\n"})
+    refused("--config-dir=mine", "experiment=my", *SMALL)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"experiment": "->../../elsewhere"},
+        {"experiment/secret.yaml": "->../../../elsewhere/secret.yaml"},
+    ],
+    ids=["a folder", "a file"],
+)
+def test_no_link_leads_out_of_a_users_folder(refused: Refused, files: dict[str, str]):
+    write(files)
+    assert "leads out" in refused("--config-dir=mine", "experiment=secret", *SMALL)
+
+
+def test_a_users_folder_may_itself_be_a_link(tmp_path: Path, refused: Refused):
+    write({"experiment/my.yaml": f"{MINE}n_seeds: 0\n"})
+    (tmp_path / "work" / "link").symlink_to("mine")
+    assert "n_seeds=0" in refused("--config-dir=link", "experiment=my", "scale=smoke")
+
+
+ANCHORS = "\n".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 10))
+BOMBS = {
+    "anchors of anchors": f"a0: &a0 [x]\n{ANCHORS}\n",
+    "an anchor that holds itself": "a: &a [*a]\n",
+    "a key that holds itself": "&a {*a : 1}\n",
+    "depth": "a: " + "[" * 5000 + "]" * 5000,
+    "depth of mappings": "a: " + "{a: " * 900 + "1" + "}" * 900,
+    "a long number": "n_seeds: " + "9" * 5000,
+    "size": "question: " + "x" * 2**21,
+    "a key twice": "seed: 1\nseed: 2\n",
+    "no mapping": "just text\n",
+    "bytes": "question: \udcff\udcfe\n",
+    "a tab": "\tseed: 1\n",
+}
+
+
+@pytest.mark.parametrize("case", BOMBS)
+def test_no_yaml_takes_long_to_refuse(refused: Refused, case: str):
+    Path("mine/experiment").mkdir()
+    text = (MINE if ":" in BOMBS[case] else "") + BOMBS[case]
+    Path("mine/experiment/my.yaml").write_bytes(text.encode("utf-8", "surrogateescape"))
+    assert "my.yaml" in refused("--config-dir=mine", "experiment=my", *SMALL)
+
+
+def test_a_file_that_is_not_used_does_no_harm(refused: Refused):
+    write({"ffn/bomb.yaml": BOMBS["anchors of anchors"]})
+    assert "n_seeds=0" in refused("--config-dir=mine", "experiment=moe", "n_seeds=0")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("+scale@hydra.job_logging=quick",),
+        ("+scale@_global_.hydra.job=quick",),
+        ("hydra.job.env_set={A: b}",),
+        ("+hydra.callbacks.x._target_=evil.C",),
+        ("hydra.run.dir=../elsewhere",),
+        ("hydra/job_logging=default",),
+        ("-m", "hydra.sweep.dir=../elsewhere"),
+        ("-m", "n_seeds=0,-1"),
+        ("ffn=../task/waves",),
+        ("ffn=/../../elsewhere/secret",),
+        ("experiment=moe.yaml",),
+        ("experiment=moe/../ffn",),
+        ("question=${oc.env:SECRET}",),
+        ("question='${oc.env:SECRET}'",),
+        ("question=${oc.${x}:SECRET}",),
+        ("+figures.../evil={kind: curve}",),
+        ("plugins=[../evil]",),
+        ("--config-path=mine",),
+        ("--config-name=mine",),
+        ("--experimental-rerun=mine",),
+    ],
+    ids=" ".join,
+)
+def test_the_command_line_makes_few_settings_of_hydra(refused: Refused, words: tuple[str, ...]):
+    chosen = () if any(word.startswith("experiment=") for word in words) else ("experiment=moe",)
+    refused(*chosen, *words)
+
+
+def test_what_the_shipped_experiments_set_is_allowed(tmp_path: Path):
+    """The comparison, which is left out where all files are ours, would hold for each of them."""
+    loading.check_all_loading()
+    path = ConfigSearchPathImpl()
+    for provider, place in (
+        ("hydra", "pkg://hydra.conf"),
+        ("main", f"file://{listing.CONF}"),
+        (loading.OF_USERS, f"file://{tmp_path}"),
+        ("schema", "structured://"),
+    ):
+        path.append(provider, place)
+    loader = loading.CheckedLoader(path)
+    for experiment in registry.names():
+        loader.load_configuration("config", [f"experiment={experiment}"], RunMode.RUN)
+    assert len(loader._alone) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "calls"),
+    [
+        ("${a.b}", False),
+        ("${.a}: text", False),
+        ("a: ${b}", False),
+        ("$\\frac{a}{b}$: text", False),
+        ("${a:b}", True),
+        ("${${a}:b}", True),
+        ("${a.${b:c}}", True),
+        ("x ${ oc.env : HOME } y", True),
+    ],
+)
+def test_resolvers_are_told_from_keys(text: str, calls: bool):
+    assert calls_resolver(text) is calls
+
+
+def test_shipped_files_pass_the_check():
+    for path in listing.CONF.rglob("*.yaml"):
+        if path.name != "config.yaml":  # has the folder of a sweep, with its time
+            check_file(path)
