@@ -199,6 +199,11 @@ class Pairs15:
         share(label_smoothing=self.label_smoothing)
 
     @property
+    def n_train(self) -> int:
+        """Pairs to learn from."""
+        return 15
+
+    @property
     def source_length(self) -> int:
         """Tokens of the longest source; a task that has one needs an encoder-decoder."""
         return 2

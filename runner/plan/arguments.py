@@ -19,7 +19,7 @@ from runner import plugins, registry
 from runner.config import STUDY_KEYS, ConfigError, Study
 from runner.names import near
 from runner.output import shortened
-from runner.plan import folders, overrides, values
+from runner.plan import folders, launchers, overrides, values
 from runner.plan.explaining import about
 from runner.plan.overrides import parse
 from runner.plan.reading import field_names, known_keys, schemas_of
@@ -171,6 +171,7 @@ def mend(text: str) -> str:
                 f"{key}: Hydra's own settings are fixed here, except hydra/launcher and "
                 "hydra/sweeper"
             )
+        launchers.check(key, override.value())
         return text
     examine(override)
     section, dot, _ = key.partition(".")

@@ -97,6 +97,8 @@ def smoke(plan, experiment: str, choice: Choice, folder: Path) -> None:
     trial.checkpoints = folder / "checkpoint"  # corpora are shared, models are not
     import_module(f"experiments.{experiment}").run(trial)
     assert trial.results
+    told = registry.recorded(made.arms[0].config)  # by which a plan refuses unknown metrics
+    assert not [metric for metric in trial.results if not told.has(metric)]
     assert not trial.diverged or "not below" in trial.diverged  # two steps need not help
 
 
