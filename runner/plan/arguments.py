@@ -184,6 +184,8 @@ def mend(text: str) -> str:
 def examine(override: Override) -> None:
     """Raise ConfigError for an override of the command line or of an arm that cannot be meant."""
     key, text = override.key_or_group, shortened(override.input_line, 120)
+    if len(key) > overrides.LONGEST_KEY:
+        raise ConfigError(f"{text}: a key has at most {overrides.LONGEST_KEY} letters")
     check_key(key)
     if key in SECTIONS and override.is_delete():
         raise ConfigError(f"{text}: {key} cannot be left out; set its keys, {key}.<key>=<value>")
