@@ -284,6 +284,23 @@ def test_results_of_other_code_stay_until_the_new_ones_are_there_and_after(
     assert [entry.reused for entry in study.survey(again())] == [False, True]
 
 
+def test_what_other_code_was_about_to_time_again_stays(again: Again):  # noqa: F811
+    plan = again()
+    slot = place(plan)
+    result = slot.result()
+    assert result is not None
+    slot.record(result | {"passes": 1, "samples": {"step": [0.1]}})
+    slot.mark("done", code=plan.code)
+    assert slot.reopen(plan.code, 1)
+    slot.mark("running", code=plan.code)  # and it was killed
+    slot.clear()
+    assert slot.usable(plan.code) == slot.earlier
+    slot.leave(result | {"code": "other"})  # a first stage of other code takes nothing's place
+    slot.mark("untimed", code="other")
+    slot.clear()
+    assert slot.usable(plan.code) == slot.earlier
+
+
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_ledger_is_named_and_written_on(tmp_path: Path, damage: str):
     path = tmp_path / "looks.jsonl"
