@@ -23,15 +23,12 @@ def main() -> None:
     leave_out_current_folder()
     if why := stranger():
         leave(why, 2)
-    if len(sys.argv) == 1:
-        from runner.plan.listing import listing
-
-        print(listing())  # noqa: T201
-        return
     full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
     signal.signal(signal.SIGTERM, stop)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us instead of being printed by Hydra
     try:
+        if listed_or_version(sys.argv[1:]):
+            return
         if sys.argv[1] == "redraw":
             from runner.report.redraw import redraw
 
@@ -43,7 +40,28 @@ def main() -> None:
     except Exception as error:
         if full_error:
             raise
-        leave(*explain(error))
+        from runner.plan.explaining import explain
+
+        leave(*explain(error, planning=True))
+
+
+def listed_or_version(arguments: list[str]) -> bool:
+    """Whether the command asks for the list of experiments or the version, which is then printed.
+
+    `--config-dir` alone lists the user's own experiments too.
+    """
+    from runner.plan import listing
+
+    alone, own = listing.alone(arguments)
+    if alone:
+        print(listing.listing(own))  # noqa: T201
+    elif "--version" in arguments:
+        from runner.provenance import version
+
+        print(f"ablab {version('ablab')}")  # noqa: T201
+    else:
+        return False
+    return True
 
 
 def stop(*_: object) -> NoReturn:
@@ -57,6 +75,7 @@ def compose_and_run(*, full_error: bool) -> None:
     from omegaconf import DictConfig
 
     from runner.plan import arguments, loading
+    from runner.plan.explaining import explain
 
     loading.check_all_loading()
     done: list[str] = []
@@ -81,7 +100,7 @@ def compose_and_run(*, full_error: bool) -> None:
             if full_error or (sweep and elsewhere):
                 raise
             message, code = explain(error)
-            point = f" ({arguments.command(overrides)})" if sweep else ""
+            point = f" ({output.shortened(arguments.command(overrides))})" if sweep else ""
             say(message + point)
             failed.append((point, code))
 
@@ -94,23 +113,6 @@ def compose_and_run(*, full_error: bool) -> None:
         print("\n".join(["", *told]))  # noqa: T201
     if failed:
         sys.exit(max(code for _, code in failed))
-
-
-def explain(error: Exception) -> tuple[str, int]:
-    """What an error says to a user, in at most three lines, and the exit code."""
-    from runner.config import ConfigError
-    from runner.study import StudyError
-
-    if isinstance(error, ConfigError):
-        return str(error), 2
-    if isinstance(error, StudyError):
-        return str(error), 1
-    text = " ".join(str(error).split()) or type(error).__name__
-    if type(error).__module__.split(".")[0] in ("hydra", "omegaconf"):
-        from runner.plan.composing import compose_error
-
-        return compose_error(error), 2
-    return f"{type(error).__name__}: {text} (HYDRA_FULL_ERROR=1 shows the traceback)", 1
 
 
 def say(message: str) -> None:

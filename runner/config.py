@@ -11,7 +11,7 @@ from enum import Enum, StrEnum
 from types import SimpleNamespace
 from typing import Any
 
-MOST, MOST_SEEDS, MOST_VALUES = 2**31, 10_000, 100
+MOST, MOST_SEEDS, MOST_WORKERS, MOST_VALUES = 2**31, 10_000, 1024, 100
 SHARES = {"final_lr_share": 1.0, "weight_decay": 1.0, "beta1": 0.9999, "beta2": 0.99999}
 
 
@@ -109,8 +109,8 @@ class Match:
             raise ValueError(
                 f"to is empty, but by={self.by} needs an arm to match, e.g. match.to=dense"
             )
-        if self.tolerance < 0:
-            raise ValueError(f"tolerance={self.tolerance} must be at least 0")
+        if not 0 <= self.tolerance <= 1:
+            raise ValueError(f"tolerance={self.tolerance} must lie in [0, 1]; 0.01 is one per cent")
 
 
 @dataclass
@@ -266,8 +266,11 @@ class Study:
         if self.n_seeds > MOST_SEEDS:
             raise ValueError(f"n_seeds={self.n_seeds} must be at most {MOST_SEEDS}")
         number = isinstance(self.workers, int) and not isinstance(self.workers, bool)
-        if self.workers != "auto" and not (number and self.workers >= 1):
-            raise ValueError(f"workers={self.workers} must be auto or a number of at least 1")
+        if self.workers != "auto" and not (number and 1 <= self.workers <= MOST_WORKERS):
+            raise ValueError(
+                f"workers={self.workers} must be auto or a number of at least 1, at most "
+                f"{MOST_WORKERS}"
+            )
         if not self.outputs or "\0" in self.outputs:
             raise ValueError("outputs is empty; give a folder, e.g. outputs=outputs")
 

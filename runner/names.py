@@ -7,17 +7,22 @@ from collections.abc import Iterable
 from runner.config import ConfigError
 from runner.output import shortened
 
+OTHER_WORDS = {"gpu": ("cuda", "mps"), "nvidia": ("cuda",), "apple": ("mps",), "metal": ("mps",)}
 NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,78}[A-Za-z0-9_-])?")
 """What arms, figures, claims and tables may be called: they become names of files."""
 
 
 def near(name: str, known: Iterable[str]) -> str:
     """The end of an error about an unknown name: the nearest known ones, or all of them if few."""
-    known = sorted(set(known))
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    known = sorted(map(str, set(known)))
+    close = [word for word in OTHER_WORDS.get(name.lower(), ()) if word in known]
+    close = close or difflib.get_close_matches(name[:100], known, n=3, cutoff=0.6)
     if close:
-        return f"did you mean {' or '.join(close)}?"
-    return f"there are {', '.join(known)}" if len(known) <= 24 else "see conf/ for the names"
+        return f"did you mean {' or '.join(shortened(word, 80) for word in close)}?"
+    if not known:
+        return "there are none"
+    whole = f"there are {', '.join(known)}"
+    return whole if len(whole) <= 200 else "see conf/ for the names"
 
 
 def nearby(word: str, known: Iterable[str]) -> str:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable
 
 from runner.config import ConfigError
+from runner.output import shortened
 
 
 def load(modules: Iterable[str]) -> None:
@@ -20,11 +21,13 @@ def load(modules: Iterable[str]) -> None:
     for name in modules:
         if (here := os.path.realpath(".")) not in sys.path:
             sys.path.append(here)  # at the end: nothing there can stand before what is installed
-        if not all(part.isidentifier() for part in name.split(".")):
-            raise ConfigError(f"plugins: {name!r} is no module; write it as package.module")
+        if name == "__main__" or not all(part.isidentifier() for part in name.split(".")):
+            raise ConfigError(
+                f"plugins: {shortened(name, 80)!r} is no module; write it as package.module"
+            )
         try:
             importlib.import_module(name)
-        except Exception as error:  # whatever a user's module does
+        except (Exception, SystemExit) as error:  # whatever a user's module does
             raise ConfigError(
-                f"plugins: {name} cannot be imported: {error}; is it installed?"
+                f"plugins: {name} cannot be imported: {shortened(error, 150)}; is it installed?"
             ) from error

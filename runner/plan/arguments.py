@@ -6,21 +6,23 @@ and logging set-ups are refused here. A value for a key that only some options o
 option whether the key is there.
 """
 
+import functools
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from hydra._internal.utils import get_args_parser
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
-from hydra.errors import HydraException
 
 from runner import plugins, registry
-from runner.config import STUDY_KEYS, ConfigError
+from runner.config import STUDY_KEYS, ConfigError, Study
 from runner.names import near
-from runner.plan import launchers
-from runner.plan.reading import known_keys
+from runner.output import shortened
+from runner.plan import folders, launchers, overrides, values
+from runner.plan.explaining import about
+from runner.plan.overrides import parse
+from runner.plan.reading import field_names, known_keys, schemas_of
 from runner.plan.refusal import refuse_code, refuse_values
 
 SECTIONS = ("training", "match", "model", "options")
@@ -46,35 +48,66 @@ def check(arguments: Sequence[str]) -> list[str]:
         ConfigError: an unknown flag, key or group, or anything that could run code.
     """
     parser = get_args_parser()
-    parser.error = fail  # type: ignore[method-assign]
-    flags = parser.parse_args(list(arguments))
+    parser.error = functools.partial(fail, arguments)  # type: ignore[method-assign]
+    parser.allow_abbrev = False  # --experiment is no short form of --experimental-rerun
+    flags = parser.parse_intermixed_args(list(arguments))
     for flag in REFUSED_FLAGS:
         if getattr(flags, flag, None):
             raise ConfigError(
                 f"--{flag.replace('_', '-')} is not supported; add a folder of options with "
                 "--config-dir"
             )
-    if flags.config_dir and not Path(flags.config_dir).is_dir():
-        raise ConfigError(f"--config-dir {flags.config_dir} is not a folder")
+    folders.Own.folder = Path(flags.config_dir) if flags.config_dir else None
+    if folders.Own.folder is not None:
+        if not folders.Own.folder.is_dir():
+            raise ConfigError(f"--config-dir {flags.config_dir} is not a folder")
+        check_own_files(folders.Own.folder)
     for text in flags.overrides:
         refuse_code(text)
     plugins.load(named_plugins(flags.overrides))
-    mended = {text: mend(text) for text in flags.overrides}
-    return [mended.get(argument, argument) for argument in arguments]
+    mended = {}
+    for text in flags.overrides:
+        with about(text):
+            mended[text] = mend(text)
+    overrides.check_sweep(map(parse, flags.overrides))
+    # Flags come first: Hydra does not read options on both sides of a flag.
+    return [
+        *(text for text in arguments if text not in mended),
+        *(mended[text] for text in flags.overrides),
+    ]
 
 
-def command(overrides: Sequence[str]) -> str:
+def check_own_files(folder: Path) -> None:
+    """Refuse files of a user's folder that Hydra would leave out without a word.
+
+    Raises:
+        ConfigError: a file with the name of one of ours, or with another extension than .yaml.
+    """
+    for path in sorted(folder.glob("*/*.y*ml")):
+        group = path.parent.name
+        if group not in folders.groups():
+            continue
+        if path.suffix != ".yaml":
+            raise ConfigError(f"{path}: only .yaml files are read; rename it to {path.stem}.yaml")
+        if (folders.CONF / group / path.name).exists():
+            raise ConfigError(
+                f"{path}: ablab has its own {group}={path.stem}, which is read instead; give your "
+                f"file another name, e.g. my_{path.name}"
+            )
+
+
+def command(texts: Sequence[str]) -> str:
     """The overrides of one point of a sweep, as a user would type them."""
-    typed = ["~claims" if text == NO_CLAIMS else text.removeprefix("++") for text in overrides]
+    typed = ["~claims" if text == NO_CLAIMS else text.removeprefix("++") for text in texts]
     return shlex.join(["python", "-m", "runner", *typed])
 
 
-def only_typed(claims: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+def only_typed(claims: Mapping[str, Any], typed: Sequence[str]) -> dict[str, Any]:
     """The claims of a study; after `~claims` those alone that the command line adds."""
     if NONE_OF_THEM not in claims:
         return dict(claims)
     added = set()
-    for override in map(parse, overrides):
+    for override in map(parse, typed):
         section, dot, rest = override.key_or_group.partition(".")
         if section == "claims" and override.input_line != NO_CLAIMS:
             value = override.value()
@@ -86,48 +119,53 @@ def only_typed(claims: Mapping[str, Any], overrides: Sequence[str]) -> dict[str,
     }
 
 
-def named_plugins(overrides: Sequence[str]) -> list[str]:
+def named_plugins(texts: Sequence[str]) -> list[str]:
     """The modules of `plugins=[...]`: a user's own parts, registered before keys are checked."""
     found: list[str] = []
-    for text in overrides:
+    for text in texts:
         override = parse(text)
         if override.key_or_group == "plugins":
             if override.is_sweep_override():
                 raise ConfigError(f"{text}: plugins cannot be swept over; name them all")
             value = override.value()
+            if value is None or override.is_delete():
+                raise ConfigError(
+                    f"{text}: name importable modules, e.g. 'plugins=[my_package.my_ffn]', or "
+                    "leave plugins out"
+                )
             found += [str(name) for name in (value if isinstance(value, list) else [value])]
     return found
 
 
-def fail(message: str) -> NoReturn:
+def fail(arguments: Sequence[str], message: str) -> NoReturn:
     """What argparse calls for a flag it does not know."""
+    flag = message.removeprefix("unrecognized arguments: ").split()[0]
+    key, equals, value = flag.lstrip("-").partition("=")
+    if not equals and flag in arguments:
+        value = "".join(arguments[arguments.index(flag) + 1 :][:1])
+    known = {*STUDY_KEYS, *GROUPS, *SECTIONS, *registry.groups()}
+    if message.startswith("unrecognized") and (key.partition(".")[0] in known or key in leaves()):
+        raise ConfigError(
+            f"{flag}: options are written key=value: {key}={shortened(value or '<value>', 80)}"
+        )
     raise ConfigError(
-        f"{message}; see python -m runner --hydra-help for flags, options are written key=value"
+        f"{shortened(message, 120)}; see python -m runner --hydra-help for flags, options are "
+        "written key=value"
     )
-
-
-def parse(text: str) -> Override:
-    """One override, parsed by Hydra's own grammar."""
-    try:
-        return OverridesParser.create().parse_override(text)
-    except HydraException as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"{text!r} is not an override; write key=value ({reason})") from error
 
 
 def mend(text: str) -> str:
     """Check one override of the command line and return it in the form that reaches every arm."""
     override = parse(text)
     key = override.key_or_group
-    if key == "claims" and override.value() in (None, {}):
+    if override.package is not None:
+        text = shortened(text, 120)
+        raise ConfigError(f"{text}: leave @{override.package} out; a group has one place")
+    if key == "claims" and not override.is_sweep_override() and override.value() in (None, {}):
         return NO_CLAIMS
-    if override.value() is None and key in (*GROUPS, *registry.groups()):
-        raise ConfigError(f"{text}: a group needs one of its options, e.g. scale=quick")
-    if override.is_delete() and key in SECTIONS:
-        raise ConfigError(f"{text}: {key} cannot be left out; set its keys, {key}.<key>=<value>")
-    if not override.is_sweep_override():
-        refuse_values(override.value())
     if key.startswith("hydra"):
+        if not override.is_sweep_override():
+            refuse_values(override.value())
         if not key.startswith(HYDRA_ALLOWED):
             raise ConfigError(
                 f"{key}: Hydra's own settings are fixed here, except hydra/launcher and "
@@ -135,19 +173,89 @@ def mend(text: str) -> str:
             )
         launchers.check(key, override.value())
         return text
-    check_key(key)
+    examine(override)
     section, dot, _ = key.partition(".")
     if dot and known_keys(section) is not None and override.type is OverrideType.CHANGE:
-        return f"++{text}"
-    return text
+        return f"++{override.input_line}"
+    return override.input_line or text
+
+
+def examine(override: Override) -> None:
+    """Raise ConfigError for an override of the command line or of an arm that cannot be meant."""
+    key, text = override.key_or_group, shortened(override.input_line, 120)
+    check_key(key)
+    if key in SECTIONS and override.is_delete():
+        raise ConfigError(f"{text}: {key} cannot be left out; set its keys, {key}.<key>=<value>")
+    for value in overrides.values(override):
+        refuse_values(value)
+        if key in (*GROUPS, *registry.groups()) and not isinstance(value, dict):
+            check_option(override, value)
+        elif not override.is_delete() and "${" not in str(value):
+            check_value(key, value)
+
+
+def check_option(override: Override, value: Any) -> None:
+    """Raise ConfigError unless a value is the name of one of a group's options."""
+    group, text = override.key_or_group, shortened(override.input_line, 120)
+    known = folders.options(group)
+    if value is None or value == "" or override.is_delete():
+        raise ConfigError(
+            f"{text}: a group needs one of its options, e.g. {group}={min(known, default='')}"
+        )
+    if isinstance(value, list):
+        raise ConfigError(f"{text}: a group takes one option; several are a sweep: -m {group}=a,b")
+    if not isinstance(value, str) or value not in known:
+        stem = str(value).rpartition("/")[2].removesuffix(".yaml").removesuffix(".yml")
+        hint = f"write {group}={stem}" if stem in known else near(str(value), known)
+        raise ConfigError(
+            f"{group}={shortened(value, 80)}: there is no such option; {shortened(hint, 180)}"
+        )
+    if override.is_add() or override.is_force_add():
+        raise ConfigError(f"{text}: leave the plus out: {group}={value}")
+
+
+def check_value(key: str, value: Any) -> None:
+    """Raise ConfigError for a value that no option with this key takes."""
+    section, dot, field = key.partition(".")
+    if not dot:
+        schemas = schemas_of(section)
+        if schemas is None:
+            values.check([Study], key, value, key)
+        elif not isinstance(value, dict):
+            raise ConfigError(f"{key}={shortened(value, 80)}: set its keys, {key}.<key>=<value>")
+        elif section in registry.groups():
+            raise ConfigError(f"{key}: set its keys one by one, {key}.<key>=<value>")
+        else:
+            for name, item in value.items():
+                check_key(f"{key}.{name}")
+                check_value(f"{key}.{name}", item)
+    else:
+        values.check(schemas_of(section) or [], field, value, key)
 
 
 def check_key(key: str) -> None:
     """Raise ConfigError where no option of any group has this key."""
     section, dot, field = key.partition(".")
-    sections = {*STUDY_KEYS, *GROUPS, "training", "match", "model", "options", *registry.groups()}
+    sections = {*STUDY_KEYS, *GROUPS, *SECTIONS, *registry.groups()}
     if section not in sections:
-        raise ConfigError(f"{section}: there is no such key; {near(section, sections)}")
+        whole = field or section
+        hint = f"did you mean {' or '.join(leaves()[whole])}?" if whole in leaves() else ""
+        raise ConfigError(
+            f"{shortened(key, 80)}: there is no such key; {hint or near(section, sections)}"
+        )
     known = known_keys(section)
     if dot and known is not None and field not in known:
-        raise ConfigError(f"{key}: no option of {section} has this key; {near(field, known)}")
+        hint = f"did you mean {' or '.join(leaves()[field])}?" if field in leaves() else ""
+        hint = hint or near(field, known)
+        raise ConfigError(f"{shortened(key, 80)}: no option of {section} has this key; {hint}")
+
+
+def leaves() -> dict[str, list[str]]:
+    """The keys of all sections: lr -> training.lr."""
+    found: dict[str, list[str]] = {}
+    for section in (*SECTIONS, *GROUPS, "timing", *registry.groups()):
+        for schema in schemas_of(section) or ():
+            for name in field_names(schema):
+                if f"{section}.{name}" not in found.setdefault(name, []):
+                    found[name].append(f"{section}.{name}")
+    return found

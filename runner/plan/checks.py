@@ -14,6 +14,7 @@ from runner.copies import originals
 from runner.names import near
 from runner.output import listed
 from runner.plan.outline import Outline
+from runner.plan.questions import check_code, no_experiment
 from runner.stats.standing import seeds_that_could_tell
 
 if TYPE_CHECKING:
@@ -23,12 +24,9 @@ if TYPE_CHECKING:
 def check_choice(study: Study, overrides: Sequence[str]) -> str:
     """The experiment that is chosen; refuse none, an unknown one, and plug-ins named in YAML."""
     experiment = study.experiment
-    if experiment is None:
-        raise ConfigError(
-            f"no experiment is chosen; type experiment=<name>, one of {', '.join(registry.names())}"
-        )
-    if experiment not in registry.names():
-        raise ConfigError(f"experiment={experiment}: {near(experiment, registry.names())}")
+    if experiment is None or experiment not in registry.names():
+        raise ConfigError(no_experiment(experiment, overrides))
+    check_code(experiment)
     if study.plugins and not any(text.lstrip("+").startswith("plugins=") for text in overrides):
         raise ConfigError("plugins run code, so they are named on the command line and not in YAML")
     return experiment

@@ -1,20 +1,20 @@
 """Arms as lists of Hydra overrides: each is composed after the command line and typed. No torch."""
 
-import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from hydra import compose
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
 from omegaconf import DictConfig, open_dict
-from omegaconf.errors import OmegaConfBaseException
 
 from runner import registry
 from runner.config import NOT_IN_ARMS, ArmConfig, ConfigError, Study
 from runner.names import check_name, near
-from runner.plan import arguments, listing, matching, refusal
+from runner.output import listed, shortened
+from runner.plan import arguments, folders, matching, refusal
+from runner.plan.explaining import ConfigErrors, about
+from runner.plan.overrides import parse
 from runner.plan.reading import field_names, known_keys, part_schema, read_arm
 
 
@@ -38,7 +38,7 @@ def compose_arms(
     Raises:
         ConfigError: the errors of all arms in one message.
     """
-    typed = [arguments.parse(text) for text in overrides]
+    typed = [parse(text) for text in overrides]
     chosen = selected(study, typed) if chosen is None else chosen
     errors: dict[str, str] = {}
     arms: dict[str, ArmConfig] = {}
@@ -57,7 +57,7 @@ def compose_arms(
         if to is not None and to not in (*arms, *errors, *waiting):
             waiting.append(to)
     if errors:
-        raise ConfigError(together(errors))
+        raise ConfigErrors(together(errors))
     notes = replaced({name: study.arms[name] for name in chosen}, typed) + skipped_values(
         {n: skipped[n] for n in chosen}
     )
@@ -146,16 +146,18 @@ def compose_arm(
     """
     for text in arm:
         refusal.refuse_code(text)
-        key = arguments.parse(text).key_or_group
-        arguments.check_key(key)
+        override = parse(text)
+        key = override.key_or_group
         if key.split(".")[0] in NOT_IN_ARMS:
             raise ConfigError(f"{text}: an arm cannot set {key}; it is the same for all arms")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            config = compose("config", overrides=[*overrides, *arm])
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(compose_error(error)) from error
+        if override.package is not None or override.is_sweep_override():
+            raise ConfigError(f"{text}: an arm is one configuration; give each value an arm")
+        with about(text):
+            arguments.examine(override)
+    readable = [parse(text).input_line or text for text in arm]
+    with about("the arm cannot be composed"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        config = compose("config", overrides=[*overrides, *readable])
     drop_defaults(config)
     lacking = []
     for override in typed:
@@ -181,7 +183,7 @@ def drop_defaults(config: DictConfig) -> None:
     """
     experiment, scale = str(config.experiment), str(config.scale)
     for file in (f"experiment/{experiment}.yaml", f"preset/{experiment}_{scale}.yaml"):
-        defaults = listing.read(listing.CONF / file)
+        defaults = folders.read(folders.CONF / file)
         for group in registry.groups():
             node = config.get(group)
             if node is None or not isinstance(defaults.get(group), dict):
@@ -190,21 +192,6 @@ def drop_defaults(config: DictConfig) -> None:
             with open_dict(config):
                 for key in set(defaults[group]) - set(known):
                     config[group].pop(key, None)
-
-
-def compose_error(error: Exception) -> str:
-    """An error of Hydra or OmegaConf in one line, with near names of what is not there."""
-    text = " ".join(str(error).split())
-    if found := re.search(r"Could not override '([^']+)'", text):
-        section, _, name = found[1].partition(".")
-        hint = near(name, known_keys(section) or ())
-        return f"{found[1]}: the chosen option of {section} has no such key; {hint}"
-    if found := re.search(
-        r"Could not find '(.+)/([^']+)' Available options in '[^']+': (.*?) Config search path",
-        text,
-    ):
-        return f"{found[1]}={found[2]}: there is no such option; {near(found[2], found[3].split())}"
-    return text.split(" To append to your config")[0]
 
 
 def skipped_values(skipped: dict[str, list[str]]) -> list[str]:
@@ -253,21 +240,16 @@ def replaced(arms: dict[str, Sequence[str]], typed: Sequence[Override]) -> list[
 
 def _setting(arm: Sequence[str], key: str) -> Override | None:
     """The override by which an arm sets a key itself; the last one counts."""
-    parsed = [arguments.parse(text) for text in arm]
+    parsed = [parse(text) for text in arm]
     return next((o for o in reversed(parsed) if o.key_or_group == key), None)
 
 
-def together(errors: dict[str, str]) -> str:
-    """The errors of all arms (name -> message) in at most three lines.
-
-    Arms with the same error share a line.
-    """
+def together(errors: dict[str, str]) -> list[str]:
+    """The errors of all arms (name -> message); arms with the same error share a message."""
     names: dict[str, list[str]] = {}
     for name, message in errors.items():
         names.setdefault(message, []).append(name)
-    lines = [f"{message} (in arm {', '.join(arms)})" for message, arms in names.items()]
-    return "\n".join(
-        lines
-        if len(lines) <= 3
-        else [*lines[:2], f"and {len(lines) - 2} more errors in other arms"]
-    )
+    return [
+        f"{message} (in arm {listed([shortened(arm, 80) for arm in arms])})"
+        for message, arms in names.items()
+    ]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from runner import provenance, registry
 from runner.config import ArmConfig, ConfigError, Evaluation
+from runner.output import shortened
 
 
 @dataclass
@@ -40,7 +41,7 @@ class Data:
                 ready = registry.prepare(
                     task, cache_folder(self.outputs), self.evaluation, keep=self.keep
                 )
-            except ValueError as error:
+            except (ValueError, RuntimeError) as error:  # `~nobody/text` has no home folder
                 raise ConfigError(str(error)) from error
             if (
                 ready.source
@@ -68,9 +69,9 @@ def writable(outputs: Path, experiment: str) -> Path:
         ConfigError: it cannot.
     """
     there = outputs.absolute()
-    while not there.exists():
-        there = there.parent
     try:
+        while not there.exists():
+            there = there.parent
         for needed in ("", "trials", "runs"):
             folder = outputs / experiment / needed
             if folder.exists() and not folder.is_dir():
@@ -83,6 +84,7 @@ def writable(outputs: Path, experiment: str) -> Path:
     except OSError as error:
         reason = error.strerror or str(error)
         raise ConfigError(
-            f"outputs={outputs}: nothing can be written there ({reason}); give another folder"
+            f"outputs={shortened(outputs, 120)}: nothing can be written there ({reason}); give "
+            "another folder"
         ) from error
     return outputs

@@ -9,6 +9,7 @@ It does so before Hydra uses that node. `docs/security.md` has the promises and 
 import copy
 import functools
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -31,7 +32,8 @@ from yaml import YAMLError
 
 from runner.config import ConfigError
 from runner.output import listed, shortened
-from runner.plan import listing
+from runner.plan import folders
+from runner.plan.explaining import unexpected
 from runner.plan.refusal import check_file
 
 ONLY_TYPED = ("outputs", "plugins")
@@ -124,7 +126,7 @@ class CheckedRepository(ConfigRepository):
         try:
             return super().load_config(config_path)
         except NOT_LOADED as error:
-            reason = shortened(" ".join(str(error).split()) or "Hydra cannot read it", 200)
+            reason = re.sub(rf"^\S*{re.escape(path.name)}[:,] ", "", unexpected(error))
             raise ConfigError(f"{path}: {reason}") from error
 
 
@@ -179,7 +181,7 @@ class CheckedLoader(ConfigLoaderImpl):
         for key in differing(settings(config.hydra), self.settings_alone(own)):
             self.refuse_setting(f"hydra.{key}")  # without its value: it may be of the environment
         typed = {one.key_or_group for one in parsed}
-        default = listing.read(listing.CONF / "config.yaml")
+        default = folders.read(folders.CONF / "config.yaml")
         for key in ONLY_TYPED:
             value = OmegaConf.to_container(config, resolve=False).get(key)  # type: ignore[union-attr]
             if key not in typed and value != default[key]:
@@ -207,7 +209,7 @@ class CheckedLoader(ConfigLoaderImpl):
             for element in self.config_search_path.get_path():
                 if element.provider != OF_USERS:
                     path.append(str(element.provider), str(element.path))
-            primary = listing.read(listing.CONF / "config.yaml")
+            primary = folders.read(folders.CONF / "config.yaml")
             chosen = [
                 f"{name.removeprefix('override ')}={option}"
                 for entry in primary["defaults"]

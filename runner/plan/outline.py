@@ -8,6 +8,7 @@ from runner.claims import kinds
 from runner.claims.claim import Claim
 from runner.config import ConfigError, Study
 from runner.names import check_name
+from runner.output import shortened
 from runner.plots import figures
 from runner.report import record
 
@@ -46,6 +47,16 @@ def headlines(entries: Sequence[Mapping[str, Any]]) -> list[record.Headline]:
     return found
 
 
+def figure(name: str, spec: Any) -> figures.FigureSpec:
+    """What one figure shows; ValueError, naming it, for what is no figure."""
+    if not isinstance(spec, Mapping):
+        raise ValueError(f"figures.{name}={shortened(spec, 80)} must be keys with values")
+    try:
+        return figures.figure_spec(spec)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"figures.{name}: {str(error).splitlines()[0]}") from error
+
+
 def outline(study: Study) -> Outline:
     """Read and check it all.
 
@@ -61,7 +72,7 @@ def outline(study: Study) -> Outline:
             scale=study.scale.value,
             headline=headlines(study.headline),
             claims=[kinds.read_claim(name, claim) for name, claim in study.claims.items()],
-            figures={name: figures.figure_spec(spec) for name, spec in study.figures.items()},
+            figures={name: figure(name, spec) for name, spec in study.figures.items()},
             not_tested=study.not_tested,
         )
     except (TypeError, ValueError) as error:

@@ -25,7 +25,9 @@ from runner.plan import arguments, checks, memory, seeding
 from runner.plan.composing import compose_arms
 from runner.plan.data import Data, writable
 from runner.plan.data import cache_folder as cache_folder
+from runner.plan.explaining import about
 from runner.plan.outline import outline
+from runner.plan.questions import check_header
 from runner.plan.reading import read_study
 
 
@@ -80,6 +82,7 @@ class Plan:
     texts: Mapping[str, str] = field(default_factory=dict)
 
 
+@about("")
 def plan(
     config: DictConfig,
     overrides: Sequence[str],
@@ -98,6 +101,7 @@ def plan(
     Raises:
         ConfigError: with the errors of all arms, a line each.
     """
+    check_header(config, overrides)
     with open_dict(config):
         config.claims = arguments.only_typed(config.claims, overrides)
     study = read_study(config)

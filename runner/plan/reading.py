@@ -22,7 +22,8 @@ from runner.config import (
     Training,
 )
 from runner.names import near
-from runner.plan import listing
+from runner.plan import folders, values
+from runner.plan.explaining import about
 
 
 def read_study(config: DictConfig) -> Study:
@@ -37,15 +38,35 @@ def read_study(config: DictConfig) -> Study:
     for key in map(str, config):
         if key not in STUDY_KEYS and key not in groups:
             raise ConfigError(f"{key}: there is no such key; {near(key, {*STUDY_KEYS, *groups})}")
-    chosen = OmegaConf.masked_copy(config, list(STUDY_KEYS))
-    defaults = listing.read(listing.CONF / "config.yaml")
+    # Resolved before the groups are left out, since a key may name one of theirs.
+    present = [key for key in STUDY_KEYS if key in config]
+    chosen = {key: resolved(config, key) for key in present}
+    defaults = folders.read(folders.CONF / "config.yaml")
     for key in STUDY_KEYS:
         if key not in chosen and key in defaults:  # deleted on the command line: ~figures
             chosen[key] = defaults[key]
+    whole = OmegaConf.create(chosen)
+    for section in SCHEMAS:  # first, since their errors do not name the section within a study
+        if section in chosen:
+            typed(SCHEMAS[section], whole[section], section)
     try:
-        return typed(Study, chosen, "config")
+        return typed(Study, whole, "config")
     except ConfigError as error:
         raise ConfigError(str(error).removeprefix("config.")) from error
+
+
+def resolved(config: DictConfig, key: str) -> Any:
+    """The value of a key as plain data, in which every `${key}` is that key's value."""
+    with about(key):
+        if OmegaConf.is_missing(config, key):
+            return "???"
+        node = config[key]
+        value = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+    if isinstance(value, dict):
+        for name in value:
+            if not isinstance(name, str):
+                raise ConfigError(f"{key}: the key {values.typed_as(name)} is no text; quote it")
+    return value
 
 
 def read_arm(config: DictConfig) -> ArmConfig:
@@ -73,7 +94,7 @@ def read_arm(config: DictConfig) -> ArmConfig:
         registry.check_together(experiment, together)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    offset = config.seed_offset
+    offset = resolved(config, "seed_offset")
     if not isinstance(offset, int) or isinstance(offset, bool):
         raise ConfigError(f"seed_offset={offset} must be a whole number, e.g. 1000")
     try:
@@ -98,7 +119,7 @@ def typed(schema: type, node: Any, where: str) -> Any:
         ConfigError: an unknown or missing key, a wrong type, or a broken rule of the dataclass.
     """
     if not isinstance(node, DictConfig):
-        raise ConfigError(f"{where}={node!r} must be a group of keys")
+        raise ConfigError(f"{where}={values.typed_as(node)} must be a group of keys")
     names = field_names(schema)
     for key in map(str, node):
         if key not in names:
@@ -108,10 +129,15 @@ def typed(schema: type, node: Any, where: str) -> Any:
         raise ConfigError(
             f"{where}.{missing[0]} has no value; give one in its YAML file or on the command line"
         )
+    with about(where):  # beside its root, since a value may be ${...}
+        content = OmegaConf.to_container(node, resolve=True)
+    assert isinstance(content, dict)
+    plain = {str(key): value for key, value in content.items()}
     try:
         for name in names:
-            check_size(name, node[name])
-        made = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), node))
+            check_size(name, plain[name])
+        values.check_truth(schema, plain)
+        made = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), plain))
         for name in (f.name for f in dataclasses.fields(schema) if f.type is not Any):
             value = getattr(made, name)
             check_size(name, value)
@@ -119,10 +145,7 @@ def typed(schema: type, node: Any, where: str) -> Any:
                 raise ValueError(f"{name}={value} is no finite number")
         return made
     except OmegaConfBaseException as error:
-        field_key = getattr(error, "full_key", None)
-        reason = str(getattr(error, "msg", None) or error).splitlines()[0]
-        place = f"{where}.{field_key}" if field_key else where
-        raise ConfigError(f"{place}: {reason}") from error
+        raise ConfigError(f"{where}.{values.misfit(schema, plain, error)}") from error
     except ValueError as error:
         raise ConfigError(f"{where}.{error}") from error
 
@@ -149,17 +172,21 @@ def part_schema(group: str, node: Any) -> type:
     return kinds[kind]
 
 
+def schemas_of(section: str) -> list[type] | None:
+    """The dataclasses that a section can have under any option; None where its keys are free."""
+    if section == "options":
+        return list(registry.all_options())
+    if section in SCHEMAS:
+        return [SCHEMAS[section]]
+    if section == "model" or section in registry.groups():
+        return list(registry.kinds(section).values())
+    return None
+
+
 def known_keys(section: str) -> set[str] | None:
     """All keys that a section can have under any option; None where the keys are free."""
-    if section == "options":
-        schemas = registry.all_options()
-    elif section in SCHEMAS:
-        schemas = [SCHEMAS[section]]
-    elif section == "model" or section in registry.groups():
-        schemas = list(registry.kinds(section).values())
-    else:
-        return None
-    return {name for schema in schemas for name in field_names(schema)}
+    schemas = schemas_of(section)
+    return None if schemas is None else {n for schema in schemas for n in field_names(schema)}
 
 
 def field_names(schema: type) -> list[str]:

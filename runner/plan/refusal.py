@@ -4,6 +4,7 @@ Text is looked at as it is parsed, so that no way of writing it hides what it sa
 looked at before its anchors are expanded, so that a small file cannot fill the memory.
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from runner.output import shortened
 RUNS_CODE = "_target_"
 BYTES, NODES, DEPTH = 2**20, 100_000, 60
 """The limits of a user's YAML file: its size, its values with anchors expanded, its nesting."""
+MISREAD = re.compile(r"[-+]?(?:[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?|0[0-7_]+)")
 
 
 def refuse_code(text: str) -> None:
@@ -97,6 +99,15 @@ def read_text(path: Path) -> str:
     return content.decode("utf-8")
 
 
+def refuse_misread(node: yaml.ScalarNode) -> None:
+    """Raise ConfigError for a number that YAML reads otherwise than it looks: 1:30 is 90, 010 8."""
+    if not node.style and MISREAD.fullmatch(node.value):
+        raise ConfigError(
+            f"line {node.start_mark.line + 1}: YAML reads {shortened(node.value, 40)} to the base "
+            "60 or 8; write a plain number, or put it in quotes"
+        )
+
+
 def check_node(node: yaml.Node | None) -> None:
     """Raise ConfigError for a YAML document that is too large, too deep, or could run code."""
     sizes: dict[int, int] = {}
@@ -112,6 +123,7 @@ def check_node(node: yaml.Node | None) -> None:
             opened.add(id(node))
             if isinstance(node, yaml.ScalarNode):
                 refuse_code(node.value)
+                refuse_misread(node)
                 count = 1
             elif isinstance(node, yaml.MappingNode):
                 count = 1 + sum(size(part, depth + 1) for pair in node.value for part in pair)

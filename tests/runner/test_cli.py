@@ -13,7 +13,7 @@ BAD = {
     "experiment=mo": "did you mean moe",
     "experiment=moe ffn=nope": "there is no such option",
     "experiment=moe ffn.n_exprts=3": "did you mean n_experts",
-    "experiment=moe training.steps=many": "could not be converted to Integer",
+    "experiment=moe training.steps=many": "training.steps=many must be a whole number",
     "experiment=moe ffn.top_k=9": "top_k=9 of n_experts=8",
     "experiment=moe +arms.x=['ffn=nope']": "in arm x",
     "experiment=moe task=text": "task.path is empty",
@@ -25,7 +25,7 @@ BAD = {
     "experiment=moe workers=-3": "workers=-3 must be auto or a number",
     "experiment=moe ++ffn._target_=os.system": "_target_ is not allowed",
     "scale=smoke": "no experiment is chosen",
-    "--nonsense": "unrecognized arguments",
+    "--nonsense": "see python -m runner --hydra-help",
 }
 
 

@@ -1,0 +1,83 @@
+"""The folders that options are read from: ours (`conf/`) and a user's own (`--config-dir`)."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+GLOBAL = re.compile(r"^\s*#\s*@package\s+_global_\s*$", re.MULTILINE)
+
+
+class Own:
+    """The user's own folder of this command; None without `--config-dir`."""
+
+    folder: Path | None = None
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A YAML file as a dict; empty where there is none."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return yaml.load(path.read_text(), Loader=loader) or {} if path.exists() else {}
+
+
+def groups() -> set[str]:
+    """The groups of `conf/`."""
+    return {path.name for path in CONF.iterdir() if path.is_dir()}
+
+
+def options(group: str) -> set[str]:
+    """The names of a group's options: ours and the user's."""
+    places = [CONF] if Own.folder is None else [CONF, Own.folder]
+    return {path.stem for place in places for path in (place / group).glob("*.yaml")}
+
+
+def own_file(option: str) -> Path | None:
+    """The user's file of an option such as `experiment/mine`, if it is the user's."""
+    if Own.folder is None or not option:
+        return None
+    path = Own.folder / f"{option}.yaml"
+    return path if path.is_file() else None
+
+
+def own_files() -> list[Path]:
+    """The option files of the user's own folder."""
+    return sorted(Own.folder.glob("*/*.yaml")) if Own.folder else []
+
+
+def text(path: Path) -> str:
+    """What a file says; empty where it cannot be read."""
+    try:
+        return path.read_text()
+    except (OSError, ValueError):
+        return ""
+
+
+def setting(key: str, texts: Sequence[str]) -> Path | None:
+    """The user's file that sets a dotted key; of several the one that `texts` choose, else None."""
+    found = [path for path in own_files() if _sets(path, key)]
+    if len(found) > 1:
+        words = " ".join(texts)
+        found = [path for path in found if re.search(rf"={re.escape(path.stem)}\b", words)]
+    return found[0] if len(found) == 1 else None
+
+
+def _sets(path: Path, key: str) -> bool:
+    """Whether a file sets a dotted key, by what its header and its folder say of its place."""
+    try:
+        document: Any = read(path)
+        whole = GLOBAL.search(text(path)) is not None
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        return False
+    names = key.split(".")
+    if not whole:
+        if names[0] != path.parent.name:
+            return False
+        names = names[1:]
+    for name in names:
+        if not isinstance(document, dict) or name not in document:
+            return False
+        document = document[name]
+    return bool(names)

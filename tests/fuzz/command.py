@@ -1,0 +1,119 @@
+"""`python -m runner` within this process, as far as the plan; and what its messages must be."""
+
+import functools
+import re
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
+from omegaconf import open_dict
+
+from runner import provenance
+from runner.output import ERRORS, LETTERS, LINES
+from runner.plan import arguments, folders, loading, planning
+from runner.plan.explaining import PREFIX, explain
+
+RAW = re.compile(
+    r"Traceback|full_key|object_type|unhashable|NoneType|not in struct|search path"
+    r"|[a-z]Error\b|<class|has no attribute|DictConfig|ListConfig|not iterable|indices must be"
+    r"|invalid literal|positional argument|recursion|AnyNode|<object|omegaconf|hydra\.errors",
+)
+SECONDS = 5.0  # of this process's own time, so that a busy machine is no fault
+HASH = functools.cache(provenance.code_hash)  # of code that does not change meanwhile
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a command ended: its stage (checked, composed, planned), message, exit code, seconds."""
+
+    stage: str
+    message: str
+    code: int
+    seconds: float
+
+
+def command(words: Sequence[str], *, then: Callable[..., object] | None = planning.plan) -> Ending:
+    """Check and compose a command, and plan its study (or do with it what `then` does).
+
+    With None it is only composed.
+    """
+    stages = ["given"]
+
+    def steps() -> None:
+        sys.argv[1:] = list(words)
+        loading.check_all_loading()
+        mended = [text for text in arguments.check(words) if not text.startswith("-")]
+        stages.append("checked")
+        path = create_config_search_path(str(folders.CONF))
+        if folders.Own.folder is not None:
+            path.prepend("command-line", f"file://{folders.Own.folder.absolute()}", "schema")
+        hydra = Hydra.create_main_hydra2(task_name="fuzz", config_search_path=path)
+        config = hydra.compose_config("config", mended, run_mode=RunMode.RUN, from_shell=True)
+        with open_dict(config):
+            del config["hydra"]
+        stages.append("composed")
+        if then is None:
+            return
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(provenance, "code_hash", lambda name, plugins: HASH(name, tuple(plugins)))
+            then(config, mended)
+        stages.append("planned")
+
+    ending = guarded(steps)
+    return replace(ending, stage=stages[-1])
+
+
+def guarded(steps: Callable[[], object]) -> Ending:
+    """Do something as the command does it: an error becomes a message and an exit code."""
+    start = time.process_time()
+    GlobalHydra.instance().clear()
+    try:
+        steps()
+        message, code = "", 0
+    except Exception as error:
+        message, code = explain(error, planning=True)
+    finally:
+        GlobalHydra.instance().clear()
+    return Ending("done", message, code, time.process_time() - start)
+
+
+def faults(ending: Ending, given: Sequence[str] = ()) -> list[str]:
+    """What is wrong with how a command ended; empty if nothing is."""
+    found = []
+    if ending.seconds > SECONDS:
+        found.append(f"it took {ending.seconds:.1f} s")
+    if ending.code == 0:
+        return found
+    if ending.code != 2:
+        found.append(f"exit code {ending.code}")
+    return found + wrong(ending.message, given)
+
+
+def wrong(message: str, given: Sequence[str] = ()) -> list[str]:
+    """What is wrong with a message; words that were given themselves are no fault."""
+    found = []
+    lines = message.splitlines()
+    if not message.strip(" .:\n"):
+        found.append("the message is empty")
+    if len(lines) > LINES * ERRORS + 1:
+        found.append(f"{len(lines)} lines")
+    if len(message) + len(PREFIX) * len(lines) > LETTERS * (ERRORS + 1):
+        found.append(f"{len(message)} letters")
+    if any(len(line) > LETTERS for line in lines):
+        found.append("a line is too long")
+    raw = RAW.search(message)
+    if raw and not any(raw[0].lower() in text.lower() for text in given):
+        found.append(f"raw words: {raw[0]}")
+    return found
+
+
+def written(folder: Path) -> set[Path]:
+    """All files below a folder."""
+    return {path for path in folder.rglob("*") if path.is_file()}

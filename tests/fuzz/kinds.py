@@ -1,0 +1,199 @@
+"""The kinds of cases: each is run, and what is wrong with how it ended is returned."""
+
+import contextlib
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from hypothesis import strategies as st
+
+from runner import study
+from runner.plan import planning
+from runner.report.redraw import redraw
+from tests.fuzz import cases
+from tests.fuzz.command import Ending, command, faults, guarded, written, wrong
+from tests.tests_environment import environment
+
+SEEN: Counter[str] = Counter()
+Kind = tuple[st.SearchStrategy[Any], Callable[[Any], list[str]]]
+
+
+@contextlib.contextmanager
+def folder() -> Iterator[Path]:
+    """An empty current folder, which is gone afterwards."""
+    before = Path.cwd()
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as name:
+        os.chdir(name)
+        try:
+            yield Path(name)
+        finally:
+            os.chdir(before)
+
+
+def ended(words: list[str], kind: str) -> Ending:
+    """Run a command in the current folder, without its prints, and count its stage."""
+    SEEN[kind] += 1
+    then = planning.plan if SEEN[kind] % 3 == 0 or kind == "texts" else None
+    with contextlib.redirect_stdout(io.StringIO()):
+        ending = command(words, then=then)
+    SEEN[f"{kind}: {ending.stage}"] += 1
+    return ending
+
+
+def overrides(words: list[str]) -> list[str]:
+    """A command line."""
+    with folder() as here:
+        ending = ended(words, "overrides")
+        return faults(ending, words) + outside(here, set())
+
+
+def yaml_folder(text: str) -> list[str]:
+    """An experiment in a folder of `--config-dir`."""
+    with folder() as here:
+        path = here / "mine" / "experiment" / "my.yaml"
+        path.parent.mkdir(parents=True)
+        path.write_text(text, encoding="utf-8", errors="replace")
+        words = ["--config-dir=mine", "experiment=my", *cases.SMALL, "arm=dense"]
+        ending = ended(words, "folders")
+        return faults(ending, [text]) + outside(here, {path})
+
+
+def own_text(files: dict[str, bytes]) -> list[str]:
+    """A folder of the user's own text."""
+    with folder() as here:
+        paths = set()
+        for name, content in files.items():
+            path = here / "notes" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+            paths.add(path)
+        words = ["experiment=moe", "scale=smoke", "arm=dense", "task=text", "task.path=notes"]
+        words += ["task.length=16", "model.d_model=16"]
+        ending = ended(words, "texts")
+        return faults(ending, [*files]) + outside(here, paths)
+
+
+def outside(here: Path, given: set[Path]) -> list[str]:
+    """A fault for each file that is neither the user's nor below `outputs`."""
+    found = written(here) - given
+    return [f"wrote {path}" for path in found if path.relative_to(here).parts[0] != "outputs"]
+
+
+def finished_study() -> Path:
+    """A small study, computed once in a process; its folder is the user's current one."""
+    if "folder" not in FINISHED:
+        FINISHED["folder"] = place = Path(tempfile.mkdtemp(prefix="fuzz-study-"))
+        os.chdir(place)
+        with contextlib.redirect_stdout(io.StringIO()):
+            command(STUDY, then=study.run_and_report)
+    return FINISHED["folder"]
+
+
+FINISHED: dict[str, Path] = {}
+STUDY = [
+    *("experiment=moe", "arm=[dense,moe_top2]", *cases.SMALL, "task.n_eval=9", "task.n_samples=30"),
+    *(
+        "training.steps=6",
+        "training.eval_every=3",
+        "training.checkpoint_every=2",
+        "model.n_layers=1",
+    ),
+    *("options.n_permutations=5", "n_seeds=1", "~figures", "workers=1"),
+]
+DAMAGE = ("cut", "empty", "zeros", "gone", "folder", "list", "text", "letter")
+
+
+def damages() -> st.SearchStrategy[list[tuple[int, str, int]]]:
+    """Which files are damaged, how, and where."""
+    one = st.tuples(st.integers(0, 10**6), st.sampled_from(DAMAGE), st.integers(0, 10**6))
+    return st.lists(one, min_size=1, max_size=2)
+
+
+def damage(path: Path, how: str, at: int) -> None:
+    """Damage one file."""
+    if not path.is_file():
+        return
+    content = path.read_bytes()
+    at %= len(content) + 1
+    new = {
+        "cut": content[:at],
+        "empty": b"",
+        "zeros": bytes(len(content)),
+        "list": b"[1, 2]",
+        "text": b"hello, world\n",
+        "letter": content[:at] + b"\xff{" + content[at + 1 :],
+    }
+    path.unlink()
+    if how == "folder":
+        path.mkdir()
+    elif how in new:
+        path.write_bytes(new[how])
+
+
+def store(what: list[tuple[int, str, int]]) -> list[str]:
+    """Damaged trials: the same command must see which are to be computed again."""
+    return _damaged_study("trials", what, STUDY, lambda *given: study.survey(planning.plan(*given)))
+
+
+def run_folder(what: list[tuple[int, str, int]]) -> list[str]:
+    """A damaged run folder, drawn again."""
+    return _damaged_study("runs", what, None, None)
+
+
+def _damaged_study(
+    part: str, what: list[tuple[int, str, int]], words: list[str] | None, then: Any
+) -> list[str]:
+    original = finished_study()
+    with folder() as here:
+        shutil.copytree(original / "outputs", here / "outputs")
+        root = here / "outputs" / "moe" / part
+        files = sorted(written(root))
+        for which, how, at in what:
+            damage(files[which % len(files)], how, at)
+        with contextlib.redirect_stdout(io.StringIO()):
+            if words is None:
+                run = next(path for path in sorted(root.iterdir()) if not path.is_symlink())
+                ending = guarded(lambda: redraw([str(run)]))
+            else:
+                ending = command(words, then=then)
+        SEEN[f"{part}: {'refused' if ending.code else 'done'}"] += 1
+        return faults(ending, []) + outside(here, set())
+
+
+def by_command(words: list[str]) -> list[str]:
+    """The command itself. A file stands where outputs would be, so that nothing is trained."""
+    with folder() as here:
+        (here / "file").write_text("")
+        done = subprocess.run(
+            [sys.executable, "-m", "runner", *words, "outputs=file/below"],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=120,
+            check=False,
+            env=environment(),
+        )
+        SEEN[f"commands: exit code {done.returncode}"] += 1
+        found = outside(here, {here / "file"})
+        if done.returncode not in (0, 2):
+            found.append(f"exit code {done.returncode}")
+        if done.returncode == 2 and "-m" not in words:  # a sweep has a message for each point
+            found += wrong("\n".join(one[7:] for one in done.stderr.split("\n") if one), words)
+        return found
+
+
+KINDS: dict[str, Kind] = {
+    "overrides": (cases.commands(), overrides),
+    "folders": (cases.documents(), yaml_folder),
+    "texts": (cases.own_texts(), own_text),
+    "stores": (damages(), store),
+    "runs": (damages(), run_folder),
+    "commands": (cases.commands(), by_command),
+}

@@ -1,0 +1,33 @@
+"""A few cases of every kind in each test run; `python -m tests.fuzz` runs any number."""
+
+import pytest
+
+from tests.fuzz.__main__ import examine
+from tests.fuzz.kinds import KINDS, SEEN
+
+FAST = {"overrides": 24, "folders": 12}
+MORE = {"overrides": 150, "folders": 65, "texts": 15, "stores": 20, "runs": 15}
+
+
+@pytest.mark.parametrize("kind", list(FAST))
+def test_whatever_is_typed_or_written_ends_in_a_plan_or_a_clear_line(kind: str):
+    assert examine(kind, FAST[kind], start=0) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", list(MORE))
+def test_more_cases_of_every_kind(kind: str):
+    before = SEEN.total()
+    assert examine(kind, MORE[kind], start=1) == []
+    assert SEEN.total() > before
+
+
+@pytest.mark.slow
+def test_the_command_itself_ends_as_it_does_within_this_process():
+    assert examine("commands", 10, start=2) == []
+
+
+def test_the_fuzz_sees_a_message_that_breaks_the_rules(monkeypatch):
+    cases, _ = KINDS["overrides"]
+    monkeypatch.setitem(KINDS, "overrides", (cases, lambda _: ["raw words: unhashable"]))
+    assert len(examine("overrides", 5, start=0)) >= 1
