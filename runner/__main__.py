@@ -1,20 +1,21 @@
 """`python -m runner`: compose a config, validate it, hand it over.
 
-Alone it lists the experiments. Bad input ends in one clear line and exit code 2, a failed trial in
-exit code 1; tracebacks are shown with HYDRA_FULL_ERROR=1.
+Alone it lists the experiments. Exit codes: 0 all is done, 1 a trial failed or the report could not
+be written, 2 bad input (one clear line, nothing is computed), 130 stopped by Ctrl-C or SIGTERM.
+Tracebacks are shown with HYDRA_FULL_ERROR=1.
 """
 
 import os
 import shlex
-import signal
 import sys
 from pathlib import Path
 from typing import NoReturn
 
 from ablab import leave_out_current_folder, stranger
-from runner import output
+from runner import interrupts, output
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
+STOPPED = "stopped; finished trials are kept, the same command goes on from there"
 
 
 def main() -> None:
@@ -23,21 +24,17 @@ def main() -> None:
     leave_out_current_folder()
     if why := stranger():
         leave(why, 2)
+    interrupts.listen()
     full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
-    signal.signal(signal.SIGTERM, stop)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us instead of being printed by Hydra
     try:
-        if listed_or_version(sys.argv[1:]):
-            return
-        if sys.argv[1] == "redraw":
-            from runner.report.redraw import redraw
-
-            redraw(sys.argv[2:])
-        else:
-            compose_and_run(full_error=full_error)
+        run(full_error=full_error)
+        interrupts.check()
     except KeyboardInterrupt:
-        leave("stopped; finished trials are kept, the same command goes on from there", 130)
+        leave(STOPPED, 130)
     except Exception as error:
+        if interrupts.Heard.count:  # what an interrupt has become
+            leave(STOPPED, 130)
         if full_error:
             raise
         from runner.plan.explaining import explain
@@ -64,9 +61,16 @@ def listed_or_version(arguments: list[str]) -> bool:
     return True
 
 
-def stop(*_: object) -> NoReturn:
-    """What SIGTERM does: the same as Ctrl-C, so that trials leave checkpoints."""
-    raise KeyboardInterrupt
+def run(*, full_error: bool) -> None:
+    """Do what the command line says."""
+    if listed_or_version(sys.argv[1:]):
+        return
+    if sys.argv[1] == "redraw":
+        from runner.report.redraw import redraw
+
+        redraw(sys.argv[2:])
+    else:
+        compose_and_run(full_error=full_error)
 
 
 def compose_and_run(*, full_error: bool) -> None:
@@ -97,6 +101,7 @@ def compose_and_run(*, full_error: bool) -> None:
         try:
             done.append(study.run_and_report(config, overrides, "" if sweep else command))
         except Exception as error:
+            interrupts.check()
             if full_error or (sweep and elsewhere):
                 raise
             message, code = explain(error)
@@ -111,6 +116,7 @@ def compose_and_run(*, full_error: bool) -> None:
     if len(done) + len(failed) > 1:
         told = [f"{len(done)} studies done, {len(failed)} failed:", *done]
         print("\n".join(["", *told]))  # noqa: T201
+    interrupts.check()
     if failed:
         sys.exit(max(code for _, code in failed))
 
@@ -122,6 +128,8 @@ def say(message: str) -> None:
 
 def leave(message: str, code: int) -> NoReturn:
     """Print a message for the user and exit."""
+    if code == 130:
+        interrupts.stop_listening()  # a further one would change the exit code
     say(message)
     sys.exit(code)
 

@@ -250,6 +250,7 @@ class Study:
     n_seeds: int
     seed_offset: int
     workers: Any
+    timeout_s: float | None
     reuse: Reuse
     plugins: list[str]
     outputs: str
@@ -270,6 +271,10 @@ class Study:
             raise ValueError(
                 f"workers={self.workers} must be auto or a number of at least 1, at most "
                 f"{MOST_WORKERS}"
+            )
+        if self.timeout_s is not None and not 0 < self.timeout_s < math.inf:
+            raise ValueError(
+                f"timeout_s={self.timeout_s} must be above 0, in seconds, or null for no limit"
             )
         if not self.outputs or "\0" in self.outputs:
             raise ValueError("outputs is empty; give a folder, e.g. outputs=outputs")

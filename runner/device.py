@@ -95,7 +95,8 @@ def native_bfloat16() -> bool:
     """Whether the CPU says that it multiplies bfloat16 itself."""
     cpuinfo = Path("/proc/cpuinfo")
     return not cpuinfo.exists() or any(
-        flag in cpuinfo.read_text() for flag in ("avx512_bf16", "amx_bf16", "bf16 ")
+        flag in cpuinfo.read_text(encoding="utf-8", errors="replace")
+        for flag in ("avx512_bf16", "amx_bf16", "bf16 ")
     )
 
 

@@ -24,7 +24,7 @@ class Job:
 
     An arm under one seed, its place in the store, and what its result must say of its origin.
     `passes`: how often a finished trial has been timed, which is to be timed once more; 0 for a
-    trial that is not finished.
+    trial that is not finished. `timeout_s`: after how many seconds the stage is ended.
     """
 
     arm: str
@@ -39,3 +39,4 @@ class Job:
     plugins: tuple[str, ...] = ()
     stage: Stage = Stage.run
     passes: int = 0
+    timeout_s: float | None = None

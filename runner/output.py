@@ -57,13 +57,29 @@ class Protected:
 
 def protect_streams() -> None:
     """Let nothing that is printed from now on raise an error."""
-    for name in ("stdout", "stderr"):
+    open_closed()
+    for name, descriptor in (("stdout", 1), ("stderr", 2)):
         stream = getattr(sys, name)
+        if stream is None:  # it was closed
+            with contextlib.suppress(OSError):
+                stream = os.fdopen(descriptor, "w", closefd=False)
         if stream is None or isinstance(stream, Protected):  # pythonw has no streams
             continue
         with contextlib.suppress(AttributeError, ValueError):
             stream.reconfigure(errors="backslashreplace")
         setattr(sys, name, Protected(stream))
+
+
+def open_closed() -> None:
+    """Let what is closed of standard input, output and error (`>&-`) lead to nothing.
+
+    A file that is opened later would else get its number, and with it what is printed.
+    """
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest free number
 
 
 def printable(text: str) -> str:
@@ -85,6 +101,16 @@ def shortened(text: object, letters: int = LETTERS) -> str:
         return whole
     end = (letters - 5) // 4
     return f"{whole[: letters - 5 - end]} ... {whole[len(whole) - end :]}"
+
+
+def described(error: BaseException) -> str:
+    """The kind and the first line of an error, whatever it holds."""
+    try:
+        lines = str(error).strip().splitlines()
+    except Exception:
+        lines = []
+    kind = type(error).__name__
+    return shortened(f"{kind}: {lines[0]}" if lines else kind)
 
 
 def listed(names: Sequence[object], most: int = ERRORS) -> str:

@@ -2,7 +2,7 @@
 
 Each process is forked from a server that has imported torch and computed nothing, so a trial starts
 within milliseconds and inherits no state of another. A process that dies takes only its own trial
-with it.
+with it, and what it forked ends with it: each has a process group of its own.
 """
 
 import contextlib
@@ -11,14 +11,19 @@ import multiprocessing
 import os
 import signal
 import sys
-import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
+from runner import interrupts, private
+from runner.ending import stop
+from runner.output import Protected, described
+from runner.running import Running
+
 if TYPE_CHECKING:
-    from multiprocessing.context import ForkServerProcess
+    from multiprocessing.context import ForkServerContext
 
     from runner.job import Job
 
@@ -32,8 +37,7 @@ MALLOC = {
     "MALLOC_TOP_PAD_": "67108864",
 }
 
-GRACE, SOON = 60.0, 1.0
-"""Seconds that processes have to end when asked, and after which it is said that they take long."""
+LOOK = 0.5  # seconds between looks at clocks and signals while nothing is heard
 
 
 def cores() -> int:
@@ -44,10 +48,37 @@ def cores() -> int:
 def run_jobs(jobs: Sequence["Job"], workers: int, on_event: "OnEvent") -> None:
     """Compute jobs, `workers` at a time, in order.
 
-    `on_event` hears of each job `{"state": "started", "pid"}`, then perhaps `{"state": "waiting",
-    "why"}` or `{"note"}`, then progress `{"step", "steps", "loss"}`, then `{"state": "ended",
-    "exitcode", "pid"}`; what a job achieved stands in its status file.
+    `on_event` hears of each job
+
+    - `{"state": "started", "pid"}`,
+    - perhaps `{"state": "waiting", "why"}`, `{"note"}`, `{"state": "silent", "seconds"}`,
+    - `{"state": "computing"}` once the job has its locks, progress `{"step", "steps", "loss"}`,
+    - `{"state": "failed", "message"}` where an error ended it,
+    - `{"state": "ended", "exitcode", "pid", "why"}`, where `why` says what made us end it, or why
+      no process could be started; what a job achieved stands in its status file.
     """
+    context = server_context(jobs)
+    waiting = deque(jobs)
+    running: list[Running] = []
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers:
+                start(context, waiting.popleft(), running, on_event)
+            wait([handle for each in running for handle in each.handles()], timeout=LOOK)
+            interrupts.check()
+            for each in list(running):
+                for event in each.events():
+                    on_event(each.job, event)
+                if each.has_ended():
+                    running.remove(each)
+                    for event in each.end():
+                        on_event(each.job, event)
+    finally:
+        stop([each.process for each in running])
+
+
+def server_context(jobs: Sequence["Job"]) -> "ForkServerContext":
+    """What starts processes of these jobs."""
     for name, value in MALLOC.items():
         os.environ.setdefault(name, value)
     if multiprocessing.get_start_method(allow_none=True) == "loky":
@@ -58,63 +89,52 @@ def run_jobs(jobs: Sequence["Job"], workers: int, on_event: "OnEvent") -> None:
     context.set_forkserver_preload(
         ["runner.trial", "torch._dynamo", *{f"experiments.{j.config.experiment}" for j in jobs}]
     )
-    waiting = deque(jobs)
-    running: dict[Connection, tuple[Job, ForkServerProcess]] = {}
+    private.prepare_sockets()
+    return context
+
+
+def start(
+    context: "ForkServerContext", job: "Job", running: list[Running], on_event: "OnEvent"
+) -> None:
+    """Start the process of a job; where that fails (no memory, no file handles) the job ends."""
     try:
-        while waiting or running:
-            while waiting and len(running) < workers:
-                job = waiting.popleft()
-                ours, theirs = context.Pipe(duplex=False)
-                process = context.Process(target=child, args=(job, theirs), daemon=True)
-                process.start()
-                theirs.close()
-                running[ours] = (job, process)
-                on_event(job, {"state": "started", "pid": process.pid})
-            for connection in wait(list(running), timeout=1.0):
-                assert isinstance(connection, Connection)
-                job, process = running[connection]
-                try:
-                    event = connection.recv()
-                except (EOFError, OSError):
-                    process.join()
-                    del running[connection]
-                    connection.close()
-                    code = process.exitcode or 0
-                    event = {"state": "ended", "exitcode": code, "pid": process.pid}
-                on_event(job, event)
-    finally:
-        stop([process for _, process in running.values()])
+        ours, theirs = context.Pipe(duplex=False)
+        process = context.Process(target=child, args=(job, theirs), daemon=True)
+        running.append(Running(job, process, ours))  # first, so that it is stopped in any case
+        with deaf_to_interrupts():
+            forkserver.ensure_running()
+        process.start()
+        theirs.close()
+    except Exception as error:
+        running[:] = [each for each in running if each.job is not job]
+        why = f"its process could not be started ({described(error)})"
+        on_event(job, {"state": "ended", "exitcode": 1, "pid": None, "why": why})
+    else:
+        on_event(job, {"state": "started", "pid": process.pid})
 
 
-def stop(processes: Sequence["ForkServerProcess"]) -> None:
-    """End processes: ask first, so that trials end their step and write a checkpoint, then force.
+@contextlib.contextmanager
+def deaf_to_interrupts() -> Iterator[None]:
+    """Let what is started meanwhile never hear Ctrl-C; ours is kept until the end.
 
-    They have `GRACE` seconds together. Ctrl-C meanwhile ends them at once.
+    The server would else die of one in the seconds in which it imports torch.
     """
-    for process in processes:
-        process.terminate()
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
-        if not ended(processes, SOON):
-            with contextlib.suppress(OSError):  # whoever reads our output may have gone
-                print(  # noqa: T201
-                    f"waiting up to {GRACE:.0f} s for checkpoints; Ctrl-C ends at once",
-                    file=sys.stderr,
-                    flush=True,
-                )
-            ended(processes, GRACE - SOON)
+        yield
     finally:
-        for process in processes:
-            process.kill()
-        for process in processes:
-            process.join()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def ended(processes: Sequence["ForkServerProcess"], seconds: float) -> bool:
-    """Wait for processes to end; whether they have all."""
-    deadline = time.monotonic() + seconds
-    for process in processes:
-        process.join(max(0.0, deadline - time.monotonic()))
-    return not any(process.is_alive() for process in processes)
+def end_server() -> None:
+    """End the server, which may still import torch and hold the terminal; another can follow."""
+    pid = getattr(forkserver._forkserver, "_forkserver_pid", None)
+    if pid is not None:
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGTERM)
 
 
 def end_with_parent() -> None:
@@ -128,25 +148,40 @@ def end_with_parent() -> None:
 
 def child(job: "Job", connection: Connection) -> None:
     """A trial's process: output into its log, progress to the parent, exit code 1 on failure."""
+    with contextlib.suppress(OSError):
+        os.setsid()  # what the trial forks is in its group and can be ended with it
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])  # what the server has blocked
     end_with_parent()
-    job.slot.folder.mkdir(parents=True, exist_ok=True)
-    log = (job.slot.folder / "log.txt").open("a", buffering=1)
-    os.dup2(log.fileno(), 1)
-    os.dup2(log.fileno(), 2)
-    sys.stdout = sys.stderr = log
 
     def send(event: dict[str, Any]) -> None:
         with contextlib.suppress(OSError):
             connection.send(event)
 
     try:
+        log_into(job)
         from runner.trial import compute
 
         compute(job, send)
-    except BaseException:
+    except BaseException as error:
         import traceback
 
+        send({"state": "failed", "message": described(error)})
         traceback.print_exc()
-        log.flush()
+        sys.stderr.flush()
         os._exit(1)
+
+
+def log_into(job: "Job") -> None:
+    """Let what a trial prints go into its log, or nowhere where that cannot be written."""
+    try:
+        job.slot.folder.mkdir(parents=True, exist_ok=True)
+        log = (job.slot.folder / "log.txt").open(
+            "a", buffering=1, encoding="utf-8", errors="backslashreplace"
+        )
+    except OSError:
+        log = open(os.devnull, "w")  # noqa: PTH123, SIM115
+    os.dup2(log.fileno(), 1)
+    os.dup2(log.fileno(), 2)
+    sys.stdout = sys.stderr = Protected(log)

@@ -2,9 +2,11 @@
 
 import sys
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from runner.output import printable, shortened
 from runner.store import NOT_AGAIN, TIMED_AGAIN, UNTIMED
 
 
@@ -23,7 +25,7 @@ class Progress:
         due = self.total - self._reused
         counts = f"{self.total} trials, {self._reused} reused, {due} to compute"
         print(f"{self._experiment}: {counts}", flush=True)  # noqa: T201
-        if sys.stdout.isatty() and self._reused < self.total:
+        if sys.stdout is not None and sys.stdout.isatty() and self._reused < self.total:
             from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
             from rich.progress import Progress as Bars
 
@@ -59,6 +61,13 @@ class Progress:
         """A trial waits for another process."""
         self._say(f"{name}: waits, {why}")
 
+    def silent(self, name: str, seconds: float, log: Path) -> None:
+        """A trial has said nothing for long."""
+        self._say(
+            f"{name}: no progress for {seconds / 60:.0f} min; its log is {log}; "
+            "timeout_s=600, say, ends a trial that computes for longer than 600 seconds"
+        )
+
     def note(self, text: str) -> None:
         """Something to know, which is said once whatever the number of trials it is true of."""
         if text not in self._notes:
@@ -66,6 +75,7 @@ class Progress:
             self._say(f"note: {text}")
 
     def _say(self, line: str) -> None:
+        line = printable(line)
         if self._live:
             self._live.console.print(line, markup=False)
         else:
@@ -83,10 +93,11 @@ class Progress:
         self.ended += state not in (UNTIMED, TIMED_AGAIN, NOT_AGAIN)
         took = f" in {seconds:.1f} s" if seconds is not None else ""
         line = f"[{self.ended}/{self.total}] {name}: {state}{took}" + (
-            f" ({message})" if message else ""
+            f" ({shortened(message)})" if message else ""
         )
         if self._live:
-            self._live.remove_task(self._tasks.pop(name))
+            if name in self._tasks:  # else no process could be started
+                self._live.remove_task(self._tasks.pop(name))
             self._live.update(self._all, completed=self.ended)
             if state not in ("done", UNTIMED, TIMED_AGAIN):
                 self._live.console.print(line, markup=False)

@@ -1,43 +1,56 @@
 """A study: arms x seeds -> the trials that are missing -> compute them -> report. No torch."""
 
 import contextlib
+import json
+import os
 import random
-import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from omegaconf import DictConfig
 
-from runner import pool, provenance, registry, tuning
+from runner import interrupts, pool, provenance, registry, tuning
 from runner.claims import registration
 from runner.claims.registration import Registration
-from runner.config import Planning
+from runner.config import ConfigError, Planning
+from runner.ends import Ends
+from runner.files import fits, is_folder, read_json, remove, write_json
 from runner.job import Job, Stage
+from runner.output import described, printable, shortened
 from runner.passes import noise
 from runner.plan import planning
+from runner.plan.letters import refuse_unwritable
 from runner.plan.outline import Outline, outline
 from runner.plan.planning import Arm, Plan, cache_folder
 from runner.progress import Progress
-from runner.store import NOT_AGAIN, TIMED_AGAIN, UNTIMED, Reading, Slot, Store
+from runner.store import ARM, Reading, Slot, Store
 
 LINES = 9  # trials that have a line of their own where their records were changed
 
 
 class StudyError(RuntimeError):
-    """Some trials failed; the others are computed and reported."""
+    """Some trials failed, or the report did; the others are computed and reported."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One trial of a plan: its arm, seed and place, and whether its result was there already."""
+    """One trial of a plan: its arm, seed and place, and whether its result was there already.
+
+    `ended` is the status of a trial that failed where it could not be written, e.g. on a full disk.
+    """
 
     arm: Arm
     seed: int
     slot: Slot
     reused: bool
+    ended: Mapping[str, Any] | None = field(default=None, compare=False)
+
+    def status(self) -> Mapping[str, Any]:
+        """The status of the trial."""
+        return self.ended or self.slot.status()
 
 
 def run_and_report(config: DictConfig, overrides: Sequence[str], command: str = "") -> str:
@@ -46,23 +59,33 @@ def run_and_report(config: DictConfig, overrides: Sequence[str], command: str = 
     Raises:
         ConfigError: bad input; nothing is computed then.
         StudyError: some trials failed; everything else is computed and reported (where it is tuning
-            trials that failed, nothing is reported: what arms to compute is not known).
+            trials that failed, nothing is reported: what arms to compute is not known). Or there
+            is no report; the trials are kept.
     """
     from runner.report import gather
 
-    plan = planning.plan(config, overrides, command=command)
+    refuse_unwritable(config)
+    plan = planning.plan(config, overrides, command=printable(command))
     if plan.study.plan is Planning.only:
         return tell(plan, config, overrides)
     texts, written = outline(plan.study), plan.study.arms
     tuned = None
     if plan.study.tune.key is not None:
         plan, tuned = tune(plan, config, overrides)
+    interrupts.check()
     registrations = register(plan, texts, written)
     plan.notes.extend(gather.looks_ahead(plan, texts))
     entries = run(plan)
-    folder = gather.report(plan, entries, texts, tuned, registrations)
-    fail_if_any(plan, entries)
-    assert folder is not None
+    interrupts.check()
+    folder, failure = None, None
+    try:
+        folder = gather.report(plan, entries, texts, tuned, registrations)
+    except Exception as error:
+        interrupts.check()
+        failure = error
+    fail_if_any(plan, entries, failure)
+    if folder is None:
+        raise StudyError(no_report(plan, failure)) from failure
     reused = sum(entry.reused for entry in entries)
     return f"{plan.experiment}: {len(entries)} trials, {reused} reused: {folder / 'report.html'}"
 
@@ -77,6 +100,16 @@ def tell(plan: Plan, config: DictConfig, overrides: Sequence[str]) -> str:
     print(summary.text(plan, entries, (grid, survey(grid)) if grid else None), flush=True)  # noqa: T201
     missing = sum(not entry.reused for entry in entries)
     return f"{plan.experiment}: {len(entries)} trials planned, {missing} of them missing"
+
+
+def no_report(plan: Plan, failure: Exception | None) -> str:
+    """What says why there is no report, and where the results lie."""
+    why = shortened(described(failure), 120) if failure else "no trial has a result"
+    return (
+        f"the report could not be written: {why}\n"
+        f"all results are kept in {Store.root_of(plan.outputs, plan.experiment)}; the same command "
+        "computes none of them again"
+    )
 
 
 def register(
@@ -97,8 +130,14 @@ def register(
         signed={arm.name: arm.signed for arm in plan.arms},
     )
     where = registration.path(plan.outputs, plan.experiment)
-    with locked(plan) as store:
-        return registration.register(texts.claims, setting, store, where, provenance.instant())
+    try:
+        with locked(plan) as store:
+            now = provenance.instant()
+            return registration.register(texts.claims, setting, store, where, now, plan.notes)
+    except OSError as error:
+        plan.notes.append(f"claims could not be written down ({described(error)}): all are invalid")
+        unknown = Registration(shipped=False, registered="", late=True)
+        return {claim.id: replace(unknown, hash=claim.fingerprint) for claim in texts.claims}
 
 
 def tune(plan: Plan, config: DictConfig, overrides: Sequence[str]) -> tuple[Plan, tuning.Tuned]:
@@ -106,16 +145,20 @@ def tune(plan: Plan, config: DictConfig, overrides: Sequence[str]) -> tuple[Plan
     grid = tuning.grid_plan(plan, config, overrides)
     entries = run(grid, f"{plan.experiment}, tuning")
     fail_if_any(grid, entries)
-    tuned = tuning.choose(plan, entries)
+    try:
+        tuned = tuning.choose(plan, entries)
+    except ConfigError as error:  # the trials are computed: nothing was refused
+        raise StudyError(str(error)) from error
     arms = {arm.name: [*plan.study.arms[arm.name], tuned.overrides[arm.name]] for arm in plan.arms}
     best = planning.plan(config, overrides, arms=arms, command=plan.command, texts=plan.texts)
     return best, tuned
 
 
-def fail_if_any(plan: Plan, entries: Sequence[Entry]) -> None:
+def fail_if_any(plan: Plan, entries: Sequence[Entry], failure: Exception | None = None) -> None:
     """Raise StudyError for trials that have no result of the plan's code.
 
-    With `reuse=accept` one that is reused may be of other code; `survey` notes it.
+    With `reuse=accept` one that is reused may be of other code; `survey` notes it. `failure` is
+    that of the report, if there is none either.
     """
     accept = plan.study.reuse == "accept"
     failed = [
@@ -125,26 +168,32 @@ def fail_if_any(plan: Plan, entries: Sequence[Entry]) -> None:
     ]
     if failed:
         first = failed[0]
-        status = first.slot.status()
+        status = first.status()
         why = status.get("message") or f"its state is {status['state']}"
-        raise StudyError(
+        where = first.slot.folder.parents[1] if failure else first.slot.folder / "log.txt"
+        lines = [
             f"{len(failed)} of {len(entries)} trials failed, the first: "
-            f"{first.arm.name} seed {first.seed}: {why}\n"
-            f"its log is {first.slot.folder / 'log.txt'}; "
-            "the same command computes only what is missing"
-        )
+            f"{first.arm.name} seed {first.seed}: {shortened(why, 160)}",
+            f"{'all trials are kept in' if failure else 'its log is'} {where}; "
+            "the same command computes only what is missing",
+        ]
+        if failure:
+            lines.append(f"the report could not be written: {shortened(described(failure), 120)}")
+        raise StudyError("\n".join(lines)) from failure
 
 
 def survey(plan: Plan) -> list[Entry]:
     """All trials of a plan, seed by seed, and which of them are there already.
 
-    A result of other code is stale: it is computed again, or kept with `reuse=accept`. One whose
-    records were changed or have an older format is computed again in any case. All are noted.
+    A result of other code is stale: it is computed again, or kept with `reuse=accept`; where this
+    code's own result lies beside it (`Slot.earlier`), that is used. One whose records were changed
+    or have an older format is computed again in any case. All are noted.
     """
     store = Store(plan.outputs, plan.experiment)
     accept = plan.study.reuse == "accept"
     entries: list[Entry] = []
     readings: dict[Slot, Reading] = {}
+    places: dict[Slot, Slot | None] = {}
     faults: list[tuple[str, str]] = []
     stale = 0
     for seed in plan.seeds:
@@ -152,12 +201,13 @@ def survey(plan: Plan) -> list[Entry]:
             slot = store.slot(arm.name, arm.signature, seed)
             if slot not in readings:  # arms of one signature share their trials
                 readings[slot] = slot.read()
-                if readings[slot].fault:
-                    faults.append((f"{arm.name} seed {seed}", readings[slot].fault))
-            result = readings[slot].result
+                places[slot] = slot.usable(plan.code, any_code=accept)
+                if places[slot] is None and (fault := readings[slot].fault):
+                    faults.append((f"{arm.name} seed {seed}", fault))
+            place, result = places[slot], readings[slot].result
             changed = result is not None and result["code"] != plan.code
-            stale += changed
-            entries.append(Entry(arm, seed, slot, result is not None and (accept or not changed)))
+            stale += changed and place in (None, slot)
+            entries.append(Entry(arm, seed, place or slot, place is not None))
     if stale:
         what = (
             "kept, as reuse=accept says"
@@ -165,7 +215,7 @@ def survey(plan: Plan) -> list[Entry]:
             else "computed again (keep them with reuse=accept)"
         )
         plan.notes.append(f"{stale} finished trials were computed by other code: {what}")
-    if older := sum(reading.older for reading in readings.values()):
+    if older := sum(readings[slot].older and place is None for slot, place in places.items()):
         were = "trial of an older format is" if older == 1 else "trials of an older format are"
         plan.notes.append(f"{older} {were} computed again")
     plan.notes.extend(damage_notes(faults))
@@ -182,10 +232,17 @@ def damage_notes(faults: Sequence[tuple[str, str]]) -> list[str]:
 
 @contextlib.contextmanager
 def locked(plan: Plan) -> Iterator[Store]:
-    """The store of a plan's experiment, which no other command enters meanwhile."""
+    """The store of a plan's experiment, which no other command enters meanwhile.
+
+    Where nothing can be written there is no lock, and nothing to protect by one.
+    """
     root = Store.root_of(plan.outputs, plan.experiment)
-    root.mkdir(parents=True, exist_ok=True)
-    with FileLock(root / ".lock"):
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(OSError, NotImplementedError):
+            root.mkdir(parents=True, exist_ok=True)
+            if os.path.lexists(root / ".lock") and not fits(root / ".lock", folder=False):
+                remove(root / ".lock")
+            held.enter_context(FileLock(root / ".lock"))
         yield Store(plan.outputs, plan.experiment)
 
 
@@ -194,27 +251,69 @@ def enter(plan: Plan) -> list[Entry]:
 
     One command at a time does so: two that start together and call an arm by different names find
     each other's folder by its signature.
+
+    Raises:
+        ConfigError: trials are missing, and nothing can be written where they belong.
     """
-    with locked(plan):
+    with locked(plan) as store:
         entries = survey(plan)
-        for folder in {entry.slot.folder.parent for entry in entries if not entry.reused}:
-            folder.mkdir(exist_ok=True)
+        missing = [entry for entry in entries if not entry.reused]
+        try:
+            if missing:
+                probe = store.root / f".probe-{provenance.token()}"
+                probe.touch()
+                probe.unlink()
+            plan.notes.extend(mend(entries))
+            for folder in {entry.slot.folder.parent for entry in missing}:
+                folder.mkdir(exist_ok=True)
+        except OSError as error:
+            if missing:
+                raise ConfigError(
+                    f"outputs={plan.outputs}: {len(missing)} of {len(entries)} trials are missing "
+                    f"and cannot be written ({error.strerror or error}); give another folder"
+                ) from error
     return entries
+
+
+def mend(entries: Sequence[Entry]) -> list[str]:
+    """Make room where trials are to be computed, and write damaged arm.json anew; a line for each.
+
+    Room is taken by a file where a folder must be, a folder where a file must be, and by what
+    nobody can read.
+    """
+    notes = []
+    for folder, entry in {e.slot.arm_folder: e for e in entries}.items():
+        if os.path.lexists(folder) and not is_folder(folder):
+            remove(folder)
+            notes.append(f"{entry.arm.name}: {folder.name} was no folder and was removed")
+        record, signed = folder / ARM, json.loads(entry.arm.signed)
+        if os.path.lexists(record) and read_json(record) != signed:
+            if not fits(record, folder=False):
+                remove(record)
+            write_json(record, signed)
+            notes.append(f"{entry.arm.name}: {ARM} was damaged and is written anew")
+    for slot, entry in {e.slot: e for e in entries if not e.reused}.items():
+        trial = f"{entry.arm.name} seed {entry.seed}"
+        places = ["its folder" if name == "." else name for name in slot.mend()]
+        notes += [f"{trial}: {place} could not be used and was removed" for place in places]
+    return notes
 
 
 def run(plan: Plan, title: str = "") -> list[Entry]:
     """Compute the missing trials of a plan; returns all. Failures are in their status."""
     entries = enter(plan)
+    plan.notes[:] = map(printable, plan.notes)  # names of files may hold anything
     for note in plan.notes:
         print(f"note: {note}", flush=True)  # noqa: T201
     trials = {entry.slot.folder: entry for entry in reversed(entries)}
     missing = {e.slot.folder: trials[e.slot.folder] for e in entries if not e.reused}
     workers = pool.cores() if plan.study.workers == "auto" else int(plan.study.workers)
+    unwritten: dict[Slot, Mapping[str, Any]] = {}
     with Progress(
         title or plan.experiment, total=len(trials), reused=len(trials) - len(missing)
     ) as progress:
         if missing:
-            compute(
+            unwritten = compute(
                 plan,
                 list(missing.values()),
                 list(trials.values()),
@@ -223,7 +322,7 @@ def run(plan: Plan, title: str = "") -> list[Entry]:
             )
         elif noisy := noise_words(plan, entries):
             plan.notes.append(f"{noisy}: this run reuses all trials and times none again")
-    return entries
+    return [replace(entry, ended=unwritten.get(entry.slot)) for entry in entries]
 
 
 def compute(
@@ -232,43 +331,25 @@ def compute(
     everything: Sequence[Entry],
     workers: int,
     progress: Progress,
-) -> None:
+) -> dict[Slot, Mapping[str, Any]]:
     """Compute trials in processes, keep their status truthful, show how far they are.
 
-    `entries` are those to compute among `everything` that the plan has.
+    `entries` are those to compute among `everything` that the plan has. Returns the statuses that
+    could not be written.
 
     What is timed comes second and alone: trial by trial, the arms of a seed in random order, so
     that a slow moment of the machine hits no arm more than another. On a noisy machine all of it is
     timed in further passes.
     """
-    begun: dict[Slot, int] = {}
-
-    def on_event(job: Job, event: dict[str, Any]) -> None:
-        name = f"{job.arm} seed {job.seed}"
-        if event.get("state") == "started":
-            begun[job.slot] = event["pid"]
-            progress.start(name, job.stage)
-        elif event.get("state") == "waiting":
-            progress.wait(name, event["why"])
-        elif "note" in event:
-            progress.note(event["note"])
-        elif event.get("state") == "ended":
-            begun.pop(job.slot, None)
-            status = settle(job, event["exitcode"], event["pid"])
-            progress.end(name, status["state"], status.get("seconds"), status.get("message", ""))
-        else:
-            progress.step(name, event["step"], event["steps"], event["loss"])
-
+    ends = Ends(progress)
     try:
         for jobs in batches(plan, entries, everything, progress.note):
-            pool.run_jobs(jobs, workers if jobs[0].stage is Stage.run else 1, on_event)
+            pool.run_jobs(jobs, workers if jobs[0].stage is Stage.run else 1, ends.hear)
     except KeyboardInterrupt:
-        for slot, pid in begun.items():
-            status = slot.status()
-            running = status["state"] == "running" and status.get("pid") == pid
-            if running and not slot.restore(plan.code):
-                slot.mark("killed", message="interrupted", code=plan.code)
+        ends.interrupted(plan.code)
+        pool.end_server()
         raise
+    return ends.unwritten
 
 
 def batches(
@@ -394,51 +475,6 @@ def noise_words(plan: Plan, entries: Sequence[Entry]) -> str:
     )
 
 
-def settle(job: Job, exitcode: int, pid: int) -> dict[str, Any]:
-    """The status of a trial whose process has ended.
-
-    What the job was to achieve counts whoever has computed it. Otherwise the trial has failed or
-    was killed, whatever an earlier process, perhaps of other code, has left in its status. Where
-    only a further timing pass has, the result of the passes before stands.
-    """
-    how = f"signal {signal.Signals(-exitcode).name}" if exitcode < 0 else f"exit code {exitcode}"
-    finished = job.slot.finished(job.code)
-    if not finished and job.stage is Stage.timing and not computed_elsewhere(job.slot):
-        job.slot.restore(job.code)
-    status = job.slot.status()
-    result = job.slot.result()
-    if result is not None and result["code"] == job.code:
-        if not job.passes:
-            return status
-        if result["passes"] > job.passes:
-            return status | {"state": TIMED_AGAIN}
-        message = f"its process ended with {how}; its earlier times stand"
-        return status | {"state": NOT_AGAIN, "message": message}
-    if job.stage is Stage.run and job.slot.untimed(job.code):
-        return status | {"state": UNTIMED}
-    if status.get("pid") == pid and status["state"] in ("failed", "killed"):
-        return status
-    ended: dict[str, Any] = {
-        "state": "killed" if exitcode < 0 else "failed",
-        "message": f"its process ended with {how} and left no result",
-        "code": status.get("code"),  # of the checkpoints that lie there
-    }
-    if not computed_elsewhere(job.slot):
-        job.slot.mark(**ended)
-    return ended
-
-
-def computed_elsewhere(slot: Slot) -> bool:
-    """Whether a process computes this trial now, so that its status is not ours to write."""
-    try:
-        with FileLock(slot.folder / "lock", timeout=0):
-            return False
-    except Timeout:
-        return True
-    except (OSError, NotImplementedError):  # nothing can be locked there
-        return False
-
-
 def job(plan: Plan, entry: Entry, stage: Stage) -> Job:
     """What a process needs to compute a stage of a trial."""
     return Job(
@@ -453,4 +489,5 @@ def job(plan: Plan, entry: Entry, stage: Stage) -> Job:
         data=entry.arm.data,
         plugins=tuple(plan.study.plugins),
         stage=stage,
+        timeout_s=plan.study.timeout_s,
     )

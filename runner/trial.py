@@ -1,5 +1,6 @@
 """One trial as its process sees it: folder, lock, tracker and record of an arm under one seed."""
 
+import contextlib
 import csv
 import json
 import math
@@ -14,19 +15,22 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import torch
-from filelock import FileLock, Timeout
 
-from runner import checkpoint, device, plugins, provenance, registry
+from runner import checkpoint, device, locks, plugins, provenance, registry
 from runner.alone import turn
 from runner.config import flatten
+from runner.files import read_json, write_json
+from runner.forms import exact, inexact, is_pieces
 from runner.job import Job, Stage
 from runner.metric_names import Worth, worth
+from runner.output import described, shortened
 from runner.stopwatch import Stopwatch
-from runner.store import UNTIMED, read_json, write_json
-from runner.tracking import Tracker, read_rows
+from runner.store import UNTIMED
+from runner.tracking import METRICS_FILE, Tracker, agrees, read_rows, stamp
 from runner.training import Stopped
 
 PIECES, SECONDS = "pieces.json", "seconds.json"
+TRACEBACK = 20_000  # letters of a traceback that a status keeps
 T = TypeVar("T")
 Send = Callable[[dict[str, Any]], None]
 
@@ -87,7 +91,7 @@ class Trial:
         A process that finds finished pieces goes on behind them. Opens the records.
         """
         path = self.checkpoints / PIECES
-        kept = read_json(path) or {"done": 0, "step": 0, "results": {}, "tables": {}}
+        kept = self._kept_pieces(path)
         self.results |= {name: (value, unit) for name, (value, unit) in kept["results"].items()}
         self._tables, self._step = kept["tables"], kept["step"]
         self.resume(kept["step"])
@@ -96,8 +100,21 @@ class Trial:
             yield item
             self.flush()
             state = {"results": self.results, "tables": self._tables, "step": self._step}
-            write_json(path, {"done": done, **state})
+            curves = stamp(self._job.slot.folder / METRICS_FILE)
+            write_json(path, exact({"done": done, "curves": curves, **state}))
             self.progress(done, len(items), 0.0)
+
+    def _kept_pieces(self, path: Path) -> dict[str, Any]:
+        """What finished pieces have left, where it is whole and their curves are still there."""
+        nothing: dict[str, Any] = {"done": 0, "step": 0, "results": {}, "tables": {}}
+        if not path.exists():
+            return nothing
+        with contextlib.suppress(ValueError, TypeError, RecursionError):
+            kept = inexact(read_json(path) or {})
+            if is_pieces(kept) and agrees(self._job.slot.folder / METRICS_FILE, kept["curves"]):
+                return kept
+        self.note(f"{PIECES} or {METRICS_FILE} was damaged: measured anew from the first piece")
+        return nothing
 
     def resume(self, step: int) -> None:
         """Open the records, going on after `step`; 0 starts them anew."""
@@ -125,7 +142,7 @@ class Trial:
         self._tables[name] = [dict(row) for row in rows]
         path = self._job.slot.folder / "tables" / f"{name}.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", newline="", encoding="utf-8") as file:
+        with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
             writer = csv.DictWriter(file, fieldnames=list(rows[0]))
             writer.writeheader()
             writer.writerows(rows)
@@ -150,11 +167,11 @@ class Trial:
 
     def diverge(self, reason: str) -> None:
         """Mark the trial as diverged; the first reason stands."""
-        self.diverged = self.diverged or reason
+        self.diverged = self.diverged or shortened(reason)
 
     def note(self, text: str) -> None:
         """Tell something of the trial that its numbers do not, such as a spike."""
-        if text not in self.notes:
+        if (text := shortened(text)) not in self.notes:
             self.notes.append(text)
 
     def clip(self) -> set[str]:
@@ -218,17 +235,16 @@ def compute(job: Job, send: Send) -> None:
             ),
         ),
     ):
+        send({"state": "computing"})
         again = bool(job.passes) and slot.reopen(job.code, job.passes)
         before = slot.untimed(job.code)
         if (slot.finished(job.code) and not again) or (before and job.stage is Stage.run):
             return
         slot.keep_first_finish()
         if slot.status().get("code") != job.code or slot.read().unusable:
-            checkpoint.clear(slot.folder / "checkpoint")
-            (slot.folder / SECONDS).unlink(missing_ok=True)
             slot.clear()
         slot.mark("running", pid=os.getpid(), host=platform.node(), code=job.code)
-        trial, watch = None, Stopwatch(slot.folder / SECONDS)
+        trial, watch, owner = None, Stopwatch(slot.folder / SECONDS), os.getpid()
         try:
             plugins.load(job.plugins)
             write_json(slot.folder.parent / "arm.json", json.loads(job.signed))
@@ -239,32 +255,56 @@ def compute(job: Job, send: Send) -> None:
             if task := getattr(job.config.parts, "task", None):
                 registry.restore(task, job.cache, job.data)
             registry.stage(job.config.experiment, job.stage)(trial)
+            leave_if_forked(owner)
+            finish(job, trial, watch)
         except BaseException as error:
-            watch.note()
-            if slot.restore(job.code):  # the result of the passes before stands
-                why = f"timing it once more has failed ({one_line(error)}); earlier times stand"
-                send({"note": f"{job.arm} seed {job.seed}: {why}"})
-                raise
-            if trial:
-                trial.close("failed")
-            state, details = "failed", {"traceback": traceback.format_exc()}
-            if isinstance(error, Stopped):
-                state, details = "killed", {}
-            slot.mark(state, pid=os.getpid(), code=job.code, message=one_line(error), **details)
+            leave_if_forked(owner)
+            fail(job, send, trial, watch, error)
             raise
-        finish(job, trial, watch)
 
 
-def lock_of(lock: Path, send: Send) -> FileLock:
-    """The lock of a trial, to be entered; that another process computes it is said now."""
-    lock_file = FileLock(lock)
-    try:
-        lock_file.acquire(timeout=0)
-    except Timeout:
-        send({"state": "waiting", "why": "another process computes it"})
-    else:
-        lock_file.release()
-    return lock_file
+def leave_if_forked(owner: int) -> None:
+    """End a process that the trial's process has forked: the records are not its own to write."""
+    if os.getpid() != owner:
+        os._exit(1)
+
+
+def fail(job: Job, send: Send, trial: Trial | None, watch: Stopwatch, error: BaseException) -> None:
+    """Write why a trial ended without a result. What the disk does not take is left out."""
+    with contextlib.suppress(Exception):
+        watch.note()
+    with contextlib.suppress(Exception):
+        if job.slot.restore(job.code):  # the result of the passes before stands
+            why = f"timing it once more has failed ({one_line(error)}); earlier times stand"
+            send({"note": f"{job.arm} seed {job.seed}: {why}"})
+            return
+    with contextlib.suppress(Exception):
+        if trial:
+            trial.close("failed")
+    state, details = "failed", {"traceback": shortened(traceback.format_exc(), TRACEBACK)}
+    if isinstance(error, Stopped):
+        state, details = "killed", {}
+    with contextlib.suppress(Exception):  # then the parent hears it alone
+        message = one_line(error)
+        job.slot.mark(state, pid=os.getpid(), code=job.code, message=message, **details)
+
+
+@contextlib.contextmanager
+def lock_of(path: Path, send: Send) -> Iterator[None]:
+    """Hold the lock of a trial; that another process computes it, or that nothing locks, is said.
+
+    Raises OSError where no file can be made.
+    """
+    with locks.opened(path) as descriptor:
+        try:
+            locks.lock(
+                descriptor,
+                alone=True,
+                on_wait=lambda: send({"state": "waiting", "why": "another process computes it"}),
+            )
+        except OSError as error:
+            send({"note": f"two commands that compute one trial are not kept apart: {error}"})
+        yield
 
 
 def finish(job: Job, trial: Trial, watch: Stopwatch) -> None:
@@ -312,7 +352,4 @@ def finish(job: Job, trial: Trial, watch: Stopwatch) -> None:
 
 def one_line(error: BaseException) -> str:
     """The kind and first line of an error; of a wish to stop its text alone."""
-    if isinstance(error, Stopped):
-        return str(error)
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+    return shortened(error) if isinstance(error, Stopped) else described(error)

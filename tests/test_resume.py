@@ -54,7 +54,9 @@ def kill_with_a_checkpoint(experiment: str, folder: Path) -> Path:
                 kept = status.parent / "checkpoint"
                 there = any(kept.glob("step-*")) or (kept / "pieces.json").exists()
                 if there and running(status):
-                    os.killpg(process.pid, signal.SIGKILL)
+                    # The trial has a process group of its own, which outlives the others.
+                    for pid in (process.pid, json.loads(status.read_text())["pid"]):
+                        os.killpg(pid, signal.SIGKILL)
                     assert running(status), "the trial ended before it was killed"
                     return status.parent
             time.sleep(0.002)

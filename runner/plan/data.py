@@ -1,5 +1,6 @@
 """The data of a plan's arms, and the folder that everything is written to. No torch."""
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,19 +64,21 @@ def cache_folder(outputs: Path) -> Path:
 
 
 def writable(outputs: Path, experiment: str) -> Path:
-    """The outputs folder, if something can be written there; nothing is left behind.
+    """The outputs folder, if a report can be written there; nothing is left behind.
+
+    A report needs its own folder alone: trials that are there already are only read.
 
     Raises:
         ConfigError: it cannot.
     """
-    there = outputs.absolute()
+    there = outputs.absolute() / experiment / "runs"
     try:
         while not there.exists():
             there = there.parent
         for needed in ("", "trials", "runs"):
             folder = outputs / experiment / needed
-            if folder.exists() and not folder.is_dir():
-                raise NotADirectoryError(f"{folder} is a file")
+            if os.path.lexists(folder) and not os.path.isdir(folder):  # noqa: PTH112 (a circle)
+                raise NotADirectoryError(f"{folder} is no folder")
         if not there.is_dir():
             raise NotADirectoryError(f"{there} is a file")
         probe = there / f".ablab-{provenance.token()}"

@@ -20,7 +20,7 @@ class Own:
 def read(path: Path) -> dict[str, Any]:
     """A YAML file as a dict; empty where there is none."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return yaml.load(path.read_text(), Loader=loader) or {} if path.exists() else {}
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=loader) or {} if path.exists() else {}
 
 
 def groups() -> set[str]:
@@ -50,7 +50,7 @@ def own_files() -> list[Path]:
 def text(path: Path) -> str:
     """What a file says; empty where it cannot be read."""
     try:
-        return path.read_text()
+        return path.read_text(encoding="utf-8")
     except (OSError, ValueError):
         return ""
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner import registry
-from runner.store import Store, read_json
+from runner.files import read_json
+from runner.store import Store
 
 if TYPE_CHECKING:
     from runner.plan.planning import Arm

@@ -15,8 +15,9 @@ from filelock import FileLock
 
 from runner import events
 from runner.config import flatten
+from runner.files import read_json
 from runner.report.record import StudyRecord
-from runner.store import Store, read_json
+from runner.store import Store
 
 FILE = "hparams.tfevents"  # TensorBoard reads every file with `tfevents` in its name
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests_tiny import TINY
 
-from runner import alone, study
+from runner import alone, locks, study
 
 CONTEXT = multiprocessing.get_context("fork")
 
@@ -18,6 +18,7 @@ CONTEXT = multiprocessing.get_context("fork")
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
 
 
 def hold(timing: bool, name: str, events, release) -> None:
@@ -87,31 +88,31 @@ def test_where_nothing_can_be_written_trials_run_all_the_same(monkeypatch: pytes
 
 
 @pytest.mark.parametrize("timing", [True, False])
-@pytest.mark.parametrize("refused", ["gate", "machine"])
+@pytest.mark.parametrize("refused", [1, 2])
 def test_on_a_filesystem_without_locks_trials_run_all_the_same(
-    monkeypatch: pytest.MonkeyPatch, refused: str, timing: bool
+    monkeypatch: pytest.MonkeyPatch, refused: int, timing: bool
 ):
-    honest = alone.fcntl.flock
+    honest, calls = locks.fcntl.flock, iter(range(1, 9))
 
-    def flock(file, how: int) -> None:
-        if refused in file.name:
+    def flock(descriptor: int, how: int) -> None:
+        if next(calls) == refused:
             raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
-        honest(file, how)
+        honest(descriptor, how)
 
     with monkeypatch.context() as patch:
-        patch.setattr(alone.fcntl, "flock", flock)
+        patch.setattr(locks.fcntl, "flock", flock)
         said: list[str] = []
         with alone.turn(timing=timing, on_wait=nobody_there, on_failure=said.append):
             (why,) = said
             assert os.strerror(errno.ENOLCK) in why
             # Nor is one of the two left locked.
-            patch.setattr(alone.fcntl, "flock", honest)
+            patch.setattr(locks.fcntl, "flock", honest)
             with alone.turn(timing=True, on_wait=nobody_there, on_failure=pytest.fail):
                 pass
 
 
 def test_without_file_locks_trials_run_all_the_same(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(alone, "fcntl", None)
+    monkeypatch.setattr(locks, "fcntl", None)
     said: list[str] = []
     with alone.turn(timing=False, on_wait=nobody_there, on_failure=said.append):
         assert said == ["this system has no file locks"]

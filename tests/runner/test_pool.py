@@ -1,17 +1,20 @@
 """Processes of trials: what their ends are told from, and how they are ended."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from tests_tiny import TINY
 
-from runner import pool, study
+from runner import ending, interrupts, pool, running, study
 from runner.job import Job, Stage
 
 
@@ -54,36 +57,167 @@ def begun(path: Path, seconds: float) -> Any:
 
 
 def test_who_is_asked_to_stop_has_time_for_a_checkpoint(tmp_path: Path, monkeypatch, capsys):
-    monkeypatch.setattr(pool, "SOON", 0.1)
+    monkeypatch.setattr(ending, "SOON", 0.1)
     processes = [begun(tmp_path / name, 0.5) for name in ("a", "b")]
-    pool.stop(processes)
+    ending.stop(processes)
     assert {path.name for path in tmp_path.iterdir()} == {"a", "b"}
     assert [process.exitcode for process in processes] == [1, 1]
     assert capsys.readouterr().err.count("waiting up to 60 s for checkpoints") == 1
 
 
 def test_who_ends_soon_is_not_spoken_of(tmp_path: Path, monkeypatch, capsys):
-    monkeypatch.setattr(pool, "SOON", 20.0)
-    pool.stop([begun(tmp_path / "a", 0.0)])
-    pool.stop([])
+    monkeypatch.setattr(ending, "SOON", 20.0)
+    ending.stop([begun(tmp_path / "a", 0.0)])
+    ending.stop([])
     assert capsys.readouterr().err == ""
 
 
 def test_who_takes_too_long_is_forced(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(pool, "SOON", 0.1)
-    monkeypatch.setattr(pool, "GRACE", 0.3)
+    monkeypatch.setattr(ending, "SOON", 0.1)
+    monkeypatch.setattr(ending, "GRACE", 0.3)
     process = begun(tmp_path / "a", 30.0)
-    pool.stop([process])
+    ending.stop([process])
     assert process.exitcode == -signal.SIGKILL
 
 
-def test_a_second_interrupt_ends_at_once(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(pool, "SOON", 0.1)
+@pytest.fixture(params=[signal.default_int_handler, signal.SIG_IGN], ids=["heard", "ignored"])
+def _inherited(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What Python finds for SIGINT; a script's background jobs (`pytest &`) ignore it."""
+    before = signal.signal(signal.SIGINT, request.param)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_inherited")
+@pytest.mark.parametrize("number", interrupts.SIGNALS)
+def test_a_second_interrupt_ends_at_once(tmp_path: Path, monkeypatch, number: int):
+    monkeypatch.setattr(ending, "SOON", 0.1)
     processes = [begun(tmp_path / name, 30.0) for name in ("a", "b")]
     me = threading.main_thread().ident
-    threading.Timer(0.5, signal.pthread_kill, [me, signal.SIGINT]).start()
+    threading.Timer(0.3, signal.pthread_kill, [me, number]).start()
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        pool.stop(processes)
+        ending.stop(processes)
     assert time.monotonic() - began < 10
     assert [process.exitcode for process in processes] == [-signal.SIGKILL] * 2
+
+
+@pytest.mark.usefixtures("_inherited")
+def test_an_interrupt_that_gets_lost_is_noticed(plan, monkeypatch):
+    handlers = {number: signal.getsignal(number) for number in (*interrupts.SIGNALS, signal.SIGHUP)}
+    monkeypatch.setattr(interrupts.Heard, "count", 0)
+    made = plan(*TINY, "arm=dense", "n_seeds=1")
+    (entry,) = study.enter(made)
+    heard = []
+    try:
+        interrupts.listen()
+        with contextlib.suppress(KeyboardInterrupt):  # as a destructor does, or a bare `except`
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            pool.run_jobs([study.job(made, entry, Stage.run)], 1, lambda _, e: heard.append(e))
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert "ended" not in [event.get("state") for event in heard]
+
+
+def child_with_a_child(started: Any, path: Path) -> None:
+    """Have a process group with a forked process in it, and end."""
+    os.setsid()
+    if not (child := os.fork()):
+        time.sleep(60)
+    path.write_text(str(child))
+    started.set()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_what_a_process_has_forked_ends_with_it(tmp_path: Path):
+    context = multiprocessing.get_context("fork")
+    started = context.Event()
+    process = context.Process(target=child_with_a_child, args=(started, tmp_path / "pid"))
+    process.start()
+    assert started.wait(20)
+    within(20, lambda: not process.is_alive())
+    pid = int((tmp_path / "pid").read_text())
+    assert lives(pid)
+    ending.end_group(process)
+    within(10, lambda: not lives(pid))
+
+
+def within(seconds: float, condition: Callable[[], bool]) -> None:
+    """Wait for a condition."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def lives(pid: int) -> bool:
+    """Whether a process lives; one that waits for its parent to look does not."""
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+
+
+class Talker:
+    """A process that is not there, for the clocks of `Running`."""
+
+    pid = None
+    sentinel = -1
+    exitcode = None
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def terminate(self) -> None:
+        self.asked += 1
+
+    def kill(self) -> None:
+        self.asked += 10
+
+    def is_alive(self) -> bool:
+        return True
+
+
+def watched(monkeypatch: pytest.MonkeyPatch, limit: float | None) -> Any:
+    """A job's process whose clock a test sets; what it says goes into the pipe."""
+    clock = [0.0]
+    monkeypatch.setattr(running, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    ours, theirs = multiprocessing.Pipe(duplex=False)
+    job = SimpleNamespace(timeout_s=limit)
+    return running.Running(job, Talker(), ours, since=0.0, heard=0.0), theirs, clock
+
+
+def test_silence_is_told_ever_more_rarely(monkeypatch: pytest.MonkeyPatch):
+    each, pipe, clock = watched(monkeypatch, None)
+    told = []
+    for minute in range(100):
+        clock[0] = minute * 60.0
+        told += [minute for event in each.events() if event.get("state") == "silent"]
+        if minute == 50:
+            pipe.send({"step": 1, "steps": 2, "loss": 0.0})
+    assert told == [5, 10, 20, 40, 56, 61, 71, 91]
+
+
+def test_only_computing_counts_as_time(monkeypatch: pytest.MonkeyPatch):
+    each, pipe, clock = watched(monkeypatch, 30.0)
+    pipe.send({"state": "waiting", "why": "another process computes it"})
+    list(each.events())
+    clock[0] = 1000.0
+    assert list(each.events()) == []
+    pipe.send({"state": "computing"})
+    list(each.events())
+    clock[0] = 1029.0
+    list(each.events())
+    assert each.process.asked == 0
+    clock[0] = 1031.0
+    list(each.events())
+    assert each.process.asked == 1  # it is asked first, and once
+    clock[0] = 1060.0
+    list(each.events())
+    assert each.process.asked == 1
+    clock[0] = 1062.0
+    list(each.events())
+    assert each.process.asked == 11
+    assert each.why == "took longer than timeout_s=30"

@@ -10,6 +10,7 @@ from filelock import FileLock
 from tests_tiny import TINY
 
 from runner import pool, study
+from runner.ends import settle
 from runner.job import Stage
 from runner.plan import arguments
 from runner.report import gather
@@ -22,7 +23,7 @@ def states(entries: list[study.Entry]) -> dict[tuple[str, int], str]:
 
 def numbers(entries: list[study.Entry]) -> pd.DataFrame:
     """All final values but times, in a fixed order."""
-    results = gather.contents(gather.trial_table(entries))[0]
+    results = gather.values(gather.trial_table(entries))
     timeless = results[~results.metric.str.startswith("time/")]
     return timeless.sort_values(["arm", "seed", "metric"]).reset_index(drop=True)
 
@@ -149,7 +150,7 @@ def test_what_another_process_has_computed_meanwhile_is_done(plan):
     (entry,) = study.survey(first)
     study.run(first)
     job = study.job(first, entry, Stage.run)
-    assert study.settle(job, -9, 1)["state"] == "done"
+    assert settle(job, -9, 1)["state"] == "done"
     study.fail_if_any(first, [entry])
     other = dataclasses.replace(first, code="other")
     with pytest.raises(study.StudyError):
@@ -164,9 +165,9 @@ def test_the_status_of_a_trial_that_another_process_computes_is_left_to_it(plan)
     entry.slot.mark("running", pid=2, code=made.code)
     job = study.job(made, entry, Stage.run)
     with FileLock(entry.slot.folder / "lock"):
-        assert study.settle(job, -9, 1)["state"] == "killed"
+        assert settle(job, -9, 1)["state"] == "killed"
     assert entry.slot.status()["state"] == "running"
-    study.settle(job, -9, 1)  # a process that died long ago
+    settle(job, -9, 1)  # a process that died long ago
     assert entry.slot.status()["state"] == "killed"
 
 

@@ -1,0 +1,82 @@
+"""File locks (flock) of a process, which the processes that it forks do not keep. No torch.
+
+A lock belongs to an open file, and a forked process shares it: a data loader's worker that outlives
+its trial would hold the trial's lock for ever. So a forked process closes its copies at once.
+"""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # no POSIX system
+    fcntl = None  # type: ignore[assignment]
+
+_OPEN: set[int] = set()  # file descriptors of the locks of this process
+
+
+def _close_copies() -> None:
+    for descriptor in _OPEN:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+    _OPEN.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_copies)
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[int]:
+    """Open a lock file, which is made if need be and readable by its owner alone.
+
+    Closing it unlocks it, and so does the end of the process. Raises OSError; a symbolic link is
+    not followed.
+    """
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+    descriptor = os.open(path, flags, 0o600)
+    _OPEN.add(descriptor)
+    try:
+        yield descriptor
+    finally:
+        if descriptor in _OPEN:  # else this is a forked process, which has closed its copy
+            _OPEN.discard(descriptor)
+            os.close(descriptor)
+
+
+def lock(descriptor: int, *, alone: bool, on_wait: Callable[[], object]) -> bool:
+    """Lock an open file, `alone` or shared; whether others had to be waited for.
+
+    Raises OSError where there are no locks.
+    """
+    if fcntl is None:
+        raise OSError("this system has no file locks")
+    how = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        on_wait()
+        fcntl.flock(descriptor, how)
+        return True
+    return False
+
+
+def free(path: Path) -> bool:
+    """Whether nobody holds a lock file, as far as that can be told; nothing is made."""
+    if fcntl is None:
+        return True
+    try:
+        descriptor = os.open(path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
+    except OSError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # nothing can be locked there
+        return True
+    finally:
+        os.close(descriptor)
+    return True

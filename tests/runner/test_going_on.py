@@ -1,0 +1,205 @@
+"""A study goes on, and ends with a clear line, whatever the disk, the report or a signal does."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests_environment import environment
+from tests_tiny import TINY
+
+from runner import interrupts, pool, study
+from runner.config import ConfigError
+from runner.ends import settle
+from runner.job import Stage
+from runner.report import gather
+from runner.store import Slot
+
+ONE = (*TINY, "arm=dense", "n_seeds=1")
+FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def full(*_: object, **__: object) -> None:
+    raise FULL
+
+
+def dies(monkeypatch: pytest.MonkeyPatch, *events: dict[str, Any]) -> None:
+    """Let the processes of a study say these things and end without a status."""
+
+    def run_jobs(jobs, workers, on_event) -> None:  # noqa: ARG001
+        for job in jobs:
+            on_event(job, {"state": "started", "pid": 1})
+            for event in (*events, {"state": "ended", "exitcode": 1, "pid": 1, "why": ""}):
+                on_event(job, event)
+
+    monkeypatch.setattr(pool, "run_jobs", run_jobs)
+
+
+def test_on_a_full_disk_each_trial_is_told_of_and_the_report_goes_on(plan, monkeypatch, capsys):
+    dies(monkeypatch, {"state": "failed", "message": "OSError: [Errno 28] No space left"})
+    for name in ("mark", "restore", "leave"):
+        monkeypatch.setattr(Slot, name, full)
+    made = plan(*TINY)
+    entries = study.run(made)
+    assert [entry.status()["state"] for entry in entries] == ["failed"] * 4
+    assert {entry.slot.status()["state"] for entry in entries} == {"pending"}
+    table = gather.trial_table(entries)
+    assert set(table.message) == {"OSError: [Errno 28] No space left"}
+    with pytest.raises(study.StudyError, match=r"4 of 4 trials failed.*No space left"):
+        study.fail_if_any(made, entries)
+    assert "[4/4] moe_top2 seed 1: failed (OSError: [Errno 28]" in capsys.readouterr().out
+
+
+def test_what_cannot_be_entered_is_surveyed(plan, monkeypatch):
+    made = plan(*TINY)
+    monkeypatch.setattr(Path, "mkdir", full)
+    assert len(study.enter(made)) == 4
+    assert "No space left" in made.notes[-1]
+
+
+def test_claims_that_cannot_be_written_down_are_late(plan, monkeypatch):
+    made = plan("experiment=moe", "scale=quick", "task=waves")
+    texts = study.outline(made.study)
+    assert texts.claims
+    monkeypatch.setattr("runner.claims.registration.register", full)
+    known = study.register(made, texts, made.study.arms)
+    assert known.keys() == {claim.id for claim in texts.claims}
+    assert all(registration.late for registration in known.values())
+
+
+@pytest.mark.parametrize(
+    "error", [FULL, MemoryError(), RecursionError("too deep"), KeyError("x"), ValueError("\ud800")]
+)
+def test_a_report_that_fails_is_a_line_and_exit_code_1(run, monkeypatch, error: Exception):
+    def report(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(gather, "report", report)
+    monkeypatch.setattr(study, "run", lambda *_: [])
+    with pytest.raises(study.StudyError) as caught:
+        run(*ONE)
+    lines = str(caught.value).splitlines()
+    assert lines[0].startswith(f"the report could not be written: {type(error).__name__}")
+    assert "moe/trials; the same command" in lines[1]
+    assert str(caught.value).isprintable() or len(lines) == 2
+    assert caught.value.__cause__ is error
+
+
+@pytest.mark.parametrize("override", ["question='caf\udce9'", "not_tested=['\ud800']"])
+def test_text_that_is_no_utf_8_is_refused_before_anything_is_computed(run, tmp_path, override: str):
+    with pytest.raises(ConfigError, match=r"(question|not_tested)=.*UTF-8"):
+        run(*ONE, override)
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_what_a_process_says_is_its_label_where_it_wrote_none(plan):
+    made = plan(*ONE)
+    (entry,) = study.enter(made)
+    entry.slot.mark("running", pid=7, code=made.code)
+    job = study.job(made, entry, Stage.run)
+    assert settle(job, 1, 7, error="OSError: x")["message"] == "OSError: x"
+    late = "took longer than timeout_s=5"
+    assert settle(job, -9, 7, late)["message"].startswith(f"{late}; its process ended with signal")
+    entry.slot.mark("killed", pid=7, code=made.code, message="asked to stop, goes on from step 8")
+    told = settle(job, 1, 7, late)
+    assert told["message"] == f"{late}; asked to stop, goes on from step 8"
+    assert entry.slot.status()["state"] == told["state"] == "killed"
+    (entry.slot.folder / "status.json").write_text("{")
+    assert settle(job, 0, 7)["message"] == "status.json cannot be read"
+    assert settle(job, -40, 8)["message"].endswith("signal 40 and left no result")
+
+
+def test_timeout_s_is_no_part_of_an_arm(plan):
+    assert plan(*ONE, "timeout_s=0.5").arms == plan(*ONE).arms
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf"])
+def test_timeout_s_must_be_above_0(plan, value: str):
+    with pytest.raises(ConfigError, match=r"timeout_s=.* must be above 0"):
+        plan(*ONE, f"timeout_s={value}")
+
+
+@pytest.fixture
+def listening(monkeypatch: pytest.MonkeyPatch):
+    """Let this process hear signals as the command does."""
+    numbers = (*interrupts.SIGNALS, signal.SIGHUP)
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    monkeypatch.setattr(interrupts.Heard, "count", 0)
+    interrupts.listen()
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("listening")
+def test_an_interrupt_that_a_report_swallows_is_no_failure_of_the_report(run, monkeypatch):
+    def report(*_: object) -> None:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except BaseException as error:
+            raise ValueError("what an interrupt may become") from error
+
+    monkeypatch.setattr(gather, "report", report)
+    monkeypatch.setattr(study, "run", lambda *_: [])
+    with pytest.raises(KeyboardInterrupt):
+        run(*ONE)
+
+
+@pytest.mark.usefixtures("listening")
+def test_a_terminal_that_closes_ends_nothing():
+    signal.raise_signal(signal.SIGHUP)
+    interrupts.check()
+
+
+@pytest.mark.usefixtures("listening")
+def test_nothing_comes_between_while_interrupts_are_held():
+    done = []
+    with pytest.raises(KeyboardInterrupt):  # noqa: PT012
+        with interrupts.held() as came:
+            signal.raise_signal(signal.SIGINT)
+            done.append(came())
+            signal.raise_signal(signal.SIGTERM)
+        done.append("never")
+    assert done == [True]
+    with pytest.raises(KeyboardInterrupt):
+        interrupts.check()
+
+
+def stopped(folder: Path, number: int, seconds: float) -> tuple[int, str]:
+    """Exit code and errors of a command that is sent a signal while Ctrl-C is ignored."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "runner", *TINY],
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    )
+    time.sleep(seconds)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    return process.returncode, errors
+
+
+def test_a_background_job_of_a_script_hears_ctrl_c(tmp_path: Path):
+    code, errors = stopped(tmp_path, signal.SIGINT, 0.7)
+    assert code == 130, errors
+    assert errors.startswith("ablab: stopped; ")
+    assert len(errors.splitlines()) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", interrupts.SIGNALS)
+@pytest.mark.parametrize("seconds", [0.3, 1.0, 2.0, 3.0, 4.5, 6.0, 8.0, 10.0, 12.0])
+def test_a_signal_at_any_time_is_exit_code_130(tmp_path: Path, number: int, seconds: float):
+    code, errors = stopped(tmp_path, number, seconds)
+    if code == 0 and seconds >= 8:
+        return  # all was done
+    assert code == 130, errors
+    assert "Traceback" not in errors
