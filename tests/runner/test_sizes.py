@@ -53,12 +53,18 @@ def test_a_size_that_cannot_fit_is_refused_with_the_figure_and_the_keys(plan, ty
         (("experiment=gqa_vs_mha", "arm=mha"), "options.lengths=[1000000000]"),
         (("experiment=norm_stability", "arm=pre"), "options.depths=[1,1000000]"),
         (("experiment=translation", "arm=base"), "model.d_model=1000000"),
-        (("experiment=moe", "arm=dense"), "task.n_eval=2000000000"),
+        (("experiment=moe", "arm=dense", "task=patterns"), "task.n_eval=200000000"),
         (("experiment=head_analysis", "arm=two_layers"), "task.vocabulary=2000000000"),
     ],
 )
 def test_each_experiment_has_a_bound(plan, overrides, typed):
     assert "takes at least" in refused(plan, *overrides, typed, "n_seeds=1", "scale=smoke")
+
+
+@pytest.mark.parametrize("typed", ["task.train_bytes=1000000000", "task.n_eval=2000000000"])
+def test_more_text_than_there_is_is_refused_before_any_is_read(plan, typed):
+    said = refused(plan, "experiment=moe", "arm=dense", typed)
+    assert "more than the packages hold" in said
 
 
 def test_memory_is_what_the_key_says_and_changes_no_signature(plan):
