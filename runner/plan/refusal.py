@@ -16,7 +16,7 @@ from runner.files import read_bytes
 from runner.output import shortened
 
 RUNS_CODE = "_target_"
-BYTES, NODES, DEPTH = 2**20, 10_000, 60
+BYTES, NODES, DEPTH = 2**20, 5_000, 60
 """The limits of a user's YAML file: its size, its values with anchors expanded, its nesting."""
 MISREAD = re.compile(r"[-+]?(?:[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?|0[0-7_]+)")
 
