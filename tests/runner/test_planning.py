@@ -221,7 +221,7 @@ def test_every_field_of_every_section_is_signed(plan):
 def test_changed_data_change_the_signature(plan, tmp_path: Path):
     text = tmp_path / "notes.txt"
     text.write_text("".join(f"line {i} of a text about {i * i}\n" for i in range(4000)))
-    overrides = ("experiment=moe", "task=text", f"task.path={text}", "task.n_eval=8")
+    overrides = ("experiment=moe", "arm=dense", "task=text", f"task.path={text}", "task.n_eval=8")
     first = [arm.signature for arm in plan(*overrides).arms]
     assert [arm.signature for arm in plan(*overrides).arms] == first
     text.write_text(text.read_text() + "one more line\n")
