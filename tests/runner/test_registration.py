@@ -162,7 +162,7 @@ def test_a_claim_that_cannot_be_written_down_is_invalid(bench: Bench, tmp_path: 
     known = register([CLAIM], setting, Store(tmp_path, "moe"), bench.where, NOW, notes)["C"]
     assert known.late
     assert notes == [
-        "claims.jsonl cannot be read (it is no regular file): it counts as empty",
+        "claims.jsonl cannot be read (Is a directory): it counts as empty",
         "claim C could not be written down (Is a directory): it is invalid",
     ]
 
