@@ -4,9 +4,6 @@ The packages of ablab are called `runner`, `experiments` and `conf`, names that 
 module has a name of its own, so that the command can say so instead of running another's code.
 """
 
-import base64
-import hashlib
-import importlib.metadata
 import importlib.util
 import os
 import sys
@@ -74,6 +71,12 @@ def found(name: str) -> Path | None:
 
 def replaced() -> list[str]:
     """Files of an installed ablab that are no longer what was installed."""
+    if (HOME / "pyproject.toml").exists():  # a checkout, whose files are edited
+        return []
+    import base64  # imports of what only this needs: the command is to start fast
+    import hashlib
+    import importlib.metadata
+
     try:
         files = importlib.metadata.files("ablab") or []
     except importlib.metadata.PackageNotFoundError:

@@ -94,6 +94,7 @@ def compose_and_run(*, full_error: bool) -> None:
 
         from runner import study
 
+        loading.check_all_loading()  # a launcher's process has not
         hydra_config = HydraConfig.get()
         sweep = hydra_config.mode is RunMode.MULTIRUN
         elsewhere = hydra_config.runtime.choices["hydra/launcher"] != "basic"

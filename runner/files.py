@@ -10,8 +10,12 @@ import os
 import shutil
 import stat
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from runner.config import ConfigError
+from runner.output import shortened
 
 MOST = 64 * 2**20
 """Bytes of the largest file that is read as one record."""
@@ -90,6 +94,16 @@ def names(folder: Path) -> list[str]:
 def is_folder(path: Path) -> bool:
     """Whether a folder is there; no symlink that leads nowhere or in a circle is one."""
     return os.path.isdir(path)  # noqa: PTH112 (`Path.is_dir` raises for some of them)
+
+
+def refuse_links(paths: Iterable[Path]) -> None:
+    """Raise ConfigError for a link to a folder: what is written there would land elsewhere."""
+    for path in paths:
+        if path.is_symlink() and is_folder(path):
+            raise ConfigError(
+                f"{shortened(path, 120)} is a link, and what is written there would lie elsewhere; "
+                "put a folder in its place, or name that folder with outputs="
+            )
 
 
 def remove(path: Path) -> None:

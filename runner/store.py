@@ -227,12 +227,13 @@ class Slot:
     def clear(self) -> None:
         """Remove the records, so that nothing can resume from them; the first finish stays.
 
-        A finished trial, or a first stage, that is intact is kept in `earlier`.
+        A finished trial that is intact is kept in `earlier`, also one that was to be timed again.
         """
         self.keep_first_finish()
-        reading = self.read()
-        first = not reading.unusable and os.path.lexists(self.folder / FIRST_STAGE)
-        if reading.result is not None or first:
+        first = read_json(self.folder / FIRST_STAGE)
+        if first is not None:
+            self.restore(str(first.get("code")))
+        if self.result() is not None:
             self._keep_as_earlier()
         for name in reversed(RECORDS):
             remove(self.folder / name)
@@ -261,11 +262,14 @@ class Slot:
         if not fits(self.folder, folder=True):
             return ["."]
         wanted = {name: name in FOLDERS for name in (*RECORDS, FIRST_FINISH, EARLIER, LOG, LOCK)}
-        return [
+        found = [
             name
             for name in names(self.folder)
             if name in wanted and not fits(self.folder / name, folder=wanted[name])
         ]
+        # What is written through a link would land elsewhere.
+        links = [path for path in self.folder.rglob("*") if path.is_symlink()]
+        return sorted({*found, *(str(path.relative_to(self.folder)) for path in links)})
 
     def mend(self) -> list[str]:
         """Remove what is misplaced, and name it."""

@@ -17,7 +17,7 @@ from runner.claims import registration
 from runner.claims.registration import Registration
 from runner.config import ConfigError, Planning
 from runner.ends import Ends
-from runner.files import fits, is_folder, read_json, remove, write_json
+from runner.files import fits, is_folder, read_json, refuse_links, remove, write_json
 from runner.job import Job, Stage
 from runner.output import described, printable, shortened
 from runner.passes import noise
@@ -258,6 +258,9 @@ def enter(plan: Plan) -> list[Entry]:
     with locked(plan) as store:
         entries = survey(plan)
         missing = [entry for entry in entries if not entry.reused]
+        refuse_links(
+            path for entry in missing for path in (entry.slot.arm_folder, entry.slot.folder)
+        )
         try:
             if missing:
                 probe = store.root / f".probe-{provenance.token()}"

@@ -166,7 +166,8 @@ def mend(text: str) -> str:
     if key.startswith("hydra"):
         if not override.is_sweep_override():
             refuse_values(override.value())
-        if not key.startswith(HYDRA_ALLOWED):
+        internal = any(part.startswith("_") for part in key.split("."))  # _convert_, _recursive_
+        if internal or not key.startswith(HYDRA_ALLOWED):
             raise ConfigError(
                 f"{key}: Hydra's own settings are fixed here, except hydra/launcher and "
                 "hydra/sweeper"

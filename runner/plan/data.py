@@ -6,6 +6,7 @@ from pathlib import Path
 
 from runner import provenance, registry
 from runner.config import ArmConfig, ConfigError, Evaluation
+from runner.files import refuse_links
 from runner.output import shortened
 
 
@@ -71,6 +72,8 @@ def writable(outputs: Path, experiment: str) -> Path:
     Raises:
         ConfigError: it cannot.
     """
+    own = outputs / experiment
+    refuse_links([own, own / "trials", own / "runs", cache_folder(outputs)])
     there = outputs.absolute() / experiment / "runs"
     try:
         while not there.exists():

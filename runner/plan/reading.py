@@ -154,10 +154,10 @@ def check_size(name: str, value: object) -> None:
     """Raise ValueError for a whole number, or one in a list, that no size or seed can be."""
     numbers = value if isinstance(value, list | ListConfig) else [value]
     for number in numbers:
-        if isinstance(number, int) and abs(number) > MOST:
+        if isinstance(number, int) and abs(number) >= MOST:
             digits = int(math.log10(abs(number))) + 1
             raise ValueError(
-                f"{name} is a whole number of {digits} digits; it can be {MOST} at most"
+                f"{name} is a whole number of {digits} digits; it can be {MOST - 1} at most"
             )
 
 

@@ -154,8 +154,14 @@ STUDY_DAMAGES = {
 }
 
 
-@pytest.mark.parametrize("damage", STUDY_DAMAGES)
-@pytest.mark.parametrize("reuse", ["strict", "accept"])
+EACH = [(damage, reuse) for damage in STUDY_DAMAGES for reuse in ("strict", "accept")]
+FIRST = (("value", "strict"), ("status folder", "accept"))
+
+
+@pytest.mark.parametrize(
+    ("damage", "reuse"),
+    [*FIRST, *(pytest.param(*x, marks=pytest.mark.slow) for x in EACH if x not in FIRST)],
+)
 def test_a_changed_trial_is_named_and_computed_again(plan, damage: str, reuse: str):
     first = study.run(plan(*ONE))
     (slot,) = [entry.slot for entry in first]

@@ -62,6 +62,7 @@ def test_done_trials_are_reused_and_more_seeds_or_arms_touch_nothing_else(plan):
     assert stamps(first) == before
 
 
+@pytest.mark.slow
 def test_numbers_do_not_depend_on_the_number_of_workers(plan, tmp_path: Path):
     one = study.run(plan(*TINY, "workers=1"))
     expected = numbers(one)

@@ -148,7 +148,8 @@ def without_encoding(path: Path) -> list[str]:
         keywords = {keyword.arg for keyword in call.keywords}
         texts = [a.value for a in call.args if isinstance(a, ast.Constant)]
         binary = any(isinstance(text, str) and "b" in text and len(text) < 4 for text in texts)
-        texty = name in ("read_text", "write_text") or "text" in keywords
+        method = isinstance(call.func, ast.Attribute)
+        texty = (method and name in ("read_text", "write_text")) or "text" in keywords
         texty |= name in ("open", "fdopen") and not binary and owner(call) != "os"
         if name in TEXT_CALLS and texty and "encoding" not in keywords:
             found.append(f"{path.relative_to(ROOT)}:{call.lineno}")
