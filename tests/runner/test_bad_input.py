@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 from tests_environment import ROOT
 
 from runner.config import ConfigError
@@ -58,6 +59,7 @@ TYPED = {  # refused before Hydra composes anything
     "seed=shuffle(range(0,1e9,0.001))": "at most 10,000 are allowed",
     "seed=range(0,10,0)": "at most 10,000 are allowed",
     "seed=range(5,1)": "the sweep has no points",
+    "hydra.sweeper.params.x=1": "type the sweep as values: -m seed=0,1",
     "--experiment": "options are written key=value: experiment=<value>",
     "--experiment=moe": "options are written key=value: experiment=moe",
     "--lr=3": "options are written key=value: lr=3",
@@ -154,6 +156,11 @@ def test_keys_may_name_other_keys_everywhere(plan):
     assert (dense.config.training.eval_every, made.seeds) == (5, (5, 6, 7))
     assert (x.config.training.eval_every, x.config.seed_offset) == (3, 40)
     assert made.study.question == "over 3 seeds"
+
+
+def test_a_run_records_the_keys_that_were_left_out(plan):
+    config = OmegaConf.create(plan(*MOE, "~figures", "~headline").config_yaml)
+    assert (config.figures, config.headline) == ({}, [])
 
 
 def test_keys_name_other_keys_in_yaml_as_on_the_command_line(tmp_path: Path):
