@@ -1,8 +1,8 @@
-# What you run before a commit (check test smoke); CI runs slow too. PYTHON is the interpreter of your environment.
+# What you run before a commit (check test smoke); CI runs slow too, and nobody but you runs long. PYTHON is the interpreter of your environment.
 PYTHON ?= python
 SMOKE ?= outputs
 
-.PHONY: install check test slow smoke bench
+.PHONY: install check test slow long smoke bench
 
 install:  ## the project and its tools
 	$(PYTHON) -m pip install -e '.[dev]'
@@ -16,9 +16,12 @@ check:  ## lint, format, types, import contracts
 test:  ## the default suite
 	$(PYTHON) -m pytest
 
-slow:  ## kills at every point of a trial, every pair of options, compiled training; error rates
+slow:  ## at most five minutes: kills and pairs of options by sample, whole studies, commands; error rates
 	$(PYTHON) -m pytest -m slow
 	$(PYTHON) -m tests.error_rates --quick
+
+long:  ## an hour or more: every kill, every pair of options, the soak; docs/testing.md has the last figures
+	$(PYTHON) -m pytest -n 1 -m long --durations=20 -rP
 
 smoke:  ## every experiment in seconds, through the command line
 	$(PYTHON) -m runner -m 'experiment=glob(*)' scale=smoke outputs=$(SMOKE)

@@ -20,8 +20,9 @@ is of the bytes that were read once, which are those in the cache. Imports no to
 
 import hashlib
 import json
+import shutil
+import stat
 import tempfile
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -86,9 +87,15 @@ class Source:
 
 
 def make_ready(
-    options: Corpus | Formula, cache: Path, evaluation: Evaluation = Evaluation.report
+    options: Corpus | Formula,
+    cache: Path,
+    evaluation: Evaluation = Evaluation.report,
+    *,
+    keep: bool = True,
 ) -> Ready:
     """Read what is behind `options`, and build the cached corpus where it is missing or damaged.
+
+    Unless it is to be kept, it is built to see that it can be, and not written.
 
     The fingerprint covers the options, the versions of packages or the contents of files that are
     read, and the code that reads them.
@@ -98,7 +105,7 @@ def make_ready(
             held-out data for tuning beside the report's.
     """
     source = examine(options, cache)
-    ready = Ready(source.fingerprint)
+    ready, arrays = Ready(source.fingerprint), None
     if isinstance(options, Corpus):
         path = _path(options, cache, source.fingerprint)
         splits = _splits(options, source)
@@ -110,15 +117,18 @@ def make_ready(
                 options.path,
                 _hash(source.reading.evidence()),
             )
-        if _read(path, ("tuning_free",)) is None:
+        arrays = _read(path, ("labels", "tuning_free"))
+        if arrays is None:
             try:
-                _write(path, build(options, splits))
+                arrays = build(options, splits)
             except ValueError as error:
                 if source.reading and source.reading.left_out.total():
                     raise ValueError(f"{error} ({ready.line})") from error
                 raise
+            if keep:
+                _write(path, arrays)
     if evaluation is Evaluation.tuning:
-        _check_tuning(options, cache, source.fingerprint)
+        _check_tuning(options, arrays)
     return ready
 
 
@@ -185,7 +195,7 @@ def _changed(options: Corpus | Formula, planned: str, now: str) -> str:
     )
 
 
-def _check_tuning(options: Corpus | Formula, cache: Path, fingerprint: str) -> None:
+def _check_tuning(options: Corpus | Formula, arrays: Mapping[str, NDArray[Any]] | None) -> None:
     """Raise ValueError where there are no held-out data for tuning beside the report's."""
     if not isinstance(options, Corpus):
         if not isinstance(options, SecondHeldOut):
@@ -195,7 +205,6 @@ def _check_tuning(options: Corpus | Formula, cache: Path, fingerprint: str) -> N
             )
         options.check_tuning()
         return
-    arrays = _read(_path(options, cache, fingerprint), ("labels", "tuning_free"))
     assert arrays is not None, "the corpus was made ready"
     wanted = shares(options.n_eval, len(arrays["labels"]))
     for label, n, free in zip(arrays["labels"], wanted, arrays["tuning_free"], strict=True):
@@ -305,24 +314,57 @@ def _path(options: Corpus | Formula, cache: Path, fingerprint: str) -> Path:
     return cache / f"{options.kind}-{fingerprint}.npz"
 
 
+ARRAYS: dict[str, tuple[int, str]] = {
+    "labels": (1, "U"),
+    "train": (1, "u"),
+    "bounds": (1, "i"),
+    "windows": (2, "u"),
+    "window_label": (1, "i"),
+    "tuning_windows": (2, "u"),
+    "tuning_window_label": (1, "i"),
+    "tuning_free": (1, "i"),
+}
+"""The dimensions and the kind of numbers of each cached array."""
+
+
 def _read(path: Path, names: Sequence[str] = ()) -> dict[str, NDArray[Any]] | None:
     """The arrays of a cached file (`names`: these alone); None if it is missing or damaged."""
     fingerprint = path.stem.rpartition("-")[2]
     try:
-        with path.open("rb") as file, np.load(file) as arrays:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
+            return None
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             if str(arrays["fingerprint"]) != fingerprint:
                 return None
-            chosen = names or [name for name in arrays.files if name != "fingerprint"]
-            return {name: arrays[name] for name in chosen}
-    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile):
+            found = {name: arrays[name] for name in names or ARRAYS}
+    except Exception:  # whatever numpy, zipfile and zlib say of a file that is not ours
         return None
+    return found if all(map(_fits, found.items())) else None
+
+
+def _fits(item: tuple[str, NDArray[Any]]) -> bool:
+    """Whether a cached array has the form that `ARRAYS` says."""
+    (name, array) = item
+    return isinstance(array, np.ndarray) and (array.ndim, array.dtype.kind) == ARRAYS[name]
 
 
 def _write(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write beside, then rename: whoever reads or builds at the same time sees a whole file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write beside, then rename: whoever reads or builds at the same time sees a whole file.
+
+    Raises:
+        ValueError: nothing can be written there.
+    """
     fingerprint = np.array(path.stem.rpartition("-")[2])
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".building-") as folder:
-        part = Path(folder, path.name)
-        np.savez(part, allow_pickle=False, fingerprint=fingerprint, **arrays)
-        part.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            shutil.rmtree(path)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".building-") as folder:
+            part = Path(folder, path.name)
+            np.savez(part, allow_pickle=False, fingerprint=fingerprint, **arrays)
+            part.replace(path)
+    except OSError as error:
+        raise ValueError(
+            f"the data of the task cannot be written to {path.parent} "
+            f"({error.strerror or error}); give another folder by outputs="
+        ) from error

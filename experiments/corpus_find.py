@@ -20,6 +20,7 @@ from experiments.corpus_labels import written
 MAGIC = re.compile(r"[*?[]")
 LINK, HIDDEN, FOLDER, SPECIAL = "link", "hidden entry", "folder", "special file"
 RESULTS = "folder of results"
+OF_THE_SYSTEM = (("proc",), ("sys",), ("dev",))
 
 
 @dataclass
@@ -55,6 +56,11 @@ def search(path: str, results: Path | None = None) -> Found:
             raise ValueError(
                 f"task.path={path!r} lies in {written(str(kept))}, which holds results of an "
                 f"experiment, and no text is read there; move the text"
+            )
+        if Path(os.path.realpath(whole)).parts[1:2] in OF_THE_SYSTEM:
+            raise ValueError(
+                f"task.path={path!r} leads to {written(os.path.realpath(whole))}, where the system "
+                "shows its own state, and no text is read there; give a text of your own"
             )
         if whole.is_file():
             return Found([whole], named=True)

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+from ablab import leave_out_current_folder, stranger
 from runner import interrupts, output
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
@@ -20,6 +21,9 @@ STOPPED = "stopped; finished trials are kept, the same command goes on from ther
 def main() -> None:
     """The command."""
     output.protect_streams()
+    leave_out_current_folder()
+    if why := stranger():
+        leave(why, 2)
     interrupts.listen()
     full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us instead of being printed by Hydra
@@ -90,6 +94,7 @@ def compose_and_run(*, full_error: bool) -> None:
 
         from runner import study
 
+        loading.check_all_loading()  # a launcher's process has not
         hydra_config = HydraConfig.get()
         sweep = hydra_config.mode is RunMode.MULTIRUN
         elsewhere = hydra_config.runtime.choices["hydra/launcher"] != "basic"

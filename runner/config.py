@@ -11,7 +11,7 @@ from enum import Enum, StrEnum
 from types import SimpleNamespace
 from typing import Any
 
-MOST, MOST_SEEDS, MOST_WORKERS = 2**31, 10_000, 1024
+MOST, MOST_SEEDS, MOST_WORKERS, MOST_VALUES = 2**31, 10_000, 1024, 100
 SHARES = {"final_lr_share": 1.0, "weight_decay": 1.0, "beta1": 0.9999, "beta2": 0.99999}
 
 
@@ -71,6 +71,13 @@ class Reuse(StrEnum):
     accept = "accept"
 
 
+class Planning(StrEnum):
+    """Whether a plan is carried out, or only told."""
+
+    run = "run"
+    only = "only"
+
+
 class Evaluation(StrEnum):
     """Which held-out data judge a trial: the report's, or others, by which tuning chooses."""
 
@@ -110,6 +117,7 @@ class Match:
 class Device:
     """Where and how a trial computes; `threads` are CPU threads of one trial.
 
+    `memory_gib` is what trials may take, where that is not what the machine has free.
     `autocast` is of training steps, their forward passes and losses; evaluation, probes and what is
     timed compute in `dtype`, so that a loss is that of the weights and not of its own rounding.
     """
@@ -119,10 +127,13 @@ class Device:
     autocast: Autocast
     threads: int
     deterministic: bool
+    memory_gib: float | None = no_numbers()
 
     def __post_init__(self) -> None:
         if not 1 <= self.threads <= 1024:
             raise ValueError(f"threads={self.threads} must lie between 1 and 1024")
+        if self.memory_gib is not None and not self.memory_gib > 0:
+            raise ValueError(f"memory_gib={self.memory_gib} must be above 0, or null")
 
 
 @dataclass
@@ -182,6 +193,8 @@ class Tune:
             raise ValueError(f"direction={self.direction} must be less or greater")
         if self.key is None:
             return
+        if len(self.grid) > MOST_VALUES:
+            raise ValueError(f"grid has {len(self.grid)} values; it can have {MOST_VALUES}")
         if not all(math.isfinite(value) for value in self.grid):
             raise ValueError(f"grid={list(self.grid)} must hold finite numbers only")
         if len({f"{value:g}" for value in self.grid}) < len(self.grid):
@@ -242,6 +255,7 @@ class Study:
     plugins: list[str]
     outputs: str
     scale: Scale
+    plan: Planning
     tune: Tune
     timing: Timing
 

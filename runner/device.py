@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     import torch
 
 
+THREADS_PER_CORE = 8
+
+
 def resolve(device: Device) -> DeviceName:
     """The device that a config means on this machine.
 
@@ -52,7 +55,11 @@ def may_have_cuda() -> bool:
 
 
 def warnings(device: Device, name: DeviceName) -> list[str]:
-    """What is slow or ignored on this device, one line each."""
+    """What is slow or ignored on this device, one line each.
+
+    Raises:
+        ConfigError: what cannot be there.
+    """
     lines = []
     if (
         name is DeviceName.cpu
@@ -72,6 +79,13 @@ def warnings(device: Device, name: DeviceName) -> list[str]:
         raise ConfigError(
             "device.dtype=float64: mps has no float64; use device.dtype=float32 or device=cpu"
         )
+    most = THREADS_PER_CORE * (os.cpu_count() or 1)
+    if name is DeviceName.cpu and device.threads > most:
+        raise ConfigError(
+            f"device.threads={device.threads}: a trial can have at most {most} threads here, "
+            f"{THREADS_PER_CORE} for each core; lower it (1 is fastest where trials run side by "
+            "side)"
+        )
     if name is not DeviceName.cpu and device.threads > 1:
         lines.append(f"device.threads={device.threads} is ignored on {name}")
     return lines
@@ -81,7 +95,8 @@ def native_bfloat16() -> bool:
     """Whether the CPU says that it multiplies bfloat16 itself."""
     cpuinfo = Path("/proc/cpuinfo")
     return not cpuinfo.exists() or any(
-        flag in cpuinfo.read_text() for flag in ("avx512_bf16", "amx_bf16", "bf16 ")
+        flag in cpuinfo.read_text(encoding="utf-8", errors="replace")
+        for flag in ("avx512_bf16", "amx_bf16", "bf16 ")
     )
 
 

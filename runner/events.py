@@ -42,7 +42,9 @@ def scalars(values: Mapping[str, float]) -> Any:
 def text(tag: str, markdown: str) -> Any:
     """A markdown text for TensorBoard's Text tab."""
     meta = text_metadata.create_summary_metadata(display_name=tag, description="")
-    tensor = tensor_pb2.TensorProto(dtype=types_pb2.DT_STRING, string_val=[markdown.encode()])
+    tensor = tensor_pb2.TensorProto(
+        dtype=types_pb2.DT_STRING, string_val=[markdown.encode("utf-8", "backslashreplace")]
+    )
     tensor.tensor_shape.dim.add().size = 1
     return summary_pb2.Summary(
         value=[summary_pb2.Summary.Value(tag=tag, metadata=meta, tensor=tensor)]

@@ -9,35 +9,60 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from runner.files import finite, read_bytes
 
-def append(path: Path, record: Mapping[str, Any]) -> None:
-    """Add a line, and wait until it is on the disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab+") as file:
-        size = file.seek(0, os.SEEK_END)
-        if size:
-            file.seek(size - 1)
-            torn = file.read(1) != b"\n"
-        else:
+
+def append(path: Path, record: Mapping[str, Any]) -> str:
+    """Add a line, and wait until it is on the disk; why that failed, "" if it did not."""
+    text = json.dumps(finite(record), sort_keys=True, allow_nan=False) + "\n"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab+") as file:
+            size = file.seek(0, os.SEEK_END)
             torn = False
-        text = json.dumps(record, sort_keys=True) + "\n"
-        file.write(b"\n" * torn + text.encode())
-        file.flush()
-        os.fsync(file.fileno())
+            if size:
+                file.seek(size - 1)
+                torn = file.read(1) != b"\n"
+            file.write(b"\n" * torn + text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
 
 
 def read(path: Path) -> list[dict[str, Any]]:
     """The lines that can be read, the oldest first; none where there is no file."""
+    return _parsed(path)[0]
+
+
+def fault(path: Path) -> str:
+    """What is wrong with a ledger, naming the file; "" if nothing is."""
+    _, damaged, unreadable = _parsed(path)
+    if unreadable:
+        return f"{path.name} cannot be read ({unreadable}): it counts as empty"
+    if not damaged:
+        return ""
+    lines = "1 damaged line" if damaged == 1 else f"{damaged} damaged lines"
+    return f"{path.name} has {lines}, passed over"
+
+
+def _parsed(path: Path) -> tuple[list[dict[str, Any]], int, str]:
+    """The lines that can be read, how many cannot, and why the file cannot."""
     try:
-        content = path.read_bytes()
+        content = read_bytes(path)
     except FileNotFoundError:
-        return []
-    lines = []
-    for line in content.split(b"\n"):
+        return [], 0, ""
+    except OSError as error:
+        return [], 0, error.strerror or str(error)
+    lines, damaged = [], 0
+    for line in filter(None, content.split(b"\n")):
         try:
             record = json.loads(line)
         except (ValueError, RecursionError):
-            continue
+            record = None
         if isinstance(record, dict):
             lines.append(record)
-    return lines
+        else:
+            damaged += 1
+    return lines, damaged, ""

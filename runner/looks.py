@@ -166,6 +166,7 @@ def computed_beside(there: Store, signatures: Sequence[str], seeds: Sequence[int
     )
 
 
-def note(run: Compared, where: Path, *, time: str, scale: str) -> None:
-    """Add a report to the ledger."""
-    ledger.append(where, run.line(time=time, scale=scale))
+def note(run: Compared, where: Path, *, time: str, scale: str) -> str:
+    """Add a report to the ledger; a line that says why that failed, "" if it did not."""
+    reason = ledger.append(where, run.line(time=time, scale=scale))
+    return f"this look is not counted by later runs, {where.name}: {reason}" if reason else ""

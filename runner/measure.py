@@ -138,7 +138,7 @@ def _peak(prepare: Callable[[], Callable[[], object]]) -> float:
     function()
     gc.collect()
     give_back()
-    CLEAR.write_text("5")  # sets the peak (VmHWM) back to what is resident now
+    CLEAR.write_text("5", encoding="utf-8")  # sets the peak (VmHWM) back to what is resident now
     before = status_kib("VmRSS")
     function()
     return (status_kib("VmHWM") - before) / 1024
@@ -163,5 +163,9 @@ def give_back() -> None:
 
 def status_kib(key: str) -> int:
     """A value of /proc/self/status in KiB."""
-    line = next(line for line in STATUS.read_text().splitlines() if line.startswith(key + ":"))
+    line = next(
+        line
+        for line in STATUS.read_text(encoding="utf-8", errors="replace").splitlines()
+        if line.startswith(key + ":")
+    )
     return int(line.split()[1])

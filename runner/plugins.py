@@ -4,6 +4,8 @@ Named on the command line on purpose.
 """
 
 import importlib
+import os
+import sys
 from collections.abc import Iterable
 
 from runner.config import ConfigError
@@ -11,12 +13,14 @@ from runner.output import shortened
 
 
 def load(modules: Iterable[str]) -> None:
-    """Import plug-in modules.
+    """Import plug-in modules, from the current folder where they are nowhere else.
 
     Raises:
         ConfigError: a module that cannot be imported.
     """
     for name in modules:
+        if (here := os.path.realpath(".")) not in sys.path:
+            sys.path.append(here)  # at the end: nothing there can stand before what is installed
         if name == "__main__" or not all(part.isidentifier() for part in name.split(".")):
             raise ConfigError(
                 f"plugins: {shortened(name, 80)!r} is no module; write it as package.module"

@@ -2,6 +2,7 @@
 
 import ast
 import datetime
+import functools
 import hashlib
 import importlib.metadata
 import os
@@ -58,7 +59,8 @@ def code_hash(experiment: str, plugins: Sequence[str] = ()) -> str:
     return digest.hexdigest()[:16]
 
 
-def imported(source: bytes, package: str = "") -> set[str]:
+@functools.lru_cache(maxsize=1024)  # a sweep plans often, and nothing changes meanwhile
+def imported(source: bytes, package: str = "") -> frozenset[str]:
     """Names that a module imports; `package` is where its relative imports start.
 
     `a.b` for `import a.b`, and both `a` and `a.b` for `from a import b`.
@@ -72,7 +74,7 @@ def imported(source: bytes, package: str = "") -> set[str]:
             above = path[: len(path) + 1 - node.level] if node.level else []
             start = ".".join([*above, *([node.module] if node.module else [])])
             names |= {start, *(f"{start}.{alias.name}" for alias in node.names)}
-    return names
+    return frozenset(names)
 
 
 def now() -> str:
@@ -123,7 +125,7 @@ def gpus() -> list[str]:
     told = [
         line.partition(":")[2].strip()
         for path in sorted(DRIVER.glob("gpus/*/information"))
-        for line in path.read_text(errors="replace").splitlines()
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
         if line.startswith("Model:")
     ]
     if told or not device.may_have_cuda():
@@ -163,7 +165,7 @@ def checkout_version() -> str | None:
 def machine_id() -> str:
     """A short hash of the system's own identity, which tells equal machines apart; "" without."""
     try:
-        text = Path("/etc/machine-id").read_text().strip()
+        text = Path("/etc/machine-id").read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         return ""
     return hashlib.sha256(text.encode()).hexdigest()[:8] if text else ""
@@ -175,7 +177,7 @@ def processor() -> str:
         return _ask("sysctl", "-n", "machdep.cpu.brand_string") or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
-        lines = cpuinfo.read_text().splitlines()
+        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
         pairs = (line.partition(":") for line in lines if ":" in line)
         told = {name.strip(): value.strip() for name, _, value in pairs}
         if "model name" in told:
@@ -188,7 +190,9 @@ def processor() -> str:
 def _ask(*command: str) -> str:
     """What a command of the system prints; "" where it is not there or fails."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        done = subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", timeout=10, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return ""
     return done.stdout.strip()
@@ -203,14 +207,16 @@ def git() -> dict[str, Any] | None:
         commit = subprocess.run(
             ["git", "-C", str(root), "rev-parse", "HEAD"],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             check=True,
             timeout=10,
         ).stdout.strip()
         dirty = subprocess.run(
             ["git", "-C", str(root), "status", "--porcelain"],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             check=True,
             timeout=10,
         ).stdout.strip()

@@ -14,6 +14,8 @@ from runner.metric_names import ENGINE, Metric, declared
 
 if TYPE_CHECKING:
     from experiments.corpora import Ready
+    from experiments.memory import Memory
+    from experiments.recorded import Recorded
 
 
 def names() -> tuple[str, ...]:
@@ -55,7 +57,7 @@ def all_options() -> Iterable[type]:
 
 
 def check_together(experiment: str, chosen: dict[str, Any]) -> None:
-    """Raise ValueError where parts do not fit each other or the experiment."""
+    """Raise ValueError where parts do not fit each other, their training or the experiment."""
     science.check_together(experiment, chosen)
 
 
@@ -77,11 +79,25 @@ def metric(name: str) -> Metric:
     return declared(name, {**METRICS, **ENGINE})
 
 
-def prepare(task: Any, cache: Path, evaluation: Evaluation) -> "Ready":
-    """Make a task's data ready on disk. Raises ValueError for bad user input."""
+def least_memory(arm: config.ArmConfig) -> "Memory":
+    """The memory that a trial of an arm takes at the least."""
+    from experiments import memory
+
+    return memory.least(arm.options, vars(arm.parts), arm.training, arm.device)
+
+
+def recorded(arm: config.ArmConfig) -> "Recorded":
+    """The final metrics that the trials of an arm record."""
+    from experiments.recorded import recorded
+
+    return recorded(arm.options, vars(arm.parts))
+
+
+def prepare(task: Any, cache: Path, evaluation: Evaluation, *, keep: bool = True) -> "Ready":
+    """Make a task's data ready, on disk if they are to be kept. ValueError for bad user input."""
     from experiments import corpora
 
-    return corpora.make_ready(task, cache, evaluation)
+    return corpora.make_ready(task, cache, evaluation, keep=keep)
 
 
 def restore(task: Any, cache: Path, fingerprint: str) -> None:

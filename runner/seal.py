@@ -9,9 +9,12 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+import stat
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from runner.files import finite
 
 FORMAT = 2
 """The form of a trial's records; a record without a number, or with a smaller one, is older."""
@@ -24,7 +27,7 @@ def sealed(
 ) -> dict[str, Any]:
     """A record with its format and digests; `own` is its own file name, `files` lie in `folder`."""
     digests = {name: digest(folder / name) for name in files}
-    made = {**record, "format": FORMAT, "digests": digests}
+    made = {**finite(record), "format": FORMAT, "digests": digests}
     return {**made, "digests": {**digests, own: _canonical(made)}}
 
 
@@ -34,31 +37,67 @@ def current(record: Mapping[str, Any]) -> bool:
 
 
 def fault(record: Mapping[str, Any], own: str, folder: Path, files: Sequence[str]) -> str:
-    """What does not agree with the seal, naming the file; "" if all is well.
+    """What does not agree with the seal, naming the first file; "" if all is well.
 
     `files` are those that lie in the folder now.
     """
+    return next(_faults(record, own, folder, files), "")
+
+
+def faults(
+    record: Mapping[str, Any],
+    own: str,
+    folder: Path,
+    files: Sequence[str],
+    unread: Sequence[str] = (),
+) -> list[str]:
+    """All that does not agree with the seal of a record, a text for each file.
+
+    Only names of `files` are looked for: a record that somebody has sent may name any place. Those
+    that are `unread` are too, but their content is not looked at.
+    """
     digests = record.get("digests")
     if not isinstance(digests, dict):
-        return f"{own} {CHANGED}"
+        return [f"{own} {CHANGED}"]
+    known = {name: value for name, value in digests.items() if name in (*files, own)}
+    missing = [f"{name} is not among what {own} vouches for" for name in files if name not in known]
+    return [*_faults({**record, "digests": known}, own, folder, (), unread), *missing]
+
+
+def _faults(
+    record: Mapping[str, Any],
+    own: str,
+    folder: Path,
+    files: Sequence[str],
+    unread: Sequence[str] = (),
+) -> Iterator[str]:
+    digests = record.get("digests")
+    if not isinstance(digests, dict):
+        yield f"{own} {CHANGED}"
+        return
     others = {name: value for name, value in digests.items() if name != own}
     if digests.get(own) != _canonical({**record, "digests": others}):
-        return f"{own} {CHANGED}"
+        yield f"{own} {CHANGED}"
     for name, value in others.items():
+        if name in unread:
+            continue
         try:
             if digest(f"{folder}/{name}") != value:
-                return f"{name} {CHANGED}"
+                yield f"{name} {CHANGED}"
         except FileNotFoundError:
-            return f"{name} is missing"
-        except OSError:
-            return f"{name} cannot be read"
-    added = [name for name in files if name not in others]
-    return f"{added[0]} was added since it was computed" if added else ""
+            yield f"{name} is missing"
+        except (OSError, ValueError):
+            yield f"{name} cannot be read"
+    for name in files:
+        if name not in others:
+            yield f"{name} was added since it was computed"
 
 
 def digest(path: Path | str) -> str:
     """The SHA-256 of a file; read again only where the file has changed. Raises OSError."""
     found = os.stat(path)  # noqa: PTH116 (thousands of files: Path is slow)
+    if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for
+        raise OSError(f"{path} is no regular file")
     stamp = (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
     return _digest(str(path), *stamp)
 
@@ -66,7 +105,7 @@ def digest(path: Path | str) -> str:
 @functools.lru_cache(maxsize=2**17)
 def _digest(path: str, *stamp: int) -> str:  # noqa: ARG001
     with open(path, "rb", buffering=0) as file:  # noqa: PTH123
-        return hashlib.sha256(file.read()).hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _canonical(record: Mapping[str, Any]) -> str:

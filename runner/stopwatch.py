@@ -3,7 +3,8 @@
 import time
 from pathlib import Path
 
-from runner.store import read_json, write_json
+from runner.files import read_json, write_json
+from runner.forms import is_time
 
 
 class Stopwatch:
@@ -15,7 +16,8 @@ class Stopwatch:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._before = float((read_json(path) or {}).get("seconds", 0.0))
+        noted = (read_json(path) or {}).get("seconds")
+        self._before = float(noted) if noted is not None and is_time(noted) else 0.0
         self._began = time.perf_counter()
 
     def seconds(self) -> float:

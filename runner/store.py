@@ -15,25 +15,33 @@
         checkpoint/    while it runs to resume from, at the end the trained weights
         log.txt, lock
 
-A trial is found by its signature, whatever name its arm has. A finished trial that does not agree
-with its seal, or has an older format, counts as missing. Event files and checkpoints are not
-sealed: the former are made from metrics.csv, the latter hold digests of their own.
+        previous/      the same records as other code has left them, if the trial was finished
+
+A trial is found by its signature, whatever name its arm has. Every read of a record passes
+`Slot.read`, `Slot.status` or another reader of this file, which check its form. A finished trial
+that does not agree with its seal, or has an older format, counts as missing. Event files and
+checkpoints are not sealed: the former are made from metrics.csv, the latter hold digests of their
+own.
+
+Before a trial is computed again by other code, its records are linked into `previous/`: they are
+whole at every moment, and a user who goes back to the code of before (`git checkout .`) gets them
+back. `previous/` is a place like any (`Slot.earlier`), and is used where it lies. There is one: it
+is replaced when the next other code starts on a trial that is finished.
 """
 
 import contextlib
 import datetime
 import hashlib
 import json
-import math
 import os
 import shutil
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runner import seal
+from runner import forms, seal
+from runner.files import fits, is_folder, linked, names, read_json, remove, write_json
 
 FINISHED = ("done", "diverged")
 UNTIMED = "untimed"
@@ -41,6 +49,11 @@ STATUS, RESULT, CURVES, TABLES = "status.json", "result.json", "metrics.csv", "t
 # Said of a trial that has had a further pass, or whose further pass has failed; its state is done.
 TIMED_AGAIN, NOT_AGAIN = "timed again", "not timed again"
 FIRST_STAGE, FIRST_FINISH = "run.json", "first.json"
+SECONDS, CHECKPOINTS, EARLIER = "seconds.json", "checkpoint", "previous"
+LOG, LOCK, ARM = "log.txt", "lock", "arm.json"
+RECORDS = (CURVES, TABLES, FIRST_STAGE, RESULT, SECONDS, CHECKPOINTS, STATUS)
+"""What one code leaves of a trial; the status last, since it makes the rest count."""
+FOLDERS = (TABLES, CHECKPOINTS, EARLIER)
 
 
 def signed(tree: dict[str, Any], data: str, machine: dict[str, Any] | None) -> str:
@@ -55,49 +68,6 @@ def signed(tree: dict[str, Any], data: str, machine: dict[str, Any] | None) -> s
 def signature(text: str) -> str:
     """The short identity of an arm."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON whole or not at all: a temporary file, fsync, rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w") as file:
-            json.dump(value, file, indent=1, sort_keys=True)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """Read a record; None where there is none or it is damaged."""
-    try:
-        with open(path, "rb") as file:  # noqa: PTH123 (thousands of files: Path is slow)
-            record = json.loads(file.read())
-    except (OSError, ValueError, RecursionError):
-        return None
-    return record if isinstance(record, dict) and record else None
-
-
-def portable(result: dict[str, Any]) -> dict[str, Any]:
-    """Write null for a final value that is not finite, since JSON has no word for it."""
-    return _with_values(result, lambda value: value if math.isfinite(value) else None)
-
-
-def numbers(result: dict[str, Any]) -> dict[str, Any]:
-    """Read null as NaN: the inverse of `portable`."""
-    return _with_values(result, lambda value: math.nan if value is None else value)
-
-
-def _with_values(result: dict[str, Any], change: Callable[[Any], Any]) -> dict[str, Any]:
-    if "results" not in result:
-        return result
-    return result | {
-        "results": [row | {"value": change(row["value"])} for row in result["results"]]
-    }
 
 
 @dataclass(frozen=True)
@@ -130,7 +100,7 @@ class Slot:
     def status(self) -> dict[str, Any]:
         """The status record; `{"state": "pending"}` where there is none."""
         status = read_json(self.folder / STATUS)
-        readable = status is not None and isinstance(status.get("state"), str)
+        readable = status is not None and forms.is_status(status)
         return status if status is not None and readable else {"state": "pending"}
 
     def mark(self, state: str, **more: Any) -> None:
@@ -158,12 +128,12 @@ class Slot:
         if fault := seal.fault(status, STATUS, self.folder, self.files()):
             return Reading(status, fault=fault)
         result = read_json(self.folder / RESULT)
-        if result is None or not well_formed(result):
+        if result is None or not forms.is_result(result):
             return Reading(status, fault=f"{RESULT} is no result of a trial")
-        return Reading(status, numbers(result))
+        return Reading(status, forms.numbers(result))
 
     def _unfinished(self, status: Mapping[str, Any]) -> Reading:
-        """What is wrong where no finished trial lies: a status that went, a first stage changed."""
+        """What is wrong where no finished trial lies, so that nothing there may be resumed from."""
         if status["state"] == "pending":
             if os.path.lexists(self.folder / STATUS):
                 return Reading(status, fault=f"{STATUS} cannot be read")
@@ -177,18 +147,18 @@ class Slot:
         if not seal.current(first):
             return Reading(status, older=True)
         fault = seal.fault(first, FIRST_STAGE, self.folder, ())
-        if not fault and not well_formed(first):
+        if not fault and not forms.is_first_stage(first):
             fault = f"{FIRST_STAGE} is no record of a trial"
         return Reading(status, fault=fault)
 
     def record(self, result: dict[str, Any]) -> None:
         """Write the result; it counts once the status says so."""
-        write_json(self.folder / RESULT, portable(result))
+        write_json(self.folder / RESULT, result)
         (self.folder / FIRST_STAGE).unlink(missing_ok=True)
 
     def leave(self, first: dict[str, Any]) -> None:
         """Write what the first stage of a timed trial leaves for the second."""
-        record = seal.sealed(portable(first), FIRST_STAGE, self.folder, ())
+        record = seal.sealed(first, FIRST_STAGE, self.folder, ())
         write_json(self.folder / FIRST_STAGE, record)
 
     def reopen(self, code: str, passes: int) -> bool:
@@ -222,11 +192,32 @@ class Slot:
         first = read_json(self.folder / FIRST_STAGE)
         if first is None or first.get("code") != code or self.read().unusable:
             return None
-        return numbers(first)
+        return forms.numbers(first)
 
     def result(self) -> dict[str, Any] | None:
         """The result of a finished trial that is intact, else None."""
         return self.read().result
+
+    @property
+    def arm_folder(self) -> Path:
+        """The folder of the trial's arm."""
+        return self.folder.parents[1 if self.folder.name == EARLIER else 0]
+
+    @property
+    def earlier(self) -> "Slot":
+        """The place of what other code has left of this trial."""
+        return Slot(self.folder / EARLIER)
+
+    def usable(self, code: str, *, any_code: bool = False) -> "Slot | None":
+        """The place of an intact result of this code, here or in `earlier`; None without one.
+
+        With `any_code` the newest result counts, whatever code has computed it.
+        """
+        for slot in (self, self.earlier):
+            result = slot.result()
+            if result is not None and (any_code or result["code"] == code):
+                return slot
+        return None
 
     def finished(self, code: str) -> bool:
         """Whether the trial is finished and intact, and this code has computed it."""
@@ -234,12 +225,55 @@ class Slot:
         return result is not None and result["code"] == code
 
     def clear(self) -> None:
-        """Remove the records, so that nothing can resume from them; the first finish stays."""
+        """Remove the records, so that nothing can resume from them; the first finish stays.
+
+        A finished trial that is intact is kept in `earlier`, also one that was to be timed again.
+        """
         self.keep_first_finish()
-        for name in (CURVES, TABLES, FIRST_STAGE, RESULT):
+        first = read_json(self.folder / FIRST_STAGE)
+        if first is not None:
+            self.restore(str(first.get("code")))
+        if self.result() is not None:
+            self._keep_as_earlier()
+        for name in reversed(RECORDS):
             remove(self.folder / name)
-        if (self.folder / STATUS).is_dir():
-            remove(self.folder / STATUS)
+
+    def _keep_as_earlier(self) -> None:
+        """Link the records into `earlier`, which appears whole, by rename."""
+        draft = self.folder / f".{EARLIER}"
+        remove(draft)  # what a kill has left
+        draft.mkdir()
+        for name in RECORDS:
+            source, target = self.folder / name, draft / name
+            if is_folder(source):
+                shutil.copytree(source, target, copy_function=linked)
+            elif os.path.lexists(source):
+                linked(source, target)
+        remove(self.earlier.folder)
+        draft.rename(self.earlier.folder)
+
+    def misplaced(self) -> list[str]:
+        """What lies in this folder where something of another type must lie, or nobody can read it.
+
+        E.g. a folder called log.txt, a link that leads in a circle, a file without permissions.
+        """
+        if not os.path.lexists(self.folder):
+            return []
+        if not fits(self.folder, folder=True):
+            return ["."]
+        wanted = {name: name in FOLDERS for name in (*RECORDS, FIRST_FINISH, EARLIER, LOG, LOCK)}
+        return [
+            name
+            for name in names(self.folder)
+            if name in wanted and not fits(self.folder / name, folder=wanted[name])
+        ]
+
+    def mend(self) -> list[str]:
+        """Remove what is misplaced, and name it."""
+        found = self.misplaced()
+        for name in found:
+            remove(self.folder / name)
+        return found
 
     def first_finish(self) -> datetime.datetime | None:
         """When the trial was first finished, whatever code computed it; None if it never was.
@@ -251,9 +285,10 @@ class Slot:
             return time
         times = []
         for name in (FIRST_FINISH, RESULT):
-            with contextlib.suppress(OSError):
-                times.append((self.folder / name).stat().st_mtime)
-        return datetime.datetime.fromtimestamp(min(times)).astimezone() if times else None
+            with contextlib.suppress(OSError, ValueError, OverflowError):
+                age = (self.folder / name).stat().st_mtime
+                times.append(datetime.datetime.fromtimestamp(age).astimezone())
+        return min(times, default=None)
 
     def keep_first_finish(self, now: datetime.datetime | None = None) -> None:
         """Write when the trial was first finished (`now`, if it never was before), once for all."""
@@ -269,20 +304,17 @@ def without_offset(signed: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
     return {**signed, "config": config}, int(signed["config"].get("seed_offset", 0))
 
 
-def well_formed(result: Mapping[str, Any]) -> bool:
-    """Whether a record has the form of a result: its code, and rows of metric, value and unit."""
-    rows = result.get("results")
-    return (
-        isinstance(result.get("code"), str)
-        and isinstance(rows, list)
-        and all(
-            isinstance(row, dict)
-            and isinstance(row.get("metric"), str)
-            and isinstance(row.get("unit"), str)
-            and isinstance(row.get("value", ""), int | float | None)
-            for row in rows
-        )
-    )
+def arm_of(folder: Path) -> dict[str, Any] | None:
+    """What the signature of an arm's folder covers; None where it cannot be read."""
+    record = read_json(folder / ARM)
+    return record if record is not None and forms.is_arm(record) else None
+
+
+def arms(root: Path) -> Iterator[dict[str, Any]]:
+    """What is known of all arms of a store."""
+    for name in names(root):
+        if (record := arm_of(root / name)) is not None:
+            yield record
 
 
 def moment(text: object) -> datetime.datetime | None:
@@ -294,32 +326,13 @@ def moment(text: object) -> datetime.datetime | None:
         return None
 
 
-def names(folder: Path) -> list[str]:
-    """What lies in a folder, sorted; nothing where there is none."""
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(entry.name for entry in entries)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-
-
-def remove(path: Path) -> None:
-    """Remove a file or a folder, if it is there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
 class Store:
     """All trials of one experiment below an outputs folder; reads the list of arms once."""
 
     def __init__(self, outputs: Path, experiment: str) -> None:
         self.root = self.root_of(outputs, experiment)
-        self._folders: dict[str, Path] = {}
-        if self.root.is_dir():
-            for entry in sorted(os.scandir(self.root), key=lambda entry: entry.name):
-                self._folders[entry.name.rpartition("-")[2]] = Path(entry.path)
+        folders = (self.root / name for name in names(self.root))
+        self._folders = {path.name.rpartition("-")[2]: path for path in folders if is_folder(path)}
 
     @staticmethod
     def root_of(outputs: Path, experiment: str) -> Path:
@@ -345,8 +358,8 @@ class Store:
             return found
         plain, offset = without_offset(json.loads(signed))
         for other, folder in self._folders.items():
-            record = None if other == mark else read_json(folder / "arm.json")
-            if record is None or not isinstance(record.get("config"), dict):
+            record = None if other == mark else arm_of(folder)
+            if record is None:
                 continue
             twin, shift = without_offset(record)
             if twin == plain:

@@ -1,6 +1,8 @@
 """A study: arms x seeds -> the trials that are missing -> compute them -> report. No torch."""
 
 import contextlib
+import json
+import os
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,8 +15,9 @@ from omegaconf import DictConfig
 from runner import interrupts, pool, provenance, registry, tuning
 from runner.claims import registration
 from runner.claims.registration import Registration
-from runner.config import ConfigError
+from runner.config import ConfigError, Planning
 from runner.ends import Ends
+from runner.files import fits, is_folder, read_json, remove, write_json
 from runner.job import Job, Stage
 from runner.output import described, printable, shortened
 from runner.passes import noise
@@ -23,7 +26,7 @@ from runner.plan.letters import refuse_unwritable
 from runner.plan.outline import Outline, outline
 from runner.plan.planning import Arm, Plan, cache_folder
 from runner.progress import Progress
-from runner.store import Reading, Slot, Store
+from runner.store import ARM, Reading, Slot, Store
 
 LINES = 9  # trials that have a line of their own where their records were changed
 
@@ -63,6 +66,8 @@ def run_and_report(config: DictConfig, overrides: Sequence[str], command: str = 
 
     refuse_unwritable(config)
     plan = planning.plan(config, overrides, command=printable(command))
+    if plan.study.plan is Planning.only:
+        return tell(plan, config, overrides)
     texts, written = outline(plan.study), plan.study.arms
     tuned = None
     if plan.study.tune.key is not None:
@@ -83,6 +88,18 @@ def run_and_report(config: DictConfig, overrides: Sequence[str], command: str = 
         raise StudyError(no_report(plan, failure)) from failure
     reused = sum(entry.reused for entry in entries)
     return f"{plan.experiment}: {len(entries)} trials, {reused} reused: {folder / 'report.html'}"
+
+
+def tell(plan: Plan, config: DictConfig, overrides: Sequence[str]) -> str:
+    """Print what a plan would compute, and write nothing; a line that sums it up."""
+    from runner.plan import summary
+
+    tuned = plan.study.tune.key is not None
+    grid = tuning.grid_plan(plan, config, overrides) if tuned else None
+    entries = survey(plan)
+    print(summary.text(plan, entries, (grid, survey(grid)) if grid else None), flush=True)  # noqa: T201
+    missing = sum(not entry.reused for entry in entries)
+    return f"{plan.experiment}: {len(entries)} trials planned, {missing} of them missing"
 
 
 def no_report(plan: Plan, failure: Exception | None) -> str:
@@ -115,7 +132,8 @@ def register(
     where = registration.path(plan.outputs, plan.experiment)
     try:
         with locked(plan) as store:
-            return registration.register(texts.claims, setting, store, where, provenance.instant())
+            now = provenance.instant()
+            return registration.register(texts.claims, setting, store, where, now, plan.notes)
     except OSError as error:
         plan.notes.append(f"claims could not be written down ({described(error)}): all are invalid")
         unknown = Registration(shipped=False, registered="", late=True)
@@ -167,13 +185,15 @@ def fail_if_any(plan: Plan, entries: Sequence[Entry], failure: Exception | None 
 def survey(plan: Plan) -> list[Entry]:
     """All trials of a plan, seed by seed, and which of them are there already.
 
-    A result of other code is stale: it is computed again, or kept with `reuse=accept`. One whose
-    records were changed or have an older format is computed again in any case. All are noted.
+    A result of other code is stale: it is computed again, or kept with `reuse=accept`; where this
+    code's own result lies beside it (`Slot.earlier`), that is used. One whose records were changed
+    or have an older format is computed again in any case. All are noted.
     """
     store = Store(plan.outputs, plan.experiment)
     accept = plan.study.reuse == "accept"
     entries: list[Entry] = []
     readings: dict[Slot, Reading] = {}
+    places: dict[Slot, Slot | None] = {}
     faults: list[tuple[str, str]] = []
     stale = 0
     for seed in plan.seeds:
@@ -181,12 +201,13 @@ def survey(plan: Plan) -> list[Entry]:
             slot = store.slot(arm.name, arm.signature, seed)
             if slot not in readings:  # arms of one signature share their trials
                 readings[slot] = slot.read()
-                if readings[slot].fault:
-                    faults.append((f"{arm.name} seed {seed}", readings[slot].fault))
-            result = readings[slot].result
+                places[slot] = slot.usable(plan.code, any_code=accept)
+                if places[slot] is None and (fault := readings[slot].fault):
+                    faults.append((f"{arm.name} seed {seed}", fault))
+            place, result = places[slot], readings[slot].result
             changed = result is not None and result["code"] != plan.code
-            stale += changed
-            entries.append(Entry(arm, seed, slot, result is not None and (accept or not changed)))
+            stale += changed and place in (None, slot)
+            entries.append(Entry(arm, seed, place or slot, place is not None))
     if stale:
         what = (
             "kept, as reuse=accept says"
@@ -194,7 +215,7 @@ def survey(plan: Plan) -> list[Entry]:
             else "computed again (keep them with reuse=accept)"
         )
         plan.notes.append(f"{stale} finished trials were computed by other code: {what}")
-    if older := sum(reading.older for reading in readings.values()):
+    if older := sum(readings[slot].older and place is None for slot, place in places.items()):
         were = "trial of an older format is" if older == 1 else "trials of an older format are"
         plan.notes.append(f"{older} {were} computed again")
     plan.notes.extend(damage_notes(faults))
@@ -211,10 +232,17 @@ def damage_notes(faults: Sequence[tuple[str, str]]) -> list[str]:
 
 @contextlib.contextmanager
 def locked(plan: Plan) -> Iterator[Store]:
-    """The store of a plan's experiment, which no other command enters meanwhile."""
+    """The store of a plan's experiment, which no other command enters meanwhile.
+
+    Where nothing can be written there is no lock, and nothing to protect by one.
+    """
     root = Store.root_of(plan.outputs, plan.experiment)
-    root.mkdir(parents=True, exist_ok=True)
-    with FileLock(root / ".lock"):
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(OSError, NotImplementedError):
+            root.mkdir(parents=True, exist_ok=True)
+            if os.path.lexists(root / ".lock") and not fits(root / ".lock", folder=False):
+                remove(root / ".lock")
+            held.enter_context(FileLock(root / ".lock"))
         yield Store(plan.outputs, plan.experiment)
 
 
@@ -222,17 +250,53 @@ def enter(plan: Plan) -> list[Entry]:
     """As `survey`; the folders of arms that are to be computed are made.
 
     One command at a time does so: two that start together and call an arm by different names find
-    each other's folder by its signature. Where nothing can be written, a report may still be made.
+    each other's folder by its signature.
+
+    Raises:
+        ConfigError: trials are missing, and nothing can be written where they belong.
     """
-    try:
-        with locked(plan):
-            entries = survey(plan)
-            for folder in {entry.slot.folder.parent for entry in entries if not entry.reused}:
+    with locked(plan) as store:
+        entries = survey(plan)
+        missing = [entry for entry in entries if not entry.reused]
+        try:
+            if missing:
+                probe = store.root / f".probe-{provenance.token()}"
+                probe.touch()
+                probe.unlink()
+            plan.notes.extend(mend(entries))
+            for folder in {entry.slot.folder.parent for entry in missing}:
                 folder.mkdir(exist_ok=True)
-    except OSError as error:
-        plan.notes.append(f"nothing can be written there: {described(error)}")
-        return survey(plan)
+        except OSError as error:
+            if missing:
+                raise ConfigError(
+                    f"outputs={plan.outputs}: {len(missing)} of {len(entries)} trials are missing "
+                    f"and cannot be written ({error.strerror or error}); give another folder"
+                ) from error
     return entries
+
+
+def mend(entries: Sequence[Entry]) -> list[str]:
+    """Make room where trials are to be computed, and write damaged arm.json anew; a line for each.
+
+    Room is taken by a file where a folder must be, a folder where a file must be, and by what
+    nobody can read.
+    """
+    notes = []
+    for folder, entry in {e.slot.arm_folder: e for e in entries}.items():
+        if os.path.lexists(folder) and not is_folder(folder):
+            remove(folder)
+            notes.append(f"{entry.arm.name}: {folder.name} was no folder and was removed")
+        record, signed = folder / ARM, json.loads(entry.arm.signed)
+        if os.path.lexists(record) and read_json(record) != signed:
+            if not fits(record, folder=False):
+                remove(record)
+            write_json(record, signed)
+            notes.append(f"{entry.arm.name}: {ARM} was damaged and is written anew")
+    for slot, entry in {e.slot: e for e in entries if not e.reused}.items():
+        trial = f"{entry.arm.name} seed {entry.seed}"
+        places = ["its folder" if name == "." else name for name in slot.mend()]
+        notes += [f"{trial}: {place} could not be used and was removed" for place in places]
+    return notes
 
 
 def run(plan: Plan, title: str = "") -> list[Entry]:

@@ -5,16 +5,19 @@ trial's set of (tag, step, value) equal to that of a trial that was never stoppe
 keeps every digit of a float, the event file holds float32.
 """
 
+import contextlib
 import csv
+import hashlib
 import io
 import os
 import time
 from collections.abc import Mapping
 from itertools import groupby
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import Any, Literal, TextIO
 
 from runner import events
+from runner.files import remove
 
 METRICS_FILE = "metrics.csv"
 HEADER = ("step", "metric", "value")
@@ -45,7 +48,7 @@ class Tracker:
         folder.mkdir(parents=True, exist_ok=True)
         kept = [] if resume_step is None else [r for r in read_rows(folder) if r[0] <= resume_step]
         for stale in folder.glob("events.out.tfevents.*"):
-            stale.unlink()
+            remove(stale)
         _replace(folder / METRICS_FILE, kept)
         self._closed = False
         self._writer = events.open_writer(folder)
@@ -99,21 +102,46 @@ class Tracker:
 
 
 def read_rows(folder: Path) -> list[Row]:
-    """The rows of a trial's `metrics.csv`; a last line without its newline (a kill) is ignored.
+    """The rows of a trial's `metrics.csv` up to the first line that cannot be read.
 
-    Names are read as they were written, whatever characters they have.
+    The last line of a trial that was killed may be torn. Names are read as they were written,
+    whatever characters they have.
     """
-    path = folder / METRICS_FILE
-    if not path.exists():
+    try:
+        content = (folder / METRICS_FILE).read_bytes()
+    except OSError:
         return []
-    # A kill may cut a character in two; what is cut is ignored below.
-    text = path.read_bytes().decode(errors="replace")
-    rows = list(csv.reader(io.StringIO(text, newline="")))
-    if rows and (
-        not text.endswith("\n") or len(rows[-1]) < len(HEADER)
-    ):  # or within a name of two lines
-        rows.pop()
-    return [(int(step), metric, float(value)) for step, metric, value in rows[1:]]
+    # A kill may cut the last line, and a character in two.
+    text = content[: content.rfind(b"\n") + 1].decode(errors="replace")
+    rows: list[Row] = []
+    lines = csv.reader(io.StringIO(text, newline=""))
+    with contextlib.suppress(csv.Error, ValueError):
+        next(lines, None)
+        for step, metric, value in lines:
+            rows.append((int(step), metric, float(value)))
+    return rows
+
+
+def stamp(path: Path) -> dict[str, Any]:
+    """What curves hold now, for `agrees` to compare: their size and digest; empty without any."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return {}
+    return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def agrees(path: Path, earlier: Mapping[str, Any]) -> bool:
+    """Whether curves still begin with what they held when they were stamped; rows may follow."""
+    size = earlier.get("size", 0)
+    if not isinstance(size, int) or size < 0:
+        return False
+    try:
+        with path.open("rb") as file:
+            content = file.read(size)
+    except OSError:
+        content = b""
+    return not size or hashlib.sha256(content).hexdigest() == earlier.get("sha256")
 
 
 def _replace(path: Path, rows: list[Row]) -> None:

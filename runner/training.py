@@ -10,7 +10,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,18 @@ class Loop:
     step_seconds: list[float]
     curves: dict[str, list[float]]
     evaluated: list[int] = field(default_factory=list)
+
+    @staticmethod
+    def describes(state: object) -> bool:
+        """Whether a checkpoint holds all this, and nothing else."""
+        if not isinstance(state, dict) or {f.name for f in fields(Loop)} != set(state):
+            return False
+        curves = state["curves"]
+        lists = [value for name, value in state.items() if name != "curves"]
+        return isinstance(curves, dict) and all(
+            isinstance(values, list) and all(isinstance(value, int | float) for value in values)
+            for values in [*lists, *curves.values()]
+        )
 
 
 @dataclass(frozen=True)
@@ -116,7 +128,14 @@ def train(
     config: Training = trial.config.training
     optimizer = adamw(model, config)
     unchecked = infinite_buffers(model)
-    state = checkpoint.load(trial.checkpoints, model, optimizer, last=config.steps)
+    state = checkpoint.load(
+        trial.checkpoints,
+        model,
+        optimizer,
+        last=config.steps,
+        note=trial.note,
+        known=Loop.describes,
+    )
     start = state.pop("step") if state else 0
     loop = Loop(**state) if state else Loop([], [], {})
     course = Course(trial, task, probes, watch, loop, unchecked)

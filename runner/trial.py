@@ -19,12 +19,14 @@ import torch
 from runner import checkpoint, device, locks, plugins, provenance, registry
 from runner.alone import turn
 from runner.config import flatten
+from runner.files import read_json, write_json
+from runner.forms import exact, inexact, is_pieces
 from runner.job import Job, Stage
 from runner.metric_names import Worth, worth
 from runner.output import described, shortened
 from runner.stopwatch import Stopwatch
-from runner.store import UNTIMED, read_json, write_json
-from runner.tracking import Tracker, read_rows
+from runner.store import UNTIMED
+from runner.tracking import METRICS_FILE, Tracker, agrees, read_rows, stamp
 from runner.training import Stopped
 
 PIECES, SECONDS = "pieces.json", "seconds.json"
@@ -89,7 +91,7 @@ class Trial:
         A process that finds finished pieces goes on behind them. Opens the records.
         """
         path = self.checkpoints / PIECES
-        kept = read_json(path) or {"done": 0, "step": 0, "results": {}, "tables": {}}
+        kept = self._kept_pieces(path)
         self.results |= {name: (value, unit) for name, (value, unit) in kept["results"].items()}
         self._tables, self._step = kept["tables"], kept["step"]
         self.resume(kept["step"])
@@ -98,8 +100,21 @@ class Trial:
             yield item
             self.flush()
             state = {"results": self.results, "tables": self._tables, "step": self._step}
-            write_json(path, {"done": done, **state})
+            curves = stamp(self._job.slot.folder / METRICS_FILE)
+            write_json(path, exact({"done": done, "curves": curves, **state}))
             self.progress(done, len(items), 0.0)
+
+    def _kept_pieces(self, path: Path) -> dict[str, Any]:
+        """What finished pieces have left, where it is whole and their curves are still there."""
+        nothing: dict[str, Any] = {"done": 0, "step": 0, "results": {}, "tables": {}}
+        if not path.exists():
+            return nothing
+        with contextlib.suppress(ValueError, TypeError, RecursionError):
+            kept = inexact(read_json(path) or {})
+            if is_pieces(kept) and agrees(self._job.slot.folder / METRICS_FILE, kept["curves"]):
+                return kept
+        self.note(f"{PIECES} or {METRICS_FILE} was damaged: measured anew from the first piece")
+        return nothing
 
     def resume(self, step: int) -> None:
         """Open the records, going on after `step`; 0 starts them anew."""
@@ -227,8 +242,6 @@ def compute(job: Job, send: Send) -> None:
             return
         slot.keep_first_finish()
         if slot.status().get("code") != job.code or slot.read().unusable:
-            checkpoint.clear(slot.folder / "checkpoint")
-            (slot.folder / SECONDS).unlink(missing_ok=True)
             slot.clear()
         slot.mark("running", pid=os.getpid(), host=platform.node(), code=job.code)
         trial, watch, owner = None, Stopwatch(slot.folder / SECONDS), os.getpid()

@@ -74,8 +74,7 @@ def grid_plan(plan: planning.Plan, config: DictConfig, overrides: Sequence[str])
     """The plan of the tuning trials.
 
     Raises:
-        ConfigError: an arm or the command line sets the tuned key too, or tuning seeds are also
-            reported.
+        ConfigError: an arm or the command line sets the tuned key too.
     """
     tune = plan.study.tune
     for where, texts in (
@@ -85,12 +84,6 @@ def grid_plan(plan: planning.Plan, config: DictConfig, overrides: Sequence[str])
         if any(override.lstrip("+").split("=")[0] == tune.key for override in texts):
             raise ConfigError(f"tune.key={tune.key}: {where} sets it too; leave one out")
     seeds = range(tune.first_seed, tune.first_seed + tune.n_seeds)
-    reported = {seed + arm.config.seed_offset for arm in plan.arms for seed in plan.seeds}
-    tuning = {seed + arm.config.seed_offset for arm in plan.arms for seed in seeds}
-    if both := reported & tuning:
-        raise ConfigError(
-            f"tune.first_seed={tune.first_seed}: seed {min(both)} is reported too; tune on others"
-        )
     gridded = planning.plan(
         config,
         overrides,

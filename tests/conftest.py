@@ -1,10 +1,14 @@
 """Fixtures that tests of the whole engine share."""
 
+import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import pytest
 import torch
@@ -13,11 +17,13 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 from tests_environment import ROOT, environment
 
+from experiments import corpora
 from runner import study
 from runner.plan import arguments, loading, planning
 
 torch.set_num_threads(1)  # with two, an operation waits for a core that another process has
 Plan = Callable[..., planning.Plan]
+SEED = "ABLAB_SEED"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -35,8 +41,44 @@ def hydra() -> Iterator[None]:
     """Hydra, initialised as `python -m runner` does."""
     GlobalHydra.instance().clear()
     loading.check_all_loading()
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"), domains_built_once():
         yield
+
+
+BUILT: dict[str, dict[str, Any]] = {}
+
+
+@contextmanager
+def domains_built_once() -> Iterator[None]:
+    """Build each corpus of the domains once for all plans of a session: it takes seconds."""
+    build = corpora.build
+
+    def remembered(options: Any, splits: Any = None) -> dict[str, Any]:
+        if splits is not None:  # a text of a test
+            return build(options, splits)
+        if repr(options) not in BUILT:
+            BUILT[repr(options)] = build(options)
+        return BUILT[repr(options)]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(corpora, "build", remembered)
+        yield
+
+
+def pytest_configure() -> None:
+    """Choose what samples are drawn with, once for all processes of a session."""
+    os.environ.setdefault(SEED, str(Random().randrange(2**31)))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what draws the same samples again."""
+    terminalreporter.write_line(f"{SEED}={os.environ[SEED]} draws the same samples again")
+
+
+@pytest.fixture
+def sample(request: pytest.FixtureRequest) -> Random:
+    """What draws a sample in the slow tier, another one in every session."""
+    return Random(f"{os.environ[SEED]} {request.node.nodeid}")
 
 
 @pytest.fixture

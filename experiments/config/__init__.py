@@ -6,6 +6,7 @@ forgotten there is an error and never a silent choice. Rules within one dataclas
 `__post_init__`, rules across groups in `check_together`.
 """
 
+from math import gcd
 from typing import Any
 
 from experiments.config.parts import (
@@ -96,7 +97,7 @@ __all__ = [
 def check_together(experiment: str, groups: dict[str, Any]) -> None:
     """Raise ValueError where options do not fit each other or the experiment.
 
-    `groups` maps the names of groups, `model` and `options` to their dataclasses.
+    `groups` maps the names of groups, `model`, `options` and `training` to their dataclasses.
     """
     task = groups.get("task")
     if task is not None:
@@ -104,6 +105,8 @@ def check_together(experiment: str, groups: dict[str, Any]) -> None:
         if hasattr(task, "source_length") != pairs:
             has, needs = ("sequences", "pairs") if pairs else ("pairs", "sequences")
             raise ValueError(f"task={task.kind} has {has}, but {experiment} learns from {needs}")
+        if "training" in groups:
+            _check_parts_of_a_batch(task, groups["training"])
     model, attention = groups.get("model"), groups.get("attention")
     options = groups.get("options")
     heads = getattr(attention, "n_heads", 1)
@@ -122,3 +125,18 @@ def check_together(experiment: str, groups: dict[str, Any]) -> None:
                 f"rotary positions need an even head size; model.d_model={model.d_model} / "
                 f"attention.n_heads={attention.n_heads} is {model.d_model // attention.n_heads}"
             )
+
+
+def _check_parts_of_a_batch(task: Any, training: Any) -> None:
+    """Raise ValueError where a batch, which has no more sentences than there are, cannot be cut."""
+    batch, parts = training.batch_size, training.accumulate
+    if (n_train := getattr(task, "n_train", None)) is None or batch <= n_train:
+        return
+    if n_train % parts:
+        common = gcd(batch, n_train)
+        fits = max(n for n in range(1, min(common, parts) + 1) if common % n == 0)
+        raise ValueError(
+            f"training.accumulate={parts} cannot cut a batch of {n_train}, which is all that task="
+            f"{task.kind} has to learn from (training.batch_size={batch}), into equal parts; "
+            f"training.accumulate={fits} can"
+        )

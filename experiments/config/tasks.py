@@ -5,6 +5,9 @@ from enum import StrEnum
 
 from experiments.config.registering import at_least, option, share
 
+MOST_TEXT = 50_000_000
+"""Bytes; no domain has as many, whatever versions of the packages are installed."""
+
 
 class Predict(StrEnum):
     """What `waves` and `patterns` ask of a model: the sequence itself, or its next value."""
@@ -41,6 +44,16 @@ class Domains:
     def __post_init__(self) -> None:
         at_least(2, length=self.length)
         at_least(1, n_eval=self.n_eval, train_bytes=self.train_bytes)
+        # To read all packages before it is found that they hold less takes seconds.
+        for name, size in (
+            ("train_bytes", self.train_bytes),
+            ("n_eval * (length + 1)", self.n_eval * (self.length + 1)),
+        ):
+            if size > MOST_TEXT:
+                raise ValueError(
+                    f"{name}={size} is more than the packages hold that text is read from; it must "
+                    f"be at most {MOST_TEXT}"
+                )
         known = ("code", "english", "japanese")
         if not self.domains or len(set(self.domains)) < len(self.domains):
             raise ValueError(
@@ -197,6 +210,11 @@ class Pairs15:
 
     def __post_init__(self) -> None:
         share(label_smoothing=self.label_smoothing)
+
+    @property
+    def n_train(self) -> int:
+        """Pairs to learn from."""
+        return 15
 
     @property
     def source_length(self) -> int:

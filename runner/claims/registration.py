@@ -132,14 +132,23 @@ class Setting:
 
 
 def register(
-    claims: Sequence[Claim], run: Setting, store: Store, where: Path, now: datetime.datetime
+    claims: Sequence[Claim],
+    run: Setting,
+    store: Store,
+    where: Path,
+    now: datetime.datetime,
+    notes: list[str] | None = None,
 ) -> dict[str, Registration]:
     """Register the claims of a run before it computes anything; what is known of each, by id.
 
     New ones of the user's are added to the ledger `where`, which nobody else writes meanwhile. A
-    run that lacks some arms of a claim registers it for those it has.
+    run that lacks some arms of a claim registers it for those it has. `notes` get a line where the
+    ledger is damaged, and one for each claim that could not be added to it.
     """
+    notes = [] if notes is None else notes
     lines = ledger.read(where)
+    if fault := ledger.fault(where):
+        notes.append(fault)
     related = families(claims)
     found = {}
     for claim in claims:
@@ -158,7 +167,8 @@ def register(
                 "family": family,
                 "time": now.isoformat(timespec="microseconds"),
             }
-            ledger.append(where, line)
+            if reason := ledger.append(where, line):
+                notes.append(f"claim {claim.id} is not registered for later runs: {reason}")
             times = {arm: times.get(arm, now) for arm in marks}
         found[claim.id] = _judged(claim, times, marks, run, store, now)
     return found

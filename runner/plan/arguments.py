@@ -19,7 +19,7 @@ from runner import plugins, registry
 from runner.config import STUDY_KEYS, ConfigError, Study
 from runner.names import near
 from runner.output import shortened
-from runner.plan import folders, overrides, values
+from runner.plan import folders, launchers, overrides, values
 from runner.plan.explaining import about
 from runner.plan.overrides import parse
 from runner.plan.reading import field_names, known_keys, schemas_of
@@ -166,11 +166,13 @@ def mend(text: str) -> str:
     if key.startswith("hydra"):
         if not override.is_sweep_override():
             refuse_values(override.value())
-        if not key.startswith(HYDRA_ALLOWED):
+        internal = any(part.startswith("_") for part in key.split("."))  # _convert_, _recursive_
+        if internal or not key.startswith(HYDRA_ALLOWED):
             raise ConfigError(
                 f"{key}: Hydra's own settings are fixed here, except hydra/launcher and "
                 "hydra/sweeper"
             )
+        launchers.check(key, override.value())
         return text
     examine(override)
     section, dot, _ = key.partition(".")
@@ -182,6 +184,8 @@ def mend(text: str) -> str:
 def examine(override: Override) -> None:
     """Raise ConfigError for an override of the command line or of an arm that cannot be meant."""
     key, text = override.key_or_group, shortened(override.input_line, 120)
+    if len(key) > overrides.LONGEST_KEY:
+        raise ConfigError(f"{text}: a key has at most {overrides.LONGEST_KEY} letters")
     check_key(key)
     if key in SECTIONS and override.is_delete():
         raise ConfigError(f"{text}: {key} cannot be left out; set its keys, {key}.<key>=<value>")

@@ -47,7 +47,7 @@ def compose_arms(
     while waiting:
         name = waiting.pop(0)
         try:
-            composed, skipped[name] = compose_arm(overrides, typed, study.arms[name])
+            composed, skipped[name] = compose_arm(study, overrides, typed, study.arms[name])
             arms[name] = read_arm(composed)
         except ConfigError as error:
             errors[name] = str(error)
@@ -138,7 +138,7 @@ def selected(study: Study, typed: Sequence[Override]) -> list[str]:
 
 
 def compose_arm(
-    overrides: Sequence[str], typed: Sequence[Override], arm: Sequence[str]
+    study: Study, overrides: Sequence[str], typed: Sequence[Override], arm: Sequence[str]
 ) -> tuple[DictConfig, list[str]]:
     """Compose the command line and then the arm.
 
@@ -158,7 +158,10 @@ def compose_arm(
     with about("the arm cannot be composed"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         config = compose("config", overrides=[*overrides, *readable])
-    drop_defaults(config)
+        same = (config.experiment, config.scale) == (study.experiment, study.scale.value)
+    if not same:  # by the package of an option's file
+        raise ConfigError("an arm cannot set experiment or scale; they are the same for all arms")
+    drop_defaults(config, study)
     lacking = []
     for override in typed:
         section, dot, name = override.key_or_group.partition(".")
@@ -176,12 +179,12 @@ def compose_arm(
     return config, lacking
 
 
-def drop_defaults(config: DictConfig) -> None:
+def drop_defaults(config: DictConfig, study: Study) -> None:
     """Leave out what an experiment or preset says of another option of a group than is chosen.
 
     `task: {n_eval: 48}` in a preset is about the tasks that have the key; task=pairs15 has not.
     """
-    experiment, scale = str(config.experiment), str(config.scale)
+    experiment, scale = study.experiment, study.scale.value
     for file in (f"experiment/{experiment}.yaml", f"preset/{experiment}_{scale}.yaml"):
         defaults = folders.read(folders.CONF / file)
         for group in registry.groups():

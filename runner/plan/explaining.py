@@ -16,20 +16,20 @@ from runner.config import ConfigError
 from runner.output import ERRORS, LETTERS, LINES, printable, shortened
 from runner.plan import folders
 
-PREFIX = "ablab: "
+PREFIX, LONGEST = "ablab: ", 4000
 SHOWS = "HYDRA_FULL_ERROR=1 shows where"
 NO_REASON = f"the input is refused, but nothing says why; {SHOWS}"
 WRONG_KIND = "a value is of a kind that does not belong there"
 # The first is cut out with its value; the others make a whole clause unreadable for a user.
 NOISE = re.compile(r"\s*\b(full_key|reference_type|object_type)\s*[:=]\s*\S*")
 RAW = re.compile(
-    r"[^:;(\n]*(unhashable type|has no attribute|not subscriptable|not iterable|not callable"
+    r"unhashable type|has no attribute|not subscriptable|not iterable|not callable"
     r"|indices must be|unsupported operand|positional argument|unexpected keyword argument"
     r"|not supported between|invalid literal|could not convert string|maximum recursion"
     r"|integer string conversion|must be str, not|os\.PathLike|index out of range"
     r"|cannot convert float|values to unpack|<class '|<object |object at 0x|argument of type"
     r"|is not in struct|Invalid value assigned|raised while composing|AnyNode|DictConfig|ListConfig"
-    r"|a bytes-like|can't be used in 'await'|not JSON serializable|codec can't)[^;()\n]*"
+    r"|a bytes-like|can't be used in 'await'|not JSON serializable|codec can't"
 )
 NO_HOME = ("Could not determine home directory.", "~ is followed by no user's name")
 TYPES = re.compile(
@@ -82,7 +82,7 @@ def shown(error: ConfigError) -> str:
 
 def bounded(message: str) -> str:
     """A message of at most three lines and 300 letters, prefixes included, that is never empty."""
-    lines = [" ".join(line.split()) for line in cleaned(printable(message)).splitlines()]
+    lines = [" ".join(line.split()) for line in printable(cleaned(message)).splitlines()]
     lines = [line for line in lines if line.strip(" .:;,")] or [NO_REASON]
     if len(lines) > LINES:
         lines = [*lines[: LINES - 1], "; ".join(lines[LINES - 1 :])]
@@ -95,11 +95,25 @@ def bounded(message: str) -> str:
 
 def cleaned(message: str) -> str:
     """A message without the words that only a programmer of Python, Hydra or OmegaConf reads."""
+    if len(message) > LONGEST:  # all below takes long on long texts
+        message = f"{message[: LONGEST // 2]} ... {message[-LONGEST // 2 :]}"
     message = NOISE.sub("", message).split("Config search path:")[0]
     with contextlib.suppress(OSError):  # a current folder that is gone
         message = message.replace(f"{Path.cwd()}/", "")
     message = message.replace(*NO_HOME).replace(' in "<unicode string>"', "")
-    return TYPES.sub("", RAW.sub(f" {WRONG_KIND}", message))
+    return TYPES.sub("", "\n".join(map(without_raw, message.split("\n"))))
+
+
+def without_raw(line: str) -> str:
+    """A line whose clauses of a programmer's words are told in a user's."""
+    for _ in range(5):
+        raw = RAW.search(line)
+        if raw is None:
+            return line
+        start = 1 + max(line.rfind(end, 0, raw.start()) for end in ":;(")
+        ends = [at for end in ";()" if (at := line.find(end, raw.end())) >= 0]
+        line = f"{line[:start]} {WRONG_KIND}{line[min(ends, default=len(line)) :]}"
+    return WRONG_KIND
 
 
 def with_file(message: str) -> str:

@@ -7,6 +7,11 @@ from typing import Any
 
 import yaml
 
+from runner.files import read_bytes
+
+MOST = 2**20
+"""Bytes of the largest YAML file that is read."""
+
 CONF = Path(__file__).resolve().parents[2] / "conf"
 GLOBAL = re.compile(r"^\s*#\s*@package\s+_global_\s*$", re.MULTILINE)
 
@@ -20,7 +25,7 @@ class Own:
 def read(path: Path) -> dict[str, Any]:
     """A YAML file as a dict; empty where there is none."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return yaml.load(path.read_text(), Loader=loader) or {} if path.exists() else {}
+    return yaml.load(read_bytes(path, MOST), Loader=loader) or {} if path.exists() else {}
 
 
 def groups() -> set[str]:
@@ -50,7 +55,7 @@ def own_files() -> list[Path]:
 def text(path: Path) -> str:
     """What a file says; empty where it cannot be read."""
     try:
-        return path.read_text()
+        return read_bytes(path, MOST).decode("utf-8")
     except (OSError, ValueError):
         return ""
 

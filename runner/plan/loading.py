@@ -6,10 +6,8 @@ time from the command line's own settings alone, and refuses a config whose `hyd
 It does so before Hydra uses that node. `docs/security.md` has the promises and their tests.
 """
 
-import copy
 import functools
-import os
-import re
+import itertools
 import secrets
 import shutil
 import tempfile
@@ -19,22 +17,20 @@ from typing import Any
 
 from hydra._internal import hydra as hydra_internals
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_repository import ConfigRepository
+from hydra._internal.config_repository import CachingConfigRepository
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
-from hydra.plugins.config_source import ConfigResult, ConfigSource
+from hydra.core.override_parser.types import Override
+from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from runner.config import ConfigError
 from runner.output import listed, shortened
 from runner.plan import folders
-from runner.plan.explaining import unexpected
-from runner.plan.refusal import check_file
+from runner.plan.expansion import check_expansion
+from runner.plan.sources import OF_USERS, CheckedRepository
 
 ONLY_TYPED = ("outputs", "plugins")
 """Keys that say where is written and what code is run: of the command line alone."""
@@ -42,7 +38,9 @@ ONLY_TYPED = ("outputs", "plugins")
 HERE = ("basic", "joblib")
 """Hydra's launchers that compute on this machine and leave no logs in the sweep's folder."""
 
-OF_USERS = "command-line"  # what Hydra calls the folder of --config-dir
+LOADS = 500
+"""Options that the defaults lists of one config may name, repeats included; ours name about 60."""
+
 OF_ONE_CONFIG = (
     *("overrides", "runtime.choices", "runtime.config_sources"),
     *("job.override_dirname", "job.config_name"),
@@ -77,59 +75,6 @@ def remove_sweep_folder() -> None:
         shutil.rmtree(sweep_folder(), ignore_errors=True)
 
 
-PARSED: dict[tuple[str, str], ConfigResult | None] = {}
-NOT_LOADED = (HydraException, OmegaConfBaseException, YAMLError, ValueError, RecursionError)
-
-
-class CheckedRepository(ConfigRepository):
-    """The YAML files that Hydra finds; a user's are checked before they are loaded.
-
-    Attributes:
-        users: the user's files that were loaded.
-    """
-
-    def __init__(self, config_search_path: ConfigSearchPath) -> None:
-        super().__init__(config_search_path)
-        self.users: list[Path] = []
-
-    def _loaded_once(self, source: ConfigSource | None, config_path: str) -> ConfigResult | None:
-        """Load one of our files, or of Hydra's, which are parsed once in a process.
-
-        Every arm is composed anew from the same files; to parse them takes longer than all else.
-        """
-        if source is None or source.scheme() not in ("file", "pkg"):
-            return super().load_config(config_path)
-        key = (source.path, config_path)
-        if key not in PARSED:
-            PARSED[key] = super().load_config(config_path)
-        return copy.deepcopy(PARSED[key])
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "CheckedRepository":
-        """Hydra loads through a copy, whose files are to be known here."""
-        return copy.copy(self)
-
-    def load_config(self, config_path: str) -> ConfigResult | None:
-        """Load one config, such as `experiment/moe`; a name that is nowhere gives None.
-
-        Raises:
-            ConfigError: the name leads out of its group, or a user's file is damaged or could run
-                code.
-        """
-        check_name(config_path)
-        source = next((one for one in self.sources if one.is_config(config_path)), None)
-        if source is None or source.provider != OF_USERS:
-            return self._loaded_once(source, config_path)
-        path = file_of(source, config_path)
-        check_file(path)
-        if path not in self.users:
-            self.users.append(path)
-        try:
-            return super().load_config(config_path)
-        except NOT_LOADED as error:
-            reason = re.sub(rf"^\S*{re.escape(path.name)}[:,] ", "", unexpected(error))
-            raise ConfigError(f"{path}: {reason}") from error
-
-
 class CheckedLoader(ConfigLoaderImpl):
     """Hydra's loader, which refuses what a config has no right to set."""
 
@@ -155,7 +100,7 @@ class CheckedLoader(ConfigLoaderImpl):
         config = super().load_configuration(
             config_name, overrides, run_mode, from_shell, validate_sweep_overrides
         )
-        self.check(config, overrides)
+        self.check(config, config_name, overrides)
         if run_mode is RunMode.MULTIRUN and config.hydra.runtime.choices["hydra/launcher"] in HERE:
             config.hydra.sweep.dir = str(sweep_folder())
         return config
@@ -168,7 +113,27 @@ class CheckedLoader(ConfigLoaderImpl):
         config.hydra.sweep.dir = master_config.hydra.sweep.dir
         return config
 
-    def check(self, config: DictConfig, overrides: Sequence[str]) -> None:
+    def _parse_overrides_and_create_caching_repo(
+        self, config_name: str | None, overrides: list[str]
+    ) -> tuple[list[Override], CachingConfigRepository]:
+        """As Hydra does, with an end to the options that defaults lists name."""
+        parsed, repository = super()._parse_overrides_and_create_caching_repo(
+            config_name, overrides
+        )
+        load, count = repository.load_config, itertools.count(1)
+
+        def load_config(config_path: str) -> ConfigResult | None:
+            if next(count) > LOADS:
+                raise ConfigError(
+                    f"the defaults lists{self.by_whom()} name more than {LOADS} options, or each "
+                    "other in a circle; name each option once"
+                )
+            return load(config_path)
+
+        repository.load_config = load_config  # type: ignore[method-assign]
+        return parsed, repository
+
+    def check(self, config: DictConfig, config_name: str | None, overrides: Sequence[str]) -> None:
         """Raise ConfigError where a config sets what only the command line may."""
         parsed = OverridesParser.create().parse_overrides(list(overrides))
         packaged = any(one.package for one in parsed)
@@ -178,12 +143,16 @@ class CheckedLoader(ConfigLoaderImpl):
         task = [one.input_line for one in parsed if not one.is_hydra_override()]
         if OmegaConf.to_container(config.hydra.overrides) != {"hydra": own, "task": task}:
             self.refuse_setting("hydra.overrides")
-        for key in differing(settings(config.hydra), self.settings_alone(own)):
+        for key in differing(settings(config.hydra), self.settings_alone(config_name, own)):
             self.refuse_setting(f"hydra.{key}")  # without its value: it may be of the environment
+        if config_name is None:
+            return
+        content: Any = OmegaConf.to_container(config, resolve=False)
+        check_expansion({key: value for key, value in content.items() if key != "hydra"})
         typed = {one.key_or_group for one in parsed}
         default = folders.read(folders.CONF / "config.yaml")
         for key in ONLY_TYPED:
-            value = OmegaConf.to_container(config, resolve=False).get(key)  # type: ignore[union-attr]
+            value = content.get(key)
             if key not in typed and value != default[key]:
                 raise ConfigError(
                     f"{key}={shortened(value, 60)} is set{self.by_whom()}; only the command line "
@@ -202,49 +171,28 @@ class CheckedLoader(ConfigLoaderImpl):
         files = self.repository.users
         return f" in {listed([shortened(file, 60) for file in files], 2)}" if files else ""
 
-    def settings_alone(self, own: Sequence[str]) -> dict[str, Any]:
-        """Hydra's settings from conf/config.yaml and the command line's settings of Hydra alone."""
-        if tuple(own) not in self._alone:
+    def settings_alone(self, config_name: str | None, own: Sequence[str]) -> dict[str, Any]:
+        """Hydra's settings from conf/config.yaml and the command line's settings of Hydra alone.
+
+        Hydra's own help composes no config of ours (None).
+        """
+        key = (str(config_name), *own)
+        if key not in self._alone:
             path = ConfigSearchPathImpl()
             for element in self.config_search_path.get_path():
                 if element.provider != OF_USERS:
                     path.append(str(element.provider), str(element.path))
-            primary = folders.read(folders.CONF / "config.yaml")
+            primary = folders.read(folders.CONF / "config.yaml") if config_name else {}
             chosen = [
                 f"{name.removeprefix('override ')}={option}"
-                for entry in primary["defaults"]
+                for entry in primary.get("defaults", ())
                 for name, option in (entry.items() if isinstance(entry, dict) else ())
                 if name.startswith("override hydra/")
             ]
             alone = ConfigLoaderImpl(path).load_configuration(None, [*chosen, *own], RunMode.RUN)
-            self._alone[tuple(own)] = settings(OmegaConf.merge(alone.hydra, primary["hydra"]))
-        return self._alone[tuple(own)]
-
-
-def check_name(config_path: str) -> None:
-    """Raise ConfigError for the name of a config that leads elsewhere than it says."""
-    parts = config_path.strip("/").split("/")
-    if any(part in ("", ".", "..") for part in parts) or "\\" in config_path:
-        raise ConfigError(
-            f"{shortened(config_path, 100)}: an option is one name of its group, and no path"
-        )
-    if parts[-1].endswith((".yaml", ".yml")):
-        name = parts[-1].rpartition(".")[0]
-        raise ConfigError(
-            f"{shortened(config_path, 100)}: an option is named without .yaml; write {name}"
-        )
-
-
-def file_of(source: ConfigSource, config_path: str) -> Path:
-    """The file of a user's config. Raises ConfigError where it lies outside the user's folder."""
-    folder = source.path.partition("://")[2] if "://" in source.path else source.path
-    path = Path(folder, f"{config_path.strip('/')}.yaml")
-    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
-        raise ConfigError(
-            f"{path} leads out of {folder}, by a link; copy the file, or give its own folder with "
-            "--config-dir"
-        )
-    return path
+            hydra = OmegaConf.merge(alone.hydra, primary.get("hydra", {}))
+            self._alone[key] = settings(hydra)
+        return self._alone[key]
 
 
 def settings(hydra: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from runner.output import shortened
 from runner.plan import folders
 from runner.plan.explaining import about
 
-MOST_LETTERS, DEEPEST, MOST_POINTS = 20_000, 50, 10_000
+MOST_LETTERS, DEEPEST, MOST_POINTS, LONGEST_KEY = 20_000, 50, 10_000, 200
 KEY_AND_VALUE = re.compile(r"([+~]{0,2}[A-Za-z_$][\w.$/-]*)=(.*)", re.DOTALL)
 NOT_ONE_TEXT = re.compile(r"""^\s*["'\[{(]|,|\$\{|^\s*\w+\s*\(""")
 
@@ -68,6 +68,8 @@ def with_quotes(text: str, error: HydraException) -> str:
             in_quotes = f"{found[1]}=[{items}]"
         if found[2].lstrip().startswith("{"):
             how = "within {...} keys stand without quotes: {a: b}"
+        elif "${" in found[2]:
+            how = "${ is followed by the name of a key and }, e.g. ${training.steps}"
         else:
             meant = "put each of the list's texts" if listed else "if it is one text, put it"
             form = shortened(f"'{in_quotes}'", 100)

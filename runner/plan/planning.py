@@ -1,6 +1,5 @@
 """From a composed config to a plan: arms typed and signed before anything is written. No torch."""
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -8,32 +7,28 @@ from pathlib import Path
 from hydra import compose
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from runner import device, provenance, registry, store
-from runner.claims.claim import Claim, Tested
-from runner.claims.evidence import InvalidClaimError
+from runner import device, plugins, pool, provenance, registry, store
 from runner.claims.fairness import Value
-from runner.claims.rig import reachable
 from runner.config import (
     ArmConfig,
     By,
-    ConfigError,
     DeviceName,
     Evaluation,
+    Planning,
     Scale,
     Study,
     flatten,
     plain,
 )
 from runner.copies import originals
-from runner.names import near
-from runner.output import shortened
-from runner.plan import arguments
+from runner.plan import arguments, checks, memory, seeding
 from runner.plan.composing import compose_arms
+from runner.plan.data import Data, writable
+from runner.plan.data import cache_folder as cache_folder
 from runner.plan.explaining import about
-from runner.plan.outline import Outline, outline
-from runner.plan.questions import check_code, check_header, no_experiment
+from runner.plan.outline import outline
+from runner.plan.questions import check_header
 from runner.plan.reading import read_study
-from runner.stats.standing import seeds_that_could_tell
 
 
 @dataclass(frozen=True)
@@ -110,32 +105,26 @@ def plan(
     with open_dict(config):
         config.claims = arguments.only_typed(config.claims, overrides)
     study = read_study(config)
-    experiment = study.experiment
-    if experiment is None or experiment not in registry.names():
-        raise ConfigError(no_experiment(experiment, overrides))
-    check_code(experiment)
-    if study.plugins and not any(text.lstrip("+").startswith("plugins=") for text in overrides):
-        raise ConfigError("plugins run code, so they are named on the command line and not in YAML")
+    experiment = checks.check_choice(study, overrides)
+    plugins.load(study.plugins)  # a launcher's process has not seen the command line
     if arms is not None:
         study = replace(study, arms={**study.arms, **arms})
-    if study.baseline is not None and study.baseline not in study.arms:
-        raise ConfigError(
-            f"baseline={study.baseline}: there is no such arm; {near(study.baseline, study.arms)}"
-        )
+    checks.check_baseline(study)
     told = outline(study)
     composed = compose_arms(study, overrides, None if arms is None else list(arms))
-    check_controls(study, told)
+    checks.check_controls(study, told)
     devices = {name: device.resolve(arm.device) for name, arm in composed.arms.items()}
-    notes = composed.notes
+    tuned = study.tune.key is not None and evaluation is Evaluation.report
+    notes = composed.notes + before_data(study, composed.arms, devices, tuned=tuned)
     # Times of one machine are never mixed with another's.
     machine = provenance.machine() if registry.timed(experiment) else None
-    outputs = writable(Path(study.outputs), experiment)
-    planned, data_of = [], Data(outputs, evaluation, dict(texts or {}))
+    only = study.plan is Planning.only
+    outputs = Path(study.outputs) if only else writable(Path(study.outputs), experiment)
+    planned, data_of = [], Data(outputs, evaluation, dict(texts or {}), keep=not only)
     for name, composed_arm in composed.arms.items():
         data = data_of.prepare(composed_arm)
         arm = replace(composed_arm, evaluation=evaluation, data=data)
         where = devices[name]
-        notes += [line for line in device.warnings(arm.device, where) if line not in notes]
         tree = arm.tree()
         tree["device"]["name"] = where.value
         text = store.signed(tree, data, machine)
@@ -146,10 +135,11 @@ def plan(
     if study.baseline not in (None, baseline):
         notes.append(f"baseline {study.baseline} is not computed; {baseline} stands in for it")
     notes += other_seeds(planned, baseline)
-    check_copies(planned, seeds, told.claims)
+    seeding.check_copies(planned, study, told.claims)
     if study.scale is not Scale.smoke:
-        check_claims(told.claims)
-        notes += too_few_seeds(told, study, planned)
+        checks.check_claims(told.claims)
+        notes += checks.too_few_seeds(told, study, planned)
+    notes += memory.beside_each_other(planned, workers(study, len(planned) * len(seeds)))
     return Plan(
         study=study,
         experiment=experiment,
@@ -165,6 +155,34 @@ def plan(
         notes=notes + data_of.lines + same_arms(planned),
         texts=data_of.texts,
     )
+
+
+def before_data(
+    study: Study,
+    arms: Mapping[str, ArmConfig],
+    devices: Mapping[str, DeviceName],
+    *,
+    tuned: bool,
+) -> list[str]:
+    """Refuse what seeds, devices, memory and tuning do not allow; what is slow or ignored.
+
+    Data come after this: sizes that are refused here may take minutes or all memory to prepare.
+    """
+    seeding.check_seeds(study, arms)
+    notes: list[str] = []
+    for name, where in devices.items():
+        warnings = device.warnings(arms[name].device, where)
+        notes += [line for line in warnings if line not in notes]
+    memory.check(arms, devices)
+    if tuned:
+        checks.check_tuning(study.tune, arms)
+        seeding.check_tuning_seeds(study, arms)
+    return notes
+
+
+def workers(study: Study, trials: int) -> int:
+    """How many of so many trials are computed at a time."""
+    return min(pool.cores() if study.workers == "auto" else int(study.workers), trials)
 
 
 def preset_tolerance(config: DictConfig, study: Study, overrides: Sequence[str]) -> float:
@@ -185,28 +203,6 @@ def settings(overrides: Sequence[str]) -> list[str]:
         for text in overrides
         if text.lstrip("+~").partition("=")[0].partition(".")[0] in sections
     ]
-
-
-def check_controls(study: Study, told: Outline) -> None:
-    """Refuse controls and headlines' baselines that are no arms, and a control as a baseline."""
-    for headline in told.headline:
-        if headline.baseline is not None and headline.baseline not in study.arms:
-            raise ConfigError(
-                f"headline {headline.metric}: baseline={headline.baseline}: there is no such arm; "
-                f"{near(headline.baseline, study.arms)}"
-            )
-        if headline.baseline in study.controls:
-            raise ConfigError(
-                f"headline {headline.metric}: its baseline {headline.baseline} is a control; give "
-                "another baseline"
-            )
-    for name in study.controls:
-        if name not in study.arms:
-            raise ConfigError(f"controls names {name}: no such arm; {near(name, study.arms)}")
-        if name == study.baseline:
-            raise ConfigError(
-                f"controls names {name}, the baseline; give other controls or another baseline"
-            )
 
 
 def stand_in(arms: Sequence[Arm], study: Study) -> str:
@@ -234,95 +230,6 @@ def other_seeds(arms: Sequence[Arm], baseline: str) -> list[str]:
     ]
 
 
-def check_copies(arms: Sequence[Arm], seeds: Sequence[int], claims: Sequence[Claim]) -> None:
-    """Refuse A/A pairs that prove nothing: arms that are no copies, copies that share seeds.
-
-    Raises:
-        ConfigError: with what is wrong and how to mend it.
-    """
-    copies = originals({arm.name: arm.config.tree() for arm in arms})
-    offsets = {arm.name: arm.config.seed_offset for arm in arms}
-    for name, offset in offsets.items():
-        if seeds[0] + offset < 0:
-            raise ConfigError(
-                f"seed_offset={offset} of arm {name}: seed {seeds[0] + offset} is below 0; "
-                "give an offset of 1000, say"
-            )
-    families: dict[str, list[str]] = {}
-    for name in offsets:
-        families.setdefault(copies.get(name, name), []).append(name)
-    for members in families.values():
-        by_offset = sorted({offsets[name]: name for name in members}.items())
-        for (low, one), (high, other) in itertools.pairwise(by_offset):
-            if high - low < len(seeds):
-                raise ConfigError(
-                    f"seed_offset: arms {one} and {other} are copies whose seeds overlap "
-                    f"(offsets {low} and {high}, {len(seeds)} seeds), so that they prove nothing; "
-                    f"give {other} an offset of {low + 1000}"
-                )
-    check_pairs(claims, arms, copies)
-
-
-def check_pairs(claims: Sequence[Claim], arms: Sequence[Arm], copies: Mapping[str, str]) -> None:
-    """Refuse A/A pairs of claims that are not one arm twice, under other seeds."""
-    trees = {arm.name: arm.config.tree() for arm in arms}
-    for claim in claims:
-        pair = claim.aa if isinstance(claim, Tested) else None
-        if pair is None or not {pair.arm, pair.control} <= {*trees}:
-            continue
-        if copies.get(pair.arm, pair.arm) != copies.get(pair.control, pair.control):
-            if trees[pair.arm] == trees[pair.control]:
-                raise ConfigError(
-                    f"claims.{claim.id}.aa: {pair.arm} is no copy of {pair.control}: both have "
-                    f"seed_offset={trees[pair.arm]['seed_offset']} and share all seeds; give it to "
-                    "one of them alone (seed=1000 moves the seeds of all arms)"
-                )
-            raise ConfigError(
-                f"claims.{claim.id}.aa: {pair.arm} is no copy of {pair.control}; an A/A pair is "
-                f"one arm twice, under other seeds: repeat the overrides of {pair.control} and add "
-                "seed_offset=1000"
-            )
-
-
-def check_claims(claims: Sequence[Claim]) -> None:
-    """Refuse claims that their own number of seeds can never decide, before anything is trained.
-
-    Raises:
-        ConfigError: with the least number that could.
-    """
-    tested = [claim for claim in claims if isinstance(claim, Tested)]
-    for claim in tested:
-        family = [other for other in tested if other.family == claim.family]
-        try:
-            reachable(claim, family)
-        except InvalidClaimError as error:
-            raise ConfigError(f"claims.{claim.id}: {error}") from error
-
-
-def too_few_seeds(told: Outline, study: Study, arms: Sequence[Arm]) -> list[str]:
-    """Lines on what this number of seeds cannot decide, whatever comes out."""
-    lines = []
-    short = [claim for claim in told.claims if claim.n > study.n_seeds]
-    if short:
-        most = max(claim.n for claim in short)
-        names = ", ".join(claim.id for claim in short)
-        lines.append(
-            f"{study.n_seeds} of {most} seeds: these claims will be invalid: {names}; "
-            f"n_seeds={most} decides them"
-        )
-    copies = originals({arm.name: arm.config.tree() for arm in arms})
-    under_study = [a.name for a in arms if a.name not in copies and a.name not in study.controls]
-    needs = [h for h in told.headline if not registry.metric(h.metric).deterministic]
-    enough = seeds_that_could_tell()
-    if len(under_study) > 1 and needs and study.n_seeds < enough:
-        seeds = "1 seed" if study.n_seeds == 1 else f"{study.n_seeds} seeds"
-        lines.append(
-            f"with {seeds} no arm can be called better or worse, whatever comes out; that takes "
-            f"{enough} (n_seeds={enough})"
-        )
-    return lines
-
-
 def solved_width(arm: ArmConfig, name: str, held: bool) -> list[str]:
     """The override that sets the width which was solved for an arm."""
     if held or arm.match.by is By.none or arm.match.to == name:
@@ -342,81 +249,3 @@ def same_arms(arms: Sequence[Arm]) -> list[str]:
                 f"arms {other} and {arm.name} are the same configuration: their trials are shared"
             )
     return lines
-
-
-@dataclass
-class Data:
-    """The data of a plan's arms, read once for all that have the same task.
-
-    Attributes:
-        outputs: below it they are kept, and nothing is read as text.
-        evaluation: what trials are judged by.
-        texts: the user's texts so far: where each is, and a hash of what was read there.
-        lines: what was read, a line for each text.
-    """
-
-    outputs: Path
-    evaluation: Evaluation
-    texts: dict[str, str]
-    lines: list[str] = field(default_factory=list)
-    _fingerprints: dict[str, str] = field(default_factory=dict)
-
-    def prepare(self, arm: ArmConfig) -> str:
-        """The fingerprint of an arm's data, which are made ready on disk.
-
-        Raises:
-            ConfigError: bad input of the user, or a text that changes while it is planned with.
-        """
-        task = getattr(arm.parts, "task", None)
-        if task is None:
-            return ""
-        if (key := repr(task)) not in self._fingerprints:
-            try:
-                ready = registry.prepare(task, cache_folder(self.outputs), self.evaluation)
-            except (ValueError, RuntimeError) as error:  # `~nobody/text` has no home folder
-                raise ConfigError(str(error)) from error
-            if (
-                ready.source
-                and self.texts.setdefault(ready.source, ready.evidence) != ready.evidence
-            ):
-                raise ConfigError(
-                    f"task.path={ready.source!r}: the text has changed since this command began; "
-                    f"run it again when the text is left alone"
-                )
-            if ready.line and ready.line not in self.lines:
-                self.lines.append(ready.line)
-            self._fingerprints[key] = ready.fingerprint
-        return self._fingerprints[key]
-
-
-def cache_folder(outputs: Path) -> Path:
-    """Where prepared data lie."""
-    return outputs / "corpora"
-
-
-def writable(outputs: Path, experiment: str) -> Path:
-    """The outputs folder, if something can be written there; nothing is left behind.
-
-    Raises:
-        ConfigError: it cannot.
-    """
-    there = outputs.absolute()
-    try:
-        while not there.exists():
-            there = there.parent
-        for needed in ("", "trials", "runs"):
-            folder = outputs / experiment / needed
-            if folder.exists() and not folder.is_dir():
-                raise NotADirectoryError(f"{folder} is a file")
-        if not there.is_dir():
-            raise NotADirectoryError(f"{there} is a file")
-        probe = there / f".ablab-{provenance.token()}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise ConfigError(
-            f"outputs={shortened(outputs, 120)}: nothing can be written there ({reason}); give "
-            "another folder"
-        ) from error
-    return outputs

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from runner import registry
 from runner.config import (
+    MOST,
     SCHEMAS,
     STUDY_KEYS,
     ArmConfig,
@@ -87,17 +88,23 @@ def read_arm(config: DictConfig) -> ArmConfig:
         name: typed(part_schema(name, config.get(name)), config.get(name), name) for name in has
     }
     options = typed(registry.options(experiment), config.options, "options")
+    training = typed(Training, config.training, "training")
     try:
-        registry.check_together(experiment, {**parts, "options": options})
+        together = {**parts, "options": options, "training": training}
+        registry.check_together(experiment, together)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     offset = resolved(config, "seed_offset")
     if not isinstance(offset, int) or isinstance(offset, bool):
         raise ConfigError(f"seed_offset={offset} must be a whole number, e.g. 1000")
+    try:
+        check_size("seed_offset", offset)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
     return ArmConfig(
         experiment=experiment,
         seed_offset=offset,
-        training=typed(Training, config.training, "training"),
+        training=training,
         device=typed(Device, config.device, "device"),
         match=typed(Match, config.match, "match"),
         options=options,
@@ -127,10 +134,13 @@ def typed(schema: type, node: Any, where: str) -> Any:
     assert isinstance(content, dict)
     plain = {str(key): value for key, value in content.items()}
     try:
+        for name in names:
+            check_size(name, plain[name])
         values.check_truth(schema, plain)
         made = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), plain))
         for name in (f.name for f in dataclasses.fields(schema) if f.type is not Any):
             value = getattr(made, name)
+            check_size(name, value)
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError(f"{name}={value} is no finite number")
         return made
@@ -138,6 +148,17 @@ def typed(schema: type, node: Any, where: str) -> Any:
         raise ConfigError(f"{where}.{values.misfit(schema, plain, error)}") from error
     except ValueError as error:
         raise ConfigError(f"{where}.{error}") from error
+
+
+def check_size(name: str, value: object) -> None:
+    """Raise ValueError for a whole number, or one in a list, that no size or seed can be."""
+    numbers = value if isinstance(value, list | ListConfig) else [value]
+    for number in numbers:
+        if isinstance(number, int) and abs(number) >= MOST:
+            digits = int(math.log10(abs(number))) + 1
+            raise ValueError(
+                f"{name} is a whole number of {digits} digits; it can be {MOST - 1} at most"
+            )
 
 
 def part_schema(group: str, node: Any) -> type:

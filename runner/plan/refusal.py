@@ -4,6 +4,7 @@ Text is looked at as it is parsed, so that no way of writing it hides what it sa
 looked at before its anchors are expanded, so that a small file cannot fill the memory.
 """
 
+import codecs
 import re
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ from typing import Any
 import yaml
 
 from runner.config import ConfigError
+from runner.files import read_bytes
 from runner.output import shortened
 
 RUNS_CODE = "_target_"
-BYTES, NODES, DEPTH = 2**20, 100_000, 60
+BYTES, NODES, DEPTH = 2**20, 5_000, 60
 """The limits of a user's YAML file: its size, its values with anchors expanded, its nesting."""
 MISREAD = re.compile(r"[-+]?(?:[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?|0[0-7_]+)")
 
@@ -91,11 +93,10 @@ def check_file(path: Path) -> None:
 
 
 def read_text(path: Path) -> str:
-    """The text of a file that a user gave, if it is not too large. Raises OSError, ConfigError."""
-    with path.open("rb") as file:
-        content = file.read(BYTES + 1)
-    if len(content) > BYTES:
-        raise ConfigError(f"it is larger than {BYTES // 2**20} MiB, the most that a config may be")
+    """The text of a file that a user gave. Raises OSError, UnicodeError, ConfigError."""
+    content = read_bytes(path, BYTES)
+    if content.startswith(codecs.BOM_UTF8):
+        raise ConfigError("it starts with a byte order mark; save it as UTF-8 without one")
     return content.decode("utf-8")
 
 

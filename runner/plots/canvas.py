@@ -50,11 +50,15 @@ STYLE: dict[str, Any] = {
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Fonts and colours, for building and for saving a figure; the caller's settings come back."""
+    """Fonts and colours, for building and for saving a figure; the caller's settings come back.
+
+    Nothing of what a user has set for figures of his own (LaTeX, sizes, fonts) is left.
+    """
     with mpl.rc_context():
         # Its import registers IPAexGothic and changes rcParams.
         import matplotlib_fontja  # noqa: F401
 
+        mpl.rcdefaults()
         _allow_bold("IPAexGothic")
         mpl.rcParams.update(STYLE)  # type: ignore[arg-type]
         yield

@@ -13,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from runner.output import shortened
 from runner.plots import canvas
 from runner.plots.bars import bars, points
 from runner.plots.curve import curve, lines
@@ -54,7 +55,10 @@ def draw(spec: FigureSpec, records: Records) -> Figure:
 def draw_all(
     specs: Mapping[str, FigureSpec], records: Records
 ) -> tuple[dict[str, Picture], list[str]]:
-    """Every picture as PNG and SVG, and one warning line for each that could not be drawn."""
+    """Every picture as PNG and SVG, and one warning line for each that could not be drawn.
+
+    A figure that fails, for whatever reason, costs nothing but itself.
+    """
     pictures, warnings = {}, []
     for key, spec in specs.items():
         if spec.kind not in DRAWN:
@@ -64,7 +68,15 @@ def draw_all(
                 pictures[key] = _encode(key, spec, draw(spec, records))
         except CannotDrawError as missing:
             warnings.append(f"figure {key} was skipped: {missing}")
+        except Exception as error:
+            warnings.append(f"figure {key} could not be drawn: {in_words(error)}")
     return pictures, warnings
+
+
+def in_words(error: Exception) -> str:
+    """The kind of an error and what it says, in one short line."""
+    text = " ".join(str(error).split())
+    return shortened(f"{type(error).__name__}: {text}" if text else type(error).__name__, 200)
 
 
 def _encode(key: str, spec: FigureSpec, figure: Figure) -> Picture:

@@ -11,24 +11,28 @@ import pandas as pd
 
 from runner import ledger, looks, pool, provenance, registry, seal, tuning
 from runner.claims.registration import Registration
-from runner.config import flatten
+from runner.config import ConfigError, flatten
+from runner.files import names, write_json, write_whole
 from runner.metric_names import Worth
+from runner.output import printable
 from runner.plan.outline import Outline
 from runner.plan.planning import Plan, stand_in
-from runner.report import origins, record
+from runner.report import origins, record, records
 from runner.stats.standing import seeds_that_could_tell
-from runner.store import FINISHED, Slot, Store, write_json
+from runner.store import FINISHED, Slot, Store
 
 if TYPE_CHECKING:
     from runner.study import Entry
 
 RESULT_COLUMNS = ["arm", "seed", "metric", "value", "unit"]
-HISTORY_COLUMNS = ["arm", "seed", "step", "metric", "value"]
-NUMBERS = {"seed": int, "step": int, "value": float}
-TEXTS = {"label": str}  # the name of a folder, which may look like a number or a truth value
-SUMMARY, VALUES, CONFIG = "study.json", "results.csv", "config.yaml"
-SEALED = (VALUES, CONFIG)  # files of a run that its study.json vouches for
-NEEDED = ("experiment", "command", "arms", "baseline", "notes", "costs", "hparams", "trials")
+SUMMARY, VALUES, CONFIG, ENVIRONMENT = (
+    "study.json",
+    "results.csv",
+    "config.yaml",
+    "environment.json",
+)
+SEALED = (VALUES, CONFIG, ENVIRONMENT, records.FILE)  # files that a run's study.json vouches for
+TIME = "%Y-%m-%d_%H-%M-%S-%f"  # of the name of a run's folder
 NOT_OF_THE_RECORD = ("trials", "registrations", "looks", "format", "digests")  # as they stand
 
 
@@ -41,6 +45,7 @@ def report(
 ) -> Path | None:
     """Write the report of a plan's trials, print its summary; None where no trial has a result.
 
+    The run's own records come first, sealed: whatever happens to the report, `redraw` writes it.
     It is another look at its arms, where it is no smoke run; so says the experiment's ledger then.
     """
     if not any(entry.slot.status()["state"] in FINISHED for entry in entries):
@@ -74,17 +79,22 @@ def report(
             folder=[os.path.relpath(path, folder) for path in trials.folder]
         ).to_dict("records"),
     }
-    write_json(folder / SUMMARY, summary)
     if tuned is not None:
         tuning.write_table(folder, tuned)
     environment = provenance.environment(plan.command, plan.started) | conditions(plan, trials)
-    write(folder, assemble(plan.config_yaml, outline, summary, environment, trials))
-    # Now that the values lie there: whoever edits them is found out by `redraw`.
+    content = records.packed(trials)
+    write_whole(folder / records.FILE, content)
+    kept = records.unpacked(content, zip(trials.arm, trials.seed, strict=True))
+    plan.notes.extend(kept.faults)
+    study = assemble(plan.config_yaml, outline, summary, environment, trials, values(trials), kept)
+    write_records(folder, study)
     write_json(folder / SUMMARY, seal.sealed(summary, SUMMARY, folder, SEALED))
+    write(folder, study)
     if comparison is not None and not piece_of_a_sweep(plan):
         time = provenance.instant().isoformat(timespec="microseconds")
         where = looks.path(plan.outputs, plan.experiment)
-        looks.note(comparison, where, time=time, scale=outline.scale)
+        if line := looks.note(comparison, where, time=time, scale=outline.scale):
+            print(f"note: {line}")  # noqa: T201
     return folder
 
 
@@ -106,16 +116,19 @@ def looks_of(plan: Plan, outline: Outline) -> looks.Looks | None:
 
 
 def looks_ahead(plan: Plan, outline: Outline) -> list[str]:
-    """A line before a run that looks again with too few seeds to tell anything."""
+    """Lines before a run: the ledger is damaged, or too few seeds to tell anything by now."""
     look = looks_of(plan, outline)
-    if look is None or look.number < 2:
+    if look is None:
         return []
+    fault = ledger.fault(looks.path(plan.outputs, plan.experiment))
+    lines = [fault] if fault else []
     enough = seeds_that_could_tell(look.number)
-    if len(plan.seeds) >= enough:
-        return []
+    if look.number < 2 or len(plan.seeds) >= enough:
+        return lines
     return [
+        *lines,
         f"this is the {look.words}: with {len(plan.seeds)} seeds no arm can be called better or "
-        f"worse any more; that takes {enough} (n_seeds={enough})"
+        f"worse any more; that takes {enough} (n_seeds={enough})",
     ]
 
 
@@ -137,14 +150,6 @@ def piece_of_a_sweep(plan: Plan) -> bool:
     return len(plan.seeds) == 1 and known and HydraConfig.get().mode is RunMode.MULTIRUN
 
 
-def edited(folder: Path, summary: Mapping[str, Any]) -> list[str]:
-    """What was changed in a run's own records since it was reported, naming the file."""
-    if not seal.current(summary):
-        return [f"{SUMMARY} is not sealed: the run ended while it wrote its report"]
-    fault = seal.fault(summary, SUMMARY, folder, SEALED)
-    return [fault] if fault else []
-
-
 def conditions(plan: Plan, trials: pd.DataFrame) -> dict[str, Any]:
     """What the environment is told by a plan and its trials: devices, data, durations."""
     reused = trials.reused.astype(bool)
@@ -162,15 +167,22 @@ def conditions(plan: Plan, trials: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def write(folder: Path, study: record.StudyRecord) -> None:
+def write(folder: Path, study: record.StudyRecord, *, redrawn: bool = False) -> None:
     """Write the report of a record into a run's folder and print its summary."""
     from rich.console import Console
 
     from runner.report.console import console
     from runner.report.report import write_report
 
-    outcome = write_report(folder, study)
+    outcome = write_report(folder, study, redrawn=redrawn)
     Console().print(console(study, outcome), crop=False)
+
+
+def write_records(folder: Path, study: record.StudyRecord) -> None:
+    """Write what a run's report is made from, beside its archive and its summary."""
+    from runner.report.report import write_records
+
+    write_records(folder, study)
 
 
 def assemble(
@@ -179,18 +191,12 @@ def assemble(
     summary: Mapping[str, Any],
     environment: dict[str, Any],
     trials: pd.DataFrame,
-    results: pd.DataFrame | None = None,
-    readable: pd.DataFrame | None = None,
+    results: pd.DataFrame,
+    kept: records.Kept,
 ) -> record.StudyRecord:
-    """The record of a study from its summary and what its trials' folders hold.
-
-    With `results` these are the final values. `readable` are the trials whose folders still hold
-    what belongs to the study; all, if not given.
-    """
-    found, history, tables = contents(trials if readable is None else readable)
-    results = found if results is None else results
+    """The record of a study from its summary, its final values, its curves and tables."""
     told = vars(outline) | {
-        "not_tested": [*outline.not_tested, *untuned(summary, results, outline.not_tested)]
+        "not_tested": [*outline.not_tested, *untuned(summary, results, outline.not_tested)],
     }
     return record.StudyRecord(
         **{key: value for key, value in summary.items() if key not in NOT_OF_THE_RECORD},
@@ -203,9 +209,9 @@ def assemble(
         affects=registry.affects(str(summary["experiment"])),
         clipped=clipped(results, trials),
         results=results,
-        history=history,
+        history=kept.history,
         trials=trials,
-        tables=tables,
+        tables=kept.tables,
         config_yaml=config_yaml,
         environment=environment,
     )
@@ -236,9 +242,8 @@ def trial_table(entries: Sequence["Entry"]) -> pd.DataFrame:
                 "seconds": status.get("seconds"),
                 "reused": entry.reused,
                 "folder": str(entry.slot.folder),
-                "message": status.get("message", ""),
+                "message": printable(status.get("message") or ""),
                 "code": result.get("code", ""),
-                "digest": origins.digest(entry.slot),
                 "versions": result.get("versions"),
                 "machine": result.get("machine"),
                 "passes": result.get("passes", 0),
@@ -261,41 +266,38 @@ def untuned(summary: Mapping[str, Any], results: pd.DataFrame, known: Sequence[s
     return [] if any(text.startswith(line) for text in known) else [f"{line}: {how}."]
 
 
-def contents(
-    trials: pd.DataFrame,
-) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, pd.DataFrame]]:
-    """Results, history and tables of trials, with the columns that `record.StudyRecord` names."""
+def values(trials: pd.DataFrame) -> pd.DataFrame:
+    """The final values of trials that have a result, with the columns that results.csv has."""
     results: list[dict[str, object]] = []
-    history: list[pd.DataFrame] = []
-    tables: dict[str, list[pd.DataFrame]] = {}
     for arm, seed, folder in zip(trials.arm, trials.seed, map(Path, trials.folder), strict=True):
         result = Slot(folder).result()
-        if result is None:
-            continue
-        results += [{"arm": arm, "seed": seed, **row} for row in result["results"]]
-        curves = folder / "metrics.csv"
-        if curves.exists():
-            history.append(pd.read_csv(curves).assign(arm=arm, seed=seed))
-        for path in sorted((folder / "tables").glob("*.csv")):
-            table = pd.read_csv(path, keep_default_na=False, dtype=TEXTS)
-            table.insert(0, "arm", arm)
-            table.insert(1, "seed", seed)
-            tables.setdefault(path.stem, []).append(table)
-    curves_of_all = (
-        pd.concat(history, ignore_index=True)
-        if history
-        else pd.DataFrame(columns=HISTORY_COLUMNS).astype(NUMBERS)
-    )
-    return (
-        pd.DataFrame(results, columns=RESULT_COLUMNS),
-        curves_of_all[HISTORY_COLUMNS],
-        {name: pd.concat(frames, ignore_index=True) for name, frames in tables.items()},
-    )
+        rows = result["results"] if result is not None else ()
+        results += [{"arm": arm, "seed": seed, **row} for row in rows]
+    return pd.DataFrame(results, columns=RESULT_COLUMNS)
 
 
 def run_folder(plan: Plan) -> Path:
-    """A new folder for one invocation; it never overwrites another."""
-    now = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
-    folder = plan.outputs / plan.experiment / "runs" / f"{now}-{os.getpid()}"
-    folder.mkdir(parents=True, exist_ok=False)
+    """A new folder for one invocation; it never overwrites another.
+
+    Its name is the time, and stands behind those of earlier runs also where the clock was set back.
+    """
+    runs = plan.outputs / plan.experiment / "runs"
+    now = max([datetime.datetime.now(), *map(after, names(runs))])
+    folder = runs / f"{now.strftime(TIME)}-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=False)
+    except OSError as error:
+        raise ConfigError(
+            f"outputs={plan.outputs}: no report can be written to {runs} "
+            f"({error.strerror or error}); give another folder"
+        ) from error
     return folder
+
+
+def after(name: str) -> datetime.datetime:
+    """The moment after that of a run's name; one long ago for any other name."""
+    try:
+        time = datetime.datetime.strptime(name.rpartition("-")[0], TIME)
+        return time + datetime.timedelta(microseconds=1)
+    except (ValueError, OverflowError):
+        return datetime.datetime.min

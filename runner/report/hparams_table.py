@@ -15,8 +15,9 @@ from filelock import FileLock
 
 from runner import events
 from runner.config import flatten
+from runner.files import read_json
 from runner.report.record import StudyRecord
-from runner.store import Store, read_json
+from runner.store import Store
 
 FILE = "hparams.tfevents"  # TensorBoard reads every file with `tfevents` in its name
 
@@ -82,7 +83,12 @@ def share_table(run: Path, study: StudyRecord) -> None:
     with FileLock(store / ".lock"):
         differing = differing_hparams(study, store)
         table = _table(study, differing)
-        stale = [path for tb in runs.glob("*/tb") if not _says(path := tb / FILE, table)]
+        stale = [
+            path
+            for tb in runs.glob("*/tb")
+            if not (tb.is_symlink() or tb.parent.is_symlink())
+            and not _says(path := tb / FILE, table)
+        ]
         content = _event_file(table) if stale else b""
         for path in sorted(stale):
             _replace(path, content)

@@ -1,72 +1,13 @@
-"""Where the trials of a run come from: other versions, another machine, another computing since."""
+"""Where the trials of a run come from: other versions, another machine."""
 
 import json
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from runner import seal
-from runner.store import FINISHED, RESULT, Slot
-
 SHOWN = 3  # trials that a note names
-GONE, OLDER = "gone", "older"
-KEPT = "final values are the run's own, curves and tables of these trials are left out"
-
-
-def digest(slot: Slot) -> str:
-    """The hash of a finished trial's result.json, which tells one computing from another.
-
-    "" where there is none.
-    """
-    if slot.status()["state"] not in FINISHED:
-        return ""
-    try:
-        return seal.digest(slot.folder / RESULT)
-    except OSError:
-        return ""
-
-
-def changes(trials: pd.DataFrame) -> list[str]:
-    """For each trial what has become of it since its digest was taken; "" if nothing.
-
-    A trial that was computed again since is `GONE`; one whose records were changed says so.
-    """
-    return [
-        _change(Slot(Path(folder)), before)
-        for folder, before in zip(trials.folder, trials.digest, strict=True)
-    ]
-
-
-def _change(slot: Slot, before: str) -> str:
-    now, reading = digest(slot), slot.read()
-    if reading.older:
-        return OLDER
-    if reading.fault and (now or before):
-        return reading.fault
-    return "" if now == before else GONE
-
-
-def redrawn_notes(trials: pd.DataFrame, changed: Sequence[str]) -> list[str]:
-    """What to say of trials whose folders no longer hold what the run has shown."""
-    rows = list(zip(trials.arm, trials.seed, strict=True))
-    notes = []
-    for what, were in (
-        (GONE, "are gone or were computed again since"),
-        (OLDER, "have records of an older format"),
-    ):
-        if some := [row for row, change in zip(rows, changed, strict=True) if change == what]:
-            notes.append(
-                f"redrawn: {len(some)} of {len(rows)} trials ({listed(some)}) {were}: {KEPT}"
-            )
-    notes += [
-        f"redrawn: {arm} seed {seed}: {change}: {KEPT}"
-        for (arm, seed), change in zip(rows, changed, strict=True)
-        if change not in ("", GONE, OLDER)
-    ]
-    return notes
 
 
 def origin_notes(trials: pd.DataFrame) -> list[str]:

@@ -1,85 +1,97 @@
-"""`python -m runner redraw <run>`: report and figures again from a run's records. No torch."""
+"""`python -m runner redraw <run>`: report and figures again from a run's own folder. No torch."""
 
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-from omegaconf import DictConfig, OmegaConf
-
+from runner import seal
 from runner.config import ConfigError
-from runner.plan.outline import outline
-from runner.plan.reading import read_study
-from runner.report import gather, origins
-from runner.store import read_json
+from runner.report import gather, records, stranger
+from runner.report.gather import CONFIG, ENVIRONMENT, SUMMARY, VALUES
 
 USAGE = "python -m runner redraw <run>, e.g. outputs/moe/runs/<time>"
-NEEDED = (gather.SUMMARY, "config.yaml", "environment.json", "results.csv")
 
 
 def redraw(arguments: Sequence[str]) -> None:
-    """Write the report of a finished run anew, in its folder.
+    """Write the report of a finished run anew, in its folder, from what lies there alone.
 
-    Final values are the run's own. Curves and tables lie with the trials, which later runs may have
-    computed again, or somebody changed: those of such trials are left out, and the report says so.
+    The folder may have been moved, or be a stranger's. A file that is not what study.json vouches
+    for is named in the report; changed curves and tables are left out, and changed final values
+    refused, since nothing can be shown without them.
 
     Raises:
-        ConfigError: not one folder is given, or it is no run's.
+        ConfigError: not one folder is given, or it is none that a report can be made from.
     """
     if any(word in ("-h", "--help") for word in arguments):
         print(f"usage: {USAGE}")  # noqa: T201
         return
-    if len(arguments) != 1:
+    if len(arguments) != 1 or "\0" in arguments[0]:
         raise ConfigError(f"type {USAGE}")
     folder = Path(arguments[0])
-    lacking = [name for name in NEEDED if not (folder / name).is_file()]
+    lacking = [name for name in (SUMMARY, CONFIG, ENVIRONMENT, VALUES) if not present(folder, name)]
     if lacking:
         raise ConfigError(f"{folder} is no folder of a run: it lacks {', '.join(lacking)}")
-    summary = read_json(folder / gather.SUMMARY)
-    environment = read_json(folder / "environment.json")
-    if summary is None or environment is None:
-        raise ConfigError(f"{folder}: {gather.SUMMARY} or environment.json is damaged")
-    config_yaml = (folder / "config.yaml").read_text(encoding="utf-8")
-    config = OmegaConf.create(config_yaml)
-    assert isinstance(config, DictConfig)
-    told = outline(read_study(config))
+    stranger.check_places(folder)
+    summary = stranger.summary(folder)
+    environment = stranger.record(folder, ENVIRONMENT)
+    config_yaml = stranger.content(folder, CONFIG).decode("utf-8", "replace")
+    told = stranger.outline_of(folder, config_yaml)
+    faults = edited(folder, stranger.record(folder, SUMMARY))
+    if changed := [fault for fault in faults if fault.startswith(VALUES)]:
+        raise ConfigError(f"{folder}: {changed[0]}: nothing can be shown without it")
+    trials = stranger.trials(summary)
+    results = stranger.results(folder, summary)
+    kept, lost = kept_by(folder, summary, faults)
+    notes = [f"redrawn: {fault}" for fault in [*faults, *lost]]
+    # JSON has its keys sorted; the order of arms is that of every table and colour.
+    summary["arms"] = {arm: summary["arms"][arm] for arm in dict.fromkeys(trials.arm)}
     try:
-        lacking = [key for key in gather.NEEDED if key not in summary]
-        if lacking:
-            raise KeyError(", ".join(lacking))
-        trials = pd.DataFrame(summary["trials"])
-        if "digest" not in trials or "conditions" not in summary:
-            raise ConfigError(
-                f"{folder} was written by an older version, which did not record what a fair "
-                f"answer needs; run it again: {summary['command']}"
-            )
-        trials["folder"] = [str((folder / path).resolve()) for path in trials.folder]
-        # JSON has its keys sorted; the order of arms is that of every table and colour.
-        summary["arms"] = {arm: summary["arms"][arm] for arm in dict.fromkeys(trials.arm)}
-        changed = origins.changes(trials)
-        intact = trials[[not change for change in changed]]
-        faults = gather.edited(folder, summary)
-        # Values that somebody has changed are left out; those of intact trials stand in for them.
-        changed_values = any(fault.startswith(gather.VALUES) for fault in faults)
-        values = None if changed_values else results_of(folder)
-        study = gather.assemble(config_yaml, told, summary, environment, trials, values, intact)
-    except ConfigError:
+        study = gather.assemble(config_yaml, told, summary, environment, trials, results, kept)
+        study = dataclasses.replace(study, notes=[*study.notes, *notes])
+        gather.write(folder, study, redrawn=True)
+    except (OSError, ConfigError):
         raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ConfigError(
-            f"{folder}: {gather.SUMMARY} or {gather.VALUES} is no record of a run: {error}"
-        ) from error
-    notes = [*origins.redrawn_notes(trials, changed), *(f"redrawn: {fault}" for fault in faults)]
-    if changed_values:
-        notes.append(f"redrawn: shown are the values of the trials themselves, not {gather.VALUES}")
-    gather.write(folder, dataclasses.replace(study, notes=[*study.notes, *notes]))
+    except Exception as error:  # whatever else is odd in what somebody has sent
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise ConfigError(f"{folder}: no report can be made from its records ({reason})") from error
 
 
-def results_of(folder: Path) -> pd.DataFrame:
-    """The final values of a run, to the bit."""
-    return pd.read_csv(
-        folder / "results.csv",
-        dtype={"arm": str, "metric": str, "unit": str},
-        converters={"value": lambda text: float(text or "nan")},
-        keep_default_na=False,
-    )
+def present(folder: Path, name: str) -> bool:
+    """Whether a file is there; what cannot even be asked for is not."""
+    try:
+        return (folder / name).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def edited(folder: Path, summary: dict[str, object]) -> list[str]:
+    """What was changed in a run's own records since they were written, naming each file."""
+    unread = {name: stranger.fault(folder, name) for name in gather.SEALED}
+    unread = {name: fault for name, fault in unread.items() if fault}
+    if not seal.current(summary):
+        return [f"{SUMMARY} is not sealed", *unread.values()]
+    return [
+        *unread.values(),
+        *seal.faults(summary, SUMMARY, folder, gather.SEALED, list(unread)),
+    ]
+
+
+def kept_by(
+    folder: Path, summary: dict[str, object], faults: Sequence[str]
+) -> tuple[records.Kept, list[str]]:
+    """The curves and tables of a run, and lines on what of them is left out."""
+    nothing = records.Kept(records.no_history(), {})
+    if any(fault.startswith(records.FILE) for fault in faults):
+        return nothing, ["curves and tables are left out"]
+    trials = summary["trials"]
+    assert isinstance(trials, list)
+    try:
+        content = stranger.content(folder, records.FILE)
+        kept = records.unpacked(content, [(row["arm"], row["seed"]) for row in trials])
+    except ConfigError as error:
+        return nothing, [
+            f"{str(error).removeprefix(f'{folder}: ')}: curves and tables are left out"
+        ]
+    except ValueError as error:
+        return nothing, [f"{error}: curves and tables are left out"]
+    return kept, kept.faults

@@ -3,12 +3,13 @@
 Imports no torch and no model: a report can be written again from the records alone.
 """
 
+import contextlib
 import dataclasses
 import json
 import math
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ import pandas as pd
 from runner.claims import verdicts
 from runner.claims.finding import Finding
 from runner.plots.data import Records
-from runner.plots.draw import draw_all
-from runner.report import dashboard, markdown, origins, page, steadiness
+from runner.plots.draw import draw_all, in_words
+from runner.report import dashboard, hparams_table, markdown, origins, page, steadiness
 from runner.report.answer import answer, answer_record
 from runner.report.cards import card
 from runner.report.gather import RESULT_COLUMNS
@@ -28,14 +29,20 @@ from runner.report.record import Outcome, StudyRecord
 from runner.report.samples import Sheet, sheets
 from runner.stats.comparison import COMPARISON, compare, summarise
 
+COLUMNS = f"tb/{hparams_table.FILE}"
+TEXT: dict[str, Any] = {"encoding": "utf-8", "errors": "backslashreplace"}  # never fails
 WORDS = [
     *("arm", "baseline", "metric", "n_diverged", "standing", "p", "minimum_detectable_effect"),
     *("unequal", "cost_by", "cost_ratio", "words"),
 ]
 
 
-def write_report(run: Path, study: StudyRecord) -> Outcome:
-    """Write every file of the run folder; each appears whole or not at all."""
+def write_report(run: Path, study: StudyRecord, *, redrawn: bool = False) -> Outcome:
+    """Write every file of the run folder; each appears whole or not at all.
+
+    Tables come before figures. A figure that fails costs that figure, and so does TensorBoard.
+    A run that is `redrawn` keeps its own records, and nothing outside of its folder is touched.
+    """
     started = time.perf_counter()
     results = _in_order(study)
     findings = verdicts.judge(
@@ -49,7 +56,16 @@ def write_report(run: Path, study: StudyRecord) -> Outcome:
     )
     comparison, summary, warnings = _tables(study, results)
     compared = compare_headlines(study, results)
-    records = Records(
+    lines = answer(study, compared, findings)
+    run.mkdir(parents=True, exist_ok=True)
+    if not redrawn:
+        write_records(run, study)
+    with _draft(run) as folder:
+        with_words(comparison, compared).to_csv(folder / "comparison.csv", index=False, **TEXT)
+        _write_json(folder / "answer.json", answer_record(study, compared, findings))
+        _write_json(folder / "verdicts.json", [_plain(finding) for finding in findings])
+        _move(folder, run)
+    shown = Records(
         results,
         study.history,
         list(study.arms),
@@ -57,54 +73,70 @@ def write_report(run: Path, study: StudyRecord) -> Outcome:
         trials=study.trials,
         clipped=study.clipped,
     )
-    pictures, undrawn = draw_all(study.figures, records)
-    samples, missing = sheets(study.figures, records)
+    pictures, undrawn = draw_all(study.figures, shown)
+    samples, missing = sheets(study.figures, shown)
     warnings += [*undrawn, *missing, *origins.origin_notes(study.trials)]
     warnings += [*origins.told_by_trials(study.trials), *steadiness.steadiness_notes(study.tables)]
-    lines = answer(study, compared, findings)
-    html = page.render(
-        study,
-        answer=lines,
-        compared=compared,
-        summary=summary,
-        findings=findings,
-        pictures=pictures,
-        samples=samples,
-        warnings=warnings,
-    )
-    run.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=run.parent) as name:
-        folder = Path(name)
-        results[RESULT_COLUMNS].to_csv(folder / "results.csv", index=False)
-        with_words(comparison, compared).to_csv(folder / "comparison.csv", index=False)
-        _write_json(folder / "answer.json", answer_record(study, compared, findings))
-        _write_json(folder / "verdicts.json", [_plain(finding) for finding in findings])
-        _write_json(folder / "environment.json", study.environment)
-        (folder / "config.yaml").write_text(study.config_yaml, encoding="utf-8")
+    with _draft(run) as folder:
         (folder / "figures").mkdir()
         for key, picture in pictures.items():
             (folder / "figures" / f"{key}.png").write_bytes(picture.png)
             (folder / "figures" / f"{key}.svg").write_bytes(picture.svg)
-        dashboard.write_dashboard(
-            folder / "tb",
+        texts = _texts(study, lines, findings, samples)
+        images = {key: picture.png for key, picture in pictures.items()}
+        try:
+            dashboard.write_dashboard(folder / "tb", study, texts=texts, images=images)
+        except Exception as error:
+            warnings.append(f"tb/ for TensorBoard could not be written: {in_words(error)}")
+        html = page.render(
             study,
-            texts=_texts(study, lines, findings, samples),
-            images={key: picture.png for key, picture in pictures.items()},
+            answer=lines,
+            compared=compared,
+            summary=summary,
+            findings=findings,
+            pictures=pictures,
+            samples=samples,
+            warnings=warnings,
         )
         # Last, so that whoever finds the page finds everything it speaks of.
-        (folder / "report.html").write_text(html, encoding="utf-8")
-        _move(folder, run)
-    share_table(run, study)
+        (folder / page.TEMPLATE).write_bytes(html.encode("utf-8", TEXT["errors"]))
+        if redrawn and (run / COLUMNS).is_file():
+            (folder / COLUMNS).unlink(missing_ok=True)  # those of all runs of the experiment
+        _move(folder, run, clean=("figures", "tb"), kept=(COLUMNS,) if redrawn else ())
+    if not redrawn:
+        try:
+            share_table(run, study)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            warnings.append(f"TensorBoard's columns of earlier runs stay as they are ({reason})")
     return Outcome(
         answer=lines,
         findings=findings,
         compared=compared,
         comparison=comparison,
         summary=summary,
-        report=run / "report.html",
+        report=run / page.TEMPLATE,
         warnings=warnings,
         seconds=time.perf_counter() - started,
     )
+
+
+def write_records(run: Path, study: StudyRecord) -> None:
+    """Write what the report is made from: final values, config, environment."""
+    with _draft(run) as folder:
+        results = _in_order(study)[RESULT_COLUMNS]
+        results.to_csv(folder / "results.csv", index=False, **TEXT)
+        _write_json(folder / "environment.json", study.environment)
+        config = study.config_yaml.encode("utf-8", TEXT["errors"])
+        (folder / "config.yaml").write_bytes(config)
+        _move(folder, run)
+
+
+@contextlib.contextmanager
+def _draft(run: Path) -> Iterator[Path]:
+    """A folder within the run's own, where files are written before they are moved into place."""
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=run) as name:
+        yield Path(name)
 
 
 def _in_order(study: StudyRecord) -> pd.DataFrame:
@@ -235,11 +267,8 @@ def _plain(finding: Finding) -> dict[str, Any]:
 
 
 def _write_json(path: Path, value: Any) -> None:
-    path.write_text(
-        json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False, default=str)
-        + "\n",
-        encoding="utf-8",
-    )
+    text = json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False, default=str)
+    path.write_bytes(f"{text}\n".encode("utf-8", TEXT["errors"]))
 
 
 def _finite(value: Any) -> Any:
@@ -253,21 +282,23 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def _move(source: Path, target: Path) -> None:
+def _move(source: Path, target: Path, clean: Sequence[str] = (), kept: Sequence[str] = ()) -> None:
     """Move a tree file by file over what is there, each atomically, the page last.
 
-    Then figures and TensorBoard runs go that an earlier report had and this one has not.
+    Then files below the folders `clean` go that an earlier report had and this one has not, but for
+    those that are `kept`.
     """
     files = sorted(path for path in source.rglob("*") if path.is_file())
-    kept = {path.relative_to(source) for path in files}
+    new = {str(path.relative_to(source)) for path in files} | {*kept}
     for path in sorted(files, key=lambda path: path.name == page.TEMPLATE):
         place = target / path.relative_to(source)
         place.parent.mkdir(parents=True, exist_ok=True)
         path.replace(place)
     # From the deepest on, so that a folder has lost its files when its turn comes.
-    old = [path for name in ("figures", "tb") for path in (target / name).rglob("*")]
+    old = [path for name in clean for path in (target / name).rglob("*")]
     for path in sorted(old, reverse=True):
-        if path.is_file() and path.relative_to(target) not in kept:
-            path.unlink()
+        if path.is_symlink() or path.is_file():
+            if str(path.relative_to(target)) not in new:
+                path.unlink()
         elif path.is_dir() and not any(path.iterdir()):
             path.rmdir()

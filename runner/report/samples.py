@@ -9,6 +9,7 @@ import pandas as pd
 
 from runner import quantity
 from runner.plots.data import CannotDrawError, Records, first_seed
+from runner.plots.draw import in_words
 from runner.plots.figures import FigureSpec
 from runner.report import markdown
 
@@ -47,6 +48,8 @@ def sheets(specs: Mapping[str, FigureSpec], records: Records) -> tuple[dict[str,
             made[key] = sheet(spec, records)
         except CannotDrawError as missing:
             warnings.append(f"figure {key} was skipped: {missing}")
+        except Exception as error:
+            warnings.append(f"figure {key} could not be shown: {in_words(error)}")
     return made, warnings
 
 

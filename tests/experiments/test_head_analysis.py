@@ -299,6 +299,7 @@ def test_a_diverged_copier_ends_with_its_records(plan: Plan, tmp_path: Path) -> 
     assert "pruning" not in trial.tables
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["two_layers", "one_layer", "three_layers"])
 def test_what_full_asks_of_a_copier_is_recorded_though_it_diverged(
     plan: Plan, tmp_path: Path, name: str

@@ -12,7 +12,7 @@ from experiments.nn.build import build_transformer
 from experiments.tasks.build import build_task
 from runner import study
 from runner.plan.outline import outline
-from runner.report import gather
+from runner.report import gather, records
 from runner.training import train
 
 SMALL = ("experiment=moe", "scale=smoke", "training.steps=8", "task.n_eval=12", "n_seeds=1")
@@ -33,7 +33,10 @@ def test_a_study_from_the_users_text_to_the_report(plan, run, texts: Path, tmp_p
     command = (*SMALL, "task=text", f"task.path={texts}/**/*.txt", "task.length=32")
     run(*command)
     trials = gather.trial_table(study.survey(plan(*command)))
-    results, history, _ = gather.contents(trials)
+    results = gather.values(trials)
+    history = records.unpacked(
+        records.packed(trials), zip(trials.arm, trials.seed, strict=True)
+    ).history
     assert set(trials.status) == {"done"}
 
     moe = results[results.arm == "moe_top2"].set_index("metric").value

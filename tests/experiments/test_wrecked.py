@@ -94,6 +94,7 @@ def test_a_destroyed_model_diverges_and_does_not_fail(
             assert math.isnan(value) == (registry.metric(name).diverged is Worth.nothing), name
 
 
+@pytest.mark.slow
 def test_what_is_recorded_is_what_is_declared(plan, tmp_path):
     """Every metric has a declaration, and none is left over or misspelt."""
     seen: set[str] = set()

@@ -72,7 +72,7 @@ def command(words: Sequence[str], *, then: Callable[..., object] | None = planni
 
 def guarded(steps: Callable[[], object]) -> Ending:
     """Do something as the command does it: an error becomes a message and an exit code."""
-    start = time.process_time()
+    start, typed = time.process_time(), sys.argv[1:]
     GlobalHydra.instance().clear()
     try:
         steps()
@@ -81,6 +81,7 @@ def guarded(steps: Callable[[], object]) -> Ending:
         message, code = explain(error, planning=True)
     finally:
         GlobalHydra.instance().clear()
+        sys.argv[1:], folders.Own.folder = typed, None
     return Ending("done", message, code, time.process_time() - start)
 
 

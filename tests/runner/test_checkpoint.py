@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from runner import checkpoint
-from runner.store import write_json
+from runner.files import write_json
 
 
 def model_of(step: int) -> tuple[nn.Linear, torch.optim.AdamW]:
@@ -97,7 +97,7 @@ def as_plain_pickle(value: Any, path: Path) -> None:
 
 @pytest.mark.parametrize("write", [as_plain_pickle, torch.save])
 @pytest.mark.parametrize("signed", [True, False], ids=["own digest", "digest of ours"])
-def test_a_checkpoint_that_would_run_code_is_refused(
+def test_a_checkpoint_that_would_run_code_is_passed_over(
     tmp_path: Path, write: Callable[[Any, Path], None], signed: bool
 ):
     save(tmp_path, 5)
@@ -108,10 +108,12 @@ def test_a_checkpoint_that_would_run_code_is_refused(
         write_json(
             path / checkpoint.DIGESTS, {name: checkpoint.digest(path / name) for name in files}
         )
-        with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
-            checkpoint.load(tmp_path, *model_of(0))
-    else:
-        assert checkpoint.load(tmp_path, *model_of(0)) is None
+    notes: list[str] = []
+    model, optimizer = model_of(0)
+    assert checkpoint.load(tmp_path, model, optimizer, note=notes.append) is None
+    assert (model.weight == 0).all()
+    why = "none that this version reads; passed over" if signed else "damaged and was passed over"
+    assert notes == [f"the checkpoint of step 5 is {why}"]
     assert not ran.exists()
     with contextlib.suppress(RuntimeError):  # not in a format of torch's, which it sees too late
         torch.load(path / checkpoint.STATE, weights_only=False)

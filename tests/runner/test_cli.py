@@ -9,6 +9,10 @@ import pytest
 from tests_environment import ROOT, environment
 from tests_tiny import TINY
 
+from runner.config import ConfigError
+from runner.provenance import version
+from tests.fuzz.command import command, faults
+
 BAD = {
     "experiment=mo": "did you mean moe",
     "experiment=moe ffn=nope": "there is no such option",
@@ -38,7 +42,12 @@ def without_torch(tmp_path: Path) -> dict[str, str]:
     return {**env, "PYTHONPATH": f"{fake}{os.pathsep}{env['PYTHONPATH']}"}
 
 
-@pytest.mark.parametrize("arguments", ["", "--help", "experiment=moe --cfg job", "--hydra-help"])
+PLAN = "experiment=moe task=waves arm=dense plan=only"
+
+
+@pytest.mark.parametrize(
+    "arguments", ["", "--help", "experiment=moe --cfg job", "--hydra-help", PLAN]
+)
 def test_help_and_listing_import_no_torch(tmp_path: Path, arguments: str):
     done = subprocess.run(
         [sys.executable, "-m", "runner", *arguments.split()],
@@ -54,6 +63,7 @@ def test_help_and_listing_import_no_torch(tmp_path: Path, arguments: str):
     assert [p.name for p in tmp_path.iterdir()] == ["fake"]
 
 
+@pytest.mark.slow
 def test_planning_and_reporting_a_finished_study_import_no_torch(tmp_path: Path):
     command = [sys.executable, "-m", "runner", *TINY]
     for env, said in ((environment(), "0 reused"), (without_torch(tmp_path), "4 reused")):
@@ -65,18 +75,32 @@ def test_planning_and_reporting_a_finished_study_import_no_torch(tmp_path: Path)
 
 
 @pytest.mark.parametrize("arguments", list(BAD))
-def test_bad_input_is_at_most_three_clear_lines(runner, tmp_path: Path, arguments: str):
+def test_bad_input_is_a_clear_line(tmp_path: Path, monkeypatch, arguments: str):
     if "device=cuda" in arguments and Path("/dev/nvidia0").exists():
         pytest.skip("there is a GPU here")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    ending = command(arguments.split())
+    assert BAD[arguments] in ending.message
+    assert faults(ending) == []
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("arguments", ["--nonsense", "experiment=moe outputs=file/below"])
+def test_the_command_prints_that_line_alone_and_ends_with_2(runner, tmp_path: Path, arguments: str):
     (tmp_path / "file").write_text("")
     done = runner(*arguments.split())
-    assert done.returncode == 2, (done.stdout, done.stderr)
-    assert done.stdout == ""
+    assert (done.returncode, done.stdout) == (2, "")
     lines = done.stderr.splitlines()
-    assert 1 <= len(lines) <= 3, done.stderr
+    assert 1 <= len(lines) <= 3
+    assert all(line.startswith("ablab: ") for line in lines)
     assert BAD[arguments] in done.stderr
-    assert "Traceback" not in done.stderr
-    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_the_version_is_ours(runner):
+    done = runner("--version")
+    assert done.returncode == 0
+    assert done.stdout == f"ablab {version('ablab')}\n"
 
 
 def test_a_traceback_is_there_for_who_asks(tmp_path: Path):
@@ -93,19 +117,19 @@ def test_a_traceback_is_there_for_who_asks(tmp_path: Path):
     assert "Traceback" in done.stderr
 
 
-def test_a_sweep_goes_on_after_a_failed_point_and_ends_with_its_error(runner, tmp_path: Path):
+def test_a_sweep_goes_on_after_a_failed_point_and_ends_with_its_error(runner):
     done = runner(
         "-m",
         "experiment=moe",
         "scale=smoke",
         "task=waves",
-        "training.steps=3",
         "n_seeds=0,1",
         "arm=dense",
+        "plan=only",
     )
     assert done.returncode == 2
     assert "n_seeds=0 must be at least 1" in done.stderr
-    assert len(list((tmp_path / "outputs" / "moe" / "runs").iterdir())) == 1
+    assert done.stdout.count("plan of moe") == 1
 
 
 def test_the_listing_names_question_arms_and_time():
@@ -116,3 +140,24 @@ def test_the_listing_names_question_arms_and_time():
     assert "moe_no_balance" in text
     assert "4 min" in text
     assert str(ROOT) not in text
+
+
+def test_the_listing_has_a_users_own_experiments(tmp_path: Path):
+    from runner.plan.listing import alone, listing
+
+    (tmp_path / "experiment").mkdir()
+    mine = tmp_path / "experiment" / "my_gate.yaml"
+    mine.write_text("question: Is mine better?\narms: {a: [], b: []}\n")
+    (tmp_path / "preset").mkdir()
+    (tmp_path / "preset" / "my_gate_quick.yaml").write_text("n_seeds: 1\n")
+    text = listing(tmp_path)
+    assert "my_gate\n  Is mine better?\n  quick  1 seed of a, b\n" in text
+    assert "moe_no_balance" in text
+    assert alone([f"--config-dir={tmp_path}"]) == alone(["--config-dir", str(tmp_path)])
+    assert alone(["--config-dir=mine", "experiment=moe"]) == (False, Path("mine"))
+    assert alone(["-h"]) == (False, None)
+    mine.write_text("arms: 3\n_target_: os.system\n")
+    with pytest.raises(ConfigError, match="_target_ is not allowed"):
+        listing(tmp_path)
+    with pytest.raises(ConfigError, match="is not a folder"):
+        listing(tmp_path / "absent")

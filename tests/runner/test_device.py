@@ -10,7 +10,7 @@ def options(
     name: str = "auto", dtype: str = "float32", threads: int = 1, autocast: str = "none"
 ) -> Device:
     made = (DeviceName(name), Dtype(dtype), Autocast(autocast), threads)
-    return Device(*made, deterministic=False)
+    return Device(*made, deterministic=False, memory_gib=None)
 
 
 def test_auto_is_the_cpu_where_there_is_nothing_else(monkeypatch):

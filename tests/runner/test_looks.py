@@ -99,6 +99,7 @@ def test_seeds_beside_are_those_that_were_ever_finished(tmp_path: Path):
     assert computed_beside(Store(tmp_path, "moe"), ["d", "m"], [0]) == [1, 8, 50000]
 
 
+@pytest.mark.slow
 def test_runs_over_more_or_other_seeds_are_looks(run, tmp_path: Path):
     outputs = tmp_path / "outputs" / "moe"
 

@@ -1,7 +1,6 @@
 """Trials of other versions or machines are told, and their times are not compared."""
 
 import dataclasses
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -73,17 +72,6 @@ def test_a_name_that_hydra_would_misread_is_quoted():
     study = make_study()
     assert page._typed(study, "my arm", [])[0].endswith("""'arm="my arm"'""")
     assert page._typed(study, "4", [])[0].endswith("""'arm="4"'""")
-
-
-def test_a_trial_is_known_by_its_result(tmp_path: Path):
-    slot = origins.Slot(tmp_path)
-    assert origins.digest(slot) == ""
-    slot.record({"value": 1})
-    assert origins.digest(slot) == ""
-    slot.mark("done")
-    first = origins.digest(slot)
-    slot.record({"value": 2})
-    assert origins.digest(slot) not in ("", first)
 
 
 def test_trials_that_are_done_tell_of_their_spikes_and_no_others():

@@ -40,7 +40,7 @@ def test_an_a_a_copy_whose_seeds_overlap_is_refused_with_an_offset_that_works(pl
     for offset in (1, 7):
         with pytest.raises(ConfigError, match=r"relu and near are copies whose seeds overlap") as e:
             plan(*FFN, "n_seeds=8", *near(offset))
-        assert "give near an offset of 1000" in str(e.value)
+        assert "give near an offset of 2000" in str(e.value)  # relu_copy is at 1000
     with pytest.raises(ConfigError, match="relu_copy and near are copies whose seeds overlap"):
         plan(*FFN, "n_seeds=8", *near(1003))
     assert not (tmp_path / "outputs" / "ffn").exists()

@@ -266,6 +266,7 @@ OWN = "{metric: val/loss, arm: moe_top2, control: dense, direction: %s, n: 6, fa
 OWN += "statement: mine, source: me}"
 
 
+@pytest.mark.slow
 def test_a_run_registers_before_it_computes_and_says_so(run, tmp_path: Path, monkeypatch):
     outputs = tmp_path / "outputs" / "moe"
     seen = []

@@ -10,10 +10,8 @@ import pytest
 from tests_tiny import TINY
 
 from runner import study
-from runner.config import ConfigError
 from runner.report import gather
-from runner.report.redraw import redraw
-from runner.store import Slot, read_json
+from runner.store import Slot
 
 ONE = (*TINY, "arm=moe_top2", "baseline=moe_top2", "n_seeds=1")
 
@@ -139,7 +137,7 @@ def test_the_first_finish_stays(tmp_path: Path):
 
 def frame(entries: list[study.Entry]) -> pd.DataFrame:
     """All final values but times."""
-    results = gather.contents(gather.trial_table(entries))[0]
+    results = gather.values(gather.trial_table(entries))
     return results[~results.metric.str.startswith("time/")].reset_index(drop=True)
 
 
@@ -156,8 +154,14 @@ STUDY_DAMAGES = {
 }
 
 
-@pytest.mark.parametrize("damage", STUDY_DAMAGES)
-@pytest.mark.parametrize("reuse", ["strict", "accept"])
+EACH = [(damage, reuse) for damage in STUDY_DAMAGES for reuse in ("strict", "accept")]
+FIRST = (("value", "strict"), ("status folder", "accept"))
+
+
+@pytest.mark.parametrize(
+    ("damage", "reuse"),
+    [*FIRST, *(pytest.param(*x, marks=pytest.mark.slow) for x in EACH if x not in FIRST)],
+)
 def test_a_changed_trial_is_named_and_computed_again(plan, damage: str, reuse: str):
     first = study.run(plan(*ONE))
     (slot,) = [entry.slot for entry in first]
@@ -203,42 +207,3 @@ def test_many_changed_trials_are_all_named_in_few_lines(plan):
     study.survey(again)
     assert len(again.notes) == study.LINES + 1
     assert all(f"dense seed {seed}" in "\n".join(again.notes) for seed in range(12))
-
-
-def test_redraw_names_what_was_changed_and_leaves_it_out(run, tmp_path: Path):
-    run(*TINY)
-    (folder,) = (tmp_path / "outputs" / "moe" / "runs").iterdir()
-    values = (folder / "results.csv").read_bytes()
-    trials = [Path(folder, row["folder"]) for row in read_json(folder / gather.SUMMARY)["trials"]]
-    edited("metrics.csv", ",0.", ",9.")(trials[0])
-    edited("status.json", "done", "diverged")(trials[1])
-    redraw([str(folder)])
-    page = (folder / "report.html").read_text()
-    left_out = "since it was computed: final values are the run&#39;s own, curves and tables"
-    assert f"dense seed 0: metrics.csv was changed {left_out}" in page
-    assert f"moe_top2 seed 0: status.json was changed {left_out}" in page
-    assert (folder / "results.csv").read_bytes() == values
-
-
-@pytest.mark.parametrize("name", ["results.csv", "study.json"])
-def test_redraw_names_a_run_whose_own_records_were_changed(run, tmp_path: Path, name: str, capsys):
-    run(*TINY, "n_seeds=1", "arm=dense")
-    (folder,) = (tmp_path / "outputs" / "moe" / "runs").iterdir()
-    redraw([str(folder)])
-    assert "redrawn" not in (folder / "report.html").read_text()
-    edited(name, "0.", "9.")(folder)
-    redraw([str(folder)])
-    assert f"redrawn: {name} was changed since" in (folder / "report.html").read_text()
-    assert f"redrawn: {name} was changed since" in " ".join(capsys.readouterr().out.split())
-
-
-@pytest.mark.parametrize("lost", ["trials", "arms", "hparams"])
-def test_redraw_refuses_a_study_of_another_form(run, tmp_path: Path, lost: str):
-    run(*TINY, "n_seeds=1", "arm=dense")
-    (folder,) = (tmp_path / "outputs" / "moe" / "runs").iterdir()
-    summary = read_json(folder / gather.SUMMARY)
-    assert summary is not None
-    for changed in ({k: v for k, v in summary.items() if k != lost}, summary | {lost: 3}):
-        (folder / gather.SUMMARY).write_text(json.dumps(changed))
-        with pytest.raises(ConfigError, match=r"study\.json"):
-            redraw([str(folder)])

@@ -16,8 +16,9 @@ from hydra.types import RunMode
 import runner.__main__
 from runner import registry
 from runner.output import LETTERS, LINES
-from runner.plan import listing, loading
+from runner.plan import folders, loading
 from runner.plan.refusal import calls_resolver, check_file
+from runner.plan.sources import OF_USERS
 
 Refused = Callable[..., str]
 SMALL = ("scale=smoke", "n_seeds=1", "arm=dense", "task=waves")
@@ -49,14 +50,16 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> Refused:
         }
 
     def command(*words: str) -> str:
-        monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)  # `main` sets it
+        for name in ("HYDRA_FULL_ERROR", "PYTHONSAFEPATH"):  # `main` sets them
+            monkeypatch.delenv(name, raising=False)
         before, environment = files(), dict(os.environ)
         GlobalHydra.instance().clear()
         monkeypatch.setattr(sys, "argv", ["runner", *words])
         with pytest.raises(SystemExit) as end:
             runner.__main__.main()
         told = capsys.readouterr()
-        monkeypatch.delenv("HYDRA_FULL_ERROR")
+        for name in ("HYDRA_FULL_ERROR", "PYTHONSAFEPATH"):
+            monkeypatch.delenv(name)
         assert end.value.code == 2, told
         assert files() == before
         assert not (tmp_path / "work" / "outputs").exists()
@@ -80,6 +83,20 @@ def write(files: dict[str, str]) -> None:
             path.symlink_to(text[2:])
         else:
             path.write_text(text)
+
+
+def loader(folder: Path) -> loading.CheckedLoader:
+    """What loads our options and those of a user's folder."""
+    loading.check_all_loading()
+    path = ConfigSearchPathImpl()
+    for provider, place in (
+        ("hydra", "pkg://hydra.conf"),
+        ("main", f"file://{folders.CONF}"),
+        (OF_USERS, f"file://{folder}"),
+        ("schema", "structured://"),
+    ):
+        path.append(provider, place)
+    return loading.CheckedLoader(path)
 
 
 OF_HYDRA = {
@@ -132,7 +149,7 @@ OF_HYDRA = {
 def test_no_yaml_makes_hydras_own_settings(refused: Refused, case: str):
     write(OF_HYDRA[case])
     told = refused("--config-dir=mine", "experiment=my", *SMALL)
-    assert "hydra" in told.lower()
+    assert "hydra" in told.lower() or "my.yaml" in told
 
 
 OVERRULED = {
@@ -208,7 +225,48 @@ def test_a_users_folder_may_itself_be_a_link(tmp_path: Path, refused: Refused):
     assert "n_seeds=0" in refused("--config-dir=link", "experiment=my", "scale=smoke")
 
 
+def test_an_option_of_an_arm_cannot_change_the_experiment(refused: Refused):
+    """Its file may be merged at the root; what it says of the experiment led to files outside."""
+    write(
+        {
+            "experiment/my.yaml": f"{MINE}arms: {{dense: [ffn=p]}}",
+            "ffn/p.yaml": f"{GLOBAL}experiment: ../../../elsewhere/secret\nffn: {{kind: dense}}\n",
+        }
+    )
+    assert "experiment" in refused("--config-dir=mine", "experiment=my", *SMALL)
+
+
+@pytest.mark.usefixtures("refused")
+def test_links_to_folders_are_no_groups(monkeypatch: pytest.MonkeyPatch, capsys):
+    write({"ffn/x.yaml": "kind: dense\n", "ffn/l": "->.", "far": "->/usr"})
+    monkeypatch.setattr(sys, "argv", ["runner", "--config-dir=mine", "--help"])
+    GlobalHydra.instance().clear()
+    with pytest.raises(SystemExit) as end:
+        runner.__main__.main()
+    assert not end.value.code
+    assert "x" in capsys.readouterr().out
+
+
+def test_hydras_own_help_works_beside_a_users_folder(tmp_path: Path):
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "my.yaml").write_text(MINE)
+    loaded = loader(tmp_path).load_configuration(None, [], RunMode.RUN)
+    assert "hydra" in loaded
+
+
+@pytest.mark.parametrize("path", ["/proc/self/environ", "/proc/thread-self/environ", "/dev/zero"])
+def test_no_text_is_read_where_the_system_shows_itself(refused: Refused, path: str):
+    write(
+        {
+            "experiment/my.yaml": f"{GLOBAL}defaults: [moe, {{override /task: text}}, _self_]\n"
+            f"task: {{path: {path}}}\narm: [dense]\n"
+        }
+    )
+    assert "no text is read there" in refused("--config-dir=mine", "experiment=my", "scale=smoke")
+
+
 ANCHORS = "\n".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 10))
+NO_HEADER = ("no mapping", "itself as a default", "a byte order mark")
 BOMBS = {
     "anchors of anchors": f"a0: &a0 [x]\n{ANCHORS}\n",
     "an anchor that holds itself": "a: &a [*a]\n",
@@ -217,6 +275,14 @@ BOMBS = {
     "depth of mappings": "a: " + "{a: " * 900 + "1" + "}" * 900,
     "a long number": "n_seeds: " + "9" * 5000,
     "size": "question: " + "x" * 2**21,
+    "many keys": "figures:\n" + "".join(f"  k{i}: 1\n" for i in range(20_000)),
+    "interpolations of interpolations": "figures:\n  a0: xxx\n"
+    + "".join(f"  a{i}: '${{figures.a{i - 1}}}${{figures.a{i - 1}}}'\n" for i in range(1, 40)),
+    "lists of interpolations": "figures:\n  a0: xxx\n"
+    + "".join(f"  a{i}: ['${{.a{i - 1}}}', '${{.a{i - 1}}}']\n" for i in range(1, 40)),
+    "interpolations within interpolations": "question: " + "${" * 30 + "seed" + "}" * 30,
+    "a byte order mark": "\ufeffseed: 1\n",
+    "itself as a default": "# @package _global_\ndefaults: [moe, my]\n",
     "a key twice": "seed: 1\nseed: 2\n",
     "no mapping": "just text\n",
     "bytes": "question: \udcff\udcfe\n",
@@ -227,9 +293,24 @@ BOMBS = {
 @pytest.mark.parametrize("case", BOMBS)
 def test_no_yaml_takes_long_to_refuse(refused: Refused, case: str):
     Path("mine/experiment").mkdir()
-    text = (MINE if ":" in BOMBS[case] else "") + BOMBS[case]
+    text = ("" if case in NO_HEADER else MINE) + BOMBS[case]
     Path("mine/experiment/my.yaml").write_bytes(text.encode("utf-8", "surrogateescape"))
-    assert "my.yaml" in refused("--config-dir=mine", "experiment=my", *SMALL)
+    told = refused("--config-dir=mine", "experiment=my", *SMALL)
+    assert "my.yaml" in told or "interpolation" in case
+
+
+def test_defaults_that_double_end(refused: Refused):
+    files = {f"experiment/d{i}.yaml": f"{GLOBAL}defaults: [d{i + 1}, d{i + 1}]" for i in range(20)}
+    write(files | {"experiment/d20.yaml": GLOBAL, "experiment/my.yaml": f"{GLOBAL}defaults: [d0]"})
+    assert "500 options" in refused("--config-dir=mine", "experiment=my", *SMALL)
+
+
+@pytest.mark.parametrize("place", ["experiment/my.yaml", "ffn/my.yaml"])
+def test_a_pipe_is_not_waited_for(refused: Refused, place: str):
+    write({"experiment/other.yaml": MINE})
+    Path("mine", place).parent.mkdir(exist_ok=True)
+    os.mkfifo(Path("mine", place))
+    refused("--config-dir=mine", "experiment=my", "ffn=my", *SMALL)
 
 
 def test_a_file_that_is_not_used_does_no_harm(refused: Refused):
@@ -246,6 +327,9 @@ def test_a_file_that_is_not_used_does_no_harm(refused: Refused):
         ("+hydra.callbacks.x._target_=evil.C",),
         ("hydra.run.dir=../elsewhere",),
         ("hydra/job_logging=default",),
+        ("+hydra/launcher@hydra.callbacks.x=basic",),
+        ("+hydra/help@hydra.job.env_set=default",),
+        ("+hydra.launcher._convert_=all",),
         ("-m", "hydra.sweep.dir=../elsewhere"),
         ("-m", "n_seeds=0,-1"),
         ("ffn=../task/waves",),
@@ -270,19 +354,10 @@ def test_the_command_line_makes_few_settings_of_hydra(refused: Refused, words: t
 
 def test_what_the_shipped_experiments_set_is_allowed(tmp_path: Path):
     """The comparison, which is left out where all files are ours, would hold for each of them."""
-    loading.check_all_loading()
-    path = ConfigSearchPathImpl()
-    for provider, place in (
-        ("hydra", "pkg://hydra.conf"),
-        ("main", f"file://{listing.CONF}"),
-        (loading.OF_USERS, f"file://{tmp_path}"),
-        ("schema", "structured://"),
-    ):
-        path.append(provider, place)
-    loader = loading.CheckedLoader(path)
+    loaded = loader(tmp_path)
     for experiment in registry.names():
-        loader.load_configuration("config", [f"experiment={experiment}"], RunMode.RUN)
-    assert len(loader._alone) == 1
+        loaded.load_configuration("config", [f"experiment={experiment}"], RunMode.RUN)
+    assert len(loaded._alone) == 1
 
 
 @pytest.mark.parametrize(
@@ -303,6 +378,6 @@ def test_resolvers_are_told_from_keys(text: str, calls: bool):
 
 
 def test_shipped_files_pass_the_check():
-    for path in listing.CONF.rglob("*.yaml"):
+    for path in folders.CONF.rglob("*.yaml"):
         if path.name != "config.yaml":  # has the folder of a sweep, with its time
             check_file(path)

@@ -23,7 +23,7 @@ def states(entries: list[study.Entry]) -> dict[tuple[str, int], str]:
 
 def numbers(entries: list[study.Entry]) -> pd.DataFrame:
     """All final values but times, in a fixed order."""
-    results = gather.contents(gather.trial_table(entries))[0]
+    results = gather.values(gather.trial_table(entries))
     timeless = results[~results.metric.str.startswith("time/")]
     return timeless.sort_values(["arm", "seed", "metric"]).reset_index(drop=True)
 
@@ -62,6 +62,7 @@ def test_done_trials_are_reused_and_more_seeds_or_arms_touch_nothing_else(plan):
     assert stamps(first) == before
 
 
+@pytest.mark.slow
 def test_numbers_do_not_depend_on_the_number_of_workers(plan, tmp_path: Path):
     one = study.run(plan(*TINY, "workers=1"))
     expected = numbers(one)

@@ -93,7 +93,12 @@ class Slope(nn.Module):
 def trial_of(folder: Path, autocast: str = "none", **changes: object) -> MemoryTrial:
     """A trial whose training is CONFIG but for `changes`."""
     device = Device(
-        DeviceName.cpu, Dtype.float32, Autocast(autocast), threads=1, deterministic=False
+        DeviceName.cpu,
+        Dtype.float32,
+        Autocast(autocast),
+        threads=1,
+        deterministic=False,
+        memory_gib=None,
     )
     config = SimpleNamespace(training=replace(CONFIG, **changes), device=device, seed_offset=0)
     return MemoryTrial(config, folder)

@@ -16,6 +16,16 @@ from runner.config import ConfigError, Evaluation
 GRID = ("tune=lr", "tune.grid=[0.001,0.01,0.1]", "tune.n_seeds=2")
 
 
+def test_the_best_value_of_a_grid_is_what_is_reported(run, capsys, tmp_path):
+    one = ("arm=dense", "n_seeds=1", "training.steps=3", "tune.n_seeds=1", "~figures")
+    run(*TINY, *GRID[:2], *one)
+    assert "moe, tuning: 3 trials, 0 reused, 3 to compute" in capsys.readouterr().out
+    (folder,) = (tmp_path / "outputs" / "moe" / "runs").iterdir()
+    assert "tuned dense: training.lr=" in (folder / "report.html").read_text()
+    assert len((folder / "tuning.csv").read_text().splitlines()) == 4
+
+
+@pytest.mark.slow
 def test_every_arm_gets_the_same_grid_and_trials_and_reports_its_best(plan, run, capsys, tmp_path):
     run(*TINY, *GRID)
     said = capsys.readouterr().out

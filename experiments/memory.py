@@ -1,0 +1,219 @@
+"""The least memory that a trial takes, from its options alone: no torch, so that a plan can refuse.
+
+These are lower bounds. What an estimate counts is held at one moment in any case; what a trial may
+free, share or recompute is left out, and so is Python itself. A trial of no more than the free
+memory may still not fit; one of more cannot. Tests hold the bounds below measured peaks.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from experiments.config import (
+    Attention,
+    Domains,
+    FeedForward,
+    FlashOptions,
+    Function,
+    GQAOptions,
+    Induction,
+    Kernel,
+    MixtureOfExperts,
+    NormStabilityOptions,
+    Numbers,
+    Pairs15,
+    Patterns,
+    Text,
+    Waves,
+)
+from experiments.cost import cost
+from runner.config import Autocast, Device, Dtype, Training
+
+BYTES = {Dtype.float32: 4, Dtype.bfloat16: 2, Dtype.float64: 8}
+BYTE_VALUES = 256
+A_PAIR = 400
+"""Bytes of a sentence and its translation as Python objects, at the least."""
+
+
+KEYS = {
+    "weights": ("weights, gradients and AdamW's moments", ("model.d_model", "model.n_layers")),
+    "activations": ("activations of a batch", ("training.batch_size", "task.length")),
+    "data": ("data", ("task.n_samples", "task.n_eval", "task.length")),
+}
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes that are held at one moment, by what holds them: the words for it and the keys."""
+
+    weights: int = 0
+    activations: int = 0
+    data: int = 0
+
+    @property
+    def total(self) -> int:
+        """All bytes."""
+        return self.weights + self.activations + self.data
+
+    @property
+    def largest(self) -> tuple[str, tuple[str, ...]]:
+        """What takes most, in words, and the keys to lower."""
+        return KEYS[max(KEYS, key=lambda name: getattr(self, name))]
+
+
+def least(
+    experiment_options: object, parts: Mapping[str, Any], training: Training, device: Device
+) -> Memory:
+    """The memory of the moment of a trial that takes most, of those that are counted here."""
+    arm = Arm(parts, training, device)
+    if isinstance(experiment_options, FlashOptions):
+        return arm.kernels(experiment_options)
+    moments = [arm.evaluating(), arm.training_step(), arm.updating()]
+    if isinstance(experiment_options, NormStabilityOptions) and experiment_options.depths:
+        moments.append(arm.deepest(experiment_options))
+    if isinstance(experiment_options, GQAOptions) and experiment_options.rounds:
+        moments.append(arm.timed_layer(experiment_options))
+    return max(moments, key=lambda memory: memory.total)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """The parts of an arm, and how it is trained."""
+
+    parts: Mapping[str, Any]
+    training: Training
+    device: Device
+
+    @property
+    def item(self) -> int:
+        """Bytes of a number."""
+        return BYTES[self.device.dtype]
+
+    @property
+    def cast(self) -> int:
+        """Bytes of an activation in a training step, which autocast may halve."""
+        return 2 if self.device.autocast is not Autocast.none else self.item
+
+    def weights(self) -> int:
+        """Parameters, those of the embedding and the output head included."""
+        model = self.parts["model"]
+        return cost(self.parts).parameters + 2 * model.d_model * outputs(self.parts.get("task"))
+
+    def sequences(self) -> int:
+        """Sequences of a batch."""
+        n_train = getattr(self.parts.get("task"), "n_train", None)
+        return (
+            self.training.batch_size if n_train is None else min(self.training.batch_size, n_train)
+        )
+
+    def tokens(self, sequences: int) -> int:
+        """Tokens of so many sequences; sentences may be as short as a word and the end mark."""
+        task = self.parts.get("task")
+        short = hasattr(task, "source_length")
+        return sequences * (2 if short else getattr(task, "length", 1))
+
+    def evaluating(self) -> Memory:
+        """The held-out loss before the first step: a prediction and, inside, one layer."""
+        task = self.parts.get("task")
+        sequences = min(self.sequences(), getattr(task, "n_eval", 1))
+        model = self.parts["model"]
+        numbers = self.tokens(sequences) * (model.d_model + outputs(task))
+        return Memory(self.item * self.weights(), self.item * numbers, held(task))
+
+    def training_step(self) -> Memory:
+        """The end of a forward pass, when all that the backward pass needs is there."""
+        parts, task = self.parts, self.parts.get("task")
+        sequences = self.sequences() // self.training.accumulate
+        tokens = self.tokens(sequences)
+        per_token = layer(parts) * parts["model"].n_layers + 2 * outputs(task)
+        attention, scores = parts.get("attention"), 0
+        if isinstance(attention, Attention) and attention.kernel is Kernel.naive:
+            length = self.tokens(1)
+            scores = sequences * attention.n_heads * length**2 * parts["model"].n_layers
+        kept = 1 if self.training.steps == 1 else 3  # AdamW's moments are there from step 1 on
+        whole_batch = 8 * self.tokens(self.sequences())  # the tokens of all parts of a batch
+        return Memory(
+            kept * self.item * self.weights(),
+            self.cast * (tokens * per_token + scores) + whole_batch,
+            held(task),
+        )
+
+    def updating(self) -> Memory:
+        """The optimizer's step: weights, gradients and two moments."""
+        return Memory(4 * self.item * self.weights(), 0, held(self.parts.get("task")))
+
+    def deepest(self, options: NormStabilityOptions) -> Memory:
+        """The gradients of the deepest model that is looked at before training."""
+        model = replace(self.parts["model"], n_layers=max(options.depths))
+        size = options.init_batch_size or self.training.batch_size
+        training = replace(self.training, batch_size=size, accumulate=1, steps=1, warmup_steps=0)
+        deep = Arm({**self.parts, "model": model}, training, self.device)
+        forward = deep.training_step()
+        both = Memory(2 * self.item * deep.weights(), 0, forward.data)
+        return max(forward, both, key=lambda memory: memory.total)
+
+    def timed_layer(self, options: GQAOptions) -> Memory:
+        """The cache of keys and values that a timed layer reads."""
+        attention = self.parts["attention"]
+        longest = max(*options.lengths, *options.prefill_lengths)
+        width = options.d_model // attention.n_heads * attention.n_kv_heads
+        weights = 2 * options.d_model * (options.d_model + width)
+        numbers = options.batch_size * longest * 2 * width
+        numbers += options.batch_size * options.prefill_lengths[-1] * options.d_model
+        if attention.kernel is Kernel.naive:
+            numbers += options.batch_size * attention.n_heads * options.prefill_lengths[-1] ** 2
+        return Memory(self.item * weights, self.item * numbers)
+
+    def kernels(self, options: FlashOptions) -> Memory:
+        """Inputs of attention at the longest sequence, and the scores that a kernel keeps."""
+        attention, d_model = self.parts["attention"], self.parts["model"].d_model
+        batch, longest = self.training.batch_size, max(options.lengths)
+        inputs = 4 * self.item * batch * longest * d_model
+        naive = longest if attention.kernel is Kernel.naive else 0
+        exact = max((n for n in options.lengths if n <= options.reference_up_to), default=0)
+        scores = batch * attention.n_heads * max(self.item * naive**2, 8 * exact**2)
+        return Memory(self.item * 2 * d_model**2, inputs + scores)
+
+
+def layer(parts: Mapping[str, Any]) -> int:
+    """Numbers for each token that the backward pass of one layer needs."""
+    d_model, ffn, attention = parts["model"].d_model, parts.get("ffn"), parts.get("attention")
+    numbers = 0
+    if isinstance(attention, Attention):  # its input, queries, keys, values, and what it mixed
+        numbers += 3 * d_model + 2 * (d_model // attention.n_heads * attention.n_kv_heads)
+    if isinstance(ffn, FeedForward | MixtureOfExperts):  # its input and hidden values
+        active = ffn.top_k if isinstance(ffn, MixtureOfExperts) else 1
+        numbers += d_model + active * ffn.d_ff * (2 if ffn.gated else 1)
+    return numbers
+
+
+def outputs(task: object) -> int:
+    """Numbers that are predicted for a token: symbols of a vocabulary, or features."""
+    match task:
+        case Domains() | Text():
+            return BYTE_VALUES
+        case Induction():
+            return task.vocabulary + 1
+        case Waves() | Patterns() | Function():
+            return task.width
+    return 1
+
+
+def held(task: object) -> int:
+    """Bytes of the data that a trial holds while it lasts."""
+    match task:
+        case Domains():
+            return task.train_bytes + task.n_eval * (task.length + 1)
+        case Text():
+            return task.n_eval * (task.length + 1)
+        case Waves() | Function():
+            return 4 * (task.n_samples + task.n_eval) * task.length * task.width
+        case Patterns():
+            return 4 * task.n_eval * task.length * task.width
+        case Induction():
+            return 8 * task.n_eval * (task.length + 1)
+        case Numbers():
+            return A_PAIR * (task.n_train + task.n_eval)
+        case Pairs15():
+            return 15 * A_PAIR
+    return 0

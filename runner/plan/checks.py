@@ -1,0 +1,146 @@
+"""What a plan refuses or says before anything is trained, so that an answer can be believed."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from runner import registry
+from runner.claims.claim import Claim, Tested
+from runner.claims.evidence import InvalidClaimError
+from runner.claims.rig import reachable
+from runner.config import ArmConfig, ConfigError, Study, Tune
+from runner.copies import originals
+from runner.names import near
+from runner.output import listed
+from runner.plan.outline import Outline
+from runner.plan.questions import check_code, no_experiment
+from runner.stats.standing import seeds_that_could_tell
+
+if TYPE_CHECKING:
+    from runner.plan.planning import Arm
+
+
+def check_choice(study: Study, overrides: Sequence[str]) -> str:
+    """The experiment that is chosen; refuse none, an unknown one, and plug-ins named in YAML."""
+    experiment = study.experiment
+    if experiment is None or experiment not in registry.names():
+        raise ConfigError(no_experiment(experiment, overrides))
+    check_code(experiment)
+    if study.plugins and not any(text.lstrip("+").startswith("plugins=") for text in overrides):
+        raise ConfigError("plugins run code, so they are named on the command line and not in YAML")
+    return experiment
+
+
+def check_baseline(study: Study) -> None:
+    """Refuse a baseline that is no arm."""
+    if study.baseline is not None and study.baseline not in study.arms:
+        raise ConfigError(
+            f"baseline={study.baseline}: there is no such arm; {near(study.baseline, study.arms)}"
+        )
+
+
+def check_controls(study: Study, told: Outline) -> None:
+    """Refuse controls and headlines' baselines that are no arms, and a control as a baseline."""
+    for headline in told.headline:
+        if headline.baseline is not None and headline.baseline not in study.arms:
+            raise ConfigError(
+                f"headline {headline.metric}: baseline={headline.baseline}: there is no such arm; "
+                f"{near(headline.baseline, study.arms)}"
+            )
+        if headline.baseline in study.controls:
+            raise ConfigError(
+                f"headline {headline.metric}: its baseline {headline.baseline} is a control; give "
+                "another baseline"
+            )
+    for name in study.controls:
+        if name not in study.arms:
+            raise ConfigError(f"controls names {name}: no such arm; {near(name, study.arms)}")
+        if name == study.baseline:
+            raise ConfigError(
+                f"controls names {name}, the baseline; give other controls or another baseline"
+            )
+
+
+def check_claims(claims: Sequence[Claim]) -> None:
+    """Refuse claims that their own number of seeds can never decide, before anything is trained.
+
+    Raises:
+        ConfigError: with the least number that could.
+    """
+    tested = [claim for claim in claims if isinstance(claim, Tested)]
+    for claim in tested:
+        family = [other for other in tested if other.family == claim.family]
+        try:
+            reachable(claim, family)
+        except InvalidClaimError as error:
+            raise ConfigError(f"claims.{claim.id}: {error}") from error
+
+
+def too_few_seeds(told: Outline, study: Study, arms: Sequence["Arm"]) -> list[str]:
+    """Lines on what this number of seeds cannot decide, whatever comes out."""
+    lines = []
+    short = [claim for claim in told.claims if claim.n > study.n_seeds]
+    if short:
+        most = max(claim.n for claim in short)
+        names = ", ".join(claim.id for claim in short)
+        lines.append(
+            f"{study.n_seeds} of {most} seeds: these claims will be invalid: {names}; "
+            f"n_seeds={most} decides them"
+        )
+    copies = originals({arm.name: arm.config.tree() for arm in arms})
+    under_study = [a.name for a in arms if a.name not in copies and a.name not in study.controls]
+    needs = [h for h in told.headline if not registry.metric(h.metric).deterministic]
+    enough = seeds_that_could_tell()
+    if len(under_study) > 1 and needs and study.n_seeds < enough:
+        seeds = "1 seed" if study.n_seeds == 1 else f"{study.n_seeds} seeds"
+        lines.append(
+            f"with {seeds} no arm can be called better or worse, whatever comes out; that takes "
+            f"{enough} (n_seeds={enough})"
+        )
+    return lines
+
+
+def check_tuning(tune: Tune, arms: Mapping[str, ArmConfig]) -> None:
+    """Refuse a key that an arm cannot be tuned by, and a metric that its trials do not record.
+
+    Raises:
+        ConfigError: with near names, or with the arms that lack it.
+    """
+    assert tune.key is not None
+    keys = {name: numeric_keys(arm) for name, arm in arms.items()}
+    lacking = [name for name in arms if tune.key not in keys[name]]
+    if lacking:
+        raise ConfigError(f"tune.key={tune.key}: {lacks(tune.key, lacking, keys)}")
+    metrics = {name: registry.recorded(arm) for name, arm in arms.items()}
+    lacking = [name for name in arms if not metrics[name].has(tune.metric)]
+    if lacking:
+        names = {name: metrics[name].names for name in arms}
+        raise ConfigError(f"tune.metric={tune.metric}: {lacks(tune.metric, lacking, names)}")
+
+
+def lacks(word: str, lacking: Sequence[str], known: Mapping[str, Collection[str]]) -> str:
+    """What an error says of a name that some arms lack, or all."""
+    if len(lacking) == len(known):
+        return f"no arm has it; {near(word, set().union(*known.values()))}"
+    others = [name for name in known if name not in lacking]
+    return (
+        f"{listed(lacking)} {'has' if len(lacking) == 1 else 'have'} no such thing, so that it "
+        f"cannot decide; choose other arms, e.g. 'arm=[{','.join(others[:3])}]'"
+    )
+
+
+def numeric_keys(arm: ArmConfig) -> set[str]:
+    """The keys of an arm that a grid of numbers can be set to."""
+    sections = {"training": arm.training, "options": arm.options, **vars(arm.parts)}
+    return {
+        f"{section}.{field.name}"
+        for section, options in sections.items()
+        for field in fields(options)
+        if is_number(getattr(options, field.name))
+    }
+
+
+def is_number(value: object) -> bool:
+    """Whether a value is a number, and no choice."""
+    return isinstance(value, int | float) and not isinstance(value, bool | Enum)

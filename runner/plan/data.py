@@ -1,0 +1,93 @@
+"""The data of a plan's arms, and the folder that everything is written to. No torch."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from runner import provenance, registry
+from runner.config import ArmConfig, ConfigError, Evaluation
+from runner.output import shortened
+
+
+@dataclass
+class Data:
+    """The data of a plan's arms, read once for all that have the same task.
+
+    Attributes:
+        outputs: below it they are kept, and nothing is read as text.
+        evaluation: what trials are judged by.
+        texts: the user's texts so far: where each is, and a hash of what was read there.
+        keep: whether what is built is written, for the trials to find.
+        lines: what was read, a line for each text.
+    """
+
+    outputs: Path
+    evaluation: Evaluation
+    texts: dict[str, str]
+    keep: bool = True
+    lines: list[str] = field(default_factory=list)
+    _fingerprints: dict[str, str] = field(default_factory=dict)
+
+    def prepare(self, arm: ArmConfig) -> str:
+        """The fingerprint of an arm's data, which are made ready on disk.
+
+        Raises:
+            ConfigError: bad input of the user, or a text that changes while it is planned with.
+        """
+        task = getattr(arm.parts, "task", None)
+        if task is None:
+            return ""
+        if (key := repr(task)) not in self._fingerprints:
+            try:
+                ready = registry.prepare(
+                    task, cache_folder(self.outputs), self.evaluation, keep=self.keep
+                )
+            except (ValueError, RuntimeError) as error:  # `~nobody/text` has no home folder
+                raise ConfigError(str(error)) from error
+            if (
+                ready.source
+                and self.texts.setdefault(ready.source, ready.evidence) != ready.evidence
+            ):
+                raise ConfigError(
+                    f"task.path={ready.source!r}: the text has changed since this command began; "
+                    f"run it again when the text is left alone"
+                )
+            if ready.line and ready.line not in self.lines:
+                self.lines.append(ready.line)
+            self._fingerprints[key] = ready.fingerprint
+        return self._fingerprints[key]
+
+
+def cache_folder(outputs: Path) -> Path:
+    """Where prepared data lie."""
+    return outputs / "corpora"
+
+
+def writable(outputs: Path, experiment: str) -> Path:
+    """The outputs folder, if a report can be written there; nothing is left behind.
+
+    A report needs its own folder alone: trials that are there already are only read.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    there = outputs.absolute() / experiment / "runs"
+    try:
+        while not there.exists():
+            there = there.parent
+        for needed in ("", "trials", "runs"):
+            folder = outputs / experiment / needed
+            if os.path.lexists(folder) and not os.path.isdir(folder):  # noqa: PTH112 (a circle)
+                raise NotADirectoryError(f"{folder} is no folder")
+        if not there.is_dir():
+            raise NotADirectoryError(f"{there} is a file")
+        probe = there / f".ablab-{provenance.token()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigError(
+            f"outputs={shortened(outputs, 120)}: nothing can be written there ({reason}); give "
+            "another folder"
+        ) from error
+    return outputs

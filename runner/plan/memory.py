@@ -1,0 +1,129 @@
+"""Memory: what this machine has free, and trials that cannot fit refused in the plan. No torch."""
+
+import math
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runner import registry
+from runner.config import ArmConfig, ConfigError, Device, DeviceName
+from runner.output import listed
+
+if TYPE_CHECKING:
+    from runner.plan.planning import Arm
+
+GIB, MOST_GIB = 2**30, 2**20
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+def check(arms: Mapping[str, ArmConfig], devices: Mapping[str, DeviceName]) -> None:
+    """Refuse arms whose trials take more memory than there is, whatever else is counted.
+
+    Raises:
+        ConfigError: with what the largest arm takes at the least, what there is, and the cure.
+    """
+    free = {name: available(arm.device, devices[name]) for name, arm in arms.items()}
+    least = {name: registry.least_memory(arm).total for name, arm in arms.items()}
+    too_large = [name for name in arms if least[name] > free[name]]
+    if not too_large:
+        return
+    name = max(too_large, key=least.__getitem__)
+    what, keys = registry.least_memory(arms[name]).largest
+    to_lower = [key for key in keys if has(arms[name], key)]
+    others = [other for other in too_large if other != name]
+    also = f" (and so is {listed(others, 3)})" if others else ""
+    gibs = math.ceil(least[name] / GIB)
+    more = f"; device.memory_gib={gibs} says that there is more" if gibs <= MOST_GIB else ""
+    raise ConfigError(
+        f"arm {name} takes at least {gib(least[name])} GiB, most of it {what}, and "
+        f"{gib(free[name])} GiB are free{also}: too large\nlower {' or '.join(to_lower)}{more}"
+    )
+
+
+def has(arm: ArmConfig, key: str) -> bool:
+    """Whether an arm has this key."""
+    section, _, name = key.partition(".")
+    return hasattr(getattr(arm, section, getattr(arm.parts, section, None)), name)
+
+
+def beside_each_other(arms: Sequence["Arm"], workers: int) -> list[str]:
+    """A line where trials that run side by side take more than there is, though one fits."""
+    if not arms or workers < 2:
+        return []
+    of = max(arms, key=lambda arm: registry.least_memory(arm.config).total)
+    one, free = registry.least_memory(of.config).total, available(of.config.device, of.device)
+    if workers * one <= free:
+        return []
+    return [
+        f"{workers} trials at a time of arm {of.name} take at least {gib(workers * one)} GiB, and "
+        f"{gib(free)} GiB are free; workers={max(1, int(free // one))} fits"
+    ]
+
+
+def gib(size: float) -> str:
+    """Bytes as GiB, in three digits."""
+    return f"{size / GIB:.3g}"
+
+
+def available(device: Device, where: DeviceName) -> float:
+    """Bytes that trials may take: `device.memory_gib`, or what is free here.
+
+    An accelerator's memory is not known without torch: unless the key says it, nothing is refused.
+    """
+    if device.memory_gib is not None:
+        return device.memory_gib * GIB
+    return math.inf if where is DeviceName.cuda else free_memory()
+
+
+def free_memory() -> float:
+    """Bytes that a new process can have: what the system has free, less where a limit is set."""
+    return min([*_of_system(), *_of_cgroup(), *_of_process()], default=math.inf)
+
+
+def _of_system() -> Iterable[float]:
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                yield float(line.split()[1]) * 1024
+                return
+    except (OSError, ValueError, IndexError):
+        pass
+    try:  # not Linux: all there is
+        yield float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (OSError, ValueError, AttributeError):
+        return
+
+
+def _of_cgroup() -> Iterable[float]:
+    """Limits of this process's control group and of those it lies in (versions 2 and 1)."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers not in ("", "memory"):
+            continue
+        root = CGROUPS / controllers
+        file = "memory.limit_in_bytes" if controllers else "memory.max"
+        inner = root / path.lstrip("/")
+        for folder in {inner, *(p for p in inner.parents if p.is_relative_to(root)), root}:
+            try:
+                text = (folder / file).read_text().strip()
+            except OSError:
+                continue
+            if text.isdecimal():
+                yield float(text)
+
+
+def _of_process() -> Iterable[float]:
+    """The limit of `ulimit -v`."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if soft != resource.RLIM_INFINITY:
+        yield float(soft)

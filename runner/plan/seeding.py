@@ -1,0 +1,163 @@
+"""Seeds and their offsets: within range, disjoint where they must be, or refused with a number.
+
+The seeds of an arm are those of the study plus its `seed_offset`. An A/A pair is one arm twice
+under other seeds, so the seeds of copies must not overlap. No torch.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from runner.claims.claim import Claim, Tested
+from runner.config import MOST, ArmConfig, ConfigError, Study
+from runner.copies import OFFSET, originals
+
+if TYPE_CHECKING:
+    from runner.plan.planning import Arm
+
+STEP = 1000
+"""Offsets and seeds that are advised are multiples of this."""
+
+
+def check_seeds(study: Study, arms: Mapping[str, ArmConfig]) -> None:
+    """Refuse seeds below 0, or above what every random generator takes.
+
+    Raises:
+        ConfigError: with an offset or a seed that is accepted.
+    """
+    highest = MOST - study.n_seeds - max(arm.seed_offset for arm in arms.values())
+    for name, arm in arms.items():
+        first = study.seed + arm.seed_offset
+        last = first + study.n_seeds - 1
+        if first >= 0 and last < MOST:
+            continue
+        where = f"seed={study.seed}, n_seeds={study.n_seeds}, seed_offset={arm.seed_offset}"
+        if first < 0:
+            advice = f"seed {first} is below 0; {cure(name, arms, study)}"
+        elif highest >= 0:
+            advice = f"seed {last} is above {MOST - 1}; give a seed of at most {highest}"
+        else:
+            advice = f"seed {last} is above {MOST - 1}; {cure(name, arms, study)}"
+        raise ConfigError(f"{where} of arm {name}: {advice}")
+
+
+def check_tuning_seeds(study: Study, arms: Mapping[str, ArmConfig]) -> None:
+    """Refuse tuning seeds that are out of range or are reported too.
+
+    Raises:
+        ConfigError: with a first seed that is accepted.
+    """
+    tune = study.tune
+    offsets = [arm.seed_offset for arm in arms.values()]
+    low, high = min(offsets), max(offsets)
+    both = reported_too(study, offsets, tune.first_seed)
+    last = tune.first_seed + tune.n_seeds - 1 + high
+    if both is None and tune.first_seed + low >= 0 and last < MOST:
+        return
+    if both is not None:
+        why = f"seed {both} is reported too"
+    else:
+        why = f"with the offsets of the arms its seeds leave 0 to {MOST - 1}"
+    # Behind all reported seeds, or before them.
+    behind = up(study.seed + study.n_seeds + high - low)
+    free = behind if behind + tune.n_seeds + high <= MOST else up(-low)
+    fits = free + tune.n_seeds + high <= MOST and reported_too(study, offsets, free) is None
+    advice = f"tune on others: tune.first_seed={free}" if fits else "lower seed, or the offsets"
+    raise ConfigError(f"tune.first_seed={tune.first_seed}: {why}; {advice}")
+
+
+def reported_too(study: Study, offsets: Sequence[int], first_seed: int) -> int | None:
+    """The least seed that is tuned on, from this one on, and reported, of whatever arms."""
+    shared = [
+        max(study.seed + one, first_seed + other)
+        for one, other in itertools.product(set(offsets), repeat=2)
+        if study.seed + one < first_seed + other + study.tune.n_seeds
+        and first_seed + other < study.seed + one + study.n_seeds
+    ]
+    return min(shared, default=None)
+
+
+def up(seed: int) -> int:
+    """The next multiple of 1000."""
+    return -(-seed // STEP) * STEP
+
+
+def cure(name: str, arms: Mapping[str, ArmConfig], study: Study) -> str:
+    """The end of an error about an offset: one that all arms that have it can have instead."""
+    moved = [n for n, other in arms.items() if other.seed_offset == arms[name].seed_offset]
+    offset = free_offset(moved, arms, study)
+    return "lower seed and seed_offset" if offset is None else f"seed_offset={offset} is free"
+
+
+def free_offset(moved: Sequence[str], arms: Mapping[str, ArmConfig], study: Study) -> int | None:
+    """The least multiple of 1000 at which these arms share no seed with a copy of theirs.
+
+    None where the seeds of the study leave room for none.
+    """
+    trees = {name: without_offset(arm) for name, arm in arms.items()}
+    stay = {name: arm.seed_offset for name, arm in arms.items() if name not in moved}
+    copies = {stay[n] for n in stay for name in moved if trees[n] == trees[name]}
+    for offset in range(0, MOST - study.seed - study.n_seeds + 1, up(study.n_seeds)):
+        apart = all(abs(offset - other) >= study.n_seeds for other in copies)
+        tuned = study.tune.key is not None
+        offsets = [*stay.values(), offset]
+        if apart and not (tuned and reported_too(study, offsets, study.tune.first_seed)):
+            return offset
+    return None
+
+
+def without_offset(arm: ArmConfig) -> dict[str, object]:
+    """What an arm shares with its copies."""
+    return {key: value for key, value in arm.tree().items() if key != OFFSET}
+
+
+def check_copies(arms: Sequence["Arm"], study: Study, claims: Sequence[Claim]) -> None:
+    """Refuse A/A pairs that prove nothing: arms that are no copies, copies that share seeds.
+
+    Raises:
+        ConfigError: with what is wrong and how to mend it.
+    """
+    configs = {arm.name: arm.config for arm in arms}
+    copies = originals({name: arm.tree() for name, arm in configs.items()})
+    families: dict[str, list[str]] = {}
+    for name in configs:
+        families.setdefault(copies.get(name, name), []).append(name)
+    for members in families.values():
+        by_offset = sorted({configs[name].seed_offset: name for name in members}.items())
+        for (low, one), (high, other) in itertools.pairwise(by_offset):
+            if high - low < study.n_seeds:
+                offset = free_offset([other], configs, study)
+                advice = (
+                    "lower n_seeds" if offset is None else f"give {other} an offset of {offset}"
+                )
+                raise ConfigError(
+                    f"seed_offset: arms {one} and {other} are copies whose seeds overlap "
+                    f"(offsets {low} and {high}, {study.n_seeds} seeds), so that they prove "
+                    f"nothing; {advice}"
+                )
+    for claim in claims:
+        if isinstance(claim, Tested):
+            check_pair(claim, configs, copies, study)
+
+
+def check_pair(
+    claim: Tested, arms: Mapping[str, ArmConfig], copies: Mapping[str, str], study: Study
+) -> None:
+    """Refuse an A/A pair of a claim that is not one arm twice, under other seeds."""
+    pair = claim.aa
+    if pair is None or not {pair.arm, pair.control} <= {*arms}:
+        return
+    if copies.get(pair.arm, pair.arm) == copies.get(pair.control, pair.control):
+        return
+    where = f"claims.{claim.id}.aa: {pair.arm} is no copy of {pair.control}"
+    offset = arms[pair.control].seed_offset
+    if arms[pair.arm].tree() == arms[pair.control].tree() and offset:
+        raise ConfigError(
+            f"{where}: both have seed_offset={offset} and share all seeds; give it to one of them "
+            "alone (seed=1000 moves the seeds of all arms)"
+        )
+    twin = {**arms, pair.arm: arms[pair.control]}
+    raise ConfigError(
+        f"{where}; an A/A pair is one arm twice, under other seeds: repeat the overrides of "
+        f"{pair.control} and add seed_offset={free_offset([pair.arm], twin, study)}"
+    )

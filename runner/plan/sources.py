@@ -1,0 +1,138 @@
+"""The YAML files that Hydra finds: a user's are checked before they are loaded. No torch."""
+
+import copy
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.config_repository import ConfigRepository
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.object_type import ObjectType
+from hydra.errors import HydraException
+from hydra.plugins.config_source import ConfigResult, ConfigSource
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from runner.config import ConfigError
+from runner.output import shortened
+from runner.plan.explaining import unexpected
+from runner.plan.refusal import check_file
+
+OF_USERS = "command-line"  # what Hydra calls the folder of --config-dir
+PARSED: dict[tuple[str, ...], ConfigResult | None] = {}
+NOT_LOADED = (
+    *(HydraException, OmegaConfBaseException, YAMLError),
+    *(OSError, ValueError, TypeError, AssertionError, AttributeError, RecursionError),
+)
+
+
+class UsersFolder(FileConfigSource):
+    """A user's folder of options, in which links to folders count as nothing.
+
+    They could lead in a circle, or through the whole disk, where options are listed.
+    """
+
+    def is_group(self, config_path: str) -> bool:
+        """Whether a folder is there, and no link on the way to it."""
+        found = os.path.realpath(os.path.join(self.path, config_path))  # noqa: PTH118
+        folder = os.path.normpath(os.path.join(os.path.realpath(self.path), config_path))  # noqa: PTH118
+        return found == folder and super().is_group(config_path)
+
+
+class CheckedRepository(ConfigRepository):
+    """The folders that options are loaded from.
+
+    Attributes:
+        users: the user's files that were loaded.
+    """
+
+    def __init__(self, config_search_path: ConfigSearchPath) -> None:
+        super().__init__(config_search_path)
+        self.users: list[Path] = []
+
+    def initialize_sources(self, config_search_path: ConfigSearchPath) -> None:
+        """Find the folders of options; the user's is one without links to other folders."""
+        super().initialize_sources(config_search_path)
+        self.sources = [
+            UsersFolder(one.provider, one.path) if one.provider == OF_USERS else one
+            for one in self.sources
+        ]
+
+    def get_group_options(
+        self, group_name: str, results_filter: ObjectType | None = ObjectType.CONFIG
+    ) -> list[str]:
+        """The options of a group. Raises ConfigError for a name that leads elsewhere."""
+        if group_name.strip("/"):
+            check_name(group_name)
+        return super().get_group_options(group_name, results_filter)
+
+    def load_config(self, config_path: str) -> ConfigResult | None:
+        """Load one config, such as `experiment/moe`; a name that is nowhere gives None.
+
+        Raises:
+            ConfigError: the name leads out of its group, or a user's file is damaged or could run
+                code.
+        """
+        check_name(config_path)
+        source = next((one for one in self.sources if one.is_config(config_path)), None)
+        if source is None or source.scheme() not in ("file", "pkg"):
+            return super().load_config(config_path)
+        if source.provider != OF_USERS:
+            return self._loaded_once((source.path, config_path), config_path)
+        path = file_of(source, config_path)
+        if path not in self.users:
+            self.users.append(path)
+        try:
+            found = path.stat()
+            stamp = f"{found.st_size} {found.st_mtime_ns} {found.st_ino}"
+            key = (source.path, config_path, stamp)
+            if key not in PARSED:
+                check_file(path)
+            return self._loaded_once(key, config_path)
+        except ConfigError:
+            raise
+        except NOT_LOADED as error:
+            reason = re.sub(rf"^\S*{re.escape(path.name)}[:,] ", "", unexpected(error))
+            raise ConfigError(f"{path}: {reason}") from error
+
+    def _loaded_once(self, key: tuple[str, ...], config_path: str) -> ConfigResult | None:
+        """Load a file, which is parsed once in a process as long as it has this key.
+
+        Every arm is composed anew from the same files; to parse them takes longer than all else.
+        """
+        if key not in PARSED:
+            PARSED[key] = super().load_config(config_path)
+        return copy.deepcopy(PARSED[key])
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "CheckedRepository":
+        """Hydra loads through a copy, whose files are to be known here."""
+        return copy.copy(self)
+
+
+def check_name(config_path: str) -> None:
+    """Raise ConfigError for the name of a config that leads elsewhere than it says."""
+    parts = config_path.strip("/").split("/")
+    odd = not config_path.isprintable() or "\\" in config_path or len(config_path) > 200
+    if odd or any(part in ("", ".", "..") for part in parts):
+        raise ConfigError(
+            f"{shortened(config_path, 100)}: an option is one name of its group, and no path"
+        )
+    if parts[-1].endswith((".yaml", ".yml")):
+        name = parts[-1].rpartition(".")[0]
+        raise ConfigError(
+            f"{shortened(config_path, 100)}: an option is named without .yaml; write {name}"
+        )
+
+
+def file_of(source: ConfigSource, config_path: str) -> Path:
+    """The file of a user's config. Raises ConfigError where it lies outside the user's folder."""
+    folder = source.path.partition("://")[2] if "://" in source.path else source.path
+    path = Path(folder, f"{config_path.strip('/')}.yaml")
+    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
+        raise ConfigError(
+            f"{path} leads out of {folder}, by a link; copy the file, or give its own folder with "
+            "--config-dir"
+        )
+    return path

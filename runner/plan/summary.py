@@ -1,0 +1,144 @@
+"""`plan=only`: what a command would compute, how long, how large; nothing is written. No torch."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from runner import registry
+from runner.config import By
+from runner.plan import memory, past
+
+if TYPE_CHECKING:
+    from runner.plan.planning import Arm, Plan
+    from runner.study import Entry
+
+COLUMNS = (
+    "arm",
+    "matched width",
+    "parameters",
+    "active",
+    "FLOPs/token",
+    "missing",
+    "reused",
+    "time",
+)
+UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def text(
+    plan: "Plan",
+    entries: Sequence["Entry"],
+    tuning: tuple["Plan", Sequence["Entry"]] | None = None,
+) -> str:
+    """The whole of it; with `tuning`, the trials by which values are chosen first.
+
+    Which trials of a tuned study are there already is known only once its values are.
+    """
+    before = past.trials(plan.outputs, plan.experiment)
+    heading = [f"tuning {plan.study.tune.key} over {len(plan.study.tune.grid)} values:"]
+    lines = [f"plan of {plan.experiment} at scale={plan.study.scale}, {len(plan.seeds)} seeds"]
+    everything = list(entries)
+    if tuning is not None:
+        lines += [*heading, *table(*tuning, before), "then, with the values that were chosen:"]
+        entries = [replace(entry, reused=False) for entry in entries]
+        everything = [*entries, *tuning[1]]
+    lines += table(plan, entries, before)
+    lines += totals(plan, [entry for entry in everything if not entry.reused], before)
+    notes = [f"note: {note}" for note in plan.notes]
+    return "\n".join([*lines, *notes, "plan=only: nothing was computed or written"])
+
+
+def table(plan: "Plan", entries: Sequence["Entry"], before: list[past.Trial]) -> list[str]:
+    """A line for each arm, its columns aligned."""
+    rows = [COLUMNS, *(row(arm, entries, before) for arm in plan.arms)]
+    widths = [max(len(line[column]) for line in rows) for column in range(len(COLUMNS))]
+    return [
+        "  "
+        + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in rows
+    ]
+
+
+def row(arm: "Arm", entries: Sequence["Entry"], before: list[past.Trial]) -> tuple[str, ...]:
+    """What is told of one arm: its overrides (a solved width last), costs, trials, minutes."""
+    missing = len({e.slot for e in entries if e.arm is arm and not e.reused})
+    reused = len({e.slot for e in entries if e.arm is arm and e.reused})
+    seconds = past.seconds_of(arm, before)
+    return (
+        arm.name,
+        matched(arm) or "-",
+        *(counted(past.cost(arm, by)) for by in ("params", "active_params", "flops")),
+        str(missing),
+        str(reused),
+        "unknown" if seconds is None else duration(missing * seconds),
+    )
+
+
+def matched(arm: "Arm") -> str:
+    """The width that was solved for an arm, as one would type it; "" where none was."""
+    match = arm.config.match
+    if match.by is By.none or match.to == arm.name:
+        return ""
+    section, _, key = match.solve.partition(".")
+    width = getattr(getattr(arm.config.parts, section, None), key, None)
+    return f"{match.solve}={width} (as {match.to} in {match.by})"
+
+
+def totals(plan: "Plan", missing: Sequence["Entry"], before: list[past.Trial]) -> list[str]:
+    """Lines on the time, memory and disk of what is missing."""
+    trials = {entry.slot: entry.arm for entry in missing}
+    if not trials:
+        return ["all trials are there: only the report is written, in seconds"]
+    seconds = [past.seconds_of(arm, before) for arm in trials.values()]
+    at_once = min(workers_of(plan), len(trials))
+    largest = max(registry.least_memory(arm.config).total for arm in trials.values())
+    sizes = sum(past.size_of(arm, before) for arm in trials.values())
+    known = [s for s in seconds if s is not None]
+    if len(known) == len(seconds):
+        whole = duration(max(sum(known) / at_once, max(known)))
+        time = f"about {whole} with {at_once} at a time, going by earlier trials"
+    else:
+        said = (
+            f"the preset says: {plan.study.duration}" if plan.study.duration else "no preset says"
+        )
+        time = f"time unknown here, nothing like it has been computed yet ({said})"
+    return [
+        f"to compute: {len(trials)} trials; {time}",
+        f"memory: at least {megabytes(largest)} for a trial, besides about 0.3 GB for Python and "
+        f"torch{free(plan)}",
+        f"disk: about {megabytes(sizes)} in {plan.outputs}",
+    ]
+
+
+def workers_of(plan: "Plan") -> int:
+    """How many trials are computed at a time, if there are enough."""
+    from runner.plan.planning import workers
+
+    return workers(plan.study, 1 << 30)
+
+
+def free(plan: "Plan") -> str:
+    """What is free, where it is known."""
+    there = min(memory.available(arm.config.device, arm.device) for arm in plan.arms)
+    return f"; {memory.gib(there)} GiB are free" if math.isfinite(there) else ""
+
+
+def counted(number: float) -> str:
+    """A count in three digits: 1234567 is 1.23M."""
+    for size, unit in UNITS:
+        if number >= size:
+            return f"{number / size:.3g}{unit}"
+    return f"{number:.3g}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: 40 s, 12 min, 3.5 h."""
+    if seconds < 90:
+        return f"{math.ceil(seconds)} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def megabytes(size: float) -> str:
+    """Bytes, as MB or GB."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{max(1, round(size / 1e6))} MB"

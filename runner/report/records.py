@@ -1,0 +1,131 @@
+"""What a run keeps of its trials: curves and tables, in one archive of its own folder. No torch.
+
+    records.zip
+      <arm>/seed-<k>/metrics.csv
+      <arm>/seed-<k>/tables/<name>.csv
+
+The files are those of the trials, byte for byte, so that a report that is written again shows what
+the first one has shown, wherever the folder lies and whatever has become of the trials. The same
+records give the same archive. A first report reads it too: there is one way to read it.
+"""
+
+import io
+import zipfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from runner.store import CURVES, TABLES, Slot
+
+FILE = "records.zip"
+MOST = 512 * 2**20
+"""Bytes of the records of one run; whoever sends more is not waited for."""
+MOST_FILES = 200_000
+DATE = (1980, 1, 1, 0, 0, 0)  # the same records give the same bytes
+HISTORY_COLUMNS = ["arm", "seed", "step", "metric", "value"]
+COLUMNS: dict[str, type] = {"step": int, "metric": str}
+EXACT: dict[str, Callable[[str], float]] = {"value": float}  # not every pandas keeps the last bit
+NUMBERS = {"seed": int, "step": int, "value": float}
+TEXTS = {"label": str}  # the name of a folder, which may look like a number or a truth value
+
+Trials = Iterable[tuple[str, int]]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The curves and tables of a run, with the columns that `record.StudyRecord` names.
+
+    `faults` names each file of the archive that could not be read, and was left out.
+    """
+
+    history: pd.DataFrame
+    tables: dict[str, pd.DataFrame]
+    faults: list[str] = field(default_factory=list)
+
+
+def packed(trials: pd.DataFrame) -> bytes:
+    """The archive of trials that have a result; `trials` has arm, seed and folder."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+        for arm, seed, place in zip(trials.arm, trials.seed, trials.folder, strict=True):
+            slot = Slot(Path(place))
+            if slot.result() is None:
+                continue
+            for name in slot.files():
+                if name == CURVES or name.startswith(TABLES):
+                    entry = zipfile.ZipInfo(f"{arm}/seed-{seed}/{name}", DATE)
+                    entry.compress_type = zipfile.ZIP_DEFLATED
+                    archive.writestr(entry, (slot.folder / name).read_bytes())
+    return content.getvalue()
+
+
+def unpacked(content: bytes, trials: Trials) -> Kept:
+    """The curves and tables of trials; nothing is written, and no name of the archive is a path.
+
+    Raises:
+        ValueError: it is no archive, or holds more than a run can.
+    """
+    history: list[pd.DataFrame] = []
+    tables: dict[str, list[pd.DataFrame]] = {}
+    faults: list[str] = []
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(content))
+    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
+        raise ValueError(f"{FILE} is no archive") from error
+    with archive:
+        entries = archive.infolist()
+        if len(entries) > MOST_FILES or sum(entry.file_size for entry in entries) > MOST:
+            raise ValueError(f"{FILE} holds more than {MOST // 2**20} MiB or {MOST_FILES:,} files")
+        by_trial: dict[str, list[str]] = {}
+        for entry in entries:
+            arm, _, rest = entry.filename.partition("/")
+            seed, _, name = rest.partition("/")
+            by_trial.setdefault(f"{arm}/{seed}", []).append(name)
+        for arm, number in trials:
+            trial = f"{arm}/seed-{number}"
+            for name in sorted({*by_trial.get(trial, ())}):
+                table = table_name(name)
+                if name != CURVES and not table:
+                    continue
+                try:
+                    frame = parsed(archive.read(f"{trial}/{name}"), curves=not table)
+                except Exception:  # whatever zlib and pandas say of a file that is not ours
+                    faults.append(f"{FILE}: {trial}/{name} cannot be read and is left out")
+                    continue
+                frame.insert(0, "arm", arm)
+                frame.insert(1, "seed", number)
+                (tables.setdefault(table, []) if table else history).append(frame)
+    joined = pd.concat(history, ignore_index=True) if history else no_history()
+    kept = {name: pd.concat(frames, ignore_index=True) for name, frames in tables.items()}
+    return Kept(joined[HISTORY_COLUMNS], dict(sorted(kept.items())), faults)
+
+
+def parsed(content: bytes, *, curves: bool) -> pd.DataFrame:
+    """One file of a trial as a frame.
+
+    Raises:
+        ValueError: it has not the columns of curves, or has those that name a trial.
+    """
+    if not curves:
+        table = pd.read_csv(io.BytesIO(content), keep_default_na=False, dtype=TEXTS)
+        if {"arm", "seed"} & {*table.columns}:
+            raise ValueError("a table names no trial: its place does")
+        return table
+    frame = pd.read_csv(io.BytesIO(content), dtype=COLUMNS, converters=EXACT, keep_default_na=False)
+    if list(frame.columns) != ["step", "metric", "value"]:
+        raise ValueError("no curves")
+    return frame.astype({"value": float})
+
+
+def table_name(name: str) -> str:
+    """The table that a file of a trial holds; "" if it is none."""
+    folder, _, file = name.partition("/")
+    stem = file.removesuffix(".csv")
+    return stem if folder == TABLES and file.endswith(".csv") and stem.isidentifier() else ""
+
+
+def no_history() -> pd.DataFrame:
+    """The curves of a run that has none."""
+    return pd.DataFrame(columns=HISTORY_COLUMNS).astype(NUMBERS)

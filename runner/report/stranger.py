@@ -1,0 +1,342 @@
+"""Reading a run's folder as a stranger's: whoever has sent it may have put anything there.
+
+What is read are a few files of limited size, as plain data: text with `${...}` is text, YAML makes
+no objects and has no anchors, names are checked before they become paths, and values before they
+are used. Nothing outside of the folder is read, and nothing written there. No torch.
+"""
+
+import io
+import json
+import math
+import os
+import shlex
+import stat
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pandas as pd
+import yaml
+
+from runner.config import MOST, ConfigError, Scale, Study
+from runner.files import is_folder, read_bytes
+from runner.forms import STATES, is_count, is_number, is_plain, is_text, is_texts, is_time
+from runner.names import check_name
+from runner.output import shortened
+from runner.plan.outline import Outline, outline
+from runner.report import records
+from runner.report.gather import CONFIG, ENVIRONMENT, RESULT_COLUMNS, SUMMARY, VALUES
+
+MEBI = 2**20
+MOST_BYTES = {
+    CONFIG: MEBI,
+    ENVIRONMENT: 4 * MEBI,
+    SUMMARY: 64 * MEBI,
+    VALUES: 128 * MEBI,
+    records.FILE: 256 * MEBI,
+}
+MOST_NODES, MOST_DEPTH = 50_000, 30  # of a YAML file
+MOST_ARMS, MOST_TRIALS, MOST_SHOWN = 1_000, 100_000, 500
+CONVERTERS: dict[str, Callable[[str], Any]] = {
+    "value": lambda text: float(text or "nan"),
+    "seed": int,
+}
+WRITTEN = ("figures", "tb")  # folders of a run that a report writes into
+
+
+def content(folder: Path, name: str) -> bytes:
+    """The content of a file that lies in the folder itself.
+
+    Raises:
+        ConfigError: it is missing, a link, no file, unreadable or too large.
+    """
+    if found := fault(folder, name):
+        raise ConfigError(f"{folder}: {found}")
+    try:
+        return read_bytes(folder / name, MOST_BYTES[name])
+    except OSError as error:
+        raise ConfigError(f"{folder}: {name} cannot be read ({error.strerror})") from error
+
+
+def fault(folder: Path, name: str) -> str:
+    """Why a file is not read, whatever it holds; "" if it can be."""
+    path = folder / name
+    try:
+        found = path.lstat()
+    except OSError as error:
+        missing = isinstance(error, FileNotFoundError)
+        return f"{name} is missing" if missing else f"{name} cannot be read ({error.strerror})"
+    if stat.S_ISLNK(found.st_mode):
+        return f"{name} is a link; a run holds its own files"
+    if not stat.S_ISREG(found.st_mode):
+        return f"{name} is no file"
+    if found.st_size > (most := MOST_BYTES[name]):
+        return f"{name} has {found.st_size / MEBI:,.0f} MiB; at most {most // MEBI} are read"
+    return ""
+
+
+def check_places(folder: Path) -> None:
+    """Refuse a run in which a report would be written through a link to another place.
+
+    Raises:
+        ConfigError: with the first such link.
+    """
+    for name in WRITTEN:
+        top = folder / name
+        if os.path.lexists(top) and (top.is_symlink() or not is_folder(top)):
+            raise ConfigError(f"{folder}: {name} is no folder of its own; remove it")
+        for place, folders, _ in os.walk(top):
+            for below in folders:
+                if os.path.islink(os.path.join(place, below)):  # noqa: PTH114, PTH118
+                    where = Path(place, below).relative_to(folder)
+                    raise ConfigError(f"{folder}: {where} is a link to a folder; remove it")
+
+
+def record(folder: Path, name: str) -> dict[str, Any]:
+    """A JSON file as a mapping. Raises ConfigError where it is none."""
+    try:
+        found = json.loads(content(folder, name))
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{folder}: {name} is damaged: no JSON") from error
+    if not isinstance(found, dict) or not found or not is_plain(found):
+        raise ConfigError(f"{folder}: {name} is damaged: no record of a run")
+    return found
+
+
+def summary(folder: Path) -> dict[str, Any]:
+    """study.json, every key of the form that a report relies on.
+
+    Raises:
+        ConfigError: it is damaged, or of an older version.
+    """
+    found = record(folder, SUMMARY)
+    older = [key for key in FORM if key not in found]
+    if older and isinstance(command := found.get("command"), str) and "trials" in found:
+        raise ConfigError(
+            f"{folder} was written by an older version, which did not record what a report needs "
+            f"({SUMMARY} lacks {older[0]}); run it again: {shortened(command, 120)}"
+        )
+    for key, check in FORM.items():
+        if key not in found or not check(found[key]):
+            raise ConfigError(f"{folder}: {SUMMARY} is no record of a run: {key} has another form")
+    arms = found["arms"]
+    if found["baseline"] not in arms or not {t["arm"] for t in found["trials"]} <= {*arms}:
+        raise ConfigError(f"{folder}: {SUMMARY} names an arm that it lacks")
+    check_names(folder, "experiment", [found["experiment"]])
+    check_names(folder, "arm", arms)
+    return {key: found[key] for key in FORM}
+
+
+def trials(found: Mapping[str, Any]) -> pd.DataFrame:
+    """The trials of a summary, with the columns that `record.StudyRecord` names."""
+    columns = {
+        "message": "",
+        "code": "",
+        "reused": False,
+        "folder": "",
+        "seconds": None,
+        "passes": 0,
+        "versions": None,
+        "machine": None,
+    }
+    frame = pd.DataFrame([{**columns, **row} for row in found["trials"]])
+    return frame.astype({"seconds": float, "seed": int})
+
+
+def results(folder: Path, found: Mapping[str, Any]) -> pd.DataFrame:
+    """The final values of a run, to the bit.
+
+    Raises:
+        ConfigError: they have another form, or are of trials that the summary lacks.
+    """
+    try:
+        frame = values(io.BytesIO(content(folder, VALUES)))
+    except (ValueError, TypeError, UnicodeError, OverflowError, pd.errors.ParserError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(f"{folder}: {VALUES} is no table of final values") from error
+    known = {(row["arm"], row["seed"]) for row in found["trials"]}
+    if not {*zip(frame.arm, frame.seed, strict=True)} <= known:
+        raise ConfigError(f"{folder}: {VALUES} has a trial that {SUMMARY} lacks")
+    if frame.duplicated(["arm", "seed", "metric"]).any():
+        raise ConfigError(f"{folder}: {VALUES} has two values of one metric of one trial")
+    return frame
+
+
+def values(source: io.BytesIO | Path) -> pd.DataFrame:
+    """results.csv as it was written. Raises ValueError where it has another form."""
+    frame = pd.read_csv(
+        source,
+        dtype={"arm": str, "metric": str, "unit": str},
+        converters=CONVERTERS,
+        keep_default_na=False,
+    )
+    if list(frame.columns) != RESULT_COLUMNS:
+        raise ValueError("other columns")
+    return frame.astype({"seed": "int64", "value": float})
+
+
+def outline_of(folder: Path, text: str) -> Outline:
+    """What config.yaml says of the report. Nothing in it is resolved, imported or run.
+
+    Raises:
+        ConfigError: it is no config of a run.
+    """
+    try:
+        tree = plain_yaml(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        reason = getattr(error, "problem", None) or str(error)
+        raise ConfigError(f"{folder}: {CONFIG}: {shortened(reason, 150)}") from error
+    for key, check in OUTLINE.items():
+        if not isinstance(tree, dict) or not check(tree.get(key)):
+            raise ConfigError(f"{folder}: {CONFIG} is no config of a run: {key} has another form")
+    chosen = {key: tree[key] for key in OUTLINE} | {"scale": Scale(tree["scale"])}
+    for what in ("claims", "figures"):
+        check_names(folder, what.removesuffix("s"), chosen[what])
+    try:
+        return outline(cast(Study, SimpleNamespace(**chosen)))
+    except ConfigError as error:
+        raise ConfigError(f"{folder}: {CONFIG}: {shortened(error, 200)}") from error
+    except Exception as error:
+        raise ConfigError(f"{folder}: {CONFIG} has a claim or a figure of another form") from error
+
+
+def check_names(folder: Path, what: str, names: Iterable[str]) -> None:
+    """Refuse names that are no names of files, which they become."""
+    for name in names:
+        try:
+            check_name(what, name)
+        except ConfigError as error:
+            raise ConfigError(f"{folder}: {error}") from error
+
+
+def plain_yaml(text: str) -> Any:
+    """YAML as plain data.
+
+    Raises:
+        ValueError: it has an anchor (a few of which can stand for gigabytes), or more than any
+            config of ours.
+        yaml.YAMLError: it is no YAML, or has a tag that would make an object.
+    """
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    depth = 0
+    # Events come one by one: what is too much is found before anything is built.
+    for number, event in enumerate(yaml.parse(text, Loader=loader)):
+        if isinstance(event, yaml.AliasEvent):
+            raise ValueError("anchors and aliases are not allowed in a run's config")
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if number > MOST_NODES or depth > MOST_DEPTH:
+            raise ValueError("it holds more than a config can")
+    return yaml.load(text, Loader=loader)
+
+
+def _of(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """A check of a mapping: texts to what is checked."""
+    return lambda value: (
+        isinstance(value, dict) and all(is_text(k) and check(v) for k, v in value.items())
+    )
+
+
+def _many(most: int, check: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, dict | list) and len(value) <= most and check(value)
+
+
+def _scalar(value: Any) -> bool:
+    return isinstance(value, str | bool) or (is_number(value) and value is not None)
+
+
+def _seed(value: Any) -> bool:
+    return is_count(value) and value < MOST
+
+
+def _trial(row: Any) -> bool:
+    """Whether a row has the form of a trial."""
+    if not isinstance(row, dict):
+        return False
+    return (
+        is_text(row.get("arm"))
+        and _seed(row.get("seed"))
+        and row.get("status") in (*STATES, "pending")
+        and is_time(row.get("seconds"))
+        and isinstance(row.get("reused", False), bool)
+        and all(is_text(row.get(key, "")) for key in ("message", "code", "folder"))
+        and all(row.get(key) is None or is_plain(row[key]) for key in ("versions", "machine"))
+        and is_count(row.get("passes", 0))
+    )
+
+
+def _trials(value: Any) -> bool:
+    if not isinstance(value, list) or not value or not all(map(_trial, value)):
+        return False
+    return len({(row["arm"], row["seed"]) for row in value}) == len(value)
+
+
+def _headline(value: Any) -> bool:
+    """Whether a value has the form of a headline; a baseline may be null."""
+    return isinstance(value, dict) and all(v is None or is_text(v) for v in value.values())
+
+
+def _registration(value: Any) -> bool:
+    texts, truths = {"registered", "cure", "hash"}, {"shipped", "late"}
+    return (
+        isinstance(value, dict)
+        and {"shipped", "registered"} <= {*value} <= texts | truths
+        and all(isinstance(v, bool if key in truths else str) for key, v in value.items())
+    )
+
+
+def _looks(value: Any) -> bool:
+    def seeds(some: Any) -> bool:
+        return isinstance(some, list) and all(map(is_count, some))
+
+    return value is None or (
+        isinstance(value, dict)
+        and {*value} == {"number", "sets", "left_out"}
+        and is_count(value["number"])
+        and isinstance(value["sets"], list)
+        and all(map(seeds, value["sets"]))
+        and seeds(value["left_out"])
+    )
+
+
+def _command(value: Any) -> bool:
+    """Whether a value is a command line, which the page cuts into words."""
+    try:
+        return is_text(value) and bool(shlex.split(value) or True)
+    except ValueError:
+        return False
+
+
+def _share(value: Any) -> bool:
+    return is_number(value) and value is not None and math.isfinite(value) and value >= 0
+
+
+FORM: dict[str, Callable[[Any], bool]] = {
+    "experiment": is_text,
+    "command": _command,
+    "arms": _many(MOST_ARMS, _of(is_texts)),
+    "baseline": is_text,
+    "notes": is_texts,
+    "costs": _of(_of(_share)),
+    "controls": is_texts,
+    "typed": is_texts,
+    "conditions": _of(_of(_scalar)),
+    "preset_tolerance": _share,
+    "tolerances": _of(_share),
+    "interior": _of(lambda value: isinstance(value, bool)),
+    "tuned": _of(is_text),
+    "hparams": _of(_of(_scalar)),
+    "registrations": _of(_registration),
+    "looks": _looks,
+    "trials": _many(MOST_TRIALS, _trials),
+}
+OUTLINE: dict[str, Callable[[Any], bool]] = {
+    "question": is_text,
+    "scale": lambda value: value in tuple(scale.value for scale in Scale),
+    "headline": _many(MOST_SHOWN, lambda v: isinstance(v, list) and all(map(_headline, v))),
+    "claims": _many(MOST_SHOWN, _of(is_plain)),
+    "figures": _many(MOST_SHOWN, _of(is_plain)),
+    "not_tested": is_texts,
+}
