@@ -55,13 +55,6 @@ def test_on_a_full_disk_each_trial_is_told_of_and_the_report_goes_on(plan, monke
     assert "[4/4] moe_top2 seed 1: failed (OSError: [Errno 28]" in capsys.readouterr().out
 
 
-def test_what_cannot_be_entered_is_surveyed(plan, monkeypatch):
-    made = plan(*TINY)
-    monkeypatch.setattr(Path, "mkdir", full)
-    assert len(study.enter(made)) == 4
-    assert "No space left" in made.notes[-1]
-
-
 def test_claims_that_cannot_be_written_down_are_late(plan, monkeypatch):
     made = plan("experiment=moe", "scale=quick", "task=waves")
     texts = study.outline(made.study)
