@@ -76,7 +76,12 @@ def run_and_report(config: DictConfig, overrides: Sequence[str], command: str = 
     interrupts.check()
     registrations = register(plan, texts, written)
     plan.notes.extend(gather.looks_ahead(plan, texts))
-    entries = run(plan)
+    try:
+        entries = run(plan)
+    except ConfigError as error:
+        if tuned is None:
+            raise
+        raise StudyError(str(error)) from error  # tuning has computed: nothing was refused
     interrupts.check()
     folder, failure = None, None
     try:
