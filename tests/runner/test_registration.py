@@ -89,6 +89,7 @@ def test_every_claim_that_ships_is_registered_as_it_stands():
     assert releasing.missing() == [], "run python -m tests.register"
 
 
+@pytest.mark.slow
 def test_a_shipped_claim_is_known_by_all_that_decides(plan):
     made = plan("experiment=moe", "scale=quick")
     (claim,) = outline(made.study).claims
@@ -302,6 +303,7 @@ def test_a_run_registers_before_it_computes_and_says_so(run, tmp_path: Path, mon
     assert not known[0]["own"]["shipped"]
 
 
+@pytest.mark.slow
 def test_a_smoke_run_registers_nothing(run, tmp_path: Path):
     run(*TINY, "n_seeds=1", "+claims.own=" + OWN % "less")
     assert not registration.path(tmp_path / "outputs", "moe").exists()
