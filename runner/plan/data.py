@@ -73,9 +73,9 @@ def writable(outputs: Path, experiment: str) -> Path:
         ConfigError: it cannot.
     """
     own = outputs / experiment
-    refuse_links([own, own / "trials", own / "runs", cache_folder(outputs)])
     there = outputs.absolute() / experiment / "runs"
     try:
+        refuse_links([own, own / "trials", own / "runs", cache_folder(outputs)])
         while not there.exists():
             there = there.parent
         for needed in ("", "trials", "runs"):

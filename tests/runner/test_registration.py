@@ -156,6 +156,18 @@ def test_the_first_run_that_has_a_claim_registers_it(bench: Bench):
     assert line["arms"] == {"a": "siga", "b": "sigb"}
 
 
+def test_a_claim_that_cannot_be_written_down_is_invalid(bench: Bench, tmp_path: Path):
+    bench.where.mkdir(parents=True)
+    notes: list[str] = []
+    setting = Setting("moe", "quick", {}, {"a": "siga", "b": "sigb"}, (0, 1))
+    known = register([CLAIM], setting, Store(tmp_path, "moe"), bench.where, NOW, notes)["C"]
+    assert known.late
+    assert notes == [
+        "claims.jsonl cannot be read (Is a directory): it counts as empty",
+        "claim C could not be written down (Is a directory): it is invalid",
+    ]
+
+
 @pytest.mark.parametrize("mark", ["siga", "sigb"])
 def test_a_claim_is_late_if_any_trial_that_decides_it_was_there(bench: Bench, mark: str):
     bench.finish(mark, 1, NOW)
