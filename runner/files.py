@@ -4,6 +4,7 @@ No torch.
 """
 
 import contextlib
+import errno
 import json
 import math
 import os
@@ -67,9 +68,10 @@ def read_bytes(path: Path | str, most: int = MOST) -> bytes:
     with open(handle, "rb") as file:  # noqa: PTH123 (it is a handle)
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):
-            raise OSError(f"{path} is no regular file")
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
         if found.st_size > most:
-            raise OSError(f"{path} has {found.st_size:,} bytes; at most {most:,} are read")
+            what = f"it has {found.st_size:,} bytes; at most {most:,} are read"
+            raise OSError(errno.EFBIG, what, str(path))
         return file.read(most + 1)
 
 

@@ -1,6 +1,7 @@
 """A study: arms x seeds -> the trials that are missing -> compute them -> report. No torch."""
 
 import contextlib
+import errno
 import json
 import os
 import random
@@ -75,7 +76,12 @@ def run_and_report(config: DictConfig, overrides: Sequence[str], command: str = 
     interrupts.check()
     registrations = register(plan, texts, written)
     plan.notes.extend(gather.looks_ahead(plan, texts))
-    entries = run(plan)
+    try:
+        entries = run(plan)
+    except ConfigError as error:
+        if tuned is None:
+            raise
+        raise StudyError(str(error)) from error  # tuning has computed: nothing was refused
     interrupts.check()
     folder, failure = None, None
     try:
@@ -263,6 +269,7 @@ def enter(plan: Plan) -> list[Entry]:
         )
         try:
             if missing:
+                store.root.mkdir(parents=True, exist_ok=True)
                 probe = store.root / f".probe-{provenance.token()}"
                 probe.touch()
                 probe.unlink()
@@ -270,11 +277,14 @@ def enter(plan: Plan) -> list[Entry]:
             for folder in {entry.slot.folder.parent for entry in missing}:
                 folder.mkdir(exist_ok=True)
         except OSError as error:
-            if missing:
+            if missing and error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
                 raise ConfigError(
-                    f"outputs={plan.outputs}: {len(missing)} of {len(entries)} trials are missing "
-                    f"and cannot be written ({error.strerror or error}); give another folder"
+                    f"outputs={shortened(plan.outputs, 120)}: {len(missing)} of {len(entries)} "
+                    f"trials are missing and cannot be written ({error.strerror}); give another "
+                    "folder"
                 ) from error
+            if missing:  # a full disk, say, which may have room again when they run
+                plan.notes.append(f"nothing can be written there: {described(error)}")
     return entries
 
 

@@ -6,6 +6,7 @@ trial that is computed leaves a line in `outputs/computed`.
 
 import os
 import resource
+import shutil
 import signal
 import sys
 import time
@@ -78,16 +79,17 @@ def orphan(trial: Any) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def tears(name: str) -> Callable[[Any], None]:
-    """Write garbage into a record, and leave as if all were well."""
+def torn_status(trial: Any) -> None:
+    """Write garbage into the status, and leave as if all were well."""
+    compute(trial)
+    (trial.checkpoints.parent / "status.json").write_bytes(b"\xff{garbage\n,,\n")
+    os._exit(0)
 
-    def fault(trial: Any) -> None:
-        compute(trial)
-        (trial.checkpoints.parent / name).write_bytes(b"\xff{garbage\n,,\n")
-        if name == "status.json":
-            os._exit(0)
 
-    return fault
+def folder_gone(trial: Any) -> None:
+    """Lose all records."""
+    compute(trial)
+    shutil.rmtree(trial.checkpoints.parent)
 
 
 # Each fault, the state that it leaves, and what its message must say.
@@ -107,8 +109,8 @@ FAULTS: dict[str, tuple[Callable[[Any], None], str, str]] = {
     "interrupt": (interrupt, "failed", "KeyboardInterrupt"),
     "disk": (full_disk, "failed", "OSError: [Errno 27] File too large"),
     "orphan": (orphan, "killed", "signal SIGKILL"),
-    "torn curves": (tears("metrics.csv"), "failed", "ValueError"),
-    "torn status": (tears("status.json"), "failed", "status.json cannot be read"),
+    "folder gone": (folder_gone, "failed", "FileNotFoundError"),
+    "torn status": (torn_status, "failed", "status.json cannot be read"),
     "hang": (hang, "killed", "took longer than timeout_s=5; asked to stop"),
     "deaf": (hang_deaf, "killed", "took longer than timeout_s=5; its process ended with signal"),
 }

@@ -107,9 +107,13 @@ def together(folder: Path, *commands: tuple[str, ...]) -> list[str]:
         )
         for overrides in commands
     ]
-    for process in started:
-        _, errors = process.communicate(timeout=500)
-        assert process.returncode == 0, errors
+    try:
+        ended = [(process.communicate(timeout=500), process.returncode) for process in started]
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+    assert [(errors, code) for (_, errors), code in ended] == [("", 0)] * len(commands)
     runs = sorted((folder / "outputs" / "moe" / "runs").iterdir())
     assert len(runs) == len(commands)
     return [(run / "results.csv").read_text() for run in runs]

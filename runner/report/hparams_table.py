@@ -5,6 +5,7 @@ the table lies in a file of its own in the `tb/` of every run of an experiment, 
 replaces them all: they say the same, whichever TensorBoard takes.
 """
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -91,7 +92,8 @@ def share_table(run: Path, study: StudyRecord) -> None:
         ]
         content = _event_file(table) if stale else b""
         for path in sorted(stale):
-            _replace(path, content)
+            with contextlib.suppress(FileNotFoundError):  # a report that is just being written
+                _replace(path, content)
 
 
 def _differing(settings: Sequence[Mapping[str, Any]]) -> set[str]:

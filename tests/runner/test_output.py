@@ -73,3 +73,28 @@ def test_what_is_cut_keeps_its_start_and_its_end():
 def test_long_lists_say_how_many_more():
     assert output.listed(list("abcdefg"), 5) == "a, b, c, d, e and 2 more"
     assert output.listed(["a"]) == "a"
+
+
+class MuteError(Exception):
+    """An error whose own text fails."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (ValueError("one\ntwo"), "ValueError: one"),
+        (ValueError("\n"), "ValueError"),
+        (KeyboardInterrupt(), "KeyboardInterrupt"),
+        (ValueError("\ud800 \x1b[2J"), "ValueError: \\ud800 \\x1b[2J"),
+        (MuteError(), "MuteError"),
+    ],
+)
+def test_an_error_is_described_in_one_printable_line(error: BaseException, text: str):
+    assert output.described(error) == text
+
+
+def test_a_long_error_is_shortened():
+    assert len(output.described(ValueError("x" * 100_000))) == output.LETTERS

@@ -15,6 +15,7 @@ import pytest
 from tests_tiny import TINY
 
 from runner import ending, interrupts, pool, running, study
+from runner.ends import settle
 from runner.job import Job, Stage
 
 
@@ -221,3 +222,25 @@ def test_only_computing_counts_as_time(monkeypatch: pytest.MonkeyPatch):
     list(each.events())
     assert each.process.asked == 11
     assert each.why == "took longer than timeout_s=30"
+
+
+@pytest.mark.parametrize("error", [EOFError("the server died"), OSError(24, "Too many open files")])
+def test_a_process_that_cannot_be_started_costs_its_trial_alone(plan, monkeypatch, error):
+    made = plan(*TINY, "arm=dense", "n_seeds=2")
+    entries = study.enter(made)
+
+    def start(_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(pool, "server_context", lambda _: multiprocessing.get_context("fork"))
+    monkeypatch.setattr(pool.forkserver, "ensure_running", lambda: None)
+    monkeypatch.setattr("multiprocessing.context.ForkProcess.start", start)
+    heard = []
+    jobs = [study.job(made, entry, Stage.run) for entry in entries]
+    pool.run_jobs(jobs, 2, lambda job, event: heard.append((job, event)))
+    assert [event["state"] for _, event in heard] == ["ended"] * 2
+    for job, event in heard:
+        told = settle(job, event["exitcode"], event["pid"], event["why"])
+        assert told["state"] == "failed"
+        assert told["message"].startswith("its process could not be started (")
+        assert job.slot.status()["message"] == told["message"]
