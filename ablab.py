@@ -70,7 +70,9 @@ def found(name: str) -> Path | None:
 
 
 def replaced() -> list[str]:
-    """Files of an installed ablab that are no longer what was installed."""
+    """Files of an installed ablab that are missing, or no longer what was installed."""
+    if missing := [name for name in SEALED if not (HOME / name).is_file()]:
+        return missing
     if (HOME / "pyproject.toml").exists():  # a checkout, whose files are edited
         return []
     import base64  # imports of what only this needs: the command is to start fast
@@ -86,10 +88,7 @@ def replaced() -> list[str]:
         path = Path(str(file.locate()))
         if str(file) not in SEALED or file.hash is None or HOME not in path.resolve().parents:
             continue
-        try:
-            digest = hashlib.new(file.hash.mode, path.read_bytes()).digest()
-        except OSError:
-            digest = b""
+        digest = hashlib.new(file.hash.mode, path.read_bytes()).digest()
         if base64.urlsafe_b64encode(digest).rstrip(b"=").decode() != file.hash.value:
             changed.append(str(file))
     return changed

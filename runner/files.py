@@ -4,14 +4,19 @@ No torch.
 """
 
 import contextlib
+import errno
 import json
 import math
 import os
 import shutil
 import stat
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from runner.config import ConfigError
+from runner.output import shortened
 
 MOST = 64 * 2**20
 """Bytes of the largest file that is read as one record."""
@@ -63,9 +68,10 @@ def read_bytes(path: Path | str, most: int = MOST) -> bytes:
     with open(handle, "rb") as file:  # noqa: PTH123 (it is a handle)
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):
-            raise OSError(f"{path} is no regular file")
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
         if found.st_size > most:
-            raise OSError(f"{path} has {found.st_size:,} bytes; at most {most:,} are read")
+            what = f"it has {found.st_size:,} bytes; at most {most:,} are read"
+            raise OSError(errno.EFBIG, what, str(path))
         return file.read(most + 1)
 
 
@@ -90,6 +96,16 @@ def names(folder: Path) -> list[str]:
 def is_folder(path: Path) -> bool:
     """Whether a folder is there; no symlink that leads nowhere or in a circle is one."""
     return os.path.isdir(path)  # noqa: PTH112 (`Path.is_dir` raises for some of them)
+
+
+def refuse_links(paths: Iterable[Path]) -> None:
+    """Raise ConfigError for a link to a folder: what is written there would land elsewhere."""
+    for path in paths:
+        if path.is_symlink() and is_folder(path):
+            raise ConfigError(
+                f"{shortened(path, 120)} is a link, and what is written there would lie elsewhere; "
+                "put a folder in its place, or name that folder with outputs="
+            )
 
 
 def remove(path: Path) -> None:

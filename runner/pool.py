@@ -186,7 +186,7 @@ def log_into(job: "Job") -> None:
             "a", buffering=1, encoding="utf-8", errors="backslashreplace"
         )
     except OSError:
-        log = open(os.devnull, "w")  # noqa: PTH123, SIM115
+        log = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
     os.dup2(log.fileno(), 1)
     os.dup2(log.fileno(), 2)
     sys.stdout = sys.stderr = Protected(log)

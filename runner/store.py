@@ -262,11 +262,14 @@ class Slot:
         if not fits(self.folder, folder=True):
             return ["."]
         wanted = {name: name in FOLDERS for name in (*RECORDS, FIRST_FINISH, EARLIER, LOG, LOCK)}
-        return [
+        found = [
             name
             for name in names(self.folder)
             if name in wanted and not fits(self.folder / name, folder=wanted[name])
         ]
+        # What is written through a link would land elsewhere.
+        links = [path for path in self.folder.rglob("*") if path.is_symlink()]
+        return sorted({*found, *(str(path.relative_to(self.folder)) for path in links)})
 
     def mend(self) -> list[str]:
         """Remove what is misplaced, and name it."""

@@ -1,6 +1,7 @@
 """A study: arms x seeds -> the trials that are missing -> compute them -> report. No torch."""
 
 import contextlib
+import errno
 import json
 import os
 import random
@@ -17,7 +18,7 @@ from runner.claims import registration
 from runner.claims.registration import Registration
 from runner.config import ConfigError, Planning
 from runner.ends import Ends
-from runner.files import fits, is_folder, read_json, remove, write_json
+from runner.files import fits, is_folder, read_json, refuse_links, remove, write_json
 from runner.job import Job, Stage
 from runner.output import described, printable, shortened
 from runner.passes import noise
@@ -263,8 +264,12 @@ def enter(plan: Plan) -> list[Entry]:
     with locked(plan) as store:
         entries = survey(plan)
         missing = [entry for entry in entries if not entry.reused]
+        refuse_links(
+            path for entry in missing for path in (entry.slot.arm_folder, entry.slot.folder)
+        )
         try:
             if missing:
+                store.root.mkdir(parents=True, exist_ok=True)
                 probe = store.root / f".probe-{provenance.token()}"
                 probe.touch()
                 probe.unlink()
@@ -272,11 +277,14 @@ def enter(plan: Plan) -> list[Entry]:
             for folder in {entry.slot.folder.parent for entry in missing}:
                 folder.mkdir(exist_ok=True)
         except OSError as error:
-            if missing:
+            if missing and error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
                 raise ConfigError(
-                    f"outputs={plan.outputs}: {len(missing)} of {len(entries)} trials are missing "
-                    f"and cannot be written ({error.strerror or error}); give another folder"
+                    f"outputs={shortened(plan.outputs, 120)}: {len(missing)} of {len(entries)} "
+                    f"trials are missing and cannot be written ({error.strerror}); give another "
+                    "folder"
                 ) from error
+            if missing:  # a full disk, say, which may have room again when they run
+                plan.notes.append(f"nothing can be written there: {described(error)}")
     return entries
 
 

@@ -4,7 +4,8 @@ import pandas as pd
 from memory_trial import MemoryTrial
 
 from runner.plots.data import Records
-from runner.report.gather import HISTORY_COLUMNS, RESULT_COLUMNS
+from runner.report.gather import RESULT_COLUMNS
+from runner.report.records import HISTORY_COLUMNS
 
 
 def records_of(trials: dict[str, MemoryTrial]) -> Records:

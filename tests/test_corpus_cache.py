@@ -82,3 +82,10 @@ def test_a_cache_that_cannot_be_written_is_said_in_one_line(tmp_path: Path):
     (tmp_path / "out" / "corpora").write_text("a file")
     with pytest.raises(ValueError, match=r"cannot be written to .*corpora \(.*\); give another fo"):
         corpora.prepare(options, tmp_path / "out" / "corpora")
+
+
+def test_text_that_repeats_itself_needs_other_text(tmp_path: Path):
+    (tmp_path / "a.txt").write_bytes(b"The quick brown fox jumps over the lazy dog. " * 3000)
+    options = Text(kind="text", path=str(tmp_path / "a.txt"), length=16, n_eval=6, eval_share=0.3)
+    with pytest.raises(ValueError, match="repeats the training text, so give other text"):
+        corpora.prepare(options, tmp_path / "out" / "corpora")

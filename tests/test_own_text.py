@@ -163,6 +163,7 @@ def test_a_pattern_enters_hidden_folders_only_where_it_names_them(tmp_path: Path
     assert corpus_find.words(left_out) == "2 hidden entries"
 
 
+@pytest.mark.slow
 def test_a_study_of_the_current_folder_runs_and_is_reused(run, tmp_path, capsys, monkeypatch):
     write(tmp_path, a=words(0), b=words(1))
     monkeypatch.chdir(tmp_path)
@@ -310,6 +311,7 @@ def test_labels_that_look_like_the_same_value_are_distinct_when_read(
         assert read.nunique() == len(names)
 
 
+@pytest.mark.slow
 def test_a_trial_runs_under_a_name_that_is_no_utf8(run, tmp_path: Path) -> None:
     for number, name in enumerate((b"\x8f\xac\x90\xe0", "a\u2028b".encode())):
         folder = os.fsencode(tmp_path / "w") + b"/" + name

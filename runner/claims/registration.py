@@ -143,7 +143,7 @@ def register(
 
     New ones of the user's are added to the ledger `where`, which nobody else writes meanwhile. A
     run that lacks some arms of a claim registers it for those it has. `notes` get a line where the
-    ledger is damaged, and one for each claim that could not be added to it.
+    ledger is damaged, and one for each claim that could not be added to it, which is then invalid.
     """
     notes = [] if notes is None else notes
     lines = ledger.read(where)
@@ -168,7 +168,11 @@ def register(
                 "time": now.isoformat(timespec="microseconds"),
             }
             if reason := ledger.append(where, line):
-                notes.append(f"claim {claim.id} is not registered for later runs: {reason}")
+                notes.append(
+                    f"claim {claim.id} could not be written down ({reason}): it is invalid"
+                )
+                found[claim.id] = Registration(False, "", late=True, hash=claim.fingerprint)
+                continue
             times = {arm: times.get(arm, now) for arm in marks}
         found[claim.id] = _judged(claim, times, marks, run, store, now)
     return found

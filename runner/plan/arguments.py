@@ -69,12 +69,24 @@ def check(arguments: Sequence[str]) -> list[str]:
     for text in flags.overrides:
         with about(text):
             mended[text] = mend(text)
+    check_sweeper(flags.overrides)
     overrides.check_sweep(map(parse, flags.overrides))
     # Flags come first: Hydra does not read options on both sides of a flag.
     return [
         *(text for text in arguments if text not in mended),
         *(mended[text] for text in flags.overrides),
     ]
+
+
+def check_sweeper(texts: Sequence[str]) -> None:
+    """Refuse the parameters of a sweeper that is not chosen; Hydra's own takes them as typed."""
+    chosen = any(text.startswith("hydra/sweeper=") for text in texts)
+    for text in texts:
+        if "hydra.sweeper.params" in text.partition("=")[0] and not chosen:
+            raise ConfigError(
+                f"{shortened(text, 120)}: only another hydra/sweeper has params; type the sweep as "
+                "values: -m seed=0,1"
+            )
 
 
 def check_own_files(folder: Path) -> None:

@@ -12,7 +12,7 @@ from runner.claims.rig import reachable
 from runner.config import ArmConfig, ConfigError, Study, Tune
 from runner.copies import originals
 from runner.names import near
-from runner.output import listed
+from runner.output import listed, shortened
 from runner.plan.outline import Outline
 from runner.plan.questions import check_code, no_experiment
 from runner.stats.standing import seeds_that_could_tell
@@ -111,18 +111,24 @@ def check_tuning(tune: Tune, arms: Mapping[str, ArmConfig]) -> None:
     keys = {name: numeric_keys(arm) for name, arm in arms.items()}
     lacking = [name for name in arms if tune.key not in keys[name]]
     if lacking:
-        raise ConfigError(f"tune.key={tune.key}: {lacks(tune.key, lacking, keys)}")
+        raise ConfigError(f"tune.key={shortened(tune.key, 80)}: {lacks(tune.key, lacking, keys)}")
     metrics = {name: registry.recorded(arm) for name, arm in arms.items()}
     lacking = [name for name in arms if not metrics[name].has(tune.metric)]
     if lacking:
         names = {name: metrics[name].names for name in arms}
-        raise ConfigError(f"tune.metric={tune.metric}: {lacks(tune.metric, lacking, names)}")
+        raise ConfigError(
+            f"tune.metric={shortened(tune.metric, 80)}: {lacks(tune.metric, lacking, names)}"
+        )
 
 
 def lacks(word: str, lacking: Sequence[str], known: Mapping[str, Collection[str]]) -> str:
     """What an error says of a name that some arms lack, or all."""
     if len(lacking) == len(known):
-        return f"no arm has it; {near(word, set().union(*known.values()))}"
+        every = set[str]().union(*known.values())
+        told = near(word, every)
+        if told.startswith("see conf/"):  # there are too many to name
+            told = f"there are {listed(sorted(name for name in every if '*' not in name))}"
+        return f"no arm has it; {told}"
     others = [name for name in known if name not in lacking]
     return (
         f"{listed(lacking)} {'has' if len(lacking) == 1 else 'have'} no such thing, so that it "

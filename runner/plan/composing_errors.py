@@ -162,6 +162,6 @@ RULES: list[Rule] = [
     (r"You must specify '(.*?)'", lambda m: f"{m[1]}=??? has no value; choose an option"),
     (
         r"not in struct|Key '(.*?)' (?:is )?not",
-        lambda m: f"{m[1] or 'a key'}: there is no such key",
+        lambda m: f"{_key(m).rstrip('=') or m[1] or 'a key'}: there is no such key",
     ),
 ]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from runner import provenance, registry
 from runner.config import ArmConfig, ConfigError, Evaluation
+from runner.files import refuse_links
 from runner.output import shortened
 
 
@@ -71,8 +72,10 @@ def writable(outputs: Path, experiment: str) -> Path:
     Raises:
         ConfigError: it cannot.
     """
+    own = outputs / experiment
     there = outputs.absolute() / experiment / "runs"
     try:
+        refuse_links([own, own / "trials", own / "runs", cache_folder(outputs)])
         while not there.exists():
             there = there.parent
         for needed in ("", "trials", "runs"):

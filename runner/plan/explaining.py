@@ -121,7 +121,7 @@ def with_file(message: str) -> str:
     found = re.match(r"([A-Za-z_]\w*(?:\.\w+)*)(?:\[\d+\])?(?==|:|\s)", message)
     if ".yaml" in message or folders.Own.folder is None:
         return message
-    if message.startswith("this cannot be planned"):
+    if message.startswith("the input cannot be used"):
         files = [
             path for text in sys.argv[1:] if (path := folders.own_file(text.replace("=", "/")))
         ]
@@ -167,7 +167,9 @@ def unexpected(error: BaseException) -> str:
         return compose_error(error)
     if module_of(error) == "yaml":
         return yaml_reason(error)
-    return f"this cannot be planned: {reason_of(error) or f'{WRONG_KIND} ({SHOWS})'}"
+    if isinstance(error, OSError):
+        return reason_of(error)
+    return f"the input cannot be used: {reason_of(error) or f'{WRONG_KIND} ({SHOWS})'}"
 
 
 def reason_of(error: BaseException) -> str:

@@ -84,7 +84,7 @@ def free_memory() -> float:
 
 def _of_system() -> Iterable[float]:
     try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
+        for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("MemAvailable:"):
                 yield float(line.split()[1]) * 1024
                 return
@@ -99,7 +99,7 @@ def _of_system() -> Iterable[float]:
 def _of_cgroup() -> Iterable[float]:
     """Limits of this process's control group and of those it lies in (versions 2 and 1)."""
     try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
+        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
         return
     for line in lines:
@@ -111,7 +111,7 @@ def _of_cgroup() -> Iterable[float]:
         inner = root / path.lstrip("/")
         for folder in {inner, *(p for p in inner.parents if p.is_relative_to(root)), root}:
             try:
-                text = (folder / file).read_text().strip()
+                text = (folder / file).read_text(encoding="utf-8").strip()
             except OSError:
                 continue
             if text.isdecimal():

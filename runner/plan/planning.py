@@ -28,7 +28,7 @@ from runner.plan.data import cache_folder as cache_folder
 from runner.plan.explaining import about
 from runner.plan.outline import outline
 from runner.plan.questions import check_header
-from runner.plan.reading import read_study
+from runner.plan.reading import deleted, read_study
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,7 @@ def plan(
     """
     check_header(config, overrides)
     with open_dict(config):
+        config.update(deleted(config))
         config.claims = arguments.only_typed(config.claims, overrides)
     study = read_study(config)
     experiment = checks.check_choice(study, overrides)

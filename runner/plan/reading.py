@@ -41,10 +41,7 @@ def read_study(config: DictConfig) -> Study:
     # Resolved before the groups are left out, since a key may name one of theirs.
     present = [key for key in STUDY_KEYS if key in config]
     chosen = {key: resolved(config, key) for key in present}
-    defaults = folders.read(folders.CONF / "config.yaml")
-    for key in STUDY_KEYS:
-        if key not in chosen and key in defaults:  # deleted on the command line: ~figures
-            chosen[key] = defaults[key]
+    chosen |= deleted(config)
     whole = OmegaConf.create(chosen)
     for section in SCHEMAS:  # first, since their errors do not name the section within a study
         if section in chosen:
@@ -53,6 +50,12 @@ def read_study(config: DictConfig) -> Study:
         return typed(Study, whole, "config")
     except ConfigError as error:
         raise ConfigError(str(error).removeprefix("config.")) from error
+
+
+def deleted(config: DictConfig) -> dict[str, Any]:
+    """The keys that were deleted on the command line (`~figures`), as conf/config.yaml has them."""
+    defaults = folders.read(folders.CONF / "config.yaml")
+    return {key: defaults[key] for key in STUDY_KEYS if key not in config and key in defaults}
 
 
 def resolved(config: DictConfig, key: str) -> Any:

@@ -186,7 +186,7 @@ def outline_of(folder: Path, text: str) -> Outline:
     try:
         tree = plain_yaml(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = getattr(error, "problem", None) or str(error)
+        reason = " ".join(str(getattr(error, "problem", None) or error).split())
         raise ConfigError(f"{folder}: {CONFIG}: {shortened(reason, 150)}") from error
     for key, check in OUTLINE.items():
         if not isinstance(tree, dict) or not check(tree.get(key)):

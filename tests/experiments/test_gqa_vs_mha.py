@@ -127,6 +127,7 @@ def test_conversion_happens_to_the_model_that_mha_trains(plan) -> None:
     assert control[20 + MORE, "train/lr"] == pytest.approx(0.1 * 3e-3)  # the last rate, kept
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_at", [10, 20, 20 + MORE])
 def test_a_killed_conversion_goes_on_to_the_same_bits(plan, stop_at: int) -> None:
     made = plan(*SMALL, "arm=convert_random")

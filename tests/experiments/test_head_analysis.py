@@ -173,6 +173,7 @@ def test_the_exercise_is_an_arm(plan: Plan) -> None:
     assert (task.local, task.long_range, task.periodic, task.period) == (0.5, 1.0, 0.3, 5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "skipped"),
     [
@@ -332,6 +333,7 @@ def test_weights_for_a_figure_are_those_of_the_first_positions(plan: Plan, tmp_p
         assert max(row[column] for row in trial.tables["attention"]) == 31
 
 
+@pytest.mark.slow
 def test_figures_of_what_repeats_are_drawn(plan: Plan, tmp_path: Path) -> None:
     small = ("task.n_eval=24", "options.n_orders=1")
     chosen = "arm=[trained,untrained,two_layers,one_layer,three_layers]"

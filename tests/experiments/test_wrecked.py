@@ -75,10 +75,10 @@ def arms(plan, experiment: str) -> list[Any]:
     ("lr", "every", "dtype"),
     [
         (1e38, 1, "float32"),
-        (1e38, 2, "float32"),
         (1e4, 1, "float32"),
-        (1e38, 1, "bfloat16"),
-        (1e200, 1, "float64"),
+        pytest.param(1e38, 2, "float32", marks=pytest.mark.slow),
+        pytest.param(1e38, 1, "bfloat16", marks=pytest.mark.slow),
+        pytest.param(1e200, 1, "float64", marks=pytest.mark.slow),
     ],
 )
 @pytest.mark.parametrize("experiment", [*TRAINED, "copying"])

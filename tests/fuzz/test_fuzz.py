@@ -1,8 +1,10 @@
 """A few cases of every kind in each test run; `python -m tests.fuzz` runs any number."""
 
+import time
+
 import pytest
 
-from tests.fuzz.__main__ import examine
+from tests.fuzz.__main__ import examine, report
 from tests.fuzz.kinds import KINDS, SEEN
 
 FAST = {"overrides": 24, "folders": 12}
@@ -25,6 +27,23 @@ def test_more_cases_of_every_kind(kind: str):
 @pytest.mark.slow
 def test_the_command_itself_ends_as_it_does_within_this_process():
     assert examine("commands", 10, start=2) == []
+
+
+@pytest.mark.long
+def test_ten_thousand_cases_within_an_hour():
+    SEEN.clear()
+    start = time.monotonic()
+    assert report(10_000, start=3) == 0
+    assert time.monotonic() - start < 3600
+    planned = sum(number for stage, number in SEEN.items() if stage.endswith(": planned"))
+    composed = sum(number for stage, number in SEEN.items() if stage.endswith(": composed"))
+    assert planned >= 1_000
+    assert planned + composed >= 10_000 / 5
+
+
+@pytest.mark.long
+def test_two_hundred_commands():
+    assert report(200, start=4, kinds=["commands"]) == 0
 
 
 def test_the_fuzz_sees_a_message_that_breaks_the_rules(monkeypatch):

@@ -19,6 +19,7 @@ from runner.config import ConfigError
 from runner.files import read_json, write_json
 from runner.job import Stage
 from runner.plan import planning
+from runner.plan.data import writable
 from runner.report import gather
 from runner.store import RECORDS, Slot
 from runner.trial import compute
@@ -186,6 +187,49 @@ def test_a_trial_is_computed_whatever_stands_in_its_way(again: Again):  # noqa: 
     assert any("checkpoint could not be used and was removed" in note for note in plan.notes)
     recompute(plan, entries[0])
     pd.testing.assert_frame_equal(frame(plan), whole, check_exact=True)
+
+
+@pytest.mark.parametrize("which", ["folder", "arm_folder"])
+def test_nothing_is_computed_through_a_link(again: Again, tmp_path: Path, which: str):  # noqa: F811
+    plan = again()
+    slot = place(plan)
+    (slot.folder / "result.json").unlink()
+    path = getattr(slot, which)
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ConfigError, match="is a link"):
+        study.enter(plan)
+
+
+def test_nothing_is_written_through_links_in_a_trial(again: Again, tmp_path: Path):  # noqa: F811
+    plan = again()
+    whole = frame(plan)
+    slot = place(plan)
+    (slot.folder / "result.json").unlink()
+    for name in ("metrics.csv", "log.txt", "tables"):
+        path = slot.folder / name
+        kept = tmp_path / f"kept-{name}"
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        kept.mkdir() if name == "tables" else kept.write_text("as it was")
+        path.symlink_to(kept)
+    entries = study.enter(plan)
+    recompute(plan, entries[0])
+    pd.testing.assert_frame_equal(frame(plan), whole, check_exact=True)
+    assert (tmp_path / "kept-metrics.csv").read_text() == "as it was"
+    assert (tmp_path / "kept-log.txt").read_text() == "as it was"
+    assert not list((tmp_path / "kept-tables").iterdir())
+
+
+@pytest.mark.parametrize("name", ["moe", "moe/runs", "moe/trials", "corpora"])
+def test_no_folder_of_outputs_is_a_link(tmp_path: Path, name: str):
+    (tmp_path / "elsewhere").mkdir()
+    path = tmp_path / "outputs" / name
+    path.parent.mkdir(parents=True)
+    path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ConfigError, match="is a link"):
+        writable(tmp_path / "outputs", "moe")
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    assert writable(tmp_path / "link", "moe")  # which the user typed
 
 
 def killed(plan: planning.Plan) -> Slot:

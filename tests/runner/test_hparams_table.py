@@ -35,6 +35,7 @@ def keep_arm(experiment: Path, name: str, **training: float) -> None:
     write_json(experiment / "trials" / name / "arm.json", config)
 
 
+@pytest.mark.slow
 def test_commands_that_differ_in_a_rate_have_it_as_a_column(run: Any, tmp_path: Path) -> None:
     for rate in (1e-3, 3e-3):
         run(*TINY, "n_seeds=1", "arm=dense", f"training.lr={rate}")

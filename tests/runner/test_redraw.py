@@ -216,6 +216,7 @@ REFUSED: dict[str, Callable[[Path], object]] = {
     "YAML width": write("config.yaml", "a: [" + "1," * 400_000 + "]"),
     "YAML empty": write("config.yaml", ""),
     "YAML scalar": write("config.yaml", "text"),
+    "YAML control letters": write("config.yaml", "question: a\x12b"),
     "YAML bytes": write("config.yaml", bytes(range(256)) * 9),
     "YAML twice": write("config.yaml", "a: 1\n---\na: 2"),
     "config huge": huge("config.yaml"),

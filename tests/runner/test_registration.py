@@ -89,6 +89,7 @@ def test_every_claim_that_ships_is_registered_as_it_stands():
     assert releasing.missing() == [], "run python -m tests.register"
 
 
+@pytest.mark.slow
 def test_a_shipped_claim_is_known_by_all_that_decides(plan):
     made = plan("experiment=moe", "scale=quick")
     (claim,) = outline(made.study).claims
@@ -153,6 +154,18 @@ def test_the_first_run_that_has_a_claim_registers_it(bench: Bench):
     assert line["claim"] == CLAIM.registered()
     assert line["hash"] == CLAIM.fingerprint
     assert line["arms"] == {"a": "siga", "b": "sigb"}
+
+
+def test_a_claim_that_cannot_be_written_down_is_invalid(bench: Bench, tmp_path: Path):
+    bench.where.mkdir(parents=True)
+    notes: list[str] = []
+    setting = Setting("moe", "quick", {}, {"a": "siga", "b": "sigb"}, (0, 1))
+    known = register([CLAIM], setting, Store(tmp_path, "moe"), bench.where, NOW, notes)["C"]
+    assert known.late
+    assert notes == [
+        "claims.jsonl cannot be read (Is a directory): it counts as empty",
+        "claim C could not be written down (Is a directory): it is invalid",
+    ]
 
 
 @pytest.mark.parametrize("mark", ["siga", "sigb"])
@@ -290,6 +303,7 @@ def test_a_run_registers_before_it_computes_and_says_so(run, tmp_path: Path, mon
     assert not known[0]["own"]["shipped"]
 
 
+@pytest.mark.slow
 def test_a_smoke_run_registers_nothing(run, tmp_path: Path):
     run(*TINY, "n_seeds=1", "+claims.own=" + OWN % "less")
     assert not registration.path(tmp_path / "outputs", "moe").exists()

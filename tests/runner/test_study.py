@@ -121,7 +121,11 @@ def dies_before_its_mark(monkeypatch: pytest.MonkeyPatch, exitcode: int) -> None
 
 
 @pytest.mark.parametrize(
-    ("exitcode", "state", "how"), [(1, "failed", "exit code 1"), (-9, "killed", "SIGKILL")]
+    ("exitcode", "state", "how"),
+    [
+        (-9, "killed", "SIGKILL"),
+        pytest.param(1, "failed", "exit code 1", marks=pytest.mark.slow),
+    ],
 )
 def test_a_process_that_dies_before_its_mark_leaves_no_old_result(
     plan, run, monkeypatch, exitcode: int, state: str, how: str

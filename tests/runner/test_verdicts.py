@@ -83,19 +83,20 @@ def test_interval_and_sign_flip_must_both_pass():
     assert finding.verdict is Verdict.inconclusive
 
 
-@pytest.mark.parametrize("n", [6, 8])
+@pytest.mark.parametrize("n", [6, pytest.param(8, marks=pytest.mark.slow)])
 def test_false_positive_rate_on_a_a_data(n):
     findings = replicates(effect=0, n=n)
     assert np.mean([f.verdict != Verdict.inconclusive for f in findings]) <= 0.05
 
 
+@pytest.mark.slow
 def test_familywise_false_positive_rate_on_a_a_data():
     findings = replicates(effect=0, n=8, count=700, members=4)
     wrong = np.array([f.verdict != Verdict.inconclusive for f in findings]).reshape(700, 4)
     assert wrong.any(axis=1).mean() <= 0.05
 
 
-@pytest.mark.parametrize("n", [6, 8])
+@pytest.mark.parametrize("n", [6, pytest.param(8, marks=pytest.mark.slow)])
 def test_power_at_the_printed_minimum_detectable_effect(n):
     findings = replicates(effect=0, n=n, count=500, seed=1)
     printed = np.array([f.minimum_detectable_effect for f in findings])

@@ -143,7 +143,10 @@ def ten_thousands(number: int) -> str:
 
 
 @pytest.mark.parametrize("unit", list(Unit))
-@pytest.mark.parametrize(("digits", "longer"), [(5, 1), (6, 0), (7, 1), (8, 0)])
+@pytest.mark.parametrize(
+    ("digits", "longer"),
+    [(5, 1), (6, 0), *(pytest.param(*x, marks=pytest.mark.slow) for x in [(7, 1), (8, 0)])],
+)
 def test_every_held_out_token_is_trained_on(unit: Unit, digits: int, longer: int) -> None:
     task = build(
         digits=digits, longer=longer, compositional=True, source_unit=unit, n_train=2000, n_eval=300
