@@ -140,8 +140,13 @@ def end_server() -> None:
 def end_with_parent() -> None:
     """Let Linux send SIGTERM to this process when the server that forked it goes.
 
-    The server goes with the parent, however that ended: no trial computes on for nobody.
+    The server goes with the parent, however that ended: no trial computes on for nobody. It would
+    stay for as long as any process holds the pipe by which it knows, which each trial is given.
     """
+    pipe = getattr(forkserver._forkserver, "_forkserver_alive_fd", None)
+    if pipe is not None:
+        os.close(pipe)
+        vars(forkserver._forkserver)["_forkserver_alive_fd"] = None
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # 1 is PR_SET_PDEATHSIG
 

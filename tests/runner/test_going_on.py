@@ -267,3 +267,26 @@ def test_without_streams_progress_says_nothing(monkeypatch):
     monkeypatch.setattr(sys, "stdout", None)
     with Progress("moe", total=1, reused=0) as progress:
         progress.note("nobody hears it")
+
+
+@pytest.mark.slow
+def test_trials_of_a_command_that_is_killed_leave_a_checkpoint_and_end(tmp_path: Path):
+    long = ("training.steps=60000", "training.eval_every=60000", "training.checkpoint_every=60000")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "runner", *ONE, *long],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    until = time.monotonic() + 60
+    while not (found := list(tmp_path.glob("outputs/moe/trials/*/*/metrics.csv"))):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    process.kill()
+    process.wait()
+    slot = Slot(found[0].parent)
+    while slot.status()["state"] == "running":
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    assert slot.status()["message"].startswith("asked to stop, goes on from step ")
