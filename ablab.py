@@ -10,19 +10,30 @@ import sys
 from pathlib import Path
 
 HOME = Path(__file__).resolve().parent
-PACKAGES = ("runner", "experiments", "conf")
+PACKAGES, CONF = ("runner", "experiments"), "conf"
 SEALED = ("runner/__init__.py", "runner/__main__.py", "experiments/__init__.py", "conf/config.yaml")
 
 
 def main() -> None:
     """Run the command, if the code behind it is ours."""
-    leave_out_current_folder()
-    if why := stranger():
-        print(f"ablab: {why}", file=sys.stderr)  # noqa: T201
-        sys.exit(2)
+    check()
     from runner.__main__ import main as run
 
     run()
+
+
+def check() -> None:
+    """Import nothing from the current folder; say what stands before our code, and end for it.
+
+    `conf` holds YAML files that are read by their place, so that another one does no harm.
+    """
+    leave_out_current_folder()
+    if why := stranger():
+        print("\n".join(f"ablab: {line}" for line in why.splitlines()), file=sys.stderr)  # noqa: T201
+        sys.exit(2)
+    place = found(CONF)
+    if place is not None and place.parent != HOME:
+        print(f"note: another conf stands before ablab's and is not used: {place}", file=sys.stderr)  # noqa: T201
 
 
 def leave_out_current_folder() -> None:

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from ablab import leave_out_current_folder, stranger
+import ablab
 from runner import interrupts, output
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
@@ -21,9 +21,6 @@ STOPPED = "stopped; finished trials are kept, the same command goes on from ther
 def main() -> None:
     """The command."""
     output.protect_streams()
-    leave_out_current_folder()
-    if why := stranger():
-        leave(why, 2)
     interrupts.listen()
     full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us instead of being printed by Hydra
@@ -136,4 +133,5 @@ def leave(message: str, code: int) -> NoReturn:
 
 
 if __name__ == "__main__":
+    ablab.check()
     main()

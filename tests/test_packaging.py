@@ -74,7 +74,19 @@ def strangers(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", ["runner", "experiments", "conf"])
+def test_another_conf_is_named_and_not_used(monkeypatch, tmp_path: Path, capsys):
+    tmp_path.joinpath("conf.py").write_text(STRANGE)
+    monkeypatch.syspath_prepend(tmp_path)
+    tmp_path.joinpath("work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")  # `check` sets it
+    ablab.check()
+    assert (
+        f"another conf stands before ablab's and is not used: {tmp_path}" in capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize("name", ["runner", "experiments"])
 def test_a_stranger_before_ours_is_named_with_the_cure(monkeypatch, tmp_path: Path, name: str):
     strangers(tmp_path)
     for other in {"runner.py", "experiments", "conf"} - {name, f"{name}.py"}:

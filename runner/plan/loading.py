@@ -57,7 +57,9 @@ def check_all_loading() -> None:
     """Let Hydra compose with `CheckedLoader` in this process, and without OmegaConf's functions."""
     for name in RESOLVERS:
         OmegaConf.clear_resolver(name)
-    hydra_internals.ConfigLoaderImpl = CheckedLoader  # type: ignore[attr-defined]
+    if not hasattr(hydra_internals, "ConfigLoaderImpl"):
+        raise RuntimeError("this version of Hydra composes in another class: nothing is checked")
+    hydra_internals.ConfigLoaderImpl = CheckedLoader
 
 
 @functools.cache
