@@ -83,13 +83,17 @@ def report(
         tuning.write_table(folder, tuned)
     environment = provenance.environment(plan.command, plan.started) | conditions(plan, trials)
     content = records.packed(trials)
+    if why := records.excess(content, len(trials)):
+        plan.notes.append(f"redraw will leave out curves and tables: {why}")
+    # All that `redraw` needs lies there before anything is parsed, which takes memory.
     write_whole(folder / records.FILE, content)
-    kept = records.unpacked(content, zip(trials.arm, trials.seed, strict=True))
-    plan.notes.extend(kept.faults)
+    kept = records.Kept(records.no_history(), {})
     study = assemble(plan.config_yaml, outline, summary, environment, trials, values(trials), kept)
     write_records(folder, study)
     write_json(folder / SUMMARY, seal.sealed(summary, SUMMARY, folder, SEALED))
-    write(folder, study)
+    kept = records.unpacked(content, zip(trials.arm, trials.seed, strict=True))
+    plan.notes.extend(kept.faults)
+    write(folder, dataclasses.replace(study, history=kept.history, tables=kept.tables))
     if comparison is not None and not piece_of_a_sweep(plan):
         time = provenance.instant().isoformat(timespec="microseconds")
         where = looks.path(plan.outputs, plan.experiment)

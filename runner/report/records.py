@@ -21,8 +21,11 @@ from runner.store import CURVES, TABLES, Slot
 
 FILE = "records.zip"
 MOST = 512 * 2**20
-"""Bytes of the records of one run; whoever sends more is not waited for."""
-MOST_FILES = 200_000
+"""Bytes that any archive may unpack to when it is redrawn; a larger one has `MOST_RATIO` too."""
+MOST_RATIO = 20  # unpacked bytes per byte of the archive: what was sent bounds what is read
+MOST_FILES, MOST_FILES_OF_A_TRIAL = 200_000, 100
+MOST_PACKED = 2 * 2**30
+"""Bytes of the largest archive that `redraw` reads."""
 DATE = (1980, 1, 1, 0, 0, 0)  # the same records give the same bytes
 HISTORY_COLUMNS = ["arm", "seed", "step", "metric", "value"]
 COLUMNS: dict[str, type] = {"step": int, "metric": str}
@@ -61,25 +64,41 @@ def packed(trials: pd.DataFrame) -> bytes:
     return content.getvalue()
 
 
+def excess(content: bytes, n_trials: int) -> str:
+    """Why an archive is too large to be redrawn; "" if it is not. Raises ValueError: no archive."""
+    with opened(content) as archive:
+        entries = archive.infolist()
+    size, most = sum(entry.file_size for entry in entries), max(MOST, MOST_RATIO * len(content))
+    most_files = max(MOST_FILES, MOST_FILES_OF_A_TRIAL * n_trials)
+    if len(content) > MOST_PACKED:
+        return f"{FILE} has more than {MOST_PACKED // 2**20:,} MiB"
+    if size > most:
+        return f"{FILE} holds more than {most // 2**20:,} MiB"
+    return f"{FILE} holds more than {most_files:,} files" if len(entries) > most_files else ""
+
+
+def opened(content: bytes) -> zipfile.ZipFile:
+    """The archive that some bytes are. Raises ValueError where they are none."""
+    try:
+        return zipfile.ZipFile(io.BytesIO(content))
+    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
+        raise ValueError(f"{FILE} is no archive") from error
+
+
 def unpacked(content: bytes, trials: Trials) -> Kept:
     """The curves and tables of trials; nothing is written, and no name of the archive is a path.
 
+    Ask `excess` first where somebody else may have written the archive.
+
     Raises:
-        ValueError: it is no archive, or holds more than a run can.
+        ValueError: it is no archive.
     """
     history: list[pd.DataFrame] = []
     tables: dict[str, list[pd.DataFrame]] = {}
     faults: list[str] = []
-    try:
-        archive = zipfile.ZipFile(io.BytesIO(content))
-    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
-        raise ValueError(f"{FILE} is no archive") from error
-    with archive:
-        entries = archive.infolist()
-        if len(entries) > MOST_FILES or sum(entry.file_size for entry in entries) > MOST:
-            raise ValueError(f"{FILE} holds more than {MOST // 2**20} MiB or {MOST_FILES:,} files")
+    with opened(content) as archive:
         by_trial: dict[str, list[str]] = {}
-        for entry in entries:
+        for entry in archive.infolist():
             arm, _, rest = entry.filename.partition("/")
             seed, _, name = rest.partition("/")
             by_trial.setdefault(f"{arm}/{seed}", []).append(name)
