@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from runner.output import first
 from runner.store import CURVES, TABLES, Slot
 
 FILE = "records.zip"
@@ -40,7 +41,7 @@ Trials = Iterable[tuple[str, int]]
 class Kept:
     """The curves and tables of a run, with the columns that `record.StudyRecord` names.
 
-    `faults` names each file of the archive that could not be read, and was left out.
+    `faults` names the first files of the archive that could not be read and were left out.
     """
 
     history: pd.DataFrame
@@ -118,7 +119,7 @@ def unpacked(content: bytes, trials: Trials) -> Kept:
                 (tables.setdefault(table, []) if table else history).append(frame)
     joined = pd.concat(history, ignore_index=True) if history else no_history()
     kept = {name: pd.concat(frames, ignore_index=True) for name, frames in tables.items()}
-    return Kept(joined[HISTORY_COLUMNS], dict(sorted(kept.items())), faults)
+    return Kept(joined[HISTORY_COLUMNS], dict(sorted(kept.items())), first(faults))
 
 
 def parsed(content: bytes, *, curves: bool) -> pd.DataFrame:
