@@ -87,6 +87,37 @@ def test_a_report_that_fails_is_a_line_and_exit_code_1(run, monkeypatch, error: 
     assert caught.value.__cause__ is error
 
 
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ((), "there is no report: no trial has a result"),
+        (
+            ("tune=lr", "tune.grid=[0.001,0.01,0.1]", "tune.n_seeds=1"),
+            "there is no report: the arms are known once all tuning trials are computed",
+        ),
+    ],
+)
+def test_one_line_says_why_there_is_no_report(run, monkeypatch, more: tuple[str, ...], why: str):
+    dies(monkeypatch, {"state": "failed", "message": "odd"})
+    with pytest.raises(study.StudyError, match="trials failed") as caught:
+        run(*ONE, *more)
+    _, where, last = str(caught.value).splitlines()
+    assert "all trials are kept in" in where
+    assert "moe/trials; the same command" in where
+    assert last == why
+
+
+def test_a_log_that_is_not_there_is_not_named(plan):
+    made = plan(*ONE)
+    entries = study.survey(made)
+    with pytest.raises(study.StudyError, match=r"all trials are kept in .*trials; the same"):
+        study.fail_if_any(made, entries)
+    entries[0].slot.folder.mkdir(parents=True)
+    (entries[0].slot.folder / "log.txt").touch()
+    with pytest.raises(study.StudyError, match=r"its log is .*log.txt; the same"):
+        study.fail_if_any(made, entries)
+
+
 @pytest.mark.parametrize("override", ["question='caf\udce9'", "not_tested=['\ud800']"])
 def test_text_that_is_no_utf_8_is_refused_before_anything_is_computed(run, tmp_path, override: str):
     with pytest.raises(ConfigError, match=r"(question|not_tested)=.*UTF-8"):
