@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from runner.plan.outline import Outline
 from runner.plan.planning import Plan, stand_in
 from runner.report import origins, record, records
 from runner.stats.standing import seeds_that_could_tell
-from runner.store import FINISHED, Slot, Store
+from runner.store import Reading, Slot, Store
 
 if TYPE_CHECKING:
     from runner.study import Entry
@@ -36,6 +37,33 @@ TIME = "%Y-%m-%d_%H-%M-%S-%f"  # of the name of a run's folder
 NOT_OF_THE_RECORD = ("trials", "registrations", "looks", "format", "digests")  # as they stand
 
 
+@dataclass(frozen=True)
+class Taken:
+    """A trial as it was when its report began, so that all of the report says the same of it.
+
+    `digests` are those of its files: another command may compute the trial again meanwhile.
+    """
+
+    entry: "Entry"
+    status: Mapping[str, Any]
+    result: Mapping[str, Any] | None
+    digests: Mapping[str, str]
+
+
+def take(entries: Sequence["Entry"]) -> list[Taken]:
+    """Read each trial once."""
+    readings: dict[Slot, Reading] = {}
+    for entry in entries:  # arms of one signature share their trials
+        if entry.slot not in readings:
+            readings[entry.slot] = entry.slot.read()
+    taken = []
+    for entry in entries:
+        reading = readings[entry.slot]
+        digests = reading.status["digests"] if reading.result is not None else {}
+        taken.append(Taken(entry, entry.ended or reading.status, reading.result, digests))
+    return taken
+
+
 def report(
     plan: Plan,
     entries: Sequence["Entry"],
@@ -48,12 +76,13 @@ def report(
     The run's own records come first, sealed: whatever happens to the report, `redraw` writes it.
     It is another look at its arms, where it is no smoke run; so says the experiment's ledger then.
     """
-    if not any(entry.slot.status()["state"] in FINISHED for entry in entries):
+    taken = take(entries)
+    if all(trial.result is None for trial in taken):
         return None
     if tuned is not None:
         plan.notes.extend(tuning.lines(tuned))
     folder = run_folder(plan)
-    trials = trial_table(entries)
+    trials = trial_table(taken)
     comparison = compared(plan, outline)
     look = looks_of(plan, outline)
     summary: dict[str, Any] = {
@@ -82,13 +111,16 @@ def report(
     if tuned is not None:
         tuning.write_table(folder, tuned)
     environment = provenance.environment(plan.command, plan.started) | conditions(plan, trials)
-    content = records.packed(trials)
+    content, lost = records.packed(
+        (one.entry.arm.name, one.entry.seed, one.entry.slot, one.digests) for one in taken
+    )
+    plan.notes.extend(lost)
     if why := records.excess(content, len(trials)):
         plan.notes.append(f"redraw will leave out curves and tables: {why}")
     # All that `redraw` needs lies there before anything is parsed, which takes memory.
     write_whole(folder / records.FILE, content)
     kept = records.Kept(records.no_history(), {})
-    study = assemble(plan.config_yaml, outline, summary, environment, trials, values(trials), kept)
+    study = assemble(plan.config_yaml, outline, summary, environment, trials, values(taken), kept)
     write_records(folder, study)
     write_json(folder / SUMMARY, seal.sealed(summary, SUMMARY, folder, SEALED))
     kept = records.unpacked(content, zip(trials.arm, trials.seed, strict=True))
@@ -233,11 +265,11 @@ def clipped(results: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     return rows.merge(diverged, on=["arm", "seed"])[record.CLIPPED]
 
 
-def trial_table(entries: Sequence["Entry"]) -> pd.DataFrame:
+def trial_table(taken: Sequence[Taken]) -> pd.DataFrame:
     """A row for each trial, with the columns that `record.StudyRecord` names."""
     rows = []
-    for entry in entries:
-        status, result = entry.status(), entry.slot.result() or {}
+    for trial in taken:
+        entry, status, result = trial.entry, trial.status, trial.result or {}
         rows.append(
             {
                 "arm": entry.arm.name,
@@ -270,13 +302,14 @@ def untuned(summary: Mapping[str, Any], results: pd.DataFrame, known: Sequence[s
     return [] if any(text.startswith(line) for text in known) else [f"{line}: {how}."]
 
 
-def values(trials: pd.DataFrame) -> pd.DataFrame:
+def values(taken: Sequence[Taken]) -> pd.DataFrame:
     """The final values of trials that have a result, with the columns that results.csv has."""
-    results: list[dict[str, object]] = []
-    for arm, seed, folder in zip(trials.arm, trials.seed, map(Path, trials.folder), strict=True):
-        result = Slot(folder).result()
-        rows = result["results"] if result is not None else ()
-        results += [{"arm": arm, "seed": seed, **row} for row in rows]
+    results = [
+        {"arm": trial.entry.arm.name, "seed": trial.entry.seed, **row}
+        for trial in taken
+        if trial.result is not None
+        for row in trial.result["results"]
+    ]
     return pd.DataFrame(results, columns=RESULT_COLUMNS)
 
 

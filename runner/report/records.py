@@ -9,11 +9,11 @@ the first one has shown, wherever the folder lies and whatever has become of the
 records give the same archive. A first report reads it too: there is one way to read it.
 """
 
+import hashlib
 import io
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pandas as pd
 
@@ -49,20 +49,29 @@ class Kept:
     faults: list[str] = field(default_factory=list)
 
 
-def packed(trials: pd.DataFrame) -> bytes:
-    """The archive of trials that have a result; `trials` has arm, seed and folder."""
-    content = io.BytesIO()
+def packed(trials: Iterable[tuple[str, int, Slot, Mapping[str, str]]]) -> tuple[bytes, list[str]]:
+    """The archive of trials that have a result, and a line on each of the first that lost files.
+
+    Each trial is its arm, seed and place, and the digests of its files when its result was read:
+    another command may have begun to compute it again since.
+    """
+    content, faults = io.BytesIO(), []
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
-        for arm, seed, place in zip(trials.arm, trials.seed, trials.folder, strict=True):
-            slot = Slot(Path(place))
-            if slot.result() is None:
-                continue
-            for name in slot.files():
-                if name == CURVES or name.startswith(TABLES):
-                    entry = zipfile.ZipInfo(f"{arm}/seed-{seed}/{name}", DATE)
-                    entry.compress_type = zipfile.ZIP_DEFLATED
-                    archive.writestr(entry, (slot.folder / name).read_bytes())
-    return content.getvalue()
+        for arm, seed, slot, digests in trials:
+            for name in sorted(digests):
+                if name != CURVES and not table_name(name):
+                    continue
+                try:
+                    data = (slot.folder / name).read_bytes()
+                except OSError:
+                    data = b""
+                if hashlib.sha256(data).hexdigest() != digests[name]:
+                    faults.append(f"{arm} seed {seed}: {name} was changed during the report")
+                    continue
+                entry = zipfile.ZipInfo(f"{arm}/seed-{seed}/{name}", DATE)
+                entry.compress_type = zipfile.ZIP_DEFLATED
+                archive.writestr(entry, data)
+    return content.getvalue(), first(faults)
 
 
 def excess(content: bytes, n_trials: int) -> str:

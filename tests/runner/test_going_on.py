@@ -52,7 +52,7 @@ def test_on_a_full_disk_each_trial_is_told_of_and_the_report_goes_on(plan, monke
     entries = study.run(made)
     assert [entry.status()["state"] for entry in entries] == ["failed"] * 4
     assert {entry.slot.status()["state"] for entry in entries} == {"pending"}
-    table = gather.trial_table(entries)
+    table = gather.trial_table(gather.take(entries))
     assert set(table.message) == {"OSError: [Errno 28] No space left"}
     with pytest.raises(study.StudyError, match=r"4 of 4 trials failed.*No space left"):
         study.fail_if_any(made, entries)

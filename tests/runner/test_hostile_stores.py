@@ -98,7 +98,7 @@ def recompute(plan: planning.Plan, entry: study.Entry) -> None:
 
 def frame(plan: planning.Plan) -> pd.DataFrame:
     """All final values of a plan's trials but times."""
-    values = gather.values(gather.trial_table(study.survey(plan)))
+    values = gather.values(gather.take(study.survey(plan)))
     return values[~values.metric.str.startswith("time/")].reset_index(drop=True)
 
 
@@ -115,7 +115,7 @@ def test_a_damaged_record_is_named_and_its_trial_alone_is_missing(
     entries = study.enter(plan)
     assert [entry.reused for entry in entries] == [False, True]
     assert any(f"dense seed 0: {name}" in note for note in plan.notes)
-    assert len(gather.trial_table(entries)) == 2
+    assert len(gather.take(entries)) == 2
     study.enter(again())  # what was in the way is gone: nothing raises any more
 
 

@@ -75,8 +75,31 @@ def test_the_same_records_give_the_same_archive_and_numbers_to_the_bit():
         ["x", 3, "007", 1, "0.1"],
         ["x", 3, "NA", 2, ""],
     ]
-    trials = pd.DataFrame({"arm": [], "seed": [], "folder": []})
-    assert records.packed(trials) == records.packed(trials)
+
+
+def test_a_report_reads_each_trial_once_whatever_becomes_of_it_meanwhile(
+    again: Callable[..., planning.Plan],  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+):
+    plan = again()
+    entries = study.survey(plan)
+    one, two = (entry.slot for entry in entries)
+    taken = gather.take(entries)
+    whole = gather.values(taken)
+    archived = [(t.entry.arm.name, t.entry.seed, t.entry.slot, t.digests) for t in taken]
+    assert records.packed(archived) == records.packed(archived)
+    monkeypatch.setattr(gather, "take", lambda _: taken)
+    one.clear()  # another command begins to compute them again
+    (two.folder / "metrics.csv").write_text("step,metric,value\n1,a,2.0\n")
+    run = gather.report(plan, entries, outline(plan.study))
+    assert run is not None
+    values = stranger.values(run / "results.csv")
+    pd.testing.assert_frame_equal(values, whole, check_dtype=False)
+    assert "dense seed 0: metrics.csv was changed during the report" in plan.notes
+    assert "moe_top2 seed 0: metrics.csv was changed during the report" in plan.notes
+    assert {row["status"] for row in json.loads((run / "study.json").read_text())["trials"]} == {
+        "done"
+    }
 
 
 def test_values_survive_to_the_bit(tmp_path: Path):

@@ -137,7 +137,7 @@ def test_the_first_finish_stays(tmp_path: Path):
 
 def frame(entries: list[study.Entry]) -> pd.DataFrame:
     """All final values but times."""
-    results = gather.values(gather.trial_table(entries))
+    results = gather.values(gather.take(entries))
     return results[~results.metric.str.startswith("time/")].reset_index(drop=True)
 
 
