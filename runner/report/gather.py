@@ -1,8 +1,10 @@
 """From the trial store to the record that a report is made of. Imports no torch."""
 
+import contextlib
 import dataclasses
 import datetime
 import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +15,7 @@ import pandas as pd
 from runner import ledger, looks, pool, provenance, registry, seal, tuning
 from runner.claims.registration import Registration
 from runner.config import ConfigError, flatten
-from runner.files import names, write_json, write_whole
+from runner.files import names, remove, write_json, write_whole
 from runner.metric_names import Worth
 from runner.output import printable
 from runner.plan.outline import Outline
@@ -33,6 +35,7 @@ SUMMARY, VALUES, CONFIG, ENVIRONMENT = (
     "environment.json",
 )
 SEALED = (VALUES, CONFIG, ENVIRONMENT, records.FILE)  # files that a run's study.json vouches for
+ABANDONED = 24 * 3600  # seconds after which no report still writes into its draft
 TIME = "%Y-%m-%d_%H-%M-%S-%f"  # of the name of a run's folder
 NOT_OF_THE_RECORD = ("trials", "registrations", "looks", "format", "digests")  # as they stand
 
@@ -127,9 +130,9 @@ def report(
     plan.notes.extend(kept.faults)
     write(folder, dataclasses.replace(study, history=kept.history, tables=kept.tables))
     if comparison is not None and not piece_of_a_sweep(plan):
-        time = provenance.instant().isoformat(timespec="microseconds")
+        now = provenance.instant().isoformat(timespec="microseconds")
         where = looks.path(plan.outputs, plan.experiment)
-        if line := looks.note(comparison, where, time=time, scale=outline.scale):
+        if line := looks.note(comparison, where, time=now, scale=outline.scale):
             print(f"note: {line}")  # noqa: T201
     return folder
 
@@ -319,6 +322,7 @@ def run_folder(plan: Plan) -> Path:
     Its name is the time, and stands behind those of earlier runs also where the clock was set back.
     """
     runs = plan.outputs / plan.experiment / "runs"
+    remove_drafts(runs)
     now = max([datetime.datetime.now(), *map(after, names(runs))])
     folder = runs / f"{now.strftime(TIME)}-{os.getpid()}"
     try:
@@ -331,10 +335,19 @@ def run_folder(plan: Plan) -> Path:
     return folder
 
 
+def remove_drafts(runs: Path) -> None:
+    """Remove what reports that were killed had begun to write; no report takes so long."""
+    for draft in [*runs.glob("*/.writing-*"), *runs.glob("*/tb/.writing-*")]:
+        with contextlib.suppress(OSError):
+            through_link = draft.parent.resolve() != runs.resolve() / draft.parent.relative_to(runs)
+            if not through_link and time.time() - draft.lstat().st_mtime > ABANDONED:
+                remove(draft)
+
+
 def after(name: str) -> datetime.datetime:
     """The moment after that of a run's name; one long ago for any other name."""
     try:
-        time = datetime.datetime.strptime(name.rpartition("-")[0], TIME)
-        return time + datetime.timedelta(microseconds=1)
+        moment = datetime.datetime.strptime(name.rpartition("-")[0], TIME)
+        return moment + datetime.timedelta(microseconds=1)
     except (ValueError, OverflowError):
         return datetime.datetime.min
