@@ -77,6 +77,16 @@ def test_the_same_records_give_the_same_archive_and_numbers_to_the_bit():
     ]
 
 
+def test_many_damaged_tables_are_counted():
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for number in range(20):
+            archive.writestr(f"x/seed-0/tables/t{number:02}.csv", "arm,seed\n1,2\n")
+    *named, rest = records.unpacked(content.getvalue(), [("x", 0)]).faults
+    assert named[0] == "records.zip: x/seed-0/tables/t00.csv cannot be read and is left out"
+    assert (len(named), rest) == (5, "... and 15 more of this kind")
+
+
 def test_a_report_reads_each_trial_once_whatever_becomes_of_it_meanwhile(
     again: Callable[..., planning.Plan],  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,

@@ -14,7 +14,8 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 
 import runner.__main__
-from runner import registry
+from runner import names, registry
+from runner.config import ConfigError
 from runner.output import LETTERS, LINES
 from runner.plan import folders, loading
 from runner.plan.refusal import calls_resolver, check_file
@@ -381,3 +382,11 @@ def test_shipped_files_pass_the_check():
     for path in folders.CONF.rglob("*.yaml"):
         if path.name != "config.yaml":  # has the folder of a sweep, with its time
             check_file(path)
+
+
+def test_the_rule_for_names_says_what_it_allows():
+    for name in ("a", "1a", "_a", "a.b-c_", "a" * 80):
+        names.check_name("arm", name)
+    for name in ("", "-a", ".a", "a.", "a/b", "a" * 81):
+        with pytest.raises(ConfigError, match=r"starts with none of dots and dashes.*end in a dot"):
+            names.check_name("arm", name)
