@@ -136,6 +136,7 @@ def test_a_file_that_another_package_has_replaced_is_named(
     assert ablab.replaced() == []
 
 
+@pytest.mark.slow
 def test_nothing_of_the_current_folder_is_imported_but_plug_ins(tmp_path: Path):
     """In the command itself, in the server that forks trials, and in trials."""
     strangers(tmp_path)

@@ -24,6 +24,7 @@ def test_a_study_knows_its_pairs_with_resolved_values_and_without():
     assert make_study(hparams={}).copies == {"moe_top2_copy": "moe_top2"}
 
 
+@pytest.mark.slow
 def test_a_solved_width_does_not_hide_a_pair(plan):
     made = plan("experiment=ffn", "scale=quick")
     pairs = originals({arm.name: arm.config.tree() for arm in made.arms})

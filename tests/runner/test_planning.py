@@ -233,6 +233,7 @@ def schemas() -> list[type]:
     return [*options, *science.QUESTIONS.values(), science.Model, Training, Device]
 
 
+@pytest.mark.some(8)
 @pytest.mark.parametrize("schema", schemas(), ids=lambda schema: schema.__name__)
 def test_a_signature_changes_with_every_field_that_can_change_numbers(schema: type):
     def signature(**changed: int) -> str:

@@ -145,6 +145,7 @@ OF_HYDRA = {
 }
 
 
+@pytest.mark.some(6)
 @pytest.mark.parametrize("case", OF_HYDRA)
 def test_no_yaml_makes_hydras_own_settings(refused: Refused, case: str):
     write(OF_HYDRA[case])
@@ -199,6 +200,7 @@ duration: '${${question}:SECRET}'""",
 }
 
 
+@pytest.mark.some(8)
 @pytest.mark.parametrize("case", CODE)
 def test_no_yaml_runs_code_or_reaches_elsewhere(refused: Refused, case: str):
     text = CODE[case]
@@ -290,6 +292,7 @@ BOMBS = {
 }
 
 
+@pytest.mark.some(8)
 @pytest.mark.parametrize("case", BOMBS)
 def test_no_yaml_takes_long_to_refuse(refused: Refused, case: str):
     Path("mine/experiment").mkdir()
@@ -318,6 +321,7 @@ def test_a_file_that_is_not_used_does_no_harm(refused: Refused):
     assert "n_seeds=0" in refused("--config-dir=mine", "experiment=moe", "n_seeds=0")
 
 
+@pytest.mark.some(8)
 @pytest.mark.parametrize(
     "words",
     [

@@ -16,6 +16,7 @@ from runner.config import ConfigError, Evaluation
 GRID = ("tune=lr", "tune.grid=[0.001,0.01,0.1]", "tune.n_seeds=2")
 
 
+@pytest.mark.slow
 def test_the_best_value_of_a_grid_is_what_is_reported(run, capsys, tmp_path):
     one = ("arm=dense", "n_seeds=1", "training.steps=3", "tune.n_seeds=1", "~figures")
     run(*TINY, *GRID[:2], *one)
