@@ -9,7 +9,7 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ablab import leave_out_current_folder, stranger
 from runner import interrupts, output
@@ -76,7 +76,7 @@ def run(*, full_error: bool) -> None:
 def compose_and_run(*, full_error: bool) -> None:
     """Check the arguments, let Hydra compose, and run the study of each point of a sweep."""
     import hydra
-    from omegaconf import DictConfig
+    from omegaconf import DictConfig, OmegaConf
 
     from runner.plan import arguments, loading
     from runner.plan.explaining import explain
@@ -98,8 +98,11 @@ def compose_and_run(*, full_error: bool) -> None:
         hydra_config = HydraConfig.get()
         sweep = hydra_config.mode is RunMode.MULTIRUN
         elsewhere = hydra_config.runtime.choices["hydra/launcher"] != "basic"
-        overrides = list(hydra_config.overrides.task)
+        overrides: list[str] = []
         try:
+            # As typed: each arm resolves `${key}` for itself.
+            typed: Any = OmegaConf.to_container(hydra_config.overrides.task, resolve=False)
+            overrides += typed
             done.append(study.run_and_report(config, overrides, "" if sweep else command))
         except Exception as error:
             interrupts.check()

@@ -173,6 +173,37 @@ def test_keys_name_other_keys_in_yaml_as_on_the_command_line(tmp_path: Path):
     assert made.seeds[0] == made.study.n_seeds
 
 
+REFERS = '["ffn=dense","training.accumulate=4","model.n_layers=${training.accumulate}"]'
+
+
+def test_a_key_in_an_arm_is_that_of_the_arm(plan, tmp_path: Path):
+    layers = "model.n_layers=${training.accumulate}"
+    two = plan(*MOE[:3], f"+arms.x={REFERS}", "arm=[dense,x]")
+    assert [arm.config.parts.model.n_layers for arm in two.arms] == [2, 4]
+    typed = '+arms.x=["ffn=dense","training.accumulate=4"]'
+    two = plan(*MOE[:3], typed, "arm=[dense,x]", layers, "ffn.d_ff=${model.d_model}")
+    assert [arm.config.parts.model.n_layers for arm in two.arms] == [1, 4]
+    assert OmegaConf.create(two.config_yaml).arms.x[1] == "training.accumulate=4"
+    ending, own = planned_own(tmp_path, f"arms: {{x: {REFERS}, y: '${{arms.x}}'}}\n", "arm=[x,y]")
+    assert ending.message == ""
+    assert [arm.config.parts.model.n_layers for arm in own.arms] == [4, 4]
+    assert "${training.accumulate}" in own.config_yaml
+
+
+@pytest.mark.parametrize("text", ["question='${nothere}'", "seed=${seed}"])
+def test_the_command_hands_on_what_was_typed(text: str, monkeypatch, capsys):
+    from runner import __main__ as main
+    from runner import study
+
+    given: list[list[str]] = []
+    monkeypatch.setattr(study, "run_and_report", lambda _, texts, __: given.append(texts) or "")
+    monkeypatch.setattr("sys.argv", ["runner", *MOE, text])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    main.compose_and_run(full_error=True)
+    assert text in given[0]
+    assert "Error executing job" not in capsys.readouterr().err
+
+
 def planned_own(folder: Path, text: str, *words: str):
     """How an experiment of a user's own ended, and its plan."""
     from runner.plan import planning
