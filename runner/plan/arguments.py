@@ -61,7 +61,7 @@ def check(arguments: Sequence[str]) -> list[str]:
     if folders.Own.folder is not None:
         if not folders.Own.folder.is_dir():
             raise ConfigError(f"--config-dir {flags.config_dir} is not a folder")
-        check_own_files(folders.Own.folder)
+        folders.check_own_files(folders.Own.folder)
     for text in flags.overrides:
         refuse_code(text)
     plugins.load(named_plugins(flags.overrides))
@@ -86,25 +86,6 @@ def check_sweeper(texts: Sequence[str]) -> None:
             raise ConfigError(
                 f"{shortened(text, 120)}: only another hydra/sweeper has params; type the sweep as "
                 "values: -m seed=0,1"
-            )
-
-
-def check_own_files(folder: Path) -> None:
-    """Refuse files of a user's folder that Hydra would leave out without a word.
-
-    Raises:
-        ConfigError: a file with the name of one of ours, or with another extension than .yaml.
-    """
-    for path in sorted(folder.glob("*/*.y*ml")):
-        group = path.parent.name
-        if group not in folders.groups():
-            continue
-        if path.suffix != ".yaml":
-            raise ConfigError(f"{path}: only .yaml files are read; rename it to {path.stem}.yaml")
-        if (folders.CONF / group / path.name).exists():
-            raise ConfigError(
-                f"{path}: ablab has its own {group}={path.stem}, which is read instead; give your "
-                f"file another name, e.g. my_{path.name}"
             )
 
 

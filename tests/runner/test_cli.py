@@ -161,3 +161,55 @@ def test_the_listing_has_a_users_own_experiments(tmp_path: Path):
         listing(tmp_path)
     with pytest.raises(ConfigError, match="is not a folder"):
         listing(tmp_path / "absent")
+
+
+BOMB = "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n"
+    for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("preset/my_quick.yaml", f"a: &a [x, x]\n{BOMB}arm: *i\n", "more than 5,000 values"),
+        ("experiment/s.yaml", "-> ../../elsewhere.yaml", "leads out of"),
+        ("preset/my_quick.yaml", "-> ../../elsewhere.yaml", "leads out of"),
+        ("experiment/moe.yaml", "question: mine?\n", "ablab has its own experiment=moe"),
+        ("experiment/mine.yml", "question: mine?\n", "rename it to mine.yaml"),
+        ("preset/my_quick.yaml", "arm: [\n", "cannot be read as YAML"),
+    ],
+)
+def test_the_listing_refuses_what_a_run_refuses(tmp_path: Path, name: str, text: str, said: str):
+    from runner.plan.listing import listing
+
+    own = tmp_path / "mine"
+    for group in ("experiment", "preset"):
+        (own / group).mkdir(parents=True)
+    (own / "experiment" / "my.yaml").write_text("question: Is mine better?\n")
+    (tmp_path / "elsewhere.yaml").write_text("question: secret\n")
+    if text.startswith("-> "):
+        (own / name).symlink_to(text[3:])
+    else:
+        (own / name).write_text(text)
+    with pytest.raises(ConfigError, match=said) as caught:
+        listing(own)
+    assert name in str(caught.value)
+
+
+def test_the_listing_prints_nothing_that_changes_a_terminal(tmp_path: Path):
+    from runner.plan.listing import listing
+
+    for group in ("experiment", "preset"):
+        (tmp_path / group).mkdir()
+    escaped = '"\\e[31m a\\nb"'
+    (tmp_path / "experiment" / "my.yaml").write_text(f"question: {escaped}\narms: 3\n")
+    preset = f"arm: [{escaped}]\nduration: {escaped}\nn_seeds: {escaped}\n"
+    (tmp_path / "preset" / "my_quick.yaml").write_text(preset)
+    (tmp_path / "preset" / "my_full.yaml").write_text("arm: {a: [1]}\nn_seeds: 1\n")
+    (tmp_path / "my_gate.yaml").write_text("question: Is it read?\n")
+    text = listing(tmp_path)
+    assert "\x1b" not in text
+    assert "  quick  \\x1b[31m a b seeds of \\x1b[31m a b; \\x1b[31m a b\n" in text
+    assert "  full   1 seed\n" in text
+    assert f"{tmp_path / 'my_gate.yaml'} is not read" in text
