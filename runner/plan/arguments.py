@@ -138,8 +138,9 @@ def fail(arguments: Sequence[str], message: str) -> NoReturn:
         value = "".join(arguments[arguments.index(flag) + 1 :][:1])
     known = {*STUDY_KEYS, *GROUPS, *SECTIONS, *registry.groups()}
     if message.startswith("unrecognized") and (key.partition(".")[0] in known or key in leaves()):
+        whole = key if key.partition(".")[0] in known else leaves()[key][0]
         raise ConfigError(
-            f"{flag}: options are written key=value: {key}={shortened(value or '<value>', 80)}"
+            f"{flag}: options are written key=value: {whole}={shortened(value or '<value>', 80)}"
         )
     raise ConfigError(
         f"{shortened(message, 120)}; see python -m runner --hydra-help for flags, options are "
@@ -229,10 +230,26 @@ def check_value(key: str, value: Any) -> None:
         values.check(schemas_of(section) or [], field, value, key)
 
 
+def takes(key: str, value: Any) -> bool:
+    """Whether a key, which is no group, takes a value of this kind."""
+    if key in (*GROUPS, *registry.groups()):
+        return False
+    try:
+        check_value(key, value)
+    except ConfigError:
+        return False
+    return True
+
+
 def check_key(key: str) -> None:
     """Raise ConfigError where no option of any group has this key."""
     section, dot, field = key.partition(".")
     sections = {*STUDY_KEYS, *GROUPS, *SECTIONS, *registry.groups()}
+    if section == "preset":
+        raise ConfigError(
+            f"{shortened(key, 80)}: a preset is chosen by experiment and scale, e.g. "
+            "experiment=moe scale=full"
+        )
     if section not in sections:
         whole = field or section
         hint = f"did you mean {' or '.join(leaves()[whole])}?" if whole in leaves() else ""

@@ -62,14 +62,18 @@ TYPED = {  # refused before Hydra composes anything
     "hydra.sweeper.params.x=1": "type the sweep as values: -m seed=0,1",
     "--experiment": "options are written key=value: experiment=<value>",
     "--experiment=moe": "options are written key=value: experiment=moe",
-    "--lr=3": "options are written key=value: lr=3",
+    "--lr=3": "options are written key=value: training.lr=3",
     "question=${x": "${ is followed by the name of a key and }",
     "+arms." + "y" * 3000 + "=['ffn=dense']": "a key has at most 200 letters",
+    "preset=moe_full": "a preset is chosen by experiment and scale, e.g. experiment=moe scale=full",
     "--nonsense": "see python -m runner --hydra-help for flags",
 }
 
 COMPOSED = {  # refused while the config is composed, or read
-    "seed=1,2": "add -m to sweep over them, or write 'seed=[1,2]' for a list",
+    "seed=1,2": "seed=1,2 are several values: add -m to sweep over them",
+    "arm=dense,x": "add -m to sweep over them, or write 'arm=[dense,x]' for a list",
+    "task.path=a.md,b.md": "or write 'task.path=\"a.md,b.md\"' for one text",
+    "training.lr=0.1,0.2": "training.lr=0.1,0.2 are several values: add -m to sweep over them",
     "seed=range(1,3)": "add -m to run all its points",
     "figures={a: 1}": "a plus adds one: '+figures={a: 1}'",
     "+seed=3": "seed is there already; leave the + out",
@@ -127,6 +131,12 @@ def test_a_value_that_hydra_cannot_read_is_taken_where_it_can_only_be_a_text():
         assert parse(str(override.input_line)).value() == value
     mended = arguments.check(["experiment=moe", "task=text", "task.path=日本語/a.txt"])
     assert mended[-1] == '++task.path="日本語/a.txt"'
+
+
+@pytest.mark.parametrize("text", ["training.lr=0.1,0.2", "seed=1,2", "ffn=moe,dense"])
+def test_advice_on_several_values_is_no_list_where_none_is_taken(text: str):
+    ending = command([*MOE, text])
+    assert ending.message == f"{text} are several values: add -m to sweep over them"
 
 
 def test_options_may_stand_on_both_sides_of_a_flag():
