@@ -213,3 +213,32 @@ def test_the_listing_prints_nothing_that_changes_a_terminal(tmp_path: Path):
     assert "  quick  \\x1b[31m a b seeds of \\x1b[31m a b; \\x1b[31m a b\n" in text
     assert "  full   1 seed\n" in text
     assert f"{tmp_path / 'my_gate.yaml'} is not read" in text
+
+
+@pytest.mark.parametrize("launcher", ["basic", "elsewhere"])
+def test_a_sweep_is_summed_up_wherever_its_points_ran(launcher: str, monkeypatch, capsys):
+    from hydra.core.config_store import ConfigStore
+
+    from runner import __main__ as main
+    from runner import study
+
+    target = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+    store = ConfigStore.instance()
+    store.store(group="hydra/launcher", name="elsewhere", node={"_target_": target})
+
+    def run_and_report(config, *_) -> str:
+        if config.seed == 1:
+            raise ConfigError("seed=1 is refused")
+        return f"seed {config.seed}"
+
+    monkeypatch.setattr(study, "run_and_report", run_and_report)
+    words = ["-m", "experiment=moe", "seed=0,1", f"hydra/launcher={launcher}"]
+    monkeypatch.setattr("sys.argv", ["runner", *words])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(SystemExit) as end:
+        main.compose_and_run(full_error=False)
+    told = capsys.readouterr()
+    assert end.value.code == 2
+    assert told.out.endswith("1 study done, 1 failed:\nseed 0\n")
+    assert "ablab: seed=1 is refused (python -m runner experiment=moe seed=1)" in told.err
+    assert "Error executing job" not in told.err

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.plugins import Plugins
 from hydra.types import RunMode
 
 import runner.__main__
@@ -89,6 +90,7 @@ def write(files: dict[str, str]) -> None:
 def loader(folder: Path) -> loading.CheckedLoader:
     """What loads our options and those of a user's folder."""
     loading.check_all_loading()
+    Plugins.instance()  # registers where options are loaded from
     path = ConfigSearchPathImpl()
     for provider, place in (
         ("hydra", "pkg://hydra.conf"),
