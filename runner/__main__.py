@@ -82,6 +82,7 @@ def compose_and_run(*, full_error: bool) -> None:
     import hydra
     from omegaconf import DictConfig, OmegaConf
 
+    from runner.names import several
     from runner.plan import arguments, loading
     from runner.plan.explaining import explain
 
@@ -130,9 +131,8 @@ def compose_and_run(*, full_error: bool) -> None:
         loading.remove_sweep_folder()
     done = [told for told, code in outcomes if code == 0]
     if len(outcomes) > 1:
-        studies = "1 study" if len(done) == 1 else f"{len(done)} studies"
-        told = [f"{studies} done, {len(outcomes) - len(done)} failed:", *done]
-        print("\n".join(["", *told]))  # noqa: T201
+        studies, n_failed = several(len(done), "study", "studies"), len(outcomes) - len(done)
+        print("\n".join(["", f"{studies} done, {n_failed} failed:", *done]))  # noqa: T201
     interrupts.check()
     if code := max((code for _, code in outcomes), default=0):
         sys.exit(code)

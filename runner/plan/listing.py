@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from runner.config import ConfigError
+from runner.names import several
 from runner.output import LETTERS, shortened
 from runner.plan.folders import CONF, check_inside, check_own_files, read
 from runner.plan.refusal import check_file
@@ -64,7 +65,7 @@ def at_scale(preset: dict[str, Any], experiment: dict[str, Any]) -> str:
     seeds = preset.get("n_seeds", experiment.get("n_seeds", 1))
     arms = preset.get("arm") or experiment.get("arm") or list(experiment.get("arms") or ())
     names = [arms] if isinstance(arms, str) else arms
-    told = f"{in_a_line(seeds, 20)} {'seed' if seeds == 1 else 'seeds'}"
+    told = several(seeds, "seed") if isinstance(seeds, int) else f"{in_a_line(seeds, 20)} seeds"
     if isinstance(names, list) and all(isinstance(name, str) for name in names):
         told += f" of {in_a_line(', '.join(names))}"
     time = preset.get("duration")
