@@ -126,7 +126,12 @@ def named_plugins(texts: Sequence[str]) -> list[str]:
                     f"{text}: name importable modules, e.g. 'plugins=[my_package.my_ffn]', or "
                     "leave plugins out"
                 )
-            found += [str(name) for name in (value if isinstance(value, list) else [value])]
+            if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+                raise ConfigError(
+                    f"{shortened(text, 120)}: plugins is a list of modules, e.g. "
+                    "'plugins=[my_package.my_ffn]'"
+                )
+            found += value
     return found
 
 

@@ -33,7 +33,7 @@ HIDDEN = "$\N{ZERO WIDTH SPACE}{"  # stands for ${ in arms while the other keys 
 def read_study(config: DictConfig) -> Study:
     """The typed top-level keys of a composed config; all other keys must be groups.
 
-    A key that was deleted (`~figures`) has the value of conf/config.yaml.
+    Keys that were deleted on the command line are put back before (see `deleted`).
 
     Raises:
         ConfigError: an unknown top-level key, a wrong type or a broken rule.
@@ -47,7 +47,6 @@ def read_study(config: DictConfig) -> Study:
     chosen = {key: resolved(config, key) for key in present if key != "arms"}
     if "arms" in config:
         chosen["arms"] = _hidden(arms_as_written(config))
-    chosen |= deleted(config)
     whole = OmegaConf.create(chosen)
     for section in SCHEMAS:  # first, since their errors do not name the section within a study
         if section in chosen:

@@ -97,6 +97,15 @@ def test_the_command_prints_that_line_alone_and_ends_with_2(runner, tmp_path: Pa
     assert BAD[arguments] in done.stderr
 
 
+def test_help_opens_with_our_name(monkeypatch, capsys):
+    from runner import __main__ as main
+
+    monkeypatch.setattr("sys.argv", ["runner", "--help"])
+    with pytest.raises(SystemExit):
+        main.compose_and_run(full_error=True)
+    assert capsys.readouterr().out.startswith("ablab is powered by Hydra.")
+
+
 def test_the_version_is_ours(runner):
     done = runner("--version")
     assert done.returncode == 0
