@@ -89,10 +89,11 @@ def solved_instead(
             for arm, width in all_widths.items()
             if not held[arm] and matching.target(arm, solved[arm].match, composed) is not None
         }
-        replaced_in = {a: width for a, width in widths.items() if width != override.value()}
+        given = {a: getattr(getattr(composed[a].parts, section), name) for a in widths}
+        replaced_in = {a: width for a, width in widths.items() if width != given[a]}
         if replaced_in:
             told = ", ".join(f"{arm} is solved to {width}" for arm, width in replaced_in.items())
-            kept = [arm for arm, width in all_widths.items() if width == override.value()]
+            kept = [arm for arm in all_widths if arm not in replaced_in]
             holds_for = f"holds for {', '.join(kept)} alone" if kept else "holds for no arm"
             value = override.get_value_element_as_str()
             lines.append(f"{key}={value} {holds_for}; {told}; match.by=none keeps it in all")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hydra import compose
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 
 from runner import device, plugins, pool, provenance, registry, store
 from runner.claims.fairness import Value
@@ -28,7 +28,7 @@ from runner.plan.data import cache_folder as cache_folder
 from runner.plan.explaining import about
 from runner.plan.outline import outline
 from runner.plan.questions import check_header
-from runner.plan.reading import deleted, read_study
+from runner.plan.reading import as_yaml, deleted, read_study
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def plan(
         seeds=seeds,
         outputs=outputs,
         code=provenance.code_hash(experiment, study.plugins),
-        config_yaml=OmegaConf.to_yaml(config, resolve=True),
+        config_yaml=as_yaml(config),
         command=command or arguments.command(overrides),
         started=provenance.now(),
         tolerance=preset_tolerance(config, study, overrides),

@@ -2,13 +2,14 @@
 
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests_tiny import TINY
 
 from runner import study
-from runner.plan import past
+from runner.plan import past, summary
 
 
 def everything(*folders: Path) -> set[Path]:
@@ -64,3 +65,19 @@ def test_a_sweep_is_told_point_by_point(runner, tmp_path: Path):
     assert done.stdout.count("plan=only: nothing was computed or written") == 2
     assert "2 studies done" in done.stdout
     assert everything(tmp_path) == set()
+
+
+def test_the_words_fit_what_is_told(plan, run, capsys):
+    few = (*TINY, "arm=dense", "n_seeds=1", "plan=only")
+    run(*few)
+    said = capsys.readouterr().out
+    assert "scale=smoke, 1 seed\n" in said
+    assert "to compute: 1 trial;" in said
+    assert "MiB for a trial, besides about 0.3 GiB" in said
+    made = plan(*few, "tune=lr")
+    entries = study.survey(made)
+    own = replace(made, command="python -m runner --config-dir=mine experiment=my_gate")
+    lines = summary.text(own, entries, (made, entries)).splitlines()
+    assert lines[0] == "plan of my_gate at scale=smoke, 1 seed"
+    counts = [line.split()[-3:-1] for line in lines if line.startswith("  dense")]
+    assert counts == [["1", "0"], ["1", "-"]]

@@ -11,13 +11,15 @@ from pathlib import Path
 import pytest
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.plugins import Plugins
 from hydra.types import RunMode
 
 import runner.__main__
 from runner import registry
+from runner.config import ConfigError
 from runner.output import LETTERS, LINES
 from runner.plan import folders, loading
-from runner.plan.refusal import calls_resolver, check_file
+from runner.plan.refusal import calls_resolver, check_file, refuse_code, refuse_values
 from runner.plan.sources import OF_USERS
 
 Refused = Callable[..., str]
@@ -88,6 +90,7 @@ def write(files: dict[str, str]) -> None:
 def loader(folder: Path) -> loading.CheckedLoader:
     """What loads our options and those of a user's folder."""
     loading.check_all_loading()
+    Plugins.instance()  # registers where options are loaded from
     path = ConfigSearchPathImpl()
     for provider, place in (
         ("hydra", "pkg://hydra.conf"),
@@ -385,3 +388,25 @@ def test_shipped_files_pass_the_check():
     for path in folders.CONF.rglob("*.yaml"):
         if path.name != "config.yaml":  # has the folder of a sweep, with its time
             check_file(path)
+
+
+HARMLESS = ["data/my_target_files/*.md", "my_target_", "Is _target_ x?"]
+
+
+def test_target_is_refused_as_a_key_alone(tmp_path: Path):
+    path = tmp_path / "mine.yaml"
+    for value in HARMLESS:
+        refuse_values({"path": [value]})
+        path.write_text(f"question: '{value}'\n")
+        check_file(path)
+    for text in [f"task.path={HARMLESS[0]}", "+my_target_=x"]:
+        refuse_code(text)
+    for text in ["+_target_=x", "ffn._target_=x", "+a={_target_: x}", '+a={"_target_":x}']:
+        with pytest.raises(ConfigError, match="_target_ is not allowed"):
+            refuse_code(text)
+    for key in ["_target_", "'_target_'", '"\\x5ftarget_"', "? !!str _target_\n  "]:
+        path.write_text(f"a: {{b: 1}}\nc:\n  {key}: x\n")
+        with pytest.raises(ConfigError, match="_target_ is not allowed"):
+            check_file(path)
+    with pytest.raises(ConfigError, match="_target_ is not allowed"):
+        refuse_values([{"a": {"_target_": 1}}])
