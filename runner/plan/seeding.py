@@ -6,14 +6,9 @@ under other seeds, so the seeds of copies must not overlap. No torch.
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
-
 from runner.claims.claim import Claim, Tested
 from runner.config import MOST, ArmConfig, ConfigError, Study
 from runner.copies import OFFSET, originals
-
-if TYPE_CHECKING:
-    from runner.plan.planning import Arm
 
 STEP = 1000
 """Offsets and seeds that are advised are multiples of this."""
@@ -111,22 +106,21 @@ def without_offset(arm: ArmConfig) -> dict[str, object]:
     return {key: value for key, value in arm.tree().items() if key != OFFSET}
 
 
-def check_copies(arms: Sequence["Arm"], study: Study, claims: Sequence[Claim]) -> None:
+def check_copies(arms: Mapping[str, ArmConfig], study: Study, claims: Sequence[Claim]) -> None:
     """Refuse A/A pairs that prove nothing: arms that are no copies, copies that share seeds.
 
     Raises:
         ConfigError: with what is wrong and how to mend it.
     """
-    configs = {arm.name: arm.config for arm in arms}
-    copies = originals({name: arm.tree() for name, arm in configs.items()})
+    copies = originals({name: arm.tree() for name, arm in arms.items()})
     families: dict[str, list[str]] = {}
-    for name in configs:
+    for name in arms:
         families.setdefault(copies.get(name, name), []).append(name)
     for members in families.values():
-        by_offset = sorted({configs[name].seed_offset: name for name in members}.items())
+        by_offset = sorted({arms[name].seed_offset: name for name in members}.items())
         for (low, one), (high, other) in itertools.pairwise(by_offset):
             if high - low < study.n_seeds:
-                offset = free_offset([other], configs, study)
+                offset = free_offset([other], arms, study)
                 advice = (
                     "lower n_seeds" if offset is None else f"give {other} an offset of {offset}"
                 )
@@ -137,7 +131,7 @@ def check_copies(arms: Sequence["Arm"], study: Study, claims: Sequence[Claim]) -
                 )
     for claim in claims:
         if isinstance(claim, Tested):
-            check_pair(claim, configs, copies, study)
+            check_pair(claim, arms, copies, study)
 
 
 def check_pair(

@@ -64,6 +64,17 @@ def test_an_a_a_pair_that_is_no_copy_is_refused(plan, pair: str):
     plan(*FFN, FEW, own(aa="{arm: relu_copy, control: relu}"))
 
 
+def test_what_needs_no_data_is_refused_before_they_are_read(plan, monkeypatch, tmp_path: Path):
+    def prepare(*_: object, **__: object) -> None:
+        raise AssertionError("the data were read")
+
+    monkeypatch.setattr(registry, "prepare", prepare)
+    for refused in ("n_seeds=1001", own(n="4")):
+        with pytest.raises(ConfigError, match=r"overlap|cannot reach"):
+            plan(*FFN, FEW, refused)
+    assert not (tmp_path / "outputs").exists()
+
+
 def test_a_claim_that_its_seeds_cannot_decide_is_refused_with_the_least_number(plan):
     with pytest.raises(ConfigError, match=r"claims\.X: 4 seeds .* cannot reach p < 0.05.*n: 6"):
         plan(*FFN, FEW, "n_seeds=4", own(n="4"))
