@@ -10,7 +10,7 @@ from experiments import config as science
 from experiments.metrics import METRICS
 from runner import config
 from runner.config import Evaluation
-from runner.metric_names import ENGINE, Metric, declared
+from runner.metric_names import ENGINE, Metric, declared, find
 
 if TYPE_CHECKING:
     from experiments.corpora import Ready
@@ -77,6 +77,11 @@ def costs(chosen: dict[str, Any]) -> dict[str, float]:
 def metric(name: str) -> Metric:
     """What is declared of a metric, of the engine's or an experiment's."""
     return declared(name, {**METRICS, **ENGINE})
+
+
+def declares(name: str) -> bool:
+    """Whether a metric, or one that it is finer than, is declared anywhere."""
+    return find(name, {**METRICS, **ENGINE}) is not None
 
 
 def least_memory(arm: config.ArmConfig) -> "Memory":

@@ -124,16 +124,20 @@ def check_tuning(tune: Tune, arms: Mapping[str, ArmConfig]) -> None:
 def lacks(word: str, lacking: Sequence[str], known: Mapping[str, Collection[str]]) -> str:
     """What an error says of a name that some arms lack, or all."""
     if len(lacking) == len(known):
-        every = set[str]().union(*known.values())
-        told = near(word, every)
-        if told.startswith("see conf/"):  # there are too many to name
-            told = f"there are {listed(sorted(name for name in every if '*' not in name))}"
-        return f"no arm has it; {told}"
+        return f"no arm has it; {near_name(word, set[str]().union(*known.values()))}"
     others = [name for name in known if name not in lacking]
     return (
         f"{listed(lacking)} {'has' if len(lacking) == 1 else 'have'} no such thing, so that it "
         f"cannot decide; choose other arms, e.g. 'arm=[{','.join(others[:3])}]'"
     )
+
+
+def near_name(word: str, known: Collection[str]) -> str:
+    """The end of an error about an unknown key or metric: the nearest names, or some of all."""
+    told = near(word, known)
+    if told.startswith("see conf/"):  # there are too many to name
+        return f"there are {listed(sorted(name for name in known if '*' not in name))}"
+    return told
 
 
 def numeric_keys(arm: ArmConfig) -> set[str]:

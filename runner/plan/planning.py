@@ -21,7 +21,7 @@ from runner.config import (
     plain,
 )
 from runner.copies import originals
-from runner.plan import arguments, checks, memory, seeding
+from runner.plan import arguments, checks, memory, mentions, seeding
 from runner.plan.composing import compose_arms
 from runner.plan.data import Data, writable
 from runner.plan.data import cache_folder as cache_folder
@@ -114,9 +114,10 @@ def plan(
     told = outline(study)
     composed = compose_arms(study, overrides, None if arms is None else list(arms))
     checks.check_controls(study, told)
+    empty = mentions.check(study, told, composed.arms, overrides)
     devices = {name: device.resolve(arm.device) for name, arm in composed.arms.items()}
     tuned = study.tune.key is not None and evaluation is Evaluation.report
-    notes = composed.notes + before_data(study, composed.arms, devices, told, tuned=tuned)
+    notes = composed.notes + empty + before_data(study, composed.arms, devices, told, tuned=tuned)
     # Times of one machine are never mixed with another's.
     machine = provenance.machine() if registry.timed(experiment) else None
     only = study.plan is Planning.only
