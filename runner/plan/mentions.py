@@ -79,9 +79,8 @@ def is_recorded(metric: str, arms: Mapping[str, ArmConfig]) -> bool:
 
 def hint(metric: str, arms: Mapping[str, ArmConfig]) -> str:
     """The end of an error about a metric: near names, or some of those that are recorded."""
-    return near_name(
-        metric, {name for arm in arms.values() for name in registry.recorded(arm).names}
-    )
+    recorded = [registry.recorded(arm).names for arm in arms.values()]
+    return near_name(metric, set[str]().union(*recorded))
 
 
 def empty(name: str, spec: FigureSpec, study: Study, arms: Mapping[str, ArmConfig]) -> list[str]:

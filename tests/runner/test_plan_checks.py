@@ -1,16 +1,25 @@
 """What a plan refuses or says before anything is trained, so that an answer can be believed."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from runner import registry
 from runner.claims.fairness import Fairness
-from runner.config import ConfigError
+from runner.config import ConfigError, Tune
+from runner.plan import seeding
 from runner.plan.planning import stand_in
 
 FFN = ("experiment=ffn", "task=function", "task.width=8", "task.n_samples=64", "task.length=16")
 FEW = "arm=[relu,gelu,relu_copy]"  # each arm is composed by Hydra, which takes its time
+TUNE = {
+    "key": "training.lr",
+    "grid": [1.0, 2.0, 3.0],
+    "n_seeds": 1,
+    "metric": "val/loss",
+    "direction": "less",
+}
 THREE = "arm=[relu,relu_copy,x]"
 
 
@@ -54,6 +63,18 @@ def test_an_a_a_copy_whose_seeds_overlap_is_refused_with_an_offset_that_works(pl
 def test_an_offset_that_makes_no_seeds_is_refused(plan, offset: str, said: str):
     with pytest.raises(ConfigError, match=said):
         plan(*FFN, THREE, f'+arms.x=["ffn=gelu","seed_offset={offset}"]')
+
+
+def test_a_free_offset_keeps_clear_of_tuning_and_is_found_at_once(plan):
+    tuned = ("tune=lr", "tune.first_seed=1", '+arms.x=["ffn=gelu","seed_offset=-5"]')
+    with pytest.raises(ConfigError, match=r"below 0; seed_offset=0 is free"):
+        plan(*FFN, THREE, *tuned)  # seed 1 is reported too, whatever the offset of x
+    made = plan(*FFN, "arm=[relu,relu_copy]", "n_seeds=1")
+    arms = {arm.name: arm.config for arm in made.arms}
+    for first_seed, free in ((1000, 2000), (0, 1000), (5000, 1000)):
+        tune = Tune(**(TUNE | {"first_seed": first_seed}))
+        found = seeding.free_offset(["relu_copy"], arms, replace(made.study, tune=tune))
+        assert found == free
 
 
 @pytest.mark.parametrize("pair", ["{arm: gelu, control: relu}", "{arm: same, control: relu}"])

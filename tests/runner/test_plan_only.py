@@ -1,5 +1,6 @@
 """`plan=only`: what would be computed, told truly, and nothing written anywhere."""
 
+import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -55,6 +56,20 @@ def test_a_users_text_has_the_same_identity_as_in_a_run(plan, tmp_path: Path):
     told = plan(*of_text, "plan=only").arms[0].signature
     assert everything(tmp_path) == {text}
     assert plan(*of_text).arms[0].signature == told
+
+
+@pytest.mark.parametrize("wrong", ["abc", "1e999", 10**400, True, None, [], -1.0])
+def test_a_damaged_record_counts_as_unknown(tmp_path: Path, wrong: object):
+    trial = tmp_path / "moe" / "trials" / "dense-0123456789ab" / "seed-0"
+    trial.mkdir(parents=True)
+    config = {"training": {"steps": wrong, "batch_size": 4}, "task": wrong}
+    (trial.parent / "arm.json").write_text(json.dumps({"config": config}))
+    cost = {"metric": "cost/flops_per_token", "value": wrong}
+    (trial / "result.json").write_text(json.dumps({"seconds": 2, "results": [cost]}))
+    (found,) = past.trials(tmp_path, "moe")
+    assert (found.seconds, found.work) == (2.0, 0.0)
+    assert past.work_of({"training": {"steps": wrong, "batch_size": 4}}, 1.0) in (0.0, 4.0)
+    assert past.work_of({"training": {"steps": 10**300, "batch_size": 10**300}}, 1.0) == 0.0
 
 
 @pytest.mark.slow
