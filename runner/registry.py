@@ -91,6 +91,13 @@ def least_memory(arm: config.ArmConfig) -> "Memory":
     return memory.least(arm.options, vars(arm.parts), arm.training, arm.device)
 
 
+def memory_keys(arm: config.ArmConfig) -> list[str]:
+    """The keys to lower where an arm takes too much memory, those that save most first."""
+    from experiments import memory
+
+    return memory.keys_to_lower(arm.options, vars(arm.parts), arm.training, arm.device)
+
+
 def recorded(arm: config.ArmConfig) -> "Recorded":
     """The final metrics that the trials of an arm record."""
     from experiments.recorded import recorded
