@@ -121,7 +121,7 @@ def plan(
     # Times of one machine are never mixed with another's.
     machine = provenance.machine() if registry.timed(experiment) else None
     only = study.plan is Planning.only
-    outputs = Path(study.outputs) if only else writable(Path(study.outputs), experiment)
+    outputs = writable(Path(study.outputs), experiment, probe=not only)
     planned, data_of = [], Data(outputs, evaluation, dict(texts or {}), keep=not only)
     for name, composed_arm in composed.arms.items():
         data = data_of.prepare(composed_arm)
