@@ -1,5 +1,6 @@
 """A/A pairs are found by what arms are, and not by what they are called."""
 
+import pytest
 from sample_study import make_study
 
 from runner.copies import originals
