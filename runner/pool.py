@@ -104,6 +104,7 @@ def start(
         with deaf_to_interrupts():
             forkserver.ensure_running()
         process.start()
+        running[-1].server = server()
         theirs.close()
     except Exception as error:
         running[:] = [each for each in running if each.job is not job]
@@ -129,10 +130,15 @@ def deaf_to_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def server() -> int | None:
+    """The number of the server's process, if there is one."""
+    pid: int | None = getattr(forkserver._forkserver, "_forkserver_pid", None)
+    return pid
+
+
 def end_server() -> None:
     """End the server, which may still import torch and hold the terminal; another can follow."""
-    pid = getattr(forkserver._forkserver, "_forkserver_pid", None)
-    if pid is not None:
+    if (pid := server()) is not None:
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGTERM)
 

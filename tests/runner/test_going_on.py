@@ -167,6 +167,19 @@ def test_nothing_comes_between_while_interrupts_are_held():
         interrupts.check()
 
 
+@pytest.mark.usefixtures("listening")
+def test_a_signal_that_is_sent_twice_is_one_wish(monkeypatch):
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGTERM)
+    signal.raise_signal(signal.SIGTERM)  # what `timeout` sends to the process group
+    with interrupts.held() as came:
+        signal.raise_signal(signal.SIGTERM)
+        assert not came()
+    monkeypatch.setattr(interrupts, "AT_ONCE", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGTERM)
+
+
 def stopped(folder: Path, number: int, seconds: float) -> tuple[int, str]:
     """Exit code and errors of a command that is sent a signal while Ctrl-C is ignored."""
     process = subprocess.Popen(
@@ -270,7 +283,8 @@ def test_without_streams_progress_says_nothing(monkeypatch):
 
 
 @pytest.mark.slow
-def test_trials_of_a_command_that_is_killed_leave_a_checkpoint_and_end(tmp_path: Path):
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "group"])
+def test_trials_of_a_command_that_is_killed_leave_a_checkpoint_and_end(tmp_path: Path, number: int):
     long = ("training.steps=60000", "training.eval_every=60000", "training.checkpoint_every=60000")
     process = subprocess.Popen(
         [sys.executable, "-m", "runner", *ONE, *long],
@@ -278,13 +292,18 @@ def test_trials_of_a_command_that_is_killed_leave_a_checkpoint_and_end(tmp_path:
         env=environment(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     until = time.monotonic() + 60
     while not (found := list(tmp_path.glob("outputs/moe/trials/*/*/metrics.csv"))):
         assert time.monotonic() < until
         time.sleep(0.1)
-    process.kill()
-    process.wait()
+    if number == signal.SIGTERM:  # as `timeout` does: the server that forks trials ends too
+        process.send_signal(number)
+        os.killpg(process.pid, number)
+    else:
+        process.kill()
+    assert process.wait(60) == (130 if number == signal.SIGTERM else -signal.SIGKILL)
     slot = Slot(found[0].parent)
     while slot.status()["state"] == "running":
         assert time.monotonic() < until

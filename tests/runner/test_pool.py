@@ -81,6 +81,55 @@ def test_who_takes_too_long_is_forced(tmp_path: Path, monkeypatch):
     assert process.exitcode == -signal.SIGKILL
 
 
+class Orphan:
+    """What multiprocessing knows of a living process whose server was killed: the wrong things."""
+
+    sentinel, exitcode = -1, ending.SERVER_GONE
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+
+    def is_alive(self) -> bool:
+        return False
+
+    def nothing(self, *_: float) -> None:
+        """It takes the process for dead, so it sends no signal and waits for nothing."""
+
+    terminate = kill = join = nothing
+
+
+def test_trials_whose_server_was_killed_have_time_for_a_checkpoint_too(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(ending, "SOON", 0.1)
+    process = begun(tmp_path / "a", 0.5)
+    ending.stop([Orphan(process.pid)])
+    assert (tmp_path / "a").exists()
+    assert process.exitcode == 1
+
+
+def test_a_trial_whose_server_was_killed_is_forced_where_it_takes_too_long(tmp_path, monkeypatch):
+    monkeypatch.setattr(ending, "SOON", 0.1)
+    monkeypatch.setattr(ending, "GRACE", 0.2)
+    process = begun(tmp_path / "a", 30.0)
+    ending.stop([Orphan(process.pid)])
+    process.join(5)
+    assert process.exitcode == -signal.SIGKILL
+
+
+def test_that_its_server_was_killed_is_told_of_a_trial(tmp_path: Path):
+    server, process = begun(tmp_path / "server", 0.0), begun(tmp_path / "a", 0.2)
+    server.kill()
+    server.join()
+    ours, theirs = multiprocessing.Pipe(duplex=False)
+    job = SimpleNamespace(timeout_s=None)
+    each = running.Running(job, Orphan(process.pid), ours, server=server.pid)
+    assert not each.has_ended()  # it is asked to end, and writes its checkpoint
+    theirs.close()
+    within(20, each.has_ended)
+    assert (tmp_path / "a").exists()
+    (event,) = each.end()
+    assert event["why"] == "the server that started it was killed"
+
+
 @pytest.fixture(params=[signal.default_int_handler, signal.SIG_IGN], ids=["heard", "ignored"])
 def _inherited(request: pytest.FixtureRequest) -> Iterator[None]:
     """What Python finds for SIGINT; a script's background jobs (`pytest &`) ignore it."""
