@@ -4,6 +4,8 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tests_environment import environment
 from tests_tiny import TINY
 
 from runner import ending, interrupts, pool, running, study
@@ -45,7 +48,8 @@ def slow_to_stop(started: Any, path: Path, seconds: float) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, save)
     started.set()
-    time.sleep(60)
+    for _ in range(600):  # a signal just before a sleep is heard at its end
+        time.sleep(0.1)
 
 
 def begun(path: Path, seconds: float) -> Any:
@@ -293,3 +297,46 @@ def test_a_process_that_cannot_be_started_costs_its_trial_alone(plan, monkeypatc
         assert told["state"] == "failed"
         assert told["message"].startswith("its process could not be started (")
         assert job.slot.status()["message"] == told["message"]
+
+
+STARTS = """
+import multiprocessing, operator, os, shutil, signal, sys
+from multiprocessing import forkserver
+from pathlib import Path
+from types import SimpleNamespace
+
+from runner import pool, private
+
+def lose_folder():
+    shutil.rmtree(private.multiprocessing.current_process()._config["tempdir"])
+
+def lose_socket():
+    Path(forkserver._forkserver._forkserver_address).unlink()
+
+def lose_server():
+    os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)
+
+pool.child = operator.is_  # something that a process can do with a job and a pipe
+context = multiprocessing.get_context("forkserver")
+running = []
+for lose in (print, lose_folder, lose_socket, lose_server):
+    lose()
+    private.prepare_sockets()
+    pool.start(context, None, running, lambda _, event: print(event["state"]))
+    running[-1].process.join()
+    print(running[-1].process.exitcode)
+lose_folder()
+"""
+
+
+def test_a_lost_socket_or_server_costs_no_trial_and_no_traceback(tmp_path: Path):
+    done = subprocess.run(
+        [sys.executable, "-c", STARTS],
+        env=environment() | {"TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert done.stdout.split() == ["started", "0"] * 4
