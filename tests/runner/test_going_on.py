@@ -16,6 +16,7 @@ import pytest
 from tests_environment import environment
 from tests_tiny import TINY
 
+from runner import __main__ as command
 from runner import interrupts, pool, study
 from runner.config import ConfigError
 from runner.ends import settle
@@ -111,6 +112,22 @@ def test_what_a_process_says_is_its_label_where_it_wrote_none(plan):
     assert settle(job, -40, 8)["message"].endswith("signal 40 and left no result")
 
 
+def test_where_no_process_was_started_none_has_ended(plan):
+    made = plan(*ONE)
+    (entry,) = study.enter(made)
+    job = study.job(made, entry, Stage.run)
+    why = "its process could not be started (EOFError)"
+    assert settle(job, 1, None, why)["message"] == why
+    with pytest.raises(study.StudyError) as caught:
+        study.fail_if_any(made, [entry])
+    assert "log.txt" not in str(caught.value)
+    assert "all trials are kept in" in str(caught.value)
+    entry.slot.folder.mkdir(exist_ok=True)
+    (entry.slot.folder / "log.txt").touch()
+    with pytest.raises(study.StudyError, match=r"its log is .*log\.txt"):
+        study.fail_if_any(made, [entry])
+
+
 def test_timeout_s_is_no_part_of_an_arm(plan):
     assert plan(*ONE, "timeout_s=0.5").arms == plan(*ONE).arms
 
@@ -178,6 +195,28 @@ def test_a_signal_that_is_sent_twice_is_one_wish(monkeypatch):
     monkeypatch.setattr(interrupts, "AT_ONCE", 0.0)
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "computes"),
+    [(["redraw", "x"], False), (["experiment=moe", "plan=only"], False), (["a", "redraw"], True)],
+)
+def test_only_a_command_that_computes_goes_on_from_there(monkeypatch, arguments, computes: bool):
+    def interrupt(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    said: list[str] = []
+    for name in ("listen", "stop_listening"):
+        monkeypatch.setattr(interrupts, name, lambda: None)
+    monkeypatch.setattr(command.output, "protect_streams", lambda: None)
+    monkeypatch.setattr(command, "run", interrupt)
+    monkeypatch.setattr(command, "say", said.append)
+    monkeypatch.setattr(sys, "argv", ["ablab", *arguments])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    with pytest.raises(SystemExit) as caught:
+        command.main()
+    assert caught.value.code == 130
+    assert said == ["stopped" + computes * command.KEPT]
 
 
 def stopped(folder: Path, number: int, seconds: float) -> tuple[int, str]:
