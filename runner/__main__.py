@@ -19,7 +19,7 @@ from runner import interrupts, output
 CONF = Path(__file__).resolve().parent.parent / "conf"
 Outcome = tuple[str, int]
 """How a study ended: the line that sums it up, or the point that failed, and its exit code."""
-STOPPED = "stopped; finished trials are kept, the same command resumes them"
+STOPPED, KEPT = "stopped", "; finished trials are kept, the same command resumes them"
 
 
 def main() -> None:
@@ -28,19 +28,25 @@ def main() -> None:
     interrupts.listen()
     full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us instead of being printed by Hydra
+    stopped = STOPPED + (KEPT if computes(sys.argv[1:]) else "")
     try:
         run(full_error=full_error)
         interrupts.check()
     except KeyboardInterrupt:
-        leave(STOPPED, 130)
+        leave(stopped, 130)
     except Exception as error:
-        if interrupts.Heard.count:  # what an interrupt has become
-            leave(STOPPED, 130)
+        if interrupts.Heard.count:  # the error followed from a signal
+            leave(stopped, 130)
         if full_error:
             raise
         from runner.plan.explaining import explain
 
         leave(*explain(error, planning=True))
+
+
+def computes(arguments: list[str]) -> bool:
+    """Whether a command computes trials, as far as its words say."""
+    return arguments[:1] != ["redraw"] and "plan=only" not in arguments
 
 
 def listed_or_version(arguments: list[str]) -> bool:

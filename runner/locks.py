@@ -63,20 +63,20 @@ def lock(descriptor: int, *, alone: bool, on_wait: Callable[[], object]) -> bool
     return False
 
 
-def free(path: Path) -> bool:
-    """Whether nobody holds a lock file, as far as that can be told; nothing is made."""
+def free(path: Path, *, unknown: bool = True) -> bool:
+    """Whether nobody holds a lock file; `unknown` where that cannot be told. Nothing is made."""
     if fcntl is None:
-        return True
+        return unknown
     try:
         descriptor = os.open(path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
     except OSError:
-        return True
+        return unknown
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:  # nothing can be locked there
-        return True
+        return unknown
     finally:
         os.close(descriptor)
     return True

@@ -177,11 +177,13 @@ def fail_if_any(plan: Plan, entries: Sequence[Entry], failure: Exception | None 
         first = failed[0]
         status = first.status()
         why = status.get("message") or f"its state is {status['state']}"
-        where = first.slot.folder.parents[1] if failure else first.slot.folder / "log.txt"
+        log = first.slot.folder / "log.txt"
+        has_log = not failure and log.is_file()
+        where = log if has_log else first.slot.folder.parents[1]
         lines = [
             f"{len(failed)} of {len(entries)} trials failed, the first: "
             f"{first.arm.name} seed {first.seed}: {shortened(why, 160)}",
-            f"{'all trials are kept in' if failure else 'its log is'} {where}; "
+            f"{'its log is' if has_log else 'all trials are kept in'} {where}; "
             "the same command computes only what is missing",
         ]
         if failure:

@@ -14,7 +14,7 @@ import torch
 from finished import again, finished, finished_once, plan_once  # noqa: F401 (fixtures)
 from tests_tiny import TINY
 
-from runner import checkpoint, ledger, looks, registry, study
+from runner import checkpoint, ledger, looks, registry, seal, study
 from runner.config import ConfigError
 from runner.files import read_json, write_json
 from runner.job import Stage
@@ -249,7 +249,7 @@ def other_loop(slot: Slot) -> None:
     assert digests is not None
     write_json(
         path / checkpoint.DIGESTS,
-        digests | {checkpoint.STATE: checkpoint.digest(path / checkpoint.STATE)},
+        digests | {checkpoint.STATE: seal.digest(path / checkpoint.STATE)},
     )
 
 
@@ -296,7 +296,7 @@ def test_a_killed_trial_ends_with_the_same_values_whatever_was_damaged(again: Ag
     message = slot.status().get("message", "")
     assert "weights_only" not in message
     if kind in ("loop", "weights", "digests", "curves cut", "curves gone"):
-        assert "the checkpoint of step 6 is" in message
+        assert "the checkpoint of step 6 " in message
 
 
 def test_results_of_other_code_stay_until_the_new_ones_are_there_and_after(
