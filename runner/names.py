@@ -41,5 +41,6 @@ def check_name(what: str, name: str) -> None:
     if not NAME.fullmatch(name):
         raise ConfigError(
             f"{what} {shortened(name, 80)!r}: a name has at most 80 letters (a to z), digits, "
-            "dots, dashes and underscores; it starts with a letter and does not end in a dot"
+            "dots, dashes and underscores; it starts with none of dots and dashes, and does not "
+            "end in a dot"
         )

@@ -148,3 +148,9 @@ def listed(names: Sequence[object], most: int = ERRORS) -> str:
     """The first names of a list, and how many more there are: `a, b, c and 7 more`."""
     shown = ", ".join(map(str, names[:most]))
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown
+
+
+def first(lines: Sequence[str], most: int = ERRORS) -> list[str]:
+    """The first of many lines that say the like, and one that counts the rest."""
+    rest = len(lines) - most
+    return [*lines[:most], f"... and {rest} more of this kind"] if rest > 0 else [*lines]

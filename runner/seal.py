@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from runner.files import finite
+from runner.output import shortened
 
 FORMAT = 2
-"""The form of a trial's records; a record without a number, or with a smaller one, is older."""
+"""The form of a trial's records; one without a number, or with another one, is not used."""
 
 CHANGED = "was changed since it was computed"
 
@@ -34,6 +35,15 @@ def sealed(
 def current(record: Mapping[str, Any]) -> bool:
     """Whether a record has today's format."""
     return record.get("format") == FORMAT
+
+
+def other_format(record: Mapping[str, Any], own: str) -> str:
+    """That a record has not today's format; "" if it has."""
+    if current(record):
+        return ""
+    if "format" not in record:
+        return f"{own} has no format, and not {FORMAT}"
+    return f"{own} has format {shortened(record['format'], 20)}, not {FORMAT}"
 
 
 def fault(record: Mapping[str, Any], own: str, folder: Path, files: Sequence[str]) -> str:
@@ -58,7 +68,7 @@ def faults(
     """
     digests = record.get("digests")
     if not isinstance(digests, dict):
-        return [f"{own} {CHANGED}"]
+        digests = {}
     known = {name: value for name, value in digests.items() if name in (*files, own)}
     missing = [f"{name} is not among what {own} vouches for" for name in files if name not in known]
     return [*_faults({**record, "digests": known}, own, folder, (), unread), *missing]

@@ -19,7 +19,7 @@
 
 A trial is found by its signature, whatever name its arm has. Every read of a record passes
 `Slot.read`, `Slot.status` or another reader of this file, which check its form. A finished trial
-that does not agree with its seal, or has an older format, counts as missing. Event files and
+that does not agree with its seal, or has another format, counts as missing. Event files and
 checkpoints are not sealed: the former are made from metrics.csv, the latter hold digests of their
 own.
 
@@ -77,18 +77,18 @@ class Reading:
     status   the status record; `{"state": "pending"}` where there is none
     result   the result of a finished trial that is intact, else None
     fault    what is wrong with its records, naming the file; "" if nothing is
-    older    whether its records have an older format
+    other    that its records have another format than today's, naming the file; "" if not
     """
 
     status: Mapping[str, Any]
     result: dict[str, Any] | None = None
     fault: str = ""
-    older: bool = False
+    other: str = ""
 
     @property
-    def unusable(self) -> bool:
-        """Whether the records must neither be used nor be resumed from."""
-        return bool(self.fault) or self.older
+    def unusable(self) -> str:
+        """Why the records must neither be used nor be resumed from; "" if they may be."""
+        return self.fault or self.other
 
 
 @dataclass(frozen=True)
@@ -123,8 +123,8 @@ class Slot:
         status = self.status()
         if status["state"] not in FINISHED:
             return self._unfinished(status)
-        if not seal.current(status):
-            return Reading(status, older=True)
+        if other := seal.other_format(status, STATUS):
+            return Reading(status, other=other)
         if fault := seal.fault(status, STATUS, self.folder, self.files()):
             return Reading(status, fault=fault)
         result = read_json(self.folder / RESULT)
@@ -144,8 +144,8 @@ class Slot:
         first = read_json(self.folder / FIRST_STAGE)
         if first is None:
             return Reading(status, fault=f"{FIRST_STAGE} cannot be read")
-        if not seal.current(first):
-            return Reading(status, older=True)
+        if other := seal.other_format(first, FIRST_STAGE):
+            return Reading(status, other=other)
         fault = seal.fault(first, FIRST_STAGE, self.folder, ())
         if not fault and not forms.is_first_stage(first):
             fault = f"{FIRST_STAGE} is no record of a trial"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from filelock import FileLock
+from filelock import AcquireReturnProxy, BaseFileLock, FileLock, Timeout
 from omegaconf import DictConfig
 
 from runner import interrupts, pool, provenance, registry, tuning
@@ -21,7 +21,7 @@ from runner.ends import Ends
 from runner.files import fits, is_folder, read_json, refuse_links, remove, write_json
 from runner.job import Job, Stage
 from runner.names import several
-from runner.output import described, printable, shortened
+from runner.output import described, first, listed, printable, shortened
 from runner.passes import noise
 from runner.plan import planning
 from runner.plan.letters import refuse_unwritable
@@ -31,6 +31,7 @@ from runner.progress import Progress
 from runner.store import ARM, Reading, Slot, Store
 
 LINES = 9  # trials that have a line of their own where their records were changed
+PATIENCE = 1  # seconds until a line tells that another command is waited for
 
 
 class StudyError(RuntimeError):
@@ -90,9 +91,14 @@ def run_and_report(config: DictConfig, overrides: Sequence[str], command: str = 
     except Exception as error:
         interrupts.check()
         failure = error
-    fail_if_any(plan, entries, failure)
+    unreported = ""
+    if failure:
+        unreported = f"the report could not be written: {shortened(described(failure), 120)}"
+    elif folder is None:
+        unreported = "there is no report: no trial has a result"
+    fail_if_any(plan, entries, unreported, failure)
     if folder is None:
-        raise StudyError(no_report(plan, failure)) from failure
+        raise StudyError(no_report(plan, unreported)) from failure
     reused = sum(entry.reused for entry in entries)
     return f"{plan.experiment}: {len(entries)} trials, {reused} reused: {folder / 'report.html'}"
 
@@ -109,11 +115,10 @@ def tell(plan: Plan, config: DictConfig, overrides: Sequence[str]) -> str:
     return f"{plan.experiment}: {several(len(entries), 'trial')} planned, {missing} of them missing"
 
 
-def no_report(plan: Plan, failure: Exception | None) -> str:
+def no_report(plan: Plan, unreported: str) -> str:
     """What says why there is no report, and where the results lie."""
-    why = shortened(described(failure), 120) if failure else "no trial has a result"
     return (
-        f"the report could not be written: {why}\n"
+        f"{unreported}\n"
         f"all results are kept in {Store.root_of(plan.outputs, plan.experiment)}; the same command "
         "computes none of them again"
     )
@@ -151,7 +156,9 @@ def tune(plan: Plan, config: DictConfig, overrides: Sequence[str]) -> tuple[Plan
     """Compute the tuning trials of a plan; the plan in which every arm has its best value."""
     grid = tuning.grid_plan(plan, config, overrides)
     entries = run(grid, f"{plan.experiment}, tuning")
-    fail_if_any(grid, entries)
+    fail_if_any(
+        grid, entries, "there is no report: the arms are known once all tuning trials are computed"
+    )
     try:
         tuned = tuning.choose(plan, entries)
     except ConfigError as error:  # the trials are computed: nothing was refused
@@ -161,11 +168,13 @@ def tune(plan: Plan, config: DictConfig, overrides: Sequence[str]) -> tuple[Plan
     return best, tuned
 
 
-def fail_if_any(plan: Plan, entries: Sequence[Entry], failure: Exception | None = None) -> None:
+def fail_if_any(
+    plan: Plan, entries: Sequence[Entry], unreported: str = "", failure: Exception | None = None
+) -> None:
     """Raise StudyError for trials that have no result of the plan's code.
 
-    With `reuse=accept` one that is reused may be of other code; `survey` notes it. `failure` is
-    that of the report, if there is none either.
+    With `reuse=accept` one that is reused may be of other code; `survey` notes it. `unreported`
+    says why there is no report, or is ""; `failure` is that of the report.
     """
     accept = plan.study.reuse == "accept"
     failed = [
@@ -174,20 +183,20 @@ def fail_if_any(plan: Plan, entries: Sequence[Entry], failure: Exception | None 
         if not (entry.slot.result() if accept and entry.reused else entry.slot.finished(plan.code))
     ]
     if failed:
-        first = failed[0]
-        status = first.status()
+        one = failed[0]
+        status = one.status()
         why = status.get("message") or f"its state is {status['state']}"
-        log = first.slot.folder / "log.txt"
-        has_log = not failure and log.is_file()
-        where = log if has_log else first.slot.folder.parents[1]
+        log = one.slot.folder / "log.txt"
+        if unreported or not log.is_file():
+            where = f"all trials are kept in {one.slot.folder.parents[1]}"
+        else:
+            where = f"its log is {log}"
         lines = [
             f"{len(failed)} of {len(entries)} trials failed, the first: "
-            f"{first.arm.name} seed {first.seed}: {shortened(why, 160)}",
-            f"{'its log is' if has_log else 'all trials are kept in'} {where}; "
-            "the same command computes only what is missing",
+            f"{one.arm.name} seed {one.seed}: {shortened(why, 160)}",
+            f"{where}; the same command computes only what is missing",
+            *([unreported] if unreported else []),
         ]
-        if failure:
-            lines.append(f"the report could not be written: {shortened(described(failure), 120)}")
         raise StudyError("\n".join(lines)) from failure
 
 
@@ -196,7 +205,7 @@ def survey(plan: Plan) -> list[Entry]:
 
     A result of other code is stale: it is computed again, or kept with `reuse=accept`; where this
     code's own result lies beside it (`Slot.earlier`), that is used. One whose records were changed
-    or have an older format is computed again in any case. All are noted.
+    or have another format is computed again in any case. All are noted.
     """
     store = Store(plan.outputs, plan.experiment)
     accept = plan.study.reuse == "accept"
@@ -211,7 +220,7 @@ def survey(plan: Plan) -> list[Entry]:
             if slot not in readings:  # arms of one signature share their trials
                 readings[slot] = slot.read()
                 places[slot] = slot.usable(plan.code, any_code=accept)
-                if places[slot] is None and (fault := readings[slot].fault):
+                if places[slot] is None and (fault := readings[slot].unusable):
                     faults.append((f"{arm.name} seed {seed}", fault))
             place, result = places[slot], readings[slot].result
             changed = result is not None and result["code"] != plan.code
@@ -224,18 +233,18 @@ def survey(plan: Plan) -> list[Entry]:
             else "computed again (keep them with reuse=accept)"
         )
         plan.notes.append(f"{stale} finished trials were computed by other code: {what}")
-    if older := sum(readings[slot].older and place is None for slot, place in places.items()):
-        were = "trial of an older format is" if older == 1 else "trials of an older format are"
-        plan.notes.append(f"{older} {were} computed again")
     plan.notes.extend(damage_notes(faults))
     return entries
 
 
 def damage_notes(faults: Sequence[tuple[str, str]]) -> list[str]:
-    """A line for each trial that is not what it was; beyond `LINES` one line names the rest."""
+    """A line for each trial whose records cannot be used; beyond `LINES` one line counts them."""
     lines = [f"{trial}: {fault}: computed again" for trial, fault in faults[:LINES]]
     if rest := [trial for trial, _ in faults[LINES:]]:
-        lines.append(f"{len(rest)} more were changed and are computed again: {', '.join(rest)}")
+        lines.append(
+            f"{len(rest)} more were changed or have another format, and are computed again: "
+            f"{listed(rest)}"
+        )
     return lines
 
 
@@ -251,8 +260,17 @@ def locked(plan: Plan) -> Iterator[Store]:
             root.mkdir(parents=True, exist_ok=True)
             if os.path.lexists(root / ".lock") and not fits(root / ".lock", folder=False):
                 remove(root / ".lock")
-            held.enter_context(FileLock(root / ".lock"))
+            held.enter_context(waited_for(FileLock(root / ".lock")))
         yield Store(plan.outputs, plan.experiment)
+
+
+def waited_for(lock: BaseFileLock) -> AcquireReturnProxy:
+    """A lock once it is held; after `PATIENCE` a line tells what is waited for."""
+    try:
+        return lock.acquire(timeout=PATIENCE)
+    except Timeout:
+        print(f"waits: another command uses {lock.lock_file}", flush=True)  # noqa: T201
+    return lock.acquire()
 
 
 def enter(plan: Plan) -> list[Entry]:
@@ -267,12 +285,13 @@ def enter(plan: Plan) -> list[Entry]:
     with locked(plan) as store:
         entries = survey(plan)
         missing = [entry for entry in entries if not entry.reused]
-        refuse_links(
-            path for entry in missing for path in (entry.slot.arm_folder, entry.slot.folder)
-        )
+        refuse_links({entry.slot.arm_folder for entry in entries})  # each gets an arm.json
+        refuse_links(entry.slot.folder for entry in missing)
         try:
             if missing:
                 store.root.mkdir(parents=True, exist_ok=True)
+                for left in store.root.glob(".probe-*"):  # by a command that was killed
+                    remove(left)
                 probe = store.root / f".probe-{provenance.token()}"
                 probe.touch()
                 probe.unlink()
@@ -292,7 +311,9 @@ def enter(plan: Plan) -> list[Entry]:
 
 
 def mend(entries: Sequence[Entry]) -> list[str]:
-    """Make room where trials are to be computed, and write damaged arm.json anew; a line for each.
+    """Make room where trials are to be computed, and write damaged arm.json anew.
+
+    Returns lines on the first of these changes, and one that counts the rest.
 
     Room is taken by a file where a folder must be, a folder where a file must be, and by what
     nobody can read.
@@ -312,7 +333,7 @@ def mend(entries: Sequence[Entry]) -> list[str]:
         trial = f"{entry.arm.name} seed {entry.seed}"
         places = ["its folder" if name == "." else name for name in slot.mend()]
         notes += [f"{trial}: {place} could not be used and was removed" for place in places]
-    return notes
+    return first(notes)
 
 
 def run(plan: Plan, title: str = "") -> list[Entry]:

@@ -1,9 +1,12 @@
 """From the trial store to the record that a report is made of. Imports no torch."""
 
+import contextlib
 import dataclasses
 import datetime
 import os
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +15,14 @@ import pandas as pd
 from runner import ledger, looks, pool, provenance, registry, seal, tuning
 from runner.claims.registration import Registration
 from runner.config import ConfigError, flatten
-from runner.files import names, write_json, write_whole
+from runner.files import names, remove, write_json, write_whole
 from runner.metric_names import Worth
 from runner.output import printable
 from runner.plan.outline import Outline
 from runner.plan.planning import Plan, stand_in
 from runner.report import origins, record, records
 from runner.stats.standing import seeds_that_could_tell
-from runner.store import FINISHED, Slot, Store
+from runner.store import Reading, Slot, Store
 
 if TYPE_CHECKING:
     from runner.study import Entry
@@ -32,8 +35,36 @@ SUMMARY, VALUES, CONFIG, ENVIRONMENT = (
     "environment.json",
 )
 SEALED = (VALUES, CONFIG, ENVIRONMENT, records.FILE)  # files that a run's study.json vouches for
+ABANDONED = 24 * 3600  # seconds after which no report still writes into its draft
 TIME = "%Y-%m-%d_%H-%M-%S-%f"  # of the name of a run's folder
 NOT_OF_THE_RECORD = ("trials", "registrations", "looks", "format", "digests")  # as they stand
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A trial as it was when its report began, so that all of the report says the same of it.
+
+    `digests` are those of its files: another command may compute the trial again meanwhile.
+    """
+
+    entry: "Entry"
+    status: Mapping[str, Any]
+    result: Mapping[str, Any] | None
+    digests: Mapping[str, str]
+
+
+def take(entries: Sequence["Entry"]) -> list[Taken]:
+    """Read each trial once."""
+    readings: dict[Slot, Reading] = {}
+    for entry in entries:  # arms of one signature share their trials
+        if entry.slot not in readings:
+            readings[entry.slot] = entry.slot.read()
+    taken = []
+    for entry in entries:
+        reading = readings[entry.slot]
+        digests = reading.status["digests"] if reading.result is not None else {}
+        taken.append(Taken(entry, entry.ended or reading.status, reading.result, digests))
+    return taken
 
 
 def report(
@@ -48,12 +79,13 @@ def report(
     The run's own records come first, sealed: whatever happens to the report, `redraw` writes it.
     It is another look at its arms, where it is no smoke run; so says the experiment's ledger then.
     """
-    if not any(entry.slot.status()["state"] in FINISHED for entry in entries):
+    taken = take(entries)
+    if all(trial.result is None for trial in taken):
         return None
     if tuned is not None:
         plan.notes.extend(tuning.lines(tuned))
     folder = run_folder(plan)
-    trials = trial_table(entries)
+    trials = trial_table(taken)
     comparison = compared(plan, outline)
     look = looks_of(plan, outline)
     summary: dict[str, Any] = {
@@ -82,18 +114,25 @@ def report(
     if tuned is not None:
         tuning.write_table(folder, tuned)
     environment = provenance.environment(plan.command, plan.started) | conditions(plan, trials)
-    content = records.packed(trials)
+    content, lost = records.packed(
+        (one.entry.arm.name, one.entry.seed, one.entry.slot, one.digests) for one in taken
+    )
+    plan.notes.extend(lost)
+    if why := records.excess(content, len(trials)):
+        plan.notes.append(f"redraw will leave out curves and tables: {why}")
+    # All that `redraw` needs lies there before anything is parsed, which takes memory.
     write_whole(folder / records.FILE, content)
-    kept = records.unpacked(content, zip(trials.arm, trials.seed, strict=True))
-    plan.notes.extend(kept.faults)
-    study = assemble(plan.config_yaml, outline, summary, environment, trials, values(trials), kept)
+    kept = records.Kept(records.no_history(), {})
+    study = assemble(plan.config_yaml, outline, summary, environment, trials, values(taken), kept)
     write_records(folder, study)
     write_json(folder / SUMMARY, seal.sealed(summary, SUMMARY, folder, SEALED))
-    write(folder, study)
+    kept = records.unpacked(content, zip(trials.arm, trials.seed, strict=True))
+    plan.notes.extend(kept.faults)
+    write(folder, dataclasses.replace(study, history=kept.history, tables=kept.tables))
     if comparison is not None and not piece_of_a_sweep(plan):
-        time = provenance.instant().isoformat(timespec="microseconds")
+        now = provenance.instant().isoformat(timespec="microseconds")
         where = looks.path(plan.outputs, plan.experiment)
-        if line := looks.note(comparison, where, time=time, scale=outline.scale):
+        if line := looks.note(comparison, where, time=now, scale=outline.scale):
             print(f"note: {line}")  # noqa: T201
     return folder
 
@@ -229,11 +268,11 @@ def clipped(results: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     return rows.merge(diverged, on=["arm", "seed"])[record.CLIPPED]
 
 
-def trial_table(entries: Sequence["Entry"]) -> pd.DataFrame:
+def trial_table(taken: Sequence[Taken]) -> pd.DataFrame:
     """A row for each trial, with the columns that `record.StudyRecord` names."""
     rows = []
-    for entry in entries:
-        status, result = entry.status(), entry.slot.result() or {}
+    for trial in taken:
+        entry, status, result = trial.entry, trial.status, trial.result or {}
         rows.append(
             {
                 "arm": entry.arm.name,
@@ -266,13 +305,14 @@ def untuned(summary: Mapping[str, Any], results: pd.DataFrame, known: Sequence[s
     return [] if any(text.startswith(line) for text in known) else [f"{line}: {how}."]
 
 
-def values(trials: pd.DataFrame) -> pd.DataFrame:
+def values(taken: Sequence[Taken]) -> pd.DataFrame:
     """The final values of trials that have a result, with the columns that results.csv has."""
-    results: list[dict[str, object]] = []
-    for arm, seed, folder in zip(trials.arm, trials.seed, map(Path, trials.folder), strict=True):
-        result = Slot(folder).result()
-        rows = result["results"] if result is not None else ()
-        results += [{"arm": arm, "seed": seed, **row} for row in rows]
+    results = [
+        {"arm": trial.entry.arm.name, "seed": trial.entry.seed, **row}
+        for trial in taken
+        if trial.result is not None
+        for row in trial.result["results"]
+    ]
     return pd.DataFrame(results, columns=RESULT_COLUMNS)
 
 
@@ -282,6 +322,7 @@ def run_folder(plan: Plan) -> Path:
     Its name is the time, and stands behind those of earlier runs also where the clock was set back.
     """
     runs = plan.outputs / plan.experiment / "runs"
+    remove_drafts(runs)
     now = max([datetime.datetime.now(), *map(after, names(runs))])
     folder = runs / f"{now.strftime(TIME)}-{os.getpid()}"
     try:
@@ -294,10 +335,19 @@ def run_folder(plan: Plan) -> Path:
     return folder
 
 
+def remove_drafts(runs: Path) -> None:
+    """Remove what reports that were killed had begun to write; no report takes so long."""
+    for draft in [*runs.glob("*/.writing-*"), *runs.glob("*/tb/.writing-*")]:
+        with contextlib.suppress(OSError):
+            through_link = draft.parent.resolve() != runs.resolve() / draft.parent.relative_to(runs)
+            if not through_link and time.time() - draft.lstat().st_mtime > ABANDONED:
+                remove(draft)
+
+
 def after(name: str) -> datetime.datetime:
     """The moment after that of a run's name; one long ago for any other name."""
     try:
-        time = datetime.datetime.strptime(name.rpartition("-")[0], TIME)
-        return time + datetime.timedelta(microseconds=1)
+        moment = datetime.datetime.strptime(name.rpartition("-")[0], TIME)
+        return moment + datetime.timedelta(microseconds=1)
     except (ValueError, OverflowError):
         return datetime.datetime.min

@@ -16,11 +16,13 @@ from filelock import FileLock
 
 from runner import events
 from runner.config import flatten
-from runner.files import read_json
+from runner.files import read_bytes, read_json
+from runner.output import first
 from runner.report.record import StudyRecord
 from runner.store import Store
 
 FILE = "hparams.tfevents"  # TensorBoard reads every file with `tfevents` in its name
+PATIENCE = 5  # seconds that a report waits for another command's lock
 
 
 def differing_hparams(study: StudyRecord, store: Path | None = None) -> list[str]:
@@ -59,29 +61,37 @@ def _event_file(table: Any) -> bytes:
 def _replace(path: Path, content: bytes) -> None:
     beside = path.with_name(f".writing-{os.getpid()}")
     beside.write_bytes(content)
-    beside.replace(path)
+    try:
+        beside.replace(path)
+    except OSError:  # a folder is there, say
+        beside.unlink()
+        raise
 
 
 def _says(path: Path, table: Any) -> bool:
     """Whether an event file holds this table, whenever it was written."""
     try:
-        return table.SerializeToString() in path.read_bytes()
-    except FileNotFoundError:
+        return table.SerializeToString() in read_bytes(path)
+    except OSError:  # missing, or a pipe or a folder, say
         return False
 
 
-def share_table(run: Path, study: StudyRecord) -> None:
+def share_table(run: Path, study: StudyRecord) -> list[str]:
     """Replace the tables of all runs of the experiment, `run` among them, by that of the study.
 
     A run that does not lie in a store (`<experiment>/runs/<run>` beside `<experiment>/trials`)
-    keeps its own.
+    keeps its own. Returns a line for each of the first runs whose table cannot be replaced.
     """
     runs = run.absolute().parent
     store = Store.root_of(runs.parent.parent, runs.parent.name)
     if runs.name != "runs" or not store.is_dir():
-        return
+        return []
+    failed = []
     # One command at a time: of two reports that end together, the last one's table is everywhere.
-    with FileLock(store / ".lock"):
+    # No report waits long for that: another command may hold the lock for as long as it likes.
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(OSError, NotImplementedError):  # filelock's Timeout is an OSError
+            held.enter_context(FileLock(store / ".lock", timeout=PATIENCE))
         differing = differing_hparams(study, store)
         table = _table(study, differing)
         stale = [
@@ -92,8 +102,14 @@ def share_table(run: Path, study: StudyRecord) -> None:
         ]
         content = _event_file(table) if stale else b""
         for path in sorted(stale):
-            with contextlib.suppress(FileNotFoundError):  # a report that is just being written
+            try:
                 _replace(path, content)
+            except FileNotFoundError:
+                continue  # a report that is just being written
+            except OSError as error:
+                reason = error.strerror or str(error)
+                failed.append(f"TensorBoard's columns of {path} stay as they are ({reason})")
+    return first(failed)
 
 
 def _differing(settings: Sequence[Mapping[str, Any]]) -> set[str]:

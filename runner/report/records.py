@@ -9,20 +9,24 @@ the first one has shown, wherever the folder lies and whatever has become of the
 records give the same archive. A first report reads it too: there is one way to read it.
 """
 
+import hashlib
 import io
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pandas as pd
 
+from runner.output import first
 from runner.store import CURVES, TABLES, Slot
 
 FILE = "records.zip"
 MOST = 512 * 2**20
-"""Bytes of the records of one run; whoever sends more is not waited for."""
-MOST_FILES = 200_000
+"""Bytes that any archive may unpack to when it is redrawn; a larger one has `MOST_RATIO` too."""
+MOST_RATIO = 20  # unpacked bytes per byte of the archive: what was sent bounds what is read
+MOST_FILES, MOST_FILES_OF_A_TRIAL = 200_000, 100
+MOST_PACKED = 2 * 2**30
+"""Bytes of the largest archive that `redraw` reads."""
 DATE = (1980, 1, 1, 0, 0, 0)  # the same records give the same bytes
 HISTORY_COLUMNS = ["arm", "seed", "step", "metric", "value"]
 COLUMNS: dict[str, type] = {"step": int, "metric": str}
@@ -37,7 +41,7 @@ Trials = Iterable[tuple[str, int]]
 class Kept:
     """The curves and tables of a run, with the columns that `record.StudyRecord` names.
 
-    `faults` names each file of the archive that could not be read, and was left out.
+    `faults` names the first files of the archive that could not be read and were left out.
     """
 
     history: pd.DataFrame
@@ -45,41 +49,66 @@ class Kept:
     faults: list[str] = field(default_factory=list)
 
 
-def packed(trials: pd.DataFrame) -> bytes:
-    """The archive of trials that have a result; `trials` has arm, seed and folder."""
-    content = io.BytesIO()
+def packed(trials: Iterable[tuple[str, int, Slot, Mapping[str, str]]]) -> tuple[bytes, list[str]]:
+    """The archive of trials that have a result, and a line on each of the first that lost files.
+
+    Each trial is its arm, seed and place, and the digests of its files when its result was read:
+    another command may have begun to compute it again since.
+    """
+    content, faults = io.BytesIO(), []
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
-        for arm, seed, place in zip(trials.arm, trials.seed, trials.folder, strict=True):
-            slot = Slot(Path(place))
-            if slot.result() is None:
-                continue
-            for name in slot.files():
-                if name == CURVES or name.startswith(TABLES):
-                    entry = zipfile.ZipInfo(f"{arm}/seed-{seed}/{name}", DATE)
-                    entry.compress_type = zipfile.ZIP_DEFLATED
-                    archive.writestr(entry, (slot.folder / name).read_bytes())
-    return content.getvalue()
+        for arm, seed, slot, digests in trials:
+            for name in sorted(digests):
+                if name != CURVES and not table_name(name):
+                    continue
+                try:
+                    data = (slot.folder / name).read_bytes()
+                except OSError:
+                    data = b""
+                if hashlib.sha256(data).hexdigest() != digests[name]:
+                    faults.append(f"{arm} seed {seed}: {name} was changed during the report")
+                    continue
+                entry = zipfile.ZipInfo(f"{arm}/seed-{seed}/{name}", DATE)
+                entry.compress_type = zipfile.ZIP_DEFLATED
+                archive.writestr(entry, data)
+    return content.getvalue(), first(faults)
+
+
+def excess(content: bytes, n_trials: int) -> str:
+    """Why an archive is too large to be redrawn; "" if it is not. Raises ValueError: no archive."""
+    with opened(content) as archive:
+        entries = archive.infolist()
+    size, most = sum(entry.file_size for entry in entries), max(MOST, MOST_RATIO * len(content))
+    most_files = max(MOST_FILES, MOST_FILES_OF_A_TRIAL * n_trials)
+    if len(content) > MOST_PACKED:
+        return f"{FILE} has more than {MOST_PACKED // 2**20:,} MiB"
+    if size > most:
+        return f"{FILE} holds more than {most // 2**20:,} MiB"
+    return f"{FILE} holds more than {most_files:,} files" if len(entries) > most_files else ""
+
+
+def opened(content: bytes) -> zipfile.ZipFile:
+    """The archive that some bytes are. Raises ValueError where they are none."""
+    try:
+        return zipfile.ZipFile(io.BytesIO(content))
+    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
+        raise ValueError(f"{FILE} is no archive") from error
 
 
 def unpacked(content: bytes, trials: Trials) -> Kept:
     """The curves and tables of trials; nothing is written, and no name of the archive is a path.
 
+    Ask `excess` first where somebody else may have written the archive.
+
     Raises:
-        ValueError: it is no archive, or holds more than a run can.
+        ValueError: it is no archive.
     """
     history: list[pd.DataFrame] = []
     tables: dict[str, list[pd.DataFrame]] = {}
     faults: list[str] = []
-    try:
-        archive = zipfile.ZipFile(io.BytesIO(content))
-    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
-        raise ValueError(f"{FILE} is no archive") from error
-    with archive:
-        entries = archive.infolist()
-        if len(entries) > MOST_FILES or sum(entry.file_size for entry in entries) > MOST:
-            raise ValueError(f"{FILE} holds more than {MOST // 2**20} MiB or {MOST_FILES:,} files")
+    with opened(content) as archive:
         by_trial: dict[str, list[str]] = {}
-        for entry in entries:
+        for entry in archive.infolist():
             arm, _, rest = entry.filename.partition("/")
             seed, _, name = rest.partition("/")
             by_trial.setdefault(f"{arm}/{seed}", []).append(name)
@@ -99,7 +128,7 @@ def unpacked(content: bytes, trials: Trials) -> Kept:
                 (tables.setdefault(table, []) if table else history).append(frame)
     joined = pd.concat(history, ignore_index=True) if history else no_history()
     kept = {name: pd.concat(frames, ignore_index=True) for name, frames in tables.items()}
-    return Kept(joined[HISTORY_COLUMNS], dict(sorted(kept.items())), faults)
+    return Kept(joined[HISTORY_COLUMNS], dict(sorted(kept.items())), first(faults))
 
 
 def parsed(content: bytes, *, curves: bool) -> pd.DataFrame:

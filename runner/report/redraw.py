@@ -68,9 +68,9 @@ def edited(folder: Path, summary: dict[str, object]) -> list[str]:
     """What was changed in a run's own records since they were written, naming each file."""
     unread = {name: stranger.fault(folder, name) for name in gather.SEALED}
     unread = {name: fault for name, fault in unread.items() if fault}
-    if not seal.current(summary):
-        return [f"{SUMMARY} is not sealed", *unread.values()]
+    other = seal.other_format(summary, SUMMARY)
     return [
+        *([other] if other else []),
         *unread.values(),
         *seal.faults(summary, SUMMARY, folder, gather.SEALED, list(unread)),
     ]
@@ -87,6 +87,8 @@ def kept_by(
     assert isinstance(trials, list)
     try:
         content = stranger.content(folder, records.FILE)
+        if why := records.excess(content, len(trials)):
+            raise ValueError(why)
         kept = records.unpacked(content, [(row["arm"], row["seed"]) for row in trials])
     except ConfigError as error:
         return nothing, [

@@ -105,7 +105,7 @@ def write_report(run: Path, study: StudyRecord, *, redrawn: bool = False) -> Out
         _move(folder, run, clean=("figures", "tb"), kept=(COLUMNS,) if redrawn else ())
     if not redrawn:
         try:
-            share_table(run, study)
+            warnings += share_table(run, study)
         except OSError as error:
             reason = error.strerror or str(error)
             warnings.append(f"TensorBoard's columns of earlier runs stay as they are ({reason})")

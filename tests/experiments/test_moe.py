@@ -33,10 +33,11 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_study_from_the_users_text_to_the_report(plan, run, texts: Path, tmp_path: Path, capsys):
     command = (*SMALL, "task=text", f"task.path={texts}/**/*.txt", "task.length=32")
     run(*command)
-    trials = gather.trial_table(study.survey(plan(*command)))
-    results = gather.values(trials)
+    taken = gather.take(study.survey(plan(*command)))
+    trials, results = gather.trial_table(taken), gather.values(taken)
+    (archive,) = tmp_path.rglob("records.zip")
     history = records.unpacked(
-        records.packed(trials), zip(trials.arm, trials.seed, strict=True)
+        archive.read_bytes(), zip(trials.arm, trials.seed, strict=True)
     ).history
     assert set(trials.status) == {"done"}
 

@@ -53,7 +53,7 @@ def test_on_a_full_disk_each_trial_is_told_of_and_the_report_goes_on(plan, monke
     entries = study.run(made)
     assert [entry.status()["state"] for entry in entries] == ["failed"] * 4
     assert {entry.slot.status()["state"] for entry in entries} == {"pending"}
-    table = gather.trial_table(entries)
+    table = gather.trial_table(gather.take(entries))
     assert set(table.message) == {"OSError: [Errno 28] No space left"}
     with pytest.raises(study.StudyError, match=r"4 of 4 trials failed.*No space left"):
         study.fail_if_any(made, entries)
@@ -86,6 +86,37 @@ def test_a_report_that_fails_is_a_line_and_exit_code_1(run, monkeypatch, error: 
     assert "moe/trials; the same command" in lines[1]
     assert str(caught.value).isprintable() or len(lines) == 2
     assert caught.value.__cause__ is error
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ((), "there is no report: no trial has a result"),
+        (
+            ("tune=lr", "tune.grid=[0.001,0.01,0.1]", "tune.n_seeds=1"),
+            "there is no report: the arms are known once all tuning trials are computed",
+        ),
+    ],
+)
+def test_one_line_says_why_there_is_no_report(run, monkeypatch, more: tuple[str, ...], why: str):
+    dies(monkeypatch, {"state": "failed", "message": "odd"})
+    with pytest.raises(study.StudyError, match="trials failed") as caught:
+        run(*ONE, *more)
+    _, where, last = str(caught.value).splitlines()
+    assert "all trials are kept in" in where
+    assert "moe/trials; the same command" in where
+    assert last == why
+
+
+def test_a_log_that_is_not_there_is_not_named(plan):
+    made = plan(*ONE)
+    entries = study.survey(made)
+    with pytest.raises(study.StudyError, match=r"all trials are kept in .*trials; the same"):
+        study.fail_if_any(made, entries)
+    entries[0].slot.folder.mkdir(parents=True)
+    (entries[0].slot.folder / "log.txt").touch()
+    with pytest.raises(study.StudyError, match=r"its log is .*log.txt; the same"):
+        study.fail_if_any(made, entries)
 
 
 @pytest.mark.parametrize("override", ["question='caf\udce9'", "not_tested=['\ud800']"])

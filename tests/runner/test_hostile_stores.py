@@ -1,9 +1,11 @@
 """Whatever lies in the store: it is named, computed again, and no later run breaks."""
 
+import fcntl
 import json
 import os
 import shutil
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -96,7 +98,7 @@ def recompute(plan: planning.Plan, entry: study.Entry) -> None:
 
 def frame(plan: planning.Plan) -> pd.DataFrame:
     """All final values of a plan's trials but times."""
-    values = gather.values(gather.trial_table(study.survey(plan)))
+    values = gather.values(gather.take(study.survey(plan)))
     return values[~values.metric.str.startswith("time/")].reset_index(drop=True)
 
 
@@ -113,7 +115,7 @@ def test_a_damaged_record_is_named_and_its_trial_alone_is_missing(
     entries = study.enter(plan)
     assert [entry.reused for entry in entries] == [False, True]
     assert any(f"dense seed 0: {name}" in note for note in plan.notes)
-    assert len(gather.trial_table(entries)) == 2
+    assert len(gather.take(entries)) == 2
     study.enter(again())  # what was in the way is gone: nothing raises any more
 
 
@@ -199,6 +201,51 @@ def test_nothing_is_computed_through_a_link(again: Again, tmp_path: Path, which:
     path.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(ConfigError, match="is a link"):
         study.enter(plan)
+
+
+def test_no_arm_json_is_written_through_a_link_where_nothing_is_missing(
+    again: Again,  # noqa: F811
+    tmp_path: Path,
+):
+    plan = again()
+    folder = place(plan).arm_folder
+    (folder / "arm.json").write_text("{}")
+    folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ConfigError, match="is a link"):
+        study.enter(plan)
+    assert (tmp_path / "elsewhere" / "arm.json").read_text() == "{}"
+
+
+def test_what_commands_have_left_that_were_killed_is_removed(again: Again):  # noqa: F811
+    plan = again()
+    (place(plan).folder / "result.json").unlink()
+    left = place(plan).arm_folder.parent / ".probe-0"
+    left.touch()
+    study.enter(plan)
+    assert not left.exists()
+
+
+def test_a_command_that_waits_for_another_says_so(again: Again, monkeypatch, capsys):  # noqa: F811
+    plan = again()
+    path = place(plan).arm_folder.parent / ".lock"
+    other = os.open(path, os.O_RDWR | os.O_CREAT)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    monkeypatch.setattr(study, "PATIENCE", 0.1)
+    threading.Timer(0.3, os.close, [other]).start()
+    with study.locked(plan):
+        assert capsys.readouterr().out == f"waits: another command uses {path}\n"
+
+
+def test_where_much_was_in_the_way_few_lines_say_so(again: Again):  # noqa: F811
+    plan = again()
+    slot = place(plan)
+    (slot.folder / "result.json").unlink()
+    for number in range(20):
+        (slot.folder / f"link-{number}").symlink_to("nowhere")
+    lines = study.mend(study.survey(plan))
+    assert len(lines) == 6
+    assert lines[-1] == "... and 15 more of this kind"
 
 
 def test_nothing_is_written_through_links_in_a_trial(again: Again, tmp_path: Path):  # noqa: F811

@@ -1,10 +1,12 @@
 """The HParams table has a column for whatever differs between the trials below the folder."""
 
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from sample_study import make_study
 from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
 from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
@@ -12,6 +14,7 @@ from tensorboard.context import RequestContext
 from tensorboard.plugins.hparams.backend_context import Context
 from tests_tiny import TINY
 
+from runner.report import hparams_table
 from runner.report.hparams_table import differing_hparams, share_table, write_table
 from runner.report.report import write_report
 from runner.store import write_json
@@ -103,3 +106,22 @@ def test_tables_that_say_the_same_are_not_written_again(tmp_path: Path) -> None:
     assert not set(written()) & set(before)
     for run in ("first", "second"):
         assert "training.lr" in columns(experiment / "runs" / run / "tb")
+
+
+def test_whatever_lies_in_place_of_another_runs_table_stops_no_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hparams_table, "PATIENCE", 0.1)
+    experiment, study = tmp_path / "moe", make_study(figures={})
+    keep_arm(experiment, "a-1", lr=1e-3)
+    for run in ("folder", "mine", "pipe", "unwritten"):
+        (experiment / "runs" / run / "tb").mkdir(parents=True)
+    os.mkfifo(experiment / "runs" / "pipe" / "tb" / "hparams.tfevents")
+    (experiment / "runs" / "folder" / "tb" / "hparams.tfevents").mkdir()
+    with FileLock(experiment / "trials" / ".lock"):  # another command, which holds it for ever
+        lines = share_table(experiment / "runs" / "mine", study)
+    (line,) = lines
+    assert "runs/folder/tb/hparams.tfevents stay as they are (Is a directory)" in line
+    for run in ("mine", "pipe", "unwritten"):
+        assert (experiment / "runs" / run / "tb" / "hparams.tfevents").is_file()
+    assert not [*experiment.rglob(".writing-*")]

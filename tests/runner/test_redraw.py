@@ -14,11 +14,13 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
-from finished import finished_once, run_alone  # noqa: F401 (fixtures)
+from finished import again, finished, finished_once, plan_once, run_alone  # noqa: F401 (fixtures)
 
-from runner import seal
+from runner import seal, study
 from runner.config import ConfigError
 from runner.output import LETTERS, LINES
+from runner.plan import planning
+from runner.plan.outline import outline
 from runner.report import gather, records, stranger
 from runner.report.redraw import redraw
 
@@ -73,8 +75,31 @@ def test_the_same_records_give_the_same_archive_and_numbers_to_the_bit():
         ["x", 3, "007", 1, "0.1"],
         ["x", 3, "NA", 2, ""],
     ]
-    trials = pd.DataFrame({"arm": [], "seed": [], "folder": []})
-    assert records.packed(trials) == records.packed(trials)
+
+
+def test_a_report_reads_each_trial_once_whatever_becomes_of_it_meanwhile(
+    again: Callable[..., planning.Plan],  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+):
+    plan = again()
+    entries = study.survey(plan)
+    one, two = (entry.slot for entry in entries)
+    taken = gather.take(entries)
+    whole = gather.values(taken)
+    archived = [(t.entry.arm.name, t.entry.seed, t.entry.slot, t.digests) for t in taken]
+    assert records.packed(archived) == records.packed(archived)
+    monkeypatch.setattr(gather, "take", lambda _: taken)
+    one.clear()  # another command begins to compute them again
+    (two.folder / "metrics.csv").write_text("step,metric,value\n1,a,2.0\n")
+    run = gather.report(plan, entries, outline(plan.study))
+    assert run is not None
+    values = stranger.values(run / "results.csv")
+    pd.testing.assert_frame_equal(values, whole, check_dtype=False)
+    assert "dense seed 0: metrics.csv was changed during the report" in plan.notes
+    assert "moe_top2 seed 0: metrics.csv was changed during the report" in plan.notes
+    assert {row["status"] for row in json.loads((run / "study.json").read_text())["trials"]} == {
+        "done"
+    }
 
 
 def test_values_survive_to_the_bit(tmp_path: Path):
@@ -139,6 +164,18 @@ def test_a_changed_record_is_named_and_what_it_held_is_left_out(
     assert f"redrawn: {said}" in page
     assert ("curves and tables are left out" in page) == said.startswith("records.zip")
     assert (run_alone / "results.csv").read_bytes() == values
+
+
+@pytest.mark.parametrize("key", ["format", "digests", "both"])
+def test_final_values_that_no_seal_vouches_for_are_not_drawn(run_alone: Path, key: str):  # noqa: F811
+    found = json.loads((run_alone / "study.json").read_text())
+    for name in ("format", "digests") if key == "both" else (key,):
+        del found[name]
+    (run_alone / "study.json").write_text(json.dumps(found))
+    values = (run_alone / "results.csv").read_text()
+    (run_alone / "results.csv").write_text(values.replace("0.", "9.", 1))
+    with pytest.raises(ConfigError, match=r"results\.csv .*: nothing can be shown without it"):
+        redraw([str(run_alone)])
 
 
 def config(**changes: Any) -> Callable[[Path], object]:
@@ -384,8 +421,44 @@ def test_an_archive_that_unpacks_to_more_than_a_run_can_hold_is_not_read(
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("dense/seed-0/tables/bomb.csv", bytes(2**21))
     assert len(content.getvalue()) < 2**13
-    with pytest.raises(ValueError, match="holds more than"):
-        records.unpacked(content.getvalue(), [("dense", 0)])
+    assert records.excess(content.getvalue(), 1) == "records.zip holds more than 1 MiB"
+    monkeypatch.setattr(records, "MOST_RATIO", 2**10)
+    assert not records.excess(content.getvalue(), 1)
+
+
+def test_an_archive_of_ones_own_is_reported_whatever_its_size(
+    again: Callable[..., planning.Plan],  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+):
+    for name in ("MOST", "MOST_RATIO", "MOST_FILES", "MOST_FILES_OF_A_TRIAL"):
+        monkeypatch.setattr(records, name, 0)
+    plan = again()
+    run = gather.report(plan, study.survey(plan), outline(plan.study))
+    assert run is not None
+    curves = "curves and tables: records.zip holds more than 0 MiB"
+    assert f"redraw will leave out {curves}" in (run / "report.html").read_text()
+    drawn = len(list((run / "figures").iterdir()))
+    redraw([str(run)])
+    assert len(list((run / "figures").iterdir())) < drawn
+    assert "MiB: curves and tables are left out" in (run / "report.html").read_text()
+
+
+def test_records_are_written_before_curves_are_parsed(
+    again: Callable[..., planning.Plan],  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+):
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    plan = again()
+    with monkeypatch.context() as patch:
+        patch.setattr(records, "unpacked", full)
+        with pytest.raises(MemoryError):
+            gather.report(plan, study.survey(plan), outline(plan.study))
+    run = max((plan.outputs / "moe" / "runs").iterdir())
+    assert not (run / "report.html").exists()
+    redraw([str(run)])
+    assert (run / "report.html").exists()
 
 
 def test_a_run_of_an_older_version_says_how_to_have_it_again(run_alone: Path):  # noqa: F811

@@ -102,7 +102,7 @@ def test_what_is_changed_is_named_and_has_no_result(tmp_path: Path, damage: str)
 def test_a_record_without_a_number_of_its_format_is_older(tmp_path: Path):
     slot = finished(tmp_path)
     (slot.folder / "status.json").write_text('{"state": "done", "code": "c"}')
-    assert slot.read().older
+    assert slot.read().other == "status.json has no format, and not 2"
     assert slot.result() is None
 
 
@@ -137,7 +137,7 @@ def test_the_first_finish_stays(tmp_path: Path):
 
 def frame(entries: list[study.Entry]) -> pd.DataFrame:
     """All final values but times."""
-    results = gather.values(gather.trial_table(entries))
+    results = gather.values(gather.take(entries))
     return results[~results.metric.str.startswith("time/")].reset_index(drop=True)
 
 
@@ -185,25 +185,25 @@ def test_a_changed_trial_is_named_and_computed_again(plan, damage: str, reuse: s
     assert third.notes == []
 
 
-def test_older_trials_are_computed_again_and_said_once(plan):
-    made = plan(*TINY, "arm=dense", "n_seeds=12")
-    for seed in range(12):
-        slot = study.survey(made)[seed].slot
-        slot.record({"code": made.code, "results": []})
-        (slot.folder / "status.json").write_text(json.dumps({"state": "done", "code": made.code}))
-    for reuse in ("strict", "accept"):
-        again = plan(*TINY, "arm=dense", "n_seeds=12", f"reuse={reuse}")
-        assert not any(entry.reused for entry in study.survey(again))
-        assert again.notes == ["12 trials of an older format are computed again"]
-
-
-def test_many_changed_trials_are_all_named_in_few_lines(plan):
-    made = plan(*TINY, "arm=dense", "n_seeds=12")
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        ({}, "status.json has no format, and not 2"),
+        ({"format": 99}, "status.json has format 99, not 2"),
+    ],
+)
+def test_trials_of_another_format_are_named_and_computed_again(plan, record, said):
+    made = plan(*TINY, "arm=dense", "n_seeds=16")
+    status = {"state": "done", "code": made.code, **record}
     for entry in study.survey(made):
         entry.slot.record({"code": made.code, "results": []})
-        entry.slot.mark("done")
-        (entry.slot.folder / "result.json").write_text("{}")
-    again = plan(*TINY, "arm=dense", "n_seeds=12")
-    study.survey(again)
-    assert len(again.notes) == study.LINES + 1
-    assert all(f"dense seed {seed}" in "\n".join(again.notes) for seed in range(12))
+        (entry.slot.folder / "status.json").write_text(json.dumps(status))
+    for reuse in ("strict", "accept"):
+        again = plan(*TINY, "arm=dense", "n_seeds=16", f"reuse={reuse}")
+        assert not any(entry.reused for entry in study.survey(again))
+        *named, rest = again.notes
+        assert named == [f"dense seed {seed}: {said}: computed again" for seed in range(9)]
+        assert rest == (
+            "7 more were changed or have another format, and are computed again: "
+            "dense seed 9, dense seed 10, dense seed 11, dense seed 12, dense seed 13 and 2 more"
+        )

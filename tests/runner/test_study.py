@@ -24,7 +24,7 @@ def states(entries: list[study.Entry]) -> dict[tuple[str, int], str]:
 
 def numbers(entries: list[study.Entry]) -> pd.DataFrame:
     """All final values but times, in a fixed order."""
-    results = gather.values(gather.trial_table(entries))
+    results = gather.values(gather.take(entries))
     timeless = results[~results.metric.str.startswith("time/")]
     return timeless.sort_values(["arm", "seed", "metric"]).reset_index(drop=True)
 

@@ -196,3 +196,17 @@ def test_a_study_runs_in_the_worst_of_surroundings(tmp_path: Path):
     for path in (tmp_path / "outputs").rglob("*.json"):
         json.loads(path.read_text(encoding="utf-8"), parse_constant=pytest.fail)
     assert stranger.summary(run)["experiment"] == "moe"
+
+
+def test_drafts_of_killed_reports_are_removed_and_no_others(tmp_path: Path) -> None:
+    runs, elsewhere = tmp_path / "runs", tmp_path / "elsewhere"
+    old = [runs / "a" / ".writing-x", runs / "a" / "tb" / ".writing-1"]
+    kept = [runs / "b" / ".writing-y", elsewhere / ".writing-z"]
+    for path in (*old, *kept):
+        path.mkdir(parents=True)
+    (runs / "link").symlink_to(elsewhere)
+    for path in (*old, elsewhere / ".writing-z"):
+        os.utime(path, (0, 0))
+    gather.remove_drafts(runs)
+    assert not any(path.exists() for path in old)
+    assert all(path.exists() for path in kept)
