@@ -37,13 +37,14 @@ def opened(path: Path) -> Iterator[int]:
     """
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
     descriptor = os.open(path, flags, 0o600)
-    _OPEN.add(descriptor)
+    held, close = _OPEN, os.close  # names of a module may be gone when Python ends
+    held.add(descriptor)
     try:
         yield descriptor
     finally:
-        if descriptor in _OPEN:  # else this is a forked process, which has closed its copy
-            _OPEN.discard(descriptor)
-            os.close(descriptor)
+        if descriptor in held:  # else this is a forked process, which has closed its copy
+            held.discard(descriptor)
+            close(descriptor)
 
 
 def lock(descriptor: int, *, alone: bool, on_wait: Callable[[], object]) -> bool:
