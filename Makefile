@@ -5,7 +5,7 @@ SMOKE ?= outputs
 .PHONY: install check test slow long smoke bench
 
 install:  ## the project and its tools
-	$(PYTHON) -m pip install -e '.[dev]'
+	$(PYTHON) -m pip install -c constraints.txt -e '.[dev]'
 
 check:  ## lint, format, types, import contracts
 	$(PYTHON) -m ruff check .

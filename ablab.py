@@ -63,7 +63,8 @@ def stranger() -> str:
     for name in replaced():
         return (
             f"{name} is not ablab's: another package of that name was installed over it, or removed"
-            "\nuninstall the other, then type pip install --force-reinstall --no-deps ablab"
+            "\nuninstall the other, then in the checkout of ablab type pip install "
+            "--force-reinstall --no-deps ."
         )
     return ""
 

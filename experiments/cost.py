@@ -76,8 +76,10 @@ def of_part(options: object, d_model: int, length: int) -> Cost:
         ValueError: where nothing is registered for this type of options.
     """
     if type(options) not in COSTS:
-        known = ", ".join(schema.__name__ for schema in COSTS)
-        raise ValueError(f"no cost for {type(options).__name__}; there are {known}")
+        raise ValueError(
+            f"no cost for {type(options).__name__}; register one with @part_cost of "
+            "experiments/cost.py"
+        )
     return COSTS[type(options)](options, d_model, length)
 
 

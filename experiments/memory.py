@@ -5,8 +5,9 @@ free, share or recompute is left out, and so is Python itself. A trial of no mor
 memory may still not fit; one of more cannot. Tests hold the bounds below measured peaks.
 """
 
+import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 from experiments.config import (
@@ -35,10 +36,10 @@ A_PAIR = 400
 """Bytes of a sentence and its translation as Python objects, at the least."""
 
 
-KEYS = {
-    "weights": ("weights, gradients and AdamW's moments", ("model.d_model", "model.n_layers")),
-    "activations": ("activations of a batch", ("training.batch_size", "task.length")),
-    "data": ("data", ("task.n_samples", "task.n_eval", "task.length")),
+WORDS = {
+    "weights": "weights, gradients and AdamW's moments",
+    "activations": "activations of a batch",
+    "data": "data",
 }
 
 
@@ -56,9 +57,9 @@ class Memory:
         return self.weights + self.activations + self.data
 
     @property
-    def largest(self) -> tuple[str, tuple[str, ...]]:
-        """What takes most, in words, and the keys to lower."""
-        return KEYS[max(KEYS, key=lambda name: getattr(self, name))]
+    def largest(self) -> str:
+        """What takes most, in words."""
+        return WORDS[max(WORDS, key=lambda name: getattr(self, name))]
 
 
 def least(
@@ -74,6 +75,50 @@ def least(
     if isinstance(experiment_options, GQAOptions) and experiment_options.rounds:
         moments.append(arm.timed_layer(experiment_options))
     return max(moments, key=lambda memory: memory.total)
+
+
+def keys_to_lower(
+    experiment_options: object, parts: Mapping[str, Any], training: Training, device: Device
+) -> list[str]:
+    """The three keys whose halves take least memory; of those that do alike, the largest values."""
+    whole = least(experiment_options, parts, training, device).total
+    saved: dict[str, tuple[float, int]] = {}
+    for section, part in {"training": training, "options": experiment_options, **parts}.items():
+        for name in sizes(section, part):
+            half = {section: with_half(part, name)}
+            smaller = least(
+                half.get("options", experiment_options),
+                {**parts, **{key: value for key, value in half.items() if key in parts}},
+                half.get("training", training),
+                device,
+            )
+            value = getattr(part, name)
+            largest = max(value) if isinstance(value, list) else value
+            saved[f"{section}.{name}"] = (round(1 - smaller.total / whole, 1), largest)
+    useful = [key for key, (share, _) in saved.items() if share > 0]
+    return sorted(useful, key=saved.__getitem__, reverse=True)[:3]
+
+
+def sizes(section: str, part: object) -> list[str]:
+    """The keys of a section that are sizes: whole numbers above 1, and lists of such numbers."""
+    if section == "attention" or not is_dataclass(part):  # its numbers of heads have to fit
+        return []
+    names = ["batch_size"] if section == "training" else [field.name for field in fields(part)]
+    return [name for name in names if is_size(getattr(part, name))]
+
+
+def is_size(value: object) -> bool:
+    """Whether a value is a whole number above 1, or a list of such numbers and of ones."""
+    numbers = value if isinstance(value, list) else [value]
+    return all(type(number) is int for number in numbers) and max(numbers, default=0) > 1
+
+
+def with_half(part: Any, name: str) -> Any:
+    """A copy of options with half a size; it is only counted with, so no rule has to hold."""
+    half, value = copy.copy(part), getattr(part, name)
+    halved = [max(1, size // 2) for size in value] if isinstance(value, list) else value // 2
+    object.__setattr__(half, name, halved)
+    return half
 
 
 @dataclass(frozen=True)
@@ -97,7 +142,7 @@ class Arm:
     def weights(self) -> int:
         """Parameters, those of the embedding and the output head included."""
         model = self.parts["model"]
-        return cost(self.parts).parameters + 2 * model.d_model * outputs(self.parts.get("task"))
+        return parameters(self.parts) + 2 * model.d_model * outputs(self.parts.get("task"))
 
     def sequences(self) -> int:
         """Sequences of a batch."""
@@ -173,6 +218,14 @@ class Arm:
         exact = max((n for n in options.lengths if n <= options.reference_up_to), default=0)
         scores = batch * attention.n_heads * max(self.item * naive**2, 8 * exact**2)
         return Memory(self.item * 2 * d_model**2, inputs + scores)
+
+
+def parameters(parts: Mapping[str, Any]) -> int:
+    """Parameters of the body; 0 with a part of a plug-in whose cost nobody has registered."""
+    try:
+        return cost(parts).parameters
+    except ValueError:
+        return 0
 
 
 def layer(parts: Mapping[str, Any]) -> int:

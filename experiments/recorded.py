@@ -53,6 +53,28 @@ class Recorded:
             for pattern in (name.split("/") for name in self.names)
         )
 
+    def may_have(self, template: str) -> bool:
+        """Whether a trial may record a metric of a template, whose `{words}` stand for anything.
+
+        Parts with a `*` on both sides are compared by their beginnings and ends alone.
+        """
+        if "{" not in template:
+            return self.has(template)
+        parts = re.sub(r"\{\w+\}", "*", template).split("/")
+        return any(
+            len(parts) == len(pattern) and all(map(_may_meet, parts, pattern))
+            for pattern in (name.split("/") for name in self.names)
+        )
+
+
+def _may_meet(one: str, other: str) -> bool:
+    """Whether some word may be of both patterns, as far as their beginnings and ends tell."""
+    if "*" not in one or "*" not in other:
+        return fnmatchcase(one, other) or fnmatchcase(other, one)
+    starts, ends = (one.split("*")[0], other.split("*")[0]), (one[::-1], other[::-1])
+    reversed_ends = (ends[0].split("*")[0], ends[1].split("*")[0])
+    return all(a.startswith(b) or b.startswith(a) for a, b in (starts, reversed_ends))
+
 
 def recorded(options: object, parts: Mapping[str, Any]) -> Recorded:
     """What trials record of an experiment with these options, made of these parts.

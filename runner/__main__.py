@@ -5,17 +5,21 @@ be written, 2 bad input (one clear line, nothing is computed), 130 stopped by Ct
 Tracebacks are shown with HYDRA_FULL_ERROR=1.
 """
 
+import contextlib
 import os
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import ablab
 from runner import interrupts, output
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
-STOPPED = "stopped; finished trials are kept, the same command goes on from there"
+Outcome = tuple[str, int]
+"""How a study ended: the line that sums it up, or the point that failed, and its exit code."""
+STOPPED, KEPT = "stopped", "; finished trials are kept, the same command resumes them"
 
 
 def main() -> None:
@@ -24,19 +28,25 @@ def main() -> None:
     interrupts.listen()
     full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us instead of being printed by Hydra
+    stopped = STOPPED + (KEPT if computes(sys.argv[1:]) else "")
     try:
         run(full_error=full_error)
         interrupts.check()
     except KeyboardInterrupt:
-        leave(STOPPED, 130)
+        leave(stopped, 130)
     except Exception as error:
-        if interrupts.Heard.count:  # what an interrupt has become
-            leave(STOPPED, 130)
+        if interrupts.Heard.count:  # the error followed from a signal
+            leave(stopped, 130)
         if full_error:
             raise
         from runner.plan.explaining import explain
 
         leave(*explain(error, planning=True))
+
+
+def computes(arguments: list[str]) -> bool:
+    """Whether a command computes trials, as far as its words say."""
+    return arguments[:1] != ["redraw"] and "plan=only" not in arguments
 
 
 def listed_or_version(arguments: list[str]) -> bool:
@@ -73,19 +83,19 @@ def run(*, full_error: bool) -> None:
 def compose_and_run(*, full_error: bool) -> None:
     """Check the arguments, let Hydra compose, and run the study of each point of a sweep."""
     import hydra
-    from omegaconf import DictConfig
+    from omegaconf import DictConfig, OmegaConf
 
+    from runner.names import several
     from runner.plan import arguments, loading
     from runner.plan.explaining import explain
 
     loading.check_all_loading()
-    done: list[str] = []
-    failed: list[tuple[str, int]] = []
+    outcomes: list[Outcome] = []
     command = shlex.join(["python", "-m", "runner", *sys.argv[1:]])
     sys.argv[1:] = arguments.check(sys.argv[1:])
 
     @hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")
-    def job(config: DictConfig) -> None:
+    def job(config: DictConfig) -> Outcome | None:
         from hydra.core.hydra_config import HydraConfig
         from hydra.types import RunMode
 
@@ -94,29 +104,61 @@ def compose_and_run(*, full_error: bool) -> None:
         loading.check_all_loading()  # a launcher's process has not
         hydra_config = HydraConfig.get()
         sweep = hydra_config.mode is RunMode.MULTIRUN
-        elsewhere = hydra_config.runtime.choices["hydra/launcher"] != "basic"
-        overrides = list(hydra_config.overrides.task)
+        choices = hydra_config.runtime.choices
+        elsewhere = sweep and choices["hydra/launcher"] != "basic"
+        # What a job returns comes back from another process, if the sweeper is Hydra's own.
+        returned = elsewhere and choices["hydra/sweeper"] == "basic"
+        overrides: list[str] = []
         try:
-            done.append(study.run_and_report(config, overrides, "" if sweep else command))
+            # As typed: each arm resolves `${key}` for itself.
+            typed: Any = OmegaConf.to_container(hydra_config.overrides.task, resolve=False)
+            overrides += typed
+            outcome = (study.run_and_report(config, overrides, "" if sweep else command), 0)
         except Exception as error:
             interrupts.check()
-            if full_error or (sweep and elsewhere):
+            if full_error or (elsewhere and not returned):
                 raise
             message, code = explain(error)
             point = f" ({output.shortened(arguments.command(overrides))})" if sweep else ""
             say(message + point)
-            failed.append((point, code))
+            outcome = (point, code)
+        if returned:
+            return outcome
+        outcomes.append(outcome)
+        return None
 
     try:
-        job()
+        with returns_kept(outcomes):
+            job()
     finally:
         loading.remove_sweep_folder()
-    if len(done) + len(failed) > 1:
-        told = [f"{len(done)} studies done, {len(failed)} failed:", *done]
-        print("\n".join(["", *told]))  # noqa: T201
+    done = [told for told, code in outcomes if code == 0]
+    if len(outcomes) > 1:
+        studies, n_failed = several(len(done), "study", "studies"), len(outcomes) - len(done)
+        print("\n".join(["", f"{studies} done, {n_failed} failed:", *done]))  # noqa: T201
     interrupts.check()
-    if failed:
-        sys.exit(max(code for _, code in failed))
+    if code := max((code for _, code in outcomes), default=0):
+        sys.exit(code)
+
+
+@contextlib.contextmanager
+def returns_kept(kept: list[Outcome]) -> Iterator[None]:
+    """Add to a list what the jobs of a sweep return, which `hydra.main` throws away."""
+    from hydra._internal.hydra import Hydra
+
+    multirun = Hydra.multirun
+
+    def keeping(*given: Any, **named: Any) -> Any:
+        batches = multirun(*given, **named)
+        returns = [run.return_value for batch in batches or () for run in batch]
+        kept.extend(outcome for outcome in returns if outcome is not None)
+        return batches
+
+    Hydra.multirun = keeping  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Hydra.multirun = multirun  # type: ignore[method-assign]
 
 
 def say(message: str) -> None:

@@ -1,8 +1,10 @@
-"""What is timed has the machine to itself, whatever other studies of this user run on it.
+"""Timing has the machine to itself, whatever other studies of this user run on it.
 
-Two locks in a folder of the user's own (`runner.private`), so that no other user can hold them.
-Who computes shares `machine`, who times has it alone. Both first pass `gate`, which who times
-holds: so trials that compute already end in peace, and no new one slips in before the timing.
+There are two locks in the user's own folder (`runner.private`), which no other user can hold:
+
+- `machine` is shared by processes that compute, and held alone by one that times.
+- `gate` is taken first. A timing process keeps it while it waits for `machine`, so that no new
+  trial starts before it; trials that compute already go on to their end.
 """
 
 import contextlib

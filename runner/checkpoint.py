@@ -2,13 +2,14 @@
 
 A checkpoint is a folder `step-<k>` that appears whole, by rename, and holds the digests of its
 files. It is damaged if a file is missing or is not what its digest says, or if the curves up to it
-are gone. One that is damaged, or that is whole and cannot be loaded (of another version, or put
-there by somebody), is said and passed over: the training resumes from the one before, or starts
-anew. The two newest are kept while a trial runs.
+are gone. A checkpoint that is damaged, or that this version cannot load, is skipped with a note:
+the training resumes from the one before, or starts anew. Skipped checkpoints are renamed, and stay
+until the trial is done. Where the machine is short of memory or file handles the trial fails
+instead, and loads the same checkpoint next time. The two newest are kept while a trial runs.
 """
 
 import copy
-import hashlib
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -19,10 +20,12 @@ import torch
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 
-from runner.files import is_folder, names, read_json, remove, write_json
+from runner.files import is_folder, is_passing, names, read_bytes, remove, write_json
+from runner.seal import digest
 from runner.tracking import METRICS_FILE, agrees, stamp
 
 KEEP = 2
+SKIPPED = ".skipped-"
 WEIGHTS, STATE, DIGESTS = "weights.safetensors", "state.pt", "sha256.json"
 
 
@@ -35,7 +38,8 @@ def save(
 ) -> None:
     """Write the checkpoint of `step` below `folder`, and remove those that it makes needless.
 
-    These are all but the one before: older ones, and later ones, which were passed over as damaged.
+    These are the older ones except the one before. Those of later steps, which `load` has skipped,
+    are renamed: this version, or this machine, could not read them.
     `loop` holds plain numbers, strings and lists of the training loop.
     """
     draft, final = folder / ".draft", folder / f"step-{step}"
@@ -49,10 +53,13 @@ def save(
             os.fsync(file.fileno())
     digests = {name: digest(draft / name) for name in (WEIGHTS, STATE)}
     write_json(draft / DIGESTS, {**digests, METRICS_FILE: stamp(curves_of(folder))})
-    remove(final)
+    for other in steps(folder):
+        if other >= step:
+            skipped = folder / f"{SKIPPED}{other}"
+            remove(skipped)
+            (folder / f"step-{other}").rename(skipped)
     draft.rename(final)
-    there = steps(folder)
-    for other in set(there) - set([k for k in there if k <= step][-KEEP:]):
+    for other in steps(folder)[:-KEEP]:
         shutil.rmtree(folder / f"step-{other}", ignore_errors=True)
 
 
@@ -69,46 +76,53 @@ def load(
 
     Args:
         folder: where the checkpoints of the trial lie.
-        model: what is changed, and left as it is where there is no usable checkpoint.
-        optimizer: likewise.
-        last: checkpoints of later steps are left alone.
-        note: what tells the user of a checkpoint that is passed over.
-        known: whether a `loop` has the form that its reader knows.
+        model: gets the weights; it stays as it is where there is no usable checkpoint.
+        optimizer: gets its state, likewise.
+        last: checkpoints of later steps are not loaded.
+        note: tells the user of a checkpoint that is skipped.
+        known: returns whether a `loop` has the form that the caller reads.
 
     Returns:
         Its `loop` with `step`, or None.
+
+    Raises:
+        MemoryError, torch.OutOfMemoryError, RuntimeError, OSError: the machine is short of
+            something, which says nothing of the checkpoint.
     """
     for step in reversed(steps(folder)):
         if last is not None and step > last:
             continue
         path = folder / f"step-{step}"
         if not whole(path):
-            note(f"the checkpoint of step {step} is damaged and was passed over")
-        elif (state := put(path, model, optimizer, known)) is None:
-            note(f"the checkpoint of step {step} is none that this version reads; passed over")
+            note(f"the checkpoint of step {step} is damaged and was skipped")
+        elif (state := restore(path, model, optimizer, known)) is None:
+            note(f"the checkpoint of step {step} was skipped: this version cannot load it")
         else:
             return state
     return None
 
 
-def put(
+def restore(
     path: Path,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     known: Callable[[dict[str, Any]], bool],
 ) -> dict[str, Any] | None:
-    """Restore one checkpoint; None, and all as it was, where it cannot be loaded."""
-    weights = copy.deepcopy(model.state_dict())
-    moments, states = copy.deepcopy(optimizer.state_dict()), generators()
+    """Restore one checkpoint; where it cannot be loaded return None, with all as it was."""
+    # In the memory of the CPU: a GPU may have no room for a second copy.
+    weights, moments = on_cpu(model.state_dict()), on_cpu(optimizer.state_dict())
+    states = generators()
     try:
-        state = torch.load(path / STATE, weights_only=True)
+        state = torch.load(path / STATE, weights_only=True, map_location="cpu")
         loop = {**state["loop"], "step": state["step"]}
         if f"step-{state['step']}" != path.name or not known(state["loop"]):
             return None
         load_model(model, str(path / WEIGHTS))
         optimizer.load_state_dict(state["optimizer"])
         restore_generators(state["rng"])
-    except Exception:  # whatever torch, pickle or safetensors say of a file that is not ours
+    except Exception as error:  # whatever torch, pickle or safetensors say of a file not ours
+        if is_of_the_machine(error):
+            raise
         model.load_state_dict(weights)
         optimizer.load_state_dict(moments)
         restore_generators(states)
@@ -116,31 +130,53 @@ def put(
     return loop
 
 
+def on_cpu(value: Any) -> Any:
+    """A copy of nested values whose tensors lie in the memory of the CPU."""
+    if isinstance(value, Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {key: on_cpu(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(on_cpu, value))
+    return copy.deepcopy(value)
+
+
+def is_of_the_machine(error: Exception) -> bool:
+    """Whether loading a whole checkpoint failed for want of memory or file handles, say.
+
+    Its files were read a moment ago, so that no OSError is of theirs. On a CPU torch raises a
+    RuntimeError for want of memory, and CUDA and MPS may do so.
+    """
+    if isinstance(error, MemoryError | OSError | torch.OutOfMemoryError):
+        return True
+    words = ("out of memory", "allocate memory", "CUDA error", "(os error ")
+    return any(each in str(error) for each in words)
+
+
 def whole(path: Path) -> bool:
-    """Whether the files of a checkpoint, and the curves up to it, are those that were written."""
-    digests = read_json(path / DIGESTS)
-    if digests is None:
-        return False
-    curves = digests.get(METRICS_FILE, {})
+    """Whether the files of a checkpoint, and the curves up to it, are those that were written.
+
+    Raises OSError where that cannot be told now; see `runner.files.is_passing`.
+    """
     try:
+        digests = json.loads(read_bytes(path / DIGESTS))
         return (
-            all(digest(path / name) == digests.get(name) for name in (WEIGHTS, STATE))
-            and isinstance(curves, dict)
+            isinstance(digests, dict)
+            and all(digest(path / name) == digests.get(name) for name in (WEIGHTS, STATE))
+            and isinstance(curves := digests.get(METRICS_FILE, {}), dict)
             and agrees(curves_of(path.parent), curves)
         )
-    except OSError:
+    except OSError as error:
+        if is_passing(error):
+            raise
+        return False
+    except (ValueError, RecursionError):
         return False
 
 
 def curves_of(folder: Path) -> Path:
     """The curves of the trial whose checkpoints lie in a folder."""
     return folder.parent / METRICS_FILE
-
-
-def digest(path: Path) -> str:
-    """The SHA-256 of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def generators() -> dict[str, Tensor]:
@@ -155,9 +191,9 @@ def generators() -> dict[str, Tensor]:
 
 def restore_generators(states: dict[str, Tensor]) -> None:
     """Set the random generators to what they were."""
-    put = {"cuda": torch.cuda.set_rng_state, "mps": torch.mps.set_rng_state}
+    setters = {"cuda": torch.cuda.set_rng_state, "mps": torch.mps.set_rng_state}
     for device, state in states.items():
-        put.get(device, torch.set_rng_state)(state)
+        setters.get(device, torch.set_rng_state)(state)
 
 
 def steps(folder: Path) -> list[int]:
@@ -167,7 +203,7 @@ def steps(folder: Path) -> list[int]:
 
 
 def clear(folder: Path, *, keep_last: bool = False) -> None:
-    """Remove checkpoints and drafts.
+    """Remove checkpoints, skipped ones too, and drafts.
 
     `keep_last` leaves the newest checkpoint, the result of a finished trial.
     """

@@ -123,7 +123,8 @@ def fail(
     if own:
         message = str(status.get("message", ""))
     else:
-        message = error or f"its process ended with {ending(exitcode)} and left no result"
+        died = f"its process ended with {ending(exitcode)} and left no result"
+        message = error or (died if pid is not None or not why else "")  # else none was started
     killed = exitcode < 0 or (own and status["state"] == "killed")
     state = "killed" if killed else "failed"
     ended = {"message": shortened("; ".join(text for text in (why, message) if text))}

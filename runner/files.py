@@ -21,6 +21,11 @@ from runner.output import shortened
 MOST = 64 * 2**20
 """Bytes of the largest file that is read as one record."""
 
+_OF_THE_FILE = {
+    *(None, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO, errno.EINVAL),
+    *(errno.EFBIG, errno.EACCES, errno.EPERM),
+}
+
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON whole or not at all; a number that is not finite becomes null."""
@@ -73,6 +78,14 @@ def read_bytes(path: Path | str, most: int = MOST) -> bytes:
             what = f"it has {found.st_size:,} bytes; at most {most:,} are read"
             raise OSError(errno.EFBIG, what, str(path))
         return file.read(most + 1)
+
+
+def is_passing(error: OSError) -> bool:
+    """Whether an error may not come again: too few file handles, no memory, a disk that is away.
+
+    All others say that the file is missing, is none, or may not be read.
+    """
+    return error.errno not in _OF_THE_FILE
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

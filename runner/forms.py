@@ -152,7 +152,9 @@ def is_pieces(record: Mapping[str, Any]) -> bool:
 
 
 def _is_measured(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and is_number(value[0]) and is_text(value[1])
+    if not isinstance(value, list) or len(value) != 2 or value[0] is None:  # `exact` leaves no null
+        return False
+    return is_number(value[0]) and is_text(value[1])
 
 
 def _is_table(value: Any) -> bool:

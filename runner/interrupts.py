@@ -1,8 +1,12 @@
 """Ctrl-C and SIGTERM: the first ends a command in good order, the next one at once. No torch.
 
 Python tells of a signal by raising KeyboardInterrupt wherever it happens to be. In a destructor, or
-within an `except` that catches too much, it is lost. So signals are counted too: who waits calls
-`check`, and so does `main` before it ends.
+within an `except` that catches too much, it is lost. So signals are counted too: code that waits
+calls `check`, and so does `main` before it ends.
+
+One wish may arrive as two signals: `timeout 60 python -m runner ...` sends SIGTERM to the command
+and then to its process group, and so do launchers that pass Ctrl-C on. A signal within `AT_ONCE`
+seconds of the first counts as the same one.
 
 A shell script starts what it puts into the background (`command &`) with Ctrl-C ignored, and Python
 then hears nothing of `kill -INT`. `listen` hears it in any case.
@@ -11,16 +15,18 @@ then hears nothing of `kill -INT`. `listen` hears it in any case.
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
-from typing import NoReturn
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+AT_ONCE = 0.5
 
 
 class Heard:
-    """How many signals this process has heard since it listens."""
+    """How many signals this process has heard since it listens, and when the first of them came."""
 
     count = 0
+    first = 0.0
 
 
 def listen() -> None:
@@ -51,10 +57,15 @@ def held() -> Iterator[Callable[[], bool]]:
     It is raised at the end. Works in the main thread, which alone hears signals.
     """
     came: list[int] = []
+
+    def keep(number: int, _: object) -> None:
+        if not is_repeated():
+            came.append(number)
+
     before = {}
     if threading.current_thread() is threading.main_thread():
         for number in SIGNALS:
-            before[number] = signal.signal(number, lambda number, _: came.append(number))
+            before[number] = signal.signal(number, keep)
     try:
         yield lambda: bool(came)
     finally:
@@ -66,6 +77,15 @@ def held() -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
 
 
-def _hear(*_: object) -> NoReturn:
+def is_repeated() -> bool:
+    """Whether a signal that comes now is the second half of the first one."""
+    return Heard.count > 0 and time.monotonic() - Heard.first < AT_ONCE
+
+
+def _hear(*_: object) -> None:
+    if is_repeated():
+        return
+    if not Heard.count:
+        Heard.first = time.monotonic()
     Heard.count += 1
     raise KeyboardInterrupt

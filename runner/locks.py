@@ -37,13 +37,14 @@ def opened(path: Path) -> Iterator[int]:
     """
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
     descriptor = os.open(path, flags, 0o600)
-    _OPEN.add(descriptor)
+    held, close = _OPEN, os.close  # names of a module may be gone when Python ends
+    held.add(descriptor)
     try:
         yield descriptor
     finally:
-        if descriptor in _OPEN:  # else this is a forked process, which has closed its copy
-            _OPEN.discard(descriptor)
-            os.close(descriptor)
+        if descriptor in held:  # else this is a forked process, which has closed its copy
+            held.discard(descriptor)
+            close(descriptor)
 
 
 def lock(descriptor: int, *, alone: bool, on_wait: Callable[[], object]) -> bool:
@@ -63,20 +64,20 @@ def lock(descriptor: int, *, alone: bool, on_wait: Callable[[], object]) -> bool
     return False
 
 
-def free(path: Path) -> bool:
-    """Whether nobody holds a lock file, as far as that can be told; nothing is made."""
+def free(path: Path, *, unknown: bool = True) -> bool:
+    """Whether nobody holds a lock file; `unknown` where that cannot be told. Nothing is made."""
     if fcntl is None:
-        return True
+        return unknown
     try:
         descriptor = os.open(path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
     except OSError:
-        return True
+        return unknown
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:  # nothing can be locked there
-        return True
+        return unknown
     finally:
         os.close(descriptor)
     return True

@@ -1,4 +1,4 @@
-"""Names: which ones are allowed, and which known ones are near to one that is unknown."""
+"""Names: which are allowed, which known ones are near to an unknown one; how many of them."""
 
 import difflib
 import re
@@ -29,6 +29,11 @@ def nearby(word: str, known: Iterable[str]) -> str:
     """The end of an error about an unknown name."""
     close = difflib.get_close_matches(word, list(known))
     return f" (near: {', '.join(close)})" if close else ""
+
+
+def several(number: int, one: str, more: str = "") -> str:
+    """A number of things: 1 seed, 2 seeds."""
+    return f"{number} {one if number == 1 else more or f'{one}s'}"
 
 
 def check_name(what: str, name: str) -> None:

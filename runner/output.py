@@ -7,6 +7,7 @@ that an encoding lacks raise no error.
 
 import contextlib
 import os
+import select
 import sys
 from collections.abc import Sequence
 from typing import Any, TextIO
@@ -15,11 +16,14 @@ LETTERS, LINES, ERRORS = 300, 3, 5
 """How long one error may be, in letters and lines, and how many errors are shown at once."""
 
 
+PIECE = 500  # letters whose bytes fit into the empty buffer of a stream, escapes included
+
+
 class Protected:
     """A text stream whose `write` and `flush` never raise; all else is the stream's own.
 
-    Once nobody reads any more, its file descriptor is pointed at `/dev/null`, so that what Python
-    flushes at its end has somewhere to go.
+    Where a pipe is full and does not block, a write waits for its reader. Once nobody reads any
+    more, the file descriptor leads to `/dev/null`, so that Python's last flush raises nothing.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -28,7 +32,13 @@ class Protected:
     def write(self, text: str) -> int:
         """Write text; its length, whether or not anyone reads it."""
         try:
-            self._stream.write(text)
+            if self._blocks():
+                self._put(text)
+            else:  # Python loses what a buffer cannot hold: give it no more than that
+                for start in range(0, len(text), PIECE):
+                    self._flush()
+                    self._put(text[start : start + PIECE])
+                self._flush()
         except (OSError, ValueError):
             self._abandon()
         return len(text)
@@ -41,9 +51,30 @@ class Protected:
     def flush(self) -> None:
         """Bring to the reader what was written, if there still is one."""
         try:
-            self._stream.flush()
+            self._flush()
         except (OSError, ValueError):
             self._abandon()
+
+    def _put(self, text: str) -> None:
+        try:
+            self._stream.write(text)
+        except UnicodeEncodeError:  # a stream that we could not set to write escapes
+            coding = self._stream.encoding or "ascii"
+            self._stream.write(text.encode(coding, "backslashreplace").decode(coding))
+
+    def _flush(self) -> None:
+        while True:
+            try:
+                return self._stream.flush()
+            except BlockingIOError:  # what is left stays in the buffer
+                select.select([], [self._stream.fileno()], [], 1.0)
+
+    def _blocks(self) -> bool:
+        """Whether a write to a full pipe waits for its reader."""
+        try:
+            return os.get_blocking(self._stream.fileno())
+        except (OSError, ValueError, AttributeError):  # it is no file
+            return True
 
     def _abandon(self) -> None:
         with contextlib.suppress(OSError, ValueError):

@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import forkserver
@@ -96,21 +97,50 @@ def server_context(jobs: Sequence["Job"]) -> "ForkServerContext":
 def start(
     context: "ForkServerContext", job: "Job", running: list[Running], on_event: "OnEvent"
 ) -> None:
-    """Start the process of a job; where that fails (no memory, no file handles) the job ends."""
+    """Start the process of a job; where that fails twice (no memory, no file handles) it ends."""
     try:
-        ours, theirs = context.Pipe(duplex=False)
-        process = context.Process(target=child, args=(job, theirs), daemon=True)
-        running.append(Running(job, process, ours))  # first, so that it is stopped in any case
-        with deaf_to_interrupts():
-            forkserver.ensure_running()
-        process.start()
-        theirs.close()
+        try:
+            begin(context, job, running)
+        except Exception:
+            interrupts.check()
+            recover()
+            begin(context, job, running)
     except Exception as error:
-        running[:] = [each for each in running if each.job is not job]
         why = f"its process could not be started ({described(error)})"
         on_event(job, {"state": "ended", "exitcode": 1, "pid": None, "why": why})
     else:
-        on_event(job, {"state": "started", "pid": process.pid})
+        on_event(job, {"state": "started", "pid": running[-1].process.pid})
+
+
+def begin(context: "ForkServerContext", job: "Job", running: list[Running]) -> None:
+    """Start the process of a job, and a server if there is none."""
+    ours, theirs = context.Pipe(duplex=False)
+    with contextlib.closing(theirs):
+        process = context.Process(target=child, args=(job, theirs), daemon=True)
+        running.append(Running(job, process, ours))  # first, so that it is stopped in any case
+        try:
+            with deaf_to_interrupts():
+                forkserver.ensure_running()
+            process.start()
+        except Exception:
+            running.pop()
+            ours.close()
+            raise
+        running[-1].server = server()
+
+
+def recover() -> None:
+    """Make ready for a new server where the old one cannot be reached any more.
+
+    Someone may have removed the folder of its socket. The old server is left to its trials, which
+    would end with it; it ends with this process.
+    """
+    time.sleep(0.2)  # a server that was just killed is still there for a moment
+    address = getattr(forkserver._forkserver, "_forkserver_address", None)
+    if (address and not os.path.exists(address)) or private.lost_sockets():  # noqa: PTH110
+        vars(forkserver._forkserver).update(_forkserver_address=None, _forkserver_pid=None)
+        private.forget_sockets()
+    private.prepare_sockets()
 
 
 @contextlib.contextmanager
@@ -129,10 +159,15 @@ def deaf_to_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def server() -> int | None:
+    """The number of the server's process, if there is one."""
+    pid: int | None = getattr(forkserver._forkserver, "_forkserver_pid", None)
+    return pid
+
+
 def end_server() -> None:
     """End the server, which may still import torch and hold the terminal; another can follow."""
-    pid = getattr(forkserver._forkserver, "_forkserver_pid", None)
-    if pid is not None:
+    if (pid := server()) is not None:
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGTERM)
 

@@ -65,19 +65,31 @@ def prepare_sockets() -> None:
     """
     if multiprocessing.current_process()._config.get("tempdir"):  # type: ignore[attr-defined]
         return
-    before = tempfile.tempdir
     for candidate in candidates():
         if takes_sockets(candidate):
             remove_abandoned(candidate)
-            try:
-                tempfile.tempdir = str(candidate)
-                made = Path(multiprocessing.util.get_temp_dir())
-            finally:
-                tempfile.tempdir = before
+            made = Path(tempfile.mkdtemp(prefix=PREFIX, dir=candidate))
+            multiprocessing.current_process()._config["tempdir"] = str(made)  # type: ignore[attr-defined]
+            # Its own finalizer raises an error where somebody else has removed the folder.
+            multiprocessing.util.Finalize(
+                None, shutil.rmtree, (made,), {"ignore_errors": True}, exitpriority=-100
+            )
             with contextlib.suppress(OSError):
                 descriptor = _kept.enter_context(locks.opened(made / OWNER))
                 locks.lock(descriptor, alone=True, on_wait=lambda: None)
             return
+
+
+def lost_sockets() -> bool:
+    """Whether the folder that multiprocessing uses for its socket is gone."""
+    path = multiprocessing.current_process()._config.get("tempdir")  # type: ignore[attr-defined]
+    return bool(path) and not Path(path).is_dir()
+
+
+def forget_sockets() -> None:
+    """Let `prepare_sockets` make another folder."""
+    multiprocessing.current_process()._config["tempdir"] = None  # type: ignore[attr-defined]
+    _kept.close()
 
 
 def candidates() -> Iterator[Path]:
@@ -117,5 +129,5 @@ def remove_abandoned(own: Path) -> None:
                 continue
             if not (path / OWNER).exists():
                 path.rmdir()  # if it is empty
-            elif locks.free(path / OWNER):
+            elif locks.free(path / OWNER, unknown=False):
                 shutil.rmtree(path)

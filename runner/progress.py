@@ -65,7 +65,7 @@ class Progress:
         """A trial has said nothing for long."""
         self._say(
             f"{name}: no progress for {seconds / 60:.0f} min; its log is {log}; "
-            "timeout_s=600, say, ends a trial that computes for longer than 600 seconds"
+            "timeout_s=600, for example, ends a trial after 600 seconds of computing"
         )
 
     def note(self, text: str) -> None:

@@ -10,7 +10,7 @@ from experiments import config as science
 from experiments.metrics import METRICS
 from runner import config
 from runner.config import Evaluation
-from runner.metric_names import ENGINE, Metric, declared
+from runner.metric_names import ENGINE, Metric, declared, find
 
 if TYPE_CHECKING:
     from experiments.corpora import Ready
@@ -79,11 +79,23 @@ def metric(name: str) -> Metric:
     return declared(name, {**METRICS, **ENGINE})
 
 
+def declares(name: str) -> bool:
+    """Whether a metric, or one that it is finer than, is declared anywhere."""
+    return find(name, {**METRICS, **ENGINE}) is not None
+
+
 def least_memory(arm: config.ArmConfig) -> "Memory":
     """The memory that a trial of an arm takes at the least."""
     from experiments import memory
 
     return memory.least(arm.options, vars(arm.parts), arm.training, arm.device)
+
+
+def memory_keys(arm: config.ArmConfig) -> list[str]:
+    """The keys to lower where an arm takes too much memory, those that save most first."""
+    from experiments import memory
+
+    return memory.keys_to_lower(arm.options, vars(arm.parts), arm.training, arm.device)
 
 
 def recorded(arm: config.ArmConfig) -> "Recorded":

@@ -1,6 +1,5 @@
 """One process of a trial as its parent sees it: what it says, how long it takes, how it ended."""
 
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 QUIET = 300.0
 """Seconds without a word of a trial after which that is said; again after twice as many."""
 
-SERVER_GONE = 255  # the exit code of a process whose server was killed, so that nobody knows it
+KILLED_SERVER = "the server that started it was killed"
 
 
 @dataclass(eq=False)
@@ -28,6 +27,8 @@ class Running:
         since: when it began to compute; None while it waits for others.
         heard: when it last said something.
         asked: when it was asked to end because it takes too long.
+        why: what made us end it, or what has ended it.
+        server: the number of the server that has forked it.
     """
 
     job: "Job"
@@ -37,6 +38,7 @@ class Running:
     heard: float = field(default_factory=time.monotonic)
     asked: float | None = None
     why: str = ""
+    server: int | None = None
     _quiet: float = QUIET
     _closed: bool = False
     _orphan_since: float | None = None
@@ -82,41 +84,30 @@ class Running:
         if self.asked is None and now - self.since > limit:
             self.asked = now
             self.why = f"took longer than timeout_s={limit:g}"
-            self.process.terminate()
+            ending.ask(self.process)
         elif self.asked is not None and now - self.asked > min(ending.GRACE, max(10.0, limit)):
             ending.end_group(self.process)
 
     def has_ended(self) -> bool:
         """Whether the process has ended, whatever it has forked and left behind.
 
-        Where its server was killed nobody says so: it is then looked for.
+        One whose server was killed is asked to end, and has `GRACE` seconds for its checkpoint.
         """
+        if not ending.alive(self.process):
+            return True
         if self.process.is_alive():
             return False
-        if self.process.exitcode != SERVER_GONE or self._closed:
-            return True
         if self._orphan_since is None:
             self._orphan_since = time.monotonic()
-        late = time.monotonic() - self._orphan_since > ending.GRACE
-        return late or not lives(self.process.pid)
+            ending.ask(self.process)
+        return time.monotonic() - self._orphan_since > ending.GRACE
 
     def end(self) -> Iterator[dict[str, Any]]:
         """Close it: its last words, then the event that says how it ended."""
+        code = self.process.exitcode or 0
+        if code == ending.SERVER_GONE and self.server and not ending.lives(self.server):
+            self.why = self.why or KILLED_SERVER
         ending.end_group(self.process)  # what it has left behind
         yield from self._received()
         self.connection.close()
-        code = self.process.exitcode or 0
         yield {"state": "ended", "exitcode": code, "pid": self.process.pid, "why": self.why}
-
-
-def lives(pid: int | None) -> bool:
-    """Whether there is a process of this number."""
-    if pid is None:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

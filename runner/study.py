@@ -20,6 +20,7 @@ from runner.config import ConfigError, Planning
 from runner.ends import Ends
 from runner.files import fits, is_folder, read_json, refuse_links, remove, write_json
 from runner.job import Job, Stage
+from runner.names import several
 from runner.output import described, first, listed, printable, shortened
 from runner.passes import noise
 from runner.plan import planning
@@ -111,7 +112,7 @@ def tell(plan: Plan, config: DictConfig, overrides: Sequence[str]) -> str:
     entries = survey(plan)
     print(summary.text(plan, entries, (grid, survey(grid)) if grid else None), flush=True)  # noqa: T201
     missing = sum(not entry.reused for entry in entries)
-    return f"{plan.experiment}: {len(entries)} trials planned, {missing} of them missing"
+    return f"{plan.experiment}: {several(len(entries), 'trial')} planned, {missing} of them missing"
 
 
 def no_report(plan: Plan, unreported: str) -> str:

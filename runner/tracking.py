@@ -10,6 +10,7 @@ import csv
 import hashlib
 import io
 import os
+import stat
 import time
 from collections.abc import Mapping
 from itertools import groupby
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, TextIO
 
 from runner import events
-from runner.files import remove
+from runner.files import is_passing, remove
 
 METRICS_FILE = "metrics.csv"
 HEADER = ("step", "metric", "value")
@@ -107,9 +108,12 @@ def read_rows(folder: Path) -> list[Row]:
     The last line of a trial that was killed may be torn. Names are read as they were written,
     whatever characters they have.
     """
+    path = folder / METRICS_FILE
     try:
-        content = (folder / METRICS_FILE).read_bytes()
-    except OSError:
+        content = path.read_bytes() if path.is_file() else b""  # a pipe would be waited for
+    except OSError as error:
+        if is_passing(error):
+            raise
         return []
     # A kill may cut the last line, and a character in two.
     text = content[: content.rfind(b"\n") + 1].decode(errors="replace")
@@ -132,16 +136,25 @@ def stamp(path: Path) -> dict[str, Any]:
 
 
 def agrees(path: Path, earlier: Mapping[str, Any]) -> bool:
-    """Whether curves still begin with what they held when they were stamped; rows may follow."""
+    """Whether curves still begin with what they held when they were stamped; rows may follow.
+
+    Raises OSError where that cannot be told now; see `runner.files.is_passing`.
+    """
     size = earlier.get("size", 0)
     if not isinstance(size, int) or size < 0:
         return False
+    if not size:
+        return True
     try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode) or found.st_size < size:
+            return False  # a damaged size would ask for more memory than there is
         with path.open("rb") as file:
-            content = file.read(size)
-    except OSError:
-        content = b""
-    return not size or hashlib.sha256(content).hexdigest() == earlier.get("sha256")
+            return hashlib.sha256(file.read(size)).hexdigest() == earlier.get("sha256")
+    except OSError as error:
+        if is_passing(error):
+            raise
+        return False
 
 
 def _replace(path: Path, rows: list[Row]) -> None:

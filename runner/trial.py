@@ -91,7 +91,7 @@ class Trial:
         A process that finds finished pieces goes on behind them. Opens the records.
         """
         path = self.checkpoints / PIECES
-        kept = self._kept_pieces(path)
+        kept = self._kept_pieces(path, len(items))
         self.results |= {name: (value, unit) for name, (value, unit) in kept["results"].items()}
         self._tables, self._step = kept["tables"], kept["step"]
         self.resume(kept["step"])
@@ -104,14 +104,18 @@ class Trial:
             write_json(path, exact({"done": done, "curves": curves, **state}))
             self.progress(done, len(items), 0.0)
 
-    def _kept_pieces(self, path: Path) -> dict[str, Any]:
+    def _kept_pieces(self, path: Path, most: int) -> dict[str, Any]:
         """What finished pieces have left, where it is whole and their curves are still there."""
         nothing: dict[str, Any] = {"done": 0, "step": 0, "results": {}, "tables": {}}
         if not path.exists():
             return nothing
-        with contextlib.suppress(ValueError, TypeError, RecursionError):
+        with contextlib.suppress(ValueError, TypeError, OverflowError, RecursionError):
             kept = inexact(read_json(path) or {})
-            if is_pieces(kept) and agrees(self._job.slot.folder / METRICS_FILE, kept["curves"]):
+            if (
+                is_pieces(kept)
+                and kept["done"] <= most
+                and agrees(self._job.slot.folder / METRICS_FILE, kept["curves"])
+            ):
                 return kept
         self.note(f"{PIECES} or {METRICS_FILE} was damaged: measured anew from the first piece")
         return nothing

@@ -75,6 +75,25 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.write_line(f"{SEED}={os.environ[SEED]} draws the same samples again")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave so many cases of a test marked `some` in its tier, drawn anew in every session.
+
+    The others are in the long tier, which takes them all.
+    """
+    cases: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("some"):
+            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for name, found in cases.items():
+        marker = found[0].get_closest_marker("some")
+        assert marker is not None
+        drawn = Random(f"{os.environ[SEED]} {name}").sample(found, min(marker.args[0], len(found)))
+        for item in found:
+            if item not in drawn:
+                item.add_marker(pytest.mark.long)
+
+
 @pytest.fixture
 def sample(request: pytest.FixtureRequest) -> Random:
     """What draws a sample in the slow tier, another one in every session."""

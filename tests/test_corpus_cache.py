@@ -58,6 +58,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.mark.some(5)
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_cache_is_built_again(tmp_path: Path, damage: str):
     options = of_text(tmp_path)

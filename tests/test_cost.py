@@ -107,6 +107,6 @@ def test_gated_at_two_thirds_costs_the_same() -> None:
     assert of_part(wide, 768, 0).parameters == of_part(gated, 768, 0).parameters == 4_718_592
 
 
-def test_unknown_parts_are_named() -> None:
-    with pytest.raises(ValueError, match=r"object.*Attention"):
+def test_unknown_parts_are_named_with_the_cure() -> None:
+    with pytest.raises(ValueError, match=r"object.*register one with @part_cost"):
         of_part(object(), 4, 0)

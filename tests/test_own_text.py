@@ -181,8 +181,8 @@ def test_a_text_that_changes_while_arms_are_planned_is_an_error(plan, tmp_path, 
     plan(*OWN, path, '+arms.longer=["ffn=dense","task.length=20"]', "arm=[dense,longer]")
     honest = corpora.make_ready
 
-    def then_changed(*arguments):
-        ready = honest(*arguments)
+    def then_changed(*arguments, **keep):
+        ready = honest(*arguments, **keep)
         write(tmp_path / "w", a=words(len(ready.line) + arguments[0].length))
         return ready
 

@@ -45,7 +45,7 @@ def test_the_command_is_declared_and_torch_has_no_upper_bound():
 
 
 def test_each_requirement_has_a_tested_version_that_is_allowed():
-    for one in wanted("dev"):
+    for one in wanted("dev", "cluster"):
         pinned = CONSTRAINTS[one.name.lower()]
         (version,) = [spec.version for spec in pinned.specifier]
         assert str(pinned.specifier).startswith("==")
@@ -58,6 +58,7 @@ def test_the_readme_and_ci_type_the_same_commands():
     assert "pip install -c constraints.txt -e '.[dev]' && pytest" in readme
     for command in ("-c constraints.txt -e .\n", "-c constraints.txt -e '.[dev]'"):
         assert command in ci
+    assert "pip install -c constraints.txt -e '.[dev]'" in (ROOT / "Makefile").read_text()
 
 
 def test_versions_of_python_are_those_that_were_tried():
@@ -136,6 +137,7 @@ def test_a_file_that_another_package_has_replaced_is_named(
     assert ablab.replaced() == []
 
 
+@pytest.mark.slow
 def test_nothing_of_the_current_folder_is_imported_but_plug_ins(tmp_path: Path):
     """In the command itself, in the server that forks trials, and in trials."""
     strangers(tmp_path)
@@ -170,7 +172,7 @@ def test_plug_ins_are_looked_for_in_the_current_folder_at_last(monkeypatch, tmp_
 @pytest.mark.parametrize("launcher", ["joblib", "submitit_local", "submitit_slurm"])
 def test_a_launcher_that_is_not_installed_names_the_extra(monkeypatch, launcher: str):
     monkeypatch.setattr(launchers, "installed", lambda _: False)
-    with pytest.raises(ConfigError, match=r"pip install 'ablab\[cluster\]'"):
+    with pytest.raises(ConfigError, match=r"checkout .* -e '\.\[cluster\]'"):
         arguments.check(["-m", "experiment=moe", f"hydra/launcher={launcher}"])
     module, extra = launchers.EXTRAS[launcher]
     package = module.rpartition(".")[2].replace("_", "-")

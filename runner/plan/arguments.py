@@ -61,7 +61,7 @@ def check(arguments: Sequence[str]) -> list[str]:
     if folders.Own.folder is not None:
         if not folders.Own.folder.is_dir():
             raise ConfigError(f"--config-dir {flags.config_dir} is not a folder")
-        check_own_files(folders.Own.folder)
+        folders.check_own_files(folders.Own.folder)
     for text in flags.overrides:
         refuse_code(text)
     plugins.load(named_plugins(flags.overrides))
@@ -86,25 +86,6 @@ def check_sweeper(texts: Sequence[str]) -> None:
             raise ConfigError(
                 f"{shortened(text, 120)}: only another hydra/sweeper has params; type the sweep as "
                 "values: -m seed=0,1"
-            )
-
-
-def check_own_files(folder: Path) -> None:
-    """Refuse files of a user's folder that Hydra would leave out without a word.
-
-    Raises:
-        ConfigError: a file with the name of one of ours, or with another extension than .yaml.
-    """
-    for path in sorted(folder.glob("*/*.y*ml")):
-        group = path.parent.name
-        if group not in folders.groups():
-            continue
-        if path.suffix != ".yaml":
-            raise ConfigError(f"{path}: only .yaml files are read; rename it to {path.stem}.yaml")
-        if (folders.CONF / group / path.name).exists():
-            raise ConfigError(
-                f"{path}: ablab has its own {group}={path.stem}, which is read instead; give your "
-                f"file another name, e.g. my_{path.name}"
             )
 
 
@@ -145,7 +126,12 @@ def named_plugins(texts: Sequence[str]) -> list[str]:
                     f"{text}: name importable modules, e.g. 'plugins=[my_package.my_ffn]', or "
                     "leave plugins out"
                 )
-            found += [str(name) for name in (value if isinstance(value, list) else [value])]
+            if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+                raise ConfigError(
+                    f"{shortened(text, 120)}: plugins is a list of modules, e.g. "
+                    "'plugins=[my_package.my_ffn]'"
+                )
+            found += value
     return found
 
 
@@ -157,8 +143,9 @@ def fail(arguments: Sequence[str], message: str) -> NoReturn:
         value = "".join(arguments[arguments.index(flag) + 1 :][:1])
     known = {*STUDY_KEYS, *GROUPS, *SECTIONS, *registry.groups()}
     if message.startswith("unrecognized") and (key.partition(".")[0] in known or key in leaves()):
+        whole = key if key.partition(".")[0] in known else leaves()[key][0]
         raise ConfigError(
-            f"{flag}: options are written key=value: {key}={shortened(value or '<value>', 80)}"
+            f"{flag}: options are written key=value: {whole}={shortened(value or '<value>', 80)}"
         )
     raise ConfigError(
         f"{shortened(message, 120)}; see python -m runner --hydra-help for flags, options are "
@@ -248,10 +235,26 @@ def check_value(key: str, value: Any) -> None:
         values.check(schemas_of(section) or [], field, value, key)
 
 
+def takes(key: str, value: Any) -> bool:
+    """Whether a key, which is no group, takes a value of this kind."""
+    if key in (*GROUPS, *registry.groups()):
+        return False
+    try:
+        check_value(key, value)
+    except ConfigError:
+        return False
+    return True
+
+
 def check_key(key: str) -> None:
     """Raise ConfigError where no option of any group has this key."""
     section, dot, field = key.partition(".")
     sections = {*STUDY_KEYS, *GROUPS, *SECTIONS, *registry.groups()}
+    if section == "preset":
+        raise ConfigError(
+            f"{shortened(key, 80)}: a preset is chosen by experiment and scale, e.g. "
+            "experiment=moe scale=full"
+        )
     if section not in sections:
         whole = field or section
         hint = f"did you mean {' or '.join(leaves()[whole])}?" if whole in leaves() else ""

@@ -1,9 +1,8 @@
 """What a plan refuses or says before anything is trained, so that an answer can be believed."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import fields
-from enum import Enum
-from typing import TYPE_CHECKING
+from types import UnionType
+from typing import TYPE_CHECKING, Union, get_args, get_origin, get_type_hints
 
 from runner import registry
 from runner.claims.claim import Claim, Tested
@@ -111,42 +110,52 @@ def check_tuning(tune: Tune, arms: Mapping[str, ArmConfig]) -> None:
     keys = {name: numeric_keys(arm) for name, arm in arms.items()}
     lacking = [name for name in arms if tune.key not in keys[name]]
     if lacking:
-        raise ConfigError(f"tune.key={shortened(tune.key, 80)}: {lacks(tune.key, lacking, keys)}")
+        told = lacks(tune.key, lacking, keys, "so that they cannot be tuned by it")
+        raise ConfigError(f"tune.key={shortened(tune.key, 80)}: {told}")
     metrics = {name: registry.recorded(arm) for name, arm in arms.items()}
     lacking = [name for name in arms if not metrics[name].has(tune.metric)]
     if lacking:
         names = {name: metrics[name].names for name in arms}
-        raise ConfigError(
-            f"tune.metric={shortened(tune.metric, 80)}: {lacks(tune.metric, lacking, names)}"
-        )
+        told = lacks(tune.metric, lacking, names, "so that it cannot decide")
+        raise ConfigError(f"tune.metric={shortened(tune.metric, 80)}: {told}")
 
 
-def lacks(word: str, lacking: Sequence[str], known: Mapping[str, Collection[str]]) -> str:
+def lacks(
+    word: str, lacking: Sequence[str], known: Mapping[str, Collection[str]], consequence: str
+) -> str:
     """What an error says of a name that some arms lack, or all."""
     if len(lacking) == len(known):
-        every = set[str]().union(*known.values())
-        told = near(word, every)
-        if told.startswith("see conf/"):  # there are too many to name
-            told = f"there are {listed(sorted(name for name in every if '*' not in name))}"
-        return f"no arm has it; {told}"
+        return f"no arm has it; {near_name(word, set[str]().union(*known.values()))}"
     others = [name for name in known if name not in lacking]
     return (
-        f"{listed(lacking)} {'has' if len(lacking) == 1 else 'have'} no such thing, so that it "
-        f"cannot decide; choose other arms, e.g. 'arm=[{','.join(others[:3])}]'"
+        f"{listed(lacking)} {'has' if len(lacking) == 1 else 'have'} no such thing, {consequence}; "
+        f"choose other arms, e.g. 'arm=[{','.join(others[:3])}]'"
     )
+
+
+def near_name(word: str, known: Collection[str]) -> str:
+    """The end of an error about an unknown key or metric: the nearest names, or some of all."""
+    told = near(word, known)
+    if told.startswith("see conf/"):  # there are too many to name
+        return f"there are {listed(sorted(name for name in known if '*' not in name))}"
+    return told
 
 
 def numeric_keys(arm: ArmConfig) -> set[str]:
     """The keys of an arm that a grid of numbers can be set to."""
     sections = {"training": arm.training, "options": arm.options, **vars(arm.parts)}
     return {
-        f"{section}.{field.name}"
+        f"{section}.{name}"
         for section, options in sections.items()
-        for field in fields(options)
-        if is_number(getattr(options, field.name))
+        for name, annotation in get_type_hints(type(options)).items()
+        if takes_a_number(annotation) and hasattr(options, name)
     }
 
 
-def is_number(value: object) -> bool:
-    """Whether a value is a number, and no choice."""
-    return isinstance(value, int | float) and not isinstance(value, bool | Enum)
+def takes_a_number(annotation: object) -> bool:
+    """Whether a key of this type takes a number, though it may be null now (`int | None`)."""
+    return bool({int, float} & {annotation, *get_args(annotation)}) and get_origin(annotation) in (
+        None,
+        Union,
+        UnionType,
+    )

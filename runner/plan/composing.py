@@ -89,10 +89,11 @@ def solved_instead(
             for arm, width in all_widths.items()
             if not held[arm] and matching.target(arm, solved[arm].match, composed) is not None
         }
-        replaced_in = {a: width for a, width in widths.items() if width != override.value()}
+        given = {a: getattr(getattr(composed[a].parts, section), name) for a in widths}
+        replaced_in = {a: width for a, width in widths.items() if width != given[a]}
         if replaced_in:
             told = ", ".join(f"{arm} is solved to {width}" for arm, width in replaced_in.items())
-            kept = [arm for arm, width in all_widths.items() if width == override.value()]
+            kept = [arm for arm in all_widths if arm not in replaced_in]
             holds_for = f"holds for {', '.join(kept)} alone" if kept else "holds for no arm"
             value = override.get_value_element_as_str()
             lines.append(f"{key}={value} {holds_for}; {told}; match.by=none keeps it in all")
@@ -161,7 +162,7 @@ def compose_arm(
         same = (config.experiment, config.scale) == (study.experiment, study.scale.value)
     if not same:  # by the package of an option's file
         raise ConfigError("an arm cannot set experiment or scale; they are the same for all arms")
-    drop_defaults(config, study)
+    drop_defaults(config, study, typed)
     lacking = []
     for override in typed:
         section, dot, name = override.key_or_group.partition(".")
@@ -179,14 +180,17 @@ def compose_arm(
     return config, lacking
 
 
-def drop_defaults(config: DictConfig, study: Study) -> None:
+def drop_defaults(config: DictConfig, study: Study, typed: Sequence[Override]) -> None:
     """Leave out what an experiment or preset says of another option of a group than is chosen.
 
     `task: {n_eval: 48}` in a preset is about the tasks that have the key; task=pairs15 has not.
+    The files are those that were composed: a user's experiment may have any name.
     """
-    experiment, scale = study.experiment, study.scale.value
-    for file in (f"experiment/{experiment}.yaml", f"preset/{experiment}_{scale}.yaml"):
-        defaults = folders.read(folders.CONF / file)
+    chosen = last_of_each(typed).get("experiment")
+    name = study.experiment if chosen is None else str(chosen.value())
+    for option in (f"experiment/{name}", f"preset/{name}_{study.scale.value}"):
+        path = folders.own_file(option) or folders.CONF / f"{option}.yaml"
+        defaults = folders.read(path)
         for group in registry.groups():
             node = config.get(group)
             if node is None or not isinstance(defaults.get(group), dict):

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 from runner.names import near
-from runner.plan import folders
+from runner.plan import arguments, folders
 from runner.plan.reading import known_keys
 
 OWN_KEYS = ("arms", "figures", "claims")
@@ -81,6 +81,17 @@ def _wrong_value(found: re.Match[str]) -> str:
     return f"{_key(found)}{found[1]} is of the wrong kind"
 
 
+def _several(found: re.Match[str]) -> str:
+    typed, value = found[1].removeprefix("++"), found[2]  # a ++ may be ours
+    key = typed.lstrip("+")
+    advice = f"{typed}={value} are several values: add -m to sweep over them"
+    if arguments.takes(key, [item.strip() for item in value.split(",")]):
+        return f"{advice}, or write '{typed}=[{value}]' for a list"
+    if arguments.takes(key, value):
+        return f"{advice}, or write '{typed}=\"{value}\"' for one text"
+    return advice
+
+
 RULES: list[Rule] = [
     (r"Expected header format", lambda _: "the first line must be `# @package _global_`"),
     (
@@ -106,10 +117,7 @@ RULES: list[Rule] = [
     (r"Could not (?:find|load) '([^']+)'", lambda m: f"{m[1]}.yaml: there is no such file"),
     (
         r"Ambiguous value for argument '(.*?)=(.*?)' 1\.",
-        lambda m: (
-            f"{m[1]}={m[2]} are several values: add -m to sweep over them, "
-            f"or write '{m[1]}=[{m[2]}]' for a list"
-        ),
+        _several,
     ),
     (
         r"Sweep parameters '(.*?)' requires --multirun",

@@ -3,11 +3,15 @@
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from runner import provenance, registry
 from runner.config import ArmConfig, ConfigError, Evaluation
 from runner.files import refuse_links
 from runner.output import shortened
+
+PREPARED: dict[tuple[str, ...], Any] = {}
+"""Data of `plan=only` by task, as `experiments.corpora.Ready`: to build a corpus takes seconds."""
 
 
 @dataclass
@@ -40,9 +44,7 @@ class Data:
             return ""
         if (key := repr(task)) not in self._fingerprints:
             try:
-                ready = registry.prepare(
-                    task, cache_folder(self.outputs), self.evaluation, keep=self.keep
-                )
+                ready = self._ready(task)
             except (ValueError, RuntimeError) as error:  # `~nobody/text` has no home folder
                 raise ConfigError(str(error)) from error
             if (
@@ -58,16 +60,34 @@ class Data:
             self._fingerprints[key] = ready.fingerprint
         return self._fingerprints[key]
 
+    def _ready(self, task: object) -> Any:
+        """Make a task ready, once in a process where nothing is kept and no text is the user's."""
+        folder = cache_folder(self.outputs)
+        key = (repr(task), str(folder.absolute()), self.evaluation.value)
+        if self.keep or key not in PREPARED:
+            ready = registry.prepare(task, folder, self.evaluation, keep=self.keep)
+            if self.keep or ready.source:  # a text may change
+                return ready
+            PREPARED[key] = ready
+        return PREPARED[key]
+
+
+def of_kernel(folder: Path) -> bool:
+    """Whether a folder is one of those in which Linux shows itself; root seems to have a right."""
+    real = os.path.realpath(folder)
+    return any(f"{real}/".startswith(place) for place in ("/proc/", "/sys/"))
+
 
 def cache_folder(outputs: Path) -> Path:
     """Where prepared data lie."""
     return outputs / "corpora"
 
 
-def writable(outputs: Path, experiment: str) -> Path:
+def writable(outputs: Path, experiment: str, *, probe: bool = True) -> Path:
     """The outputs folder, if a report can be written there; nothing is left behind.
 
-    A report needs its own folder alone: trials that are there already are only read.
+    A report needs its own folder alone: trials that are there already are only read. Without
+    `probe`, which writes and removes an empty file, permissions are looked at alone.
 
     Raises:
         ConfigError: it cannot.
@@ -84,9 +104,12 @@ def writable(outputs: Path, experiment: str) -> Path:
                 raise NotADirectoryError(f"{folder} is no folder")
         if not there.is_dir():
             raise NotADirectoryError(f"{there} is a file")
-        probe = there / f".ablab-{provenance.token()}"
-        probe.touch()
-        probe.unlink()
+        if probe:
+            file = there / f".ablab-{provenance.token()}"
+            file.touch()
+            file.unlink()
+        elif not os.access(there, os.W_OK | os.X_OK) or of_kernel(there):
+            raise PermissionError(f"{there} takes no new files")
     except OSError as error:
         reason = error.strerror or str(error)
         raise ConfigError(

@@ -18,6 +18,7 @@ from runner.plan import folders
 
 PREFIX, LONGEST = "ablab: ", 4000
 SHOWS = "HYDRA_FULL_ERROR=1 shows where"
+UNKNOWN = "an error that ablab does not expect has ended it"
 NO_REASON = f"the input is refused, but nothing says why; {SHOWS}"
 WRONG_KIND = "a value is of a kind that does not belong there"
 # The first is cut out with its value; the others make a whole clause unreadable for a user.
@@ -67,8 +68,7 @@ def explain(error: BaseException, *, planning: bool = False) -> tuple[str, int]:
         return bounded(str(error)), 1
     if planning or module_of(error) in ("hydra", "omegaconf"):
         return bounded(with_file(unexpected(error))), 2
-    reason = reason_of(error) or type(error).__name__
-    return bounded(f"{reason} (HYDRA_FULL_ERROR=1 shows the traceback)"), 1
+    return bounded(f"{reason_of(error) or UNKNOWN} (HYDRA_FULL_ERROR=1 shows the traceback)"), 1
 
 
 def shown(error: ConfigError) -> str:
@@ -99,7 +99,8 @@ def cleaned(message: str) -> str:
         message = f"{message[: LONGEST // 2]} ... {message[-LONGEST // 2 :]}"
     message = NOISE.sub("", message).split("Config search path:")[0]
     with contextlib.suppress(OSError):  # a current folder that is gone
-        message = message.replace(f"{Path.cwd()}/", "")
+        here = re.escape(str(Path.cwd()).rstrip("/"))
+        message = re.sub(rf"(?<![\w./~-]){here}/(?=[^\s/])", "", message) if here else message
     message = message.replace(*NO_HOME).replace(' in "<unicode string>"', "")
     return TYPES.sub("", "\n".join(map(without_raw, message.split("\n"))))
 
@@ -183,7 +184,9 @@ def reason_of(error: BaseException) -> str:
     text = " ".join(str(error).split())
     if isinstance(error, ValueError) and "integer string conversion" in text:
         return "a number in it has more than 4300 digits"
-    return text if isinstance(error, RuntimeError | ValueError) and not RAW.search(text) else ""
+    if not isinstance(error, RuntimeError | ValueError) or RAW.search(text):
+        return ""
+    return text if cleaned(text).strip(" .:;,()") else ""
 
 
 def yaml_reason(error: Any) -> str:

@@ -1,5 +1,6 @@
 """The folders that options are read from: ours (`conf/`) and a user's own (`--config-dir`)."""
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from runner.config import ConfigError
 from runner.files import read_bytes
 
 MOST = 2**20
@@ -58,6 +60,34 @@ def text(path: Path) -> str:
         return read_bytes(path, MOST).decode("utf-8")
     except (OSError, ValueError):
         return ""
+
+
+def check_inside(path: Path, folder: Path) -> None:
+    """Raise ConfigError for a file that lies outside of a user's folder, by a link."""
+    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
+        raise ConfigError(
+            f"{path} leads out of {folder}, by a link; copy the file, or give its own folder with "
+            "--config-dir"
+        )
+
+
+def check_own_files(folder: Path) -> None:
+    """Refuse files of a user's folder that Hydra would leave out without a word.
+
+    Raises:
+        ConfigError: a file with the name of one of ours, or with another extension than .yaml.
+    """
+    for path in sorted(folder.glob("*/*.y*ml")):
+        group = path.parent.name
+        if group not in groups():
+            continue
+        if path.suffix != ".yaml":
+            raise ConfigError(f"{path}: only .yaml files are read; rename it to {path.stem}.yaml")
+        if (CONF / group / path.name).exists():
+            raise ConfigError(
+                f"{path}: ablab has its own {group}={path.stem}, which is read instead; give your "
+                f"file another name, e.g. my_{path.name}"
+            )
 
 
 def setting(key: str, texts: Sequence[str]) -> Path | None:

@@ -19,8 +19,8 @@ def check(key: str, value: object) -> None:
     module, extra = EXTRAS[value]
     if not installed(module):
         raise ConfigError(
-            f"hydra/launcher={value} is not installed; type pip install 'ablab[{extra}]' (in a "
-            f"checkout pip install -c constraints.txt -e '.[{extra}]')"
+            f"hydra/launcher={value} is not installed; in the checkout of ablab type "
+            f"pip install -c constraints.txt -e '.[{extra}]'"
         )
 
 

@@ -3,13 +3,16 @@
 Reads the YAML files and needs no Hydra.
 """
 
+import os
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from runner.config import ConfigError
-from runner.output import shortened
-from runner.plan.folders import CONF, read
+from runner.names import several
+from runner.output import LETTERS, shortened
+from runner.plan.folders import CONF, check_inside, check_own_files, read
 from runner.plan.refusal import check_file
 
 SCALES = ("smoke", "quick", "full")
@@ -22,37 +25,64 @@ def listing(own: Path | None = None) -> str:
     Raises:
         ConfigError: the folder is none, or a file of it must not be read.
     """
-    command = "python -m runner" + (f" --config-dir={own}" if own else "")
+    command = "python -m runner" + (f" --config-dir={shortened(own)}" if own else "")
     lines = [f"Experiments ({command} experiment=<name> [scale=smoke|quick|full]):", ""]
-    if own is not None and not own.is_dir():
-        raise ConfigError(f"--config-dir {own} is not a folder")
+    if own is not None:
+        if not own.is_dir():
+            raise ConfigError(f"--config-dir {own} is not a folder")
+        check_own_files(own)
     for folder in (CONF, own):
         for path in sorted((folder / "experiment").glob("*.yaml") if folder else ()):
             lines += [*described(path), ""]
+    for path in sorted(own.glob("*.y*ml")) if own else ():
+        lines += [
+            f"{shortened(path)} is not read, since it lies in no group; an experiment is "
+            "experiment/<name>.yaml",
+            "",
+        ]
     lines.append("See python -m runner --help for every option, README.md for the rest.")
     return "\n".join(lines)
 
 
 def described(path: Path) -> list[str]:
     """The lines of one experiment: name, question, arms and time at each scale."""
-    if not path.is_relative_to(CONF):
-        check_file(path)
     try:
-        experiment = read(path)
-        lines = [path.stem, f"  {shortened(experiment.get('question', ''))}"]
+        experiment = checked(path)
+        lines = [shortened(path.stem, 80), f"  {in_a_line(experiment.get('question', ''))}"]
         for scale in SCALES:
-            preset = read(path.parents[1] / "preset" / f"{path.stem}_{scale}.yaml")
-            if preset:
-                arms = preset.get("arm") or list(experiment.get("arms", {}))
-                seeds = preset.get("n_seeds", 1)
-                time = f"; {preset['duration']}" if preset.get("duration") else ""
-                lines.append(
-                    f"  {scale:<6} {seeds} {'seed' if seeds == 1 else 'seeds'} of "
-                    f"{', '.join(map(str, arms))}{time}"
-                )
+            preset = path.parents[1] / "preset" / f"{path.stem}_{scale}.yaml"
+            if os.path.lexists(preset):
+                lines.append(f"  {scale:<6} {at_scale(checked(preset), experiment)}")
+    except ConfigError:
+        raise
     except (AttributeError, TypeError, OSError, ValueError, yaml.YAMLError) as error:
         raise ConfigError(f"{path} is no experiment; README has one of ten lines") from error
     return lines
+
+
+def at_scale(preset: dict[str, Any], experiment: dict[str, Any]) -> str:
+    """Seeds, arms and time that a preset says; arms that are no list of names are left out."""
+    seeds = preset.get("n_seeds", experiment.get("n_seeds", 1))
+    arms = preset.get("arm") or experiment.get("arm") or list(experiment.get("arms") or ())
+    names = [arms] if isinstance(arms, str) else arms
+    told = several(seeds, "seed") if isinstance(seeds, int) else f"{in_a_line(seeds, 20)} seeds"
+    if isinstance(names, list) and all(isinstance(name, str) for name in names):
+        told += f" of {in_a_line(', '.join(names))}"
+    time = preset.get("duration")
+    return f"{told}; {in_a_line(time, 80)}" if time else told
+
+
+def checked(path: Path) -> dict[str, Any]:
+    """What a YAML file says. A user's is read only where a run would read it, too."""
+    if not path.is_relative_to(CONF):
+        check_inside(path, path.parents[1])
+        check_file(path)
+    return read(path)
+
+
+def in_a_line(text: object, letters: int = LETTERS) -> str:
+    """What a file says, as a short line that does nothing to a terminal."""
+    return " ".join(shortened(text, letters).split())
 
 
 def alone(arguments: list[str]) -> tuple[bool, Path | None]:

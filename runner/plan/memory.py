@@ -30,22 +30,23 @@ def check(arms: Mapping[str, ArmConfig], devices: Mapping[str, DeviceName]) -> N
     if not too_large:
         return
     name = max(too_large, key=least.__getitem__)
-    what, keys = registry.least_memory(arms[name]).largest
-    to_lower = [key for key in keys if has(arms[name], key)]
     others = [other for other in too_large if other != name]
-    also = f" (and so is {listed(others, 3)})" if others else ""
+    also = f"; too large as well: {listed(others, 3)}" if others else ""
     gibs = math.ceil(least[name] / GIB)
     more = f"; device.memory_gib={gibs} says that there is more" if gibs <= MOST_GIB else ""
     raise ConfigError(
-        f"arm {name} takes at least {gib(least[name])} GiB, most of it {what}, and "
-        f"{gib(free[name])} GiB are free{also}: too large\nlower {' or '.join(to_lower)}{more}"
+        f"arm {name} takes at least {gib(least[name])} GiB, most of it "
+        f"{registry.least_memory(arms[name]).largest}; "
+        f"{there_is(arms[name].device, free[name])}{also}\n"
+        f"lower {' or '.join(registry.memory_keys(arms[name]))}{more}"
     )
 
 
-def has(arm: ArmConfig, key: str) -> bool:
-    """Whether an arm has this key."""
-    section, _, name = key.partition(".")
-    return hasattr(getattr(arm, section, getattr(arm.parts, section, None)), name)
+def there_is(device: Device, free: float) -> str:
+    """How much memory trials may take, and who says so."""
+    if device.memory_gib is None:
+        return f"{gib(free)} GiB are free"
+    return f"device.memory_gib allows {gib(free)}"
 
 
 def beside_each_other(arms: Sequence["Arm"], workers: int) -> list[str]:
@@ -58,13 +59,14 @@ def beside_each_other(arms: Sequence["Arm"], workers: int) -> list[str]:
         return []
     return [
         f"{workers} trials at a time of arm {of.name} take at least {gib(workers * one)} GiB, and "
-        f"{gib(free)} GiB are free; workers={max(1, int(free // one))} fits"
+        f"{there_is(of.config.device, free)}; workers={max(1, int(free // one))} fits"
     ]
 
 
 def gib(size: float) -> str:
-    """Bytes as GiB, in three digits."""
-    return f"{size / GIB:.3g}"
+    """Bytes as GiB: in three digits, and large ones as whole numbers such as 5,720."""
+    gibs = size / GIB
+    return f"{gibs:,.0f}" if 100 <= gibs < 1e9 else f"{gibs:.3g}"
 
 
 def available(device: Device, where: DeviceName) -> float:

@@ -19,6 +19,7 @@ from runner.plan import folders
 from runner.plan.explaining import about
 
 MOST_LETTERS, DEEPEST, MOST_POINTS, LONGEST_KEY = 20_000, 50, 10_000, 200
+WORDS = ("scale", "device", "task")  # groups whose options are typed alone by mistake
 KEY_AND_VALUE = re.compile(r"([+~]{0,2}[A-Za-z_$][\w.$/-]*)=(.*)", re.DOTALL)
 NOT_ONE_TEXT = re.compile(r"""^\s*["'\[{(]|,|\$\{|^\s*\w+\s*\(""")
 
@@ -80,9 +81,10 @@ def with_quotes(text: str, error: HydraException) -> str:
 
 def no_override(text: str) -> ConfigError:
     """The error for a text that is not of the form key=value."""
-    return ConfigError(
-        f"'{shortened(text, 120)}' is not an override; write key=value, e.g. n_seeds=3"
-    )
+    word = text.strip()
+    group = next((g for g in ("experiment", *WORDS) if word in folders.options(g)), None)
+    meant = "e.g. n_seeds=3" if group is None else f"here {group}={word}"
+    return ConfigError(f"'{shortened(text, 120)}' is not an override; write key=value, {meant}")
 
 
 def quoted(value: str) -> str:

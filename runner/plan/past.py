@@ -1,6 +1,7 @@
 """What earlier trials of an experiment tell of the next: seconds and bytes on disk. No torch."""
 
 import json
+import math
 import os
 import statistics
 from collections.abc import Mapping
@@ -37,11 +38,11 @@ def trials(outputs: Path, experiment: str) -> list[Trial]:
         arm = read_json(record) or {}
         for path in record.parent.glob("seed-*/result.json"):
             result = read_json(path) or {}
-            seconds = result.get("seconds")
-            if isinstance(seconds, int | float) and seconds > 0:
+            seconds = number(result.get("seconds"))
+            if seconds > 0:
                 signature = record.parent.name.rpartition("-")[2]
                 work = work_of(arm.get("config"), flops_of(result))
-                found.append(Trial(signature, float(seconds), size(path.parent), work))
+                found.append(Trial(signature, seconds, size(path.parent), work))
     return found
 
 
@@ -85,18 +86,27 @@ def flops_of(result: Mapping[str, Any]) -> float:
     rows = result.get("results")
     for row in rows if isinstance(rows, list) else ():
         if isinstance(row, dict) and row.get("metric") == "cost/flops_per_token":
-            return float(row.get("value") or 0.0)
+            return number(row.get("value"))
     return 0.0
+
+
+def number(value: object) -> float:
+    """A finite number of at least 0; 0 for whatever else stands in a record that is damaged."""
+    try:
+        found = float(value) if isinstance(value, int | float) else 0.0
+    except OverflowError:  # a whole number of 400 digits
+        return 0.0
+    return found if 0 <= found < math.inf else 0.0
 
 
 def work_of(config: object, flops_per_token: float) -> float:
     """What a training has to compute, in FLOPs of forward passes; 0 where it is not known."""
-    try:
-        training, task = config["training"], config.get("task", {})  # type: ignore[index,attr-defined]
-        tokens = training["batch_size"] * task.get("length", 1)
-        return float(training["steps"] * tokens * flops_per_token)
-    except (AttributeError, KeyError, TypeError):
+    sections = config if isinstance(config, Mapping) else {}
+    training, task = sections.get("training"), sections.get("task", {})
+    if not isinstance(training, Mapping) or not isinstance(task, Mapping):
         return 0.0
+    factors = (training.get("steps"), training.get("batch_size"), task.get("length", 1))
+    return number(math.prod(map(number, factors)) * flops_per_token)
 
 
 def size(folder: Path) -> int:

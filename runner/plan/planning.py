@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hydra import compose
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 
 from runner import device, plugins, pool, provenance, registry, store
 from runner.claims.fairness import Value
@@ -21,14 +21,14 @@ from runner.config import (
     plain,
 )
 from runner.copies import originals
-from runner.plan import arguments, checks, memory, seeding
+from runner.plan import arguments, checks, memory, mentions, seeding
 from runner.plan.composing import compose_arms
 from runner.plan.data import Data, writable
 from runner.plan.data import cache_folder as cache_folder
 from runner.plan.explaining import about
-from runner.plan.outline import outline
+from runner.plan.outline import Outline, outline
 from runner.plan.questions import check_header
-from runner.plan.reading import deleted, read_study
+from runner.plan.reading import as_yaml, deleted, read_study
 
 
 @dataclass(frozen=True)
@@ -114,13 +114,14 @@ def plan(
     told = outline(study)
     composed = compose_arms(study, overrides, None if arms is None else list(arms))
     checks.check_controls(study, told)
+    empty = mentions.check(study, told, composed.arms, overrides)
     devices = {name: device.resolve(arm.device) for name, arm in composed.arms.items()}
     tuned = study.tune.key is not None and evaluation is Evaluation.report
-    notes = composed.notes + before_data(study, composed.arms, devices, tuned=tuned)
+    notes = composed.notes + empty + before_data(study, composed.arms, devices, told, tuned=tuned)
     # Times of one machine are never mixed with another's.
     machine = provenance.machine() if registry.timed(experiment) else None
     only = study.plan is Planning.only
-    outputs = Path(study.outputs) if only else writable(Path(study.outputs), experiment)
+    outputs = writable(Path(study.outputs), experiment, probe=not only)
     planned, data_of = [], Data(outputs, evaluation, dict(texts or {}), keep=not only)
     for name, composed_arm in composed.arms.items():
         data = data_of.prepare(composed_arm)
@@ -136,9 +137,7 @@ def plan(
     if study.baseline not in (None, baseline):
         notes.append(f"baseline {study.baseline} is not computed; {baseline} stands in for it")
     notes += other_seeds(planned, baseline)
-    seeding.check_copies(planned, study, told.claims)
     if study.scale is not Scale.smoke:
-        checks.check_claims(told.claims)
         notes += checks.too_few_seeds(told, study, planned)
     notes += memory.beside_each_other(planned, workers(study, len(planned) * len(seeds)))
     return Plan(
@@ -148,7 +147,7 @@ def plan(
         seeds=seeds,
         outputs=outputs,
         code=provenance.code_hash(experiment, study.plugins),
-        config_yaml=OmegaConf.to_yaml(config, resolve=True),
+        config_yaml=as_yaml(config),
         command=command or arguments.command(overrides),
         started=provenance.now(),
         tolerance=preset_tolerance(config, study, overrides),
@@ -162,14 +161,18 @@ def before_data(
     study: Study,
     arms: Mapping[str, ArmConfig],
     devices: Mapping[str, DeviceName],
+    told: Outline,
     *,
     tuned: bool,
 ) -> list[str]:
-    """Refuse what seeds, devices, memory and tuning do not allow; what is slow or ignored.
+    """Refuse what seeds, claims, devices, memory and tuning do not allow; what is slow or ignored.
 
     Data come after this: sizes that are refused here may take minutes or all memory to prepare.
     """
     seeding.check_seeds(study, arms)
+    seeding.check_copies(arms, study, told.claims)
+    if study.scale is not Scale.smoke:
+        checks.check_claims(told.claims)
     notes: list[str] = []
     for name, where in devices.items():
         warnings = device.warnings(arms[name].device, where)

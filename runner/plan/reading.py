@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -25,11 +26,14 @@ from runner.names import near
 from runner.plan import folders, values
 from runner.plan.explaining import about
 
+WHOLE = re.compile(r"\$\{[^{}=]*\}")
+HIDDEN = "$\N{ZERO WIDTH SPACE}{"  # stands for ${ in arms while the other keys are resolved
+
 
 def read_study(config: DictConfig) -> Study:
     """The typed top-level keys of a composed config; all other keys must be groups.
 
-    A key that was deleted (`~figures`) has the value of conf/config.yaml.
+    Keys that were deleted on the command line are put back before (see `deleted`).
 
     Raises:
         ConfigError: an unknown top-level key, a wrong type or a broken rule.
@@ -40,16 +44,67 @@ def read_study(config: DictConfig) -> Study:
             raise ConfigError(f"{key}: there is no such key; {near(key, {*STUDY_KEYS, *groups})}")
     # Resolved before the groups are left out, since a key may name one of theirs.
     present = [key for key in STUDY_KEYS if key in config]
-    chosen = {key: resolved(config, key) for key in present}
-    chosen |= deleted(config)
+    chosen = {key: resolved(config, key) for key in present if key != "arms"}
+    if "arms" in config:
+        chosen["arms"] = _hidden(arms_as_written(config))
     whole = OmegaConf.create(chosen)
     for section in SCHEMAS:  # first, since their errors do not name the section within a study
         if section in chosen:
             typed(SCHEMAS[section], whole[section], section)
     try:
-        return typed(Study, whole, "config")
+        study: Study = typed(Study, whole, "config")
     except ConfigError as error:
         raise ConfigError(str(error).removeprefix("config.")) from error
+    return dataclasses.replace(study, arms=_hidden(study.arms, back=True))
+
+
+def arms_as_written(config: DictConfig) -> Any:
+    """The arms as plain data, in which `${key}` within an override stays as it is written.
+
+    Each arm is composed with its own overrides and resolves it then, as it would if it were typed.
+    What is `${key}` as a whole (one arm that repeats another) is resolved here.
+    """
+    with about("arms"):
+        return _as_written(config, "arms")
+
+
+def _as_written(node: Any, key: Any) -> Any:
+    """The value at a key of a container; only texts that are more than one `${key}` stay."""
+    if OmegaConf.is_missing(node, key):
+        return "???"
+    if OmegaConf.is_interpolation(node, key):
+        plain: Any = OmegaConf.to_container(node, resolve=False)
+        if not WHOLE.fullmatch(text := str(plain[key])):
+            return text
+    value = node[key]
+    if isinstance(value, DictConfig):
+        for name in value:
+            if not isinstance(name, str):
+                raise ConfigError(f"arms: the key {values.typed_as(name)} is no text; quote it")
+        return {name: _as_written(value, name) for name in value}
+    if isinstance(value, ListConfig):
+        return [_as_written(value, place) for place in range(len(value))]
+    return value
+
+
+def _hidden(value: Any, *, back: bool = False) -> Any:
+    """Plain data whose `${` OmegaConf does not see; `back` undoes it."""
+    if isinstance(value, dict):
+        return {name: _hidden(item, back=back) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_hidden(item, back=back) for item in value]
+    if not isinstance(value, str):
+        return value
+    return value.replace(HIDDEN, "${") if back else value.replace("${", HIDDEN)
+
+
+def as_yaml(config: DictConfig) -> str:
+    """A whole config as YAML, each `${key}` replaced by its value, except within arms."""
+    content = {
+        str(key): arms_as_written(config) if key == "arms" else resolved(config, str(key))
+        for key in config
+    }
+    return OmegaConf.to_yaml(OmegaConf.create(content), resolve=False)
 
 
 def deleted(config: DictConfig) -> dict[str, Any]:

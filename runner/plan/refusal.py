@@ -16,6 +16,7 @@ from runner.files import read_bytes
 from runner.output import shortened
 
 RUNS_CODE = "_target_"
+AS_A_WORD = re.compile(rf"(?<![A-Za-z0-9]){RUNS_CODE}(?![A-Za-z0-9])")
 BYTES, NODES, DEPTH = 2**20, 5_000, 60
 """The limits of a user's YAML file: its size, its values with anchors expanded, its nesting."""
 MISREAD = re.compile(r"[-+]?(?:[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?|0[0-7_]+)")
@@ -27,10 +28,20 @@ def refuse_code(text: str) -> None:
     `${name}` of another key is allowed. `${name:...}`, which calls a function of OmegaConf (a
     resolver, such as `${oc.env:HOME}`), is not, however it is nested.
     """
-    if RUNS_CODE in text:
+    refuse_key(text)
+    refuse_resolver(text)
+
+
+def refuse_key(text: str) -> None:
+    """Raise ConfigError for a key, or an override, that would name code to run."""
+    if AS_A_WORD.search(text):
         raise ConfigError(
             f"{RUNS_CODE} is not allowed in a config: a config names options, it never runs code"
         )
+
+
+def refuse_resolver(text: str) -> None:
+    """Raise ConfigError for a value that calls a function of OmegaConf."""
     if calls_resolver(text):
         raise ConfigError(
             f"{shortened(text, 100)} is not allowed in a config: ${{...:...}} calls a function, "
@@ -61,11 +72,13 @@ def refuse_values(value: Any) -> None:
     while waiting:
         item = waiting.pop()
         if isinstance(item, dict):
-            waiting += [*item, *item.values()]
+            for key in item:
+                refuse_code(str(key))
+            waiting += item.values()
         elif isinstance(item, list | tuple):
             waiting += item
         elif item is not None:
-            refuse_code(str(item))
+            refuse_resolver(str(item))
 
 
 def check_file(path: Path) -> None:
@@ -109,6 +122,13 @@ def refuse_misread(node: yaml.ScalarNode) -> None:
         )
 
 
+def refuse_keys(node: yaml.MappingNode) -> None:
+    """Raise ConfigError for a key that would name code to run."""
+    for key, _ in node.value:
+        if isinstance(key, yaml.ScalarNode):
+            refuse_key(key.value)
+
+
 def check_node(node: yaml.Node | None) -> None:
     """Raise ConfigError for a YAML document that is too large, too deep, or could run code."""
     sizes: dict[int, int] = {}
@@ -123,10 +143,11 @@ def check_node(node: yaml.Node | None) -> None:
         if id(node) not in sizes:
             opened.add(id(node))
             if isinstance(node, yaml.ScalarNode):
-                refuse_code(node.value)
+                refuse_resolver(node.value)
                 refuse_misread(node)
                 count = 1
             elif isinstance(node, yaml.MappingNode):
+                refuse_keys(node)
                 count = 1 + sum(size(part, depth + 1) for pair in node.value for part in pair)
             else:
                 count = 1 + sum(size(part, depth + 1) for part in node.value)

@@ -6,14 +6,10 @@ under other seeds, so the seeds of copies must not overlap. No torch.
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from runner.claims.claim import Claim, Tested
 from runner.config import MOST, ArmConfig, ConfigError, Study
 from runner.copies import OFFSET, originals
-
-if TYPE_CHECKING:
-    from runner.plan.planning import Arm
 
 STEP = 1000
 """Offsets and seeds that are advised are multiples of this."""
@@ -86,22 +82,27 @@ def cure(name: str, arms: Mapping[str, ArmConfig], study: Study) -> str:
     """The end of an error about an offset: one that all arms that have it can have instead."""
     moved = [n for n, other in arms.items() if other.seed_offset == arms[name].seed_offset]
     offset = free_offset(moved, arms, study)
-    return "lower seed and seed_offset" if offset is None else f"seed_offset={offset} is free"
+    if offset is not None:
+        return f"seed_offset={offset} is free"
+    return "raise seed_offset" if arms[name].seed_offset < 0 else "lower seed and seed_offset"
 
 
 def free_offset(moved: Sequence[str], arms: Mapping[str, ArmConfig], study: Study) -> int | None:
     """The least multiple of 1000 at which these arms share no seed with a copy of theirs.
 
-    None where the seeds of the study leave room for none.
+    It keeps clear of the seeds that are tuned on too, unless these are reported whatever it is:
+    that has an error of its own. None where the seeds of the study leave room for none.
     """
     trees = {name: without_offset(arm) for name, arm in arms.items()}
     stay = {name: arm.seed_offset for name, arm in arms.items() if name not in moved}
     copies = {stay[n] for n in stay for name in moved if trees[n] == trees[name]}
+    first_seed = study.tune.first_seed
+    tuned = study.tune.key is not None
+    tuned = tuned and reported_too(study, [*stay.values()] or [0], first_seed) is None
     for offset in range(0, MOST - study.seed - study.n_seeds + 1, up(study.n_seeds)):
-        apart = all(abs(offset - other) >= study.n_seeds for other in copies)
-        tuned = study.tune.key is not None
-        offsets = [*stay.values(), offset]
-        if apart and not (tuned and reported_too(study, offsets, study.tune.first_seed)):
+        if any(abs(offset - other) < study.n_seeds for other in copies):
+            continue
+        if not tuned or reported_too(study, [*stay.values(), offset], first_seed) is None:
             return offset
     return None
 
@@ -111,22 +112,21 @@ def without_offset(arm: ArmConfig) -> dict[str, object]:
     return {key: value for key, value in arm.tree().items() if key != OFFSET}
 
 
-def check_copies(arms: Sequence["Arm"], study: Study, claims: Sequence[Claim]) -> None:
+def check_copies(arms: Mapping[str, ArmConfig], study: Study, claims: Sequence[Claim]) -> None:
     """Refuse A/A pairs that prove nothing: arms that are no copies, copies that share seeds.
 
     Raises:
         ConfigError: with what is wrong and how to mend it.
     """
-    configs = {arm.name: arm.config for arm in arms}
-    copies = originals({name: arm.tree() for name, arm in configs.items()})
+    copies = originals({name: arm.tree() for name, arm in arms.items()})
     families: dict[str, list[str]] = {}
-    for name in configs:
+    for name in arms:
         families.setdefault(copies.get(name, name), []).append(name)
     for members in families.values():
-        by_offset = sorted({configs[name].seed_offset: name for name in members}.items())
+        by_offset = sorted({arms[name].seed_offset: name for name in members}.items())
         for (low, one), (high, other) in itertools.pairwise(by_offset):
             if high - low < study.n_seeds:
-                offset = free_offset([other], configs, study)
+                offset = free_offset([other], arms, study)
                 advice = (
                     "lower n_seeds" if offset is None else f"give {other} an offset of {offset}"
                 )
@@ -137,7 +137,7 @@ def check_copies(arms: Sequence["Arm"], study: Study, claims: Sequence[Claim]) -
                 )
     for claim in claims:
         if isinstance(claim, Tested):
-            check_pair(claim, configs, copies, study)
+            check_pair(claim, arms, copies, study)
 
 
 def check_pair(
@@ -156,8 +156,8 @@ def check_pair(
             f"{where}: both have seed_offset={offset} and share all seeds; give it to one of them "
             "alone (seed=1000 moves the seeds of all arms)"
         )
-    twin = {**arms, pair.arm: arms[pair.control]}
+    free = free_offset([pair.arm], {**arms, pair.arm: arms[pair.control]}, study)
     raise ConfigError(
         f"{where}; an A/A pair is one arm twice, under other seeds: repeat the overrides of "
-        f"{pair.control} and add seed_offset={free_offset([pair.arm], twin, study)}"
+        f"{pair.control} and " + ("lower seed" if free is None else f"add seed_offset={free}")
     )

@@ -17,6 +17,7 @@ from yaml import YAMLError
 
 from runner.config import ConfigError
 from runner.output import shortened
+from runner.plan import folders
 from runner.plan.explaining import unexpected
 from runner.plan.refusal import check_file
 
@@ -130,9 +131,5 @@ def file_of(source: ConfigSource, config_path: str) -> Path:
     """The file of a user's config. Raises ConfigError where it lies outside the user's folder."""
     folder = source.path.partition("://")[2] if "://" in source.path else source.path
     path = Path(folder, f"{config_path.strip('/')}.yaml")
-    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
-        raise ConfigError(
-            f"{path} leads out of {folder}, by a link; copy the file, or give its own folder with "
-            "--config-dir"
-        )
+    folders.check_inside(path, Path(folder))
     return path

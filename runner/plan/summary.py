@@ -1,12 +1,14 @@
 """`plan=only`: what a command would compute, how long, how large; nothing is written. No torch."""
 
 import math
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runner import registry
 from runner.config import By
+from runner.names import several
 from runner.plan import memory, past
 
 if TYPE_CHECKING:
@@ -37,21 +39,37 @@ def text(
     """
     before = past.trials(plan.outputs, plan.experiment)
     heading = [f"tuning {plan.study.tune.key} over {len(plan.study.tune.grid)} values:"]
-    lines = [f"plan of {plan.experiment} at scale={plan.study.scale}, {len(plan.seeds)} seeds"]
+    seeds = several(len(plan.seeds), "seed")
+    lines = [f"plan of {typed_name(plan)} at scale={plan.study.scale}, {seeds}"]
     everything = list(entries)
     if tuning is not None:
         lines += [*heading, *table(*tuning, before), "then, with the values that were chosen:"]
         entries = [replace(entry, reused=False) for entry in entries]
         everything = [*entries, *tuning[1]]
-    lines += table(plan, entries, before)
+    lines += table(plan, entries, before, reused_known=tuning is None)
     lines += totals(plan, [entry for entry in everything if not entry.reused], before)
     notes = [f"note: {note}" for note in plan.notes]
     return "\n".join([*lines, *notes, "plan=only: nothing was computed or written"])
 
 
-def table(plan: "Plan", entries: Sequence["Entry"], before: list[past.Trial]) -> list[str]:
+def typed_name(plan: "Plan") -> str:
+    """The experiment as it was typed; a user's own has the name of its file."""
+    typed = [text for text in shlex.split(plan.command) if text.startswith("experiment=")]
+    return typed[-1].partition("=")[2] if typed else plan.experiment
+
+
+def table(
+    plan: "Plan",
+    entries: Sequence["Entry"],
+    before: list[past.Trial],
+    *,
+    reused_known: bool = True,
+) -> list[str]:
     """A line for each arm, its columns aligned."""
     rows = [COLUMNS, *(row(arm, entries, before) for arm in plan.arms)]
+    if not reused_known:
+        place = COLUMNS.index("reused")
+        rows[1:] = [(*line[:place], "-", *line[place + 1 :]) for line in rows[1:]]
     widths = [max(len(line[column]) for line in rows) for column in range(len(COLUMNS))]
     return [
         "  "
@@ -104,10 +122,10 @@ def totals(plan: "Plan", missing: Sequence["Entry"], before: list[past.Trial]) -
         )
         time = f"time unknown here, nothing like it has been computed yet ({said})"
     return [
-        f"to compute: {len(trials)} trials; {time}",
-        f"memory: at least {megabytes(largest)} for a trial, besides about 0.3 GB for Python and "
+        f"to compute: {several(len(trials), 'trial')}; {time}",
+        f"memory: at least {size_of(largest)} for a trial, besides about 0.3 GiB for Python and "
         f"torch{free(plan)}",
-        f"disk: about {megabytes(sizes)} in {plan.outputs}",
+        f"disk: about {size_of(sizes)} in {plan.outputs}",
     ]
 
 
@@ -139,6 +157,8 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def megabytes(size: float) -> str:
-    """Bytes, as MB or GB."""
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{max(1, round(size / 1e6))} MB"
+def size_of(size: float) -> str:
+    """Bytes, as MiB or GiB."""
+    if size >= memory.GIB:
+        return f"{memory.gib(size)} GiB"
+    return f"{max(1, round(size / 2**20))} MiB"

@@ -68,6 +68,7 @@ def test_the_narrow_control_has_a_quarter_of_the_width(plan: Plan, scale: str) -
     assert arms["relu_narrow"].activation is Activation.relu
 
 
+@pytest.mark.slow
 def test_arms_of_the_full_scale_can_be_tuned(plan: Plan, tmp_path: Path) -> None:
     typed = ["experiment=ffn", "scale=full", "tune=lr", "arm=[relu,swiglu,relu_narrow]"]
     typed += ["task=function", "task.width=4", f"outputs={tmp_path}"]

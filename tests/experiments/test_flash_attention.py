@@ -40,6 +40,7 @@ def as_exact_as_the_formula(found: dict[str, float], plain: dict[str, float]) ->
         assert found[name] <= factor * plain[name] + SLACK, (name, found, plain)
 
 
+@pytest.mark.slow
 def test_a_trial_measures_every_length(plan: Plan) -> None:
     found = trials(plan(*TINY, "arm=[naive,fused,tiled_64]"))
     for trial in found.values():

@@ -215,6 +215,7 @@ def test_a_diverged_trial_ends_with_its_records(plan: Plan, tmp_path: Path) -> N
     }
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("scale", ["smoke", "quick", "full"])
 @pytest.mark.parametrize("task", ["patterns", "waves"])
 def test_every_scale_makes_a_plan(plan: Plan, scale: str, task: str) -> None:

@@ -7,6 +7,7 @@ import pytest
 from memory_trial import MemoryTrial
 
 from experiments.config import MixtureOfExperts
+from experiments.memory import least
 from experiments.recorded import recorded
 from runner import registry
 from runner.measure import can_measure_peak, peak_mib
@@ -48,6 +49,12 @@ def test_experts_and_embeddings_count(plan):
     dense, mixture = (registry.least_memory(arms[name]) for name in ("dense", "moe_top2"))
     assert isinstance(arms["moe_top2"].parts.ffn, MixtureOfExperts)
     assert mixture.weights > 2 * dense.weights  # all experts are held, though two are active
+
+
+def test_a_part_of_a_plug_in_without_a_cost_is_counted_as_nothing(plan):
+    arm = plan(*WAVES, "arm=dense").arms[0].config
+    unknown = {**vars(arm.parts), "ffn": object()}
+    assert least(arm.options, unknown, arm.training, arm.device).total > 0
 
 
 def test_what_is_not_known_is_taken_to_record_everything():

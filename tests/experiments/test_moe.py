@@ -29,6 +29,7 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_a_study_from_the_users_text_to_the_report(plan, run, texts: Path, tmp_path: Path, capsys):
     command = (*SMALL, "task=text", f"task.path={texts}/**/*.txt", "task.length=32")
     run(*command)

@@ -42,6 +42,7 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("placement", list(Placement))
 def test_watching_changes_no_bit_of_training(plan: Callable, tmp_path: Path, placement) -> None:
     arm = plan(*SMALL, f"norm={placement}", "+arms.only=[]", "arm=only").arms[0]
@@ -139,6 +140,7 @@ def test_a_trial_that_broke_off_before_its_first_step(plan: Callable, tmp_path: 
     assert math.isnan(trial.values["norm/loss_last"])
 
 
+@pytest.mark.slow
 def test_an_arm_of_the_map_only_trains(plan: Callable, tmp_path: Path) -> None:
     arms = {arm.name: arm.config for arm in plan(*SMALL, "arm=null").arms}
     looking = {name for name, arm in arms.items() if arm.options.depths}
@@ -186,6 +188,7 @@ def test_every_arm_starts_plain_and_is_not_clipped(plan: Callable) -> None:
         assert copy.seed_offset == 1000
 
 
+@pytest.mark.slow
 def test_claims_about_post_ln_alone_have_an_a_a_pair_of_it(plan: Callable) -> None:
     claims = outline(plan("experiment=norm_stability", "scale=full").study).claims
     pairs = {claim.id: (claim.aa.arm, claim.aa.control) for claim in claims if claim.aa}

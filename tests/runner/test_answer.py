@@ -165,6 +165,7 @@ def null_study(draw, headlines: int, arms: int) -> StudyRecord:
     return study(columns, [Headline(metric, "less", metric) for metric in metrics])
 
 
+@pytest.mark.slow
 def test_headlines_and_arms_are_one_family():
     # Of separate families of four headlines 16.5 % of such studies said a wrong word. One at 5 %
     # has fewer than 8 of 60 with a chance of 99 %.

@@ -89,3 +89,17 @@ def test_a_group_needs_an_option(text: str):
 def test_a_plugin_that_is_not_there_is_one_clear_line():
     with pytest.raises(ConfigError, match="nowhere cannot be imported"):
         arguments.check(["experiment=moe", "plugins=[nowhere]"])
+
+
+def test_a_plugin_that_is_no_list_is_refused_before_it_is_imported(tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("imported_too_early.py").write_text("raise SystemExit(3)\n")
+    for value in ("imported_too_early", "[[imported_too_early]]", "{a: imported_too_early}"):
+        with pytest.raises(ConfigError, match="plugins is a list of modules"):
+            arguments.check(["experiment=moe", f"plugins={value}"])
+
+
+@pytest.mark.parametrize(("word", "meant"), [("moe", "experiment=moe"), ("cuda", "device=cuda")])
+def test_a_name_alone_is_told_its_key(word: str, meant: str):
+    with pytest.raises(ConfigError, match=f"'{word}' is not an override; .* here {meant}$"):
+        arguments.check([word])

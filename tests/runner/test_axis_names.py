@@ -65,6 +65,7 @@ def boxes_apart(made: Figure, along: str) -> bool:
     return all(lower[1] <= upper[0] + 1 for lower, upper in pairwise(ends))
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("along", ["x", "y"])
 @pytest.mark.parametrize("n", [10, 40])
 def test_up_to_forty_names_are_all_there(n: int, along: str) -> None:
@@ -117,6 +118,7 @@ def test_every_arm_of_many_has_its_name_below_its_points() -> None:
     assert [label.get_text() for label in made.axes[0].get_xticklabels()] == arms
 
 
+@pytest.mark.slow
 def test_odd_names_are_drawn_everywhere_without_a_warning(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

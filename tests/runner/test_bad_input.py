@@ -62,14 +62,18 @@ TYPED = {  # refused before Hydra composes anything
     "hydra.sweeper.params.x=1": "type the sweep as values: -m seed=0,1",
     "--experiment": "options are written key=value: experiment=<value>",
     "--experiment=moe": "options are written key=value: experiment=moe",
-    "--lr=3": "options are written key=value: lr=3",
+    "--lr=3": "options are written key=value: training.lr=3",
     "question=${x": "${ is followed by the name of a key and }",
     "+arms." + "y" * 3000 + "=['ffn=dense']": "a key has at most 200 letters",
+    "preset=moe_full": "a preset is chosen by experiment and scale, e.g. experiment=moe scale=full",
     "--nonsense": "see python -m runner --hydra-help for flags",
 }
 
 COMPOSED = {  # refused while the config is composed, or read
-    "seed=1,2": "add -m to sweep over them, or write 'seed=[1,2]' for a list",
+    "seed=1,2": "seed=1,2 are several values: add -m to sweep over them",
+    "arm=dense,x": "add -m to sweep over them, or write 'arm=[dense,x]' for a list",
+    "task.path=a.md,b.md": "or write 'task.path=\"a.md,b.md\"' for one text",
+    "training.lr=0.1,0.2": "training.lr=0.1,0.2 are several values: add -m to sweep over them",
     "seed=range(1,3)": "add -m to run all its points",
     "figures={a: 1}": "a plus adds one: '+figures={a: 1}'",
     "+seed=3": "seed is there already; leave the + out",
@@ -129,6 +133,12 @@ def test_a_value_that_hydra_cannot_read_is_taken_where_it_can_only_be_a_text():
     assert mended[-1] == '++task.path="日本語/a.txt"'
 
 
+@pytest.mark.parametrize("text", ["training.lr=0.1,0.2", "seed=1,2", "ffn=moe,dense"])
+def test_advice_on_several_values_is_no_list_where_none_is_taken(text: str):
+    ending = command([*MOE, text])
+    assert ending.message == f"{text} are several values: add -m to sweep over them"
+
+
 def test_options_may_stand_on_both_sides_of_a_flag():
     mended = arguments.check(["experiment=moe", "-m", "seed=0,1"])
     assert mended == ["-m", "experiment=moe", "seed=0,1"]
@@ -171,6 +181,37 @@ def test_keys_name_other_keys_in_yaml_as_on_the_command_line(tmp_path: Path):
     assert ending.message == ""
     assert made.arms[0].config.training.eval_every == 4
     assert made.seeds[0] == made.study.n_seeds
+
+
+REFERS = '["ffn=dense","training.accumulate=4","model.n_layers=${training.accumulate}"]'
+
+
+def test_a_key_in_an_arm_is_that_of_the_arm(plan, tmp_path: Path):
+    layers = "model.n_layers=${training.accumulate}"
+    two = plan(*MOE[:3], f"+arms.x={REFERS}", "arm=[dense,x]")
+    assert [arm.config.parts.model.n_layers for arm in two.arms] == [2, 4]
+    typed = '+arms.x=["ffn=dense","training.accumulate=4"]'
+    two = plan(*MOE[:3], typed, "arm=[dense,x]", layers, "ffn.d_ff=${model.d_model}")
+    assert [arm.config.parts.model.n_layers for arm in two.arms] == [1, 4]
+    assert OmegaConf.create(two.config_yaml).arms.x[1] == "training.accumulate=4"
+    ending, own = planned_own(tmp_path, f"arms: {{x: {REFERS}, y: '${{arms.x}}'}}\n", "arm=[x,y]")
+    assert ending.message == ""
+    assert [arm.config.parts.model.n_layers for arm in own.arms] == [4, 4]
+    assert "${training.accumulate}" in own.config_yaml
+
+
+@pytest.mark.parametrize("text", ["question='${nothere}'", "seed=${seed}"])
+def test_the_command_hands_on_what_was_typed(text: str, monkeypatch, capsys):
+    from runner import __main__ as main
+    from runner import study
+
+    given: list[list[str]] = []
+    monkeypatch.setattr(study, "run_and_report", lambda _, texts, __: given.append(texts) or "")
+    monkeypatch.setattr("sys.argv", ["runner", *MOE, text])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    main.compose_and_run(full_error=True)
+    assert text in given[0]
+    assert "Error executing job" not in capsys.readouterr().err
 
 
 def planned_own(folder: Path, text: str, *words: str):

@@ -1,6 +1,9 @@
-"""Checkpoints: which are kept, which are passed over, and that none runs code."""
+"""Checkpoints: which are kept, which are skipped, and that none runs code."""
 
 import contextlib
+import errno
+import json
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from runner import checkpoint
+from runner import checkpoint, seal
 from runner.files import write_json
 
 
@@ -50,7 +53,7 @@ def test_the_two_newest_are_kept(tmp_path: Path):
     assert checkpoint.steps(tmp_path) == [10, 15]
 
 
-def test_damaged_ones_are_passed_over_and_crowd_out_nothing(tmp_path: Path):
+def test_damaged_ones_are_skipped_and_crowd_out_nothing(tmp_path: Path):
     save(tmp_path, 5, 10)
     tear(tmp_path, 10)
     state = checkpoint.load(tmp_path, *model_of(0))
@@ -68,6 +71,72 @@ def test_none_that_is_damaged_changes_what_it_was_to_be_loaded_into(tmp_path: Pa
     model, optimizer = model_of(0)
     assert checkpoint.load(tmp_path, model, optimizer) is None
     assert (model.weight == 0).all()
+
+
+def test_a_pipe_in_place_of_a_file_is_damage_and_not_waited_for(tmp_path: Path):
+    save(tmp_path, 5)
+    for name in (checkpoint.WEIGHTS, checkpoint.STATE, checkpoint.DIGESTS):
+        path = tmp_path / "step-5" / name
+        content = path.read_bytes()
+        path.unlink()
+        os.mkfifo(path)
+        assert not checkpoint.whole(path.parent)
+        path.unlink()
+        path.write_bytes(content)
+    assert checkpoint.whole(path.parent)
+
+
+@pytest.mark.parametrize("size", [2**62, 10**400, 1e9, "1", -1])
+def test_a_damaged_size_of_the_curves_is_damage(tmp_path: Path, size: object):
+    (tmp_path / "metrics.csv").write_text("step,metric,value\n")
+    folder = tmp_path / "checkpoint"
+    save(folder, 5)
+    path = folder / "step-5" / checkpoint.DIGESTS
+    digests = json.loads(path.read_text())
+    assert checkpoint.whole(path.parent)
+    digests["metrics.csv"]["size"] = size
+    path.write_text(json.dumps(digests))
+    assert not checkpoint.whole(path.parent)
+
+
+@pytest.mark.parametrize(
+    ("place", "error"),
+    [
+        ("torch.load", torch.OutOfMemoryError("CUDA out of memory")),
+        ("runner.checkpoint.load_model", MemoryError()),
+        (
+            "runner.checkpoint.load_model",
+            RuntimeError("can't allocate memory"),
+        ),
+        ("runner.checkpoint.digest", OSError(errno.EMFILE, "Too many open files")),
+        ("runner.checkpoint.agrees", OSError(errno.EIO, "Input/output error")),
+    ],
+)
+def test_a_machine_short_of_something_costs_no_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, error: Exception
+):
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    save(tmp_path, 5)
+    with monkeypatch.context() as short:
+        short.setattr(place, fail)
+        with pytest.raises(type(error)):
+            checkpoint.load(tmp_path, *model_of(0))
+    state = checkpoint.load(tmp_path, *model_of(0))
+    assert state is not None
+    assert state["step"] == 5
+
+
+def test_skipped_checkpoints_are_kept_aside_until_the_trial_is_done(tmp_path: Path):
+    save(tmp_path, 5, 10)
+    state = checkpoint.load(tmp_path, *model_of(0), known=lambda loop: loop["losses"] == [5.0])
+    assert state is not None
+    save(tmp_path, 7)
+    assert checkpoint.steps(tmp_path) == [5, 7]
+    assert checkpoint.whole(tmp_path / ".skipped-10")
+    checkpoint.clear(tmp_path, keep_last=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-7"]
 
 
 def test_those_beyond_the_last_are_left_alone(tmp_path: Path):
@@ -97,7 +166,7 @@ def as_plain_pickle(value: Any, path: Path) -> None:
 
 @pytest.mark.parametrize("write", [as_plain_pickle, torch.save])
 @pytest.mark.parametrize("signed", [True, False], ids=["own digest", "digest of ours"])
-def test_a_checkpoint_that_would_run_code_is_passed_over(
+def test_a_checkpoint_that_would_run_code_is_skipped(
     tmp_path: Path, write: Callable[[Any, Path], None], signed: bool
 ):
     save(tmp_path, 5)
@@ -105,15 +174,13 @@ def test_a_checkpoint_that_would_run_code_is_passed_over(
     write({"step": 5, "loop": Hostile(ran)}, path / checkpoint.STATE)
     if signed:
         files = (checkpoint.WEIGHTS, checkpoint.STATE)
-        write_json(
-            path / checkpoint.DIGESTS, {name: checkpoint.digest(path / name) for name in files}
-        )
+        write_json(path / checkpoint.DIGESTS, {name: seal.digest(path / name) for name in files})
     notes: list[str] = []
     model, optimizer = model_of(0)
     assert checkpoint.load(tmp_path, model, optimizer, note=notes.append) is None
     assert (model.weight == 0).all()
-    why = "none that this version reads; passed over" if signed else "damaged and was passed over"
-    assert notes == [f"the checkpoint of step 5 is {why}"]
+    why = "was skipped: this version cannot load it" if signed else "is damaged and was skipped"
+    assert notes == [f"the checkpoint of step 5 {why}"]
     assert not ran.exists()
     with contextlib.suppress(RuntimeError):  # not in a format of torch's, which it sees too late
         torch.load(path / checkpoint.STATE, weights_only=False)

@@ -97,6 +97,15 @@ def test_the_command_prints_that_line_alone_and_ends_with_2(runner, tmp_path: Pa
     assert BAD[arguments] in done.stderr
 
 
+def test_help_opens_with_our_name(monkeypatch, capsys):
+    from runner import __main__ as main
+
+    monkeypatch.setattr("sys.argv", ["runner", "--help"])
+    with pytest.raises(SystemExit):
+        main.compose_and_run(full_error=True)
+    assert capsys.readouterr().out.startswith("ablab is powered by Hydra.")
+
+
 def test_the_version_is_ours(runner):
     done = runner("--version")
     assert done.returncode == 0
@@ -161,3 +170,84 @@ def test_the_listing_has_a_users_own_experiments(tmp_path: Path):
         listing(tmp_path)
     with pytest.raises(ConfigError, match="is not a folder"):
         listing(tmp_path / "absent")
+
+
+BOMB = "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n"
+    for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("preset/my_quick.yaml", f"a: &a [x, x]\n{BOMB}arm: *i\n", "more than 5,000 values"),
+        ("experiment/s.yaml", "-> ../../elsewhere.yaml", "leads out of"),
+        ("preset/my_quick.yaml", "-> ../../elsewhere.yaml", "leads out of"),
+        ("experiment/moe.yaml", "question: mine?\n", "ablab has its own experiment=moe"),
+        ("experiment/mine.yml", "question: mine?\n", "rename it to mine.yaml"),
+        ("preset/my_quick.yaml", "arm: [\n", "cannot be read as YAML"),
+    ],
+)
+def test_the_listing_refuses_what_a_run_refuses(tmp_path: Path, name: str, text: str, said: str):
+    from runner.plan.listing import listing
+
+    own = tmp_path / "mine"
+    for group in ("experiment", "preset"):
+        (own / group).mkdir(parents=True)
+    (own / "experiment" / "my.yaml").write_text("question: Is mine better?\n")
+    (tmp_path / "elsewhere.yaml").write_text("question: secret\n")
+    if text.startswith("-> "):
+        (own / name).symlink_to(text[3:])
+    else:
+        (own / name).write_text(text)
+    with pytest.raises(ConfigError, match=said) as caught:
+        listing(own)
+    assert name in str(caught.value)
+
+
+def test_the_listing_prints_nothing_that_changes_a_terminal(tmp_path: Path):
+    from runner.plan.listing import listing
+
+    for group in ("experiment", "preset"):
+        (tmp_path / group).mkdir()
+    escaped = '"\\e[31m a\\nb"'
+    (tmp_path / "experiment" / "my.yaml").write_text(f"question: {escaped}\narms: 3\n")
+    preset = f"arm: [{escaped}]\nduration: {escaped}\nn_seeds: {escaped}\n"
+    (tmp_path / "preset" / "my_quick.yaml").write_text(preset)
+    (tmp_path / "preset" / "my_full.yaml").write_text("arm: {a: [1]}\nn_seeds: 1\n")
+    (tmp_path / "my_gate.yaml").write_text("question: Is it read?\n")
+    text = listing(tmp_path)
+    assert "\x1b" not in text
+    assert "  quick  \\x1b[31m a b seeds of \\x1b[31m a b; \\x1b[31m a b\n" in text
+    assert "  full   1 seed\n" in text
+    assert f"{tmp_path / 'my_gate.yaml'} is not read" in text
+
+
+@pytest.mark.parametrize("launcher", ["basic", "elsewhere"])
+def test_a_sweep_is_summed_up_wherever_its_points_ran(launcher: str, monkeypatch, capsys):
+    from hydra.core.config_store import ConfigStore
+
+    from runner import __main__ as main
+    from runner import study
+
+    target = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+    store = ConfigStore.instance()
+    store.store(group="hydra/launcher", name="elsewhere", node={"_target_": target})
+
+    def run_and_report(config, *_) -> str:
+        if config.seed == 1:
+            raise ConfigError("seed=1 is refused")
+        return f"seed {config.seed}"
+
+    monkeypatch.setattr(study, "run_and_report", run_and_report)
+    words = ["-m", "experiment=moe", "seed=0,1", f"hydra/launcher={launcher}"]
+    monkeypatch.setattr("sys.argv", ["runner", *words])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(SystemExit) as end:
+        main.compose_and_run(full_error=False)
+    told = capsys.readouterr()
+    assert end.value.code == 2
+    assert told.out.endswith("1 study done, 1 failed:\nseed 0\n")
+    assert "ablab: seed=1 is refused (python -m runner experiment=moe seed=1)" in told.err
+    assert "Error executing job" not in told.err

@@ -1,5 +1,6 @@
 """A/A pairs are found by what arms are, and not by what they are called."""
 
+import pytest
 from sample_study import make_study
 
 from runner.copies import originals
@@ -24,6 +25,7 @@ def test_a_study_knows_its_pairs_with_resolved_values_and_without():
     assert make_study(hparams={}).copies == {"moe_top2_copy": "moe_top2"}
 
 
+@pytest.mark.slow
 def test_a_solved_width_does_not_hide_a_pair(plan):
     made = plan("experiment=ffn", "scale=quick")
     pairs = originals({arm.name: arm.config.tree() for arm in made.arms})

@@ -1,5 +1,7 @@
 """The one door for errors: no message can break the rules, whatever it says."""
 
+from pathlib import Path
+
 import pytest
 
 from runner.config import ConfigError
@@ -62,6 +64,29 @@ def test_a_long_line_is_shortened_and_its_neighbours_stay_whole():
 def test_trials_that_failed_are_exit_code_1():
     assert explain(StudyError("1 of 2 trials failed")) == ("1 of 2 trials failed", 1)
     assert explain(TypeError("x"))[1] == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ValueError(), TypeError("x"), KeyError("x"), ValueError("KeyError: "), RuntimeError(" . ")],
+)
+@pytest.mark.parametrize("planning", [True, False])
+def test_an_error_without_words_gets_some(error: Exception, *, planning: bool):
+    message, code = explain(error, planning=planning)
+    told = message.replace("HYDRA_FULL_ERROR=1 shows", "")
+    assert ("a value is of a kind" in told) if planning else ("does not expect" in told)
+    assert (code, wrong(message)) == (2 if planning else 1, [])
+
+
+def test_paths_lose_the_current_folder_at_their_start_alone(tmp_path: Path, monkeypatch):
+    here = tmp_path / "tmp"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    assert bounded(f"{here}/a.yaml: no, '{here}/b c' neither") == "a.yaml: no, 'b c' neither"
+    for kept in (f"/var{here}/nothere", f"..{here}/x", f"{here}/", f"{here}2/x"):
+        assert bounded(f"--config-dir {kept} is no folder") == f"--config-dir {kept} is no folder"
+    monkeypatch.chdir("/")
+    assert bounded("/tmp//x is no folder") == "/tmp//x is no folder"
 
 
 def test_an_error_says_what_it_was_about():

@@ -16,6 +16,7 @@ import pytest
 from tests_environment import environment
 from tests_tiny import TINY
 
+from runner import __main__ as command
 from runner import interrupts, pool, study
 from runner.config import ConfigError
 from runner.ends import settle
@@ -142,6 +143,22 @@ def test_what_a_process_says_is_its_label_where_it_wrote_none(plan):
     assert settle(job, -40, 8)["message"].endswith("signal 40 and left no result")
 
 
+def test_where_no_process_was_started_none_has_ended(plan):
+    made = plan(*ONE)
+    (entry,) = study.enter(made)
+    job = study.job(made, entry, Stage.run)
+    why = "its process could not be started (EOFError)"
+    assert settle(job, 1, None, why)["message"] == why
+    with pytest.raises(study.StudyError) as caught:
+        study.fail_if_any(made, [entry])
+    assert "log.txt" not in str(caught.value)
+    assert "all trials are kept in" in str(caught.value)
+    entry.slot.folder.mkdir(exist_ok=True)
+    (entry.slot.folder / "log.txt").touch()
+    with pytest.raises(study.StudyError, match=r"its log is .*log\.txt"):
+        study.fail_if_any(made, [entry])
+
+
 def test_timeout_s_is_no_part_of_an_arm(plan):
     assert plan(*ONE, "timeout_s=0.5").arms == plan(*ONE).arms
 
@@ -196,6 +213,41 @@ def test_nothing_comes_between_while_interrupts_are_held():
     assert done == [True]
     with pytest.raises(KeyboardInterrupt):
         interrupts.check()
+
+
+@pytest.mark.usefixtures("listening")
+def test_a_signal_that_is_sent_twice_is_one_wish(monkeypatch):
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGTERM)
+    signal.raise_signal(signal.SIGTERM)  # what `timeout` sends to the process group
+    with interrupts.held() as came:
+        signal.raise_signal(signal.SIGTERM)
+        assert not came()
+    monkeypatch.setattr(interrupts, "AT_ONCE", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "computes"),
+    [(["redraw", "x"], False), (["experiment=moe", "plan=only"], False), (["a", "redraw"], True)],
+)
+def test_only_a_command_that_computes_goes_on_from_there(monkeypatch, arguments, computes: bool):
+    def interrupt(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    said: list[str] = []
+    for name in ("listen", "stop_listening"):
+        monkeypatch.setattr(interrupts, name, lambda: None)
+    monkeypatch.setattr(command.output, "protect_streams", lambda: None)
+    monkeypatch.setattr(command, "run", interrupt)
+    monkeypatch.setattr(command, "say", said.append)
+    monkeypatch.setattr(sys, "argv", ["ablab", *arguments])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    with pytest.raises(SystemExit) as caught:
+        command.main()
+    assert caught.value.code == 130
+    assert said == ["stopped" + computes * command.KEPT]
 
 
 def stopped(folder: Path, number: int, seconds: float) -> tuple[int, str]:
@@ -301,7 +353,8 @@ def test_without_streams_progress_says_nothing(monkeypatch):
 
 
 @pytest.mark.slow
-def test_trials_of_a_command_that_is_killed_leave_a_checkpoint_and_end(tmp_path: Path):
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "group"])
+def test_trials_of_a_command_that_is_killed_leave_a_checkpoint_and_end(tmp_path: Path, number: int):
     long = ("training.steps=60000", "training.eval_every=60000", "training.checkpoint_every=60000")
     process = subprocess.Popen(
         [sys.executable, "-m", "runner", *ONE, *long],
@@ -309,13 +362,18 @@ def test_trials_of_a_command_that_is_killed_leave_a_checkpoint_and_end(tmp_path:
         env=environment(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     until = time.monotonic() + 60
     while not (found := list(tmp_path.glob("outputs/moe/trials/*/*/metrics.csv"))):
         assert time.monotonic() < until
         time.sleep(0.1)
-    process.kill()
-    process.wait()
+    if number == signal.SIGTERM:  # as `timeout` does: the server that forks trials ends too
+        process.send_signal(number)
+        os.killpg(process.pid, number)
+    else:
+        process.kill()
+    assert process.wait(60) == (130 if number == signal.SIGTERM else -signal.SIGKILL)
     slot = Slot(found[0].parent)
     while slot.status()["state"] == "running":
         assert time.monotonic() < until

@@ -16,7 +16,7 @@ import torch
 from finished import again, finished, finished_once, plan_once  # noqa: F401 (fixtures)
 from tests_tiny import TINY
 
-from runner import checkpoint, ledger, looks, registry, study
+from runner import checkpoint, ledger, looks, registry, seal, study
 from runner.config import ConfigError
 from runner.files import read_json, write_json
 from runner.job import Stage
@@ -102,6 +102,7 @@ def frame(plan: planning.Plan) -> pd.DataFrame:
     return values[~values.metric.str.startswith("time/")].reset_index(drop=True)
 
 
+@pytest.mark.some(12)
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("name", SEALED)
 def test_a_damaged_record_is_named_and_its_trial_alone_is_missing(
@@ -119,6 +120,7 @@ def test_a_damaged_record_is_named_and_its_trial_alone_is_missing(
     study.enter(again())  # what was in the way is gone: nothing raises any more
 
 
+@pytest.mark.some(10)
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("name", FREE)
 def test_what_a_finished_trial_does_not_need_costs_nothing(again: Again, name: str, damage: str):  # noqa: F811
@@ -131,6 +133,7 @@ def test_what_a_finished_trial_does_not_need_costs_nothing(again: Again, name: s
     assert slot.first_finish() is not None
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_arm_json_is_named_and_written_anew(again: Again, damage: str):  # noqa: F811
     plan = again()
@@ -143,6 +146,7 @@ def test_a_damaged_arm_json_is_named_and_written_anew(again: Again, damage: str)
         assert read_json(path) == whole
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(
     "harm",
     [
@@ -296,7 +300,7 @@ def other_loop(slot: Slot) -> None:
     assert digests is not None
     write_json(
         path / checkpoint.DIGESTS,
-        digests | {checkpoint.STATE: checkpoint.digest(path / checkpoint.STATE)},
+        digests | {checkpoint.STATE: seal.digest(path / checkpoint.STATE)},
     )
 
 
@@ -326,6 +330,7 @@ RESUMED: dict[str, tuple[int, Callable[[Slot], object]]] = {
 }
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("kind", RESUMED)
 def test_a_killed_trial_ends_with_the_same_values_whatever_was_damaged(again: Again, kind: str):  # noqa: F811
     plan = again()
@@ -343,7 +348,7 @@ def test_a_killed_trial_ends_with_the_same_values_whatever_was_damaged(again: Ag
     message = slot.status().get("message", "")
     assert "weights_only" not in message
     if kind in ("loop", "weights", "digests", "curves cut", "curves gone"):
-        assert "the checkpoint of step 6 is" in message
+        assert "the checkpoint of step 6 " in message
 
 
 def test_results_of_other_code_stay_until_the_new_ones_are_there_and_after(
@@ -392,6 +397,7 @@ def test_what_other_code_was_about_to_time_again_stays(again: Again):  # noqa: F
     assert slot.usable(plan.code) == slot.earlier
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_ledger_is_named_and_written_on(tmp_path: Path, damage: str):
     path = tmp_path / "looks.jsonl"

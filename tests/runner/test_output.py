@@ -4,6 +4,8 @@ import io
 import os
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 from hypothesis import given
@@ -29,6 +31,39 @@ def test_a_reader_that_has_gone_raises_nothing_and_costs_no_exit_code():
     )
     os.close(writing)
     assert (process.returncode, process.stderr) == (0, b"")
+
+
+def test_a_full_pipe_that_does_not_block_is_waited_for():
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    stream = os.fdopen(writing, "w", encoding="ascii", errors="backslashreplace")
+    text = "".join(f"line {i} \U0001f600\n" for i in range(20_000))
+    came: list[bytes] = []
+
+    def read() -> None:
+        time.sleep(0.2)  # until the pipe is full
+        while piece := os.read(reading, 100_000):
+            came.append(piece)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    protected = output.Protected(stream)
+    for line in text.splitlines(keepends=True)[:10_000]:
+        protected.write(line)
+    protected.write(text[text.index("line 10000 ") :])
+    stream.close()
+    reader.join()
+    os.close(reading)
+    assert b"".join(came).decode() == text.replace("\U0001f600", "\\U0001f600")
+
+
+def test_a_letter_that_a_stream_cannot_take_does_not_end_it():
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="strict")
+    protected = output.Protected(stream)
+    for text in ("caf\u00e9", "\ud800", "end"):
+        protected.write(text)
+    protected.flush()
+    assert stream.buffer.getvalue() == b"caf\\xe9\\ud800end"
 
 
 @pytest.mark.parametrize("text", ["\ud800", "日本語", "caf\udce9", "\x00\x1b[2J"])

@@ -1,16 +1,25 @@
 """What a plan refuses or says before anything is trained, so that an answer can be believed."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from runner import registry
 from runner.claims.fairness import Fairness
-from runner.config import ConfigError
+from runner.config import ConfigError, Tune
+from runner.plan import seeding
 from runner.plan.planning import stand_in
 
 FFN = ("experiment=ffn", "task=function", "task.width=8", "task.n_samples=64", "task.length=16")
 FEW = "arm=[relu,gelu,relu_copy]"  # each arm is composed by Hydra, which takes its time
+TUNE = {
+    "key": "training.lr",
+    "grid": [1.0, 2.0, 3.0],
+    "n_seeds": 1,
+    "metric": "val/loss",
+    "direction": "less",
+}
 THREE = "arm=[relu,relu_copy,x]"
 
 
@@ -56,12 +65,35 @@ def test_an_offset_that_makes_no_seeds_is_refused(plan, offset: str, said: str):
         plan(*FFN, THREE, f'+arms.x=["ffn=gelu","seed_offset={offset}"]')
 
 
+def test_a_free_offset_keeps_clear_of_tuning_and_is_found_at_once(plan):
+    tuned = ("tune=lr", "tune.first_seed=1", '+arms.x=["ffn=gelu","seed_offset=-5"]')
+    with pytest.raises(ConfigError, match=r"below 0; seed_offset=0 is free"):
+        plan(*FFN, THREE, *tuned)  # seed 1 is reported too, whatever the offset of x
+    made = plan(*FFN, "arm=[relu,relu_copy]", "n_seeds=1")
+    arms = {arm.name: arm.config for arm in made.arms}
+    for first_seed, free in ((1000, 2000), (0, 1000), (5000, 1000)):
+        tune = Tune(**(TUNE | {"first_seed": first_seed}))
+        found = seeding.free_offset(["relu_copy"], arms, replace(made.study, tune=tune))
+        assert found == free
+
+
 @pytest.mark.parametrize("pair", ["{arm: gelu, control: relu}", "{arm: same, control: relu}"])
 def test_an_a_a_pair_that_is_no_copy_is_refused(plan, pair: str):
     same = '+arms.same=["ffn=relu"]'  # the arm itself under another name proves nothing either
     with pytest.raises(ConfigError, match=r"claims\.X\.aa: \w+ is no copy of relu.*seed_offset"):
         plan(*FFN, same, "arm=[relu,gelu,same]", own(aa=pair))
     plan(*FFN, FEW, own(aa="{arm: relu_copy, control: relu}"))
+
+
+def test_what_needs_no_data_is_refused_before_they_are_read(plan, monkeypatch, tmp_path: Path):
+    def prepare(*_: object, **__: object) -> None:
+        raise AssertionError("the data were read")
+
+    monkeypatch.setattr(registry, "prepare", prepare)
+    for refused in ("n_seeds=1001", own(n="4")):
+        with pytest.raises(ConfigError, match=r"overlap|cannot reach"):
+            plan(*FFN, FEW, refused)
+    assert not (tmp_path / "outputs").exists()
 
 
 def test_a_claim_that_its_seeds_cannot_decide_is_refused_with_the_least_number(plan):

@@ -1,14 +1,20 @@
 """`plan=only`: what would be computed, told truly, and nothing written anywhere."""
 
+import json
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tests_tiny import TINY
 
-from runner import study
-from runner.plan import past
+from experiments.corpora import Ready
+from runner import registry, study
+from runner.config import ConfigError, Evaluation
+from runner.plan import past, summary
+from runner.plan.data import Data, writable
 
 
 def everything(*folders: Path) -> set[Path]:
@@ -57,6 +63,50 @@ def test_a_users_text_has_the_same_identity_as_in_a_run(plan, tmp_path: Path):
     assert plan(*of_text).arms[0].signature == told
 
 
+def test_a_corpus_is_built_once_for_all_points_of_a_sweep(monkeypatch, tmp_path: Path):
+    built: list[object] = []
+
+    def prepare(task: object, *_: object, **__: object) -> Ready:
+        built.append(task)
+        return Ready("0123", source="mine.txt" if task == "text" else "", evidence="1")
+
+    monkeypatch.setattr(registry, "prepare", prepare)
+
+    def told(task: str, *, keep: bool) -> str:
+        arm = SimpleNamespace(parts=SimpleNamespace(task=task))
+        return Data(tmp_path, Evaluation.report, {}, keep=keep).prepare(arm)  # type: ignore[arg-type]
+
+    assert [told("domains", keep=False) for _ in range(3)] == ["0123"] * 3
+    assert built == ["domains"]
+    told("text", keep=False)
+    told("text", keep=False)  # the text may have changed
+    told("domains", keep=True)  # trials are to find it
+    assert built == ["domains", "text", "text", "domains"]
+
+
+def test_a_folder_that_takes_no_files_is_refused_and_nothing_is_tried(tmp_path: Path):
+    assert writable(tmp_path / "outputs", "moe", probe=False) == tmp_path / "outputs"
+    assert everything(tmp_path) == set()
+    (tmp_path / "file").touch()
+    for folder in ("/proc/x", str(tmp_path / "file")):
+        with pytest.raises(ConfigError, match="nothing can be written there"):
+            writable(Path(folder), "moe", probe=False)
+
+
+@pytest.mark.parametrize("wrong", ["abc", "1e999", 10**400, True, None, [], -1.0])
+def test_a_damaged_record_counts_as_unknown(tmp_path: Path, wrong: object):
+    trial = tmp_path / "moe" / "trials" / "dense-0123456789ab" / "seed-0"
+    trial.mkdir(parents=True)
+    config = {"training": {"steps": wrong, "batch_size": 4}, "task": wrong}
+    (trial.parent / "arm.json").write_text(json.dumps({"config": config}))
+    cost = {"metric": "cost/flops_per_token", "value": wrong}
+    (trial / "result.json").write_text(json.dumps({"seconds": 2, "results": [cost]}))
+    (found,) = past.trials(tmp_path, "moe")
+    assert (found.seconds, found.work) == (2.0, 0.0)
+    assert past.work_of({"training": {"steps": wrong, "batch_size": 4}}, 1.0) in (0.0, 4.0)
+    assert past.work_of({"training": {"steps": 10**300, "batch_size": 10**300}}, 1.0) == 0.0
+
+
 @pytest.mark.slow
 def test_a_sweep_is_told_point_by_point(runner, tmp_path: Path):
     done = runner("-m", "experiment=moe", "scale=smoke", "task=waves", "plan=only", "n_seeds=1,2")
@@ -64,3 +114,19 @@ def test_a_sweep_is_told_point_by_point(runner, tmp_path: Path):
     assert done.stdout.count("plan=only: nothing was computed or written") == 2
     assert "2 studies done" in done.stdout
     assert everything(tmp_path) == set()
+
+
+def test_the_words_fit_what_is_told(plan, run, capsys):
+    few = (*TINY, "arm=dense", "n_seeds=1", "plan=only")
+    run(*few)
+    said = capsys.readouterr().out
+    assert "scale=smoke, 1 seed\n" in said
+    assert "to compute: 1 trial;" in said
+    assert "MiB for a trial, besides about 0.3 GiB" in said
+    made = plan(*few, "tune=lr")
+    entries = study.survey(made)
+    own = replace(made, command="python -m runner --config-dir=mine experiment=my_gate")
+    lines = summary.text(own, entries, (made, entries)).splitlines()
+    assert lines[0] == "plan of my_gate at scale=smoke, 1 seed"
+    counts = [line.split()[-3:-1] for line in lines if line.startswith("  dense")]
+    assert counts == [["1", "0"], ["1", "-"]]

@@ -2,13 +2,16 @@
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from hydra import compose
 
 from experiments import config as science
 from runner import registry, store
-from runner.config import ConfigError, Device, Training, plain
-from runner.plan import planning
+from runner.config import ConfigError, Device, Scale, Training, plain
+from runner.plan import composing, folders, planning
+from runner.plan.overrides import parse
 
 MOE = ("experiment=moe", "task=waves", "scale=quick")
 
@@ -233,6 +236,7 @@ def schemas() -> list[type]:
     return [*options, *science.QUESTIONS.values(), science.Model, Training, Device]
 
 
+@pytest.mark.some(8)
 @pytest.mark.parametrize("schema", schemas(), ids=lambda schema: schema.__name__)
 def test_a_signature_changes_with_every_field_that_can_change_numbers(schema: type):
     def signature(**changed: int) -> str:
@@ -244,3 +248,20 @@ def test_a_signature_changes_with_every_field_that_can_change_numbers(schema: ty
     for f in dataclasses.fields(schema):
         counts = f.name not in ("checkpoint_every", "memory_gib")
         assert (signature(**{f.name: 2}) != signature()) == counts, f.name
+
+
+@pytest.mark.parametrize(("chosen", "left"), [("my_gate", False), ("moe", True)])
+def test_defaults_of_a_users_preset_are_left_out_as_those_of_ours(
+    hydra: None,  # noqa: ARG001
+    monkeypatch,
+    tmp_path: Path,
+    chosen: str,
+    left: bool,
+):
+    monkeypatch.setattr(folders.Own, "folder", tmp_path)
+    (tmp_path / "preset").mkdir()
+    (tmp_path / "preset" / "my_gate_quick.yaml").write_text("task: {train_bytes: 5}")
+    config = compose("config", overrides=["experiment=moe", "task=waves", "+task.train_bytes=5"])
+    study = SimpleNamespace(experiment="moe", scale=Scale.quick)
+    composing.drop_defaults(config, study, [parse(f"experiment={chosen}")])  # type: ignore[arg-type]
+    assert ("train_bytes" in config.task) is left

@@ -4,6 +4,8 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tests_environment import environment
 from tests_tiny import TINY
 
 from runner import ending, interrupts, pool, running, study
@@ -45,7 +48,8 @@ def slow_to_stop(started: Any, path: Path, seconds: float) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, save)
     started.set()
-    time.sleep(60)
+    for _ in range(600):  # a signal just before a sleep is heard at its end
+        time.sleep(0.1)
 
 
 def begun(path: Path, seconds: float) -> Any:
@@ -79,6 +83,55 @@ def test_who_takes_too_long_is_forced(tmp_path: Path, monkeypatch):
     process = begun(tmp_path / "a", 30.0)
     ending.stop([process])
     assert process.exitcode == -signal.SIGKILL
+
+
+class Orphan:
+    """What multiprocessing knows of a living process whose server was killed: the wrong things."""
+
+    sentinel, exitcode = -1, ending.SERVER_GONE
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+
+    def is_alive(self) -> bool:
+        return False
+
+    def nothing(self, *_: float) -> None:
+        """It takes the process for dead, so it sends no signal and waits for nothing."""
+
+    terminate = kill = join = nothing
+
+
+def test_trials_whose_server_was_killed_have_time_for_a_checkpoint_too(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(ending, "SOON", 0.1)
+    process = begun(tmp_path / "a", 0.5)
+    ending.stop([Orphan(process.pid)])
+    assert (tmp_path / "a").exists()
+    assert process.exitcode == 1
+
+
+def test_a_trial_whose_server_was_killed_is_forced_where_it_takes_too_long(tmp_path, monkeypatch):
+    monkeypatch.setattr(ending, "SOON", 0.1)
+    monkeypatch.setattr(ending, "GRACE", 0.2)
+    process = begun(tmp_path / "a", 30.0)
+    ending.stop([Orphan(process.pid)])
+    process.join(5)
+    assert process.exitcode == -signal.SIGKILL
+
+
+def test_that_its_server_was_killed_is_told_of_a_trial(tmp_path: Path):
+    server, process = begun(tmp_path / "server", 0.0), begun(tmp_path / "a", 0.2)
+    server.kill()
+    server.join()
+    ours, theirs = multiprocessing.Pipe(duplex=False)
+    job = SimpleNamespace(timeout_s=None)
+    each = running.Running(job, Orphan(process.pid), ours, server=server.pid)
+    assert not each.has_ended()  # it is asked to end, and writes its checkpoint
+    theirs.close()
+    within(20, each.has_ended)
+    assert (tmp_path / "a").exists()
+    (event,) = each.end()
+    assert event["why"] == "the server that started it was killed"
 
 
 @pytest.fixture(params=[signal.default_int_handler, signal.SIG_IGN], ids=["heard", "ignored"])
@@ -244,3 +297,46 @@ def test_a_process_that_cannot_be_started_costs_its_trial_alone(plan, monkeypatc
         assert told["state"] == "failed"
         assert told["message"].startswith("its process could not be started (")
         assert job.slot.status()["message"] == told["message"]
+
+
+STARTS = """
+import multiprocessing, operator, os, shutil, signal, sys
+from multiprocessing import forkserver
+from pathlib import Path
+from types import SimpleNamespace
+
+from runner import pool, private
+
+def lose_folder():
+    shutil.rmtree(private.multiprocessing.current_process()._config["tempdir"])
+
+def lose_socket():
+    Path(forkserver._forkserver._forkserver_address).unlink()
+
+def lose_server():
+    os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)
+
+pool.child = operator.is_  # something that a process can do with a job and a pipe
+context = multiprocessing.get_context("forkserver")
+running = []
+for lose in (print, lose_folder, lose_socket, lose_server):
+    lose()
+    private.prepare_sockets()
+    pool.start(context, None, running, lambda _, event: print(event["state"]))
+    running[-1].process.join()
+    print(running[-1].process.exitcode)
+lose_folder()
+"""
+
+
+def test_a_lost_socket_or_server_costs_no_trial_and_no_traceback(tmp_path: Path):
+    done = subprocess.run(
+        [sys.executable, "-c", STARTS],
+        env=environment() | {"TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert done.stdout.split() == ["started", "0"] * 4

@@ -27,6 +27,7 @@ def arms_of(claim):
     return named | ({getattr(control, "arm", control)} - {None})
 
 
+@pytest.mark.some(7)
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
 def test_claims_of_presets_can_be_read_and_decided(path):
     preset = load(path)

@@ -1,5 +1,6 @@
 """Locks and sockets lie where no other user can reach them, and outlive no process."""
 
+import errno
 import os
 import signal
 import stat
@@ -124,7 +125,13 @@ def test_where_a_path_is_too_long_for_a_socket_another_folder_is_taken(
     assert not list(long.rglob("try-*"))
 
 
-def test_what_killed_processes_have_left_is_removed_and_nothing_else(temporary: Path):
+def no_locks(*_: object) -> None:
+    raise OSError(errno.ENOLCK, "No locks available")
+
+
+def test_what_killed_processes_have_left_is_removed_and_nothing_else(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+):
     own = private.checked(private.below(temporary))
     hour = time.time() - 3600
     for name in ("pymp-dead", "pymp-alive", "pymp-empty", "pymp-unlocked", "other"):
@@ -138,6 +145,10 @@ def test_what_killed_processes_have_left_is_removed_and_nothing_else(temporary: 
         for path in own.iterdir():
             if path.name != "pymp-young":
                 os.utime(path, (hour, hour))
+        with monkeypatch.context() as patched:  # a filesystem that takes no locks
+            patched.setattr(locks.fcntl, "flock", no_locks)
+            private.remove_abandoned(own)
+            assert (own / "pymp-dead").exists()
         private.remove_abandoned(own)
         private.remove_abandoned(temporary)
     left = {path.name for path in own.iterdir()}

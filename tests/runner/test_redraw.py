@@ -145,6 +145,7 @@ def write(name: str, content: str | bytes) -> Callable[[Path], object]:
     return lambda run: (run / name).write_bytes(data)
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize(
     ("harm", "said"),
     [
@@ -345,6 +346,7 @@ def sent(run_alone: Path, monkeypatch: pytest.MonkeyPatch) -> Path:  # noqa: F81
     return run_alone
 
 
+@pytest.mark.some(12)
 @pytest.mark.parametrize("kind", REFUSED)
 def test_a_hostile_run_is_refused_in_one_line_and_leaves_no_trace(sent: Path, kind: str):
     REFUSED[kind](sent)
@@ -394,6 +396,7 @@ def hostile_archive(change: Callable[[zipfile.ZipFile], object]) -> Callable[[Pa
     return put
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     ("harm", "said"),
     [

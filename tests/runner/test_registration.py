@@ -85,6 +85,7 @@ def test_a_claim_names_its_arms(kind: str):
     assert set(claim.named_arms) == {*claim.compared, *extra}
 
 
+@pytest.mark.slow
 def test_every_claim_that_ships_is_registered_as_it_stands():
     assert releasing.missing() == [], "run python -m tests.register"
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.plugins import Plugins
 from hydra.types import RunMode
 
 import runner.__main__
@@ -18,7 +19,7 @@ from runner import names, registry
 from runner.config import ConfigError
 from runner.output import LETTERS, LINES
 from runner.plan import folders, loading
-from runner.plan.refusal import calls_resolver, check_file
+from runner.plan.refusal import calls_resolver, check_file, refuse_code, refuse_values
 from runner.plan.sources import OF_USERS
 
 Refused = Callable[..., str]
@@ -89,6 +90,7 @@ def write(files: dict[str, str]) -> None:
 def loader(folder: Path) -> loading.CheckedLoader:
     """What loads our options and those of a user's folder."""
     loading.check_all_loading()
+    Plugins.instance()  # registers where options are loaded from
     path = ConfigSearchPathImpl()
     for provider, place in (
         ("hydra", "pkg://hydra.conf"),
@@ -146,6 +148,7 @@ OF_HYDRA = {
 }
 
 
+@pytest.mark.some(6)
 @pytest.mark.parametrize("case", OF_HYDRA)
 def test_no_yaml_makes_hydras_own_settings(refused: Refused, case: str):
     write(OF_HYDRA[case])
@@ -200,6 +203,7 @@ duration: '${${question}:SECRET}'""",
 }
 
 
+@pytest.mark.some(8)
 @pytest.mark.parametrize("case", CODE)
 def test_no_yaml_runs_code_or_reaches_elsewhere(refused: Refused, case: str):
     text = CODE[case]
@@ -291,6 +295,7 @@ BOMBS = {
 }
 
 
+@pytest.mark.some(8)
 @pytest.mark.parametrize("case", BOMBS)
 def test_no_yaml_takes_long_to_refuse(refused: Refused, case: str):
     Path("mine/experiment").mkdir()
@@ -319,6 +324,7 @@ def test_a_file_that_is_not_used_does_no_harm(refused: Refused):
     assert "n_seeds=0" in refused("--config-dir=mine", "experiment=moe", "n_seeds=0")
 
 
+@pytest.mark.some(8)
 @pytest.mark.parametrize(
     "words",
     [
@@ -390,3 +396,25 @@ def test_the_rule_for_names_says_what_it_allows():
     for name in ("", "-a", ".a", "a.", "a/b", "a" * 81):
         with pytest.raises(ConfigError, match=r"starts with none of dots and dashes.*end in a dot"):
             names.check_name("arm", name)
+
+
+HARMLESS = ["data/my_target_files/*.md", "my_target_", "Is _target_ x?"]
+
+
+def test_target_is_refused_as_a_key_alone(tmp_path: Path):
+    path = tmp_path / "mine.yaml"
+    for value in HARMLESS:
+        refuse_values({"path": [value]})
+        path.write_text(f"question: '{value}'\n")
+        check_file(path)
+    for text in [f"task.path={HARMLESS[0]}", "+my_target_=x"]:
+        refuse_code(text)
+    for text in ["+_target_=x", "ffn._target_=x", "+a={_target_: x}", '+a={"_target_":x}']:
+        with pytest.raises(ConfigError, match="_target_ is not allowed"):
+            refuse_code(text)
+    for key in ["_target_", "'_target_'", '"\\x5ftarget_"', "? !!str _target_\n  "]:
+        path.write_text(f"a: {{b: 1}}\nc:\n  {key}: x\n")
+        with pytest.raises(ConfigError, match="_target_ is not allowed"):
+            check_file(path)
+    with pytest.raises(ConfigError, match="_target_ is not allowed"):
+        refuse_values([{"a": {"_target_": 1}}])

@@ -34,13 +34,14 @@ def refused(plan, *overrides: str) -> str:
         ("task.length=1000000000", "task.length"),
         ("model.d_model=1000000000", "weights, gradients.*model.d_model"),
         ("task.n_samples=1000000000", "most of it data.*task.n_samples"),
-        ("ffn.d_ff=1000000000", "weights"),
+        ("ffn.d_ff=1000000000", "weights.*lower ffn.d_ff"),
+        ("task.width=1000000000", "lower task.width"),
     ],
 )
 def test_a_size_that_cannot_fit_is_refused_with_the_figure_and_the_keys(plan, typed, said):
     words = refused(plan, *WAVES, typed)
     assert re.search(said, words.replace("\n", " ")), words
-    assert re.search(r"takes at least [\d.e+]+ GiB", words)
+    assert re.search(r"takes at least [\d.,e+]+ GiB", words)
     assert re.search(r"[\d.e+]+ GiB are free", words)
     if more := re.search(r"device\.memory_gib=\d+", words):
         plan(*WAVES, typed, more[0])
@@ -55,10 +56,13 @@ def test_a_size_that_cannot_fit_is_refused_with_the_figure_and_the_keys(plan, ty
         (("experiment=translation", "arm=base"), "model.d_model=1000000"),
         (("experiment=moe", "arm=dense", "task=patterns"), "task.n_eval=200000000"),
         (("experiment=head_analysis", "arm=two_layers"), "task.vocabulary=2000000000"),
+        (("experiment=moe", "arm=moe_top2", "task=waves"), "ffn.n_experts=1000000000"),
     ],
 )
 def test_each_experiment_has_a_bound(plan, overrides, typed):
-    assert "takes at least" in refused(plan, *overrides, typed, "n_seeds=1", "scale=smoke")
+    said = refused(plan, *overrides, typed, "n_seeds=1", "scale=smoke")
+    assert "takes at least" in said
+    assert f"lower {typed.partition('=')[0]}" in said  # the first of the keys
 
 
 @pytest.mark.parametrize("typed", ["task.train_bytes=1000000000", "task.n_eval=2000000000"])
@@ -69,7 +73,7 @@ def test_more_text_than_there_is_is_refused_before_any_is_read(plan, typed):
 
 def test_memory_is_what_the_key_says_and_changes_no_signature(plan):
     said = refused(plan, *WAVES, "device.memory_gib=0.001")
-    assert "0.001 GiB are free" in said
+    assert "device.memory_gib allows 0.001" in said
     plain, given = plan(*WAVES), plan(*WAVES, "device.memory_gib=64")
     assert [arm.signature for arm in plain.arms] == [arm.signature for arm in given.arms]
     for typed in ("0", "-1"):

@@ -1,6 +1,7 @@
 """Whole studies in processes: what is computed, reused, lost and said; on tiny trials of moe."""
 
 import dataclasses
+import sys
 from pathlib import Path
 
 import outcomes
@@ -9,7 +10,7 @@ import pytest
 from filelock import FileLock
 from tests_tiny import TINY
 
-from runner import pool, study
+from runner import pool, registry, study
 from runner.ends import settle
 from runner.job import Stage
 from runner.plan import arguments
@@ -46,6 +47,7 @@ def test_two_commands_that_start_together_share_the_folder_of_an_arm(plan):
     assert {e.arm.name for e in mine} != {e.arm.name for e in theirs}
 
 
+@pytest.mark.slow
 def test_done_trials_are_reused_and_more_seeds_or_arms_touch_nothing_else(plan):
     first = study.run(plan(*TINY))
     assert set(states(first).values()) == {"done"}
@@ -72,6 +74,14 @@ def test_numbers_do_not_depend_on_the_number_of_workers(plan, tmp_path: Path):
     pd.testing.assert_frame_equal(numbers(two), expected, check_exact=True)
 
 
+@pytest.fixture
+def faulty_stages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the plug-in `faulty` replace stages in this test alone: planning imports it."""
+    monkeypatch.setattr(registry, "stage", registry.stage)
+    monkeypatch.delitem(sys.modules, "faulty", raising=False)
+
+
+@pytest.mark.usefixtures("faulty_stages")
 def test_faults_cost_only_their_own_trial(plan, run, capsys):
     with pytest.raises(study.StudyError, match="2 of 4 trials failed"):
         run(*TINY, "plugins=[faulty]")
@@ -94,6 +104,7 @@ def test_faults_cost_only_their_own_trial(plan, run, capsys):
     assert set(states(mended).values()) == {"done"}
 
 
+@pytest.mark.slow
 def test_results_of_other_code_are_never_reused_in_silence(plan, monkeypatch):
     study.run(plan(*TINY))
     monkeypatch.setattr("runner.provenance.code_hash", lambda *_: "changed")
@@ -120,6 +131,7 @@ def dies_before_its_mark(monkeypatch: pytest.MonkeyPatch, exitcode: int) -> None
     monkeypatch.setattr("runner.pool.run_jobs", run_jobs)
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize(
     ("exitcode", "state", "how"),
     [
@@ -175,6 +187,7 @@ def test_the_status_of_a_trial_that_another_process_computes_is_left_to_it(plan)
     assert entry.slot.status()["state"] == "killed"
 
 
+@pytest.mark.slow
 def test_a_timing_that_dies_before_its_mark_has_failed_until_it_is_computed(plan, monkeypatch):
     honest = pool.run_jobs
 
@@ -227,6 +240,7 @@ def test_a_record_says_where_it_comes_from(plan):
     assert arm["data"] == entry.arm.data
 
 
+@pytest.mark.usefixtures("faulty_stages")
 def test_arguments_reach_the_plan_unchanged_by_plugins(plan):
     assert arguments.named_plugins(["plugins=[a.b,c]", "n_seeds=3"]) == ["a.b", "c"]
     assert plan(*TINY, "plugins=[faulty]").study.plugins == ["faulty"]

@@ -2,6 +2,9 @@
 
 import csv
 import math
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Optional
 
 import pytest
 import torch
@@ -12,10 +15,12 @@ from tests_tiny import TINY
 from experiments.tasks.build import task_of
 from runner import tuning
 from runner.config import ConfigError, Evaluation
+from runner.plan import checks
 
 GRID = ("tune=lr", "tune.grid=[0.001,0.01,0.1]", "tune.n_seeds=2")
 
 
+@pytest.mark.slow
 def test_the_best_value_of_a_grid_is_what_is_reported(run, capsys, tmp_path):
     one = ("arm=dense", "n_seeds=1", "training.steps=3", "tune.n_seeds=1", "~figures")
     run(*TINY, *GRID[:2], *one)
@@ -156,3 +161,24 @@ def test_the_best_is_that_of_the_mean_and_edges_are_told(plan):
     assert tuned.interior == {"dense": True, "moe_top2": False}
     assert tuned.sensitivity["dense"] == pytest.approx((1.5 + 0 + 0.75) / 3)
     assert len(tuned.rows) == 12
+
+
+def test_keys_that_take_a_number_can_be_tuned_though_they_are_null_now():
+    @dataclass
+    class Options:
+        block: int | None = None
+        clip: Optional[float] = None  # noqa: UP045
+        steps: int = 1
+        masked: bool = False
+        name: str | None = None
+        sizes: list[int] = field(default_factory=list)
+
+    arm = SimpleNamespace(training=Options(), options=Options(), parts=SimpleNamespace())
+    names = {key.partition(".")[2] for key in checks.numeric_keys(arm)}  # type: ignore[arg-type]
+    assert names == {"block", "clip", "steps"}
+
+
+def test_a_key_that_is_null_in_a_preset_is_tuned(plan):
+    flash = ("experiment=flash_attention", "scale=smoke", "tune=lr", "tune.grid=[16,32,64]")
+    with pytest.raises(ConfigError, match=r"tune\.metric"):  # it has no such metric, but the key
+        plan(*flash, "tune.key=options.block_q", "tune.metric=val/loss")

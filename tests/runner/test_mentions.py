@@ -1,0 +1,48 @@
+"""Claims, headlines and figures that name arms or metrics which are nowhere."""
+
+import pytest
+
+from runner.config import ConfigError
+
+TINY = ("experiment=moe", "scale=smoke", "task=waves", "arm=[dense,moe_top2]")
+
+
+def claim(metric: str = "val/loss", control: str = "dense") -> str:
+    keys = f'metric: "{metric}", arm: moe_top2, control: {control}, direction: less, n: 8'
+    return f"+claims.mine={{kind: difference, statement: s, source: me, family: F, {keys}}}"
+
+
+def headline(metric: str) -> str:
+    return f"headline=[{{metric: {metric}, direction: less, label: loss}}]"
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (claim(control="densee"), "claims.mine names densee: .* did you mean dense"),
+        (claim("val/lossy"), "claims.mine: no trial records val/lossy; did you mean val/loss"),
+        (claim("moe/load/layer0/expert99"), "claims.mine: no trial records moe/load"),
+        (claim("moe/laod/layer{layer}"), "claims.mine: no trial records moe/laod"),
+        (
+            headline("val/lossy"),
+            "headline val/lossy: no trial records .* did you mean val/loss",
+        ),
+    ],
+)
+def test_a_name_that_is_nowhere_is_refused_before_anything_is_trained(plan, typed, said):
+    with pytest.raises(ConfigError, match=said):
+        plan(*TINY, typed)
+
+
+def test_a_figure_that_stays_empty_is_told(plan):
+    notes = plan(*TINY, "figures.loss.metric=val/lossy", "+figures.loss.arms=[densee]").notes
+    assert [line.partition(";")[0] for line in notes if "figures" in line] == [
+        "figures.loss names densee: there is no such arm",
+        "figures.loss: no trial records val/lossy",
+    ]
+
+
+def test_what_a_preset_asks_of_arms_that_are_not_computed_is_no_mistake(plan):
+    made = plan("experiment=moe", "task=waves", "n_seeds=8", "arm=dense", "scale=full")
+    assert not [line for line in made.notes if "records" in line]
+    plan(*TINY, "~arms.moe_bias", claim("moe/load/layer{layer}/expert{expert}"))
