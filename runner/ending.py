@@ -93,7 +93,7 @@ def lives(pid: int | None) -> bool:
     except OSError:
         return True
     try:
-        return ") Z " not in Path(f"/proc/{pid}/stat").read_text(errors="replace")
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:  # no Linux
         return True
 

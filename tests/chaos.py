@@ -1,4 +1,4 @@
-"""A plug-in for tests: trials of moe that compute nothing, and may fail in every way there is.
+"""Trials of moe that compute nothing, and may fail in every way there is; see `chaos_plugin`.
 
 Trial `dense` seed k has the k-th fault of `FAULTS` while the file `outputs/faults` is there. Each
 trial that is computed leaves a line in `outputs/computed`.
@@ -13,8 +13,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-from runner import registry
 
 HUGE = "x" * 100_000
 
@@ -138,6 +136,3 @@ def run(trial: Any) -> None:
         faults[trial.seed][0](trial)
     else:
         compute(trial)
-
-
-registry.stage = stage

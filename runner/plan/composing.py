@@ -93,7 +93,7 @@ def solved_instead(
         replaced_in = {a: width for a, width in widths.items() if width != given[a]}
         if replaced_in:
             told = ", ".join(f"{arm} is solved to {width}" for arm, width in replaced_in.items())
-            kept = [arm for arm in all_widths if arm not in replaced_in]
+            kept = [arm for arm in all_widths if arm not in replaced_in and not held[arm]]
             holds_for = f"holds for {', '.join(kept)} alone" if kept else "holds for no arm"
             value = override.get_value_element_as_str()
             lines.append(f"{key}={value} {holds_for}; {told}; match.by=none keeps it in all")

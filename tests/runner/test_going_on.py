@@ -308,7 +308,7 @@ def test_where_no_page_can_be_written_one_line_says_where_the_results_lie(tmp_pa
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
 
     done = subprocess.run(
-        [sys.executable, "-m", "runner", *ONE, "plugins=[chaos]"],
+        [sys.executable, "-m", "runner", *ONE, "plugins=[chaos_plugin]"],
         cwd=tmp_path,
         env=environment(),
         capture_output=True,
