@@ -150,6 +150,7 @@ def test_a_killed_conversion_goes_on_to_the_same_bits(plan, stop_at: int) -> Non
     assert state == weights(folder)
 
 
+@pytest.mark.slow
 def test_arms_differ_in_nothing_else(plan) -> None:
     arms = plan("experiment=gqa_vs_mha", "task=waves", "arm=null", "scale=smoke").arms
     for arm in arms:
@@ -179,6 +180,7 @@ def test_an_arm_that_is_not_timed_has_no_times(plan) -> None:
     assert not (folder / "tables").exists()
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize("scale", ["smoke", "quick", "full"])
 def test_claims_and_their_controls_name_arms_that_the_scale_computes(plan, scale: str) -> None:
     made = plan("experiment=gqa_vs_mha", "task=waves", f"scale={scale}")

@@ -322,12 +322,14 @@ def test_what_full_asks_of_a_copier_is_recorded_though_it_diverged(
     assert all(math.isnan(v) for n, v in trial.counted.items() if "/ablation/" in n)
 
 
+@pytest.mark.slow
 def test_a_length_for_patterns_leaves_what_repeats_as_it_is(plan: Plan) -> None:
     made = plan("experiment=head_analysis", "scale=full", "task.length=40")
     lengths = {arm.name: arm.config.parts.task.length for arm in made.arms}
     assert lengths == {arm: 64 if arm in COPYING else 40 for arm in lengths}
 
 
+@pytest.mark.slow
 def test_weights_for_a_figure_are_those_of_the_first_positions(plan: Plan, tmp_path: Path) -> None:
     trial = copying(plan, tmp_path, length=40)
     for column in ("query", "key"):

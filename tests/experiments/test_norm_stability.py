@@ -176,6 +176,7 @@ def test_depths_must_make_a_slope(depths) -> None:
         config.NormStabilityOptions(depths=depths, init_batches=1, init_batch_size=None)
 
 
+@pytest.mark.slow
 def test_every_arm_starts_plain_and_is_not_clipped(plan: Callable) -> None:
     arms = plan("experiment=norm_stability", "task=waves", "arm=null").arms
     assert {arm.name for arm in arms} >= {"pre", "post", "peri", "deepnorm", "pre_copy"}

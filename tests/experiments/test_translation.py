@@ -51,6 +51,7 @@ def made(arm: planning.Arm) -> tuple[EncoderDecoder, TranslationTask]:
     return build_encoder_decoder(parts, **sizes, seed=0).eval(), task
 
 
+@pytest.mark.slow
 def test_the_fifteen_pairs_are_learnt_and_both_splits_reported(plan: Plan, tmp_path: Path) -> None:
     [arm] = plan(*SMALL).arms
     trial = trial_of(arm, tmp_path, steps=90)
@@ -107,6 +108,7 @@ def test_longer_numbers_and_new_combinations_are_scored_apart(plan: Plan, tmp_pa
     )
 
 
+@pytest.mark.slow
 def test_what_full_asks_about_is_recorded(plan: Plan, tmp_path: Path) -> None:
     asked = outline(plan("experiment=translation", "scale=full").study)
     metrics = {metric for claim in asked.claims for metric in claim.metrics}
@@ -191,6 +193,7 @@ def test_smoothing_does_not_leak_into_the_held_out_loss(plan: Plan) -> None:
     assert evaluate(model, leaking, [], torch.device("cpu"))["val/loss"] != expected
 
 
+@pytest.mark.slow
 def test_smoothing_is_learnt_from_and_changes_no_first_evaluation(
     plan: Plan, tmp_path: Path
 ) -> None:
@@ -311,6 +314,7 @@ def test_the_exercise_is_the_arm_pairs15_at_quick(plan: Plan) -> None:
     assert arms["base"].parts.task.source_unit is Unit.word
 
 
+@pytest.mark.slow
 def test_all_arms_of_full_are_composed_and_claims_are_about_them(plan: Plan) -> None:
     study = plan("experiment=translation", "scale=full")
     names = {arm.name for arm in study.arms}
@@ -321,6 +325,7 @@ def test_all_arms_of_full_are_composed_and_claims_are_about_them(plan: Plan) -> 
         assert claim.n <= len(study.seeds)
 
 
+@pytest.mark.slow
 def test_arms_about_longer_numbers_stay_with_them(plan: Plan) -> None:
     study = plan("experiment=translation", "scale=full", "task=pairs15")
     tasks = {arm.name: arm.config.parts.task for arm in study.arms}

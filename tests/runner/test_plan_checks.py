@@ -193,6 +193,7 @@ def test_an_arm_stands_in_for_a_baseline_that_is_not_computed(plan):
     assert "do not share" not in notes(plan)
 
 
+@pytest.mark.some(5)
 @pytest.mark.parametrize(
     ("typed", "unequal"),
     [

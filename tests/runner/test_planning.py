@@ -147,6 +147,7 @@ def test_widths_are_solved_so_that_active_parameters_are_equal(plan):
     assert abs(total["dense_total"] / total["moe_top2"] - 1) < 0.01
 
 
+@pytest.mark.slow
 def test_a_width_that_does_not_change_the_cost_is_left_alone(plan):
     for chosen in (
         ("experiment=ffn", "task=function", "arm=[relu,swiglu]"),
@@ -191,6 +192,7 @@ def test_arms_that_wait_for_each_other_are_an_error(plan):
         plan(*MOE, 'arms.dense=["ffn=dense","match.to=moe_top2"]')
 
 
+@pytest.mark.slow
 def test_the_signature_covers_what_changes_numbers_and_nothing_else(plan):
     def signatures(*overrides: str) -> list[str]:
         return [arm.signature for arm in plan(*MOE, "arm=dense", *overrides).arms]

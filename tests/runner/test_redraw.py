@@ -439,6 +439,7 @@ def test_an_archive_that_unpacks_to_more_than_a_run_can_hold_is_not_read(
     assert not records.excess(content.getvalue(), 1)
 
 
+@pytest.mark.slow
 def test_an_archive_of_ones_own_is_reported_whatever_its_size(
     again: Callable[..., planning.Plan],  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,

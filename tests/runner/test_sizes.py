@@ -26,6 +26,7 @@ def refused(plan, *overrides: str) -> str:
     return said
 
 
+@pytest.mark.some(6)
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
@@ -191,6 +192,7 @@ def test_a_batch_that_can_be_cut_is_planned(plan, batch: int, parts: int):
 TUNED = (*WAVES, "tune=lr")
 
 
+@pytest.mark.some(6)
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
