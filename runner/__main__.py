@@ -87,7 +87,7 @@ def compose_and_run(*, full_error: bool) -> None:
 
     from runner.names import several
     from runner.plan import arguments, loading
-    from runner.plan.explaining import explain
+    from runner.plan.explaining import bounded, explain
 
     loading.check_all_loading()
     outcomes: list[Outcome] = []
@@ -119,8 +119,8 @@ def compose_and_run(*, full_error: bool) -> None:
             if full_error or (elsewhere and not returned):
                 raise
             message, code = explain(error)
-            point = f" ({output.shortened(arguments.command(overrides))})" if sweep else ""
-            say(message + point)
+            point = f" ({output.shortened(arguments.command(overrides), 120)})" if sweep else ""
+            say(bounded(message + point))
             outcome = (point, code)
         if returned:
             return outcome
