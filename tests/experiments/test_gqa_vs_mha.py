@@ -108,6 +108,7 @@ def test_the_oracle_of_science(plan) -> None:
     assert results.value["gqa/cache_bytes"] == 2 * 4 * 8 * 1024 * 2 * 64 * 4 == 33_554_432
 
 
+@pytest.mark.slow
 def test_conversion_happens_to_the_model_that_mha_trains(plan) -> None:
     results, curves = {}, {}
     for arm in ("mha", "convert_mean", "convert_first", "convert_random", "gqa2"):

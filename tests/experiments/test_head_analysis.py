@@ -136,6 +136,7 @@ def test_probes_change_nothing_in_training(plan: Plan, tmp_path: Path, dropout: 
     assert losses[0] == losses[1]
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize(
     "overrides",
     [
@@ -287,6 +288,7 @@ def test_what_repeats_is_scored_and_heads_are_taken_away(plan: Plan, tmp_path: P
     assert len({row["accuracy"] for row in rows if row["removed"] in (0, 1)}) <= 2  # shared ends
 
 
+@pytest.mark.slow
 def test_no_heads_are_removed_where_none_are_asked_for(plan: Plan, tmp_path: Path) -> None:
     trial = copying(plan, tmp_path, "options.n_orders=0")
     assert "heads/copy_accuracy" in trial.results

@@ -83,6 +83,7 @@ def test_a_trial_and_its_record(plan: Callable, tmp_path: Path) -> None:
         assert started == pytest.approx(trial.values[f"norm/grad/depth4/layer{layer}"], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_stopped_trial_records_the_same(plan: Callable, tmp_path: Path) -> None:
     arm = plan(*SMALL).arms[0]
     whole = MemoryTrial(arm.config, tmp_path / "a")
@@ -108,6 +109,7 @@ def test_a_diverged_trial_is_kept(plan: Callable, tmp_path: Path) -> None:
     assert_only_gradients_are_missing(trial)
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize("lr", ["1e6", "1e30"])
 def test_whatever_the_rate_no_figure_is_left_without_a_number(plan: Callable, tmp_path, lr) -> None:
     arm = plan(*SMALL, f"training.lr={lr}", "training.warmup_steps=0").arms[0]
@@ -158,6 +160,7 @@ def test_an_arm_of_the_map_only_trains(plan: Callable, tmp_path: Path) -> None:
     assert not any("depth" in name or "slope" in name for name in trial.values)
 
 
+@pytest.mark.slow
 def test_batches_of_their_own_before_training(plan: Callable, tmp_path: Path) -> None:
     seen = []
     for size in ("null", "6", "2"):

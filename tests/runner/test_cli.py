@@ -45,6 +45,7 @@ def without_torch(tmp_path: Path) -> dict[str, str]:
 PLAN = "experiment=moe task=waves arm=dense plan=only"
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(
     "arguments", ["", "--help", "experiment=moe --cfg job", "--hydra-help", PLAN]
 )
@@ -86,6 +87,7 @@ def test_bad_input_is_a_clear_line(tmp_path: Path, monkeypatch, arguments: str):
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize("arguments", ["--nonsense", "experiment=moe outputs=file/below"])
 def test_the_command_prints_that_line_alone_and_ends_with_2(runner, tmp_path: Path, arguments: str):
     (tmp_path / "file").write_text("")

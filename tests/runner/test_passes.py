@@ -80,7 +80,7 @@ def machine(monkeypatch):
                         continue
                 first = job.slot.untimed(job.code) or {}
                 passes = max(job.passes, first.get("passes", 0))
-                record = {"code": job.code, "results": []}
+                record = {"code": job.code, "results": [], "from_step": 0}
                 level = 1 + random.Random(f"{job.arm} {job.seed}").uniform(-1, 1) * self.spread
                 if job.stage is Stage.run:
                     job.slot.leave(record)
@@ -174,6 +174,7 @@ def test_a_further_pass_that_fails_leaves_the_result_of_the_passes_before(plan, 
     assert any("after 1 to 3 timing passes" in note for note in made.notes)
 
 
+@pytest.mark.slow
 def test_the_samples_of_all_passes_count(plan):
     made = plan(
         *FLASH, "timing.passes=2", "timing.steady=0", "timing.minutes=9", "options.rounds=2"

@@ -122,6 +122,7 @@ def test_too_few_seeds_are_told_before_the_run(plan):
     assert "no arm can" not in notes(plan, "n_seeds=1", "scale=smoke")
 
 
+@pytest.mark.slow
 def test_a_typed_width_that_matching_replaces_is_told_with_the_widths_and_the_cure(plan):
     said = notes(plan, "ffn.d_ff=48", "arm=[relu,gelu,swiglu]")
     assert said == (

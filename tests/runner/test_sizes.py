@@ -148,6 +148,7 @@ def test_an_offset_that_is_advised_is_accepted(plan, typed: list[str]):
     plan(*FFN, PAIR, "scale=smoke", *kept, mended)
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize(
     "typed", [["seed=2147483647"], ["seed=2147483640"], ["seed=2147483600", "seed_offset=100"]]
 )
@@ -222,6 +223,7 @@ def test_what_can_be_tuned_is_planned(plan, metric: str):
     plan(*TUNED, "arm=moe_top2", f"tune.metric={metric}")
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(
     "typed",
     [

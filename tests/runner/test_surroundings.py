@@ -80,6 +80,7 @@ def test_tables_lie_there_before_figures_are_drawn(
     assert "redrawn" not in (run / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_settings_for_figures_of_others_change_no_figure():
     study = make_study(figures=figures("bars"))
     shown = draw.Records(study.results, study.history, list(study.arms), trials=study.trials)
