@@ -46,7 +46,7 @@ def there_is(device: Device, free: float) -> str:
     """How much memory trials may take, and who says so."""
     if device.memory_gib is None:
         return f"{gib(free)} GiB are free"
-    return f"device.memory_gib allows {gib(free)}"
+    return f"device.memory_gib allows {gib(free)} GiB"
 
 
 def beside_each_other(arms: Sequence["Arm"], workers: int) -> list[str]:

@@ -137,9 +137,12 @@ def workers_of(plan: "Plan") -> int:
 
 
 def free(plan: "Plan") -> str:
-    """What is free, where it is known."""
-    there = min(memory.available(arm.config.device, arm.device) for arm in plan.arms)
-    return f"; {memory.gib(there)} GiB are free" if math.isfinite(there) else ""
+    """What a trial may take: what is free, where that is known, or what the user allows."""
+    there, arm = min(
+        ((memory.available(arm.config.device, arm.device), arm) for arm in plan.arms),
+        key=lambda pair: pair[0],
+    )
+    return f"; {memory.there_is(arm.config.device, there)}" if math.isfinite(there) else ""
 
 
 def counted(number: float) -> str:

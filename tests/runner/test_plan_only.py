@@ -17,6 +17,11 @@ from runner.plan import past, summary
 from runner.plan.data import Data, writable
 
 
+def test_memory_that_the_user_allows_is_not_called_free(run, capsys):
+    run(*TINY, "plan=only", "device.memory_gib=3")
+    assert "; device.memory_gib allows 3 GiB" in capsys.readouterr().out
+
+
 def everything(*folders: Path) -> set[Path]:
     return {path for folder in folders for path in folder.rglob("*")}
 
