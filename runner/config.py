@@ -211,10 +211,10 @@ class Tune:
 
 @dataclass
 class Timing:
-    """When a study times its trials again; see `runner.passes`.
+    """When a study times its trials again; see `runner.study.passes`.
 
     passes   at most so many passes over the trials; 1 never times again
-    steady   another pass follows while `runner.passes.noise` is above this
+    steady   another pass follows while `runner.study.passes.noise` is above this
     minutes  for all passes behind the first: none begins that would end later, if it takes as long
              as the one before
     """

@@ -18,8 +18,8 @@ from omegaconf import DictConfig
 from tests_environment import ROOT, environment
 
 from experiments import corpora
-from runner import study
 from runner.plan import arguments, loading, planning
+from runner.study import run as study
 
 torch.set_num_threads(1)  # with two, an operation waits for a core that another process has
 Plan = Callable[..., planning.Plan]
@@ -28,7 +28,7 @@ SEED = "ABLAB_SEED"
 
 @pytest.fixture(scope="session", autouse=True)
 def _locks_of_our_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Studies outside need not wait for what tests time, nor these for them (`runner.alone`)."""
+    """Studies outside need not wait for what tests time, nor these for them (`machine_lock`)."""
     with pytest.MonkeyPatch.context() as patch:
         folder = str(tmp_path_factory.mktemp("locks"))
         patch.setenv("TMPDIR", folder)

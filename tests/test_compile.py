@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from tests_tiny import TINY
 
-from runner import study
 from runner.plan import planning
+from runner.study import run as study
 
 Plan = Callable[..., planning.Plan]
 

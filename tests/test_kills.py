@@ -22,11 +22,12 @@ from killing import SEAMS, Nursery, Point, Stages, nursery
 from outcomes import outcome
 from tests_environment import ROOT
 
-from runner import registry, study
-from runner.checkpoint import DIGESTS, STATE, WEIGHTS, steps
-from runner.job import Job, Stage
+from runner import registry
 from runner.plan import planning
-from runner.store import Slot, read_json
+from runner.records.job import Job, Stage
+from runner.records.store import Slot, read_json
+from runner.study import run as study
+from runner.trial.checkpoint import DIGESTS, STATE, WEIGHTS, steps
 
 pytestmark = pytest.mark.xdist_group("kills")  # the trial is computed once, in one process
 

@@ -20,7 +20,8 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from tests_environment import ROOT
 
-from runner import registry, study
+from runner import registry
+from runner.study import run as study
 
 MINUTES = float(os.environ.get("ABLAB_SOAK_MINUTES", "20"))
 WARM = 2  # rounds

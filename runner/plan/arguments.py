@@ -17,13 +17,13 @@ from hydra.core.override_parser.types import Override, OverrideType
 
 from runner import plugins, registry
 from runner.config import STUDY_KEYS, ConfigError, Study
-from runner.names import near
-from runner.output import shortened
 from runner.plan import folders, launchers, overrides, values
 from runner.plan.explaining import about
 from runner.plan.overrides import parse
 from runner.plan.reading import field_names, known_keys, schemas_of
 from runner.plan.refusal import refuse_code, refuse_values
+from runner.wording.names import near
+from runner.wording.output import shortened
 
 SECTIONS = ("training", "match", "model", "options")
 GROUPS = ("device", "scale", "tune", "experiment")

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Union, get_args, get_origin, get_type_hints
 
 from runner import registry
 from runner.claims.claim import Claim, Tested
+from runner.claims.copies import originals
 from runner.claims.evidence import InvalidClaimError
 from runner.claims.rig import reachable
 from runner.config import ArmConfig, ConfigError, Study, Tune
-from runner.copies import originals
-from runner.names import near
-from runner.output import listed, shortened
 from runner.plan.outline import Outline
 from runner.plan.questions import check_code, no_experiment
 from runner.stats.standing import seeds_that_could_tell
+from runner.wording.names import near
+from runner.wording.output import listed, shortened
 
 if TYPE_CHECKING:
     from runner.plan.planning import Arm

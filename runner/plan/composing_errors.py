@@ -3,9 +3,9 @@
 import re
 from collections.abc import Callable
 
-from runner.names import near
 from runner.plan import arguments, folders
 from runner.plan.reading import known_keys
+from runner.wording.names import near
 
 OWN_KEYS = ("arms", "figures", "claims")
 Rule = tuple[str, Callable[[re.Match[str]], str]]

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from runner.config import ConfigError
-from runner.output import ERRORS, LETTERS, LINES, printable, shortened
 from runner.plan import folders
+from runner.wording.output import ERRORS, LETTERS, LINES, printable, shortened
 
 PREFIX, LONGEST = "ablab: ", 4000
 SHOWS = "HYDRA_FULL_ERROR=1 shows where"
@@ -60,7 +60,7 @@ def explain(error: BaseException, *, planning: bool = False) -> tuple[str, int]:
 
     With `planning` nothing has been computed yet, so that any error is one of the input.
     """
-    from runner.study import StudyError
+    from runner.study.run import StudyError
 
     if isinstance(error, ConfigError):
         return shown(error), 2

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from runner import registry
 from runner.claims.fairness import COSTS, excess_words
 from runner.config import ArmConfig, By, ConfigError, Match
-from runner.names import near
+from runner.wording.names import near
 
 LARGEST = 1 << 20
 

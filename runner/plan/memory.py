@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from runner import registry
 from runner.config import ArmConfig, ConfigError, Device, DeviceName
-from runner.output import listed
+from runner.wording.output import listed
 
 if TYPE_CHECKING:
     from runner.plan.planning import Arm

@@ -7,10 +7,10 @@ from typing import Any
 from runner.claims import kinds
 from runner.claims.claim import Claim
 from runner.config import ConfigError, Study
-from runner.names import check_name
-from runner.output import shortened
-from runner.plots import figures
+from runner.figures.spec import FigureSpec, figure_spec
 from runner.report import record
+from runner.wording.names import check_name
+from runner.wording.output import shortened
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Outline:
     scale: str
     headline: list[record.Headline]
     claims: list[Claim]
-    figures: dict[str, figures.FigureSpec]
+    figures: dict[str, FigureSpec]
     not_tested: list[str]
 
 
@@ -47,12 +47,12 @@ def headlines(entries: Sequence[Mapping[str, Any]]) -> list[record.Headline]:
     return found
 
 
-def figure(name: str, spec: Any) -> figures.FigureSpec:
+def figure(name: str, spec: Any) -> FigureSpec:
     """What one figure shows; ValueError, naming it, for what is no figure."""
     if not isinstance(spec, Mapping):
         raise ValueError(f"figures.{name}={shortened(spec, 80)} must be keys with values")
     try:
-        return figures.figure_spec(spec)
+        return figure_spec(spec)
     except (TypeError, ValueError) as error:
         raise ValueError(f"figures.{name}: {str(error).splitlines()[0]}") from error
 

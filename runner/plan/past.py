@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner import registry
-from runner.files import read_json
-from runner.store import Store
+from runner.records.files import read_json
+from runner.records.store import Store
 
 if TYPE_CHECKING:
     from runner.plan.planning import Arm

@@ -7,7 +7,8 @@ from pathlib import Path
 from hydra import compose
 from omegaconf import DictConfig, open_dict
 
-from runner import device, plugins, pool, provenance, registry, store
+from runner import device, plugins, registry
+from runner.claims.copies import originals
 from runner.claims.fairness import Value
 from runner.config import (
     ArmConfig,
@@ -20,7 +21,6 @@ from runner.config import (
     flatten,
     plain,
 )
-from runner.copies import originals
 from runner.plan import arguments, checks, memory, mentions, seeding
 from runner.plan.composing import compose_arms
 from runner.plan.data import Data, writable
@@ -29,6 +29,8 @@ from runner.plan.explaining import about
 from runner.plan.outline import Outline, outline
 from runner.plan.questions import check_header
 from runner.plan.reading import as_yaml, deleted, read_study
+from runner.records import provenance, store
+from runner.study import pool
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from runner import registry
 from runner.config import ConfigError
-from runner.names import near
-from runner.output import shortened
 from runner.plan import folders
 from runner.plan.overrides import parse
+from runner.wording.names import near
+from runner.wording.output import shortened
 
 
 def check_header(config: DictConfig, overrides: Sequence[str]) -> None:

@@ -22,9 +22,9 @@ from runner.config import (
     Study,
     Training,
 )
-from runner.names import near
 from runner.plan import folders, values
 from runner.plan.explaining import about
+from runner.wording.names import near
 
 WHOLE = re.compile(r"\$\{[^{}=]*\}")
 HIDDEN = "$\N{ZERO WIDTH SPACE}{"  # stands for ${ in arms while the other keys are resolved

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from runner import registry
 from runner.config import By
-from runner.names import several
 from runner.plan import memory, past
+from runner.wording.names import several
 
 if TYPE_CHECKING:
     from runner.plan.planning import Arm, Plan
-    from runner.study import Entry
+    from runner.study.run import Entry
 
 COLUMNS = (
     "arm",

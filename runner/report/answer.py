@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
-from runner import quantity
 from runner.claims.fairness import COSTS
 from runner.claims.finding import Finding
 from runner.report import steadiness
@@ -14,6 +13,7 @@ from runner.report.record import Headline, StudyRecord
 from runner.stats.comparison import summarise
 from runner.stats.intervals import clopper_pearson
 from runner.stats.standing import ALPHA, Standing, level
+from runner.wording import quantity
 
 WANTED = {
     "less": "lower is better",

@@ -12,20 +12,22 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from runner import ledger, looks, pool, provenance, registry, seal, tuning
+from runner import registry
 from runner.claims.registration import Registration
 from runner.config import ConfigError, flatten
-from runner.files import names, remove, write_json, write_whole
 from runner.metric_names import Worth
-from runner.output import printable
 from runner.plan.outline import Outline
 from runner.plan.planning import Plan, stand_in
-from runner.report import origins, record, records
+from runner.records import ledger, provenance, seal
+from runner.records.files import names, remove, write_json, write_whole
+from runner.records.store import Reading, Slot, Store
+from runner.report import looks, origins, record, records
 from runner.stats.standing import seeds_that_could_tell
-from runner.store import Reading, Slot, Store
+from runner.study import pool, tuning
+from runner.wording.output import printable
 
 if TYPE_CHECKING:
-    from runner.study import Entry
+    from runner.study.run import Entry
 
 RESULT_COLUMNS = ["arm", "seed", "metric", "value", "unit"]
 SUMMARY, VALUES, CONFIG, ENVIRONMENT = (

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Literal
 import pandas as pd
 
 from runner.claims.claim import Claim
+from runner.claims.copies import originals
 from runner.claims.fairness import Fairness, Value
 from runner.claims.finding import Finding
 from runner.claims.registration import Registration
 from runner.claims.rig import Rig
-from runner.copies import originals
-from runner.looks import Looks
-from runner.plots.figures import FigureSpec
+from runner.figures.spec import FigureSpec
+from runner.report.looks import Looks
 
 if TYPE_CHECKING:
     from runner.report.headlines import Compared

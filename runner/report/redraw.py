@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from runner import seal
 from runner.config import ConfigError
+from runner.records import seal
 from runner.report import gather, records, stranger
 from runner.report.gather import CONFIG, ENVIRONMENT, SUMMARY, VALUES
 

@@ -17,8 +17,8 @@ import pandas as pd
 
 from runner.claims import verdicts
 from runner.claims.finding import Finding
-from runner.plots.data import Records
-from runner.plots.draw import draw_all, in_words
+from runner.figures.data import Records
+from runner.figures.draw import draw_all, in_words
 from runner.report import dashboard, hparams_table, markdown, origins, page, steadiness
 from runner.report.answer import answer, answer_record
 from runner.report.cards import card

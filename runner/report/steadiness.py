@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from runner import quantity
 from runner.claims.noise import MACHINE_UNITS
 from runner.stats.intervals import mean_interval
+from runner.wording import quantity
 
 TABLE, SAMPLE, ROUND = "times", "ms", "round"
 SOME, GROSS = 0.10, 0.25  # IQR / median, torch.utils.benchmark: warning, and "treat with suspicion"

@@ -11,8 +11,9 @@ from memory_trial import MemoryTrial
 
 from experiments import ffn
 from experiments.config import Activation
-from runner import registry, tuning
+from runner import registry
 from runner.plan import planning
+from runner.study import tuning
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 TINY = (

@@ -14,8 +14,8 @@ from experiments import flash_attention as flash
 from experiments.config import FlashOptions, Kernel
 from experiments.nn.kernels import KERNELS, naive
 from runner import registry
-from runner.measure import can_measure_peak, give_back, peak_mib
 from runner.plan import planning
+from runner.trial.measure import can_measure_peak, give_back, peak_mib
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 SLACK = 4 * torch.finfo(torch.float32).eps

@@ -15,11 +15,12 @@ from experiments.config import Conversion, GQAOptions
 from experiments.cost import cost
 from experiments.nn import attention
 from experiments.nn.build import build_transformer
-from runner import study, trial
-from runner.job import Stage
 from runner.plan.outline import outline
 from runner.plan.planning import Plan
-from runner.tracking import read_rows
+from runner.records.job import Stage
+from runner.records.tracking import read_rows
+from runner.study import run as study
+from runner.trial import trial
 
 SMALL = (
     *("experiment=gqa_vs_mha", "scale=smoke", "task=waves", "task.width=6", "task.length=8"),

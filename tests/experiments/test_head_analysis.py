@@ -18,14 +18,14 @@ from experiments.probes.heads import HeadProbe
 from experiments.probes.pruning import ORDERS
 from experiments.tasks.build import build_task
 from runner import registry
+from runner.figures import canvas
+from runner.figures.data import CannotDrawError
+from runner.figures.draw import draw
 from runner.metric_names import Worth
 from runner.plan import planning
 from runner.plan.outline import outline
-from runner.plots import canvas
-from runner.plots.data import CannotDrawError
-from runner.plots.draw import draw
 from runner.report.samples import sheet
-from runner.training import train
+from runner.trial.training import train
 
 Plan = Callable[..., planning.Plan]
 SMALL = ("experiment=head_analysis", "scale=smoke", "model.d_model=16", "task.n_eval=12")

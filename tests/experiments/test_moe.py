@@ -10,10 +10,10 @@ from memory_trial import MemoryTrial
 from experiments.cost import cost
 from experiments.nn.build import build_transformer
 from experiments.tasks.build import build_task
-from runner import study
 from runner.plan.outline import outline
 from runner.report import gather, records
-from runner.training import train
+from runner.study import run as study
+from runner.trial.training import train
 
 SMALL = ("experiment=moe", "scale=smoke", "training.steps=8", "task.n_eval=12", "n_seeds=1")
 

@@ -29,7 +29,7 @@ from experiments.tasks.build import build_task
 from experiments.tasks.translation import TranslationTask
 from runner.plan import planning
 from runner.plan.outline import outline
-from runner.training import evaluate
+from runner.trial.training import evaluate
 
 torch.set_num_threads(1)
 Plan = Callable[..., planning.Plan]

@@ -15,10 +15,10 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import open_dict
 
-from runner import provenance
-from runner.output import ERRORS, LETTERS, LINES
 from runner.plan import arguments, folders, loading, planning
 from runner.plan.explaining import PREFIX, explain
+from runner.records import provenance
+from runner.wording.output import ERRORS, LETTERS, LINES
 
 RAW = re.compile(
     r"Traceback|full_key|object_type|unhashable|NoneType|not in struct|search path"

@@ -14,9 +14,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from runner import study
 from runner.plan import planning
 from runner.report.redraw import redraw
+from runner.study import run as study
 from tests.fuzz import cases
 from tests.fuzz.command import Ending, command, faults, guarded, written, wrong
 from tests.tests_environment import environment

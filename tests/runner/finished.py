@@ -13,8 +13,8 @@ from hydra.core.global_hydra import GlobalHydra
 from tests_environment import ROOT
 from tests_tiny import TINY
 
-from runner import study
 from runner.plan import planning
+from runner.study import run as study
 
 ARMS = ("arm=[dense,moe_top2]", "n_seeds=1")
 

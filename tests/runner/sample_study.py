@@ -8,7 +8,7 @@ from sample_figures import FIGURES
 
 from runner.claims.claim import Claim
 from runner.claims.kinds import Difference
-from runner.plots.figures import FigureSpec, figure_spec
+from runner.figures.spec import FigureSpec, figure_spec
 from runner.report.record import Headline, StudyRecord
 
 ARMS = {

@@ -10,7 +10,7 @@ from tests_environment import ROOT, environment
 from tests_tiny import TINY
 
 from runner.config import ConfigError
-from runner.provenance import version
+from runner.records.provenance import version
 from tests.fuzz.command import command, faults
 
 BAD = {
@@ -231,7 +231,7 @@ def test_a_sweep_is_summed_up_wherever_its_points_ran(launcher: str, monkeypatch
     from hydra.core.config_store import ConfigStore
 
     from runner import __main__ as main
-    from runner import study
+    from runner.study import run as study
 
     target = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
     store = ConfigStore.instance()

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from runner.config import ConfigError
-from runner.output import LETTERS, LINES
 from runner.plan.explaining import PREFIX, ConfigErrors, about, bounded, explain
-from runner.study import StudyError
+from runner.study.run import StudyError
+from runner.wording.output import LETTERS, LINES
 from tests.fuzz.command import wrong
 
 

@@ -17,13 +17,14 @@ from tests_environment import environment
 from tests_tiny import TINY
 
 from runner import __main__ as command
-from runner import interrupts, pool, study
 from runner.config import ConfigError
-from runner.ends import settle
-from runner.job import Stage
-from runner.progress import Progress
+from runner.records.job import Stage
+from runner.records.store import Slot
 from runner.report import gather
-from runner.store import Slot
+from runner.study import interrupts, pool
+from runner.study import run as study
+from runner.study.ends import settle
+from runner.study.progress import Progress
 
 ONE = (*TINY, "arm=dense", "n_seeds=1")
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -16,15 +16,18 @@ import torch
 from finished import again, finished, finished_once, plan_once  # noqa: F401 (fixtures)
 from tests_tiny import TINY
 
-from runner import checkpoint, ledger, looks, registry, seal, study
+from runner import registry
 from runner.config import ConfigError
-from runner.files import read_json, write_json
-from runner.job import Stage
 from runner.plan import planning
 from runner.plan.data import writable
-from runner.report import gather
-from runner.store import RECORDS, Slot
-from runner.trial import compute
+from runner.records import ledger, seal
+from runner.records.files import read_json, write_json
+from runner.records.job import Stage
+from runner.records.store import RECORDS, Slot
+from runner.report import gather, looks
+from runner.study import run as study
+from runner.trial import checkpoint
+from runner.trial.trial import compute
 
 Again = Callable[..., planning.Plan]
 Harm = Callable[[Path], object]

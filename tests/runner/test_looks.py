@@ -6,11 +6,11 @@ import pytest
 from test_registration import QUICK
 from tests_tiny import TINY
 
-from runner import ledger
-from runner.looks import Compared, Looks, computed_beside, looks, ranges
+from runner.records import ledger
+from runner.records.store import Store, read_json
 from runner.report import gather
+from runner.report.looks import Compared, Looks, computed_beside, looks, ranges
 from runner.report.redraw import redraw
-from runner.store import Store, read_json
 
 ARMS = {"dense": "d", "moe": "m"}
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests_environment import environment
 
-from runner import output
+from runner.wording import output
 
 
 def test_a_reader_that_has_gone_raises_nothing_and_costs_no_exit_code():

@@ -8,11 +8,12 @@ import pandas as pd
 import pytest
 
 from experiments import flash_attention
-from runner import study, trial
 from runner.config import Timing
-from runner.job import Job, Stage
-from runner.passes import noise
-from runner.store import UNTIMED
+from runner.records.job import Job, Stage
+from runner.records.store import UNTIMED
+from runner.study import run as study
+from runner.study.passes import noise
+from runner.trial import trial
 
 ARMS = {"fast": 0.1, "slow": 10.0}
 FLASH = (
@@ -92,8 +93,8 @@ def machine(monkeypatch):
                 on_event(job, {"state": "ended", "exitcode": 0, "pid": 1})
 
     made = Machine()
-    monkeypatch.setattr("runner.pool.run_jobs", made.run_jobs)
-    monkeypatch.setattr("runner.study.time.monotonic", lambda: made.clock)
+    monkeypatch.setattr("runner.study.pool.run_jobs", made.run_jobs)
+    monkeypatch.setattr("runner.study.run.time.monotonic", lambda: made.clock)
     return made
 
 

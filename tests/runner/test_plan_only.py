@@ -11,10 +11,11 @@ import pytest
 from tests_tiny import TINY
 
 from experiments.corpora import Ready
-from runner import registry, study
+from runner import registry
 from runner.config import ConfigError, Evaluation
 from runner.plan import past, summary
 from runner.plan.data import Data, writable
+from runner.study import run as study
 
 
 def test_memory_that_the_user_allows_is_not_called_free(run, capsys):

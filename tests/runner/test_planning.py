@@ -8,10 +8,11 @@ import pytest
 from hydra import compose
 
 from experiments import config as science
-from runner import registry, store
+from runner import registry
 from runner.config import ConfigError, Device, Scale, Training, plain
 from runner.plan import composing, folders, planning
 from runner.plan.overrides import parse
+from runner.records import store
 
 MOE = ("experiment=moe", "task=waves", "scale=quick")
 

@@ -17,9 +17,10 @@ import pytest
 from tests_environment import environment
 from tests_tiny import TINY
 
-from runner import ending, interrupts, pool, running, study
-from runner.ends import settle
-from runner.job import Job, Stage
+from runner.records.job import Job, Stage
+from runner.study import ending, interrupts, pool, running
+from runner.study import run as study
+from runner.study.ends import settle
 
 
 def test_an_error_of_who_listens_is_no_end_of_a_process(plan):
@@ -305,7 +306,8 @@ from multiprocessing import forkserver
 from pathlib import Path
 from types import SimpleNamespace
 
-from runner import pool, private
+from runner.study import pool
+from runner.records import private
 
 def lose_folder():
     shutil.rmtree(private.multiprocessing.current_process()._config["tempdir"])

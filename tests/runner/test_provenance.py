@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from runner import provenance, registry
+from runner import registry
+from runner.records import provenance
 
 
 @pytest.fixture

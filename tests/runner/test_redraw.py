@@ -16,13 +16,14 @@ import pytest
 import yaml
 from finished import again, finished, finished_once, plan_once, run_alone  # noqa: F401 (fixtures)
 
-from runner import seal, study
 from runner.config import ConfigError
-from runner.output import LETTERS, LINES
 from runner.plan import planning
 from runner.plan.outline import outline
+from runner.records import seal
 from runner.report import gather, records, stranger
 from runner.report.redraw import redraw
+from runner.study import run as study
+from runner.wording.output import LETTERS, LINES
 
 NOT_BYTE_FOR_BYTE = "events.out.tfevents"  # they hold the moment of their writing
 

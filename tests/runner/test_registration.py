@@ -8,16 +8,17 @@ from pathlib import Path
 import pytest
 from tests_tiny import TINY
 
-from runner import ledger, study
-from runner import store as store_module
 from runner.claims import registration
 from runner.claims.claim import WORDS, AAPair, Claim, PositiveControl
 from runner.claims.kinds import KINDS, read_claim
 from runner.claims.kinds.slope import Banded
 from runner.claims.registration import Registration, Setting, register, shipped
 from runner.plan.outline import outline
+from runner.records import ledger
+from runner.records import store as store_module
+from runner.records.store import Store, read_json
 from runner.report import gather
-from runner.store import Store, read_json
+from runner.study import run as study
 from tests import register as releasing
 
 TESTED = {"n": 8, "statement": "s", "source": "p", "family": "f"}

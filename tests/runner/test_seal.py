@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from tests_tiny import TINY
 
-from runner import study
+from runner.records.store import Slot
 from runner.report import gather
-from runner.store import Slot
+from runner.study import run as study
 
 ONE = (*TINY, "arm=moe_top2", "baseline=moe_top2", "n_seeds=1")
 

@@ -10,12 +10,14 @@ import pytest
 from filelock import FileLock
 from tests_tiny import TINY
 
-from runner import pool, registry, study
-from runner.ends import settle
-from runner.job import Stage
+from runner import registry
 from runner.plan import arguments
+from runner.records.job import Stage
+from runner.records.store import read_json
 from runner.report import gather
-from runner.store import read_json
+from runner.study import pool
+from runner.study import run as study
+from runner.study.ends import settle
 
 
 def states(entries: list[study.Entry]) -> dict[tuple[str, int], str]:
@@ -107,7 +109,7 @@ def test_faults_cost_only_their_own_trial(plan, run, capsys):
 @pytest.mark.slow
 def test_results_of_other_code_are_never_reused_in_silence(plan, monkeypatch):
     study.run(plan(*TINY))
-    monkeypatch.setattr("runner.provenance.code_hash", lambda *_: "changed")
+    monkeypatch.setattr("runner.records.provenance.code_hash", lambda *_: "changed")
     stale = plan(*TINY)
     assert not any(entry.reused for entry in study.survey(stale))
     assert any("computed by other code" in note for note in stale.notes)
@@ -128,7 +130,7 @@ def dies_before_its_mark(monkeypatch: pytest.MonkeyPatch, exitcode: int) -> None
             on_event(job, {"state": "started", "pid": 1})
             on_event(job, {"state": "ended", "exitcode": exitcode, "pid": 1})
 
-    monkeypatch.setattr("runner.pool.run_jobs", run_jobs)
+    monkeypatch.setattr("runner.study.pool.run_jobs", run_jobs)
 
 
 @pytest.mark.some(1)
@@ -145,7 +147,7 @@ def test_a_process_that_dies_before_its_mark_leaves_no_old_result(
     one = (*TINY, "arm=dense", "n_seeds=1")
     whole = numbers(study.run(plan(*one)))
     with monkeypatch.context() as patch:
-        patch.setattr("runner.provenance.code_hash", lambda *_: "changed")
+        patch.setattr("runner.records.provenance.code_hash", lambda *_: "changed")
         dies_before_its_mark(patch, exitcode)
         with pytest.raises(study.StudyError, match=f"1 of 1 trials failed.*{how}"):
             run(*one)
@@ -153,7 +155,7 @@ def test_a_process_that_dies_before_its_mark_leaves_no_old_result(
         assert entry.slot.status()["state"] == state
         assert entry.slot.result() is None
     # The checkpoint of the old result is not what other code goes on from.
-    monkeypatch.setattr("runner.provenance.code_hash", lambda *_: "changed")
+    monkeypatch.setattr("runner.records.provenance.code_hash", lambda *_: "changed")
     again = study.run(plan(*one))
     result = again[0].slot.result()
     assert result is not None
@@ -195,13 +197,13 @@ def test_a_timing_that_dies_before_its_mark_has_failed_until_it_is_computed(plan
         honest(jobs, workers, on_event)
         dies_before_its_mark(monkeypatch, 1)  # what comes next
 
-    monkeypatch.setattr("runner.pool.run_jobs", run_jobs)
+    monkeypatch.setattr("runner.study.pool.run_jobs", run_jobs)
     made = plan(*FLASH)
     entries = study.run(made)
     assert states(entries) == {("tiled", 0): "failed"}
     with pytest.raises(study.StudyError, match="exit code 1"):
         study.fail_if_any(made, entries)
-    monkeypatch.setattr("runner.pool.run_jobs", honest)
+    monkeypatch.setattr("runner.study.pool.run_jobs", honest)
     mended = study.run(plan(*FLASH))
     assert states(mended) == {("tiled", 0): "done"}
     # What the second stage has found is among the event file's final values, beside the curves.

@@ -17,7 +17,7 @@ from sample_study import make_study
 from tests_environment import ROOT, environment
 from tests_tiny import TINY
 
-from runner.plots import draw
+from runner.figures import draw
 from runner.report import dashboard, gather, report, stranger
 from runner.report.console import console
 from runner.report.redraw import redraw
@@ -62,8 +62,8 @@ def test_tables_lie_there_before_figures_are_drawn(
     again: Callable,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ):
-    from runner import study
     from runner.plan.outline import outline
+    from runner.study import run as study
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
@@ -106,7 +106,7 @@ def test_settings_for_figures_of_others_change_no_figure():
 def test_matplotlib_is_imported_whatever_surrounds_it(tmp_path: Path):
     (tmp_path / "matplotlibrc").write_bytes(b"text.usetex: True\nnonsense\n\xff\n")
     code = (
-        "import os, runner.plots, matplotlib as mpl; "
+        "import os, runner.figures, matplotlib as mpl; "
         "print(mpl.rcParams['text.usetex'], os.environ['MPLBACKEND'], os.getcwd())"
     )
     done = subprocess.run(

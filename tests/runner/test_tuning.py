@@ -13,9 +13,9 @@ from memory_trial import MemoryTrial
 from tests_tiny import TINY
 
 from experiments.tasks.build import task_of
-from runner import tuning
 from runner.config import ConfigError, Evaluation
 from runner.plan import checks
+from runner.study import tuning
 
 GRID = ("tune=lr", "tune.grid=[0.001,0.01,0.1]", "tune.n_seeds=2")
 
