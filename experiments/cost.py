@@ -137,10 +137,11 @@ def cost(groups: Mapping[str, Any], *, length: int | None = None) -> Cost:
     task the products are left out. A task that has a source is translated by `encoder_decoder`.
     """
     model, norm = groups["model"], groups.get("norm")
-    if hasattr(groups.get("task"), "source_length"):
+    task = groups.get("task")
+    if task is not None and task.pairs:
         return encoder_decoder(groups)
     if length is None:
-        length = getattr(groups.get("task"), "length", 0)
+        length = task.sizes().length if task is not None else 0
     mixing = [groups[name] for name in ("attention", "ffn") if name in groups]
     layer = sum((of_part(part, model.d_model, length) for part in mixing), Cost())
     if norm is None:
@@ -157,7 +158,7 @@ def encoder_decoder(groups: Mapping[str, Any]) -> Cost:
     What a sentence costs is spread over the tokens of its target: the FLOPs of the encoder, and the
     keys and values that decoding keeps for the source.
     """
-    model, norm, task = groups["model"], groups["norm"], groups["task"]
+    model, norm, task = groups["model"], groups["norm"], groups["task"].sizes()
     source_share = task.source_length / task.length  # source tokens for each target token
     causal = of_part(groups["attention"], model.d_model, task.length)
     # Seeing all of n keys costs what causal attention costs over 2n - 1 positions, on average.

@@ -13,7 +13,7 @@ from experiments.nn.build import build_transformer
 from experiments.nn.ffn import ACTIVATIONS
 from experiments.probes.activations import ActivationProbe, InputSparsity
 from experiments.probes.cost import record_cost
-from experiments.tasks.build import task_of
+from experiments.tasks import task_of
 from runner.trial.training import evaluate, train
 from runner.trial.trial import Trial
 

@@ -28,7 +28,7 @@ from experiments.nn.kernels import KERNELS
 from experiments.nn.kv_cache import KVCache
 from experiments.nn.transformer import Transformer
 from experiments.probes.cost import record_cost
-from experiments.tasks.build import task_of
+from experiments.tasks import task_of
 from runner.trial.measure import interleaved
 from runner.trial.training import Further, evaluate, train
 from runner.trial.trial import Trial

@@ -22,7 +22,8 @@ from experiments.probes.cost import record_cost
 from experiments.probes.finite import highest, lowest
 from experiments.probes.heads import HeadProbe, attention_rows
 from experiments.probes.removals import record_nothing_to_remove, record_removals
-from experiments.tasks.build import Task, task_of
+from experiments.tasks import task_of
+from experiments.tasks.batch import Task
 from experiments.tasks.induction import InductionTask
 from runner.trial.protocols import Probe
 from runner.trial.training import evaluate, train
@@ -54,7 +55,7 @@ def run(trial: Trial) -> None:
         return model.to(trial.device, trial.dtype)
 
     def probe(model: nn.Module) -> HeadProbe:
-        return HeadProbe(model, task.labels, getattr(task, "lags", {}), block=options.block)
+        return HeadProbe(model, task.labels, task.lags, block=options.block)
 
     model = start()
     probes: list[Callable[[], Probe]] = [lambda: probe(model)]
@@ -73,7 +74,7 @@ def run(trial: Trial) -> None:
     evaluate(model, task, [final], trial.device)
     evaluate(untrained, task, [initial], trial.device)
     record_scores(trial, final, initial)
-    record_planted(trial, final, initial, mean=getattr(task, "needs_lags", False))
+    record_planted(trial, final, initial, mean=task.needs_lags)
     more: Table = {}
     if isinstance(task, InductionTask):
         more = record_copying(trial, model, untrained, task)

@@ -10,7 +10,7 @@ from experiments.config import MixtureOfExperts
 from experiments.nn.build import build_transformer
 from experiments.probes.cost import record_cost
 from experiments.probes.routing import RoutingProbe
-from experiments.tasks.build import task_of
+from experiments.tasks import task_of
 from runner.trial.training import evaluate, train
 from runner.trial.trial import Trial
 

@@ -18,7 +18,7 @@ from experiments.nn.transformer import Transformer
 from experiments.probes.cost import record_cost
 from experiments.probes.finite import numbers, ratio
 from experiments.probes.gradients import Depth, GradientNorms, depth_profile, log_slope
-from experiments.tasks.build import task_of
+from experiments.tasks import task_of
 from runner.trial.training import train
 from runner.trial.trial import Trial
 

@@ -14,8 +14,7 @@ from experiments.nn.encoder_decoder import EncoderDecoder
 from experiments.probes.cost import record_cost
 from experiments.probes.other_splits import OtherSplits, losses
 from experiments.probes.translation import TranslationProbe, attention_rows, by_digits, chrf_of
-from experiments.tasks.build import task_of
-from experiments.tasks.numbers import NumbersTask
+from experiments.tasks import task_of
 from experiments.tasks.translation import TranslationTask
 from runner.trial.training import train
 from runner.trial.trial import Trial
@@ -43,7 +42,7 @@ def run(trial: Trial) -> None:
 
 def translate(trial: Trial, model: EncoderDecoder, task: TranslationTask) -> None:
     """Decode all sentences that judge, of the other splits as many at most; record scores."""
-    n_held_out = sum(len(batch.keep) for batch in task.split(task.held_out))
+    n_held_out = sum(len(batch.keep) for batch in task.split(task.held_out_split))
     probe = TranslationProbe(model, task, n_held_out)
     for split in task.labels:
         for batch in task.split(split, n_held_out):
@@ -52,7 +51,7 @@ def translate(trial: Trial, model: EncoderDecoder, task: TranslationTask) -> Non
     trial.record(losses(model, task, n_held_out), task.unit)
 
     of_split = {split: probe.of(split) for split in task.labels}
-    if isinstance(task, NumbersTask):
+    if task.numbers:
         scored = {name: part for name, part in of_split.items() if name in ("iid", "length")}
         trial.record(by_digits(task.numbers, scored), "1")
     scores = []
@@ -64,5 +63,5 @@ def translate(trial: Trial, model: EncoderDecoder, task: TranslationTask) -> Non
     # The splits take turns, so that the first rows, which a report shows, are of each.
     turns = zip_longest(*(samples[:n_samples] for samples in of_split.values()))
     trial.table("samples", [sample.row() for turn in turns for sample in turn if sample])
-    first = next(task.split(task.held_out)).to(trial.device)
+    first = next(task.split(task.held_out_split)).to(trial.device)
     trial.table("cross_attention", attention_rows(model, task, first))

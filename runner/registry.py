@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments import config as science
+from experiments import tasks
 from experiments.metrics import METRICS
 from runner import config
 from runner.config import Evaluation
 from runner.metric_names import ENGINE, Metric, declared, find
 
 if TYPE_CHECKING:
-    from experiments.corpora import Ready
     from experiments.memory import Memory
     from experiments.recorded import Recorded
+    from experiments.tasks.options import Ready, TaskOptions
 
 
 def names() -> tuple[str, ...]:
@@ -25,11 +26,13 @@ def names() -> tuple[str, ...]:
 
 def groups() -> tuple[str, ...]:
     """The config groups of parts."""
-    return tuple(science.OPTIONS)
+    return (*science.OPTIONS, "task")
 
 
 def kinds(group: str) -> Mapping[str, type]:
     """The dataclasses of a group by kind; `model` has one."""
+    if group == "task":
+        return tasks.kinds()
     return {"": science.Model} if group == "model" else science.OPTIONS[group]
 
 
@@ -105,18 +108,16 @@ def recorded(arm: config.ArmConfig) -> "Recorded":
     return recorded(arm.options, vars(arm.parts))
 
 
-def prepare(task: Any, cache: Path, evaluation: Evaluation, *, keep: bool = True) -> "Ready":
+def prepare(
+    task: "TaskOptions", cache: Path, evaluation: Evaluation, *, keep: bool = True
+) -> "Ready":
     """Make a task's data ready, on disk if they are to be kept. ValueError for bad user input."""
-    from experiments import corpora
-
-    return corpora.make_ready(task, cache, evaluation, keep=keep)
+    return task.prepare(cache, evaluation, keep=keep)
 
 
-def restore(task: Any, cache: Path, fingerprint: str) -> None:
+def restore(task: "TaskOptions", cache: Path, fingerprint: str) -> None:
     """Make sure that a task's data are those of the plan; ValueError if they are lost by now."""
-    from experiments import corpora
-
-    corpora.restore(task, cache, fingerprint)
+    task.restore(cache, fingerprint)
 
 
 def timed(experiment: str) -> bool:

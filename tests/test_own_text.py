@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from experiments.corpus_build import Split, arrays_of
+from experiments.corpus_labels import labels
+from experiments.tasks.build import build_task
 from test_corpora import text, words
 from tests_tiny import TINY
 
 from experiments import corpora, corpus_alike, corpus_files, corpus_find
-from experiments.corpus_build import Split, arrays_of
-from experiments.corpus_labels import labels
-from experiments.tasks.build import build_task
 from runner import registry
 from runner.config import ConfigError, Evaluation
 

@@ -37,18 +37,6 @@ from experiments.config.questions import (
     TranslationOptions,
 )
 from experiments.config.registering import OPTIONS, QUESTIONS, at_least, option, question, share
-from experiments.config.tasks import (
-    Domains,
-    Function,
-    Induction,
-    Numbers,
-    Pairs15,
-    Patterns,
-    Predict,
-    Text,
-    Unit,
-    Waves,
-)
 
 __all__ = [
     "OPTIONS",
@@ -58,14 +46,11 @@ __all__ = [
     "Attention",
     "Balance",
     "Conversion",
-    "Domains",
     "FFNOptions",
     "FeedForward",
     "FlashOptions",
-    "Function",
     "GQAOptions",
     "HeadAnalysisOptions",
-    "Induction",
     "Init",
     "Kernel",
     "MixtureOfExperts",
@@ -75,17 +60,10 @@ __all__ = [
     "Norm",
     "NormStabilityOptions",
     "NormType",
-    "Numbers",
-    "Pairs15",
-    "Patterns",
     "Placement",
     "Position",
-    "Predict",
     "Slots",
-    "Text",
     "TranslationOptions",
-    "Unit",
-    "Waves",
     "at_least",
     "check_together",
     "option",
@@ -102,7 +80,7 @@ def check_together(experiment: str, groups: dict[str, Any]) -> None:
     task = groups.get("task")
     if task is not None:
         pairs = getattr(QUESTIONS[experiment], "pairs", False)
-        if hasattr(task, "source_length") != pairs:
+        if task.pairs != pairs:
             has, needs = ("sequences", "pairs") if pairs else ("pairs", "sequences")
             raise ValueError(f"task={task.kind} has {has}, but {experiment} learns from {needs}")
         if "training" in groups:
@@ -130,7 +108,7 @@ def check_together(experiment: str, groups: dict[str, Any]) -> None:
 def _check_parts_of_a_batch(task: Any, training: Any) -> None:
     """Raise ValueError where a batch, which has no more sentences than there are, cannot be cut."""
     batch, parts = training.batch_size, training.accumulate
-    if (n_train := getattr(task, "n_train", None)) is None or batch <= n_train:
+    if (n_train := task.sizes().n_train) is None or batch <= n_train:
         return
     if n_train % parts:
         common = gcd(batch, n_train)

@@ -1,7 +1,7 @@
 """What an arm costs, and how fast it was trained: the same numbers in every experiment."""
 
 from experiments.cost import cost
-from experiments.tasks.build import Task
+from experiments.tasks.batch import Task
 from runner.trial.trial import Trial
 
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from experiments.tasks.build import build_task
 from memory_records import records_of
 from memory_trial import MemoryTrial
 
@@ -16,7 +17,6 @@ from experiments.head_analysis import differs, looks
 from experiments.nn.build import build_transformer
 from experiments.probes.heads import HeadProbe
 from experiments.probes.pruning import ORDERS
-from experiments.tasks.build import build_task
 from runner import registry
 from runner.figures import canvas
 from runner.figures.data import CannotDrawError

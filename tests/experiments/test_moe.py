@@ -5,11 +5,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from experiments.tasks.build import build_task
 from memory_trial import MemoryTrial
 
 from experiments.cost import cost
 from experiments.nn.build import build_transformer
-from experiments.tasks.build import build_task
 from runner.plan.outline import outline
 from runner.report import gather, records
 from runner.study import run as study

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from experiments.tasks.build import build_task
 from memory_trial import MemoryTrial
 
 from experiments import config, norm_stability
 from experiments.config import Init, Placement
 from experiments.nn.build import build_transformer
 from experiments.probes.gradients import GradientNorms, log_slope
-from experiments.tasks.build import build_task
 from runner.plan.outline import outline
 from runner.trial.training import train
 

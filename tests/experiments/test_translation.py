@@ -8,6 +8,7 @@ from typing import cast
 
 import pytest
 import torch
+from experiments.tasks.build import build_task
 from memory_trial import MemoryTrial
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
@@ -25,7 +26,6 @@ from experiments.probes.translation import (
     weights,
 )
 from experiments.tasks.batch import Batch
-from experiments.tasks.build import build_task
 from experiments.tasks.translation import TranslationTask
 from runner.plan import planning
 from runner.plan.outline import outline

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from experiments.tasks.pairs import Pairs15Task
 from torch.nn import functional as F
 
 from experiments import config
@@ -24,7 +25,6 @@ from experiments.nn.encoder_decoder import EncoderDecoder
 from experiments.probes.other_splits import OtherSplits, losses, mean_loss
 from experiments.probes.translation import CROSS, TranslationProbe
 from experiments.tasks.numbers import NumbersTask
-from experiments.tasks.pairs import Pairs15Task
 from experiments.tasks.translation import TranslationTask
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from experiments.tasks.build import Task, build_task
 
 from experiments import corpora
 from experiments.config import Domains, Text
 from experiments.tasks.batch import Batch
-from experiments.tasks.build import Task, build_task
 
 OPTIONS = Domains("domains", 32, ["code", "japanese"], train_bytes=30_000, n_eval=21)
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from experiments.tasks.build import Task, build_task
 
 from experiments import corpora
 from experiments.config import Function
-from experiments.tasks.build import Task, build_task
 from experiments.tasks.function import EVALUATION_SEED, TRAIN_SEED, inputs
 
 

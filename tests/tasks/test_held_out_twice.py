@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from experiments.tasks.build import TASKS, Options, Task, build_task
 from test_corpora import text, words
 
 from experiments import corpora
@@ -18,7 +19,6 @@ from experiments.config import (
     Unit,
     Waves,
 )
-from experiments.tasks.build import TASKS, Options, Task, build_task
 from experiments.tasks.translation import TranslationTask
 from runner.config import Evaluation
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from experiments.corpora import prepare
+from experiments.tasks.build import Task, build_task
 
 from experiments.config import Induction
-from experiments.corpora import prepare
 from experiments.tasks.batch import Batch
-from experiments.tasks.build import Task, build_task
 from experiments.tasks.induction import BEGIN, is_held_out, periods, sequences
 
 LENGTH, VOCABULARY, MAX_PERIOD = 20, 32, 8

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from experiments.tasks.build import build_task
 from torch import Tensor
 from torch.nn import functional as F
 
 from experiments.config import Numbers, Pairs15, Unit
 from experiments.tasks.batch import Batch
-from experiments.tasks.build import build_task
 from experiments.tasks.translation import TranslationTask
 
 EPSILON = 0.1

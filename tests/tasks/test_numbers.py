@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from experiments.config.tasks import NEW_WORDS
+from experiments.tasks.build import build_task
 from torch.nn import functional as F
 
 from experiments.config import Numbers, Unit
-from experiments.config.tasks import NEW_WORDS
-from experiments.tasks.build import build_task
 from experiments.tasks.numbers import NumbersTask, draw, is_held_out, number_pair
 from experiments.tasks.translation import BOS, EOS, PAD, TranslationTask
 

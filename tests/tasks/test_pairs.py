@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import torch
-
-from experiments.config import Pairs15
 from experiments.tasks.build import build_task
 from experiments.tasks.pairs import ENGLISH, JAPANESE, Pairs15Task
+
+from experiments.config import Pairs15
 
 OPTIONS = Pairs15("pairs15", label_smoothing=0.0)
 

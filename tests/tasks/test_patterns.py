@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
-from experiments.config import Patterns, Predict
 from experiments.corpora import prepare
 from experiments.tasks.build import Task, build_task
+
+from experiments.config import Patterns, Predict
 from experiments.tasks.patterns import EVALUATION, TRAIN, patterns
 
 LABELS = ("local", "long_range", "periodic")

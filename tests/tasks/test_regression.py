@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from experiments.tasks.build import Options, Task, build_task
 
 from experiments.config import Function, Patterns, Predict, Waves
-from experiments.tasks.build import Options, Task, build_task
 
 PATTERNS = {"local": 0.5, "long_range": 1.0, "periodic": 0.9, "period": 5}
 AHEAD = [

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from experiments.tasks.build import Task, build_task
 
 from experiments.config import Predict, Waves
-from experiments.tasks.build import Task, build_task
 from experiments.tasks.waves import EVALUATION_SEED, TRAIN_SEED, waves
 
 
