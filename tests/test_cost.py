@@ -10,6 +10,8 @@ from experiments import config
 from experiments.config import Activation, Balance, NoFeedForward, NormType, Placement, Position
 from experiments.cost import cost, of_part
 from experiments.nn.build import build_transformer
+from experiments.tasks.values import Predict
+from experiments.tasks.waves import Waves
 
 LENGTH, D_MODEL, VOCABULARY = 12, 32, 7
 
@@ -91,7 +93,7 @@ def test_attention_products_are_counted_causally() -> None:
 
 def test_length_is_the_tasks_unless_given() -> None:
     parts = CASES["dense"]
-    task = config.Waves("waves", LENGTH, 1, 3, 3, 0.1, config.Predict.next)
+    task = Waves("waves", LENGTH, 1, 3, 3, 0.1, Predict.next)
     assert cost({**parts, "task": task}) == cost(parts, length=LENGTH)
     assert cost(parts, length=LENGTH).flops_per_token > cost(parts).flops_per_token
 

@@ -1,6 +1,5 @@
 """What the options of every task have in common, and what a plan asks of them. No torch."""
 
-import ast
 import functools
 import hashlib
 import json
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from runner.config import Evaluation
+from runner.records.source import syntax_digest
 
 if TYPE_CHECKING:
     from experiments.tasks.batch import Task
@@ -171,17 +171,6 @@ def _code_of(module: str) -> str:
     path = sys.modules[module].__file__
     assert path is not None, f"{module} has no file"
     return syntax_digest(Path(path))
-
-
-def syntax_digest(path: Path) -> str:
-    """Return a hash of a Python file's syntax, the same whatever its docstrings say."""
-    tree = ast.parse(path.read_bytes())
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(
-            node
-        ):
-            del node.body[0]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
 
 
 def digest(evidence: object) -> str:

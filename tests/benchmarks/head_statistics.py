@@ -29,7 +29,8 @@ from experiments.nn.build import build_transformer
 from experiments.probes.attention_weights import queries_keys, weights
 from experiments.probes.head_scores import row_scores
 from experiments.probes.heads import HeadProbe
-from experiments.tasks.patterns import PatternsTask
+from experiments.tasks.patterns import Patterns
+from experiments.tasks.values import Predict
 from runner.trial.measure import can_measure_peak, peak_mib
 from runner.trial.training import evaluate
 
@@ -85,8 +86,8 @@ def training() -> dict[str, Callable[[], object]]:
         ffn=config.FeedForward("dense", 256, config.Activation.gelu, False, False, 0.0),
         norm=config.Norm("norm", config.Placement.pre, config.NormType.layer, 1e-5),
     )
-    options = config.Patterns("patterns", 20, 16, 192, 0.5, 1.0, 0.9, 5, config.Predict.next)
-    task = PatternsTask(options, seed=0, batch_size=32, cache=Path())
+    options = Patterns("patterns", 20, 16, 192, 0.5, 1.0, 0.9, 5, Predict.next)
+    task = options.build(seed=0, batch_size=32, cache=Path())
     model = build_transformer(arm, vocabulary=None, width=16, seed=0)
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
     device = torch.device("cpu")

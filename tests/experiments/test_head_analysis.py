@@ -8,7 +8,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from experiments.tasks.build import build_task
 from memory_records import records_of
 from memory_trial import MemoryTrial
 
@@ -125,7 +124,7 @@ def test_probes_change_nothing_in_training(plan: MakePlan, tmp_path: Path, dropo
     losses = []
     for name, probes in (("with", True), ("without", False)):
         trial = trial_of(arm, tmp_path / name)
-        task = build_task(parts.task, seed=0, batch_size=8, cache=tmp_path)
+        task = parts.task.build(seed=0, batch_size=8, cache=tmp_path)
         model = build_transformer(parts, vocabulary=None, width=task.width, seed=0)
         torch.manual_seed(0)
         made = [lambda m=model, t=task: HeadProbe(m, t.labels, t.lags, block=8)] if probes else []

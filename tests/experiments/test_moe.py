@@ -5,7 +5,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from experiments.tasks.build import build_task
 from memory_trial import MemoryTrial
 
 from experiments.cost import cost
@@ -107,7 +106,7 @@ def test_the_selection_bias_moves_once_a_step_whatever_the_parts(plan, tmp_path:
     ends = {}
     for accumulate in (1, 2, 4, 8):
         trial = MemoryTrial(arm.config, tmp_path / str(accumulate), accumulate=accumulate)
-        task = build_task(arm.config.parts.task, seed=0, batch_size=8, cache=tmp_path)
+        task = arm.config.parts.task.build(seed=0, batch_size=8, cache=tmp_path)
         net = build_transformer(
             arm.config.parts, vocabulary=task.vocabulary, width=task.width, seed=0
         )

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from experiments.tasks.build import build_task
 from memory_trial import MemoryTrial
 
 from experiments import config, norm_stability
@@ -49,7 +48,7 @@ def test_watching_changes_no_bit_of_training(plan: Callable, tmp_path: Path, pla
     ends, curves = [], []
     for watch in ([], [GradientNorms()]):
         trial = MemoryTrial(arm.config, tmp_path / str(len(watch)))
-        task = build_task(arm.config.parts.task, seed=0, batch_size=6, cache=tmp_path)
+        task = arm.config.parts.task.build(seed=0, batch_size=6, cache=tmp_path)
         net = build_transformer(
             arm.config.parts, vocabulary=task.vocabulary, width=task.width, seed=0
         )

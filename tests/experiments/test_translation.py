@@ -8,13 +8,11 @@ from typing import cast
 
 import pytest
 import torch
-from experiments.tasks.build import build_task
 from memory_trial import MemoryTrial
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from experiments import translation
-from experiments.config import Numbers, Pairs15, Unit
 from experiments.cost import cost
 from experiments.nn.build import build_encoder_decoder
 from experiments.nn.encoder_decoder import PAD, EncoderDecoder
@@ -26,6 +24,8 @@ from experiments.probes.translation import (
     weights,
 )
 from experiments.tasks.batch import Batch
+from experiments.tasks.numbers import Numbers, Unit
+from experiments.tasks.pairs15 import Pairs15
 from experiments.tasks.translation import TranslationTask
 from runner.plan.outline import outline
 from runner.plan.plan import Arm, Plan
@@ -45,7 +45,7 @@ def trial_of(arm: Arm, folder: Path, *, steps: int) -> MemoryTrial:
 
 def made(arm: Arm) -> tuple[EncoderDecoder, TranslationTask]:
     parts = arm.config.parts
-    task = build_task(parts.task, seed=0, batch_size=8, cache=Path())
+    task = parts.task.build(seed=0, batch_size=8, cache=Path())
     assert isinstance(task, TranslationTask)
     sizes = {"source_vocabulary": len(task.source), "target_vocabulary": len(task.target)}
     return build_encoder_decoder(parts, **sizes, seed=0).eval(), task

@@ -1,16 +1,15 @@
 """Small attention-only models and sequences that repeat, for tests of what heads do there."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import torch
 
 from experiments import config
-from experiments.config import Induction, Init, Kernel, NormType, Placement, Position
+from experiments.config import Init, Kernel, NormType, Placement, Position
 from experiments.nn.build import build_transformer
 from experiments.nn.transformer import Transformer
 from experiments.tasks.batch import Batch
-from experiments.tasks.induction import InductionTask
+from experiments.tasks.induction import Induction, InductionTask
 
 VOCABULARY, N_HEADS, N_LAYERS = 16, 4, 2
 ORACLE = [0, 5, 6, 7, 5, 6, 7]
@@ -18,7 +17,7 @@ ORACLE = [0, 5, 6, 7, 5, 6, 7]
 
 def task(*, n_eval: int = 40, max_period: int = 6, length: int = 18) -> InductionTask:
     options = Induction("induction", length, VOCABULARY, max_period, n_eval)
-    return InductionTask(options, seed=0, batch_size=16, cache=Path())
+    return options.build(seed=0, batch_size=16)
 
 
 def model(*, n_kv_heads: int = N_HEADS, seed: int = 0, double: bool = False) -> Transformer:

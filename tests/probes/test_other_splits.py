@@ -1,36 +1,26 @@
 """Splits that do not judge are scored one by one, with no sentence among them that judges."""
 
 import math
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
-from experiments.tasks.pairs import Pairs15Task
 from torch.nn import functional as F
 
 from experiments import config
-from experiments.config import (
-    Activation,
-    Kernel,
-    NormType,
-    Numbers,
-    Pairs15,
-    Placement,
-    Position,
-    Unit,
-)
+from experiments.config import Activation, Kernel, NormType, Placement, Position
 from experiments.nn.build import build_encoder_decoder
 from experiments.nn.encoder_decoder import EncoderDecoder
 from experiments.probes.other_splits import OtherSplits, losses, mean_loss
 from experiments.probes.translation import CROSS, TranslationProbe
-from experiments.tasks.numbers import NumbersTask
+from experiments.tasks.numbers import Numbers, Unit
+from experiments.tasks.pairs15 import Pairs15, Pairs15Task
 from experiments.tasks.translation import TranslationTask
 
 
 @pytest.fixture
 def task() -> Pairs15Task:
-    return Pairs15Task(Pairs15("pairs15", label_smoothing=0.3), seed=0, batch_size=5, cache=Path())
+    return Pairs15("pairs15", label_smoothing=0.3).build(seed=0, batch_size=5)
 
 
 @pytest.fixture
@@ -70,7 +60,7 @@ def test_known_sentences_are_scored_apart(model: EncoderDecoder, task: Pairs15Ta
 
 def test_each_harder_split_has_its_own_loss_and_share(arm: SimpleNamespace) -> None:
     options = Numbers("numbers", 5, 1, True, Unit.word, 200, 20, 0.0)
-    task = NumbersTask(options, seed=0, batch_size=8, cache=Path())
+    task = options.build(seed=0, batch_size=8)
     model = made(arm, task)
     other = OtherSplits(model, task, 6)
     for batch in task.evaluation():

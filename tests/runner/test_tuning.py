@@ -9,10 +9,10 @@ from typing import Optional
 import pytest
 import torch
 from conftest import composed
-from experiments.tasks.build import task_of
 from memory_trial import MemoryTrial
 from tests_tiny import TINY
 
+from experiments.tasks import task_of
 from runner.config import ConfigError, Evaluation
 from runner.plan import checks
 from runner.study import tuning
