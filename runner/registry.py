@@ -31,7 +31,8 @@ def groups() -> tuple[str, ...]:
 def kinds(group: str) -> Mapping[str, type]:
     """The dataclasses of a group by kind; `model` has one."""
     if group == "task":
-        return tasks.kinds()
+        tasks.load()
+        return tasks.TASKS
     return {"": science.Model} if group == "model" else science.OPTIONS[group]
 
 

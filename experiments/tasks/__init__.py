@@ -7,41 +7,52 @@ imports, and is to cover the task that the trial uses and no other.
 """
 
 import importlib
+import inspect
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from experiments.tasks.options import TaskOptions
+from experiments.tasks.options import Sizes, TaskOptions
 
 if TYPE_CHECKING:
     from experiments.tasks.batch import Task
     from runner.trial.trial import Trial
 
+__all__ = ["TASKS", "Sizes", "TaskOptions", "load", "task", "task_of"]
+
+TASKS: dict[str, type[TaskOptions]] = {}
+"""Kind -> options. Ours are among them after `load`."""
+
 T = TypeVar("T", bound=type)
-KINDS: dict[str, type[TaskOptions]] = {}
 
 
 def task(kind: str) -> Callable[[T], T]:
-    """Register a dataclass of options as the task `kind`: `task=kind` on the command line.
+    """Register a dataclass of options as a task: `@task("mine")` is `task=mine` when typed.
 
     Raises:
-        TypeError: it is no class of `TaskOptions`.
+        ValueError: the class lacks what a task needs, or another task has this name.
     """
 
     def register(options: T) -> T:
-        if not (isinstance(options, type) and issubclass(options, TaskOptions)):
-            raise TypeError(f"@task({kind!r}) needs a dataclass that inherits from TaskOptions")
-        KINDS[kind] = options
+        name = f"@task({kind!r}) on {options.__name__}"
+        if not issubclass(options, TaskOptions):
+            raise ValueError(f"{name}: write it as class {options.__name__}(TaskOptions)")
+        if inspect.isabstract(options):
+            lacking = ", ".join(sorted(options.__abstractmethods__))
+            raise ValueError(f"{name}: it has no {lacking}; experiments/tasks/waves.py shows how")
+        other = TASKS.get(kind)
+        if other and (other.__module__, other.__name__) != (options.__module__, options.__name__):
+            raise ValueError(f"{name}: {other.__module__} has this kind already; choose another")
+        TASKS[kind] = options
         return options
 
     return register
 
 
-def kinds() -> Mapping[str, type[TaskOptions]]:
-    """Return the options of all tasks, those of plug-ins too."""
+def load() -> None:
+    """Import all files of this folder, so that their tasks are in `TASKS`."""
     for module in pkgutil.iter_modules(__path__):
         importlib.import_module(f"{__name__}.{module.name}")
-    return KINDS
 
 
 def task_of(trial: "Trial", batch_size: int | None = None) -> "Task":

@@ -4,6 +4,7 @@ import functools
 import hashlib
 import json
 import sys
+from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -54,7 +55,7 @@ class Ready:
 
 
 @dataclass
-class TaskOptions:
+class TaskOptions(ABC):
     """The options of a task: each field is a key of `task.*`, each broken rule a ValueError.
 
     A task adds its fields, its rules in `__post_init__`, `sizes` and `build`. Data that are drawn
@@ -80,10 +81,11 @@ class TaskOptions:
 
     kind: str
 
+    @abstractmethod
     def sizes(self) -> Sizes:
         """Return how large the task is."""
-        raise NotImplementedError(f"{type(self).__name__} needs a method `sizes`")
 
+    @abstractmethod
     def build(
         self,
         *,
@@ -105,7 +107,6 @@ class TaskOptions:
         Raises:
             ValueError: the data that were planned are lost.
         """
-        raise NotImplementedError(f"{type(self).__name__} needs a method `build`")
 
     def evidence(self) -> object:
         """Return what a fingerprint covers beside the options, as JSON data.

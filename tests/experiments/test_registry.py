@@ -19,7 +19,7 @@ SEVEN = {
     "translation",
     "flash_attention",
 }
-NO_QUESTION = {"__init__", "config", "cost", "corpora", "memory", "metrics", "recorded"}
+NO_QUESTION = {"__init__", "config", "cost", "memory", "metrics", "recorded"}
 
 
 def stems(folder: Path, pattern: str) -> set[str]:
@@ -28,7 +28,7 @@ def stems(folder: Path, pattern: str) -> set[str]:
 
 def test_the_same_seven_everywhere():
     modules = stems(ROOT / "experiments", "*.py")
-    helpers = {name for name in modules if name in NO_QUESTION or name.startswith("corpus_")}
+    helpers = modules & NO_QUESTION
     tests = {name.removeprefix("test_") for name in stems(ROOT / "tests/experiments", "test_*.py")}
     assert set(registry.names()) == SEVEN
     assert stems(ROOT / "conf/experiment", "*.yaml") == SEVEN
@@ -38,7 +38,7 @@ def test_the_same_seven_everywhere():
 
 def test_no_option_has_a_silent_default():
     schemas = [config.Model, *config.QUESTIONS.values()]
-    schemas += [schema for kinds in config.OPTIONS.values() for schema in kinds.values()]
+    schemas += [kind for group in registry.groups() for kind in registry.kinds(group).values()]
     for schema in schemas:
         for field in dataclasses.fields(schema):
             given = (field.default, field.default_factory)

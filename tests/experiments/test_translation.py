@@ -23,6 +23,7 @@ from experiments.probes.translation import (
     cross_attention,
     weights,
 )
+from experiments.tasks import Sizes
 from experiments.tasks.batch import Batch
 from experiments.tasks.numbers import Numbers, Unit
 from experiments.tasks.pairs15 import Pairs15
@@ -292,7 +293,7 @@ def test_cost_counts_the_products_of_the_longest_sentence(plan: MakePlan, attent
     parts = (
         plan(*SMALL, *FEW, f"attention={attention}", "attention.kernel=fused").arms[0].config.parts
     )
-    task = SimpleNamespace(source_length=9, length=7)
+    task = SimpleNamespace(pairs=True, sizes=lambda: Sizes(length=7, source_length=9))
     model = build_encoder_decoder(parts, source_vocabulary=5, target_vocabulary=6, seed=0)
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():

@@ -8,9 +8,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from experiments.corpora import Ready
 from tests_tiny import TINY
 
+from experiments.tasks.options import Ready
 from runner import registry
 from runner.config import ConfigError, Evaluation
 from runner.plan import past, summary

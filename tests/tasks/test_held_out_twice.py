@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from test_corpora import text, words
 
-from experiments.tasks import kinds
+from experiments.tasks import TASKS, load
 from experiments.tasks.batch import Task
 from experiments.tasks.domains import Domains
 from experiments.tasks.function import Function
@@ -84,7 +84,8 @@ def test_the_report_and_tuning_share_no_window(options: TaskOptions, tmp_path: P
 
 
 def test_every_task_is_tried_or_refused() -> None:
-    assert {type(options) for options in OPTIONS} | {Pairs15} == set(kinds().values())
+    load()
+    assert {type(options) for options in OPTIONS} | {Pairs15} == set(TASKS.values())
 
 
 def test_windows_for_tuning_do_not_occur_in_training_text(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What tasks of text have in common: a corpus is read, built and found again by its fingerprint."""
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,13 +46,13 @@ class CorpusOptions(TaskOptions):
     second_held_out: ClassVar[bool] = True
     any_form: ClassVar[bool] = False
 
+    @abstractmethod
     def source(self, cache: Path) -> Source:
         """Return what the source holds now. Nothing below the folder of results is read.
 
         Raises:
             ValueError: the user's files are missing or unreadable.
         """
-        raise NotImplementedError
 
     def evidence(self) -> object:
         """Return what a fingerprint covers of the code that every corpus is built by."""
