@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from runner import registry
 from runner.config import By
-from runner.plan import memory, past
+from runner.plan import estimates, memory, past
 from runner.wording.names import several
 
 if TYPE_CHECKING:
@@ -110,7 +109,7 @@ def totals(plan: "Plan", missing: Sequence["Entry"], before: list[past.Trial]) -
         return ["all trials are there: only the report is written, in seconds"]
     seconds = [past.seconds_of(arm, before) for arm in trials.values()]
     at_once = min(workers_of(plan), len(trials))
-    largest = max(registry.least_memory(arm.config).total for arm in trials.values())
+    largest = max(estimates.least_memory(arm.config).total for arm in trials.values())
     sizes = sum(past.size_of(arm, before) for arm in trials.values())
     known = [s for s in seconds if s is not None]
     if len(known) == len(seconds):

@@ -11,8 +11,9 @@ import yaml
 from memory_trial import MemoryTrial
 
 from experiments import flash_attention as flash
-from experiments.config import FlashOptions, Kernel
-from experiments.nn.kernels import KERNELS, naive
+from experiments.flash_attention import FlashOptions
+from experiments.nn.kernels.kernel import KERNELS, naive
+from experiments.parts.attention import Kernel
 from runner import registry
 from runner.plan import planning
 from runner.trial.measure import can_measure_peak, give_back, peak_mib

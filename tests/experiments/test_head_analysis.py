@@ -12,9 +12,9 @@ from memory_records import records_of
 from memory_trial import MemoryTrial
 
 from experiments import head_analysis
-from experiments.head_analysis import differs, looks
-from experiments.nn.build import build_transformer
+from experiments.parts.body import build_transformer
 from experiments.probes.heads import HeadProbe
+from experiments.probes.portraits import differs, looks
 from experiments.probes.pruning import ORDERS
 from experiments.tasks.build import build_task
 from runner import registry

@@ -4,11 +4,11 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from memory_trial import MemoryTrial
-
-from experiments.config import MixtureOfExperts
 from experiments.memory import least
 from experiments.recorded import recorded
+from memory_trial import MemoryTrial
+
+from experiments.parts.moe import MixtureOfExperts
 from runner import registry
 from runner.trial.measure import can_measure_peak, peak_mib
 

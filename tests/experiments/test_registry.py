@@ -7,7 +7,8 @@ import pytest
 import yaml
 from tests_environment import ROOT
 
-from experiments import config
+from experiments.parts.body import Model as ModelOptions
+from experiments.questions import QUESTIONS
 from runner import registry
 
 SEVEN = {
@@ -37,7 +38,7 @@ def test_the_same_seven_everywhere():
 
 
 def test_no_option_has_a_silent_default():
-    schemas = [config.Model, *config.QUESTIONS.values()]
+    schemas = [ModelOptions, *QUESTIONS.values()]
     schemas += [schema for kinds in config.OPTIONS.values() for schema in kinds.values()]
     for schema in schemas:
         for field in dataclasses.fields(schema):

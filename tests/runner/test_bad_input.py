@@ -310,7 +310,7 @@ def test_files_that_would_be_left_out_in_silence_are_refused(tmp_path: Path, nam
 
 
 def test_a_question_without_its_module_is_refused_in_the_plan(tmp_path: Path, monkeypatch):
-    from experiments.config import QUESTIONS
+    from experiments.questions import QUESTIONS
 
     monkeypatch.setitem(QUESTIONS, "lonely", QUESTIONS["moe"])
     ending, _ = planned_own(tmp_path, "experiment: lonely\n")
