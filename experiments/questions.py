@@ -1,5 +1,6 @@
 """What every question has: its name, its parts, its options. No torch."""
 
+import functools
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
@@ -61,6 +62,7 @@ def measuring(*affects: str) -> dict[str, tuple[str, ...]]:
     return {"affects": affects}
 
 
+@functools.cache  # asked often, and the folder does not change
 def load() -> None:
     """Import all pages, the modules beside this one, so that they are in `QUESTIONS`."""
     package = __name__.rpartition(".")[0]

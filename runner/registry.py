@@ -5,7 +5,6 @@
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,13 +110,17 @@ def timed(experiment: str) -> bool:
     return options(experiment).timed
 
 
+def page(experiment: str) -> str:
+    """Return the name of an experiment's module, ours or a plug-in's: that of its options."""
+    return options(experiment).__module__
+
+
 def stage(experiment: str, name: str) -> Callable[[Any], None]:
     """Return the function that computes a stage (`run` or `timing`) of an experiment's trial.
 
     It stands beside the experiment's options, in our pages or in a plug-in.
     """
-    page = sys.modules[options(experiment).__module__]
-    function: Callable[[Any], None] = getattr(page, name)
+    function: Callable[[Any], None] = getattr(sys.modules[page(experiment)], name)
     return function
 
 
@@ -134,23 +137,4 @@ def moved(module: str) -> str | None:
     for old, new in MOVED.items():
         if module == old or module.startswith(f"{old}."):
             return f"{old} is gone: {new} (README, Add a part)"
-    return None
-
-
-def source(module: str) -> Path | None:
-    """The file of a module in Python; None where there is none. Imports nothing.
-
-    `find_spec("a.b")` would import a, and with it torch.
-    """
-    top, *below = module.split(".")
-    spec = find_spec(top)
-    if spec is None:
-        return None
-    if not below:
-        return Path(spec.origin) if spec.origin and spec.origin.endswith(".py") else None
-    for folder in spec.submodule_search_locations or ():
-        place = Path(folder).joinpath(*below)
-        for path in (place / "__init__.py", place.with_suffix(".py")):
-            if path.is_file():
-                return path
     return None

@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from experiments.config import Predict, Waves
 from experiments.parts.attention import Attention as AttentionOptions
 from experiments.parts.attention import Kernel, Position
-from experiments.parts.body import Init, build_transformer, cost, of_part
+from experiments.parts.body import Init, build_transformer, cost
 from experiments.parts.body import Model as ModelOptions
 from experiments.parts.ffn import Activation
 from experiments.parts.ffn import FeedForward as FeedForwardOptions
@@ -90,8 +90,8 @@ def test_flops_are_those_that_torch_counts(parts) -> None:
 
 def test_attention_products_are_counted_causally() -> None:
     attention = CASES["dense"]["attention"]
-    with_products = of_part(attention, D_MODEL, LENGTH).flops_per_token
-    products = (with_products - of_part(attention, D_MODEL, 0).flops_per_token) * LENGTH
+    with_products = attention.cost(D_MODEL, LENGTH).flops_per_token
+    products = (with_products - attention.cost(D_MODEL, 0).flops_per_token) * LENGTH
     # Two products of 2 * d_head FLOPs, for each head and each pair (query, key not later).
     pairs = sum(1 for query in range(LENGTH) for key in range(LENGTH) if key <= query)
     assert products == 2 * pairs * 4 * 2 * (D_MODEL // 4)
@@ -112,9 +112,4 @@ def test_key_and_value_bytes() -> None:
 def test_gated_at_two_thirds_costs_the_same() -> None:
     wide = FeedForwardOptions("dense", 3072, Activation.gelu, False, False, 0.0)
     gated = FeedForwardOptions("dense", 2048, Activation.silu, True, False, 0.0)
-    assert of_part(wide, 768, 0).parameters == of_part(gated, 768, 0).parameters == 4_718_592
-
-
-def test_unknown_parts_are_named_with_the_cure() -> None:
-    with pytest.raises(ValueError, match=r"object.*register one with @part_cost"):
-        of_part(object(), 4, 0)
+    assert wide.cost(768, 0).parameters == gated.cost(768, 0).parameters == 4_718_592

@@ -4,6 +4,7 @@ A file is imported when its part may be asked for (`load`), never from here: the
 behind an arm follows imports, and must not change when another part does.
 """
 
+import functools
 import importlib
 import inspect
 import pkgutil
@@ -47,6 +48,7 @@ def part(group: str, kind: str) -> Callable[[P], P]:
     return register
 
 
+@functools.cache  # asked often, and the folder does not change
 def load() -> None:
     """Import all files of this folder, so that their parts are in `PARTS`."""
     for module in pkgutil.iter_modules(__path__):

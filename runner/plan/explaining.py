@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from runner.config import ConfigError
+from runner.config import ConfigError, StudyError
 from runner.plan import folders
 from runner.wording.output import ERRORS, LETTERS, LINES, printable, shortened
 
@@ -60,8 +60,6 @@ def explain(error: BaseException, *, planning: bool = False) -> tuple[str, int]:
 
     With `planning` nothing has been computed yet, so that any error is one of the input.
     """
-    from runner.study.run import StudyError
-
     if isinstance(error, ConfigError):
         return shown(error), 2
     if isinstance(error, StudyError):

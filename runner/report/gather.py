@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -17,17 +17,17 @@ from runner.claims.registration import Registration
 from runner.config import ConfigError, flatten
 from runner.metric_names import Worth
 from runner.plan.outline import Outline
-from runner.plan.planning import Plan, stand_in
+from runner.plan.plan import Plan, stand_in
 from runner.records import ledger, provenance, seal
 from runner.records.files import names, remove, write_json, write_whole
 from runner.records.store import Reading, Slot, Store
 from runner.report import looks, origins, record, records
+from runner.report import tuned as tuned_lines
 from runner.stats.standing import seeds_that_could_tell
-from runner.study import pool, tuning
+from runner.study import pool
+from runner.study.entries import Entry
+from runner.study.tuning import Tuned
 from runner.wording.output import printable
-
-if TYPE_CHECKING:
-    from runner.study.run import Entry
 
 RESULT_COLUMNS = ["arm", "seed", "metric", "value", "unit"]
 SUMMARY, VALUES, CONFIG, ENVIRONMENT = (
@@ -49,13 +49,13 @@ class Taken:
     `digests` are those of its files: another command may compute the trial again meanwhile.
     """
 
-    entry: "Entry"
+    entry: Entry
     status: Mapping[str, Any]
     result: Mapping[str, Any] | None
     digests: Mapping[str, str]
 
 
-def take(entries: Sequence["Entry"]) -> list[Taken]:
+def take(entries: Sequence[Entry]) -> list[Taken]:
     """Read each trial once."""
     readings: dict[Slot, Reading] = {}
     for entry in entries:  # arms of one signature share their trials
@@ -71,9 +71,9 @@ def take(entries: Sequence["Entry"]) -> list[Taken]:
 
 def report(
     plan: Plan,
-    entries: Sequence["Entry"],
+    entries: Sequence[Entry],
     outline: Outline,
-    tuned: tuning.Tuned | None = None,
+    tuned: Tuned | None = None,
     registrations: Mapping[str, Registration] | None = None,
 ) -> Path | None:
     """Write the report of a plan's trials, print its summary; None where no trial has a result.
@@ -85,7 +85,7 @@ def report(
     if all(trial.result is None for trial in taken):
         return None
     if tuned is not None:
-        plan.notes.extend(tuning.lines(tuned))
+        plan.notes.extend(tuned_lines.lines(tuned))
     folder = run_folder(plan)
     trials = trial_table(taken)
     comparison = compared(plan, outline)
@@ -114,7 +114,7 @@ def report(
         ).to_dict("records"),
     }
     if tuned is not None:
-        tuning.write_table(folder, tuned)
+        tuned_lines.write_table(folder, tuned)
     environment = provenance.environment(plan.command, plan.started) | conditions(plan, trials)
     content, lost = records.packed(
         (one.entry.arm.name, one.entry.seed, one.entry.slot, one.digests) for one in taken

@@ -10,13 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from runner.plan.plan import Arm
 from runner.records import ledger, store
 from runner.records.store import Store
-
-if TYPE_CHECKING:
-    from runner.plan.planning import Arm
 
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth")
 
@@ -99,7 +97,7 @@ class Compared:
         }
 
 
-def compared(arms: Sequence["Arm"], baselines: Sequence[str], seeds: Sequence[int]) -> Compared:
+def compared(arms: Sequence[Arm], baselines: Sequence[str], seeds: Sequence[int]) -> Compared:
     """What a plan's report compares; the first of `baselines` is the study's."""
     offsets = {arm.name: arm.config.seed_offset for arm in arms}
     common = offsets[baselines[0]]

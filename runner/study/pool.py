@@ -42,11 +42,6 @@ MALLOC = {
 LOOK = 0.5  # seconds between looks at clocks and signals while nothing is heard
 
 
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def run_jobs(jobs: Sequence["Job"], workers: int, on_event: "OnEvent") -> None:
     """Compute jobs, `workers` at a time, in order.
 

@@ -14,8 +14,9 @@ from experiments import flash_attention as flash
 from experiments.flash_attention import FlashOptions
 from experiments.nn.kernels.kernel import KERNELS, naive
 from experiments.parts.attention import Kernel
+from experiments.probes import kernels
 from runner import registry
-from runner.plan import planning
+from runner.plan.plan import Plan
 from runner.trial.measure import can_measure_peak, give_back, peak_mib
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -24,10 +25,10 @@ TINY = (
     *("experiment=flash_attention", "scale=smoke", "model.d_model=32", "attention.n_heads=4"),
     *("options.lengths=[8,24]", "options.length=24", "options.reference_up_to=24"),
 )
-Plan = Callable[..., planning.Plan]
+MakePlan = Callable[..., Plan]
 
 
-def trials(plan: planning.Plan) -> dict[str, MemoryTrial]:
+def trials(plan: MakePlan) -> dict[str, MemoryTrial]:
     return {arm.name: MemoryTrial(arm.config, Path()) for arm in plan.arms}
 
 
@@ -36,13 +37,13 @@ def as_exact_as_the_formula(found: dict[str, float], plain: dict[str, float]) ->
 
     And a little more, since on so few numbers that error can be next to none by chance.
     """
-    for name in flash.NAMES:
+    for name in kernels.NAMES:
         factor = 2 if name == "forward" else 3
         assert found[name] <= factor * plain[name] + SLACK, (name, found, plain)
 
 
 @pytest.mark.slow
-def test_a_trial_measures_every_length(plan: Plan) -> None:
+def test_a_trial_measures_every_length(plan: MakePlan) -> None:
     found = trials(plan(*TINY, "arm=[naive,fused,tiled_64]"))
     for trial in found.values():
         flash.run(trial)
@@ -57,7 +58,7 @@ def test_a_trial_measures_every_length(plan: Plan) -> None:
         assert values["flash/saved_bytes/length24"] == 4 * 24 * a_row * 4 + mask
         assert values["flash/saved_bytes"] == values["flash/saved_bytes/length24"]
         as_exact_as_the_formula(
-            *({n: of[f"flash/error_{n}/length24"] for n in flash.NAMES} for of in (values, plain))
+            *({n: of[f"flash/error_{n}/length24"] for n in kernels.NAMES} for of in (values, plain))
         )
         difference = values["flash/difference_to_naive/length24"]
         assert difference == 0 if name == "naive" else 0 < difference < 1e-6
@@ -71,7 +72,7 @@ def test_a_trial_measures_every_length(plan: Plan) -> None:
     assert found["naive"].results["flash/error_ratio/length24"] == (1.0, "1")
 
 
-def test_arms_have_the_same_inputs_but_the_copy(plan: Plan) -> None:
+def test_arms_have_the_same_inputs_but_the_copy(plan: MakePlan) -> None:
     arms = trials(plan(*TINY, "arm=[naive,tiled,fused,tiled_copy]"))
     inputs = {name: flash.inputs(trial, 8) for name, trial in arms.items()}
     for name in ("tiled", "fused"):
@@ -80,7 +81,7 @@ def test_arms_have_the_same_inputs_but_the_copy(plan: Plan) -> None:
     assert not torch.equal(inputs["naive"].query, flash.inputs(arms["naive"], 24).query[:, :, :8])
 
 
-def test_grouped_heads_come_from_the_attention_option(plan: Plan) -> None:
+def test_grouped_heads_come_from_the_attention_option(plan: MakePlan) -> None:
     (arm,) = plan(*TINY, "attention=gqa", "arm=tiled").arms
     x = flash.inputs(MemoryTrial(arm.config, Path()), 8)
     assert (x.query.shape, x.key.shape) == ((1, 4, 8, 8), (1, 2, 8, 8))
@@ -88,24 +89,24 @@ def test_grouped_heads_come_from_the_attention_option(plan: Plan) -> None:
     assert arm.config.parts.attention.n_kv_heads == 4
 
 
-def test_parts_that_are_left_out_cost_nothing(plan: Plan) -> None:
+def test_parts_that_are_left_out_cost_nothing(plan: MakePlan) -> None:
     (arm,) = plan(*TINY, "arm=tiled").arms
     assert registry.costs(vars(arm.config.parts))["params"] == 4 * 32 * 32
 
 
 def test_errors_see_a_wrong_kernel() -> None:
     torch.manual_seed(0)
-    x = flash.Inputs(*torch.randn(4, 1, 2, 30, 8))
+    x = kernels.Inputs(*torch.randn(4, 1, 2, 30, 8))
     same = partial(naive, causal=True)
     wrong = partial(naive, causal=True, scale=8**-0.5 * 1.001)
-    plain = flash.errors(same, same, x)
+    plain = kernels.errors(same, same, x)
     assert plain["error_ratio"] == 1
     assert plain["difference_to_naive"] == 0
-    tiled = flash.errors(partial(KERNELS[Kernel.tiled], causal=True), same, x)
+    tiled = kernels.errors(partial(KERNELS[Kernel.tiled], causal=True), same, x)
     as_exact_as_the_formula(
-        *({name: of[f"error_{name}"] for name in flash.NAMES} for of in (tiled, plain))
+        *({name: of[f"error_{name}"] for name in kernels.NAMES} for of in (tiled, plain))
     )
-    found = flash.errors(wrong, same, x)
+    found = kernels.errors(wrong, same, x)
     assert found["difference_to_naive"] == pytest.approx(found["error_forward"], rel=0.01)
     assert found["error_ratio"] > 100
     assert found["error_ratio_grad"] > 100

@@ -13,7 +13,7 @@ from experiments.nn.position import sinusoidal
 from experiments.nn.transformer import Transformer
 from experiments.parts.attention import Attention as AttentionOptions
 from experiments.parts.attention import Kernel, Position
-from experiments.parts.body import BUILDERS, Init, build, build_transformer, builder
+from experiments.parts.body import Init, build_transformer
 from experiments.parts.body import Model as ModelOptions
 from experiments.parts.ffn import Activation
 from experiments.parts.ffn import FeedForward as FeedForwardOptions
@@ -195,16 +195,3 @@ def test_global_random_state_is_left_alone() -> None:
     torch.manual_seed(0)
     initialise(part, 5)
     assert torch.equal(torch.rand(3), expected)
-
-
-def test_a_plugged_in_part() -> None:
-    class Mine:
-        kind = "mine"
-
-    with pytest.raises(ValueError, match=r"Mine.*Attention"):
-        build(Mine(), 4)
-    try:
-        builder(Mine)(lambda _, d_model: nn.Linear(d_model, d_model))
-        assert build(Mine(), 4).weight.shape == (4, 4)
-    finally:
-        BUILDERS.pop(Mine, None)

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from experiments.nn.ffn import FeedForward
-from experiments.parts.body import build
 from experiments.parts.ffn import Activation
 from experiments.parts.moe import Balance
 from experiments.parts.moe import MixtureOfExperts as MixtureOfExpertsOptions
@@ -136,7 +135,7 @@ def test_experts_count_together_on_the_tokens_they_were_sent() -> None:
         *("moe", 3, 2, D_FF, Activation.relu, False, False, 0.0, Balance.none, 0.0, 0.0, 0.0)
     )
     torch.manual_seed(0)
-    mixture = build(options, D_MODEL)
+    mixture = options.build(D_MODEL)
     x, keep = torch.randn(2, 4, D_MODEL), torch.tensor([[True] * 4, [True, True, False, False]])
     found = measured(Model(mixture), batch_of(x, keep))
     routing = mixture.route(x[keep])

@@ -8,17 +8,17 @@ import pytest
 from hydra import compose
 
 from experiments.parts.body import Model as ModelOptions
-from experiments.questions import QUESTIONS
 from runner import registry
 from runner.config import ConfigError, Device, Scale, Training, plain
 from runner.plan import composing, folders, planning
 from runner.plan.overrides import parse
+from runner.plan.plan import Arm, Plan
 from runner.records import store
 
 MOE = ("experiment=moe", "task=waves", "scale=quick")
 
 
-def arms(plan: planning.Plan) -> dict[str, planning.Arm]:
+def arms(plan: Plan) -> dict[str, Arm]:
     return {arm.name: arm for arm in plan.arms}
 
 
@@ -206,7 +206,7 @@ def test_the_signature_covers_what_changes_numbers_and_nothing_else(plan):
         assert not set(signatures(other)) & set(base), other
 
 
-def every_field(plan: planning.Plan) -> list[tuple[str, str]]:
+def every_field(plan: Plan) -> list[tuple[str, str]]:
     arm = arms(plan)["moe_top2"].config
     sections = {"training": arm.training, "device": arm.device, "options": arm.options}
     return [
@@ -236,8 +236,8 @@ def test_changed_data_change_the_signature(plan, tmp_path: Path):
 
 
 def schemas() -> list[type]:
-    options = [schema for kinds in science.OPTIONS.values() for schema in kinds.values()]
-    return [*options, *QUESTIONS.values(), ModelOptions, Training, Device]
+    options = [s for group in registry.groups() for s in registry.kinds(group).values()]
+    return [*options, *registry.all_options(), ModelOptions, Training, Device]
 
 
 @pytest.mark.some(8)

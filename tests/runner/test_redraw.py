@@ -17,12 +17,12 @@ import yaml
 from finished import again, finished, finished_once, plan_once, run_alone  # noqa: F401 (fixtures)
 
 from runner.config import ConfigError
-from runner.plan import planning
 from runner.plan.outline import outline
+from runner.plan.plan import Plan
 from runner.records import seal
 from runner.report import gather, records, stranger
 from runner.report.redraw import redraw
-from runner.study import run as study
+from runner.study.entries import survey
 from runner.wording.output import LETTERS, LINES
 
 NOT_BYTE_FOR_BYTE = "events.out.tfevents"  # they hold the moment of their writing
@@ -89,11 +89,11 @@ def test_many_damaged_tables_are_counted():
 
 
 def test_a_report_reads_each_trial_once_whatever_becomes_of_it_meanwhile(
-    again: Callable[..., planning.Plan],  # noqa: F811
+    again: Callable[..., Plan],  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ):
     plan = again()
-    entries = study.survey(plan)
+    entries = survey(plan)
     one, two = (entry.slot for entry in entries)
     taken = gather.take(entries)
     whole = gather.values(taken)
@@ -442,13 +442,13 @@ def test_an_archive_that_unpacks_to_more_than_a_run_can_hold_is_not_read(
 
 @pytest.mark.slow
 def test_an_archive_of_ones_own_is_reported_whatever_its_size(
-    again: Callable[..., planning.Plan],  # noqa: F811
+    again: Callable[..., Plan],  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ):
     for name in ("MOST", "MOST_RATIO", "MOST_FILES", "MOST_FILES_OF_A_TRIAL"):
         monkeypatch.setattr(records, name, 0)
     plan = again()
-    run = gather.report(plan, study.survey(plan), outline(plan.study))
+    run = gather.report(plan, survey(plan), outline(plan.study))
     assert run is not None
     curves = "curves and tables: records.zip holds more than 0 MiB"
     assert f"redraw will leave out {curves}" in (run / "report.html").read_text()
@@ -459,7 +459,7 @@ def test_an_archive_of_ones_own_is_reported_whatever_its_size(
 
 
 def test_records_are_written_before_curves_are_parsed(
-    again: Callable[..., planning.Plan],  # noqa: F811
+    again: Callable[..., Plan],  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ):
     def full(*_: object) -> None:
@@ -469,7 +469,7 @@ def test_records_are_written_before_curves_are_parsed(
     with monkeypatch.context() as patch:
         patch.setattr(records, "unpacked", full)
         with pytest.raises(MemoryError):
-            gather.report(plan, study.survey(plan), outline(plan.study))
+            gather.report(plan, survey(plan), outline(plan.study))
     run = max((plan.outputs / "moe" / "runs").iterdir())
     assert not (run / "report.html").exists()
     redraw([str(run)])

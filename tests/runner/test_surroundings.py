@@ -63,7 +63,7 @@ def test_tables_lie_there_before_figures_are_drawn(
     monkeypatch: pytest.MonkeyPatch,
 ):
     from runner.plan.outline import outline
-    from runner.study import run as study
+    from runner.study.entries import survey
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
@@ -72,7 +72,7 @@ def test_tables_lie_there_before_figures_are_drawn(
     with monkeypatch.context() as patch:
         patch.setattr(report, "draw_all", stop)
         with pytest.raises(KeyboardInterrupt):
-            gather.report(plan, study.survey(plan), outline(plan.study))
+            gather.report(plan, survey(plan), outline(plan.study))
     run = max((plan.outputs / "moe" / "runs").iterdir())
     tables = {"results.csv", "comparison.csv", "answer.json", "verdicts.json", "study.json"}
     assert tables | {"config.yaml", "environment.json", "records.zip"} == set(os.listdir(run))  # noqa: PTH208
