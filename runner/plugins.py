@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterable
 
+from runner import registry
 from runner.config import ConfigError
 from runner.wording.output import shortened
 
@@ -27,7 +28,14 @@ def load(modules: Iterable[str]) -> None:
             )
         try:
             importlib.import_module(name)
+        except ImportError as error:
+            raise ConfigError(f"plugins: {name} cannot be imported: {_cure(error)}") from error
         except (Exception, SystemExit) as error:  # whatever a user's module does
             raise ConfigError(
                 f"plugins: {name} cannot be imported: {shortened(error, 150)}; is it installed?"
             ) from error
+
+
+def _cure(error: ImportError) -> str:
+    """Return the new form of a module that plug-ins imported once, or what Python says."""
+    return registry.moved(error.name or "") or f"{shortened(error, 150)}; is it installed?"

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from experiments.config.registering import at_least, share
+from experiments.rules import at_least, share
 from experiments.tasks import task
 from experiments.tasks.options import Sizes
 from experiments.tasks.translation import A_PAIR, Pair, PairsOptions, TranslationTask

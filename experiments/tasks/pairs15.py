@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass
 from itertools import product
 
-from experiments.config.registering import share
+from experiments.rules import share
 from experiments.tasks import task
 from experiments.tasks.options import Sizes
 from experiments.tasks.translation import A_PAIR, Pair, PairsOptions, TranslationTask

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.config.registering import at_least
+from experiments.rules import at_least
 from experiments.tasks import task
 from experiments.tasks.batch import Batch
 from experiments.tasks.options import Sizes, TaskOptions

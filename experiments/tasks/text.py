@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from experiments.config.registering import at_least
+from experiments.rules import at_least
 from experiments.tasks import task
 from experiments.tasks.byte_text import ByteText
 from experiments.tasks.corpora import files, find, labels

@@ -22,7 +22,7 @@ from runner.config import (
     Study,
     Training,
 )
-from runner.plan import folders, values
+from runner.plan import estimates, folders, values
 from runner.plan.explaining import about
 from runner.wording.names import near
 
@@ -149,7 +149,7 @@ def read_arm(config: DictConfig) -> ArmConfig:
     training = typed(Training, config.training, "training")
     try:
         together = {**parts, "options": options, "training": training}
-        registry.check_together(experiment, together)
+        estimates.check_together(experiment, together)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     offset = resolved(config, "seed_offset")

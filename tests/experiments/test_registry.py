@@ -7,7 +7,6 @@ import pytest
 import yaml
 from tests_environment import ROOT
 
-from experiments import config
 from runner import registry
 
 SEVEN = {
@@ -19,7 +18,7 @@ SEVEN = {
     "translation",
     "flash_attention",
 }
-NO_QUESTION = {"__init__", "config", "cost", "memory", "metrics", "recorded"}
+NO_QUESTION = {"__init__", "metrics", "questions", "rules", "start"}
 
 
 def stems(folder: Path, pattern: str) -> set[str]:
@@ -37,8 +36,8 @@ def test_the_same_seven_everywhere():
 
 
 def test_no_option_has_a_silent_default():
-    schemas = [config.Model, *config.QUESTIONS.values()]
-    schemas += [kind for group in registry.groups() for kind in registry.kinds(group).values()]
+    schemas = [*registry.kinds("model").values(), *registry.all_options()]
+    schemas += [schema for group in registry.groups() for schema in registry.kinds(group).values()]
     for schema in schemas:
         for field in dataclasses.fields(schema):
             given = (field.default, field.default_factory)

@@ -11,17 +11,13 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
-from experiments.config import (
-    FFNOptions,
-    FlashOptions,
-    GQAOptions,
-    HeadAnalysisOptions,
-    Kernel,
-    MixtureOfExperts,
-    MoEOptions,
-    NormStabilityOptions,
-    TranslationOptions,
-)
+from experiments.ffn import FFNOptions
+from experiments.flash_attention import FlashOptions
+from experiments.gqa_vs_mha import GQAOptions
+from experiments.head_analysis import HeadAnalysisOptions
+from experiments.moe import MoEOptions
+from experiments.norm_stability import NormStabilityOptions
+from experiments.translation import TranslationOptions
 
 COST = ("cost/parameters", "cost/active_parameters", "cost/flops_per_token")
 TRAINED = ("val/loss", "train/spike_score", "time/step", "time/throughput")
@@ -79,11 +75,10 @@ def recorded(options: object, parts: Mapping[str, Any]) -> Recorded:
     """
     if type(options) not in NAMES:
         return Recorded(tuple("/".join(["*"] * depth) for depth in range(1, 8)))
-    attention, ffn = parts.get("attention"), parts.get("ffn")
     counts = {
         "layer": parts["model"].n_layers,
-        "head": getattr(attention, "n_heads", 0),
-        "expert": getattr(ffn, "n_experts", 0),
+        "head": parts["attention"].heads,
+        "expert": parts["ffn"].experts if "ffn" in parts else 0,
     }
     if isinstance(options, NormStabilityOptions):
         # The stream has a place before the first layer and one behind each.
@@ -101,7 +96,7 @@ def _ffn(options: FFNOptions, parts: Mapping[str, Any]) -> list[str]:  # noqa: A
 
 
 def _moe(options: MoEOptions, parts: Mapping[str, Any]) -> list[str]:  # noqa: ARG001
-    if not isinstance(parts["ffn"], MixtureOfExperts):
+    if not parts["ffn"].experts:
         return [*TRAINED, *COST]
     information = ["nmi_domain", "nmi_token"] if parts["task"].symbols else ["nmi_domain"]
     both = [*BALANCE, "dropped_share", "balance_loss"]
@@ -141,7 +136,7 @@ def _gqa(options: GQAOptions, parts: Mapping[str, Any]) -> list[str]:  # noqa: A
 
 def _flash(options: FlashOptions, parts: Mapping[str, Any]) -> list[str]:
     names = ["peak", "peak_backward", "peak_formula", "saved_bytes", "time", "time_backward"]
-    if parts["attention"].kernel is Kernel.tiled:
+    if parts["attention"].kernel == "tiled":
         names.append("executed_share")
     exact = ["error_forward", "error_grad_q", "error_grad_k", "error_grad_v"]
     exact += ["error_ratio", "error_ratio_grad", "difference_to_naive"]
