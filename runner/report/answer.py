@@ -7,9 +7,10 @@ from typing import Any
 
 from runner.claims.fairness import COSTS
 from runner.claims.finding import Finding
+from runner.claims.headline import Headline
 from runner.report import steadiness
 from runner.report.headlines import Compared, is_lost
-from runner.report.record import Headline, StudyRecord
+from runner.report.record import StudyRecord
 from runner.stats.comparison import summarise
 from runner.stats.intervals import clopper_pearson
 from runner.stats.standing import ALPHA, Standing, level
