@@ -10,8 +10,7 @@ def test_no_circle_of_imports():
     """Modules, not only packages; imports inside functions and for type checkers count too."""
     graph = grimp.build_graph("runner", "experiments")
     imports = {
-        module: {other for other in graph.find_modules_directly_imported_by(module)}
-        for module in graph.modules
+        module: set(graph.find_modules_directly_imported_by(module)) for module in graph.modules
     }
     TopologicalSorter(imports).prepare()  # raises CycleError with the circle
 
