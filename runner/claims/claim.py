@@ -16,9 +16,9 @@ from typing import Any, ClassVar, Self
 from runner.claims.evidence import Block, Evidence
 from runner.claims.keys import is_number, keywords, one_of
 from runner.claims.measured import Measured
+from runner.metric_names import COSTS
 
 DIRECTIONS = ("greater", "less")
-COSTS = ("params", "active_params", "flops", "kv_bytes")
 WORDS = ("statement", "source", "published")  # of a claim; they decide nothing
 
 
@@ -75,7 +75,7 @@ class Claim(ABC):
             needed = f"needed is a whole number from {self.least_n} up"
             raise ValueError(f"{self.here}: n={self.n!r} seeds; {needed}.")
         if self.equal_cost is not None:
-            one_of(f"{self.here}: equal_cost", self.equal_cost, COSTS)
+            one_of(f"{self.here}: equal_cost", self.equal_cost, tuple(COSTS))
             if len(self.compared) < 2:
                 raise ValueError(f"{self.here}: equal_cost needs two arms to compare.")
         if not isinstance(self.differs, tuple) or not all(

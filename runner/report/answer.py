@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
-from runner.claims.fairness import COSTS
 from runner.claims.finding import Finding
 from runner.claims.headline import Headline
+from runner.metric_names import COSTS
 from runner.report import steadiness
 from runner.report.headlines import Compared, is_lost
 from runner.report.record import StudyRecord

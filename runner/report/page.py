@@ -13,10 +13,10 @@ import pandas as pd
 
 from runner.claims.finding import Finding
 from runner.claims.headline import Headline
-from runner.claims.noise import MACHINE_UNITS
 from runner.figures.canvas import PALETTE
 from runner.figures.draw import Picture
 from runner.figures.spec import FigureSpec
+from runner.metric_names import MACHINE_UNITS
 from runner.report import answer as answers
 from runner.report import origins, steadiness
 from runner.report.cards import card

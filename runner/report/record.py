@@ -12,12 +12,12 @@ from runner.claims.headline import Headline
 from runner.claims.registration import Registration
 from runner.claims.rig import Rig
 from runner.figures.spec import FigureSpec
+from runner.metric_names import COST_METRICS
 from runner.report.looks import Looks
 
 # Tuned or not, an arm that has more of these gains by it.
 SPENT = frozenset(("training.steps", "training.batch_size"))
 CLIPPED = ["arm", "seed", "metric"]
-COST_METRICS = ("cost/parameters", "cost/active_parameters", "cost/flops_per_token", "time/step")
 
 
 @dataclass(frozen=True)
