@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from experiments import Question, measuring, question
 from experiments.probes.finite import highest, lowest
 from experiments.rules import at_least
-from experiments.start import model_of
+from experiments.start import model_of, task_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -52,7 +52,6 @@ def run(trial: "Trial") -> None:
     from experiments.probes.heads import HeadProbe
     from experiments.probes.portraits import attention_of_labels, portraits
     from experiments.probes.removals import record_nothing_to_remove, record_removals
-    from experiments.tasks import task_of
     from runner.trial.protocols import Probe
     from runner.trial.training import evaluate, train
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from experiments import Question, measuring, question
 from experiments.rules import at_least
-from experiments.start import translator_of
+from experiments.start import task_of, translator_of
 
 if TYPE_CHECKING:
     from experiments.nn.encoder_decoder import EncoderDecoder
@@ -38,7 +38,6 @@ def run(trial: "Trial") -> None:
     """Train one arm under one seed, let it translate, record."""
     from experiments.probes.other_splits import OtherSplits
     from experiments.probes.translation import TranslationProbe
-    from experiments.tasks import task_of
     from experiments.tasks.translation import TranslationTask
     from runner.trial.training import train
 

@@ -10,15 +10,11 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from experiments.tasks.options import Sizes, TaskOptions
 
-if TYPE_CHECKING:
-    from experiments.tasks.batch import Task
-    from runner.trial.trial import Trial
-
-__all__ = ["TASKS", "Sizes", "TaskOptions", "load", "task", "task_of"]
+__all__ = ["TASKS", "Sizes", "TaskOptions", "load", "task"]
 
 TASKS: dict[str, type[TaskOptions]] = {}
 """Kind -> options. Ours are among them after `load`."""
@@ -53,19 +49,3 @@ def load() -> None:
     """Import all files of this folder, so that their tasks are in `TASKS`."""
     for module in pkgutil.iter_modules(__path__):
         importlib.import_module(f"{__name__}.{module.name}")
-
-
-def task_of(trial: "Trial", batch_size: int | None = None) -> "Task":
-    """Return the task of a trial: the data it was planned with, judged as its arm says.
-
-    `batch_size` is that of its training unless given.
-    """
-    config = trial.config
-    options: TaskOptions = config.parts.task
-    return options.build(
-        seed=trial.seed,
-        batch_size=batch_size or config.training.batch_size,
-        cache=trial.cache,
-        data=config.data,
-        evaluation=config.evaluation,
-    )

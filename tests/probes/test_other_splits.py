@@ -5,7 +5,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from experiments.tasks.pairs import Pairs15Task
 from torch.nn import functional as F
 
 from experiments.nn.encoder_decoder import EncoderDecoder
@@ -20,7 +19,7 @@ from experiments.parts.norm import NormType, Placement
 from experiments.probes.other_splits import OtherSplits, losses, mean_loss
 from experiments.probes.translation import CROSS, TranslationProbe
 from experiments.tasks.numbers import Numbers, Unit
-from experiments.tasks.pairs15 import Pairs15
+from experiments.tasks.pairs15 import Pairs15, Pairs15Task
 from experiments.tasks.translation import TranslationTask
 
 
