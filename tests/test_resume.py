@@ -10,18 +10,24 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from conftest import composed
 from outcomes import events, results, states, weights
 from tests_environment import environment
 
-from runner import registry
+from runner import registry, study
 
 PATIENCE = 120.0
 
 
 def command(experiment: str) -> list[str]:
     # A checkpoint at every step does not change what is computed.
-    small = ["scale=smoke", "n_seeds=1", "workers=1", "training.checkpoint_every=1"]
-    return [sys.executable, "-m", "runner", f"experiment={experiment}", *small]
+    return [sys.executable, "-m", "runner", *small(experiment)]
+
+
+def small(experiment: str) -> list[str]:
+    """A study of an experiment that is about its trials alone, not about what is told of them."""
+    few = ["scale=smoke", "n_seeds=1", "workers=1", "training.checkpoint_every=1"]
+    return [f"experiment={experiment}", *few, "~figures", "~claims"]
 
 
 def finish(experiment: str, folder: Path) -> None:
@@ -76,11 +82,11 @@ def running(status: Path) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("experiment", registry.names())
-def test_a_killed_trial_goes_on_to_the_same_bits(experiment: str, tmp_path: Path):
+def test_a_killed_trial_goes_on_to_the_same_bits(hydra: None, experiment: str, tmp_path: Path):  # noqa: ARG001
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     whole.mkdir()
     killed.mkdir()
-    finish(experiment, whole)
+    study.run_and_report(*composed(whole, small(experiment)))  # no command: its server is there
     victim = kill_with_a_checkpoint(experiment, killed)
     time.sleep(0.5)  # the worker notices that its parent is gone, or is gone itself
     finish(experiment, killed)
