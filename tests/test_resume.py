@@ -20,12 +20,12 @@ PATIENCE = 120.0
 
 
 def command(experiment: str) -> list[str]:
-    # A checkpoint at every step does not change what is computed.
     return [sys.executable, "-m", "runner", *small(experiment)]
 
 
 def small(experiment: str) -> list[str]:
     """A study of an experiment that is about its trials alone, not about what is told of them."""
+    # A checkpoint at every step does not change what is computed.
     few = ["scale=smoke", "n_seeds=1", "workers=1", "training.checkpoint_every=1"]
     return [f"experiment={experiment}", *few, "~figures", "~claims"]
 
