@@ -14,8 +14,8 @@ from experiments.nn.ffn import ACTIVATIONS
 from experiments.probes.activations import ActivationProbe, InputSparsity
 from experiments.probes.cost import record_cost
 from experiments.tasks.build import task_of
-from runner.training import evaluate, train
-from runner.trial import Trial
+from runner.trial.training import evaluate, train
+from runner.trial.trial import Trial
 
 LIMIT = 3.0  # functions are shown on [-3, 3]
 POINTS = 121

@@ -22,8 +22,8 @@ from experiments.nn.kernels import KERNELS, AttentionKernel, naive
 from experiments.nn.kernels_tiled import tiled, tiling
 from experiments.probes.finite import highest, numbers
 from experiments.probes.saved import saved_bytes
-from runner.measure import can_measure_peak, cuda_peak_mib, interleaved, peak_mib
-from runner.trial import Trial
+from runner.trial.measure import can_measure_peak, cuda_peak_mib, interleaved, peak_mib
+from runner.trial.trial import Trial
 
 NAMES = ("forward", "grad_q", "grad_k", "grad_v")
 

@@ -29,9 +29,9 @@ from experiments.nn.kv_cache import KVCache
 from experiments.nn.transformer import Transformer
 from experiments.probes.cost import record_cost
 from experiments.tasks.build import task_of
-from runner.measure import interleaved
-from runner.training import Further, evaluate, train
-from runner.trial import Trial
+from runner.trial.measure import interleaved
+from runner.trial.training import Further, evaluate, train
+from runner.trial.trial import Trial
 
 Functions = dict[str, Callable[[], object]]
 SHORTEST_SAMPLE = 0.005

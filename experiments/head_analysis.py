@@ -24,9 +24,9 @@ from experiments.probes.heads import HeadProbe, attention_rows
 from experiments.probes.removals import record_nothing_to_remove, record_removals
 from experiments.tasks.build import Task, task_of
 from experiments.tasks.induction import InductionTask
-from runner.protocols import Probe
-from runner.training import evaluate, train
-from runner.trial import Trial
+from runner.trial.protocols import Probe
+from runner.trial.training import evaluate, train
+from runner.trial.trial import Trial
 
 Table = dict[str, dict[str, list[float]]]
 """Score -> layer, or `uniform` for even attention -> a value for each head."""

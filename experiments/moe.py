@@ -11,8 +11,8 @@ from experiments.nn.build import build_transformer
 from experiments.probes.cost import record_cost
 from experiments.probes.routing import RoutingProbe
 from experiments.tasks.build import task_of
-from runner.training import evaluate, train
-from runner.trial import Trial
+from runner.trial.training import evaluate, train
+from runner.trial.trial import Trial
 
 NATS = {"moe/router_entropy"}
 

@@ -19,8 +19,8 @@ from experiments.probes.cost import record_cost
 from experiments.probes.finite import numbers, ratio
 from experiments.probes.gradients import Depth, GradientNorms, depth_profile, log_slope
 from experiments.tasks.build import task_of
-from runner.training import train
-from runner.trial import Trial
+from runner.trial.training import train
+from runner.trial.trial import Trial
 
 LAST = 10
 """Steps at the end of training that count as its outcome, as in the exercise."""

@@ -17,8 +17,8 @@ from experiments.probes.translation import TranslationProbe, attention_rows, by_
 from experiments.tasks.build import task_of
 from experiments.tasks.numbers import NumbersTask
 from experiments.tasks.translation import TranslationTask
-from runner.training import train
-from runner.trial import Trial
+from runner.trial.training import train
+from runner.trial.trial import Trial
 
 
 def run(trial: Trial) -> None:

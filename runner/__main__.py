@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import ablab
-from runner import interrupts, output
+from runner.study import interrupts
+from runner.wording import output
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 Outcome = tuple[str, int]
@@ -60,7 +61,7 @@ def listed_or_version(arguments: list[str]) -> bool:
     if alone:
         print(listing.listing(own))  # noqa: T201
     elif "--version" in arguments:
-        from runner.provenance import version
+        from runner.records.provenance import version
 
         print(f"ablab {version('ablab')}")  # noqa: T201
     else:
@@ -85,9 +86,9 @@ def compose_and_run(*, full_error: bool) -> None:
     import hydra
     from omegaconf import DictConfig, OmegaConf
 
-    from runner.names import several
     from runner.plan import arguments, loading
     from runner.plan.explaining import bounded, explain
+    from runner.wording.names import several
 
     loading.check_all_loading()
     outcomes: list[Outcome] = []
@@ -99,7 +100,7 @@ def compose_and_run(*, full_error: bool) -> None:
         from hydra.core.hydra_config import HydraConfig
         from hydra.types import RunMode
 
-        from runner import study
+        from runner.invocation import run_and_report
 
         loading.check_all_loading()  # a launcher's process has not
         hydra_config = HydraConfig.get()
@@ -113,7 +114,7 @@ def compose_and_run(*, full_error: bool) -> None:
             # As typed: each arm resolves `${key}` for itself.
             typed: Any = OmegaConf.to_container(hydra_config.overrides.task, resolve=False)
             overrides += typed
-            outcome = (study.run_and_report(config, overrides, "" if sweep else command), 0)
+            outcome = (run_and_report(config, overrides, "" if sweep else command), 0)
         except Exception as error:
             interrupts.check()
             if full_error or (elsewhere and not returned):

@@ -19,6 +19,10 @@ class ConfigError(ValueError):
     """Bad input of a user: the message says what was given, what is allowed and how to mend it."""
 
 
+class StudyError(RuntimeError):
+    """Some trials failed, or the report did; the others are computed and reported."""
+
+
 def no_numbers(**kwargs: Any) -> Any:
     """A dataclass field that cannot change a trial's numbers and so stays out of its signature."""
     return field(metadata={"numbers": False}, **kwargs)
@@ -211,10 +215,10 @@ class Tune:
 
 @dataclass
 class Timing:
-    """When a study times its trials again; see `runner.passes`.
+    """When a study times its trials again; see `runner.study.passes`.
 
     passes   at most so many passes over the trials; 1 never times again
-    steady   another pass follows while `runner.passes.noise` is above this
+    steady   another pass follows while `runner.study.passes.noise` is above this
     minutes  for all passes behind the first: none begins that would end later, if it takes as long
              as the one before
     """

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable
 
 from runner.config import ConfigError
-from runner.output import shortened
+from runner.wording.output import shortened
 
 
 def load(modules: Iterable[str]) -> None:

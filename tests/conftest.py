@@ -20,17 +20,18 @@ from omegaconf import DictConfig
 from tests_environment import ROOT, environment
 
 from experiments import corpora
-from runner import study
+from runner import invocation
 from runner.plan import arguments, loading, planning
+from runner.plan.plan import Plan
 
 torch.set_num_threads(1)  # with two, an operation waits for a core that another process has
-Plan = Callable[..., planning.Plan]
+MakePlan = Callable[..., Plan]
 SEED = "ABLAB_SEED"
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _locks_of_our_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Studies outside need not wait for what tests time, nor these for them (`runner.alone`)."""
+    """Studies outside need not wait for what tests time, nor these for them (`machine_lock`)."""
     with pytest.MonkeyPatch.context() as patch:
         folder = str(tmp_path_factory.mktemp("locks"))
         patch.setenv("TMPDIR", folder)
@@ -110,10 +111,10 @@ def sample(request: pytest.FixtureRequest) -> Random:
 
 
 @pytest.fixture
-def plan(hydra: None, tmp_path: Path) -> Plan:  # noqa: ARG001
+def plan(hydra: None, tmp_path: Path) -> MakePlan:  # noqa: ARG001
     """Plan a study from overrides as the command line would; outputs are temporary."""
 
-    def make(*overrides: str) -> planning.Plan:
+    def make(*overrides: str) -> Plan:
         return planning.plan(*composed(tmp_path, overrides))
 
     return make
@@ -124,7 +125,7 @@ def run(hydra: None, tmp_path: Path) -> Callable[..., None]:  # noqa: ARG001
     """Run a study from overrides to its report as the command line would."""
 
     def make(*overrides: str) -> None:
-        study.run_and_report(*composed(tmp_path, overrides))
+        invocation.run_and_report(*composed(tmp_path, overrides))
 
     return make
 

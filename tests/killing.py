@@ -24,9 +24,10 @@ from typing import Any
 import torch
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from runner import checkpoint, pool, training
-from runner.job import Job
-from runner.trial import compute
+from runner.records.job import Job
+from runner.study import pool
+from runner.trial import checkpoint, training
+from runner.trial.trial import compute
 
 CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir"}
 WRITING = os.O_WRONLY | os.O_RDWR

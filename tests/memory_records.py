@@ -3,8 +3,8 @@
 import pandas as pd
 from memory_trial import MemoryTrial
 
-from runner.plots.data import Records
-from runner.report.gather import RESULT_COLUMNS
+from runner.figures.data import Records
+from runner.report.collect import RESULT_COLUMNS
 from runner.report.records import HISTORY_COLUMNS
 
 

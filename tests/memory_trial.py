@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class MemoryTrial:
-    """Like `runner.trial.Trial`, without files but for checkpoints.
+    """Like `runner.trial.trial.Trial`, without files but for checkpoints.
 
     Attributes:
         rows: the curves, {(step, metric): value}.

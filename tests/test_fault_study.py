@@ -15,7 +15,7 @@ import pytest
 from chaos import FAULTS
 from tests_environment import environment
 
-from runner.store import Slot, read_json
+from runner.records.store import Slot, read_json
 
 TINY = ("experiment=moe", "scale=smoke", "task=waves", "task.n_eval=9", "task.n_samples=30")
 TINY += ("model.d_model=16", "model.n_layers=1", "plugins=[chaos_plugin]", "~figures", "~claims")

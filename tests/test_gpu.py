@@ -4,7 +4,8 @@ import pytest
 import torch
 from tests_tiny import TINY
 
-from runner import registry, study
+from runner import registry
+from runner.study import run as study
 
 THERE = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
 

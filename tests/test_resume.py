@@ -14,7 +14,7 @@ from conftest import composed
 from outcomes import events, results, states, weights
 from tests_environment import environment
 
-from runner import registry, study
+from runner import invocation, registry
 
 PATIENCE = 120.0
 
@@ -32,7 +32,7 @@ def small(experiment: str) -> list[str]:
 
 def finish(experiment: str, folder: Path) -> None:
     """Compute a study to its end as the command does, with the server that is there already."""
-    study.run_and_report(*composed(folder, small(experiment)))
+    invocation.run_and_report(*composed(folder, small(experiment)))
 
 
 def kill_with_a_checkpoint(experiment: str, folder: Path) -> Path:

@@ -2,7 +2,7 @@
 
 from experiments.cost import cost
 from experiments.tasks.build import Task
-from runner.trial import Trial
+from runner.trial.trial import Trial
 
 
 def record_cost(trial: Trial, task: Task) -> None:

@@ -15,7 +15,7 @@ from experiments.probes.pruning import ORDERS, area, curve, mean_curves, orders,
 from experiments.tasks.batch import Batch
 from experiments.tasks.induction import InductionTask
 from runner.metric_names import declared
-from runner.trial import Trial
+from runner.trial.trial import Trial
 
 
 def record_removals(trial: Trial, model: nn.Module, task: InductionTask) -> None:

@@ -25,7 +25,7 @@ from experiments.tasks.text import TextTask
 from experiments.tasks.translation import TranslationTask
 from experiments.tasks.waves import WavesTask
 from runner.config import Evaluation
-from runner.trial import Trial
+from runner.trial.trial import Trial
 
 Options = Domains | Text | Waves | Patterns | Induction | Function | Numbers | Pairs15
 Task = ByteText | WavesTask | PatternsTask | InductionTask | FunctionTask | TranslationTask

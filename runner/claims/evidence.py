@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from runner.names import nearby
-from runner.plots.templates import pattern, placeholders
+from runner.figures.templates import pattern, placeholders
 from runner.stats.intervals import Floats, Interval, mean_interval
+from runner.wording.names import nearby
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import Any
 
-from runner.names import nearby
+from runner.wording.names import nearby
 
 
 def keywords(cls: type, here: str, mapping: Any, reserved: str = "") -> dict[str, Any]:

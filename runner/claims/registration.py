@@ -14,9 +14,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from runner import ledger
 from runner.claims.claim import Claim, Tested
-from runner.store import Store, moment
+from runner.records import ledger
+from runner.records.store import Store, moment
 
 SHIPPED = Path(__file__).resolve().parents[2] / "conf" / "claims" / "registered.json"
 

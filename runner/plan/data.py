@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runner import provenance, registry
+from runner import registry
 from runner.config import ArmConfig, ConfigError, Evaluation
-from runner.files import refuse_links
-from runner.output import shortened
+from runner.records import provenance
+from runner.records.files import refuse_links
+from runner.wording.output import shortened
 
 PREPARED: dict[tuple[str, ...], Any] = {}
 """Data of `plan=only` by task, as `experiments.corpora.Ready`: to build a corpus takes seconds."""

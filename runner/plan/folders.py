@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from runner.config import ConfigError
-from runner.files import read_bytes
+from runner.records.files import read_bytes
 
 MOST = 2**20
 """Bytes of the largest YAML file that is read."""

@@ -6,7 +6,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from runner.config import ConfigError
-from runner.output import shortened
+from runner.wording.output import shortened
 
 
 def refuse_unwritable(config: DictConfig) -> None:

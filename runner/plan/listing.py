@@ -10,10 +10,10 @@ from typing import Any
 import yaml
 
 from runner.config import ConfigError
-from runner.names import several
-from runner.output import LETTERS, shortened
 from runner.plan.folders import CONF, check_inside, check_own_files, read
 from runner.plan.refusal import check_file
+from runner.wording.names import several
+from runner.wording.output import LETTERS, shortened
 
 SCALES = ("smoke", "quick", "full")
 FOLDER_FLAGS = ("--config-dir", "-cd")

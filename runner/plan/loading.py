@@ -27,10 +27,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from runner.config import ConfigError
-from runner.output import listed, shortened
 from runner.plan import folders
 from runner.plan.expansion import check_expansion
 from runner.plan.sources import OF_USERS, CheckedRepository
+from runner.wording.output import listed, shortened
 
 ONLY_TYPED = ("outputs", "plugins")
 """Keys that say where is written and what code is run: of the command line alone."""

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from runner import registry
 from runner.claims.claim import Claim, Tested
 from runner.config import ArmConfig, ConfigError, Study
-from runner.names import near
-from runner.output import shortened
+from runner.figures.spec import FigureSpec
 from runner.plan.checks import near_name
 from runner.plan.outline import Outline
-from runner.plots.figures import FigureSpec
+from runner.wording.names import near
+from runner.wording.output import shortened
 
 
 def check(

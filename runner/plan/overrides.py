@@ -14,9 +14,9 @@ from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, RangeS
 from hydra.errors import HydraException
 
 from runner.config import ConfigError
-from runner.output import shortened
 from runner.plan import folders
 from runner.plan.explaining import about
+from runner.wording.output import shortened
 
 MOST_LETTERS, DEEPEST, MOST_POINTS, LONGEST_KEY = 20_000, 50, 10_000, 200
 WORDS = ("scale", "device", "task")  # groups whose options are typed alone by mistake

@@ -7,10 +7,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from runner import registry
 from runner.config import ConfigError
-from runner.names import near
-from runner.output import shortened
 from runner.plan import folders
 from runner.plan.overrides import parse
+from runner.records.source import MissingModuleError, locate
+from runner.wording.names import near
+from runner.wording.output import shortened
 
 
 def check_header(config: DictConfig, overrides: Sequence[str]) -> None:
@@ -55,8 +56,11 @@ def check_code(experiment: str) -> None:
     Raises:
         ConfigError: with the file that is missing.
     """
-    if registry.source(f"experiments.{experiment}") is None:
+    page = registry.page(experiment)
+    try:
+        locate(page)
+    except MissingModuleError as error:
         raise ConfigError(
-            f"experiment={experiment}: there is no module experiments.{experiment}; a question "
-            "of your own needs one, with a function run(trial)"
-        )
+            f"experiment={experiment}: there is no module {page}; a question of your own needs "
+            "one, with a function run(trial)"
+        ) from error

@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 
 from runner.config import ConfigError
-from runner.files import read_bytes
-from runner.output import shortened
+from runner.records.files import read_bytes
+from runner.wording.output import shortened
 
 RUNS_CODE = "_target_"
 AS_A_WORD = re.compile(rf"(?<![A-Za-z0-9]){RUNS_CODE}(?![A-Za-z0-9])")

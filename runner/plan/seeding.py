@@ -8,8 +8,8 @@ import itertools
 from collections.abc import Mapping, Sequence
 
 from runner.claims.claim import Claim, Tested
+from runner.claims.copies import OFFSET, originals
 from runner.config import MOST, ArmConfig, ConfigError, Study
-from runner.copies import OFFSET, originals
 
 STEP = 1000
 """Offsets and seeds that are advised are multiples of this."""

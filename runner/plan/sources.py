@@ -16,10 +16,10 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from runner.config import ConfigError
-from runner.output import shortened
 from runner.plan import folders
 from runner.plan.explaining import unexpected
 from runner.plan.refusal import check_file
+from runner.wording.output import shortened
 
 OF_USERS = "command-line"  # what Hydra calls the folder of --config-dir
 PARSED: dict[tuple[str, ...], ConfigResult | None] = {}

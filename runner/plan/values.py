@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from runner.config import ConfigError
-from runner.output import listed, shortened
+from runner.wording.output import listed, shortened
 
 SIMPLE = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 SEVERAL = {

@@ -4,12 +4,12 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from runner import quantity
 from runner.claims.claim import AAPair, PositiveControl
 from runner.claims.fairness import unequal_words
 from runner.claims.finding import Finding
 from runner.report.record import StudyRecord
 from runner.stats.intervals import Interval
+from runner.wording import quantity
 
 
 def card(finding: Finding, study: StudyRecord) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from typing import Any
 
 import pandas as pd
 
-from runner import events
-from runner.plots.seeds import counted_seeds
+from runner.figures.seeds import counted_seeds
+from runner.records import tensorboard
 from runner.report.hparams_table import differing_hparams, write_table
 from runner.report.record import StudyRecord
 from runner.stats.bands import mean_bands
@@ -35,18 +35,18 @@ def write_dashboard(
     bands = mean_bands(study.history, ["arm", "metric", "step"], seeds=seeds)
     # Where a seed of the arm is missing there is no mean, so no point.
     bands = bands[(bands["n"] >= 2) & bands["mean"].notna()].sort_values("step", kind="stable")
-    root = [events.margin_layout(_charts(bands))]
-    root += [events.text(tag, markdown) for tag, markdown in texts.items()]
-    root += [events.image(f"figures/{tag}", png) for tag, png in images.items()]
+    root = [tensorboard.margin_layout(_charts(bands))]
+    root += [tensorboard.text(tag, markdown) for tag, markdown in texts.items()]
+    root += [tensorboard.image(f"figures/{tag}", png) for tag, png in images.items()]
     _write(folder, [(0, summary) for summary in root])
     write_table(folder, study, differing_hparams(study))
     for arm in study.arms:
         _write(folder / arm, _curves(bands[bands["arm"] == arm]))
 
 
-def _charts(bands: pd.DataFrame) -> dict[str, list[events.MarginChart]]:
+def _charts(bands: pd.DataFrame) -> dict[str, list[tensorboard.MarginChart]]:
     metrics = sorted(bands["metric"].unique(), key=lambda metric: (metric.count("/"), metric))
-    categories: dict[str, list[events.MarginChart]] = {}
+    categories: dict[str, list[tensorboard.MarginChart]] = {}
     for metric in metrics[:MAX_CHARTS]:
         chart = (metric, metric, f"{metric}_low", f"{metric}_high")
         # In front of the others: TensorBoard shows a category's charts from the last to the first.
@@ -62,7 +62,7 @@ def _curves(bands: pd.DataFrame) -> list[tuple[int, Any]]:
             index=False
         ):
             values |= {metric: mean, f"{metric}_low": low, f"{metric}_high": high}
-        written.append((int(str(step)), events.scalars(values)))
+        written.append((int(str(step)), tensorboard.scalars(values)))
     return written
 
 
@@ -71,7 +71,7 @@ def _write(folder: Path, summaries: list[tuple[int, Any]]) -> None:
     if not summaries:
         return
     folder.mkdir(parents=True, exist_ok=True)
-    writer = events.open_writer(folder)
+    writer = tensorboard.open_writer(folder)
     for step, summary in summaries:
-        writer.add_event(events.event(summary, step))
+        writer.add_event(tensorboard.event(summary, step))
     writer.close()

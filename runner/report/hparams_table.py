@@ -14,12 +14,12 @@ from typing import Any
 
 from filelock import FileLock
 
-from runner import events
 from runner.config import flatten
-from runner.files import read_bytes, read_json
-from runner.output import first
+from runner.records import tensorboard
+from runner.records.files import read_bytes, read_json
+from runner.records.store import Store
 from runner.report.record import StudyRecord
-from runner.store import Store
+from runner.wording.output import first
 
 FILE = "hparams.tfevents"  # TensorBoard reads every file with `tfevents` in its name
 PATIENCE = 5  # seconds that a report waits for another command's lock
@@ -46,13 +46,13 @@ def write_table(folder: Path, study: StudyRecord, differing: Sequence[str]) -> N
 
 def _table(study: StudyRecord, differing: Sequence[str]) -> Any:
     metrics = {f"final/{metric}": study.label(metric) for metric in study.metrics}
-    return events.hparams_table(["arm", "seed", *differing], metrics)
+    return tensorboard.hparams_table(["arm", "seed", *differing], metrics)
 
 
 def _event_file(table: Any) -> bytes:
     with tempfile.TemporaryDirectory(prefix="ablab-") as name:
-        writer = events.open_writer(Path(name))
-        writer.add_event(events.event(table))
+        writer = tensorboard.open_writer(Path(name))
+        writer.add_event(tensorboard.event(table))
         writer.close()
         (written,) = Path(name).iterdir()
         return written.read_bytes()

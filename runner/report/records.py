@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from runner.output import first
-from runner.store import CURVES, TABLES, Slot
+from runner.records.store import CURVES, TABLES, Slot
+from runner.wording.output import first
 
 FILE = "records.zip"
 MOST = 512 * 2**20

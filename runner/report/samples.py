@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from runner import quantity
-from runner.plots.data import CannotDrawError, Records, first_seed
-from runner.plots.draw import in_words
-from runner.plots.figures import FigureSpec
+from runner.figures.data import CannotDrawError, Records, first_seed
+from runner.figures.draw import in_words
+from runner.figures.spec import FigureSpec
 from runner.report import markdown
+from runner.wording import quantity
 
 TRUTH = {"True": True, "False": False}  # as a CSV column that is not all truth values has them
 

@@ -20,13 +20,14 @@ import pandas as pd
 import yaml
 
 from runner.config import MOST, ConfigError, Scale, Study
-from runner.files import is_folder, read_bytes
-from runner.forms import STATES, is_count, is_number, is_plain, is_text, is_texts, is_time
-from runner.names import check_name
-from runner.output import shortened
 from runner.plan.outline import Outline, outline
+from runner.records.files import is_folder, read_bytes
+from runner.records.forms import STATES, is_count, is_number, is_plain, is_text, is_texts, is_time
 from runner.report import records
-from runner.report.gather import CONFIG, ENVIRONMENT, RESULT_COLUMNS, SUMMARY, VALUES
+from runner.report.collect import RESULT_COLUMNS
+from runner.report.run_folder import CONFIG, ENVIRONMENT, SUMMARY, VALUES
+from runner.wording.names import check_name
+from runner.wording.output import shortened
 
 MEBI = 2**20
 MOST_BYTES = {

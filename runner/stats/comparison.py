@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from runner.names import nearby
 from runner.stats.intervals import ROUNDING, Floats, half_width
 from runner.stats.sign_flip import sign_flip_rows
+from runner.wording.names import nearby
 
 if TYPE_CHECKING:
     from pandas import DataFrame

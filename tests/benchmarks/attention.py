@@ -28,7 +28,7 @@ from torch import Tensor
 from experiments.nn.kernels import AttentionKernel, fused, naive
 from experiments.nn.kernels_tiled import tiled
 from experiments.probes.saved import saved_bytes
-from runner.measure import can_measure_peak, peak_mib
+from runner.trial.measure import can_measure_peak, peak_mib
 
 N_HEADS, D_HEAD = 8, 64
 CONTENDERS: dict[str, AttentionKernel] = {

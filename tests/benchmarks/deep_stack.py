@@ -25,7 +25,7 @@ from experiments import config
 from experiments.nn.build import build_transformer
 from experiments.nn.transformer import Transformer
 from experiments.probes.gradients import GradientNorms, norm_by_parameter
-from runner.optimizer import adamw
+from runner.trial.optimizer import adamw
 
 N_LAYERS, D_MODEL, N_HEADS, D_FF = 20, 256, 4, 1024
 BATCH, LENGTH, WIDTH = 32, 20, 256
@@ -68,7 +68,7 @@ def model(placement: config.Placement, n_layers: int) -> Transformer:
 
 
 def step_of(net: Transformer, watch: Callable[[Transformer], object]) -> Callable[[], None]:
-    """A training step on fresh inputs, like `runner.training.one_step`."""
+    """A training step on fresh inputs, like `runner.trial.training.one_step`."""
     options = SimpleNamespace(lr=1e-3, weight_decay=0.0, beta1=0.9, beta2=0.999)
     optimizer = adamw(net, options)
     keep = torch.ones(BATCH, LENGTH, dtype=torch.bool)

@@ -18,7 +18,7 @@ from typing import Any
 
 from side_by_side import ROOT, SideBySide, arguments
 
-from runner.measure import seconds
+from runner.trial.measure import seconds
 
 BARE = """
 import hydra
@@ -72,8 +72,11 @@ def planning(folder: Path, n_stored: int) -> float:
     script = f"""
 from pathlib import Path
 from types import SimpleNamespace
-from runner import measure, seal, study
-from runner.store import Store
+from runner.trial import measure
+from runner.records import seal
+from runner.study.entries import survey
+from runner.study import run as study
+from runner.records.store import Store
 root = Path({str(folder)!r}) / "store"
 arms = [SimpleNamespace(name=f"arm{{i}}", signature=f"{{i:016x}}") for i in range(10)]
 store = Store(root, "moe")
@@ -90,7 +93,7 @@ plan = SimpleNamespace(
 )
 def survey():
     seal._digest.cache_clear()  # what was written in this process is not yet known to the next
-    entries = study.survey(plan)
+    entries = survey(plan)
     assert len(entries) == {n_stored} and all(entry.reused for entry in entries)
 
 print(measure.seconds(survey, 1))

@@ -30,8 +30,8 @@ from experiments.probes.attention_weights import queries_keys, weights
 from experiments.probes.head_scores import row_scores
 from experiments.probes.heads import HeadProbe
 from experiments.tasks.patterns import PatternsTask
-from runner.measure import can_measure_peak, peak_mib
-from runner.training import evaluate
+from runner.trial.measure import can_measure_peak, peak_mib
+from runner.trial.training import evaluate
 
 D_MODEL, N_HEADS, BLOCK, LAGS = 512, 8, 64, (0, 1)
 LENGTHS = {False: (1024, 2048), True: (256,)}  # by --quick

@@ -1,8 +1,8 @@
 """What benchmarks share: contenders timed in the same rounds, tables of ratios, samples in a file.
 
-Contenders run in a new random order each round (`runner.measure.interleaved`); tables have medians
-over rounds and ratios of medians, the JSON file every sample in seconds. A shared machine changes
-its speed from minute to minute: only ratios within one run hold.
+Contenders run in a new random order each round (`runner.trial.measure.interleaved`). Tables have
+medians over rounds and ratios of medians, the JSON file every sample in seconds. A shared machine
+changes its speed from minute to minute: only ratios within one run hold.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(1, str(ROOT))  # this checkout is measured, installed or not
 
-from runner.measure import interleaved  # noqa: E402
+from runner.trial.measure import interleaved  # noqa: E402
 
 QUICK_ROUNDS = 3
 

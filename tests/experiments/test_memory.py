@@ -10,7 +10,7 @@ from experiments.config import MixtureOfExperts
 from experiments.memory import least
 from experiments.recorded import recorded
 from runner import registry
-from runner.measure import can_measure_peak, peak_mib
+from runner.trial.measure import can_measure_peak, peak_mib
 
 WAVES = ("experiment=moe", "task=waves", "task.n_samples=30", "task.n_eval=3", "match.by=none")
 

@@ -16,7 +16,7 @@ from experiments.nn.build import build_transformer
 from experiments.probes.gradients import GradientNorms, log_slope
 from experiments.tasks.build import build_task
 from runner.plan.outline import outline
-from runner.training import train
+from runner.trial.training import train
 
 SMALL = (
     "experiment=norm_stability",

@@ -17,7 +17,7 @@ from memory_trial import MemoryTrial
 from experiments.metrics import METRICS
 from runner import registry
 from runner.metric_names import ENGINE, Worth, find, worth
-from runner.store import Slot
+from runner.records.store import Slot
 
 TOKENS = ["task=induction", "task.n_eval=12", "task.max_period=5", "task.length=12"]
 COPYING = [*TOKENS, "arm=trained", "options.n_orders=2"]

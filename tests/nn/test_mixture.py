@@ -6,7 +6,7 @@ import torch
 from experiments.config import Balance
 from experiments.nn.ffn import FeedForward
 from experiments.nn.moe import MixtureOfExperts, balance_loss, expert_load, max_violation, z_loss
-from runner.training import joined
+from runner.trial.training import joined
 
 D_MODEL, D_FF = 8, 12
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from matplotlib.figure import Figure
 
-from runner.plots import canvas
-from runner.plots.data import Records
-from runner.plots.draw import Picture, draw, draw_all
-from runner.plots.figures import figure_spec
+from runner.figures import canvas
+from runner.figures.data import Records
+from runner.figures.draw import Picture, draw, draw_all
+from runner.figures.spec import figure_spec
 
 
 def figure(records: Records, **options: Any) -> Figure:

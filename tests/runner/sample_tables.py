@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from runner.plots.data import Records
+from runner.figures.data import Records
 
 ARMS = ["naive", "tiled", "fused"]
 SEEDS = 6

@@ -10,11 +10,11 @@ from drawing import figure
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from runner.plots import canvas
-from runner.plots.data import Records
-from runner.plots.draw import draw_all
-from runner.plots.figures import figure_spec
-from runner.plots.texts import LONGEST, columns, distinct, legible
+from runner.figures import canvas
+from runner.figures.data import Records
+from runner.figures.draw import draw_all
+from runner.figures.spec import figure_spec
+from runner.figures.texts import LONGEST, columns, distinct, legible
 
 TEMPLATE = "moe/selection/layer{layer}/{folder}/expert{expert}"
 BOX = "\N{WHITE SQUARE}"

@@ -13,8 +13,9 @@ import pytest
 import torch
 from torch import nn
 
-from runner import checkpoint, seal
-from runner.files import write_json
+from runner.records import seal
+from runner.records.files import write_json
+from runner.trial import checkpoint
 
 
 def model_of(step: int) -> tuple[nn.Linear, torch.optim.AdamW]:
@@ -103,13 +104,13 @@ def test_a_damaged_size_of_the_curves_is_damage(tmp_path: Path, size: object):
     ("place", "error"),
     [
         ("torch.load", torch.OutOfMemoryError("CUDA out of memory")),
-        ("runner.checkpoint.load_model", MemoryError()),
+        ("runner.trial.checkpoint.load_model", MemoryError()),
         (
-            "runner.checkpoint.load_model",
+            "runner.trial.checkpoint.load_model",
             RuntimeError("can't allocate memory"),
         ),
-        ("runner.checkpoint.digest", OSError(errno.EMFILE, "Too many open files")),
-        ("runner.checkpoint.agrees", OSError(errno.EIO, "Input/output error")),
+        ("runner.trial.checkpoint.digest", OSError(errno.EMFILE, "Too many open files")),
+        ("runner.trial.checkpoint.agrees", OSError(errno.EIO, "Input/output error")),
     ],
 )
 def test_a_machine_short_of_something_costs_no_checkpoint(

@@ -10,8 +10,8 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from runner.plots.data import Records
-from runner.plots.notes import HOLLOW
+from runner.figures.data import Records
+from runner.figures.notes import HOLLOW
 
 LOST = (2, 3, 4)
 

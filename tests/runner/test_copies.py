@@ -3,7 +3,7 @@
 import pytest
 from sample_study import make_study
 
-from runner.copies import originals
+from runner.claims.copies import originals
 
 
 def test_an_a_a_pair_differs_in_its_seeds_alone():

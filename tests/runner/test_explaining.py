@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from runner.config import ConfigError
-from runner.output import LETTERS, LINES
+from runner.config import ConfigError, StudyError
 from runner.plan.explaining import PREFIX, ConfigErrors, about, bounded, explain
-from runner.study import StudyError
+from runner.wording.output import LETTERS, LINES
 from tests.fuzz.command import wrong
 
 

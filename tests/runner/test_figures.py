@@ -5,10 +5,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from runner.plots.draw import DRAWN
-from runner.plots.figures import figure_spec
-from runner.plots.kinds import KINDS
-from runner.plots.templates import fill, placeholders, select
+from runner.figures.draw import DRAWN
+from runner.figures.rules import KINDS
+from runner.figures.spec import figure_spec
+from runner.figures.templates import fill, placeholders, select
 
 MATRIX = {"kind": "matrix", "table": "a", "metric": "w", "x": "key", "y": "query"}
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from runner.forms import is_pieces
-from runner.trial import PIECES, Trial
+from runner.records.forms import is_pieces
+from runner.trial.trial import PIECES, Trial
 
 KEPT: dict[str, Any] = {"done": 2, "step": 4, "results": {}, "tables": {}, "curves": {}}
 

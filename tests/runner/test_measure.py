@@ -5,7 +5,7 @@ import time
 import pytest
 import torch
 
-from runner import measure
+from runner.trial import measure
 
 
 def test_samples_are_raw_one_a_round_and_in_proportion():

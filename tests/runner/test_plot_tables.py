@@ -10,10 +10,10 @@ from drawing import all_drawn, figure
 from matplotlib.figure import Figure
 from sample_tables import ARMS, FIGURES, HEADS, LENGTHS, SEEDS, make_records
 
-from runner import quantity
-from runner.plots.data import Records
-from runner.plots.draw import draw_all
-from runner.plots.figures import figure_spec
+from runner.figures.data import Records
+from runner.figures.draw import draw_all
+from runner.figures.spec import figure_spec
+from runner.wording import quantity
 
 
 @pytest.fixture(scope="module")

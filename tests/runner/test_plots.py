@@ -10,11 +10,11 @@ from matplotlib.text import Text
 from sample_figures import FIGURES
 from sample_study import ARMS, make_history, make_results
 
-from runner.plots import canvas
-from runner.plots.data import Records
-from runner.plots.draw import draw_all
-from runner.plots.figures import FigureSpec, figure_spec
-from runner.plots.labels import spread
+from runner.figures import canvas
+from runner.figures.data import Records
+from runner.figures.draw import draw_all
+from runner.figures.labels import spread
+from runner.figures.spec import FigureSpec, figure_spec
 from runner.stats.bands import mean_bands
 from runner.stats.intervals import mean_interval
 

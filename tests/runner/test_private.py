@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from runner import alone, locks, private
+from runner.records import locks, private
+from runner.trial import machine_lock
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +27,7 @@ def mode(path: Path) -> int:
 
 
 def test_locks_lie_in_a_folder_of_the_user_alone(temporary: Path):
-    with alone.turn(timing=True, on_wait=pytest.fail, on_failure=pytest.fail):
+    with machine_lock.turn(timing=True, on_wait=pytest.fail, on_failure=pytest.fail):
         pass
     own = temporary / f"ablab-{os.getuid()}"
     assert mode(own) == 0o700
@@ -87,7 +88,7 @@ def test_a_folder_that_is_not_safe_is_said_and_nothing_is_locked(
 ):
     made(temporary / f"ablab-{os.getuid()}", monkeypatch)
     said: list[str] = []
-    with alone.turn(timing=True, on_wait=pytest.fail, on_failure=said.append):
+    with machine_lock.turn(timing=True, on_wait=pytest.fail, on_failure=said.append):
         assert why in said[0]
     assert not list(temporary.rglob("machine.lock"))
     assert not (temporary / "target").exists()

@@ -10,10 +10,10 @@ from sample_study import make_study
 from sample_tables import FIGURES, make_records
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from runner.plots.data import CannotDrawError, Records
-from runner.plots.figures import figure_spec
-from runner.report.report import write_report
+from runner.figures.data import CannotDrawError, Records
+from runner.figures.spec import figure_spec
 from runner.report.samples import sheet, sheets
+from runner.report.write import write_report
 
 EVIL = "<script>alert(1)</script> **bold** [a](http://b) `c` | 日本"
 SPEC = figure_spec(FIGURES["sentences"])

@@ -15,12 +15,13 @@ from hydra.core.plugins import Plugins
 from hydra.types import RunMode
 
 import runner.__main__
-from runner import names, registry
+from runner import registry
 from runner.config import ConfigError
-from runner.output import LETTERS, LINES
 from runner.plan import folders, loading
 from runner.plan.refusal import calls_resolver, check_file, refuse_code, refuse_values
 from runner.plan.sources import OF_USERS
+from runner.wording import names
+from runner.wording.output import LETTERS, LINES
 
 Refused = Callable[..., str]
 SMALL = ("scale=smoke", "n_seeds=1", "arm=dense", "task=waves")

@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 from sample_study import make_results, make_study
 
-from runner import quantity
 from runner.report import page
 from runner.report.steadiness import noise_lines, sample_sets, steadiness_notes
 from runner.stats.comparison import summarise
 from runner.stats.intervals import mean_interval
+from runner.wording import quantity
 
 COPIES = {"moe_top2_copy": "moe_top2"}
 SETS = {

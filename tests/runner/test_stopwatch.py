@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.stopwatch import Stopwatch
+from runner.records.stopwatch import Stopwatch
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runner import store
+from runner.records import store
 
 
 def test_an_arm_is_found_by_its_signature_whatever_its_name(tmp_path: Path):

@@ -1,4 +1,4 @@
-"""What surrounds a run (environment, current folder, terminal) does not decide its report."""
+"""What surrounds a run (environment, current folder, terminal) does not decide its write."""
 
 import ast
 import io
@@ -17,11 +17,11 @@ from sample_study import make_study
 from tests_environment import ROOT, environment
 from tests_tiny import TINY
 
-from runner.plots import draw
-from runner.report import dashboard, gather, report, stranger
+from runner.figures import draw
+from runner.report import dashboard, report, run_folder, stranger
 from runner.report.console import console
 from runner.report.redraw import redraw
-from runner.report.report import write_report
+from runner.report.write import write_report
 
 
 def figures(*kinds: str) -> dict:
@@ -62,17 +62,17 @@ def test_tables_lie_there_before_figures_are_drawn(
     again: Callable,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ):
-    from runner import study
     from runner.plan.outline import outline
+    from runner.study.entries import survey
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
     plan = again()
     with monkeypatch.context() as patch:
-        patch.setattr(report, "draw_all", stop)
+        patch.setattr("runner.report.write.draw_all", stop)
         with pytest.raises(KeyboardInterrupt):
-            gather.report(plan, study.survey(plan), outline(plan.study))
+            report.report(plan, survey(plan), outline(plan.study))
     run = max((plan.outputs / "moe" / "runs").iterdir())
     tables = {"results.csv", "comparison.csv", "answer.json", "verdicts.json", "study.json"}
     assert tables | {"config.yaml", "environment.json", "records.zip"} == set(os.listdir(run))  # noqa: PTH208
@@ -106,7 +106,7 @@ def test_settings_for_figures_of_others_change_no_figure():
 def test_matplotlib_is_imported_whatever_surrounds_it(tmp_path: Path):
     (tmp_path / "matplotlibrc").write_bytes(b"text.usetex: True\nnonsense\n\xff\n")
     code = (
-        "import os, runner.plots, matplotlib as mpl; "
+        "import os, runner.figures, matplotlib as mpl; "
         "print(mpl.rcParams['text.usetex'], os.environ['MPLBACKEND'], os.getcwd())"
     )
     done = subprocess.run(
@@ -208,6 +208,6 @@ def test_drafts_of_killed_reports_are_removed_and_no_others(tmp_path: Path) -> N
     (runs / "link").symlink_to(elsewhere)
     for path in (*old, elsewhere / ".writing-z"):
         os.utime(path, (0, 0))
-    gather.remove_drafts(runs)
+    run_folder.remove_drafts(runs)
     assert not any(path.exists() for path in old)
     assert all(path.exists() for path in kept)

@@ -13,9 +13,9 @@ from matplotlib.text import Text
 from sample_study import make_study
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from runner.plots.data import Records
-from runner.plots.draw import draw_all
-from runner.plots.figures import figure_spec
+from runner.figures.data import Records
+from runner.figures.draw import draw_all
+from runner.figures.spec import figure_spec
 from runner.report.dashboard import write_dashboard
 from runner.report.samples import sheet
 from runner.report.steadiness import noise_lines

@@ -8,7 +8,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import api_pb2, metadata
 
-from runner.tracking import Tracker, read_rows
+from runner.records.tracking import Tracker, read_rows
 
 HPARAMS = {"lr": 1e-3, "ffn.kind": "moe", "bias": True}
 Points = set[tuple[str, int, float]]

@@ -12,8 +12,8 @@ import torch
 from memory_trial import MemoryTrial
 from torch import Tensor, nn
 
-from runner import checkpoint, optimizer, training
 from runner.config import Autocast, Device, DeviceName, Dtype, Schedule, Training
+from runner.trial import checkpoint, optimizer, training
 
 CONFIG = Training(
     steps=12,

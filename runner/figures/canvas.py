@@ -1,0 +1,200 @@
+"""What every figure shares: fonts, colours, axes, legends and reference lines.
+
+Figures are plain `Figure` objects: no pyplot, no global state, any number of threads.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+from runner.figures.panels import TITLE_SIZE, Panel
+from runner.figures.spec import FigureSpec
+from runner.figures.texts import EMS, FONTS, columns, legible, names
+
+LineStyle = Literal["-", "--", ":", "-."]
+
+# Okabe & Ito, "Color Universal Design" (2008): told apart with every common colour blindness.
+# Their yellow is darkened, since on white paper it vanishes as a thin line.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#A89F00")
+MILLION = 1e6
+LEGEND_SIZE = 12.0  # points
+LINES: tuple[LineStyle, ...] = ("-", "--", ":", "-.")
+STYLE: dict[str, Any] = {
+    "font.family": list(FONTS),
+    "font.size": 12,
+    "text.parse_math": False,  # an arm may be called a$b
+    "axes.titlesize": TITLE_SIZE,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#555555",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E3E3E3",
+    "grid.linewidth": 0.8,
+    "xtick.color": "#333333",
+    "ytick.color": "#333333",
+    "figure.facecolor": "white",
+    "legend.frameon": False,
+    "svg.fonttype": "path",  # glyphs travel with the file: a reader needs no Japanese font
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Fonts and colours, for building and for saving a figure; the caller's settings come back.
+
+    Nothing of what a user has set for figures of his own (LaTeX, sizes, fonts) is left.
+    """
+    with mpl.rc_context():
+        # Its import registers IPAexGothic and changes rcParams.
+        import matplotlib_fontja  # noqa: F401
+
+        mpl.rcdefaults()
+        _allow_bold("IPAexGothic")
+        mpl.rcParams.update(STYLE)  # type: ignore[arg-type]
+        yield
+
+
+def _allow_bold(family: str) -> None:
+    """Let the font's one weight stand for bold too, or matplotlib logs a warning per label."""
+    from matplotlib.font_manager import fontManager
+
+    entries = [entry for entry in fontManager.ttflist if entry.name == family]
+    if not any(entry.weight == 700 for entry in entries):
+        fontManager.ttflist += [replace(entry, weight=700) for entry in entries]
+
+
+@dataclass(frozen=True)
+class Paint:
+    """A colour and a line style per level of the hue; an arm has the same in every figure."""
+
+    levels: list[Any]
+
+    def colour(self, level: Any) -> str:
+        """The level's colour."""
+        return PALETTE[self.levels.index(level) % len(PALETTE)]
+
+    def line(self, level: Any) -> LineStyle:
+        """The level's line style: past eight levels colours come again, with another style."""
+        return LINES[self.levels.index(level) // len(PALETTE) % len(LINES)]
+
+
+def axis_labels(figure: Figure, made: list[Panel], x: str, y: str) -> None:
+    """Labels below the lowest panels, and once at the left; large numbers are written short."""
+    x, y = legible(x), legible(y)
+    for panel in made:
+        for axis, limits in (
+            (panel.axes.xaxis, panel.axes.get_xlim()),
+            (panel.axes.yaxis, panel.axes.get_ylim()),
+        ):
+            if axis.get_scale() == "linear" and max(map(abs, limits)) >= MILLION:
+                axis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+        if panel.at_bottom:
+            panel.axes.set_xlabel(x)
+    if len(made) == 1:
+        made[0].axes.set_ylabel(y)
+    else:
+        figure.supylabel(y, fontsize=12)
+
+
+def log_axes(axes: Axes, log: str) -> None:
+    """Logarithmic axes as the spec says, with ticks written as plain numbers."""
+    if log in ("x", "both"):
+        axes.set_xscale("log")
+        # Fewer than on y: labels stand side by side.
+        _log_ticks(axes.xaxis, axes.get_xlim(), (1.0, 2.0, 3.0, 5.0))
+    if log in ("y", "both"):
+        axes.set_yscale("log")
+        _log_ticks(axes.yaxis, axes.get_ylim(), (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0))
+
+
+def _log_ticks(axis: Any, limits: tuple[float, float], within_decade: tuple[float, ...]) -> None:
+    """Evenly below a factor of two, at round numbers within a decade, at decades beyond three."""
+    ratio = max(limits) / min(limits)
+    subs = within_decade if ratio < 10 else (1.0, 2.0, 5.0) if ratio < 1e3 else (1.0,)
+    axis.set_major_locator(MaxNLocator(5) if ratio < 2 else LogLocator(10, subs=subs))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+
+
+def short(value: float) -> str:
+    """A tick's number: 20,000 and 0.05 as they are, 134,000,000 as 134 M."""
+    for size, letter in ((1000 * MILLION, "G"), (MILLION, "M")):
+        if abs(value) >= size:
+            return f"{value / size:,.4g} {letter}"
+    return f"{value:,.7g}"
+
+
+def dots(
+    axes: Axes, rows: pd.DataFrame, x: str, colour: str, *, size: float, alpha: float = 1.0
+) -> None:
+    """A dot for each value against the column `x`: filled, or hollow where it is `clipped`."""
+    for hollow in (False, True):
+        chosen = rows[rows["clipped"] == hollow]
+        if chosen["value"].notna().any():
+            axes.scatter(
+                chosen[x],
+                chosen["value"],
+                s=1.6 * size if hollow else size,
+                facecolor="none" if hollow else colour,
+                edgecolor=colour if hollow else "white",
+                linewidth=1.1 if hollow else 0.4,
+                alpha=1.0 if hollow else alpha,
+                zorder=3,
+            )
+
+
+def legend(
+    figure: Figure, paint: Paint, shown: list[Any], hue: str, *, patches: bool = False
+) -> None:
+    """Below all panels: lines, or squares where areas are coloured."""
+    texts = names(hue, shown)
+    handles = [
+        Line2D(
+            [],
+            [],
+            color=paint.colour(level),
+            linestyle="none" if patches else paint.line(level),
+            marker="s" if patches else None,
+            markersize=10,
+            linewidth=2.5,
+            label=texts[level],
+        )
+        for level in shown
+    ]
+    widest = max(columns(text) for text in texts.values()) * EMS * LEGEND_SIZE + 40  # points
+    fitting = int(figure.get_figwidth() * 72 / widest)
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=max(1, min(len(handles), 4, fitting)),
+        fontsize=LEGEND_SIZE,
+    )
+
+
+def reference_line(axes: Axes, spec: FigureSpec, *, labelled: bool) -> None:
+    """A dashed line at a value to compare with, its label inside the axes above the line."""
+    if spec.reference is None:
+        return
+    axes.axhline(spec.reference, color="#444444", linestyle=(0, (5, 3)), linewidth=1.2, zorder=1)
+    if labelled and spec.reference_label:
+        axes.annotate(
+            legible(spec.reference_label),
+            (0.01, spec.reference),
+            xycoords=("axes fraction", "data"),
+            xytext=(0, 3),
+            textcoords="offset points",
+            fontsize=10.5,
+            color="#333333",
+            bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1},
+            zorder=5,
+        )

@@ -1,0 +1,53 @@
+"""Numbers as colours in cells, on one scale for all panels."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from runner.figures.panels import Panel
+from runner.figures.texts import legible
+
+WRITTEN = 60  # up to so many cells, each shows its number
+
+
+def paint_cells(
+    figure: Figure, made: list[Panel], tables: list[np.ndarray], *, log: bool, label: str
+) -> None:
+    """Colour one table per panel, rows from top to bottom; a cell without a number stays white."""
+    everything = np.concatenate([table.ravel() for table in tables])
+    lowest, highest = float(np.nanmin(everything)), float(np.nanmax(everything))
+    scale = LogNorm if log and lowest > 0 else Normalize
+    norm = scale(lowest, highest if highest > lowest else lowest + 1e-12)
+    for panel, table in zip(made, tables, strict=True):
+        drawn = panel.axes.imshow(
+            table, aspect="auto", cmap="viridis", norm=norm, interpolation="nearest"
+        )
+        panel.axes.grid(visible=False)
+        if table.size <= WRITTEN:
+            _write(panel.axes, table, norm, small=len(made) > 2 or table.shape[1] > 8)
+    # Half an inch would be a wide bar beside many rows: its width follows from its height.
+    bar = figure.colorbar(
+        drawn,
+        ax=[panel.axes for panel in made],
+        shrink=0.9,
+        pad=0.02,
+        aspect=max(20.0, 4 * figure.get_figheight()),
+    )
+    bar.set_label(legible(label))
+    if isinstance(norm, LogNorm):
+        bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def _write(axes: Axes, table: np.ndarray, norm: Any, *, small: bool) -> None:
+    """Write each cell's value on it, in the ink that shows on its colour."""
+    largest = float(np.nanmax(np.abs(table))) if np.isfinite(table).any() else 1.0
+    decimals = max(0, 1 - int(np.floor(np.log10(largest)))) if largest > 0 else 0
+    for (i, j), value in np.ndenumerate(table):
+        if np.isfinite(value):
+            ink = "white" if norm(value) < 0.6 else "black"
+            text = f"{value:.{decimals}f}" if 1e-4 < largest < 1e5 else f"{value:.1e}"
+            axes.text(j, i, text, ha="center", va="center", color=ink, fontsize=8 if small else 10)

@@ -1,0 +1,143 @@
+"""Means over seeds as lines: over training steps, or over a number such as a length."""
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from runner.figures import canvas
+from runner.figures.canvas import Paint
+from runner.figures.data import CannotDrawError, Records, same_at_every_seed
+from runner.figures.labels import label_line_ends
+from runner.figures.notes import notes
+from runner.figures.panels import panels
+from runner.figures.spec import FigureSpec
+from runner.figures.templates import levels
+from runner.figures.texts import names
+from runner.stats.bands import Seeds, mean_bands, of_seeds
+
+ENDS = "a cross marks where a diverged trial ended"
+REPLACED = "tables count a diverged trial at its start or a declared worst value"
+FEW = 12  # up to so many x values, each gets its own whisker and dots
+
+
+def curve(spec: FigureSpec, records: Records) -> Figure:
+    """Over training steps, from the history."""
+    return _drawn(spec, records, x="step", label="training step")
+
+
+def lines(spec: FigureSpec, records: Records) -> Figure:
+    """Over a placeholder or a table's column whose values are numbers, from the final results."""
+    assert spec.x is not None
+    return _drawn(spec, records, x=spec.x, label=spec.x)
+
+
+def _drawn(spec: FigureSpec, records: Records, *, x: str, label: str) -> Figure:
+    rows, hue = records.rows(spec), spec.colours
+    if not pd.api.types.is_numeric_dtype(rows[x]):
+        what = spec.table or spec.metric
+        raise CannotDrawError(f"x={x!r} of {what!r} must be numbers to draw lines")
+    ends = _diverged_ends(rows, spec, records)
+    told = [*notes(records, spec, rows), *([ENDS] if len(ends) else [])]
+    if len(ends) and records.is_clipped(rows.loc[ends]).any():
+        told.append(REPLACED)
+    figure, made = panels(rows, spec, size=(7.6, 4.6), notes=told)
+    paint, seeds = records.paint(rows, hue), records.counted(spec)
+    marked = spec.kind == "lines" and rows[x].nunique() <= FEW
+    for panel in made:
+        for level in levels(panel.rows, hue):
+            chosen = panel.rows[panel.rows[hue] == level]
+            _one_line(panel.axes, chosen, x, level, paint, seeds, marked=marked)
+            ended = chosen.loc[chosen.index.intersection(ends)]
+            if len(ended):
+                colour = paint.colour(level)
+                panel.axes.scatter(
+                    ended[x], ended["value"], s=34, marker="x", color=colour, zorder=4
+                )
+        panel.axes.margins(x=0.03 if marked else 0.015)
+        canvas.log_axes(panel.axes, spec.log)
+        if marked and spec.log in ("x", "both"):
+            at = levels(rows, x)
+            panel.axes.set_xticks(at, [f"{value:,.7g}" for value in at])
+        canvas.reference_line(panel.axes, spec, labelled=panel is made[0])
+    if len(made) == 1:
+        label_line_ends(
+            made[0].axes, _ends(rows, x, hue, paint, seeds), height=figure.get_figheight() * 0.75
+        )
+    else:
+        canvas.legend(figure, paint, levels(rows, hue), hue)
+    canvas.axis_labels(
+        figure, made, spec.x_label or label, spec.y_label or records.axis(spec, rows)
+    )
+    return figure
+
+
+def _diverged_ends(rows: pd.DataFrame, spec: FigureSpec, records: Records) -> pd.Index:
+    """The last finite value of each diverged trial's curves; of final values there is none."""
+    if "step" not in spec.by:
+        return pd.Index([])
+    finite = of_seeds(rows[rows["value"].notna()], records.diverged).sort_values("step")
+    kept = list(dict.fromkeys(["arm", "seed", *(c for c in spec.by if c != "step")]))
+    return finite.drop_duplicates(kept, keep="last").index
+
+
+def _mean(rows: pd.DataFrame, x: str, seeds: Seeds | None) -> pd.DataFrame:
+    """The means along x, NaN where the line is broken, up to the last one that there is."""
+    band = mean_bands(rows, [x], seeds=seeds).sort_values(x, ignore_index=True)
+    last = band["mean"].last_valid_index()
+    return band.iloc[: 0 if last is None else int(str(last)) + 1]
+
+
+def _one_line(
+    axes: Axes,
+    rows: pd.DataFrame,
+    x: str,
+    level: object,
+    paint: Paint,
+    seeds: Seeds | None,
+    *,
+    marked: bool,
+) -> None:
+    """The seeds thinly or as dots, then the mean with its band or whiskers.
+
+    Where all seeds hold the same numbers there is nothing but one line.
+    """
+    colour = paint.colour(level)
+    band = _mean(rows, x, seeds)
+    spread = len(band) < rows[x].nunique() or band["mean"].isna().any()
+    spread = spread or not same_at_every_seed(rows, [x]) or rows["clipped"].any()
+    if spread and marked:
+        canvas.dots(axes, rows, x, colour, size=12, alpha=0.45)
+        half = (band["high"] - band["mean"]).fillna(0)
+        axes.errorbar(
+            band[x], band["mean"], half, fmt="none", ecolor=colour, capsize=3.5, linewidth=1.3
+        )
+    elif spread:
+        for _, thin in rows.groupby(["arm", "seed"], sort=False):
+            thin = thin.sort_values(x)
+            axes.plot(thin[x], thin["value"], color=colour, alpha=0.28, linewidth=0.7)
+        canvas.dots(axes, rows[rows["clipped"]], x, colour, size=12)
+        axes.fill_between(band[x], band["low"], band["high"], color=colour, alpha=0.16, linewidth=0)
+    axes.plot(
+        band[x],
+        band["mean"],
+        color=colour,
+        linestyle=paint.line(level),
+        linewidth=2,
+        marker="o" if marked else None,
+        markersize=5,
+    )
+
+
+def _ends(
+    rows: pd.DataFrame, x: str, hue: str, paint: Paint, seeds: Seeds | None
+) -> list[tuple[str, str, float, float]]:
+    """Where each line ends; one without any mean is named at the end of a seed's."""
+    found, texts = [], names(hue, levels(rows, hue))
+    for level, text in texts.items():
+        mine = rows[(rows[hue] == level) & rows["value"].notna()].sort_values(x)
+        band = _mean(rows[rows[hue] == level], x, seeds)
+        if len(mine):
+            last = (mine[x], mine["value"]) if band.empty else (band[x], band["mean"])
+            end_x, end_y = (float(values.iloc[-1]) for values in last)
+            found.append((text, paint.colour(level), end_x, end_y))
+    return found

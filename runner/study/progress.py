@@ -1,0 +1,105 @@
+"""What a user sees meanwhile: live bars in a terminal, a plain line per trial when piped."""
+
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from runner.records.store import NOT_AGAIN, TIMED_AGAIN, UNTIMED
+from runner.wording.output import printable, shortened
+
+
+class Progress:
+    """Progress of all trials of a study; use it as a context manager."""
+
+    def __init__(self, experiment: str, *, total: int, reused: int) -> None:
+        self.total, self.ended = total, reused
+        self._experiment, self._began = experiment, time.monotonic()
+        self._live: Any = None
+        self._tasks: dict[str, Any] = {}
+        self._notes: set[str] = set()
+        self._reused = reused
+
+    def __enter__(self) -> "Progress":
+        due = self.total - self._reused
+        counts = f"{self.total} trials, {self._reused} reused, {due} to compute"
+        print(f"{self._experiment}: {counts}", flush=True)  # noqa: T201
+        if sys.stdout is not None and sys.stdout.isatty() and self._reused < self.total:
+            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+            from rich.progress import Progress as Bars
+
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[note]}"),
+                TimeElapsedColumn(),
+            )
+            self._live = Bars(*columns)
+            self._live.start()
+            self._all = self._live.add_task(
+                "all trials", total=self.total, completed=self.ended, note=""
+            )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._live:
+            self._live.stop()
+
+    def start(self, name: str, stage: str) -> None:
+        """The process of a trial's stage has started."""
+        if self._live:
+            self._tasks[name] = self._live.add_task(f"{name} {stage}", total=None, note="")
+
+    def wait(self, name: str, why: str) -> None:
+        """A trial waits for another process."""
+        self._say(f"{name}: waits, {why}")
+
+    def silent(self, name: str, seconds: float, log: Path) -> None:
+        """A trial has said nothing for long."""
+        self._say(
+            f"{name}: no progress for {seconds / 60:.0f} min; its log is {log}; "
+            "timeout_s=600, for example, ends a trial after 600 seconds of computing"
+        )
+
+    def note(self, text: str) -> None:
+        """Something to know, which is said once whatever the number of trials it is true of."""
+        if text not in self._notes:
+            self._notes.add(text)
+            self._say(f"note: {text}")
+
+    def _say(self, line: str) -> None:
+        line = printable(line)
+        if self._live:
+            self._live.console.print(line, markup=False)
+        else:
+            print(line, flush=True)  # noqa: T201
+
+    def step(self, name: str, step: int, steps: int, loss: float) -> None:
+        """A trial has got as far as `step`."""
+        if self._live:
+            self._live.update(
+                self._tasks[name], completed=step, total=steps, note=f"loss {loss:.4g}"
+            )
+
+    def end(self, name: str, state: str, seconds: float | None, message: str) -> None:
+        """A trial's process has ended."""
+        self.ended += state not in (UNTIMED, TIMED_AGAIN, NOT_AGAIN)
+        took = f" in {seconds:.1f} s" if seconds is not None else ""
+        line = f"[{self.ended}/{self.total}] {name}: {state}{took}" + (
+            f" ({shortened(message)})" if message else ""
+        )
+        if self._live:
+            if name in self._tasks:  # else no process could be started
+                self._live.remove_task(self._tasks.pop(name))
+            self._live.update(self._all, completed=self.ended)
+            if state not in ("done", UNTIMED, TIMED_AGAIN):
+                self._live.console.print(line, markup=False)
+        else:
+            print(line, flush=True)  # noqa: T201

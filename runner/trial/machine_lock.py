@@ -1,0 +1,38 @@
+"""Timing has the machine to itself, whatever other studies of this user run on it.
+
+There are two locks in the user's own folder (`records.private`), which no other user can hold:
+
+- `machine` is shared by processes that compute, and held alone by one that times.
+- `gate` is taken first. A timing process keeps it while it waits for `machine`, so that no new
+  trial starts before it; trials that compute already go on to their end.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+from runner.records import locks, private
+
+
+@contextlib.contextmanager
+def turn(
+    *, timing: bool, on_wait: Callable[[], object], on_failure: Callable[[str], object]
+) -> Iterator[None]:
+    """Hold the machine, alone for `timing`; `on_wait` is called once if others must end first.
+
+    Where nothing can be locked (no POSIX system, no folder that is safe and can be written, a
+    filesystem without locks) the trial runs all the same: `on_failure` hears why.
+    """
+    with contextlib.ExitStack() as held:
+        try:
+            folder = private.folder()
+            gate = held.enter_context(contextlib.ExitStack())
+            first = gate.enter_context(locks.opened(folder / "gate.lock"))
+            second = held.enter_context(locks.opened(folder / "machine.lock"))
+            waited = locks.lock(first, alone=timing, on_wait=on_wait)
+            locks.lock(second, alone=timing, on_wait=on_wait if not waited else lambda: None)
+            if not timing:
+                gate.close()
+        except OSError as error:
+            held.close()  # no lock is better than one of two
+            on_failure(str(error))
+        yield  # closing a file unlocks it, and so does the end of a process
