@@ -14,7 +14,8 @@ from runner.plan.outline import Outline, outline
 from runner.plan.plan import Plan
 from runner.records import provenance
 from runner.records.store import Store
-from runner.report import gather
+from runner.report import looks
+from runner.report.report import report
 from runner.study import interrupts, preview, tuning
 from runner.study.entries import fail_if_any, locked, survey
 from runner.study.run import run
@@ -41,7 +42,7 @@ def run_and_report(config: DictConfig, overrides: Sequence[str], command: str = 
         plan, tuned = tuning.tune(plan, config, overrides)
     interrupts.check()
     registrations = register(plan, texts, written)
-    plan.notes.extend(gather.looks_ahead(plan, texts))
+    plan.notes.extend(looks.looks_ahead(plan, texts))
     try:
         entries = run(plan)
     except ConfigError as error:
@@ -51,7 +52,7 @@ def run_and_report(config: DictConfig, overrides: Sequence[str], command: str = 
     interrupts.check()
     folder, failure = None, None
     try:
-        folder = gather.report(plan, entries, texts, tuned, registrations)
+        folder = report(plan, entries, texts, tuned, registrations)
     except Exception as error:
         interrupts.check()
         failure = error

@@ -1,4 +1,4 @@
-"""What is declared of a metric: what it is worth for a diverged trial, and whether it needs a test.
+"""Names of metrics and units, each listed once: costs, machine units, what a metric is worth.
 
 The engine's own metrics are declared here, those of the science in `experiments.metrics`;
 `runner.registry.metric` looks a name up. No torch.
@@ -9,6 +9,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
+
+from runner.config import By
+
+COSTS: Mapping[str, str] = {
+    By.params: "parameters",
+    By.active_params: "active parameters",
+    By.flops: "FLOPs a token",
+    By.kv_bytes: "bytes of keys and values a token",
+}
+"""The costs that arms can be matched by, in words."""
+
+COST_METRICS = ("cost/parameters", "cost/active_parameters", "cost/flops_per_token", "time/step")
+"""The metrics of the cost table."""
+
+MACHINE_UNITS = frozenset(("s", "ms", "us", "tokens/s", "samples/s", "MiB", "GB/s", "GFLOP/s"))
+"""Units of clocks and allocators; nothing else carries them."""
 
 
 class Worth(StrEnum):

@@ -14,6 +14,7 @@ from typing import Any
 
 from runner.config import ConfigError, StudyError
 from runner.plan import folders
+from runner.plan.composing_errors import compose_error
 from runner.wording.output import ERRORS, LETTERS, LINES, printable, shortened
 
 PREFIX, LONGEST = "ablab: ", 4000
@@ -160,8 +161,6 @@ def module_of(error: BaseException) -> str:
 
 def unexpected(error: BaseException) -> str:
     """What an error that is no ConfigError says of the input."""
-    from runner.plan.composing_errors import compose_error
-
     if module_of(error) in ("hydra", "omegaconf") or "default" in str(error):
         return compose_error(error)
     if module_of(error) == "yaml":

@@ -13,7 +13,6 @@ from runner.config import (
     flatten,
     plain,
 )
-from runner.plan.data import cache_folder as cache_folder
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,6 @@ from runner.config import (
 from runner.plan import arguments, checks, code, memory, mentions, seeding
 from runner.plan.composing import compose_arms
 from runner.plan.data import Data, writable
-from runner.plan.data import cache_folder as cache_folder
 from runner.plan.explaining import about
 from runner.plan.outline import Outline, outline
 from runner.plan.plan import Arm, Plan, stand_in, workers

@@ -10,7 +10,7 @@ from memory_trial import MemoryTrial
 from experiments.parts.body import build_transformer, cost
 from experiments.tasks.build import build_task
 from runner.plan.outline import outline
-from runner.report import gather, records
+from runner.report import collect, records
 from runner.study.entries import survey
 from runner.trial.training import train
 
@@ -32,8 +32,8 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_study_from_the_users_text_to_the_report(plan, run, texts: Path, tmp_path: Path, capsys):
     command = (*SMALL, "task=text", f"task.path={texts}/**/*.txt", "task.length=32")
     run(*command)
-    taken = gather.take(survey(plan(*command)))
-    trials, results = gather.trial_table(taken), gather.values(taken)
+    taken = collect.take(survey(plan(*command)))
+    trials, results = collect.trial_table(taken), collect.values(taken)
     (archive,) = tmp_path.rglob("records.zip")
     history = records.unpacked(
         archive.read_bytes(), zip(trials.arm, trials.seed, strict=True)

@@ -22,7 +22,7 @@ from runner.config import ConfigError, StudyError
 from runner.plan.outline import outline
 from runner.records.job import Stage
 from runner.records.store import Slot
-from runner.report import gather
+from runner.report import collect
 from runner.study import interrupts, pool
 from runner.study import run as study
 from runner.study.ends import settle
@@ -57,7 +57,7 @@ def test_on_a_full_disk_each_trial_is_told_of_and_the_report_goes_on(plan, monke
     entries = study.run(made)
     assert [entry.status()["state"] for entry in entries] == ["failed"] * 4
     assert {entry.slot.status()["state"] for entry in entries} == {"pending"}
-    table = gather.trial_table(gather.take(entries))
+    table = collect.trial_table(collect.take(entries))
     assert set(table.message) == {"OSError: [Errno 28] No space left"}
     with pytest.raises(StudyError, match=r"4 of 4 trials failed.*No space left"):
         fail_if_any(made, entries)
@@ -81,8 +81,8 @@ def test_a_report_that_fails_is_a_line_and_exit_code_1(run, monkeypatch, error: 
     def report(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(gather, "report", report)
-    monkeypatch.setattr(study, "run", lambda *_: [])
+    monkeypatch.setattr("runner.invocation.report", report)
+    monkeypatch.setattr("runner.invocation.run", lambda *_: [])
     with pytest.raises(StudyError) as caught:
         run(*ONE)
     lines = str(caught.value).splitlines()
@@ -195,8 +195,8 @@ def test_an_interrupt_that_a_report_swallows_is_no_failure_of_the_report(run, mo
         except BaseException as error:
             raise ValueError("what an interrupt may become") from error
 
-    monkeypatch.setattr(gather, "report", report)
-    monkeypatch.setattr(study, "run", lambda *_: [])
+    monkeypatch.setattr("runner.invocation.report", report)
+    monkeypatch.setattr("runner.invocation.run", lambda *_: [])
     with pytest.raises(KeyboardInterrupt):
         run(*ONE)
 

@@ -25,7 +25,7 @@ from runner.records import ledger, seal
 from runner.records.files import read_json, write_json
 from runner.records.job import Stage
 from runner.records.store import RECORDS, Slot
-from runner.report import gather, looks
+from runner.report import collect, looks, run_folder
 from runner.study.entries import Entry, enter, job_of, locked, mend, survey
 from runner.trial import checkpoint
 from runner.trial.trial import compute
@@ -102,7 +102,7 @@ def recompute(plan: Plan, entry: Entry) -> None:
 
 def frame(plan: Plan) -> pd.DataFrame:
     """All final values of a plan's trials but times."""
-    values = gather.values(gather.take(survey(plan)))
+    values = collect.values(collect.take(survey(plan)))
     return values[~values.metric.str.startswith("time/")].reset_index(drop=True)
 
 
@@ -120,7 +120,7 @@ def test_a_damaged_record_is_named_and_its_trial_alone_is_missing(
     entries = enter(plan)
     assert [entry.reused for entry in entries] == [False, True]
     assert any(f"dense seed 0: {name}" in note for note in plan.notes)
-    assert len(gather.take(entries)) == 2
+    assert len(collect.take(entries)) == 2
     enter(again())  # what was in the way is gone: nothing raises any more
 
 
@@ -432,7 +432,7 @@ def test_a_store_that_can_only_be_read_is_reported(
     with pytest.raises(ConfigError, match=r"2 of 4 trials are missing and cannot be written \(Rea"):
         run(*command[:-1], "n_seeds=2")
     line = looks.note(
-        looks.Compared({"a": "1"}, ["a"], [0]), finished / "looks.jsonl", time="t", scale="quick"
+        looks.LookedAt({"a": "1"}, ["a"], [0]), finished / "looks.jsonl", time="t", scale="quick"
     )
     assert line == "this look is not counted by later runs, looks.jsonl: Read-only file system"
     read_only.close(tmp_path)
@@ -445,9 +445,9 @@ def test_a_new_run_stands_behind_those_that_are_there_whatever_the_clock_says(ag
     runs = plan.outputs / "moe" / "runs"
     for name in ("2999-12-31_23-59-59-999999-7", "9999-12-31_23-59-59-999999-7", "zzz", "3000-1"):
         (runs / name).mkdir()
-    new = gather.run_folder(plan)
+    new = run_folder.run_folder(plan)
     assert new.name.startswith("3000-01-01_00-00-00-000000-")
-    assert gather.run_folder(plan).name > new.name
+    assert run_folder.run_folder(plan).name > new.name
 
 
 def test_records_are_readable_by_others_as_the_umask_says(tmp_path: Path):

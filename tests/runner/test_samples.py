@@ -12,8 +12,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from runner.figures.data import CannotDrawError, Records
 from runner.figures.spec import figure_spec
-from runner.report.report import write_report
 from runner.report.samples import sheet, sheets
+from runner.report.write import write_report
 
 EVIL = "<script>alert(1)</script> **bold** [a](http://b) `c` | 日本"
 SPEC = figure_spec(FIGURES["sentences"])

@@ -10,7 +10,7 @@ import pytest
 from tests_tiny import TINY
 
 from runner.records.store import Slot
-from runner.report import gather
+from runner.report import collect
 from runner.study import run as study
 from runner.study.entries import Entry, survey
 
@@ -138,7 +138,7 @@ def test_the_first_finish_stays(tmp_path: Path):
 
 def frame(entries: list[Entry]) -> pd.DataFrame:
     """All final values but times."""
-    results = gather.values(gather.take(entries))
+    results = collect.values(collect.take(entries))
     return results[~results.metric.str.startswith("time/")].reset_index(drop=True)
 
 

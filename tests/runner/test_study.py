@@ -15,7 +15,7 @@ from runner.config import StudyError
 from runner.plan import arguments
 from runner.records.job import Stage
 from runner.records.store import read_json
-from runner.report import gather
+from runner.report import collect
 from runner.study import pool
 from runner.study import run as study
 from runner.study.ends import settle
@@ -28,7 +28,7 @@ def states(entries: list[Entry]) -> dict[tuple[str, int], str]:
 
 def numbers(entries: list[Entry]) -> pd.DataFrame:
     """All final values but times, in a fixed order."""
-    results = gather.values(gather.take(entries))
+    results = collect.values(collect.take(entries))
     timeless = results[~results.metric.str.startswith("time/")]
     return timeless.sort_values(["arm", "seed", "metric"]).reset_index(drop=True)
 

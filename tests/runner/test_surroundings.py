@@ -1,4 +1,4 @@
-"""What surrounds a run (environment, current folder, terminal) does not decide its report."""
+"""What surrounds a run (environment, current folder, terminal) does not decide its write."""
 
 import ast
 import io
@@ -18,10 +18,10 @@ from tests_environment import ROOT, environment
 from tests_tiny import TINY
 
 from runner.figures import draw
-from runner.report import dashboard, gather, report, stranger
+from runner.report import dashboard, report, run_folder, stranger
 from runner.report.console import console
 from runner.report.redraw import redraw
-from runner.report.report import write_report
+from runner.report.write import write_report
 
 
 def figures(*kinds: str) -> dict:
@@ -70,9 +70,9 @@ def test_tables_lie_there_before_figures_are_drawn(
 
     plan = again()
     with monkeypatch.context() as patch:
-        patch.setattr(report, "draw_all", stop)
+        patch.setattr("runner.report.write.draw_all", stop)
         with pytest.raises(KeyboardInterrupt):
-            gather.report(plan, survey(plan), outline(plan.study))
+            report.report(plan, survey(plan), outline(plan.study))
     run = max((plan.outputs / "moe" / "runs").iterdir())
     tables = {"results.csv", "comparison.csv", "answer.json", "verdicts.json", "study.json"}
     assert tables | {"config.yaml", "environment.json", "records.zip"} == set(os.listdir(run))  # noqa: PTH208
@@ -208,6 +208,6 @@ def test_drafts_of_killed_reports_are_removed_and_no_others(tmp_path: Path) -> N
     (runs / "link").symlink_to(elsewhere)
     for path in (*old, elsewhere / ".writing-z"):
         os.utime(path, (0, 0))
-    gather.remove_drafts(runs)
+    run_folder.remove_drafts(runs)
     assert not any(path.exists() for path in old)
     assert all(path.exists() for path in kept)
