@@ -6,27 +6,38 @@ small, and the size of the networks' output. Tables hold the activation and its 
 share of small hidden values against what entered the activation.
 """
 
-import torch
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from experiments.config import Activation
-from experiments.nn.build import build_transformer
-from experiments.nn.ffn import ACTIVATIONS
-from experiments.probes.activations import ActivationProbe, InputSparsity
-from experiments.probes.cost import record_cost
-from experiments.tasks.build import task_of
-from runner.trial.training import evaluate, train
-from runner.trial.trial import Trial
+from experiments import Question, measuring, question
+from experiments.rules import share
+from experiments.start import assemble
+
+if TYPE_CHECKING:
+    from runner.trial.trial import Trial
 
 LIMIT = 3.0  # functions are shown on [-3, 3]
 POINTS = 121
 
 
-def run(trial: Trial) -> None:
+@question("ffn")
+@dataclass
+class FFNOptions(Question):
+    """The size below which a hidden value counts as small."""
+
+    eps: float = field(metadata=measuring("ffn/small_share"))
+
+    def __post_init__(self) -> None:
+        share(eps=self.eps)
+
+
+def run(trial: "Trial") -> None:
     """Train one arm under one seed, look at its hidden units, record."""
-    parts, eps = trial.config.parts, trial.config.options.eps
-    task = task_of(trial)
-    model = build_transformer(parts, vocabulary=task.vocabulary, width=task.width, seed=trial.seed)
-    model = model.to(trial.device, trial.dtype)
+    from experiments.probes.activations import ActivationProbe, InputSparsity
+    from runner.trial.training import evaluate, train
+
+    ffn, eps = trial.config.parts.ffn, trial.config.options.eps
+    task, model = assemble(trial)
 
     def probe() -> ActivationProbe:
         return ActivationProbe(model, eps=eps)
@@ -38,10 +49,9 @@ def run(trial: Trial) -> None:
     by_input = InputSparsity(model, eps=eps, limit=LIMIT)
     end = evaluate(model, task, [probe(), by_input], trial.device)
     trial.record(compared(start, end), "1")
-    if hasattr(parts.ffn, "activation"):
-        trial.table("functions", function_rows(parts.ffn.activation))
+    if ffn.nonlinearity:
+        trial.table("functions", function_rows(ffn.nonlinearity))
     trial.table("sparsity", by_input.rows())
-    record_cost(trial, task)
 
 
 def compared(start: dict[str, float], end: dict[str, float]) -> dict[str, float]:
@@ -57,16 +67,20 @@ def compared(start: dict[str, float], end: dict[str, float]) -> dict[str, float]
     return found
 
 
-def function_rows(activation: Activation) -> list[dict[str, float | str]]:
+def function_rows(activation: str) -> list[dict[str, float | str]]:
     """The activation and its derivative on [-3, 3], a row a point.
 
     Of a gated network this is the gate: its hidden value where the other factor is 1.
     """
+    import torch
+
+    from experiments.nn.ffn import ACTIVATIONS
+
     x = torch.linspace(-LIMIT, LIMIT, POINTS, dtype=torch.float64, requires_grad=True)
     value = ACTIVATIONS[activation](x)
     (derivative,) = torch.autograd.grad(value.sum(), x)
     return [
-        {"name": activation.value, "kind": kind, "x": round(point, 6), "value": y}
+        {"name": activation, "kind": kind, "x": round(point, 6), "value": y}
         for kind, ys in (("value", value), ("derivative", derivative))
         for point, y in zip(x.tolist(), ys.tolist(), strict=True)
     ]

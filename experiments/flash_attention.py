@@ -7,38 +7,57 @@ and, alone on the machine, time. `time_backward` and `peak_backward` are of a fo
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
 from statistics import median
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import torch
-from torch import Tensor
+from experiments import Question, measuring, question
+from experiments.rules import at_least
 
-from experiments.config import FlashOptions, Kernel
-from experiments.nn.attention import Attention
-from experiments.nn.build import build
-from experiments.nn.initialise import generator, initialise
-from experiments.nn.kernels import KERNELS, AttentionKernel, naive
-from experiments.nn.kernels_tiled import tiled, tiling
-from experiments.probes.finite import highest, numbers
-from experiments.probes.saved import saved_bytes
-from runner.trial.measure import can_measure_peak, cuda_peak_mib, interleaved, peak_mib
-from runner.trial.trial import Trial
-
-NAMES = ("forward", "grad_q", "grad_k", "grad_v")
+if TYPE_CHECKING:
+    from experiments.nn.kernels.kernel import AttentionKernel
+    from experiments.probes.kernels import Inputs
+    from runner.trial.trial import Trial
 
 
-class Inputs(NamedTuple):
-    """What a kernel mixes, (batch, heads, length, d_head), and the gradient of what it returns."""
+@question("flash_attention")
+@dataclass
+class FlashOptions(Question):
+    """Lengths and tiles; null block sizes are those fastest at a length."""
 
-    query: Tensor
-    key: Tensor
-    value: Tensor
-    upstream: Tensor
+    parts: ClassVar[tuple[str, ...]] = ("attention",)
+    timed: ClassVar[bool] = True
+    lengths: list[int] = field(metadata=measuring())
+    length: int
+    causal: bool
+    block_q: int | None
+    block_k: int | None
+    reference_up_to: int = field(metadata=measuring())
+    rounds: int = field(metadata=measuring())
+    warmup: int = field(metadata=measuring("flash/time"))
+
+    def __post_init__(self) -> None:
+        lengths = list(self.lengths)
+        if not lengths or min(lengths) < 1 or sorted(set(lengths)) != lengths:
+            raise ValueError(
+                f"lengths={lengths} must be one or more numbers of positions, each larger than "
+                "the one before"
+            )
+        at_least(0, reference_up_to=self.reference_up_to)
+        at_least(1, rounds=self.rounds, warmup=self.warmup)
+        for name in ("block_q", "block_k"):
+            value = getattr(self, name)
+            if value is not None:
+                at_least(1, **{name: value})
 
 
-def run(trial: Trial) -> None:
+def run(trial: "Trial") -> None:
     """Measure what has no clock: memory first, since a process that has computed keeps memory."""
+    from experiments.nn.kernels.kernel import naive
+    from experiments.nn.kernels.tiled import tiling
+    from experiments.probes.kernels import errors, saved
+
     kernel, options = chosen_kernel(trial), trial.config.options
     memory = [(True, length) for length in options.lengths]
     for of_memory, length in trial.pieces([*memory, *((False, n) for n in options.lengths)]):
@@ -47,7 +66,7 @@ def run(trial: Trial) -> None:
             continue
         x = inputs(trial, length)
         record(trial, length, {"saved_bytes": saved(kernel, x)}, "bytes")
-        if trial.config.parts.attention.kernel is Kernel.tiled:
+        if trial.config.parts.attention.kernel == "tiled":
             tiles = tiling(x.query, x.key, causal=options.causal, **blocks(options))
             record(trial, length, {"executed_share": tiles.share()}, "1")
         if length <= options.reference_up_to:
@@ -56,8 +75,11 @@ def run(trial: Trial) -> None:
             trial.log({f"flash/{name}": value for name, value in found.items()}, length)
 
 
-def timing(trial: Trial) -> None:
+def timing(trial: "Trial") -> None:
     """Medians of forward, and of forward and backward; every sample is kept in a table."""
+    from experiments.probes.kernels import both, forward
+    from runner.trial.measure import interleaved
+
     kernel, options = chosen_kernel(trial), trial.config.options
     rows = []
     for length in options.lengths:
@@ -82,12 +104,13 @@ def timing(trial: Trial) -> None:
     trial.table("times", rows)
 
 
-def chosen_kernel(trial: Trial) -> AttentionKernel:
+def chosen_kernel(trial: "Trial") -> "AttentionKernel":
     """The arm's kernel; block sizes are for the tiled one only."""
-    options, kernel = trial.config.options, trial.config.parts.attention.kernel
-    if kernel is Kernel.tiled:
-        return partial(tiled, causal=options.causal, **blocks(options))
-    return partial(KERNELS[kernel], causal=options.causal)
+    from experiments.probes.kernels import bound
+
+    options = trial.config.options
+    name = trial.config.parts.attention.kernel.value
+    return bound(name, causal=options.causal, **blocks(options))
 
 
 def blocks(options: FlashOptions) -> dict[str, Any]:
@@ -95,71 +118,24 @@ def blocks(options: FlashOptions) -> dict[str, Any]:
     return {"block_q": options.block_q, "block_k": options.block_k}
 
 
-@torch.no_grad()
-def inputs(trial: Trial, length: int) -> Inputs:
+def inputs(trial: "Trial", length: int) -> "Inputs":
     """Drawn from the seed and the length alone; the weights are the same for all lengths."""
+    from experiments.probes import kernels
+
     parts, batch = trial.config.parts, trial.config.training.batch_size
-    layer = build(parts.attention, parts.model.d_model)
-    assert isinstance(layer, Attention)
-    initialise(layer, trial.seed)
-    source = generator(trial.seed, f"inputs of {length}")
-    x = torch.randn(batch, length, parts.model.d_model, generator=source)
-    query, key, value = layer.project(x)
-    upstream = torch.randn(query.shape, generator=source)
-    made = (query, key, value, upstream)
-    return Inputs(*(t.contiguous().to(trial.device, trial.dtype) for t in made))
-
-
-@torch.no_grad()
-def forward(kernel: AttentionKernel, x: Inputs) -> Tensor:
-    """The kernel as in inference."""
-    return kernel(x.query, x.key, x.value)
-
-
-def both(kernel: AttentionKernel, x: Inputs) -> tuple[Tensor, ...]:
-    """The output, and the gradients of queries, keys and values."""
-    leaves = [t.detach().requires_grad_() for t in x[:3]]
-    mixed = kernel(*leaves)
-    return (mixed.detach(), *torch.autograd.grad(mixed, leaves, x.upstream))
-
-
-def errors(kernel: AttentionKernel, same: AttentionKernel, x: Inputs) -> dict[str, float]:
-    """Largest errors against the formula in float64, and over those of the formula in x's dtype.
-
-    `error_ratio` is of the output and `error_ratio_grad` the worst of the three gradients. A kernel
-    that rounds as the formula does comes near 1; FlashAttention's own tests allow 2, and 3 for
-    gradients. `difference_to_naive` is the largest between the outputs of the two in x's dtype.
-    """
-    exact = both(same, Inputs(*(t.double() for t in x)))
-    ours, naives = both(kernel, x), both(same, x)
-    found, plain = (
-        [furthest(a, b) for a, b in zip(results, exact, strict=True)] for results in (ours, naives)
-    )
-    # An exact formula, as on one position, has no error to compare with.
-    ratios = [
-        error / max(usual, 1e-300) if error else 1.0
-        for error, usual in zip(found, plain, strict=True)
-    ]
-    named = {f"error_{name}": error for name, error in zip(NAMES, found, strict=True)}
-    named |= {"error_ratio": ratios[0], "error_ratio_grad": highest(ratios[1:])}
-    return numbers(named | {"difference_to_naive": furthest(ours[0], naives[0])})
-
-
-def furthest(a: Tensor, b: Tensor) -> float:
-    """The largest absolute difference of two tensors, taken in float64."""
-    return float((a.double() - b.double()).abs().max())
-
-
-def saved(kernel: AttentionKernel, x: Inputs) -> int:
-    """Bytes that the kernel's forward keeps for its backward, its inputs not counted."""
-    leaves = [t.detach().requires_grad_() for t in x[:3]]
-    return saved_bytes(lambda: kernel(*leaves), leaves)
+    d_model = parts.model.d_model
+    layer = parts.attention.build(d_model)
+    x = kernels.inputs(layer, batch=batch, length=length, d_model=d_model, seed=trial.seed)
+    return kernels.Inputs(*(t.contiguous().to(trial.device, trial.dtype) for t in x))
 
 
 def measure_memory(
-    trial: Trial, kernel: AttentionKernel, length: int
+    trial: "Trial", kernel: "AttentionKernel", length: int
 ) -> Iterator[dict[str, float | str]]:
     """Record peaks over the inputs, and the textbook's formula; the rows of the memory figure."""
+    from experiments.probes.kernels import both, forward
+    from runner.trial.measure import can_measure_peak, cuda_peak_mib, peak_mib
+
     call = {"peak": forward, "peak_backward": both}
     for name, function in call.items():
 
@@ -180,15 +156,15 @@ def measure_memory(
     yield {"length": length, "memory": "peak_formula", "mib": formula / 2**20}
 
 
-def memory_formula(trial: Trial, length: int) -> int:
+def memory_formula(trial: "Trial", length: int) -> int:
     """What textbooks say that a forward needs: the scores, or the output and a sum per row."""
     attention, width = trial.config.parts.attention, trial.config.parts.model.d_model
     batch, n_heads = trial.config.training.batch_size, attention.n_heads
-    a_row = length if attention.kernel is Kernel.naive else width // n_heads + 1
+    a_row = length if attention.kernel == "naive" else width // n_heads + 1
     return batch * n_heads * length * a_row * trial.dtype.itemsize
 
 
-def record(trial: Trial, length: int, values: dict[str, float], unit: str) -> None:
+def record(trial: "Trial", length: int, values: dict[str, float], unit: str) -> None:
     """Set final values of a length, and those of `options.length` under names without a suffix."""
     trial.record({f"flash/{name}/length{length}": value for name, value in values.items()}, unit)
     if length == trial.config.options.length:

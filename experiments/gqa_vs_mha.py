@@ -8,30 +8,25 @@ allocated. Time is taken alone on the machine: of one layer, one token against a
 reading the same cache once, and a prompt at once; and of the whole model, which generates.
 """
 
-import dataclasses
 import math
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from functools import partial
-from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import torch
-from torch import Tensor, nn
+from experiments import Question, measuring, question
+from experiments.parts.body import build_transformer
+from experiments.rules import at_least, share
+from experiments.start import model_of
 
-from experiments.config import Conversion
-from experiments.nn.build import build, build_transformer
-from experiments.nn.convert import convert
-from experiments.nn.generate import greedy
-from experiments.nn.initialise import initialise
-from experiments.nn.kernels import KERNELS
-from experiments.nn.kv_cache import KVCache
-from experiments.nn.transformer import Transformer
-from experiments.probes.cost import record_cost
-from experiments.tasks.build import task_of
-from runner.trial.measure import interleaved
-from runner.trial.training import Further, evaluate, train
-from runner.trial.trial import Trial
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from experiments.nn.transformer import Transformer
+    from runner.trial.trial import Trial
 
 Functions = dict[str, Callable[[], object]]
 SHORTEST_SAMPLE = 0.005
@@ -40,8 +35,62 @@ N_NEW, BYTES = 32, 256
 """Tokens that are generated, and their vocabulary."""
 
 
-def run(trial: Trial) -> None:
+class Conversion(StrEnum):
+    """What a group's heads of keys and values become: left, their mean, the first, a fresh one."""
+
+    none = "none"
+    mean = "mean"
+    first = "first"
+    random = "random"
+
+
+@question("gqa_vs_mha")
+@dataclass
+class GQAOptions(Question):
+    """Conversion of a trained MHA, and the one layer that is timed."""
+
+    timed: ClassVar[bool] = True
+    convert: Conversion
+    uptrain_share: float
+    d_model: int = field(metadata=measuring("gqa/"))
+    batch_size: int = field(metadata=measuring("gqa/"))
+    lengths: list[int] = field(metadata=measuring("gqa/decode", "gqa/read_limit", "gqa/cache"))
+    rounds: int = field(metadata=measuring())
+    prefill_lengths: list[int] = field(
+        metadata=measuring("gqa/prefill", "gqa/mixing", "gqa/generation")
+    )
+    prefill_rounds: int = field(metadata=measuring())
+
+    def __post_init__(self) -> None:
+        share(uptrain_share=self.uptrain_share)
+        at_least(
+            1, d_model=self.d_model, batch_size=self.batch_size, prefill_rounds=self.prefill_rounds
+        )
+        at_least(0, rounds=self.rounds)
+        for name in ("lengths", "prefill_lengths"):
+            values = list(getattr(self, name))
+            if not values or min(values) < 1 or sorted(set(values)) != values:
+                raise ValueError(
+                    f"{name}={values} must be one or more numbers of tokens, each larger than "
+                    "the one before"
+                )
+
+    def check(self, groups: Mapping[str, Any]) -> None:
+        """Raise ValueError where the heads cannot share the width of the layer that is timed."""
+        heads = groups["attention"].heads
+        if heads and self.d_model % heads:
+            raise ValueError(
+                f"options.d_model={self.d_model} must be a multiple of attention.n_heads={heads}"
+            )
+
+
+def run(trial: "Trial") -> None:
     """Train one arm under one seed, convert it where the arm says so, count what it allocates."""
+    from experiments.nn.convert import convert
+    from experiments.nn.transformer import Transformer
+    from experiments.tasks.build import task_of
+    from runner.trial.training import Further, evaluate, train
+
     parts, options, training = trial.config.parts, trial.config.options, trial.config.training
     layer = timed_layer(trial)  # sizes that do not fit are errors now, not after the training
     for length in options.lengths:
@@ -51,16 +100,13 @@ def run(trial: Trial) -> None:
     task = task_of(trial)
 
     def model_with(heads: int) -> Transformer:
-        arm = with_kv_heads(parts, heads)
-        model = build_transformer(
-            arm, vocabulary=task.vocabulary, width=task.width, seed=trial.seed
-        )
-        return model.to(trial.device, trial.dtype)
+        return model_of(trial, task, attention=replace(parts.attention, n_kv_heads=heads))
 
-    def change(model: nn.Module) -> nn.Module:
+    def change(model: "nn.Module") -> "nn.Module":
         assert isinstance(model, Transformer)
         if options.convert is not Conversion.none:
-            model = convert(model, n_kv_heads=n_kv_heads, how=options.convert, seed=trial.seed)
+            how = options.convert.value
+            model = convert(model, n_kv_heads=n_kv_heads, how=how, seed=trial.seed)
         record_loss(evaluate(model, task, [], trial.device)["val/loss"])
         return model
 
@@ -73,10 +119,9 @@ def run(trial: Trial) -> None:
     if "gqa/loss_converted" not in trial.results:  # diverged before it could be converted
         record_loss(math.nan)
     record_sizes(trial, model_with(n_kv_heads), model_with(n_heads).to("meta"))
-    record_cost(trial, task)
 
 
-def record_sizes(trial: Trial, model: Transformer, full: Transformer) -> None:
+def record_sizes(trial: "Trial", model: "Transformer", full: "Transformer") -> None:
     """Parameters and cache bytes of the arm, and its savings over `full`, which has all heads."""
     options = trial.config.options
     batch, length = options.batch_size, options.lengths[-1]
@@ -89,12 +134,25 @@ def record_sizes(trial: Trial, model: Transformer, full: Transformer) -> None:
     trial.record({"gqa/cache_reduction": 100 * (1 - cached / cached_of_full)}, "%")
 
 
-@torch.no_grad()
-def timing(trial: Trial) -> None:
+def timing(trial: "Trial") -> None:
     """Time decoding against cache length and reading the cache once; a prompt; a generation."""
+    import torch
+
+    if trial.config.options.rounds:
+        with torch.no_grad():
+            time_decoding(trial)
+
+
+def time_decoding(trial: "Trial") -> None:
+    """Time one attention layer at each length, and the whole model; record what was timed."""
+    import torch
+    from torch import Tensor
+
+    from experiments.nn.decoding.kv_cache import KVCache
+    from experiments.nn.kernels.kernel import KERNELS
+    from runner.trial.measure import interleaved
+
     options = trial.config.options
-    if not options.rounds:
-        return
     layer = timed_layer(trial)
     longest = max(*options.lengths, *options.prefill_lengths)
     cache: KVCache = layer.new_cache(options.batch_size, longest)
@@ -126,8 +184,12 @@ def timing(trial: Trial) -> None:
     record_times(trial, trial.pooled(samples), n_bytes=sum(kept.nbytes for kept in read))
 
 
-def generation(trial: Trial, source: torch.Generator) -> Callable[[], Tensor]:
+def generation(trial: "Trial", source: "torch.Generator") -> "Callable[[], Tensor]":
     """Greedy decoding by the arm's whole model; its weights are fresh, which costs the same."""
+    import torch
+
+    from experiments.nn.decoding.generate import greedy
+
     options = trial.config.options
     model = build_transformer(trial.config.parts, vocabulary=BYTES, width=None, seed=trial.seed)
     model = model.to(trial.device, trial.dtype).eval()
@@ -136,7 +198,7 @@ def generation(trial: Trial, source: torch.Generator) -> Callable[[], Tensor]:
     return partial(greedy, model, prompt, n_new=N_NEW)
 
 
-def record_times(trial: Trial, samples: dict[str, list[float]], *, n_bytes: int) -> None:
+def record_times(trial: "Trial", samples: dict[str, list[float]], *, n_bytes: int) -> None:
     """Raw samples as a table; medians, the slope over lengths, bandwidth and speed as results.
 
     Keys are stage/length; `n_bytes` are those of the cache at the last length.
@@ -167,25 +229,21 @@ def record_times(trial: Trial, samples: dict[str, list[float]], *, n_bytes: int)
     trial.record({"gqa/generation": 1e3 * new / generated}, "tokens/s")
 
 
-def timed_layer(trial: Trial) -> Any:
+def timed_layer(trial: "Trial") -> Any:
     """One attention layer of this arm, in the width that is timed.
 
     It decodes by plain products at every length: left to itself it would take another path for
     short caches, from a length that depends on the arm, and one slope would mix the two.
     """
-    layer: Any = build(trial.config.parts.attention, trial.config.options.d_model)
+    from experiments.nn.initialise import initialise
+
+    layer: Any = trial.config.parts.attention.build(trial.config.options.d_model)
     initialise(layer, trial.seed)
     layer.plain = True
     return layer.to(trial.device, trial.dtype).eval()
 
 
-def with_kv_heads(parts: SimpleNamespace, n_kv_heads: int) -> SimpleNamespace:
-    """The same parts with another number of heads of keys and values."""
-    attention = dataclasses.replace(parts.attention, n_kv_heads=n_kv_heads)
-    return SimpleNamespace(**{**vars(parts), "attention": attention})
-
-
-def attention_parameters(model: Transformer) -> int:
+def attention_parameters(model: "Transformer") -> int:
     """Parameters of all attention layers."""
     layers: list[Any] = [block.attention for block in model.blocks]
     return sum(p.numel() for layer in layers for p in layer.parameters())

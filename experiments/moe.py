@@ -6,24 +6,37 @@ trains and at the end: loss without auxiliary terms, load of each expert, balanc
 choice of an expert tells about the domain and about the token, minus chance.
 """
 
-from experiments.config import MixtureOfExperts
-from experiments.nn.build import build_transformer
-from experiments.probes.cost import record_cost
-from experiments.probes.routing import RoutingProbe
-from experiments.tasks.build import task_of
-from runner.trial.training import evaluate, train
-from runner.trial.trial import Trial
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from experiments import Question, measuring, question
+from experiments.rules import at_least
+from experiments.start import assemble
+
+if TYPE_CHECKING:
+    from runner.trial.trial import Trial
 
 NATS = {"moe/router_entropy"}
 
 
-def run(trial: Trial) -> None:
+@question("moe")
+@dataclass
+class MoEOptions(Question):
+    """How often labels are permuted, to learn what agreement is chance."""
+
+    n_permutations: int = field(metadata=measuring())
+
+    def __post_init__(self) -> None:
+        at_least(1, n_permutations=self.n_permutations)
+
+
+def run(trial: "Trial") -> None:
     """Train one arm under one seed, look at its routing, record."""
-    parts, options = trial.config.parts, trial.config.options
-    task = task_of(trial)
-    model = build_transformer(parts, vocabulary=task.vocabulary, width=task.width, seed=trial.seed)
-    model = model.to(trial.device, trial.dtype)
-    n_experts = parts.ffn.n_experts if isinstance(parts.ffn, MixtureOfExperts) else 1
+    from experiments.probes.routing import RoutingProbe
+    from runner.trial.training import evaluate, train
+
+    n_experts, options = trial.config.parts.ffn.experts, trial.config.options
+    task, model = assemble(trial)
 
     def probe() -> RoutingProbe:
         return RoutingProbe(task.labels, n_experts, options.n_permutations)
@@ -34,4 +47,3 @@ def run(trial: Trial) -> None:
     evaluate(model, task, [final], trial.device)
     for name, value in final.final_metrics(trial.seed).items():
         trial.record({name: value}, "nats" if name.split("/layer")[0] in NATS else "1")
-    record_cost(trial, task)

@@ -12,51 +12,73 @@ import dataclasses
 import math
 import statistics
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-from experiments.nn.build import build_transformer
-from experiments.nn.transformer import Transformer
-from experiments.probes.cost import record_cost
+from experiments import Question, measuring, question
 from experiments.probes.finite import numbers, ratio
-from experiments.probes.gradients import Depth, GradientNorms, depth_profile, log_slope
-from experiments.tasks.build import task_of
-from runner.trial.training import train
-from runner.trial.trial import Trial
+from experiments.rules import at_least
+from experiments.start import model_of
+
+if TYPE_CHECKING:
+    from experiments.probes.gradients import Depth
+    from runner.trial.trial import Trial
 
 LAST = 10
 """Steps at the end of training that count as its outcome, as in the exercise."""
 
 
-def run(trial: Trial) -> None:
+@question("norm_stability")
+@dataclass
+class NormStabilityOptions(Question):
+    """The depths that are looked at before training, and on how many batches of which size."""
+
+    depths: list[int] = field(metadata=measuring("norm/grad_slope", "norm/variance_slope"))
+    init_batches: int = field(metadata=measuring("norm/grad_", "norm/grad/", "norm/variance"))
+    init_batch_size: int | None = field(
+        metadata=measuring("norm/grad_", "norm/grad/", "norm/variance")
+    )
+
+    def __post_init__(self) -> None:
+        at_least(1, init_batches=self.init_batches)
+        if self.init_batch_size is not None:
+            at_least(1, init_batch_size=self.init_batch_size)
+        for depth in self.depths:
+            at_least(1, depths=depth)
+        if self.depths and len(set(self.depths)) < max(2, len(self.depths)):
+            raise ValueError(
+                f"depths={list(self.depths)} must be two or more different numbers of layers, as "
+                "a slope over depth is fitted, or [] to look at nothing before training"
+            )
+
+
+def run(trial: "Trial") -> None:
     """Look at models of all depths before any training, then train one of them, record."""
+    from experiments.probes.gradients import GradientNorms, depth_profile
+    from experiments.tasks.build import task_of
+    from runner.trial.training import train
+
     parts, options = trial.config.parts, trial.config.options
     task = task_of(trial)
-
-    def build(n_layers: int) -> Transformer:
-        deep = {**vars(parts), "model": dataclasses.replace(parts.model, n_layers=n_layers)}
-        arm = type(parts)(**deep)
-        model = build_transformer(
-            arm, vocabulary=task.vocabulary, width=task.width, seed=trial.seed
-        )
-        return model.to(trial.device, trial.dtype)
 
     if options.depths:
         seen = task_of(trial, options.init_batch_size)
         steps = range(1, 1 + options.init_batches)
         batches = [seen.batch(step).to(trial.device) for step in steps]
-        profiles: dict[int, Depth] = {}
+        profiles = {}
         for depth in sorted(options.depths):
-            model = build(depth)
+            model = model_of(trial, task, model=replace(parts.model, n_layers=depth))
             profiles[depth] = mean_profile([depth_profile(model, b, task.loss) for b in batches])
         trial.record(at_initialisation(profiles), "1")
 
-    model = build(parts.model.n_layers)
+    model = model_of(trial, task)
     curves = train(trial, model, task, watch=[GradientNorms()])
     record_training(trial, curves, task.unit)
-    record_cost(trial, task)
 
 
-def mean_profile(profiles: list[Depth]) -> Depth:
+def mean_profile(profiles: "list[Depth]") -> "Depth":
     """The mean over batches, value by value: one batch would say more about itself."""
+    from experiments.probes.gradients import Depth
 
     def mean(name: str) -> list[float]:
         per_batch = zip(*(getattr(p, name) for p in profiles), strict=True)
@@ -65,8 +87,10 @@ def mean_profile(profiles: list[Depth]) -> Depth:
     return Depth(**{field.name: mean(field.name) for field in dataclasses.fields(Depth)})
 
 
-def at_initialisation(profiles: dict[int, Depth]) -> dict[str, float]:
+def at_initialisation(profiles: "dict[int, Depth]") -> dict[str, float]:
     """Metrics of models before training, by depth; slopes are of logarithms against log depth."""
+    from experiments.probes.gradients import log_slope
+
     found: dict[str, float] = {}
     for depth, profile in profiles.items():
         found[f"norm/grad_last/depth{depth}"] = profile.grad_down[-1]
@@ -82,7 +106,7 @@ def at_initialisation(profiles: dict[int, Depth]) -> dict[str, float]:
     return numbers(found)
 
 
-def record_training(trial: Trial, curves: dict[str, list[float]], unit: str) -> None:
+def record_training(trial: "Trial", curves: dict[str, list[float]], unit: str) -> None:
     """Record the outcome of training, from the scalars of every step.
 
     A trial that broke off before its first step has none.

@@ -6,43 +6,60 @@ and splits that are harder than what is learnt from, are scored apart, and are n
 held-out loss. Tables show what it says, sentence by sentence, and where its decoder looks.
 """
 
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import zip_longest
+from typing import TYPE_CHECKING, ClassVar
 
-from experiments.nn.build import build_encoder_decoder
-from experiments.nn.encoder_decoder import EncoderDecoder
-from experiments.probes.cost import record_cost
-from experiments.probes.other_splits import OtherSplits, losses
-from experiments.probes.translation import TranslationProbe, attention_rows, by_digits, chrf_of
-from experiments.tasks.build import task_of
-from experiments.tasks.numbers import NumbersTask
-from experiments.tasks.translation import TranslationTask
-from runner.trial.training import train
-from runner.trial.trial import Trial
+from experiments import Question, measuring, question
+from experiments.rules import at_least
+from experiments.start import translator_of
+
+if TYPE_CHECKING:
+    from experiments.nn.encoder_decoder import EncoderDecoder
+    from experiments.tasks.translation import TranslationTask
+    from runner.trial.trial import Trial
 
 
-def run(trial: Trial) -> None:
+@question("translation")
+@dataclass
+class TranslationOptions(Question):
+    """How many sentences are decoded while the model trains, and how many a table shows."""
+
+    pairs: ClassVar[bool] = True
+    n_probe: int = field(metadata=measuring())
+    n_samples: int = field(metadata=measuring())
+
+    def __post_init__(self) -> None:
+        at_least(1, n_probe=self.n_probe, n_samples=self.n_samples)
+
+
+def run(trial: "Trial") -> None:
     """Train one arm under one seed, let it translate, record."""
+    from experiments.probes.other_splits import OtherSplits
+    from experiments.probes.translation import TranslationProbe
+    from experiments.tasks.build import task_of
+    from experiments.tasks.translation import TranslationTask
+    from runner.trial.training import train
+
     parts, options = trial.config.parts, trial.config.options
     task = task_of(trial)
     if not isinstance(task, TranslationTask):
         raise ValueError(f"task={parts.task.kind} has no translations; use task=numbers or pairs15")
-    model = build_encoder_decoder(
-        parts,
-        source_vocabulary=len(task.source),
-        target_vocabulary=len(task.target),
-        seed=trial.seed,
-    ).to(trial.device, trial.dtype)
+    model = translator_of(trial, task)
 
     probes = (TranslationProbe, OtherSplits)
     train(trial, model, task, probes=[partial(p, model, task, options.n_probe) for p in probes])
 
     translate(trial, model.eval(), task)
-    record_cost(trial, task)
 
 
-def translate(trial: Trial, model: EncoderDecoder, task: TranslationTask) -> None:
+def translate(trial: "Trial", model: "EncoderDecoder", task: "TranslationTask") -> None:
     """Decode all sentences that judge, of the other splits as many at most; record scores."""
+    from experiments.probes.other_splits import losses
+    from experiments.probes.translation import TranslationProbe, attention_rows, by_digits, chrf_of
+    from experiments.tasks.numbers import NumbersTask
+
     n_held_out = sum(len(batch.keep) for batch in task.split(task.held_out))
     probe = TranslationProbe(model, task, n_held_out)
     for split in task.labels:

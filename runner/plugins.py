@@ -11,6 +11,13 @@ from collections.abc import Iterable
 from runner.config import ConfigError
 from runner.wording.output import shortened
 
+MOVED = {
+    "experiments.config": "use `part` from experiments.parts, `task` from experiments.tasks, "
+    "`question` from experiments",
+    "experiments.cost": "a part has a method `cost`, and Cost is in experiments.parts",
+    "experiments.nn.build": "a part has a method `build`, with `part` from experiments.parts",
+}
+
 
 def load(modules: Iterable[str]) -> None:
     """Import plug-in modules, from the current folder where they are nowhere else.
@@ -27,7 +34,18 @@ def load(modules: Iterable[str]) -> None:
             )
         try:
             importlib.import_module(name)
+        except ImportError as error:
+            raise ConfigError(f"plugins: {name} cannot be imported: {_cure(error)}") from error
         except (Exception, SystemExit) as error:  # whatever a user's module does
             raise ConfigError(
                 f"plugins: {name} cannot be imported: {shortened(error, 150)}; is it installed?"
             ) from error
+
+
+def _cure(error: ImportError) -> str:
+    """Return the new form of a module that plug-ins imported before 0.2, or what Python says."""
+    module = error.name or ""
+    for old, new in MOVED.items():
+        if module == old or module.startswith(f"{old}."):
+            return f"{old} is gone: {new} (README, Add a part)"
+    return f"{shortened(error, 150)}; is it installed?"

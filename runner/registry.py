@@ -1,70 +1,78 @@
-"""The only door between the engine and the experiments; planning passes it without torch."""
+"""The only door between the engine and the experiments; planning passes it without torch.
 
-import importlib
+`runner.plan.estimates` is a second one, which trials do not pass.
+"""
+
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments import config as science
+from experiments import parts as science_parts
+from experiments import questions
+from experiments.config import registering, tasks  # noqa: F401 - its tasks are registered
 from experiments.metrics import METRICS
+from experiments.parts import body
+from experiments.questions import Question
 from runner import config
 from runner.config import Evaluation
 from runner.metric_names import ENGINE, Metric, declared, find
 
 if TYPE_CHECKING:
     from experiments.corpora import Ready
-    from experiments.memory import Memory
-    from experiments.recorded import Recorded
 
 
 def names() -> tuple[str, ...]:
-    """All experiments."""
-    return tuple(science.QUESTIONS)
+    """Return the names of all experiments."""
+    return tuple(_questions())
 
 
 def groups() -> tuple[str, ...]:
-    """The config groups of parts."""
-    return tuple(science.OPTIONS)
+    """Return the config groups of parts."""
+    return (*science_parts.PARTS, "task")
 
 
 def kinds(group: str) -> Mapping[str, type]:
-    """The dataclasses of a group by kind; `model` has one."""
-    return {"": science.Model} if group == "model" else science.OPTIONS[group]
+    """Return the dataclasses of a group by kind; `model` has one."""
+    if group == "model":
+        return {"": body.Model}
+    if group == "task":
+        return registering.OPTIONS["task"]
+    science_parts.load()
+    return science_parts.PARTS[group]
 
 
 def parts(experiment: str) -> tuple[str, ...]:
-    """The groups that an experiment has."""
-    return science.QUESTIONS[experiment].parts  # type: ignore[attr-defined]
+    """Return the groups that an experiment has."""
+    return options(experiment).parts
 
 
-def options(experiment: str) -> type:
-    """The dataclass of an experiment's own options."""
-    return science.QUESTIONS[experiment]
+def options(experiment: str) -> type[Question]:
+    """Return the dataclass of an experiment's own options."""
+    return _questions()[experiment]
 
 
 def affects(experiment: str) -> dict[str, tuple[str, ...]]:
-    """The options of an experiment that only say what is measured, with the metrics they affect.
+    """Return the options that only say what is measured, with the metrics they affect.
 
     None are known of an experiment that is not there.
     """
-    return config.affects(options(experiment)) if experiment in science.QUESTIONS else {}
+    return config.affects(options(experiment)) if experiment in names() else {}
 
 
-def all_options() -> Iterable[type]:
-    """The options dataclasses of all experiments."""
-    return science.QUESTIONS.values()
+def all_options() -> Iterable[type[Question]]:
+    """Return the options dataclasses of all experiments."""
+    return _questions().values()
 
 
-def check_together(experiment: str, chosen: dict[str, Any]) -> None:
-    """Raise ValueError where parts do not fit each other, their training or the experiment."""
-    science.check_together(experiment, chosen)
+def _questions() -> Mapping[str, type[Question]]:
+    questions.load()
+    return questions.QUESTIONS
 
 
 def costs(chosen: dict[str, Any]) -> dict[str, float]:
-    """What parts cost, by the names of `match.by`; tested against the built modules."""
-    from experiments.cost import cost
-
-    total = cost(chosen)
+    """Return what parts cost, by the names of `match.by`; tested against the built modules."""
+    total = body.cost(chosen)
     return {
         "params": total.parameters,
         "active_params": total.active_parameters,
@@ -83,27 +91,6 @@ def declares(name: str) -> bool:
     return find(name, {**METRICS, **ENGINE}) is not None
 
 
-def least_memory(arm: config.ArmConfig) -> "Memory":
-    """The memory that a trial of an arm takes at the least."""
-    from experiments import memory
-
-    return memory.least(arm.options, vars(arm.parts), arm.training, arm.device)
-
-
-def memory_keys(arm: config.ArmConfig) -> list[str]:
-    """The keys to lower where an arm takes too much memory, those that save most first."""
-    from experiments import memory
-
-    return memory.keys_to_lower(arm.options, vars(arm.parts), arm.training, arm.device)
-
-
-def recorded(arm: config.ArmConfig) -> "Recorded":
-    """The final metrics that the trials of an arm record."""
-    from experiments.recorded import recorded
-
-    return recorded(arm.options, vars(arm.parts))
-
-
 def prepare(task: Any, cache: Path, evaluation: Evaluation, *, keep: bool = True) -> "Ready":
     """Make a task's data ready, on disk if they are to be kept. ValueError for bad user input."""
     from experiments import corpora
@@ -120,17 +107,18 @@ def restore(task: Any, cache: Path, fingerprint: str) -> None:
 
 def timed(experiment: str) -> bool:
     """Whether an experiment has a second stage that is timed alone on the machine."""
-    return getattr(options(experiment), "timed", False)
+    return options(experiment).timed
 
 
 def page(experiment: str) -> str:
-    """The module of an experiment's page."""
-    return f"experiments.{experiment}"
+    """Return the name of an experiment's module, ours or a plug-in's: that of its options."""
+    return options(experiment).__module__
 
 
 def stage(experiment: str, name: str) -> Callable[[Any], None]:
-    """The function that computes a stage (`run` or `timing`) of an experiment's trial.
+    """Return the function that computes a stage (`run` or `timing`) of an experiment's trial.
 
-    Imports torch.
+    It stands beside the experiment's options, in our pages or in a plug-in.
     """
-    return getattr(importlib.import_module(page(experiment)), name)
+    function: Callable[[Any], None] = getattr(sys.modules[page(experiment)], name)
+    return function

@@ -6,31 +6,39 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from experiments import config
-from experiments.config import Activation, Balance, NoFeedForward, NormType, Placement, Position
-from experiments.cost import cost, of_part
-from experiments.nn.build import build_transformer
+from experiments.config import Predict, Waves
+from experiments.parts.attention import Attention as AttentionOptions
+from experiments.parts.attention import Kernel, Position
+from experiments.parts.body import Init, build_transformer, cost
+from experiments.parts.body import Model as ModelOptions
+from experiments.parts.ffn import Activation
+from experiments.parts.ffn import FeedForward as FeedForwardOptions
+from experiments.parts.moe import Balance
+from experiments.parts.moe import MixtureOfExperts as MixtureOfExpertsOptions
+from experiments.parts.no_ffn import NoFeedForward
+from experiments.parts.norm import Norm as NormOptions
+from experiments.parts.norm import NormType, Placement
 
 LENGTH, D_MODEL, VOCABULARY = 12, 32, 7
 
 
 def dense(*, gated=False, bias=False):
-    return config.FeedForward("dense", 40, Activation.silu, gated, bias, 0.0)
+    return FeedForwardOptions("dense", 40, Activation.silu, gated, bias, 0.0)
 
 
 def mixture(*, n_experts=6, top_k=2, gated=False, bias=False):
     options = (Activation.silu, gated, bias, 0.0, Balance.none, 0.0, 0.0, 0.0)
-    return config.MixtureOfExperts("moe", n_experts, top_k, 40, *options)
+    return MixtureOfExpertsOptions("moe", n_experts, top_k, 40, *options)
 
 
 def groups(ffn, *, n_kv_heads=4, bias=False, placement=Placement.pre, norm=NormType.layer):
     return {
-        "model": config.Model(D_MODEL, 3, config.Init.scaled),
-        "attention": config.Attention(
-            "multihead", 4, n_kv_heads, bias, 0.0, Position.rotary, config.Kernel.fused
+        "model": ModelOptions(D_MODEL, 3, Init.scaled),
+        "attention": AttentionOptions(
+            "multihead", 4, n_kv_heads, bias, 0.0, Position.rotary, Kernel.fused
         ),
         "ffn": ffn,
-        "norm": config.Norm("norm", placement, norm, 1e-5),
+        "norm": NormOptions("norm", placement, norm, 1e-5),
     }
 
 
@@ -61,7 +69,7 @@ def test_parameters_are_those_of_the_body(parts) -> None:
     body = {n: p for n, p in built(parts).named_parameters() if not n.startswith(("emb", "head"))}
     assert cost(parts).parameters == sum(p.numel() for p in body.values())
     idle = 0
-    if isinstance(parts["ffn"], config.MixtureOfExperts):
+    if isinstance(parts["ffn"], MixtureOfExpertsOptions):
         one = sum(p.numel() for n, p in body.items() if n.startswith("blocks.0.ffn.experts.0."))
         idle = 3 * (parts["ffn"].n_experts - parts["ffn"].top_k) * one
     assert cost(parts).active_parameters == cost(parts).parameters - idle
@@ -82,8 +90,8 @@ def test_flops_are_those_that_torch_counts(parts) -> None:
 
 def test_attention_products_are_counted_causally() -> None:
     attention = CASES["dense"]["attention"]
-    with_products = of_part(attention, D_MODEL, LENGTH).flops_per_token
-    products = (with_products - of_part(attention, D_MODEL, 0).flops_per_token) * LENGTH
+    with_products = attention.cost(D_MODEL, LENGTH).flops_per_token
+    products = (with_products - attention.cost(D_MODEL, 0).flops_per_token) * LENGTH
     # Two products of 2 * d_head FLOPs, for each head and each pair (query, key not later).
     pairs = sum(1 for query in range(LENGTH) for key in range(LENGTH) if key <= query)
     assert products == 2 * pairs * 4 * 2 * (D_MODEL // 4)
@@ -91,7 +99,7 @@ def test_attention_products_are_counted_causally() -> None:
 
 def test_length_is_the_tasks_unless_given() -> None:
     parts = CASES["dense"]
-    task = config.Waves("waves", LENGTH, 1, 3, 3, 0.1, config.Predict.next)
+    task = Waves("waves", LENGTH, 1, 3, 3, 0.1, Predict.next)
     assert cost({**parts, "task": task}) == cost(parts, length=LENGTH)
     assert cost(parts, length=LENGTH).flops_per_token > cost(parts).flops_per_token
 
@@ -102,11 +110,6 @@ def test_key_and_value_bytes() -> None:
 
 
 def test_gated_at_two_thirds_costs_the_same() -> None:
-    wide = config.FeedForward("dense", 3072, Activation.gelu, False, False, 0.0)
-    gated = config.FeedForward("dense", 2048, Activation.silu, True, False, 0.0)
-    assert of_part(wide, 768, 0).parameters == of_part(gated, 768, 0).parameters == 4_718_592
-
-
-def test_unknown_parts_are_named_with_the_cure() -> None:
-    with pytest.raises(ValueError, match=r"object.*register one with @part_cost"):
-        of_part(object(), 4, 0)
+    wide = FeedForwardOptions("dense", 3072, Activation.gelu, False, False, 0.0)
+    gated = FeedForwardOptions("dense", 2048, Activation.silu, True, False, 0.0)
+    assert wide.cost(768, 0).parameters == gated.cost(768, 0).parameters == 4_718_592

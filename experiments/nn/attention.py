@@ -9,11 +9,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from experiments.config import Kernel, Position
+from experiments.nn.choice import check_choice
+from experiments.nn.decoding.kv_cache import KVCache
 from experiments.nn.keep import check_keep
-from experiments.nn.kernels import KERNELS
-from experiments.nn.kv_cache import KVCache
+from experiments.nn.kernels.kernel import KERNELS
 from experiments.nn.position import rotary_tables, rotate
+
+POSITIONS = ("rotary", "sinusoidal", "none")
 
 
 class Attention(nn.Module):
@@ -36,16 +38,18 @@ class Attention(nn.Module):
         n_kv_heads: int,
         bias: bool = False,
         dropout: float = 0.0,
-        position: Position = Position.rotary,
-        kernel: Kernel = Kernel.fused,
+        position: str = "rotary",
+        kernel: str = "fused",
     ) -> None:
         super().__init__()
         if d_model % n_heads:
             raise ValueError(f"d_model={d_model} must be a multiple of n_heads={n_heads}")
         if n_heads % n_kv_heads:
             raise ValueError(f"n_heads={n_heads} must be a multiple of n_kv_heads={n_kv_heads}")
+        check_choice(POSITIONS, position=position)
+        check_choice(KERNELS, kernel=kernel)
         d_head = d_model // n_heads
-        if position is Position.rotary and d_head % 2:
+        if position == "rotary" and d_head % 2:
             raise ValueError(
                 f"d_model={d_model} / n_heads={n_heads} is {d_head}: rotary needs an even head size"
             )
@@ -117,7 +121,7 @@ class Attention(nn.Module):
     ]:
         """What a kernel mixes: queries, keys and values of the positions from `start` on."""
         query, (key, value) = self._heads(self.query(x)), self._keys_values(x)
-        if self.position is Position.rotary:
+        if self.position == "rotary":
             cos, sin = rotary_tables(x.shape[1], self.d_head, start=start, device=x.device)
             query, key = rotate(query, cos, sin), rotate(key, cos, sin)
         return query, key, value
@@ -150,7 +154,7 @@ class Attention(nn.Module):
     ) -> Tensor:
         if query.shape[2] == 1 and not self.training:
             mixed = one_query(query, key, value, mask, plain=self.plain)
-        elif self.kernel is not Kernel.fused and query.shape[2] > 1:
+        elif self.kernel != "fused" and query.shape[2] > 1:
             mixed = KERNELS[self.kernel](query, key, value, mask=mask, causal=causal)
         else:
             mixed = F.scaled_dot_product_attention(

@@ -11,7 +11,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from experiments.config import Conversion
 from experiments.nn.attention import Attention
 from experiments.nn.initialise import generator, normal
 from experiments.nn.transformer import Transformer
@@ -38,15 +37,15 @@ def random_head(heads: Heads, source: torch.Generator) -> Float[Tensor, "n_group
     return head
 
 
-POOLS: dict[Conversion, Pool] = {
-    Conversion.mean: mean_head,
-    Conversion.first: first_head,
-    Conversion.random: random_head,
+POOLS: dict[str, Pool] = {
+    "mean": mean_head,
+    "first": first_head,
+    "random": random_head,
 }
 
 
 @torch.no_grad()
-def convert(model: Transformer, *, n_kv_heads: int, how: Conversion, seed: int) -> Transformer:
+def convert(model: Transformer, *, n_kv_heads: int, how: str, seed: int) -> Transformer:
     """A copy of `model` whose attention layers have `n_kv_heads` heads of keys and values.
 
     Raises:

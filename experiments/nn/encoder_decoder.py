@@ -12,11 +12,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from experiments.nn.decoding.kv_cache import KVCache
 from experiments.nn.keep import check_keep, places
-from experiments.nn.kv_cache import KVCache
+from experiments.nn.moe.routing import Routing
 from experiments.nn.norm import Residual
 from experiments.nn.position import sinusoidal
-from experiments.nn.routing import Routing
 from experiments.nn.transformer import Block, Output
 
 PAD = 0

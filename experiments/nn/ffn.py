@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from experiments.config import Activation
+from experiments.nn.choice import check_choice
 from experiments.nn.keep import check_keep
 
 
@@ -22,13 +22,13 @@ def identity(x: Tensor) -> Tensor:
 
 
 # gelu is the exact one, x * Phi(x), not the tanh approximation.
-ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
-    Activation.relu: F.relu,
-    Activation.gelu: F.gelu,
-    Activation.silu: F.silu,
-    Activation.relu2: squared_relu,
-    Activation.sigmoid: torch.sigmoid,
-    Activation.identity: identity,
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": F.relu,
+    "gelu": F.gelu,
+    "silu": F.silu,
+    "relu2": squared_relu,
+    "sigmoid": torch.sigmoid,
+    "identity": identity,
 }
 
 
@@ -44,12 +44,13 @@ class FeedForward(nn.Module):
         d_model: int,
         *,
         d_ff: int,
-        activation: Activation = Activation.gelu,
+        activation: str = "gelu",
         gated: bool = False,
         bias: bool = False,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        check_choice(ACTIVATIONS, activation=activation)
         self.activation = ACTIVATIONS[activation]
         self.dropout = dropout
         self.up = nn.Linear(d_model, d_ff, bias=bias)

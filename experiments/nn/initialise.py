@@ -23,10 +23,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from experiments.config import Init
+from experiments.nn.choice import check_choice
 from experiments.nn.norm import deepnorm, deepnorm_decoder, deepnorm_encoder
 from experiments.nn.transformer import Block
 
+INITS = ("scaled", "plain")
 RESIDUAL = ("out", "down")
 DEEPNORM = ("value", "out", "up", "gate", "down")
 
@@ -39,26 +40,28 @@ def generator(seed: int, name: str) -> torch.Generator:
 
 
 def starting_gains(
-    n_layers: int, *, n_parts: int = 2, init: Init = Init.scaled, deep: bool = False
+    n_layers: int, *, n_parts: int = 2, init: str = "scaled", deep: bool = False
 ) -> dict[str, float]:
     """The factor on the weights of modules by their name, for a model of `n_layers` blocks.
 
     `n_parts` of a block write into the stream.
     """
+    check_choice(INITS, init=init)
     if deep:
         return dict.fromkeys(DEEPNORM, deepnorm(n_layers, n_parts=n_parts).gain)
     writers = n_parts * max(n_layers, 1)
-    return dict.fromkeys(RESIDUAL, writers**-0.5) if init is Init.scaled else {}
+    return dict.fromkeys(RESIDUAL, writers**-0.5) if init == "scaled" else {}
 
 
 def encoder_decoder_gains(
-    n_layers: int, *, n_parts: tuple[int, int] = (2, 3), init: Init, deep: bool
+    n_layers: int, *, n_parts: tuple[int, int] = (2, 3), init: str, deep: bool
 ) -> dict[str, float]:
     """The same for `n_layers` blocks that encode and as many that decode, by side and name."""
+    check_choice(INITS, init=init)
     if deep:
         encoder = deepnorm_encoder(n_layers, n_layers).gain
         decoder = deepnorm_decoder(n_layers, n_parts=n_parts[1]).gain
-    elif init is Init.scaled:
+    elif init == "scaled":
         encoder, decoder = ((parts * n_layers) ** -0.5 for parts in n_parts)
     else:
         return {}

@@ -10,30 +10,40 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from experiments.config import NormType, Slots
+from experiments.nn.choice import check_choice
 
 # torch's own modules: their fused kernels beat a spelled-out formula forward and backward.
-NORMS = {NormType.layer: nn.LayerNorm, NormType.rms: nn.RMSNorm}
+NORMS = {"layer": nn.LayerNorm, "rms": nn.RMSNorm}
 
 
-def build_norm(d_model: int, *, type: NormType, eps: float) -> nn.Module:
+def build_norm(d_model: int, *, type: str, eps: float) -> nn.Module:
     """LayerNorm (gain and bias; Ba 2016) or RMSNorm (gain only, no centring; Zhang 2019)."""
+    check_choice(NORMS, type=type)
     return NORMS[type](d_model, eps=eps)
 
 
 class Residual(nn.Module):
     """A residual stream x around one part f: x becomes outer(alpha * x + behind(f(before(x)))).
 
-    The norms in `slots` are made by `norm`, the others are identities. Which placement has which
-    is the table `experiments.config.SLOTS`: pre (Xiong 2020), post (Vaswani 2017), peri (Kim 2025;
-    the same as the sandwich of CogView), deepnorm (Wang 2022, with `alpha` above 1).
+    The norms that are asked for are made by `norm`, the others are identities. Placements that
+    are known: `before` alone is pre (Xiong 2020), `outer` alone post (Vaswani 2017), `before` and
+    `behind` peri (Kim 2025; the same as the sandwich of CogView), and `outer` with an `alpha` above
+    1 deepnorm (Wang 2022).
     """
 
-    def __init__(self, norm: Callable[[], nn.Module], *, slots: Slots, alpha: float = 1.0) -> None:
+    def __init__(
+        self,
+        norm: Callable[[], nn.Module],
+        *,
+        before: bool = False,
+        behind: bool = False,
+        outer: bool = False,
+        alpha: float = 1.0,
+    ) -> None:
         super().__init__()
-        self.before = norm() if slots.before else nn.Identity()
-        self.behind = norm() if slots.behind else nn.Identity()
-        self.outer = norm() if slots.outer else nn.Identity()
+        self.before = norm() if before else nn.Identity()
+        self.behind = norm() if behind else nn.Identity()
+        self.outer = norm() if outer else nn.Identity()
         self.alpha = alpha
 
     def join(

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from experiments.config import Position
 from experiments.nn.attention import Attention
 from experiments.nn.position import rotary_tables, rotate
 from experiments.tasks.batch import Batch
@@ -84,7 +83,7 @@ def queries_keys(layer: Attention, query: Tensor, key: Tensor) -> tuple[Tensor, 
     query, key = (
         x.to(dtype).unflatten(-1, (-1, layer.d_head)).transpose(1, 2) for x in (query, key)
     )
-    if layer.position is Position.rotary:
+    if layer.position == "rotary":
         cos, sin = rotary_tables(query.shape[2], layer.d_head, device=query.device)
         query, key = rotate(query, cos, sin), rotate(key, cos, sin)
     return query * layer.d_head**-0.5, key

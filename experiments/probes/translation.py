@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from experiments.nn.attention import Attention
-from experiments.nn.decode import greedy
+from experiments.nn.decoding.decode import greedy
 from experiments.nn.encoder_decoder import PAD, EncoderDecoder
 from experiments.nn.transformer import Output
 from experiments.tasks.batch import Batch

@@ -10,6 +10,7 @@ from runner.claims.copies import originals
 from runner.claims.evidence import InvalidClaimError
 from runner.claims.rig import reachable
 from runner.config import ArmConfig, ConfigError, Study, Tune
+from runner.plan import estimates
 from runner.plan.outline import Outline
 from runner.plan.plan import Arm
 from runner.plan.questions import check_code, no_experiment
@@ -110,7 +111,7 @@ def check_tuning(tune: Tune, arms: Mapping[str, ArmConfig]) -> None:
     if lacking:
         told = lacks(tune.key, lacking, keys, "so that they cannot be tuned by it")
         raise ConfigError(f"tune.key={shortened(tune.key, 80)}: {told}")
-    metrics = {name: registry.recorded(arm) for name, arm in arms.items()}
+    metrics = {name: estimates.recorded(arm) for name, arm in arms.items()}
     lacking = [name for name in arms if not metrics[name].has(tune.metric)]
     if lacking:
         names = {name: metrics[name].names for name in arms}

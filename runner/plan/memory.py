@@ -6,8 +6,8 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from runner import registry
 from runner.config import ArmConfig, ConfigError, Device, DeviceName
+from runner.plan import estimates
 from runner.plan.plan import Arm
 from runner.wording.output import listed
 
@@ -22,7 +22,7 @@ def check(arms: Mapping[str, ArmConfig], devices: Mapping[str, DeviceName]) -> N
         ConfigError: with what the largest arm takes at the least, what there is, and the cure.
     """
     free = {name: available(arm.device, devices[name]) for name, arm in arms.items()}
-    least = {name: registry.least_memory(arm).total for name, arm in arms.items()}
+    least = {name: estimates.least_memory(arm).total for name, arm in arms.items()}
     too_large = [name for name in arms if least[name] > free[name]]
     if not too_large:
         return
@@ -33,9 +33,9 @@ def check(arms: Mapping[str, ArmConfig], devices: Mapping[str, DeviceName]) -> N
     more = f"; device.memory_gib={gibs} says that there is more" if gibs <= MOST_GIB else ""
     raise ConfigError(
         f"arm {name} takes at least {gib(least[name])} GiB, most of it "
-        f"{registry.least_memory(arms[name]).largest}; "
+        f"{estimates.least_memory(arms[name]).largest}; "
         f"{there_is(arms[name].device, free[name])}{also}\n"
-        f"lower {' or '.join(registry.memory_keys(arms[name]))}{more}"
+        f"lower {' or '.join(estimates.memory_keys(arms[name]))}{more}"
     )
 
 
@@ -50,8 +50,8 @@ def beside_each_other(arms: Sequence[Arm], workers: int) -> list[str]:
     """A line where trials that run side by side take more than there is, though one fits."""
     if not arms or workers < 2:
         return []
-    of = max(arms, key=lambda arm: registry.least_memory(arm.config).total)
-    one, free = registry.least_memory(of.config).total, available(of.config.device, of.device)
+    of = max(arms, key=lambda arm: estimates.least_memory(arm.config).total)
+    one, free = estimates.least_memory(of.config).total, available(of.config.device, of.device)
     if workers * one <= free:
         return []
     return [

@@ -6,6 +6,7 @@ from runner import registry
 from runner.claims.claim import Claim, Tested
 from runner.config import ArmConfig, ConfigError, Study
 from runner.figures.spec import FigureSpec
+from runner.plan import estimates
 from runner.plan.checks import near_name
 from runner.plan.outline import Outline
 from runner.wording.names import near
@@ -74,12 +75,12 @@ def metrics_of(claim: Claim) -> list[str]:
 
 def is_recorded(metric: str, arms: Mapping[str, ArmConfig]) -> bool:
     """Whether a trial of one of these arms may record a metric, or one of a template."""
-    return any(registry.recorded(arm).may_have(metric) for arm in arms.values())
+    return any(estimates.recorded(arm).may_have(metric) for arm in arms.values())
 
 
 def hint(metric: str, arms: Mapping[str, ArmConfig]) -> str:
     """The end of an error about a metric: near names, or some of those that are recorded."""
-    recorded = [registry.recorded(arm).names for arm in arms.values()]
+    recorded = [estimates.recorded(arm).names for arm in arms.values()]
     return near_name(metric, set[str]().union(*recorded))
 
 

@@ -9,7 +9,6 @@ from runner import registry
 from runner.config import ConfigError
 from runner.plan import folders
 from runner.plan.overrides import parse
-from runner.records.source import MissingModuleError, locate
 from runner.wording.names import near
 from runner.wording.output import shortened
 
@@ -51,16 +50,16 @@ def no_experiment(named: str | None, overrides: Sequence[str]) -> str:
 
 
 def check_code(experiment: str) -> None:
-    """Refuse a question of a plug-in without the module that computes its trials.
+    """Refuse a question whose module cannot compute its trials.
 
     Raises:
-        ConfigError: with the file that is missing.
+        ConfigError: with the function that is missing.
     """
-    page = registry.page(experiment)
-    try:
-        locate(page)
-    except MissingModuleError as error:
-        raise ConfigError(
-            f"experiment={experiment}: there is no module {page}; a question of your own needs "
-            "one, with a function run(trial)"
-        ) from error
+    for stage in ("run", "timing") if registry.timed(experiment) else ("run",):
+        try:
+            registry.stage(experiment, stage)
+        except AttributeError as error:
+            raise ConfigError(
+                f"experiment={experiment}: its module {registry.page(experiment)} has no function "
+                f"{stage}(trial); a question needs one beside its options"
+            ) from error

@@ -22,7 +22,7 @@ from runner.config import (
     Study,
     Training,
 )
-from runner.plan import folders, values
+from runner.plan import estimates, folders, values
 from runner.plan.explaining import about
 from runner.plan.keys import field_names
 from runner.wording.names import near
@@ -150,7 +150,7 @@ def read_arm(config: DictConfig) -> ArmConfig:
     training = typed(Training, config.training, "training")
     try:
         together = {**parts, "options": options, "training": training}
-        registry.check_together(experiment, together)
+        estimates.check_together(experiment, together)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     offset = resolved(config, "seed_offset")

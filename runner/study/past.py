@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from runner import registry
+from runner.plan import estimates
 from runner.plan.plan import Arm
 from runner.records.files import read_json
 from runner.records.store import Store
@@ -62,7 +63,7 @@ def size_of(arm: Arm, past: list[Trial]) -> float:
     own = [trial.size for trial in past if trial.signature == arm.signature]
     if own or past:
         return statistics.fmean(own or [trial.size for trial in past])
-    parameters = registry.least_memory(arm.config).total / (STATES + 1) / BYTES_OF_A_NUMBER
+    parameters = estimates.least_memory(arm.config).total / (STATES + 1) / BYTES_OF_A_NUMBER
     return RECORDS + STATES * BYTES_OF_A_NUMBER * min(parameters, cost(arm, "params"))
 
 

@@ -5,9 +5,8 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 
-from runner import registry
 from runner.config import By
-from runner.plan import memory
+from runner.plan import estimates, memory
 from runner.plan.plan import Arm, Plan, workers
 from runner.study import past
 from runner.study.entries import Entry
@@ -108,7 +107,7 @@ def totals(plan: Plan, missing: Sequence[Entry], before: list[past.Trial]) -> li
         return ["all trials are there: only the report is written, in seconds"]
     seconds = [past.seconds_of(arm, before) for arm in trials.values()]
     at_once = min(workers_of(plan), len(trials))
-    largest = max(registry.least_memory(arm.config).total for arm in trials.values())
+    largest = max(estimates.least_memory(arm.config).total for arm in trials.values())
     sizes = sum(past.size_of(arm, before) for arm in trials.values())
     known = [s for s in seconds if s is not None]
     if len(known) == len(seconds):

@@ -371,7 +371,11 @@ def conclude(course: Course) -> None:
     trial.record({"val/loss": losses[0] if trial.diverged else losses[-1]}, course.task.unit)
     trial.record({"train/spike_score": spike_score(trained)}, "1")
     if course.loop.step_seconds:
-        trial.record({"time/step": statistics.median(course.loop.step_seconds)}, "s")
+        seconds = statistics.median(course.loop.step_seconds)
+        # Tokens are those that the loss is of: the kept ones of a batch, padding excluded.
+        tokens = int(course.task.batch(0).keep.sum())
+        trial.record({"time/step": seconds}, "s")
+        trial.record({"time/throughput": tokens / seconds}, "tokens/s")
 
 
 def fell(losses: Sequence[float]) -> bool:

@@ -261,12 +261,24 @@ def compute(job: Job, send: Send) -> None:
             if task := getattr(job.config.parts, "task", None):
                 registry.restore(task, job.cache, job.data)
             registry.stage(job.config.experiment, job.stage)(trial)
+            if job.stage is Stage.run:
+                record_costs(trial)
             leave_if_forked(owner)
             finish(job, trial, watch)
         except BaseException as error:
             leave_if_forked(owner)
             fail(job, send, trial, watch, error)
             raise
+
+
+def record_costs(trial: Trial) -> None:
+    """Record what the arm costs, counted from its options, where it has a task to train on."""
+    parts = vars(trial.config.parts)
+    if "task" in parts:
+        costs = registry.costs(parts)
+        counts = {"parameters": costs["params"], "active_parameters": costs["active_params"]}
+        trial.record({f"cost/{name}": count for name, count in counts.items()}, "1")
+        trial.record({"cost/flops_per_token": costs["flops"]}, "FLOP")
 
 
 def leave_if_forked(owner: int) -> None:

@@ -25,8 +25,8 @@ import torch
 from side_by_side import SideBySide, arguments
 from torch import Tensor
 
-from experiments.nn.kernels import AttentionKernel, fused, naive
-from experiments.nn.kernels_tiled import tiled
+from experiments.nn.kernels.kernel import AttentionKernel, fused, naive
+from experiments.nn.kernels.tiled import tiled
 from experiments.probes.saved import saved_bytes
 from runner.trial.measure import can_measure_peak, peak_mib
 

@@ -19,9 +19,9 @@ from side_by_side import SideBySide, arguments
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from experiments.config import Position
 from experiments.nn.attention import Attention, one_query
-from experiments.nn.kv_cache import KVCache
+from experiments.nn.decoding.kv_cache import KVCache
+from experiments.parts.attention import Position
 
 N_HEADS, D_HEAD, BATCH = 8, 64, 8
 N_KV_HEADS = (8, 4, 2, 1)

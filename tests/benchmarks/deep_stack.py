@@ -21,9 +21,15 @@ from side_by_side import SideBySide, arguments
 from torch import Tensor
 from torch.nn import functional as F
 
-from experiments import config
-from experiments.nn.build import build_transformer
 from experiments.nn.transformer import Transformer
+from experiments.parts.attention import Attention as AttentionOptions
+from experiments.parts.attention import Kernel, Position
+from experiments.parts.body import Init, build_transformer
+from experiments.parts.body import Model as ModelOptions
+from experiments.parts.ffn import Activation
+from experiments.parts.ffn import FeedForward as FeedForwardOptions
+from experiments.parts.norm import Norm as NormOptions
+from experiments.parts.norm import NormType, Placement
 from experiments.probes.gradients import GradientNorms, norm_by_parameter
 from runner.trial.optimizer import adamw
 
@@ -54,15 +60,15 @@ class Limit:
             torch.mm(self.gradient[n_out], weight, out=self.result[n_in])
 
 
-def model(placement: config.Placement, n_layers: int) -> Transformer:
-    attention = config.Attention(
-        "multihead", N_HEADS, N_HEADS, False, 0.0, config.Position.rotary, config.Kernel.fused
+def model(placement: Placement, n_layers: int) -> Transformer:
+    attention = AttentionOptions(
+        "multihead", N_HEADS, N_HEADS, False, 0.0, Position.rotary, Kernel.fused
     )
     arm = SimpleNamespace(
-        model=config.Model(D_MODEL, n_layers, config.Init.plain),
+        model=ModelOptions(D_MODEL, n_layers, Init.plain),
         attention=attention,
-        ffn=config.FeedForward("dense", D_FF, config.Activation.relu, False, False, 0.0),
-        norm=config.Norm("norm", placement, config.NormType.layer, 1e-5),
+        ffn=FeedForwardOptions("dense", D_FF, Activation.relu, False, False, 0.0),
+        norm=NormOptions("norm", placement, NormType.layer, 1e-5),
     )
     return build_transformer(arm, vocabulary=None, width=WIDTH, seed=0)
 
@@ -95,14 +101,14 @@ def nothing(net: Transformer) -> None:
 
 def main() -> None:
     bench = SideBySide(arguments(__doc__, rounds=7))
-    n_layers, pre = 4 if bench.options.quick else N_LAYERS, config.Placement.pre
+    n_layers, pre = 4 if bench.options.quick else N_LAYERS, Placement.pre
     steps: dict[str, Callable[[], object]] = {
         "limit": Limit(n_layers),
         "step": step_of(model(pre, n_layers), nothing),
         "watched": step_of(model(pre, n_layers), GradientNorms()),
         "looped": step_of(model(pre, n_layers), norm_by_parameter),
     }
-    for placement in config.Placement:
+    for placement in Placement:
         if placement is not pre:
             steps[f"step, {placement}"] = step_of(model(placement, n_layers), nothing)
     net, watch = model(pre, n_layers), GradientNorms()

@@ -16,9 +16,9 @@ import torch
 from side_by_side import SideBySide, arguments
 from torch import Tensor
 
-from experiments.config import Activation
 from experiments.nn.ffn import FeedForward
 from experiments.nn.initialise import initialise
+from experiments.parts.ffn import Activation
 
 TOKENS, D_MODEL, D_FF = 1024, 512, 2048
 EXACT, EVEN = 1365, 1368  # 2/3 of D_FF, and the next multiple of 8

@@ -17,24 +17,30 @@ from types import SimpleNamespace
 import torch
 from side_by_side import SideBySide, arguments
 
-from experiments import config
-from experiments.nn.build import build_encoder_decoder
-from experiments.nn.decode import greedy, greedy_recomputing
+from experiments.nn.decoding.decode import greedy, greedy_recomputing
 from experiments.nn.encoder_decoder import EncoderDecoder
+from experiments.parts.attention import Attention as AttentionOptions
+from experiments.parts.attention import Kernel, Position
+from experiments.parts.body import Init, build_encoder_decoder
+from experiments.parts.body import Model as ModelOptions
+from experiments.parts.ffn import Activation
+from experiments.parts.ffn import FeedForward as FeedForwardOptions
+from experiments.parts.norm import Norm as NormOptions
+from experiments.parts.norm import NormType, Placement
 
 D_MODEL, VOCABULARY, SENTENCES, BATCHED_LENGTH = 128, 32, 256, 32
 LENGTHS = (10, 32, 64, 98)
 Decode = Callable[..., torch.Tensor]
 
 
-def build(kernel: config.Kernel = config.Kernel.fused) -> EncoderDecoder:
+def build(kernel: Kernel = Kernel.fused) -> EncoderDecoder:
     """The same model with either kernel."""
-    heads = (4, 4, False, 0.0, config.Position.sinusoidal, kernel)
+    heads = (4, 4, False, 0.0, Position.sinusoidal, kernel)
     arm = SimpleNamespace(
-        model=config.Model(D_MODEL, 2, config.Init.scaled),
-        attention=config.Attention("multihead", *heads),
-        ffn=config.FeedForward("dense", 512, config.Activation.relu, False, False, 0.0),
-        norm=config.Norm("norm", config.Placement.post, config.NormType.layer, 1e-5),
+        model=ModelOptions(D_MODEL, 2, Init.scaled),
+        attention=AttentionOptions("multihead", *heads),
+        ffn=FeedForwardOptions("dense", 512, Activation.relu, False, False, 0.0),
+        norm=NormOptions("norm", Placement.post, NormType.layer, 1e-5),
     )
     sizes = {"source_vocabulary": VOCABULARY, "target_vocabulary": VOCABULARY}
     return build_encoder_decoder(arm, **sizes, seed=0).eval()
@@ -53,7 +59,7 @@ def one_by_one(model: EncoderDecoder, source: torch.Tensor, **marks: int) -> tor
 def main() -> None:
     bench = SideBySide(arguments(__doc__, rounds=7))
     quick = bench.options.quick
-    model, exercise = build(), build(config.Kernel.naive)
+    model, exercise = build(), build(Kernel.naive)
     for length in LENGTHS[:2] if quick else LENGTHS:
         source = torch.randint(3, VOCABULARY, (1, length))
         contenders = {

@@ -23,9 +23,16 @@ import torch
 from side_by_side import SideBySide, arguments
 from torch import Tensor
 
-from experiments import config
+from experiments.config import Patterns, Predict
 from experiments.nn.attention import Attention
-from experiments.nn.build import build_transformer
+from experiments.parts.attention import Attention as AttentionOptions
+from experiments.parts.attention import Kernel, Position
+from experiments.parts.body import Init, build_transformer
+from experiments.parts.body import Model as ModelOptions
+from experiments.parts.ffn import Activation
+from experiments.parts.ffn import FeedForward as FeedForwardOptions
+from experiments.parts.norm import Norm as NormOptions
+from experiments.parts.norm import NormType, Placement
 from experiments.probes.attention_weights import queries_keys, weights
 from experiments.probes.head_scores import row_scores
 from experiments.probes.heads import HeadProbe
@@ -78,14 +85,12 @@ def contenders(length: int) -> dict[str, Callable[[], object]]:
 def training() -> dict[str, Callable[[], object]]:
     """Ten training steps of a model of width 64, and the probe on one batch and on all."""
     arm = SimpleNamespace(
-        model=config.Model(64, 2, config.Init.scaled),
-        attention=config.Attention(
-            "multihead", 4, 4, False, 0.0, config.Position.rotary, config.Kernel.fused
-        ),
-        ffn=config.FeedForward("dense", 256, config.Activation.gelu, False, False, 0.0),
-        norm=config.Norm("norm", config.Placement.pre, config.NormType.layer, 1e-5),
+        model=ModelOptions(64, 2, Init.scaled),
+        attention=AttentionOptions("multihead", 4, 4, False, 0.0, Position.rotary, Kernel.fused),
+        ffn=FeedForwardOptions("dense", 256, Activation.gelu, False, False, 0.0),
+        norm=NormOptions("norm", Placement.pre, NormType.layer, 1e-5),
     )
-    options = config.Patterns("patterns", 20, 16, 192, 0.5, 1.0, 0.9, 5, config.Predict.next)
+    options = Patterns("patterns", 20, 16, 192, 0.5, 1.0, 0.9, 5, Predict.next)
     task = PatternsTask(options, seed=0, batch_size=32, cache=Path())
     model = build_transformer(arm, vocabulary=None, width=16, seed=0)
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)

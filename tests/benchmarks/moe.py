@@ -21,10 +21,18 @@ from side_by_side import SideBySide, arguments
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from experiments import config
-from experiments.nn.build import build_transformer
-from experiments.nn.dispatch import Combine, Scatter, masked
-from experiments.nn.moe import MixtureOfExperts
+from experiments.nn.moe.dispatch import Combine, Scatter, masked
+from experiments.nn.moe.mixture import MixtureOfExperts
+from experiments.parts.attention import Attention as AttentionOptions
+from experiments.parts.attention import Kernel, Position
+from experiments.parts.body import Init, build_transformer
+from experiments.parts.body import Model as ModelOptions
+from experiments.parts.ffn import Activation
+from experiments.parts.ffn import FeedForward as FeedForwardOptions
+from experiments.parts.moe import Balance
+from experiments.parts.moe import MixtureOfExperts as MixtureOfExpertsOptions
+from experiments.parts.norm import Norm as NormOptions
+from experiments.parts.norm import NormType, Placement
 
 D_MODEL, D_FF, TOP_K = 512, 2048, 2
 SIZES = ((8, 1024), (64, 2048))  # n_experts, tokens
@@ -136,22 +144,22 @@ def small_models() -> dict[str, Callable[[], None]]:
 
     `dense` has the active width of the mixture, 256 = top_k * 128.
     """
-    rest = (config.Activation.gelu, False, False, 0.0)
-    balance = (config.Balance.aux, 0.01, 0.0, 0.001)
+    rest = (Activation.gelu, False, False, 0.0)
+    balance = (Balance.aux, 0.01, 0.0, 0.001)
     ffns = {
-        "dense": config.FeedForward("dense", 256, *rest),
-        "moe 8 experts": config.MixtureOfExperts("moe", 8, 2, 128, *rest, *balance),
-        "moe 32 experts": config.MixtureOfExperts("moe", 32, 2, 128, *rest, *balance),
+        "dense": FeedForwardOptions("dense", 256, *rest),
+        "moe 8 experts": MixtureOfExpertsOptions("moe", 8, 2, 128, *rest, *balance),
+        "moe 32 experts": MixtureOfExpertsOptions("moe", 32, 2, 128, *rest, *balance),
     }
 
     def step_of(ffn: object) -> Callable[[Tensor], None]:
         arm = SimpleNamespace(
-            model=config.Model(64, 2, config.Init.scaled),
-            attention=config.Attention(
-                "multihead", 4, 4, False, 0.0, config.Position.rotary, config.Kernel.fused
+            model=ModelOptions(64, 2, Init.scaled),
+            attention=AttentionOptions(
+                "multihead", 4, 4, False, 0.0, Position.rotary, Kernel.fused
             ),
             ffn=ffn,
-            norm=config.Norm("norm", config.Placement.pre, config.NormType.layer, 1e-5),
+            norm=NormOptions("norm", Placement.pre, NormType.layer, 1e-5),
         )
         model = build_transformer(arm, vocabulary=256, width=None, seed=0)
         keep = torch.ones(16, 64, dtype=torch.bool)

@@ -16,6 +16,7 @@ from tests_environment import ROOT
 
 from runner import registry
 from runner.config import ConfigError
+from runner.plan import estimates
 
 Choice = dict[str, str]
 TINY = {
@@ -89,7 +90,7 @@ def smoke(plan, experiment: str, choice: Choice, folder: Path) -> None:
         f"+arms.crossed=[{quoted}]",
     ]
     pairs = task in ("numbers", "pairs15")
-    if task and pairs != getattr(registry.options(experiment), "pairs", False):
+    if task and pairs != registry.options(experiment).pairs:
         with pytest.raises(ConfigError, match=MISFIT) as caught:
             plan(*command)
         assert len(str(caught.value).splitlines()) == 1
@@ -100,7 +101,7 @@ def smoke(plan, experiment: str, choice: Choice, folder: Path) -> None:
     trial.checkpoints = folder / "checkpoint"  # corpora are shared, models are not
     import_module(f"experiments.{experiment}").run(trial)
     assert trial.results
-    told = registry.recorded(made.arms[0].config)  # by which a plan refuses unknown metrics
+    told = estimates.recorded(made.arms[0].config)  # by which a plan refuses unknown metrics
     assert not [metric for metric in trial.results if not told.has(metric)]
     assert not trial.diverged or "not below" in trial.diverged  # two steps need not help
 

@@ -10,7 +10,7 @@ from hydra import compose
 from memory_trial import MemoryTrial
 
 from experiments import ffn
-from experiments.config import Activation
+from experiments.parts.ffn import Activation
 from runner import registry
 from runner.plan.plan import Plan
 from runner.study import tuning

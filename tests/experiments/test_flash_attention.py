@@ -11,8 +11,10 @@ import yaml
 from memory_trial import MemoryTrial
 
 from experiments import flash_attention as flash
-from experiments.config import FlashOptions, Kernel
-from experiments.nn.kernels import KERNELS, naive
+from experiments.flash_attention import FlashOptions
+from experiments.nn.kernels.kernel import KERNELS, naive
+from experiments.parts.attention import Kernel
+from experiments.probes import kernels
 from runner import registry
 from runner.plan.plan import Plan
 from runner.trial.measure import can_measure_peak, give_back, peak_mib
@@ -35,7 +37,7 @@ def as_exact_as_the_formula(found: dict[str, float], plain: dict[str, float]) ->
 
     And a little more, since on so few numbers that error can be next to none by chance.
     """
-    for name in flash.NAMES:
+    for name in kernels.NAMES:
         factor = 2 if name == "forward" else 3
         assert found[name] <= factor * plain[name] + SLACK, (name, found, plain)
 
@@ -56,7 +58,7 @@ def test_a_trial_measures_every_length(plan: MakePlan) -> None:
         assert values["flash/saved_bytes/length24"] == 4 * 24 * a_row * 4 + mask
         assert values["flash/saved_bytes"] == values["flash/saved_bytes/length24"]
         as_exact_as_the_formula(
-            *({n: of[f"flash/error_{n}/length24"] for n in flash.NAMES} for of in (values, plain))
+            *({n: of[f"flash/error_{n}/length24"] for n in kernels.NAMES} for of in (values, plain))
         )
         difference = values["flash/difference_to_naive/length24"]
         assert difference == 0 if name == "naive" else 0 < difference < 1e-6
@@ -94,17 +96,17 @@ def test_parts_that_are_left_out_cost_nothing(plan: MakePlan) -> None:
 
 def test_errors_see_a_wrong_kernel() -> None:
     torch.manual_seed(0)
-    x = flash.Inputs(*torch.randn(4, 1, 2, 30, 8))
+    x = kernels.Inputs(*torch.randn(4, 1, 2, 30, 8))
     same = partial(naive, causal=True)
     wrong = partial(naive, causal=True, scale=8**-0.5 * 1.001)
-    plain = flash.errors(same, same, x)
+    plain = kernels.errors(same, same, x)
     assert plain["error_ratio"] == 1
     assert plain["difference_to_naive"] == 0
-    tiled = flash.errors(partial(KERNELS[Kernel.tiled], causal=True), same, x)
+    tiled = kernels.errors(partial(KERNELS[Kernel.tiled], causal=True), same, x)
     as_exact_as_the_formula(
-        *({name: of[f"error_{name}"] for name in flash.NAMES} for of in (tiled, plain))
+        *({name: of[f"error_{name}"] for name in kernels.NAMES} for of in (tiled, plain))
     )
-    found = flash.errors(wrong, same, x)
+    found = kernels.errors(wrong, same, x)
     assert found["difference_to_naive"] == pytest.approx(found["error_forward"], rel=0.01)
     assert found["error_ratio"] > 100
     assert found["error_ratio_grad"] > 100

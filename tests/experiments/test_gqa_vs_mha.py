@@ -11,10 +11,9 @@ import torch
 from memory_trial import MemoryTrial
 
 from experiments import gqa_vs_mha as gqa
-from experiments.config import Conversion, GQAOptions
-from experiments.cost import cost
+from experiments.gqa_vs_mha import Conversion, GQAOptions
 from experiments.nn import attention
-from experiments.nn.build import build_transformer
+from experiments.parts.body import build_transformer, cost
 from runner.plan.outline import outline
 from runner.plan.planning import Plan
 from runner.records.job import Stage

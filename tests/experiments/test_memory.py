@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 from memory_trial import MemoryTrial
 
-from experiments.config import MixtureOfExperts
-from experiments.memory import least
-from experiments.recorded import recorded
-from runner import registry
+from experiments.estimates.recorded import recorded
+from experiments.parts.moe import MixtureOfExperts
+from runner.plan import estimates
 from runner.trial.measure import can_measure_peak, peak_mib
 
 WAVES = ("experiment=moe", "task=waves", "task.n_samples=30", "task.n_eval=3", "match.by=none")
@@ -38,7 +37,7 @@ def test_it_is_below_the_peak_and_above_a_tenth_of_it(plan, tmp_path: Path, most
             import_module(f"experiments.{made.experiment}").run(trial)
         calls.append(1)
 
-    least = registry.least_memory(arm)
+    least = estimates.least_memory(arm)
     measured = peak_mib(lambda: run) * 2**20
     assert max(("weights", "activations", "data"), key=lambda name: getattr(least, name)) == most
     assert measured / 10 < least.total < measured
@@ -46,15 +45,9 @@ def test_it_is_below_the_peak_and_above_a_tenth_of_it(plan, tmp_path: Path, most
 
 def test_experts_and_embeddings_count(plan):
     arms = {arm.name: arm.config for arm in plan(*WAVES, "arm=[dense,moe_top2]").arms}
-    dense, mixture = (registry.least_memory(arms[name]) for name in ("dense", "moe_top2"))
+    dense, mixture = (estimates.least_memory(arms[name]) for name in ("dense", "moe_top2"))
     assert isinstance(arms["moe_top2"].parts.ffn, MixtureOfExperts)
     assert mixture.weights > 2 * dense.weights  # all experts are held, though two are active
-
-
-def test_a_part_of_a_plug_in_without_a_cost_is_counted_as_nothing(plan):
-    arm = plan(*WAVES, "arm=dense").arms[0].config
-    unknown = {**vars(arm.parts), "ffn": object()}
-    assert least(arm.options, unknown, arm.training, arm.device).total > 0
 
 
 def test_what_is_not_known_is_taken_to_record_everything():

@@ -7,8 +7,7 @@ import pytest
 import torch
 from memory_trial import MemoryTrial
 
-from experiments.cost import cost
-from experiments.nn.build import build_transformer
+from experiments.parts.body import build_transformer, cost
 from experiments.tasks.build import build_task
 from runner.plan.outline import outline
 from runner.report import collect, records

@@ -10,9 +10,10 @@ import pytest
 import torch
 from memory_trial import MemoryTrial
 
-from experiments import config, norm_stability
-from experiments.config import Init, Placement
-from experiments.nn.build import build_transformer
+from experiments import norm_stability
+from experiments.norm_stability import NormStabilityOptions
+from experiments.parts.body import Init, build_transformer
+from experiments.parts.norm import Placement
 from experiments.probes.gradients import GradientNorms, log_slope
 from experiments.tasks.build import build_task
 from runner.plan.outline import outline
@@ -176,7 +177,7 @@ def test_batches_of_their_own_before_training(plan: Callable, tmp_path: Path) ->
 @pytest.mark.parametrize("depths", [[4], [4, 4], [0, 4]])
 def test_depths_must_make_a_slope(depths) -> None:
     with pytest.raises(ValueError, match="depths="):
-        config.NormStabilityOptions(depths=depths, init_batches=1, init_batch_size=None)
+        NormStabilityOptions(depths=depths, init_batches=1, init_batch_size=None)
 
 
 @pytest.mark.slow

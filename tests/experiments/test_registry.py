@@ -7,7 +7,6 @@ import pytest
 import yaml
 from tests_environment import ROOT
 
-from experiments import config
 from runner import registry
 
 SEVEN = {
@@ -19,7 +18,7 @@ SEVEN = {
     "translation",
     "flash_attention",
 }
-NO_QUESTION = {"__init__", "config", "cost", "corpora", "memory", "metrics", "recorded"}
+NO_QUESTION = {"__init__", "corpora", "metrics", "questions", "rules", "start"}
 
 
 def stems(folder: Path, pattern: str) -> set[str]:
@@ -37,8 +36,8 @@ def test_the_same_seven_everywhere():
 
 
 def test_no_option_has_a_silent_default():
-    schemas = [config.Model, *config.QUESTIONS.values()]
-    schemas += [schema for kinds in config.OPTIONS.values() for schema in kinds.values()]
+    schemas = [*registry.kinds("model").values(), *registry.all_options()]
+    schemas += [schema for group in registry.groups() for schema in registry.kinds(group).values()]
     for schema in schemas:
         for field in dataclasses.fields(schema):
             given = (field.default, field.default_factory)

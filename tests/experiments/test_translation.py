@@ -14,9 +14,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 from experiments import translation
 from experiments.config import Numbers, Pairs15, Unit
-from experiments.cost import cost
-from experiments.nn.build import build_encoder_decoder
 from experiments.nn.encoder_decoder import PAD, EncoderDecoder
+from experiments.parts.body import build_encoder_decoder, cost
 from experiments.probes.translation import (
     Sample,
     TranslationProbe,

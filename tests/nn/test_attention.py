@@ -5,11 +5,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from experiments.config import Position
 from experiments.nn.attention import LONG, Attention, causal_mask, one_query
 from experiments.nn.keep import check_keep
-from experiments.nn.kernels import naive
+from experiments.nn.kernels.kernel import naive
 from experiments.nn.position import rotary_tables, rotate, sinusoidal
+from experiments.parts.attention import Position
 
 D_MODEL, N_HEADS, TIME = 32, 4, 7
 

@@ -6,11 +6,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from experiments import config
-from experiments.config import Init, Kernel, NormType, Placement, Position
-from experiments.nn.build import build_encoder_decoder, build_transformer
 from experiments.nn.norm import Residual
 from experiments.nn.transformer import Block
+from experiments.parts.attention import Attention as AttentionOptions
+from experiments.parts.attention import Kernel, Position
+from experiments.parts.body import Init, build_encoder_decoder, build_transformer
+from experiments.parts.body import Model as ModelOptions
+from experiments.parts.no_ffn import NoFeedForward as NoFeedForwardOptions
+from experiments.parts.norm import Norm as NormOptions
+from experiments.parts.norm import NormType, Placement
 
 D_MODEL, N_LAYERS = 16, 3
 PLACEMENT = pytest.mark.parametrize("placement", list(Placement))
@@ -18,12 +22,12 @@ PLACEMENT = pytest.mark.parametrize("placement", list(Placement))
 
 def arm(placement: Placement, init: Init = Init.plain) -> SimpleNamespace:
     return SimpleNamespace(
-        model=config.Model(D_MODEL, N_LAYERS, init),
-        attention=config.Attention(
+        model=ModelOptions(D_MODEL, N_LAYERS, init),
+        attention=AttentionOptions(
             "multihead", 4, 4, False, 0.0, Position.sinusoidal, Kernel.fused
         ),
-        ffn=config.NoFeedForward("none"),
-        norm=config.Norm("norm", placement, NormType.layer, 1e-5),
+        ffn=NoFeedForwardOptions("none"),
+        norm=NormOptions("norm", placement, NormType.layer, 1e-5),
     )
 
 

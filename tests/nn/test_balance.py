@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from experiments.nn.routing import balance_loss, expert_load, max_violation, z_loss
+from experiments.nn.moe.routing import balance_loss, expert_load, max_violation, z_loss
 
 N = 4
 

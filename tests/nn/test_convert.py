@@ -5,24 +5,30 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from experiments import config
-from experiments.config import Activation, Conversion, Kernel, NormType, Placement, Position
+from experiments.gqa_vs_mha import Conversion
 from experiments.nn.attention import Attention
-from experiments.nn.build import build_transformer
 from experiments.nn.convert import convert
 from experiments.nn.transformer import Transformer
+from experiments.parts.attention import Attention as AttentionOptions
+from experiments.parts.attention import Kernel, Position
+from experiments.parts.body import Init, build_transformer
+from experiments.parts.body import Model as ModelOptions
+from experiments.parts.ffn import Activation
+from experiments.parts.ffn import FeedForward as FeedForwardOptions
+from experiments.parts.norm import Norm as NormOptions
+from experiments.parts.norm import NormType, Placement
 
 CONVERSIONS = [how for how in Conversion if how is not Conversion.none]
 
 
 def model(n_kv_heads: int = 8, *, bias: bool = False) -> Transformer:
     arm = SimpleNamespace(
-        model=config.Model(32, 2, config.Init.scaled),
-        attention=config.Attention(
+        model=ModelOptions(32, 2, Init.scaled),
+        attention=AttentionOptions(
             "multihead", 8, n_kv_heads, bias, 0.0, Position.rotary, Kernel.fused
         ),
-        ffn=config.FeedForward("dense", 24, Activation.gelu, False, False, 0.0),
-        norm=config.Norm("norm", Placement.pre, NormType.layer, 1e-5),
+        ffn=FeedForwardOptions("dense", 24, Activation.gelu, False, False, 0.0),
+        norm=NormOptions("norm", Placement.pre, NormType.layer, 1e-5),
     )
     net = build_transformer(arm, vocabulary=11, width=None, seed=0)
     if bias:

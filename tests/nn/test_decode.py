@@ -4,9 +4,10 @@ import pytest
 import torch
 from test_encoder_decoder import MOE, PARTS, SOURCES, TARGETS, build
 
-from experiments.config import Placement, Position
-from experiments.nn.decode import greedy, greedy_recomputing
+from experiments.nn.decoding.decode import greedy, greedy_recomputing
 from experiments.nn.encoder_decoder import PAD, EncoderDecoder
+from experiments.parts.attention import Position
+from experiments.parts.norm import Placement
 
 MARKS = {"bos": 1, "eos": 2, "max_length": 12}
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from experiments.config import Activation
-from experiments.nn.dispatch import grouped, masked
 from experiments.nn.ffn import FeedForward
+from experiments.nn.moe.dispatch import grouped, masked
+from experiments.parts.ffn import Activation
 
 TOKENS, D_MODEL, N_EXPERTS = 23, 6, 5
 

@@ -6,19 +6,27 @@ import pytest
 import torch
 from torch import nn
 
-from experiments import config
-from experiments.config import Activation, Balance, Kernel, NormType, Placement, Position
 from experiments.nn import encoder_decoder
-from experiments.nn.build import build_encoder_decoder
 from experiments.nn.encoder_decoder import PAD, EncoderDecoder
 from experiments.nn.position import sinusoidal
+from experiments.parts.attention import Attention as AttentionOptions
+from experiments.parts.attention import Kernel, Position
+from experiments.parts.body import Init, build_encoder_decoder
+from experiments.parts.body import Model as ModelOptions
+from experiments.parts.ffn import Activation
+from experiments.parts.ffn import FeedForward as FeedForwardOptions
+from experiments.parts.moe import Balance
+from experiments.parts.moe import MixtureOfExperts as MixtureOfExpertsOptions
+from experiments.parts.no_ffn import NoFeedForward as NoFeedForwardOptions
+from experiments.parts.norm import Norm as NormOptions
+from experiments.parts.norm import NormType, Placement
 
 torch.set_num_threads(1)
 D_MODEL, N_HEADS, D_FF, N_LAYERS, SOURCES, TARGETS = 32, 4, 48, 2, 11, 9
-MOE = config.MixtureOfExperts(
+MOE = MixtureOfExpertsOptions(
     *("moe", 4, 2, 24, Activation.gelu, False, False, 0.0, Balance.bias, 0.0, 0.0, 0.01)
 )
-NONE = config.NoFeedForward("none")
+NONE = NoFeedForwardOptions("none")
 
 
 def build(
@@ -30,12 +38,12 @@ def build(
     ffn: object = None,
 ) -> EncoderDecoder:
     heads = (N_HEADS, n_kv_heads, bias, 0.0, position, Kernel.fused)
-    dense = config.FeedForward("dense", D_FF, Activation.relu, False, bias, 0.0)
+    dense = FeedForwardOptions("dense", D_FF, Activation.relu, False, bias, 0.0)
     arm = SimpleNamespace(
-        model=config.Model(D_MODEL, N_LAYERS, config.Init.scaled),
-        attention=config.Attention("multihead", *heads),
+        model=ModelOptions(D_MODEL, N_LAYERS, Init.scaled),
+        attention=AttentionOptions("multihead", *heads),
         ffn=ffn or dense,
-        norm=config.Norm("norm", placement, NormType.layer, 1e-5),
+        norm=NormOptions("norm", placement, NormType.layer, 1e-5),
     )
     return build_encoder_decoder(arm, source_vocabulary=SOURCES, target_vocabulary=TARGETS, seed=0)
 

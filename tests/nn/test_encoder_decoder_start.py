@@ -5,11 +5,16 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from experiments import config
-from experiments.config import Activation, Init, Kernel, NormType, Placement, Position
-from experiments.nn.build import build_encoder_decoder
 from experiments.nn.encoder_decoder import EncoderDecoder
 from experiments.nn.norm import Residual
+from experiments.parts.attention import Attention as AttentionOptions
+from experiments.parts.attention import Kernel, Position
+from experiments.parts.body import Init, build_encoder_decoder
+from experiments.parts.body import Model as ModelOptions
+from experiments.parts.ffn import Activation
+from experiments.parts.ffn import FeedForward as FeedForwardOptions
+from experiments.parts.norm import Norm as NormOptions
+from experiments.parts.norm import NormType, Placement
 
 N_LAYERS = 2
 
@@ -21,12 +26,12 @@ def build(
     placement: Placement = Placement.pre,
 ) -> EncoderDecoder:
     arm = SimpleNamespace(
-        model=config.Model(16, n_layers, init),
-        attention=config.Attention(
+        model=ModelOptions(16, n_layers, init),
+        attention=AttentionOptions(
             "multihead", 2, 2, False, 0.0, Position.sinusoidal, Kernel.fused
         ),
-        ffn=config.FeedForward("dense", 16, Activation.relu, False, False, 0.0),
-        norm=config.Norm("norm", placement, NormType.layer, 1e-5),
+        ffn=FeedForwardOptions("dense", 16, Activation.relu, False, False, 0.0),
+        norm=NormOptions("norm", placement, NormType.layer, 1e-5),
     )
     return build_encoder_decoder(arm, source_vocabulary=5, target_vocabulary=6, seed=0)
 

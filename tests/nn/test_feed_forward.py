@@ -6,10 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from experiments import config
-from experiments.config import Activation
-from experiments.nn.build import build
 from experiments.nn.ffn import ACTIVATIONS, FeedForward
+from experiments.parts.ffn import Activation
+from experiments.parts.ffn import FeedForward as FeedForwardOptions
 
 Function = Callable[[Tensor], Tensor]
 
@@ -84,9 +83,9 @@ def test_dropout_only_in_training() -> None:
     ],
 )
 def test_parameters(d_ff: int, gated: bool, parameters: int) -> None:
-    options = config.FeedForward("dense", d_ff, Activation.silu, gated, bias=False, dropout=0.0)
+    options = FeedForwardOptions("dense", d_ff, Activation.silu, gated, bias=False, dropout=0.0)
     with torch.device("meta"):
-        part = build(options, 768)
+        part = options.build(768)
     assert sum(p.numel() for p in part.parameters()) == parameters
     assert 2 * 768 * 3072 == 3 * 768 * 2048 == 4_718_592
     assert 1.5 * 4_718_592 == 7_077_888

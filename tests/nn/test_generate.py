@@ -9,16 +9,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from experiments import config
-from experiments.config import Activation, Balance, Kernel, NormType, Placement, Position
 from experiments.nn.attention import one_query
-from experiments.nn.build import build_transformer
-from experiments.nn.generate import decode, greedy, greedy_recomputed, prefill
+from experiments.nn.decoding.generate import decode, greedy, greedy_recomputed, prefill
 from experiments.nn.transformer import Transformer
+from experiments.parts.attention import Attention as AttentionOptions
+from experiments.parts.attention import Kernel, Position
+from experiments.parts.body import Init, build_transformer
+from experiments.parts.body import Model as ModelOptions
+from experiments.parts.ffn import Activation
+from experiments.parts.ffn import FeedForward as FeedForwardOptions
+from experiments.parts.moe import Balance
+from experiments.parts.moe import MixtureOfExperts as MixtureOfExpertsOptions
+from experiments.parts.norm import Norm as NormOptions
+from experiments.parts.norm import NormType, Placement
 
 VOCABULARY = 13
-DENSE = config.FeedForward("dense", 24, Activation.gelu, False, False, 0.0)
-MOE = config.MixtureOfExperts(
+DENSE = FeedForwardOptions("dense", 24, Activation.gelu, False, False, 0.0)
+MOE = MixtureOfExpertsOptions(
     "moe", 4, 2, 24, Activation.gelu, False, False, 0.0, Balance.aux, 0.01, 0.001, 0.001
 )
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
@@ -26,10 +33,10 @@ CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 
 def model(n_kv_heads=2, position=Position.rotary, *, ffn=DENSE, seed=0) -> Transformer:
     arm = SimpleNamespace(
-        model=config.Model(32, 2, config.Init.scaled),
-        attention=config.Attention("multihead", 8, n_kv_heads, False, 0.0, position, Kernel.fused),
+        model=ModelOptions(32, 2, Init.scaled),
+        attention=AttentionOptions("multihead", 8, n_kv_heads, False, 0.0, position, Kernel.fused),
         ffn=ffn,
-        norm=config.Norm("norm", Placement.pre, NormType.layer, 1e-5),
+        norm=NormOptions("norm", Placement.pre, NormType.layer, 1e-5),
     )
     return build_transformer(arm, vocabulary=VOCABULARY, width=None, seed=seed).eval()
 

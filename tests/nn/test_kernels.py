@@ -9,13 +9,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from experiments.config import Kernel
-from experiments.nn import kernels_online, kernels_work
 from experiments.nn.attention import Attention
 from experiments.nn.initialise import initialise
-from experiments.nn.kernels import KERNELS, fused, naive
-from experiments.nn.kernels_tiled import tiled, tiling
-from experiments.nn.kernels_tiles import Tiles, hidden_corner
+from experiments.nn.kernels import online as kernels_online
+from experiments.nn.kernels import work as kernels_work
+from experiments.nn.kernels.kernel import KERNELS, fused, naive
+from experiments.nn.kernels.tiled import tiled, tiling
+from experiments.nn.kernels.tiles import Tiles, hidden_corner
+from experiments.parts.attention import Kernel
 from experiments.probes.saved import saved_bytes
 
 SHAPES = {  # B, H, K, T, S, D

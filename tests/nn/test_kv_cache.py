@@ -5,9 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.config import Position
 from experiments.nn.attention import Attention
-from experiments.nn.kv_cache import KVCache
+from experiments.nn.decoding.kv_cache import KVCache
+from experiments.parts.attention import Position
 
 
 def formula(

@@ -3,9 +3,15 @@
 import pytest
 import torch
 
-from experiments.config import Balance
 from experiments.nn.ffn import FeedForward
-from experiments.nn.moe import MixtureOfExperts, balance_loss, expert_load, max_violation, z_loss
+from experiments.nn.moe.mixture import (
+    MixtureOfExperts,
+    balance_loss,
+    expert_load,
+    max_violation,
+    z_loss,
+)
+from experiments.parts.moe import Balance
 from runner.trial.training import joined
 
 D_MODEL, D_FF = 8, 12

@@ -7,11 +7,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from experiments import config
-from experiments.config import Activation, Init, NormType, Placement, Position
-from experiments.nn.build import build_transformer
 from experiments.nn.norm import build_norm, deepnorm
 from experiments.nn.transformer import Block, Transformer
+from experiments.parts.attention import Attention as AttentionOptions
+from experiments.parts.attention import Kernel, Position
+from experiments.parts.body import Init, build_transformer
+from experiments.parts.body import Model as ModelOptions
+from experiments.parts.ffn import Activation
+from experiments.parts.ffn import FeedForward as FeedForwardOptions
+from experiments.parts.norm import Norm as NormOptions
+from experiments.parts.norm import NormType, Placement
 
 D_MODEL, N_HEADS, D_FF, EPS = 16, 4, 24, 1e-5
 
@@ -25,12 +30,12 @@ def model(
     init: Init = Init.plain,
 ) -> Transformer:
     arm = SimpleNamespace(
-        model=config.Model(D_MODEL, n_layers, init),
-        attention=config.Attention(
-            "multihead", N_HEADS, N_HEADS, bias, 0.0, position, config.Kernel.fused
+        model=ModelOptions(D_MODEL, n_layers, init),
+        attention=AttentionOptions(
+            "multihead", N_HEADS, N_HEADS, bias, 0.0, position, Kernel.fused
         ),
-        ffn=config.FeedForward("dense", D_FF, Activation.relu, False, bias, 0.0),
-        norm=config.Norm("norm", placement, NormType.layer, EPS),
+        ffn=FeedForwardOptions("dense", D_FF, Activation.relu, False, bias, 0.0),
+        norm=NormOptions("norm", placement, NormType.layer, EPS),
     )
     return build_transformer(arm, vocabulary=11, width=None, seed=0)
 

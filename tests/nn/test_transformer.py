@@ -7,29 +7,34 @@ import pytest
 import torch
 from torch import nn
 
-from experiments import config
-from experiments.config import Activation, Balance, NormType, Placement, Position
-from experiments.nn.build import BUILDERS, build, build_transformer, builder
 from experiments.nn.initialise import initialise
 from experiments.nn.keep import places
 from experiments.nn.position import sinusoidal
 from experiments.nn.transformer import Transformer
+from experiments.parts.attention import Attention as AttentionOptions
+from experiments.parts.attention import Kernel, Position
+from experiments.parts.body import Init, build_transformer
+from experiments.parts.body import Model as ModelOptions
+from experiments.parts.ffn import Activation
+from experiments.parts.ffn import FeedForward as FeedForwardOptions
+from experiments.parts.moe import Balance
+from experiments.parts.moe import MixtureOfExperts as MixtureOfExpertsOptions
+from experiments.parts.norm import Norm as NormOptions
+from experiments.parts.norm import NormType, Placement
 
 VOCABULARY = 11
-DENSE = config.FeedForward("dense", 24, Activation.gelu, False, False, 0.0)
-MOE = config.MixtureOfExperts(
+DENSE = FeedForwardOptions("dense", 24, Activation.gelu, False, False, 0.0)
+MOE = MixtureOfExpertsOptions(
     "moe", 4, 2, 24, Activation.gelu, False, False, 0.0, Balance.aux, 0.01, 0.001, 0.001
 )
 
 
 def arm(*, ffn=DENSE, n_kv_heads=2, position=Position.rotary, placement=Placement.pre, n_layers=2):
     return SimpleNamespace(
-        model=config.Model(16, n_layers, config.Init.scaled),
-        attention=config.Attention(
-            "multihead", 4, n_kv_heads, False, 0.0, position, config.Kernel.fused
-        ),
+        model=ModelOptions(16, n_layers, Init.scaled),
+        attention=AttentionOptions("multihead", 4, n_kv_heads, False, 0.0, position, Kernel.fused),
         ffn=ffn,
-        norm=config.Norm("norm", placement, NormType.layer, 1e-5),
+        norm=NormOptions("norm", placement, NormType.layer, 1e-5),
     )
 
 
@@ -173,7 +178,7 @@ def test_names_and_seeds_start_apart() -> None:
 
 
 def test_scale_of_the_starting_weights() -> None:
-    wide = config.FeedForward("dense", 4096, Activation.relu, False, True, 0.0)
+    wide = FeedForwardOptions("dense", 4096, Activation.relu, False, True, 0.0)
     net = model(ffn=wide, n_layers=2)
     ffn = net.blocks[0].ffn
     # 65 536 values: the standard deviation is known to 0.3 %.
@@ -190,16 +195,3 @@ def test_global_random_state_is_left_alone() -> None:
     torch.manual_seed(0)
     initialise(part, 5)
     assert torch.equal(torch.rand(3), expected)
-
-
-def test_a_plugged_in_part() -> None:
-    class Mine:
-        kind = "mine"
-
-    with pytest.raises(ValueError, match=r"Mine.*Attention"):
-        build(Mine(), 4)
-    try:
-        builder(Mine)(lambda _, d_model: nn.Linear(d_model, d_model))
-        assert build(Mine(), 4).weight.shape == (4, 4)
-    finally:
-        BUILDERS.pop(Mine, None)

@@ -5,10 +5,15 @@ from types import SimpleNamespace
 
 import torch
 
-from experiments import config
-from experiments.config import Induction, Init, Kernel, NormType, Placement, Position
-from experiments.nn.build import build_transformer
+from experiments.config import Induction
 from experiments.nn.transformer import Transformer
+from experiments.parts.attention import Attention as AttentionOptions
+from experiments.parts.attention import Kernel, Position
+from experiments.parts.body import Init, build_transformer
+from experiments.parts.body import Model as ModelOptions
+from experiments.parts.no_ffn import NoFeedForward as NoFeedForwardOptions
+from experiments.parts.norm import Norm as NormOptions
+from experiments.parts.norm import NormType, Placement
 from experiments.tasks.batch import Batch
 from experiments.tasks.induction import InductionTask
 
@@ -23,12 +28,12 @@ def task(*, n_eval: int = 40, max_period: int = 6, length: int = 18) -> Inductio
 
 def model(*, n_kv_heads: int = N_HEADS, seed: int = 0, double: bool = False) -> Transformer:
     arm = SimpleNamespace(
-        model=config.Model(16, N_LAYERS, Init.plain),
-        attention=config.Attention(
+        model=ModelOptions(16, N_LAYERS, Init.plain),
+        attention=AttentionOptions(
             "multihead", N_HEADS, n_kv_heads, False, 0.0, Position.rotary, Kernel.fused
         ),
-        ffn=config.NoFeedForward("none"),
-        norm=config.Norm("norm", Placement.pre, NormType.layer, 1e-5),
+        ffn=NoFeedForwardOptions("none"),
+        norm=NormOptions("norm", Placement.pre, NormType.layer, 1e-5),
     )
     net = build_transformer(arm, vocabulary=VOCABULARY + 1, width=None, seed=seed)
     return net.to(torch.float64 if double else torch.float32).eval()

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from experiments import config
-from experiments.config import Activation
-from experiments.nn.build import build
 from experiments.nn.ffn import FeedForward
+from experiments.parts.ffn import Activation
+from experiments.parts.moe import Balance
+from experiments.parts.moe import MixtureOfExperts as MixtureOfExpertsOptions
 from experiments.probes.activations import ActivationProbe, InputSparsity, is_small
 from experiments.tasks.batch import Batch
 
@@ -131,11 +131,11 @@ def test_padding_counts_nowhere_and_batches_add_up() -> None:
 
 
 def test_experts_count_together_on_the_tokens_they_were_sent() -> None:
-    options = config.MixtureOfExperts(
-        *("moe", 3, 2, D_FF, Activation.relu, False, False, 0.0, config.Balance.none, 0.0, 0.0, 0.0)
+    options = MixtureOfExpertsOptions(
+        *("moe", 3, 2, D_FF, Activation.relu, False, False, 0.0, Balance.none, 0.0, 0.0, 0.0)
     )
     torch.manual_seed(0)
-    mixture = build(options, D_MODEL)
+    mixture = options.build(D_MODEL)
     x, keep = torch.randn(2, 4, D_MODEL), torch.tensor([[True] * 4, [True, True, False, False]])
     found = measured(Model(mixture), batch_of(x, keep))
     routing = mixture.route(x[keep])

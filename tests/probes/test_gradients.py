@@ -7,10 +7,18 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from experiments import config
-from experiments.config import Activation, Balance, NormType, Placement, Position
-from experiments.nn.build import build_transformer
 from experiments.nn.transformer import Transformer
+from experiments.parts.attention import Attention as AttentionOptions
+from experiments.parts.attention import Kernel, Position
+from experiments.parts.body import Init, build_transformer
+from experiments.parts.body import Model as ModelOptions
+from experiments.parts.ffn import Activation
+from experiments.parts.ffn import FeedForward as FeedForwardOptions
+from experiments.parts.moe import Balance
+from experiments.parts.moe import MixtureOfExperts as MixtureOfExpertsOptions
+from experiments.parts.no_ffn import NoFeedForward as NoFeedForwardOptions
+from experiments.parts.norm import Norm as NormOptions
+from experiments.parts.norm import NormType, Placement
 from experiments.probes.gradients import (
     GradientNorms,
     depth_profile,
@@ -21,9 +29,9 @@ from experiments.probes.gradients import (
 )
 from experiments.tasks.batch import Batch
 
-DENSE = config.FeedForward("dense", 24, Activation.relu, False, False, 0.0)
+DENSE = FeedForwardOptions("dense", 24, Activation.relu, False, False, 0.0)
 # With sixteen experts and twelve tokens, some expert is chosen by none and has no gradient.
-MOE = config.MixtureOfExperts(
+MOE = MixtureOfExpertsOptions(
     "moe", 16, 1, 24, Activation.relu, False, False, 0.0, Balance.aux, 0.01, 0.0, 0.0
 )
 FFN = pytest.mark.parametrize("ffn", [DENSE, MOE], ids=["dense", "moe"])
@@ -31,12 +39,10 @@ FFN = pytest.mark.parametrize("ffn", [DENSE, MOE], ids=["dense", "moe"])
 
 def model(ffn=DENSE, placement=Placement.pre, n_layers=3) -> Transformer:
     arm = SimpleNamespace(
-        model=config.Model(16, n_layers, config.Init.plain),
-        attention=config.Attention(
-            "multihead", 4, 4, False, 0.0, Position.rotary, config.Kernel.fused
-        ),
+        model=ModelOptions(16, n_layers, Init.plain),
+        attention=AttentionOptions("multihead", 4, 4, False, 0.0, Position.rotary, Kernel.fused),
         ffn=ffn,
-        norm=config.Norm("norm", placement, NormType.layer, 1e-5),
+        norm=NormOptions("norm", placement, NormType.layer, 1e-5),
     )
     return build_transformer(arm, vocabulary=11, width=None, seed=0)
 
@@ -102,7 +108,7 @@ def test_profile_is_that_of_a_backward(ffn) -> None:
 
 
 def test_attention_ends_a_block_that_has_nothing_else() -> None:
-    net = model(config.NoFeedForward("none"))
+    net = model(NoFeedForwardOptions("none"))
     profile = depth_profile(net, batch(), loss_of)
     backward(net)
     for found, block in zip(profile.grad_down, net.blocks, strict=True):

@@ -7,10 +7,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from experiments import config
-from experiments.config import Activation, NormType, Placement, Position
 from experiments.nn.attention import Attention, causal_mask
-from experiments.nn.build import build_transformer
+from experiments.parts.attention import Attention as AttentionOptions
+from experiments.parts.attention import Kernel, Position
+from experiments.parts.body import Init, build_transformer
+from experiments.parts.body import Model as ModelOptions
+from experiments.parts.ffn import Activation
+from experiments.parts.ffn import FeedForward as FeedForwardOptions
+from experiments.parts.norm import Norm as NormOptions
+from experiments.parts.norm import NormType, Placement
 from experiments.probes.attention_weights import watch, weights
 from experiments.probes.head_scores import naive_row_scores, row_scores
 from experiments.probes.heads import HeadProbe, attention_rows, spread
@@ -22,12 +27,12 @@ LABELS = ("a", "b")
 
 def model(*, n_kv_heads=2, position=Position.rotary, dropout=0.0, placement=Placement.pre, seed=0):
     arm = SimpleNamespace(
-        model=config.Model(16, 2, config.Init.scaled),
-        attention=config.Attention(
-            "multihead", 4, n_kv_heads, True, dropout, position, config.Kernel.fused
+        model=ModelOptions(16, 2, Init.scaled),
+        attention=AttentionOptions(
+            "multihead", 4, n_kv_heads, True, dropout, position, Kernel.fused
         ),
-        ffn=config.FeedForward("dense", 24, Activation.gelu, False, False, 0.0),
-        norm=config.Norm("norm", placement, NormType.layer, 1e-5),
+        ffn=FeedForwardOptions("dense", 24, Activation.gelu, False, False, 0.0),
+        norm=NormOptions("norm", placement, NormType.layer, 1e-5),
     )
     return build_transformer(arm, vocabulary=None, width=WIDTH, seed=seed)
 

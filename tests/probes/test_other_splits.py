@@ -8,19 +8,16 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from experiments import config
-from experiments.config import (
-    Activation,
-    Kernel,
-    NormType,
-    Numbers,
-    Pairs15,
-    Placement,
-    Position,
-    Unit,
-)
-from experiments.nn.build import build_encoder_decoder
+from experiments.config import Numbers, Pairs15, Unit
 from experiments.nn.encoder_decoder import EncoderDecoder
+from experiments.parts.attention import Attention as AttentionOptions
+from experiments.parts.attention import Kernel, Position
+from experiments.parts.body import Init, build_encoder_decoder
+from experiments.parts.body import Model as ModelOptions
+from experiments.parts.ffn import Activation
+from experiments.parts.ffn import FeedForward as FeedForwardOptions
+from experiments.parts.norm import Norm as NormOptions
+from experiments.parts.norm import NormType, Placement
 from experiments.probes.other_splits import OtherSplits, losses, mean_loss
 from experiments.probes.translation import CROSS, TranslationProbe
 from experiments.tasks.numbers import NumbersTask
@@ -36,12 +33,12 @@ def task() -> Pairs15Task:
 @pytest.fixture
 def arm() -> SimpleNamespace:
     return SimpleNamespace(
-        model=config.Model(16, 1, config.Init.scaled),
-        attention=config.Attention(
+        model=ModelOptions(16, 1, Init.scaled),
+        attention=AttentionOptions(
             "multihead", 2, 2, False, 0.0, Position.sinusoidal, Kernel.fused
         ),
-        ffn=config.FeedForward("dense", 16, Activation.relu, False, False, 0.0),
-        norm=config.Norm("norm", Placement.pre, NormType.layer, 1e-5),
+        ffn=FeedForwardOptions("dense", 16, Activation.relu, False, False, 0.0),
+        norm=NormOptions("norm", Placement.pre, NormType.layer, 1e-5),
     )
 
 

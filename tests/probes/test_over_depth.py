@@ -7,10 +7,16 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from experiments import config, norm_stability
-from experiments.config import Activation, Init, NormType, Placement, Position
-from experiments.nn.build import build_transformer
+from experiments import norm_stability
 from experiments.nn.transformer import Transformer
+from experiments.parts.attention import Attention as AttentionOptions
+from experiments.parts.attention import Kernel, Position
+from experiments.parts.body import Init, build_transformer
+from experiments.parts.body import Model as ModelOptions
+from experiments.parts.ffn import Activation
+from experiments.parts.ffn import FeedForward as FeedForwardOptions
+from experiments.parts.norm import Norm as NormOptions
+from experiments.parts.norm import NormType, Placement
 from experiments.probes.gradients import depth_profile
 from experiments.tasks.batch import Batch
 
@@ -19,12 +25,10 @@ DEPTHS = (4, 8, 16)
 
 def model(placement: Placement, n_layers: int, seed: int, init: Init = Init.plain) -> Transformer:
     arm = SimpleNamespace(
-        model=config.Model(64, n_layers, init),
-        attention=config.Attention(
-            "multihead", 4, 4, False, 0.0, Position.rotary, config.Kernel.fused
-        ),
-        ffn=config.FeedForward("dense", 256, Activation.relu, False, False, 0.0),
-        norm=config.Norm("norm", placement, NormType.layer, 1e-5),
+        model=ModelOptions(64, n_layers, init),
+        attention=AttentionOptions("multihead", 4, 4, False, 0.0, Position.rotary, Kernel.fused),
+        ffn=FeedForwardOptions("dense", 256, Activation.relu, False, False, 0.0),
+        norm=NormOptions("norm", placement, NormType.layer, 1e-5),
     )
     return build_transformer(arm, vocabulary=128, width=None, seed=seed)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.nn.routing import Routing, balance_loss
+from experiments.nn.moe.routing import Routing, balance_loss
 from experiments.nn.transformer import Output
 from experiments.probes.information import mutual_information_share
 from experiments.probes.routing import BALANCE, Layer, RoutingProbe

@@ -9,6 +9,7 @@ from composing_once import composed_once
 from omegaconf import OmegaConf
 from tests_environment import ROOT
 
+from runner import registry
 from runner.config import ConfigError
 from runner.plan import arguments
 from runner.plan.overrides import parse
@@ -313,12 +314,15 @@ def test_files_that_would_be_left_out_in_silence_are_refused(tmp_path: Path, nam
     assert f"mine/{name}" in ending.message
 
 
-def test_a_question_without_its_module_is_refused_in_the_plan(tmp_path: Path, monkeypatch):
-    from experiments.config import QUESTIONS
+def test_a_question_without_its_function_is_refused_in_the_plan(tmp_path: Path, monkeypatch):
+    from experiments.questions import QUESTIONS
 
-    monkeypatch.setitem(QUESTIONS, "lonely", QUESTIONS["moe"])
+    class LonelyOptions(registry.options("moe")):
+        """Options beside which there is no `run`."""
+
+    monkeypatch.setitem(QUESTIONS, "lonely", LonelyOptions)
     ending, _ = planned_own(tmp_path, "experiment: lonely\n")
-    assert "there is no module experiments.lonely" in ending.message
+    assert "test_bad_input has no function run(trial)" in ending.message
 
 
 def test_the_template_of_the_readme_is_an_experiment(tmp_path: Path):

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from hydra import compose
 
-from experiments import config as science
+from experiments.parts.body import Model as ModelOptions
 from runner import registry
 from runner.config import ConfigError, Device, Scale, Training, plain
 from runner.plan import composing, folders, planning
@@ -136,7 +136,7 @@ def test_plugins_in_yaml_are_refused(plan, monkeypatch):
 
 
 def test_widths_are_solved_so_that_active_parameters_are_equal(plan):
-    from experiments.cost import cost
+    from experiments.parts.body import cost
 
     found = arms(plan(*MOE, "arm=null", "ffn.n_experts=16"))
     active = {
@@ -236,8 +236,8 @@ def test_changed_data_change_the_signature(plan, tmp_path: Path):
 
 
 def schemas() -> list[type]:
-    options = [schema for kinds in science.OPTIONS.values() for schema in kinds.values()]
-    return [*options, *science.QUESTIONS.values(), science.Model, Training, Device]
+    options = [s for group in registry.groups() for s in registry.kinds(group).values()]
+    return [*options, *registry.all_options(), ModelOptions, Training, Device]
 
 
 @pytest.mark.some(8)

@@ -5,9 +5,8 @@ import time
 
 import pytest
 
-from runner import registry
 from runner.config import ConfigError, Device
-from runner.plan import memory
+from runner.plan import estimates, memory
 
 FFN = ("experiment=ffn", "task=function", "task.width=8", "task.n_samples=64", "task.length=16")
 PAIR = "arm=[relu,relu_copy]"
@@ -82,7 +81,7 @@ def test_memory_is_what_the_key_says_and_changes_no_signature(plan):
 
 
 def test_several_trials_at_a_time_are_told_and_not_refused(plan):
-    one = registry.least_memory(plan(*WAVES).arms[1].config).total / memory.GIB
+    one = estimates.least_memory(plan(*WAVES).arms[1].config).total / memory.GIB
     made = plan(*WAVES, "workers=2", f"device.memory_gib={1.5 * one}")
     assert "2 trials at a time of arm" in "\n".join(made.notes)
     assert "workers=1 fits" in "\n".join(made.notes)

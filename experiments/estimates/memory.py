@@ -10,24 +10,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
-from experiments.config import (
-    Attention,
+from experiments.config.tasks import (
     Domains,
-    FeedForward,
-    FlashOptions,
     Function,
-    GQAOptions,
     Induction,
-    Kernel,
-    MixtureOfExperts,
-    NormStabilityOptions,
     Numbers,
     Pairs15,
     Patterns,
     Text,
     Waves,
 )
-from experiments.cost import cost
+from experiments.flash_attention import FlashOptions
+from experiments.gqa_vs_mha import GQAOptions
+from experiments.norm_stability import NormStabilityOptions
+from experiments.parts.body import cost
 from runner.config import Autocast, Device, Dtype, Training
 
 BYTES = {Dtype.float32: 4, Dtype.bfloat16: 2, Dtype.float64: 8}
@@ -142,7 +138,7 @@ class Arm:
     def weights(self) -> int:
         """Parameters, those of the embedding and the output head included."""
         model = self.parts["model"]
-        return parameters(self.parts) + 2 * model.d_model * outputs(self.parts.get("task"))
+        return cost(self.parts).parameters + 2 * model.d_model * outputs(self.parts.get("task"))
 
     def sequences(self) -> int:
         """Sequences of a batch."""
@@ -171,10 +167,8 @@ class Arm:
         sequences = self.sequences() // self.training.accumulate
         tokens = self.tokens(sequences)
         per_token = layer(parts) * parts["model"].n_layers + 2 * outputs(task)
-        attention, scores = parts.get("attention"), 0
-        if isinstance(attention, Attention) and attention.kernel is Kernel.naive:
-            length = self.tokens(1)
-            scores = sequences * attention.n_heads * length**2 * parts["model"].n_layers
+        attention = parts["attention"].kept_per_sequence(self.tokens(1))
+        scores = sequences * attention * parts["model"].n_layers
         kept = 1 if self.training.steps == 1 else 3  # AdamW's moments are there from step 1 on
         whole_batch = 8 * self.tokens(self.sequences())  # the tokens of all parts of a batch
         return Memory(
@@ -205,8 +199,7 @@ class Arm:
         weights = 2 * options.d_model * (options.d_model + width)
         numbers = options.batch_size * longest * 2 * width
         numbers += options.batch_size * options.prefill_lengths[-1] * options.d_model
-        if attention.kernel is Kernel.naive:
-            numbers += options.batch_size * attention.n_heads * options.prefill_lengths[-1] ** 2
+        numbers += options.batch_size * attention.kept_per_sequence(options.prefill_lengths[-1])
         return Memory(self.item * weights, self.item * numbers)
 
     def kernels(self, options: FlashOptions) -> Memory:
@@ -214,30 +207,17 @@ class Arm:
         attention, d_model = self.parts["attention"], self.parts["model"].d_model
         batch, longest = self.training.batch_size, max(options.lengths)
         inputs = 4 * self.item * batch * longest * d_model
-        naive = longest if attention.kernel is Kernel.naive else 0
+        kept = attention.kept_per_sequence(longest)
         exact = max((n for n in options.lengths if n <= options.reference_up_to), default=0)
-        scores = batch * attention.n_heads * max(self.item * naive**2, 8 * exact**2)
+        scores = batch * max(self.item * kept, 8 * attention.n_heads * exact**2)
         return Memory(self.item * 2 * d_model**2, inputs + scores)
-
-
-def parameters(parts: Mapping[str, Any]) -> int:
-    """Parameters of the body; 0 with a part of a plug-in whose cost nobody has registered."""
-    try:
-        return cost(parts).parameters
-    except ValueError:
-        return 0
 
 
 def layer(parts: Mapping[str, Any]) -> int:
     """Numbers for each token that the backward pass of one layer needs."""
-    d_model, ffn, attention = parts["model"].d_model, parts.get("ffn"), parts.get("attention")
-    numbers = 0
-    if isinstance(attention, Attention):  # its input, queries, keys, values, and what it mixed
-        numbers += 3 * d_model + 2 * (d_model // attention.n_heads * attention.n_kv_heads)
-    if isinstance(ffn, FeedForward | MixtureOfExperts):  # its input and hidden values
-        active = ffn.top_k if isinstance(ffn, MixtureOfExperts) else 1
-        numbers += d_model + active * ffn.d_ff * (2 if ffn.gated else 1)
-    return numbers
+    d_model = parts["model"].d_model
+    mixing = [parts[name] for name in ("attention", "ffn") if name in parts]
+    return sum(part.kept_per_token(d_model) for part in mixing)
 
 
 def outputs(task: object) -> int:

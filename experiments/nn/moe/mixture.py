@@ -10,11 +10,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from experiments.config import Activation, Balance
-from experiments.nn.dispatch import grouped
+from experiments.nn.choice import check_choice
 from experiments.nn.ffn import FeedForward
 from experiments.nn.keep import check_keep
-from experiments.nn.routing import Routing, balance_loss, expert_load, max_violation, z_loss
+from experiments.nn.moe.dispatch import grouped
+from experiments.nn.moe.routing import Routing, balance_loss, expert_load, max_violation, z_loss
 
 __all__ = [
     "MixtureOfExperts",
@@ -24,6 +24,8 @@ __all__ = [
     "max_violation",
     "z_loss",
 ]
+
+BALANCES = ("none", "aux", "bias")
 
 
 class MixtureOfExperts(nn.Module):
@@ -49,11 +51,11 @@ class MixtureOfExperts(nn.Module):
         n_experts: int,
         top_k: int,
         d_ff: int,
-        activation: Activation = Activation.gelu,
+        activation: str = "gelu",
         gated: bool = False,
         bias: bool = False,
         dropout: float = 0.0,
-        balance: Balance = Balance.none,
+        balance: str = "none",
         aux_weight: float = 0.0,
         z_weight: float = 0.0,
         bias_rate: float = 0.0,
@@ -61,6 +63,7 @@ class MixtureOfExperts(nn.Module):
         super().__init__()
         if not 1 <= top_k <= n_experts:
             raise ValueError(f"top_k={top_k} must lie between 1 and n_experts={n_experts}")
+        check_choice(BALANCES, balance=balance)
         self.n_experts, self.top_k = n_experts, top_k
         self.balance, self.aux_weight, self.z_weight = balance, aux_weight, z_weight
         self.bias_rate = bias_rate
@@ -72,7 +75,7 @@ class MixtureOfExperts(nn.Module):
             for _ in range(n_experts)
         )
         # Whole steps and not their sum: a model cast to bfloat16 would round small steps away.
-        steps = torch.zeros(n_experts, dtype=torch.long) if balance is Balance.bias else None
+        steps = torch.zeros(n_experts, dtype=torch.long) if balance == "bias" else None
         self.register_buffer("selection_steps", steps)
 
     @property
@@ -115,7 +118,7 @@ class MixtureOfExperts(nn.Module):
         if keep is None:
             keep = torch.ones(len(x), dtype=torch.bool, device=x.device)
         aux_loss = logits.new_zeros(())
-        if self.balance is Balance.aux and self.aux_weight:
+        if self.balance == "aux" and self.aux_weight:
             aux_loss = aux_loss + self.aux_weight * balance_loss(probabilities, experts, keep)
         if self.z_weight:
             aux_loss = aux_loss + self.z_weight * z_loss(logits, keep)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from experiments.nn.kernels_tiles import Tiles, hidden_corner
+from experiments.nn.kernels.tiles import Tiles, hidden_corner
 
 LOG2_E = math.log2(math.e)
 # The largest tile, in rows and keys, that still pays on CPUs with 1 to 2 MiB of L2 cache. Up to

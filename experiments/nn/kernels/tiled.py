@@ -3,7 +3,7 @@
 The forward keeps one tile of scores at a time (Dao 2022, FlashAttention); the backward computes
 each tile again from the inputs and two numbers a row.
 
-Legend: batch, n_heads, n_kv_heads, time, source, d_head as in `kernels_shapes`; in comments N is
+Legend: batch, n_heads, n_kv_heads, time, source, d_head as in `shapes`; in comments N is
 batch * n_kv_heads, G = n_heads / n_kv_heads.
 """
 
@@ -14,10 +14,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from experiments.nn.kernels_online import OnlineSoftmax
-from experiments.nn.kernels_shapes import check
-from experiments.nn.kernels_tiles import Tiles
-from experiments.nn.kernels_work import KEYS, ROWS, fold, parts_of, room
+from experiments.nn.kernels.online import OnlineSoftmax
+from experiments.nn.kernels.shapes import check
+from experiments.nn.kernels.tiles import Tiles
+from experiments.nn.kernels.work import KEYS, ROWS, fold, parts_of, room
 
 
 def tiled(

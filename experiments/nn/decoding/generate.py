@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from experiments.nn.kv_cache import KVCache
+from experiments.nn.decoding.kv_cache import KVCache
 from experiments.nn.transformer import Transformer
 
 

@@ -11,9 +11,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from experiments.config import Kernel
-from experiments.nn.kernels_shapes import check, hidden, visible
-from experiments.nn.kernels_tiled import tiled
+from experiments.nn.kernels.shapes import check, hidden, visible
+from experiments.nn.kernels.tiled import tiled
 
 
 class AttentionKernel(Protocol):
@@ -105,8 +104,4 @@ def fused(
     return mixed.masked_fill(blind, 0.0)
 
 
-KERNELS: dict[Kernel, AttentionKernel] = {
-    Kernel.naive: naive,
-    Kernel.tiled: tiled,
-    Kernel.fused: fused,
-}
+KERNELS: dict[str, AttentionKernel] = {"naive": naive, "tiled": tiled, "fused": fused}

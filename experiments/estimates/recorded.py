@@ -11,21 +11,14 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
-from experiments.config import (
-    FFNOptions,
-    FlashOptions,
-    GQAOptions,
-    HeadAnalysisOptions,
-    Induction,
-    Kernel,
-    MixtureOfExperts,
-    MoEOptions,
-    NormStabilityOptions,
-    Patterns,
-    Text,
-    TranslationOptions,
-)
-from experiments.config.tasks import Domains
+from experiments.config.tasks import Domains, Induction, Patterns, Text
+from experiments.ffn import FFNOptions
+from experiments.flash_attention import FlashOptions
+from experiments.gqa_vs_mha import GQAOptions
+from experiments.head_analysis import HeadAnalysisOptions
+from experiments.moe import MoEOptions
+from experiments.norm_stability import NormStabilityOptions
+from experiments.translation import TranslationOptions
 
 COST = ("cost/parameters", "cost/active_parameters", "cost/flops_per_token")
 TRAINED = ("val/loss", "train/spike_score", "time/step", "time/throughput")
@@ -83,11 +76,10 @@ def recorded(options: object, parts: Mapping[str, Any]) -> Recorded:
     """
     if type(options) not in NAMES:
         return Recorded(tuple("/".join(["*"] * depth) for depth in range(1, 8)))
-    attention, ffn = parts.get("attention"), parts.get("ffn")
     counts = {
         "layer": parts["model"].n_layers,
-        "head": getattr(attention, "n_heads", 0),
-        "expert": getattr(ffn, "n_experts", 0),
+        "head": parts["attention"].heads,
+        "expert": parts["ffn"].experts if "ffn" in parts else 0,
     }
     if isinstance(options, NormStabilityOptions):
         # The stream has a place before the first layer and one behind each.
@@ -105,7 +97,7 @@ def _ffn(options: FFNOptions, parts: Mapping[str, Any]) -> list[str]:  # noqa: A
 
 
 def _moe(options: MoEOptions, parts: Mapping[str, Any]) -> list[str]:  # noqa: ARG001
-    if not isinstance(parts["ffn"], MixtureOfExperts):
+    if not parts["ffn"].experts:
         return [*TRAINED, *COST]
     tokens = isinstance(parts["task"], Domains | Text | Induction)
     information = ["nmi_domain", "nmi_token"] if tokens else ["nmi_domain"]
@@ -146,7 +138,7 @@ def _gqa(options: GQAOptions, parts: Mapping[str, Any]) -> list[str]:  # noqa: A
 
 def _flash(options: FlashOptions, parts: Mapping[str, Any]) -> list[str]:
     names = ["peak", "peak_backward", "peak_formula", "saved_bytes", "time", "time_backward"]
-    if parts["attention"].kernel is Kernel.tiled:
+    if parts["attention"].kernel == "tiled":
         names.append("executed_share")
     exact = ["error_forward", "error_grad_q", "error_grad_k", "error_grad_v"]
     exact += ["error_ratio", "error_ratio_grad", "difference_to_naive"]

@@ -1,0 +1,42 @@
+"""The rules across groups: which options do not fit each other. No torch."""
+
+from collections.abc import Mapping
+from math import gcd
+from typing import Any
+
+from experiments.parts import Part
+from experiments.questions import Question
+
+
+def check_together(question: type[Question], experiment: str, groups: Mapping[str, Any]) -> None:
+    """Raise ValueError where options do not fit each other or the experiment.
+
+    `groups` maps the names of groups, `model`, `options` and `training` to their dataclasses.
+    """
+    if (task := groups.get("task")) is not None:
+        if hasattr(task, "source_length") != question.pairs:
+            has, needs = ("sequences", "pairs") if question.pairs else ("pairs", "sequences")
+            raise ValueError(f"task={task.kind} has {has}, but {experiment} learns from {needs}")
+        if "training" in groups:
+            _check_parts_of_a_batch(task, groups["training"])
+    if (options := groups.get("options")) is not None:
+        options.check(groups)
+    if (model := groups.get("model")) is not None:
+        for part in groups.values():
+            if isinstance(part, Part):
+                part.check(model.d_model)
+
+
+def _check_parts_of_a_batch(task: Any, training: Any) -> None:
+    """Raise ValueError where a batch, which has no more sentences than there are, cannot be cut."""
+    batch, parts = training.batch_size, training.accumulate
+    if (n_train := getattr(task, "n_train", None)) is None or batch <= n_train:
+        return
+    if n_train % parts:
+        common = gcd(batch, n_train)
+        fits = max(n for n in range(1, min(common, parts) + 1) if common % n == 0)
+        raise ValueError(
+            f"training.accumulate={parts} cannot cut a batch of {n_train}, which is all that task="
+            f"{task.kind} has to learn from (training.batch_size={batch}), into equal parts; "
+            f"training.accumulate={fits} can"
+        )

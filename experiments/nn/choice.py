@@ -1,0 +1,10 @@
+"""The check of options that are named by a string."""
+
+from collections.abc import Iterable
+
+
+def check_choice(known: Iterable[str], **options: str) -> None:
+    """Raise ValueError for the first option that is none of the known names."""
+    for name, value in options.items():
+        if value not in known:
+            raise ValueError(f"{name}={value} is unknown; choose one of {', '.join(known)}")

@@ -1,0 +1,1 @@
+"""Greedy decoding with cached keys and values, and its naive twins."""

@@ -1,0 +1,1 @@
+"""Softmax attention computed in three ways, behind one signature; see `kernel`."""

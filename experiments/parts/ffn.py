@@ -1,0 +1,61 @@
+"""The dense, position-wise feed-forward network."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from experiments.parts import Cost, Part, part
+from experiments.rules import at_least, share
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Activation(StrEnum):
+    """Pointwise functions of a feed-forward network."""
+
+    relu = "relu"
+    gelu = "gelu"
+    silu = "silu"
+    relu2 = "relu2"
+    sigmoid = "sigmoid"
+    identity = "identity"
+
+
+@part("ffn", "dense")
+@dataclass
+class FeedForward(Part):
+    """A position-wise feed-forward network, gated (three matrices) or not (two)."""
+
+    kind: str
+    d_ff: int
+    activation: Activation
+    gated: bool
+    bias: bool
+    dropout: float
+
+    def __post_init__(self) -> None:
+        at_least(1, d_ff=self.d_ff)
+        share(dropout=self.dropout)
+
+    def cost(self, d_model: int, length: int) -> Cost:  # noqa: ARG002
+        """Return the cost of two matrices, or of three."""
+        n_up = 2 if self.gated else 1
+        matrices = (n_up + 1) * d_model * self.d_ff
+        parameters = matrices + self.bias * (n_up * self.d_ff + d_model)
+        return Cost(parameters, parameters, 2.0 * matrices)
+
+    def build(self, d_model: int) -> "nn.Module":
+        """Return the module, not yet initialised."""
+        from experiments.nn import ffn
+
+        return ffn.FeedForward(d_model, **self.keywords())
+
+    @property
+    def nonlinearity(self) -> str:
+        """The activation's name."""
+        return self.activation.value
+
+    def kept_per_token(self, d_model: int) -> int:
+        """Return the numbers of the input and of the hidden values."""
+        return d_model + self.d_ff * (2 if self.gated else 1)

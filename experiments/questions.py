@@ -1,0 +1,71 @@
+"""What every question has: its name, its parts, its options. No torch."""
+
+import functools
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, TypeVar
+
+QUESTIONS: dict[str, type["Question"]] = {}
+"""Name -> options. Ours are among them after `load`."""
+
+
+class Question:
+    """The base of an experiment's own options, a dataclass that stands in the experiment's page.
+
+    The page is the module of this class. It also has `run(trial)`, and `timing(trial)` where the
+    question is timed.
+
+    Attributes:
+        parts: the groups that the experiment has beside `model`.
+        pairs: whether its tasks are pairs of sequences, a source and a target.
+        timed: whether `timing` follows `run`, alone on the machine.
+    """
+
+    parts: ClassVar[tuple[str, ...]] = ("attention", "ffn", "norm", "task")
+    pairs: ClassVar[bool] = False
+    timed: ClassVar[bool] = False
+
+    def check(self, groups: Mapping[str, Any]) -> None:
+        """Raise ValueError where options do not fit the parts of an arm (`groups["attention"]`)."""
+
+
+Q = TypeVar("Q", bound=type)
+
+
+def question(name: str) -> Callable[[Q], Q]:
+    """Register a dataclass as the options of an experiment: `@question("moe")`.
+
+    Raises:
+        ValueError: the class is no `Question`, or another question has this name.
+    """
+
+    def register(options: Q) -> Q:
+        where = f"@question({name!r}) on {options.__name__}"
+        if not issubclass(options, Question):
+            raise ValueError(f"{where}: write class {options.__name__}(Question), from experiments")
+        other = QUESTIONS.get(name)
+        if other and (other.__module__, other.__name__) != (options.__module__, options.__name__):
+            raise ValueError(f"{where}: {other.__module__} has this name already; choose another")
+        QUESTIONS[name] = options
+        return options
+
+    return register
+
+
+def measuring(*affects: str) -> dict[str, tuple[str, ...]]:
+    """Return the metadata of a field that only says what is measured.
+
+    Arms may differ in it and still be compared, in all metrics but those whose names begin with one
+    of `affects`: `rounds: int = field(metadata=measuring())`.
+    """
+    return {"affects": affects}
+
+
+@functools.cache  # asked often, and the folder does not change
+def load() -> None:
+    """Import all pages, the modules beside this one, so that they are in `QUESTIONS`."""
+    package = __name__.rpartition(".")[0]
+    for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
+        if not module.ispkg:
+            importlib.import_module(f"{package}.{module.name}")

@@ -1,0 +1,45 @@
+"""How a page begins: the task of a trial, and the model of its arm on the trial's device.
+
+Pages import it while a plan is made, so torch is imported inside functions.
+"""
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from experiments.parts.body import build_encoder_decoder, build_transformer
+
+if TYPE_CHECKING:
+    from experiments.nn.encoder_decoder import EncoderDecoder
+    from experiments.nn.transformer import Transformer
+    from experiments.tasks.build import Task
+    from experiments.tasks.translation import TranslationTask
+    from runner.trial.trial import Trial
+
+
+def assemble(trial: "Trial") -> "tuple[Task, Transformer]":
+    """Return the task of a trial and its initialised model."""
+    from experiments.tasks.build import task_of
+
+    task = task_of(trial)
+    return task, model_of(trial, task)
+
+
+def model_of(trial: "Trial", task: "Task", **other: Any) -> "Transformer":
+    """Return the initialised decoder-only model of a trial.
+
+    `other` parts take the place of the arm's own, as in `model_of(trial, task, attention=...)`.
+    """
+    parts = SimpleNamespace(**{**vars(trial.config.parts), **other})
+    model = build_transformer(parts, vocabulary=task.vocabulary, width=task.width, seed=trial.seed)
+    return model.to(trial.device, trial.dtype)
+
+
+def translator_of(trial: "Trial", task: "TranslationTask") -> "EncoderDecoder":
+    """Return the initialised encoder-decoder of a trial."""
+    model = build_encoder_decoder(
+        trial.config.parts,
+        source_vocabulary=len(task.source),
+        target_vocabulary=len(task.target),
+        seed=trial.seed,
+    )
+    return model.to(trial.device, trial.dtype)
