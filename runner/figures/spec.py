@@ -9,7 +9,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
 from runner.figures.rules import KINDS, Kind
-from runner.figures.templates import placeholders
+from runner.metric_names import placeholders
 
 LISTS = ("panel", "arms", "columns")
 MAPPINGS = ("axes", "panel_metrics")

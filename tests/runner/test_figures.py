@@ -8,7 +8,8 @@ import pytest
 from runner.figures.draw import DRAWN
 from runner.figures.rules import KINDS
 from runner.figures.spec import figure_spec
-from runner.figures.templates import fill, placeholders, select
+from runner.figures.templates import select
+from runner.metric_names import fill, placeholders
 
 MATRIX = {"kind": "matrix", "table": "a", "metric": "w", "x": "key", "y": "query"}
 

@@ -11,8 +11,9 @@ from runner.figures.data import CannotDrawError, Records
 from runner.figures.notes import notes
 from runner.figures.panels import Panel, axes_inches, panels
 from runner.figures.spec import FigureSpec
-from runner.figures.templates import fill, levels
+from runner.figures.templates import levels
 from runner.figures.texts import legible
+from runner.metric_names import fill
 from runner.wording import quantity
 
 

@@ -9,8 +9,9 @@ from runner.figures.labels import label_points
 from runner.figures.notes import notes
 from runner.figures.panels import panels
 from runner.figures.spec import FigureSpec
-from runner.figures.templates import levels, placeholders
+from runner.figures.templates import levels
 from runner.figures.texts import names
+from runner.metric_names import placeholders
 from runner.stats.bands import mean_bands
 
 
