@@ -8,9 +8,15 @@ import os
 import sys
 from collections.abc import Iterable
 
-from runner import registry
 from runner.config import ConfigError
 from runner.wording.output import shortened
+
+MOVED = {
+    "experiments.config": "use `part` from experiments.parts, `task` from experiments.tasks, "
+    "`question` from experiments",
+    "experiments.cost": "a part has a method `cost`, and Cost is in experiments.parts",
+    "experiments.nn.build": "a part has a method `build`, with `part` from experiments.parts",
+}
 
 
 def load(modules: Iterable[str]) -> None:
@@ -37,5 +43,9 @@ def load(modules: Iterable[str]) -> None:
 
 
 def _cure(error: ImportError) -> str:
-    """Return the new form of a module that plug-ins imported once, or what Python says."""
-    return registry.moved(error.name or "") or f"{shortened(error, 150)}; is it installed?"
+    """Return the new form of a module that plug-ins imported before 0.2, or what Python says."""
+    module = error.name or ""
+    for old, new in MOVED.items():
+        if module == old or module.startswith(f"{old}."):
+            return f"{old} is gone: {new} (README, Add a part)"
+    return f"{shortened(error, 150)}; is it installed?"

@@ -120,19 +120,3 @@ def stage(experiment: str, name: str) -> Callable[[Any], None]:
     """
     function: Callable[[Any], None] = getattr(sys.modules[page(experiment)], name)
     return function
-
-
-MOVED = {
-    "experiments.config": "use `part` from experiments.parts, `task` from experiments.tasks, "
-    "`question` from experiments",
-    "experiments.cost": "a part has a method `cost`, and Cost is in experiments.parts",
-    "experiments.nn.build": "a part has a method `build`, with `part` from experiments.parts",
-}
-
-
-def moved(module: str) -> str | None:
-    """Return the new form of a module that plug-ins imported before 0.2."""
-    for old, new in MOVED.items():
-        if module == old or module.startswith(f"{old}."):
-            return f"{old} is gone: {new} (README, Add a part)"
-    return None

@@ -1,5 +1,6 @@
 """Fixtures that tests of the whole engine share."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from composing_once import composed_once
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
@@ -42,7 +44,8 @@ def hydra() -> Iterator[None]:
     """Hydra, initialised as `python -m runner` does."""
     GlobalHydra.instance().clear()
     loading.check_all_loading()
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"), domains_built_once():
+    ours = initialize_config_dir(str(ROOT / "conf"), version_base="1.3")
+    with ours, composed_once(), domains_built_once():
         yield
 
 
@@ -73,6 +76,12 @@ def pytest_configure() -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say what draws the same samples again."""
     terminalreporter.write_line(f"{SEED}={os.environ[SEED]} draws the same samples again")
+
+
+def pytest_collection_finish() -> None:
+    """Spare the collector of garbage what lives to the end: all modules and tests."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -18,7 +18,7 @@ from tests_environment import environment
 from runner.records.store import Slot, read_json
 
 TINY = ("experiment=moe", "scale=smoke", "task=waves", "task.n_eval=9", "task.n_samples=30")
-TINY += ("model.d_model=16", "model.n_layers=1", "plugins=[chaos_plugin]")
+TINY += ("model.d_model=16", "model.n_layers=1", "plugins=[chaos_plugin]", "~figures", "~claims")
 
 
 def command(*overrides: str) -> list[str]:

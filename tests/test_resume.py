@@ -10,31 +10,29 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from conftest import composed
 from outcomes import events, results, states, weights
 from tests_environment import environment
 
-from runner import registry
+from runner import invocation, registry
 
 PATIENCE = 120.0
 
 
 def command(experiment: str) -> list[str]:
+    return [sys.executable, "-m", "runner", *small(experiment)]
+
+
+def small(experiment: str) -> list[str]:
+    """A study of an experiment that is about its trials alone, not about what is told of them."""
     # A checkpoint at every step does not change what is computed.
-    small = ["scale=smoke", "n_seeds=1", "workers=1", "training.checkpoint_every=1"]
-    return [sys.executable, "-m", "runner", f"experiment={experiment}", *small]
+    few = ["scale=smoke", "n_seeds=1", "workers=1", "training.checkpoint_every=1"]
+    return [f"experiment={experiment}", *few, "~figures", "~claims"]
 
 
 def finish(experiment: str, folder: Path) -> None:
-    done = subprocess.run(
-        command(experiment),
-        cwd=folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    """Compute a study to its end as the command does, with the server that is there already."""
+    invocation.run_and_report(*composed(folder, small(experiment)))
 
 
 def kill_with_a_checkpoint(experiment: str, folder: Path) -> Path:
@@ -76,7 +74,7 @@ def running(status: Path) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("experiment", registry.names())
-def test_a_killed_trial_goes_on_to_the_same_bits(experiment: str, tmp_path: Path):
+def test_a_killed_trial_goes_on_to_the_same_bits(hydra: None, experiment: str, tmp_path: Path):  # noqa: ARG001
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     whole.mkdir()
     killed.mkdir()

@@ -8,7 +8,9 @@ from typing import Any
 
 import yaml
 
+from runner import registry
 from runner.config import ConfigError
+from runner.plan.declared import declared
 from runner.records.files import read_bytes
 
 MOST = 2**20
@@ -36,9 +38,10 @@ def groups() -> set[str]:
 
 
 def options(group: str) -> set[str]:
-    """The names of a group's options: ours and the user's."""
+    """The names of a group's options: ours, the user's, and parts that need no file."""
     places = [CONF] if Own.folder is None else [CONF, Own.folder]
-    return {path.stem for place in places for path in (place / group).glob("*.yaml")}
+    files = {path.stem for place in places for path in (place / group).glob("*.yaml")}
+    return files | set(declared(group) if group in registry.groups() else ())
 
 
 def own_file(option: str) -> Path | None:

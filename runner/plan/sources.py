@@ -17,6 +17,7 @@ from yaml import YAMLError
 
 from runner.config import ConfigError
 from runner.plan import folders
+from runner.plan.declared import DeclaredParts
 from runner.plan.explaining import unexpected
 from runner.plan.refusal import check_file
 from runner.wording.output import shortened
@@ -60,6 +61,7 @@ class CheckedRepository(ConfigRepository):
             UsersFolder(one.provider, one.path) if one.provider == OF_USERS else one
             for one in self.sources
         ]
+        self.sources.insert(-1, DeclaredParts())  # Hydra's own schemas have to stand last
 
     def get_group_options(
         self, group_name: str, results_filter: ObjectType | None = ObjectType.CONFIG

@@ -66,11 +66,13 @@ def pairwise(experiment: str) -> Iterator[Choice]:
         return {frozenset(pair) for pair in itertools.combinations(choice.items(), 2)}
 
     everything = [
-        dict(zip(options, names, strict=True)) for names in itertools.product(*options.values())
+        (choice, covered(choice))
+        for names in itertools.product(*options.values())
+        for choice in [dict(zip(options, names, strict=True))]
     ]
     while wanted:
-        best = max(everything, key=lambda choice: len(covered(choice) & wanted))
-        wanted -= covered(best)
+        best, pairs = max(everything, key=lambda each: len(each[1] & wanted))
+        wanted -= pairs
         yield best
 
 

@@ -112,7 +112,7 @@ def test_what_is_recorded_is_what_is_declared(plan, tmp_path):
 
 
 def test_the_record_of_a_diverged_trial(run, tmp_path: Path):
-    study = [*command("moe"), "training.lr=1e38", "training.clip=null"]
+    study = [*command("moe"), "training.lr=1e38", "training.clip=null", "~figures"]
     run(*study)
     folders = sorted((tmp_path / "outputs" / "moe" / "trials").glob("*/seed-0"))
     assert len(folders) == 2

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from runner.config import STUDY_KEYS
 from runner.plan import folders
+from runner.plan.keys import leaves
 
 BASES = (
     ("experiment=moe", "arm=dense"),
@@ -77,7 +78,7 @@ ODD_TEXTS = (
 
 def keys() -> list[str]:
     """All keys of the schema, but those that say where is written and what is read or imported."""
-    known = [key for places in keys.leaves().values() for key in places]
+    known = [key for places in leaves().values() for key in places]
     known += [*STUDY_KEYS, *folders.groups(), *SECTIONS]
     return sorted({*known} - {"outputs", "plugins", "task.path", "claims.x"})
 

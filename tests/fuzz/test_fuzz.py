@@ -1,8 +1,10 @@
 """A few cases of every kind in each test run; `python -m tests.fuzz` runs any number."""
 
 import time
+from collections.abc import Iterator
 
 import pytest
+from composing_once import composed_once
 
 from tests.fuzz.__main__ import examine, report
 from tests.fuzz.kinds import KINDS, SEEN
@@ -11,12 +13,21 @@ FAST = {"overrides": 24, "folders": 12}
 MORE = {"overrides": 150, "folders": 65, "texts": 15, "stores": 20, "runs": 15}
 
 
+@pytest.fixture
+def _composed_once() -> Iterator[None]:
+    """The long tier and `python -m tests.fuzz` let Hydra read our files for every case."""
+    with composed_once():
+        yield
+
+
+@pytest.mark.usefixtures("_composed_once")
 @pytest.mark.parametrize("kind", list(FAST))
 def test_whatever_is_typed_or_written_ends_in_a_plan_or_a_clear_line(kind: str):
     assert examine(kind, FAST[kind], start=0) == []
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("_composed_once")
 @pytest.mark.parametrize("kind", list(MORE))
 def test_more_cases_of_every_kind(kind: str):
     before = SEEN.total()

@@ -17,17 +17,24 @@ from runner import invocation
 from runner.plan import planning
 from runner.plan.plan import Plan
 
-ARMS = ("arm=[dense,moe_top2]", "n_seeds=1")
+FEW = ("balance", "usage_over_time", "selection", "cost_quality")  # two others show as much
+ARMS = ("arm=[dense,moe_top2]", "n_seeds=1", *(f"~figures.{name}" for name in FEW))
+
+
+FINISHED: dict[str, Path] = {}
+"""Where it lies. Each file that imports a session's fixture has one of its own."""
 
 
 @pytest.fixture(scope="session")
 def finished_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that holds `outputs` of a study of two arms and one seed."""
-    folder = tmp_path_factory.mktemp("finished")
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        invocation.run_and_report(*composed(folder, [*TINY, *ARMS]))
-    return folder
+    if "folder" not in FINISHED:
+        folder = tmp_path_factory.mktemp("finished")
+        GlobalHydra.instance().clear()
+        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+            invocation.run_and_report(*composed(folder, [*TINY, *ARMS]))
+        FINISHED["folder"] = folder
+    return FINISHED["folder"]
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+from composing_once import composed_once
 from omegaconf import OmegaConf
 from tests_environment import ROOT
 
@@ -102,6 +103,8 @@ COMPOSED = {  # refused while the config is composed, or read
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    with composed_once():
+        yield
 
 
 @pytest.mark.parametrize("text", list(TYPED))

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from composing_once import composed_once
 from tests_environment import ROOT, environment
 from tests_tiny import TINY
 
@@ -81,7 +82,8 @@ def test_bad_input_is_a_clear_line(tmp_path: Path, monkeypatch, arguments: str):
         pytest.skip("there is a GPU here")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")
-    ending = command(arguments.split())
+    with composed_once():
+        ending = command(arguments.split())
     assert BAD[arguments] in ending.message
     assert faults(ending) == []
     assert [p.name for p in tmp_path.iterdir()] == ["file"]

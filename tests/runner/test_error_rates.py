@@ -29,7 +29,7 @@ def test_false_equivalence_where_the_true_difference_is_delta(n):
     assert found[Verdict.contradicted] <= 0.025 + SLACK
 
 
-@pytest.mark.parametrize("n", [6, 8])
+@pytest.mark.parametrize("n", [6, pytest.param(8, marks=pytest.mark.slow)])
 def test_false_slopes_where_the_true_slope_is_the_edge_of_the_band(n):
     draw, columns = rng(n), {}
     for i in range(STUDIES):
@@ -42,7 +42,7 @@ def test_false_slopes_where_the_true_slope_is_the_edge_of_the_band(n):
     assert found[Verdict.reproduced] + found[Verdict.contradicted] <= 0.05 + SLACK
 
 
-@pytest.mark.parametrize("n", [6, 8])
+@pytest.mark.parametrize("n", [6, pytest.param(8, marks=pytest.mark.slow)])
 def test_false_trends_where_all_levels_are_alike(n):
     draw = rng(n)
     columns = {(arm, f"m{i}"): draw.normal(size=n) for arm in LEVELS for i in range(STUDIES)}

@@ -422,7 +422,7 @@ def test_a_store_that_can_only_be_read_is_reported(
     tmp_path: Path,
 ):
     runs = finished / "moe" / "runs"
-    command = (*TINY, "arm=[dense,moe_top2]", "n_seeds=1")
+    command = (*TINY, "~figures", "arm=[dense,moe_top2]", "n_seeds=1")
     before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
     read_only.close(tmp_path, runs)
     run(*command)

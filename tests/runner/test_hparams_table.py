@@ -41,7 +41,7 @@ def keep_arm(experiment: Path, name: str, **training: float) -> None:
 @pytest.mark.slow
 def test_commands_that_differ_in_a_rate_have_it_as_a_column(run: Any, tmp_path: Path) -> None:
     for rate in (1e-3, 3e-3):
-        run(*TINY, "n_seeds=1", "arm=dense", f"training.lr={rate}")
+        run(*TINY, "n_seeds=1", "arm=dense", "~figures", f"training.lr={rate}")
     experiment = tmp_path / "outputs" / "moe"
     folders = [*experiment.glob("runs/*/tb")]
     assert len(folders) == 2

@@ -127,5 +127,5 @@ def test_runs_over_more_or_other_seeds_are_looks(run, tmp_path: Path):
 
 
 def test_a_smoke_run_is_no_look(run, tmp_path: Path):
-    run(*TINY, "n_seeds=1")
+    run(*TINY, "n_seeds=1", "~figures")
     assert not (tmp_path / "outputs" / "moe" / "looks.jsonl").exists()

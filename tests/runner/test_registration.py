@@ -276,7 +276,7 @@ def test_damaged_lines_are_skipped(bench: Bench):
 
 
 QUICK = tuple("scale=quick" if text == "scale=smoke" else text for text in TINY)
-QUICK += ("arm=[dense,moe_top2]", "n_seeds=2", "training.warmup_steps=1")
+QUICK += ("arm=[dense,moe_top2]", "n_seeds=2", "training.warmup_steps=1", "~figures")
 OWN = "{metric: val/loss, arm: moe_top2, control: dense, direction: %s, n: 6, family: own, "
 OWN += "statement: mine, source: me}"
 
@@ -309,5 +309,5 @@ def test_a_run_registers_before_it_computes_and_says_so(run, tmp_path: Path, mon
 
 @pytest.mark.slow
 def test_a_smoke_run_registers_nothing(run, tmp_path: Path):
-    run(*TINY, "n_seeds=1", "+claims.own=" + OWN % "less")
+    run(*TINY, "n_seeds=1", "~figures", "+claims.own=" + OWN % "less")
     assert not registration.path(tmp_path / "outputs", "moe").exists()

@@ -88,7 +88,7 @@ def faulty_stages(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("faulty_stages")
 def test_faults_cost_only_their_own_trial(plan, run, capsys):
     with pytest.raises(StudyError, match="2 of 4 trials failed"):
-        run(*TINY, "plugins=[faulty]")
+        run(*TINY, "~figures", "plugins=[faulty]")
     entries = survey(plan(*TINY, "plugins=[faulty]"))
     assert states(entries) == {
         ("dense", 0): "failed",

@@ -33,7 +33,7 @@ def test_the_best_value_of_a_grid_is_what_is_reported(run, capsys, tmp_path):
 
 @pytest.mark.slow
 def test_every_arm_gets_the_same_grid_and_trials_and_reports_its_best(plan, run, capsys, tmp_path):
-    run(*TINY, *GRID)
+    run(*TINY, *GRID, "~figures")
     said = capsys.readouterr().out
     assert "moe, tuning: 12 trials, 0 reused, 12 to compute" in said
     assert "stands in for it" not in said
@@ -50,7 +50,7 @@ def test_every_arm_gets_the_same_grid_and_trials_and_reports_its_best(plan, run,
     }
     assert len(rows) == 12
 
-    run(*TINY, *GRID)
+    run(*TINY, *GRID, "~figures")
     assert "12 trials, 12 reused" in capsys.readouterr().out
 
 
