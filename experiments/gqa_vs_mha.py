@@ -121,7 +121,7 @@ def run(trial: "Trial") -> None:
 
 
 def record_sizes(trial: "Trial", model: "Transformer", full: "Transformer") -> None:
-    """Parameters and cache bytes of the arm, and its savings over `full`, which has all heads."""
+    """Record parameters and cache bytes of the arm, and its savings over all heads (`full`)."""
     options = trial.config.options
     batch, length = options.batch_size, options.lengths[-1]
     parameters, of_full = attention_parameters(model), attention_parameters(full)
@@ -184,7 +184,7 @@ def time_decoding(trial: "Trial") -> None:
 
 
 def generation(trial: "Trial", source: "torch.Generator") -> "Callable[[], Tensor]":
-    """Greedy decoding by the arm's whole model; its weights are fresh, which costs the same."""
+    """Return a call that decodes with the whole model; fresh weights cost the same."""
     import torch
 
     from experiments.nn.decoding.generate import greedy
@@ -198,7 +198,7 @@ def generation(trial: "Trial", source: "torch.Generator") -> "Callable[[], Tenso
 
 
 def record_times(trial: "Trial", samples: dict[str, list[float]], *, n_bytes: int) -> None:
-    """Raw samples as a table; medians, the slope over lengths, bandwidth and speed as results.
+    """Record samples as a table, and medians, slope over lengths, bandwidth and speed.
 
     Keys are stage/length; `n_bytes` are those of the cache at the last length.
     """
@@ -229,7 +229,7 @@ def record_times(trial: "Trial", samples: dict[str, list[float]], *, n_bytes: in
 
 
 def timed_layer(trial: "Trial") -> Any:
-    """One attention layer of this arm, in the width that is timed.
+    """Return one attention layer of this arm, in the width that is timed.
 
     It decodes by plain products at every length: left to itself it would take another path for
     short caches, from a length that depends on the arm, and one slope would mix the two.
@@ -243,6 +243,6 @@ def timed_layer(trial: "Trial") -> Any:
 
 
 def attention_parameters(model: "Transformer") -> int:
-    """Parameters of all attention layers."""
+    """Return the parameters of all attention layers."""
     layers: list[Any] = [block.attention for block in model.blocks]
     return sum(p.numel() for layer in layers for p in layer.parameters())

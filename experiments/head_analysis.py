@@ -91,7 +91,7 @@ def run(trial: "Trial") -> None:
 
 
 def record_scores(trial: "Trial", final: "HeadProbe", initial: "HeadProbe") -> None:
-    """All scores per head, overall and per label, their means, and both references."""
+    """Record all scores per head, overall and per label, their means, and both references."""
     from experiments.probes.portraits import by_label
 
     before = initial.metrics()
@@ -118,7 +118,7 @@ def record_scores(trial: "Trial", final: "HeadProbe", initial: "HeadProbe") -> N
 
 
 def record_planted(trial: "Trial", final: "HeadProbe", initial: "HeadProbe", *, mean: bool) -> None:
-    """`heads/planted/<label>`: the best head's weight on the key that a pattern comes from.
+    """Record `heads/planted/<label>`: the best head's weight on the key that a pattern comes from.
 
     On sequences with that pattern. Patterns that come from the own position, which the residual
     stream brings without attention, or from the one before are left out: `diagonal` and `previous`
@@ -147,7 +147,7 @@ def record_planted(trial: "Trial", final: "HeadProbe", initial: "HeadProbe", *, 
 def record_copying(
     trial: "Trial", model: "nn.Module", untrained: "nn.Module", task: "Task"
 ) -> "Table":
-    """How well the second copy is predicted and how heads look there; and before training.
+    """Record how well the second copy is predicted and how heads look there; and before training.
 
     Returns the scores of the heads.
     """

@@ -76,7 +76,7 @@ def run(trial: "Trial") -> None:
 
 
 def mean_profile(profiles: "list[Depth]") -> "Depth":
-    """The mean over batches, value by value: one batch would say more about itself."""
+    """Return the mean over batches, value by value: one batch would say more about itself."""
     from experiments.probes.gradients import Depth
 
     def mean(name: str) -> list[float]:
@@ -87,7 +87,7 @@ def mean_profile(profiles: "list[Depth]") -> "Depth":
 
 
 def at_initialisation(profiles: "dict[int, Depth]") -> dict[str, float]:
-    """Metrics of models before training, by depth; slopes are of logarithms against log depth."""
+    """Return metrics of models before training; slopes are of logarithms against log depth."""
     from experiments.probes.gradients import log_slope
 
     found: dict[str, float] = {}

@@ -47,7 +47,7 @@ def load(modules: Iterable[str]) -> None:
 
 
 def _cure(error: ImportError) -> str:
-    """Return the new form of a module that plug-ins imported before 0.2, or what Python says."""
+    """Return the new form of a module that plug-ins imported once, or what Python says."""
     module = error.name or ""
     for old, new in MOVED.items():
         if module == old or module.startswith(f"{old}."):
