@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from experiments import Question, measuring, question
 from experiments.parts.body import build_transformer
 from experiments.rules import at_least, share
-from experiments.start import model_of
+from experiments.start import model_of, task_of
 
 if TYPE_CHECKING:
     import torch
@@ -88,7 +88,6 @@ def run(trial: "Trial") -> None:
     """Train one arm under one seed, convert it where the arm says so, count what it allocates."""
     from experiments.nn.convert import convert
     from experiments.nn.transformer import Transformer
-    from experiments.tasks.build import task_of
     from runner.trial.training import Further, evaluate, train
 
     parts, options, training = trial.config.parts, trial.config.options, trial.config.training

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from experiments import Question, measuring, question
 from experiments.probes.finite import numbers, ratio
 from experiments.rules import at_least
-from experiments.start import model_of
+from experiments.start import model_of, task_of
 
 if TYPE_CHECKING:
     from experiments.probes.gradients import Depth
@@ -55,7 +55,6 @@ class NormStabilityOptions(Question):
 def run(trial: "Trial") -> None:
     """Look at models of all depths before any training, then train one of them, record."""
     from experiments.probes.gradients import GradientNorms, depth_profile
-    from experiments.tasks.build import task_of
     from runner.trial.training import train
 
     parts, options = trial.config.parts, trial.config.options

@@ -1,14 +1,20 @@
-"""Names of metrics and units, each listed once: costs, machine units, what a metric is worth.
+"""Names of metrics and units, each listed once: costs, machine units, templates, and declarations.
 
-The engine's own metrics are declared here, those of the science in `experiments.metrics`;
+A declaration says what a metric is worth for a diverged trial, and whether it needs a test. The
+engine's own metrics are declared here, those of the science in `experiments.metrics`;
 `runner.registry.metric` looks a name up. No torch.
+
+A template such as `moe/load/layer{layer}/expert{expert}` matches `moe/load/layer0/expert3`, where
+the placeholder `layer` is 0 and `expert` is 3.
 """
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from typing import Any
 
 from runner.config import By
 
@@ -116,3 +122,20 @@ def worth(
     if metric.diverged is Worth.fixed:
         counted = metric.value
     return counted, math.isfinite(counted)
+
+
+def placeholders(template: str) -> list[str]:
+    """Return the names in braces, in order."""
+    return re.findall(r"\{(\w+)\}", template)
+
+
+def fill(template: str, values: Mapping[str, Any]) -> str:
+    """Put values into a template's placeholders; a placeholder without a value stays."""
+    return re.sub(r"\{(\w+)\}", lambda m: str(values.get(m[1], m[0])), template)
+
+
+def pattern(template: str) -> re.Pattern[str]:
+    """Compile what a template matches; a placeholder is anything without a slash."""
+    parts = re.split(r"\{(\w+)\}", template)
+    quoted = [re.escape(p) if i % 2 == 0 else f"(?P<{p}>[^/]+)" for i, p in enumerate(parts)]
+    return re.compile("".join(quoted))

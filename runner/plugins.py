@@ -16,6 +16,10 @@ MOVED = {
     "`question` from experiments",
     "experiments.cost": "a part has a method `cost`, and Cost is in experiments.parts",
     "experiments.nn.build": "a part has a method `build`, with `part` from experiments.parts",
+    "experiments.tasks.build": "a task's options have a method `build`, with `task` from "
+    "experiments.tasks; a page takes `task_of` from experiments.start",
+    "experiments.corpora": "a task's options have `prepare` and `fingerprint`; text is read by "
+    "experiments.tasks.corpora",
 }
 
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from experiments.probes.finite import highest
 from experiments.probes.heads import HeadProbe, attention_rows
-from experiments.tasks.build import Task
+from experiments.tasks.batch import Task
 
 Table = dict[str, dict[str, list[float]]]
 """Score -> layer, or `uniform` for even attention -> a value for each head."""

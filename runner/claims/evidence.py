@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from runner.figures.templates import pattern, placeholders
+from runner.metric_names import pattern, placeholders
 from runner.stats.intervals import Floats, Interval, mean_interval
 from runner.wording.names import nearby
 

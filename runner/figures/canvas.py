@@ -1,22 +1,18 @@
 """What every figure shares: fonts, colours, axes, legends and reference lines.
 
-Figures are plain `Figure` objects: no pyplot, no global state, any number of threads.
+Pictures are plain `Figure` objects of matplotlib: no pyplot, no global state, any number of
+threads.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import matplotlib as mpl
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
+from runner.figures.mpl import Axes, MplFigure, import_matplotlib
 from runner.figures.panels import TITLE_SIZE, Panel
-from runner.figures.spec import FigureSpec
 from runner.figures.texts import EMS, FONTS, columns, legible, names
 
 LineStyle = Literal["-", "--", ":", "-."]
@@ -52,8 +48,12 @@ STYLE: dict[str, Any] = {
 def style() -> Iterator[None]:
     """Fonts and colours, for building and for saving a figure; the caller's settings come back.
 
-    Nothing of what a user has set for figures of his own (LaTeX, sizes, fonts) is left.
+    Nothing of what a user has set for figures of his own (LaTeX, sizes, fonts) is left. All drawing
+    happens in here, so that this is where matplotlib is first imported.
     """
+    import_matplotlib()
+    import matplotlib as mpl
+
     with mpl.rc_context():
         # Its import registers IPAexGothic and changes rcParams.
         import matplotlib_fontja  # noqa: F401
@@ -88,7 +88,7 @@ class Paint:
         return LINES[self.levels.index(level) // len(PALETTE) % len(LINES)]
 
 
-def axis_labels(figure: Figure, made: list[Panel], x: str, y: str) -> None:
+def axis_labels(figure: MplFigure, made: list[Panel], x: str, y: str) -> None:
     """Labels below the lowest panels, and once at the left; large numbers are written short."""
     x, y = legible(x), legible(y)
     for panel in made:
@@ -97,7 +97,7 @@ def axis_labels(figure: Figure, made: list[Panel], x: str, y: str) -> None:
             (panel.axes.yaxis, panel.axes.get_ylim()),
         ):
             if axis.get_scale() == "linear" and max(map(abs, limits)) >= MILLION:
-                axis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+                write_numbers(axis, short)
         if panel.at_bottom:
             panel.axes.set_xlabel(x)
     if len(made) == 1:
@@ -107,7 +107,7 @@ def axis_labels(figure: Figure, made: list[Panel], x: str, y: str) -> None:
 
 
 def log_axes(axes: Axes, log: str) -> None:
-    """Logarithmic axes as the spec says, with ticks written as plain numbers."""
+    """Logarithmic axes as `log` says, with ticks written as plain numbers."""
     if log in ("x", "both"):
         axes.set_xscale("log")
         # Fewer than on y: labels stand side by side.
@@ -119,11 +119,20 @@ def log_axes(axes: Axes, log: str) -> None:
 
 def _log_ticks(axis: Any, limits: tuple[float, float], within_decade: tuple[float, ...]) -> None:
     """Evenly below a factor of two, at round numbers within a decade, at decades beyond three."""
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+
     ratio = max(limits) / min(limits)
     subs = within_decade if ratio < 10 else (1.0, 2.0, 5.0) if ratio < 1e3 else (1.0,)
     axis.set_major_locator(MaxNLocator(5) if ratio < 2 else LogLocator(10, subs=subs))
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+    write_numbers(axis, short)
+
+
+def write_numbers(axis: Any, text: Callable[[float], str]) -> None:
+    """Write the numbers of an axis's ticks as a function gives their texts."""
+    from matplotlib.ticker import FuncFormatter
+
+    axis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
 
 
 def short(value: float) -> str:
@@ -154,9 +163,11 @@ def dots(
 
 
 def legend(
-    figure: Figure, paint: Paint, shown: list[Any], hue: str, *, patches: bool = False
+    figure: MplFigure, paint: Paint, shown: list[Any], hue: str, *, patches: bool = False
 ) -> None:
     """Below all panels: lines, or squares where areas are coloured."""
+    from matplotlib.lines import Line2D
+
     texts = names(hue, shown)
     handles = [
         Line2D(
@@ -181,15 +192,15 @@ def legend(
     )
 
 
-def reference_line(axes: Axes, spec: FigureSpec, *, labelled: bool) -> None:
+def reference_line(axes: Axes, value: float | None, label: str) -> None:
     """A dashed line at a value to compare with, its label inside the axes above the line."""
-    if spec.reference is None:
+    if value is None:
         return
-    axes.axhline(spec.reference, color="#444444", linestyle=(0, (5, 3)), linewidth=1.2, zorder=1)
-    if labelled and spec.reference_label:
+    axes.axhline(value, color="#444444", linestyle=(0, (5, 3)), linewidth=1.2, zorder=1)
+    if label:
         axes.annotate(
-            legible(spec.reference_label),
-            (0.01, spec.reference),
+            legible(label),
+            (0.01, value),
             xycoords=("axes fraction", "data"),
             xytext=(0, 3),
             textcoords="offset points",

@@ -3,11 +3,9 @@
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm, Normalize
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
 
+from runner.figures.canvas import write_numbers
+from runner.figures.mpl import Axes, MplFigure
 from runner.figures.panels import Panel
 from runner.figures.texts import legible
 
@@ -15,9 +13,11 @@ WRITTEN = 60  # up to so many cells, each shows its number
 
 
 def paint_cells(
-    figure: Figure, made: list[Panel], tables: list[np.ndarray], *, log: bool, label: str
+    figure: MplFigure, made: list[Panel], tables: list[np.ndarray], *, log: bool, label: str
 ) -> None:
     """Colour one table per panel, rows from top to bottom; a cell without a number stays white."""
+    from matplotlib.colors import LogNorm, Normalize
+
     everything = np.concatenate([table.ravel() for table in tables])
     lowest, highest = float(np.nanmin(everything)), float(np.nanmax(everything))
     scale = LogNorm if log and lowest > 0 else Normalize
@@ -39,7 +39,7 @@ def paint_cells(
     )
     bar.set_label(legible(label))
     if isinstance(norm, LogNorm):
-        bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        write_numbers(bar.ax.yaxis, "{:g}".format)
 
 
 def _write(axes: Axes, table: np.ndarray, norm: Any, *, small: bool) -> None:

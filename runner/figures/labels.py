@@ -1,7 +1,8 @@
 """Labels beside what they name, kept apart: no reader has to match colours with a legend."""
 
 import numpy as np
-from matplotlib.axes import Axes
+
+from runner.figures.mpl import Axes
 
 LINE_HEIGHT = 1.3  # of the font size
 EARLY = 0.9  # of the axes' width: a line that ends before it is named there

@@ -5,31 +5,30 @@ from collections.abc import Mapping
 import pandas as pd
 
 from runner.figures.data import Records
+from runner.figures.figure import PanelFigure
 from runner.figures.seeds import missing_seeds, shortfall
-from runner.figures.spec import FigureSpec
 
 HOLLOW = "hollow: a diverged trial, shown at where it started or at a declared worst value"
 
 
-def notes(records: Records, spec: FigureSpec, rows: pd.DataFrame) -> list[str]:
+def notes(figure: PanelFigure, records: Records, rows: pd.DataFrame) -> list[str]:
     """What a figure must say of the seeds behind it: which they are, and what is missing."""
-    if spec.of_one_seed:
-        return [*_which_seed(records, rows), *_clipped_notes(records, rows, spec)]
-    by = [column for column in spec.by if column in rows]  # a scatter's x is no column
-    missing = missing_seeds(rows, by, records.seeds)
-    told = {arm: _shortfall(records, arm, lacking, spec) for arm, lacking in missing.items()}
+    if figure.of_one_seed:
+        return [*_which_seed(records, rows), *_clipped_notes(figure, records, rows)]
+    missing = missing_seeds(rows, figure.by, records.seeds)
+    told = {arm: _shortfall(figure, records, arm, lacking) for arm, lacking in missing.items()}
     lines = [f"{arm}: {text}" for arm, text in told.items() if text]
     if any(missing.values()):
         lines.append("no mean where a finished trial has no value")
-    return [*lines, *_clipped_notes(records, rows, spec, missing)]
+    return [*lines, *_clipped_notes(figure, records, rows, missing)]
 
 
-def _shortfall(records: Records, arm: str, missing: frozenset[int], spec: FigureSpec) -> str:
+def _shortfall(figure: PanelFigure, records: Records, arm: str, missing: frozenset[int]) -> str:
     """Which of an arm's seeds a figure lacks; of a curve, too, which ended early or went on."""
     counted = records.seeds.get(arm, frozenset())
     diverged = records.diverged.get(arm, frozenset())
     planned = records.planned.get(arm, frozenset()) | counted
-    named = diverged if "step" in spec.by else diverged & missing
+    named = diverged if "step" in figure.by else diverged & missing
     return shortfall(planned, counted, missing, named)
 
 
@@ -49,9 +48,9 @@ def _which_seed(records: Records, rows: pd.DataFrame) -> list[str]:
 
 
 def _clipped_notes(
+    figure: PanelFigure,
     records: Records,
     rows: pd.DataFrame,
-    spec: FigureSpec,
     missing: Mapping[str, frozenset[int]] | None = None,
 ) -> list[str]:
     if not rows["clipped"].any():
@@ -65,4 +64,4 @@ def _clipped_notes(
             lines.append(f"{arm}: {n_clipped} of {n} seeds clipped")
         else:
             lines.append(f"{arm}: mean over {n} seeds, {n_clipped} of them clipped")
-    return [*lines, HOLLOW if spec.shape.dots else f"clipped{HOLLOW.removeprefix('hollow')}"]
+    return [*lines, HOLLOW if figure.dots else f"clipped{HOLLOW.removeprefix('hollow')}"]

@@ -6,11 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.text import Annotation
 
-from runner.figures.spec import FigureSpec
+from runner.figures.mpl import Axes, MplFigure
 from runner.figures.templates import levels
 from runner.figures.texts import EMS, distinct, legible, name
 
@@ -38,23 +35,26 @@ class Panel:
 
 def panels(
     rows: pd.DataFrame,
-    spec: FigureSpec,
+    by: list[str],
     *,
+    title: str,
     size: tuple[float, float],
     notes: Sequence[str] = (),
     wrapped: bool = False,
     projection: str | None = None,
-) -> tuple[Figure, list[Panel]]:
-    """A figure with one titled pair of axes per panel.
+) -> tuple[MplFigure, list[Panel]]:
+    """Make a figure with one titled pair of axes for each level of the columns `by`.
 
     `size` is width and height of one panel in inches, `notes` stand in lines below the title. All
     panels have the same limits, unless they are `wrapped`: then they stand in reading order, only
     those that have rows, and each has its own axes.
     """
+    from matplotlib.figure import Figure
+
     if wrapped:
-        grid = _wrapped(_present(rows, spec.panel))
+        grid = _wrapped(_present(rows, by))
     else:
-        grid = _grid([levels(rows, column) for column in spec.panel], size[0])
+        grid = _grid([levels(rows, column) for column in by], size[0])
     n_columns, n_rows = len(grid[0]), len(grid)
     width = min(size[0] * n_columns * (0.72 if n_columns > 2 else 1), max(MAX_INCHES, size[0]))
     height = size[1] * n_rows * (0.78 if n_rows > 1 else 1)
@@ -72,11 +72,11 @@ def panels(
     made = []
     keys = [key for row in grid for key in row]
     room = max(12, int(0.85 * width / n_columns * 72 / (EMS * TITLE_SIZE)))
-    titles = dict(zip(keys, distinct([_key_title(spec, key) for key in keys], room), strict=True))
+    titles = dict(zip(keys, distinct([_key_title(by, key) for key in keys], room), strict=True))
     for i, row in enumerate(grid):
         for j, key in enumerate(row):
             chosen = rows
-            for column, level in zip(spec.panel, key, strict=True):
+            for column, level in zip(by, key, strict=True):
                 chosen = chosen[chosen[column] == level]
             if key:
                 axes[i][j].set_title(titles[key])
@@ -86,19 +86,19 @@ def panels(
             made.append(Panel(axes[i][j], chosen, key, j, not below))
         for spare in axes[i][len(row) :]:
             spare.set_axis_off()
-    _title(figure, spec.title, lines)
+    _title(figure, title, lines)
     return figure, made
 
 
-def axes_inches(figure: Figure, made: list[Panel]) -> tuple[float, float]:
+def axes_inches(figure: MplFigure, made: list[Panel]) -> tuple[float, float]:
     """About what one pair of axes has, when labels and titles have taken theirs."""
     n_columns = 1 + max(panel.column for panel in made)
     n_rows = sum(panel.at_left for panel in made)
     return 0.75 * figure.get_figwidth() / n_columns, 0.65 * figure.get_figheight() / n_rows
 
 
-def _key_title(spec: FigureSpec, key: Key) -> str:
-    return " · ".join(name(c, level) for c, level in zip(spec.panel, key, strict=True))
+def _key_title(by: list[str], key: Key) -> str:
+    return " · ".join(name(c, level) for c, level in zip(by, key, strict=True))
 
 
 def _lines(notes: Sequence[str], inches: float) -> list[str]:
@@ -113,7 +113,9 @@ def _lines(notes: Sequence[str], inches: float) -> list[str]:
     return lines
 
 
-def _title(figure: Figure, title: str, lines: list[str]) -> None:
+def _title(figure: MplFigure, title: str, lines: list[str]) -> None:
+    from matplotlib.text import Annotation
+
     # The title's own empty lines keep the notes' place free of panels.
     shown = figure.suptitle(
         legible(title) + "\n" * len(lines),

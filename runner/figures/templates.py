@@ -1,24 +1,10 @@
-"""Templates of metric names.
+"""Rows of the metrics that a template matches; its placeholders become columns."""
 
-`moe/load/layer{layer}/expert{expert}` matches `moe/load/layer0/expert3`, and its placeholders
-become the columns `layer` and `expert`.
-"""
-
-import re
-from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
-
-def placeholders(template: str) -> list[str]:
-    """The names in braces, in order."""
-    return re.findall(r"\{(\w+)\}", template)
-
-
-def fill(template: str, values: Mapping[str, Any]) -> str:
-    """The metric's name with its placeholders' values; a placeholder without one stays."""
-    return re.sub(r"\{(\w+)\}", lambda m: str(values.get(m[1], m[0])), template)
+from runner.metric_names import pattern, placeholders
 
 
 def select(rows: pd.DataFrame, template: str, arms: list[str]) -> pd.DataFrame:
@@ -49,10 +35,3 @@ def levels(rows: pd.DataFrame, column: str) -> list[Any]:
     """The distinct values of a column: numbers ascending, words in the order of appearance."""
     values = list(rows[column].unique())
     return sorted(values) if pd.api.types.is_numeric_dtype(rows[column]) else values
-
-
-def pattern(template: str) -> re.Pattern[str]:
-    """What the names of a template look like; a placeholder is anything without a slash."""
-    parts = re.split(r"\{(\w+)\}", template)
-    quoted = [re.escape(p) if i % 2 == 0 else f"(?P<{p}>[^/]+)" for i, p in enumerate(parts)]
-    return re.compile("".join(quoted))

@@ -7,7 +7,6 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from matplotlib.font_manager import FontProperties, findfont, get_font
 
 FONTS = ("DejaVu Sans", "IPAexGothic")
 LONGEST = 28  # columns of a name on an axis or beside a line; a longer one loses its middle
@@ -98,5 +97,7 @@ def _shown(character: str) -> str:
 
 @cache
 def _glyphs() -> frozenset[int]:
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
     files = [findfont(FontProperties(family=family)) for family in FONTS]
     return frozenset(code for file in files for code in get_font(file).get_charmap())

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from runner import registry
 from runner.claims.claim import Claim, Tested
 from runner.config import ArmConfig, ConfigError, Study
-from runner.figures.spec import FigureSpec
+from runner.figures.figure import Figure
 from runner.plan import estimates
 from runner.plan.checks import near_name
 from runner.plan.outline import Outline
@@ -84,18 +84,15 @@ def hint(metric: str, arms: Mapping[str, ArmConfig]) -> str:
     return near_name(metric, set[str]().union(*recorded))
 
 
-def empty(name: str, spec: FigureSpec, study: Study, arms: Mapping[str, ArmConfig]) -> list[str]:
+def empty(name: str, figure: Figure, study: Study, arms: Mapping[str, ArmConfig]) -> list[str]:
     """Lines for what a figure names and nothing will fill. Figures also show logged curves."""
     lines = [
         f"figures.{name} names {shortened(arm, 80)}: there is no such arm; {near(arm, study.arms)}"
-        for arm in spec.arms
+        for arm in figure.arms
         if arm not in study.arms
     ]
-    if spec.table:
-        return lines
-    metrics = [spec.metric, *spec.axes.values(), spec.x if spec.shape.x_is_metric else None]
     return lines + [
         f"figures.{name}: no trial records {shortened(metric, 80)}; {hint(metric, arms)}"
-        for metric in metrics
+        for metric in figure.metrics
         if metric and not is_recorded(metric, arms) and not registry.declares(metric)
     ]

@@ -8,9 +8,9 @@ from runner.claims import kinds
 from runner.claims.claim import Claim
 from runner.claims.headline import Headline
 from runner.config import ConfigError, Study
-from runner.figures.spec import FigureSpec, figure_spec
+from runner.figures.figure import Figure
+from runner.figures.kinds import read_figure
 from runner.wording.names import check_name
-from runner.wording.output import shortened
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Outline:
     scale: str
     headline: list[Headline]
     claims: list[Claim]
-    figures: dict[str, FigureSpec]
+    figures: dict[str, Figure]
     not_tested: list[str]
 
 
@@ -47,16 +47,6 @@ def headlines(entries: Sequence[Mapping[str, Any]]) -> list[Headline]:
     return found
 
 
-def figure(name: str, spec: Any) -> FigureSpec:
-    """What one figure shows; ValueError, naming it, for what is no figure."""
-    if not isinstance(spec, Mapping):
-        raise ValueError(f"figures.{name}={shortened(spec, 80)} must be keys with values")
-    try:
-        return figure_spec(spec)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"figures.{name}: {str(error).splitlines()[0]}") from error
-
-
 def outline(study: Study) -> Outline:
     """Read and check it all.
 
@@ -72,7 +62,7 @@ def outline(study: Study) -> Outline:
             scale=study.scale.value,
             headline=headlines(study.headline),
             claims=[kinds.read_claim(name, claim) for name, claim in study.claims.items()],
-            figures={name: figure(name, spec) for name, spec in study.figures.items()},
+            figures={name: read_figure(name, keys) for name, keys in study.figures.items()},
             not_tested=study.not_tested,
         )
     except (TypeError, ValueError) as error:

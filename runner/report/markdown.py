@@ -3,6 +3,8 @@
 import re
 from collections.abc import Sequence
 
+from runner.figures.figure import Figure, Sheet
+
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table; what cells hold is markdown, except for `|` and line breaks."""
@@ -22,3 +24,18 @@ def literal(text: str) -> str:
     """A text that shows as itself: no emphasis, no link and no HTML comes of it."""
     harmless = text.replace("&", "&amp;").replace("<", "&lt;")
     return re.sub(r"([\\`*_\[\]])", r"\\\1", harmless)
+
+
+def sheet(figure: Figure, texts: Sheet) -> str:
+    """What a figure that is a sheet of text shows: title, caption, note and rows."""
+    body = [
+        [_mark(cell) if isinstance(cell, bool) else literal(cell) for cell in row]
+        for row in texts.rows
+    ]
+    head = [literal(name) for name in texts.head]
+    above = [f"**{literal(figure.title)}**", literal(figure.caption), literal(texts.note)]
+    return "\n\n".join([*filter(None, above), table(head, body)])
+
+
+def _mark(truth: bool) -> str:
+    return "\N{CHECK MARK} yes" if truth else "\N{BALLOT X} no"

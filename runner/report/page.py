@@ -15,14 +15,13 @@ from runner.claims.finding import Finding
 from runner.claims.headline import Headline
 from runner.figures.canvas import PALETTE
 from runner.figures.draw import Picture
-from runner.figures.spec import FigureSpec
+from runner.figures.figure import Figure, Sheet
 from runner.metric_names import MACHINE_UNITS
 from runner.report import answer as answers
 from runner.report import origins, steadiness
 from runner.report.cards import card
 from runner.report.headlines import Compared
 from runner.report.record import StudyRecord
-from runner.report.samples import Sheet
 from runner.wording import quantity
 
 TEMPLATE = "report.html"
@@ -39,7 +38,7 @@ def render(
     summary: pd.DataFrame,
     findings: Sequence[Finding],
     pictures: Mapping[str, Picture],
-    samples: Mapping[str, Sheet],
+    sheets: Mapping[str, Sheet],
     warnings: Sequence[str],
 ) -> str:
     """The whole page as text."""
@@ -66,9 +65,9 @@ def render(
         comparisons=[comparison_table(study, h, compared, summary) for h in study.headline],
         costs=cost_table(study, summary),
         figures=[
-            _figure(key, spec, pictures.get(key), samples.get(key))
-            for key, spec in study.figures.items()
-            if key in pictures or key in samples
+            _figure(name, figure, pictures.get(name), sheets.get(name))
+            for name, figure in study.figures.items()
+            if name in pictures or name in sheets
         ],
         swatches={arm: PALETTE[i % len(PALETTE)] for i, arm in enumerate(study.arms)},
         arms=[(arm, *_typed(study, arm, overrides)) for arm, overrides in study.arms.items()],
@@ -216,9 +215,9 @@ def _typed(study: StudyRecord, arm: str, overrides: Sequence[str]) -> tuple[str,
 
 
 def _figure(
-    key: str, spec: FigureSpec, picture: Picture | None, sheet: Sheet | None
+    name: str, figure: Figure, picture: Picture | None, sheet: Sheet | None
 ) -> dict[str, Any]:
-    shown = {"key": key, "title": spec.title, "caption": spec.caption, "sheet": sheet}
+    shown = {"key": name, "title": figure.title, "caption": figure.caption, "sheet": sheet}
     return shown | {"source": _source(picture) if picture else ""}
 
 

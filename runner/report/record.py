@@ -11,7 +11,7 @@ from runner.claims.fairness import Fairness, Value
 from runner.claims.headline import Headline
 from runner.claims.registration import Registration
 from runner.claims.rig import Rig
-from runner.figures.spec import FigureSpec
+from runner.figures.figure import Figure
 from runner.metric_names import COST_METRICS
 from runner.report.looks import Looks
 
@@ -57,7 +57,7 @@ class StudyRecord:
     config_yaml: str
     environment: dict[str, object]
     claims: list[Claim] = field(default_factory=list)
-    figures: dict[str, FigureSpec] = field(default_factory=dict)
+    figures: dict[str, Figure] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     not_tested: list[str] = field(default_factory=list)
     cost_metrics: list[str] = field(default_factory=lambda: list(COST_METRICS))

@@ -19,6 +19,7 @@ from runner.claims import verdicts
 from runner.claims.finding import Finding
 from runner.figures.data import Records
 from runner.figures.draw import draw_all, in_words
+from runner.figures.figure import Sheet
 from runner.report import dashboard, hparams_table, markdown, origins, page, steadiness
 from runner.report.answer import answer, answer_record
 from runner.report.cards import card
@@ -27,7 +28,6 @@ from runner.report.headlines import Compared, compare_headlines
 from runner.report.hparams_table import share_table
 from runner.report.outcome import Outcome
 from runner.report.record import StudyRecord
-from runner.report.samples import Sheet, sheets
 from runner.stats.comparison import COMPARISON, compare, summarise
 
 COLUMNS = f"tb/{hparams_table.FILE}"
@@ -74,16 +74,15 @@ def write_report(run: Path, study: StudyRecord, *, redrawn: bool = False) -> Out
         trials=study.trials,
         clipped=study.clipped,
     )
-    pictures, undrawn = draw_all(study.figures, shown)
-    samples, missing = sheets(study.figures, shown)
-    warnings += [*undrawn, *missing, *origins.origin_notes(study.trials)]
+    pictures, sheets, undrawn = draw_all(study.figures, shown)
+    warnings += [*undrawn, *origins.origin_notes(study.trials)]
     warnings += [*origins.told_by_trials(study.trials), *steadiness.steadiness_notes(study.tables)]
     with _draft(run) as folder:
         (folder / "figures").mkdir()
         for key, picture in pictures.items():
             (folder / "figures" / f"{key}.png").write_bytes(picture.png)
             (folder / "figures" / f"{key}.svg").write_bytes(picture.svg)
-        texts = _texts(study, lines, findings, samples)
+        texts = _texts(study, lines, findings, sheets)
         images = {key: picture.png for key, picture in pictures.items()}
         try:
             dashboard.write_dashboard(folder / "tb", study, texts=texts, images=images)
@@ -96,7 +95,7 @@ def write_report(run: Path, study: StudyRecord, *, redrawn: bool = False) -> Out
             summary=summary,
             findings=findings,
             pictures=pictures,
-            samples=samples,
+            sheets=sheets,
             warnings=warnings,
         )
         # Last, so that whoever finds the page finds everything it speaks of.
@@ -227,7 +226,7 @@ def _texts(
     study: StudyRecord,
     lines: Sequence[str],
     findings: Sequence[Finding],
-    samples: Mapping[str, Sheet],
+    sheets: Mapping[str, Sheet],
 ) -> dict[str, str]:
     environment = {key: str(value) for key, value in study.environment.items()}
     texts = {
@@ -242,7 +241,10 @@ def _texts(
         cards = [card(finding, study) for finding in findings]
         rows = [[shown[key] for key in head] for shown in cards]
         texts["verdicts"] = markdown.table(head, rows)
-    return texts | {f"samples/{key}": sheet.markdown() for key, sheet in samples.items()}
+    return texts | {
+        f"samples/{name}": markdown.sheet(study.figures[name], sheet)
+        for name, sheet in sheets.items()
+    }
 
 
 def _plain(finding: Finding) -> dict[str, Any]:

@@ -16,15 +16,12 @@ from experiments.parts.body import build_transformer
 from experiments.probes.heads import HeadProbe
 from experiments.probes.portraits import differs, looks
 from experiments.probes.pruning import ORDERS
-from experiments.tasks.build import build_task
 from runner import registry
 from runner.figures import canvas
 from runner.figures.data import CannotDrawError
-from runner.figures.draw import draw
 from runner.metric_names import Worth
 from runner.plan.outline import outline
 from runner.plan.plan import Arm, Plan
-from runner.report.samples import sheet
 from runner.trial.training import train
 
 MakePlan = Callable[..., Plan]
@@ -124,7 +121,7 @@ def test_probes_change_nothing_in_training(plan: MakePlan, tmp_path: Path, dropo
     losses = []
     for name, probes in (("with", True), ("without", False)):
         trial = trial_of(arm, tmp_path / name)
-        task = build_task(parts.task, seed=0, batch_size=8, cache=tmp_path)
+        task = parts.task.build(seed=0, batch_size=8, cache=tmp_path)
         model = build_transformer(parts, vocabulary=None, width=task.width, seed=0)
         torch.manual_seed(0)
         made = [lambda m=model, t=task: HeadProbe(m, t.labels, t.lags, block=8)] if probes else []
@@ -190,16 +187,16 @@ def test_figures_are_drawn(
 ) -> None:
     made = plan("experiment=head_analysis", *overrides)
     trials = {arm.name: ran(arm, tmp_path) for arm in made.arms}
-    specs = outline(made.study).figures
-    assert {"attention", "profiles", "heads", "distance_over_training"} <= set(specs)
+    figures = outline(made.study).figures
+    assert {"attention", "profiles", "heads", "distance_over_training"} <= set(figures)
     records = records_of(trials)
     missing = set()
-    for key, spec in specs.items():
+    for name, figure in figures.items():
         try:
             with canvas.style():
-                sheet(spec, records) if spec.kind == "samples" else draw(spec, records)
+                figure.draw(records)
         except CannotDrawError:
-            missing.add(key)
+            missing.add(name)
     assert missing == skipped
 
 
@@ -345,15 +342,15 @@ def test_figures_of_what_repeats_are_drawn(plan: MakePlan, tmp_path: Path) -> No
     chosen = "arm=[trained,untrained,two_layers,one_layer,three_layers]"
     made = plan("experiment=head_analysis", "scale=full", chosen, *small)
     trials = {arm.name: ran(shorter(arm), tmp_path) for arm in made.arms if arm.name in COPYING}
-    records, specs = records_of(trials), outline(made.study).figures
+    records, figures = records_of(trials), outline(made.study).figures
     drawn = {}
     for key in ("copying", "induction", "in_context", "induction_over_training", "ablation"):
         with canvas.style():
-            drawn[key] = draw(specs[key], records)
+            drawn[key] = figures[key].draw(records)
     choices = [label.get_text() for label in drawn["ablation"].axes[0].get_xticklabels()]
     assert {"induction", "random", "entropy_matched", "any_layer", "all_induction"} <= {*choices}
     with canvas.style():
-        axes = draw(specs["pruning"], records).axes[0]
+        axes = figures["pruning"].draw(records).axes[0]
     ends = [line.get_xdata()[-1] for line in axes.get_lines() if len(line.get_xdata()) == 25]
     assert ends == [1.0] * 4  # an order each, to the last of 24 heads
 

@@ -9,13 +9,14 @@ from matplotlib.figure import Figure
 
 from runner.figures import canvas
 from runner.figures.data import Records
-from runner.figures.draw import Picture, draw, draw_all
-from runner.figures.spec import figure_spec
+from runner.figures.draw import Picture, draw_all
+from runner.figures.kinds import read_figure
 
 
 def figure(records: Records, **options: Any) -> Figure:
     with canvas.style():
-        made = draw(figure_spec({"title": "t", **options}), records)
+        made = read_figure("x", {"title": "t", **options}).draw(records)
+        assert isinstance(made, Figure)
         made.canvas.draw()  # warnings are errors: a missing glyph would show here
     return made
 
@@ -24,9 +25,9 @@ def all_drawn(
     figures: Mapping[str, dict[str, Any]], records: Records, caplog: pytest.LogCaptureFixture
 ) -> dict[str, Picture]:
     """The pictures of all figures, none of which gave a warning."""
-    specs = {key: figure_spec(options) for key, options in figures.items()}
+    read = {name: read_figure(name, options) for name, options in figures.items()}
     with caplog.at_level(logging.WARNING):
-        pictures, warnings = draw_all(specs, records)
+        pictures, _, warnings = draw_all(read, records)
     assert not caplog.records, caplog.text
     assert not warnings
     return pictures

@@ -9,7 +9,7 @@ from sample_figures import FIGURES
 from runner.claims.claim import Claim
 from runner.claims.headline import Headline
 from runner.claims.kinds import Difference
-from runner.figures.spec import FigureSpec, figure_spec
+from runner.figures.kinds import read_figure
 from runner.report.record import StudyRecord
 
 ARMS = {
@@ -139,7 +139,7 @@ def make_claims() -> list[Claim]:
 
 def make_study(**changes: Any) -> StudyRecord:
     """The study; keywords replace fields of it."""
-    figures: dict[str, FigureSpec] = {key: figure_spec(value) for key, value in FIGURES.items()}
+    figures = {name: read_figure(name, keys) for name, keys in FIGURES.items()}
     fields: dict[str, Any] = {
         "experiment": "moe",
         "question": "Do eight experts beat one feed-forward layer of the same active size?",

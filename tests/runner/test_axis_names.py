@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from runner.figures import canvas
 from runner.figures.data import Records
 from runner.figures.draw import draw_all
-from runner.figures.spec import figure_spec
+from runner.figures.kinds import read_figure
 from runner.figures.texts import LONGEST, columns, distinct, legible
 
 TEMPLATE = "moe/selection/layer{layer}/{folder}/expert{expert}"
@@ -155,8 +155,8 @@ def test_odd_names_are_drawn_everywhere_without_a_warning(
         "cells": {"kind": "heatmap", "metric": "z/{l}", "x": "l", "y": "arm", **texts, **colours},
     }
     with caplog.at_level(logging.WARNING):
-        pictures, warnings = draw_all(
-            {key: figure_spec(options) for key, options in specs.items()},
+        pictures, _, warnings = draw_all(
+            {name: read_figure(name, keys) for name, keys in specs.items()},
             Records(results, history, ODD),
         )
     assert set(pictures) == set(specs)

@@ -1,20 +1,28 @@
 """What a YAML says of a figure is checked before anything runs."""
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from runner.figures.draw import DRAWN
-from runner.figures.rules import KINDS
-from runner.figures.spec import figure_spec
-from runner.figures.templates import fill, placeholders, select
+from runner.figures import kinds
+from runner.figures.kinds import KINDS, read_figure
+from runner.figures.templates import select
+from runner.metric_names import fill, placeholders
 
 MATRIX = {"kind": "matrix", "table": "a", "metric": "w", "x": "key", "y": "query"}
 
 
-def test_every_kind_can_be_drawn() -> None:
-    assert {*DRAWN, "samples"} == set(KINDS)
+LONGEST_MESSAGE = 300  # letters, as of every error
+
+
+def test_every_kind_has_a_file_of_its_own() -> None:
+    files = {path.stem for path in Path(kinds.__file__).parent.glob("*.py")} - {"__init__"}
+    assert files == set(KINDS)
+    assert {cls.__module__.rpartition(".")[2]: cls for cls in KINDS.values()} == KINDS
 
 
 def test_a_number_that_64_bits_may_not_hold_stays_text():
@@ -42,11 +50,15 @@ def test_a_template_takes_no_regular_expressions() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"kind": "pie", "metric": "a"}, "is none of"),
+        ({"kind": "pie", "metric": "a"}, "kind=pie is none of curve, lines, "),
+        ({"kind": "curv", "metric": "a"}, "none of .* .near: curve"),
+        ({"kind": ["curve"], "metric": "a"}, "is none of"),
+        ({"metric": "a"}, "needs the key kind, one of curve, lines, "),
         ({"kind": "curve"}, "needs the key metric"),
+        ({"kind": "curve", "metric": None}, "needs the key metric"),
         ({"kind": "curve", "metric": 3}, "must be text"),
         ({"kind": "curve", "metric": "a/{b}"}, "averaged away"),
-        ({"kind": "curve", "metric": "a/{b}", "x": "b"}, "does not use .'x'."),
+        ({"kind": "curve", "metric": "a/{b}", "x": "b"}, "no key 'x'; .* hue, "),
         ({"kind": "curve", "metric": "a", "reference": "high"}, "must be a number"),
         ({"kind": "curve", "metric": "a", "arms": "dense"}, "must be a list"),
         ({"kind": "curve", "metric": "a", "hue": "b"}, "not placeholders"),
@@ -56,11 +68,11 @@ def test_a_template_takes_no_regular_expressions() -> None:
         ({"kind": "scatter", "metric": "a"}, "needs the key x"),
         ({"kind": "lines", "metric": "a/{b}"}, "needs the key x"),
         ({"kind": "lines", "metric": "a", "x": "step"}, "not placeholders"),
-        ({"kind": "bars", "metric": "a", "seeds": "last"}, "mean or first"),
+        ({"kind": "bars", "metric": "a", "seeds": "last"}, "one of mean, first"),
         ({"kind": "matrix", "metric": "w", "x": "key", "y": "query"}, "needs the key table"),
         ({**MATRIX, "arms": ["a", "b"]}, "needs panel: .arm."),
         ({**MATRIX, "panel_metrics": {"H": "a/layer{layer}"}}, "not in panel"),
-        ({**MATRIX, "panel_metrics": ["H"]}, "must map"),
+        ({**MATRIX, "panel_metrics": ["H"]}, "must be a mapping"),
         ({"kind": "radar", "axes": {"a": "x", "b": "y"}}, "three axes"),
         ({"kind": "radar", "axes": {"a": "x/{i}", "b": "y/{i}", "c": "z/{i}"}}, "averaged away"),
         (
@@ -69,19 +81,52 @@ def test_a_template_takes_no_regular_expressions() -> None:
         ),
         ({"kind": "samples", "table": "s"}, "needs the key columns"),
         ({"kind": "samples", "table": "s", "columns": ["a"], "rows": 0}, "at least 1"),
-        ({"kind": "samples", "table": "s", "columns": ["a"], "metric": "m"}, "does not use"),
-        ({"kind": "curve", "metric": "a", "colour": "red"}, "unknown figure keys"),
+        ({"kind": "samples", "table": "s", "columns": ["a"], "rows": 1.5}, "whole number"),
+        ({"kind": "samples", "table": "s", "columns": ["a"], "rows": True}, "whole number"),
+        ({"kind": "samples", "table": "s", "columns": ["a"], "metric": "m"}, "no key .metric."),
+        ({"kind": "curve", "metric": "a", "colour": "red"}, "no key 'colour'; there are kind, "),
+        ({"kind": "curve", "metric": "a", "y_lable": "red"}, "no key 'y_lable' .near: y_label"),
+        ({"kind": "radar", "log": "x", "axes": {"a": "x"}}, "no key 'log'"),
+        ({"kind": "curve", "metric": "a", 3: 4}, "no key 3"),
+        ({"kind": "curve", "metric": "a", "hoe": None}, "no key 'hoe' .near: hue"),
         ({"kind": "curve", "metric": "a/{b}/{c}/{d}", "panel": ["b", "c", "d"]}, "more than two"),
     ],
 )
-def test_a_wrong_spec_says_what_is_wrong(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        figure_spec({"title": "t", **options})
+def test_a_wrong_figure_says_what_is_wrong(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=f"^figures.mine.*{message}") as caught:
+        read_figure("mine", {"title": "t", **options})
+    assert len(str(caught.value)) <= LONGEST_MESSAGE
 
 
-def test_every_key_that_kinds_name_is_a_key() -> None:
-    for shape in KINDS.values():
-        assert {*shape.needs, *shape.uses} <= set(figure_spec({**MATRIX, "title": "t"}).__dict__)
+def test_an_error_about_a_figure_is_short_whatever_it_is_about() -> None:
+    name, long = "n" * 80, "x" * 5000
+    for kind in KINDS:
+        with pytest.raises(ValueError, match="there is no key") as caught:
+            read_figure(name, {"kind": kind, "title": "t", long: 1})
+        assert len(str(caught.value)) <= LONGEST_MESSAGE + len(name)
+    for options in ({"kind": long}, {"kind": "curve", "title": "t", "metric": "a", "log": long}):
+        with pytest.raises(ValueError, match=name) as caught:
+            read_figure(name, options)
+        assert len(str(caught.value)) <= LONGEST_MESSAGE + len(name)
+
+
+def test_a_key_without_a_value_is_as_if_it_were_absent() -> None:
+    plain = {"kind": "curve", "title": "t", "metric": "a"}
+    assert read_figure("f", plain | {"hue": None, "panel": None, "x": None}) == read_figure(
+        "f", plain
+    )
+
+
+def test_reading_figures_imports_no_matplotlib() -> None:
+    code = (
+        "import sys, runner.plan.planning\n"
+        "from runner.figures.kinds import read_figure\n"
+        "read_figure('f', {'kind': 'curve', 'title': 't', 'metric': 'a'})\n"
+        "print([name for name in sys.modules if name.startswith('matplotlib')])"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout.strip() == "[]", done.stderr
 
 
 def test_a_template_is_filled_with_what_is_known() -> None:

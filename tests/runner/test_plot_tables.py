@@ -12,7 +12,7 @@ from sample_tables import ARMS, FIGURES, HEADS, LENGTHS, SEEDS, make_records
 
 from runner.figures.data import Records
 from runner.figures.draw import draw_all
-from runner.figures.spec import figure_spec
+from runner.figures.kinds import read_figure
 from runner.wording import quantity
 
 
@@ -23,7 +23,7 @@ def records() -> Records:
 
 def skipped(records: Records, **options: Any) -> str:
     """The warning line of a figure that cannot be drawn."""
-    pictures, warnings = draw_all({"x": figure_spec(options)}, records)
+    pictures, _, warnings = draw_all({"x": read_figure("x", options)}, records)
     assert not pictures
     assert len(warnings) == 1
     assert "\n" not in warnings[0]

@@ -13,8 +13,9 @@ from sample_study import ARMS, make_history, make_results
 from runner.figures import canvas
 from runner.figures.data import Records
 from runner.figures.draw import draw_all
+from runner.figures.kinds import read_figure
+from runner.figures.kinds.curve import Curve
 from runner.figures.labels import spread
-from runner.figures.spec import FigureSpec, figure_spec
 from runner.stats.bands import mean_bands
 from runner.stats.intervals import mean_interval
 
@@ -40,14 +41,13 @@ def test_every_kind_draws_without_a_warning(
 
 
 def test_the_same_records_give_the_same_file(records: Records) -> None:
-    spec = {"loss": figure_spec(FIGURES["loss"])}
-    (first, _), (second, _) = draw_all(spec, records), draw_all(spec, records)
+    loss = {"loss": read_figure("loss", FIGURES["loss"])}
+    (first, *_), (second, *_) = draw_all(loss, records), draw_all(loss, records)
     assert first["loss"] == second["loss"]
 
 
 def test_a_figure_with_nothing_to_show_is_one_warning(records: Records) -> None:
-    specs = {"none": FigureSpec(kind="curve", metric="no/such", title="t")}
-    pictures, warnings = draw_all(specs, records)
+    pictures, _, warnings = draw_all({"none": Curve(metric="no/such", title="t")}, records)
     assert not pictures
     assert len(warnings) == 1
     assert "no/such" in warnings[0]
@@ -77,8 +77,8 @@ def test_heat_maps_share_one_scale(records: Records) -> None:
 
 
 def test_a_heat_map_never_averages_arms(records: Records) -> None:
-    spec = figure_spec({**FIGURES["selection"], "panel": ["layer"]})
-    assert "needs panel: [arm]" in draw_all({"x": spec}, records)[1][0]
+    figure = read_figure("x", {**FIGURES["selection"], "panel": ["layer"]})
+    assert "needs panel: [arm]" in draw_all({"x": figure}, records)[-1][0]
 
 
 @pytest.mark.parametrize("kind", ["heatmap", "bars"])

@@ -11,12 +11,14 @@ from sample_tables import FIGURES, make_records
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from runner.figures.data import CannotDrawError, Records
-from runner.figures.spec import figure_spec
-from runner.report.samples import sheet, sheets
+from runner.figures.draw import draw_all
+from runner.figures.figure import Sheet
+from runner.figures.kinds import read_figure
+from runner.figures.kinds.samples import Samples
 from runner.report.write import write_report
 
 EVIL = "<script>alert(1)</script> **bold** [a](http://b) `c` | 日本"
-SPEC = figure_spec(FIGURES["sentences"])
+SAMPLES = Samples.from_mapping({k: v for k, v in FIGURES["sentences"].items() if k != "kind"})
 
 
 def as_tensorboard_shows(text: str) -> str:
@@ -32,36 +34,36 @@ def records() -> Records:
 
 
 def test_the_first_rows_of_the_first_seed_of_each_arm(records: Records) -> None:
-    made = sheet(SPEC, records)
+    made = SAMPLES.draw(records)
     assert made.head == ["arm", "source", "expected", "predicted", "ok"]
     assert [row[0] for row in made.rows] == ["naive"] * 3 + ["tiled"] * 3 + ["fused"] * 3
     assert made.rows[0] == ["naive", "one of seed 0", "一", "一", True]
     assert made.rows[2][-1] is False
     assert made.note == "The first 3 of 4 rows of the first seed of each arm."
-    assert sheet(replace(SPEC, rows=20, arms=["tiled"]), records).note == (
-        "All rows of the first seed of tiled."
-    )
+    whole = replace(SAMPLES, rows=20, arms=["tiled"]).draw(records)
+    assert whole.note == "All rows of the first seed of tiled."
 
 
 def test_arms_of_different_lengths_are_counted(records: Records) -> None:
     samples = records.tables["samples"].drop(0)
-    made = sheet(replace(SPEC, rows=3), replace(records, tables={"samples": samples}))
+    made = replace(SAMPLES, rows=3).draw(replace(records, tables={"samples": samples}))
     assert made.note.endswith("naive has 3, tiled has 4, fused has 4.")
 
 
 def test_truth_values_are_found_among_texts_too(records: Records) -> None:
     mixed = pd.DataFrame({"arm": "naive", "seed": 0, "ok": ["True", "False", "", "1.5"]})
-    made = sheet(
-        figure_spec({**FIGURES["sentences"], "columns": ["ok"], "rows": 9}),
-        replace(records, tables={"samples": mixed}),
-    )
+    figure = read_figure("sentences", {**FIGURES["sentences"], "columns": ["ok"], "rows": 9})
+    made = figure.draw(replace(records, tables={"samples": mixed}))
+    assert isinstance(made, Sheet)
     assert made.rows == [[True], [False], [""], ["1.5"]]
 
 
 def test_what_is_missing_is_one_line(records: Records) -> None:
-    assert "no trial has kept" in sheets({"s": SPEC}, replace(records, tables={}))[1][0]
+    _, sheets, (line,) = draw_all({"s": SAMPLES}, replace(records, tables={}))
+    assert not sheets
+    assert "figure s was skipped: no trial has kept" in line
     with pytest.raises(CannotDrawError, match="has no column"):
-        sheet(replace(SPEC, columns=["source", "chrf"]), records)
+        replace(SAMPLES, columns=["source", "chrf"]).draw(records)
 
 
 def test_page_and_tensorboard_show_texts_as_they_are(tmp_path: Path) -> None:
@@ -71,7 +73,7 @@ def test_page_and_tensorboard_show_texts_as_they_are(tmp_path: Path) -> None:
     ]
     samples = pd.DataFrame([{"arm": "dense", "seed": 0, **row} for row in rows])
     study = make_study(
-        figures={"sentences": SPEC},
+        figures={"sentences": SAMPLES},
         history=make_study().history.head(0),
         tables={"samples": samples},
     )
@@ -97,6 +99,6 @@ def test_page_and_tensorboard_show_texts_as_they_are(tmp_path: Path) -> None:
 
 
 def test_a_study_whose_table_is_missing_is_still_reported(tmp_path: Path) -> None:
-    study = make_study(figures={"sentences": SPEC}, history=make_study().history.head(0))
+    study = make_study(figures={"sentences": SAMPLES}, history=make_study().history.head(0))
     outcome = write_report(tmp_path / "run", study)
     assert any("figure sentences was skipped" in line for line in outcome.warnings)

@@ -17,7 +17,9 @@ from sample_study import make_study
 from tests_environment import ROOT, environment
 from tests_tiny import TINY
 
-from runner.figures import draw
+from runner.figures.data import Records
+from runner.figures.draw import draw_all
+from runner.figures.kinds.curve import Curve
 from runner.report import dashboard, report, run_folder, stranger
 from runner.report.console import console
 from runner.report.redraw import redraw
@@ -26,15 +28,15 @@ from runner.report.write import write_report
 
 def figures(*kinds: str) -> dict:
     """One figure of each of these kinds of the sample study."""
-    specs = make_study().figures
-    return {kind: next(s for s in specs.values() if s.kind == kind) for kind in kinds}
+    known = make_study().figures.values()
+    return {kind: next(one for one in known if one.kind == kind) for kind in kinds}
 
 
 def test_a_figure_that_fails_costs_itself_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def fail(*_: object) -> None:
         raise MemoryError("no room for " + "dots " * 100)
 
-    monkeypatch.setitem(draw.DRAWN, "curve", fail)
+    monkeypatch.setattr(Curve, "draw", fail)
     study = make_study(figures=figures("curve", "bars"), claims=[])
     outcome = write_report(tmp_path / "run", study)
     drawn = {path.name for path in (tmp_path / "run" / "figures").iterdir()}
@@ -83,8 +85,8 @@ def test_tables_lie_there_before_figures_are_drawn(
 @pytest.mark.slow
 def test_settings_for_figures_of_others_change_no_figure():
     study = make_study(figures=figures("bars"))
-    shown = draw.Records(study.results, study.history, list(study.arms), trials=study.trials)
-    plain, _ = draw.draw_all(study.figures, shown)
+    shown = Records(study.results, study.history, list(study.arms), trials=study.trials)
+    plain, *_ = draw_all(study.figures, shown)
     odd = {
         "text.usetex": True,
         "figure.dpi": 7,
@@ -96,7 +98,7 @@ def test_settings_for_figures_of_others_change_no_figure():
         "image.cmap": "gray",
     }
     with mpl.rc_context(odd):
-        pictures, warnings = draw.draw_all(study.figures, shown)
+        pictures, _, warnings = draw_all(study.figures, shown)
         assert mpl.rcParams["figure.dpi"] == 7
     assert warnings == []
     assert pictures["bars"].svg == plain["bars"].svg
@@ -106,7 +108,9 @@ def test_settings_for_figures_of_others_change_no_figure():
 def test_matplotlib_is_imported_whatever_surrounds_it(tmp_path: Path):
     (tmp_path / "matplotlibrc").write_bytes(b"text.usetex: True\nnonsense\n\xff\n")
     code = (
-        "import os, runner.figures, matplotlib as mpl; "
+        "import os; from runner.figures import canvas\n"
+        "with canvas.style():\n    pass\n"
+        "import matplotlib as mpl; "
         "print(mpl.rcParams['text.usetex'], os.environ['MPLBACKEND'], os.getcwd())"
     )
     done = subprocess.run(

@@ -15,9 +15,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from runner.figures.data import Records
 from runner.figures.draw import draw_all
-from runner.figures.spec import figure_spec
+from runner.figures.kinds import read_figure
+from runner.figures.kinds.samples import Samples
 from runner.report.dashboard import write_dashboard
-from runner.report.samples import sheet
 from runner.report.steadiness import noise_lines
 from runner.stats.bands import mean_bands
 
@@ -209,9 +209,8 @@ def test_cells_of_survivors_are_white() -> None:
     assert np.isnan(cells).tolist() == [[False] * 2, [True] * 2]
     assert "x: 2 of 3 seeds" in told(made)
     nowhere = replace(records, results=table[(table["seed"] == 0) | (table["metric"] == "z/0/0")])
-    pictures, (line,) = draw_all(
-        {"x": figure_spec({"title": "t", **HEATMAP, "metric": "z/1/{unit}", "y": "arm"})}, nowhere
-    )
+    heatmap = {"title": "t", **HEATMAP, "metric": "z/1/{unit}", "y": "arm"}
+    pictures, _, (line,) = draw_all({"x": read_figure("x", heatmap)}, nowhere)
     assert not pictures
     assert "no cell has a value of every seed (x: 1 of 3 seeds" in line
 
@@ -228,8 +227,8 @@ def test_the_first_seed_with_values_is_called_by_its_number() -> None:
     assert "seed 1 of x, as seed 0 has no values" in told(made)
     assert "first seed" not in told(made)
     kept = pd.DataFrame({"arm": "x", "seed": [1], "text": ["a"]})
-    spec = figure_spec({"kind": "samples", "title": "t", "table": "s", "columns": ["text"]})
-    note = sheet(spec, replace(records, tables={"s": kept})).note
+    samples = Samples(title="t", table="s", columns=["text"])
+    note = samples.draw(replace(records, tables={"s": kept})).note
     assert note.endswith("Of x these are of seed 1: seed 0 kept none.")
 
 

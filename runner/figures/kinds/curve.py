@@ -1,16 +1,19 @@
-"""Means over seeds as lines: over training steps, or over a number such as a length."""
+"""`kind: curve`: means over seeds as lines over training steps, from the history."""
+
+from dataclasses import dataclass
+from typing import ClassVar
 
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from runner.figures import canvas
 from runner.figures.canvas import Paint
-from runner.figures.data import CannotDrawError, Records, same_at_every_seed
+from runner.figures.data import CannotDrawError, Records
+from runner.figures.figure import MetricFigure, columns
 from runner.figures.labels import label_line_ends
+from runner.figures.mpl import Axes, MplFigure
 from runner.figures.notes import notes
 from runner.figures.panels import panels
-from runner.figures.spec import FigureSpec
+from runner.figures.rows import counted, rows_of, same_at_every_seed
 from runner.figures.templates import levels
 from runner.figures.texts import names
 from runner.stats.bands import Seeds, mean_bands, of_seeds
@@ -20,64 +23,76 @@ REPLACED = "tables count a diverged trial at its start or a declared worst value
 FEW = 12  # up to so many x values, each gets its own whisker and dots
 
 
-def curve(spec: FigureSpec, records: Records) -> Figure:
-    """Over training steps, from the history."""
-    return _drawn(spec, records, x="step", label="training step")
+@dataclass(frozen=True, kw_only=True)
+class Curve(MetricFigure):
+    """A line per level of the hue: the mean with its 95 % band, and each seed as a thin line.
 
+    hue  the column that gets a colour each; without it the arm
+    """
 
-def lines(spec: FigureSpec, records: Records) -> Figure:
-    """Over a placeholder or a table's column whose values are numbers, from the final results."""
-    assert spec.x is not None
-    return _drawn(spec, records, x=spec.x, label=spec.x)
+    kind: ClassVar[str] = "curve"
+    over_steps: ClassVar[bool] = True
 
+    hue: str | None = None
+    reference: float | None = None
+    reference_label: str = ""
 
-def _drawn(spec: FigureSpec, records: Records, *, x: str, label: str) -> Figure:
-    rows, hue = records.rows(spec), spec.colours
-    if not pd.api.types.is_numeric_dtype(rows[x]):
-        what = spec.table or spec.metric
-        raise CannotDrawError(f"x={x!r} of {what!r} must be numbers to draw lines")
-    ends = _diverged_ends(rows, spec, records)
-    told = [*notes(records, spec, rows), *([ENDS] if len(ends) else [])]
-    if len(ends) and records.is_clipped(rows.loc[ends]).any():
-        told.append(REPLACED)
-    figure, made = panels(rows, spec, size=(7.6, 4.6), notes=told)
-    paint, seeds = records.paint(rows, hue), records.counted(spec)
-    marked = spec.kind == "lines" and rows[x].nunique() <= FEW
-    for panel in made:
-        for level in levels(panel.rows, hue):
-            chosen = panel.rows[panel.rows[hue] == level]
-            _one_line(panel.axes, chosen, x, level, paint, seeds, marked=marked)
-            ended = chosen.loc[chosen.index.intersection(ends)]
-            if len(ended):
-                colour = paint.colour(level)
-                panel.axes.scatter(
-                    ended[x], ended["value"], s=34, marker="x", color=colour, zorder=4
-                )
-        panel.axes.margins(x=0.03 if marked else 0.015)
-        canvas.log_axes(panel.axes, spec.log)
-        if marked and spec.log in ("x", "both"):
-            at = levels(rows, x)
-            panel.axes.set_xticks(at, [f"{value:,.7g}" for value in at])
-        canvas.reference_line(panel.axes, spec, labelled=panel is made[0])
-    if len(made) == 1:
-        label_line_ends(
-            made[0].axes, _ends(rows, x, hue, paint, seeds), height=figure.get_figheight() * 0.75
-        )
-    else:
-        canvas.legend(figure, paint, levels(rows, hue), hue)
-    canvas.axis_labels(
-        figure, made, spec.x_label or label, spec.y_label or records.axis(spec, rows)
-    )
-    return figure
+    @property
+    def x_column(self) -> str:
+        """The column that runs along the x axis."""
+        return "step"
 
+    @property
+    def by(self) -> list[str]:
+        """The columns that tell values apart."""
+        return columns(*self.panel, self.x_column, self.hue or "arm")
 
-def _diverged_ends(rows: pd.DataFrame, spec: FigureSpec, records: Records) -> pd.Index:
-    """The last finite value of each diverged trial's curves; of final values there is none."""
-    if "step" not in spec.by:
-        return pd.Index([])
-    finite = of_seeds(rows[rows["value"].notna()], records.diverged).sort_values("step")
-    kept = list(dict.fromkeys(["arm", "seed", *(c for c in spec.by if c != "step")]))
-    return finite.drop_duplicates(kept, keep="last").index
+    def draw(self, records: Records) -> MplFigure:
+        """Draw the lines; `runner.figures.figure.Figure.draw` says more."""
+        rows, x, hue = rows_of(self, records), self.x_column, self.hue or "arm"
+        if not pd.api.types.is_numeric_dtype(rows[x]):
+            what = self.source or self.metric
+            raise CannotDrawError(f"x={x!r} of {what!r} must be numbers to draw lines")
+        ends = self._diverged_ends(rows, records)
+        told = [*notes(self, records, rows), *([ENDS] if len(ends) else [])]
+        if len(ends) and records.is_clipped(rows.loc[ends]).any():
+            told.append(REPLACED)
+        figure, made = panels(rows, self.panel, title=self.title, size=(7.6, 4.6), notes=told)
+        paint, seeds = records.paint(rows, hue), counted(self, records)
+        marked = self.dots and rows[x].nunique() <= FEW
+        for panel in made:
+            for level in levels(panel.rows, hue):
+                chosen = panel.rows[panel.rows[hue] == level]
+                _one_line(panel.axes, chosen, x, level, paint, seeds, marked=marked)
+                ended = chosen.loc[chosen.index.intersection(ends)]
+                if len(ended):
+                    colour = paint.colour(level)
+                    panel.axes.scatter(
+                        ended[x], ended["value"], s=34, marker="x", color=colour, zorder=4
+                    )
+            panel.axes.margins(x=0.03 if marked else 0.015)
+            canvas.log_axes(panel.axes, self.log)
+            if marked and self.log in ("x", "both"):
+                at = levels(rows, x)
+                panel.axes.set_xticks(at, [f"{value:,.7g}" for value in at])
+            label = self.reference_label if panel is made[0] else ""
+            canvas.reference_line(panel.axes, self.reference, label)
+        if len(made) == 1:
+            last = _ends(rows, x, hue, paint, seeds)
+            label_line_ends(made[0].axes, last, height=figure.get_figheight() * 0.75)
+        else:
+            canvas.legend(figure, paint, levels(rows, hue), hue)
+        x_label = self.x_label or ("training step" if self.over_steps else x)
+        canvas.axis_labels(figure, made, x_label, self.y_label or self.value_label(records, rows))
+        return figure
+
+    def _diverged_ends(self, rows: pd.DataFrame, records: Records) -> pd.Index:
+        """The last finite value of each diverged trial's curves; of final values there is none."""
+        if "step" not in self.by:
+            return pd.Index([])
+        finite = of_seeds(rows[rows["value"].notna()], records.diverged).sort_values("step")
+        kept = list(dict.fromkeys(["arm", "seed", *(c for c in self.by if c != "step")]))
+        return finite.drop_duplicates(kept, keep="last").index
 
 
 def _mean(rows: pd.DataFrame, x: str, seeds: Seeds | None) -> pd.DataFrame:

@@ -1,84 +1,151 @@
-"""A trial's own matrices, such as the attention of each head, as colours."""
+"""`kind: matrix`: a trial's own matrices, such as the attention of each head, as colours."""
 
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from runner.figures import canvas, ticks
 from runner.figures.cells import paint_cells
 from runner.figures.data import CannotDrawError, Records
+from runner.figures.figure import MetricFigure, columns
+from runner.figures.mpl import MplFigure
 from runner.figures.notes import notes
 from runner.figures.panels import Panel, axes_inches, panels
-from runner.figures.spec import FigureSpec
-from runner.figures.templates import fill, levels
+from runner.figures.rows import rows_of
+from runner.figures.templates import levels
 from runner.figures.texts import legible
+from runner.metric_names import fill, placeholders
 from runner.wording import quantity
 
 
-def matrix(spec: FigureSpec, records: Records) -> Figure:
-    """The first seed's cells of a table, a panel each, y from top to bottom.
+@dataclass(frozen=True, kw_only=True)
+class Matrix(MetricFigure):
+    """The first seed's cells of a table, a panel for each matrix, y from top to bottom.
 
     A panel has its own axes, so sentences of different lengths can stand side by side.
+
+    log              `y` makes the colour scale logarithmic
+    table            name of a table that trials keep
+    x, y             its columns along the axes
+    x_ticks, y_ticks  its columns with the text of each tick
+    panel_metrics    short name -> metric template, its value stands in the panel's title
     """
-    assert spec.x is not None
-    assert spec.y is not None
-    rows = records.rows(spec)
-    alone = len(rows[spec.panel].drop_duplicates()) == 1 or not spec.panel
-    size = tuple(
-        max(least, 1.85 * _most_inches(rows, spec, column, texts))
-        for least, column, texts in zip(
-            (6.2, 5.4) if alone else (4.4, 4.3),
-            (spec.x, spec.y),
-            (spec.x_ticks, spec.y_ticks),
-            strict=True,
+
+    kind: ClassVar[str] = "matrix"
+    single: ClassVar[bool] = True
+
+    log: Literal["none", "y"] = "none"
+    table: str
+    x: str
+    y: str
+    x_ticks: str | None = None
+    y_ticks: str | None = None
+    panel_metrics: dict[str, str] = field(default_factory=dict)
+    colour_label: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check_arms("panel: [arm]")
+        for template in self.panel_metrics.values():
+            if unknown := set(placeholders(template)) - set(self.panel):
+                raise ValueError(
+                    f"{template!r} in panel_metrics: {sorted(unknown)} are not in panel"
+                )
+
+    @property
+    def source(self) -> str:
+        """The table that holds the values."""
+        return self.table
+
+    @property
+    def tick_columns(self) -> list[str]:
+        """Columns of the table with texts that are written along the axes."""
+        return columns(self.x_ticks, self.y_ticks)
+
+    @property
+    def by(self) -> list[str]:
+        """The columns that tell values apart."""
+        return columns(*self.panel, self.x, self.y)
+
+    def draw(self, records: Records) -> MplFigure:
+        """Draw the matrices; `runner.figures.figure.Figure.draw` says more."""
+        rows = rows_of(self, records)
+        alone = len(rows[self.panel].drop_duplicates()) == 1 or not self.panel
+        size = tuple(
+            max(least, 1.85 * _most_inches(rows, self.panel, column, texts))
+            for least, column, texts in zip(
+                (6.2, 5.4) if alone else (4.4, 4.3),
+                (self.x, self.y),
+                (self.x_ticks, self.y_ticks),
+                strict=True,
+            )
         )
-    )
-    figure, made = panels(
-        rows, spec, size=(size[0], size[1]), notes=notes(records, spec, rows), wrapped=True
-    )
-    tables = [
-        panel.rows.pivot(index=spec.y, columns=spec.x, values="value")
-        .reindex(index=levels(panel.rows, spec.y), columns=levels(panel.rows, spec.x))
-        .to_numpy(float)
-        for panel in made
-    ]
-    width, height = axes_inches(figure, made)
-    alike = len({_read(panel, spec) for panel in made}) == 1
-    rest = []
-    for panel in made:
-        x_rest = _ticks(panel, spec.x, spec.x_ticks, width, panel.axes.xaxis)
-        rest.append((x_rest, _ticks(panel, spec.y, spec.y_ticks, height, panel.axes.yaxis)))
-        if alike:
-            panel.axes.tick_params(labelbottom=panel.at_bottom, labelleft=panel.at_left)
-        if spec.panel_metrics:
-            measured = legible(_measured(panel, spec, records))
-            panel.axes.set_title(f"{panel.axes.get_title(loc='left')}\n{measured}", fontsize=10)
-    label = spec.colour_label or records.axis(spec, rows)
-    paint_cells(figure, made, tables, log=spec.log == "y", label=label)
-    x_label, y_label = spec.x_label or spec.x, spec.y_label or spec.y
-    canvas.axis_labels(figure, made, x_label, y_label)
-    for panel, (x_rest, y_rest) in zip(made, rest, strict=True):
-        if x_rest and (panel.at_bottom or not alike):
-            shown = x_label if panel.at_bottom else ""
-            panel.axes.set_xlabel(legible(ticks.with_rest(shown, x_rest)))
-        if y_rest and (panel.at_left or not alike):
-            shown = y_label if len(made) == 1 else ""
-            panel.axes.set_ylabel(legible(ticks.with_rest(shown, y_rest)))
-    return figure
+        figure, made = panels(
+            rows,
+            self.panel,
+            title=self.title,
+            size=(size[0], size[1]),
+            notes=notes(self, records, rows),
+            wrapped=True,
+        )
+        tables = [
+            panel.rows.pivot(index=self.y, columns=self.x, values="value")
+            .reindex(index=levels(panel.rows, self.y), columns=levels(panel.rows, self.x))
+            .to_numpy(float)
+            for panel in made
+        ]
+        width, height = axes_inches(figure, made)
+        along = columns(self.x, self.y, *self.tick_columns)
+        alike = len({_read(panel, along) for panel in made}) == 1
+        rest = []
+        for panel in made:
+            x_rest = _ticks(panel, self.x, self.x_ticks, width, panel.axes.xaxis)
+            rest.append((x_rest, _ticks(panel, self.y, self.y_ticks, height, panel.axes.yaxis)))
+            if alike:
+                panel.axes.tick_params(labelbottom=panel.at_bottom, labelleft=panel.at_left)
+            if self.panel_metrics:
+                measured = legible(self._measured(panel, records))
+                panel.axes.set_title(f"{panel.axes.get_title(loc='left')}\n{measured}", fontsize=10)
+        label = self.colour_label or self.value_label(records, rows)
+        paint_cells(figure, made, tables, log=self.log == "y", label=label)
+        x_label, y_label = self.x_label or self.x, self.y_label or self.y
+        canvas.axis_labels(figure, made, x_label, y_label)
+        for panel, (x_rest, y_rest) in zip(made, rest, strict=True):
+            if x_rest and (panel.at_bottom or not alike):
+                shown = x_label if panel.at_bottom else ""
+                panel.axes.set_xlabel(legible(ticks.with_rest(shown, x_rest)))
+            if y_rest and (panel.at_left or not alike):
+                shown = y_label if len(made) == 1 else ""
+                panel.axes.set_ylabel(legible(ticks.with_rest(shown, y_rest)))
+        return figure
+
+    def _measured(self, panel: Panel, records: Records) -> str:
+        """The metrics of one panel, of the trial that the panel shows: `H 1.2, d 4`."""
+        trial = panel.rows.iloc[0]
+        results = records.results
+        mine = results[(results["arm"] == trial["arm"]) & (results["seed"] == trial["seed"])]
+        values: pd.Series = mine.set_index("metric")["value"]
+        clipped = set(mine["metric"][records.is_clipped(mine)])
+        at = dict(zip(self.panel, panel.key, strict=True))
+        named = {short: fill(template, at) for short, template in self.panel_metrics.items()}
+        return ", ".join(
+            f"{short} {quantity.number(values.get(metric), 3)}"
+            + (" (clipped)" if metric in clipped else "")
+            for short, metric in named.items()
+        )
 
 
-def _most_inches(rows: pd.DataFrame, spec: FigureSpec, column: str, texts: str | None) -> float:
+def _most_inches(rows: pd.DataFrame, by: list[str], column: str, texts: str | None) -> float:
     """What the names along one axis need in the panel that has most of them."""
-    panels_rows = [group for _, group in rows.groupby(spec.panel)] if spec.panel else [rows]
+    panels_rows = [group for _, group in rows.groupby(by)] if by else [rows]
     most = max((levels(one, column) for one in panels_rows), key=len)
     return ticks.inches_for(most if texts is None else [""] * len(most), ticks.SMALLEST)
 
 
-def _read(panel: Panel, spec: FigureSpec) -> tuple[frozenset[Any], ...]:
-    """What stands along the axes of a panel."""
-    columns = filter(None, (spec.x, spec.y, spec.x_ticks, spec.y_ticks))
-    return tuple(frozenset(panel.rows[column]) for column in columns)
+def _read(panel: Panel, along: list[str]) -> tuple[frozenset[Any], ...]:
+    """What stands along the axes of a panel, in these columns."""
+    return tuple(frozenset(panel.rows[column]) for column in along)
 
 
 def _ticks(panel: Panel, column: str, texts: str | None, inches: float, axis: Any) -> str:
@@ -92,19 +159,3 @@ def _ticks(panel: Panel, column: str, texts: str | None, inches: float, axis: An
             f"{texts} has several texts for the same {column}; name in panel what tells them apart"
         )
     return ticks.set_names(axis, [str(text) for text in labels["first"].reindex(cells)], inches)
-
-
-def _measured(panel: Panel, spec: FigureSpec, records: Records) -> str:
-    """The metrics of one panel, of the trial that the panel shows: `H 1.2, d 4`."""
-    trial = panel.rows.iloc[0]
-    results = records.results
-    mine = results[(results["arm"] == trial["arm"]) & (results["seed"] == trial["seed"])]
-    values: pd.Series = mine.set_index("metric")["value"]
-    clipped = set(mine["metric"][records.is_clipped(mine)])
-    at = dict(zip(spec.panel, panel.key, strict=True))
-    named = {short: fill(template, at) for short, template in spec.panel_metrics.items()}
-    return ", ".join(
-        f"{short} {quantity.number(values.get(metric), 3)}"
-        + (" (clipped)" if metric in clipped else "")
-        for short, metric in named.items()
-    )

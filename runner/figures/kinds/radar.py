@@ -1,18 +1,19 @@
-"""Several scores at once, each from 0 to 1, as polygons."""
+"""`kind: radar`: several scores at once, each from 0 to 1, as polygons."""
 
 import textwrap
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.projections.polar import PolarAxes
 
 from runner.figures import canvas
-from runner.figures.data import CannotDrawError, Records, single
+from runner.figures.data import CannotDrawError, Records
+from runner.figures.figure import PanelFigure, columns
+from runner.figures.mpl import Axes, MplFigure
 from runner.figures.notes import notes
 from runner.figures.panels import panels
-from runner.figures.spec import FigureSpec
+from runner.figures.rows import single
 from runner.figures.templates import in_order, levels
 from runner.figures.texts import legible
 
@@ -21,55 +22,97 @@ TOLERANCE = 1e-6  # what a score of float32 may lie outside 0..1
 ONE_COLOUR = "#0072B2"
 
 
-def radar(spec: FigureSpec, records: Records) -> Figure:
-    """A polygon per hue in each panel, of the first seed.
+@dataclass(frozen=True, kw_only=True)
+class Radar(PanelFigure):
+    """A polygon per level of the hue in each panel, of the first seed.
 
     The range is fixed: scaled to the values at hand, noise would fill the chart. A value outside
     0..1 and a polygon that lacks a corner raise CannotDrawError.
+
+    axes  label -> metric template with values in 0..1
+    hue   the column that gets a colour each
     """
-    rows = _corners(spec, records)
-    told = notes(records, spec, rows)
-    figure, made = panels(rows, spec, size=(5.4, 3.5), notes=told, wrapped=True, projection="polar")
-    paint = records.paint(rows, spec.hue) if spec.hue else None
-    for panel in made:
-        _rings(panel.axes, list(spec.axes), small=len(made) > 4)
-        shown = levels(panel.rows, spec.hue) if spec.hue else [None]
-        for level in shown:
-            chosen = panel.rows if level is None else panel.rows[panel.rows[spec.hue] == level]
-            colour = ONE_COLOUR if paint is None else paint.colour(level)
-            line = "-" if paint is None else paint.line(level)
-            _polygon(panel.axes, chosen, spec, colour, line, filled=len(shown) <= 2)
-    if paint and spec.hue:
-        canvas.legend(figure, paint, levels(rows, spec.hue), spec.hue)
-    return figure
 
+    kind: ClassVar[str] = "radar"
+    dots: ClassVar[bool] = True
+    single: ClassVar[bool] = True
 
-def _corners(spec: FigureSpec, records: Records) -> pd.DataFrame:
-    """A row per axis and polygon, of one trial or one per arm."""
-    found = [
-        records.matching(records.results, template, spec).assign(axis=label)
-        for label, template in spec.axes.items()
-    ]
-    rows = single(in_order(pd.concat(found, ignore_index=True), records.shown(spec)), spec)
-    rows = rows.dropna(subset="value")
-    rows = rows.sort_values(spec.by, kind="stable") if spec.by else rows
-    outside = rows[(rows["value"] < -TOLERANCE) | (rows["value"] > 1 + TOLERANCE)]
-    if len(outside):
-        worst = outside.iloc[0]
-        raise CannotDrawError(
-            f"{worst['metric']} = {worst['value']:g} of {worst['arm']} is outside 0..1, the fixed "
-            f"range of axis {worst['axis']!r}; record a score that is scaled by its bounds"
+    axes: dict[str, str]
+    hue: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check_arms("panel: [arm] or hue: arm")
+        if len(self.axes) < 3:
+            raise ValueError(f"it needs three axes or more; this one has {list(self.axes)}")
+        for template in self.metrics:
+            self.check_columns(template)
+
+    @property
+    def by(self) -> list[str]:
+        """The columns that tell values apart."""
+        return columns(*self.panel, self.hue)
+
+    @property
+    def metrics(self) -> list[str]:
+        """The metric or template of each axis."""
+        return list(self.axes.values())
+
+    def draw(self, records: Records) -> MplFigure:
+        """Draw the polygons; `runner.figures.figure.Figure.draw` says more."""
+        rows = self._corners(records)
+        told = notes(self, records, rows)
+        figure, made = panels(
+            rows,
+            self.panel,
+            title=self.title,
+            size=(5.4, 3.5),
+            notes=told,
+            wrapped=True,
+            projection="polar",
         )
-    counted = rows.groupby(spec.by)["axis"].nunique() if spec.by else [rows["axis"].nunique()]
-    if min(counted) < len(spec.axes):
-        raise CannotDrawError(
-            f"a polygon of the first seed lacks one of its axes {list(spec.axes)}; every "
-            "combination of the placeholders needs them all"
-        )
-    return rows
+        paint = records.paint(rows, self.hue) if self.hue else None
+        for panel in made:
+            _rings(panel.axes, list(self.axes), small=len(made) > 4)
+            shown = levels(panel.rows, self.hue) if self.hue else [None]
+            for level in shown:
+                chosen = panel.rows if level is None else panel.rows[panel.rows[self.hue] == level]
+                colour = ONE_COLOUR if paint is None else paint.colour(level)
+                line = "-" if paint is None else paint.line(level)
+                _polygon(panel.axes, chosen, list(self.axes), colour, line, filled=len(shown) <= 2)
+        if paint and self.hue:
+            canvas.legend(figure, paint, levels(rows, self.hue), self.hue)
+        return figure
+
+    def _corners(self, records: Records) -> pd.DataFrame:
+        """A row per axis and polygon, of one trial or one per arm."""
+        found = [
+            records.matching(records.results, template, self.arms).assign(axis=label)
+            for label, template in self.axes.items()
+        ]
+        rows = single(in_order(pd.concat(found, ignore_index=True), records.shown(self.arms)), self)
+        rows = rows.dropna(subset="value")
+        rows = rows.sort_values(self.by, kind="stable") if self.by else rows
+        outside = rows[(rows["value"] < -TOLERANCE) | (rows["value"] > 1 + TOLERANCE)]
+        if len(outside):
+            worst = outside.iloc[0]
+            raise CannotDrawError(
+                f"{worst['metric']} = {worst['value']:g} of {worst['arm']} is outside 0..1, the "
+                f"fixed range of axis {worst['axis']!r}; record a score that is scaled by its "
+                "bounds"
+            )
+        counted = rows.groupby(self.by)["axis"].nunique() if self.by else [rows["axis"].nunique()]
+        if min(counted) < len(self.axes):
+            raise CannotDrawError(
+                f"a polygon of the first seed lacks one of its axes {list(self.axes)}; every "
+                "combination of the placeholders needs them all"
+            )
+        return rows
 
 
 def _rings(axes: Axes, labels: list[str], *, small: bool) -> None:
+    from matplotlib.projections.polar import PolarAxes
+
     assert isinstance(axes, PolarAxes)
     angles = _angles(len(labels))
     axes.set_theta_offset(np.pi / 2)
@@ -93,13 +136,13 @@ def _rings(axes: Axes, labels: list[str], *, small: bool) -> None:
 def _polygon(
     axes: Axes,
     rows: pd.DataFrame,
-    spec: FigureSpec,
+    labels: list[str],
     colour: str,
     line: canvas.LineStyle,
     *,
     filled: bool,
 ) -> None:
-    corners = rows.set_index("axis").reindex(list(spec.axes))
+    corners = rows.set_index("axis").reindex(labels)
     values = corners["value"].clip(0, 1).to_numpy()
     closed = np.append(values, values[0])
     angles = np.append(_angles(len(values)), 0.0)

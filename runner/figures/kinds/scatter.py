@@ -1,74 +1,115 @@
-"""Two final metrics against each other, such as quality against cost."""
+"""`kind: scatter`: two final metrics against each other, such as quality against cost."""
+
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
-from matplotlib.figure import Figure
+import pandas as pd
 
 from runner.figures import canvas
 from runner.figures.data import CannotDrawError, Records
+from runner.figures.figure import MetricFigure, columns
 from runner.figures.labels import label_points
+from runner.figures.mpl import Axes, MplFigure
 from runner.figures.notes import notes
 from runner.figures.panels import panels
-from runner.figures.spec import FigureSpec
-from runner.figures.templates import levels, placeholders
+from runner.figures.templates import levels
 from runner.figures.texts import names
-from runner.stats.bands import mean_bands
+from runner.metric_names import placeholders
+from runner.stats.bands import Seeds, mean_bands
 
 
-def scatter(spec: FigureSpec, records: Records) -> Figure:
+@dataclass(frozen=True, kw_only=True)
+class Scatter(MetricFigure):
     """A point per arm with both intervals, a dot per seed, the label beside the point.
 
     An arm that lacks a seed has no point; one whose mean holds clipped values has a hollow one.
+
+    x  the metric on x; it may be a template
     """
-    assert spec.x is not None
-    ys = records.matching(records.results, spec.metric, spec)
-    xs = records.matching(records.results, spec.x, spec)
-    shared = [column for column in placeholders(spec.x) if column in ys]
-    pairs = ys.merge(xs.drop(columns="metric"), on=["arm", "seed", *shared], suffixes=("", "_x"))
-    # A seed that lacks one of both has no place.
-    pairs["value"] = pairs["value"].where(pairs["value_x"].notna())
-    pairs["value_x"] = pairs["value_x"].where(pairs["value"].notna())
-    pairs["clipped"] |= pairs["clipped_x"]
-    if not pairs["value"].notna().any():
-        raise CannotDrawError(f"no trial has both {spec.metric!r} and {spec.x!r}")
-    figure, made = panels(pairs, spec, size=(7.6, 5.0), notes=notes(records, spec, pairs))
-    paint, texts = records.paint(pairs, "arm"), names("arm", levels(pairs, "arm"))
-    for panel in made:
-        axes = panel.axes
-        across = panel.rows.assign(value=panel.rows["value_x"])
-        centres = mean_bands(panel.rows, ["arm"], seeds=records.seeds).merge(
-            mean_bands(across, ["arm"], seeds=records.seeds),
-            on="arm",
-            suffixes=("", "_x"),
+
+    kind: ClassVar[str] = "scatter"
+    dots: ClassVar[bool] = True
+
+    x: str
+    reference: float | None = None
+    reference_label: str = ""
+
+    @property
+    def by(self) -> list[str]:
+        """The columns that tell values apart."""
+        return columns(*self.panel, "arm")
+
+    @property
+    def metrics(self) -> list[str]:
+        """The metrics or templates on y and on x."""
+        return [self.metric, self.x]
+
+    def draw(self, records: Records) -> MplFigure:
+        """Draw the points; `runner.figures.figure.Figure.draw` says more."""
+        ys = records.matching(records.results, self.metric, self.arms)
+        xs = records.matching(records.results, self.x, self.arms)
+        pairs = self._pairs(ys, xs)
+        figure, made = panels(
+            pairs, self.panel, title=self.title, size=(7.6, 5.0), notes=notes(self, records, pairs)
         )
-        labels = []
-        for row in centres.to_dict("records"):
-            colour, seeds = paint.colour(row["arm"]), panel.rows[panel.rows["arm"] == row["arm"]]
-            if not seeds["value"].notna().any():
-                continue
-            canvas.dots(axes, seeds, "value_x", colour, size=16, alpha=0.45)
-            if not np.isfinite(row["mean"]):
-                # Named all the same, beside the middle of its dots.
-                middle = seeds[["value_x", "value"]].median()
-                labels.append((texts[row["arm"]], colour, middle["value_x"], middle["value"]))
-                continue
-            half_x, half_y = row["high_x"] - row["mean_x"], row["high"] - row["mean"]
-            axes.errorbar(
-                row["mean_x"],
-                row["mean"],
-                yerr=half_y if np.isfinite(half_y) else None,
-                xerr=half_x if np.isfinite(half_x) and half_x > 0 else None,
-                fmt="o",
-                markersize=9,
-                color=colour,
-                markerfacecolor="white" if seeds["clipped"].any() else colour,
-                capsize=4,
-                linewidth=1.6,
-            )
-            labels.append((texts[row["arm"]], colour, row["mean_x"], row["mean"]))
-        axes.margins(0.14)
-        canvas.log_axes(axes, spec.log)
-        canvas.reference_line(axes, spec, labelled=panel is made[0])
-        label_points(axes, labels, size=figure.get_size_inches() * 0.8)
-    x_label = spec.x_label or records.axis(spec, xs, spec.x)
-    canvas.axis_labels(figure, made, x_label, spec.y_label or records.axis(spec, ys))
-    return figure
+        paint, texts = records.paint(pairs, "arm"), names("arm", levels(pairs, "arm"))
+        for panel in made:
+            labels = []
+            for arm, centre in _centres(panel.rows, records.seeds).iterrows():
+                seeds = panel.rows[panel.rows["arm"] == arm]
+                if seeds["value"].notna().any():
+                    colour = paint.colour(arm)
+                    x, y = _one_point(panel.axes, seeds, centre, colour)
+                    labels.append((texts[arm], colour, x, y))
+            panel.axes.margins(0.14)
+            canvas.log_axes(panel.axes, self.log)
+            label = self.reference_label if panel is made[0] else ""
+            canvas.reference_line(panel.axes, self.reference, label)
+            label_points(panel.axes, labels, size=figure.get_size_inches() * 0.8)
+        x_label = self.x_label or records.label(self.x, xs)
+        canvas.axis_labels(figure, made, x_label, self.y_label or self.value_label(records, ys))
+        return figure
+
+    def _pairs(self, ys: pd.DataFrame, xs: pd.DataFrame) -> pd.DataFrame:
+        """A row per trial with both values; NaN for both where a seed lacks one."""
+        shared = [column for column in placeholders(self.x) if column in ys]
+        on = ["arm", "seed", *shared]
+        pairs = ys.merge(xs.drop(columns="metric"), on=on, suffixes=("", "_x"))
+        pairs["value"] = pairs["value"].where(pairs["value_x"].notna())
+        pairs["value_x"] = pairs["value_x"].where(pairs["value"].notna())
+        pairs["clipped"] |= pairs["clipped_x"]
+        if not pairs["value"].notna().any():
+            raise CannotDrawError(f"no trial has both {self.metric!r} and {self.x!r}")
+        return pairs
+
+
+def _centres(rows: pd.DataFrame, seeds: Seeds) -> pd.DataFrame:
+    """The means of each arm with their intervals; the columns of x end in `_x`."""
+    up = mean_bands(rows, ["arm"], seeds=seeds)
+    across = mean_bands(rows.assign(value=rows["value_x"]), ["arm"], seeds=seeds)
+    return up.merge(across, on="arm", suffixes=("", "_x")).set_index("arm")
+
+
+def _one_point(
+    axes: Axes, seeds: pd.DataFrame, centre: pd.Series, colour: str
+) -> tuple[float, float]:
+    """The dots of an arm's seeds, and its mean where there is one; return where its name goes."""
+    canvas.dots(axes, seeds, "value_x", colour, size=16, alpha=0.45)
+    if not np.isfinite(centre["mean"]):
+        middle = seeds[["value_x", "value"]].median()
+        return float(middle["value_x"]), float(middle["value"])
+    half_x, half_y = centre["high_x"] - centre["mean_x"], centre["high"] - centre["mean"]
+    axes.errorbar(
+        centre["mean_x"],
+        centre["mean"],
+        yerr=half_y if np.isfinite(half_y) else None,
+        xerr=half_x if np.isfinite(half_x) and half_x > 0 else None,
+        fmt="o",
+        markersize=9,
+        color=colour,
+        markerfacecolor="white" if seeds["clipped"].any() else colour,
+        capsize=4,
+        linewidth=1.6,
+    )
+    return float(centre["mean_x"]), float(centre["mean"])

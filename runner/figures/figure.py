@@ -1,0 +1,167 @@
+"""Figures as data: what an experiment's YAML says under `figures:`, checked when a run is planned.
+
+What kinds share; `runner.figures.kinds` has a file for each kind. A metric may be a template (see
+`runner.metric_names`), whose placeholders may be named as columns. With `table` the rows come from
+a table that trials keep, and the same keys name its columns.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Self
+
+import pandas as pd
+
+from runner.figures.data import Records
+from runner.figures.keys import check_types, keywords
+from runner.figures.mpl import MplFigure
+from runner.metric_names import placeholders
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table of texts, drawn by a figure that is no picture; a bool is a tick or a cross."""
+
+    head: list[str]
+    rows: list[list[str | bool]]
+    note: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure(ABC):
+    """One figure of a report; its fields are the keys that its kind has in YAML.
+
+    A wrong value or combination raises ValueError here, which is when a run is planned.
+
+    arms  only these arms, in this order; empty: all
+    """
+
+    kind: ClassVar[str]
+
+    title: str
+    caption: str = ""
+    arms: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        check_types(self)
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> Self:
+        """Read a figure of this kind. ValueError for keys that are unknown or missing."""
+        return cls(**keywords(cls, mapping))
+
+    @property
+    def metrics(self) -> list[str]:
+        """The metrics or templates that are drawn; none where a table holds the values."""
+        return []
+
+    @abstractmethod
+    def draw(self, records: Records) -> MplFigure | Sheet:
+        """Draw the figure, inside `canvas.style()`. CannotDrawError where records are missing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PanelFigure(Figure):
+    """A picture of panels, each with the rows of one level of one or two columns.
+
+    panel  one or two columns (`arm`, a placeholder or a table's column): panels side by side, then
+           in rows
+    """
+
+    dots: ClassVar[bool] = False  # values of single seeds are drawn as dots
+    over_steps: ClassVar[bool] = False  # an axis may be `step`: rows then come from the history
+    single: ClassVar[bool] = False  # the first seed only, of the first arm unless `by` has the arm
+
+    panel: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.panel) > 2:
+            raise ValueError(f"panel={self.panel} has more than two columns")
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> Self:
+        """Read a figure as `Figure.from_mapping` does; `panel: arm` means `panel: [arm]`."""
+        panel = mapping.get("panel")
+        return super().from_mapping(
+            {**mapping, "panel": [panel]} if isinstance(panel, str) else mapping
+        )
+
+    @property
+    @abstractmethod
+    def by(self) -> list[str]:
+        """The columns that tell values apart: rows that agree in all of them are repetitions."""
+
+    @property
+    def of_one_seed(self) -> bool:
+        """Whether the figure shows one seed of each arm, and no mean."""
+        return self.single
+
+    @abstractmethod
+    def draw(self, records: Records) -> MplFigure:
+        """Draw the figure as `Figure.draw` does."""
+
+    def check_columns(self, *templates: str) -> None:
+        """ValueError unless the columns are exactly the placeholders of these templates."""
+        named = " and ".join(map(repr, templates))
+        found = {name for template in templates for name in placeholders(template)}
+        always = {"arm", "step"} if self.over_steps else {"arm"}
+        if unknown := set(self.by) - found - always:
+            raise ValueError(
+                f"{sorted(unknown)} are not placeholders of {named}; it has {sorted(found)}, and "
+                f"{sorted(always)} always exist"
+            )
+        if unused := found - set(self.by):
+            raise ValueError(
+                f"placeholders {sorted(unused)} of {named} would be averaged away unseen; "
+                "name each in x, y, panel or hue"
+            )
+
+    def check_arms(self, cure: str) -> None:
+        """ValueError for several arms in a figure of one trial that does not tell them apart."""
+        if len(self.arms) > 1 and "arm" not in self.by:
+            raise ValueError(f"arms={self.arms} needs {cure}; else name one arm")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricFigure(PanelFigure):
+    """A picture of one metric, on axes with labels.
+
+    metric  name or template of what is drawn (on y; the colour of cells); with a table, the column
+            that holds the values
+    log     the axes that are logarithmic
+    """
+
+    metric: str
+    x_label: str | None = None
+    y_label: str | None = None
+    log: Literal["none", "x", "y", "both"] = "none"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.source:
+            self.check_columns(*self.metrics)
+
+    @property
+    def source(self) -> str | None:
+        """The table that holds the values; None where metrics do."""
+        return None
+
+    @property
+    def tick_columns(self) -> list[str]:
+        """Columns of the table with texts that are written along the axes."""
+        return []
+
+    @property
+    def metrics(self) -> list[str]:
+        """The metrics or templates that are drawn; none where a table holds the values."""
+        return [] if self.source else [self.metric]
+
+    def value_label(self, records: Records, rows: pd.DataFrame) -> str:
+        """A default label of the values: the metric with its unit, or the table's column."""
+        return self.metric if self.source else records.label(self.metric, rows)
+
+
+def columns(*names: str | None) -> list[str]:
+    """Return the names that are given, each once and in order."""
+    return list(dict.fromkeys(name for name in names if name))
