@@ -154,6 +154,8 @@ def test_a_kind_that_is_taken_is_refused():
     ("line", "said"),
     [
         ("from experiments.config import option", "use `part` from experiments.parts"),
+        ("from experiments.config.registering import option", "`question` from experiments"),
+        ("from experiments.config.parts import Kernel", "`task` from experiments.tasks"),
         ("from experiments.cost import part_cost", "a part has a method `cost`"),
         ("from experiments.nn.build import builder", "a part has a method `build`"),
     ],
