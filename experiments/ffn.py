@@ -55,7 +55,7 @@ def run(trial: "Trial") -> None:
 
 
 def compared(start: dict[str, float], end: dict[str, float]) -> dict[str, float]:
-    """The probe's values at the end, `<name>_init` before training, and `<name>_change`."""
+    """Return the probe's values at the end, `<name>_init` before training, and `<name>_change`."""
     found = {}
     for name in start:
         place, _, layer = name.removeprefix("ffn/").partition("/")
@@ -68,7 +68,7 @@ def compared(start: dict[str, float], end: dict[str, float]) -> dict[str, float]
 
 
 def function_rows(activation: str) -> list[dict[str, float | str]]:
-    """The activation and its derivative on [-3, 3], a row a point.
+    """Return the activation and its derivative on [-3, 3], a row a point.
 
     Of a gated network this is the gate: its hidden value where the other factor is 1.
     """

@@ -76,7 +76,7 @@ def run(trial: "Trial") -> None:
 
 
 def timing(trial: "Trial") -> None:
-    """Medians of forward, and of forward and backward; every sample is kept in a table."""
+    """Record medians of forward, and of forward and backward, and every sample in a table."""
     from experiments.probes.kernels import both, forward
     from runner.trial.measure import interleaved
 
@@ -105,7 +105,7 @@ def timing(trial: "Trial") -> None:
 
 
 def chosen_kernel(trial: "Trial") -> "AttentionKernel":
-    """The arm's kernel; block sizes are for the tiled one only."""
+    """Return the arm's kernel; block sizes are for the tiled one only."""
     from experiments.probes.kernels import bound
 
     options = trial.config.options
@@ -114,12 +114,12 @@ def chosen_kernel(trial: "Trial") -> "AttentionKernel":
 
 
 def blocks(options: FlashOptions) -> dict[str, Any]:
-    """The block sizes, as keywords of the tiled kernel."""
+    """Return the block sizes, as keywords of the tiled kernel."""
     return {"block_q": options.block_q, "block_k": options.block_k}
 
 
 def inputs(trial: "Trial", length: int) -> "Inputs":
-    """Drawn from the seed and the length alone; the weights are the same for all lengths."""
+    """Return inputs from the seed and the length alone; weights are the same for all lengths."""
     from experiments.probes import kernels
 
     parts, batch = trial.config.parts, trial.config.training.batch_size
@@ -157,7 +157,7 @@ def measure_memory(
 
 
 def memory_formula(trial: "Trial", length: int) -> int:
-    """What textbooks say that a forward needs: the scores, or the output and a sum per row."""
+    """Return the textbook's bytes of a forward: the scores, or the output and a sum per row."""
     attention, width = trial.config.parts.attention, trial.config.parts.model.d_model
     batch, n_heads = trial.config.training.batch_size, attention.n_heads
     a_row = length if attention.kernel == "naive" else width // n_heads + 1

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from experiments import Question, measuring, question
 from experiments.parts.body import build_transformer
 from experiments.rules import at_least, share
-from experiments.start import model_of
+from experiments.start import model_of, task_of
 
 if TYPE_CHECKING:
     import torch
@@ -88,7 +88,6 @@ def run(trial: "Trial") -> None:
     """Train one arm under one seed, convert it where the arm says so, count what it allocates."""
     from experiments.nn.convert import convert
     from experiments.nn.transformer import Transformer
-    from experiments.tasks.build import task_of
     from runner.trial.training import Further, evaluate, train
 
     parts, options, training = trial.config.parts, trial.config.options, trial.config.training
@@ -122,7 +121,7 @@ def run(trial: "Trial") -> None:
 
 
 def record_sizes(trial: "Trial", model: "Transformer", full: "Transformer") -> None:
-    """Parameters and cache bytes of the arm, and its savings over `full`, which has all heads."""
+    """Record parameters and cache bytes of the arm, and its savings over all heads (`full`)."""
     options = trial.config.options
     batch, length = options.batch_size, options.lengths[-1]
     parameters, of_full = attention_parameters(model), attention_parameters(full)
@@ -185,7 +184,7 @@ def time_decoding(trial: "Trial") -> None:
 
 
 def generation(trial: "Trial", source: "torch.Generator") -> "Callable[[], Tensor]":
-    """Greedy decoding by the arm's whole model; its weights are fresh, which costs the same."""
+    """Return a call that decodes with the whole model; fresh weights cost the same."""
     import torch
 
     from experiments.nn.decoding.generate import greedy
@@ -199,7 +198,7 @@ def generation(trial: "Trial", source: "torch.Generator") -> "Callable[[], Tenso
 
 
 def record_times(trial: "Trial", samples: dict[str, list[float]], *, n_bytes: int) -> None:
-    """Raw samples as a table; medians, the slope over lengths, bandwidth and speed as results.
+    """Record samples as a table, and medians, slope over lengths, bandwidth and speed.
 
     Keys are stage/length; `n_bytes` are those of the cache at the last length.
     """
@@ -230,7 +229,7 @@ def record_times(trial: "Trial", samples: dict[str, list[float]], *, n_bytes: in
 
 
 def timed_layer(trial: "Trial") -> Any:
-    """One attention layer of this arm, in the width that is timed.
+    """Return one attention layer of this arm, in the width that is timed.
 
     It decodes by plain products at every length: left to itself it would take another path for
     short caches, from a length that depends on the arm, and one slope would mix the two.
@@ -244,6 +243,6 @@ def timed_layer(trial: "Trial") -> Any:
 
 
 def attention_parameters(model: "Transformer") -> int:
-    """Parameters of all attention layers."""
+    """Return the parameters of all attention layers."""
     layers: list[Any] = [block.attention for block in model.blocks]
     return sum(p.numel() for layer in layers for p in layer.parameters())

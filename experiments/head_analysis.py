@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 from experiments import Question, measuring, question
 from experiments.probes.finite import highest, lowest
 from experiments.rules import at_least
-from experiments.start import model_of
+from experiments.start import model_of, task_of
 
 if TYPE_CHECKING:
     from torch import nn
 
     from experiments.probes.heads import HeadProbe
     from experiments.probes.portraits import Table
-    from experiments.tasks.induction import InductionTask
+    from experiments.tasks.batch import Task
     from runner.trial.trial import Trial
 
 UNITS = {"entropy": "nats", "distance": "positions"}
@@ -52,20 +52,18 @@ def run(trial: "Trial") -> None:
     from experiments.probes.heads import HeadProbe
     from experiments.probes.portraits import attention_of_labels, portraits
     from experiments.probes.removals import record_nothing_to_remove, record_removals
-    from experiments.tasks.build import task_of
-    from experiments.tasks.induction import InductionTask
     from runner.trial.protocols import Probe
     from runner.trial.training import evaluate, train
 
-    options = trial.config.options
+    options, repeats = trial.config.options, trial.config.parts.task.repeats
     task = task_of(trial)
 
     def probe(model: "nn.Module") -> HeadProbe:
-        return HeadProbe(model, task.labels, getattr(task, "lags", {}), block=options.block)
+        return HeadProbe(model, task.labels, task.lags, block=options.block)
 
     model = model_of(trial, task)
     probes: list[Callable[[], Probe]] = [lambda: probe(model)]
-    if isinstance(task, InductionTask):
+    if repeats:
         probes.append(lambda: CopyProbe(model))
     if options.train:
         train(trial, model, task, probes=probes)
@@ -80,9 +78,9 @@ def run(trial: "Trial") -> None:
     evaluate(model, task, [final], trial.device)
     evaluate(untrained, task, [initial], trial.device)
     record_scores(trial, final, initial)
-    record_planted(trial, final, initial, mean=getattr(task, "needs_lags", False))
+    record_planted(trial, final, initial, mean=task.needs_lags)
     more: Table = {}
-    if isinstance(task, InductionTask):
+    if repeats:
         more = record_copying(trial, model, untrained, task)
         if options.n_orders and trial.diverged:
             record_nothing_to_remove(trial, model)
@@ -93,7 +91,7 @@ def run(trial: "Trial") -> None:
 
 
 def record_scores(trial: "Trial", final: "HeadProbe", initial: "HeadProbe") -> None:
-    """All scores per head, overall and per label, their means, and both references."""
+    """Record all scores per head, overall and per label, their means, and both references."""
     from experiments.probes.portraits import by_label
 
     before = initial.metrics()
@@ -120,7 +118,7 @@ def record_scores(trial: "Trial", final: "HeadProbe", initial: "HeadProbe") -> N
 
 
 def record_planted(trial: "Trial", final: "HeadProbe", initial: "HeadProbe", *, mean: bool) -> None:
-    """`heads/planted/<label>`: the best head's weight on the key that a pattern comes from.
+    """Record `heads/planted/<label>`: the best head's weight on the key that a pattern comes from.
 
     On sequences with that pattern. Patterns that come from the own position, which the residual
     stream brings without attention, or from the one before are left out: `diagonal` and `previous`
@@ -147,9 +145,9 @@ def record_planted(trial: "Trial", final: "HeadProbe", initial: "HeadProbe", *, 
 
 
 def record_copying(
-    trial: "Trial", model: "nn.Module", untrained: "nn.Module", task: "InductionTask"
+    trial: "Trial", model: "nn.Module", untrained: "nn.Module", task: "Task"
 ) -> "Table":
-    """How well the second copy is predicted and how heads look there; and before training.
+    """Record how well the second copy is predicted and how heads look there; and before training.
 
     Returns the scores of the heads.
     """

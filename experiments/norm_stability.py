@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from experiments import Question, measuring, question
 from experiments.probes.finite import numbers, ratio
 from experiments.rules import at_least
-from experiments.start import model_of
+from experiments.start import model_of, task_of
 
 if TYPE_CHECKING:
     from experiments.probes.gradients import Depth
@@ -55,7 +55,6 @@ class NormStabilityOptions(Question):
 def run(trial: "Trial") -> None:
     """Look at models of all depths before any training, then train one of them, record."""
     from experiments.probes.gradients import GradientNorms, depth_profile
-    from experiments.tasks.build import task_of
     from runner.trial.training import train
 
     parts, options = trial.config.parts, trial.config.options
@@ -77,7 +76,7 @@ def run(trial: "Trial") -> None:
 
 
 def mean_profile(profiles: "list[Depth]") -> "Depth":
-    """The mean over batches, value by value: one batch would say more about itself."""
+    """Return the mean over batches, value by value: one batch would say more about itself."""
     from experiments.probes.gradients import Depth
 
     def mean(name: str) -> list[float]:
@@ -88,7 +87,7 @@ def mean_profile(profiles: "list[Depth]") -> "Depth":
 
 
 def at_initialisation(profiles: "dict[int, Depth]") -> dict[str, float]:
-    """Metrics of models before training, by depth; slopes are of logarithms against log depth."""
+    """Return metrics of models before training; slopes are of logarithms against log depth."""
     from experiments.probes.gradients import log_slope
 
     found: dict[str, float] = {}

@@ -11,15 +11,30 @@ from experiments.parts.body import build_encoder_decoder, build_transformer
 if TYPE_CHECKING:
     from experiments.nn.encoder_decoder import EncoderDecoder
     from experiments.nn.transformer import Transformer
-    from experiments.tasks.build import Task
+    from experiments.tasks.batch import Task
+    from experiments.tasks.options import TaskOptions
     from experiments.tasks.translation import TranslationTask
     from runner.trial.trial import Trial
 
 
+def task_of(trial: "Trial", batch_size: int | None = None) -> "Task":
+    """Return the task of a trial: the data it was planned with, judged as its arm says.
+
+    `batch_size` is that of its training unless given.
+    """
+    config = trial.config
+    options: TaskOptions = config.parts.task
+    return options.build(
+        seed=trial.seed,
+        batch_size=batch_size or config.training.batch_size,
+        cache=trial.cache,
+        data=config.data,
+        evaluation=config.evaluation,
+    )
+
+
 def assemble(trial: "Trial") -> "tuple[Task, Transformer]":
     """Return the task of a trial and its initialised model."""
-    from experiments.tasks.build import task_of
-
     task = task_of(trial)
     return task, model_of(trial, task)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from experiments import Question, measuring, question
 from experiments.rules import at_least
-from experiments.start import translator_of
+from experiments.start import task_of, translator_of
 
 if TYPE_CHECKING:
     from experiments.nn.encoder_decoder import EncoderDecoder
@@ -38,7 +38,6 @@ def run(trial: "Trial") -> None:
     """Train one arm under one seed, let it translate, record."""
     from experiments.probes.other_splits import OtherSplits
     from experiments.probes.translation import TranslationProbe
-    from experiments.tasks.build import task_of
     from experiments.tasks.translation import TranslationTask
     from runner.trial.training import train
 
@@ -58,9 +57,8 @@ def translate(trial: "Trial", model: "EncoderDecoder", task: "TranslationTask") 
     """Decode all sentences that judge, of the other splits as many at most; record scores."""
     from experiments.probes.other_splits import losses
     from experiments.probes.translation import TranslationProbe, attention_rows, by_digits, chrf_of
-    from experiments.tasks.numbers import NumbersTask
 
-    n_held_out = sum(len(batch.keep) for batch in task.split(task.held_out))
+    n_held_out = sum(len(batch.keep) for batch in task.split(task.held_out_split))
     probe = TranslationProbe(model, task, n_held_out)
     for split in task.labels:
         for batch in task.split(split, n_held_out):
@@ -69,7 +67,7 @@ def translate(trial: "Trial", model: "EncoderDecoder", task: "TranslationTask") 
     trial.record(losses(model, task, n_held_out), task.unit)
 
     of_split = {split: probe.of(split) for split in task.labels}
-    if isinstance(task, NumbersTask):
+    if task.numbers:
         scored = {name: part for name, part in of_split.items() if name in ("iid", "length")}
         trial.record(by_digits(task.numbers, scored), "1")
     scores = []
@@ -81,5 +79,5 @@ def translate(trial: "Trial", model: "EncoderDecoder", task: "TranslationTask") 
     # The splits take turns, so that the first rows, which a report shows, are of each.
     turns = zip_longest(*(samples[:n_samples] for samples in of_split.values()))
     trial.table("samples", [sample.row() for turn in turns for sample in turn if sample])
-    first = next(task.split(task.held_out)).to(trial.device)
+    first = next(task.split(task.held_out_split)).to(trial.device)
     trial.table("cross_attention", attention_rows(model, task, first))

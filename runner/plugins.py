@@ -16,6 +16,10 @@ MOVED = {
     "`question` from experiments",
     "experiments.cost": "a part has a method `cost`, and Cost is in experiments.parts",
     "experiments.nn.build": "a part has a method `build`, with `part` from experiments.parts",
+    "experiments.tasks.build": "a task's options have a method `build`, with `task` from "
+    "experiments.tasks; a page takes `task_of` from experiments.start",
+    "experiments.corpora": "a task's options have `prepare` and `fingerprint`; text is read by "
+    "experiments.tasks.corpora",
 }
 
 
@@ -43,7 +47,7 @@ def load(modules: Iterable[str]) -> None:
 
 
 def _cure(error: ImportError) -> str:
-    """Return the new form of a module that plug-ins imported before 0.2, or what Python says."""
+    """Return the new form of a module that plug-ins imported once, or what Python says."""
     module = error.name or ""
     for old, new in MOVED.items():
         if module == old or module.startswith(f"{old}."):

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments import parts as science_parts
-from experiments import questions
-from experiments.config import registering, tasks  # noqa: F401 - its tasks are registered
+from experiments import questions, tasks
 from experiments.metrics import METRICS
 from experiments.parts import body
 from experiments.questions import Question
@@ -19,7 +18,7 @@ from runner.config import Evaluation
 from runner.metric_names import ENGINE, Metric, declared, find
 
 if TYPE_CHECKING:
-    from experiments.corpora import Ready
+    from experiments.tasks.options import Ready, TaskOptions
 
 
 def names() -> tuple[str, ...]:
@@ -37,7 +36,8 @@ def kinds(group: str) -> Mapping[str, type]:
     if group == "model":
         return {"": body.Model}
     if group == "task":
-        return registering.OPTIONS["task"]
+        tasks.load()
+        return tasks.TASKS
     science_parts.load()
     return science_parts.PARTS[group]
 
@@ -91,18 +91,16 @@ def declares(name: str) -> bool:
     return find(name, {**METRICS, **ENGINE}) is not None
 
 
-def prepare(task: Any, cache: Path, evaluation: Evaluation, *, keep: bool = True) -> "Ready":
+def prepare(
+    task: "TaskOptions", cache: Path, evaluation: Evaluation, *, keep: bool = True
+) -> "Ready":
     """Make a task's data ready, on disk if they are to be kept. ValueError for bad user input."""
-    from experiments import corpora
-
-    return corpora.make_ready(task, cache, evaluation, keep=keep)
+    return task.prepare(cache, evaluation, keep=keep)
 
 
-def restore(task: Any, cache: Path, fingerprint: str) -> None:
+def restore(task: "TaskOptions", cache: Path, fingerprint: str) -> None:
     """Make sure that a task's data are those of the plan; ValueError if they are lost by now."""
-    from experiments import corpora
-
-    corpora.restore(task, cache, fingerprint)
+    task.restore(cache, fingerprint)
 
 
 def timed(experiment: str) -> bool:

@@ -19,7 +19,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 from tests_environment import ROOT, environment
 
-from experiments import corpora
+from experiments.tasks.domains import Domains
 from runner import invocation
 from runner.plan import arguments, loading, planning
 from runner.plan.plan import Plan
@@ -55,17 +55,16 @@ BUILT: dict[str, dict[str, Any]] = {}
 @contextmanager
 def domains_built_once() -> Iterator[None]:
     """Build each corpus of the domains once for all plans of a session: it takes seconds."""
-    build = corpora.build
+    arrays, split = Domains.arrays, Domains.split
 
-    def remembered(options: Any, splits: Any = None) -> dict[str, Any]:
-        if splits is not None:  # a text of a test
-            return build(options, splits)
+    def remembered(options: Domains, _: Any) -> dict[str, Any]:
         if repr(options) not in BUILT:
-            BUILT[repr(options)] = build(options)
+            BUILT[repr(options)] = arrays(options, split(options))
         return BUILT[repr(options)]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(corpora, "build", remembered)
+        patch.setattr(Domains, "split", lambda _: {})
+        patch.setattr(Domains, "arrays", remembered)
         yield
 
 

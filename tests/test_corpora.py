@@ -10,15 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import (
-    corpora,
-    corpus_files,
-    corpus_find,
-    corpus_japanese,
-    corpus_sources,
-    corpus_windows,
-)
-from experiments.config import Domains, Predict, Text, Waves
+from experiments.tasks import domains
+from experiments.tasks.corpora import files, find, japanese, sources, windows
+from experiments.tasks.corpora.options import CorpusOptions
+from experiments.tasks.domains import Domains
+from experiments.tasks.text import Text
+from experiments.tasks.values import Predict
+from experiments.tasks.waves import Waves
 
 SMALL = Domains("domains", 32, ["code", "english", "japanese"], train_bytes=60_000, n_eval=20)
 
@@ -36,7 +34,7 @@ def words(seed: int, n: int = 400) -> str:
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cache")
-    corpora.prepare(SMALL, folder)
+    SMALL.prepare(folder)
     return folder
 
 
@@ -44,30 +42,28 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_rolling_hashes_are_equal_exactly_where_stretches_are(length: int) -> None:
     data = np.random.default_rng(0).integers(0, 3, 300).astype(np.uint8)
     stretches = [data[i : i + length].tobytes() for i in range(300 - length + 1)]
-    hashes = corpus_windows.rolling_hashes(data, length)
+    hashes = windows.rolling_hashes(data, length)
     assert len(hashes) == len(stretches)
     assert len(set(zip(stretches, hashes.tolist(), strict=True))) == len(set(stretches))
     assert len(set(hashes.tolist())) == len(set(stretches))
-    assert not len(corpus_windows.rolling_hashes(data[:1], 2))
+    assert not len(windows.rolling_hashes(data[:1], 2))
 
 
-def evaluation_windows(
-    documents: list[bytes], known: corpus_windows.Hashes, n: int
-) -> corpus_windows.Bytes:
+def evaluation_windows(documents: list[bytes], known: windows.Hashes, n: int) -> windows.Bytes:
     """The report's windows of documents, for a length of 16."""
-    free = corpus_windows.free_windows(documents, known, 16)
-    chosen = corpus_windows.report_windows(free, documents, 16, n, "x")
-    return corpus_windows.stacked([free[index] for index in chosen], known, 16)
+    free = windows.free_windows(documents, known, 16)
+    chosen = windows.report_windows(free, documents, 16, n, "x")
+    return windows.stacked([free[index] for index in chosen], known, 16)
 
 
 @pytest.mark.parametrize("planted", [0, 2 * 17, 40 * 17])
 def test_a_planted_overlap_is_never_evaluated(planted: int) -> None:
     document = words(1).encode()
     train = words(2).encode() + document[planted : planted + 17] + words(3).encode()
-    known = np.sort(corpus_windows.rolling_hashes(np.frombuffer(train, np.uint8), 16))
-    windows = evaluation_windows([document], known, 30)
-    naive = [w.tobytes()[i : i + 16] in train for w in windows for i in (0, 1)]
-    assert windows.shape == (30, 17)
+    known = np.sort(windows.rolling_hashes(np.frombuffer(train, np.uint8), 16))
+    chosen = evaluation_windows([document], known, 30)
+    naive = [w.tobytes()[i : i + 16] in train for w in chosen for i in (0, 1)]
+    assert chosen.shape == (30, 17)
     assert not any(naive)
     # Without the training text the planted stretch is evaluated: the test can fail.
     unaware = evaluation_windows([document], known[:0], len(document) // 17)
@@ -85,7 +81,7 @@ def test_windows_come_from_every_document_and_do_not_overlap() -> None:
 
 
 def test_no_evaluation_window_occurs_in_training_text(cache: Path) -> None:
-    corpus = corpora.load(SMALL, cache)
+    corpus = SMALL.load(cache)
     train = [
         corpus["train"][a:b] for a, b in zip(corpus["bounds"], corpus["bounds"][1:], strict=False)
     ]
@@ -96,7 +92,7 @@ def test_no_evaluation_window_occurs_in_training_text(cache: Path) -> None:
 
 
 def test_labels_share_the_evaluation_and_name_their_text(cache: Path) -> None:
-    corpus = corpora.load(SMALL, cache)
+    corpus = SMALL.load(cache)
     assert list(corpus["labels"]) == SMALL.domains
     assert np.bincount(corpus["window_label"]).tolist() == [7, 7, 6]  # 20 = 7 + 7 + 6
     japanese = corpus["windows"][corpus["window_label"] == 2]
@@ -105,15 +101,15 @@ def test_labels_share_the_evaluation_and_name_their_text(cache: Path) -> None:
 
 
 def test_documents_are_split_whole_and_once() -> None:
-    for name, split in corpora.split_domains(SMALL).items():
-        assert len(set(split.held_out)) == len(split.held_out) >= corpora.MIN_HELD_OUT, name
+    for name, split in SMALL.split().items():
+        assert len(set(split.held_out)) == len(split.held_out) >= domains.MIN_HELD_OUT, name
         assert not any(
             document in split.train for document in split.held_out if len(document) > 200
         )
 
 
 def test_building_twice_gives_the_same() -> None:
-    first, second = corpora.build(SMALL), corpora.build(SMALL)
+    first, second = (SMALL.arrays(SMALL.split()) for _ in range(2))
     assert all(np.array_equal(first[name], second[name]) for name in first)
 
 
@@ -121,43 +117,41 @@ def test_a_cached_corpus_is_not_read_again(cache: Path, monkeypatch: pytest.Monk
     def forbidden(*_: object) -> None:
         raise AssertionError("read again")
 
-    before = corpora.prepare(SMALL, cache)
-    monkeypatch.setattr(corpora, "build", forbidden)
-    assert corpora.prepare(SMALL, cache) == before
+    before = SMALL.prepare(cache).fingerprint
+    monkeypatch.setattr(CorpusOptions, "arrays", forbidden)
+    assert SMALL.prepare(cache).fingerprint == before
     with pytest.raises(AssertionError, match="read again"):
-        corpora.prepare(Domains("domains", 33, ["code"], 1000, 2), cache)
+        Domains("domains", 33, ["code"], 1000, 2).prepare(cache)
 
 
 def test_concurrent_builds_leave_one_whole_file(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text(words(0))
     options = text(tmp_path / "a.txt")
-    threads = [
-        threading.Thread(target=corpora.prepare, args=(options, tmp_path / "c")) for _ in "1234"
-    ]
+    threads = [threading.Thread(target=options.prepare, args=(tmp_path / "c",)) for _ in "1234"]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert [p.suffix for p in (tmp_path / "c").iterdir()] == [".npz"]
-    assert corpora.load(options, tmp_path / "c")["windows"].shape == (6, 17)
+    assert options.load(tmp_path / "c")["windows"].shape == (6, 17)
 
 
 def test_fingerprint_follows_versions_and_options(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(corpora, "build", lambda *_: {"nothing": np.zeros(1)})
-    before = corpora.prepare(SMALL, cache)
+    monkeypatch.setattr(CorpusOptions, "arrays", lambda *_: {"nothing": np.zeros(1)})
+    before = SMALL.prepare(cache).fingerprint
     other = Domains("domains", 32, ["code", "english", "japanese"], train_bytes=60_000, n_eval=21)
-    assert corpora.prepare(other, cache) != before
-    monkeypatch.setattr(corpus_sources, "versions", lambda: {"numpy": "0"})
-    assert corpora.prepare(SMALL, cache) != before
+    assert other.prepare(cache).fingerprint != before
+    monkeypatch.setattr(sources, "versions", lambda: {"numpy": "0"})
+    assert SMALL.prepare(cache).fingerprint != before
 
 
 def test_waves_have_a_fingerprint_and_no_file(tmp_path: Path) -> None:
     options = Waves("waves", 20, 4, 1000, 30, 0.1, Predict.reconstruct)
     other = Waves("waves", 20, 4, 1000, 30, 0.2, Predict.reconstruct)
-    assert corpora.prepare(options, tmp_path) == corpora.prepare(options, tmp_path)
-    assert corpora.prepare(options, tmp_path) != corpora.prepare(other, tmp_path)
+    assert options.prepare(tmp_path).fingerprint == options.prepare(tmp_path).fingerprint
+    assert options.prepare(tmp_path).fingerprint != other.prepare(tmp_path).fingerprint
     assert not list(tmp_path.iterdir())
 
 
@@ -165,10 +159,10 @@ def test_fingerprint_follows_contents_not_places(tmp_path: Path) -> None:
     one, two = tmp_path / "one.txt", tmp_path / "elsewhere.txt"
     one.write_text(words(0))
     two.write_text(words(0))
-    before = corpora.prepare(text(one), tmp_path / "c")
-    assert corpora.prepare(text(two), tmp_path / "c") == before
+    before = text(one).prepare(tmp_path / "c").fingerprint
+    assert text(two).prepare(tmp_path / "c").fingerprint == before
     one.write_text(words(0) + "!")
-    assert corpora.prepare(text(one), tmp_path / "c") != before
+    assert text(one).prepare(tmp_path / "c").fingerprint != before
 
 
 def test_folders_are_labels_and_one_folder_is_text(tmp_path: Path) -> None:
@@ -176,31 +170,33 @@ def test_folders_are_labels_and_one_folder_is_text(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir(parents=True)
         for index in range(4):
             (tmp_path / folder / f"{index}.md").write_text(words(100 * len(folder) + index))
-    assert list(corpus_files.read(str(tmp_path)).documents) == ["fruit", "sea"]
-    assert list(corpus_files.read(f"{tmp_path}/**/*.md").documents) == ["fruit", "sea"]
-    assert list(corpus_files.read(f"{tmp_path}/fruit/*.md").documents) == ["text"]
-    corpus = corpora.load(text(tmp_path), tmp_path / "c")
+    assert list(files.read(str(tmp_path)).documents) == ["fruit", "sea"]
+    assert list(files.read(f"{tmp_path}/**/*.md").documents) == ["fruit", "sea"]
+    assert list(files.read(f"{tmp_path}/fruit/*.md").documents) == ["text"]
+    corpus = text(tmp_path).load(tmp_path / "c")
     assert list(corpus["labels"]) == ["fruit", "sea"]
     assert np.bincount(corpus["window_label"]).tolist() == [3, 3]
 
 
 def test_every_label_needs_a_sequence() -> None:
+    few = Domains("domains", 32, ["code", "japanese"], 2000, n_eval=1)
+    splits = few.split()
     with pytest.raises(ValueError, match=r"task.n_eval=1 must be at least the number of labels, 2"):
-        corpora.build(Domains("domains", 32, ["code", "japanese"], 2000, n_eval=1))
+        few.arrays(splits)
 
 
 def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "a.txt").write_text("x")
     for path in ("~/*.txt", "~/a.txt"):
-        assert corpus_find.search(path).files == [tmp_path / "a.txt"]
+        assert find.search(path).files == [tmp_path / "a.txt"]
 
 
 def test_one_file_is_cut_and_several_are_not() -> None:
-    assert corpus_files.split([b"0123456789"], 0.2) == (b"01234567", [b"89"])
+    assert files.split([b"0123456789"], 0.2) == (b"01234567", [b"89"])
     found = [b"a" * 50, b"b" * 30, b"c" * 20]
-    assert corpus_files.split(found, 0.2) == (b"a" * 50 + b"\n" + b"c" * 20, [b"b" * 30])
-    assert corpus_files.split(found, 0.9) == (b"a" * 50, [b"b" * 30, b"c" * 20])
+    assert files.split(found, 0.2) == (b"a" * 50 + b"\n" + b"c" * 20, [b"b" * 30])
+    assert files.split(found, 0.9) == (b"a" * 50, [b"b" * 30, b"c" * 20])
 
 
 @pytest.mark.parametrize(
@@ -219,7 +215,7 @@ def test_errors_are_one_line_with_values(
     for file, content in files.items():
         (tmp_path / file).write_text(content)
     with pytest.raises(ValueError, match=message) as error:
-        corpora.prepare(text(tmp_path / name, **changes), tmp_path / "c")
+        text(tmp_path / name, **changes).prepare(tmp_path / "c")
     assert "\n" not in str(error.value)
 
 
@@ -230,22 +226,22 @@ def test_an_unreadable_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "a.txt").write_text("x")
     monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(ValueError, match=r"a.txt cannot be read \(Permission denied\)"):
-        corpus_files.read(str(tmp_path))
+        files.read(str(tmp_path))
 
 
 def test_bytes_that_are_no_text_are_fine(tmp_path: Path) -> None:
     (tmp_path / "a.bin").write_bytes(np.random.default_rng(0).bytes(2000))
-    assert len(corpora.load(text(tmp_path / "a.bin"), tmp_path / "c")["windows"]) == 6
+    assert len(text(tmp_path / "a.bin").load(tmp_path / "c")["windows"]) == 6
 
 
 def test_too_much_wanted_of_a_domain_says_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(corpora.DOMAINS, "code", lambda: iter(f"{i} lines" for i in range(99)))
+    monkeypatch.setitem(domains.DOMAINS, "code", lambda: iter(f"{i} lines" for i in range(99)))
     with pytest.raises(ValueError, match=r"domain code has \d+ bytes to train on and \d+ held out"):
-        corpora.build(Domains("domains", 32, ["code"], 10**6, 4))
+        Domains("domains", 32, ["code"], 10**6, 4).split()
 
 
 def test_code_holds_no_docstrings() -> None:
-    for source in islice(corpus_sources.code(), 30):
+    for source in islice(sources.code(), 30):
         try:
             tree = ast.parse(source)
         except SyntaxError:  # a class of nothing but its docstring
@@ -272,27 +268,27 @@ def test_prose_keeps_sentences_only() -> None:
     6 and some output that would otherwise read like a sentence here
     """
     seen: set[str] = set()
-    kept = corpus_sources.prose(docstring, seen)
+    kept = sources.prose(docstring, seen)
     assert kept == [
         "Return the sum of all the values along one axis of an array.",
         "The axis along which the values are added to one another.",
     ]
-    assert corpus_sources.prose(docstring, seen) == []
+    assert sources.prose(docstring, seen) == []
 
 
 def test_japanese_is_japanese() -> None:
-    records = list(islice(corpus_japanese.japanese(), 40))
+    records = list(islice(japanese.japanese(), 40))
     assert len(set(records)) == 40
-    assert records == list(islice(corpus_japanese.japanese(), 40))
+    assert records == list(islice(japanese.japanese(), 40))
     letters = "".join(records)
     assert sum(char.isascii() and char.isalpha() for char in letters) < 0.01 * len(letters)
 
 
 def test_planning_imports_no_torch(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from experiments import corpora\n"
-        "from experiments.config import Domains\n"
-        "corpora.prepare(Domains('domains', 32, ['code', 'english', 'japanese'], 20000, 6), "
+        "import sys; from pathlib import Path\n"
+        "from experiments.tasks.domains import Domains\n"
+        "Domains('domains', 32, ['code', 'english', 'japanese'], 20000, 6).prepare("
         f"Path({str(tmp_path)!r}))\n"
         "print([m for m in ('torch', 'pandas', 'scipy', 'matplotlib') if m in sys.modules])"
     )

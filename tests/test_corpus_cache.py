@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments import corpora
-from experiments.config import Text
+from experiments.tasks.text import Text
 
 
 def of_text(folder: Path) -> Text:
@@ -63,14 +62,14 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 def test_a_damaged_cache_is_built_again(tmp_path: Path, damage: str):
     options = of_text(tmp_path)
     cache = tmp_path / "out" / "corpora"
-    fingerprint = corpora.prepare(options, cache)
-    whole = corpora.load(options, cache, fingerprint)
+    fingerprint = options.prepare(cache).fingerprint
+    whole = options.load(cache, fingerprint)
     (path,) = cache.iterdir()
     content = path.read_bytes()
     DAMAGES[damage](path)
-    for read in (corpora.prepare, lambda *_: corpora.load(options, cache, fingerprint)):
-        read(options, cache)
-    again = corpora.load(options, cache, fingerprint)
+    for read in (options.prepare, lambda _: options.load(cache, fingerprint)):
+        read(cache)
+    again = options.load(cache, fingerprint)
     assert again.keys() == whole.keys()
     assert all(np.array_equal(again[name], whole[name]) for name in whole)
     assert len(path.read_bytes()) == len(content)
@@ -82,11 +81,11 @@ def test_a_cache_that_cannot_be_written_is_said_in_one_line(tmp_path: Path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "corpora").write_text("a file")
     with pytest.raises(ValueError, match=r"cannot be written to .*corpora \(.*\); give another fo"):
-        corpora.prepare(options, tmp_path / "out" / "corpora")
+        options.prepare(tmp_path / "out" / "corpora")
 
 
 def test_text_that_repeats_itself_needs_other_text(tmp_path: Path):
     (tmp_path / "a.txt").write_bytes(b"The quick brown fox jumps over the lazy dog. " * 3000)
     options = Text(kind="text", path=str(tmp_path / "a.txt"), length=16, n_eval=6, eval_share=0.3)
     with pytest.raises(ValueError, match="repeats the training text, so give other text"):
-        corpora.prepare(options, tmp_path / "out" / "corpora")
+        options.prepare(tmp_path / "out" / "corpora")

@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from experiments.config import Predict, Waves
 from experiments.parts.attention import Attention as AttentionOptions
 from experiments.parts.attention import Kernel, Position
 from experiments.parts.body import Init, build_transformer, cost
@@ -18,6 +17,8 @@ from experiments.parts.moe import MixtureOfExperts as MixtureOfExpertsOptions
 from experiments.parts.no_ffn import NoFeedForward
 from experiments.parts.norm import Norm as NormOptions
 from experiments.parts.norm import NormType, Placement
+from experiments.tasks.values import Predict
+from experiments.tasks.waves import Waves
 
 LENGTH, D_MODEL, VOCABULARY = 12, 32, 7
 

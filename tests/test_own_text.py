@@ -12,10 +12,12 @@ import pytest
 from test_corpora import text, words
 from tests_tiny import TINY
 
-from experiments import corpora, corpus_alike, corpus_files, corpus_find
-from experiments.corpus_build import Split, arrays_of
-from experiments.corpus_labels import labels
-from experiments.tasks.build import build_task
+from experiments.tasks import options as options_of_tasks
+from experiments.tasks.corpora import alike, files, find
+from experiments.tasks.corpora.build import Split, arrays_of
+from experiments.tasks.corpora.labels import labels
+from experiments.tasks.corpora.options import CorpusOptions
+from experiments.tasks.text import split_documents
 from runner import registry
 from runner.config import ConfigError, Evaluation
 
@@ -40,7 +42,7 @@ def write(folder: Path, **files: str | bytes) -> Path:
 
 
 def line(path: Path | str, cache: Path, **changes: object) -> str:
-    return corpora.make_ready(text(path, **changes), cache).line
+    return text(path, **changes).prepare(cache).line
 
 
 # Data identity.
@@ -48,12 +50,12 @@ def line(path: Path | str, cache: Path, **changes: object) -> str:
 
 def test_a_trial_gets_the_text_it_was_planned_with(tmp_path: Path) -> None:
     options, cache = text(write(tmp_path / "w", a=words(0), b=words(1))), tmp_path / "c"
-    planned = corpora.prepare(options, cache)
-    before = corpora.load(options, cache, planned)
+    planned = options.prepare(cache).fingerprint
+    before = options.load(cache, planned)
     write(tmp_path / "w", a=words(2))
-    after = corpora.load(options, cache, planned)
+    after = options.load(cache, planned)
     assert all(np.array_equal(before[name], after[name]) for name in before)
-    task = build_task(options, seed=0, batch_size=4, cache=cache, data=planned)
+    task = options.build(seed=0, batch_size=4, cache=cache, data=planned)
     trained = before["train"].tobytes()
     assert all(row.astype(np.uint8).tobytes() in trained for row in task.batch(0).inputs[0].numpy())
 
@@ -61,8 +63,8 @@ def test_a_trial_gets_the_text_it_was_planned_with(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", ["lost", "torn", "empty", "another's"])
 def test_a_lost_corpus_is_built_again_from_the_same_text_alone(tmp_path: Path, damage: str) -> None:
     options, cache = text(write(tmp_path / "w", a=words(0), b=words(1))), tmp_path / "c"
-    planned = corpora.prepare(options, cache)
-    before = corpora.load(options, cache, planned)
+    planned = options.prepare(cache).fingerprint
+    before = options.load(cache, planned)
     file = cache / f"text-{planned}.npz"
 
     def harm() -> None:
@@ -70,19 +72,19 @@ def test_a_lost_corpus_is_built_again_from_the_same_text_alone(tmp_path: Path, d
             file.unlink()
         elif damage == "another's":
             other = text(write(tmp_path / "v", a=words(7)))
-            (cache / f"text-{corpora.prepare(other, cache)}.npz").replace(file)
+            (cache / f"text-{other.prepare(cache).fingerprint}.npz").replace(file)
         else:
             file.write_bytes(file.read_bytes()[: 3000 * (damage == "torn")])
 
     harm()
-    again = corpora.load(options, cache, planned)
+    again = options.load(cache, planned)
     assert all(np.array_equal(before[name], again[name]) for name in before)
     harm()
     write(tmp_path / "w", a=words(2))
     with pytest.raises(ValueError, match="has changed since this trial was planned") as error:
-        corpora.load(options, cache, planned)
+        options.load(cache, planned)
     assert "\n" not in str(error.value)
-    assert corpora.prepare(options, cache) != planned  # a new plan takes the new text
+    assert options.prepare(cache).fingerprint != planned  # a new plan takes the new text
 
 
 def test_each_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,9 +99,9 @@ def test_each_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         return data
 
     monkeypatch.setattr(Path, "read_bytes", changing)
-    planned = corpora.prepare(text(tmp_path / "w"), tmp_path / "c")
+    planned = text(tmp_path / "w").prepare(tmp_path / "c").fingerprint
     assert len(reads) == 2
-    corpus = corpora.load(text(tmp_path / "w"), tmp_path / "c", planned)
+    corpus = text(tmp_path / "w").load(tmp_path / "c", planned)
     assert corpus["train"].tobytes() in (words(0).encode(), words(1).encode())
 
 
@@ -107,7 +109,7 @@ def test_a_formula_that_has_changed_is_noticed(plan, monkeypatch: pytest.MonkeyP
     arm = plan(*TINY).arms[0]
     assert arm.config.data == arm.data
     registry.restore(arm.config.parts.task, Path("nowhere"), arm.data)
-    monkeypatch.setattr(corpora, "_code", lambda *_: "other code")
+    monkeypatch.setattr(options_of_tasks, "code_of", lambda *_: ["other code"])
     with pytest.raises(ValueError, match="has changed since this trial was planned"):
         registry.restore(arm.config.parts.task, Path("nowhere"), arm.data)
 
@@ -116,35 +118,35 @@ def test_nothing_of_the_outputs_is_read(tmp_path: Path, monkeypatch: pytest.Monk
     write(tmp_path, a=words(0), b=words(1))
     monkeypatch.chdir(tmp_path)
     cache = Path("outputs/corpora")
-    before = {path: corpora.prepare(text(path), cache) for path in (".", "**/*.txt", "**")}
+    before = {path: text(path).prepare(cache).fingerprint for path in (".", "**/*.txt", "**")}
     write(tmp_path / "outputs/moe/trials/dense/seed-0", log=words(3), more="")
     (tmp_path / "elsewhere").symlink_to("outputs/moe")
     (tmp_path / "log.txt").symlink_to("outputs/moe/trials/dense/seed-0/log.txt")
     for path, planned in before.items():
-        assert corpora.prepare(text(path), cache) == planned
+        assert text(path).prepare(cache).fingerprint == planned
         assert "label text" in line(path, cache)
     for path in ("outputs", "outputs/moe/**/*.txt", "elsewhere", "log.txt"):
         with pytest.raises(ValueError, match="where results are kept"):
-            corpora.prepare(text(path), cache)
+            text(path).prepare(cache)
 
 
 @pytest.mark.parametrize("marker", [".lock", "dense-0/arm.json"])
 def test_results_in_another_outputs_folder_are_no_text(tmp_path: Path, marker: str) -> None:
     write(tmp_path, a=words(0), b=words(1))
     cache = tmp_path / "o2" / "corpora"
-    before = corpora.prepare(text(tmp_path), cache)
+    before = text(tmp_path).prepare(cache).fingerprint
     write(tmp_path / "o1" / "moe" / "trials" / "dense-0", log=words(3))
     (tmp_path / "o1" / "moe" / "trials" / marker).touch()
     write(tmp_path / "o1" / "moe" / "runs" / "now", note=words(4))
     (tmp_path / "link.txt").symlink_to("o1/moe/trials/dense-0/log.txt")
     for path in (tmp_path, tmp_path / "**/*.txt", tmp_path / "**"):
-        assert corpora.prepare(text(path), cache) == before
+        assert text(path).prepare(cache).fingerprint == before
         told = line(path, cache)
         assert "2 folders of results left out" in told  # o1/moe and o2
         assert "1 link left out" in told
     for path in ("o1/moe", "o1/moe/**/*.txt", "o1/moe/trials/dense-0/log.txt"):
         with pytest.raises(ValueError, match="holds results of an experiment") as error:
-            corpora.prepare(text(tmp_path / path), cache)
+            text(tmp_path / path).prepare(cache)
         assert "\n" not in str(error.value)
     write(tmp_path / "o3" / "trials", c=words(5))  # a folder of the user's with that name
     assert "read 3 files" in line(tmp_path, cache)
@@ -154,13 +156,13 @@ def test_a_pattern_enters_hidden_folders_only_where_it_names_them(tmp_path: Path
     write(tmp_path, a__x=words(0), **{".venv__lib__y": words(1), "a__.git__z": words(2)})
 
     def read(pattern: str) -> list[str]:
-        return [file.stem for file in corpus_find.search(f"{tmp_path}/{pattern}").files]
+        return [file.stem for file in find.search(f"{tmp_path}/{pattern}").files]
 
     assert read("**/*.txt") == read("*/*.txt") == ["x"]
     assert read(".venv/**/*.txt") == read(".v*/**/*.txt") == ["y"]
     assert read("**/.git/*.txt") == ["z"]
-    left_out = corpus_find.search(f"{tmp_path}/**/*.txt").left_out
-    assert corpus_find.words(left_out) == "2 hidden entries"
+    left_out = find.search(f"{tmp_path}/**/*.txt").left_out
+    assert find.words(left_out) == "2 hidden entries"
 
 
 @pytest.mark.slow
@@ -179,14 +181,14 @@ def test_a_text_that_changes_while_arms_are_planned_is_an_error(plan, tmp_path, 
     write(tmp_path / "w", a=words(0), b=words(1))
     path = f"task.path={tmp_path / 'w'}"
     plan(*OWN, path, '+arms.longer=["ffn=dense","task.length=20"]', "arm=[dense,longer]")
-    honest = corpora.make_ready
+    honest = CorpusOptions.prepare
 
     def then_changed(*arguments, **keep):
         ready = honest(*arguments, **keep)
         write(tmp_path / "w", a=words(len(ready.line) + arguments[0].length))
         return ready
 
-    monkeypatch.setattr(corpora, "make_ready", then_changed)
+    monkeypatch.setattr(CorpusOptions, "prepare", then_changed)
     with pytest.raises(ConfigError, match="has changed since this command began"):
         plan(*OWN, path, '+arms.longer=["ffn=dense","task.length=20"]', "arm=[dense,longer]")
 
@@ -210,7 +212,7 @@ SAME = {
 def test_a_text_written_in_two_ways_is_one_document(tmp_path: Path, way: str) -> None:
     plain = words(0).replace(" ", "\n") if way in ("crlf", "cr") else words(0)
     write(tmp_path / "w", plain=plain, other=SAME[way], third=words(5))
-    reading = corpus_files.read(str(tmp_path / "w"))
+    reading = files.read(str(tmp_path / "w"))
     assert {label: len(found) for label, found in reading.documents.items()} == {"text": 2}
     assert "read 2 files" in line(tmp_path / "w", tmp_path / "c")
     assert "1 copy left out" in line(tmp_path / "w", tmp_path / "c")
@@ -219,12 +221,12 @@ def test_a_text_written_in_two_ways_is_one_document(tmp_path: Path, way: str) ->
 @pytest.mark.parametrize("form", ["NFD", "NFKC", "NFKD"])
 def test_unicode_forms_are_one_document(tmp_path: Path, form: str) -> None:
     write(tmp_path, a=ACCENTS, b=unicodedata.normalize(form, ACCENTS))
-    assert len(corpus_files.read(str(tmp_path)).documents["text"]) == 1
+    assert len(files.read(str(tmp_path)).documents["text"]) == 1
 
 
 def test_texts_that_differ_in_a_word_are_two(tmp_path: Path) -> None:
     write(tmp_path, a=words(0), b=words(0) + "x", c=words(0).upper() + " X")
-    assert len(corpus_files.read(str(tmp_path)).documents["text"]) == 3
+    assert len(files.read(str(tmp_path)).documents["text"]) == 3
 
 
 def test_a_copy_under_another_label_is_left_out_and_said(tmp_path: Path) -> None:
@@ -251,9 +253,9 @@ def test_part_of_a_text_written_another_way_is_no_fresh_window(rewritten) -> Non
     shared = " ".join(f"caf\u00e9 {n}" for n in np.random.default_rng(0).integers(10**6, size=300))
     train, held_out = shared.encode(), rewritten(shared).encode() + b"\n" + words(8, 60).encode()
     arrays = arrays_of({"text": Split(train, [held_out])}, 16, 5, any_form=True)
-    own = corpus_alike.squeezed(held_out[-len(words(8, 60)) - 12 :])
+    own = alike.squeezed(held_out[-len(words(8, 60)) - 12 :])
     for window in np.concatenate([arrays["windows"], arrays["tuning_windows"]]):
-        assert corpus_alike.squeezed(window.tobytes()[-9:]) in own
+        assert alike.squeezed(window.tobytes()[-9:]) in own
     if rewritten(shared) != "\ufeff" + shared:  # the test can fail
         unaware = arrays_of({"text": Split(train, [held_out])}, 16, 5, any_form=False)
         assert any(w.tobytes()[-9:] not in own for w in unaware["windows"])
@@ -264,7 +266,7 @@ def test_part_of_a_text_written_another_way_is_no_fresh_window(rewritten) -> Non
 
 def test_folders_of_one_name_are_two_labels(tmp_path: Path) -> None:
     write(tmp_path, en__notes__a=words(0), ja__notes__a=words(1), birds__sea__a=words(2))
-    assert list(corpus_files.read(str(tmp_path)).documents) == ["en:notes", "ja:notes", "sea"]
+    assert list(files.read(str(tmp_path)).documents) == ["en:notes", "ja:notes", "sea"]
 
 
 def test_labels_never_fall_together_and_can_be_written(tmp_path: Path) -> None:
@@ -276,7 +278,7 @@ def test_labels_never_fall_together_and_can_be_written(tmp_path: Path) -> None:
         os.makedirs(folder)  # noqa: PTH103
         with open(folder + b"/\x8f.txt", "w") as file:  # noqa: PTH123
             file.write(words(index))
-    found = list(corpus_files.read(str(tmp_path)).documents)
+    found = list(files.read(str(tmp_path)).documents)
     assert len(found) == len(set(found)) == len(raw)
     for label in found:
         label.encode()
@@ -339,13 +341,13 @@ def test_links_are_named_or_followed_and_never_in_circles(tmp_path: Path) -> Non
     (folder / "dead").symlink_to("nothing")
     (folder / "a" / "x2.txt").symlink_to("x.txt")
     for path in (folder, f"{folder}/**", f"{folder}/**/*.txt"):
-        assert len(corpus_find.search(str(path)).files) == 2
+        assert len(find.search(str(path)).files) == 2
     assert "read 2 files" in line(folder, tmp_path / "c")
     assert "4 links left out" in line(folder, tmp_path / "c")
     (folder / "b" / "z.txt").symlink_to(tmp_path / "v" / "z.txt")  # read nowhere else
     assert "read 3 files" in line(folder, tmp_path / "c")
     (tmp_path / "link").symlink_to(folder)
-    assert len(corpus_find.search(str(tmp_path / "link")).files) == 3  # the user names it
+    assert len(find.search(str(tmp_path / "link")).files) == 3  # the user names it
 
 
 @pytest.mark.parametrize(
@@ -353,17 +355,17 @@ def test_links_are_named_or_followed_and_never_in_circles(tmp_path: Path) -> Non
 )
 def test_brackets_in_a_name_that_exists(tmp_path: Path, pattern: str) -> None:
     write(tmp_path / "my [draft]", n="x")
-    assert corpus_find.search(f"{tmp_path}/{pattern}").files == [tmp_path / "my [draft]" / "n.txt"]
+    assert find.search(f"{tmp_path}/{pattern}").files == [tmp_path / "my [draft]" / "n.txt"]
     with pytest.raises(ValueError, match=r"\[ begins a set of characters"):
-        corpus_find.search(f"{tmp_path}/your [draft]/*.txt")
+        find.search(f"{tmp_path}/your [draft]/*.txt")
 
 
 def test_two_stars_at_the_end_are_all_files_below(tmp_path: Path) -> None:
     write(tmp_path, a=words(0), b__c__d=words(1))
-    assert corpus_find.search(f"{tmp_path}/**").files == corpus_find.search(str(tmp_path)).files
-    assert len(corpus_find.search(f"{tmp_path}/**").files) == 2
+    assert find.search(f"{tmp_path}/**").files == find.search(str(tmp_path)).files
+    assert len(find.search(f"{tmp_path}/**").files) == 2
     with pytest.raises(ValueError, match=r"matches no file \(1 folder left out\); add /\*\*"):
-        corpus_find.search(f"{tmp_path}/b/*")
+        find.search(f"{tmp_path}/b/*")
 
 
 def test_what_is_no_text_is_left_out_with_a_word(tmp_path: Path) -> None:
@@ -380,8 +382,8 @@ def test_what_is_no_text_is_left_out_with_a_word(tmp_path: Path) -> None:
         assert f"{part} left out" in told
     assert "\n" not in told
     with pytest.raises(ValueError, match="none of them holds text"):
-        corpus_files.read(f"{folder}/*.png")
-    assert len(corpus_files.read(str(folder / "zip.txt")).documents["text"]) == 1  # named itself
+        files.read(f"{folder}/*.png")
+    assert len(files.read(str(folder / "zip.txt")).documents["text"]) == 1  # named itself
 
 
 def test_two_equal_files_are_one_whose_tail_is_held_out(tmp_path: Path) -> None:
@@ -400,7 +402,7 @@ def test_the_line_names_labels_and_the_actual_share(tmp_path: Path) -> None:
 
 def test_an_empty_file_gives_no_label(tmp_path: Path) -> None:
     write(tmp_path / "w", a=words(0), outputs__log="", more__log=" \r\n")
-    assert list(corpus_files.read(str(tmp_path / "w")).documents) == ["text"]
+    assert list(files.read(str(tmp_path / "w")).documents) == ["text"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
@@ -409,7 +411,7 @@ def test_a_folder_without_rights_is_named(tmp_path: Path) -> None:
     (folder / "a").chmod(0)
     try:
         with pytest.raises(ValueError, match=r"w/a cannot be read \(Permission denied\)"):
-            corpus_find.search(str(folder))
+            find.search(str(folder))
     finally:
         (folder / "a").chmod(0o700)
 
@@ -417,14 +419,14 @@ def test_a_folder_without_rights_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", ["~nobody_of_this_name/x", "x" * 5000, "a/" * 3000])
 def test_paths_that_no_system_takes_are_one_line(path: str) -> None:
     with pytest.raises(ValueError, match=r"task\.path=") as error:
-        corpus_find.search(path)
+        find.search(path)
     assert "\n" not in str(error.value)
 
 
 def test_splitting_takes_time_in_proportion() -> None:
     found = [b"%d" % i * 10 for i in range(40_000)]
     began = time.process_time()
-    train, held_out = corpus_files.split(found, 0.1)
+    train, held_out = files.split(found, 0.1)
     assert time.process_time() - began < 2  # 10 s when each document summed those before it
     total = sum(map(len, found))
     assert 0.1 * total <= sum(map(len, held_out)) < 0.1 * total + 50
@@ -446,17 +448,17 @@ def test_tuning_of_too_little_text_is_refused_in_the_plan(run, tmp_path: Path) -
 def test_a_tuned_study_of_text_chooses_and_reports_by_different_windows(tmp_path: Path) -> None:
     options = text(write(tmp_path / "w", **{f"f{i}": words(i, 80) for i in range(12)}))
     cache = tmp_path / "c"
-    ready = corpora.make_ready(options, cache, Evaluation.tuning)
-    corpus = corpora.load(options, cache, ready.fingerprint)
+    ready = options.prepare(cache, Evaluation.tuning)
+    corpus = options.load(cache, ready.fingerprint)
     report, tuning = corpus["windows"], corpus["tuning_windows"]
     assert len(report) == len(tuning) == 6
-    documents = corpus_files.read(options.path).documents
-    held_out = corpora.split_documents(documents, options.eval_share)["text"].held_out
+    documents = files.read(options.path).documents
+    held_out = split_documents(documents, options.eval_share)["text"].held_out
     of = [[next(i for i, d in enumerate(held_out) if w.tobytes() in d) for w in windows]
           for windows in (report, tuning)]  # fmt: skip
     if len(held_out) > len(set(of[0])):
         assert not set(of[0]) & set(of[1])  # whole documents that the report leaves
     few = replace(options, n_eval=80)
-    assert len(corpora.load(few, cache)["windows"])
+    assert len(few.load(cache)["windows"])
     with pytest.raises(ValueError, match="tuning needs"):
-        corpora.make_ready(few, cache, Evaluation.tuning)
+        few.prepare(cache, Evaluation.tuning)

@@ -10,27 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
-from experiments.config.tasks import (
-    Domains,
-    Function,
-    Induction,
-    Numbers,
-    Pairs15,
-    Patterns,
-    Text,
-    Waves,
-)
 from experiments.flash_attention import FlashOptions
 from experiments.gqa_vs_mha import GQAOptions
 from experiments.norm_stability import NormStabilityOptions
 from experiments.parts.body import cost
+from experiments.tasks.options import Sizes
 from runner.config import Autocast, Device, Dtype, Training
 
 BYTES = {Dtype.float32: 4, Dtype.bfloat16: 2, Dtype.float64: 8}
-BYTE_VALUES = 256
-A_PAIR = 400
-"""Bytes of a sentence and its translation as Python objects, at the least."""
-
 
 WORDS = {
     "weights": "weights, gradients and AdamW's moments",
@@ -135,38 +122,40 @@ class Arm:
         """Bytes of an activation in a training step, which autocast may halve."""
         return 2 if self.device.autocast is not Autocast.none else self.item
 
+    @property
+    def task(self) -> Sizes:
+        """How large the task is; without one, as for kernels alone, the least there is."""
+        task = self.parts.get("task")
+        return Sizes(length=1) if task is None else task.sizes()
+
     def weights(self) -> int:
         """Parameters, those of the embedding and the output head included."""
         model = self.parts["model"]
-        return cost(self.parts).parameters + 2 * model.d_model * outputs(self.parts.get("task"))
+        return cost(self.parts).parameters + 2 * model.d_model * self.task.outputs
 
     def sequences(self) -> int:
         """Sequences of a batch."""
-        n_train = getattr(self.parts.get("task"), "n_train", None)
-        return (
-            self.training.batch_size if n_train is None else min(self.training.batch_size, n_train)
-        )
+        size, n_train = self.training.batch_size, self.task.n_train
+        return size if n_train is None else min(size, n_train)
 
     def tokens(self, sequences: int) -> int:
         """Tokens of so many sequences; sentences may be as short as a word and the end mark."""
-        task = self.parts.get("task")
-        short = hasattr(task, "source_length")
-        return sequences * (2 if short else getattr(task, "length", 1))
+        return sequences * (2 if self.task.source_length else self.task.length)
 
     def evaluating(self) -> Memory:
         """The held-out loss before the first step: a prediction and, inside, one layer."""
-        task = self.parts.get("task")
-        sequences = min(self.sequences(), getattr(task, "n_eval", 1))
+        task = self.task
+        sequences = min(self.sequences(), task.n_eval)
         model = self.parts["model"]
-        numbers = self.tokens(sequences) * (model.d_model + outputs(task))
-        return Memory(self.item * self.weights(), self.item * numbers, held(task))
+        numbers = self.tokens(sequences) * (model.d_model + task.outputs)
+        return Memory(self.item * self.weights(), self.item * numbers, task.data_bytes)
 
     def training_step(self) -> Memory:
         """The end of a forward pass, when all that the backward pass needs is there."""
-        parts, task = self.parts, self.parts.get("task")
+        parts, task = self.parts, self.task
         sequences = self.sequences() // self.training.accumulate
         tokens = self.tokens(sequences)
-        per_token = layer(parts) * parts["model"].n_layers + 2 * outputs(task)
+        per_token = layer(parts) * parts["model"].n_layers + 2 * task.outputs
         attention = parts["attention"].kept_per_sequence(self.tokens(1))
         scores = sequences * attention * parts["model"].n_layers
         kept = 1 if self.training.steps == 1 else 3  # AdamW's moments are there from step 1 on
@@ -174,12 +163,12 @@ class Arm:
         return Memory(
             kept * self.item * self.weights(),
             self.cast * (tokens * per_token + scores) + whole_batch,
-            held(task),
+            task.data_bytes,
         )
 
     def updating(self) -> Memory:
         """The optimizer's step: weights, gradients and two moments."""
-        return Memory(4 * self.item * self.weights(), 0, held(self.parts.get("task")))
+        return Memory(4 * self.item * self.weights(), 0, self.task.data_bytes)
 
     def deepest(self, options: NormStabilityOptions) -> Memory:
         """The gradients of the deepest model that is looked at before training."""
@@ -218,35 +207,3 @@ def layer(parts: Mapping[str, Any]) -> int:
     d_model = parts["model"].d_model
     mixing = [parts[name] for name in ("attention", "ffn") if name in parts]
     return sum(part.kept_per_token(d_model) for part in mixing)
-
-
-def outputs(task: object) -> int:
-    """Numbers that are predicted for a token: symbols of a vocabulary, or features."""
-    match task:
-        case Domains() | Text():
-            return BYTE_VALUES
-        case Induction():
-            return task.vocabulary + 1
-        case Waves() | Patterns() | Function():
-            return task.width
-    return 1
-
-
-def held(task: object) -> int:
-    """Bytes of the data that a trial holds while it lasts."""
-    match task:
-        case Domains():
-            return task.train_bytes + task.n_eval * (task.length + 1)
-        case Text():
-            return task.n_eval * (task.length + 1)
-        case Waves() | Function():
-            return 4 * (task.n_samples + task.n_eval) * task.length * task.width
-        case Patterns():
-            return 4 * task.n_eval * task.length * task.width
-        case Induction():
-            return 8 * task.n_eval * (task.length + 1)
-        case Numbers():
-            return A_PAIR * (task.n_train + task.n_eval)
-        case Pairs15():
-            return 15 * A_PAIR
-    return 0

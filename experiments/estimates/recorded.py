@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
-from experiments.config.tasks import Domains, Induction, Patterns, Text
 from experiments.ffn import FFNOptions
 from experiments.flash_attention import FlashOptions
 from experiments.gqa_vs_mha import GQAOptions
@@ -99,8 +98,7 @@ def _ffn(options: FFNOptions, parts: Mapping[str, Any]) -> list[str]:  # noqa: A
 def _moe(options: MoEOptions, parts: Mapping[str, Any]) -> list[str]:  # noqa: ARG001
     if not parts["ffn"].experts:
         return [*TRAINED, *COST]
-    tokens = isinstance(parts["task"], Domains | Text | Induction)
-    information = ["nmi_domain", "nmi_token"] if tokens else ["nmi_domain"]
+    information = ["nmi_domain", "nmi_token"] if parts["task"].symbols else ["nmi_domain"]
     both = [*BALANCE, "dropped_share", "balance_loss"]
     both += [name + what for name in information for what in ("", "_raw")]
     names = [f"moe/{name}{where}" for name in both for where in ("", "/layer*")]
@@ -111,7 +109,7 @@ def _moe(options: MoEOptions, parts: Mapping[str, Any]) -> list[str]:  # noqa: A
 
 def _translation(options: TranslationOptions, parts: Mapping[str, Any]) -> list[str]:  # noqa: ARG001
     names = ["exact_match", "chrf", "exact_match/*", "loss/*"]
-    if hasattr(parts["task"], "digits"):
+    if parts["task"].numerals:
         names.append("exact_match_digits/*")
     return [*TRAINED, *COST, *(f"translation/{name}" for name in names)]
 
@@ -152,12 +150,12 @@ def _heads(options: HeadAnalysisOptions, parts: Mapping[str, Any]) -> list[str]:
     task, scores = parts["task"], [*SCORES, "earlier_offset"]
     names: list[str] = [f"{name}_contrast" for name in ("entropy", "distance", "diagonal")]
     names += [f"{name}/layer*/head*/*" for name in ("entropy", "distance", "diagonal")]
-    if isinstance(task, Patterns):
+    if task.planted:
         scores.append("offset_*")
         names += [
             f"planted{what}{of}" for what in ("", "_initial", "_uniform") for of in ("", "/*")
         ]
-    if isinstance(task, Induction):
+    if task.repeats:
         scores += COPYING
         names += [
             f"{name}{what}" for name in ("copy_accuracy", "icl_score") for what in ("", "_initial")

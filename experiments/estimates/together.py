@@ -14,7 +14,7 @@ def check_together(question: type[Question], experiment: str, groups: Mapping[st
     `groups` maps the names of groups, `model`, `options` and `training` to their dataclasses.
     """
     if (task := groups.get("task")) is not None:
-        if hasattr(task, "source_length") != question.pairs:
+        if task.pairs != question.pairs:
             has, needs = ("sequences", "pairs") if question.pairs else ("pairs", "sequences")
             raise ValueError(f"task={task.kind} has {has}, but {experiment} learns from {needs}")
         if "training" in groups:
@@ -30,7 +30,7 @@ def check_together(question: type[Question], experiment: str, groups: Mapping[st
 def _check_parts_of_a_batch(task: Any, training: Any) -> None:
     """Raise ValueError where a batch, which has no more sentences than there are, cannot be cut."""
     batch, parts = training.batch_size, training.accumulate
-    if (n_train := getattr(task, "n_train", None)) is None or batch <= n_train:
+    if (n_train := task.sizes().n_train) is None or batch <= n_train:
         return
     if n_train % parts:
         common = gcd(batch, n_train)

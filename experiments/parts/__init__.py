@@ -11,8 +11,8 @@ import pkgutil
 from collections.abc import Callable
 from typing import TypeVar
 
+from experiments.parts.base import Part, Slots
 from experiments.parts.cost import Cost
-from experiments.parts.part import Part, Slots
 
 __all__ = ["PARTS", "Cost", "Part", "Slots", "load", "part"]
 

@@ -56,10 +56,11 @@ def cost(groups: Mapping[str, Any], *, length: int | None = None) -> Cost:
     task the products are left out. A task that has a source is translated by `encoder_decoder`.
     """
     model, norm = groups["model"], groups.get("norm")
-    if hasattr(groups.get("task"), "source_length"):
+    task = groups.get("task")
+    if task is not None and task.pairs:
         return encoder_decoder_cost(groups)
     if length is None:
-        length = getattr(groups.get("task"), "length", 0)
+        length = 0 if task is None else task.sizes().length
     mixing: list[Part] = [groups[name] for name in ("attention", "ffn") if name in groups]
     layer = sum((part.cost(model.d_model, length) for part in mixing), Cost())
     if norm is None:
@@ -76,7 +77,7 @@ def encoder_decoder_cost(groups: Mapping[str, Any]) -> Cost:
     The cost of a sentence is spread over the tokens of its target: the FLOPs of the encoder, and
     the keys and values that decoding keeps for the source.
     """
-    model, norm, task = groups["model"], groups["norm"], groups["task"]
+    model, norm, task = groups["model"], groups["norm"], groups["task"].sizes()
     source_share = task.source_length / task.length  # source tokens for each target token
     causal = groups["attention"].cost(model.d_model, task.length)
     # Seeing all of n keys costs what causal attention costs over 2n - 1 positions, on average.

@@ -8,7 +8,6 @@ measured and what is replaced come from disjoint halves of the held-out data.
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from itertools import combinations
 from math import comb, isfinite
@@ -34,13 +33,7 @@ def halves(batches: Iterable[Batch], device: torch.device) -> tuple[list[Batch],
     parts: tuple[list[Batch], list[Batch]] = ([], [])
     for batch in batches:
         for first, part in enumerate(parts):
-            chosen = replace(
-                batch,
-                inputs=tuple(x[first::2] for x in batch.inputs),
-                target=batch.target[first::2],
-                keep=batch.keep[first::2],
-                label=batch.label[first::2],
-            )
+            chosen = batch.take(slice(first, None, 2))
             if len(chosen.keep):
                 part.append(chosen.to(device))
     return parts

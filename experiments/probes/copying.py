@@ -21,7 +21,6 @@ from experiments.nn.transformer import Output
 from experiments.probes.attention_weights import watch, weights
 from experiments.probes.finite import highest, numbers, ratio
 from experiments.tasks.batch import Batch
-from experiments.tasks.induction import periods
 
 LEAST_PERIOD = 3
 CHUNKS = 4
@@ -126,6 +125,20 @@ class CopyProbe:
         time = tokens.shape[1]
         n_keys = torch.arange(1, time + 1, device=tokens.device)[:, None]
         add("uniform", (1 / n_keys).expand(len(tokens), 1, time, time))
+
+
+def periods(tokens: Tensor) -> Tensor:
+    """Return after how many steps each row (batch, time) repeats itself, but for its first token.
+
+    The smallest number that fits; the number of steps, where nothing is repeated.
+    """
+    symbols = tokens[:, 1:]
+    steps = symbols.shape[1]
+    found = torch.full((len(symbols),), steps, device=tokens.device)
+    for period in range(steps - 1, 0, -1):
+        fits = (symbols[:, period:] == symbols[:, :-period]).all(dim=1)
+        found[fits] = period
+    return found
 
 
 def copies(tokens: Tensor) -> tuple[Tensor, Tensor]:

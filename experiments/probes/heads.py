@@ -137,12 +137,7 @@ def attention_rows(
     `up_to` leaves later positions out, which no earlier one sees.
     """
     found: list[dict[str, float]] = []
-    one = Batch(
-        inputs=tuple(x[sequence : sequence + 1, :up_to] for x in batch.inputs),
-        target=batch.target[sequence : sequence + 1, :up_to],
-        keep=batch.keep[sequence : sequence + 1, :up_to],
-        label=batch.label[sequence : sequence + 1],
-    )
+    one = batch.take(slice(sequence, sequence + 1), slice(up_to))
     kept = one.keep[0].nonzero()[:, 0].tolist()
     padding = None if bool(one.keep.all()) else one.keep
 

@@ -42,7 +42,7 @@ class OtherSplits:
 
 def others(task: TranslationTask) -> list[str]:
     """The splits that do not judge."""
-    return [name for name in task.labels if name != task.held_out]
+    return [name for name in task.labels if name != task.held_out_split]
 
 
 def losses(model: EncoderDecoder, task: TranslationTask, most: int | None) -> dict[str, float]:

@@ -12,7 +12,7 @@ from torch import nn
 
 from experiments.probes.finite import highest
 from experiments.probes.heads import HeadProbe, attention_rows
-from experiments.tasks.build import Task
+from experiments.tasks.batch import Task
 
 Table = dict[str, dict[str, list[float]]]
 """Score -> layer, or `uniform` for even attention -> a value for each head."""
@@ -28,7 +28,7 @@ SHOWN = 32
 
 
 def attention_of_labels(model: nn.Module, task: Task, device: torch.device) -> list[dict[str, Any]]:
-    """The weights of the first held-out sequence of each label, a row a head, query and key.
+    """Return the weights of the first held-out sequence of each label, a row a head, query and key.
 
     Of its first SHOWN positions. A head is named as in metrics, `layer0/head1`.
     """
@@ -51,7 +51,7 @@ def attention_of_labels(model: nn.Module, task: Task, device: torch.device) -> l
 
 
 def planted(probe: HeadProbe) -> dict[str, float]:
-    """For each planted pattern the highest weight of any head on its offset, in its sequences."""
+    """Return the best weight of any head on each planted offset, in the pattern's sequences."""
     return {
         label: highest(
             value
@@ -65,7 +65,7 @@ def planted(probe: HeadProbe) -> dict[str, float]:
 
 
 def by_label(probe: HeadProbe, score: str) -> list[tuple[str, int, dict[str, float]]]:
-    """(layer, head, label -> score) for every head; labels without data are left out."""
+    """Return (layer, head, label -> score) for every head; labels without data are left out."""
     whole = {label: probe.table(label) for label in probe.labels}
     tables = {label: table[score] for label, table in whole.items() if score in table}
     first = next(iter(tables.values()))
@@ -78,7 +78,7 @@ def by_label(probe: HeadProbe, score: str) -> list[tuple[str, int, dict[str, flo
 
 
 def portraits(probe: HeadProbe, more: Table) -> list[dict[str, Any]]:
-    """A row a head: its scores, and in words what follows from them and `more` of them."""
+    """Return a row a head: its scores, and in words what follows from them and from `more`."""
     overall = probe.table() | more
     distances = {(layer, head): values for layer, head, values in by_label(probe, "distance")}
     rows = []
@@ -101,7 +101,7 @@ def portraits(probe: HeadProbe, more: Table) -> list[dict[str, Any]]:
 
 
 def looks(own: Mapping[str, float], even: Mapping[str, float]) -> str:
-    """Where a head looks, from its entropy and its weight on keys, against even attention.
+    """Say where a head looks, from its entropy and its weight on keys, against even attention.
 
     Keys are offsets and, where symbols repeat, what KEYS names. A score without data says nothing.
     """
@@ -122,7 +122,7 @@ def looks(own: Mapping[str, float], even: Mapping[str, float]) -> str:
 
 
 def differs(values: Mapping[str, float]) -> str:
-    """On which label a head looks farthest back, and by how much; values are distances."""
+    """Say on which label a head looks farthest back, and by how much; values are distances."""
     if not all(map(math.isfinite, values.values())):
         return "cannot be told: its weights are not finite"
     far, near = max(values, key=values.__getitem__), min(values, key=values.__getitem__)

@@ -12,13 +12,12 @@ from experiments.probes.copying import CopyProbe, copy_loss, copy_test
 from experiments.probes.heads import HeadProbe
 from experiments.probes.importance import taylor_importance
 from experiments.probes.pruning import ORDERS, area, curve, mean_curves, orders, prunable
-from experiments.tasks.batch import Batch
-from experiments.tasks.induction import InductionTask
+from experiments.tasks.batch import Batch, Task
 from runner.metric_names import declared
 from runner.trial.trial import Trial
 
 
-def record_removals(trial: Trial, model: nn.Module, task: InductionTask) -> None:
+def record_removals(trial: Trial, model: nn.Module, task: Task) -> None:
     """The accuracy in the second copy without some heads, whose outputs become their mean.
 
     Everything that chooses heads or replaces them comes from one half of the held-out data, the
@@ -64,7 +63,7 @@ def record_nothing_to_remove(trial: Trial, model: nn.Module) -> None:
 
 
 def head_entropies(
-    model: nn.Module, batches: list[Batch], task: InductionTask, *, block: int
+    model: nn.Module, batches: list[Batch], task: Task, *, block: int
 ) -> list[list[float]]:
     """The mean entropy of each head on these batches, layer by layer, nats."""
     probe = HeadProbe(model, task.labels, {}, block=block)

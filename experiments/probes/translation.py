@@ -100,7 +100,7 @@ class TranslationProbe:
             part = self.of(split)
             right = share_right(part)
             found[f"translation/exact_match/{split}"] = right
-            if split == self.task.held_out:
+            if split == self.task.held_out_split:
                 found["translation/exact_match"] = right
                 found["translation/chrf"] = chrf_of(part)[0]
         return found

@@ -1,6 +1,108 @@
 """The default task: real text of domains that differ, so that experts have something to divide."""
 
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from experiments.rules import at_least
+from experiments.tasks import task
 from experiments.tasks.byte_text import ByteText
+from experiments.tasks.corpora import japanese, sources
+from experiments.tasks.corpora.build import Split, shares
+from experiments.tasks.corpora.options import BYTE_VALUES, CorpusOptions, Source
+from experiments.tasks.options import Ready, Sizes, code_of, digest
+from runner.config import Evaluation
+
+MOST_TEXT = 50_000_000
+"""Bytes; no domain has as many, whatever versions of the packages are installed."""
+DOMAINS: dict[str, Callable[[], Iterator[str]]] = {
+    "code": sources.code,
+    "english": sources.english,
+    "japanese": japanese.japanese,
+}
+LONGEST = 16_384  # bytes kept of one document, so that no long file dominates
+HELD_OUT_EVERY = 8  # one document in so many is held out
+MIN_HELD_OUT = 8  # documents
+
+
+@task("domains")
+@dataclass
+class Domains(CorpusOptions):
+    """Byte-level language modelling on real text of labelled domains, from installed packages."""
+
+    length: int
+    domains: list[str]
+    train_bytes: int
+    n_eval: int
+
+    def __post_init__(self) -> None:
+        at_least(2, length=self.length)
+        at_least(1, n_eval=self.n_eval, train_bytes=self.train_bytes)
+        # To read all packages before it is found that they hold less takes seconds.
+        for name, size in (
+            ("train_bytes", self.train_bytes),
+            ("n_eval * (length + 1)", self.n_eval * (self.length + 1)),
+        ):
+            if size > MOST_TEXT:
+                raise ValueError(
+                    f"{name}={size} is more than the packages hold that text is read from; it must "
+                    f"be at most {MOST_TEXT}"
+                )
+        known = ", ".join(DOMAINS)
+        if not self.domains or len(set(self.domains)) < len(self.domains):
+            raise ValueError(
+                f"domains={list(self.domains)} must name each domain once, from {known}"
+            )
+        for name in self.domains:
+            if name not in DOMAINS:
+                raise ValueError(f"domains names {name!r}; there are {known}")
+
+    def sizes(self) -> Sizes:
+        """Return how large the task is."""
+        return Sizes(
+            self.length,
+            outputs=BYTE_VALUES,
+            n_eval=self.n_eval,
+            data_bytes=self.train_bytes + self.n_eval * (self.length + 1),
+        )
+
+    def evidence(self) -> object:
+        """Return what a fingerprint covers: versions of the packages, and the code that reads."""
+        modules = (sources, japanese)
+        return [
+            sources.versions(),
+            super().evidence(),
+            code_of(*(module.__name__ for module in modules)),
+        ]
+
+    def source(self, cache: Path) -> Source:  # noqa: ARG002
+        """Return what the installed packages hold, which is read when it is split."""
+        return Source(Ready(digest([asdict(self), self.evidence()])), self.split)
+
+    def split(self) -> Mapping[str, Split]:
+        """Read each domain until it has enough to train on and to hold out."""
+        wanted = dict(zip(self.domains, shares(self.n_eval, len(self.domains)), strict=True))
+        return {
+            name: fill(
+                name, self.train_bytes, max(4 * n * (self.length + 1), self.train_bytes // 16)
+            )
+            for name, n in wanted.items()
+        }
+
+    def build(
+        self,
+        *,
+        seed: int,
+        batch_size: int,
+        cache: Path,
+        data: str = "",
+        evaluation: Evaluation = Evaluation.report,
+    ) -> "DomainsTask":
+        """Return the task."""
+        return DomainsTask(
+            self, seed=seed, batch_size=batch_size, cache=cache, data=data, evaluation=evaluation
+        )
 
 
 class DomainsTask(ByteText):
@@ -19,3 +121,37 @@ class DomainsTask(ByteText):
     text. Tuning has windows of its own. Fingerprint: versions of Python and the packages, options,
     and the code that reads them.
     """
+
+
+def fill(name: str, train_bytes: int, held_out_bytes: int) -> Split:
+    """Take documents of a domain until both parts are full; the hash of its text holds one out.
+
+    Raises:
+        ValueError: the domain has too few.
+    """
+    seen: set[bytes] = set()
+    train, held_out = bytearray(), []
+    missing = held_out_bytes
+    for document in map(_shorten, DOMAINS[name]()):
+        digest = hashlib.sha256(document).digest()
+        if digest in seen:
+            continue
+        seen.add(digest)
+        if digest[0] % HELD_OUT_EVERY == 0:
+            held_out.append(document)
+            missing -= len(document)
+        elif len(train) < train_bytes:
+            train += document
+        if len(train) >= train_bytes and missing <= 0 and len(held_out) >= MIN_HELD_OUT:
+            return Split(bytes(train[:train_bytes]), held_out)
+    raise ValueError(
+        f"domain {name} has {len(train)} bytes to train on and {held_out_bytes - missing} held "
+        f"out; task.train_bytes={train_bytes} and {held_out_bytes} are needed; lower "
+        f"task.train_bytes, task.n_eval or task.length"
+    )
+
+
+def _shorten(text: str) -> bytes:
+    """At most LONGEST bytes of whole lines."""
+    data = text.encode() + b"\n"
+    return data if len(data) <= LONGEST else data[: data.rfind(b"\n", 0, LONGEST) + 1]

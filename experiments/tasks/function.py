@@ -1,22 +1,63 @@
 """A continuous function of each input value, to be learnt from random inputs."""
 
-from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from experiments.config import Function
-from experiments.tasks.batch import Batch
+from experiments.rules import at_least
+from experiments.tasks import task
+from experiments.tasks.batch import Batch, unpadded
+from experiments.tasks.options import Sizes, TaskOptions
+from experiments.tasks.values import ValuesTask
 from runner.config import Evaluation
 
 # Data are one fixed set, as if read from a file: seeds of trials choose batches, not samples.
 TRAIN_SEED, EVALUATION_SEED, TUNING_SEED = 2020, 2021, 2022
 
 
-class FunctionTask:
+@task("function")
+@dataclass
+class Function(TaskOptions):
+    """Regression of sin_weight * sin(x) + cos_weight * cos(2x) from sequences of random x."""
+
+    second_held_out: ClassVar[bool] = True
+
+    length: int
+    width: int
+    n_samples: int
+    n_eval: int
+    sin_weight: float
+    cos_weight: float
+
+    def __post_init__(self) -> None:
+        at_least(
+            1, length=self.length, width=self.width, n_samples=self.n_samples, n_eval=self.n_eval
+        )
+
+    def sizes(self) -> Sizes:
+        """Return how large the task is."""
+        return Sizes(
+            self.length,
+            outputs=self.width,
+            n_eval=self.n_eval,
+            data_bytes=4 * (self.n_samples + self.n_eval) * self.length * self.width,
+        )
+
+    def build(
+        self,
+        *,
+        seed: int,
+        batch_size: int,
+        evaluation: Evaluation = Evaluation.report,
+        **_: object,
+    ) -> "FunctionTask":
+        """Return the task."""
+        return FunctionTask(self, seed, batch_size, evaluation)
+
+
+class FunctionTask(ValuesTask):
     """Regression of sin_weight * sin(x) + cos_weight * cos(2x), value by value.
 
     One feature of a sample (sin_weight 1, cos_weight 0.5), x standard normal:
@@ -32,57 +73,35 @@ class FunctionTask:
     Fingerprint: options and this code.
     """
 
-    labels: tuple[str, ...] = ("function",)
-    unit = "mse"
-    vocabulary: int | None = None
+    labels = ("function",)
 
     def __init__(
-        self,
-        options: Function,
-        *,
-        seed: int,
-        batch_size: int,
-        cache: Path,  # noqa: ARG002
-        evaluation: Evaluation = Evaluation.report,
+        self, options: Function, seed: int, batch_size: int, evaluation: Evaluation
     ) -> None:
-        self.width: int | None = options.width
-        self.seed = seed
-        self.batch_size = batch_size
+        super().__init__(seed=seed, batch_size=batch_size)
+        self.width = options.width
         self._options = options
         self._train = inputs(options, options.n_samples, TRAIN_SEED)
         held_out = TUNING_SEED if evaluation is Evaluation.tuning else EVALUATION_SEED
-        self._held_out = inputs(options, options.n_eval, held_out)
+        self.held_out = (inputs(options, options.n_eval, held_out),)
 
     def batch(self, step: int) -> Batch:
-        """Random training samples, none twice in a batch unless there are too few."""
+        """Return random training samples, none twice in a batch unless there are too few."""
         draw = np.random.default_rng([self.seed, step])
         repeat = self.batch_size > len(self._train)
-        return self._batch(
-            self._train[draw.choice(len(self._train), self.batch_size, replace=repeat)]
-        )
+        rows = draw.choice(len(self._train), self.batch_size, replace=repeat)
+        return self.collate(self._train[rows])
 
-    def evaluation(self) -> Iterator[Batch]:
-        """The held-out samples, the same for every seed. The last batch may be smaller."""
-        for first in range(0, len(self._held_out), self.batch_size):
-            yield self._batch(self._held_out[first : first + self.batch_size])
+    def collate(self, *rows: NDArray[Any]) -> Batch:
+        """Return the batch of some samples."""
+        import torch
 
-    def loss(self, prediction: Tensor, batch: Batch) -> Tensor:
-        """Mean squared error (batch, time, width) over kept positions and features."""
-        return (prediction - batch.target).square()[batch.keep].mean()
-
-    def _batch(self, samples: NDArray[np.float32]) -> Batch:
-        x = torch.from_numpy(samples)
-        options = self._options
+        x, options = torch.from_numpy(rows[0]), self._options
         target = options.sin_weight * torch.sin(x) + options.cos_weight * torch.cos(2 * x)
-        return Batch(
-            inputs=(x,),
-            target=target,
-            keep=torch.ones(x.shape[:2], dtype=torch.bool),
-            label=torch.zeros(len(x), dtype=torch.int64),
-        )
+        return unpadded(x, target, np.zeros(len(x), np.int64))
 
 
 def inputs(options: Function, n: int, seed: int) -> NDArray[np.float32]:
-    """`n` samples (n, length, width) of standard normal values."""
+    """Return `n` samples (n, length, width) of standard normal values."""
     shape = (n, options.length, options.width)
     return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)

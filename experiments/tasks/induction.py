@@ -1,16 +1,16 @@
 """Random symbols, repeated, which only heads that find an earlier occurrence can predict."""
 
-from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional as F
 
-from experiments.config import Induction
+from experiments.rules import at_least
+from experiments.tasks import task
 from experiments.tasks.batch import Batch
+from experiments.tasks.options import Sizes, TaskOptions
+from experiments.tasks.symbols import SymbolsTask
 from runner.config import Evaluation
 
 # The first numbers of a generator's key keep draws apart for every seed.
@@ -19,7 +19,63 @@ BEGIN = 0
 """The token that every sequence begins with; it occurs nowhere else."""
 
 
-class InductionTask:
+@task("induction")
+@dataclass
+class Induction(TaskOptions):
+    """Random symbols, repeated: r r r ..., with a period of its own for each sequence."""
+
+    symbols: ClassVar[bool] = True
+    repeats: ClassVar[bool] = True
+    second_held_out: ClassVar[bool] = True
+
+    length: int
+    vocabulary: int
+    max_period: int
+    n_eval: int
+
+    def __post_init__(self) -> None:
+        # Fewer symbols have too few sequences of short periods to hold some of them out.
+        at_least(16, vocabulary=self.vocabulary)
+        at_least(3, max_period=self.max_period)
+        at_least(1, n_eval=self.n_eval)
+        if self.length < 2 * self.max_period:
+            raise ValueError(
+                f"length={self.length} must be at least twice max_period={self.max_period}, so "
+                "that every second copy is whole"
+            )
+
+    def check_tuning(self) -> None:
+        """Raise ValueError where the report may use up most of the held-out sequences there are."""
+        # One in eight sequences is held out; the report draws at most a quarter of them.
+        if self.n_eval > (most := self.vocabulary**self.max_period // 32):
+            raise ValueError(
+                f"task.n_eval={self.n_eval} leaves tuning too few held-out sequences that the "
+                f"report does not use; with task.vocabulary={self.vocabulary} and task.max_period="
+                f"{self.max_period} it must be at most {most}, or type tune=none"
+            )
+
+    def sizes(self) -> Sizes:
+        """Return how large the task is."""
+        return Sizes(
+            self.length,
+            outputs=self.vocabulary + 1,
+            n_eval=self.n_eval,
+            data_bytes=8 * self.n_eval * (self.length + 1),
+        )
+
+    def build(
+        self,
+        *,
+        seed: int,
+        batch_size: int,
+        evaluation: Evaluation = Evaluation.report,
+        **_: object,
+    ) -> "InductionTask":
+        """Return the task."""
+        return InductionTask(self, seed, batch_size, evaluation)
+
+
+class InductionTask(SymbolsTask):
     """Predict the next symbol of [begin] r r r ..., cut to a fixed length (Olsson et al. 2022).
 
     r is uniformly random, of a period that is drawn for each sequence from 1 to max_period, so that
@@ -40,45 +96,25 @@ class InductionTask:
     this code.
     """
 
-    labels: tuple[str, ...] = ("short", "long")
+    labels = ("short", "long")
     unit = "nats/token"
-    width: int | None = None
 
     def __init__(
-        self,
-        options: Induction,
-        *,
-        seed: int,
-        batch_size: int,
-        cache: Path,  # noqa: ARG002
-        evaluation: Evaluation = Evaluation.report,
+        self, options: Induction, seed: int, batch_size: int, evaluation: Evaluation
     ) -> None:
-        self.vocabulary: int | None = options.vocabulary + 1
-        self.seed = seed
-        self.batch_size = batch_size
+        super().__init__(seed=seed, batch_size=batch_size)
+        self.vocabulary = options.vocabulary + 1
         self._options = options
-        self._held_out = sequences(options, options.n_eval, [EVALUATION], held_out=True)
+        self.held_out = sequences(options, options.n_eval, [EVALUATION], held_out=True)
         if evaluation is Evaluation.tuning:
-            self._held_out = sequences(
-                options, options.n_eval, [TUNING], held_out=True, without=self._held_out[0]
+            self.held_out = sequences(
+                options, options.n_eval, [TUNING], held_out=True, without=self.held_out[0]
             )
 
     def batch(self, step: int) -> Batch:
-        """Fresh sequences, a pure function of the seed and the step."""
+        """Return fresh sequences, a pure function of the seed and the step."""
         key = [TRAIN, self.seed, step]
-        return _batch(*sequences(self._options, self.batch_size, key, held_out=False))
-
-    def evaluation(self) -> Iterator[Batch]:
-        """The held-out sequences, the same for every seed. The last batch may be smaller."""
-        tokens, label = self._held_out
-        for first in range(0, len(tokens), self.batch_size):
-            part = slice(first, first + self.batch_size)
-            yield _batch(tokens[part], label[part])
-
-    def loss(self, prediction: Tensor, batch: Batch) -> Tensor:
-        """Mean cross-entropy of logits (batch, time, vocabulary + 1) over kept positions."""
-        target = batch.target.masked_fill(~batch.keep, -100)
-        return F.cross_entropy(prediction.flatten(0, 1), target.flatten(), ignore_index=-100)
+        return self.collate(*sequences(self._options, self.batch_size, key, held_out=False))
 
 
 def sequences(
@@ -89,7 +125,7 @@ def sequences(
     held_out: bool,
     without: NDArray[np.int64] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """`n` sequences (n, 1 + length), whose last step is only a target, and their labels.
+    """Return `n` sequences (n, 1 + length), whose last step is only a target, and their labels.
 
     None is among the sequences `without`.
     """
@@ -113,33 +149,8 @@ def sequences(
 
 
 def is_held_out(tokens: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether each row is kept for evaluation: one in eight, by a multiplicative hash."""
+    """Tell whether each row is kept for evaluation: one in eight, by a multiplicative hash."""
     factors = np.random.default_rng(SPLIT).integers(
         np.iinfo(np.uint64).max, size=tokens.shape[1], dtype=np.uint64
     )
     return (tokens.astype(np.uint64) * factors).sum(axis=1) >> np.uint64(61) == 0
-
-
-def periods(tokens: Tensor) -> Tensor:
-    """After how many steps each row (batch, time) repeats itself, its first token left out.
-
-    The smallest number that fits; the number of steps, where nothing is repeated.
-    """
-    symbols = tokens[:, 1:]
-    steps = symbols.shape[1]
-    found = torch.full((len(symbols),), steps, device=tokens.device)
-    for period in range(steps - 1, 0, -1):
-        fits = (symbols[:, period:] == symbols[:, :-period]).all(dim=1)
-        found[fits] = period
-    return found
-
-
-def _batch(tokens: NDArray[np.int64], label: NDArray[np.int64]) -> Batch:
-    values = torch.from_numpy(tokens)
-    target = values[:, 1:].contiguous()
-    return Batch(
-        inputs=(values[:, :-1].contiguous(),),
-        target=target,
-        keep=torch.ones(target.shape, dtype=torch.bool),
-        label=torch.from_numpy(label),
-    )

@@ -3,17 +3,117 @@
 import hashlib
 import re
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.metadata import version
+from typing import ClassVar
 
 import numpy as np
 
-from experiments.config import Numbers, Unit
-from experiments.tasks.translation import Pair, TranslationTask
+from experiments.rules import at_least, share
+from experiments.tasks import task
+from experiments.tasks.options import Sizes
+from experiments.tasks.translation import A_PAIR, Pair, PairsOptions, TranslationTask
 from runner.config import Evaluation
 
 # The numbers are one fixed set, as if read from a file: seeds of trials choose batches alone.
 DRAW_SEED, LONGER_SEED, TUNING_SEED, LONGER_TUNING_SEED = 2019, 2020, 2021, 2022
 HELD_OUT_EVERY = 8  # one number in so many is held out
+
+NEW_WORDS = {3: "thousand", 4: "万", 6: "million", 8: "億"}
+"""Digits of a number -> the word that no number of so many digits has, and many with one more."""
+
+
+class Unit(StrEnum):
+    """What a token of a source sentence is."""
+
+    word = "word"
+    character = "character"
+
+
+@task("numbers")
+@dataclass
+class Numbers(PairsOptions):
+    """Numbers of up to `digits` digits in English words, to be written in Japanese.
+
+    Besides those drawn like what is trained on, `n_eval` numbers that have up to `longer` digits
+    more, and `n_eval` with 7 ten thousands, which are then never trained on, can be held out.
+    """
+
+    numerals: ClassVar[bool] = True
+    second_held_out: ClassVar[bool] = True
+
+    digits: int
+    longer: int
+    compositional: bool
+    source_unit: Unit
+    n_train: int
+    n_eval: int
+    label_smoothing: float
+
+    def __post_init__(self) -> None:
+        at_least(1, n_train=self.n_train, n_eval=self.n_eval)
+        at_least(0, longer=self.longer)
+        share(label_smoothing=self.label_smoothing)
+        if not 3 <= self.digits <= 8:
+            raise ValueError(f"digits={self.digits} must lie between 3 and 8")
+        for digits, word in NEW_WORDS.items():
+            if self.digits <= digits < self.digits + self.longer:
+                raise ValueError(
+                    f"longer={self.longer} with digits={self.digits} needs {word!r}, which no "
+                    f"number of up to {digits} digits has; longer=1 fits digits=5 and digits=7"
+                )
+        if self.compositional and self.digits < 5:
+            raise ValueError(
+                f"compositional=true needs ten thousands: digits={self.digits} must be at least 5"
+            )
+        there = 10**self.digits // 16  # half of those held out, which are one in eight
+        for name, most in (("n_train", 7 * there), ("n_eval", there)):
+            if getattr(self, name) > most:
+                raise ValueError(
+                    f"{name}={getattr(self, name)} must be at most {most} with digits={self.digits}"
+                )
+
+    def check_tuning(self) -> None:
+        """Raise ValueError where the report may use up most of the held-out numbers there are."""
+        # Half of the number that the report may have: one in eight is held out.
+        if self.n_eval > (most := 10**self.digits // 32):
+            raise ValueError(
+                f"task.n_eval={self.n_eval} leaves tuning too few held-out numbers that the report "
+                f"does not use; with task.digits={self.digits} it must be at most {most}, or type "
+                f"tune=none"
+            )
+
+    def sizes(self) -> Sizes:
+        """Return how large the task is, by the numbers that are learnt from.
+
+        777 has 5 words and 31 characters, and a power of 1000 is at most " thousand, ". A Japanese
+        digit has its power beside it; the last one, which has none, has the end mark.
+        """
+        groups = -(-self.digits // 3)
+        words = self.source_unit is Unit.word
+        return Sizes(
+            length=2 * self.digits,
+            source_length=6 * groups - 1 if words else 42 * groups - 11,
+            n_train=self.n_train,
+            n_eval=self.n_eval,
+            data_bytes=A_PAIR * (self.n_train + self.n_eval),
+        )
+
+    def evidence(self) -> object:
+        """Return what a fingerprint covers: the version of num2words, and the code."""
+        return [version("num2words"), super().evidence()]
+
+    def build(
+        self,
+        *,
+        seed: int,
+        batch_size: int,
+        evaluation: Evaluation = Evaluation.report,
+        **_: object,
+    ) -> "NumbersTask":
+        """Return the task."""
+        return NumbersTask(self, seed, batch_size, evaluation)
 
 
 class NumbersTask(TranslationTask):
@@ -44,13 +144,7 @@ class NumbersTask(TranslationTask):
     """
 
     def __init__(
-        self,
-        options: Numbers,
-        *,
-        seed: int,
-        batch_size: int,
-        cache: Path,  # noqa: ARG002
-        evaluation: Evaluation = Evaluation.report,
+        self, options: Numbers, seed: int, batch_size: int, evaluation: Evaluation
     ) -> None:
         self.numbers = draw(options, evaluation)
         words = options.source_unit is Unit.word
@@ -68,7 +162,7 @@ class NumbersTask(TranslationTask):
 
 
 def number_pair(number: int, unit: Unit) -> Pair:
-    """The two names of a number."""
+    """Return the two names of a number."""
     from num2words import num2words
 
     english = num2words(number, lang="en")
@@ -77,17 +171,17 @@ def number_pair(number: int, unit: Unit) -> Pair:
 
 
 def is_held_out(number: int) -> bool:
-    """Whether a number is never trained on."""
+    """Tell whether a number is never trained on."""
     return hashlib.sha256(str(number).encode()).digest()[0] % HELD_OUT_EVERY == 0
 
 
 def is_new_combination(number: int) -> bool:
-    """Whether a number has 7 ten thousands."""
+    """Tell whether a number has 7 ten thousands."""
     return number // 10_000 % 10 == 7
 
 
 def split_of(number: int, options: Numbers) -> str:
-    """The split that a number belongs to, whether or not it is drawn."""
+    """Return the split that a number belongs to, whether or not it is drawn."""
     if options.compositional and is_new_combination(number):
         return "compositional"
     if number >= 10**options.digits:
@@ -96,7 +190,7 @@ def split_of(number: int, options: Numbers) -> str:
 
 
 def draw(options: Numbers, evaluation: Evaluation = Evaluation.report) -> dict[str, list[int]]:
-    """The numbers of each split, in the order they were drawn; no number is in two of them.
+    """Return the numbers of each split, in the order they were drawn; no number is in two of them.
 
     For tuning, the held-out splits have none of the report's numbers.
     """
@@ -127,7 +221,7 @@ def draw_splits(
     seed: int,
     without: frozenset[int] = frozenset(),
 ) -> dict[str, list[int]]:
-    """As many numbers of each split as `wanted`: first how many `digits`, evenly, then which."""
+    """Draw the `wanted` numbers of each split: first how many `digits`, evenly, then which."""
     source = np.random.default_rng(seed)
     splits: dict[str, dict[int, None]] = {name: {} for name in wanted}
     while any(len(splits[name]) < n for name, n in wanted.items()):

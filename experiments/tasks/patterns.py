@@ -1,22 +1,71 @@
 """Noise with planted dependences, one kind a sequence, that heads may specialise on."""
 
-from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from experiments.config import Patterns, Predict
+from experiments.rules import at_least
+from experiments.tasks import task
 from experiments.tasks.batch import Batch
+from experiments.tasks.options import Sizes, TaskOptions
+from experiments.tasks.values import Predict, ValuesTask
 from runner.config import Evaluation
 
 # The first numbers of a generator's key keep training and held-out draws apart for every seed.
 TRAIN, EVALUATION, TUNING = 1, 2, 3
 
 
-class PatternsTask:
+@task("patterns")
+@dataclass
+class Patterns(TaskOptions):
+    """Noise that depends on the last step, on half a sequence ago, or on a period ago."""
+
+    planted: ClassVar[bool] = True
+    second_held_out: ClassVar[bool] = True
+
+    length: int
+    width: int
+    n_eval: int
+    local: float
+    long_range: float
+    periodic: float
+    period: int
+    predict: Predict
+
+    def __post_init__(self) -> None:
+        at_least(1, width=self.width)
+        at_least(3, n_eval=self.n_eval)
+        if not 2 <= self.period < self.length:
+            raise ValueError(
+                f"period={self.period} must be at least 2 and below length={self.length}"
+            )
+        for name in ("local", "periodic"):
+            if not -1 < getattr(self, name) < 1:
+                raise ValueError(
+                    f"{name}={getattr(self, name)} must lie in (-1, 1), or sequences would "
+                    "grow without bound"
+                )
+
+    def sizes(self) -> Sizes:
+        """Return how large the task is."""
+        held_out = 4 * self.n_eval * self.length * self.width
+        return Sizes(self.length, outputs=self.width, n_eval=self.n_eval, data_bytes=held_out)
+
+    def build(
+        self,
+        *,
+        seed: int,
+        batch_size: int,
+        evaluation: Evaluation = Evaluation.report,
+        **_: object,
+    ) -> "PatternsTask":
+        """Return the task."""
+        return PatternsTask(self, seed, batch_size, evaluation)
+
+
+class PatternsTask(ValuesTask):
     """Continue, or reproduce, sequences (length, width) whose steps depend on one earlier step.
 
     With e standard normal, the dependence is a fixed rule and the data are drawn anew each step:
@@ -41,63 +90,32 @@ class PatternsTask:
     generators; labels are equally many, give or take one. Fingerprint: options and this code.
     """
 
-    labels: tuple[str, ...] = ("local", "long_range", "periodic")
-    unit = "mse"
-    vocabulary: int | None = None
+    labels = ("local", "long_range", "periodic")
 
     def __init__(
-        self,
-        options: Patterns,
-        *,
-        seed: int,
-        batch_size: int,
-        cache: Path,  # noqa: ARG002
-        evaluation: Evaluation = Evaluation.report,
+        self, options: Patterns, seed: int, batch_size: int, evaluation: Evaluation
     ) -> None:
-        self.width: int | None = options.width
-        self.seed = seed
-        self.batch_size = batch_size
+        super().__init__(seed=seed, batch_size=batch_size)
+        self.width, self.predict = options.width, options.predict
         self._options = options
         self.needs_lags = options.predict is Predict.next
-        self._shift = int(self.needs_lags)
         self.lags = {
-            label: lag - self._shift
+            label: lag - int(self.needs_lags)
             for label, lag in zip(self.labels, lags_and_strengths(options)[0], strict=True)
         }
         key = TUNING if evaluation is Evaluation.tuning else EVALUATION
-        self._held_out = patterns(options, options.n_eval, [key])
+        self.held_out = patterns(options, options.n_eval, [key])
 
     def batch(self, step: int) -> Batch:
-        """Fresh sequences; labels differ by at most one, and which has more changes."""
+        """Return fresh sequences; labels differ by at most one, and which has more changes."""
         key = [TRAIN, self.seed, step]
-        return self._batch(*patterns(self._options, self.batch_size, key))
-
-    def evaluation(self) -> Iterator[Batch]:
-        """The held-out sequences, the same for every seed. The last batch may be smaller."""
-        samples, label = self._held_out
-        for first in range(0, len(samples), self.batch_size):
-            part = slice(first, first + self.batch_size)
-            yield self._batch(samples[part], label[part])
-
-    def loss(self, prediction: Tensor, batch: Batch) -> Tensor:
-        """Mean squared error (batch, time, width) over kept positions and features."""
-        return (prediction - batch.target).square()[batch.keep].mean()
-
-    def _batch(self, samples: NDArray[np.float32], label: NDArray[np.int64]) -> Batch:
-        values = torch.from_numpy(samples)
-        target = values[:, 1:] if self._shift else values[:, :-1]
-        return Batch(
-            inputs=(values[:, :-1],),
-            target=target,
-            keep=torch.ones(target.shape[:2], dtype=torch.bool),
-            label=torch.from_numpy(label),
-        )
+        return self.collate(*patterns(self._options, self.batch_size, key))
 
 
 def lags_and_strengths(
     options: Patterns,
 ) -> tuple[tuple[int, int, int], tuple[float, float, float]]:
-    """How far back each label's dependence reaches, and its factor."""
+    """Return how far back each label's dependence reaches, and its factor."""
     lags = (1, options.length // 2, options.period)
     return lags, (options.local, options.long_range, options.periodic)
 
@@ -105,7 +123,10 @@ def lags_and_strengths(
 def patterns(
     options: Patterns, n: int, key: list[int]
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """`n` samples (n, length + 1, width), whose last step is only a target, and labels in turn."""
+    """Return `n` samples (n, length + 1, width) and labels in turn.
+
+    The last step is only a target.
+    """
     draw = np.random.default_rng(key)
     n_labels = len(PatternsTask.labels)
     label = (np.arange(n) + draw.integers(n_labels)) % n_labels

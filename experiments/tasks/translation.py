@@ -3,20 +3,33 @@
 Legend: batch; source and time, tokens of the longest source and target of a batch.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional as F
 
-from experiments.nn.encoder_decoder import PAD
-from experiments.tasks.batch import Batch
+from experiments.tasks.batch import Batch, Task
+from experiments.tasks.options import TaskOptions
 
-BOS, EOS = 1, 2
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PAD, BOS, EOS = 0, 1, 2  # PAD is that of experiments.nn.encoder_decoder, which imports torch
+A_PAIR = 400
+"""Bytes of a sentence and its translation as Python objects, at the least."""
 MARKS = ("<pad>", "<bos>", "<eos>")
+
+
+@dataclass
+class PairsOptions(TaskOptions):
+    """Options of a task of sentences and their translations."""
+
+    pairs: ClassVar[bool] = True
+    symbols: ClassVar[bool] = True
 
 
 class Pair(NamedTuple):
@@ -38,7 +51,7 @@ class Vocabulary:
         return len(self.tokens)
 
     def ids(self, tokens: Sequence[str]) -> list[int]:
-        """The id of each token.
+        """Return the id of each token.
 
         Raises:
             ValueError: a token that training data do not have.
@@ -51,7 +64,7 @@ class Vocabulary:
         return [self._ids[token] for token in tokens]
 
     def read(self, ids: Iterable[int]) -> list[str]:
-        """The tokens before the end mark, without padding."""
+        """Return the tokens before the end mark, without padding."""
         found: list[str] = []
         for index in ids:
             if index == EOS:
@@ -61,11 +74,11 @@ class Vocabulary:
         return found
 
     def text(self, ids: Iterable[int]) -> str:
-        """The sentence."""
+        """Return the sentence."""
         return self.joint.join(self.read(ids))
 
 
-class TranslationTask:
+class TranslationTask(Task):
     """Sentences of the split `train` to learn from, and those of `held_out` to be judged by.
 
     A batch has inputs (source (batch, source), the target behind a start mark (batch, time)), the
@@ -79,8 +92,9 @@ class TranslationTask:
     """
 
     unit = "nats/token"
-    width: int | None = None
     length: int
+    numbers: Mapping[str, Sequence[int]] = MappingProxyType({})
+    """The numbers that the sentences of each split are, of a task of numerals."""
 
     def __init__(
         self,
@@ -97,12 +111,12 @@ class TranslationTask:
         for name, pairs in splits.items():
             common = [] if name == "train" else [p.source for p in pairs if p.source in known]
             assert not common, f"in the split {name} and trained on: {common[:3]}"
+        super().__init__(seed=seed, batch_size=min(batch_size, len(train)))
         self.source = Vocabulary((t for pair in train for t in pair.source), joint=joints[0])
         self.target = Vocabulary((t for pair in train for t in pair.target), joint=joints[1])
-        self.vocabulary: int | None = len(self.target)
+        self.vocabulary = len(self.target)
         self.labels = tuple(splits)
-        self.held_out, self.label_smoothing = held_out, label_smoothing
-        self.seed, self.batch_size = seed, min(batch_size, len(train))
+        self.held_out_split, self.label_smoothing = held_out, label_smoothing
         self._data = {
             name: [(self.source.ids(p.source), [*self.target.ids(p.target), EOS]) for p in pairs]
             for name, pairs in splits.items()
@@ -110,7 +124,10 @@ class TranslationTask:
         self.length = max(len(target) for part in self._data.values() for _, target in part)
 
     def batch(self, step: int) -> Batch:
-        """The training batch of a step: each epoch is a new order, its incomplete rest left out."""
+        """Return the training batch of a step.
+
+        Each epoch has a new order, whose incomplete rest is left out.
+        """
         train = self._data["train"]
         epoch, index = divmod(step, len(train) // self.batch_size)
         order = np.random.default_rng([self.seed, epoch]).permutation(len(train))
@@ -118,11 +135,11 @@ class TranslationTask:
         return replace(self._batch("train", rows.tolist()), label_smoothing=self.label_smoothing)
 
     def evaluation(self) -> Iterator[Batch]:
-        """The held-out sentences and no others, the same for every seed."""
-        return self.split(self.held_out)
+        """Yield the held-out sentences and no others, the same for every seed."""
+        return self.split(self.held_out_split)
 
     def split(self, name: str, most: int | None = None) -> Iterator[Batch]:
-        """The first `most` sentences (None: all) of a split in their fixed order.
+        """Yield the first `most` sentences (None: all) of a split in their fixed order.
 
         The last batch may be smaller.
         """
@@ -132,10 +149,12 @@ class TranslationTask:
             yield self._batch(name, rows[first : first + size])
 
     def loss(self, prediction: Tensor, batch: Batch) -> Tensor:
-        """Mean cross-entropy of logits (batch, time, vocabulary) over kept positions.
+        """Return the mean cross-entropy of logits (batch, time, vocabulary) over kept positions.
 
         Smoothed, where the batch is one to learn from and the task says so.
         """
+        from torch.nn import functional as F
+
         return F.cross_entropy(
             prediction[batch.keep],
             batch.target[batch.keep],
@@ -143,6 +162,8 @@ class TranslationTask:
         )
 
     def _batch(self, name: str, rows: Sequence[int]) -> Batch:
+        import torch
+
         pairs = [self._data[name][row] for row in rows]
         target = padded([target for _, target in pairs])
         start = torch.full((len(rows), 1), BOS)
@@ -155,7 +176,9 @@ class TranslationTask:
 
 
 def padded(sentences: Sequence[Sequence[int]]) -> Tensor:
-    """Ids (sentences, longest), filled up with PAD behind the shorter ones."""
+    """Return ids (sentences, longest), filled up with PAD behind the shorter ones."""
+    import torch
+
     ids = np.full((len(sentences), max(map(len, sentences))), PAD, np.int64)
     for row, sentence in zip(ids, sentences, strict=True):
         row[: len(sentence)] = sentence

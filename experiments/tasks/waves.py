@@ -1,22 +1,64 @@
 """Three kinds of sequence, slow, fast and random, on which experts may specialise."""
 
-from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from experiments.config import Predict, Waves
+from experiments.rules import at_least
+from experiments.tasks import task
 from experiments.tasks.batch import Batch
+from experiments.tasks.options import Sizes, TaskOptions
+from experiments.tasks.values import Predict, ValuesTask
 from runner.config import Evaluation
 
 # Data are one fixed set, as if read from a file: seeds of trials choose batches, not samples.
 TRAIN_SEED, EVALUATION_SEED, TUNING_SEED = 2017, 2018, 2019
 
 
-class WavesTask:
+@task("waves")
+@dataclass
+class Waves(TaskOptions):
+    """Three kinds of sequence: a slow sine, a fast sine, noise."""
+
+    second_held_out: ClassVar[bool] = True
+
+    length: int
+    width: int
+    n_samples: int
+    n_eval: int
+    noise: float
+    predict: Predict
+
+    def __post_init__(self) -> None:
+        at_least(2, length=self.length)
+        at_least(1, width=self.width)
+        at_least(3, n_samples=self.n_samples, n_eval=self.n_eval)
+        at_least(0, noise=self.noise)
+
+    def sizes(self) -> Sizes:
+        """Return how large the task is."""
+        return Sizes(
+            self.length,
+            outputs=self.width,
+            n_eval=self.n_eval,
+            data_bytes=4 * (self.n_samples + self.n_eval) * self.length * self.width,
+        )
+
+    def build(
+        self,
+        *,
+        seed: int,
+        batch_size: int,
+        evaluation: Evaluation = Evaluation.report,
+        **_: object,
+    ) -> "WavesTask":
+        """Return the task."""
+        return WavesTask(self, seed, batch_size, evaluation)
+
+
+class WavesTask(ValuesTask):
     """Reproduce, or continue, sequences (length, width).
 
     One feature of a sample of each label (length 20, noise 0.1):
@@ -32,61 +74,34 @@ class WavesTask:
     equally many, give or take one. Fingerprint: options and this code.
     """
 
-    labels: tuple[str, ...] = ("low", "high", "noise")
-    unit = "mse"
-    vocabulary: int | None = None
+    labels = ("low", "high", "noise")
 
-    def __init__(
-        self,
-        options: Waves,
-        *,
-        seed: int,
-        batch_size: int,
-        cache: Path,  # noqa: ARG002
-        evaluation: Evaluation = Evaluation.report,
-    ) -> None:
-        self.width: int | None = options.width
-        self.seed = seed
-        self.batch_size = batch_size
-        self._shift = int(options.predict is Predict.next)
+    def __init__(self, options: Waves, seed: int, batch_size: int, evaluation: Evaluation) -> None:
+        super().__init__(seed=seed, batch_size=batch_size)
+        self.width, self.predict = options.width, options.predict
         self._train, self._train_label = waves(options, options.n_samples, TRAIN_SEED)
         held_out = TUNING_SEED if evaluation is Evaluation.tuning else EVALUATION_SEED
-        self._held_out, self._held_out_label = waves(options, options.n_eval, held_out)
+        self.held_out = waves(options, options.n_eval, held_out)
         self._rows = [
             np.flatnonzero(self._train_label == index) for index in range(len(self.labels))
         ]
 
     def batch(self, step: int) -> Batch:
-        """Random training samples; labels differ by at most one sample."""
+        """Return random training samples; labels differ by at most one sample."""
         draw = np.random.default_rng([self.seed, step])
         label = (np.arange(self.batch_size) + draw.integers(len(self.labels))) % len(self.labels)
         row = np.empty(self.batch_size, np.int64)
         for index, rows in enumerate(self._rows):
             chosen = label == index
             row[chosen] = draw.choice(rows, int(chosen.sum()))
-        return self._batch(self._train[row], self._train_label[row])
-
-    def evaluation(self) -> Iterator[Batch]:
-        """The held-out samples, the same for every seed. The last batch may be smaller."""
-        for first in range(0, len(self._held_out), self.batch_size):
-            part = slice(first, first + self.batch_size)
-            yield self._batch(self._held_out[part], self._held_out_label[part])
-
-    def loss(self, prediction: Tensor, batch: Batch) -> Tensor:
-        """Mean squared error (batch, time, width) over kept positions and features."""
-        return (prediction - batch.target).square()[batch.keep].mean()
-
-    def _batch(self, samples: NDArray[np.float32], label: NDArray[np.int64]) -> Batch:
-        values = torch.from_numpy(samples)
-        target = values[:, 1:] if self._shift else values[:, :-1]
-        keep = torch.ones(target.shape[:2], dtype=torch.bool)
-        return Batch(
-            inputs=(values[:, :-1],), target=target, keep=keep, label=torch.from_numpy(label)
-        )
+        return self.collate(self._train[row], self._train_label[row])
 
 
 def waves(options: Waves, n: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """`n` samples (n, length + 1, width), whose last step is only a target, and labels in turn."""
+    """Return `n` samples (n, length + 1, width) and labels in turn.
+
+    The last step is only a target.
+    """
     draw = np.random.default_rng(seed)
     label = np.arange(n) % len(WavesTask.labels)
     phase = np.arange(options.length + 1) / (options.length - 1)  # 0..1 over `length`

@@ -12,7 +12,7 @@ from runner.records.files import refuse_links
 from runner.wording.output import shortened
 
 PREPARED: dict[tuple[str, ...], Any] = {}
-"""Data of `plan=only` by task, as `experiments.corpora.Ready`: to build a corpus takes seconds."""
+"""Data of `plan=only` by task: to build a corpus takes seconds."""
 
 
 @dataclass
@@ -61,7 +61,7 @@ class Data:
             self._fingerprints[key] = ready.fingerprint
         return self._fingerprints[key]
 
-    def _ready(self, task: object) -> Any:
+    def _ready(self, task: Any) -> Any:
         """Make a task ready, once in a process where nothing is kept and no text is the user's."""
         folder = cache_folder(self.outputs)
         key = (repr(task), str(folder.absolute()), self.evaluation.value)

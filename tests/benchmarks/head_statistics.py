@@ -16,14 +16,12 @@ own.
 """
 
 from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
 
 import torch
 from side_by_side import SideBySide, arguments
 from torch import Tensor
 
-from experiments.config import Patterns, Predict
 from experiments.nn.attention import Attention
 from experiments.parts.attention import Attention as AttentionOptions
 from experiments.parts.attention import Kernel, Position
@@ -36,7 +34,8 @@ from experiments.parts.norm import NormType, Placement
 from experiments.probes.attention_weights import queries_keys, weights
 from experiments.probes.head_scores import row_scores
 from experiments.probes.heads import HeadProbe
-from experiments.tasks.patterns import PatternsTask
+from experiments.tasks.patterns import Patterns
+from experiments.tasks.values import Predict
 from runner.trial.measure import can_measure_peak, peak_mib
 from runner.trial.training import evaluate
 
@@ -91,7 +90,7 @@ def training() -> dict[str, Callable[[], object]]:
         norm=NormOptions("norm", Placement.pre, NormType.layer, 1e-5),
     )
     options = Patterns("patterns", 20, 16, 192, 0.5, 1.0, 0.9, 5, Predict.next)
-    task = PatternsTask(options, seed=0, batch_size=32, cache=Path())
+    task = options.build(seed=0, batch_size=32)
     model = build_transformer(arm, vocabulary=None, width=16, seed=0)
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
     device = torch.device("cpu")

@@ -16,7 +16,6 @@ from experiments.parts.body import build_transformer
 from experiments.probes.heads import HeadProbe
 from experiments.probes.portraits import differs, looks
 from experiments.probes.pruning import ORDERS
-from experiments.tasks.build import build_task
 from runner import registry
 from runner.figures import canvas
 from runner.figures.data import CannotDrawError
@@ -122,7 +121,7 @@ def test_probes_change_nothing_in_training(plan: MakePlan, tmp_path: Path, dropo
     losses = []
     for name, probes in (("with", True), ("without", False)):
         trial = trial_of(arm, tmp_path / name)
-        task = build_task(parts.task, seed=0, batch_size=8, cache=tmp_path)
+        task = parts.task.build(seed=0, batch_size=8, cache=tmp_path)
         model = build_transformer(parts, vocabulary=None, width=task.width, seed=0)
         torch.manual_seed(0)
         made = [lambda m=model, t=task: HeadProbe(m, t.labels, t.lags, block=8)] if probes else []

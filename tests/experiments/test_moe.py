@@ -8,7 +8,6 @@ import torch
 from memory_trial import MemoryTrial
 
 from experiments.parts.body import build_transformer, cost
-from experiments.tasks.build import build_task
 from runner.plan.outline import outline
 from runner.report import collect, records
 from runner.study.entries import survey
@@ -106,7 +105,7 @@ def test_the_selection_bias_moves_once_a_step_whatever_the_parts(plan, tmp_path:
     ends = {}
     for accumulate in (1, 2, 4, 8):
         trial = MemoryTrial(arm.config, tmp_path / str(accumulate), accumulate=accumulate)
-        task = build_task(arm.config.parts.task, seed=0, batch_size=8, cache=tmp_path)
+        task = arm.config.parts.task.build(seed=0, batch_size=8, cache=tmp_path)
         net = build_transformer(
             arm.config.parts, vocabulary=task.vocabulary, width=task.width, seed=0
         )

@@ -15,7 +15,6 @@ from experiments.norm_stability import NormStabilityOptions
 from experiments.parts.body import Init, build_transformer
 from experiments.parts.norm import Placement
 from experiments.probes.gradients import GradientNorms, log_slope
-from experiments.tasks.build import build_task
 from runner.plan.outline import outline
 from runner.trial.training import train
 
@@ -50,7 +49,7 @@ def test_watching_changes_no_bit_of_training(plan: Callable, tmp_path: Path, pla
     ends, curves = [], []
     for watch in ([], [GradientNorms()]):
         trial = MemoryTrial(arm.config, tmp_path / str(len(watch)))
-        task = build_task(arm.config.parts.task, seed=0, batch_size=6, cache=tmp_path)
+        task = arm.config.parts.task.build(seed=0, batch_size=6, cache=tmp_path)
         net = build_transformer(
             arm.config.parts, vocabulary=task.vocabulary, width=task.width, seed=0
         )

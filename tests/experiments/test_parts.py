@@ -1,13 +1,14 @@
 """Parts: one Python file adds one, planning needs no torch, and errors name the cure."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests_environment import environment
+from tests_environment import ROOT, environment
 from tests_tiny import TINY
 
 from experiments.parts import PARTS, Cost, Part, load, part
@@ -16,84 +17,9 @@ from runner.config import ConfigError
 from runner.plan import code, folders
 from tests.same_bits import OF_PAIRS, task_arm
 
-MINE = '''
-from dataclasses import dataclass
-
-from experiments.parts import Cost, Part, part
-from experiments.rules import at_least
-
-
-@part("ffn", "lowrank")
-@dataclass
-class LowRank(Part):
-    """Two thin matrices."""
-
-    kind: str
-    d_ff: int = 4
-
-    def __post_init__(self) -> None:
-        at_least(1, d_ff=self.d_ff)
-
-    def cost(self, d_model: int, length: int) -> Cost:
-        weights = 2 * d_model * self.d_ff
-        return Cost(weights, weights, 2.0 * weights)
-
-    def build(self, d_model: int):
-        from torch import nn
-
-        class Thin(nn.Module):
-            def __init__(self, d_ff: int) -> None:
-                super().__init__()
-                self.up = nn.Linear(d_model, d_ff, bias=False)
-                self.down = nn.Linear(d_ff, d_model, bias=False)
-
-            def forward(self, x, keep=None):
-                return self.down(self.up(x)), None
-
-        return Thin(self.d_ff)
-'''
-QUESTION = '''
-from dataclasses import dataclass, field
-
-from experiments import Question, measuring, question
-from experiments.metrics import METRICS
-from runner.metric_names import KEPT
-
-METRICS["simple/looks"] = KEPT
-
-
-@question("simple")
-@dataclass
-class SimpleOptions(Question):
-    """One number."""
-
-    n_looks: int = field(metadata=measuring())
-
-
-def run(trial) -> None:
-    from experiments.start import assemble
-    from runner.trial.training import train
-
-    task, model = assemble(trial)
-    train(trial, model, task)
-    trial.record({"simple/looks": trial.config.options.n_looks}, "1")
-'''
-SIMPLE = """
-# @package _global_
-defaults:
-  - override /attention: mha
-  - override /ffn: dense
-  - override /norm: pre
-  - override /task: waves
-experiment: simple
-question: Is it simple?
-baseline: mha
-arms: {mha: [], gqa: [attention=gqa]}
-options: {n_looks: 3}
-n_seeds: 1
-training: {steps: 2, warmup_steps: 1, eval_every: 2, batch_size: 4}
-task: {width: 4, n_samples: 30, n_eval: 6}
-"""
+DOCS = (ROOT / "docs" / "bring_your_own.md").read_text(encoding="utf-8")
+MINE, ASKED = re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL)
+(SIMPLE,) = re.findall(r"```yaml\n(.*?)```", DOCS, re.DOTALL)
 
 
 def python(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -138,10 +64,10 @@ ARMS = {
 
 
 def test_a_question_of_a_plug_in_is_computed_by_its_module(tmp_path: Path):
-    (tmp_path / "asked.py").write_text(QUESTION)
+    (tmp_path / "asked.py").write_text(ASKED)
     file = tmp_path / "mine" / "experiment" / "simple.yaml"
     file.parent.mkdir(parents=True)
-    file.write_text(SIMPLE.lstrip())
+    file.write_text(SIMPLE)
     words = ("--config-dir=mine", "experiment=simple", "plugins=[asked]", "scale=smoke")
     python("-m", "runner", *words, cwd=tmp_path)
     assert results(tmp_path, "simple", "gqa")["simple/looks"] == 3

@@ -18,7 +18,7 @@ SEVEN = {
     "translation",
     "flash_attention",
 }
-NO_QUESTION = {"__init__", "corpora", "metrics", "questions", "rules", "start"}
+NO_QUESTION = {"__init__", "metrics", "questions", "rules", "start"}
 
 
 def stems(folder: Path, pattern: str) -> set[str]:
@@ -27,7 +27,7 @@ def stems(folder: Path, pattern: str) -> set[str]:
 
 def test_the_same_seven_everywhere():
     modules = stems(ROOT / "experiments", "*.py")
-    helpers = {name for name in modules if name in NO_QUESTION or name.startswith("corpus_")}
+    helpers = modules & NO_QUESTION
     tests = {name.removeprefix("test_") for name in stems(ROOT / "tests/experiments", "test_*.py")}
     assert set(registry.names()) == SEVEN
     assert stems(ROOT / "conf/experiment", "*.yaml") == SEVEN

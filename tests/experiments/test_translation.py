@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from experiments import translation
-from experiments.config import Numbers, Pairs15, Unit
 from experiments.nn.encoder_decoder import PAD, EncoderDecoder
 from experiments.parts.body import build_encoder_decoder, cost
 from experiments.probes.translation import (
@@ -23,8 +22,10 @@ from experiments.probes.translation import (
     cross_attention,
     weights,
 )
+from experiments.tasks import Sizes
 from experiments.tasks.batch import Batch
-from experiments.tasks.build import build_task
+from experiments.tasks.numbers import Numbers, Unit
+from experiments.tasks.pairs15 import Pairs15
 from experiments.tasks.translation import TranslationTask
 from runner.plan.outline import outline
 from runner.plan.plan import Arm, Plan
@@ -44,7 +45,7 @@ def trial_of(arm: Arm, folder: Path, *, steps: int) -> MemoryTrial:
 
 def made(arm: Arm) -> tuple[EncoderDecoder, TranslationTask]:
     parts = arm.config.parts
-    task = build_task(parts.task, seed=0, batch_size=8, cache=Path())
+    task = parts.task.build(seed=0, batch_size=8, cache=Path())
     assert isinstance(task, TranslationTask)
     sizes = {"source_vocabulary": len(task.source), "target_vocabulary": len(task.target)}
     return build_encoder_decoder(parts, **sizes, seed=0).eval(), task
@@ -291,7 +292,7 @@ def test_cost_counts_the_products_of_the_longest_sentence(plan: MakePlan, attent
     parts = (
         plan(*SMALL, *FEW, f"attention={attention}", "attention.kernel=fused").arms[0].config.parts
     )
-    task = SimpleNamespace(source_length=9, length=7)
+    task = SimpleNamespace(pairs=True, sizes=lambda: Sizes(length=7, source_length=9))
     model = build_encoder_decoder(parts, source_vocabulary=5, target_vocabulary=6, seed=0)
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():

@@ -1,11 +1,9 @@
 """Small attention-only models and sequences that repeat, for tests of what heads do there."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import torch
 
-from experiments.config import Induction
 from experiments.nn.transformer import Transformer
 from experiments.parts.attention import Attention as AttentionOptions
 from experiments.parts.attention import Kernel, Position
@@ -15,7 +13,7 @@ from experiments.parts.no_ffn import NoFeedForward as NoFeedForwardOptions
 from experiments.parts.norm import Norm as NormOptions
 from experiments.parts.norm import NormType, Placement
 from experiments.tasks.batch import Batch
-from experiments.tasks.induction import InductionTask
+from experiments.tasks.induction import Induction, InductionTask
 
 VOCABULARY, N_HEADS, N_LAYERS = 16, 4, 2
 ORACLE = [0, 5, 6, 7, 5, 6, 7]
@@ -23,7 +21,7 @@ ORACLE = [0, 5, 6, 7, 5, 6, 7]
 
 def task(*, n_eval: int = 40, max_period: int = 6, length: int = 18) -> InductionTask:
     options = Induction("induction", length, VOCABULARY, max_period, n_eval)
-    return InductionTask(options, seed=0, batch_size=16, cache=Path())
+    return options.build(seed=0, batch_size=16)
 
 
 def model(*, n_kv_heads: int = N_HEADS, seed: int = 0, double: bool = False) -> Transformer:

@@ -15,11 +15,11 @@ from experiments.probes.copying import (
     copies,
     copy_loss,
     copy_test,
+    periods,
     scored_keys,
     scored_rows,
 )
 from experiments.tasks.batch import Batch
-from experiments.tasks.induction import periods
 
 
 def sink(time: int) -> Tensor:

@@ -1,14 +1,12 @@
 """Splits that do not judge are scored one by one, with no sentence among them that judges."""
 
 import math
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 from torch.nn import functional as F
 
-from experiments.config import Numbers, Pairs15, Unit
 from experiments.nn.encoder_decoder import EncoderDecoder
 from experiments.parts.attention import Attention as AttentionOptions
 from experiments.parts.attention import Kernel, Position
@@ -20,14 +18,14 @@ from experiments.parts.norm import Norm as NormOptions
 from experiments.parts.norm import NormType, Placement
 from experiments.probes.other_splits import OtherSplits, losses, mean_loss
 from experiments.probes.translation import CROSS, TranslationProbe
-from experiments.tasks.numbers import NumbersTask
-from experiments.tasks.pairs import Pairs15Task
+from experiments.tasks.numbers import Numbers, Unit
+from experiments.tasks.pairs15 import Pairs15, Pairs15Task
 from experiments.tasks.translation import TranslationTask
 
 
 @pytest.fixture
 def task() -> Pairs15Task:
-    return Pairs15Task(Pairs15("pairs15", label_smoothing=0.3), seed=0, batch_size=5, cache=Path())
+    return Pairs15("pairs15", label_smoothing=0.3).build(seed=0, batch_size=5)
 
 
 @pytest.fixture
@@ -67,7 +65,7 @@ def test_known_sentences_are_scored_apart(model: EncoderDecoder, task: Pairs15Ta
 
 def test_each_harder_split_has_its_own_loss_and_share(arm: SimpleNamespace) -> None:
     options = Numbers("numbers", 5, 1, True, Unit.word, 200, 20, 0.0)
-    task = NumbersTask(options, seed=0, batch_size=8, cache=Path())
+    task = options.build(seed=0, batch_size=8)
     model = made(arm, task)
     other = OtherSplits(model, task, 6)
     for batch in task.evaluation():

@@ -12,7 +12,7 @@ from conftest import composed
 from memory_trial import MemoryTrial
 from tests_tiny import TINY
 
-from experiments.tasks.build import task_of
+from experiments.start import task_of
 from runner.config import ConfigError, Evaluation
 from runner.plan import checks
 from runner.report.tuned import lines

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from experiments import corpora
-from experiments.config import Domains, Text
-from experiments.tasks.batch import Batch
-from experiments.tasks.build import Task, build_task
+from experiments.tasks.batch import Batch, Task
+from experiments.tasks.domains import Domains
+from experiments.tasks.text import Text
 
 OPTIONS = Domains("domains", 32, ["code", "japanese"], train_bytes=30_000, n_eval=21)
 
@@ -21,7 +20,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def build(cache: Path, seed: int = 0, batch_size: int = 8) -> Task:
-    return build_task(OPTIONS, seed=seed, batch_size=batch_size, cache=cache)
+    return OPTIONS.build(seed=seed, batch_size=batch_size, cache=cache)
 
 
 def equal(one: Batch, two: Batch) -> bool:
@@ -52,7 +51,7 @@ def test_shapes_and_types(cache: Path) -> None:
 
 
 def test_batches_are_real_text_of_their_label_in_equal_parts(cache: Path) -> None:
-    task, corpus = build(cache, batch_size=7), corpora.load(OPTIONS, cache)
+    task, corpus = build(cache, batch_size=7), OPTIONS.load(cache)
     parts = [
         corpus["train"][a:b].tobytes()
         for a, b in zip(corpus["bounds"], corpus["bounds"][1:], strict=False)
@@ -93,7 +92,7 @@ def test_text_of_the_user(tmp_path: Path) -> None:
     numbers = np.random.default_rng(0).integers(10**6, size=600)
     (tmp_path / "a.txt").write_text(" ".join(map(str, numbers)))
     options = Text("text", 16, str(tmp_path / "a.txt"), eval_share=0.2, n_eval=5)
-    task = build_task(options, seed=0, batch_size=4, cache=tmp_path / "c")
+    task = options.build(seed=0, batch_size=4, cache=tmp_path / "c")
     assert task.labels == ("text",)
     whole = (tmp_path / "a.txt").read_bytes()
     cut = len(whole) - round(0.2 * len(whole))

@@ -5,10 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import corpora
-from experiments.config import Function
-from experiments.tasks.build import Task, build_task
-from experiments.tasks.function import EVALUATION_SEED, TRAIN_SEED, inputs
+from experiments.tasks.batch import Task
+from experiments.tasks.function import EVALUATION_SEED, TRAIN_SEED, Function, inputs
 
 
 def options(a: float = 1.0, b: float = 0.5, n: int = 100, width: int = 3) -> Function:
@@ -16,7 +14,7 @@ def options(a: float = 1.0, b: float = 0.5, n: int = 100, width: int = 3) -> Fun
 
 
 def build(seed: int = 0, batch_size: int = 8, **changes: object) -> Task:
-    return build_task(options(**changes), seed=seed, batch_size=batch_size, cache=Path())  # type: ignore[arg-type]
+    return options(**changes).build(seed=seed, batch_size=batch_size, cache=Path())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("a", "b"), [(1.0, 0.5), (1.0, 1.0), (0.0, -2.0)])
@@ -56,9 +54,9 @@ def test_a_batch_larger_than_the_data_repeats_samples() -> None:
 
 
 def test_the_fingerprint_is_of_the_options(tmp_path: Path) -> None:
-    one, two = (corpora.prepare(options(b=b), tmp_path) for b in (0.5, 1.0))
+    one, two = (options(b=b).prepare(tmp_path).fingerprint for b in (0.5, 1.0))
     assert one != two
-    assert one == corpora.prepare(options(), tmp_path)
+    assert one == options().prepare(tmp_path).fingerprint
     assert not list(tmp_path.iterdir())
 
 

@@ -6,26 +6,24 @@ from pathlib import Path
 import pytest
 from test_corpora import text, words
 
-from experiments import corpora
-from experiments.config import (
-    Domains,
-    Function,
-    Induction,
-    Numbers,
-    Pairs15,
-    Patterns,
-    Predict,
-    Unit,
-    Waves,
-)
-from experiments.tasks.build import TASKS, Options, Task, build_task
+from experiments.tasks import TASKS, load
+from experiments.tasks.batch import Task
+from experiments.tasks.domains import Domains
+from experiments.tasks.function import Function
+from experiments.tasks.induction import Induction
+from experiments.tasks.numbers import Numbers, Unit
+from experiments.tasks.options import TaskOptions
+from experiments.tasks.pairs15 import Pairs15
+from experiments.tasks.patterns import Patterns
 from experiments.tasks.translation import TranslationTask
+from experiments.tasks.values import Predict
+from experiments.tasks.waves import Waves
 from runner.config import Evaluation
 
 PATTERNS = {"local": 0.5, "long_range": 1.0, "periodic": 0.9, "period": 5}
 NUMBERS = Numbers("numbers", 5, 1, True, Unit.word, n_train=300, n_eval=40, label_smoothing=0.0)
 INDUCTION = Induction("induction", 12, vocabulary=16, max_period=3, n_eval=128)
-OPTIONS: list[Options] = [
+OPTIONS: list[TaskOptions] = [
     Domains("domains", 32, ["code", "japanese"], train_bytes=30_000, n_eval=41),
     text("own"),
     Waves("waves", 20, 4, n_samples=100, n_eval=31, noise=0.1, predict=Predict.next),
@@ -37,7 +35,7 @@ OPTIONS: list[Options] = [
 ]
 
 
-def ready(options: Options, folder: Path) -> Options:
+def ready(options: TaskOptions, folder: Path) -> TaskOptions:
     """The options; of the user's own text with some text, in several ways to write one."""
     if options.kind != "text":
         return options
@@ -47,10 +45,9 @@ def ready(options: Options, folder: Path) -> Options:
     return replace(options, path=str(folder))
 
 
-def build(options: Options, cache: Path, evaluation: Evaluation, seed: int = 0) -> Task:
-    planned = corpora.make_ready(options, cache, evaluation)
-    return build_task(
-        options,
+def build(options: TaskOptions, cache: Path, evaluation: Evaluation, seed: int = 0) -> Task:
+    planned = options.prepare(cache, evaluation)
+    return options.build(
         seed=seed,
         batch_size=8,
         cache=cache,
@@ -76,24 +73,25 @@ def windows(task: Task) -> list[bytes]:
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda o: f"{o.kind}{getattr(o, 'digits', '')}")
-def test_the_report_and_tuning_share_no_window(options: Options, tmp_path: Path) -> None:
+def test_the_report_and_tuning_share_no_window(options: TaskOptions, tmp_path: Path) -> None:
     options, cache = ready(options, tmp_path), tmp_path / "c"
     report, tuning = (build(options, cache, which) for which in Evaluation)
     assert len(windows(report)) == len(windows(tuning)) >= options.n_eval
     assert not set(windows(report)) & set(windows(tuning))
     assert windows(tuning) == windows(build(options, cache, Evaluation.tuning, seed=5))
     assert (report.batch(3).target == tuning.batch(3).target).all()  # trained on alike
-    assert corpora.prepare(options, cache) == corpora.prepare(options, cache)
+    assert options.prepare(cache).fingerprint == options.prepare(cache).fingerprint
 
 
 def test_every_task_is_tried_or_refused() -> None:
-    assert {type(options) for options in OPTIONS} | {Pairs15} == set(TASKS)
+    load()
+    assert {type(options) for options in OPTIONS} | {Pairs15} == set(TASKS.values())
 
 
 def test_windows_for_tuning_do_not_occur_in_training_text(tmp_path: Path) -> None:
     for options in OPTIONS[:2]:
         chosen, cache = ready(options, tmp_path), tmp_path / "c"
-        corpus = corpora.load(chosen, cache)
+        corpus = chosen.load(cache)
         train = corpus["train"].tobytes()
         assert len(corpus["tuning_windows"]) == options.n_eval
         assert (corpus["tuning_window_label"] == corpus["window_label"]).all()
@@ -112,10 +110,10 @@ def test_windows_for_tuning_do_not_occur_in_training_text(tmp_path: Path) -> Non
     ids=lambda value: getattr(value, "kind", ""),
 )
 def test_where_nothing_is_left_for_tuning_the_plan_says_so(
-    options: Options, message: str, tmp_path: Path
+    options: TaskOptions, message: str, tmp_path: Path
 ) -> None:
-    corpora.make_ready(options, tmp_path)  # without tuning nothing is wrong
+    options.prepare(tmp_path)  # without tuning nothing is wrong
     with pytest.raises(ValueError, match=message) as error:
-        corpora.make_ready(options, tmp_path, Evaluation.tuning)
+        options.prepare(tmp_path, Evaluation.tuning)
     assert "tune=none" in str(error.value)
     assert "\n" not in str(error.value)

@@ -7,11 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.config import Induction
-from experiments.corpora import prepare
-from experiments.tasks.batch import Batch
-from experiments.tasks.build import Task, build_task
-from experiments.tasks.induction import BEGIN, is_held_out, periods, sequences
+from experiments.probes.copying import periods
+from experiments.tasks.batch import Batch, Task
+from experiments.tasks.induction import BEGIN, Induction, is_held_out, sequences
 
 LENGTH, VOCABULARY, MAX_PERIOD = 20, 32, 8
 
@@ -22,7 +20,7 @@ def options(**changes: int) -> Induction:
 
 
 def build(seed: int = 0, **changes: int) -> Task:
-    return build_task(options(**changes), seed=seed, batch_size=16, cache=Path())
+    return options(**changes).build(seed=seed, batch_size=16, cache=Path())
 
 
 def rows(*batches: Batch) -> np.ndarray:
@@ -140,7 +138,7 @@ def test_wrong_options_are_told(changes: dict[str, int], message: str) -> None:
 
 def test_the_fingerprint_depends_on_every_option(tmp_path: Path) -> None:
     variants = [{}, {"length": 30}, {"vocabulary": 40}, {"max_period": 9}, {"n_eval": 9}]
-    marks = [prepare(options(**changes), tmp_path) for changes in variants]
+    marks = [options(**changes).prepare(tmp_path).fingerprint for changes in variants]
     assert len(set(marks)) == len(variants)
-    assert marks[0] == prepare(options(), tmp_path)
+    assert marks[0] == options().prepare(tmp_path).fingerprint
     assert not list(tmp_path.iterdir())

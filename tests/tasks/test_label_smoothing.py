@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from experiments.config import Numbers, Pairs15, Unit
 from experiments.tasks.batch import Batch
-from experiments.tasks.build import build_task
+from experiments.tasks.numbers import Numbers, Unit
+from experiments.tasks.pairs15 import Pairs15
 from experiments.tasks.translation import TranslationTask
 
 EPSILON = 0.1
@@ -23,7 +23,7 @@ def build(smoothing: float, kind: str = "numbers") -> TranslationTask:
         if kind == "numbers"
         else Pairs15("pairs15", smoothing)
     )
-    task = build_task(options, seed=0, batch_size=8, cache=Path())
+    task = options.build(seed=0, batch_size=8, cache=Path())
     assert isinstance(task, TranslationTask)
     return task
 

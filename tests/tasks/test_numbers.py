@@ -7,10 +7,16 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from experiments.config import Numbers, Unit
-from experiments.config.tasks import NEW_WORDS
-from experiments.tasks.build import build_task
-from experiments.tasks.numbers import NumbersTask, draw, is_held_out, number_pair
+from experiments.nn import encoder_decoder
+from experiments.tasks.numbers import (
+    NEW_WORDS,
+    Numbers,
+    NumbersTask,
+    Unit,
+    draw,
+    is_held_out,
+    number_pair,
+)
 from experiments.tasks.translation import BOS, EOS, PAD, TranslationTask
 
 NAMES = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen
@@ -29,7 +35,7 @@ def options(**changes: object) -> Numbers:
 
 
 def build(seed: int = 0, batch_size: int = 32, **changes: object) -> NumbersTask:
-    made = build_task(options(**changes), seed=seed, batch_size=batch_size, cache=Path())
+    made = options(**changes).build(seed=seed, batch_size=batch_size, cache=Path())
     assert isinstance(made, NumbersTask)
     return made
 
@@ -188,8 +194,8 @@ def test_a_batch_is_a_shifted_target_with_marks_and_padding(task: NumbersTask) -
         assert torch.equal(given[:, 1:][batch.keep[:, 1:]], batch.target[:, :-1][batch.keep[:, 1:]])
         assert torch.equal(batch.keep, batch.target != PAD)
         assert ((batch.target == EOS).sum(dim=1) == 1).all()
-        assert batch.target.shape[1] <= task.length <= options().length
-        assert source.shape[1] <= options().source_length
+        assert batch.target.shape[1] <= task.length <= options().sizes().length
+        assert source.shape[1] <= options().sizes().source_length
         for row, target in zip(source.tolist(), batch.target.tolist(), strict=True):
             english = tuple(task.source.text(row).split())
             assert read_english(english) == read_japanese(tuple(task.target.text(target)))
@@ -250,8 +256,8 @@ def test_lengths_of_the_options_bound_the_longest_number(unit: Unit, digits: int
     asked = options(digits=digits, source_unit=unit, n_train=100)
     for number in (int("777777777"[:digits]), int("373737373"[:digits]), 10**digits - 1):
         pair = number_pair(number, unit)
-        assert len(pair.source) <= asked.source_length
-        assert len(pair.target) + 1 <= asked.length
+        assert len(pair.source) <= asked.sizes().source_length
+        assert len(pair.target) + 1 <= asked.sizes().length
 
 
 @pytest.mark.parametrize(
@@ -272,3 +278,7 @@ def test_lengths_of_the_options_bound_the_longest_number(unit: Unit, digits: int
 def test_bad_options_are_refused(changes: dict, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         options(**changes)
+
+
+def test_padding_is_what_the_model_takes_for_it() -> None:
+    assert PAD == encoder_decoder.PAD

@@ -4,15 +4,13 @@ from pathlib import Path
 
 import torch
 
-from experiments.config import Pairs15
-from experiments.tasks.build import build_task
-from experiments.tasks.pairs import ENGLISH, JAPANESE, Pairs15Task
+from experiments.tasks.pairs15 import ENGLISH, JAPANESE, Pairs15, Pairs15Task
 
 OPTIONS = Pairs15("pairs15", label_smoothing=0.0)
 
 
 def build(seed: int = 0, batch_size: int = 5) -> Pairs15Task:
-    made = build_task(OPTIONS, seed=seed, batch_size=batch_size, cache=Path())
+    made = OPTIONS.build(seed=seed, batch_size=batch_size, cache=Path())
     assert isinstance(made, Pairs15Task)
     return made
 
@@ -62,5 +60,5 @@ def test_all_held_out_combinations_are_judged_and_no_known_sentence() -> None:
     assert judged == [english for english, _ in sentences(task, "held_out")]
     assert len(judged) == 95
     assert task.labels == ("train", "held_out")
-    assert task.length == OPTIONS.length
-    assert max(len(e.split()) for e, _ in sentences(task, "train")) == OPTIONS.source_length
+    assert task.length == OPTIONS.sizes().length
+    assert max(len(e.split()) for e, _ in sentences(task, "train")) == OPTIONS.sizes().source_length

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.config import Patterns, Predict
-from experiments.corpora import prepare
-from experiments.tasks.build import Task, build_task
-from experiments.tasks.patterns import EVALUATION, TRAIN, patterns
+from experiments.tasks.batch import Task
+from experiments.tasks.patterns import EVALUATION, TRAIN, Patterns, patterns
+from experiments.tasks.values import Predict
 
 LABELS = ("local", "long_range", "periodic")
 LENGTH, WIDTH = 20, 4
@@ -22,7 +21,7 @@ def options(predict: Predict = Predict.next, **changes: float) -> Patterns:
 
 
 def build(seed: int = 0, **changes) -> Task:
-    return build_task(options(**changes), seed=seed, batch_size=32, cache=Path())
+    return options(**changes).build(seed=seed, batch_size=32, cache=Path())
 
 
 def sequences(label: int, n: int = 1500, **changes: float) -> np.ndarray:
@@ -103,7 +102,7 @@ def test_wrong_options_are_told(changes, message) -> None:
 
 def test_the_fingerprint_depends_on_every_option(tmp_path) -> None:
     variants = [{}, {"period": 4}, {"periodic": 0.3}, {"predict": Predict.reconstruct}]
-    marks = [prepare(options(**changes), tmp_path) for changes in variants]
+    marks = [options(**changes).prepare(tmp_path).fingerprint for changes in variants]
     assert len(set(marks)) == len(variants)
-    assert marks[0] == prepare(options(), tmp_path)
+    assert marks[0] == options().prepare(tmp_path).fingerprint
     assert not list(tmp_path.iterdir())

@@ -7,8 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.config import Function, Patterns, Predict, Waves
-from experiments.tasks.build import Options, Task, build_task
+from experiments.tasks.batch import Task
+from experiments.tasks.function import Function
+from experiments.tasks.options import TaskOptions
+from experiments.tasks.patterns import Patterns
+from experiments.tasks.values import Predict
+from experiments.tasks.waves import Waves
 
 PATTERNS = {"local": 0.5, "long_range": 1.0, "periodic": 0.9, "period": 5}
 AHEAD = [
@@ -18,19 +22,19 @@ AHEAD = [
 VALUE_BY_VALUE = Function("function", 20, 4, n_samples=100, n_eval=31, sin_weight=1, cos_weight=0.5)
 
 
-def kind(options: Options) -> str:
+def kind(options: TaskOptions) -> str:
     return options.kind
 
 
 every = pytest.mark.parametrize("options", [*AHEAD, VALUE_BY_VALUE], ids=kind)
 
 
-def build(options: Options, seed: int = 0) -> Task:
-    return build_task(options, seed=seed, batch_size=8, cache=Path())
+def build(options: TaskOptions, seed: int = 0) -> Task:
+    return options.build(seed=seed, batch_size=8, cache=Path())
 
 
 @every
-def test_batches_are_pure_and_evaluation_ignores_the_seed(options: Options) -> None:
+def test_batches_are_pure_and_evaluation_ignores_the_seed(options: TaskOptions) -> None:
     task, other = build(options), build(options, seed=1)
     seventh = task.batch(7)
     task.batch(2)
@@ -53,7 +57,7 @@ def test_targets_are_one_step_ahead_or_the_same(options: Waves | Patterns) -> No
 
 
 @every
-def test_shapes(options: Options) -> None:
+def test_shapes(options: TaskOptions) -> None:
     batch = build(options).batch(0)
     assert batch.inputs[0].shape == batch.target.shape == (8, 20, 4)
     assert batch.inputs[0].dtype == batch.target.dtype == torch.float32
@@ -62,7 +66,7 @@ def test_shapes(options: Options) -> None:
 
 
 @every
-def test_loss_is_the_mean_square_over_kept_positions(options: Options) -> None:
+def test_loss_is_the_mean_square_over_kept_positions(options: TaskOptions) -> None:
     task = build(options)
     batch = task.batch(0)
     assert task.unit == "mse"

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.config import Predict, Waves
-from experiments.tasks.build import Task, build_task
-from experiments.tasks.waves import EVALUATION_SEED, TRAIN_SEED, waves
+from experiments.tasks.batch import Task
+from experiments.tasks.values import Predict
+from experiments.tasks.waves import EVALUATION_SEED, TRAIN_SEED, Waves, waves
 
 
 def options(noise: float = 0.0, predict: Predict = Predict.reconstruct, n: int = 1000) -> Waves:
@@ -16,7 +16,7 @@ def options(noise: float = 0.0, predict: Predict = Predict.reconstruct, n: int =
 
 
 def build(seed: int = 0, **changes: object) -> Task:
-    return build_task(options(**changes), seed=seed, batch_size=32, cache=Path())  # type: ignore[arg-type]
+    return options(**changes).build(seed=seed, batch_size=32, cache=Path())  # type: ignore[arg-type]
 
 
 def test_sines_without_noise_are_the_formula() -> None:

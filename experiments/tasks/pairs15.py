@@ -1,15 +1,37 @@
 """The exercise's fifteen pairs, and what it forgot: sentences that were not trained on."""
 
 import random
+from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 
-from experiments.config import Pairs15
-from experiments.tasks.translation import Pair, TranslationTask
+from experiments.rules import share
+from experiments.tasks import task
+from experiments.tasks.options import Sizes
+from experiments.tasks.translation import A_PAIR, Pair, PairsOptions, TranslationTask
 
 ENGLISH = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 JAPANESE = tuple("一二三四五六七八九十")
 TOGETHER = ((0, 1), (2, 3), (4, 5), (6, 7), (8, 9))
+
+
+@task("pairs15")
+@dataclass
+class Pairs15(PairsOptions):
+    """The exercise's fifteen English-Japanese pairs; other combinations of words are held out."""
+
+    label_smoothing: float
+
+    def __post_init__(self) -> None:
+        share(label_smoothing=self.label_smoothing)
+
+    def sizes(self) -> Sizes:
+        """Return how large the task is: two words make a sentence, and the target has an end."""
+        n_train = len(ENGLISH) + len(TOGETHER)
+        return Sizes(length=3, source_length=2, n_train=n_train, data_bytes=n_train * A_PAIR)
+
+    def build(self, *, seed: int, batch_size: int, **_: object) -> "Pairs15Task":
+        """Return the task."""
+        return Pairs15Task(self, seed, batch_size)
 
 
 class Pairs15Task(TranslationTask):
@@ -26,7 +48,7 @@ class Pairs15Task(TranslationTask):
     Fingerprint: options, this code.
     """
 
-    def __init__(self, options: Pairs15, *, seed: int, batch_size: int, cache: Path) -> None:  # noqa: ARG002
+    def __init__(self, options: Pairs15, seed: int, batch_size: int) -> None:
         train = [pair(index) for index in range(len(ENGLISH))] + [pair(*two) for two in TOGETHER]
         others = [two for two in product(range(len(ENGLISH)), repeat=2) if two not in TOGETHER]
         random.Random(0).shuffle(others)  # so that the first of them are like the others
@@ -41,5 +63,5 @@ class Pairs15Task(TranslationTask):
 
 
 def pair(*words: int) -> Pair:
-    """The sentence of these words, counted from 0."""
+    """Return the sentence of these words, counted from 0."""
     return Pair(tuple(ENGLISH[w] for w in words), tuple(JAPANESE[w] for w in words))

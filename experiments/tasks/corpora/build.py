@@ -1,4 +1,4 @@
-"""From text that is split to the arrays of a corpus; `experiments.corpora` says what they are."""
+"""From text that is split to the arrays of a corpus; `cached` says what they are."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.corpus_alike import rewritten
-from experiments.corpus_windows import (
+from experiments.tasks.corpora.alike import rewritten
+from experiments.tasks.corpora.windows import (
     Hashes,
     Window,
     free_windows,

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.corpus_alike import identity, is_text, plain
-from experiments.corpus_find import Found, search, words
-from experiments.corpus_labels import labels, written
+from experiments.tasks.corpora.alike import identity, is_text, plain
+from experiments.tasks.corpora.find import Found, search, words
+from experiments.tasks.corpora.labels import labels, written
 
 EMPTY, NO_TEXT, COPY = "empty file", "file that is no text", "copy"
 MOST_NAMED = 6  # labels that the line names
@@ -60,7 +60,7 @@ def read(path: str, results: Path | None = None) -> Reading:
     read whatever it holds.
 
     Args:
-        path: as `corpus_find.search` says.
+        path: as `find.search` says.
         results: a folder that is not read.
 
     Raises:

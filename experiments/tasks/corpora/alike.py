@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.corpus_windows import Bytes, rolling_hashes
+from experiments.tasks.corpora.windows import Bytes, rolling_hashes
 
 # Their signatures; the longer first, since that of UTF-32 begins with that of UTF-16.
 WIDE = {

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from experiments.corpus_labels import written
+from experiments.tasks.corpora.labels import written
 
 MAGIC = re.compile(r"[*?[]")
 LINK, HIDDEN, FOLDER, SPECIAL = "link", "hidden entry", "folder", "special file"
