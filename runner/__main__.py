@@ -100,7 +100,7 @@ def compose_and_run(*, full_error: bool) -> None:
         from hydra.core.hydra_config import HydraConfig
         from hydra.types import RunMode
 
-        from runner.study import run as study
+        from runner.invocation import run_and_report
 
         loading.check_all_loading()  # a launcher's process has not
         hydra_config = HydraConfig.get()
@@ -114,7 +114,7 @@ def compose_and_run(*, full_error: bool) -> None:
             # As typed: each arm resolves `${key}` for itself.
             typed: Any = OmegaConf.to_container(hydra_config.overrides.task, resolve=False)
             overrides += typed
-            outcome = (study.run_and_report(config, overrides, "" if sweep else command), 0)
+            outcome = (run_and_report(config, overrides, "" if sweep else command), 0)
         except Exception as error:
             interrupts.check()
             if full_error or (elsewhere and not returned):

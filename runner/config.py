@@ -19,6 +19,10 @@ class ConfigError(ValueError):
     """Bad input of a user: the message says what was given, what is allowed and how to mend it."""
 
 
+class StudyError(RuntimeError):
+    """Some trials failed, or the report did; the others are computed and reported."""
+
+
 def no_numbers(**kwargs: Any) -> Any:
     """A dataclass field that cannot change a trial's numbers and so stays out of its signature."""
     return field(metadata={"numbers": False}, **kwargs)

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 THREADS_PER_CORE = 8
 
 
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def resolve(device: Device) -> DeviceName:
     """The device that a config means on this machine.
 

@@ -1,4 +1,4 @@
-"""Names of metrics: what is declared of each, and the templates that stand for several.
+"""Names of metrics and units, each listed once: costs, machine units, worth, templates.
 
 A declaration says what a metric is worth for a diverged trial, and whether it needs a test. The
 engine's own metrics are declared here, those of the science in `experiments.metrics`;
@@ -15,6 +15,22 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Any
+
+from runner.config import By
+
+COSTS: Mapping[str, str] = {
+    By.params: "parameters",
+    By.active_params: "active parameters",
+    By.flops: "FLOPs a token",
+    By.kv_bytes: "bytes of keys and values a token",
+}
+"""The costs that arms can be matched by, in words."""
+
+COST_METRICS = ("cost/parameters", "cost/active_parameters", "cost/flops_per_token", "time/step")
+"""The metrics of the cost table."""
+
+MACHINE_UNITS = frozenset(("s", "ms", "us", "tokens/s", "samples/s", "MiB", "GB/s", "GFLOP/s"))
+"""Units of clocks and allocators; nothing else carries them."""
 
 
 class Worth(StrEnum):

@@ -2,7 +2,6 @@
 
 import importlib
 from collections.abc import Callable, Iterable, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -124,28 +123,14 @@ def timed(experiment: str) -> bool:
     return getattr(options(experiment), "timed", False)
 
 
+def page(experiment: str) -> str:
+    """The module of an experiment's page."""
+    return f"experiments.{experiment}"
+
+
 def stage(experiment: str, name: str) -> Callable[[Any], None]:
     """The function that computes a stage (`run` or `timing`) of an experiment's trial.
 
     Imports torch.
     """
-    return getattr(importlib.import_module(f"experiments.{experiment}"), name)
-
-
-def source(module: str) -> Path | None:
-    """The file of a module in Python; None where there is none. Imports nothing.
-
-    `find_spec("a.b")` would import a, and with it torch.
-    """
-    top, *below = module.split(".")
-    spec = find_spec(top)
-    if spec is None:
-        return None
-    if not below:
-        return Path(spec.origin) if spec.origin and spec.origin.endswith(".py") else None
-    for folder in spec.submodule_search_locations or ():
-        place = Path(folder).joinpath(*below)
-        for path in (place / "__init__.py", place.with_suffix(".py")):
-            if path.is_file():
-                return path
-    return None
+    return getattr(importlib.import_module(page(experiment)), name)

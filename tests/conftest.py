@@ -18,11 +18,12 @@ from omegaconf import DictConfig
 from tests_environment import ROOT, environment
 
 from experiments import corpora
+from runner import invocation
 from runner.plan import arguments, loading, planning
-from runner.study import run as study
+from runner.plan.plan import Plan
 
 torch.set_num_threads(1)  # with two, an operation waits for a core that another process has
-Plan = Callable[..., planning.Plan]
+MakePlan = Callable[..., Plan]
 SEED = "ABLAB_SEED"
 
 
@@ -101,10 +102,10 @@ def sample(request: pytest.FixtureRequest) -> Random:
 
 
 @pytest.fixture
-def plan(hydra: None, tmp_path: Path) -> Plan:  # noqa: ARG001
+def plan(hydra: None, tmp_path: Path) -> MakePlan:  # noqa: ARG001
     """Plan a study from overrides as the command line would; outputs are temporary."""
 
-    def make(*overrides: str) -> planning.Plan:
+    def make(*overrides: str) -> Plan:
         return planning.plan(*composed(tmp_path, overrides))
 
     return make
@@ -115,7 +116,7 @@ def run(hydra: None, tmp_path: Path) -> Callable[..., None]:  # noqa: ARG001
     """Run a study from overrides to its report as the command line would."""
 
     def make(*overrides: str) -> None:
-        study.run_and_report(*composed(tmp_path, overrides))
+        invocation.run_and_report(*composed(tmp_path, overrides))
 
     return make
 

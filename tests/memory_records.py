@@ -4,7 +4,7 @@ import pandas as pd
 from memory_trial import MemoryTrial
 
 from runner.figures.data import Records
-from runner.report.gather import RESULT_COLUMNS
+from runner.report.collect import RESULT_COLUMNS
 from runner.report.records import HISTORY_COLUMNS
 
 

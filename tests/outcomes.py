@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
-from runner.claims.noise import MACHINE_UNITS
+from runner.metric_names import MACHINE_UNITS
 
 Bits = tuple[str, tuple[int, ...], bytes]
 

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from tests_tiny import TINY
 
-from runner.plan import planning
+from runner.plan.plan import Plan
 from runner.study import run as study
 
-Plan = Callable[..., planning.Plan]
+MakePlan = Callable[..., Plan]
 
 
 @pytest.mark.slow
@@ -18,7 +18,7 @@ Plan = Callable[..., planning.Plan]
     not any(map(shutil.which, ("g++", "clang++", "c++"))),
     reason="torch.compile needs a C++ compiler, and there is none on this machine",
 )
-def test_a_compiled_training_equals_the_eager_one_within_rounding(plan: Plan) -> None:
+def test_a_compiled_training_equals_the_eager_one_within_rounding(plan: MakePlan) -> None:
     curves = {}
     for mode in ("false", "true"):
         one = (*TINY, "arm=dense", "n_seeds=1", "training.log_every=1", f"training.compile={mode}")

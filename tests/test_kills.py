@@ -26,7 +26,7 @@ from runner import registry
 from runner.plan import planning
 from runner.records.job import Job, Stage
 from runner.records.store import Slot, read_json
-from runner.study import run as study
+from runner.study.entries import job_of, survey
 from runner.trial.checkpoint import DIGESTS, STATE, WEIGHTS, steps
 
 pytestmark = pytest.mark.xdist_group("kills")  # the trial is computed once, in one process
@@ -82,9 +82,9 @@ class Lab:
 def lab(folder: Path, *overrides: str) -> Iterator[Lab]:
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         plan = planning.plan(*composed(folder, [*overrides, *SMALL]))
-    entry = study.survey(plan)[0]
+    entry = survey(plan)[0]
     stages = [Stage.run, Stage.timing] if registry.timed(plan.experiment) else [Stage.run]
-    jobs = [study.job(plan, entry, stage) for stage in stages]
+    jobs = [job_of(plan, entry, stage) for stage in stages]
     with nursery(jobs) as children:
         made = Lab(folder, jobs, children)
         whole = made.fresh()

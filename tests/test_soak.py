@@ -20,8 +20,7 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from tests_environment import ROOT
 
-from runner import registry
-from runner.study import run as study
+from runner import invocation, registry
 
 MINUTES = float(os.environ.get("ABLAB_SOAK_MINUTES", "20"))
 WARM = 2  # rounds
@@ -89,7 +88,9 @@ def test_nothing_grows_over_many_studies(tmp_path: Path, capsys: pytest.CaptureF
             folder.mkdir()
             GlobalHydra.instance().clear()
             with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-                study.run_and_report(*composed(folder, [f"experiment={experiment}", "scale=smoke"]))
+                invocation.run_and_report(
+                    *composed(folder, [f"experiment={experiment}", "scale=smoke"])
+                )
         rounds.append(figures(temporary))
         with capsys.disabled():
             told = ", ".join(f"{name} {value:.0f}" for name, value in rounds[-1].items())

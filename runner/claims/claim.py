@@ -11,16 +11,14 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
+from runner.claims.evidence import Block, Evidence
 from runner.claims.keys import is_number, keywords, one_of
-
-if TYPE_CHECKING:
-    from runner.claims.evidence import Block, Evidence
-    from runner.claims.finding import Measured
+from runner.claims.measured import Measured
+from runner.metric_names import COSTS
 
 DIRECTIONS = ("greater", "less")
-COSTS = ("params", "active_params", "flops", "kv_bytes")
 WORDS = ("statement", "source", "published")  # of a claim; they decide nothing
 
 
@@ -77,7 +75,7 @@ class Claim(ABC):
             needed = f"needed is a whole number from {self.least_n} up"
             raise ValueError(f"{self.here}: n={self.n!r} seeds; {needed}.")
         if self.equal_cost is not None:
-            one_of(f"{self.here}: equal_cost", self.equal_cost, COSTS)
+            one_of(f"{self.here}: equal_cost", self.equal_cost, tuple(COSTS))
             if len(self.compared) < 2:
                 raise ValueError(f"{self.here}: equal_cost needs two arms to compare.")
         if not isinstance(self.differs, tuple) or not all(
@@ -115,7 +113,7 @@ class Claim(ABC):
         """What the ends of the interval are, in words."""
 
     @abstractmethod
-    def measure(self, evidence: "Evidence", family: int) -> "Measured":
+    def measure(self, evidence: Evidence, family: int) -> Measured:
         """What the records say; `family` is the number of claims that are corrected together.
 
         Raises InvalidClaimError where the records do not hold what the claim needs.
@@ -217,7 +215,7 @@ class Tested(Claim):
         """The smallest p-value that `n` seeds can give."""
         return 0.0
 
-    def scores(self, evidence: "Evidence", arms: Sequence[str]) -> "Block":
+    def scores(self, evidence: Evidence, arms: Sequence[str]) -> Block:
         """What the claim is about, a number for each seed and arm: here the metric."""
         return evidence.block([(arm, self.metric) for arm in arms], self.n)
 

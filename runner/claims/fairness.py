@@ -8,16 +8,12 @@ told wherever two arms are compared.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from runner.metric_names import COSTS
+
 Value = float | int | str | bool
 TOLERANCE = "match.tolerance"
 DATA = "data"
 CONDITIONS = ("training", "task", "device", "options", "match")  # what is no part
-COSTS = {
-    "params": "parameters",
-    "active_params": "active parameters",
-    "flops": "FLOPs a token",
-    "kv_bytes": "bytes of keys and values a token",
-}
 MATCHED = 0.01  # share of a cost that goes without saying
 SHOWN = 4  # keys that a sentence names
 

@@ -8,11 +8,9 @@ decides. Where it is not, nothing is decided.
 
 from runner.claims.claim import Tested
 from runner.claims.evidence import Evidence
-from runner.stats.intervals import Interval, mean_interval
+from runner.metric_names import MACHINE_UNITS
+from runner.stats.intervals import Interval, largest_size
 
-MACHINE_UNITS = frozenset(
-    ("s", "ms", "us", "tokens/s", "samples/s", "MiB", "GB/s", "GFLOP/s")
-)  # of clocks and allocators; nothing else carries them
 SHARE = 0.5  # of the claimed effect, which the noise floor may be at most
 
 
@@ -74,5 +72,4 @@ def noise_floor(claim: Tested, evidence: Evidence, times: float = 1.0) -> float 
     if claim.aa is None or not needs_floor(claim, evidence):
         return None
     pair = claim.scores(evidence, [claim.aa.arm, claim.aa.control])
-    same = mean_interval(pair.difference()[: pair.n])
-    return max(1.0, times) * max(abs(same.low), abs(same.high))
+    return max(1.0, times) * largest_size(pair.difference()[: pair.n])

@@ -12,9 +12,10 @@ import numpy as np
 from runner.claims.claim import AAPair, Claim, PositiveControl, Tested
 from runner.claims.copies import OFFSET
 from runner.claims.evidence import Block, Evidence, InvalidClaimError
-from runner.claims.fairness import COSTS, MATCHED, Fairness, excess_words, unequal_words
-from runner.claims.finding import estimate
+from runner.claims.fairness import MATCHED, Fairness, excess_words, unequal_words
+from runner.claims.measured import estimate
 from runner.claims.noise import needs_floor
+from runner.metric_names import COSTS
 from runner.stats.intervals import Interval, has_spread, holm, mean_interval
 from runner.stats.sign_flip import sign_flip_p
 

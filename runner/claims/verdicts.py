@@ -18,7 +18,8 @@ from runner.claims import registration
 from runner.claims.claim import Claim, Tested
 from runner.claims.evidence import Evidence, InvalidClaimError
 from runner.claims.fairness import unequal_words
-from runner.claims.finding import Finding, Measured, Verdict
+from runner.claims.finding import Finding, Verdict
+from runner.claims.measured import Measured
 from runner.claims.registration import Registration
 from runner.claims.rig import Rig, least_n, reachable
 from runner.stats.intervals import Floats, holm

@@ -16,17 +16,15 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.types import Override, OverrideType
 
 from runner import plugins, registry
-from runner.config import STUDY_KEYS, ConfigError, Study
-from runner.plan import folders, launchers, overrides, values
+from runner.config import STUDY_KEYS, ConfigError
+from runner.plan import folders, launchers, overrides
 from runner.plan.explaining import about
+from runner.plan.keys import GROUPS, SECTIONS, check_key, check_value, known_keys, leaves
 from runner.plan.overrides import parse
-from runner.plan.reading import field_names, known_keys, schemas_of
 from runner.plan.refusal import refuse_code, refuse_values
 from runner.wording.names import near
 from runner.wording.output import shortened
 
-SECTIONS = ("training", "match", "model", "options")
-GROUPS = ("device", "scale", "tune", "experiment")
 HYDRA_ALLOWED = (
     "hydra/launcher",
     "hydra/sweeper",
@@ -214,66 +212,3 @@ def check_option(override: Override, value: Any) -> None:
         )
     if override.is_add() or override.is_force_add():
         raise ConfigError(f"{text}: leave the plus out: {group}={value}")
-
-
-def check_value(key: str, value: Any) -> None:
-    """Raise ConfigError for a value that no option with this key takes."""
-    section, dot, field = key.partition(".")
-    if not dot:
-        schemas = schemas_of(section)
-        if schemas is None:
-            values.check([Study], key, value, key)
-        elif not isinstance(value, dict):
-            raise ConfigError(f"{key}={shortened(value, 80)}: set its keys, {key}.<key>=<value>")
-        elif section in registry.groups():
-            raise ConfigError(f"{key}: set its keys one by one, {key}.<key>=<value>")
-        else:
-            for name, item in value.items():
-                check_key(f"{key}.{name}")
-                check_value(f"{key}.{name}", item)
-    else:
-        values.check(schemas_of(section) or [], field, value, key)
-
-
-def takes(key: str, value: Any) -> bool:
-    """Whether a key, which is no group, takes a value of this kind."""
-    if key in (*GROUPS, *registry.groups()):
-        return False
-    try:
-        check_value(key, value)
-    except ConfigError:
-        return False
-    return True
-
-
-def check_key(key: str) -> None:
-    """Raise ConfigError where no option of any group has this key."""
-    section, dot, field = key.partition(".")
-    sections = {*STUDY_KEYS, *GROUPS, *SECTIONS, *registry.groups()}
-    if section == "preset":
-        raise ConfigError(
-            f"{shortened(key, 80)}: a preset is chosen by experiment and scale, e.g. "
-            "experiment=moe scale=full"
-        )
-    if section not in sections:
-        whole = field or section
-        hint = f"did you mean {' or '.join(leaves()[whole])}?" if whole in leaves() else ""
-        raise ConfigError(
-            f"{shortened(key, 80)}: there is no such key; {hint or near(section, sections)}"
-        )
-    known = known_keys(section)
-    if dot and known is not None and field not in known:
-        hint = f"did you mean {' or '.join(leaves()[field])}?" if field in leaves() else ""
-        hint = hint or near(field, known)
-        raise ConfigError(f"{shortened(key, 80)}: no option of {section} has this key; {hint}")
-
-
-def leaves() -> dict[str, list[str]]:
-    """The keys of all sections: lr -> training.lr."""
-    found: dict[str, list[str]] = {}
-    for section in (*SECTIONS, *GROUPS, "timing", *registry.groups()):
-        for schema in schemas_of(section) or ():
-            for name in field_names(schema):
-                if f"{section}.{name}" not in found.setdefault(name, []):
-                    found[name].append(f"{section}.{name}")
-    return found

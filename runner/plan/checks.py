@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from types import UnionType
-from typing import TYPE_CHECKING, Union, get_args, get_origin, get_type_hints
+from typing import Union, get_args, get_origin, get_type_hints
 
 from runner import registry
 from runner.claims.claim import Claim, Tested
@@ -11,13 +11,11 @@ from runner.claims.evidence import InvalidClaimError
 from runner.claims.rig import reachable
 from runner.config import ArmConfig, ConfigError, Study, Tune
 from runner.plan.outline import Outline
+from runner.plan.plan import Arm
 from runner.plan.questions import check_code, no_experiment
 from runner.stats.standing import seeds_that_could_tell
 from runner.wording.names import near
 from runner.wording.output import listed, shortened
-
-if TYPE_CHECKING:
-    from runner.plan.planning import Arm
 
 
 def check_choice(study: Study, overrides: Sequence[str]) -> str:
@@ -76,7 +74,7 @@ def check_claims(claims: Sequence[Claim]) -> None:
             raise ConfigError(f"claims.{claim.id}: {error}") from error
 
 
-def too_few_seeds(told: Outline, study: Study, arms: Sequence["Arm"]) -> list[str]:
+def too_few_seeds(told: Outline, study: Study, arms: Sequence[Arm]) -> list[str]:
     """Lines on what this number of seeds cannot decide, whatever comes out."""
     lines = []
     short = [claim for claim in told.claims if claim.n > study.n_seeds]

@@ -12,8 +12,9 @@ from runner import registry
 from runner.config import NOT_IN_ARMS, ArmConfig, ConfigError, Study
 from runner.plan import arguments, folders, matching, refusal
 from runner.plan.explaining import ConfigErrors, about
+from runner.plan.keys import field_names, known_keys
 from runner.plan.overrides import parse
-from runner.plan.reading import field_names, known_keys, part_schema, read_arm
+from runner.plan.reading import part_schema, read_arm
 from runner.wording.names import check_name, near
 from runner.wording.output import listed, shortened
 

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Callable
 
-from runner.plan import arguments, folders
-from runner.plan.reading import known_keys
+from runner.plan import folders
+from runner.plan.keys import known_keys, takes
 from runner.wording.names import near
 
 OWN_KEYS = ("arms", "figures", "claims")
@@ -85,9 +85,9 @@ def _several(found: re.Match[str]) -> str:
     typed, value = found[1].removeprefix("++"), found[2]  # a ++ may be ours
     key = typed.lstrip("+")
     advice = f"{typed}={value} are several values: add -m to sweep over them"
-    if arguments.takes(key, [item.strip() for item in value.split(",")]):
+    if takes(key, [item.strip() for item in value.split(",")]):
         return f"{advice}, or write '{typed}=[{value}]' for a list"
-    if arguments.takes(key, value):
+    if takes(key, value):
         return f"{advice}, or write '{typed}=\"{value}\"' for one text"
     return advice
 

@@ -12,8 +12,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from runner.config import ConfigError
+from runner.config import ConfigError, StudyError
 from runner.plan import folders
+from runner.plan.composing_errors import compose_error
 from runner.wording.output import ERRORS, LETTERS, LINES, printable, shortened
 
 PREFIX, LONGEST = "ablab: ", 4000
@@ -60,8 +61,6 @@ def explain(error: BaseException, *, planning: bool = False) -> tuple[str, int]:
 
     With `planning` nothing has been computed yet, so that any error is one of the input.
     """
-    from runner.study.run import StudyError
-
     if isinstance(error, ConfigError):
         return shown(error), 2
     if isinstance(error, StudyError):
@@ -162,8 +161,6 @@ def module_of(error: BaseException) -> str:
 
 def unexpected(error: BaseException) -> str:
     """What an error that is no ConfigError says of the input."""
-    from runner.plan.composing_errors import compose_error
-
     if module_of(error) in ("hydra", "omegaconf") or "default" in str(error):
         return compose_error(error)
     if module_of(error) == "yaml":

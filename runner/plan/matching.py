@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping
 from types import SimpleNamespace
 
 from runner import registry
-from runner.claims.fairness import COSTS, excess_words
+from runner.claims.fairness import excess_words
 from runner.config import ArmConfig, By, ConfigError, Match
+from runner.metric_names import COSTS
 from runner.wording.names import near
 
 LARGEST = 1 << 20

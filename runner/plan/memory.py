@@ -5,14 +5,11 @@ import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from runner import registry
 from runner.config import ArmConfig, ConfigError, Device, DeviceName
+from runner.plan.plan import Arm
 from runner.wording.output import listed
-
-if TYPE_CHECKING:
-    from runner.plan.planning import Arm
 
 GIB, MOST_GIB = 2**30, 2**20
 CGROUPS = Path("/sys/fs/cgroup")
@@ -49,7 +46,7 @@ def there_is(device: Device, free: float) -> str:
     return f"device.memory_gib allows {gib(free)} GiB"
 
 
-def beside_each_other(arms: Sequence["Arm"], workers: int) -> list[str]:
+def beside_each_other(arms: Sequence[Arm], workers: int) -> list[str]:
     """A line where trials that run side by side take more than there is, though one fits."""
     if not arms or workers < 2:
         return []

@@ -6,10 +6,10 @@ from typing import Any
 
 from runner.claims import kinds
 from runner.claims.claim import Claim
+from runner.claims.headline import Headline
 from runner.config import ConfigError, Study
 from runner.figures.figure import Figure
 from runner.figures.kinds import read_figure
-from runner.report import record
 from runner.wording.names import check_name
 
 
@@ -19,25 +19,25 @@ class Outline:
 
     question: str
     scale: str
-    headline: list[record.Headline]
+    headline: list[Headline]
     claims: list[Claim]
     figures: dict[str, Figure]
     not_tested: list[str]
 
 
-def headline(entry: Mapping[str, Any]) -> record.Headline:
+def headline(entry: Mapping[str, Any]) -> Headline:
     """One metric that the answer is about; ValueError for missing or unknown keys."""
-    known = [f.name for f in fields(record.Headline)]
+    known = [f.name for f in fields(Headline)]
     for key in entry:
         if key not in known:
             raise ValueError(f"headline.{key}: there is no such key; there are {', '.join(known)}")
     for key in ("metric", "direction", "label"):
         if key not in entry:
             raise ValueError(f"headline {dict(entry)} is missing the key {key}")
-    return record.Headline(**entry)
+    return Headline(**entry)
 
 
-def headlines(entries: Sequence[Mapping[str, Any]]) -> list[record.Headline]:
+def headlines(entries: Sequence[Mapping[str, Any]]) -> list[Headline]:
     """All headlines; ValueError for a metric that is named twice: it has one table and one word."""
     found = [headline(entry) for entry in entries]
     names = [one.metric for one in found]

@@ -1,7 +1,7 @@
 """From a composed config to a plan: arms typed and signed before anything is written. No torch."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from hydra import compose
@@ -9,7 +9,6 @@ from omegaconf import DictConfig, open_dict
 
 from runner import device, plugins, registry
 from runner.claims.copies import originals
-from runner.claims.fairness import Value
 from runner.config import (
     ArmConfig,
     By,
@@ -18,70 +17,16 @@ from runner.config import (
     Planning,
     Scale,
     Study,
-    flatten,
-    plain,
 )
-from runner.plan import arguments, checks, memory, mentions, seeding
+from runner.plan import arguments, checks, code, memory, mentions, seeding
 from runner.plan.composing import compose_arms
 from runner.plan.data import Data, writable
-from runner.plan.data import cache_folder as cache_folder
 from runner.plan.explaining import about
 from runner.plan.outline import Outline, outline
+from runner.plan.plan import Arm, Plan, stand_in, workers
 from runner.plan.questions import check_header
 from runner.plan.reading import as_yaml, deleted, read_study
 from runner.records import provenance, store
-from runner.study import pool
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One arm, ready to be computed.
-
-    What one would type (a width that was solved included), and what that resolves to.
-    """
-
-    name: str
-    overrides: tuple[str, ...]
-    config: ArmConfig
-    device: DeviceName
-    data: str
-    signed: str
-    signature: str
-
-    @property
-    def conditions(self) -> dict[str, Value]:
-        """All that a comparison must have equal: what is no part."""
-        kept = ("model", "task")
-        tree = {name: plain(part) for name, part in vars(self.config.parts).items() if name in kept}
-        tree |= {
-            name: plain(getattr(self.config, name))
-            for name in ("training", "device", "options", "match")
-        }
-        tree["device"]["name"] = self.device.value
-        return flatten(tree) | {"data": self.data}
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A study, resolved.
-
-    `notes` are lines for the user: what was read, skipped, ignored or slow. `texts` are the user's
-    own texts: where each is, and a hash of what was read there.
-    """
-
-    study: Study
-    experiment: str
-    arms: tuple[Arm, ...]
-    seeds: tuple[int, ...]
-    outputs: Path
-    code: str
-    config_yaml: str
-    command: str
-    started: str
-    tolerance: float  # the preset's match.tolerance
-    typed: tuple[str, ...] = ()  # what was typed and changes what is trained or measured
-    notes: list[str] = field(default_factory=list)
-    texts: Mapping[str, str] = field(default_factory=dict)
 
 
 @about("")
@@ -124,6 +69,7 @@ def plan(
     machine = provenance.machine() if registry.timed(experiment) else None
     only = study.plan is Planning.only
     outputs = writable(Path(study.outputs), experiment, probe=not only)
+    codes = code.hashes(composed.arms, study.plugins)
     planned, data_of = [], Data(outputs, evaluation, dict(texts or {}), keep=not only)
     for name, composed_arm in composed.arms.items():
         data = data_of.prepare(composed_arm)
@@ -133,7 +79,8 @@ def plan(
         tree["device"]["name"] = where.value
         text = store.signed(tree, data, machine)
         typed_arm = (*study.arms[name], *solved_width(arm, name, composed.held[name]))
-        planned.append(Arm(name, typed_arm, arm, where, data, text, store.signature(text)))
+        signature, hashed = store.signature(text), codes[name]
+        planned.append(Arm(name, typed_arm, arm, where, data, text, signature, hashed))
     seeds = tuple(range(study.seed, study.seed + study.n_seeds))
     baseline = stand_in(planned, study)
     if study.baseline not in (None, baseline):
@@ -148,7 +95,6 @@ def plan(
         arms=tuple(planned),
         seeds=seeds,
         outputs=outputs,
-        code=provenance.code_hash(experiment, study.plugins),
         config_yaml=as_yaml(config),
         command=command or arguments.command(overrides),
         started=provenance.now(),
@@ -186,11 +132,6 @@ def before_data(
     return notes
 
 
-def workers(study: Study, trials: int) -> int:
-    """How many of so many trials are computed at a time."""
-    return min(pool.cores() if study.workers == "auto" else int(study.workers), trials)
-
-
 def preset_tolerance(config: DictConfig, study: Study, overrides: Sequence[str]) -> float:
     """The share of the cost that may be left, as the experiment and its preset have it."""
     typed = any(text.lstrip("+~").startswith("match") for text in overrides)
@@ -209,18 +150,6 @@ def settings(overrides: Sequence[str]) -> list[str]:
         for text in overrides
         if text.lstrip("+~").partition("=")[0].partition(".")[0] in sections
     ]
-
-
-def stand_in(arms: Sequence[Arm], study: Study) -> str:
-    """The arm that others are compared with: the baseline, or where it is not computed another.
-
-    The first that shares the baseline's seeds and is no control, else the first of all.
-    """
-    names = {arm.name: arm.config.seed_offset for arm in arms}
-    if study.baseline in names:
-        return study.baseline
-    fit = [n for n, offset in names.items() if not offset and n not in study.controls]
-    return next(iter(fit or names))
 
 
 def other_seeds(arms: Sequence[Arm], baseline: str) -> list[str]:

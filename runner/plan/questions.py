@@ -9,6 +9,7 @@ from runner import registry
 from runner.config import ConfigError
 from runner.plan import folders
 from runner.plan.overrides import parse
+from runner.records.source import MissingModuleError, locate
 from runner.wording.names import near
 from runner.wording.output import shortened
 
@@ -55,8 +56,11 @@ def check_code(experiment: str) -> None:
     Raises:
         ConfigError: with the file that is missing.
     """
-    if registry.source(f"experiments.{experiment}") is None:
+    page = registry.page(experiment)
+    try:
+        locate(page)
+    except MissingModuleError as error:
         raise ConfigError(
-            f"experiment={experiment}: there is no module experiments.{experiment}; a question "
-            "of your own needs one, with a function run(trial)"
-        )
+            f"experiment={experiment}: there is no module {page}; a question of your own needs "
+            "one, with a function run(trial)"
+        ) from error

@@ -24,6 +24,7 @@ from runner.config import (
 )
 from runner.plan import folders, values
 from runner.plan.explaining import about
+from runner.plan.keys import field_names
 from runner.wording.names import near
 
 WHOLE = re.compile(r"\$\{[^{}=]*\}")
@@ -228,25 +229,3 @@ def part_schema(group: str, node: Any) -> type:
     if kind not in kinds:
         raise ConfigError(f"{group}.kind={kind!r}: there is no such kind; {near(kind, kinds)}")
     return kinds[kind]
-
-
-def schemas_of(section: str) -> list[type] | None:
-    """The dataclasses that a section can have under any option; None where its keys are free."""
-    if section == "options":
-        return list(registry.all_options())
-    if section in SCHEMAS:
-        return [SCHEMAS[section]]
-    if section == "model" or section in registry.groups():
-        return list(registry.kinds(section).values())
-    return None
-
-
-def known_keys(section: str) -> set[str] | None:
-    """All keys that a section can have under any option; None where the keys are free."""
-    schemas = schemas_of(section)
-    return None if schemas is None else {n for schema in schemas for n in field_names(schema)}
-
-
-def field_names(schema: type) -> list[str]:
-    """The keys of a dataclass."""
-    return [f.name for f in dataclasses.fields(schema)]

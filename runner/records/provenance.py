@@ -1,8 +1,6 @@
-"""Where numbers come from: code, machine, versions, command. Imports no torch."""
+"""Where numbers come from: machine, versions, commit, command. Imports no torch."""
 
-import ast
 import datetime
-import functools
 import hashlib
 import importlib.metadata
 import os
@@ -10,16 +8,11 @@ import platform
 import subprocess
 import time
 import tomllib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from runner import device, registry
+from runner import device
 
-ENGINE = tuple(
-    f"runner.{name}"
-    for name in ("training", "trial", "checkpoint", "optimizer", "measure", "device")
-)
 DRIVER = Path("/proc/driver/nvidia")
 PACKAGES = (
     "torch",
@@ -32,49 +25,6 @@ PACKAGES = (
     "matplotlib",
     "ablab",
 )
-
-
-def code_hash(experiment: str, plugins: Sequence[str] = ()) -> str:
-    """Hash of the code behind an experiment's numbers.
-
-    Its module, what that imports from `experiments`, the training loop; the plug-in modules and
-    what they import from their own top-level packages.
-    """
-    ours = {"experiments", *(name.partition(".")[0] for name in plugins)}
-    todo, seen = [f"experiments.{experiment}", *ENGINE, *plugins], {}
-    while todo:
-        module = todo.pop()
-        path = registry.source(module)
-        if module in seen or path is None or path.suffix != ".py":
-            continue
-        seen[module] = path.read_bytes()
-        package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-        names = imported(seen[module], package)
-        # The __init__ of each package above runs before the module does.
-        names |= {module[:end] for end, letter in enumerate(module) if letter == "."}
-        todo += [n for n in names if n.partition(".")[0] in ours and registry.source(n)]
-    digest = hashlib.sha256()
-    for module in sorted(seen):
-        digest.update(module.encode() + b"\0" + seen[module])
-    return digest.hexdigest()[:16]
-
-
-@functools.lru_cache(maxsize=1024)  # a sweep plans often, and nothing changes meanwhile
-def imported(source: bytes, package: str = "") -> frozenset[str]:
-    """Names that a module imports; `package` is where its relative imports start.
-
-    `a.b` for `import a.b`, and both `a` and `a.b` for `from a import b`.
-    """
-    names = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            path = package.split(".") if node.level else []
-            above = path[: len(path) + 1 - node.level] if node.level else []
-            start = ".".join([*above, *([node.module] if node.module else [])])
-            names |= {start, *(f"{start}.{alias.name}" for alias in node.names)}
-    return frozenset(names)
 
 
 def now() -> str:

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
-from runner.claims.fairness import COSTS
 from runner.claims.finding import Finding
+from runner.claims.headline import Headline
+from runner.metric_names import COSTS
 from runner.report import steadiness
 from runner.report.headlines import Compared, is_lost
-from runner.report.record import Headline, StudyRecord
+from runner.report.record import StudyRecord
 from runner.stats.comparison import summarise
 from runner.stats.intervals import clopper_pearson
 from runner.stats.standing import ALPHA, Standing, level

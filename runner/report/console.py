@@ -6,7 +6,8 @@ from rich.table import Table
 from rich.text import Text
 
 from runner.report import page
-from runner.report.record import Outcome, StudyRecord
+from runner.report.outcome import Outcome
+from runner.report.record import StudyRecord
 
 COLOURS = {
     "reproduced": "green",

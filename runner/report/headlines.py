@@ -16,7 +16,8 @@ import pandas as pd
 
 from runner import registry
 from runner.claims.fairness import unequal_words
-from runner.report.record import Headline, StudyRecord
+from runner.claims.headline import Headline
+from runner.report.record import StudyRecord
 from runner.stats.comparison import wide_values
 from runner.stats.intervals import Floats
 from runner.stats.standing import Contrast, Decision, Standing, decide, level

@@ -10,13 +10,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+
+from runner.plan.outline import Outline
+from runner.plan.plan import Arm, Plan, stand_in
 from runner.records import ledger, store
 from runner.records.store import Store
-
-if TYPE_CHECKING:
-    from runner.plan.planning import Arm
+from runner.stats.standing import seeds_that_could_tell
 
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth")
 
@@ -76,7 +79,7 @@ def ranges(seeds: Sequence[int]) -> str:
 
 
 @dataclass(frozen=True)
-class Compared:
+class LookedAt:
     """What a report compares: arms by name with their identities, and the seeds they ran under.
 
     An identity leaves the common seed offset out, which is in the seeds instead: `seed=8` and
@@ -99,13 +102,13 @@ class Compared:
         }
 
 
-def compared(arms: Sequence["Arm"], baselines: Sequence[str], seeds: Sequence[int]) -> Compared:
+def compared(arms: Sequence[Arm], baselines: Sequence[str], seeds: Sequence[int]) -> LookedAt:
     """What a plan's report compares; the first of `baselines` is the study's."""
     offsets = {arm.name: arm.config.seed_offset for arm in arms}
     common = offsets[baselines[0]]
     identities = {arm.name: identity(arm.signed, offsets[arm.name] - common) for arm in arms}
     names = [name for name in dict.fromkeys(baselines) if name in identities]
-    return Compared(identities, names, [seed + common for seed in seeds])
+    return LookedAt(identities, names, [seed + common for seed in seeds])
 
 
 def identity(signed: str, offset: int) -> str:
@@ -121,7 +124,7 @@ def path(outputs: Path, experiment: str) -> Path:
     return outputs / experiment / "looks.jsonl"
 
 
-def looks(run: Compared, lines: Sequence[Mapping[str, Any]], left_out: Sequence[int]) -> Looks:
+def looks(run: LookedAt, lines: Sequence[Mapping[str, Any]], left_out: Sequence[int]) -> Looks:
     """The looks at the arms of a run, this one included.
 
     A look at a pair, an arm and what it is compared with, is a set of seeds under which both were
@@ -166,7 +169,56 @@ def computed_beside(there: Store, signatures: Sequence[str], seeds: Sequence[int
     )
 
 
-def note(run: Compared, where: Path, *, time: str, scale: str) -> str:
+def note(run: LookedAt, where: Path, *, time: str, scale: str) -> str:
     """Add a report to the ledger; a line that says why that failed, "" if it did not."""
     reason = ledger.append(where, run.line(time=time, scale=scale))
     return f"this look is not counted by later runs, {where.name}: {reason}" if reason else ""
+
+
+def comparison_of(plan: Plan, outline: Outline) -> LookedAt | None:
+    """What a report compares with what; None for a smoke run, which shows nothing."""
+    if outline.scale == "smoke":
+        return None
+    own = [headline.baseline for headline in outline.headline if headline.baseline]
+    return compared(plan.arms, [stand_in(plan.arms, plan.study), *own], plan.seeds)
+
+
+def looks_of(plan: Plan, outline: Outline) -> Looks | None:
+    """The looks at the arms of a plan, this run included; None for a smoke run."""
+    comparison = comparison_of(plan, outline)
+    if comparison is None:
+        return None
+    written = ledger.read(path(plan.outputs, plan.experiment))
+    return looks(comparison, written, left_out(plan))
+
+
+def looks_ahead(plan: Plan, outline: Outline) -> list[str]:
+    """Lines before a run: the ledger is damaged, or too few seeds to tell anything by now."""
+    look = looks_of(plan, outline)
+    if look is None:
+        return []
+    fault = ledger.fault(path(plan.outputs, plan.experiment))
+    lines = [fault] if fault else []
+    enough = seeds_that_could_tell(look.number)
+    if look.number < 2 or len(plan.seeds) >= enough:
+        return lines
+    return [
+        *lines,
+        f"this is the {look.words}: with {len(plan.seeds)} seeds no arm can be called better or "
+        f"worse any more; that takes {enough} (n_seeds={enough})",
+    ]
+
+
+def left_out(plan: Plan) -> list[int]:
+    """Seeds that were computed for the arms of a plan, and are not in it."""
+    marks = [arm.signature for arm in plan.arms]
+    return computed_beside(Store(plan.outputs, plan.experiment), marks, plan.seeds)
+
+
+def piece_of_a_sweep(plan: Plan) -> bool:
+    """Whether this run computes one seed of a sweep: a share of the work, and nothing to look at.
+
+    `-m seed=0,1,2,3 n_seeds=1` fills the store from many machines; a run over all seeds reports.
+    """
+    known = HydraConfig.initialized()
+    return len(plan.seeds) == 1 and known and HydraConfig.get().mode is RunMode.MULTIRUN

@@ -12,15 +12,16 @@ from typing import Any
 import pandas as pd
 
 from runner.claims.finding import Finding
-from runner.claims.noise import MACHINE_UNITS
+from runner.claims.headline import Headline
 from runner.figures.canvas import PALETTE
 from runner.figures.draw import Picture
 from runner.figures.figure import Figure, Sheet
+from runner.metric_names import MACHINE_UNITS
 from runner.report import answer as answers
 from runner.report import origins, steadiness
 from runner.report.cards import card
 from runner.report.headlines import Compared
-from runner.report.record import Headline, StudyRecord
+from runner.report.record import StudyRecord
 from runner.wording import quantity
 
 TEMPLATE = "report.html"

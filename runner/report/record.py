@@ -1,45 +1,23 @@
-"""What a report is made from, and what it hands back."""
+"""What a report is made from."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
 from runner.claims.claim import Claim
 from runner.claims.copies import originals
 from runner.claims.fairness import Fairness, Value
-from runner.claims.finding import Finding
+from runner.claims.headline import Headline
 from runner.claims.registration import Registration
 from runner.claims.rig import Rig
 from runner.figures.figure import Figure
+from runner.metric_names import COST_METRICS
 from runner.report.looks import Looks
-
-if TYPE_CHECKING:
-    from runner.report.headlines import Compared
 
 # Tuned or not, an arm that has more of these gains by it.
 SPENT = frozenset(("training.steps", "training.batch_size"))
 CLIPPED = ["arm", "seed", "metric"]
-COST_METRICS = ("cost/parameters", "cost/active_parameters", "cost/flops_per_token", "time/step")
-
-
-@dataclass(frozen=True)
-class Headline:
-    """A metric that the question is about, and which way is better."""
-
-    metric: str
-    direction: Literal["less", "greater", "none"]
-    label: str
-    baseline: str | None = None  # the study's, unless it lacks the metric
-
-    def __post_init__(self) -> None:
-        if self.direction not in ("less", "greater", "none"):
-            raise ValueError(
-                f"headline {self.metric}: direction={self.direction!r} must be one of "
-                "less, greater, none"
-            )
 
 
 @dataclass(frozen=True)
@@ -164,17 +142,3 @@ class StudyRecord:
     def label(self, metric: str) -> str:
         """A headline's label, or the metric's own name."""
         return next((h.label for h in self.headline if h.metric == metric), metric)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What the report found and where it lies; frames as in `runner.stats.comparison`."""
-
-    answer: list[str]
-    findings: list[Finding]
-    compared: list["Compared"]
-    comparison: pd.DataFrame
-    summary: pd.DataFrame
-    report: Path
-    warnings: list[str]
-    seconds: float

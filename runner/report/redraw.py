@@ -6,8 +6,8 @@ from pathlib import Path
 
 from runner.config import ConfigError
 from runner.records import seal
-from runner.report import gather, records, stranger
-from runner.report.gather import CONFIG, ENVIRONMENT, SUMMARY, VALUES
+from runner.report import collect, records, report, run_folder, stranger
+from runner.report.run_folder import CONFIG, ENVIRONMENT, SUMMARY, VALUES
 
 USAGE = "python -m runner redraw <run>, e.g. outputs/moe/runs/<time>"
 
@@ -46,9 +46,9 @@ def redraw(arguments: Sequence[str]) -> None:
     # JSON has its keys sorted; the order of arms is that of every table and colour.
     summary["arms"] = {arm: summary["arms"][arm] for arm in dict.fromkeys(trials.arm)}
     try:
-        study = gather.assemble(config_yaml, told, summary, environment, trials, results, kept)
+        study = collect.assemble(config_yaml, told, summary, environment, trials, results, kept)
         study = dataclasses.replace(study, notes=[*study.notes, *notes])
-        gather.write(folder, study, redrawn=True)
+        report.write(folder, study, redrawn=True)
     except (OSError, ConfigError):
         raise
     except Exception as error:  # whatever else is odd in what somebody has sent
@@ -66,13 +66,13 @@ def present(folder: Path, name: str) -> bool:
 
 def edited(folder: Path, summary: dict[str, object]) -> list[str]:
     """What was changed in a run's own records since they were written, naming each file."""
-    unread = {name: stranger.fault(folder, name) for name in gather.SEALED}
+    unread = {name: stranger.fault(folder, name) for name in run_folder.SEALED}
     unread = {name: fault for name, fault in unread.items() if fault}
     other = seal.other_format(summary, SUMMARY)
     return [
         *([other] if other else []),
         *unread.values(),
-        *seal.faults(summary, SUMMARY, folder, gather.SEALED, list(unread)),
+        *seal.faults(summary, SUMMARY, folder, run_folder.SEALED, list(unread)),
     ]
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from runner.claims.noise import MACHINE_UNITS
-from runner.stats.intervals import mean_interval
+from runner.metric_names import MACHINE_UNITS
+from runner.stats.intervals import largest_size, mean_interval
 from runner.wording import quantity
 
 TABLE, SAMPLE, ROUND = "times", "ms", "round"
@@ -99,7 +99,7 @@ def copies_differ(results: pd.DataFrame, copies: Mapping[str, str], metric: str)
 def noise_lines(results: pd.DataFrame, copies: Mapping[str, str], metric: str) -> list[str]:
     """The noise floor of a metric of a clock or an allocator, a line for each A/A pair.
 
-    It is max(|low|, |high|) of the paired 95 % t-interval of A - A, as in `noise`.
+    It is that of claims: `stats.intervals.largest_size` of the differences A - A.
     """
     rows = results[results["metric"] == metric]
     unit = str(rows["unit"].iloc[0]) if len(rows) else ""
@@ -113,8 +113,7 @@ def noise_lines(results: pd.DataFrame, copies: Mapping[str, str], metric: str) -
             differences = (pairs[copy] - pairs[original]).to_numpy()
             differences = differences[np.isfinite(differences)]
             if len(differences) > 1:
-                same = mean_interval(differences)
-                floor = max(abs(same.low), abs(same.high))
+                floor = largest_size(differences)
                 missing = len(differences) < len(pairs)
                 lines.append(
                     f"noise floor (A/A {copy} - {original}): ±{quantity.quantity(floor, unit)}"

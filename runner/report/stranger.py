@@ -24,7 +24,8 @@ from runner.plan.outline import Outline, outline
 from runner.records.files import is_folder, read_bytes
 from runner.records.forms import STATES, is_count, is_number, is_plain, is_text, is_texts, is_time
 from runner.report import records
-from runner.report.gather import CONFIG, ENVIRONMENT, RESULT_COLUMNS, SUMMARY, VALUES
+from runner.report.collect import RESULT_COLUMNS
+from runner.report.run_folder import CONFIG, ENVIRONMENT, SUMMARY, VALUES
 from runner.wording.names import check_name
 from runner.wording.output import shortened
 

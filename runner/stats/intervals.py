@@ -53,6 +53,15 @@ def mean_interval(sample: ArrayLike, confidence: float = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half, len(values))
 
 
+def largest_size(sample: ArrayLike, confidence: float = 0.95) -> float:
+    """Return how large a mean may be in size: max(|low|, |high|) of its t-interval.
+
+    Of the differences between two copies of an arm it is the noise floor.
+    """
+    same = mean_interval(sample, confidence)
+    return max(abs(same.low), abs(same.high))
+
+
 def slopes(x: ArrayLike, y: ArrayLike) -> Floats:
     """Least-squares slope of y on x for every seed: `x` (levels,), `y` (seeds, levels) -> (seeds,).
 

@@ -28,7 +28,7 @@ class Ends:
 
     progress: Progress
     unwritten: dict[Slot, Mapping[str, Any]] = field(default_factory=dict)
-    _begun: dict[Slot, int] = field(default_factory=dict)
+    _begun: dict[Slot, tuple[Job, int]] = field(default_factory=dict)
     _errors: dict[Slot, str] = field(default_factory=dict)
 
     def hear(self, job: Job, event: Mapping[str, Any]) -> None:
@@ -36,7 +36,7 @@ class Ends:
         name = f"{job.arm} seed {job.seed}"
         state = event.get("state")
         if state == "started":
-            self._begun[job.slot] = event["pid"]
+            self._begun[job.slot] = job, event["pid"]
             self.progress.start(name, job.stage)
         elif state == "waiting":
             self.progress.wait(name, event["why"])
@@ -61,14 +61,14 @@ class Ends:
         message = status.get("message", "")
         self.progress.end(name, status["state"], status.get("seconds"), message)
 
-    def interrupted(self, code: str) -> None:
+    def interrupted(self) -> None:
         """Mark the trials whose processes were killed before they wrote a status."""
-        for slot, pid in self._begun.items():
+        for slot, (job, pid) in self._begun.items():
             status = slot.status()
             running = status["state"] == "running" and status.get("pid") == pid
             with contextlib.suppress(OSError):
-                if running and not slot.restore(code):
-                    slot.mark("killed", message="interrupted", code=code)
+                if running and not slot.restore(job.code):
+                    slot.mark("killed", message="interrupted", code=job.code)
 
 
 def settle(

@@ -19,6 +19,7 @@ from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
 from runner.records import private
+from runner.records.job import Job
 from runner.study import interrupts
 from runner.study.ending import stop
 from runner.study.running import Running
@@ -27,9 +28,7 @@ from runner.wording.output import Protected, described
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext
 
-    from runner.records.job import Job
-
-    OnEvent = Callable[["Job", dict[str, Any]], None]
+    OnEvent = Callable[[Job, dict[str, Any]], None]
 
 # glibc gives freed memory back and faults it in again for every large tensor; with higher
 # thresholds it keeps it.
@@ -42,12 +41,7 @@ MALLOC = {
 LOOK = 0.5  # seconds between looks at clocks and signals while nothing is heard
 
 
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def run_jobs(jobs: Sequence["Job"], workers: int, on_event: "OnEvent") -> None:
+def run_jobs(jobs: Sequence[Job], workers: int, on_event: "OnEvent") -> None:
     """Compute jobs, `workers` at a time, in order.
 
     `on_event` hears of each job
@@ -79,7 +73,7 @@ def run_jobs(jobs: Sequence["Job"], workers: int, on_event: "OnEvent") -> None:
         stop([each.process for each in running])
 
 
-def server_context(jobs: Sequence["Job"]) -> "ForkServerContext":
+def server_context(jobs: Sequence[Job]) -> "ForkServerContext":
     """What starts processes of these jobs."""
     for name, value in MALLOC.items():
         os.environ.setdefault(name, value)
@@ -100,7 +94,7 @@ def server_context(jobs: Sequence["Job"]) -> "ForkServerContext":
 
 
 def start(
-    context: "ForkServerContext", job: "Job", running: list[Running], on_event: "OnEvent"
+    context: "ForkServerContext", job: Job, running: list[Running], on_event: "OnEvent"
 ) -> None:
     """Start the process of a job; where that fails twice (no memory, no file handles) it ends."""
     try:
@@ -117,7 +111,7 @@ def start(
         on_event(job, {"state": "started", "pid": running[-1].process.pid})
 
 
-def begin(context: "ForkServerContext", job: "Job", running: list[Running]) -> None:
+def begin(context: "ForkServerContext", job: Job, running: list[Running]) -> None:
     """Start the process of a job, and a server if there is none."""
     ours, theirs = context.Pipe(duplex=False)
     with contextlib.closing(theirs):
@@ -191,7 +185,7 @@ def end_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # 1 is PR_SET_PDEATHSIG
 
 
-def child(job: "Job", connection: Connection) -> None:
+def child(job: Job, connection: Connection) -> None:
     """A trial's process: output into its log, progress to the parent, exit code 1 on failure."""
     with contextlib.suppress(OSError):
         os.setsid()  # what the trial forks is in its group and can be ended with it
@@ -218,7 +212,7 @@ def child(job: "Job", connection: Connection) -> None:
         os._exit(1)
 
 
-def log_into(job: "Job") -> None:
+def log_into(job: Job) -> None:
     """Let what a trial prints go into its log, or nowhere where that cannot be written."""
     try:
         job.slot.folder.mkdir(parents=True, exist_ok=True)

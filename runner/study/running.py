@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
+from runner.records.job import Job
 from runner.study import ending
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerProcess
 
-    from runner.records.job import Job
 
 QUIET = 300.0
 """Seconds without a word of a trial after which that is said; again after twice as many."""
@@ -31,7 +31,7 @@ class Running:
         server: the number of the server that has forked it.
     """
 
-    job: "Job"
+    job: Job
     process: "ForkServerProcess"
     connection: Connection
     since: float | None = field(default_factory=time.monotonic)

@@ -6,24 +6,20 @@ Tuning trials are trials like any: an arm with one value of the grid is an arm, 
 reused and resumed. Imports no torch.
 """
 
-import csv
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from omegaconf import DictConfig
 
 from runner.claims.copies import originals
-from runner.config import ConfigError, Evaluation, Tune
+from runner.config import ConfigError, Evaluation, StudyError, Tune
 from runner.plan import planning
-
-if TYPE_CHECKING:
-    from runner.study.run import Entry
-
-TABLE = "tuning.csv"
+from runner.plan.plan import Plan
+from runner.study.entries import Entry, fail_if_any
+from runner.study.run import run
 
 
 @dataclass(frozen=True)
@@ -46,7 +42,7 @@ class Tuned:
     rows: Sequence[Mapping[str, Any]]
 
 
-def variants(plan: planning.Plan, tune: Tune) -> dict[str, list[str]]:
+def variants(plan: Plan, tune: Tune) -> dict[str, list[str]]:
     """The arms that tuning computes: each arm with each value of the grid.
 
     An A/A arm gets what its original gets, or the pair would be two different arms.
@@ -70,7 +66,7 @@ def variant(arm: str, value: float) -> str:
     return f"{arm}.{value:g}"
 
 
-def grid_plan(plan: planning.Plan, config: DictConfig, overrides: Sequence[str]) -> planning.Plan:
+def grid_plan(plan: Plan, config: DictConfig, overrides: Sequence[str]) -> Plan:
     """The plan of the tuning trials.
 
     Raises:
@@ -95,7 +91,7 @@ def grid_plan(plan: planning.Plan, config: DictConfig, overrides: Sequence[str])
     return replace(gridded, seeds=tuple(seeds), notes=[])  # notes come with the tuned plan
 
 
-def choose(plan: planning.Plan, entries: Sequence["Entry"]) -> Tuned:
+def choose(plan: Plan, entries: Sequence[Entry]) -> Tuned:
     """The best value of each arm, by the mean of its tuning seeds.
 
     A value one of whose trials lacks the metric, or has none that is finite, is out of the contest.
@@ -139,31 +135,7 @@ def choose(plan: planning.Plan, entries: Sequence["Entry"]) -> Tuned:
     return Tuned(overrides, interior, sensitivity, rows)
 
 
-def lines(tuned: Tuned) -> list[str]:
-    """What tuning found, a line for each arm."""
-    return [
-        f"tuned {arm}: {override}, {'inside' if tuned.interior[arm] else 'at the edge of'} the "
-        f"grid; on the mean of the grid it is {worse(tuned.sensitivity[arm])} ({TABLE} has all)"
-        for arm, override in tuned.overrides.items()
-    ]
-
-
-def worse(sensitivity: float) -> str:
-    """How much worse than its best value an arm is, in words."""
-    if math.isnan(sensitivity):
-        return "unknown how much worse, since a value has no result"
-    return f"{sensitivity:.3g} worse"
-
-
-def write_table(folder: Path, tuned: Tuned) -> None:
-    """Write what was measured: columns arm, value, seed, metric."""
-    with (folder / TABLE).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(tuned.rows[0]))
-        writer.writeheader()
-        writer.writerows(tuned.rows)
-
-
-def split(name: str, plan: planning.Plan, tune: Tune) -> tuple[str, float]:
+def split(name: str, plan: Plan, tune: Tune) -> tuple[str, float]:
     """The arm and the value behind a variant's name."""
     return next(
         (arm.name, value)
@@ -171,3 +143,19 @@ def split(name: str, plan: planning.Plan, tune: Tune) -> tuple[str, float]:
         for value in tune.grid
         if variant(arm.name, value) == name
     )
+
+
+def tune(plan: Plan, config: DictConfig, overrides: Sequence[str]) -> tuple[Plan, Tuned]:
+    """Compute the tuning trials of a plan; the plan in which every arm has its best value."""
+    grid = grid_plan(plan, config, overrides)
+    entries = run(grid, f"{plan.experiment}, tuning")
+    fail_if_any(
+        grid, entries, "there is no report: the arms are known once all tuning trials are computed"
+    )
+    try:
+        tuned = choose(plan, entries)
+    except ConfigError as error:  # the trials are computed: nothing was refused
+        raise StudyError(str(error)) from error
+    arms = {arm.name: [*plan.study.arms[arm.name], tuned.overrides[arm.name]] for arm in plan.arms}
+    best = planning.plan(config, overrides, arms=arms, command=plan.command, texts=plan.texts)
+    return best, tuned

@@ -74,6 +74,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from runner.trial import measure
 from runner.records import seal
+from runner.study.entries import survey
 from runner.study import run as study
 from runner.records.store import Store
 root = Path({str(folder)!r}) / "store"
@@ -92,7 +93,7 @@ plan = SimpleNamespace(
 )
 def survey():
     seal._digest.cache_clear()  # what was written in this process is not yet known to the next
-    entries = study.survey(plan)
+    entries = survey(plan)
     assert len(entries) == {n_stored} and all(entry.reused for entry in entries)
 
 print(measure.seconds(survey, 1))

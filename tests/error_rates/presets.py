@@ -13,6 +13,7 @@ from runner import registry
 from runner.config import flatten
 from runner.plan import arguments, planning
 from runner.plan.outline import outline
+from runner.plan.plan import Plan, stand_in
 from runner.report.headlines import arms_of
 from runner.report.record import StudyRecord
 
@@ -25,14 +26,14 @@ POWER = f"Power of the quick presets at {EFFECT:g} SD of the paired differences,
 EMPTY = pd.DataFrame(columns=["arm", "seed", "metric", "value", "status"])
 
 
-def planned(experiment: str, folder: str) -> planning.Plan:
+def planned(experiment: str, folder: str) -> Plan:
     """The quick preset of an experiment, planned as the command line does."""
     overrides = [f"experiment={experiment}", "scale=quick", f"outputs={folder}"]
     mended = arguments.check(overrides)
     return planning.plan(compose("config", overrides=mended), mended)
 
 
-def family(plan: planning.Plan) -> Family:
+def family(plan: Plan) -> Family:
     """How many arms each headline compares that needs a test; an arm without it counts too."""
     told = outline(plan.study)
     study = StudyRecord(
@@ -40,7 +41,7 @@ def family(plan: planning.Plan) -> Family:
         experiment=plan.experiment,
         command="",
         arms={arm.name: list(arm.overrides) for arm in plan.arms},
-        baseline=planning.stand_in(plan.arms, plan.study),
+        baseline=stand_in(plan.arms, plan.study),
         results=EMPTY,
         history=EMPTY,
         trials=EMPTY,

@@ -12,7 +12,7 @@ from memory_trial import MemoryTrial
 from experiments import ffn
 from experiments.config import Activation
 from runner import registry
-from runner.plan import planning
+from runner.plan.plan import Plan
 from runner.study import tuning
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -20,10 +20,10 @@ TINY = (
     *("experiment=ffn", "task=function", "task.length=6", "task.width=4", "task.n_eval=8"),
     *("task.n_samples=40", "model.d_model=16", "model.n_layers=2", "ffn.d_ff=48"),
 )
-Plan = Callable[..., planning.Plan]
+MakePlan = Callable[..., Plan]
 
 
-def computed(plan: planning.Plan, folder: Path) -> dict[str, MemoryTrial]:
+def computed(plan: MakePlan, folder: Path) -> dict[str, MemoryTrial]:
     few = {"steps": 4, "warmup_steps": 1, "eval_every": 2, "log_every": 2}
     trials = {arm.name: MemoryTrial(arm.config, folder / arm.name, **few) for arm in plan.arms}
     for trial in trials.values():
@@ -40,7 +40,7 @@ def test_every_ffn_option_of_a_kind_has_the_same_keys() -> None:
     assert {(option["gated"], option["d_ff"]) for option in dense} == {(False, 256), (True, 171)}
 
 
-def test_arms_cost_the_same_but_the_unmatched_control(plan: Plan) -> None:
+def test_arms_cost_the_same_but_the_unmatched_control(plan: MakePlan) -> None:
     study = plan(*TINY, "model.d_model=32", "scale=full", "ffn.bias=true", "ffn.dropout=0.1")
     arms = {arm.name: arm.config.parts for arm in study.arms}
     assert {"relu", "gelu", "silu", "relu2", "glu", "reglu", "geglu", "swiglu", "bilinear"} <= {
@@ -62,7 +62,7 @@ def test_arms_cost_the_same_but_the_unmatched_control(plan: Plan) -> None:
 
 
 @pytest.mark.parametrize("scale", ["quick", "full"])
-def test_the_narrow_control_has_a_quarter_of_the_width(plan: Plan, scale: str) -> None:
+def test_the_narrow_control_has_a_quarter_of_the_width(plan: MakePlan, scale: str) -> None:
     study = plan("experiment=ffn", f"scale={scale}", "task=function", "task.width=4")
     arms = {arm.name: arm.config.parts.ffn for arm in study.arms}
     assert 4 * arms["relu_narrow"].d_ff == arms["relu"].d_ff
@@ -70,7 +70,7 @@ def test_the_narrow_control_has_a_quarter_of_the_width(plan: Plan, scale: str) -
 
 
 @pytest.mark.slow
-def test_arms_of_the_full_scale_can_be_tuned(plan: Plan, tmp_path: Path) -> None:
+def test_arms_of_the_full_scale_can_be_tuned(plan: MakePlan, tmp_path: Path) -> None:
     typed = ["experiment=ffn", "scale=full", "tune=lr", "arm=[relu,swiglu,relu_narrow]"]
     typed += ["task=function", "task.width=4", f"outputs={tmp_path}"]
     study = plan(*typed)
@@ -114,7 +114,7 @@ def test_values_at_the_end_at_the_start_and_their_change() -> None:
     }
 
 
-def test_an_arm_without_a_network_has_no_hidden_values(plan: Plan, tmp_path: Path) -> None:
+def test_an_arm_without_a_network_has_no_hidden_values(plan: MakePlan, tmp_path: Path) -> None:
     made = plan(*TINY, "arm=none", '+arms.none=["ffn=none","match.by=none"]')
     trial = computed(made, tmp_path)["none"]
     assert trial.values["ffn/output_rms"] == 0
@@ -122,7 +122,7 @@ def test_an_arm_without_a_network_has_no_hidden_values(plan: Plan, tmp_path: Pat
     assert "functions" not in trial.tables
 
 
-def test_a_small_trial_of_each_arm(plan: Plan, tmp_path: Path) -> None:
+def test_a_small_trial_of_each_arm(plan: MakePlan, tmp_path: Path) -> None:
     mixture = '+arms.moe=["ffn=moe","ffn.activation=relu","match.by=none"]'
     trials = computed(plan(*TINY, "arm=[relu,swiglu,moe]", mixture), tmp_path)
     for name, trial in trials.items():

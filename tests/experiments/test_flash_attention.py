@@ -14,7 +14,7 @@ from experiments import flash_attention as flash
 from experiments.config import FlashOptions, Kernel
 from experiments.nn.kernels import KERNELS, naive
 from runner import registry
-from runner.plan import planning
+from runner.plan.plan import Plan
 from runner.trial.measure import can_measure_peak, give_back, peak_mib
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -23,10 +23,10 @@ TINY = (
     *("experiment=flash_attention", "scale=smoke", "model.d_model=32", "attention.n_heads=4"),
     *("options.lengths=[8,24]", "options.length=24", "options.reference_up_to=24"),
 )
-Plan = Callable[..., planning.Plan]
+MakePlan = Callable[..., Plan]
 
 
-def trials(plan: planning.Plan) -> dict[str, MemoryTrial]:
+def trials(plan: MakePlan) -> dict[str, MemoryTrial]:
     return {arm.name: MemoryTrial(arm.config, Path()) for arm in plan.arms}
 
 
@@ -41,7 +41,7 @@ def as_exact_as_the_formula(found: dict[str, float], plain: dict[str, float]) ->
 
 
 @pytest.mark.slow
-def test_a_trial_measures_every_length(plan: Plan) -> None:
+def test_a_trial_measures_every_length(plan: MakePlan) -> None:
     found = trials(plan(*TINY, "arm=[naive,fused,tiled_64]"))
     for trial in found.values():
         flash.run(trial)
@@ -70,7 +70,7 @@ def test_a_trial_measures_every_length(plan: Plan) -> None:
     assert found["naive"].results["flash/error_ratio/length24"] == (1.0, "1")
 
 
-def test_arms_have_the_same_inputs_but_the_copy(plan: Plan) -> None:
+def test_arms_have_the_same_inputs_but_the_copy(plan: MakePlan) -> None:
     arms = trials(plan(*TINY, "arm=[naive,tiled,fused,tiled_copy]"))
     inputs = {name: flash.inputs(trial, 8) for name, trial in arms.items()}
     for name in ("tiled", "fused"):
@@ -79,7 +79,7 @@ def test_arms_have_the_same_inputs_but_the_copy(plan: Plan) -> None:
     assert not torch.equal(inputs["naive"].query, flash.inputs(arms["naive"], 24).query[:, :, :8])
 
 
-def test_grouped_heads_come_from_the_attention_option(plan: Plan) -> None:
+def test_grouped_heads_come_from_the_attention_option(plan: MakePlan) -> None:
     (arm,) = plan(*TINY, "attention=gqa", "arm=tiled").arms
     x = flash.inputs(MemoryTrial(arm.config, Path()), 8)
     assert (x.query.shape, x.key.shape) == ((1, 4, 8, 8), (1, 2, 8, 8))
@@ -87,7 +87,7 @@ def test_grouped_heads_come_from_the_attention_option(plan: Plan) -> None:
     assert arm.config.parts.attention.n_kv_heads == 4
 
 
-def test_parts_that_are_left_out_cost_nothing(plan: Plan) -> None:
+def test_parts_that_are_left_out_cost_nothing(plan: MakePlan) -> None:
     (arm,) = plan(*TINY, "arm=tiled").arms
     assert registry.costs(vars(arm.config.parts))["params"] == 4 * 32 * 32
 

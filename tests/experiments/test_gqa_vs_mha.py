@@ -19,7 +19,7 @@ from runner.plan.outline import outline
 from runner.plan.planning import Plan
 from runner.records.job import Stage
 from runner.records.tracking import read_rows
-from runner.study import run as study
+from runner.study.entries import job_of, survey
 from runner.trial import trial
 
 SMALL = (
@@ -34,11 +34,11 @@ MORE = 3  # 15 % of 20 steps
 
 def compute(plan: Plan, *stages: Stage, send: Callable[[dict[str, Any]], None] = lambda _: None):
     """Results by metric, and the curves, of the plan's first trial, computed in this process."""
-    entry = study.survey(plan)[0]
+    entry = survey(plan)[0]
     for stage in stages or (Stage.run, Stage.timing):
-        trial.compute(study.job(plan, entry, stage), send)
+        trial.compute(job_of(plan, entry, stage), send)
     folder = entry.slot.folder
-    record = entry.slot.untimed(plan.code) or entry.slot.result()
+    record = entry.slot.untimed(plan.arms[0].code) or entry.slot.result()
     assert record
     rows = pd.DataFrame(record["results"])
     curves = {(step, metric): value for step, metric, value in read_rows(folder)}

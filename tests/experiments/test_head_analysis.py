@@ -21,11 +21,11 @@ from runner import registry
 from runner.figures import canvas
 from runner.figures.data import CannotDrawError
 from runner.metric_names import Worth
-from runner.plan import planning
 from runner.plan.outline import outline
+from runner.plan.plan import Arm, Plan
 from runner.trial.training import train
 
-Plan = Callable[..., planning.Plan]
+MakePlan = Callable[..., Plan]
 SMALL = ("experiment=head_analysis", "scale=smoke", "model.d_model=16", "task.n_eval=12")
 COPYING = ("two_layers", "one_layer", "two_layers_copy", "three_layers", "three_layers_copy")
 SCORES = (
@@ -34,17 +34,17 @@ SCORES = (
 )
 
 
-def trial_of(arm: planning.Arm, folder: Path) -> MemoryTrial:
+def trial_of(arm: Arm, folder: Path) -> MemoryTrial:
     return MemoryTrial(arm.config, folder / arm.name, steps=4, warmup_steps=1, eval_every=2)
 
 
-def ran(arm: planning.Arm, folder: Path) -> MemoryTrial:
+def ran(arm: Arm, folder: Path) -> MemoryTrial:
     trial = trial_of(arm, folder)
     head_analysis.run(trial)
     return trial
 
 
-def test_the_untrained_arm_is_step_0_of_the_trained_one(plan: Plan, tmp_path: Path) -> None:
+def test_the_untrained_arm_is_step_0_of_the_trained_one(plan: MakePlan, tmp_path: Path) -> None:
     trained, untrained = (ran(arm, tmp_path) for arm in plan(*SMALL).arms)
     assert sorted(untrained.curves) == [0]
     assert sorted(step for step, v in trained.curves.items() if "val/loss" in v) == [0, 2, 4]
@@ -61,7 +61,7 @@ def test_the_untrained_arm_is_step_0_of_the_trained_one(plan: Plan, tmp_path: Pa
     assert only_trained == {"time/step", "time/throughput", "train/spike_score"}
 
 
-def test_every_score_has_its_references_and_unit(plan: Plan, tmp_path: Path) -> None:
+def test_every_score_has_its_references_and_unit(plan: MakePlan, tmp_path: Path) -> None:
     [arm] = plan(*SMALL, "arm=trained").arms
     results = ran(arm, tmp_path).results
     n = range(2, 21)  # valid keys of the queries that count
@@ -82,7 +82,7 @@ def test_every_score_has_its_references_and_unit(plan: Plan, tmp_path: Path) -> 
     assert results["heads/distance_contrast"][0] > 0
 
 
-def test_planted_is_the_best_head_where_attention_is_needed(plan: Plan, tmp_path: Path) -> None:
+def test_planted_is_the_best_head_where_attention_is_needed(plan: MakePlan, tmp_path: Path) -> None:
     [arm] = plan(*SMALL, "arm=trained").arms
     results = ran(arm, tmp_path).values
     assert "heads/planted/local" not in results  # under predict=next the query itself carries it
@@ -92,7 +92,7 @@ def test_planted_is_the_best_head_where_attention_is_needed(plan: Plan, tmp_path
     assert 0 < results["heads/planted/periodic"] < 1
 
 
-def test_tables(plan: Plan, tmp_path: Path) -> None:
+def test_tables(plan: MakePlan, tmp_path: Path) -> None:
     [arm] = plan(*SMALL, "arm=trained").arms
     tables = ran(arm, tmp_path).tables
     assert sorted(tables) == ["attention", "heads"]
@@ -117,7 +117,7 @@ def test_tables(plan: Plan, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
-def test_probes_change_nothing_in_training(plan: Plan, tmp_path: Path, dropout: float) -> None:
+def test_probes_change_nothing_in_training(plan: MakePlan, tmp_path: Path, dropout: float) -> None:
     [arm] = plan(*SMALL, "arm=trained", f"attention.dropout={dropout}").arms
     parts = arm.config.parts
     losses = []
@@ -146,7 +146,7 @@ def test_probes_change_nothing_in_training(plan: Plan, tmp_path: Path, dropout: 
     ],
     ids=" ".join,
 )
-def test_other_parts_fit(plan: Plan, tmp_path: Path, overrides: tuple[str, ...]) -> None:
+def test_other_parts_fit(plan: MakePlan, tmp_path: Path, overrides: tuple[str, ...]) -> None:
     [arm] = plan(*SMALL, "arm=trained", *overrides).arms
     trial = ran(arm, tmp_path)
     planted = "task=waves" not in overrides
@@ -158,7 +158,7 @@ def test_other_parts_fit(plan: Plan, tmp_path: Path, overrides: tuple[str, ...])
     assert all(trial.results[f"heads/{score}_uniform"][0] >= 0 for score in SCORES)
 
 
-def test_the_exercise_is_an_arm(plan: Plan) -> None:
+def test_the_exercise_is_an_arm(plan: MakePlan) -> None:
     [arm] = plan("experiment=head_analysis", "arm=exercise").arms
     config, attention = arm.config, arm.config.parts.attention
     assert (config.parts.model.d_model, attention.n_heads, attention.n_kv_heads) == (512, 8, 8)
@@ -185,7 +185,7 @@ def test_the_exercise_is_an_arm(plan: Plan) -> None:
     ids=lambda value: " ".join(sorted(value)),
 )
 def test_figures_are_drawn(
-    plan: Plan, tmp_path: Path, overrides: tuple[str, ...], skipped: set[str]
+    plan: MakePlan, tmp_path: Path, overrides: tuple[str, ...], skipped: set[str]
 ) -> None:
     made = plan("experiment=head_analysis", *overrides)
     trials = {arm.name: ran(arm, tmp_path) for arm in made.arms}
@@ -202,7 +202,7 @@ def test_figures_are_drawn(
     assert missing == skipped
 
 
-def test_a_diverged_trial_ends_with_its_records(plan: Plan, tmp_path: Path) -> None:
+def test_a_diverged_trial_ends_with_its_records(plan: MakePlan, tmp_path: Path) -> None:
     [arm] = plan(*SMALL, "arm=trained", "training.lr=1e30", "training.clip=null").arms
     trial = ran(arm, tmp_path)
     assert trial.diverged
@@ -217,7 +217,7 @@ def test_a_diverged_trial_ends_with_its_records(plan: Plan, tmp_path: Path) -> N
 @pytest.mark.some(3)
 @pytest.mark.parametrize("scale", ["smoke", "quick", "full"])
 @pytest.mark.parametrize("task", ["patterns", "waves"])
-def test_every_scale_makes_a_plan(plan: Plan, scale: str, task: str) -> None:
+def test_every_scale_makes_a_plan(plan: MakePlan, scale: str, task: str) -> None:
     made = plan("experiment=head_analysis", f"scale={scale}", f"task={task}")
     kinds = {arm.name: arm.config.parts.task.kind for arm in made.arms}
     # What is about reconstructing patterns, or about what repeats, stays with it.
@@ -234,7 +234,7 @@ def test_every_scale_makes_a_plan(plan: Plan, scale: str, task: str) -> None:
         assert asked <= names
 
 
-def test_one_layer_has_as_many_parameters_as_two(plan: Plan) -> None:
+def test_one_layer_has_as_many_parameters_as_two(plan: MakePlan) -> None:
     made = plan("experiment=head_analysis", "scale=full", "arm=[two_layers,one_layer]")
     two, one = (registry.costs(vars(arm.config.parts))["params"] for arm in made.arms)
     # Four matrices a layer, and a norm of 2 d_model before each and behind the last.
@@ -243,7 +243,7 @@ def test_one_layer_has_as_many_parameters_as_two(plan: Plan) -> None:
     assert abs(one / two - 1) < 0.01
 
 
-def shorter(arm: planning.Arm, length: int = 24) -> planning.Arm:
+def shorter(arm: Arm, length: int = 24) -> Arm:
     """The arm on short sequences: those that copy set their length themselves."""
     parts = SimpleNamespace(**vars(arm.config.parts))
     parts.task = replace(parts.task, length=length, max_period=8)
@@ -251,14 +251,14 @@ def shorter(arm: planning.Arm, length: int = 24) -> planning.Arm:
 
 
 def copying(
-    plan: Plan, folder: Path, *more: str, name: str = "two_layers", length: int = 24
+    plan: MakePlan, folder: Path, *more: str, name: str = "two_layers", length: int = 24
 ) -> MemoryTrial:
     command = ("experiment=head_analysis", "scale=smoke", f"arm={name}", f"baseline={name}")
     [arm] = plan(*command, "task.n_eval=48", "options.n_orders=2", *more).arms
     return ran(shorter(arm, length), folder)
 
 
-def test_what_repeats_is_scored_and_heads_are_taken_away(plan: Plan, tmp_path: Path) -> None:
+def test_what_repeats_is_scored_and_heads_are_taken_away(plan: MakePlan, tmp_path: Path) -> None:
     trial = copying(plan, tmp_path)
     results = trial.results
     for name in ("heads/copy_accuracy", "heads/icl_score", "heads/induction", "heads/duplicate"):
@@ -287,14 +287,14 @@ def test_what_repeats_is_scored_and_heads_are_taken_away(plan: Plan, tmp_path: P
 
 
 @pytest.mark.slow
-def test_no_heads_are_removed_where_none_are_asked_for(plan: Plan, tmp_path: Path) -> None:
+def test_no_heads_are_removed_where_none_are_asked_for(plan: MakePlan, tmp_path: Path) -> None:
     trial = copying(plan, tmp_path, "options.n_orders=0")
     assert "heads/copy_accuracy" in trial.results
     assert not any("prunable" in name or "ablation" in name for name in trial.results)
     assert "pruning" not in trial.tables
 
 
-def test_a_diverged_copier_ends_with_its_records(plan: Plan, tmp_path: Path) -> None:
+def test_a_diverged_copier_ends_with_its_records(plan: MakePlan, tmp_path: Path) -> None:
     trial = copying(plan, tmp_path, "training.lr=1e30", "training.clip=null")
     assert trial.diverged
     assert math.isnan(trial.values["heads/induction"])
@@ -304,7 +304,7 @@ def test_a_diverged_copier_ends_with_its_records(plan: Plan, tmp_path: Path) -> 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["two_layers", "one_layer", "three_layers"])
 def test_what_full_asks_of_a_copier_is_recorded_though_it_diverged(
-    plan: Plan, tmp_path: Path, name: str
+    plan: MakePlan, tmp_path: Path, name: str
 ) -> None:
     claims = outline(plan("experiment=head_analysis", "scale=full").study).claims
     asked = {metric for claim in claims if name in claim.compared for metric in claim.metrics}
@@ -323,21 +323,23 @@ def test_what_full_asks_of_a_copier_is_recorded_though_it_diverged(
 
 
 @pytest.mark.slow
-def test_a_length_for_patterns_leaves_what_repeats_as_it_is(plan: Plan) -> None:
+def test_a_length_for_patterns_leaves_what_repeats_as_it_is(plan: MakePlan) -> None:
     made = plan("experiment=head_analysis", "scale=full", "task.length=40")
     lengths = {arm.name: arm.config.parts.task.length for arm in made.arms}
     assert lengths == {arm: 64 if arm in COPYING else 40 for arm in lengths}
 
 
 @pytest.mark.slow
-def test_weights_for_a_figure_are_those_of_the_first_positions(plan: Plan, tmp_path: Path) -> None:
+def test_weights_for_a_figure_are_those_of_the_first_positions(
+    plan: MakePlan, tmp_path: Path
+) -> None:
     trial = copying(plan, tmp_path, length=40)
     for column in ("query", "key"):
         assert max(row[column] for row in trial.tables["attention"]) == 31
 
 
 @pytest.mark.slow
-def test_figures_of_what_repeats_are_drawn(plan: Plan, tmp_path: Path) -> None:
+def test_figures_of_what_repeats_are_drawn(plan: MakePlan, tmp_path: Path) -> None:
     small = ("task.n_eval=24", "options.n_orders=1")
     chosen = "arm=[trained,untrained,two_layers,one_layer,three_layers]"
     made = plan("experiment=head_analysis", "scale=full", chosen, *small)

@@ -11,8 +11,8 @@ from experiments.cost import cost
 from experiments.nn.build import build_transformer
 from experiments.tasks.build import build_task
 from runner.plan.outline import outline
-from runner.report import gather, records
-from runner.study import run as study
+from runner.report import collect, records
+from runner.study.entries import survey
 from runner.trial.training import train
 
 SMALL = ("experiment=moe", "scale=smoke", "training.steps=8", "task.n_eval=12", "n_seeds=1")
@@ -33,8 +33,8 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_study_from_the_users_text_to_the_report(plan, run, texts: Path, tmp_path: Path, capsys):
     command = (*SMALL, "task=text", f"task.path={texts}/**/*.txt", "task.length=32")
     run(*command)
-    taken = gather.take(study.survey(plan(*command)))
-    trials, results = gather.trial_table(taken), gather.values(taken)
+    taken = collect.take(survey(plan(*command)))
+    trials, results = collect.trial_table(taken), collect.values(taken)
     (archive,) = tmp_path.rglob("records.zip")
     history = records.unpacked(
         archive.read_bytes(), zip(trials.arm, trials.seed, strict=True)

@@ -27,23 +27,23 @@ from experiments.probes.translation import (
 from experiments.tasks.batch import Batch
 from experiments.tasks.build import build_task
 from experiments.tasks.translation import TranslationTask
-from runner.plan import planning
 from runner.plan.outline import outline
+from runner.plan.plan import Arm, Plan
 from runner.trial.training import evaluate
 
 torch.set_num_threads(1)
-Plan = Callable[..., planning.Plan]
+MakePlan = Callable[..., Plan]
 SMALL = ("experiment=translation", "scale=smoke", "arm=base", "task=pairs15", "model.d_model=48")
 HARDER = ("task=numbers", "task.n_train=200", "task.n_eval=20", "task.digits=5")
 HARDER += ("task.longer=1", "task.compositional=true")
 FEW = ("task=numbers", "task.n_train=200", "task.n_eval=20", "task.digits=4")
 
 
-def trial_of(arm: planning.Arm, folder: Path, *, steps: int) -> MemoryTrial:
+def trial_of(arm: Arm, folder: Path, *, steps: int) -> MemoryTrial:
     return MemoryTrial(arm.config, folder, steps=steps, warmup_steps=1, eval_every=steps // 2)
 
 
-def made(arm: planning.Arm) -> tuple[EncoderDecoder, TranslationTask]:
+def made(arm: Arm) -> tuple[EncoderDecoder, TranslationTask]:
     parts = arm.config.parts
     task = build_task(parts.task, seed=0, batch_size=8, cache=Path())
     assert isinstance(task, TranslationTask)
@@ -52,7 +52,9 @@ def made(arm: planning.Arm) -> tuple[EncoderDecoder, TranslationTask]:
 
 
 @pytest.mark.slow
-def test_the_fifteen_pairs_are_learnt_and_both_splits_reported(plan: Plan, tmp_path: Path) -> None:
+def test_the_fifteen_pairs_are_learnt_and_both_splits_reported(
+    plan: MakePlan, tmp_path: Path
+) -> None:
     [arm] = plan(*SMALL).arms
     trial = trial_of(arm, tmp_path, steps=90)
     translation.run(trial)
@@ -90,7 +92,9 @@ def test_the_fifteen_pairs_are_learnt_and_both_splits_reported(plan: Plan, tmp_p
     assert "cost/flops_per_token" in values
 
 
-def test_longer_numbers_and_new_combinations_are_scored_apart(plan: Plan, tmp_path: Path) -> None:
+def test_longer_numbers_and_new_combinations_are_scored_apart(
+    plan: MakePlan, tmp_path: Path
+) -> None:
     [arm] = plan(*SMALL, *HARDER, "task.label_smoothing=0.1").arms
     trial = trial_of(arm, tmp_path, steps=2)
     translation.run(trial)
@@ -109,7 +113,7 @@ def test_longer_numbers_and_new_combinations_are_scored_apart(plan: Plan, tmp_pa
 
 
 @pytest.mark.slow
-def test_what_full_asks_about_is_recorded(plan: Plan, tmp_path: Path) -> None:
+def test_what_full_asks_about_is_recorded(plan: MakePlan, tmp_path: Path) -> None:
     asked = outline(plan("experiment=translation", "scale=full").study)
     metrics = {metric for claim in asked.claims for metric in claim.metrics}
     metrics |= {headline.metric for headline in asked.headline}
@@ -133,7 +137,7 @@ def test_a_share_for_each_number_of_digits() -> None:
 
 @pytest.mark.parametrize("room", [0, -2])  # -1 is the end mark, which nobody reads
 def test_a_decoding_has_room_for_the_longest_right_answer(
-    plan: Plan, monkeypatch: pytest.MonkeyPatch, room: int
+    plan: MakePlan, monkeypatch: pytest.MonkeyPatch, room: int
 ) -> None:
     """A model that knows every answer is right in every split; with less room it is not."""
     model, task = made(plan(*SMALL, *HARDER).arms[0])
@@ -174,7 +178,7 @@ def plain_loss(model: EncoderDecoder, task: TranslationTask) -> float:
     return total / n
 
 
-def test_smoothing_does_not_leak_into_the_held_out_loss(plan: Plan) -> None:
+def test_smoothing_does_not_leak_into_the_held_out_loss(plan: MakePlan) -> None:
     [arm] = plan(*SMALL, *FEW, "task.label_smoothing=0.3").arms
     model, task = made(arm)
     expected = pytest.approx(plain_loss(model, task), rel=1e-5)
@@ -195,7 +199,7 @@ def test_smoothing_does_not_leak_into_the_held_out_loss(plan: Plan) -> None:
 
 @pytest.mark.slow
 def test_smoothing_is_learnt_from_and_changes_no_first_evaluation(
-    plan: Plan, tmp_path: Path
+    plan: MakePlan, tmp_path: Path
 ) -> None:
     trials = []
     for smoothing in (0.0, 0.3):
@@ -208,7 +212,7 @@ def test_smoothing_is_learnt_from_and_changes_no_first_evaluation(
     assert smooth[2]["train/loss"] != plain[2]["train/loss"]
 
 
-def test_rows_of_the_heat_map_sum_to_one(plan: Plan, tmp_path: Path) -> None:
+def test_rows_of_the_heat_map_sum_to_one(plan: MakePlan, tmp_path: Path) -> None:
     [arm] = plan(*SMALL, *FEW, "attention=gqa").arms
     trial = trial_of(arm, tmp_path, steps=2)
     translation.run(trial)
@@ -223,7 +227,7 @@ def test_rows_of_the_heat_map_sum_to_one(plan: Plan, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("attention", ["mha", "gqa", "mqa"])
-def test_recomputed_weights_are_those_that_the_layer_uses(plan: Plan, attention: str) -> None:
+def test_recomputed_weights_are_those_that_the_layer_uses(plan: MakePlan, attention: str) -> None:
     model, task = made(plan(*SMALL, *FEW, f"attention={attention}").arms[0])
     model = model.double()
     source = next(task.evaluation()).inputs[0]
@@ -239,7 +243,7 @@ def test_recomputed_weights_are_those_that_the_layer_uses(plan: Plan, attention:
     )
 
 
-def test_attention_is_read_in_eval_mode_without_a_trace(plan: Plan) -> None:
+def test_attention_is_read_in_eval_mode_without_a_trace(plan: MakePlan) -> None:
     model, task = made(plan(*SMALL, *FEW, "attention.dropout=0.5").arms[0])
     source, target = next(task.evaluation()).inputs
     first, again = (cross_attention(model.train(), source, target) for _ in range(2))
@@ -251,7 +255,7 @@ def test_attention_is_read_in_eval_mode_without_a_trace(plan: Plan) -> None:
         assert not one.masked_select((source == PAD)[:, None, None, :]).any()
 
 
-def test_a_probe_decodes_no_more_than_asked_of_each_split(plan: Plan) -> None:
+def test_a_probe_decodes_no_more_than_asked_of_each_split(plan: MakePlan) -> None:
     model, task = made(plan(*SMALL).arms[0])
     probe = TranslationProbe(model, task, 4)
     for split in task.labels:
@@ -273,7 +277,7 @@ def test_a_probe_decodes_no_more_than_asked_of_each_split(plan: Plan) -> None:
         ("norm=rms", "ffn=swiglu"),
     ],
 )
-def test_cost_counts_the_parameters_of_the_body(plan: Plan, more: tuple[str, ...]) -> None:
+def test_cost_counts_the_parameters_of_the_body(plan: MakePlan, more: tuple[str, ...]) -> None:
     arm = plan(*SMALL, *more).arms[0]
     model, _ = made(arm)
     outside = ("source_embedding", "target_embedding", "head")
@@ -282,7 +286,7 @@ def test_cost_counts_the_parameters_of_the_body(plan: Plan, more: tuple[str, ...
 
 
 @pytest.mark.parametrize("attention", ["mha", "gqa"])
-def test_cost_counts_the_products_of_the_longest_sentence(plan: Plan, attention: str) -> None:
+def test_cost_counts_the_products_of_the_longest_sentence(plan: MakePlan, attention: str) -> None:
     from torch.utils.flop_counter import FlopCounterMode
 
     parts = (
@@ -301,7 +305,7 @@ def test_cost_counts_the_products_of_the_longest_sentence(plan: Plan, attention:
     assert found == pytest.approx(counter.get_total_flops() - head + products)
 
 
-def test_the_exercise_is_the_arm_pairs15_at_quick(plan: Plan) -> None:
+def test_the_exercise_is_the_arm_pairs15_at_quick(plan: MakePlan) -> None:
     arms = {arm.name: arm.config for arm in plan("experiment=translation").arms}
     assert set(arms) == {"base"}  # pairs15 is another task: nothing to compare
     arms |= {a.name: a.config for a in plan("experiment=translation", "arm=pairs15").arms}
@@ -315,7 +319,7 @@ def test_the_exercise_is_the_arm_pairs15_at_quick(plan: Plan) -> None:
 
 
 @pytest.mark.slow
-def test_all_arms_of_full_are_composed_and_claims_are_about_them(plan: Plan) -> None:
+def test_all_arms_of_full_are_composed_and_claims_are_about_them(plan: MakePlan) -> None:
     study = plan("experiment=translation", "scale=full")
     names = {arm.name for arm in study.arms}
     for claim in outline(study.study).claims:
@@ -326,7 +330,7 @@ def test_all_arms_of_full_are_composed_and_claims_are_about_them(plan: Plan) -> 
 
 
 @pytest.mark.slow
-def test_arms_about_longer_numbers_stay_with_them(plan: Plan) -> None:
+def test_arms_about_longer_numbers_stay_with_them(plan: MakePlan) -> None:
     study = plan("experiment=translation", "scale=full", "task=pairs15")
     tasks = {arm.name: arm.config.parts.task for arm in study.arms}
     for name in ("short", "short_copy"):
@@ -336,7 +340,7 @@ def test_arms_about_longer_numbers_stay_with_them(plan: Plan) -> None:
     assert tasks["smoothed"].label_smoothing == 0.1
 
 
-def test_a_task_without_translations_is_refused(plan: Plan, tmp_path: Path) -> None:
+def test_a_task_without_translations_is_refused(plan: MakePlan, tmp_path: Path) -> None:
     def planned_and_run() -> None:
         arm = plan(*SMALL[:3], "task=waves").arms[0]
         translation.run(trial_of(arm, tmp_path, steps=2))

@@ -8,7 +8,7 @@ import yaml
 from hypothesis import strategies as st
 
 from runner.config import STUDY_KEYS
-from runner.plan import arguments, folders
+from runner.plan import folders
 
 BASES = (
     ("experiment=moe", "arm=dense"),
@@ -77,7 +77,7 @@ ODD_TEXTS = (
 
 def keys() -> list[str]:
     """All keys of the schema, but those that say where is written and what is read or imported."""
-    known = [key for places in arguments.leaves().values() for key in places]
+    known = [key for places in keys.leaves().values() for key in places]
     known += [*STUDY_KEYS, *folders.groups(), *SECTIONS]
     return sorted({*known} - {"outputs", "plugins", "task.path", "claims.x"})
 

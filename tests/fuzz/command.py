@@ -15,9 +15,8 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import open_dict
 
-from runner.plan import arguments, folders, loading, planning
+from runner.plan import arguments, code, folders, loading, planning
 from runner.plan.explaining import PREFIX, explain
-from runner.records import provenance
 from runner.wording.output import ERRORS, LETTERS, LINES
 
 RAW = re.compile(
@@ -26,7 +25,7 @@ RAW = re.compile(
     r"|invalid literal|positional argument|recursion|AnyNode|<object|omegaconf|hydra\.errors",
 )
 SECONDS = 5.0  # of this process's own time, so that a busy machine is no fault
-HASH = functools.cache(provenance.code_hash)  # of code that does not change meanwhile
+HASH = functools.cache(code.hash_of)  # of code that does not change meanwhile
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def command(words: Sequence[str], *, then: Callable[..., object] | None = planni
         if then is None:
             return
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(provenance, "code_hash", lambda name, plugins: HASH(name, tuple(plugins)))
+            patch.setattr(code, "hash_of", HASH)
             then(config, mended)
         stages.append("planned")
 

@@ -14,9 +14,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from runner import invocation
 from runner.plan import planning
 from runner.report.redraw import redraw
-from runner.study import run as study
+from runner.study.entries import survey
 from tests.fuzz import cases
 from tests.fuzz.command import Ending, command, faults, guarded, written, wrong
 from tests.tests_environment import environment
@@ -95,7 +96,7 @@ def finished_study() -> Path:
         FINISHED["folder"] = place = Path(tempfile.mkdtemp(prefix="fuzz-study-"))
         os.chdir(place)
         with contextlib.redirect_stdout(io.StringIO()):
-            command(STUDY, then=study.run_and_report)
+            command(STUDY, then=invocation.run_and_report)
     return FINISHED["folder"]
 
 
@@ -142,7 +143,7 @@ def damage(path: Path, how: str, at: int) -> None:
 
 def store(what: list[tuple[int, str, int]]) -> list[str]:
     """Damaged trials: the same command must see which are to be computed again."""
-    return _damaged_study("trials", what, STUDY, lambda *given: study.survey(planning.plan(*given)))
+    return _damaged_study("trials", what, STUDY, lambda *given: survey(planning.plan(*given)))
 
 
 def run_folder(what: list[tuple[int, str, int]]) -> list[str]:

@@ -13,8 +13,9 @@ from hydra.core.global_hydra import GlobalHydra
 from tests_environment import ROOT
 from tests_tiny import TINY
 
+from runner import invocation
 from runner.plan import planning
-from runner.study import run as study
+from runner.plan.plan import Plan
 
 ARMS = ("arm=[dense,moe_top2]", "n_seeds=1")
 
@@ -25,7 +26,7 @@ def finished_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("finished")
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        study.run_and_report(*composed(folder, [*TINY, *ARMS]))
+        invocation.run_and_report(*composed(folder, [*TINY, *ARMS]))
     return folder
 
 
@@ -37,7 +38,7 @@ def finished(finished_once: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def plan_once(finished_once: Path) -> planning.Plan:
+def plan_once(finished_once: Path) -> Plan:
     """The plan of that study."""
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
@@ -45,11 +46,15 @@ def plan_once(finished_once: Path) -> planning.Plan:
 
 
 @pytest.fixture
-def again(plan_once: planning.Plan, finished: Path) -> Callable[..., planning.Plan]:
-    """Plan the finished study again, in the copy of it; keywords replace fields of the plan."""
+def again(plan_once: Plan, finished: Path) -> Callable[..., Plan]:
+    """Plan the finished study again, in the copy of it.
 
-    def make(**changes: Any) -> planning.Plan:
-        return replace(plan_once, **{"outputs": finished, "notes": [], **changes})
+    `code` replaces the code hash of all arms, other keywords fields of the plan.
+    """
+
+    def make(code: str = "", **changes: Any) -> Plan:
+        made = replace(plan_once, **{"outputs": finished, "notes": [], **changes})
+        return with_code(made, code) if code else made
 
     return make
 
@@ -60,3 +65,8 @@ def run_alone(finished_once: Path, tmp_path: Path) -> Path:
     (run,) = (finished_once / "outputs" / "moe" / "runs").iterdir()
     shutil.copytree(run, tmp_path / "sent" / "run")
     return tmp_path / "sent" / "run"
+
+
+def with_code(plan: Plan, code: str) -> Plan:
+    """Return the plan as other code would make it."""
+    return replace(plan, arms=tuple(replace(arm, code=code) for arm in plan.arms))

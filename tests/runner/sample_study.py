@@ -7,9 +7,10 @@ import pandas as pd
 from sample_figures import FIGURES
 
 from runner.claims.claim import Claim
+from runner.claims.headline import Headline
 from runner.claims.kinds import Difference
 from runner.figures.kinds import read_figure
-from runner.report.record import Headline, StudyRecord
+from runner.report.record import StudyRecord
 
 ARMS = {
     "dense": ["ffn=dense"],

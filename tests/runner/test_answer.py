@@ -11,13 +11,14 @@ from sample_study import make_study
 
 from runner import registry
 from runner.claims.finding import Finding, Verdict
+from runner.claims.headline import Headline
 from runner.metric_names import COUNT, KEPT
 from runner.report import page
 from runner.report.answer import answer, answer_record, verdict_counts
 from runner.report.headlines import compare_headlines
 from runner.report.looks import Looks
-from runner.report.record import Headline, StudyRecord
-from runner.report.report import with_words, write_report
+from runner.report.record import StudyRecord
+from runner.report.write import with_words, write_report
 from runner.stats.comparison import compare, summarise
 
 LOSS = Headline("val/loss", "less", "loss")

@@ -203,10 +203,11 @@ def test_a_key_in_an_arm_is_that_of_the_arm(plan, tmp_path: Path):
 @pytest.mark.parametrize("text", ["question='${nothere}'", "seed=${seed}"])
 def test_the_command_hands_on_what_was_typed(text: str, monkeypatch, capsys):
     from runner import __main__ as main
-    from runner.study import run as study
 
     given: list[list[str]] = []
-    monkeypatch.setattr(study, "run_and_report", lambda _, texts, __: given.append(texts) or "")
+    monkeypatch.setattr(
+        "runner.invocation.run_and_report", lambda _, texts, __: given.append(texts) or ""
+    )
     monkeypatch.setattr("sys.argv", ["runner", *MOE, text])
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     main.compose_and_run(full_error=True)

@@ -231,7 +231,6 @@ def test_a_sweep_is_summed_up_wherever_its_points_ran(launcher: str, monkeypatch
     from hydra.core.config_store import ConfigStore
 
     from runner import __main__ as main
-    from runner.study import run as study
 
     target = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
     store = ConfigStore.instance()
@@ -242,7 +241,7 @@ def test_a_sweep_is_summed_up_wherever_its_points_ran(launcher: str, monkeypatch
             raise ConfigError("seed=1 is refused")
         return f"seed {config.seed}"
 
-    monkeypatch.setattr(study, "run_and_report", run_and_report)
+    monkeypatch.setattr("runner.invocation.run_and_report", run_and_report)
     words = ["-m", "experiment=moe", "seed=0,1", f"hydra/launcher={launcher}"]
     monkeypatch.setattr("sys.argv", ["runner", *words])
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from runner.config import ConfigError
+from runner.config import ConfigError, StudyError
 from runner.plan.explaining import PREFIX, ConfigErrors, about, bounded, explain
-from runner.study.run import StudyError
 from runner.wording.output import LETTERS, LINES
 from tests.fuzz.command import wrong
 

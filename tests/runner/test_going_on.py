@@ -17,13 +17,16 @@ from tests_environment import environment
 from tests_tiny import TINY
 
 from runner import __main__ as command
-from runner.config import ConfigError
+from runner import invocation
+from runner.config import ConfigError, StudyError
+from runner.plan.outline import outline
 from runner.records.job import Stage
 from runner.records.store import Slot
-from runner.report import gather
+from runner.report import collect
 from runner.study import interrupts, pool
 from runner.study import run as study
 from runner.study.ends import settle
+from runner.study.entries import enter, fail_if_any, job_of, survey
 from runner.study.progress import Progress
 
 ONE = (*TINY, "arm=dense", "n_seeds=1")
@@ -54,19 +57,19 @@ def test_on_a_full_disk_each_trial_is_told_of_and_the_report_goes_on(plan, monke
     entries = study.run(made)
     assert [entry.status()["state"] for entry in entries] == ["failed"] * 4
     assert {entry.slot.status()["state"] for entry in entries} == {"pending"}
-    table = gather.trial_table(gather.take(entries))
+    table = collect.trial_table(collect.take(entries))
     assert set(table.message) == {"OSError: [Errno 28] No space left"}
-    with pytest.raises(study.StudyError, match=r"4 of 4 trials failed.*No space left"):
-        study.fail_if_any(made, entries)
+    with pytest.raises(StudyError, match=r"4 of 4 trials failed.*No space left"):
+        fail_if_any(made, entries)
     assert "[4/4] moe_top2 seed 1: failed (OSError: [Errno 28]" in capsys.readouterr().out
 
 
 def test_claims_that_cannot_be_written_down_are_late(plan, monkeypatch):
     made = plan("experiment=moe", "scale=quick", "task=waves")
-    texts = study.outline(made.study)
+    texts = outline(made.study)
     assert texts.claims
     monkeypatch.setattr("runner.claims.registration.register", full)
-    known = study.register(made, texts, made.study.arms)
+    known = invocation.register(made, texts, made.study.arms)
     assert known.keys() == {claim.id for claim in texts.claims}
     assert all(registration.late for registration in known.values())
 
@@ -78,9 +81,9 @@ def test_a_report_that_fails_is_a_line_and_exit_code_1(run, monkeypatch, error: 
     def report(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(gather, "report", report)
-    monkeypatch.setattr(study, "run", lambda *_: [])
-    with pytest.raises(study.StudyError) as caught:
+    monkeypatch.setattr("runner.invocation.report", report)
+    monkeypatch.setattr("runner.invocation.run", lambda *_: [])
+    with pytest.raises(StudyError) as caught:
         run(*ONE)
     lines = str(caught.value).splitlines()
     assert lines[0].startswith(f"the report could not be written: {type(error).__name__}")
@@ -101,7 +104,7 @@ def test_a_report_that_fails_is_a_line_and_exit_code_1(run, monkeypatch, error: 
 )
 def test_one_line_says_why_there_is_no_report(run, monkeypatch, more: tuple[str, ...], why: str):
     dies(monkeypatch, {"state": "failed", "message": "odd"})
-    with pytest.raises(study.StudyError, match="trials failed") as caught:
+    with pytest.raises(StudyError, match="trials failed") as caught:
         run(*ONE, *more)
     _, where, last = str(caught.value).splitlines()
     assert "all trials are kept in" in where
@@ -111,13 +114,13 @@ def test_one_line_says_why_there_is_no_report(run, monkeypatch, more: tuple[str,
 
 def test_a_log_that_is_not_there_is_not_named(plan):
     made = plan(*ONE)
-    entries = study.survey(made)
-    with pytest.raises(study.StudyError, match=r"all trials are kept in .*trials; the same"):
-        study.fail_if_any(made, entries)
+    entries = survey(made)
+    with pytest.raises(StudyError, match=r"all trials are kept in .*trials; the same"):
+        fail_if_any(made, entries)
     entries[0].slot.folder.mkdir(parents=True)
     (entries[0].slot.folder / "log.txt").touch()
-    with pytest.raises(study.StudyError, match=r"its log is .*log.txt; the same"):
-        study.fail_if_any(made, entries)
+    with pytest.raises(StudyError, match=r"its log is .*log.txt; the same"):
+        fail_if_any(made, entries)
 
 
 @pytest.mark.parametrize("override", ["question='caf\udce9'", "not_tested=['\ud800']"])
@@ -129,13 +132,15 @@ def test_text_that_is_no_utf_8_is_refused_before_anything_is_computed(run, tmp_p
 
 def test_what_a_process_says_is_its_label_where_it_wrote_none(plan):
     made = plan(*ONE)
-    (entry,) = study.enter(made)
-    entry.slot.mark("running", pid=7, code=made.code)
-    job = study.job(made, entry, Stage.run)
+    (entry,) = enter(made)
+    entry.slot.mark("running", pid=7, code=made.arms[0].code)
+    job = job_of(made, entry, Stage.run)
     assert settle(job, 1, 7, error="OSError: x")["message"] == "OSError: x"
     late = "took longer than timeout_s=5"
     assert settle(job, -9, 7, late)["message"].startswith(f"{late}; its process ended with signal")
-    entry.slot.mark("killed", pid=7, code=made.code, message="asked to stop, goes on from step 8")
+    entry.slot.mark(
+        "killed", pid=7, code=made.arms[0].code, message="asked to stop, goes on from step 8"
+    )
     told = settle(job, 1, 7, late)
     assert told["message"] == f"{late}; asked to stop, goes on from step 8"
     assert entry.slot.status()["state"] == told["state"] == "killed"
@@ -146,18 +151,18 @@ def test_what_a_process_says_is_its_label_where_it_wrote_none(plan):
 
 def test_where_no_process_was_started_none_has_ended(plan):
     made = plan(*ONE)
-    (entry,) = study.enter(made)
-    job = study.job(made, entry, Stage.run)
+    (entry,) = enter(made)
+    job = job_of(made, entry, Stage.run)
     why = "its process could not be started (EOFError)"
     assert settle(job, 1, None, why)["message"] == why
-    with pytest.raises(study.StudyError) as caught:
-        study.fail_if_any(made, [entry])
+    with pytest.raises(StudyError) as caught:
+        fail_if_any(made, [entry])
     assert "log.txt" not in str(caught.value)
     assert "all trials are kept in" in str(caught.value)
     entry.slot.folder.mkdir(exist_ok=True)
     (entry.slot.folder / "log.txt").touch()
-    with pytest.raises(study.StudyError, match=r"its log is .*log\.txt"):
-        study.fail_if_any(made, [entry])
+    with pytest.raises(StudyError, match=r"its log is .*log\.txt"):
+        fail_if_any(made, [entry])
 
 
 def test_timeout_s_is_no_part_of_an_arm(plan):
@@ -190,8 +195,8 @@ def test_an_interrupt_that_a_report_swallows_is_no_failure_of_the_report(run, mo
         except BaseException as error:
             raise ValueError("what an interrupt may become") from error
 
-    monkeypatch.setattr(gather, "report", report)
-    monkeypatch.setattr(study, "run", lambda *_: [])
+    monkeypatch.setattr("runner.invocation.report", report)
+    monkeypatch.setattr("runner.invocation.run", lambda *_: [])
     with pytest.raises(KeyboardInterrupt):
         run(*ONE)
 
@@ -330,7 +335,7 @@ def test_closed_streams_get_no_other_file(closed: tuple[int, ...]):
     code = (
         "import os\n"
         f"for number in {closed}: os.close(number)\n"
-        "from runner import output\n"
+        "from runner.wording import output\n"
         "output.open_closed()\n"
         "os._exit(os.open('/dev/null', os.O_RDONLY) < 3)"
     )

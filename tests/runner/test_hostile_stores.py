@@ -7,6 +7,7 @@ import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -18,18 +19,18 @@ from tests_tiny import TINY
 
 from runner import registry
 from runner.config import ConfigError
-from runner.plan import planning
 from runner.plan.data import writable
+from runner.plan.plan import Plan
 from runner.records import ledger, seal
 from runner.records.files import read_json, write_json
 from runner.records.job import Stage
 from runner.records.store import RECORDS, Slot
-from runner.report import gather, looks
-from runner.study import run as study
+from runner.report import collect, looks, run_folder
+from runner.study.entries import Entry, enter, job_of, locked, mend, survey
 from runner.trial import checkpoint
 from runner.trial.trial import compute
 
-Again = Callable[..., planning.Plan]
+Again = Callable[..., Plan]
 Harm = Callable[[Path], object]
 
 
@@ -78,9 +79,9 @@ SEALED = ("status.json", "result.json", "metrics.csv")
 FREE = ("seconds.json", "first.json", "log.txt", "lock")
 
 
-def place(plan: planning.Plan, arm: str = "dense") -> Slot:
+def place(plan: Plan, arm: str = "dense") -> Slot:
     """Where a trial of the finished study lies."""
-    (entry,) = [entry for entry in study.survey(plan) if entry.arm.name == arm]
+    (entry,) = [entry for entry in survey(plan) if entry.arm.name == arm]
     plan.notes.clear()
     return entry.slot
 
@@ -94,14 +95,14 @@ def _signals() -> Iterator[None]:
     read_only.open_again()
 
 
-def recompute(plan: planning.Plan, entry: study.Entry) -> None:
+def recompute(plan: Plan, entry: Entry) -> None:
     """Compute a trial as its process would."""
-    compute(study.job(plan, entry, Stage.run), lambda _: None)
+    compute(job_of(plan, entry, Stage.run), lambda _: None)
 
 
-def frame(plan: planning.Plan) -> pd.DataFrame:
+def frame(plan: Plan) -> pd.DataFrame:
     """All final values of a plan's trials but times."""
-    values = gather.values(gather.take(study.survey(plan)))
+    values = collect.values(collect.take(survey(plan)))
     return values[~values.metric.str.startswith("time/")].reset_index(drop=True)
 
 
@@ -116,11 +117,11 @@ def test_a_damaged_record_is_named_and_its_trial_alone_is_missing(
     plan = again()
     slot = place(plan)
     DAMAGES[damage](slot.folder / name)
-    entries = study.enter(plan)
+    entries = enter(plan)
     assert [entry.reused for entry in entries] == [False, True]
     assert any(f"dense seed 0: {name}" in note for note in plan.notes)
-    assert len(gather.take(entries)) == 2
-    study.enter(again())  # what was in the way is gone: nothing raises any more
+    assert len(collect.take(entries)) == 2
+    enter(again())  # what was in the way is gone: nothing raises any more
 
 
 @pytest.mark.some(10)
@@ -131,7 +132,7 @@ def test_what_a_finished_trial_does_not_need_costs_nothing(again: Again, name: s
     slot = place(plan)
     (slot.folder / name).touch()
     DAMAGES[damage](slot.folder / name)
-    assert all(entry.reused for entry in study.enter(plan))
+    assert all(entry.reused for entry in enter(plan))
     assert plan.notes == []
     assert slot.first_finish() is not None
 
@@ -143,7 +144,7 @@ def test_a_damaged_arm_json_is_named_and_written_anew(again: Again, damage: str)
     path = place(plan).arm_folder / "arm.json"
     whole = read_json(path)
     DAMAGES[damage](path)
-    assert all(entry.reused for entry in study.enter(plan))
+    assert all(entry.reused for entry in enter(plan))
     if damage != "missing":
         assert plan.notes == ["dense: arm.json was damaged and is written anew"]
         assert read_json(path) == whole
@@ -169,7 +170,7 @@ def test_a_trial_whose_place_is_taken_is_computed_there(
     whole = frame(plan)
     plan.notes.clear()
     harm(place(plan))
-    entries = study.enter(plan)
+    entries = enter(plan)
     assert [entry.reused for entry in entries] == [False, True]
     recompute(plan, entries[0])
     pd.testing.assert_frame_equal(frame(plan), whole, check_exact=True)
@@ -192,7 +193,7 @@ def test_a_trial_is_computed_whatever_stands_in_its_way(again: Again):  # noqa: 
     plan = again()
     whole = frame(plan)
     everything_wrong(place(plan))
-    entries = study.enter(plan)
+    entries = enter(plan)
     assert any("checkpoint could not be used and was removed" in note for note in plan.notes)
     recompute(plan, entries[0])
     pd.testing.assert_frame_equal(frame(plan), whole, check_exact=True)
@@ -207,7 +208,7 @@ def test_nothing_is_computed_through_a_link(again: Again, tmp_path: Path, which:
     path.rename(tmp_path / "elsewhere")
     path.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(ConfigError, match="is a link"):
-        study.enter(plan)
+        enter(plan)
 
 
 def test_no_arm_json_is_written_through_a_link_where_nothing_is_missing(
@@ -220,7 +221,7 @@ def test_no_arm_json_is_written_through_a_link_where_nothing_is_missing(
     folder.rename(tmp_path / "elsewhere")
     folder.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(ConfigError, match="is a link"):
-        study.enter(plan)
+        enter(plan)
     assert (tmp_path / "elsewhere" / "arm.json").read_text() == "{}"
 
 
@@ -229,7 +230,7 @@ def test_what_commands_have_left_that_were_killed_is_removed(again: Again):  # n
     (place(plan).folder / "result.json").unlink()
     left = place(plan).arm_folder.parent / ".probe-0"
     left.touch()
-    study.enter(plan)
+    enter(plan)
     assert not left.exists()
 
 
@@ -238,9 +239,9 @@ def test_a_command_that_waits_for_another_says_so(again: Again, monkeypatch, cap
     path = place(plan).arm_folder.parent / ".lock"
     other = os.open(path, os.O_RDWR | os.O_CREAT)
     fcntl.flock(other, fcntl.LOCK_EX)
-    monkeypatch.setattr(study, "PATIENCE", 0.1)
+    monkeypatch.setattr("runner.study.entries.PATIENCE", 0.1)
     threading.Timer(0.3, os.close, [other]).start()
-    with study.locked(plan):
+    with locked(plan):
         assert capsys.readouterr().out == f"waits: another command uses {path}\n"
 
 
@@ -250,7 +251,7 @@ def test_where_much_was_in_the_way_few_lines_say_so(again: Again):  # noqa: F811
     (slot.folder / "result.json").unlink()
     for number in range(20):
         (slot.folder / f"link-{number}").symlink_to("nowhere")
-    lines = study.mend(study.survey(plan))
+    lines = mend(survey(plan))
     assert len(lines) == 6
     assert lines[-1] == "... and 15 more of this kind"
 
@@ -266,7 +267,7 @@ def test_nothing_is_written_through_links_in_a_trial(again: Again, tmp_path: Pat
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         kept.mkdir() if name == "tables" else kept.write_text("as it was")
         path.symlink_to(kept)
-    entries = study.enter(plan)
+    entries = enter(plan)
     recompute(plan, entries[0])
     pd.testing.assert_frame_equal(frame(plan), whole, check_exact=True)
     assert (tmp_path / "kept-metrics.csv").read_text() == "as it was"
@@ -286,11 +287,11 @@ def test_no_folder_of_outputs_is_a_link(tmp_path: Path, name: str):
     assert writable(tmp_path / "link", "moe")  # which the user typed
 
 
-def killed(plan: planning.Plan) -> Slot:
+def killed(plan: Plan) -> Slot:
     """Make a finished trial one that was killed at its end, after its last checkpoint."""
     slot = place(plan)
     (slot.folder / "result.json").unlink()
-    slot.mark("killed", code=plan.code)
+    slot.mark("killed", code=plan.arms[0].code)
     return slot
 
 
@@ -341,7 +342,7 @@ def test_a_killed_trial_ends_with_the_same_values_whatever_was_damaged(again: Ag
     slot = killed(plan)
     start, harm = RESUMED[kind]
     harm(slot)
-    entries = study.enter(plan)
+    entries = enter(plan)
     recompute(plan, entries[0])
     pd.testing.assert_frame_equal(frame(plan), whole, check_exact=True)
     assert (slot.folder / "metrics.csv").read_bytes() == curves
@@ -360,7 +361,7 @@ def test_results_of_other_code_stay_until_the_new_ones_are_there_and_after(
 ):
     whole = frame(again())
     other = again(code="other")
-    entries = study.enter(other)
+    entries = enter(other)
     assert not any(entry.reused for entry in entries)
     assert "2 finished trials were computed by other code: computed again" in other.notes[0]
     with monkeypatch.context() as patch:
@@ -370,17 +371,17 @@ def test_results_of_other_code_stay_until_the_new_ones_are_there_and_after(
     recompute(other, entries[1])
     # As after `git checkout .`: all that was there is there, the same values to the bit.
     back = again()
-    assert all(entry.reused for entry in study.enter(back))
+    assert all(entry.reused for entry in enter(back))
     assert back.notes == []
     pd.testing.assert_frame_equal(frame(back), whole, check_exact=True)
     # The other code still has what it has computed, and `accept` takes what is finished.
-    assert [entry.reused for entry in study.survey(again(code="other"))] == [False, True]
+    assert [entry.reused for entry in survey(again(code="other"))] == [False, True]
     plan = again()
-    accepting = again(code="third", study=study.replace(plan.study, reuse="accept"))
-    assert all(entry.reused for entry in study.survey(accepting))
+    accepting = again(code="third", study=replace(plan.study, reuse="accept"))
+    assert all(entry.reused for entry in survey(accepting))
     # A damaged earlier result is none.
-    (study.survey(again())[0].slot.folder / "result.json").write_text("{}")
-    assert [entry.reused for entry in study.survey(again())] == [False, True]
+    (survey(again())[0].slot.folder / "result.json").write_text("{}")
+    assert [entry.reused for entry in survey(again())] == [False, True]
 
 
 def test_what_other_code_was_about_to_time_again_stays(again: Again):  # noqa: F811
@@ -389,15 +390,15 @@ def test_what_other_code_was_about_to_time_again_stays(again: Again):  # noqa: F
     result = slot.result()
     assert result is not None
     slot.record(result | {"passes": 1, "samples": {"step": [0.1]}})
-    slot.mark("done", code=plan.code)
-    assert slot.reopen(plan.code, 1)
-    slot.mark("running", code=plan.code)  # and it was killed
+    slot.mark("done", code=plan.arms[0].code)
+    assert slot.reopen(plan.arms[0].code, 1)
+    slot.mark("running", code=plan.arms[0].code)  # and it was killed
     slot.clear()
-    assert slot.usable(plan.code) == slot.earlier
+    assert slot.usable(plan.arms[0].code) == slot.earlier
     slot.leave(result | {"code": "other"})  # a first stage of other code takes nothing's place
     slot.mark("untimed", code="other")
     slot.clear()
-    assert slot.usable(plan.code) == slot.earlier
+    assert slot.usable(plan.arms[0].code) == slot.earlier
 
 
 @pytest.mark.some(4)
@@ -431,7 +432,7 @@ def test_a_store_that_can_only_be_read_is_reported(
     with pytest.raises(ConfigError, match=r"2 of 4 trials are missing and cannot be written \(Rea"):
         run(*command[:-1], "n_seeds=2")
     line = looks.note(
-        looks.Compared({"a": "1"}, ["a"], [0]), finished / "looks.jsonl", time="t", scale="quick"
+        looks.LookedAt({"a": "1"}, ["a"], [0]), finished / "looks.jsonl", time="t", scale="quick"
     )
     assert line == "this look is not counted by later runs, looks.jsonl: Read-only file system"
     read_only.close(tmp_path)
@@ -444,9 +445,9 @@ def test_a_new_run_stands_behind_those_that_are_there_whatever_the_clock_says(ag
     runs = plan.outputs / "moe" / "runs"
     for name in ("2999-12-31_23-59-59-999999-7", "9999-12-31_23-59-59-999999-7", "zzz", "3000-1"):
         (runs / name).mkdir()
-    new = gather.run_folder(plan)
+    new = run_folder.run_folder(plan)
     assert new.name.startswith("3000-01-01_00-00-00-000000-")
-    assert gather.run_folder(plan).name > new.name
+    assert run_folder.run_folder(plan).name > new.name
 
 
 def test_records_are_readable_by_others_as_the_umask_says(tmp_path: Path):

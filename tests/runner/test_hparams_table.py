@@ -17,7 +17,7 @@ from tests_tiny import TINY
 from runner.records.store import write_json
 from runner.report import hparams_table
 from runner.report.hparams_table import differing_hparams, share_table, write_table
-from runner.report.report import write_report
+from runner.report.write import write_report
 
 
 def columns(folder: Path) -> set[str]:

@@ -8,24 +8,24 @@ from tests_tiny import TINY
 
 from runner.records import ledger
 from runner.records.store import Store, read_json
-from runner.report import gather
-from runner.report.looks import Compared, Looks, computed_beside, looks, ranges
+from runner.report import run_folder
+from runner.report.looks import LookedAt, Looks, computed_beside, looks, ranges
 from runner.report.redraw import redraw
 
 ARMS = {"dense": "d", "moe": "m"}
 
 
-def after(*past: Compared, left_out: tuple[int, ...] = ()) -> Looks:
+def after(*past: LookedAt, left_out: tuple[int, ...] = ()) -> Looks:
     """The looks of the last of some reports."""
     lines = [one.line(time="t", scale="quick") for one in past[:-1]]
     return looks(past[-1], lines, left_out)
 
 
-def over(*seeds: int, arms: dict[str, str] | None = None, baseline: str = "dense") -> Compared:
-    return Compared(arms or ARMS, [baseline], seeds)
+def over(*seeds: int, arms: dict[str, str] | None = None, baseline: str = "dense") -> LookedAt:
+    return LookedAt(arms or ARMS, [baseline], seeds)
 
 
-def first(n: int, start: int = 0, **more) -> Compared:
+def first(n: int, start: int = 0, **more) -> LookedAt:
     return over(*range(start, start + n), **more)
 
 
@@ -47,7 +47,7 @@ def first(n: int, start: int = 0, **more) -> Compared:
         ([first(n) for n in range(1, 12)], "11th look"),
     ],
 )
-def test_looks_are_counted_over_the_same_arms(past: list[Compared], words: str):
+def test_looks_are_counted_over_the_same_arms(past: list[LookedAt], words: str):
     found = after(*past)
     assert found.words.startswith(words)
     assert bool(found.words) == bool(words)
@@ -105,7 +105,7 @@ def test_runs_over_more_or_other_seeds_are_looks(run, tmp_path: Path):
 
     def found(*more: str) -> Looks:
         run(*QUICK, *more)
-        summary = read_json(max((outputs / "runs").iterdir()) / gather.SUMMARY)
+        summary = read_json(max((outputs / "runs").iterdir()) / run_folder.SUMMARY)
         assert summary is not None
         return Looks(**summary["looks"])
 
@@ -121,7 +121,7 @@ def test_runs_over_more_or_other_seeds_are_looks(run, tmp_path: Path):
     folder = sorted((outputs / "runs").iterdir())[2]
     redraw([str(folder)])
     assert len(ledger.read(outputs / "looks.jsonl")) == 7
-    summary = read_json(folder / gather.SUMMARY)
+    summary = read_json(folder / run_folder.SUMMARY)
     assert summary is not None
     assert summary["looks"]["number"] == 2
 

@@ -17,7 +17,7 @@ from runner.wording import output
 
 def test_a_reader_that_has_gone_raises_nothing_and_costs_no_exit_code():
     code = (
-        "from runner import output; output.protect_streams()\n"
+        "from runner.wording import output; output.protect_streams()\n"
         "for i in range(20000): print('line', i, flush=i % 7 == 0)\n"
         "open('done', 'w').close()"
     )
@@ -72,7 +72,7 @@ def test_letters_that_an_encoding_lacks_are_escaped(text):
         [
             sys.executable,
             "-c",
-            f"from runner import output; output.protect_streams(); print({text!a})",
+            f"from runner.wording import output; output.protect_streams(); print({text!a})",
         ],
         capture_output=True,
         env={**environment(), "PYTHONIOENCODING": "ascii"},

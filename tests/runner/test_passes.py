@@ -12,6 +12,7 @@ from runner.config import Timing
 from runner.records.job import Job, Stage
 from runner.records.store import UNTIMED
 from runner.study import run as study
+from runner.study.entries import fail_if_any, job_of, survey
 from runner.study.passes import noise
 from runner.trial import trial
 
@@ -143,7 +144,7 @@ def test_a_run_that_is_killed_within_a_pass_completes_it_when_it_resumes(plan, m
     machine.spread, machine.dies = 0.3, dies
     with pytest.raises(SystemExit):
         study.run(plan(*FLASH, "timing.passes=2"))
-    killed = [entry.slot.status()["state"] for entry in study.survey(plan(*FLASH))]
+    killed = [entry.slot.status()["state"] for entry in survey(plan(*FLASH))]
     assert sorted(killed) == ["done"] * 5 + ["running"]
     machine.dies = -1
     made = plan(*FLASH, "timing.passes=2")
@@ -166,7 +167,7 @@ def test_a_further_pass_that_fails_leaves_the_result_of_the_passes_before(plan, 
     machine.spread, machine.fails = 0.3, "tiled"
     made = plan(*FLASH, "timing.passes=3")
     entries = study.run(made)
-    study.fail_if_any(made, entries)
+    fail_if_any(made, entries)
     passes = {entry.arm.name: (entry.slot.result() or {})["passes"] for entry in entries}
     assert passes == {"tiled": 1, "fused": 3}
     assert {entry.slot.status()["state"] for entry in entries} == {"done"}
@@ -202,7 +203,7 @@ def test_a_pass_that_fails_or_is_killed_costs_only_itself(plan, monkeypatch):
     (entry,) = study.run(made)
     first = entry.slot.result()
     assert first is not None
-    again = replace(study.job(made, entry, Stage.timing), passes=1)
+    again = replace(job_of(made, entry, Stage.timing), passes=1)
 
     def dies(_: trial.Trial) -> None:
         raise KeyboardInterrupt
@@ -215,8 +216,8 @@ def test_a_pass_that_fails_or_is_killed_costs_only_itself(plan, monkeypatch):
     assert entry.slot.result() == first
     assert "timing it once more has failed" in str(told)
     # A process without a chance to put the result back leaves it to the next run.
-    assert entry.slot.reopen(made.code, 1)
-    entry.slot.mark("running", pid=1, code=made.code)
+    assert entry.slot.reopen(made.arms[0].code, 1)
+    entry.slot.mark("running", pid=1, code=made.arms[0].code)
     assert entry.slot.result() is None
     (entry,) = study.run(made)
     second = entry.slot.result()
@@ -241,9 +242,9 @@ def test_what_was_told_of_a_trial_outlasts_further_passes(plan):
     first = entry.slot.result()
     assert first is not None
     entry.slot.leave(first | {"notes": ["spiked"]})
-    entry.slot.mark("untimed", code=made.code)
+    entry.slot.mark("untimed", code=made.arms[0].code)
     for passes in (1, 2):
-        again = replace(study.job(made, entry, Stage.timing), passes=passes)
+        again = replace(job_of(made, entry, Stage.timing), passes=passes)
         trial.compute(again, lambda _: None)
         result = entry.slot.result()
         assert result is not None

@@ -13,9 +13,10 @@ from tests_tiny import TINY
 from experiments.corpora import Ready
 from runner import registry
 from runner.config import ConfigError, Evaluation
-from runner.plan import past, summary
 from runner.plan.data import Data, writable
+from runner.study import past, preview
 from runner.study import run as study
+from runner.study.entries import survey
 
 
 def test_memory_that_the_user_allows_is_not_called_free(run, capsys):
@@ -130,9 +131,9 @@ def test_the_words_fit_what_is_told(plan, run, capsys):
     assert "to compute: 1 trial;" in said
     assert "MiB for a trial, besides about 0.3 GiB" in said
     made = plan(*few, "tune=lr")
-    entries = study.survey(made)
+    entries = survey(made)
     own = replace(made, command="python -m runner --config-dir=mine experiment=my_gate")
-    lines = summary.text(own, entries, (made, entries)).splitlines()
+    lines = preview.text(own, entries, (made, entries)).splitlines()
     assert lines[0] == "plan of my_gate at scale=smoke, 1 seed"
     counts = [line.split()[-3:-1] for line in lines if line.startswith("  dense")]
     assert counts == [["1", "0"], ["1", "-"]]

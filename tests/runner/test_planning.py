@@ -12,12 +12,13 @@ from runner import registry
 from runner.config import ConfigError, Device, Scale, Training, plain
 from runner.plan import composing, folders, planning
 from runner.plan.overrides import parse
+from runner.plan.plan import Arm, Plan
 from runner.records import store
 
 MOE = ("experiment=moe", "task=waves", "scale=quick")
 
 
-def arms(plan: planning.Plan) -> dict[str, planning.Arm]:
+def arms(plan: Plan) -> dict[str, Arm]:
     return {arm.name: arm for arm in plan.arms}
 
 
@@ -205,7 +206,7 @@ def test_the_signature_covers_what_changes_numbers_and_nothing_else(plan):
         assert not set(signatures(other)) & set(base), other
 
 
-def every_field(plan: planning.Plan) -> list[tuple[str, str]]:
+def every_field(plan: Plan) -> list[tuple[str, str]]:
     arm = arms(plan)["moe_top2"].config
     sections = {"training": arm.training, "device": arm.device, "options": arm.options}
     return [

@@ -19,13 +19,13 @@ from tests_tiny import TINY
 
 from runner.records.job import Job, Stage
 from runner.study import ending, interrupts, pool, running
-from runner.study import run as study
 from runner.study.ends import settle
+from runner.study.entries import enter, job_of
 
 
 def test_an_error_of_who_listens_is_no_end_of_a_process(plan):
     made = plan(*TINY, "arm=dense", "n_seeds=1")
-    (entry,) = study.enter(made)
+    (entry,) = enter(made)
     heard = []
 
     def on_event(job: Job, event: dict[str, Any]) -> None:  # noqa: ARG001
@@ -34,7 +34,7 @@ def test_an_error_of_who_listens_is_no_end_of_a_process(plan):
             raise BrokenPipeError("whoever reads our output has gone")
 
     with pytest.raises(BrokenPipeError, match="has gone"):
-        pool.run_jobs([study.job(made, entry, Stage.run)], 1, on_event)
+        pool.run_jobs([job_of(made, entry, Stage.run)], 1, on_event)
     assert "ended" not in [event.get("state") for event in heard]
 
 
@@ -162,14 +162,14 @@ def test_an_interrupt_that_gets_lost_is_noticed(plan, monkeypatch):
     handlers = {number: signal.getsignal(number) for number in (*interrupts.SIGNALS, signal.SIGHUP)}
     monkeypatch.setattr(interrupts.Heard, "count", 0)
     made = plan(*TINY, "arm=dense", "n_seeds=1")
-    (entry,) = study.enter(made)
+    (entry,) = enter(made)
     heard = []
     try:
         interrupts.listen()
         with contextlib.suppress(KeyboardInterrupt):  # as a destructor does, or a bare `except`
             signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
-            pool.run_jobs([study.job(made, entry, Stage.run)], 1, lambda _, e: heard.append(e))
+            pool.run_jobs([job_of(made, entry, Stage.run)], 1, lambda _, e: heard.append(e))
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
@@ -281,7 +281,7 @@ def test_only_computing_counts_as_time(monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.parametrize("error", [EOFError("the server died"), OSError(24, "Too many open files")])
 def test_a_process_that_cannot_be_started_costs_its_trial_alone(plan, monkeypatch, error):
     made = plan(*TINY, "arm=dense", "n_seeds=2")
-    entries = study.enter(made)
+    entries = enter(made)
 
     def start(_: Any) -> None:
         raise error
@@ -290,7 +290,7 @@ def test_a_process_that_cannot_be_started_costs_its_trial_alone(plan, monkeypatc
     monkeypatch.setattr(pool.forkserver, "ensure_running", lambda: None)
     monkeypatch.setattr("multiprocessing.context.ForkProcess.start", start)
     heard = []
-    jobs = [study.job(made, entry, Stage.run) for entry in entries]
+    jobs = [job_of(made, entry, Stage.run) for entry in entries]
     pool.run_jobs(jobs, 2, lambda job, event: heard.append((job, event)))
     assert [event["state"] for _, event in heard] == ["ended"] * 2
     for job, event in heard:

@@ -17,12 +17,12 @@ import yaml
 from finished import again, finished, finished_once, plan_once, run_alone  # noqa: F401 (fixtures)
 
 from runner.config import ConfigError
-from runner.plan import planning
 from runner.plan.outline import outline
+from runner.plan.plan import Plan
 from runner.records import seal
-from runner.report import gather, records, stranger
+from runner.report import collect, records, report, run_folder, stranger
 from runner.report.redraw import redraw
-from runner.study import run as study
+from runner.study.entries import survey
 from runner.wording.output import LETTERS, LINES
 
 NOT_BYTE_FOR_BYTE = "events.out.tfevents"  # they hold the moment of their writing
@@ -43,7 +43,7 @@ def resealed(run: Path, change: Callable[[dict[str, Any]], object] = lambda _: N
     summary = json.loads((run / "study.json").read_text())
     change(summary)
     del summary["digests"]
-    sealed = seal.sealed(summary, "study.json", run, gather.SEALED)
+    sealed = seal.sealed(summary, "study.json", run, run_folder.SEALED)
     (run / "study.json").write_text(json.dumps(sealed))
 
 
@@ -89,20 +89,20 @@ def test_many_damaged_tables_are_counted():
 
 
 def test_a_report_reads_each_trial_once_whatever_becomes_of_it_meanwhile(
-    again: Callable[..., planning.Plan],  # noqa: F811
+    again: Callable[..., Plan],  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ):
     plan = again()
-    entries = study.survey(plan)
+    entries = survey(plan)
     one, two = (entry.slot for entry in entries)
-    taken = gather.take(entries)
-    whole = gather.values(taken)
+    taken = collect.take(entries)
+    whole = collect.values(taken)
     archived = [(t.entry.arm.name, t.entry.seed, t.entry.slot, t.digests) for t in taken]
     assert records.packed(archived) == records.packed(archived)
-    monkeypatch.setattr(gather, "take", lambda _: taken)
+    monkeypatch.setattr("runner.report.report.take", lambda _: taken)
     one.clear()  # another command begins to compute them again
     (two.folder / "metrics.csv").write_text("step,metric,value\n1,a,2.0\n")
-    run = gather.report(plan, entries, outline(plan.study))
+    run = report.report(plan, entries, outline(plan.study))
     assert run is not None
     values = stranger.values(run / "results.csv")
     pd.testing.assert_frame_equal(values, whole, check_dtype=False)
@@ -115,7 +115,7 @@ def test_a_report_reads_each_trial_once_whatever_becomes_of_it_meanwhile(
 
 def test_values_survive_to_the_bit(tmp_path: Path):
     rows = [("a", 0, "m", 0.1 + 0.2, "1"), ("null", 1, "m", float("inf"), "")]
-    table = pd.DataFrame(rows, columns=gather.RESULT_COLUMNS)
+    table = pd.DataFrame(rows, columns=collect.RESULT_COLUMNS)
     table.to_csv(tmp_path / "results.csv", index=False)
     assert stranger.values(tmp_path / "results.csv").to_numpy().tolist() == rows_of(table)
 
@@ -442,13 +442,13 @@ def test_an_archive_that_unpacks_to_more_than_a_run_can_hold_is_not_read(
 
 @pytest.mark.slow
 def test_an_archive_of_ones_own_is_reported_whatever_its_size(
-    again: Callable[..., planning.Plan],  # noqa: F811
+    again: Callable[..., Plan],  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ):
     for name in ("MOST", "MOST_RATIO", "MOST_FILES", "MOST_FILES_OF_A_TRIAL"):
         monkeypatch.setattr(records, name, 0)
     plan = again()
-    run = gather.report(plan, study.survey(plan), outline(plan.study))
+    run = report.report(plan, survey(plan), outline(plan.study))
     assert run is not None
     curves = "curves and tables: records.zip holds more than 0 MiB"
     assert f"redraw will leave out {curves}" in (run / "report.html").read_text()
@@ -459,7 +459,7 @@ def test_an_archive_of_ones_own_is_reported_whatever_its_size(
 
 
 def test_records_are_written_before_curves_are_parsed(
-    again: Callable[..., planning.Plan],  # noqa: F811
+    again: Callable[..., Plan],  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ):
     def full(*_: object) -> None:
@@ -469,7 +469,7 @@ def test_records_are_written_before_curves_are_parsed(
     with monkeypatch.context() as patch:
         patch.setattr(records, "unpacked", full)
         with pytest.raises(MemoryError):
-            gather.report(plan, study.survey(plan), outline(plan.study))
+            report.report(plan, survey(plan), outline(plan.study))
     run = max((plan.outputs / "moe" / "runs").iterdir())
     assert not (run / "report.html").exists()
     redraw([str(run)])

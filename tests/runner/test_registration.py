@@ -17,7 +17,7 @@ from runner.plan.outline import outline
 from runner.records import ledger
 from runner.records import store as store_module
 from runner.records.store import Store, read_json
-from runner.report import gather
+from runner.report import run_folder
 from runner.study import run as study
 from tests import register as releasing
 
@@ -291,12 +291,14 @@ def test_a_run_registers_before_it_computes_and_says_so(run, tmp_path: Path, mon
         seen.append(ledger.read(outputs / "claims.jsonl"))
         return honest(*args, **options)
 
-    monkeypatch.setattr(study, "run", watch)
+    monkeypatch.setattr("runner.invocation.run", watch)
     run(*QUICK, "+claims.own=" + OWN % "less")
     run(*QUICK, "+claims.own=" + OWN % "greater")
     run(*QUICK, "+claims.own=" + OWN % "less")
     assert [len(lines) for lines in seen] == [1, 2, 2]
-    studies = [read_json(path / gather.SUMMARY) for path in sorted((outputs / "runs").iterdir())]
+    studies = [
+        read_json(path / run_folder.SUMMARY) for path in sorted((outputs / "runs").iterdir())
+    ]
     known = [summary["registrations"] for summary in studies if summary]
     assert [one["own"]["late"] for one in known] == [False, True, False]
     assert known[1]["own"]["cure"] == "seed=2"

@@ -13,11 +13,13 @@ import pytest
 from rich.console import Console
 from sample_study import ARMS, make_claims, make_results, make_study, make_trials
 
+from runner.claims.headline import Headline
 from runner.claims.kinds import KINDS, read_claim
 from runner.report import records
 from runner.report.console import console
-from runner.report.record import Headline, Outcome, StudyRecord
-from runner.report.report import write_report
+from runner.report.outcome import Outcome
+from runner.report.record import StudyRecord
+from runner.report.write import write_report
 from runner.wording import quantity
 
 EVIL = "<script>alert(1)</script>"
@@ -264,7 +266,7 @@ def test_notes_and_warnings_are_printed_once_each(tmp_path: Path) -> None:
 def test_reporting_never_imports_torch() -> None:
     code = (
         "import sys; "
-        "import runner.report.report, runner.records.tracking, runner.report.dashboard; "
+        "import runner.report.write, runner.records.tracking, runner.report.dashboard; "
         "print([m for m in ('torch', 'tensorflow', 'matplotlib.pyplot') if m in sys.modules])"
     )
     done = subprocess.run(

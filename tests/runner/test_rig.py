@@ -24,7 +24,7 @@ from runner.claims.finding import Verdict
 from runner.claims.kinds import read_claim
 from runner.claims.rig import Rig
 from runner.claims.verdicts import judge
-from runner.report.report import _plain
+from runner.report.write import _plain
 
 SAME = {"arm": "copy", "control": "base"}
 

@@ -15,7 +15,7 @@ from runner.figures.draw import draw_all
 from runner.figures.figure import Sheet
 from runner.figures.kinds import read_figure
 from runner.figures.kinds.samples import Samples
-from runner.report.report import write_report
+from runner.report.write import write_report
 
 EVIL = "<script>alert(1)</script> **bold** [a](http://b) `c` | 日本"
 SAMPLES = Samples.from_mapping({k: v for k, v in FIGURES["sentences"].items() if k != "kind"})

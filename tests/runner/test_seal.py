@@ -10,8 +10,9 @@ import pytest
 from tests_tiny import TINY
 
 from runner.records.store import Slot
-from runner.report import gather
+from runner.report import collect
 from runner.study import run as study
+from runner.study.entries import Entry, survey
 
 ONE = (*TINY, "arm=moe_top2", "baseline=moe_top2", "n_seeds=1")
 
@@ -135,9 +136,9 @@ def test_the_first_finish_stays(tmp_path: Path):
     assert Slot(tmp_path / "seed-1").first_finish() is None
 
 
-def frame(entries: list[study.Entry]) -> pd.DataFrame:
+def frame(entries: list[Entry]) -> pd.DataFrame:
     """All final values but times."""
-    results = gather.values(gather.take(entries))
+    results = collect.values(collect.take(entries))
     return results[~results.metric.str.startswith("time/")].reset_index(drop=True)
 
 
@@ -181,7 +182,7 @@ def test_a_changed_trial_is_named_and_computed_again(plan, damage: str, reuse: s
     assert (slot.folder / "metrics.csv").read_text() == curves
     assert slot.first_finish() == time
     third = plan(*ONE)
-    assert study.survey(third)[0].reused
+    assert survey(third)[0].reused
     assert third.notes == []
 
 
@@ -194,13 +195,13 @@ def test_a_changed_trial_is_named_and_computed_again(plan, damage: str, reuse: s
 )
 def test_trials_of_another_format_are_named_and_computed_again(plan, record, said):
     made = plan(*TINY, "arm=dense", "n_seeds=16")
-    status = {"state": "done", "code": made.code, **record}
-    for entry in study.survey(made):
-        entry.slot.record({"code": made.code, "results": []})
+    status = {"state": "done", "code": made.arms[0].code, **record}
+    for entry in survey(made):
+        entry.slot.record({"code": made.arms[0].code, "results": []})
         (entry.slot.folder / "status.json").write_text(json.dumps(status))
     for reuse in ("strict", "accept"):
         again = plan(*TINY, "arm=dense", "n_seeds=16", f"reuse={reuse}")
-        assert not any(entry.reused for entry in study.survey(again))
+        assert not any(entry.reused for entry in survey(again))
         *named, rest = again.notes
         assert named == [f"dense seed {seed}: {said}: computed again" for seed in range(9)]
         assert rest == (

@@ -1,6 +1,5 @@
 """Whole studies in processes: what is computed, reused, lost and said; on tiny trials of moe."""
 
-import dataclasses
 import sys
 from pathlib import Path
 
@@ -8,30 +7,33 @@ import outcomes
 import pandas as pd
 import pytest
 from filelock import FileLock
+from finished import with_code
 from tests_tiny import TINY
 
 from runner import registry
+from runner.config import StudyError
 from runner.plan import arguments
 from runner.records.job import Stage
 from runner.records.store import read_json
-from runner.report import gather
+from runner.report import collect
 from runner.study import pool
 from runner.study import run as study
 from runner.study.ends import settle
+from runner.study.entries import Entry, enter, fail_if_any, job_of, survey
 
 
-def states(entries: list[study.Entry]) -> dict[tuple[str, int], str]:
+def states(entries: list[Entry]) -> dict[tuple[str, int], str]:
     return {(e.arm.name, e.seed): e.slot.status()["state"] for e in entries}
 
 
-def numbers(entries: list[study.Entry]) -> pd.DataFrame:
+def numbers(entries: list[Entry]) -> pd.DataFrame:
     """All final values but times, in a fixed order."""
-    results = gather.values(gather.take(entries))
+    results = collect.values(collect.take(entries))
     timeless = results[~results.metric.str.startswith("time/")]
     return timeless.sort_values(["arm", "seed", "metric"]).reset_index(drop=True)
 
 
-def stamps(entries: list[study.Entry]) -> dict[Path, int]:
+def stamps(entries: list[Entry]) -> dict[Path, int]:
     """When each file of each trial was last written."""
     return {
         path: path.stat().st_mtime_ns
@@ -43,8 +45,8 @@ def stamps(entries: list[study.Entry]) -> dict[Path, int]:
 
 def test_two_commands_that_start_together_share_the_folder_of_an_arm(plan):
     first, second = plan(*TINY), plan(*TINY, '+arms.other=["ffn=dense"]', "arm=[other,moe_top2]")
-    mine = study.enter(first)  # both have planned before either computes
-    theirs = study.enter(second)
+    mine = enter(first)  # both have planned before either computes
+    theirs = enter(second)
     assert {e.slot.folder for e in mine} == {e.slot.folder for e in theirs}
     assert {e.arm.name for e in mine} != {e.arm.name for e in theirs}
 
@@ -85,9 +87,9 @@ def faulty_stages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("faulty_stages")
 def test_faults_cost_only_their_own_trial(plan, run, capsys):
-    with pytest.raises(study.StudyError, match="2 of 4 trials failed"):
+    with pytest.raises(StudyError, match="2 of 4 trials failed"):
         run(*TINY, "plugins=[faulty]")
-    entries = study.survey(plan(*TINY, "plugins=[faulty]"))
+    entries = survey(plan(*TINY, "plugins=[faulty]"))
     assert states(entries) == {
         ("dense", 0): "failed",
         ("moe_top2", 0): "killed",
@@ -109,12 +111,12 @@ def test_faults_cost_only_their_own_trial(plan, run, capsys):
 @pytest.mark.slow
 def test_results_of_other_code_are_never_reused_in_silence(plan, monkeypatch):
     study.run(plan(*TINY))
-    monkeypatch.setattr("runner.records.provenance.code_hash", lambda *_: "changed")
+    monkeypatch.setattr("runner.plan.code.hash_of", lambda *_: "changed")
     stale = plan(*TINY)
-    assert not any(entry.reused for entry in study.survey(stale))
+    assert not any(entry.reused for entry in survey(stale))
     assert any("computed by other code" in note for note in stale.notes)
     accepted = plan(*TINY, "reuse=accept")
-    assert all(entry.reused for entry in study.survey(accepted))
+    assert all(entry.reused for entry in survey(accepted))
     assert any("kept" in note for note in accepted.notes)
 
 
@@ -147,15 +149,15 @@ def test_a_process_that_dies_before_its_mark_leaves_no_old_result(
     one = (*TINY, "arm=dense", "n_seeds=1")
     whole = numbers(study.run(plan(*one)))
     with monkeypatch.context() as patch:
-        patch.setattr("runner.records.provenance.code_hash", lambda *_: "changed")
+        patch.setattr("runner.plan.code.hash_of", lambda *_: "changed")
         dies_before_its_mark(patch, exitcode)
-        with pytest.raises(study.StudyError, match=f"1 of 1 trials failed.*{how}"):
+        with pytest.raises(StudyError, match=f"1 of 1 trials failed.*{how}"):
             run(*one)
-        (entry,) = study.survey(plan(*one))
+        (entry,) = survey(plan(*one))
         assert entry.slot.status()["state"] == state
         assert entry.slot.result() is None
     # The checkpoint of the old result is not what other code goes on from.
-    monkeypatch.setattr("runner.records.provenance.code_hash", lambda *_: "changed")
+    monkeypatch.setattr("runner.plan.code.hash_of", lambda *_: "changed")
     again = study.run(plan(*one))
     result = again[0].slot.result()
     assert result is not None
@@ -165,23 +167,23 @@ def test_a_process_that_dies_before_its_mark_leaves_no_old_result(
 
 def test_what_another_process_has_computed_meanwhile_is_done(plan):
     first = plan(*TINY, "arm=dense", "n_seeds=1")
-    (entry,) = study.survey(first)
+    (entry,) = survey(first)
     study.run(first)
-    job = study.job(first, entry, Stage.run)
+    job = job_of(first, entry, Stage.run)
     assert settle(job, -9, 1)["state"] == "done"
-    study.fail_if_any(first, [entry])
-    other = dataclasses.replace(first, code="other")
-    with pytest.raises(study.StudyError):
-        study.fail_if_any(other, [entry])
-    accepted = dataclasses.replace(plan(*TINY, "reuse=accept"), code="other")
-    study.fail_if_any(accepted, [dataclasses.replace(entry, reused=True)])
+    fail_if_any(first, [entry])
+    other = with_code(first, "other")
+    with pytest.raises(StudyError):
+        fail_if_any(other, survey(other))
+    accepted = with_code(plan(*TINY, "arm=dense", "n_seeds=1", "reuse=accept"), "other")
+    fail_if_any(accepted, survey(accepted))
 
 
 def test_the_status_of_a_trial_that_another_process_computes_is_left_to_it(plan):
     made = plan(*TINY, "arm=dense", "n_seeds=1")
-    (entry,) = study.enter(made)
-    entry.slot.mark("running", pid=2, code=made.code)
-    job = study.job(made, entry, Stage.run)
+    (entry,) = enter(made)
+    entry.slot.mark("running", pid=2, code=made.arms[0].code)
+    job = job_of(made, entry, Stage.run)
     with FileLock(entry.slot.folder / "lock"):
         assert settle(job, -9, 1)["state"] == "killed"
     assert entry.slot.status()["state"] == "running"
@@ -201,8 +203,8 @@ def test_a_timing_that_dies_before_its_mark_has_failed_until_it_is_computed(plan
     made = plan(*FLASH)
     entries = study.run(made)
     assert states(entries) == {("tiled", 0): "failed"}
-    with pytest.raises(study.StudyError, match="exit code 1"):
-        study.fail_if_any(made, entries)
+    with pytest.raises(StudyError, match="exit code 1"):
+        fail_if_any(made, entries)
     monkeypatch.setattr("runner.study.pool.run_jobs", honest)
     mended = study.run(plan(*FLASH))
     assert states(mended) == {("tiled", 0): "done"}

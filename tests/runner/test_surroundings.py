@@ -1,4 +1,4 @@
-"""What surrounds a run (environment, current folder, terminal) does not decide its report."""
+"""What surrounds a run (environment, current folder, terminal) does not decide its write."""
 
 import ast
 import io
@@ -20,10 +20,10 @@ from tests_tiny import TINY
 from runner.figures.data import Records
 from runner.figures.draw import draw_all
 from runner.figures.kinds.curve import Curve
-from runner.report import dashboard, gather, report, stranger
+from runner.report import dashboard, report, run_folder, stranger
 from runner.report.console import console
 from runner.report.redraw import redraw
-from runner.report.report import write_report
+from runner.report.write import write_report
 
 
 def figures(*kinds: str) -> dict:
@@ -65,16 +65,16 @@ def test_tables_lie_there_before_figures_are_drawn(
     monkeypatch: pytest.MonkeyPatch,
 ):
     from runner.plan.outline import outline
-    from runner.study import run as study
+    from runner.study.entries import survey
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
     plan = again()
     with monkeypatch.context() as patch:
-        patch.setattr(report, "draw_all", stop)
+        patch.setattr("runner.report.write.draw_all", stop)
         with pytest.raises(KeyboardInterrupt):
-            gather.report(plan, study.survey(plan), outline(plan.study))
+            report.report(plan, survey(plan), outline(plan.study))
     run = max((plan.outputs / "moe" / "runs").iterdir())
     tables = {"results.csv", "comparison.csv", "answer.json", "verdicts.json", "study.json"}
     assert tables | {"config.yaml", "environment.json", "records.zip"} == set(os.listdir(run))  # noqa: PTH208
@@ -212,6 +212,6 @@ def test_drafts_of_killed_reports_are_removed_and_no_others(tmp_path: Path) -> N
     (runs / "link").symlink_to(elsewhere)
     for path in (*old, elsewhere / ".writing-z"):
         os.utime(path, (0, 0))
-    gather.remove_drafts(runs)
+    run_folder.remove_drafts(runs)
     assert not any(path.exists() for path in old)
     assert all(path.exists() for path in kept)

@@ -15,6 +15,7 @@ from tests_tiny import TINY
 from experiments.tasks.build import task_of
 from runner.config import ConfigError, Evaluation
 from runner.plan import checks
+from runner.report.tuned import lines
 from runner.study import tuning
 
 GRID = ("tune=lr", "tune.grid=[0.001,0.01,0.1]", "tune.n_seeds=2")
@@ -110,7 +111,7 @@ def test_a_value_without_all_its_seeds_cannot_win(plan, broken):
     assert tuned.overrides["dense"] == "training.lr=0.01"
     assert math.isnan(tuned.sensitivity["dense"])  # no mean of the values that are left
     assert tuned.sensitivity["moe_top2"] == pytest.approx(1.0)
-    told = tuning.lines(tuned)
+    told = lines(tuned)
     assert ["unknown how much worse" in line for line in told] == [True, False]
     with pytest.raises(ConfigError, match="arm dense has no value of"):
         tuning.choose(made, entries_of({**LOSSES, "dense": dict.fromkeys(LOSSES["dense"], (1.0,))}))

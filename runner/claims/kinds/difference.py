@@ -9,8 +9,8 @@ import numpy as np
 
 from runner.claims.claim import DIRECTIONS, Tested
 from runner.claims.evidence import Block, Evidence
-from runner.claims.finding import Measured, estimate
 from runner.claims.keys import is_number, one_of
+from runner.claims.measured import Measured, estimate
 from runner.claims.noise import SHARE, after_passes, inside, noise_floor, without_pair
 from runner.stats.intervals import Floats, mean_interval
 from runner.stats.power import verdict_detectable_effect

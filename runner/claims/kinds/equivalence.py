@@ -7,8 +7,8 @@ import numpy as np
 
 from runner.claims.claim import Tested
 from runner.claims.evidence import Block, Evidence, InvalidClaimError
-from runner.claims.finding import Measured, estimate
 from runner.claims.keys import is_number
+from runner.claims.measured import Measured, estimate
 from runner.claims.noise import SHARE, after_passes, inside, noise_floor, without_pair
 from runner.stats.intervals import (
     Floats,

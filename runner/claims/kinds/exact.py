@@ -8,8 +8,8 @@ import numpy as np
 
 from runner.claims.claim import Claim
 from runner.claims.evidence import Evidence
-from runner.claims.finding import Measured
 from runner.claims.keys import is_number, one_of
+from runner.claims.measured import Measured
 from runner.metric_names import fill, placeholders
 from runner.stats.intervals import ROUNDING, Interval
 from runner.wording.quantity import number

@@ -8,8 +8,8 @@ import numpy as np
 
 from runner.claims.claim import DIRECTIONS, Tested
 from runner.claims.evidence import Block, Evidence, InvalidClaimError
-from runner.claims.finding import Measured
 from runner.claims.keys import is_number, one_of
+from runner.claims.measured import Measured
 from runner.stats.intervals import Interval, binomial_p, clopper_pearson
 from runner.stats.sign_flip import least_sign_flip_p, sign_flip_p
 

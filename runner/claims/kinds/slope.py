@@ -8,8 +8,8 @@ import numpy as np
 
 from runner.claims.claim import AAPair, PositiveControl, Tested
 from runner.claims.evidence import Block, Evidence, InvalidClaimError
-from runner.claims.finding import Measured, estimate
 from runner.claims.keys import band_of, one_of
+from runner.claims.measured import Measured, estimate
 from runner.claims.noise import after_passes, inside, noise_floor, without_pair
 from runner.metric_names import placeholders
 from runner.stats.intervals import Interval, inside_p, mean_interval, outside_p, slopes

@@ -7,8 +7,8 @@ import numpy as np
 
 from runner.claims.claim import DIRECTIONS, Tested
 from runner.claims.evidence import Evidence
-from runner.claims.finding import Measured, estimate
 from runner.claims.keys import one_of
+from runner.claims.measured import Measured, estimate
 from runner.claims.noise import after_passes, inside, noise_floor, without_pair
 from runner.stats.intervals import mean_interval, slopes
 from runner.stats.page_trend import MOST_BLOCKS, MOST_LEVELS, least_page_p, page_p

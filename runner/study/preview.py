@@ -4,16 +4,14 @@ import math
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from runner import registry
 from runner.config import By
-from runner.plan import memory, past
+from runner.plan import memory
+from runner.plan.plan import Arm, Plan, workers
+from runner.study import past
+from runner.study.entries import Entry
 from runner.wording.names import several
-
-if TYPE_CHECKING:
-    from runner.plan.planning import Arm, Plan
-    from runner.study.run import Entry
 
 COLUMNS = (
     "arm",
@@ -29,9 +27,9 @@ UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 def text(
-    plan: "Plan",
-    entries: Sequence["Entry"],
-    tuning: tuple["Plan", Sequence["Entry"]] | None = None,
+    plan: Plan,
+    entries: Sequence[Entry],
+    tuning: tuple[Plan, Sequence[Entry]] | None = None,
 ) -> str:
     """The whole of it; with `tuning`, the trials by which values are chosen first.
 
@@ -52,15 +50,15 @@ def text(
     return "\n".join([*lines, *notes, "plan=only: nothing was computed or written"])
 
 
-def typed_name(plan: "Plan") -> str:
+def typed_name(plan: Plan) -> str:
     """The experiment as it was typed; a user's own has the name of its file."""
     typed = [text for text in shlex.split(plan.command) if text.startswith("experiment=")]
     return typed[-1].partition("=")[2] if typed else plan.experiment
 
 
 def table(
-    plan: "Plan",
-    entries: Sequence["Entry"],
+    plan: Plan,
+    entries: Sequence[Entry],
     before: list[past.Trial],
     *,
     reused_known: bool = True,
@@ -78,7 +76,7 @@ def table(
     ]
 
 
-def row(arm: "Arm", entries: Sequence["Entry"], before: list[past.Trial]) -> tuple[str, ...]:
+def row(arm: Arm, entries: Sequence[Entry], before: list[past.Trial]) -> tuple[str, ...]:
     """What is told of one arm: its overrides (a solved width last), costs, trials, minutes."""
     missing = len({e.slot for e in entries if e.arm is arm and not e.reused})
     reused = len({e.slot for e in entries if e.arm is arm and e.reused})
@@ -93,7 +91,7 @@ def row(arm: "Arm", entries: Sequence["Entry"], before: list[past.Trial]) -> tup
     )
 
 
-def matched(arm: "Arm") -> str:
+def matched(arm: Arm) -> str:
     """The width that was solved for an arm, as one would type it; "" where none was."""
     match = arm.config.match
     if match.by is By.none or match.to == arm.name:
@@ -103,7 +101,7 @@ def matched(arm: "Arm") -> str:
     return f"{match.solve}={width} (as {match.to} in {match.by})"
 
 
-def totals(plan: "Plan", missing: Sequence["Entry"], before: list[past.Trial]) -> list[str]:
+def totals(plan: Plan, missing: Sequence[Entry], before: list[past.Trial]) -> list[str]:
     """Lines on the time, memory and disk of what is missing."""
     trials = {entry.slot: entry.arm for entry in missing}
     if not trials:
@@ -129,14 +127,12 @@ def totals(plan: "Plan", missing: Sequence["Entry"], before: list[past.Trial]) -
     ]
 
 
-def workers_of(plan: "Plan") -> int:
+def workers_of(plan: Plan) -> int:
     """How many trials are computed at a time, if there are enough."""
-    from runner.plan.planning import workers
-
     return workers(plan.study, 1 << 30)
 
 
-def free(plan: "Plan") -> str:
+def free(plan: Plan) -> str:
     """What a trial may take: what is free, where that is known, or what the user allows."""
     there, arm = min(
         ((memory.available(arm.config.device, arm.device), arm) for arm in plan.arms),

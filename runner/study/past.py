@@ -7,14 +7,12 @@ import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runner import registry
+from runner.plan.plan import Arm
 from runner.records.files import read_json
 from runner.records.store import Store
-
-if TYPE_CHECKING:
-    from runner.plan.planning import Arm
 
 BYTES_OF_A_NUMBER, STATES, RECORDS = 4, 3, 400_000
 """Of a checkpoint: a number's bytes, a weight and its two moments; of all else in a trial."""
@@ -46,7 +44,7 @@ def trials(outputs: Path, experiment: str) -> list[Trial]:
     return found
 
 
-def seconds_of(arm: "Arm", past: list[Trial]) -> float | None:
+def seconds_of(arm: Arm, past: list[Trial]) -> float | None:
     """The seconds of a trial: as the arm's own took, else scaled from others by training FLOPs.
 
     None where no trial of the experiment tells.
@@ -59,7 +57,7 @@ def seconds_of(arm: "Arm", past: list[Trial]) -> float | None:
     return work * statistics.median(rates) if rates and work else None
 
 
-def size_of(arm: "Arm", past: list[Trial]) -> float:
+def size_of(arm: Arm, past: list[Trial]) -> float:
     """Bytes of a trial on disk: as the arm's own, as others', or by the numbers of a checkpoint."""
     own = [trial.size for trial in past if trial.signature == arm.signature]
     if own or past:
@@ -68,7 +66,7 @@ def size_of(arm: "Arm", past: list[Trial]) -> float:
     return RECORDS + STATES * BYTES_OF_A_NUMBER * min(parameters, cost(arm, "params"))
 
 
-def cost(arm: "Arm", by: str) -> float:
+def cost(arm: Arm, by: str) -> float:
     """One cost of an arm; 0 for parts whose cost nobody has registered."""
     try:
         return registry.costs(vars(arm.config.parts))[by]
@@ -76,7 +74,7 @@ def cost(arm: "Arm", by: str) -> float:
         return 0.0
 
 
-def flops(arm: "Arm") -> float:
+def flops(arm: Arm) -> float:
     """FLOPs of a forward pass for each token."""
     return cost(arm, "flops")
 

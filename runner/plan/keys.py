@@ -1,0 +1,98 @@
+"""The keys that there are, and what each takes."""
+
+import dataclasses
+from typing import Any
+
+from runner import registry
+from runner.config import SCHEMAS, STUDY_KEYS, ConfigError, Study
+from runner.plan import values
+from runner.wording.names import near
+from runner.wording.output import shortened
+
+SECTIONS = ("training", "match", "model", "options")
+GROUPS = ("device", "scale", "tune", "experiment")
+
+
+def schemas_of(section: str) -> list[type] | None:
+    """The dataclasses that a section can have under any option; None where its keys are free."""
+    if section == "options":
+        return list(registry.all_options())
+    if section in SCHEMAS:
+        return [SCHEMAS[section]]
+    if section == "model" or section in registry.groups():
+        return list(registry.kinds(section).values())
+    return None
+
+
+def known_keys(section: str) -> set[str] | None:
+    """All keys that a section can have under any option; None where the keys are free."""
+    schemas = schemas_of(section)
+    return None if schemas is None else {n for schema in schemas for n in field_names(schema)}
+
+
+def field_names(schema: type) -> list[str]:
+    """The keys of a dataclass."""
+    return [f.name for f in dataclasses.fields(schema)]
+
+
+def check_key(key: str) -> None:
+    """Raise ConfigError where no option of any group has this key."""
+    section, dot, field = key.partition(".")
+    sections = {*STUDY_KEYS, *GROUPS, *SECTIONS, *registry.groups()}
+    if section == "preset":
+        raise ConfigError(
+            f"{shortened(key, 80)}: a preset is chosen by experiment and scale, e.g. "
+            "experiment=moe scale=full"
+        )
+    if section not in sections:
+        whole = field or section
+        hint = f"did you mean {' or '.join(leaves()[whole])}?" if whole in leaves() else ""
+        raise ConfigError(
+            f"{shortened(key, 80)}: there is no such key; {hint or near(section, sections)}"
+        )
+    known = known_keys(section)
+    if dot and known is not None and field not in known:
+        hint = f"did you mean {' or '.join(leaves()[field])}?" if field in leaves() else ""
+        hint = hint or near(field, known)
+        raise ConfigError(f"{shortened(key, 80)}: no option of {section} has this key; {hint}")
+
+
+def check_value(key: str, value: Any) -> None:
+    """Raise ConfigError for a value that no option with this key takes."""
+    section, dot, field = key.partition(".")
+    if not dot:
+        schemas = schemas_of(section)
+        if schemas is None:
+            values.check([Study], key, value, key)
+        elif not isinstance(value, dict):
+            raise ConfigError(f"{key}={shortened(value, 80)}: set its keys, {key}.<key>=<value>")
+        elif section in registry.groups():
+            raise ConfigError(f"{key}: set its keys one by one, {key}.<key>=<value>")
+        else:
+            for name, item in value.items():
+                check_key(f"{key}.{name}")
+                check_value(f"{key}.{name}", item)
+    else:
+        values.check(schemas_of(section) or [], field, value, key)
+
+
+def takes(key: str, value: Any) -> bool:
+    """Whether a key, which is no group, takes a value of this kind."""
+    if key in (*GROUPS, *registry.groups()):
+        return False
+    try:
+        check_value(key, value)
+    except ConfigError:
+        return False
+    return True
+
+
+def leaves() -> dict[str, list[str]]:
+    """The keys of all sections: lr -> training.lr."""
+    found: dict[str, list[str]] = {}
+    for section in (*SECTIONS, *GROUPS, "timing", *registry.groups()):
+        for schema in schemas_of(section) or ():
+            for name in field_names(schema):
+                if f"{section}.{name}" not in found.setdefault(name, []):
+                    found[name].append(f"{section}.{name}")
+    return found

@@ -1,0 +1,175 @@
+"""The source of modules: where it lies, what it imports, and digests that ignore words.
+
+Nothing is imported here: to import a package of the science would import torch.
+"""
+
+import ast
+import functools
+import hashlib
+import re
+from dataclasses import dataclass
+from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.util import find_spec
+from pathlib import Path
+
+
+class MissingModuleError(LookupError):
+    """A module whose source cannot be found."""
+
+
+@dataclass(frozen=True)
+class Import:
+    """One imported name.
+
+    Attributes:
+        module: a module that must exist.
+        member: `module.name` for `from module import name`, which may be a module too; else "".
+        optional: whether it stands in a `try`, so that the program can do without it.
+    """
+
+    module: str
+    member: str = ""
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class Source:
+    """What the code hash takes from one source file.
+
+    Attributes:
+        digest: a hash of the syntax without comments and docstrings, and of the files that the
+            module names; of the bytes where it is not Python.
+        imports: what it imports, relative names resolved.
+    """
+
+    digest: str
+    imports: tuple[Import, ...] = ()
+
+
+def locate(module: str) -> Path | None:
+    """Return the file of a module; None for a folder without `__init__.py`, which holds no code.
+
+    Raises:
+        MissingModuleError: there is no such module, or it is built into Python.
+    """
+    top, *below = module.split(".")
+    spec = find_spec(top)
+    if spec is None:
+        raise MissingModuleError(f"module {module} cannot be found")
+    folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
+    if not below:
+        if spec.origin and Path(spec.origin).is_file():
+            return Path(spec.origin)
+        if folders:
+            return None
+    for folder in folders if below else ():
+        place = folder.joinpath(*below)
+        suffixes = (".py", *EXTENSION_SUFFIXES)
+        files = [place / "__init__.py", *(place.parent / f"{place.name}{s}" for s in suffixes)]
+        if path := next((path for path in files if path.is_file()), None):
+            return path
+        if place.is_dir():
+            return None
+    raise MissingModuleError(f"module {module} cannot be found")
+
+
+def read(module: str) -> Source:
+    """Read a module's source.
+
+    Raises:
+        MissingModuleError: there is no such module.
+    """
+    path = locate(module)
+    if path is None:
+        return Source("")
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    digest, imports, files = _read(path.read_bytes(), path, package)
+    for file in files:
+        if file.is_file():
+            content = hashlib.sha256(file.read_bytes()).hexdigest()
+            digest = hashlib.sha256(f"{digest}{file.name}{content}".encode()).hexdigest()
+    return Source(digest, imports)
+
+
+def syntax_digest(path: Path) -> str:
+    """Return a hash of a Python file's syntax, the same whatever its comments and docstrings say.
+
+    It is the same in every version of Python that parses the file to the same tree.
+    """
+    return hashlib.sha256(_Walk(path.read_bytes()).text).hexdigest()
+
+
+@functools.lru_cache(maxsize=1024)  # a sweep plans often, and nothing changes meanwhile
+def _read(content: bytes, path: Path, package: str) -> tuple[str, tuple[Import, ...], list[Path]]:
+    """Read one file: its digest, its imports, the files beside it that it names."""
+    if path.suffix != ".py":  # an extension module
+        return hashlib.sha256(content).hexdigest(), (), []
+    walk = _Walk(content, package)
+    files = [path.parent / name for name in sorted(walk.strings) if _is_file_name(name)]
+    return hashlib.sha256(walk.text).hexdigest(), tuple(walk.imports), files
+
+
+def _is_file_name(text: str) -> bool:
+    """Whether a string may name a file of the same folder: `kernel.cu`, no path, no sentence."""
+    return bool(re.fullmatch(r"[\w-][\w.-]{0,90}\.\w{1,9}", text)) and not text.endswith(".py")
+
+
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+class _Walk:
+    """One walk through a module's tree.
+
+    Attributes:
+        text: the syntax without docstrings, positions and empty fields, which differ between
+            versions of Python.
+        imports: what runs of it import, in functions too; not what only type checkers read.
+        strings: all strings in it but docstrings.
+    """
+
+    def __init__(self, content: bytes, package: str = "") -> None:
+        self.imports: list[Import] = []
+        self.strings: set[str] = set()
+        self._package = package
+        self._words: list[str] = []
+        self._node(ast.parse(content), optional=False)
+        self.text = "\n".join(self._words).encode()
+
+    def _node(self, node: ast.AST, *, optional: bool) -> None:
+        self._words.append(type(node).__name__)
+        if isinstance(node, ast.Import):
+            self.imports += [Import(alias.name, optional=optional) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            self._import_from(node, optional=optional)
+        optional = optional or isinstance(node, ast.Try)
+        for name in node._fields:
+            value = _executed(node) if name == "body" else getattr(node, name, None)
+            if value is not None and value != []:
+                self._words.append(name)
+                self._value(value, optional=optional)
+        self._words.append("]")
+
+    def _value(self, value: object, *, optional: bool) -> None:
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, ast.AST):
+                self._node(one, optional=optional)
+            else:
+                self._words.append(repr(one))
+                if isinstance(one, str):
+                    self.strings.add(one)
+
+    def _import_from(self, node: ast.ImportFrom, *, optional: bool) -> None:
+        above = self._package.split(".")[: -node.level + 1 or None] if node.level else []
+        module = ".".join([*above, *([node.module] if node.module else [])])
+        self.imports += [Import(module, f"{module}.{a.name}", optional) for a in node.names]
+
+
+def _executed(node: ast.AST) -> object:
+    """Return the body of a node without its docstring; None for `if TYPE_CHECKING`."""
+    if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+        return node.body[1:]
+    if isinstance(node, ast.If):
+        test = node.test
+        if getattr(test, "id", getattr(test, "attr", "")) == "TYPE_CHECKING":
+            return None
+    return getattr(node, "body", None)

@@ -1,0 +1,157 @@
+"""From the trial store to the record that a report is made of. Imports no torch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from runner import registry
+from runner.claims.registration import Registration
+from runner.metric_names import Worth
+from runner.plan.outline import Outline
+from runner.plan.plan import Plan
+from runner.records.store import Reading, Slot
+from runner.report import looks, origins, record, records
+from runner.study import pool
+from runner.study.entries import Entry
+from runner.wording.output import printable
+
+RESULT_COLUMNS = ["arm", "seed", "metric", "value", "unit"]
+NOT_OF_THE_RECORD = ("trials", "registrations", "looks", "format", "digests")  # as they stand
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A trial as it was when its report began, so that all of the report says the same of it.
+
+    `digests` are those of its files: another command may compute the trial again meanwhile.
+    """
+
+    entry: Entry
+    status: Mapping[str, Any]
+    result: Mapping[str, Any] | None
+    digests: Mapping[str, str]
+
+
+def take(entries: Sequence[Entry]) -> list[Taken]:
+    """Read each trial once."""
+    readings: dict[Slot, Reading] = {}
+    for entry in entries:  # arms of one signature share their trials
+        if entry.slot not in readings:
+            readings[entry.slot] = entry.slot.read()
+    taken = []
+    for entry in entries:
+        reading = readings[entry.slot]
+        digests = reading.status["digests"] if reading.result is not None else {}
+        taken.append(Taken(entry, entry.ended or reading.status, reading.result, digests))
+    return taken
+
+
+def values(taken: Sequence[Taken]) -> pd.DataFrame:
+    """The final values of trials that have a result, with the columns that results.csv has."""
+    results = [
+        {"arm": trial.entry.arm.name, "seed": trial.entry.seed, **row}
+        for trial in taken
+        if trial.result is not None
+        for row in trial.result["results"]
+    ]
+    return pd.DataFrame(results, columns=RESULT_COLUMNS)
+
+
+def trial_table(taken: Sequence[Taken]) -> pd.DataFrame:
+    """A row for each trial, with the columns that `record.StudyRecord` names."""
+    rows = []
+    for trial in taken:
+        entry, status, result = trial.entry, trial.status, trial.result or {}
+        rows.append(
+            {
+                "arm": entry.arm.name,
+                "seed": entry.seed,
+                "status": status["state"],
+                "seconds": status.get("seconds"),
+                "reused": entry.reused,
+                "folder": str(entry.slot.folder),
+                "message": printable(status.get("message") or ""),
+                "code": result.get("code", ""),
+                "versions": result.get("versions"),
+                "machine": result.get("machine"),
+                "passes": result.get("passes", 0),
+            }
+        )
+    return pd.DataFrame(rows).astype({"seconds": float})
+
+
+def clipped(results: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+    """The final values that stand for diverged trials and were not measured: arm, seed, metric."""
+    stands = {
+        metric
+        for metric in results["metric"].unique()
+        if registry.metric(metric).diverged in (Worth.start, Worth.fixed)
+    }
+    diverged = trials[trials["status"] == "diverged"][["arm", "seed"]]
+    rows = results[results["metric"].isin(stands) & results["value"].notna()]
+    return rows.merge(diverged, on=["arm", "seed"])[record.CLIPPED]
+
+
+def untuned(summary: Mapping[str, Any], results: pd.DataFrame, known: Sequence[str]) -> list[str]:
+    """What a run without tuning has not tested; what the experiment itself says of it wins."""
+    trained = set(results.arm[results.metric.str.startswith("train/")])
+    rates = {summary["hparams"].get(arm, {}).get("training.lr") for arm in trained}
+    if summary.get("tuned") or not trained:
+        return []
+    shared = len(rates) == 1
+    how = (
+        "all arms train with the same rate" if shared else "each arm trains with the rate it names"
+    )
+    line = "Learning rates tuned for each arm"
+    return [] if any(text.startswith(line) for text in known) else [f"{line}: {how}."]
+
+
+def conditions(plan: Plan, trials: pd.DataFrame) -> dict[str, Any]:
+    """What the environment is told by a plan and its trials: devices, data, durations."""
+    reused = trials.reused.astype(bool)
+    return {
+        "allocator": pool.MALLOC,
+        "threads": {arm.name: arm.config.device.threads for arm in plan.arms},
+        "device": {arm.name: arm.device.value for arm in plan.arms},
+        "data": {arm.name: arm.data for arm in plan.arms},
+        "trial_seconds": {
+            "all": float(trials.seconds.sum()),
+            "reused": float(trials.seconds[reused].sum()),
+        },
+        "reused_versions": origins.distinct(trials[reused], "versions"),
+        "reused_machines": origins.distinct(trials[reused], "machine"),
+    }
+
+
+def assemble(
+    config_yaml: str,
+    outline: Outline,
+    summary: Mapping[str, Any],
+    environment: dict[str, Any],
+    trials: pd.DataFrame,
+    results: pd.DataFrame,
+    kept: records.Kept,
+) -> record.StudyRecord:
+    """The record of a study from its summary, its final values, its curves and tables."""
+    told = vars(outline) | {
+        "not_tested": [*outline.not_tested, *untuned(summary, results, outline.not_tested)],
+    }
+    return record.StudyRecord(
+        **{key: value for key, value in summary.items() if key not in NOT_OF_THE_RECORD},
+        registrations={
+            name: Registration(**known)
+            for name, known in (summary.get("registrations") or {}).items()
+        },
+        looks=looks.Looks(**summary["looks"]) if summary.get("looks") else None,
+        **told,
+        affects=registry.affects(str(summary["experiment"])),
+        clipped=clipped(results, trials),
+        results=results,
+        history=kept.history,
+        trials=trials,
+        tables=kept.tables,
+        config_yaml=config_yaml,
+        environment=environment,
+    )

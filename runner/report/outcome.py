@@ -1,0 +1,23 @@
+"""What a report hands back."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from runner.claims.finding import Finding
+from runner.report.headlines import Compared
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the report found and where it lies; frames as in `runner.stats.comparison`."""
+
+    answer: list[str]
+    findings: list[Finding]
+    compared: list[Compared]
+    comparison: pd.DataFrame
+    summary: pd.DataFrame
+    report: Path
+    warnings: list[str]
+    seconds: float
