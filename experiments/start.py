@@ -11,8 +11,8 @@ from experiments.parts.body import build_encoder_decoder, build_transformer
 if TYPE_CHECKING:
     from experiments.nn.encoder_decoder import EncoderDecoder
     from experiments.nn.transformer import Transformer
+    from experiments.tasks.base import TaskOptions
     from experiments.tasks.batch import Task
-    from experiments.tasks.options import TaskOptions
     from experiments.tasks.translation import TranslationTask
     from runner.trial.trial import Trial
 

@@ -1,4 +1,4 @@
-"""Names of metrics and units, each listed once: costs, machine units, templates, and declarations.
+"""Names of metrics and units, each listed once: costs, machine units, worth, templates.
 
 A declaration says what a metric is worth for a diverged trial, and whether it needs a test. The
 engine's own metrics are declared here, those of the science in `experiments.metrics`;

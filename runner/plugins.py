@@ -5,6 +5,7 @@ Named on the command line on purpose.
 
 import importlib
 import os
+import re
 import sys
 from collections.abc import Iterable
 
@@ -49,6 +50,8 @@ def load(modules: Iterable[str]) -> None:
 def _cure(error: ImportError) -> str:
     """Return the new form of a module that plug-ins imported once, or what Python says."""
     module = error.name or ""
+    if name := re.search(r"cannot import name '(\w+)'", str(error)):
+        module = f"{module}.{name[1]}"  # `from package import module`
     for old, new in MOVED.items():
         if module == old or module.startswith(f"{old}."):
             return f"{old} is gone: {new} (README, Add a part)"

@@ -18,7 +18,7 @@ from runner.config import Evaluation
 from runner.metric_names import ENGINE, Metric, declared, find
 
 if TYPE_CHECKING:
-    from experiments.tasks.options import Ready, TaskOptions
+    from experiments.tasks.base import Ready, TaskOptions
 
 
 def names() -> tuple[str, ...]:

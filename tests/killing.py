@@ -27,7 +27,7 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from runner.records.job import Job
 from runner.study import pool
 from runner.trial import checkpoint, training
-from runner.trial.trial import compute
+from runner.trial.compute import compute
 
 CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir"}
 WRITING = os.O_WRONLY | os.O_RDWR

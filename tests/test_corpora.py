@@ -12,7 +12,7 @@ import pytest
 
 from experiments.tasks import domains
 from experiments.tasks.corpora import files, find, japanese, sources, windows
-from experiments.tasks.corpora.options import CorpusOptions
+from experiments.tasks.corpora.base import CorpusOptions
 from experiments.tasks.domains import Domains
 from experiments.tasks.text import Text
 from experiments.tasks.values import Predict

@@ -12,11 +12,11 @@ import pytest
 from test_corpora import text, words
 from tests_tiny import TINY
 
-from experiments.tasks import options as options_of_tasks
+from experiments.tasks import base
 from experiments.tasks.corpora import alike, files, find
+from experiments.tasks.corpora.base import CorpusOptions
 from experiments.tasks.corpora.build import Split, arrays_of
 from experiments.tasks.corpora.labels import labels
-from experiments.tasks.corpora.options import CorpusOptions
 from experiments.tasks.text import split_documents
 from runner import registry
 from runner.config import ConfigError, Evaluation
@@ -109,7 +109,7 @@ def test_a_formula_that_has_changed_is_noticed(plan, monkeypatch: pytest.MonkeyP
     arm = plan(*TINY).arms[0]
     assert arm.config.data == arm.data
     registry.restore(arm.config.parts.task, Path("nowhere"), arm.data)
-    monkeypatch.setattr(options_of_tasks, "code_of", lambda *_: ["other code"])
+    monkeypatch.setattr(base, "code_of", lambda *_: ["other code"])
     with pytest.raises(ValueError, match="has changed since this trial was planned"):
         registry.restore(arm.config.parts.task, Path("nowhere"), arm.data)
 

@@ -14,7 +14,7 @@ from experiments.flash_attention import FlashOptions
 from experiments.gqa_vs_mha import GQAOptions
 from experiments.norm_stability import NormStabilityOptions
 from experiments.parts.body import cost
-from experiments.tasks.options import Sizes
+from experiments.tasks.base import Sizes
 from runner.config import Autocast, Device, Dtype, Training
 
 BYTES = {Dtype.float32: 4, Dtype.bfloat16: 2, Dtype.float64: 8}

@@ -12,7 +12,7 @@ import pkgutil
 from collections.abc import Callable
 from typing import TypeVar
 
-from experiments.tasks.options import Sizes, TaskOptions
+from experiments.tasks.base import Sizes, TaskOptions
 
 __all__ = ["TASKS", "Sizes", "TaskOptions", "load", "task"]
 

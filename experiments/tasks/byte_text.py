@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.tasks.batch import Batch
-from experiments.tasks.corpora.options import BYTE_VALUES, CorpusOptions
+from experiments.tasks.corpora.base import BYTE_VALUES, CorpusOptions
 from experiments.tasks.symbols import SymbolsTask
 from runner.config import Evaluation
 

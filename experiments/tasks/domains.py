@@ -7,11 +7,11 @@ from pathlib import Path
 
 from experiments.rules import at_least
 from experiments.tasks import task
+from experiments.tasks.base import Ready, Sizes, code_of, digest
 from experiments.tasks.byte_text import ByteText
 from experiments.tasks.corpora import japanese, sources
+from experiments.tasks.corpora.base import BYTE_VALUES, CorpusOptions, Source
 from experiments.tasks.corpora.build import Split, shares
-from experiments.tasks.corpora.options import BYTE_VALUES, CorpusOptions, Source
-from experiments.tasks.options import Ready, Sizes, code_of, digest
 from runner.config import Evaluation
 
 MOST_TEXT = 50_000_000

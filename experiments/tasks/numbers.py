@@ -12,7 +12,7 @@ import numpy as np
 
 from experiments.rules import at_least, share
 from experiments.tasks import task
-from experiments.tasks.options import Sizes
+from experiments.tasks.base import Sizes
 from experiments.tasks.translation import A_PAIR, Pair, PairsOptions, TranslationTask
 from runner.config import Evaluation
 

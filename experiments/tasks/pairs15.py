@@ -6,7 +6,7 @@ from itertools import product
 
 from experiments.rules import share
 from experiments.tasks import task
-from experiments.tasks.options import Sizes
+from experiments.tasks.base import Sizes
 from experiments.tasks.translation import A_PAIR, Pair, PairsOptions, TranslationTask
 
 ENGLISH = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")

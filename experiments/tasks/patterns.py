@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from experiments.rules import at_least
 from experiments.tasks import task
+from experiments.tasks.base import Sizes, TaskOptions
 from experiments.tasks.batch import Batch
-from experiments.tasks.options import Sizes, TaskOptions
 from experiments.tasks.values import Predict, ValuesTask
 from runner.config import Evaluation
 

@@ -7,11 +7,11 @@ from typing import ClassVar
 
 from experiments.rules import at_least
 from experiments.tasks import task
+from experiments.tasks.base import Ready, Sizes, code_of, digest
 from experiments.tasks.byte_text import ByteText
 from experiments.tasks.corpora import files, find, labels
+from experiments.tasks.corpora.base import BYTE_VALUES, CorpusOptions, Source, results_folder
 from experiments.tasks.corpora.build import Split
-from experiments.tasks.corpora.options import BYTE_VALUES, CorpusOptions, Source, results_folder
-from experiments.tasks.options import Ready, Sizes, code_of, digest
 from runner.config import Evaluation
 
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
+from experiments.tasks.base import TaskOptions
 from experiments.tasks.batch import Batch, Task
-from experiments.tasks.options import TaskOptions
 
 if TYPE_CHECKING:
     from torch import Tensor

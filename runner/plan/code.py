@@ -17,7 +17,7 @@ from runner import registry
 from runner.config import ArmConfig
 from runner.records import source
 
-ENGINE = "runner.trial.trial"
+ENGINE = "runner.trial.compute"
 OURS = ("runner", "experiments")
 
 

@@ -20,6 +20,7 @@ from runner.claims.finding import Finding
 from runner.figures.data import Records
 from runner.figures.draw import draw_all, in_words
 from runner.figures.figure import Sheet
+from runner.figures.templates import in_order
 from runner.report import dashboard, hparams_table, markdown, origins, page, steadiness
 from runner.report.answer import answer, answer_record
 from runner.report.cards import card
@@ -140,14 +141,11 @@ def _draft(run: Path) -> Iterator[Path]:
 
 
 def _in_order(study: StudyRecord) -> pd.DataFrame:
-    order = {arm: i for i, arm in enumerate(study.arms)}
-    unknown = sorted(set(study.results["arm"]) - set(order))
+    unknown = sorted(set(study.results["arm"]) - set(study.arms))
     if unknown:
-        raise ValueError(f"results hold arms {unknown} that the study lacks; it has {list(order)}")
-    keys = study.results["arm"].map(order)
-    return study.results.assign(_arm=keys).sort_values(["_arm", "seed"], kind="stable")[
-        [*study.results.columns]
-    ]
+        have = list(study.arms)
+        raise ValueError(f"results hold arms {unknown} that the study lacks; it has {have}")
+    return in_order(study.results.sort_values("seed", kind="stable"), list(study.arms))
 
 
 def _tables(

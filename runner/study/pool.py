@@ -84,7 +84,7 @@ def server_context(jobs: Sequence[Job]) -> "ForkServerContext":
     # torch imports its compiler at the first optimizer or gradient: once here, not in every trial.
     context.set_forkserver_preload(
         [
-            "runner.trial.trial",
+            "runner.trial.compute",
             "torch._dynamo",
             *{f"experiments.{j.config.experiment}" for j in jobs},
         ]
@@ -200,7 +200,7 @@ def child(job: Job, connection: Connection) -> None:
 
     try:
         log_into(job)
-        from runner.trial.trial import compute
+        from runner.trial.compute import compute
 
         compute(job, send)
     except BaseException as error:

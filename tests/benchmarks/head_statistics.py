@@ -31,9 +31,9 @@ from experiments.parts.ffn import Activation
 from experiments.parts.ffn import FeedForward as FeedForwardOptions
 from experiments.parts.norm import Norm as NormOptions
 from experiments.parts.norm import NormType, Placement
-from experiments.probes.attention_weights import queries_keys, weights
-from experiments.probes.head_scores import row_scores
-from experiments.probes.heads import HeadProbe
+from experiments.probes.heads.attention_weights import queries_keys, weights
+from experiments.probes.heads.probe import HeadProbe
+from experiments.probes.heads.scores import row_scores
 from experiments.tasks.patterns import Patterns
 from experiments.tasks.values import Predict
 from runner.trial.measure import can_measure_peak, peak_mib

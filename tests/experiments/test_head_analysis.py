@@ -13,9 +13,9 @@ from memory_trial import MemoryTrial
 
 from experiments import head_analysis
 from experiments.parts.body import build_transformer
-from experiments.probes.heads import HeadProbe
-from experiments.probes.portraits import differs, looks
-from experiments.probes.pruning import ORDERS
+from experiments.probes.heads.portraits import differs, looks
+from experiments.probes.heads.probe import HeadProbe
+from experiments.probes.heads.pruning import ORDERS
 from runner import registry
 from runner.figures import canvas
 from runner.figures.data import CannotDrawError

@@ -18,7 +18,7 @@ from runner.plan import code, folders
 from tests.same_bits import OF_PAIRS, task_arm
 
 DOCS = (ROOT / "docs" / "bring_your_own.md").read_text(encoding="utf-8")
-MINE, ASKED = re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL)
+MINE, _, ASKED = re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL)
 (SIMPLE,) = re.findall(r"```yaml\n(.*?)```", DOCS, re.DOTALL)
 
 
@@ -158,6 +158,10 @@ def test_a_kind_that_is_taken_is_refused():
         ("from experiments.config.parts import Kernel", "`task` from experiments.tasks"),
         ("from experiments.cost import part_cost", "a part has a method `cost`"),
         ("from experiments.nn.build import builder", "a part has a method `build`"),
+        ("from experiments.config.tasks import Waves", "`task` from experiments.tasks"),
+        ("import experiments.tasks.build", "`task_of` from experiments.start"),
+        ("from experiments import corpora", "options have `prepare`"),
+        ("import experiments.corpora", "options have `prepare`"),
     ],
 )
 def test_an_old_decorator_names_the_new_form(tmp_path: Path, monkeypatch, line: str, said: str):

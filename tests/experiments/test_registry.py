@@ -32,7 +32,7 @@ def test_the_same_seven_everywhere():
     assert set(registry.names()) == SEVEN
     assert stems(ROOT / "conf/experiment", "*.yaml") == SEVEN
     assert modules - helpers == SEVEN
-    assert tests - {"registry", "crossing", "wrecked", "memory"} == SEVEN
+    assert tests - {"registry", "crossing", "wrecked", "memory", "parts"} == SEVEN
 
 
 def test_no_option_has_a_silent_default():

@@ -8,8 +8,8 @@ import pytest
 import torch
 from repeating import N_HEADS, N_LAYERS, model, task
 
-from experiments.probes import ablation
-from experiments.probes.ablation import (
+from experiments.probes.heads import ablation
+from experiments.probes.heads.ablation import (
     MANY,
     ablated,
     all_heads,
@@ -20,7 +20,7 @@ from experiments.probes.ablation import (
     halves,
     mean_outputs,
 )
-from experiments.probes.attention_weights import attention_layers, watch, weights
+from experiments.probes.heads.attention_weights import attention_layers, watch, weights
 
 CPU = torch.device("cpu")
 

@@ -8,9 +8,9 @@ import torch
 from repeating import ORACLE, VOCABULARY, batch_of, model, task
 from torch import Tensor
 
-from experiments.probes import copying
-from experiments.probes.attention_weights import watch, weights
-from experiments.probes.copying import (
+from experiments.probes.heads import copying
+from experiments.probes.heads.attention_weights import watch, weights
+from experiments.probes.heads.copying import (
     CopyProbe,
     copies,
     copy_loss,

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from experiments.probes.attention_weights import HIDDEN, logit_blocks, weights
-from experiments.probes.head_scores import (
+from experiments.probes.heads.attention_weights import HIDDEN, logit_blocks, weights
+from experiments.probes.heads.scores import (
     naive_row_scores,
     row_scores,
     scores_of,

@@ -16,9 +16,9 @@ from experiments.parts.ffn import Activation
 from experiments.parts.ffn import FeedForward as FeedForwardOptions
 from experiments.parts.norm import Norm as NormOptions
 from experiments.parts.norm import NormType, Placement
-from experiments.probes.attention_weights import watch, weights
-from experiments.probes.head_scores import naive_row_scores, row_scores
-from experiments.probes.heads import HeadProbe, attention_rows, spread
+from experiments.probes.heads.attention_weights import watch, weights
+from experiments.probes.heads.probe import HeadProbe, attention_rows, spread
+from experiments.probes.heads.scores import naive_row_scores, row_scores
 from experiments.tasks.batch import Batch
 
 B, TIME, WIDTH = 4, 9, 3

@@ -5,9 +5,9 @@ import torch
 from repeating import N_HEADS, N_LAYERS, model, task
 from torch.nn import functional as F
 
-from experiments.probes.ablation import changed, halves
-from experiments.probes.attention_weights import attention_layers
-from experiments.probes.importance import taylor_importance
+from experiments.probes.heads.ablation import changed, halves
+from experiments.probes.heads.attention_weights import attention_layers
+from experiments.probes.heads.importance import taylor_importance
 from experiments.tasks.batch import Batch
 
 STEP = 1e-5

@@ -6,9 +6,9 @@ import pytest
 import torch
 from repeating import model, task
 
-from experiments.probes.ablation import ablated, all_heads, halves, mean_outputs
-from experiments.probes.copying import copy_test
-from experiments.probes.pruning import ORDERS, area, curve, mean_curves, orders, prunable
+from experiments.probes.heads.ablation import ablated, all_heads, halves, mean_outputs
+from experiments.probes.heads.copying import copy_test
+from experiments.probes.heads.pruning import ORDERS, area, curve, mean_curves, orders, prunable
 
 TAYLOR = [[0.1, 0.9, 0.3, 0.2], [0.8, 0.05, 0.4, 0.5]]
 ENTROPY = [[2.0, 0.1, 1.0, 3.0], [0.2, 0.3, 0.4, 0.5]]

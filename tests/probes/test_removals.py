@@ -9,8 +9,8 @@ import torch
 from memory_trial import MemoryTrial
 from repeating import model, task
 
-from experiments.probes import removals
-from experiments.probes.copying import copy_loss
+from experiments.probes.heads import removals
+from experiments.probes.heads.copying import copy_loss
 
 
 @pytest.fixture

@@ -1,10 +1,14 @@
 """The code hash follows imports, ignores words, and is of each arm alone."""
 
+import json
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests_environment import ROOT, environment
 
 from runner.plan import code
 from runner.records import source
@@ -102,3 +106,66 @@ def test_the_file_of_a_module_is_found_without_importing_it(monkeypatch, tmp_pat
     for missing in ("loud.inner.name", "loud.nothing", "no_such_package", "sys"):
         with pytest.raises(source.MissingModuleError):
             source.locate(missing)
+
+
+CHANGES = """
+import json, sys
+from pathlib import Path
+from hydra import compose, initialize_config_dir
+from runner.plan import code, planning
+root, outputs = Path(sys.argv[1]), sys.argv[2]
+typed = ["experiment=moe", "scale=smoke", "task=waves", "plan=only", f"outputs={outputs}"]
+with initialize_config_dir(str(root / "conf"), version_base="1.3"):
+    plan = planning.plan(compose("config", overrides=typed), typed)
+arms = {arm.name: arm.config for arm in plan.arms}
+before = code.hashes(arms)
+assert before == {arm.name: arm.code for arm in plan.arms}
+found = {}
+for name, text in {
+    "experiments/parts/mine.py": "x = 1\\n",
+    "experiments/parts/no_ffn.py": "x = 1\\n",
+    "experiments/tasks/waves.py": "x = 1\\n",
+    "experiments/nn/moe/mixture.py": "x = 1\\n",
+    "experiments/parts/moe.py": "# a comment\\n",
+    "experiments/parts/attention.py": "x = 1\\n",
+    "experiments/tasks/domains.py": "x = 1\\n",
+    "experiments/moe.py": "x = 1\\n",
+    "runner/trial/training.py": "x = 1\\n",
+    "runner/report/page.py": "x = 1\\n",
+}.items():
+    file = root / name
+    old = file.read_text() if file.exists() else ""
+    file.write_text(old + text)
+    now = code.hashes(arms)
+    found[name] = sorted(arm for arm in arms if now[arm] != before[arm])
+    file.write_text(old)
+print(json.dumps(found))
+"""
+
+
+def test_a_change_makes_stale_what_depends_on_it_and_nothing_else(tmp_path: Path):
+    root = tmp_path / "checkout"
+    for folder in ("runner", "experiments", "conf"):
+        shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    done = subprocess.run(
+        [sys.executable, "-c", CHANGES, str(root), str(tmp_path / "outputs")],
+        env=environment() | {"PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    both = ["dense", "moe_top2"]
+    assert json.loads(done.stdout.splitlines()[-1]) == {
+        "experiments/parts/mine.py": [],
+        "experiments/parts/no_ffn.py": [],
+        "experiments/tasks/waves.py": both,
+        "experiments/nn/moe/mixture.py": ["moe_top2"],
+        "experiments/parts/moe.py": [],
+        "experiments/parts/attention.py": both,
+        "experiments/tasks/domains.py": [],
+        "experiments/moe.py": both,
+        "runner/trial/training.py": both,
+        "runner/report/page.py": [],
+    }

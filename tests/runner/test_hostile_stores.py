@@ -28,7 +28,7 @@ from runner.records.store import RECORDS, Slot
 from runner.report import collect, looks, run_folder
 from runner.study.entries import Entry, enter, job_of, locked, mend, survey
 from runner.trial import checkpoint
-from runner.trial.trial import compute
+from runner.trial.compute import compute
 
 Again = Callable[..., Plan]
 Harm = Callable[[Path], object]

@@ -1,8 +1,10 @@
 """The rooms of the engine: no circle of imports, few files at the top."""
 
+import re
 from graphlib import TopologicalSorter
 
 import grimp
+import pytest
 from tests_environment import ROOT
 
 
@@ -17,3 +19,15 @@ def test_no_circle_of_imports():
 
 def test_few_files_stand_at_the_top():
     assert len(list((ROOT / "runner").glob("*.py"))) <= 8
+
+
+WALKS = (ROOT / "docs" / "architecture.md").read_text()
+
+
+@pytest.mark.parametrize("walk", WALKS.split("\n## ")[1:], ids=lambda text: text.split(",")[0])
+def test_walks_through_the_code_are_short_and_name_files_that_exist(walk: str):
+    steps = re.findall(r"^\d+\. .*", walk, re.MULTILINE)
+    assert 3 <= len(steps) <= 10
+    files = re.findall(r"`((?:runner|experiments|conf)/[\w/.]+)`", walk)
+    assert len(files) >= len(steps)
+    assert [name for name in files if not (ROOT / name).exists()] == []

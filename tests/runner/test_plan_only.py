@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from tests_tiny import TINY
 
-from experiments.tasks.options import Ready
+from experiments.tasks.base import Ready
 from runner import registry
 from runner.config import ConfigError, Evaluation
 from runner.plan.data import Data, writable

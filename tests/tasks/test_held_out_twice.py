@@ -7,12 +7,12 @@ import pytest
 from test_corpora import text, words
 
 from experiments.tasks import TASKS, load
+from experiments.tasks.base import TaskOptions
 from experiments.tasks.batch import Task
 from experiments.tasks.domains import Domains
 from experiments.tasks.function import Function
 from experiments.tasks.induction import Induction
 from experiments.tasks.numbers import Numbers, Unit
-from experiments.tasks.options import TaskOptions
 from experiments.tasks.pairs15 import Pairs15
 from experiments.tasks.patterns import Patterns
 from experiments.tasks.translation import TranslationTask

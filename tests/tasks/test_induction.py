@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.probes.copying import periods
+from experiments.probes.heads.copying import periods
 from experiments.tasks.batch import Batch, Task
 from experiments.tasks.induction import BEGIN, Induction, is_held_out, sequences
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from experiments.tasks.base import TaskOptions
 from experiments.tasks.batch import Task
 from experiments.tasks.function import Function
-from experiments.tasks.options import TaskOptions
 from experiments.tasks.patterns import Patterns
 from experiments.tasks.values import Predict
 from experiments.tasks.waves import Waves

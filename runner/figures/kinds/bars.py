@@ -21,10 +21,11 @@ from runner.stats.bands import Seeds, mean_bands
 class Bars(MetricFigure):
     """A group per x category, a bar per level of the hue, its 95 % interval, a dot per seed.
 
-    table  name of a table that trials keep, whose rows are drawn
-    x      a placeholder or column; without it each level of the hue is a category
-    hue    the column that gets a colour each; without it the arm
-    seeds  mean: over all; first: only the first seed of each arm, where seeds share no identity
+    table      name of a table that trials keep, whose rows are drawn
+    x          a placeholder or column; without it each level of the hue is a category
+    hue        the column that gets a colour each; without it the arm
+    seeds      mean: over all; first: only the first seed of each arm, where seeds share no identity
+    reference  a value to compare with: a dashed line, beside which `reference_label` stands
     """
 
     kind: ClassVar[str] = "bars"

@@ -27,7 +27,8 @@ FEW = 12  # up to so many x values, each gets its own whisker and dots
 class Curve(MetricFigure):
     """A line per level of the hue: the mean with its 95 % band, and each seed as a thin line.
 
-    hue  the column that gets a colour each; without it the arm
+    hue        the column that gets a colour each; without it the arm
+    reference  a value to compare with: a dashed line, beside which `reference_label` stands
     """
 
     kind: ClassVar[str] = "curve"

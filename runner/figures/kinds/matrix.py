@@ -25,11 +25,11 @@ class Matrix(MetricFigure):
 
     A panel has its own axes, so sentences of different lengths can stand side by side.
 
-    log              `y` makes the colour scale logarithmic
-    table            name of a table that trials keep
-    x, y             its columns along the axes
+    log               `y` makes the colour scale logarithmic
+    table             name of a table that trials keep
+    x, y              its columns along the axes
     x_ticks, y_ticks  its columns with the text of each tick
-    panel_metrics    short name -> metric template, its value stands in the panel's title
+    panel_metrics     short name -> metric template, its value stands in the panel's title
     """
 
     kind: ClassVar[str] = "matrix"

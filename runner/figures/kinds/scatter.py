@@ -25,7 +25,8 @@ class Scatter(MetricFigure):
 
     An arm that lacks a seed has no point; one whose mean holds clipped values has a hollow one.
 
-    x  the metric on x; it may be a template
+    x          the metric on x; it may be a template
+    reference  a value on y to compare with: a dashed line, beside which `reference_label` stands
     """
 
     kind: ClassVar[str] = "scatter"

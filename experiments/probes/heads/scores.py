@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from experiments.probes.attention_weights import logit_blocks, weights
+from experiments.probes.heads.attention_weights import logit_blocks, weights
 
 
 class RowScores(NamedTuple):

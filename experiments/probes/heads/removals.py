@@ -6,12 +6,12 @@ import torch
 from torch import nn
 
 from experiments.metrics import METRICS
-from experiments.probes.ablation import choices, drops, halves, mean_outputs
-from experiments.probes.attention_weights import attention_layers
-from experiments.probes.copying import CopyProbe, copy_loss, copy_test
-from experiments.probes.heads import HeadProbe
-from experiments.probes.importance import taylor_importance
-from experiments.probes.pruning import ORDERS, area, curve, mean_curves, orders, prunable
+from experiments.probes.heads.ablation import choices, drops, halves, mean_outputs
+from experiments.probes.heads.attention_weights import attention_layers
+from experiments.probes.heads.copying import CopyProbe, copy_loss, copy_test
+from experiments.probes.heads.importance import taylor_importance
+from experiments.probes.heads.probe import HeadProbe
+from experiments.probes.heads.pruning import ORDERS, area, curve, mean_curves, orders, prunable
 from experiments.tasks.batch import Batch, Task
 from runner.metric_names import declared
 from runner.trial.trial import Trial

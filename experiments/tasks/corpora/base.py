@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
+from experiments.tasks.base import Ready, TaskOptions, code_of
 from experiments.tasks.corpora import alike, build, cached, windows
 from experiments.tasks.corpora.build import Split, arrays_of, shares
-from experiments.tasks.options import Ready, TaskOptions, code_of
 from runner.config import Evaluation
 
 BYTE_VALUES = 256

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from experiments.probes.attention_weights import watch, weights
 from experiments.probes.finite import highest, numbers
-from experiments.probes.head_scores import RowScores, row_scores, uniform_scores, valid_keys
+from experiments.probes.heads.attention_weights import watch, weights
+from experiments.probes.heads.scores import RowScores, row_scores, uniform_scores, valid_keys
 from experiments.tasks.batch import Batch
 
 OWN = {"diagonal": 0, "previous": 1}

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from experiments.nn.transformer import Output
-from experiments.probes.attention_weights import watch, weights
 from experiments.probes.finite import highest, numbers, ratio
+from experiments.probes.heads.attention_weights import watch, weights
 from experiments.tasks.batch import Batch
 
 LEAST_PERIOD = 3

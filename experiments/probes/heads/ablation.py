@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from experiments.probes.attention_weights import attention_layers
+from experiments.probes.heads.attention_weights import attention_layers
 from experiments.tasks.batch import Batch
 
 Head = tuple[int, int]

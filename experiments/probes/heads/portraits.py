@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from experiments.probes.finite import highest
-from experiments.probes.heads import HeadProbe, attention_rows
+from experiments.probes.heads.probe import HeadProbe, attention_rows
 from experiments.tasks.batch import Task
 
 Table = dict[str, dict[str, list[float]]]

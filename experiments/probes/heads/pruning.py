@@ -1,7 +1,7 @@
 """How many heads can go, in which order, before a model does worse.
 
 An order is a list of heads, the one that goes first ahead. Heads that have gone are mean-ablated,
-see `experiments.probes.ablation`, all at once and without training on.
+see `experiments.probes.heads.ablation`, all at once and without training on.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from statistics import fmean
 import numpy as np
 from torch import Tensor, nn
 
-from experiments.probes.ablation import Head, Measure, ablated, all_heads
+from experiments.probes.heads.ablation import Head, Measure, ablated, all_heads
 
 TOLERANCE = 0.01
 """What may be lost of a share, e.g. of an accuracy."""

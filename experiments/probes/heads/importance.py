@@ -6,8 +6,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from experiments.probes.ablation import changed
-from experiments.probes.attention_weights import attention_layers
+from experiments.probes.heads.ablation import changed
+from experiments.probes.heads.attention_weights import attention_layers
 from experiments.tasks.batch import Batch
 
 Loss = Callable[[Tensor, Batch], Tensor]
