@@ -10,7 +10,6 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from runner.claims.copies import OFFSET
 from runner.config import ConfigError
 from runner.plan import values
-from runner.plan.explaining import about
 from runner.wording.names import near
 from runner.wording.output import listed, shortened
 
@@ -30,8 +29,7 @@ def as_lists(config: DictConfig) -> Any:
     Raises:
         ConfigError: a copy of no arm, of a copy, or with other keys.
     """
-    with about("arms"):
-        return with_copies(_as_written(config, "arms"))
+    return with_copies(_as_written(config, "arms"))
 
 
 def _as_written(node: Any, key: Any) -> Any:

@@ -43,7 +43,8 @@ def read_study(config: DictConfig) -> Study:
     present = [key for key in STUDY_KEYS if key in config]
     chosen = {key: resolved(config, key) for key in present if key != "arms"}
     if "arms" in config:
-        chosen["arms"] = arms.hidden(arms.as_lists(config))
+        with about("arms"):
+            chosen["arms"] = arms.hidden(arms.as_lists(config))
     whole = OmegaConf.create(chosen)
     for section in SCHEMAS:  # first, since their errors do not name the section within a study
         if section in chosen:
