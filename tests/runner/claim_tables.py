@@ -8,7 +8,6 @@ from runner.claims.rig import Rig
 from runner.claims.verdicts import judge
 
 DEPTHS = (4, 8, 16, 32)
-LEVELS = ["kv8", "kv4", "kv2", "kv1"]
 RIG = {
     "aa": {"arm": "copy", "control": "base"},
     "positive_control": {
@@ -93,10 +92,6 @@ def slope(id="s", **changes):
     return claim(id, **defaults | changes)
 
 
-def trend(id="t", **changes):
-    return claim(id, **{"kind": "trend", "levels": LEVELS, "arm": None, "control": None} | changes)
-
-
 def rate(id="r", **changes):
     one_arm = {"metric": None, "control": None, "direction": None}
     return claim(id, **{"kind": "failure_rate"} | one_arm | changes)
@@ -111,7 +106,6 @@ BUILD = {
     "difference": claim,
     "equivalence": equivalence,
     "slope": slope,
-    "trend": trend,
     "failure_rate": rate,
     "exact": exact,
 }
@@ -136,15 +130,6 @@ def powers(arm, exponent, noise=0.0, n=8, seed=0):
     return {
         (arm, f"grad/depth{depth}"): column
         for depth, column in zip(DEPTHS, np.exp(logs).T, strict=True)
-    }
-
-
-def ladder(steps, noise=0.3, n=8, seed=0):
-    draw = rng(seed)
-    luck = draw.normal(3, 1, n)
-    return {
-        (arm, "val/loss"): luck + height + draw.normal(0, noise, n)
-        for arm, height in zip(LEVELS, np.cumsum([0, *steps]), strict=True)
     }
 
 

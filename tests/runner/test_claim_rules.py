@@ -4,15 +4,12 @@ import numpy as np
 import pytest
 from claim_tables import (
     BUILD,
-    LEVELS,
     RIG,
     failing,
-    ladder,
     pair,
     powers,
     rate,
     spread,
-    trend,
     verdict,
 )
 
@@ -21,7 +18,7 @@ from runner.claims.finding import Verdict
 
 def sound():
     """Records in which every kind is reproduced, with an A/A pair and a positive control."""
-    columns = pair(0.5 + spread(8, 0.1)) | powers("arm", -0.5, 0.05) | ladder([0.5, 0.5, 0.5])
+    columns = pair(0.5 + spread(8, 0.1)) | powers("arm", -0.5, 0.05)
     base = columns["base", "val/loss"]
     columns |= powers("base", -0.5, 0.05, seed=2) | powers("copy", -0.5, 0.05, seed=3)
     columns["copy", "val/loss"] = base + spread(8, 0.02)
@@ -33,7 +30,6 @@ ASKED = {
     "difference": {},
     "equivalence": {"delta": 1},
     "slope": {},
-    "trend": {"direction": "greater"},
     "failure_rate": {"at_least": 0.6},
 }
 
@@ -87,7 +83,7 @@ def test_the_a_a_pair_of_a_failure_rate_may_be_without_failures_but_not_differ()
     [
         (rate(n=4, at_least=0.5), "exact p is 0.12"),  # 2 / 2^4
         (rate(n=5, control="base", direction="less"), "exact p is 0.062"),  # 2 / 2^5
-        (trend(n=2, levels=LEVELS[:3], direction="less"), "Page p is 0.056"),  # 2 / 6^2
+        (BUILD["difference"](n=5), "sign-flip p is 0.062"),  # 2 / 2^5
     ],
 )
 def test_a_claim_that_its_seeds_cannot_decide_is_refused(chosen, least):
@@ -120,9 +116,7 @@ def test_an_estimate_over_more_seeds_decides_nothing():
         ("slope", {"log": "xy"}, "log='xy' is unknown"),
         ("slope", {"control": {"arm": "b"}}, "control: missing key band"),
         ("slope", {"equal_cost": "flops"}, "equal_cost needs two arms"),
-        ("trend", {"levels": ["a", "b"]}, "must be a list of 3 to 8 arms"),
-        ("trend", {"levels": ["a", "b", "a"]}, "'a' cannot be compared with itself"),
-        ("trend", {"n": 21}, "a trend takes 20 at most"),
+        ("difference", {"arm": "base"}, "'base' cannot be compared with itself"),
         ("failure_rate", {"at_least": None}, "give one of at_least, at_most, control, got none"),
         ("failure_rate", {"at_least": 1}, "at_least=1 must lie between 0 and 1"),
         ("failure_rate", {"metric": "val/loss"}, "metric and a number, `above` or `below`, come"),
@@ -139,6 +133,6 @@ def test_an_estimate_over_more_seeds_decides_nothing():
     ],
 )
 def test_a_claim_that_is_written_wrongly_says_what_and_how(kind, changes, message):
-    asked = ASKED | {"exact": {"value": 1}, "trend": {"direction": "less"}}
+    asked = ASKED | {"exact": {"value": 1}}
     with pytest.raises(ValueError, match=message):
         BUILD[kind](**asked[kind] | changes)

@@ -1,7 +1,7 @@
 """Arms that are compared say what they differ in, and a claim of equal cost does not hold then."""
 
 import pytest
-from claim_tables import claim, equivalence, exact, pair, rate, spread, table, trend, verdict
+from claim_tables import claim, equivalence, exact, pair, rate, spread, table, verdict
 
 from runner.claims.fairness import Fairness, cost_words, unequal_words
 from runner.claims.finding import Verdict
@@ -136,10 +136,6 @@ STEPS = {"training.steps": 40}
         (claim(equal_cost="params"), pair(0.5 + spread(8, 0.1))),
         (equivalence(equal_cost="params", delta=9.0), pair(spread(8, 0.1))),
         (exact(equal_cost="params", control="base"), pair([0.0] * 8)),
-        (
-            trend(levels=["base", "mid", "arm"], direction="greater", equal_cost="params"),
-            {(a, "val/loss"): i + spread(8, 0.1) for i, a in enumerate(("base", "mid", "arm"))},
-        ),
         (
             rate(control="base", direction="greater", equal_cost="params"),
             pair(spread(8, 0.1)),

@@ -8,13 +8,11 @@ from claim_tables import (
     equivalence,
     exact,
     failing,
-    ladder,
     pair,
     powers,
     rate,
     slope,
     spread,
-    trend,
     verdict,
 )
 
@@ -146,21 +144,9 @@ def test_a_slope_needs_numbers_and_levels():
     assert finding.reason == "arm 'arm' has no metric like 'norm/{depth}'"
 
 
-@pytest.mark.parametrize(
-    ("steps", "direction", "expected"),
-    [
-        ([0.5, 0.5, 0.5], "greater", Verdict.reproduced),
-        ([0.5, 0.5, 0.5], "less", Verdict.contradicted),
-        ([2, 2, -1], "greater", Verdict.inconclusive),
-    ],
-)
-def test_a_trend_is_found_unless_a_step_goes_back(steps, direction, expected):
-    (finding,) = verdict(ladder(steps), trend(direction=direction))
-    assert finding.verdict is expected
-    assert list(finding.others) == ["kv4 minus kv8", "kv2 minus kv4", "kv1 minus kv2"]
-    if steps[-1] < 0:
-        assert finding.p < 0.05
-        assert finding.reason.endswith("against the order: kv1 minus kv2")
+def test_a_kind_that_is_gone_names_the_other():
+    with pytest.raises(ValueError, match="kind trend is gone; write a claim of kind difference"):
+        claim(kind="trend")
 
 
 @pytest.mark.parametrize(

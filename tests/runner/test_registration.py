@@ -26,7 +26,6 @@ WRITTEN = {
     "difference": TESTED | {"metric": "m", "arm": "a", "control": "b", "direction": "less"},
     "equivalence": TESTED | {"metric": "m", "arm": "a", "control": "b", "delta": 0.1},
     "slope": TESTED | {"metric": "m/{x}", "arm": "a", "x": "x", "band": [0.1, 0.2]},
-    "trend": TESTED | {"metric": "m", "levels": ["a", "b", "c"], "direction": "less"},
     "failure_rate": TESTED | {"arm": "a", "at_most": 0.2},
     "exact": {"n": 8, "statement": "s", "source": "p", "metric": "m", "arm": "a"}
     | {"relation": "equal", "value": 3},
@@ -43,7 +42,6 @@ OTHER = {
         PositiveControl("k", "c", "a", "less"),
     ],
     "band": [(0.1, 0.2), (0.1, 0.3)],
-    "levels": [("a", "b", "c"), ("a", "c", "b")],
 }
 
 

@@ -79,7 +79,6 @@ CLAIMS = {
         "band": [0.01, 0.02],
         "control": {"arm": "moe_top2", "band": [0, 0.009]},
     },
-    "trend": {"levels": ["moe_no_balance", "dense", "moe_top2"], "direction": "less"},
     "failure_rate": {"metric": None, "arm": "moe_top2", "at_most": 0.5},
     "exact": {
         "metric": "cost/parameters",

@@ -15,7 +15,6 @@ from claim_tables import (
     spread,
     states,
     table,
-    trend,
     verdict,
 )
 
@@ -55,13 +54,6 @@ def test_unknown_costs_matter_only_to_a_claim_that_asks_for_them():
     assert verdict(columns, claim(), rig=wide)[0].verdict is Verdict.reproduced
     nothing = Rig(costs(base=0, arm=9))
     assert "unmatched" in verdict(columns, claim(equal_cost="params"), rig=nothing)[0].reason
-
-
-def test_every_level_of_a_trend_must_cost_the_same():
-    columns = {(arm, "val/loss"): i + spread(8, 0.1) for i, arm in enumerate("abc")}
-    asked = trend(levels=["a", "b", "c"], direction="greater", equal_cost="params")
-    (finding,) = verdict(columns, asked, rig=Rig(costs(a=100, b=100, c=80)))
-    assert finding.reason.startswith("unmatched: c has 20 % fewer parameters than a")
 
 
 def test_an_arm_tuned_to_the_edge_of_its_grid_makes_its_claims_invalid():
@@ -115,10 +107,10 @@ def test_an_undecided_speed_claim_says_how_often_it_was_timed():
         assert words in finding.reason
 
 
-def test_the_noise_floor_holds_for_trends_and_not_for_losses():
+def test_the_noise_floor_holds_for_times_and_not_for_losses():
     columns = {(arm, "val/loss"): 0.2 * i + spread(8, 0.05) for i, arm in enumerate("abc")}
     columns["copy", "val/loss"] = columns["a", "val/loss"] + spread(8)[::-1]
-    asked = trend(levels=["a", "b", "c"], direction="greater", aa={"arm": "copy", "control": "a"})
+    asked = claim(arm="c", control="a", aa={"arm": "copy", "control": "a"})
     assert timed(columns, asked)[0].verdict is Verdict.inconclusive
     assert timed(columns, asked, unit="nats")[0].verdict is Verdict.reproduced
 
@@ -232,7 +224,7 @@ def test_a_claim_is_hashed_as_it_was_written_down():
 
 
 def test_whoever_reads_verdicts_json_can_check_the_hash():
-    chosen = [claim(aa=SAME, published="+0.5 日本語"), slope(), trend(direction="less")]
+    chosen = [claim(aa=SAME, published="+0.5 日本語"), slope(), equivalence()]
     for finding in verdict(pair(spread(8)), *chosen):
         written = json.loads(json.dumps(_plain(finding)))
         deciding = {key: value for key, value in written["claim"].items() if key not in WORDS}
