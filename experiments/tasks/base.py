@@ -175,6 +175,6 @@ def _code_of(module: str) -> str:
 
 
 def digest(evidence: object) -> str:
-    """Return a short hash of JSON data."""
-    text = json.dumps(evidence, sort_keys=True)
+    """Return a short hash of JSON data; what is none counts as its text."""
+    text = json.dumps(evidence, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

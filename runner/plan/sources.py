@@ -12,12 +12,14 @@ from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.object_type import ObjectType
 from hydra.errors import HydraException
 from hydra.plugins.config_source import ConfigResult, ConfigSource
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from runner import registry
 from runner.config import ConfigError
 from runner.plan import folders
-from runner.plan.declared import DeclaredParts
+from runner.plan.declared import declared
 from runner.plan.explaining import unexpected
 from runner.plan.refusal import check_file
 from runner.wording.output import shortened
@@ -43,6 +45,45 @@ class UsersFolder(FileConfigSource):
         return found == folder and super().is_group(config_path)
 
 
+class DeclaredOptions(ConfigSource):
+    """A place where Hydra finds the options that are declared in Python."""
+
+    def __init__(self) -> None:
+        super().__init__("declared", f"{self.scheme()}://")
+
+    @staticmethod
+    def scheme() -> str:
+        """Return what stands before the path of such an option."""
+        return "declared"
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        """Return an option with its defaults."""
+        group, _, kind = config_path.partition("/")
+        node = OmegaConf.create(declared(group)[kind])
+        return ConfigResult(self.provider, self.full_path(), node, {"package": None})
+
+    def is_group(self, config_path: str) -> bool:
+        """Whether a group has such options."""
+        return config_path.strip("/") in registry.groups()
+
+    def is_config(self, config_path: str) -> bool:
+        """Whether there is such an option."""
+        group, _, kind = config_path.partition("/")
+        if kind == "None":  # a group of which nothing is chosen; to look for it loads all options
+            return False
+        return group in registry.groups() and kind in declared(group)
+
+    def available(self) -> bool:
+        """Return True: nothing has to be found first."""
+        return True
+
+    def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
+        """Return the options of a group."""
+        group = config_path.strip("/")
+        only_groups = results_filter is ObjectType.GROUP
+        return [] if only_groups or not self.is_group(group) else sorted(declared(group))
+
+
 class CheckedRepository(ConfigRepository):
     """The folders that options are loaded from.
 
@@ -61,7 +102,7 @@ class CheckedRepository(ConfigRepository):
             UsersFolder(one.provider, one.path) if one.provider == OF_USERS else one
             for one in self.sources
         ]
-        self.sources.insert(-1, DeclaredParts())  # Hydra's own schemas have to stand last
+        self.sources.insert(-1, DeclaredOptions())  # Hydra's own schemas have to stand last
 
     def get_group_options(
         self, group_name: str, results_filter: ObjectType | None = ObjectType.CONFIG
