@@ -18,7 +18,7 @@ from runner.plan.planning import Plan
 from runner.records.job import Stage
 from runner.records.tracking import read_rows
 from runner.study.entries import job_of, survey
-from runner.trial import trial
+from runner.trial import compute as trial
 from tests.support.memory_trial import MemoryTrial
 
 SMALL = (
