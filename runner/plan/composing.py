@@ -10,7 +10,7 @@ from omegaconf import DictConfig, open_dict
 
 from runner import registry
 from runner.config import NOT_IN_ARMS, ArmConfig, ConfigError, Study
-from runner.plan import arguments, folders, matching, refusal
+from runner.plan import arguments, choosing, folders, matching, refusal
 from runner.plan.explaining import ConfigErrors, about
 from runner.plan.keys import field_names, known_keys
 from runner.plan.overrides import parse
@@ -159,7 +159,7 @@ def compose_arm(
     readable = [parse(text).input_line or text for text in arm]
     with about("the arm cannot be composed"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        config = compose("config", overrides=[*overrides, *readable])
+        config = compose("config", overrides=[*choosing.left_out(overrides), *readable])
         same = (config.experiment, config.scale) == (study.experiment, study.scale.value)
     if not same:  # by the package of an option's file
         raise ConfigError("an arm cannot set experiment or scale; they are the same for all arms")
