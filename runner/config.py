@@ -248,7 +248,9 @@ class Study:
     controls: list[str]
     headline: list[dict[str, str]]
     claims: dict[str, Any]
+    claim: Any
     figures: dict[str, Any]
+    figure: Any
     not_tested: list[str]
     seed: int
     n_seeds: int

@@ -13,16 +13,16 @@ from typing import Any
 
 import pytest
 import torch
-from composing_once import composed_once
-from hydra import compose, initialize_config_dir
+from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import DictConfig
-from tests_environment import ROOT, environment
 
 from experiments.tasks.domains import Domains
 from runner import invocation
-from runner.plan import arguments, loading, planning
+from runner.plan import loading, planning
 from runner.plan.plan import Plan
+from tests.support.composed import composed
+from tests.support.composing_once import composed_once
+from tests.support.environment import ROOT, environment
 
 torch.set_num_threads(1)  # with two, an operation waits for a core that another process has
 MakePlan = Callable[..., Plan]
@@ -127,12 +127,6 @@ def run(hydra: None, tmp_path: Path) -> Callable[..., None]:  # noqa: ARG001
         invocation.run_and_report(*composed(tmp_path, overrides))
 
     return make
-
-
-def composed(folder: Path, overrides: Sequence[str]) -> tuple[DictConfig, list[str]]:
-    """A composed config and the overrides it came from."""
-    mended = arguments.check([*overrides, f"outputs={folder / 'outputs'}"])
-    return compose("config", overrides=mended), mended
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 
 from runner.claims.registration import SHIPPED, families
+from runner.plan.choosing import choose
 from runner.plan.outline import outline
 from runner.plan.reading import read_study
 
@@ -25,7 +26,7 @@ def shipping() -> Iterator[dict[str, Any]]:
         for path in sorted((CONF / "preset").glob("*.yaml")):
             experiment, _, scale = path.stem.rpartition("_")
             overrides = [f"experiment={experiment}", f"scale={scale}"]
-            study = read_study(compose("config", overrides=overrides))
+            study = choose(read_study(compose("config", overrides=overrides)), [])
             claims = outline(study).claims
             for claim in claims:
                 yield {

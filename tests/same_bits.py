@@ -15,8 +15,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.outcomes import outcome
-from tests.tests_environment import ROOT, environment
+from tests.support.environment import ROOT, environment
+from tests.support.outcomes import outcome
 
 SHORT = {
     "domains": "task.train_bytes=30000 task.n_eval=6 task.length=16",

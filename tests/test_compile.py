@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import pandas as pd
 import pytest
-from tests_tiny import TINY
 
 from runner.plan.plan import Plan
 from runner.study import run as study
+from tests.support.tiny import TINY
 
 MakePlan = Callable[..., Plan]
 

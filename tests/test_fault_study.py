@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from chaos import FAULTS
-from tests_environment import environment
 
 from runner.records.store import Slot, read_json
+from tests.support.chaos import FAULTS
+from tests.support.environment import environment
 
 TINY = ("experiment=moe", "scale=smoke", "task=waves", "task.n_eval=9", "task.n_samples=30")
 TINY += ("model.d_model=16", "model.n_layers=1", "plugins=[chaos_plugin]", "~figures", "~claims")

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from tests_tiny import TINY
 
 from runner import registry
 from runner.study import run as study
+from tests.support.tiny import TINY
 
 THERE = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
 

@@ -16,11 +16,7 @@ from signal import SIGTERM
 from typing import Any
 
 import pytest
-from conftest import composed
 from hydra import initialize_config_dir
-from killing import SEAMS, Nursery, Point, Stages, nursery
-from outcomes import outcome
-from tests_environment import ROOT
 
 from runner import registry
 from runner.plan import planning
@@ -28,6 +24,10 @@ from runner.records.job import Job, Stage
 from runner.records.store import Slot, read_json
 from runner.study.entries import job_of, survey
 from runner.trial.checkpoint import DIGESTS, STATE, WEIGHTS, steps
+from tests.support.composed import composed
+from tests.support.environment import ROOT
+from tests.support.killing import SEAMS, Nursery, Point, Stages, nursery
+from tests.support.outcomes import outcome
 
 pytestmark = pytest.mark.xdist_group("kills")  # the trial is computed once, in one process
 

@@ -11,13 +11,13 @@ from types import SimpleNamespace
 
 import pytest
 from packaging.requirements import Requirement
-from tests_environment import ROOT, environment
-from tests_tiny import TINY
 
 import ablab
 from runner import plugins
 from runner.config import ConfigError
 from runner.plan import arguments, launchers
+from tests.support.environment import ROOT, environment
+from tests.support.tiny import TINY
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CONSTRAINTS = {

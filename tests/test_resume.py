@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import composed
-from outcomes import events, results, states, weights
-from tests_environment import environment
 
 from runner import invocation, registry
+from tests.support.composed import composed
+from tests.support.environment import environment
+from tests.support.outcomes import events, results, states, weights
 
 PATIENCE = 120.0
 

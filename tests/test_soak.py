@@ -15,12 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import composed
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from tests_environment import ROOT
 
 from runner import invocation, registry
+from tests.support.composed import composed
+from tests.support.environment import ROOT
 
 MINUTES = float(os.environ.get("ABLAB_SOAK_MINUTES", "20"))
 WARM = 2  # rounds

@@ -8,7 +8,7 @@ option whether the key is there.
 
 import functools
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,10 +17,10 @@ from hydra.core.override_parser.types import Override, OverrideType
 
 from runner import plugins, registry
 from runner.config import STUDY_KEYS, ConfigError
-from runner.plan import folders, launchers, overrides
+from runner.plan import arms, choosing, folders, launchers, overrides
 from runner.plan.explaining import about
 from runner.plan.keys import GROUPS, SECTIONS, check_key, check_value, known_keys, leaves
-from runner.plan.overrides import parse
+from runner.plan.overrides import parse, quoted
 from runner.plan.refusal import refuse_code, refuse_values
 from runner.wording.names import near
 from runner.wording.output import shortened
@@ -33,9 +33,6 @@ HYDRA_ALLOWED = (
     "hydra.verbose",
     "hydra/help",
 )
-# conf/claims/ is a folder, so Hydra takes `~claims` for the deletion of a group; a dictionary goes
-# past that, and `only_typed` does what was meant.
-NO_CLAIMS, NONE_OF_THEM = "++claims={_none_: true}", "_none_"
 REFUSED_FLAGS = ("config_path", "config_name", "experimental_rerun")
 
 
@@ -89,25 +86,9 @@ def check_sweeper(texts: Sequence[str]) -> None:
 
 def command(texts: Sequence[str]) -> str:
     """The overrides of one point of a sweep, as a user would type them."""
-    typed = ["~claims" if text == NO_CLAIMS else text.removeprefix("++") for text in texts]
+    left_out = {text: f"~{key}" for key, text in choosing.NONE.items()}
+    typed = [left_out.get(text, text.removeprefix("++")) for text in texts]
     return shlex.join(["python", "-m", "runner", *typed])
-
-
-def only_typed(claims: Mapping[str, Any], typed: Sequence[str]) -> dict[str, Any]:
-    """The claims of a study; after `~claims` those alone that the command line adds."""
-    if NONE_OF_THEM not in claims:
-        return dict(claims)
-    added = set()
-    for override in map(parse, typed):
-        section, dot, rest = override.key_or_group.partition(".")
-        if section == "claims" and override.input_line != NO_CLAIMS:
-            value = override.value()
-            added |= {rest} if dot else {*map(str, value if isinstance(value, dict) else ())}
-    return {
-        name: claim
-        for name, claim in claims.items()
-        if any(key == name or key.startswith(f"{name}.") for key in added)
-    }
 
 
 def named_plugins(texts: Sequence[str]) -> list[str]:
@@ -158,8 +139,8 @@ def mend(text: str) -> str:
     if override.package is not None:
         text = shortened(text, 120)
         raise ConfigError(f"{text}: leave @{override.package} out; a group has one place")
-    if key == "claims" and not override.is_sweep_override() and override.value() in (None, {}):
-        return NO_CLAIMS
+    if key in choosing.NONE and not override.is_sweep_override() and override.value() in (None, {}):
+        return choosing.NONE[key]
     if key.startswith("hydra"):
         if not override.is_sweep_override():
             refuse_values(override.value())
@@ -172,7 +153,12 @@ def mend(text: str) -> str:
         launchers.check(key, override.value())
         return text
     examine(override)
-    section, dot, _ = key.partition(".")
+    section, dot, name = key.partition(".")
+    if section == "arms" and not override.is_sweep_override():
+        value = {name.rpartition(".")[2]: override.value()} if "." in name else override.value()
+        if copy := arms.listed_copy(value):
+            start = text[: text.index(key)]
+            return f"{start}arms.{name.removesuffix(f'.{arms.COPY_OF}')}=[{quoted(copy[0])}]"
     if dot and known_keys(section) is not None and override.type is OverrideType.CHANGE:
         return f"++{override.input_line}"
     return override.input_line or text

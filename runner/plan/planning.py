@@ -18,14 +18,15 @@ from runner.config import (
     Scale,
     Study,
 )
-from runner.plan import arguments, checks, code, memory, mentions, seeding
+from runner.plan import arguments, checks, choosing, code, memory, mentions, seeding
 from runner.plan.composing import compose_arms
 from runner.plan.data import Data, writable
 from runner.plan.explaining import about
 from runner.plan.outline import Outline, outline
 from runner.plan.plan import Arm, Plan, stand_in, workers
 from runner.plan.questions import check_header
-from runner.plan.reading import as_yaml, deleted, read_study
+from runner.plan.reading import deleted, read_study
+from runner.plan.resolved import as_yaml
 from runner.records import provenance, store
 
 
@@ -51,8 +52,7 @@ def plan(
     check_header(config, overrides)
     with open_dict(config):
         config.update(deleted(config))
-        config.claims = arguments.only_typed(config.claims, overrides)
-    study = read_study(config)
+    study = choosing.choose(read_study(config), overrides)
     experiment = checks.check_choice(study, overrides)
     plugins.load(study.plugins)  # a launcher's process has not seen the command line
     if arms is not None:
@@ -95,7 +95,7 @@ def plan(
         arms=tuple(planned),
         seeds=seeds,
         outputs=outputs,
-        config_yaml=as_yaml(config),
+        config_yaml=as_yaml(study, planned),
         command=command or arguments.command(overrides),
         started=provenance.now(),
         tolerance=preset_tolerance(config, study, overrides),

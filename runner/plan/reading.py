@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import re
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -22,13 +21,10 @@ from runner.config import (
     Study,
     Training,
 )
-from runner.plan import estimates, folders, values
+from runner.plan import arms, estimates, folders, values
 from runner.plan.explaining import about
 from runner.plan.keys import field_names
 from runner.wording.names import near
-
-WHOLE = re.compile(r"\$\{[^{}=]*\}")
-HIDDEN = "$\N{ZERO WIDTH SPACE}{"  # stands for ${ in arms while the other keys are resolved
 
 
 def read_study(config: DictConfig) -> Study:
@@ -47,7 +43,8 @@ def read_study(config: DictConfig) -> Study:
     present = [key for key in STUDY_KEYS if key in config]
     chosen = {key: resolved(config, key) for key in present if key != "arms"}
     if "arms" in config:
-        chosen["arms"] = _hidden(arms_as_written(config))
+        with about("arms"):
+            chosen["arms"] = arms.hidden(arms.as_lists(config))
     whole = OmegaConf.create(chosen)
     for section in SCHEMAS:  # first, since their errors do not name the section within a study
         if section in chosen:
@@ -56,56 +53,7 @@ def read_study(config: DictConfig) -> Study:
         study: Study = typed(Study, whole, "config")
     except ConfigError as error:
         raise ConfigError(str(error).removeprefix("config.")) from error
-    return dataclasses.replace(study, arms=_hidden(study.arms, back=True))
-
-
-def arms_as_written(config: DictConfig) -> Any:
-    """The arms as plain data, in which `${key}` within an override stays as it is written.
-
-    Each arm is composed with its own overrides and resolves it then, as it would if it were typed.
-    What is `${key}` as a whole (one arm that repeats another) is resolved here.
-    """
-    with about("arms"):
-        return _as_written(config, "arms")
-
-
-def _as_written(node: Any, key: Any) -> Any:
-    """The value at a key of a container; only texts that are more than one `${key}` stay."""
-    if OmegaConf.is_missing(node, key):
-        return "???"
-    if OmegaConf.is_interpolation(node, key):
-        plain: Any = OmegaConf.to_container(node, resolve=False)
-        if not WHOLE.fullmatch(text := str(plain[key])):
-            return text
-    value = node[key]
-    if isinstance(value, DictConfig):
-        for name in value:
-            if not isinstance(name, str):
-                raise ConfigError(f"arms: the key {values.typed_as(name)} is no text; quote it")
-        return {name: _as_written(value, name) for name in value}
-    if isinstance(value, ListConfig):
-        return [_as_written(value, place) for place in range(len(value))]
-    return value
-
-
-def _hidden(value: Any, *, back: bool = False) -> Any:
-    """Plain data whose `${` OmegaConf does not see; `back` undoes it."""
-    if isinstance(value, dict):
-        return {name: _hidden(item, back=back) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_hidden(item, back=back) for item in value]
-    if not isinstance(value, str):
-        return value
-    return value.replace(HIDDEN, "${") if back else value.replace("${", HIDDEN)
-
-
-def as_yaml(config: DictConfig) -> str:
-    """A whole config as YAML, each `${key}` replaced by its value, except within arms."""
-    content = {
-        str(key): arms_as_written(config) if key == "arms" else resolved(config, str(key))
-        for key in config
-    }
-    return OmegaConf.to_yaml(OmegaConf.create(content), resolve=False)
+    return dataclasses.replace(study, arms=arms.hidden(study.arms, back=True))
 
 
 def deleted(config: DictConfig) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from yaml import YAMLError
 from runner import registry
 from runner.config import ConfigError
 from runner.plan import folders
+from runner.plan.arms import list_copies
 from runner.plan.declared import declared
 from runner.plan.explaining import unexpected
 from runner.plan.refusal import check_file
@@ -147,7 +148,9 @@ class CheckedRepository(ConfigRepository):
         Every arm is composed anew from the same files; to parse them takes longer than all else.
         """
         if key not in PARSED:
-            PARSED[key] = super().load_config(config_path)
+            PARSED[key] = found = super().load_config(config_path)
+            if found is not None:
+                list_copies(found.config)
         return copy.deepcopy(PARSED[key])
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "CheckedRepository":

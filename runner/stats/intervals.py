@@ -2,7 +2,7 @@
 
 The unit of replication is the seed; tokens, batches, heads and timing repeats are nested in it and
 never counted. The primary interval is Student's t, because a percentile bootstrap of 5 to 10 seeds
-covers 81 to 90 % where it says 95 %. The exact tests are in `sign_flip` and `page_trend`.
+covers 81 to 90 % where it says 95 %. The exact tests are in `sign_flip`.
 
 Every function raises ValueError for values that are not finite and for samples that are too small.
 scipy is imported where it is used: planning a study must not pay for it.

@@ -21,7 +21,6 @@ from .noise import DIFFERENCES, Differences
 
 BATCH = 100  # studies that are judged together, each a family of its own
 DEPTHS = (4, 8, 16, 32)
-LEVELS = ("l0", "l1", "l2", "l3")
 COVERED = "Coverage of the interval of a claim, in %"
 FAMILY = "Families of difference claims with any false verdict, in %"
 POWER = "Power of a difference claim at its printed detectable effect, in % (80 asked)"
@@ -48,12 +47,6 @@ def sloping(rng: Generator, noise: Differences, n: int, metric: str) -> Columns:
         ("arm", metric.format(depth=depth)): np.exp(level + exponents * np.log(depth))
         for depth in DEPTHS
     }
-
-
-def alike(rng: Generator, noise: Differences, n: int, metric: str) -> Columns:
-    """Levels that differ in nothing."""
-    seed = rng.standard_normal(n)
-    return {(arm, metric): seed + noise(rng, (n,)) for arm in LEVELS}
 
 
 def failing(rng: Generator, _: object, n: int, metric: str, share: float) -> Columns:
@@ -89,9 +82,6 @@ KINDS: Mapping[str, Asked] = {
     ),
     "slope, at the band's end": Asked(
         {"kind": "slope", "x": "depth", "band": [-0.6, -0.4], "arm": "arm"}, sloping, -0.4
-    ),
-    "trend, none": Asked(
-        {"kind": "trend", "levels": list(LEVELS), "direction": "less"}, alike, 0.0
     ),
     "failure rate, at its bound of 0.5": Asked(
         RATE | {"at_least": 0.5}, partial(failing, share=0.5), 0.5, noisy=False

@@ -11,12 +11,12 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from memory_trial import MemoryTrial
-from tests_environment import ROOT
 
 from runner import registry
 from runner.config import ConfigError
 from runner.plan import estimates
+from tests.support.environment import ROOT
+from tests.support.memory_trial import MemoryTrial
 
 Choice = dict[str, str]
 TINY = {

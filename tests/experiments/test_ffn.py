@@ -7,13 +7,13 @@ import pytest
 import torch
 import yaml
 from hydra import compose
-from memory_trial import MemoryTrial
 
 from experiments import ffn
 from experiments.parts.ffn import Activation
 from runner import registry
 from runner.plan.plan import Plan
 from runner.study import tuning
+from tests.support.memory_trial import MemoryTrial
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 TINY = (

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from memory_trial import MemoryTrial
 
 from experiments import flash_attention as flash
 from experiments.flash_attention import FlashOptions
@@ -18,6 +17,7 @@ from experiments.probes import kernels
 from runner import registry
 from runner.plan.plan import Plan
 from runner.trial.measure import can_measure_peak, give_back, peak_mib
+from tests.support.memory_trial import MemoryTrial
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 SLACK = 4 * torch.finfo(torch.float32).eps

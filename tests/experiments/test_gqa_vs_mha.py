@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from memory_trial import MemoryTrial
 
 from experiments import gqa_vs_mha as gqa
 from experiments.gqa_vs_mha import Conversion, GQAOptions
@@ -20,6 +19,7 @@ from runner.records.job import Stage
 from runner.records.tracking import read_rows
 from runner.study.entries import job_of, survey
 from runner.trial import compute as trial
+from tests.support.memory_trial import MemoryTrial
 
 SMALL = (
     *("experiment=gqa_vs_mha", "scale=smoke", "task=waves", "task.width=6", "task.length=8"),

@@ -8,8 +8,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from memory_records import records_of
-from memory_trial import MemoryTrial
 
 from experiments import head_analysis
 from experiments.parts.body import build_transformer
@@ -23,6 +21,8 @@ from runner.metric_names import Worth
 from runner.plan.outline import outline
 from runner.plan.plan import Arm, Plan
 from runner.trial.training import train
+from tests.support.memory_records import records_of
+from tests.support.memory_trial import MemoryTrial
 
 MakePlan = Callable[..., Plan]
 SMALL = ("experiment=head_analysis", "scale=smoke", "model.d_model=16", "task.n_eval=12")

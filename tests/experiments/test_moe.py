@@ -5,13 +5,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from memory_trial import MemoryTrial
 
 from experiments.parts.body import build_transformer, cost
 from runner.plan.outline import outline
 from runner.report import collect, records
 from runner.study.entries import survey
 from runner.trial.training import train
+from tests.support.memory_trial import MemoryTrial
 
 SMALL = ("experiment=moe", "scale=smoke", "training.steps=8", "task.n_eval=12", "n_seeds=1")
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from memory_trial import MemoryTrial
 
 from experiments import norm_stability
 from experiments.norm_stability import NormStabilityOptions
@@ -17,6 +16,7 @@ from experiments.parts.norm import Placement
 from experiments.probes.gradients import GradientNorms, log_slope
 from runner.plan.outline import outline
 from runner.trial.training import train
+from tests.support.memory_trial import MemoryTrial
 
 SMALL = (
     "experiment=norm_stability",

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests_environment import ROOT
 
 from runner import registry
+from tests.support.environment import ROOT
 
 SEVEN = {
     "head_analysis",
@@ -32,7 +32,7 @@ def test_the_same_seven_everywhere():
     assert set(registry.names()) == SEVEN
     assert stems(ROOT / "conf/experiment", "*.yaml") == SEVEN
     assert modules - helpers == SEVEN
-    assert tests - {"registry", "crossing", "wrecked", "memory", "parts"} == SEVEN
+    assert tests - {"registry", "crossing", "wrecked"} == SEVEN
 
 
 def test_no_option_has_a_silent_default():

@@ -8,7 +8,6 @@ from typing import cast
 
 import pytest
 import torch
-from memory_trial import MemoryTrial
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -30,6 +29,7 @@ from experiments.tasks.translation import TranslationTask
 from runner.plan.outline import outline
 from runner.plan.plan import Arm, Plan
 from runner.trial.training import evaluate
+from tests.support.memory_trial import MemoryTrial
 
 torch.set_num_threads(1)
 MakePlan = Callable[..., Plan]

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 import torch
-from memory_trial import MemoryTrial
 
 from experiments.metrics import METRICS
 from runner import registry
 from runner.metric_names import ENGINE, Worth, find, worth
 from runner.records.store import Slot
+from tests.support.memory_trial import MemoryTrial
 
 TOKENS = ["task=induction", "task.n_eval=12", "task.max_period=5", "task.length=12"]
 COPYING = [*TOKENS, "arm=trained", "options.n_orders=2"]

@@ -20,7 +20,7 @@ from runner.report.redraw import redraw
 from runner.study.entries import survey
 from tests.fuzz import cases
 from tests.fuzz.command import Ending, command, faults, guarded, written, wrong
-from tests.tests_environment import environment
+from tests.support.environment import environment
 
 SEEN: Counter[str] = Counter()
 Kind = tuple[st.SearchStrategy[Any], Callable[[Any], list[str]]]

@@ -4,10 +4,10 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from composing_once import composed_once
 
 from tests.fuzz.__main__ import examine, report
 from tests.fuzz.kinds import KINDS, SEEN
+from tests.support.composing_once import composed_once
 
 FAST = {"overrides": 24, "folders": 12}
 MORE = {"overrides": 150, "folders": 65, "texts": 15, "stores": 20, "runs": 15}

@@ -5,7 +5,8 @@ from graphlib import TopologicalSorter
 
 import grimp
 import pytest
-from tests_environment import ROOT
+
+from tests.support.environment import ROOT
 
 
 def test_no_circle_of_imports():
@@ -31,3 +32,10 @@ def test_walks_through_the_code_are_short_and_name_files_that_exist(walk: str):
     files = re.findall(r"`((?:runner|experiments|conf)/[\w/.]+)`", walk)
     assert len(files) >= len(steps)
     assert [name for name in files if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("package", ["runner", "experiments"])
+def test_folders_of_tests_are_those_of_the_code(package: str):
+    folders = {path.parent for path in (ROOT / "tests" / package).rglob("test_*.py")}
+    code = {folder.relative_to(ROOT / "tests") for folder in folders}
+    assert [str(folder) for folder in code if not (ROOT / folder).is_dir()] == []

@@ -10,10 +10,9 @@ from runner.claims.kinds.equivalence import Equivalence
 from runner.claims.kinds.exact import Exact
 from runner.claims.kinds.failure_rate import FailureRate
 from runner.claims.kinds.slope import Slope
-from runner.claims.kinds.trend import Trend
 
 KINDS: dict[str, type[Claim]] = {
-    cls.kind: cls for cls in (Difference, Equivalence, Slope, Trend, FailureRate, Exact)
+    cls.kind: cls for cls in (Difference, Equivalence, Slope, FailureRate, Exact)
 }
 
 
@@ -26,6 +25,10 @@ def read_claim(id: str, mapping: Mapping[str, Any]) -> Claim:
     if not isinstance(mapping, Mapping):
         raise ValueError(f"{here} must be a mapping of keys, got {mapping!r}.")
     kind = mapping.get("kind") or Difference.kind
+    if kind == "trend":
+        raise ValueError(
+            f"{here}: kind trend is gone; write a claim of kind difference for each two levels."
+        )
     one_of(f"{here}: kind", kind, tuple(KINDS))
     keys = {key: value for key, value in mapping.items() if key != "kind"}
     return KINDS[kind].from_mapping(id, keys)

@@ -1,0 +1,182 @@
+"""Parts: one Python file adds one, planning needs no torch, and errors name the cure."""
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from experiments.parts import PARTS, Cost, Part, load, part
+from runner import plugins, registry
+from runner.config import ConfigError
+from runner.plan import code, folders
+from tests.same_bits import OF_PAIRS, task_arm
+from tests.support.environment import ROOT, environment
+from tests.support.tiny import TINY
+
+DOCS = (ROOT / "docs" / "bring_your_own.md").read_text(encoding="utf-8")
+MINE, _, ASKED = re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL)
+(SIMPLE,) = re.findall(r"```yaml\n(.*?)```", DOCS, re.DOTALL)
+
+
+def python(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, *words],
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def results(folder: Path, experiment: str, arm: str) -> dict[str, float]:
+    (path,) = folder.glob(f"outputs/{experiment}/trials/{arm}-*/seed-0/result.json")
+    return {row["metric"]: row["value"] for row in json.loads(path.read_text())["results"]}
+
+
+def test_one_python_file_adds_a_part(tmp_path: Path):
+    """It needs no YAML file where its fields have defaults; it is composed, matched, trained."""
+    (tmp_path / "mine.py").write_text(MINE)
+    arms = [f"+arms.{name}=[{words}]" for name, words in ARMS.items()]
+    chosen = (f"arm=[{','.join(ARMS)}]", "baseline=mine", "n_seeds=1")
+    python("-m", "runner", *TINY, *chosen, *arms, "plugins=[mine]", cwd=tmp_path)
+    d_model = 16
+    for arm, d_ff in {"mine": 4, "wide": 8, "matched": 4}.items():
+        found = results(tmp_path, "moe", arm)
+        norms, attention = (2 + 1) * 2 * d_model, 4 * d_model**2
+        assert found["cost/parameters"] == norms + attention + 2 * d_model * d_ff
+        assert found["cost/active_parameters"] == found["cost/parameters"]
+        assert found["cost/flops_per_token"] > 2 * (attention + 2 * d_model * d_ff)
+
+
+ARMS = {
+    "mine": '"ffn=lowrank","match.by=none"',
+    "wide": '"ffn=lowrank","match.by=none","ffn.d_ff=8"',
+    "matched": '"ffn=dense","match.by=params","match.to=mine"',
+}
+
+
+def test_a_question_of_a_plug_in_is_computed_by_its_module(tmp_path: Path):
+    (tmp_path / "asked.py").write_text(ASKED)
+    file = tmp_path / "mine" / "experiment" / "simple.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text(SIMPLE)
+    words = ("--config-dir=mine", "experiment=simple", "plugins=[asked]", "scale=smoke")
+    python("-m", "runner", *words, cwd=tmp_path)
+    assert results(tmp_path, "simple", "gqa")["simple/looks"] == 3
+
+
+def test_every_option_is_planned_without_torch(tmp_path: Path):
+    """A plan of each option of each group, in a process in which torch cannot be imported."""
+    (tmp_path / "text.txt").write_text("".join(f"{i} squared is {i * i}\n" for i in range(600)))
+    commands = {}
+    for group in registry.groups():
+        for name in sorted(folders.options(group)):
+            words = task_arm(name) if group == "task" else [f"{group}={name}"]
+            arm = json.dumps([*words, "match.by=none"])
+            experiment = "translation" if name in OF_PAIRS else "ffn"
+            commands[f"{group}={name}"] = [
+                *(f"experiment={experiment}", f"+arms.x={arm}", "arm=x", "baseline=x"),
+                *("scale=smoke", "~claims", "headline=[]", "outputs=outputs"),
+            ]
+    planned = python("-c", PLANS, json.dumps(commands), cwd=tmp_path).stdout.split()
+    assert planned == list(commands)
+    assert len(planned) > 20
+
+
+PLANS = """
+import builtins, json, sys
+
+real = builtins.__import__
+
+def without_torch(name, *more, **others):
+    assert name.partition(".")[0] != "torch", "a plan imports torch"
+    return real(name, *more, **others)
+
+builtins.__import__ = without_torch
+from hydra import compose, initialize_config_dir
+from runner.plan import arguments, folders, loading, planning
+
+loading.check_all_loading()
+with initialize_config_dir(str(folders.CONF), version_base="1.3"):
+    for name, words in json.loads(sys.argv[1]).items():
+        mended = arguments.check(words)
+        (arm,) = planning.plan(compose("config", overrides=mended), mended).arms
+        assert arm.code, arm
+        assert "torch" not in sys.modules
+        print(name)
+"""
+
+
+@pytest.mark.parametrize(
+    ("group", "lacks", "said"),
+    [
+        ("fnn", "", "there is no such group; choose one of attention, ffn, norm"),
+        ("ffn", "cost", "it has no cost"),
+        ("ffn", "build", "it has no build"),
+        ("ffn", "Part", r"write it as class Mine\(Part\)"),
+    ],
+)
+def test_a_class_that_is_no_part_is_refused(group: str, lacks: str, said: str):
+    base = object if lacks == "Part" else Part
+    methods = {"cost": lambda *_: Cost(), "build": lambda *_: None}
+    members = {name: method for name, method in methods.items() if name != lacks}
+    with pytest.raises(ValueError, match=rf"@part\('{group}', 'mine'\) on Mine: .*{said}"):
+        part(group, "mine")(type("Mine", (base,), members))
+    assert "mine" not in PARTS["ffn"]
+
+
+def test_a_kind_that_is_taken_is_refused():
+    load()
+
+    @dataclass
+    class Other(Part):
+        kind: str
+
+        def cost(self, d_model: int, length: int) -> Cost:  # noqa: ARG002
+            return Cost()
+
+        def build(self, d_model: int):  # noqa: ARG002
+            return None
+
+    with pytest.raises(ValueError, match=r"experiments\.parts\.ffn has this kind already"):
+        part("ffn", "dense")(Other)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("from experiments.config import option", "use `part` from experiments.parts"),
+        ("from experiments.config.registering import option", "`question` from experiments"),
+        ("from experiments.config.parts import Kernel", "`task` from experiments.tasks"),
+        ("from experiments.cost import part_cost", "a part has a method `cost`"),
+        ("from experiments.nn.build import builder", "a part has a method `build`"),
+        ("from experiments.config.tasks import Waves", "`task` from experiments.tasks"),
+        ("import experiments.tasks.build", "`task_of` from experiments.start"),
+        ("from experiments import corpora", "options have `prepare`"),
+        ("import experiments.corpora", "options have `prepare`"),
+    ],
+)
+def test_an_old_decorator_names_the_new_form(tmp_path: Path, monkeypatch, line: str, said: str):
+    name = f"old_{len(line)}"
+    (tmp_path / f"{name}.py").write_text(f"{line}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ConfigError, match=said) as caught:
+        plugins.load([name])
+    assert len(str(caught.value)) <= 300
+    assert "\n" not in str(caught.value)
+
+
+def test_a_part_that_an_arm_does_not_use_is_not_behind_its_numbers():
+    reached = code.reached({"experiments.moe", "experiments.parts.ffn", code.ENGINE})
+    others = {"experiments.parts.moe", "experiments.parts.attention", "experiments.nn.moe.mixture"}
+    assert "experiments.nn.ffn" in reached
+    assert not others & reached
+    assert not {name for name in reached if name.startswith("experiments.estimates")}

@@ -1,0 +1,138 @@
+"""The rules that hold for every kind of claim, and how one that is written wrongly is refused."""
+
+import numpy as np
+import pytest
+
+from runner.claims.finding import Verdict
+from tests.support.claim_tables import (
+    BUILD,
+    RIG,
+    failing,
+    pair,
+    powers,
+    rate,
+    spread,
+    verdict,
+)
+
+
+def sound():
+    """Records in which every kind is reproduced, with an A/A pair and a positive control."""
+    columns = pair(0.5 + spread(8, 0.1)) | powers("arm", -0.5, 0.05)
+    base = columns["base", "val/loss"]
+    columns |= powers("base", -0.5, 0.05, seed=2) | powers("copy", -0.5, 0.05, seed=3)
+    columns["copy", "val/loss"] = base + spread(8, 0.02)
+    columns["broken", "val/loss"] = base + 5 + spread(8)
+    return columns
+
+
+ASKED = {
+    "difference": {},
+    "equivalence": {"delta": 1},
+    "slope": {},
+    "failure_rate": {"at_least": 0.6},
+}
+
+
+@pytest.mark.parametrize("kind", ASKED)
+@pytest.mark.parametrize(
+    ("changes", "options", "reason"),
+    [
+        ({}, {}, None),
+        ({}, {"scale": "smoke"}, "smoke"),
+        ({"n": 12}, {}, "too few seeds (8 of 12)"),
+        ({"aa": {"arm": "gone", "control": "base"}}, {}, "A/A: no arm 'gone'"),
+        (
+            {"positive_control": RIG["positive_control"] | {"direction": "less"}},
+            {},
+            "positive control did not separate: val/loss of broken - base",
+        ),
+        (
+            {"positive_control": RIG["positive_control"] | {"arm": "gone"}},
+            {},
+            "positive control: no arm 'gone'",
+        ),
+    ],
+)
+def test_the_rules_of_the_rig_hold_for_every_kind(kind, changes, options, reason):
+    chosen = BUILD[kind](**ASKED[kind] | RIG | changes)
+    (finding,) = verdict(sound(), chosen, **options, **failing(8))
+    if reason is None:
+        assert finding.verdict is Verdict.reproduced
+    else:
+        assert str(finding).startswith(f"invalid: {reason}")
+
+
+@pytest.mark.parametrize(("kind", "other"), [("slope", 0.0), ("difference", 0.0)])
+def test_the_a_a_pair_is_compared_in_what_the_claim_is_about(kind, other):
+    columns = sound() | powers("copy", other, 0.05, seed=3)
+    (finding,) = verdict(columns, BUILD[kind](**ASKED[kind] | RIG))
+    differs = kind == "slope"  # only its slope changed, not its loss
+    assert str(finding).startswith("invalid: A/A arms differ" if differs else "reproduced")
+
+
+def test_the_a_a_pair_of_a_failure_rate_may_be_without_failures_but_not_differ():
+    chosen = rate(at_least=0.6, aa=RIG["aa"])
+    assert verdict(sound(), chosen, **failing(8))[0].verdict is Verdict.reproduced
+    (finding,) = verdict(sound(), chosen, **failing(8), **failing(7, arm="copy"))
+    assert finding.reason == "A/A arms differ: copy - base is +0.875"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "least"),
+    [
+        (rate(n=4, at_least=0.5), "exact p is 0.12"),  # 2 / 2^4
+        (rate(n=5, control="base", direction="less"), "exact p is 0.062"),  # 2 / 2^5
+        (BUILD["difference"](n=5), "sign-flip p is 0.062"),  # 2 / 2^5
+    ],
+)
+def test_a_claim_that_its_seeds_cannot_decide_is_refused(chosen, least):
+    (finding,) = verdict(sound(), chosen)
+    assert "cannot reach p < 0.05: the least Holm-corrected " + least in finding.reason
+
+
+def test_an_estimate_over_more_seeds_decides_nothing():
+    more = {key: np.append(values, [values[-1] + 9] * 4) for key, values in sound().items()}
+    for kind, keys in ASKED.items():
+        (finding,) = verdict(more, BUILD[kind](**keys), **failing(8))
+        assert (finding.verdict, finding.extra_estimate.n) == (Verdict.reproduced, 12)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "message"),
+    [
+        ("equivalence", {"delta": None}, "give one of delta, delta_share, delta_aa, got none"),
+        ("equivalence", {"delta_share": 0.1}, "got delta, delta_share"),
+        ("equivalence", {"delta": -1}, "delta=-1 must be a number above 0"),
+        ("equivalence", {"delta": None, "delta_aa": 3}, r"delta_aa needs an A/A pair \(aa\)"),
+        ("equivalence", {"direction": "less"}, "unknown key 'direction'"),
+        ("equivalence", {"aa": RIG["aa"] | {"delta": 0}}, "aa.delta=0 must be a number above 0"),
+        ("difference", {"control": None}, "give control .* or other"),
+        ("difference", {"other": "val/start"}, "give control .* or other"),
+        ("difference", {"control": None, "other": "val/loss"}, "cannot be compared with itself"),
+        ("slope", {"band": [1, 0]}, r"band=\(1, 0\) must be two numbers"),
+        ("slope", {"band": 0.5}, "band=0.5 must be two numbers"),
+        ("slope", {"x": "length"}, "needs the one placeholder x='length'"),
+        ("slope", {"log": "xy"}, "log='xy' is unknown"),
+        ("slope", {"control": {"arm": "b"}}, "control: missing key band"),
+        ("slope", {"equal_cost": "flops"}, "equal_cost needs two arms"),
+        ("difference", {"arm": "base"}, "'base' cannot be compared with itself"),
+        ("failure_rate", {"at_least": None}, "give one of at_least, at_most, control, got none"),
+        ("failure_rate", {"at_least": 1}, "at_least=1 must lie between 0 and 1"),
+        ("failure_rate", {"metric": "val/loss"}, "metric and a number, `above` or `below`, come"),
+        ("failure_rate", {"below": 1}, "metric and a number, `above` or `below`, come"),
+        ("failure_rate", {"direction": "less"}, "control and direction come together"),
+        ("exact", {"relation": "same"}, "relation='same' is unknown"),
+        ("exact", {"value": None}, "give value, or control or other"),
+        ("exact", {"control": "base"}, "give value, or control or other, and not both"),
+        ("exact", {"value": None, "other": "b/n{n}"}, "has placeholders that metric lacks: n"),
+        ("exact", {"family": "f"}, "unknown key 'family'"),
+        ("difference", {"times": 0}, "times=0 must be a number above 0"),
+        ("difference", {"margin": -1}, "margin=-1 must be a number from 0 up"),
+        ("difference", {"equal_cost": "speed"}, "equal_cost='speed' is unknown"),
+    ],
+)
+def test_a_claim_that_is_written_wrongly_says_what_and_how(kind, changes, message):
+    asked = ASKED | {"exact": {"value": 1}}
+    with pytest.raises(ValueError, match=message):
+        BUILD[kind](**asked[kind] | changes)

@@ -1,0 +1,279 @@
+"""Arms that are compared say what they differ in, and a claim of equal cost does not hold then."""
+
+import pytest
+
+from runner.claims.fairness import Fairness, cost_words, unequal_words
+from runner.claims.finding import Verdict
+from runner.claims.registration import Registration
+from runner.claims.rig import Rig
+from runner.claims.verdicts import judge
+from tests.support.claim_tables import claim, equivalence, exact, pair, rate, spread, table, verdict
+
+BASE = {
+    "training.steps": 20,
+    "training.clip": 1.0,
+    "task.kind": "function",
+    "task.n_eval": 64,
+    "options.causal": True,
+    "options.lengths": "[16, 32]",
+    "options.rounds": 5,
+    "device.dtype": "float32",
+    "match.by": "params",
+    "match.solve": "ffn.d_ff",
+    "match.tolerance": 0.01,
+    "data": "abc",
+}
+
+
+def fairness(arm=None, base=None, **changes) -> Fairness:
+    values = {"arm": BASE | (arm or {}), "base": BASE | (base or {})}
+    return Fairness(values, **changes)
+
+
+def words(arm, metric="val/loss", **changes) -> str:
+    return unequal_words(fairness(arm, **changes).unequal(metric, "arm", "base"))
+
+
+@pytest.mark.parametrize(
+    ("arm", "said"),
+    [
+        ({}, ""),
+        ({"training.steps": 40}, "training.steps (40 against 20)"),
+        ({"options.causal": False}, "options.causal (false against true)"),
+        ({"options.lengths": "[16]"}, "options.lengths ([16] against [16, 32])"),
+        ({"device.dtype": "float64"}, "device.dtype (float64 against float32)"),
+        ({"training.clip": 1.0000000001}, "training.clip (1.0000000001 against 1)"),
+        ({"data": "xyz"}, "data (xyz against abc)"),
+        ({"task.n_eval": 8, "data": "xyz"}, "task.n_eval (8 against 64)"),
+        (
+            {"task.kind": "waves", "task.noise": 0.1, "data": "xyz"},
+            "task.kind (waves against function)",
+        ),
+        ({"match.by": "none"}, "match.by (none against params)"),
+        ({"match.tolerance": 0.5}, "match.tolerance (0.5 against 0.01)"),
+        (
+            {"match.by": "none", "training.steps": 40},
+            "match.by (none against params) and training.steps (40 against 20)",
+        ),
+        (
+            {"device.dtype": "x", "match.by": "none", "task.n_eval": 8, "training.steps": 1}
+            | {"training.clip": 2.0},
+            "device.dtype (x against float32), match.by (none against params), "
+            "task.n_eval (8 against 64) and 2 more keys",
+        ),
+    ],
+)
+def test_what_differs_beside_the_parts_is_named(arm, said):
+    assert words(arm) == said
+
+
+def test_a_width_that_was_solved_is_no_difference():
+    solved = {"match.solve": "model.d_model", "model.d_model": 48}
+    base = {"match.solve": "model.d_model", "model.d_model": 32}
+    assert not fairness(solved, base).unequal("val/loss", "arm", "base")
+    free = {"match.by": "none"}
+    unequal = fairness(solved | free, base | free).unequal("val/loss", "arm", "base")
+    assert unequal == {"model.d_model": ("48", "32")}
+
+
+def test_a_tolerance_above_the_presets_is_told_where_both_arms_have_it():
+    wide = {"match.tolerance": 0.5}
+    unequal = fairness(wide, wide).unequal("val/loss", "arm", "base")
+    assert unequal_words(unequal) == "match.tolerance (0.5 against 0.01 in the preset)"
+    assert not fairness(wide, wide, tolerance=0.5).unequal("val/loss", "arm", "base")
+
+
+def test_an_option_that_only_measures_concerns_its_metrics_alone():
+    more = {"options.rounds": 9, "options.lengths": "[16]"}
+    affects = {"rounds": (), "lengths": ("gqa/decode",)}
+    assert words(more, affects=affects) == ""
+    assert words(more, "gqa/decode_time", affects=affects).startswith("options.lengths")
+    assert words({"options.causal": False}, affects=affects).startswith("options.causal")
+
+
+@pytest.mark.parametrize(
+    ("by", "ratio", "said"),
+    [
+        ("params", 1.2443, "at 24.4 % more parameters"),
+        ("params", 0.25, "at 75 % fewer parameters"),
+        ("params", 3.04, "at 3.0 x the parameters"),
+        ("active_params", 1.996, "at 100 % more active parameters"),
+        ("flops", 0.0, "at 100 % fewer FLOPs a token"),
+        ("kv_bytes", float("inf"), "at far more bytes of keys and values a token"),
+    ],
+)
+def test_a_ratio_of_costs_in_words(by, ratio, said):
+    assert cost_words(by, ratio) == said
+
+
+def test_the_cost_is_that_which_an_arm_is_matched_in():
+    costs = {"arm": {"params": 120, "flops": 3.0}, "base": {"params": 100, "flops": 2.0}}
+    free = {"match.by": "none"}
+    assert fairness(free, costs=costs).cost("arm", "base") == ("params", 1.2)
+    assert fairness({"match.by": "flops"}, costs=costs).cost("arm", "base") == ("flops", 1.5)
+    assert fairness(free, {"match.by": "flops"}, costs=costs).cost("arm", "base")[0] == "flops"
+    assert fairness(free, free, costs=costs).cost("arm", "base") == ("params", 1.2)
+    assert not fairness(tolerance=0.5).matched(1.02)  # 1 % goes without saying, no more
+    assert not fairness(tolerance=0.001).matched(1.005)
+    assert fairness().matched(1.005)
+    assert fairness().matched(float("nan"))
+
+
+def rig(arm=None, base=None, others=(), **changes) -> Rig:
+    """Arms of equal cost with these conditions; `others` are conditioned as the base."""
+    values = {"arm": BASE | (arm or {}), "base": BASE | (base or {})}
+    values |= {name: dict(BASE) for name in others}
+    costs = {name: {"params": 100.0} for name in values}
+    return Rig(**{"costs": costs, "fairness": Fairness(values)} | changes)
+
+
+STEPS = {"training.steps": 40}
+
+
+@pytest.mark.parametrize(
+    ("asked", "columns"),
+    [
+        (claim(equal_cost="params"), pair(0.5 + spread(8, 0.1))),
+        (equivalence(equal_cost="params", delta=9.0), pair(spread(8, 0.1))),
+        (exact(equal_cost="params", control="base"), pair([0.0] * 8)),
+        (
+            rate(control="base", direction="greater", equal_cost="params"),
+            pair(spread(8, 0.1)),
+        ),
+    ],
+    ids=lambda value: getattr(value, "kind", ""),
+)
+def test_unequal_arms_make_a_claim_of_equal_cost_invalid(asked, columns):
+    fair = verdict(columns, asked, rig=rig(others=["mid"]))[0]
+    assert fair.verdict is not Verdict.invalid, fair.reason
+    (finding,) = verdict(columns, asked, rig=rig(STEPS, others=["mid"]))
+    assert str(finding) == "invalid: unequal training.steps (40 against 20)"
+    assert list(finding.unequal) == ["training.steps"]
+
+
+def test_a_claim_may_be_about_what_differs():
+    columns = pair(0.5 + spread(8, 0.1))
+    (finding,) = verdict(
+        columns, claim(equal_cost="params", differs=["training.steps"]), rig=rig(STEPS)
+    )
+    assert finding.verdict is Verdict.reproduced
+    assert not finding.unequal
+    (other,) = verdict(columns, claim(equal_cost="params", differs=["training.lr"]), rig=rig(STEPS))
+    assert other.verdict is Verdict.invalid
+    for wrong in ("training.steps", ["training.steps", 3], [""]):
+        with pytest.raises(ValueError, match="differs"):
+            claim(differs=wrong)
+
+
+def test_a_claim_without_equal_cost_says_what_differs():
+    (finding,) = verdict(pair(0.5 + spread(8, 0.1)), claim(), rig=rig(STEPS))
+    assert finding.verdict is Verdict.reproduced
+    assert finding.reason.endswith("the arms also differ in training.steps (40 against 20)")
+
+
+def test_arms_of_other_seeds_are_not_equal():
+    columns = pair(0.5 + spread(8, 0.1))
+    chosen = rig(offsets={"arm": 3000, "base": 0})
+    (finding,) = verdict(columns, claim(equal_cost="params"), rig=chosen)
+    assert str(finding) == "invalid: unequal seed_offset (3000 against 0)"
+
+
+def test_a_tolerance_of_the_preset_lets_a_claim_pass_and_the_cost_is_told():
+    costs = {"arm": {"params": 124.4}, "base": {"params": 100.0}}
+    wide = dict.fromkeys(("arm", "base"), 0.5)
+    (finding,) = verdict(
+        pair(0.5 + spread(8, 0.1)),
+        claim(equal_cost="params"),
+        rig=Rig(costs, tolerances=wide),
+    )
+    assert finding.verdict is Verdict.reproduced
+    assert finding.reason.endswith("arm has 24.4 % more parameters than base")
+
+
+AA = {"arm": "copy", "control": "base"}
+
+
+def with_copy():
+    return pair(0.5 + spread(8, 0.1)) | {("copy", "val/loss"): 3.5 + spread(8, 0.5)}
+
+
+@pytest.mark.parametrize(
+    ("copies", "offset", "said"),
+    [
+        ({"copy": "base"}, 1000, ""),
+        ({"copy": "base"}, 8, ""),
+        ({"copy": "base"}, 7, "A/A: the seeds of copy and base overlap, as their seed_offset "),
+        ({"copy": "base"}, 1, "differs by 1 and there are 8 seeds"),
+        ({"copy": "arm"}, 1000, "A/A: copy is no copy of base"),
+        ({}, 1000, "A/A: copy is no copy of base"),
+    ],
+)
+def test_an_a_a_pair_is_one_arm_twice_under_seeds_that_do_not_overlap(copies, offset, said):
+    known = Rig(copies=copies, offsets={"copy": offset})
+    (finding,) = verdict(with_copy(), claim(aa=AA), rig=known)
+    if said:
+        assert finding.verdict is Verdict.invalid
+        assert said in finding.reason
+    else:
+        assert finding.verdict is Verdict.reproduced, finding.reason
+
+
+def test_an_invalid_claim_shows_its_estimate_its_pair_and_how_many_seeds_could_decide_it():
+    columns = {key: values[:5] for key, values in with_copy().items()}
+    (finding,) = verdict(columns, claim(n=5, aa=AA))
+    assert finding.verdict is Verdict.invalid
+    assert finding.reason.endswith("n: 6 could")
+    assert finding.least_n == 6
+    assert finding.interval is not None
+    assert finding.aa is not None
+    (short,) = verdict(columns, claim(n=8))
+    assert short.reason == "too few seeds (5 of 8)"
+    assert short.n == 5
+    assert short.interval is not None
+
+
+def test_a_claim_is_published_only_if_the_release_has_registered_it():
+    results = table(pair(0.5 + spread(8, 0.1)))
+    trials = results[["arm", "seed"]].drop_duplicates().assign(status="done")
+    claims = [claim(name) for name in ("p", "own", "late", "added", "changed")]
+    known = {
+        "p": Registration(True, "2026-11-25", hash=claims[0].fingerprint),
+        "own": Registration(False, "2026-11-25"),
+        "late": Registration(False, "2026-11-25", late=True, cure="seed=8"),
+        "changed": Registration(True, "2026-11-25", hash=claim("changed", n=6).fingerprint),
+    }
+    findings = judge(claims, results, scale="quick", trials=trials, registrations=known)
+    assert [finding.shipped for finding in findings] == [True, False, False, False, False]
+    assert [str(f.verdict) for f in findings] == ["reproduced"] * 2 + ["invalid"] * 3
+    assert [f.written_after_results for f in findings] == [False] * 2 + [True] * 3
+    assert findings[2].reason.startswith("written after its results; seed=8")
+    for finding in findings[3:]:
+        assert finding.reason.startswith("it is not what this run registered")
+        assert finding.interval is not None  # the estimate is shown all the same
+
+
+@pytest.mark.parametrize("key", ["training.steps", "device.threads", "options.length"])
+def test_only_the_width_of_a_part_is_solved_without_a_word(key):
+    arm, base = {"match.solve": key, key: 600}, {"match.solve": key, key: 300}
+    unequal = fairness(arm, base).unequal("val/loss", "arm", "base")
+    assert unequal == {key: ("600", "300")}
+
+
+def test_a_claim_without_equal_cost_says_what_its_arms_cost():
+    costs = {"arm": {"params": 200.0}, "base": {"params": 100.0}}
+    rig = Rig(costs, fairness=Fairness({"arm": BASE, "base": BASE}, costs=costs))
+    (finding,) = verdict(pair(spread(8, 0.1) - 1), claim(direction="less"), rig=rig)
+    assert finding.verdict is Verdict.reproduced
+    assert "arm compared with base, at 2.0 x the parameters" in finding.reason
+
+
+def test_an_exact_claim_is_not_decided_by_values_of_diverged_trials():
+    results = table({("arm", "val/loss"): [1.0, 2.0]})
+    trials = results[["arm", "seed"]].drop_duplicates().assign(status="diverged")
+    at_most = exact(n=2, relation="at_most", value=3, metric="val/loss")
+    clipped = results[["arm", "seed", "metric"]]
+    (finding,) = judge([at_most], results, scale="quick", trials=trials, clipped=clipped)
+    assert finding.verdict is Verdict.invalid
+    assert "2 values stand for diverged trials" in finding.reason
+    (finding,) = judge([at_most], results, scale="quick", trials=trials)
+    assert finding.verdict is Verdict.reproduced

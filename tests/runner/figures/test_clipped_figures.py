@@ -1,0 +1,115 @@
+"""A final value that stands for a diverged trial is never drawn as one that was measured."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.collections import PathCollection
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from runner.figures.data import Records
+from runner.figures.notes import HOLLOW
+from tests.support.drawing import figure
+
+LOST = (2, 3, 4)
+
+
+@pytest.fixture
+def records() -> Records:
+    """Three of five seeds of `hot` have diverged: their loss is 5, where they started."""
+    rows, history = [], []
+    for arm in ("base", "hot"):
+        for seed in range(5):
+            lost = arm == "hot" and seed in LOST
+            rows.append((arm, seed, "val/loss", 5.0 if lost else 1 + 0.1 * seed, "nats"))
+            rows.append((arm, seed, "cost", 2.0 + (arm == "hot"), "1"))
+            value = 0.5 if lost else 0.1 * seed
+            rows += [(arm, seed, f"z/{layer}", value, "1") for layer in range(3)]
+            history += [
+                (arm, seed, step, "val/loss", 5 - 0.04 * step + 0.01 * seed)
+                for step in range(0, 101, 20)
+            ]
+    seeds = [(arm, seed) for arm in ("base", "hot") for seed in range(5)]
+    metrics = ["val/loss", *(f"z/{layer}" for layer in range(3))]
+    return Records(
+        pd.DataFrame(rows, columns=["arm", "seed", "metric", "value", "unit"]),
+        pd.DataFrame(history, columns=["arm", "seed", "step", "metric", "value"]),
+        ["base", "hot"],
+        trials=pd.DataFrame(
+            [(a, s, "diverged" if a == "hot" and s in LOST else "done") for a, s in seeds],
+            columns=["arm", "seed", "status"],
+        ),
+        clipped=pd.DataFrame(
+            [("hot", seed, metric) for seed in LOST for metric in metrics],
+            columns=["arm", "seed", "metric"],
+        ),
+    )
+
+
+def told(made: Figure) -> str:
+    return " ".join(" ".join(text.get_text() for text in made.findobj(Text)).split())
+
+
+def hollow(made: Figure) -> list[float]:
+    """The y of all dots without a filling."""
+    return [
+        float(y)
+        for dots in made.axes[0].collections
+        if isinstance(dots, PathCollection) and not len(dots.get_facecolor())
+        for y in np.asarray(dots.get_offsets())[:, 1]
+    ]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"kind": "points"},
+        {"kind": "bars"},
+        {"kind": "scatter", "x": "cost"},
+        {"kind": "lines", "metric": "z/{layer}", "x": "layer"},
+    ],
+)
+def test_clipped_values_are_hollow_and_the_figure_says_so(
+    records: Records, options: dict[str, Any]
+) -> None:
+    made = figure(records, **({"metric": "val/loss"} | options))
+    assert hollow(made) == ([0.5] * 9 if options["kind"] == "lines" else [5.0] * 3)
+    assert HOLLOW in told(made)
+    assert "hot: mean over 5 seeds, 3 of them clipped" in told(made)
+    assert "base:" not in told(made)
+
+
+def test_a_metric_that_needs_no_clipping_is_drawn_as_ever(records: Records) -> None:
+    made = figure(records, kind="points", metric="cost")
+    assert not hollow(made)
+    assert "hollow" not in told(made)
+    assert "diverged" not in told(made)
+
+
+def test_a_clipped_x_makes_a_dot_hollow_too(records: Records) -> None:
+    made = figure(records, kind="scatter", metric="cost", x="val/loss")
+    assert hollow(made) == [3.0] * 3
+
+
+def test_a_curve_shows_what_was_measured_and_says_what_tables_count(records: Records) -> None:
+    made = figure(records, kind="curve", metric="val/loss")
+    for sentence in ("hot: 3 of 5 seeds diverged", "a cross marks", "tables count"):
+        assert sentence in told(made)
+    (crosses,) = (c for c in made.axes[0].collections if isinstance(c, PathCollection))
+    assert {float(x) for x in np.asarray(crosses.get_offsets())[:, 0]} == {100.0}
+    means = [line for line in made.axes[0].get_lines() if line.get_linewidth() == 2]
+    assert all(np.isfinite(np.asarray(line.get_ydata(), float)).all() for line in means)
+
+
+def test_a_radar_and_a_heat_map_say_so(records: Records) -> None:
+    axes = {f"axis {layer}": f"z/{layer}" for layer in range(3)}
+    lost = records.results.query("arm == 'hot' and seed in @LOST")
+    made = figure(
+        Records(lost, records.history, ["hot"], clipped=records.clipped), kind="radar", axes=axes
+    )
+    assert HOLLOW in told(made)
+    made = figure(records, kind="heatmap", metric="z/{layer}", x="layer", y="arm")
+    assert "hot: mean over 5 seeds, 3 of them clipped" in told(made)
+    assert "clipped: a diverged trial" in told(made)

@@ -1,0 +1,339 @@
+"""Bad input of a command line: what is said, within this process and so in milliseconds."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from runner import registry
+from runner.config import ConfigError
+from runner.plan import arguments
+from runner.plan.overrides import parse
+from tests.fuzz.command import command, faults
+from tests.support.composing_once import composed_once
+from tests.support.environment import ROOT
+
+MOE = ("experiment=moe", "scale=smoke", "task=waves", "arm=dense")
+
+TYPED = {  # refused before Hydra composes anything
+    "lr=0.01": "lr: there is no such key; did you mean training.lr?",
+    "d_ff=3": "did you mean ffn.d_ff?",
+    "ffn.lr=3": "did you mean training.lr?",
+    "device=gpu": "did you mean cuda or mps?",
+    "training.steps=many": "training.steps=many must be a whole number",
+    "training.steps=null": "training.steps=null must be a whole number",
+    "training.steps=3.5": "training.steps=3.5 must be a whole number",
+    "training.compile=7": "training.compile=7 must be true or false",
+    "training={steps: x}": "training.steps=x must be a whole number",
+    "training={stepz: 3}": "did you mean steps?",
+    "training=3": "set its keys, training.<key>=<value>",
+    "ffn.balance=a/b": "ffn.balance=a/b must be one of none, aux, bias",
+    "tune.grid=3": "tune.grid=3 must be a list of numbers, e.g. [0.1,0.2]",
+    "headline=[1]": "headline=[1] must be a list of keys with values",
+    "n_seeds=[[1]]": "n_seeds=[[1]] must be a whole number",
+    "arms={a: 1}": "arms.a=1 must be a list of texts",
+    "experiment=moe.yaml": "there is no such option; write experiment=moe",
+    "experiment=moe/../ffn": "there is no such option; write experiment=ffn",
+    "ffn=../task/waves": "there is no such option; there are bilinear",
+    "task=1_000": "task=1000: there is no such option; there are domains",
+    "ffn=[moe,dense]": "a group takes one option; several are a sweep: -m ffn=a,b",
+    "scale=${scale}": "there is no such option; there are full, quick, smoke",
+    "experiment=": "experiment=: a group needs one of its options",
+    "+ffn=moe": "leave the plus out: ffn=moe",
+    "ffn@x=moe": "leave @x out",
+    "hydra/launcher@foo=joblib": "leave @foo out",
+    "~training": "training cannot be left out",
+    "~plugins": "or leave plugins out",
+    "plugins=null": "name importable modules, e.g. 'plugins=[my_package.my_ffn]'",
+    "plugins=[__main__]": "'__main__' is no module",
+    "+arms.x=[ffn=dense,a=b]": '\'+arms.x=["ffn=dense","a=b"]\'',
+    'question={"a": 1}': "within {...} keys stand without quotes",
+    "task.path=日本,a=b": "'task.path=\"日本,a=b\"'",
+    "options.n_permutations=${now:%Y}": "is not allowed in a config",
+    "options.n_permutations=${${x}:y}": "is not allowed in a config",
+    "seed=" + "9" * 10_000: "more than 4300 digits",
+    "seed=" + "9" * 100_000: "an option has at most 20,000 letters, this one has 100,005",
+    "seed=" + "[" * 3000: "brackets are 3000 deep; at most 50",
+    "seed=" + "{a:" * 500: "brackets are 500 deep; at most 50",
+    "seed=range(0,1000000000)": "at most 10,000 are allowed",
+    "seed=shuffle(range(0,1e9,0.001))": "at most 10,000 are allowed",
+    "seed=range(0,10,0)": "at most 10,000 are allowed",
+    "seed=range(5,1)": "the sweep has no points",
+    "hydra.sweeper.params.x=1": "type the sweep as values: -m seed=0,1",
+    "--experiment": "options are written key=value: experiment=<value>",
+    "--experiment=moe": "options are written key=value: experiment=moe",
+    "--lr=3": "options are written key=value: training.lr=3",
+    "question=${x": "${ is followed by the name of a key and }",
+    "+arms." + "y" * 3000 + "=['ffn=dense']": "a key has at most 200 letters",
+    "preset=moe_full": "a preset is chosen by experiment and scale, e.g. experiment=moe scale=full",
+    "--nonsense": "see python -m runner --hydra-help for flags",
+}
+
+COMPOSED = {  # refused while the config is composed, or read
+    "seed=1,2": "seed=1,2 are several values: add -m to sweep over them",
+    "arm=dense,x": "add -m to sweep over them, or write 'arm=[dense,x]' for a list",
+    "task.path=a.md,b.md": "or write 'task.path=\"a.md,b.md\"' for one text",
+    "training.lr=0.1,0.2": "training.lr=0.1,0.2 are several values: add -m to sweep over them",
+    "seed=range(1,3)": "add -m to run all its points",
+    "figures={a: 1}": "a plus adds one: '+figures={a: 1}'",
+    "+seed=3": "seed is there already; leave the + out",
+    "~arms.nothing": "there is nothing to leave out",
+    "question=${nope}": "question=${nope}: there is no such key; write the whole key",
+    "seed=${seed}": "seed=${...} leads back to itself",
+    "arm={a: 1}": "arm={a: 1}: the key takes another kind of value",
+    "arm=[dense,[moe_top2]]": "name one arm or a list of arms",
+    "seed=2147483648": "can be 2147483647 at most",
+    "tune=lr tune.n_seeds=1000000000": "tune.n_seeds=1000000000 must lie between 1 and 10000",
+    "workers=1000000": "must be auto or a number of at least 1, at most 1024",
+    "+arms." + "y" * 81 + "=['ffn=dense']": "a name has at most 80 letters",
+    "+figures.f=3": "figures.f=3 must be keys with values",
+    "+arms.x=['ffn.d_ff=1,2']": "an arm is one configuration; give each value an arm (in arm x)",
+    "+arms.x=['training.steps=x']": "training.steps=x must be a whole number (in arm x)",
+    "match.tolerance=7": "match.tolerance=7.0 must lie in [0, 1]",
+    "training.eval_every=${training.log_evry}": "did you mean log_every or eval_every?",
+    "training.steps=${training.eval_every} training.eval_every=${training.steps}": "leads back",
+    "outputs=" + "x" * 300: "nothing can be written there (File name too long)",
+    "outputs=" + "x/" * 2200: "nothing can be written there (File name too long)",
+    "task=text task.path=~nobodyxx/x": "~ is followed by no user's name",
+}
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with composed_once():
+        yield
+
+
+@pytest.mark.parametrize("text", list(TYPED))
+def test_what_is_typed_wrongly_is_told_at_once(text: str, tmp_path: Path):
+    start = time.process_time()
+    ending = command(["experiment=moe", text])
+    assert time.process_time() - start < 1
+    assert ending.stage == "given"
+    assert TYPED[text] in ending.message
+    assert faults(ending, [text]) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", list(COMPOSED))
+def test_what_cannot_be_composed_is_told_with_its_cure(text: str, tmp_path: Path):
+    selected = () if "arm" in text else ("arm=dense",)
+    ending = command([*MOE[:3], *selected, *(text.split() if text.count("=") == 2 else [text])])
+    assert COMPOSED[text] in ending.message
+    assert ending.code == 2
+    assert faults(ending, [text]) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_value_that_hydra_cannot_read_is_taken_where_it_can_only_be_a_text():
+    for value in ("日本語/a.txt", "été", "a=b", "a[1].txt", "a#1.txt", 'a"b', "a\\", "b;c", "x)"):
+        override = parse(f"task.path={value}")
+        assert override.value() == value
+        assert parse(str(override.input_line)).value() == value
+    mended = arguments.check(["experiment=moe", "task=text", "task.path=日本語/a.txt"])
+    assert mended[-1] == '++task.path="日本語/a.txt"'
+
+
+@pytest.mark.parametrize("text", ["training.lr=0.1,0.2", "seed=1,2", "ffn=moe,dense"])
+def test_advice_on_several_values_is_no_list_where_none_is_taken(text: str):
+    ending = command([*MOE, text])
+    assert ending.message == f"{text} are several values: add -m to sweep over them"
+
+
+def test_options_may_stand_on_both_sides_of_a_flag():
+    mended = arguments.check(["experiment=moe", "-m", "seed=0,1"])
+    assert mended == ["-m", "experiment=moe", "seed=0,1"]
+
+
+def test_a_flag_is_never_read_from_its_first_letters():
+    with pytest.raises(ConfigError, match="experiment=moe"):
+        arguments.check(["--experiment", "moe"])
+    with pytest.raises(ConfigError, match="unrecognized arguments: --multi"):
+        arguments.check(["--multi", "experiment=moe"])
+
+
+def test_keys_may_name_other_keys_everywhere(plan):
+    added = '+arms.x=["ffn=dense","training.eval_every=${n_seeds}","seed_offset=${training.steps}"]'
+    made = plan(
+        *MOE[:3],
+        added,
+        "arm=[dense,x]",
+        "n_seeds=3",
+        "seed=${training.log_every}",
+        "training={steps: 40, log_every: 5, eval_every: '${training.log_every}'}",
+        "question='over ${n_seeds} seeds'",
+    )
+    dense, x = made.arms
+    assert (dense.config.training.eval_every, made.seeds) == (5, (5, 6, 7))
+    assert (x.config.training.eval_every, x.config.seed_offset) == (3, 40)
+    assert made.study.question == "over 3 seeds"
+
+
+def test_a_run_records_the_keys_that_were_left_out(plan):
+    config = OmegaConf.create(plan(*MOE, "~figures", "~headline").config_yaml)
+    assert (config.figures, config.headline) == ({}, [])
+
+
+def test_keys_name_other_keys_in_yaml_as_on_the_command_line(tmp_path: Path):
+    ending, made = planned_own(
+        tmp_path,
+        "training: {log_every: 4, eval_every: '${training.log_every}'}\nseed: ${n_seeds}\n",
+    )
+    assert ending.message == ""
+    assert made.arms[0].config.training.eval_every == 4
+    assert made.seeds[0] == made.study.n_seeds
+
+
+REFERS = '["ffn=dense","training.accumulate=4","model.n_layers=${training.accumulate}"]'
+
+
+def test_a_key_in_an_arm_is_that_of_the_arm(plan, tmp_path: Path):
+    layers = "model.n_layers=${training.accumulate}"
+    two = plan(*MOE[:3], f"+arms.x={REFERS}", "arm=[dense,x]")
+    assert [arm.config.parts.model.n_layers for arm in two.arms] == [2, 4]
+    typed = '+arms.x=["ffn=dense","training.accumulate=4"]'
+    two = plan(*MOE[:3], typed, "arm=[dense,x]", layers, "ffn.d_ff=${model.d_model}")
+    assert [arm.config.parts.model.n_layers for arm in two.arms] == [1, 4]
+    assert OmegaConf.create(two.config_yaml).arms.x[1] == "training.accumulate=4"
+    ending, own = planned_own(tmp_path, f"arms: {{x: {REFERS}, y: '${{arms.x}}'}}\n", "arm=[x,y]")
+    assert ending.message == ""
+    assert [arm.config.parts.model.n_layers for arm in own.arms] == [4, 4]
+    assert "${training.accumulate}" in own.config_yaml
+
+
+@pytest.mark.parametrize("text", ["question='${nothere}'", "seed=${seed}"])
+def test_the_command_hands_on_what_was_typed(text: str, monkeypatch, capsys):
+    from runner import __main__ as main
+
+    given: list[list[str]] = []
+    monkeypatch.setattr(
+        "runner.invocation.run_and_report", lambda _, texts, __: given.append(texts) or ""
+    )
+    monkeypatch.setattr("sys.argv", ["runner", *MOE, text])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    main.compose_and_run(full_error=True)
+    assert text in given[0]
+    assert "Error executing job" not in capsys.readouterr().err
+
+
+def planned_own(folder: Path, text: str, *words: str):
+    """How an experiment of a user's own ended, and its plan."""
+    from runner.plan import planning
+
+    path = folder / "mine" / "experiment" / "my.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"# @package _global_\ndefaults: [moe, _self_]\n{text}")
+    plans = []
+    ending = command(
+        ["--config-dir=mine", "experiment=my", *MOE[1:], *words],
+        then=lambda *given: plans.append(planning.plan(*given)),
+    )
+    return ending, (plans or [None])[0]
+
+
+YAML = {
+    "experiment: my_gate": "`experiment:` names the code, one of",
+    "training: {steps: many}": "training.steps=many must be a whole number (in arm dense)",
+    "training: {stepz: 3}": "training.stepz: there is no such key; did you mean steps?",
+    "training: {steps: 1:30}": "YAML reads 1:30 to the base 60",
+    "training: {steps: 010}": "YAML reads 010 to the base 60 or 8",
+    "training: null": "training=null must be a group of keys",
+    "stepz: 3": "stepz: there is no such key",
+    "arms: {null: [ffn=dense]}": "a key that is no text",
+    "arms: {true: [ffn=dense]}": "arms: the key true is no text; quote it",
+    "arms: [a]": "a key there has another kind of value than in conf/config.yaml",
+    "arms: {dense: [ffn=nope]}": "ffn=nope: there is no such option; did you mean none? (in arm",
+    "claims: {c: {kind: difference}}": "Claim 'c': missing key statement",
+    "figures: {f: 3}": "figures.f=3 must be keys with values",
+    'duration: "${o${not_tested}}"': "a value with ${...} cannot be read",
+    "seed: 1\nseed: 2": "line 4: found duplicate key seed",
+    "seed: [1]": "seed=[1] must be a whole number",
+    "seed: " + "9" * 5000: "more than 4300 digits",
+    "? [a]\n: b": "a key is a list or has keys of its own",
+    "baseline: nope": "baseline=nope: there is no such arm",
+}
+
+
+@pytest.mark.parametrize("text", list(YAML))
+def test_a_yaml_file_that_is_at_fault_is_named(tmp_path: Path, text: str):
+    ending, _ = planned_own(tmp_path, f"{text}\n")
+    assert YAML[text] in ending.message
+    assert "mine/experiment/my.yaml" in ending.message
+    assert str(tmp_path) not in ending.message
+    assert faults(ending, [text]) == []
+
+
+def test_a_yaml_file_is_not_blamed_for_what_is_typed(tmp_path: Path):
+    ending, _ = planned_own(tmp_path, "n_seeds: 2\n", "n_seeds=0")
+    assert ending.message == "n_seeds=0 must be at least 1"
+
+
+@pytest.mark.parametrize(
+    ("head", "said"),
+    [
+        ("defaults: [moe]\n", "its first line must be `# @package _global_`"),
+        (
+            "# @package _global_\ndefaults: [my]\n",
+            "or each other in a circle; name each option once",
+        ),
+        ("# @package _global_\ndefaults: moe\n", "defaults: an entry is"),
+        ("# @package _global_\ndefaults: [{a: 1, b: 2}]\n", "defaults: an entry is"),
+        (
+            "# @package _global_\ndefaults: [moe, override /ffn: nope]\n",
+            "ffn=nope: there is no such",
+        ),
+        ("# @package _global_\nseed: 1\n", "it is missing; add e.g. experiment: ffn"),
+    ],
+)
+def test_the_head_of_an_experiment_is_checked(tmp_path: Path, head: str, said: str):
+    planned_own(tmp_path, "")
+    (tmp_path / "mine" / "experiment" / "my.yaml").write_text(head)
+    ending = command(["--config-dir=mine", "experiment=my", *MOE[1:]])
+    assert said in ending.message
+    assert "iment/my.yaml" in ending.message
+    assert faults(ending) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("experiment/moe.yaml", "ablab has its own experiment=moe"),
+        ("ffn/dense.yaml", "give your file another name, e.g. my_dense.yaml"),
+        ("experiment/mine.yml", "only .yaml files are read; rename it to mine.yaml"),
+    ],
+)
+def test_files_that_would_be_left_out_in_silence_are_refused(tmp_path: Path, name: str, said: str):
+    path = tmp_path / "mine" / name
+    path.parent.mkdir(parents=True)
+    path.write_text("# @package _global_\n")
+    ending = command(["--config-dir=mine", *MOE])
+    assert said in ending.message
+    assert f"mine/{name}" in ending.message
+
+
+def test_a_question_without_its_function_is_refused_in_the_plan(tmp_path: Path, monkeypatch):
+    from experiments.questions import QUESTIONS
+
+    class LonelyOptions(registry.options("moe")):
+        """Options beside which there is no `run`."""
+
+    monkeypatch.setitem(QUESTIONS, "lonely", LonelyOptions)
+    ending, _ = planned_own(tmp_path, "experiment: lonely\n")
+    assert "test_bad_input has no function run(trial)" in ending.message
+
+
+def test_the_template_of_the_readme_is_an_experiment(tmp_path: Path):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    template = readme.partition("```yaml\n")[2].partition("```")[0]
+    assert 8 <= len(template.splitlines()) <= 12
+    path = tmp_path / "mine" / "experiment" / "my_gate.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(template)
+    words = ["--config-dir=mine", "experiment=my_gate", "scale=smoke", "task=function"]
+    ending = command([*words, "task.width=8", "task.n_samples=64", "task.length=16"])
+    assert (ending.message, ending.stage) == ("", "planned")
+    assert [path.name for path in tmp_path.iterdir() if path.name != "outputs"] == ["mine"]
+    assert os.sep not in path.stem

@@ -1,0 +1,171 @@
+"""The code hash follows imports, ignores words, and is of each arm alone."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runner.plan import code
+from runner.records import source
+from tests.support.environment import ROOT, environment
+
+PLUGIN = "mine_abc.parts.attention"
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Write a plug-in that imports a sibling, relatively, and another module by name."""
+    folder = tmp_path / "mine_abc"
+    (folder / "parts").mkdir(parents=True)
+    (folder / "__init__.py").write_text("")
+    (folder / "parts" / "__init__.py").write_text("from .. import constants\n")
+    (folder / "parts" / "attention.py").write_text(
+        "import json\nfrom .kernel import run\n"
+        "TABLE = 'table.json'\nOTHER = 'a sentence. No file.'\n"
+    )
+    (folder / "parts" / "kernel.py").write_text("from mine_abc.more import x\nrun = x\n")
+    (folder / "parts" / "table.json").write_text("{}")
+    for name in ("constants", "more", "unrelated"):
+        (folder / f"{name}.py").write_text("x = 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield folder
+    for name in [name for name in sys.modules if name.startswith("mine_abc")]:
+        del sys.modules[name]
+
+
+def hashed(*modules: str) -> str:
+    return code.hash_of(frozenset(modules))
+
+
+def test_what_is_imported_is_part_of_the_hash(package: Path):
+    before = hashed(PLUGIN)
+    for changed in [*package.rglob("*.py"), package / "parts" / "table.json"]:
+        text = changed.read_text()
+        changed.write_text(f"{text}\nadded = 1\n")
+        same = hashed(PLUGIN) == before
+        assert same == (changed.name == "unrelated.py"), changed
+        changed.write_text(text)
+    assert hashed(PLUGIN) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("def f(x):\n    return x + 1\n", True),
+        ("def f(x):  # a comment\n\n    return (x + 1)\n", True),
+        ('"""Words."""\n\n\ndef f(x):\n    """More words."""\n    return x + 1\n', True),
+        ("def f(x):\n    return x + 2\n", False),
+        ("def f(x, y=0):\n    return x + 1\n", False),
+        ("def f(x):\n    'a docstring'\n    'an expression'\n    return x + 1\n", False),
+        ("def g(x):\n    return x + 1\n", False),
+    ],
+)
+def test_comments_and_docstrings_do_not_count(package: Path, text: str, same: bool):
+    file = package / "constants.py"
+    file.write_text("def f(x):\n    return x + 1\n")
+    before = hashed(PLUGIN)
+    assert len(source.syntax_digest(file)) == 64
+    file.write_text(text)
+    assert (hashed(PLUGIN) == before) is same
+
+
+def test_a_module_that_is_missing_is_an_error(package: Path):
+    with pytest.raises(source.MissingModuleError, match=r"mine_abc\.nothing"):
+        hashed("mine_abc.nothing")
+    (package / "more.py").write_text("from mine_abc import gone, constants\nx = constants\n")
+    hashed(PLUGIN)  # `gone` may be a name of the package
+    (package / "more.py").write_text("import mine_abc.gone\nx = 1\n")
+    with pytest.raises(source.MissingModuleError, match=r"mine_abc\.more imports mine_abc\.gone"):
+        hashed(PLUGIN)
+    (package / "more.py").write_text(
+        "try:\n    import mine_abc.gone\nexcept ImportError:\n    x = 1\n"
+    )
+    hashed(PLUGIN)
+
+
+def test_the_engine_is_found_whole():
+    found = code.reached({code.ENGINE})
+    wanted = {"trial.training", "trial.optimizer", "trial.checkpoint", "trial.protocols", "device"}
+    assert {f"runner.{name}" for name in wanted} <= found
+    assert not {name for name in found if name.startswith(("runner.report", "runner.figures"))}
+
+
+def test_the_file_of_a_module_is_found_without_importing_it(monkeypatch, tmp_path: Path):
+    (tmp_path / "loud").mkdir()
+    (tmp_path / "loud" / "__init__.py").write_text("raise RuntimeError('loud was imported')")
+    (tmp_path / "loud" / "inner.py").write_text("")
+    (tmp_path / "loud" / "folder").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert source.locate("loud.inner") == tmp_path / "loud" / "inner.py"
+    assert source.locate("loud") == tmp_path / "loud" / "__init__.py"
+    assert source.locate("loud.folder") is None
+    for missing in ("loud.inner.name", "loud.nothing", "no_such_package", "sys"):
+        with pytest.raises(source.MissingModuleError):
+            source.locate(missing)
+
+
+CHANGES = """
+import json, sys
+from pathlib import Path
+from hydra import compose, initialize_config_dir
+from runner.plan import code, planning
+root, outputs = Path(sys.argv[1]), sys.argv[2]
+typed = ["experiment=moe", "scale=smoke", "task=waves", "plan=only", f"outputs={outputs}"]
+with initialize_config_dir(str(root / "conf"), version_base="1.3"):
+    plan = planning.plan(compose("config", overrides=typed), typed)
+arms = {arm.name: arm.config for arm in plan.arms}
+before = code.hashes(arms)
+assert before == {arm.name: arm.code for arm in plan.arms}
+found = {}
+for name, text in {
+    "experiments/parts/mine.py": "x = 1\\n",
+    "experiments/parts/no_ffn.py": "x = 1\\n",
+    "experiments/tasks/waves.py": "x = 1\\n",
+    "experiments/nn/moe/mixture.py": "x = 1\\n",
+    "experiments/parts/moe.py": "# a comment\\n",
+    "experiments/parts/attention.py": "x = 1\\n",
+    "experiments/tasks/domains.py": "x = 1\\n",
+    "experiments/moe.py": "x = 1\\n",
+    "runner/trial/training.py": "x = 1\\n",
+    "runner/report/page.py": "x = 1\\n",
+}.items():
+    file = root / name
+    old = file.read_text() if file.exists() else ""
+    file.write_text(old + text)
+    now = code.hashes(arms)
+    found[name] = sorted(arm for arm in arms if now[arm] != before[arm])
+    file.write_text(old)
+print(json.dumps(found))
+"""
+
+
+def test_a_change_makes_stale_what_depends_on_it_and_nothing_else(tmp_path: Path):
+    root = tmp_path / "checkout"
+    for folder in ("runner", "experiments", "conf"):
+        shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    done = subprocess.run(
+        [sys.executable, "-c", CHANGES, str(root), str(tmp_path / "outputs")],
+        env=environment() | {"PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    both = ["dense", "moe_top2"]
+    assert json.loads(done.stdout.splitlines()[-1]) == {
+        "experiments/parts/mine.py": [],
+        "experiments/parts/no_ffn.py": [],
+        "experiments/tasks/waves.py": both,
+        "experiments/nn/moe/mixture.py": ["moe_top2"],
+        "experiments/parts/moe.py": [],
+        "experiments/parts/attention.py": both,
+        "experiments/tasks/domains.py": [],
+        "experiments/moe.py": both,
+        "runner/trial/training.py": both,
+        "runner/report/page.py": [],
+    }

@@ -1,0 +1,308 @@
+"""A report is whole, self-contained, honest about what it knows, and escapes what it is given."""
+
+import io
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from runner.claims.headline import Headline
+from runner.claims.kinds import KINDS, read_claim
+from runner.report import records
+from runner.report.console import console
+from runner.report.outcome import Outcome
+from runner.report.record import StudyRecord
+from runner.report.write import write_report
+from runner.wording import quantity
+from tests.support.sample_study import ARMS, make_claims, make_results, make_study, make_trials
+
+EVIL = "<script>alert(1)</script>"
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[StudyRecord, Outcome]:
+    study = make_study()
+    return study, write_report(tmp_path_factory.mktemp("runs") / "one", study)
+
+
+def bare(**changes: object) -> StudyRecord:
+    """The study without figures and curves, which take most of the time."""
+    return make_study(**{"figures": {}, "history": make_study().history.head(0), **changes})
+
+
+def test_every_file_is_there_and_nothing_else(written: tuple[StudyRecord, Outcome]) -> None:
+    study, outcome = written
+    run = outcome.report.parent
+    assert {path.name for path in run.iterdir()} == {
+        *("answer.json", "results.csv", "comparison.csv", "verdicts.json"),
+        *("config.yaml", "environment.json", "report.html", "figures", "tb"),
+    }
+    assert {path.stem for path in (run / "figures").glob("*.svg")} == set(study.figures)
+    assert {path.stem for path in (run / "figures").glob("*.png")} == set(study.figures)
+    assert list(run.parent.iterdir()) == [run]
+
+
+def test_results_have_exactly_their_columns_and_values(
+    written: tuple[StudyRecord, Outcome],
+) -> None:
+    study, outcome = written
+    table = pd.read_csv(outcome.report.parent / "results.csv")
+    assert list(table.columns) == ["arm", "seed", "metric", "value", "unit"]
+    key = ["arm", "seed", "metric"]
+    merged = table.astype({"unit": str}).merge(study.results, on=key, suffixes=("", "_given"))
+    assert len(merged) == len(study.results)
+    assert (merged["value"] == merged["value_given"]).all()
+
+
+def test_verdicts_are_json_with_their_claims(written: tuple[StudyRecord, Outcome]) -> None:
+    _, outcome = written
+    findings = json.loads((outcome.report.parent / "verdicts.json").read_text())
+    assert [f["claim"]["id"] for f in findings] == ["M1", "M2", "M3", "M4"]
+    assert [f["verdict"] for f in findings] == [str(f.verdict) for f in outcome.findings]
+    assert findings[0]["interval"]["low"] < findings[0]["interval"]["mean"]
+
+
+CLAIMS = {
+    "difference": {"arm": "moe_top2", "control": "dense", "direction": "less"},
+    "equivalence": {"arm": "moe_top2_copy", "control": "moe_top2", "delta": 0.02},
+    "slope": {
+        "metric": "moe/load/layer0/expert{expert}",
+        "arm": "moe_no_balance",
+        "x": "expert",
+        "log": "none",
+        "band": [0.01, 0.02],
+        "control": {"arm": "moe_top2", "band": [0, 0.009]},
+    },
+    "failure_rate": {"metric": None, "arm": "moe_top2", "at_most": 0.5},
+    "exact": {
+        "metric": "cost/parameters",
+        "arm": "dense",
+        "relation": "equal",
+        "value": 150_000,
+        "family": None,
+    },
+}
+
+
+def test_every_kind_of_claim_is_shown_with_the_published_figure(tmp_path: Path) -> None:
+    shared = {"n": 8, "metric": "val/loss", "statement": "s", "source": "S", "family": "f"}
+    written = {
+        kind: shared | {"kind": kind, "published": f"figure of {kind}", **keys}
+        for kind, keys in CLAIMS.items()
+    }
+    claims = [
+        read_claim(id, {key: value for key, value in keys.items() if value is not None})
+        for id, keys in written.items()
+    ]
+    assert {claim.kind for claim in claims} == set(KINDS)
+    outcome = write_report(tmp_path / "run", bare(claims=claims))
+    page = outcome.report.read_text()
+    told = json.loads((outcome.report.parent / "verdicts.json").read_text())
+    for claim, finding, saved in zip(claims, outcome.findings, told, strict=True):
+        assert finding.verdict in ("reproduced", "inconclusive"), str(finding)
+        assert f"figure of {claim.kind}" in page
+        assert f"<code>{claim.fingerprint}</code>" in page
+        assert saved["registered"] == claim.fingerprint
+    assert "150,000 (exact)" in page
+    assert "beside it" in page
+    assert "Clopper-Pearson" in page
+    assert "90 % interval" in page
+    cards = page.partition("Published claims, checked")[2].partition("Arms compared")[0]
+    assert not re.search(r"\bnan\b", cards)
+    out = io.StringIO()
+    Console(file=out, width=100).print(console(bare(claims=claims), outcome))
+    assert all(claim.id in out.getvalue() for claim in claims)
+
+
+def test_the_answer_is_computed(written: tuple[StudyRecord, Outcome]) -> None:
+    _, outcome = written
+    answer = "\n".join(outcome.answer)
+    row = outcome.comparison.query("arm == 'moe_top2' and metric == 'val/loss'").iloc[0]
+    assert f"moe_top2 ({quantity.signed(row['difference'])} [" in answer
+    assert "is better than dense. moe_no_balance" in answer
+    assert "moe_top2_copy (" not in outcome.answer[0]
+    assert "Two copies of moe_top2 differ by" in answer
+    assert "8 paired seeds" in answer
+    assert "2 reproduced" in answer
+    assert "1 diverged of 32" in answer
+
+
+def test_a_smoke_run_answers_nothing(tmp_path: Path) -> None:
+    outcome = write_report(tmp_path / "run", bare(scale="smoke"))
+    (answer,) = outcome.answer
+    assert "proves only that everything runs" in answer
+    assert {str(finding.verdict) for finding in outcome.findings} == {"invalid"}
+    assert "better" not in answer
+
+
+def test_one_seed_is_said_and_has_no_interval(tmp_path: Path) -> None:
+    one = make_results().query("seed == 0")
+    trials = make_trials().query("seed == 0")
+    outcome = write_report(tmp_path / "run", bare(results=one, trials=trials))
+    answer = "\n".join(outcome.answer)
+    assert "one seed" in answer
+    assert "(one seed)" in outcome.report.read_text()
+    assert "nan" not in answer
+
+
+def test_a_study_with_almost_nothing_is_still_reported(tmp_path: Path) -> None:
+    results = make_results().query("arm == 'moe_top2'")
+    study = bare(results=results, claims=[], headline=[Headline("no/such", "less", "nothing")])
+    outcome = write_report(tmp_path / "run", study)
+    assert any("no/such" in line for line in outcome.warnings)
+    assert any("baseline dense has no results" in line for line in outcome.warnings)
+
+
+def test_results_of_an_unknown_arm_are_refused(tmp_path: Path) -> None:
+    results = make_results().replace({"arm": {"dense": "spare"}})
+    with pytest.raises(ValueError, match="spare"):
+        write_report(tmp_path / "run", bare(results=results))
+    assert not (tmp_path / "run").exists()
+
+
+def test_nothing_is_fetched_and_nothing_runs(written: tuple[StudyRecord, Outcome]) -> None:
+    page = written[1].report.read_text()
+    addresses: list[str] = []
+    tags: set[str] = set()
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            tags.add(tag)
+            addresses.extend(v or "" for k, v in attrs if k in ("src", "href", "srcset"))
+
+    Reader().feed(page)
+    assert all(address.startswith("data:image/") for address in addresses)
+    assert len(addresses) == 6
+    assert not tags & {"script", "link", "iframe", "object"}
+    assert "url(" not in page
+    assert "@import" not in page
+
+
+def test_what_came_from_outside_is_escaped(tmp_path: Path) -> None:
+    results = make_results().replace({"arm": {"moe_top2": EVIL}})
+    trials = (
+        make_trials().replace({"arm": {"moe_top2": EVIL}}).assign(message=EVIL, status="failed")
+    )
+    arms = {EVIL if arm == "moe_top2" else arm: [EVIL] for arm in ARMS}
+    study = bare(
+        results=results,
+        trials=trials,
+        arms=arms,
+        question=EVIL,
+        command=EVIL,
+        notes=[EVIL],
+        not_tested=[EVIL],
+        config_yaml=EVIL,
+        environment={EVIL: EVIL},
+        headline=[Headline("val/loss", "less", EVIL)],
+        claims=[claim for claim in make_claims() if claim.id == "M1"],
+    )
+    page = write_report(tmp_path / "run", study).report.read_text()
+    assert EVIL not in page
+    assert page.count("&lt;script&gt;") > 10
+
+
+def test_every_mean_on_the_page_has_its_interval(written: tuple[StudyRecord, Outcome]) -> None:
+    page = written[1].report.read_text()
+    compared = page.partition("Arms compared")[2].partition("What each arm costs")[0]
+    cells = [cell for cell in re.findall(r'<td class="n">(.*?)</td>', compared) if cell]
+    for cell in cells:
+        assert "[" in cell or re.fullmatch(r"(&lt; )?0\.\d+", cell), cell
+
+
+def test_a_report_is_replaced_without_leftovers(tmp_path: Path) -> None:
+    for _ in range(2):
+        outcome = write_report(tmp_path / "run", bare())
+        (tmp_path / "run" / "figures").mkdir(exist_ok=True)
+        (tmp_path / "run" / "figures" / "renamed.png").touch()
+    write_report(tmp_path / "run", bare())
+    assert not list((tmp_path / "run" / "figures").iterdir())
+    events = list((outcome.report.parent / "tb").glob("events.out.tfevents.*"))
+    assert len(events) == 1
+
+
+def test_curves_that_a_redrawn_report_lacks_are_gone_from_tensorboard(tmp_path: Path) -> None:
+    history = make_study().history
+    write_report(tmp_path / "run", bare(history=history))
+    tb = tmp_path / "run" / "tb"
+    assert {path.name for path in tb.iterdir() if path.is_dir()} == set(ARMS)
+    write_report(tmp_path / "run", bare(history=history[history.arm == "dense"]))
+    assert {path.name for path in tb.iterdir() if path.is_dir()} == {"dense"}
+    assert len(list((tb / "dense").iterdir())) == 1
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_the_terminal_shows_everything_plainly(
+    written: tuple[StudyRecord, Outcome], width: int
+) -> None:
+    study, outcome = written
+    out = io.StringIO()
+    Console(file=out, width=width).print(console(study, outcome))
+    text = out.getvalue()
+    assert "\x1b" not in text
+    assert "…" not in text
+    assert str(outcome.report) in text
+    assert max(len(line) for line in text.replace(str(outcome.report), "").splitlines()) <= width
+    for arm in study.arms:
+        assert arm in text
+
+
+def test_notes_and_warnings_are_printed_once_each(tmp_path: Path) -> None:
+    study = bare(notes=["a note", "a note"], headline=[Headline("no/such", "less", "nothing")])
+    outcome = write_report(tmp_path / "run", study)
+    out = io.StringIO()
+    Console(file=out, width=200).print(console(study, outcome))
+    assert out.getvalue().count("a note") == 1
+    assert out.getvalue().count("no trial recorded the metric no/such") == 1
+
+
+def test_reporting_never_imports_torch() -> None:
+    code = (
+        "import sys; "
+        "import runner.report.write, runner.records.tracking, runner.report.dashboard; "
+        "print([m for m in ('torch', 'tensorflow', 'matplotlib.pyplot') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (2.03456, "2.035"),
+        (0.031254, "0.03125"),
+        (1234567.0, "1,234,567"),
+        (12345.678, "12,346"),
+        (2.5e-9, "2.500e-09"),
+        (3.1e12, "3.100e+12"),
+        (0.0, "0"),
+        (-0.5, "-0.5000"),
+        (9.99996, "10.00"),
+        (None, quantity.NOTHING),
+        (float("nan"), quantity.NOTHING),
+    ],
+)
+def test_numbers_are_written_one_way(value: float | None, text: str) -> None:
+    assert quantity.number(value) == text
+
+
+def test_the_ends_of_an_interval_have_the_same_decimals() -> None:
+    assert quantity.interval(-0.0346, 0.0203, 3) == "[-0.0346, 0.0203]"
+    assert quantity.interval(0.0007, 1.5) == "[0.001, 1.500]"
+    assert quantity.with_interval(2.0, float("nan"), float("nan"), 8) == "2 (exact)"
+    assert quantity.with_interval(2.0, float("nan"), float("nan"), 1) == "2 (one seed)"
+    assert quantity.p_value(0.0001) == "< 0.001"
+
+
+def test_labels_that_look_like_numbers_are_read_as_they_are_written() -> None:
+    table = records.parsed(b"label,weight\n007,0.5\n1e3,1\n", curves=False)
+    assert list(table["label"]) == ["007", "1e3"]
+    assert list(table["weight"]) == [0.5, 1.0]

@@ -1,0 +1,139 @@
+"""`plan=only`: what would be computed, told truly, and nothing written anywhere."""
+
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from experiments.tasks.base import Ready
+from runner import registry
+from runner.config import ConfigError, Evaluation
+from runner.plan.data import Data, writable
+from runner.study import past, preview
+from runner.study import run as study
+from runner.study.entries import survey
+from tests.support.tiny import TINY
+
+
+def test_memory_that_the_user_allows_is_not_called_free(run, capsys):
+    run(*TINY, "plan=only", "device.memory_gib=3")
+    assert "; device.memory_gib allows 3 GiB" in capsys.readouterr().out
+
+
+def everything(*folders: Path) -> set[Path]:
+    return {path for folder in folders for path in folder.rglob("*")}
+
+
+def test_nothing_is_written_and_everything_is_told(run: Callable[..., None], capsys, tmp_path):
+    temporary = Path(tempfile.gettempdir())
+    before = everything(tmp_path, temporary)
+    run("experiment=moe", "task=waves", "plan=only", "n_seeds=2", "arm=[dense,moe_top2]")
+    assert everything(tmp_path, temporary) == before
+    said = capsys.readouterr().out
+    assert "plan of moe at scale=quick, 2 seeds" in said
+    assert "ffn.d_ff=126 (as dense in active_params)" in said
+    assert "to compute: 4 trials; time unknown here" in said
+    assert "the preset says: at most 4 min" in said
+    for word in ("memory: at least", "GiB are free", "disk: about", "nothing was computed"):
+        assert word in said
+
+
+def test_trials_that_are_there_are_counted_and_tell_the_time(plan, run, capsys, tmp_path: Path):
+    one = (*TINY, "arm=dense", "n_seeds=1")
+    study.run(plan(*one))
+    before = everything(tmp_path)
+    capsys.readouterr()
+    run(*one, "plan=only")
+    assert "all trials are there" in capsys.readouterr().out
+    run(*one, "plan=only", "training.steps=4", "tune=lr", "tune.grid=[0.001,0.01,0.1]")
+    said = capsys.readouterr().out
+    assert "going by earlier trials" in said
+    assert "tuning training.lr over 3 values" in said
+    assert "then, with the values that were chosen" in said
+    assert everything(tmp_path) == before
+    (trial,) = past.trials(tmp_path / "outputs", "moe")
+    assert trial.seconds > 0
+    assert trial.size > 1000
+    assert trial.work > 0
+
+
+def test_a_users_text_has_the_same_identity_as_in_a_run(plan, tmp_path: Path):
+    text = tmp_path / "notes.txt"
+    text.write_text("".join(f"line {i} of a text about {i * i}\n" for i in range(4000)))
+    of_text = ("experiment=moe", "task=text", f"task.path={text}", "task.n_eval=8", "arm=dense")
+    told = plan(*of_text, "plan=only").arms[0].signature
+    assert everything(tmp_path) == {text}
+    assert plan(*of_text).arms[0].signature == told
+
+
+def test_a_corpus_is_built_once_for_all_points_of_a_sweep(monkeypatch, tmp_path: Path):
+    built: list[object] = []
+
+    def prepare(task: object, *_: object, **__: object) -> Ready:
+        built.append(task)
+        return Ready("0123", source="mine.txt" if task == "text" else "", evidence="1")
+
+    monkeypatch.setattr(registry, "prepare", prepare)
+
+    def told(task: str, *, keep: bool) -> str:
+        arm = SimpleNamespace(parts=SimpleNamespace(task=task))
+        return Data(tmp_path, Evaluation.report, {}, keep=keep).prepare(arm)  # type: ignore[arg-type]
+
+    assert [told("domains", keep=False) for _ in range(3)] == ["0123"] * 3
+    assert built == ["domains"]
+    told("text", keep=False)
+    told("text", keep=False)  # the text may have changed
+    told("domains", keep=True)  # trials are to find it
+    assert built == ["domains", "text", "text", "domains"]
+
+
+def test_a_folder_that_takes_no_files_is_refused_and_nothing_is_tried(tmp_path: Path):
+    assert writable(tmp_path / "outputs", "moe", probe=False) == tmp_path / "outputs"
+    assert everything(tmp_path) == set()
+    (tmp_path / "file").touch()
+    for folder in ("/proc/x", str(tmp_path / "file")):
+        with pytest.raises(ConfigError, match="nothing can be written there"):
+            writable(Path(folder), "moe", probe=False)
+
+
+@pytest.mark.parametrize("wrong", ["abc", "1e999", 10**400, True, None, [], -1.0])
+def test_a_damaged_record_counts_as_unknown(tmp_path: Path, wrong: object):
+    trial = tmp_path / "moe" / "trials" / "dense-0123456789ab" / "seed-0"
+    trial.mkdir(parents=True)
+    config = {"training": {"steps": wrong, "batch_size": 4}, "task": wrong}
+    (trial.parent / "arm.json").write_text(json.dumps({"config": config}))
+    cost = {"metric": "cost/flops_per_token", "value": wrong}
+    (trial / "result.json").write_text(json.dumps({"seconds": 2, "results": [cost]}))
+    (found,) = past.trials(tmp_path, "moe")
+    assert (found.seconds, found.work) == (2.0, 0.0)
+    assert past.work_of({"training": {"steps": wrong, "batch_size": 4}}, 1.0) in (0.0, 4.0)
+    assert past.work_of({"training": {"steps": 10**300, "batch_size": 10**300}}, 1.0) == 0.0
+
+
+@pytest.mark.slow
+def test_a_sweep_is_told_point_by_point(runner, tmp_path: Path):
+    done = runner("-m", "experiment=moe", "scale=smoke", "task=waves", "plan=only", "n_seeds=1,2")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("plan=only: nothing was computed or written") == 2
+    assert "2 studies done" in done.stdout
+    assert everything(tmp_path) == set()
+
+
+def test_the_words_fit_what_is_told(plan, run, capsys):
+    few = (*TINY, "arm=dense", "n_seeds=1", "plan=only")
+    run(*few)
+    said = capsys.readouterr().out
+    assert "scale=smoke, 1 seed\n" in said
+    assert "to compute: 1 trial;" in said
+    assert "MiB for a trial, besides about 0.3 GiB" in said
+    made = plan(*few, "tune=lr")
+    entries = survey(made)
+    own = replace(made, command="python -m runner --config-dir=mine experiment=my_gate")
+    lines = preview.text(own, entries, (made, entries)).splitlines()
+    assert lines[0] == "plan of my_gate at scale=smoke, 1 seed"
+    counts = [line.split()[-3:-1] for line in lines if line.startswith("  dense")]
+    assert counts == [["1", "0"], ["1", "-"]]

@@ -1,0 +1,250 @@
+"""Whole studies in processes: what is computed, reused, lost and said; on tiny trials of moe."""
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from filelock import FileLock
+
+from runner import registry
+from runner.config import StudyError
+from runner.plan import arguments
+from runner.records.job import Stage
+from runner.records.store import read_json
+from runner.report import collect
+from runner.study import pool
+from runner.study import run as study
+from runner.study.ends import settle
+from runner.study.entries import Entry, enter, fail_if_any, job_of, survey
+from tests.support import outcomes
+from tests.support.finished import with_code
+from tests.support.tiny import TINY
+
+
+def states(entries: list[Entry]) -> dict[tuple[str, int], str]:
+    return {(e.arm.name, e.seed): e.slot.status()["state"] for e in entries}
+
+
+def numbers(entries: list[Entry]) -> pd.DataFrame:
+    """All final values but times, in a fixed order."""
+    results = collect.values(collect.take(entries))
+    timeless = results[~results.metric.str.startswith("time/")]
+    return timeless.sort_values(["arm", "seed", "metric"]).reset_index(drop=True)
+
+
+def stamps(entries: list[Entry]) -> dict[Path, int]:
+    """When each file of each trial was last written."""
+    return {
+        path: path.stat().st_mtime_ns
+        for entry in entries
+        for path in entry.slot.folder.rglob("*")
+        if path.is_file() and path.name != "lock"
+    }
+
+
+def test_two_commands_that_start_together_share_the_folder_of_an_arm(plan):
+    first, second = plan(*TINY), plan(*TINY, '+arms.other=["ffn=dense"]', "arm=[other,moe_top2]")
+    mine = enter(first)  # both have planned before either computes
+    theirs = enter(second)
+    assert {e.slot.folder for e in mine} == {e.slot.folder for e in theirs}
+    assert {e.arm.name for e in mine} != {e.arm.name for e in theirs}
+
+
+@pytest.mark.slow
+def test_done_trials_are_reused_and_more_seeds_or_arms_touch_nothing_else(plan):
+    first = study.run(plan(*TINY))
+    assert set(states(first).values()) == {"done"}
+    before = stamps(first)
+
+    again = study.run(plan(*TINY))
+    assert all(entry.reused for entry in again)
+    more = study.run(plan(*TINY, "n_seeds=3"))
+    assert [entry.reused for entry in more] == [True] * 4 + [False] * 2
+    added = study.run(plan(*TINY, '+arms.fine=["ffn=moe","ffn.n_experts=4"]'))
+    assert {entry.arm.name for entry in added if not entry.reused} == {"fine"}
+    renamed = study.run(plan(*TINY, "arm=same", '+arms.same=["ffn=moe","ffn.balance=aux"]'))
+    assert all(entry.reused for entry in renamed)
+    assert stamps(first) == before
+
+
+@pytest.mark.slow
+def test_numbers_do_not_depend_on_the_number_of_workers(plan, tmp_path: Path):
+    one = study.run(plan(*TINY, "workers=1"))
+    expected = numbers(one)
+    (tmp_path / "outputs").rename(tmp_path / "other")
+    two = study.run(plan(*TINY, "workers=2"))
+    assert not any(entry.reused for entry in two)
+    pd.testing.assert_frame_equal(numbers(two), expected, check_exact=True)
+
+
+@pytest.fixture
+def faulty_stages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the plug-in `faulty` replace stages in this test alone: planning imports it."""
+    monkeypatch.setattr(registry, "stage", registry.stage)
+    monkeypatch.delitem(sys.modules, "faulty", raising=False)
+
+
+@pytest.mark.usefixtures("faulty_stages")
+def test_faults_cost_only_their_own_trial(plan, run, capsys):
+    with pytest.raises(StudyError, match="2 of 4 trials failed"):
+        run(*TINY, "~figures", "plugins=[faulty]")
+    entries = survey(plan(*TINY, "plugins=[faulty]"))
+    assert states(entries) == {
+        ("dense", 0): "failed",
+        ("moe_top2", 0): "killed",
+        ("dense", 1): "done",
+        ("moe_top2", 1): "done",
+    }
+    failed, killed = entries[0].slot, entries[1].slot
+    assert "a planted fault" in failed.status()["traceback"]
+    assert "a planted fault" in (failed.folder / "log.txt").read_text()
+    assert "SIGKILL" in killed.status()["message"]
+    assert "a planted fault" in capsys.readouterr().out
+
+    (killed.folder.parents[3] / "mended").touch()
+    mended = study.run(plan(*TINY, "plugins=[faulty]"))
+    assert [entry.reused for entry in mended] == [False, False, True, True]
+    assert set(states(mended).values()) == {"done"}
+
+
+@pytest.mark.slow
+def test_results_of_other_code_are_never_reused_in_silence(plan, monkeypatch):
+    study.run(plan(*TINY))
+    monkeypatch.setattr("runner.plan.code.hash_of", lambda *_: "changed")
+    stale = plan(*TINY)
+    assert not any(entry.reused for entry in survey(stale))
+    assert any("computed by other code" in note for note in stale.notes)
+    accepted = plan(*TINY, "reuse=accept")
+    assert all(entry.reused for entry in survey(accepted))
+    assert any("kept" in note for note in accepted.notes)
+
+
+FLASH = ("experiment=flash_attention", "arm=tiled", "scale=smoke", "n_seeds=1")
+FLASH += ("options.lengths=[16]", "options.length=16", "options.rounds=1")
+
+
+def dies_before_its_mark(monkeypatch: pytest.MonkeyPatch, exitcode: int) -> None:
+    """Let the processes of a study end before they write a status: nothing is computed."""
+
+    def run_jobs(jobs, workers, on_event) -> None:  # noqa: ARG001
+        for job in jobs:
+            on_event(job, {"state": "started", "pid": 1})
+            on_event(job, {"state": "ended", "exitcode": exitcode, "pid": 1})
+
+    monkeypatch.setattr("runner.study.pool.run_jobs", run_jobs)
+
+
+@pytest.mark.some(1)
+@pytest.mark.parametrize(
+    ("exitcode", "state", "how"),
+    [
+        (-9, "killed", "SIGKILL"),
+        pytest.param(1, "failed", "exit code 1", marks=pytest.mark.slow),
+    ],
+)
+def test_a_process_that_dies_before_its_mark_leaves_no_old_result(
+    plan, run, monkeypatch, exitcode: int, state: str, how: str
+):
+    one = (*TINY, "arm=dense", "n_seeds=1")
+    whole = numbers(study.run(plan(*one)))
+    with monkeypatch.context() as patch:
+        patch.setattr("runner.plan.code.hash_of", lambda *_: "changed")
+        dies_before_its_mark(patch, exitcode)
+        with pytest.raises(StudyError, match=f"1 of 1 trials failed.*{how}"):
+            run(*one)
+        (entry,) = survey(plan(*one))
+        assert entry.slot.status()["state"] == state
+        assert entry.slot.result() is None
+    # The checkpoint of the old result is not what other code goes on from.
+    monkeypatch.setattr("runner.plan.code.hash_of", lambda *_: "changed")
+    again = study.run(plan(*one))
+    result = again[0].slot.result()
+    assert result is not None
+    assert result["from_step"] == 0
+    pd.testing.assert_frame_equal(numbers(again), whole, check_exact=True)
+
+
+def test_what_another_process_has_computed_meanwhile_is_done(plan):
+    first = plan(*TINY, "arm=dense", "n_seeds=1")
+    (entry,) = survey(first)
+    study.run(first)
+    job = job_of(first, entry, Stage.run)
+    assert settle(job, -9, 1)["state"] == "done"
+    fail_if_any(first, [entry])
+    other = with_code(first, "other")
+    with pytest.raises(StudyError):
+        fail_if_any(other, survey(other))
+    accepted = with_code(plan(*TINY, "arm=dense", "n_seeds=1", "reuse=accept"), "other")
+    fail_if_any(accepted, survey(accepted))
+
+
+def test_the_status_of_a_trial_that_another_process_computes_is_left_to_it(plan):
+    made = plan(*TINY, "arm=dense", "n_seeds=1")
+    (entry,) = enter(made)
+    entry.slot.mark("running", pid=2, code=made.arms[0].code)
+    job = job_of(made, entry, Stage.run)
+    with FileLock(entry.slot.folder / "lock"):
+        assert settle(job, -9, 1)["state"] == "killed"
+    assert entry.slot.status()["state"] == "running"
+    settle(job, -9, 1)  # a process that died long ago
+    assert entry.slot.status()["state"] == "killed"
+
+
+@pytest.mark.slow
+def test_a_timing_that_dies_before_its_mark_has_failed_until_it_is_computed(plan, monkeypatch):
+    honest = pool.run_jobs
+
+    def run_jobs(jobs, workers, on_event) -> None:
+        honest(jobs, workers, on_event)
+        dies_before_its_mark(monkeypatch, 1)  # what comes next
+
+    monkeypatch.setattr("runner.study.pool.run_jobs", run_jobs)
+    made = plan(*FLASH)
+    entries = study.run(made)
+    assert states(entries) == {("tiled", 0): "failed"}
+    with pytest.raises(StudyError, match="exit code 1"):
+        fail_if_any(made, entries)
+    monkeypatch.setattr("runner.study.pool.run_jobs", honest)
+    mended = study.run(plan(*FLASH))
+    assert states(mended) == {("tiled", 0): "done"}
+    # What the second stage has found is among the event file's final values, beside the curves.
+    result = mended[0].slot.result()
+    assert result is not None
+    finals = {f"final/{row['metric']}" for row in result["results"]}
+    tags = {tag for tag, _, _ in outcomes.events(mended[0].slot.folder)}
+    assert {"final/flash/time", "final/flash/saved_bytes"} <= finals
+    assert {tag for tag in tags if tag.startswith("final/")} == finals
+    curves = pd.read_csv(mended[0].slot.folder / "metrics.csv")
+    assert tags - finals == set(curves.metric) != set()
+
+
+def test_arms_of_a_seed_share_data_order_evaluation_and_starting_weights(plan):
+    entries = study.run(plan(*TINY, '+arms.again=["ffn=dense","training.warmup_steps=1"]'))
+    results = {(e.arm.name, e.seed): e.slot for e in entries}
+    curves = {
+        key: pd.read_csv(slot.folder / "metrics.csv").set_index(["step", "metric"]).value
+        for key, slot in results.items()
+    }
+    # The arms differ in a rate only, so that everything before the first step is equal to the bit.
+    assert curves["dense", 0][0, "val/loss"] == curves["again", 0][0, "val/loss"]
+    assert curves["dense", 0][0, "val/loss"] != curves["dense", 1][0, "val/loss"]
+    assert curves["dense", 0][6, "val/loss"] != curves["again", 0][6, "val/loss"]
+
+
+def test_a_record_says_where_it_comes_from(plan):
+    entry = study.run(plan(*TINY, "arm=dense", "n_seeds=1"))[0]
+    result = read_json(entry.slot.folder / "result.json")
+    assert result is not None
+    assert {"arm", "seed", "code", "data", "device", "machine", "seconds"} <= set(result)
+    arm = read_json(entry.slot.folder.parent / "arm.json")
+    assert arm is not None
+    assert arm["config"]["ffn"] == entry.arm.config.tree()["ffn"]
+    assert arm["config"]["device"]["name"] == "cpu"  # what auto means here
+    assert arm["data"] == entry.arm.data
+
+
+@pytest.mark.usefixtures("faulty_stages")
+def test_arguments_reach_the_plan_unchanged_by_plugins(plan):
+    assert arguments.named_plugins(["plugins=[a.b,c]", "n_seeds=3"]) == ["a.b", "c"]
+    assert plan(*TINY, "plugins=[faulty]").study.plugins == ["faulty"]
