@@ -1,20 +1,18 @@
 """The claims that we ship: readable, decidable with their seeds, about arms that are computed."""
 
-from pathlib import Path
+from itertools import product
 
 import pytest
-from omegaconf import OmegaConf
+from hydra import compose
 
+from runner import registry
 from runner.claims.claim import Tested
 from runner.claims.kinds import read_claim
 from runner.claims.rig import reachable
+from runner.plan.choosing import choose
+from runner.plan.reading import read_study
 
-CONF = Path(__file__).parents[3] / "conf"
-PRESETS = sorted((CONF / "preset").glob("*.yaml"))
-
-
-def load(path):
-    return OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+SCALES = ("smoke", "quick", "full")
 
 
 def arms_of(claim):
@@ -28,17 +26,18 @@ def arms_of(claim):
 
 
 @pytest.mark.some(7)
-@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
-def test_claims_of_presets_can_be_read_and_decided(path):
-    preset = load(path)
-    experiment = load(CONF / "experiment" / f"{path.stem.rpartition('_')[0]}.yaml")
-    arms = {**experiment["arms"], **preset.get("arms", {})}
-    chosen = preset.get("arm") or list(arms)
-    claims = [read_claim(name, written) for name, written in preset.get("claims", {}).items()]
+@pytest.mark.usefixtures("hydra")
+@pytest.mark.parametrize(("experiment", "scale"), [*product(sorted(registry.names()), SCALES)])
+def test_claims_of_presets_can_be_read_and_decided(experiment, scale):
+    config = compose("config", overrides=[f"experiment={experiment}", f"scale={scale}"])
+    study = choose(read_study(config), [])
+    chosen = study.arm or list(study.arms)
+    claims = [read_claim(name, written) for name, written in study.claims.items()]
+    assert bool(claims) == (scale != "smoke" and (experiment, scale) != ("translation", "quick"))
     tested = [claim for claim in claims if isinstance(claim, Tested)]
     for claim in tested:
         reachable(claim, [other for other in tested if other.family == claim.family])
     for claim in claims:
-        assert claim.n <= preset["n_seeds"]
+        assert claim.n <= study.n_seeds
         assert arms_of(claim) <= set(chosen)
         assert claim.source

@@ -137,6 +137,14 @@ OF_HYDRA = {
     "variables that are copied": {
         "experiment/my.yaml": f"{MINE}hydra: {{job: {{env_copy: [SECRET]}}}}"
     },
+    "a file of claims with a header": {
+        "experiment/my.yaml": MINE,
+        "claims/my.yaml": "# @package hydra.job_logging\n" + LOGGING,
+    },
+    "a file of figures for the whole": {
+        "experiment/my.yaml": MINE,
+        "figures/my.yaml": f"{GLOBAL}hydra: {{run: {{dir: ../elsewhere}}}}",
+    },
     "an option within the arm of an experiment": {
         "experiment/my.yaml": f"{MINE}arms: {{dense: ['+scale@hydra.job_logging=p']}}",
         "scale/p.yaml": LOGGING,
@@ -210,13 +218,34 @@ def test_no_yaml_runs_code_or_reaches_elsewhere(refused: Refused, case: str):
     refused("--config-dir=mine", "experiment=my", *SMALL)
 
 
+@pytest.mark.parametrize("key", ["claims", "figures"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x: {_target_: os.system}",
+        "x: '${oc.env:SECRET}'",
+        "x: !!python/object/apply:os.system [touch ran]",
+        f"{GLOBAL}outputs: ../elsewhere",
+        f"{GLOBAL}plugins: [evil]",
+        "../evil: {kind: curve, statement: s}",
+    ],
+)
+def test_files_of_claims_and_figures_are_checked_too(refused: Refused, key: str, text: str):
+    write({"experiment/my.yaml": MINE, f"{key}/my.yaml": text + "\n"})
+    refused("--config-dir=mine", "experiment=my", *SMALL)
+
+
 @pytest.mark.parametrize(
     "files",
     [
         {"experiment": "->../../elsewhere"},
         {"experiment/secret.yaml": "->../../../elsewhere/secret.yaml"},
+        {
+            "experiment/secret.yaml": MINE,
+            "claims/secret.yaml": "->../../../elsewhere/secret.yaml",
+        },
     ],
-    ids=["a folder", "a file"],
+    ids=["a folder", "a file", "claims"],
 )
 def test_no_link_leads_out_of_a_users_folder(refused: Refused, files: dict[str, str]):
     write(files)

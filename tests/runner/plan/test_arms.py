@@ -1,0 +1,92 @@
+"""Arms as lists of overrides, and `{copy_of: <arm>}`: an arm once more under other seeds."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from runner.claims.copies import originals
+from runner.config import ConfigError
+from runner.plan.arms import with_copies
+from tests.runner.plan.test_bad_input import planned_own
+
+MOE = ("experiment=moe", "scale=smoke", "task=waves")
+
+
+def test_copies_are_written_out():
+    arms = {
+        "a": ["ffn=moe"],
+        "first": {"copy_of": "a"},
+        "bare": [],
+        "second": {"copy_of": "a"},
+        "of_bare": ["copy_of=bare"],
+        "moved": ["seed_offset=5", "ffn=dense"],
+        "third": {"copy_of": "moved"},
+    }
+    assert with_copies(arms) == {
+        "a": ["ffn=moe"],
+        "first": ["ffn=moe", "seed_offset=1000"],
+        "bare": [],
+        "second": ["ffn=moe", "seed_offset=2000"],
+        "of_bare": ["seed_offset=1000"],
+        "moved": ["seed_offset=5", "ffn=dense"],
+        "third": ["ffn=dense", "seed_offset=1005"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("arm", "said"),
+    [
+        ("{copy_of: densee}", "arms.x: copy_of=densee: there is no such arm; did you mean dense"),
+        ("{copy_of: moe_top2_copy}", "arms.x: copy_of=moe_top2_copy: that is a copy itself"),
+        ("{copy_of: x}", "arms.x: copy_of=x: that is a copy itself"),
+        ("{copy_of: dense, more: 1}", "arms.x has the keys copy_of, more; an arm is a list of"),
+        (
+            "{more: 1}",
+            "arms.x has the keys more; an arm is a list of overrides or",
+        ),
+        ("{copy_of: null}", "arms.x: copy_of=null: there is no such arm"),
+        ("{copy_of: [dense]}", r"arms.x: copy_of=\[dense\]: there is no such arm"),
+        ("{}", "arms.x has no overrides; an arm is a list"),
+    ],
+)
+def test_a_copy_of_nothing_is_refused(plan, tmp_path: Path, monkeypatch, arm: str, said: str):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=said):
+        plan(*MOE, f"+arms.x={arm}")
+    ending, _ = planned_own(tmp_path, f"arms: {{x: {arm}}}\n")
+    assert ending.code == 2
+    assert re.search(said, ending.message)
+
+
+@pytest.mark.parametrize(
+    "typed", ["+arms.x={copy_of: dense}", "+arms.x.copy_of=dense", "+arms={x: {copy_of: dense}}"]
+)
+def test_a_copy_can_be_typed(plan, typed: str):
+    made = plan(*MOE, typed, "arm=[dense,x]")
+    assert made.study.arms["x"] == ["ffn=dense", "seed_offset=1000"]
+    assert originals({arm.name: arm.config.tree() for arm in made.arms}) == {"x": "dense"}
+
+
+def test_an_arm_that_is_typed_as_a_copy_is_computed(plan):
+    made = plan(*MOE, "+arms.x={copy_of: dense}")
+    assert [arm.name for arm in made.arms] == ["dense", "moe_top2", "x"]
+    assert [arm.config.seed_offset for arm in made.arms] == [0, 0, 1000]
+
+
+def test_a_copy_and_a_list_replace_each_other(plan, tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    typed = 'arms.moe_top2_copy=["ffn=moe","seed_offset=7000"]'
+    assert plan(*MOE, typed).study.arms["moe_top2_copy"] == ["ffn=moe", "seed_offset=7000"]
+    made = plan(*MOE, "arms.moe_top1={copy_of: moe_top2}")
+    assert made.study.arms["moe_top1"][-1] == "seed_offset=2000"  # behind moe_top2_copy
+    own = "arms: {moe_top2_copy: [ffn=moe, seed_offset=7000], moe_bias: {copy_of: dense}}\n"
+    ending, made = planned_own(tmp_path, own)
+    assert ending.message == ""
+    assert made.study.arms["moe_top2_copy"] == ["ffn=moe", "seed_offset=7000"]
+    assert made.study.arms["moe_bias"] == ["ffn=dense", "seed_offset=1000"]
+
+
+def test_a_copy_follows_its_original(plan):
+    made = plan(*MOE, 'arms.moe_top2=["ffn=moe","ffn.top_k=1"]')
+    assert made.study.arms["moe_top2_copy"] == ["ffn=moe", "ffn.top_k=1", "seed_offset=1000"]
