@@ -31,12 +31,17 @@ def groups() -> tuple[str, ...]:
     return (*science_parts.PARTS, "task")
 
 
-def kinds(group: str) -> Mapping[str, type]:
-    """Return the dataclasses of a group by kind; `model` has one."""
+def kinds(group: str, *, found: bool = True) -> Mapping[str, type]:
+    """Return the dataclasses of a group by kind; `model` has one.
+
+    With found=False our tasks are left out unless something else has imported them: it takes a
+    while, and each has a YAML file by which its name is known.
+    """
     if group == "model":
         return {"": body.Model}
     if group == "task":
-        tasks.load()
+        if found:
+            tasks.load()
         return tasks.TASKS
     science_parts.load()
     return science_parts.PARTS[group]

@@ -10,14 +10,17 @@ from typing import Any
 from runner import registry
 
 
-def declared(group: str) -> dict[str, dict[str, Any]]:
-    """Return the options of a group that need no file: kind -> fields and their defaults."""
-    found = {}
-    for kind, options in registry.kinds(group).items():
+def declared(group: str, *, found: bool = True) -> dict[str, dict[str, Any]]:
+    """Return the options of a group that need no file: kind -> fields and their defaults.
+
+    `found` is as in `registry.kinds`.
+    """
+    choices = {}
+    for kind, options in registry.kinds(group, found=found).items():
         rest = [field for field in dataclasses.fields(options) if field.name != "kind"]
         if all(has_default(field) for field in rest):
-            found[kind] = {"kind": kind, **{field.name: default(field) for field in rest}}
-    return found
+            choices[kind] = {"kind": kind, **{field.name: default(field) for field in rest}}
+    return choices
 
 
 def has_default(field: dataclasses.Field[Any]) -> bool:

@@ -82,7 +82,9 @@ class DeclaredOptions(ConfigSource):
         """Return the options of a group."""
         group = config_path.strip("/")
         only_groups = results_filter is ObjectType.GROUP
-        return [] if only_groups or not self.is_group(group) else sorted(declared(group))
+        if only_groups or not self.is_group(group):
+            return []
+        return sorted(declared(group, found=False))
 
 
 class CheckedRepository(ConfigRepository):
