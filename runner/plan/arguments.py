@@ -17,10 +17,11 @@ from hydra.core.override_parser.types import Override, OverrideType
 
 from runner import plugins, registry
 from runner.config import STUDY_KEYS, ConfigError
-from runner.plan import arms, choosing, folders, launchers, overrides
+from runner.plan import choosing, folders, launchers, overrides
+from runner.plan.copy_of import typed_copies
 from runner.plan.explaining import about
 from runner.plan.keys import GROUPS, SECTIONS, check_key, check_value, known_keys, leaves
-from runner.plan.overrides import parse, quoted
+from runner.plan.overrides import parse
 from runner.plan.refusal import refuse_code, refuse_values
 from runner.wording.names import near
 from runner.wording.output import shortened
@@ -153,12 +154,9 @@ def mend(text: str) -> str:
         launchers.check(key, override.value())
         return text
     examine(override)
-    section, dot, name = key.partition(".")
-    if section == "arms" and not override.is_sweep_override():
-        value = {name.rpartition(".")[2]: override.value()} if "." in name else override.value()
-        if copy := arms.listed_copy(value):
-            start = text[: text.index(key)]
-            return f"{start}arms.{name.removesuffix(f'.{arms.COPY_OF}')}=[{quoted(copy[0])}]"
+    section, dot, _ = key.partition(".")
+    if section == "arms" and (copies := typed_copies(override)):
+        return copies
     if dot and known_keys(section) is not None and override.type is OverrideType.CHANGE:
         return f"++{override.input_line}"
     return override.input_line or text

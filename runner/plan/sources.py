@@ -19,7 +19,7 @@ from yaml import YAMLError
 from runner import registry
 from runner.config import ConfigError
 from runner.plan import folders
-from runner.plan.arms import list_copies
+from runner.plan.copy_of import list_copies
 from runner.plan.declared import declared
 from runner.plan.explaining import unexpected
 from runner.plan.refusal import check_file
