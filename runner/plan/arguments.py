@@ -54,13 +54,16 @@ def check(arguments: Sequence[str]) -> list[str]:
                 "--config-dir"
             )
     folders.Own.folder = Path(flags.config_dir) if flags.config_dir else None
+    folders.Own.loaded = frozenset()
     if folders.Own.folder is not None:
         if not folders.Own.folder.is_dir():
             raise ConfigError(f"--config-dir {flags.config_dir} is not a folder")
         folders.check_own_files(folders.Own.folder)
     for text in flags.overrides:
         refuse_code(text)
-    plugins.load(named_plugins(flags.overrides))
+    if named := named_plugins(flags.overrides):
+        plugins.load(named)
+        folders.check_declared()
     mended = {}
     for text in flags.overrides:
         with about(text):

@@ -1,5 +1,6 @@
 """Arms as lists of Hydra overrides: each is composed after the command line and typed. No torch."""
 
+import itertools
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -185,14 +186,12 @@ def drop_defaults(config: DictConfig, study: Study, typed: Sequence[Override]) -
     """Leave out what an experiment or preset says of another option of a group than is chosen.
 
     `task: {n_eval: 48}` in a preset is about the tasks that have the key; task=pairs15 has not.
-    The files are those that were composed: a user's experiment may have any name.
+    The files are those that were composed: a user's experiment may have any name, and extend ours.
     """
     chosen = last_of_each(typed).get("experiment")
     name = study.experiment if chosen is None else str(chosen.value())
     for option in (f"experiment/{name}", f"preset/{name}_{study.scale.value}"):
-        path = folders.own_file(option) or folders.CONF / f"{option}.yaml"
-        defaults = folders.read(path)
-        for group in registry.groups():
+        for group, defaults in itertools.product(registry.groups(), folders.layers(option)):
             node = config.get(group)
             if node is None or not isinstance(defaults.get(group), dict):
                 continue

@@ -131,6 +131,7 @@ class CheckedRepository(ConfigRepository):
         path = file_of(source, config_path)
         if path not in self.users:
             self.users.append(path)
+        folders.Own.loaded |= {os.path.realpath(path)}
         try:
             found = path.stat()
             stamp = f"{found.st_size} {found.st_mtime_ns} {found.st_ino}"

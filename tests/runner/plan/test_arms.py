@@ -50,9 +50,7 @@ def test_a_copy_takes_an_offset_that_no_other_copy_has():
 
 @pytest.mark.parametrize("offset", ["${seed}", "1e3", "true", "null", "[1]"])
 def test_a_copy_counts_from_whole_numbers_alone(offset: str):
-    with pytest.raises(
-        ConfigError, match=r"arms\.a: seed_offset=.* must be a whole number"
-    ) as told:
+    with pytest.raises(ConfigError, match=r"arms\.a: seed_offset=.* must be a whole") as told:
         with_copies({"a": ["ffn=moe", f"seed_offset={offset}"], "copy": {"copy_of": "a"}})
     assert "\n" not in str(told.value)
 
