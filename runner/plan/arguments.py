@@ -19,6 +19,7 @@ from runner import plugins, registry
 from runner.config import STUDY_KEYS, ConfigError
 from runner.plan import choosing, folders, launchers, overrides
 from runner.plan.copy_of import typed_copies
+from runner.plan.dotted import in_braces
 from runner.plan.explaining import about
 from runner.plan.keys import GROUPS, SECTIONS, check_key, check_value, known_keys, leaves
 from runner.plan.overrides import parse
@@ -91,7 +92,11 @@ def check_sweeper(texts: Sequence[str]) -> None:
 def command(texts: Sequence[str]) -> str:
     """The overrides of one point of a sweep, as a user would type them."""
     left_out = {text: f"~{key}" for key, text in choosing.NONE.items()}
-    typed = [left_out.get(text, text.removeprefix("++")) for text in texts]
+    braces = tuple(f"++{key}={{" for key in choosing.NONE)  # may add fields, see `dotted`
+    typed = [
+        left_out.get(text, text if text.startswith(braces) else text.removeprefix("++"))
+        for text in texts
+    ]
     return shlex.join(["python", "-m", "runner", *typed])
 
 
@@ -145,6 +150,11 @@ def mend(text: str) -> str:
         raise ConfigError(f"{text}: leave @{override.package} out; a group has one place")
     if key in choosing.NONE and not override.is_sweep_override() and override.value() in (None, {}):
         return choosing.NONE[key]
+    if key.partition(".")[0] in choosing.NONE and choosing.NONE_OF_THEM in text:
+        raise ConfigError(
+            f"{shortened(text, 120)}: {choosing.NONE_OF_THEM} is no name; ~{key.partition('.')[0]} "
+            "leaves all of them out"
+        )
     if key.startswith("hydra"):
         if not override.is_sweep_override():
             refuse_values(override.value())
@@ -158,6 +168,8 @@ def mend(text: str) -> str:
         return text
     examine(override)
     section, dot, _ = key.partition(".")
+    if braces := in_braces(override):
+        return braces
     if section == "arms" and (copies := typed_copies(override)):
         return copies
     if dot and known_keys(section) is not None and override.type is OverrideType.CHANGE:

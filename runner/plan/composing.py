@@ -131,9 +131,15 @@ def selected(study: Study, typed: Sequence[Override]) -> list[str]:
             f"arm={study.arm}: name one arm or a list of arms, or leave it out; a name that reads "
             "as a number needs quotes: 'arm=\"nan\"'"
         )
-    keys = [o.key_or_group for o in typed]
-    if "arm" not in keys:
-        chosen = [*chosen, *(k.removeprefix("arms.") for k in keys if k.startswith("arms."))]
+    if all(override.key_or_group != "arm" for override in typed):
+        gone = choosing.deleted("arms", typed)
+        chosen = [name for name in chosen if name not in gone]
+        chosen += choosing.typed("arms", study.arms, typed)
+        if not chosen:
+            raise ConfigError(
+                f"arm={study.arm}: each is left out ({', '.join(f'~arms.{name}' for name in gone)})"
+                "; choose others, e.g. arm=<name>"
+            )
     for name in chosen:
         if name not in study.arms:
             raise ConfigError(f"arm={name}: there is no such arm; {near(name, study.arms)}")

@@ -1,5 +1,6 @@
 """The folders that options are read from: ours (`conf/`) and a user's own (`--config-dir`)."""
 
+import contextlib
 import os
 import re
 from collections.abc import Sequence
@@ -60,6 +61,16 @@ def own_files() -> list[Path]:
     """The option files of the user's own folder that were loaded."""
     found = sorted(Own.folder.glob("*/*.yaml")) if Own.folder else []
     return [path for path in found if os.path.realpath(path) in Own.loaded]
+
+
+def all_files(*groups: str) -> list[Path]:
+    """The files of some groups, ours and the user's, but for links that lead elsewhere."""
+    found = [path for group in groups for path in sorted((CONF / group).glob("*.yaml"))]
+    for path in (p for g in groups for p in (Own.folder.glob(f"{g}/*.yaml") if Own.folder else ())):
+        with contextlib.suppress(ConfigError):
+            check_inside(path, Own.folder or CONF)
+            found.append(path)
+    return found
 
 
 def layers(option: str) -> list[dict[str, Any]]:
