@@ -91,12 +91,13 @@ def check_sweeper(texts: Sequence[str]) -> None:
 
 def command(texts: Sequence[str]) -> str:
     """The overrides of one point of a sweep, as a user would type them."""
-    left_out = {text: f"~{key}" for key, text in choosing.NONE.items()}
     braces = tuple(f"++{key}={{" for key in choosing.NONE)  # may add fields, see `dotted`
-    typed = [
-        left_out.get(text, text if text.startswith(braces) else text.removeprefix("++"))
-        for text in texts
-    ]
+    typed = []
+    for text in texts:
+        if none := choosing.of_none(text):
+            typed.append(f"~{none}")
+        else:
+            typed.append(text if text.startswith(braces) else text.removeprefix("++"))
     return shlex.join(["python", "-m", "runner", *typed])
 
 

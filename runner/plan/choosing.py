@@ -47,7 +47,7 @@ def chosen(study: Study, key: str, overrides: Sequence[str]) -> dict[str, Any]:
     if not isinstance(known, Mapping):
         return known
     choice = CHOICES[key]
-    none = NONE[key] in overrides
+    none = any(key == of_none(text) for text in overrides)
     gone = {name for name, value in known.items() if value is None}
     gone |= {NONE_OF_THEM} if none else set()
     known = {name: value for name, value in known.items() if name not in gone}
@@ -81,6 +81,12 @@ def named(choice: str, value: Any) -> list[str] | None:
     return names
 
 
+def of_none(text: str) -> str | None:
+    """Return `claims` for what `~claims` has become, also as a sweep writes it; None for others."""
+    override = parse(text)
+    return override.key_or_group if override.value() == {NONE_OF_THEM: True} else None
+
+
 def deleted(key: str, overrides: Sequence[Override]) -> set[str]:
     """Return the names of the arms, claims or figures that the command line deletes."""
     keys = {override.key_or_group for override in overrides if override.is_delete()}
@@ -92,7 +98,7 @@ def typed(key: str, known: Mapping[str, Any], overrides: Sequence[Override]) -> 
     places = set()
     for override in overrides:
         section, dot, rest = override.key_or_group.partition(".")
-        none = override.input_line == NONE.get(key)
+        none = of_none(str(override.input_line))
         if section == key and not none and not override.is_delete():
             value = override.value()
             places |= {rest} if dot else {*map(str, value if isinstance(value, dict) else ())}

@@ -7,7 +7,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from runner.config import ConfigError
-from runner.plan import arguments, composing
+from runner.plan import arguments, choosing, composing
 from runner.plan.overrides import parse
 from tests.runner.plan.test_bad_input import planned_own
 
@@ -135,6 +135,15 @@ def test_a_claim_whose_id_has_dots_can_be_left_out(plan):
     one, other = "F2.training_sparsifies_relu", "F3.unmatched_looks_better"
     assert list(plan(*FFN, f"~claims.{one}").study.claims) == [other]
     assert list(plan(*FFN, f"claims={{{one}: null}}").study.claims) == [other]
+
+
+def test_a_sweep_can_leave_all_claims_out():
+    (mended,) = arguments.check(["~claims"])
+    override = parse(mended)  # a sweep writes each value anew
+    again = f"{override.get_key_element()}={override.get_value_element_as_str()}"
+    for text in (mended, again):
+        assert choosing.of_none(text) == "claims"
+        assert arguments.command([text]).endswith("'~claims'")
 
 
 def test_what_names_with_dots_become_can_be_swept_and_typed_again():
