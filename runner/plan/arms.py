@@ -1,5 +1,6 @@
 """The arms of a study as lists of overrides: `${key}` within them stays, copies are written out."""
 
+import itertools
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from runner.claims.copies import OFFSET, STEP
-from runner.config import ConfigError
+from runner.config import MOST, ConfigError
 from runner.plan import values
 from runner.plan.copy_of import COPY_OF, is_copy
 from runner.plan.overrides import parse
@@ -90,9 +91,9 @@ def with_copies(arms: Any, base: int = 0) -> Any:
                 and isinstance(arm, list)
                 and tuple(sorted(map(str, without_offset(arm)))) == same
             }
-        offset = offset_of(original, arms[original], base) + STEP
-        while offset in taken[same]:
-            offset += STEP
+        start = offset_of(original, arms[original], base) + STEP
+        above = itertools.chain(range(start, MOST, STEP), range(0, MOST, STEP))  # else from 0 on
+        offset = next(one for one in above if one not in taken[same])
         taken[same].add(offset)
         lists[name] = [*rest, f"{OFFSET}={offset}"]
     return lists

@@ -153,6 +153,6 @@ def check_pair(claim: Tested, arms: Mapping[str, ArmConfig], copies: Mapping[str
         )
     original = copies.get(pair.control, pair.control)
     raise ConfigError(
-        f"{where}; an A/A pair is one arm twice, under other seeds, which have an offset "
-        f"({OFFSET}): write it as {pair.arm}: {{copy_of: {original}}}"
+        f"{where}; an A/A pair is one arm twice, under other seeds; add that arm, e.g. "
+        f"'+arms.x={{copy_of: {original}}}', and name x in aa"
     )

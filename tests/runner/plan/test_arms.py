@@ -48,6 +48,11 @@ def test_a_copy_takes_an_offset_that_no_other_copy_has():
     assert written["of_hand"] == ["ffn.top_k=1", "ffn=moe", "seed_offset=4000"]
 
 
+def test_a_copy_has_seeds_where_its_original_has_the_last_ones():
+    written = with_copies({"a": ["seed_offset=2147483647"], "copy": {"copy_of": "a"}})
+    assert written["copy"] == ["seed_offset=0"]
+
+
 @pytest.mark.parametrize("offset", ["${seed}", "1e3", "true", "null", "[1]"])
 def test_a_copy_counts_from_whole_numbers_alone(offset: str):
     with pytest.raises(ConfigError, match=r"arms\.a: seed_offset=.* must be a whole") as told:

@@ -166,11 +166,10 @@ def test_a_pair_that_is_advised_is_accepted(plan):
 
     arms = "arm=[relu,gelu,relu_copy]"
     said = refused(plan, *FFN, arms, "n_seeds=8", claim("gelu"))
-    offset = re.search(r"seed_offset=(\d+)", said)
-    assert offset, said
-    assert offset[1] != "1000"  # relu_copy has these seeds
-    twin = f'+arms.twin=["ffn=relu","seed_offset={offset[1]}"]'
-    plan(*FFN, "arm=[relu,gelu,relu_copy,twin]", "n_seeds=8", twin, claim("twin"))
+    copy = re.search(r"'(\+arms\.x=.*)'", said)
+    assert copy, said
+    made = plan(*FFN, "arm=[relu,gelu,relu_copy,x]", "n_seeds=8", copy[1], claim("x"))
+    assert made.arms[-1].config.seed_offset == 2000  # relu_copy has 1000
 
 
 @pytest.mark.parametrize(("batch", "parts"), [(64, 4), (45, 9), (1000, 1000), (16, 8)])
