@@ -48,7 +48,7 @@ class Tracker:
         self._rows: list[Row] = []
         folder.mkdir(parents=True, exist_ok=True)
         kept = [] if resume_step is None else [r for r in read_rows(folder) if r[0] <= resume_step]
-        for stale in folder.glob("tensorboard.out.tfevents.*"):
+        for stale in folder.glob("events.out.tfevents.*"):
             remove(stale)
         _replace(folder / METRICS_FILE, kept)
         self._closed = False
