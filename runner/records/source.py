@@ -7,7 +7,6 @@ import ast
 import functools
 import hashlib
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.util import find_spec
@@ -141,6 +140,17 @@ class _Word(str):
     __slots__ = ()
 
 
+class _Words(dict[str, _Word]):
+    """The names of fields, each made once."""
+
+    def __missing__(self, name: str) -> _Word:
+        self[name] = word = _Word(name)
+        return word
+
+
+NAMES = _Words()
+END = _Word("]")
+
 OPTIONAL = (ast.Try, ast.TryStar, ast.If, ast.With)  # around imports that may fail or never run
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -167,7 +177,8 @@ class _Walk:
             if isinstance(node, ast.AST):
                 words.append(type(node).__name__)
                 self._note_imports(node, optional=optional)
-                stack += reversed(list(self._fields(node, optional=optional)))
+                optional = optional or isinstance(node, OPTIONAL)
+                stack += [(one, optional) for one in _parts(node)]
             elif isinstance(node, _Word):
                 words.append(node)
             else:
@@ -175,18 +186,6 @@ class _Walk:
                 if isinstance(node, str):
                     self.strings.add(node)
         self.text = "\n".join(words).encode()
-
-    @staticmethod
-    def _fields(node: ast.AST, *, optional: bool) -> Iterator[tuple[object, bool]]:
-        """Yield the fields of a node that are not empty, each behind its name, and its end."""
-        optional = optional or isinstance(node, OPTIONAL)
-        for name in node._fields:
-            value = _executed(node) if name == "body" else getattr(node, name, None)
-            if value is not None and value != []:
-                yield _Word(name), optional
-                values = value if isinstance(value, list) else [value]
-                yield from ((one, optional) for one in values)
-        yield _Word("]"), optional
 
     def _note_imports(self, node: ast.AST, *, optional: bool) -> None:
         if isinstance(node, ast.Import):
@@ -198,6 +197,25 @@ class _Walk:
         above = self._package.split(".")[: -node.level + 1 or None] if node.level else []
         module = ".".join([*above, *([node.module] if node.module else [])])
         self.imports += [Import(module, f"{module}.{a.name}", optional) for a in node.names]
+
+
+def _parts(node: ast.AST) -> list[object]:
+    """Return the fields of a node that are not empty, each with its name, the last one first.
+
+    `ctx` (whether a name is read or written) follows from where the node stands.
+    """
+    parts: list[object] = [END]
+    for name in reversed(node._fields):
+        value = _executed(node) if name == "body" else getattr(node, name, None)
+        if value is None or name == "ctx":
+            continue
+        if isinstance(value, list):
+            if value:
+                parts += reversed(value)
+                parts.append(NAMES[name])
+        else:
+            parts += (value, NAMES[name])
+    return parts
 
 
 def _executed(node: ast.AST) -> object:
