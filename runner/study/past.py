@@ -13,7 +13,7 @@ from runner import registry
 from runner.plan import estimates
 from runner.plan.plan import Arm
 from runner.records.files import read_json
-from runner.records.store import Store
+from runner.records.store import ARM, RESULT, Store
 
 BYTES_OF_A_NUMBER, STATES, RECORDS = 4, 3, 400_000
 """Of a checkpoint: a number's bytes, a weight and its two moments; of all else in a trial."""
@@ -33,9 +33,9 @@ def trials(outputs: Path, experiment: str) -> list[Trial]:
     """The finished trials that lie in the store, whatever code and arm they are of."""
     found = []
     root = Store.root_of(outputs, experiment)
-    for record in sorted(root.glob("*/arm.json")):
+    for record in sorted(root.glob(f"*/{ARM}")):
         arm = read_json(record) or {}
-        for path in record.parent.glob("seed-*/result.json"):
+        for path in record.parent.glob(f"seed-*/{RESULT}"):
             result = read_json(path) or {}
             seconds = number(result.get("seconds"))
             if seconds > 0:

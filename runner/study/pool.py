@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from runner import registry
 from runner.records import private
 from runner.records.job import Job
+from runner.records.store import LOG
 from runner.study import interrupts
 from runner.study.ending import stop
 from runner.study.running import Running
@@ -221,7 +222,7 @@ def log_into(job: Job) -> None:
     """Let what a trial prints go into its log, or nowhere where that cannot be written."""
     try:
         job.slot.folder.mkdir(parents=True, exist_ok=True)
-        log = (job.slot.folder / "log.txt").open(
+        log = (job.slot.folder / LOG).open(
             "a", buffering=1, encoding="utf-8", errors="backslashreplace"
         )
     except OSError:
