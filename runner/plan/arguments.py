@@ -15,9 +15,9 @@ from typing import Any, NoReturn
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.types import Override, OverrideType
 
-from runner import plugins, registry
+from runner import registry
 from runner.config import STUDY_KEYS, ConfigError
-from runner.plan import arms, choosing, folders, launchers, overrides
+from runner.plan import arms, choosing, folders, launchers, moved, overrides
 from runner.plan.explaining import about
 from runner.plan.keys import GROUPS, SECTIONS, check_key, check_value, known_keys, leaves
 from runner.plan.overrides import parse, quoted
@@ -59,7 +59,7 @@ def check(arguments: Sequence[str]) -> list[str]:
         folders.check_own_files(folders.Own.folder)
     for text in flags.overrides:
         refuse_code(text)
-    plugins.load(named_plugins(flags.overrides))
+    moved.load(named_plugins(flags.overrides))
     mended = {}
     for text in flags.overrides:
         with about(text):
