@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 
 import torch
 
-from runner import device, registry
+from runner import device
 from runner.config import flatten
 from runner.metric_names import Worth, worth
 from runner.records.files import read_json, write_json
@@ -22,6 +22,7 @@ from runner.records.job import Job, Stage
 from runner.records.stopwatch import Stopwatch
 from runner.records.store import CHECKPOINTS, CURVES, TABLES
 from runner.records.tracking import Tracker, agrees, read_rows, stamp
+from runner.trial import science
 from runner.trial.training import Stopped
 from runner.wording.output import shortened
 
@@ -182,7 +183,7 @@ class Trial:
         first: dict[str, float] = {}
         for _, name, value in read_rows(self._job.slot.folder):
             first.setdefault(name, value)
-        metrics = {name: registry.metric(name) for name in self.results}
+        metrics = {name: science.metric(name) for name in self.results}
         for name, (value, _) in self.results.items():
             started = first.get(metrics[name].curve or name, math.nan)
             lost = math.isfinite(started) and not math.isfinite(value)

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from experiments.parts import PARTS, Cost, Part, load, part
-from runner import plugins, registry
+from runner import registry
 from runner.config import ConfigError
-from runner.plan import code, folders
+from runner.plan import code, folders, moved
 from runner.report.redraw import redraw
 from tests.same_bits import OF_PAIRS, task_arm
 from tests.support.environment import ROOT, environment
@@ -181,7 +181,7 @@ def test_an_old_decorator_names_the_new_form(tmp_path: Path, monkeypatch, line: 
     (tmp_path / f"{name}.py").write_text(f"{line}\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(ConfigError, match=said) as caught:
-        plugins.load([name])
+        moved.load([name])
     assert len(str(caught.value)) <= 300
     assert "\n" not in str(caught.value)
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from experiments import metrics
+from experiments.metrics import METRICS
 from runner import registry
 from runner.plan import code
 from runner.records import source
@@ -90,9 +92,13 @@ def test_a_module_that_is_missing_is_an_error(package: Path):
 
 def test_the_engine_is_found_whole():
     found = code.reached({code.ENGINE})
+    registry.names()  # loads all pages
     wanted = {"trial.training", "trial.optimizer", "trial.checkpoint", "trial.protocols", "device"}
     assert {f"runner.{name}" for name in wanted} <= found
-    assert not {name for name in found if name.startswith(("runner.report", "runner.figures"))}
+    others = ("runner.report", "runner.figures", "runner.plan", "runner.registry")
+    assert not {name for name in found if name.startswith((*others, "experiments.nn"))}
+    # Names of metrics stand on pages: a new one of a question makes no trial of another stale.
+    assert not {name for name in METRICS if f'"{name}"' in Path(metrics.__file__).read_text()}
 
 
 def test_the_file_of_a_module_is_found_without_importing_it(monkeypatch, tmp_path: Path):
@@ -127,6 +133,12 @@ for name, text in {
     "experiments/parts/no_ffn.py": "x = 1\\n",
     "experiments/tasks/waves.py": "x = 1\\n",
     "experiments/nn/moe/mixture.py": "x = 1\\n",
+    "experiments/nn/encoder_decoder.py": "x = 1\\n",
+    "experiments/parts/translator.py": "x = 1\\n",
+    "experiments/parts/transformer.py": "x = 1\\n",
+    "experiments/ffn.py": "METRICS['ffn/new'] = KEPT\\n",
+    "runner/registry.py": "x = 1\\n",
+    "runner/plan/moved.py": "x = 1\\n",
     "experiments/parts/moe.py": "# a comment\\n",
     "experiments/parts/attention.py": "x = 1\\n",
     "experiments/tasks/domains.py": "x = 1\\n",
@@ -163,6 +175,12 @@ def test_a_change_makes_stale_what_depends_on_it_and_nothing_else(tmp_path: Path
         "experiments/parts/no_ffn.py": [],
         "experiments/tasks/waves.py": both,
         "experiments/nn/moe/mixture.py": ["moe_top2"],
+        "experiments/nn/encoder_decoder.py": [],
+        "experiments/parts/translator.py": [],
+        "experiments/parts/transformer.py": both,
+        "experiments/ffn.py": [],
+        "runner/registry.py": [],
+        "runner/plan/moved.py": [],
         "experiments/parts/moe.py": [],
         "experiments/parts/attention.py": both,
         "experiments/tasks/domains.py": [],
