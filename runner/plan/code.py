@@ -18,6 +18,7 @@ from pathlib import Path
 
 from runner import registry
 from runner.config import ArmConfig
+from runner.plan import moved
 from runner.records import source
 
 ENGINE = "runner.trial.compute"
@@ -100,7 +101,10 @@ def _modules_of(one: source.Import, importing: str) -> Iterator[str]:
     if _exists(one.module):
         yield one.module
     elif not one.optional or _top(importing) in OURS:
-        raise source.MissingModuleError(f"{importing} imports {one.module}, which cannot be found")
+        cure = moved.new_form(one.module) or "is it installed?"
+        raise source.MissingModuleError(
+            f"{importing} imports {one.module}, which cannot be found; {cure}"
+        )
     if one.member.endswith(".*"):
         yield from source.submodules(one.module) if _exists(one.module) else ()
     elif one.member and _exists(one.member):

@@ -1,6 +1,7 @@
 """The code hash follows imports, ignores words, and is of each arm alone."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,8 @@ import pytest
 from experiments import metrics
 from experiments.metrics import METRICS
 from runner import registry
-from runner.plan import code
+from runner.config import ConfigError
+from runner.plan import code, moved
 from runner.records import source
 from tests.support.environment import ROOT, environment
 
@@ -259,3 +261,15 @@ def test_a_plugin_counts_for_arms_that_use_its_parts_or_if_it_has_none(
         registry.kinds("ffn").pop("of_plugin", None)
         for name in ("with_part", "patching"):
             sys.modules.pop(name, None)
+
+
+def test_an_import_of_a_module_that_has_moved_names_its_new_place(package: Path):
+    (package / "more.py").write_text("def run():\n    from runner.training import train\nx = 1\n")
+    with pytest.raises(ConfigError, match=r"it is runner\.trial\.training"):
+        hashed(PLUGIN)
+
+
+def test_what_has_moved_is_where_the_line_says():
+    for text in moved.MOVED.values():
+        if found := re.match(r"it is (?:in )?([\w.]+)$", text):
+            source.locate(found[1])
