@@ -10,14 +10,26 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from experiments import Question, measuring, question
+from experiments.metrics import METRICS
 from experiments.rules import share
 from experiments.start import assemble
+from runner.metric_names import KEPT, NOTHING
 
 if TYPE_CHECKING:
     from runner.trial.trial import Trial
 
 LIMIT = 3.0  # functions are shown on [-3, 3]
 POINTS = 121
+
+METRICS.update(
+    {
+        "ffn/zero_share": NOTHING,
+        "ffn/small_share": NOTHING,
+        "ffn/output_rms": NOTHING,
+        "ffn/*_init": KEPT,
+        "ffn/*_change": NOTHING,
+    }
+)
 
 
 @question("ffn")

@@ -17,9 +17,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from experiments import Question, measuring, question
-from experiments.parts.body import build_transformer
+from experiments.metrics import METRICS
+from experiments.parts.transformer import build_transformer
 from experiments.rules import at_least, share
 from experiments.start import model_of, task_of
+from runner.metric_names import COUNT, KEPT, Metric, Worth
 
 if TYPE_CHECKING:
     import torch
@@ -42,6 +44,26 @@ class Conversion(StrEnum):
     mean = "mean"
     first = "first"
     random = "random"
+
+
+# Counts of what is allocated, and timings of fresh weights.
+METRICS.update(
+    {
+        "gqa/cache_of_layer": COUNT,
+        "gqa/attention_parameters": COUNT,
+        "gqa/cache_bytes": COUNT,
+        "gqa/parameter_reduction": COUNT,
+        "gqa/cache_reduction": COUNT,
+        "gqa/loss_converted": Metric(Worth.start, curve="val/loss"),
+        "gqa/decode_time": KEPT,
+        "gqa/prefill_time": KEPT,
+        "gqa/mixing_time": KEPT,
+        "gqa/decode_slope": KEPT,
+        "gqa/decode_bandwidth": KEPT,
+        "gqa/read_limit": KEPT,
+        "gqa/generation": KEPT,
+    }
+)
 
 
 @question("gqa_vs_mha")

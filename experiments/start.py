@@ -6,14 +6,12 @@ Pages import it while a plan is made, so torch is imported inside functions.
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from experiments.parts.body import build_encoder_decoder, build_transformer
+from experiments.parts.transformer import build_transformer
 
 if TYPE_CHECKING:
-    from experiments.nn.encoder_decoder import EncoderDecoder
     from experiments.nn.transformer import Transformer
     from experiments.tasks.base import TaskOptions
     from experiments.tasks.batch import Task
-    from experiments.tasks.translation import TranslationTask
     from runner.trial.trial import Trial
 
 
@@ -46,15 +44,4 @@ def model_of(trial: "Trial", task: "Task", **other: Any) -> "Transformer":
     """
     parts = SimpleNamespace(**{**vars(trial.config.parts), **other})
     model = build_transformer(parts, vocabulary=task.vocabulary, width=task.width, seed=trial.seed)
-    return model.to(trial.device, trial.dtype)
-
-
-def translator_of(trial: "Trial", task: "TranslationTask") -> "EncoderDecoder":
-    """Return the initialised encoder-decoder of a trial."""
-    model = build_encoder_decoder(
-        trial.config.parts,
-        source_vocabulary=len(task.source),
-        target_vocabulary=len(task.target),
-        seed=trial.seed,
-    )
     return model.to(trial.device, trial.dtype)

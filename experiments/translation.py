@@ -12,13 +12,25 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, ClassVar
 
 from experiments import Question, measuring, question
+from experiments.metrics import METRICS, NONE_RIGHT
+from experiments.parts.translator import build_encoder_decoder
 from experiments.rules import at_least
-from experiments.start import task_of, translator_of
+from experiments.start import task_of
+from runner.metric_names import START
 
 if TYPE_CHECKING:
     from experiments.nn.encoder_decoder import EncoderDecoder
     from experiments.tasks.translation import TranslationTask
     from runner.trial.trial import Trial
+
+METRICS.update(
+    {
+        "translation/exact_match": NONE_RIGHT,
+        "translation/exact_match_digits": NONE_RIGHT,
+        "translation/chrf": NONE_RIGHT,
+        "translation/loss": START,
+    }
+)
 
 
 @question("translation")
@@ -51,6 +63,22 @@ def run(trial: "Trial") -> None:
     train(trial, model, task, probes=[partial(p, model, task, options.n_probe) for p in probes])
 
     translate(trial, model.eval(), task)
+
+
+def translator_of(trial: "Trial", task: "TranslationTask") -> "EncoderDecoder":
+    """Return the initialised encoder-decoder of a trial."""
+    from experiments.nn import encoder_decoder
+    from experiments.tasks import translation
+
+    # The modules know no task, so each has its own name for the id of padding.
+    assert encoder_decoder.PAD == translation.PAD
+    model = build_encoder_decoder(
+        trial.config.parts,
+        source_vocabulary=len(task.source),
+        target_vocabulary=len(task.target),
+        seed=trial.seed,
+    )
+    return model.to(trial.device, trial.dtype)
 
 
 def translate(trial: "Trial", model: "EncoderDecoder", task: "TranslationTask") -> None:

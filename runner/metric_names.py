@@ -1,8 +1,8 @@
 """Names of metrics and units, each listed once: costs, machine units, worth, templates.
 
 A declaration says what a metric is worth for a diverged trial, and whether it needs a test. The
-engine's own metrics are declared here, those of the science in `experiments.metrics`;
-`runner.registry.metric` looks a name up. No torch.
+engine's own metrics are declared here, those of a question on its page;
+`runner.trial.science.metric` looks a name up. No torch.
 
 A template such as `moe/load/layer{layer}/expert{expert}` matches `moe/load/layer0/expert3`, where
 the placeholder `layer` is 0 and `expert` is 3.

@@ -5,27 +5,22 @@ Named on the command line on purpose.
 
 import importlib
 import os
-import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from runner.config import ConfigError
 from runner.wording.output import shortened
 
-MOVED = {
-    "experiments.config": "use `part` from experiments.parts, `task` from experiments.tasks, "
-    "`question` from experiments",
-    "experiments.cost": "a part has a method `cost`, and Cost is in experiments.parts",
-    "experiments.nn.build": "a part has a method `build`, with `part` from experiments.parts",
-    "experiments.tasks.build": "a task's options have a method `build`, with `task` from "
-    "experiments.tasks; a page takes `task_of` from experiments.start",
-    "experiments.corpora": "a task's options have `prepare` and `fingerprint`; text is read by "
-    "experiments.tasks.corpora",
-}
+
+def plain(error: ImportError) -> str:
+    """Return what Python says of a failed import."""
+    return f"{shortened(error, 150)}; is it installed?"
 
 
-def load(modules: Iterable[str]) -> None:
+def load(modules: Iterable[str], cure: Callable[[ImportError], str] = plain) -> None:
     """Import plug-in modules, from the current folder where they are nowhere else.
+
+    `cure` says how to mend an import that fails.
 
     Raises:
         ConfigError: a module that cannot be imported.
@@ -40,19 +35,8 @@ def load(modules: Iterable[str]) -> None:
         try:
             importlib.import_module(name)
         except ImportError as error:
-            raise ConfigError(f"plugins: {name} cannot be imported: {_cure(error)}") from error
+            raise ConfigError(f"plugins: {name} cannot be imported: {cure(error)}") from error
         except (Exception, SystemExit) as error:  # whatever a user's module does
             raise ConfigError(
                 f"plugins: {name} cannot be imported: {shortened(error, 150)}; is it installed?"
             ) from error
-
-
-def _cure(error: ImportError) -> str:
-    """Return the new form of a module that plug-ins imported once, or what Python says."""
-    module = error.name or ""
-    if name := re.search(r"cannot import name '(\w+)'", str(error)):
-        module = f"{module}.{name[1]}"  # `from package import module`
-    for old, new in MOVED.items():
-        if module == old or module.startswith(f"{old}."):
-            return f"{old} is gone: {new} (README, Add a part)"
-    return f"{shortened(error, 150)}; is it installed?"

@@ -1,29 +1,57 @@
-"""The only door between the engine and the experiments; planning passes it without torch.
+"""The door from plans and reports to the experiments; planning passes it without torch.
 
-`runner.plan.estimates` is a second one, which trials do not pass.
+Two others stand beside it, so that the code behind a number does not depend on what a plan asks:
+`runner.trial.science`, which trials pass, and `runner.plan.estimates`, which asks about arms.
 """
 
-import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from experiments import parts as science_parts
-from experiments import questions, tasks
-from experiments.metrics import METRICS
+from experiments import tasks
 from experiments.parts import body
 from experiments.questions import Question
 from runner import config
 from runner.config import Evaluation
-from runner.metric_names import ENGINE, Metric, declared, find
+from runner.metric_names import find
+from runner.trial.science import (
+    all_questions,
+    costs,
+    known_metrics,
+    metric,
+    options,
+    page,
+    restore,
+    stage,
+    timed,
+)
 
 if TYPE_CHECKING:
     from experiments.tasks.base import Ready, TaskOptions
 
+__all__ = [
+    "affects",
+    "all_options",
+    "costs",
+    "declares",
+    "groups",
+    "kinds",
+    "metric",
+    "names",
+    "options",
+    "page",
+    "parts",
+    "prepare",
+    "restore",
+    "stage",
+    "timed",
+]
+
 
 def names() -> tuple[str, ...]:
     """Return the names of all experiments."""
-    return tuple(_questions())
+    return tuple(all_questions())
 
 
 def groups() -> tuple[str, ...]:
@@ -52,11 +80,6 @@ def parts(experiment: str) -> tuple[str, ...]:
     return options(experiment).parts
 
 
-def options(experiment: str) -> type[Question]:
-    """Return the dataclass of an experiment's own options."""
-    return _questions()[experiment]
-
-
 def affects(experiment: str) -> dict[str, tuple[str, ...]]:
     """Return the options that only say what is measured, with the metrics they affect.
 
@@ -67,33 +90,12 @@ def affects(experiment: str) -> dict[str, tuple[str, ...]]:
 
 def all_options() -> Iterable[type[Question]]:
     """Return the options dataclasses of all experiments."""
-    return _questions().values()
-
-
-def _questions() -> Mapping[str, type[Question]]:
-    questions.load()
-    return questions.QUESTIONS
-
-
-def costs(chosen: dict[str, Any]) -> dict[str, float]:
-    """Return what parts cost, by the names of `match.by`; tested against the built modules."""
-    total = body.cost(chosen)
-    return {
-        "params": total.parameters,
-        "active_params": total.active_parameters,
-        "flops": total.flops_per_token,
-        "kv_bytes": total.kv_bytes_per_token,
-    }
-
-
-def metric(name: str) -> Metric:
-    """What is declared of a metric, of the engine's or an experiment's."""
-    return declared(name, {**METRICS, **ENGINE})
+    return all_questions().values()
 
 
 def declares(name: str) -> bool:
     """Whether a metric, or one that it is finer than, is declared anywhere."""
-    return find(name, {**METRICS, **ENGINE}) is not None
+    return find(name, known_metrics()) is not None
 
 
 def prepare(
@@ -101,27 +103,3 @@ def prepare(
 ) -> "Ready":
     """Make a task's data ready, on disk if they are to be kept. ValueError for bad user input."""
     return task.prepare(cache, evaluation, keep=keep)
-
-
-def restore(task: "TaskOptions", cache: Path, fingerprint: str) -> None:
-    """Make sure that a task's data are those of the plan; ValueError if they are lost by now."""
-    task.restore(cache, fingerprint)
-
-
-def timed(experiment: str) -> bool:
-    """Whether an experiment has a second stage that is timed alone on the machine."""
-    return options(experiment).timed
-
-
-def page(experiment: str) -> str:
-    """Return the name of an experiment's module, ours or a plug-in's: that of its options."""
-    return options(experiment).__module__
-
-
-def stage(experiment: str, name: str) -> Callable[[Any], None]:
-    """Return the function that computes a stage (`run` or `timing`) of an experiment's trial.
-
-    It stands beside the experiment's options, in our pages or in a plug-in.
-    """
-    function: Callable[[Any], None] = getattr(sys.modules[page(experiment)], name)
-    return function

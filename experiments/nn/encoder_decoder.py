@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from experiments.nn.decoding.kv_cache import KVCache
 from experiments.nn.keep import check_keep, places
-from experiments.nn.moe.routing import Routing
+from experiments.nn.moe.routing import Routing, adapt, total
 from experiments.nn.norm import Residual
 from experiments.nn.position import sinusoidal
 from experiments.nn.transformer import Block, Output
@@ -137,9 +137,7 @@ class EncoderDecoder(nn.Module):
             x, routing = block(x, memory, keep=keep, source_keep=source_keep)
             routings.append(routing)
         prediction = self.head(self.decoder_norm(x))
-        routed = tuple(routing for routing in routings if routing is not None)
-        none = torch.zeros((), device=x.device)
-        return Output(prediction, sum((routing.aux_loss for routing in routed), none), routed)
+        return Output(prediction, total(routings, x.device), tuple(routings))
 
     def encode(
         self, source: Int[Tensor, "batch source"]
@@ -184,9 +182,8 @@ class EncoderDecoder(nn.Module):
     def after_step(self, output: Output) -> None:
         """Let mixture layers adapt to the load of the step just taken; else do nothing."""
         blocks: list[Any] = [*self.encoder, *self.decoder]
-        mixtures = [block.ffn for block in blocks if hasattr(block.ffn, "after_step")]
-        for mixture, routing in zip(mixtures, output.routings, strict=True):
-            mixture.after_step(routing)
+        for block, routing in zip(blocks, output.routings, strict=True):
+            adapt(block.ffn, routing)
 
     def _positions(self, length: int, keep: Tensor | None = None) -> Tensor | None:
         if not self.sinusoids:

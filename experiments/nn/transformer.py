@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from experiments.nn.decoding.kv_cache import KVCache
 from experiments.nn.keep import check_keep, places
-from experiments.nn.moe.routing import Routing
+from experiments.nn.moe.routing import Routing, adapt, total
 from experiments.nn.norm import Residual
 from experiments.nn.position import sinusoidal
 
@@ -23,12 +23,12 @@ class Output(NamedTuple):
     Attributes:
         prediction: logits over the vocabulary, or values of a continuous target.
         aux_loss: the sum of the layers' auxiliary losses, already weighted; 0 for a dense model.
-        routings: one for each mixture layer, from the first to the last.
+        routings: of each block, from the first to the last; None where its ffn routes nothing.
     """
 
     prediction: Float[Tensor, "batch time n_outputs"]
     aux_loss: Float[Tensor, ""]
-    routings: tuple[Routing, ...]
+    routings: tuple[Routing | None, ...]
 
 
 class Block(nn.Module):
@@ -119,13 +119,9 @@ class Transformer(nn.Module):
         per_block = caches if caches is not None else [None] * len(self.blocks)
         for block, cache in zip(self.blocks, per_block, strict=True):
             x, routing = block(x, keep, cache)
-            if routing is not None:
-                routings.append(routing)
+            routings.append(routing)
         prediction = self.head(self.final_norm(x))
-        aux_loss = torch.zeros((), device=x.device)
-        for routing in routings:
-            aux_loss = aux_loss + routing.aux_loss
-        return Output(prediction, aux_loss, tuple(routings))
+        return Output(prediction, total(routings, x.device), tuple(routings))
 
     def new_caches(self, batch: int, capacity: int) -> list[KVCache]:
         """An empty cache for each block."""
@@ -135,6 +131,6 @@ class Transformer(nn.Module):
     @torch.no_grad()
     def after_step(self, output: Output) -> None:
         """Let mixture layers adapt to the load of the step just taken; else do nothing."""
-        mixtures: list[Any] = [b.ffn for b in self.blocks if hasattr(b.ffn, "after_step")]
-        for mixture, routing in zip(mixtures, output.routings, strict=True):
-            mixture.after_step(routing)
+        blocks: list[Any] = list(self.blocks)
+        for block, routing in zip(blocks, output.routings, strict=True):
+            adapt(block.ffn, routing)

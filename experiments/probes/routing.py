@@ -41,10 +41,11 @@ class RoutingProbe:
 
     def update(self, batch: Batch, output: Output) -> None:
         """Count one batch; `output` is the model's on `batch.inputs`, in eval mode."""
-        if not output.routings:
+        routings = [routing for routing in output.routings if routing is not None]
+        if not routings:
             return
         if not self._layers:
-            self._layers = [Layer(self.n_experts) for _ in output.routings]
+            self._layers = [Layer(self.n_experts) for _ in routings]
         keep = batch.keep.cpu().numpy()
         label = batch.label.cpu().numpy()
         self._sequence_labels.append(label)
@@ -52,7 +53,7 @@ class RoutingProbe:
         if inputs.ndim == 2 and not inputs.is_floating_point():
             self._symbols.append(inputs.cpu().numpy()[keep])
             self._token_labels.append(np.repeat(label, keep.sum(axis=1)))
-        for layer, routing in zip(self._layers, output.routings, strict=True):
+        for layer, routing in zip(self._layers, routings, strict=True):
             probabilities = routing.probabilities.detach().float().cpu().numpy()
             layer.update(routing.experts.cpu().numpy(), probabilities, keep)
 

@@ -15,9 +15,9 @@ from typing import Any, NoReturn
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.types import Override, OverrideType
 
-from runner import plugins, registry
+from runner import registry
 from runner.config import STUDY_KEYS, ConfigError
-from runner.plan import choosing, folders, launchers, overrides
+from runner.plan import choosing, folders, launchers, moved, overrides
 from runner.plan.copy_of import typed_copies
 from runner.plan.dotted import in_braces
 from runner.plan.explaining import about
@@ -63,7 +63,7 @@ def check(arguments: Sequence[str]) -> list[str]:
     for text in flags.overrides:
         refuse_code(text)
     if named := named_plugins(flags.overrides):
-        plugins.load(named)
+        moved.load(named)
         folders.check_declared()
     mended = {}
     for text in flags.overrides:

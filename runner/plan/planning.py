@@ -7,7 +7,7 @@ from pathlib import Path
 from hydra import compose
 from omegaconf import DictConfig, open_dict
 
-from runner import device, plugins, registry
+from runner import device, registry
 from runner.claims.copies import originals
 from runner.config import (
     ArmConfig,
@@ -18,7 +18,7 @@ from runner.config import (
     Scale,
     Study,
 )
-from runner.plan import arguments, checks, choosing, code, memory, mentions, seeding
+from runner.plan import arguments, checks, choosing, code, memory, mentions, moved, seeding
 from runner.plan.composing import compose_arms
 from runner.plan.data import Data, writable
 from runner.plan.explaining import about
@@ -54,7 +54,7 @@ def plan(
         config.update(deleted(config))
     study = choosing.choose(read_study(config), overrides)
     experiment = checks.check_choice(study, overrides)
-    plugins.load(study.plugins)  # a launcher's process has not seen the command line
+    moved.load(study.plugins)  # a launcher's process has not seen the command line
     if arms is not None:
         study = replace(study, arms={**study.arms, **arms})
     checks.check_baseline(study)

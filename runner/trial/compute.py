@@ -9,19 +9,18 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-from runner import plugins, registry
+from runner import plugins
 from runner.records import locks, provenance
 from runner.records.files import write_json
 from runner.records.job import Job, Stage
 from runner.records.stopwatch import Stopwatch
-from runner.records.store import UNTIMED
-from runner.trial import checkpoint
+from runner.records.store import ARM, LOCK, SECONDS, UNTIMED
+from runner.trial import checkpoint, science
 from runner.trial.machine_lock import turn
 from runner.trial.training import Stopped
 from runner.trial.trial import Send, Trial
 from runner.wording.output import described, shortened
 
-SECONDS = "seconds.json"
 TRACEBACK = 20_000  # letters of a traceback that a status keeps
 
 
@@ -30,7 +29,7 @@ def compute(job: Job, send: Send) -> None:
     slot = job.slot
     slot.folder.mkdir(parents=True, exist_ok=True)
     with (
-        lock_of(slot.folder / "lock", send),
+        lock_of(slot.folder / LOCK, send),
         turn(
             timing=job.stage is Stage.timing,
             on_wait=lambda: send(
@@ -53,14 +52,14 @@ def compute(job: Job, send: Send) -> None:
         trial, watch, owner = None, Stopwatch(slot.folder / SECONDS), os.getpid()
         try:
             plugins.load(job.plugins)
-            write_json(slot.folder.parent / "arm.json", json.loads(job.signed))
+            write_json(slot.folder.parent / ARM, json.loads(job.signed))
             trial = Trial(job, send, watch)
             signal.signal(signal.SIGTERM, trial.stop)
             if before:
                 trial.take_over(before)
             if task := getattr(job.config.parts, "task", None):
-                registry.restore(task, job.cache, job.data)
-            registry.stage(job.config.experiment, job.stage)(trial)
+                science.restore(task, job.cache, job.data)
+            science.stage(job.config.experiment, job.stage)(trial)
             if job.stage is Stage.run:
                 record_costs(trial)
             leave_if_forked(owner)
@@ -75,7 +74,7 @@ def record_costs(trial: Trial) -> None:
     """Record what the arm costs, counted from its options, where it has a task to train on."""
     parts = vars(trial.config.parts)
     if "task" in parts:
-        costs = registry.costs(parts)
+        costs = science.costs(parts)
         counts = {"parameters": costs["params"], "active_parameters": costs["active_params"]}
         trial.record({f"cost/{name}": count for name, count in counts.items()}, "1")
         trial.record({"cost/flops_per_token": costs["flops"]}, "FLOP")
@@ -154,7 +153,7 @@ def finish(job: Job, trial: Trial, watch: Stopwatch) -> None:
         "results": rows,
         "notes": trial.notes,
     }
-    timed = registry.timed(job.config.experiment)
+    timed = science.timed(job.config.experiment)
     if job.stage is Stage.run and timed and not trial.diverged:
         job.slot.leave(record)
         job.slot.mark(UNTIMED, code=job.code, seconds=seconds)

@@ -25,7 +25,7 @@ from experiments.nn.moe.dispatch import Combine, Scatter, masked
 from experiments.nn.moe.mixture import MixtureOfExperts
 from experiments.parts.attention import Attention as AttentionOptions
 from experiments.parts.attention import Kernel, Position
-from experiments.parts.body import Init, build_transformer
+from experiments.parts.body import Init
 from experiments.parts.body import Model as ModelOptions
 from experiments.parts.ffn import Activation
 from experiments.parts.ffn import FeedForward as FeedForwardOptions
@@ -33,6 +33,7 @@ from experiments.parts.moe import Balance
 from experiments.parts.moe import MixtureOfExperts as MixtureOfExpertsOptions
 from experiments.parts.norm import Norm as NormOptions
 from experiments.parts.norm import NormType, Placement
+from experiments.parts.transformer import build_transformer
 
 D_MODEL, D_FF, TOP_K = 512, 2048, 2
 SIZES = ((8, 1024), (64, 2048))  # n_experts, tokens

@@ -12,7 +12,8 @@ import torch
 from experiments import gqa_vs_mha as gqa
 from experiments.gqa_vs_mha import Conversion, GQAOptions
 from experiments.nn import attention
-from experiments.parts.body import build_transformer, cost
+from experiments.parts.body import cost
+from experiments.parts.transformer import build_transformer
 from runner.plan.outline import outline
 from runner.plan.planning import Plan
 from runner.records.job import Stage

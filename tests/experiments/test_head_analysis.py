@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from experiments import head_analysis
-from experiments.parts.body import build_transformer
+from experiments.parts.transformer import build_transformer
 from experiments.probes.heads.portraits import differs, looks
 from experiments.probes.heads.probe import HeadProbe
 from experiments.probes.heads.pruning import ORDERS

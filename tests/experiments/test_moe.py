@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 import torch
 
-from experiments.parts.body import build_transformer, cost
+from experiments.parts.body import cost
+from experiments.parts.transformer import build_transformer
 from runner.plan.outline import outline
 from runner.report import collect, records
 from runner.study.entries import survey

@@ -11,8 +11,9 @@ import torch
 
 from experiments import norm_stability
 from experiments.norm_stability import NormStabilityOptions
-from experiments.parts.body import Init, build_transformer
+from experiments.parts.body import Init
 from experiments.parts.norm import Placement
+from experiments.parts.transformer import build_transformer
 from experiments.probes.gradients import GradientNorms, log_slope
 from runner.plan.outline import outline
 from runner.trial.training import train

@@ -13,7 +13,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 from experiments import translation
 from experiments.nn.encoder_decoder import PAD, EncoderDecoder
-from experiments.parts.body import build_encoder_decoder, cost
+from experiments.parts.body import cost
+from experiments.parts.translator import build_encoder_decoder
 from experiments.probes.translation import (
     Sample,
     TranslationProbe,

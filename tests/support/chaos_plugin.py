@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from multiprocessing.context import ForkServerContext
 
-from runner import registry
+from runner.trial import science
 from tests.support.chaos import stage
 
-registry.stage = stage
+science.stage = stage
 honest = ForkServerContext.set_forkserver_preload
 
 

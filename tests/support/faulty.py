@@ -5,9 +5,9 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
-from runner import registry
+from runner.trial import science
 
-honest: Callable[[str, str], Callable[[Any], None]] = registry.stage
+honest: Callable[[str, str], Callable[[Any], None]] = science.stage
 
 
 def stage(experiment: str, name: str) -> Callable[[Any], None]:
@@ -27,4 +27,4 @@ def stage(experiment: str, name: str) -> Callable[[Any], None]:
     return faulty
 
 
-registry.stage = stage
+science.stage = stage

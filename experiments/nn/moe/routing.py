@@ -3,11 +3,12 @@
 Legend: tokens = batch * time, n_experts, top_k. `keep` is False at padding, which counts nowhere.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class Routing(NamedTuple):
@@ -29,6 +30,32 @@ class Routing(NamedTuple):
     weights: Float[Tensor, "tokens top_k"]
     keep: Bool[Tensor, " tokens"]
     aux_loss: Float[Tensor, ""]
+
+
+@runtime_checkable
+class Adapts(Protocol):
+    """A feed-forward part that changes after each training step by how it routed in it."""
+
+    def after_step(self, routing: Routing) -> None:
+        """Change in place; `routing` is that of the whole batch."""
+
+
+def adapt(ffn: nn.Module, routing: Routing | None) -> None:
+    """Let a feed-forward part change by its own routing; one without `after_step` stays as it is.
+
+    So does one that routed nothing (None).
+    """
+    if routing is not None and isinstance(ffn, Adapts):
+        ffn.after_step(routing)
+
+
+def total(routings: Sequence[Routing | None], device: torch.device) -> Float[Tensor, ""]:
+    """Return the sum of the layers' auxiliary losses; 0 where nothing is routed."""
+    aux_loss = torch.zeros((), device=device)
+    for routing in routings:
+        if routing is not None:
+            aux_loss = aux_loss + routing.aux_loss
+    return aux_loss
 
 
 def expert_load(

@@ -5,7 +5,6 @@ from statistics import fmean
 import torch
 from torch import nn
 
-from experiments.metrics import METRICS
 from experiments.probes.heads.ablation import choices, drops, halves, mean_outputs
 from experiments.probes.heads.attention_weights import attention_layers
 from experiments.probes.heads.copying import CopyProbe, copy_loss, copy_test
@@ -13,7 +12,7 @@ from experiments.probes.heads.importance import taylor_importance
 from experiments.probes.heads.probe import HeadProbe
 from experiments.probes.heads.pruning import ORDERS, area, curve, mean_curves, orders, prunable
 from experiments.tasks.batch import Batch, Task
-from runner.metric_names import declared
+from runner.trial import science
 from runner.trial.trial import Trial
 
 
@@ -59,7 +58,7 @@ def record_nothing_to_remove(trial: Trial, model: nn.Module) -> None:
     names = [f"heads/ablation/{name}" for name in choices(flat, flat, seed=trial.seed)]
     for what in ("prunable", "pruning_area"):
         names += [f"heads/{what}/{name}" for name in ORDERS]
-    trial.record({name: declared(name, METRICS).value for name in names}, "1")
+    trial.record({name: science.metric(name).value for name in names}, "1")
 
 
 def head_entropies(

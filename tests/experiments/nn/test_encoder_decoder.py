@@ -11,7 +11,7 @@ from experiments.nn.encoder_decoder import PAD, EncoderDecoder
 from experiments.nn.position import sinusoidal
 from experiments.parts.attention import Attention as AttentionOptions
 from experiments.parts.attention import Kernel, Position
-from experiments.parts.body import Init, build_encoder_decoder
+from experiments.parts.body import Init
 from experiments.parts.body import Model as ModelOptions
 from experiments.parts.ffn import Activation
 from experiments.parts.ffn import FeedForward as FeedForwardOptions
@@ -20,6 +20,7 @@ from experiments.parts.moe import MixtureOfExperts as MixtureOfExpertsOptions
 from experiments.parts.no_ffn import NoFeedForward as NoFeedForwardOptions
 from experiments.parts.norm import Norm as NormOptions
 from experiments.parts.norm import NormType, Placement
+from experiments.parts.translator import build_encoder_decoder
 
 torch.set_num_threads(1)
 D_MODEL, N_HEADS, D_FF, N_LAYERS, SOURCES, TARGETS = 32, 4, 48, 2, 11, 9

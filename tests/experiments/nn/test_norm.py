@@ -11,12 +11,13 @@ from experiments.nn.norm import build_norm, deepnorm
 from experiments.nn.transformer import Block, Transformer
 from experiments.parts.attention import Attention as AttentionOptions
 from experiments.parts.attention import Kernel, Position
-from experiments.parts.body import Init, build_transformer
+from experiments.parts.body import Init
 from experiments.parts.body import Model as ModelOptions
 from experiments.parts.ffn import Activation
 from experiments.parts.ffn import FeedForward as FeedForwardOptions
 from experiments.parts.norm import Norm as NormOptions
 from experiments.parts.norm import NormType, Placement
+from experiments.parts.transformer import build_transformer
 
 D_MODEL, N_HEADS, D_FF, EPS = 16, 4, 24, 1e-5
 

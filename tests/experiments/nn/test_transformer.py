@@ -13,7 +13,7 @@ from experiments.nn.position import sinusoidal
 from experiments.nn.transformer import Transformer
 from experiments.parts.attention import Attention as AttentionOptions
 from experiments.parts.attention import Kernel, Position
-from experiments.parts.body import Init, build_transformer
+from experiments.parts.body import Init
 from experiments.parts.body import Model as ModelOptions
 from experiments.parts.ffn import Activation
 from experiments.parts.ffn import FeedForward as FeedForwardOptions
@@ -21,6 +21,7 @@ from experiments.parts.moe import Balance
 from experiments.parts.moe import MixtureOfExperts as MixtureOfExpertsOptions
 from experiments.parts.norm import Norm as NormOptions
 from experiments.parts.norm import NormType, Placement
+from experiments.parts.transformer import build_transformer
 
 VOCABULARY = 11
 DENSE = FeedForwardOptions("dense", 24, Activation.gelu, False, False, 0.0)
@@ -123,7 +124,7 @@ def test_order_matters_only_with_positions(position) -> None:
 def test_output_of_a_dense_and_a_mixture_model() -> None:
     dense, mixed = model()(tokens()), model(ffn=MOE)(tokens())
     assert dense.prediction.shape == mixed.prediction.shape == (3, 8, VOCABULARY)
-    assert dense.routings == ()
+    assert dense.routings == (None, None)
     assert dense.aux_loss.item() == 0
     assert len(mixed.routings) == 2
     torch.testing.assert_close(mixed.aux_loss, sum(r.aux_loss for r in mixed.routings))
@@ -151,6 +152,29 @@ def test_after_step_updates_each_layer_from_its_own_load() -> None:
         expected = 0.5 * (load.mean() - load).sign()
         assert torch.equal(block.ffn.selection_bias, expected)
         assert expected.any()
+
+
+class RoutesOnly(nn.Module):
+    """A feed-forward part of a user: it routes, and has no `after_step`."""
+
+    def __init__(self, mixture: nn.Module) -> None:
+        super().__init__()
+        self.mixture = mixture
+
+    def forward(self, x, keep=None):
+        return self.mixture(x, keep)
+
+
+def test_each_layer_adapts_to_its_own_routing_and_one_that_cannot_is_left_alone() -> None:
+    options = MOE.__class__(**{**vars(MOE), "balance": Balance.bias, "bias_rate": 0.5})
+    net = model(ffn=options)
+    net.blocks[0].ffn = RoutesOnly(net.blocks[0].ffn)
+    output = net(tokens())
+    assert len(output.routings) == 2
+    net.after_step(output)
+    assert not net.blocks[0].ffn.mixture.selection_bias.any()
+    load = torch.bincount(output.routings[1].experts.flatten(), minlength=4).float()
+    assert torch.equal(net.blocks[1].ffn.selection_bias, 0.5 * (load.mean() - load).sign())
 
 
 def test_after_step_of_a_dense_model_does_nothing() -> None:

@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from experiments.parts.attention import Attention as AttentionOptions
 from experiments.parts.attention import Kernel, Position
-from experiments.parts.body import Init, build_transformer, cost
+from experiments.parts.body import Init, cost
 from experiments.parts.body import Model as ModelOptions
 from experiments.parts.ffn import Activation
 from experiments.parts.ffn import FeedForward as FeedForwardOptions
@@ -17,6 +17,7 @@ from experiments.parts.moe import MixtureOfExperts as MixtureOfExpertsOptions
 from experiments.parts.no_ffn import NoFeedForward
 from experiments.parts.norm import Norm as NormOptions
 from experiments.parts.norm import NormType, Placement
+from experiments.parts.transformer import build_transformer
 from experiments.tasks.values import Predict
 from experiments.tasks.waves import Waves
 

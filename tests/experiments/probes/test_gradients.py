@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from experiments.nn.transformer import Transformer
 from experiments.parts.attention import Attention as AttentionOptions
 from experiments.parts.attention import Kernel, Position
-from experiments.parts.body import Init, build_transformer
+from experiments.parts.body import Init
 from experiments.parts.body import Model as ModelOptions
 from experiments.parts.ffn import Activation
 from experiments.parts.ffn import FeedForward as FeedForwardOptions
@@ -19,6 +19,7 @@ from experiments.parts.moe import MixtureOfExperts as MixtureOfExpertsOptions
 from experiments.parts.no_ffn import NoFeedForward as NoFeedForwardOptions
 from experiments.parts.norm import Norm as NormOptions
 from experiments.parts.norm import NormType, Placement
+from experiments.parts.transformer import build_transformer
 from experiments.probes.gradients import (
     GradientNorms,
     depth_profile,

@@ -11,12 +11,13 @@ from experiments import norm_stability
 from experiments.nn.transformer import Transformer
 from experiments.parts.attention import Attention as AttentionOptions
 from experiments.parts.attention import Kernel, Position
-from experiments.parts.body import Init, build_transformer
+from experiments.parts.body import Init
 from experiments.parts.body import Model as ModelOptions
 from experiments.parts.ffn import Activation
 from experiments.parts.ffn import FeedForward as FeedForwardOptions
 from experiments.parts.norm import Norm as NormOptions
 from experiments.parts.norm import NormType, Placement
+from experiments.parts.transformer import build_transformer
 from experiments.probes.gradients import depth_profile
 from experiments.tasks.batch import Batch
 

@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 from filelock import FileLock
 
-from runner import registry
 from runner.config import StudyError
 from runner.plan import arguments
 from runner.records.job import Stage
@@ -17,6 +16,7 @@ from runner.study import pool
 from runner.study import run as study
 from runner.study.ends import settle
 from runner.study.entries import Entry, enter, fail_if_any, job_of, survey
+from runner.trial import science
 from tests.support import outcomes
 from tests.support.finished import with_code
 from tests.support.tiny import TINY
@@ -81,7 +81,7 @@ def test_numbers_do_not_depend_on_the_number_of_workers(plan, tmp_path: Path):
 @pytest.fixture
 def faulty_stages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the plug-in `faulty` replace stages in this test alone: planning imports it."""
-    monkeypatch.setattr(registry, "stage", registry.stage)
+    monkeypatch.setattr(science, "stage", science.stage)
     monkeypatch.delitem(sys.modules, "faulty", raising=False)
 
 

@@ -14,7 +14,7 @@ from experiments.nn.decoding.generate import decode, greedy, greedy_recomputed, 
 from experiments.nn.transformer import Transformer
 from experiments.parts.attention import Attention as AttentionOptions
 from experiments.parts.attention import Kernel, Position
-from experiments.parts.body import Init, build_transformer
+from experiments.parts.body import Init
 from experiments.parts.body import Model as ModelOptions
 from experiments.parts.ffn import Activation
 from experiments.parts.ffn import FeedForward as FeedForwardOptions
@@ -22,6 +22,7 @@ from experiments.parts.moe import Balance
 from experiments.parts.moe import MixtureOfExperts as MixtureOfExpertsOptions
 from experiments.parts.norm import Norm as NormOptions
 from experiments.parts.norm import NormType, Placement
+from experiments.parts.transformer import build_transformer
 
 VOCABULARY = 13
 DENSE = FeedForwardOptions("dense", 24, Activation.gelu, False, False, 0.0)

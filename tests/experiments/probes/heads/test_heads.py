@@ -10,12 +10,13 @@ from torch import Tensor
 from experiments.nn.attention import Attention, causal_mask
 from experiments.parts.attention import Attention as AttentionOptions
 from experiments.parts.attention import Kernel, Position
-from experiments.parts.body import Init, build_transformer
+from experiments.parts.body import Init
 from experiments.parts.body import Model as ModelOptions
 from experiments.parts.ffn import Activation
 from experiments.parts.ffn import FeedForward as FeedForwardOptions
 from experiments.parts.norm import Norm as NormOptions
 from experiments.parts.norm import NormType, Placement
+from experiments.parts.transformer import build_transformer
 from experiments.probes.heads.attention_weights import watch, weights
 from experiments.probes.heads.probe import HeadProbe, attention_rows, spread
 from experiments.probes.heads.scores import naive_row_scores, row_scores
