@@ -288,7 +288,7 @@ def test_a_yaml_file_that_is_not_chosen_is_not_blamed(tmp_path: Path):
 def test_a_declared_part_that_a_file_of_ours_would_hide_is_refused(monkeypatch):
     monkeypatch.setattr(arguments, "named_plugins", lambda _: ["some_plugin"])
     monkeypatch.setattr(moved, "load", lambda _: None)
-    monkeypatch.setitem(PARTS["ffn"], "swiglu", PARTS["ffn"]["dense"])
+    monkeypatch.setitem(PARTS["ffn"], "swiglu", registry.kinds("ffn")["dense"])
     ending = command([*MOE, "ffn=swiglu"])
     assert "ffn=swiglu: a plug-in declares this kind, but ffn/swiglu.yaml has kind dense" in (
         ending.message
