@@ -9,7 +9,7 @@ import yaml
 from hydra import compose
 
 from experiments import ffn
-from experiments.parts.ffn import Activation
+from experiments.parts.activation import Activation
 from runner import registry
 from runner.plan.plan import Plan
 from runner.study import tuning
