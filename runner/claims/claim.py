@@ -130,6 +130,11 @@ class Claim(ABC):
                 arms += [getattr(part, key) for key in ("arm", "control") if key in known]
         return tuple(dict.fromkeys(arms))
 
+    @property
+    def named_metrics(self) -> tuple[str, ...]:
+        """All metrics and templates that it names, also those that only controls have."""
+        return (self.metric,) if self.metric else ()
+
     def plain(self) -> dict[str, Any]:
         """The claim as plain data, with its kind and without keys that are not set."""
         values = {"kind": self.kind, **dataclasses.asdict(self)}
@@ -209,6 +214,12 @@ class Tested(Claim):
     def limits(self) -> str:
         """What the ends of the interval are, in words."""
         return f"{100 * (1 - self.alpha):.3g} % interval"
+
+    @property
+    def named_metrics(self) -> tuple[str, ...]:
+        """Its own, and that of the positive control."""
+        control = self.positive_control
+        return (*super().named_metrics, *([control.metric] if control else ()))
 
     @property
     def least_p(self) -> float:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 OFFSET = "seed_offset"
+STEP = 1000
+"""Between the offsets of an arm and of its copies; offsets that are advised are multiples of it."""
 
 
 def originals(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

@@ -17,10 +17,12 @@ from hydra.core.override_parser.types import Override, OverrideType
 
 from runner import registry
 from runner.config import STUDY_KEYS, ConfigError
-from runner.plan import arms, choosing, folders, launchers, moved, overrides
+from runner.plan import choosing, folders, launchers, moved, overrides
+from runner.plan.copy_of import typed_copies
+from runner.plan.dotted import in_braces
 from runner.plan.explaining import about
 from runner.plan.keys import GROUPS, SECTIONS, check_key, check_value, known_keys, leaves
-from runner.plan.overrides import parse, quoted
+from runner.plan.overrides import parse
 from runner.plan.refusal import refuse_code, refuse_values
 from runner.wording.names import near
 from runner.wording.output import shortened
@@ -53,13 +55,16 @@ def check(arguments: Sequence[str]) -> list[str]:
                 "--config-dir"
             )
     folders.Own.folder = Path(flags.config_dir) if flags.config_dir else None
+    folders.Own.loaded = frozenset()
     if folders.Own.folder is not None:
         if not folders.Own.folder.is_dir():
             raise ConfigError(f"--config-dir {flags.config_dir} is not a folder")
         folders.check_own_files(folders.Own.folder)
     for text in flags.overrides:
         refuse_code(text)
-    moved.load(named_plugins(flags.overrides))
+    if named := named_plugins(flags.overrides):
+        moved.load(named)
+        folders.check_declared()
     mended = {}
     for text in flags.overrides:
         with about(text):
@@ -87,7 +92,11 @@ def check_sweeper(texts: Sequence[str]) -> None:
 def command(texts: Sequence[str]) -> str:
     """The overrides of one point of a sweep, as a user would type them."""
     left_out = {text: f"~{key}" for key, text in choosing.NONE.items()}
-    typed = [left_out.get(text, text.removeprefix("++")) for text in texts]
+    braces = tuple(f"++{key}={{" for key in choosing.NONE)  # may add fields, see `dotted`
+    typed = [
+        left_out.get(text, text if text.startswith(braces) else text.removeprefix("++"))
+        for text in texts
+    ]
     return shlex.join(["python", "-m", "runner", *typed])
 
 
@@ -141,6 +150,11 @@ def mend(text: str) -> str:
         raise ConfigError(f"{text}: leave @{override.package} out; a group has one place")
     if key in choosing.NONE and not override.is_sweep_override() and override.value() in (None, {}):
         return choosing.NONE[key]
+    if key.partition(".")[0] in choosing.NONE and choosing.NONE_OF_THEM in text:
+        raise ConfigError(
+            f"{shortened(text, 120)}: {choosing.NONE_OF_THEM} is no name; ~{key.partition('.')[0]} "
+            "leaves all of them out"
+        )
     if key.startswith("hydra"):
         if not override.is_sweep_override():
             refuse_values(override.value())
@@ -153,12 +167,11 @@ def mend(text: str) -> str:
         launchers.check(key, override.value())
         return text
     examine(override)
-    section, dot, name = key.partition(".")
-    if section == "arms" and not override.is_sweep_override():
-        value = {name.rpartition(".")[2]: override.value()} if "." in name else override.value()
-        if copy := arms.listed_copy(value):
-            start = text[: text.index(key)]
-            return f"{start}arms.{name.removesuffix(f'.{arms.COPY_OF}')}=[{quoted(copy[0])}]"
+    section, dot, _ = key.partition(".")
+    if braces := in_braces(override):
+        return braces
+    if section == "arms" and (copies := typed_copies(override)):
+        return copies
     if dot and known_keys(section) is not None and override.type is OverrideType.CHANGE:
         return f"++{override.input_line}"
     return override.input_line or text

@@ -1,21 +1,19 @@
 """The arms of a study as lists of overrides: `${key}` within them stays, copies are written out."""
 
 import re
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from runner.claims.copies import OFFSET
+from runner.claims.copies import OFFSET, STEP
 from runner.config import ConfigError
 from runner.plan import values
+from runner.plan.copy_of import COPY_OF, is_copy
+from runner.plan.overrides import parse
 from runner.wording.names import near
 from runner.wording.output import listed, shortened
 
-COPY_OF = "copy_of"
-STEP = 1000
-"""Between the seed offsets of an arm and of its copies."""
 WHOLE = re.compile(r"\$\{[^{}=]*\}")
 HIDDEN = "$\N{ZERO WIDTH SPACE}{"  # stands for ${ in arms while the other keys are resolved
 
@@ -29,16 +27,18 @@ def as_lists(config: DictConfig) -> Any:
     Raises:
         ConfigError: a copy of no arm, of a copy, or with other keys.
     """
-    return with_copies(_as_written(config, "arms"))
+    base = config.get(OFFSET)
+    return with_copies(_as_written(config, "arms"), base if isinstance(base, int) else 0)
 
 
 def _as_written(node: Any, key: Any) -> Any:
-    """The value at a key of a container; only texts that are more than one `${key}` stay."""
+    """The value at a key of a container; texts that are more than one `${key}` stay, copies not."""
     if OmegaConf.is_missing(node, key):
         return "???"
     if OmegaConf.is_interpolation(node, key):
         plain: Any = OmegaConf.to_container(node, resolve=False)
-        if not WHOLE.fullmatch(text := str(plain[key])):
+        text = str(plain[key])
+        if not WHOLE.fullmatch(text) and not text.startswith(f"{COPY_OF}="):
             return text
     value = node[key]
     if isinstance(value, DictConfig):
@@ -62,48 +62,40 @@ def hidden(value: Any, *, back: bool = False) -> Any:
     return value.replace(HIDDEN, "${") if back else value.replace("${", HIDDEN)
 
 
-def with_copies(arms: Any) -> Any:
+def with_copies(arms: Any, base: int = 0) -> Any:
     """Return arms by name, each copy replaced by its original's overrides and a seed offset.
 
-    The first copy of an arm has a seed offset 1000 above its own, the second 2000, and so on.
+    The first copy of an arm has a seed offset 1000 above its own, the second 2000, and so on;
+    offsets of arms that are copies already are skipped. `base` is the offset of arms without one.
     """
     if not isinstance(arms, dict):
         return arms  # of a wrong kind, which is told where arms are typed
-    copies: Counter[str] = Counter()
-    lists = {}
-    for name, arm in arms.items():
-        lists[name] = arm
-        if is_copy(arm) or isinstance(arm, dict):
-            original = original_of(name, arm, arms)
-            copies[original] += 1
-            lists[name] = moved(arms[original], STEP * copies[original])
+    lists, taken = dict(arms), dict[tuple[str, ...], set[int]]()
+    originals = {
+        name: original_of(name, arm, arms)
+        for name, arm in arms.items()
+        if is_copy(arm) or isinstance(arm, dict)
+    }
+    for name, original in originals.items():
+        if not isinstance(arms[original], list):
+            lists[name] = arms[original]  # of a wrong kind, which is told where arms are typed
+            continue
+        rest = without_offset(arms[original])
+        same = tuple(sorted(map(str, rest)))
+        if same not in taken:
+            taken[same] = {
+                offset_of(other, arm, base)
+                for other, arm in arms.items()
+                if other not in originals
+                and isinstance(arm, list)
+                and tuple(sorted(map(str, without_offset(arm)))) == same
+            }
+        offset = offset_of(original, arms[original], base) + STEP
+        while offset in taken[same]:
+            offset += STEP
+        taken[same].add(offset)
+        lists[name] = [*rest, f"{OFFSET}={offset}"]
     return lists
-
-
-def is_copy(arm: Any) -> bool:
-    """Return whether an arm is the list that stands for `{copy_of: <arm>}` (see `listed_copy`)."""
-    return isinstance(arm, list) and len(arm) == 1 and str(arm[0]).startswith(f"{COPY_OF}=")
-
-
-def listed_copy(arm: Any) -> list[str] | None:
-    """Return `{copy_of: <arm>}` as a list of one text; None for anything else.
-
-    An arm can then replace another of its name in a later file or on the command line, whichever of
-    the two is a copy: a list replaces a list, but cannot be merged with keys.
-    """
-    named = isinstance(arm, Mapping) and list(arm) == [COPY_OF] and isinstance(arm[COPY_OF], str)
-    return [f"{COPY_OF}={arm[COPY_OF]}"] if named else None
-
-
-def list_copies(config: Any) -> None:
-    """Replace, in a YAML file as it was loaded, each `{copy_of: <arm>}` by its list."""
-    arms = config._get_node("arms") if isinstance(config, DictConfig) else None
-    if not isinstance(arms, DictConfig):
-        return
-    written: Any = OmegaConf.to_container(arms, resolve=False)
-    for name, arm in written.items() if isinstance(written, dict) else ():
-        if copy := listed_copy(arm):
-            arms[name] = copy
 
 
 def original_of(name: str, arm: Any, arms: Mapping[str, Any]) -> str:
@@ -118,16 +110,34 @@ def original_of(name: str, arm: Any, arms: Mapping[str, Any]) -> str:
     where = f"{here}: {COPY_OF}={values.typed_as(original)}"
     if not isinstance(original, str) or original not in arms:
         raise ConfigError(f"{where}: there is no such arm; {near(str(original), arms)}")
+    if original == name:
+        raise ConfigError(f"{where}: that is the arm itself; name another arm")
     if is_copy(arms[original]) or isinstance(arms[original], dict):
         raise ConfigError(f"{where}: that is a copy itself; name the arm that it is a copy of")
     return original
 
 
-def moved(arm: Any, distance: int) -> Any:
-    """Return an arm's overrides under seeds that are so far from its own."""
-    if not isinstance(arm, list):
-        return arm  # of a wrong kind, which is told where arms are typed
-    own = [text for text in arm if str(text).lstrip("+").startswith(f"{OFFSET}=")]
-    offsets = [str(text).partition("=")[2].strip() for text in own]
-    start = int(offsets[-1]) if offsets and re.fullmatch(r"\d{1,10}", offsets[-1]) else 0
-    return [*(text for text in arm if text not in own), f"{OFFSET}={start + distance}"]
+def sets_offset(text: Any) -> bool:
+    """Return whether an override of an arm gives it a seed offset."""
+    return str(text).lstrip("+").startswith(f"{OFFSET}=")
+
+
+def without_offset(arm: list[Any]) -> list[Any]:
+    """Return an arm's overrides but for its seed offset."""
+    return [text for text in arm if not sets_offset(text)]
+
+
+def offset_of(name: str, arm: list[Any], base: int) -> int:
+    """Return the seed offset of an arm that is copied; the last one that it gives counts.
+
+    Raises:
+        ConfigError: it is no whole number.
+    """
+    own = [str(text) for text in arm if sets_offset(text)]
+    value = parse(own[-1]).value() if own else base
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ConfigError(
+            f"arms.{shortened(name, 80)}: {shortened(own[-1], 80)} must be a whole number, e.g. "
+            f"{OFFSET}={STEP}, since a copy counts from it"
+        )
+    return value

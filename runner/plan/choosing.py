@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hydra.core.override_parser.types import Override
+
 from runner.config import ConfigError, Study
 from runner.plan.overrides import parse
 from runner.wording.names import near
@@ -13,7 +15,7 @@ CHOICES = {"claims": "claim", "figures": "figure"}
 # conf/claims/ and conf/figures/ are folders, so Hydra takes `~claims` for the deletion of a group;
 # a dictionary goes past that, and `choose` does what was meant.
 NONE_OF_THEM = "_none_"
-NONE = {key: f"++{key}={{{NONE_OF_THEM}: true}}" for key in CHOICES}
+NONE = {key: f"++{key}={{{NONE_OF_THEM}:true}}" for key in CHOICES}
 
 
 def choose(study: Study, overrides: Sequence[str]) -> Study:
@@ -21,6 +23,7 @@ def choose(study: Study, overrides: Sequence[str]) -> Study:
 
     `claim` and `figure` name them; null is all. As with arms, those that the command line adds or
     changes are among them unless it makes the choice itself. After `~claims` only these are left.
+    A claim or figure that is null is none (`in_braces` writes `~claims.<id>` so).
 
     Raises:
         ConfigError: an unknown name, or a choice that is no name and no list of names.
@@ -44,16 +47,18 @@ def chosen(study: Study, key: str, overrides: Sequence[str]) -> dict[str, Any]:
     if not isinstance(known, Mapping):
         return known
     choice = CHOICES[key]
-    none = NONE_OF_THEM in known
-    known = {name: value for name, value in known.items() if name != NONE_OF_THEM}
-    added = typed(key, known, overrides)
-    is_typed = any(parse(text).key_or_group == choice for text in overrides)
+    none = NONE[key] in overrides
+    gone = {name for name, value in known.items() if value is None}
+    gone |= {NONE_OF_THEM} if none else set()
+    known = {name: value for name, value in known.items() if name not in gone}
+    parsed = [parse(text) for text in overrides]
+    added = typed(key, known, parsed)
+    is_typed = any(override.key_or_group == choice for override in parsed)
     if none:
         known = {name: known[name] for name in added}
     names = named(choice, getattr(study, choice))
     if names and not is_typed:  # a preset's choice of what was deleted on the command line
-        gone = {text.removeprefix(f"~{key}.") for text in overrides}
-        names = [name for name in names if name not in gone]
+        names = [name for name in names if name not in gone | deleted(key, parsed)]
     if names is None or (none and not is_typed):
         return dict(known)
     for name in names:
@@ -76,12 +81,19 @@ def named(choice: str, value: Any) -> list[str] | None:
     return names
 
 
-def typed(key: str, known: Mapping[str, Any], overrides: Sequence[str]) -> list[str]:
-    """Return the names of the claims or figures that the command line adds or changes."""
+def deleted(key: str, overrides: Sequence[Override]) -> set[str]:
+    """Return the names of the arms, claims or figures that the command line deletes."""
+    keys = {override.key_or_group for override in overrides if override.is_delete()}
+    return {name.removeprefix(f"{key}.") for name in keys if name.startswith(f"{key}.")}
+
+
+def typed(key: str, known: Mapping[str, Any], overrides: Sequence[Override]) -> list[str]:
+    """Return the names of the arms, claims or figures that the command line adds or changes."""
     places = set()
-    for override in map(parse, overrides):
+    for override in overrides:
         section, dot, rest = override.key_or_group.partition(".")
-        if section == key and override.input_line != NONE[key] and not override.is_delete():
+        none = override.input_line == NONE.get(key)
+        if section == key and not none and not override.is_delete():
             value = override.value()
             places |= {rest} if dot else {*map(str, value if isinstance(value, dict) else ())}
     return [n for n in known if any(place == n or place.startswith(f"{n}.") for place in places)]

@@ -11,13 +11,19 @@ A part that an arm does not use is no part of its hash. Comments and docstrings 
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+import sysconfig
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from runner import registry
 from runner.config import ArmConfig
+from runner.plan import moved
 from runner.records import source
 
 ENGINE = "runner.trial.compute"
+INSTALLED = {Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib")}
+"""Where installed packages lie: torch, and a plug-in that is installed."""
 OURS = ("runner", "experiments")
 
 
@@ -33,11 +39,25 @@ def hashes(arms: Mapping[str, ArmConfig], plugins: Sequence[str] = ()) -> dict[s
 
 
 def roots_of(arm: ArmConfig, plugins: Sequence[str]) -> frozenset[str]:
-    """Return the modules in which the code of an arm begins."""
-    page = registry.page(arm.experiment)
-    used = {page, *(type(part).__module__ for part in vars(arm.parts).values())}
-    tops = {_top(module) for module in used}
-    return frozenset({ENGINE, *used, *(name for name in plugins if _top(name) in tops)})
+    """Return the modules in which the code of an arm begins.
+
+    A plug-in is among them, unless all that it did was to register options that the arm does not
+    use: it may have changed anything when it was imported.
+    """
+    used = {registry.page(arm.experiment)}
+    for part in vars(arm.parts).values():
+        used |= {base.__module__ for base in type(part).__mro__ if _is_followed(base.__module__)}
+    tops = set(map(_top, used))
+    own = {_top(option.__module__) for option in registered()}
+    chosen = {name for name in plugins if _top(name) in tops or _top(name) not in own}
+    return frozenset({ENGINE, *used, *chosen})
+
+
+def registered() -> Iterator[type]:
+    """Yield the options of all parts, tasks and questions, those of plug-ins among them."""
+    for group in registry.groups():
+        yield from registry.kinds(group).values()
+    yield from registry.all_options()
 
 
 def hash_of(roots: frozenset[str]) -> str:
@@ -51,11 +71,14 @@ def hash_of(roots: frozenset[str]) -> str:
 def reached(roots: Iterable[str]) -> set[str]:
     """Return the modules that are imported when `roots` are, of their own packages and ours.
 
+    Modules that lie in the folder of a plug-in are followed too.
+
     Raises:
         MissingModuleError: one of them cannot be found.
     """
     todo = [*roots]
     tops = {*OURS, *map(_top, todo)}
+    homes = {source.home(top) for top in tops - {*OURS}} - {None, *INSTALLED}
     seen: set[str] = set()
     while todo:
         module = todo.pop()
@@ -65,17 +88,32 @@ def reached(roots: Iterable[str]) -> set[str]:
         # The __init__ of each package above runs before the module does.
         todo += [module[:end] for end, letter in enumerate(module) if letter == "."]
         for one in source.read(module).imports:
-            if _top(one.module) not in tops:
-                continue
-            if _exists(one.module):
-                todo.append(one.module)
-            elif not one.optional:
-                raise source.MissingModuleError(
-                    f"{module} imports {one.module}, which cannot be found"
-                )
-            if one.member and _exists(one.member):
-                todo.append(one.member)
+            top = _top(one.module)
+            if top not in tops and homes and _is_followed(top) and source.home(top) in homes:
+                tops.add(top)
+            if top in tops:
+                todo += _modules_of(one, module)
     return seen
+
+
+def _modules_of(one: source.Import, importing: str) -> Iterator[str]:
+    """Yield the modules that an import runs: the one it names, and members that are modules too."""
+    if _exists(one.module):
+        yield one.module
+    elif not one.optional or _top(importing) in OURS:
+        cure = moved.new_form(one.module) or "is it installed?"
+        raise source.MissingModuleError(
+            f"{importing} imports {one.module}, which cannot be found; {cure}"
+        )
+    if one.member.endswith(".*"):
+        yield from source.submodules(one.module) if _exists(one.module) else ()
+    elif one.member and _exists(one.member):
+        yield one.member
+
+
+def _is_followed(module: str) -> bool:
+    """Whether a module may be of a user or of ours: it does not come with Python."""
+    return _top(module) not in sys.stdlib_module_names
 
 
 def _exists(module: str) -> bool:

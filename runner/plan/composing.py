@@ -1,5 +1,6 @@
 """Arms as lists of Hydra overrides: each is composed after the command line and typed. No torch."""
 
+import itertools
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -130,9 +131,15 @@ def selected(study: Study, typed: Sequence[Override]) -> list[str]:
             f"arm={study.arm}: name one arm or a list of arms, or leave it out; a name that reads "
             "as a number needs quotes: 'arm=\"nan\"'"
         )
-    keys = [o.key_or_group for o in typed]
-    if "arm" not in keys:
-        chosen = [*chosen, *(k.removeprefix("arms.") for k in keys if k.startswith("arms."))]
+    if all(override.key_or_group != "arm" for override in typed):
+        gone = choosing.deleted("arms", typed)
+        chosen = [name for name in chosen if name not in gone]
+        chosen += choosing.typed("arms", study.arms, typed)
+        if not chosen:
+            raise ConfigError(
+                f"arm={study.arm}: each is left out ({', '.join(f'~arms.{name}' for name in gone)})"
+                "; choose others, e.g. arm=<name>"
+            )
     for name in chosen:
         if name not in study.arms:
             raise ConfigError(f"arm={name}: there is no such arm; {near(name, study.arms)}")
@@ -185,14 +192,12 @@ def drop_defaults(config: DictConfig, study: Study, typed: Sequence[Override]) -
     """Leave out what an experiment or preset says of another option of a group than is chosen.
 
     `task: {n_eval: 48}` in a preset is about the tasks that have the key; task=pairs15 has not.
-    The files are those that were composed: a user's experiment may have any name.
+    The files are those that were composed: a user's experiment may have any name, and extend ours.
     """
     chosen = last_of_each(typed).get("experiment")
     name = study.experiment if chosen is None else str(chosen.value())
     for option in (f"experiment/{name}", f"preset/{name}_{study.scale.value}"):
-        path = folders.own_file(option) or folders.CONF / f"{option}.yaml"
-        defaults = folders.read(path)
-        for group in registry.groups():
+        for group, defaults in itertools.product(registry.groups(), folders.layers(option)):
             node = config.get(group)
             if node is None or not isinstance(defaults.get(group), dict):
                 continue

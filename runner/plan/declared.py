@@ -1,6 +1,7 @@
 """Options without a YAML file: parts and tasks whose fields all have defaults. No torch, no Hydra.
 
-`ffn=mine` then chooses the part of kind `mine` as it is declared; a file of this name wins.
+`ffn=mine` then chooses the part of kind `mine` as it is declared. A file of this name that has this
+kind wins; one of another kind is refused.
 """
 
 import dataclasses

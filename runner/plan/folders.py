@@ -1,5 +1,6 @@
 """The folders that options are read from: ours (`conf/`) and a user's own (`--config-dir`)."""
 
+import contextlib
 import os
 import re
 from collections.abc import Sequence
@@ -21,9 +22,13 @@ GLOBAL = re.compile(r"^\s*#\s*@package\s+_global_\s*$", re.MULTILINE)
 
 
 class Own:
-    """The user's own folder of this command; None without `--config-dir`."""
+    """The user's own folder of this command; None without `--config-dir`.
+
+    `loaded` has the files of it that Hydra has loaded, by their real paths.
+    """
 
     folder: Path | None = None
+    loaded: frozenset[str] = frozenset()
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -53,8 +58,40 @@ def own_file(option: str) -> Path | None:
 
 
 def own_files() -> list[Path]:
-    """The option files of the user's own folder."""
-    return sorted(Own.folder.glob("*/*.yaml")) if Own.folder else []
+    """The option files of the user's own folder that were loaded."""
+    found = sorted(Own.folder.glob("*/*.yaml")) if Own.folder else []
+    return [path for path in found if os.path.realpath(path) in Own.loaded]
+
+
+def all_files(*groups: str) -> list[Path]:
+    """The files of some groups, ours and the user's, but for links that lead elsewhere."""
+    found = [path for group in groups for path in sorted((CONF / group).glob("*.yaml"))]
+    for path in (p for g in groups for p in (Own.folder.glob(f"{g}/*.yaml") if Own.folder else ())):
+        with contextlib.suppress(ConfigError):
+            check_inside(path, Own.folder or CONF)
+            found.append(path)
+    return found
+
+
+def layers(option: str) -> list[dict[str, Any]]:
+    """Return what the file of an option such as `experiment/mine` says, then those it extends.
+
+    These are the files of its group that its `defaults:` name, and theirs.
+    """
+    found: list[dict[str, Any]] = []
+    todo, seen = [option], set()
+    while todo:
+        option = todo.pop(0).strip("/")
+        if option in seen:
+            continue
+        seen.add(option)
+        said = read(own_file(option) or CONF / f"{option}.yaml")
+        found.append(said)
+        group = option.rpartition("/")[0]
+        entries = [each for each in said.get("defaults") or () if isinstance(each, str)]
+        names = [each.removeprefix("optional ") for each in entries if each != "_self_"]
+        todo += [name if name.startswith("/") else f"{group}/{name}" for name in names]
+    return found
 
 
 def text(path: Path) -> str:
@@ -91,6 +128,18 @@ def check_own_files(folder: Path) -> None:
                 f"{path}: ablab has its own {group}={path.stem}, which is read instead; give your "
                 f"file another name, e.g. my_{path.name}"
             )
+
+
+def check_declared() -> None:
+    """Raise ConfigError for a declared part or task that a file of its name would hide."""
+    for group in registry.groups():
+        for kind in registry.kinds(group, found=False):
+            kinds = [said["kind"] for said in layers(f"{group}/{kind}") if "kind" in said]
+            if kinds and kinds[0] != kind:
+                raise ConfigError(
+                    f"{group}={kind}: a plug-in declares this kind, but {group}/{kind}.yaml has "
+                    f"kind {kinds[0]} and is read instead; give yours another name, e.g. my_{kind}"
+                )
 
 
 def setting(key: str, texts: Sequence[str]) -> Path | None:

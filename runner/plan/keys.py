@@ -5,7 +5,7 @@ from typing import Any
 
 from runner import registry
 from runner.config import SCHEMAS, STUDY_KEYS, ConfigError, Study
-from runner.plan import arms, values
+from runner.plan import copy_of, values
 from runner.wording.names import near
 from runner.wording.output import shortened
 
@@ -64,7 +64,7 @@ def check_value(key: str, value: Any) -> None:
         schemas = schemas_of(section)
         if schemas is None:
             if key == "arms" and isinstance(value, dict):
-                value = {name: arms.listed_copy(arm) or arm for name, arm in value.items()}
+                value = {name: copy_of.listed_copy(arm) or arm for name, arm in value.items()}
             values.check([Study], key, value, key)
         elif not isinstance(value, dict):
             raise ConfigError(f"{key}={shortened(value, 80)}: set its keys, {key}.<key>=<value>")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from runner import registry
-from runner.claims.claim import Claim, Tested
+from runner.claims.claim import Claim
 from runner.config import ArmConfig, ConfigError, Study
 from runner.figures.figure import Figure
 from runner.plan import estimates
@@ -34,7 +34,7 @@ def check(
         check_metric(f"headline {headline.metric}", headline.metric, arms, typed=typed)
     for claim in told.claims:
         of_claim = {name: arms[name] for name in claim.named_arms if name in arms}
-        for metric in metrics_of(claim):
+        for metric in claim.named_metrics:
             typed = bool(of_claim) and is_typed(claim, overrides)
             check_metric(f"claims.{claim.id}", metric, of_claim if typed else arms, typed=typed)
     return [line for name, one in told.figures.items() for line in empty(name, one, study, arms)]
@@ -65,12 +65,6 @@ def is_typed(claim: Claim, overrides: Sequence[str]) -> bool:
     """Whether the command line adds this claim or changes it."""
     key = f"claims.{claim.id}"
     return any(text.lstrip("+").startswith((f"{key}=", f"{key}.")) for text in overrides)
-
-
-def metrics_of(claim: Claim) -> list[str]:
-    """All metrics or templates that a claim names."""
-    control = claim.positive_control if isinstance(claim, Tested) else None
-    return [claim.metric, getattr(claim, "other", None) or "", control.metric if control else ""]
 
 
 def is_recorded(metric: str, arms: Mapping[str, ArmConfig]) -> bool:

@@ -15,6 +15,26 @@ MOVED = {
     "experiments.nn.build": "a part has a method `build`, with `part` from experiments.parts",
     "experiments.tasks.build": "a task's options have a method `build`, with `task` from "
     "experiments.tasks; a page takes `task_of` from experiments.start",
+    "experiments.probes.cost": "the engine records costs",
+    "experiments.memory": "it is experiments.estimates.memory",
+    "experiments.recorded": "it is experiments.estimates.recorded",
+    "experiments.nn.generate": "it is experiments.nn.decoding.generate",
+    "experiments.nn.decode": "it is experiments.nn.decoding.decode",
+    "experiments.nn.kv_cache": "it is experiments.nn.decoding.kv_cache",
+    "experiments.nn.dispatch": "it is experiments.nn.moe.dispatch",
+    "experiments.nn.routing": "it is experiments.nn.moe.routing",
+    "experiments.nn.moe.MixtureOfExperts": "it is in experiments.nn.moe.mixture",
+    "experiments.probes.head_scores": "it is experiments.probes.heads.scores",
+    "runner.training": "it is runner.trial.training",
+    "runner.measure": "it is runner.trial.measure",
+    "runner.protocols": "it is runner.trial.protocols",
+    "runner.optimizer": "it is runner.trial.optimizer",
+    "runner.checkpoint": "it is runner.trial.checkpoint",
+    "runner.trial.Trial": "it is in runner.trial.trial",
+    "runner.study.run_and_report": "it is in runner.invocation",
+    "runner.store": "it is runner.records.store",
+    "runner.provenance": "it is runner.records.provenance",
+    "runner.plots": "it is runner.figures",
     "experiments.corpora": "a task's options have `prepare` and `fingerprint`; text is read by "
     "experiments.tasks.corpora",
 }
@@ -34,7 +54,12 @@ def cure(error: ImportError) -> str:
     module = error.name or ""
     if name := re.search(r"cannot import name '(\w+)'", str(error)):
         module = f"{module}.{name[1]}"  # `from package import module`
+    return new_form(module) or plugins.plain(error)
+
+
+def new_form(module: str) -> str:
+    """Return where a module, or a name in one, has moved; "" for one that has not."""
     for old, new in MOVED.items():
         if module == old or module.startswith(f"{old}."):
-            return f"{old} is gone: {new} (README, Add a part)"
-    return plugins.plain(error)
+            return f"{old} is gone: {new} (docs/bring_your_own.md)"
+    return ""

@@ -8,11 +8,8 @@ import itertools
 from collections.abc import Mapping, Sequence
 
 from runner.claims.claim import Claim, Tested
-from runner.claims.copies import OFFSET, originals
+from runner.claims.copies import OFFSET, STEP, originals
 from runner.config import MOST, ArmConfig, ConfigError, Study
-
-STEP = 1000
-"""Offsets and seeds that are advised are multiples of this."""
 
 
 def check_seeds(study: Study, arms: Mapping[str, ArmConfig]) -> None:
@@ -137,12 +134,10 @@ def check_copies(arms: Mapping[str, ArmConfig], study: Study, claims: Sequence[C
                 )
     for claim in claims:
         if isinstance(claim, Tested):
-            check_pair(claim, arms, copies, study)
+            check_pair(claim, arms, copies)
 
 
-def check_pair(
-    claim: Tested, arms: Mapping[str, ArmConfig], copies: Mapping[str, str], study: Study
-) -> None:
+def check_pair(claim: Tested, arms: Mapping[str, ArmConfig], copies: Mapping[str, str]) -> None:
     """Refuse an A/A pair of a claim that is not one arm twice, under other seeds."""
     pair = claim.aa
     if pair is None or not {pair.arm, pair.control} <= {*arms}:
@@ -156,8 +151,8 @@ def check_pair(
             f"{where}: both have seed_offset={offset} and share all seeds; give it to one of them "
             "alone (seed=1000 moves the seeds of all arms)"
         )
-    free = free_offset([pair.arm], {**arms, pair.arm: arms[pair.control]}, study)
+    original = copies.get(pair.control, pair.control)
     raise ConfigError(
-        f"{where}; an A/A pair is one arm twice, under other seeds: repeat the overrides of "
-        f"{pair.control} and " + ("lower seed" if free is None else f"add seed_offset={free}")
+        f"{where}; an A/A pair is one arm twice, under other seeds, which have an offset "
+        f"({OFFSET}): write it as {pair.arm}: {{copy_of: {original}}}"
     )

@@ -19,7 +19,7 @@ from yaml import YAMLError
 from runner import registry
 from runner.config import ConfigError
 from runner.plan import folders
-from runner.plan.arms import list_copies
+from runner.plan.copy_of import list_copies
 from runner.plan.declared import declared
 from runner.plan.explaining import unexpected
 from runner.plan.refusal import check_file
@@ -131,6 +131,7 @@ class CheckedRepository(ConfigRepository):
         path = file_of(source, config_path)
         if path not in self.users:
             self.users.append(path)
+        folders.Own.loaded |= {os.path.realpath(path)}
         try:
             found = path.stat()
             stamp = f"{found.st_size} {found.st_mtime_ns} {found.st_ino}"

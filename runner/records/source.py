@@ -12,8 +12,10 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.util import find_spec
 from pathlib import Path
 
+from runner.config import ConfigError
 
-class MissingModuleError(LookupError):
+
+class MissingModuleError(ConfigError):
     """A module whose source cannot be found."""
 
 
@@ -24,7 +26,7 @@ class Import:
     Attributes:
         module: a module that must exist.
         member: `module.name` for `from module import name`, which may be a module too; else "".
-        optional: whether it stands in a `try`, so that the program can do without it.
+        optional: whether it stands in a `try`, an `if` or a `with`, and may fail or never run.
     """
 
     module: str
@@ -73,6 +75,24 @@ def locate(module: str) -> Path | None:
     raise MissingModuleError(f"module {module} cannot be found")
 
 
+def submodules(package: str) -> list[str]:
+    """Return the modules right below a package; none for a plain module."""
+    path = locate(package)
+    if path is None or path.name != "__init__.py":
+        return []
+    return [f"{package}.{file.stem}" for file in sorted(path.parent.glob("*.py")) if file != path]
+
+
+def home(top: str) -> Path | None:
+    """Return the folder in which a top-level module lies; None for one that is nowhere."""
+    spec = find_spec(top)
+    if spec is None:
+        return None
+    folders = list(spec.submodule_search_locations or ())
+    place = folders[0] if folders else spec.origin
+    return Path(place).resolve().parent if place and Path(place).exists() else None
+
+
 def read(module: str) -> Source:
     """Read a module's source.
 
@@ -114,6 +134,24 @@ def _is_file_name(text: str) -> bool:
     return bool(re.fullmatch(r"[\w-][\w.-]{0,90}\.\w{1,9}", text)) and not text.endswith(".py")
 
 
+class _Word(str):
+    """A name of a field, which is no text of the program."""
+
+    __slots__ = ()
+
+
+class _Words(dict[str, _Word]):
+    """The names of fields, each made once."""
+
+    def __missing__(self, name: str) -> _Word:
+        self[name] = word = _Word(name)
+        return word
+
+
+NAMES = _Words()
+END = _Word("]")
+
+OPTIONAL = (ast.Try, ast.TryStar, ast.If, ast.With)  # around imports that may fail or never run
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -131,37 +169,53 @@ class _Walk:
         self.imports: list[Import] = []
         self.strings: set[str] = set()
         self._package = package
-        self._words: list[str] = []
-        self._node(ast.parse(content), optional=False)
-        self.text = "\n".join(self._words).encode()
+        words: list[str] = []
+        # A stack and no recursion: a long sum of texts is a tree as deep as it has terms.
+        stack: list[tuple[object, bool]] = [(ast.parse(content), False)]
+        while stack:
+            node, optional = stack.pop()
+            if isinstance(node, ast.AST):
+                words.append(type(node).__name__)
+                self._note_imports(node, optional=optional)
+                optional = optional or isinstance(node, OPTIONAL)
+                stack += [(one, optional) for one in _parts(node)]
+            elif isinstance(node, _Word):
+                words.append(node)
+            else:
+                words.append(repr(node))
+                if isinstance(node, str):
+                    self.strings.add(node)
+        self.text = "\n".join(words).encode()
 
-    def _node(self, node: ast.AST, *, optional: bool) -> None:
-        self._words.append(type(node).__name__)
+    def _note_imports(self, node: ast.AST, *, optional: bool) -> None:
         if isinstance(node, ast.Import):
             self.imports += [Import(alias.name, optional=optional) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             self._import_from(node, optional=optional)
-        optional = optional or isinstance(node, ast.Try)
-        for name in node._fields:
-            value = _executed(node) if name == "body" else getattr(node, name, None)
-            if value is not None and value != []:
-                self._words.append(name)
-                self._value(value, optional=optional)
-        self._words.append("]")
-
-    def _value(self, value: object, *, optional: bool) -> None:
-        for one in value if isinstance(value, list) else [value]:
-            if isinstance(one, ast.AST):
-                self._node(one, optional=optional)
-            else:
-                self._words.append(repr(one))
-                if isinstance(one, str):
-                    self.strings.add(one)
 
     def _import_from(self, node: ast.ImportFrom, *, optional: bool) -> None:
         above = self._package.split(".")[: -node.level + 1 or None] if node.level else []
         module = ".".join([*above, *([node.module] if node.module else [])])
         self.imports += [Import(module, f"{module}.{a.name}", optional) for a in node.names]
+
+
+def _parts(node: ast.AST) -> list[object]:
+    """Return the fields of a node that are not empty, each with its name, the last one first.
+
+    `ctx` (whether a name is read or written) follows from where the node stands.
+    """
+    parts: list[object] = [END]
+    for name in reversed(node._fields):
+        value = _executed(node) if name == "body" else getattr(node, name, None)
+        if value is None or name == "ctx":
+            continue
+        if isinstance(value, list):
+            if value:
+                parts += reversed(value)
+                parts.append(NAMES[name])
+        else:
+            parts += (value, NAMES[name])
+    return parts
 
 
 def _executed(node: ast.AST) -> object:

@@ -19,8 +19,8 @@ from typing import Any, Literal, TextIO
 
 from runner.records import tensorboard
 from runner.records.files import is_passing, remove
+from runner.records.store import CURVES
 
-METRICS_FILE = "metrics.csv"
 HEADER = ("step", "metric", "value")
 Row = tuple[int, str, float]
 Status = Literal["done", "failed"]
@@ -48,9 +48,9 @@ class Tracker:
         self._rows: list[Row] = []
         folder.mkdir(parents=True, exist_ok=True)
         kept = [] if resume_step is None else [r for r in read_rows(folder) if r[0] <= resume_step]
-        for stale in folder.glob("tensorboard.out.tfevents.*"):
+        for stale in folder.glob("events.out.tfevents.*"):
             remove(stale)
-        _replace(folder / METRICS_FILE, kept)
+        _replace(folder / CURVES, kept)
         self._closed = False
         self._writer = tensorboard.open_writer(folder)
         group = f"{folder.parent.name}/{folder.name}"
@@ -68,7 +68,7 @@ class Tracker:
 
     def flush(self) -> None:
         """Bring everything logged so far to the disk; the CSV is synced."""
-        with (self.folder / METRICS_FILE).open("a", newline="", encoding="utf-8") as file:
+        with (self.folder / CURVES).open("a", newline="", encoding="utf-8") as file:
             _write_rows(file, self._rows)
         self._write_events(self._rows)
         self._writer.flush()
@@ -110,7 +110,7 @@ def read_rows(folder: Path) -> list[Row]:
     The last line of a trial that was killed may be torn. Names are read as they were written,
     whatever characters they have.
     """
-    path = folder / METRICS_FILE
+    path = folder / CURVES
     try:
         content = path.read_bytes() if path.is_file() else b""  # a pipe would be waited for
     except OSError as error:

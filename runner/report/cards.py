@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from runner.claims.claim import AAPair, PositiveControl
+from runner.claims.claim import AAPair, PositiveControl, Tested
 from runner.claims.fairness import unequal_words
 from runner.claims.finding import Finding
 from runner.report.record import StudyRecord
@@ -22,6 +22,7 @@ def card(finding: Finding, study: StudyRecord) -> dict[str, Any]:
         return f"{text} {finding.unit}" if finding.unit else text
 
     extra = finding.extra_estimate
+    aa, positive = (claim.aa, claim.positive_control) if isinstance(claim, Tested) else (None, None)
     return {
         "id": claim.id,
         "kind": claim.kind.replace("_", " "),
@@ -42,8 +43,8 @@ def card(finding: Finding, study: StudyRecord) -> dict[str, Any]:
         "noise": ""
         if finding.noise_floor is None
         else quantity.quantity(finding.noise_floor, finding.unit),
-        "aa": _pair(finding.aa, getattr(claim, "aa", None), shown),
-        "positive": _pair(finding.positive, getattr(claim, "positive_control", None), shown),
+        "aa": _pair(finding.aa, aa, shown),
+        "positive": _pair(finding.positive, positive, shown),
         "unequal": unequal_words(finding.unequal),
         "shipped": finding.shipped,
         "reason": finding.reason,

@@ -6,19 +6,21 @@ from typing import Any
 
 import pandas as pd
 
-from runner import registry
 from runner.claims.registration import Registration
-from runner.metric_names import Worth
+from runner.metric_names import Metric, Worth
 from runner.plan.outline import Outline
 from runner.plan.plan import Plan
 from runner.records.store import Reading, Slot
-from runner.report import looks, origins, record, records
+from runner.report import declarations, looks, origins, record, records
 from runner.study import pool
 from runner.study.entries import Entry
 from runner.wording.output import printable
 
 RESULT_COLUMNS = ["arm", "seed", "metric", "value", "unit"]
-NOT_OF_THE_RECORD = ("trials", "registrations", "looks", "format", "digests")  # as they stand
+NOT_OF_THE_RECORD = (  # as they stand
+    *("trials", "registrations", "looks", "format", "digests"),
+    *(declarations.METRICS, declarations.AFFECTS),
+)
 
 
 @dataclass(frozen=True)
@@ -82,12 +84,14 @@ def trial_table(taken: Sequence[Taken]) -> pd.DataFrame:
     return pd.DataFrame(rows).astype({"seconds": float})
 
 
-def clipped(results: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+def clipped(
+    results: pd.DataFrame, trials: pd.DataFrame, declared: Mapping[str, Metric]
+) -> pd.DataFrame:
     """The final values that stand for diverged trials and were not measured: arm, seed, metric."""
     stands = {
         metric
         for metric in results["metric"].unique()
-        if registry.metric(metric).diverged in (Worth.start, Worth.fixed)
+        if declared[metric].diverged in (Worth.start, Worth.fixed)
     }
     diverged = trials[trials["status"] == "diverged"][["arm", "seed"]]
     rows = results[results["metric"].isin(stands) & results["value"].notna()]
@@ -138,6 +142,7 @@ def assemble(
     told = vars(outline) | {
         "not_tested": [*outline.not_tested, *untuned(summary, results, outline.not_tested)],
     }
+    declared = declarations.metrics_of(summary, results["metric"])
     return record.StudyRecord(
         **{key: value for key, value in summary.items() if key not in NOT_OF_THE_RECORD},
         registrations={
@@ -146,8 +151,9 @@ def assemble(
         },
         looks=looks.Looks(**summary["looks"]) if summary.get("looks") else None,
         **told,
-        affects=registry.affects(str(summary["experiment"])),
-        clipped=clipped(results, trials),
+        affects=declarations.affects_of(summary),
+        declared=declared,
+        clipped=clipped(results, trials, declared),
         results=results,
         history=kept.history,
         trials=trials,

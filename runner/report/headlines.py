@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from runner import registry
 from runner.claims.fairness import unequal_words
 from runner.claims.headline import Headline
+from runner.metric_names import NOTHING
 from runner.report.record import StudyRecord
 from runner.stats.comparison import wide_values
 from runner.stats.intervals import Floats
@@ -132,7 +132,7 @@ def compare_headlines(study: StudyRecord, results: pd.DataFrame) -> list[Compare
             _values(wide, arm, headline.metric),
             _values(wide, baseline, headline.metric),
             headline.direction,
-            registry.metric(headline.metric).deterministic,
+            study.declared.get(headline.metric, NOTHING).deterministic,
         )
         for headline, baseline, arm in chosen
     ]

@@ -17,7 +17,7 @@ from filelock import FileLock
 from runner.config import flatten
 from runner.records import tensorboard
 from runner.records.files import read_bytes, read_json
-from runner.records.store import Store
+from runner.records.store import ARM, Store
 from runner.report.record import StudyRecord
 from runner.wording.output import first
 
@@ -32,7 +32,7 @@ def differing_hparams(study: StudyRecord, store: Path | None = None) -> list[str
     """
     names = _differing([study.settings.get(arm, {}) for arm in study.arms])
     if store is not None:
-        arms = [read_json(path) or {} for path in sorted(store.glob("*/arm.json"))]
+        arms = [read_json(path) or {} for path in sorted(store.glob(f"*/{ARM}"))]
         trees = [arm.get("config") for arm in arms]
         names |= _differing([flatten(tree) for tree in trees if isinstance(tree, dict)])
     return sorted(names - {"arm", "seed"})

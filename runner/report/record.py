@@ -12,7 +12,7 @@ from runner.claims.headline import Headline
 from runner.claims.registration import Registration
 from runner.claims.rig import Rig
 from runner.figures.figure import Figure
-from runner.metric_names import COST_METRICS
+from runner.metric_names import COST_METRICS, Metric
 from runner.report.looks import Looks
 
 # Tuned or not, an arm that has more of these gains by it.
@@ -39,6 +39,7 @@ class StudyRecord:
     typed       what was typed and changes what is trained or measured
     conditions  arm -> key -> value, as in `Fairness.values`
     affects     option -> metrics, as in `Fairness.affects`
+    declared    metric -> its declaration, for all metrics of `results`
     preset_tolerance  the preset's `match.tolerance`
     registrations  claim id -> when it was written down, and whether its results were known then
     looks    how often these arms were looked at; None for a smoke run
@@ -74,6 +75,7 @@ class StudyRecord:
     typed: list[str] = field(default_factory=list)
     conditions: dict[str, dict[str, Value]] = field(default_factory=dict)
     affects: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    declared: dict[str, Metric] = field(default_factory=dict)
     preset_tolerance: float = 0.01
 
     def __post_init__(self) -> None:

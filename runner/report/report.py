@@ -15,7 +15,7 @@ from runner.plan.outline import Outline
 from runner.plan.plan import Plan, stand_in
 from runner.records import provenance, seal
 from runner.records.files import write_json, write_whole
-from runner.report import looks, record, records
+from runner.report import declarations, looks, record, records
 from runner.report import tuned as tuned_lines
 from runner.report.collect import assemble, conditions, take, trial_table, values
 from runner.report.console import console
@@ -44,6 +44,7 @@ def report(
         plan.notes.extend(tuned_lines.lines(tuned))
     folder = run_folder(plan)
     trials = trial_table(taken)
+    results = values(taken)
     comparison = looks.comparison_of(plan, outline)
     look = looks.looks_of(plan, outline)
     summary: dict[str, Any] = {
@@ -65,6 +66,7 @@ def report(
             name: dataclasses.asdict(known) for name, known in (registrations or {}).items()
         },
         "looks": dataclasses.asdict(look) if look else None,
+        **declarations.to_record(plan.experiment, results["metric"]),
         "trials": trials.assign(
             folder=[os.path.relpath(path, folder) for path in trials.folder]
         ).to_dict("records"),
@@ -81,7 +83,7 @@ def report(
     # All that `redraw` needs lies there before anything is parsed, which takes memory.
     write_whole(folder / records.FILE, content)
     kept = records.Kept(records.no_history(), {})
-    study = assemble(plan.config_yaml, outline, summary, environment, trials, values(taken), kept)
+    study = assemble(plan.config_yaml, outline, summary, environment, trials, results, kept)
     write_records(folder, study)
     write_json(folder / SUMMARY, seal.sealed(summary, SUMMARY, folder, SEALED))
     kept = records.unpacked(content, zip(trials.arm, trials.seed, strict=True))

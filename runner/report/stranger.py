@@ -7,9 +7,7 @@ are used. Nothing outside of the folder is read, and nothing written there. No t
 
 import io
 import json
-import math
 import os
-import shlex
 import stat
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -19,13 +17,14 @@ from typing import Any, cast
 import pandas as pd
 import yaml
 
-from runner.config import MOST, ConfigError, Scale, Study
+from runner.config import ConfigError, Scale, Study
 from runner.plan.outline import Outline, outline
 from runner.records.files import is_folder, read_bytes
-from runner.records.forms import STATES, is_count, is_number, is_plain, is_text, is_texts, is_time
+from runner.records.forms import is_plain
 from runner.report import records
 from runner.report.collect import RESULT_COLUMNS
 from runner.report.run_folder import CONFIG, ENVIRONMENT, SUMMARY, VALUES
+from runner.report.stranger_forms import FORM, LATER, OUTLINE
 from runner.wording.names import check_name
 from runner.wording.output import shortened
 
@@ -38,7 +37,6 @@ MOST_BYTES = {
     records.FILE: records.MOST_PACKED,
 }
 MOST_NODES, MOST_DEPTH = 50_000, 30  # of a YAML file
-MOST_ARMS, MOST_TRIALS, MOST_SHOWN = 1_000, 100_000, 500
 CONVERTERS: dict[str, Callable[[str], Any]] = {
     "value": lambda text: float(text or "nan"),
     "seed": int,
@@ -106,7 +104,7 @@ def record(folder: Path, name: str) -> dict[str, Any]:
 
 
 def summary(folder: Path) -> dict[str, Any]:
-    """study.json, every key of the form that a report relies on.
+    """study.json, every key of the form that a report relies on; older runs lack those of `LATER`.
 
     Raises:
         ConfigError: it is damaged, or of an older version.
@@ -118,7 +116,8 @@ def summary(folder: Path) -> dict[str, Any]:
             f"{folder} was written by an older version, which did not record what a report needs "
             f"({SUMMARY} lacks {older[0]}); run it again: {shortened(command, 120)}"
         )
-    for key, check in FORM.items():
+    later = {key: check for key, check in LATER.items() if key in found}
+    for key, check in (FORM | later).items():
         if key not in found or not check(found[key]):
             raise ConfigError(f"{folder}: {SUMMARY} is no record of a run: {key} has another form")
     arms = found["arms"]
@@ -126,7 +125,7 @@ def summary(folder: Path) -> dict[str, Any]:
         raise ConfigError(f"{folder}: {SUMMARY} names an arm that it lacks")
     check_names(folder, "experiment", [found["experiment"]])
     check_names(folder, "arm", arms)
-    return {key: found[key] for key in FORM}
+    return {key: found[key] for key in (*FORM, *later)}
 
 
 def trials(found: Mapping[str, Any]) -> pd.DataFrame:
@@ -231,113 +230,3 @@ def plain_yaml(text: str) -> Any:
         if number > MOST_NODES or depth > MOST_DEPTH:
             raise ValueError("it holds more than a config can")
     return yaml.load(text, Loader=loader)
-
-
-def _of(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    """A check of a mapping: texts to what is checked."""
-    return lambda value: (
-        isinstance(value, dict) and all(is_text(k) and check(v) for k, v in value.items())
-    )
-
-
-def _many(most: int, check: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, dict | list) and len(value) <= most and check(value)
-
-
-def _scalar(value: Any) -> bool:
-    return isinstance(value, str | bool) or (is_number(value) and value is not None)
-
-
-def _seed(value: Any) -> bool:
-    return is_count(value) and value < MOST
-
-
-def _trial(row: Any) -> bool:
-    """Whether a row has the form of a trial."""
-    if not isinstance(row, dict):
-        return False
-    return (
-        is_text(row.get("arm"))
-        and _seed(row.get("seed"))
-        and row.get("status") in (*STATES, "pending")
-        and is_time(row.get("seconds"))
-        and isinstance(row.get("reused", False), bool)
-        and all(is_text(row.get(key, "")) for key in ("message", "code", "folder"))
-        and all(row.get(key) is None or is_plain(row[key]) for key in ("versions", "machine"))
-        and is_count(row.get("passes", 0))
-    )
-
-
-def _trials(value: Any) -> bool:
-    if not isinstance(value, list) or not value or not all(map(_trial, value)):
-        return False
-    return len({(row["arm"], row["seed"]) for row in value}) == len(value)
-
-
-def _headline(value: Any) -> bool:
-    """Whether a value has the form of a headline; a baseline may be null."""
-    return isinstance(value, dict) and all(v is None or is_text(v) for v in value.values())
-
-
-def _registration(value: Any) -> bool:
-    texts, truths = {"registered", "cure", "hash"}, {"shipped", "late"}
-    return (
-        isinstance(value, dict)
-        and {"shipped", "registered"} <= {*value} <= texts | truths
-        and all(isinstance(v, bool if key in truths else str) for key, v in value.items())
-    )
-
-
-def _looks(value: Any) -> bool:
-    def seeds(some: Any) -> bool:
-        return isinstance(some, list) and all(map(is_count, some))
-
-    return value is None or (
-        isinstance(value, dict)
-        and {*value} == {"number", "sets", "left_out"}
-        and is_count(value["number"])
-        and isinstance(value["sets"], list)
-        and all(map(seeds, value["sets"]))
-        and seeds(value["left_out"])
-    )
-
-
-def _command(value: Any) -> bool:
-    """Whether a value is a command line, which the page cuts into words."""
-    try:
-        return is_text(value) and bool(shlex.split(value) or True)
-    except ValueError:
-        return False
-
-
-def _share(value: Any) -> bool:
-    return is_number(value) and value is not None and math.isfinite(value) and value >= 0
-
-
-FORM: dict[str, Callable[[Any], bool]] = {
-    "experiment": is_text,
-    "command": _command,
-    "arms": _many(MOST_ARMS, _of(is_texts)),
-    "baseline": is_text,
-    "notes": is_texts,
-    "costs": _of(_of(_share)),
-    "controls": is_texts,
-    "typed": is_texts,
-    "conditions": _of(_of(_scalar)),
-    "preset_tolerance": _share,
-    "tolerances": _of(_share),
-    "interior": _of(lambda value: isinstance(value, bool)),
-    "tuned": _of(is_text),
-    "hparams": _of(_of(_scalar)),
-    "registrations": _of(_registration),
-    "looks": _looks,
-    "trials": _many(MOST_TRIALS, _trials),
-}
-OUTLINE: dict[str, Callable[[Any], bool]] = {
-    "question": is_text,
-    "scale": lambda value: value in tuple(scale.value for scale in Scale),
-    "headline": _many(MOST_SHOWN, lambda v: isinstance(v, list) and all(map(_headline, v))),
-    "claims": _many(MOST_SHOWN, _of(is_plain)),
-    "figures": _many(MOST_SHOWN, _of(is_plain)),
-    "not_tested": is_texts,
-}

@@ -29,6 +29,7 @@ from runner.report.headlines import Compared, compare_headlines
 from runner.report.hparams_table import share_table
 from runner.report.outcome import Outcome
 from runner.report.record import StudyRecord
+from runner.report.run_folder import CONFIG, ENVIRONMENT, VALUES
 from runner.stats.comparison import COMPARISON, compare, summarise
 
 COLUMNS = f"tb/{hparams_table.FILE}"
@@ -126,10 +127,10 @@ def write_records(run: Path, study: StudyRecord) -> None:
     """Write what the report is made from: final values, config, environment."""
     with _draft(run) as folder:
         results = _in_order(study)[RESULT_COLUMNS]
-        results.to_csv(folder / "results.csv", index=False, **TEXT)
-        _write_json(folder / "environment.json", study.environment)
+        results.to_csv(folder / VALUES, index=False, **TEXT)
+        _write_json(folder / ENVIRONMENT, study.environment)
         config = study.config_yaml.encode("utf-8", TEXT["errors"])
-        (folder / "config.yaml").write_bytes(config)
+        (folder / CONFIG).write_bytes(config)
         _move(folder, run)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from runner.records import locks
 from runner.records.job import Job, Stage
-from runner.records.store import NOT_AGAIN, TIMED_AGAIN, UNTIMED, Slot
+from runner.records.store import LOCK, LOG, NOT_AGAIN, TIMED_AGAIN, UNTIMED, Slot
 from runner.study.progress import Progress
 from runner.wording.output import shortened
 
@@ -41,7 +41,7 @@ class Ends:
         elif state == "waiting":
             self.progress.wait(name, event["why"])
         elif state == "silent":
-            self.progress.silent(name, event["seconds"], job.slot.folder / "log.txt")
+            self.progress.silent(name, event["seconds"], job.slot.folder / LOG)
         elif state == "failed":
             self._errors[job.slot] = event["message"]
         elif state == "ended":
@@ -88,7 +88,7 @@ def settle(
         error: the error that the process told the parent of.
     """
     how = ending(exitcode)
-    elsewhere = not locks.free(job.slot.folder / "lock")
+    elsewhere = not locks.free(job.slot.folder / LOCK)
     if not job.slot.finished(job.code) and job.stage is Stage.timing and not elsewhere:
         with contextlib.suppress(OSError):
             job.slot.restore(job.code)

@@ -16,7 +16,7 @@ from runner.plan.plan import Arm, Plan
 from runner.records import provenance
 from runner.records.files import fits, is_folder, read_json, refuse_links, remove, write_json
 from runner.records.job import Job, Stage
-from runner.records.store import ARM, Reading, Slot, Store
+from runner.records.store import ARM, LOG, Reading, Slot, Store
 from runner.wording.output import described, first, listed, shortened
 
 LINES = 9  # trials that have a line of their own where their records were changed
@@ -61,7 +61,7 @@ def fail_if_any(
         one = failed[0]
         status = one.status()
         why = status.get("message") or f"its state is {status['state']}"
-        log = one.slot.folder / "log.txt"
+        log = one.slot.folder / LOG
         if unreported or not log.is_file():
             where = f"all trials are kept in {one.slot.folder.parents[1]}"
         else:

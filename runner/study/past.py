@@ -13,14 +13,14 @@ from runner import registry
 from runner.plan import estimates
 from runner.plan.plan import Arm
 from runner.records.files import read_json
-from runner.records.store import Store
+from runner.records.store import ARM, RESULT, Store
 
 BYTES_OF_A_NUMBER, STATES, RECORDS = 4, 3, 400_000
 """Of a checkpoint: a number's bytes, a weight and its two moments; of all else in a trial."""
 
 
 @dataclass(frozen=True)
-class Trial:
+class PastTrial:
     """A finished trial: what it took, its size on disk, and how much it had to compute."""
 
     signature: str
@@ -29,23 +29,23 @@ class Trial:
     work: float
 
 
-def trials(outputs: Path, experiment: str) -> list[Trial]:
+def trials(outputs: Path, experiment: str) -> list[PastTrial]:
     """The finished trials that lie in the store, whatever code and arm they are of."""
     found = []
     root = Store.root_of(outputs, experiment)
-    for record in sorted(root.glob("*/arm.json")):
+    for record in sorted(root.glob(f"*/{ARM}")):
         arm = read_json(record) or {}
-        for path in record.parent.glob("seed-*/result.json"):
+        for path in record.parent.glob(f"seed-*/{RESULT}"):
             result = read_json(path) or {}
             seconds = number(result.get("seconds"))
             if seconds > 0:
                 signature = record.parent.name.rpartition("-")[2]
                 work = work_of(arm.get("config"), flops_of(result))
-                found.append(Trial(signature, seconds, size(path.parent), work))
+                found.append(PastTrial(signature, seconds, size(path.parent), work))
     return found
 
 
-def seconds_of(arm: Arm, past: list[Trial]) -> float | None:
+def seconds_of(arm: Arm, past: list[PastTrial]) -> float | None:
     """The seconds of a trial: as the arm's own took, else scaled from others by training FLOPs.
 
     None where no trial of the experiment tells.
@@ -58,7 +58,7 @@ def seconds_of(arm: Arm, past: list[Trial]) -> float | None:
     return work * statistics.median(rates) if rates and work else None
 
 
-def size_of(arm: Arm, past: list[Trial]) -> float:
+def size_of(arm: Arm, past: list[PastTrial]) -> float:
     """Bytes of a trial on disk: as the arm's own, as others', or by the numbers of a checkpoint."""
     own = [trial.size for trial in past if trial.signature == arm.signature]
     if own or past:

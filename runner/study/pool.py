@@ -18,8 +18,10 @@ from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
+from runner import registry
 from runner.records import private
 from runner.records.job import Job
+from runner.records.store import LOG
 from runner.study import interrupts
 from runner.study.ending import stop
 from runner.study.running import Running
@@ -82,15 +84,19 @@ def server_context(jobs: Sequence[Job]) -> "ForkServerContext":
         multiprocessing.set_start_method("forkserver", force=True)
     context = multiprocessing.get_context("forkserver")
     # torch imports its compiler at the first optimizer or gradient: once here, not in every trial.
-    context.set_forkserver_preload(
-        [
-            "runner.trial.compute",
-            "torch._dynamo",
-            *{f"experiments.{j.config.experiment}" for j in jobs},
-        ]
-    )
+    context.set_forkserver_preload(["runner.trial.compute", "torch._dynamo", *pages(jobs)])
     private.prepare_sockets()
     return context
+
+
+def pages(jobs: Sequence[Job]) -> list[str]:
+    """Return our modules of the questions of these jobs, which the server imports once for all.
+
+    A page of a plug-in is left to each trial, which imports all plug-ins in their order: in the
+    server it might be imported before another that it needs, and its error would end the server.
+    """
+    modules = {registry.page(job.config.experiment) for job in jobs}
+    return sorted(name for name in modules if name.startswith("experiments."))
 
 
 def start(
@@ -216,7 +222,7 @@ def log_into(job: Job) -> None:
     """Let what a trial prints go into its log, or nowhere where that cannot be written."""
     try:
         job.slot.folder.mkdir(parents=True, exist_ok=True)
-        log = (job.slot.folder / "log.txt").open(
+        log = (job.slot.folder / LOG).open(
             "a", buffering=1, encoding="utf-8", errors="backslashreplace"
         )
     except OSError:

@@ -58,7 +58,7 @@ def typed_name(plan: Plan) -> str:
 def table(
     plan: Plan,
     entries: Sequence[Entry],
-    before: list[past.Trial],
+    before: list[past.PastTrial],
     *,
     reused_known: bool = True,
 ) -> list[str]:
@@ -75,7 +75,7 @@ def table(
     ]
 
 
-def row(arm: Arm, entries: Sequence[Entry], before: list[past.Trial]) -> tuple[str, ...]:
+def row(arm: Arm, entries: Sequence[Entry], before: list[past.PastTrial]) -> tuple[str, ...]:
     """What is told of one arm: its overrides (a solved width last), costs, trials, minutes."""
     missing = len({e.slot for e in entries if e.arm is arm and not e.reused})
     reused = len({e.slot for e in entries if e.arm is arm and e.reused})
@@ -100,7 +100,7 @@ def matched(arm: Arm) -> str:
     return f"{match.solve}={width} (as {match.to} in {match.by})"
 
 
-def totals(plan: Plan, missing: Sequence[Entry], before: list[past.Trial]) -> list[str]:
+def totals(plan: Plan, missing: Sequence[Entry], before: list[past.PastTrial]) -> list[str]:
     """Lines on the time, memory and disk of what is missing."""
     trials = {entry.slot: entry.arm for entry in missing}
     if not trials:

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 
 from runner.records.files import is_folder, is_passing, names, read_bytes, remove, write_json
 from runner.records.seal import digest
-from runner.records.tracking import METRICS_FILE, agrees, stamp
+from runner.records.store import CURVES
+from runner.records.tracking import agrees, stamp
 
 KEEP = 2
 SKIPPED = ".skipped-"
@@ -52,7 +53,7 @@ def save(
         with (draft / name).open("rb") as file:
             os.fsync(file.fileno())
     digests = {name: digest(draft / name) for name in (WEIGHTS, STATE)}
-    write_json(draft / DIGESTS, {**digests, METRICS_FILE: stamp(curves_of(folder))})
+    write_json(draft / DIGESTS, {**digests, CURVES: stamp(curves_of(folder))})
     for other in steps(folder):
         if other >= step:
             skipped = folder / f"{SKIPPED}{other}"
@@ -163,7 +164,7 @@ def whole(path: Path) -> bool:
         return (
             isinstance(digests, dict)
             and all(digest(path / name) == digests.get(name) for name in (WEIGHTS, STATE))
-            and isinstance(curves := digests.get(METRICS_FILE, {}), dict)
+            and isinstance(curves := digests.get(CURVES, {}), dict)
             and agrees(curves_of(path.parent), curves)
         )
     except OSError as error:
@@ -176,7 +177,7 @@ def whole(path: Path) -> bool:
 
 def curves_of(folder: Path) -> Path:
     """The curves of the trial whose checkpoints lie in a folder."""
-    return folder.parent / METRICS_FILE
+    return folder.parent / CURVES
 
 
 def generators() -> dict[str, Tensor]:

@@ -14,14 +14,13 @@ from runner.records import locks, provenance
 from runner.records.files import write_json
 from runner.records.job import Job, Stage
 from runner.records.stopwatch import Stopwatch
-from runner.records.store import UNTIMED
+from runner.records.store import ARM, LOCK, SECONDS, UNTIMED
 from runner.trial import checkpoint, science
 from runner.trial.machine_lock import turn
 from runner.trial.training import Stopped
 from runner.trial.trial import Send, Trial
 from runner.wording.output import described, shortened
 
-SECONDS = "seconds.json"
 TRACEBACK = 20_000  # letters of a traceback that a status keeps
 
 
@@ -30,7 +29,7 @@ def compute(job: Job, send: Send) -> None:
     slot = job.slot
     slot.folder.mkdir(parents=True, exist_ok=True)
     with (
-        lock_of(slot.folder / "lock", send),
+        lock_of(slot.folder / LOCK, send),
         turn(
             timing=job.stage is Stage.timing,
             on_wait=lambda: send(
@@ -53,7 +52,7 @@ def compute(job: Job, send: Send) -> None:
         trial, watch, owner = None, Stopwatch(slot.folder / SECONDS), os.getpid()
         try:
             plugins.load(job.plugins)
-            write_json(slot.folder.parent / "arm.json", json.loads(job.signed))
+            write_json(slot.folder.parent / ARM, json.loads(job.signed))
             trial = Trial(job, send, watch)
             signal.signal(signal.SIGTERM, trial.stop)
             if before:

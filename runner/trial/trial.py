@@ -20,7 +20,8 @@ from runner.records.files import read_json, write_json
 from runner.records.forms import exact, inexact, is_pieces
 from runner.records.job import Job, Stage
 from runner.records.stopwatch import Stopwatch
-from runner.records.tracking import METRICS_FILE, Tracker, agrees, read_rows, stamp
+from runner.records.store import CHECKPOINTS, CURVES, TABLES
+from runner.records.tracking import Tracker, agrees, read_rows, stamp
 from runner.trial import science
 from runner.trial.training import Stopped
 from runner.wording.output import shortened
@@ -50,7 +51,7 @@ class Trial:
         self.device = device.enter(job.config.device, job.device)
         self.dtype = getattr(torch, job.config.device.dtype.value)
         self.cache = job.cache
-        self.checkpoints = job.slot.folder / "checkpoint"
+        self.checkpoints = job.slot.folder / CHECKPOINTS
         self.diverged: str | None = None
         self.notes: list[str] = []
         self.stopping = False
@@ -95,7 +96,7 @@ class Trial:
             yield item
             self.flush()
             state = {"results": self.results, "tables": self._tables, "step": self._step}
-            curves = stamp(self._job.slot.folder / METRICS_FILE)
+            curves = stamp(self._job.slot.folder / CURVES)
             write_json(path, exact({"done": done, "curves": curves, **state}))
             self.progress(done, len(items), 0.0)
 
@@ -109,17 +110,17 @@ class Trial:
             if (
                 is_pieces(kept)
                 and kept["done"] <= most
-                and agrees(self._job.slot.folder / METRICS_FILE, kept["curves"])
+                and agrees(self._job.slot.folder / CURVES, kept["curves"])
             ):
                 return kept
-        self.note(f"{PIECES} or {METRICS_FILE} was damaged: measured anew from the first piece")
+        self.note(f"{PIECES} or {CURVES} was damaged: measured anew from the first piece")
         return nothing
 
     def resume(self, step: int) -> None:
         """Open the records, going on after `step`; 0 starts them anew."""
         self.from_step = step
         if not step and not self._tables:
-            shutil.rmtree(self._job.slot.folder / "tables", ignore_errors=True)
+            shutil.rmtree(self._job.slot.folder / TABLES, ignore_errors=True)
         self._tracker = self._open(step or None)
         self._job.slot.mark(
             "running", pid=os.getpid(), host=platform.node(), code=self._job.code, from_step=step
@@ -139,7 +140,7 @@ class Trial:
         """Keep rows that are no scalars, e.g. an attention matrix, for figures and the report."""
         assert name.isidentifier(), name
         self._tables[name] = [dict(row) for row in rows]
-        path = self._job.slot.folder / "tables" / f"{name}.csv"
+        path = self._job.slot.folder / TABLES / f"{name}.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
             writer = csv.DictWriter(file, fieldnames=list(rows[0]))

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from runner import registry
 from runner.claims.claim import Claim
 from runner.claims.headline import Headline
 from runner.claims.kinds import Difference
@@ -170,4 +171,6 @@ def make_study(**changes: Any) -> StudyRecord:
             for arm in ARMS
         },
     }
-    return StudyRecord(**(fields | changes))
+    fields |= changes
+    declared = {metric: registry.metric(metric) for metric in fields["results"]["metric"].unique()}
+    return StudyRecord(**({"declared": declared} | fields))

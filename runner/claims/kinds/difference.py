@@ -88,6 +88,11 @@ class Difference(Tested):
         """The metric, and the other one."""
         return (self.metric, self.other) if self.other else (self.metric,)
 
+    @property
+    def named_metrics(self) -> tuple[str, ...]:
+        """Its own, the other one, and that of the positive control."""
+        return (*super().named_metrics, *([self.other] if self.other else ()))
+
     def scores(self, evidence: Evidence, arms: Sequence[str]) -> Block:
         """The metric of each arm, or how far it lies from `times` x the other one."""
         if self.other is None:

@@ -89,6 +89,11 @@ class Exact(Claim):
         """What the ends of the interval are."""
         return "smallest and largest value"
 
+    @property
+    def named_metrics(self) -> tuple[str, ...]:
+        """Its own, and the other one."""
+        return (*super().named_metrics, *([self.other] if self.other else ()))
+
     def measure(self, evidence: Evidence, family: int) -> Measured:  # noqa: ARG002
         """Whether it holds; `runner.claims.claim.Claim.measure` says more."""
         matches: dict[str, dict[str, str]] = {self.metric: {}}

@@ -13,6 +13,7 @@ from experiments.parts import PARTS, Cost, Part, load, part
 from runner import registry
 from runner.config import ConfigError
 from runner.plan import code, folders, moved
+from runner.report.redraw import redraw
 from tests.same_bits import OF_PAIRS, task_arm
 from tests.support.environment import ROOT, environment
 from tests.support.tiny import TINY
@@ -69,8 +70,19 @@ def test_a_question_of_a_plug_in_is_computed_by_its_module(tmp_path: Path):
     file.parent.mkdir(parents=True)
     file.write_text(SIMPLE)
     words = ("--config-dir=mine", "experiment=simple", "plugins=[asked]", "scale=smoke")
-    python("-m", "runner", *words, cwd=tmp_path)
-    assert results(tmp_path, "simple", "gqa")["simple/looks"] == 3
+    arms = ('+arms.often=["options.n_looks=5"]', "arm=[mha,often]")
+    headline = "headline=[{metric:simple/looks,label:looks,direction:less}]"
+    python("-m", "runner", *words, *arms, headline, cwd=tmp_path)
+    assert results(tmp_path, "simple", "often")["simple/looks"] == 5
+    (run,) = tmp_path.glob("outputs/simple/runs/*")
+    names = ("answer.json", "comparison.csv", "report.html")
+    before = {name: (run / name).read_bytes() for name in names}
+    (compared,) = re.findall(rb"(?m)^often,mha,simple/looks,.*$", before["comparison.csv"])
+    assert compared.endswith(b",worse")
+    # This process has not imported the plug-in: what it declared stands in the run's records.
+    assert "simple" not in registry.names()
+    redraw([str(run)])
+    assert {name: (run / name).read_bytes() for name in names} == before
 
 
 def test_every_option_is_planned_without_torch(tmp_path: Path):

@@ -7,6 +7,7 @@ from runner.claims.finding import Verdict
 from tests.support.claim_tables import (
     BUILD,
     RIG,
+    claim,
     failing,
     pair,
     powers,
@@ -136,3 +137,14 @@ def test_a_claim_that_is_written_wrongly_says_what_and_how(kind, changes, messag
     asked = ASKED | {"exact": {"value": 1}}
     with pytest.raises(ValueError, match=message):
         BUILD[kind](**asked[kind] | changes)
+
+
+def test_a_claim_names_its_metrics_the_other_one_and_that_of_its_control():
+    """A name that no trial records is refused for each of them."""
+    assert claim().named_metrics == ("val/loss",)
+    controlled = claim(metric="a/b", positive_control=RIG["positive_control"])
+    assert controlled.named_metrics == ("a/b", "val/loss")
+    assert claim(metric="a/b", control=None, other="a/c").named_metrics == ("a/b", "a/c")
+    exact = {"kind": "exact", "family": None, "direction": None, "relation": "at_most"}
+    filled = claim(**exact, metric="a/{x}", control=None, other="b/{x}")
+    assert filled.named_metrics == ("a/{x}", "b/{x}")

@@ -7,7 +7,9 @@ import pytest
 
 from runner.claims.copies import originals
 from runner.config import ConfigError
+from runner.plan import arguments
 from runner.plan.arms import with_copies
+from runner.plan.overrides import parse
 from tests.runner.plan.test_bad_input import planned_own
 
 MOE = ("experiment=moe", "scale=smoke", "task=waves")
@@ -34,12 +36,36 @@ def test_copies_are_written_out():
     }
 
 
+def test_a_copy_takes_an_offset_that_no_other_copy_has():
+    arms = {
+        "a": ["ffn=moe", "ffn.top_k=1", "seed_offset=1_000"],
+        "by_hand": ["ffn.top_k=1", "ffn=moe", "++seed_offset=2000"],
+        "copy": {"copy_of": "a"},
+        "of_hand": ["copy_of=by_hand"],
+    }
+    written = with_copies(arms)
+    assert written["copy"] == ["ffn=moe", "ffn.top_k=1", "seed_offset=3000"]
+    assert written["of_hand"] == ["ffn.top_k=1", "ffn=moe", "seed_offset=4000"]
+
+
+@pytest.mark.parametrize("offset", ["${seed}", "1e3", "true", "null", "[1]"])
+def test_a_copy_counts_from_whole_numbers_alone(offset: str):
+    with pytest.raises(ConfigError, match=r"arms\.a: seed_offset=.* must be a whole") as told:
+        with_copies({"a": ["ffn=moe", f"seed_offset={offset}"], "copy": {"copy_of": "a"}})
+    assert "\n" not in str(told.value)
+
+
+def test_a_copy_is_moved_from_the_offset_of_the_whole_study(plan):
+    made = plan(*MOE, "seed_offset=1000", "+arms.x={copy_of: dense}", "arm=[dense,x]")
+    assert [arm.config.seed_offset for arm in made.arms] == [1000, 2000]
+
+
 @pytest.mark.parametrize(
     ("arm", "said"),
     [
         ("{copy_of: densee}", "arms.x: copy_of=densee: there is no such arm; did you mean dense"),
         ("{copy_of: moe_top2_copy}", "arms.x: copy_of=moe_top2_copy: that is a copy itself"),
-        ("{copy_of: x}", "arms.x: copy_of=x: that is a copy itself"),
+        ("{copy_of: x}", "arms.x: copy_of=x: that is the arm itself; name another arm"),
         ("{copy_of: dense, more: 1}", "arms.x has the keys copy_of, more; an arm is a list of"),
         (
             "{more: 1}",
@@ -66,6 +92,37 @@ def test_a_copy_can_be_typed(plan, typed: str):
     made = plan(*MOE, typed, "arm=[dense,x]")
     assert made.study.arms["x"] == ["ffn=dense", "seed_offset=1000"]
     assert originals({arm.name: arm.config.tree() for arm in made.arms}) == {"x": "dense"}
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "+arms={moe_top1: {copy_of: dense}}",  # a list in our file
+        "arms.moe_top1={copy_of: ${baseline}}",
+        "arms={moe_top1: {copy_of: '${baseline}'}}",
+    ],
+)
+def test_a_copy_that_is_typed_replaces_a_list(plan, typed: str):
+    made = plan(*MOE, typed, "baseline=dense", "arm=[dense,moe_top1]")
+    assert made.study.arms["moe_top1"] == ["ffn=dense", "seed_offset=1000"]
+
+
+def test_a_copy_in_a_file_may_name_its_arm_by_a_key(tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own = 'baseline: dense\narm: [dense, x]\narms: {x: {copy_of: "${baseline}"}}\n'
+    ending, made = planned_own(tmp_path, own)
+    assert ending.message == ""
+    assert made.study.arms["x"] == ["ffn=dense", "seed_offset=1000"]
+
+
+def test_copies_can_be_swept_over():
+    for key in ("arms.x", "+arms.x"):
+        (mended,) = arguments.check([f"{key}={{copy_of: a}},{{copy_of: b}},[c]"])
+        assert mended == f'{key}=["copy_of=a"],["copy_of=b"],[c]'
+        points = [*parse(mended).sweep_string_iterator()]
+        assert points == ['["copy_of=a"]', '["copy_of=b"]', "[c]"]
+    (mended,) = arguments.check(["+arms.x.copy_of=a,b"])
+    assert mended == '+arms.x=["copy_of=a"],["copy_of=b"]'
 
 
 def test_an_arm_that_is_typed_as_a_copy_is_computed(plan):

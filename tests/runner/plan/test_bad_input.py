@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from runner import registry
+from experiments.parts import PARTS
+from runner import plugins, registry
 from runner.config import ConfigError
 from runner.plan import arguments
 from runner.plan.overrides import parse
@@ -219,16 +220,20 @@ def test_the_command_hands_on_what_was_typed(text: str, monkeypatch, capsys):
     assert "Error executing job" not in capsys.readouterr().err
 
 
-def planned_own(folder: Path, text: str, *words: str):
+def planned_own(folder: Path, text: str, *words: str, extends: str = "moe"):
     """How an experiment of a user's own ended, and its plan."""
     from runner.plan import planning
 
     path = folder / "mine" / "experiment" / "my.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"# @package _global_\ndefaults: [moe, _self_]\n{text}")
+    path.write_text(f"# @package _global_\ndefaults: [{extends}, _self_]\n{text}")
     plans = []
     ending = command(
-        ["--config-dir=mine", "experiment=my", *MOE[1:], *words],
+        [
+            "--config-dir=mine",
+            "experiment=my",
+            *(words if extends != "moe" else (*MOE[1:], *words)),
+        ],
         then=lambda *given: plans.append(planning.plan(*given)),
     )
     return ending, (plans or [None])[0]
@@ -269,6 +274,27 @@ def test_a_yaml_file_that_is_at_fault_is_named(tmp_path: Path, text: str):
 def test_a_yaml_file_is_not_blamed_for_what_is_typed(tmp_path: Path):
     ending, _ = planned_own(tmp_path, "n_seeds: 2\n", "n_seeds=0")
     assert ending.message == "n_seeds=0 must be at least 1"
+
+
+def test_a_yaml_file_that_is_not_chosen_is_not_blamed(tmp_path: Path):
+    other = tmp_path / "mine" / "experiment" / "other.yaml"
+    other.parent.mkdir(parents=True)
+    other.write_text("# @package _global_\ndefaults: [moe, _self_]\nbaseline: dense\n")
+    ending, _ = planned_own(tmp_path, "n_seeds: 1\n", "~arms.dense")
+    assert ending.message.startswith("baseline=dense: there is no such arm")
+    assert "other.yaml" not in ending.message
+
+
+def test_a_declared_part_that_a_file_of_ours_would_hide_is_refused(monkeypatch):
+    name = f"plugin_of_{os.getpid()}"
+    monkeypatch.setattr(arguments, "named_plugins", lambda _: [name])
+    monkeypatch.setattr(plugins, "load", lambda _: None)
+    monkeypatch.setitem(PARTS["ffn"], "swiglu", PARTS["ffn"]["dense"])
+    ending = command([*MOE, "ffn=swiglu"])
+    assert "ffn=swiglu: a plug-in declares this kind, but ffn/swiglu.yaml has kind dense" in (
+        ending.message
+    )
+    assert faults(ending) == []
 
 
 @pytest.mark.parametrize(

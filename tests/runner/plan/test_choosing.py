@@ -1,11 +1,14 @@
 """`claim` and `figure` choose among what a study has, as `arm` does."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 
 from runner.config import ConfigError
+from runner.plan import arguments, composing
+from runner.plan.overrides import parse
 from tests.runner.plan.test_bad_input import planned_own
 
 FFN = ("experiment=ffn", "scale=quick", "task=function", "arm=[relu,gelu]")
@@ -100,3 +103,54 @@ def test_a_run_records_what_was_chosen(plan):
     config = OmegaConf.create(plan(*FFN, "claim=[]", "figure=loss").config_yaml)
     assert (config.claim, config.figure, config.claims) == ([], "loss", {})
     assert list(config.figures) == ["loss"]
+
+
+def test_arms_are_chosen_as_claims_and_figures_are(plan):
+    quick = ("experiment=ffn", "scale=quick", "task=function", "claim=[]", "controls=[]")
+    names = [arm.name for arm in plan(*quick).arms]
+    more = plan(*quick, "+arms={x: ['ffn=relu','ffn.d_ff=8']}")
+    assert [arm.name for arm in more.arms] == [*names, "x"]
+    fewer = plan(*quick, "~arms.gelu")
+    assert [arm.name for arm in fewer.arms] == [name for name in names if name != "gelu"]
+    study = dataclasses.replace(fewer.study, arm="gelu")
+    with pytest.raises(ConfigError, match=r"arm=gelu: each is left out \(~arms.gelu\); choose"):
+        composing.selected(study, [parse("~arms.gelu")])
+
+
+LEARNS = "F1.swiglu_learns_better"
+
+
+def test_one_field_of_a_claim_whose_id_has_dots_can_be_typed(plan):
+    made = plan(
+        *FFN, f"claim={LEARNS}", f"claims.{LEARNS}.n=9", f"claims.{LEARNS}.aa.arm=relu_copy"
+    )
+    claim = made.study.claims[LEARNS]
+    assert (claim["n"], claim["kind"]) == (9, "difference")
+    assert claim["aa"] == {"arm": "relu_copy", "control": "relu"}
+    field = plan(*FFN, f"claim={LEARNS}", f"~claims.{LEARNS}.positive_control")
+    assert field.study.claims[LEARNS]["positive_control"] is None
+
+
+def test_a_claim_whose_id_has_dots_can_be_left_out(plan):
+    one, other = "F2.training_sparsifies_relu", "F3.unmatched_looks_better"
+    assert list(plan(*FFN, f"~claims.{one}").study.claims) == [other]
+    assert list(plan(*FFN, f"claims={{{one}: null}}").study.claims) == [other]
+
+
+def test_what_names_with_dots_become_can_be_swept_and_typed_again():
+    (mended,) = arguments.check([f"claims.{LEARNS}.n=8,9"])
+    assert mended == f"++claims={{{LEARNS}:{{n:8}}}},{{{LEARNS}:{{n:9}}}}"
+    (again,) = arguments.check([f"~claims.{LEARNS}"])
+    assert arguments.command([again]).endswith(f"'++claims={{{LEARNS}:null}}'")
+    assert arguments.check([f"++claims={{{LEARNS}:null}}"]) == [again]
+    for typo in ("claims.F1.swiglu_learn_better.n=9", "~claims.F1.swiglu_learn_better"):
+        with pytest.raises(ConfigError, match=r"no such claim; did you mean F1\.swiglu_learns_b"):
+            arguments.check([typo])
+    with pytest.raises(ConfigError, match="list the values of the sweep"):
+        arguments.check([f"claims.{LEARNS}.n=range(8,10)"])
+
+
+@pytest.mark.parametrize("typed", ["++claims._none_=true", "+figures={_none_: true}"])
+def test_the_mark_of_no_claims_cannot_be_typed(typed: str):
+    with pytest.raises(ConfigError, match=r"_none_ is no name; ~(claims|figures) leaves all"):
+        arguments.check([typed])

@@ -1,6 +1,7 @@
 """The code hash follows imports, ignores words, and is of each arm alone."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,8 @@ import pytest
 from experiments import metrics
 from experiments.metrics import METRICS
 from runner import registry
-from runner.plan import code
+from runner.config import ConfigError
+from runner.plan import code, moved
 from runner.records import source
 from tests.support.environment import ROOT, environment
 
@@ -188,3 +190,86 @@ def test_a_change_makes_stale_what_depends_on_it_and_nothing_else(tmp_path: Path
         "runner/trial/training.py": both,
         "runner/report/page.py": [],
     }
+
+
+def test_what_lies_beside_a_plugin_is_followed(package: Path):
+    (package.parent / "helper_abc.py").write_text("SCALE = 1\n")
+    (package / "more.py").write_text("import helper_abc\nimport torch\nx = helper_abc.SCALE\n")
+    before = hashed(PLUGIN)
+    (package.parent / "helper_abc.py").write_text("SCALE = 2\n")
+    assert hashed(PLUGIN) != before
+    assert not {name for name in code.reached({PLUGIN}) if name.startswith("torch")}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "try:\n    import mine_abc.gone\nexcept ImportError:\n    x = 1\n",
+        "import contextlib as c\nwith c.suppress(ImportError):\n    import mine_abc.gone\nx = 1\n",
+        "import sys\nif sys.platform == 'win32':\n    import mine_abc.gone\nx = 1\n",
+        "try:\n    import mine_abc.gone\nexcept* ImportError:\n    x = 1\n",
+        f"x = {' + '.join(['1'] * 2000)}\n",
+    ],
+)
+def test_imports_that_may_fail_and_deep_trees_stop_nothing(package: Path, text: str):
+    (package / "more.py").write_text(text)
+    hashed(PLUGIN)
+
+
+def test_a_star_takes_all_of_a_package(package: Path):
+    (package / "inner").mkdir()
+    (package / "inner" / "__init__.py").write_text("__all__ = ['deep']\n")
+    (package / "inner" / "deep.py").write_text("x = 1\n")
+    (package / "more.py").write_text("from .inner import *\nx = 1\n")
+    before = hashed(PLUGIN)
+    (package / "inner" / "deep.py").write_text("x = 2\n")
+    assert hashed(PLUGIN) != before
+
+
+PART = """
+from dataclasses import dataclass
+from experiments.parts import Cost, Part, part
+
+@part("ffn", "{kind}")
+@dataclass
+class {name}(Part):
+    kind: str = "{kind}"
+
+    def cost(self, d_model, length):
+        return Cost()
+
+    def build(self, d_model):
+        raise NotImplementedError
+"""
+
+
+def test_a_plugin_counts_for_arms_that_use_its_parts_or_if_it_has_none(
+    plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "with_part.py").write_text(PART.format(kind="of_plugin", name="OfPlugin"))
+    (tmp_path / "patching.py").write_text("x = 1\n")
+    typed = ("experiment=moe", "scale=smoke", "task=waves", "plan=only")
+    added = ('+arms.own=["ffn=of_plugin","match.by=none"]', "arm=[dense,own]")
+    try:
+        plain = plan(*typed, "arm=dense").arms[0].code
+        dense, own = plan(*typed, *added, "plugins=[with_part]").arms
+        assert dense.code == plain
+        assert own.code != plain
+        assert plan(*typed, "arm=dense", "plugins=[patching]").arms[0].code != plain
+    finally:
+        registry.kinds("ffn").pop("of_plugin", None)
+        for name in ("with_part", "patching"):
+            sys.modules.pop(name, None)
+
+
+def test_an_import_of_a_module_that_has_moved_names_its_new_place(package: Path):
+    (package / "more.py").write_text("def run():\n    from runner.training import train\nx = 1\n")
+    with pytest.raises(ConfigError, match=r"it is runner\.trial\.training"):
+        hashed(PLUGIN)
+
+
+def test_what_has_moved_is_where_the_line_says():
+    for text in moved.MOVED.values():
+        if found := re.match(r"it is (?:in )?([\w.]+)$", text):
+            source.locate(found[1])

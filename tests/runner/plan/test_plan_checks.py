@@ -80,7 +80,7 @@ def test_a_free_offset_keeps_clear_of_tuning_and_is_found_at_once(plan):
 @pytest.mark.parametrize("pair", ["{arm: gelu, control: relu}", "{arm: same, control: relu}"])
 def test_an_a_a_pair_that_is_no_copy_is_refused(plan, pair: str):
     same = '+arms.same=["ffn=relu"]'  # the arm itself under another name proves nothing either
-    with pytest.raises(ConfigError, match=r"claims\.X\.aa: \w+ is no copy of relu.*seed_offset"):
+    with pytest.raises(ConfigError, match=r"claims\.X\.aa: \w+ is no copy of relu.*{copy_of: r"):
         plan(*FFN, same, "arm=[relu,gelu,same]", own(aa=pair))
     plan(*FFN, FEW, own(aa="{arm: relu_copy, control: relu}"))
 
@@ -248,8 +248,10 @@ def test_a_headline_whose_baseline_is_no_arm_is_refused_with_near_names(plan):
 
 def test_an_offset_for_all_arms_is_told_as_what_it_is(plan):
     claim = own(arm="gelu", control="relu")[:-1] + ",aa: {arm: relu_copy, control: relu}}"
+    by_hand = 'arms.relu_copy=["ffn=relu","seed_offset=1000"]'
     with pytest.raises(ConfigError, match="both have seed_offset=1000 and share all seeds"):
-        plan(*FFN, FEW, "seed_offset=1000", claim)
+        plan(*FFN, FEW, "seed_offset=1000", by_hand, claim)
+    plan(*FFN, FEW, "seed_offset=1000", claim)  # a copy is moved from the offset of all arms
 
 
 def test_typed_settings_are_kept_with_the_plan(plan):

@@ -14,6 +14,7 @@ from runner.plan import composing, folders, planning
 from runner.plan.overrides import parse
 from runner.plan.plan import Arm, Plan
 from runner.records import store
+from tests.runner.plan.test_bad_input import planned_own
 
 MOE = ("experiment=moe", "task=waves", "scale=quick")
 
@@ -269,3 +270,13 @@ def test_defaults_of_a_users_preset_are_left_out_as_those_of_ours(
     study = SimpleNamespace(experiment="moe", scale=Scale.quick)
     composing.drop_defaults(config, study, [parse(f"experiment={chosen}")])  # type: ignore[arg-type]
     assert ("train_bytes" in config.task) is left
+
+
+def test_what_an_extended_experiment_says_of_another_option_is_left_out(
+    tmp_path: Path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    words = ("scale=smoke", "task=waves", '+arms.n=["ffn=none","match.by=none"]', "arm=n")
+    ending, made = planned_own(tmp_path, "", *words, extends="ffn")  # which has ffn.d_ff
+    assert ending.message == ""
+    assert made.arms[0].config.parts.ffn.kind == "none"

@@ -241,6 +241,7 @@ FIGURE = {"kind": "curve", "metric": "val/loss", "title": "t", "caption": "c"}
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in pairwise("abcdefghi")
 )
+METRIC = {"diverged": "kept", "value": None, "deterministic": False, "curve": ""}
 REFUSED: dict[str, Callable[[Path], object]] = {
     "figure up": config(figures={"../../../../evil": FIGURE}),
     "figure absolute": config(figures={"/tmp/evil": FIGURE}),
@@ -299,6 +300,20 @@ REFUSED: dict[str, Callable[[Path], object]] = {
     "registrations": summary(registrations={"C": {"shipped": 1}}),
     "hparams": summary(hparams={"dense": {"seed_offset": [1]}}),
     "offset": summary(hparams={"dense": {"seed_offset": "x"}, "moe_top2": {}}),
+    "metrics a list": summary(declared=["val/loss"]),
+    "metric worth": summary(declared={"val/loss": METRIC | {"diverged": ["kept"]}}),
+    "metric value missing": summary(declared={"val/loss": METRIC | {"diverged": "fixed"}}),
+    "metric value infinite": summary(
+        declared={"val/loss": METRIC | {"diverged": "fixed", "value": float("inf")}}
+    ),
+    "metric value needless": summary(declared={"val/loss": METRIC | {"value": 1.0}}),
+    "metric truth": summary(declared={"val/loss": METRIC | {"deterministic": 1}}),
+    "metric curve": summary(declared={"val/loss": METRIC | {"curve": None}}),
+    "metric key": summary(declared={"val/loss": METRIC | {"more": 1}}),
+    "metric keys": summary(declared={"val/loss": {"diverged": "kept"}}),
+    "many metrics": summary(declared={str(i): METRIC for i in range(200_001)}),
+    "affects": summary(affects={"n_permutations": "moe"}),
+    "many options": summary(affects={str(i): [] for i in range(501)}),
     "results edited": edit("results.csv", "0.", "9."),
     "results huge": huge("results.csv"),
     "results a link": link("results.csv", "secret.txt"),
@@ -474,6 +489,27 @@ def test_records_are_written_before_curves_are_parsed(
     assert not (run / "report.html").exists()
     redraw([str(run)])
     assert (run / "report.html").exists()
+
+
+def test_declarations_are_the_runs_own_and_this_process_has_those_of_older_runs(
+    run_alone: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+):
+    before = contents(run_alone)
+    with monkeypatch.context() as patch:
+        patch.setattr("runner.registry.metric", lambda _: pytest.fail("the run has its own"))
+        patch.setattr("runner.registry.affects", lambda _: pytest.fail("the run has its own"))
+        redraw([str(run_alone)])
+    assert contents(run_alone) == before
+
+    def older(found: dict[str, Any]) -> None:
+        del found["declared"], found["affects"]
+
+    resealed(run_alone, older)
+    redraw([str(run_alone)])
+    after = contents(run_alone)
+    assert after.pop("study.json") != before.pop("study.json")
+    assert after == before
 
 
 def test_a_run_of_an_older_version_says_how_to_have_it_again(run_alone: Path):  # noqa: F811

@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from experiments.questions import QUESTIONS
+from runner import registry
 from runner.records.job import Job, Stage
 from runner.study import ending, interrupts, pool, running
 from runner.study.ends import settle
@@ -298,6 +300,14 @@ def test_a_process_that_cannot_be_started_costs_its_trial_alone(plan, monkeypatc
         assert told["state"] == "failed"
         assert told["message"].startswith("its process could not be started (")
         assert job.slot.status()["message"] == told["message"]
+
+
+def test_the_server_imports_our_pages_and_none_of_a_plug_in(monkeypatch):
+    options = type("Options", (registry.options("moe"),), {"__module__": "asked"})
+    monkeypatch.setitem(QUESTIONS, "simple", options)
+    names = ["moe", "simple", "ffn", "moe"]
+    jobs: Any = [SimpleNamespace(config=SimpleNamespace(experiment=name)) for name in names]
+    assert pool.pages(jobs) == ["experiments.ffn", "experiments.moe"]
 
 
 STARTS = """
