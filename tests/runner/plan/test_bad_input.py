@@ -8,9 +8,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from experiments.parts import PARTS
-from runner import plugins, registry
+from runner import registry
 from runner.config import ConfigError
-from runner.plan import arguments
+from runner.plan import arguments, moved
 from runner.plan.overrides import parse
 from tests.fuzz.command import command, faults
 from tests.support.composing_once import composed_once
@@ -288,7 +288,7 @@ def test_a_yaml_file_that_is_not_chosen_is_not_blamed(tmp_path: Path):
 def test_a_declared_part_that_a_file_of_ours_would_hide_is_refused(monkeypatch):
     name = f"plugin_of_{os.getpid()}"
     monkeypatch.setattr(arguments, "named_plugins", lambda _: [name])
-    monkeypatch.setattr(plugins, "load", lambda _: None)
+    monkeypatch.setattr(moved, "load", lambda _: None)
     monkeypatch.setitem(PARTS["ffn"], "swiglu", PARTS["ffn"]["dense"])
     ending = command([*MOE, "ffn=swiglu"])
     assert "ffn=swiglu: a plug-in declares this kind, but ffn/swiglu.yaml has kind dense" in (
