@@ -6,11 +6,13 @@ small, and the size of the networks' output. Tables hold the activation and its 
 share of small hidden values against what entered the activation.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from experiments import Question, measuring, question
 from experiments.metrics import METRICS
+from experiments.parts.activation import Activation
 from experiments.rules import share
 from experiments.start import assemble
 from runner.metric_names import KEPT, NOTHING
@@ -42,6 +44,15 @@ class FFNOptions(Question):
     def __post_init__(self) -> None:
         share(eps=self.eps)
 
+    def check(self, groups: Mapping[str, Any]) -> None:
+        """Raise ValueError where the feed-forward part has a nonlinearity that cannot be drawn."""
+        name, ours = groups["ffn"].nonlinearity, [str(each) for each in Activation]
+        if name is not None and name not in ours:
+            raise ValueError(
+                f"ffn={groups['ffn'].kind} has nonlinearity={name!r}, which experiment=ffn cannot "
+                f"draw; let it be None or one of {', '.join(ours)}"
+            )
+
 
 def run(trial: "Trial") -> None:
     """Train one arm under one seed, look at its hidden units, record."""
@@ -61,7 +72,7 @@ def run(trial: "Trial") -> None:
     by_input = InputSparsity(model, eps=eps, limit=LIMIT)
     end = evaluate(model, task, [probe(), by_input], trial.device)
     trial.record(compared(start, end), "1")
-    if ffn.nonlinearity:
+    if ffn.nonlinearity is not None:
         trial.table("functions", function_rows(ffn.nonlinearity))
     trial.table("sparsity", by_input.rows())
 

@@ -6,7 +6,7 @@ formula in float64, the difference to the naive kernel, bytes saved for the back
 and, alone on the machine, time. `time_backward` and `peak_backward` are of a forward and backward.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from statistics import median
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from experiments import Question, measuring, question
 from experiments.metrics import METRICS
-from experiments.rules import at_least
+from experiments.rules import at_least, has_fields
 from runner.metric_names import COUNT, KEPT
 
 if TYPE_CHECKING:
@@ -67,6 +67,11 @@ class FlashOptions(Question):
             value = getattr(self, name)
             if value is not None:
                 at_least(1, **{name: value})
+
+    def check(self, groups: Mapping[str, Any]) -> None:
+        """Raise ValueError where attention has no kernel to choose."""
+        why = "experiment=flash_attention compares kernels"
+        has_fields("attention", groups["attention"], "n_heads", "kernel", why=why)
 
 
 def run(trial: "Trial") -> None:

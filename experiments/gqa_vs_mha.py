@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from experiments import Question, measuring, question
 from experiments.metrics import METRICS
 from experiments.parts.transformer import build_transformer
-from experiments.rules import at_least, share
+from experiments.rules import at_least, has_fields, share
 from experiments.start import model_of, task_of
 from runner.metric_names import COUNT, KEPT, Metric, Worth
 
@@ -98,9 +98,11 @@ class GQAOptions(Question):
                 )
 
     def check(self, groups: Mapping[str, Any]) -> None:
-        """Raise ValueError where the heads cannot share the width of the layer that is timed."""
-        heads = groups["attention"].heads
-        if heads and self.d_model % heads:
+        """Raise ValueError where there are no heads, or they cannot share the timed width."""
+        attention, why = groups["attention"], "experiment=gqa_vs_mha compares numbers of heads"
+        has_fields("attention", attention, "n_heads", "n_kv_heads", "kernel", why=why)
+        heads = attention.n_heads
+        if self.d_model % heads:
             raise ValueError(
                 f"options.d_model={self.d_model} must be a multiple of attention.n_heads={heads}"
             )

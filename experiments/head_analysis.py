@@ -8,9 +8,9 @@ valid keys scores, and what the same model scores before its first step. On sequ
 occurrence, and heads are taken away: do those matter that look there, and how many can go?
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from experiments import Question, measuring, question
 from experiments.metrics import METRICS, NONE_RIGHT
@@ -66,6 +66,14 @@ class HeadAnalysisOptions(Question):
     def __post_init__(self) -> None:
         at_least(1, block=self.block)
         at_least(0, n_orders=self.n_orders)
+
+    def check(self, groups: Mapping[str, Any]) -> None:
+        """Raise ValueError where attention has no heads."""
+        if not (attention := groups["attention"]).heads:
+            raise ValueError(
+                f"attention={attention.kind} has no heads, which experiment=head_analysis scores; "
+                "choose another attention, such as mha"
+            )
 
 
 def run(trial: "Trial") -> None:

@@ -6,6 +6,10 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeVar
 
+from experiments.rules import check_dataclass
+
+PACKAGE = __name__.rpartition(".")[0]
+
 QUESTIONS: dict[str, type["Question"]] = {}
 """Name -> options. Ours are among them after `load`."""
 
@@ -37,13 +41,23 @@ def question(name: str) -> Callable[[Q], Q]:
     """Register a dataclass as the options of an experiment: `@question("moe")`.
 
     Raises:
-        ValueError: the class is no `Question`, or another question has this name.
+        ValueError: the class is no dataclass that extends `Question`, its module has another
+            question, or another question has this name.
     """
 
     def register(options: Q) -> Q:
         where = f"@question({name!r}) on {options.__name__}"
         if not issubclass(options, Question):
             raise ValueError(f"{where}: write class {options.__name__}(Question), from experiments")
+        check_dataclass(where, options)
+        if options.__module__.rpartition(".")[0] != PACKAGE:
+            load()  # so that a name of ours is refused to a plug-in, and not the other way round
+        page = [one for one, known in QUESTIONS.items() if known.__module__ == options.__module__]
+        if page not in ([], [name]):
+            raise ValueError(
+                f"{where}: {options.__module__} is the page of {page[0]!r} already, and a page has "
+                "one question; write another module"
+            )
         other = QUESTIONS.get(name)
         if other and (other.__module__, other.__name__) != (options.__module__, options.__name__):
             raise ValueError(f"{where}: {other.__module__} has this name already; choose another")
@@ -65,7 +79,6 @@ def measuring(*affects: str) -> dict[str, tuple[str, ...]]:
 @functools.cache  # asked often, and the folder does not change
 def load() -> None:
     """Import all pages, the modules beside this one, so that they are in `QUESTIONS`."""
-    package = __name__.rpartition(".")[0]
-    for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
+    for module in pkgutil.iter_modules(importlib.import_module(PACKAGE).__path__):
         if not module.ispkg:
-            importlib.import_module(f"{package}.{module.name}")
+            importlib.import_module(f"{PACKAGE}.{module.name}")

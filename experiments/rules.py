@@ -1,11 +1,30 @@
 """Checks that options share; each names the field, its value and what it must be."""
 
+from dataclasses import fields
+from typing import Any
+
 
 def at_least(minimum: float, **values: float) -> None:
     """Raise ValueError for the first value below `minimum`, naming its field."""
     for name, value in values.items():
         if value < minimum:
             raise ValueError(f"{name}={value} is too small; it must be at least {minimum}")
+
+
+def check_dataclass(where: str, options: type) -> None:
+    """Raise ValueError where a class of options is no dataclass of its own, whatever it extends."""
+    if "__dataclass_fields__" not in vars(options):
+        raise ValueError(f"{where}: it is no dataclass; write @dataclass below the decorator")
+
+
+def has_fields(group: str, part: Any, *names: str, why: str) -> None:
+    """Raise ValueError where the options of a part, of ours or a plug-in's, lack a field."""
+    lacking = set(names) - {field.name for field in fields(part)}
+    if lacking:
+        raise ValueError(
+            f"{group}={part.kind} has no {', '.join(sorted(lacking))}, and {why}; "
+            f"choose another {group}"
+        )
 
 
 def share(**values: float) -> None:

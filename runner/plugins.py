@@ -36,6 +36,8 @@ def load(modules: Iterable[str], cure: Callable[[ImportError], str] = plain) -> 
             importlib.import_module(name)
         except ImportError as error:
             raise ConfigError(f"plugins: {name} cannot be imported: {cure(error)}") from error
+        except ValueError as error:  # what our decorators refuse
+            raise ConfigError(f"plugins: {name}: {shortened(error, 220)}") from error
         except (Exception, SystemExit) as error:  # whatever a user's module does
             raise ConfigError(
                 f"plugins: {name} cannot be imported: {shortened(error, 150)}; is it installed?"

@@ -13,6 +13,7 @@ from typing import Any
 from experiments.flash_attention import FlashOptions
 from experiments.gqa_vs_mha import GQAOptions
 from experiments.norm_stability import NormStabilityOptions
+from experiments.parts import Part
 from experiments.parts.body import cost
 from experiments.tasks.base import Sizes
 from runner.config import Autocast, Device, Dtype, Training
@@ -156,8 +157,8 @@ class Arm:
         sequences = self.sequences() // self.training.accumulate
         tokens = self.tokens(sequences)
         per_token = layer(parts) * parts["model"].n_layers + 2 * task.outputs
-        attention = parts["attention"].kept_per_sequence(self.tokens(1))
-        scores = sequences * attention * parts["model"].n_layers
+        per_sequence = sum(part.kept_per_sequence(self.tokens(1)) for part in mixing(parts))
+        scores = sequences * per_sequence * parts["model"].n_layers
         kept = 1 if self.training.steps == 1 else 3  # AdamW's moments are there from step 1 on
         whole_batch = 8 * self.tokens(self.sequences())  # the tokens of all parts of a batch
         return Memory(
@@ -205,5 +206,9 @@ class Arm:
 def layer(parts: Mapping[str, Any]) -> int:
     """Numbers for each token that the backward pass of one layer needs."""
     d_model = parts["model"].d_model
-    mixing = [parts[name] for name in ("attention", "ffn") if name in parts]
-    return sum(part.kept_per_token(d_model) for part in mixing)
+    return sum(part.kept_per_token(d_model) for part in mixing(parts))
+
+
+def mixing(parts: Mapping[str, Any]) -> list[Part]:
+    """The parts of a block, of those that an experiment has."""
+    return [parts[name] for name in ("attention", "ffn") if name in parts]

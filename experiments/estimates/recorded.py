@@ -77,7 +77,7 @@ def recorded(options: object, parts: Mapping[str, Any]) -> Recorded:
         return Recorded(tuple("/".join(["*"] * depth) for depth in range(1, 8)))
     counts = {
         "layer": parts["model"].n_layers,
-        "head": parts["attention"].heads,
+        "head": parts["attention"].heads if "attention" in parts else 0,
         "expert": parts["ffn"].experts if "ffn" in parts else 0,
     }
     if isinstance(options, NormStabilityOptions):

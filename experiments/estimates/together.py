@@ -17,7 +17,13 @@ def check_together(question: type[Question], experiment: str, groups: Mapping[st
         if task.pairs != question.pairs:
             has, needs = ("sequences", "pairs") if question.pairs else ("pairs", "sequences")
             raise ValueError(f"task={task.kind} has {has}, but {experiment} learns from {needs}")
+        if task.pairs and not groups["attention"].crosses:
+            raise ValueError(
+                f"attention={groups['attention'].kind} cannot attend to a source, and task="
+                f"{task.kind} has pairs; choose another attention, such as mha"
+            )
         if "training" in groups:
+            _check_sources(task)
             _check_parts_of_a_batch(task, groups["training"])
     if (options := groups.get("options")) is not None:
         options.check(groups)
@@ -25,6 +31,16 @@ def check_together(question: type[Question], experiment: str, groups: Mapping[st
         for part in groups.values():
             if isinstance(part, Part):
                 part.check(model.d_model)
+
+
+def _check_sources(task: Any) -> None:
+    """Raise ValueError where a task says that it has pairs and knows no source, or the reverse."""
+    source_length = task.sizes().source_length
+    if task.pairs != (source_length > 0):
+        raise ValueError(
+            f"task={task.kind} has pairs={task.pairs} and sizes().source_length={source_length}; "
+            "a task of pairs has sources of 1 token or more, and no other task has any"
+        )
 
 
 def _check_parts_of_a_batch(task: Any, training: Any) -> None:

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from experiments.parts.base import Part, Slots
 from experiments.parts.cost import Cost
+from experiments.rules import check_dataclass
 
 __all__ = ["PARTS", "Cost", "Part", "Slots", "load", "part"]
 
@@ -39,6 +40,9 @@ def part(group: str, kind: str) -> Callable[[P], P]:
         if inspect.isabstract(options):
             lacking = ", ".join(sorted(options.__abstractmethods__))
             raise ValueError(f"{name}: it has no {lacking}; experiments/parts/ffn.py is an example")
+        check_dataclass(name, options)
+        if not options.__module__.startswith(f"{__name__}."):
+            load()  # so that a name of ours is refused to a plug-in, and not the other way round
         other = PARTS[group].get(kind)
         if other and (other.__module__, other.__name__) != (options.__module__, options.__name__):
             raise ValueError(f"{name}: {other.__module__} has this kind already; choose another")

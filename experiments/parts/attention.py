@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from experiments.parts import Cost, Part, part
 from experiments.rules import at_least, share
@@ -32,7 +32,8 @@ class Kernel(StrEnum):
 class Attention(Part):
     """Multi-head attention; `n_kv_heads` makes it MHA, GQA or MQA."""
 
-    kind: str
+    crosses: ClassVar[bool] = True
+
     n_heads: int
     n_kv_heads: int
     bias: bool

@@ -5,6 +5,7 @@ Legend: d_model, the width of the residual stream; length, the tokens of a seque
 
 import dataclasses
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -29,19 +30,30 @@ class Slots(NamedTuple):
     deep: bool = False
 
 
+@dataclass
 class Part(ABC):
     """The base of the options of a part.
 
-    A part is a dataclass that extends this one: `kind: str`, then its fields, with its rules in
+    A part is a dataclass that extends this one: it adds its fields, and its rules in
     `__post_init__`. It must have `cost` and `build`. The other members have defaults that suit most
     parts; each says which group it is about.
 
+    Values of our parts stand in YAML files: their fields have no defaults, so that a forgotten key
+    is an error. A field of a plug-in may have one, which spares it the file.
+
     Attributes:
+        kind: the name of the part in its group.
         writes: whether the part changes the residual stream. Around one that does not stand no
             norms, and the blocks count one part less.
+        crosses: whether an encoder-decoder can use it (of attention): its module takes
+            `causal=False` and `memory=`, and keeps keys and values for decoding (`new_cache`,
+            `remember`), as `experiments.nn.attention.Attention` does.
     """
 
     writes: ClassVar[bool] = True
+    crosses: ClassVar[bool] = False
+
+    kind: str
 
     @abstractmethod
     def cost(self, d_model: int, length: int) -> Cost:
@@ -53,7 +65,8 @@ class Part(ABC):
 
         `forward(x, keep)` takes the normed stream (batch, time, d_model) and a mask, None or True
         at kept positions. Attention returns the change of the stream; a feed-forward network
-        returns it and its `Routing`, None without a router. A norm is called with x alone.
+        returns it and its `Routing` (`experiments.nn.moe.routing`), None without a router, and may
+        have `after_step(routing)`, called after each training step. A norm is called with x alone.
         """
 
     def check(self, d_model: int) -> None:  # noqa: B027 - most parts fit any width
@@ -71,7 +84,10 @@ class Part(ABC):
 
     @property
     def heads(self) -> int:
-        """How many heads are measured one by one; 0 where there are none (of attention)."""
+        """How many heads are measured one by one; 0 where there are none (of attention).
+
+        The module of a part with heads is an `experiments.nn.attention.Attention`.
+        """
         return 0
 
     @property
@@ -100,6 +116,6 @@ class Part(ABC):
 
         `kind`, which only names the option, is left out.
         """
-        names = [field.name for field in dataclasses.fields(self)]  # type: ignore[arg-type]
+        names = [field.name for field in dataclasses.fields(self)]
         values = {name: getattr(self, name) for name in names if name != "kind"}
         return {n: v.value if isinstance(v, Enum) else v for n, v in values.items()}

@@ -1,25 +1,14 @@
 """The dense, position-wise feed-forward network."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from experiments.parts import Cost, Part, part
+from experiments.parts.activation import Activation
 from experiments.rules import at_least, share
 
 if TYPE_CHECKING:
     from torch import nn
-
-
-class Activation(StrEnum):
-    """Pointwise functions of a feed-forward network."""
-
-    relu = "relu"
-    gelu = "gelu"
-    silu = "silu"
-    relu2 = "relu2"
-    sigmoid = "sigmoid"
-    identity = "identity"
 
 
 @part("ffn", "dense")
@@ -27,7 +16,6 @@ class Activation(StrEnum):
 class FeedForward(Part):
     """A position-wise feed-forward network, gated (three matrices) or not (two)."""
 
-    kind: str
     d_ff: int
     activation: Activation
     gated: bool

@@ -5,7 +5,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from experiments.parts import Cost, Part, part
-from experiments.parts.ffn import Activation, FeedForward
+from experiments.parts.activation import Activation
+from experiments.parts.ffn import FeedForward
 from experiments.rules import at_least, share
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ class Balance(StrEnum):
 class MixtureOfExperts(Part):
     """A mixture of `n_experts` feed-forward networks, `top_k` of them active for a token."""
 
-    kind: str
     n_experts: int
     top_k: int
     d_ff: int

@@ -15,7 +15,6 @@ class NoFeedForward(Part):
     """No feed-forward network: the stream passes as it is."""
 
     writes: ClassVar[bool] = False
-    kind: str
 
     def cost(self, d_model: int, length: int) -> Cost:  # noqa: ARG002
         """Return no cost."""

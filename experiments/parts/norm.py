@@ -39,7 +39,6 @@ class NormType(StrEnum):
 class Norm(Part):
     """Which normalisation, and where."""
 
-    kind: str
     placement: Placement
     type: NormType
     eps: float

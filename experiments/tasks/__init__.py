@@ -6,12 +6,14 @@ a plan, which asks, stays free of it. They are not imported here: a trial's code
 imports, and is to cover the task that the trial uses and no other.
 """
 
+import functools
 import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable
 from typing import TypeVar
 
+from experiments.rules import check_dataclass
 from experiments.tasks.base import Sizes, TaskOptions
 
 __all__ = ["TASKS", "Sizes", "TaskOptions", "load", "task"]
@@ -36,6 +38,15 @@ def task(kind: str) -> Callable[[T], T]:
         if inspect.isabstract(options):
             lacking = ", ".join(sorted(options.__abstractmethods__))
             raise ValueError(f"{name}: it has no {lacking}; experiments/tasks/waves.py shows how")
+        check_dataclass(name, options)
+        build = inspect.signature(options.build).parameters
+        if options.second_held_out and "evaluation" not in build:
+            raise ValueError(
+                f"{name}: second_held_out needs `evaluation` in build(self, *, seed, batch_size, "
+                "evaluation, **_): tuning would choose by the report's data"
+            )
+        if not options.__module__.startswith(f"{__name__}."):
+            load()  # so that a name of ours is refused to a plug-in, and not the other way round
         other = TASKS.get(kind)
         if other and (other.__module__, other.__name__) != (options.__module__, options.__name__):
             raise ValueError(f"{name}: {other.__module__} has this kind already; choose another")
@@ -45,6 +56,7 @@ def task(kind: str) -> Callable[[T], T]:
     return register
 
 
+@functools.cache  # asked often, and the folder does not change
 def load() -> None:
     """Import all files of this folder, so that their tasks are in `TASKS`."""
     for module in pkgutil.iter_modules(__path__):

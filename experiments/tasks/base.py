@@ -62,6 +62,9 @@ class TaskOptions(ABC):
     when they are needed, as a function of the options, need no more. What is declared here says
     what else a task has; probes and plans ask for it by these names.
 
+    Values of our tasks stand in YAML files: their fields have no defaults, so that a forgotten key
+    is an error. A field of a plug-in may have one, which spares it the file.
+
     Attributes:
         kind: the name of the task.
         pairs: it is of sentences and their translations, which an encoder-decoder learns from.
@@ -69,7 +72,8 @@ class TaskOptions(ABC):
         repeats: its sequences repeat themselves behind their first symbol, so that models can copy.
         planted: its sequences depend on a step that lies `Task.lags` back.
         numerals: its sentences are numbers, which are scored by their digits too.
-        second_held_out: it can hold out other data than the report's, for tuning to choose by.
+        second_held_out: it can hold out other data than the report's, for tuning to choose by:
+            `build` takes `evaluation` and gives the data of it.
     """
 
     pairs: ClassVar[bool] = False

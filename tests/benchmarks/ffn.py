@@ -18,7 +18,7 @@ from torch import Tensor
 
 from experiments.nn.ffn import FeedForward
 from experiments.nn.initialise import initialise
-from experiments.parts.ffn import Activation
+from experiments.parts.activation import Activation
 
 TOKENS, D_MODEL, D_FF = 1024, 512, 2048
 EXACT, EVEN = 1365, 1368  # 2/3 of D_FF, and the next multiple of 8

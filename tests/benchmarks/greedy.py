@@ -19,11 +19,11 @@ from side_by_side import SideBySide, arguments
 
 from experiments.nn.decoding.decode import greedy, greedy_recomputing
 from experiments.nn.encoder_decoder import EncoderDecoder
+from experiments.parts.activation import Activation
 from experiments.parts.attention import Attention as AttentionOptions
 from experiments.parts.attention import Kernel, Position
 from experiments.parts.body import Init
 from experiments.parts.body import Model as ModelOptions
-from experiments.parts.ffn import Activation
 from experiments.parts.ffn import FeedForward as FeedForwardOptions
 from experiments.parts.norm import Norm as NormOptions
 from experiments.parts.norm import NormType, Placement

@@ -23,11 +23,11 @@ from torch.nn import functional as F
 
 from experiments.nn.moe.dispatch import Combine, Scatter, masked
 from experiments.nn.moe.mixture import MixtureOfExperts
+from experiments.parts.activation import Activation
 from experiments.parts.attention import Attention as AttentionOptions
 from experiments.parts.attention import Kernel, Position
 from experiments.parts.body import Init
 from experiments.parts.body import Model as ModelOptions
-from experiments.parts.ffn import Activation
 from experiments.parts.ffn import FeedForward as FeedForwardOptions
 from experiments.parts.moe import Balance
 from experiments.parts.moe import MixtureOfExperts as MixtureOfExpertsOptions

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ import yaml
 from hydra import compose
 
 from experiments import ffn
-from experiments.parts.ffn import Activation
+from experiments.parts.activation import Activation
 from runner import registry
 from runner.plan.plan import Plan
 from runner.study import tuning
@@ -31,8 +32,18 @@ def computed(plan: MakePlan, folder: Path) -> dict[str, MemoryTrial]:
     return trials
 
 
+def option_of(name: str) -> dict[str, Any]:
+    """What an option's file says, behind the options that it extends."""
+    written = yaml.safe_load((CONF / "ffn" / f"{name}.yaml").read_text())
+    parents = [parent for parent in written.pop("defaults", []) if parent != "_self_"]
+    extended: dict[str, Any] = {}
+    for parent in parents:
+        extended |= option_of(parent)
+    return extended | written
+
+
 def test_every_ffn_option_of_a_kind_has_the_same_keys() -> None:
-    options = [yaml.safe_load(path.read_text()) for path in (CONF / "ffn").glob("*.yaml")]
+    options = [option_of(path.stem) for path in (CONF / "ffn").glob("*.yaml")]
     dense = [option for option in options if option["kind"] == "dense"]
     assert len(dense) >= 9
     assert {tuple(option) for option in dense} == {tuple(dense[0])}

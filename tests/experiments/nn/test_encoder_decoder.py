@@ -9,11 +9,11 @@ from torch import nn
 from experiments.nn import encoder_decoder
 from experiments.nn.encoder_decoder import PAD, EncoderDecoder
 from experiments.nn.position import sinusoidal
+from experiments.parts.activation import Activation
 from experiments.parts.attention import Attention as AttentionOptions
 from experiments.parts.attention import Kernel, Position
 from experiments.parts.body import Init
 from experiments.parts.body import Model as ModelOptions
-from experiments.parts.ffn import Activation
 from experiments.parts.ffn import FeedForward as FeedForwardOptions
 from experiments.parts.moe import Balance
 from experiments.parts.moe import MixtureOfExperts as MixtureOfExpertsOptions

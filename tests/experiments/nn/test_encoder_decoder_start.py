@@ -7,11 +7,11 @@ import torch
 
 from experiments.nn.encoder_decoder import EncoderDecoder
 from experiments.nn.norm import Residual
+from experiments.parts.activation import Activation
 from experiments.parts.attention import Attention as AttentionOptions
 from experiments.parts.attention import Kernel, Position
 from experiments.parts.body import Init
 from experiments.parts.body import Model as ModelOptions
-from experiments.parts.ffn import Activation
 from experiments.parts.ffn import FeedForward as FeedForwardOptions
 from experiments.parts.norm import Norm as NormOptions
 from experiments.parts.norm import NormType, Placement

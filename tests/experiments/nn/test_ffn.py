@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from experiments.nn.ffn import ACTIVATIONS, FeedForward
-from experiments.parts.ffn import Activation
+from experiments.parts.activation import Activation
 from experiments.parts.ffn import FeedForward as FeedForwardOptions
 
 Function = Callable[[Tensor], Tensor]

@@ -11,11 +11,11 @@ from experiments.nn.initialise import initialise
 from experiments.nn.keep import places
 from experiments.nn.position import sinusoidal
 from experiments.nn.transformer import Transformer
+from experiments.parts.activation import Activation
 from experiments.parts.attention import Attention as AttentionOptions
 from experiments.parts.attention import Kernel, Position
 from experiments.parts.body import Init
 from experiments.parts.body import Model as ModelOptions
-from experiments.parts.ffn import Activation
 from experiments.parts.ffn import FeedForward as FeedForwardOptions
 from experiments.parts.moe import Balance
 from experiments.parts.moe import MixtureOfExperts as MixtureOfExpertsOptions

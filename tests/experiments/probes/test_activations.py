@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from experiments.nn.ffn import FeedForward
-from experiments.parts.ffn import Activation
+from experiments.parts.activation import Activation
 from experiments.parts.moe import Balance
 from experiments.parts.moe import MixtureOfExperts as MixtureOfExpertsOptions
 from experiments.probes.activations import ActivationProbe, InputSparsity, is_small

@@ -9,11 +9,11 @@ from torch.nn import functional as F
 
 from experiments import norm_stability
 from experiments.nn.transformer import Transformer
+from experiments.parts.activation import Activation
 from experiments.parts.attention import Attention as AttentionOptions
 from experiments.parts.attention import Kernel, Position
 from experiments.parts.body import Init
 from experiments.parts.body import Model as ModelOptions
-from experiments.parts.ffn import Activation
 from experiments.parts.ffn import FeedForward as FeedForwardOptions
 from experiments.parts.norm import Norm as NormOptions
 from experiments.parts.norm import NormType, Placement

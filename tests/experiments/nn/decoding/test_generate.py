@@ -12,11 +12,11 @@ from torch.nn import functional as F
 from experiments.nn.attention import one_query
 from experiments.nn.decoding.generate import decode, greedy, greedy_recomputed, prefill
 from experiments.nn.transformer import Transformer
+from experiments.parts.activation import Activation
 from experiments.parts.attention import Attention as AttentionOptions
 from experiments.parts.attention import Kernel, Position
 from experiments.parts.body import Init
 from experiments.parts.body import Model as ModelOptions
-from experiments.parts.ffn import Activation
 from experiments.parts.ffn import FeedForward as FeedForwardOptions
 from experiments.parts.moe import Balance
 from experiments.parts.moe import MixtureOfExperts as MixtureOfExpertsOptions

@@ -5,7 +5,7 @@ import torch
 
 from experiments.nn.ffn import FeedForward
 from experiments.nn.moe.dispatch import grouped, masked
-from experiments.parts.ffn import Activation
+from experiments.parts.activation import Activation
 
 TOKENS, D_MODEL, N_EXPERTS = 23, 6, 5
 
