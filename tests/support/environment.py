@@ -4,9 +4,11 @@ import os
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+FULL_ERROR = "HYDRA_FULL_ERROR"  # which `main` sets in the process of a test that calls it
 
 
 def environment() -> dict[str, str]:
     """The environment of a child process that finds this checkout and the tests' plug-ins."""
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "support")])
-    return {**os.environ, "PYTHONPATH": path, "COLUMNS": "80"}
+    inherited = {name: value for name, value in os.environ.items() if name != FULL_ERROR}
+    return {**inherited, "PYTHONPATH": path, "COLUMNS": "80"}

@@ -14,7 +14,6 @@ import pandas as pd
 import pytest
 import torch
 
-from runner import registry
 from runner.config import ConfigError
 from runner.plan.data import writable
 from runner.plan.plan import Plan
@@ -24,7 +23,7 @@ from runner.records.job import Stage
 from runner.records.store import RECORDS, Slot
 from runner.report import collect, looks, run_folder
 from runner.study.entries import Entry, enter, job_of, locked, mend, survey
-from runner.trial import checkpoint
+from runner.trial import checkpoint, science
 from runner.trial.compute import compute
 from tests.support import read_only
 from tests.support.finished import again, finished, finished_once, plan_once  # noqa: F401 (fixtures)
@@ -365,7 +364,7 @@ def test_results_of_other_code_stay_until_the_new_ones_are_there_and_after(
     assert not any(entry.reused for entry in entries)
     assert "2 finished trials were computed by other code: computed again" in other.notes[0]
     with monkeypatch.context() as patch:
-        patch.setattr(registry, "stage", lambda *_: 1 / 0)
+        patch.setattr(science, "stage", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             recompute(other, entries[0])
     recompute(other, entries[1])
