@@ -29,6 +29,7 @@ def test_false_equivalence_where_the_true_difference_is_delta(n):
     assert found[Verdict.contradicted] <= 0.025 + SLACK
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [6, pytest.param(8, marks=pytest.mark.slow)])
 def test_false_slopes_where_the_true_slope_is_the_edge_of_the_band(n):
     draw, columns = rng(n), {}
@@ -74,6 +75,7 @@ def test_a_family_of_mixed_kinds_keeps_its_level():
     assert any_wrong <= 0.05 + 3 * (0.05 * 0.95 / studies) ** 0.5
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize("n", [6, 8])
 def test_a_sound_a_a_pair_seldom_makes_a_claim_invalid(n):
     draw, columns = rng(n + 20), {}

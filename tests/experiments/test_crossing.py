@@ -106,7 +106,7 @@ def smoke(plan, experiment: str, choice: Choice, folder: Path) -> None:
     assert not trial.diverged or "not below" in trial.diverged  # two steps need not help
 
 
-@pytest.mark.some(3)
+@pytest.mark.some(2)
 @pytest.mark.parametrize("experiment", registry.names())
 def test_some_options_run_in_every_experiment(plan, tmp_path, experiment: str):
     """Each experiment takes another part of the list, so that most options run somewhere."""

@@ -51,6 +51,7 @@ def test_every_ffn_option_of_a_kind_has_the_same_keys() -> None:
     assert {(option["gated"], option["d_ff"]) for option in dense} == {(False, 256), (True, 171)}
 
 
+@pytest.mark.slow
 def test_arms_cost_the_same_but_the_unmatched_control(plan: MakePlan) -> None:
     study = plan(*TINY, "model.d_model=32", "scale=full", "ffn.bias=true", "ffn.dropout=0.1")
     arms = {arm.name: arm.config.parts for arm in study.arms}
@@ -72,6 +73,7 @@ def test_arms_cost_the_same_but_the_unmatched_control(plan: MakePlan) -> None:
     assert {(parts.ffn.bias, parts.ffn.dropout) for parts in arms.values()} == {(True, 0.1)}
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize("scale", ["quick", "full"])
 def test_the_narrow_control_has_a_quarter_of_the_width(plan: MakePlan, scale: str) -> None:
     study = plan("experiment=ffn", f"scale={scale}", "task=function", "task.width=4")

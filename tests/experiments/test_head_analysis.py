@@ -212,7 +212,7 @@ def test_a_diverged_trial_ends_with_its_records(plan: MakePlan, tmp_path: Path) 
     }
 
 
-@pytest.mark.some(3)
+@pytest.mark.some(1)
 @pytest.mark.parametrize("scale", ["smoke", "quick", "full"])
 @pytest.mark.parametrize("task", ["patterns", "waves"])
 def test_every_scale_makes_a_plan(plan: MakePlan, scale: str, task: str) -> None:

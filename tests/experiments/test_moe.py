@@ -90,6 +90,7 @@ def test_active_parameters_are_those_of_the_dense_arm(plan):
         assert cost(vars(arms[name])).parameters > 2 * dense
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize("scale", ["smoke", "quick", "full"])
 def test_claims_name_arms_that_the_scale_computes(plan, scale: str):
     made = plan("experiment=moe", "task=waves", f"scale={scale}")

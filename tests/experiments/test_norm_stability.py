@@ -43,7 +43,7 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-@pytest.mark.some(2)
+@pytest.mark.some(1)
 @pytest.mark.parametrize("placement", list(Placement))
 def test_watching_changes_no_bit_of_training(plan: Callable, tmp_path: Path, placement) -> None:
     arm = plan(*SMALL, f"norm={placement}", "+arms.only=[]", "arm=only").arms[0]

@@ -95,6 +95,7 @@ def test_the_fifteen_pairs_are_learnt_and_both_splits_reported(
     assert "cost/flops_per_token" in trial.values
 
 
+@pytest.mark.slow
 def test_longer_numbers_and_new_combinations_are_scored_apart(
     plan: MakePlan, tmp_path: Path
 ) -> None:
@@ -229,6 +230,7 @@ def test_rows_of_the_heat_map_sum_to_one(plan: MakePlan, tmp_path: Path) -> None
     assert {"hundred", "thousand"} & {row["key_label"] for row in rows}
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize("attention", ["mha", "gqa", "mqa"])
 def test_recomputed_weights_are_those_that_the_layer_uses(plan: MakePlan, attention: str) -> None:
     model, task = made(plan(*SMALL, *FEW, f"attention={attention}").arms[0])
@@ -271,6 +273,7 @@ def test_a_probe_decodes_no_more_than_asked_of_each_split(plan: MakePlan) -> Non
     }
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(
     "more",
     [

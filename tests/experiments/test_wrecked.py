@@ -111,6 +111,7 @@ def test_what_is_recorded_is_what_is_declared(plan, tmp_path):
     assert not {key for key in METRICS if not any(find(name, {key: known[key]}) for name in seen)}
 
 
+@pytest.mark.slow
 def test_the_record_of_a_diverged_trial(run, tmp_path: Path):
     study = [*command("moe"), "training.lr=1e38", "training.clip=null", "~figures"]
     run(*study)

@@ -56,6 +56,7 @@ def groups(plan: Any, experiment: str, **other: Any) -> dict[str, Any]:
     return {**vars(arm.parts), "options": arm.options, "training": arm.training, **other}
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize(
     ("experiment", "said"),
     [
@@ -76,6 +77,7 @@ def test_attention_that_a_question_cannot_use_is_refused(plan, experiment: str, 
     assert len(str(caught.value)) <= 300
 
 
+@pytest.mark.slow
 def test_a_function_that_cannot_be_drawn_is_refused_before_any_training(plan):
     chosen = groups(plan, "ffn", ffn=Gate("gate"))
     with pytest.raises(ValueError, match="ffn=gate has nonlinearity='mine', which experiment=ffn"):

@@ -64,6 +64,7 @@ ARMS = {
 }
 
 
+@pytest.mark.slow
 def test_a_question_of_a_plug_in_is_computed_by_its_module(tmp_path: Path):
     (tmp_path / "asked.py").write_text(ASKED)
     file = tmp_path / "mine" / "experiment" / "simple.yaml"
@@ -85,6 +86,7 @@ def test_a_question_of_a_plug_in_is_computed_by_its_module(tmp_path: Path):
     assert {name: (run / name).read_bytes() for name in names} == before
 
 
+@pytest.mark.slow
 def test_every_option_is_planned_without_torch(tmp_path: Path):
     """A plan of each option of each group, in a process in which torch cannot be imported."""
     (tmp_path / "text.txt").write_text("".join(f"{i} squared is {i * i}\n" for i in range(600)))

@@ -56,6 +56,7 @@ def slopes(placement: Placement, init: Init = Init.plain) -> dict[str, float]:
     return {name: statistics.fmean(f[name] for f in found) for name in found[0] if "slope" in name}
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(
     ("placement", "low", "high", "grows"),
     [

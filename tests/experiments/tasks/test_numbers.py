@@ -148,6 +148,7 @@ def ten_thousands(number: int) -> str:
     return str(number)[-5:-4]
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("unit", list(Unit))
 @pytest.mark.parametrize(
     ("digits", "longer"),

@@ -20,6 +20,7 @@ DOCS = (ROOT / "docs" / "bring_your_own.md").read_text(encoding="utf-8")
 _, ECHO, _ = re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL)
 
 
+@pytest.mark.slow
 def test_one_python_file_adds_a_task(tmp_path: Path):
     """It needs no YAML file where its fields have defaults; it is planned and trains two steps."""
     (tmp_path / "echo.py").write_text(ECHO)

@@ -65,7 +65,7 @@ def boxes_apart(made: Figure, along: str) -> bool:
     return all(lower[1] <= upper[0] + 1 for lower, upper in pairwise(ends))
 
 
-@pytest.mark.some(2)
+@pytest.mark.some(1)
 @pytest.mark.parametrize("along", ["x", "y"])
 @pytest.mark.parametrize("n", [10, 40])
 def test_up_to_forty_names_are_all_there(n: int, along: str) -> None:

@@ -34,6 +34,7 @@ def note(made: Figure) -> str:
     return " ".join(artist.get_text() for artist in made.artists)  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_every_kind_draws_without_a_warning(
     records: Records, caplog: pytest.LogCaptureFixture
 ) -> None:

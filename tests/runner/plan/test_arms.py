@@ -65,6 +65,7 @@ def test_a_copy_is_moved_from_the_offset_of_the_whole_study(plan):
     assert [arm.config.seed_offset for arm in made.arms] == [1000, 2000]
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     ("arm", "said"),
     [
@@ -90,6 +91,7 @@ def test_a_copy_of_nothing_is_refused(plan, tmp_path: Path, monkeypatch, arm: st
     assert re.search(said, ending.message)
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize(
     "typed", ["+arms.x={copy_of: dense}", "+arms.x.copy_of=dense", "+arms={x: {copy_of: dense}}"]
 )
@@ -99,6 +101,7 @@ def test_a_copy_can_be_typed(plan, typed: str):
     assert originals({arm.name: arm.config.tree() for arm in made.arms}) == {"x": "dense"}
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize(
     "typed",
     [
@@ -112,6 +115,7 @@ def test_a_copy_that_is_typed_replaces_a_list(plan, typed: str):
     assert made.study.arms["moe_top1"] == ["ffn=dense", "seed_offset=1000"]
 
 
+@pytest.mark.slow
 def test_a_copy_in_a_file_may_name_its_arm_by_a_key(tmp_path: Path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     own = 'baseline: dense\narm: [dense, x]\narms: {x: {copy_of: "${baseline}"}}\n'

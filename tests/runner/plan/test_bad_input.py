@@ -191,6 +191,7 @@ def test_keys_name_other_keys_in_yaml_as_on_the_command_line(tmp_path: Path):
 REFERS = '["ffn=dense","training.accumulate=4","model.n_layers=${training.accumulate}"]'
 
 
+@pytest.mark.slow
 def test_a_key_in_an_arm_is_that_of_the_arm(plan, tmp_path: Path):
     layers = "model.n_layers=${training.accumulate}"
     two = plan(*MOE[:3], f"+arms.x={REFERS}", "arm=[dense,x]")
@@ -262,6 +263,7 @@ YAML = {
 }
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("text", list(YAML))
 def test_a_yaml_file_that_is_at_fault_is_named(tmp_path: Path, text: str):
     ending, _ = planned_own(tmp_path, f"{text}\n")
@@ -296,6 +298,7 @@ def test_a_declared_part_that_a_file_of_ours_would_hide_is_refused(monkeypatch):
     assert faults(ending) == []
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     ("head", "said"),
     [

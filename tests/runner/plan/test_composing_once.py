@@ -21,6 +21,7 @@ TYPED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("around", [False, True])
 def test_composed_once_is_as_composed_anew(tmp_path: Path, monkeypatch, around: bool):
     for name in ("LISTS", "CONFIGS"):

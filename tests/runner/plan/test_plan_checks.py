@@ -45,6 +45,7 @@ def own(**keys: str) -> str:
     return f"+claims.X={{{','.join(f'{key}: {value}' for key, value in written.items())}}}"
 
 
+@pytest.mark.slow
 def test_an_a_a_copy_whose_seeds_overlap_is_refused_with_an_offset_that_works(plan, tmp_path: Path):
     for offset in (1, 7):
         with pytest.raises(ConfigError, match=r"relu and near are copies whose seeds overlap") as e:
@@ -77,6 +78,7 @@ def test_a_free_offset_keeps_clear_of_tuning_and_is_found_at_once(plan):
         assert found == free
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize("pair", ["{arm: gelu, control: relu}", "{arm: same, control: relu}"])
 def test_an_a_a_pair_that_is_no_copy_is_refused(plan, pair: str):
     same = '+arms.same=["ffn=relu"]'  # the arm itself under another name proves nothing either
@@ -164,6 +166,7 @@ def test_a_metric_is_one_headline(plan):
         plan(*FFN, FEW, f"headline=[{entry}, {entry}]")
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("key", ["figures", "claims", "headline", "controls", "arm", "not_tested"])
 def test_a_deleted_key_has_its_default(plan, key: str):
     few = () if key == "arm" else (FEW,)
@@ -194,7 +197,7 @@ def test_an_arm_stands_in_for_a_baseline_that_is_not_computed(plan):
     assert "do not share" not in notes(plan)
 
 
-@pytest.mark.some(5)
+@pytest.mark.some(2)
 @pytest.mark.parametrize(
     ("typed", "unequal"),
     [

@@ -155,7 +155,7 @@ OF_HYDRA = {
 }
 
 
-@pytest.mark.some(6)
+@pytest.mark.some(4)
 @pytest.mark.parametrize("case", OF_HYDRA)
 def test_no_yaml_makes_hydras_own_settings(refused: Refused, case: str):
     write(OF_HYDRA[case])
@@ -218,6 +218,7 @@ def test_no_yaml_runs_code_or_reaches_elsewhere(refused: Refused, case: str):
     refused("--config-dir=mine", "experiment=my", *SMALL)
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("key", ["claims", "figures"])
 @pytest.mark.parametrize(
     "text",

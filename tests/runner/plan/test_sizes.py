@@ -25,7 +25,7 @@ def refused(plan, *overrides: str) -> str:
     return said
 
 
-@pytest.mark.some(6)
+@pytest.mark.some(2)
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
@@ -47,6 +47,7 @@ def test_a_size_that_cannot_fit_is_refused_with_the_figure_and_the_keys(plan, ty
         plan(*WAVES, typed, more[0])
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(
     ("overrides", "typed"),
     [
@@ -125,6 +126,7 @@ def copy_at(offset: object) -> str:
     return f'arms.relu_copy=["ffn=relu","seed_offset={offset}"]'
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(
     "typed",
     [

@@ -159,6 +159,7 @@ EACH = [(damage, reuse) for damage in STUDY_DAMAGES for reuse in ("strict", "acc
 FIRST = (("value", "strict"), ("status folder", "accept"))
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize(
     ("damage", "reuse"),
     [*FIRST, *(pytest.param(*x, marks=pytest.mark.slow) for x in EACH if x not in FIRST)],

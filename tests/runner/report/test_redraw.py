@@ -412,7 +412,7 @@ def hostile_archive(change: Callable[[zipfile.ZipFile], object]) -> Callable[[Pa
     return put
 
 
-@pytest.mark.some(3)
+@pytest.mark.some(2)
 @pytest.mark.parametrize(
     ("harm", "said"),
     [

@@ -139,6 +139,7 @@ def test_a_further_pass_leaves_finished_trials_alone(plan, machine, capsys):
     assert "timed again" in told
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize("dies", [0, 3])
 def test_a_run_that_is_killed_within_a_pass_completes_it_when_it_resumes(plan, machine, dies):
     machine.spread, machine.dies = 0.3, dies

@@ -280,6 +280,7 @@ def test_only_computing_counts_as_time(monkeypatch: pytest.MonkeyPatch):
     assert each.why == "took longer than timeout_s=30"
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize("error", [EOFError("the server died"), OSError(24, "Too many open files")])
 def test_a_process_that_cannot_be_started_costs_its_trial_alone(plan, monkeypatch, error):
     made = plan(*TINY, "arm=dense", "n_seeds=2")

@@ -65,6 +65,7 @@ def worst(kernel, inputs, **options):
     return [float((a - b).abs().max()) for a, b in zip(found, exact, strict=True)]
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize("shape", SHAPES)
@@ -92,6 +93,7 @@ def test_causal_counts_from_the_first_position_where_lengths_differ():
         torch.testing.assert_close(mixed[:, :, 2:], naive(query[:, :, 2:], key, value))
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(
     ("shape", "causal", "mask"),
     [

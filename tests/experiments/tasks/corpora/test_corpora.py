@@ -108,6 +108,7 @@ def test_documents_are_split_whole_and_once() -> None:
         )
 
 
+@pytest.mark.slow
 def test_building_twice_gives_the_same() -> None:
     first, second = (SMALL.arrays(SMALL.split()) for _ in range(2))
     assert all(np.array_equal(first[name], second[name]) for name in first)

@@ -436,6 +436,7 @@ def test_splitting_takes_time_in_proportion() -> None:
 # Tuning.
 
 
+@pytest.mark.slow
 def test_tuning_of_too_little_text_is_refused_in_the_plan(run, tmp_path: Path) -> None:
     path = f"task.path={write(tmp_path / 'w', a=words(0, 300))}"
     grid = ("tune=lr", "tune.grid=[0.001,0.01,0.1]", "tune.n_seeds=1", "task.n_eval=25")
