@@ -45,7 +45,7 @@ def compute(plan: Plan, *stages: Stage, send: Callable[[dict[str, Any]], None] =
     return rows.set_index("metric"), curves, folder
 
 
-@pytest.mark.some(2)
+@pytest.mark.some(1)
 @pytest.mark.parametrize("n_kv_heads", [8, 4, 2, 1])
 def test_what_an_arm_allocates(plan, n_kv_heads: int) -> None:
     made = plan(*SMALL, f"+arms.x=['attention.n_kv_heads={n_kv_heads}']", "arm=x")

@@ -256,6 +256,7 @@ def copying(
     return ran(shorter(arm, length), folder)
 
 
+@pytest.mark.slow
 def test_what_repeats_is_scored_and_heads_are_taken_away(plan: MakePlan, tmp_path: Path) -> None:
     trial = copying(plan, tmp_path)
     results = trial.results

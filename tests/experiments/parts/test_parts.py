@@ -42,6 +42,7 @@ def results(folder: Path, experiment: str, arm: str) -> dict[str, float]:
     return {row["metric"]: row["value"] for row in json.loads(path.read_text())["results"]}
 
 
+@pytest.mark.slow
 def test_one_python_file_adds_a_part(tmp_path: Path):
     """It needs no YAML file where its fields have defaults; it is composed, matched, trained."""
     (tmp_path / "mine.py").write_text(MINE)

@@ -227,6 +227,7 @@ def test_a_split_that_is_trained_on_is_a_fault() -> None:
         TranslationTask(splits, held_out="iid", joints=(" ", ""), seed=0, batch_size=1)
 
 
+@pytest.mark.slow
 def test_new_words_are_those_that_one_digit_more_brings() -> None:
     """The rule that refuses `longer`, against what num2words says."""
     for digits in range(3, 9):

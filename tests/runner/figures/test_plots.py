@@ -108,6 +108,7 @@ def test_the_labels_of_a_heat_map_go_where_they_say(records: Records) -> None:
     assert made.axes[-1].get_ylabel() == "share of tokens"
 
 
+@pytest.mark.slow
 def test_one_seed_and_one_point_are_drawn(records: Records) -> None:
     one = Records(
         records.results[records.results["seed"] == 0],

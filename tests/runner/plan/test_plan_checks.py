@@ -186,6 +186,7 @@ def test_a_name_that_reads_as_a_number_needs_quotes(plan):
     assert [arm.name for arm in plan(*FFN, added, 'arm="nan"').arms] == ["nan"]
 
 
+@pytest.mark.slow
 def test_an_arm_stands_in_for_a_baseline_that_is_not_computed(plan):
     made = plan(*FFN, "arm=[relu_copy,relu_narrow,gelu,silu]")
     assert stand_in(made.arms, made.study) == "gelu"

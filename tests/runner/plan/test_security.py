@@ -155,7 +155,7 @@ OF_HYDRA = {
 }
 
 
-@pytest.mark.some(4)
+@pytest.mark.some(6)
 @pytest.mark.parametrize("case", OF_HYDRA)
 def test_no_yaml_makes_hydras_own_settings(refused: Refused, case: str):
     write(OF_HYDRA[case])
