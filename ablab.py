@@ -17,9 +17,9 @@ SEALED = ("runner/__init__.py", "runner/__main__.py", "experiments/__init__.py",
 def main() -> None:
     """Run the command, if the code behind it is ours."""
     check()
-    from runner.__main__ import main as run
+    from runner.__main__ import program
 
-    run()
+    program()
 
 
 def check() -> None:

@@ -45,6 +45,14 @@ def main() -> None:
         leave(*explain(error, planning=True))
 
 
+def program() -> None:
+    """The command as a process of its own, whose exit code no late signal changes."""
+    try:
+        main()
+    finally:
+        interrupts.stop_listening()  # Python would end by a signal that comes while it shuts down
+
+
 def computes(arguments: list[str]) -> bool:
     """Whether a command computes trials, as far as its words say."""
     return arguments[:1] != ["redraw"] and "plan=only" not in arguments
@@ -177,4 +185,4 @@ def leave(message: str, code: int) -> NoReturn:
 
 if __name__ == "__main__":
     ablab.check()
-    main()
+    program()

@@ -1,14 +1,18 @@
 """The command as users type it."""
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from runner import __main__ as command_main
 from runner.config import ConfigError
 from runner.records.provenance import version
+from runner.study import interrupts
 from tests.fuzz.command import command, faults
 from tests.support.composing_once import composed_once
 from tests.support.environment import ROOT, environment
@@ -254,3 +258,22 @@ def test_a_sweep_is_summed_up_wherever_its_points_ran(launcher: str, monkeypatch
     assert told.out.endswith("1 study done, 1 failed:\nseed 0\n")
     assert "ablab: seed=1 is refused (python -m runner experiment=moe seed=1)" in told.err
     assert "Error executing job" not in told.err
+
+
+@pytest.mark.parametrize("ends", [None, SystemExit(2)])
+def test_no_late_signal_changes_the_exit_code(monkeypatch, ends: SystemExit | None):
+    """Python ends by a signal that comes while it shuts down, after a handler of ours is gone."""
+
+    def main() -> None:
+        if ends:
+            raise ends
+
+    monkeypatch.setattr(command_main, "main", main)
+    before = {number: signal.getsignal(number) for number in interrupts.SIGNALS}
+    try:
+        with pytest.raises(SystemExit) if ends else contextlib.nullcontext():
+            command_main.program()
+        assert {signal.getsignal(number) for number in interrupts.SIGNALS} == {signal.SIG_IGN}
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
