@@ -156,8 +156,7 @@ END = _Word("]")
 OPTIONAL = (ast.Try, ast.TryStar, ast.If, ast.With)  # around imports that may fail or never run
 DEFINED = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 DOCUMENTED = (ast.Module, *DEFINED)
-METRICS = "runner.metric_names"
-"""The module of `Metric`."""
+METRIC = "runner.metric_names.Metric"
 
 
 class _Walk:
@@ -218,19 +217,26 @@ def _drop_texts(tree: ast.Module) -> None:
     with such arguments, and so may an expression in their place.
     """
     nodes = list(ast.walk(tree))  # a queue and no recursion
-    imported = {
-        alias.asname or alias.name
-        for node in nodes
-        if isinstance(node, ast.ImportFrom) and (node.module, node.level) == (METRICS, 0)
-        for alias in node.names
-        if alias.name == "Metric"
-    }
-    if "Metric" not in imported or any(map(_binds_metric, nodes)):
+    origins = {origin for node in nodes for name, origin in _bindings(node) if name == "Metric"}
+    if origins != {METRIC}:
         return
     for node in nodes:
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            if node.func.id == "Metric":
-                node.keywords = [each for each in node.keywords if not _is_text(each)]
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Metric":
+            node.keywords = [each for each in node.keywords if not _is_text(each)]
+
+
+def _bindings(node: ast.AST) -> list[tuple[str, str]]:
+    """Return the names that a node binds, each with what it imports under the name, or ""."""
+    if isinstance(node, ast.ImportFrom):
+        module = "." * node.level + (node.module or "")
+        return [(alias.asname or alias.name, f"{module}.{alias.name}") for alias in node.names]
+    if isinstance(node, ast.Import):
+        return [(alias.asname or alias.name, alias.name) for alias in node.names]
+    if isinstance(node, ast.Name):
+        return [(node.id, "")] if isinstance(node.ctx, ast.Store) else []
+    if isinstance(node, ast.arg):
+        return [(node.arg, "")]
+    return [(node.name, "")] if isinstance(node, DEFINED) else []
 
 
 def _is_text(keyword: ast.keyword) -> bool:
@@ -238,18 +244,6 @@ def _is_text(keyword: ast.keyword) -> bool:
     value = keyword.value
     literal = isinstance(value, ast.Constant) and isinstance(value.value, str)
     return literal and keyword.arg in TEXTS
-
-
-def _binds_metric(node: ast.AST) -> bool:
-    """Whether a node gives the name `Metric` to something that is not imported."""
-    if isinstance(node, ast.Name):
-        return node.id == "Metric" and isinstance(node.ctx, ast.Store)
-    if isinstance(node, ast.ImportFrom):
-        names = [alias.asname or alias.name for alias in node.names]
-        return "Metric" in names and node.module != METRICS
-    if isinstance(node, ast.arg):
-        return node.arg == "Metric"
-    return isinstance(node, DEFINED) and node.name == "Metric"
 
 
 def _parts(node: ast.AST) -> list[object]:

@@ -45,8 +45,8 @@ ENGINE: Mapping[str, Metric] = {
         meaning="Learning rate of a training step: linear warm-up, then the chosen schedule.",
         unit="1",
         formula=(
-            "lr · s/W for s ≤ W, then lr · (floor + (1 − floor) · fall(p)) with "
-            "p = (s − W)/(S − W); fall is 1 − p (linear) or (1 + cos πp)/2 (cosine)"
+            "lr · s/W for s ≤ W, then lr · (floor + (1 - floor) · fall(p)) with "
+            "p = (s - W)/(S - W); fall is 1 - p (linear) or (1 + cos πp)/2 (cosine)"
         ),
         source="runner/trial/optimizer.py",
     ),
@@ -56,7 +56,7 @@ ENGINE: Mapping[str, Metric] = {
         meaning="Share of training steps whose loss is an outlier against the steps before it.",
         unit="1",
         formula=(
-            "#{s : |L_s − mean| > 7 SD} / #{s judged}, mean and SD of up to 1000 finite losses "
+            "#{s : |L_s - mean| > 7 SD} / #{s judged}, mean and SD of up to 1000 finite losses "
             "before s; a step is judged after 32 others, or if L_s is not finite"
         ),
         source="OLMo 2 (2024), spike score",
