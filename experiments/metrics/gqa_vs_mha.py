@@ -27,7 +27,7 @@ DECLARATIONS = {
         deterministic=True,
         meaning="Bytes of the whole model's cache of keys and values, at the longest length.",
         unit="bytes",
-        formula="2 · layers · batch · n_kv_heads · length · d_head · bytes of a number, as allocated",
+        formula="2 · layers · batch · n_kv_heads · length · d_head · bytes of a number",
         source="Shazeer 2019, Fast Transformer Decoding; GQA (Ainslie et al. 2023)",
         better="less",
     ),
@@ -101,7 +101,7 @@ DECLARATIONS = {
     ),
     "gqa/read_limit": Metric(
         Worth.kept,
-        meaning="Bandwidth at which the machine sums the same cache once: a bound of decode_bandwidth.",
+        meaning="Bandwidth at which the machine sums the cache once: a bound of decode_bandwidth.",
         unit="GB/s",
         formula="bytes of the cache / median time of summing it",
         source="own definition",

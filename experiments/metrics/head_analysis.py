@@ -47,12 +47,6 @@ DECLARATIONS = {
         formula="mean_t p_t,t-1",
         source="after Clark et al. 2019, heads that attend to fixed offsets",
     ),
-    "heads/offset_*": Metric(
-        meaning="Mean weight at the offset from which the pattern `*` comes, in all sequences.",
-        unit="1",
-        formula="mean_t p_t,t-lag",
-        source="after Clark et al. 2019, heads that attend to fixed offsets",
-    ),
     "heads/earlier_offset": Metric(
         meaning="A head's largest mean weight on one earlier offset: previous or offset_*.",
         unit="1",
@@ -236,5 +230,12 @@ DECLARATIONS = {
         formula="area under a_k over k / #heads, by the trapezoidal rule",
         source="own definition",
         better="greater",
+    ),
+    # Behind the endings such as `*_initial`: of two patterns of a name the first one counts.
+    "heads/offset_*": Metric(
+        meaning="Mean weight at the offset from which the pattern `*` comes, in all sequences.",
+        unit="1",
+        formula="mean_t p_t,t-lag",
+        source="after Clark et al. 2019, heads that attend to fixed offsets",
     ),
 }

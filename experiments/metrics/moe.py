@@ -58,7 +58,7 @@ DECLARATIONS = {
         meaning="Balance loss on held-out data, without its weight: 1 if even, N if collapsed.",
         unit="1",
         formula="N Σ_i f_i P_i",
-        source="Switch Transformers (Fedus et al. 2021), equations 4 to 6, without α",
+        source="Switch Transformers (Fedus et al. 2021), equations 4 to 6, without alpha",
         better="less",
     ),
     "moe/selection": Metric(

@@ -15,8 +15,9 @@ import torch
 
 from experiments.metrics import METRICS
 from runner import registry
-from runner.metric_names import ENGINE, Worth, find, worth
+from runner.metric_names import Worth, find, worth
 from runner.records.store import Slot
+from runner.trial.metrics import ENGINE
 from tests.support.memory_trial import MemoryTrial
 
 TOKENS = ["task=induction", "task.n_eval=12", "task.max_period=5", "task.length=12"]
