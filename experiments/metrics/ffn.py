@@ -32,7 +32,7 @@ DECLARATIONS = {
         Worth.kept,
         meaning="Value of the metric `*` before training.",
         unit="1",
-        formula="as `ffn/*`, of the initialised model",
+        formula="as ffn/*, of the initialised model",
     ),
     "ffn/*_change": Metric(
         meaning="Change of the metric `*` over the training.",

@@ -93,7 +93,7 @@ DECLARATIONS = {
         Worth.kept,
         meaning="Value of `*` for the same model before its first step.",
         unit="1",
-        formula="as `heads/*`, of the initialised model",
+        formula="as heads/*, of the initialised model",
     ),
     "heads/entropy_initial": Metric(
         Worth.kept,
@@ -129,7 +129,7 @@ DECLARATIONS = {
         Worth.kept,
         meaning="Score `*` of attention that is even over the keys that a query may see.",
         unit="1",
-        formula="as `heads/*`, with p_tj = 1/n_t",
+        formula="as heads/*, with p_tj = 1/n_t",
     ),
     "heads/entropy_uniform": Metric(
         Worth.kept,
@@ -163,8 +163,8 @@ DECLARATIONS = {
     ),
     "heads/planted": Metric(
         meaning=(
-            "Best head's weight on the key from which a pattern comes, in the sequences with that "
-            "pattern; mean over the patterns from two or more positions back."
+            "Best head's weight on the key from which a pattern comes, in sequences with it. The "
+            "mean is over the patterns that come from two or more positions back."
         ),
         unit="1",
         formula="max over heads of mean_t p_t,t-lag",
@@ -214,8 +214,8 @@ DECLARATIONS = {
         Worth.fixed,
         0.0,
         meaning=(
-            "Share of heads that can go, in the order at the end of the name, before more than "
-            "0.01 of the copy accuracy is lost for the first time."
+            "Share of heads that can go before more than 0.01 of the copy accuracy is lost for the "
+            "first time. The name ends with the order in which they go."
         ),
         unit="1",
         formula="max{n : a_k ≥ a_0 - 0.01 for all k ≤ n} / #heads, a_k without the first k heads",
