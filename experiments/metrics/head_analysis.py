@@ -1,8 +1,8 @@
 """The metrics of `experiments/head_analysis.py`. No torch.
 
 p_tj is the weight of query t on key j, n_t the number of keys that query t may see. A score is a
-mean over the queries of held-out data that see more than one key. Its name alone is the mean over
-all heads, with `/layer{layer}/head{head}` it is one head's.
+mean over the queries of held-out data that see more than one key. With `/layer{layer}/head{head}`
+it is one head's; its name alone is the mean over all heads, unless the best head is named.
 
 A model that copies nothing right can lose no accuracy: no head can go from it (0), and what its
 heads cost it is unknown (none).
@@ -48,7 +48,7 @@ DECLARATIONS = {
         source="after Clark et al. 2019, heads that attend to fixed offsets",
     ),
     "heads/earlier_offset": Metric(
-        meaning="A head's largest mean weight on one earlier offset: previous or offset_*.",
+        meaning="A head's largest mean weight on one earlier offset: that of `previous` or of `offset_*`.",
         unit="1",
         formula="max_lag>0 mean_t p_t,t-lag",
         source="own definition",
