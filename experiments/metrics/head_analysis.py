@@ -48,7 +48,7 @@ DECLARATIONS = {
         source="after Clark et al. 2019, heads that attend to fixed offsets",
     ),
     "heads/earlier_offset": Metric(
-        meaning="A head's largest mean weight on one earlier offset: that of `previous` or of `offset_*`.",
+        meaning="A head's largest mean weight on one earlier offset: `previous` or `offset_*`.",
         unit="1",
         formula="max_lag>0 mean_t p_t,t-lag",
         source="own definition",
@@ -143,12 +143,6 @@ DECLARATIONS = {
         unit="positions",
         formula="mean_t Σ_j (t - j) / n_t",
     ),
-    "heads/*/layer*/uniform": Metric(
-        Worth.kept,
-        meaning="The same as `heads/*_uniform`, written beside the heads of each layer.",
-        unit="1",
-        formula="as heads/*_uniform",
-    ),
     "heads/entropy/layer*/uniform": Metric(
         Worth.kept,
         meaning="The same as heads/entropy_uniform, written beside the heads of each layer.",
@@ -231,7 +225,13 @@ DECLARATIONS = {
         source="own definition",
         better="greater",
     ),
-    # Behind the endings such as `*_initial`: of two patterns of a name the first one counts.
+    # Behind finer patterns: of two patterns that match a name the first one counts.
+    "heads/*/layer*/uniform": Metric(
+        Worth.kept,
+        meaning="The same as `heads/*_uniform`, written beside the heads of each layer.",
+        unit="1",
+        formula="as heads/*_uniform",
+    ),
     "heads/offset_*": Metric(
         meaning="Mean weight at the offset from which the pattern `*` comes, in all sequences.",
         unit="1",
