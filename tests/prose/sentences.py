@@ -1,0 +1,106 @@
+"""Split a text into sentences and count their words.
+
+A sentence ends at `.`, `!`, `?` or `:` before a capital, a digit or the end of its block. Blocks are
+paragraphs, items of lists, entries such as `path: the file`, and the cells of tables, whose columns
+are two or more spaces apart. A semicolon ends nothing.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+MOST_WORDS = 25
+
+MASK = "\ue000"
+"""Stands for each character of a code span or address, and for the value in an f-string."""
+
+NOT_AN_END = "\ue001"
+"""Stands for the full stop of an abbreviation and for an ellipsis."""
+
+CODE = re.compile(r"``.+?``|`[^`]+`", re.DOTALL)
+ADDRESS = re.compile(r"\b(?:https?|file)://\S+[^\s.,;:)]")
+LINK = re.compile(r"(?<=\])\([^)\s]+\)")
+CITATION = re.compile(r"\([^()]*\b(?:18|19|20)\d\d[^()]*\)")
+ABBREVIATION = re.compile(r"\b(?:e\.g|i\.e|et al|vs|cf|[Ff]igs?|[Ss]ec|[Ee]qs?|approx|resp)\.|\.\.\.")
+UNIT = re.compile(
+    r"(?<=\d) +(?=(?:%|‰|s|ms|µs|us|min|h|B|KiB|MiB|GiB|TiB|kB|MB|GB|TB|nats|bits|px|pt|k|M|G)\b|%)"
+)
+END = re.compile(
+    rf"""[.!?]["'”’)\]*_]*(?=\s+[("'“‘\[*_<{{+-]*[A-Z0-9{MASK}]|\s*$)|:(?=\s+[("'“]*[A-Z]|\s*$)"""
+)
+BULLET = re.compile(r"\s*(?:[-*•]|\d+[.)])\s+")
+ENTRY = re.compile(r"\s*[`\w.*/<>-]+(?:, [`\w.*/<>-]+)*:\s")
+GAP = re.compile(r"(?<=\S)[ \t]{2,}(?=\S)")
+WORD = re.compile(rf"[\w{MASK}]")
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A sentence, with its code spans masked, and its offset in the text."""
+
+    offset: int
+    text: str
+
+    @property
+    def n_words(self) -> int:
+        """Count words; a number with its unit is one, a code span is one, a citation is none."""
+        text = UNIT.sub("", CITATION.sub(" ", self.text))
+        return sum(1 for word in text.split() if WORD.search(word))
+
+    @property
+    def is_question(self) -> bool:
+        """Whether the sentence ends with a question mark."""
+        return self.text.rstrip("\"'”’)]*_ \n").endswith("?")
+
+
+def split(body: str) -> list[Sentence]:
+    """Return the sentences of a text; offsets are those of `body`."""
+    masked = mask(body)
+    found: list[Sentence] = []
+    for start, stop in blocks(masked):
+        block, begin = masked[start:stop], 0
+        for end in [match.end() for match in END.finditer(block)] + [len(block)]:
+            piece = block[begin:end]
+            if WORD.search(piece):
+                lead = len(piece) - len(piece.lstrip())
+                found.append(Sentence(start + begin + lead, piece.strip()))
+            begin = end
+    return found
+
+
+def mask(body: str) -> str:
+    """Return the text, of the same length, without code, addresses and stops that end nothing."""
+    for pattern in (CODE, ADDRESS, LINK):
+        body = pattern.sub(lambda match: MASK * len(match[0]), body)
+    return ABBREVIATION.sub(lambda match: match[0].replace(".", NOT_AN_END), body)
+
+
+def blocks(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the start and end of each block of lines that may hold one sentence."""
+    start = offset = indent = 0
+    hanging = colon = False
+    for line in text.splitlines(keepends=True):
+        depth = len(line) - len(line.lstrip())
+        blank = not line.strip()
+        # A dedent ends an item with indented lines; a list may follow a line that ends in a colon.
+        new = blank or (hanging and depth <= indent) or (colon and depth > indent)
+        if start < offset and (new or starts_block(line)):
+            yield start, offset
+            start = offset
+        if start == offset:
+            indent, hanging = depth, False
+        else:
+            hanging = hanging or depth > indent
+        # The cells of a row are blocks; the last one goes on in the lines below it.
+        for gap in GAP.finditer(line):
+            yield start, offset + gap.start()
+            start = offset + gap.end()
+        colon = line.rstrip().endswith(":")
+        offset += len(line)
+    if start < offset:
+        yield start, offset
+
+
+def starts_block(line: str) -> bool:
+    """Whether a line begins an item of a list, an entry, a row of a table or a heading."""
+    return bool(BULLET.match(line) or ENTRY.match(line) or GAP.search(line.strip()))
