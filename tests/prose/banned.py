@@ -11,27 +11,29 @@ from tests.prose.sentences import Sentence
 
 ASKED = (
     "ask asks asked asking say says said saying see sees seen show shows shown know knows known "
-    "tell tells decide decides decided learn explain explains matter to of choose chooses check "
-    "checks describe describes"
+    "tell tells decide decides decided learn learns explain explains matter matters choose chooses "
+    "check checks describe describes determine determines question"
 )
-"""Words after which `what` asks an indirect question, as in "says what is missing". """
+"""Words after which `what` asks an indirect question, as in "says what is missing"."""
 
-NOT_ASKED = "(?:" + "".join(rf"(?<!\b{word} )" for word in ASKED.split()) + ")"
+NOT_ASKED = "".join(rf"(?<!\b{word} )" for word in ASKED.split())
+
+PLAIN = "you|was not tested|happens|if|to"
+"""What follows `what` in phrases that are plain English, as in "what you type"."""
 
 CLAUSE = (
     "is|are|was|were|has|have|had|does|do|did|can|cannot|could|may|must|might|should|will|would|"
-    "it|its|they|their|we|you|one|the|this|that|these|an?|each|every|other|others|there|stands|"
-    "lies|comes|came|follows|goes|made|makes|takes|holds|must"
+    "it|its|they|their|we|one|the|this|that|these|an?|each|every|other|others|there|stands|lies|"
+    "comes|came|follows|goes|made|makes|takes|holds"
 )
 
-# Clauses in place of nouns. A sentence that ends in a question mark may begin with one.
+# Clauses in place of nouns. In a question they are none.
 CLAUSES = {
-    rf"{NOT_ASKED}\bwhat (?:{CLAUSE})\b": "name the thing: not 'what is timed' but 'the timed call'",
-    r"^what\b": "begin with the verb or the noun: not 'What a run holds' but 'The files of a run'",
-    r"^(?:who|whom|whose) \w+": "name the process or the user: not 'Who times' but 'The timing process'",
-    r"^which\b": "begin with the verb: 'Return the claims that ...'",
-    r"^(?:one|those|that) (?:that|which|who|whose|of|with|without)\b": "repeat the noun: 'A trial whose ...'",
-    r"^of an?\b": "begin with the noun: 'The weights of a ...'",
+    rf"^what (?!(?:{PLAIN})\b)\w+|{NOT_ASKED}\bwhat (?-i:(?!(?:{PLAIN})\b)(?:{CLAUSE})\b)": "name the thing: 'the timed call', not 'what is timed'; 'The files of a run', not 'What a run holds'",
+    r"^(?-i:Who|Whom|Whose) \w+": "name the process or the user: 'The timing process', not 'Who times'",
+    r"^(?-i:Which)\b": "begin with the verb: 'Return the claims that ...'",
+    r"^(?-i:One) (?:that|which|who|whose)\b|^(?-i:Those|That) (?:that|which|who|whose|of|with)\b": "repeat the noun: 'A trial whose ...'",
+    r"^(?-i:Of) an?\b": "begin with the noun: 'The weights of a ...'",
     r"\bthat which\b": "name the thing",
     r"\bthose (?:that|which|who|whose)\b": "repeat the noun: 'the trials that ...'",
     r"\b(?:whoever|whomever)\b": "say 'a user who', 'any process that'",
@@ -59,10 +61,10 @@ RIDDLES = {
     r"\blest\b": "say 'so that ... not' or 'otherwise'",
     r"\bin silence\b": "say what is printed, or 'silently'",
     r"\b(?:nobody|somebody|anybody|everybody)\b": "say which user or process, or 'unused', 'no user'",
-    r"\bno straw ?m[ae]n\b|\bstraw ?m[ae]n\b": "say 'a tuned baseline'",
+    r"\bstraw ?m[ae]n\b": "say 'a tuned baseline'",
     r"\bdid not end well\b|\bend(?:ed|s)? well\b": "say 'failed or diverged'",
-    r"(?<!there )\b(?:is|are|was|were|be|been) no (?!longer\b|more\b|less\b|such\b|other\b|different\b|better\b|worse\b|need\b|way\b|one\b|larger\b|smaller\b|faster\b|slower\b|fewer\b)\w+": "say 'is not a ...'",
-    r"(?<!there )\b(?:is|are|was|were) (?-i:none)\b": "say 'is not one', or name the thing",
+    r"(?<!there )\b(?:is|are|was|were|be|been) no (?!longer\b|more\b|less\b|such\b|other\b|different\b|better\b|worse\b|need\b|way\b|one\b|larger\b|smaller\b|faster\b|slower\b|fewer\b|evidence\b|proof\b|guarantee\b|reason\b|difference\b|effect\b|matter\b|straw\b)\w+": "say 'is not a ...'",
+    r"(?<!there )(?<!\] )\b(?:is|are|was|were) (?-i:none)\b": "say 'is not one', or name the thing",
     r"(?<!there )\b(?:has|have) (?-i:none)\b": "say 'has no ...' with the noun",
     r"\bnothing (?:but|of)\b|\bfor nothing\b": "say 'only', or say what happens",
     r"\bonce more\b": "say 'again', 'a second time'; of an arm 'the A/A pair of'",
@@ -100,7 +102,7 @@ TERMS = {
     r"\bbeside\b": "say 'next to' (place), 'also', 'in addition to', 'at the same time as'",
     r"\bworth\b": "say 'diverged value', or 'value for a diverged trial'",
     r"\bcrowd(?:s|ed)? out\b": "say 'replace', 'push out'",
-    r"\blook at how\b|\b(?:this|a|each|one) look\b|\blooks? on\b": "say 'see', 'repeated looks' (statistics)",
+    r"\blook at how\b|\bfor a look\b": "say 'see', 'repeated looks' (statistics)",
     r"\bcopies of (?:an )?arms?\b|\bA/A (?:cop(?:y|ies)|arms?)\b": "say 'A/A pair'",
     r"\b(?:another|its|this|that|the same) form\b|\bform of an? (?:record|headline|claim|figure|run)\b": "say 'schema'",
     r"\b(?:width|widths|it|that|which) (?:is|are|was|were) solved\b|\bsolved? again\b|\bsolves? (?:one|the|an?|their|its) widths?\b": "say 'matched', 'the width is set so that the costs match'",
@@ -110,7 +112,6 @@ TERMS = {
     r"\b(?:made|makes?|making) ready\b|\bmakes? sure of\b": "say 'prepare'",
     r"\bto the bit\b": "say 'bit for bit', 'bitwise'",
     r"\bagain and again\b": "say 'repeatedly'",
-    r"\blearnt by heart\b": "say 'memorised'",
     r"\bmay see\b|\bsees? itself\b": "say 'attend to'",
     r"\bthe own\b": "say 'its own', or name the owner",
     r"\bdrawn anew\b": "say 'resampled'",
@@ -123,14 +124,11 @@ PLACES = {
     r"\bl(?:ies?|ay|ying) (?:there|here|on disk|below|in (?:it|a folder|its folder|the folder|an?other))\b|\b(?:files?|records?|results?|data|trials?|runs?|it|they|numbers|caches?) (?:that )?l(?:ies?|ay)(?=[.,;:)]|$)": "say 'is', 'is stored in'",
     r"\bwhere (?:it|they|the \w+|an? \w+) (?:lies?|stands?)\b": "say 'its path', 'its place'",
     r"\b(?:that|which|who|it|they) (?:is|are|was|were) (?:not )?there\b": "say 'exists', 'is available'",
-    r"(?<!code )(?<!left )\bbehind (?:it|each|all|those|them|that|the (?:first|last|position|training|encoder|other|others))\b": "say 'after'",
+    r"(?<!code )(?<!left )\bbehind (?:each|all|those|them|the (?:first|last|position|training|encoder|other|others))\b": "say 'after'",
     r"\bone (?:behind|after) the other\b": "say 'in turn', 'in order'",
-    r"\bthe (?:one|ones) (?:before|after|that)\b": "say 'the previous one', or repeat the noun",
+    r"\bthe (?:one|ones) (?:before|after)\b": "say 'the previous one', or repeat the noun",
     r"\b(?:came|comes?) out\b": "say 'result'",
     r"\b(?:who|which|that) alone\b|\bhas (?:it|the machine) alone\b|\bthe machine to itself\b|\bmust be alone\b|\balone (?:has|holds|says|decides|hears)\b": "say 'only', 'an exclusive lock'",
-    r"\bits? (?:be|is|are) to be\b|\bis to be\b|\bare to be\b": "say 'must be', 'will be', or use the verb",
-    r"\bby now\b": "say 'now' or 'already'",
-    r"\bto have (?:for|of) nothing\b|\bas a whole has\b": "use subject, verb, object",
 }  # fmt: skip
 
 # Labels that are a whole block of a page.

@@ -10,7 +10,8 @@ HIDDEN = re.compile(r"<(style|script)\b.*?</\1>|<!--.*?-->|\{#.*?#\}", re.DOTALL
 VALUE = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 STATEMENT = re.compile(r"\{%.*?%\}", re.DOTALL)
 QUOTED = re.compile(r"\"([^\"]*)\"|'([^']*)'")
-INLINE = re.compile(r"</?(?:b|i|em|strong|span|code|a|small|sub|sup|abbr)\b[^>]*>")
+EMPHASIS = re.compile(r"</?(?:b|i|em|strong)>")
+INLINE = re.compile(r"</?(?:span|code|a|small|sub|sup|abbr)\b[^>]*>")
 CODE = re.compile(r"<code\b[^>]*>.*?</code>", re.DOTALL)
 TAG = re.compile(r"<[^>]*>")
 
@@ -26,7 +27,7 @@ def texts(path: str, category: str, source: str) -> Iterator[Text]:
     source = VALUE.sub(lambda match: MASK * len(match[0]), source)
     source = CODE.sub(lambda match: MASK * len(match[0]), source)
     source = STATEMENT.sub(lambda match: blank(match[0]), source)
-    source = INLINE.sub(lambda match: " " if "span" not in match[0] else " ", source)
+    source = INLINE.sub(" ", EMPHASIS.sub("*", source))
     line = 1
     for piece, tag in zip([*TAG.split(source)], [*TAG.findall(source), ""], strict=True):
         body = re.sub(r"[ \t]+", " ", piece)

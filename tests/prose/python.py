@@ -1,8 +1,10 @@
-"""Read the prose of a Python file: docstrings, comments and string literals."""
+"""Read a Python file: docstrings, comments, string literals, and the names it assigns."""
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TypeGuard
 
 from tests.prose.sentences import MASK
 from tests.prose.texts import Text
@@ -11,115 +13,149 @@ REPORT = ("runner/report/", "runner/figures/", "runner/claims/")
 """Packages whose string literals appear on a page or in the terminal."""
 
 SHAPES = {"Float", "Float32", "Float64", "Int", "Int64", "Bool", "Shaped", "Integer", "Num", "Literal"}
-"""Types whose index is no prose: jaxtyping's shapes, and lists of allowed values."""
+"""Types whose index is not prose: jaxtyping's shapes, and lists of allowed values."""
 
 DIRECTIVE = re.compile(r"#\s*(?:noqa(?::\s*[A-Z0-9, ]+)?|type:\s*ignore\S*|fmt:\s*\w+)[\s-]*")
-PATTERN = re.compile(r"\(\?|\[\^|\\[wsdbS.(|\[]|\.\*|\)\?")
+REGEX = re.compile(r"\(\?|\[\^|\\[wsdbS.(|\[]|\.\*|\)\?")
+LEAVES = (ast.expr_context, ast.operator, ast.cmpop, ast.boolop, ast.unaryop)
+SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
+@dataclass(frozen=True)
+class Name:
+    """A name that a file assigns; `scope` is the first line of its function or class."""
+
+    scope: int
+    line: int
+    name: str
+    what: str
 
 
 class Module:
-    """A parsed file, whose texts are read with `texts`."""
+    """A parsed file.
+
+    Attributes:
+        docstrings: string literals that are statements.
+        literals: all other string literals, and whether each is in a `raise`.
+        names: assigned names, in no order.
+        spans: for each line, the columns (in bytes) that string literals take.
+    """
 
     def __init__(self, path: str, source: str) -> None:
-        self.path, self.source = path, source
+        self.path = path
         self.lines = source.splitlines()
         self.tree = ast.parse(source)
+        self.docstrings: list[ast.Constant] = []
+        self.literals: list[tuple[ast.expr, bool]] = []
+        self.names: list[Name] = []
+        self.spans: dict[int, list[tuple[int, int]]] = {}
+        self._visit(self.tree)
+
+    @property
+    def is_test(self) -> bool:
+        """Whether the file is below `tests/`."""
+        return self.path.startswith("tests/")
 
     def texts(self) -> Iterator[Text]:
         """Yield the prose of the file; of a test only docstrings and comments."""
-        tests = self.path.startswith("tests/")
-        docstrings, literals = strings(self.tree)
-        for node in docstrings:
-            body = dedented(node.value)
-            yield Text(self.path, node.lineno, "tests" if tests else "docstrings", body)
+        for docstring in self.docstrings:
+            category = "tests" if self.is_test else "docstrings"
+            yield Text(self.path, docstring.lineno, category, dedented(str(docstring.value)))
         for line, body in self.comments():
-            yield Text(self.path, line, "tests" if tests else "comments", body)
-        for node, raised in () if tests else literals:
-            if category := self.category(body := joined(node), raised=raised):
-                yield Text(self.path, node.lineno, category, body)
+            yield Text(self.path, line, "tests" if self.is_test else "comments", body)
+        for node, raised in () if self.is_test else self.literals:
+            body = joined(node)
+            # The lines of a message are texts of their own, unless they are lines of the file too.
+            wraps = node.end_lineno == node.lineno + body.count("\n")
+            for part in [body] if wraps else body.split("\n"):
+                if category := self.category(part, raised=raised):
+                    yield Text(self.path, node.lineno, category, part)
 
-    def category(self, body: str, *, raised: bool) -> str | None:
-        """Return the category of a string literal; None for one that is no prose."""
-        n_words = len(re.findall(r"[A-Za-z]{2,}", body.replace(MASK, " ")))
-        if n_words == 0 or PATTERN.search(body):
-            return None
-        if raised:
-            return "errors"
-        if self.path.startswith(REPORT):
-            return "report" if len(body.split()) >= 2 else None
-        return "errors" if len(body.split()) >= 3 else None
+    def category(self, body: str, *, raised: bool) -> str:
+        """Return the category of a string literal; empty for one that is not prose."""
+        n_words = len(body.split())
+        if REGEX.search(body) or not re.search("[A-Za-z]{2}", body):
+            return ""
+        if self.path.startswith(REPORT) and not raised:
+            return "report" if n_words >= 2 else ""
+        return "errors" if raised or n_words >= 3 else ""
 
     def comments(self) -> Iterator[tuple[int, str]]:
         """Yield line and text of each comment; those of neighbouring lines are one text."""
-        inside = string_spans(self.tree)
         block: list[str] = []
         first = last = column = 0
         for number, line in enumerate(self.lines, 1):
-            at = comment_column(line, inside.get(number, ())) if "#" in line else None
+            at = comment_column(line, self.spans.get(number, [])) if "#" in line else None
             if at is None:
                 continue
-            whole = not line[:at].strip()
-            if block and not (whole and number == last + 1 and at == column):
+            follows = not line[:at].strip() and number == last + 1 and at == column
+            if block and not follows:
                 yield first, "\n".join(block)
-                block = []
-            if not block:
-                first = number
+            if not follows:
+                block, first = [], number
             block.append(DIRECTIVE.sub("", line[at:]).lstrip("#:").removeprefix(" "))
             last, column = number, at
         if block:
             yield first, "\n".join(block)
 
-
-def strings(
-    tree: ast.Module,
-) -> tuple[list[ast.Constant], list[tuple[ast.expr, bool]]]:
-    """Return docstrings, and other literals with whether they are in a `raise`."""
-    docstrings: list[ast.Constant] = []
-    literals: list[tuple[ast.expr, bool]] = []
-
-    def visit(node: ast.AST, raised: bool) -> None:
-        if isinstance(node, ast.Expr) and is_text(node.value):
-            docstrings.append(node.value)  # type: ignore[arg-type]
+    def _visit(self, node: ast.AST, scope: int = 0, raised: bool = False, prose: bool = True) -> None:
+        """Collect from a node and all nodes below it; `prose` is False inside annotations."""
+        if is_literal(node):
+            if prose:
+                self.literals.append((node, raised))
+            self._visit_literal(node, scope, raised, prose)
             return
-        if is_text(node) or isinstance(node, ast.JoinedStr) or is_sum(node):
-            literals.append((node, raised))  # type: ignore[arg-type]
-            for child in placeholders(node):
-                visit(child, raised)
-            return
-        for name, value in ast.iter_fields(node):
-            if name in ("annotation", "returns") or (name == "slice" and is_shape(node)):
-                continue
-            for child in value if isinstance(value, list) else [value]:
-                if isinstance(child, ast.AST):
-                    visit(child, raised or isinstance(node, ast.Raise))
+        if named := name_of(node):
+            self.names.append(Name(scope, node.lineno, *named))  # type: ignore[attr-defined]
+        if isinstance(node, SCOPES):
+            scope = node.lineno
+        elif isinstance(node, ast.Raise):
+            raised = True
+        elif isinstance(node, ast.Expr) and is_text(node.value):
+            self.docstrings.append(node.value)  # type: ignore[arg-type]
+            prose = False
+        for field in node._fields:
+            value = getattr(node, field, None)
+            shown = prose and not (
+                field in ("annotation", "returns") or (field == "slice" and is_shape(node))
+            )
+            for child in value if isinstance(value, list) else (value,):
+                if isinstance(child, ast.AST) and not isinstance(child, LEAVES):
+                    self._visit(child, scope, raised, shown)
 
-    visit(tree, False)
-    return docstrings, literals
+    def _visit_literal(self, node: ast.AST, scope: int, raised: bool, prose: bool) -> None:
+        """Note the place of a literal, and collect from the values that Python fills in."""
+        if isinstance(node, ast.BinOp):
+            for side in (node.left, node.right):
+                visit = self._visit_literal if is_literal(side) else self._visit
+                visit(side, scope, raised, prose)
+            return
+        first, last = node.lineno, node.end_lineno  # type: ignore[attr-defined]
+        for line in range(first, last + 1):
+            start = node.col_offset if line == first else 0  # type: ignore[attr-defined]
+            stop = node.end_col_offset if line == last else 1 << 30  # type: ignore[attr-defined]
+            self.spans.setdefault(line, []).append((start, stop))
+        for part in getattr(node, "values", ()):
+            if isinstance(part, ast.FormattedValue):
+                self._visit(part.value, scope, raised, prose)
 
 
 def is_text(node: ast.AST) -> bool:
-    """Whether a node is a string literal."""
+    """Whether a node is a plain string literal."""
     return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
-def is_sum(node: ast.AST) -> bool:
-    """Whether a node joins literals with `+`."""
-    return (
-        isinstance(node, ast.BinOp)
-        and isinstance(node.op, ast.Add)
-        and any(
-            is_text(side) or isinstance(side, ast.JoinedStr) or is_sum(side)
-            for side in (node.left, node.right)
-        )
-    )
+def is_literal(node: ast.AST) -> TypeGuard[ast.expr]:
+    """Whether a node is a string literal, an f-string, or a sum with one of them."""
+    if isinstance(node, ast.BinOp):
+        return isinstance(node.op, ast.Add) and (is_literal(node.left) or is_literal(node.right))
+    return isinstance(node, ast.JoinedStr) or is_text(node)
 
 
 def is_shape(node: ast.AST) -> bool:
     """Whether a node is a type such as `Float[Tensor, "batch time"]`."""
-    if not isinstance(node, ast.Subscript):
-        return False
-    name = getattr(node.value, "id", getattr(node.value, "attr", ""))
-    return name in SHAPES
+    value = getattr(node, "value", None)
+    return getattr(value, "id", getattr(value, "attr", "")) in SHAPES
 
 
 def joined(node: ast.AST) -> str:
@@ -128,40 +164,32 @@ def joined(node: ast.AST) -> str:
         return node.value
     if isinstance(node, ast.JoinedStr):
         return "".join(joined(part) for part in node.values)
-    if is_sum(node):
-        assert isinstance(node, ast.BinOp)
+    if isinstance(node, ast.BinOp) and is_literal(node):
         return joined(node.left) + joined(node.right)
     return MASK
 
 
-def placeholders(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield the expressions inside a literal, which may hold literals of their own."""
-    if isinstance(node, ast.JoinedStr):
-        yield from (part.value for part in node.values if isinstance(part, ast.FormattedValue))
-    elif is_sum(node):
-        assert isinstance(node, ast.BinOp)
-        for side in (node.left, node.right):
-            if is_text(side) or isinstance(side, ast.JoinedStr) or is_sum(side):
-                yield from placeholders(side)
-            else:
-                yield side
+def name_of(node: ast.AST) -> tuple[str, str] | None:
+    """Return the name that a node assigns, and what it is; None where it assigns none."""
+    match node:
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+            return name, "function"
+        case ast.ClassDef(name=name):
+            return name, "class"
+        case ast.Name(id=name, ctx=ast.Store()):
+            return name, "variable"
+        case ast.Attribute(attr=name, ctx=ast.Store()):
+            return name, "attribute"
+        case ast.arg(arg=name):
+            return name, "parameter"
+        case ast.alias(asname=str(name)):
+            return name, "import"
+        case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)):
+            return name, "variable"
+    return None
 
 
-def string_spans(tree: ast.Module) -> dict[int, list[tuple[int, int]]]:
-    """Return, for each line, the columns (in bytes) that string literals take."""
-    spans: dict[int, list[tuple[int, int]]] = {}
-    for node in ast.walk(tree):
-        if not (is_text(node) or isinstance(node, ast.JoinedStr)):
-            continue
-        first, last = node.lineno, node.end_lineno  # type: ignore[attr-defined]
-        for line in range(first, last + 1):
-            start = node.col_offset if line == first else 0  # type: ignore[attr-defined]
-            stop = node.end_col_offset if line == last else 1 << 30  # type: ignore[attr-defined]
-            spans.setdefault(line, []).append((start, stop))
-    return spans
-
-
-def comment_column(line: str, spans: "list[tuple[int, int]] | tuple[()]") -> int | None:
+def comment_column(line: str, spans: Iterable[tuple[int, int]]) -> int | None:
     """Return the column of the `#` that begins a comment; None for a line without one."""
     for match in re.finditer("#", line):
         at = len(line[: match.start()].encode())

@@ -1,7 +1,7 @@
 """Split a text into sentences and count their words.
 
-A sentence ends at `.`, `!`, `?` or `:` before a capital, a digit or the end of its block. Blocks are
-paragraphs, items of lists, entries such as `path: the file`, and the cells of tables, whose columns
+A sentence ends at `.`, `!`, `?` or `:` before a capital, a digit, a quote or the end of its block.
+Blocks are paragraphs, items of lists, entries such as `path: the file`, and the cells of tables, whose columns
 are two or more spaces apart. A semicolon ends nothing.
 """
 
@@ -25,8 +25,9 @@ ABBREVIATION = re.compile(r"\b(?:e\.g|i\.e|et al|vs|cf|[Ff]igs?|[Ss]ec|[Ee]qs?|a
 UNIT = re.compile(
     r"(?<=\d) +(?=(?:%|‰|s|ms|µs|us|min|h|B|KiB|MiB|GiB|TiB|kB|MB|GB|TB|nats|bits|px|pt|k|M|G)\b|%)"
 )
+START = rf"""\s+(?:[(+<{{-]*[A-Z0-9{MASK}]|[\["'“‘*_]|[a-z][a-z0-9]*(?:[._=]\w|:\s))"""
 END = re.compile(
-    rf"""[.!?]["'”’)\]*_]*(?=\s+[("'“‘\[*_<{{+-]*[A-Z0-9{MASK}]|\s*$)|:(?=\s+[("'“]*[A-Z]|\s*$)"""
+    rf"""[.!?]["'”’)\]*_]*(?={START}|\s*$)|:(?=\s+["'“*_(]*[A-Z]|\s*$)"""
 )
 BULLET = re.compile(r"\s*(?:[-*•]|\d+[.)])\s+")
 ENTRY = re.compile(r"\s*[`\w.*/<>-]+(?:, [`\w.*/<>-]+)*:\s")
@@ -88,7 +89,7 @@ def blocks(text: str) -> Iterator[tuple[int, int]]:
             yield start, offset
             start = offset
         if start == offset:
-            indent, hanging = depth, False
+            indent, hanging = depth, bool(BULLET.match(line))
         else:
             hanging = hanging or depth > indent
         # The cells of a row are blocks; the last one goes on in the lines below it.
