@@ -9,10 +9,12 @@ from pathlib import Path
 from tests.prose.check import CATEGORIES, ZERO, check
 from tests.prose.texts import KINDS, ROOT, Finding
 
+WIDTH = 58  # of the column of names
+
 
 def table(findings: Sequence[Finding]) -> list[str]:
     """Return a row for each file with a finding, grouped by category, and totals."""
-    lines = [f"{'':58}" + "".join(f"{kind:>17}" for kind in KINDS)]
+    lines = [" " * WIDTH + "".join(f"   {kind}" for kind in KINDS)]
     for category, title in CATEGORIES.items():
         counts: dict[str, Counter[str]] = {}
         for finding in findings:
@@ -28,15 +30,29 @@ def table(findings: Sequence[Finding]) -> list[str]:
 
 def row(name: str, counts: Counter[str]) -> str:
     """Return a name and the number of findings of each kind."""
-    return f"{name:58}" + "".join(f"{counts[kind]:>17}" for kind in KINDS)
+    return name.ljust(WIDTH) + "".join(str(counts[kind]).rjust(len(kind) + 3) for kind in KINDS)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table or the list; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.prose", description=__doc__)
-    parser.add_argument("-v", "--list", nargs="*", metavar="PATH", help="print each finding of these files or folders, or of all")
-    parser.add_argument("--only", nargs="+", choices=CATEGORIES, metavar="CATEGORY", help=f"check these: {', '.join(CATEGORIES)}")
-    parser.add_argument("--root", type=Path, default=ROOT, help="the project to check (default: this one)")
+    parser.add_argument(
+        "-v",
+        "--list",
+        nargs="*",
+        metavar="PATH",
+        help="print each finding of these files or folders, or of all",
+    )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=CATEGORIES,
+        metavar="CATEGORY",
+        help=f"check these: {', '.join(CATEGORIES)}",
+    )
+    parser.add_argument(
+        "--root", type=Path, default=ROOT, help="the project to check (default: this one)"
+    )
     options = parser.parse_args(arguments)
     findings = check(options.root.resolve(), options.only or tuple(CATEGORIES))
     if options.list is None:

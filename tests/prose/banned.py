@@ -27,7 +27,7 @@ CLAUSE = (
     "comes|came|follows|goes|made|makes|takes|holds"
 )
 
-# Clauses in place of nouns. In a question they are none.
+# Clauses in place of nouns. A question may have them.
 CLAUSES = {
     rf"^what (?!(?:{PLAIN})\b)\w+|{NOT_ASKED}\bwhat (?-i:(?!(?:{PLAIN})\b)(?:{CLAUSE})\b)": "name the thing: 'the timed call', not 'what is timed'; 'The files of a run', not 'What a run holds'",
     r"^(?-i:Who|Whom|Whose) \w+": "name the process or the user: 'The timing process', not 'Who times'",
@@ -52,7 +52,7 @@ PARTICIPLES = {
     r"\bthe (?:given|taken|kept|made|shown|wanted)(?=[.,;:]|$)": "name the value",
     r"\b(?:as|than) (?:wanted|asked for|told)\b": "say 'as requested', or give the number",
     r"\basked (?:for|of)\b": "say 'requested' or 'required'; of seeds 'seeds (claim / used)'",
-    r"\b(?:is|are|be|was|were) said\b|^said\b|\bsaid (?:of|once)\b": "say 'is printed', 'is reported'",
+    r"\b(?:is|are|be|was|were) said\b(?! (?:not )?to\b)|^said\b|\bsaid (?:of|once)\b": "say 'is printed', 'is reported'",
     r"\b(?:is|are|was|were|be|been|being|often|not|things) looked at\b": "say 'measured', 'evaluated', 'read'",
 }
 
@@ -65,7 +65,6 @@ RIDDLES = {
     r"\bdid not end well\b|\bend(?:ed|s)? well\b": "say 'failed or diverged'",
     r"(?<!there )\b(?:is|are|was|were|be|been) no (?!longer\b|more\b|less\b|such\b|other\b|different\b|better\b|worse\b|need\b|way\b|one\b|larger\b|smaller\b|faster\b|slower\b|fewer\b|evidence\b|proof\b|guarantee\b|reason\b|difference\b|effect\b|matter\b|straw\b)\w+": "say 'is not a ...'",
     r"(?<!there )(?<!\] )\b(?:is|are|was|were) (?-i:none)\b": "say 'is not one', or name the thing",
-    r"(?<!there )\b(?:has|have) (?-i:none)\b": "say 'has no ...' with the noun",
     r"\bnothing (?:but|of)\b|\bfor nothing\b": "say 'only', or say what happens",
     r"\bonce more\b": "say 'again', 'a second time'; of an arm 'the A/A pair of'",
     r"\banew\b": "say 'again'",
@@ -79,13 +78,12 @@ RIDDLES = {
     r"(?<!set )(?<!put )\baside\b(?! from)": "say 'except for'",
     r"\bof ours\b|\bours\b": "say 'of the project', 'ablab's', or name the value",
     r"\bones? types\b|\bone would type\b|\bis typed\b|\bare typed\b": "say 'the user types'",
-    r"\bsays? more\b": "say 'see ...'",
+    r"\bsays more\b": "say 'see ...'",
     r"\b(?:tells?|speaks?|hears?|heard|spoken) of\b|\bhears?\b|\bheard\b": "say 'reports', 'receives', 'names'",
     r"\bgoes without saying\b|\bnone the less\b": "leave it out, or say the fact",
     r"\bwrong words?\b": "say 'a false finding'",
     r"\bword for (?:this|these|it)\b": "name the field's term",
     r"\bin (?:truth|earnest|vain)\b": "leave it out",
-    r"\bkin\b|\byonder\b|\bwont\b|\bmanifold\b": "use plain English",
 }  # fmt: skip
 
 # Metaphors and private terms, of the glossary.
@@ -94,7 +92,7 @@ TERMS = {
     r"\brigs?\b": "say 'preconditions of a verdict'",
     r"\bstrangers?(?:'s?)?\b": "say 'untrusted'",
     r"\bdoors?\b": "say 'interface' or 'entry point'",
-    r"(?<!leaves no )(?<!leave no )(?<!leave )(?<!leaves )\brooms?\b(?! for)|\bhouses?\b": "say 'package' or 'module'",
+    r"(?<!leaves no )(?<!leave no )(?<!leave )(?<!leaves )\brooms?\b(?! for)|\bhouses?\b": "say 'package' or 'module'; of memory and disks 'space'",
     r"\bcures?\b": "say 'hint'",
     r"\bmend(?:s|ed|ing)?\b": "say 'repair' or 'correct'; of a message 'hint'",
     r"\bnearby\b|\bnear (?:names?|to)\b|\bnear:|\bcomes? near\b": "say 'similar', 'did you mean X?', 'is close to'",
@@ -112,7 +110,6 @@ TERMS = {
     r"\b(?:made|makes?|making) ready\b|\bmakes? sure of\b": "say 'prepare'",
     r"\bto the bit\b": "say 'bit for bit', 'bitwise'",
     r"\bagain and again\b": "say 'repeatedly'",
-    r"\bmay see\b|\bsees? itself\b": "say 'attend to'",
     r"\bthe own\b": "say 'its own', or name the owner",
     r"\bdrawn anew\b": "say 'resampled'",
 }  # fmt: skip
@@ -120,12 +117,12 @@ TERMS = {
 # German word order and prepositions.
 PLACES = {
     r"\b(?:stands?|standing|stood) (?:in|at|there|here|apart|before|behind|along|around|on|once|alone|above|below|under|where|first|second|last|between|by|among|only|with|nowhere)\b": "say 'is in', 'appears', or name the place",
-    r"\b(?:it|they|that|which|each|numbers?|facts?|norms?) stands?(?=[.,;:)]|$)": "say 'is in', 'holds', or name the place",
+    r"(?<!as )\b(?:it|they|that|which|each|numbers?|facts?|norms?) stands?(?=[.,;:)]|$)": "say 'is in', 'holds', or name the place",
     r"\bl(?:ies?|ay|ying) (?:there|here|on disk|below|in (?:it|a folder|its folder|the folder|an?other))\b|\b(?:files?|records?|results?|data|trials?|runs?|it|they|numbers|caches?) (?:that )?l(?:ies?|ay)(?=[.,;:)]|$)": "say 'is', 'is stored in'",
     r"\bwhere (?:it|they|the \w+|an? \w+) (?:lies?|stands?)\b": "say 'its path', 'its place'",
     r"\b(?:that|which|who|it|they) (?:is|are|was|were) (?:not )?there\b": "say 'exists', 'is available'",
     r"(?<!code )(?<!left )\bbehind (?:each|all|those|them|the (?:first|last|position|training|encoder|other|others))\b": "say 'after'",
-    r"\bone (?:behind|after) the other\b": "say 'in turn', 'in order'",
+    r"\bone behind the other\b": "say 'in turn', 'in order'",
     r"\bthe (?:one|ones) (?:before|after)\b": "say 'the previous one', or repeat the noun",
     r"\b(?:came|comes?) out\b": "say 'result'",
     r"\b(?:who|which|that) alone\b|\bhas (?:it|the machine) alone\b|\bthe machine to itself\b|\bmust be alone\b|\balone (?:has|holds|says|decides|hears)\b": "say 'only', 'an exclusive lock'",
@@ -140,7 +137,10 @@ PATTERNS = [
     for group in GROUPS
     for pattern, advice in group.items()
 ]
-ANY = re.compile("|".join(f"(?:{pattern.pattern})" for pattern, *_ in PATTERNS), re.IGNORECASE)
+# All begin with a word: to try them at the starts of words alone is several times as fast.
+ANY = re.compile(
+    rf"(?<!\w)(?=\w)(?:{'|'.join(pattern.pattern for pattern, *_ in PATTERNS)})", re.IGNORECASE
+)
 
 
 def banned(sentence: Sentence) -> list[tuple[int, str, str]]:

@@ -8,8 +8,8 @@ import yaml
 from tests.prose.texts import Text
 
 READ = {
-    "question", "statement", "published", "source", "title", "caption", "label", "x_label", "y_label",
-    "colour_label", "reference_label", "not_tested", "duration",
+    "question", "statement", "published", "source", "title", "caption", "not_tested", "duration",
+    "label", "x_label", "y_label", "colour_label", "reference_label",
 }  # fmt: skip
 """Keys whose values appear on a page or in the terminal."""
 
@@ -51,7 +51,7 @@ def comments(source: str) -> Iterator[tuple[int, str]]:
 
 
 def description(command: str) -> str:
-    """Return what follows a command in its line, after two spaces or more."""
+    """Return the text after a command in its line, behind two spaces or more."""
     _, gap, text = command.strip().partition("  ")
     text = text.strip(" \\")
     return f"- {text}" if gap and text else ""  # an item of a list: a block of its own

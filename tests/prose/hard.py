@@ -25,7 +25,7 @@ HARD = {
 """Files and their hard functions, a method as `Class.method`."""
 
 LINES_A_COMMENT = 8
-"""A function has at least one comment line for so many lines of code."""
+"""A function has at least one comment line for this number of lines of code."""
 
 LONGEST_GAP = 10
 """Lines of code that may follow each other without a comment line."""
@@ -39,7 +39,7 @@ def findings(root: Path) -> Iterator[Finding]:
         for name in names:
             function = named(module.tree, name) if module else None
             if module is None or function is None:
-                message = f"function {name} not found in {path}; mend HARD in tests/prose/hard.py"
+                message = f"function {name} not found in {path}; update HARD in tests/prose/hard.py"
                 yield Finding(path, 1, COMMENTS, "hard", message)
             else:
                 yield from uncommented(module, function, name)

@@ -10,7 +10,7 @@ DESCRIPTION = re.compile(r"(?:^|\s)#\s+(?P<comment>.*)$|\S {2,}(?P<column>[^\s#]
 
 
 def texts(path: str, category: str, source: str) -> Iterator[Text]:
-    """Yield paragraphs, lists, cells of tables, and what follows the code of a line of code."""
+    """Yield paragraphs, lists, cells of tables, and the descriptions in lines of code."""
     prose: list[str] = []
     first, language = 1, None
     for number, line in enumerate(source.splitlines(), 1):
@@ -31,7 +31,7 @@ def texts(path: str, category: str, source: str) -> Iterator[Text]:
 
 
 def cells(line: str) -> list[str]:
-    """Return a line with the cells of a table two spaces apart; headings stand alone."""
+    """Return a line with the cells of a table two spaces apart; a heading without its marks."""
     if line.lstrip().startswith("|"):
         inner = re.sub(r"(?<!\\)\|", "  ", line.strip().strip("|"))
         return ["" if set(inner) <= set(" -:") else inner.strip()]
@@ -41,7 +41,7 @@ def cells(line: str) -> list[str]:
 
 
 def described(line: str, language: str) -> str:
-    """Return the comment of a line of code, or its second column where it is no language."""
+    """Return the comment of a line of code, or the second column of a tree or a command."""
     match = DESCRIPTION.search(line)
     if not match:
         return ""

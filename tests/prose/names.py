@@ -1,4 +1,4 @@
-"""Names that say nothing of their content, and names of the old dialect (rule 3 of the style)."""
+"""Names that do not say their content, and names of the old dialect (rule 3 of the style)."""
 
 from collections.abc import Iterator
 from pathlib import PurePath
@@ -10,7 +10,7 @@ EMPTY = {
     "found", "told", "made", "kept", "shown", "there", "lacking", "given", "gone", "taken", "seen",
     "wanted", "held", "here", "alone", "beside", "much",
 }  # fmt: skip
-"""Participles and adverbs; a name says its content instead: `metrics`, `message`, `rows`, `path`."""
+"""Participles and adverbs. A name says its content instead: `metrics`, `message`, `rows`."""
 
 OLD = {
     "Course", "Further", "Rig", "rig", "copies", "look", "Watch", "Loop", "Banded", "Measured",

@@ -12,7 +12,7 @@ from tests.prose.texts import Text
 REPORT = ("runner/report/", "runner/figures/", "runner/claims/")
 """Packages whose string literals appear on a page or in the terminal."""
 
-SHAPES = {"Float", "Float32", "Float64", "Int", "Int64", "Bool", "Shaped", "Integer", "Num", "Literal"}
+SHAPES = ("Bool", "Float", "Float32", "Float64", "Int", "Int64", "Integer", "Shaped", "Literal")
 """Types whose index is not prose: jaxtyping's shapes, and lists of allowed values."""
 
 DIRECTIVE = re.compile(r"#\s*(?:noqa(?::\s*[A-Z0-9, ]+)?|type:\s*ignore\S*|fmt:\s*\w+)[\s-]*")
@@ -98,7 +98,9 @@ class Module:
         if block:
             yield first, "\n".join(block)
 
-    def _visit(self, node: ast.AST, scope: int = 0, raised: bool = False, prose: bool = True) -> None:
+    def _visit(
+        self, node: ast.AST, scope: int = 0, raised: bool = False, prose: bool = True
+    ) -> None:
         """Collect from a node and all nodes below it; `prose` is False inside annotations."""
         if is_literal(node):
             if prose:
@@ -116,12 +118,12 @@ class Module:
             prose = False
         for field in node._fields:
             value = getattr(node, field, None)
-            shown = prose and not (
+            readable = prose and not (
                 field in ("annotation", "returns") or (field == "slice" and is_shape(node))
             )
             for child in value if isinstance(value, list) else (value,):
                 if isinstance(child, ast.AST) and not isinstance(child, LEAVES):
-                    self._visit(child, scope, raised, shown)
+                    self._visit(child, scope, raised, readable)
 
     def _visit_literal(self, node: ast.AST, scope: int, raised: bool, prose: bool) -> None:
         """Note the place of a literal, and collect from the values that Python fills in."""
@@ -170,7 +172,7 @@ def joined(node: ast.AST) -> str:
 
 
 def name_of(node: ast.AST) -> tuple[str, str] | None:
-    """Return the name that a node assigns, and what it is; None where it assigns none."""
+    """Return the name that a node assigns, and its kind; None where it assigns no name."""
     match node:
         case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
             return name, "function"

@@ -1,8 +1,8 @@
 """Split a text into sentences and count their words.
 
 A sentence ends at `.`, `!`, `?` or `:` before a capital, a digit, a quote or the end of its block.
-Blocks are paragraphs, items of lists, entries such as `path: the file`, and the cells of tables, whose columns
-are two or more spaces apart. A semicolon ends nothing.
+A semicolon does not end one. Blocks are paragraphs, items of lists, entries such as `path: a file`,
+and cells of tables, whose columns are two or more spaces apart.
 """
 
 import re
@@ -21,16 +21,19 @@ CODE = re.compile(r"``.+?``|`[^`]+`", re.DOTALL)
 ADDRESS = re.compile(r"\b(?:https?|file)://\S+[^\s.,;:)]")
 LINK = re.compile(r"(?<=\])\([^)\s]+\)")
 CITATION = re.compile(r"\([^()]*\b(?:18|19|20)\d\d[^()]*\)")
-ABBREVIATION = re.compile(r"\b(?:e\.g|i\.e|et al|vs|cf|[Ff]igs?|[Ss]ec|[Ee]qs?|approx|resp)\.|\.\.\.")
+ABBREVIATION = re.compile(
+    r"\b(?:e\.g|i\.e|et al|vs|cf|[Ff]igs?|[Ss]ec|[Ee]qs?|approx|resp)\.|\.\.\."
+)
 UNIT = re.compile(
     r"(?<=\d) +(?=(?:%|‰|s|ms|µs|us|min|h|B|KiB|MiB|GiB|TiB|kB|MB|GB|TB|nats|bits|px|pt|k|M|G)\b|%)"
 )
-START = rf"""\s+(?:[(+<{{-]*[A-Z0-9{MASK}]|[\["'“‘*_]|[a-z][a-z0-9]*(?:[._=]\w|:\s))"""
+START = rf"""\s+(?:[(+<{{-]*[A-Z0-9{MASK}]|[\["'\u201c\u2018*_]|[a-z][a-z0-9]*(?:[._=]\w|:\s))"""
 END = re.compile(
-    rf"""[.!?]["'”’)\]*_]*(?={START}|\s*$)|:(?=\s+["'“*_(]*[A-Z]|\s*$)"""
+    rf"""[.!?]["'\u201d\u2019)\]*_]*(?={START}|\s*$)|:(?=\s+["'\u201c*_(]*[A-Z]|\s*$)"""
 )
+OPENING = " \n\t-*•_#>(\"'\u201c\u2018"
 BULLET = re.compile(r"\s*(?:[-*•]|\d+[.)])\s+")
-ENTRY = re.compile(r"\s*[`\w.*/<>-]+(?:, [`\w.*/<>-]+)*:\s")
+ENTRY = re.compile(rf"\s+[{MASK}\w.*/<>-]+(?:, [{MASK}\w.*/<>-]+)*:\s")
 GAP = re.compile(r"(?<=\S)[ \t]{2,}(?=\S)")
 WORD = re.compile(rf"[\w{MASK}]")
 
@@ -44,33 +47,34 @@ class Sentence:
 
     @property
     def n_words(self) -> int:
-        """Count words; a number with its unit is one, a code span is one, a citation is none."""
+        """Count words: a number with its unit and a code span are one, a citation is not one."""
         text = UNIT.sub("", CITATION.sub(" ", self.text))
         return sum(1 for word in text.split() if WORD.search(word))
 
     @property
     def is_question(self) -> bool:
         """Whether the sentence ends with a question mark."""
-        return self.text.rstrip("\"'”’)]*_ \n").endswith("?")
+        return self.text.rstrip("\"'\u201d\u2019)]*_ \n").endswith("?")
 
 
 def split(body: str) -> list[Sentence]:
     """Return the sentences of a text; offsets are those of `body`."""
     masked = mask(body)
-    found: list[Sentence] = []
+    sentences: list[Sentence] = []
     for start, stop in blocks(masked):
         block, begin = masked[start:stop], 0
         for end in [match.end() for match in END.finditer(block)] + [len(block)]:
             piece = block[begin:end]
             if WORD.search(piece):
-                lead = len(piece) - len(piece.lstrip())
-                found.append(Sentence(start + begin + lead, piece.strip()))
+                bare = piece.lstrip(OPENING)
+                offset = start + begin + len(piece) - len(bare)
+                sentences.append(Sentence(offset, bare.rstrip()))
             begin = end
-    return found
+    return sentences
 
 
 def mask(body: str) -> str:
-    """Return the text, of the same length, without code, addresses and stops that end nothing."""
+    """Mask code, addresses and the stops of abbreviations; the length stays."""
     for pattern in (CODE, ADDRESS, LINK):
         body = pattern.sub(lambda match: MASK * len(match[0]), body)
     return ABBREVIATION.sub(lambda match: match[0].replace(".", NOT_AN_END), body)
@@ -92,7 +96,7 @@ def blocks(text: str) -> Iterator[tuple[int, int]]:
             indent, hanging = depth, bool(BULLET.match(line))
         else:
             hanging = hanging or depth > indent
-        # The cells of a row are blocks; the last one goes on in the lines below it.
+        # The cells of a row are blocks; the last one may continue in the lines below it.
         for gap in GAP.finditer(line):
             yield start, offset + gap.start()
             start = offset + gap.end()
@@ -103,5 +107,5 @@ def blocks(text: str) -> Iterator[tuple[int, int]]:
 
 
 def starts_block(line: str) -> bool:
-    """Whether a line begins an item of a list, an entry, a row of a table or a heading."""
+    """Whether a line begins an item of a list, an indented entry or a row of a table."""
     return bool(BULLET.match(line) or ENTRY.match(line) or GAP.search(line.strip()))

@@ -5,7 +5,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
-WORDS, LONG, NAMES, COMMENTS = "banned words", "sentences over 25 words", "variables", "missing comments"
+WORDS, LONG, NAMES, COMMENTS = (
+    "banned words",
+    "sentences over 25 words",
+    "variables",
+    "missing comments",
+)
 KINDS = (WORDS, LONG, NAMES, COMMENTS)
 """The kinds of findings, which are the columns of the table."""
 
