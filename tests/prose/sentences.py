@@ -33,7 +33,7 @@ END = re.compile(
 )
 OPENING = " \n\t-*•_#>(\"'\u201c\u2018"
 BULLET = re.compile(r"\s*(?:[-*•]|\d+[.)])\s+")
-ENTRY = re.compile(rf"\s+[{MASK}\w.*/<>-]+(?:, [{MASK}\w.*/<>-]+)*:\s")
+ENTRY = re.compile(rf"\s*[{MASK}\w.*/<>-]+(?:, [{MASK}\w.*/<>-]+)*:\s")
 GAP = re.compile(r"(?<=\S)[ \t]{2,}(?=\S)")
 WORD = re.compile(rf"[\w{MASK}]")
 
@@ -83,17 +83,20 @@ def mask(body: str) -> str:
 def blocks(text: str) -> Iterator[tuple[int, int]]:
     """Yield the start and end of each block of lines that may hold one sentence."""
     start = offset = indent = 0
-    hanging = colon = False
+    hanging = colon = entries = False
     for line in text.splitlines(keepends=True):
         depth = len(line) - len(line.lstrip())
         blank = not line.strip()
         # A dedent ends an item with indented lines; a list may follow a line that ends in a colon.
         new = blank or (hanging and depth <= indent) or (colon and depth > indent)
-        if start < offset and (new or starts_block(line)):
+        # A wrapped line may look like an entry: it is one if it is indented, or follows another.
+        entry = bool(ENTRY.match(line)) and (depth > 0 or entries)
+        if start < offset and (new or entry or starts_block(line)):
             yield start, offset
             start = offset
         if start == offset:
             indent, hanging = depth, bool(BULLET.match(line))
+            entries = bool(ENTRY.match(line))
         else:
             hanging = hanging or depth > indent
         # The cells of a row are blocks; the last one may continue in the lines below it.
@@ -107,5 +110,5 @@ def blocks(text: str) -> Iterator[tuple[int, int]]:
 
 
 def starts_block(line: str) -> bool:
-    """Whether a line begins an item of a list, an indented entry or a row of a table."""
-    return bool(BULLET.match(line) or ENTRY.match(line) or GAP.search(line.strip()))
+    """Whether a line begins an item of a list or a row of a table."""
+    return bool(BULLET.match(line) or GAP.search(line.strip()))

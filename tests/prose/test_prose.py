@@ -46,6 +46,8 @@ def python(source: str, path: str = "runner/x.py") -> list[Finding]:
         ("- one item\n- another\n  on two lines", ["one item", "another\n  on two lines"]),
         ("- one item\nA paragraph", ["one item", "A paragraph"]),
         ("Args:\n    path: a file.\n    rows: all", ["Args:", "path: a file.", "rows: all"]),
+        ("scaled: one value\nplain: another", ["scaled: one value", "plain: another"]),
+        ("A wrapped line\nhere: it goes.", ["A wrapped line\nhere: it goes."]),
         ("arms  these\nlog   one\n      or two", ["arms", "these", "log", "one\n      or two"]),
     ],
 )  # fmt: skip
