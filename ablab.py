@@ -17,9 +17,9 @@ SEALED = ("runner/__init__.py", "runner/__main__.py", "experiments/__init__.py",
 def main() -> None:
     """Run the command, if the code behind it is ours."""
     check()
-    from runner.__main__ import program
+    from runner.__main__ import run_main_process
 
-    program()
+    run_main_process()
 
 
 def check() -> None:

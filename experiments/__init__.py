@@ -1,5 +1,5 @@
 """The science: questions, and the parts, tasks and probes that they are asked with."""
 
-from experiments.questions import Question, measuring, question
+from experiments.questions import Question, measurement_only, question
 
-__all__ = ["Question", "measuring", "question"]
+__all__ = ["Question", "measurement_only", "question"]

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from experiments import Question, measuring, question
+from experiments import Question, measurement_only, question
 from experiments.metrics import METRICS
 from experiments.metrics.ffn import DECLARATIONS
 from experiments.parts.activation import Activation
-from experiments.rules import share
-from experiments.start import assemble
+from experiments.rules import check_fraction
+from experiments.trial_setup import build_task_and_model
 
 if TYPE_CHECKING:
     from runner.trial.trial import Trial
@@ -31,10 +31,10 @@ METRICS.update(DECLARATIONS)
 class FFNOptions(Question):
     """The size below which a hidden value counts as small."""
 
-    eps: float = field(metadata=measuring("ffn/small_share"))
+    eps: float = field(metadata=measurement_only("ffn/small_share"))
 
     def __post_init__(self) -> None:
-        share(eps=self.eps)
+        check_fraction(eps=self.eps)
 
     def check(self, groups: Mapping[str, Any]) -> None:
         """Raise ValueError where the feed-forward part has a nonlinearity that cannot be drawn."""
@@ -52,7 +52,7 @@ def run(trial: "Trial") -> None:
     from runner.trial.training import evaluate, train
 
     ffn, eps = trial.config.parts.ffn, trial.config.options.eps
-    task, model = assemble(trial)
+    task, model = build_task_and_model(trial)
 
     def probe() -> ActivationProbe:
         return ActivationProbe(model, eps=eps)
@@ -63,13 +63,13 @@ def run(trial: "Trial") -> None:
 
     by_input = InputSparsity(model, eps=eps, limit=LIMIT)
     end = evaluate(model, task, [probe(), by_input], trial.device)
-    trial.record(compared(start, end), "1")
+    trial.record(add_start_and_change(start, end), "1")
     if ffn.nonlinearity is not None:
         trial.table("functions", function_rows(ffn.nonlinearity))
     trial.table("sparsity", by_input.rows())
 
 
-def compared(start: dict[str, float], end: dict[str, float]) -> dict[str, float]:
+def add_start_and_change(start: dict[str, float], end: dict[str, float]) -> dict[str, float]:
     """Return the probe's values at the end, `<name>_init` before training, and `<name>_change`."""
     found = {}
     for name in start:

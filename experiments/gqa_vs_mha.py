@@ -16,12 +16,12 @@ from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from experiments import Question, measuring, question
+from experiments import Question, measurement_only, question
 from experiments.metrics import METRICS
 from experiments.metrics.gqa_vs_mha import DECLARATIONS
 from experiments.parts.transformer import build_transformer
-from experiments.rules import at_least, has_fields, share
-from experiments.start import model_of, task_of
+from experiments.rules import check_at_least, check_fraction, check_has_fields
+from experiments.trial_setup import build_model, build_task
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from runner.trial.trial import Trial
 
 Functions = dict[str, Callable[[], object]]
-SHORTEST_SAMPLE = 0.005
+MIN_SAMPLE_SECONDS = 0.005
 """Seconds; a shorter call is repeated until they are over, so that the clock is fine enough."""
 N_NEW, BYTES = 32, 256
 """Tokens that are generated, and their vocabulary."""
@@ -57,21 +57,23 @@ class GQAOptions(Question):
     timed: ClassVar[bool] = True
     convert: Conversion
     uptrain_share: float
-    d_model: int = field(metadata=measuring("gqa/"))
-    batch_size: int = field(metadata=measuring("gqa/"))
-    lengths: list[int] = field(metadata=measuring("gqa/decode", "gqa/read_limit", "gqa/cache"))
-    rounds: int = field(metadata=measuring())
-    prefill_lengths: list[int] = field(
-        metadata=measuring("gqa/prefill", "gqa/mixing", "gqa/generation")
+    d_model: int = field(metadata=measurement_only("gqa/"))
+    batch_size: int = field(metadata=measurement_only("gqa/"))
+    lengths: list[int] = field(
+        metadata=measurement_only("gqa/decode", "gqa/read_limit", "gqa/cache")
     )
-    prefill_rounds: int = field(metadata=measuring())
+    rounds: int = field(metadata=measurement_only())
+    prefill_lengths: list[int] = field(
+        metadata=measurement_only("gqa/prefill", "gqa/mixing", "gqa/generation")
+    )
+    prefill_rounds: int = field(metadata=measurement_only())
 
     def __post_init__(self) -> None:
-        share(uptrain_share=self.uptrain_share)
-        at_least(
+        check_fraction(uptrain_share=self.uptrain_share)
+        check_at_least(
             1, d_model=self.d_model, batch_size=self.batch_size, prefill_rounds=self.prefill_rounds
         )
-        at_least(0, rounds=self.rounds)
+        check_at_least(0, rounds=self.rounds)
         for name in ("lengths", "prefill_lengths"):
             values = list(getattr(self, name))
             if not values or min(values) < 1 or sorted(set(values)) != values:
@@ -83,7 +85,7 @@ class GQAOptions(Question):
     def check(self, groups: Mapping[str, Any]) -> None:
         """Raise ValueError where there are no heads, or they cannot share the timed width."""
         attention, why = groups["attention"], "experiment=gqa_vs_mha compares numbers of heads"
-        has_fields("attention", attention, "n_heads", "n_kv_heads", "kernel", why=why)
+        check_has_fields("attention", attention, "n_heads", "n_kv_heads", "kernel", why=why)
         heads = attention.n_heads
         if self.d_model % heads:
             raise ValueError(
@@ -93,26 +95,26 @@ class GQAOptions(Question):
 
 def run(trial: "Trial") -> None:
     """Train one arm under one seed, convert it where the arm says so, count what it allocates."""
-    from experiments.nn.convert import convert
+    from experiments.nn.kv_head_conversion import convert_kv_heads
     from experiments.nn.transformer import Transformer
-    from runner.trial.training import Further, evaluate, train
+    from runner.trial.training import SecondPhase, evaluate, train
 
     parts, options, training = trial.config.parts, trial.config.options, trial.config.training
-    layer = timed_layer(trial)  # sizes that do not fit are errors now, not after the training
+    layer = build_timed_layer(trial)  # sizes that do not fit are errors now, not after the training
     for length in options.lengths:
         cache = layer.to("meta").new_cache(options.batch_size, length)
         trial.record({f"gqa/cache_of_layer/length{length}": cache.nbytes}, "bytes")
     n_heads, n_kv_heads = parts.attention.n_heads, parts.attention.n_kv_heads
-    task = task_of(trial)
+    task = build_task(trial)
 
     def model_with(heads: int) -> Transformer:
-        return model_of(trial, task, attention=replace(parts.attention, n_kv_heads=heads))
+        return build_model(trial, task, attention=replace(parts.attention, n_kv_heads=heads))
 
     def change(model: "nn.Module") -> "nn.Module":
         assert isinstance(model, Transformer)
         if options.convert is not Conversion.none:
             how = options.convert.value
-            model = convert(model, n_kv_heads=n_kv_heads, how=how, seed=trial.seed)
+            model = convert_kv_heads(model, n_kv_heads=n_kv_heads, pooling=how, seed=trial.seed)
         record_loss(evaluate(model, task, [], trial.device)["val/loss"])
         return model
 
@@ -120,8 +122,8 @@ def run(trial: "Trial") -> None:
         trial.record({"gqa/loss_converted": loss}, task.unit)
 
     first = n_kv_heads if options.convert is Conversion.none else n_heads
-    more = Further(change, round(options.uptrain_share * training.steps))
-    train(trial, model_with(first), task, further=more)
+    more = SecondPhase(change, round(options.uptrain_share * training.steps))
+    train(trial, model_with(first), task, second_phase=more)
     if "gqa/loss_converted" not in trial.results:  # diverged before it could be converted
         record_loss(math.nan)
     record_sizes(trial, model_with(n_kv_heads), model_with(n_heads).to("meta"))
@@ -131,7 +133,7 @@ def record_sizes(trial: "Trial", model: "Transformer", full: "Transformer") -> N
     """Record parameters and cache bytes of the arm, and its savings over all heads (`full`)."""
     options = trial.config.options
     batch, length = options.batch_size, options.lengths[-1]
-    parameters, of_full = attention_parameters(model), attention_parameters(full)
+    parameters, of_full = count_attention_parameters(model), count_attention_parameters(full)
     cached = sum(cache.nbytes for cache in model.new_caches(batch, length))
     cached_of_full = sum(cache.nbytes for cache in full.new_caches(batch, length))
     trial.record({"gqa/attention_parameters": parameters}, "1")
@@ -156,10 +158,10 @@ def time_decoding(trial: "Trial") -> None:
 
     from experiments.nn.decoding.kv_cache import KVCache
     from experiments.nn.kernels.kernel import KERNELS
-    from runner.trial.measure import interleaved
+    from runner.trial.measure import time_interleaved
 
     options = trial.config.options
-    layer = timed_layer(trial)
+    layer = build_timed_layer(trial)
     longest = max(*options.lengths, *options.prefill_lengths)
     cache: KVCache = layer.new_cache(options.batch_size, longest)
     source = torch.Generator(trial.device).manual_seed(trial.seed)
@@ -184,24 +186,24 @@ def time_decoding(trial: "Trial") -> None:
         prompts[f"prefill/{n}"] = after(0, x[:, :n])
         prompts[f"mixing/{n}"] = partial(kernel, *layer.project(x[:, :n]), causal=True)
     seed = trial.seed + trial.passes
-    samples = interleaved(
-        tokens, rounds=options.rounds, min_seconds=SHORTEST_SAMPLE, seed=seed
-    ) | interleaved(prompts, rounds=options.prefill_rounds, warmup=1, seed=seed)
-    record_times(trial, trial.pooled(samples), n_bytes=sum(kept.nbytes for kept in read))
+    samples = time_interleaved(
+        tokens, rounds=options.rounds, min_seconds=MIN_SAMPLE_SECONDS, seed=seed
+    ) | time_interleaved(prompts, rounds=options.prefill_rounds, warmup=1, seed=seed)
+    record_times(trial, trial.pool_samples(samples), n_bytes=sum(kept.nbytes for kept in read))
 
 
 def generation(trial: "Trial", source: "torch.Generator") -> "Callable[[], Tensor]":
     """Return a call that decodes with the whole model; fresh weights cost the same."""
     import torch
 
-    from experiments.nn.decoding.generate import greedy
+    from experiments.nn.decoding.generation import generate_greedily
 
     options = trial.config.options
     model = build_transformer(trial.config.parts, vocabulary=BYTES, width=None, seed=trial.seed)
     model = model.to(trial.device, trial.dtype).eval()
     shape = (options.batch_size, options.prefill_lengths[-1])
     prompt = torch.randint(BYTES, shape, generator=source, device=trial.device)
-    return partial(greedy, model, prompt, n_new=N_NEW)
+    return partial(generate_greedily, model, prompt, n_new=N_NEW)
 
 
 def record_times(trial: "Trial", samples: dict[str, list[float]], *, n_bytes: int) -> None:
@@ -235,7 +237,7 @@ def record_times(trial: "Trial", samples: dict[str, list[float]], *, n_bytes: in
     trial.record({"gqa/generation": 1e3 * new / generated}, "tokens/s")
 
 
-def timed_layer(trial: "Trial") -> Any:
+def build_timed_layer(trial: "Trial") -> Any:
     """Return one attention layer of this arm, in the width that is timed.
 
     It decodes by plain products at every length: left to itself it would take another path for
@@ -245,11 +247,11 @@ def timed_layer(trial: "Trial") -> Any:
 
     layer: Any = trial.config.parts.attention.build(trial.config.options.d_model)
     initialise(layer, trial.seed)
-    layer.plain = True
+    layer.use_matmul = True
     return layer.to(trial.device, trial.dtype).eval()
 
 
-def attention_parameters(model: "Transformer") -> int:
+def count_attention_parameters(model: "Transformer") -> int:
     """Return the parameters of all attention layers."""
     layers: list[Any] = [block.attention for block in model.blocks]
     return sum(p.numel() for layer in layers for p in layer.parameters())

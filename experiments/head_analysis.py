@@ -12,16 +12,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from experiments import Question, measuring, question
+from experiments import Question, measurement_only, question
 from experiments.metrics import METRICS
 from experiments.metrics.head_analysis import DECLARATIONS
-from experiments.rules import at_least
-from experiments.start import model_of, task_of
+from experiments.rules import check_at_least
+from experiments.trial_setup import build_model, build_task
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from experiments.probes.heads.portraits import Table
+    from experiments.probes.heads.summaries import ScoreTable
     from runner.trial.trial import Trial
 
 METRICS.update(DECLARATIONS)
@@ -36,12 +36,12 @@ class HeadAnalysisOptions(Question):
     """
 
     train: bool
-    block: int = field(metadata=measuring())
-    n_orders: int = field(metadata=measuring("heads/pruning", "heads/ablation"))
+    block: int = field(metadata=measurement_only())
+    n_orders: int = field(metadata=measurement_only("heads/pruning", "heads/ablation"))
 
     def __post_init__(self) -> None:
-        at_least(1, block=self.block)
-        at_least(0, n_orders=self.n_orders)
+        check_at_least(1, block=self.block)
+        check_at_least(0, n_orders=self.n_orders)
 
     def check(self, groups: Mapping[str, Any]) -> None:
         """Raise ValueError where attention has no heads."""
@@ -54,44 +54,51 @@ class HeadAnalysisOptions(Question):
 
 def run(trial: "Trial") -> None:
     """Train one arm under one seed (or leave it as it starts), score its heads, record."""
+    from experiments.probes.heads.ablation_metrics import (
+        record_ablation_and_pruning,
+        record_diverged_ablation,
+    )
     from experiments.probes.heads.copying import CopyProbe
-    from experiments.probes.heads.portraits import attention_of_labels, portraits
+    from experiments.probes.heads.head_metrics import (
+        record_copying,
+        record_planted_attention,
+        record_scores,
+    )
     from experiments.probes.heads.probe import HeadProbe
-    from experiments.probes.heads.record import record_copying, record_planted, record_scores
-    from experiments.probes.heads.removals import record_nothing_to_remove, record_removals
-    from runner.trial.protocols import Probe
+    from experiments.probes.heads.summaries import example_attention_rows, summarise_heads
+    from runner.trial.protocols import ProbeProtocol
     from runner.trial.training import evaluate, train
 
     options, repeats = trial.config.options, trial.config.parts.task.repeats
-    task = task_of(trial)
+    task = build_task(trial)
 
     def probe(model: "nn.Module") -> HeadProbe:
         return HeadProbe(model, task.labels, task.lags, block=options.block)
 
-    model = model_of(trial, task)
-    probes: list[Callable[[], Probe]] = [lambda: probe(model)]
+    model = build_model(trial, task)
+    probes: list[Callable[[], ProbeProtocol]] = [lambda: probe(model)]
     if repeats:
         probes.append(lambda: CopyProbe(model))
     if options.train:
         train(trial, model, task, probes=probes)
     else:
-        trial.resume(0)
+        trial.open_log(0)
         values = evaluate(model, task, [make() for make in probes], trial.device)
         trial.log(values, 0)
         trial.record({"val/loss": values["val/loss"]}, task.unit)
 
-    final, untrained = probe(model), model_of(trial, task)
+    final, untrained = probe(model), build_model(trial, task)
     initial = probe(untrained)
     evaluate(model, task, [final], trial.device)
     evaluate(untrained, task, [initial], trial.device)
     record_scores(trial, final, initial)
-    record_planted(trial, final, initial, mean=task.needs_lags)
-    more: Table = {}
+    record_planted_attention(trial, final, initial, mean=task.needs_lags)
+    more: ScoreTable = {}
     if repeats:
         more = record_copying(trial, model, untrained, task)
         if options.n_orders and trial.diverged:
-            record_nothing_to_remove(trial, model)
+            record_diverged_ablation(trial, model)
         elif options.n_orders:
-            record_removals(trial, model.eval(), task)
-    trial.table("heads", portraits(final, more))
-    trial.table("attention", attention_of_labels(model, task, trial.device))
+            record_ablation_and_pruning(trial, model.eval(), task)
+    trial.table("heads", summarise_heads(final, more))
+    trial.table("attention", example_attention_rows(model, task, trial.device))

@@ -9,11 +9,11 @@ choice of an expert tells about the domain and about the token, minus chance.
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from experiments import Question, measuring, question
+from experiments import Question, measurement_only, question
 from experiments.metrics import METRICS
 from experiments.metrics.moe import DECLARATIONS
-from experiments.rules import at_least
-from experiments.start import assemble
+from experiments.rules import check_at_least
+from experiments.trial_setup import build_task_and_model
 
 if TYPE_CHECKING:
     from runner.trial.trial import Trial
@@ -28,10 +28,10 @@ METRICS.update(DECLARATIONS)
 class MoEOptions(Question):
     """How often labels are permuted, to learn what agreement is chance."""
 
-    n_permutations: int = field(metadata=measuring())
+    n_permutations: int = field(metadata=measurement_only())
 
     def __post_init__(self) -> None:
-        at_least(1, n_permutations=self.n_permutations)
+        check_at_least(1, n_permutations=self.n_permutations)
 
 
 def run(trial: "Trial") -> None:
@@ -40,7 +40,7 @@ def run(trial: "Trial") -> None:
     from runner.trial.training import evaluate, train
 
     n_experts, options = trial.config.parts.ffn.experts, trial.config.options
-    task, model = assemble(trial)
+    task, model = build_task_and_model(trial)
 
     def probe() -> RoutingProbe:
         return RoutingProbe(task.labels, n_experts, options.n_permutations)

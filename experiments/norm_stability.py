@@ -15,15 +15,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from experiments import Question, measuring, question
+from experiments import Question, measurement_only, question
 from experiments.metrics import METRICS
 from experiments.metrics.norm_stability import DECLARATIONS
-from experiments.probes.finite import numbers, ratio
-from experiments.rules import at_least
-from experiments.start import model_of, task_of
+from experiments.probes.nonfinite import ratio_or_nan, replace_nonfinite
+from experiments.rules import check_at_least
+from experiments.trial_setup import build_model, build_task
 
 if TYPE_CHECKING:
-    from experiments.probes.gradients import Depth
+    from experiments.probes.gradients import DepthProfile
     from runner.trial.trial import Trial
 
 LAST = 10
@@ -37,18 +37,20 @@ METRICS.update(DECLARATIONS)
 class NormStabilityOptions(Question):
     """The depths that are looked at before training, and on how many batches of which size."""
 
-    depths: list[int] = field(metadata=measuring("norm/grad_slope", "norm/variance_slope"))
-    init_batches: int = field(metadata=measuring("norm/grad_", "norm/grad/", "norm/variance"))
+    depths: list[int] = field(metadata=measurement_only("norm/grad_slope", "norm/variance_slope"))
+    init_batches: int = field(
+        metadata=measurement_only("norm/grad_", "norm/grad/", "norm/variance")
+    )
     init_batch_size: int | None = field(
-        metadata=measuring("norm/grad_", "norm/grad/", "norm/variance")
+        metadata=measurement_only("norm/grad_", "norm/grad/", "norm/variance")
     )
 
     def __post_init__(self) -> None:
-        at_least(1, init_batches=self.init_batches)
+        check_at_least(1, init_batches=self.init_batches)
         if self.init_batch_size is not None:
-            at_least(1, init_batch_size=self.init_batch_size)
+            check_at_least(1, init_batch_size=self.init_batch_size)
         for depth in self.depths:
-            at_least(1, depths=depth)
+            check_at_least(1, depths=depth)
         if self.depths and len(set(self.depths)) < max(2, len(self.depths)):
             raise ValueError(
                 f"depths={list(self.depths)} must be two or more different numbers of layers, as "
@@ -62,35 +64,37 @@ def run(trial: "Trial") -> None:
     from runner.trial.training import train
 
     parts, options = trial.config.parts, trial.config.options
-    task = task_of(trial)
+    task = build_task(trial)
 
     if options.depths:
-        seen = task_of(trial, options.init_batch_size)
+        seen = build_task(trial, options.init_batch_size)
         steps = range(1, 1 + options.init_batches)
         batches = [seen.batch(step).to(trial.device) for step in steps]
         profiles = {}
         for depth in sorted(options.depths):
-            model = model_of(trial, task, model=replace(parts.model, n_layers=depth))
+            model = build_model(trial, task, model=replace(parts.model, n_layers=depth))
             profiles[depth] = mean_profile([depth_profile(model, b, task.loss) for b in batches])
-        trial.record(at_initialisation(profiles), "1")
+        trial.record(initialisation_metrics(profiles), "1")
 
-    model = model_of(trial, task)
-    curves = train(trial, model, task, watch=[GradientNorms()])
+    model = build_model(trial, task)
+    curves = train(trial, model, task, step_probes=[GradientNorms()])
     record_training(trial, curves, task.unit)
 
 
-def mean_profile(profiles: "list[Depth]") -> "Depth":
+def mean_profile(profiles: "list[DepthProfile]") -> "DepthProfile":
     """Return the mean over batches, value by value: one batch would say more about itself."""
-    from experiments.probes.gradients import Depth
+    from experiments.probes.gradients import DepthProfile
 
     def mean(name: str) -> list[float]:
         per_batch = zip(*(getattr(p, name) for p in profiles), strict=True)
         return [of_finite(statistics.fmean, values) for values in per_batch]
 
-    return Depth(**{field.name: mean(field.name) for field in dataclasses.fields(Depth)})
+    return DepthProfile(
+        **{field.name: mean(field.name) for field in dataclasses.fields(DepthProfile)}
+    )
 
 
-def at_initialisation(profiles: "dict[int, Depth]") -> dict[str, float]:
+def initialisation_metrics(profiles: "dict[int, DepthProfile]") -> dict[str, float]:
     """Return metrics of models before training; slopes are of logarithms against log depth."""
     from experiments.probes.gradients import log_slope
 
@@ -99,14 +103,16 @@ def at_initialisation(profiles: "dict[int, Depth]") -> dict[str, float]:
         found[f"norm/grad_last/depth{depth}"] = profile.grad_down[-1]
         # Asked for by the exercise, and misleading: the theorem is about the last layer as depth
         # grows, while at one depth the first and last layer of Post-LN may well be alike.
-        found[f"norm/grad_first_last/depth{depth}"] = ratio(profile.grad[0], profile.grad[-1])
+        found[f"norm/grad_first_last/depth{depth}"] = ratio_or_nan(
+            profile.grad[0], profile.grad[-1]
+        )
         found[f"norm/variance_last/depth{depth}"] = profile.variance[-1]
         for name in ("grad", "grad_stream", "variance"):
             for layer, value in enumerate(getattr(profile, name)):
                 found[f"norm/{name}/depth{depth}/layer{layer}"] = value
     found["norm/grad_slope"] = log_slope({d: p.grad_down[-1] for d, p in profiles.items()})
     found["norm/variance_slope"] = log_slope({d: p.variance[-1] for d, p in profiles.items()})
-    return numbers(found)
+    return replace_nonfinite(found)
 
 
 def record_training(trial: "Trial", curves: dict[str, list[float]], unit: str) -> None:

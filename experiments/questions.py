@@ -67,7 +67,7 @@ def question(name: str) -> Callable[[Q], Q]:
     return register
 
 
-def measuring(*affects: str) -> dict[str, tuple[str, ...]]:
+def measurement_only(*affects: str) -> dict[str, tuple[str, ...]]:
     """Return the metadata of a field that only says what is measured.
 
     Arms may differ in it and still be compared, in all metrics but those whose names begin with one

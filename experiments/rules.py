@@ -4,7 +4,7 @@ from dataclasses import fields
 from typing import Any
 
 
-def at_least(minimum: float, **values: float) -> None:
+def check_at_least(minimum: float, **values: float) -> None:
     """Raise ValueError for the first value below `minimum`, naming its field."""
     for name, value in values.items():
         if value < minimum:
@@ -17,7 +17,7 @@ def check_dataclass(where: str, options: type) -> None:
         raise ValueError(f"{where}: it is no dataclass; write @dataclass below the decorator")
 
 
-def has_fields(group: str, part: Any, *names: str, why: str) -> None:
+def check_has_fields(group: str, part: Any, *names: str, why: str) -> None:
     """Raise ValueError where the options of a part, of ours or a plug-in's, lack a field."""
     lacking = set(names) - {field.name for field in fields(part)}
     if lacking:
@@ -27,7 +27,7 @@ def has_fields(group: str, part: Any, *names: str, why: str) -> None:
         )
 
 
-def share(**values: float) -> None:
+def check_fraction(**values: float) -> None:
     """Raise ValueError for the first value outside [0, 1), naming its field."""
     for name, value in values.items():
         if not 0 <= value < 1:

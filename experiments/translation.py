@@ -11,12 +11,12 @@ from functools import partial
 from itertools import zip_longest
 from typing import TYPE_CHECKING, ClassVar
 
-from experiments import Question, measuring, question
+from experiments import Question, measurement_only, question
 from experiments.metrics import METRICS
 from experiments.metrics.translation import DECLARATIONS
-from experiments.parts.translator import build_encoder_decoder
-from experiments.rules import at_least
-from experiments.start import task_of
+from experiments.parts.encoder_decoder import build_encoder_decoder
+from experiments.rules import check_at_least
+from experiments.trial_setup import build_task
 
 if TYPE_CHECKING:
     from experiments.nn.encoder_decoder import EncoderDecoder
@@ -32,27 +32,27 @@ class TranslationOptions(Question):
     """How many sentences are decoded while the model trains, and how many a table shows."""
 
     pairs: ClassVar[bool] = True
-    n_probe: int = field(metadata=measuring())
-    n_samples: int = field(metadata=measuring())
+    n_probe: int = field(metadata=measurement_only())
+    n_samples: int = field(metadata=measurement_only())
 
     def __post_init__(self) -> None:
-        at_least(1, n_probe=self.n_probe, n_samples=self.n_samples)
+        check_at_least(1, n_probe=self.n_probe, n_samples=self.n_samples)
 
 
 def run(trial: "Trial") -> None:
     """Train one arm under one seed, let it translate, record."""
-    from experiments.probes.other_splits import OtherSplits
+    from experiments.probes.extra_splits import ExtraSplitsProbe
     from experiments.probes.translation import TranslationProbe
     from experiments.tasks.translation import TranslationTask
     from runner.trial.training import train
 
     parts, options = trial.config.parts, trial.config.options
-    task = task_of(trial)
+    task = build_task(trial)
     if not isinstance(task, TranslationTask):
         raise ValueError(f"task={parts.task.kind} has no translations; use task=numbers or pairs15")
     model = translator_of(trial, task)
 
-    probes = (TranslationProbe, OtherSplits)
+    probes = (TranslationProbe, ExtraSplitsProbe)
     train(trial, model, task, probes=[partial(p, model, task, options.n_probe) for p in probes])
 
     translate(trial, model.eval(), task)
@@ -76,8 +76,13 @@ def translator_of(trial: "Trial", task: "TranslationTask") -> "EncoderDecoder":
 
 def translate(trial: "Trial", model: "EncoderDecoder", task: "TranslationTask") -> None:
     """Decode all sentences that judge, of the other splits as many at most; record scores."""
-    from experiments.probes.other_splits import losses
-    from experiments.probes.translation import TranslationProbe, attention_rows, by_digits, chrf_of
+    from experiments.probes.extra_splits import extra_split_losses
+    from experiments.probes.translation import (
+        TranslationProbe,
+        chrf_of_samples,
+        cross_attention_rows,
+        exact_match_by_digits,
+    )
 
     n_held_out = sum(len(batch.keep) for batch in task.split(task.held_out_split))
     probe = TranslationProbe(model, task, n_held_out)
@@ -85,15 +90,15 @@ def translate(trial: "Trial", model: "EncoderDecoder", task: "TranslationTask") 
         for batch in task.split(split, n_held_out):
             probe.update(batch.to(trial.device))
     trial.record(probe.metrics(), "1")
-    trial.record(losses(model, task, n_held_out), task.unit)
+    trial.record(extra_split_losses(model, task, n_held_out), task.unit)
 
-    of_split = {split: probe.of(split) for split in task.labels}
+    of_split = {split: probe.samples_of_split(split) for split in task.labels}
     if task.numbers:
         scored = {name: part for name, part in of_split.items() if name in ("iid", "length")}
-        trial.record(by_digits(task.numbers, scored), "1")
+        trial.record(exact_match_by_digits(task.numbers, scored), "1")
     scores = []
     for split, samples in of_split.items():
-        score, signature = chrf_of(samples)
+        score, signature = chrf_of_samples(samples)
         scores.append({"split": split, "sentences": len(samples), "chrf": score, "by": signature})
     trial.table("scores", scores)
     n_samples = trial.config.options.n_samples
@@ -101,4 +106,4 @@ def translate(trial: "Trial", model: "EncoderDecoder", task: "TranslationTask") 
     turns = zip_longest(*(samples[:n_samples] for samples in of_split.values()))
     trial.table("samples", [sample.row() for turn in turns for sample in turn if sample])
     first = next(task.split(task.held_out_split)).to(trial.device)
-    trial.table("cross_attention", attention_rows(model, task, first))
+    trial.table("cross_attention", cross_attention_rows(model, task, first))

@@ -20,7 +20,7 @@ from runner.wording import output
 CONF = Path(__file__).resolve().parent.parent / "conf"
 Outcome = tuple[str, int]
 """How a study ended: the line that sums it up, or the point that failed, and its exit code."""
-STOPPED, KEPT = "stopped", "; finished trials are kept, the same command resumes them"
+STOPPED, RESUME_HINT = "stopped", "; finished trials are kept, the same command resumes them"
 
 
 def main() -> None:
@@ -29,23 +29,23 @@ def main() -> None:
     interrupts.listen()
     full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us instead of being printed by Hydra
-    stopped = STOPPED + (KEPT if computes(sys.argv[1:]) else "")
+    stopped = STOPPED + (RESUME_HINT if computes(sys.argv[1:]) else "")
     try:
-        run(full_error=full_error)
-        interrupts.check()
+        dispatch_command(full_error=full_error)
+        interrupts.raise_if_interrupted()
     except KeyboardInterrupt:
         leave(stopped, 130)
     except Exception as error:
-        if interrupts.Heard.count:  # the error followed from a signal
+        if interrupts.ReceivedSignals.count:  # the error followed from a signal
             leave(stopped, 130)
         if full_error:
             raise
-        from runner.plan.explaining import explain
+        from runner.plan.error_messages import explain
 
         leave(*explain(error, planning=True))
 
 
-def program() -> None:
+def run_main_process() -> None:
     """The command as a process of its own, whose exit code no late signal changes."""
     try:
         main()
@@ -65,19 +65,19 @@ def listed_or_version(arguments: list[str]) -> bool:
     """
     from runner.plan import listing
 
-    alone, own = listing.alone(arguments)
+    alone, own = listing.parse_list_request(arguments)
     if alone:
-        print(listing.listing(own))  # noqa: T201
+        print(listing.list_experiments(own))  # noqa: T201
     elif "--version" in arguments:
-        from runner.records.provenance import version
+        from runner.records.provenance import package_version
 
-        print(f"ablab {version('ablab')}")  # noqa: T201
+        print(f"ablab {package_version('ablab')}")  # noqa: T201
     else:
         return False
     return True
 
 
-def run(*, full_error: bool) -> None:
+def dispatch_command(*, full_error: bool) -> None:
     """Do what the command line says."""
     if listed_or_version(sys.argv[1:]):
         return
@@ -94,14 +94,14 @@ def compose_and_run(*, full_error: bool) -> None:
     import hydra
     from omegaconf import DictConfig, OmegaConf
 
-    from runner.plan import arguments, loading
-    from runner.plan.explaining import bounded, explain
-    from runner.wording.names import several
+    from runner.plan import arguments, hydra_loader
+    from runner.plan.error_messages import explain, format_message
+    from runner.wording.names import format_count
 
-    loading.check_all_loading()
+    hydra_loader.install_checked_loader()
     outcomes: list[Outcome] = []
     command = shlex.join(["python", "-m", "runner", *sys.argv[1:]])
-    sys.argv[1:] = arguments.check(sys.argv[1:])
+    sys.argv[1:] = arguments.check_arguments(sys.argv[1:])
 
     @hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")
     def job(config: DictConfig) -> Outcome | None:
@@ -110,7 +110,7 @@ def compose_and_run(*, full_error: bool) -> None:
 
         from runner.invocation import run_and_report
 
-        loading.check_all_loading()  # a launcher's process has not
+        hydra_loader.install_checked_loader()  # a launcher's process has not
         hydra_config = HydraConfig.get()
         sweep = hydra_config.mode is RunMode.MULTIRUN
         choices = hydra_config.runtime.choices
@@ -124,12 +124,16 @@ def compose_and_run(*, full_error: bool) -> None:
             overrides += typed
             outcome = (run_and_report(config, overrides, "" if sweep else command), 0)
         except Exception as error:
-            interrupts.check()
+            interrupts.raise_if_interrupted()
             if full_error or (elsewhere and not returned):
                 raise
             message, code = explain(error)
-            point = f" ({output.shortened(arguments.command(overrides), 120)})" if sweep else ""
-            say(bounded(message + point))
+            point = (
+                f" ({output.truncate_middle(arguments.format_command(overrides), 120)})"
+                if sweep
+                else ""
+            )
+            say(format_message(message + point))
             outcome = (point, code)
         if returned:
             return outcome
@@ -140,12 +144,12 @@ def compose_and_run(*, full_error: bool) -> None:
         with returns_kept(outcomes):
             job()
     finally:
-        loading.remove_sweep_folder()
+        hydra_loader.remove_sweep_folder()
     done = [told for told, code in outcomes if code == 0]
     if len(outcomes) > 1:
-        studies, n_failed = several(len(done), "study", "studies"), len(outcomes) - len(done)
+        studies, n_failed = format_count(len(done), "study", "studies"), len(outcomes) - len(done)
         print("\n".join(["", f"{studies} done, {n_failed} failed:", *done]))  # noqa: T201
-    interrupts.check()
+    interrupts.raise_if_interrupted()
     if code := max((code for _, code in outcomes), default=0):
         sys.exit(code)
 
@@ -185,4 +189,4 @@ def leave(message: str, code: int) -> NoReturn:
 
 if __name__ == "__main__":
     ablab.check()
-    program()
+    run_main_process()

@@ -1,4 +1,4 @@
-"""The typed schema of the engine's part of a config; `runner.plan.reading` reads one. No torch.
+"""The typed schema of the engine's part of a config; `runner.plan.config_reader` reads one. No torch.
 
 What belongs to the science (the groups of parts and an experiment's own options) comes through
 `runner.registry`.
@@ -11,7 +11,7 @@ from enum import Enum, StrEnum
 from types import SimpleNamespace
 from typing import Any
 
-MOST, MOST_SEEDS, MOST_WORKERS, MOST_VALUES = 2**31, 10_000, 1024, 100
+INTEGER_LIMIT, MOST_SEEDS, MOST_WORKERS, MOST_VALUES = 2**31, 10_000, 1024, 100
 SHARES = {"final_lr_share": 1.0, "weight_decay": 1.0, "beta1": 0.9999, "beta2": 0.99999}
 
 
@@ -75,7 +75,7 @@ class Reuse(StrEnum):
     accept = "accept"
 
 
-class Planning(StrEnum):
+class PlanMode(StrEnum):
     """Whether a plan is carried out, or only told."""
 
     run = "run"
@@ -89,7 +89,7 @@ class Evaluation(StrEnum):
     tuning = "tuning"
 
 
-class By(StrEnum):
+class MatchCost(StrEnum):
     """The cost in which arms are made equal; parameters are counted without embeddings."""
 
     none = "none"
@@ -103,13 +103,13 @@ class By(StrEnum):
 class Match:
     """Which arm this one must cost as much as, and the width that is solved for it."""
 
-    by: By
+    by: MatchCost
     to: str | None
     solve: str
     tolerance: float
 
     def __post_init__(self) -> None:
-        if self.by is not By.none and not self.to:
+        if self.by is not MatchCost.none and not self.to:
             raise ValueError(
                 f"to is empty, but by={self.by} needs an arm to match, e.g. match.to=dense"
             )
@@ -209,16 +209,18 @@ class Tune:
             )
         if not 1 <= self.n_seeds <= MOST_SEEDS:
             raise ValueError(f"n_seeds={self.n_seeds} must lie between 1 and {MOST_SEEDS}")
-        if not 0 <= self.first_seed < MOST:
-            raise ValueError(f"first_seed={self.first_seed} must lie between 0 and {MOST - 1}")
+        if not 0 <= self.first_seed < INTEGER_LIMIT:
+            raise ValueError(
+                f"first_seed={self.first_seed} must lie between 0 and {INTEGER_LIMIT - 1}"
+            )
 
 
 @dataclass
 class Timing:
-    """When a study times its trials again; see `runner.study.passes`.
+    """When a study times its trials again; see `runner.study.timing_passes`.
 
     passes   at most so many passes over the trials; 1 never times again
-    steady   another pass follows while `runner.study.passes.noise` is above this
+    steady   another pass follows while `runner.study.timing_passes.timing_noise` is above this
     minutes  for all passes behind the first: none begins that would end later, if it takes as long
              as the one before
     """
@@ -261,13 +263,13 @@ class Study:
     plugins: list[str]
     outputs: str
     scale: Scale
-    plan: Planning
+    plan: PlanMode
     tune: Tune
     timing: Timing
 
     def __post_init__(self) -> None:
-        if not 0 <= self.seed < MOST:
-            raise ValueError(f"seed={self.seed} must lie between 0 and {MOST - 1}")
+        if not 0 <= self.seed < INTEGER_LIMIT:
+            raise ValueError(f"seed={self.seed} must lie between 0 and {INTEGER_LIMIT - 1}")
         if self.n_seeds < 1:
             raise ValueError(f"n_seeds={self.n_seeds} must be at least 1")
         if self.n_seeds > MOST_SEEDS:
@@ -287,8 +289,8 @@ class Study:
 
 
 STUDY_KEYS = tuple(f.name for f in dataclasses.fields(Study))
-NOT_IN_ARMS = tuple(key for key in STUDY_KEYS if key != "seed_offset")
-SCHEMAS: dict[str, type] = {
+STUDY_ONLY_KEYS = tuple(key for key in STUDY_KEYS if key != "seed_offset")
+SECTION_SCHEMAS: dict[str, type] = {
     "training": Training,
     "device": Device,
     "match": Match,
@@ -317,21 +319,21 @@ class ArmConfig:
     evaluation: Evaluation = Evaluation.report
     data: str = ""
 
-    def tree(self) -> dict[str, Any]:
+    def signature_tree(self) -> dict[str, Any]:
         """What a signature covers: the fields that can change numbers, as plain containers.
 
         `evaluation` is one of them where it is not the report's; `data` is signed beside the tree.
         """
         sections = {"training": self.training, "device": self.device, "options": self.options}
         tree: dict[str, Any] = {
-            name: plain(value) for name, value in (sections | vars(self.parts)).items()
+            name: signature_fields(value) for name, value in (sections | vars(self.parts)).items()
         }
         if self.evaluation is not Evaluation.report:
             tree["evaluation"] = self.evaluation.value
         return {"experiment": self.experiment, "seed_offset": self.seed_offset, **tree}
 
 
-def affects(options: type) -> dict[str, tuple[str, ...]]:
+def affects_by_field(options: type) -> dict[str, tuple[str, ...]]:
     """The options that only say what is measured, and the metrics that each has an influence on.
 
     Such a field carries `metadata={"affects": ...}`, the beginnings of the metrics' names.
@@ -343,7 +345,7 @@ def affects(options: type) -> dict[str, tuple[str, ...]]:
     }
 
 
-def plain(value: Any) -> dict[str, Any]:
+def signature_fields(value: Any) -> dict[str, Any]:
     """A typed section as a plain dict, without fields that cannot change numbers."""
     kept = {}
     for f in dataclasses.fields(value):

@@ -105,7 +105,7 @@ def native_bfloat16() -> bool:
     )
 
 
-def enter(device: Device, name: DeviceName) -> "torch.device":
+def set_up_process(device: Device, name: DeviceName) -> "torch.device":
     """Set this process up for a trial, before anything is computed; return torch's device."""
     import torch
 

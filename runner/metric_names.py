@@ -16,13 +16,13 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
-from runner.config import By
+from runner.config import MatchCost
 
 COSTS: Mapping[str, str] = {
-    By.params: "parameters",
-    By.active_params: "active parameters",
-    By.flops: "FLOPs a token",
-    By.kv_bytes: "bytes of keys and values a token",
+    MatchCost.params: "parameters",
+    MatchCost.active_params: "active parameters",
+    MatchCost.flops: "FLOPs a token",
+    MatchCost.kv_bytes: "bytes of keys and values a token",
 }
 """The costs that arms can be matched by, in words."""
 
@@ -33,7 +33,7 @@ MACHINE_UNITS = frozenset(("s", "ms", "us", "tokens/s", "samples/s", "MiB", "GB/
 """Units of clocks and allocators; nothing else carries them."""
 
 
-class Worth(StrEnum):
+class DivergedValue(StrEnum):
     """What a metric is worth for a trial that has diverged.
 
     kept     the value stands: it does not depend on how the training ended (a count, a cost, what
@@ -69,7 +69,7 @@ class Metric:
         better: which values are better; empty where neither are.
     """
 
-    diverged: Worth = Worth.nothing
+    diverged: DivergedValue = DivergedValue.nothing
     value: float = math.nan
     deterministic: bool = False
     curve: str = ""
@@ -80,7 +80,7 @@ class Metric:
     better: Literal["less", "greater", ""] = field(default="", kw_only=True, compare=False)
 
     def __post_init__(self) -> None:
-        if (self.diverged is Worth.fixed) != math.isfinite(self.value):
+        if (self.diverged is DivergedValue.fixed) != math.isfinite(self.value):
             raise ValueError("value is the worth of a `fixed` metric, and of no other")
         if self.better not in ("less", "greater", ""):
             raise ValueError(f"better={self.better!r} must be less, greater or empty")
@@ -89,11 +89,15 @@ class Metric:
 TEXTS = frozenset(("meaning", "unit", "formula", "source", "better"))
 """The fields of `Metric` that describe it and decide nothing: the code hash leaves them out."""
 
-KEPT, START, NOTHING = Metric(Worth.kept), Metric(Worth.start), Metric()
-COUNT = Metric(Worth.kept, deterministic=True)
+KEPT_IF_DIVERGED, START_IF_DIVERGED, NOTHING_IF_DIVERGED = (
+    Metric(DivergedValue.kept),
+    Metric(DivergedValue.start),
+    Metric(),
+)
+COUNT = Metric(DivergedValue.kept, deterministic=True)
 
 
-def find(name: str, known: Mapping[str, Metric]) -> Metric | None:
+def find_metric(name: str, known: Mapping[str, Metric]) -> Metric | None:
     """Find the declaration of the longest known name that `name` is or continues; None without one.
 
     A plain name goes before one with a `*` of the same length.
@@ -110,12 +114,12 @@ def find(name: str, known: Mapping[str, Metric]) -> Metric | None:
     return None
 
 
-def declared(name: str, known: Mapping[str, Metric]) -> Metric:
-    """Find the declaration as `find` does; a metric without one is worth nothing."""
-    return find(name, known) or NOTHING
+def find_metric_or_default(name: str, known: Mapping[str, Metric]) -> Metric:
+    """Find the declaration as `find_metric` does; a metric without one is worth nothing."""
+    return find_metric(name, known) or NOTHING_IF_DIVERGED
 
 
-def worth(
+def value_if_diverged(
     name: str, value: float, metric: Metric, first: Mapping[str, float]
 ) -> tuple[float, bool]:
     """Judge a final value of a diverged trial: what it counts as, and whether that is clipped.
@@ -123,12 +127,12 @@ def worth(
     `first` holds the first logged value of each curve. A clipped value stands for the trial and was
     not measured. Without a first value there is none.
     """
-    if metric.diverged is Worth.kept:
+    if metric.diverged is DivergedValue.kept:
         return value, False
-    if metric.diverged is Worth.nothing:
+    if metric.diverged is DivergedValue.nothing:
         return math.nan, False
     counted = first.get(metric.curve or name, math.nan)
-    if metric.diverged is Worth.fixed:
+    if metric.diverged is DivergedValue.fixed:
         counted = metric.value
     return counted, math.isfinite(counted)
 
@@ -138,12 +142,12 @@ def placeholders(template: str) -> list[str]:
     return re.findall(r"\{(\w+)\}", template)
 
 
-def fill(template: str, values: Mapping[str, Any]) -> str:
+def fill_template(template: str, values: Mapping[str, Any]) -> str:
     """Put values into a template's placeholders; a placeholder without a value stays."""
     return re.sub(r"\{(\w+)\}", lambda m: str(values.get(m[1], m[0])), template)
 
 
-def pattern(template: str) -> re.Pattern[str]:
+def template_pattern(template: str) -> re.Pattern[str]:
     """Compile what a template matches; a placeholder is anything without a slash."""
     parts = re.split(r"\{(\w+)\}", template)
     quoted = [re.escape(p) if i % 2 == 0 else f"(?P<{p}>[^/]+)" for i, p in enumerate(parts)]

@@ -18,11 +18,11 @@ from hydra.core.global_hydra import GlobalHydra
 
 from experiments.tasks.domains import Domains
 from runner import invocation
-from runner.plan import loading, planning
+from runner.plan import hydra_loader, planning
 from runner.plan.plan import Plan
-from tests.support.composed import composed
-from tests.support.composing_once import composed_once
-from tests.support.environment import ROOT, environment
+from tests.support.composition import compose_config
+from tests.support.environment import ROOT, child_environment
+from tests.support.hydra_cache import cached_hydra
 
 torch.set_num_threads(1)  # with two, an operation waits for a core that another process has
 MakePlan = Callable[..., Plan]
@@ -43,9 +43,9 @@ def _locks_of_our_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
 def hydra() -> Iterator[None]:
     """Hydra, initialised as `python -m runner` does."""
     GlobalHydra.instance().clear()
-    loading.check_all_loading()
+    hydra_loader.install_checked_loader()
     ours = initialize_config_dir(str(ROOT / "conf"), version_base="1.3")
-    with ours, composed_once(), domains_built_once():
+    with ours, cached_hydra(), domains_built_once():
         yield
 
 
@@ -114,7 +114,7 @@ def plan(hydra: None, tmp_path: Path) -> MakePlan:  # noqa: ARG001
     """Plan a study from overrides as the command line would; outputs are temporary."""
 
     def make(*overrides: str) -> Plan:
-        return planning.plan(*composed(tmp_path, overrides))
+        return planning.make_plan(*compose_config(tmp_path, overrides))
 
     return make
 
@@ -124,7 +124,7 @@ def run(hydra: None, tmp_path: Path) -> Callable[..., None]:  # noqa: ARG001
     """Run a study from overrides to its report as the command line would."""
 
     def make(*overrides: str) -> None:
-        invocation.run_and_report(*composed(tmp_path, overrides))
+        invocation.run_and_report(*compose_config(tmp_path, overrides))
 
     return make
 
@@ -148,5 +148,5 @@ def command(words: Sequence[str], folder: Path, timeout: float) -> subprocess.Co
         text=True,
         timeout=timeout,
         check=False,
-        env=environment(),
+        env=child_environment(),
     )

@@ -11,9 +11,9 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from experiments.estimates.recorded import NAMES
+from experiments.estimates.expected_metrics import NAMES
 from runner import registry
-from runner.metric_names import Metric, Worth
+from runner.metric_names import DivergedValue, Metric
 from runner.trial import metrics as engine
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "metrics.md"
@@ -53,9 +53,9 @@ def text() -> str:
 
 def owners() -> Iterator[tuple[str, str, ModuleType, Mapping[str, Metric]]]:
     """Yield the engine and each question: title, summary, module and its declarations."""
-    yield "Engine", "Experiments that train a model have these.", engine, engine.ENGINE
+    yield "Engine", "Experiments that train a model have these.", engine, engine.ENGINE_METRICS
     for name in questions():
-        summary = (getdoc(sys.modules[registry.page(name)]) or "").partition("\n")[0]
+        summary = (getdoc(sys.modules[registry.page_module(name)]) or "").partition("\n")[0]
         module = import_module(f"experiments.metrics.{name}")
         yield f"`{name}`", summary, module, module.DECLARATIONS
 
@@ -63,7 +63,9 @@ def owners() -> Iterator[tuple[str, str, ModuleType, Mapping[str, Metric]]]:
 def questions() -> list[str]:
     """Return our experiments, without those of plug-ins."""
     return [
-        name for name in sorted(registry.names()) if registry.page(name) == f"experiments.{name}"
+        name
+        for name in sorted(registry.experiment_names())
+        if registry.page_module(name) == f"experiments.{name}"
     ]
 
 
@@ -91,9 +93,9 @@ def row(name: str, metric: Metric) -> str:
 
 def diverged(metric: Metric) -> str:
     """Say which value a metric has for a diverged trial."""
-    if metric.diverged is Worth.fixed:
+    if metric.diverged is DivergedValue.fixed:
         return f"{metric.value:g}"
-    if metric.diverged is Worth.nothing:
+    if metric.diverged is DivergedValue.nothing:
         return "none"
     return f"{metric.diverged} of `{metric.curve}`" if metric.curve else str(metric.diverged)
 
@@ -105,14 +107,14 @@ class Everything(SimpleNamespace):
     lengths = (1, 2)
     length = rounds = n_orders = 1
     reference_up_to = experts = 2
-    train = symbols = numerals = planted = repeats = True
+    train = symbols = numerals = has_planted_lags = repeats = True
     kernel = "tiled"
 
 
 def recorded(question: str) -> list[str]:
     """Return the names that trials of a question may record, `layer*` for any layer."""
-    parts: dict[str, Any] = dict.fromkeys(registry.parts(question), Everything())
-    return list(dict.fromkeys(NAMES[registry.options(question)](Everything(), parts)))
+    parts: dict[str, Any] = dict.fromkeys(registry.experiment_groups(question), Everything())
+    return list(dict.fromkeys(NAMES[registry.options_class(question)](Everything(), parts)))
 
 
 def main() -> None:

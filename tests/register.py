@@ -12,10 +12,10 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 
-from runner.claims.registration import SHIPPED, families
-from runner.plan.choosing import choose
-from runner.plan.outline import outline
-from runner.plan.reading import read_study
+from runner.claims.registration import SHIPPED_CLAIMS_FILE, family_members
+from runner.plan.config_reader import read_study
+from runner.plan.report_spec import read_report_spec
+from runner.plan.selection import select_claims_and_figures
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 
@@ -26,22 +26,28 @@ def shipping() -> Iterator[dict[str, Any]]:
         for path in sorted((CONF / "preset").glob("*.yaml")):
             experiment, _, scale = path.stem.rpartition("_")
             overrides = [f"experiment={experiment}", f"scale={scale}"]
-            study = choose(read_study(compose("config", overrides=overrides)), [])
-            claims = outline(study).claims
+            study = select_claims_and_figures(
+                read_study(compose("config", overrides=overrides)), []
+            )
+            claims = read_report_spec(study).claims
             for claim in claims:
                 yield {
                     "id": claim.id,
                     "experiment": experiment,
                     "scale": scale,
                     "hash": claim.fingerprint,
-                    "family": families(claims)[claim.id],
+                    "family": family_members(claims)[claim.id],
                     "arms": {name: study.arms[name] for name in claim.named_arms},
                 }
 
 
 def registered() -> list[dict[str, Any]]:
     """The lines that are there."""
-    return json.loads(SHIPPED.read_text(encoding="utf-8")) if SHIPPED.exists() else []
+    return (
+        json.loads(SHIPPED_CLAIMS_FILE.read_text(encoding="utf-8"))
+        if SHIPPED_CLAIMS_FILE.exists()
+        else []
+    )
 
 
 def missing() -> list[dict[str, Any]]:
@@ -55,8 +61,8 @@ def main() -> None:
     date = datetime.date.today().isoformat()
     added = [{**line, "date": date} for line in missing()]
     lines = [json.dumps(line, ensure_ascii=False) for line in [*registered(), *added]]
-    SHIPPED.parent.mkdir(exist_ok=True)
-    SHIPPED.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
+    SHIPPED_CLAIMS_FILE.parent.mkdir(exist_ok=True)
+    SHIPPED_CLAIMS_FILE.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
     print(f"{len(added)} claims registered, {len(lines)} lines in all")  # noqa: T201
 
 

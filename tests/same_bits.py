@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.support.environment import ROOT, environment
+from tests.support.environment import ROOT, child_environment
 from tests.support.outcomes import outcome
 
 SHORT = {
@@ -105,7 +105,7 @@ def computed() -> dict[str, str]:
             subprocess.run(
                 [sys.executable, "-m", "runner", *arguments, "outputs=outputs"],
                 cwd=folder,
-                env=environment(),
+                env=child_environment(),
                 check=True,
                 stdout=subprocess.DEVNULL,
             )

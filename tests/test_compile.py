@@ -22,7 +22,7 @@ def test_a_compiled_training_equals_the_eager_one_within_rounding(plan: MakePlan
     curves = {}
     for mode in ("false", "true"):
         one = (*TINY, "arm=dense", "n_seeds=1", "training.log_every=1", f"training.compile={mode}")
-        (entry,) = study.run(plan(*one))
+        (entry,) = study.run_trials(plan(*one))
         status = entry.slot.status()
         assert status["state"] == "done", status
         frame = pd.read_csv(entry.slot.folder / "metrics.csv")

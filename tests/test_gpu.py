@@ -19,7 +19,7 @@ def accelerator(request: pytest.FixtureRequest) -> str:
 
 @pytest.mark.gpu
 def test_a_study_runs_on_an_accelerator(plan, accelerator: str):
-    entries = study.run(plan(*TINY, f"device={accelerator}"))
+    entries = study.run_trials(plan(*TINY, f"device={accelerator}"))
     assert all(entry.slot.status()["state"] in ("done", "diverged") for entry in entries)
     result = entries[0].slot.result()
     assert result is not None
@@ -27,7 +27,9 @@ def test_a_study_runs_on_an_accelerator(plan, accelerator: str):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("experiment", registry.names())
+@pytest.mark.parametrize("experiment", registry.experiment_names())
 def test_every_experiment_smokes_on_an_accelerator(plan, accelerator: str, experiment: str):
-    entries = study.run(plan(f"experiment={experiment}", "scale=smoke", f"device={accelerator}"))
+    entries = study.run_trials(
+        plan(f"experiment={experiment}", "scale=smoke", f"device={accelerator}")
+    )
     assert all(entry.slot.status()["state"] in ("done", "diverged") for entry in entries)

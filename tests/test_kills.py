@@ -22,11 +22,11 @@ from runner import registry
 from runner.plan import planning
 from runner.records.job import Job, Stage
 from runner.records.store import Slot, read_json
-from runner.study.entries import job_of, survey
+from runner.study.entries import list_trials, make_job
 from runner.trial.checkpoint import DIGESTS, STATE, WEIGHTS, steps
-from tests.support.composed import composed
+from tests.support.composition import compose_config
 from tests.support.environment import ROOT
-from tests.support.killing import SEAMS, Nursery, Point, Stages, nursery
+from tests.support.kill_points import SEAMS, ForkServer, KillPoint, Stages, fork_server
 from tests.support.outcomes import outcome
 
 pytestmark = pytest.mark.xdist_group("kills")  # the trial is computed once, in one process
@@ -49,7 +49,7 @@ class Lab:
 
     folder: Path
     stages: Stages
-    nursery: Nursery
+    nursery: ForkServer
     whole: dict[str, Any] = field(default_factory=dict)
     passed: Counter[str] = field(default_factory=Counter)
     names: Iterator[int] = field(default_factory=count)
@@ -59,7 +59,7 @@ class Lab:
         slot = Slot(self.folder / str(next(self.names)) / "seed-0")
         return [replace(job, slot=slot) for job in self.stages]
 
-    def survives(self, *points: Point) -> None:
+    def survives(self, *points: KillPoint) -> None:
         """Kill the trial at each point, one after the other, let it end, compare."""
         stages = self.fresh()
         for point in points:
@@ -81,14 +81,16 @@ class Lab:
 
 def lab(folder: Path, *overrides: str) -> Iterator[Lab]:
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        plan = planning.plan(*composed(folder, [*overrides, *SMALL]))
-    entry = survey(plan)[0]
-    stages = [Stage.run, Stage.timing] if registry.timed(plan.experiment) else [Stage.run]
-    jobs = [job_of(plan, entry, stage) for stage in stages]
-    with nursery(jobs) as children:
+        plan = planning.make_plan(*compose_config(folder, [*overrides, *SMALL]))
+    entry = list_trials(plan)[0]
+    stages = (
+        [Stage.run, Stage.timing] if registry.has_timing_stage(plan.experiment) else [Stage.run]
+    )
+    jobs = [make_job(plan, entry, stage) for stage in stages]
+    with fork_server(jobs) as children:
         made = Lab(folder, jobs, children)
         whole = made.fresh()
-        made.passed = children.count(whole)
+        made.passed = children.count_passages(whole)
         made.whole = outcome(whole[0].slot.folder)
         yield made
 
@@ -128,13 +130,13 @@ def test_the_whole_trial_is_what_these_tests_are_about(translation: Lab):
 
 @pytest.mark.parametrize(("seam", "call"), SAMPLES.items())
 def test_a_kill_costs_no_bit(translation: Lab, seam: str, call: int):
-    translation.survives(Point(seam, call))
+    translation.survives(KillPoint(seam, call))
 
 
 @pytest.mark.slow
 def test_a_kill_before_a_file_changes_costs_no_bit(translation: Lab):
     for call in range(5, translation.passed["file change"], 11):
-        translation.survives(Point("file change", call))
+        translation.survives(KillPoint("file change", call))
 
 
 @pytest.mark.slow
@@ -142,18 +144,20 @@ def test_a_kill_before_a_file_changes_costs_no_bit(translation: Lab):
 def test_a_kill_at_points_of_a_sample_costs_no_bit(translation: Lab, seam: str, sample: Random):
     calls = range(1, translation.passed[seam] + 1)
     for call in sample.sample(calls, min(len(calls), 3)):
-        translation.survives(Point(seam, call))
+        translation.survives(KillPoint(seam, call))
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("seam", SEAMS)
 def test_a_kill_at_any_point_costs_no_bit(translation: Lab, seam: str):
     for call in range(1, translation.passed[seam] + 1):
-        translation.survives(Point(seam, call))
+        translation.survives(KillPoint(seam, call))
 
 
 def test_three_kills_cost_no_bit(translation: Lab):
-    translation.survives(Point("part of a step", 11), Point("state", 1), Point("sync", 12))
+    translation.survives(
+        KillPoint("part of a step", 11), KillPoint("state", 1), KillPoint("sync", 12)
+    )
 
 
 @pytest.mark.long
@@ -161,14 +165,14 @@ def test_three_kills_cost_no_bit(translation: Lab):
 def test_three_kills_at_any_point_cost_no_bit(translation: Lab, seam: str):
     # Every process comes through the first points again, and farther than the one before.
     for call in range(1, translation.passed[seam] // 3, 3):
-        translation.survives(*[Point(seam, call)] * 3)
+        translation.survives(*[KillPoint(seam, call)] * 3)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seam", SEAMS)
 def test_a_kill_behind_a_conversion_costs_no_bit(conversion: Lab, seam: str, sample: Random):
     conversion.survives(
-        Point(seam, sample.randint(conversion.passed[seam] // 2 or 1, conversion.passed[seam]))
+        KillPoint(seam, sample.randint(conversion.passed[seam] // 2 or 1, conversion.passed[seam]))
     )
 
 
@@ -177,14 +181,14 @@ def test_a_kill_behind_a_conversion_costs_no_bit(conversion: Lab, seam: str, sam
 def test_a_kill_anywhere_behind_a_conversion_costs_no_bit(conversion: Lab, seam: str):
     passed, every = conversion.passed[seam], 3 if seam == "file change" else 1
     for call in range(passed // 2, passed + 1, every):
-        conversion.survives(Point(seam, call))
+        conversion.survives(KillPoint(seam, call))
 
 
 @pytest.mark.long
 @pytest.mark.parametrize(("seam", "every"), [("sync", 3), ("file change", 12)])
 def test_a_kill_between_measurements_costs_no_bit(kernels: Lab, seam: str, every: int):
     for call in range(2, kernels.passed[seam] + 1, every):
-        kernels.survives(Point(seam, call))
+        kernels.survives(KillPoint(seam, call))
 
 
 @pytest.mark.slow
@@ -203,7 +207,7 @@ def test_autocast_trains_to_other_numbers_and_a_kill_costs_no_bit(translation: L
     assert found[0] != found[1]
     assert found[0] == pytest.approx(found[1], rel=0.01)
     assert found[0][12] < found[0][0]
-    rounded.survives(Point("part of a step", 11))
+    rounded.survives(KillPoint("part of a step", 11))
 
 
 @pytest.mark.parametrize(
@@ -218,7 +222,7 @@ def test_autocast_trains_to_other_numbers_and_a_kill_costs_no_bit(translation: L
 )
 def test_sigterm_checkpoints_at_once(translation: Lab, seam: str, call: int, step: int):
     stages = translation.fresh()
-    assert translation.nursery.run(stages, Point(seam, call, SIGTERM)) == 1
+    assert translation.nursery.run(stages, KillPoint(seam, call, SIGTERM)) == 1
     slot = stages[0].slot
     assert slot.status()["state"] == "killed"
     assert slot.status()["message"] == f"asked to stop, goes on from step {step}"
@@ -228,7 +232,7 @@ def test_sigterm_checkpoints_at_once(translation: Lab, seam: str, call: int, ste
 
 def test_sigterm_while_the_result_is_written_lets_it_be_written(translation: Lab):
     stages = translation.fresh()
-    last = Point("sync", translation.passed["sync"], SIGTERM)
+    last = KillPoint("sync", translation.passed["sync"], SIGTERM)
     assert translation.nursery.run(stages, last) == 0
     assert stages[0].slot.result() is not None
 
@@ -236,7 +240,7 @@ def test_sigterm_while_the_result_is_written_lets_it_be_written(translation: Lab
 @pytest.mark.slow
 def test_sigterm_behind_a_conversion_goes_on_from_before_it(conversion: Lab):
     stages = conversion.fresh()
-    assert conversion.nursery.run(stages, Point("part of a step", 10, SIGTERM)) == 1
+    assert conversion.nursery.run(stages, KillPoint("part of a step", 10, SIGTERM)) == 1
     assert stages[0].slot.status()["message"] == "asked to stop, goes on from step 8"
     assert conversion.ends_as_the_whole(stages, "sigterm")["from_step"] == 8
 
@@ -259,7 +263,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 def stopped(translation: Lab) -> Path:
     """The folder of a trial with checkpoints of steps 8 and 12, killed behind the last."""
     stages = translation.fresh()
-    translation.nursery.run(stages, Point("checkpoint", 3))
+    translation.nursery.run(stages, KillPoint("checkpoint", 3))
     assert steps(stages[0].slot.folder / "checkpoint") == [8, 12]
     return stages[0].slot.folder
 
@@ -289,7 +293,7 @@ def test_without_an_undamaged_checkpoint_a_trial_starts_anew(translation: Lab, s
     for step, file in ((8, STATE), (12, WEIGHTS)):
         DAMAGES["truncated"](stages[0].slot.folder / "checkpoint" / f"step-{step}" / file)
     # Killed again, it goes on from what it has made meanwhile: damaged ones crowd out nothing.
-    assert translation.nursery.run(stages, Point("step", 6)) < 0
+    assert translation.nursery.run(stages, KillPoint("step", 6)) < 0
     assert translation.ends_as_the_whole(stages, "both")["from_step"] == 4
 
 
@@ -298,6 +302,6 @@ def test_a_checkpoint_of_other_code_is_never_gone_on_from(translation: Lab):
     for call in (1, 4, 9, 16, 19):  # from its first file to the start of its training
         stages = translation.fresh()
         others = [replace(job, code="other") for job in stages]
-        assert translation.nursery.run(others, Point("step", 6)) < 0
-        assert translation.nursery.run(stages, Point("file change", call)) < 0
+        assert translation.nursery.run(others, KillPoint("step", 6)) < 0
+        assert translation.nursery.run(stages, KillPoint("file change", call)) < 0
         assert translation.ends_as_the_whole(stages, call)["from_step"] == 0, call

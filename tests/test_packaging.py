@@ -16,7 +16,7 @@ import ablab
 from runner import plugins
 from runner.config import ConfigError
 from runner.plan import arguments, launchers
-from tests.support.environment import ROOT, environment
+from tests.support.environment import ROOT, child_environment
 from tests.support.tiny import TINY
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -80,7 +80,7 @@ def test_another_conf_is_named_and_not_used(monkeypatch, tmp_path: Path, capsys)
     monkeypatch.syspath_prepend(tmp_path)
     tmp_path.joinpath("work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
-    monkeypatch.setenv("PYTHONSAFEPATH", "1")  # `check` sets it
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")  # `check_arguments` sets it
     ablab.check()
     assert (
         f"another conf stands before ablab's and is not used: {tmp_path}" in capsys.readouterr().err
@@ -148,7 +148,7 @@ def test_nothing_of_the_current_folder_is_imported_but_plug_ins(tmp_path: Path):
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        env=environment(),
+        env=child_environment(),
         check=False,
         timeout=120,
     )
@@ -161,21 +161,21 @@ def test_nothing_of_the_current_folder_is_imported_but_plug_ins(tmp_path: Path):
 def test_plug_ins_are_looked_for_in_the_current_folder_at_last(monkeypatch, tmp_path: Path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    plugins.load([])
+    plugins.import_plugins([])
     assert str(tmp_path) not in sys.path
     (tmp_path / "a_part_of_mine.py").write_text("")
     (tmp_path / "json.py").write_text("raise SystemExit")
-    plugins.load(["a_part_of_mine", "json"])
+    plugins.import_plugins(["a_part_of_mine", "json"])
     assert sys.path[-1] == os.path.realpath(tmp_path)
 
 
 @pytest.mark.parametrize("launcher", ["joblib", "submitit_local", "submitit_slurm"])
 def test_a_launcher_that_is_not_installed_names_the_extra(monkeypatch, launcher: str):
-    monkeypatch.setattr(launchers, "installed", lambda _: False)
+    monkeypatch.setattr(launchers, "is_installed", lambda _: False)
     with pytest.raises(ConfigError, match=r"checkout .* -e '\.\[cluster\]'"):
-        arguments.check(["-m", "experiment=moe", f"hydra/launcher={launcher}"])
+        arguments.check_arguments(["-m", "experiment=moe", f"hydra/launcher={launcher}"])
     module, extra = launchers.EXTRAS[launcher]
     package = module.rpartition(".")[2].replace("_", "-")
     assert any(text.startswith(package) for text in PROJECT["optional-dependencies"][extra])
     monkeypatch.undo()
-    assert not launchers.installed("no_such_package.at_all")
+    assert not launchers.is_installed("no_such_package.at_all")

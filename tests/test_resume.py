@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from runner import invocation, registry
-from tests.support.composed import composed
-from tests.support.environment import environment
+from tests.support.composition import compose_config
+from tests.support.environment import child_environment
 from tests.support.outcomes import events, results, states, weights
 
 PATIENCE = 120.0
@@ -32,7 +32,7 @@ def small(experiment: str) -> list[str]:
 
 def finish(experiment: str, folder: Path) -> None:
     """Compute a study to its end as the command does, with the server that is there already."""
-    invocation.run_and_report(*composed(folder, small(experiment)))
+    invocation.run_and_report(*compose_config(folder, small(experiment)))
 
 
 def kill_with_a_checkpoint(experiment: str, folder: Path) -> Path:
@@ -40,7 +40,7 @@ def kill_with_a_checkpoint(experiment: str, folder: Path) -> Path:
     process = subprocess.Popen(
         command(experiment),
         cwd=folder,
-        env=environment(),
+        env=child_environment(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -73,7 +73,7 @@ def running(status: Path) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("experiment", registry.names())
+@pytest.mark.parametrize("experiment", registry.experiment_names())
 def test_a_killed_trial_goes_on_to_the_same_bits(hydra: None, experiment: str, tmp_path: Path):  # noqa: ARG001
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     whole.mkdir()
@@ -106,7 +106,7 @@ def test_sigterm_leaves_a_checkpoint_and_no_process(who: str, tmp_path: Path):
     process = subprocess.Popen(
         long,
         cwd=tmp_path,
-        env=environment(),
+        env=child_environment(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,

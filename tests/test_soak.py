@@ -19,7 +19,7 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from runner import invocation, registry
-from tests.support.composed import composed
+from tests.support.composition import compose_config
 from tests.support.environment import ROOT
 
 MINUTES = float(os.environ.get("ABLAB_SOAK_MINUTES", "20"))
@@ -83,13 +83,13 @@ def test_nothing_grows_over_many_studies(tmp_path: Path, capsys: pytest.CaptureF
     until = time.monotonic() + 60 * MINUTES
     rounds: list[dict[str, float]] = []
     while time.monotonic() < until or len(rounds) < WARM + 2:
-        for experiment in registry.names():
+        for experiment in registry.experiment_names():
             folder = tmp_path / f"{len(rounds)}-{experiment}"
             folder.mkdir()
             GlobalHydra.instance().clear()
             with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
                 invocation.run_and_report(
-                    *composed(folder, [f"experiment={experiment}", "scale=smoke"])
+                    *compose_config(folder, [f"experiment={experiment}", "scale=smoke"])
                 )
         rounds.append(figures(temporary))
         with capsys.disabled():

@@ -14,7 +14,7 @@ from experiments.flash_attention import FlashOptions
 from experiments.gqa_vs_mha import GQAOptions
 from experiments.norm_stability import NormStabilityOptions
 from experiments.parts import Part
-from experiments.parts.body import cost
+from experiments.parts.body import body_cost
 from experiments.tasks.base import Sizes
 from runner.config import Autocast, Device, Dtype, Training
 
@@ -41,16 +41,16 @@ class Memory:
         return self.weights + self.activations + self.data
 
     @property
-    def largest(self) -> str:
+    def largest_component(self) -> str:
         """What takes most, in words."""
         return WORDS[max(WORDS, key=lambda name: getattr(self, name))]
 
 
-def least(
+def estimate_lower_bound(
     experiment_options: object, parts: Mapping[str, Any], training: Training, device: Device
 ) -> Memory:
     """The memory of the moment of a trial that takes most, of those that are counted here."""
-    arm = Arm(parts, training, device)
+    arm = ArmMemory(parts, training, device)
     if isinstance(experiment_options, FlashOptions):
         return arm.kernels(experiment_options)
     moments = [arm.evaluating(), arm.training_step(), arm.updating()]
@@ -61,16 +61,16 @@ def least(
     return max(moments, key=lambda memory: memory.total)
 
 
-def keys_to_lower(
+def suggest_keys_to_reduce(
     experiment_options: object, parts: Mapping[str, Any], training: Training, device: Device
 ) -> list[str]:
     """The three keys whose halves take least memory; of those that do alike, the largest values."""
-    whole = least(experiment_options, parts, training, device).total
+    whole = estimate_lower_bound(experiment_options, parts, training, device).total
     saved: dict[str, tuple[float, int]] = {}
     for section, part in {"training": training, "options": experiment_options, **parts}.items():
         for name in sizes(section, part):
             half = {section: with_half(part, name)}
-            smaller = least(
+            smaller = estimate_lower_bound(
                 half.get("options", experiment_options),
                 {**parts, **{key: value for key, value in half.items() if key in parts}},
                 half.get("training", training),
@@ -106,7 +106,7 @@ def with_half(part: Any, name: str) -> Any:
 
 
 @dataclass(frozen=True)
-class Arm:
+class ArmMemory:
     """The parts of an arm, and how it is trained."""
 
     parts: Mapping[str, Any]
@@ -132,7 +132,7 @@ class Arm:
     def weights(self) -> int:
         """Parameters, those of the embedding and the output head included."""
         model = self.parts["model"]
-        return cost(self.parts).parameters + 2 * model.d_model * self.task.outputs
+        return body_cost(self.parts).parameters + 2 * model.d_model * self.task.n_outputs
 
     def sequences(self) -> int:
         """Sequences of a batch."""
@@ -148,7 +148,7 @@ class Arm:
         task = self.task
         sequences = min(self.sequences(), task.n_eval)
         model = self.parts["model"]
-        numbers = self.tokens(sequences) * (model.d_model + task.outputs)
+        numbers = self.tokens(sequences) * (model.d_model + task.n_outputs)
         return Memory(self.item * self.weights(), self.item * numbers, task.data_bytes)
 
     def training_step(self) -> Memory:
@@ -156,8 +156,10 @@ class Arm:
         parts, task = self.parts, self.task
         sequences = self.sequences() // self.training.accumulate
         tokens = self.tokens(sequences)
-        per_token = layer(parts) * parts["model"].n_layers + 2 * task.outputs
-        per_sequence = sum(part.kept_per_sequence(self.tokens(1)) for part in mixing(parts))
+        per_token = layer(parts) * parts["model"].n_layers + 2 * task.n_outputs
+        per_sequence = sum(
+            part.saved_activations_per_sequence(self.tokens(1)) for part in mixing(parts)
+        )
         scores = sequences * per_sequence * parts["model"].n_layers
         kept = 1 if self.training.steps == 1 else 3  # AdamW's moments are there from step 1 on
         whole_batch = 8 * self.tokens(self.sequences())  # the tokens of all parts of a batch
@@ -176,7 +178,7 @@ class Arm:
         model = replace(self.parts["model"], n_layers=max(options.depths))
         size = options.init_batch_size or self.training.batch_size
         training = replace(self.training, batch_size=size, accumulate=1, steps=1, warmup_steps=0)
-        deep = Arm({**self.parts, "model": model}, training, self.device)
+        deep = ArmMemory({**self.parts, "model": model}, training, self.device)
         forward = deep.training_step()
         both = Memory(2 * self.item * deep.weights(), 0, forward.data)
         return max(forward, both, key=lambda memory: memory.total)
@@ -189,7 +191,9 @@ class Arm:
         weights = 2 * options.d_model * (options.d_model + width)
         numbers = options.batch_size * longest * 2 * width
         numbers += options.batch_size * options.prefill_lengths[-1] * options.d_model
-        numbers += options.batch_size * attention.kept_per_sequence(options.prefill_lengths[-1])
+        numbers += options.batch_size * attention.saved_activations_per_sequence(
+            options.prefill_lengths[-1]
+        )
         return Memory(self.item * weights, self.item * numbers)
 
     def kernels(self, options: FlashOptions) -> Memory:
@@ -197,7 +201,7 @@ class Arm:
         attention, d_model = self.parts["attention"], self.parts["model"].d_model
         batch, longest = self.training.batch_size, max(options.lengths)
         inputs = 4 * self.item * batch * longest * d_model
-        kept = attention.kept_per_sequence(longest)
+        kept = attention.saved_activations_per_sequence(longest)
         exact = max((n for n in options.lengths if n <= options.reference_up_to), default=0)
         scores = batch * max(self.item * kept, 8 * attention.n_heads * exact**2)
         return Memory(self.item * 2 * d_model**2, inputs + scores)
@@ -206,7 +210,7 @@ class Arm:
 def layer(parts: Mapping[str, Any]) -> int:
     """Numbers for each token that the backward pass of one layer needs."""
     d_model = parts["model"].d_model
-    return sum(part.kept_per_token(d_model) for part in mixing(parts))
+    return sum(part.saved_activations_per_token(d_model) for part in mixing(parts))
 
 
 def mixing(parts: Mapping[str, Any]) -> list[Part]:

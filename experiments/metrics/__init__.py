@@ -4,7 +4,7 @@ A name stands for all finer ones: `ffn/zero_share` for `ffn/zero_share/layer0` t
 not declared is worth nothing, which bars it from deciding where trials diverge.
 
 Each question's declarations stand in the file of its name beside this one, and its page adds them.
-A plug-in's page can add its own: `METRICS["mine/score"] = Metric(Worth.fixed, 0.0)`. None stands in
+A plug-in's page can add its own: `METRICS["mine/score"] = Metric(DivergedValue.fixed, 0.0)`. None stands in
 this file, which is behind the numbers of every arm: a new metric of one question would make the
 trials of all others stale. The texts of a declaration (`meaning`, `unit`, ...) become
 `docs/metrics.md` by `python -m tests.metrics_page`; no trial is stale when they change.

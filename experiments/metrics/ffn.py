@@ -1,6 +1,6 @@
 """The metrics of `experiments/ffn.py`. No torch."""
 
-from runner.metric_names import Metric, Worth
+from runner.metric_names import DivergedValue, Metric
 
 DECLARATIONS = {
     "ffn/zero_share": Metric(
@@ -29,7 +29,7 @@ DECLARATIONS = {
         formula="√(Σ y² / #{y}), over kept tokens and features",
     ),
     "ffn/*_init": Metric(
-        Worth.kept,
+        DivergedValue.kept,
         meaning="Value of the metric `*` before training.",
         unit="1",
         formula="as ffn/*, of the initialised model",

@@ -4,18 +4,18 @@ Nothing is trained here, so every value stands. A name without `/length{length}`
 options.length.
 """
 
-from runner.metric_names import Metric, Worth
+from runner.metric_names import DivergedValue, Metric
 
 DECLARATIONS = {
     "flash/saved_bytes": Metric(
-        Worth.kept,
+        DivergedValue.kept,
         deterministic=True,
         meaning="Bytes that autograd saves of a forward for its backward, the inputs not counted.",
         unit="bytes",
         better="less",
     ),
     "flash/executed_share": Metric(
-        Worth.kept,
+        DivergedValue.kept,
         deterministic=True,
         meaning="Share of the attention scores that the tiled kernel computes.",
         unit="1",
@@ -24,7 +24,7 @@ DECLARATIONS = {
         better="less",
     ),
     "flash/peak_formula": Metric(
-        Worth.kept,
+        DivergedValue.kept,
         deterministic=True,
         meaning="Bytes that a forward allocates by the textbook's formula.",
         unit="bytes",
@@ -36,7 +36,7 @@ DECLARATIONS = {
         better="less",
     ),
     "flash/peak": Metric(
-        Worth.kept,
+        DivergedValue.kept,
         meaning="Peak memory that a forward adds to its inputs.",
         unit="MiB",
         formula="highest resident memory in the call - before it; on CUDA, of torch's allocator",
@@ -44,7 +44,7 @@ DECLARATIONS = {
         better="less",
     ),
     "flash/peak_backward": Metric(
-        Worth.kept,
+        DivergedValue.kept,
         meaning="Peak memory that a forward and a backward add to their inputs.",
         unit="MiB",
         formula="highest resident memory in the calls - before; on CUDA, of torch's allocator",
@@ -52,21 +52,21 @@ DECLARATIONS = {
         better="less",
     ),
     "flash/time": Metric(
-        Worth.kept,
+        DivergedValue.kept,
         meaning="Median time of a forward.",
         unit="ms",
         formula="median over the rounds of all timing passes",
         better="less",
     ),
     "flash/time_backward": Metric(
-        Worth.kept,
+        DivergedValue.kept,
         meaning="Median time of a forward and a backward.",
         unit="ms",
         formula="median over the rounds of all timing passes",
         better="less",
     ),
     "flash/error_forward": Metric(
-        Worth.kept,
+        DivergedValue.kept,
         meaning="Largest error of the output against the attention formula in float64.",
         unit="1",
         formula="max |kernel(x) - naive(x in float64)|",
@@ -74,7 +74,7 @@ DECLARATIONS = {
         better="less",
     ),
     "flash/error_grad_*": Metric(
-        Worth.kept,
+        DivergedValue.kept,
         meaning="Largest error of the gradient of q, k or v against the formula in float64.",
         unit="1",
         formula="max |∂kernel - ∂naive in float64|",
@@ -82,7 +82,7 @@ DECLARATIONS = {
         better="less",
     ),
     "flash/error_ratio": Metric(
-        Worth.kept,
+        DivergedValue.kept,
         meaning="Error of the output over that of the naive kernel in the same dtype.",
         unit="1",
         formula="flash/error_forward / max |naive(x) - naive(x in float64)|; 1 without an error",
@@ -90,7 +90,7 @@ DECLARATIONS = {
         better="less",
     ),
     "flash/error_ratio_grad": Metric(
-        Worth.kept,
+        DivergedValue.kept,
         meaning="Largest of the same ratios of the gradients of q, k and v.",
         unit="1",
         formula="max over q, k, v of the error / that of the naive kernel; 1 without an error",
@@ -98,7 +98,7 @@ DECLARATIONS = {
         better="less",
     ),
     "flash/difference_to_naive": Metric(
-        Worth.kept,
+        DivergedValue.kept,
         meaning="Largest difference of the output to that of the naive kernel in the same dtype.",
         unit="1",
         formula="max |kernel(x) - naive(x)|",

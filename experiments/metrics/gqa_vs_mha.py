@@ -3,11 +3,11 @@
 Sizes are of what is allocated, and timings of fresh weights, so both stand if a trial diverges.
 """
 
-from runner.metric_names import Metric, Worth
+from runner.metric_names import DivergedValue, Metric
 
 DECLARATIONS = {
     "gqa/cache_of_layer": Metric(
-        Worth.kept,
+        DivergedValue.kept,
         deterministic=True,
         meaning="Bytes of the timed attention layer's cache of keys and values, at a length.",
         unit="bytes",
@@ -16,14 +16,14 @@ DECLARATIONS = {
         better="less",
     ),
     "gqa/attention_parameters": Metric(
-        Worth.kept,
+        DivergedValue.kept,
         deterministic=True,
         meaning="Parameters of all attention layers of the model.",
         unit="1",
         better="less",
     ),
     "gqa/cache_bytes": Metric(
-        Worth.kept,
+        DivergedValue.kept,
         deterministic=True,
         meaning="Bytes of the whole model's cache of keys and values, at the longest length.",
         unit="bytes",
@@ -32,7 +32,7 @@ DECLARATIONS = {
         better="less",
     ),
     "gqa/parameter_reduction": Metric(
-        Worth.kept,
+        DivergedValue.kept,
         deterministic=True,
         meaning="Attention parameters saved against a head of keys and values per query head.",
         unit="%",
@@ -40,7 +40,7 @@ DECLARATIONS = {
         better="greater",
     ),
     "gqa/cache_reduction": Metric(
-        Worth.kept,
+        DivergedValue.kept,
         deterministic=True,
         meaning="Cache bytes saved against a head of keys and values per query head.",
         unit="%",
@@ -48,7 +48,7 @@ DECLARATIONS = {
         better="greater",
     ),
     "gqa/loss_converted": Metric(
-        Worth.start,
+        DivergedValue.start,
         curve="val/loss",
         meaning=(
             "Held-out loss after the first training, right after the conversion of an arm that "
@@ -60,7 +60,7 @@ DECLARATIONS = {
         better="less",
     ),
     "gqa/decode_time": Metric(
-        Worth.kept,
+        DivergedValue.kept,
         meaning=(
             "Median time in which one attention layer adds a token to a filled cache; without "
             "`/length{length}`, at the longest length."
@@ -70,21 +70,21 @@ DECLARATIONS = {
         better="less",
     ),
     "gqa/prefill_time": Metric(
-        Worth.kept,
+        DivergedValue.kept,
         meaning="Median time in which one attention layer reads a prompt into an empty cache.",
         unit="ms",
         formula="median over the rounds of all timing passes",
         better="less",
     ),
     "gqa/mixing_time": Metric(
-        Worth.kept,
+        DivergedValue.kept,
         meaning="Median time of the attention kernel alone on a prompt, without projections.",
         unit="ms",
         formula="median over the rounds of all timing passes",
         better="less",
     ),
     "gqa/decode_slope": Metric(
-        Worth.kept,
+        DivergedValue.kept,
         meaning="Decoding time that 1,000 more tokens in the cache cost.",
         unit="ms",
         formula="least-squares slope of gqa/decode_time against length / 1000",
@@ -92,7 +92,7 @@ DECLARATIONS = {
         better="less",
     ),
     "gqa/decode_bandwidth": Metric(
-        Worth.kept,
+        DivergedValue.kept,
         meaning="Cache bytes over decoding time, at the longest length.",
         unit="GB/s",
         formula="bytes of the cache / gqa/decode_time",
@@ -100,14 +100,14 @@ DECLARATIONS = {
         better="greater",
     ),
     "gqa/read_limit": Metric(
-        Worth.kept,
+        DivergedValue.kept,
         meaning="Bandwidth at which the machine sums the cache once: a bound of decode_bandwidth.",
         unit="GB/s",
         formula="bytes of the cache / median time of summing it",
         source="own definition",
     ),
     "gqa/generation": Metric(
-        Worth.kept,
+        DivergedValue.kept,
         meaning="Tokens a second of greedy generation by the whole model, its prompt included.",
         unit="tokens/s",
         formula="batch · 32 new tokens / median time",

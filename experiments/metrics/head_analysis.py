@@ -8,7 +8,7 @@ A model that copies nothing right can lose no accuracy: no head can go from it (
 heads cost it is unknown (none).
 """
 
-from runner.metric_names import Metric, Worth
+from runner.metric_names import DivergedValue, Metric
 
 DECLARATIONS = {
     "heads/entropy": Metric(
@@ -90,67 +90,67 @@ DECLARATIONS = {
         source="own definition",
     ),
     "heads/*_initial": Metric(
-        Worth.kept,
+        DivergedValue.kept,
         meaning="Value of `*` for the same model before its first step.",
         unit="1",
         formula="as heads/*, of the initialised model",
     ),
     "heads/entropy_initial": Metric(
-        Worth.kept,
+        DivergedValue.kept,
         meaning="Value of entropy for the same model before its first step.",
         unit="nats",
         formula="as heads/entropy, of the initialised model",
     ),
     "heads/entropy_spread_initial": Metric(
-        Worth.kept,
+        DivergedValue.kept,
         meaning="Value of entropy_spread for the same model before its first step.",
         unit="nats",
         formula="as heads/entropy_spread, of the initialised model",
     ),
     "heads/distance_initial": Metric(
-        Worth.kept,
+        DivergedValue.kept,
         meaning="Value of distance for the same model before its first step.",
         unit="positions",
         formula="as heads/distance, of the initialised model",
     ),
     "heads/distance_spread_initial": Metric(
-        Worth.kept,
+        DivergedValue.kept,
         meaning="Value of distance_spread for the same model before its first step.",
         unit="positions",
         formula="as heads/distance_spread, of the initialised model",
     ),
     "heads/icl_score_initial": Metric(
-        Worth.kept,
+        DivergedValue.kept,
         meaning="Value of icl_score for the same model before its first step.",
         unit="nats",
         formula="as heads/icl_score, of the initialised model",
     ),
     "heads/*_uniform": Metric(
-        Worth.kept,
+        DivergedValue.kept,
         meaning="Score `*` of attention that is even over the keys that a query may see.",
         unit="1",
         formula="as heads/*, with p_tj = 1/n_t",
     ),
     "heads/entropy_uniform": Metric(
-        Worth.kept,
+        DivergedValue.kept,
         meaning="Entropy of attention that is even over the keys that a query may see.",
         unit="nats",
         formula="mean_t ln n_t",
     ),
     "heads/distance_uniform": Metric(
-        Worth.kept,
+        DivergedValue.kept,
         meaning="Distance of attention that is even over the keys that a query may see.",
         unit="positions",
         formula="mean_t Σ_j (t - j) / n_t",
     ),
     "heads/entropy/layer*/uniform": Metric(
-        Worth.kept,
+        DivergedValue.kept,
         meaning="The same as heads/entropy_uniform, written beside the heads of each layer.",
         unit="nats",
         formula="as heads/entropy_uniform",
     ),
     "heads/distance/layer*/uniform": Metric(
-        Worth.kept,
+        DivergedValue.kept,
         meaning="The same as heads/distance_uniform, written beside the heads of each layer.",
         unit="positions",
         formula="as heads/distance_uniform",
@@ -181,7 +181,7 @@ DECLARATIONS = {
         source="TransformerLens, head_detector, duplicate token; here over rows with such a key",
     ),
     "heads/copy_accuracy": Metric(
-        Worth.fixed,
+        DivergedValue.fixed,
         0.0,
         meaning="Share of right predictions of the second copy, its first symbol left out.",
         unit="1",
@@ -205,7 +205,7 @@ DECLARATIONS = {
         source="Wang et al. 2023, Interpretability in the Wild, mean ablation; Olsson et al. 2022",
     ),
     "heads/prunable": Metric(
-        Worth.fixed,
+        DivergedValue.fixed,
         0.0,
         meaning=(
             "Share of heads that can go before more than 0.01 of the copy accuracy is lost for the "
@@ -217,7 +217,7 @@ DECLARATIONS = {
         better="greater",
     ),
     "heads/pruning_area": Metric(
-        Worth.fixed,
+        DivergedValue.fixed,
         0.0,
         meaning="Mean copy accuracy on the way from all heads to none, in the order of the name.",
         unit="1",
@@ -227,7 +227,7 @@ DECLARATIONS = {
     ),
     # Behind finer patterns: of two patterns that match a name the first one counts.
     "heads/*/layer*/uniform": Metric(
-        Worth.kept,
+        DivergedValue.kept,
         meaning="The same as `heads/*_uniform`, written beside the heads of each layer.",
         unit="1",
         formula="as heads/*_uniform",

@@ -1,10 +1,10 @@
 """The metrics of `experiments/translation.py`. No torch."""
 
-from runner.metric_names import Metric, Worth
+from runner.metric_names import DivergedValue, Metric
 
 DECLARATIONS = {
     "translation/exact_match": Metric(
-        Worth.fixed,
+        DivergedValue.fixed,
         0.0,
         meaning=(
             "Share of held-out sentences that greedy decoding gets right from the first token to "
@@ -15,7 +15,7 @@ DECLARATIONS = {
         better="greater",
     ),
     "translation/exact_match_digits": Metric(
-        Worth.fixed,
+        DivergedValue.fixed,
         0.0,
         meaning="Share of the iid and length splits' numbers with this many digits that are right.",
         unit="1",
@@ -23,7 +23,7 @@ DECLARATIONS = {
         better="greater",
     ),
     "translation/chrf": Metric(
-        Worth.fixed,
+        DivergedValue.fixed,
         0.0,
         meaning="chrF2 of all decoded held-out sentences together, from 0 to 100, without spaces.",
         unit="1",
@@ -32,7 +32,7 @@ DECLARATIONS = {
         better="greater",
     ),
     "translation/loss": Metric(
-        Worth.start,
+        DivergedValue.start,
         meaning="Cross-entropy of a split other than the held-out one, given the right prefix.",
         unit="nats/token",
         formula="mean of -ln p(token) over the target tokens",

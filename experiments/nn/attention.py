@@ -9,10 +9,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from experiments.nn.choice import check_choice
+from experiments.nn.choice import check_known_name
 from experiments.nn.decoding.kv_cache import KVCache
-from experiments.nn.keep import check_keep
 from experiments.nn.kernels.kernel import KERNELS
+from experiments.nn.padding import check_padding_mask
 from experiments.nn.position import rotary_tables, rotate
 
 POSITIONS = ("rotary", "sinusoidal", "none")
@@ -27,7 +27,7 @@ class Attention(nn.Module):
     Sinusoidal positions are added to the model's input, so here they do nothing.
 
     Attributes:
-        plain: how a single query is mixed, see `one_query`; None, by size, unless a timing pins it.
+        plain: how a single query is mixed, see `attend_one_query`; None, by size, unless a timing pins it.
     """
 
     def __init__(
@@ -46,8 +46,8 @@ class Attention(nn.Module):
             raise ValueError(f"d_model={d_model} must be a multiple of n_heads={n_heads}")
         if n_heads % n_kv_heads:
             raise ValueError(f"n_heads={n_heads} must be a multiple of n_kv_heads={n_kv_heads}")
-        check_choice(POSITIONS, position=position)
-        check_choice(KERNELS, kernel=kernel)
+        check_known_name(POSITIONS, position=position)
+        check_known_name(KERNELS, kernel=kernel)
         d_head = d_model // n_heads
         if position == "rotary" and d_head % 2:
             raise ValueError(
@@ -55,7 +55,7 @@ class Attention(nn.Module):
             )
         self.n_heads, self.n_kv_heads, self.d_head = n_heads, n_kv_heads, d_head
         self.dropout, self.position, self.kernel = dropout, position, kernel
-        self.plain: bool | None = None
+        self.use_matmul: bool | None = None
         # Three matrices and not a fused one: names and shapes then agree between MHA and GQA.
         self.query = nn.Linear(d_model, n_heads * d_head, bias=bias)
         self.key = nn.Linear(d_model, n_kv_heads * d_head, bias=bias)
@@ -75,14 +75,14 @@ class Attention(nn.Module):
 
         Self-attention is causal unless `causal` is False. With a `cache`, `x` are the positions
         that follow the cached ones. With a `memory` it is cross-attention to all of it: `causal`
-        and positions do not apply; `remember` makes one whose keys and values are computed once.
+        and positions do not apply; `new_memory_cache` makes one whose keys and values are computed once.
         `keep` covers the keys: x's positions (with the cached ones), or the memory's. A sequence
         that may attend to no key gets zeros from the heads.
 
         Raises:
             ValueError: `keep` is not of bools, or does not cover the keys.
         """
-        check_keep(keep, (len(x), self._n_keys(x, memory, cache)))
+        check_padding_mask(keep, (len(x), self._n_keys(x, memory, cache)))
         if memory is not None:
             query = self._heads(self.query(x))  # (B, H, T, d_head)
             key, value = (
@@ -126,7 +126,7 @@ class Attention(nn.Module):
             query, key = rotate(query, cos, sin), rotate(key, cos, sin)
         return query, key, value
 
-    def remember(self, memory: Float[Tensor, "batch source d_model"]) -> KVCache:
+    def new_memory_cache(self, memory: Float[Tensor, "batch source d_model"]) -> KVCache:
         """The keys and values of a memory, computed once for all steps of a decoding."""
         key, value = self._keys_values(memory)
         cache = KVCache(*key.shape, dtype=key.dtype, device=key.device)
@@ -153,7 +153,7 @@ class Attention(nn.Module):
         self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, *, causal: bool
     ) -> Tensor:
         if query.shape[2] == 1 and not self.training:
-            mixed = one_query(query, key, value, mask, plain=self.plain)
+            mixed = attend_one_query(query, key, value, mask, use_matmul=self.use_matmul)
         elif self.kernel != "fused" and query.shape[2] > 1:
             mixed = KERNELS[self.kernel](query, key, value, mask=mask, causal=causal)
         else:
@@ -172,23 +172,23 @@ class Attention(nn.Module):
         return x.unflatten(-1, (-1, self.d_head)).transpose(1, 2)
 
 
-LONG = 2**24
+LONG_CACHE_BYTES = 2**24
 """Bytes of keys and values from which plain products win; timed with 1 to 8 key heads."""
 
 
-def one_query(
+def attend_one_query(
     query: Float[Tensor, "batch n_heads 1 d_head"],
     key: Float[Tensor, "batch n_kv_heads keys d_head"],
     value: Float[Tensor, "batch n_kv_heads keys d_head"],
     mask: Bool[Tensor, "batch 1 1 keys"] | None = None,
     *,
-    plain: bool | None = None,
+    use_matmul: bool | None = None,
 ) -> Float[Tensor, "batch n_heads 1 d_head"]:
     """Attention of one new token: the query heads of a group are rows of one product.
 
     Keys and values are read where they lie: nothing is repeated or copied. Long ones go through two
     plain products, keys on the left, since many rows by few columns is the faster product on CPUs;
-    short ones through torch's kernel, which is faster while they stay in the CPU's cache. `plain`
+    short ones through torch's kernel, which is faster while they stay in the CPU's cache. `use_matmul`
     pins the products (True) or the kernel (False), which comparisons over lengths need. A query
     that sees no key gives 0 either way.
 
@@ -197,11 +197,11 @@ def one_query(
     """
     if mask is not None and mask.dtype != torch.bool:
         raise ValueError(f"a mask of {mask.dtype} must be of bools, True at keys that are seen")
-    if plain is None:
-        plain = key.nbytes + value.nbytes >= LONG
+    if use_matmul is None:
+        use_matmul = key.nbytes + value.nbytes >= LONG_CACHE_BYTES
     rows = query.unflatten(1, (key.shape[1], -1)).squeeze(3)  # (B, H_kv, group, d_head)
     blind = None if mask is None else ~mask.any(dim=-1, keepdim=True)
-    if not plain:
+    if not use_matmul:
         # torch leaves open what a row without a key gives: it sees all of them, for nothing.
         seen = None if mask is None or blind is None else mask | blind
         mixed = F.scaled_dot_product_attention(rows, key, value, attn_mask=seen)

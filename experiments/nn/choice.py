@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 
-def check_choice(known: Iterable[str], **options: str) -> None:
+def check_known_name(known: Iterable[str], **options: str) -> None:
     """Raise ValueError for the first option that is none of the known names."""
     for name, value in options.items():
         if value not in known:

@@ -13,9 +13,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from experiments.nn.decoding.kv_cache import KVCache
-from experiments.nn.keep import check_keep, places
-from experiments.nn.moe.routing import Routing, adapt, total
+from experiments.nn.moe.routing import Routing, adapt_to_routing, total_aux_loss
 from experiments.nn.norm import Residual
+from experiments.nn.padding import check_padding_mask, position_ids
 from experiments.nn.position import sinusoidal
 from experiments.nn.transformer import Block, Output
 
@@ -129,15 +129,15 @@ class EncoderDecoder(nn.Module):
         Raises:
             ValueError: `keep` is not of bools, or not of the target's shape.
         """
-        check_keep(keep, (target.shape[0], target.shape[1]))
+        check_padding_mask(keep, (target.shape[0], target.shape[1]))
         memory, source_keep, routings = self.encode(source)
-        keep = unless_all(keep)
+        keep = none_if_unpadded(keep)
         x = self._embed(self.target_embedding, target, self._positions(target.shape[1], keep))
         for block in self.decoder:
             x, routing = block(x, memory, keep=keep, source_keep=source_keep)
             routings.append(routing)
         prediction = self.head(self.decoder_norm(x))
-        return Output(prediction, total(routings, x.device), tuple(routings))
+        return Output(prediction, total_aux_loss(routings, x.device), tuple(routings))
 
     def encode(
         self, source: Int[Tensor, "batch source"]
@@ -147,7 +147,7 @@ class EncoderDecoder(nn.Module):
         list[Routing | None],
     ]:
         """The memory, where it is no padding (None: everywhere), and a routing of each block."""
-        keep = unless_all(source != PAD)
+        keep = none_if_unpadded(source != PAD)
         x = self._embed(self.source_embedding, source, self._positions(source.shape[1], keep))
         routings = []
         for block in self.encoder:
@@ -155,18 +155,20 @@ class EncoderDecoder(nn.Module):
             routings.append(routing)
         return self.encoder_norm(x), keep, routings
 
-    def start(self, source: Int[Tensor, "batch source"], *, capacity: int) -> DecodingState:
+    def start_decoding(
+        self, source: Int[Tensor, "batch source"], *, capacity: int
+    ) -> DecodingState:
         """Encode a source, for targets of up to `capacity` tokens."""
         memory, keep, _ = self.encode(source)
         blocks: list[Any] = list(self.decoder)
         return DecodingState(
             [block.attention.new_cache(len(source), capacity) for block in blocks],
-            [block.cross.remember(memory) for block in blocks],
+            [block.cross.new_memory_cache(memory) for block in blocks],
             keep,
             self._positions(capacity),
         )
 
-    def extend(
+    def decode_next(
         self, target: Int[Tensor, "batch time"], state: DecodingState
     ) -> Float[Tensor, "batch time n_outputs"]:
         """Logits of the tokens that follow the cached ones, which are cached too."""
@@ -183,14 +185,14 @@ class EncoderDecoder(nn.Module):
         """Let mixture layers adapt to the load of the step just taken; else do nothing."""
         blocks: list[Any] = [*self.encoder, *self.decoder]
         for block, routing in zip(blocks, output.routings, strict=True):
-            adapt(block.ffn, routing)
+            adapt_to_routing(block.ffn, routing)
 
     def _positions(self, length: int, keep: Tensor | None = None) -> Tensor | None:
         if not self.sinusoids:
             return None
         weight = self.target_embedding.weight
         table = sinusoidal(length, weight.shape[1], device=weight.device).to(weight.dtype)
-        return table if keep is None else table[places(keep)]
+        return table if keep is None else table[position_ids(keep)]
 
     def _embed(self, embedding: nn.Module, ids: Tensor, positions: Tensor | None) -> Tensor:
         x = embedding(ids)
@@ -198,6 +200,6 @@ class EncoderDecoder(nn.Module):
         return x if positions is None else x + positions
 
 
-def unless_all(keep: Bool[Tensor, "batch keys"] | None) -> Bool[Tensor, "batch keys"] | None:
+def none_if_unpadded(keep: Bool[Tensor, "batch keys"] | None) -> Bool[Tensor, "batch keys"] | None:
     """None where nothing is padding: attention without a mask is faster."""
     return None if keep is None or bool(keep.all()) else keep

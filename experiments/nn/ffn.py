@@ -7,8 +7,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from experiments.nn.choice import check_choice
-from experiments.nn.keep import check_keep
+from experiments.nn.choice import check_known_name
+from experiments.nn.padding import check_padding_mask
 
 
 def squared_relu(x: Tensor) -> Tensor:
@@ -50,7 +50,7 @@ class FeedForward(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        check_choice(ACTIVATIONS, activation=activation)
+        check_known_name(ACTIVATIONS, activation=activation)
         self.activation = ACTIVATIONS[activation]
         self.dropout = dropout
         self.up = nn.Linear(d_model, d_ff, bias=bias)
@@ -73,7 +73,7 @@ class FeedForward(nn.Module):
         keep: Bool[Tensor, "batch time"] | None = None,  # checked alone, as a mixture needs it
     ) -> tuple[Float[Tensor, "batch time d_model"], None]:
         """The transformed sequence, and no routing; every position is transformed, padding too."""
-        check_keep(keep, (x.shape[0], x.shape[1]))
+        check_padding_mask(keep, (x.shape[0], x.shape[1]))
         return self.transform(x), None
 
 
@@ -86,5 +86,5 @@ class NoFeedForward(nn.Module):
         keep: Bool[Tensor, "batch time"] | None = None,  # checked alone, as a mixture needs it
     ) -> tuple[Float[Tensor, "batch time d_model"], None]:
         """Zeros, and no routing."""
-        check_keep(keep, (x.shape[0], x.shape[1]))
+        check_padding_mask(keep, (x.shape[0], x.shape[1]))
         return torch.zeros_like(x), None

@@ -23,7 +23,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from experiments.nn.choice import check_choice
+from experiments.nn.choice import check_known_name
 from experiments.nn.norm import deepnorm, deepnorm_decoder, deepnorm_encoder
 from experiments.nn.transformer import Block
 
@@ -32,7 +32,7 @@ RESIDUAL = ("out", "down")
 DEEPNORM = ("value", "out", "up", "gate", "down")
 
 
-def generator(seed: int, name: str) -> torch.Generator:
+def named_generator(seed: int, name: str) -> torch.Generator:
     """A CPU generator of its own for the parameter `name`."""
     digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
     # 63 bits: manual_seed takes no larger unsigned numbers on every platform.
@@ -40,32 +40,32 @@ def generator(seed: int, name: str) -> torch.Generator:
 
 
 def starting_gains(
-    n_layers: int, *, n_parts: int = 2, init: str = "scaled", deep: bool = False
+    n_layers: int, *, n_parts: int = 2, init: str = "scaled", is_deepnorm: bool = False
 ) -> dict[str, float]:
     """The factor on the weights of modules by their name, for a model of `n_layers` blocks.
 
     `n_parts` of a block write into the stream.
     """
-    check_choice(INITS, init=init)
-    if deep:
+    check_known_name(INITS, init=init)
+    if is_deepnorm:
         return dict.fromkeys(DEEPNORM, deepnorm(n_layers, n_parts=n_parts).gain)
     writers = n_parts * max(n_layers, 1)
     return dict.fromkeys(RESIDUAL, writers**-0.5) if init == "scaled" else {}
 
 
 def encoder_decoder_gains(
-    n_layers: int, *, n_parts: tuple[int, int] = (2, 3), init: str, deep: bool
+    n_layers: int, *, n_parts: tuple[int, int] = (2, 3), init: str, is_deepnorm: bool
 ) -> dict[str, float]:
     """The same for `n_layers` blocks that encode and as many that decode, by side and name."""
-    check_choice(INITS, init=init)
-    if deep:
+    check_known_name(INITS, init=init)
+    if is_deepnorm:
         encoder = deepnorm_encoder(n_layers, n_layers).gain
         decoder = deepnorm_decoder(n_layers, n_parts=n_parts[1]).gain
     elif init == "scaled":
         encoder, decoder = ((parts * n_layers) ** -0.5 for parts in n_parts)
     else:
         return {}
-    names = DEEPNORM if deep else RESIDUAL
+    names = DEEPNORM if is_deepnorm else RESIDUAL
     sides = {"encoder": encoder, "decoder": decoder}
     return {f"{side}.{name}": gain for side, gain in sides.items() for name in names}
 
@@ -90,9 +90,9 @@ def initialise(module: nn.Module, seed: int, *, gains: Mapping[str, float] | Non
                 std = 1.0 if isinstance(part, nn.Embedding) else parameter.shape[-1] ** -0.5
                 first, last = path.partition(".")[0], path.rpartition(".")[2]
                 std *= gains.get(f"{first}.{last}", gains.get(last, 1.0))
-                parameter.copy_(std * normal(parameter, generator(seed, name)))
+                parameter.copy_(std * draw_normal(parameter, named_generator(seed, name)))
 
 
-def normal(like: Tensor, source: torch.Generator) -> Tensor:
+def draw_normal(like: Tensor, source: torch.Generator) -> Tensor:
     """Standard normal float32 values on the CPU, in the shape of `like`."""
     return torch.randn(like.shape, generator=source)

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from experiments.nn.choice import check_choice
+from experiments.nn.choice import check_known_name
 
 # torch's own modules: their fused kernels beat a spelled-out formula forward and backward.
 NORMS = {"layer": nn.LayerNorm, "rms": nn.RMSNorm}
@@ -18,7 +18,7 @@ NORMS = {"layer": nn.LayerNorm, "rms": nn.RMSNorm}
 
 def build_norm(d_model: int, *, type: str, eps: float) -> nn.Module:
     """LayerNorm (gain and bias; Ba 2016) or RMSNorm (gain only, no centring; Zhang 2019)."""
-    check_choice(NORMS, type=type)
+    check_known_name(NORMS, type=type)
     return NORMS[type](d_model, eps=eps)
 
 

@@ -11,9 +11,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from experiments.nn.decoding.kv_cache import KVCache
-from experiments.nn.keep import check_keep, places
-from experiments.nn.moe.routing import Routing, adapt, total
+from experiments.nn.moe.routing import Routing, adapt_to_routing, total_aux_loss
 from experiments.nn.norm import Residual
+from experiments.nn.padding import check_padding_mask, position_ids
 from experiments.nn.position import sinusoidal
 
 
@@ -105,7 +105,7 @@ class Transformer(nn.Module):
             ValueError: padding together with caches, a cache too many or too few, or `keep` is not
                 of bools or not of the inputs' shape.
         """
-        check_keep(keep, (inputs.shape[0], inputs.shape[1]))
+        check_padding_mask(keep, (inputs.shape[0], inputs.shape[1]))
         if keep is not None and bool(keep.all()):
             keep = None  # plain causal attention is faster than attention under a mask
         if keep is not None and caches is not None:
@@ -114,14 +114,14 @@ class Transformer(nn.Module):
         if self.sinusoids:
             start = caches[0].length if caches else 0
             table = sinusoidal(*x.shape[1:], start=start, device=x.device).to(x.dtype)
-            x = x + (table if keep is None else table[places(keep)])
+            x = x + (table if keep is None else table[position_ids(keep)])
         routings = []
         per_block = caches if caches is not None else [None] * len(self.blocks)
         for block, cache in zip(self.blocks, per_block, strict=True):
             x, routing = block(x, keep, cache)
             routings.append(routing)
         prediction = self.head(self.final_norm(x))
-        return Output(prediction, total(routings, x.device), tuple(routings))
+        return Output(prediction, total_aux_loss(routings, x.device), tuple(routings))
 
     def new_caches(self, batch: int, capacity: int) -> list[KVCache]:
         """An empty cache for each block."""
@@ -133,4 +133,4 @@ class Transformer(nn.Module):
         """Let mixture layers adapt to the load of the step just taken; else do nothing."""
         blocks: list[Any] = list(self.blocks)
         for block, routing in zip(blocks, output.routings, strict=True):
-            adapt(block.ffn, routing)
+            adapt_to_routing(block.ffn, routing)

@@ -11,11 +11,11 @@ import pkgutil
 from collections.abc import Callable
 from typing import TypeVar
 
-from experiments.parts.base import Part, Slots
+from experiments.parts.base import NormSlots, Part
 from experiments.parts.cost import Cost
 from experiments.rules import check_dataclass
 
-__all__ = ["PARTS", "Cost", "Part", "Slots", "load", "part"]
+__all__ = ["PARTS", "Cost", "NormSlots", "Part", "load", "part"]
 
 PARTS: dict[str, dict[str, type[Part]]] = {"attention": {}, "ffn": {}, "norm": {}}
 """Group -> kind -> options. Ours are among them after `load`."""

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
 
 from experiments.parts import Cost, Part, part
-from experiments.rules import at_least, share
+from experiments.rules import check_at_least, check_fraction
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,10 +29,10 @@ class Kernel(StrEnum):
 
 @part("attention", "multihead")
 @dataclass
-class Attention(Part):
+class AttentionPart(Part):
     """Multi-head attention; `n_kv_heads` makes it MHA, GQA or MQA."""
 
-    crosses: ClassVar[bool] = True
+    supports_cross_attention: ClassVar[bool] = True
 
     n_heads: int
     n_kv_heads: int
@@ -42,8 +42,8 @@ class Attention(Part):
     kernel: Kernel
 
     def __post_init__(self) -> None:
-        at_least(1, n_heads=self.n_heads, n_kv_heads=self.n_kv_heads)
-        share(dropout=self.dropout)
+        check_at_least(1, n_heads=self.n_heads, n_kv_heads=self.n_kv_heads)
+        check_fraction(dropout=self.dropout)
         if self.dropout and self.kernel is not Kernel.fused:
             raise ValueError(
                 f"dropout={self.dropout}: kernel={self.kernel} has no dropout; "
@@ -82,7 +82,7 @@ class Attention(Part):
         """Return the module, not yet initialised."""
         from experiments.nn import attention
 
-        return attention.Attention(d_model, **self.keywords())
+        return attention.Attention(d_model, **self.module_kwargs())
 
     def d_kv(self, d_model: int) -> int:
         """Return the width of all keys of a token, and of all values."""
@@ -98,10 +98,10 @@ class Attention(Part):
         """The query heads."""
         return self.n_heads
 
-    def kept_per_token(self, d_model: int) -> int:
+    def saved_activations_per_token(self, d_model: int) -> int:
         """Return the numbers of the input, queries, keys, values, and of what was mixed."""
         return 3 * d_model + 2 * self.d_kv(d_model)
 
-    def kept_per_sequence(self, length: int) -> int:
+    def saved_activations_per_sequence(self, length: int) -> int:
         """Return the scores that the naive kernel keeps."""
         return self.n_heads * length**2 if self.kernel is Kernel.naive else 0

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-class Slots(NamedTuple):
+class NormSlots(NamedTuple):
     """Where norms stand: x becomes outer(alpha * x + behind(f(before(x)))) around a part f.
 
     `final` is a norm behind the last block, for a stream that no norm of a block has bounded.
-    `deep` sets alpha = (2 n_layers)^(1/4), with ffn=none n_layers^(1/4), else 1, and the starting
+    `is_deepnorm` sets alpha = (2 n_layers)^(1/4), with ffn=none n_layers^(1/4), else 1, and the starting
     weights that belong to it; an encoder-decoder has constants of its own (`experiments.nn.norm`).
     """
 
@@ -27,7 +27,7 @@ class Slots(NamedTuple):
     behind: bool = False
     outer: bool = False
     final: bool = False
-    deep: bool = False
+    is_deepnorm: bool = False
 
 
 @dataclass
@@ -47,11 +47,11 @@ class Part(ABC):
             norms, and the blocks count one part less.
         crosses: whether an encoder-decoder can use it (of attention): its module takes
             `causal=False` and `memory=`, and keeps keys and values for decoding (`new_cache`,
-            `remember`), as `experiments.nn.attention.Attention` does.
+            `remember`), as `experiments.nn.attention.AttentionPart` does.
     """
 
-    writes: ClassVar[bool] = True
-    crosses: ClassVar[bool] = False
+    writes_to_residual: ClassVar[bool] = True
+    supports_cross_attention: ClassVar[bool] = False
 
     kind: str
 
@@ -73,9 +73,9 @@ class Part(ABC):
         """Raise ValueError where the part does not fit a stream of this width."""
 
     @property
-    def slots(self) -> Slots:
+    def norm_slots(self) -> NormSlots:
         """Where the norms stand (of a norm)."""
-        return Slots(before=True, final=True)
+        return NormSlots(before=True, final=True)
 
     @property
     def sinusoids(self) -> bool:
@@ -86,7 +86,7 @@ class Part(ABC):
     def heads(self) -> int:
         """How many heads are measured one by one; 0 where there are none (of attention).
 
-        The module of a part with heads is an `experiments.nn.attention.Attention`.
+        The module of a part with heads is an `experiments.nn.attention.AttentionPart`.
         """
         return 0
 
@@ -103,15 +103,15 @@ class Part(ABC):
         """
         return None
 
-    def kept_per_token(self, d_model: int) -> int:  # noqa: ARG002
+    def saved_activations_per_token(self, d_model: int) -> int:  # noqa: ARG002
         """Return how many numbers of a token the backward pass needs, at the least."""
         return 0
 
-    def kept_per_sequence(self, length: int) -> int:  # noqa: ARG002
+    def saved_activations_per_sequence(self, length: int) -> int:  # noqa: ARG002
         """Return how many numbers of a sequence it needs beside those of its tokens."""
         return 0
 
-    def keywords(self) -> dict[str, Any]:
+    def module_kwargs(self) -> dict[str, Any]:
         """Return the fields as plain values, for a module that takes them by the same names.
 
         `kind`, which only names the option, is left out.

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from experiments.parts import Cost, Part
-from experiments.rules import at_least
+from experiments.rules import check_at_least
 
 
 class Init(StrEnum):
@@ -23,7 +23,7 @@ class Init(StrEnum):
 
 
 @dataclass
-class Model:
+class ModelOptions:
     """The body that parts are put into."""
 
     d_model: int
@@ -31,10 +31,10 @@ class Model:
     init: Init
 
     def __post_init__(self) -> None:
-        at_least(1, d_model=self.d_model, n_layers=self.n_layers)
+        check_at_least(1, d_model=self.d_model, n_layers=self.n_layers)
 
 
-def cost(groups: Mapping[str, Any], *, length: int | None = None) -> Cost:
+def body_cost(groups: Mapping[str, Any], *, length: int | None = None) -> Cost:
     """Return the cost of a body of `groups` (model, attention, ffn, norm); absent ones cost 0.
 
     How many norms a layer has, and whether there is a final one, depends on the norm's slots.
@@ -51,9 +51,11 @@ def cost(groups: Mapping[str, Any], *, length: int | None = None) -> Cost:
     layer = sum((part.cost(model.d_model, length) for part in mixing), Cost())
     if norm is None:
         return layer * model.n_layers
-    slots = norm.slots
+    slots = norm.norm_slots
     n_norms = (
-        writing(*mixing) * model.n_layers * (slots.before + slots.behind + slots.outer)
+        count_residual_writers(*mixing)
+        * model.n_layers
+        * (slots.before + slots.behind + slots.outer)
         + slots.final
     )
     return layer * model.n_layers + norm.cost(model.d_model, length) * n_norms
@@ -76,9 +78,11 @@ def encoder_decoder_cost(groups: Mapping[str, Any]) -> Cost:
     flops = (full.flops_per_token + ffn.flops_per_token) * source_share
     flops += causal.flops_per_token + ffn.flops_per_token
     flops += full.flops_per_token + keys_values * (source_share - 1)
-    slots = norm.slots
+    slots = norm.norm_slots
     attention = groups["attention"]
-    normed = writing(attention, groups["ffn"]) + writing(attention, attention, groups["ffn"])
+    normed = count_residual_writers(attention, groups["ffn"]) + count_residual_writers(
+        attention, attention, groups["ffn"]
+    )
     n_norms = normed * model.n_layers * (slots.before + slots.behind + slots.outer)
     n_norms += 2 * slots.final
     body = (full + full + causal + ffn + ffn) * model.n_layers
@@ -87,6 +91,6 @@ def encoder_decoder_cost(groups: Mapping[str, Any]) -> Cost:
     return replace(body, flops_per_token=flops * model.n_layers, kv_bytes_per_token=round(kept))
 
 
-def writing(*parts: Part) -> int:
+def count_residual_writers(*parts: Part) -> int:
     """Return how many of the parts of a block write into the stream."""
-    return sum(part.writes for part in parts)
+    return sum(part.writes_to_residual for part in parts)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from experiments.parts import Cost, Part, part
 from experiments.parts.activation import Activation
-from experiments.rules import at_least, share
+from experiments.rules import check_at_least, check_fraction
 
 if TYPE_CHECKING:
     from torch import nn
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @part("ffn", "dense")
 @dataclass
-class FeedForward(Part):
+class FeedForwardPart(Part):
     """A position-wise feed-forward network, gated (three matrices) or not (two)."""
 
     d_ff: int
@@ -23,8 +23,8 @@ class FeedForward(Part):
     dropout: float
 
     def __post_init__(self) -> None:
-        at_least(1, d_ff=self.d_ff)
-        share(dropout=self.dropout)
+        check_at_least(1, d_ff=self.d_ff)
+        check_fraction(dropout=self.dropout)
 
     def cost(self, d_model: int, length: int) -> Cost:  # noqa: ARG002
         """Return the cost of two matrices, or of three."""
@@ -37,13 +37,13 @@ class FeedForward(Part):
         """Return the module, not yet initialised."""
         from experiments.nn import ffn
 
-        return ffn.FeedForward(d_model, **self.keywords())
+        return ffn.FeedForward(d_model, **self.module_kwargs())
 
     @property
     def nonlinearity(self) -> str:
         """The activation's name."""
         return self.activation.value
 
-    def kept_per_token(self, d_model: int) -> int:
+    def saved_activations_per_token(self, d_model: int) -> int:
         """Return the numbers of the input and of the hidden values."""
         return d_model + self.d_ff * (2 if self.gated else 1)

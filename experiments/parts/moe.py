@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from experiments.parts import Cost, Part, part
 from experiments.parts.activation import Activation
-from experiments.parts.ffn import FeedForward
-from experiments.rules import at_least, share
+from experiments.parts.ffn import FeedForwardPart
+from experiments.rules import check_at_least, check_fraction
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,7 +23,7 @@ class Balance(StrEnum):
 
 @part("ffn", "moe")
 @dataclass
-class MixtureOfExperts(Part):
+class MixturePart(Part):
     """A mixture of `n_experts` feed-forward networks, `top_k` of them active for a token."""
 
     n_experts: int
@@ -39,9 +39,11 @@ class MixtureOfExperts(Part):
     bias_rate: float
 
     def __post_init__(self) -> None:
-        at_least(1, n_experts=self.n_experts, top_k=self.top_k, d_ff=self.d_ff)
-        at_least(0, aux_weight=self.aux_weight, z_weight=self.z_weight, bias_rate=self.bias_rate)
-        share(dropout=self.dropout)
+        check_at_least(1, n_experts=self.n_experts, top_k=self.top_k, d_ff=self.d_ff)
+        check_at_least(
+            0, aux_weight=self.aux_weight, z_weight=self.z_weight, bias_rate=self.bias_rate
+        )
+        check_fraction(dropout=self.dropout)
         if self.top_k > self.n_experts:
             raise ValueError(
                 f"top_k={self.top_k} of n_experts={self.n_experts}: a token can choose at most "
@@ -62,11 +64,13 @@ class MixtureOfExperts(Part):
         """Return the module, not yet initialised."""
         from experiments.nn.moe import mixture
 
-        return mixture.MixtureOfExperts(d_model, **self.keywords())
+        return mixture.MixtureOfExperts(d_model, **self.module_kwargs())
 
-    def expert(self) -> FeedForward:
+    def expert(self) -> FeedForwardPart:
         """Return the options of one expert."""
-        return FeedForward("dense", self.d_ff, self.activation, self.gated, self.bias, self.dropout)
+        return FeedForwardPart(
+            "dense", self.d_ff, self.activation, self.gated, self.bias, self.dropout
+        )
 
     @property
     def experts(self) -> int:
@@ -78,6 +82,6 @@ class MixtureOfExperts(Part):
         """The name of the experts' activation."""
         return self.activation.value
 
-    def kept_per_token(self, d_model: int) -> int:
+    def saved_activations_per_token(self, d_model: int) -> int:
         """Return the numbers of the input, and of the hidden values of top_k experts."""
         return d_model + self.top_k * self.d_ff * (2 if self.gated else 1)

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 @part("ffn", "none")
 @dataclass
-class NoFeedForward(Part):
+class NoFeedForwardPart(Part):
     """No feed-forward network: the stream passes as it is."""
 
-    writes: ClassVar[bool] = False
+    writes_to_residual: ClassVar[bool] = False
 
     def cost(self, d_model: int, length: int) -> Cost:  # noqa: ARG002
         """Return no cost."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from experiments.parts import Cost, Part, Slots, part
+from experiments.parts import Cost, NormSlots, Part, part
 
 if TYPE_CHECKING:
     from torch import nn
@@ -20,10 +20,10 @@ class Placement(StrEnum):
 
 
 SLOTS = {
-    Placement.pre: Slots(before=True, final=True),
-    Placement.post: Slots(outer=True),
-    Placement.peri: Slots(before=True, behind=True, final=True),
-    Placement.deepnorm: Slots(outer=True, deep=True),
+    Placement.pre: NormSlots(before=True, final=True),
+    Placement.post: NormSlots(outer=True),
+    Placement.peri: NormSlots(before=True, behind=True, final=True),
+    Placement.deepnorm: NormSlots(outer=True, is_deepnorm=True),
 }
 
 
@@ -36,7 +36,7 @@ class NormType(StrEnum):
 
 @part("norm", "norm")
 @dataclass
-class Norm(Part):
+class NormPart(Part):
     """Which normalisation, and where."""
 
     placement: Placement
@@ -48,7 +48,7 @@ class Norm(Part):
             raise ValueError(f"eps={self.eps} must be above 0")
 
     @property
-    def slots(self) -> Slots:
+    def norm_slots(self) -> NormSlots:
         """Where the norms stand."""
         return SLOTS[self.placement]
 

@@ -3,15 +3,15 @@
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from experiments.parts import Part, Slots
-from experiments.parts.body import writing
+from experiments.parts import NormSlots, Part
+from experiments.parts.body import count_residual_writers
 
 if TYPE_CHECKING:
     from experiments.nn.norm import DeepNorm, Residual
     from experiments.nn.transformer import Transformer
 
 
-class Parts(Protocol):
+class TransformerParts(Protocol):
     """The options of one arm that a Transformer is made of."""
 
     model: Any
@@ -20,25 +20,25 @@ class Parts(Protocol):
     norm: Any
 
 
-def build_residual(norm: Part, part: Part, d_model: int, *, deep: "DeepNorm") -> "Residual":
-    """Return the norms around `part` of a block; `deep` are the constants, if it is DeepNorm.
+def build_residual(norm: Part, part: Part, d_model: int, *, constants: "DeepNorm") -> "Residual":
+    """Return the norms around `part` of a block; `is_deepnorm` are the constants, if it is DeepNorm.
 
     Around a part that does not write into the stream there are none: the stream passes as it is.
     """
     from experiments.nn.norm import Residual
 
-    slots = norm.slots if part.writes else Slots()
+    slots = norm.norm_slots if part.writes_to_residual else NormSlots()
     return Residual(
         partial(norm.build, d_model),
         before=slots.before,
         behind=slots.behind,
         outer=slots.outer,
-        alpha=deep.alpha if slots.deep else 1.0,
+        alpha=constants.alpha if slots.is_deepnorm else 1.0,
     )
 
 
 def build_transformer(
-    arm: Parts, *, vocabulary: int | None, width: int | None, seed: int
+    arm: TransformerParts, *, vocabulary: int | None, width: int | None, seed: int
 ) -> "Transformer":
     """Return the initialised model of an arm, for token ids or continuous vectors of `width`.
 
@@ -54,9 +54,9 @@ def build_transformer(
     if (vocabulary is None) == (width is None):
         raise ValueError(f"give one of vocabulary={vocabulary} and width={width}, the other None")
     d_model, n_layers = arm.model.d_model, arm.model.n_layers
-    slots, n_parts = arm.norm.slots, max(1, writing(arm.attention, arm.ffn))
+    slots, n_parts = arm.norm.norm_slots, max(1, count_residual_writers(arm.attention, arm.ffn))
     residual = partial(
-        build_residual, arm.norm, d_model=d_model, deep=deepnorm(n_layers, n_parts=n_parts)
+        build_residual, arm.norm, d_model=d_model, constants=deepnorm(n_layers, n_parts=n_parts)
     )
     embedding: nn.Module
     if vocabulary is not None:
@@ -83,6 +83,6 @@ def build_transformer(
         sinusoids=arm.attention.sinusoids,
     )
     init = arm.model.init.value
-    gains = starting_gains(n_layers, n_parts=n_parts, init=init, deep=slots.deep)
+    gains = starting_gains(n_layers, n_parts=n_parts, init=init, is_deepnorm=slots.is_deepnorm)
     initialise(model, seed, gains=gains)
     return model

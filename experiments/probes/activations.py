@@ -17,11 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from experiments.nn.transformer import Output
-from experiments.probes.finite import numbers
+from experiments.probes.nonfinite import replace_nonfinite
 from experiments.tasks.batch import Batch
 
 
-class Watch:
+class ActivationHooks:
     """Hooks that keep what one forward of a model computed; `close` takes them off again.
 
     Attributes:
@@ -82,17 +82,17 @@ class ActivationProbe:
 
     def __init__(self, model: nn.Module, *, eps: float) -> None:
         self.eps = eps
-        self._watch = Watch(model)
-        self._layers = [Layer() for _ in self._watch.hidden]
+        self._watch = ActivationHooks(model)
+        self._layers = [LayerActivations() for _ in self._watch.hidden]
 
     def update(self, batch: Batch, output: Output) -> None:  # noqa: ARG002 - hooks have seen it
         """Count one batch, whose forward was the last one of the model."""
         seen = zip(self._layers, self._watch.hidden, self._watch.outputs, strict=True)
         for layer, hidden, result in seen:
             for values in hidden:
-                layer.count(kept(values, batch.keep), self.eps)
+                layer.count(drop_padding(values, batch.keep), self.eps)
             if result is not None:
-                layer.count_output(kept(result, batch.keep))
+                layer.count_output(drop_padding(result, batch.keep))
         self._watch.clear()
 
     def metrics(self) -> dict[str, float]:
@@ -104,10 +104,10 @@ class ActivationProbe:
             values = [metrics[name] for metrics in per_layer]
             found[f"ffn/{name}"] = sum(values) / len(values)
             found |= {f"ffn/{name}/layer{index}": value for index, value in enumerate(values)}
-        return numbers(found)
+        return replace_nonfinite(found)
 
 
-class Layer:
+class LayerActivations:
     """The counts of one layer."""
 
     def __init__(self) -> None:
@@ -144,7 +144,7 @@ class InputSparsity:
 
     def __init__(self, model: nn.Module, *, eps: float, limit: float = 3.0, bins: int = 60) -> None:
         self.eps, self.limit, self.bins = eps, limit, bins
-        self._watch = Watch(model)
+        self._watch = ActivationHooks(model)
         self._count = torch.zeros(bins, dtype=torch.int64)
         self._small = torch.zeros(bins, dtype=torch.int64)
         self._total, self._finite = 0, True
@@ -153,7 +153,7 @@ class InputSparsity:
         """Count one batch, whose forward was the last one of the model."""
         for entered, hidden in zip(self._watch.entered, self._watch.hidden, strict=True):
             for before, after in zip(entered, hidden, strict=True):
-                self._add(kept(before, batch.keep), kept(after, batch.keep))
+                self._add(drop_padding(before, batch.keep), drop_padding(after, batch.keep))
         self._watch.clear()
 
     def metrics(self) -> dict[str, float]:
@@ -195,7 +195,7 @@ def is_small(hidden: Tensor, eps: float) -> Tensor:
     return size <= eps * rms
 
 
-def kept(values: Tensor, keep: Tensor) -> Tensor:
+def drop_padding(values: Tensor, keep: Tensor) -> Tensor:
     """Rows of kept positions; an expert's rows, (tokens, d_ff), hold no padding to begin with."""
     if values.ndim < 3:
         return values

@@ -72,7 +72,7 @@ def residual_stream(model: Transformer) -> Iterator[list[Tensor]]:
 
 
 @dataclass(frozen=True)
-class Depth:
+class DepthProfile:
     """One backward pass seen layer by layer.
 
     Attributes:
@@ -91,7 +91,7 @@ class Depth:
     variance: list[float]
 
 
-def depth_profile(model: Transformer, batch: Batch, loss_of: Loss) -> Depth:
+def depth_profile(model: Transformer, batch: Batch, loss_of: Loss) -> DepthProfile:
     """One forward and backward on the loss that a training step would take; leaves no gradients.
 
     That loss includes the auxiliary one of a mixture.
@@ -104,14 +104,17 @@ def depth_profile(model: Transformer, batch: Batch, loss_of: Loss) -> Depth:
     # An expert that no token chose has no gradient.
     found = torch.autograd.grad(loss, [*parameters, *stream], allow_unused=True)
     gradients = dict(zip(parameters, found, strict=False))
-    down = [ending(layer, "down.weight") or ending(layer, "out.weight") for layer in named]
+    down = [
+        parameters_ending_with(layer, "down.weight") or parameters_ending_with(layer, "out.weight")
+        for layer in named
+    ]
     kept = [x.detach().float()[batch.keep] for x in stream]
 
     def norms(groups: Sequence[Sequence[nn.Parameter]]) -> list[float]:
         there = [[gradients[p] for p in group] for group in groups]
         return group_norms([[g for g in group if g is not None] for group in there])
 
-    return Depth(
+    return DepthProfile(
         grad=norms([[p for _, p in layer] for layer in named]),
         grad_down=norms(down),
         grad_stream=group_norms([[g] for g in found[len(parameters) :] if g is not None]),
@@ -119,7 +122,9 @@ def depth_profile(model: Transformer, batch: Batch, loss_of: Loss) -> Depth:
     )
 
 
-def ending(layer: Sequence[tuple[str, nn.Parameter]], name: str) -> list[nn.Parameter]:
+def parameters_ending_with(
+    layer: Sequence[tuple[str, nn.Parameter]], name: str
+) -> list[nn.Parameter]:
     """The parameters of a layer whose path ends with `name`."""
     return [parameter for path, parameter in layer if path.endswith(name)]
 

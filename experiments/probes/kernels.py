@@ -10,16 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from experiments.nn.attention import Attention
-from experiments.nn.initialise import generator, initialise
+from experiments.nn.initialise import initialise, named_generator
 from experiments.nn.kernels.kernel import KERNELS, AttentionKernel
-from experiments.nn.kernels.tiled import tiled
-from experiments.probes.finite import highest, numbers
-from experiments.probes.saved import saved_bytes
+from experiments.nn.kernels.tiled import tiled_attention
+from experiments.probes.nonfinite import max_or_nan, replace_nonfinite
+from experiments.probes.saved_activations import saved_bytes
 
-NAMES = ("forward", "grad_q", "grad_k", "grad_v")
+OUTPUT_NAMES = ("forward", "grad_q", "grad_k", "grad_v")
 
 
-class Inputs(NamedTuple):
+class KernelInputs(NamedTuple):
     """What a kernel mixes, (batch, heads, length, d_head), and the gradient of what it returns."""
 
     query: Tensor
@@ -28,42 +28,46 @@ class Inputs(NamedTuple):
     upstream: Tensor
 
 
-def bound(name: str, *, causal: bool, **blocks: Any) -> AttentionKernel:
+def bind_kernel(name: str, *, causal: bool, **blocks: Any) -> AttentionKernel:
     """Return the kernel of a name; block sizes are for the tiled one only."""
     if name == "tiled":
-        return partial(tiled, causal=causal, **blocks)
+        return partial(tiled_attention, causal=causal, **blocks)
     return partial(KERNELS[name], causal=causal)
 
 
 @torch.no_grad()
-def inputs(layer: nn.Module, *, batch: int, length: int, d_model: int, seed: int) -> Inputs:
+def draw_kernel_inputs(
+    layer: nn.Module, *, batch: int, length: int, d_model: int, seed: int
+) -> KernelInputs:
     """Return inputs from the seed and the length alone; the weights are the same for all lengths.
 
     `layer` is the attention that projects random numbers to queries, keys and values.
     """
     assert isinstance(layer, Attention)
     initialise(layer, seed)
-    source = generator(seed, f"inputs of {length}")
+    source = named_generator(seed, f"inputs of {length}")
     x = torch.randn(batch, length, d_model, generator=source)
     query, key, value = layer.project(x)
     upstream = torch.randn(query.shape, generator=source)
-    return Inputs(query, key, value, upstream)
+    return KernelInputs(query, key, value, upstream)
 
 
 @torch.no_grad()
-def forward(kernel: AttentionKernel, x: Inputs) -> Tensor:
+def run_forward(kernel: AttentionKernel, x: KernelInputs) -> Tensor:
     """Return the kernel's output, as in inference."""
     return kernel(x.query, x.key, x.value)
 
 
-def both(kernel: AttentionKernel, x: Inputs) -> tuple[Tensor, ...]:
+def run_forward_backward(kernel: AttentionKernel, x: KernelInputs) -> tuple[Tensor, ...]:
     """Return the output, and the gradients of queries, keys and values."""
     leaves = [t.detach().requires_grad_() for t in x[:3]]
     mixed = kernel(*leaves)
     return (mixed.detach(), *torch.autograd.grad(mixed, leaves, x.upstream))
 
 
-def errors(kernel: AttentionKernel, same: AttentionKernel, x: Inputs) -> dict[str, float]:
+def kernel_errors(
+    kernel: AttentionKernel, same: AttentionKernel, x: KernelInputs
+) -> dict[str, float]:
     """Return largest errors against the formula in float64, and over those of it in x's dtype.
 
     `same` is the formula. `error_ratio` is of the output and `error_ratio_grad` the worst of the
@@ -71,8 +75,8 @@ def errors(kernel: AttentionKernel, same: AttentionKernel, x: Inputs) -> dict[st
     tests allow 2, and 3 for gradients. `difference_to_naive` is the largest between the outputs of
     the two in x's dtype.
     """
-    exact = both(same, Inputs(*(t.double() for t in x)))
-    ours, naives = both(kernel, x), both(same, x)
+    exact = run_forward_backward(same, KernelInputs(*(t.double() for t in x)))
+    ours, naives = run_forward_backward(kernel, x), run_forward_backward(same, x)
     found, plain = (
         [furthest(a, b) for a, b in zip(results, exact, strict=True)] for results in (ours, naives)
     )
@@ -81,9 +85,9 @@ def errors(kernel: AttentionKernel, same: AttentionKernel, x: Inputs) -> dict[st
         error / max(usual, 1e-300) if error else 1.0
         for error, usual in zip(found, plain, strict=True)
     ]
-    named = {f"error_{name}": error for name, error in zip(NAMES, found, strict=True)}
-    named |= {"error_ratio": ratios[0], "error_ratio_grad": highest(ratios[1:])}
-    return numbers(named | {"difference_to_naive": furthest(ours[0], naives[0])})
+    named = {f"error_{name}": error for name, error in zip(OUTPUT_NAMES, found, strict=True)}
+    named |= {"error_ratio": ratios[0], "error_ratio_grad": max_or_nan(ratios[1:])}
+    return replace_nonfinite(named | {"difference_to_naive": furthest(ours[0], naives[0])})
 
 
 def furthest(a: Tensor, b: Tensor) -> float:
@@ -91,7 +95,7 @@ def furthest(a: Tensor, b: Tensor) -> float:
     return float((a.double() - b.double()).abs().max())
 
 
-def saved(kernel: AttentionKernel, x: Inputs) -> int:
+def measure_saved_bytes(kernel: AttentionKernel, x: KernelInputs) -> int:
     """Return the bytes that the kernel's forward keeps for its backward, its inputs not counted."""
     leaves = [t.detach().requires_grad_() for t in x[:3]]
     return saved_bytes(lambda: kernel(*leaves), leaves)

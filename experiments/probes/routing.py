@@ -13,17 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.nn.transformer import Output
-from experiments.probes.finite import numbers
 from experiments.probes.information import mutual_information_share
+from experiments.probes.nonfinite import replace_nonfinite
 from experiments.tasks.batch import Batch
 
 DEAD = 0.1
 """An expert is dead below this fraction of its fair share of the load."""
-BALANCE = (
+BALANCE_METRICS = (
     *("load_max_violation", "load_cv", "dead_experts", "effective_experts"),
     *("router_entropy", "dropped_share", "balance_loss"),
 )
-"""The names of `Layer.balance`."""
+"""The names of `LayerRouting.balance`."""
 
 
 class RoutingProbe:
@@ -34,7 +34,7 @@ class RoutingProbe:
 
     def __init__(self, labels: tuple[str, ...], n_experts: int, n_permutations: int) -> None:
         self.labels, self.n_experts, self.n_permutations = labels, n_experts, n_permutations
-        self._layers: list[Layer] = []
+        self._layers: list[LayerRouting] = []
         self._symbols: list[NDArray[np.int64]] = []
         self._sequence_labels: list[NDArray[np.int64]] = []
         self._token_labels: list[NDArray[np.int64]] = []
@@ -45,7 +45,7 @@ class RoutingProbe:
         if not routings:
             return
         if not self._layers:
-            self._layers = [Layer(self.n_experts) for _ in routings]
+            self._layers = [LayerRouting(self.n_experts) for _ in routings]
         keep = batch.keep.cpu().numpy()
         label = batch.label.cpu().numpy()
         self._sequence_labels.append(label)
@@ -62,24 +62,26 @@ class RoutingProbe:
         if not self._layers:
             return {}
         labels = self._labels()
-        per_layer = [layer.balance() for layer in self._layers]
+        per_layer = [layer.balance_metrics() for layer in self._layers]
         for values, layer in zip(per_layer, self._layers, strict=True):
-            values["nmi_domain"] = float(mutual_information_share(layer.by_label(labels)[0]))
+            values["nmi_domain"] = float(mutual_information_share(layer.counts_by_label(labels)[0]))
             if self._symbols:
-                values["nmi_token"] = float(mutual_information_share(layer.by_symbol(self._ids())))
+                values["nmi_token"] = float(
+                    mutual_information_share(layer.counts_by_symbol(self._ids()))
+                )
             if not layer.finite:
                 values |= dict.fromkeys(values, math.nan)
         found = with_mean(per_layer)
         for index, layer in enumerate(self._layers):
-            for expert, part in enumerate(layer.shares()):
+            for expert, part in enumerate(layer.load_shares()):
                 found[f"moe/load/layer{index}/expert{expert}"] = float(part)
-            counts = layer.by_label(labels)[0]
+            counts = layer.counts_by_label(labels)[0]
             for label, row in zip(self.labels, counts, strict=False):
                 if row.sum():  # a label that the evaluation lacks selects nothing
                     for expert, part in enumerate(row / row.sum()):
                         name = f"moe/selection/layer{index}/{label}/expert{expert}"
                         found[name] = float(part) if layer.finite else math.nan
-        return numbers(found)
+        return replace_nonfinite(found)
 
     def final_metrics(self, seed: int) -> dict[str, float]:
         """`metrics`, with information over its permutation null instead of raw, the raw beside it.
@@ -95,7 +97,7 @@ class RoutingProbe:
         rng = np.random.default_rng(seed)
         labels, n = self._labels(), self.n_permutations
         shuffled = rng.permuted(np.tile(labels, (n, 1)), axis=1)
-        null = [mutual_information_share(layer.by_label(shuffled)) for layer in self._layers]
+        null = [mutual_information_share(layer.counts_by_label(shuffled)) for layer in self._layers]
         found |= self._over_null("nmi_domain", np.stack(null), found)
         if self._symbols:
             ids, tokens = self._ids(), np.concatenate(self._token_labels)
@@ -105,7 +107,7 @@ class RoutingProbe:
                 for domain in domains:
                     order[domain] = rng.permutation(ids[domain])
                 for row, layer in enumerate(self._layers):
-                    values[row, index] = mutual_information_share(layer.by_symbol(order))
+                    values[row, index] = mutual_information_share(layer.counts_by_symbol(order))
             found |= self._over_null("nmi_token", values, found)
         return found
 
@@ -129,7 +131,7 @@ class RoutingProbe:
             key = f"{name}/layer{index}"
             found[f"moe/{key}"] = raw[f"moe/{key}"] - float(values.mean())
             found[f"moe/{name}_raw/layer{index}"] = raw[f"moe/{key}"]
-        return numbers(found)
+        return replace_nonfinite(found)
 
     def _labels(self) -> NDArray[np.int64]:
         return np.concatenate(self._sequence_labels)
@@ -139,7 +141,7 @@ class RoutingProbe:
         return np.unique(np.concatenate(self._symbols), return_inverse=True)[1]
 
 
-class Layer:
+class LayerRouting:
     """The counts of one mixture layer."""
 
     def __init__(self, n_experts: int) -> None:
@@ -159,7 +161,7 @@ class Layer:
         """Count one batch: a row a token, and `keep` (batch, time)."""
         chosen, kept = experts[keep.ravel()], probabilities[keep.ravel()].astype(np.float64)
         sequence = np.repeat(np.arange(len(keep)), keep.sum(axis=1))
-        counts = table(sequence, chosen, (len(keep), self.n_experts))
+        counts = count_assignments(sequence, chosen, (len(keep), self.n_experts))
         self._experts.append(chosen)
         self._per_sequence.append(counts)
         self._probability += kept.sum(axis=0)
@@ -175,21 +177,21 @@ class Layer:
         """Assignments of each expert."""
         return np.concatenate(self._per_sequence).sum(axis=0)
 
-    def shares(self) -> NDArray[np.float64]:
+    def load_shares(self) -> NDArray[np.float64]:
         """Each expert's share of the load; NaN of a broken router and where nothing was kept."""
         load = self.load()
         total = float(load.sum()) if self.finite else math.nan
         return load / (total or math.nan)
 
-    def balance(self) -> dict[str, float]:
+    def balance_metrics(self) -> dict[str, float]:
         """How evenly the experts are used; router_entropy in nats, all else without a unit.
 
         load_max_violation is MaxVio of Wang et al. 2024, (max - mean) / mean, on held-out data and
         of assignments, of which a token makes top_k.
         """
-        load, share, n = self.load(), self.shares(), self.n_experts
+        load, share, n = self.load(), self.load_shares(), self.n_experts
         if not np.isfinite(share).all():
-            return dict.fromkeys(BALANCE, math.nan)
+            return dict.fromkeys(BALANCE_METRICS, math.nan)
         top_k = self._experts[0].shape[1]
         used = share[share > 0]
         return {
@@ -202,19 +204,21 @@ class Layer:
             "balance_loss": float(n * (share * self._probability / self._n_tokens).sum()),
         }
 
-    def by_label(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    def counts_by_label(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
         """(n, labels, n_experts) assignments, for n labellings (n, sequences) of the sequences."""
         labels = np.atleast_2d(labels)
         one_hot = labels[:, None, :] == np.arange(labels.max() + 1)[:, None]
         counts = np.concatenate(self._per_sequence).astype(np.float64)  # BLAS knows no integers
         return (one_hot.astype(np.float64) @ counts).astype(np.int64)
 
-    def by_symbol(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    def counts_by_symbol(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """(symbols, n_experts) assignments, for the symbol of each kept token."""
-        return table(ids, np.concatenate(self._experts), (int(ids.max()) + 1, self.n_experts))
+        return count_assignments(
+            ids, np.concatenate(self._experts), (int(ids.max()) + 1, self.n_experts)
+        )
 
 
-def table(
+def count_assignments(
     rows: NDArray[np.int64], chosen: NDArray[np.int64], shape: tuple[int, int]
 ) -> NDArray[np.int64]:
     """Count (row, expert) pairs; `chosen` is (tokens, top_k), `rows` has one value a token."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from experiments.nn.attention import Attention
-from experiments.nn.decoding.decode import greedy
+from experiments.nn.decoding.translation import translate_greedily
 from experiments.nn.encoder_decoder import PAD, EncoderDecoder
 from experiments.nn.transformer import Output
 from experiments.tasks.batch import Batch
@@ -31,21 +31,21 @@ class Sample(NamedTuple):
     finite: bool = True
 
     @property
-    def right(self) -> bool:
+    def is_correct(self) -> bool:
         """Whether it is right from end to end."""
         return self.finite and self.expected == self.predicted
 
     def row(self) -> dict[str, str]:
         """A row of the sample table."""
         texts = {name: getattr(self, name) for name in ("split", "source", "expected", "predicted")}
-        return texts | {"ok": TICK if self.right else CROSS}
+        return texts | {"ok": TICK if self.is_correct else CROSS}
 
 
 def share_right(samples: Sequence[Sample]) -> float:
     """The share of sentences that are right; NaN where logits were not finite."""
     if not all(sample.finite for sample in samples):
         return math.nan
-    return sum(sample.right for sample in samples) / len(samples)
+    return sum(sample.is_correct for sample in samples) / len(samples)
 
 
 class TranslationProbe:
@@ -73,8 +73,8 @@ class TranslationProbe:
             return
         source, target = batch.inputs[0][rows], batch.target[rows]
         length = self.task.length
-        with watched(self.model, source) as finite:
-            found = greedy(self.model, source, bos=BOS, eos=EOS, max_length=length)
+        with track_finite_logits(self.model, source) as finite:
+            found = translate_greedily(self.model, source, bos=BOS, eos=EOS, max_length=length)
         self.samples += [
             Sample(
                 self.task.labels[int(batch.label[row])],
@@ -97,21 +97,21 @@ class TranslationProbe:
         """The scores of what was decoded so far."""
         found = {}
         for split in dict.fromkeys(sample.split for sample in self.samples):
-            part = self.of(split)
+            part = self.samples_of_split(split)
             right = share_right(part)
             found[f"translation/exact_match/{split}"] = right
             if split == self.task.held_out_split:
                 found["translation/exact_match"] = right
-                found["translation/chrf"] = chrf_of(part)[0]
+                found["translation/chrf"] = chrf_of_samples(part)[0]
         return found
 
-    def of(self, split: str) -> list[Sample]:
+    def samples_of_split(self, split: str) -> list[Sample]:
         """The samples of a split."""
         return [sample for sample in self.samples if sample.split == split]
 
     def _wanted(self, batch: Batch) -> Iterable[int]:
         """The rows of a batch for which there is room, split by split."""
-        seen = {name: len(self.of(name)) for name in self.task.labels}
+        seen = {name: len(self.samples_of_split(name)) for name in self.task.labels}
         for row, label in enumerate(batch.label.tolist()):
             name = self.task.labels[label]
             if self.most is None or seen[name] < self.most:
@@ -119,7 +119,7 @@ class TranslationProbe:
                 yield row
 
 
-def by_digits(
+def exact_match_by_digits(
     numbers: Mapping[str, Sequence[int]], decoded: Mapping[str, Sequence[Sample]]
 ) -> dict[str, float]:
     """`translation/exact_match_digits/{n}`, the share right of all decoded numbers of n digits.
@@ -140,7 +140,7 @@ def by_digits(
 
 
 @contextmanager
-def watched(model: EncoderDecoder, source: Tensor) -> Iterator[Tensor]:
+def track_finite_logits(model: EncoderDecoder, source: Tensor) -> Iterator[Tensor]:
     """Hand out (batch,) bools that say for which sentences all logits inside were finite."""
     finite = torch.ones(len(source), dtype=torch.bool, device=source.device)
 
@@ -154,7 +154,7 @@ def watched(model: EncoderDecoder, source: Tensor) -> Iterator[Tensor]:
         handle.remove()
 
 
-def chrf_of(samples: Sequence[Sample]) -> tuple[float, str]:
+def chrf_of_samples(samples: Sequence[Sample]) -> tuple[float, str]:
     """`chrf` of samples; NaN where logits were not finite."""
     score, by = chrf([s.predicted for s in samples], [s.expected for s in samples])
     return (score if all(s.finite for s in samples) else math.nan), by
@@ -195,10 +195,15 @@ def cross_attention(model: EncoderDecoder, source: Tensor, target: Tensor) -> li
         for hook in hooks:
             hook.remove()
     keep = source != PAD
-    return [weights(layer, *pair, keep) for layer, pair in zip(layers, given, strict=True)]
+    return [
+        cross_attention_weights(layer, *pair, keep)
+        for layer, pair in zip(layers, given, strict=True)
+    ]
 
 
-def weights(attention: Attention, x: Tensor, memory: Tensor, keep: Tensor) -> Tensor:
+def cross_attention_weights(
+    attention: Attention, x: Tensor, memory: Tensor, keep: Tensor
+) -> Tensor:
     """softmax(Q K^T / sqrt(d_head)) over kept keys: (batch, n_heads, time, source)."""
     query, key = (
         projected.float().unflatten(-1, (-1, attention.d_head)).transpose(1, 2)
@@ -209,14 +214,14 @@ def weights(attention: Attention, x: Tensor, memory: Tensor, keep: Tensor) -> Te
     return scores.masked_fill(~keep[:, None, None, :], -torch.inf).softmax(dim=-1)
 
 
-def attention_rows(
+def cross_attention_rows(
     model: EncoderDecoder, task: TranslationTask, batch: Batch
 ) -> list[dict[str, Any]]:
     """Rows of the table cross_attention for the longest sentence of a batch, as it is decoded."""
     row = int((batch.inputs[0] != PAD).sum(dim=1).argmax())
     source = batch.inputs[0][row : row + 1]
     source = source[:, source[0] != PAD]
-    found = greedy(model, source, bos=BOS, eos=EOS, max_length=task.length)
+    found = translate_greedily(model, source, bos=BOS, eos=EOS, max_length=task.length)
     start = torch.full_like(found[:, :1], BOS)
     per_layer = cross_attention(model, source, torch.cat((start, found[:, :-1]), dim=1))
     keys = [task.source.tokens[i] for i in source[0].tolist()]

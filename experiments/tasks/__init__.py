@@ -40,9 +40,9 @@ def task(kind: str) -> Callable[[T], T]:
             raise ValueError(f"{name}: it has no {lacking}; experiments/tasks/waves.py shows how")
         check_dataclass(name, options)
         build = inspect.signature(options.build).parameters
-        if options.second_held_out and "evaluation" not in build:
+        if options.has_tuning_data and "evaluation" not in build:
             raise ValueError(
-                f"{name}: second_held_out needs `evaluation` in build(self, *, seed, batch_size, "
+                f"{name}: has_tuning_data needs `evaluation` in build(self, *, seed, batch_size, "
                 "evaluation, **_): tuning would choose by the report's data"
             )
         if not options.__module__.startswith(f"{__name__}."):

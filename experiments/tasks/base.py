@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from runner.config import Evaluation
-from runner.records.source import syntax_digest
+from runner.records.module_source import syntax_digest
 
 if TYPE_CHECKING:
     from experiments.tasks.batch import Task
@@ -31,14 +31,14 @@ class Sizes:
 
     length: int
     source_length: int = 0
-    outputs: int = 1
+    n_outputs: int = 1
     n_train: int | None = None
     n_eval: int = 1
     data_bytes: int = 0
 
 
 @dataclass(frozen=True)
-class Ready:
+class TaskData:
     """Data that are ready for trials.
 
     Attributes:
@@ -49,9 +49,9 @@ class Ready:
     """
 
     fingerprint: str
-    line: str = ""
-    source: str = ""
-    evidence: str = ""
+    summary: str = ""
+    text_path: str = ""
+    content_hash: str = ""
 
 
 @dataclass
@@ -79,9 +79,9 @@ class TaskOptions(ABC):
     pairs: ClassVar[bool] = False
     symbols: ClassVar[bool] = False
     repeats: ClassVar[bool] = False
-    planted: ClassVar[bool] = False
+    has_planted_lags: ClassVar[bool] = False
     numerals: ClassVar[bool] = False
-    second_held_out: ClassVar[bool] = False
+    has_tuning_data: ClassVar[bool] = False
 
     kind: str
 
@@ -112,18 +112,18 @@ class TaskOptions(ABC):
             ValueError: the data that were planned are lost.
         """
 
-    def evidence(self) -> object:
+    def fingerprint_inputs(self) -> object:
         """Return what a fingerprint covers beside the options, as JSON data.
 
         That is the code of the file of the task, and of those its options inherit from. A task
         that reads data adds their contents or version.
         """
         classes = [cls for cls in type(self).__mro__ if issubclass(cls, TaskOptions)]
-        return code_of(*(cls.__module__ for cls in classes if cls is not TaskOptions))
+        return module_code_hashes(*(cls.__module__ for cls in classes if cls is not TaskOptions))
 
     def fingerprint(self, cache: Path) -> str:  # noqa: ARG002
         """Return what stands for the data as they are now: a hash of options and evidence."""
-        return digest([asdict(self), self.evidence()])
+        return hash_json([asdict(self), self.fingerprint_inputs()])
 
     def prepare(
         self,
@@ -131,7 +131,7 @@ class TaskOptions(ABC):
         evaluation: Evaluation = Evaluation.report,
         *,
         keep: bool = True,  # noqa: ARG002
-    ) -> Ready:
+    ) -> TaskData:
         """Make the data ready, on disk where they are to be kept.
 
         Raises:
@@ -139,9 +139,9 @@ class TaskOptions(ABC):
         """
         if evaluation is Evaluation.tuning:
             self.check_tuning()
-        return Ready(self.fingerprint(cache))
+        return TaskData(self.fingerprint(cache))
 
-    def restore(self, cache: Path, fingerprint: str) -> None:
+    def ensure_data(self, cache: Path, fingerprint: str) -> None:
         """Make sure that the data of a fingerprint are there, which a trial was planned with.
 
         Raises:
@@ -159,14 +159,14 @@ class TaskOptions(ABC):
 
     def check_tuning(self) -> None:
         """Raise ValueError where there are no held-out data for tuning beside the report's."""
-        if not self.second_held_out:
+        if not self.has_tuning_data:
             raise ValueError(
                 f"task={self.kind} has one set of held-out data, which the report uses, and "
                 f"tuning needs another; type tune=none, or choose another task"
             )
 
 
-def code_of(*modules: str) -> list[str]:
+def module_code_hashes(*modules: str) -> list[str]:
     """Return hashes of the code of imported modules, the same whatever their docstrings say."""
     return [_code_of(name) for name in modules]
 
@@ -178,7 +178,7 @@ def _code_of(module: str) -> str:
     return syntax_digest(Path(path))
 
 
-def digest(evidence: object) -> str:
+def hash_json(evidence: object) -> str:
     """Return a short hash of JSON data; what is none counts as its text."""
     text = json.dumps(evidence, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

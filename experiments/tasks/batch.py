@@ -37,7 +37,7 @@ class Batch:
     label: Tensor
     label_smoothing: float = 0.0
 
-    def take(self, rows: slice, steps: slice = slice(None)) -> Batch:
+    def select(self, rows: slice, steps: slice = slice(None)) -> Batch:
         """Return the batch of some of the sequences, and of some of their steps."""
         return replace(
             self,
@@ -57,7 +57,7 @@ class Batch:
         if n % parts:
             raise ValueError(f"a batch of {n} sequences cannot be cut into {parts} equal parts")
         size = n // parts
-        return [self.take(slice(first, first + size)) for first in range(0, n, size)]
+        return [self.select(slice(first, first + size)) for first in range(0, n, size)]
 
     def to(self, device: torch.device) -> Batch:
         """Return the same batch on another device."""
@@ -115,7 +115,7 @@ class Task:
             yield self.collate(*(part[first : first + self.batch_size] for part in self.held_out))
 
 
-def unpadded(inputs: Tensor, target: Tensor, label: NDArray[Any]) -> Batch:
+def unpadded_batch(inputs: Tensor, target: Tensor, label: NDArray[Any]) -> Batch:
     """Return a batch in which nothing is padding."""
     import torch
 

@@ -10,7 +10,7 @@ from experiments.tasks.symbols import SymbolsTask
 from runner.config import Evaluation
 
 
-class ByteText(SymbolsTask):
+class ByteTextTask(SymbolsTask):
     """Predict each byte from those before it.
 
     inputs and target are (batch, length) int64 in 0..255, the target one byte ahead; nothing is

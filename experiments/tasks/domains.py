@@ -5,21 +5,21 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from experiments.rules import at_least
+from experiments.rules import check_at_least
 from experiments.tasks import task
-from experiments.tasks.base import Ready, Sizes, code_of, digest
-from experiments.tasks.byte_text import ByteText
-from experiments.tasks.corpora import japanese, sources
-from experiments.tasks.corpora.base import BYTE_VALUES, CorpusOptions, Source
-from experiments.tasks.corpora.build import Split, shares
+from experiments.tasks.base import Sizes, TaskData, hash_json, module_code_hashes
+from experiments.tasks.byte_text import ByteTextTask
+from experiments.tasks.corpora import japanese, package_text
+from experiments.tasks.corpora.base import BYTE_VALUES, CorpusOptions, CorpusSource
+from experiments.tasks.corpora.corpus_arrays import Split, split_evenly
 from runner.config import Evaluation
 
 MOST_TEXT = 50_000_000
 """Bytes; no domain has as many, whatever versions of the packages are installed."""
 DOMAINS: dict[str, Callable[[], Iterator[str]]] = {
-    "code": sources.code,
-    "english": sources.english,
-    "japanese": japanese.japanese,
+    "code": package_text.read_code,
+    "english": package_text.read_english,
+    "japanese": japanese.generate_japanese,
 }
 LONGEST = 16_384  # bytes kept of one document, so that no long file dominates
 HELD_OUT_EVERY = 8  # one document in so many is held out
@@ -37,8 +37,8 @@ class Domains(CorpusOptions):
     n_eval: int
 
     def __post_init__(self) -> None:
-        at_least(2, length=self.length)
-        at_least(1, n_eval=self.n_eval, train_bytes=self.train_bytes)
+        check_at_least(2, length=self.length)
+        check_at_least(1, n_eval=self.n_eval, train_bytes=self.train_bytes)
         # To read all packages before it is found that they hold less takes seconds.
         for name, size in (
             ("train_bytes", self.train_bytes),
@@ -62,29 +62,31 @@ class Domains(CorpusOptions):
         """Return how large the task is."""
         return Sizes(
             self.length,
-            outputs=BYTE_VALUES,
+            n_outputs=BYTE_VALUES,
             n_eval=self.n_eval,
             data_bytes=self.train_bytes + self.n_eval * (self.length + 1),
         )
 
-    def evidence(self) -> object:
+    def fingerprint_inputs(self) -> object:
         """Return what a fingerprint covers: versions of the packages, and the code that reads."""
-        modules = (sources, japanese)
+        modules = (package_text, japanese)
         return [
-            sources.versions(),
-            super().evidence(),
-            code_of(*(module.__name__ for module in modules)),
+            package_text.package_versions(),
+            super().fingerprint_inputs(),
+            module_code_hashes(*(module.__name__ for module in modules)),
         ]
 
-    def source(self, cache: Path) -> Source:  # noqa: ARG002
+    def source(self, cache: Path) -> CorpusSource:  # noqa: ARG002
         """Return what the installed packages hold, which is read when it is split."""
-        return Source(Ready(digest([asdict(self), self.evidence()])), self.split)
+        return CorpusSource(
+            TaskData(hash_json([asdict(self), self.fingerprint_inputs()])), self.split
+        )
 
     def split(self) -> Mapping[str, Split]:
         """Read each domain until it has enough to train on and to hold out."""
-        wanted = dict(zip(self.domains, shares(self.n_eval, len(self.domains)), strict=True))
+        wanted = dict(zip(self.domains, split_evenly(self.n_eval, len(self.domains)), strict=True))
         return {
-            name: fill(
+            name: read_domain(
                 name, self.train_bytes, max(4 * n * (self.length + 1), self.train_bytes // 16)
             )
             for name, n in wanted.items()
@@ -105,7 +107,7 @@ class Domains(CorpusOptions):
         )
 
 
-class DomainsTask(ByteText):
+class DomainsTask(ByteTextTask):
     r"""Byte-level language modelling on code, English and Japanese from installed packages.
 
     A sample of each label (length 64; the Japanese is UTF-8, three bytes a character,
@@ -123,7 +125,7 @@ class DomainsTask(ByteText):
     """
 
 
-def fill(name: str, train_bytes: int, held_out_bytes: int) -> Split:
+def read_domain(name: str, train_bytes: int, held_out_bytes: int) -> Split:
     """Take documents of a domain until both parts are full; the hash of its text holds one out.
 
     Raises:

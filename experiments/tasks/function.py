@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.rules import at_least
+from experiments.rules import check_at_least
 from experiments.tasks import task
 from experiments.tasks.base import Sizes, TaskOptions
-from experiments.tasks.batch import Batch, unpadded
+from experiments.tasks.batch import Batch, unpadded_batch
 from experiments.tasks.values import ValuesTask
 from runner.config import Evaluation
 
@@ -22,7 +22,7 @@ TRAIN_SEED, EVALUATION_SEED, TUNING_SEED = 2020, 2021, 2022
 class Function(TaskOptions):
     """Regression of sin_weight * sin(x) + cos_weight * cos(2x) from sequences of random x."""
 
-    second_held_out: ClassVar[bool] = True
+    has_tuning_data: ClassVar[bool] = True
 
     length: int
     width: int
@@ -32,7 +32,7 @@ class Function(TaskOptions):
     cos_weight: float
 
     def __post_init__(self) -> None:
-        at_least(
+        check_at_least(
             1, length=self.length, width=self.width, n_samples=self.n_samples, n_eval=self.n_eval
         )
 
@@ -40,7 +40,7 @@ class Function(TaskOptions):
         """Return how large the task is."""
         return Sizes(
             self.length,
-            outputs=self.width,
+            n_outputs=self.width,
             n_eval=self.n_eval,
             data_bytes=4 * (self.n_samples + self.n_eval) * self.length * self.width,
         )
@@ -81,9 +81,9 @@ class FunctionTask(ValuesTask):
         super().__init__(seed=seed, batch_size=batch_size)
         self.width = options.width
         self._options = options
-        self._train = inputs(options, options.n_samples, TRAIN_SEED)
+        self._train = draw_inputs(options, options.n_samples, TRAIN_SEED)
         held_out = TUNING_SEED if evaluation is Evaluation.tuning else EVALUATION_SEED
-        self.held_out = (inputs(options, options.n_eval, held_out),)
+        self.held_out = (draw_inputs(options, options.n_eval, held_out),)
 
     def batch(self, step: int) -> Batch:
         """Return random training samples, none twice in a batch unless there are too few."""
@@ -98,10 +98,10 @@ class FunctionTask(ValuesTask):
 
         x, options = torch.from_numpy(rows[0]), self._options
         target = options.sin_weight * torch.sin(x) + options.cos_weight * torch.cos(2 * x)
-        return unpadded(x, target, np.zeros(len(x), np.int64))
+        return unpadded_batch(x, target, np.zeros(len(x), np.int64))
 
 
-def inputs(options: Function, n: int, seed: int) -> NDArray[np.float32]:
+def draw_inputs(options: Function, n: int, seed: int) -> NDArray[np.float32]:
     """Return `n` samples (n, length, width) of standard normal values."""
     shape = (n, options.length, options.width)
     return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.rules import at_least
+from experiments.rules import check_at_least
 from experiments.tasks import task
 from experiments.tasks.base import Sizes, TaskOptions
 from experiments.tasks.batch import Batch
@@ -26,7 +26,7 @@ class Induction(TaskOptions):
 
     symbols: ClassVar[bool] = True
     repeats: ClassVar[bool] = True
-    second_held_out: ClassVar[bool] = True
+    has_tuning_data: ClassVar[bool] = True
 
     length: int
     vocabulary: int
@@ -35,9 +35,9 @@ class Induction(TaskOptions):
 
     def __post_init__(self) -> None:
         # Fewer symbols have too few sequences of short periods to hold some of them out.
-        at_least(16, vocabulary=self.vocabulary)
-        at_least(3, max_period=self.max_period)
-        at_least(1, n_eval=self.n_eval)
+        check_at_least(16, vocabulary=self.vocabulary)
+        check_at_least(3, max_period=self.max_period)
+        check_at_least(1, n_eval=self.n_eval)
         if self.length < 2 * self.max_period:
             raise ValueError(
                 f"length={self.length} must be at least twice max_period={self.max_period}, so "
@@ -58,7 +58,7 @@ class Induction(TaskOptions):
         """Return how large the task is."""
         return Sizes(
             self.length,
-            outputs=self.vocabulary + 1,
+            n_outputs=self.vocabulary + 1,
             n_eval=self.n_eval,
             data_bytes=8 * self.n_eval * (self.length + 1),
         )
@@ -105,19 +105,19 @@ class InductionTask(SymbolsTask):
         super().__init__(seed=seed, batch_size=batch_size)
         self.vocabulary = options.vocabulary + 1
         self._options = options
-        self.held_out = sequences(options, options.n_eval, [EVALUATION], held_out=True)
+        self.held_out = draw_sequences(options, options.n_eval, [EVALUATION], held_out=True)
         if evaluation is Evaluation.tuning:
-            self.held_out = sequences(
+            self.held_out = draw_sequences(
                 options, options.n_eval, [TUNING], held_out=True, without=self.held_out[0]
             )
 
     def batch(self, step: int) -> Batch:
         """Return fresh sequences, a pure function of the seed and the step."""
         key = [TRAIN, self.seed, step]
-        return self.collate(*sequences(self._options, self.batch_size, key, held_out=False))
+        return self.collate(*draw_sequences(self._options, self.batch_size, key, held_out=False))
 
 
-def sequences(
+def draw_sequences(
     options: Induction,
     n: int,
     key: list[int],
@@ -137,7 +137,7 @@ def sequences(
         period = draw.integers(1, options.max_period + 1, n)
         r = draw.integers(1, options.vocabulary + 1, (n, options.max_period))
         tokens = r[np.arange(n)[:, None], place % period[:, None]]
-        chosen = is_held_out(tokens) == held_out
+        chosen = held_out_mask(tokens) == held_out
         begun = np.pad(tokens[chosen], ((0, 0), (1, 0)), constant_values=BEGIN)
         label = (2 * period[chosen] > options.max_period).astype(np.int64)
         if excluded:
@@ -148,7 +148,7 @@ def sequences(
     return tokens, label
 
 
-def is_held_out(tokens: NDArray[np.int64]) -> NDArray[np.bool_]:
+def held_out_mask(tokens: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Tell whether each row is kept for evaluation: one in eight, by a multiplicative hash."""
     factors = np.random.default_rng(SPLIT).integers(
         np.iinfo(np.uint64).max, size=tokens.shape[1], dtype=np.uint64

@@ -10,10 +10,15 @@ from typing import ClassVar
 
 import numpy as np
 
-from experiments.rules import at_least, share
+from experiments.rules import check_at_least, check_fraction
 from experiments.tasks import task
 from experiments.tasks.base import Sizes
-from experiments.tasks.translation import A_PAIR, Pair, PairsOptions, TranslationTask
+from experiments.tasks.translation import (
+    BYTES_PER_PAIR,
+    PairsOptions,
+    SentencePair,
+    TranslationTask,
+)
 from runner.config import Evaluation
 
 # The numbers are one fixed set, as if read from a file: seeds of trials choose batches alone.
@@ -24,7 +29,7 @@ NEW_WORDS = {3: "thousand", 4: "万", 6: "million", 8: "億"}
 """Digits of a number -> the word that no number of so many digits has, and many with one more."""
 
 
-class Unit(StrEnum):
+class SourceUnit(StrEnum):
     """What a token of a source sentence is."""
 
     word = "word"
@@ -41,20 +46,20 @@ class Numbers(PairsOptions):
     """
 
     numerals: ClassVar[bool] = True
-    second_held_out: ClassVar[bool] = True
+    has_tuning_data: ClassVar[bool] = True
 
     digits: int
     longer: int
     compositional: bool
-    source_unit: Unit
+    source_unit: SourceUnit
     n_train: int
     n_eval: int
     label_smoothing: float
 
     def __post_init__(self) -> None:
-        at_least(1, n_train=self.n_train, n_eval=self.n_eval)
-        at_least(0, longer=self.longer)
-        share(label_smoothing=self.label_smoothing)
+        check_at_least(1, n_train=self.n_train, n_eval=self.n_eval)
+        check_at_least(0, longer=self.longer)
+        check_fraction(label_smoothing=self.label_smoothing)
         if not 3 <= self.digits <= 8:
             raise ValueError(f"digits={self.digits} must lie between 3 and 8")
         for digits, word in NEW_WORDS.items():
@@ -91,18 +96,18 @@ class Numbers(PairsOptions):
         digit has its power beside it; the last one, which has none, has the end mark.
         """
         groups = -(-self.digits // 3)
-        words = self.source_unit is Unit.word
+        words = self.source_unit is SourceUnit.word
         return Sizes(
             length=2 * self.digits,
             source_length=6 * groups - 1 if words else 42 * groups - 11,
             n_train=self.n_train,
             n_eval=self.n_eval,
-            data_bytes=A_PAIR * (self.n_train + self.n_eval),
+            data_bytes=BYTES_PER_PAIR * (self.n_train + self.n_eval),
         )
 
-    def evidence(self) -> object:
+    def fingerprint_inputs(self) -> object:
         """Return what a fingerprint covers: the version of num2words, and the code."""
-        return [version("num2words"), super().evidence()]
+        return [version("num2words"), super().fingerprint_inputs()]
 
     def build(
         self,
@@ -146,31 +151,31 @@ class NumbersTask(TranslationTask):
     def __init__(
         self, options: Numbers, seed: int, batch_size: int, evaluation: Evaluation
     ) -> None:
-        self.numbers = draw(options, evaluation)
-        words = options.source_unit is Unit.word
+        self.numbers = draw_numbers(options, evaluation)
+        words = options.source_unit is SourceUnit.word
         super().__init__(
             {
                 name: [number_pair(n, options.source_unit) for n in part]
                 for name, part in self.numbers.items()
             },
             held_out="iid",
-            joints=(" " if words else "", ""),
+            separators=(" " if words else "", ""),
             seed=seed,
             batch_size=batch_size,
             label_smoothing=options.label_smoothing,
         )
 
 
-def number_pair(number: int, unit: Unit) -> Pair:
+def number_pair(number: int, unit: SourceUnit) -> SentencePair:
     """Return the two names of a number."""
     from num2words import num2words
 
     english = num2words(number, lang="en")
-    source = re.findall(r"[a-z]+", english) if unit is Unit.word else english
-    return Pair(tuple(source), tuple(num2words(number, lang="ja")))
+    source = re.findall(r"[a-z]+", english) if unit is SourceUnit.word else english
+    return SentencePair(tuple(source), tuple(num2words(number, lang="ja")))
 
 
-def is_held_out(number: int) -> bool:
+def is_held_out_number(number: int) -> bool:
     """Tell whether a number is never trained on."""
     return hashlib.sha256(str(number).encode()).digest()[0] % HELD_OUT_EVERY == 0
 
@@ -186,10 +191,12 @@ def split_of(number: int, options: Numbers) -> str:
         return "compositional"
     if number >= 10**options.digits:
         return "length"
-    return "iid" if is_held_out(number) else "train"
+    return "iid" if is_held_out_number(number) else "train"
 
 
-def draw(options: Numbers, evaluation: Evaluation = Evaluation.report) -> dict[str, list[int]]:
+def draw_numbers(
+    options: Numbers, evaluation: Evaluation = Evaluation.report
+) -> dict[str, list[int]]:
     """Return the numbers of each split, in the order they were drawn; no number is in two of them.
 
     For tuning, the held-out splits have none of the report's numbers.

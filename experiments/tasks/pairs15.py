@@ -4,10 +4,15 @@ import random
 from dataclasses import dataclass
 from itertools import product
 
-from experiments.rules import share
+from experiments.rules import check_fraction
 from experiments.tasks import task
 from experiments.tasks.base import Sizes
-from experiments.tasks.translation import A_PAIR, Pair, PairsOptions, TranslationTask
+from experiments.tasks.translation import (
+    BYTES_PER_PAIR,
+    PairsOptions,
+    SentencePair,
+    TranslationTask,
+)
 
 ENGLISH = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 JAPANESE = tuple("一二三四五六七八九十")
@@ -22,12 +27,14 @@ class Pairs15(PairsOptions):
     label_smoothing: float
 
     def __post_init__(self) -> None:
-        share(label_smoothing=self.label_smoothing)
+        check_fraction(label_smoothing=self.label_smoothing)
 
     def sizes(self) -> Sizes:
         """Return how large the task is: two words make a sentence, and the target has an end."""
         n_train = len(ENGLISH) + len(TOGETHER)
-        return Sizes(length=3, source_length=2, n_train=n_train, data_bytes=n_train * A_PAIR)
+        return Sizes(
+            length=3, source_length=2, n_train=n_train, data_bytes=n_train * BYTES_PER_PAIR
+        )
 
     def build(self, *, seed: int, batch_size: int, **_: object) -> "Pairs15Task":
         """Return the task."""
@@ -55,13 +62,13 @@ class Pairs15Task(TranslationTask):
         super().__init__(
             {"train": train, "held_out": [pair(*two) for two in others]},
             held_out="held_out",
-            joints=(" ", " "),
+            separators=(" ", " "),
             seed=seed,
             batch_size=batch_size,
             label_smoothing=options.label_smoothing,
         )
 
 
-def pair(*words: int) -> Pair:
+def pair(*words: int) -> SentencePair:
     """Return the sentence of these words, counted from 0."""
-    return Pair(tuple(ENGLISH[w] for w in words), tuple(JAPANESE[w] for w in words))
+    return SentencePair(tuple(ENGLISH[w] for w in words), tuple(JAPANESE[w] for w in words))

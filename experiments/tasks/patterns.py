@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.rules import at_least
+from experiments.rules import check_at_least
 from experiments.tasks import task
 from experiments.tasks.base import Sizes, TaskOptions
 from experiments.tasks.batch import Batch
@@ -22,8 +22,8 @@ TRAIN, EVALUATION, TUNING = 1, 2, 3
 class Patterns(TaskOptions):
     """Noise that depends on the last step, on half a sequence ago, or on a period ago."""
 
-    planted: ClassVar[bool] = True
-    second_held_out: ClassVar[bool] = True
+    has_planted_lags: ClassVar[bool] = True
+    has_tuning_data: ClassVar[bool] = True
 
     length: int
     width: int
@@ -35,8 +35,8 @@ class Patterns(TaskOptions):
     predict: Predict
 
     def __post_init__(self) -> None:
-        at_least(1, width=self.width)
-        at_least(3, n_eval=self.n_eval)
+        check_at_least(1, width=self.width)
+        check_at_least(3, n_eval=self.n_eval)
         if not 2 <= self.period < self.length:
             raise ValueError(
                 f"period={self.period} must be at least 2 and below length={self.length}"
@@ -51,7 +51,7 @@ class Patterns(TaskOptions):
     def sizes(self) -> Sizes:
         """Return how large the task is."""
         held_out = 4 * self.n_eval * self.length * self.width
-        return Sizes(self.length, outputs=self.width, n_eval=self.n_eval, data_bytes=held_out)
+        return Sizes(self.length, n_outputs=self.width, n_eval=self.n_eval, data_bytes=held_out)
 
     def build(
         self,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.tasks.batch import Batch, Task, unpadded
+from experiments.tasks.batch import Batch, Task, unpadded_batch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,7 +26,7 @@ class SymbolsTask(Task):
 
         samples, label = rows
         tokens = torch.from_numpy(samples.astype(np.int64))
-        return unpadded(tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous(), label)
+        return unpadded_batch(tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous(), label)
 
     def loss(self, prediction: Tensor, batch: Batch) -> Tensor:
         """Return the mean cross-entropy of logits (batch, time, vocabulary) over kept positions."""

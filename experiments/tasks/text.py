@@ -5,13 +5,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from experiments.rules import at_least
+from experiments.rules import check_at_least
 from experiments.tasks import task
-from experiments.tasks.base import Ready, Sizes, code_of, digest
-from experiments.tasks.byte_text import ByteText
-from experiments.tasks.corpora import files, find, labels
-from experiments.tasks.corpora.base import BYTE_VALUES, CorpusOptions, Source, results_folder
-from experiments.tasks.corpora.build import Split
+from experiments.tasks.base import Sizes, TaskData, hash_json, module_code_hashes
+from experiments.tasks.byte_text import ByteTextTask
+from experiments.tasks.corpora import file_search, labels, user_text
+from experiments.tasks.corpora.base import BYTE_VALUES, CorpusOptions, CorpusSource, results_folder
+from experiments.tasks.corpora.corpus_arrays import Split
 from runner.config import Evaluation
 
 
@@ -20,7 +20,7 @@ from runner.config import Evaluation
 class Text(CorpusOptions):
     """Byte-level language modelling on the user's files: documents, in folders that are domains."""
 
-    any_form: ClassVar[bool] = True
+    dedup_normalised: ClassVar[bool] = True
 
     length: int
     path: str
@@ -28,8 +28,8 @@ class Text(CorpusOptions):
     n_eval: int
 
     def __post_init__(self) -> None:
-        at_least(2, length=self.length)
-        at_least(1, n_eval=self.n_eval)
+        check_at_least(2, length=self.length)
+        check_at_least(1, n_eval=self.n_eval)
         if not self.path:
             raise ValueError("path is empty; give a file or a glob, e.g. task.path='my/*.md'")
         if "\0" in self.path or not _is_valid(self.path):
@@ -43,31 +43,34 @@ class Text(CorpusOptions):
     def sizes(self) -> Sizes:
         """Return how large the task is; nobody knows yet how much text there is."""
         held_out = self.n_eval * (self.length + 1)
-        return Sizes(self.length, outputs=BYTE_VALUES, n_eval=self.n_eval, data_bytes=held_out)
+        return Sizes(self.length, n_outputs=BYTE_VALUES, n_eval=self.n_eval, data_bytes=held_out)
 
-    def evidence(self) -> object:
+    def fingerprint_inputs(self) -> object:
         """Return what a fingerprint covers of the code that reads the files."""
-        modules = (files, find, labels)
-        return [super().evidence(), code_of(*(module.__name__ for module in modules))]
+        modules = (user_text, file_search, labels)
+        return [
+            super().fingerprint_inputs(),
+            module_code_hashes(*(module.__name__ for module in modules)),
+        ]
 
-    def source(self, cache: Path) -> Source:
+    def source(self, cache: Path) -> CorpusSource:
         """Read the files; the fingerprint is of what they hold, wherever they lie.
 
         Raises:
             ValueError: they are missing or unreadable.
         """
-        reading = files.read(self.path, results_folder(cache))
+        reading = user_text.read_documents(self.path, results_folder(cache))
         settings = {key: value for key, value in asdict(self).items() if key != "path"}
-        evidence = reading.evidence()
+        evidence = reading.fingerprint_inputs()
         splits = split_documents(reading.documents, self.eval_share)
         held_out = sum(len(text) for part in splits.values() for text in part.held_out)
-        ready = Ready(
-            digest([settings, [evidence, self.evidence()]]),
-            reading.line(held_out),
+        ready = TaskData(
+            hash_json([settings, [evidence, self.fingerprint_inputs()]]),
+            reading.summary(held_out),
             self.path,
-            digest(evidence),
+            hash_json(evidence),
         )
-        return Source(ready, lambda: splits, left_out=bool(reading.left_out.total()))
+        return CorpusSource(ready, lambda: splits, has_skipped_files=bool(reading.skipped.total()))
 
     def check_unchanged(self, planned: str, now: str, what: str = "") -> None:
         """Raise ValueError where the text is another than planned."""
@@ -88,7 +91,7 @@ class Text(CorpusOptions):
         )
 
 
-class TextTask(ByteText):
+class TextTask(ByteTextTask):
     """Byte-level language modelling on text files; each is a document, each folder a label.
 
     A sample of `task.path='notes/**/*.md'` with folders notes/garden and notes/work (length 32):
@@ -110,7 +113,10 @@ def split_documents(
     documents: Mapping[str, Sequence[bytes]], eval_share: float
 ) -> dict[str, Split]:
     """Return for each label its training bytes, and the documents that are held out."""
-    return {label: Split(*files.split(found, eval_share)) for label, found in documents.items()}
+    return {
+        label: Split(*user_text.split_held_out(found, eval_share))
+        for label, found in documents.items()
+    }
 
 
 def _is_valid(text: str) -> bool:

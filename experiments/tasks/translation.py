@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PAD, BOS, EOS = 0, 1, 2  # PAD is that of experiments.nn.encoder_decoder, which imports torch
-A_PAIR = 400
+BYTES_PER_PAIR = 400
 """Bytes of a sentence and its translation as Python objects, at the least."""
 MARKS = ("<pad>", "<bos>", "<eos>")
 
@@ -32,7 +32,7 @@ class PairsOptions(TaskOptions):
     symbols: ClassVar[bool] = True
 
 
-class Pair(NamedTuple):
+class SentencePair(NamedTuple):
     """A sentence and its translation, cut into tokens."""
 
     source: tuple[str, ...]
@@ -98,10 +98,10 @@ class TranslationTask(Task):
 
     def __init__(
         self,
-        splits: Mapping[str, Sequence[Pair]],
+        splits: Mapping[str, Sequence[SentencePair]],
         *,
         held_out: str,
-        joints: tuple[str, str],
+        separators: tuple[str, str],
         seed: int,
         batch_size: int,
         label_smoothing: float = 0.0,
@@ -112,8 +112,8 @@ class TranslationTask(Task):
             common = [] if name == "train" else [p.source for p in pairs if p.source in known]
             assert not common, f"in the split {name} and trained on: {common[:3]}"
         super().__init__(seed=seed, batch_size=min(batch_size, len(train)))
-        self.source = Vocabulary((t for pair in train for t in pair.source), joint=joints[0])
-        self.target = Vocabulary((t for pair in train for t in pair.target), joint=joints[1])
+        self.source = Vocabulary((t for pair in train for t in pair.source), joint=separators[0])
+        self.target = Vocabulary((t for pair in train for t in pair.target), joint=separators[1])
         self.vocabulary = len(self.target)
         self.labels = tuple(splits)
         self.held_out_split, self.label_smoothing = held_out, label_smoothing
@@ -165,17 +165,20 @@ class TranslationTask(Task):
         import torch
 
         pairs = [self._data[name][row] for row in rows]
-        target = padded([target for _, target in pairs])
+        target = pad_sentences([target for _, target in pairs])
         start = torch.full((len(rows), 1), BOS)
         return Batch(
-            inputs=(padded([s for s, _ in pairs]), torch.cat((start, target[:, :-1]), dim=1)),
+            inputs=(
+                pad_sentences([s for s, _ in pairs]),
+                torch.cat((start, target[:, :-1]), dim=1),
+            ),
             target=target,
             keep=target != PAD,
             label=torch.full((len(rows),), self.labels.index(name)),
         )
 
 
-def padded(sentences: Sequence[Sequence[int]]) -> Tensor:
+def pad_sentences(sentences: Sequence[Sequence[int]]) -> Tensor:
     """Return ids (sentences, longest), filled up with PAD behind the shorter ones."""
     import torch
 

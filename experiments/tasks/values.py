@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from experiments.tasks.batch import Batch, Task, unpadded
+from experiments.tasks.batch import Batch, Task, unpadded_batch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,7 +38,7 @@ class ValuesTask(Task):
         samples, label = rows
         values = torch.from_numpy(samples)
         target = values[:, 1:] if self.predict is Predict.next else values[:, :-1]
-        return unpadded(values[:, :-1], target, label)
+        return unpadded_batch(values[:, :-1], target, label)
 
     def loss(self, prediction: Tensor, batch: Batch) -> Tensor:
         """Return the mean squared error (batch, time, width) over kept positions and features."""

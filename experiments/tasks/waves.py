@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.rules import at_least
+from experiments.rules import check_at_least
 from experiments.tasks import task
 from experiments.tasks.base import Sizes, TaskOptions
 from experiments.tasks.batch import Batch
@@ -22,7 +22,7 @@ TRAIN_SEED, EVALUATION_SEED, TUNING_SEED = 2017, 2018, 2019
 class Waves(TaskOptions):
     """Three kinds of sequence: a slow sine, a fast sine, noise."""
 
-    second_held_out: ClassVar[bool] = True
+    has_tuning_data: ClassVar[bool] = True
 
     length: int
     width: int
@@ -32,16 +32,16 @@ class Waves(TaskOptions):
     predict: Predict
 
     def __post_init__(self) -> None:
-        at_least(2, length=self.length)
-        at_least(1, width=self.width)
-        at_least(3, n_samples=self.n_samples, n_eval=self.n_eval)
-        at_least(0, noise=self.noise)
+        check_at_least(2, length=self.length)
+        check_at_least(1, width=self.width)
+        check_at_least(3, n_samples=self.n_samples, n_eval=self.n_eval)
+        check_at_least(0, noise=self.noise)
 
     def sizes(self) -> Sizes:
         """Return how large the task is."""
         return Sizes(
             self.length,
-            outputs=self.width,
+            n_outputs=self.width,
             n_eval=self.n_eval,
             data_bytes=4 * (self.n_samples + self.n_eval) * self.length * self.width,
         )

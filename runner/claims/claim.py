@@ -13,13 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from runner.claims.evidence import Block, Evidence
-from runner.claims.keys import is_number, keywords, one_of
-from runner.claims.measured import Measured
+from runner.claims.claim_keys import check_one_of, is_yaml_number, read_claim_keys
+from runner.claims.evidence import Evidence, SeedValues
+from runner.claims.measurement import Measurement
 from runner.metric_names import COSTS
 
 DIRECTIONS = ("greater", "less")
-WORDS = ("statement", "source", "published")  # of a claim; they decide nothing
+DESCRIPTIVE_KEYS = ("statement", "source", "published")  # of a claim; they decide nothing
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,10 @@ class Claim(ABC):
     """
 
     kind: ClassVar[str]
-    signed: ClassVar[bool] = True  # whether the estimate is written with its sign
+    shows_sign: ClassVar[bool] = True  # whether the estimate is written with its sign
     sensitivity: ClassVar[str] = ""  # what `minimum_detectable_effect` means for this kind
     least_n: ClassVar[int] = 2
-    parts: ClassVar[Mapping[str, type]] = {}
+    nested_types: ClassVar[Mapping[str, type]] = {}
 
     id: str
     statement: str
@@ -71,35 +71,35 @@ class Claim(ABC):
     differs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not is_number(self.n, int) or self.n < self.least_n:
+        if not is_yaml_number(self.n, int) or self.n < self.least_n:
             needed = f"needed is a whole number from {self.least_n} up"
-            raise ValueError(f"{self.here}: n={self.n!r} seeds; {needed}.")
+            raise ValueError(f"{self.error_prefix}: n={self.n!r} seeds; {needed}.")
         if self.equal_cost is not None:
-            one_of(f"{self.here}: equal_cost", self.equal_cost, tuple(COSTS))
-            if len(self.compared) < 2:
-                raise ValueError(f"{self.here}: equal_cost needs two arms to compare.")
+            check_one_of(f"{self.error_prefix}: equal_cost", self.equal_cost, tuple(COSTS))
+            if len(self.compared_arms) < 2:
+                raise ValueError(f"{self.error_prefix}: equal_cost needs two arms to compare.")
         if not isinstance(self.differs, tuple) or not all(
             isinstance(key, str) and key for key in self.differs
         ):
             raise ValueError(
-                f"{self.here}: differs={self.differs!r} must be a list of keys, e.g. "
+                f"{self.error_prefix}: differs={self.differs!r} must be a list of keys, e.g. "
                 "[training.warmup_steps]."
             )
-        self.differ(*self.compared)
+        self.check_distinct(*self.compared_arms)
 
     @property
-    def here(self) -> str:
+    def error_prefix(self) -> str:
         """The claim in an error message."""
         return f"Claim {self.id!r}"
 
     @property
     @abstractmethod
-    def compared(self) -> tuple[str, ...]:
+    def compared_arms(self) -> tuple[str, ...]:
         """The arms that must be fair to each other, the one they are compared with first."""
 
     @property
     @abstractmethod
-    def what(self) -> str:
+    def estimate_label(self) -> str:
         """What is estimated, in words."""
 
     @property
@@ -109,11 +109,11 @@ class Claim(ABC):
 
     @property
     @abstractmethod
-    def limits(self) -> str:
+    def interval_label(self) -> str:
         """What the ends of the interval are, in words."""
 
     @abstractmethod
-    def measure(self, evidence: Evidence, family: int) -> Measured:
+    def measure(self, evidence: Evidence, family: int) -> Measurement:
         """What the records say; `family` is the number of claims that are corrected together.
 
         Raises InvalidClaimError where the records do not hold what the claim needs.
@@ -122,8 +122,8 @@ class Claim(ABC):
     @property
     def named_arms(self) -> tuple[str, ...]:
         """All arms that decide: those compared, of the A/A pair, and of controls."""
-        arms = [*self.compared]
-        for name in self.parts:
+        arms = [*self.compared_arms]
+        for name in self.nested_types:
             part = getattr(self, name)
             if part is not None:
                 known = {field.name for field in dataclasses.fields(part)}
@@ -135,25 +135,25 @@ class Claim(ABC):
         """All metrics and templates that it names, also those that only controls have."""
         return (self.metric,) if self.metric else ()
 
-    def plain(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The claim as plain data, with its kind and without keys that are not set."""
         values = {"kind": self.kind, **dataclasses.asdict(self)}
         return {
             key: _number(value) for key, value in values.items() if value not in (None, "", (), [])
         }
 
-    def registered(self) -> dict[str, Any]:
+    def registered_fields(self) -> dict[str, Any]:
         """What is registered: all that decides, and not the words."""
-        return {key: value for key, value in self.plain().items() if key not in WORDS}
+        return {key: value for key, value in self.to_dict().items() if key not in DESCRIPTIVE_KEYS}
 
     @property
     def fingerprint(self) -> str:
         """Pre-registration: the first 12 hex digits of SHA-256 over the canonical JSON.
 
-        Canonical is `registered()` with sorted keys and without spaces, in UTF-8.
+        Canonical is `registered_fields()` with sorted keys and without spaces, in UTF-8.
         """
         text = json.dumps(
-            self.registered(), sort_keys=True, separators=(",", ":"), ensure_ascii=False
+            self.registered_fields(), sort_keys=True, separators=(",", ":"), ensure_ascii=False
         )
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -161,10 +161,10 @@ class Claim(ABC):
     def from_mapping(cls, id: str, mapping: Mapping[str, Any]) -> Self:
         """A claim of this kind. ValueError for keys that are unknown or missing."""
         here = f"Claim {id!r}"
-        given = keywords(cls, here, mapping, reserved="id")
-        for name, part in cls.parts.items():
+        given = read_claim_keys(cls, here, mapping, reserved="id")
+        for name, part in cls.nested_types.items():
             if given.get(name) is not None:
-                given[name] = part(**keywords(part, f"{here}, {name}", given[name]))
+                given[name] = part(**read_claim_keys(part, f"{here}, {name}", given[name]))
         return cls(id=id, **given)
 
     @property
@@ -172,20 +172,22 @@ class Claim(ABC):
         """The metric, unless it stands for several or there is none."""
         return (self.metric,) if self.metric and "{" not in self.metric else ()
 
-    def differ(self, *arms: str) -> None:
+    def check_distinct(self, *arms: str) -> None:
         """Refuse an arm that is to be compared with itself."""
         for arm in arms:
             if arms.count(arm) > 1:
-                raise ValueError(f"{self.here}: {arm!r} cannot be compared with itself.")
+                raise ValueError(f"{self.error_prefix}: {arm!r} cannot be compared with itself.")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tested(Claim):
+class StatisticalClaim(Claim):
     """A claim decided by a test over seeds: reproduced, contradicted, or not to be told apart."""
 
-    test: ClassVar[str]  # the name of its test, as printed
-    counts: ClassVar[bool] = False  # scores are 0 or 1: equal ones are no sign of a broken A/A
-    parts: ClassVar[Mapping[str, type]] = {"aa": AAPair, "positive_control": PositiveControl}
+    test_name: ClassVar[str]  # the name of its test, as printed
+    has_binary_scores: ClassVar[bool] = (
+        False  # scores are 0 or 1: equal ones are no sign of a broken A/A
+    )
+    nested_types: ClassVar[Mapping[str, type]] = {"aa": AAPair, "positive_control": PositiveControl}
 
     family: str
     alpha: float = 0.05
@@ -194,24 +196,26 @@ class Tested(Claim):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not is_number(self.alpha, (int, float)) or not 0 < self.alpha < 1:
-            raise ValueError(f"{self.here}: alpha={self.alpha!r} must lie between 0 and 1.")
+        if not is_yaml_number(self.alpha, (int, float)) or not 0 < self.alpha < 1:
+            raise ValueError(f"{self.error_prefix}: alpha={self.alpha!r} must lie between 0 and 1.")
         for pair in (self.aa, self.positive_control):
             if pair is not None:
-                self.differ(pair.arm, pair.control)
+                self.check_distinct(pair.arm, pair.control)
         if self.aa and self.aa.delta is not None:
-            if not is_number(self.aa.delta) or self.aa.delta <= 0:
+            if not is_yaml_number(self.aa.delta) or self.aa.delta <= 0:
                 raise ValueError(
-                    f"{self.here}: aa.delta={self.aa.delta!r} must be a number above 0."
+                    f"{self.error_prefix}: aa.delta={self.aa.delta!r} must be a number above 0."
                 )
             if self.alpha >= 0.5:
-                raise ValueError(f"{self.here}: alpha={self.alpha} must be below 0.5 for aa.delta.")
+                raise ValueError(
+                    f"{self.error_prefix}: alpha={self.alpha} must be below 0.5 for aa.delta."
+                )
         if self.positive_control:
-            where = f"{self.here}: positive_control.direction"
-            one_of(where, self.positive_control.direction, DIRECTIONS)
+            where = f"{self.error_prefix}: positive_control.direction"
+            check_one_of(where, self.positive_control.direction, DIRECTIONS)
 
     @property
-    def limits(self) -> str:
+    def interval_label(self) -> str:
         """What the ends of the interval are, in words."""
         return f"{100 * (1 - self.alpha):.3g} % interval"
 
@@ -226,9 +230,9 @@ class Tested(Claim):
         """The smallest p-value that `n` seeds can give."""
         return 0.0
 
-    def scores(self, evidence: Evidence, arms: Sequence[str]) -> Block:
+    def scores(self, evidence: Evidence, arms: Sequence[str]) -> SeedValues:
         """What the claim is about, a number for each seed and arm: here the metric."""
-        return evidence.block([(arm, self.metric) for arm in arms], self.n)
+        return evidence.seed_values([(arm, self.metric) for arm in arms], self.n)
 
 
 def _number(value: Any) -> Any:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from runner.metric_names import pattern, placeholders
+from runner.metric_names import placeholders, template_pattern
 from runner.stats.intervals import Floats, Interval, mean_interval
-from runner.wording.names import nearby
+from runner.wording.names import short_name_hint
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -25,7 +25,7 @@ class InvalidClaimError(Exception):
 
 
 @dataclass(frozen=True)
-class Block:
+class SeedValues:
     """A number for each seed and column, first seeds first; the first `n` decide and are finite."""
 
     values: Floats  # (seeds, columns)
@@ -34,15 +34,15 @@ class Block:
     n_clipped: int = 0
 
     @property
-    def deciding(self) -> Floats:
+    def deciding_values(self) -> Floats:
         """The rows that decide, (n, columns)."""
         return self.values[: self.n]
 
-    def difference(self, times: float = 1.0) -> Floats:
+    def differences(self, times: float = 1.0) -> Floats:
         """First column minus `times` the second, for every seed."""
         return np.asarray(self.values[:, 0] - times * self.values[:, 1])
 
-    def over_all(self, numbers: Floats, confidence: float) -> Interval | None:
+    def interval_over_all_seeds(self, numbers: Floats, confidence: float) -> Interval | None:
         """The estimate over more seeds; None without more or if one of them lacks its value."""
         if len(numbers) == self.n or not np.isfinite(numbers).all():
             return None
@@ -60,7 +60,7 @@ class Block:
 class Evidence:
     """Final values and states of trials; `clipped` lists values that were not measured.
 
-    `passes` holds how often a trial was timed, arm -> seed -> number, where the table says so.
+    `timing_passes` holds how often a trial was timed, arm -> seed -> number, where the table says so.
     """
 
     def __init__(
@@ -77,11 +77,11 @@ class Evidence:
         self.states: dict[str, dict[int, str]] = {}
         for arm, seed, status in zip(trials.arm, trials.seed, trials.status, strict=True):
             self.states.setdefault(arm, {})[seed] = str(status)
-        self.passes: dict[str, dict[int, int]] = {}
+        self.timing_passes: dict[str, dict[int, int]] = {}
         if "passes" in trials:
             for arm, seed, passes in zip(trials.arm, trials.seed, trials.passes, strict=True):
                 if np.isfinite(passes) and passes:
-                    self.passes.setdefault(arm, {})[seed] = int(passes)
+                    self.timing_passes.setdefault(arm, {})[seed] = int(passes)
         columns = (results.arm, results.seed, results.metric, results.value)
         for arm, seed, metric, value in zip(*columns, strict=True):
             by_seed = self.values.setdefault((arm, metric), {})
@@ -94,29 +94,29 @@ class Evidence:
     def unit(self, metric: str) -> str:
         """The unit of a metric, or of those that match a template; "" for a pure number."""
         if placeholders(metric):
-            form = pattern(metric)
+            form = template_pattern(metric)
             metric = next((known for known in self.units if form.fullmatch(known)), metric)
         unit = str(self.units.get(metric, ""))
         return "" if unit == "1" else unit
 
-    def seeds(self, arms: Sequence[str]) -> list[int]:
+    def common_seeds(self, arms: Sequence[str]) -> list[int]:
         """The seeds that all these arms have a trial of, in order."""
         for arm in arms:
             if arm not in self.states:
-                raise InvalidClaimError(f"no arm {arm!r}{nearby(arm, self.states)}")
+                raise InvalidClaimError(f"no arm {arm!r}{short_name_hint(arm, self.states)}")
         return sorted(set.intersection(*(set(self.states[arm]) for arm in arms)))
 
-    def block(self, columns: Sequence[tuple[str, str]], n: int) -> Block:
+    def seed_values(self, columns: Sequence[tuple[str, str]], n: int) -> SeedValues:
         """Values of (arm, metric) by seed. A trial without one is never skipped for a later seed.
 
         Raises InvalidClaimError for arms, metrics or values that are not there.
         """
-        seeds = self.seeds([arm for arm, _ in columns])
+        seeds = self.common_seeds([arm for arm, _ in columns])
         for arm, metric in columns:
             if (arm, metric) not in self.values and HEALTHY & set(self.states[arm].values()):
                 known = [m for a, m in self.values if a == arm]
                 raise InvalidClaimError(
-                    f"arm {arm!r} has no metric {metric!r}{nearby(metric, known)}"
+                    f"arm {arm!r} has no metric {metric!r}{short_name_hint(metric, known)}"
                 )
         values = np.array([[self.value(a, m, seed) for a, m in columns] for seed in seeds])
         lacking = {
@@ -128,18 +128,18 @@ class Evidence:
         if lacking:
             metric = next(iter(lacking.values()))
             raise InvalidClaimError(f"trials without a finite {metric}: {', '.join(lacking)}")
-        self.enough(seeds, n)
+        self.check_enough_seeds(seeds, n)
         n_clipped = len({(a, s, m) for a, m in columns for s in seeds[:n]} & self.clipped)
-        return Block(values, tuple(seeds), n, n_clipped)
+        return SeedValues(values, tuple(seeds), n, n_clipped)
 
     def value(self, arm: str, metric: str, seed: int) -> float:
         """One final value; NaN where there is none."""
         return float(self.values.get((arm, metric), {}).get(seed, np.nan))
 
-    def matching(self, arm: str, template: str) -> dict[str, dict[str, str]]:
+    def find_metrics(self, arm: str, template: str) -> dict[str, dict[str, str]]:
         """The arm's metrics that match a template, with the values of its placeholders."""
-        self.seeds([arm])
-        form = pattern(template)
+        self.common_seeds([arm])
+        form = template_pattern(template)
         found = {m: form.fullmatch(m) for a, m in self.values if a == arm}
         matches = {metric: match.groupdict() for metric, match in found.items() if match}
         if not matches:
@@ -147,7 +147,7 @@ class Evidence:
         return matches
 
     @staticmethod
-    def enough(seeds: Sequence[int], n: int) -> None:
+    def check_enough_seeds(seeds: Sequence[int], n: int) -> None:
         """Refuse fewer seeds than the claim names."""
         if len(seeds) < n:
             raise InvalidClaimError(f"too few seeds ({len(seeds)} of {n})")

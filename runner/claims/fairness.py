@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 
 from runner.metric_names import COSTS
 
-Value = float | int | str | bool
+ConditionValue = float | int | str | bool
 TOLERANCE = "match.tolerance"
 DATA = "data"
 CONDITIONS = ("training", "task", "device", "options", "match")  # what is no part
-MATCHED = 0.01  # share of a cost that goes without saying
+NEGLIGIBLE_COST_EXCESS = 0.01  # share of a cost that goes without saying
 SHOWN = 4  # keys that a sentence names
 
 
@@ -30,21 +30,21 @@ class Fairness:
     tuned      the keys that were tuned for each arm: their values may differ
     """
 
-    values: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
+    conditions: Mapping[str, Mapping[str, ConditionValue]] = field(default_factory=dict)
     affects: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     tolerance: float = 0.01
     costs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    tuned: frozenset[str] = frozenset()
+    tuned_keys: frozenset[str] = frozenset()
 
-    def unequal(self, metric: str, arm: str, other: str) -> dict[str, tuple[str, str]]:
+    def unequal_settings(self, metric: str, arm: str, other: str) -> dict[str, tuple[str, str]]:
         """Key -> (value of the arm, value of the other), for what differs and concerns the metric.
 
         The fingerprint of the data is named only where no key of the task explains it. Where the
         option of a group is another (`task.kind`), the keys that follow from that are left out.
         """
-        if not {arm, other} <= {*self.values}:
+        if not {arm, other} <= {*self.conditions}:
             return {}
-        mine, theirs = self.values[arm], self.values[other]
+        mine, theirs = self.conditions[arm], self.conditions[other]
         widths = {v.get("match.solve") for v in (mine, theirs) if v.get("match.by") in COSTS}
         found = {
             key: (_text(mine.get(key)), _text(theirs.get(key)))
@@ -66,19 +66,21 @@ class Fairness:
 
     def same_data(self, arm: str, other: str) -> bool:
         """Whether two arms learn from the same data, as far as that is known."""
-        return self.values.get(arm, {}).get(DATA) == self.values.get(other, {}).get(DATA)
+        return self.conditions.get(arm, {}).get(DATA) == self.conditions.get(other, {}).get(DATA)
 
-    def cost(self, arm: str, other: str) -> tuple[str, float]:
+    def cost_comparison(self, arm: str, other: str) -> tuple[str, float]:
         """The cost by which two arms are compared, and the arm's over the other's.
 
         It is the cost that the arm, or else the other, is matched in; parameters if neither is.
         A ratio that is not known is NaN.
         """
-        matched = [str(self.values.get(name, {}).get("match.by", "none")) for name in (arm, other)]
+        matched = [
+            str(self.conditions.get(name, {}).get("match.by", "none")) for name in (arm, other)
+        ]
         by = next((name for name in matched if name in COSTS), "params")
-        return by, self.ratio(by, arm, other)
+        return by, self.cost_ratio(by, arm, other)
 
-    def ratio(self, by: str, arm: str, other: str) -> float:
+    def cost_ratio(self, by: str, arm: str, other: str) -> float:
         """An arm's cost over another's; NaN where one is not known."""
         mine, theirs = (self.costs.get(name, {}).get(by) for name in (arm, other))
         if mine is None or theirs is None:
@@ -87,25 +89,25 @@ class Fairness:
             return 1.0 if not mine else float("inf")
         return mine / theirs
 
-    def cost_words(self, arm: str, other: str) -> str:
+    def format_cost_difference(self, arm: str, other: str) -> str:
         """What must be said of the costs of two arms: ", at 24.4 % more parameters"; "" if nothing.
 
         Parameters are told too where the arms were matched in another cost.
         """
-        by, ratio = self.cost(arm, other)
-        told = [] if self.matched(ratio) else [cost_words(by, ratio)]
-        parameters = self.ratio("params", arm, other)
-        if by != "params" and not self.matched(parameters):
+        by, ratio = self.cost_comparison(arm, other)
+        told = [] if self.is_matched(ratio) else [format_cost_ratio(by, ratio)]
+        parameters = self.cost_ratio("params", arm, other)
+        if by != "params" and not self.is_matched(parameters):
             told = told or [f"at equal {COSTS[by]}"]
-            told.append(cost_words("params", parameters).removeprefix("at "))
+            told.append(format_cost_ratio("params", parameters).removeprefix("at "))
         return f", {' and '.join(told)}" if told else ""
 
-    def matched(self, ratio: float) -> bool:
+    def is_matched(self, ratio: float) -> bool:
         """Whether a ratio of costs is 1 within 1 % or a stricter preset, or is not known."""
-        return not abs(ratio - 1) > min(self.tolerance, MATCHED)
+        return not abs(ratio - 1) > min(self.tolerance, NEGLIGIBLE_COST_EXCESS)
 
     def _concerns(self, key: str, metric: str) -> bool:
-        if key in self.tuned:
+        if key in self.tuned_keys:
             return False
         section, _, name = key.partition(".")
         if section != "options" or name not in self.affects:
@@ -113,22 +115,22 @@ class Fairness:
         return any(metric.startswith(start) for start in self.affects[name])
 
 
-def cost_words(by: str, ratio: float) -> str:
+def format_cost_ratio(by: str, ratio: float) -> str:
     """A ratio of costs in words: "at 24.4 % more parameters", "at 3.0 x the parameters"."""
     if ratio >= 2:
         name = COSTS[by]
         return f"at {ratio:.1f} x the {name}" if ratio < 1e6 else f"at far more {name}"
-    return f"at {excess_words(by, ratio)}"
+    return f"at {format_cost_excess(by, ratio)}"
 
 
-def excess_words(by: str, ratio: float) -> str:
+def format_cost_excess(by: str, ratio: float) -> str:
     """How far a ratio of costs is from 1, in words: "24.4 % more parameters"."""
     percent = 100 * abs(ratio - 1)
     number = f"{percent:.0f}" if percent >= 99.5 else f"{percent:.3g}"
     return f"{number} % {'more' if ratio > 1 else 'fewer'} {COSTS[by]}"
 
 
-def unequal_words(unequal: Mapping[str, tuple[str, str]]) -> str:
+def format_unequal_settings(unequal: Mapping[str, tuple[str, str]]) -> str:
     """What differs, in words: "training.steps (40 against 20)"; long lists are cut, and counted."""
     told = [f"{key} ({mine} against {theirs})" for key, (mine, theirs) in unequal.items()]
     if len(told) > SHOWN:
@@ -136,7 +138,7 @@ def unequal_words(unequal: Mapping[str, tuple[str, str]]) -> str:
     return " and ".join(filter(None, [", ".join(told[:-1]), told[-1]])) if told else ""
 
 
-def _text(value: Value | None) -> str:
+def _text(value: ConditionValue | None) -> str:
     if value is None:
         return "nothing"
     if isinstance(value, bool):

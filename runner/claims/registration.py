@@ -14,11 +14,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from runner.claims.claim import Claim, Tested
+from runner.claims.claim import Claim, StatisticalClaim
 from runner.records import ledger
-from runner.records.store import Store, moment
+from runner.records.store import Store, parse_time
 
-SHIPPED = Path(__file__).resolve().parents[2] / "conf" / "claims" / "registered.json"
+SHIPPED_CLAIMS_FILE = Path(__file__).resolve().parents[2] / "conf" / "claims" / "registered.json"
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Registration:
     hash: str = ""
 
     @property
-    def reason(self) -> str:
+    def invalid_reason(self) -> str:
         """Why a late claim is invalid, and how to have it decided; "" for one in time."""
         if not self.late:
             return ""
@@ -48,7 +48,7 @@ class Registration:
         return f"written after its results; {self.cure} has it decided by seeds never computed"
 
 
-def of(claim: Claim, known: Mapping[str, Registration]) -> Registration | None:
+def find_registration(claim: Claim, known: Mapping[str, Registration]) -> Registration | None:
     """The registration of a claim in a run; None where the run says nothing of any claim.
 
     One that has changed since, or was added, is not what the run registered: it is late.
@@ -61,14 +61,14 @@ def of(claim: Claim, known: Mapping[str, Registration]) -> Registration | None:
     return found
 
 
-def path(outputs: Path, experiment: str) -> Path:
+def claim_ledger_path(outputs: Path, experiment: str) -> Path:
     """The ledger of an experiment's claims."""
     return outputs / experiment / "claims.jsonl"
 
 
-def families(claims: Sequence[Claim]) -> dict[str, list[str]]:
+def family_members(claims: Sequence[Claim]) -> dict[str, list[str]]:
     """For each claim the ids of those that are corrected together with it."""
-    tested = [claim for claim in claims if isinstance(claim, Tested)]
+    tested = [claim for claim in claims if isinstance(claim, StatisticalClaim)]
     found = {claim.id: [claim.id] for claim in claims}
     for claim in tested:
         found[claim.id] = sorted(other.id for other in tested if other.family == claim.family)
@@ -79,7 +79,7 @@ def families(claims: Sequence[Claim]) -> dict[str, list[str]]:
 def shipped_lines() -> list[dict[str, Any]]:
     """The claims that releases have registered, the oldest first."""
     try:
-        lines = json.loads(SHIPPED.read_text(encoding="utf-8"))
+        lines = json.loads(SHIPPED_CLAIMS_FILE.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return []
     return [line for line in lines if isinstance(line, dict)]
@@ -108,13 +108,13 @@ def shipped_line(
     return None
 
 
-def shipped(claim: Claim, experiment: str, scale: str, arms: Mapping[str, Any]) -> bool:
+def is_shipped(claim: Claim, experiment: str, scale: str, arms: Mapping[str, Any]) -> bool:
     """Whether a release has registered a claim; `arms` are the overrides of each arm."""
     return shipped_line(claim, experiment, scale, arms) is not None
 
 
 @dataclass(frozen=True)
-class Setting:
+class RegistrationContext:
     """What a run says of its claims' surroundings.
 
     arms        what one types for each arm of the study, also of those that are not computed
@@ -128,12 +128,12 @@ class Setting:
     arms: Mapping[str, Any]
     signatures: Mapping[str, str]
     seeds: Sequence[int]
-    signed: Mapping[str, str] = field(default_factory=dict)
+    signature_texts: Mapping[str, str] = field(default_factory=dict)
 
 
-def register(
+def register_in_ledger(
     claims: Sequence[Claim],
-    run: Setting,
+    run: RegistrationContext,
     store: Store,
     where: Path,
     now: datetime.datetime,
@@ -146,10 +146,10 @@ def register(
     ledger is damaged, and one for each claim that could not be added to it, which is then invalid.
     """
     notes = [] if notes is None else notes
-    lines = ledger.read(where)
-    if fault := ledger.fault(where):
+    lines = ledger.read_entries(where)
+    if fault := ledger.describe_damage(where):
         notes.append(fault)
-    related = families(claims)
+    related = family_members(claims)
     found = {}
     for claim in claims:
         family = related[claim.id]
@@ -162,7 +162,7 @@ def register(
             line = {
                 "id": claim.id,
                 "hash": claim.fingerprint,
-                "claim": claim.registered(),
+                "claim": claim.registered_fields(),
                 "arms": marks,
                 "family": family,
                 "time": now.isoformat(timespec="microseconds"),
@@ -191,7 +191,7 @@ def _times(
     """
     times: dict[str, datetime.datetime] = {}
     for line in lines:
-        arms, others, time = line.get("arms"), line.get("family"), moment(line.get("time"))
+        arms, others, time = line.get("arms"), line.get("family"), parse_time(line.get("time"))
         if (
             line.get("hash") == claim.fingerprint
             and isinstance(arms, dict)
@@ -209,7 +209,7 @@ def _judged(
     claim: Claim,
     times: Mapping[str, datetime.datetime],
     marks: Mapping[str, str],
-    run: Setting,
+    run: RegistrationContext,
     store: Store,
     now: datetime.datetime,
 ) -> Registration:
@@ -218,9 +218,12 @@ def _judged(
     `seed=8` and `seed_offset=8` are the same trials under two signatures.
     """
     registered = max(times.values(), default=now).isoformat(timespec="microseconds")
-    computed = {arm: store.seeds_of(mark, run.signed.get(arm)) for arm, mark in marks.items()}
+    computed = {
+        arm: store.slots_across_offsets(mark, run.signature_texts.get(arm))
+        for arm, mark in marks.items()
+    }
     finished = [
-        (arm, slot.first_finish())
+        (arm, slot.first_finish_time())
         for arm, slots in computed.items()
         for seed in run.seeds[: claim.n]
         for slot in slots.get(seed, ())

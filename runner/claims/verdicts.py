@@ -2,7 +2,7 @@
 
 A claim is written down before the run, and the first `n` seeds decide, so that adding seeds until a
 claim holds is impossible. `reproduced` and `contradicted` need the test of the claim's kind, Holm-
-corrected over its family, and what else the kind asks for; `invalid` says that the run cannot
+corrected over its family, and what else the kind asks for; `invalid_reason` says that the run cannot
 answer at all; everything else is `inconclusive`. Holm runs twice, over the tests that would confirm
 and over those that would refute, so that a family holds its level for either verdict.
 """
@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from runner.claims import registration
-from runner.claims.claim import Claim, Tested
+from runner.claims.claim import Claim, StatisticalClaim
 from runner.claims.evidence import Evidence, InvalidClaimError
-from runner.claims.fairness import unequal_words
+from runner.claims.fairness import format_unequal_settings
 from runner.claims.finding import Finding, Verdict
-from runner.claims.measured import Measured
+from runner.claims.measurement import Measurement
+from runner.claims.preconditions import Preconditions, check_confirmable, find_least_n
 from runner.claims.registration import Registration
-from runner.claims.rig import Rig, least_n, reachable
 from runner.stats.intervals import Floats, holm
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def judge(
     *,
     scale: str,
     trials: "DataFrame",
-    rig: Rig | None = None,
+    preconditions: Preconditions | None = None,
     clipped: "DataFrame | None" = None,
     registrations: Mapping[str, Registration] | None = None,
 ) -> list[Finding]:
@@ -47,18 +47,24 @@ def judge(
     """
     if scale == "smoke":
         return [Finding(claim, Verdict.invalid, "smoke") for claim in claims]
-    evidence, rig = Evidence(results, trials, clipped), rig or Rig()
+    evidence, preconditions = Evidence(results, trials, clipped), preconditions or Preconditions()
     known = registrations or {}
     families: dict[str, list[int]] = {}
     for i, member in enumerate(claims):
-        if isinstance(member, Tested):
+        if isinstance(member, StatisticalClaim):
             families.setdefault(member.family, []).append(i)
     examined = []
     for claim in claims:
-        family: list[Tested] = []
-        if isinstance(claim, Tested):
-            family = [c for i in families[claim.family] if isinstance(c := claims[i], Tested)]
-        examined.append(_examine(claim, family, evidence, rig, registration.of(claim, known)))
+        family: list[StatisticalClaim] = []
+        if isinstance(claim, StatisticalClaim):
+            family = [
+                c for i in families[claim.family] if isinstance(c := claims[i], StatisticalClaim)
+            ]
+        examined.append(
+            _examine(
+                claim, family, evidence, preconditions, registration.find_registration(claim, known)
+            )
+        )
     # An invalid claim stays in its family, as one that has shown nothing.
     sound = [None if e.reason else e.measured for e in examined]
     p_holm = _corrected(families, [found.p if found else 1.0 for found in sound])
@@ -73,9 +79,9 @@ def judge(
 
 @dataclass(frozen=True)
 class _Examined:
-    """What is known of a claim before its family is corrected; `reason` says why it is invalid."""
+    """What is known of a claim before its family is corrected; `invalid_reason` says why it is invalid."""
 
-    measured: Measured | None
+    measured: Measurement | None
     reason: str
     beside: Mapping[str, Any]  # fields of the finding that hold whatever the verdict
     cost_left: Sequence[str]
@@ -83,47 +89,47 @@ class _Examined:
 
 def _examine(
     claim: Claim,
-    family: Sequence[Tested],
+    family: Sequence[StatisticalClaim],
     evidence: Evidence,
-    rig: Rig,
+    rig: Preconditions,
     written: Registration | None,
 ) -> _Examined:
     """Measure a claim and check all its conditions; the first that fails is the reason."""
     found, reason = _measure(claim, max(1, len(family)), evidence)
     checks: list[Callable[[], None]] = [lambda: rig.check(claim, evidence)]
     beside: dict[str, Any] = {
-        "unequal": rig.unequal(claim),
+        "unequal": rig.unequal_settings(claim),
         "written_after_results": written is not None and written.late,
         "shipped": written is not None and written.shipped,
         "least_n": claim.least_n,
     }
-    if isinstance(claim, Tested):
-        checks.insert(0, lambda: reachable(claim, family))
-        beside |= {"least_n": least_n(claim, family)}
+    if isinstance(claim, StatisticalClaim):
+        checks.insert(0, lambda: check_confirmable(claim, family))
+        beside |= {"least_n": find_least_n(claim, family)}
         beside |= {
-            "aa": rig.shown_aa(claim, evidence),
-            "positive": rig.shown_control(claim, evidence),
+            "aa": rig.aa_difference(claim, evidence),
+            "positive": rig.positive_control_difference(claim, evidence),
         }
     if written is not None and written.late:
-        reason = written.reason
+        reason = written.invalid_reason
     for check in checks if not reason else ():
         try:
             check()
         except InvalidClaimError as error:
             reason = str(error)
             break
-    reason = reason or (found.invalid if found else "")
-    return _Examined(found, reason, beside, rig.cost_left(claim))
+    reason = reason or (found.invalid_reason if found else "")
+    return _Examined(found, reason, beside, rig.cost_notes(claim))
 
 
-def _measure(claim: Claim, family: int, evidence: Evidence) -> tuple[Measured | None, str]:
+def _measure(claim: Claim, family: int, evidence: Evidence) -> tuple[Measurement | None, str]:
     """What the records say, and why it decides nothing; fewer seeds still give an estimate."""
     try:
         return claim.measure(evidence, family), ""
     except InvalidClaimError as error:
         reason = str(error)
     try:
-        there = len(evidence.seeds(claim.compared))
+        there = len(evidence.common_seeds(claim.compared_arms))
         if claim.least_n <= there < claim.n:
             return dataclasses.replace(claim, n=there).measure(evidence, family), reason
     except (InvalidClaimError, ValueError):
@@ -156,23 +162,23 @@ def _invalid(claim: Claim, examined: _Examined) -> Finding:
 
 
 def _decide(
-    claim: Claim, examined: _Examined, found: Measured, p_holm: float, p_against: float
+    claim: Claim, examined: _Examined, found: Measurement, p_holm: float, p_against: float
 ) -> Finding:
     verdict, reason = Verdict.inconclusive, found.reason
     p: float | None = None
     corrected: float | None = None
-    if isinstance(claim, Tested):
+    if isinstance(claim, StatisticalClaim):
         p, corrected = found.p, p_holm
-        if found.supports and p_holm < claim.alpha:
+        if found.may_reproduce and p_holm < claim.alpha:
             verdict = Verdict.reproduced
-        elif found.opposes and p_against < claim.alpha:
+        elif found.may_contradict and p_against < claim.alpha:
             verdict, p, corrected = Verdict.contradicted, found.p_against, p_against
-        reason += f", {claim.test} p = {p:.2g}, Holm {corrected:.2g}"
+        reason += f", {claim.test_name} p = {p:.2g}, Holm {corrected:.2g}"
     else:
-        verdict = Verdict.reproduced if found.supports else Verdict.contradicted
+        verdict = Verdict.reproduced if found.may_reproduce else Verdict.contradicted
     notes = [*found.notes, *examined.cost_left]
     if unequal := examined.beside["unequal"]:
-        notes.append(f"the arms also differ in {unequal_words(unequal)}")
+        notes.append(f"the arms also differ in {format_unequal_settings(unequal)}")
     return Finding(
         claim,
         verdict,
@@ -180,9 +186,9 @@ def _decide(
         interval=found.interval,
         p=p,
         p_holm=corrected,
-        minimum_detectable_effect=found.detectable,
+        minimum_detectable_effect=found.minimum_detectable_effect,
         n=found.n,
-        extra_estimate=found.extra,
+        extra_estimate=found.extra_estimate,
         others=found.others,
         noise_floor=found.noise_floor,
         unit=found.unit,

@@ -13,7 +13,7 @@ import pandas as pd
 
 from runner.figures.mpl import Axes, MplFigure, import_matplotlib
 from runner.figures.panels import TITLE_SIZE, Panel
-from runner.figures.texts import EMS, FONTS, columns, legible, names
+from runner.figures.texts import CHARACTER_WIDTH, FONTS, drawable_text, level_texts, text_width
 
 LineStyle = Literal["-", "--", ":", "-."]
 
@@ -74,7 +74,7 @@ def _allow_bold(family: str) -> None:
 
 
 @dataclass(frozen=True)
-class Paint:
+class HueStyles:
     """A colour and a line style per level of the hue; an arm has the same in every figure."""
 
     levels: list[Any]
@@ -83,30 +83,30 @@ class Paint:
         """The level's colour."""
         return PALETTE[self.levels.index(level) % len(PALETTE)]
 
-    def line(self, level: Any) -> LineStyle:
+    def line_style(self, level: Any) -> LineStyle:
         """The level's line style: past eight levels colours come again, with another style."""
         return LINES[self.levels.index(level) // len(PALETTE) % len(LINES)]
 
 
-def axis_labels(figure: MplFigure, made: list[Panel], x: str, y: str) -> None:
+def set_axis_labels(figure: MplFigure, panels: list[Panel], x: str, y: str) -> None:
     """Labels below the lowest panels, and once at the left; large numbers are written short."""
-    x, y = legible(x), legible(y)
-    for panel in made:
+    x, y = drawable_text(x), drawable_text(y)
+    for panel in panels:
         for axis, limits in (
             (panel.axes.xaxis, panel.axes.get_xlim()),
             (panel.axes.yaxis, panel.axes.get_ylim()),
         ):
             if axis.get_scale() == "linear" and max(map(abs, limits)) >= MILLION:
-                write_numbers(axis, short)
+                set_tick_format(axis, short_number)
         if panel.at_bottom:
             panel.axes.set_xlabel(x)
-    if len(made) == 1:
-        made[0].axes.set_ylabel(y)
+    if len(panels) == 1:
+        panels[0].axes.set_ylabel(y)
     else:
         figure.supylabel(y, fontsize=12)
 
 
-def log_axes(axes: Axes, log: str) -> None:
+def set_log_axes(axes: Axes, log: str) -> None:
     """Logarithmic axes as `log` says, with ticks written as plain numbers."""
     if log in ("x", "both"):
         axes.set_xscale("log")
@@ -125,17 +125,17 @@ def _log_ticks(axis: Any, limits: tuple[float, float], within_decade: tuple[floa
     subs = within_decade if ratio < 10 else (1.0, 2.0, 5.0) if ratio < 1e3 else (1.0,)
     axis.set_major_locator(MaxNLocator(5) if ratio < 2 else LogLocator(10, subs=subs))
     axis.set_minor_locator(NullLocator())
-    write_numbers(axis, short)
+    set_tick_format(axis, short_number)
 
 
-def write_numbers(axis: Any, text: Callable[[float], str]) -> None:
+def set_tick_format(axis: Any, text: Callable[[float], str]) -> None:
     """Write the numbers of an axis's ticks as a function gives their texts."""
     from matplotlib.ticker import FuncFormatter
 
     axis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
 
 
-def short(value: float) -> str:
+def short_number(value: float) -> str:
     """A tick's number: 20,000 and 0.05 as they are, 134,000,000 as 134 M."""
     for size, letter in ((1000 * MILLION, "G"), (MILLION, "M")):
         if abs(value) >= size:
@@ -143,7 +143,7 @@ def short(value: float) -> str:
     return f"{value:,.7g}"
 
 
-def dots(
+def draw_dots(
     axes: Axes, rows: pd.DataFrame, x: str, colour: str, *, size: float, alpha: float = 1.0
 ) -> None:
     """A dot for each value against the column `x`: filled, or hollow where it is `clipped`."""
@@ -162,19 +162,19 @@ def dots(
             )
 
 
-def legend(
-    figure: MplFigure, paint: Paint, shown: list[Any], hue: str, *, patches: bool = False
+def add_legend(
+    figure: MplFigure, paint: HueStyles, shown: list[Any], hue: str, *, patches: bool = False
 ) -> None:
     """Below all panels: lines, or squares where areas are coloured."""
     from matplotlib.lines import Line2D
 
-    texts = names(hue, shown)
+    texts = level_texts(hue, shown)
     handles = [
         Line2D(
             [],
             [],
             color=paint.colour(level),
-            linestyle="none" if patches else paint.line(level),
+            linestyle="none" if patches else paint.line_style(level),
             marker="s" if patches else None,
             markersize=10,
             linewidth=2.5,
@@ -182,7 +182,9 @@ def legend(
         )
         for level in shown
     ]
-    widest = max(columns(text) for text in texts.values()) * EMS * LEGEND_SIZE + 40  # points
+    widest = (
+        max(text_width(text) for text in texts.values()) * CHARACTER_WIDTH * LEGEND_SIZE + 40
+    )  # points
     fitting = int(figure.get_figwidth() * 72 / widest)
     figure.legend(
         handles=handles,
@@ -192,14 +194,14 @@ def legend(
     )
 
 
-def reference_line(axes: Axes, value: float | None, label: str) -> None:
+def add_reference_line(axes: Axes, value: float | None, label: str) -> None:
     """A dashed line at a value to compare with, its label inside the axes above the line."""
     if value is None:
         return
     axes.axhline(value, color="#444444", linestyle=(0, (5, 3)), linewidth=1.2, zorder=1)
     if label:
         axes.annotate(
-            legible(label),
+            drawable_text(label),
             (0.01, value),
             xycoords=("axes fraction", "data"),
             xytext=(0, 3),

@@ -4,16 +4,16 @@ from typing import Any
 
 import numpy as np
 
-from runner.figures.canvas import write_numbers
+from runner.figures.canvas import set_tick_format
 from runner.figures.mpl import Axes, MplFigure
 from runner.figures.panels import Panel
-from runner.figures.texts import legible
+from runner.figures.texts import drawable_text
 
 WRITTEN = 60  # up to so many cells, each shows its number
 
 
 def paint_cells(
-    figure: MplFigure, made: list[Panel], tables: list[np.ndarray], *, log: bool, label: str
+    figure: MplFigure, panels: list[Panel], tables: list[np.ndarray], *, log: bool, label: str
 ) -> None:
     """Colour one table per panel, rows from top to bottom; a cell without a number stays white."""
     from matplotlib.colors import LogNorm, Normalize
@@ -22,24 +22,24 @@ def paint_cells(
     lowest, highest = float(np.nanmin(everything)), float(np.nanmax(everything))
     scale = LogNorm if log and lowest > 0 else Normalize
     norm = scale(lowest, highest if highest > lowest else lowest + 1e-12)
-    for panel, table in zip(made, tables, strict=True):
+    for panel, table in zip(panels, tables, strict=True):
         drawn = panel.axes.imshow(
             table, aspect="auto", cmap="viridis", norm=norm, interpolation="nearest"
         )
         panel.axes.grid(visible=False)
         if table.size <= WRITTEN:
-            _write(panel.axes, table, norm, small=len(made) > 2 or table.shape[1] > 8)
+            _write(panel.axes, table, norm, small=len(panels) > 2 or table.shape[1] > 8)
     # Half an inch would be a wide bar beside many rows: its width follows from its height.
     bar = figure.colorbar(
         drawn,
-        ax=[panel.axes for panel in made],
+        ax=[panel.axes for panel in panels],
         shrink=0.9,
         pad=0.02,
         aspect=max(20.0, 4 * figure.get_figheight()),
     )
-    bar.set_label(legible(label))
+    bar.set_label(drawable_text(label))
     if isinstance(norm, LogNorm):
-        write_numbers(bar.ax.yaxis, "{:g}".format)
+        set_tick_format(bar.ax.yaxis, "{:g}".format)
 
 
 def _write(axes: Axes, table: np.ndarray, norm: Any, *, small: bool) -> None:

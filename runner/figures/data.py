@@ -7,9 +7,9 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from runner.figures.canvas import Paint
-from runner.figures.seeds import TRIALS, counted_seeds, seeds_with_status
-from runner.figures.templates import in_order, levels, select
+from runner.figures.canvas import HueStyles
+from runner.figures.seeds import TRIAL_COLUMNS, seeds_with_results, seeds_with_status
+from runner.figures.templates import levels, select_arms_in_order, select_metric_rows
 
 CLIPPED = ["arm", "seed", "metric"]
 
@@ -31,7 +31,9 @@ class Records:
     history: pd.DataFrame
     arms: list[str]
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
-    trials: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=TRIALS), kw_only=True)
+    trials: pd.DataFrame = field(
+        default_factory=lambda: pd.DataFrame(columns=TRIAL_COLUMNS), kw_only=True
+    )
     clipped: pd.DataFrame = field(
         default_factory=lambda: pd.DataFrame(columns=CLIPPED), kw_only=True
     )
@@ -40,33 +42,33 @@ class Records:
     def seeds(self) -> Mapping[str, frozenset[int]]:
         """The seeds of each arm that have a result: a mean needs them all."""
         kept = [table for table in self.tables.values() if {"arm", "seed"} <= {*table.columns}]
-        return counted_seeds(self.trials, self.results, self.history, *kept)
+        return seeds_with_results(self.trials, self.results, self.history, *kept)
 
     @cached_property
-    def diverged(self) -> Mapping[str, frozenset[int]]:
+    def diverged_seeds(self) -> Mapping[str, frozenset[int]]:
         """The seeds of each arm whose trials have diverged."""
         return seeds_with_status(self.trials, "diverged")
 
     @cached_property
-    def planned(self) -> Mapping[str, frozenset[int]]:
+    def planned_seeds(self) -> Mapping[str, frozenset[int]]:
         """The seeds of all trials of each arm, as far as `trials` says."""
         return seeds_with_status(self.trials)
 
-    def matching(self, frame: pd.DataFrame, template: str, arms: list[str]) -> pd.DataFrame:
+    def matching_rows(self, frame: pd.DataFrame, template: str, arms: list[str]) -> pd.DataFrame:
         """The rows of a template, of which some are finite; CannotDrawError if none is.
 
         Final values have a column `clipped` that says which of them were not measured.
         """
-        rows = select(frame, template, self.shown(arms))
+        rows = select_metric_rows(frame, template, self.shown(arms))
         rows["clipped"] = frame is self.results and self.is_clipped(rows)
-        return self.finite(rows, f"of a metric like {template!r}", arms)
+        return self.mask_non_finite(rows, f"of a metric like {template!r}", arms)
 
     def is_clipped(self, rows: pd.DataFrame) -> pd.Series:
         """Which of these final values (arm, seed, metric) stand for a diverged trial."""
         clipped = pd.MultiIndex.from_frame(self.clipped[CLIPPED])
         return pd.Series(pd.MultiIndex.from_frame(rows[CLIPPED]).isin(clipped), index=rows.index)
 
-    def table(self, name: str, columns: list[str], arms: list[str]) -> pd.DataFrame:
+    def table_rows(self, name: str, columns: list[str], arms: list[str]) -> pd.DataFrame:
         """The rows of these arms in a table; CannotDrawError where something is missing."""
         found = self.tables.get(name)
         if found is None:
@@ -77,7 +79,7 @@ class Records:
             raise CannotDrawError(
                 f"table {name} has no column {missing}; it has {list(found.columns[2:])}"
             )
-        rows = in_order(found, self.shown(arms))
+        rows = select_arms_in_order(found, self.shown(arms))
         if rows.empty:
             raise CannotDrawError(f"table {name} has no row in arms {self.shown(arms)}")
         return rows
@@ -86,16 +88,16 @@ class Records:
         """Those of these arms that exist, in the same order; without any, all arms."""
         return [arm for arm in arms or self.arms if arm in self.arms]
 
-    def finite(self, rows: pd.DataFrame, what: str, arms: list[str]) -> pd.DataFrame:
+    def mask_non_finite(self, rows: pd.DataFrame, what: str, arms: list[str]) -> pd.DataFrame:
         """Put NaN for values that are not finite; CannotDrawError if none is finite."""
         finite = np.isfinite(rows["value"])
         if not finite.any():
             raise CannotDrawError(f"no finite value {what} in arms {arms or self.arms}")
         return rows.assign(value=rows["value"].where(finite))
 
-    def paint(self, rows: pd.DataFrame, hue: str) -> Paint:
+    def hue_styles(self, rows: pd.DataFrame, hue: str) -> HueStyles:
         """Colours by level; an arm's depends on the whole study, not on what one figure shows."""
-        return Paint(self.arms if hue == "arm" else levels(rows, hue))
+        return HueStyles(self.arms if hue == "arm" else levels(rows, hue))
 
     def label(self, template: str, rows: pd.DataFrame) -> str:
         """A default label: what stands before the placeholders, and the unit if there is one."""

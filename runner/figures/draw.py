@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from runner.figures import canvas
 from runner.figures.data import CannotDrawError, Records
-from runner.figures.figure import Figure, Sheet
+from runner.figures.figure import Figure, TextTable
 from runner.figures.mpl import MplFigure
-from runner.wording.output import shortened
+from runner.wording.output import truncate_middle
 
 DPI = 130
 
@@ -26,7 +26,7 @@ class Picture:
 
 def draw_all(
     figures: Mapping[str, Figure], records: Records
-) -> tuple[dict[str, Picture], dict[str, Sheet], list[str]]:
+) -> tuple[dict[str, Picture], dict[str, TextTable], list[str]]:
     """Draw every figure: pictures, sheets of text, and one warning line for each that fails.
 
     A figure that fails, for whatever reason, costs nothing but itself.
@@ -36,21 +36,21 @@ def draw_all(
         try:
             with canvas.style():
                 drawn = figure.draw(records)
-                if isinstance(drawn, Sheet):
+                if isinstance(drawn, TextTable):
                     sheets[name] = drawn
                 else:
                     pictures[name] = _encode(name, drawn)
         except CannotDrawError as missing:
             warnings.append(f"figure {name} was skipped: {missing}")
         except Exception as error:
-            warnings.append(f"figure {name} could not be drawn: {in_words(error)}")
+            warnings.append(f"figure {name} could not be drawn: {summarise_error(error)}")
     return pictures, sheets, warnings
 
 
-def in_words(error: Exception) -> str:
+def summarise_error(error: Exception) -> str:
     """The kind of an error and what it says, in one short line."""
     text = " ".join(str(error).split())
-    return shortened(f"{type(error).__name__}: {text}" if text else type(error).__name__, 200)
+    return truncate_middle(f"{type(error).__name__}: {text}" if text else type(error).__name__, 200)
 
 
 def _encode(name: str, figure: MplFigure) -> Picture:

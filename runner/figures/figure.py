@@ -13,13 +13,13 @@ from typing import Any, ClassVar, Literal, Self
 import pandas as pd
 
 from runner.figures.data import Records
-from runner.figures.keys import check_types, keywords
+from runner.figures.keys import check_types, read_figure_keys
 from runner.figures.mpl import MplFigure
 from runner.metric_names import placeholders
 
 
 @dataclass(frozen=True)
-class Sheet:
+class TextTable:
     """A table of texts, drawn by a figure that is no picture; a bool is a tick or a cross."""
 
     head: list[str]
@@ -48,7 +48,7 @@ class Figure(ABC):
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Self:
         """Read a figure of this kind. ValueError for keys that are unknown or missing."""
-        return cls(**keywords(cls, mapping))
+        return cls(**read_figure_keys(cls, mapping))
 
     @property
     def metrics(self) -> list[str]:
@@ -56,7 +56,7 @@ class Figure(ABC):
         return []
 
     @abstractmethod
-    def draw(self, records: Records) -> MplFigure | Sheet:
+    def draw(self, records: Records) -> MplFigure | TextTable:
         """Draw the figure, inside `canvas.style()`. CannotDrawError where records are missing."""
 
 
@@ -68,9 +68,13 @@ class PanelFigure(Figure):
            in rows
     """
 
-    dots: ClassVar[bool] = False  # values of single seeds are drawn as dots
-    over_steps: ClassVar[bool] = False  # an axis may be `step`: rows then come from the history
-    single: ClassVar[bool] = False  # the first seed only, of the first arm unless `by` has the arm
+    has_dots: ClassVar[bool] = False  # values of single seeds are drawn as dots
+    allows_step_axis: ClassVar[bool] = (
+        False  # an axis may be `step`: rows then come from the history
+    )
+    shows_one_trial: ClassVar[bool] = (
+        False  # the first seed only, of the first arm unless `group_columns` has the arm
+    )
 
     panel: list[str] = field(default_factory=list)
 
@@ -89,13 +93,13 @@ class PanelFigure(Figure):
 
     @property
     @abstractmethod
-    def by(self) -> list[str]:
+    def group_columns(self) -> list[str]:
         """The columns that tell values apart: rows that agree in all of them are repetitions."""
 
     @property
-    def of_one_seed(self) -> bool:
+    def shows_one_seed(self) -> bool:
         """Whether the figure shows one seed of each arm, and no mean."""
-        return self.single
+        return self.shows_one_trial
 
     @abstractmethod
     def draw(self, records: Records) -> MplFigure:
@@ -105,22 +109,22 @@ class PanelFigure(Figure):
         """ValueError unless the columns are exactly the placeholders of these templates."""
         named = " and ".join(map(repr, templates))
         found = {name for template in templates for name in placeholders(template)}
-        always = {"arm", "step"} if self.over_steps else {"arm"}
-        if unknown := set(self.by) - found - always:
+        always = {"arm", "step"} if self.allows_step_axis else {"arm"}
+        if unknown := set(self.group_columns) - found - always:
             raise ValueError(
                 f"{sorted(unknown)} are not placeholders of {named}; it has {sorted(found)}, and "
                 f"{sorted(always)} always exist"
             )
-        if unused := found - set(self.by):
+        if unused := found - set(self.group_columns):
             raise ValueError(
                 f"placeholders {sorted(unused)} of {named} would be averaged away unseen; "
                 "name each in x, y, panel or hue"
             )
 
-    def check_arms(self, cure: str) -> None:
+    def check_arms(self, hint: str) -> None:
         """ValueError for several arms in a figure of one trial that does not tell them apart."""
-        if len(self.arms) > 1 and "arm" not in self.by:
-            raise ValueError(f"arms={self.arms} needs {cure}; else name one arm")
+        if len(self.arms) > 1 and "arm" not in self.group_columns:
+            raise ValueError(f"arms={self.arms} needs {hint}; else name one arm")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,11 +143,11 @@ class MetricFigure(PanelFigure):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.source:
+        if not self.source_table:
             self.check_columns(*self.metrics)
 
     @property
-    def source(self) -> str | None:
+    def source_table(self) -> str | None:
         """The table that holds the values; None where metrics do."""
         return None
 
@@ -155,13 +159,13 @@ class MetricFigure(PanelFigure):
     @property
     def metrics(self) -> list[str]:
         """The metrics or templates that are drawn; none where a table holds the values."""
-        return [] if self.source else [self.metric]
+        return [] if self.source_table else [self.metric]
 
     def value_label(self, records: Records, rows: pd.DataFrame) -> str:
         """A default label of the values: the metric with its unit, or the table's column."""
-        return self.metric if self.source else records.label(self.metric, rows)
+        return self.metric if self.source_table else records.label(self.metric, rows)
 
 
-def columns(*names: str | None) -> list[str]:
+def unique_names(*names: str | None) -> list[str]:
     """Return the names that are given, each once and in order."""
     return list(dict.fromkeys(name for name in names if name))

@@ -4,14 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import Any, Literal, get_args, get_origin
 
-from runner.wording.names import nearby
-from runner.wording.output import shortened
+from runner.wording.names import short_name_hint
+from runner.wording.output import truncate_middle
 
 EMPTY: tuple[Any, ...] = (None, "", [], {})
 Rule = tuple[Callable[[Any], bool], str]  # whether a value is right, and what is needed
 
 
-def keywords(cls: type, mapping: Mapping[str, Any]) -> dict[str, Any]:
+def read_figure_keys(cls: type, mapping: Mapping[str, Any]) -> dict[str, Any]:
     """Check the keys of a mapping against the fields of a dataclass; return its arguments.
 
     ValueError for keys that are unknown or missing.
@@ -19,9 +19,9 @@ def keywords(cls: type, mapping: Mapping[str, Any]) -> dict[str, Any]:
     known = {f.name: f for f in fields(cls)}
     for key in mapping:
         if key not in known:
-            near = nearby(str(key), known)
+            near = short_name_hint(str(key), known)
             raise ValueError(
-                f"there is no key {shortened(repr(key), 80)}{near}; there are kind, "
+                f"there is no key {truncate_middle(repr(key), 80)}{near}; there are kind, "
                 f"{', '.join(known)}"
             )
     for name, f in known.items():
@@ -37,7 +37,7 @@ def check_types(figure: Any) -> None:
         value = getattr(figure, f.name)
         is_right, needed = _rule(f.type)
         if not is_right(value):
-            raise ValueError(f"{f.name}={shortened(repr(value), 80)} must be {needed}")
+            raise ValueError(f"{f.name}={truncate_middle(repr(value), 80)} must be {needed}")
 
 
 def _rule(kind: Any) -> Rule:

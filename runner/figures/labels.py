@@ -22,7 +22,7 @@ def label_line_ends(
     ends_x = _fractions(axes, [end[2] for end in ends], "x")
     for early in (False, True):
         chosen = [(end, x) for end, x in zip(ends, ends_x, strict=True) if (x < EARLY) == early]
-        places = spread(_fractions(axes, [end[3] for end, _ in chosen], "y"), gap)
+        places = separate_labels(_fractions(axes, [end[3] for end, _ in chosen], "y"), gap)
         for ((text, colour, end_x, end_y), x), place in zip(chosen, places, strict=True):
             axes.annotate(
                 text,
@@ -106,7 +106,7 @@ def _fractions(axes: Axes, values: list[float], which: str) -> list[float]:
     return [float((v - low) / (high - low)) for v in values]
 
 
-def spread(positions: list[float], gap: float) -> list[float]:
+def separate_labels(positions: list[float], gap: float) -> list[float]:
     """Move labels apart to at least `gap`, as little as possible and in the same order.
 
     Blocks of labels that touch are centred on the mean of where they want to be (pool adjacent

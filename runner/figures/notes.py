@@ -6,16 +6,16 @@ import pandas as pd
 
 from runner.figures.data import Records
 from runner.figures.figure import PanelFigure
-from runner.figures.seeds import missing_seeds, shortfall
+from runner.figures.seeds import format_missing_seeds, missing_seeds
 
-HOLLOW = "hollow: a diverged trial, shown at where it started or at a declared worst value"
+HOLLOW_NOTE = "hollow: a diverged trial, shown at where it started or at a declared worst value"
 
 
-def notes(figure: PanelFigure, records: Records, rows: pd.DataFrame) -> list[str]:
+def seed_notes(figure: PanelFigure, records: Records, rows: pd.DataFrame) -> list[str]:
     """What a figure must say of the seeds behind it: which they are, and what is missing."""
-    if figure.of_one_seed:
+    if figure.shows_one_seed:
         return [*_which_seed(records, rows), *_clipped_notes(figure, records, rows)]
-    missing = missing_seeds(rows, figure.by, records.seeds)
+    missing = missing_seeds(rows, figure.group_columns, records.seeds)
     told = {arm: _shortfall(figure, records, arm, lacking) for arm, lacking in missing.items()}
     lines = [f"{arm}: {text}" for arm, text in told.items() if text]
     if any(missing.values()):
@@ -26,10 +26,10 @@ def notes(figure: PanelFigure, records: Records, rows: pd.DataFrame) -> list[str
 def _shortfall(figure: PanelFigure, records: Records, arm: str, missing: frozenset[int]) -> str:
     """Which of an arm's seeds a figure lacks; of a curve, too, which ended early or went on."""
     counted = records.seeds.get(arm, frozenset())
-    diverged = records.diverged.get(arm, frozenset())
-    planned = records.planned.get(arm, frozenset()) | counted
-    named = diverged if "step" in figure.by else diverged & missing
-    return shortfall(planned, counted, missing, named)
+    diverged = records.diverged_seeds.get(arm, frozenset())
+    planned = records.planned_seeds.get(arm, frozenset()) | counted
+    named = diverged if "step" in figure.group_columns else diverged & missing
+    return format_missing_seeds(planned, counted, missing, named)
 
 
 def _which_seed(records: Records, rows: pd.DataFrame) -> list[str]:
@@ -42,7 +42,7 @@ def _which_seed(records: Records, rows: pd.DataFrame) -> list[str]:
             lines.append(f"seed {seed} of {arm}, as seed {first} has no values")
         elif len(seeds) == 1:
             lines.append(f"first seed of {arm}")
-        if seed in records.diverged.get(str(arm), ()):
+        if seed in records.diverged_seeds.get(str(arm), ()):
             lines.append(f"seed {seed} of {arm} diverged")
     return lines
 
@@ -64,4 +64,7 @@ def _clipped_notes(
             lines.append(f"{arm}: {n_clipped} of {n} seeds clipped")
         else:
             lines.append(f"{arm}: mean over {n} seeds, {n_clipped} of them clipped")
-    return [*lines, HOLLOW if figure.dots else f"clipped{HOLLOW.removeprefix('hollow')}"]
+    return [
+        *lines,
+        HOLLOW_NOTE if figure.has_dots else f"clipped{HOLLOW_NOTE.removeprefix('hollow')}",
+    ]

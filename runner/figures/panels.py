@@ -9,7 +9,7 @@ import pandas as pd
 
 from runner.figures.mpl import Axes, MplFigure
 from runner.figures.templates import levels
-from runner.figures.texts import EMS, distinct, legible, name
+from runner.figures.texts import CHARACTER_WIDTH, distinct_texts, drawable_text, level_text
 
 MAX_COLUMNS = 4
 MAX_INCHES = 16.0
@@ -33,25 +33,25 @@ class Panel:
         return self.column == 0
 
 
-def panels(
+def make_panels(
     rows: pd.DataFrame,
     by: list[str],
     *,
     title: str,
     size: tuple[float, float],
     notes: Sequence[str] = (),
-    wrapped: bool = False,
+    wrap: bool = False,
     projection: str | None = None,
 ) -> tuple[MplFigure, list[Panel]]:
     """Make a figure with one titled pair of axes for each level of the columns `by`.
 
     `size` is width and height of one panel in inches, `notes` stand in lines below the title. All
-    panels have the same limits, unless they are `wrapped`: then they stand in reading order, only
+    panels have the same limits, unless they are `wrap`: then they stand in reading order, only
     those that have rows, and each has its own axes.
     """
     from matplotlib.figure import Figure
 
-    if wrapped:
+    if wrap:
         grid = _wrapped(_present(rows, by))
     else:
         grid = _grid([levels(rows, column) for column in by], size[0])
@@ -64,15 +64,17 @@ def panels(
     axes = figure.subplots(
         n_rows,
         n_columns,
-        sharex=not wrapped,
-        sharey=not wrapped,
+        sharex=not wrap,
+        sharey=not wrap,
         squeeze=False,
         subplot_kw={"projection": projection},
     )
     made = []
     keys = [key for row in grid for key in row]
-    room = max(12, int(0.85 * width / n_columns * 72 / (EMS * TITLE_SIZE)))
-    titles = dict(zip(keys, distinct([_key_title(by, key) for key in keys], room), strict=True))
+    room = max(12, int(0.85 * width / n_columns * 72 / (CHARACTER_WIDTH * TITLE_SIZE)))
+    titles = dict(
+        zip(keys, distinct_texts([_key_title(by, key) for key in keys], room), strict=True)
+    )
     for i, row in enumerate(grid):
         for j, key in enumerate(row):
             chosen = rows
@@ -81,7 +83,7 @@ def panels(
             if key:
                 axes[i][j].set_title(titles[key])
             below = i + 1 < n_rows and j < len(grid[i + 1])
-            if not wrapped:
+            if not wrap:
                 axes[i][j].tick_params(labelbottom=not below)
             made.append(Panel(axes[i][j], chosen, key, j, not below))
         for spare in axes[i][len(row) :]:
@@ -90,22 +92,22 @@ def panels(
     return figure, made
 
 
-def axes_inches(figure: MplFigure, made: list[Panel]) -> tuple[float, float]:
+def axes_inches(figure: MplFigure, panels: list[Panel]) -> tuple[float, float]:
     """About what one pair of axes has, when labels and titles have taken theirs."""
-    n_columns = 1 + max(panel.column for panel in made)
-    n_rows = sum(panel.at_left for panel in made)
+    n_columns = 1 + max(panel.column for panel in panels)
+    n_rows = sum(panel.at_left for panel in panels)
     return 0.75 * figure.get_figwidth() / n_columns, 0.65 * figure.get_figheight() / n_rows
 
 
 def _key_title(by: list[str], key: Key) -> str:
-    return " · ".join(name(c, level) for c, level in zip(by, key, strict=True))
+    return " · ".join(level_text(c, level) for c, level in zip(by, key, strict=True))
 
 
 def _lines(notes: Sequence[str], inches: float) -> list[str]:
     """The notes side by side where they fit, none torn apart that fits into a line."""
     room = int(inches * 72 / (0.52 * NOTE_SIZE))
     lines: list[str] = []
-    for note in map(legible, notes):
+    for note in map(drawable_text, notes):
         if lines and len(lines[-1]) + 2 + len(note) <= room:
             lines[-1] += f"; {note}"
         else:
@@ -118,7 +120,7 @@ def _title(figure: MplFigure, title: str, lines: list[str]) -> None:
 
     # The title's own empty lines keep the notes' place free of panels.
     shown = figure.suptitle(
-        legible(title) + "\n" * len(lines),
+        drawable_text(title) + "\n" * len(lines),
         x=0.01,
         ha="left",
         fontsize=15,

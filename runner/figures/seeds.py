@@ -5,13 +5,13 @@ from collections.abc import Set
 import numpy as np
 import pandas as pd
 
-from runner.stats.bands import Seeds, of_seeds, seeds_in
+from runner.stats.bands import SeedsByArm, collect_seeds, select_seeds
 
-TRIALS = ["arm", "seed", "status"]
+TRIAL_COLUMNS = ["arm", "seed", "status"]
 HAVE_RESULTS = ("done", "diverged")
 
 
-def counted_seeds(trials: pd.DataFrame, *frames: pd.DataFrame) -> dict[str, frozenset[int]]:
+def seeds_with_results(trials: pd.DataFrame, *frames: pd.DataFrame) -> dict[str, frozenset[int]]:
     """The seeds that a mean of each arm is over: those of its trials that have a result.
 
     An arm of which `trials` says nothing has the seeds that occur in the frames.
@@ -20,21 +20,23 @@ def counted_seeds(trials: pd.DataFrame, *frames: pd.DataFrame) -> dict[str, froz
         str(arm): frozenset(rows["seed"][rows["status"].isin(HAVE_RESULTS)])
         for arm, rows in trials.groupby("arm", sort=False)
     }
-    return seeds_in(*frames) | known
+    return collect_seeds(*frames) | known
 
 
 def seeds_with_status(trials: pd.DataFrame, *statuses: str) -> dict[str, frozenset[int]]:
     """The seeds of each arm whose trials ended so; of all trials, where none is given."""
-    return seeds_in(trials[trials["status"].isin(statuses)] if statuses else trials)
+    return collect_seeds(trials[trials["status"].isin(statuses)] if statuses else trials)
 
 
-def missing_seeds(rows: pd.DataFrame, by: list[str], seeds: Seeds) -> dict[str, frozenset[int]]:
+def missing_seeds(
+    rows: pd.DataFrame, by: list[str], seeds: SeedsByArm
+) -> dict[str, frozenset[int]]:
     """Of each arm in `rows` the seeds that lack a finite value in some group where others have one.
 
     A group is a metric and the values of `by`. Where no seed has any, all are missing.
     """
     groups = list(dict.fromkeys(["arm", *(["metric"] if "metric" in rows else []), *by]))
-    finite = of_seeds(rows[np.isfinite(rows["value"])], seeds)
+    finite = select_seeds(rows[np.isfinite(rows["value"])], seeds)
     finite = finite[list(dict.fromkeys([*groups, "seed"]))].drop_duplicates()
     wanted = finite[groups].drop_duplicates()["arm"].value_counts()
     found = finite.groupby(["arm", "seed"], observed=True).size()
@@ -45,7 +47,9 @@ def missing_seeds(rows: pd.DataFrame, by: list[str], seeds: Seeds) -> dict[str, 
     return missing
 
 
-def shortfall(planned: Set[int], counted: Set[int], missing: Set[int], diverged: Set[int]) -> str:
+def format_missing_seeds(
+    planned: Set[int], counted: Set[int], missing: Set[int], diverged: Set[int]
+) -> str:
     """`2 of 4 seeds diverged`, `7 of 8 seeds`, or both; empty where nothing is missing.
 
     `planned` are all seeds of an arm, `counted` those with a result, `missing` those of them that

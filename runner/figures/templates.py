@@ -4,19 +4,19 @@ from typing import Any
 
 import pandas as pd
 
-from runner.metric_names import pattern, placeholders
+from runner.metric_names import placeholders, template_pattern
 
 
-def select(rows: pd.DataFrame, template: str, arms: list[str]) -> pd.DataFrame:
+def select_metric_rows(rows: pd.DataFrame, template: str, arms: list[str]) -> pd.DataFrame:
     """Rows whose metric matches, for the given arms in their order, with a column per placeholder.
 
     A column whose values are all whole numbers is made integer, so that `expert10` comes after
     `expert9`. Numbers of more than 18 digits, which 64 bits may not hold, stay text.
     """
-    form = pattern(template)
+    form = template_pattern(template)
     matches = {name: form.fullmatch(name) for name in rows["metric"].unique()}
     found = {name: m.groupdict() for name, m in matches.items() if m}
-    chosen = in_order(rows[rows["metric"].isin(found)], arms)
+    chosen = select_arms_in_order(rows[rows["metric"].isin(found)], arms)
     for column in placeholders(template):
         values = chosen["metric"].map({name: groups[column] for name, groups in found.items()})
         whole = len(values) > 0 and values.str.fullmatch(r"\d{1,18}").all()
@@ -24,7 +24,7 @@ def select(rows: pd.DataFrame, template: str, arms: list[str]) -> pd.DataFrame:
     return chosen
 
 
-def in_order(rows: pd.DataFrame, arms: list[str]) -> pd.DataFrame:
+def select_arms_in_order(rows: pd.DataFrame, arms: list[str]) -> pd.DataFrame:
     """A copy with the rows of the given arms, in the arms' order."""
     order = {arm: i for i, arm in enumerate(arms)}
     chosen = rows[rows["arm"].isin(arms)].copy()

@@ -7,19 +7,19 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from runner.claims.copies import OFFSET, STEP
-from runner.config import MOST, ConfigError
-from runner.plan import values
+from runner.claims.aa_pairs import SEED_OFFSET, SEED_OFFSET_STEP
+from runner.config import INTEGER_LIMIT, ConfigError
+from runner.plan import value_types
 from runner.plan.copy_of import COPY_OF, is_copy
-from runner.plan.overrides import parse
-from runner.wording.names import near
-from runner.wording.output import listed, shortened
+from runner.plan.overrides import parse_override
+from runner.wording.names import name_hint
+from runner.wording.output import join_names, truncate_middle
 
 WHOLE = re.compile(r"\$\{[^{}=]*\}")
 HIDDEN = "$\N{ZERO WIDTH SPACE}{"  # stands for ${ in arms while the other keys are resolved
 
 
-def as_lists(config: DictConfig) -> Any:
+def expand_arms(config: DictConfig) -> Any:
     """Return the arms of a composed config as plain data, each `{copy_of: <arm>}` written out.
 
     Each arm is composed with its own overrides and resolves `${key}` within them then, as it would
@@ -28,8 +28,8 @@ def as_lists(config: DictConfig) -> Any:
     Raises:
         ConfigError: a copy of no arm, of a copy, or with other keys.
     """
-    base = config.get(OFFSET)
-    return with_copies(_as_written(config, "arms"), base if isinstance(base, int) else 0)
+    base = config.get(SEED_OFFSET)
+    return expand_copies(_as_written(config, "arms"), base if isinstance(base, int) else 0)
 
 
 def _as_written(node: Any, key: Any) -> Any:
@@ -45,25 +45,27 @@ def _as_written(node: Any, key: Any) -> Any:
     if isinstance(value, DictConfig):
         for name in value:
             if not isinstance(name, str):
-                raise ConfigError(f"arms: the key {values.typed_as(name)} is no text; quote it")
+                raise ConfigError(
+                    f"arms: the key {value_types.format_typed_value(name)} is no text; quote it"
+                )
         return {name: _as_written(value, name) for name in value}
     if isinstance(value, ListConfig):
         return [_as_written(value, place) for place in range(len(value))]
     return value
 
 
-def hidden(value: Any, *, back: bool = False) -> Any:
-    """Plain data whose `${` OmegaConf does not see; `back` undoes it."""
+def hide_interpolations(value: Any, *, undo: bool = False) -> Any:
+    """Plain data whose `${` OmegaConf does not see; `undo` undoes it."""
     if isinstance(value, dict):
-        return {name: hidden(item, back=back) for name, item in value.items()}
+        return {name: hide_interpolations(item, undo=undo) for name, item in value.items()}
     if isinstance(value, list):
-        return [hidden(item, back=back) for item in value]
+        return [hide_interpolations(item, undo=undo) for item in value]
     if not isinstance(value, str):
         return value
-    return value.replace(HIDDEN, "${") if back else value.replace("${", HIDDEN)
+    return value.replace(HIDDEN, "${") if undo else value.replace("${", HIDDEN)
 
 
-def with_copies(arms: Any, base: int = 0) -> Any:
+def expand_copies(arms: Any, base: int = 0) -> Any:
     """Return arms by name, each copy replaced by its original's overrides and a seed offset.
 
     The first copy of an arm has a seed offset 1000 above its own, the second 2000, and so on;
@@ -81,7 +83,7 @@ def with_copies(arms: Any, base: int = 0) -> Any:
         if not isinstance(arms[original], list):
             lists[name] = arms[original]  # of a wrong kind, which is told where arms are typed
             continue
-        rest = without_offset(arms[original])
+        rest = overrides_without_offset(arms[original])
         same = tuple(sorted(map(str, rest)))
         if same not in taken:
             taken[same] = {
@@ -89,28 +91,30 @@ def with_copies(arms: Any, base: int = 0) -> Any:
                 for other, arm in arms.items()
                 if other not in originals
                 and isinstance(arm, list)
-                and tuple(sorted(map(str, without_offset(arm)))) == same
+                and tuple(sorted(map(str, overrides_without_offset(arm)))) == same
             }
-        start = offset_of(original, arms[original], base) + STEP
-        above = itertools.chain(range(start, MOST, STEP), range(0, MOST, STEP))  # else from 0 on
+        start = offset_of(original, arms[original], base) + SEED_OFFSET_STEP
+        above = itertools.chain(
+            range(start, INTEGER_LIMIT, SEED_OFFSET_STEP), range(0, INTEGER_LIMIT, SEED_OFFSET_STEP)
+        )  # else from 0 on
         offset = next(one for one in above if one not in taken[same])
         taken[same].add(offset)
-        lists[name] = [*rest, f"{OFFSET}={offset}"]
+        lists[name] = [*rest, f"{SEED_OFFSET}={offset}"]
     return lists
 
 
 def original_of(name: str, arm: Any, arms: Mapping[str, Any]) -> str:
     """Return the arm that an arm is a copy of. Raises ConfigError where it is none."""
-    here = f"arms.{shortened(name, 80)}"
+    here = f"arms.{truncate_middle(name, 80)}"
     if isinstance(arm, dict) and list(arm) != [COPY_OF]:
-        keys = f"the keys {shortened(listed(list(arm)), 80)}" if arm else "no overrides"
+        keys = f"the keys {truncate_middle(join_names(list(arm)), 80)}" if arm else "no overrides"
         raise ConfigError(
             f"{here} has {keys}; an arm is a list of overrides or {{{COPY_OF}: <arm>}}"
         )
     original = arm[COPY_OF] if isinstance(arm, dict) else arm[0].partition("=")[2]
-    where = f"{here}: {COPY_OF}={values.typed_as(original)}"
+    where = f"{here}: {COPY_OF}={value_types.format_typed_value(original)}"
     if not isinstance(original, str) or original not in arms:
-        raise ConfigError(f"{where}: there is no such arm; {near(str(original), arms)}")
+        raise ConfigError(f"{where}: there is no such arm; {name_hint(str(original), arms)}")
     if original == name:
         raise ConfigError(f"{where}: that is the arm itself; name another arm")
     if is_copy(arms[original]) or isinstance(arms[original], dict):
@@ -120,10 +124,10 @@ def original_of(name: str, arm: Any, arms: Mapping[str, Any]) -> str:
 
 def sets_offset(text: Any) -> bool:
     """Return whether an override of an arm gives it a seed offset."""
-    return str(text).lstrip("+").startswith(f"{OFFSET}=")
+    return str(text).lstrip("+").startswith(f"{SEED_OFFSET}=")
 
 
-def without_offset(arm: list[Any]) -> list[Any]:
+def overrides_without_offset(arm: list[Any]) -> list[Any]:
     """Return an arm's overrides but for its seed offset."""
     return [text for text in arm if not sets_offset(text)]
 
@@ -135,10 +139,10 @@ def offset_of(name: str, arm: list[Any], base: int) -> int:
         ConfigError: it is no whole number.
     """
     own = [str(text) for text in arm if sets_offset(text)]
-    value = parse(own[-1]).value() if own else base
+    value = parse_override(own[-1]).value() if own else base
     if not isinstance(value, int) or isinstance(value, bool):
         raise ConfigError(
-            f"arms.{shortened(name, 80)}: {shortened(own[-1], 80)} must be a whole number, e.g. "
-            f"{OFFSET}={STEP}, since a copy counts from it"
+            f"arms.{truncate_middle(name, 80)}: {truncate_middle(own[-1], 80)} must be a whole number, e.g. "
+            f"{SEED_OFFSET}={SEED_OFFSET_STEP}, since a copy counts from it"
         )
     return value

@@ -5,26 +5,26 @@ from types import UnionType
 from typing import Union, get_args, get_origin, get_type_hints
 
 from runner import registry
-from runner.claims.claim import Claim, Tested
-from runner.claims.copies import originals
+from runner.claims.aa_pairs import find_aa_pairs
+from runner.claims.claim import Claim, StatisticalClaim
 from runner.claims.evidence import InvalidClaimError
-from runner.claims.rig import reachable
+from runner.claims.preconditions import check_confirmable
 from runner.config import ArmConfig, ConfigError, Study, Tune
 from runner.plan import estimates
-from runner.plan.outline import Outline
-from runner.plan.plan import Arm
-from runner.plan.questions import check_code, no_experiment
-from runner.stats.standing import seeds_that_could_tell
-from runner.wording.names import near
-from runner.wording.output import listed, shortened
+from runner.plan.experiment_checks import check_experiment_code, describe_missing_experiment
+from runner.plan.plan import PlannedArm
+from runner.plan.report_spec import ReportSpec
+from runner.stats.standing import least_deciding_seeds
+from runner.wording.names import name_hint
+from runner.wording.output import join_names, truncate_middle
 
 
-def check_choice(study: Study, overrides: Sequence[str]) -> str:
+def check_experiment(study: Study, overrides: Sequence[str]) -> str:
     """The experiment that is chosen; refuse none, an unknown one, and plug-ins named in YAML."""
     experiment = study.experiment
-    if experiment is None or experiment not in registry.names():
-        raise ConfigError(no_experiment(experiment, overrides))
-    check_code(experiment)
+    if experiment is None or experiment not in registry.experiment_names():
+        raise ConfigError(describe_missing_experiment(experiment, overrides))
+    check_experiment_code(experiment)
     if study.plugins and not any(text.lstrip("+").startswith("plugins=") for text in overrides):
         raise ConfigError("plugins run code, so they are named on the command line and not in YAML")
     return experiment
@@ -34,17 +34,17 @@ def check_baseline(study: Study) -> None:
     """Refuse a baseline that is no arm."""
     if study.baseline is not None and study.baseline not in study.arms:
         raise ConfigError(
-            f"baseline={study.baseline}: there is no such arm; {near(study.baseline, study.arms)}"
+            f"baseline={study.baseline}: there is no such arm; {name_hint(study.baseline, study.arms)}"
         )
 
 
-def check_controls(study: Study, told: Outline) -> None:
+def check_controls(study: Study, told: ReportSpec) -> None:
     """Refuse controls and headlines' baselines that are no arms, and a control as a baseline."""
     for headline in told.headline:
         if headline.baseline is not None and headline.baseline not in study.arms:
             raise ConfigError(
                 f"headline {headline.metric}: baseline={headline.baseline}: there is no such arm; "
-                f"{near(headline.baseline, study.arms)}"
+                f"{name_hint(headline.baseline, study.arms)}"
             )
         if headline.baseline in study.controls:
             raise ConfigError(
@@ -53,7 +53,7 @@ def check_controls(study: Study, told: Outline) -> None:
             )
     for name in study.controls:
         if name not in study.arms:
-            raise ConfigError(f"controls names {name}: no such arm; {near(name, study.arms)}")
+            raise ConfigError(f"controls names {name}: no such arm; {name_hint(name, study.arms)}")
         if name == study.baseline:
             raise ConfigError(
                 f"controls names {name}, the baseline; give other controls or another baseline"
@@ -66,16 +66,16 @@ def check_claims(claims: Sequence[Claim]) -> None:
     Raises:
         ConfigError: with the least number that could.
     """
-    tested = [claim for claim in claims if isinstance(claim, Tested)]
+    tested = [claim for claim in claims if isinstance(claim, StatisticalClaim)]
     for claim in tested:
         family = [other for other in tested if other.family == claim.family]
         try:
-            reachable(claim, family)
+            check_confirmable(claim, family)
         except InvalidClaimError as error:
             raise ConfigError(f"claims.{claim.id}: {error}") from error
 
 
-def too_few_seeds(told: Outline, study: Study, arms: Sequence[Arm]) -> list[str]:
+def too_few_seeds(told: ReportSpec, study: Study, arms: Sequence[PlannedArm]) -> list[str]:
     """Lines on what this number of seeds cannot decide, whatever comes out."""
     lines = []
     short = [claim for claim in told.claims if claim.n > study.n_seeds]
@@ -86,10 +86,10 @@ def too_few_seeds(told: Outline, study: Study, arms: Sequence[Arm]) -> list[str]
             f"{study.n_seeds} of {most} seeds: these claims will be invalid: {names}; "
             f"n_seeds={most} decides them"
         )
-    copies = originals({arm.name: arm.config.tree() for arm in arms})
+    copies = find_aa_pairs({arm.name: arm.config.signature_tree() for arm in arms})
     under_study = [a.name for a in arms if a.name not in copies and a.name not in study.controls]
     needs = [h for h in told.headline if not registry.metric(h.metric).deterministic]
-    enough = seeds_that_could_tell()
+    enough = least_deciding_seeds()
     if len(under_study) > 1 and needs and study.n_seeds < enough:
         seeds = "1 seed" if study.n_seeds == 1 else f"{study.n_seeds} seeds"
         lines.append(
@@ -110,13 +110,13 @@ def check_tuning(tune: Tune, arms: Mapping[str, ArmConfig]) -> None:
     lacking = [name for name in arms if tune.key not in keys[name]]
     if lacking:
         told = lacks(tune.key, lacking, keys, "so that they cannot be tuned by it")
-        raise ConfigError(f"tune.key={shortened(tune.key, 80)}: {told}")
-    metrics = {name: estimates.recorded(arm) for name, arm in arms.items()}
+        raise ConfigError(f"tune.key={truncate_middle(tune.key, 80)}: {told}")
+    metrics = {name: estimates.expected_metrics(arm) for name, arm in arms.items()}
     lacking = [name for name in arms if not metrics[name].has(tune.metric)]
     if lacking:
         names = {name: metrics[name].names for name in arms}
         told = lacks(tune.metric, lacking, names, "so that it cannot decide")
-        raise ConfigError(f"tune.metric={shortened(tune.metric, 80)}: {told}")
+        raise ConfigError(f"tune.metric={truncate_middle(tune.metric, 80)}: {told}")
 
 
 def lacks(
@@ -124,19 +124,19 @@ def lacks(
 ) -> str:
     """What an error says of a name that some arms lack, or all."""
     if len(lacking) == len(known):
-        return f"no arm has it; {near_name(word, set[str]().union(*known.values()))}"
+        return f"no arm has it; {unknown_name_hint(word, set[str]().union(*known.values()))}"
     others = [name for name in known if name not in lacking]
     return (
-        f"{listed(lacking)} {'has' if len(lacking) == 1 else 'have'} no such thing, {consequence}; "
+        f"{join_names(lacking)} {'has' if len(lacking) == 1 else 'have'} no such thing, {consequence}; "
         f"choose other arms, e.g. 'arm=[{','.join(others[:3])}]'"
     )
 
 
-def near_name(word: str, known: Collection[str]) -> str:
+def unknown_name_hint(word: str, known: Collection[str]) -> str:
     """The end of an error about an unknown key or metric: the nearest names, or some of all."""
-    told = near(word, known)
+    told = name_hint(word, known)
     if told.startswith("see conf/"):  # there are too many to name
-        return f"there are {listed(sorted(name for name in known if '*' not in name))}"
+        return f"there are {join_names(sorted(name for name in known if '*' not in name))}"
     return told
 
 

@@ -14,17 +14,17 @@ from hydra.core.override_parser.types import (
 )
 from omegaconf import DictConfig, OmegaConf
 
-from runner.plan import values
+from runner.plan import value_types
 
 COPY_OF = "copy_of"
 
 
 def is_copy(arm: Any) -> bool:
-    """Return whether an arm is the list that stands for `{copy_of: <arm>}` (see `listed_copy`)."""
+    """Return whether an arm is the list that stands for `{copy_of: <arm>}` (see `copy_as_list`)."""
     return isinstance(arm, list) and len(arm) == 1 and str(arm[0]).startswith(f"{COPY_OF}=")
 
 
-def listed_copy(arm: Any) -> list[str] | None:
+def copy_as_list(arm: Any) -> list[str] | None:
     """Return `{copy_of: <arm>}` as a list of one text; None for anything else.
 
     An arm can then replace another of its name in a later file or on the command line, whichever of
@@ -33,22 +33,22 @@ def listed_copy(arm: Any) -> list[str] | None:
     if not isinstance(arm, Mapping) or list(arm) != [COPY_OF]:
         return None
     original = arm[COPY_OF]
-    text = original if isinstance(original, str) else values.typed_as(original)
+    text = original if isinstance(original, str) else value_types.format_typed_value(original)
     return [f"{COPY_OF}={text}"]
 
 
-def list_copies(config: Any) -> None:
+def replace_copies_by_lists(config: Any) -> None:
     """Replace, in a YAML file as it was loaded, each `{copy_of: <arm>}` by its list."""
     arms = config._get_node("arms") if isinstance(config, DictConfig) else None
     if not isinstance(arms, DictConfig):
         return
     written: Any = OmegaConf.to_container(arms, resolve=False)
     for name, arm in written.items() if isinstance(written, dict) else ():
-        if copy := listed_copy(arm):
+        if copy := copy_as_list(arm):
             arms[name] = copy
 
 
-def typed_copies(override: Override) -> str | None:
+def rewrite_typed_copies(override: Override) -> str | None:
     """Return an override of `arms` or `arms.<name>` with copies as lists; None where it has none.
 
     It may give one value or a sweep over several.
@@ -74,5 +74,5 @@ def _with_lists(value: Any, *, whole: bool) -> Any:
         arms = value.items() if isinstance(value, dict) else ()
         return {name: _with_lists(arm, whole=False) for name, arm in arms} if arms else value
     plain = Override._convert_value(value)
-    copy = listed_copy(plain)
+    copy = copy_as_list(plain)
     return value if copy is None else [QuotedString(text=copy[0], quote=Quote.double)]

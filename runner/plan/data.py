@@ -9,14 +9,14 @@ from runner import registry
 from runner.config import ArmConfig, ConfigError, Evaluation
 from runner.records import provenance
 from runner.records.files import refuse_links
-from runner.wording.output import shortened
+from runner.wording.output import truncate_middle
 
 PREPARED: dict[tuple[str, ...], Any] = {}
 """Data of `plan=only` by task: to build a corpus takes seconds."""
 
 
 @dataclass
-class Data:
+class PreparedData:
     """The data of a plan's arms, read once for all that have the same task.
 
     Attributes:
@@ -29,9 +29,9 @@ class Data:
 
     outputs: Path
     evaluation: Evaluation
-    texts: dict[str, str]
+    text_hashes: dict[str, str]
     keep: bool = True
-    lines: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     _fingerprints: dict[str, str] = field(default_factory=dict)
 
     def prepare(self, arm: ArmConfig) -> str:
@@ -49,15 +49,16 @@ class Data:
             except (ValueError, RuntimeError) as error:  # `~nobody/text` has no home folder
                 raise ConfigError(str(error)) from error
             if (
-                ready.source
-                and self.texts.setdefault(ready.source, ready.evidence) != ready.evidence
+                ready.text_path
+                and self.text_hashes.setdefault(ready.text_path, ready.content_hash)
+                != ready.content_hash
             ):
                 raise ConfigError(
-                    f"task.path={ready.source!r}: the text has changed since this command began; "
+                    f"task.path={ready.text_path!r}: the text has changed since this command began; "
                     f"run it again when the text is left alone"
                 )
-            if ready.line and ready.line not in self.lines:
-                self.lines.append(ready.line)
+            if ready.summary and ready.summary not in self.notes:
+                self.notes.append(ready.summary)
             self._fingerprints[key] = ready.fingerprint
         return self._fingerprints[key]
 
@@ -67,7 +68,7 @@ class Data:
         key = (repr(task), str(folder.absolute()), self.evaluation.value)
         if self.keep or key not in PREPARED:
             ready = registry.prepare(task, folder, self.evaluation, keep=self.keep)
-            if self.keep or ready.source:  # a text may change
+            if self.keep or ready.text_path:  # a text may change
                 return ready
             PREPARED[key] = ready
         return PREPARED[key]
@@ -84,7 +85,7 @@ def cache_folder(outputs: Path) -> Path:
     return outputs / "corpora"
 
 
-def writable(outputs: Path, experiment: str, *, probe: bool = True) -> Path:
+def check_outputs_writable(outputs: Path, experiment: str, *, probe: bool = True) -> Path:
     """The outputs folder, if a report can be written there; nothing is left behind.
 
     A report needs its own folder alone: trials that are there already are only read. Without
@@ -106,7 +107,7 @@ def writable(outputs: Path, experiment: str, *, probe: bool = True) -> Path:
         if not there.is_dir():
             raise NotADirectoryError(f"{there} is a file")
         if probe:
-            file = there / f".ablab-{provenance.token()}"
+            file = there / f".ablab-{provenance.unique_suffix()}"
             file.touch()
             file.unlink()
         elif not os.access(there, os.W_OK | os.X_OK) or of_kernel(there):
@@ -114,7 +115,7 @@ def writable(outputs: Path, experiment: str, *, probe: bool = True) -> Path:
     except OSError as error:
         reason = error.strerror or str(error)
         raise ConfigError(
-            f"outputs={shortened(outputs, 120)}: nothing can be written there ({reason}); give "
+            f"outputs={truncate_middle(outputs, 120)}: nothing can be written there ({reason}); give "
             "another folder"
         ) from error
     return outputs

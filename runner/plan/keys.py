@@ -4,10 +4,10 @@ import dataclasses
 from typing import Any
 
 from runner import registry
-from runner.config import SCHEMAS, STUDY_KEYS, ConfigError, Study
-from runner.plan import copy_of, values
-from runner.wording.names import near
-from runner.wording.output import shortened
+from runner.config import SECTION_SCHEMAS, STUDY_KEYS, ConfigError, Study
+from runner.plan import copy_of, value_types
+from runner.wording.names import name_hint
+from runner.wording.output import truncate_middle
 
 SECTIONS = ("training", "match", "model", "options")
 GROUPS = ("device", "scale", "tune", "experiment")
@@ -17,9 +17,9 @@ def schemas_of(section: str) -> list[type] | None:
     """The dataclasses that a section can have under any option; None where its keys are free."""
     if section == "options":
         return list(registry.all_options())
-    if section in SCHEMAS:
-        return [SCHEMAS[section]]
-    if section == "model" or section in registry.groups():
+    if section in SECTION_SCHEMAS:
+        return [SECTION_SCHEMAS[section]]
+    if section == "model" or section in registry.group_names():
         return list(registry.kinds(section).values())
     return None
 
@@ -38,23 +38,33 @@ def field_names(schema: type) -> list[str]:
 def check_key(key: str) -> None:
     """Raise ConfigError where no option of any group has this key."""
     section, dot, field = key.partition(".")
-    sections = {*STUDY_KEYS, *GROUPS, *SECTIONS, *registry.groups()}
+    sections = {*STUDY_KEYS, *GROUPS, *SECTIONS, *registry.group_names()}
     if section == "preset":
         raise ConfigError(
-            f"{shortened(key, 80)}: a preset is chosen by experiment and scale, e.g. "
+            f"{truncate_middle(key, 80)}: a preset is chosen by experiment and scale, e.g. "
             "experiment=moe scale=full"
         )
     if section not in sections:
         whole = field or section
-        hint = f"did you mean {' or '.join(leaves()[whole])}?" if whole in leaves() else ""
+        hint = (
+            f"did you mean {' or '.join(full_keys_by_field()[whole])}?"
+            if whole in full_keys_by_field()
+            else ""
+        )
         raise ConfigError(
-            f"{shortened(key, 80)}: there is no such key; {hint or near(section, sections)}"
+            f"{truncate_middle(key, 80)}: there is no such key; {hint or name_hint(section, sections)}"
         )
     known = known_keys(section)
     if dot and known is not None and field not in known:
-        hint = f"did you mean {' or '.join(leaves()[field])}?" if field in leaves() else ""
-        hint = hint or near(field, known)
-        raise ConfigError(f"{shortened(key, 80)}: no option of {section} has this key; {hint}")
+        hint = (
+            f"did you mean {' or '.join(full_keys_by_field()[field])}?"
+            if field in full_keys_by_field()
+            else ""
+        )
+        hint = hint or name_hint(field, known)
+        raise ConfigError(
+            f"{truncate_middle(key, 80)}: no option of {section} has this key; {hint}"
+        )
 
 
 def check_value(key: str, value: Any) -> None:
@@ -64,23 +74,25 @@ def check_value(key: str, value: Any) -> None:
         schemas = schemas_of(section)
         if schemas is None:
             if key == "arms" and isinstance(value, dict):
-                value = {name: copy_of.listed_copy(arm) or arm for name, arm in value.items()}
-            values.check([Study], key, value, key)
+                value = {name: copy_of.copy_as_list(arm) or arm for name, arm in value.items()}
+            value_types.check_value_type([Study], key, value, key)
         elif not isinstance(value, dict):
-            raise ConfigError(f"{key}={shortened(value, 80)}: set its keys, {key}.<key>=<value>")
-        elif section in registry.groups():
+            raise ConfigError(
+                f"{key}={truncate_middle(value, 80)}: set its keys, {key}.<key>=<value>"
+            )
+        elif section in registry.group_names():
             raise ConfigError(f"{key}: set its keys one by one, {key}.<key>=<value>")
         else:
             for name, item in value.items():
                 check_key(f"{key}.{name}")
                 check_value(f"{key}.{name}", item)
     else:
-        values.check(schemas_of(section) or [], field, value, key)
+        value_types.check_value_type(schemas_of(section) or [], field, value, key)
 
 
-def takes(key: str, value: Any) -> bool:
+def accepts_value(key: str, value: Any) -> bool:
     """Whether a key, which is no group, takes a value of this kind."""
-    if key in (*GROUPS, *registry.groups()):
+    if key in (*GROUPS, *registry.group_names()):
         return False
     try:
         check_value(key, value)
@@ -89,10 +101,10 @@ def takes(key: str, value: Any) -> bool:
     return True
 
 
-def leaves() -> dict[str, list[str]]:
+def full_keys_by_field() -> dict[str, list[str]]:
     """The keys of all sections: lr -> training.lr."""
     found: dict[str, list[str]] = {}
-    for section in (*SECTIONS, *GROUPS, "timing", *registry.groups()):
+    for section in (*SECTIONS, *GROUPS, "timing", *registry.group_names()):
         for schema in schemas_of(section) or ():
             for name in field_names(schema):
                 if f"{section}.{name}" not in found.setdefault(name, []):

@@ -12,19 +12,19 @@ EXTRAS = {
 """Launcher -> the module behind it, and the extra that installs it."""
 
 
-def check(key: str, value: object) -> None:
+def check_launcher(key: str, value: object) -> None:
     """Raise ConfigError for a launcher that is not installed, with the command that brings it."""
     if key != "hydra/launcher" or not isinstance(value, str) or value not in EXTRAS:
         return
     module, extra = EXTRAS[value]
-    if not installed(module):
+    if not is_installed(module):
         raise ConfigError(
             f"hydra/launcher={value} is not installed; in the checkout of ablab type "
             f"pip install -c constraints.txt -e '.[{extra}]'"
         )
 
 
-def installed(module: str) -> bool:
+def is_installed(module: str) -> bool:
     """Whether a module of a package is there."""
     try:
         return find_spec(module) is not None

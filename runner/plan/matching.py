@@ -5,15 +5,15 @@ from collections.abc import Iterable, Mapping
 from types import SimpleNamespace
 
 from runner import registry
-from runner.claims.fairness import excess_words
-from runner.config import ArmConfig, By, ConfigError, Match
+from runner.claims.fairness import format_cost_excess
+from runner.config import ArmConfig, ConfigError, Match, MatchCost
 from runner.metric_names import COSTS
-from runner.wording.names import near
+from runner.wording.names import name_hint
 
 LARGEST = 1 << 20
 
 
-def solve(
+def match_widths(
     arms: Mapping[str, ArmConfig], held: Mapping[str, bool]
 ) -> tuple[dict[str, ArmConfig], list[str]]:
     """Solve the widths of all arms, but of those `held`, in the order they depend on each other.
@@ -26,7 +26,7 @@ def solve(
             no width.
     """
     for name, arm in arms.items():
-        if arm.match.by is not By.none:
+        if arm.match.by is not MatchCost.none:
             check_width(name, arm)
     solved: dict[str, ArmConfig] = {}
     notes: list[str] = []
@@ -35,7 +35,7 @@ def solve(
         ready = [
             name
             for name, arm in waiting.items()
-            if target(name, arm.match, arms) in (None, *solved)
+            if match_target(name, arm.match, arms) in (None, *solved)
         ]
         if not ready:
             raise ConfigError(
@@ -44,12 +44,12 @@ def solve(
             )
         for name in ready:
             arm = waiting.pop(name)
-            to = target(name, arm.match, arms)
+            to = match_target(name, arm.match, arms)
             if to is not None and not held[name]:
-                arm = widen(arm, cost(solved[to], arm.match.by))
+                arm = widen(arm, matched_cost(solved[to], arm.match.by))
             solved[name] = arm
             if to is not None:
-                notes += unmatched(name, arm, to, cost(solved[to], arm.match.by))
+                notes += unmatched(name, arm, to, matched_cost(solved[to], arm.match.by))
     return {name: solved[name] for name in arms}, notes
 
 
@@ -65,19 +65,19 @@ def check_width(name: str, arm: ArmConfig) -> None:
         )
 
 
-def target(name: str, match: Match, arms: Iterable[str]) -> str | None:
+def match_target(name: str, match: Match, arms: Iterable[str]) -> str | None:
     """The arm that this one must cost as much as; None if it is free, or is that arm itself."""
-    if match.by is By.none or match.to is None or match.to == name:
+    if match.by is MatchCost.none or match.to is None or match.to == name:
         return None
     if match.to not in arms:
         raise ConfigError(
             f"match.to={match.to}: arm {name} is matched to an arm that is not there; "
-            f"{near(match.to, arms)}"
+            f"{name_hint(match.to, arms)}"
         )
     return match.to
 
 
-def cost(arm: ArmConfig, by: By) -> int:
+def matched_cost(arm: ArmConfig, by: MatchCost) -> int:
     """The cost of an arm in the unit that it is matched by."""
     return int(registry.costs(vars(arm.parts))[by.value])
 
@@ -89,17 +89,19 @@ def widen(arm: ArmConfig, goal: int) -> ArmConfig:
     the bytes of keys and values do not change with that of a feed-forward network, is left alone.
     """
     low, high = 1, 2
-    if cost(with_width(arm, low), arm.match.by) == cost(with_width(arm, high), arm.match.by):
+    if matched_cost(with_width(arm, low), arm.match.by) == matched_cost(
+        with_width(arm, high), arm.match.by
+    ):
         return arm
-    while high < LARGEST and cost(with_width(arm, high), arm.match.by) < goal:
+    while high < LARGEST and matched_cost(with_width(arm, high), arm.match.by) < goal:
         low, high = high, high * 2
     while high - low > 1:
         middle = (low + high) // 2
-        below = cost(with_width(arm, middle), arm.match.by) < goal
+        below = matched_cost(with_width(arm, middle), arm.match.by) < goal
         low, high = (middle, high) if below else (low, middle)
     return min(
         (with_width(arm, width) for width in (low, high)),
-        key=lambda a: abs(cost(a, a.match.by) - goal),
+        key=lambda a: abs(matched_cost(a, a.match.by) - goal),
     )
 
 
@@ -118,11 +120,11 @@ def with_width(arm: ArmConfig, width: int) -> ArmConfig:
 
 def unmatched(name: str, arm: ArmConfig, to: str, goal: int) -> list[str]:
     """A note where the cost of an arm is off by more than its tolerance."""
-    mine = cost(arm, arm.match.by)
+    mine = matched_cost(arm, arm.match.by)
     if abs(mine - goal) <= arm.match.tolerance * goal:
         return []
     by = arm.match.by.value
-    off = excess_words(by, mine / goal) if goal else f"{mine} {COSTS[by]} more"
+    off = format_cost_excess(by, mine / goal) if goal else f"{mine} {COSTS[by]} more"
     return [
         f"arm {name} is unmatched: it has {off} than {to} (match.tolerance={arm.match.tolerance:g})"
     ]

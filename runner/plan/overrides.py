@@ -14,9 +14,9 @@ from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, RangeS
 from hydra.errors import HydraException
 
 from runner.config import ConfigError
-from runner.plan import folders
-from runner.plan.explaining import about
-from runner.wording.output import shortened
+from runner.plan import option_folders
+from runner.plan.error_messages import as_config_error
+from runner.wording.output import truncate_middle
 
 MOST_LETTERS, DEEPEST, MOST_POINTS, LONGEST_KEY = 20_000, 50, 10_000, 200
 WORDS = ("scale", "device", "task")  # groups whose options are typed alone by mistake
@@ -25,7 +25,7 @@ NOT_ONE_TEXT = re.compile(r"""^\s*["'\[{(]|,|\$\{|^\s*\w+\s*\(""")
 
 
 @functools.lru_cache(maxsize=2000)
-def parse(text: str) -> Override:
+def parse_override(text: str) -> Override:
     """One override; its `input_line` is the form that Hydra takes.
 
     Raises:
@@ -33,19 +33,19 @@ def parse(text: str) -> Override:
     """
     if len(text) > MOST_LETTERS:
         raise ConfigError(
-            f"{shortened(text, 80)}: an option has at most {MOST_LETTERS:,} letters, this one has "
+            f"{truncate_middle(text, 80)}: an option has at most {MOST_LETTERS:,} letters, this one has "
             f"{len(text):,}; put it in a YAML file of --config-dir"
         )
     if depth(text) > DEEPEST:
         raise ConfigError(
-            f"{shortened(text, 80)}: brackets are {depth(text)} deep; at most {DEEPEST} are read"
+            f"{truncate_middle(text, 80)}: brackets are {depth(text)} deep; at most {DEEPEST} are read"
         )
-    with about(text):
+    with as_config_error(text):
         try:
             return OverridesParser.create().parse_override(text)
         except HydraException as error:
             in_quotes = with_quotes(text, error)
-    with about(text):
+    with as_config_error(text):
         try:
             return OverridesParser.create().parse_override(in_quotes)
         except HydraException as error:
@@ -73,18 +73,24 @@ def with_quotes(text: str, error: HydraException) -> str:
             how = "${ is followed by the name of a key and }, e.g. ${training.steps}"
         else:
             meant = "put each of the list's texts" if listed else "if it is one text, put it"
-            form = shortened(f"'{in_quotes}'", 100)
+            form = truncate_middle(f"'{in_quotes}'", 100)
             how = f"{meant} in quotes, and all in others: {form}"
-        raise ConfigError(f"{shortened(text, 80)}: the value cannot be read; {how}") from error
+        raise ConfigError(
+            f"{truncate_middle(text, 80)}: the value cannot be read; {how}"
+        ) from error
     return in_quotes
 
 
 def no_override(text: str) -> ConfigError:
     """The error for a text that is not of the form key=value."""
     word = text.strip()
-    group = next((g for g in ("experiment", *WORDS) if word in folders.options(g)), None)
+    group = next(
+        (g for g in ("experiment", *WORDS) if word in option_folders.option_names(g)), None
+    )
     meant = "e.g. n_seeds=3" if group is None else f"here {group}={word}"
-    return ConfigError(f"'{shortened(text, 120)}' is not an override; write key=value, {meant}")
+    return ConfigError(
+        f"'{truncate_middle(text, 120)}' is not an override; write key=value, {meant}"
+    )
 
 
 def quoted(value: str) -> str:
@@ -102,7 +108,7 @@ def depth(text: str) -> int:
     return deepest
 
 
-def values(override: Override) -> list[object]:
+def listed_values(override: Override) -> list[object]:
     """The values that an override gives: one, or those of a sweep as far as they are listed."""
     value = override.value()
     if isinstance(value, ChoiceSweep):
@@ -122,11 +128,13 @@ def check_sweep(overrides: Iterable[Override]) -> None:
             continue
         n_points = count(override)
         if n_points == 0:
-            raise ConfigError(f"{shortened(override.input_line, 120)}: the sweep has no points")
+            raise ConfigError(
+                f"{truncate_middle(override.input_line, 120)}: the sweep has no points"
+            )
         total = min(total * n_points, 10**12)
         if total > MOST_POINTS:
             raise ConfigError(
-                f"{shortened(override.input_line, 120)}: the sweep has "
+                f"{truncate_middle(override.input_line, 120)}: the sweep has "
                 f"{'at least a million' if total > 10**6 else f'{total:,}'} points; "
                 f"at most {MOST_POINTS:,} are allowed"
             )
@@ -138,7 +146,7 @@ def count(override: Override) -> int:
     if isinstance(sweep, ChoiceSweep):
         return len(sweep.list)
     if isinstance(sweep, Glob):
-        return len(sweep.filter(sorted(folders.options(override.key_or_group))))
+        return len(sweep.filter(sorted(option_folders.option_names(override.key_or_group))))
     if not isinstance(sweep, RangeSweep):
         return 1
     start, stop, step = sweep.start or 0, sweep.stop or 0, sweep.step

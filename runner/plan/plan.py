@@ -5,18 +5,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runner import device
-from runner.claims.fairness import Value
+from runner.claims.fairness import ConditionValue
 from runner.config import (
     ArmConfig,
     DeviceName,
     Study,
     flatten,
-    plain,
+    signature_fields,
 )
 
 
 @dataclass(frozen=True)
-class Arm:
+class PlannedArm:
     """One arm, ready to be computed.
 
     What one would type (a width that was solved included), and what that resolves to.
@@ -27,17 +27,21 @@ class Arm:
     config: ArmConfig
     device: DeviceName
     data: str
-    signed: str
+    signature_text: str
     signature: str
     code: str
 
     @property
-    def conditions(self) -> dict[str, Value]:
+    def conditions(self) -> dict[str, ConditionValue]:
         """All that a comparison must have equal: what is no part."""
         kept = ("model", "task")
-        tree = {name: plain(part) for name, part in vars(self.config.parts).items() if name in kept}
+        tree = {
+            name: signature_fields(part)
+            for name, part in vars(self.config.parts).items()
+            if name in kept
+        }
         tree |= {
-            name: plain(getattr(self.config, name))
+            name: signature_fields(getattr(self.config, name))
             for name in ("training", "device", "options", "match")
         }
         tree["device"]["name"] = self.device.value
@@ -48,30 +52,30 @@ class Arm:
 class Plan:
     """A study, resolved.
 
-    `notes` are lines for the user: what was read, skipped, ignored or slow. `texts` are the user's
+    `notes` are lines for the user: what was read, skipped, ignored or slow. `text_hashes` are the user's
     own texts: where each is, and a hash of what was read there.
     """
 
     study: Study
     experiment: str
-    arms: tuple[Arm, ...]
+    arms: tuple[PlannedArm, ...]
     seeds: tuple[int, ...]
     outputs: Path
     config_yaml: str
     command: str
     started: str
-    tolerance: float  # the preset's match.tolerance
-    typed: tuple[str, ...] = ()  # what was typed and changes what is trained or measured
+    preset_tolerance: float  # the preset's match.tolerance
+    typed_settings: tuple[str, ...] = ()  # what was typed and changes what is trained or measured
     notes: list[str] = field(default_factory=list)
-    texts: Mapping[str, str] = field(default_factory=dict)
+    text_hashes: Mapping[str, str] = field(default_factory=dict)
 
 
-def workers(study: Study, trials: int) -> int:
+def count_workers(study: Study, trials: int) -> int:
     """How many of so many trials are computed at a time."""
     return min(device.cores() if study.workers == "auto" else int(study.workers), trials)
 
 
-def stand_in(arms: Sequence[Arm], study: Study) -> str:
+def effective_baseline(arms: Sequence[PlannedArm], study: Study) -> str:
     """The arm that others are compared with: the baseline, or where it is not computed another.
 
     The first that shares the baseline's seeds and is no control, else the first of all.

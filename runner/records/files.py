@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.config import ConfigError
-from runner.wording.output import shortened
+from runner.wording.output import truncate_middle
 
 MOST = 64 * 2**20
 """Bytes of the largest file that is read as one record."""
@@ -29,11 +29,11 @@ _OF_THE_FILE = {
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON whole or not at all; a number that is not finite becomes null."""
-    text = json.dumps(finite(value), indent=1, sort_keys=True, allow_nan=False)
-    write_whole(path, text.encode())
+    text = json.dumps(replace_non_finite(value), indent=1, sort_keys=True, allow_nan=False)
+    write_atomically(path, text.encode())
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes) -> None:
     """Write a file whole or not at all: a temporary file beside it, fsync, rename.
 
     Others may read it as far as the umask lets them.
@@ -53,12 +53,12 @@ def write_whole(path: Path, content: bytes) -> None:
         raise
 
 
-def finite(value: Any) -> Any:
+def replace_non_finite(value: Any) -> Any:
     """The same value with null for each number that is not finite: JSON has no word for these."""
     if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
+        return {key: replace_non_finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
+        return [replace_non_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -80,7 +80,7 @@ def read_bytes(path: Path | str, most: int = MOST) -> bytes:
         return file.read(most + 1)
 
 
-def is_passing(error: OSError) -> bool:
+def is_transient(error: OSError) -> bool:
     """Whether an error may not come again: too few file handles, no memory, a disk that is away.
 
     All others say that the file is missing, is none, or may not be read.
@@ -97,7 +97,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return record if isinstance(record, dict) and record else None
 
 
-def names(folder: Path) -> list[str]:
+def list_names(folder: Path) -> list[str]:
     """What lies in a folder, sorted; nothing where there is none that can be read."""
     try:
         with os.scandir(folder) as entries:
@@ -116,7 +116,7 @@ def refuse_links(paths: Iterable[Path]) -> None:
     for path in paths:
         if path.is_symlink() and is_folder(path):
             raise ConfigError(
-                f"{shortened(path, 120)} is a link, and what is written there would lie elsewhere; "
+                f"{truncate_middle(path, 120)} is a link, and what is written there would lie elsewhere; "
                 "put a folder in its place, or name that folder with outputs="
             )
 
@@ -136,7 +136,7 @@ def remove(path: Path) -> None:
             path.rename(path.with_name(f".damaged-{path.name}-{uuid.uuid4().hex[:8]}"))
 
 
-def linked(source: str | Path, target: str | Path) -> None:
+def link_or_copy(source: str | Path, target: str | Path) -> None:
     """Put a file into a second place without copying it, where the disk can do so."""
     try:
         os.link(source, target)
@@ -144,7 +144,7 @@ def linked(source: str | Path, target: str | Path) -> None:
         shutil.copy2(source, target)
 
 
-def fits(path: Path, *, folder: bool) -> bool:
+def is_accessible(path: Path, *, folder: bool) -> bool:
     """Whether a file (or a folder) lies there, and can be read and written."""
     wanted = is_folder(path) if folder else os.path.isfile(path)  # noqa: PTH113
     return wanted and os.access(path, os.R_OK | os.W_OK | (os.X_OK if folder else 0))

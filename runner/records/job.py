@@ -32,7 +32,7 @@ class Job:
     config: ArmConfig
     device: DeviceName
     slot: Slot
-    signed: str
+    signature_text: str
     cache: Path
     code: str
     data: str

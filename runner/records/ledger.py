@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from runner.records.files import finite, read_bytes
+from runner.records.files import read_bytes, replace_non_finite
 
 
 def append(path: Path, record: Mapping[str, Any]) -> str:
     """Add a line, and wait until it is on the disk; why that failed, "" if it did not."""
-    text = json.dumps(finite(record), sort_keys=True, allow_nan=False) + "\n"
+    text = json.dumps(replace_non_finite(record), sort_keys=True, allow_nan=False) + "\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab+") as file:
@@ -31,12 +31,12 @@ def append(path: Path, record: Mapping[str, Any]) -> str:
     return ""
 
 
-def read(path: Path) -> list[dict[str, Any]]:
+def read_entries(path: Path) -> list[dict[str, Any]]:
     """The lines that can be read, the oldest first; none where there is no file."""
     return _parsed(path)[0]
 
 
-def fault(path: Path) -> str:
+def describe_damage(path: Path) -> str:
     """What is wrong with a ledger, naming the file; "" if nothing is."""
     _, damaged, unreadable = _parsed(path)
     if unreadable:

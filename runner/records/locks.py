@@ -29,7 +29,7 @@ if hasattr(os, "register_at_fork"):
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[int]:
+def open_lock_file(path: Path) -> Iterator[int]:
     """Open a lock file, which is made if need be and readable by its owner alone.
 
     Closing it unlocks it, and so does the end of the process. Raises OSError; a symbolic link is
@@ -47,14 +47,14 @@ def opened(path: Path) -> Iterator[int]:
             close(descriptor)
 
 
-def lock(descriptor: int, *, alone: bool, on_wait: Callable[[], object]) -> bool:
-    """Lock an open file, `alone` or shared; whether others had to be waited for.
+def lock(descriptor: int, *, exclusive: bool, on_wait: Callable[[], object]) -> bool:
+    """Lock an open file, `exclusive` or shared; whether others had to be waited for.
 
     Raises OSError where there are no locks.
     """
     if fcntl is None:
         raise OSError("this system has no file locks")
-    how = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
+    how = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
     try:
         fcntl.flock(descriptor, how | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -64,20 +64,20 @@ def lock(descriptor: int, *, alone: bool, on_wait: Callable[[], object]) -> bool
     return False
 
 
-def free(path: Path, *, unknown: bool = True) -> bool:
-    """Whether nobody holds a lock file; `unknown` where that cannot be told. Nothing is made."""
+def is_free(path: Path, *, if_unknown: bool = True) -> bool:
+    """Whether nobody holds a lock file; `if_unknown` where that cannot be told. Nothing is made."""
     if fcntl is None:
-        return unknown
+        return if_unknown
     try:
         descriptor = os.open(path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
     except OSError:
-        return unknown
+        return if_unknown
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:  # nothing can be locked there
-        return unknown
+        return if_unknown
     finally:
         os.close(descriptor)
     return True

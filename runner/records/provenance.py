@@ -27,12 +27,12 @@ PACKAGES = (
 )
 
 
-def now() -> str:
+def timestamp() -> str:
     """The time, as environment.json has it."""
-    return instant().isoformat(timespec="seconds")
+    return current_time().isoformat(timespec="seconds")
 
 
-def instant() -> datetime.datetime:
+def current_time() -> datetime.datetime:
     """The time with its zone, to order what finishes and what is registered."""
     return datetime.datetime.now().astimezone()
 
@@ -42,10 +42,10 @@ def environment(command: str, started: str) -> dict[str, Any]:
     return {
         "command": command,
         "started": started,
-        "reported": now(),
+        "reported": timestamp(),
         "python": platform.python_version(),
         "kernel": platform.release(),
-        "packages": {name: version(name) for name in PACKAGES},
+        "packages": {name: package_version(name) for name in PACKAGES},
         "git": git(),
         "machine": machine(),
     }
@@ -86,16 +86,16 @@ def gpus() -> list[str]:
     return [torch.cuda.get_device_name(index) for index in range(n_gpus)]
 
 
-def versions() -> dict[str, str | None]:
+def runtime_versions() -> dict[str, str | None]:
     """What computes: Python, and the packages that numbers come from."""
     return {
         "python": platform.python_version(),
-        "torch": version("torch"),
-        "numpy": version("numpy"),
+        "torch": package_version("torch"),
+        "numpy": package_version("numpy"),
     }
 
 
-def version(package: str) -> str | None:
+def package_version(package: str) -> str | None:
     """The installed version of a package, or None; ours is known in a checkout too."""
     try:
         return importlib.metadata.version(package)
@@ -173,6 +173,6 @@ def _git(root: Path, *words: str) -> str:
     return done.stdout.strip()
 
 
-def token() -> str:
+def unique_suffix() -> str:
     """A short name that no other process has: the process and the time."""
     return f"{os.getpid()}-{time.time_ns() % 10**9}"

@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from runner.records.files import finite
-from runner.wording.output import shortened
+from runner.records.files import replace_non_finite
+from runner.wording.output import truncate_middle
 
 FORMAT = 2
 """The form of a trial's records; one without a number, or with another one, is not used."""
@@ -23,12 +23,12 @@ FORMAT = 2
 CHANGED = "was changed since it was computed"
 
 
-def sealed(
+def seal_record(
     record: Mapping[str, Any], own: str, folder: Path, files: Sequence[str]
 ) -> dict[str, Any]:
     """A record with its format and digests; `own` is its own file name, `files` lie in `folder`."""
-    digests = {name: digest(folder / name) for name in files}
-    made = {**finite(record), "format": FORMAT, "digests": digests}
+    digests = {name: file_sha256(folder / name) for name in files}
+    made = {**replace_non_finite(record), "format": FORMAT, "digests": digests}
     return {**made, "digests": {**digests, own: _canonical(made)}}
 
 
@@ -37,16 +37,16 @@ def current(record: Mapping[str, Any]) -> bool:
     return record.get("format") == FORMAT
 
 
-def other_format(record: Mapping[str, Any], own: str) -> str:
+def format_mismatch(record: Mapping[str, Any], own: str) -> str:
     """That a record has not today's format; "" if it has."""
     if current(record):
         return ""
     if "format" not in record:
         return f"{own} has no format, and not {FORMAT}"
-    return f"{own} has format {shortened(record['format'], 20)}, not {FORMAT}"
+    return f"{own} has format {truncate_middle(record['format'], 20)}, not {FORMAT}"
 
 
-def fault(record: Mapping[str, Any], own: str, folder: Path, files: Sequence[str]) -> str:
+def first_change(record: Mapping[str, Any], own: str, folder: Path, files: Sequence[str]) -> str:
     """What does not agree with the seal, naming the first file; "" if all is well.
 
     `files` are those that lie in the folder now.
@@ -54,7 +54,7 @@ def fault(record: Mapping[str, Any], own: str, folder: Path, files: Sequence[str
     return next(_faults(record, own, folder, files), "")
 
 
-def faults(
+def list_changes(
     record: Mapping[str, Any],
     own: str,
     folder: Path,
@@ -92,7 +92,7 @@ def _faults(
         if name in unread:
             continue
         try:
-            if digest(f"{folder}/{name}") != value:
+            if file_sha256(f"{folder}/{name}") != value:
                 yield f"{name} {CHANGED}"
         except FileNotFoundError:
             yield f"{name} is missing"
@@ -103,7 +103,7 @@ def _faults(
             yield f"{name} was added since it was computed"
 
 
-def digest(path: Path | str) -> str:
+def file_sha256(path: Path | str) -> str:
     """The SHA-256 of a file; read again only where the file has changed. Raises OSError."""
     found = os.stat(path)  # noqa: PTH116 (thousands of files: Path is slow)
     if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for

@@ -18,14 +18,14 @@
         previous/      the same records as other code has left them, if the trial was finished
 
 A trial is found by its signature, whatever name its arm has. Every read of a record passes
-`Slot.read`, `Slot.status` or another reader of this file, which check its form. A finished trial
+`Slot.read_records`, `Slot.status` or another reader of this file, which check its form. A finished trial
 that does not agree with its seal, or has another format, counts as missing. Event files and
 checkpoints are not sealed: the former are made from metrics.csv, the latter hold digests of their
 own.
 
 Before a trial is computed again by other code, its records are linked into `previous/`: they are
 whole at every moment, and a user who goes back to the code of before (`git checkout .`) gets them
-back. `previous/` is a place like any (`Slot.earlier`), and is used where it lies. There is one: it
+back. `previous/` is a place like any (`Slot.previous`), and is used where it lies. There is one: it
 is replaced when the next other code starts on a trial that is finished.
 """
 
@@ -40,14 +40,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runner.records import forms, seal
-from runner.records.files import fits, is_folder, linked, names, read_json, remove, write_json
+from runner.records import schemas, seal
+from runner.records.files import (
+    is_accessible,
+    is_folder,
+    link_or_copy,
+    list_names,
+    read_json,
+    remove,
+    write_json,
+)
 
 FINISHED = ("done", "diverged")
 UNTIMED = "untimed"
 STATUS, RESULT, CURVES, TABLES = "status.json", "result.json", "metrics.csv", "tables"
 # Said of a trial that has had a further pass, or whose further pass has failed; its state is done.
-TIMED_AGAIN, NOT_AGAIN = "timed again", "not timed again"
+TIMED_AGAIN, NOT_TIMED_AGAIN = "timed again", "not timed again"
 FIRST_STAGE, FIRST_FINISH = "run.json", "first.json"
 SECONDS, CHECKPOINTS, EARLIER = "seconds.json", "checkpoint", "previous"
 LOG, LOCK, ARM = "log.txt", "lock", "arm.json"
@@ -56,7 +64,7 @@ RECORDS = (CURVES, TABLES, FIRST_STAGE, RESULT, SECONDS, CHECKPOINTS, STATUS)
 FOLDERS = (TABLES, CHECKPOINTS, EARLIER)
 
 
-def signed(tree: dict[str, Any], data: str, machine: dict[str, Any] | None) -> str:
+def signature_text(tree: dict[str, Any], data: str, machine: dict[str, Any] | None) -> str:
     """What identifies an arm, as text.
 
     Its resolved config, its data's fingerprint, and the machine where its trials are timed.
@@ -71,7 +79,7 @@ def signature(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class Reading:
+class TrialRecords:
     """What the folder of a trial holds, checked once.
 
     status   the status record; `{"state": "pending"}` where there is none
@@ -82,13 +90,13 @@ class Reading:
 
     status: Mapping[str, Any]
     result: dict[str, Any] | None = None
-    fault: str = ""
-    other: str = ""
+    damage: str = ""
+    format_mismatch: str = ""
 
     @property
-    def unusable(self) -> str:
+    def unusable_reason(self) -> str:
         """Why the records must neither be used nor be resumed from; "" if they may be."""
-        return self.fault or self.other
+        return self.damage or self.format_mismatch
 
 
 @dataclass(frozen=True)
@@ -100,103 +108,109 @@ class Slot:
     def status(self) -> dict[str, Any]:
         """The status record; `{"state": "pending"}` where there is none."""
         status = read_json(self.folder / STATUS)
-        readable = status is not None and forms.is_status(status)
+        readable = status is not None and schemas.is_status(status)
         return status if status is not None and readable else {"state": "pending"}
 
-    def mark(self, state: str, **more: Any) -> None:
+    def write_status(self, state: str, **more: Any) -> None:
         """Write the status record; that of a finished trial seals the files that lie there."""
         record = {"state": state, **more}
         if state in FINISHED:
-            record = seal.sealed(record, STATUS, self.folder, self.files())
+            record = seal.seal_record(record, STATUS, self.folder, self.sealed_files())
         write_json(self.folder / STATUS, record)
 
-    def files(self) -> list[str]:
+    def sealed_files(self) -> list[str]:
         """The files that the seal of a finished trial covers: result, curves, tables."""
-        there = names(self.folder)
+        there = list_names(self.folder)
         return [
             *(name for name in (RESULT, CURVES) if name in there),
-            *(f"{TABLES}/{name}" for name in names(self.folder / TABLES) if name.endswith(".csv")),
+            *(
+                f"{TABLES}/{name}"
+                for name in list_names(self.folder / TABLES)
+                if name.endswith(".csv")
+            ),
         ]
 
-    def read(self) -> Reading:
+    def read_records(self) -> TrialRecords:
         """Read and check the records."""
         status = self.status()
         if status["state"] not in FINISHED:
             return self._unfinished(status)
-        if other := seal.other_format(status, STATUS):
-            return Reading(status, other=other)
-        if fault := seal.fault(status, STATUS, self.folder, self.files()):
-            return Reading(status, fault=fault)
+        if other := seal.format_mismatch(status, STATUS):
+            return TrialRecords(status, format_mismatch=other)
+        if fault := seal.first_change(status, STATUS, self.folder, self.sealed_files()):
+            return TrialRecords(status, damage=fault)
         result = read_json(self.folder / RESULT)
-        if result is None or not forms.is_result(result):
-            return Reading(status, fault=f"{RESULT} is no result of a trial")
-        return Reading(status, forms.numbers(result))
+        if result is None or not schemas.is_result(result):
+            return TrialRecords(status, damage=f"{RESULT} is no result of a trial")
+        return TrialRecords(status, schemas.nulls_to_nan(result))
 
-    def _unfinished(self, status: Mapping[str, Any]) -> Reading:
+    def _unfinished(self, status: Mapping[str, Any]) -> TrialRecords:
         """What is wrong where no finished trial lies, so that nothing there may be resumed from."""
         if status["state"] == "pending":
             if os.path.lexists(self.folder / STATUS):
-                return Reading(status, fault=f"{STATUS} cannot be read")
+                return TrialRecords(status, damage=f"{STATUS} cannot be read")
             if os.path.lexists(self.folder / RESULT):
-                return Reading(status, fault=f"{STATUS} is missing")
+                return TrialRecords(status, damage=f"{STATUS} is missing")
         if not os.path.lexists(self.folder / FIRST_STAGE):
-            return Reading(status)
+            return TrialRecords(status)
         first = read_json(self.folder / FIRST_STAGE)
         if first is None:
-            return Reading(status, fault=f"{FIRST_STAGE} cannot be read")
-        if other := seal.other_format(first, FIRST_STAGE):
-            return Reading(status, other=other)
-        fault = seal.fault(first, FIRST_STAGE, self.folder, ())
-        if not fault and not forms.is_first_stage(first):
+            return TrialRecords(status, damage=f"{FIRST_STAGE} cannot be read")
+        if other := seal.format_mismatch(first, FIRST_STAGE):
+            return TrialRecords(status, format_mismatch=other)
+        fault = seal.first_change(first, FIRST_STAGE, self.folder, ())
+        if not fault and not schemas.is_first_stage(first):
             fault = f"{FIRST_STAGE} is no record of a trial"
-        return Reading(status, fault=fault)
+        return TrialRecords(status, damage=fault)
 
-    def record(self, result: dict[str, Any]) -> None:
+    def write_result(self, result: dict[str, Any]) -> None:
         """Write the result; it counts once the status says so."""
         write_json(self.folder / RESULT, result)
         (self.folder / FIRST_STAGE).unlink(missing_ok=True)
 
-    def leave(self, first: dict[str, Any]) -> None:
+    def write_first_stage(self, first: dict[str, Any]) -> None:
         """Write what the first stage of a timed trial leaves for the second."""
-        record = seal.sealed(first, FIRST_STAGE, self.folder, ())
+        record = seal.seal_record(first, FIRST_STAGE, self.folder, ())
         write_json(self.folder / FIRST_STAGE, record)
 
-    def reopen(self, code: str, passes: int) -> bool:
+    def reopen_for_timing(self, code: str, passes: int) -> bool:
         """Let a finished trial that was timed in so many passes be timed once more.
 
         Its result and status are kept in `run.json`, so that a kill costs only the new pass and
-        `restore` can put them back. Returns False where there is no such result.
+        `restore_result` can put them back. Returns False where there is no such result.
         """
-        reading = self.read()
+        reading = self.read_records()
         result = reading.result
         if result is None or (result["code"], result.get("passes")) != (code, passes):
             return False
-        self.leave(result | {"status": dict(reading.status)})
+        self.write_first_stage(result | {"status": dict(reading.status)})
         return True
 
-    def restore(self, code: str) -> bool:
+    def restore_result(self, code: str) -> bool:
         """Put back the status of a result whose further timing pass has failed.
 
         Returns False where there is no such result, or where its files were changed since.
         """
-        first = self.untimed(code)
+        first = self.read_first_stage(code)
         status = first.get("status") if first else None
-        if not isinstance(status, dict) or seal.fault(status, STATUS, self.folder, self.files()):
+        if not isinstance(status, dict) or seal.first_change(
+            status, STATUS, self.folder, self.sealed_files()
+        ):
             return False
         write_json(self.folder / STATUS, status)
         (self.folder / FIRST_STAGE).unlink(missing_ok=True)
         return True
 
-    def untimed(self, code: str) -> dict[str, Any] | None:
+    def read_first_stage(self, code: str) -> dict[str, Any] | None:
         """What the first stage of a timed trial has left for the second, if the same code did."""
         first = read_json(self.folder / FIRST_STAGE)
-        if first is None or first.get("code") != code or self.read().unusable:
+        if first is None or first.get("code") != code or self.read_records().unusable_reason:
             return None
-        return forms.numbers(first)
+        return schemas.nulls_to_nan(first)
 
     def result(self) -> dict[str, Any] | None:
         """The result of a finished trial that is intact, else None."""
-        return self.read().result
+        return self.read_records().result
 
     @property
     def arm_folder(self) -> Path:
@@ -204,22 +218,22 @@ class Slot:
         return self.folder.parents[1 if self.folder.name == EARLIER else 0]
 
     @property
-    def earlier(self) -> "Slot":
+    def previous(self) -> "Slot":
         """The place of what other code has left of this trial."""
         return Slot(self.folder / EARLIER)
 
-    def usable(self, code: str, *, any_code: bool = False) -> "Slot | None":
-        """The place of an intact result of this code, here or in `earlier`; None without one.
+    def find_usable(self, code: str, *, any_code: bool = False) -> "Slot | None":
+        """The place of an intact result of this code, here or in `previous`; None without one.
 
         With `any_code` the newest result counts, whatever code has computed it.
         """
-        for slot in (self, self.earlier):
+        for slot in (self, self.previous):
             result = slot.result()
             if result is not None and (any_code or result["code"] == code):
                 return slot
         return None
 
-    def finished(self, code: str) -> bool:
+    def is_finished(self, code: str) -> bool:
         """Whether the trial is finished and intact, and this code has computed it."""
         result = self.result()
         return result is not None and result["code"] == code
@@ -227,30 +241,30 @@ class Slot:
     def clear(self) -> None:
         """Remove the records, so that nothing can resume from them; the first finish stays.
 
-        A finished trial that is intact is kept in `earlier`, also one that was to be timed again.
+        A finished trial that is intact is kept in `previous`, also one that was to be timed again.
         """
-        self.keep_first_finish()
+        self.write_first_finish()
         first = read_json(self.folder / FIRST_STAGE)
         if first is not None:
-            self.restore(str(first.get("code")))
+            self.restore_result(str(first.get("code")))
         if self.result() is not None:
             self._keep_as_earlier()
         for name in reversed(RECORDS):
             remove(self.folder / name)
 
     def _keep_as_earlier(self) -> None:
-        """Link the records into `earlier`, which appears whole, by rename."""
+        """Link the records into `previous`, which appears whole, by rename."""
         draft = self.folder / f".{EARLIER}"
         remove(draft)  # what a kill has left
         draft.mkdir()
         for name in RECORDS:
             source, target = self.folder / name, draft / name
             if is_folder(source):
-                shutil.copytree(source, target, copy_function=linked)
+                shutil.copytree(source, target, copy_function=link_or_copy)
             elif os.path.lexists(source):
-                linked(source, target)
-        remove(self.earlier.folder)
-        draft.rename(self.earlier.folder)
+                link_or_copy(source, target)
+        remove(self.previous.folder)
+        draft.rename(self.previous.folder)
 
     def misplaced(self) -> list[str]:
         """What lies in this folder where something of another type must lie, or nobody can read it.
@@ -259,32 +273,32 @@ class Slot:
         """
         if not os.path.lexists(self.folder):
             return []
-        if not fits(self.folder, folder=True):
+        if not is_accessible(self.folder, folder=True):
             return ["."]
         wanted = {name: name in FOLDERS for name in (*RECORDS, FIRST_FINISH, EARLIER, LOG, LOCK)}
         found = [
             name
-            for name in names(self.folder)
-            if name in wanted and not fits(self.folder / name, folder=wanted[name])
+            for name in list_names(self.folder)
+            if name in wanted and not is_accessible(self.folder / name, folder=wanted[name])
         ]
         # What is written through a link would land elsewhere.
         links = [path for path in self.folder.rglob("*") if path.is_symlink()]
         return sorted({*found, *(str(path.relative_to(self.folder)) for path in links)})
 
-    def mend(self) -> list[str]:
+    def repair(self) -> list[str]:
         """Remove what is misplaced, and name it."""
         found = self.misplaced()
         for name in found:
             remove(self.folder / name)
         return found
 
-    def first_finish(self) -> datetime.datetime | None:
+    def first_finish_time(self) -> datetime.datetime | None:
         """When the trial was first finished, whatever code computed it; None if it never was.
 
         A trial without such a record, or with a damaged one, counts by the age of its files.
         """
         record = read_json(self.folder / FIRST_FINISH)
-        if record is not None and (time := moment(record.get("finished"))):
+        if record is not None and (time := parse_time(record.get("finished"))):
             return time
         times = []
         for name in (FIRST_FINISH, RESULT):
@@ -293,15 +307,17 @@ class Slot:
                 times.append(datetime.datetime.fromtimestamp(age).astimezone())
         return min(times, default=None)
 
-    def keep_first_finish(self, now: datetime.datetime | None = None) -> None:
+    def write_first_finish(self, now: datetime.datetime | None = None) -> None:
         """Write when the trial was first finished (`now`, if it never was before), once for all."""
-        if not os.path.lexists(self.folder / FIRST_FINISH) and (time := self.first_finish() or now):
+        if not os.path.lexists(self.folder / FIRST_FINISH) and (
+            time := self.first_finish_time() or now
+        ):
             write_json(
                 self.folder / FIRST_FINISH, {"finished": time.isoformat(timespec="microseconds")}
             )
 
 
-def without_offset(signed: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
+def split_seed_offset(signed: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
     """What identifies an arm but for its `seed_offset`, and that offset."""
     config = {**signed["config"], "seed_offset": 0}
     return {**signed, "config": config}, int(signed["config"].get("seed_offset", 0))
@@ -310,17 +326,17 @@ def without_offset(signed: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
 def arm_of(folder: Path) -> dict[str, Any] | None:
     """What the signature of an arm's folder covers; None where it cannot be read."""
     record = read_json(folder / ARM)
-    return record if record is not None and forms.is_arm(record) else None
+    return record if record is not None and schemas.is_arm(record) else None
 
 
 def arms(root: Path) -> Iterator[dict[str, Any]]:
     """What is known of all arms of a store."""
-    for name in names(root):
+    for name in list_names(root):
         if (record := arm_of(root / name)) is not None:
             yield record
 
 
-def moment(text: object) -> datetime.datetime | None:
+def parse_time(text: object) -> datetime.datetime | None:
     """A time as our records hold it; None where it is none."""
     try:
         time = datetime.datetime.fromisoformat(text) if isinstance(text, str) else None
@@ -333,48 +349,48 @@ class Store:
     """All trials of one experiment below an outputs folder; reads the list of arms once."""
 
     def __init__(self, outputs: Path, experiment: str) -> None:
-        self.root = self.root_of(outputs, experiment)
-        folders = (self.root / name for name in names(self.root))
+        self.root = self.trials_folder(outputs, experiment)
+        folders = (self.root / name for name in list_names(self.root))
         self._folders = {path.name.rpartition("-")[2]: path for path in folders if is_folder(path)}
 
     @staticmethod
-    def root_of(outputs: Path, experiment: str) -> Path:
+    def trials_folder(outputs: Path, experiment: str) -> Path:
         """The folder of an experiment's trials."""
         return outputs / experiment / "trials"
 
-    def arm(self, name: str, mark: str) -> Path:
+    def arm_folder(self, name: str, mark: str) -> Path:
         """The folder of an arm: the one that has its signature, else a new one; nothing is made."""
         return self._folders.setdefault(mark, self.root / f"{name}-{mark}")
 
     def slot(self, name: str, mark: str, seed: int) -> Slot:
         """The place of one trial."""
-        return Slot(self.arm(name, mark) / f"seed-{seed}")
+        return Slot(self.arm_folder(name, mark) / f"seed-{seed}")
 
-    def seeds_of(self, mark: str, signed: str | None = None) -> dict[int, list[Slot]]:
-        """The seeds of an arm and their places; with `signed`, of its twins under offsets too.
+    def slots_across_offsets(self, mark: str, signed: str | None = None) -> dict[int, list[Slot]]:
+        """The seeds of an arm and their places; with `signature_text`, of its twins under offsets too.
 
         A twin differs in `seed_offset` alone: its seed k is the arm's seed k plus its own offset
         less the arm's.
         """
-        found = {seed: [slot] for seed, slot in self.seeds(mark).items()}
+        found = {seed: [slot] for seed, slot in self.slots_by_seed(mark).items()}
         if signed is None:
             return found
-        plain, offset = without_offset(json.loads(signed))
+        plain, offset = split_seed_offset(json.loads(signed))
         for other, folder in self._folders.items():
             record = None if other == mark else arm_of(folder)
             if record is None:
                 continue
-            twin, shift = without_offset(record)
+            twin, shift = split_seed_offset(record)
             if twin == plain:
-                for seed, slot in self.seeds(other).items():
+                for seed, slot in self.slots_by_seed(other).items():
                     found.setdefault(seed + shift - offset, []).append(slot)
         return found
 
-    def seeds(self, mark: str) -> dict[int, Slot]:
+    def slots_by_seed(self, mark: str) -> dict[int, Slot]:
         """The seeds of an arm that have a folder, ascending, with their places."""
         folder = self._folders.get(mark)
         if folder is None:
             return {}
-        numbers = [n.removeprefix("seed-") for n in names(folder) if n.startswith("seed-")]
+        numbers = [n.removeprefix("seed-") for n in list_names(folder) if n.startswith("seed-")]
         seeds = sorted(int(number) for number in numbers if number.isdecimal())
         return {seed: Slot(folder / f"seed-{seed}") for seed in seeds}

@@ -33,13 +33,13 @@ def event(summary: Any, step: int = 0) -> Any:
     return event_pb2.Event(wall_time=time.time(), step=step, summary=summary)
 
 
-def scalars(values: Mapping[str, float]) -> Any:
+def scalar_summary(values: Mapping[str, float]) -> Any:
     """One summary with a plain scalar per tag (float32 in the file)."""
     pairs = [summary_pb2.Summary.Value(tag=tag, simple_value=v) for tag, v in values.items()]
     return summary_pb2.Summary(value=pairs)
 
 
-def text(tag: str, markdown: str) -> Any:
+def text_summary(tag: str, markdown: str) -> Any:
     """A markdown text for TensorBoard's Text tab."""
     meta = text_metadata.create_summary_metadata(display_name=tag, description="")
     tensor = tensor_pb2.TensorProto(
@@ -51,7 +51,7 @@ def text(tag: str, markdown: str) -> Any:
     )
 
 
-def image(tag: str, png: bytes) -> Any:
+def image_summary(tag: str, png: bytes) -> Any:
     """An encoded PNG; its size is read from the file's header."""
     width, height = struct.unpack(">II", png[16:24])
     picture = summary_pb2.Summary.Image(

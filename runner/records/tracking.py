@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, TextIO
 
 from runner.records import tensorboard
-from runner.records.files import is_passing, remove
+from runner.records.files import is_transient, remove
 from runner.records.store import CURVES
 
 HEADER = ("step", "metric", "value")
@@ -47,7 +47,9 @@ class Tracker:
         self.flush_seconds = flush_seconds
         self._rows: list[Row] = []
         folder.mkdir(parents=True, exist_ok=True)
-        kept = [] if resume_step is None else [r for r in read_rows(folder) if r[0] <= resume_step]
+        kept = (
+            [] if resume_step is None else [r for r in read_curves(folder) if r[0] <= resume_step]
+        )
         for stale in folder.glob("events.out.tfevents.*"):
             remove(stale)
         _replace(folder / CURVES, kept)
@@ -86,7 +88,9 @@ class Tracker:
         self.flush()
         if final:
             values = {f"final/{metric}": float(value) for metric, value in final.items()}
-            self._writer.add_event(tensorboard.event(tensorboard.scalars(values), self._last_step))
+            self._writer.add_event(
+                tensorboard.event(tensorboard.scalar_summary(values), self._last_step)
+            )
         self._writer.add_event(tensorboard.event(tensorboard.session_end(success=status == "done")))
         self._closed = True
         self._writer.close()
@@ -96,15 +100,17 @@ class Tracker:
             values = [(metric, value) for _, metric, value in group]
             # A metric logged twice at one step is two points: a dict would drop the first.
             if len(values) == len(dict(values)):
-                self._writer.add_event(tensorboard.event(tensorboard.scalars(dict(values)), step))
+                self._writer.add_event(
+                    tensorboard.event(tensorboard.scalar_summary(dict(values)), step)
+                )
             else:
                 for metric, value in values:
                     self._writer.add_event(
-                        tensorboard.event(tensorboard.scalars({metric: value}), step)
+                        tensorboard.event(tensorboard.scalar_summary({metric: value}), step)
                     )
 
 
-def read_rows(folder: Path) -> list[Row]:
+def read_curves(folder: Path) -> list[Row]:
     """The rows of a trial's `metrics.csv` up to the first line that cannot be read.
 
     The last line of a trial that was killed may be torn. Names are read as they were written,
@@ -114,7 +120,7 @@ def read_rows(folder: Path) -> list[Row]:
     try:
         content = path.read_bytes() if path.is_file() else b""  # a pipe would be waited for
     except OSError as error:
-        if is_passing(error):
+        if is_transient(error):
             raise
         return []
     # A kill may cut the last line, and a character in two.
@@ -128,8 +134,8 @@ def read_rows(folder: Path) -> list[Row]:
     return rows
 
 
-def stamp(path: Path) -> dict[str, Any]:
-    """What curves hold now, for `agrees` to compare: their size and digest; empty without any."""
+def curves_fingerprint(path: Path) -> dict[str, Any]:
+    """What curves hold now, for `curves_match` to compare: their size and digest; empty without any."""
     try:
         content = path.read_bytes()
     except OSError:
@@ -137,10 +143,10 @@ def stamp(path: Path) -> dict[str, Any]:
     return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
-def agrees(path: Path, earlier: Mapping[str, Any]) -> bool:
+def curves_match(path: Path, earlier: Mapping[str, Any]) -> bool:
     """Whether curves still begin with what they held when they were stamped; rows may follow.
 
-    Raises OSError where that cannot be told now; see `runner.records.files.is_passing`.
+    Raises OSError where that cannot be told now; see `runner.records.files.is_transient`.
     """
     size = earlier.get("size", 0)
     if not isinstance(size, int) or size < 0:
@@ -154,7 +160,7 @@ def agrees(path: Path, earlier: Mapping[str, Any]) -> bool:
         with path.open("rb") as file:
             return hashlib.sha256(file.read(size)).hexdigest() == earlier.get("sha256")
     except OSError as error:
-        if is_passing(error):
+        if is_transient(error):
             raise
         return False
 

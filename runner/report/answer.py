@@ -8,15 +8,15 @@ from typing import Any
 from runner.claims.finding import Finding
 from runner.claims.headline import Headline
 from runner.metric_names import COSTS
-from runner.report import steadiness
-from runner.report.headlines import Compared, is_lost
-from runner.report.record import StudyRecord
-from runner.stats.comparison import summarise
+from runner.report import timing_stability
+from runner.report.headlines import HeadlineComparison, has_no_done_trial
+from runner.report.study_record import StudyRecord
+from runner.stats.comparison import summarise_arms
 from runner.stats.intervals import clopper_pearson
-from runner.stats.standing import ALPHA, Standing, level
+from runner.stats.standing import ALPHA, Standing, alpha_at_look
 from runner.wording import quantity
 
-WANTED = {
+DIRECTION_WORDS = {
     "less": "lower is better",
     "greater": "higher is better",
     "none": "neither way is better",
@@ -27,13 +27,13 @@ VERBS = {
     Standing.better: ("is", "are", "better than"),
     Standing.different: ("is", "are", "different from"),
     Standing.worse: ("is", "are", "worse than"),
-    Standing.alike: ("is", "are", "not told apart from"),
+    Standing.not_distinguished: ("is", "are", "not told apart from"),
     Standing.undecided: ("is", "are", "undecided beside"),
 }
 
 
-def answer(
-    study: StudyRecord, compared: Sequence[Compared], findings: Sequence[Finding]
+def answer_lines(
+    study: StudyRecord, compared: Sequence[HeadlineComparison], findings: Sequence[Finding]
 ) -> list[str]:
     """What each headline says, a line each; how sure that is; the verdicts in a sentence."""
     if study.scale == "smoke":
@@ -49,20 +49,20 @@ def answer(
 
 
 def answer_record(
-    study: StudyRecord, compared: Sequence[Compared], findings: Sequence[Finding]
+    study: StudyRecord, compared: Sequence[HeadlineComparison], findings: Sequence[Finding]
 ) -> dict[str, Any]:
     """The answer as data: what answer.json holds."""
     smoke = study.scale == "smoke"
     return {
         "sentence": SMOKE if smoke else " ".join(sentences(study, compared) or [NO_HEADLINE]),
-        "headlines": [] if smoke else [one.row() for one in compared],
+        "headlines": [] if smoke else [one.to_json() for one in compared],
         "looks": study.n_looks,
         "seeds_left_out": study.looks.left_out if study.looks else [],
         "late_claims": [f.claim.id for f in findings if f.written_after_results],
     }
 
 
-def sentences(study: StudyRecord, compared: Sequence[Compared]) -> list[str]:
+def sentences(study: StudyRecord, compared: Sequence[HeadlineComparison]) -> list[str]:
     """A line for each headline: effect, interval, cost, and what else differs."""
     return [
         _headline(study, [one for one in compared if one.headline is headline], headline)
@@ -70,7 +70,7 @@ def sentences(study: StudyRecord, compared: Sequence[Compared]) -> list[str]:
     ]
 
 
-def how_sure(study: StudyRecord, compared: Sequence[Compared]) -> list[str]:
+def how_sure(study: StudyRecord, compared: Sequence[HeadlineComparison]) -> list[str]:
     """What stands in brackets, how often was looked, which seeds are left out, what diverged."""
     lines = []
     tested = [one for one in compared if one.has_interval]
@@ -80,7 +80,7 @@ def how_sure(study: StudyRecord, compared: Sequence[Compared]) -> list[str]:
     family = sum(isfinite(one.decision.p) for one in compared)
     if family:
         together = f" over all {family} comparisons together" if family > 1 else ""
-        lines.append(f"Better and worse have p < {level(study.n_looks):.3g}{together}.")
+        lines.append(f"Better and worse have p < {alpha_at_look(study.n_looks):.3g}{together}.")
     if study.tuned:
         told = ", ".join(f"{arm} {override}" for arm, override in study.tuned.items())
         lines.append(f"Tuned for each arm on seeds and held-out data of its own: {told}.")
@@ -143,15 +143,15 @@ def verdict_counts(findings: Sequence[Finding], settings: Sequence[str] = ()) ->
 
 def _alone(study: StudyRecord, headline: Headline) -> str:
     """What each arm reaches by a metric in which nothing is compared."""
-    found = summarise(study.results[study.results["metric"] == headline.metric])
+    found = summarise_arms(study.results[study.results["metric"] == headline.metric])
     there = set(found["arm"])
-    lost = [arm for arm in study.arms if arm not in there and is_lost(study, arm)]
+    lost = [arm for arm in study.arms if arm not in there and has_no_done_trial(study, arm)]
     without = f" {_together(lost)} {'has' if len(lost) == 1 else 'have'} no result." if lost else ""
     if found.empty:
         return f"{_name(headline, '')}: there is nothing to compare.{without}"
     planned = study.trials.groupby("arm")["seed"].nunique()
     values = [
-        f"{row['arm']} {quantity.with_interval(row['mean'], row['low'], row['high'], row['n'])}"
+        f"{row['arm']} {quantity.format_mean(row['mean'], row['low'], row['high'], row['n'])}"
         + (
             f" ({row['n']} of {planned[row['arm']]} seeds)"
             if row["n"] < planned[row["arm"]]
@@ -164,40 +164,45 @@ def _alone(study: StudyRecord, headline: Headline) -> str:
     return f"{_name(headline, str(found['unit'].iloc[0]))}: {_together(values)}{how}.{without}"
 
 
-def _headline(study: StudyRecord, rows: Sequence[Compared], headline: Headline) -> str:
+def _headline(study: StudyRecord, rows: Sequence[HeadlineComparison], headline: Headline) -> str:
     if not rows:
         return _alone(study, headline)
     baseline = rows[0].baseline
     clauses = []
     for standing, (one, many, verb) in VERBS.items():
         mine = [row for row in rows if row.standing is standing]
-        plain = [row for row in mine if not row.reservation]
+        plain = [row for row in mine if not row.caveat]
         if plain:
             arms = _together([_with_difference(row) for row in plain])
             is_are = one if len(plain) == 1 else many
             clauses.append(f"{arms} {is_are} {verb} {baseline}{_equal(study, plain)}")
         clauses += [
-            f"{_with_difference(row)} {one} {verb} {baseline}{row.reservation}"
+            f"{_with_difference(row)} {one} {verb} {baseline}{row.caveat}"
             for row in mine
-            if row.reservation
+            if row.caveat
         ]
-    if is_lost(study, baseline) and not any(row.n for row in rows):
+    if has_no_done_trial(study, baseline) and not any(row.n for row in rows):
         clauses.append(f"{baseline} has no result")
     told = f"{_name(headline, rows[0].unit)}: {'. '.join(clauses)}."
-    return " ".join([told, *steadiness.copies_differ(study.results, study.copies, headline.metric)])
+    return " ".join(
+        [
+            told,
+            *timing_stability.aa_difference_lines(study.results, study.aa_pairs, headline.metric),
+        ]
+    )
 
 
-def _equal(study: StudyRecord, rows: Sequence[Compared]) -> str:
+def _equal(study: StudyRecord, rows: Sequence[HeadlineComparison]) -> str:
     """That the cost is equal, where arms were matched in it."""
     names = {
-        COSTS[row.by]
+        COSTS[row.cost_by]
         for row in rows
         if study.conditions.get(row.arm, {}).get("match.by", "none") != "none"
     }
     return f", at equal {names.pop()}" if len(names) == 1 else ""
 
 
-def _with_difference(row: Compared) -> str:
+def _with_difference(row: HeadlineComparison) -> str:
     """The arm with its difference, and why nothing is decided where it is not."""
     told = [row.difference] if row.decision.interval is not None else []
     if row.standing is Standing.undecided:

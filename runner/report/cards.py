@@ -4,25 +4,27 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from runner.claims.claim import AAPair, PositiveControl, Tested
-from runner.claims.fairness import unequal_words
+from runner.claims.claim import AAPair, PositiveControl, StatisticalClaim
+from runner.claims.fairness import format_unequal_settings
 from runner.claims.finding import Finding
-from runner.report.record import StudyRecord
+from runner.report.study_record import StudyRecord
 from runner.stats.intervals import Interval
 from runner.wording import quantity
 
 
-def card(finding: Finding, study: StudyRecord) -> dict[str, Any]:
+def verdict_card(finding: Finding, study: StudyRecord) -> dict[str, Any]:
     """What a verdict card shows; a row without content is an empty text."""
     claim, interval = finding.claim, finding.interval
     subject = [study.label(claim.metric)] if claim.metric else []
 
     def shown(found: Interval) -> str:
-        text = quantity.with_interval(*found, difference=claim.signed)
+        text = quantity.format_mean(*found, is_difference=claim.shows_sign)
         return f"{text} {finding.unit}" if finding.unit else text
 
     extra = finding.extra_estimate
-    aa, positive = (claim.aa, claim.positive_control) if isinstance(claim, Tested) else (None, None)
+    aa, positive = (
+        (claim.aa, claim.positive_control) if isinstance(claim, StatisticalClaim) else (None, None)
+    )
     return {
         "id": claim.id,
         "kind": claim.kind.replace("_", " "),
@@ -30,22 +32,22 @@ def card(finding: Finding, study: StudyRecord) -> dict[str, Any]:
         "statement": claim.statement,
         "published": claim.published,
         "source": claim.source,
-        "what": ": ".join([*subject, claim.what]),
+        "what": ": ".join([*subject, claim.estimate_label]),
         "expected": claim.expected,
         "ours": shown(interval) if interval else "no estimate",
-        "limits": claim.limits if interval and not math.isnan(interval.low) else "",
+        "limits": claim.interval_label if interval and not math.isnan(interval.low) else "",
         "others": [f"{name}: {shown(found)}" for name, found in finding.others.items()],
         "n": f"{finding.n} of {claim.n}",
-        "p": "" if finding.p is None else quantity.p_value(finding.p),
-        "p_holm": "" if finding.p_holm is None else quantity.p_value(finding.p_holm),
+        "p": "" if finding.p is None else quantity.format_p_value(finding.p),
+        "p_holm": "" if finding.p_holm is None else quantity.format_p_value(finding.p_holm),
         "detectable": _detectable(finding),
         "sensitivity": claim.sensitivity,
         "noise": ""
         if finding.noise_floor is None
-        else quantity.quantity(finding.noise_floor, finding.unit),
+        else quantity.format_quantity(finding.noise_floor, finding.unit),
         "aa": _pair(finding.aa, aa, shown),
         "positive": _pair(finding.positive, positive, shown),
-        "unequal": unequal_words(finding.unequal),
+        "unequal": format_unequal_settings(finding.unequal),
         "shipped": finding.shipped,
         "reason": finding.reason,
         "extra": f"{shown(extra)} over {extra.n} seeds" if extra else "",
@@ -71,4 +73,8 @@ def _detectable(finding: Finding) -> str:
     effect = finding.minimum_detectable_effect
     if effect is None:
         return ""
-    return "none: too few seeds" if math.isinf(effect) else quantity.quantity(effect, finding.unit)
+    return (
+        "none: too few seeds"
+        if math.isinf(effect)
+        else quantity.format_quantity(effect, finding.unit)
+    )

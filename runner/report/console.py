@@ -7,7 +7,7 @@ from rich.text import Text
 
 from runner.report import page
 from runner.report.outcome import Outcome
-from runner.report.record import StudyRecord
+from runner.report.study_record import StudyRecord
 
 COLOURS = {
     "reproduced": "green",
@@ -18,11 +18,11 @@ COLOURS = {
 }
 
 
-def console(study: StudyRecord, outcome: Outcome) -> RenderableType:
+def render_console(study: StudyRecord, outcome: Outcome) -> RenderableType:
     """Headline tables, verdicts, answer, the report's path; no text is parsed as markup."""
     parts: list[RenderableType] = []
     for headline in study.headline:
-        shown = page.comparison_table(study, headline, outcome.compared, outcome.summary)
+        shown = page.comparison_table(study, headline, outcome.comparisons, outcome.summary)
         unit = f" ({shown['unit']})" if shown["unit"] else ""
         parts.append(Text(f"{shown['label']}{unit}, {shown['wanted']}", style="bold"))
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
@@ -45,6 +45,6 @@ def console(study: StudyRecord, outcome: Outcome) -> RenderableType:
     parts += [Text(f"warning: {warning}") for warning in dict.fromkeys(outcome.warnings)]
     parts += [Text(), *(Text(line) for line in outcome.answer)]
     # A path that is folded cannot be clicked or copied.
-    parts.append(Text(f"{outcome.report}", overflow="ignore", no_wrap=True))
+    parts.append(Text(f"{outcome.report_path}", overflow="ignore", no_wrap=True))
     parts.append(Text(f"report written in {outcome.seconds:.1f} s", style="dim"))
     return Group(*parts)

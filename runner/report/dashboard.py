@@ -15,10 +15,10 @@ from typing import Any
 
 import pandas as pd
 
-from runner.figures.seeds import counted_seeds
+from runner.figures.seeds import seeds_with_results
 from runner.records import tensorboard
-from runner.report.hparams_table import differing_hparams, write_table
-from runner.report.record import StudyRecord
+from runner.report.hparams_table import differing_hparams, write_hparams_table
+from runner.report.study_record import StudyRecord
 from runner.stats.bands import mean_bands
 
 MAX_CHARTS = 200  # a chart per expert and layer is more than the Custom Scalars tab can show
@@ -31,15 +31,15 @@ def write_dashboard(
 
     `texts` are markdown, `images` encoded PNGs, both by tag.
     """
-    seeds = counted_seeds(study.trials, study.results, study.history)
+    seeds = seeds_with_results(study.trials, study.results, study.history)
     bands = mean_bands(study.history, ["arm", "metric", "step"], seeds=seeds)
     # Where a seed of the arm is missing there is no mean, so no point.
     bands = bands[(bands["n"] >= 2) & bands["mean"].notna()].sort_values("step", kind="stable")
     root = [tensorboard.margin_layout(_charts(bands))]
-    root += [tensorboard.text(tag, markdown) for tag, markdown in texts.items()]
-    root += [tensorboard.image(f"figures/{tag}", png) for tag, png in images.items()]
+    root += [tensorboard.text_summary(tag, markdown) for tag, markdown in texts.items()]
+    root += [tensorboard.image_summary(f"figures/{tag}", png) for tag, png in images.items()]
     _write(folder, [(0, summary) for summary in root])
-    write_table(folder, study, differing_hparams(study))
+    write_hparams_table(folder, study, differing_hparams(study))
     for arm in study.arms:
         _write(folder / arm, _curves(bands[bands["arm"] == arm]))
 
@@ -62,7 +62,7 @@ def _curves(bands: pd.DataFrame) -> list[tuple[int, Any]]:
             index=False
         ):
             values |= {metric: mean, f"{metric}_low": low, f"{metric}_high": high}
-        written.append((int(str(step)), tensorboard.scalars(values)))
+        written.append((int(str(step)), tensorboard.scalar_summary(values)))
     return written
 
 

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from runner import registry
-from runner.metric_names import TEXTS, Metric, Worth
+from runner.metric_names import TEXTS, DivergedValue, Metric
 
-METRICS, AFFECTS = "declared", "affects"  # their keys in study.json
+METRICS_KEY, AFFECTS_KEY = "declared", "affects"  # their keys in study.json
 DECIDING = tuple(f.name for f in dataclasses.fields(Metric) if f.name not in TEXTS)
 """The fields of a declaration that a report relies on."""
 
@@ -21,14 +21,14 @@ DECIDING = tuple(f.name for f in dataclasses.fields(Metric) if f.name not in TEX
 def to_record(experiment: str, metrics: Iterable[str]) -> dict[str, Any]:
     """Return what study.json holds of these metrics and of the experiment's options."""
     return {
-        METRICS: {name: _fields(registry.metric(name)) for name in sorted({*metrics})},
-        AFFECTS: registry.affects(experiment),
+        METRICS_KEY: {name: _fields(registry.metric(name)) for name in sorted({*metrics})},
+        AFFECTS_KEY: registry.affected_metrics(experiment),
     }
 
 
 def metrics_of(summary: Mapping[str, Any], metrics: Iterable[str]) -> dict[str, Metric]:
     """Return the declarations of these metrics, as the summary of a run has them."""
-    known = summary.get(METRICS, {})
+    known = summary.get(METRICS_KEY, {})
     return {
         name: _metric(known[name]) if name in known else registry.metric(name)
         for name in dict.fromkeys(metrics)
@@ -37,9 +37,9 @@ def metrics_of(summary: Mapping[str, Any], metrics: Iterable[str]) -> dict[str, 
 
 def affects_of(summary: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     """Return the metrics that each measuring option affects, as the summary of a run has them."""
-    if AFFECTS not in summary:
-        return registry.affects(str(summary["experiment"]))
-    return {option: tuple(starts) for option, starts in summary[AFFECTS].items()}
+    if AFFECTS_KEY not in summary:
+        return registry.affected_metrics(str(summary["experiment"]))
+    return {option: tuple(starts) for option, starts in summary[AFFECTS_KEY].items()}
 
 
 def _fields(metric: Metric) -> dict[str, Any]:
@@ -48,4 +48,6 @@ def _fields(metric: Metric) -> dict[str, Any]:
 
 def _metric(values: Mapping[str, Any]) -> Metric:
     value = math.nan if values["value"] is None else float(values["value"])  # JSON has no NaN
-    return Metric(Worth(values["diverged"]), value, values["deterministic"], values["curve"])
+    return Metric(
+        DivergedValue(values["diverged"]), value, values["deterministic"], values["curve"]
+    )

@@ -14,22 +14,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from runner.claims.fairness import unequal_words
+from runner.claims.fairness import format_unequal_settings
 from runner.claims.headline import Headline
-from runner.metric_names import NOTHING
-from runner.report.record import StudyRecord
-from runner.stats.comparison import wide_values
+from runner.metric_names import NOTHING_IF_DIVERGED
+from runner.report.study_record import StudyRecord
+from runner.stats.comparison import pivot_results
 from runner.stats.intervals import Floats
-from runner.stats.standing import Contrast, Decision, Standing, decide, level
+from runner.stats.standing import Contrast, Decision, Standing, alpha_at_look, decide_standings
 from runner.wording import quantity
 
 
 @dataclass(frozen=True)
-class Compared:
+class HeadlineComparison:
     """One arm beside the baseline of a headline, with all that a sentence about the two says.
 
-    `n` of `planned` seeds have both values; `n_diverged` counts the arm's trials that diverged.
-    `unequal` holds what differs beside the parts, `by` and `ratio` the cost (1 is equal), `cost`
+    `n` of `n_planned` seeds have both values; `n_diverged` counts the arm's trials that diverged.
+    `unequal_settings` holds what differs beside the parts, `cost_by` and `cost_ratio` the cost (1 is equal), `cost_comparison`
     what must be said of it.
     """
 
@@ -39,11 +39,11 @@ class Compared:
     unit: str
     decision: Decision
     n: int
-    planned: int
+    n_planned: int
     n_diverged: int
     unequal: Mapping[str, tuple[str, str]]
-    by: str
-    ratio: float
+    cost_by: str
+    cost_ratio: float
     cost: str
 
     @property
@@ -61,13 +61,15 @@ class Compared:
         """The mean difference with its interval, in words."""
         interval = self.decision.interval
         if interval is None:
-            return quantity.NOTHING
-        return quantity.with_interval(*interval, difference=True)
+            return quantity.NO_VALUE
+        return quantity.format_mean(*interval, is_difference=True)
 
     @property
-    def reservation(self) -> str:
+    def caveat(self) -> str:
         """What must follow the word: ", at 24.4 % more parameters; it also differs in ..."."""
-        also = f"; it also differs in {unequal_words(self.unequal)}" if self.unequal else ""
+        also = (
+            f"; it also differs in {format_unequal_settings(self.unequal)}" if self.unequal else ""
+        )
         return self.cost + also
 
     @property
@@ -75,9 +77,9 @@ class Compared:
         """The word with its reservation: "better, at 24.4 % more parameters"."""
         undecided = self.standing is Standing.undecided
         reason = f" ({self.decision.reason})" if undecided else ""
-        return f"{self.standing}{reason}{self.reservation}"
+        return f"{self.standing}{reason}{self.caveat}"
 
-    def row(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """What answer.json says of it; a number that is not known is None."""
         interval = self.decision.interval
         low, high = (interval.low, interval.high) if interval else (nan, nan)
@@ -93,11 +95,11 @@ class Compared:
             "p": known(self.decision.p),
             "reason": self.decision.reason,
             "n": self.n,
-            "n_missing": self.planned - self.n,
+            "n_missing": self.n_planned - self.n,
             "n_diverged": self.n_diverged,
             "unequal": list(self.unequal),
-            "cost": {"by": self.by, "ratio": known(self.ratio)},
-            "minimum_detectable_effect": known(self.decision.detectable),
+            "cost": {"by": self.cost_by, "ratio": known(self.cost_ratio)},
+            "minimum_detectable_effect": known(self.decision.minimum_detectable_effect),
             "words": self.words,
         }
 
@@ -107,22 +109,22 @@ def known(value: float) -> float | None:
     return float(value) if isfinite(value) else None
 
 
-def compare_headlines(study: StudyRecord, results: pd.DataFrame) -> list[Compared]:
+def compare_headlines(study: StudyRecord, results: pd.DataFrame) -> list[HeadlineComparison]:
     """All comparisons of a study's headlines, decided as one family."""
     if results.empty:
         return []
-    wide = wide_values(results)
+    wide = pivot_results(results)
     seeds = sorted({*study.trials["seed"], *wide.index})
     wide = wide.reindex(seeds)
     units = results.drop_duplicates("metric").set_index("metric")["unit"]
 
     def there(arm: str, metric: str) -> bool:
-        return (arm, metric) in wide.columns or is_lost(study, arm)
+        return (arm, metric) in wide.columns or has_no_done_trial(study, arm)
 
     chosen = [
         (headline, study.baseline_of(headline), arm)
         for headline in study.headline
-        for arm in arms_of(study, headline)
+        for arm in headline_arms(study, headline)
         if headline.metric in units
         and there(study.baseline_of(headline), headline.metric)
         and there(arm, headline.metric)
@@ -132,19 +134,22 @@ def compare_headlines(study: StudyRecord, results: pd.DataFrame) -> list[Compare
             _values(wide, arm, headline.metric),
             _values(wide, baseline, headline.metric),
             headline.direction,
-            study.declared.get(headline.metric, NOTHING).deterministic,
+            study.metric_declarations.get(headline.metric, NOTHING_IF_DIVERGED).deterministic,
         )
         for headline, baseline, arm in chosen
     ]
     return [
         _compared(study, headline, baseline, arm, contrast, decision, str(units[headline.metric]))
         for (headline, baseline, arm), contrast, decision in zip(
-            chosen, contrasts, decide(contrasts, level(study.n_looks)), strict=True
+            chosen,
+            contrasts,
+            decide_standings(contrasts, alpha_at_look(study.n_looks)),
+            strict=True,
         )
     ]
 
 
-def arms_of(study: StudyRecord, headline: Headline) -> Sequence[str]:
+def headline_arms(study: StudyRecord, headline: Headline) -> Sequence[str]:
     """The arms that a headline compares with its baseline, in the study's order."""
     baseline = study.baseline_of(headline)
     own = baseline != study.baseline
@@ -153,12 +158,12 @@ def arms_of(study: StudyRecord, headline: Headline) -> Sequence[str]:
         for arm in study.arms
         if arm != baseline
         and arm not in study.controls
-        and study.offsets.get(arm, 0) == study.offsets.get(baseline, 0)
+        and study.seed_offsets.get(arm, 0) == study.seed_offsets.get(baseline, 0)
         and not (own and not study.fairness.same_data(arm, baseline))
     ]
 
 
-def is_lost(study: StudyRecord, arm: str) -> bool:
+def has_no_done_trial(study: StudyRecord, arm: str) -> bool:
     """Whether no trial of an arm is done, so that a metric it lacks may have been lost by that.
 
     Such an arm is told, and never left out in silence.
@@ -181,19 +186,19 @@ def _compared(
     contrast: Contrast,
     decision: Decision,
     unit: str,
-) -> Compared:
-    by, ratio = study.fairness.cost(arm, baseline)
-    return Compared(
+) -> HeadlineComparison:
+    by, ratio = study.fairness.cost_comparison(arm, baseline)
+    return HeadlineComparison(
         headline=headline,
         arm=arm,
         baseline=baseline,
         unit="" if unit == "1" else unit,
         decision=decision,
-        n=int(contrast.there.sum()),
-        planned=len(contrast.arm),
+        n=int(contrast.both_finite.sum()),
+        n_planned=len(contrast.arm),
         n_diverged=study.n_diverged(arm),
-        unequal=study.fairness.unequal(headline.metric, arm, baseline),
-        by=by,
-        ratio=ratio,
-        cost=study.fairness.cost_words(arm, baseline),
+        unequal=study.fairness.unequal_settings(headline.metric, arm, baseline),
+        cost_by=by,
+        cost_ratio=ratio,
+        cost=study.fairness.format_cost_difference(arm, baseline),
     )

@@ -18,11 +18,11 @@ from runner.config import flatten
 from runner.records import tensorboard
 from runner.records.files import read_bytes, read_json
 from runner.records.store import ARM, Store
-from runner.report.record import StudyRecord
-from runner.wording.output import first
+from runner.report.study_record import StudyRecord
+from runner.wording.output import first_lines
 
 FILE = "hparams.tfevents"  # TensorBoard reads every file with `tfevents` in its name
-PATIENCE = 5  # seconds that a report waits for another command's lock
+LOCK_TIMEOUT = 5  # seconds that a report waits for another command's lock
 
 
 def differing_hparams(study: StudyRecord, store: Path | None = None) -> list[str]:
@@ -38,7 +38,7 @@ def differing_hparams(study: StudyRecord, store: Path | None = None) -> list[str
     return sorted(names - {"arm", "seed"})
 
 
-def write_table(folder: Path, study: StudyRecord, differing: Sequence[str]) -> None:
+def write_hparams_table(folder: Path, study: StudyRecord, differing: Sequence[str]) -> None:
     """Write the table into a folder, as an event file of its own that replaces an earlier one."""
     folder.mkdir(parents=True, exist_ok=True)
     _replace(folder / FILE, _event_file(_table(study, differing)))
@@ -76,14 +76,14 @@ def _says(path: Path, table: Any) -> bool:
         return False
 
 
-def share_table(run: Path, study: StudyRecord) -> list[str]:
+def update_shared_tables(run: Path, study: StudyRecord) -> list[str]:
     """Replace the tables of all runs of the experiment, `run` among them, by that of the study.
 
     A run that does not lie in a store (`<experiment>/runs/<run>` beside `<experiment>/trials`)
     keeps its own. Returns a line for each of the first runs whose table cannot be replaced.
     """
     runs = run.absolute().parent
-    store = Store.root_of(runs.parent.parent, runs.parent.name)
+    store = Store.trials_folder(runs.parent.parent, runs.parent.name)
     if runs.name != "runs" or not store.is_dir():
         return []
     failed = []
@@ -91,7 +91,7 @@ def share_table(run: Path, study: StudyRecord) -> list[str]:
     # No report waits long for that: another command may hold the lock for as long as it likes.
     with contextlib.ExitStack() as held:
         with contextlib.suppress(OSError, NotImplementedError):  # filelock's Timeout is an OSError
-            held.enter_context(FileLock(store / ".lock", timeout=PATIENCE))
+            held.enter_context(FileLock(store / ".lock", timeout=LOCK_TIMEOUT))
         differing = differing_hparams(study, store)
         table = _table(study, differing)
         stale = [
@@ -109,7 +109,7 @@ def share_table(run: Path, study: StudyRecord) -> list[str]:
             except OSError as error:
                 reason = error.strerror or str(error)
                 failed.append(f"TensorBoard's columns of {path} stay as they are ({reason})")
-    return first(failed)
+    return first_lines(failed)
 
 
 def _differing(settings: Sequence[Mapping[str, Any]]) -> set[str]:

@@ -3,10 +3,10 @@
 import re
 from collections.abc import Sequence
 
-from runner.figures.figure import Figure, Sheet
+from runner.figures.figure import Figure, TextTable
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def render_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table; what cells hold is markdown, except for `|` and line breaks."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(
@@ -15,7 +15,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def fenced(text: str) -> str:
+def code_block(text: str) -> str:
     """The text as it is, in a block of code."""
     return "\n".join(f"    {line}" for line in text.splitlines())
 
@@ -26,7 +26,7 @@ def literal(text: str) -> str:
     return re.sub(r"([\\`*_\[\]])", r"\\\1", harmless)
 
 
-def sheet(figure: Figure, texts: Sheet) -> str:
+def render_text_table(figure: Figure, texts: TextTable) -> str:
     """What a figure that is a sheet of text shows: title, caption, note and rows."""
     body = [
         [_mark(cell) if isinstance(cell, bool) else literal(cell) for cell in row]
@@ -34,7 +34,7 @@ def sheet(figure: Figure, texts: Sheet) -> str:
     ]
     head = [literal(name) for name in texts.head]
     above = [f"**{literal(figure.title)}**", literal(figure.caption), literal(texts.note)]
-    return "\n\n".join([*filter(None, above), table(head, body)])
+    return "\n\n".join([*filter(None, above), render_table(head, body)])
 
 
 def _mark(truth: bool) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from runner.claims.finding import Finding
-from runner.report.headlines import Compared
+from runner.report.headlines import HeadlineComparison
 
 
 @dataclass(frozen=True)
@@ -15,9 +15,9 @@ class Outcome:
 
     answer: list[str]
     findings: list[Finding]
-    compared: list[Compared]
+    comparisons: list[HeadlineComparison]
     comparison: pd.DataFrame
     summary: pd.DataFrame
-    report: Path
+    report_path: Path
     warnings: list[str]
     seconds: float

@@ -15,13 +15,13 @@ from runner.claims.finding import Finding
 from runner.claims.headline import Headline
 from runner.figures.canvas import PALETTE
 from runner.figures.draw import Picture
-from runner.figures.figure import Figure, Sheet
+from runner.figures.figure import Figure, TextTable
 from runner.metric_names import MACHINE_UNITS
 from runner.report import answer as answers
-from runner.report import origins, steadiness
-from runner.report.cards import card
-from runner.report.headlines import Compared
-from runner.report.record import StudyRecord
+from runner.report import timing_stability, trial_notes
+from runner.report.cards import verdict_card
+from runner.report.headlines import HeadlineComparison
+from runner.report.study_record import StudyRecord
 from runner.wording import quantity
 
 TEMPLATE = "report.html"
@@ -34,11 +34,11 @@ def render(
     study: StudyRecord,
     *,
     answer: Sequence[str],
-    compared: Sequence[Compared],
+    comparisons: Sequence[HeadlineComparison],
     summary: pd.DataFrame,
     findings: Sequence[Finding],
     pictures: Mapping[str, Picture],
-    sheets: Mapping[str, Sheet],
+    text_tables: Mapping[str, TextTable],
     warnings: Sequence[str],
 ) -> str:
     """The whole page as text."""
@@ -60,17 +60,17 @@ def render(
         n_seeds=sorted({int(n) for n in seeds}),
         trials=", ".join(f"{n} {status}" for status, n in trials.items()),
         reused=int(study.trials["reused"].sum()),
-        seconds=quantity.quantity(float(study.trials["seconds"].sum()), "s"),
+        seconds=quantity.format_quantity(float(study.trials["seconds"].sum()), "s"),
         card_groups=card_groups(study, findings),
-        comparisons=[comparison_table(study, h, compared, summary) for h in study.headline],
+        comparisons=[comparison_table(study, h, comparisons, summary) for h in study.headline],
         costs=cost_table(study, summary),
         figures=[
-            _figure(name, figure, pictures.get(name), sheets.get(name))
+            _figure(name, figure, pictures.get(name), text_tables.get(name))
             for name, figure in study.figures.items()
-            if name in pictures or name in sheets
+            if name in pictures or name in text_tables
         ],
         swatches={arm: PALETTE[i % len(PALETTE)] for i, arm in enumerate(study.arms)},
-        arms=[(arm, *_typed(study, arm, overrides)) for arm, overrides in study.arms.items()],
+        arms=[(arm, *_arm_command(study, arm, overrides)) for arm, overrides in study.arms.items()],
         failures=study.trials[study.trials["status"] != "done"].to_dict("records"),
         environment=[(key, str(value)) for key, value in study.environment.items()],
         warnings=[*study.notes, *warnings],
@@ -83,7 +83,10 @@ def card_groups(
     """The cards of the release's claims and of the user's own, each under its title."""
     groups = (("Published claims, checked", True), ("Your own claims, checked", False))
     return [
-        (title, [card(finding, study) for finding in findings if finding.shipped is shipped])
+        (
+            title,
+            [verdict_card(finding, study) for finding in findings if finding.shipped is shipped],
+        )
         for title, shipped in groups
         if any(finding.shipped is shipped for finding in findings)
     ]
@@ -92,7 +95,7 @@ def card_groups(
 def comparison_table(
     study: StudyRecord,
     headline: Headline,
-    compared: Sequence[Compared],
+    compared: Sequence[HeadlineComparison],
     summary: pd.DataFrame,
 ) -> dict[str, Any]:
     """One headline metric: a row per arm, in the order of the arms."""
@@ -114,14 +117,14 @@ def comparison_table(
         }
         if arm in mine:
             ours = mine[arm]
-            row["value"] = quantity.with_interval(
+            row["value"] = quantity.format_mean(
                 ours["mean"], ours["low"], ours["high"], int(ours["n"])
             )
             row["value"] += _of_planned(study, arm, int(ours["n"]))
         if arm in against:
             found = against[arm]
             row["difference"] = found.difference
-            row["p"] = quantity.p_value(found.decision.p)
+            row["p"] = quantity.format_p_value(found.decision.p)
             row["standing"], row["words"] = str(found.standing), found.words
         else:
             row["standing"] = row["words"] = _role(study, arm, baseline)
@@ -129,15 +132,15 @@ def comparison_table(
     units = [row["unit"] for row in mine.values() if row["unit"] != "1"]
     unit = str(units[0]) if units else ""
     detectable = {
-        f"{one.arm}: {quantity.quantity(one.decision.detectable, unit)}"
+        f"{one.arm}: {quantity.format_quantity(one.decision.minimum_detectable_effect, unit)}"
         for one in against.values()
-        if math.isfinite(one.decision.detectable)
+        if math.isfinite(one.decision.minimum_detectable_effect)
     }
     return {
         "label": headline.label,
         "metric": headline.metric,
         "unit": unit,
-        "wanted": answers.WANTED[headline.direction],
+        "wanted": answers.DIRECTION_WORDS[headline.direction],
         "baseline": baseline,
         "rows": rows,
         "detectable": sorted(detectable),
@@ -155,11 +158,11 @@ def _role(study: StudyRecord, arm: str, baseline: str) -> str:
     """Why an arm is compared with nothing: the baseline, a copy, a control, one of other seeds."""
     if arm == baseline:
         return "baseline"
-    if arm in study.copies:
-        return f"copy of {study.copies[arm]}"
+    if arm in study.aa_pairs:
+        return f"copy of {study.aa_pairs[arm]}"
     if arm in study.controls:
         return "control"
-    return "other seeds" if study.offsets.get(arm) != study.offsets.get(baseline) else ""
+    return "other seeds" if study.seed_offsets.get(arm) != study.seed_offsets.get(baseline) else ""
 
 
 def cost_table(study: StudyRecord, summary: pd.DataFrame) -> dict[str, Any]:
@@ -168,7 +171,7 @@ def cost_table(study: StudyRecord, summary: pd.DataFrame) -> dict[str, Any]:
     What a clock or an allocator says is left out where the trials come from different machines.
     """
     units = summary.drop_duplicates("metric").set_index("metric")["unit"]
-    left_out = MACHINE_UNITS if origins.machines_differ(study.trials) else frozenset()
+    left_out = MACHINE_UNITS if trial_notes.machines_differ(study.trials) else frozenset()
     shown = [m for m in study.cost_metrics if m in units and units[m] not in left_out]
     cells = {(row.arm, row.metric): row for row in summary.itertuples()}
     head = [
@@ -179,7 +182,7 @@ def cost_table(study: StudyRecord, summary: pd.DataFrame) -> dict[str, Any]:
     rows = []
     for arm in study.arms:
         row = [(cells.get((arm, metric)), cells.get((study.baseline, metric))) for metric in shown]
-        rows.append((arm, [_cost(cell) + _left(cell, base) for cell, base in row]))
+        rows.append((arm, [_cost(cell) + _cost_deviation(cell, base) for cell, base in row]))
     noise = [f"{metric}: {line}" for metric in shown for line in _noise(study, metric)]
     return {"head": head, "rows": rows, "noise": noise}
 
@@ -188,10 +191,10 @@ def _noise(study: StudyRecord, metric: str) -> list[str]:
     """How far apart two equal arms are by this metric, if it depends on the machine."""
     if study.scale == "smoke":
         return []
-    return steadiness.noise_lines(study.results, study.copies, metric)
+    return timing_stability.noise_floor_lines(study.results, study.aa_pairs, metric)
 
 
-def _left(cell: Any, base: Any) -> str:
+def _cost_deviation(cell: Any, base: Any) -> str:
     """What is left between a count and the baseline's after any matching."""
     if cell is None or base is None or not math.isnan(cell.low) or not base.mean:
         return ""
@@ -201,13 +204,13 @@ def _left(cell: Any, base: Any) -> str:
 
 def _cost(cell: Any) -> str:
     if cell is None:
-        return quantity.NOTHING
+        return quantity.NO_VALUE
     if math.isnan(cell.low) and cell.n > 1:
-        return quantity.number(cell.mean)  # a count: the same at every seed
-    return quantity.with_interval(cell.mean, cell.low, cell.high, int(cell.n))
+        return quantity.format_number(cell.mean)  # a count: the same at every seed
+    return quantity.format_mean(cell.mean, cell.low, cell.high, int(cell.n))
 
 
-def _typed(study: StudyRecord, arm: str, overrides: Sequence[str]) -> tuple[str, str]:
+def _arm_command(study: StudyRecord, arm: str, overrides: Sequence[str]) -> tuple[str, str]:
     """The study's command for this arm alone, and the overrides that its name stands for."""
     kept = [word for word in shlex.split(study.command) if word.lstrip("+").split("=")[0] != "arm"]
     name = arm if PLAIN_NAME.fullmatch(arm) else json.dumps(arm, ensure_ascii=False)
@@ -215,7 +218,7 @@ def _typed(study: StudyRecord, arm: str, overrides: Sequence[str]) -> tuple[str,
 
 
 def _figure(
-    name: str, figure: Figure, picture: Picture | None, sheet: Sheet | None
+    name: str, figure: Figure, picture: Picture | None, sheet: TextTable | None
 ) -> dict[str, Any]:
     shown = {"key": name, "title": figure.title, "caption": figure.caption, "sheet": sheet}
     return shown | {"source": _source(picture) if picture else ""}

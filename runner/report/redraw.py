@@ -6,8 +6,8 @@ from pathlib import Path
 
 from runner.config import ConfigError
 from runner.records import seal
-from runner.report import collect, records, report, run_folder, stranger
-from runner.report.run_folder import CONFIG, ENVIRONMENT, SUMMARY, VALUES
+from runner.report import collection, records_archive, run_folder, study_report, untrusted_run
+from runner.report.run_folder import CONFIG_FILE, ENVIRONMENT_FILE, RESULTS_FILE, SUMMARY_FILE
 
 USAGE = "python -m runner redraw <run>, e.g. outputs/moe/runs/<time>"
 
@@ -28,27 +28,33 @@ def redraw(arguments: Sequence[str]) -> None:
     if len(arguments) != 1 or "\0" in arguments[0]:
         raise ConfigError(f"type {USAGE}")
     folder = Path(arguments[0])
-    lacking = [name for name in (SUMMARY, CONFIG, ENVIRONMENT, VALUES) if not present(folder, name)]
+    lacking = [
+        name
+        for name in (SUMMARY_FILE, CONFIG_FILE, ENVIRONMENT_FILE, RESULTS_FILE)
+        if not is_present(folder, name)
+    ]
     if lacking:
         raise ConfigError(f"{folder} is no folder of a run: it lacks {', '.join(lacking)}")
-    stranger.check_places(folder)
-    summary = stranger.summary(folder)
-    environment = stranger.record(folder, ENVIRONMENT)
-    config_yaml = stranger.content(folder, CONFIG).decode("utf-8", "replace")
-    told = stranger.outline_of(folder, config_yaml)
-    faults = edited(folder, stranger.record(folder, SUMMARY))
-    if changed := [fault for fault in faults if fault.startswith(VALUES)]:
+    untrusted_run.check_links(folder)
+    summary = untrusted_run.read_summary(folder)
+    environment = untrusted_run.read_run_json(folder, ENVIRONMENT_FILE)
+    config_yaml = untrusted_run.read_run_file(folder, CONFIG_FILE).decode("utf-8", "replace")
+    told = untrusted_run.read_outline(folder, config_yaml)
+    faults = find_edits(folder, untrusted_run.read_run_json(folder, SUMMARY_FILE))
+    if changed := [fault for fault in faults if fault.startswith(RESULTS_FILE)]:
         raise ConfigError(f"{folder}: {changed[0]}: nothing can be shown without it")
-    trials = stranger.trials(summary)
-    results = stranger.results(folder, summary)
-    kept, lost = kept_by(folder, summary, faults)
+    trials = untrusted_run.trials_from_summary(summary)
+    results = untrusted_run.read_results(folder, summary)
+    kept, lost = load_curves_and_tables(folder, summary, faults)
     notes = [f"redrawn: {fault}" for fault in [*faults, *lost]]
     # JSON has its keys sorted; the order of arms is that of every table and colour.
     summary["arms"] = {arm: summary["arms"][arm] for arm in dict.fromkeys(trials.arm)}
     try:
-        study = collect.assemble(config_yaml, told, summary, environment, trials, results, kept)
+        study = collection.assemble_record(
+            config_yaml, told, summary, environment, trials, results, kept
+        )
         study = dataclasses.replace(study, notes=[*study.notes, *notes])
-        report.write(folder, study, redrawn=True)
+        study_report.write_and_print(folder, study, is_redraw=True)
     except (OSError, ConfigError):
         raise
     except Exception as error:  # whatever else is odd in what somebody has sent
@@ -56,7 +62,7 @@ def redraw(arguments: Sequence[str]) -> None:
         raise ConfigError(f"{folder}: no report can be made from its records ({reason})") from error
 
 
-def present(folder: Path, name: str) -> bool:
+def is_present(folder: Path, name: str) -> bool:
     """Whether a file is there; what cannot even be asked for is not."""
     try:
         return (folder / name).is_file()
@@ -64,32 +70,34 @@ def present(folder: Path, name: str) -> bool:
         return False
 
 
-def edited(folder: Path, summary: dict[str, object]) -> list[str]:
+def find_edits(folder: Path, summary: dict[str, object]) -> list[str]:
     """What was changed in a run's own records since they were written, naming each file."""
-    unread = {name: stranger.fault(folder, name) for name in run_folder.SEALED}
+    unread = {
+        name: untrusted_run.unreadable_reason(folder, name) for name in run_folder.VERIFIED_FILES
+    }
     unread = {name: fault for name, fault in unread.items() if fault}
-    other = seal.other_format(summary, SUMMARY)
+    other = seal.format_mismatch(summary, SUMMARY_FILE)
     return [
         *([other] if other else []),
         *unread.values(),
-        *seal.faults(summary, SUMMARY, folder, run_folder.SEALED, list(unread)),
+        *seal.list_changes(summary, SUMMARY_FILE, folder, run_folder.VERIFIED_FILES, list(unread)),
     ]
 
 
-def kept_by(
+def load_curves_and_tables(
     folder: Path, summary: dict[str, object], faults: Sequence[str]
-) -> tuple[records.Kept, list[str]]:
+) -> tuple[records_archive.CurvesAndTables, list[str]]:
     """The curves and tables of a run, and lines on what of them is left out."""
-    nothing = records.Kept(records.no_history(), {})
-    if any(fault.startswith(records.FILE) for fault in faults):
+    nothing = records_archive.CurvesAndTables(records_archive.empty_history(), {})
+    if any(fault.startswith(records_archive.FILE) for fault in faults):
         return nothing, ["curves and tables are left out"]
     trials = summary["trials"]
     assert isinstance(trials, list)
     try:
-        content = stranger.content(folder, records.FILE)
-        if why := records.excess(content, len(trials)):
+        content = untrusted_run.read_run_file(folder, records_archive.FILE)
+        if why := records_archive.too_large_reason(content, len(trials)):
             raise ValueError(why)
-        kept = records.unpacked(content, [(row["arm"], row["seed"]) for row in trials])
+        kept = records_archive.unpack_trials(content, [(row["arm"], row["seed"]) for row in trials])
     except ConfigError as error:
         return nothing, [
             f"{str(error).removeprefix(f'{folder}: ')}: curves and tables are left out"

@@ -8,28 +8,33 @@ from pathlib import Path
 
 from runner.config import ConfigError
 from runner.plan.plan import Plan
-from runner.records.files import names, remove
-from runner.report import records
+from runner.records.files import list_names, remove
+from runner.report import records_archive
 
-SUMMARY, VALUES, CONFIG, ENVIRONMENT = (
+SUMMARY_FILE, RESULTS_FILE, CONFIG_FILE, ENVIRONMENT_FILE = (
     "study.json",
     "results.csv",
     "config.yaml",
     "environment.json",
 )
-SEALED = (VALUES, CONFIG, ENVIRONMENT, records.FILE)  # files that a run's study.json vouches for
+VERIFIED_FILES = (
+    RESULTS_FILE,
+    CONFIG_FILE,
+    ENVIRONMENT_FILE,
+    records_archive.FILE,
+)  # files that a run's study.json vouches for
 ABANDONED = 24 * 3600  # seconds after which no report still writes into its draft
 TIME = "%Y-%m-%d_%H-%M-%S-%f"  # of the name of a run's folder
 
 
-def run_folder(plan: Plan) -> Path:
+def create_run_folder(plan: Plan) -> Path:
     """A new folder for one invocation; it never overwrites another.
 
     Its name is the time, and stands behind those of earlier runs also where the clock was set back.
     """
     runs = plan.outputs / plan.experiment / "runs"
     remove_drafts(runs)
-    now = max([datetime.datetime.now(), *map(after, names(runs))])
+    now = max([datetime.datetime.now(), *map(after, list_names(runs))])
     folder = runs / f"{now.strftime(TIME)}-{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=False)

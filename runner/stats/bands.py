@@ -8,10 +8,12 @@ import pandas as pd
 
 from runner.stats.intervals import half_width
 
-Seeds = Mapping[str, AbstractSet[int]]  # arm -> the seeds that its mean is over
+SeedsByArm = Mapping[str, AbstractSet[int]]  # arm -> the seeds that its mean is over
 
 
-def mean_bands(rows: pd.DataFrame, by: list[str], *, seeds: Seeds | None = None) -> pd.DataFrame:
+def mean_bands(
+    rows: pd.DataFrame, by: list[str], *, seeds: SeedsByArm | None = None
+) -> pd.DataFrame:
     """Columns `by`, mean, low, high, n (of the finite values); one value has no limits (NaN).
 
     A mean is that of the arm, or there is none: where a seed of the arm has no finite value, mean,
@@ -19,9 +21,9 @@ def mean_bands(rows: pd.DataFrame, by: list[str], *, seeds: Seeds | None = None)
     them an arm has the seeds that occur anywhere in its `rows`.
     """
     if seeds is None:
-        seeds = seeds_in(rows)
+        seeds = collect_seeds(rows)
     else:
-        rows = of_seeds(rows, seeds)
+        rows = select_seeds(rows, seeds)
     rows = rows.astype({"value": float})  # a file with nothing but its header is one of objects
     finite = np.isfinite(rows["value"])
     rows = rows.assign(value=rows["value"].where(finite), _seen=rows["seed"].where(finite))
@@ -38,7 +40,7 @@ def mean_bands(rows: pd.DataFrame, by: list[str], *, seeds: Seeds | None = None)
     return table.reset_index()[[*by, "mean", "low", "high", "n"]]
 
 
-def seeds_in(*frames: pd.DataFrame) -> dict[str, frozenset[int]]:
+def collect_seeds(*frames: pd.DataFrame) -> dict[str, frozenset[int]]:
     """The seeds of each arm that occur in any of these frames."""
     found: dict[str, frozenset[int]] = {}
     for frame in frames:
@@ -47,7 +49,7 @@ def seeds_in(*frames: pd.DataFrame) -> dict[str, frozenset[int]]:
     return found
 
 
-def of_seeds(rows: pd.DataFrame, seeds: Seeds) -> pd.DataFrame:
+def select_seeds(rows: pd.DataFrame, seeds: SeedsByArm) -> pd.DataFrame:
     """The rows whose arm has their seed."""
     known = [(arm, seed) for arm, numbers in seeds.items() for seed in numbers]
     if not known:

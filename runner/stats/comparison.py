@@ -5,21 +5,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from runner.stats.intervals import ROUNDING, Floats, half_width
+from runner.stats.intervals import ROUNDING_TOLERANCE, Floats, half_width
 from runner.stats.sign_flip import sign_flip_rows
-from runner.wording.names import nearby
+from runner.wording.names import short_name_hint
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-COMPARISON = [
+COMPARISON_COLUMNS = [
     *("arm", "baseline", "metric", "unit", "n", "n_missing"),
     *("arm_mean", "arm_low", "arm_high", "baseline_mean", "baseline_low", "baseline_high"),
     *("difference", "low", "high", "p_sign_flip"),
 ]
 
 
-def compare(
+def compare_with_baseline(
     results: "DataFrame",
     baseline: str,
     metrics: Sequence[str] | None = None,
@@ -40,12 +40,14 @@ def compare(
 
     arms = list(dict.fromkeys(results.arm))
     if baseline not in arms:
-        raise ValueError(f"No arm {baseline!r}{nearby(baseline, arms)}. Arms: {', '.join(arms)}.")
+        raise ValueError(
+            f"No arm {baseline!r}{short_name_hint(baseline, arms)}. Arms: {', '.join(arms)}."
+        )
     known = list(dict.fromkeys(results.metric))
     for metric in metrics or ():
         if metric not in known:
-            raise ValueError(f"No metric {metric!r}{nearby(metric, known)}.")
-    wide = wide_values(results)
+            raise ValueError(f"No metric {metric!r}{short_name_hint(metric, known)}.")
+    wide = pivot_results(results)
     planned = len(seeds) if seeds is not None else len(wide)
     base = wide[baseline]
     shown = [m for m in (known if metrics is None else metrics) if m in base.columns]
@@ -57,21 +59,21 @@ def compare(
             rows = pd.DataFrame(columns).assign(arm=arm, baseline=baseline, metric=shared)
             tables.append(rows)
     if not tables:
-        return pd.DataFrame(columns=COMPARISON)
+        return pd.DataFrame(columns=COMPARISON_COLUMNS)
     table = pd.concat(tables, ignore_index=True)
     units = results.drop_duplicates("metric").set_index("metric").unit
     table["unit"] = table.metric.map(units)
     table["n_missing"] = planned - table.n
-    return table[COMPARISON]
+    return table[COMPARISON_COLUMNS]
 
 
-def wide_values(results: "DataFrame") -> "DataFrame":
+def pivot_results(results: "DataFrame") -> "DataFrame":
     """Final values with a row per seed and a column per (arm, metric); NaN where one is missing."""
     return results.pivot(index="seed", columns=["arm", "metric"], values="value").astype(float)
 
 
 def _contrast(arm: Floats, base: Floats) -> dict[str, Floats]:
-    """Columns of `compare` for two arrays of shape (seeds, metrics); NaN is a missing value."""
+    """Columns of `compare_with_baseline` for two arrays of shape (seeds, metrics); NaN is a missing value."""
     both = np.isfinite(arm) & np.isfinite(base)
     n = both.sum(axis=0)
     columns: dict[str, Floats] = {"n": n}
@@ -104,10 +106,10 @@ def _moments(values: Floats, scale: Floats) -> tuple[Floats, Floats]:
     square = np.where(there, values - mean, 0.0) ** 2
     sd = np.sqrt(square.sum(axis=0) / np.where(n < 2, np.nan, n - 1))
     ends = np.where(there, values, -np.inf).max(axis=0), np.where(there, values, np.inf).min(axis=0)
-    return mean, np.where(ends[0] - ends[1] > ROUNDING * scale, sd, np.nan)
+    return mean, np.where(ends[0] - ends[1] > ROUNDING_TOLERANCE * scale, sd, np.nan)
 
 
-def summarise(results: "DataFrame") -> "DataFrame":
+def summarise_arms(results: "DataFrame") -> "DataFrame":
     """Mean and 95 % interval of every arm and metric over its seeds with a finite value.
 
     Columns arm, metric, unit, n, mean, low, high. One seed, or no spread, gives no interval.
@@ -116,7 +118,7 @@ def summarise(results: "DataFrame") -> "DataFrame":
     groups = finite.groupby(["arm", "metric"], sort=False)
     table = groups.value.agg(n="count", mean="mean", sd="std", top="max", bottom="min")
     scale = np.maximum(table.top.abs(), table.bottom.abs())
-    sd = table.sd.where(table.top - table.bottom > ROUNDING * scale)
+    sd = table.sd.where(table.top - table.bottom > ROUNDING_TOLERANCE * scale)
     half = half_width(sd.to_numpy(), table.n.to_numpy())
     table = table.assign(unit=groups.unit.first(), low=table["mean"] - half)
     table["high"] = table["mean"] + half

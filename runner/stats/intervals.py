@@ -17,7 +17,9 @@ from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 
-ROUNDING = 1e-12  # relative: sums closer than this are ties, samples narrower have no spread
+ROUNDING_TOLERANCE = (
+    1e-12  # relative: sums closer than this are ties, samples narrower have no spread
+)
 
 
 class Interval(NamedTuple):
@@ -47,13 +49,13 @@ def mean_interval(sample: ArrayLike, confidence: float = 0.95) -> Interval:
 
     Of paired samples give the differences (arm - control), one per seed.
     """
-    values = one_sample(sample, least=2)
+    values = check_sample(sample, min_size=2)
     mean = float(values.mean())
     half = float(half_width(values.std(ddof=1), len(values), confidence))
     return Interval(mean, mean - half, mean + half, len(values))
 
 
-def largest_size(sample: ArrayLike, confidence: float = 0.95) -> float:
+def abs_mean_bound(sample: ArrayLike, confidence: float = 0.95) -> float:
     """Return how large a mean may be in size: max(|low|, |high|) of its t-interval.
 
     Of the differences between two copies of an arm it is the noise floor.
@@ -62,13 +64,13 @@ def largest_size(sample: ArrayLike, confidence: float = 0.95) -> float:
     return max(abs(same.low), abs(same.high))
 
 
-def slopes(x: ArrayLike, y: ArrayLike) -> Floats:
+def fit_slopes(x: ArrayLike, y: ArrayLike) -> Floats:
     """Least-squares slope of y on x for every seed: `x` (levels,), `y` (seeds, levels) -> (seeds,).
 
     Points of one seed share its luck, so a fit through all points at once would be too sure: an
     interval is over these slopes. A power law needs logarithms of both.
     """
-    levels = one_sample(x, least=2)
+    levels = check_sample(x, min_size=2)
     table = np.asarray(y, dtype=float)
     if table.ndim != 2 or table.shape[1] != len(levels):
         raise ValueError(f"y has shape {table.shape}, needed is (seeds, {len(levels)}).")
@@ -153,7 +155,7 @@ def sd_limit(share: float, n: int, *, upper: bool) -> float:
     return math.sqrt((n - 1) / float(chdtri(n - 1, 1 - share if upper else share)))
 
 
-def split_p(p_at: Callable[[float], float]) -> float:
+def split_level_p(p_at: Callable[[float], float]) -> float:
     """P-value of a test that spends half of its level on a nuisance limit: least level that passes.
 
     `p_at(share)` is the p-value where the limit is wrong with a chance of `share`; the test passes
@@ -172,7 +174,7 @@ def _one_sided_p(sample: ArrayLike, bound: float, sign: int) -> float:
     """For a mean above (sign 1) or below (sign -1) the bound."""
     from scipy.special import stdtr
 
-    values = one_sample(sample, least=2)
+    values = check_sample(sample, min_size=2)
     room = sign * (float(values.mean()) - bound)
     error = float(values.std(ddof=1)) / math.sqrt(len(values))
     statistic = room / error if error else math.copysign(math.inf, room) if room else 0.0
@@ -186,14 +188,14 @@ def _check_band(low: float, high: float) -> None:
 
 def has_spread(differences: Floats, scale: float) -> bool:
     """Whether values of this scale differ by more than rounding does."""
-    return bool(np.ptp(differences) > ROUNDING * scale)
+    return bool(np.ptp(differences) > ROUNDING_TOLERANCE * scale)
 
 
-def one_sample(values: ArrayLike, least: int) -> Floats:
+def check_sample(values: ArrayLike, min_size: int) -> Floats:
     """A list of at least so many finite numbers, as an array; else ValueError."""
     sample = np.asarray(values, dtype=float)
-    if sample.ndim != 1 or len(sample) < least:
-        raise ValueError(f"Needs one list of {least} or more values, got shape {sample.shape}.")
+    if sample.ndim != 1 or len(sample) < min_size:
+        raise ValueError(f"Needs one list of {min_size} or more values, got shape {sample.shape}.")
     if not np.isfinite(sample).all():
         raise ValueError(f"Values must be finite, got {sample.tolist()}; clip diverged trials.")
     return sample

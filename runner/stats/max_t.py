@@ -13,12 +13,14 @@ from functools import lru_cache
 
 import numpy as np
 
-from runner.stats.intervals import ROUNDING, Floats, check_share, half_width
+from runner.stats.intervals import ROUNDING_TOLERANCE, Floats, check_share, half_width
 from runner.stats.sign_flip import MONTE_CARLO_DRAWS, MONTE_CARLO_SEED
 
 EXACT_UP_TO = 14  # seeds: 2^13 patterns, up to their common sign
-BLOCK = 2**22  # numbers held at a time
-STUDIES = 2000  # simulated for a detectable effect, with so many patterns of signs at most
+CHUNK_SIZE = 2**22  # numbers held at a time
+N_SIMULATED_STUDIES = (
+    2000  # simulated for a detectable effect, with so many patterns of signs at most
+)
 SAMPLED = 2048
 
 
@@ -38,13 +40,13 @@ def max_t_p(differences: Floats) -> Floats:
     if not np.isfinite(values).all():
         raise ValueError("differences must be finite; leave out comparisons that lack seeds")
     scaled = _scaled(values)
-    observed = np.abs(scaled.sum(axis=-2)) * (1 - ROUNDING)
+    observed = np.abs(scaled.sum(axis=-2)) * (1 - ROUNDING_TOLERANCE)
     reached = np.zeros(observed.shape)
     if not observed.size:
         return reached
     n = values.shape[-2]
     signs = sign_patterns(n)
-    step = max(1, BLOCK // observed.size)
+    step = max(1, CHUNK_SIZE // observed.size)
     for start in range(0, len(signs), step):
         largest = np.abs(signs[start : start + step] @ scaled).max(axis=-1)
         reached += (largest[..., None] >= observed[..., None, :]).sum(axis=-2)
@@ -64,7 +66,7 @@ def least_seeds(alpha: float) -> int:
     return math.floor(1 - math.log2(alpha)) + 1
 
 
-def word_detectable_effect(
+def standing_detectable_effect(
     sd: float, n: int, comparisons: int, alpha: float = 0.05, power: float = 0.8
 ) -> float:
     """Least mean difference that is called better or worse with this power.
@@ -110,10 +112,10 @@ def _word_factor(n: int, comparisons: int, alpha: float, power: float) -> float:
     signs = sign_patterns(n)
     if len(signs) > SAMPLED:  # enough to tell a p of 0.05 to +-0.005
         signs = draw.choice(signs, SAMPLED, replace=False)
-    noise = draw.standard_normal((STUDIES, n))
-    others = np.zeros((STUDIES, len(signs)), dtype=np.float32)
+    noise = draw.standard_normal((N_SIMULATED_STUDIES, n))
+    others = np.zeros((N_SIMULATED_STUDIES, len(signs)), dtype=np.float32)
     for _ in range(comparisons - 1):
-        other = _scaled(draw.standard_normal((STUDIES, n, 1)))[..., 0]
+        other = _scaled(draw.standard_normal((N_SIMULATED_STUDIES, n, 1)))[..., 0]
         np.maximum(others, np.abs(other @ signs.T), out=others)
     half = half_width(noise.std(axis=1, ddof=1), n)
     low, high = 0.0, 32.0

@@ -10,7 +10,7 @@ from runner.stats.sign_flip import MONTE_CARLO_SEED, sign_flip_rows
 
 
 def verdict_detectable_effect(
-    sd: float, n: int, alpha: float = 0.05, power: float = 0.8, family: int = 1
+    sd: float, n: int, alpha: float = 0.05, power: float = 0.8, family_size: int = 1
 ) -> float:
     """Least mean difference found when interval and Holm-corrected sign-flip must both agree.
 
@@ -21,7 +21,7 @@ def verdict_detectable_effect(
     leaves out the tail on the wrong side (below 1e-5 for a power of 0.5 or more).
     """
     _check_sd(sd, n)
-    factor = _verdict_factor(n, alpha, power, family)
+    factor = _verdict_factor(n, alpha, power, family_size)
     return factor if math.isinf(factor) else sd * factor
 
 

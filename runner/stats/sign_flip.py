@@ -9,14 +9,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from runner.stats.intervals import ROUNDING, Floats, one_sample
+from runner.stats.intervals import ROUNDING_TOLERANCE, Floats, check_sample
 
 Alternative = Literal["two-sided", "greater", "less"]
 
 EXACT_UP_TO = 20  # seeds; 2^20 sign patterns are 8 MiB
 MONTE_CARLO_SEED = 0
 MONTE_CARLO_DRAWS = 19_999  # p has the resolution 1 / 20 000
-BLOCK = 2**21  # sums held at a time
+CHUNK_SIZE = 2**21  # sums held at a time
 
 
 def sign_flip_p(differences: ArrayLike, alternative: Alternative = "two-sided") -> float:
@@ -26,7 +26,7 @@ def sign_flip_p(differences: ArrayLike, alternative: Alternative = "two-sided") 
     Carlo: 19 999 patterns of numpy's default generator with seed 0, the data counted as one more
     (Phipson and Smyth 2010, so p is never 0).
     """
-    return float(sign_flip_rows(one_sample(differences, least=1)[None], alternative)[0])
+    return float(sign_flip_rows(check_sample(differences, min_size=1)[None], alternative)[0])
 
 
 def sign_flip_rows(differences: Floats, alternative: Alternative = "two-sided") -> Floats:
@@ -42,7 +42,7 @@ def sign_flip_rows(differences: Floats, alternative: Alternative = "two-sided") 
     rows = -differences if alternative == "less" else differences
     exact = n <= EXACT_UP_TO
     test, patterns = (_exact_p, 2 ** (n - 1)) if exact else (_sampled_p, MONTE_CARLO_DRAWS)
-    step = max(1, BLOCK // patterns)
+    step = max(1, CHUNK_SIZE // patterns)
     blocks = [
         test(rows[start : start + step], two_sided=alternative == "two-sided")
         for start in range(0, len(rows), step)
@@ -54,7 +54,7 @@ def _threshold(rows: Floats, *, two_sided: bool) -> Floats:
     """Least sum that counts as extreme, (rows, 1); ties that rounding parted count as ties."""
     observed = rows.sum(axis=1, keepdims=True)
     scale = np.abs(rows).sum(axis=1, keepdims=True)
-    return (np.abs(observed) if two_sided else observed) - ROUNDING * scale
+    return (np.abs(observed) if two_sided else observed) - ROUNDING_TOLERANCE * scale
 
 
 def _exact_p(rows: Floats, *, two_sided: bool) -> Floats:

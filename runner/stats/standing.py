@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from runner.stats.intervals import ROUNDING, Floats, Interval, half_width, mean_interval
-from runner.stats.max_t import least_max_t_p, least_seeds, max_t_p, word_detectable_effect
+from runner.stats.intervals import ROUNDING_TOLERANCE, Floats, Interval, half_width, mean_interval
+from runner.stats.max_t import least_max_t_p, least_seeds, max_t_p, standing_detectable_effect
 
 ALPHA = 0.05
 
@@ -25,7 +25,7 @@ class Standing(StrEnum):
     better = "better"
     worse = "worse"
     different = "different"
-    alike = "not told apart"
+    not_distinguished = "not told apart"
     undecided = "undecided"
 
 
@@ -43,49 +43,51 @@ class Contrast:
     deterministic: bool = False
 
     @property
-    def there(self) -> np.ndarray:
+    def both_finite(self) -> np.ndarray:
         """The seeds that have both values."""
         return np.asarray(np.isfinite(self.arm) & np.isfinite(self.baseline))
 
     @property
-    def complete(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether every planned seed has both values."""
-        return bool(self.there.all())
+        return bool(self.both_finite.all())
 
     @property
     def differences(self) -> Floats:
         """Arm minus baseline, for the seeds that have both; what rounding leaves is 0."""
-        arm, baseline = self.arm[self.there], self.baseline[self.there]
+        arm, baseline = self.arm[self.both_finite], self.baseline[self.both_finite]
         scale = np.maximum(np.abs(arm), np.abs(baseline))
-        return np.asarray(np.where(np.abs(arm - baseline) > ROUNDING * scale, arm - baseline, 0.0))
+        return np.asarray(
+            np.where(np.abs(arm - baseline) > ROUNDING_TOLERANCE * scale, arm - baseline, 0.0)
+        )
 
     @property
-    def tested(self) -> bool:
+    def is_tested(self) -> bool:
         """Whether it belongs to the family of tests."""
-        return not self.deterministic and self.complete and len(self.arm) > 1
+        return not self.deterministic and self.is_complete and len(self.arm) > 1
 
 
 @dataclass(frozen=True)
 class Decision:
     """The word for a contrast, the p-value behind it, and why where nothing is decided.
 
-    `detectable` is the least difference that this word had been given with 80 % power.
+    `minimum_detectable_effect` is the least difference that this word had been given with 80 % power.
     """
 
     standing: Standing
     p: float = nan
     reason: str = ""
     interval: Interval | None = None
-    detectable: float = nan
+    minimum_detectable_effect: float = nan
 
 
-def decide(contrasts: Sequence[Contrast], alpha: float = ALPHA) -> list[Decision]:
+def decide_standings(contrasts: Sequence[Contrast], alpha: float = ALPHA) -> list[Decision]:
     """A decision for each contrast, all of them one family at level `alpha`.
 
     Better or worse (different, where neither way is better) needs a max-T p-value below alpha and a
     95 % t-interval without zero. Missing values bar it: those seeds may be the ones that failed.
     """
-    tested = [contrast.tested for contrast in contrasts]
+    tested = [contrast.is_tested for contrast in contrasts]
     members = [contrast for contrast, member in zip(contrasts, tested, strict=True) if member]
     decisions = iter(_tested(members, alpha) if members else ())
     return [
@@ -94,7 +96,7 @@ def decide(contrasts: Sequence[Contrast], alpha: float = ALPHA) -> list[Decision
     ]
 
 
-class Judged(NamedTuple):
+class FamilyResults(NamedTuple):
     """What the rule finds in families of one shape; arrays (..., comparisons)."""
 
     p: Floats
@@ -102,27 +104,27 @@ class Judged(NamedTuple):
     mean: Floats
     low: Floats
     high: Floats
-    apart: np.ndarray  # whether a word is said
+    significant: np.ndarray  # whether a word is said
 
 
-def judge_families(differences: Floats, alpha: float = ALPHA) -> Judged:
-    """Judge families of paired differences, (..., n seeds, comparisons): the rule of `decide`."""
+def judge_families(differences: Floats, alpha: float = ALPHA) -> FamilyResults:
+    """Judge families of paired differences, (..., n seeds, comparisons): the rule of `decide_standings`."""
     p = max_t_p(differences)
     sd = np.asarray(differences.std(axis=-2, ddof=1))
     mean = np.asarray(differences.mean(axis=-2))
     half = half_width(sd, differences.shape[-2])
     low, high = mean - half, mean + half
-    return Judged(p, sd, mean, low, high, (p < alpha) & ((low > 0) | (high < 0)))
+    return FamilyResults(p, sd, mean, low, high, (p < alpha) & ((low > 0) | (high < 0)))
 
 
-def level(looks: int) -> float:
+def alpha_at_look(looks: int) -> float:
     """The level of the tests at the `looks`-th look at the same arms."""
     return ALPHA / looks
 
 
-def seeds_that_could_tell(looks: int = 1) -> int:
+def least_deciding_seeds(looks: int = 1) -> int:
     """The least number of seeds with which any difference can be called better or worse."""
-    return least_seeds(level(looks))
+    return least_seeds(alpha_at_look(looks))
 
 
 def _tested(members: Sequence[Contrast], alpha: float) -> Iterator[Decision]:
@@ -137,26 +139,26 @@ def _tested(members: Sequence[Contrast], alpha: float) -> Iterator[Decision]:
             reason = f"{n} seeds cannot reach p < {alpha:.3g}; {least_seeds(alpha)} could"
             yield Decision(Standing.undecided, p, reason, interval)
             continue
-        standing = _word(contrast, mean) if apart else Standing.alike
-        detectable = word_detectable_effect(sd, n, n_members, alpha)
+        standing = _word(contrast, mean) if apart else Standing.not_distinguished
+        detectable = standing_detectable_effect(sd, n, n_members, alpha)
         yield Decision(standing, p, "", interval, detectable)
 
 
 def _untested(contrast: Contrast) -> Decision:
-    n, planned = int(contrast.there.sum()), len(contrast.arm)
+    n, planned = int(contrast.both_finite.sum()), len(contrast.arm)
     interval = mean_interval(contrast.differences) if n > 1 else None
     if n < planned:
         return Decision(Standing.undecided, reason=f"{n} of {planned} seeds", interval=interval)
     if not contrast.deterministic:
         return Decision(Standing.undecided, reason="only one seed")
     scale = max(np.abs(contrast.arm).max(), np.abs(contrast.baseline).max())
-    if max(np.ptp(contrast.arm), np.ptp(contrast.baseline)) > ROUNDING * scale:
+    if max(np.ptp(contrast.arm), np.ptp(contrast.baseline)) > ROUNDING_TOLERANCE * scale:
         reason = "declared to be the same at every seed, and it is not"
         return Decision(Standing.undecided, reason=reason, interval=interval)
     difference = float(contrast.differences[0])
     exact = Interval(difference, nan, nan, planned)
-    if abs(difference) <= ROUNDING * scale:
-        return Decision(Standing.alike, reason="equal", interval=exact)
+    if abs(difference) <= ROUNDING_TOLERANCE * scale:
+        return Decision(Standing.not_distinguished, reason="equal", interval=exact)
     return Decision(_word(contrast, difference), reason="exact", interval=exact)
 
 

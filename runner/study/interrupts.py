@@ -2,10 +2,10 @@
 
 Python tells of a signal by raising KeyboardInterrupt wherever it happens to be. In a destructor, or
 within an `except` that catches too much, it is lost. So signals are counted too: code that waits
-calls `check`, and so does `main` before it ends.
+calls `raise_if_interrupted`, and so does `main` before it ends.
 
 One wish may arrive as two signals: `timeout 60 python -m runner ...` sends SIGTERM to the command
-and then to its process group, and so do launchers that pass Ctrl-C on. A signal within `AT_ONCE`
+and then to its process group, and so do launchers that pass Ctrl-C on. A signal within `SAME_SIGNAL_SECONDS`
 seconds of the first counts as the same one.
 
 A shell script starts what it puts into the background (`command &`) with Ctrl-C ignored, and Python
@@ -19,28 +19,28 @@ import time
 from collections.abc import Callable, Iterator
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-AT_ONCE = 0.5
+SAME_SIGNAL_SECONDS = 0.5
 
 
-class Heard:
+class ReceivedSignals:
     """How many signals this process has heard since it listens, and when the first of them came."""
 
     count = 0
-    first = 0.0
+    first_time = 0.0
 
 
 def listen() -> None:
     """Hear SIGINT and SIGTERM from now on. A terminal that closes (SIGHUP) ends nothing."""
-    Heard.count = 0
+    ReceivedSignals.count = 0
     for number in SIGNALS:
         signal.signal(number, _hear)
     if hasattr(signal, "SIGHUP"):  # processes that are started inherit it
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
-def check() -> None:
+def raise_if_interrupted() -> None:
     """Raise KeyboardInterrupt if a signal was heard, wherever the first one got lost."""
-    if Heard.count:
+    if ReceivedSignals.count:
         raise KeyboardInterrupt
 
 
@@ -51,7 +51,7 @@ def stop_listening() -> None:
 
 
 @contextlib.contextmanager
-def held() -> Iterator[Callable[[], bool]]:
+def defer_interrupts() -> Iterator[Callable[[], bool]]:
     """Let no signal interrupt what is within; yield what says whether one has come meanwhile.
 
     It is raised at the end. Works in the main thread, which alone hears signals.
@@ -72,20 +72,23 @@ def held() -> Iterator[Callable[[], bool]]:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         if _hear in before.values():
-            Heard.count += len(came)
+            ReceivedSignals.count += len(came)
         if came:
             raise KeyboardInterrupt
 
 
 def is_repeated() -> bool:
     """Whether a signal that comes now is the second half of the first one."""
-    return Heard.count > 0 and time.monotonic() - Heard.first < AT_ONCE
+    return (
+        ReceivedSignals.count > 0
+        and time.monotonic() - ReceivedSignals.first_time < SAME_SIGNAL_SECONDS
+    )
 
 
 def _hear(*_: object) -> None:
     if is_repeated():
         return
-    if not Heard.count:
-        Heard.first = time.monotonic()
-    Heard.count += 1
+    if not ReceivedSignals.count:
+        ReceivedSignals.first_time = time.monotonic()
+    ReceivedSignals.count += 1
     raise KeyboardInterrupt

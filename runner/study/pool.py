@@ -19,13 +19,13 @@ from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
 from runner import registry
-from runner.records import private
+from runner.records import private_folders
 from runner.records.job import Job
 from runner.records.store import LOG
 from runner.study import interrupts
-from runner.study.ending import stop
-from runner.study.running import Running
-from runner.wording.output import Protected, described
+from runner.study.termination import stop_processes
+from runner.study.trial_process import TrialProcess
+from runner.wording.output import SafeStream, describe_error
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 # glibc gives freed memory back and faults it in again for every large tensor; with higher
 # thresholds it keeps it.
-MALLOC = {
+MALLOC_SETTINGS = {
     "MALLOC_MMAP_THRESHOLD_": "1073741824",
     "MALLOC_TRIM_THRESHOLD_": "4294967296",
     "MALLOC_TOP_PAD_": "67108864",
@@ -57,72 +57,72 @@ def run_jobs(jobs: Sequence[Job], workers: int, on_event: "OnEvent") -> None:
     """
     context = server_context(jobs)
     waiting = deque(jobs)
-    running: list[Running] = []
+    running: list[TrialProcess] = []
     try:
         while waiting or running:
             while waiting and len(running) < workers:
                 start(context, waiting.popleft(), running, on_event)
             wait([handle for each in running for handle in each.handles()], timeout=LOOK)
-            interrupts.check()
+            interrupts.raise_if_interrupted()
             for each in list(running):
                 for event in each.events():
                     on_event(each.job, event)
                 if each.has_ended():
                     running.remove(each)
-                    for event in each.end():
+                    for event in each.close():
                         on_event(each.job, event)
     finally:
-        stop([each.process for each in running])
+        stop_processes([each.process for each in running])
 
 
 def server_context(jobs: Sequence[Job]) -> "ForkServerContext":
     """What starts processes of these jobs."""
-    for name, value in MALLOC.items():
+    for name, value in MALLOC_SETTINGS.items():
         os.environ.setdefault(name, value)
     if multiprocessing.get_start_method(allow_none=True) == "loky":
         # Inside joblib's launcher: children would ask for a start method that they do not know.
         multiprocessing.set_start_method("forkserver", force=True)
     context = multiprocessing.get_context("forkserver")
     # torch imports its compiler at the first optimizer or gradient: once here, not in every trial.
-    context.set_forkserver_preload(["runner.trial.compute", "torch._dynamo", *pages(jobs)])
-    private.prepare_sockets()
+    context.set_forkserver_preload(["runner.trial.compute", "torch._dynamo", *page_modules(jobs)])
+    private_folders.prepare_socket_folder()
     return context
 
 
-def pages(jobs: Sequence[Job]) -> list[str]:
+def page_modules(jobs: Sequence[Job]) -> list[str]:
     """Return our modules of the questions of these jobs, which the server imports once for all.
 
     A page of a plug-in is left to each trial, which imports all plug-ins in their order: in the
     server it might be imported before another that it needs, and its error would end the server.
     """
-    modules = {registry.page(job.config.experiment) for job in jobs}
+    modules = {registry.page_module(job.config.experiment) for job in jobs}
     return sorted(name for name in modules if name.startswith("experiments."))
 
 
 def start(
-    context: "ForkServerContext", job: Job, running: list[Running], on_event: "OnEvent"
+    context: "ForkServerContext", job: Job, running: list[TrialProcess], on_event: "OnEvent"
 ) -> None:
     """Start the process of a job; where that fails twice (no memory, no file handles) it ends."""
     try:
         try:
             begin(context, job, running)
         except Exception:
-            interrupts.check()
+            interrupts.raise_if_interrupted()
             recover()
             begin(context, job, running)
     except Exception as error:
-        why = f"its process could not be started ({described(error)})"
+        why = f"its process could not be started ({describe_error(error)})"
         on_event(job, {"state": "ended", "exitcode": 1, "pid": None, "why": why})
     else:
         on_event(job, {"state": "started", "pid": running[-1].process.pid})
 
 
-def begin(context: "ForkServerContext", job: Job, running: list[Running]) -> None:
+def begin(context: "ForkServerContext", job: Job, running: list[TrialProcess]) -> None:
     """Start the process of a job, and a server if there is none."""
     ours, theirs = context.Pipe(duplex=False)
     with contextlib.closing(theirs):
         process = context.Process(target=child, args=(job, theirs), daemon=True)
-        running.append(Running(job, process, ours))  # first, so that it is stopped in any case
+        running.append(TrialProcess(job, process, ours))  # first, so that it is stopped in any case
         try:
             with deaf_to_interrupts():
                 forkserver.ensure_running()
@@ -131,7 +131,7 @@ def begin(context: "ForkServerContext", job: Job, running: list[Running]) -> Non
             running.pop()
             ours.close()
             raise
-        running[-1].server = server()
+        running[-1].server_pid = server()
 
 
 def recover() -> None:
@@ -142,10 +142,10 @@ def recover() -> None:
     """
     time.sleep(0.2)  # a server that was just killed is still there for a moment
     address = getattr(forkserver._forkserver, "_forkserver_address", None)
-    if (address and not os.path.exists(address)) or private.lost_sockets():  # noqa: PTH110
+    if (address and not os.path.exists(address)) or private_folders.is_socket_folder_lost():  # noqa: PTH110
         vars(forkserver._forkserver).update(_forkserver_address=None, _forkserver_pid=None)
-        private.forget_sockets()
-    private.prepare_sockets()
+        private_folders.forget_socket_folder()
+    private_folders.prepare_socket_folder()
 
 
 @contextlib.contextmanager
@@ -206,13 +206,13 @@ def child(job: Job, connection: Connection) -> None:
 
     try:
         log_into(job)
-        from runner.trial.compute import compute
+        from runner.trial.compute import compute_stage
 
-        compute(job, send)
+        compute_stage(job, send)
     except BaseException as error:
         import traceback
 
-        send({"state": "failed", "message": described(error)})
+        send({"state": "failed", "message": describe_error(error)})
         traceback.print_exc()
         sys.stderr.flush()
         os._exit(1)
@@ -229,4 +229,4 @@ def log_into(job: Job) -> None:
         log = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
     os.dup2(log.fileno(), 1)
     os.dup2(log.fileno(), 2)
-    sys.stdout = sys.stderr = Protected(log)
+    sys.stdout = sys.stderr = SafeStream(log)

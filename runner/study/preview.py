@@ -5,12 +5,12 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 
-from runner.config import By
+from runner.config import MatchCost
 from runner.plan import estimates, memory
-from runner.plan.plan import Arm, Plan, workers
-from runner.study import past
+from runner.plan.plan import Plan, PlannedArm, count_workers
+from runner.study import forecast
 from runner.study.entries import Entry
-from runner.wording.names import several
+from runner.wording.names import format_count
 
 COLUMNS = (
     "arm",
@@ -25,7 +25,7 @@ COLUMNS = (
 UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
-def text(
+def format_preview(
     plan: Plan,
     entries: Sequence[Entry],
     tuning: tuple[Plan, Sequence[Entry]] | None = None,
@@ -34,16 +34,16 @@ def text(
 
     Which trials of a tuned study are there already is known only once its values are.
     """
-    before = past.trials(plan.outputs, plan.experiment)
+    before = forecast.load_past_trials(plan.outputs, plan.experiment)
     heading = [f"tuning {plan.study.tune.key} over {len(plan.study.tune.grid)} values:"]
-    seeds = several(len(plan.seeds), "seed")
+    seeds = format_count(len(plan.seeds), "seed")
     lines = [f"plan of {typed_name(plan)} at scale={plan.study.scale}, {seeds}"]
     everything = list(entries)
     if tuning is not None:
-        lines += [*heading, *table(*tuning, before), "then, with the values that were chosen:"]
+        lines += [*heading, *arm_table(*tuning, before), "then, with the values that were chosen:"]
         entries = [replace(entry, reused=False) for entry in entries]
         everything = [*entries, *tuning[1]]
-    lines += table(plan, entries, before, reused_known=tuning is None)
+    lines += arm_table(plan, entries, before, reused_known=tuning is None)
     lines += totals(plan, [entry for entry in everything if not entry.reused], before)
     notes = [f"note: {note}" for note in plan.notes]
     return "\n".join([*lines, *notes, "plan=only: nothing was computed or written"])
@@ -55,10 +55,10 @@ def typed_name(plan: Plan) -> str:
     return typed[-1].partition("=")[2] if typed else plan.experiment
 
 
-def table(
+def arm_table(
     plan: Plan,
     entries: Sequence[Entry],
-    before: list[past.PastTrial],
+    before: list[forecast.PastTrial],
     *,
     reused_known: bool = True,
 ) -> list[str]:
@@ -75,40 +75,45 @@ def table(
     ]
 
 
-def row(arm: Arm, entries: Sequence[Entry], before: list[past.PastTrial]) -> tuple[str, ...]:
+def row(
+    arm: PlannedArm, entries: Sequence[Entry], before: list[forecast.PastTrial]
+) -> tuple[str, ...]:
     """What is told of one arm: its overrides (a solved width last), costs, trials, minutes."""
     missing = len({e.slot for e in entries if e.arm is arm and not e.reused})
     reused = len({e.slot for e in entries if e.arm is arm and e.reused})
-    seconds = past.seconds_of(arm, before)
+    seconds = forecast.predict_seconds(arm, before)
     return (
         arm.name,
-        matched(arm) or "-",
-        *(counted(past.cost(arm, by)) for by in ("params", "active_params", "flops")),
+        matched_width(arm) or "-",
+        *(
+            abbreviate_count(forecast.arm_cost(arm, by))
+            for by in ("params", "active_params", "flops")
+        ),
         str(missing),
         str(reused),
         "unknown" if seconds is None else duration(missing * seconds),
     )
 
 
-def matched(arm: Arm) -> str:
+def matched_width(arm: PlannedArm) -> str:
     """The width that was solved for an arm, as one would type it; "" where none was."""
     match = arm.config.match
-    if match.by is By.none or match.to == arm.name:
+    if match.by is MatchCost.none or match.to == arm.name:
         return ""
     section, _, key = match.solve.partition(".")
     width = getattr(getattr(arm.config.parts, section, None), key, None)
     return f"{match.solve}={width} (as {match.to} in {match.by})"
 
 
-def totals(plan: Plan, missing: Sequence[Entry], before: list[past.PastTrial]) -> list[str]:
+def totals(plan: Plan, missing: Sequence[Entry], before: list[forecast.PastTrial]) -> list[str]:
     """Lines on the time, memory and disk of what is missing."""
     trials = {entry.slot: entry.arm for entry in missing}
     if not trials:
         return ["all trials are there: only the report is written, in seconds"]
-    seconds = [past.seconds_of(arm, before) for arm in trials.values()]
+    seconds = [forecast.predict_seconds(arm, before) for arm in trials.values()]
     at_once = min(workers_of(plan), len(trials))
     largest = max(estimates.least_memory(arm.config).total for arm in trials.values())
-    sizes = sum(past.size_of(arm, before) for arm in trials.values())
+    sizes = sum(forecast.predict_bytes(arm, before) for arm in trials.values())
     known = [s for s in seconds if s is not None]
     if len(known) == len(seconds):
         whole = duration(max(sum(known) / at_once, max(known)))
@@ -119,28 +124,30 @@ def totals(plan: Plan, missing: Sequence[Entry], before: list[past.PastTrial]) -
         )
         time = f"time unknown here, nothing like it has been computed yet ({said})"
     return [
-        f"to compute: {several(len(trials), 'trial')}; {time}",
-        f"memory: at least {size_of(largest)} for a trial, besides about 0.3 GiB for Python and "
-        f"torch{free(plan)}",
-        f"disk: about {size_of(sizes)} in {plan.outputs}",
+        f"to compute: {format_count(len(trials), 'trial')}; {time}",
+        f"memory: at least {format_bytes(largest)} for a trial, besides about 0.3 GiB for Python and "
+        f"torch{describe_available_memory(plan)}",
+        f"disk: about {format_bytes(sizes)} in {plan.outputs}",
     ]
 
 
 def workers_of(plan: Plan) -> int:
     """How many trials are computed at a time, if there are enough."""
-    return workers(plan.study, 1 << 30)
+    return count_workers(plan.study, 1 << 30)
 
 
-def free(plan: Plan) -> str:
+def describe_available_memory(plan: Plan) -> str:
     """What a trial may take: what is free, where that is known, or what the user allows."""
     there, arm = min(
-        ((memory.available(arm.config.device, arm.device), arm) for arm in plan.arms),
+        ((memory.available_memory(arm.config.device, arm.device), arm) for arm in plan.arms),
         key=lambda pair: pair[0],
     )
-    return f"; {memory.there_is(arm.config.device, there)}" if math.isfinite(there) else ""
+    return (
+        f"; {memory.describe_free_memory(arm.config.device, there)}" if math.isfinite(there) else ""
+    )
 
 
-def counted(number: float) -> str:
+def abbreviate_count(number: float) -> str:
     """A count in three digits: 1234567 is 1.23M."""
     for size, unit in UNITS:
         if number >= size:
@@ -155,8 +162,8 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def size_of(size: float) -> str:
+def format_bytes(size: float) -> str:
     """Bytes, as MiB or GiB."""
     if size >= memory.GIB:
-        return f"{memory.gib(size)} GiB"
+        return f"{memory.format_gib(size)} GiB"
     return f"{max(1, round(size / 2**20))} MiB"

@@ -6,8 +6,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from runner.records.store import NOT_AGAIN, TIMED_AGAIN, UNTIMED
-from runner.wording.output import printable, shortened
+from runner.records.store import NOT_TIMED_AGAIN, TIMED_AGAIN, UNTIMED
+from runner.wording.output import escape_unprintable, truncate_middle
 
 
 class Progress:
@@ -57,11 +57,11 @@ class Progress:
         if self._live:
             self._tasks[name] = self._live.add_task(f"{name} {stage}", total=None, note="")
 
-    def wait(self, name: str, why: str) -> None:
+    def show_waiting(self, name: str, why: str) -> None:
         """A trial waits for another process."""
         self._say(f"{name}: waits, {why}")
 
-    def silent(self, name: str, seconds: float, log: Path) -> None:
+    def show_silence(self, name: str, seconds: float, log: Path) -> None:
         """A trial has said nothing for long."""
         self._say(
             f"{name}: no progress for {seconds / 60:.0f} min; its log is {log}; "
@@ -75,7 +75,7 @@ class Progress:
             self._say(f"note: {text}")
 
     def _say(self, line: str) -> None:
-        line = printable(line)
+        line = escape_unprintable(line)
         if self._live:
             self._live.console.print(line, markup=False)
         else:
@@ -90,10 +90,10 @@ class Progress:
 
     def end(self, name: str, state: str, seconds: float | None, message: str) -> None:
         """A trial's process has ended."""
-        self.ended += state not in (UNTIMED, TIMED_AGAIN, NOT_AGAIN)
+        self.ended += state not in (UNTIMED, TIMED_AGAIN, NOT_TIMED_AGAIN)
         took = f" in {seconds:.1f} s" if seconds is not None else ""
         line = f"[{self.ended}/{self.total}] {name}: {state}{took}" + (
-            f" ({shortened(message)})" if message else ""
+            f" ({truncate_middle(message)})" if message else ""
         )
         if self._live:
             if name in self._tasks:  # else no process could be started

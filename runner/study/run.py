@@ -6,21 +6,25 @@ from dataclasses import replace
 from typing import Any
 
 from runner import registry
-from runner.plan.plan import Plan, workers
+from runner.plan.plan import Plan, count_workers
 from runner.records.job import Job, Stage
 from runner.records.store import Slot
 from runner.study import pool
-from runner.study.ends import Ends
-from runner.study.entries import Entry, enter, job_of
-from runner.study.passes import further_passes, in_random_order, noise_words
+from runner.study.entries import Entry, make_job, prepare_trials
+from runner.study.outcomes import TrialEventHandler
 from runner.study.progress import Progress
-from runner.wording.output import printable
+from runner.study.timing_passes import (
+    describe_timing_noise,
+    further_pass_jobs,
+    shuffle_within_seeds,
+)
+from runner.wording.output import escape_unprintable
 
 
-def run(plan: Plan, title: str = "") -> list[Entry]:
+def run_trials(plan: Plan, title: str = "") -> list[Entry]:
     """Compute the missing trials of a plan; returns all. Failures are in their status."""
-    entries = enter(plan)
-    plan.notes[:] = map(printable, plan.notes)  # names of files may hold anything
+    entries = prepare_trials(plan)
+    plan.notes[:] = map(escape_unprintable, plan.notes)  # names of files may hold anything
     for note in plan.notes:
         print(f"note: {note}", flush=True)  # noqa: T201
     trials = {entry.slot.folder: entry for entry in reversed(entries)}
@@ -30,19 +34,19 @@ def run(plan: Plan, title: str = "") -> list[Entry]:
         title or plan.experiment, total=len(trials), reused=len(trials) - len(missing)
     ) as progress:
         if missing:
-            unwritten = compute(
+            unwritten = compute_missing_trials(
                 plan,
                 list(missing.values()),
                 list(trials.values()),
-                workers(plan.study, len(missing)),
+                count_workers(plan.study, len(missing)),
                 progress,
             )
-        elif noisy := noise_words(plan, entries):
+        elif noisy := describe_timing_noise(plan, entries):
             plan.notes.append(f"{noisy}: this run reuses all trials and times none again")
-    return [replace(entry, ended=unwritten.get(entry.slot)) for entry in entries]
+    return [replace(entry, unwritten_status=unwritten.get(entry.slot)) for entry in entries]
 
 
-def compute(
+def compute_missing_trials(
     plan: Plan,
     entries: Sequence[Entry],
     everything: Sequence[Entry],
@@ -58,15 +62,15 @@ def compute(
     that a slow moment of the machine hits no arm more than another. On a noisy machine all of it is
     timed in further passes.
     """
-    ends = Ends(progress)
+    ends = TrialEventHandler(progress)
     try:
         for jobs in batches(plan, entries, everything, progress.note):
-            pool.run_jobs(jobs, workers if jobs[0].stage is Stage.run else 1, ends.hear)
+            pool.run_jobs(jobs, workers if jobs[0].stage is Stage.run else 1, ends.handle)
     except KeyboardInterrupt:
-        ends.interrupted()
+        ends.mark_interrupted()
         pool.end_server()
         raise
-    return ends.unwritten
+    return ends.unwritten_statuses
 
 
 def batches(
@@ -77,17 +81,17 @@ def batches(
 ) -> Iterator[list[Job]]:
     """The jobs of each stage and pass, one behind the other, as what came before has left them."""
     began, jobs = time.monotonic(), list[Job]()
-    for stage in Stage if registry.timed(plan.experiment) else [Stage.run]:
+    for stage in Stage if registry.has_timing_stage(plan.experiment) else [Stage.run]:
         began = time.monotonic()
-        if jobs := [job_of(plan, entry, stage) for entry in due(entries, stage)]:
+        if jobs := [make_job(plan, entry, stage) for entry in due(entries, stage)]:
             yield jobs
     each = (time.monotonic() - began) / max(1, len(jobs))
-    yield from further_passes(plan, entries, everything, note, each)
+    yield from further_pass_jobs(plan, entries, everything, note, each)
 
 
 def due(entries: Sequence[Entry], stage: Stage) -> list[Entry]:
     """The trials whose stage is to be computed now; a second stage needs the first to be done."""
     if stage is Stage.run:
-        return [entry for entry in entries if entry.slot.untimed(entry.arm.code) is None]
-    ready = [entry for entry in entries if entry.slot.untimed(entry.arm.code) is not None]
-    return in_random_order(ready)
+        return [entry for entry in entries if entry.slot.read_first_stage(entry.arm.code) is None]
+    ready = [entry for entry in entries if entry.slot.read_first_stage(entry.arm.code) is not None]
+    return shuffle_within_seeds(ready)

@@ -14,16 +14,16 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig
 
-from runner.claims.copies import originals
+from runner.claims.aa_pairs import find_aa_pairs
 from runner.config import ConfigError, Evaluation, StudyError, Tune
 from runner.plan import planning
 from runner.plan.plan import Plan
-from runner.study.entries import Entry, fail_if_any
-from runner.study.run import run
+from runner.study.entries import Entry, raise_if_any_failed
+from runner.study.run import run_trials
 
 
 @dataclass(frozen=True)
-class Tuned:
+class TuningResult:
     """What tuning found.
 
     Attributes:
@@ -42,26 +42,29 @@ class Tuned:
     rows: Sequence[Mapping[str, Any]]
 
 
-def variants(plan: Plan, tune: Tune) -> dict[str, list[str]]:
+def variant_overrides(plan: Plan, tune: Tune) -> dict[str, list[str]]:
     """The arms that tuning computes: each arm with each value of the grid.
 
     An A/A arm gets what its original gets, or the pair would be two different arms.
     """
-    copies = originals({arm.name: arm.config.tree() for arm in plan.arms})
+    copies = find_aa_pairs({arm.name: arm.config.signature_tree() for arm in plan.arms})
     return {
-        variant(arm.name, value): [*plan.study.arms[arm.name], f"{tune.key}={text(value)}"]
+        variant_name(arm.name, value): [
+            *plan.study.arms[arm.name],
+            f"{tune.key}={format_value(value)}",
+        ]
         for arm in plan.arms
         if arm.name not in copies
         for value in tune.grid
     }
 
 
-def text(value: float) -> str:
+def format_value(value: float) -> str:
     """A value as one types it: whole numbers without a point, so that integer keys take them."""
     return str(int(value)) if value == int(value) else repr(value)
 
 
-def variant(arm: str, value: float) -> str:
+def variant_name(arm: str, value: float) -> str:
     """The name of an arm with a value."""
     return f"{arm}.{value:g}"
 
@@ -80,18 +83,18 @@ def grid_plan(plan: Plan, config: DictConfig, overrides: Sequence[str]) -> Plan:
         if any(override.lstrip("+").split("=")[0] == tune.key for override in texts):
             raise ConfigError(f"tune.key={tune.key}: {where} sets it too; leave one out")
     seeds = range(tune.first_seed, tune.first_seed + tune.n_seeds)
-    gridded = planning.plan(
+    gridded = planning.make_plan(
         config,
         overrides,
-        arms=variants(plan, tune),
+        arms=variant_overrides(plan, tune),
         command=plan.command,
         evaluation=Evaluation.tuning,
-        texts=plan.texts,
+        text_hashes=plan.text_hashes,
     )
     return replace(gridded, seeds=tuple(seeds), notes=[])  # notes come with the tuned plan
 
 
-def choose(plan: Plan, entries: Sequence[Entry]) -> Tuned:
+def choose_best_values(plan: Plan, entries: Sequence[Entry]) -> TuningResult:
     """The best value of each arm, by the mean of its tuning seeds.
 
     A value one of whose trials lacks the metric, or has none that is finite, is out of the contest.
@@ -104,7 +107,7 @@ def choose(plan: Plan, entries: Sequence[Entry]) -> Tuned:
     values: dict[str, dict[float, list[float]]] = {}
     rows = []
     for entry in entries:
-        arm, value = split(entry.arm.name, plan, tune)
+        arm, value = split_variant_name(entry.arm.name, plan, tune)
         result = entry.slot.result()
         for row in result["results"] if result else ():
             if row["metric"] == tune.metric:
@@ -113,7 +116,7 @@ def choose(plan: Plan, entries: Sequence[Entry]) -> Tuned:
                     {"arm": arm, "value": value, "seed": entry.seed, "metric": row["value"]}
                 )
     overrides, interior, sensitivity = {}, {}, {}
-    copies = originals({arm.name: arm.config.tree() for arm in plan.arms})
+    copies = find_aa_pairs({arm.name: arm.config.signature_tree() for arm in plan.arms})
     for arm in (a.name for a in plan.arms):
         means = {
             value: sign * float(np.mean(found))
@@ -126,36 +129,38 @@ def choose(plan: Plan, entries: Sequence[Entry]) -> Tuned:
                 "every tuning seed"
             )
         best = min(means, key=means.__getitem__)
-        overrides[arm] = f"{tune.key}={text(best)}"
+        overrides[arm] = f"{tune.key}={format_value(best)}"
         interior[arm] = min(tune.grid) < best < max(tune.grid)
         # Without the values that failed, the most sensitive arm would look the most robust.
         whole = len(means) == len(tune.grid)
         losses = [mean - means[best] for mean in means.values()]
         sensitivity[arm] = float(np.mean(losses)) if whole else math.nan
-    return Tuned(overrides, interior, sensitivity, rows)
+    return TuningResult(overrides, interior, sensitivity, rows)
 
 
-def split(name: str, plan: Plan, tune: Tune) -> tuple[str, float]:
+def split_variant_name(name: str, plan: Plan, tune: Tune) -> tuple[str, float]:
     """The arm and the value behind a variant's name."""
     return next(
         (arm.name, value)
         for arm in plan.arms
         for value in tune.grid
-        if variant(arm.name, value) == name
+        if variant_name(arm.name, value) == name
     )
 
 
-def tune(plan: Plan, config: DictConfig, overrides: Sequence[str]) -> tuple[Plan, Tuned]:
+def tune(plan: Plan, config: DictConfig, overrides: Sequence[str]) -> tuple[Plan, TuningResult]:
     """Compute the tuning trials of a plan; the plan in which every arm has its best value."""
     grid = grid_plan(plan, config, overrides)
-    entries = run(grid, f"{plan.experiment}, tuning")
-    fail_if_any(
+    entries = run_trials(grid, f"{plan.experiment}, tuning")
+    raise_if_any_failed(
         grid, entries, "there is no report: the arms are known once all tuning trials are computed"
     )
     try:
-        tuned = choose(plan, entries)
+        tuned = choose_best_values(plan, entries)
     except ConfigError as error:  # the trials are computed: nothing was refused
         raise StudyError(str(error)) from error
     arms = {arm.name: [*plan.study.arms[arm.name], tuned.overrides[arm.name]] for arm in plan.arms}
-    best = planning.plan(config, overrides, arms=arms, command=plan.command, texts=plan.texts)
+    best = planning.make_plan(
+        config, overrides, arms=arms, command=plan.command, text_hashes=plan.text_hashes
+    )
     return best, tuned

@@ -20,10 +20,10 @@ import torch
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 
-from runner.records.files import is_folder, is_passing, names, read_bytes, remove, write_json
-from runner.records.seal import digest
+from runner.records.files import is_folder, is_transient, list_names, read_bytes, remove, write_json
+from runner.records.seal import file_sha256
 from runner.records.store import CURVES
-from runner.records.tracking import agrees, stamp
+from runner.records.tracking import curves_fingerprint, curves_match
 
 KEEP = 2
 SKIPPED = ".skipped-"
@@ -35,25 +35,30 @@ def save(
     step: int,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    loop: dict[str, Any],
+    loop_state: dict[str, Any],
 ) -> None:
     """Write the checkpoint of `step` below `folder`, and remove those that it makes needless.
 
-    These are the older ones except the one before. Those of later steps, which `load` has skipped,
+    These are the older ones except the one before. Those of later steps, which `load_newest` has skipped,
     are renamed: this version, or this machine, could not read them.
-    `loop` holds plain numbers, strings and lists of the training loop.
+    `loop_state` holds plain numbers, strings and lists of the training loop.
     """
     draft, final = folder / ".draft", folder / f"step-{step}"
     remove(draft)  # what a kill has left
     draft.mkdir(parents=True)
     save_model(model, str(draft / WEIGHTS))
-    state = {"step": step, "optimizer": optimizer.state_dict(), "rng": generators(), "loop": loop}
+    state = {
+        "step": step,
+        "optimizer": optimizer.state_dict(),
+        "rng": generators(),
+        "loop": loop_state,
+    }
     torch.save(state, draft / STATE)
     for name in (WEIGHTS, STATE):
         with (draft / name).open("rb") as file:
             os.fsync(file.fileno())
-    digests = {name: digest(draft / name) for name in (WEIGHTS, STATE)}
-    write_json(draft / DIGESTS, {**digests, CURVES: stamp(curves_of(folder))})
+    digests = {name: file_sha256(draft / name) for name in (WEIGHTS, STATE)}
+    write_json(draft / DIGESTS, {**digests, CURVES: curves_fingerprint(curves_of(folder))})
     for other in steps(folder):
         if other >= step:
             skipped = folder / f"{SKIPPED}{other}"
@@ -64,14 +69,14 @@ def save(
         shutil.rmtree(folder / f"step-{other}", ignore_errors=True)
 
 
-def load(
+def load_newest(
     folder: Path,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     *,
-    last: int | None = None,
+    last_step: int | None = None,
     note: Callable[[str], None] = lambda _: None,
-    known: Callable[[dict[str, Any]], bool] = lambda _: True,
+    is_valid: Callable[[dict[str, Any]], bool] = lambda _: True,
 ) -> dict[str, Any] | None:
     """Restore the newest usable checkpoint into model, optimizer and random generators.
 
@@ -79,31 +84,31 @@ def load(
         folder: where the checkpoints of the trial lie.
         model: gets the weights; it stays as it is where there is no usable checkpoint.
         optimizer: gets its state, likewise.
-        last: checkpoints of later steps are not loaded.
+        last_step: checkpoints of later steps are not loaded.
         note: tells the user of a checkpoint that is skipped.
-        known: returns whether a `loop` has the form that the caller reads.
+        is_valid: returns whether a `loop_state` has the form that the caller reads.
 
     Returns:
-        Its `loop` with `step`, or None.
+        Its `loop_state` with `step`, or None.
 
     Raises:
         MemoryError, torch.OutOfMemoryError, RuntimeError, OSError: the machine is short of
             something, which says nothing of the checkpoint.
     """
     for step in reversed(steps(folder)):
-        if last is not None and step > last:
+        if last_step is not None and step > last_step:
             continue
         path = folder / f"step-{step}"
-        if not whole(path):
+        if not is_intact(path):
             note(f"the checkpoint of step {step} is damaged and was skipped")
-        elif (state := restore(path, model, optimizer, known)) is None:
+        elif (state := restore_checkpoint(path, model, optimizer, is_valid)) is None:
             note(f"the checkpoint of step {step} was skipped: this version cannot load it")
         else:
             return state
     return None
 
 
-def restore(
+def restore_checkpoint(
     path: Path,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
@@ -154,21 +159,21 @@ def is_of_the_machine(error: Exception) -> bool:
     return any(each in str(error) for each in words)
 
 
-def whole(path: Path) -> bool:
+def is_intact(path: Path) -> bool:
     """Whether the files of a checkpoint, and the curves up to it, are those that were written.
 
-    Raises OSError where that cannot be told now; see `runner.records.files.is_passing`.
+    Raises OSError where that cannot be told now; see `runner.records.files.is_transient`.
     """
     try:
         digests = json.loads(read_bytes(path / DIGESTS))
         return (
             isinstance(digests, dict)
-            and all(digest(path / name) == digests.get(name) for name in (WEIGHTS, STATE))
+            and all(file_sha256(path / name) == digests.get(name) for name in (WEIGHTS, STATE))
             and isinstance(curves := digests.get(CURVES, {}), dict)
-            and agrees(curves_of(path.parent), curves)
+            and curves_match(curves_of(path.parent), curves)
         )
     except OSError as error:
-        if is_passing(error):
+        if is_transient(error):
             raise
         return False
     except (ValueError, RecursionError):
@@ -199,7 +204,7 @@ def restore_generators(states: dict[str, Tensor]) -> None:
 
 def steps(folder: Path) -> list[int]:
     """The steps of the checkpoints below a folder, ascending."""
-    numbers = [n.removeprefix("step-") for n in names(folder) if n.startswith("step-")]
+    numbers = [n.removeprefix("step-") for n in list_names(folder) if n.startswith("step-")]
     return sorted(int(n) for n in numbers if n.isascii() and n.isdigit() and str(int(n)) == n)
 
 
@@ -209,6 +214,6 @@ def clear(folder: Path, *, keep_last: bool = False) -> None:
     `keep_last` leaves the newest checkpoint, the result of a finished trial.
     """
     last = f"step-{steps(folder)[-1]}" if keep_last and steps(folder) else None
-    for name in names(folder):
+    for name in list_names(folder):
         if name != last or not is_folder(folder / name):
             remove(folder / name)

@@ -16,22 +16,22 @@ from runner.records.job import Job, Stage
 from runner.records.stopwatch import Stopwatch
 from runner.records.store import ARM, LOCK, SECONDS, UNTIMED
 from runner.trial import checkpoint, science
-from runner.trial.machine_lock import turn
-from runner.trial.training import Stopped
-from runner.trial.trial import Send, Trial
-from runner.wording.output import described, shortened
+from runner.trial.machine_lock import lock_machine
+from runner.trial.training import TrialStopped
+from runner.trial.trial import SendEvent, Trial
+from runner.wording.output import describe_error, truncate_middle
 
 TRACEBACK = 20_000  # letters of a traceback that a status keeps
 
 
-def compute(job: Job, send: Send) -> None:
+def compute_stage(job: Job, send: SendEvent) -> None:
     """Compute one stage of a trial, unless another process has meanwhile; failures are raised."""
     slot = job.slot
     slot.folder.mkdir(parents=True, exist_ok=True)
     with (
         lock_of(slot.folder / LOCK, send),
-        turn(
-            timing=job.stage is Stage.timing,
+        lock_machine(
+            exclusive=job.stage is Stage.timing,
             on_wait=lambda: send(
                 {"state": "waiting", "why": "what is timed has the machine alone"}
             ),
@@ -41,24 +41,24 @@ def compute(job: Job, send: Send) -> None:
         ),
     ):
         send({"state": "computing"})
-        again = bool(job.passes) and slot.reopen(job.code, job.passes)
-        before = slot.untimed(job.code)
-        if (slot.finished(job.code) and not again) or (before and job.stage is Stage.run):
+        again = bool(job.passes) and slot.reopen_for_timing(job.code, job.passes)
+        before = slot.read_first_stage(job.code)
+        if (slot.is_finished(job.code) and not again) or (before and job.stage is Stage.run):
             return
-        slot.keep_first_finish()
-        if slot.status().get("code") != job.code or slot.read().unusable:
+        slot.write_first_finish()
+        if slot.status().get("code") != job.code or slot.read_records().unusable_reason:
             slot.clear()
-        slot.mark("running", pid=os.getpid(), host=platform.node(), code=job.code)
+        slot.write_status("running", pid=os.getpid(), host=platform.node(), code=job.code)
         trial, watch, owner = None, Stopwatch(slot.folder / SECONDS), os.getpid()
         try:
-            plugins.load(job.plugins)
-            write_json(slot.folder.parent / ARM, json.loads(job.signed))
+            plugins.import_plugins(job.plugins)
+            write_json(slot.folder.parent / ARM, json.loads(job.signature_text))
             trial = Trial(job, send, watch)
-            signal.signal(signal.SIGTERM, trial.stop)
+            signal.signal(signal.SIGTERM, trial.request_stop)
             if before:
-                trial.take_over(before)
+                trial.restore_first_stage(before)
             if task := getattr(job.config.parts, "task", None):
-                science.restore(task, job.cache, job.data)
+                science.restore_data(task, job.cache, job.data)
             science.stage(job.config.experiment, job.stage)(trial)
             if job.stage is Stage.run:
                 record_costs(trial)
@@ -66,7 +66,7 @@ def compute(job: Job, send: Send) -> None:
             finish(job, trial, watch)
         except BaseException as error:
             leave_if_forked(owner)
-            fail(job, send, trial, watch, error)
+            record_failure(job, send, trial, watch, error)
             raise
 
 
@@ -86,37 +86,39 @@ def leave_if_forked(owner: int) -> None:
         os._exit(1)
 
 
-def fail(job: Job, send: Send, trial: Trial | None, watch: Stopwatch, error: BaseException) -> None:
+def record_failure(
+    job: Job, send: SendEvent, trial: Trial | None, watch: Stopwatch, error: BaseException
+) -> None:
     """Write why a trial ended without a result. What the disk does not take is left out."""
     with contextlib.suppress(Exception):
-        watch.note()
+        watch.save()
     with contextlib.suppress(Exception):
-        if job.slot.restore(job.code):  # the result of the passes before stands
+        if job.slot.restore_result(job.code):  # the result of the passes before stands
             why = f"timing it once more has failed ({one_line(error)}); earlier times stand"
             send({"note": f"{job.arm} seed {job.seed}: {why}"})
             return
     with contextlib.suppress(Exception):
         if trial:
             trial.close("failed")
-    state, details = "failed", {"traceback": shortened(traceback.format_exc(), TRACEBACK)}
-    if isinstance(error, Stopped):
+    state, details = "failed", {"traceback": truncate_middle(traceback.format_exc(), TRACEBACK)}
+    if isinstance(error, TrialStopped):
         state, details = "killed", {}
     with contextlib.suppress(Exception):  # then the parent hears it alone
         message = one_line(error)
-        job.slot.mark(state, pid=os.getpid(), code=job.code, message=message, **details)
+        job.slot.write_status(state, pid=os.getpid(), code=job.code, message=message, **details)
 
 
 @contextlib.contextmanager
-def lock_of(path: Path, send: Send) -> Iterator[None]:
+def lock_of(path: Path, send: SendEvent) -> Iterator[None]:
     """Hold the lock of a trial; that another process computes it, or that nothing locks, is said.
 
     Raises OSError where no file can be made.
     """
-    with locks.opened(path) as descriptor:
+    with locks.open_lock_file(path) as descriptor:
         try:
             locks.lock(
                 descriptor,
-                alone=True,
+                exclusive=True,
                 on_wait=lambda: send({"state": "waiting", "why": "another process computes it"}),
             )
         except OSError as error:
@@ -129,8 +131,8 @@ def finish(job: Job, trial: Trial, watch: Stopwatch) -> None:
 
     A timed trial that diverged in its first stage is finished without its timings.
     """
-    trial.deferring = True
-    clipped = trial.clip()
+    trial.defer_stop = True
+    clipped = trial.replace_diverged_values()
     trial.close("done")
     checkpoint.clear(trial.checkpoints, keep_last=True)
     rows = [
@@ -138,7 +140,7 @@ def finish(job: Job, trial: Trial, watch: Stopwatch) -> None:
         | ({"clipped": True} if name in clipped else {})
         for name, (value, unit) in trial.results.items()
     ]
-    seconds = watch.note()
+    seconds = watch.save()
     record = {
         "arm": job.arm,
         "seed": job.seed,
@@ -146,27 +148,27 @@ def finish(job: Job, trial: Trial, watch: Stopwatch) -> None:
         "data": job.data,
         "device": job.device.value,
         "machine": provenance.machine(),
-        "versions": provenance.versions(),
+        "versions": provenance.runtime_versions(),
         "threads": job.config.device.threads,
         "seconds": seconds,
         "from_step": trial.from_step,
         "results": rows,
         "notes": trial.notes,
     }
-    timed = science.timed(job.config.experiment)
+    timed = science.has_timing_stage(job.config.experiment)
     if job.stage is Stage.run and timed and not trial.diverged:
-        job.slot.leave(record)
-        job.slot.mark(UNTIMED, code=job.code, seconds=seconds)
+        job.slot.write_first_stage(record)
+        job.slot.write_status(UNTIMED, code=job.code, seconds=seconds)
         return
     if job.stage is Stage.timing:
         record |= {"passes": trial.passes + 1, "samples": trial.samples}
-    job.slot.record(record)
-    job.slot.keep_first_finish(provenance.instant())
+    job.slot.write_result(record)
+    job.slot.write_first_finish(provenance.current_time())
     state = "diverged" if trial.diverged else "done"
     message = trial.diverged or "; ".join(trial.notes)
-    job.slot.mark(state, code=job.code, seconds=seconds, message=message)
+    job.slot.write_status(state, code=job.code, seconds=seconds, message=message)
 
 
 def one_line(error: BaseException) -> str:
     """The kind and first line of an error; of a wish to stop its text alone."""
-    return shortened(error) if isinstance(error, Stopped) else described(error)
+    return truncate_middle(error) if isinstance(error, TrialStopped) else describe_error(error)

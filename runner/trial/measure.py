@@ -20,7 +20,7 @@ CLEAR = Path("/proc/self/clear_refs")
 STATUS = Path("/proc/self/status")
 
 
-def interleaved(
+def time_interleaved(
     functions: Mapping[str, Callable[[], object]],
     *,
     rounds: int,
@@ -36,7 +36,10 @@ def interleaved(
     """
     if rounds < 1:
         raise ValueError(f"rounds={rounds} must be at least 1")
-    repeats = {name: settle(function, warmup, min_seconds) for name, function in functions.items()}
+    repeats = {
+        name: calibrate_repeats(function, warmup, min_seconds)
+        for name, function in functions.items()
+    }
     order, shuffle = list(functions), random.Random(seed)
     samples: dict[str, list[float]] = {name: [] for name in functions}
     collecting = gc.isenabled()
@@ -45,20 +48,20 @@ def interleaved(
         for _ in range(rounds):
             shuffle.shuffle(order)
             for name in order:
-                samples[name].append(seconds(functions[name], repeats[name]))
+                samples[name].append(mean_seconds(functions[name], repeats[name]))
     finally:
         if collecting:
             gc.enable()
     return samples
 
 
-def settle(function: Callable[[], object], warmup: int, min_seconds: float) -> int:
+def calibrate_repeats(function: Callable[[], object], warmup: int, min_seconds: float) -> int:
     """Warm a function up; how often it must be called for one sample to last `min_seconds`."""
-    took = [seconds(function, 1) for _ in range(max(1, warmup))]
+    took = [mean_seconds(function, 1) for _ in range(max(1, warmup))]
     return max(1, round(min_seconds / max(took[-1], 1e-9)))
 
 
-def seconds(function: Callable[[], object], repeats: int) -> float:
+def mean_seconds(function: Callable[[], object], repeats: int) -> float:
     """Mean seconds of `repeats` calls in a row, accelerators waited for."""
     synchronize()
     began = time.perf_counter()
@@ -137,7 +140,7 @@ def _peak(prepare: Callable[[], Callable[[], object]]) -> float:
     function = prepare()
     function()
     gc.collect()
-    give_back()
+    trim_heap()
     CLEAR.write_text("5", encoding="utf-8")  # sets the peak (VmHWM) back to what is resident now
     before = status_kib("VmRSS")
     function()
@@ -154,7 +157,7 @@ def return_large_blocks() -> None:
         mallopt(-3, 128 * 1024)  # M_MMAP_THRESHOLD
 
 
-def give_back() -> None:
+def trim_heap() -> None:
     """Make glibc return freed memory to the system, or a new tensor would hide in what was kept."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:

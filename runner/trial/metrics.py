@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 
-from runner.metric_names import Metric, Worth
+from runner.metric_names import DivergedValue, Metric
 
-ENGINE: Mapping[str, Metric] = {
+ENGINE_METRICS: Mapping[str, Metric] = {
     "val/loss": Metric(
-        Worth.start,
+        DivergedValue.start,
         meaning=(
             "Mean loss on the held-out data, without auxiliary losses: cross-entropy for symbols, "
             "mean squared error for real values."
@@ -16,7 +16,7 @@ ENGINE: Mapping[str, Metric] = {
         better="less",
     ),
     "train/loss": Metric(
-        Worth.start,
+        DivergedValue.start,
         meaning=(
             "Mean loss on the batch of a training step, before the step and without auxiliary "
             "losses; translation tasks may smooth its labels."
@@ -41,7 +41,7 @@ ENGINE: Mapping[str, Metric] = {
         source="PyTorch, torch.nn.utils.clip_grad_norm_",
     ),
     "train/lr": Metric(
-        Worth.kept,
+        DivergedValue.kept,
         meaning="Learning rate of a training step: linear warm-up, then the chosen schedule.",
         unit="1",
         formula=(
@@ -51,7 +51,7 @@ ENGINE: Mapping[str, Metric] = {
         source="runner/trial/optimizer.py",
     ),
     "train/spike_score": Metric(
-        Worth.fixed,
+        DivergedValue.fixed,
         1.0,
         meaning="Share of training steps whose loss is an outlier against the steps before it.",
         unit="1",
@@ -63,33 +63,33 @@ ENGINE: Mapping[str, Metric] = {
         better="less",
     ),
     "time/step": Metric(
-        Worth.kept,
+        DivergedValue.kept,
         meaning="Median wall-clock time of a training step.",
         unit="s",
         formula="median over the steps",
         better="less",
     ),
     "time/throughput": Metric(
-        Worth.kept,
+        DivergedValue.kept,
         meaning="Positions that a training processes in a second, padding excluded.",
         unit="tokens/s",
         formula="kept positions of the first batch / time/step",
         better="greater",
     ),
     "time": Metric(
-        Worth.kept,
+        DivergedValue.kept,
         meaning="Any other time that a plug-in records.",
         unit="as recorded",
     ),
     "cost/parameters": Metric(
-        Worth.kept,
+        DivergedValue.kept,
         deterministic=True,
         meaning="Parameters of the model without embeddings and output head.",
         unit="1",
         better="less",
     ),
     "cost/active_parameters": Metric(
-        Worth.kept,
+        DivergedValue.kept,
         deterministic=True,
         meaning=(
             "Parameters that work on one token, without embeddings and output head: of a mixture "
@@ -99,7 +99,7 @@ ENGINE: Mapping[str, Metric] = {
         better="less",
     ),
     "cost/flops_per_token": Metric(
-        Worth.kept,
+        DivergedValue.kept,
         deterministic=True,
         meaning=(
             "Floating-point operations of a forward pass per token, of matrix products alone and "
@@ -111,7 +111,7 @@ ENGINE: Mapping[str, Metric] = {
         better="less",
     ),
     "cost": Metric(
-        Worth.kept,
+        DivergedValue.kept,
         deterministic=True,
         meaning="Any other count that a plug-in records and that no seed changes.",
         unit="as recorded",

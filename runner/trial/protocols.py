@@ -8,18 +8,18 @@ import torch
 from torch import Tensor
 
 
-class Batch(Protocol):
+class BatchProtocol(Protocol):
     """What a task hands over; see `experiments.tasks.batch`."""
 
     @property
     def inputs(self) -> tuple[Tensor, ...]: ...
     @property
     def keep(self) -> Tensor: ...
-    def to(self, device: torch.device) -> "Batch": ...
-    def split(self, parts: int) -> "Sequence[Batch]": ...
+    def to(self, device: torch.device) -> "BatchProtocol": ...
+    def split(self, parts: int) -> "Sequence[BatchProtocol]": ...
 
 
-class Task(Protocol):
+class TaskProtocol(Protocol):
     """Data and loss; `batch` is a pure function of the step, so that data have no state."""
 
     @property
@@ -29,7 +29,7 @@ class Task(Protocol):
     def loss(self, prediction: Tensor, batch: Any) -> Tensor: ...
 
 
-class Output(Protocol):
+class OutputProtocol(Protocol):
     """What a model returns."""
 
     @property
@@ -38,26 +38,26 @@ class Output(Protocol):
     def aux_loss(self) -> Tensor: ...
 
 
-class Probe(Protocol):
+class ProbeProtocol(Protocol):
     """A streaming measurement on held-out data."""
 
     def update(self, batch: Any, output: Any) -> None: ...
     def metrics(self) -> dict[str, float]: ...
 
 
-class Trial(Protocol):
+class TrialProtocol(Protocol):
     """The part of `runner.trial.trial.Trial` that the loop uses."""
 
     config: Any
     device: torch.device
     checkpoints: Path
-    stopping: bool
-    deferring: bool
+    stop_requested: bool
+    defer_stop: bool
 
     def log(self, values: dict[str, float], step: int) -> None: ...
     def record(self, values: dict[str, float], unit: str = "") -> None: ...
     def progress(self, step: int, steps: int, loss: float) -> None: ...
-    def resume(self, step: int) -> None: ...
+    def open_log(self, step: int) -> None: ...
     def flush(self) -> None: ...
     def diverge(self, reason: str) -> None: ...
     def note(self, text: str) -> None: ...

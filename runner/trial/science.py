@@ -1,6 +1,6 @@
 """The door from a trial to the science: what its process needs, and nothing that only plans ask.
 
-The code behind an arm's numbers is all that a trial imports (`runner.plan.code`), so what stands
+The code behind an arm's numbers is all that a trial imports (`runner.plan.code_hash`), so what stands
 here is behind the numbers of every arm. Pages, parts and tasks are loaded by name, not imported:
 none of them is behind another's numbers. `runner.registry` is the door for everything else.
 """
@@ -14,8 +14,8 @@ from experiments import questions
 from experiments.metrics import METRICS
 from experiments.parts import body
 from experiments.questions import Question
-from runner.metric_names import Metric, declared
-from runner.trial.metrics import ENGINE
+from runner.metric_names import Metric, find_metric_or_default
+from runner.trial.metrics import ENGINE_METRICS
 
 if TYPE_CHECKING:
     from experiments.tasks.base import TaskOptions
@@ -27,19 +27,19 @@ def all_questions() -> Mapping[str, type[Question]]:
     return questions.QUESTIONS
 
 
-def options(experiment: str) -> type[Question]:
+def options_class(experiment: str) -> type[Question]:
     """Return the dataclass of an experiment's own options."""
     return all_questions()[experiment]
 
 
-def timed(experiment: str) -> bool:
+def has_timing_stage(experiment: str) -> bool:
     """Whether an experiment has a second stage that is timed alone on the machine."""
-    return options(experiment).timed
+    return options_class(experiment).timed
 
 
-def page(experiment: str) -> str:
+def page_module(experiment: str) -> str:
     """Return the name of an experiment's module, ours or a plug-in's: that of its options."""
-    return options(experiment).__module__
+    return options_class(experiment).__module__
 
 
 def stage(experiment: str, name: str) -> Callable[[Any], None]:
@@ -47,18 +47,18 @@ def stage(experiment: str, name: str) -> Callable[[Any], None]:
 
     It stands beside the experiment's options, in our pages or in a plug-in.
     """
-    function: Callable[[Any], None] = getattr(sys.modules[page(experiment)], name)
+    function: Callable[[Any], None] = getattr(sys.modules[page_module(experiment)], name)
     return function
 
 
-def restore(task: "TaskOptions", cache: Path, fingerprint: str) -> None:
+def restore_data(task: "TaskOptions", cache: Path, fingerprint: str) -> None:
     """Make sure that a task's data are those of the plan; ValueError if they are lost by now."""
-    task.restore(cache, fingerprint)
+    task.ensure_data(cache, fingerprint)
 
 
 def costs(chosen: dict[str, Any]) -> dict[str, float]:
     """Return what parts cost, by the names of `match.by`; tested against the built modules."""
-    total = body.cost(chosen)
+    total = body.body_cost(chosen)
     return {
         "params": total.parameters,
         "active_params": total.active_parameters,
@@ -70,9 +70,9 @@ def costs(chosen: dict[str, Any]) -> dict[str, float]:
 def known_metrics() -> Mapping[str, Metric]:
     """Return all declarations of metrics: the engine's, and those of all pages."""
     questions.load()  # a page declares its own
-    return {**METRICS, **ENGINE}
+    return {**METRICS, **ENGINE_METRICS}
 
 
 def metric(name: str) -> Metric:
     """Return what is declared of a metric, of the engine's or an experiment's."""
-    return declared(name, known_metrics())
+    return find_metric_or_default(name, known_metrics())

@@ -21,22 +21,22 @@ from runner.config import Training
 from runner.device import autocast
 from runner.trial import checkpoint
 from runner.trial.optimizer import adamw, learning_rate
-from runner.trial.protocols import Probe, Task, Trial
+from runner.trial.protocols import ProbeProtocol, TaskProtocol, TrialProtocol
 
 LAST_STEPS = 5
 SPIKE_WINDOW, SPIKE_LEAST, SPIKE_DEVIATIONS = 1000, 32, 7.0
 
 
-class Stopped(BaseException):
+class TrialStopped(BaseException):
     """A trial was asked to end (SIGTERM); what it has done is in its checkpoint."""
 
 
-Watch = Callable[[nn.Module], Mapping[str, float]]
+StepProbe = Callable[[nn.Module], Mapping[str, float]]
 """Called between backward and clipping of every step; it must be cheap, and change nothing."""
 
 
 @dataclass
-class Loop:
+class LoopState:
     """What the loop itself must remember over a kill; all of it goes into a checkpoint.
 
     Attributes:
@@ -52,9 +52,9 @@ class Loop:
     evaluated: list[int] = field(default_factory=list)
 
     @staticmethod
-    def describes(state: object) -> bool:
+    def is_valid(state: object) -> bool:
         """Whether a checkpoint holds all this, and nothing else."""
-        if not isinstance(state, dict) or {f.name for f in fields(Loop)} != set(state):
+        if not isinstance(state, dict) or {f.name for f in fields(LoopState)} != set(state):
             return False
         curves = state["curves"]
         lists = [value for name, value in state.items() if name != "curves"]
@@ -65,27 +65,27 @@ class Loop:
 
 
 @dataclass(frozen=True)
-class Further:
+class SecondPhase:
     """What follows a training: the model is changed, and trained for `steps` more.
 
     They have a new optimizer and the last learning rate. An arm that changes nothing, and trains as
     long, is the control of one that does.
     """
 
-    change: Callable[[nn.Module], nn.Module]
+    convert_model: Callable[[nn.Module], nn.Module]
     steps: int
 
 
 @dataclass(frozen=True)
-class Course:
+class TrainingSetup:
     """All that a training is made of but the model and its optimizer."""
 
-    trial: Trial
-    task: Task
-    probes: Sequence[Callable[[], Probe]]
-    watch: Sequence[Watch]
-    loop: Loop
-    unchecked: frozenset[str] = frozenset()  # buffers that are not finite by design
+    trial: TrialProtocol
+    task: TaskProtocol
+    probes: Sequence[Callable[[], ProbeProtocol]]
+    step_probes: Sequence[StepProbe]
+    loop_state: LoopState
+    unchecked_buffers: frozenset[str] = frozenset()  # buffers that are not finite by design
 
     @property
     def config(self) -> Training:
@@ -95,13 +95,13 @@ class Course:
 
 
 def train(
-    trial: Trial,
+    trial: TrialProtocol,
     model: nn.Module,
-    task: Task,
+    task: TaskProtocol,
     *,
-    probes: Sequence[Callable[[], Probe]] = (),
-    watch: Sequence[Watch] = (),
-    further: Further | None = None,
+    probes: Sequence[Callable[[], ProbeProtocol]] = (),
+    step_probes: Sequence[StepProbe] = (),
+    second_phase: SecondPhase | None = None,
 ) -> dict[str, list[float]]:
     """Train `model` on `task`, log curves, record `val/loss` and times; resume from a checkpoint.
 
@@ -117,7 +117,7 @@ def train(
     is done, and its status tells of the rise. A diverged trial is kept and counted; its `val/loss`
     is the first one, and its other metrics are what `runner.metric_names` declares.
 
-    What is `further` to be done is short, and is done again after a kill: checkpoints behind the
+    What is `second_phase` to be done is short, and is done again after a kill: checkpoints behind the
     training are the trial's result, and no training resumes from them.
 
     Returns:
@@ -128,37 +128,37 @@ def train(
     config: Training = trial.config.training
     optimizer = adamw(model, config)
     unchecked = infinite_buffers(model)
-    state = checkpoint.load(
+    state = checkpoint.load_newest(
         trial.checkpoints,
         model,
         optimizer,
-        last=config.steps,
+        last_step=config.steps,
         note=trial.note,
-        known=Loop.describes,
+        is_valid=LoopState.is_valid,
     )
     start = state.pop("step") if state else 0
-    loop = Loop(**state) if state else Loop([], [], {})
-    course = Course(trial, task, probes, watch, loop, unchecked)
-    trial.resume(start)
-    trial.deferring = True  # a wish to stop now waits for the end of a step
+    loop = LoopState(**state) if state else LoopState([], [], {})
+    course = TrainingSetup(trial, task, probes, step_probes, loop, unchecked)
+    trial.open_log(start)
+    trial.defer_stop = True  # a wish to stop now waits for the end of a step
     if not state:
-        look(course, model, step=0)
+        evaluate_and_log(course, model, step=0)
     if not trial.diverged:
         advance(course, model, optimizer, range(start + 1, config.steps + 1))
-    if further and not trial.diverged:
-        model = further.change(model)
-        course = replace(course, unchecked=unchecked | infinite_buffers(model))
-        more = range(config.steps + 1, config.steps + 1 + further.steps)
+    if second_phase and not trial.diverged:
+        model = second_phase.convert_model(model)
+        course = replace(course, unchecked_buffers=unchecked | infinite_buffers(model))
+        more = range(config.steps + 1, config.steps + 1 + second_phase.steps)
         advance(course, model, adamw(model, config), more, resumable=False)
-    trial.deferring = False
-    if trial.stopping:
-        raise Stopped("asked to stop after the training")
-    conclude(course)
-    return course.loop.curves
+    trial.defer_stop = False
+    if trial.stop_requested:
+        raise TrialStopped("asked to stop after the training")
+    record_final_values(course)
+    return course.loop_state.curves
 
 
 def advance(
-    course: Course,
+    course: TrainingSetup,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     steps: range,
@@ -170,11 +170,11 @@ def advance(
     What is not `resumable` has only the last, lest it crowd out the one to resume from. A trial
     that diverges ends here, without a checkpoint of its broken weights.
     """
-    trial, config, loop = course.trial, course.config, course.loop
+    trial, config, loop = course.trial, course.config, course.loop_state
     forward = torch.compile(model) if config.compile else model
     for step in steps:
         began = time.perf_counter()
-        values = one_step(course, model, forward, optimizer, step)
+        values = train_step(course, model, forward, optimizer, step)
         loop.step_seconds.append(time.perf_counter() - began)
         for name, value in values.items():
             loop.curves.setdefault(name, []).append(value)
@@ -186,19 +186,19 @@ def advance(
             trial.log(values, step)
             trial.progress(step, steps[-1], values["train/loss"])
         if step % config.eval_every == 0 or last:
-            look(course, model, step=step)
+            evaluate_and_log(course, model, step=step)
         if trial.diverged:
             break
-        if last or (resumable and (step % config.checkpoint_every == 0 or trial.stopping)):
+        if last or (resumable and (step % config.checkpoint_every == 0 or trial.stop_requested)):
             trial.flush()
             checkpoint.save(trial.checkpoints, step, model, optimizer, vars(loop))
-        if trial.stopping:
+        if trial.stop_requested:
             kept = step if resumable else config.steps
-            raise Stopped(f"asked to stop, goes on from step {kept}")
+            raise TrialStopped(f"asked to stop, goes on from step {kept}")
 
 
-def one_step(
-    course: Course,
+def train_step(
+    course: TrainingSetup,
     model: nn.Module,
     forward: Callable[..., Any],
     optimizer: torch.optim.Optimizer,
@@ -209,7 +209,7 @@ def one_step(
     With `accumulate` the batch is cut into parts, whose losses weigh as many positions as they
     keep; an auxiliary loss is then that of each part and not of the whole batch. What the model
     adapts after the step, it adapts once, to the outputs of all parts together. Of these, only what
-    `bare` keeps stays in memory.
+    `strip_output` keeps stays in memory.
     Reading the values waits for the device, so that the time of a step is honest.
     """
     config = course.config
@@ -228,37 +228,39 @@ def one_step(
         (share * (part_loss + output.aux_loss)).backward()
         loss = loss + share * part_loss.detach()
         aux_loss = aux_loss + share * output.aux_loss.detach()
-        outputs.append(bare(output))
-    seen = {name: value for look_at in course.watch for name, value in look_at(model).items()}
+        outputs.append(strip_output(output))
+    seen = {name: value for look_at in course.step_probes for name, value in look_at(model).items()}
     bound = math.inf if config.clip is None else config.clip
     norm = nn.utils.clip_grad_norm_(model.parameters(), bound)
     optimizer.step()
-    model.after_step(joined(outputs))  # type: ignore[operator]
+    model.after_step(join_outputs(outputs))  # type: ignore[operator]
     values = {"train/loss": loss, "train/aux_loss": aux_loss, "train/grad_norm": norm}
     return {name: value.item() for name, value in values.items()} | {"train/lr": lr} | seen
 
 
-def bare(output: Any) -> Any:
+def strip_output(output: Any) -> Any:
     """Return an output without its graph and without rows of its prediction.
 
     `after_step` reads neither. Predictions are the largest tensors of a model with a vocabulary.
     """
     empty = output.prediction.new_empty((0, *output.prediction.shape[1:]))
-    return detached(output._replace(prediction=empty) if hasattr(output, "_replace") else output)
+    return detach_nested(
+        output._replace(prediction=empty) if hasattr(output, "_replace") else output
+    )
 
 
-def detached(value: Any) -> Any:
+def detach_nested(value: Any) -> Any:
     """Return a tensor, or the tensors in nested tuples, without their graph."""
     if isinstance(value, Tensor):
         return value.detach()
     if isinstance(value, tuple):
-        fields = [detached(item) for item in value]
+        fields = [detach_nested(item) for item in value]
         return type(value)(*fields) if hasattr(value, "_fields") else tuple(fields)
     return value
 
 
 @torch.no_grad()
-def joined(parts: Sequence[Any]) -> Any:
+def join_outputs(parts: Sequence[Any]) -> Any:
     """Join the outputs of a batch's parts to that of the batch: tensors along their first axis.
 
     Scalars become their mean; anything that holds no tensor is taken from the first part.
@@ -269,7 +271,7 @@ def joined(parts: Sequence[Any]) -> Any:
     if isinstance(first, Tensor):
         return torch.cat(list(parts)) if first.ndim else torch.stack(list(parts)).mean()
     if isinstance(first, tuple):
-        fields = [joined(of_parts) for of_parts in zip(*parts, strict=True)]
+        fields = [join_outputs(of_parts) for of_parts in zip(*parts, strict=True)]
         return type(first)(*fields) if hasattr(first, "_fields") else tuple(fields)
     return first
 
@@ -293,7 +295,7 @@ def not_finite(values: Mapping[str, float]) -> str | None:
 def broken_weight(model: nn.Module, unchecked: frozenset[str] = frozenset()) -> str | None:
     """Name the first parameter or buffer that is not finite, if one is.
 
-    Buffers whose names are in `unchecked` do not count.
+    Buffers whose names are in `unchecked_buffers` do not count.
     """
     tensors = dict(model.named_parameters()) | dict(model.named_buffers())
     checked = {name: x for name, x in tensors.items() if name not in unchecked}
@@ -315,7 +317,7 @@ def not_finite_among(tensors: Mapping[str, Tensor]) -> list[str]:
     return [name for name, good in zip(named, whole, strict=True) if not good]
 
 
-def look(course: Course, model: nn.Module, *, step: int) -> None:
+def evaluate_and_log(course: TrainingSetup, model: nn.Module, *, step: int) -> None:
     """Evaluate on held-out data with fresh probes, log the values, remember the loss.
 
     The trial has diverged if the loss or a weight is not finite.
@@ -323,17 +325,17 @@ def look(course: Course, model: nn.Module, *, step: int) -> None:
     probes = [make() for make in course.probes]
     values = evaluate(model, course.task, probes, course.trial.device)
     course.trial.log(values, step)
-    course.loop.losses.append(values["val/loss"])
-    course.loop.evaluated.append(step)
+    course.loop_state.losses.append(values["val/loss"])
+    course.loop_state.evaluated.append(step)
     if not math.isfinite(values["val/loss"]):
         course.trial.diverge(f"the held-out loss is {values['val/loss']} at step {step}")
-    elif name := broken_weight(model, course.unchecked):
+    elif name := broken_weight(model, course.unchecked_buffers):
         course.trial.diverge(f"the weights {name} are not finite at step {step}")
 
 
 @torch.no_grad()
 def evaluate(
-    model: nn.Module, task: Task, probes: Sequence[Probe], device: torch.device
+    model: nn.Module, task: TaskProtocol, probes: Sequence[ProbeProtocol], device: torch.device
 ) -> dict[str, float]:
     """`val/loss`, the mean over kept positions of held-out data, and what probes see.
 
@@ -357,28 +359,28 @@ def evaluate(
     return values
 
 
-def conclude(course: Course) -> None:
+def record_final_values(course: TrainingSetup) -> None:
     """Judge divergence, record the final loss, spikes and times."""
-    trial, losses, curves = course.trial, course.loop.losses, course.loop.curves
+    trial, losses, curves = course.trial, course.loop_state.losses, course.loop_state.curves
     trained = curves.get("train/loss", [])
-    if not trial.diverged and not losses[-1] < losses[0] and not fell(trained):
+    if not trial.diverged and not losses[-1] < losses[0] and not has_fallen(trained):
         trial.diverge(
             f"the last held-out loss, {losses[-1]:.4g}, is not below the first, {losses[0]:.4g}, "
             "and the training loss has not fallen"
         )
-    if not trial.diverged and (story := rise(losses, course.loop.evaluated)):
+    if not trial.diverged and (story := rise(losses, course.loop_state.evaluated)):
         trial.note(story)
     trial.record({"val/loss": losses[0] if trial.diverged else losses[-1]}, course.task.unit)
     trial.record({"train/spike_score": spike_score(trained)}, "1")
-    if course.loop.step_seconds:
-        seconds = statistics.median(course.loop.step_seconds)
+    if course.loop_state.step_seconds:
+        seconds = statistics.median(course.loop_state.step_seconds)
         # Tokens are those that the loss is of: the kept ones of a batch, padding excluded.
         tokens = int(course.task.batch(0).keep.sum())
         trial.record({"time/step": seconds}, "s")
         trial.record({"time/throughput": tokens / seconds}, "tokens/s")
 
 
-def fell(losses: Sequence[float]) -> bool:
+def has_fallen(losses: Sequence[float]) -> bool:
     """Whether the last training losses are on average below the first."""
     return mean(losses[-LAST_STEPS:]) < losses[0]
 
@@ -418,11 +420,11 @@ def spike_score(losses: Sequence[float]) -> float:
     for index in judged:
         window = slice(max(0, index - SPIKE_WINDOW), index)
         before = values[window][finite[window]]
-        spikes += not finite[index] or not off_little(values[index], before)
+        spikes += not finite[index] or not is_within_spike_bound(values[index], before)
     return spikes / max(1, len(judged))
 
 
-def off_little(value: float, before: np.ndarray[Any, Any]) -> bool:
+def is_within_spike_bound(value: float, before: np.ndarray[Any, Any]) -> bool:
     """Whether a value is within seven deviations of the mean of those before, if there are any."""
     if not before.size:
         return True

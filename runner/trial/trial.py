@@ -15,20 +15,20 @@ import torch
 
 from runner import device
 from runner.config import flatten
-from runner.metric_names import Worth, worth
+from runner.metric_names import DivergedValue, value_if_diverged
 from runner.records.files import read_json, write_json
-from runner.records.forms import exact, inexact, is_pieces
 from runner.records.job import Job, Stage
+from runner.records.schemas import decode_non_finite, encode_non_finite, is_pieces
 from runner.records.stopwatch import Stopwatch
 from runner.records.store import CHECKPOINTS, CURVES, TABLES
-from runner.records.tracking import Tracker, agrees, read_rows, stamp
+from runner.records.tracking import Tracker, curves_fingerprint, curves_match, read_curves
 from runner.trial import science
-from runner.trial.training import Stopped
-from runner.wording.output import shortened
+from runner.trial.training import TrialStopped
+from runner.wording.output import truncate_middle
 
 PIECES = "pieces.json"
 T = TypeVar("T")
-Send = Callable[[dict[str, Any]], None]
+SendEvent = Callable[[dict[str, Any]], None]
 
 
 class Trial:
@@ -45,17 +45,17 @@ class Trial:
         passes: in how many passes it has been timed before.
     """
 
-    def __init__(self, job: Job, send: Send, watch: Stopwatch) -> None:
+    def __init__(self, job: Job, send: SendEvent, watch: Stopwatch) -> None:
         self.config = job.config
         self.seed = job.seed + job.config.seed_offset
-        self.device = device.enter(job.config.device, job.device)
+        self.device = device.set_up_process(job.config.device, job.device)
         self.dtype = getattr(torch, job.config.device.dtype.value)
         self.cache = job.cache
         self.checkpoints = job.slot.folder / CHECKPOINTS
         self.diverged: str | None = None
         self.notes: list[str] = []
-        self.stopping = False
-        self.deferring = False
+        self.stop_requested = False
+        self.defer_stop = False
         self.from_step = 0
         self.results: dict[str, tuple[float, str]] = {}
         self.passes = 0
@@ -66,14 +66,14 @@ class Trial:
         self._step = 0
         torch.manual_seed(self.seed)
 
-    def stop(self, *_: object) -> None:
+    def request_stop(self, *_: object) -> None:
         """Ask the trial to end (SIGTERM): a training after its step and a checkpoint, else now."""
-        self.stopping = True
-        if not self.deferring:
-            self.deferring = True  # once: what follows brings the records to disk
-            raise Stopped("asked to stop")
+        self.stop_requested = True
+        if not self.defer_stop:
+            self.defer_stop = True  # once: what follows brings the records to disk
+            raise TrialStopped("asked to stop")
 
-    def take_over(self, first: Mapping[str, Any]) -> None:
+    def restore_first_stage(self, first: Mapping[str, Any]) -> None:
         """Go on from what the first stage has found, and from samples of earlier passes."""
         self.from_step = first["from_step"]
         self.passes = first.get("passes", 0)
@@ -81,48 +81,48 @@ class Trial:
         self.results = {row["metric"]: (row["value"], row["unit"]) for row in first["results"]}
         self.notes = list(first.get("notes", ()))
 
-    def pieces(self, items: Sequence[T]) -> Iterator[T]:
+    def resumable_loop(self, items: Sequence[T]) -> Iterator[T]:
         """Go through measurements one after the other; what each records survives a kill.
 
         A process that finds finished pieces goes on behind them. Opens the records.
         """
         path = self.checkpoints / PIECES
-        kept = self._kept_pieces(path, len(items))
+        kept = self._load_pieces(path, len(items))
         self.results |= {name: (value, unit) for name, (value, unit) in kept["results"].items()}
         self._tables, self._step = kept["tables"], kept["step"]
-        self.resume(kept["step"])
+        self.open_log(kept["step"])
         self.from_step = kept["done"]
         for done, item in enumerate(items[kept["done"] :], kept["done"] + 1):
             yield item
             self.flush()
             state = {"results": self.results, "tables": self._tables, "step": self._step}
-            curves = stamp(self._job.slot.folder / CURVES)
-            write_json(path, exact({"done": done, "curves": curves, **state}))
+            curves = curves_fingerprint(self._job.slot.folder / CURVES)
+            write_json(path, encode_non_finite({"done": done, "curves": curves, **state}))
             self.progress(done, len(items), 0.0)
 
-    def _kept_pieces(self, path: Path, most: int) -> dict[str, Any]:
+    def _load_pieces(self, path: Path, most: int) -> dict[str, Any]:
         """What finished pieces have left, where it is whole and their curves are still there."""
         nothing: dict[str, Any] = {"done": 0, "step": 0, "results": {}, "tables": {}}
         if not path.exists():
             return nothing
         with contextlib.suppress(ValueError, TypeError, OverflowError, RecursionError):
-            kept = inexact(read_json(path) or {})
+            kept = decode_non_finite(read_json(path) or {})
             if (
                 is_pieces(kept)
                 and kept["done"] <= most
-                and agrees(self._job.slot.folder / CURVES, kept["curves"])
+                and curves_match(self._job.slot.folder / CURVES, kept["curves"])
             ):
                 return kept
         self.note(f"{PIECES} or {CURVES} was damaged: measured anew from the first piece")
         return nothing
 
-    def resume(self, step: int) -> None:
+    def open_log(self, step: int) -> None:
         """Open the records, going on after `step`; 0 starts them anew."""
         self.from_step = step
         if not step and not self._tables:
             shutil.rmtree(self._job.slot.folder / TABLES, ignore_errors=True)
         self._tracker = self._open(step or None)
-        self._job.slot.mark(
+        self._job.slot.write_status(
             "running", pid=os.getpid(), host=platform.node(), code=self._job.code, from_step=step
         )
 
@@ -147,15 +147,15 @@ class Trial:
             writer.writeheader()
             writer.writerows(rows)
 
-    def extend(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    def extend_table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add rows to a table."""
         self.table(name, [*self._tables.get(name, ()), *rows])
 
-    def pooled(self, samples: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
+    def pool_samples(self, samples: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
         """Keep the samples of what was timed now; return them behind those of earlier passes.
 
         Names are those of the timed quantities, in seconds a call. Their spread over the trials of
-        an arm decides whether the study times its trials again (`runner.study.passes`).
+        an arm decides whether the study times its trials again (`runner.study.timing_passes`).
         """
         everything = {name: [*self.samples.get(name, ()), *new] for name, new in samples.items()}
         self.samples |= everything
@@ -167,33 +167,33 @@ class Trial:
 
     def diverge(self, reason: str) -> None:
         """Mark the trial as diverged; the first reason stands."""
-        self.diverged = self.diverged or shortened(reason)
+        self.diverged = self.diverged or truncate_middle(reason)
 
     def note(self, text: str) -> None:
         """Tell something of the trial that its numbers do not, such as a spike."""
-        if (text := shortened(text)) not in self.notes:
+        if (text := truncate_middle(text)) not in self.notes:
             self.notes.append(text)
 
-    def clip(self) -> set[str]:
+    def replace_diverged_values(self) -> set[str]:
         """Replace each result of a diverged trial by its worth; name those that are clipped.
 
         A loss that had a value before training and has none at the end is divergence too.
         """
         self.flush()
         first: dict[str, float] = {}
-        for _, name, value in read_rows(self._job.slot.folder):
+        for _, name, value in read_curves(self._job.slot.folder):
             first.setdefault(name, value)
         metrics = {name: science.metric(name) for name in self.results}
         for name, (value, _) in self.results.items():
             started = first.get(metrics[name].curve or name, math.nan)
             lost = math.isfinite(started) and not math.isfinite(value)
-            if lost and metrics[name].diverged is Worth.start:
+            if lost and metrics[name].diverged is DivergedValue.start:
                 self.diverge(f"{name} is {value} at the end")
         if not self.diverged:
             return set()
         clipped = set()
         for name, (value, unit) in self.results.items():
-            counted, stands_in = worth(name, value, metrics[name], first)
+            counted, stands_in = value_if_diverged(name, value, metrics[name], first)
             self.results[name] = (counted, unit)
             clipped |= {name} if stands_in else set()
         return clipped
@@ -202,7 +202,7 @@ class Trial:
         """Bring the curves to disk, before a checkpoint says that they are there; and the time."""
         if self._tracker:
             self._tracker.flush()
-        self._watch.note()
+        self._watch.save()
 
     def close(self, status: Literal["done", "failed"]) -> None:
         """Close the records, with the final values of all stages in the event file."""
@@ -215,5 +215,8 @@ class Trial:
 
     def _open(self, last_step: int | None) -> Tracker:
         """Open the records, keeping the curves up to a step; None keeps nothing."""
-        hparams = flatten(self._job.config.tree()) | {"arm": self._job.arm, "seed": self._job.seed}
+        hparams = flatten(self._job.config.signature_tree()) | {
+            "arm": self._job.arm,
+            "seed": self._job.seed,
+        }
         return Tracker(self._job.slot.folder, hparams, resume_step=last_step)

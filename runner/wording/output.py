@@ -12,14 +12,14 @@ import sys
 from collections.abc import Sequence
 from typing import Any, TextIO
 
-LETTERS, LINES, ERRORS = 300, 3, 5
+MAX_CHARACTERS, MAX_LINES, MAX_ERRORS = 300, 3, 5
 """How long one error may be, in letters and lines, and how many errors are shown at once."""
 
 
 PIECE = 500  # letters whose bytes fit into the empty buffer of a stream, escapes included
 
 
-class Protected:
+class SafeStream:
     """A text stream whose `write` and `flush` never raise; all else is the stream's own.
 
     Where a pipe is full and does not block, a write waits for its reader. Once nobody reads any
@@ -88,20 +88,20 @@ class Protected:
 
 def protect_streams() -> None:
     """Let nothing that is printed from now on raise an error."""
-    open_closed()
+    open_closed_streams()
     for name, descriptor in (("stdout", 1), ("stderr", 2)):
         stream = getattr(sys, name)
         if stream is None:  # it was closed
             with contextlib.suppress(OSError):
                 stream = os.fdopen(descriptor, "w", closefd=False)
-        if stream is None or isinstance(stream, Protected):  # pythonw has no streams
+        if stream is None or isinstance(stream, SafeStream):  # pythonw has no streams
             continue
         with contextlib.suppress(AttributeError, ValueError):
             stream.reconfigure(errors="backslashreplace")
-        setattr(sys, name, Protected(stream))
+        setattr(sys, name, SafeStream(stream))
 
 
-def open_closed() -> None:
+def open_closed_streams() -> None:
     """Let what is closed of standard input, output and error (`>&-`) lead to nothing.
 
     A file that is opened later would else get its number, and with it what is printed.
@@ -113,7 +113,7 @@ def open_closed() -> None:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest free number
 
 
-def printable(text: str) -> str:
+def escape_unprintable(text: str) -> str:
     """Text that every reader and every file in UTF-8 takes.
 
     Lone surrogates (names of files that are no UTF-8) and control characters, line ends aside, are
@@ -125,32 +125,32 @@ def printable(text: str) -> str:
     )
 
 
-def shortened(text: object, letters: int = LETTERS) -> str:
+def truncate_middle(text: object, letters: int = MAX_CHARACTERS) -> str:
     """Text of at most so many letters: the start and the end of what is longer."""
-    whole = printable(str(text))
+    whole = escape_unprintable(str(text))
     if len(whole) <= letters:
         return whole
     end = (letters - 5) // 4
     return f"{whole[: letters - 5 - end]} ... {whole[len(whole) - end :]}"
 
 
-def described(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """The kind and the first line of an error, whatever it holds."""
     try:
         lines = str(error).strip().splitlines()
     except Exception:
         lines = []
     kind = type(error).__name__
-    return shortened(f"{kind}: {lines[0]}" if lines else kind)
+    return truncate_middle(f"{kind}: {lines[0]}" if lines else kind)
 
 
-def listed(names: Sequence[object], most: int = ERRORS) -> str:
+def join_names(names: Sequence[object], most: int = MAX_ERRORS) -> str:
     """The first names of a list, and how many more there are: `a, b, c and 7 more`."""
     shown = ", ".join(map(str, names[:most]))
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 
 
-def first(lines: Sequence[str], most: int = ERRORS) -> list[str]:
+def first_lines(lines: Sequence[str], most: int = MAX_ERRORS) -> list[str]:
     """The first of many lines that say the like, and one that counts the rest."""
     rest = len(lines) - most
     return [*lines[:most], f"... and {rest} more of this kind"] if rest > 0 else [*lines]

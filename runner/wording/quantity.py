@@ -2,20 +2,20 @@
 
 import math
 
-NOTHING = "\N{EM DASH}"
+NO_VALUE = "\N{EM DASH}"
 
 
-def number(value: float | None, digits: int = 4) -> str:
+def format_number(value: float | None, digits: int = 4) -> str:
     """Write a value with `digits` significant digits.
 
     Whole numbers keep all their digits below 1e9 and get thousands separators. Sizes from 1e9 and
     below 1e-4 get an exponent; NaN and None become a dash.
     """
     if value is None:
-        return NOTHING
+        return NO_VALUE
     value = float(value)
     if not math.isfinite(value):
-        return NOTHING if math.isnan(value) else ("∞" if value > 0 else "-∞")
+        return NO_VALUE if math.isnan(value) else ("∞" if value > 0 else "-∞")
     size = abs(value)
     if value == int(value) and size < 1e9:
         return f"{int(value):,}"
@@ -25,48 +25,50 @@ def number(value: float | None, digits: int = 4) -> str:
     return f"{value:,.{decimals}f}"
 
 
-def quantity(value: float | None, unit: str = "") -> str:
+def format_quantity(value: float | None, unit: str = "") -> str:
     """A number with its unit; the unit "1" or "" of a pure ratio is not shown."""
-    return f"{number(value)} {unit}" if unit not in ("", "1") else number(value)
+    return f"{format_number(value)} {unit}" if unit not in ("", "1") else format_number(value)
 
 
-def signed(value: float | None, digits: int = 3) -> str:
+def format_difference(value: float | None, digits: int = 3) -> str:
     """A difference: always with its sign."""
-    text = number(value, digits)
-    return text if value is None or text.startswith(("-", NOTHING)) or value == 0 else f"+{text}"
+    text = format_number(value, digits)
+    return text if value is None or text.startswith(("-", NO_VALUE)) or value == 0 else f"+{text}"
 
 
-def interval(low: float | None, high: float | None, digits: int = 4) -> str:
+def format_interval(low: float | None, high: float | None, digits: int = 4) -> str:
     """An interval with as many decimals at both ends: [2.031, 2.075]."""
     ends = [low, high]
     if any(end is None or not math.isfinite(float(end)) for end in ends):
-        return f"[{number(low)}, {number(high)}]"
+        return f"[{format_number(low)}, {format_number(high)}]"
     sizes = [abs(float(end)) for end in ends if end is not None]
     if max(sizes) >= 1e9 or max(sizes) < 1e-4 or all(s == int(s) for s in sizes):
-        return f"[{number(low, digits)}, {number(high, digits)}]"
+        return f"[{format_number(low, digits)}, {format_number(high, digits)}]"
     decimals = _decimals(max(sizes), digits)
     return f"[{float(low or 0):,.{decimals}f}, {float(high or 0):,.{decimals}f}]"
 
 
-def with_interval(mean: float, low: float, high: float, n: int, *, difference: bool = False) -> str:
+def format_mean(
+    mean: float, low: float, high: float, n: int, *, is_difference: bool = False
+) -> str:
     """A mean and its interval, never one without the other; where there is none, why.
 
     Without limits a value from two or more seeds is the same in all, as a parameter count is.
     """
-    text = signed(mean) if difference else number(mean)
+    text = format_difference(mean) if is_difference else format_number(mean)
     if math.isnan(mean):
         return text
     if n < 2:
         return f"{text} (one seed)"
     if math.isnan(low) or math.isnan(high):
         return f"{text} (exact)"
-    return f"{text} {interval(low, high, 3 if difference else 4)}"
+    return f"{text} {format_interval(low, high, 3 if is_difference else 4)}"
 
 
-def p_value(p: float | None) -> str:
+def format_p_value(p: float | None) -> str:
     """Three decimals; what is smaller is written as a bound."""
     if p is None or math.isnan(p):
-        return NOTHING
+        return NO_VALUE
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 

@@ -25,18 +25,18 @@ import torch
 from side_by_side import SideBySide, arguments
 from torch import Tensor
 
-from experiments.nn.kernels.kernel import AttentionKernel, fused, naive
-from experiments.nn.kernels.tiled import tiled
-from experiments.probes.saved import saved_bytes
+from experiments.nn.kernels.kernel import AttentionKernel, fused_attention, naive_attention
+from experiments.nn.kernels.tiled import tiled_attention
+from experiments.probes.saved_activations import saved_bytes
 from runner.trial.measure import can_measure_peak, peak_mib
 
 N_HEADS, D_HEAD = 8, 64
 CONTENDERS: dict[str, AttentionKernel] = {
-    "naive": naive,
-    "tiled": tiled,
-    "tiled 64": partial(tiled, block_q=64, block_k=64),
-    "tiled 256/512": partial(tiled, block_q=256, block_k=512),
-    "fused": fused,
+    "naive": naive_attention,
+    "tiled": tiled_attention,
+    "tiled 64": partial(tiled_attention, block_q=64, block_k=64),
+    "tiled 256/512": partial(tiled_attention, block_q=256, block_k=512),
+    "fused": fused_attention,
 }
 
 

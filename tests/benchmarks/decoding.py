@@ -19,7 +19,7 @@ from side_by_side import SideBySide, arguments
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from experiments.nn.attention import Attention, one_query
+from experiments.nn.attention import Attention, attend_one_query
 from experiments.nn.decoding.kv_cache import KVCache
 from experiments.parts.attention import Position
 
@@ -45,7 +45,7 @@ def contenders(n_kv_heads: int, length: int) -> dict[str, Callable[[], object]]:
         return F.scaled_dot_product_attention(query, keys, values)
 
     return {
-        "ours": lambda: one_query(query, key, value),
+        "ours": lambda: attend_one_query(query, key, value),
         "repeated": repeated,
         "enable_gqa": lambda: F.scaled_dot_product_attention(query, key, value, enable_gqa=True),
         "read": lambda: (key.sum(), value.sum()),

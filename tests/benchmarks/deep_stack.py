@@ -23,12 +23,12 @@ from torch.nn import functional as F
 
 from experiments.nn.transformer import Transformer
 from experiments.parts.activation import Activation
-from experiments.parts.attention import Attention as AttentionOptions
+from experiments.parts.attention import AttentionPart as AttentionOptions
 from experiments.parts.attention import Kernel, Position
 from experiments.parts.body import Init
-from experiments.parts.body import Model as ModelOptions
-from experiments.parts.ffn import FeedForward as FeedForwardOptions
-from experiments.parts.norm import Norm as NormOptions
+from experiments.parts.body import ModelOptions as ModelOptions
+from experiments.parts.ffn import FeedForwardPart as FeedForwardOptions
+from experiments.parts.norm import NormPart as NormOptions
 from experiments.parts.norm import NormType, Placement
 from experiments.parts.transformer import build_transformer
 from experiments.probes.gradients import GradientNorms, norm_by_parameter
@@ -75,7 +75,7 @@ def model(placement: Placement, n_layers: int) -> Transformer:
 
 
 def step_of(net: Transformer, watch: Callable[[Transformer], object]) -> Callable[[], None]:
-    """A training step on fresh inputs, like `runner.trial.training.one_step`."""
+    """A training step on fresh inputs, like `runner.trial.training.train_step`."""
     options = SimpleNamespace(lr=1e-3, weight_decay=0.0, beta1=0.9, beta2=0.999)
     optimizer = adamw(net, options)
     keep = torch.ones(BATCH, LENGTH, dtype=torch.bool)

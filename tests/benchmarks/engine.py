@@ -18,7 +18,7 @@ from typing import Any
 
 from side_by_side import ROOT, SideBySide, arguments
 
-from runner.trial.measure import seconds
+from runner.trial.measure import mean_seconds
 
 BARE = """
 import hydra
@@ -74,7 +74,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from runner.trial import measure
 from runner.records import seal
-from runner.study.entries import survey
+from runner.study.entries import list_trials
 from runner.study import run as study
 from runner.records.store import Store
 root = Path({str(folder)!r}) / "store"
@@ -84,19 +84,19 @@ for arm in arms:
     for seed in range({n_stored // 10}):
         slot = store.slot(arm.name, arm.signature, seed)
         slot.folder.mkdir(parents=True)
-        slot.record({{"code": "c", "results": []}})
+        slot.write_result({{"code": "c", "results": []}})
         (slot.folder / "metrics.csv").write_text("step,metric,value\\n" + "1,val/loss,0.5\\n" * 500)
-        slot.mark("done")
+        slot.write_status("done")
 plan = SimpleNamespace(
     outputs=root, experiment="moe", seeds=range({n_stored // 10}), arms=arms, code="c", notes=[],
     study=SimpleNamespace(reuse="strict"),
 )
 def survey():
     seal._digest.cache_clear()  # what was written in this process is not yet known to the next
-    entries = survey(plan)
+    entries = list_trials(plan)
     assert len(entries) == {n_stored} and all(entry.reused for entry in entries)
 
-print(measure.seconds(survey, 1))
+print(measure.mean_seconds(survey, 1))
 """
     return float(command([sys.executable, "-c", script], folder))
 
@@ -109,8 +109,8 @@ def studies(folder: Path) -> dict[str, Any]:
         outputs = folder / f"workers{workers}"
         words = [*runner, f"workers={workers}", f"outputs={outputs}"]
         once = partial(command, words, folder)
-        found[f"workers={workers}"] = seconds(once, 1)
-        found[f"again, workers={workers}"] = [seconds(once, 1) for _ in range(3)]
+        found[f"workers={workers}"] = mean_seconds(once, 1)
+        found[f"again, workers={workers}"] = [mean_seconds(once, 1) for _ in range(3)]
         results = [json.loads(path.read_text()) for path in outputs.rglob("result.json")]
         found[f"trial seconds, workers={workers}"] = [result["seconds"] for result in results]
     return found

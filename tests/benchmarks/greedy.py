@@ -17,17 +17,17 @@ from types import SimpleNamespace
 import torch
 from side_by_side import SideBySide, arguments
 
-from experiments.nn.decoding.decode import greedy, greedy_recomputing
+from experiments.nn.decoding.translation import translate_greedily, translate_greedily_uncached
 from experiments.nn.encoder_decoder import EncoderDecoder
 from experiments.parts.activation import Activation
-from experiments.parts.attention import Attention as AttentionOptions
+from experiments.parts.attention import AttentionPart as AttentionOptions
 from experiments.parts.attention import Kernel, Position
 from experiments.parts.body import Init
-from experiments.parts.body import Model as ModelOptions
-from experiments.parts.ffn import FeedForward as FeedForwardOptions
-from experiments.parts.norm import Norm as NormOptions
+from experiments.parts.body import ModelOptions as ModelOptions
+from experiments.parts.encoder_decoder import build_encoder_decoder
+from experiments.parts.ffn import FeedForwardPart as FeedForwardOptions
+from experiments.parts.norm import NormPart as NormOptions
 from experiments.parts.norm import NormType, Placement
-from experiments.parts.translator import build_encoder_decoder
 
 D_MODEL, VOCABULARY, SENTENCES, BATCHED_LENGTH = 128, 32, 256, 32
 LENGTHS = (10, 32, 64, 98)
@@ -54,7 +54,7 @@ def decoding(model: EncoderDecoder, decode: Decode, source: torch.Tensor, length
 
 
 def one_by_one(model: EncoderDecoder, source: torch.Tensor, **marks: int) -> torch.Tensor:
-    return torch.cat([greedy(model, row[None], **marks) for row in source])
+    return torch.cat([translate_greedily(model, row[None], **marks) for row in source])
 
 
 def main() -> None:
@@ -64,9 +64,9 @@ def main() -> None:
     for length in LENGTHS[:2] if quick else LENGTHS:
         source = torch.randint(3, VOCABULARY, (1, length))
         contenders = {
-            "naive": decoding(exercise, greedy_recomputing, source, length),
-            "fused": decoding(model, greedy_recomputing, source, length),
-            "cached": decoding(model, greedy, source, length),
+            "naive": decoding(exercise, translate_greedily_uncached, source, length),
+            "fused": decoding(model, translate_greedily_uncached, source, length),
+            "cached": decoding(model, translate_greedily, source, length),
         }
         assert torch.equal(contenders["fused"](), contenders["cached"]())
         bench.compare(f"{length} tokens", contenders, "it / cached")
@@ -74,7 +74,7 @@ def main() -> None:
     source = torch.randint(3, VOCABULARY, (sentences, BATCHED_LENGTH))
     contenders = {
         "one by one": decoding(model, one_by_one, source, BATCHED_LENGTH),
-        "batched": decoding(model, greedy, source, BATCHED_LENGTH),
+        "batched": decoding(model, translate_greedily, source, BATCHED_LENGTH),
     }
     what = f"{sentences} sentences, {BATCHED_LENGTH} tokens"
     bench.compare(what, contenders, "it / batched", times=0.5, warmup=1)

@@ -24,15 +24,15 @@ from torch import Tensor
 
 from experiments.nn.attention import Attention
 from experiments.parts.activation import Activation
-from experiments.parts.attention import Attention as AttentionOptions
+from experiments.parts.attention import AttentionPart as AttentionOptions
 from experiments.parts.attention import Kernel, Position
 from experiments.parts.body import Init
-from experiments.parts.body import Model as ModelOptions
-from experiments.parts.ffn import FeedForward as FeedForwardOptions
-from experiments.parts.norm import Norm as NormOptions
+from experiments.parts.body import ModelOptions as ModelOptions
+from experiments.parts.ffn import FeedForwardPart as FeedForwardOptions
+from experiments.parts.norm import NormPart as NormOptions
 from experiments.parts.norm import NormType, Placement
 from experiments.parts.transformer import build_transformer
-from experiments.probes.heads.attention_weights import queries_keys, weights
+from experiments.probes.heads.attention_weights import queries_keys, self_attention_weights
 from experiments.probes.heads.probe import HeadProbe
 from experiments.probes.heads.scores import row_scores
 from experiments.tasks.patterns import Patterns
@@ -63,7 +63,7 @@ def contenders(length: int) -> dict[str, Callable[[], object]]:
 
     @torch.no_grad()
     def loop() -> tuple[Tensor, list[float]]:
-        matrices = weights(*queries_keys(layer, layer.query(x), layer.key(x)))
+        matrices = self_attention_weights(*queries_keys(layer, layer.query(x), layer.key(x)))
         value = layer.value(x).unflatten(-1, (N_HEADS, -1)).transpose(1, 2)
         output = layer.out((matrices @ value).transpose(1, 2).flatten(2))
         found = []

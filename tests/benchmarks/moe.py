@@ -21,17 +21,17 @@ from side_by_side import SideBySide, arguments
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from experiments.nn.moe.dispatch import Combine, Scatter, masked
+from experiments.nn.moe.dispatch import CombineRows, DispatchRows, dispatch_masked
 from experiments.nn.moe.mixture import MixtureOfExperts
 from experiments.parts.activation import Activation
-from experiments.parts.attention import Attention as AttentionOptions
+from experiments.parts.attention import AttentionPart as AttentionOptions
 from experiments.parts.attention import Kernel, Position
 from experiments.parts.body import Init
-from experiments.parts.body import Model as ModelOptions
-from experiments.parts.ffn import FeedForward as FeedForwardOptions
+from experiments.parts.body import ModelOptions as ModelOptions
+from experiments.parts.ffn import FeedForwardPart as FeedForwardOptions
 from experiments.parts.moe import Balance
-from experiments.parts.moe import MixtureOfExperts as MixtureOfExpertsOptions
-from experiments.parts.norm import Norm as NormOptions
+from experiments.parts.moe import MixturePart as MixtureOfExpertsOptions
+from experiments.parts.norm import NormPart as NormOptions
 from experiments.parts.norm import NormType, Placement
 from experiments.parts.transformer import build_transformer
 
@@ -72,7 +72,7 @@ class Naive(MixtureOfExperts):
         tokens = x.flatten(0, 1)
         routing = self.route(tokens, keep)
         networks = [expert.transform for expert in self.experts]
-        mixed = masked(tokens, routing.experts, routing.weights, keep, networks)
+        mixed = dispatch_masked(tokens, routing.experts, routing.weights, keep, networks)
         return mixed.view_as(x), None
 
 
@@ -91,11 +91,11 @@ class Peer(nn.Module):
         chosen, order = top.indices.flatten().sort(stable=True)
         ends = torch.bincount(chosen, minlength=len(self.up)).cumsum(0).to(torch.int32)
         slots, source = order.argsort().view(-1, TOP_K), order // TOP_K
-        rows = Scatter.apply(tokens, slots, source)
+        rows = DispatchRows.apply(tokens, slots, source)
         hidden = F.gelu(F.grouped_mm(rows, self.up, offs=ends))
         back = F.grouped_mm(hidden, self.down, offs=ends)
         weights = top.values.softmax(dim=1)
-        return Combine.apply(back, weights, slots, source, order).view_as(x), None
+        return CombineRows.apply(back, weights, slots, source, order).view_as(x), None
 
 
 def forward_of(layer: nn.Module) -> Callable[[Tensor], None]:

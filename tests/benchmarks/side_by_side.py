@@ -1,6 +1,6 @@
 """What benchmarks share: contenders timed in the same rounds, tables of ratios, samples in a file.
 
-Contenders run in a new random order each round (`runner.trial.measure.interleaved`). Tables have
+Contenders run in a new random order each round (`runner.trial.measure.time_interleaved`). Tables have
 medians over rounds and ratios of medians, the JSON file every sample in seconds. A shared machine
 changes its speed from minute to minute: only ratios within one run hold.
 """
@@ -22,7 +22,7 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(1, str(ROOT))  # this checkout is measured, installed or not
 
-from runner.trial.measure import interleaved  # noqa: E402
+from runner.trial.measure import time_interleaved  # noqa: E402
 
 QUICK_ROUNDS = 3
 
@@ -65,7 +65,9 @@ class SideBySide:
         of others by name, e.g. "it / ours" and "limit / it".
         """
         rounds = max(1, round(times * self.rounds))
-        samples = interleaved(contenders, rounds=rounds, warmup=warmup, min_seconds=min_seconds)
+        samples = time_interleaved(
+            contenders, rounds=rounds, warmup=warmup, min_seconds=min_seconds
+        )
         self.samples[title] = samples
         medians = {name: statistics.median(values) for name, values in samples.items()}
         rows = []

@@ -6,13 +6,13 @@ import sys
 import time
 from pathlib import Path
 
+from .answers import coverage_cells, false_answer_cells, power_cells, repeated_look_cells
 from .cells import simulate
 from .presets import preset_cells
 from .verdicts import claim_cells, claim_power_cells, family_cells
-from .words import coverage_cells, look_cells, power_cells, word_cells
 
 TABLES = (
-    *(word_cells, look_cells, claim_cells, family_cells, coverage_cells),
+    *(false_answer_cells, repeated_look_cells, claim_cells, family_cells, coverage_cells),
     *(power_cells, claim_power_cells),
 )
 BEGIN, END = "<!-- tests.error_rates begins -->", "<!-- tests.error_rates ends -->"
@@ -38,7 +38,7 @@ def main() -> int:
     print(text)  # noqa: T201
     if asked.write:
         replace_block(asked.write, text)
-    failed = [line for table in found.values() for line in table.failed]
+    failed = [line for table in found.values() for line in table.failures]
     took = f"{time.monotonic() - began:.0f} s, {len(cells)} cells"
     print("\n".join([took, *failed]), file=sys.stderr)  # noqa: T201
     return 1 if failed else 0

@@ -14,42 +14,44 @@ WORKERS = 2
 
 @dataclass(frozen=True)
 class Share:
-    """A number of studies out of `of`; NaN where `of` is 0."""
+    """A number of studies out of `total`; NaN where `total` is 0."""
 
     hits: int
-    of: int
+    total: int
 
     @classmethod
-    def of_all(cls, hits: np.ndarray) -> "Share":
+    def from_hits(cls, hits: np.ndarray) -> "Share":
         return cls(int(hits.sum()), len(hits))
 
     @property
     def value(self) -> float:
-        return self.hits / self.of if self.of else nan
+        return self.hits / self.total if self.total else nan
 
 
 @dataclass(frozen=True)
 class Bound:
     """Where a share should be: at most (or at least) `level`, but for three standard errors.
 
-    `simulated` is the number of studies behind the level, where that is a simulation's result too.
+    `n_simulated` is the number of studies behind the level, where that is a simulation's result too.
     """
 
     level: float = 0.05
-    least: bool = False
-    simulated: float = inf
+    is_minimum: bool = False
+    n_simulated: float = inf
 
-    def kept(self, share: Share) -> bool:
+    def holds(self, share: Share) -> bool:
         if isnan(share.value):
             return True
-        variance = self.level * (1 - self.level) * (1 / share.of + 1 / self.simulated)
+        variance = self.level * (1 - self.level) * (1 / share.total + 1 / self.n_simulated)
         slack = 3 * sqrt(variance)
         return (
-            share.value >= self.level - slack if self.least else share.value <= self.level + slack
+            share.value >= self.level - slack
+            if self.is_minimum
+            else share.value <= self.level + slack
         )
 
 
-WORDS = Bound()
+FALSE_RATE_BOUND = Bound()
 
 
 @dataclass(frozen=True)
@@ -57,14 +59,14 @@ class Cell:
     """What is simulated for one cell; `run` takes a generator and a number of studies.
 
     It gives shares by name, one for each of the tables in `tables`, in which the cell stands at
-    `row` and `column`. A cell of which `must` is true fails the run where it is not kept.
+    `row` and `column`. A cell of which `is_required` is true fails the run where it is not kept.
     """
 
     tables: Mapping[str, tuple[str, Bound]]  # share's name -> (title of its table, bound)
     row: str
     column: str
     run: Callable[[Generator, int], Mapping[str, Share]]
-    must: bool = True
+    is_required: bool = True
 
     def shares(self, studies: int) -> Mapping[str, Share]:
         """Simulate; the same cell gives the same numbers in every run of as many studies."""
@@ -80,14 +82,14 @@ class Table:
 
     title: str
     shares: dict[tuple[str, str], tuple[Share, bool]] = field(default_factory=dict)
-    failed: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
 
     def add(self, cell: Cell, share: Share, bound: Bound) -> None:
-        kept = bound.kept(share)
+        kept = bound.holds(share)
         self.shares[cell.row, cell.column] = share, kept
-        if cell.must and not kept:
-            self.failed.append(
-                f"{self.title}: {cell.row}, {cell.column}: {share.value:.4f} of {share.of}"
+        if cell.is_required and not kept:
+            self.failures.append(
+                f"{self.title}: {cell.row}, {cell.column}: {share.value:.4f} of {share.total}"
             )
 
     def markdown(self) -> str:

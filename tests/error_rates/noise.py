@@ -61,20 +61,20 @@ def diverging(rng: Generator, shape: Shape, p: float) -> Floats:
     return luck(rng, shape) + values + shift
 
 
-HOLDS: Mapping[str, Draw] = {
+NULL_NOISE: Mapping[str, Draw] = {
     "normal": normal,
     "Student's t, 2 degrees of freedom": student,
     "counts (of 8, chance 0.1)": counts,
     "outcomes of 0 or 1 (chance 0.5)": outcomes,
 }
-LIMITS: Mapping[str, Draw] = {"log-normal arms": lognormal}
-DIVERGING: Mapping[float, Draw] = {
+BEYOND_ASSUMPTIONS: Mapping[str, Draw] = {"log-normal arms": lognormal}
+DIVERGING_ARMS: Mapping[float, Draw] = {
     p: partial(diverging, p=p) for p in (0.02, 0.05, 0.1, 0.2)
 }  # chance -> arms
 
 Differences = Callable[[Generator, tuple[int, ...]], Floats]
 # Of paired differences, with mean 0 and SD 1, for claims.
-DIFFERENCES: Mapping[str, Differences] = {
+DIFFERENCE_NOISE: Mapping[str, Differences] = {
     "normal": lambda rng, shape: rng.standard_normal(shape),
     "Student's t, 3 degrees of freedom": lambda rng, shape: rng.standard_t(3, shape) / 3**0.5,
     "skewed (log-normal)": lambda rng, shape: (

@@ -12,13 +12,13 @@ from hydra.core.global_hydra import GlobalHydra
 from runner import registry
 from runner.config import flatten
 from runner.plan import arguments, planning
-from runner.plan.outline import outline
-from runner.plan.plan import Plan, stand_in
-from runner.report.headlines import arms_of
-from runner.report.record import StudyRecord
+from runner.plan.plan import Plan, effective_baseline
+from runner.plan.report_spec import read_report_spec
+from runner.report.headlines import headline_arms
+from runner.report.study_record import StudyRecord
 
+from .answers import Family, simulate_effect
 from .cells import Bound, Cell
-from .words import Family, right_words
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 EFFECT = 3.0  # SDs of the paired differences
@@ -29,19 +29,19 @@ EMPTY = pd.DataFrame(columns=["arm", "seed", "metric", "value", "status"])
 def planned(experiment: str, folder: str) -> Plan:
     """The quick preset of an experiment, planned as the command line does."""
     overrides = [f"experiment={experiment}", "scale=quick", f"outputs={folder}"]
-    mended = arguments.check(overrides)
-    return planning.plan(compose("config", overrides=mended), mended)
+    mended = arguments.check_arguments(overrides)
+    return planning.make_plan(compose("config", overrides=mended), mended)
 
 
 def family(plan: Plan) -> Family:
     """How many arms each headline compares that needs a test; an arm without it counts too."""
-    told = outline(plan.study)
+    told = read_report_spec(plan.study)
     study = StudyRecord(
         **{**vars(told), "scale": "quick"},
         experiment=plan.experiment,
         command="",
         arms={arm.name: list(arm.overrides) for arm in plan.arms},
-        baseline=stand_in(plan.arms, plan.study),
+        baseline=effective_baseline(plan.arms, plan.study),
         results=EMPTY,
         history=EMPTY,
         trials=EMPTY,
@@ -49,10 +49,10 @@ def family(plan: Plan) -> Family:
         environment={},
         controls=plan.study.controls,
         conditions={arm.name: arm.conditions for arm in plan.arms},
-        hparams={arm.name: flatten(arm.config.tree()) for arm in plan.arms},
+        hparams={arm.name: flatten(arm.config.signature_tree()) for arm in plan.arms},
     )
     sizes = [
-        len(arms_of(study, headline))
+        len(headline_arms(study, headline))
         for headline in study.headline
         if not registry.metric(headline.metric).deterministic
     ]
@@ -63,9 +63,11 @@ def families() -> dict[str, tuple[Family, int]]:
     """Experiment -> the family of its quick preset and its number of seeds; those that compare."""
     GlobalHydra.instance().clear()
     here = initialize_config_dir(str(CONF), version_base="1.3")
-    no_data = patch.object(planning.Data, "prepare", return_value="")  # no count depends on them
+    no_data = patch.object(
+        planning.PreparedData, "prepare", return_value=""
+    )  # no count depends on them
     with tempfile.TemporaryDirectory() as folder, here, no_data:
-        plans = {name: planned(name, folder) for name in registry.names()}
+        plans = {name: planned(name, folder) for name in registry.experiment_names()}
     found = {name: (family(plan), len(plan.seeds)) for name, plan in plans.items()}
     return {name: (sizes, n) for name, (sizes, n) in found.items() if sizes}
 
@@ -74,10 +76,10 @@ def preset_cells() -> list[Cell]:
     """A cell for each quick preset that compares arms."""
     return [
         Cell(
-            {"found": (POWER, Bound(0.9, least=True))},
+            {"found": (POWER, Bound(0.9, is_minimum=True))},
             f"{name}: {sum(sizes)} comparisons, {n} seeds",
             "power",
-            partial(right_words, effect=EFFECT, n=n, family=sizes),
+            partial(simulate_effect, effect=EFFECT, n=n, family=sizes),
         )
         for name, (sizes, n) in families().items()
     ]

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from runner.claims.finding import Verdict
-from tests.support.claim_tables import DEPTHS, claim, equivalence, rate, rng, slope, verdict
+from tests.support.claim_tables import (
+    DEPTHS,
+    claim,
+    equivalence,
+    failure_rate,
+    judge_values,
+    rng,
+    slope,
+)
 
 STUDIES = 800
 # Three binomial standard errors above the nominal level, so that a sound machine passes.
@@ -24,7 +32,7 @@ def test_false_equivalence_where_the_true_difference_is_delta(n):
         columns["base", f"m{i}"] = draw.normal(3, 1, n)
         columns["arm", f"m{i}"] = columns["base", f"m{i}"] + draw.normal(0.1, 0.03, n)
     claims = [equivalence(f"e{i}", metric=f"m{i}", n=n) for i in range(STUDIES)]
-    found = shares(verdict(columns, *claims))
+    found = shares(judge_values(columns, *claims))
     assert 0.05 - SLACK <= found[Verdict.reproduced] <= 0.05 + SLACK
     assert found[Verdict.contradicted] <= 0.025 + SLACK
 
@@ -38,7 +46,7 @@ def test_false_slopes_where_the_true_slope_is_the_edge_of_the_band(n):
         values = np.exp(-0.4 * np.log(DEPTHS) + noise)
         columns |= {("arm", f"g{i}/{d}"): c for d, c in zip(DEPTHS, values.T, strict=True)}
     claims = [slope(f"s{i}", metric=f"g{i}/{{depth}}", n=n) for i in range(STUDIES)]
-    found = shares(verdict(columns, *claims))
+    found = shares(judge_values(columns, *claims))
     assert found[Verdict.reproduced] <= 0.025 + SLACK
     assert found[Verdict.reproduced] + found[Verdict.contradicted] <= 0.05 + SLACK
 
@@ -52,8 +60,10 @@ def test_false_failure_rates_where_the_true_rate_is_the_bound(two_arms):
         for i in range(STUDIES)
     }
     asked = {"control": "base", "direction": "greater"} if two_arms else {"at_least": 0.5}
-    claims = [rate(f"r{i}", metric=f"m{i}", above=0.5, n=n, **asked) for i in range(STUDIES)]
-    found = shares(verdict(columns, *claims))
+    claims = [
+        failure_rate(f"r{i}", metric=f"m{i}", above=0.5, n=n, **asked) for i in range(STUDIES)
+    ]
+    found = shares(judge_values(columns, *claims))
     assert found[Verdict.reproduced] + found[Verdict.contradicted] <= 0.05
 
 
@@ -70,7 +80,7 @@ def test_a_family_of_mixed_kinds_keeps_its_level():
             claim(f"d{i}", metric=f"m{i}", direction="less", n=n, family=family),
             equivalence(f"e{i}", metric=f"e{i}", n=n, family=family),
         ]
-    wrong = [f.verdict is Verdict.reproduced for f in verdict(columns, *claims)]
+    wrong = [f.verdict is Verdict.reproduced for f in judge_values(columns, *claims)]
     any_wrong = np.reshape(wrong, (studies, 2)).any(axis=1).mean()
     assert any_wrong <= 0.05 + 3 * (0.05 * 0.95 / studies) ** 0.5
 
@@ -85,6 +95,6 @@ def test_a_sound_a_a_pair_seldom_makes_a_claim_invalid(n):
             columns[arm, f"m{i}"] = values + (arm == "arm") * draw.normal(size=n)
     same = {"arm": "copy", "control": "base"}
     claims = [claim(f"a{i}", metric=f"m{i}", n=n, aa=same) for i in range(STUDIES)]
-    found = shares(verdict(columns, *claims))
+    found = shares(judge_values(columns, *claims))
     assert found[Verdict.invalid] <= 0.05
     assert found[Verdict.reproduced] >= 0.95

@@ -16,8 +16,8 @@ from runner.claims.verdicts import judge
 from runner.stats.intervals import Floats
 from runner.stats.power import verdict_detectable_effect
 
-from .cells import WORDS, Bound, Cell, Share
-from .noise import DIFFERENCES, Differences
+from .cells import FALSE_RATE_BOUND, Bound, Cell, Share
+from .noise import DIFFERENCE_NOISE, Differences
 
 BATCH = 100  # studies that are judged together, each a family of its own
 DEPTHS = (4, 8, 16, 32)
@@ -99,10 +99,12 @@ KINDS: Mapping[str, Asked] = {
         noisy=False,
     ),
 }
-DECIDED = (Verdict.reproduced, Verdict.contradicted)
+DECIDED_VERDICTS = (Verdict.reproduced, Verdict.contradicted)
 
 
-def findings(rng: Generator, studies: int, *, kind: str, noise: str, n: int) -> Mapping[str, Share]:
+def simulate_claims(
+    rng: Generator, studies: int, *, kind: str, noise: str, n: int
+) -> Mapping[str, Share]:
     """How often a claim is reproduced or contradicted, and its interval holds the truth."""
     asked = KINDS[kind]
     found = [one for (one,) in judged(rng, studies, asked.keys, asked.study, n, noise=noise)]
@@ -110,16 +112,16 @@ def findings(rng: Generator, studies: int, *, kind: str, noise: str, n: int) -> 
     covered = sum(interval.low <= asked.truth <= interval.high for interval in intervals)
     shares = {
         str(verdict): Share(sum(one.verdict is verdict for one in found), studies)
-        for verdict in DECIDED
+        for verdict in DECIDED_VERDICTS
     }
     return shares | {"covered": Share(covered, len(intervals))}
 
 
-def false_in_family(rng: Generator, studies: int, *, n: int, members: int) -> Mapping[str, Share]:
+def simulate_families(rng: Generator, studies: int, *, n: int, members: int) -> Mapping[str, Share]:
     """How many families of differences, none of which is there, have any verdict."""
     asked = KINDS[DIFFERENCE]
     families = judged(rng, studies, asked.keys, asked.study, n, members=members)
-    wrong = sum(any(one.verdict in DECIDED for one in family) for family in families)
+    wrong = sum(any(one.verdict in DECIDED_VERDICTS for one in family) for family in families)
     return {"false": Share(wrong, studies)}
 
 
@@ -141,7 +143,7 @@ def judged(
         for i in range(start, min(start + BATCH, studies)):
             for member in range(members):
                 metric = f"m{i}/{member}" + ("/{depth}" if keys["kind"] == "slope" else "")
-                columns |= study(rng, DIFFERENCES[noise], n, metric)
+                columns |= study(rng, DIFFERENCE_NOISE[noise], n, metric)
                 claims.append(claim(keys, f"c{i}/{member}", f"f{i}", metric, n))
         results, trials = tables(columns)
         found += judge(claims, results, scale="quick", trials=trials)
@@ -163,7 +165,7 @@ def tables(columns: Columns) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def power(rng: Generator, studies: int, *, n: int, members: int) -> Mapping[str, Share]:
     """How often a claim is reproduced whose effect is what is printed for a deviation of 1."""
-    mean = verdict_detectable_effect(1.0, n, family=members)
+    mean = verdict_detectable_effect(1.0, n, family_size=members)
     keys = {"kind": "difference", "direction": "greater", **PAIR}
 
     def study(rng: Generator, noise: Differences, n: int, metric: str) -> Columns:
@@ -178,11 +180,12 @@ def claim_cells(*, quick: bool) -> list[Cell]:
     """Every kind under every noise; skewed differences are a known limit."""
     cells = []
     for kind, asked in KINDS.items():
-        for noise in DIFFERENCES if asked.noisy and not quick else ["normal"]:
+        for noise in DIFFERENCE_NOISE if asked.noisy and not quick else ["normal"]:
             titles = {
-                str(verdict): (f"Falsely {verdict} claims, in %", WORDS) for verdict in DECIDED
+                str(verdict): (f"Falsely {verdict} claims, in %", FALSE_RATE_BOUND)
+                for verdict in DECIDED_VERDICTS
             }
-            titles["covered"] = (COVERED, Bound(asked.confidence, least=True))
+            titles["covered"] = (COVERED, Bound(asked.confidence, is_minimum=True))
             row = f"{kind}; {noise}" if asked.noisy else kind
             if asked.confidence != 0.95:
                 row += f" ({100 * asked.confidence:.0f} % interval)"
@@ -191,8 +194,8 @@ def claim_cells(*, quick: bool) -> list[Cell]:
                     titles,
                     row,
                     f"n = {n}",
-                    partial(findings, kind=kind, noise=noise, n=n),
-                    must=noise == "normal",
+                    partial(simulate_claims, kind=kind, noise=noise, n=n),
+                    is_required=noise == "normal",
                 )
                 for n in ((2, 8) if quick else (2, 4, 6, 8, 10))
             ]
@@ -203,10 +206,10 @@ def family_cells(*, quick: bool) -> list[Cell]:
     """False verdicts anywhere in a family."""
     return [
         Cell(
-            {"false": (FAMILY, WORDS)},
+            {"false": (FAMILY, FALSE_RATE_BOUND)},
             f"{members} claims",
             f"n = {n}",
-            partial(false_in_family, n=n, members=members),
+            partial(simulate_families, n=n, members=members),
         )
         for members in ((3,) if quick else (3, 6))
         for n in ((8,) if quick else (8, 10))
@@ -217,7 +220,7 @@ def claim_power_cells(*, quick: bool) -> list[Cell]:
     """Power of differences at what is printed, for families of several sizes."""
     return [
         Cell(
-            {"found": (POWER, Bound(0.8, least=True))},
+            {"found": (POWER, Bound(0.8, is_minimum=True))},
             f"{members} claim{'s' if members > 1 else ''} in the family",
             f"n = {n}",
             partial(power, n=n, members=members),

@@ -92,7 +92,7 @@ def test_arms_of_the_full_scale_can_be_tuned(plan: MakePlan, tmp_path: Path) -> 
     assert len(gridded.arms) == 3 * len(rates)
     d_ff = {arm.name: arm.config.parts.ffn.d_ff for arm in study.arms}
     for arm in gridded.arms:
-        name, rate = tuning.split(arm.name, study, study.study.tune)
+        name, rate = tuning.split_variant_name(arm.name, study, study.study.tune)
         assert (arm.config.training.lr, arm.config.parts.ffn.d_ff) == (rate, d_ff[name])
     assert not set(gridded.seeds) & set(study.seeds)
 
@@ -117,7 +117,7 @@ def test_derivative_table_is_the_slope_of_the_value_table(activation: Activation
 def test_values_at_the_end_at_the_start_and_their_change() -> None:
     start = {"val/loss": 2.0, "ffn/zero_share": 0.5, "ffn/zero_share/layer0": 0.25}
     end = {"val/loss": 1.0, "ffn/zero_share": 0.75, "ffn/zero_share/layer0": 1.0}
-    assert ffn.compared(start, end) == {
+    assert ffn.add_start_and_change(start, end) == {
         "ffn/zero_share": 0.75,
         "ffn/zero_share_init": 0.5,
         "ffn/zero_share_change": 0.25,

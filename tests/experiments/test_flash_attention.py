@@ -11,12 +11,12 @@ from hydra import compose
 
 from experiments import flash_attention as flash
 from experiments.flash_attention import FlashOptions
-from experiments.nn.kernels.kernel import KERNELS, naive
+from experiments.nn.kernels.kernel import KERNELS, naive_attention
 from experiments.parts.attention import Kernel
 from experiments.probes import kernels
 from runner import registry
 from runner.plan.plan import Plan
-from runner.trial.measure import can_measure_peak, give_back, peak_mib
+from runner.trial.measure import can_measure_peak, peak_mib, trim_heap
 from tests.support.memory_trial import MemoryTrial
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -37,7 +37,7 @@ def as_exact_as_the_formula(found: dict[str, float], plain: dict[str, float]) ->
 
     And a little more, since on so few numbers that error can be next to none by chance.
     """
-    for name in kernels.NAMES:
+    for name in kernels.OUTPUT_NAMES:
         factor = 2 if name == "forward" else 3
         assert found[name] <= factor * plain[name] + SLACK, (name, found, plain)
 
@@ -58,7 +58,10 @@ def test_a_trial_measures_every_length(plan: MakePlan) -> None:
         assert values["flash/saved_bytes/length24"] == 4 * 24 * a_row * 4 + mask
         assert values["flash/saved_bytes"] == values["flash/saved_bytes/length24"]
         as_exact_as_the_formula(
-            *({n: of[f"flash/error_{n}/length24"] for n in kernels.NAMES} for of in (values, plain))
+            *(
+                {n: of[f"flash/error_{n}/length24"] for n in kernels.OUTPUT_NAMES}
+                for of in (values, plain)
+            )
         )
         difference = values["flash/difference_to_naive/length24"]
         assert difference == 0 if name == "naive" else 0 < difference < 1e-6
@@ -74,16 +77,18 @@ def test_a_trial_measures_every_length(plan: MakePlan) -> None:
 
 def test_arms_have_the_same_inputs_but_the_copy(plan: MakePlan) -> None:
     arms = trials(plan(*TINY, "arm=[naive,tiled,fused,tiled_copy]"))
-    inputs = {name: flash.inputs(trial, 8) for name, trial in arms.items()}
+    inputs = {name: flash.kernel_inputs(trial, 8) for name, trial in arms.items()}
     for name in ("tiled", "fused"):
         assert all(map(torch.equal, inputs["naive"], inputs[name]))
     assert not any(map(torch.equal, inputs["naive"], inputs["tiled_copy"]))
-    assert not torch.equal(inputs["naive"].query, flash.inputs(arms["naive"], 24).query[:, :, :8])
+    assert not torch.equal(
+        inputs["naive"].query, flash.kernel_inputs(arms["naive"], 24).query[:, :, :8]
+    )
 
 
 def test_grouped_heads_come_from_the_attention_option(plan: MakePlan) -> None:
     (arm,) = plan(*TINY, "attention=gqa", "arm=tiled").arms
-    x = flash.inputs(MemoryTrial(arm.config, Path()), 8)
+    x = flash.kernel_inputs(MemoryTrial(arm.config, Path()), 8)
     assert (x.query.shape, x.key.shape) == ((1, 4, 8, 8), (1, 2, 8, 8))
     (arm,) = plan(*TINY, "arm=tiled").arms
     assert arm.config.parts.attention.n_kv_heads == 4
@@ -96,17 +101,17 @@ def test_parts_that_are_left_out_cost_nothing(plan: MakePlan) -> None:
 
 def test_errors_see_a_wrong_kernel() -> None:
     torch.manual_seed(0)
-    x = kernels.Inputs(*torch.randn(4, 1, 2, 30, 8))
-    same = partial(naive, causal=True)
-    wrong = partial(naive, causal=True, scale=8**-0.5 * 1.001)
-    plain = kernels.errors(same, same, x)
+    x = kernels.KernelInputs(*torch.randn(4, 1, 2, 30, 8))
+    same = partial(naive_attention, causal=True)
+    wrong = partial(naive_attention, causal=True, scale=8**-0.5 * 1.001)
+    plain = kernels.kernel_errors(same, same, x)
     assert plain["error_ratio"] == 1
     assert plain["difference_to_naive"] == 0
-    tiled = kernels.errors(partial(KERNELS[Kernel.tiled], causal=True), same, x)
+    tiled = kernels.kernel_errors(partial(KERNELS[Kernel.tiled], causal=True), same, x)
     as_exact_as_the_formula(
-        *({name: of[f"error_{name}"] for name in kernels.NAMES} for of in (tiled, plain))
+        *({name: of[f"error_{name}"] for name in kernels.OUTPUT_NAMES} for of in (tiled, plain))
     )
-    found = kernels.errors(wrong, same, x)
+    found = kernels.kernel_errors(wrong, same, x)
     assert found["difference_to_naive"] == pytest.approx(found["error_forward"], rel=0.01)
     assert found["error_ratio"] > 100
     assert found["error_ratio_grad"] > 100
@@ -136,7 +141,7 @@ def test_peak_is_what_a_call_adds() -> None:
 
     sixteen()
     assert abs(peak_mib(lambda: sixteen) - 16) < 1
-    assert peak_mib(lambda: give_back) < 1
+    assert peak_mib(lambda: trim_heap) < 1
 
     def fails() -> Callable[[], object]:
         raise ZeroDivisionError

@@ -12,13 +12,13 @@ import torch
 from experiments import gqa_vs_mha as gqa
 from experiments.gqa_vs_mha import Conversion, GQAOptions
 from experiments.nn import attention
-from experiments.parts.body import cost
+from experiments.parts.body import body_cost
 from experiments.parts.transformer import build_transformer
-from runner.plan.outline import outline
 from runner.plan.planning import Plan
+from runner.plan.report_spec import read_report_spec
 from runner.records.job import Stage
-from runner.records.tracking import read_rows
-from runner.study.entries import job_of, survey
+from runner.records.tracking import read_curves
+from runner.study.entries import list_trials, make_job
 from runner.trial import compute as trial
 from tests.support.memory_trial import MemoryTrial
 
@@ -34,14 +34,14 @@ MORE = 3  # 15 % of 20 steps
 
 def compute(plan: Plan, *stages: Stage, send: Callable[[dict[str, Any]], None] = lambda _: None):
     """Results by metric, and the curves, of the plan's first trial, computed in this process."""
-    entry = survey(plan)[0]
+    entry = list_trials(plan)[0]
     for stage in stages or (Stage.run, Stage.timing):
-        trial.compute(job_of(plan, entry, stage), send)
+        trial.compute_stage(make_job(plan, entry, stage), send)
     folder = entry.slot.folder
-    record = entry.slot.untimed(plan.arms[0].code) or entry.slot.result()
+    record = entry.slot.read_first_stage(plan.arms[0].code) or entry.slot.result()
     assert record
     rows = pd.DataFrame(record["results"])
-    curves = {(step, metric): value for step, metric, value in read_rows(folder)}
+    curves = {(step, metric): value for step, metric, value in read_curves(folder)}
     return rows.set_index("metric"), curves, folder
 
 
@@ -60,7 +60,7 @@ def test_what_an_arm_allocates(plan, n_kv_heads: int) -> None:
     assert value["gqa/attention_parameters"] == 2 * (2 + 2 * share) * 32 * 32
     assert value["gqa/parameter_reduction"] == pytest.approx(50 * (1 - share))
     parts = made.arms[0].config.parts
-    assert value["cost/parameters"] == cost(vars(parts)).parameters
+    assert value["cost/parameters"] == body_cost(vars(parts)).parameters
 
     times = pd.read_csv(folder / "tables" / "times.csv")
     # Rounds x (lengths and reading), and once a prefill, its mixing and a generation.
@@ -85,14 +85,14 @@ def test_what_an_arm_allocates(plan, n_kv_heads: int) -> None:
 def test_every_length_is_decoded_by_one_algorithm(plan, monkeypatch) -> None:
     (arm,) = plan(*SMALL, "arm=mqa").arms
     pinned: list[bool | None] = []
-    original = attention.one_query
+    original = attention.attend_one_query
 
-    def spy(*args: torch.Tensor, plain: bool | None = None) -> torch.Tensor:
-        pinned.append(plain)
-        return original(*args, plain=plain)
+    def spy(*args: torch.Tensor, use_matmul: bool | None = None) -> torch.Tensor:
+        pinned.append(use_matmul)
+        return original(*args, use_matmul=use_matmul)
 
-    layer = gqa.timed_layer(MemoryTrial(arm.config, Path()))
-    monkeypatch.setattr(attention, "one_query", spy)
+    layer = gqa.build_timed_layer(MemoryTrial(arm.config, Path()))
+    monkeypatch.setattr(attention, "attend_one_query", spy)
     cache = layer.new_cache(2, 32)
     for length in (7, 31):
         cache.length = length
@@ -169,7 +169,7 @@ def test_arms_differ_in_nothing_else(plan) -> None:
             pooled = ".key." in key or ".value." in key
             widened = name.endswith("_wide") and ".ffn." in key
             assert torch.equal(value, other) or pooled or widened, (name, key)
-    parameters = {arm.name: cost(vars(arm.config.parts)).parameters for arm in arms}
+    parameters = {arm.name: body_cost(vars(arm.config.parts)).parameters for arm in arms}
     assert parameters["mqa"] < parameters["gqa2"] < parameters["gqa4"] < parameters["mha"]
     for arm in arms:
         if arm.name.endswith("_wide"):
@@ -188,7 +188,7 @@ def test_an_arm_that_is_not_timed_has_no_times(plan) -> None:
 def test_claims_and_their_controls_name_arms_that_the_scale_computes(plan, scale: str) -> None:
     made = plan("experiment=gqa_vs_mha", "task=waves", f"scale={scale}")
     names = {arm.name for arm in made.arms}
-    for claim in outline(made.study).claims:
+    for claim in read_report_spec(made.study).claims:
         pairs = [claim, getattr(claim, "aa", None), getattr(claim, "positive_control", None)]
         said = {getattr(pair, role, None) for pair in pairs for role in ("arm", "control")}
         assert said - {None} <= names

@@ -11,17 +11,17 @@ import torch
 
 from experiments import head_analysis
 from experiments.parts.transformer import build_transformer
-from experiments.probes.heads.portraits import differs, looks
 from experiments.probes.heads.probe import HeadProbe
 from experiments.probes.heads.pruning import ORDERS
+from experiments.probes.heads.summaries import describe_attention, describe_label_difference
 from runner import registry
 from runner.figures import canvas
 from runner.figures.data import CannotDrawError
-from runner.metric_names import Worth
-from runner.plan.outline import outline
-from runner.plan.plan import Arm, Plan
+from runner.metric_names import DivergedValue
+from runner.plan.plan import Plan, PlannedArm
+from runner.plan.report_spec import read_report_spec
 from runner.trial.training import train
-from tests.support.memory_records import records_of
+from tests.support.memory_records import records_from_trials
 from tests.support.memory_trial import MemoryTrial
 
 MakePlan = Callable[..., Plan]
@@ -33,11 +33,11 @@ SCORES = (
 )
 
 
-def trial_of(arm: Arm, folder: Path) -> MemoryTrial:
+def trial_of(arm: PlannedArm, folder: Path) -> MemoryTrial:
     return MemoryTrial(arm.config, folder / arm.name, steps=4, warmup_steps=1, eval_every=2)
 
 
-def ran(arm: Arm, folder: Path) -> MemoryTrial:
+def ran(arm: PlannedArm, folder: Path) -> MemoryTrial:
     trial = trial_of(arm, folder)
     head_analysis.run(trial)
     return trial
@@ -187,9 +187,9 @@ def test_figures_are_drawn(
 ) -> None:
     made = plan("experiment=head_analysis", *overrides)
     trials = {arm.name: ran(arm, tmp_path) for arm in made.arms}
-    figures = outline(made.study).figures
+    figures = read_report_spec(made.study).figures
     assert {"attention", "profiles", "heads", "distance_over_training"} <= set(figures)
-    records = records_of(trials)
+    records = records_from_trials(trials)
     missing = set()
     for name, figure in figures.items():
         try:
@@ -241,7 +241,7 @@ def test_one_layer_has_as_many_parameters_as_two(plan: MakePlan) -> None:
     assert abs(one / two - 1) < 0.01
 
 
-def shorter(arm: Arm, length: int = 24) -> Arm:
+def shorter(arm: PlannedArm, length: int = 24) -> PlannedArm:
     """The arm on short sequences: those that copy set their length themselves."""
     parts = SimpleNamespace(**vars(arm.config.parts))
     parts.task = replace(parts.task, length=length, max_period=8)
@@ -305,8 +305,8 @@ def test_a_diverged_copier_ends_with_its_records(plan: MakePlan, tmp_path: Path)
 def test_what_full_asks_of_a_copier_is_recorded_though_it_diverged(
     plan: MakePlan, tmp_path: Path, name: str
 ) -> None:
-    claims = outline(plan("experiment=head_analysis", "scale=full").study).claims
-    asked = {metric for claim in claims if name in claim.compared for metric in claim.metrics}
+    claims = read_report_spec(plan("experiment=head_analysis", "scale=full").study).claims
+    asked = {metric for claim in claims if name in claim.compared_arms for metric in claim.metrics}
     controls = [claim.positive_control for claim in claims if claim.positive_control]
     asked |= {known.metric for known in controls if name in (known.arm, known.control)}
     assert len(asked) > 1
@@ -314,11 +314,13 @@ def test_what_full_asks_of_a_copier_is_recorded_though_it_diverged(
         trial = copying(plan, tmp_path / str(len(end)), *end, name=name)
         assert asked <= set(trial.values)
         for metric in asked:
-            lost = bool(trial.diverged) and registry.metric(metric).diverged is Worth.nothing
-            assert math.isfinite(trial.counted[metric]) is not lost
+            lost = (
+                bool(trial.diverged) and registry.metric(metric).diverged is DivergedValue.nothing
+            )
+            assert math.isfinite(trial.reported_values[metric]) is not lost
     assert trial.diverged
-    assert {v for n, v in trial.counted.items() if "/prun" in n} == {0.0}
-    assert all(math.isnan(v) for n, v in trial.counted.items() if "/ablation/" in n)
+    assert {v for n, v in trial.reported_values.items() if "/prun" in n} == {0.0}
+    assert all(math.isnan(v) for n, v in trial.reported_values.items() if "/ablation/" in n)
 
 
 @pytest.mark.slow
@@ -343,7 +345,7 @@ def test_figures_of_what_repeats_are_drawn(plan: MakePlan, tmp_path: Path) -> No
     chosen = "arm=[trained,untrained,two_layers,one_layer,three_layers]"
     made = plan("experiment=head_analysis", "scale=full", chosen, *small)
     trials = {arm.name: ran(shorter(arm), tmp_path) for arm in made.arms if arm.name in COPYING}
-    records, figures = records_of(trials), outline(made.study).figures
+    records, figures = records_from_trials(trials), read_report_spec(made.study).figures
     drawn = {}
     for key in ("copying", "induction", "in_context", "induction_over_training", "ablation"):
         with canvas.style():
@@ -388,9 +390,9 @@ EVEN |= {"induction": 0.04, "duplicate": 0.04}
     ],
 )
 def test_words_for_where_a_head_looks(own: dict[str, float], words: str) -> None:
-    assert looks(EVEN | own, EVEN) == words
+    assert describe_attention(EVEN | own, EVEN) == words
 
 
 def test_words_for_how_labels_differ() -> None:
-    assert differs({"a": 1.0, "b": 4.26, "c": 2.0}) == "4.3 back on b, 1.0 on a"
-    assert differs({"a": 1.0}) == "one label only"
+    assert describe_label_difference({"a": 1.0, "b": 4.26, "c": 2.0}) == "4.3 back on b, 1.0 on a"
+    assert describe_label_difference({"a": 1.0}) == "one label only"

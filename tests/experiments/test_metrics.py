@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 import yaml
 
-from experiments.estimates.recorded import Recorded
+from experiments.estimates.expected_metrics import ExpectedMetrics
 from experiments.metrics import METRICS
 from runner import registry
-from runner.metric_names import TEXTS, Metric, find
-from runner.plan.folders import CONF
-from runner.trial.metrics import ENGINE
+from runner.metric_names import TEXTS, Metric, find_metric
+from runner.plan.option_folders import CONF
+from runner.trial.metrics import ENGINE_METRICS
 from tests import metrics_page
 from tests.metrics_page import questions, recorded
-from tests.support.finished import finished, finished_once  # noqa: F401 (fixtures)
+from tests.support.finished_study import finished_outputs, finished_study_folder  # noqa: F401 (fixtures)
 from tests.support.units import check_units
 
 OURS = {name: metric for *_, owned in metrics_page.owners() for name, metric in owned.items()}
@@ -33,7 +33,7 @@ PREFIXES = "|".join({name.partition("/")[0] for name in OURS})
 
 def declared(name: str) -> Metric | None:
     """The declaration of a name; `*` in it becomes a number, as in the names of trials."""
-    return find(name.replace("*", "0"), OURS)
+    return find_metric(name.replace("*", "0"), OURS)
 
 
 def named(content: Any) -> Iterator[str]:
@@ -62,7 +62,7 @@ def test_the_page_is_what_the_declarations_give():
 
 
 def test_the_page_shows_all_declarations_of_ours():
-    assert {**METRICS, **ENGINE}.items() >= OURS.items()
+    assert {**METRICS, **ENGINE_METRICS}.items() >= OURS.items()
     others = {name for name in METRICS if name not in OURS}
     owners = {name.partition("/")[0] for name in OURS}
     assert not {name for name in others if name.partition("/")[0] in owners}
@@ -92,7 +92,7 @@ def test_no_declaration_is_unused():
 def test_metrics_of_claims_headlines_and_figures_are_declared():
     assert len(IN_CONF) > 60
     for file, metric in IN_CONF:
-        meant = [name for name in RECORDED if Recorded((name,), MANY).may_have(metric)]
+        meant = [name for name in RECORDED if ExpectedMetrics((name,), MANY).may_match(metric)]
         assert meant, f"{file}: nothing records {metric}"
         assert None not in map(declared, meant), f"{file}: {metric}"
 
@@ -105,8 +105,8 @@ def test_headlines_and_declarations_agree_on_what_is_better():
             assert (metric.better or "none") == headline["direction"], headline["metric"]
 
 
-def test_a_finished_study_records_declared_units(finished: Path):  # noqa: F811
-    files = list(finished.rglob("result.json"))
+def test_a_finished_study_records_declared_units(finished_outputs: Path):  # noqa: F811
+    files = list(finished_outputs.rglob("result.json"))
     assert len(files) == 2
     for file in files:
         rows = json.loads(file.read_text(encoding="utf-8"))["results"]
@@ -118,4 +118,4 @@ def test_a_text_decides_nothing():
     assert Metric(meaning="One.", unit="1", formula="x", source="y", better="less") == Metric()
     with pytest.raises(ValueError, match="must be less, greater or empty"):
         Metric(better="more")  # type: ignore[arg-type]
-    assert registry.metric("val/loss") is ENGINE["val/loss"]
+    assert registry.metric("val/loss") is ENGINE_METRICS["val/loss"]

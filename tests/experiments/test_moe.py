@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 import torch
 
-from experiments.parts.body import cost
+from experiments.parts.body import body_cost
 from experiments.parts.transformer import build_transformer
-from runner.plan.outline import outline
-from runner.report import collect, records
-from runner.study.entries import survey
+from runner.plan.report_spec import read_report_spec
+from runner.report import collection, records_archive
+from runner.study.entries import list_trials
 from runner.trial.training import train
 from tests.support.memory_trial import MemoryTrial
 
@@ -32,10 +32,10 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_study_from_the_users_text_to_the_report(plan, run, texts: Path, tmp_path: Path, capsys):
     command = (*SMALL, "task=text", f"task.path={texts}/**/*.txt", "task.length=32")
     run(*command)
-    taken = collect.take(survey(plan(*command)))
-    trials, results = collect.trial_table(taken), collect.values(taken)
+    taken = collection.snapshot_trials(list_trials(plan(*command)))
+    trials, results = collection.trial_table(taken), collection.final_values(taken)
     (archive,) = tmp_path.rglob("records.zip")
-    history = records.unpacked(
+    history = records_archive.unpack_trials(
         archive.read_bytes(), zip(trials.arm, trials.seed, strict=True)
     ).history
     assert set(trials.status) == {"done"}
@@ -84,10 +84,10 @@ def test_arms_of_a_seed_start_equal_where_they_have_the_same_parameter(plan):
 
 def test_active_parameters_are_those_of_the_dense_arm(plan):
     arms = {a.name: a.config.parts for a in plan("experiment=moe", "task=waves", "arm=null").arms}
-    dense = cost(vars(arms["dense"])).active_parameters
+    dense = body_cost(vars(arms["dense"])).active_parameters
     for name in ("moe_top2", "moe_top1", "moe_bias"):
-        assert cost(vars(arms[name])).active_parameters == pytest.approx(dense, rel=0.01), name
-        assert cost(vars(arms[name])).parameters > 2 * dense
+        assert body_cost(vars(arms[name])).active_parameters == pytest.approx(dense, rel=0.01), name
+        assert body_cost(vars(arms[name])).parameters > 2 * dense
 
 
 @pytest.mark.some(1)
@@ -95,7 +95,7 @@ def test_active_parameters_are_those_of_the_dense_arm(plan):
 def test_claims_name_arms_that_the_scale_computes(plan, scale: str):
     made = plan("experiment=moe", "task=waves", f"scale={scale}")
     names = {arm.name for arm in made.arms}
-    for claim in outline(made.study).claims:
+    for claim in read_report_spec(made.study).claims:
         assert {claim.arm, claim.control} <= names
         assert claim.n <= made.study.n_seeds
 

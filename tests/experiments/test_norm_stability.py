@@ -15,7 +15,7 @@ from experiments.parts.body import Init
 from experiments.parts.norm import Placement
 from experiments.parts.transformer import build_transformer
 from experiments.probes.gradients import GradientNorms, log_slope
-from runner.plan.outline import outline
+from runner.plan.report_spec import read_report_spec
 from runner.trial.training import train
 from tests.support.memory_trial import MemoryTrial
 
@@ -54,7 +54,7 @@ def test_watching_changes_no_bit_of_training(plan: Callable, tmp_path: Path, pla
         net = build_transformer(
             arm.config.parts, vocabulary=task.vocabulary, width=task.width, seed=0
         )
-        curves.append(train(trial, net, task, watch=watch))
+        curves.append(train(trial, net, task, step_probes=watch))
         ends.append(net.state_dict())
     assert all(torch.equal(value, ends[1][name]) for name, value in ends[0].items())
     assert curves[0] == {name: curves[1][name] for name in curves[0]}
@@ -105,8 +105,8 @@ def test_a_diverged_trial_is_kept(plan: Callable, tmp_path: Path) -> None:
     trial = MemoryTrial(arm.config, tmp_path)
     norm_stability.run(trial)
     assert trial.diverged
-    assert trial.counted["norm/diverged"] == 1
-    assert trial.counted["norm/loss_last"] == trial.rows[0, "val/loss"]
+    assert trial.reported_values["norm/diverged"] == 1
+    assert trial.reported_values["norm/loss_last"] == trial.rows[0, "val/loss"]
     assert_only_gradients_are_missing(trial)
 
 
@@ -122,7 +122,7 @@ def test_whatever_the_rate_no_figure_is_left_without_a_number(plan: Callable, tm
 
 def assert_only_gradients_are_missing(trial: MemoryTrial) -> None:
     """A trial that broke off has no gradient norms over training, and all else counts."""
-    lost = {name for name, value in trial.counted.items() if not math.isfinite(value)}
+    lost = {name for name, value in trial.reported_values.items() if not math.isfinite(value)}
     assert lost == {"norm/grad_sd", "norm/grad_max"}
 
 
@@ -195,12 +195,12 @@ def test_every_arm_starts_plain_and_is_not_clipped(plan: Callable) -> None:
 
 @pytest.mark.slow
 def test_claims_about_post_ln_alone_have_an_a_a_pair_of_it(plan: Callable) -> None:
-    claims = outline(plan("experiment=norm_stability", "scale=full").study).claims
+    claims = read_report_spec(plan("experiment=norm_stability", "scale=full").study).claims
     pairs = {claim.id: (claim.aa.arm, claim.aa.control) for claim in claims if claim.aa}
     about_post = {
         claim.id
         for claim in claims
-        if claim.aa and all(arm.startswith("post") for arm in claim.compared)
+        if claim.aa and all(arm.startswith("post") for arm in claim.compared_arms)
     }
     assert len(about_post) == 3
     assert {pairs[name] for name in about_post} == {("post_copy", "post")}

@@ -13,22 +13,22 @@ from torch.nn.utils.rnn import pad_sequence
 
 from experiments import translation
 from experiments.nn.encoder_decoder import PAD, EncoderDecoder
-from experiments.parts.body import cost
-from experiments.parts.translator import build_encoder_decoder
+from experiments.parts.body import body_cost
+from experiments.parts.encoder_decoder import build_encoder_decoder
 from experiments.probes.translation import (
     Sample,
     TranslationProbe,
-    by_digits,
     cross_attention,
-    weights,
+    cross_attention_weights,
+    exact_match_by_digits,
 )
 from experiments.tasks import Sizes
 from experiments.tasks.batch import Batch
-from experiments.tasks.numbers import Numbers, Unit
+from experiments.tasks.numbers import Numbers, SourceUnit
 from experiments.tasks.pairs15 import Pairs15
 from experiments.tasks.translation import TranslationTask
-from runner.plan.outline import outline
-from runner.plan.plan import Arm, Plan
+from runner.plan.plan import Plan, PlannedArm
+from runner.plan.report_spec import read_report_spec
 from runner.trial.compute import record_costs
 from runner.trial.training import evaluate
 from tests.support.memory_trial import MemoryTrial
@@ -41,11 +41,11 @@ HARDER += ("task.longer=1", "task.compositional=true")
 FEW = ("task=numbers", "task.n_train=200", "task.n_eval=20", "task.digits=4")
 
 
-def trial_of(arm: Arm, folder: Path, *, steps: int) -> MemoryTrial:
+def trial_of(arm: PlannedArm, folder: Path, *, steps: int) -> MemoryTrial:
     return MemoryTrial(arm.config, folder, steps=steps, warmup_steps=1, eval_every=steps // 2)
 
 
-def made(arm: Arm) -> tuple[EncoderDecoder, TranslationTask]:
+def made(arm: PlannedArm) -> tuple[EncoderDecoder, TranslationTask]:
     parts = arm.config.parts
     task = parts.task.build(seed=0, batch_size=8, cache=Path())
     assert isinstance(task, TranslationTask)
@@ -118,7 +118,7 @@ def test_longer_numbers_and_new_combinations_are_scored_apart(
 
 @pytest.mark.slow
 def test_what_full_asks_about_is_recorded(plan: MakePlan, tmp_path: Path) -> None:
-    asked = outline(plan("experiment=translation", "scale=full").study)
+    asked = read_report_spec(plan("experiment=translation", "scale=full").study)
     metrics = {metric for claim in asked.claims for metric in claim.metrics}
     metrics |= {headline.metric for headline in asked.headline}
     trial = trial_of(plan(*SMALL, *HARDER).arms[0], tmp_path, steps=2)
@@ -130,13 +130,13 @@ def test_a_share_for_each_number_of_digits() -> None:
     right, wrong = Sample("", "", "一", "一"), Sample("", "", "一", "二")
     numbers = {"iid": [7, 12, 34, 56], "length": [123, 99]}
     decoded = {"iid": [right, right, wrong, wrong], "length": [wrong, right]}
-    assert by_digits(numbers, decoded) == {
+    assert exact_match_by_digits(numbers, decoded) == {
         "translation/exact_match_digits/1": 1,
         "translation/exact_match_digits/2": 0.5,
         "translation/exact_match_digits/3": 0,
     }
     with pytest.raises(ValueError, match="shorter"):
-        by_digits(numbers, {"iid": [right]})
+        exact_match_by_digits(numbers, {"iid": [right]})
 
 
 @pytest.mark.parametrize("room", [0, -2])  # -1 is the end mark, which nobody reads
@@ -158,7 +158,7 @@ def test_a_decoding_has_room_for_the_longest_right_answer(
             [right[tuple(row)][:max_length] for row in unpadded(source)], batch_first=True
         )
 
-    monkeypatch.setattr("experiments.probes.translation.greedy", knows)
+    monkeypatch.setattr("experiments.probes.translation.translate_greedily", knows)
     probe = TranslationProbe(model, task, None)
     for split in task.labels:
         for batch in task.split(split):
@@ -241,7 +241,7 @@ def test_recomputed_weights_are_those_that_the_layer_uses(plan: MakePlan, attent
     x = torch.randn(len(source), 5, 48, dtype=torch.float64)
     per_head = layer.value(memory).unflatten(-1, (-1, layer.d_head)).transpose(1, 2)
     per_head = per_head.repeat_interleave(layer.n_heads // layer.n_kv_heads, dim=1)
-    mixed = weights(layer, x, memory, keep).double() @ per_head
+    mixed = cross_attention_weights(layer, x, memory, keep).double() @ per_head
     expected = layer(x, keep, memory=memory)
     torch.testing.assert_close(
         layer.out(mixed.transpose(1, 2).flatten(2)), expected, atol=1e-6, rtol=1e-5
@@ -266,7 +266,7 @@ def test_a_probe_decodes_no_more_than_asked_of_each_split(plan: MakePlan) -> Non
     for split in task.labels:
         for batch in task.split(split):
             probe.update(batch)
-    assert [len(probe.of(split)) for split in task.labels] == [4, 4]
+    assert [len(probe.samples_of_split(split)) for split in task.labels] == [4, 4]
     assert set(probe.metrics()) == {
         *("translation/exact_match", "translation/chrf"),
         *("translation/exact_match/train", "translation/exact_match/held_out"),
@@ -288,7 +288,7 @@ def test_cost_counts_the_parameters_of_the_body(plan: MakePlan, more: tuple[str,
     model, _ = made(arm)
     outside = ("source_embedding", "target_embedding", "head")
     body = sum(p.numel() for n, p in model.named_parameters() if not n.startswith(outside))
-    assert cost(vars(arm.config.parts)).parameters == body
+    assert body_cost(vars(arm.config.parts)).parameters == body
 
 
 @pytest.mark.parametrize("attention", ["mha", "gqa"])
@@ -307,7 +307,7 @@ def test_cost_counts_the_products_of_the_longest_sentence(plan: MakePlan, attent
     # The counter knows no scaled_dot_product_attention on a CPU, so its two products are added:
     # encoder 9 x 9, decoder a causal half of 7 x 7, and 7 x 9, in each of two layers.
     products = 2 * 2 * 2 * 48 * (81 + 28 + 63)
-    found = cost(vars(parts) | {"task": task}).flops_per_token * 7
+    found = body_cost(vars(parts) | {"task": task}).flops_per_token * 7
     assert found == pytest.approx(counter.get_total_flops() - head + products)
 
 
@@ -321,17 +321,17 @@ def test_the_exercise_is_the_arm_pairs15_at_quick(plan: MakePlan) -> None:
     assert (parts.ffn.d_ff, training.lr, training.batch_size) == (512, 1e-3, 5)
     assert training.steps * training.batch_size == 200 * 15
     assert isinstance(arms["base"].parts.task, Numbers)
-    assert arms["base"].parts.task.source_unit is Unit.word
+    assert arms["base"].parts.task.source_unit is SourceUnit.word
 
 
 @pytest.mark.slow
 def test_all_arms_of_full_are_composed_and_claims_are_about_them(plan: MakePlan) -> None:
     study = plan("experiment=translation", "scale=full")
     names = {arm.name for arm in study.arms}
-    for claim in outline(study.study).claims:
-        assert set(claim.compared) <= names
+    for claim in read_report_spec(study.study).claims:
+        assert set(claim.compared_arms) <= names
         known = getattr(claim, "positive_control", None)
-        assert known is None or known.arm not in claim.compared  # no claim is its own control
+        assert known is None or known.arm not in claim.compared_arms  # no claim is its own control
         assert claim.n <= len(study.seeds)
 
 

@@ -12,12 +12,12 @@ from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from tests.fuzz.kinds import KINDS, SEEN
+from tests.fuzz.kinds import KINDS, STAGE_COUNTS
 
 SHARES = {"overrides": 0.68, "folders": 0.25, "texts": 0.03, "stores": 0.02, "runs": 0.02}
 
 
-def examine(kind: str, n_cases: int, start: int) -> list[tuple[Any, list[str]]]:
+def run_cases(kind: str, n_cases: int, start: int) -> list[tuple[Any, list[str]]]:
     """Run cases of a kind; those with faults, and the faults."""
     cases, check = KINDS[kind]
     found: list[tuple[Any, list[str]]] = []
@@ -39,19 +39,19 @@ def examine(kind: str, n_cases: int, start: int) -> list[tuple[Any, list[str]]]:
     return found
 
 
-def report(n_cases: int, start: int, kinds: Sequence[str] = tuple(SHARES)) -> int:
+def run_kinds(n_cases: int, start: int, kinds: Sequence[str] = tuple(SHARES)) -> int:
     """Run cases of several kinds by their shares and print the figures; how many were wrong."""
     total = sum(SHARES.get(kind, 1.0) for kind in kinds)
     began, wrong = time.monotonic(), 0
     for kind in kinds:
         n_of_kind = max(1, round(n_cases * SHARES.get(kind, 1.0) / total))
         then = time.monotonic()
-        found = examine(kind, n_of_kind, start)
+        found = run_cases(kind, n_of_kind, start)
         print(f"{kind}: {n_of_kind} cases, {time.monotonic() - then:.0f} s, {len(found)} wrong")
         for case, faults in found[:20]:
             print(f"  {'; '.join(faults)}\n    {str(case)[:500]!r}")
         wrong += len(found)
-    for stage, number in sorted(SEEN.items()):
+    for stage, number in sorted(STAGE_COUNTS.items()):
         print(f"  {stage}: {number}")
     print(f"seed {start}, {time.monotonic() - began:.0f} s, {wrong} wrong")
     return wrong
@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--kind", choices=[*KINDS], action="append")
     typed = parser.parse_args()
-    sys.exit(report(typed.cases, typed.seed, typed.kind or tuple(SHARES)) > 0)
+    sys.exit(run_kinds(typed.cases, typed.seed, typed.kind or tuple(SHARES)) > 0)
 
 
 if __name__ == "__main__":

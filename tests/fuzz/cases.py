@@ -8,8 +8,8 @@ import yaml
 from hypothesis import strategies as st
 
 from runner.config import STUDY_KEYS
-from runner.plan import folders
-from runner.plan.keys import leaves
+from runner.plan import option_folders
+from runner.plan.keys import full_keys_by_field
 
 BASES = (
     ("experiment=moe", "arm=dense"),
@@ -17,7 +17,13 @@ BASES = (
     ("experiment=ffn", "arm=relu"),
     ("experiment=gqa_vs_mha", "arm=mha"),
 )
-SMALL = ("scale=smoke", "task=waves", "task.width=8", "model.d_model=16", "training.steps=40")
+SMALL_OVERRIDES = (
+    "scale=smoke",
+    "task=waves",
+    "task.width=8",
+    "model.d_model=16",
+    "training.steps=40",
+)
 GOOD = (
     *("n_seeds=3", "seed=7", "training.lr=1e-2", "training.batch_size=4", "model.n_layers=1"),
     *("training.eval_every=${training.log_every}", "workers=1", "~figures", "~claims"),
@@ -78,12 +84,12 @@ ODD_TEXTS = (
 
 def keys() -> list[str]:
     """All keys of the schema, but those that say where is written and what is read or imported."""
-    known = [key for places in leaves().values() for key in places]
-    known += [*STUDY_KEYS, *folders.groups(), *SECTIONS]
+    known = [key for places in full_keys_by_field().values() for key in places]
+    known += [*STUDY_KEYS, *option_folders.conf_group_names(), *SECTIONS]
     return sorted({*known} - {"outputs", "plugins", "task.path", "claims.x"})
 
 
-def misspelt(key: str, at: int, letter: str) -> str:
+def misspell(key: str, at: int, letter: str) -> str:
     """A key with one letter changed or added."""
     at %= len(key)
     return key[:at] + letter + key[at + (at % 2) :]
@@ -113,7 +119,7 @@ def typed(value: Any) -> str:
 def options() -> st.SearchStrategy[str]:
     """One `key=value`, good or odd."""
     odd_keys = st.builds(
-        misspelt, st.sampled_from(keys()), st.integers(0, 20), st.sampled_from("xé._=")
+        misspell, st.sampled_from(keys()), st.integers(0, 20), st.sampled_from("xé._=")
     )
     any_key = st.one_of(st.sampled_from(keys()), st.sampled_from(keys()), odd_keys, texts)
     prefix = st.sampled_from(["", "", "", "", "+", "++", "~"])
@@ -139,7 +145,7 @@ def options() -> st.SearchStrategy[str]:
 def commands() -> st.SearchStrategy[list[str]]:
     """A whole command: a good one with up to two odd options and some good ones."""
     return st.builds(
-        lambda base, good, odd: [*base, *SMALL, *good, *odd],
+        lambda base, good, odd: [*base, *SMALL_OVERRIDES, *good, *odd],
         st.sampled_from(BASES),
         st.lists(st.sampled_from(GOOD), max_size=3),
         st.lists(options(), max_size=2),
@@ -228,7 +234,7 @@ def _dumped(tree: dict[str, Any]) -> str:
     return yaml.dump(tree, Dumper=Dumper, allow_unicode=True, sort_keys=False)
 
 
-def own_texts() -> st.SearchStrategy[dict[str, bytes]]:
+def user_texts() -> st.SearchStrategy[dict[str, bytes]]:
     """A few files that somebody calls text: UTF-8, other encodings, nothing, pictures."""
     words = st.text(min_size=10, max_size=60).map(
         lambda text: (text * 400).encode("utf-8", "replace")

@@ -15,9 +15,9 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import open_dict
 
-from runner.plan import arguments, code, folders, loading, planning
-from runner.plan.explaining import PREFIX, explain
-from runner.wording.output import ERRORS, LETTERS, LINES
+from runner.plan import arguments, code_hash, hydra_loader, option_folders, planning
+from runner.plan.error_messages import PREFIX, explain
+from runner.wording.output import MAX_CHARACTERS, MAX_ERRORS, MAX_LINES
 
 RAW = re.compile(
     r"Traceback|full_key|object_type|unhashable|NoneType|not in struct|search path"
@@ -25,11 +25,11 @@ RAW = re.compile(
     r"|invalid literal|positional argument|recursion|AnyNode|<object|omegaconf|hydra\.errors",
 )
 SECONDS = 5.0  # of this process's own time, so that a busy machine is no fault
-HASH = functools.cache(code.hash_of)  # of code that does not change meanwhile
+HASH = functools.cache(code_hash.hash_modules)  # of code that does not change meanwhile
 
 
 @dataclass(frozen=True)
-class Ending:
+class CommandResult:
     """How a command ended: its stage (checked, composed, planned), message, exit code, seconds."""
 
     stage: str
@@ -38,8 +38,10 @@ class Ending:
     seconds: float
 
 
-def command(words: Sequence[str], *, then: Callable[..., object] | None = planning.plan) -> Ending:
-    """Check and compose a command, and plan its study (or do with it what `then` does).
+def run_in_process(
+    words: Sequence[str], *, action: Callable[..., object] | None = planning.make_plan
+) -> CommandResult:
+    """Check and compose a command, and plan its study (or do with it what `action` does).
 
     With None it is only composed.
     """
@@ -47,29 +49,31 @@ def command(words: Sequence[str], *, then: Callable[..., object] | None = planni
 
     def steps() -> None:
         sys.argv[1:] = list(words)
-        loading.check_all_loading()
-        mended = [text for text in arguments.check(words) if not text.startswith("-")]
+        hydra_loader.install_checked_loader()
+        mended = [text for text in arguments.check_arguments(words) if not text.startswith("-")]
         stages.append("checked")
-        path = create_config_search_path(str(folders.CONF))
-        if folders.Own.folder is not None:
-            path.prepend("command-line", f"file://{folders.Own.folder.absolute()}", "schema")
+        path = create_config_search_path(str(option_folders.CONF))
+        if option_folders.UserOptions.folder is not None:
+            path.prepend(
+                "command-line", f"file://{option_folders.UserOptions.folder.absolute()}", "schema"
+            )
         hydra = Hydra.create_main_hydra2(task_name="fuzz", config_search_path=path)
         config = hydra.compose_config("config", mended, run_mode=RunMode.RUN, from_shell=True)
         with open_dict(config):
             del config["hydra"]
         stages.append("composed")
-        if then is None:
+        if action is None:
             return
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(code, "hash_of", HASH)
-            then(config, mended)
+            patch.setattr(code_hash, "hash_modules", HASH)
+            action(config, mended)
         stages.append("planned")
 
-    ending = guarded(steps)
+    ending = run_guarded(steps)
     return replace(ending, stage=stages[-1])
 
 
-def guarded(steps: Callable[[], object]) -> Ending:
+def run_guarded(steps: Callable[[], object]) -> CommandResult:
     """Do something as the command does it: an error becomes a message and an exit code."""
     start, typed = time.process_time(), sys.argv[1:]
     GlobalHydra.instance().clear()
@@ -80,11 +84,11 @@ def guarded(steps: Callable[[], object]) -> Ending:
         message, code = explain(error, planning=True)
     finally:
         GlobalHydra.instance().clear()
-        sys.argv[1:], folders.Own.folder = typed, None
-    return Ending("done", message, code, time.process_time() - start)
+        sys.argv[1:], option_folders.UserOptions.folder = typed, None
+    return CommandResult("done", message, code, time.process_time() - start)
 
 
-def faults(ending: Ending, given: Sequence[str] = ()) -> list[str]:
+def find_faults(ending: CommandResult, given: Sequence[str] = ()) -> list[str]:
     """What is wrong with how a command ended; empty if nothing is."""
     found = []
     if ending.seconds > SECONDS:
@@ -93,20 +97,20 @@ def faults(ending: Ending, given: Sequence[str] = ()) -> list[str]:
         return found
     if ending.code != 2:
         found.append(f"exit code {ending.code}")
-    return found + wrong(ending.message, given)
+    return found + find_message_faults(ending.message, given)
 
 
-def wrong(message: str, given: Sequence[str] = ()) -> list[str]:
+def find_message_faults(message: str, given: Sequence[str] = ()) -> list[str]:
     """What is wrong with a message; words that were given themselves are no fault."""
     found = []
     lines = message.splitlines()
     if not message.strip(" .:\n"):
         found.append("the message is empty")
-    if len(lines) > LINES * ERRORS + 1:
+    if len(lines) > MAX_LINES * MAX_ERRORS + 1:
         found.append(f"{len(lines)} lines")
-    if len(message) + len(PREFIX) * len(lines) > LETTERS * (ERRORS + 1):
+    if len(message) + len(PREFIX) * len(lines) > MAX_CHARACTERS * (MAX_ERRORS + 1):
         found.append(f"{len(message)} letters")
-    if any(len(line) > LETTERS for line in lines):
+    if any(len(line) > MAX_CHARACTERS for line in lines):
         found.append("a line is too long")
     raw = RAW.search(message)
     if raw and not any(raw[0].lower() in text.lower() for text in given):
@@ -114,6 +118,6 @@ def wrong(message: str, given: Sequence[str] = ()) -> list[str]:
     return found
 
 
-def written(folder: Path) -> set[Path]:
+def files_below(folder: Path) -> set[Path]:
     """All files below a folder."""
     return {path for path in folder.rglob("*") if path.is_file()}

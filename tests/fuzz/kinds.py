@@ -17,12 +17,19 @@ from hypothesis import strategies as st
 from runner import invocation
 from runner.plan import planning
 from runner.report.redraw import redraw
-from runner.study.entries import survey
+from runner.study.entries import list_trials
 from tests.fuzz import cases
-from tests.fuzz.command import Ending, command, faults, guarded, written, wrong
-from tests.support.environment import environment
+from tests.fuzz.command import (
+    CommandResult,
+    files_below,
+    find_faults,
+    find_message_faults,
+    run_guarded,
+    run_in_process,
+)
+from tests.support.environment import child_environment
 
-SEEN: Counter[str] = Counter()
+STAGE_COUNTS: Counter[str] = Counter()
 Kind = tuple[st.SearchStrategy[Any], Callable[[Any], list[str]]]
 
 
@@ -38,16 +45,16 @@ def folder() -> Iterator[Path]:
             os.chdir(before)
 
 
-def ended(words: list[str], kind: str) -> Ending:
+def ended(words: list[str], kind: str) -> CommandResult:
     """Run a command in the current folder, without its prints, and count its stage."""
-    SEEN[kind] += 1
+    STAGE_COUNTS[kind] += 1
     every = {"overrides": 2, "folders": 3, "texts": 1}[
         kind
     ]  # so many are planned too: it takes long
-    then = planning.plan if SEEN[kind] % every == 0 else None
+    then = planning.make_plan if STAGE_COUNTS[kind] % every == 0 else None
     with contextlib.redirect_stdout(io.StringIO()):
-        ending = command(words, then=then)
-    SEEN[f"{kind}: {ending.stage}"] += 1
+        ending = run_in_process(words, action=then)
+    STAGE_COUNTS[f"{kind}: {ending.stage}"] += 1
     return ending
 
 
@@ -55,7 +62,7 @@ def overrides(words: list[str]) -> list[str]:
     """A command line."""
     with folder() as here:
         ending = ended(words, "overrides")
-        return faults(ending, words) + outside(here, set())
+        return find_faults(ending, words) + outside(here, set())
 
 
 def yaml_folder(text: str) -> list[str]:
@@ -64,9 +71,9 @@ def yaml_folder(text: str) -> list[str]:
         path = here / "mine" / "experiment" / "my.yaml"
         path.parent.mkdir(parents=True)
         path.write_text(text, encoding="utf-8", errors="replace")
-        words = ["--config-dir=mine", "experiment=my", *cases.SMALL, "arm=dense"]
+        words = ["--config-dir=mine", "experiment=my", *cases.SMALL_OVERRIDES, "arm=dense"]
         ending = ended(words, "folders")
-        return faults(ending, [text]) + outside(here, {path})
+        return find_faults(ending, [text]) + outside(here, {path})
 
 
 def own_text(files: dict[str, bytes]) -> list[str]:
@@ -81,12 +88,12 @@ def own_text(files: dict[str, bytes]) -> list[str]:
         words = ["experiment=moe", "scale=smoke", "arm=dense", "task=text", "task.path=notes"]
         words += ["task.length=16", "model.d_model=16"]
         ending = ended(words, "texts")
-        return faults(ending, [*files]) + outside(here, paths)
+        return find_faults(ending, [*files]) + outside(here, paths)
 
 
 def outside(here: Path, given: set[Path]) -> list[str]:
     """A fault for each file that is neither the user's nor below `outputs`."""
-    found = written(here) - given
+    found = files_below(here) - given
     return [f"wrote {path}" for path in found if path.relative_to(here).parts[0] != "outputs"]
 
 
@@ -96,13 +103,19 @@ def finished_study() -> Path:
         FINISHED["folder"] = place = Path(tempfile.mkdtemp(prefix="fuzz-study-"))
         os.chdir(place)
         with contextlib.redirect_stdout(io.StringIO()):
-            command(STUDY, then=invocation.run_and_report)
+            run_in_process(STUDY, action=invocation.run_and_report)
     return FINISHED["folder"]
 
 
 FINISHED: dict[str, Path] = {}
 STUDY = [
-    *("experiment=moe", "arm=[dense,moe_top2]", *cases.SMALL, "task.n_eval=9", "task.n_samples=30"),
+    *(
+        "experiment=moe",
+        "arm=[dense,moe_top2]",
+        *cases.SMALL_OVERRIDES,
+        "task.n_eval=9",
+        "task.n_samples=30",
+    ),
     *(
         "training.steps=6",
         "training.eval_every=3",
@@ -143,7 +156,9 @@ def damage(path: Path, how: str, at: int) -> None:
 
 def store(what: list[tuple[int, str, int]]) -> list[str]:
     """Damaged trials: the same command must see which are to be computed again."""
-    return _damaged_study("trials", what, STUDY, lambda *given: survey(planning.plan(*given)))
+    return _damaged_study(
+        "trials", what, STUDY, lambda *given: list_trials(planning.make_plan(*given))
+    )
 
 
 def run_folder(what: list[tuple[int, str, int]]) -> list[str]:
@@ -158,17 +173,17 @@ def _damaged_study(
     with folder() as here:
         shutil.copytree(original / "outputs", here / "outputs")
         root = here / "outputs" / "moe" / part
-        files = sorted(written(root))
+        files = sorted(files_below(root))
         for which, how, at in what:
             damage(files[which % len(files)], how, at)
         with contextlib.redirect_stdout(io.StringIO()):
             if words is None:
                 run = next(path for path in sorted(root.iterdir()) if not path.is_symlink())
-                ending = guarded(lambda: redraw([str(run)]))
+                ending = run_guarded(lambda: redraw([str(run)]))
             else:
-                ending = command(words, then=then)
-        SEEN[f"{part}: {'refused' if ending.code else 'done'}"] += 1
-        return faults(ending, []) + outside(here, set())
+                ending = run_in_process(words, action=then)
+        STAGE_COUNTS[f"{part}: {'refused' if ending.code else 'done'}"] += 1
+        return find_faults(ending, []) + outside(here, set())
 
 
 def by_command(words: list[str]) -> list[str]:
@@ -182,21 +197,23 @@ def by_command(words: list[str]) -> list[str]:
             errors="replace",
             timeout=120,
             check=False,
-            env=environment(),
+            env=child_environment(),
         )
-        SEEN[f"commands: exit code {done.returncode}"] += 1
+        STAGE_COUNTS[f"commands: exit code {done.returncode}"] += 1
         found = outside(here, {here / "file"})
         if done.returncode not in (0, 2):
             found.append(f"exit code {done.returncode}")
         if done.returncode == 2 and "-m" not in words:  # a sweep has a message for each point
-            found += wrong("\n".join(one[7:] for one in done.stderr.split("\n") if one), words)
+            found += find_message_faults(
+                "\n".join(one[7:] for one in done.stderr.split("\n") if one), words
+            )
         return found
 
 
 KINDS: dict[str, Kind] = {
     "overrides": (cases.commands(), overrides),
     "folders": (cases.documents(), yaml_folder),
-    "texts": (cases.own_texts(), own_text),
+    "texts": (cases.user_texts(), own_text),
     "stores": (damages(), store),
     "runs": (damages(), run_folder),
     "commands": (cases.commands(), by_command),

@@ -64,7 +64,7 @@ def read(root: Path, categories: Collection[str]) -> Iterator[Text]:
     if "readme" in categories:
         yield from markdown.texts("README.md", "readme", source(root / "README.md"))
     if "docs" in categories:
-        for file in sorted((root / "docs").glob("*.md")):
+        for file in sorted((root / "docs").rglob("*.md")):
             yield from markdown.texts(relative(file, root), "docs", source(file))
     if "conf" in categories:
         for file in sorted((root / "conf").rglob("*.yaml")):

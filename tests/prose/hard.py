@@ -8,7 +8,7 @@ from tests.prose.python import Module
 from tests.prose.texts import COMMENTS, Finding
 
 HARD = {
-    "runner/plan/composing.py": ("compose_arm",),
+    "runner/plan/composition.py": ("compose_arm",),
     "runner/study/pool.py": ("run_jobs",),
     "runner/study/tuning.py": ("split",),
     "runner/trial/compute.py": ("compute",),
@@ -19,7 +19,7 @@ HARD = {
     "experiments/nn/kernels/tiled.py": ("_Tiled.forward", "_Tiled.backward"),
     "experiments/probes/heads/scores.py": ("row_scores",),
     "experiments/tasks/batch.py": ("Batch.split",),
-    "experiments/tasks/corpora/files.py": ("split",),
+    "experiments/tasks/corpora/user_text.py": ("split",),
     "experiments/tasks/corpora/windows.py": ("free_windows", "report_windows", "tuning_windows"),
 }
 """Files and their hard functions, a method as `Class.method`."""

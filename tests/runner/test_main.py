@@ -11,11 +11,11 @@ import pytest
 
 from runner import __main__ as command_main
 from runner.config import ConfigError
-from runner.records.provenance import version
+from runner.records.provenance import package_version
 from runner.study import interrupts
-from tests.fuzz.command import command, faults
-from tests.support.composing_once import composed_once
-from tests.support.environment import ROOT, environment
+from tests.fuzz.command import find_faults, run_in_process
+from tests.support.environment import ROOT, child_environment
+from tests.support.hydra_cache import cached_hydra
 from tests.support.tiny import TINY
 
 BAD = {
@@ -43,7 +43,7 @@ def without_torch(tmp_path: Path) -> dict[str, str]:
     fake = tmp_path / "fake"
     (fake / "torch").mkdir(parents=True)
     (fake / "torch" / "__init__.py").write_text("raise RuntimeError('torch was imported')")
-    env = environment()
+    env = child_environment()
     return {**env, "PYTHONPATH": f"{fake}{os.pathsep}{env['PYTHONPATH']}"}
 
 
@@ -72,7 +72,7 @@ def test_help_and_listing_import_no_torch(tmp_path: Path, arguments: str):
 @pytest.mark.slow
 def test_planning_and_reporting_a_finished_study_import_no_torch(tmp_path: Path):
     command = [sys.executable, "-m", "runner", *TINY]
-    for env, said in ((environment(), "0 reused"), (without_torch(tmp_path), "4 reused")):
+    for env, said in ((child_environment(), "0 reused"), (without_torch(tmp_path), "4 reused")):
         done = subprocess.run(
             command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120, check=False
         )
@@ -86,10 +86,10 @@ def test_bad_input_is_a_clear_line(tmp_path: Path, monkeypatch, arguments: str):
         pytest.skip("there is a GPU here")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")
-    with composed_once():
-        ending = command(arguments.split())
+    with cached_hydra():
+        ending = run_in_process(arguments.split())
     assert BAD[arguments] in ending.message
-    assert faults(ending) == []
+    assert find_faults(ending) == []
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
@@ -117,14 +117,14 @@ def test_help_opens_with_our_name(monkeypatch, capsys):
 def test_the_version_is_ours(runner):
     done = runner("--version")
     assert done.returncode == 0
-    assert done.stdout == f"ablab {version('ablab')}\n"
+    assert done.stdout == f"ablab {package_version('ablab')}\n"
 
 
 def test_a_traceback_is_there_for_who_asks(tmp_path: Path):
     done = subprocess.run(
         [sys.executable, "-m", "runner", "experiment=moe", "n_seeds=0"],
         cwd=tmp_path,
-        env={**environment(), "HYDRA_FULL_ERROR": "1"},
+        env={**child_environment(), "HYDRA_FULL_ERROR": "1"},
         capture_output=True,
         text=True,
         timeout=60,
@@ -150,9 +150,9 @@ def test_a_sweep_goes_on_after_a_failed_point_and_ends_with_its_error(runner):
 
 
 def test_the_listing_names_question_arms_and_time():
-    from runner.plan.listing import listing
+    from runner.plan.listing import list_experiments
 
-    text = listing()
+    text = list_experiments()
     assert "Is a mixture of experts better" in text
     assert "moe_no_balance" in text
     assert "4 min" in text
@@ -160,24 +160,26 @@ def test_the_listing_names_question_arms_and_time():
 
 
 def test_the_listing_has_a_users_own_experiments(tmp_path: Path):
-    from runner.plan.listing import alone, listing
+    from runner.plan.listing import list_experiments, parse_list_request
 
     (tmp_path / "experiment").mkdir()
     mine = tmp_path / "experiment" / "my_gate.yaml"
     mine.write_text("question: Is mine better?\narms: {a: [], b: []}\n")
     (tmp_path / "preset").mkdir()
     (tmp_path / "preset" / "my_gate_quick.yaml").write_text("n_seeds: 1\n")
-    text = listing(tmp_path)
+    text = list_experiments(tmp_path)
     assert "my_gate\n  Is mine better?\n  quick  1 seed of a, b\n" in text
     assert "moe_no_balance" in text
-    assert alone([f"--config-dir={tmp_path}"]) == alone(["--config-dir", str(tmp_path)])
-    assert alone(["--config-dir=mine", "experiment=moe"]) == (False, Path("mine"))
-    assert alone(["-h"]) == (False, None)
+    assert parse_list_request([f"--config-dir={tmp_path}"]) == parse_list_request(
+        ["--config-dir", str(tmp_path)]
+    )
+    assert parse_list_request(["--config-dir=mine", "experiment=moe"]) == (False, Path("mine"))
+    assert parse_list_request(["-h"]) == (False, None)
     mine.write_text("arms: 3\n_target_: os.system\n")
     with pytest.raises(ConfigError, match="_target_ is not allowed"):
-        listing(tmp_path)
+        list_experiments(tmp_path)
     with pytest.raises(ConfigError, match="is not a folder"):
-        listing(tmp_path / "absent")
+        list_experiments(tmp_path / "absent")
 
 
 BOMB = "".join(
@@ -198,7 +200,7 @@ BOMB = "".join(
     ],
 )
 def test_the_listing_refuses_what_a_run_refuses(tmp_path: Path, name: str, text: str, said: str):
-    from runner.plan.listing import listing
+    from runner.plan.listing import list_experiments
 
     own = tmp_path / "mine"
     for group in ("experiment", "preset"):
@@ -210,12 +212,12 @@ def test_the_listing_refuses_what_a_run_refuses(tmp_path: Path, name: str, text:
     else:
         (own / name).write_text(text)
     with pytest.raises(ConfigError, match=said) as caught:
-        listing(own)
+        list_experiments(own)
     assert name in str(caught.value)
 
 
 def test_the_listing_prints_nothing_that_changes_a_terminal(tmp_path: Path):
-    from runner.plan.listing import listing
+    from runner.plan.listing import list_experiments
 
     for group in ("experiment", "preset"):
         (tmp_path / group).mkdir()
@@ -225,7 +227,7 @@ def test_the_listing_prints_nothing_that_changes_a_terminal(tmp_path: Path):
     (tmp_path / "preset" / "my_quick.yaml").write_text(preset)
     (tmp_path / "preset" / "my_full.yaml").write_text("arm: {a: [1]}\nn_seeds: 1\n")
     (tmp_path / "my_gate.yaml").write_text("question: Is it read?\n")
-    text = listing(tmp_path)
+    text = list_experiments(tmp_path)
     assert "\x1b" not in text
     assert "  quick  \\x1b[31m a b seeds of \\x1b[31m a b; \\x1b[31m a b\n" in text
     assert "  full   1 seed\n" in text
@@ -272,7 +274,7 @@ def test_no_late_signal_changes_the_exit_code(monkeypatch, ends: SystemExit | No
     before = {number: signal.getsignal(number) for number in interrupts.SIGNALS}
     try:
         with pytest.raises(SystemExit) if ends else contextlib.nullcontext():
-            command_main.program()
+            command_main.run_main_process()
         assert {signal.getsignal(number) for number in interrupts.SIGNALS} == {signal.SIG_IGN}
     finally:
         for number, handler in before.items():

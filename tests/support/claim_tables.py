@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 
 from runner.claims.kinds import read_claim
-from runner.claims.rig import Rig
+from runner.claims.preconditions import Preconditions
 from runner.claims.verdicts import judge
 
 DEPTHS = (4, 8, 16, 32)
-RIG = {
+CONTROLS = {
     "aa": {"arm": "copy", "control": "base"},
     "positive_control": {
         "metric": "val/loss",
@@ -35,7 +35,7 @@ def claim(id="c", **changes):
     return read_claim(id, written)
 
 
-def table(columns):
+def results_table(columns):
     """Results from {(arm, metric): values of seeds 0, 1, ...}."""
     rows = [
         (arm, seed, metric, float(value), "nats")
@@ -45,7 +45,7 @@ def table(columns):
     return pd.DataFrame(rows, columns=["arm", "seed", "metric", "value", "unit"])
 
 
-def states(results, **changed):
+def trials_table(results, **changed):
     """Trials of these results, all done but those named: arm=[(seed, status)]."""
     trials = results[["arm", "seed"]].drop_duplicates().assign(status="done")
     rows = [(arm, seed, status) for arm, given in changed.items() for seed, status in given]
@@ -53,11 +53,17 @@ def states(results, **changed):
     return trials.drop_duplicates(["arm", "seed"], keep="last")
 
 
-def verdict(columns, *claims, scale="quick", rig=None, **changed):
+def judge_values(columns, *claims, scale="quick", preconditions=None, **changed):
     """Findings of these claims, or of the default one, on {(arm, metric): values}."""
-    results = table(columns)
-    trials = states(results, **changed)
-    return judge(claims or [claim()], results, scale=scale, trials=trials, rig=rig or Rig())
+    results = results_table(columns)
+    trials = trials_table(results, **changed)
+    return judge(
+        claims or [claim()],
+        results,
+        scale=scale,
+        trials=trials,
+        preconditions=preconditions or Preconditions(),
+    )
 
 
 def rng(seed=0):
@@ -92,7 +98,7 @@ def slope(id="s", **changes):
     return claim(id, **defaults | changes)
 
 
-def rate(id="r", **changes):
+def failure_rate(id="r", **changes):
     one_arm = {"metric": None, "control": None, "direction": None}
     return claim(id, **{"kind": "failure_rate"} | one_arm | changes)
 
@@ -102,28 +108,28 @@ def exact(id="x", **changes):
     return claim(id, **{"kind": "exact", "relation": "equal"} | left_out | changes)
 
 
-BUILD = {
+CLAIM_BUILDERS = {
     "difference": claim,
     "equivalence": equivalence,
     "slope": slope,
-    "failure_rate": rate,
+    "failure_rate": failure_rate,
     "exact": exact,
 }
 
 
-def pair(differences, metric="val/loss"):
+def paired_values(differences, metric="val/loss"):
     base = np.linspace(3, 4, len(differences))
     return {("base", metric): base, ("arm", metric): base + differences}
 
 
-def spread(n, sd=1.0):
+def values_with_sd(n, sd=1.0):
     """N numbers with mean 0 and this standard deviation (ddof 1)."""
     numbers = np.resize([1.0, -1.0, 2.0, -2.0, 3.0, -3.0, 0.5, -0.5], n)
     numbers = numbers - numbers.mean()
     return sd * numbers / numbers.std(ddof=1)
 
 
-def powers(arm, exponent, noise=0.0, n=8, seed=0):
+def power_law_values(arm, exponent, noise=0.0, n=8, seed=0):
     """A power law of depth for every seed, each with its own level."""
     draw = rng(seed)
     logs = exponent * np.log(DEPTHS) + draw.normal(0, 1, (n, 1)) + draw.normal(0, noise, (n, 4))
@@ -133,5 +139,5 @@ def powers(arm, exponent, noise=0.0, n=8, seed=0):
     }
 
 
-def failing(n_failures, arm="arm"):
+def diverged_trials(n_failures, arm="arm"):
     return {arm: [(seed, "diverged") for seed in range(n_failures)]}

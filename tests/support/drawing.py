@@ -13,7 +13,7 @@ from runner.figures.draw import Picture, draw_all
 from runner.figures.kinds import read_figure
 
 
-def figure(records: Records, **options: Any) -> Figure:
+def draw_figure(records: Records, **options: Any) -> Figure:
     with canvas.style():
         made = read_figure("x", {"title": "t", **options}).draw(records)
         assert isinstance(made, Figure)
@@ -21,7 +21,7 @@ def figure(records: Records, **options: Any) -> Figure:
     return made
 
 
-def all_drawn(
+def draw_all_figures(
     figures: Mapping[str, dict[str, Any]], records: Records, caplog: pytest.LogCaptureFixture
 ) -> dict[str, Picture]:
     """The pictures of all figures, none of which gave a warning."""

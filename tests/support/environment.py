@@ -7,7 +7,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FULL_ERROR = "HYDRA_FULL_ERROR"  # which `main` sets in the process of a test that calls it
 
 
-def environment() -> dict[str, str]:
+def child_environment() -> dict[str, str]:
     """The environment of a child process that finds this checkout and the tests' plug-ins."""
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "support")])
     inherited = {name: value for name, value in os.environ.items() if name != FULL_ERROR}

@@ -3,12 +3,12 @@
 import pandas as pd
 
 from runner.figures.data import Records
-from runner.report.collect import RESULT_COLUMNS
-from runner.report.records import HISTORY_COLUMNS
+from runner.report.collection import RESULT_COLUMNS
+from runner.report.records_archive import HISTORY_COLUMNS
 from tests.support.memory_trial import MemoryTrial
 
 
-def records_of(trials: dict[str, MemoryTrial]) -> Records:
+def records_from_trials(trials: dict[str, MemoryTrial]) -> Records:
     """Records of trials by arm, all with seed 0."""
     results = [
         (arm, 0, name, value, unit)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import torch
 
 from runner import registry
-from runner.metric_names import worth
+from runner.metric_names import value_if_diverged
 
 T = TypeVar("T")
 
@@ -36,13 +36,13 @@ class MemoryTrial:
         self.cache, self.checkpoints = folder, folder / "checkpoint"
         self.diverged: str | None = None
         self.notes: list[str] = []
-        self.stopping = False
-        self.deferring = False
+        self.stop_requested = False
+        self.defer_stop = False
         self.stop_at = stop_at
         self.rows: dict[tuple[int, str], float] = {}
         self.results: dict[str, tuple[float, str]] = {}
         self.tables: dict[str, Sequence[Mapping[str, Any]]] = {}
-        self.resumed: list[int] = []
+        self.resume_steps: list[int] = []
         self.passes = 0
         torch.manual_seed(self.seed)
 
@@ -60,42 +60,44 @@ class MemoryTrial:
         return {name: value for name, (value, _) in self.results.items()}
 
     @property
-    def counted(self) -> dict[str, float]:
+    def reported_values(self) -> dict[str, float]:
         """What a report counts: the values, or what they are worth if the trial has diverged."""
         if not self.diverged:
             return self.values
         first: dict[str, float] = {}
         for (_, name), value in self.rows.items():
             first.setdefault(name, value)
-        return {n: worth(n, v, registry.metric(n), first)[0] for n, v in self.values.items()}
+        return {
+            n: value_if_diverged(n, v, registry.metric(n), first)[0] for n, v in self.values.items()
+        }
 
     def log(self, values: dict[str, float], step: int) -> None:
-        assert self.resumed, "resume() opens the records before the first log()"
+        assert self.resume_steps, "resume() opens the records before the first log()"
         self.rows |= {(step, name): value for name, value in values.items()}
 
     def record(self, values: dict[str, float], unit: str = "") -> None:
         assert unit, f"{sorted(values)} have no unit"
         self.results |= {name: (value, unit) for name, value in values.items()}
 
-    def pooled(self, samples: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
+    def pool_samples(self, samples: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
         return {name: list(new) for name, new in samples.items()}
 
     def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         self.tables[name] = rows
 
-    def extend(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    def extend_table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         self.tables[name] = [*self.tables.get(name, ()), *rows]
 
-    def pieces(self, items: Sequence[T]) -> Iterator[T]:
-        self.resume(0)
+    def resumable_loop(self, items: Sequence[T]) -> Iterator[T]:
+        self.open_log(0)
         yield from items
 
     def progress(self, step: int, steps: int, loss: float) -> None:  # noqa: ARG002
         if step == self.stop_at:
             raise InterruptedError
 
-    def resume(self, step: int) -> None:
-        self.resumed.append(step)
+    def open_log(self, step: int) -> None:
+        self.resume_steps.append(step)
 
     def flush(self) -> None: ...
 

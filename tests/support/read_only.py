@@ -11,14 +11,14 @@ CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.syml
 _closed: dict[str, list[str]] = {}  # folder -> folders within that stay open
 
 
-def close(folder: Path, *but: Path) -> None:
+def forbid_writes(folder: Path, *but: Path) -> None:
     """From now on writing below `folder` raises OSError, but below these."""
     if not _closed:
         sys.addaudithook(_refuse)  # it stays; it does nothing once all is open again
     _closed[str(folder)] = [str(path) for path in but]
 
 
-def open_again() -> None:
+def allow_writes() -> None:
     """Let everything be written again."""
     for folder in _closed:
         _closed[folder] = ["/"]

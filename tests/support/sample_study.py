@@ -10,7 +10,7 @@ from runner.claims.claim import Claim
 from runner.claims.headline import Headline
 from runner.claims.kinds import Difference
 from runner.figures.kinds import read_figure
-from runner.report.record import StudyRecord
+from runner.report.study_record import StudyRecord
 from tests.support.sample_figures import FIGURES
 
 ARMS = {
@@ -173,4 +173,4 @@ def make_study(**changes: Any) -> StudyRecord:
     }
     fields |= changes
     declared = {metric: registry.metric(metric) for metric in fields["results"]["metric"].unique()}
-    return StudyRecord(**({"declared": declared} | fields))
+    return StudyRecord(**({"metric_declarations": declared} | fields))

@@ -11,8 +11,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from experiments.nn.kernels.shapes import check, hidden, visible
-from experiments.nn.kernels.tiled import tiled
+from experiments.nn.kernels.shapes import check_kernel_inputs, hidden_mask, visible_mask
+from experiments.nn.kernels.tiled import tiled_attention
 
 
 class AttentionKernel(Protocol):
@@ -40,7 +40,7 @@ class AttentionKernel(Protocol):
     ) -> Float[Tensor, "batch n_heads time d_head"]: ...
 
 
-def naive(
+def naive_attention(
     query: Float[Tensor, "batch n_heads time d_head"],
     key: Float[Tensor, "batch n_kv_heads source d_head"],
     value: Float[Tensor, "batch n_kv_heads source d_head"],
@@ -55,7 +55,7 @@ def naive(
     gradients it holds one matrix (batch, n_heads, time, source); with them two at once in the
     forward, one between, and three in the backward. The arguments are those of `AttentionKernel`.
     """
-    check(query, key, value, mask)
+    check_kernel_inputs(query, key, value, mask)
     batch, n_heads, time, d_head = query.shape
     n_kv_heads, source = key.shape[1:3]
     scale = d_head**-0.5 if scale is None else scale
@@ -63,7 +63,7 @@ def naive(
     scores = rows @ key.mT
     if n_kv_heads != n_heads:  # else no view: autograd copies the gradient of one that is filled
         scores = scores.view(batch, n_heads, time, source)
-    unseen = hidden(mask, time, source, causal=causal, device=query.device)
+    unseen = hidden_mask(mask, time, source, causal=causal, device=query.device)
     if unseen is not None:
         # Not -inf, whose softmax is NaN in a row that sees nothing.
         scores.masked_fill_(unseen, torch.finfo(scores.dtype).min)
@@ -75,7 +75,7 @@ def naive(
     return mixed
 
 
-def fused(
+def fused_attention(
     query: Float[Tensor, "batch n_heads time d_head"],
     key: Float[Tensor, "batch n_kv_heads source d_head"],
     value: Float[Tensor, "batch n_kv_heads source d_head"],
@@ -88,13 +88,13 @@ def fused(
 
     The arguments are those of `AttentionKernel`.
     """
-    check(query, key, value, mask)
+    check_kernel_inputs(query, key, value, mask)
     grouped = query.shape[1] != key.shape[1]
     if mask is None:
         return F.scaled_dot_product_attention(
             query, key, value, is_causal=causal, scale=scale, enable_gqa=grouped
         )
-    seen = visible(mask, query.shape[2], key.shape[2], causal=causal, device=query.device)
+    seen = visible_mask(mask, query.shape[2], key.shape[2], causal=causal, device=query.device)
     assert seen is not None
     # torch takes either a mask or causal, and leaves open what a row without a key gives.
     blind = ~seen.any(-1, keepdim=True)
@@ -104,4 +104,8 @@ def fused(
     return mixed.masked_fill(blind, 0.0)
 
 
-KERNELS: dict[str, AttentionKernel] = {"naive": naive, "tiled": tiled, "fused": fused}
+KERNELS: dict[str, AttentionKernel] = {
+    "naive": naive_attention,
+    "tiled": tiled_attention,
+    "fused": fused_attention,
+}

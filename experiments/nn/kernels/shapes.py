@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 
-def check(
+def check_kernel_inputs(
     query: Float[Tensor, "batch n_heads time d_head"],
     key: Float[Tensor, "batch n_kv_heads source d_head"],
     value: Float[Tensor, "batch n_kv_heads source d_head"],
@@ -42,7 +42,7 @@ def check(
             )
 
 
-def visible(
+def visible_mask(
     mask: Bool[Tensor, "..."] | None,
     time: int,
     source: int,
@@ -61,7 +61,7 @@ def visible(
     return past if mask is None else mask & past
 
 
-def hidden(
+def hidden_mask(
     mask: Bool[Tensor, "..."] | None,
     time: int,
     source: int,
@@ -69,7 +69,7 @@ def hidden(
     causal: bool,
     device: torch.device,
 ) -> Bool[Tensor, "..."] | None:
-    """The opposite of `visible`, made without it; None: nothing is hidden."""
+    """The opposite of `visible_mask`, made without it; None: nothing is hidden."""
     if not causal:
         return None if mask is None else ~mask
     future = torch.ones(time, source, dtype=torch.bool, device=device).triu_(1)

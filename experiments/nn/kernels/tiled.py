@@ -14,13 +14,19 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from experiments.nn.kernels.online import OnlineSoftmax
-from experiments.nn.kernels.shapes import check
+from experiments.nn.kernels.head_chunks import (
+    MAX_TILE_KEYS,
+    MAX_TILE_ROWS,
+    buffer_view,
+    flatten_groups,
+    split_heads,
+)
+from experiments.nn.kernels.online_softmax import OnlineSoftmax
+from experiments.nn.kernels.shapes import check_kernel_inputs
 from experiments.nn.kernels.tiles import Tiles
-from experiments.nn.kernels.work import KEYS, ROWS, fold, parts_of, room
 
 
-def tiled(
+def tiled_attention(
     query: Float[Tensor, "batch n_heads time d_head"],
     key: Float[Tensor, "batch n_kv_heads source d_head"],
     value: Float[Tensor, "batch n_kv_heads source d_head"],
@@ -36,14 +42,14 @@ def tiled(
     Below float32, tiles are computed in float32. Block sizes are in positions; None chooses those
     that are fastest at this length.
     """
-    check(query, key, value, mask)
-    tiles = tiling(query, key, causal=causal, block_q=block_q, block_k=block_k)
+    check_kernel_inputs(query, key, value, mask)
+    tiles = choose_tiles(query, key, causal=causal, block_q=block_q, block_k=block_k)
     scale = query.shape[-1] ** -0.5 if scale is None else scale
     mixed: Tensor = _Tiled.apply(query, key, value, mask, scale, tiles)
     return mixed
 
 
-def tiling(
+def choose_tiles(
     query: Float[Tensor, "batch n_heads time d_head"],
     key: Float[Tensor, "batch n_kv_heads source d_head"],
     *,
@@ -51,10 +57,12 @@ def tiling(
     block_q: int | None = None,
     block_k: int | None = None,
 ) -> Tiles:
-    """The tiles that `tiled` works through."""
+    """The tiles that `tiled_attention` works through."""
     groups = query.shape[1] // key.shape[1]
-    rows = max(1, ROWS // groups) if block_q is None else block_q
-    return Tiles(query.shape[2], key.shape[2], rows, KEYS if block_k is None else block_k, causal)
+    rows = max(1, MAX_TILE_ROWS // groups) if block_q is None else block_q
+    return Tiles(
+        query.shape[2], key.shape[2], rows, MAX_TILE_KEYS if block_k is None else block_k, causal
+    )
 
 
 class _Tiled(torch.autograd.Function):
@@ -70,7 +78,7 @@ class _Tiled(torch.autograd.Function):
         scale: float,
         tiles: Tiles,
     ) -> Tensor:
-        parts, size = parts_of(query, key, value, mask, scale, tiles)
+        parts, size = split_heads(query, key, value, mask, scale, tiles)
         grouped = (key.shape[0] * key.shape[1], query.shape[1] // key.shape[1], *query.shape[2:])
         mixed = query.new_zeros(grouped)
         dtype = torch.promote_types(query.dtype, torch.float32)
@@ -78,7 +86,7 @@ class _Tiled(torch.autograd.Function):
         buffer = softmaxes.new_empty(size)
         for part in parts:
             for rows in tiles.rows():
-                block, softmax = fold(part.query[:, :, rows]), OnlineSoftmax()
+                block, softmax = flatten_groups(part.query[:, :, rows]), OnlineSoftmax()
                 for columns in tiles.columns(rows):
                     scores = part.scores(block, rows, columns, buffer)
                     softmax.add(scores, part.value[:, columns])
@@ -101,7 +109,7 @@ class _Tiled(torch.autograd.Function):
         former is used, since it halves the error of dQ.
         """
         query, key, value, mask, mixed, softmaxes = ctx.saved_tensors
-        parts, size = parts_of(query, key, value, mask, ctx.scale, ctx.tiles)
+        parts, size = split_heads(query, key, value, mask, ctx.scale, ctx.tiles)
         grad = grad.reshape(*softmaxes.shape[:-1], -1)  # (N, G, T, d)
         dots = (grad.to(softmaxes.dtype) * mixed.reshape(grad.shape)).sum(-1, keepdim=True)
         grad_query = torch.empty_like(grad)
@@ -111,18 +119,18 @@ class _Tiled(torch.autograd.Function):
         for part in parts:
             heads = part.heads
             for rows in ctx.tiles.rows():
-                block = fold(part.query[:, :, rows])
-                largest, total = fold(softmaxes[heads, :, rows]).split(1, dim=-1)
+                block = flatten_groups(part.query[:, :, rows])
+                largest, total = flatten_groups(softmaxes[heads, :, rows]).split(1, dim=-1)
                 # The weights stay unnormalised: what they are multiplied with is divided instead.
-                upstream, dot = (fold(x[heads, :, rows]) / total for x in (grad, dots))
+                upstream, dot = (flatten_groups(x[heads, :, rows]) / total for x in (grad, dots))
                 slope = torch.zeros_like(block)
                 for columns in ctx.tiles.columns(rows):
                     weights = part.scores(block, rows, columns, buffers[0]).sub_(largest).exp2_()
                     grad_value[heads, columns].baddbmm_(weights.mT, upstream)
-                    by_score = room(buffers[1], *weights.shape)
+                    by_score = buffer_view(buffers[1], *weights.shape)
                     torch.bmm(upstream, part.value[:, columns].mT, out=by_score)
                     if ctx.tiles.whole_rows:
-                        product = room(buffers[2], *weights.shape)
+                        product = buffer_view(buffers[2], *weights.shape)
                         torch.mul(weights, by_score, out=product)
                         dot = product.sum(-1, keepdim=True) / total
                     by_score.sub_(dot).mul_(weights)

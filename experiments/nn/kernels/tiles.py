@@ -39,11 +39,11 @@ class Tiles:
         for start in range(0, end, self.block_k):
             yield slice(start, min(start + self.block_k, end))
 
-    def executed(self) -> int:
+    def count_executed(self) -> int:
         """How many tiles are computed."""
         return sum(1 for rows in self.rows() for _ in self.columns(rows))
 
-    def share(self) -> float:
+    def executed_share(self) -> float:
         """Computed scores over all scores; (n + 1) / 2n for n square causal blocks a side."""
         computed = sum(
             (rows.stop - rows.start) * (columns.stop - columns.start)
@@ -53,7 +53,7 @@ class Tiles:
         return computed / (self.time * self.source)
 
 
-def hidden_corner(rows: slice, columns: slice) -> tuple[int, int] | None:
+def masked_corner(rows: slice, columns: slice) -> tuple[int, int] | None:
     """Where order hides scores of a tile: the first column with some, and its diagonal there.
 
     A score of the tile's columns from the first on is hidden where it lies on or above that

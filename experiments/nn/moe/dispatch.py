@@ -20,7 +20,7 @@ from torch.autograd.function import once_differentiable
 Expert = Callable[[Tensor], Tensor]
 
 
-class Scatter(Function):
+class DispatchRows(Function):
     """rows[r] = x[source[r]]."""
 
     @staticmethod
@@ -40,7 +40,7 @@ class Scatter(Function):
         return total, None, None
 
 
-class Combine(Function):
+class CombineRows(Function):
     """out[t] = sum_k weights[t, k] * rows[slots[t, k]]."""
 
     @staticmethod
@@ -66,7 +66,7 @@ class Combine(Function):
         return by_row, to_weights, None, None, None
 
 
-def grouped(
+def dispatch_grouped(
     x: Float[Tensor, "tokens d_model"],
     experts: Int[Tensor, "tokens top_k"],
     weights: Float[Tensor, "tokens top_k"],
@@ -87,20 +87,20 @@ def grouped(
     slots, source = slots.view(tokens, top_k), order // top_k
     sizes = torch.bincount(chosen, minlength=n_experts + 1).tolist()
 
-    *slices, padding = Scatter.apply(x, slots, source).split(sizes)
+    *slices, padding = DispatchRows.apply(x, slots, source).split(sizes)
     outputs = [f(rows) if len(rows) else rows for f, rows in zip(networks, slices, strict=True)]
     rows = torch.cat([*outputs, torch.zeros_like(padding)])
-    return Combine.apply(rows, weights.to(rows.dtype), slots, source, order)
+    return CombineRows.apply(rows, weights.to(rows.dtype), slots, source, order)
 
 
-def masked(
+def dispatch_masked(
     x: Float[Tensor, "tokens d_model"],
     experts: Int[Tensor, "tokens top_k"],
     weights: Float[Tensor, "tokens top_k"],
     keep: Bool[Tensor, " tokens"] | None,
     networks: Sequence[Expert],
 ) -> Float[Tensor, "tokens d_model"]:
-    """The naive twin of `grouped`: a mask for every choice and expert."""
+    """The naive twin of `dispatch_grouped`: a mask for every choice and expert."""
     mixed = torch.zeros_like(x)
     for choice in range(experts.shape[1]):
         for index, network in enumerate(networks):

@@ -10,11 +10,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from experiments.nn.choice import check_choice
+from experiments.nn.choice import check_known_name
 from experiments.nn.ffn import FeedForward
-from experiments.nn.keep import check_keep
-from experiments.nn.moe.dispatch import grouped
+from experiments.nn.moe.dispatch import dispatch_grouped
 from experiments.nn.moe.routing import Routing, balance_loss, expert_load, max_violation, z_loss
+from experiments.nn.padding import check_padding_mask
 
 __all__ = [
     "MixtureOfExperts",
@@ -63,7 +63,7 @@ class MixtureOfExperts(nn.Module):
         super().__init__()
         if not 1 <= top_k <= n_experts:
             raise ValueError(f"top_k={top_k} must lie between 1 and n_experts={n_experts}")
-        check_choice(BALANCES, balance=balance)
+        check_known_name(BALANCES, balance=balance)
         self.n_experts, self.top_k = n_experts, top_k
         self.balance, self.aux_weight, self.z_weight = balance, aux_weight, z_weight
         self.bias_rate = bias_rate
@@ -87,12 +87,12 @@ class MixtureOfExperts(nn.Module):
         self, x: Float[Tensor, "batch time d_model"], keep: Bool[Tensor, "batch time"] | None = None
     ) -> tuple[Float[Tensor, "batch time d_model"], Routing]:
         """The weighted sum of each token's chosen experts, 0 at padding, and how it was routed."""
-        check_keep(keep, (x.shape[0], x.shape[1]))
+        check_padding_mask(keep, (x.shape[0], x.shape[1]))
         tokens = x.flatten(0, 1)
         kept = None if keep is None else keep.flatten()
         routing = self.route(tokens, kept)
         networks = [cast("FeedForward", expert).transform for expert in self.experts]
-        mixed = grouped(tokens, routing.experts, routing.weights, kept, networks)
+        mixed = dispatch_grouped(tokens, routing.experts, routing.weights, kept, networks)
         return mixed.view_as(x), routing
 
     def route(

@@ -33,23 +33,23 @@ class Routing(NamedTuple):
 
 
 @runtime_checkable
-class Adapts(Protocol):
+class AdaptsToRouting(Protocol):
     """A feed-forward part that changes after each training step by how it routed in it."""
 
     def after_step(self, routing: Routing) -> None:
         """Change in place; `routing` is that of the whole batch."""
 
 
-def adapt(ffn: nn.Module, routing: Routing | None) -> None:
+def adapt_to_routing(ffn: nn.Module, routing: Routing | None) -> None:
     """Let a feed-forward part change by its own routing; one without `after_step` stays as it is.
 
     So does one that routed nothing (None).
     """
-    if routing is not None and isinstance(ffn, Adapts):
+    if routing is not None and isinstance(ffn, AdaptsToRouting):
         ffn.after_step(routing)
 
 
-def total(routings: Sequence[Routing | None], device: torch.device) -> Float[Tensor, ""]:
+def total_aux_loss(routings: Sequence[Routing | None], device: torch.device) -> Float[Tensor, ""]:
     """Return the sum of the layers' auxiliary losses; 0 where nothing is routed."""
     aux_loss = torch.zeros((), device=device)
     for routing in routings:

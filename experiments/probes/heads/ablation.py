@@ -22,18 +22,20 @@ from experiments.probes.heads.attention_weights import attention_layers
 from experiments.tasks.batch import Batch
 
 Head = tuple[int, int]
-Measure = Callable[[nn.Module], float]
-Change = Callable[[Tensor], Tensor]
-MANY = 20
+ModelMetric = Callable[[nn.Module], float]
+OutputTransform = Callable[[Tensor], Tensor]
+MAX_GROUPS = 20
 """Pairs, or larger groups, of heads that are tried at most."""
 
 
-def halves(batches: Iterable[Batch], device: torch.device) -> tuple[list[Batch], list[Batch]]:
+def split_even_odd(
+    batches: Iterable[Batch], device: torch.device
+) -> tuple[list[Batch], list[Batch]]:
     """The even and the odd sequences of each batch; a part without sequences is left out."""
     parts: tuple[list[Batch], list[Batch]] = ([], [])
     for batch in batches:
         for first, part in enumerate(parts):
-            chosen = batch.take(slice(first, None, 2))
+            chosen = batch.select(slice(first, None, 2))
             if len(chosen.keep):
                 part.append(chosen.to(device))
     return parts
@@ -49,10 +51,12 @@ def all_heads(model: nn.Module) -> list[Head]:
 
 
 @contextmanager
-def changed(model: nn.Module, changes: Sequence[Change]) -> Iterator[None]:
+def transform_head_outputs(model: nn.Module, changes: Sequence[OutputTransform]) -> Iterator[None]:
     """Pass the heads' outputs (batch, time, n_heads, d_head) of each layer through its change."""
 
-    def apply(change: Change, n_heads: int, _: Any, arguments: tuple[Tensor]) -> tuple[Tensor]:
+    def apply(
+        change: OutputTransform, n_heads: int, _: Any, arguments: tuple[Tensor]
+    ) -> tuple[Tensor]:
         return (change(arguments[0].unflatten(-1, (n_heads, -1))).flatten(-2),)
 
     handles = [
@@ -80,7 +84,7 @@ def mean_outputs(model: nn.Module, batches: Iterable[Batch]) -> list[Tensor]:
         sums[index] += outputs[keep].float().sum(0).cpu().double()
         return outputs
 
-    with changed(model, [partial(add, index) for index in range(len(layers))]):
+    with transform_head_outputs(model, [partial(add, index) for index in range(len(layers))]):
         for batch in batches:
             keep = batch.keep
             n += int(keep.sum())
@@ -89,22 +93,24 @@ def mean_outputs(model: nn.Module, batches: Iterable[Batch]) -> list[Tensor]:
 
 
 @contextmanager
-def ablated(model: nn.Module, heads: Collection[Head], means: Sequence[Tensor]) -> Iterator[None]:
+def ablate_heads(
+    model: nn.Module, heads: Collection[Head], means: Sequence[Tensor]
+) -> Iterator[None]:
     """The model with the outputs of `heads` replaced by their means."""
 
     def put(mean: Tensor, gone: Tensor, outputs: Tensor) -> Tensor:
         return torch.where(gone[:, None], mean, outputs)
 
-    changes: list[Change] = []
+    changes: list[OutputTransform] = []
     for index, (layer, mean) in enumerate(zip(attention_layers(model), means, strict=True)):
         gone = torch.tensor([(index, head) in heads for head in range(len(mean))])
         weight = layer.out.weight
         changes.append(partial(put, mean.to(weight), gone.to(weight.device)))
-    with changed(model, changes):
+    with transform_head_outputs(model, changes):
         yield
 
 
-def choices(
+def choose_head_groups(
     induction: Sequence[Sequence[float]], entropy: Sequence[Sequence[float]], *, seed: int
 ) -> dict[str, list[tuple[Head, ...]]]:
     """Which heads to take away at once, by name; a choice is a mean over the groups it lists.
@@ -134,18 +140,18 @@ def choices(
     rest = [head for head in heads if head not in strong]
     found: dict[str, list[tuple[Head, ...]]] = {
         "induction": [tuple(top)],
-        "random": drawn(alike, seed),
-        "entropy_matched": [matched(top, others, entropy)] if len(alike) > 1 else [],
-        "any_layer": drawn(pairs, seed),
+        "random": draw_pairs(alike, seed),
+        "entropy_matched": [match_entropy(top, others, entropy)] if len(alike) > 1 else [],
+        "any_layer": draw_pairs(pairs, seed),
         "all_induction": [strong],
-        "as_many_others": groups(rest, len(strong), seed),
+        "as_many_others": draw_groups(rest, len(strong), seed),
     }
     return {name: several for name, several in found.items() if several}
 
 
-def drops(
+def measure_drops(
     model: nn.Module,
-    measure: Measure,
+    measure: ModelMetric,
     means: Sequence[Tensor],
     chosen: Mapping[str, Sequence[Collection[Head]]],
 ) -> dict[str, float]:
@@ -153,32 +159,32 @@ def drops(
     whole = measure(model)
 
     def without(heads: Collection[Head]) -> float:
-        with ablated(model, heads, means):
+        with ablate_heads(model, heads, means):
             return whole - measure(model)
 
     return {name: fmean(map(without, several)) for name, several in chosen.items()}
 
 
-def drawn(pairs: Sequence[tuple[Head, ...]], seed: int) -> list[tuple[Head, ...]]:
+def draw_pairs(pairs: Sequence[tuple[Head, ...]], seed: int) -> list[tuple[Head, ...]]:
     """All pairs, or MANY different ones that the seed draws."""
-    if len(pairs) <= MANY:
+    if len(pairs) <= MAX_GROUPS:
         return list(pairs)
-    chosen = np.random.default_rng([seed, len(pairs)]).choice(len(pairs), MANY, replace=False)
+    chosen = np.random.default_rng([seed, len(pairs)]).choice(len(pairs), MAX_GROUPS, replace=False)
     return [pairs[index] for index in sorted(chosen)]
 
 
-def groups(heads: Sequence[Head], n: int, seed: int) -> list[tuple[Head, ...]]:
+def draw_groups(heads: Sequence[Head], n: int, seed: int) -> list[tuple[Head, ...]]:
     """All groups of n heads, or MANY different ones that the seed draws; they are not listed."""
-    if comb(len(heads), n) <= MANY:
+    if comb(len(heads), n) <= MAX_GROUPS:
         return list(combinations(heads, n))
     draw = np.random.default_rng([seed, len(heads), n])
     found: set[tuple[int, ...]] = set()
-    while len(found) < MANY:
+    while len(found) < MAX_GROUPS:
         found.add(tuple(sorted(draw.choice(len(heads), n, replace=False).tolist())))
     return [tuple(heads[index] for index in group) for group in sorted(found)]
 
 
-def matched(
+def match_entropy(
     top: Sequence[Head], others: Sequence[Head], entropy: Sequence[Sequence[float]]
 ) -> tuple[Head, ...]:
     """For each head the one of the others of its layer nearest in entropy, each taken once."""

@@ -16,10 +16,10 @@ from experiments.nn.attention import Attention
 from experiments.nn.position import rotary_tables, rotate
 from experiments.tasks.batch import Batch
 
-HIDDEN = torch.finfo(torch.float32).min / 2
+MASKED_LOGIT = torch.finfo(torch.float32).min / 2
 """The logit of a key that a query may not see: finite, so that 0 * logit is 0 and not NaN."""
 
-See = Callable[[int, Tensor, Tensor], None]
+QueryKeyCallback = Callable[[int, Tensor, Tensor], None]
 
 
 def attention_layers(model: nn.Module) -> list[Attention]:
@@ -28,7 +28,7 @@ def attention_layers(model: nn.Module) -> list[Attention]:
 
 
 @torch.no_grad()
-def watch(model: nn.Module, batch: Batch, see: See) -> None:
+def visit_queries_keys(model: nn.Module, batch: Batch, callback: QueryKeyCallback) -> None:
     """Run `model` on a batch in eval mode and call see(index, query, key) for each attention layer.
 
     query (batch, n_heads, time, d_head) and key (batch, n_kv_heads, time, d_head) are what the
@@ -39,14 +39,14 @@ def watch(model: nn.Module, batch: Batch, see: See) -> None:
     was_training = model.training
     model.eval()
     try:
-        with listening(model, see):
+        with attention_hooks(model, callback):
             model(*batch.inputs, keep=batch.keep)
     finally:
         model.train(was_training)
 
 
 @contextmanager
-def listening(model: nn.Module, see: See) -> Iterator[None]:
+def attention_hooks(model: nn.Module, see: QueryKeyCallback) -> Iterator[None]:
     """Hooks on the attention layers and their projections, removed at the end.
 
     Raises:
@@ -78,7 +78,7 @@ def listening(model: nn.Module, see: See) -> Iterator[None]:
 
 
 def queries_keys(layer: Attention, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
-    """From projections (batch, time, heads * d_head) to what `watch` describes."""
+    """From projections (batch, time, heads * d_head) to what `visit_queries_keys` describes."""
     dtype = torch.promote_types(query.dtype, torch.float32)
     query, key = (
         x.to(dtype).unflatten(-1, (-1, layer.d_head)).transpose(1, 2) for x in (query, key)
@@ -104,7 +104,7 @@ def logit_blocks(
     n_kv_heads = key.shape[1]
     # No logit is larger than the largest query and key allow: one look at these spares all others.
     bound = query.abs().amax().double() * key.abs().amax().double() * d_head
-    small = bool(bound < -HIDDEN)
+    small = bool(bound < -MASKED_LOGIT)
     # The query heads of a group become rows of one product, so that keys are not copied.
     grouped = query.reshape(batch * n_kv_heads, n_heads // n_kv_heads, time, d_head)
     columns = key.reshape(batch * n_kv_heads, time, d_head).transpose(1, 2)
@@ -117,17 +117,17 @@ def logit_blocks(
         product = buffer[:size].view(*rows.shape[:2], end)
         torch.bmm(rows, columns[:, :, :end], out=product)
         if not small:  # else a key that is hidden would have the larger logit, and all the weight
-            product.masked_fill_(~(product.abs() < -HIDDEN), torch.nan)
+            product.masked_fill_(~(product.abs() < -MASKED_LOGIT), torch.nan)
         logits = product.view(batch, n_heads, end - first, end)
         queries = position[first:end, None]
-        logits[..., first:].masked_fill_(position[first:end] > queries, HIDDEN)
+        logits[..., first:].masked_fill_(position[first:end] > queries, MASKED_LOGIT)
         if keep is not None:
             hidden = ~keep[:, None, :end] & (position[:end] != queries)
-            logits.masked_fill_(hidden[:, None], HIDDEN)
+            logits.masked_fill_(hidden[:, None], MASKED_LOGIT)
         yield first, logits
 
 
-def weights(query: Tensor, key: Tensor, keep: Tensor | None = None) -> Tensor:
+def self_attention_weights(query: Tensor, key: Tensor, keep: Tensor | None = None) -> Tensor:
     """All weights (batch, n_heads, time, time): rows are queries and sum to 1."""
     ((_, logits),) = logit_blocks(query, key, keep, block=query.shape[2])
     return logits.softmax(dim=-1)

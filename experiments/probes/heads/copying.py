@@ -18,13 +18,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from experiments.nn.transformer import Output
-from experiments.probes.finite import highest, numbers, ratio
-from experiments.probes.heads.attention_weights import watch, weights
+from experiments.probes.heads.attention_weights import self_attention_weights, visit_queries_keys
+from experiments.probes.nonfinite import max_or_nan, ratio_or_nan, replace_nonfinite
 from experiments.tasks.batch import Batch
 
 LEAST_PERIOD = 3
 CHUNKS = 4
-AHEAD = {"induction": 1, "duplicate": 0}
+KEY_OFFSETS = {"induction": 1, "duplicate": 0}
 """How far behind an earlier occurrence of the query's token the keys lie that a score is about."""
 
 
@@ -55,12 +55,12 @@ class CopyProbe:
         self.model = model
         self._right = self._n_second = self._n_first = self._n_rows = 0
         self._second = self._first = 0.0
-        self._weight: dict[str, dict[str, Tensor]] = {name: {} for name in AHEAD}
+        self._weight: dict[str, dict[str, Tensor]] = {name: {} for name in KEY_OFFSETS}
 
     @torch.no_grad()
     def update(self, batch: Batch, output: Output) -> None:
         """Count one batch and the model's output on it."""
-        first, second = copies(batch.inputs[0])
+        first, second = copy_masks(batch.inputs[0])
         loss = F.cross_entropy(
             output.prediction.float().transpose(1, 2), batch.target, reduction="none"
         )
@@ -76,19 +76,19 @@ class CopyProbe:
         # Logits that are not finite have a largest one too, which is no prediction.
         right = self._right if math.isfinite(self._second) else math.nan
         found = {
-            "heads/copy_accuracy": ratio(right, self._n_second),
-            "heads/icl_score": ratio(self._second, self._n_second)
-            - ratio(self._first, self._n_first),
+            "heads/copy_accuracy": ratio_or_nan(right, self._n_second),
+            "heads/icl_score": ratio_or_nan(self._second, self._n_second)
+            - ratio_or_nan(self._first, self._n_first),
         }
-        for name in AHEAD:
+        for name in KEY_OFFSETS:
             scores = self.scores(name)
-            found[f"heads/{name}"] = highest(value for layer in scores for value in layer)
+            found[f"heads/{name}"] = max_or_nan(value for layer in scores for value in layer)
             found |= {
                 f"heads/{name}/layer{index}/head{head}": value
                 for index, layer in enumerate(scores)
                 for head, value in enumerate(layer)
             }
-        return numbers(found)
+        return replace_nonfinite(found)
 
     def scores(self, name: str = "induction") -> list[list[float]]:
         """The score of each head, layer by layer."""
@@ -98,7 +98,7 @@ class CopyProbe:
         """By score and layer, or `uniform` for even attention, a value for each head."""
         return {
             name: {
-                layer: [ratio(value, self._n_rows) for value in sums.tolist()]
+                layer: [ratio_or_nan(value, self._n_rows) for value in sums.tolist()]
                 for layer, sums in layers.items()
             }
             for name, layers in self._weight.items()
@@ -109,7 +109,8 @@ class CopyProbe:
         rows = scored_rows(tokens)
         self._n_rows += int(rows.sum())
         wanted = {
-            name: scored_keys(tokens, ahead) & rows[:, :, None] for name, ahead in AHEAD.items()
+            name: scored_keys(tokens, ahead) & rows[:, :, None]
+            for name, ahead in KEY_OFFSETS.items()
         }
 
         def add(layer: str, p: Tensor) -> None:
@@ -119,15 +120,15 @@ class CopyProbe:
                 sums[layer] = sums[layer] + seen if layer in sums else seen
 
         def see(index: int, queries: Tensor, keys: Tensor) -> None:
-            add(f"layer{index}", weights(queries, keys))
+            add(f"layer{index}", self_attention_weights(queries, keys))
 
-        watch(self.model, batch, see)
+        visit_queries_keys(self.model, batch, see)
         time = tokens.shape[1]
         n_keys = torch.arange(1, time + 1, device=tokens.device)[:, None]
         add("uniform", (1 / n_keys).expand(len(tokens), 1, time, time))
 
 
-def periods(tokens: Tensor) -> Tensor:
+def find_periods(tokens: Tensor) -> Tensor:
     """Return after how many steps each row (batch, time) repeats itself, but for its first token.
 
     The smallest number that fits; the number of steps, where nothing is repeated.
@@ -141,16 +142,16 @@ def periods(tokens: Tensor) -> Tensor:
     return found
 
 
-def copies(tokens: Tensor) -> tuple[Tensor, Tensor]:
+def copy_masks(tokens: Tensor) -> tuple[Tensor, Tensor]:
     """Where (batch, time) the first copy is predicted, and the second but for its first symbol."""
-    period = periods(tokens)[:, None]
+    period = find_periods(tokens)[:, None]
     place = torch.arange(tokens.shape[1], device=tokens.device)
     return place < period, (place > period) & (place < 2 * period)
 
 
 def scored_rows(tokens: Tensor) -> Tensor:
     """Where (batch, time) the queries are that heads are scored by: the second copy."""
-    period = periods(tokens)[:, None]
+    period = find_periods(tokens)[:, None]
     place = torch.arange(tokens.shape[1], device=tokens.device)
     return (place > period) & (place <= 2 * period) & (period >= LEAST_PERIOD)
 
@@ -166,12 +167,12 @@ def scored_keys(tokens: Tensor, ahead: int) -> Tensor:
 
 def copy_loss(prediction: Tensor, batch: Batch) -> Tensor:
     """The loss of each sequence (batch,): summed over what the copy accuracy counts, nats."""
-    second = copies(batch.inputs[0])[1]
+    second = copy_masks(batch.inputs[0])[1]
     loss = F.cross_entropy(prediction.transpose(1, 2), batch.target, reduction="none")
     return (loss * second).sum(1)
 
 
-def copy_test(batches: Sequence[Batch]) -> Callable[[nn.Module], float]:
+def make_copy_accuracy(batches: Sequence[Batch]) -> Callable[[nn.Module], float]:
     """What gives the copy accuracy of a model on these batches, as it is, hooks included.
 
     Sequences are sorted by period, and nothing behind their second copies is computed. NaN where a
@@ -181,12 +182,12 @@ def copy_test(batches: Sequence[Batch]) -> Callable[[nn.Module], float]:
         torch.cat([part(batch) for batch in batches])
         for part in (lambda batch: batch.inputs[0], lambda batch: batch.target)
     )
-    period = periods(tokens)
+    period = find_periods(tokens)
     chunks = []
     for rows in period.argsort().chunk(CHUNKS):
         end = 2 * int(period[rows].max())
         inputs = tokens[rows, :end]
-        chunks.append((inputs, target[rows, :end], copies(tokens[rows])[1][:, :end]))
+        chunks.append((inputs, target[rows, :end], copy_masks(tokens[rows])[1][:, :end]))
     n = sum(int(second.sum()) for _, _, second in chunks)
 
     @torch.no_grad()
@@ -196,6 +197,6 @@ def copy_test(batches: Sequence[Batch]) -> Callable[[nn.Module], float]:
             logits = model(inputs).prediction
             found += int((logits.argmax(dim=-1) == wanted)[second].sum())
             finite &= bool(logits.amax(dim=-1)[second].isfinite().all())
-        return ratio(found, n) if finite else math.nan
+        return ratio_or_nan(found, n) if finite else math.nan
 
     return accuracy

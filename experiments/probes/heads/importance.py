@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from experiments.probes.heads.ablation import changed
+from experiments.probes.heads.ablation import transform_head_outputs
 from experiments.probes.heads.attention_weights import attention_layers
 from experiments.tasks.batch import Batch
 
@@ -30,7 +30,7 @@ def taylor_importance(model: nn.Module, batches: Sequence[Batch], loss: Loss) ->
             torch.ones(n, layer.n_heads, dtype=weight.dtype, device=weight.device).requires_grad_()
             for layer in layers
         ]
-        with changed(model, [partial(masked, mask) for mask in masks]):
+        with transform_head_outputs(model, [partial(mask_heads, mask) for mask in masks]):
             output = model(*batch.inputs, keep=batch.keep)
         total = loss(output.prediction, batch).sum()
         for index, gradient in enumerate(torch.autograd.grad(total, masks)):
@@ -38,6 +38,6 @@ def taylor_importance(model: nn.Module, batches: Sequence[Batch], loss: Loss) ->
     return [(row / row.norm().clamp(min=torch.finfo(row.dtype).tiny)).tolist() for row in sums]
 
 
-def masked(mask: Tensor, outputs: Tensor) -> Tensor:
+def mask_heads(mask: Tensor, outputs: Tensor) -> Tensor:
     """The heads' outputs (batch, time, n_heads, d_head) times a mask (batch, n_heads)."""
     return outputs * mask[:, None, :, None]

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from experiments.probes.finite import highest, numbers
-from experiments.probes.heads.attention_weights import watch, weights
+from experiments.probes.heads.attention_weights import self_attention_weights, visit_queries_keys
 from experiments.probes.heads.scores import RowScores, row_scores, uniform_scores, valid_keys
+from experiments.probes.nonfinite import max_or_nan, replace_nonfinite
 from experiments.tasks.batch import Batch
 
 OWN = {"diagonal": 0, "previous": 1}
@@ -44,7 +44,7 @@ class HeadProbe:
         self.model, self.labels, self.block = model, labels, block
         offsets = OWN | {f"offset_{label}": lag for label, lag in lags.items()}
         self.lags = tuple(offsets.values())
-        self.planted = dict(lags)
+        self.planted_lags = dict(lags)
         self.scores = (*NATURAL, *offsets)
         self._sums: dict[str, Tensor] = {}  # layer -> (scores, labels, n_heads), float64
         self._counts = torch.zeros(len(self.scores), len(labels), dtype=torch.float64)
@@ -77,7 +77,7 @@ class HeadProbe:
         def see(index: int, query: Tensor, key: Tensor) -> None:
             add(f"layer{index}", row_scores(query, key, padding, self.lags, block=self.block))
 
-        watch(self.model, batch, see)
+        visit_queries_keys(self.model, batch, see)
         entropy, distance, shares = uniform_scores(keep, self.lags)
         add("uniform", RowScores(entropy[:, None], distance[:, None], shares[:, :, None]))
 
@@ -91,10 +91,12 @@ class HeadProbe:
         for score, table in self.table().items():
             layers = {name: row for name, row in table.items() if name != "uniform"}
             found[f"heads/{score}"] = fmean([value for row in layers.values() for value in row])
-            found[f"heads/{score}_spread"] = fmean([spread(row) for row in layers.values()])
+            found[f"heads/{score}_spread"] = fmean(
+                [standard_deviation(row) for row in layers.values()]
+            )
             for name, row in layers.items():
                 found |= {f"heads/{score}/{name}/head{h}": value for h, value in enumerate(row)}
-        return numbers(found)
+        return replace_nonfinite(found)
 
     def table(self, label: str | None = None) -> dict[str, dict[str, list[float]]]:
         """By score and layer (or `uniform`) a value for each head, over all data or a label's."""
@@ -111,7 +113,9 @@ class HeadProbe:
         earlier = [found[score] for score, lag in lags if lag and score in found]
         if earlier:
             found["earlier_offset"] = {
-                name: [highest(at) for at in zip(*(table[name] for table in earlier), strict=True)]
+                name: [
+                    max_or_nan(at) for at in zip(*(table[name] for table in earlier), strict=True)
+                ]
                 for name in self._sums
             }
         return found
@@ -124,12 +128,12 @@ class HeadProbe:
         return torch.stack([choice] * len(NATURAL) + there).float()
 
 
-def spread(values: list[float]) -> float:
+def standard_deviation(values: list[float]) -> float:
     """The standard deviation of all there are; NaN for NaN, on which `statistics.pstdev` fails."""
     return float(np.std(values))
 
 
-def attention_rows(
+def self_attention_rows(
     model: nn.Module, batch: Batch, *, sequence: int, up_to: int | None = None
 ) -> list[dict[str, float]]:
     """Raw weights of one sequence: a row for each layer, head, query and key that it may see.
@@ -137,12 +141,12 @@ def attention_rows(
     `up_to` leaves later positions out, which no earlier one sees.
     """
     found: list[dict[str, float]] = []
-    one = batch.take(slice(sequence, sequence + 1), slice(up_to))
+    one = batch.select(slice(sequence, sequence + 1), slice(up_to))
     kept = one.keep[0].nonzero()[:, 0].tolist()
     padding = None if bool(one.keep.all()) else one.keep
 
     def see(index: int, query: Tensor, key: Tensor) -> None:
-        matrices = weights(query, key, padding)[0].tolist()
+        matrices = self_attention_weights(query, key, padding)[0].tolist()
         found.extend(
             {"layer": index, "head": head, "query": query, "key": key, "weight": rows[query][key]}
             for head, rows in enumerate(matrices)
@@ -151,5 +155,5 @@ def attention_rows(
             if key <= query
         )
 
-    watch(model, one, see)
+    visit_queries_keys(model, one, see)
     return found

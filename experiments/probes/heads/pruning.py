@@ -12,7 +12,7 @@ from statistics import fmean
 import numpy as np
 from torch import Tensor, nn
 
-from experiments.probes.heads.ablation import Head, Measure, ablated, all_heads
+from experiments.probes.heads.ablation import Head, ModelMetric, ablate_heads, all_heads
 
 TOLERANCE = 0.01
 """What may be lost of a share, e.g. of an accuracy."""
@@ -23,7 +23,7 @@ ORDERS = ("taylor", "random", "entropy", "reversed")
 Scores = Sequence[Sequence[float]]
 
 
-def orders(
+def removal_orders(
     model: nn.Module, *, taylor: Scores, entropy: Scores, n_random: int, seed: int
 ) -> dict[str, list[list[Head]]]:
     """The orders by name, `random` with as many as asked for.
@@ -44,18 +44,18 @@ def orders(
     }
 
 
-def curve(
-    model: nn.Module, measure: Measure, means: Sequence[Tensor], order: Sequence[Head]
+def pruning_curve(
+    model: nn.Module, measure: ModelMetric, means: Sequence[Tensor], order: Sequence[Head]
 ) -> list[float]:
     """`measure` of the model without the first 0, 1, ... all heads of the order."""
     values = []
     for n in range(len(order) + 1):
-        with ablated(model, set(order[:n]), means):
+        with ablate_heads(model, set(order[:n]), means):
             values.append(measure(model))
     return values
 
 
-def prunable(values: Sequence[float]) -> float:
+def prunable_share(values: Sequence[float]) -> float:
     """The share of heads that go before more than TOLERANCE is lost for the first time.
 
     A curve that comes back later does not count. TOLERANCE is absolute, where Michel et al. 2019
@@ -68,12 +68,14 @@ def prunable(values: Sequence[float]) -> float:
     return n_kept / (len(values) - 1)
 
 
-def area(values: Sequence[float]) -> float:
+def area_under_curve(values: Sequence[float]) -> float:
     """The area under a curve over the share of heads that have gone, by the trapezoidal rule."""
     return fmean((before + after) / 2 for before, after in pairwise(values))
 
 
-def mean_curves(curves: Mapping[str, Sequence[Sequence[float]]]) -> list[dict[str, float | str]]:
+def mean_curve_rows(
+    curves: Mapping[str, Sequence[Sequence[float]]],
+) -> list[dict[str, float | str]]:
     """A row for each order and number of heads, with the mean of the orders of one name."""
     rows: list[dict[str, float | str]] = []
     for name, several in curves.items():

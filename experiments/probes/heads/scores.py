@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from experiments.probes.heads.attention_weights import logit_blocks, weights
+from experiments.probes.heads.attention_weights import logit_blocks, self_attention_weights
 
 
 class RowScores(NamedTuple):
@@ -62,10 +62,10 @@ def naive_row_scores(
     query: Tensor, key: Tensor, keep: Tensor | None, lags: Sequence[int]
 ) -> RowScores:
     """The same from the whole matrix of weights, by the definitions: the oracle of `row_scores`."""
-    return scores_of(weights(query, key, keep), lags)
+    return scores_from_weights(self_attention_weights(query, key, keep), lags)
 
 
-def scores_of(weights: Tensor, lags: Sequence[int]) -> RowScores:
+def scores_from_weights(weights: Tensor, lags: Sequence[int]) -> RowScores:
     """Scores of given causal weights (..., time, time)."""
     time = weights.shape[-1]
     position = torch.arange(time, device=weights.device)

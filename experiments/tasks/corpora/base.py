@@ -8,16 +8,16 @@ from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
-from experiments.tasks.base import Ready, TaskOptions, code_of
-from experiments.tasks.corpora import alike, build, cached, windows
-from experiments.tasks.corpora.build import Split, arrays_of, shares
+from experiments.tasks.base import TaskData, TaskOptions, module_code_hashes
+from experiments.tasks.corpora import cache_files, corpus_arrays, normalisation, windows
+from experiments.tasks.corpora.corpus_arrays import Split, build_arrays, split_evenly
 from runner.config import Evaluation
 
 BYTE_VALUES = 256
 
 
 @dataclass(frozen=True)
-class Source:
+class CorpusSource:
     """What the source of a corpus holds now.
 
     Attributes:
@@ -26,9 +26,9 @@ class Source:
         left_out: whether something of the user's was not read.
     """
 
-    ready: Ready
+    prepared: TaskData
     split: Callable[[], Mapping[str, Split]]
-    left_out: bool = False
+    has_skipped_files: bool = False
 
 
 @dataclass
@@ -43,29 +43,32 @@ class CorpusOptions(TaskOptions):
     """
 
     symbols: ClassVar[bool] = True
-    second_held_out: ClassVar[bool] = True
-    any_form: ClassVar[bool] = False
+    has_tuning_data: ClassVar[bool] = True
+    dedup_normalised: ClassVar[bool] = False
 
     @abstractmethod
-    def source(self, cache: Path) -> Source:
+    def source(self, cache: Path) -> CorpusSource:
         """Return what the source holds now. Nothing below the folder of results is read.
 
         Raises:
             ValueError: the user's files are missing or unreadable.
         """
 
-    def evidence(self) -> object:
+    def fingerprint_inputs(self) -> object:
         """Return what a fingerprint covers of the code that every corpus is built by."""
-        modules = (alike, build, windows)
-        return [super().evidence(), code_of(*(module.__name__ for module in modules))]
+        modules = (normalisation, corpus_arrays, windows)
+        return [
+            super().fingerprint_inputs(),
+            module_code_hashes(*(module.__name__ for module in modules)),
+        ]
 
     def fingerprint(self, cache: Path) -> str:
         """Return what stands for the text that the source holds now."""
-        return self.source(cache).ready.fingerprint
+        return self.source(cache).prepared.fingerprint
 
     def prepare(
         self, cache: Path, evaluation: Evaluation = Evaluation.report, *, keep: bool = True
-    ) -> Ready:
+    ) -> TaskData:
         """Read the source, and build the cached corpus where it is missing or damaged.
 
         Unless it is to be kept, it is built to see that it can be, and not written.
@@ -75,22 +78,22 @@ class CorpusOptions(TaskOptions):
                 held-out data for tuning beside the report's.
         """
         source = self.source(cache)
-        path = cached.path_of(cache, self.kind, source.ready.fingerprint)
-        arrays = cached.read(path, ("labels", "tuning_free"))
+        path = cache_files.cache_path(cache, self.kind, source.prepared.fingerprint)
+        arrays = cache_files.load_arrays(path, ("labels", "tuning_free"))
         if arrays is None:
             try:
                 arrays = self.arrays(source.split())
             except ValueError as error:
-                if source.left_out:
-                    raise ValueError(f"{error} ({source.ready.line})") from error
+                if source.has_skipped_files:
+                    raise ValueError(f"{error} ({source.prepared.summary})") from error
                 raise
             if keep:
-                cached.write(path, arrays)
+                cache_files.save_arrays(path, arrays)
         if evaluation is Evaluation.tuning:
             self._check_enough(arrays)
-        return source.ready
+        return source.prepared
 
-    def restore(self, cache: Path, fingerprint: str) -> None:
+    def ensure_data(self, cache: Path, fingerprint: str) -> None:
         """Make sure that the corpus of a fingerprint is there, which a trial was planned with.
 
         Raises:
@@ -108,23 +111,25 @@ class CorpusOptions(TaskOptions):
             ValueError: it has not.
         """
         fingerprint = fingerprint or self.prepare(cache).fingerprint
-        path = cached.path_of(cache, self.kind, fingerprint)
-        arrays = cached.read(path)
+        path = cache_files.cache_path(cache, self.kind, fingerprint)
+        arrays = cache_files.load_arrays(path)
         if arrays is None:
             source = self.source(cache)
-            self.check_unchanged(fingerprint, source.ready.fingerprint)
+            self.check_unchanged(fingerprint, source.prepared.fingerprint)
             arrays = self.arrays(source.split())
-            cached.write(path, arrays)
+            cache_files.save_arrays(path, arrays)
         return arrays
 
     def arrays(self, splits: Mapping[str, Split]) -> dict[str, NDArray[Any]]:
         """Build the arrays of a corpus (`corpora.cached`) but for the fingerprint."""
         sizes = self.sizes()
-        return arrays_of(splits, sizes.length, sizes.n_eval, any_form=self.any_form)
+        return build_arrays(
+            splits, sizes.length, sizes.n_eval, dedup_normalised=self.dedup_normalised
+        )
 
     def _check_enough(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Raise ValueError where a label has too few windows for tuning beside the report's."""
-        wanted = shares(self.sizes().n_eval, len(arrays["labels"]))
+        wanted = split_evenly(self.sizes().n_eval, len(arrays["labels"]))
         for label, n, free in zip(arrays["labels"], wanted, arrays["tuning_free"], strict=True):
             if free < n:
                 raise ValueError(

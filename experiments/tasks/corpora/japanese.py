@@ -7,7 +7,7 @@ from random import Random
 LINES = 16  # of a record
 
 
-def japanese() -> Iterator[str]:
+def generate_japanese() -> Iterator[str]:
     """Endless records of lines: lists of names, dates, amounts, durations, numbers in words."""
     writers = _japanese_writers()
     for index in range(10**9):

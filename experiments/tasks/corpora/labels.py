@@ -16,7 +16,7 @@ ONE = "text"
 """The label of documents that lie in one folder."""
 
 
-def labels(folders: Collection[Path]) -> dict[Path, str]:
+def label_folders(folders: Collection[Path]) -> dict[Path, str]:
     """The label of each folder: the shortest end of its path that no other folder has."""
     if len(folders) == 1:
         return dict.fromkeys(folders, ONE)
@@ -30,7 +30,7 @@ def labels(folders: Collection[Path]) -> dict[Path, str]:
     found: dict[Path, str] = {}
     taken: set[str] = set()
     for folder in parts:
-        label = _short(JOINT.join(_trimmed(written(part)) for part in ends[folder]))
+        label = _short(JOINT.join(_trimmed(printable_name(part)) for part in ends[folder]))
         number, candidate = 1, label
         while _as_read(candidate) in taken:
             number += 1
@@ -40,7 +40,7 @@ def labels(folders: Collection[Path]) -> dict[Path, str]:
     return found
 
 
-def written(name: str) -> str:
+def printable_name(name: str) -> str:
     r"""A name in one line of valid text: what is not printed becomes \x8f or \u2028."""
     return "".join(map(_written, unicodedata.normalize("NFC", name)))
 

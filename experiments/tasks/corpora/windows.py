@@ -34,7 +34,7 @@ def rolling_hashes(data: Bytes, length: int) -> Hashes:
     return (prefix[length:] - prefix[:start]) * _powers(pow(BASE, -1, 2**64), start)
 
 
-def free_windows(documents: Sequence[bytes], known: Hashes, length: int) -> list[Window]:
+def unseen_windows(documents: Sequence[bytes], known: Hashes, length: int) -> list[Window]:
     """Windows of held-out text that do not overlap and share no `length` bytes with training.
 
     Args:
@@ -79,7 +79,7 @@ def report_windows(
             f"{label}: {n} sequences are needed whose {length} bytes do not occur in the training "
             f"text, there are {len(free)}; {cure}"
         )
-    return spread(range(len(free)), n)
+    return pick_evenly(range(len(free)), n)
 
 
 def tuning_windows(
@@ -96,17 +96,17 @@ def tuning_windows(
     ]
     others = [window for window in fit if window.document not in documents]
     same = [window for window in fit if window.document in documents]
-    chosen = spread(others, min(n, len(others)))
-    return chosen + spread(same, min(n - len(chosen), len(same)))
+    chosen = pick_evenly(others, min(n, len(others)))
+    return chosen + pick_evenly(same, min(n - len(chosen), len(same)))
 
 
-def stretches(texts: Sequence[Bytes], length: int) -> Hashes:
+def hash_stretches(texts: Sequence[Bytes], length: int) -> Hashes:
     """The sorted hashes of all stretches of `length` bytes in texts."""
     hashes = [rolling_hashes(text, length) for text in texts]
     return np.unique(np.concatenate(hashes)) if hashes else np.zeros(0, np.uint64)
 
 
-def stacked(windows: Sequence[Window], known: Hashes, length: int) -> Bytes:
+def stack_windows(windows: Sequence[Window], known: Hashes, length: int) -> Bytes:
     """Windows as an array (n, length + 1); checks once more that training text has none of them."""
     if not windows:
         return np.zeros((0, length + 1), np.uint8)
@@ -121,7 +121,7 @@ def stacked(windows: Sequence[Window], known: Hashes, length: int) -> Bytes:
     return chosen
 
 
-def spread(found: Sequence[T], n: int) -> list[T]:
+def pick_evenly(found: Sequence[T], n: int) -> list[T]:
     """`n` of them, evenly."""
     return [found[index * len(found) // n] for index in range(n)]
 

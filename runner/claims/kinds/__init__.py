@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from runner.claims.claim import Claim
-from runner.claims.keys import one_of
+from runner.claims.claim_keys import check_one_of
 from runner.claims.kinds.difference import Difference
 from runner.claims.kinds.equivalence import Equivalence
 from runner.claims.kinds.exact import Exact
@@ -29,6 +29,6 @@ def read_claim(id: str, mapping: Mapping[str, Any]) -> Claim:
         raise ValueError(
             f"{here}: kind trend is gone; write a claim of kind difference for each two levels."
         )
-    one_of(f"{here}: kind", kind, tuple(KINDS))
+    check_one_of(f"{here}: kind", kind, tuple(KINDS))
     keys = {key: value for key, value in mapping.items() if key != "kind"}
     return KINDS[kind].from_mapping(id, keys)

@@ -7,11 +7,17 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from runner.claims.claim import DIRECTIONS, Tested
-from runner.claims.evidence import Block, Evidence
-from runner.claims.keys import is_number, one_of
-from runner.claims.measured import Measured, estimate
-from runner.claims.noise import SHARE, after_passes, inside, noise_floor, without_pair
+from runner.claims.claim import DIRECTIONS, StatisticalClaim
+from runner.claims.claim_keys import check_one_of, is_yaml_number
+from runner.claims.evidence import Evidence, SeedValues
+from runner.claims.measurement import Measurement, format_estimate
+from runner.claims.noise import (
+    MAX_NOISE_SHARE,
+    check_noise,
+    format_timing_passes,
+    missing_aa_reason,
+    noise_floor,
+)
 from runner.stats.intervals import Floats, mean_interval
 from runner.stats.power import verdict_detectable_effect
 from runner.stats.sign_flip import least_sign_flip_p, sign_flip_p
@@ -20,7 +26,7 @@ Z_80 = 0.8416  # the normal quantile of 0.8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Difference(Tested):
+class Difference(StatisticalClaim):
     """On `metric`, `arm` is greater or less than `times` x `control`, by more than `margin`.
 
     With `other`, a metric, in place of `control` the arm is compared with itself: `metric` is
@@ -33,7 +39,7 @@ class Difference(Tested):
     """
 
     kind: ClassVar[str] = "difference"
-    test: ClassVar[str] = "sign-flip"
+    test_name: ClassVar[str] = "sign-flip"
     sensitivity: ClassVar[str] = "smallest, with 80 % power"
 
     arm: str
@@ -45,23 +51,29 @@ class Difference(Tested):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        one_of(f"{self.here}: direction", self.direction, DIRECTIONS)
+        check_one_of(f"{self.error_prefix}: direction", self.direction, DIRECTIONS)
         if (self.control is None) == (self.other is None):
-            raise ValueError(f"{self.here}: give control (an arm) or other (a metric of the arm).")
+            raise ValueError(
+                f"{self.error_prefix}: give control (an arm) or other (a metric of the arm)."
+            )
         if self.other == self.metric:
-            raise ValueError(f"{self.here}: {self.metric!r} cannot be compared with itself.")
-        if not is_number(self.times) or self.times <= 0:
-            raise ValueError(f"{self.here}: times={self.times!r} must be a number above 0.")
-        if not is_number(self.margin) or self.margin < 0:
-            raise ValueError(f"{self.here}: margin={self.margin!r} must be a number from 0 up.")
+            raise ValueError(
+                f"{self.error_prefix}: {self.metric!r} cannot be compared with itself."
+            )
+        if not is_yaml_number(self.times) or self.times <= 0:
+            raise ValueError(f"{self.error_prefix}: times={self.times!r} must be a number above 0.")
+        if not is_yaml_number(self.margin) or self.margin < 0:
+            raise ValueError(
+                f"{self.error_prefix}: margin={self.margin!r} must be a number from 0 up."
+            )
 
     @property
-    def compared(self) -> tuple[str, ...]:
+    def compared_arms(self) -> tuple[str, ...]:
         """The control, if there is one, then the arm."""
         return (self.control, self.arm) if self.control else (self.arm,)
 
     @property
-    def what(self) -> str:
+    def estimate_label(self) -> str:
         """What is estimated, in words."""
         factor = "" if self.times == 1 else f"{self.times:g} x "
         if self.other:
@@ -93,57 +105,64 @@ class Difference(Tested):
         """Its own, the other one, and that of the positive control."""
         return (*super().named_metrics, *([self.other] if self.other else ()))
 
-    def scores(self, evidence: Evidence, arms: Sequence[str]) -> Block:
+    def scores(self, evidence: Evidence, arms: Sequence[str]) -> SeedValues:
         """The metric of each arm, or how far it lies from `times` x the other one."""
         if self.other is None:
             return super().scores(evidence, arms)
         sides = [self.sides(evidence, arm) for arm in arms]
         seeds = sorted(set.intersection(*(set(side.seeds) for side in sides)))
-        evidence.enough(seeds, self.n)
+        evidence.check_enough_seeds(seeds, self.n)
         values = [
-            [side.difference(self.times)[side.seeds.index(seed)] for side in sides]
+            [side.differences(self.times)[side.seeds.index(seed)] for side in sides]
             for seed in seeds
         ]
-        return Block(np.array(values), tuple(seeds), self.n)
+        return SeedValues(np.array(values), tuple(seeds), self.n)
 
-    def sides(self, evidence: Evidence, arm: str) -> Block:
+    def sides(self, evidence: Evidence, arm: str) -> SeedValues:
         """What is compared: the metric of the arm, and of the control or the other metric."""
         right = (arm, self.other) if self.other else (self.control or "", self.metric)
-        return evidence.block([(arm, self.metric), right], self.n)
+        return evidence.seed_values([(arm, self.metric), right], self.n)
 
-    def measure(self, evidence: Evidence, family: int) -> Measured:
+    def measure(self, evidence: Evidence, family: int) -> Measurement:
         """Interval and test of the differences; `runner.claims.claim.Claim.measure` says more."""
         block = self.sides(evidence, self.arm)
-        everything = block.difference(self.times)
+        everything = block.differences(self.times)
         differences = everything[: self.n]
         interval = mean_interval(differences, 1 - self.alpha)
         p = sign_flip_p(differences - self.edge)
         above, below = interval.low > self.edge, interval.high < self.edge
         # An arm's own score, with `other`, has the factor in it.
         floor = noise_floor(self, evidence, self.times if self.control else 1.0)
-        hidden, note = inside(interval, floor, self.edge, tried=after_passes(self, evidence))
-        return Measured(
+        hidden, note = check_noise(
+            interval, floor, self.edge, passes_text=format_timing_passes(self, evidence)
+        )
+        return Measurement(
             n=self.n,
-            reason=f"difference {estimate(interval)}, {self.n} paired seeds",
+            reason=f"difference {format_estimate(interval)}, {self.n} paired seeds",
             p=p,
             p_against=p,
-            supports=not hidden and (above if self.direction == "greater" else below),
-            opposes=not hidden and (below if self.direction == "greater" else above),
+            may_reproduce=not hidden and (above if self.direction == "greater" else below),
+            may_contradict=not hidden and (below if self.direction == "greater" else above),
             interval=interval,
-            extra=block.over_all(everything, 1 - self.alpha),
-            detectable=self.margin + detectable(differences, floor, self.alpha, family),
+            extra_estimate=block.interval_over_all_seeds(everything, 1 - self.alpha),
+            minimum_detectable_effect=self.margin
+            + detectable_difference(differences, floor, self.alpha, family),
             noise_floor=floor,
             unit=evidence.unit(self.metric),
             notes=(*note, *block.notes),
-            invalid=without_pair(self, evidence),
+            invalid_reason=missing_aa_reason(self, evidence),
         )
 
 
-def detectable(differences: Floats, floor: float | None, alpha: float, family: int) -> float:
+def detectable_difference(
+    differences: Floats, floor: float | None, alpha: float, family: int
+) -> float:
     """Least difference beyond the margin that the whole rule finds with 80 % power.
 
     It must satisfy interval and test, and its estimate must leave the noise floor behind.
     """
     n, sd = len(differences), float(differences.std(ddof=1))
-    found = verdict_detectable_effect(sd, n, alpha, family=family)
-    return found if floor is None else max(found, floor / SHARE + Z_80 * sd / math.sqrt(n))
+    found = verdict_detectable_effect(sd, n, alpha, family_size=family)
+    return (
+        found if floor is None else max(found, floor / MAX_NOISE_SHARE + Z_80 * sd / math.sqrt(n))
+    )

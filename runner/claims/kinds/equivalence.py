@@ -5,25 +5,31 @@ from typing import ClassVar
 
 import numpy as np
 
-from runner.claims.claim import Tested
-from runner.claims.evidence import Block, Evidence, InvalidClaimError
-from runner.claims.keys import is_number
-from runner.claims.measured import Measured, estimate
-from runner.claims.noise import SHARE, after_passes, inside, noise_floor, without_pair
+from runner.claims.claim import StatisticalClaim
+from runner.claims.claim_keys import is_yaml_number
+from runner.claims.evidence import Evidence, InvalidClaimError, SeedValues
+from runner.claims.measurement import Measurement, format_estimate
+from runner.claims.noise import (
+    MAX_NOISE_SHARE,
+    check_noise,
+    format_timing_passes,
+    missing_aa_reason,
+    noise_floor,
+)
 from runner.stats.intervals import (
     Floats,
     inside_p,
     mean_interval,
     outside_p,
     sd_limit,
-    split_p,
+    split_level_p,
 )
 
 MARGINS = ("delta", "delta_share", "delta_aa")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Equivalence(Tested):
+class Equivalence(StatisticalClaim):
     """On `metric`, the mean difference of `arm` and `control` lies within +-delta.
 
     delta        in the metric's unit, or
@@ -40,7 +46,7 @@ class Equivalence(Tested):
     """
 
     kind: ClassVar[str] = "equivalence"
-    test: ClassVar[str] = "TOST"
+    test_name: ClassVar[str] = "TOST"
     sensitivity: ClassVar[str] = "smallest margin that would have been shown"
 
     arm: str
@@ -54,23 +60,23 @@ class Equivalence(Tested):
         given = {name: getattr(self, name) for name in MARGINS if getattr(self, name) is not None}
         if len(given) != 1:
             raise ValueError(
-                f"{self.here}: give one of {', '.join(MARGINS)}, got {', '.join(given) or 'none'}."
+                f"{self.error_prefix}: give one of {', '.join(MARGINS)}, got {', '.join(given) or 'none'}."
             )
         for name, value in given.items():
-            if not is_number(value) or value <= 0:
-                raise ValueError(f"{self.here}: {name}={value!r} must be a number above 0.")
+            if not is_yaml_number(value) or value <= 0:
+                raise ValueError(f"{self.error_prefix}: {name}={value!r} must be a number above 0.")
         if self.delta_aa is not None and self.aa is None:
-            raise ValueError(f"{self.here}: delta_aa needs an A/A pair (aa).")
+            raise ValueError(f"{self.error_prefix}: delta_aa needs an A/A pair (aa).")
         if self.alpha >= 0.5:
-            raise ValueError(f"{self.here}: alpha={self.alpha} must be below 0.5.")
+            raise ValueError(f"{self.error_prefix}: alpha={self.alpha} must be below 0.5.")
 
     @property
-    def compared(self) -> tuple[str, ...]:
+    def compared_arms(self) -> tuple[str, ...]:
         """The control, then the arm."""
         return self.control, self.arm
 
     @property
-    def what(self) -> str:
+    def estimate_label(self) -> str:
         """What is estimated, in words."""
         return f"{self.arm} minus {self.control}"
 
@@ -84,14 +90,14 @@ class Equivalence(Tested):
         return f"within ±{self.delta_aa:g} SD of the A/A pair"
 
     @property
-    def limits(self) -> str:
+    def interval_label(self) -> str:
         """What the ends of the interval are."""
         return f"{100 * (1 - 2 * self.alpha):.3g} % interval"
 
-    def measure(self, evidence: Evidence, family: int) -> Measured:
+    def measure(self, evidence: Evidence, family: int) -> Measurement:
         """Interval and tests of the differences; `runner.claims.claim.Claim.measure` says more."""
         block = self.scores(evidence, [self.arm, self.control])
-        everything = block.difference()
+        everything = block.differences()
         differences = everything[: self.n]
         delta = self.margin(evidence, block)
         interval = mean_interval(differences, 1 - 2 * self.alpha)
@@ -102,21 +108,24 @@ class Equivalence(Tested):
             strict = mean_interval(differences, 1 - 2 * share)
             shrunk = sd_limit(share, self.n, upper=False)
         floor = noise_floor(self, evidence)
-        hidden, note = inside(interval, floor, -delta, delta, tried=after_passes(self, evidence))
-        return Measured(
+        hidden, note = check_noise(
+            interval, floor, -delta, delta, passes_text=format_timing_passes(self, evidence)
+        )
+        return Measurement(
             n=self.n,
-            reason=f"difference {estimate(interval)}, margin ±{delta:.3g}, {self.n} paired seeds",
+            reason=f"difference {format_estimate(interval)}, margin ±{delta:.3g}, {self.n} paired seeds",
             p=self.p_inside(differences, delta),
             p_against=self.p_outside(differences, delta),
-            supports=not hidden,
-            opposes=not hidden,
+            may_reproduce=not hidden,
+            may_contradict=not hidden,
             interval=interval,
-            extra=block.over_all(everything, 1 - 2 * self.alpha),
-            detectable=max(abs(strict.low), abs(strict.high)) / shrunk + (floor or 0.0) / SHARE,
+            extra_estimate=block.interval_over_all_seeds(everything, 1 - 2 * self.alpha),
+            minimum_detectable_effect=max(abs(strict.low), abs(strict.high)) / shrunk
+            + (floor or 0.0) / MAX_NOISE_SHARE,
             noise_floor=floor,
             unit=evidence.unit(self.metric),
             notes=(*note, *block.notes),
-            invalid=without_pair(self, evidence),
+            invalid_reason=missing_aa_reason(self, evidence),
         )
 
     def p_inside(self, differences: Floats, delta: float) -> float:
@@ -128,7 +137,7 @@ class Equivalence(Tested):
             low = delta * sd_limit(share, len(differences), upper=False)
             return inside_p(differences, -low, low)
 
-        return split_p(at)
+        return split_level_p(at)
 
     def p_outside(self, differences: Floats, delta: float) -> float:
         """P-value of a difference outside the margin, two-sided."""
@@ -139,19 +148,19 @@ class Equivalence(Tested):
             high = delta * sd_limit(share, len(differences), upper=True)
             return 2 * outside_p(differences, -high, high)
 
-        return split_p(at)
+        return split_level_p(at)
 
-    def margin(self, evidence: Evidence, block: Block) -> float:
+    def margin(self, evidence: Evidence, block: SeedValues) -> float:
         """Delta in the metric's unit."""
         if self.delta is not None:
             return float(self.delta)
         if self.delta_share is not None:
-            size = float(self.delta_share * abs(block.deciding[:, 1].mean()))
+            size = float(self.delta_share * abs(block.deciding_values[:, 1].mean()))
         else:
             assert self.aa is not None
             assert self.delta_aa is not None
             same = self.scores(evidence, [self.aa.arm, self.aa.control])
-            size = float(self.delta_aa * np.std(same.difference()[: self.n], ddof=1))
+            size = float(self.delta_aa * np.std(same.differences()[: self.n], ddof=1))
         if not size > 0:
             raise InvalidClaimError(f"the margin, {self.expected}, is {size:g}")
         return size

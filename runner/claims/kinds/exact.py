@@ -7,17 +7,17 @@ from typing import ClassVar
 import numpy as np
 
 from runner.claims.claim import Claim
+from runner.claims.claim_keys import check_one_of, is_yaml_number
 from runner.claims.evidence import Evidence
-from runner.claims.keys import is_number, one_of
-from runner.claims.measured import Measured
-from runner.metric_names import fill, placeholders
-from runner.stats.intervals import ROUNDING, Interval
-from runner.wording.quantity import number
+from runner.claims.measurement import Measurement
+from runner.metric_names import fill_template, placeholders
+from runner.stats.intervals import ROUNDING_TOLERANCE, Interval
+from runner.wording.quantity import format_number
 
 
 def equal(a: float, b: float) -> bool:
     """Equal but for rounding."""
-    return abs(a - b) <= ROUNDING * max(abs(a), abs(b))
+    return abs(a - b) <= ROUNDING_TOLERANCE * max(abs(a), abs(b))
 
 
 RELATIONS: Mapping[str, tuple[str, Callable[[float, float], bool]]] = {
@@ -39,7 +39,7 @@ class Exact(Claim):
     """
 
     kind: ClassVar[str] = "exact"
-    signed: ClassVar[bool] = False
+    shows_sign: ClassVar[bool] = False
     least_n: ClassVar[int] = 1
 
     arm: str
@@ -51,26 +51,28 @@ class Exact(Claim):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        one_of(f"{self.here}: relation", self.relation, tuple(RELATIONS))
+        check_one_of(f"{self.error_prefix}: relation", self.relation, tuple(RELATIONS))
         if (self.value is None) == (self.control is None and self.other is None):
-            raise ValueError(f"{self.here}: give value, or control or other, and not both.")
+            raise ValueError(f"{self.error_prefix}: give value, or control or other, and not both.")
         for name in ("value", "times"):
-            if not is_number(getattr(self, name) or 0.0):
-                raise ValueError(f"{self.here}: {name}={getattr(self, name)!r} must be a number.")
+            if not is_yaml_number(getattr(self, name) or 0.0):
+                raise ValueError(
+                    f"{self.error_prefix}: {name}={getattr(self, name)!r} must be a number."
+                )
         unknown = set(placeholders(self.other or "")) - set(placeholders(self.metric))
         if unknown:
             raise ValueError(
-                f"{self.here}: other={self.other!r} has placeholders that metric lacks: "
+                f"{self.error_prefix}: other={self.other!r} has placeholders that metric lacks: "
                 f"{', '.join(sorted(unknown))}."
             )
 
     @property
-    def compared(self) -> tuple[str, ...]:
+    def compared_arms(self) -> tuple[str, ...]:
         """The control, if there is one, then the arm."""
         return (self.control, self.arm) if self.control else (self.arm,)
 
     @property
-    def what(self) -> str:
+    def estimate_label(self) -> str:
         """What is looked at, in words."""
         return self.arm
 
@@ -79,13 +81,13 @@ class Exact(Claim):
         """What must hold, in words."""
         sign = RELATIONS[self.relation][0]
         if self.value is not None:
-            return f"{sign} {number(self.value)} at every seed"
+            return f"{sign} {format_number(self.value)} at every seed"
         factor = "" if self.times == 1 else f"{self.times:g} x "
         side = " of ".join(filter(None, (self.other, self.control)))
         return f"{sign} {factor}{side} at every seed"
 
     @property
-    def limits(self) -> str:
+    def interval_label(self) -> str:
         """What the ends of the interval are."""
         return "smallest and largest value"
 
@@ -94,39 +96,41 @@ class Exact(Claim):
         """Its own, and the other one."""
         return (*super().named_metrics, *([self.other] if self.other else ()))
 
-    def measure(self, evidence: Evidence, family: int) -> Measured:  # noqa: ARG002
+    def measure(self, evidence: Evidence, family: int) -> Measurement:  # noqa: ARG002
         """Whether it holds; `runner.claims.claim.Claim.measure` says more."""
         matches: dict[str, dict[str, str]] = {self.metric: {}}
         if placeholders(self.metric):
-            matches = evidence.matching(self.arm, self.metric)
+            matches = evidence.find_metrics(self.arm, self.metric)
         sign, holds = RELATIONS[self.relation]
         broken, found, checked, clipped = [], [], 0, 0
         for metric, values in matches.items():
             columns = [(self.arm, metric)]
             if self.value is None:
-                columns.append((self.control or self.arm, fill(self.other or self.metric, values)))
-            block = evidence.block(columns, self.n)
+                columns.append(
+                    (self.control or self.arm, fill_template(self.other or self.metric, values))
+                )
+            block = evidence.seed_values(columns, self.n)
             clipped += block.n_clipped
-            for seed, row in zip(block.seeds, block.deciding, strict=False):
+            for seed, row in zip(block.seeds, block.deciding_values, strict=False):
                 right = self.times * row[1] if self.value is None else float(self.value)
                 checked += 1
                 found.append(row[0])
                 if not holds(row[0], right):
                     broken.append(
-                        f"{metric}, seed {seed}: {number(row[0])}, not {sign} {number(right)}"
+                        f"{metric}, seed {seed}: {format_number(row[0])}, not {sign} {format_number(right)}"
                     )
         n_metrics = f" of {len(matches)} metrics" if len(matches) > 1 else ""
         reason = f"holds at all {self.n} seeds{n_metrics}"
         if broken:
             reason = f"broken in {len(broken)} of {checked} cases, the first: {broken[0]}"
-        return Measured(
+        return Measurement(
             n=self.n,
             reason=reason,
-            supports=not broken,
-            opposes=bool(broken),
+            may_reproduce=not broken,
+            may_contradict=bool(broken),
             interval=_range(np.array(found)),
             unit=evidence.unit(next(iter(matches))),
-            invalid=f"{clipped} values stand for diverged trials: nothing was measured"
+            invalid_reason=f"{clipped} values stand for diverged trials: nothing was measured"
             if clipped
             else "",
         )

@@ -6,16 +6,16 @@ from typing import ClassVar
 
 import numpy as np
 
-from runner.claims.claim import DIRECTIONS, Tested
-from runner.claims.evidence import Block, Evidence, InvalidClaimError
-from runner.claims.keys import is_number, one_of
-from runner.claims.measured import Measured
+from runner.claims.claim import DIRECTIONS, StatisticalClaim
+from runner.claims.claim_keys import check_one_of, is_yaml_number
+from runner.claims.evidence import Evidence, InvalidClaimError, SeedValues
+from runner.claims.measurement import Measurement
 from runner.stats.intervals import Interval, binomial_p, clopper_pearson
 from runner.stats.sign_flip import least_sign_flip_p, sign_flip_p
 
 
 @dataclass(frozen=True, kw_only=True)
-class FailureRate(Tested):
+class FailureRate(StatisticalClaim):
     """The share of trials of `arm` that fail is `at_least`, `at_most`, or beside `control`'s.
 
     A trial fails if it diverged, or if `metric` ends above `above` (below `below`). One arm: the
@@ -25,9 +25,9 @@ class FailureRate(Tested):
     """
 
     kind: ClassVar[str] = "failure_rate"
-    signed: ClassVar[bool] = False
-    test: ClassVar[str] = "exact"
-    counts: ClassVar[bool] = True
+    shows_sign: ClassVar[bool] = False
+    test_name: ClassVar[str] = "exact"
+    has_binary_scores: ClassVar[bool] = True
 
     arm: str
     metric: str = ""
@@ -43,19 +43,21 @@ class FailureRate(Tested):
         given = [n for n in ("at_least", "at_most", "control") if getattr(self, n) is not None]
         if len(given) != 1:
             raise ValueError(
-                f"{self.here}: give one of at_least, at_most, control, got "
+                f"{self.error_prefix}: give one of at_least, at_most, control, got "
                 f"{', '.join(given) or 'none'}."
             )
         if (self.control is None) != (self.direction is None):
-            raise ValueError(f"{self.here}: control and direction come together.")
+            raise ValueError(f"{self.error_prefix}: control and direction come together.")
         if self.direction is not None:
-            one_of(f"{self.here}: direction", self.direction, DIRECTIONS)
-        elif not is_number(self.share) or not 0 < self.share < 1:
-            raise ValueError(f"{self.here}: {given[0]}={self.share!r} must lie between 0 and 1.")
-        limits = [limit for limit in (self.above, self.below) if limit is not None]
-        if len(limits) != (self.metric != "") or not all(map(is_number, limits)):
+            check_one_of(f"{self.error_prefix}: direction", self.direction, DIRECTIONS)
+        elif not is_yaml_number(self.share) or not 0 < self.share < 1:
             raise ValueError(
-                f"{self.here}: metric and a number, `above` or `below`, come together."
+                f"{self.error_prefix}: {given[0]}={self.share!r} must lie between 0 and 1."
+            )
+        limits = [limit for limit in (self.above, self.below) if limit is not None]
+        if len(limits) != (self.metric != "") or not all(map(is_yaml_number, limits)):
+            raise ValueError(
+                f"{self.error_prefix}: metric and a number, `above` or `below`, come together."
             )
 
     @property
@@ -64,12 +66,12 @@ class FailureRate(Tested):
         return self.at_least if self.at_least is not None else self.at_most or 0.0
 
     @property
-    def compared(self) -> tuple[str, ...]:
+    def compared_arms(self) -> tuple[str, ...]:
         """The control, if there is one, then the arm."""
         return (self.control, self.arm) if self.control else (self.arm,)
 
     @property
-    def what(self) -> str:
+    def estimate_label(self) -> str:
         """What is estimated, in words."""
         how = "diverged"
         for word, limit in (("above", self.above), ("below", self.below)):
@@ -84,7 +86,7 @@ class FailureRate(Tested):
         return f"at {'least' if self.at_least is not None else 'most'} {self.share:g}"
 
     @property
-    def limits(self) -> str:
+    def interval_label(self) -> str:
         """What the ends of the interval are."""
         return f"{100 * (1 - self.alpha):.3g} % Clopper-Pearson interval"
 
@@ -95,9 +97,9 @@ class FailureRate(Tested):
             return least_sign_flip_p(self.n)
         return 2 * float((self.share if self.at_least is not None else 1 - self.share) ** self.n)
 
-    def scores(self, evidence: Evidence, arms: Sequence[str]) -> Block:
+    def scores(self, evidence: Evidence, arms: Sequence[str]) -> SeedValues:
         """1 for a trial that failed, 0 for one that did not."""
-        seeds = evidence.seeds(arms)
+        seeds = evidence.common_seeds(arms)
         rows = [[self.outcome(evidence, arm, seed) for arm in arms] for seed in seeds]
         values = np.array(rows, dtype=float).reshape(len(seeds), len(arms))
         lacking = [
@@ -108,8 +110,8 @@ class FailureRate(Tested):
         ]
         if lacking:
             raise InvalidClaimError(f"trials without an outcome: {', '.join(lacking)}")
-        evidence.enough(seeds, self.n)
-        return Block(values, tuple(seeds), self.n)
+        evidence.check_enough_seeds(seeds, self.n)
+        return SeedValues(values, tuple(seeds), self.n)
 
     def outcome(self, evidence: Evidence, arm: str, seed: int) -> float:
         """Whether one trial failed; NaN where that is not known."""
@@ -125,12 +127,12 @@ class FailureRate(Tested):
             return np.nan
         return float(value > self.above if self.above is not None else value < (self.below or 0.0))
 
-    def measure(self, evidence: Evidence, family: int) -> Measured:  # noqa: ARG002
+    def measure(self, evidence: Evidence, family: int) -> Measurement:  # noqa: ARG002
         """Shares and test; `runner.claims.claim.Claim.measure` says more."""
         block = self.scores(evidence, [self.arm, *([self.control] if self.control else [])])
-        failed = block.deciding[:, 0]
+        failed = block.deciding_values[:, 0]
         interval = self.interval(failed)
-        reason = f"{self.arm} fails in {told(failed, interval)}"
+        reason = f"{self.arm} fails in {format_failure_share(failed, interval)}"
         extra = None
         if len(block.values) > self.n and np.isfinite(block.values[:, 0]).all():
             extra = self.interval(block.values[:, 0])
@@ -138,28 +140,28 @@ class FailureRate(Tested):
             k = int(failed.sum())
             up, down = (binomial_p(k, self.n, self.share, way) for way in ("greater", "less"))
             with_it, against = (up, down) if self.at_least is not None else (down, up)
-            return Measured(
+            return Measurement(
                 n=self.n,
                 reason=reason,
                 p=min(1.0, 2 * with_it),
                 p_against=min(1.0, 2 * against),
                 interval=interval,
-                extra=extra,
+                extra_estimate=extra,
             )
-        other = block.deciding[:, 1]
+        other = block.deciding_values[:, 1]
         others = {self.control: self.interval(other)}
         p = sign_flip_p(failed - other)
         more, fewer = failed.sum() > other.sum(), failed.sum() < other.sum()
-        return Measured(
+        return Measurement(
             n=self.n,
-            reason=f"{reason}, {self.control} in {told(other, others[self.control])}",
+            reason=f"{reason}, {self.control} in {format_failure_share(other, others[self.control])}",
             p=p,
             p_against=p,
-            supports=bool(more if self.direction == "greater" else fewer),
-            opposes=bool(fewer if self.direction == "greater" else more),
+            may_reproduce=bool(more if self.direction == "greater" else fewer),
+            may_contradict=bool(fewer if self.direction == "greater" else more),
             interval=interval,
             others=others,
-            extra=extra,
+            extra_estimate=extra,
         )
 
     def interval(self, failed: np.ndarray) -> Interval:
@@ -167,6 +169,6 @@ class FailureRate(Tested):
         return clopper_pearson(int(failed.sum()), len(failed), 1 - self.alpha)
 
 
-def told(failed: np.ndarray, interval: Interval) -> str:
+def format_failure_share(failed: np.ndarray, interval: Interval) -> str:
     """A count with the limits of its share."""
     return f"{int(failed.sum())} of {len(failed)} [{interval.low:.2g}, {interval.high:.2g}]"

@@ -6,20 +6,20 @@ from typing import ClassVar
 
 import numpy as np
 
-from runner.claims.claim import AAPair, PositiveControl, Tested
-from runner.claims.evidence import Block, Evidence, InvalidClaimError
-from runner.claims.keys import band_of, one_of
-from runner.claims.measured import Measured, estimate
-from runner.claims.noise import after_passes, inside, noise_floor, without_pair
+from runner.claims.claim import AAPair, PositiveControl, StatisticalClaim
+from runner.claims.claim_keys import check_one_of, read_band
+from runner.claims.evidence import Evidence, InvalidClaimError, SeedValues
+from runner.claims.measurement import Measurement, format_estimate
+from runner.claims.noise import check_noise, format_timing_passes, missing_aa_reason, noise_floor
 from runner.metric_names import placeholders
-from runner.stats.intervals import Interval, inside_p, mean_interval, outside_p, slopes
+from runner.stats.intervals import Interval, fit_slopes, inside_p, mean_interval, outside_p
 
 LOG_AXES = ("none", "x", "y", "both")
 LEAST_LEVELS = 3  # two points hide any bend
 
 
 @dataclass(frozen=True)
-class Banded:
+class SlopeControl:
     """Another arm whose slope must lie in a band of its own: the rig can see the other answer."""
 
     arm: str
@@ -27,7 +27,7 @@ class Banded:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Slope(Tested):
+class Slope(StatisticalClaim):
     """The slope of `metric` over its placeholder `x` lies in `band`, one slope for each seed.
 
     With `log: both` it is the exponent of a power law. Reproduced: the 1 - alpha interval of the
@@ -36,41 +36,41 @@ class Slope(Tested):
     """
 
     kind: ClassVar[str] = "slope"
-    test: ClassVar[str] = "band"
+    test_name: ClassVar[str] = "band"
     sensitivity: ClassVar[str] = "half-width: no narrower band could have been shown"
-    parts: ClassVar[Mapping[str, type]] = {
+    nested_types: ClassVar[Mapping[str, type]] = {
         "aa": AAPair,
         "positive_control": PositiveControl,
-        "control": Banded,
+        "control": SlopeControl,
     }
 
     arm: str
     x: str
     band: tuple[float, float]
     log: str = "both"
-    control: Banded | None = None
+    control: SlopeControl | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        one_of(f"{self.here}: log", self.log, LOG_AXES)
+        check_one_of(f"{self.error_prefix}: log", self.log, LOG_AXES)
         if placeholders(self.metric) != [self.x]:
             raise ValueError(
-                f"{self.here}: metric={self.metric!r} needs the one placeholder x={self.x!r}, "
+                f"{self.error_prefix}: metric={self.metric!r} needs the one placeholder x={self.x!r}, "
                 f"e.g. norm/grad_last/depth{{{self.x}}}."
             )
-        object.__setattr__(self, "band", band_of(self.here, self.band))
+        object.__setattr__(self, "band", read_band(self.error_prefix, self.band))
         if self.control:
-            self.differ(self.arm, self.control.arm)
-            band = band_of(f"{self.here}, control", self.control.band)
-            object.__setattr__(self, "control", Banded(self.control.arm, band))
+            self.check_distinct(self.arm, self.control.arm)
+            band = read_band(f"{self.error_prefix}, control", self.control.band)
+            object.__setattr__(self, "control", SlopeControl(self.control.arm, band))
 
     @property
-    def compared(self) -> tuple[str, ...]:
+    def compared_arms(self) -> tuple[str, ...]:
         """One arm alone."""
         return (self.arm,)
 
     @property
-    def what(self) -> str:
+    def estimate_label(self) -> str:
         """What is estimated, in words."""
         kind = {"none": "slope", "both": "log-log slope"}.get(self.log, f"slope, log {self.log},")
         return f"{kind} over {self.x}, {self.arm}"
@@ -80,23 +80,23 @@ class Slope(Tested):
         """What the estimate must be, in words."""
         return f"in [{self.band[0]:g}, {self.band[1]:g}]"
 
-    def scores(self, evidence: Evidence, arms: Sequence[str]) -> Block:
+    def scores(self, evidence: Evidence, arms: Sequence[str]) -> SeedValues:
         """A slope for each seed and arm."""
         columns = {arm: self.levels(evidence, arm) for arm in arms}
         pairs = [(arm, metric) for arm, levels in columns.items() for _, metric in levels]
-        block = evidence.block(pairs, self.n)
+        block = evidence.seed_values(pairs, self.n)
         found, start = [], 0
         for levels in columns.values():
             y = block.values[:, start : start + len(levels)]
             start += len(levels)
             x = np.array([level for level, _ in levels])
-            found.append(slopes(self.scale("x", x), self.scale("y", y, self.n)))
-        return Block(np.stack(found, axis=1), block.seeds, self.n, block.n_clipped)
+            found.append(fit_slopes(self.scale("x", x), self.scale("y", y, self.n)))
+        return SeedValues(np.stack(found, axis=1), block.seeds, self.n, block.n_clipped)
 
     def levels(self, evidence: Evidence, arm: str) -> list[tuple[float, str]]:
         """The numbers in the metric's names, ascending, with the names."""
         found = []
-        for metric, values in evidence.matching(arm, self.metric).items():
+        for metric, values in evidence.find_metrics(arm, self.metric).items():
             try:
                 found.append((float(values[self.x]), metric))
             except ValueError:
@@ -120,29 +120,31 @@ class Slope(Tested):
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.asarray(np.log(values))
 
-    def measure(self, evidence: Evidence, family: int) -> Measured:  # noqa: ARG002
+    def measure(self, evidence: Evidence, family: int) -> Measurement:  # noqa: ARG002
         """Interval and tests of the slopes; `runner.claims.claim.Claim.measure` says more."""
         block = self.scores(evidence, [self.arm])
-        found = block.deciding[:, 0]
+        found = block.deciding_values[:, 0]
         interval = mean_interval(found, 1 - self.alpha)
         others, failed = self.of_control(evidence)
         floor = noise_floor(self, evidence)
-        hidden, note = inside(interval, floor, *self.band, tried=after_passes(self, evidence))
-        return Measured(
+        hidden, note = check_noise(
+            interval, floor, *self.band, passes_text=format_timing_passes(self, evidence)
+        )
+        return Measurement(
             n=self.n,
-            reason=f"slope {estimate(interval)}, {self.expected} expected, {self.n} seeds",
+            reason=f"slope {format_estimate(interval)}, {self.expected} expected, {self.n} seeds",
             p=min(1.0, 2 * inside_p(found, *self.band)),
             p_against=min(1.0, 2 * outside_p(found, *self.band)),
-            supports=not hidden,
-            opposes=not hidden,
+            may_reproduce=not hidden,
+            may_contradict=not hidden,
             interval=interval,
             others=others,
-            extra=block.over_all(block.values[:, 0], 1 - self.alpha),
-            detectable=(interval.high - interval.low) / 2,
+            extra_estimate=block.interval_over_all_seeds(block.values[:, 0], 1 - self.alpha),
+            minimum_detectable_effect=(interval.high - interval.low) / 2,
             unit="" if self.log in ("both", "y") else evidence.unit(self.metric),
             noise_floor=floor,
             notes=(*note, *block.notes),
-            invalid=failed or without_pair(self, evidence),
+            invalid_reason=failed or missing_aa_reason(self, evidence),
         )
 
     def of_control(self, evidence: Evidence) -> tuple[dict[str, Interval], str]:
@@ -150,7 +152,7 @@ class Slope(Tested):
         if self.control is None:
             return {}, ""
         arm, (low, high) = self.control.arm, self.control.band
-        interval = mean_interval(self.scores(evidence, [arm]).deciding[:, 0], 1 - self.alpha)
+        interval = mean_interval(self.scores(evidence, [arm]).deciding_values[:, 0], 1 - self.alpha)
         seen = low < interval.low and interval.high < high
-        told = f"control: slope of {arm} is {estimate(interval)}, not in [{low:g}, {high:g}]"
+        told = f"control: slope of {arm} is {format_estimate(interval)}, not in [{low:g}, {high:g}]"
         return {f"control {arm}": interval}, "" if seen else told

@@ -14,8 +14,8 @@ from runner.figures.kinds.points import Points
 from runner.figures.kinds.radar import Radar
 from runner.figures.kinds.samples import Samples
 from runner.figures.kinds.scatter import Scatter
-from runner.wording.names import nearby
-from runner.wording.output import shortened
+from runner.wording.names import short_name_hint
+from runner.wording.output import truncate_middle
 
 KINDS: dict[str, type[Figure]] = {
     cls.kind: cls for cls in (Curve, Lines, Bars, Points, Heatmap, Scatter, Matrix, Radar, Samples)
@@ -35,14 +35,14 @@ def read_figure(name: str, mapping: Any) -> Figure:
     """
     here = f"figures.{name}"
     if not isinstance(mapping, Mapping):
-        raise ValueError(f"{here}={shortened(mapping, 80)} must be keys with values")
+        raise ValueError(f"{here}={truncate_middle(mapping, 80)} must be keys with values")
     kind = mapping.get("kind")
     known = ", ".join(KINDS)
     if kind is None:
         raise ValueError(f"{here}: it needs the key kind, one of {known}")
     if not isinstance(kind, str) or kind not in KINDS:
-        near = nearby(str(kind), KINDS)
-        raise ValueError(f"{here}: kind={shortened(kind, 80)} is none of {known}{near}")
+        near = short_name_hint(str(kind), KINDS)
+        raise ValueError(f"{here}: kind={truncate_middle(kind, 80)} is none of {known}{near}")
     keys = {
         key: value
         for key, value in mapping.items()

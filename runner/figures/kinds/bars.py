@@ -8,13 +8,13 @@ import pandas as pd
 
 from runner.figures import canvas, ticks
 from runner.figures.data import Records
-from runner.figures.figure import MetricFigure, columns
+from runner.figures.figure import MetricFigure, unique_names
 from runner.figures.mpl import Axes, MplFigure
-from runner.figures.notes import notes
-from runner.figures.panels import axes_inches, panels
-from runner.figures.rows import counted, rows_of
+from runner.figures.notes import seed_notes
+from runner.figures.panels import axes_inches, make_panels
+from runner.figures.rows import required_seeds, select_rows
 from runner.figures.templates import levels
-from runner.stats.bands import Seeds, mean_bands
+from runner.stats.bands import SeedsByArm, mean_bands
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class Bars(MetricFigure):
     """
 
     kind: ClassVar[str] = "bars"
-    dots: ClassVar[bool] = True
+    has_dots: ClassVar[bool] = True
     from_zero: ClassVar[bool] = True
 
     log: Literal["none", "y"] = "none"
@@ -41,32 +41,36 @@ class Bars(MetricFigure):
     reference_label: str = ""
 
     @property
-    def source(self) -> str | None:
+    def source_table(self) -> str | None:
         """The table that holds the values; None where metrics do."""
         return self.table
 
     @property
-    def by(self) -> list[str]:
+    def group_columns(self) -> list[str]:
         """The columns that tell values apart."""
-        return columns(*self.panel, self.x, self.hue or "arm")
+        return unique_names(*self.panel, self.x, self.hue or "arm")
 
     @property
-    def of_one_seed(self) -> bool:
+    def shows_one_seed(self) -> bool:
         """Whether the figure shows one seed of each arm, and no mean."""
         return self.seeds == "first"
 
     def draw(self, records: Records) -> MplFigure:
         """Draw the groups; `runner.figures.figure.Figure.draw` says more."""
-        rows = rows_of(self, records)
+        rows = select_rows(self, records)
         hue = self.hue or "arm"
         x = self.x or hue
-        paint, shown, categories = records.paint(rows, hue), levels(rows, hue), levels(rows, x)
+        paint, shown, categories = records.hue_styles(rows, hue), levels(rows, hue), levels(rows, x)
         n_bars = 1 if x == hue else len(shown)
         inches = min(14.0, max(7.0, 1.6 + len(categories) * (0.34 * n_bars + 0.35)))
-        figure, made = panels(
-            rows, self.panel, title=self.title, size=(inches, 4.4), notes=notes(self, records, rows)
+        figure, made = make_panels(
+            rows,
+            self.panel,
+            title=self.title,
+            size=(inches, 4.4),
+            notes=seed_notes(self, records, rows),
         )
-        seeds = counted(self, records)
+        seeds = required_seeds(self, records)
         width = 0.8 / n_bars
         for panel in made:
             for i, category in enumerate(categories):
@@ -80,24 +84,24 @@ class Bars(MetricFigure):
                         self._one_bar(panel.axes, chosen, centre, width, colour, seeds)
             if self.from_zero and not panel.rows["value"].any():
                 panel.axes.set_ylim(0, 1)  # matplotlib would show +-0.05
-            canvas.log_axes(panel.axes, self.log)
+            canvas.set_log_axes(panel.axes, self.log)
             label = self.reference_label if panel is made[0] else ""
-            canvas.reference_line(panel.axes, self.reference, label)
+            canvas.add_reference_line(panel.axes, self.reference, label)
             panel.axes.grid(visible=False, axis="x")
-            rest = ticks.set_names(
+            rest = ticks.set_tick_names(
                 panel.axes.xaxis,
                 [str(category) for category in categories],
                 axes_inches(figure, made)[0] * 1.13,
-                most=len(categories),
-                turn=30,
+                max_names=len(categories),
+                rotation=30,
             )
             if not ticks.are_names(categories):
                 rest = ""  # a reader counts on from a number
         if x != hue:
-            canvas.legend(figure, paint, shown, hue, patches=True)
+            canvas.add_legend(figure, paint, shown, hue, patches=True)
         label = self.x_label if self.x_label is not None else ("" if x == "arm" else x)
-        label = ticks.with_rest(label, rest)
-        canvas.axis_labels(figure, made, label, self.y_label or self.value_label(records, rows))
+        label = ticks.append_to_label(label, rest)
+        canvas.set_axis_labels(figure, made, label, self.y_label or self.value_label(records, rows))
         return figure
 
     def _one_bar(
@@ -107,7 +111,7 @@ class Bars(MetricFigure):
         centre: float,
         width: float,
         colour: str,
-        seeds: Seeds | None,
+        seeds: SeedsByArm | None,
     ) -> None:
         """The dots of seeds; the mean with its interval, or neither where a seed is missing.
 
@@ -121,7 +125,7 @@ class Bars(MetricFigure):
             axes.bar(centre, height, width * 0.88, color=colour, alpha=0.55, hatch=hatch, zorder=2)
         # Steps of the golden ratio spread any number of dots evenly, not in the order of seeds.
         jitter = (np.arange(1, len(rows) + 1) * 0.6180339887 % 1 - 0.5) * width * 0.5
-        canvas.dots(axes, rows.assign(_x=centre + jitter), "_x", colour, size=14)
+        canvas.draw_dots(axes, rows.assign(_x=centre + jitter), "_x", colour, size=14)
         if not self.from_zero:
             axes.plot(
                 [centre - width * 0.3, centre + width * 0.3],

@@ -6,17 +6,17 @@ from typing import ClassVar
 import pandas as pd
 
 from runner.figures import canvas
-from runner.figures.canvas import Paint
+from runner.figures.canvas import HueStyles
 from runner.figures.data import CannotDrawError, Records
-from runner.figures.figure import MetricFigure, columns
+from runner.figures.figure import MetricFigure, unique_names
 from runner.figures.labels import label_line_ends
 from runner.figures.mpl import Axes, MplFigure
-from runner.figures.notes import notes
-from runner.figures.panels import panels
-from runner.figures.rows import counted, rows_of, same_at_every_seed
+from runner.figures.notes import seed_notes
+from runner.figures.panels import make_panels
+from runner.figures.rows import required_seeds, same_at_every_seed, select_rows
 from runner.figures.templates import levels
-from runner.figures.texts import names
-from runner.stats.bands import Seeds, mean_bands, of_seeds
+from runner.figures.texts import level_texts
+from runner.stats.bands import SeedsByArm, mean_bands, select_seeds
 
 ENDS = "a cross marks where a diverged trial ended"
 REPLACED = "tables count a diverged trial at its start or a declared worst value"
@@ -32,7 +32,7 @@ class Curve(MetricFigure):
     """
 
     kind: ClassVar[str] = "curve"
-    over_steps: ClassVar[bool] = True
+    allows_step_axis: ClassVar[bool] = True
 
     hue: str | None = None
     reference: float | None = None
@@ -44,23 +44,23 @@ class Curve(MetricFigure):
         return "step"
 
     @property
-    def by(self) -> list[str]:
+    def group_columns(self) -> list[str]:
         """The columns that tell values apart."""
-        return columns(*self.panel, self.x_column, self.hue or "arm")
+        return unique_names(*self.panel, self.x_column, self.hue or "arm")
 
     def draw(self, records: Records) -> MplFigure:
         """Draw the lines; `runner.figures.figure.Figure.draw` says more."""
-        rows, x, hue = rows_of(self, records), self.x_column, self.hue or "arm"
+        rows, x, hue = select_rows(self, records), self.x_column, self.hue or "arm"
         if not pd.api.types.is_numeric_dtype(rows[x]):
-            what = self.source or self.metric
+            what = self.source_table or self.metric
             raise CannotDrawError(f"x={x!r} of {what!r} must be numbers to draw lines")
         ends = self._diverged_ends(rows, records)
-        told = [*notes(self, records, rows), *([ENDS] if len(ends) else [])]
+        told = [*seed_notes(self, records, rows), *([ENDS] if len(ends) else [])]
         if len(ends) and records.is_clipped(rows.loc[ends]).any():
             told.append(REPLACED)
-        figure, made = panels(rows, self.panel, title=self.title, size=(7.6, 4.6), notes=told)
-        paint, seeds = records.paint(rows, hue), counted(self, records)
-        marked = self.dots and rows[x].nunique() <= FEW
+        figure, made = make_panels(rows, self.panel, title=self.title, size=(7.6, 4.6), notes=told)
+        paint, seeds = records.hue_styles(rows, hue), required_seeds(self, records)
+        marked = self.has_dots and rows[x].nunique() <= FEW
         for panel in made:
             for level in levels(panel.rows, hue):
                 chosen = panel.rows[panel.rows[hue] == level]
@@ -72,31 +72,35 @@ class Curve(MetricFigure):
                         ended[x], ended["value"], s=34, marker="x", color=colour, zorder=4
                     )
             panel.axes.margins(x=0.03 if marked else 0.015)
-            canvas.log_axes(panel.axes, self.log)
+            canvas.set_log_axes(panel.axes, self.log)
             if marked and self.log in ("x", "both"):
                 at = levels(rows, x)
                 panel.axes.set_xticks(at, [f"{value:,.7g}" for value in at])
             label = self.reference_label if panel is made[0] else ""
-            canvas.reference_line(panel.axes, self.reference, label)
+            canvas.add_reference_line(panel.axes, self.reference, label)
         if len(made) == 1:
             last = _ends(rows, x, hue, paint, seeds)
             label_line_ends(made[0].axes, last, height=figure.get_figheight() * 0.75)
         else:
-            canvas.legend(figure, paint, levels(rows, hue), hue)
-        x_label = self.x_label or ("training step" if self.over_steps else x)
-        canvas.axis_labels(figure, made, x_label, self.y_label or self.value_label(records, rows))
+            canvas.add_legend(figure, paint, levels(rows, hue), hue)
+        x_label = self.x_label or ("training step" if self.allows_step_axis else x)
+        canvas.set_axis_labels(
+            figure, made, x_label, self.y_label or self.value_label(records, rows)
+        )
         return figure
 
     def _diverged_ends(self, rows: pd.DataFrame, records: Records) -> pd.Index:
         """The last finite value of each diverged trial's curves; of final values there is none."""
-        if "step" not in self.by:
+        if "step" not in self.group_columns:
             return pd.Index([])
-        finite = of_seeds(rows[rows["value"].notna()], records.diverged).sort_values("step")
-        kept = list(dict.fromkeys(["arm", "seed", *(c for c in self.by if c != "step")]))
+        finite = select_seeds(rows[rows["value"].notna()], records.diverged_seeds).sort_values(
+            "step"
+        )
+        kept = list(dict.fromkeys(["arm", "seed", *(c for c in self.group_columns if c != "step")]))
         return finite.drop_duplicates(kept, keep="last").index
 
 
-def _mean(rows: pd.DataFrame, x: str, seeds: Seeds | None) -> pd.DataFrame:
+def _mean(rows: pd.DataFrame, x: str, seeds: SeedsByArm | None) -> pd.DataFrame:
     """The means along x, NaN where the line is broken, up to the last one that there is."""
     band = mean_bands(rows, [x], seeds=seeds).sort_values(x, ignore_index=True)
     last = band["mean"].last_valid_index()
@@ -108,8 +112,8 @@ def _one_line(
     rows: pd.DataFrame,
     x: str,
     level: object,
-    paint: Paint,
-    seeds: Seeds | None,
+    paint: HueStyles,
+    seeds: SeedsByArm | None,
     *,
     marked: bool,
 ) -> None:
@@ -122,7 +126,7 @@ def _one_line(
     spread = len(band) < rows[x].nunique() or band["mean"].isna().any()
     spread = spread or not same_at_every_seed(rows, [x]) or rows["clipped"].any()
     if spread and marked:
-        canvas.dots(axes, rows, x, colour, size=12, alpha=0.45)
+        canvas.draw_dots(axes, rows, x, colour, size=12, alpha=0.45)
         half = (band["high"] - band["mean"]).fillna(0)
         axes.errorbar(
             band[x], band["mean"], half, fmt="none", ecolor=colour, capsize=3.5, linewidth=1.3
@@ -131,13 +135,13 @@ def _one_line(
         for _, thin in rows.groupby(["arm", "seed"], sort=False):
             thin = thin.sort_values(x)
             axes.plot(thin[x], thin["value"], color=colour, alpha=0.28, linewidth=0.7)
-        canvas.dots(axes, rows[rows["clipped"]], x, colour, size=12)
+        canvas.draw_dots(axes, rows[rows["clipped"]], x, colour, size=12)
         axes.fill_between(band[x], band["low"], band["high"], color=colour, alpha=0.16, linewidth=0)
     axes.plot(
         band[x],
         band["mean"],
         color=colour,
-        linestyle=paint.line(level),
+        linestyle=paint.line_style(level),
         linewidth=2,
         marker="o" if marked else None,
         markersize=5,
@@ -145,10 +149,10 @@ def _one_line(
 
 
 def _ends(
-    rows: pd.DataFrame, x: str, hue: str, paint: Paint, seeds: Seeds | None
+    rows: pd.DataFrame, x: str, hue: str, paint: HueStyles, seeds: SeedsByArm | None
 ) -> list[tuple[str, str, float, float]]:
     """Where each line ends; one without any mean is named at the end of a seed's."""
-    found, texts = [], names(hue, levels(rows, hue))
+    found, texts = [], level_texts(hue, levels(rows, hue))
     for level, text in texts.items():
         mine = rows[(rows[hue] == level) & rows["value"].notna()].sort_values(x)
         band = _mean(rows[rows[hue] == level], x, seeds)

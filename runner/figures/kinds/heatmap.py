@@ -8,11 +8,11 @@ import numpy as np
 from runner.figures import canvas, ticks
 from runner.figures.cells import paint_cells
 from runner.figures.data import CannotDrawError, Records
-from runner.figures.figure import MetricFigure, columns
+from runner.figures.figure import MetricFigure, unique_names
 from runner.figures.mpl import MplFigure
-from runner.figures.notes import notes
-from runner.figures.panels import axes_inches, panels
-from runner.figures.rows import counted, rows_of
+from runner.figures.notes import seed_notes
+from runner.figures.panels import axes_inches, make_panels
+from runner.figures.rows import required_seeds, select_rows
 from runner.figures.templates import levels
 from runner.stats.bands import mean_bands
 
@@ -31,7 +31,7 @@ class Heatmap(MetricFigure):
     """
 
     kind: ClassVar[str] = "heatmap"
-    over_steps: ClassVar[bool] = True
+    allows_step_axis: ClassVar[bool] = True
 
     log: Literal["none", "y"] = "none"
     table: str | None = None
@@ -41,23 +41,23 @@ class Heatmap(MetricFigure):
     colour_label: str | None = None
 
     @property
-    def source(self) -> str | None:
+    def source_table(self) -> str | None:
         """The table that holds the values; None where metrics do."""
         return self.table
 
     @property
-    def by(self) -> list[str]:
+    def group_columns(self) -> list[str]:
         """The columns that tell values apart."""
-        return columns(*self.panel, self.x, self.y)
+        return unique_names(*self.panel, self.x, self.y)
 
     @property
-    def of_one_seed(self) -> bool:
+    def shows_one_seed(self) -> bool:
         """Whether the figure shows one seed of each arm, and no mean."""
         return self.seeds == "first"
 
     def draw(self, records: Records) -> MplFigure:
         """Draw the cells; `runner.figures.figure.Figure.draw` says more."""
-        rows = rows_of(self, records)
+        rows = select_rows(self, records)
         xs, ys = levels(rows, self.x), levels(rows, self.y)
         size = (
             max(5.4, 2 + ticks.inches_for(xs)) + 0.6 * ticks.widest_inches(ys),
@@ -65,13 +65,13 @@ class Heatmap(MetricFigure):
             + max(0.28 * min(len(ys), 14), 1.1 * ticks.inches_for(ys))
             + 0.6 * ticks.widest_inches(xs),
         )
-        told = notes(self, records, rows)
-        figure, made = panels(rows, self.panel, title=self.title, size=size, notes=told)
+        told = seed_notes(self, records, rows)
+        figure, made = make_panels(rows, self.panel, title=self.title, size=size, notes=told)
         width, height = axes_inches(figure, made)
         width -= ticks.widest_inches(ys) / max(1, len({panel.column for panel in made}))
         tables = []
         for panel in made:
-            means = mean_bands(panel.rows, [self.x, self.y], seeds=counted(self, records))
+            means = mean_bands(panel.rows, [self.x, self.y], seeds=required_seeds(self, records))
             cells = means.pivot(index=self.y, columns=self.x, values="mean")
             tables.append(cells.reindex(index=ys, columns=xs).to_numpy(float))
             x_rest = ticks.set_ticks(panel.axes.xaxis, xs, width)
@@ -82,7 +82,10 @@ class Heatmap(MetricFigure):
         paint_cells(figure, made, tables, log=self.log == "y", label=label)
         x_label = self.x_label or ("training step" if self.x == "step" else self.x)
         y_label = self.y_label or self.y
-        canvas.axis_labels(
-            figure, made, ticks.with_rest(x_label, x_rest), ticks.with_rest(y_label, y_rest)
+        canvas.set_axis_labels(
+            figure,
+            made,
+            ticks.append_to_label(x_label, x_rest),
+            ticks.append_to_label(y_label, y_rest),
         )
         return figure

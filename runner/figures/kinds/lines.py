@@ -16,8 +16,8 @@ class Lines(Curve):
     """
 
     kind: ClassVar[str] = "lines"
-    dots: ClassVar[bool] = True
-    over_steps: ClassVar[bool] = False
+    has_dots: ClassVar[bool] = True
+    allows_step_axis: ClassVar[bool] = False
 
     x: str
     table: str | None = None
@@ -29,11 +29,11 @@ class Lines(Curve):
         return self.x
 
     @property
-    def source(self) -> str | None:
+    def source_table(self) -> str | None:
         """The table that holds the values; None where metrics do."""
         return self.table
 
     @property
-    def of_one_seed(self) -> bool:
+    def shows_one_seed(self) -> bool:
         """Whether the figure shows one seed of each arm, and no mean."""
         return self.seeds == "first"

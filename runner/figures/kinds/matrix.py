@@ -8,14 +8,14 @@ import pandas as pd
 from runner.figures import canvas, ticks
 from runner.figures.cells import paint_cells
 from runner.figures.data import CannotDrawError, Records
-from runner.figures.figure import MetricFigure, columns
+from runner.figures.figure import MetricFigure, unique_names
 from runner.figures.mpl import MplFigure
-from runner.figures.notes import notes
-from runner.figures.panels import Panel, axes_inches, panels
-from runner.figures.rows import rows_of
+from runner.figures.notes import seed_notes
+from runner.figures.panels import Panel, axes_inches, make_panels
+from runner.figures.rows import select_rows
 from runner.figures.templates import levels
-from runner.figures.texts import legible
-from runner.metric_names import fill, placeholders
+from runner.figures.texts import drawable_text
+from runner.metric_names import fill_template, placeholders
 from runner.wording import quantity
 
 
@@ -33,7 +33,7 @@ class Matrix(MetricFigure):
     """
 
     kind: ClassVar[str] = "matrix"
-    single: ClassVar[bool] = True
+    shows_one_trial: ClassVar[bool] = True
 
     log: Literal["none", "y"] = "none"
     table: str
@@ -54,23 +54,23 @@ class Matrix(MetricFigure):
                 )
 
     @property
-    def source(self) -> str:
+    def source_table(self) -> str:
         """The table that holds the values."""
         return self.table
 
     @property
     def tick_columns(self) -> list[str]:
         """Columns of the table with texts that are written along the axes."""
-        return columns(self.x_ticks, self.y_ticks)
+        return unique_names(self.x_ticks, self.y_ticks)
 
     @property
-    def by(self) -> list[str]:
+    def group_columns(self) -> list[str]:
         """The columns that tell values apart."""
-        return columns(*self.panel, self.x, self.y)
+        return unique_names(*self.panel, self.x, self.y)
 
     def draw(self, records: Records) -> MplFigure:
         """Draw the matrices; `runner.figures.figure.Figure.draw` says more."""
-        rows = rows_of(self, records)
+        rows = select_rows(self, records)
         alone = len(rows[self.panel].drop_duplicates()) == 1 or not self.panel
         size = tuple(
             max(least, 1.85 * _most_inches(rows, self.panel, column, texts))
@@ -81,13 +81,13 @@ class Matrix(MetricFigure):
                 strict=True,
             )
         )
-        figure, made = panels(
+        figure, made = make_panels(
             rows,
             self.panel,
             title=self.title,
             size=(size[0], size[1]),
-            notes=notes(self, records, rows),
-            wrapped=True,
+            notes=seed_notes(self, records, rows),
+            wrap=True,
         )
         tables = [
             panel.rows.pivot(index=self.y, columns=self.x, values="value")
@@ -96,7 +96,7 @@ class Matrix(MetricFigure):
             for panel in made
         ]
         width, height = axes_inches(figure, made)
-        along = columns(self.x, self.y, *self.tick_columns)
+        along = unique_names(self.x, self.y, *self.tick_columns)
         alike = len({_read(panel, along) for panel in made}) == 1
         rest = []
         for panel in made:
@@ -105,19 +105,19 @@ class Matrix(MetricFigure):
             if alike:
                 panel.axes.tick_params(labelbottom=panel.at_bottom, labelleft=panel.at_left)
             if self.panel_metrics:
-                measured = legible(self._measured(panel, records))
+                measured = drawable_text(self._measured(panel, records))
                 panel.axes.set_title(f"{panel.axes.get_title(loc='left')}\n{measured}", fontsize=10)
         label = self.colour_label or self.value_label(records, rows)
         paint_cells(figure, made, tables, log=self.log == "y", label=label)
         x_label, y_label = self.x_label or self.x, self.y_label or self.y
-        canvas.axis_labels(figure, made, x_label, y_label)
+        canvas.set_axis_labels(figure, made, x_label, y_label)
         for panel, (x_rest, y_rest) in zip(made, rest, strict=True):
             if x_rest and (panel.at_bottom or not alike):
                 shown = x_label if panel.at_bottom else ""
-                panel.axes.set_xlabel(legible(ticks.with_rest(shown, x_rest)))
+                panel.axes.set_xlabel(drawable_text(ticks.append_to_label(shown, x_rest)))
             if y_rest and (panel.at_left or not alike):
                 shown = y_label if len(made) == 1 else ""
-                panel.axes.set_ylabel(legible(ticks.with_rest(shown, y_rest)))
+                panel.axes.set_ylabel(drawable_text(ticks.append_to_label(shown, y_rest)))
         return figure
 
     def _measured(self, panel: Panel, records: Records) -> str:
@@ -128,9 +128,11 @@ class Matrix(MetricFigure):
         values: pd.Series = mine.set_index("metric")["value"]
         clipped = set(mine["metric"][records.is_clipped(mine)])
         at = dict(zip(self.panel, panel.key, strict=True))
-        named = {short: fill(template, at) for short, template in self.panel_metrics.items()}
+        named = {
+            short: fill_template(template, at) for short, template in self.panel_metrics.items()
+        }
         return ", ".join(
-            f"{short} {quantity.number(values.get(metric), 3)}"
+            f"{short} {quantity.format_number(values.get(metric), 3)}"
             + (" (clipped)" if metric in clipped else "")
             for short, metric in named.items()
         )
@@ -140,7 +142,7 @@ def _most_inches(rows: pd.DataFrame, by: list[str], column: str, texts: str | No
     """What the names along one axis need in the panel that has most of them."""
     panels_rows = [group for _, group in rows.groupby(by)] if by else [rows]
     most = max((levels(one, column) for one in panels_rows), key=len)
-    return ticks.inches_for(most if texts is None else [""] * len(most), ticks.SMALLEST)
+    return ticks.inches_for(most if texts is None else [""] * len(most), ticks.MIN_FONT_SIZE)
 
 
 def _read(panel: Panel, along: list[str]) -> tuple[frozenset[Any], ...]:
@@ -158,4 +160,6 @@ def _ticks(panel: Panel, column: str, texts: str | None, inches: float, axis: An
         raise CannotDrawError(
             f"{texts} has several texts for the same {column}; name in panel what tells them apart"
         )
-    return ticks.set_names(axis, [str(text) for text in labels["first"].reindex(cells)], inches)
+    return ticks.set_tick_names(
+        axis, [str(text) for text in labels["first"].reindex(cells)], inches
+    )

@@ -9,13 +9,13 @@ import pandas as pd
 
 from runner.figures import canvas
 from runner.figures.data import CannotDrawError, Records
-from runner.figures.figure import PanelFigure, columns
+from runner.figures.figure import PanelFigure, unique_names
 from runner.figures.mpl import Axes, MplFigure
-from runner.figures.notes import notes
-from runner.figures.panels import panels
-from runner.figures.rows import single
-from runner.figures.templates import in_order, levels
-from runner.figures.texts import legible
+from runner.figures.notes import seed_notes
+from runner.figures.panels import make_panels
+from runner.figures.rows import select_first_trial
+from runner.figures.templates import levels, select_arms_in_order
+from runner.figures.texts import drawable_text
 
 RINGS = (0.25, 0.5, 0.75, 1.0)
 TOLERANCE = 1e-6  # what a score of float32 may lie outside 0..1
@@ -34,8 +34,8 @@ class Radar(PanelFigure):
     """
 
     kind: ClassVar[str] = "radar"
-    dots: ClassVar[bool] = True
-    single: ClassVar[bool] = True
+    has_dots: ClassVar[bool] = True
+    shows_one_trial: ClassVar[bool] = True
 
     axes: dict[str, str]
     hue: str | None = None
@@ -49,9 +49,9 @@ class Radar(PanelFigure):
             self.check_columns(template)
 
     @property
-    def by(self) -> list[str]:
+    def group_columns(self) -> list[str]:
         """The columns that tell values apart."""
-        return columns(*self.panel, self.hue)
+        return unique_names(*self.panel, self.hue)
 
     @property
     def metrics(self) -> list[str]:
@@ -61,38 +61,41 @@ class Radar(PanelFigure):
     def draw(self, records: Records) -> MplFigure:
         """Draw the polygons; `runner.figures.figure.Figure.draw` says more."""
         rows = self._corners(records)
-        told = notes(self, records, rows)
-        figure, made = panels(
+        told = seed_notes(self, records, rows)
+        figure, made = make_panels(
             rows,
             self.panel,
             title=self.title,
             size=(5.4, 3.5),
             notes=told,
-            wrapped=True,
+            wrap=True,
             projection="polar",
         )
-        paint = records.paint(rows, self.hue) if self.hue else None
+        paint = records.hue_styles(rows, self.hue) if self.hue else None
         for panel in made:
             _rings(panel.axes, list(self.axes), small=len(made) > 4)
             shown = levels(panel.rows, self.hue) if self.hue else [None]
             for level in shown:
                 chosen = panel.rows if level is None else panel.rows[panel.rows[self.hue] == level]
                 colour = ONE_COLOUR if paint is None else paint.colour(level)
-                line = "-" if paint is None else paint.line(level)
+                line = "-" if paint is None else paint.line_style(level)
                 _polygon(panel.axes, chosen, list(self.axes), colour, line, filled=len(shown) <= 2)
         if paint and self.hue:
-            canvas.legend(figure, paint, levels(rows, self.hue), self.hue)
+            canvas.add_legend(figure, paint, levels(rows, self.hue), self.hue)
         return figure
 
     def _corners(self, records: Records) -> pd.DataFrame:
         """A row per axis and polygon, of one trial or one per arm."""
         found = [
-            records.matching(records.results, template, self.arms).assign(axis=label)
+            records.matching_rows(records.results, template, self.arms).assign(axis=label)
             for label, template in self.axes.items()
         ]
-        rows = single(in_order(pd.concat(found, ignore_index=True), records.shown(self.arms)), self)
+        rows = select_first_trial(
+            select_arms_in_order(pd.concat(found, ignore_index=True), records.shown(self.arms)),
+            self,
+        )
         rows = rows.dropna(subset="value")
-        rows = rows.sort_values(self.by, kind="stable") if self.by else rows
+        rows = rows.sort_values(self.group_columns, kind="stable") if self.group_columns else rows
         outside = rows[(rows["value"] < -TOLERANCE) | (rows["value"] > 1 + TOLERANCE)]
         if len(outside):
             worst = outside.iloc[0]
@@ -101,7 +104,11 @@ class Radar(PanelFigure):
                 f"fixed range of axis {worst['axis']!r}; record a score that is scaled by its "
                 "bounds"
             )
-        counted = rows.groupby(self.by)["axis"].nunique() if self.by else [rows["axis"].nunique()]
+        counted = (
+            rows.groupby(self.group_columns)["axis"].nunique()
+            if self.group_columns
+            else [rows["axis"].nunique()]
+        )
         if min(counted) < len(self.axes):
             raise CannotDrawError(
                 f"a polygon of the first seed lacks one of its axes {list(self.axes)}; every "
@@ -122,7 +129,7 @@ def _rings(axes: Axes, labels: list[str], *, small: bool) -> None:
     axes.set_rgrids(RINGS, numbers, angle=180 / len(labels), fontsize=8)
     for number in axes.get_yticklabels():
         number.set_bbox({"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 0.5})
-    wrapped = [textwrap.fill(legible(label), 14 if small else 16) for label in labels]
+    wrapped = [textwrap.fill(drawable_text(label), 14 if small else 16) for label in labels]
     axes.set_xticks(angles, wrapped, fontsize=8.5 if small else 10)
     axes.tick_params(axis="x", pad=0 if small else 3)
     for angle, text in zip(angles, axes.get_xticklabels(), strict=True):

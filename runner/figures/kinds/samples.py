@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from runner.figures.data import Records
-from runner.figures.figure import Figure, Sheet
-from runner.figures.rows import first_seed
+from runner.figures.figure import Figure, TextTable
+from runner.figures.rows import select_first_seed
 from runner.wording import quantity
 
 TRUTH = {"True": True, "False": False}  # as a CSV column that is not all truth values has them
@@ -34,16 +34,16 @@ class Samples(Figure):
         if self.rows < 1:
             raise ValueError(f"rows={self.rows} must be at least 1")
 
-    def draw(self, records: Records) -> Sheet:
+    def draw(self, records: Records) -> TextTable:
         """Make the sheet. CannotDrawError where the table or a column is missing."""
-        found = first_seed(records.table(self.table, self.columns, self.arms))
+        found = select_first_seed(records.table_rows(self.table, self.columns, self.arms))
         shown = found.groupby("arm", sort=False).head(self.rows)
         counts = {str(arm): len(rows) for arm, rows in found.groupby("arm", sort=False)}
         with_arm = "arm" not in self.columns and len(counts) > 1
         columns = [*(["arm"] if with_arm else []), *self.columns]
         rows = [[_cell(value) for value in row] for row in shown[columns].itertuples(index=False)]
         note = " ".join([_note(counts, self.rows), *_later_seeds(found, records)])
-        return Sheet(columns, rows, note)
+        return TextTable(columns, rows, note)
 
 
 def _later_seeds(found: pd.DataFrame, records: Records) -> list[str]:
@@ -77,5 +77,5 @@ def _cell(value: Any) -> str | bool:
     if isinstance(value, bool | np.bool_):
         return bool(value)
     if isinstance(value, float | np.floating):
-        return quantity.number(float(value))
+        return quantity.format_number(float(value))
     return TRUTH.get(value, str(value)) if isinstance(value, str) else str(value)

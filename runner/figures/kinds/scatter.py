@@ -8,15 +8,15 @@ import pandas as pd
 
 from runner.figures import canvas
 from runner.figures.data import CannotDrawError, Records
-from runner.figures.figure import MetricFigure, columns
+from runner.figures.figure import MetricFigure, unique_names
 from runner.figures.labels import label_points
 from runner.figures.mpl import Axes, MplFigure
-from runner.figures.notes import notes
-from runner.figures.panels import panels
+from runner.figures.notes import seed_notes
+from runner.figures.panels import make_panels
 from runner.figures.templates import levels
-from runner.figures.texts import names
+from runner.figures.texts import level_texts
 from runner.metric_names import placeholders
-from runner.stats.bands import Seeds, mean_bands
+from runner.stats.bands import SeedsByArm, mean_bands
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,16 +30,16 @@ class Scatter(MetricFigure):
     """
 
     kind: ClassVar[str] = "scatter"
-    dots: ClassVar[bool] = True
+    has_dots: ClassVar[bool] = True
 
     x: str
     reference: float | None = None
     reference_label: str = ""
 
     @property
-    def by(self) -> list[str]:
+    def group_columns(self) -> list[str]:
         """The columns that tell values apart."""
-        return columns(*self.panel, "arm")
+        return unique_names(*self.panel, "arm")
 
     @property
     def metrics(self) -> list[str]:
@@ -48,13 +48,17 @@ class Scatter(MetricFigure):
 
     def draw(self, records: Records) -> MplFigure:
         """Draw the points; `runner.figures.figure.Figure.draw` says more."""
-        ys = records.matching(records.results, self.metric, self.arms)
-        xs = records.matching(records.results, self.x, self.arms)
+        ys = records.matching_rows(records.results, self.metric, self.arms)
+        xs = records.matching_rows(records.results, self.x, self.arms)
         pairs = self._pairs(ys, xs)
-        figure, made = panels(
-            pairs, self.panel, title=self.title, size=(7.6, 5.0), notes=notes(self, records, pairs)
+        figure, made = make_panels(
+            pairs,
+            self.panel,
+            title=self.title,
+            size=(7.6, 5.0),
+            notes=seed_notes(self, records, pairs),
         )
-        paint, texts = records.paint(pairs, "arm"), names("arm", levels(pairs, "arm"))
+        paint, texts = records.hue_styles(pairs, "arm"), level_texts("arm", levels(pairs, "arm"))
         for panel in made:
             labels = []
             for arm, centre in _centres(panel.rows, records.seeds).iterrows():
@@ -64,12 +68,12 @@ class Scatter(MetricFigure):
                     x, y = _one_point(panel.axes, seeds, centre, colour)
                     labels.append((texts[arm], colour, x, y))
             panel.axes.margins(0.14)
-            canvas.log_axes(panel.axes, self.log)
+            canvas.set_log_axes(panel.axes, self.log)
             label = self.reference_label if panel is made[0] else ""
-            canvas.reference_line(panel.axes, self.reference, label)
+            canvas.add_reference_line(panel.axes, self.reference, label)
             label_points(panel.axes, labels, size=figure.get_size_inches() * 0.8)
         x_label = self.x_label or records.label(self.x, xs)
-        canvas.axis_labels(figure, made, x_label, self.y_label or self.value_label(records, ys))
+        canvas.set_axis_labels(figure, made, x_label, self.y_label or self.value_label(records, ys))
         return figure
 
     def _pairs(self, ys: pd.DataFrame, xs: pd.DataFrame) -> pd.DataFrame:
@@ -85,7 +89,7 @@ class Scatter(MetricFigure):
         return pairs
 
 
-def _centres(rows: pd.DataFrame, seeds: Seeds) -> pd.DataFrame:
+def _centres(rows: pd.DataFrame, seeds: SeedsByArm) -> pd.DataFrame:
     """The means of each arm with their intervals; the columns of x end in `_x`."""
     up = mean_bands(rows, ["arm"], seeds=seeds)
     across = mean_bands(rows.assign(value=rows["value_x"]), ["arm"], seeds=seeds)
@@ -96,7 +100,7 @@ def _one_point(
     axes: Axes, seeds: pd.DataFrame, centre: pd.Series, colour: str
 ) -> tuple[float, float]:
     """The dots of an arm's seeds, and its mean where there is one; return where its name goes."""
-    canvas.dots(axes, seeds, "value_x", colour, size=16, alpha=0.45)
+    canvas.draw_dots(axes, seeds, "value_x", colour, size=16, alpha=0.45)
     if not np.isfinite(centre["mean"]):
         middle = seeds[["value_x", "value"]].median()
         return float(middle["value_x"]), float(middle["value"])

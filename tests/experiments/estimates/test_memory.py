@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments.estimates.recorded import recorded
-from experiments.parts.moe import MixtureOfExperts
+from experiments.estimates.expected_metrics import list_expected_metrics
+from experiments.parts.moe import MixturePart
 from runner.plan import estimates
 from runner.trial.measure import can_measure_peak, peak_mib
 from tests.support.memory_trial import MemoryTrial
@@ -46,9 +46,9 @@ def test_it_is_below_the_peak_and_above_a_tenth_of_it(plan, tmp_path: Path, most
 def test_experts_and_embeddings_count(plan):
     arms = {arm.name: arm.config for arm in plan(*WAVES, "arm=[dense,moe_top2]").arms}
     dense, mixture = (estimates.least_memory(arms[name]) for name in ("dense", "moe_top2"))
-    assert isinstance(arms["moe_top2"].parts.ffn, MixtureOfExperts)
+    assert isinstance(arms["moe_top2"].parts.ffn, MixturePart)
     assert mixture.weights > 2 * dense.weights  # all experts are held, though two are active
 
 
 def test_what_is_not_known_is_taken_to_record_everything():
-    assert recorded(object(), {}).has("my/own/metric")
+    assert list_expected_metrics(object(), {}).has("my/own/metric")

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from experiments.nn.attention import LONG, Attention, causal_mask, one_query
-from experiments.nn.keep import check_keep
-from experiments.nn.kernels.kernel import naive
+from experiments.nn.attention import LONG_CACHE_BYTES, Attention, attend_one_query, causal_mask
+from experiments.nn.kernels.kernel import naive_attention
+from experiments.nn.padding import check_padding_mask
 from experiments.nn.position import rotary_tables, rotate, sinusoidal
 from experiments.parts.attention import Position
 
@@ -137,7 +137,7 @@ def test_keep_must_be_of_bools(kind: torch.dtype, causal: bool) -> None:
     with pytest.raises((ValueError, TypeError)):
         attention()(x, keep.to(kind), memory=x)
     with pytest.raises(ValueError, match="bools"):
-        check_keep(keep.to(kind), (3, TIME))
+        check_padding_mask(keep.to(kind), (3, TIME))
 
 
 @pytest.mark.parametrize("n", [TIME - 1, TIME + 1])
@@ -148,7 +148,7 @@ def test_keep_must_cover_the_keys(n: int) -> None:
     with pytest.raises((ValueError, TypeError)):
         attention()(x, torch.ones(1, TIME, dtype=torch.bool))
     with pytest.raises(ValueError, match="shape"):
-        check_keep(torch.ones(3, n, dtype=torch.bool), (3, TIME))
+        check_padding_mask(torch.ones(3, n, dtype=torch.bool), (3, TIME))
 
 
 @pytest.mark.parametrize("n_kv_heads", [4, 2])
@@ -159,9 +159,9 @@ def test_a_single_query_that_sees_no_key_gives_0(n_kv_heads: int, plain: bool | 
         torch.randn(3, heads, n, 8) for heads, n in ((4, 1), (n_kv_heads, 5), (n_kv_heads, 5))
     )
     mask = torch.tensor([[True] * 5, [False] * 5, [True, False, False, True, False]])[:, None, None]
-    mixed = one_query(q, k, v, mask, plain=plain)
+    mixed = attend_one_query(q, k, v, mask, use_matmul=plain)
     assert torch.equal(mixed[1], torch.zeros_like(mixed[1]))
-    expected = naive(q, k, v, mask=mask)
+    expected = naive_attention(q, k, v, mask=mask)
     torch.testing.assert_close(mixed, expected)
 
 
@@ -169,6 +169,6 @@ def test_what_sees_no_key_gives_0_however_long_the_keys() -> None:
     q = torch.randn(1, 1, 1, 64)
     for n in (8, 2**16):
         k = torch.randn(1, 1, n, 64)
-        assert (k.nbytes * 2 >= LONG) == (n > 8)
-        mixed = one_query(q, k, k, torch.zeros(1, 1, 1, n, dtype=torch.bool))
+        assert (k.nbytes * 2 >= LONG_CACHE_BYTES) == (n > 8)
+        mixed = attend_one_query(q, k, k, torch.zeros(1, 1, 1, n, dtype=torch.bool))
         assert torch.equal(mixed, torch.zeros_like(mixed))

@@ -8,15 +8,15 @@ from torch import Tensor, nn
 
 from experiments.nn.norm import Residual
 from experiments.nn.transformer import Block
-from experiments.parts.attention import Attention as AttentionOptions
+from experiments.parts.attention import AttentionPart as AttentionOptions
 from experiments.parts.attention import Kernel, Position
 from experiments.parts.body import Init
-from experiments.parts.body import Model as ModelOptions
-from experiments.parts.no_ffn import NoFeedForward as NoFeedForwardOptions
-from experiments.parts.norm import Norm as NormOptions
+from experiments.parts.body import ModelOptions as ModelOptions
+from experiments.parts.encoder_decoder import build_encoder_decoder
+from experiments.parts.no_ffn import NoFeedForwardPart as NoFeedForwardOptions
+from experiments.parts.norm import NormPart as NormOptions
 from experiments.parts.norm import NormType, Placement
 from experiments.parts.transformer import build_transformer
-from experiments.parts.translator import build_encoder_decoder
 
 D_MODEL, N_LAYERS = 16, 3
 PLACEMENT = pytest.mark.parametrize("placement", list(Placement))

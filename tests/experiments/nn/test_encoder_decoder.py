@@ -10,17 +10,17 @@ from experiments.nn import encoder_decoder
 from experiments.nn.encoder_decoder import PAD, EncoderDecoder
 from experiments.nn.position import sinusoidal
 from experiments.parts.activation import Activation
-from experiments.parts.attention import Attention as AttentionOptions
+from experiments.parts.attention import AttentionPart as AttentionOptions
 from experiments.parts.attention import Kernel, Position
 from experiments.parts.body import Init
-from experiments.parts.body import Model as ModelOptions
-from experiments.parts.ffn import FeedForward as FeedForwardOptions
+from experiments.parts.body import ModelOptions as ModelOptions
+from experiments.parts.encoder_decoder import build_encoder_decoder
+from experiments.parts.ffn import FeedForwardPart as FeedForwardOptions
 from experiments.parts.moe import Balance
-from experiments.parts.moe import MixtureOfExperts as MixtureOfExpertsOptions
-from experiments.parts.no_ffn import NoFeedForward as NoFeedForwardOptions
-from experiments.parts.norm import Norm as NormOptions
+from experiments.parts.moe import MixturePart as MixtureOfExpertsOptions
+from experiments.parts.no_ffn import NoFeedForwardPart as NoFeedForwardOptions
+from experiments.parts.norm import NormPart as NormOptions
 from experiments.parts.norm import NormType, Placement
-from experiments.parts.translator import build_encoder_decoder
 
 torch.set_num_threads(1)
 D_MODEL, N_HEADS, D_FF, N_LAYERS, SOURCES, TARGETS = 32, 4, 48, 2, 11, 9
@@ -197,7 +197,7 @@ def test_padding_changes_nothing(parts: dict) -> None:
 
 
 def test_a_forgotten_source_mask_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoder_decoder, "unless_all", lambda _: None)
+    monkeypatch.setattr(encoder_decoder, "none_if_unpadded", lambda _: None)
     assert change_by_padding(build()) > 1e-2
 
 

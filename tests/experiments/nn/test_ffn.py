@@ -8,7 +8,7 @@ from torch import Tensor
 
 from experiments.nn.ffn import ACTIVATIONS, FeedForward
 from experiments.parts.activation import Activation
-from experiments.parts.ffn import FeedForward as FeedForwardOptions
+from experiments.parts.ffn import FeedForwardPart as FeedForwardOptions
 
 Function = Callable[[Tensor], Tensor]
 

@@ -10,12 +10,12 @@ from torch.nn import functional as F
 from experiments.nn.norm import build_norm, deepnorm
 from experiments.nn.transformer import Block, Transformer
 from experiments.parts.activation import Activation
-from experiments.parts.attention import Attention as AttentionOptions
+from experiments.parts.attention import AttentionPart as AttentionOptions
 from experiments.parts.attention import Kernel, Position
 from experiments.parts.body import Init
-from experiments.parts.body import Model as ModelOptions
-from experiments.parts.ffn import FeedForward as FeedForwardOptions
-from experiments.parts.norm import Norm as NormOptions
+from experiments.parts.body import ModelOptions as ModelOptions
+from experiments.parts.ffn import FeedForwardPart as FeedForwardOptions
+from experiments.parts.norm import NormPart as NormOptions
 from experiments.parts.norm import NormType, Placement
 from experiments.parts.transformer import build_transformer
 

@@ -8,18 +8,18 @@ import torch
 from torch import nn
 
 from experiments.nn.initialise import initialise
-from experiments.nn.keep import places
+from experiments.nn.padding import position_ids
 from experiments.nn.position import sinusoidal
 from experiments.nn.transformer import Transformer
 from experiments.parts.activation import Activation
-from experiments.parts.attention import Attention as AttentionOptions
+from experiments.parts.attention import AttentionPart as AttentionOptions
 from experiments.parts.attention import Kernel, Position
 from experiments.parts.body import Init
-from experiments.parts.body import Model as ModelOptions
-from experiments.parts.ffn import FeedForward as FeedForwardOptions
+from experiments.parts.body import ModelOptions as ModelOptions
+from experiments.parts.ffn import FeedForwardPart as FeedForwardOptions
 from experiments.parts.moe import Balance
-from experiments.parts.moe import MixtureOfExperts as MixtureOfExpertsOptions
-from experiments.parts.norm import Norm as NormOptions
+from experiments.parts.moe import MixturePart as MixtureOfExpertsOptions
+from experiments.parts.norm import NormPart as NormOptions
 from experiments.parts.norm import NormType, Placement
 from experiments.parts.transformer import build_transformer
 
@@ -97,7 +97,7 @@ def test_padding_on_the_right_gives_the_same_bits_as_before(position) -> None:
     table = net.embedding(inputs)
     if position is Position.sinusoidal:
         table = table + sinusoidal(8, 16)
-        placed = net.embedding(inputs) + sinusoidal(8, 16)[places(keep)]
+        placed = net.embedding(inputs) + sinusoidal(8, 16)[position_ids(keep)]
         assert torch.equal(table[keep], placed[keep])
     plain = net(inputs[1:2, :5]).prediction
     torch.testing.assert_close(net(inputs, keep).prediction[1:2, :5], plain, rtol=1e-5, atol=1e-5)

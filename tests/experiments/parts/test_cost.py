@@ -7,15 +7,15 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from experiments.parts.activation import Activation
-from experiments.parts.attention import Attention as AttentionOptions
+from experiments.parts.attention import AttentionPart as AttentionOptions
 from experiments.parts.attention import Kernel, Position
-from experiments.parts.body import Init, cost
-from experiments.parts.body import Model as ModelOptions
-from experiments.parts.ffn import FeedForward as FeedForwardOptions
+from experiments.parts.body import Init, body_cost
+from experiments.parts.body import ModelOptions as ModelOptions
+from experiments.parts.ffn import FeedForwardPart as FeedForwardOptions
 from experiments.parts.moe import Balance
-from experiments.parts.moe import MixtureOfExperts as MixtureOfExpertsOptions
-from experiments.parts.no_ffn import NoFeedForward
-from experiments.parts.norm import Norm as NormOptions
+from experiments.parts.moe import MixturePart as MixtureOfExpertsOptions
+from experiments.parts.no_ffn import NoFeedForwardPart
+from experiments.parts.norm import NormPart as NormOptions
 from experiments.parts.norm import NormType, Placement
 from experiments.parts.transformer import build_transformer
 from experiments.tasks.values import Predict
@@ -55,7 +55,7 @@ CASES = {
     "moe_top1": groups(mixture(top_k=1, gated=True, bias=True), n_kv_heads=2),
     "moe_all": groups(mixture(top_k=6)),
     **{
-        f"attention_only_{placement}": groups(NoFeedForward("none"), placement=placement)
+        f"attention_only_{placement}": groups(NoFeedForwardPart("none"), placement=placement)
         for placement in Placement
     },
 }
@@ -69,12 +69,12 @@ def built(parts):
 @CASE
 def test_parameters_are_those_of_the_body(parts) -> None:
     body = {n: p for n, p in built(parts).named_parameters() if not n.startswith(("emb", "head"))}
-    assert cost(parts).parameters == sum(p.numel() for p in body.values())
+    assert body_cost(parts).parameters == sum(p.numel() for p in body.values())
     idle = 0
     if isinstance(parts["ffn"], MixtureOfExpertsOptions):
         one = sum(p.numel() for n, p in body.items() if n.startswith("blocks.0.ffn.experts.0."))
         idle = 3 * (parts["ffn"].n_experts - parts["ffn"].top_k) * one
-    assert cost(parts).active_parameters == cost(parts).parameters - idle
+    assert body_cost(parts).active_parameters == body_cost(parts).parameters - idle
 
 
 @CASE
@@ -87,7 +87,7 @@ def test_flops_are_those_that_torch_counts(parts) -> None:
     # The counter knows no scaled_dot_product_attention on a CPU, so it counts the matrices alone.
     head = 2 * D_MODEL * VOCABULARY
     per_token = counter.get_total_flops() / (batch * LENGTH) - head
-    assert cost(parts).flops_per_token == per_token
+    assert body_cost(parts).flops_per_token == per_token
 
 
 def test_attention_products_are_counted_causally() -> None:
@@ -102,13 +102,13 @@ def test_attention_products_are_counted_causally() -> None:
 def test_length_is_the_tasks_unless_given() -> None:
     parts = CASES["dense"]
     task = Waves("waves", LENGTH, 1, 3, 3, 0.1, Predict.next)
-    assert cost({**parts, "task": task}) == cost(parts, length=LENGTH)
-    assert cost(parts, length=LENGTH).flops_per_token > cost(parts).flops_per_token
+    assert body_cost({**parts, "task": task}) == body_cost(parts, length=LENGTH)
+    assert body_cost(parts, length=LENGTH).flops_per_token > body_cost(parts).flops_per_token
 
 
 def test_key_and_value_bytes() -> None:
     # n_layers 3, keys and values, n_kv_heads 2, d_head 8, 4 bytes each
-    assert cost(CASES["biased"]).kv_bytes_per_token == 3 * 2 * 2 * 8 * 4
+    assert body_cost(CASES["biased"]).kv_bytes_per_token == 3 * 2 * 2 * 8 * 4
 
 
 def test_gated_at_two_thirds_costs_the_same() -> None:

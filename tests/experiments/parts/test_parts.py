@@ -12,10 +12,10 @@ import pytest
 from experiments.parts import PARTS, Cost, Part, load, part
 from runner import registry
 from runner.config import ConfigError
-from runner.plan import code, folders, moved
+from runner.plan import code_hash, moved_imports, option_folders
 from runner.report.redraw import redraw
 from tests.same_bits import OF_PAIRS, task_arm
-from tests.support.environment import ROOT, environment
+from tests.support.environment import ROOT, child_environment
 from tests.support.tiny import TINY
 
 DOCS = (ROOT / "docs" / "bring_your_own.md").read_text(encoding="utf-8")
@@ -27,7 +27,7 @@ def python(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
         [sys.executable, *words],
         cwd=cwd,
-        env=environment(),
+        env=child_environment(),
         capture_output=True,
         text=True,
         check=False,
@@ -82,7 +82,7 @@ def test_a_question_of_a_plug_in_is_computed_by_its_module(tmp_path: Path):
     (compared,) = re.findall(rb"(?m)^often,mha,simple/looks,.*$", before["comparison.csv"])
     assert compared.endswith(b",worse")
     # This process has not imported the plug-in: what it declared stands in the run's records.
-    assert "simple" not in registry.names()
+    assert "simple" not in registry.experiment_names()
     redraw([str(run)])
     assert {name: (run / name).read_bytes() for name in names} == before
 
@@ -92,8 +92,8 @@ def test_every_option_is_planned_without_torch(tmp_path: Path):
     """A plan of each option of each group, in a process in which torch cannot be imported."""
     (tmp_path / "text.txt").write_text("".join(f"{i} squared is {i * i}\n" for i in range(600)))
     commands = {}
-    for group in registry.groups():
-        for name in sorted(folders.options(group)):
+    for group in registry.group_names():
+        for name in sorted(option_folders.option_names(group)):
             words = task_arm(name) if group == "task" else [f"{group}={name}"]
             arm = json.dumps([*words, "match.by=none"])
             experiment = "translation" if name in OF_PAIRS else "ffn"
@@ -117,13 +117,13 @@ def without_torch(name, *more, **others):
 
 builtins.__import__ = without_torch
 from hydra import compose, initialize_config_dir
-from runner.plan import arguments, folders, loading, planning
+from runner.plan import arguments, hydra_loader, option_folders, planning
 
-loading.check_all_loading()
-with initialize_config_dir(str(folders.CONF), version_base="1.3"):
+hydra_loader.install_checked_loader()
+with initialize_config_dir(str(option_folders.CONF), version_base="1.3"):
     for name, words in json.loads(sys.argv[1]).items():
-        mended = arguments.check(words)
-        (arm,) = planning.plan(compose("config", overrides=mended), mended).arms
+        mended = arguments.check_arguments(words)
+        (arm,) = planning.make_plan(compose("config", overrides=mended), mended).arms
         assert arm.code, arm
         assert "torch" not in sys.modules
         print(name)
@@ -174,7 +174,7 @@ def test_a_kind_that_is_taken_is_refused():
         ("from experiments.cost import part_cost", "a part has a method `cost`"),
         ("from experiments.nn.build import builder", "a part has a method `build`"),
         ("from experiments.config.tasks import Waves", "`task` from experiments.tasks"),
-        ("import experiments.tasks.build", "`task_of` from experiments.start"),
+        ("import experiments.tasks.build", "`task_of` from experiments.trial_setup"),
         ("from experiments import corpora", "options have `prepare`"),
         ("import experiments.corpora", "options have `prepare`"),
     ],
@@ -184,13 +184,15 @@ def test_an_old_decorator_names_the_new_form(tmp_path: Path, monkeypatch, line: 
     (tmp_path / f"{name}.py").write_text(f"{line}\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(ConfigError, match=said) as caught:
-        moved.load([name])
+        moved_imports.load_plugins([name])
     assert len(str(caught.value)) <= 300
     assert "\n" not in str(caught.value)
 
 
 def test_a_part_that_an_arm_does_not_use_is_not_behind_its_numbers():
-    reached = code.reached({"experiments.moe", "experiments.parts.ffn", code.ENGINE})
+    reached = code_hash.find_imported_modules(
+        {"experiments.moe", "experiments.parts.ffn", code_hash.ENGINE_ENTRY}
+    )
     others = {"experiments.parts.moe", "experiments.parts.attention", "experiments.nn.moe.mixture"}
     assert "experiments.nn.ffn" in reached
     assert not others & reached

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from experiments.nn.ffn import FeedForward
 from experiments.parts.activation import Activation
 from experiments.parts.moe import Balance
-from experiments.parts.moe import MixtureOfExperts as MixtureOfExpertsOptions
+from experiments.parts.moe import MixturePart as MixtureOfExpertsOptions
 from experiments.probes.activations import ActivationProbe, InputSparsity, is_small
 from experiments.tasks.batch import Batch
 

@@ -9,15 +9,15 @@ from torch.nn import functional as F
 
 from experiments.nn.transformer import Transformer
 from experiments.parts.activation import Activation
-from experiments.parts.attention import Attention as AttentionOptions
+from experiments.parts.attention import AttentionPart as AttentionOptions
 from experiments.parts.attention import Kernel, Position
 from experiments.parts.body import Init
-from experiments.parts.body import Model as ModelOptions
-from experiments.parts.ffn import FeedForward as FeedForwardOptions
+from experiments.parts.body import ModelOptions as ModelOptions
+from experiments.parts.ffn import FeedForwardPart as FeedForwardOptions
 from experiments.parts.moe import Balance
-from experiments.parts.moe import MixtureOfExperts as MixtureOfExpertsOptions
-from experiments.parts.no_ffn import NoFeedForward as NoFeedForwardOptions
-from experiments.parts.norm import Norm as NormOptions
+from experiments.parts.moe import MixturePart as MixtureOfExpertsOptions
+from experiments.parts.no_ffn import NoFeedForwardPart as NoFeedForwardOptions
+from experiments.parts.norm import NormPart as NormOptions
 from experiments.parts.norm import NormType, Placement
 from experiments.parts.transformer import build_transformer
 from experiments.probes.gradients import (

@@ -9,7 +9,7 @@ import torch
 from experiments.nn.moe.routing import Routing, balance_loss
 from experiments.nn.transformer import Output
 from experiments.probes.information import mutual_information_share
-from experiments.probes.routing import BALANCE, Layer, RoutingProbe
+from experiments.probes.routing import BALANCE_METRICS, LayerRouting, RoutingProbe
 from experiments.tasks.batch import Batch
 
 LABELS = ("a", "b", "c", "d")
@@ -207,12 +207,12 @@ def test_a_router_that_is_not_finite_has_no_numbers(bad: float) -> None:
 
 
 def test_a_layer_fed_nan_probabilities_has_no_balance() -> None:
-    layer = Layer(N)
+    layer = LayerRouting(N)
     layer.update(np.zeros((4, 1), int), np.full((4, N), np.nan, np.float32), np.ones((1, 4), bool))
-    found = layer.balance()
+    found = layer.balance_metrics()
     assert {"dead_experts", "effective_experts", "load_cv", "dropped_share"} <= set(found)
     assert all(map(math.isnan, found.values()))
-    assert set(found) == set(BALANCE)
+    assert set(found) == set(BALANCE_METRICS)
 
 
 def test_a_router_that_sees_the_domain_alone_knows_no_token() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.tasks.batch import Task
-from experiments.tasks.function import EVALUATION_SEED, TRAIN_SEED, Function, inputs
+from experiments.tasks.function import EVALUATION_SEED, TRAIN_SEED, Function, draw_inputs
 
 
 def options(a: float = 1.0, b: float = 0.5, n: int = 100, width: int = 3) -> Function:
@@ -25,7 +25,7 @@ def test_target_is_the_formula_value_by_value(a: float, b: float) -> None:
 
 
 def test_the_sample_in_the_docstring_is_a_sample() -> None:
-    x = inputs(options(width=64), 1, TRAIN_SEED)[0, :, 0]
+    x = draw_inputs(options(width=64), 1, TRAIN_SEED)[0, :, 0]
     assert x.round(2).tolist() == pytest.approx([0.07, 0.29, -1.35, -0.49, 0.15])
     target = np.sin(x) + 0.5 * np.cos(2 * x)
     assert target.round(2).tolist() == pytest.approx([0.56, 0.70, -1.43, -0.19, 0.63])
@@ -40,7 +40,10 @@ def test_what_the_mean_alone_leaves() -> None:
 
 
 def test_held_out_samples_are_not_trained_on() -> None:
-    train, held_out = inputs(options(), 100, TRAIN_SEED), inputs(options(), 31, EVALUATION_SEED)
+    train, held_out = (
+        draw_inputs(options(), 100, TRAIN_SEED),
+        draw_inputs(options(), 31, EVALUATION_SEED),
+    )
     assert not set(train.ravel().tolist()) & set(held_out.ravel().tolist())
     drawn = {row.numpy().tobytes() for step in range(50) for row in build().batch(step).inputs[0]}
     assert drawn <= {row.tobytes() for row in train}

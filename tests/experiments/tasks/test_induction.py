@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.probes.heads.copying import periods
+from experiments.probes.heads.copying import find_periods
 from experiments.tasks.batch import Batch, Task
-from experiments.tasks.induction import BEGIN, Induction, is_held_out, sequences
+from experiments.tasks.induction import BEGIN, Induction, draw_sequences, held_out_mask
 
 LENGTH, VOCABULARY, MAX_PERIOD = 20, 32, 8
 
@@ -43,8 +43,8 @@ def test_shapes_and_what_is_predicted() -> None:
 
 
 def test_sequences_repeat_with_periods_of_every_length() -> None:
-    tokens, label = sequences(options(), 4000, [0], held_out=False)
-    found = periods(torch.from_numpy(tokens)).numpy()
+    tokens, label = draw_sequences(options(), 4000, [0], held_out=False)
+    found = find_periods(torch.from_numpy(tokens)).numpy()
     for row, period in zip(tokens[:200], found[:200], strict=True):
         symbols = row[1:]
         assert (symbols[period:] == symbols[:-period]).all()
@@ -70,13 +70,13 @@ def test_sequences_repeat_with_periods_of_every_length() -> None:
     ],
 )
 def test_the_period_of_a_row(tokens: list[int], period: int) -> None:
-    assert periods(torch.tensor([tokens, [0, 1, 2, 1, 2, 1, 2]])).tolist() == [period, 2]
+    assert find_periods(torch.tensor([tokens, [0, 1, 2, 1, 2, 1, 2]])).tolist() == [period, 2]
 
 
 def test_symbols_of_a_first_copy_are_uniform_and_independent() -> None:
-    tokens, _ = sequences(options(), 9000, [0], held_out=False)
+    tokens, _ = draw_sequences(options(), 9000, [0], held_out=False)
     # Of shorter periods whole symbols are held out.
-    tokens = tokens[periods(torch.from_numpy(tokens)).numpy() > 2]
+    tokens = tokens[find_periods(torch.from_numpy(tokens)).numpy() > 2]
     for symbols in (tokens[:, 1], tokens[:, 3], (tokens[:, 1] + tokens[:, 2]) % VOCABULARY + 1):
         expected = len(symbols) / VOCABULARY
         counts = np.bincount(symbols, minlength=VOCABULARY + 1)[1:]
@@ -106,7 +106,7 @@ def test_nothing_held_out_is_trained_on() -> None:
     assert len(kept) > 50
     assert not kept & seen
     anything = np.random.default_rng(0).integers(1, VOCABULARY + 1, (16_000, LENGTH))
-    assert is_held_out(anything).sum() == pytest.approx(2000, abs=5 * math.sqrt(2000 * 7 / 8))
+    assert held_out_mask(anything).sum() == pytest.approx(2000, abs=5 * math.sqrt(2000 * 7 / 8))
 
 
 def test_loss_is_the_mean_over_kept_positions() -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from experiments.tasks.batch import Batch
-from experiments.tasks.numbers import Numbers, Unit
+from experiments.tasks.numbers import Numbers, SourceUnit
 from experiments.tasks.pairs15 import Pairs15
 from experiments.tasks.translation import TranslationTask
 
@@ -19,7 +19,7 @@ EPSILON = 0.1
 
 def build(smoothing: float, kind: str = "numbers") -> TranslationTask:
     options = (
-        Numbers("numbers", 5, 1, True, Unit.word, 300, 20, smoothing)
+        Numbers("numbers", 5, 1, True, SourceUnit.word, 300, 20, smoothing)
         if kind == "numbers"
         else Pairs15("pairs15", smoothing)
     )

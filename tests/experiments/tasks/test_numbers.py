@@ -12,9 +12,9 @@ from experiments.tasks.numbers import (
     NEW_WORDS,
     Numbers,
     NumbersTask,
-    Unit,
-    draw,
-    is_held_out,
+    SourceUnit,
+    draw_numbers,
+    is_held_out_number,
     number_pair,
 )
 from experiments.tasks.translation import BOS, EOS, PAD, TranslationTask
@@ -30,7 +30,7 @@ DIGITS = {digit: value for value, digit in enumerate("零一二三四五六七�
 
 def options(**changes: object) -> Numbers:
     values = {"kind": "numbers", "digits": 6, "longer": 0, "compositional": False}
-    values |= {"source_unit": Unit.word, "n_train": 600, "n_eval": 60, "label_smoothing": 0.0}
+    values |= {"source_unit": SourceUnit.word, "n_train": 600, "n_eval": 60, "label_smoothing": 0.0}
     return Numbers(**(values | changes))  # type: ignore[arg-type]
 
 
@@ -75,7 +75,7 @@ def test_both_names_are_parsed_back_to_the_number() -> None:
     edges = [10**power + more for power in range(8) for more in (-1, 0, 1)]
     random = np.random.default_rng(0).integers(10 ** np.repeat(np.arange(1, 9), 300)).tolist()
     for number in {*edges, *range(300), *random}:
-        pair = number_pair(number, Unit.word)
+        pair = number_pair(number, SourceUnit.word)
         assert read_english(pair.source) == number
         assert read_japanese(pair.target) == number
 
@@ -96,46 +96,48 @@ def test_both_names_are_parsed_back_to_the_number() -> None:
     ],
 )
 def test_the_convention_for_one(number: int, japanese: str) -> None:
-    assert "".join(number_pair(number, Unit.word).target) == japanese
+    assert "".join(number_pair(number, SourceUnit.word).target) == japanese
 
 
 def test_a_source_is_words_or_all_characters() -> None:
-    assert " ".join(number_pair(1021, Unit.word).source) == "one thousand and twenty one"
-    assert "".join(number_pair(1021, Unit.character).source) == "one thousand and twenty-one"
+    assert " ".join(number_pair(1021, SourceUnit.word).source) == "one thousand and twenty one"
+    assert "".join(number_pair(1021, SourceUnit.character).source) == "one thousand and twenty-one"
 
 
 @pytest.mark.parametrize("digits", [3, 6])
 def test_splits_are_disjoint_distinct_and_of_the_size_asked_for(digits: int) -> None:
-    splits = draw(options(digits=digits, n_train=400, n_eval=50))
+    splits = draw_numbers(options(digits=digits, n_train=400, n_eval=50))
     assert {name: len(part) for name, part in splits.items()} == {"train": 400, "iid": 50}
     assert all(len(set(part)) == len(part) for part in splits.values())
     assert not set(splits["train"]) & set(splits["iid"])
-    assert all(map(is_held_out, splits["iid"]))
-    assert not any(map(is_held_out, splits["train"]))
+    assert all(map(is_held_out_number, splits["iid"]))
+    assert not any(map(is_held_out_number, splits["train"]))
     assert min(map(min, splits.values())) >= 1
     lengths = {len(str(n)) for n in splits["train"]}
     assert lengths == set(range(1, digits + 1))
 
 
 def test_trained_and_held_out_numbers_are_drawn_alike() -> None:
-    splits = draw(options(n_train=6000, n_eval=800))
+    splits = draw_numbers(options(n_train=6000, n_eval=800))
     longest = [np.mean([n >= 10**5 for n in part]) for part in splits.values()]
     assert abs(longest[0] - longest[1]) < 0.1
     leading = np.array([int(str(n)[0]) for n in splits["iid"] if n >= 10**5])
     assert np.bincount(leading, minlength=10)[1:].min() > 0.25 * len(leading) / 9
 
 
-@pytest.mark.parametrize("unit", list(Unit))
+@pytest.mark.parametrize("unit", list(SourceUnit))
 @pytest.mark.parametrize("digits", [5, 7])
 def test_longer_and_new_combinations_leave_the_other_numbers_as_they_are(
-    unit: Unit, digits: int
+    unit: SourceUnit, digits: int
 ) -> None:
-    plain = draw(options(digits=digits, n_eval=200, source_unit=unit))
-    longer = draw(options(digits=digits, n_eval=200, source_unit=unit, longer=1))
+    plain = draw_numbers(options(digits=digits, n_eval=200, source_unit=unit))
+    longer = draw_numbers(options(digits=digits, n_eval=200, source_unit=unit, longer=1))
     assert {name: longer[name] for name in plain} == plain
     assert set(longer) - set(plain) == {"length"}
     assert {len(str(n)) for n in longer["length"]} == {digits + 1}
-    both = draw(options(digits=digits, n_eval=200, source_unit=unit, longer=1, compositional=True))
+    both = draw_numbers(
+        options(digits=digits, n_eval=200, source_unit=unit, longer=1, compositional=True)
+    )
     assert list(both) == ["train", "iid", "compositional", "length"]
     assert all("7" not in ten_thousands(n) for name in both for n in both[name] if name[0] != "c")
     assert all(ten_thousands(n) == "7" for n in both["compositional"])
@@ -149,12 +151,12 @@ def ten_thousands(number: int) -> str:
 
 
 @pytest.mark.some(2)
-@pytest.mark.parametrize("unit", list(Unit))
+@pytest.mark.parametrize("unit", list(SourceUnit))
 @pytest.mark.parametrize(
     ("digits", "longer"),
     [(5, 1), (6, 0), *(pytest.param(*x, marks=pytest.mark.slow) for x in [(7, 1), (8, 0)])],
 )
-def test_every_held_out_token_is_trained_on(unit: Unit, digits: int, longer: int) -> None:
+def test_every_held_out_token_is_trained_on(unit: SourceUnit, digits: int, longer: int) -> None:
     task = build(
         digits=digits, longer=longer, compositional=True, source_unit=unit, n_train=2000, n_eval=300
     )
@@ -221,10 +223,10 @@ def test_longer_numbers_are_parsed_back_and_fit_into_a_decoding() -> None:
 
 
 def test_a_split_that_is_trained_on_is_a_fault() -> None:
-    pair = number_pair(12, Unit.word)
-    splits = {"train": [pair], "iid": [number_pair(2, Unit.word)], "length": [pair]}
+    pair = number_pair(12, SourceUnit.word)
+    splits = {"train": [pair], "iid": [number_pair(2, SourceUnit.word)], "length": [pair]}
     with pytest.raises(AssertionError, match="in the split length and trained on"):
-        TranslationTask(splits, held_out="iid", joints=(" ", ""), seed=0, batch_size=1)
+        TranslationTask(splits, held_out="iid", separators=(" ", ""), seed=0, batch_size=1)
 
 
 @pytest.mark.slow
@@ -232,7 +234,7 @@ def test_new_words_are_those_that_one_digit_more_brings() -> None:
     """The rule that refuses `longer`, against what num2words says."""
     for digits in range(3, 9):
         few, more = (
-            {token for n in sample(d) for side in number_pair(n, Unit.word) for token in side}
+            {token for n in sample(d) for side in number_pair(n, SourceUnit.word) for token in side}
             for d in (digits, digits + 1)
         )
         assert more - few >= ({NEW_WORDS[digits]} if digits in NEW_WORDS else set())
@@ -252,9 +254,9 @@ def test_the_loss_is_over_kept_positions(task: NumbersTask) -> None:
     torch.testing.assert_close(task.loss(logits, batch), by_hand)
 
 
-@pytest.mark.parametrize("unit", list(Unit))
+@pytest.mark.parametrize("unit", list(SourceUnit))
 @pytest.mark.parametrize("digits", [3, 6, 8])
-def test_lengths_of_the_options_bound_the_longest_number(unit: Unit, digits: int) -> None:
+def test_lengths_of_the_options_bound_the_longest_number(unit: SourceUnit, digits: int) -> None:
     asked = options(digits=digits, source_unit=unit, n_train=100)
     for number in (int("777777777"[:digits]), int("373737373"[:digits]), 10**digits - 1):
         pair = number_pair(number, unit)

@@ -5,25 +5,27 @@ import pytest
 
 from runner.claims.finding import Verdict
 from tests.support.claim_tables import (
-    BUILD,
-    RIG,
+    CLAIM_BUILDERS,
+    CONTROLS,
     claim,
-    failing,
-    pair,
-    powers,
-    rate,
-    spread,
-    verdict,
+    diverged_trials,
+    failure_rate,
+    judge_values,
+    paired_values,
+    power_law_values,
+    values_with_sd,
 )
 
 
 def sound():
     """Records in which every kind is reproduced, with an A/A pair and a positive control."""
-    columns = pair(0.5 + spread(8, 0.1)) | powers("arm", -0.5, 0.05)
+    columns = paired_values(0.5 + values_with_sd(8, 0.1)) | power_law_values("arm", -0.5, 0.05)
     base = columns["base", "val/loss"]
-    columns |= powers("base", -0.5, 0.05, seed=2) | powers("copy", -0.5, 0.05, seed=3)
-    columns["copy", "val/loss"] = base + spread(8, 0.02)
-    columns["broken", "val/loss"] = base + 5 + spread(8)
+    columns |= power_law_values("base", -0.5, 0.05, seed=2) | power_law_values(
+        "copy", -0.5, 0.05, seed=3
+    )
+    columns["copy", "val/loss"] = base + values_with_sd(8, 0.02)
+    columns["broken", "val/loss"] = base + 5 + values_with_sd(8)
     return columns
 
 
@@ -44,20 +46,20 @@ ASKED = {
         ({"n": 12}, {}, "too few seeds (8 of 12)"),
         ({"aa": {"arm": "gone", "control": "base"}}, {}, "A/A: no arm 'gone'"),
         (
-            {"positive_control": RIG["positive_control"] | {"direction": "less"}},
+            {"positive_control": CONTROLS["positive_control"] | {"direction": "less"}},
             {},
             "positive control did not separate: val/loss of broken - base",
         ),
         (
-            {"positive_control": RIG["positive_control"] | {"arm": "gone"}},
+            {"positive_control": CONTROLS["positive_control"] | {"arm": "gone"}},
             {},
             "positive control: no arm 'gone'",
         ),
     ],
 )
 def test_the_rules_of_the_rig_hold_for_every_kind(kind, changes, options, reason):
-    chosen = BUILD[kind](**ASKED[kind] | RIG | changes)
-    (finding,) = verdict(sound(), chosen, **options, **failing(8))
+    chosen = CLAIM_BUILDERS[kind](**ASKED[kind] | CONTROLS | changes)
+    (finding,) = judge_values(sound(), chosen, **options, **diverged_trials(8))
     if reason is None:
         assert finding.verdict is Verdict.reproduced
     else:
@@ -66,36 +68,38 @@ def test_the_rules_of_the_rig_hold_for_every_kind(kind, changes, options, reason
 
 @pytest.mark.parametrize(("kind", "other"), [("slope", 0.0), ("difference", 0.0)])
 def test_the_a_a_pair_is_compared_in_what_the_claim_is_about(kind, other):
-    columns = sound() | powers("copy", other, 0.05, seed=3)
-    (finding,) = verdict(columns, BUILD[kind](**ASKED[kind] | RIG))
+    columns = sound() | power_law_values("copy", other, 0.05, seed=3)
+    (finding,) = judge_values(columns, CLAIM_BUILDERS[kind](**ASKED[kind] | CONTROLS))
     differs = kind == "slope"  # only its slope changed, not its loss
     assert str(finding).startswith("invalid: A/A arms differ" if differs else "reproduced")
 
 
 def test_the_a_a_pair_of_a_failure_rate_may_be_without_failures_but_not_differ():
-    chosen = rate(at_least=0.6, aa=RIG["aa"])
-    assert verdict(sound(), chosen, **failing(8))[0].verdict is Verdict.reproduced
-    (finding,) = verdict(sound(), chosen, **failing(8), **failing(7, arm="copy"))
+    chosen = failure_rate(at_least=0.6, aa=CONTROLS["aa"])
+    assert judge_values(sound(), chosen, **diverged_trials(8))[0].verdict is Verdict.reproduced
+    (finding,) = judge_values(
+        sound(), chosen, **diverged_trials(8), **diverged_trials(7, arm="copy")
+    )
     assert finding.reason == "A/A arms differ: copy - base is +0.875"
 
 
 @pytest.mark.parametrize(
     ("chosen", "least"),
     [
-        (rate(n=4, at_least=0.5), "exact p is 0.12"),  # 2 / 2^4
-        (rate(n=5, control="base", direction="less"), "exact p is 0.062"),  # 2 / 2^5
-        (BUILD["difference"](n=5), "sign-flip p is 0.062"),  # 2 / 2^5
+        (failure_rate(n=4, at_least=0.5), "exact p is 0.12"),  # 2 / 2^4
+        (failure_rate(n=5, control="base", direction="less"), "exact p is 0.062"),  # 2 / 2^5
+        (CLAIM_BUILDERS["difference"](n=5), "sign-flip p is 0.062"),  # 2 / 2^5
     ],
 )
 def test_a_claim_that_its_seeds_cannot_decide_is_refused(chosen, least):
-    (finding,) = verdict(sound(), chosen)
+    (finding,) = judge_values(sound(), chosen)
     assert "cannot reach p < 0.05: the least Holm-corrected " + least in finding.reason
 
 
 def test_an_estimate_over_more_seeds_decides_nothing():
     more = {key: np.append(values, [values[-1] + 9] * 4) for key, values in sound().items()}
     for kind, keys in ASKED.items():
-        (finding,) = verdict(more, BUILD[kind](**keys), **failing(8))
+        (finding,) = judge_values(more, CLAIM_BUILDERS[kind](**keys), **diverged_trials(8))
         assert (finding.verdict, finding.extra_estimate.n) == (Verdict.reproduced, 12)
 
 
@@ -107,7 +111,11 @@ def test_an_estimate_over_more_seeds_decides_nothing():
         ("equivalence", {"delta": -1}, "delta=-1 must be a number above 0"),
         ("equivalence", {"delta": None, "delta_aa": 3}, r"delta_aa needs an A/A pair \(aa\)"),
         ("equivalence", {"direction": "less"}, "unknown key 'direction'"),
-        ("equivalence", {"aa": RIG["aa"] | {"delta": 0}}, "aa.delta=0 must be a number above 0"),
+        (
+            "equivalence",
+            {"aa": CONTROLS["aa"] | {"delta": 0}},
+            "aa.delta=0 must be a number above 0",
+        ),
         ("difference", {"control": None}, "give control .* or other"),
         ("difference", {"other": "val/start"}, "give control .* or other"),
         ("difference", {"control": None, "other": "val/loss"}, "cannot be compared with itself"),
@@ -136,13 +144,13 @@ def test_an_estimate_over_more_seeds_decides_nothing():
 def test_a_claim_that_is_written_wrongly_says_what_and_how(kind, changes, message):
     asked = ASKED | {"exact": {"value": 1}}
     with pytest.raises(ValueError, match=message):
-        BUILD[kind](**asked[kind] | changes)
+        CLAIM_BUILDERS[kind](**asked[kind] | changes)
 
 
 def test_a_claim_names_its_metrics_the_other_one_and_that_of_its_control():
     """A name that no trial records is refused for each of them."""
     assert claim().named_metrics == ("val/loss",)
-    controlled = claim(metric="a/b", positive_control=RIG["positive_control"])
+    controlled = claim(metric="a/b", positive_control=CONTROLS["positive_control"])
     assert controlled.named_metrics == ("a/b", "val/loss")
     assert claim(metric="a/b", control=None, other="a/c").named_metrics == ("a/b", "a/c")
     exact = {"kind": "exact", "family": None, "direction": None, "relation": "at_most"}

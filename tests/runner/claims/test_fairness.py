@@ -2,12 +2,21 @@
 
 import pytest
 
-from runner.claims.fairness import Fairness, cost_words, unequal_words
+from runner.claims.fairness import Fairness, format_cost_ratio, format_unequal_settings
 from runner.claims.finding import Verdict
+from runner.claims.preconditions import Preconditions
 from runner.claims.registration import Registration
-from runner.claims.rig import Rig
 from runner.claims.verdicts import judge
-from tests.support.claim_tables import claim, equivalence, exact, pair, rate, spread, table, verdict
+from tests.support.claim_tables import (
+    claim,
+    equivalence,
+    exact,
+    failure_rate,
+    judge_values,
+    paired_values,
+    results_table,
+    values_with_sd,
+)
 
 BASE = {
     "training.steps": 20,
@@ -31,7 +40,7 @@ def fairness(arm=None, base=None, **changes) -> Fairness:
 
 
 def words(arm, metric="val/loss", **changes) -> str:
-    return unequal_words(fairness(arm, **changes).unequal(metric, "arm", "base"))
+    return format_unequal_settings(fairness(arm, **changes).unequal_settings(metric, "arm", "base"))
 
 
 @pytest.mark.parametrize(
@@ -70,17 +79,17 @@ def test_what_differs_beside_the_parts_is_named(arm, said):
 def test_a_width_that_was_solved_is_no_difference():
     solved = {"match.solve": "model.d_model", "model.d_model": 48}
     base = {"match.solve": "model.d_model", "model.d_model": 32}
-    assert not fairness(solved, base).unequal("val/loss", "arm", "base")
+    assert not fairness(solved, base).unequal_settings("val/loss", "arm", "base")
     free = {"match.by": "none"}
-    unequal = fairness(solved | free, base | free).unequal("val/loss", "arm", "base")
+    unequal = fairness(solved | free, base | free).unequal_settings("val/loss", "arm", "base")
     assert unequal == {"model.d_model": ("48", "32")}
 
 
 def test_a_tolerance_above_the_presets_is_told_where_both_arms_have_it():
     wide = {"match.tolerance": 0.5}
-    unequal = fairness(wide, wide).unequal("val/loss", "arm", "base")
-    assert unequal_words(unequal) == "match.tolerance (0.5 against 0.01 in the preset)"
-    assert not fairness(wide, wide, tolerance=0.5).unequal("val/loss", "arm", "base")
+    unequal = fairness(wide, wide).unequal_settings("val/loss", "arm", "base")
+    assert format_unequal_settings(unequal) == "match.tolerance (0.5 against 0.01 in the preset)"
+    assert not fairness(wide, wide, tolerance=0.5).unequal_settings("val/loss", "arm", "base")
 
 
 def test_an_option_that_only_measures_concerns_its_metrics_alone():
@@ -103,28 +112,34 @@ def test_an_option_that_only_measures_concerns_its_metrics_alone():
     ],
 )
 def test_a_ratio_of_costs_in_words(by, ratio, said):
-    assert cost_words(by, ratio) == said
+    assert format_cost_ratio(by, ratio) == said
 
 
 def test_the_cost_is_that_which_an_arm_is_matched_in():
     costs = {"arm": {"params": 120, "flops": 3.0}, "base": {"params": 100, "flops": 2.0}}
     free = {"match.by": "none"}
-    assert fairness(free, costs=costs).cost("arm", "base") == ("params", 1.2)
-    assert fairness({"match.by": "flops"}, costs=costs).cost("arm", "base") == ("flops", 1.5)
-    assert fairness(free, {"match.by": "flops"}, costs=costs).cost("arm", "base")[0] == "flops"
-    assert fairness(free, free, costs=costs).cost("arm", "base") == ("params", 1.2)
-    assert not fairness(tolerance=0.5).matched(1.02)  # 1 % goes without saying, no more
-    assert not fairness(tolerance=0.001).matched(1.005)
-    assert fairness().matched(1.005)
-    assert fairness().matched(float("nan"))
+    assert fairness(free, costs=costs).cost_comparison("arm", "base") == ("params", 1.2)
+    assert fairness({"match.by": "flops"}, costs=costs).cost_comparison("arm", "base") == (
+        "flops",
+        1.5,
+    )
+    assert (
+        fairness(free, {"match.by": "flops"}, costs=costs).cost_comparison("arm", "base")[0]
+        == "flops"
+    )
+    assert fairness(free, free, costs=costs).cost_comparison("arm", "base") == ("params", 1.2)
+    assert not fairness(tolerance=0.5).is_matched(1.02)  # 1 % goes without saying, no more
+    assert not fairness(tolerance=0.001).is_matched(1.005)
+    assert fairness().is_matched(1.005)
+    assert fairness().is_matched(float("nan"))
 
 
-def rig(arm=None, base=None, others=(), **changes) -> Rig:
+def rig(arm=None, base=None, others=(), **changes) -> Preconditions:
     """Arms of equal cost with these conditions; `others` are conditioned as the base."""
     values = {"arm": BASE | (arm or {}), "base": BASE | (base or {})}
     values |= {name: dict(BASE) for name in others}
     costs = {name: {"params": 100.0} for name in values}
-    return Rig(**{"costs": costs, "fairness": Fairness(values)} | changes)
+    return Preconditions(**{"costs": costs, "fairness": Fairness(values)} | changes)
 
 
 STEPS = {"training.steps": 40}
@@ -133,32 +148,34 @@ STEPS = {"training.steps": 40}
 @pytest.mark.parametrize(
     ("asked", "columns"),
     [
-        (claim(equal_cost="params"), pair(0.5 + spread(8, 0.1))),
-        (equivalence(equal_cost="params", delta=9.0), pair(spread(8, 0.1))),
-        (exact(equal_cost="params", control="base"), pair([0.0] * 8)),
+        (claim(equal_cost="params"), paired_values(0.5 + values_with_sd(8, 0.1))),
+        (equivalence(equal_cost="params", delta=9.0), paired_values(values_with_sd(8, 0.1))),
+        (exact(equal_cost="params", control="base"), paired_values([0.0] * 8)),
         (
-            rate(control="base", direction="greater", equal_cost="params"),
-            pair(spread(8, 0.1)),
+            failure_rate(control="base", direction="greater", equal_cost="params"),
+            paired_values(values_with_sd(8, 0.1)),
         ),
     ],
     ids=lambda value: getattr(value, "kind", ""),
 )
 def test_unequal_arms_make_a_claim_of_equal_cost_invalid(asked, columns):
-    fair = verdict(columns, asked, rig=rig(others=["mid"]))[0]
+    fair = judge_values(columns, asked, preconditions=rig(others=["mid"]))[0]
     assert fair.verdict is not Verdict.invalid, fair.reason
-    (finding,) = verdict(columns, asked, rig=rig(STEPS, others=["mid"]))
+    (finding,) = judge_values(columns, asked, preconditions=rig(STEPS, others=["mid"]))
     assert str(finding) == "invalid: unequal training.steps (40 against 20)"
     assert list(finding.unequal) == ["training.steps"]
 
 
 def test_a_claim_may_be_about_what_differs():
-    columns = pair(0.5 + spread(8, 0.1))
-    (finding,) = verdict(
-        columns, claim(equal_cost="params", differs=["training.steps"]), rig=rig(STEPS)
+    columns = paired_values(0.5 + values_with_sd(8, 0.1))
+    (finding,) = judge_values(
+        columns, claim(equal_cost="params", differs=["training.steps"]), preconditions=rig(STEPS)
     )
     assert finding.verdict is Verdict.reproduced
     assert not finding.unequal
-    (other,) = verdict(columns, claim(equal_cost="params", differs=["training.lr"]), rig=rig(STEPS))
+    (other,) = judge_values(
+        columns, claim(equal_cost="params", differs=["training.lr"]), preconditions=rig(STEPS)
+    )
     assert other.verdict is Verdict.invalid
     for wrong in ("training.steps", ["training.steps", 3], [""]):
         with pytest.raises(ValueError, match="differs"):
@@ -166,25 +183,27 @@ def test_a_claim_may_be_about_what_differs():
 
 
 def test_a_claim_without_equal_cost_says_what_differs():
-    (finding,) = verdict(pair(0.5 + spread(8, 0.1)), claim(), rig=rig(STEPS))
+    (finding,) = judge_values(
+        paired_values(0.5 + values_with_sd(8, 0.1)), claim(), preconditions=rig(STEPS)
+    )
     assert finding.verdict is Verdict.reproduced
     assert finding.reason.endswith("the arms also differ in training.steps (40 against 20)")
 
 
 def test_arms_of_other_seeds_are_not_equal():
-    columns = pair(0.5 + spread(8, 0.1))
-    chosen = rig(offsets={"arm": 3000, "base": 0})
-    (finding,) = verdict(columns, claim(equal_cost="params"), rig=chosen)
+    columns = paired_values(0.5 + values_with_sd(8, 0.1))
+    chosen = rig(seed_offsets={"arm": 3000, "base": 0})
+    (finding,) = judge_values(columns, claim(equal_cost="params"), preconditions=chosen)
     assert str(finding) == "invalid: unequal seed_offset (3000 against 0)"
 
 
 def test_a_tolerance_of_the_preset_lets_a_claim_pass_and_the_cost_is_told():
     costs = {"arm": {"params": 124.4}, "base": {"params": 100.0}}
     wide = dict.fromkeys(("arm", "base"), 0.5)
-    (finding,) = verdict(
-        pair(0.5 + spread(8, 0.1)),
+    (finding,) = judge_values(
+        paired_values(0.5 + values_with_sd(8, 0.1)),
         claim(equal_cost="params"),
-        rig=Rig(costs, tolerances=wide),
+        preconditions=Preconditions(costs, tolerances=wide),
     )
     assert finding.verdict is Verdict.reproduced
     assert finding.reason.endswith("arm has 24.4 % more parameters than base")
@@ -194,7 +213,9 @@ AA = {"arm": "copy", "control": "base"}
 
 
 def with_copy():
-    return pair(0.5 + spread(8, 0.1)) | {("copy", "val/loss"): 3.5 + spread(8, 0.5)}
+    return paired_values(0.5 + values_with_sd(8, 0.1)) | {
+        ("copy", "val/loss"): 3.5 + values_with_sd(8, 0.5)
+    }
 
 
 @pytest.mark.parametrize(
@@ -209,8 +230,8 @@ def with_copy():
     ],
 )
 def test_an_a_a_pair_is_one_arm_twice_under_seeds_that_do_not_overlap(copies, offset, said):
-    known = Rig(copies=copies, offsets={"copy": offset})
-    (finding,) = verdict(with_copy(), claim(aa=AA), rig=known)
+    known = Preconditions(aa_pairs=copies, seed_offsets={"copy": offset})
+    (finding,) = judge_values(with_copy(), claim(aa=AA), preconditions=known)
     if said:
         assert finding.verdict is Verdict.invalid
         assert said in finding.reason
@@ -220,20 +241,20 @@ def test_an_a_a_pair_is_one_arm_twice_under_seeds_that_do_not_overlap(copies, of
 
 def test_an_invalid_claim_shows_its_estimate_its_pair_and_how_many_seeds_could_decide_it():
     columns = {key: values[:5] for key, values in with_copy().items()}
-    (finding,) = verdict(columns, claim(n=5, aa=AA))
+    (finding,) = judge_values(columns, claim(n=5, aa=AA))
     assert finding.verdict is Verdict.invalid
     assert finding.reason.endswith("n: 6 could")
     assert finding.least_n == 6
     assert finding.interval is not None
     assert finding.aa is not None
-    (short,) = verdict(columns, claim(n=8))
+    (short,) = judge_values(columns, claim(n=8))
     assert short.reason == "too few seeds (5 of 8)"
     assert short.n == 5
     assert short.interval is not None
 
 
 def test_a_claim_is_published_only_if_the_release_has_registered_it():
-    results = table(pair(0.5 + spread(8, 0.1)))
+    results = results_table(paired_values(0.5 + values_with_sd(8, 0.1)))
     trials = results[["arm", "seed"]].drop_duplicates().assign(status="done")
     claims = [claim(name) for name in ("p", "own", "late", "added", "changed")]
     known = {
@@ -255,20 +276,22 @@ def test_a_claim_is_published_only_if_the_release_has_registered_it():
 @pytest.mark.parametrize("key", ["training.steps", "device.threads", "options.length"])
 def test_only_the_width_of_a_part_is_solved_without_a_word(key):
     arm, base = {"match.solve": key, key: 600}, {"match.solve": key, key: 300}
-    unequal = fairness(arm, base).unequal("val/loss", "arm", "base")
+    unequal = fairness(arm, base).unequal_settings("val/loss", "arm", "base")
     assert unequal == {key: ("600", "300")}
 
 
 def test_a_claim_without_equal_cost_says_what_its_arms_cost():
     costs = {"arm": {"params": 200.0}, "base": {"params": 100.0}}
-    rig = Rig(costs, fairness=Fairness({"arm": BASE, "base": BASE}, costs=costs))
-    (finding,) = verdict(pair(spread(8, 0.1) - 1), claim(direction="less"), rig=rig)
+    rig = Preconditions(costs, fairness=Fairness({"arm": BASE, "base": BASE}, costs=costs))
+    (finding,) = judge_values(
+        paired_values(values_with_sd(8, 0.1) - 1), claim(direction="less"), preconditions=rig
+    )
     assert finding.verdict is Verdict.reproduced
     assert "arm compared with base, at 2.0 x the parameters" in finding.reason
 
 
 def test_an_exact_claim_is_not_decided_by_values_of_diverged_trials():
-    results = table({("arm", "val/loss"): [1.0, 2.0]})
+    results = results_table({("arm", "val/loss"): [1.0, 2.0]})
     trials = results[["arm", "seed"]].drop_duplicates().assign(status="diverged")
     at_most = exact(n=2, relation="at_most", value=3, metric="val/loss")
     clipped = results[["arm", "seed", "metric"]]

@@ -8,11 +8,16 @@ from pathlib import Path
 import pytest
 
 from runner.claims import registration
-from runner.claims.claim import WORDS, AAPair, Claim, PositiveControl
+from runner.claims.claim import DESCRIPTIVE_KEYS, AAPair, Claim, PositiveControl
 from runner.claims.kinds import KINDS, read_claim
-from runner.claims.kinds.slope import Banded
-from runner.claims.registration import Registration, Setting, register, shipped
-from runner.plan.outline import outline
+from runner.claims.kinds.slope import SlopeControl
+from runner.claims.registration import (
+    Registration,
+    RegistrationContext,
+    is_shipped,
+    register_in_ledger,
+)
+from runner.plan.report_spec import read_report_spec
 from runner.records import ledger
 from runner.records import store as store_module
 from runner.records.store import Store, read_json
@@ -58,12 +63,16 @@ def test_all_that_decides_is_registered_and_no_words(kind: str):
     for field in dataclasses.fields(claim):
         values = OTHER.get(field.name, [1, 2, 0.25, "some text"])
         if kind == "slope" and field.name == "control":
-            values = [Banded("c", (0.1, 0.2)), Banded("c", (0.1, 0.3)), Banded("d", (0.1, 0.2))]
+            values = [
+                SlopeControl("c", (0.1, 0.2)),
+                SlopeControl("c", (0.1, 0.3)),
+                SlopeControl("d", (0.1, 0.2)),
+            ]
         hashes = [changed(claim, field.name, value).fingerprint for value in values]
-        expected = 1 if field.name in WORDS else len(values)
+        expected = 1 if field.name in DESCRIPTIVE_KEYS else len(values)
         assert len(set(hashes)) == expected, field.name
-    assert claim.registered()["kind"] == kind
-    assert not set(WORDS) & set(claim.registered())
+    assert claim.registered_fields()["kind"] == kind
+    assert not set(DESCRIPTIVE_KEYS) & set(claim.registered_fields())
 
 
 def test_equal_numbers_are_registered_alike():
@@ -81,7 +90,7 @@ def test_a_claim_names_its_arms(kind: str):
         more["control"] = {"arm": "s", "band": [0, 1]}
     claim = read_claim("C", {"kind": kind, **WRITTEN[kind], **more})
     extra = {"slope": {"s"}}.get(kind, set()) | ({"a2", "a", "p", "q"} if more else set())
-    assert set(claim.named_arms) == {*claim.compared, *extra}
+    assert set(claim.named_arms) == {*claim.compared_arms, *extra}
 
 
 @pytest.mark.slow
@@ -92,10 +101,10 @@ def test_every_claim_that_ships_is_registered_as_it_stands():
 @pytest.mark.slow
 def test_a_shipped_claim_is_known_by_all_that_decides(plan):
     made = plan("experiment=moe", "scale=quick")
-    (claim,) = outline(made.study).claims
+    (claim,) = read_report_spec(made.study).claims
     arms = made.study.arms
-    assert shipped(claim, "moe", "quick", arms)
-    assert shipped(changed(claim, "statement", "other words"), "moe", "quick", arms)
+    assert is_shipped(claim, "moe", "quick", arms)
+    assert is_shipped(changed(claim, "statement", "other words"), "moe", "quick", arms)
     for name, value in (
         ("n", 9),
         ("direction", "less"),
@@ -103,12 +112,14 @@ def test_a_shipped_claim_is_known_by_all_that_decides(plan):
         ("id", "M9"),
         ("aa", None),
     ):
-        assert not shipped(changed(claim, name, value), "moe", "quick", arms), name
-    assert not shipped(claim, "moe", "full", arms)
-    assert not shipped(claim, "ffn", "quick", arms)
+        assert not is_shipped(changed(claim, name, value), "moe", "quick", arms), name
+    assert not is_shipped(claim, "moe", "full", arms)
+    assert not is_shipped(claim, "ffn", "quick", arms)
     for arm in claim.named_arms:
-        assert not shipped(claim, "moe", "quick", arms | {arm: [*arms[arm], "ffn.top_k=1"]})
-    assert shipped(claim, "moe", "quick", arms | {"dense": ["ffn=moe"]})  # an arm it does not name
+        assert not is_shipped(claim, "moe", "quick", arms | {arm: [*arms[arm], "ffn.top_k=1"]})
+    assert is_shipped(
+        claim, "moe", "quick", arms | {"dense": ["ffn=moe"]}
+    )  # an arm it does not name
 
 
 NOW = datetime.datetime.now().astimezone()
@@ -124,7 +135,7 @@ class Bench:
 
     def finish(self, mark: str, seed: int, time: datetime.datetime) -> None:
         slot = Store(self.folder, "moe").slot(mark, mark, seed)
-        slot.keep_first_finish(time)
+        slot.write_first_finish(time)
 
     def register(
         self,
@@ -134,9 +145,11 @@ class Bench:
         **marks: str,
     ) -> Registration:
         """Register claims; what is known of the first."""
-        setting = Setting("moe", "quick", {}, marks or {"a": "siga", "b": "sigb"}, seeds)
+        setting = RegistrationContext(
+            "moe", "quick", {}, marks or {"a": "siga", "b": "sigb"}, seeds
+        )
         store = Store(self.folder, "moe")
-        return register(claims or [CLAIM], setting, store, self.where, time)["C"]
+        return register_in_ledger(claims or [CLAIM], setting, store, self.where, time)["C"]
 
 
 @pytest.fixture
@@ -150,8 +163,8 @@ def test_the_first_run_that_has_a_claim_registers_it(bench: Bench):
     assert first == Registration(False, time, hash=CLAIM.fingerprint)
     bench.finish("siga", 0, LATER)
     assert bench.register(time=LATER + datetime.timedelta(hours=1)) == first
-    (line,) = ledger.read(bench.where)
-    assert line["claim"] == CLAIM.registered()
+    (line,) = ledger.read_entries(bench.where)
+    assert line["claim"] == CLAIM.registered_fields()
     assert line["hash"] == CLAIM.fingerprint
     assert line["arms"] == {"a": "siga", "b": "sigb"}
 
@@ -159,8 +172,10 @@ def test_the_first_run_that_has_a_claim_registers_it(bench: Bench):
 def test_a_claim_that_cannot_be_written_down_is_invalid(bench: Bench, tmp_path: Path):
     bench.where.mkdir(parents=True)
     notes: list[str] = []
-    setting = Setting("moe", "quick", {}, {"a": "siga", "b": "sigb"}, (0, 1))
-    known = register([CLAIM], setting, Store(tmp_path, "moe"), bench.where, NOW, notes)["C"]
+    setting = RegistrationContext("moe", "quick", {}, {"a": "siga", "b": "sigb"}, (0, 1))
+    known = register_in_ledger([CLAIM], setting, Store(tmp_path, "moe"), bench.where, NOW, notes)[
+        "C"
+    ]
     assert known.late
     assert notes == [
         "claims.jsonl cannot be read (Is a directory): it counts as empty",
@@ -174,28 +189,28 @@ def test_a_claim_is_late_if_any_trial_that_decides_it_was_there(bench: Bench, ma
     known = bench.register(time=LATER)
     assert known.late
     assert known.cure == "seed=2"
-    assert "seed=2" in known.reason
+    assert "seed=2" in known.invalid_reason
     assert bench.register(time=LATER, seeds=(2, 3)).late is False
     assert bench.register(time=LATER, seeds=(1, 2)).late
 
 
 def test_the_same_trials_under_a_seed_offset_make_a_claim_late(tmp_path: Path):
     def signed(arm: str, offset: int) -> str:
-        return store_module.signed({"arm": arm, "seed_offset": offset}, "data", None)
+        return store_module.signature_text({"arm": arm, "seed_offset": offset}, "data", None)
 
     for arm in ("a", "b"):
         text = signed(arm, 0)
         mark = store_module.signature(text)
         slot = Store(tmp_path, "moe").slot(arm, mark, 9)
         store_module.write_json(slot.folder.parent / "arm.json", json.loads(text))
-        slot.keep_first_finish(NOW)
+        slot.write_first_finish(NOW)
 
     def register_at(offset: int, seeds: tuple[int, ...]) -> Registration:
         texts = {arm: signed(arm, offset) for arm in ("a", "b")}
         marks = {arm: store_module.signature(text) for arm, text in texts.items()}
-        setting = Setting("moe", "quick", {}, marks, seeds, texts)
+        setting = RegistrationContext("moe", "quick", {}, marks, seeds, texts)
         where = tmp_path / f"{offset}.jsonl"
-        return register([CLAIM], setting, Store(tmp_path, "moe"), where, LATER)["C"]
+        return register_in_ledger([CLAIM], setting, Store(tmp_path, "moe"), where, LATER)["C"]
 
     assert register_at(8, (0, 1)).late  # seed 1 at offset 8 is seed 9
     assert register_at(8, (0, 1)).cure == "seed=2"
@@ -256,7 +271,7 @@ def test_runs_that_compute_one_arm_each_register_for_all(bench: Bench):
     bench.finish("sigb", 0, LATER)
     after = LATER + datetime.timedelta(hours=1)
     assert not bench.register(time=after).late
-    assert len(ledger.read(bench.where)) == 2
+    assert len(ledger.read_entries(bench.where)) == 2
 
 
 def test_damaged_lines_are_skipped(bench: Bench):
@@ -270,7 +285,7 @@ def test_damaged_lines_are_skipped(bench: Bench):
     assert not bench.register(time=LATER + datetime.timedelta(hours=1)).late
     other = read_claim("C", WRITTEN["difference"] | {"n": 2, "direction": "greater"})
     assert bench.register(other, time=LATER + datetime.timedelta(hours=1)).late
-    assert ledger.read(bench.where)[-1]["hash"] == other.fingerprint
+    assert ledger.read_entries(bench.where)[-1]["hash"] == other.fingerprint
 
 
 QUICK = tuple("scale=quick" if text == "scale=smoke" else text for text in TINY)
@@ -283,19 +298,19 @@ OWN += "statement: mine, source: me}"
 def test_a_run_registers_before_it_computes_and_says_so(run, tmp_path: Path, monkeypatch):
     outputs = tmp_path / "outputs" / "moe"
     seen = []
-    honest = study.run
+    honest = study.run_trials
 
     def watch(*args, **options):
-        seen.append(ledger.read(outputs / "claims.jsonl"))
+        seen.append(ledger.read_entries(outputs / "claims.jsonl"))
         return honest(*args, **options)
 
-    monkeypatch.setattr("runner.invocation.run", watch)
+    monkeypatch.setattr("runner.invocation.run_trials", watch)
     run(*QUICK, "+claims.own=" + OWN % "less")
     run(*QUICK, "+claims.own=" + OWN % "greater")
     run(*QUICK, "+claims.own=" + OWN % "less")
     assert [len(lines) for lines in seen] == [1, 2, 2]
     studies = [
-        read_json(path / run_folder.SUMMARY) for path in sorted((outputs / "runs").iterdir())
+        read_json(path / run_folder.SUMMARY_FILE) for path in sorted((outputs / "runs").iterdir())
     ]
     known = [summary["registrations"] for summary in studies if summary]
     assert [one["own"]["late"] for one in known] == [False, True, False]
@@ -308,4 +323,4 @@ def test_a_run_registers_before_it_computes_and_says_so(run, tmp_path: Path, mon
 @pytest.mark.slow
 def test_a_smoke_run_registers_nothing(run, tmp_path: Path):
     run(*TINY, "n_seeds=1", "~figures", "+claims.own=" + OWN % "less")
-    assert not registration.path(tmp_path / "outputs", "moe").exists()
+    assert not registration.claim_ledger_path(tmp_path / "outputs", "moe").exists()

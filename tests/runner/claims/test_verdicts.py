@@ -7,7 +7,15 @@ import pytest
 from runner.claims.finding import Verdict
 from runner.claims.verdicts import judge
 from runner.stats.intervals import mean_interval
-from tests.support.claim_tables import RIG, claim, clear_effect, rng, states, table, verdict
+from tests.support.claim_tables import (
+    CONTROLS,
+    claim,
+    clear_effect,
+    judge_values,
+    results_table,
+    rng,
+    trials_table,
+)
 
 
 def replicates(effect, n, count=2000, members=1, seed=0):
@@ -20,7 +28,7 @@ def replicates(effect, n, count=2000, members=1, seed=0):
         base = generator.normal(3, 1, n)
         columns["base", metric] = base
         columns["arm", metric] = base + generator.normal(effect, 1, n)
-    return verdict(columns, *claims)
+    return judge_values(columns, *claims)
 
 
 @pytest.fixture
@@ -33,7 +41,7 @@ def sound():
     [("greater", Verdict.reproduced), ("less", Verdict.contradicted)],
 )
 def test_a_clear_effect_is_found_with_its_numbers(sound, direction, expected):
-    (finding,) = verdict(sound, claim(direction=direction, **RIG))
+    (finding,) = judge_values(sound, claim(direction=direction, **CONTROLS))
     differences = sound["arm", "val/loss"] - sound["base", "val/loss"]
     assert finding.verdict is expected
     assert finding.interval == pytest.approx(mean_interval(differences))
@@ -47,7 +55,7 @@ def test_a_clear_effect_is_found_with_its_numbers(sound, direction, expected):
 
 
 def test_nothing_is_inconclusive(sound):
-    (finding,) = verdict(sound, claim(arm="copy"))
+    (finding,) = judge_values(sound, claim(arm="copy"))
     assert finding.verdict is Verdict.inconclusive
     assert finding.interval.low < 0 < finding.interval.high
     assert finding.minimum_detectable_effect > 0
@@ -61,7 +69,7 @@ def test_two_planted_effects_are_found_among_six_claims():
         columns[arm, "val/loss"] = generator.normal(effect, 1, 8)
     columns["b", "val/loss"] = np.abs(columns["b", "val/loss"])
     columns["d", "val/loss"] = -np.abs(columns["d", "val/loss"])
-    findings = verdict(columns, *(claim(arm, arm=arm, family="all") for arm in effects))
+    findings = judge_values(columns, *(claim(arm, arm=arm, family="all") for arm in effects))
     found = {f.claim.arm: f.verdict for f in findings if f.verdict != Verdict.inconclusive}
     assert found == {"b": Verdict.reproduced, "d": Verdict.contradicted}
     # 6 * 2 / 256 < 0.05: eight seeds serve six claims
@@ -71,13 +79,13 @@ def test_two_planted_effects_are_found_among_six_claims():
 def test_interval_and_sign_flip_must_both_pass():
     # One outlier: all signs agree (p = 0.0078), the interval is blown up.
     outlier = [0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 50]
-    (finding,) = verdict({("base", "val/loss"): np.zeros(8), ("arm", "val/loss"): outlier})
+    (finding,) = judge_values({("base", "val/loss"): np.zeros(8), ("arm", "val/loss"): outlier})
     assert finding.p < 0.05
     assert finding.verdict is Verdict.inconclusive
     # Six differences, one slightly negative: the interval passes, p = 4 / 64 does not.
     coarse = [1, 1.1, 0.9, 1, 1.2, -0.1]
     columns = {("base", "val/loss"): np.zeros(6), ("arm", "val/loss"): coarse}
-    (finding,) = verdict(columns, claim(n=6))
+    (finding,) = judge_values(columns, claim(n=6))
     assert finding.interval.low > 0
     assert finding.p == 4 / 64
     assert finding.verdict is Verdict.inconclusive
@@ -108,13 +116,13 @@ def test_power_at_the_printed_minimum_detectable_effect(n):
 
 def test_what_is_detectable_lies_beyond_the_margin():
     columns = {("base", "val/loss"): np.zeros(8), ("arm", "val/loss"): rng(5).normal(0, 1, 8)}
-    (plain,) = verdict(columns)
-    (beyond,) = verdict(columns, claim(margin=0.3))
+    (plain,) = judge_values(columns)
+    (beyond,) = judge_values(columns, claim(margin=0.3))
     assert beyond.minimum_detectable_effect == 0.3 + plain.minimum_detectable_effect
 
 
 def test_smoke_decides_nothing(sound):
-    (finding,) = verdict(sound, scale="smoke")
+    (finding,) = judge_values(sound, scale="smoke")
     assert str(finding) == "invalid: smoke"
     assert finding.interval is None
 
@@ -139,18 +147,20 @@ def drop(columns, key, seeds):
         ),
         ({"aa": {"arm": "gone", "control": "base"}}, "A/A: no arm 'gone'"),
         (
-            {"positive_control": RIG["positive_control"] | {"metric": "acc"}},
+            {"positive_control": CONTROLS["positive_control"] | {"metric": "acc"}},
             "positive control: arm 'broken' has no metric 'acc'",
         ),
     ],
 )
 def test_invalid_for_what_is_not_there(sound, changes, reason):
-    (finding,) = verdict(sound, claim(**RIG | changes))
+    (finding,) = judge_values(sound, claim(**CONTROLS | changes))
     assert str(finding) == f"invalid: {reason}"
 
 
 def test_invalid_when_the_a_a_arms_differ(sound):
-    (finding,) = verdict(sound, claim(**RIG | {"aa": {"arm": "broken", "control": "base"}}))
+    (finding,) = judge_values(
+        sound, claim(**CONTROLS | {"aa": {"arm": "broken", "control": "base"}})
+    )
     assert str(finding).startswith("invalid: A/A arms differ: broken - base is +")
     assert finding.interval is not None
 
@@ -158,40 +168,40 @@ def test_invalid_when_the_a_a_arms_differ(sound):
 @pytest.mark.parametrize("shift", [0.0, 0.1])
 def test_invalid_when_the_a_a_pair_has_no_spread(sound, shift):
     sound["copy", "val/loss"] = sound["base", "val/loss"] + shift
-    (finding,) = verdict(sound, claim(**RIG))
+    (finding,) = judge_values(sound, claim(**CONTROLS))
     assert str(finding).startswith("invalid: A/A has no spread: copy - base is +")
 
 
 @pytest.mark.parametrize(("arm", "direction"), [("copy", "greater"), ("broken", "less")])
 def test_invalid_when_the_positive_control_does_not_separate(sound, arm, direction):
-    control = RIG["positive_control"] | {"arm": arm, "direction": direction}
-    (finding,) = verdict(sound, claim(**RIG | {"positive_control": control}))
+    control = CONTROLS["positive_control"] | {"arm": arm, "direction": direction}
+    (finding,) = judge_values(sound, claim(**CONTROLS | {"positive_control": control}))
     assert str(finding).startswith(f"invalid: positive control did not separate: val/loss of {arm}")
 
 
 def test_a_trial_without_the_metric_is_named_and_not_replaced_by_a_later_seed(sound):
     longer = {key: np.append(values, values[-1] + 0.01) for key, values in sound.items()}
-    results = table(longer)
+    results = results_table(longer)
     results = results[~((results.arm == "arm") & (results.seed == 2))]
-    trials = states(results, arm=[(2, "failed")])
+    trials = trials_table(results, arm=[(2, "failed")])
     (finding,) = judge([claim()], results, scale="quick", trials=trials)
     assert str(finding) == "invalid: trials without a finite val/loss: arm seed 2 (failed)"
-    (finding,) = verdict(drop(longer, ("base", "val/loss"), [0]), base=[(0, "killed")])
+    (finding,) = judge_values(drop(longer, ("base", "val/loss"), [0]), base=[(0, "killed")])
     assert finding.reason == "trials without a finite val/loss: base seed 0 (killed)"
-    only = table({("base", "val/loss"): np.zeros(8)})
-    trials = states(only, arm=[(seed, "failed") for seed in range(8)])
+    only = results_table({("base", "val/loss"): np.zeros(8)})
+    trials = trials_table(only, arm=[(seed, "failed") for seed in range(8)])
     (finding,) = judge([claim()], only, scale="quick", trials=trials)
     assert finding.reason.startswith("trials without a finite val/loss: arm seed 0 (failed), arm")
 
 
 def test_a_diverged_trial_counts_with_its_clipped_value(sound):
     sound["arm", "val/loss"][3] = 5.5
-    results = table(sound)
+    results = results_table(sound)
     (finding,) = judge(
         [claim()],
         results,
         scale="quick",
-        trials=states(results, arm=[(3, "diverged")]),
+        trials=trials_table(results, arm=[(3, "diverged")]),
         clipped=pd.DataFrame({"arm": ["arm"], "seed": [3], "metric": ["val/loss"]}),
     )
     assert finding.n == 8
@@ -200,27 +210,27 @@ def test_a_diverged_trial_counts_with_its_clipped_value(sound):
     )
     assert "1 value stands for diverged trials: where they started, or the worst" in finding.reason
     # A measured value of a diverged trial, of before training say, is no such value.
-    assert "stands for" not in verdict(sound, arm=[(3, "diverged")])[0].reason
+    assert "stands for" not in judge_values(sound, arm=[(3, "diverged")])[0].reason
 
 
 def test_more_seeds_than_n_do_not_change_the_verdict(sound):
-    (first,) = verdict(sound)
+    (first,) = judge_values(sound)
     reversal = {key: np.append(values, np.full(30, 3.0)) for key, values in sound.items()}
     reversal["arm", "val/loss"][8:] = -50
-    (second,) = verdict(reversal)
+    (second,) = judge_values(reversal)
     assert (second.verdict, second.reason) == (first.verdict, first.reason)
     assert second.extra_estimate.n == 38
     assert second.extra_estimate.mean < 0 < second.interval.mean
-    (third,) = verdict(drop(reversal, ("arm", "val/loss"), [20]), arm=[(20, "failed")])
+    (third,) = judge_values(drop(reversal, ("arm", "val/loss"), [20]), arm=[(20, "failed")])
     assert third.verdict is first.verdict
     assert third.extra_estimate is None
 
 
 def test_order_of_rows_does_not_matter_and_pairs_are_by_seed(sound):
-    results = table(sound)
+    results = results_table(sound)
     shuffled = results.sample(frac=1, random_state=0)
     findings = [
-        judge([claim(**RIG)], rows, scale="quick", trials=states(rows))[0]
+        judge([claim(**CONTROLS)], rows, scale="quick", trials=trials_table(rows))[0]
         for rows in (results, shuffled)
     ]
     assert findings[0] == findings[1]
@@ -228,20 +238,20 @@ def test_order_of_rows_does_not_matter_and_pairs_are_by_seed(sound):
 
 def test_an_invalid_claim_still_counts_in_its_family(sound):
     both = (claim("a", family="f"), claim("b", family="f", arm="gone"))
-    findings = verdict(sound, *both)
+    findings = judge_values(sound, *both)
     assert [f.verdict for f in findings] == [Verdict.reproduced, Verdict.invalid]
     assert findings[0].p_holm == 2 * findings[0].p
-    assert verdict(sound, both[0])[0].p_holm == findings[0].p
+    assert judge_values(sound, both[0])[0].p_holm == findings[0].p
 
 
 def test_seven_claims_at_eight_seeds_are_refused_as_undecidable(sound):
-    findings = verdict(sound, *(claim(f"c{i}", family="f") for i in range(7)))
+    findings = judge_values(sound, *(claim(f"c{i}", family="f") for i in range(7)))
     assert {f.verdict for f in findings} == {Verdict.invalid}
     assert "8 seeds in a family of 7 cannot reach p < 0.05" in findings[0].reason
 
 
 def test_a_value_given_twice_is_an_error(sound):
-    results = table(sound)
+    results = results_table(sound)
     doubled = pd.concat([results, results.iloc[:1]])
     with pytest.raises(ValueError, match="'val/loss' of 'base', seed 0, twice"):
-        judge([claim()], doubled, scale="quick", trials=states(results))
+        judge([claim()], doubled, scale="quick", trials=trials_table(results))

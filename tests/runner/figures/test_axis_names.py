@@ -13,8 +13,8 @@ from runner.figures import canvas
 from runner.figures.data import Records
 from runner.figures.draw import draw_all
 from runner.figures.kinds import read_figure
-from runner.figures.texts import LONGEST, columns, distinct, legible
-from tests.support.drawing import figure
+from runner.figures.texts import MAX_TEXT_WIDTH, distinct_texts, drawable_text, text_width
+from tests.support.drawing import draw_figure
 
 TEMPLATE = "moe/selection/layer{layer}/{folder}/expert{expert}"
 BOX = "\N{WHITE SQUARE}"
@@ -49,7 +49,9 @@ def records(folders: list[str], *, layers: int = 2, arms: int = 2) -> Records:
 
 def heatmap(folders: list[str], *, along: str = "y") -> Figure:
     axes = {"x": "expert", "y": "folder"} if along == "y" else {"x": "folder", "y": "expert"}
-    return figure(records(folders), kind="heatmap", metric=TEMPLATE, panel=["arm", "layer"], **axes)
+    return draw_figure(
+        records(folders), kind="heatmap", metric=TEMPLATE, panel=["arm", "layer"], **axes
+    )
 
 
 def labels(made: Figure, along: str) -> list[str]:
@@ -89,7 +91,7 @@ def test_of_more_names_each_is_at_its_place_and_the_rest_is_counted(along: str) 
 
 def test_numbers_are_thinned_as_ever() -> None:
     rows = records(["a"], layers=30)
-    made = figure(
+    made = draw_figure(
         rows, kind="heatmap", metric=TEMPLATE, x="expert", y="layer", panel=["arm", "folder"]
     )
     shown = [label.get_text() for label in made.axes[0].get_yticklabels()]
@@ -101,7 +103,7 @@ def test_a_column_of_names_without_texts_keeps_them_in_a_matrix() -> None:
     rows = [("a", 0, p, q, k, 0.5) for p in range(4) for q in words for k in words[:12]]
     table = pd.DataFrame(rows, columns=["arm", "seed", "p", "q", "k", "w"])
     empty = pd.DataFrame(columns=["arm", "seed", "metric", "value", "unit"])
-    made = figure(
+    made = draw_figure(
         Records(empty, empty.assign(step=0), ["a"], {"t": table}),
         kind="matrix", table="t", metric="w", x="k", y="q", panel=["p"],
     )  # fmt: skip
@@ -114,7 +116,7 @@ def test_every_arm_of_many_has_its_name_below_its_points() -> None:
     rows = [(arm, seed, "m", 1.0 + seed, "1") for arm in arms for seed in range(2)]
     results = pd.DataFrame(rows, columns=["arm", "seed", "metric", "value", "unit"])
     history = pd.DataFrame(columns=["arm", "seed", "step", "metric", "value"])
-    made = figure(Records(results, history, arms), kind="points", metric="m")
+    made = draw_figure(Records(results, history, arms), kind="points", metric="m")
     assert [label.get_text() for label in made.axes[0].get_xticklabels()] == arms
 
 
@@ -169,13 +171,13 @@ def test_different_names_stay_different() -> None:
         long = [f"{'a' * 60}{tail}" for tail in ("x", "y")] + [
             f"{'b' * 30}{i}{'c' * 30}" for i in "12"
         ]
-        short = distinct([*long, *ODD, "plain", "한국어"])
+        short = distinct_texts([*long, *ODD, "plain", "한국어"])
         assert len(set(short)) == len({*long, *ODD})
         assert short[-2:] == ["plain", short[4]]
-        assert all(columns(text) <= 2 * LONGEST + 4 for text in short)
-        assert distinct(["a" * 100]) == ["a" * 14 + "…" + "a" * 13]
-        assert distinct(["■" * 20 + "\N{TEST TUBE}", "■" * 20 + "\N{DNA DOUBLE HELIX}"]) == [
+        assert all(text_width(text) <= 2 * MAX_TEXT_WIDTH + 4 for text in short)
+        assert distinct_texts(["a" * 100]) == ["a" * 14 + "…" + "a" * 13]
+        assert distinct_texts(["■" * 20 + "\N{TEST TUBE}", "■" * 20 + "\N{DNA DOUBLE HELIX}"]) == [
             "■" * 20 + BOX + " (1)",
             "■" * 20 + BOX + " (2)",
         ]
-        assert legible("a\nb\u00a0c") == "a\\nb c"
+        assert drawable_text("a\nb\u00a0c") == "a\\nb c"

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from runner.figures.data import Records
-from runner.figures.notes import HOLLOW
-from tests.support.drawing import figure
+from runner.figures.notes import HOLLOW_NOTE
+from tests.support.drawing import draw_figure
 
 LOST = (2, 3, 4)
 
@@ -74,27 +74,27 @@ def hollow(made: Figure) -> list[float]:
 def test_clipped_values_are_hollow_and_the_figure_says_so(
     records: Records, options: dict[str, Any]
 ) -> None:
-    made = figure(records, **({"metric": "val/loss"} | options))
+    made = draw_figure(records, **({"metric": "val/loss"} | options))
     assert hollow(made) == ([0.5] * 9 if options["kind"] == "lines" else [5.0] * 3)
-    assert HOLLOW in told(made)
+    assert HOLLOW_NOTE in told(made)
     assert "hot: mean over 5 seeds, 3 of them clipped" in told(made)
     assert "base:" not in told(made)
 
 
 def test_a_metric_that_needs_no_clipping_is_drawn_as_ever(records: Records) -> None:
-    made = figure(records, kind="points", metric="cost")
+    made = draw_figure(records, kind="points", metric="cost")
     assert not hollow(made)
     assert "hollow" not in told(made)
     assert "diverged" not in told(made)
 
 
 def test_a_clipped_x_makes_a_dot_hollow_too(records: Records) -> None:
-    made = figure(records, kind="scatter", metric="cost", x="val/loss")
+    made = draw_figure(records, kind="scatter", metric="cost", x="val/loss")
     assert hollow(made) == [3.0] * 3
 
 
 def test_a_curve_shows_what_was_measured_and_says_what_tables_count(records: Records) -> None:
-    made = figure(records, kind="curve", metric="val/loss")
+    made = draw_figure(records, kind="curve", metric="val/loss")
     for sentence in ("hot: 3 of 5 seeds diverged", "a cross marks", "tables count"):
         assert sentence in told(made)
     (crosses,) = (c for c in made.axes[0].collections if isinstance(c, PathCollection))
@@ -106,10 +106,10 @@ def test_a_curve_shows_what_was_measured_and_says_what_tables_count(records: Rec
 def test_a_radar_and_a_heat_map_say_so(records: Records) -> None:
     axes = {f"axis {layer}": f"z/{layer}" for layer in range(3)}
     lost = records.results.query("arm == 'hot' and seed in @LOST")
-    made = figure(
+    made = draw_figure(
         Records(lost, records.history, ["hot"], clipped=records.clipped), kind="radar", axes=axes
     )
-    assert HOLLOW in told(made)
-    made = figure(records, kind="heatmap", metric="z/{layer}", x="layer", y="arm")
+    assert HOLLOW_NOTE in told(made)
+    made = draw_figure(records, kind="heatmap", metric="z/{layer}", x="layer", y="arm")
     assert "hot: mean over 5 seeds, 3 of them clipped" in told(made)
     assert "clipped: a diverged trial" in told(made)

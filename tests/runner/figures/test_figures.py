@@ -10,8 +10,8 @@ import pytest
 
 from runner.figures import kinds
 from runner.figures.kinds import KINDS, read_figure
-from runner.figures.templates import select
-from runner.metric_names import fill, placeholders
+from runner.figures.templates import select_metric_rows
+from runner.metric_names import fill_template, placeholders
 
 MATRIX = {"kind": "matrix", "table": "a", "metric": "w", "x": "key", "y": "query"}
 
@@ -29,14 +29,14 @@ def test_a_number_that_64_bits_may_not_hold_stays_text():
     long = "9" * 20
     metrics = [f"a/{long}", "a/7"]
     rows = pd.DataFrame({"arm": "m", "seed": 0, "metric": metrics, "value": 1.0})
-    assert list(select(rows, "a/{label}", ["m"])["label"]) == [long, "7"]
-    assert list(select(rows[1:], "a/{label}", ["m"])["label"]) == [7]
+    assert list(select_metric_rows(rows, "a/{label}", ["m"])["label"]) == [long, "7"]
+    assert list(select_metric_rows(rows[1:], "a/{label}", ["m"])["label"]) == [7]
 
 
 def test_templates_become_columns() -> None:
     metrics = [f"a/layer{i}/{kind}/expert{j}" for i in (0, 10, 9) for kind in "xy" for j in (2, 1)]
     rows = pd.DataFrame({"arm": "m", "seed": 0, "metric": [*metrics, "a/layer1"], "value": 1.0})
-    found = select(rows, "a/layer{layer}/{kind}/expert{expert}", ["m"])
+    found = select_metric_rows(rows, "a/layer{layer}/{kind}/expert{expert}", ["m"])
     assert len(found) == 12
     assert set(found["layer"]) == {0, 9, 10}
     assert set(found["kind"]) == {"x", "y"}
@@ -44,7 +44,7 @@ def test_templates_become_columns() -> None:
 
 def test_a_template_takes_no_regular_expressions() -> None:
     rows = pd.DataFrame({"arm": "m", "seed": 0, "metric": ["a.b", "axb"], "value": 1.0})
-    assert list(select(rows, "a.b", ["m"])["metric"]) == ["a.b"]
+    assert list(select_metric_rows(rows, "a.b", ["m"])["metric"]) == ["a.b"]
 
 
 @pytest.mark.parametrize(
@@ -131,4 +131,4 @@ def test_reading_figures_imports_no_matplotlib() -> None:
 
 def test_a_template_is_filled_with_what_is_known() -> None:
     assert placeholders("a/layer{layer}/{kind}") == ["layer", "kind"]
-    assert fill("a/layer{layer}/{kind}", {"layer": 3}) == "a/layer3/{kind}"
+    assert fill_template("a/layer{layer}/{kind}", {"layer": 3}) == "a/layer3/{kind}"

@@ -12,7 +12,7 @@ from runner.figures.data import Records
 from runner.figures.draw import draw_all
 from runner.figures.kinds import read_figure
 from runner.wording import quantity
-from tests.support.drawing import all_drawn, figure
+from tests.support.drawing import draw_all_figures, draw_figure
 from tests.support.sample_tables import ARMS, FIGURES, HEADS, LENGTHS, SEEDS, make_records
 
 
@@ -38,11 +38,11 @@ def note(made: Figure) -> str:
 def test_every_kind_draws_without_a_warning(
     records: Records, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert set(all_drawn(FIGURES, records, caplog)) == set(FIGURES) - {"sentences"}
+    assert set(draw_all_figures(FIGURES, records, caplog)) == set(FIGURES) - {"sentences"}
 
 
 def test_lines_are_means_over_a_placeholder(records: Records) -> None:
-    made = figure(records, **FIGURES["time"])
+    made = draw_figure(records, **FIGURES["time"])
     means = [line for line in made.axes[0].get_lines() if len(line.get_xdata()) == len(LENGTHS)]
     rows = records.results.query("arm == 'naive'")
     expected = [
@@ -57,11 +57,11 @@ def test_lines_are_means_over_a_placeholder(records: Records) -> None:
 def test_one_seed_and_values_below_zero_on_a_log_axis_are_drawn(records: Records) -> None:
     results = records.results[records.results["seed"] == 0].copy()
     results.loc[results.index[0], "value"] = -1.0
-    figure(replace(records, results=results), **FIGURES["time"])
+    draw_figure(replace(records, results=results), **FIGURES["time"])
 
 
 def test_a_function_that_is_the_same_at_every_seed_is_drawn_once(records: Records) -> None:
-    made = figure(records, **FIGURES["functions"])
+    made = draw_figure(records, **FIGURES["functions"])
     for axes in made.axes:
         assert len(axes.get_lines()) == 2  # relu of two arms once, leaky
         assert not axes.collections  # no band
@@ -91,7 +91,7 @@ def test_what_is_missing_in_a_table_is_one_line(records: Records, key: str) -> N
 
 
 def test_a_matrix_is_that_of_the_first_arm_and_seed(records: Records) -> None:
-    made = figure(records, **FIGURES["attention"])
+    made = draw_figure(records, **FIGURES["attention"])
     images = [image for axes in made.axes for image in axes.get_images()]
     assert len(images) == len(HEADS)
     assert len({image.get_clim() for image in images}) == 1
@@ -109,24 +109,24 @@ def test_a_matrix_is_that_of_the_first_arm_and_seed(records: Records) -> None:
 
 
 def test_the_metrics_of_a_panel_are_of_the_trial_that_it_shows(records: Records) -> None:
-    made = figure(records, **{**FIGURES["attention"], "arms": ["fused"]})
+    made = draw_figure(records, **{**FIGURES["attention"], "arms": ["fused"]})
     rows = records.results.query("arm == 'fused' and seed == 0").set_index("metric")["value"]
     title = made.axes[HEADS.index((1, 3))].get_title(loc="left")
     assert title.startswith("layer 1 · head 3\nH ")
-    assert quantity.number(rows["heads/entropy/layer1/head3"], 3) in title
-    assert quantity.number(rows["heads/diagonal/layer1/head3"], 3) in title
+    assert quantity.format_number(rows["heads/entropy/layer1/head3"], 3) in title
+    assert quantity.format_number(rows["heads/diagonal/layer1/head3"], 3) in title
 
 
 def test_a_panel_per_arm_shows_the_first_seed_of_each(records: Records) -> None:
     tables = {"alignment": records.tables["alignment"].query("sentence == 0")}
     spec = {**FIGURES["alignment"], "panel": ["arm"], "title": "t"}
-    made = figure(replace(records, tables=tables), **spec)
+    made = draw_figure(replace(records, tables=tables), **spec)
     assert [axes.get_title(loc="left") for axes in made.axes[:3]] == ARMS
     assert note(made) == "first seed of each arm"
 
 
 def test_ticks_have_their_texts(records: Records) -> None:
-    made = figure(records, **FIGURES["alignment"])
+    made = draw_figure(records, **FIGURES["alignment"])
     texts = [text.get_text() for text in made.axes[0].get_yticklabels()]
     assert texts == ["二", "万", "五", "千", "終わり"]
     assert [text.get_text() for text in made.axes[1].get_yticklabels()] == texts[3:]
@@ -135,7 +135,7 @@ def test_ticks_have_their_texts(records: Records) -> None:
 def test_a_text_that_no_font_has_is_a_box_and_no_warning(records: Records) -> None:
     texts = {"twenty": "\N{TEST TUBE}", "five": "a\nb", "thousand": "a$_b$"}
     tables = {"alignment": records.tables["alignment"].replace({"source_text": texts})}
-    made = figure(replace(records, tables=tables), **FIGURES["alignment"])
+    made = draw_figure(replace(records, tables=tables), **FIGURES["alignment"])
     shown = [text.get_text() for text in made.axes[0].get_xticklabels()]
     assert shown == ["\N{WHITE SQUARE}", "a\\nb", "a$_b$", "<end>"]
 
@@ -148,7 +148,7 @@ def test_a_tick_with_two_texts_is_refused(records: Records) -> None:
 
 
 def test_a_radar_shows_scores_as_they_are(records: Records) -> None:
-    made = figure(records, **FIGURES["scores"])
+    made = draw_figure(records, **FIGURES["scores"])
     assert len(made.axes) == 2
     rows = records.results.query("arm == 'naive' and seed == 0").set_index("metric")["value"]
     corners = [rows[t.format(layer=1, head=3)] for t in FIGURES["scores"]["axes"].values()]
@@ -159,7 +159,7 @@ def test_a_radar_shows_scores_as_they_are(records: Records) -> None:
 
 
 def test_a_radar_shows_the_first_seed_of_each_arm_where_arms_have_colours(records: Records) -> None:
-    made = figure(
+    made = draw_figure(
         records, **{**FIGURES["scores"], "panel": ["layer", "head"], "hue": "arm", "arms": ARMS[:2]}
     )
     assert [len(axes.get_lines()) for axes in made.axes] == [2] * len(HEADS)
@@ -174,7 +174,7 @@ def test_a_radar_never_scales(records: Records, value: float, message: str) -> N
 
 
 def test_a_radar_allows_the_rounding_of_float32(records: Records) -> None:
-    figure(replace(records, results=_planted(records, 1 + 1e-7)), **FIGURES["scores"])
+    draw_figure(replace(records, results=_planted(records, 1 + 1e-7)), **FIGURES["scores"])
 
 
 def test_a_polygon_without_a_corner_is_not_drawn(records: Records) -> None:

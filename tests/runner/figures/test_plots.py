@@ -12,10 +12,10 @@ from runner.figures.data import Records
 from runner.figures.draw import draw_all
 from runner.figures.kinds import read_figure
 from runner.figures.kinds.curve import Curve
-from runner.figures.labels import spread
+from runner.figures.labels import separate_labels
 from runner.stats.bands import mean_bands
 from runner.stats.intervals import mean_interval
-from tests.support.drawing import all_drawn, figure
+from tests.support.drawing import draw_all_figures, draw_figure
 from tests.support.sample_figures import FIGURES
 from tests.support.sample_study import ARMS, make_history, make_results
 
@@ -35,7 +35,7 @@ def test_bands_are_t_intervals(records: Records) -> None:
 def test_every_kind_draws_without_a_warning(
     records: Records, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for picture in all_drawn(FIGURES, records, caplog).values():
+    for picture in draw_all_figures(FIGURES, records, caplog).values():
         assert picture.png.startswith(b"\x89PNG")
         assert picture.svg.startswith(b"<?xml")
 
@@ -54,7 +54,9 @@ def test_a_figure_with_nothing_to_show_is_one_warning(records: Records) -> None:
 
 
 def test_curves_show_the_mean_and_every_seed(records: Records) -> None:
-    lines = figure(records, kind="curve", metric="val/loss", arms=["dense"]).axes[0].get_lines()
+    lines = (
+        draw_figure(records, kind="curve", metric="val/loss", arms=["dense"]).axes[0].get_lines()
+    )
     assert len(lines) == 8 + 1
     rows = records.history.query("arm == 'dense' and metric == 'val/loss'")
     expected = rows.groupby("step")["value"].mean().to_numpy()
@@ -63,14 +65,16 @@ def test_curves_show_the_mean_and_every_seed(records: Records) -> None:
 
 def test_an_arm_keeps_its_colour(records: Records) -> None:
     def colour(arms: list[str]) -> str:
-        made = figure(records, kind="curve", metric="val/loss", arms=arms)
+        made = draw_figure(records, kind="curve", metric="val/loss", arms=arms)
         return str(made.axes[0].get_lines()[-1].get_color())
 
     assert colour(["moe_no_balance"]) == colour(["dense", "moe_no_balance"])
 
 
 def test_heat_maps_share_one_scale(records: Records) -> None:
-    made = figure(records, **{k: v for k, v in FIGURES["usage_over_time"].items() if k != "title"})
+    made = draw_figure(
+        records, **{k: v for k, v in FIGURES["usage_over_time"].items() if k != "title"}
+    )
     images = [image for axes in made.axes for image in axes.get_images()]
     assert len(images) == 3 * 2
     assert len({image.get_clim() for image in images}) == 1
@@ -86,7 +90,7 @@ def test_seeds_without_a_shared_identity_show_the_first(records: Records, kind: 
     options = {"x": "expert", "panel": ["layer"], "arms": ["moe_top2"], "seeds": "first"}
     if kind == "heatmap":
         options |= {"y": "layer", "panel": ["arm"]}
-    made = figure(records, kind=kind, metric="moe/load/layer{layer}/expert{expert}", **options)
+    made = draw_figure(records, kind=kind, metric="moe/load/layer{layer}/expert{expert}", **options)
     rows = records.results.query("arm == 'moe_top2' and seed == 0")
     first = rows[rows["metric"].str.startswith("moe/load/layer0/")]["value"]
     axes = made.axes[0]
@@ -100,7 +104,7 @@ def test_seeds_without_a_shared_identity_show_the_first(records: Records, kind: 
 
 
 def test_the_labels_of_a_heat_map_go_where_they_say(records: Records) -> None:
-    made = figure(
+    made = draw_figure(
         records,
         **{**FIGURES["selection"], "arms": ["moe_top2"], "panel": ["layer"], "y_label": "w"},
     )
@@ -116,29 +120,29 @@ def test_one_seed_and_one_point_are_drawn(records: Records) -> None:
         records.arms,
     )
     for options in FIGURES.values():
-        figure(one, **options)
+        draw_figure(one, **options)
 
 
 def test_large_numbers_are_written_short(records: Records) -> None:
     large = Records(records.results.assign(value=1.3e8), records.history, records.arms)
-    made = figure(large, kind="bars", metric="val/loss", x="arm")
+    made = draw_figure(large, kind="bars", metric="val/loss", x="arm")
     texts = [label.get_text() for label in made.axes[0].get_yticklabels()]
     assert "120 M" in texts
     assert made.axes[0].yaxis.get_offset_text().get_text() == ""
-    assert [canvas.short(value) for value in (2e9, 134e6, 20000, 0.05, 0)] == [
+    assert [canvas.short_number(value) for value in (2e9, 134e6, 20000, 0.05, 0)] == [
         *("2 G", "134 M", "20,000", "0.05", "0"),
     ]
 
 
 def test_bars_that_are_all_zero_stand_on_the_floor(records: Records) -> None:
     nothing = Records(records.results.assign(value=0.0), records.history, records.arms)
-    made = figure(nothing, kind="bars", metric="val/loss", x="arm")
+    made = draw_figure(nothing, kind="bars", metric="val/loss", x="arm")
     assert made.axes[0].get_ylim() == (0, 1)
 
 
 def test_names_that_look_like_mathematics_stay_text(records: Records) -> None:
     results = records.results.replace({"arm": {"dense": "a$_b$ 五"}})
-    figure(
+    draw_figure(
         Records(results, records.history, ["a$_b$ 五", *records.arms[1:]]),
         kind="points",
         metric="val/loss",
@@ -146,7 +150,7 @@ def test_names_that_look_like_mathematics_stay_text(records: Records) -> None:
 
 
 def test_no_two_labels_of_a_curve_overlap(records: Records) -> None:
-    made = figure(records, kind="curve", metric="val/loss")
+    made = draw_figure(records, kind="curve", metric="val/loss")
     renderer = FigureCanvasAgg(made).get_renderer()
     for text in made.axes[0].texts:
         text.update_positions(renderer)
@@ -160,7 +164,7 @@ def test_no_two_labels_of_a_curve_overlap(records: Records) -> None:
 
 @pytest.mark.parametrize("positions", [[0.5, 0.5, 0.5], [0.1, 0.9], [0.3, 0.31, 0.9, 0.0], []])
 def test_spread_keeps_the_order_and_the_gap(positions: list[float]) -> None:
-    moved = spread(positions, 0.1)
+    moved = separate_labels(positions, 0.1)
     in_order = [moved[i] for i in np.argsort(positions, kind="stable")]
     assert all(b - a >= 0.1 - 1e-12 for a, b in pairwise(in_order))
     assert np.mean(moved or [0]) == pytest.approx(np.mean(positions or [0]))

@@ -29,7 +29,7 @@ HOSTILE = [
 @pytest.mark.parametrize("text", HOSTILE)
 def test_code_and_resolvers_are_refused(text: str):
     with pytest.raises(ConfigError):
-        arguments.check(["experiment=moe", text])
+        arguments.check_arguments(["experiment=moe", text])
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_code_and_resolvers_are_refused(text: str):
 )
 def test_unknown_keys_are_one_clear_line(text: str, said: str):
     with pytest.raises(ConfigError, match=said) as caught:
-        arguments.check([text])
+        arguments.check_arguments([text])
     assert len(str(caught.value).splitlines()) == 1
 
 
@@ -54,12 +54,12 @@ def test_unknown_keys_are_one_clear_line(text: str, said: str):
 )
 def test_flags_that_replace_the_config_are_refused(flag: str):
     with pytest.raises(ConfigError):
-        arguments.check([flag])
+        arguments.check_arguments([flag])
 
 
 def test_values_that_only_some_options_have_are_added_or_changed():
     given = ["experiment=moe", "ffn.n_experts=4,8", "ffn=moe", '+arms.x=["ffn=moe"]', "n_seeds=3"]
-    mended = arguments.check(given)
+    mended = arguments.check_arguments(given)
     assert mended == [
         "experiment=moe",
         "++ffn.n_experts=4,8",
@@ -71,24 +71,24 @@ def test_values_that_only_some_options_have_are_added_or_changed():
 
 def test_a_users_config_folder_has_to_be_there(tmp_path: Path):
     with pytest.raises(ConfigError, match="is not a folder"):
-        arguments.check(["experiment=moe", f"--config-dir={tmp_path / 'absent'}"])
+        arguments.check_arguments(["experiment=moe", f"--config-dir={tmp_path / 'absent'}"])
 
 
 @pytest.mark.parametrize("name", ["[../x]", "[.x]", "[a],[b]"])
 def test_plugins_are_modules_named_once(name: str):
     with pytest.raises(ConfigError, match="plugins"):
-        arguments.check(["-m", "experiment=moe", f"plugins={name}"])
+        arguments.check_arguments(["-m", "experiment=moe", f"plugins={name}"])
 
 
 @pytest.mark.parametrize("text", ["ffn=null", "experiment=null", "scale=null"])
 def test_a_group_needs_an_option(text: str):
     with pytest.raises(ConfigError, match="needs one of its options"):
-        arguments.check(["experiment=moe", text])
+        arguments.check_arguments(["experiment=moe", text])
 
 
 def test_a_plugin_that_is_not_there_is_one_clear_line():
     with pytest.raises(ConfigError, match="nowhere cannot be imported"):
-        arguments.check(["experiment=moe", "plugins=[nowhere]"])
+        arguments.check_arguments(["experiment=moe", "plugins=[nowhere]"])
 
 
 def test_a_plugin_that_is_no_list_is_refused_before_it_is_imported(tmp_path: Path, monkeypatch):
@@ -96,10 +96,10 @@ def test_a_plugin_that_is_no_list_is_refused_before_it_is_imported(tmp_path: Pat
     Path("imported_too_early.py").write_text("raise SystemExit(3)\n")
     for value in ("imported_too_early", "[[imported_too_early]]", "{a: imported_too_early}"):
         with pytest.raises(ConfigError, match="plugins is a list of modules"):
-            arguments.check(["experiment=moe", f"plugins={value}"])
+            arguments.check_arguments(["experiment=moe", f"plugins={value}"])
 
 
 @pytest.mark.parametrize(("word", "meant"), [("moe", "experiment=moe"), ("cuda", "device=cuda")])
 def test_a_name_alone_is_told_its_key(word: str, meant: str):
     with pytest.raises(ConfigError, match=f"'{word}' is not an override; .* here {meant}$"):
-        arguments.check([word])
+        arguments.check_arguments([word])

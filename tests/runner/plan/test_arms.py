@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from runner.claims.copies import originals
+from runner.claims.aa_pairs import find_aa_pairs
 from runner.config import ConfigError
 from runner.plan import arguments
-from runner.plan.arms import with_copies
-from runner.plan.overrides import parse
+from runner.plan.arms import expand_copies
+from runner.plan.overrides import parse_override
 from tests.runner.plan.test_bad_input import planned_own
 
 MOE = ("experiment=moe", "scale=smoke", "task=waves")
@@ -25,7 +25,7 @@ def test_copies_are_written_out():
         "moved": ["seed_offset=5", "ffn=dense"],
         "third": {"copy_of": "moved"},
     }
-    assert with_copies(arms) == {
+    assert expand_copies(arms) == {
         "a": ["ffn=moe"],
         "first": ["ffn=moe", "seed_offset=1000"],
         "bare": [],
@@ -43,20 +43,20 @@ def test_a_copy_takes_an_offset_that_no_other_copy_has():
         "copy": {"copy_of": "a"},
         "of_hand": ["copy_of=by_hand"],
     }
-    written = with_copies(arms)
+    written = expand_copies(arms)
     assert written["copy"] == ["ffn=moe", "ffn.top_k=1", "seed_offset=3000"]
     assert written["of_hand"] == ["ffn.top_k=1", "ffn=moe", "seed_offset=4000"]
 
 
 def test_a_copy_has_seeds_where_its_original_has_the_last_ones():
-    written = with_copies({"a": ["seed_offset=2147483647"], "copy": {"copy_of": "a"}})
+    written = expand_copies({"a": ["seed_offset=2147483647"], "copy": {"copy_of": "a"}})
     assert written["copy"] == ["seed_offset=0"]
 
 
 @pytest.mark.parametrize("offset", ["${seed}", "1e3", "true", "null", "[1]"])
 def test_a_copy_counts_from_whole_numbers_alone(offset: str):
     with pytest.raises(ConfigError, match=r"arms\.a: seed_offset=.* must be a whole") as told:
-        with_copies({"a": ["ffn=moe", f"seed_offset={offset}"], "copy": {"copy_of": "a"}})
+        expand_copies({"a": ["ffn=moe", f"seed_offset={offset}"], "copy": {"copy_of": "a"}})
     assert "\n" not in str(told.value)
 
 
@@ -98,7 +98,9 @@ def test_a_copy_of_nothing_is_refused(plan, tmp_path: Path, monkeypatch, arm: st
 def test_a_copy_can_be_typed(plan, typed: str):
     made = plan(*MOE, typed, "arm=[dense,x]")
     assert made.study.arms["x"] == ["ffn=dense", "seed_offset=1000"]
-    assert originals({arm.name: arm.config.tree() for arm in made.arms}) == {"x": "dense"}
+    assert find_aa_pairs({arm.name: arm.config.signature_tree() for arm in made.arms}) == {
+        "x": "dense"
+    }
 
 
 @pytest.mark.some(1)
@@ -126,11 +128,11 @@ def test_a_copy_in_a_file_may_name_its_arm_by_a_key(tmp_path: Path, monkeypatch)
 
 def test_copies_can_be_swept_over():
     for key in ("arms.x", "+arms.x"):
-        (mended,) = arguments.check([f"{key}={{copy_of: a}},{{copy_of: b}},[c]"])
+        (mended,) = arguments.check_arguments([f"{key}={{copy_of: a}},{{copy_of: b}},[c]"])
         assert mended == f'{key}=["copy_of=a"],["copy_of=b"],[c]'
-        points = [*parse(mended).sweep_string_iterator()]
+        points = [*parse_override(mended).sweep_string_iterator()]
         assert points == ['["copy_of=a"]', '["copy_of=b"]', "[c]"]
-    (mended,) = arguments.check(["+arms.x.copy_of=a,b"])
+    (mended,) = arguments.check_arguments(["+arms.x.copy_of=a,b"])
     assert mended == '+arms.x=["copy_of=a"],["copy_of=b"]'
 
 

@@ -10,11 +10,11 @@ from omegaconf import OmegaConf
 from experiments.parts import PARTS
 from runner import registry
 from runner.config import ConfigError
-from runner.plan import arguments, moved
-from runner.plan.overrides import parse
-from tests.fuzz.command import command, faults
-from tests.support.composing_once import composed_once
+from runner.plan import arguments, moved_imports
+from runner.plan.overrides import parse_override
+from tests.fuzz.command import find_faults, run_in_process
 from tests.support.environment import ROOT
+from tests.support.hydra_cache import cached_hydra
 
 MOE = ("experiment=moe", "scale=smoke", "task=waves", "arm=dense")
 
@@ -104,56 +104,58 @@ COMPOSED = {  # refused while the config is composed, or read
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with composed_once():
+    with cached_hydra():
         yield
 
 
 @pytest.mark.parametrize("text", list(TYPED))
 def test_what_is_typed_wrongly_is_told_at_once(text: str, tmp_path: Path):
     start = time.process_time()
-    ending = command(["experiment=moe", text])
+    ending = run_in_process(["experiment=moe", text])
     assert time.process_time() - start < 1
     assert ending.stage == "given"
     assert TYPED[text] in ending.message
-    assert faults(ending, [text]) == []
+    assert find_faults(ending, [text]) == []
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("text", list(COMPOSED))
 def test_what_cannot_be_composed_is_told_with_its_cure(text: str, tmp_path: Path):
     selected = () if "arm" in text else ("arm=dense",)
-    ending = command([*MOE[:3], *selected, *(text.split() if text.count("=") == 2 else [text])])
+    ending = run_in_process(
+        [*MOE[:3], *selected, *(text.split() if text.count("=") == 2 else [text])]
+    )
     assert COMPOSED[text] in ending.message
     assert ending.code == 2
-    assert faults(ending, [text]) == []
+    assert find_faults(ending, [text]) == []
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_value_that_hydra_cannot_read_is_taken_where_it_can_only_be_a_text():
     for value in ("日本語/a.txt", "été", "a=b", "a[1].txt", "a#1.txt", 'a"b', "a\\", "b;c", "x)"):
-        override = parse(f"task.path={value}")
+        override = parse_override(f"task.path={value}")
         assert override.value() == value
-        assert parse(str(override.input_line)).value() == value
-    mended = arguments.check(["experiment=moe", "task=text", "task.path=日本語/a.txt"])
+        assert parse_override(str(override.input_line)).value() == value
+    mended = arguments.check_arguments(["experiment=moe", "task=text", "task.path=日本語/a.txt"])
     assert mended[-1] == '++task.path="日本語/a.txt"'
 
 
 @pytest.mark.parametrize("text", ["training.lr=0.1,0.2", "seed=1,2", "ffn=moe,dense"])
 def test_advice_on_several_values_is_no_list_where_none_is_taken(text: str):
-    ending = command([*MOE, text])
+    ending = run_in_process([*MOE, text])
     assert ending.message == f"{text} are several values: add -m to sweep over them"
 
 
 def test_options_may_stand_on_both_sides_of_a_flag():
-    mended = arguments.check(["experiment=moe", "-m", "seed=0,1"])
+    mended = arguments.check_arguments(["experiment=moe", "-m", "seed=0,1"])
     assert mended == ["-m", "experiment=moe", "seed=0,1"]
 
 
 def test_a_flag_is_never_read_from_its_first_letters():
     with pytest.raises(ConfigError, match="experiment=moe"):
-        arguments.check(["--experiment", "moe"])
+        arguments.check_arguments(["--experiment", "moe"])
     with pytest.raises(ConfigError, match="unrecognized arguments: --multi"):
-        arguments.check(["--multi", "experiment=moe"])
+        arguments.check_arguments(["--multi", "experiment=moe"])
 
 
 def test_keys_may_name_other_keys_everywhere(plan):
@@ -229,13 +231,13 @@ def planned_own(folder: Path, text: str, *words: str, extends: str = "moe"):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"# @package _global_\ndefaults: [{extends}, _self_]\n{text}")
     plans = []
-    ending = command(
+    ending = run_in_process(
         [
             "--config-dir=mine",
             "experiment=my",
             *(words if extends != "moe" else (*MOE[1:], *words)),
         ],
-        then=lambda *given: plans.append(planning.plan(*given)),
+        action=lambda *given: plans.append(planning.make_plan(*given)),
     )
     return ending, (plans or [None])[0]
 
@@ -270,7 +272,7 @@ def test_a_yaml_file_that_is_at_fault_is_named(tmp_path: Path, text: str):
     assert YAML[text] in ending.message
     assert "mine/experiment/my.yaml" in ending.message
     assert str(tmp_path) not in ending.message
-    assert faults(ending, [text]) == []
+    assert find_faults(ending, [text]) == []
 
 
 def test_a_yaml_file_is_not_blamed_for_what_is_typed(tmp_path: Path):
@@ -288,14 +290,14 @@ def test_a_yaml_file_that_is_not_chosen_is_not_blamed(tmp_path: Path):
 
 
 def test_a_declared_part_that_a_file_of_ours_would_hide_is_refused(monkeypatch):
-    monkeypatch.setattr(arguments, "named_plugins", lambda _: ["some_plugin"])
-    monkeypatch.setattr(moved, "load", lambda _: None)
+    monkeypatch.setattr(arguments, "read_plugin_names", lambda _: ["some_plugin"])
+    monkeypatch.setattr(moved_imports, "load_plugins", lambda _: None)
     monkeypatch.setitem(PARTS["ffn"], "swiglu", registry.kinds("ffn")["dense"])
-    ending = command([*MOE, "ffn=swiglu"])
+    ending = run_in_process([*MOE, "ffn=swiglu"])
     assert "ffn=swiglu: a plug-in declares this kind, but ffn/swiglu.yaml has kind dense" in (
         ending.message
     )
-    assert faults(ending) == []
+    assert find_faults(ending) == []
 
 
 @pytest.mark.some(3)
@@ -319,10 +321,10 @@ def test_a_declared_part_that_a_file_of_ours_would_hide_is_refused(monkeypatch):
 def test_the_head_of_an_experiment_is_checked(tmp_path: Path, head: str, said: str):
     planned_own(tmp_path, "")
     (tmp_path / "mine" / "experiment" / "my.yaml").write_text(head)
-    ending = command(["--config-dir=mine", "experiment=my", *MOE[1:]])
+    ending = run_in_process(["--config-dir=mine", "experiment=my", *MOE[1:]])
     assert said in ending.message
     assert "iment/my.yaml" in ending.message
-    assert faults(ending) == []
+    assert find_faults(ending) == []
 
 
 @pytest.mark.parametrize(
@@ -337,7 +339,7 @@ def test_files_that_would_be_left_out_in_silence_are_refused(tmp_path: Path, nam
     path = tmp_path / "mine" / name
     path.parent.mkdir(parents=True)
     path.write_text("# @package _global_\n")
-    ending = command(["--config-dir=mine", *MOE])
+    ending = run_in_process(["--config-dir=mine", *MOE])
     assert said in ending.message
     assert f"mine/{name}" in ending.message
 
@@ -345,7 +347,7 @@ def test_files_that_would_be_left_out_in_silence_are_refused(tmp_path: Path, nam
 def test_a_question_without_its_function_is_refused_in_the_plan(tmp_path: Path, monkeypatch):
     from experiments.questions import QUESTIONS
 
-    class LonelyOptions(registry.options("moe")):
+    class LonelyOptions(registry.options_class("moe")):
         """Options beside which there is no `run`."""
 
     monkeypatch.setitem(QUESTIONS, "lonely", LonelyOptions)
@@ -361,7 +363,7 @@ def test_the_template_of_the_readme_is_an_experiment(tmp_path: Path):
     path.parent.mkdir(parents=True)
     path.write_text(template)
     words = ["--config-dir=mine", "experiment=my_gate", "scale=smoke", "task=function"]
-    ending = command([*words, "task.width=8", "task.n_samples=64", "task.length=16"])
+    ending = run_in_process([*words, "task.width=8", "task.n_samples=64", "task.length=16"])
     assert (ending.message, ending.stage) == ("", "planned")
     assert [path.name for path in tmp_path.iterdir() if path.name != "outputs"] == ["mine"]
     assert os.sep not in path.stem

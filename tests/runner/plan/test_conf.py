@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from runner import registry
-from runner.plan.folders import CONF
+from runner.plan.option_folders import CONF
 
 WIDEST = 140
 LONGEST = {"experiment": 90, "preset": 40}
@@ -31,7 +31,7 @@ def test_a_file_is_read_in_one_look(path: Path):
 
 @pytest.mark.parametrize("key", ONCE)
 def test_every_question_has_one_file(key: str):
-    assert {path.stem for path in (CONF / key).glob("*.yaml")} == set(registry.names())
+    assert {path.stem for path in (CONF / key).glob("*.yaml")} == set(registry.experiment_names())
 
 
 @pytest.mark.parametrize("key", ONCE)

@@ -8,8 +8,8 @@ import pytest
 from runner import registry
 from runner.claims.fairness import Fairness
 from runner.config import ConfigError, Tune
-from runner.plan import seeding
-from runner.plan.planning import stand_in
+from runner.plan import seed_checks
+from runner.plan.planning import effective_baseline
 
 FFN = ("experiment=ffn", "task=function", "task.width=8", "task.n_samples=64", "task.length=16")
 FEW = "arm=[relu,gelu,relu_copy]"  # each arm is composed by Hydra, which takes its time
@@ -74,7 +74,7 @@ def test_a_free_offset_keeps_clear_of_tuning_and_is_found_at_once(plan):
     arms = {arm.name: arm.config for arm in made.arms}
     for first_seed, free in ((1000, 2000), (0, 1000), (5000, 1000)):
         tune = Tune(**(TUNE | {"first_seed": first_seed}))
-        found = seeding.free_offset(["relu_copy"], arms, replace(made.study, tune=tune))
+        found = seed_checks.free_offset(["relu_copy"], arms, replace(made.study, tune=tune))
         assert found == free
 
 
@@ -189,7 +189,7 @@ def test_a_name_that_reads_as_a_number_needs_quotes(plan):
 @pytest.mark.slow
 def test_an_arm_stands_in_for_a_baseline_that_is_not_computed(plan):
     made = plan(*FFN, "arm=[relu_copy,relu_narrow,gelu,silu]")
-    assert stand_in(made.arms, made.study) == "gelu"
+    assert effective_baseline(made.arms, made.study) == "gelu"
     said = "\n".join(made.notes)
     assert "baseline relu is not computed; gelu stands in for it" in said
     assert "not compared with gelu, whose seeds (seed_offset) they do not share: relu_copy" in said
@@ -221,17 +221,17 @@ def test_an_arm_stands_in_for_a_baseline_that_is_not_computed(plan):
 )
 def test_whatever_arms_differ_in_beside_their_parts_is_known(plan, typed: str, unequal):
     made = plan(*FFN, THREE, f'+arms.x=["ffn=relu","{typed}"]')
-    fair = Fairness({a.name: a.conditions for a in made.arms}, registry.affects("ffn"))
-    found = fair.unequal("val/loss", "x", "relu")
+    fair = Fairness({a.name: a.conditions for a in made.arms}, registry.affected_metrics("ffn"))
+    found = fair.unequal_settings("val/loss", "x", "relu")
     assert found == unequal if unequal is not None else list(found) == ["task.n_eval"]
-    assert not fair.unequal("val/loss", "relu_copy", "relu")
+    assert not fair.unequal_settings("val/loss", "relu_copy", "relu")
     if typed == "options.eps=0.1":
-        assert list(fair.unequal("ffn/small_share/layer0", "x", "relu")) == ["options.eps"]
+        assert list(fair.unequal_settings("ffn/small_share/layer0", "x", "relu")) == ["options.eps"]
 
 
 def test_a_tolerance_that_is_typed_is_not_the_presets(plan):
-    assert plan(*FFN, FEW, "match.tolerance=0.5").tolerance == 0.01
-    assert plan(*FFN, FEW).tolerance == 0.01
+    assert plan(*FFN, FEW, "match.tolerance=0.5").preset_tolerance == 0.01
+    assert plan(*FFN, FEW).preset_tolerance == 0.01
 
 
 @pytest.mark.parametrize("key", ["training.steps", "task.n_eval", "device.threads", "ffn.gated"])
@@ -260,5 +260,5 @@ def test_an_offset_for_all_arms_is_told_as_what_it_is(plan):
 
 def test_typed_settings_are_kept_with_the_plan(plan):
     made = plan(*FFN, FEW, "training.steps=40", "n_seeds=2", "workers=1")
-    assert "training.steps=40" in made.typed
-    assert not {"n_seeds=2", "workers=1"} & {*made.typed}
+    assert "training.steps=40" in made.typed_settings
+    assert not {"n_seeds=2", "workers=1"} & {*made.typed_settings}

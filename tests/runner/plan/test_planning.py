@@ -7,19 +7,19 @@ from types import SimpleNamespace
 import pytest
 from hydra import compose
 
-from experiments.parts.body import Model as ModelOptions
+from experiments.parts.body import ModelOptions as ModelOptions
 from runner import registry
-from runner.config import ConfigError, Device, Scale, Training, plain
-from runner.plan import composing, folders, planning
-from runner.plan.overrides import parse
-from runner.plan.plan import Arm, Plan
+from runner.config import ConfigError, Device, Scale, Training, signature_fields
+from runner.plan import composition, option_folders, planning
+from runner.plan.overrides import parse_override
+from runner.plan.plan import Plan, PlannedArm
 from runner.records import store
 from tests.runner.plan.test_bad_input import planned_own
 
 MOE = ("experiment=moe", "task=waves", "scale=quick")
 
 
-def arms(plan: Plan) -> dict[str, Arm]:
+def arms(plan: Plan) -> dict[str, PlannedArm]:
     return {arm.name: arm for arm in plan.arms}
 
 
@@ -137,16 +137,16 @@ def test_plugins_in_yaml_are_refused(plan, monkeypatch):
 
 
 def test_widths_are_solved_so_that_active_parameters_are_equal(plan):
-    from experiments.parts.body import cost
+    from experiments.parts.body import body_cost
 
     found = arms(plan(*MOE, "arm=null", "ffn.n_experts=16"))
     active = {
-        name: cost(vars(arm.config.parts)).active_parameters
+        name: body_cost(vars(arm.config.parts)).active_parameters
         for name, arm in found.items()
         if name != "dense_total"
     }
     assert max(active.values()) / min(active.values()) - 1 < 0.01, active
-    total = {name: cost(vars(arm.config.parts)).parameters for name, arm in found.items()}
+    total = {name: body_cost(vars(arm.config.parts)).parameters for name, arm in found.items()}
     assert abs(total["dense_total"] / total["moe_top2"] - 1) < 0.01
 
 
@@ -221,7 +221,7 @@ def every_field(plan: Plan) -> list[tuple[str, str]]:
 def test_every_field_of_every_section_is_signed(plan):
     made = plan(*MOE)
     arm = arms(made)["moe_top2"].config
-    tree = arm.tree()
+    tree = arm.signature_tree()
     for section, name in every_field(made):
         assert name in tree[section], f"{section}.{name} is not covered by the signature"
 
@@ -237,7 +237,7 @@ def test_changed_data_change_the_signature(plan, tmp_path: Path):
 
 
 def schemas() -> list[type]:
-    options = [s for group in registry.groups() for s in registry.kinds(group).values()]
+    options = [s for group in registry.group_names() for s in registry.kinds(group).values()]
     return [*options, *registry.all_options(), ModelOptions, Training, Device]
 
 
@@ -248,7 +248,9 @@ def test_a_signature_changes_with_every_field_that_can_change_numbers(schema: ty
         value = object.__new__(schema)  # any values do: only whether they count is asked
         for f in dataclasses.fields(schema):
             object.__setattr__(value, f.name, changed.get(f.name, 1))
-        return store.signature(store.signed({"section": plain(value)}, "data", None))
+        return store.signature(
+            store.signature_text({"section": signature_fields(value)}, "data", None)
+        )
 
     for f in dataclasses.fields(schema):
         counts = f.name not in ("checkpoint_every", "memory_gib")
@@ -263,12 +265,12 @@ def test_defaults_of_a_users_preset_are_left_out_as_those_of_ours(
     chosen: str,
     left: bool,
 ):
-    monkeypatch.setattr(folders.Own, "folder", tmp_path)
+    monkeypatch.setattr(option_folders.UserOptions, "folder", tmp_path)
     (tmp_path / "preset").mkdir()
     (tmp_path / "preset" / "my_gate_quick.yaml").write_text("task: {train_bytes: 5}")
     config = compose("config", overrides=["experiment=moe", "task=waves", "+task.train_bytes=5"])
     study = SimpleNamespace(experiment="moe", scale=Scale.quick)
-    composing.drop_defaults(config, study, [parse(f"experiment={chosen}")])  # type: ignore[arg-type]
+    composition.drop_inapplicable_defaults(config, study, [parse_override(f"experiment={chosen}")])  # type: ignore[arg-type]
     assert ("train_bytes" in config.task) is left
 
 

@@ -6,18 +6,18 @@ import pytest
 from hydra import compose
 
 from runner import registry
-from runner.claims.claim import Tested
+from runner.claims.claim import StatisticalClaim
 from runner.claims.kinds import read_claim
-from runner.claims.rig import reachable
-from runner.plan.choosing import choose
-from runner.plan.reading import read_study
+from runner.claims.preconditions import check_confirmable
+from runner.plan.config_reader import read_study
+from runner.plan.selection import select_claims_and_figures
 
 SCALES = ("smoke", "quick", "full")
 
 
 def arms_of(claim):
     """Every arm that a claim asks about."""
-    named = set(claim.compared)
+    named = set(claim.compared_arms)
     pairs = (getattr(claim, part, None) for part in ("aa", "positive_control"))
     for pair in filter(None, pairs):
         named |= {pair.arm, pair.control}
@@ -27,16 +27,18 @@ def arms_of(claim):
 
 @pytest.mark.some(7)
 @pytest.mark.usefixtures("hydra")
-@pytest.mark.parametrize(("experiment", "scale"), [*product(sorted(registry.names()), SCALES)])
+@pytest.mark.parametrize(
+    ("experiment", "scale"), [*product(sorted(registry.experiment_names()), SCALES)]
+)
 def test_claims_of_presets_can_be_read_and_decided(experiment, scale):
     config = compose("config", overrides=[f"experiment={experiment}", f"scale={scale}"])
-    study = choose(read_study(config), [])
+    study = select_claims_and_figures(read_study(config), [])
     chosen = study.arm or list(study.arms)
     claims = [read_claim(name, written) for name, written in study.claims.items()]
     assert bool(claims) == (scale != "smoke" and (experiment, scale) != ("translation", "quick"))
-    tested = [claim for claim in claims if isinstance(claim, Tested)]
+    tested = [claim for claim in claims if isinstance(claim, StatisticalClaim)]
     for claim in tested:
-        reachable(claim, [other for other in tested if other.family == claim.family])
+        check_confirmable(claim, [other for other in tested if other.family == claim.family])
     for claim in claims:
         assert claim.n <= study.n_seeds
         assert arms_of(claim) <= set(chosen)

@@ -17,11 +17,11 @@ from hydra.types import RunMode
 import runner.__main__
 from runner import registry
 from runner.config import ConfigError
-from runner.plan import folders, loading
-from runner.plan.refusal import calls_resolver, check_file, refuse_code, refuse_values
-from runner.plan.sources import OF_USERS
+from runner.plan import hydra_loader, option_folders
+from runner.plan.hydra_sources import USER_PROVIDER
+from runner.plan.security import calls_resolver, check_yaml_file, refuse_code, refuse_code_in_values
 from runner.wording import names
-from runner.wording.output import LETTERS, LINES
+from runner.wording.output import MAX_CHARACTERS, MAX_LINES
 
 Refused = Callable[..., str]
 SMALL = ("scale=smoke", "n_seeds=1", "arm=dense", "task=waves")
@@ -68,8 +68,8 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> Refused:
         assert os.environ == environment
         assert "the secret" not in told.out + told.err
         lines = told.err.strip().splitlines()
-        assert 1 <= len(lines) <= LINES
-        assert all(len(line) <= LETTERS + len("ablab: ") for line in lines), lines
+        assert 1 <= len(lines) <= MAX_LINES
+        assert all(len(line) <= MAX_CHARACTERS + len("ablab: ") for line in lines), lines
         return told.err
 
     return command
@@ -86,19 +86,19 @@ def write(files: dict[str, str]) -> None:
             path.write_text(text)
 
 
-def loader(folder: Path) -> loading.CheckedLoader:
+def loader(folder: Path) -> hydra_loader.CheckedLoader:
     """What loads our options and those of a user's folder."""
-    loading.check_all_loading()
+    hydra_loader.install_checked_loader()
     Plugins.instance()  # registers where options are loaded from
     path = ConfigSearchPathImpl()
     for provider, place in (
         ("hydra", "pkg://hydra.conf"),
-        ("main", f"file://{folders.CONF}"),
-        (OF_USERS, f"file://{folder}"),
+        ("main", f"file://{option_folders.CONF}"),
+        (USER_PROVIDER, f"file://{folder}"),
         ("schema", "structured://"),
     ):
         path.append(provider, place)
-    return loading.CheckedLoader(path)
+    return hydra_loader.CheckedLoader(path)
 
 
 OF_HYDRA = {
@@ -391,7 +391,7 @@ def test_the_command_line_makes_few_settings_of_hydra(refused: Refused, words: t
 def test_what_the_shipped_experiments_set_is_allowed(tmp_path: Path):
     """The comparison, which is left out where all files are ours, would hold for each of them."""
     loaded = loader(tmp_path)
-    for experiment in registry.names():
+    for experiment in registry.experiment_names():
         loaded.load_configuration("config", [f"experiment={experiment}"], RunMode.RUN)
     assert len(loaded._alone) == 1
 
@@ -414,17 +414,17 @@ def test_resolvers_are_told_from_keys(text: str, calls: bool):
 
 
 def test_shipped_files_pass_the_check():
-    for path in folders.CONF.rglob("*.yaml"):
+    for path in option_folders.CONF.rglob("*.yaml"):
         if path.name != "config.yaml":  # has the folder of a sweep, with its time
-            check_file(path)
+            check_yaml_file(path)
 
 
 def test_the_rule_for_names_says_what_it_allows():
     for name in ("a", "1a", "_a", "a.b-c_", "a" * 80):
-        names.check_name("arm", name)
+        names.check_file_name("arm", name)
     for name in ("", "-a", ".a", "a.", "a/b", "a" * 81):
         with pytest.raises(ConfigError, match=r"starts with none of dots and dashes.*end in a dot"):
-            names.check_name("arm", name)
+            names.check_file_name("arm", name)
 
 
 HARMLESS = ["data/my_target_files/*.md", "my_target_", "Is _target_ x?"]
@@ -433,9 +433,9 @@ HARMLESS = ["data/my_target_files/*.md", "my_target_", "Is _target_ x?"]
 def test_target_is_refused_as_a_key_alone(tmp_path: Path):
     path = tmp_path / "mine.yaml"
     for value in HARMLESS:
-        refuse_values({"path": [value]})
+        refuse_code_in_values({"path": [value]})
         path.write_text(f"question: '{value}'\n")
-        check_file(path)
+        check_yaml_file(path)
     for text in [f"task.path={HARMLESS[0]}", "+my_target_=x"]:
         refuse_code(text)
     for text in ["+_target_=x", "ffn._target_=x", "+a={_target_: x}", '+a={"_target_":x}']:
@@ -444,6 +444,6 @@ def test_target_is_refused_as_a_key_alone(tmp_path: Path):
     for key in ["_target_", "'_target_'", '"\\x5ftarget_"', "? !!str _target_\n  "]:
         path.write_text(f"a: {{b: 1}}\nc:\n  {key}: x\n")
         with pytest.raises(ConfigError, match="_target_ is not allowed"):
-            check_file(path)
+            check_yaml_file(path)
     with pytest.raises(ConfigError, match="_target_ is not allowed"):
-        refuse_values([{"a": {"_target_": 1}}])
+        refuse_code_in_values([{"a": {"_target_": 1}}])

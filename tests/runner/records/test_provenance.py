@@ -19,8 +19,8 @@ def test_the_driver_tells_the_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_our_version_is_known_in_a_checkout():
-    assert provenance.checkout_version() == provenance.version("ablab")
-    assert provenance.version("no-such-package") is None
+    assert provenance.checkout_version() == provenance.package_version("ablab")
+    assert provenance.package_version("no-such-package") is None
 
 
 def test_a_machine_is_told_from_an_equal_one_and_not_by_its_kernel(monkeypatch, tmp_path):

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from runner.records.store import Slot
-from runner.report import collect
+from runner.report import collection
 from runner.study import run as study
-from runner.study.entries import Entry, survey
+from runner.study.entries import Entry, list_trials
 from tests.support.tiny import TINY
 
 ONE = (*TINY, "arm=moe_top2", "baseline=moe_top2", "n_seeds=1")
@@ -20,12 +20,12 @@ ONE = (*TINY, "arm=moe_top2", "baseline=moe_top2", "n_seeds=1")
 def finished(folder: Path) -> Slot:
     """A finished trial with curves and a table."""
     slot = Slot(folder / "seed-0")
-    slot.record({"code": "c", "results": [{"metric": "val/loss", "value": 0.5, "unit": ""}]})
+    slot.write_result({"code": "c", "results": [{"metric": "val/loss", "value": 0.5, "unit": ""}]})
     (slot.folder / "metrics.csv").write_text("step,metric,value\n1,val/loss,0.5\n")
     (slot.folder / "tables").mkdir()
     (slot.folder / "tables" / "heads.csv").write_text("head,share\n0,0.5\n")
-    slot.mark("done", code="c", seconds=1.5, message="")
-    assert not slot.read().fault
+    slot.write_status("done", code="c", seconds=1.5, message="")
+    assert not slot.read_records().damage
     return slot
 
 
@@ -56,7 +56,7 @@ def reseal(result: object) -> Callable[[Path], object]:
 
     def write(folder: Path) -> None:
         (folder / "result.json").write_text(json.dumps(result))
-        Slot(folder).mark("done")
+        Slot(folder).write_status("done")
 
     return write
 
@@ -95,50 +95,50 @@ def test_what_is_changed_is_named_and_has_no_result(tmp_path: Path, damage: str)
     slot = finished(tmp_path)
     said, harm = DAMAGES[damage]
     harm(slot.folder)
-    assert slot.read().fault.startswith(said)
+    assert slot.read_records().damage.startswith(said)
     assert slot.result() is None
-    assert not slot.finished("c")
+    assert not slot.is_finished("c")
 
 
 def test_a_record_without_a_number_of_its_format_is_older(tmp_path: Path):
     slot = finished(tmp_path)
     (slot.folder / "status.json").write_text('{"state": "done", "code": "c"}')
-    assert slot.read().other == "status.json has no format, and not 2"
+    assert slot.read_records().format_mismatch == "status.json has no format, and not 2"
     assert slot.result() is None
 
 
 def test_what_the_first_of_two_stages_leaves_is_sealed(tmp_path: Path):
     slot = Slot(tmp_path)
-    slot.leave({"code": "c", "from_step": 0, "results": [ROW]})
-    slot.mark("untimed", code="c")
-    assert slot.untimed("c") is not None
-    slot.mark("killed", code="c")  # in its second stage
-    assert slot.untimed("c") is not None
-    assert not slot.read().fault
+    slot.write_first_stage({"code": "c", "from_step": 0, "results": [ROW]})
+    slot.write_status("untimed", code="c")
+    assert slot.read_first_stage("c") is not None
+    slot.write_status("killed", code="c")  # in its second stage
+    assert slot.read_first_stage("c") is not None
+    assert not slot.read_records().damage
     edited("run.json", "1.0", "0.5")(slot.folder)
-    assert slot.untimed("c") is None
-    assert slot.read().fault == "run.json was changed since it was computed"
+    assert slot.read_first_stage("c") is None
+    assert slot.read_records().damage == "run.json was changed since it was computed"
 
 
 def test_the_first_finish_stays(tmp_path: Path):
     slot = finished(tmp_path)
-    old = slot.first_finish()  # by the age of its result
+    old = slot.first_finish_time()  # by the age of its result
     assert old is not None
     assert slot.folder.joinpath("first.json").exists() is False
     slot.clear()
-    assert slot.first_finish() == old
-    slot.record({"code": "d", "results": []})
-    slot.keep_first_finish(old.replace(year=old.year + 1))
-    slot.mark("done")
-    assert slot.first_finish() == old
+    assert slot.first_finish_time() == old
+    slot.write_result({"code": "d", "results": []})
+    slot.write_first_finish(old.replace(year=old.year + 1))
+    slot.write_status("done")
+    assert slot.first_finish_time() == old
     (slot.folder / "first.json").write_text("{")
-    assert slot.first_finish() is not None
-    assert Slot(tmp_path / "seed-1").first_finish() is None
+    assert slot.first_finish_time() is not None
+    assert Slot(tmp_path / "seed-1").first_finish_time() is None
 
 
 def frame(entries: list[Entry]) -> pd.DataFrame:
     """All final values but times."""
-    results = collect.values(collect.take(entries))
+    results = collection.final_values(collection.snapshot_trials(entries))
     return results[~results.metric.str.startswith("time/")].reset_index(drop=True)
 
 
@@ -165,25 +165,25 @@ FIRST = (("value", "strict"), ("status folder", "accept"))
     [*FIRST, *(pytest.param(*x, marks=pytest.mark.slow) for x in EACH if x not in FIRST)],
 )
 def test_a_changed_trial_is_named_and_computed_again(plan, damage: str, reuse: str):
-    first = study.run(plan(*ONE))
+    first = study.run_trials(plan(*ONE))
     (slot,) = [entry.slot for entry in first]
     whole, curves = frame(first), (slot.folder / "metrics.csv").read_text()
-    time = slot.first_finish()
+    time = slot.first_finish_time()
     STUDY_DAMAGES[damage](slot.folder)
-    fault = slot.read().fault
+    fault = slot.read_records().damage
     again = plan(*ONE, f"reuse={reuse}")
-    entries = study.run(again)
+    entries = study.run_trials(again)
     assert [entry.reused for entry in entries] == [False]
     assert f"moe_top2 seed 0: {fault}: computed again" in again.notes
-    assert not slot.read().fault
+    assert not slot.read_records().damage
     result = slot.result()
     assert result is not None
     assert result["from_step"] == 0  # neither checkpoints nor curves of before are used
     pd.testing.assert_frame_equal(frame(entries), whole, check_exact=True)
     assert (slot.folder / "metrics.csv").read_text() == curves
-    assert slot.first_finish() == time
+    assert slot.first_finish_time() == time
     third = plan(*ONE)
-    assert survey(third)[0].reused
+    assert list_trials(third)[0].reused
     assert third.notes == []
 
 
@@ -197,12 +197,12 @@ def test_a_changed_trial_is_named_and_computed_again(plan, damage: str, reuse: s
 def test_trials_of_another_format_are_named_and_computed_again(plan, record, said):
     made = plan(*TINY, "arm=dense", "n_seeds=16")
     status = {"state": "done", "code": made.arms[0].code, **record}
-    for entry in survey(made):
-        entry.slot.record({"code": made.arms[0].code, "results": []})
+    for entry in list_trials(made):
+        entry.slot.write_result({"code": made.arms[0].code, "results": []})
         (entry.slot.folder / "status.json").write_text(json.dumps(status))
     for reuse in ("strict", "accept"):
         again = plan(*TINY, "arm=dense", "n_seeds=16", f"reuse={reuse}")
-        assert not any(entry.reused for entry in survey(again))
+        assert not any(entry.reused for entry in list_trials(again))
         *named, rest = again.notes
         assert named == [f"dense seed {seed}: {said}: computed again" for seed in range(9)]
         assert rest == (

@@ -18,12 +18,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_a_process_counts_behind_what_earlier_ones_have_noted(tmp_path: Path, clock: list[float]):
     first = Stopwatch(tmp_path / "seconds.json")
     clock[0] = 10.0
-    first.note()
+    first.save()
     clock[0] = 12.0  # killed now: two seconds are lost
     clock[0] = 3.0
     second = Stopwatch(tmp_path / "seconds.json")
     clock[0] = 4.5
-    assert second.note() == 11.5
+    assert second.save() == 11.5
     clock[0] = 100.0
     assert Stopwatch(tmp_path / "seconds.json").seconds() == 11.5
 

@@ -12,8 +12,8 @@ from runner.records import store
 def test_an_arm_is_found_by_its_signature_whatever_its_name(tmp_path: Path):
     old = tmp_path / "moe" / "trials" / "first_name-abc123"
     old.mkdir(parents=True)
-    assert store.Store(tmp_path, "moe").arm("other_name", "abc123") == old
-    assert store.Store(tmp_path, "moe").arm("other_name", "fff").name == "other_name-fff"
+    assert store.Store(tmp_path, "moe").arm_folder("other_name", "abc123") == old
+    assert store.Store(tmp_path, "moe").arm_folder("other_name", "fff").name == "other_name-fff"
 
 
 def test_two_names_of_one_signature_share_a_folder(tmp_path: Path):
@@ -24,20 +24,20 @@ def test_two_names_of_one_signature_share_a_folder(tmp_path: Path):
 def test_a_result_counts_only_with_a_finished_status(tmp_path: Path):
     slot = store.Slot(tmp_path / "seed-0")
     assert slot.status() == {"state": "pending"}
-    slot.record({"code": "c", "results": []})
+    slot.write_result({"code": "c", "results": []})
     assert slot.result() is None
     for state, counts in [("running", False), ("failed", False), ("killed", False), ("done", True)]:
-        slot.mark(state)
+        slot.write_status(state)
         assert (slot.result() is not None) == counts, state
-    slot.mark("diverged")
+    slot.write_status("diverged")
     assert slot.result() is not None
 
 
 @pytest.mark.parametrize("damage", ["", "{", "null", '"text"', "[1]"])
 def test_damaged_records_are_as_good_as_none(tmp_path: Path, damage: str):
     slot = store.Slot(tmp_path)
-    slot.mark("done")
-    slot.record({"code": "c", "results": []})
+    slot.write_status("done")
+    slot.write_result({"code": "c", "results": []})
     (tmp_path / "result.json").write_text(damage)
     assert slot.result() is None
     (tmp_path / "status.json").write_text(damage)
@@ -60,12 +60,12 @@ def test_what_is_no_number_is_null_in_the_record_and_read_back_as_nan(tmp_path: 
         {"metric": "a", "value": value, "unit": "1"},
         {"metric": "b", "value": 2.0, "unit": "1"},
     ]
-    slot.record({"code": "c", "results": rows})
-    slot.mark("diverged")
+    slot.write_result({"code": "c", "results": rows})
+    slot.write_status("diverged")
     text = (tmp_path / "result.json").read_text()
     assert json.loads(text, parse_constant=pytest.fail)["results"][0]["value"] is None
     found = slot.result()["results"]
     assert math.isnan(found[0]["value"])
     assert found[1] == rows[1]
-    slot.leave({"code": "c", "results": rows})
-    assert math.isnan(slot.untimed("c")["results"][0]["value"])
+    slot.write_first_stage({"code": "c", "results": rows})
+    assert math.isnan(slot.read_first_stage("c")["results"][0]["value"])

@@ -8,7 +8,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import api_pb2, metadata
 
-from runner.records.tracking import Tracker, read_rows
+from runner.records.tracking import Tracker, read_curves
 
 HPARAMS = {"lr": 1e-3, "ffn.kind": "moe", "bias": True}
 Points = set[tuple[str, int, float]]
@@ -37,7 +37,7 @@ def whole(folder: Path) -> Tracker:
 
 def test_the_csv_keeps_every_digit_and_the_event_file_has_the_same_points(tmp_path: Path) -> None:
     whole(tmp_path)
-    rows = read_rows(tmp_path)
+    rows = read_curves(tmp_path)
     assert rows[2] == (1, "train/loss", 0.5)
     assert (3, "grad,norm", math.sqrt(3)) in rows
     assert len(points(tmp_path)) == len(rows) == 20
@@ -52,7 +52,7 @@ def test_a_resumed_trial_has_the_points_of_one_never_stopped(tmp_path: Path, rea
     resumed = Tracker(tmp_path / "resumed", HPARAMS, resume_step=5)
     train(resumed, range(6, 10))
     resumed.close("done")
-    assert read_rows(tmp_path / "resumed") == read_rows(tmp_path / "whole")
+    assert read_curves(tmp_path / "resumed") == read_curves(tmp_path / "whole")
     assert points(tmp_path / "resumed") == points(tmp_path / "whole")
 
 
@@ -62,7 +62,7 @@ def test_a_line_torn_by_a_kill_is_not_read(tmp_path: Path) -> None:
     tracker.flush()
     with (tmp_path / "metrics.csv").open("a") as file:
         file.write("3,train/loss,0.2")
-    assert [step for step, _, _ in read_rows(tmp_path)] == [0, 0, 1, 1, 2, 2]
+    assert [step for step, _, _ in read_curves(tmp_path)] == [0, 0, 1, 1, 2, 2]
     Tracker(tmp_path, HPARAMS, resume_step=9).close("done")
     assert len(points(tmp_path)) == 6
 
@@ -73,17 +73,17 @@ def test_names_come_back_as_they_were_written(tmp_path: Path, odd: str) -> None:
     tracker = Tracker(tmp_path, HPARAMS)
     tracker.log({name: 0.5, "loss": 1.0}, 1)
     tracker.flush()
-    assert read_rows(tmp_path) == [(1, name, 0.5), (1, "loss", 1.0)]
+    assert read_curves(tmp_path) == [(1, name, 0.5), (1, "loss", 1.0)]
     whole = (tmp_path / "metrics.csv").read_bytes()
     for end in range(len(whole)):  # wherever a kill cuts it, no part of a row is read
         (tmp_path / "metrics.csv").write_bytes(whole[:end])
-        assert read_rows(tmp_path) in ([], [(1, name, 0.5)])
+        assert read_curves(tmp_path) in ([], [(1, name, 0.5)])
 
 
 def test_without_resume_step_an_old_trial_is_forgotten(tmp_path: Path) -> None:
     whole(tmp_path)
     Tracker(tmp_path, HPARAMS).close("done")
-    assert read_rows(tmp_path) == []
+    assert read_curves(tmp_path) == []
     assert points(tmp_path) == set()
 
 
@@ -92,7 +92,7 @@ def test_values_that_are_not_finite_and_metrics_logged_twice_are_kept(tmp_path: 
     tracker.log({"loss": math.inf}, 0)
     tracker.log({"loss": math.nan}, 0)
     tracker.close("failed")
-    values = [value for _, _, value in read_rows(tmp_path)]
+    values = [value for _, _, value in read_curves(tmp_path)]
     assert values[0] == math.inf
     assert math.isnan(values[1])
     resumed = Tracker(tmp_path, HPARAMS, resume_step=0)
@@ -117,7 +117,7 @@ def test_hparams_session_starts_and_ends(tmp_path: Path, status: str, expected: 
     end = metadata.parse_session_end_info_plugin_data(contents[metadata.SESSION_END_INFO_TAG])
     assert end.status == expected
     assert [(p.step, p.value) for p in events.Scalars("final/val/loss")] == [(3, 2.0)]
-    assert "final/val/loss" not in {metric for _, metric, _ in read_rows(folder)}
+    assert "final/val/loss" not in {metric for _, metric, _ in read_curves(folder)}
 
 
 def test_closing_twice_is_harmless(tmp_path: Path) -> None:
@@ -130,8 +130,8 @@ def test_closing_twice_is_harmless(tmp_path: Path) -> None:
 def test_rows_come_to_disk_by_themselves_after_a_while(tmp_path: Path) -> None:
     tracker = Tracker(tmp_path, HPARAMS, flush_seconds=0.05)
     tracker.log({"loss": 1.0}, 0)
-    assert read_rows(tmp_path) == []
+    assert read_curves(tmp_path) == []
     time.sleep(0.06)
     tracker.log({"loss": 0.5}, 1)
-    assert len(read_rows(tmp_path)) == 2
+    assert len(read_curves(tmp_path)) == 2
     tracker.close("done")

@@ -10,15 +10,15 @@ import pytest
 from runner import registry
 from runner.claims.finding import Finding, Verdict
 from runner.claims.headline import Headline
-from runner.metric_names import COUNT, KEPT
+from runner.metric_names import COUNT, KEPT_IF_DIVERGED
 from runner.report import page
-from runner.report.answer import answer, answer_record, verdict_counts
+from runner.report.answer import answer_lines, answer_record, verdict_counts
 from runner.report.headlines import compare_headlines
-from runner.report.looks import Looks
-from runner.report.record import StudyRecord
-from runner.report.write import with_words, write_report
-from runner.stats.comparison import compare, summarise
-from tests.support.claim_tables import claim, rng, spread, table
+from runner.report.repeated_looks import RepeatedLooks
+from runner.report.report_files import add_standings, write_report
+from runner.report.study_record import StudyRecord
+from runner.stats.comparison import compare_with_baseline, summarise_arms
+from tests.support.claim_tables import claim, results_table, rng, values_with_sd
 from tests.support.sample_study import make_study
 
 LOSS = Headline("val/loss", "less", "loss")
@@ -27,7 +27,7 @@ LOSS = Headline("val/loss", "less", "loss")
 def study(columns, headline=(LOSS,), offsets=None, trials=None, **changes) -> StudyRecord:
     """A study of {(arm, metric): values of seeds 0, 1, ...}; the first arm is the baseline."""
     arms = list(dict.fromkeys(arm for arm, _ in columns))
-    results = table(columns)
+    results = results_table(columns)
     results["unit"] = ["1" if m != "val/loss" else "nats" for m in results["metric"]]
     if trials is None:
         trials = results[["arm", "seed"]].drop_duplicates().assign(status="done")
@@ -62,7 +62,7 @@ def standings(record: StudyRecord) -> dict[tuple[str, str], str]:
 
 
 def told(record: StudyRecord) -> str:
-    return "\n".join(answer(record, compare_headlines(record, record.results), []))
+    return "\n".join(answer_lines(record, compare_headlines(record, record.results), []))
 
 
 def test_an_arm_that_lost_half_of_its_seeds_is_never_better():
@@ -75,18 +75,20 @@ def test_an_arm_that_lost_half_of_its_seeds_is_never_better():
     )
     (one,) = compare_headlines(record, record.results)
     assert (str(one.standing), one.decision.reason) == ("undecided", "6 of 12 seeds")
-    assert (one.row()["n"], one.row()["n_missing"], one.row()["p"]) == (6, 6, None)
+    assert (one.to_json()["n"], one.to_json()["n_missing"], one.to_json()["p"]) == (6, 6, None)
     sentence = told(record)
     assert "6 of 12 seeds) is undecided beside base" in sentence
     assert "better" not in sentence
-    table_ = page.comparison_table(record, record.headline[0], [one], summarise(record.results))
+    table_ = page.comparison_table(
+        record, record.headline[0], [one], summarise_arms(record.results)
+    )
     assert "(6 of 12 seeds)" in table_["rows"][1]["value"]
 
 
 def test_an_arm_without_any_value_is_named():
     record = study(
         {
-            ("base", "acc"): 0.7 + spread(8, 0.01),
+            ("base", "acc"): 0.7 + values_with_sd(8, 0.01),
             ("arm", "acc"): np.full(8, np.nan),
         },
         [Headline("acc", "greater", "accuracy")],
@@ -95,7 +97,10 @@ def test_an_arm_without_any_value_is_named():
 
 
 def test_an_arm_that_lost_every_trial_is_named_everywhere(tmp_path: Path):
-    columns = {("base", "val/loss"): 2 + spread(6, 0.1), ("arm", "val/loss"): 3 + spread(6, 0.1)}
+    columns = {
+        ("base", "val/loss"): 2 + values_with_sd(6, 0.1),
+        ("arm", "val/loss"): 3 + values_with_sd(6, 0.1),
+    }
     trials = pd.DataFrame(
         [(a, s, "failed" if a == "gone" else "done") for a in ("base", "arm", "gone")
          for s in range(6)],
@@ -113,7 +118,10 @@ def test_an_arm_that_lost_every_trial_is_named_everywhere(tmp_path: Path):
     assert np.isnan(rows.difference["gone"])
     # Where the baseline is the one that is gone nothing is compared, and it is named.
     lost = study(
-        {("arm", "val/loss"): 3 + spread(6, 0.1), ("other", "val/loss"): 3 + spread(6, 0.2)},
+        {
+            ("arm", "val/loss"): 3 + values_with_sd(6, 0.1),
+            ("other", "val/loss"): 3 + values_with_sd(6, 0.2),
+        },
         trials=trials.replace({"arm": {"base": "other"}}),
         baseline="gone",
     )
@@ -143,7 +151,7 @@ def test_counts_that_no_seed_changes_are_exact(monkeypatch):
     (one,) = compare_headlines(record := study(uneven, headline), record.results)
     assert one.decision.reason == "declared to be the same at every seed, and it is not"
     # The same values of a metric that is not declared so need a test.
-    monkeypatch.setattr("runner.registry.metric", lambda _: KEPT)
+    monkeypatch.setattr("runner.registry.metric", lambda _: KEPT_IF_DIVERGED)
     assert standings(study(sizes, headline)) == {("cost/bytes", "arm"): "undecided"}
 
 
@@ -199,7 +207,7 @@ def test_copies_and_controls_are_in_no_comparison():
         for i, arm in enumerate(("base", "arm", "base_copy", "narrow"))
     }
     record = study(columns, offsets={"base_copy": 1000}, controls=["narrow"])
-    assert record.copies == {"base_copy": "base"}
+    assert record.aa_pairs == {"base_copy": "base"}
     assert set(standings(record)) == {("val/loss", "arm")}
     sentence = told(record)
     assert "narrow (" not in sentence
@@ -209,7 +217,7 @@ def test_copies_and_controls_are_in_no_comparison():
         record,
         LOSS,
         compare_headlines(record, record.results),
-        summarise(record.results),
+        summarise_arms(record.results),
     )
     assert [row["words"] for row in shown["rows"]][2:] == ["copy of base", "control"]
     rows = answer_record(record, compare_headlines(record, record.results), [])["headlines"]
@@ -224,7 +232,7 @@ def test_arms_of_other_seeds_than_the_baseline_are_never_paired(tmp_path: Path):
     # lucky is a copy of nothing that is computed, and its copy is one of an arm of other seeds.
     record = study(columns, offsets={"lucky": 1000, "lucky_copy": 2000})
     assert set(standings(record)) == {("val/loss", "arm")}
-    shown = page.comparison_table(record, LOSS, [], summarise(record.results))
+    shown = page.comparison_table(record, LOSS, [], summarise_arms(record.results))
     assert [row["words"] for row in shown["rows"]][2:] == ["other seeds", "copy of lucky"]
     outcome = write_report(tmp_path / "run", record)
     assert set(outcome.comparison.arm) == {"arm"}
@@ -257,8 +265,8 @@ def test_a_headline_with_a_baseline_of_its_own_compares_arms_of_the_same_data():
 
 
 def test_diverged_trials_are_told_with_the_limit_of_their_share_where_arms_are_trained():
-    columns = {(arm, "val/loss"): 2 + spread(8, 0.1) for arm in ("base", "arm")}
-    columns |= {(arm, "train/loss"): 2 + spread(8, 0.1) for arm in ("base", "arm")}
+    columns = {(arm, "val/loss"): 2 + values_with_sd(8, 0.1) for arm in ("base", "arm")}
+    columns |= {(arm, "train/loss"): 2 + values_with_sd(8, 0.1) for arm in ("base", "arm")}
     assert "0 of 8 in each arm (at most 37 %)" in told(study(columns))
     untrained = {key: value for key, value in columns.items() if key[1] == "val/loss"}
     assert "Diverged trials" not in told(study(untrained))
@@ -291,8 +299,8 @@ def test_the_comparison_holds_each_word_once_and_plain_rows_have_none():
         for metric in ("val/loss", "other")
     }
     record = study(columns)
-    told_ = with_words(
-        compare(record.results, "base"), compare_headlines(record, record.results)
+    told_ = add_standings(
+        compare_with_baseline(record.results, "base"), compare_headlines(record, record.results)
     ).set_index("metric")
     assert len(told_) == 2
     assert told_.words["val/loss"] == "not told apart"
@@ -307,7 +315,7 @@ def test_a_later_look_is_judged_more_strictly(number, word):
     """All seeds but one with a small difference agree: p = 4 / 128 is below 0.05, not 0.05 / 2."""
     differences = -np.array([3.0, 2.5, 3.5, 2.8, 3.2, 2.7, -0.1])
     columns = {("base", "val/loss"): np.zeros(7), ("arm", "val/loss"): differences}
-    record = study(columns, looks=Looks(number, [[*range(7)]] * number))
+    record = study(columns, looks=RepeatedLooks(number, [[*range(7)]] * number))
     (one,) = compare_headlines(record, record.results)
     assert one.decision.p == 4 / 128
     assert str(one.standing) == word

@@ -14,8 +14,8 @@ from tensorboard.plugins.hparams.backend_context import Context
 
 from runner.records.store import write_json
 from runner.report import hparams_table
-from runner.report.hparams_table import differing_hparams, share_table, write_table
-from runner.report.write import write_report
+from runner.report.hparams_table import differing_hparams, update_shared_tables, write_hparams_table
+from runner.report.report_files import write_report
 from tests.support.sample_study import make_study
 from tests.support.tiny import TINY
 
@@ -71,7 +71,7 @@ def test_a_report_outside_of_a_store_keeps_the_columns_of_its_arms(tmp_path: Pat
     keep_arm(tmp_path, "a-2", lr=3e-3)
     write_report(tmp_path / "elsewhere", study)
     assert columns(tmp_path / "elsewhere" / "tb") == {"arm", "seed", *differing_hparams(study)}
-    share_table(tmp_path / "absent" / "runs" / "now", study)
+    update_shared_tables(tmp_path / "absent" / "runs" / "now", study)
     assert not (tmp_path / "absent").exists()
 
 
@@ -82,7 +82,7 @@ def test_a_damaged_record_of_an_arm_stops_no_report(tmp_path: Path, text: str) -
     (tmp_path / "trials" / "a-2").mkdir()
     (tmp_path / "trials" / "a-2" / "arm.json").write_text(text)
     assert differing_hparams(study, tmp_path / "trials") == differing_hparams(study)
-    write_table(tmp_path / "tb", study, ["one"])
+    write_hparams_table(tmp_path / "tb", study, ["one"])
     assert columns(tmp_path / "tb") == {"arm", "seed", "one"}
 
 
@@ -90,8 +90,8 @@ def test_tables_that_say_the_same_are_not_written_again(tmp_path: Path) -> None:
     experiment, study = tmp_path / "moe", make_study(figures={})
     keep_arm(experiment, "a-1", lr=1e-3)
     for run in ("first", "second"):
-        write_table(experiment / "runs" / run / "tb", study, [])
-    share_table(experiment / "runs" / "second", study)
+        write_hparams_table(experiment / "runs" / run / "tb", study, [])
+    update_shared_tables(experiment / "runs" / "second", study)
 
     def written() -> list[tuple[int, int]]:
         found = [path.stat() for path in sorted(experiment.glob("runs/*/tb/*"))]
@@ -99,10 +99,10 @@ def test_tables_that_say_the_same_are_not_written_again(tmp_path: Path) -> None:
 
     before = written()
     assert len(before) == 2
-    share_table(experiment / "runs" / "second", study)
+    update_shared_tables(experiment / "runs" / "second", study)
     assert written() == before
     keep_arm(experiment, "a-2", lr=3e-3)
-    share_table(experiment / "runs" / "second", study)
+    update_shared_tables(experiment / "runs" / "second", study)
     assert not set(written()) & set(before)
     for run in ("first", "second"):
         assert "training.lr" in columns(experiment / "runs" / run / "tb")
@@ -111,7 +111,7 @@ def test_tables_that_say_the_same_are_not_written_again(tmp_path: Path) -> None:
 def test_whatever_lies_in_place_of_another_runs_table_stops_no_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hparams_table, "PATIENCE", 0.1)
+    monkeypatch.setattr(hparams_table, "LOCK_TIMEOUT", 0.1)
     experiment, study = tmp_path / "moe", make_study(figures={})
     keep_arm(experiment, "a-1", lr=1e-3)
     for run in ("folder", "mine", "pipe", "unwritten"):
@@ -119,7 +119,7 @@ def test_whatever_lies_in_place_of_another_runs_table_stops_no_report(
     os.mkfifo(experiment / "runs" / "pipe" / "tb" / "hparams.tfevents")
     (experiment / "runs" / "folder" / "tb" / "hparams.tfevents").mkdir()
     with FileLock(experiment / "trials" / ".lock"):  # another command, which holds it for ever
-        lines = share_table(experiment / "runs" / "mine", study)
+        lines = update_shared_tables(experiment / "runs" / "mine", study)
     (line,) = lines
     assert "runs/folder/tb/hparams.tfevents stay as they are (Is a directory)" in line
     for run in ("mine", "pipe", "unwritten"):

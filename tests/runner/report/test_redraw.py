@@ -16,14 +16,20 @@ import pytest
 import yaml
 
 from runner.config import ConfigError
-from runner.plan.outline import outline
 from runner.plan.plan import Plan
+from runner.plan.report_spec import read_report_spec
 from runner.records import seal
-from runner.report import collect, records, report, run_folder, stranger
+from runner.report import collection, records_archive, run_folder, study_report, untrusted_run
 from runner.report.redraw import redraw
-from runner.study.entries import survey
-from runner.wording.output import LETTERS, LINES
-from tests.support.finished import again, finished, finished_once, plan_once, run_alone  # noqa: F401 (fixtures)
+from runner.study.entries import list_trials
+from runner.wording.output import MAX_CHARACTERS, MAX_LINES
+from tests.support.finished_study import (  # noqa: F401 (fixtures)
+    copied_run_folder,
+    finished_outputs,
+    finished_plan,
+    finished_study_folder,
+    replan,
+)
 
 NOT_BYTE_FOR_BYTE = "events.out.tfevents"  # they hold the moment of their writing
 
@@ -43,20 +49,22 @@ def resealed(run: Path, change: Callable[[dict[str, Any]], object] = lambda _: N
     summary = json.loads((run / "study.json").read_text())
     change(summary)
     del summary["digests"]
-    sealed = seal.sealed(summary, "study.json", run, run_folder.SEALED)
+    sealed = seal.seal_record(summary, "study.json", run, run_folder.VERIFIED_FILES)
     (run / "study.json").write_text(json.dumps(sealed))
 
 
-def test_a_run_that_was_sent_without_its_trials_is_redrawn_to_the_same_bytes(run_alone: Path):  # noqa: F811
-    before = contents(run_alone)
+def test_a_run_that_was_sent_without_its_trials_is_redrawn_to_the_same_bytes(
+    copied_run_folder: Path,  # noqa: F811
+):
+    before = contents(copied_run_folder)
     assert {"records.zip", "study.json", "results.csv", "report.html"} <= before.keys()
     assert any(name.startswith("figures/") for name in before)
-    (run_alone / "comparison.csv").unlink()
-    for path in (run_alone / "figures").iterdir():
+    (copied_run_folder / "comparison.csv").unlink()
+    for path in (copied_run_folder / "figures").iterdir():
         path.unlink()
-    redraw([str(run_alone)])
-    assert contents(run_alone) == before
-    assert [path.name for path in run_alone.parent.iterdir()] == ["run"]
+    redraw([str(copied_run_folder)])
+    assert contents(copied_run_folder) == before
+    assert [path.name for path in copied_run_folder.parent.iterdir()] == ["run"]
 
 
 def test_the_same_records_give_the_same_archive_and_numbers_to_the_bit():
@@ -66,7 +74,7 @@ def test_the_same_records_give_the_same_archive_and_numbers_to_the_bit():
     with zipfile.ZipFile(content, "w") as archive:
         archive.writestr("x/seed-3/metrics.csv", curves)
         archive.writestr("x/seed-3/tables/heads.csv", table)
-    kept = records.unpacked(content.getvalue(), [("x", 3), ("y", 3)])
+    kept = records_archive.unpack_trials(content.getvalue(), [("x", 3), ("y", 3)])
     values = kept.history["value"].tolist()
     assert values[0] == 0.1 + 0.2
     assert values[1] != values[1]
@@ -83,28 +91,28 @@ def test_many_damaged_tables_are_counted():
     with zipfile.ZipFile(content, "w") as archive:
         for number in range(20):
             archive.writestr(f"x/seed-0/tables/t{number:02}.csv", "arm,seed\n1,2\n")
-    *named, rest = records.unpacked(content.getvalue(), [("x", 0)]).faults
+    *named, rest = records_archive.unpack_trials(content.getvalue(), [("x", 0)]).faults
     assert named[0] == "records.zip: x/seed-0/tables/t00.csv cannot be read and is left out"
     assert (len(named), rest) == (5, "... and 15 more of this kind")
 
 
 def test_a_report_reads_each_trial_once_whatever_becomes_of_it_meanwhile(
-    again: Callable[..., Plan],  # noqa: F811
+    replan: Callable[..., Plan],  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ):
-    plan = again()
-    entries = survey(plan)
+    plan = replan()
+    entries = list_trials(plan)
     one, two = (entry.slot for entry in entries)
-    taken = collect.take(entries)
-    whole = collect.values(taken)
+    taken = collection.snapshot_trials(entries)
+    whole = collection.final_values(taken)
     archived = [(t.entry.arm.name, t.entry.seed, t.entry.slot, t.digests) for t in taken]
-    assert records.packed(archived) == records.packed(archived)
-    monkeypatch.setattr("runner.report.report.take", lambda _: taken)
+    assert records_archive.pack_trials(archived) == records_archive.pack_trials(archived)
+    monkeypatch.setattr("runner.report.study_report.snapshot_trials", lambda _: taken)
     one.clear()  # another command begins to compute them again
     (two.folder / "metrics.csv").write_text("step,metric,value\n1,a,2.0\n")
-    run = report.report(plan, entries, outline(plan.study))
+    run = study_report.report_study(plan, entries, read_report_spec(plan.study))
     assert run is not None
-    values = stranger.values(run / "results.csv")
+    values = untrusted_run.parse_results(run / "results.csv")
     pd.testing.assert_frame_equal(values, whole, check_dtype=False)
     assert "dense seed 0: metrics.csv was changed during the report" in plan.notes
     assert "moe_top2 seed 0: metrics.csv was changed during the report" in plan.notes
@@ -115,9 +123,11 @@ def test_a_report_reads_each_trial_once_whatever_becomes_of_it_meanwhile(
 
 def test_values_survive_to_the_bit(tmp_path: Path):
     rows = [("a", 0, "m", 0.1 + 0.2, "1"), ("null", 1, "m", float("inf"), "")]
-    table = pd.DataFrame(rows, columns=collect.RESULT_COLUMNS)
+    table = pd.DataFrame(rows, columns=collection.RESULT_COLUMNS)
     table.to_csv(tmp_path / "results.csv", index=False)
-    assert stranger.values(tmp_path / "results.csv").to_numpy().tolist() == rows_of(table)
+    assert untrusted_run.parse_results(tmp_path / "results.csv").to_numpy().tolist() == rows_of(
+        table
+    )
 
 
 def rows_of(table: pd.DataFrame) -> list[list[Any]]:
@@ -161,33 +171,33 @@ def write(name: str, content: str | bytes) -> Callable[[Path], object]:
     ],
 )
 def test_a_changed_record_is_named_and_what_it_held_is_left_out(
-    run_alone: Path,  # noqa: F811
+    copied_run_folder: Path,  # noqa: F811
     harm: Callable[[Path], object],
     said: str | None,
 ):
-    harm(run_alone)
+    harm(copied_run_folder)
     if said is None:
         with pytest.raises(ConfigError, match=r"config\.yaml"):
-            redraw([str(run_alone)])
+            redraw([str(copied_run_folder)])
         return
-    values = (run_alone / "results.csv").read_bytes()
-    redraw([str(run_alone)])
-    page = (run_alone / "report.html").read_text()
+    values = (copied_run_folder / "results.csv").read_bytes()
+    redraw([str(copied_run_folder)])
+    page = (copied_run_folder / "report.html").read_text()
     assert f"redrawn: {said}" in page
     assert ("curves and tables are left out" in page) == said.startswith("records.zip")
-    assert (run_alone / "results.csv").read_bytes() == values
+    assert (copied_run_folder / "results.csv").read_bytes() == values
 
 
 @pytest.mark.parametrize("key", ["format", "digests", "both"])
-def test_final_values_that_no_seal_vouches_for_are_not_drawn(run_alone: Path, key: str):  # noqa: F811
-    found = json.loads((run_alone / "study.json").read_text())
+def test_final_values_that_no_seal_vouches_for_are_not_drawn(copied_run_folder: Path, key: str):  # noqa: F811
+    found = json.loads((copied_run_folder / "study.json").read_text())
     for name in ("format", "digests") if key == "both" else (key,):
         del found[name]
-    (run_alone / "study.json").write_text(json.dumps(found))
-    values = (run_alone / "results.csv").read_text()
-    (run_alone / "results.csv").write_text(values.replace("0.", "9.", 1))
+    (copied_run_folder / "study.json").write_text(json.dumps(found))
+    values = (copied_run_folder / "results.csv").read_text()
+    (copied_run_folder / "results.csv").write_text(values.replace("0.", "9.", 1))
     with pytest.raises(ConfigError, match=r"results\.csv .*: nothing can be shown without it"):
-        redraw([str(run_alone)])
+        redraw([str(copied_run_folder)])
 
 
 def config(**changes: Any) -> Callable[[Path], object]:
@@ -352,14 +362,14 @@ def outside(run: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def sent(run_alone: Path, monkeypatch: pytest.MonkeyPatch) -> Path:  # noqa: F811
+def sent(copied_run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:  # noqa: F811
     """A run that a stranger has sent, beside things that are none of its business."""
-    top = run_alone.parents[1]
+    top = copied_run_folder.parents[1]
     (top / "secret.txt").write_text("question: SECRET\n")
     (top / "elsewhere").mkdir()
     monkeypatch.chdir(top)
     monkeypatch.setenv("SECRET", "hunter2")
-    return run_alone
+    return copied_run_folder
 
 
 @pytest.mark.some(12)
@@ -370,8 +380,8 @@ def test_a_hostile_run_is_refused_in_one_line_and_leaves_no_trace(sent: Path, ki
     with pytest.raises(ConfigError) as refused:
         redraw([str(sent)])
     text = str(refused.value).replace(str(sent), "run")
-    assert len(text) <= LETTERS
-    assert len(text.splitlines()) <= LINES
+    assert len(text) <= MAX_CHARACTERS
+    assert len(text.splitlines()) <= MAX_LINES
     assert "run" in text or "figure" in text or "claim" in text or "arm" in text
     assert outside(sent) == before
     assert time.monotonic() - began < 5
@@ -445,25 +455,28 @@ def test_a_hostile_archive_costs_what_it_holds_alone(
 def test_an_archive_that_unpacks_to_more_than_a_run_can_hold_is_not_read(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr(records, "MOST", 2**20)
+    monkeypatch.setattr(records_archive, "MAX_UNPACKED_BYTES", 2**20)
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("dense/seed-0/tables/bomb.csv", bytes(2**21))
     assert len(content.getvalue()) < 2**13
-    assert records.excess(content.getvalue(), 1) == "records.zip holds more than 1 MiB"
-    monkeypatch.setattr(records, "MOST_RATIO", 2**10)
-    assert not records.excess(content.getvalue(), 1)
+    assert (
+        records_archive.too_large_reason(content.getvalue(), 1)
+        == "records.zip holds more than 1 MiB"
+    )
+    monkeypatch.setattr(records_archive, "MAX_UNPACKED_RATIO", 2**10)
+    assert not records_archive.too_large_reason(content.getvalue(), 1)
 
 
 @pytest.mark.slow
 def test_an_archive_of_ones_own_is_reported_whatever_its_size(
-    again: Callable[..., Plan],  # noqa: F811
+    replan: Callable[..., Plan],  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ):
     for name in ("MOST", "MOST_RATIO", "MOST_FILES", "MOST_FILES_OF_A_TRIAL"):
-        monkeypatch.setattr(records, name, 0)
-    plan = again()
-    run = report.report(plan, survey(plan), outline(plan.study))
+        monkeypatch.setattr(records_archive, name, 0)
+    plan = replan()
+    run = study_report.report_study(plan, list_trials(plan), read_report_spec(plan.study))
     assert run is not None
     curves = "curves and tables: records.zip holds more than 0 MiB"
     assert f"redraw will leave out {curves}" in (run / "report.html").read_text()
@@ -474,17 +487,17 @@ def test_an_archive_of_ones_own_is_reported_whatever_its_size(
 
 
 def test_records_are_written_before_curves_are_parsed(
-    again: Callable[..., Plan],  # noqa: F811
+    replan: Callable[..., Plan],  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ):
     def full(*_: object) -> None:
         raise MemoryError
 
-    plan = again()
+    plan = replan()
     with monkeypatch.context() as patch:
-        patch.setattr(records, "unpacked", full)
+        patch.setattr(records_archive, "unpack_trials", full)
         with pytest.raises(MemoryError):
-            report.report(plan, survey(plan), outline(plan.study))
+            study_report.report_study(plan, list_trials(plan), read_report_spec(plan.study))
     run = max((plan.outputs / "moe" / "runs").iterdir())
     assert not (run / "report.html").exists()
     redraw([str(run)])
@@ -492,29 +505,31 @@ def test_records_are_written_before_curves_are_parsed(
 
 
 def test_declarations_are_the_runs_own_and_this_process_has_those_of_older_runs(
-    run_alone: Path,  # noqa: F811
+    copied_run_folder: Path,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ):
-    before = contents(run_alone)
+    before = contents(copied_run_folder)
     with monkeypatch.context() as patch:
         patch.setattr("runner.registry.metric", lambda _: pytest.fail("the run has its own"))
-        patch.setattr("runner.registry.affects", lambda _: pytest.fail("the run has its own"))
-        redraw([str(run_alone)])
-    assert contents(run_alone) == before
+        patch.setattr(
+            "runner.registry.affected_metrics", lambda _: pytest.fail("the run has its own")
+        )
+        redraw([str(copied_run_folder)])
+    assert contents(copied_run_folder) == before
 
     def older(found: dict[str, Any]) -> None:
         del found["declared"], found["affects"]
 
-    resealed(run_alone, older)
-    redraw([str(run_alone)])
-    after = contents(run_alone)
+    resealed(copied_run_folder, older)
+    redraw([str(copied_run_folder)])
+    after = contents(copied_run_folder)
     assert after.pop("study.json") != before.pop("study.json")
     assert after == before
 
 
-def test_a_run_of_an_older_version_says_how_to_have_it_again(run_alone: Path):  # noqa: F811
-    found = json.loads((run_alone / "study.json").read_text())
+def test_a_run_of_an_older_version_says_how_to_have_it_again(copied_run_folder: Path):  # noqa: F811
+    found = json.loads((copied_run_folder / "study.json").read_text())
     del found["preset_tolerance"]
-    (run_alone / "study.json").write_text(json.dumps(found))
+    (copied_run_folder / "study.json").write_text(json.dumps(found))
     with pytest.raises(ConfigError, match=r"written by an older version.*run it again: python"):
-        redraw([str(run_alone)])
+        redraw([str(copied_run_folder)])

@@ -14,11 +14,11 @@ from rich.console import Console
 
 from runner.claims.headline import Headline
 from runner.claims.kinds import KINDS, read_claim
-from runner.report import records
-from runner.report.console import console
+from runner.report import records_archive
+from runner.report.console import render_console
 from runner.report.outcome import Outcome
-from runner.report.record import StudyRecord
-from runner.report.write import write_report
+from runner.report.report_files import write_report
+from runner.report.study_record import StudyRecord
 from runner.wording import quantity
 from tests.support.sample_study import ARMS, make_claims, make_results, make_study, make_trials
 
@@ -38,7 +38,7 @@ def bare(**changes: object) -> StudyRecord:
 
 def test_every_file_is_there_and_nothing_else(written: tuple[StudyRecord, Outcome]) -> None:
     study, outcome = written
-    run = outcome.report.parent
+    run = outcome.report_path.parent
     assert {path.name for path in run.iterdir()} == {
         *("answer.json", "results.csv", "comparison.csv", "verdicts.json"),
         *("config.yaml", "environment.json", "report.html", "figures", "tb"),
@@ -52,7 +52,7 @@ def test_results_have_exactly_their_columns_and_values(
     written: tuple[StudyRecord, Outcome],
 ) -> None:
     study, outcome = written
-    table = pd.read_csv(outcome.report.parent / "results.csv")
+    table = pd.read_csv(outcome.report_path.parent / "results.csv")
     assert list(table.columns) == ["arm", "seed", "metric", "value", "unit"]
     key = ["arm", "seed", "metric"]
     merged = table.astype({"unit": str}).merge(study.results, on=key, suffixes=("", "_given"))
@@ -62,7 +62,7 @@ def test_results_have_exactly_their_columns_and_values(
 
 def test_verdicts_are_json_with_their_claims(written: tuple[StudyRecord, Outcome]) -> None:
     _, outcome = written
-    findings = json.loads((outcome.report.parent / "verdicts.json").read_text())
+    findings = json.loads((outcome.report_path.parent / "verdicts.json").read_text())
     assert [f["claim"]["id"] for f in findings] == ["M1", "M2", "M3", "M4"]
     assert [f["verdict"] for f in findings] == [str(f.verdict) for f in outcome.findings]
     assert findings[0]["interval"]["low"] < findings[0]["interval"]["mean"]
@@ -102,8 +102,8 @@ def test_every_kind_of_claim_is_shown_with_the_published_figure(tmp_path: Path) 
     ]
     assert {claim.kind for claim in claims} == set(KINDS)
     outcome = write_report(tmp_path / "run", bare(claims=claims))
-    page = outcome.report.read_text()
-    told = json.loads((outcome.report.parent / "verdicts.json").read_text())
+    page = outcome.report_path.read_text()
+    told = json.loads((outcome.report_path.parent / "verdicts.json").read_text())
     for claim, finding, saved in zip(claims, outcome.findings, told, strict=True):
         assert finding.verdict in ("reproduced", "inconclusive"), str(finding)
         assert f"figure of {claim.kind}" in page
@@ -116,7 +116,7 @@ def test_every_kind_of_claim_is_shown_with_the_published_figure(tmp_path: Path) 
     cards = page.partition("Published claims, checked")[2].partition("Arms compared")[0]
     assert not re.search(r"\bnan\b", cards)
     out = io.StringIO()
-    Console(file=out, width=100).print(console(bare(claims=claims), outcome))
+    Console(file=out, width=100).print(render_console(bare(claims=claims), outcome))
     assert all(claim.id in out.getvalue() for claim in claims)
 
 
@@ -124,7 +124,7 @@ def test_the_answer_is_computed(written: tuple[StudyRecord, Outcome]) -> None:
     _, outcome = written
     answer = "\n".join(outcome.answer)
     row = outcome.comparison.query("arm == 'moe_top2' and metric == 'val/loss'").iloc[0]
-    assert f"moe_top2 ({quantity.signed(row['difference'])} [" in answer
+    assert f"moe_top2 ({quantity.format_difference(row['difference'])} [" in answer
     assert "is better than dense. moe_no_balance" in answer
     assert "moe_top2_copy (" not in outcome.answer[0]
     assert "Two copies of moe_top2 differ by" in answer
@@ -147,7 +147,7 @@ def test_one_seed_is_said_and_has_no_interval(tmp_path: Path) -> None:
     outcome = write_report(tmp_path / "run", bare(results=one, trials=trials))
     answer = "\n".join(outcome.answer)
     assert "one seed" in answer
-    assert "(one seed)" in outcome.report.read_text()
+    assert "(one seed)" in outcome.report_path.read_text()
     assert "nan" not in answer
 
 
@@ -167,7 +167,7 @@ def test_results_of_an_unknown_arm_are_refused(tmp_path: Path) -> None:
 
 
 def test_nothing_is_fetched_and_nothing_runs(written: tuple[StudyRecord, Outcome]) -> None:
-    page = written[1].report.read_text()
+    page = written[1].report_path.read_text()
     addresses: list[str] = []
     tags: set[str] = set()
 
@@ -203,13 +203,13 @@ def test_what_came_from_outside_is_escaped(tmp_path: Path) -> None:
         headline=[Headline("val/loss", "less", EVIL)],
         claims=[claim for claim in make_claims() if claim.id == "M1"],
     )
-    page = write_report(tmp_path / "run", study).report.read_text()
+    page = write_report(tmp_path / "run", study).report_path.read_text()
     assert EVIL not in page
     assert page.count("&lt;script&gt;") > 10
 
 
 def test_every_mean_on_the_page_has_its_interval(written: tuple[StudyRecord, Outcome]) -> None:
-    page = written[1].report.read_text()
+    page = written[1].report_path.read_text()
     compared = page.partition("Arms compared")[2].partition("What each arm costs")[0]
     cells = [cell for cell in re.findall(r'<td class="n">(.*?)</td>', compared) if cell]
     for cell in cells:
@@ -223,7 +223,7 @@ def test_a_report_is_replaced_without_leftovers(tmp_path: Path) -> None:
         (tmp_path / "run" / "figures" / "renamed.png").touch()
     write_report(tmp_path / "run", bare())
     assert not list((tmp_path / "run" / "figures").iterdir())
-    events = list((outcome.report.parent / "tb").glob("events.out.tfevents.*"))
+    events = list((outcome.report_path.parent / "tb").glob("events.out.tfevents.*"))
     assert len(events) == 1
 
 
@@ -243,12 +243,14 @@ def test_the_terminal_shows_everything_plainly(
 ) -> None:
     study, outcome = written
     out = io.StringIO()
-    Console(file=out, width=width).print(console(study, outcome))
+    Console(file=out, width=width).print(render_console(study, outcome))
     text = out.getvalue()
     assert "\x1b" not in text
     assert "…" not in text
-    assert str(outcome.report) in text
-    assert max(len(line) for line in text.replace(str(outcome.report), "").splitlines()) <= width
+    assert str(outcome.report_path) in text
+    assert (
+        max(len(line) for line in text.replace(str(outcome.report_path), "").splitlines()) <= width
+    )
     for arm in study.arms:
         assert arm in text
 
@@ -257,7 +259,7 @@ def test_notes_and_warnings_are_printed_once_each(tmp_path: Path) -> None:
     study = bare(notes=["a note", "a note"], headline=[Headline("no/such", "less", "nothing")])
     outcome = write_report(tmp_path / "run", study)
     out = io.StringIO()
-    Console(file=out, width=200).print(console(study, outcome))
+    Console(file=out, width=200).print(render_console(study, outcome))
     assert out.getvalue().count("a note") == 1
     assert out.getvalue().count("no trial recorded the metric no/such") == 1
 
@@ -265,7 +267,7 @@ def test_notes_and_warnings_are_printed_once_each(tmp_path: Path) -> None:
 def test_reporting_never_imports_torch() -> None:
     code = (
         "import sys; "
-        "import runner.report.write, runner.records.tracking, runner.report.dashboard; "
+        "import runner.report.report_files, runner.records.tracking, runner.report.dashboard; "
         "print([m for m in ('torch', 'tensorflow', 'matplotlib.pyplot') if m in sys.modules])"
     )
     done = subprocess.run(
@@ -286,23 +288,23 @@ def test_reporting_never_imports_torch() -> None:
         (0.0, "0"),
         (-0.5, "-0.5000"),
         (9.99996, "10.00"),
-        (None, quantity.NOTHING),
-        (float("nan"), quantity.NOTHING),
+        (None, quantity.NO_VALUE),
+        (float("nan"), quantity.NO_VALUE),
     ],
 )
 def test_numbers_are_written_one_way(value: float | None, text: str) -> None:
-    assert quantity.number(value) == text
+    assert quantity.format_number(value) == text
 
 
 def test_the_ends_of_an_interval_have_the_same_decimals() -> None:
-    assert quantity.interval(-0.0346, 0.0203, 3) == "[-0.0346, 0.0203]"
-    assert quantity.interval(0.0007, 1.5) == "[0.001, 1.500]"
-    assert quantity.with_interval(2.0, float("nan"), float("nan"), 8) == "2 (exact)"
-    assert quantity.with_interval(2.0, float("nan"), float("nan"), 1) == "2 (one seed)"
-    assert quantity.p_value(0.0001) == "< 0.001"
+    assert quantity.format_interval(-0.0346, 0.0203, 3) == "[-0.0346, 0.0203]"
+    assert quantity.format_interval(0.0007, 1.5) == "[0.001, 1.500]"
+    assert quantity.format_mean(2.0, float("nan"), float("nan"), 8) == "2 (exact)"
+    assert quantity.format_mean(2.0, float("nan"), float("nan"), 1) == "2 (one seed)"
+    assert quantity.format_p_value(0.0001) == "< 0.001"
 
 
 def test_labels_that_look_like_numbers_are_read_as_they_are_written() -> None:
-    table = records.parsed(b"label,weight\n007,0.5\n1e3,1\n", curves=False)
+    table = records_archive.parse_trial_file(b"label,weight\n007,0.5\n1e3,1\n", curves=False)
     assert list(table["label"]) == ["007", "1e3"]
     assert list(table["weight"]) == [0.5, 1.0]

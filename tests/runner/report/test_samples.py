@@ -10,10 +10,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from runner.figures.data import CannotDrawError, Records
 from runner.figures.draw import draw_all
-from runner.figures.figure import Sheet
+from runner.figures.figure import TextTable
 from runner.figures.kinds import read_figure
 from runner.figures.kinds.samples import Samples
-from runner.report.write import write_report
+from runner.report.report_files import write_report
 from tests.support.sample_study import make_study
 from tests.support.sample_tables import FIGURES, make_records
 
@@ -54,7 +54,7 @@ def test_truth_values_are_found_among_texts_too(records: Records) -> None:
     mixed = pd.DataFrame({"arm": "naive", "seed": 0, "ok": ["True", "False", "", "1.5"]})
     figure = read_figure("sentences", {**FIGURES["sentences"], "columns": ["ok"], "rows": 9})
     made = figure.draw(replace(records, tables={"samples": mixed}))
-    assert isinstance(made, Sheet)
+    assert isinstance(made, TextTable)
     assert made.rows == [[True], [False], [""], ["1.5"]]
 
 
@@ -79,7 +79,7 @@ def test_page_and_tensorboard_show_texts_as_they_are(tmp_path: Path) -> None:
     )
     outcome = write_report(tmp_path / "run", study)
     assert not any("sentences" in line for line in outcome.warnings)
-    page = outcome.report.read_text()
+    page = outcome.report_path.read_text()
     assert "<script" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt; **bold**" in page
     assert "二 &lt;b&gt;" in page

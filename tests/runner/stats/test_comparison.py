@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from runner.stats.comparison import compare, summarise
+from runner.stats.comparison import compare_with_baseline, summarise_arms
 from runner.stats.intervals import Interval, mean_interval
 from runner.stats.sign_flip import sign_flip_p
-from runner.stats.standing import Contrast, Standing, decide
-from tests.support.claim_tables import clear_effect, rng, table
+from runner.stats.standing import Contrast, Standing, decide_standings
+from tests.support.claim_tables import clear_effect, results_table, rng
 
 
 def test_compare_agrees_with_single_statistics():
@@ -20,7 +20,7 @@ def test_compare_agrees_with_single_statistics():
         for metric in ("val/loss", "moe/x")
     }
     columns["a", "moe/x"][2] = np.nan
-    compared = compare(table(columns), "base").set_index(["arm", "metric"])
+    compared = compare_with_baseline(results_table(columns), "base").set_index(["arm", "metric"])
     assert len(compared) == 6
     for (arm, metric), row in compared.iterrows():
         there = np.isfinite(columns[arm, metric])
@@ -45,7 +45,7 @@ def test_compare_gives_no_interval_where_there_is_none():
         ("base", "only_base"): [1.0, 2.0],
         ("arm", "only_arm"): [1.0, 2.0],
     }
-    compared = compare(table(columns), "base").set_index("metric")
+    compared = compare_with_baseline(results_table(columns), "base").set_index("metric")
     assert set(compared.index) == {"cost/parameters", "once"}
     intervals = ["arm_low", "baseline_high", "low", "high", "p_sign_flip"]
     assert compared[intervals].isna().all(axis=None)
@@ -55,15 +55,19 @@ def test_compare_gives_no_interval_where_there_is_none():
 
 
 def test_compare_selects_metrics_and_names_near_ones():
-    results = table(clear_effect())
-    assert compare(results, "base", ["val/loss"]).arm.tolist() == ["arm", "copy", "broken"]
+    results = results_table(clear_effect())
+    assert compare_with_baseline(results, "base", ["val/loss"]).arm.tolist() == [
+        "arm",
+        "copy",
+        "broken",
+    ]
     with pytest.raises(ValueError, match=r"No metric 'val/los' \(near: val/loss\)"):
-        compare(results, "base", ["val/los"])
+        compare_with_baseline(results, "base", ["val/los"])
     with pytest.raises(ValueError, match=r"No arm 'bas' \(near: base"):
-        compare(results, "bas")
-    alone = compare(results[results.arm == "base"], "base")
+        compare_with_baseline(results, "bas")
+    alone = compare_with_baseline(results[results.arm == "base"], "base")
     assert alone.empty
-    assert list(alone.columns) == list(compare(results, "base").columns)
+    assert list(alone.columns) == list(compare_with_baseline(results, "base").columns)
 
 
 def test_summarise():
@@ -71,7 +75,7 @@ def test_summarise():
     sound["one", "val/loss"] = [3.0]
     sound["flat", "val/loss"] = [3.0] * 4
     sound["base", "val/loss"][0] = np.nan
-    summary = summarise(table(sound)).set_index("arm")
+    summary = summarise_arms(results_table(sound)).set_index("arm")
     assert summary.index.tolist() == ["base", "arm", "copy", "broken", "one", "flat"]
     row = summary.loc["base"]
     expected = mean_interval(sound["base", "val/loss"][1:])
@@ -87,7 +91,9 @@ def test_seeds_without_a_pair_are_counted_and_an_arm_without_any_keeps_its_row()
         ("some", "val/loss"): [np.nan, 2.5, 3.5],
         ("none", "val/loss"): [np.nan] * 3,
     }
-    compared = compare(table(columns), "base", seeds=range(4)).set_index("arm")
+    compared = compare_with_baseline(results_table(columns), "base", seeds=range(4)).set_index(
+        "arm"
+    )
     assert compared.n.to_dict() == {"some": 2, "none": 0}
     assert compared.n_missing.to_dict() == {"some": 2, "none": 4}  # seed 3 has no result at all
     assert compared.loc["none", ["difference", "low", "p_sign_flip"]].isna().all()
@@ -97,15 +103,17 @@ def test_a_constant_difference_of_noisy_arms_is_tested_and_one_of_counts_is_exac
     base = np.array([2.0, 2.5, 3.0, 3.5, 4.0, 4.5])
     for n, expected in ((2, Standing.undecided), (5, Standing.undecided), (6, Standing.worse)):
         columns = {("base", "val/loss"): base[:n], ("arm", "val/loss"): base[:n] + 0.5}
-        row = compare(table(columns), "base").iloc[0]
+        row = compare_with_baseline(results_table(columns), "base").iloc[0]
         assert (row.difference, row.low, row.high) == (0.5, 0.5, 0.5)
-        (decision,) = decide([Contrast(base[:n] + 0.5, base[:n], "less")])
+        (decision,) = decide_standings([Contrast(base[:n] + 0.5, base[:n], "less")])
         assert row.p_sign_flip == decision.p == 2 / 2**n
         assert decision.standing is expected, n
     counts = [np.array([2.0, 2.0]), np.array([3.0, 3.0])]
-    (decision,) = decide([Contrast(*counts, "less", deterministic=True)])
+    (decision,) = decide_standings([Contrast(*counts, "less", deterministic=True)])
     assert (decision.standing, decision.reason) == (Standing.better, "exact")
-    row = compare(table({("base", "val/loss"): base, ("arm", "val/loss"): base}), "base").iloc[0]
-    (decision,) = decide([Contrast(base, base, "less")])
+    row = compare_with_baseline(
+        results_table({("base", "val/loss"): base, ("arm", "val/loss"): base}), "base"
+    ).iloc[0]
+    (decision,) = decide_standings([Contrast(base, base, "less")])
     assert row.p_sign_flip == decision.p == 1
-    assert decision.standing is Standing.alike
+    assert decision.standing is Standing.not_distinguished

@@ -11,7 +11,7 @@ from runner.stats.max_t import (
     least_seeds,
     max_t_p,
     sign_patterns,
-    word_detectable_effect,
+    standing_detectable_effect,
 )
 from runner.stats.sign_flip import least_sign_flip_p, sign_flip_p
 
@@ -102,7 +102,7 @@ def test_leading_axes_are_families_of_their_own():
 def test_blocks_of_patterns_do_not_show(monkeypatch):
     table = draw(7, 9, 3)
     p = max_t_p(table)
-    monkeypatch.setattr("runner.stats.max_t.BLOCK", 10)
+    monkeypatch.setattr("runner.stats.max_t.CHUNK_SIZE", 10)
     assert max_t_p(table).tolist() == p.tolist()
 
 
@@ -130,18 +130,22 @@ def test_least_seeds_is_the_first_number_that_can_reach_a_level():
 
 
 def test_the_detectable_effect_is_infinite_below_the_least_seeds_and_scales_with_the_spread():
-    assert word_detectable_effect(1.0, 5, 1) == math.inf
-    assert word_detectable_effect(1.0, 6, 3, alpha=0.025) == math.inf
-    assert word_detectable_effect(0.0, 5, 1) == math.inf
-    assert word_detectable_effect(0.0, 8, 4) == 0
-    assert word_detectable_effect(3.0, 8, 4) == 3 * word_detectable_effect(1.0, 8, 4) < math.inf
+    assert standing_detectable_effect(1.0, 5, 1) == math.inf
+    assert standing_detectable_effect(1.0, 6, 3, alpha=0.025) == math.inf
+    assert standing_detectable_effect(0.0, 5, 1) == math.inf
+    assert standing_detectable_effect(0.0, 8, 4) == 0
+    assert (
+        standing_detectable_effect(3.0, 8, 4)
+        == 3 * standing_detectable_effect(1.0, 8, 4)
+        < math.inf
+    )
 
 
 def test_the_detectable_effect_grows_with_the_family_and_power_and_falls_with_seeds():
-    assert word_detectable_effect(1, 8, 1) < word_detectable_effect(1, 8, 6)
-    assert word_detectable_effect(1, 10, 6) < word_detectable_effect(1, 8, 6)
-    assert word_detectable_effect(1, 8, 6) < word_detectable_effect(1, 8, 6, power=0.9)
-    assert word_detectable_effect(1, 8, 6) < word_detectable_effect(1, 8, 6, alpha=0.025)
+    assert standing_detectable_effect(1, 8, 1) < standing_detectable_effect(1, 8, 6)
+    assert standing_detectable_effect(1, 10, 6) < standing_detectable_effect(1, 8, 6)
+    assert standing_detectable_effect(1, 8, 6) < standing_detectable_effect(1, 8, 6, power=0.9)
+    assert standing_detectable_effect(1, 8, 6) < standing_detectable_effect(1, 8, 6, alpha=0.025)
 
 
 @pytest.mark.parametrize(
@@ -153,12 +157,12 @@ def test_the_detectable_effect_grows_with_the_family_and_power_and_falls_with_se
         lambda: max_t_p(np.array([[1.0], [math.inf]])),
         lambda: least_seeds(0.0),
         lambda: least_seeds(5),
-        lambda: word_detectable_effect(math.nan, 8, 1),
-        lambda: word_detectable_effect(-1.0, 8, 1),
-        lambda: word_detectable_effect(1.0, 1, 1),
-        lambda: word_detectable_effect(1.0, 8, 0),
-        lambda: word_detectable_effect(1.0, 8, 1, power=80),
-        lambda: word_detectable_effect(1.0, 8, 1, alpha=5),
+        lambda: standing_detectable_effect(math.nan, 8, 1),
+        lambda: standing_detectable_effect(-1.0, 8, 1),
+        lambda: standing_detectable_effect(1.0, 1, 1),
+        lambda: standing_detectable_effect(1.0, 8, 0),
+        lambda: standing_detectable_effect(1.0, 8, 1, power=80),
+        lambda: standing_detectable_effect(1.0, 8, 1, alpha=5),
     ],
 )
 def test_what_cannot_be_answered_is_a_value_error(call):

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from runner.stats.intervals import mean_interval
-from runner.stats.max_t import max_t_p, word_detectable_effect
+from runner.stats.max_t import max_t_p, standing_detectable_effect
 from runner.stats.standing import (
     ALPHA,
     Contrast,
     Standing,
-    decide,
+    alpha_at_look,
+    decide_standings,
     judge_families,
-    level,
-    seeds_that_could_tell,
+    least_deciding_seeds,
 )
 
 
@@ -37,56 +37,61 @@ def exact(arm, baseline, direction="less"):
         (-1, "greater", Standing.worse),
         (1, "none", Standing.different),
         (-1, "none", Standing.different),
-        (0, "less", Standing.alike),
-        (0, "none", Standing.alike),
+        (0, "less", Standing.not_distinguished),
+        (0, "none", Standing.not_distinguished),
     ],
 )
 def test_the_word_follows_the_direction(difference, direction, expected):
-    (found,) = decide([contrast(difference, direction=direction)])
+    (found,) = decide_standings([contrast(difference, direction=direction)])
     assert found.standing is expected
     assert found.reason == ""
 
 
 def test_a_decision_holds_the_numbers_of_the_family():
     contrasts = [contrast(seed=seed) for seed in range(3)]
-    found = decide(contrasts)
+    found = decide_standings(contrasts)
     table = np.stack([c.differences for c in contrasts], axis=1)
     assert [d.p for d in found] == max_t_p(table).tolist()
     for decision, differences in zip(found, table.T, strict=True):
         assert decision.interval == pytest.approx(mean_interval(differences))
         sd = differences.std(ddof=1)
-        assert decision.detectable == pytest.approx(word_detectable_effect(sd, 8, 3))
+        assert decision.minimum_detectable_effect == pytest.approx(
+            standing_detectable_effect(sd, 8, 3)
+        )
     many = judge_families(np.stack([table, -table]))
     assert many.p.tolist() == [max_t_p(table).tolist()] * 2
-    assert many.apart.tolist() == [[d.standing is not Standing.alike for d in found]] * 2
+    assert (
+        many.significant.tolist()
+        == [[d.standing is not Standing.not_distinguished for d in found]] * 2
+    )
 
 
 def test_all_headlines_are_one_family():
     alone = contrast(-0.15, seed=4)
     others = [contrast(seed=seed, direction="greater") for seed in range(10, 40)]
-    assert decide([alone])[0].standing is Standing.better
-    crowded = decide([alone, *others])[0]
-    assert crowded.p > decide([alone])[0].p
-    assert crowded.standing is Standing.alike
+    assert decide_standings([alone])[0].standing is Standing.better
+    crowded = decide_standings([alone, *others])[0]
+    assert crowded.p > decide_standings([alone])[0].p
+    assert crowded.standing is Standing.not_distinguished
 
 
 def test_an_effect_is_seen_in_a_large_family_of_seven_seeds():
     contrasts = [contrast(-1, n=7)] + [contrast(seed=s, n=7) for s in range(1, 30)]
-    assert decide(contrasts)[0].standing is Standing.better
+    assert decide_standings(contrasts)[0].standing is Standing.better
 
 
 def test_missing_values_bar_every_word_and_leave_the_family():
     arm = contrast(-1).arm.copy()
     arm[[1, 3, 5, 7]] = math.nan
     lacking = Contrast(arm, contrast(-1).baseline, "less")
-    found = decide([lacking, contrast(-1, seed=2)])
+    found = decide_standings([lacking, contrast(-1, seed=2)])
     assert found[0].standing is Standing.undecided
     assert found[0].reason == "4 of 8 seeds"
     assert found[0].interval.n == 4
     assert math.isnan(found[0].p)
-    assert found[1] == decide([contrast(-1, seed=2)])[0]
+    assert found[1] == decide_standings([contrast(-1, seed=2)])[0]
     nothing = Contrast(np.full(8, math.nan), contrast().baseline, "less")
-    (found,) = decide([nothing])
+    (found,) = decide_standings([nothing])
     assert (found.standing, found.reason, found.interval) == (
         Standing.undecided,
         "0 of 8 seeds",
@@ -97,26 +102,26 @@ def test_missing_values_bar_every_word_and_leave_the_family():
 def test_an_infinite_value_is_a_missing_one():
     arm = contrast(-1).arm.copy()
     arm[0] = math.inf
-    (found,) = decide([Contrast(arm, contrast(-1).baseline, "less")])
+    (found,) = decide_standings([Contrast(arm, contrast(-1).baseline, "less")])
     assert found.reason == "7 of 8 seeds"
 
 
 def test_too_few_seeds_are_undecided_and_say_how_many_could_tell():
-    (found,) = decide([contrast(-1, n=5)])
+    (found,) = decide_standings([contrast(-1, n=5)])
     assert found.standing is Standing.undecided
     assert found.reason == "5 seeds cannot reach p < 0.05; 6 could"
     assert found.p == 2 / 2**5
-    (found,) = decide([contrast(-1, n=6)], alpha=0.05 / 3)
+    (found,) = decide_standings([contrast(-1, n=6)], alpha=0.05 / 3)
     assert found.reason == "6 seeds cannot reach p < 0.0167; 7 could"
-    (found,) = decide([contrast(-1, n=1)])
+    (found,) = decide_standings([contrast(-1, n=1)])
     assert (found.standing, found.reason) == (Standing.undecided, "only one seed")
 
 
 def test_a_coarse_metric_without_spread_is_tested_and_a_count_is_exact():
     arm, baseline = np.ones(2), np.zeros(2)
-    (found,) = decide([Contrast(arm, baseline, "greater")])
+    (found,) = decide_standings([Contrast(arm, baseline, "greater")])
     assert found.standing is Standing.undecided
-    (found,) = decide([exact(arm, baseline, "greater")])
+    (found,) = decide_standings([exact(arm, baseline, "greater")])
     assert (found.standing, found.reason, found.interval.mean) == (Standing.better, "exact", 1)
 
 
@@ -126,8 +131,8 @@ def test_a_coarse_metric_without_spread_is_tested_and_a_count_is_exact():
         ([90, 90], "less", Standing.better, "exact"),
         ([110, 110], "less", Standing.worse, "exact"),
         ([110, 110], "none", Standing.different, "exact"),
-        ([100, 100], "less", Standing.alike, "equal"),
-        ([100 + 1e-11, 100], "less", Standing.alike, "equal"),
+        ([100, 100], "less", Standing.not_distinguished, "equal"),
+        ([100 + 1e-11, 100], "less", Standing.not_distinguished, "equal"),
         (
             [90, 91],
             "less",
@@ -138,26 +143,26 @@ def test_a_coarse_metric_without_spread_is_tested_and_a_count_is_exact():
     ],
 )
 def test_a_deterministic_metric_needs_no_test(arm, direction, standing, reason):
-    (found,) = decide([exact(arm, [100, 100], direction)])
+    (found,) = decide_standings([exact(arm, [100, 100], direction)])
     assert (found.standing, found.reason) == (standing, reason)
     assert math.isnan(found.p)
 
 
 def test_deterministic_metrics_do_not_belong_to_the_family():
     bytes_saved = exact([1] * 8, [2] * 8)
-    alone = decide([contrast(-1)])
-    assert decide([bytes_saved, contrast(-1), bytes_saved])[1] == alone[0]
-    assert decide([]) == []
+    alone = decide_standings([contrast(-1)])
+    assert decide_standings([bytes_saved, contrast(-1), bytes_saved])[1] == alone[0]
+    assert decide_standings([]) == []
 
 
 def test_a_word_needs_the_interval_too():
     differences = np.array([0.1] * 9 + [30.0])  # all of one sign, and a t of 1
     assert max_t_p(differences[:, None])[0] < ALPHA
-    (found,) = decide([Contrast(differences, np.zeros(10), "less")])
+    (found,) = decide_standings([Contrast(differences, np.zeros(10), "less")])
     assert found.interval.low < 0
-    assert found.standing is Standing.alike
+    assert found.standing is Standing.not_distinguished
 
 
 def test_looking_again_divides_the_level():
-    assert [level(looks) for looks in (1, 2, 5)] == [0.05, 0.025, 0.01]
-    assert [seeds_that_could_tell(looks) for looks in (1, 2, 5)] == [6, 7, 8]
+    assert [alpha_at_look(looks) for looks in (1, 2, 5)] == [0.05, 0.025, 0.01]
+    assert [least_deciding_seeds(looks) for looks in (1, 2, 5)] == [6, 7, 8]

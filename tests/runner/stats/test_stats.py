@@ -13,12 +13,12 @@ from runner.stats.bands import mean_bands
 from runner.stats.intervals import (
     binomial_p,
     clopper_pearson,
+    fit_slopes,
     half_width,
     holm,
     inside_p,
     mean_interval,
     outside_p,
-    slopes,
 )
 from runner.stats.power import verdict_detectable_effect
 from runner.stats.sign_flip import least_sign_flip_p, sign_flip_p, sign_flip_rows
@@ -150,7 +150,7 @@ def test_holm_by_hand():
 
 @pytest.mark.parametrize(("n", "family"), [(6, 1), (8, 1), (8, 6), (10, 3), (11, 6)])
 def test_verdict_detectable_effect_has_its_power_by_simulation(n, family):
-    effect = verdict_detectable_effect(1.0, n, family=family)
+    effect = verdict_detectable_effect(1.0, n, family_size=family)
     rows = np.random.default_rng(8).normal(effect, 1, (2000, n))
     above = rows.mean(axis=1) > half_width(rows.std(axis=1, ddof=1), n)
     power = (above & (family * sign_flip_rows(rows) < 0.05)).mean()
@@ -167,8 +167,8 @@ def test_above_ten_seeds_the_detectable_effect_is_that_of_the_noncentral_t(n):
 
 def test_verdict_detectable_effect_is_infinite_where_the_exact_test_cannot_pass():
     assert verdict_detectable_effect(1.0, 5) == math.inf  # 2 / 2^5 = 0.0625
-    assert verdict_detectable_effect(0.0, 8, family=7) == math.inf  # 7 * 2 / 2^8 = 0.0547
-    assert verdict_detectable_effect(0.0, 8, family=6) == 0
+    assert verdict_detectable_effect(0.0, 8, family_size=7) == math.inf  # 7 * 2 / 2^8 = 0.0547
+    assert verdict_detectable_effect(0.0, 8, family_size=6) == 0
 
 
 def test_clopper_pearson_agrees_with_scipy():
@@ -239,14 +239,14 @@ def test_slopes_are_a_least_squares_fit_for_each_seed():
     rng = np.random.default_rng(10)
     x = np.log([4, 8, 16, 32])
     y = -0.5 * x + rng.normal(0, 0.1, (8, 4)) + rng.normal(0, 5, (8, 1))
-    assert slopes(x, y) == pytest.approx([scipy.stats.linregress(x, row).slope for row in y])
+    assert fit_slopes(x, y) == pytest.approx([scipy.stats.linregress(x, row).slope for row in y])
 
 
 def test_the_interval_of_slopes_covers_the_true_exponent():
     rng = np.random.default_rng(11)
     x = np.log([4, 8, 16, 32])
     noise = rng.normal(0, 0.1, (2000, 8, 4)) + rng.normal(0, 1, (2000, 8, 1))
-    intervals = [mean_interval(slopes(x, -0.5 * x + study)) for study in noise]
+    intervals = [mean_interval(fit_slopes(x, -0.5 * x + study)) for study in noise]
     covered = np.mean([i.low <= -0.5 <= i.high for i in intervals])
     assert 0.93 <= covered <= 0.97
 
@@ -274,8 +274,8 @@ def test_the_interval_of_slopes_covers_the_true_exponent():
         lambda: inside_p([1.0, 2.0], 1.0, -1.0),
         lambda: inside_p([1.0], -1.0, 1.0),
         lambda: outside_p([1.0, 2.0], 0.0, math.inf),
-        lambda: slopes([1.0, 1.0], [[1.0, 2.0], [1.0, 2.0]]),
-        lambda: slopes([1.0, 2.0], [[1.0, 2.0, 3.0]]),
+        lambda: fit_slopes([1.0, 1.0], [[1.0, 2.0], [1.0, 2.0]]),
+        lambda: fit_slopes([1.0, 2.0], [[1.0, 2.0, 3.0]]),
     ],
 )
 def test_what_cannot_be_answered_is_a_value_error(call):

@@ -18,16 +18,16 @@ import pytest
 from experiments.questions import QUESTIONS
 from runner import registry
 from runner.records.job import Job, Stage
-from runner.study import ending, interrupts, pool, running
-from runner.study.ends import settle
-from runner.study.entries import enter, job_of
-from tests.support.environment import environment
+from runner.study import interrupts, pool, termination, trial_process
+from runner.study.entries import make_job, prepare_trials
+from runner.study.outcomes import finalize_status
+from tests.support.environment import child_environment
 from tests.support.tiny import TINY
 
 
 def test_an_error_of_who_listens_is_no_end_of_a_process(plan):
     made = plan(*TINY, "arm=dense", "n_seeds=1")
-    (entry,) = enter(made)
+    (entry,) = prepare_trials(made)
     heard = []
 
     def on_event(job: Job, event: dict[str, Any]) -> None:  # noqa: ARG001
@@ -36,7 +36,7 @@ def test_an_error_of_who_listens_is_no_end_of_a_process(plan):
             raise BrokenPipeError("whoever reads our output has gone")
 
     with pytest.raises(BrokenPipeError, match="has gone"):
-        pool.run_jobs([job_of(made, entry, Stage.run)], 1, on_event)
+        pool.run_jobs([make_job(made, entry, Stage.run)], 1, on_event)
     assert "ended" not in [event.get("state") for event in heard]
 
 
@@ -65,33 +65,33 @@ def begun(path: Path, seconds: float) -> Any:
 
 
 def test_who_is_asked_to_stop_has_time_for_a_checkpoint(tmp_path: Path, monkeypatch, capsys):
-    monkeypatch.setattr(ending, "SOON", 0.1)
+    monkeypatch.setattr(termination, "NOTICE_SECONDS", 0.1)
     processes = [begun(tmp_path / name, 0.5) for name in ("a", "b")]
-    ending.stop(processes)
+    termination.stop_processes(processes)
     assert {path.name for path in tmp_path.iterdir()} == {"a", "b"}
     assert [process.exitcode for process in processes] == [1, 1]
     assert capsys.readouterr().err.count("waiting up to 60 s for checkpoints") == 1
 
 
 def test_who_ends_soon_is_not_spoken_of(tmp_path: Path, monkeypatch, capsys):
-    monkeypatch.setattr(ending, "SOON", 20.0)
-    ending.stop([begun(tmp_path / "a", 0.0)])
-    ending.stop([])
+    monkeypatch.setattr(termination, "NOTICE_SECONDS", 20.0)
+    termination.stop_processes([begun(tmp_path / "a", 0.0)])
+    termination.stop_processes([])
     assert capsys.readouterr().err == ""
 
 
 def test_who_takes_too_long_is_forced(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(ending, "SOON", 0.1)
-    monkeypatch.setattr(ending, "GRACE", 0.3)
+    monkeypatch.setattr(termination, "NOTICE_SECONDS", 0.1)
+    monkeypatch.setattr(termination, "GRACE_SECONDS", 0.3)
     process = begun(tmp_path / "a", 30.0)
-    ending.stop([process])
+    termination.stop_processes([process])
     assert process.exitcode == -signal.SIGKILL
 
 
 class Orphan:
     """What multiprocessing knows of a living process whose server was killed: the wrong things."""
 
-    sentinel, exitcode = -1, ending.SERVER_GONE
+    sentinel, exitcode = -1, termination.SERVER_KILLED_EXIT_CODE
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
@@ -106,18 +106,18 @@ class Orphan:
 
 
 def test_trials_whose_server_was_killed_have_time_for_a_checkpoint_too(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(ending, "SOON", 0.1)
+    monkeypatch.setattr(termination, "NOTICE_SECONDS", 0.1)
     process = begun(tmp_path / "a", 0.5)
-    ending.stop([Orphan(process.pid)])
+    termination.stop_processes([Orphan(process.pid)])
     assert (tmp_path / "a").exists()
     assert process.exitcode == 1
 
 
 def test_a_trial_whose_server_was_killed_is_forced_where_it_takes_too_long(tmp_path, monkeypatch):
-    monkeypatch.setattr(ending, "SOON", 0.1)
-    monkeypatch.setattr(ending, "GRACE", 0.2)
+    monkeypatch.setattr(termination, "NOTICE_SECONDS", 0.1)
+    monkeypatch.setattr(termination, "GRACE_SECONDS", 0.2)
     process = begun(tmp_path / "a", 30.0)
-    ending.stop([Orphan(process.pid)])
+    termination.stop_processes([Orphan(process.pid)])
     process.join(5)
     assert process.exitcode == -signal.SIGKILL
 
@@ -128,12 +128,12 @@ def test_that_its_server_was_killed_is_told_of_a_trial(tmp_path: Path):
     server.join()
     ours, theirs = multiprocessing.Pipe(duplex=False)
     job = SimpleNamespace(timeout_s=None)
-    each = running.Running(job, Orphan(process.pid), ours, server=server.pid)
+    each = trial_process.TrialProcess(job, Orphan(process.pid), ours, server_pid=server.pid)
     assert not each.has_ended()  # it is asked to end, and writes its checkpoint
     theirs.close()
     within(20, each.has_ended)
     assert (tmp_path / "a").exists()
-    (event,) = each.end()
+    (event,) = each.close()
     assert event["why"] == "the server that started it was killed"
 
 
@@ -148,13 +148,13 @@ def _inherited(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.mark.usefixtures("_inherited")
 @pytest.mark.parametrize("number", interrupts.SIGNALS)
 def test_a_second_interrupt_ends_at_once(tmp_path: Path, monkeypatch, number: int):
-    monkeypatch.setattr(ending, "SOON", 0.1)
+    monkeypatch.setattr(termination, "NOTICE_SECONDS", 0.1)
     processes = [begun(tmp_path / name, 30.0) for name in ("a", "b")]
     me = threading.main_thread().ident
     threading.Timer(0.3, signal.pthread_kill, [me, number]).start()
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        ending.stop(processes)
+        termination.stop_processes(processes)
     assert time.monotonic() - began < 10
     assert [process.exitcode for process in processes] == [-signal.SIGKILL] * 2
 
@@ -162,16 +162,16 @@ def test_a_second_interrupt_ends_at_once(tmp_path: Path, monkeypatch, number: in
 @pytest.mark.usefixtures("_inherited")
 def test_an_interrupt_that_gets_lost_is_noticed(plan, monkeypatch):
     handlers = {number: signal.getsignal(number) for number in (*interrupts.SIGNALS, signal.SIGHUP)}
-    monkeypatch.setattr(interrupts.Heard, "count", 0)
+    monkeypatch.setattr(interrupts.ReceivedSignals, "count", 0)
     made = plan(*TINY, "arm=dense", "n_seeds=1")
-    (entry,) = enter(made)
+    (entry,) = prepare_trials(made)
     heard = []
     try:
         interrupts.listen()
         with contextlib.suppress(KeyboardInterrupt):  # as a destructor does, or a bare `except`
             signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
-            pool.run_jobs([job_of(made, entry, Stage.run)], 1, lambda _, e: heard.append(e))
+            pool.run_jobs([make_job(made, entry, Stage.run)], 1, lambda _, e: heard.append(e))
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
@@ -197,7 +197,7 @@ def test_what_a_process_has_forked_ends_with_it(tmp_path: Path):
     within(20, lambda: not process.is_alive())
     pid = int((tmp_path / "pid").read_text())
     assert lives(pid)
-    ending.end_group(process)
+    termination.kill_process_group(process)
     within(10, lambda: not lives(pid))
 
 
@@ -218,7 +218,7 @@ def lives(pid: int) -> bool:
 
 
 class Talker:
-    """A process that is not there, for the clocks of `Running`."""
+    """A process that is not there, for the clocks of `TrialProcess`."""
 
     pid = None
     sentinel = -1
@@ -240,10 +240,14 @@ class Talker:
 def watched(monkeypatch: pytest.MonkeyPatch, limit: float | None) -> Any:
     """A job's process whose clock a test sets; what it says goes into the pipe."""
     clock = [0.0]
-    monkeypatch.setattr(running, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(trial_process, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     ours, theirs = multiprocessing.Pipe(duplex=False)
     job = SimpleNamespace(timeout_s=limit)
-    return running.Running(job, Talker(), ours, since=0.0, heard=0.0), theirs, clock
+    return (
+        trial_process.TrialProcess(job, Talker(), ours, computing_since=0.0, last_event_time=0.0),
+        theirs,
+        clock,
+    )
 
 
 def test_silence_is_told_ever_more_rarely(monkeypatch: pytest.MonkeyPatch):
@@ -277,14 +281,14 @@ def test_only_computing_counts_as_time(monkeypatch: pytest.MonkeyPatch):
     clock[0] = 1062.0
     list(each.events())
     assert each.process.asked == 11
-    assert each.why == "took longer than timeout_s=30"
+    assert each.end_reason == "took longer than timeout_s=30"
 
 
 @pytest.mark.some(1)
 @pytest.mark.parametrize("error", [EOFError("the server died"), OSError(24, "Too many open files")])
 def test_a_process_that_cannot_be_started_costs_its_trial_alone(plan, monkeypatch, error):
     made = plan(*TINY, "arm=dense", "n_seeds=2")
-    entries = enter(made)
+    entries = prepare_trials(made)
 
     def start(_: Any) -> None:
         raise error
@@ -293,22 +297,22 @@ def test_a_process_that_cannot_be_started_costs_its_trial_alone(plan, monkeypatc
     monkeypatch.setattr(pool.forkserver, "ensure_running", lambda: None)
     monkeypatch.setattr("multiprocessing.context.ForkProcess.start", start)
     heard = []
-    jobs = [job_of(made, entry, Stage.run) for entry in entries]
+    jobs = [make_job(made, entry, Stage.run) for entry in entries]
     pool.run_jobs(jobs, 2, lambda job, event: heard.append((job, event)))
     assert [event["state"] for _, event in heard] == ["ended"] * 2
     for job, event in heard:
-        told = settle(job, event["exitcode"], event["pid"], event["why"])
+        told = finalize_status(job, event["exitcode"], event["pid"], event["why"])
         assert told["state"] == "failed"
         assert told["message"].startswith("its process could not be started (")
         assert job.slot.status()["message"] == told["message"]
 
 
 def test_the_server_imports_our_pages_and_none_of_a_plug_in(monkeypatch):
-    options = type("Options", (registry.options("moe"),), {"__module__": "asked"})
+    options = type("Options", (registry.options_class("moe"),), {"__module__": "asked"})
     monkeypatch.setitem(QUESTIONS, "simple", options)
     names = ["moe", "simple", "ffn", "moe"]
     jobs: Any = [SimpleNamespace(config=SimpleNamespace(experiment=name)) for name in names]
-    assert pool.pages(jobs) == ["experiments.ffn", "experiments.moe"]
+    assert pool.page_modules(jobs) == ["experiments.ffn", "experiments.moe"]
 
 
 STARTS = """
@@ -318,10 +322,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from runner.study import pool
-from runner.records import private
+from runner.records import private_folders
 
 def lose_folder():
-    shutil.rmtree(private.multiprocessing.current_process()._config["tempdir"])
+    shutil.rmtree(private_folders.multiprocessing.current_process()._config["tempdir"])
 
 def lose_socket():
     Path(forkserver._forkserver._forkserver_address).unlink()
@@ -334,7 +338,7 @@ context = multiprocessing.get_context("forkserver")
 running = []
 for lose in (print, lose_folder, lose_socket, lose_server):
     lose()
-    private.prepare_sockets()
+    private_folders.prepare_socket_folder()
     pool.start(context, None, running, lambda _, event: print(event["state"]))
     running[-1].process.join()
     print(running[-1].process.exitcode)
@@ -345,7 +349,7 @@ lose_folder()
 def test_a_lost_socket_or_server_costs_no_trial_and_no_traceback(tmp_path: Path):
     done = subprocess.run(
         [sys.executable, "-c", STARTS],
-        env=environment() | {"TMPDIR": str(tmp_path)},
+        env=child_environment() | {"TMPDIR": str(tmp_path)},
         capture_output=True,
         text=True,
         timeout=60,

@@ -9,13 +9,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from experiments.tasks.base import Ready
+from experiments.tasks.base import TaskData
 from runner import registry
 from runner.config import ConfigError, Evaluation
-from runner.plan.data import Data, writable
-from runner.study import past, preview
+from runner.plan.data import PreparedData, check_outputs_writable
+from runner.study import forecast, preview
 from runner.study import run as study
-from runner.study.entries import survey
+from runner.study.entries import list_trials
 from tests.support.tiny import TINY
 
 
@@ -44,7 +44,7 @@ def test_nothing_is_written_and_everything_is_told(run: Callable[..., None], cap
 
 def test_trials_that_are_there_are_counted_and_tell_the_time(plan, run, capsys, tmp_path: Path):
     one = (*TINY, "arm=dense", "n_seeds=1")
-    study.run(plan(*one))
+    study.run_trials(plan(*one))
     before = everything(tmp_path)
     capsys.readouterr()
     run(*one, "plan=only")
@@ -55,10 +55,10 @@ def test_trials_that_are_there_are_counted_and_tell_the_time(plan, run, capsys, 
     assert "tuning training.lr over 3 values" in said
     assert "then, with the values that were chosen" in said
     assert everything(tmp_path) == before
-    (trial,) = past.trials(tmp_path / "outputs", "moe")
+    (trial,) = forecast.load_past_trials(tmp_path / "outputs", "moe")
     assert trial.seconds > 0
-    assert trial.size > 1000
-    assert trial.work > 0
+    assert trial.n_bytes > 1000
+    assert trial.training_flops > 0
 
 
 def test_a_users_text_has_the_same_identity_as_in_a_run(plan, tmp_path: Path):
@@ -73,15 +73,15 @@ def test_a_users_text_has_the_same_identity_as_in_a_run(plan, tmp_path: Path):
 def test_a_corpus_is_built_once_for_all_points_of_a_sweep(monkeypatch, tmp_path: Path):
     built: list[object] = []
 
-    def prepare(task: object, *_: object, **__: object) -> Ready:
+    def prepare(task: object, *_: object, **__: object) -> TaskData:
         built.append(task)
-        return Ready("0123", source="mine.txt" if task == "text" else "", evidence="1")
+        return TaskData("0123", text_path="mine.txt" if task == "text" else "", content_hash="1")
 
     monkeypatch.setattr(registry, "prepare", prepare)
 
     def told(task: str, *, keep: bool) -> str:
         arm = SimpleNamespace(parts=SimpleNamespace(task=task))
-        return Data(tmp_path, Evaluation.report, {}, keep=keep).prepare(arm)  # type: ignore[arg-type]
+        return PreparedData(tmp_path, Evaluation.report, {}, keep=keep).prepare(arm)  # type: ignore[arg-type]
 
     assert [told("domains", keep=False) for _ in range(3)] == ["0123"] * 3
     assert built == ["domains"]
@@ -92,12 +92,12 @@ def test_a_corpus_is_built_once_for_all_points_of_a_sweep(monkeypatch, tmp_path:
 
 
 def test_a_folder_that_takes_no_files_is_refused_and_nothing_is_tried(tmp_path: Path):
-    assert writable(tmp_path / "outputs", "moe", probe=False) == tmp_path / "outputs"
+    assert check_outputs_writable(tmp_path / "outputs", "moe", probe=False) == tmp_path / "outputs"
     assert everything(tmp_path) == set()
     (tmp_path / "file").touch()
     for folder in ("/proc/x", str(tmp_path / "file")):
         with pytest.raises(ConfigError, match="nothing can be written there"):
-            writable(Path(folder), "moe", probe=False)
+            check_outputs_writable(Path(folder), "moe", probe=False)
 
 
 @pytest.mark.parametrize("wrong", ["abc", "1e999", 10**400, True, None, [], -1.0])
@@ -108,10 +108,16 @@ def test_a_damaged_record_counts_as_unknown(tmp_path: Path, wrong: object):
     (trial.parent / "arm.json").write_text(json.dumps({"config": config}))
     cost = {"metric": "cost/flops_per_token", "value": wrong}
     (trial / "result.json").write_text(json.dumps({"seconds": 2, "results": [cost]}))
-    (found,) = past.trials(tmp_path, "moe")
-    assert (found.seconds, found.work) == (2.0, 0.0)
-    assert past.work_of({"training": {"steps": wrong, "batch_size": 4}}, 1.0) in (0.0, 4.0)
-    assert past.work_of({"training": {"steps": 10**300, "batch_size": 10**300}}, 1.0) == 0.0
+    (found,) = forecast.load_past_trials(tmp_path, "moe")
+    assert (found.seconds, found.training_flops) == (2.0, 0.0)
+    assert forecast.count_training_flops({"training": {"steps": wrong, "batch_size": 4}}, 1.0) in (
+        0.0,
+        4.0,
+    )
+    assert (
+        forecast.count_training_flops({"training": {"steps": 10**300, "batch_size": 10**300}}, 1.0)
+        == 0.0
+    )
 
 
 @pytest.mark.slow
@@ -131,9 +137,9 @@ def test_the_words_fit_what_is_told(plan, run, capsys):
     assert "to compute: 1 trial;" in said
     assert "MiB for a trial, besides about 0.3 GiB" in said
     made = plan(*few, "tune=lr")
-    entries = survey(made)
+    entries = list_trials(made)
     own = replace(made, command="python -m runner --config-dir=mine experiment=my_gate")
-    lines = preview.text(own, entries, (made, entries)).splitlines()
+    lines = preview.format_preview(own, entries, (made, entries)).splitlines()
     assert lines[0] == "plan of my_gate at scale=smoke, 1 seed"
     counts = [line.split()[-3:-1] for line in lines if line.startswith("  dense")]
     assert counts == [["1", "0"], ["1", "-"]]

@@ -11,14 +11,14 @@ from runner.config import StudyError
 from runner.plan import arguments
 from runner.records.job import Stage
 from runner.records.store import read_json
-from runner.report import collect
+from runner.report import collection
 from runner.study import pool
 from runner.study import run as study
-from runner.study.ends import settle
-from runner.study.entries import Entry, enter, fail_if_any, job_of, survey
+from runner.study.entries import Entry, list_trials, make_job, prepare_trials, raise_if_any_failed
+from runner.study.outcomes import finalize_status
 from runner.trial import science
 from tests.support import outcomes
-from tests.support.finished import with_code
+from tests.support.finished_study import with_code_hash
 from tests.support.tiny import TINY
 
 
@@ -28,7 +28,7 @@ def states(entries: list[Entry]) -> dict[tuple[str, int], str]:
 
 def numbers(entries: list[Entry]) -> pd.DataFrame:
     """All final values but times, in a fixed order."""
-    results = collect.values(collect.take(entries))
+    results = collection.final_values(collection.snapshot_trials(entries))
     timeless = results[~results.metric.str.startswith("time/")]
     return timeless.sort_values(["arm", "seed", "metric"]).reset_index(drop=True)
 
@@ -45,35 +45,35 @@ def stamps(entries: list[Entry]) -> dict[Path, int]:
 
 def test_two_commands_that_start_together_share_the_folder_of_an_arm(plan):
     first, second = plan(*TINY), plan(*TINY, '+arms.other=["ffn=dense"]', "arm=[other,moe_top2]")
-    mine = enter(first)  # both have planned before either computes
-    theirs = enter(second)
+    mine = prepare_trials(first)  # both have planned before either computes
+    theirs = prepare_trials(second)
     assert {e.slot.folder for e in mine} == {e.slot.folder for e in theirs}
     assert {e.arm.name for e in mine} != {e.arm.name for e in theirs}
 
 
 @pytest.mark.slow
 def test_done_trials_are_reused_and_more_seeds_or_arms_touch_nothing_else(plan):
-    first = study.run(plan(*TINY))
+    first = study.run_trials(plan(*TINY))
     assert set(states(first).values()) == {"done"}
     before = stamps(first)
 
-    again = study.run(plan(*TINY))
+    again = study.run_trials(plan(*TINY))
     assert all(entry.reused for entry in again)
-    more = study.run(plan(*TINY, "n_seeds=3"))
+    more = study.run_trials(plan(*TINY, "n_seeds=3"))
     assert [entry.reused for entry in more] == [True] * 4 + [False] * 2
-    added = study.run(plan(*TINY, '+arms.fine=["ffn=moe","ffn.n_experts=4"]'))
+    added = study.run_trials(plan(*TINY, '+arms.fine=["ffn=moe","ffn.n_experts=4"]'))
     assert {entry.arm.name for entry in added if not entry.reused} == {"fine"}
-    renamed = study.run(plan(*TINY, "arm=same", '+arms.same=["ffn=moe","ffn.balance=aux"]'))
+    renamed = study.run_trials(plan(*TINY, "arm=same", '+arms.same=["ffn=moe","ffn.balance=aux"]'))
     assert all(entry.reused for entry in renamed)
     assert stamps(first) == before
 
 
 @pytest.mark.slow
 def test_numbers_do_not_depend_on_the_number_of_workers(plan, tmp_path: Path):
-    one = study.run(plan(*TINY, "workers=1"))
+    one = study.run_trials(plan(*TINY, "workers=1"))
     expected = numbers(one)
     (tmp_path / "outputs").rename(tmp_path / "other")
-    two = study.run(plan(*TINY, "workers=2"))
+    two = study.run_trials(plan(*TINY, "workers=2"))
     assert not any(entry.reused for entry in two)
     pd.testing.assert_frame_equal(numbers(two), expected, check_exact=True)
 
@@ -89,7 +89,7 @@ def faulty_stages(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_faults_cost_only_their_own_trial(plan, run, capsys):
     with pytest.raises(StudyError, match="2 of 4 trials failed"):
         run(*TINY, "~figures", "plugins=[faulty]")
-    entries = survey(plan(*TINY, "plugins=[faulty]"))
+    entries = list_trials(plan(*TINY, "plugins=[faulty]"))
     assert states(entries) == {
         ("dense", 0): "failed",
         ("moe_top2", 0): "killed",
@@ -103,20 +103,20 @@ def test_faults_cost_only_their_own_trial(plan, run, capsys):
     assert "a planted fault" in capsys.readouterr().out
 
     (killed.folder.parents[3] / "mended").touch()
-    mended = study.run(plan(*TINY, "plugins=[faulty]"))
+    mended = study.run_trials(plan(*TINY, "plugins=[faulty]"))
     assert [entry.reused for entry in mended] == [False, False, True, True]
     assert set(states(mended).values()) == {"done"}
 
 
 @pytest.mark.slow
 def test_results_of_other_code_are_never_reused_in_silence(plan, monkeypatch):
-    study.run(plan(*TINY))
-    monkeypatch.setattr("runner.plan.code.hash_of", lambda *_: "changed")
+    study.run_trials(plan(*TINY))
+    monkeypatch.setattr("runner.plan.code_hash.hash_modules", lambda *_: "changed")
     stale = plan(*TINY)
-    assert not any(entry.reused for entry in survey(stale))
+    assert not any(entry.reused for entry in list_trials(stale))
     assert any("computed by other code" in note for note in stale.notes)
     accepted = plan(*TINY, "reuse=accept")
-    assert all(entry.reused for entry in survey(accepted))
+    assert all(entry.reused for entry in list_trials(accepted))
     assert any("kept" in note for note in accepted.notes)
 
 
@@ -147,18 +147,18 @@ def test_a_process_that_dies_before_its_mark_leaves_no_old_result(
     plan, run, monkeypatch, exitcode: int, state: str, how: str
 ):
     one = (*TINY, "arm=dense", "n_seeds=1")
-    whole = numbers(study.run(plan(*one)))
+    whole = numbers(study.run_trials(plan(*one)))
     with monkeypatch.context() as patch:
-        patch.setattr("runner.plan.code.hash_of", lambda *_: "changed")
+        patch.setattr("runner.plan.code_hash.hash_modules", lambda *_: "changed")
         dies_before_its_mark(patch, exitcode)
         with pytest.raises(StudyError, match=f"1 of 1 trials failed.*{how}"):
             run(*one)
-        (entry,) = survey(plan(*one))
+        (entry,) = list_trials(plan(*one))
         assert entry.slot.status()["state"] == state
         assert entry.slot.result() is None
     # The checkpoint of the old result is not what other code goes on from.
-    monkeypatch.setattr("runner.plan.code.hash_of", lambda *_: "changed")
-    again = study.run(plan(*one))
+    monkeypatch.setattr("runner.plan.code_hash.hash_modules", lambda *_: "changed")
+    again = study.run_trials(plan(*one))
     result = again[0].slot.result()
     assert result is not None
     assert result["from_step"] == 0
@@ -167,27 +167,27 @@ def test_a_process_that_dies_before_its_mark_leaves_no_old_result(
 
 def test_what_another_process_has_computed_meanwhile_is_done(plan):
     first = plan(*TINY, "arm=dense", "n_seeds=1")
-    (entry,) = survey(first)
-    study.run(first)
-    job = job_of(first, entry, Stage.run)
-    assert settle(job, -9, 1)["state"] == "done"
-    fail_if_any(first, [entry])
-    other = with_code(first, "other")
+    (entry,) = list_trials(first)
+    study.run_trials(first)
+    job = make_job(first, entry, Stage.run)
+    assert finalize_status(job, -9, 1)["state"] == "done"
+    raise_if_any_failed(first, [entry])
+    other = with_code_hash(first, "other")
     with pytest.raises(StudyError):
-        fail_if_any(other, survey(other))
-    accepted = with_code(plan(*TINY, "arm=dense", "n_seeds=1", "reuse=accept"), "other")
-    fail_if_any(accepted, survey(accepted))
+        raise_if_any_failed(other, list_trials(other))
+    accepted = with_code_hash(plan(*TINY, "arm=dense", "n_seeds=1", "reuse=accept"), "other")
+    raise_if_any_failed(accepted, list_trials(accepted))
 
 
 def test_the_status_of_a_trial_that_another_process_computes_is_left_to_it(plan):
     made = plan(*TINY, "arm=dense", "n_seeds=1")
-    (entry,) = enter(made)
-    entry.slot.mark("running", pid=2, code=made.arms[0].code)
-    job = job_of(made, entry, Stage.run)
+    (entry,) = prepare_trials(made)
+    entry.slot.write_status("running", pid=2, code=made.arms[0].code)
+    job = make_job(made, entry, Stage.run)
     with FileLock(entry.slot.folder / "lock"):
-        assert settle(job, -9, 1)["state"] == "killed"
+        assert finalize_status(job, -9, 1)["state"] == "killed"
     assert entry.slot.status()["state"] == "running"
-    settle(job, -9, 1)  # a process that died long ago
+    finalize_status(job, -9, 1)  # a process that died long ago
     assert entry.slot.status()["state"] == "killed"
 
 
@@ -201,12 +201,12 @@ def test_a_timing_that_dies_before_its_mark_has_failed_until_it_is_computed(plan
 
     monkeypatch.setattr("runner.study.pool.run_jobs", run_jobs)
     made = plan(*FLASH)
-    entries = study.run(made)
+    entries = study.run_trials(made)
     assert states(entries) == {("tiled", 0): "failed"}
     with pytest.raises(StudyError, match="exit code 1"):
-        fail_if_any(made, entries)
+        raise_if_any_failed(made, entries)
     monkeypatch.setattr("runner.study.pool.run_jobs", honest)
-    mended = study.run(plan(*FLASH))
+    mended = study.run_trials(plan(*FLASH))
     assert states(mended) == {("tiled", 0): "done"}
     # What the second stage has found is among the event file's final values, beside the curves.
     result = mended[0].slot.result()
@@ -220,7 +220,7 @@ def test_a_timing_that_dies_before_its_mark_has_failed_until_it_is_computed(plan
 
 
 def test_arms_of_a_seed_share_data_order_evaluation_and_starting_weights(plan):
-    entries = study.run(plan(*TINY, '+arms.again=["ffn=dense","training.warmup_steps=1"]'))
+    entries = study.run_trials(plan(*TINY, '+arms.again=["ffn=dense","training.warmup_steps=1"]'))
     results = {(e.arm.name, e.seed): e.slot for e in entries}
     curves = {
         key: pd.read_csv(slot.folder / "metrics.csv").set_index(["step", "metric"]).value
@@ -233,18 +233,18 @@ def test_arms_of_a_seed_share_data_order_evaluation_and_starting_weights(plan):
 
 
 def test_a_record_says_where_it_comes_from(plan):
-    entry = study.run(plan(*TINY, "arm=dense", "n_seeds=1"))[0]
+    entry = study.run_trials(plan(*TINY, "arm=dense", "n_seeds=1"))[0]
     result = read_json(entry.slot.folder / "result.json")
     assert result is not None
     assert {"arm", "seed", "code", "data", "device", "machine", "seconds"} <= set(result)
     arm = read_json(entry.slot.folder.parent / "arm.json")
     assert arm is not None
-    assert arm["config"]["ffn"] == entry.arm.config.tree()["ffn"]
+    assert arm["config"]["ffn"] == entry.arm.config.signature_tree()["ffn"]
     assert arm["config"]["device"]["name"] == "cpu"  # what auto means here
     assert arm["data"] == entry.arm.data
 
 
 @pytest.mark.usefixtures("faulty_stages")
 def test_arguments_reach_the_plan_unchanged_by_plugins(plan):
-    assert arguments.named_plugins(["plugins=[a.b,c]", "n_seeds=3"]) == ["a.b", "c"]
+    assert arguments.read_plugin_names(["plugins=[a.b,c]", "n_seeds=3"]) == ["a.b", "c"]
     assert plan(*TINY, "plugins=[faulty]").study.plugins == ["faulty"]

@@ -9,12 +9,12 @@ from typing import Optional
 import pytest
 import torch
 
-from experiments.start import task_of
+from experiments.trial_setup import build_task
 from runner.config import ConfigError, Evaluation
 from runner.plan import checks
-from runner.report.tuned import lines
+from runner.report.tuning_results import tuning_notes
 from runner.study import tuning
-from tests.support.composed import composed
+from tests.support.composition import compose_config
 from tests.support.memory_trial import MemoryTrial
 from tests.support.tiny import TINY
 
@@ -56,17 +56,17 @@ def test_every_arm_gets_the_same_grid_and_trials_and_reports_its_best(plan, run,
 
 def test_values_are_chosen_by_held_out_data_that_the_report_does_not_use(plan, tmp_path):
     made = plan(*TINY, *GRID)
-    config, overrides = composed(tmp_path, [*TINY, *GRID])
+    config, overrides = compose_config(tmp_path, [*TINY, *GRID])
     grid = tuning.grid_plan(made, config, overrides)
     assert {arm.config.evaluation for arm in grid.arms} == {Evaluation.tuning}
-    assert {arm.config.tree()["evaluation"] for arm in grid.arms} == {"tuning"}
+    assert {arm.config.signature_tree()["evaluation"] for arm in grid.arms} == {"tuning"}
     assert {arm.config.evaluation for arm in made.arms} == {Evaluation.report}
     assert not any(
-        "evaluation" in arm.config.tree() for arm in made.arms
+        "evaluation" in arm.config.signature_tree() for arm in made.arms
     )  # as before there were two
     seen = {}
     for arm in (made.arms[0], grid.arms[0]):
-        task = task_of(MemoryTrial(arm.config, tmp_path))
+        task = build_task(MemoryTrial(arm.config, tmp_path))
         seen[arm.name] = torch.cat([batch.inputs[0] for batch in task.evaluation()])
     report, chosen_by = seen.values()
     assert report.shape == chosen_by.shape
@@ -98,8 +98,10 @@ def test_a_value_on_the_command_line_and_tuning_of_it_are_an_error(run):
 def test_an_a_a_arm_gets_what_its_original_gets(plan):
     copied = ('+arms.twin=["ffn=dense","seed_offset=1000"]', "arm=[dense,twin,moe_top2]")
     made = plan(*TINY, *GRID, *copied)
-    assert not any(name.startswith("twin") for name in tuning.variants(made, made.study.tune))
-    tuned = tuning.choose(made, entries_of(LOSSES))
+    assert not any(
+        name.startswith("twin") for name in tuning.variant_overrides(made, made.study.tune)
+    )
+    tuned = tuning.choose_best_values(made, entries_of(LOSSES))
     assert tuned.overrides["twin"] == tuned.overrides["dense"] == "training.lr=0.01"
 
 
@@ -107,14 +109,16 @@ def test_an_a_a_arm_gets_what_its_original_gets(plan):
 def test_a_value_without_all_its_seeds_cannot_win(plan, broken):
     made = plan(*TINY, *GRID)
     losses = {**LOSSES, "dense": LOSSES["dense"] | {0.001: broken}}
-    tuned = tuning.choose(made, entries_of(losses))
+    tuned = tuning.choose_best_values(made, entries_of(losses))
     assert tuned.overrides["dense"] == "training.lr=0.01"
     assert math.isnan(tuned.sensitivity["dense"])  # no mean of the values that are left
     assert tuned.sensitivity["moe_top2"] == pytest.approx(1.0)
-    told = lines(tuned)
+    told = tuning_notes(tuned)
     assert ["unknown how much worse" in line for line in told] == [True, False]
     with pytest.raises(ConfigError, match="arm dense has no value of"):
-        tuning.choose(made, entries_of({**LOSSES, "dense": dict.fromkeys(LOSSES["dense"], (1.0,))}))
+        tuning.choose_best_values(
+            made, entries_of({**LOSSES, "dense": dict.fromkeys(LOSSES["dense"], (1.0,))})
+        )
 
 
 def test_a_grid_without_an_inside_is_an_error(plan):
@@ -148,7 +152,7 @@ LOSSES = {
 
 def entries_of(losses: dict[str, dict[float, tuple[float, ...]]]) -> list[Entry]:
     return [
-        Entry(tuning.variant(arm, value), seed, loss)
+        Entry(tuning.variant_name(arm, value), seed, loss)
         for arm, grid in losses.items()
         for value, found in grid.items()
         for seed, loss in enumerate(found)
@@ -157,7 +161,7 @@ def entries_of(losses: dict[str, dict[float, tuple[float, ...]]]) -> list[Entry]
 
 def test_the_best_is_that_of_the_mean_and_edges_are_told(plan):
     made = plan(*TINY, *GRID)
-    tuned = tuning.choose(made, entries_of(LOSSES))
+    tuned = tuning.choose_best_values(made, entries_of(LOSSES))
     assert tuned.overrides == {"dense": "training.lr=0.01", "moe_top2": "training.lr=0.001"}
     assert tuned.interior == {"dense": True, "moe_top2": False}
     assert tuned.sensitivity["dense"] == pytest.approx((1.5 + 0 + 0.75) / 3)

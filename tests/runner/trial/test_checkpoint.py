@@ -30,7 +30,7 @@ def model_of(step: int) -> tuple[nn.Linear, torch.optim.AdamW]:
 
 def save(folder: Path, *steps: int) -> None:
     for step in steps:
-        checkpoint.save(folder, step, *model_of(step), loop={"losses": [float(step)]})
+        checkpoint.save(folder, step, *model_of(step), loop_state={"losses": [float(step)]})
 
 
 def tear(folder: Path, step: int) -> None:
@@ -43,7 +43,7 @@ def test_a_checkpoint_restores_weights_optimizer_generators_and_loop(tmp_path: P
     drawn = torch.rand(4)
     model, optimizer = model_of(0)
     optimizer.state.clear()
-    assert checkpoint.load(tmp_path, model, optimizer) == {"losses": [3.0], "step": 3}
+    assert checkpoint.load_newest(tmp_path, model, optimizer) == {"losses": [3.0], "step": 3}
     assert (model.weight == 3).all()
     assert [state["step"].item() for state in optimizer.state.values()] == [1, 1]
     assert torch.equal(torch.rand(4), drawn)
@@ -57,11 +57,11 @@ def test_the_two_newest_are_kept(tmp_path: Path):
 def test_damaged_ones_are_skipped_and_crowd_out_nothing(tmp_path: Path):
     save(tmp_path, 5, 10)
     tear(tmp_path, 10)
-    state = checkpoint.load(tmp_path, *model_of(0))
+    state = checkpoint.load_newest(tmp_path, *model_of(0))
     assert state is not None
     assert state["step"] == 5
     tear(tmp_path, 5)
-    assert checkpoint.load(tmp_path, *model_of(0)) is None
+    assert checkpoint.load_newest(tmp_path, *model_of(0)) is None
     save(tmp_path, 2)
     assert checkpoint.steps(tmp_path) == [2]
 
@@ -70,7 +70,7 @@ def test_none_that_is_damaged_changes_what_it_was_to_be_loaded_into(tmp_path: Pa
     save(tmp_path, 5)
     tear(tmp_path, 5)
     model, optimizer = model_of(0)
-    assert checkpoint.load(tmp_path, model, optimizer) is None
+    assert checkpoint.load_newest(tmp_path, model, optimizer) is None
     assert (model.weight == 0).all()
 
 
@@ -81,10 +81,10 @@ def test_a_pipe_in_place_of_a_file_is_damage_and_not_waited_for(tmp_path: Path):
         content = path.read_bytes()
         path.unlink()
         os.mkfifo(path)
-        assert not checkpoint.whole(path.parent)
+        assert not checkpoint.is_intact(path.parent)
         path.unlink()
         path.write_bytes(content)
-    assert checkpoint.whole(path.parent)
+    assert checkpoint.is_intact(path.parent)
 
 
 @pytest.mark.parametrize("size", [2**62, 10**400, 1e9, "1", -1])
@@ -94,10 +94,10 @@ def test_a_damaged_size_of_the_curves_is_damage(tmp_path: Path, size: object):
     save(folder, 5)
     path = folder / "step-5" / checkpoint.DIGESTS
     digests = json.loads(path.read_text())
-    assert checkpoint.whole(path.parent)
+    assert checkpoint.is_intact(path.parent)
     digests["metrics.csv"]["size"] = size
     path.write_text(json.dumps(digests))
-    assert not checkpoint.whole(path.parent)
+    assert not checkpoint.is_intact(path.parent)
 
 
 @pytest.mark.parametrize(
@@ -123,26 +123,28 @@ def test_a_machine_short_of_something_costs_no_checkpoint(
     with monkeypatch.context() as short:
         short.setattr(place, fail)
         with pytest.raises(type(error)):
-            checkpoint.load(tmp_path, *model_of(0))
-    state = checkpoint.load(tmp_path, *model_of(0))
+            checkpoint.load_newest(tmp_path, *model_of(0))
+    state = checkpoint.load_newest(tmp_path, *model_of(0))
     assert state is not None
     assert state["step"] == 5
 
 
 def test_skipped_checkpoints_are_kept_aside_until_the_trial_is_done(tmp_path: Path):
     save(tmp_path, 5, 10)
-    state = checkpoint.load(tmp_path, *model_of(0), known=lambda loop: loop["losses"] == [5.0])
+    state = checkpoint.load_newest(
+        tmp_path, *model_of(0), is_valid=lambda loop: loop["losses"] == [5.0]
+    )
     assert state is not None
     save(tmp_path, 7)
     assert checkpoint.steps(tmp_path) == [5, 7]
-    assert checkpoint.whole(tmp_path / ".skipped-10")
+    assert checkpoint.is_intact(tmp_path / ".skipped-10")
     checkpoint.clear(tmp_path, keep_last=True)
     assert [path.name for path in tmp_path.iterdir()] == ["step-7"]
 
 
 def test_those_beyond_the_last_are_left_alone(tmp_path: Path):
     save(tmp_path, 5, 8)
-    state = checkpoint.load(tmp_path, *model_of(0), last=7)
+    state = checkpoint.load_newest(tmp_path, *model_of(0), last_step=7)
     assert state is not None
     assert state["step"] == 5
 
@@ -175,10 +177,12 @@ def test_a_checkpoint_that_would_run_code_is_skipped(
     write({"step": 5, "loop": Hostile(ran)}, path / checkpoint.STATE)
     if signed:
         files = (checkpoint.WEIGHTS, checkpoint.STATE)
-        write_json(path / checkpoint.DIGESTS, {name: seal.digest(path / name) for name in files})
+        write_json(
+            path / checkpoint.DIGESTS, {name: seal.file_sha256(path / name) for name in files}
+        )
     notes: list[str] = []
     model, optimizer = model_of(0)
-    assert checkpoint.load(tmp_path, model, optimizer, note=notes.append) is None
+    assert checkpoint.load_newest(tmp_path, model, optimizer, note=notes.append) is None
     assert (model.weight == 0).all()
     why = "was skipped: this version cannot load it" if signed else "is damaged and was skipped"
     assert notes == [f"the checkpoint of step 5 {why}"]

@@ -25,7 +25,7 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def hold(timing: bool, name: str, events, release) -> None:
     waits, fails = (partial(events.put, (name, what)) for what in ("waits", "fails"))
-    with machine_lock.turn(timing=timing, on_wait=waits, on_failure=lambda _: fails()):
+    with machine_lock.lock_machine(exclusive=timing, on_wait=waits, on_failure=lambda _: fails()):
         events.put((name, "begins"))
         release.wait(20)
         events.put((name, "ends"))
@@ -84,7 +84,7 @@ def nobody_there() -> None:
 def test_where_nothing_can_be_written_trials_run_all_the_same(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(tempfile, "tempdir", "/nowhere/at/all")
     said: list[str] = []
-    with machine_lock.turn(timing=True, on_wait=nobody_there, on_failure=said.append):
+    with machine_lock.lock_machine(exclusive=True, on_wait=nobody_there, on_failure=said.append):
         assert len(said) == 1
     assert "No such file or directory" in said[0]
 
@@ -104,19 +104,23 @@ def test_on_a_filesystem_without_locks_trials_run_all_the_same(
     with monkeypatch.context() as patch:
         patch.setattr(locks.fcntl, "flock", flock)
         said: list[str] = []
-        with machine_lock.turn(timing=timing, on_wait=nobody_there, on_failure=said.append):
+        with machine_lock.lock_machine(
+            exclusive=timing, on_wait=nobody_there, on_failure=said.append
+        ):
             (why,) = said
             assert os.strerror(errno.ENOLCK) in why
             # Nor is one of the two left locked.
             patch.setattr(locks.fcntl, "flock", honest)
-            with machine_lock.turn(timing=True, on_wait=nobody_there, on_failure=pytest.fail):
+            with machine_lock.lock_machine(
+                exclusive=True, on_wait=nobody_there, on_failure=pytest.fail
+            ):
                 pass
 
 
 def test_without_file_locks_trials_run_all_the_same(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(locks, "fcntl", None)
     said: list[str] = []
-    with machine_lock.turn(timing=False, on_wait=nobody_there, on_failure=said.append):
+    with machine_lock.lock_machine(exclusive=False, on_wait=nobody_there, on_failure=said.append):
         assert said == ["this system has no file locks"]
 
 
@@ -128,5 +132,5 @@ def test_that_nothing_can_be_locked_is_said_once_a_study(plan, monkeypatch, caps
             on_event(job, {"state": "ended", "exitcode": 1, "pid": 1})
 
     monkeypatch.setattr("runner.study.pool.run_jobs", run_jobs)
-    study.run(plan(*TINY))
+    study.run_trials(plan(*TINY))
     assert capsys.readouterr().out.count("note: no locks here\n") == 1

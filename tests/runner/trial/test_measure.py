@@ -19,7 +19,7 @@ def test_samples_are_raw_one_a_round_and_in_proportion():
         return function
 
     functions = {"short": waits("short", 0.002), "long": waits("long", 0.02)}
-    samples = measure.interleaved(functions, rounds=5, warmup=1, seed=1)
+    samples = measure.time_interleaved(functions, rounds=5, warmup=1, seed=1)
     assert {name: len(found) for name, found in samples.items()} == {"short": 5, "long": 5}
     assert min(samples["long"]) > max(0.02, min(samples["short"]))
     rounds = [calls[i : i + 2] for i in range(2, len(calls), 2)]  # behind the warm-up
@@ -34,11 +34,11 @@ def test_a_quick_function_is_called_often_enough():
         nonlocal calls
         calls += 1
 
-    samples = measure.interleaved({"quick": quick}, rounds=2, min_seconds=0.001)
+    samples = measure.time_interleaved({"quick": quick}, rounds=2, min_seconds=0.001)
     assert calls > 50
     assert max(samples["quick"]) < 0.001
     with pytest.raises(ValueError, match="rounds=0"):
-        measure.interleaved({"quick": quick}, rounds=0)
+        measure.time_interleaved({"quick": quick}, rounds=0)
 
 
 @pytest.mark.skipif(not measure.can_measure_peak(), reason="peak memory needs Linux")

@@ -141,11 +141,11 @@ def test_a_stopped_trial_goes_on_to_the_same_bits(tmp_path: Path, stop_at: int):
         torch.manual_seed(99)  # the checkpoint restores the generator
     training.train(resumed, again, Line())
 
-    assert resumed.resumed == [5 * (stop_at // 6) if stop_at <= 10 else 10]
+    assert resumed.resume_steps == [5 * (stop_at // 6) if stop_at <= 10 else 10]
     assert all(
         torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True)
     )
-    kept = {key: v for key, v in stopped.rows.items() if key[0] <= resumed.resumed[0]}
+    kept = {key: v for key, v in stopped.rows.items() if key[0] <= resumed.resume_steps[0]}
     assert kept | resumed.rows == whole.rows
     assert resumed.results["val/loss"] == whole.results["val/loss"]
 
@@ -153,11 +153,11 @@ def test_a_stopped_trial_goes_on_to_the_same_bits(tmp_path: Path, stop_at: int):
 def test_a_trial_asked_to_stop_leaves_a_checkpoint_of_its_step(tmp_path: Path):
     class Asked(Line):
         def batch(self, step: int) -> Batch:
-            trial.stopping = step == 7
+            trial.stop_requested = step == 7
             return super().batch(step)
 
     trial = trial_of(tmp_path)
-    with pytest.raises(training.Stopped, match="step 7"):
+    with pytest.raises(training.TrialStopped, match="step 7"):
         training.train(trial, Slope(), Asked())
     assert checkpoint.steps(trial.checkpoints) == [5, 7]
 
@@ -273,7 +273,9 @@ def test_a_buffer_that_is_infinite_by_design_is_no_divergence(tmp_path: Path):
     training.train(resumed, Masked(), Line())
     assert not resumed.diverged
     further = trial_of(tmp_path / "further")
-    training.train(further, Slope(), Line(), further=training.Further(lambda _: Masked(), 2))
+    training.train(
+        further, Slope(), Line(), second_phase=training.SecondPhase(lambda _: Masked(), 2)
+    )
     assert not further.diverged
     broken = trial_of(tmp_path / "broken")
     training.train(broken, Breaking(), Line())
@@ -299,8 +301,8 @@ def test_after_step_gets_no_graph_and_no_prediction(tmp_path: Path, accumulate: 
 
 def test_what_breaks_in_further_training_is_divergence(tmp_path: Path):
     trial = trial_of(tmp_path)
-    more = training.Further(lambda model: model, 4)
-    training.train(trial, Slope(), Poisoned(14), further=more)
+    more = training.SecondPhase(lambda model: model, 4)
+    training.train(trial, Slope(), Poisoned(14), second_phase=more)
     assert trial.diverged == "the gradient norm is nan at step 14"
 
 
@@ -343,7 +345,7 @@ def test_the_spike_is_told_after_a_resume_too(tmp_path: Path):
         training.train(stopped, Slope(), Spiking(1.0, 9.0, 3.0))
     resumed = trial_of(tmp_path)
     training.train(resumed, Slope(), Spiking(3.0, 2.0, 0.5))
-    assert resumed.resumed == [5]
+    assert resumed.resume_steps == [5]
     assert "rose to 9 at step 3" in resumed.notes[0]
 
 
@@ -474,7 +476,7 @@ def test_autocast_is_of_forward_and_loss_of_training_steps_alone(tmp_path: Path)
     model = Watched()
     model.linear.weight.register_hook(lambda gradient: note("backward", gradient))
     trial = trial_of(tmp_path, autocast="bfloat16", accumulate=2)
-    training.train(trial, model, WatchedLine(), probes=[Probe], watch=[gradients])
+    training.train(trial, model, WatchedLine(), probes=[Probe], step_probes=[gradients])
     inside, outside = {(True, torch.bfloat16)}, {(False, torch.float32)}
     assert seen == {
         **dict.fromkeys(("training", "loss"), inside),

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.wording import output
-from tests.support.environment import environment
+from tests.support.environment import child_environment
 
 
 def test_a_reader_that_has_gone_raises_nothing_and_costs_no_exit_code():
@@ -27,7 +27,7 @@ def test_a_reader_that_has_gone_raises_nothing_and_costs_no_exit_code():
         [sys.executable, "-c", code.replace("'done'", "'/dev/null'")],
         stdout=writing,
         stderr=subprocess.PIPE,
-        env=environment(),
+        env=child_environment(),
     )
     os.close(writing)
     assert (process.returncode, process.stderr) == (0, b"")
@@ -47,7 +47,7 @@ def test_a_full_pipe_that_does_not_block_is_waited_for():
 
     reader = threading.Thread(target=read)
     reader.start()
-    protected = output.Protected(stream)
+    protected = output.SafeStream(stream)
     for line in text.splitlines(keepends=True)[:10_000]:
         protected.write(line)
     protected.write(text[text.index("line 10000 ") :])
@@ -59,7 +59,7 @@ def test_a_full_pipe_that_does_not_block_is_waited_for():
 
 def test_a_letter_that_a_stream_cannot_take_does_not_end_it():
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="strict")
-    protected = output.Protected(stream)
+    protected = output.SafeStream(stream)
     for text in ("caf\u00e9", "\ud800", "end"):
         protected.write(text)
     protected.flush()
@@ -75,7 +75,7 @@ def test_letters_that_an_encoding_lacks_are_escaped(text):
             f"from runner.wording import output; output.protect_streams(); print({text!a})",
         ],
         capture_output=True,
-        env={**environment(), "PYTHONIOENCODING": "ascii"},
+        env={**child_environment(), "PYTHONIOENCODING": "ascii"},
     )
     assert process.returncode == 0
     assert process.stdout
@@ -93,21 +93,21 @@ def test_a_protected_stream_is_otherwise_the_stream_itself(monkeypatch):
 
 @given(st.text(alphabet=st.characters(codec=None)), st.integers(10, 500))
 def test_texts_are_printable_and_short(text, letters):
-    short = output.shortened(text, letters)
+    short = output.truncate_middle(text, letters)
     assert len(short) <= letters
     short.encode("utf-8")
     assert all(letter.isprintable() or letter == "\n" for letter in short)
 
 
 def test_what_is_cut_keeps_its_start_and_its_end():
-    assert output.shortened("a" * 1000 + "z").startswith("aaa")
-    assert output.shortened("a" * 1000 + "z").endswith("aaz")
-    assert output.shortened("short") == "short"
+    assert output.truncate_middle("a" * 1000 + "z").startswith("aaa")
+    assert output.truncate_middle("a" * 1000 + "z").endswith("aaz")
+    assert output.truncate_middle("short") == "short"
 
 
 def test_long_lists_say_how_many_more():
-    assert output.listed(list("abcdefg"), 5) == "a, b, c, d, e and 2 more"
-    assert output.listed(["a"]) == "a"
+    assert output.join_names(list("abcdefg"), 5) == "a, b, c, d, e and 2 more"
+    assert output.join_names(["a"]) == "a"
 
 
 class MuteError(Exception):
@@ -128,8 +128,8 @@ class MuteError(Exception):
     ],
 )
 def test_an_error_is_described_in_one_printable_line(error: BaseException, text: str):
-    assert output.described(error) == text
+    assert output.describe_error(error) == text
 
 
 def test_a_long_error_is_shortened():
-    assert len(output.described(ValueError("x" * 100_000))) == output.LETTERS
+    assert len(output.describe_error(ValueError("x" * 100_000))) == output.MAX_CHARACTERS

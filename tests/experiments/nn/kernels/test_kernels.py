@@ -11,13 +11,12 @@ from torch.nn import functional as F
 
 from experiments.nn.attention import Attention
 from experiments.nn.initialise import initialise
-from experiments.nn.kernels import online as kernels_online
-from experiments.nn.kernels import work as kernels_work
-from experiments.nn.kernels.kernel import KERNELS, fused, naive
-from experiments.nn.kernels.tiled import tiled, tiling
-from experiments.nn.kernels.tiles import Tiles, hidden_corner
+from experiments.nn.kernels import head_chunks, online_softmax
+from experiments.nn.kernels.kernel import KERNELS, fused_attention, naive_attention
+from experiments.nn.kernels.tiled import choose_tiles, tiled_attention
+from experiments.nn.kernels.tiles import Tiles, masked_corner
 from experiments.parts.attention import Kernel
-from experiments.probes.saved import saved_bytes
+from experiments.probes.saved_activations import saved_bytes
 
 SHAPES = {  # B, H, K, T, S, D
     "one": (1, 1, 1, 1, 1, 4),
@@ -28,12 +27,12 @@ SHAPES = {  # B, H, K, T, S, D
 }
 MASKS = {"none": "", "shared": "ts", "keys": "bs", "rows": "bht", "whole": "bhts"}
 UNDER_TEST = {
-    "naive": naive,
-    "fused": fused,
-    "tiled": tiled,
-    "tiled 16/16": partial(tiled, block_q=16, block_k=16),
-    "tiled 3/50": partial(tiled, block_q=3, block_k=50),
-    "tiled 64/16": partial(tiled, block_q=64, block_k=16),
+    "naive": naive_attention,
+    "fused": fused_attention,
+    "tiled": tiled_attention,
+    "tiled 16/16": partial(tiled_attention, block_q=16, block_k=16),
+    "tiled 3/50": partial(tiled_attention, block_q=3, block_k=50),
+    "tiled 64/16": partial(tiled_attention, block_q=64, block_k=16),
 }
 
 
@@ -60,7 +59,7 @@ def both(kernel, query, key, value, upstream, **options):
 
 def worst(kernel, inputs, **options):
     """Largest error of the output and of each gradient against the formula in float64."""
-    exact = both(naive, *(x.double() for x in inputs), **options)
+    exact = both(naive_attention, *(x.double() for x in inputs), **options)
     found = both(kernel, *inputs, **options)
     return [float((a - b).abs().max()) for a, b in zip(found, exact, strict=True)]
 
@@ -82,7 +81,7 @@ def test_the_formula_is_torchs(causal):
     theirs = F.scaled_dot_product_attention(
         query, *(x.repeat_interleave(2, 1) for x in (key, value)), is_causal=causal
     )
-    torch.testing.assert_close(naive(query, key, value, causal=causal), theirs)
+    torch.testing.assert_close(naive_attention(query, key, value, causal=causal), theirs)
 
 
 def test_causal_counts_from_the_first_position_where_lengths_differ():
@@ -90,7 +89,7 @@ def test_causal_counts_from_the_first_position_where_lengths_differ():
     for kernel in UNDER_TEST.values():
         mixed = kernel(query, key, value, causal=True)
         torch.testing.assert_close(mixed[:, :, 0], value[:, :, 0])
-        torch.testing.assert_close(mixed[:, :, 2:], naive(query[:, :, 2:], key, value))
+        torch.testing.assert_close(mixed[:, :, 2:], naive_attention(query[:, :, 2:], key, value))
 
 
 @pytest.mark.some(2)
@@ -109,7 +108,12 @@ def test_the_backward_passes_gradcheck(shape, causal, mask):
     leaves = [x.requires_grad_() for x in inputs]
     for blocks in ((2, 2), (3, 100)):
         kernel = partial(
-            tiled, causal=causal, mask=chosen, block_q=blocks[0], block_k=blocks[1], scale=0.7
+            tiled_attention,
+            causal=causal,
+            mask=chosen,
+            block_q=blocks[0],
+            block_k=blocks[1],
+            scale=0.7,
         )
         assert torch.autograd.gradcheck(kernel, leaves)
 
@@ -143,8 +147,8 @@ def test_huge_logits_stay_finite(kernel):
 def test_below_float32_the_error_is_at_most_the_formulas():
     inputs = draw(1, 2, 2, 300, 300, 32, dtype=torch.bfloat16)
     for blocks in ({}, {"block_q": 32, "block_k": 32}):
-        found = worst(partial(tiled, **blocks), inputs, causal=True)
-        plain = worst(naive, inputs, causal=True)
+        found = worst(partial(tiled_attention, **blocks), inputs, causal=True)
+        plain = worst(naive_attention, inputs, causal=True)
         assert all(a <= b for a, b in zip(found, plain, strict=True)), (found, plain)
 
 
@@ -158,8 +162,8 @@ def excess(causal=True):
     found, little = [], 8 * torch.finfo(torch.float32).eps
     for size in (1.0, 6.0):
         inputs = draw(1, 2, 2, 200, 200, 16, size=size)
-        kernel = partial(tiled, block_q=16, block_k=16)
-        errors, plain = (worst(k, inputs, causal=causal) for k in (kernel, naive))
+        kernel = partial(tiled_attention, block_q=16, block_k=16)
+        errors, plain = (worst(k, inputs, causal=causal) for k in (kernel, naive_attention))
         allowed = [
             factor * error + little for factor, error in zip((2, 3, 3, 3), plain, strict=True)
         ]
@@ -185,17 +189,17 @@ def sum_in_bfloat16(total, factor, new):
 
 
 def one_late(rows, columns):
-    corner = hidden_corner(rows, columns)
+    corner = masked_corner(rows, columns)
     return corner and (corner[0], corner[1] + 1)
 
 
 @pytest.mark.parametrize(
     ("module", "name", "fault"),
     [
-        (kernels_online, "rescaling", no_rescaling),
-        (kernels_online, "row_max", no_maximum),
-        (kernels_online, "running_sum", sum_in_bfloat16),
-        (kernels_work, "hidden_corner", one_late),
+        (online_softmax, "rescaling_factor", no_rescaling),
+        (online_softmax, "row_max", no_maximum),
+        (online_softmax, "running_sum", sum_in_bfloat16),
+        (head_chunks, "masked_corner", one_late),
     ],
 )
 def test_planted_faults_are_caught(monkeypatch, module, name, fault):
@@ -205,9 +209,9 @@ def test_planted_faults_are_caught(monkeypatch, module, name, fault):
 
 def test_a_causal_kernel_leaves_blocks_out():
     tiles = Tiles(1024, 1024, 128, 128, causal=True)
-    assert tiles.executed() == 36  # 8 * 9 / 2 of 64
-    assert tiles.share() == 36 / 64
-    assert Tiles(1024, 1024, 128, 128, causal=False).executed() == 64
+    assert tiles.count_executed() == 36  # 8 * 9 / 2 of 64
+    assert tiles.executed_share() == 36 / 64
+    assert Tiles(1024, 1024, 128, 128, causal=False).count_executed() == 64
 
 
 @pytest.mark.parametrize("sizes", [(7, 7, 3, 2), (5, 9, 2, 4), (9, 5, 100, 2), (8, 8, 4, 4)])
@@ -217,16 +221,16 @@ def test_tiles_cover_all_that_is_visible_and_nothing_twice(sizes):
     for rows in tiles.rows():
         for columns in tiles.columns(rows):
             part = torch.zeros(rows.stop - rows.start, columns.stop - columns.start)
-            kernels_work.hide_future(part, rows, columns)
+            head_chunks.mask_future(part, rows, columns)
             seen[rows, columns] += (part == 0).int()
     assert torch.equal(seen, torch.ones_like(seen).tril())
 
 
 def test_block_sizes_are_for_positions_and_shrink_with_groups():
     query, key, _, _ = draw(1, 8, 2, 300, 300, 8)
-    assert tiling(query, key, causal=True).block_q * 4 == 128
+    assert choose_tiles(query, key, causal=True).block_q * 4 == 128
     with pytest.raises(ValueError, match="block_k=0 must be at least 1"):
-        tiled(query, key, key, block_k=0)
+        tiled_attention(query, key, key, block_k=0)
 
 
 @pytest.mark.parametrize("length", [64, 300])

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from experiments.nn.ffn import FeedForward
-from experiments.nn.moe.dispatch import grouped, masked
+from experiments.nn.moe.dispatch import dispatch_grouped, dispatch_masked
 from experiments.parts.activation import Activation
 
 TOKENS, D_MODEL, N_EXPERTS = 23, 6, 5
@@ -35,7 +35,9 @@ def run(dispatch, *, top_k: int, padded: bool, gated: bool, used: int) -> list[t
 @pytest.mark.parametrize("used", [N_EXPERTS, 3])
 def test_grouped_is_masked(top_k: int, padded: bool, gated: bool, used: int) -> None:
     options = {"top_k": top_k, "padded": padded, "gated": gated, "used": used}
-    for ours, naive in zip(run(grouped, **options), run(masked, **options), strict=True):
+    for ours, naive in zip(
+        run(dispatch_grouped, **options), run(dispatch_masked, **options), strict=True
+    ):
         torch.testing.assert_close(ours, naive, rtol=1e-10, atol=1e-12)
 
 
@@ -52,7 +54,7 @@ def test_an_expert_runs_once_and_only_for_its_tokens() -> None:
     experts = torch.tensor([[2, 0], [0, 2], [2, 0]])
     weights = torch.full((3, 2), 0.5)
     x = torch.ones(3, 4)
-    out = grouped(
+    out = dispatch_grouped(
         x, experts, weights, torch.tensor([True, True, False]), [network(i) for i in range(3)]
     )
     assert calls == [(0, 2), (2, 2)]
@@ -60,7 +62,7 @@ def test_an_expert_runs_once_and_only_for_its_tokens() -> None:
 
 
 def test_only_padding() -> None:
-    out = grouped(
+    out = dispatch_grouped(
         torch.ones(2, 3),
         torch.zeros(2, 1, dtype=torch.long),
         torch.ones(2, 1),

@@ -12,7 +12,7 @@ from experiments.nn.moe.mixture import (
     z_loss,
 )
 from experiments.parts.moe import Balance
-from runner.trial.training import joined
+from runner.trial.training import join_outputs
 
 D_MODEL, D_FF = 8, 12
 
@@ -154,7 +154,7 @@ def test_the_bias_moves_once_a_step_by_the_load_of_the_whole_batch(balance: Bala
         )
         for i in range(4)
     ]
-    together = joined(parts)
+    together = join_outputs(parts)
     assert torch.equal(together.experts, experts)
     moe.after_step(together)
     steps = [-1, 1] if balance is Balance.bias else None

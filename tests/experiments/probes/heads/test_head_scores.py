@@ -6,11 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from experiments.probes.heads.attention_weights import HIDDEN, logit_blocks, weights
+from experiments.probes.heads.attention_weights import (
+    MASKED_LOGIT,
+    logit_blocks,
+    self_attention_weights,
+)
 from experiments.probes.heads.scores import (
     naive_row_scores,
     row_scores,
-    scores_of,
+    scores_from_weights,
     uniform_scores,
 )
 
@@ -48,7 +52,7 @@ def logits_of(p: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def test_even_attention_has_the_log_of_the_number_of_keys() -> None:
-    entropy, distance, shares = scores_of(even(), (0, 1))
+    entropy, distance, shares = scores_from_weights(even(), (0, 1))
     n = torch.arange(1, TIME + 1)
     torch.testing.assert_close(entropy, n.float().log())
     torch.testing.assert_close(distance, (n - 1) / 2)  # the mean of 0 .. n - 1
@@ -58,7 +62,7 @@ def test_even_attention_has_the_log_of_the_number_of_keys() -> None:
 
 @pytest.mark.parametrize("lag", [0, 1, 4])
 def test_a_head_that_looks_at_one_key(lag: int) -> None:
-    entropy, distance, shares = scores_of(at_lag(lag), (0, 1, 4))
+    entropy, distance, shares = scores_from_weights(at_lag(lag), (0, 1, 4))
     assert entropy.eq(0).all()
     assert distance[lag:].eq(lag).all()
     assert shares[(0, 1, 4).index(lag), lag:].eq(1).all()
@@ -81,7 +85,7 @@ def test_blocks_agree_with_the_whole_matrix(block: int, n_kv_heads: int, padded:
 @pytest.mark.parametrize("p", [even(), at_lag(1), at_lag(4)], ids=["even", "previous", "far"])
 def test_blocks_score_hand_made_weights(p: Tensor) -> None:
     ours = row_scores(*logits_of(p), None, (0, 1), block=4)
-    for one, other in zip(ours, scores_of(p, (0, 1)), strict=True):
+    for one, other in zip(ours, scores_from_weights(p, (0, 1)), strict=True):
         torch.testing.assert_close(one, other[..., None, None, :].expand_as(one), atol=1e-5, rtol=0)
 
 
@@ -114,9 +118,9 @@ def test_uniform_scores_are_zero_at_padding() -> None:
 def test_a_forgotten_mask_or_order_would_be_seen() -> None:
     """Planted faults change the weights by far more than the tests above allow."""
     query, key = random_qk()
-    right = weights(query, key)
+    right = self_attention_weights(query, key)
     unmasked = (query @ key.repeat_interleave(2, 1).transpose(2, 3)).softmax(-1)
     assert (right - unmasked).abs().max() > 0.1
-    tiled = weights(query, key.repeat(1, 2, 1, 1))  # the wrong order of shared heads
+    tiled = self_attention_weights(query, key.repeat(1, 2, 1, 1))  # the wrong order of shared heads
     assert (right - tiled).abs().max() > 0.1
-    assert math.isfinite(HIDDEN)
+    assert math.isfinite(MASKED_LOGIT)

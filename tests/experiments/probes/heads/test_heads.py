@@ -9,16 +9,16 @@ from torch import Tensor
 
 from experiments.nn.attention import Attention, causal_mask
 from experiments.parts.activation import Activation
-from experiments.parts.attention import Attention as AttentionOptions
+from experiments.parts.attention import AttentionPart as AttentionOptions
 from experiments.parts.attention import Kernel, Position
 from experiments.parts.body import Init
-from experiments.parts.body import Model as ModelOptions
-from experiments.parts.ffn import FeedForward as FeedForwardOptions
-from experiments.parts.norm import Norm as NormOptions
+from experiments.parts.body import ModelOptions as ModelOptions
+from experiments.parts.ffn import FeedForwardPart as FeedForwardOptions
+from experiments.parts.norm import NormPart as NormOptions
 from experiments.parts.norm import NormType, Placement
 from experiments.parts.transformer import build_transformer
-from experiments.probes.heads.attention_weights import watch, weights
-from experiments.probes.heads.probe import HeadProbe, attention_rows, spread
+from experiments.probes.heads.attention_weights import self_attention_weights, visit_queries_keys
+from experiments.probes.heads.probe import HeadProbe, self_attention_rows, standard_deviation
 from experiments.probes.heads.scores import naive_row_scores, row_scores
 from experiments.tasks.batch import Batch
 
@@ -60,7 +60,9 @@ def test_weights_times_values_are_the_output(n_kv_heads: int, position, padded: 
         layer.value.register_forward_hook(lambda _, __, y: values.append(y))
         layer.register_forward_hook(lambda _, __, y: outputs.append(y))
     padding = data.keep if padded else None
-    watch(net, data, lambda _, query, key: seen.append(weights(query, key, padding)))
+    visit_queries_keys(
+        net, data, lambda _, query, key: seen.append(self_attention_weights(query, key, padding))
+    )
     assert len(seen) == len(layers) == 2
     for layer, p, v, output in zip(layers, seen, values, outputs, strict=True):
         torch.testing.assert_close(p.sum(-1), torch.ones(B, 4, TIME))  # dropout plays no part
@@ -120,7 +122,9 @@ def test_metrics_are_means_over_the_queries_that_count(padded: bool) -> None:
     net, data = model(), batch(padded=padded)
     metrics = probed(net, data).metrics()
     seen: list[Tensor] = []
-    watch(net, data, lambda _, query, key: seen.append(weights(query, key, data.keep)))
+    visit_queries_keys(
+        net, data, lambda _, query, key: seen.append(self_attention_weights(query, key, data.keep))
+    )
     for index, p in enumerate(seen):
         for head in range(4):
             rows: dict[str, list[float]] = {
@@ -164,8 +168,10 @@ def test_weights_that_are_no_numbers_give_scores_that_are_none() -> None:
 
 
 def test_the_spread_is_the_standard_deviation_over_heads() -> None:
-    assert spread([1.0, 3.0]) == 1.0  # of all there are: sqrt(((1 - 2)^2 + (3 - 2)^2) / 2)
-    assert spread([2.5]) == 0.0
+    assert (
+        standard_deviation([1.0, 3.0]) == 1.0
+    )  # of all there are: sqrt(((1 - 2)^2 + (3 - 2)^2) / 2)
+    assert standard_deviation([2.5]) == 0.0
 
 
 def test_batches_add_up_and_labels_are_kept_apart() -> None:
@@ -222,7 +228,7 @@ def test_hooks_go_and_the_mode_comes_back_after_an_error() -> None:
         raise RuntimeError("stop")
 
     with pytest.raises(RuntimeError, match="stop"):
-        watch(net, batch(), fail)
+        visit_queries_keys(net, batch(), fail)
     assert net.training
     assert sum(len(m._forward_hooks) for m in net.modules()) == 0
 
@@ -236,7 +242,7 @@ def test_scores_in_other_dtypes_are_of_float32(placement: Placement) -> None:
     assert rounded.metrics() == pytest.approx(exact, abs=0.1)
     seen: list[torch.dtype] = []
     low = Batch((data.inputs[0].bfloat16(),), data.target, data.keep, data.label)
-    watch(net, low, lambda _, query, key: seen.extend([query.dtype, key.dtype]))
+    visit_queries_keys(net, low, lambda _, query, key: seen.extend([query.dtype, key.dtype]))
     assert set(seen) == {torch.float32}
 
 
@@ -253,18 +259,20 @@ def test_other_than_causal_self_attention_is_refused() -> None:
 
     x = torch.randn(B, TIME, 16)
     with pytest.raises(ValueError, match="called with causal=False"):
-        watch(Encoder(), Batch((x,), x, batch().keep, batch().label), lambda *_: None)
+        visit_queries_keys(Encoder(), Batch((x,), x, batch().keep, batch().label), lambda *_: None)
 
 
 @pytest.mark.parametrize("padded", [False, True])
 def test_attention_rows_are_the_weights_of_one_sequence(padded: bool) -> None:
     net, data = model(), batch(padded=padded)
-    rows = attention_rows(net, data, sequence=1)
+    rows = self_attention_rows(net, data, sequence=1)
     assert list(rows[0]) == ["layer", "head", "query", "key", "weight"]
     n = int(data.keep[1].sum())
     assert len(rows) == 2 * 4 * n * (n + 1) // 2
     seen: list[Tensor] = []
-    watch(net, data, lambda _, query, key: seen.append(weights(query, key, data.keep)))
+    visit_queries_keys(
+        net, data, lambda _, query, key: seen.append(self_attention_weights(query, key, data.keep))
+    )
     total: dict[tuple[float, ...], float] = {}
     for row in rows:
         layer, head, query, key, weight = row.values()

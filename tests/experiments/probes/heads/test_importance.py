@@ -4,11 +4,16 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from experiments.probes.heads.ablation import changed, halves
+from experiments.probes.heads.ablation import split_even_odd, transform_head_outputs
 from experiments.probes.heads.attention_weights import attention_layers
 from experiments.probes.heads.importance import taylor_importance
 from experiments.tasks.batch import Batch
-from tests.support.repeating import N_HEADS, N_LAYERS, model, task
+from tests.support.attention_models import (
+    N_HEADS,
+    N_LAYERS,
+    make_attention_model,
+    make_induction_task,
+)
 
 STEP = 1e-5
 
@@ -25,12 +30,12 @@ def scaled(net, batch, loss, layer: int, head: int, factor: float) -> float:
     mask[head] = factor
     changes = [lambda x: x] * N_LAYERS
     changes[layer] = lambda x: x * mask
-    with torch.no_grad(), changed(net, changes):
+    with torch.no_grad(), transform_head_outputs(net, changes):
         return loss(net(*batch.inputs).prediction, batch).sum().item()
 
 
 def test_it_is_the_derivative_by_a_mask_summed_over_sequences() -> None:
-    net, source = model(double=True), task(n_eval=6)
+    net, source = make_attention_model(double=True), make_induction_task(n_eval=6)
     (batch,) = source.evaluation()
     found = taylor_importance(net, [batch], each)
     for layer in range(N_LAYERS):
@@ -45,17 +50,17 @@ def test_it_is_the_derivative_by_a_mask_summed_over_sequences() -> None:
 
 
 def test_sequences_do_not_cancel_and_batches_add_up() -> None:
-    net, source = model(double=True), task(n_eval=7)
+    net, source = make_attention_model(double=True), make_induction_task(n_eval=7)
     (batch,) = source.evaluation()
     whole = taylor_importance(net, [batch], each)
-    four, three = halves([batch], torch.device("cpu"))
+    four, three = split_even_odd([batch], torch.device("cpu"))
     parts = taylor_importance(net, [*four, *three], each)
     for one, other in zip(whole, parts, strict=True):
         assert one == pytest.approx(other)
 
 
 def test_a_head_whose_output_goes_nowhere_has_none() -> None:
-    net, source = model(), task()
+    net, source = make_attention_model(), make_induction_task()
     with torch.no_grad():
         attention_layers(net)[0].out.weight[:, 4:8] = 0
     found = taylor_importance(net, list(source.evaluation()), each)
@@ -66,7 +71,7 @@ def test_a_head_whose_output_goes_nowhere_has_none() -> None:
 
 
 def test_a_layer_that_nothing_depends_on_has_zeros() -> None:
-    net, source = model(), task()
+    net, source = make_attention_model(), make_induction_task()
     with torch.no_grad():
         attention_layers(net)[1].out.weight.zero_()
     found = taylor_importance(net, list(source.evaluation()), each)
@@ -74,6 +79,6 @@ def test_a_layer_that_nothing_depends_on_has_zeros() -> None:
 
 
 def test_it_leaves_no_gradients() -> None:
-    net, source = model(), task()
+    net, source = make_attention_model(), make_induction_task()
     taylor_importance(net, list(source.evaluation()), each)
     assert all(parameter.grad is None for parameter in net.parameters())

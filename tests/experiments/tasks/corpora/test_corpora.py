@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from experiments.tasks import domains
-from experiments.tasks.corpora import files, find, japanese, sources, windows
+from experiments.tasks.corpora import file_search, japanese, package_text, user_text, windows
 from experiments.tasks.corpora.base import CorpusOptions
 from experiments.tasks.domains import Domains
 from experiments.tasks.text import Text
@@ -51,9 +51,9 @@ def test_rolling_hashes_are_equal_exactly_where_stretches_are(length: int) -> No
 
 def evaluation_windows(documents: list[bytes], known: windows.Hashes, n: int) -> windows.Bytes:
     """The report's windows of documents, for a length of 16."""
-    free = windows.free_windows(documents, known, 16)
+    free = windows.unseen_windows(documents, known, 16)
     chosen = windows.report_windows(free, documents, 16, n, "x")
-    return windows.stacked([free[index] for index in chosen], known, 16)
+    return windows.stack_windows([free[index] for index in chosen], known, 16)
 
 
 @pytest.mark.parametrize("planted", [0, 2 * 17, 40 * 17])
@@ -144,7 +144,7 @@ def test_fingerprint_follows_versions_and_options(
     before = SMALL.prepare(cache).fingerprint
     other = Domains("domains", 32, ["code", "english", "japanese"], train_bytes=60_000, n_eval=21)
     assert other.prepare(cache).fingerprint != before
-    monkeypatch.setattr(sources, "versions", lambda: {"numpy": "0"})
+    monkeypatch.setattr(package_text, "package_versions", lambda: {"numpy": "0"})
     assert SMALL.prepare(cache).fingerprint != before
 
 
@@ -171,9 +171,9 @@ def test_folders_are_labels_and_one_folder_is_text(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir(parents=True)
         for index in range(4):
             (tmp_path / folder / f"{index}.md").write_text(words(100 * len(folder) + index))
-    assert list(files.read(str(tmp_path)).documents) == ["fruit", "sea"]
-    assert list(files.read(f"{tmp_path}/**/*.md").documents) == ["fruit", "sea"]
-    assert list(files.read(f"{tmp_path}/fruit/*.md").documents) == ["text"]
+    assert list(user_text.read_documents(str(tmp_path)).documents) == ["fruit", "sea"]
+    assert list(user_text.read_documents(f"{tmp_path}/**/*.md").documents) == ["fruit", "sea"]
+    assert list(user_text.read_documents(f"{tmp_path}/fruit/*.md").documents) == ["text"]
     corpus = text(tmp_path).load(tmp_path / "c")
     assert list(corpus["labels"]) == ["fruit", "sea"]
     assert np.bincount(corpus["window_label"]).tolist() == [3, 3]
@@ -190,14 +190,14 @@ def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "a.txt").write_text("x")
     for path in ("~/*.txt", "~/a.txt"):
-        assert find.search(path).files == [tmp_path / "a.txt"]
+        assert file_search.find_files(path).files == [tmp_path / "a.txt"]
 
 
 def test_one_file_is_cut_and_several_are_not() -> None:
-    assert files.split([b"0123456789"], 0.2) == (b"01234567", [b"89"])
+    assert user_text.split_held_out([b"0123456789"], 0.2) == (b"01234567", [b"89"])
     found = [b"a" * 50, b"b" * 30, b"c" * 20]
-    assert files.split(found, 0.2) == (b"a" * 50 + b"\n" + b"c" * 20, [b"b" * 30])
-    assert files.split(found, 0.9) == (b"a" * 50, [b"b" * 30, b"c" * 20])
+    assert user_text.split_held_out(found, 0.2) == (b"a" * 50 + b"\n" + b"c" * 20, [b"b" * 30])
+    assert user_text.split_held_out(found, 0.9) == (b"a" * 50, [b"b" * 30, b"c" * 20])
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_an_unreadable_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "a.txt").write_text("x")
     monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(ValueError, match=r"a.txt cannot be read \(Permission denied\)"):
-        files.read(str(tmp_path))
+        user_text.read_documents(str(tmp_path))
 
 
 def test_bytes_that_are_no_text_are_fine(tmp_path: Path) -> None:
@@ -242,7 +242,7 @@ def test_too_much_wanted_of_a_domain_says_what_there_is(monkeypatch: pytest.Monk
 
 
 def test_code_holds_no_docstrings() -> None:
-    for source in islice(sources.code(), 30):
+    for source in islice(package_text.read_code(), 30):
         try:
             tree = ast.parse(source)
         except SyntaxError:  # a class of nothing but its docstring
@@ -269,18 +269,18 @@ def test_prose_keeps_sentences_only() -> None:
     6 and some output that would otherwise read like a sentence here
     """
     seen: set[str] = set()
-    kept = sources.prose(docstring, seen)
+    kept = package_text.prose_paragraphs(docstring, seen)
     assert kept == [
         "Return the sum of all the values along one axis of an array.",
         "The axis along which the values are added to one another.",
     ]
-    assert sources.prose(docstring, seen) == []
+    assert package_text.prose_paragraphs(docstring, seen) == []
 
 
 def test_japanese_is_japanese() -> None:
-    records = list(islice(japanese.japanese(), 40))
+    records = list(islice(japanese.generate_japanese(), 40))
     assert len(set(records)) == 40
-    assert records == list(islice(japanese.japanese(), 40))
+    assert records == list(islice(japanese.generate_japanese(), 40))
     letters = "".join(records)
     assert sum(char.isascii() and char.isalpha() for char in letters) < 0.01 * len(letters)
 

@@ -1,0 +1,38 @@
+"""Options without a YAML file: parts and tasks whose fields all have defaults. No torch, no Hydra.
+
+`ffn=mine` then chooses the part of kind `mine` as it is declared. A file of this name that has this
+kind wins; one of another kind is refused.
+"""
+
+import dataclasses
+from enum import Enum
+from typing import Any
+
+from runner import registry
+
+
+def find_declared_options(group: str, *, load_tasks: bool = True) -> dict[str, dict[str, Any]]:
+    """Return the options of a group that need no file: kind -> fields and their defaults.
+
+    `load_tasks` is as in `registry.kinds`.
+    """
+    choices = {}
+    for kind, options in registry.kinds(group, load_tasks=load_tasks).items():
+        rest = [field for field in dataclasses.fields(options) if field.name != "kind"]
+        if all(has_default(field) for field in rest):
+            choices[kind] = {"kind": kind, **{field.name: default(field) for field in rest}}
+    return choices
+
+
+def has_default(field: dataclasses.Field[Any]) -> bool:
+    """Whether a field has a value that nobody needs to give."""
+    missing = dataclasses.MISSING
+    return field.default is not missing or field.default_factory is not missing
+
+
+def default(field: dataclasses.Field[Any]) -> Any:
+    """Return the default of a field, as a YAML file would say it."""
+    value = field.default
+    if field.default_factory is not dataclasses.MISSING:
+        value = field.default_factory()
+    return value.value if isinstance(value, Enum) else value

@@ -1,0 +1,69 @@
+"""What a study's YAML says of its report, typed: question, headline, claims, figures. No torch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from runner.claims import kinds
+from runner.claims.claim import Claim
+from runner.claims.headline import Headline
+from runner.config import ConfigError, Study
+from runner.figures.figure import Figure
+from runner.figures.kinds import read_figure
+from runner.wording.names import check_file_name
+
+
+@dataclass(frozen=True)
+class ReportSpec:
+    """The part of a report that is written before anything is computed."""
+
+    question: str
+    scale: str
+    headline: list[Headline]
+    claims: list[Claim]
+    figures: dict[str, Figure]
+    not_tested: list[str]
+
+
+def headline(entry: Mapping[str, Any]) -> Headline:
+    """One metric that the answer is about; ValueError for missing or unknown keys."""
+    known = [f.name for f in fields(Headline)]
+    for key in entry:
+        if key not in known:
+            raise ValueError(f"headline.{key}: there is no such key; there are {', '.join(known)}")
+    for key in ("metric", "direction", "label"):
+        if key not in entry:
+            raise ValueError(f"headline {dict(entry)} is missing the key {key}")
+    return Headline(**entry)
+
+
+def headlines(entries: Sequence[Mapping[str, Any]]) -> list[Headline]:
+    """All headlines; ValueError for a metric that is named twice: it has one table and one word."""
+    found = [headline(entry) for entry in entries]
+    names = [one.metric for one in found]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"headline names {name} {names.count(name)} times; name it once")
+    return found
+
+
+def read_report_spec(study: Study) -> ReportSpec:
+    """Read and check it all.
+
+    Raises:
+        ConfigError: a headline, claim or figure that makes no sense.
+    """
+    for what, names in (("the claim", study.claims), ("the figure", study.figures)):
+        for name in names:
+            check_file_name(what, str(name))
+    try:
+        return ReportSpec(
+            question=study.question,
+            scale=study.scale.value,
+            headline=headlines(study.headline),
+            claims=[kinds.read_claim(name, claim) for name, claim in study.claims.items()],
+            figures={name: read_figure(name, keys) for name, keys in study.figures.items()},
+            not_tested=study.not_tested,
+        )
+    except (TypeError, ValueError) as error:
+        raise ConfigError(str(error).splitlines()[0]) from error

@@ -1,0 +1,276 @@
+"""The source of modules: where it lies, what it imports, and digests that ignore words.
+
+Nothing is imported here: to import a package of the science would import torch.
+"""
+
+import ast
+import functools
+import hashlib
+import re
+from dataclasses import dataclass
+from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.util import find_spec
+from pathlib import Path
+
+from runner.config import ConfigError
+from runner.metric_names import TEXTS
+
+
+class MissingModuleError(ConfigError):
+    """A module whose source cannot be found."""
+
+
+@dataclass(frozen=True)
+class Import:
+    """One imported name.
+
+    Attributes:
+        module: a module that must exist.
+        member: `module.name` for `from module import name`, which may be a module too; else "".
+        optional: whether it stands in a `try`, an `if` or a `with`, and may fail or never run.
+    """
+
+    module: str
+    member: str = ""
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class ModuleSource:
+    """What the code hash takes from one source file.
+
+    Attributes:
+        digest: a hash of the syntax without comments, docstrings and texts of metrics, and of the
+            files that the module names; of the bytes where it is not Python.
+        imports: what it imports, relative names resolved.
+    """
+
+    digest: str
+    imports: tuple[Import, ...] = ()
+
+
+def locate(module: str) -> Path | None:
+    """Return the file of a module; None for a folder without `__init__.py`, which holds no code.
+
+    Raises:
+        MissingModuleError: there is no such module, or it is built into Python.
+    """
+    top, *below = module.split(".")
+    spec = find_spec(top)
+    if spec is None:
+        raise MissingModuleError(f"module {module} cannot be found")
+    folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
+    if not below:
+        if spec.origin and Path(spec.origin).is_file():
+            return Path(spec.origin)
+        if folders:
+            return None
+    for folder in folders if below else ():
+        place = folder.joinpath(*below)
+        suffixes = (".py", *EXTENSION_SUFFIXES)
+        files = [place / "__init__.py", *(place.parent / f"{place.name}{s}" for s in suffixes)]
+        if path := next((path for path in files if path.is_file()), None):
+            return path
+        if place.is_dir():
+            return None
+    raise MissingModuleError(f"module {module} cannot be found")
+
+
+def submodules(package: str) -> list[str]:
+    """Return the modules right below a package; none for a plain module."""
+    path = locate(package)
+    if path is None or path.name != "__init__.py":
+        return []
+    return [f"{package}.{file.stem}" for file in sorted(path.parent.glob("*.py")) if file != path]
+
+
+def find_parent_folder(top: str) -> Path | None:
+    """Return the folder in which a top-level module lies; None for one that is nowhere."""
+    spec = find_spec(top)
+    if spec is None:
+        return None
+    folders = list(spec.submodule_search_locations or ())
+    place = folders[0] if folders else spec.origin
+    return Path(place).resolve().parent if place and Path(place).exists() else None
+
+
+def read_module(module: str) -> ModuleSource:
+    """Read a module's source.
+
+    Raises:
+        MissingModuleError: there is no such module.
+    """
+    path = locate(module)
+    if path is None:
+        return ModuleSource("")
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    digest, imports, files = _read(path.read_bytes(), path, package)
+    for file in files:
+        if file.is_file():
+            content = hashlib.sha256(file.read_bytes()).hexdigest()
+            digest = hashlib.sha256(f"{digest}{file.name}{content}".encode()).hexdigest()
+    return ModuleSource(digest, imports)
+
+
+def syntax_digest(path: Path) -> str:
+    """Return a hash of a Python file's syntax, the same whatever its comments and docstrings say.
+
+    The texts of declared metrics do not count either.
+    It is the same in every version of Python that parses the file to the same tree.
+    """
+    return hashlib.sha256(_Walk(path.read_bytes()).text).hexdigest()
+
+
+@functools.lru_cache(maxsize=1024)  # a sweep plans often, and nothing changes meanwhile
+def _read(content: bytes, path: Path, package: str) -> tuple[str, tuple[Import, ...], list[Path]]:
+    """Read one file: its digest, its imports, the files beside it that it names."""
+    if path.suffix != ".py":  # an extension module
+        return hashlib.sha256(content).hexdigest(), (), []
+    walk = _Walk(content, package)
+    files = [path.parent / name for name in sorted(walk.strings) if _is_file_name(name)]
+    return hashlib.sha256(walk.text).hexdigest(), tuple(walk.imports), files
+
+
+def _is_file_name(text: str) -> bool:
+    """Whether a string may name a file of the same folder: `kernel.cu`, no path, no sentence."""
+    return bool(re.fullmatch(r"[\w-][\w.-]{0,90}\.\w{1,9}", text)) and not text.endswith(".py")
+
+
+class _Word(str):
+    """A name of a field, which is no text of the program."""
+
+    __slots__ = ()
+
+
+class _Words(dict[str, _Word]):
+    """The names of fields, each made once."""
+
+    def __missing__(self, name: str) -> _Word:
+        self[name] = word = _Word(name)
+        return word
+
+
+NAMES = _Words()
+END = _Word("]")
+
+OPTIONAL = (ast.Try, ast.TryStar, ast.If, ast.With)  # around imports that may fail or never run
+DEFINED = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+DOCUMENTED = (ast.Module, *DEFINED)
+METRIC = "runner.metric_names.Metric"
+
+
+class _Walk:
+    """One walk through a module's tree.
+
+    Attributes:
+        text: the syntax without docstrings, texts of metrics, positions and empty fields, which
+            differ between versions of Python.
+        imports: what runs of it import, in functions too; not what only type checkers read.
+        strings: all strings in it but docstrings and texts of metrics.
+    """
+
+    def __init__(self, content: bytes, package: str = "") -> None:
+        self.imports: list[Import] = []
+        self.strings: set[str] = set()
+        self._package = package
+        words: list[str] = []
+        tree = ast.parse(content)
+        if b"Metric" in content:
+            _drop_texts(tree)
+        # A stack and no recursion: a long sum of texts is a tree as deep as it has terms.
+        stack: list[tuple[object, bool]] = [(tree, False)]
+        while stack:
+            node, optional = stack.pop()
+            if isinstance(node, ast.AST):
+                words.append(type(node).__name__)
+                self._note_imports(node, optional=optional)
+                optional = optional or isinstance(node, OPTIONAL)
+                stack += [(one, optional) for one in _parts(node)]
+            elif isinstance(node, _Word):
+                words.append(node)
+            else:
+                words.append(repr(node))
+                if isinstance(node, str):
+                    self.strings.add(node)
+        self.text = "\n".join(words).encode()
+
+    def _note_imports(self, node: ast.AST, *, optional: bool) -> None:
+        if isinstance(node, ast.Import):
+            self.imports += [Import(alias.name, optional=optional) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            self._import_from(node, optional=optional)
+
+    def _import_from(self, node: ast.ImportFrom, *, optional: bool) -> None:
+        above = self._package.split(".")[: -node.level + 1 or None] if node.level else []
+        module = ".".join([*above, *([node.module] if node.module else [])])
+        self.imports += [Import(module, f"{module}.{a.name}", optional) for a in node.names]
+
+
+def _drop_texts(tree: ast.Module) -> None:
+    """Take the texts out of the declarations of metrics: `Metric(DivergedValue.kept, meaning="...")`.
+
+    A metric's meaning, unit, formula, source and direction are for readers, and no number depends
+    on them. If they counted, a better wording would make every trial of a question stale.
+
+    Only literal strings are taken out, and only from calls of `Metric` as
+    `from runner.metric_names import Metric` binds it. Another class of this name may compute
+    with such arguments, and so may an expression in their place.
+    """
+    nodes = list(ast.walk(tree))  # a queue and no recursion
+    origins = {origin for node in nodes for name, origin in _bindings(node) if name == "Metric"}
+    if origins != {METRIC}:
+        return
+    for node in nodes:
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Metric":
+            node.keywords = [each for each in node.keywords if not _is_text(each)]
+
+
+def _bindings(node: ast.AST) -> list[tuple[str, str]]:
+    """Return the names that a node binds, each with what it imports under the name, or ""."""
+    if isinstance(node, ast.ImportFrom):
+        module = "." * node.level + (node.module or "")
+        return [(alias.asname or alias.name, f"{module}.{alias.name}") for alias in node.names]
+    if isinstance(node, ast.Import):
+        return [(alias.asname or alias.name, alias.name) for alias in node.names]
+    if isinstance(node, ast.Name):
+        return [(node.id, "")] if isinstance(node.ctx, ast.Store) else []
+    if isinstance(node, ast.arg):
+        return [(node.arg, "")]
+    return [(node.name, "")] if isinstance(node, DEFINED) else []
+
+
+def _is_text(keyword: ast.keyword) -> bool:
+    """Whether a keyword argument is a text of a metric, written out as a string."""
+    value = keyword.value
+    literal = isinstance(value, ast.Constant) and isinstance(value.value, str)
+    return literal and keyword.arg in TEXTS
+
+
+def _parts(node: ast.AST) -> list[object]:
+    """Return the fields of a node that are not empty, each with its name, the last one first.
+
+    `ctx` (whether a name is read or written) follows from where the node stands.
+    """
+    parts: list[object] = [END]
+    for name in reversed(node._fields):
+        value = _executed(node) if name == "body" else getattr(node, name, None)
+        if value is None or name == "ctx":
+            continue
+        if isinstance(value, list):
+            if value:
+                parts += reversed(value)
+                parts.append(NAMES[name])
+        else:
+            parts += (value, NAMES[name])
+    return parts
+
+
+def _executed(node: ast.AST) -> object:
+    """Return the body of a node without its docstring; None for `if TYPE_CHECKING`."""
+    if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+        return node.body[1:]
+    if isinstance(node, ast.If):
+        test = node.test
+        if getattr(test, "id", getattr(test, "attr", "")) == "TYPE_CHECKING":
+            return None
+    return getattr(node, "body", None)

@@ -1,0 +1,309 @@
+"""Turns a study's records into all that one reads: tables, verdicts, figures, page, TensorBoard.
+
+Imports no torch and no model: a report can be written again from the records alone.
+"""
+
+import contextlib
+import dataclasses
+import json
+import math
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from runner.claims import verdicts
+from runner.claims.finding import Finding
+from runner.figures.data import Records
+from runner.figures.draw import draw_all, summarise_error
+from runner.figures.figure import TextTable
+from runner.figures.templates import select_arms_in_order
+from runner.report import dashboard, hparams_table, markdown, page, timing_stability, trial_notes
+from runner.report.answer import answer_lines, answer_record
+from runner.report.cards import verdict_card
+from runner.report.collection import RESULT_COLUMNS
+from runner.report.headlines import HeadlineComparison, compare_headlines
+from runner.report.hparams_table import update_shared_tables
+from runner.report.outcome import Outcome
+from runner.report.run_folder import CONFIG_FILE, ENVIRONMENT_FILE, RESULTS_FILE
+from runner.report.study_record import StudyRecord
+from runner.stats.comparison import COMPARISON_COLUMNS, compare_with_baseline, summarise_arms
+
+COLUMNS = f"tb/{hparams_table.FILE}"
+TEXT: dict[str, Any] = {"encoding": "utf-8", "errors": "backslashreplace"}  # never fails
+WORDS = [
+    *("arm", "baseline", "metric", "n_diverged", "standing", "p", "minimum_detectable_effect"),
+    *("unequal", "cost_by", "cost_ratio", "words"),
+]
+
+
+def write_report(run: Path, study: StudyRecord, *, is_redraw: bool = False) -> Outcome:
+    """Write every file of the run folder; each appears whole or not at all.
+
+    Tables come before figures. A figure that fails costs that figure, and so does TensorBoard.
+    A run that is `is_redraw` keeps its own records, and nothing outside of its folder is touched.
+    """
+    started = time.perf_counter()
+    results = _in_order(study)
+    findings = verdicts.judge(
+        study.claims,
+        results,
+        scale=study.scale,
+        trials=study.trials,
+        preconditions=study.preconditions,
+        clipped=study.clipped,
+        registrations=study.registrations,
+    )
+    comparison, summary, warnings = _tables(study, results)
+    compared = compare_headlines(study, results)
+    lines = answer_lines(study, compared, findings)
+    run.mkdir(parents=True, exist_ok=True)
+    if not is_redraw:
+        write_records(run, study)
+    with _draft(run) as folder:
+        add_standings(comparison, compared).to_csv(folder / "comparison.csv", index=False, **TEXT)
+        _write_json(folder / "answer.json", answer_record(study, compared, findings))
+        _write_json(folder / "verdicts.json", [_finding_record(finding) for finding in findings])
+        _move(folder, run)
+    shown = Records(
+        results,
+        study.history,
+        list(study.arms),
+        study.tables,
+        trials=study.trials,
+        clipped=study.clipped,
+    )
+    pictures, sheets, undrawn = draw_all(study.figures, shown)
+    warnings += [*undrawn, *trial_notes.environment_notes(study.trials)]
+    warnings += [
+        *trial_notes.message_notes(study.trials),
+        *timing_stability.stability_notes(study.tables),
+    ]
+    with _draft(run) as folder:
+        (folder / "figures").mkdir()
+        for key, picture in pictures.items():
+            (folder / "figures" / f"{key}.png").write_bytes(picture.png)
+            (folder / "figures" / f"{key}.svg").write_bytes(picture.svg)
+        texts = _texts(study, lines, findings, sheets)
+        images = {key: picture.png for key, picture in pictures.items()}
+        try:
+            dashboard.write_dashboard(folder / "tb", study, texts=texts, images=images)
+        except Exception as error:
+            warnings.append(f"tb/ for TensorBoard could not be written: {summarise_error(error)}")
+        html = page.render(
+            study,
+            answer=lines,
+            comparisons=compared,
+            summary=summary,
+            findings=findings,
+            pictures=pictures,
+            text_tables=sheets,
+            warnings=warnings,
+        )
+        # Last, so that whoever finds the page finds everything it speaks of.
+        (folder / page.TEMPLATE).write_bytes(html.encode("utf-8", TEXT["errors"]))
+        if is_redraw and (run / COLUMNS).is_file():
+            (folder / COLUMNS).unlink(missing_ok=True)  # those of all runs of the experiment
+        _move(folder, run, clean=("figures", "tb"), kept=(COLUMNS,) if is_redraw else ())
+    if not is_redraw:
+        try:
+            warnings += update_shared_tables(run, study)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            warnings.append(f"TensorBoard's columns of earlier runs stay as they are ({reason})")
+    return Outcome(
+        answer=lines,
+        findings=findings,
+        comparisons=compared,
+        comparison=comparison,
+        summary=summary,
+        report_path=run / page.TEMPLATE,
+        warnings=warnings,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def write_records(run: Path, study: StudyRecord) -> None:
+    """Write what the report is made from: final values, config, environment."""
+    with _draft(run) as folder:
+        results = _in_order(study)[RESULT_COLUMNS]
+        results.to_csv(folder / RESULTS_FILE, index=False, **TEXT)
+        _write_json(folder / ENVIRONMENT_FILE, study.environment)
+        config = study.config_yaml.encode("utf-8", TEXT["errors"])
+        (folder / CONFIG_FILE).write_bytes(config)
+        _move(folder, run)
+
+
+@contextlib.contextmanager
+def _draft(run: Path) -> Iterator[Path]:
+    """A folder within the run's own, where files are written before they are moved into place."""
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=run) as name:
+        yield Path(name)
+
+
+def _in_order(study: StudyRecord) -> pd.DataFrame:
+    unknown = sorted(set(study.results["arm"]) - set(study.arms))
+    if unknown:
+        have = list(study.arms)
+        raise ValueError(f"results hold arms {unknown} that the study lacks; it has {have}")
+    return select_arms_in_order(study.results.sort_values("seed", kind="stable"), list(study.arms))
+
+
+def _tables(
+    study: StudyRecord, results: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
+    """Comparison with the baseline, summary per arm, and a line for what is missing."""
+    present = set(results["metric"])
+    warnings = [
+        f"no trial recorded the metric {metric}"
+        for metric in study.metrics
+        if metric not in present
+    ]
+    summary = summarise_arms(results)
+    present_arms = set(results["arm"])
+    seeds = sorted({*study.trials["seed"]})
+    if study.baseline not in present_arms:
+        warnings.append(f"the baseline {study.baseline} has no results: nothing can be compared")
+        return pd.DataFrame(columns=COMPARISON_COLUMNS), summary, warnings
+    own = {h.metric: study.baseline_of(h) for h in study.headline}
+    own = {metric: arm for metric, arm in own.items() if arm != study.baseline}
+    tables = []
+    for baseline in dict.fromkeys([study.baseline, *own.values()]):
+        # Arms under other seeds are not paired with this baseline, and controls are compared with
+        # nothing; a metric whose headline has a baseline of its own is compared with that alone.
+        offset = study.seed_offsets.get(baseline, 0)
+        arms = [
+            arm
+            for arm in study.arms
+            if arm not in study.controls
+            and study.seed_offsets.get(arm, 0) == offset
+            and (baseline == study.baseline or study.fairness.same_data(arm, baseline))
+        ]
+        rows = results[results["arm"].isin([baseline, *arms])]
+        mine = [
+            metric
+            for metric in dict.fromkeys(rows["metric"])
+            if own.get(metric, study.baseline) == baseline
+        ]
+        if baseline in present_arms and mine:
+            tables.append(compare_with_baseline(rows, baseline, mine, seeds=seeds))
+    if not tables:
+        return pd.DataFrame(columns=COMPARISON_COLUMNS), summary, warnings
+    return pd.concat(tables, ignore_index=True), summary, warnings
+
+
+def add_standings(comparison: pd.DataFrame, compared: Sequence[HeadlineComparison]) -> pd.DataFrame:
+    """The comparison with what the answer says of each headline: word, p, cost, what differs."""
+    rows = pd.DataFrame(
+        [
+            {
+                "arm": one.arm,
+                "baseline": one.baseline,
+                "metric": one.headline.metric,
+                "n_diverged": one.n_diverged,
+                "standing": str(one.standing),
+                "p": one.decision.p,
+                "minimum_detectable_effect": one.decision.minimum_detectable_effect,
+                "unequal": " ".join(one.unequal),
+                "cost_by": one.cost_by,
+                "cost_ratio": one.cost_ratio,
+                "words": one.words,
+            }
+            for one in compared
+        ],
+        columns=WORDS,
+    )
+    keys = ["arm", "baseline", "metric"]
+    told = comparison.merge(rows, how="left", on=keys)
+    # An arm that has lost all its trials has no row of numbers, and still its word.
+    lost = rows.merge(comparison[keys], how="left", on=keys, indicator=True)
+    lost = lost[lost["_merge"] == "left_only"].drop(columns="_merge")
+    return pd.concat([told, lost], ignore_index=True) if len(lost) else told
+
+
+def _texts(
+    study: StudyRecord,
+    lines: Sequence[str],
+    findings: Sequence[Finding],
+    sheets: Mapping[str, TextTable],
+) -> dict[str, str]:
+    environment = {key: str(value) for key, value in study.environment.items()}
+    texts = {
+        "question": study.question,
+        "answer": "\n\n".join(lines),
+        "command": markdown.code_block(study.command),
+        "config": markdown.code_block(study.config_yaml),
+        "environment": markdown.render_table(["", ""], [[k, v] for k, v in environment.items()]),
+    }
+    if findings:
+        head = ["id", "verdict", "statement", "ours", "published", "p_holm", "reason"]
+        cards = [verdict_card(finding, study) for finding in findings]
+        rows = [[shown[key] for key in head] for shown in cards]
+        texts["verdicts"] = markdown.render_table(head, rows)
+    return texts | {
+        f"samples/{name}": markdown.render_text_table(study.figures[name], sheet)
+        for name, sheet in sheets.items()
+    }
+
+
+def _finding_record(finding: Finding) -> dict[str, Any]:
+    """A finding as JSON: its verdict, claim and numbers, and the line a person reads.
+
+    `registered` is the hash of `claim` without its words (statement, source, published): sorted
+    keys, no spaces, UTF-8.
+    """
+    values = {f.name: getattr(finding, f.name) for f in dataclasses.fields(finding)}
+    for name in ("interval", "extra_estimate", "aa", "positive"):
+        values[name] = values[name]._asdict() if values[name] else None
+    others = {name: found._asdict() for name, found in finding.others.items()}
+    return {
+        "id": finding.claim.id,
+        **values,
+        "verdict": str(finding.verdict),
+        "unequal": list(finding.unequal),
+        "claim": finding.claim.to_dict(),
+        "registered": finding.fingerprint,
+        "others": others,
+        "line": str(finding),
+    }
+
+
+def _write_json(path: Path, value: Any) -> None:
+    text = json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False, default=str)
+    path.write_bytes(f"{text}\n".encode("utf-8", TEXT["errors"]))
+
+
+def _finite(value: Any) -> Any:
+    """JSON knows no NaN and no infinity: both become the word."""
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
+
+
+def _move(source: Path, target: Path, clean: Sequence[str] = (), kept: Sequence[str] = ()) -> None:
+    """Move a tree file by file over what is there, each atomically, the page last.
+
+    Then files below the folders `clean` go that an earlier report had and this one has not, but for
+    those that are `kept`.
+    """
+    files = sorted(path for path in source.rglob("*") if path.is_file())
+    new = {str(path.relative_to(source)) for path in files} | {*kept}
+    for path in sorted(files, key=lambda path: path.name == page.TEMPLATE):
+        place = target / path.relative_to(source)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(place)
+    # From the deepest on, so that a folder has lost its files when its turn comes.
+    old = [path for name in clean for path in (target / name).rglob("*")]
+    for path in sorted(old, reverse=True):
+        if path.is_symlink() or path.is_file():
+            if str(path.relative_to(target)) not in new:
+                path.unlink()
+        elif path.is_dir() and not any(path.iterdir()):
+            path.rmdir()

@@ -1,0 +1,157 @@
+"""Options of groups cross: any attention with any ffn, norm and task, in every experiment.
+
+By default most options are smoked in one experiment; `-m slow` smokes each in each experiment and a
+sample of pairs, `-m long` every pair. What cannot fit says why, in one line, in the plan.
+"""
+
+import itertools
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from runner import registry
+from runner.config import ConfigError
+from runner.plan import estimates
+from tests.support.environment import ROOT
+from tests.support.memory_trial import MemoryTrial
+
+Choice = dict[str, str]
+TINY = {
+    "domains": ["task.train_bytes=30000", "task.n_eval=6", "task.length=16"],
+    "text": ["task.n_eval=6", "task.length=16"],
+    "waves": ["task.width=8", "task.n_samples=12", "task.n_eval=6"],
+    "function": ["task.width=8", "task.n_samples=12", "task.n_eval=6", "task.length=10"],
+    "patterns": ["task.width=8", "task.n_eval=6"],
+    "induction": ["task.n_eval=6", "task.max_period=5", "task.length=12"],
+    "numbers": ["task.n_train=40", "task.n_eval=10", "task.digits=3"],
+    "pairs15": [],
+}
+SMALL = {
+    "gqa_vs_mha": ["options.lengths=[16]", "options.prefill_lengths=[16]", "options.d_model=32"],
+    "flash_attention": ["options.lengths=[16]"],
+    "moe": ["options.n_permutations=3"],
+    "norm_stability": ["options.depths=[1,2,3]", "options.init_batches=1"],
+}
+MISFIT = "learns from"
+
+
+def choices(group: str) -> list[str]:
+    return sorted(path.stem for path in (ROOT / "conf" / group).glob("*.yaml"))
+
+
+def groups(experiment: str) -> list[str]:
+    return list(registry.experiment_groups(experiment))
+
+
+def each_once(experiment: str) -> Iterator[Choice]:
+    """Choices in which every option of every group appears at least once."""
+    options = {group: choices(group) for group in groups(experiment)}
+    for index in range(max(map(len, options.values()))):
+        yield {group: names[index % len(names)] for group, names in options.items()}
+
+
+def pairwise(experiment: str) -> Iterator[Choice]:
+    """Choices in which every pair of options of two groups appears, found greedily."""
+    options = {group: choices(group) for group in groups(experiment)}
+    wanted = {
+        frozenset([(a, x), (b, y)])
+        for a, b in itertools.combinations(options, 2)
+        for x, y in itertools.product(options[a], options[b])
+    }
+
+    def covered(choice: Choice) -> set[frozenset[tuple[str, str]]]:
+        return {frozenset(pair) for pair in itertools.combinations(choice.items(), 2)}
+
+    everything = [
+        (choice, covered(choice))
+        for names in itertools.product(*options.values())
+        for choice in [dict(zip(options, names, strict=True))]
+    ]
+    while wanted:
+        best, pairs = max(everything, key=lambda each: len(each[1] & wanted))
+        wanted -= pairs
+        yield best
+
+
+def smoke(plan, experiment: str, choice: Choice, folder: Path) -> None:
+    text = folder / "text.txt"
+    text.write_text("".join(f"{i} squared is {i * i}\n" for i in range(600)))
+    task = choice.get("task", "")
+    arm = [f"{group}={name}" for group, name in choice.items()]
+    arm += TINY.get(task, []) + [f"task.path={text}"] * (task == "text")
+    quoted = ",".join(f'"{text}"' for text in [*arm, "match.by=none"])
+    command = [
+        *(f"experiment={experiment}", "scale=smoke", "arm=crossed", "baseline=crossed"),
+        *("model.d_model=32", "model.n_layers=2", "training.batch_size=4"),
+        *SMALL.get(experiment, []),
+        f"+arms.crossed=[{quoted}]",
+    ]
+    pairs = task in ("numbers", "pairs15")
+    if task and pairs != registry.options_class(experiment).pairs:
+        with pytest.raises(ConfigError, match=MISFIT) as caught:
+            plan(*command)
+        assert len(str(caught.value).splitlines()) == 1
+        return
+    made = plan(*command)
+    few = {"steps": 2, "warmup_steps": 1, "eval_every": 2}
+    trial = MemoryTrial(made.arms[0].config, folder / "outputs" / "corpora", **few)
+    trial.checkpoints = folder / "checkpoint"  # corpora are shared, models are not
+    import_module(f"experiments.{experiment}").run(trial)
+    assert trial.results
+    told = estimates.expected_metrics(
+        made.arms[0].config
+    )  # by which a plan refuses unknown metrics
+    assert not [metric for metric in trial.results if not told.has(metric)]
+    assert not trial.diverged or "not below" in trial.diverged  # two steps need not help
+
+
+@pytest.mark.some(2)
+@pytest.mark.parametrize("experiment", registry.experiment_names())
+def test_some_options_run_in_every_experiment(plan, tmp_path, experiment: str):
+    """Each experiment takes another part of the list, so that most options run somewhere."""
+    (tmp_path / "outputs").mkdir()
+    part = registry.experiment_names().index(experiment)
+    for number, choice in enumerate(
+        list(each_once(experiment))[part :: len(registry.experiment_names())]
+    ):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "outputs").symlink_to(tmp_path / "outputs")
+        smoke(plan, experiment, choice, folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("experiment", registry.experiment_names())
+def test_every_option_runs_in_every_experiment_that_has_its_group(plan, tmp_path, experiment: str):
+    (tmp_path / "outputs").mkdir()
+    for number, choice in enumerate(each_once(experiment)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "outputs").symlink_to(tmp_path / "outputs")
+        smoke(plan, experiment, choice, folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("experiment", registry.experiment_names())
+def test_a_sample_of_pairs_runs(plan, tmp_path, experiment: str, sample: Random):
+    (tmp_path / "outputs").mkdir()
+    pairs = list(pairwise(experiment))
+    for number, choice in enumerate(sample.sample(pairs, -(-len(pairs) // 16))):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "outputs").symlink_to(tmp_path / "outputs")
+        smoke(plan, experiment, choice, folder)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("experiment", registry.experiment_names())
+def test_every_pair_of_options_runs(plan, tmp_path, experiment: str):
+    (tmp_path / "outputs").mkdir()
+    for number, choice in enumerate(pairwise(experiment)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "outputs").symlink_to(tmp_path / "outputs")
+        smoke(plan, experiment, choice, folder)
