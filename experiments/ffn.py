@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from experiments import Question, measuring, question
 from experiments.metrics import METRICS
+from experiments.metrics.ffn import DECLARATIONS
 from experiments.parts.activation import Activation
 from experiments.rules import share
 from experiments.start import assemble
-from runner.metric_names import KEPT, NOTHING
 
 if TYPE_CHECKING:
     from runner.trial.trial import Trial
@@ -23,15 +23,7 @@ if TYPE_CHECKING:
 LIMIT = 3.0  # functions are shown on [-3, 3]
 POINTS = 121
 
-METRICS.update(
-    {
-        "ffn/zero_share": NOTHING,
-        "ffn/small_share": NOTHING,
-        "ffn/output_rms": NOTHING,
-        "ffn/*_init": KEPT,
-        "ffn/*_change": NOTHING,
-    }
-)
+METRICS.update(DECLARATIONS)
 
 
 @question("ffn")

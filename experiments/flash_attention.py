@@ -14,28 +14,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from experiments import Question, measuring, question
 from experiments.metrics import METRICS
+from experiments.metrics.flash_attention import DECLARATIONS
 from experiments.rules import at_least, has_fields
-from runner.metric_names import COUNT, KEPT
 
 if TYPE_CHECKING:
     from experiments.nn.kernels.kernel import AttentionKernel
     from experiments.probes.kernels import Inputs
     from runner.trial.trial import Trial
 
-# Nothing is trained; what shapes alone decide is a count.
-METRICS.update(
-    {
-        "flash/saved_bytes": COUNT,
-        "flash/executed_share": COUNT,
-        "flash/peak_formula": COUNT,
-        "flash/peak": KEPT,
-        "flash/peak_backward": KEPT,
-        "flash/time": KEPT,
-        "flash/time_backward": KEPT,
-        "flash/error_*": KEPT,
-        "flash/difference_to_naive": KEPT,
-    }
-)
+METRICS.update(DECLARATIONS)
 
 
 @question("flash_attention")

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from experiments import Question, measuring, question
 from experiments.metrics import METRICS
+from experiments.metrics.gqa_vs_mha import DECLARATIONS
 from experiments.parts.transformer import build_transformer
 from experiments.rules import at_least, has_fields, share
 from experiments.start import model_of, task_of
-from runner.metric_names import COUNT, KEPT, Metric, Worth
 
 if TYPE_CHECKING:
     import torch
@@ -46,24 +46,7 @@ class Conversion(StrEnum):
     random = "random"
 
 
-# Counts of what is allocated, and timings of fresh weights.
-METRICS.update(
-    {
-        "gqa/cache_of_layer": COUNT,
-        "gqa/attention_parameters": COUNT,
-        "gqa/cache_bytes": COUNT,
-        "gqa/parameter_reduction": COUNT,
-        "gqa/cache_reduction": COUNT,
-        "gqa/loss_converted": Metric(Worth.start, curve="val/loss"),
-        "gqa/decode_time": KEPT,
-        "gqa/prefill_time": KEPT,
-        "gqa/mixing_time": KEPT,
-        "gqa/decode_slope": KEPT,
-        "gqa/decode_bandwidth": KEPT,
-        "gqa/read_limit": KEPT,
-        "gqa/generation": KEPT,
-    }
-)
+METRICS.update(DECLARATIONS)
 
 
 @question("gqa_vs_mha")

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from experiments import Question, measuring, question
-from experiments.metrics import METRICS, NONE_RIGHT
+from experiments.metrics import METRICS
+from experiments.metrics.head_analysis import DECLARATIONS
 from experiments.rules import at_least
 from experiments.start import model_of, task_of
-from runner.metric_names import KEPT, NOTHING
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,31 +24,7 @@ if TYPE_CHECKING:
     from experiments.probes.heads.portraits import Table
     from runner.trial.trial import Trial
 
-METRICS.update(
-    {
-        "heads/copy_accuracy": NONE_RIGHT,
-        "heads/icl_score": NOTHING,  # of chance is 0, and a model can be worse
-        "heads/ablation": NOTHING,
-        "heads/prunable": NONE_RIGHT,  # no head can go from what does nothing right
-        "heads/pruning_area": NONE_RIGHT,
-        "heads/*_initial": KEPT,  # of the untrained model
-        "heads/*_uniform": KEPT,  # of even attention
-        "heads/*/layer*/uniform": KEPT,
-        "heads/*_spread": NOTHING,
-        "heads/*_contrast": NOTHING,
-        "heads/entropy": NOTHING,
-        "heads/entropy_share": NOTHING,
-        "heads/distance": NOTHING,
-        "heads/distance_share": NOTHING,
-        "heads/diagonal": NOTHING,
-        "heads/previous": NOTHING,
-        "heads/offset_*": NOTHING,
-        "heads/earlier_offset": NOTHING,
-        "heads/planted": NOTHING,
-        "heads/induction": NOTHING,
-        "heads/duplicate": NOTHING,
-    }
-)
+METRICS.update(DECLARATIONS)
 
 
 @question("head_analysis")

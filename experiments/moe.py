@@ -11,32 +11,16 @@ from typing import TYPE_CHECKING
 
 from experiments import Question, measuring, question
 from experiments.metrics import METRICS
+from experiments.metrics.moe import DECLARATIONS
 from experiments.rules import at_least
 from experiments.start import assemble
-from runner.metric_names import NOTHING
 
 if TYPE_CHECKING:
     from runner.trial.trial import Trial
 
 NATS = {"moe/router_entropy"}
 
-METRICS.update(
-    {
-        "moe/load": NOTHING,
-        "moe/load_max_violation": NOTHING,
-        "moe/load_cv": NOTHING,
-        "moe/dead_experts": NOTHING,
-        "moe/effective_experts": NOTHING,
-        "moe/router_entropy": NOTHING,
-        "moe/dropped_share": NOTHING,
-        "moe/balance_loss": NOTHING,
-        "moe/selection": NOTHING,
-        "moe/nmi_domain": NOTHING,
-        "moe/nmi_domain_*": NOTHING,
-        "moe/nmi_token": NOTHING,
-        "moe/nmi_token_*": NOTHING,
-    }
-)
+METRICS.update(DECLARATIONS)
 
 
 @question("moe")

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 from experiments import Question, measuring, question
 from experiments.metrics import METRICS
+from experiments.metrics.norm_stability import DECLARATIONS
 from experiments.probes.finite import numbers, ratio
 from experiments.rules import at_least
 from experiments.start import model_of, task_of
-from runner.metric_names import KEPT, NOTHING, Metric, Worth
 
 if TYPE_CHECKING:
     from experiments.probes.gradients import Depth
@@ -29,24 +29,7 @@ if TYPE_CHECKING:
 LAST = 10
 """Steps at the end of training that count as its outcome, as in the exercise."""
 
-# All are of models before training, but for the last five.
-METRICS.update(
-    {
-        "norm/grad_last": KEPT,
-        "norm/grad_first_last": KEPT,
-        "norm/variance_last": KEPT,
-        "norm/grad/depth*": KEPT,
-        "norm/grad_stream": KEPT,
-        "norm/variance": KEPT,
-        "norm/grad_slope": KEPT,
-        "norm/variance_slope": KEPT,
-        "norm/grad/layer*": NOTHING,
-        "norm/grad_sd": NOTHING,
-        "norm/grad_max": NOTHING,
-        "norm/loss_last": Metric(Worth.start, curve="val/loss"),
-        "norm/diverged": KEPT,
-    }
-)
+METRICS.update(DECLARATIONS)
 
 
 @question("norm_stability")

@@ -12,25 +12,18 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, ClassVar
 
 from experiments import Question, measuring, question
-from experiments.metrics import METRICS, NONE_RIGHT
+from experiments.metrics import METRICS
+from experiments.metrics.translation import DECLARATIONS
 from experiments.parts.translator import build_encoder_decoder
 from experiments.rules import at_least
 from experiments.start import task_of
-from runner.metric_names import START
 
 if TYPE_CHECKING:
     from experiments.nn.encoder_decoder import EncoderDecoder
     from experiments.tasks.translation import TranslationTask
     from runner.trial.trial import Trial
 
-METRICS.update(
-    {
-        "translation/exact_match": NONE_RIGHT,
-        "translation/exact_match_digits": NONE_RIGHT,
-        "translation/chrf": NONE_RIGHT,
-        "translation/loss": START,
-    }
-)
+METRICS.update(DECLARATIONS)
 
 
 @question("translation")

@@ -1,8 +1,8 @@
 """Names of metrics and units, each listed once: costs, machine units, worth, templates.
 
-A declaration says what a metric is worth for a diverged trial, and whether it needs a test. The
-engine's own metrics are declared here, those of a question on its page;
-`runner.trial.science.metric` looks a name up. No torch.
+A declaration says what a metric is worth for a diverged trial, and whether it needs a test; its
+texts say what the metric means. `runner.trial.metrics` declares the engine's own metrics, and a
+question its own (`experiments.metrics`). `runner.trial.science.metric` looks a name up. No torch.
 
 A template such as `moe/load/layer{layer}/expert{expert}` matches `moe/load/layer0/expert3`, where
 the placeholder `layer` is 0 and `expert` is 3.
@@ -11,10 +11,10 @@ the placeholder `layer` is 0 and `expert` is 3.
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Literal
 
 from runner.config import By
 
@@ -53,35 +53,44 @@ class Worth(StrEnum):
 class Metric:
     """The declaration of a metric and of all finer ones, whose names continue it after a slash.
 
-    A `*` in a declared name stands for any letters between two slashes. `curve` is the curve whose
-    first value `start` takes, where it is not the metric's own. `deterministic` says that the value
-    is a count that no seed changes, such as bytes of a cache: two arms are then compared without a
-    test.
+    A `*` in a declared name stands for any letters between two slashes. The fields after `curve`
+    are the metric's texts: `docs/metrics.md` shows them, and no number depends on them.
+
+    Attributes:
+        diverged: the kind of value that the metric has for a diverged trial.
+        value: that value, where it is `fixed`.
+        deterministic: whether the metric is a count that no seed changes, such as bytes of a
+            cache. Two arms are then compared without a test.
+        curve: the curve whose first value `start` takes, where it is not the metric's own.
+        meaning: one sentence that says what the metric is.
+        unit: the unit that it is recorded with; " or " stands between several.
+        formula: how it is computed; empty for a plain count.
+        source: the paper that defines it and the place in it; empty for a plain count or average.
+        better: which values are better; empty where neither are.
     """
 
     diverged: Worth = Worth.nothing
     value: float = math.nan
     deterministic: bool = False
     curve: str = ""
+    meaning: str = field(default="", kw_only=True, compare=False)
+    unit: str = field(default="", kw_only=True, compare=False)
+    formula: str = field(default="", kw_only=True, compare=False)
+    source: str = field(default="", kw_only=True, compare=False)
+    better: Literal["less", "greater", ""] = field(default="", kw_only=True, compare=False)
 
     def __post_init__(self) -> None:
         if (self.diverged is Worth.fixed) != math.isfinite(self.value):
             raise ValueError("value is the worth of a `fixed` metric, and of no other")
+        if self.better not in ("less", "greater", ""):
+            raise ValueError(f"better={self.better!r} must be less, greater or empty")
 
+
+TEXTS = frozenset(("meaning", "unit", "formula", "source", "better"))
+"""The fields of `Metric` that describe it and decide nothing: the code hash leaves them out."""
 
 KEPT, START, NOTHING = Metric(Worth.kept), Metric(Worth.start), Metric()
 COUNT = Metric(Worth.kept, deterministic=True)
-
-ENGINE: Mapping[str, Metric] = {
-    "val/loss": START,
-    "train/loss": START,
-    "train/aux_loss": NOTHING,
-    "train/grad_norm": NOTHING,
-    "train/lr": KEPT,
-    "train/spike_score": Metric(Worth.fixed, 1.0),
-    "time": KEPT,
-    "cost": COUNT,
-}
 
 
 def find(name: str, known: Mapping[str, Metric]) -> Metric | None:

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from runner.config import ConfigError
+from runner.metric_names import TEXTS
 
 
 class MissingModuleError(ConfigError):
@@ -39,8 +40,8 @@ class Source:
     """What the code hash takes from one source file.
 
     Attributes:
-        digest: a hash of the syntax without comments and docstrings, and of the files that the
-            module names; of the bytes where it is not Python.
+        digest: a hash of the syntax without comments, docstrings and texts of metrics, and of the
+            files that the module names; of the bytes where it is not Python.
         imports: what it imports, relative names resolved.
     """
 
@@ -114,6 +115,7 @@ def read(module: str) -> Source:
 def syntax_digest(path: Path) -> str:
     """Return a hash of a Python file's syntax, the same whatever its comments and docstrings say.
 
+    The texts of declared metrics do not count either.
     It is the same in every version of Python that parses the file to the same tree.
     """
     return hashlib.sha256(_Walk(path.read_bytes()).text).hexdigest()
@@ -152,17 +154,19 @@ NAMES = _Words()
 END = _Word("]")
 
 OPTIONAL = (ast.Try, ast.TryStar, ast.If, ast.With)  # around imports that may fail or never run
-DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+DEFINED = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+DOCUMENTED = (ast.Module, *DEFINED)
+METRIC = "runner.metric_names.Metric"
 
 
 class _Walk:
     """One walk through a module's tree.
 
     Attributes:
-        text: the syntax without docstrings, positions and empty fields, which differ between
-            versions of Python.
+        text: the syntax without docstrings, texts of metrics, positions and empty fields, which
+            differ between versions of Python.
         imports: what runs of it import, in functions too; not what only type checkers read.
-        strings: all strings in it but docstrings.
+        strings: all strings in it but docstrings and texts of metrics.
     """
 
     def __init__(self, content: bytes, package: str = "") -> None:
@@ -170,8 +174,11 @@ class _Walk:
         self.strings: set[str] = set()
         self._package = package
         words: list[str] = []
+        tree = ast.parse(content)
+        if b"Metric" in content:
+            _drop_texts(tree)
         # A stack and no recursion: a long sum of texts is a tree as deep as it has terms.
-        stack: list[tuple[object, bool]] = [(ast.parse(content), False)]
+        stack: list[tuple[object, bool]] = [(tree, False)]
         while stack:
             node, optional = stack.pop()
             if isinstance(node, ast.AST):
@@ -197,6 +204,46 @@ class _Walk:
         above = self._package.split(".")[: -node.level + 1 or None] if node.level else []
         module = ".".join([*above, *([node.module] if node.module else [])])
         self.imports += [Import(module, f"{module}.{a.name}", optional) for a in node.names]
+
+
+def _drop_texts(tree: ast.Module) -> None:
+    """Take the texts out of the declarations of metrics: `Metric(Worth.kept, meaning="...")`.
+
+    A metric's meaning, unit, formula, source and direction are for readers, and no number depends
+    on them. If they counted, a better wording would make every trial of a question stale.
+
+    Only literal strings are taken out, and only from calls of `Metric` as
+    `from runner.metric_names import Metric` binds it. Another class of this name may compute
+    with such arguments, and so may an expression in their place.
+    """
+    nodes = list(ast.walk(tree))  # a queue and no recursion
+    origins = {origin for node in nodes for name, origin in _bindings(node) if name == "Metric"}
+    if origins != {METRIC}:
+        return
+    for node in nodes:
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Metric":
+            node.keywords = [each for each in node.keywords if not _is_text(each)]
+
+
+def _bindings(node: ast.AST) -> list[tuple[str, str]]:
+    """Return the names that a node binds, each with what it imports under the name, or ""."""
+    if isinstance(node, ast.ImportFrom):
+        module = "." * node.level + (node.module or "")
+        return [(alias.asname or alias.name, f"{module}.{alias.name}") for alias in node.names]
+    if isinstance(node, ast.Import):
+        return [(alias.asname or alias.name, alias.name) for alias in node.names]
+    if isinstance(node, ast.Name):
+        return [(node.id, "")] if isinstance(node.ctx, ast.Store) else []
+    if isinstance(node, ast.arg):
+        return [(node.arg, "")]
+    return [(node.name, "")] if isinstance(node, DEFINED) else []
+
+
+def _is_text(keyword: ast.keyword) -> bool:
+    """Whether a keyword argument is a text of a metric, written out as a string."""
+    value = keyword.value
+    literal = isinstance(value, ast.Constant) and isinstance(value.value, str)
+    return literal and keyword.arg in TEXTS
 
 
 def _parts(node: ast.AST) -> list[object]:

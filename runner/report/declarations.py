@@ -11,15 +11,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from runner import registry
-from runner.metric_names import Metric, Worth
+from runner.metric_names import TEXTS, Metric, Worth
 
 METRICS, AFFECTS = "declared", "affects"  # their keys in study.json
+DECIDING = tuple(f.name for f in dataclasses.fields(Metric) if f.name not in TEXTS)
+"""The fields of a declaration that a report relies on."""
 
 
 def to_record(experiment: str, metrics: Iterable[str]) -> dict[str, Any]:
     """Return what study.json holds of these metrics and of the experiment's options."""
     return {
-        METRICS: {name: dataclasses.asdict(registry.metric(name)) for name in sorted({*metrics})},
+        METRICS: {name: _fields(registry.metric(name)) for name in sorted({*metrics})},
         AFFECTS: registry.affects(experiment),
     }
 
@@ -38,6 +40,10 @@ def affects_of(summary: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     if AFFECTS not in summary:
         return registry.affects(str(summary["experiment"]))
     return {option: tuple(starts) for option, starts in summary[AFFECTS].items()}
+
+
+def _fields(metric: Metric) -> dict[str, Any]:
+    return {name: getattr(metric, name) for name in DECIDING}
 
 
 def _metric(values: Mapping[str, Any]) -> Metric:

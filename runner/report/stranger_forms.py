@@ -107,7 +107,7 @@ def _metric(value: Any) -> bool:
         return False
     number, fixed = value.get("value"), value.get("diverged") == Worth.fixed
     return (
-        value.keys() == {"diverged", "value", "deterministic", "curve"}
+        value.keys() == {*declarations.DECIDING}
         and value["diverged"] in tuple(Worth)
         and (_finite(number) if fixed else number is None)
         and isinstance(value["deterministic"], bool)

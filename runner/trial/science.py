@@ -14,7 +14,8 @@ from experiments import questions
 from experiments.metrics import METRICS
 from experiments.parts import body
 from experiments.questions import Question
-from runner.metric_names import ENGINE, Metric, declared
+from runner.metric_names import Metric, declared
+from runner.trial.metrics import ENGINE
 
 if TYPE_CHECKING:
     from experiments.tasks.base import TaskOptions

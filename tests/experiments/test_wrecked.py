@@ -15,9 +15,11 @@ import torch
 
 from experiments.metrics import METRICS
 from runner import registry
-from runner.metric_names import ENGINE, Worth, find, worth
+from runner.metric_names import Worth, find, worth
 from runner.records.store import Slot
+from runner.trial.metrics import ENGINE
 from tests.support.memory_trial import MemoryTrial
+from tests.support.units import check_units
 
 TOKENS = ["task=induction", "task.n_eval=12", "task.max_period=5", "task.length=12"]
 COPYING = [*TOKENS, "arm=trained", "options.n_orders=2"]
@@ -97,7 +99,7 @@ def test_a_destroyed_model_diverges_and_does_not_fail(
 
 @pytest.mark.slow
 def test_what_is_recorded_is_what_is_declared(plan, tmp_path):
-    """Every metric has a declaration, and none is left over or misspelt."""
+    """Every metric has a declaration and its unit, and none is left over or misspelt."""
     seen: set[str] = set()
     for experiment in [*registry.names(), "copying"]:
         for arm in arms(plan, experiment):
@@ -106,6 +108,7 @@ def test_what_is_recorded_is_what_is_declared(plan, tmp_path):
                 trial.config.options.rounds = 1
                 import_module(f"experiments.{arm.config.experiment}").timing(trial)
             seen |= {name for _, name in trial.rows} | set(trial.values)
+            check_units((name, unit) for name, (_, unit) in trial.results.items())
     known = {**METRICS, **ENGINE}
     assert not {name for name in seen if find(name, known) is None}
     assert not {key for key in METRICS if not any(find(name, {key: known[key]}) for name in seen)}

@@ -28,7 +28,7 @@ class AttentionKernel(Protocol):
         ValueError: n_kv_heads does not divide n_heads, or the mask does not fit.
     """
 
-    def __call__(  # noqa: D102
+    def __call__(
         self,
         query: Float[Tensor, "batch n_heads time d_head"],
         key: Float[Tensor, "batch n_kv_heads source d_head"],

@@ -78,6 +78,77 @@ def test_comments_and_docstrings_do_not_count(package: Path, text: str, same: bo
     assert (hashed(PLUGIN) == before) is same
 
 
+DECLARED = """
+from runner.metric_names import Metric, Worth
+
+METRICS["mine/score"] = Metric(
+    Worth.fixed, 0.0, {texts}
+)
+"""
+IMPORT = "from runner.metric_names import Metric, Worth"
+TEXTS = 'meaning="A score.", unit="1", formula="a / b", source="Me 2024", better="less"'
+
+
+def of_declaration(package: Path, arguments: str) -> str:
+    """The hash of a plug-in that declares a metric with these arguments."""
+    (package / "constants.py").write_text(DECLARED.format(texts=arguments))
+    return hashed(PLUGIN)
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        'meaning="Other words.", unit="1", formula="a / b", source="Me 2024", better="less"',
+        'better="greater", meaning="A score.", unit="ms"',
+        'meaning=("In " "parts."), source="table.json"',  # the name of a file beside it, too
+        "",
+    ],
+)
+def test_texts_of_metrics_do_not_count(package: Path, texts: str):
+    (package / "table.json").write_text("{}")
+    assert of_declaration(package, texts) == of_declaration(package, TEXTS)
+
+
+@pytest.mark.parametrize("argument", ["deterministic=True", "curve='val/loss'", "value='x'"])
+def test_what_a_metric_counts_as_is_part_of_the_hash(package: Path, argument: str):
+    assert of_declaration(package, f"{TEXTS}, {argument}") != of_declaration(package, TEXTS)
+
+
+@pytest.mark.parametrize(
+    ("call", "line"),
+    [
+        (" Other(", IMPORT),
+        (" mine.Metric(", IMPORT),
+        (" Metric(", "from mine import Metric, Worth"),
+        (" Metric(", "from .metric_names import Metric, Worth"),
+        (" Metric(", "import mine as Metric"),
+        (" Metric(", f"{IMPORT}\nfrom mine import Other as Metric"),
+        (" Metric(", f"{IMPORT}\nMetric = dict"),
+        (" Metric(", f"{IMPORT}\nclass Metric:\n    unit = 'm'"),
+        (" Metric(", f"{IMPORT}\ndef Metric(*_, **words):\n    return words"),
+        (" (lambda Metric: Metric)(", IMPORT),
+    ],
+)
+def test_the_same_arguments_of_other_calls_count(tmp_path: Path, call: str, line: str):
+    first, second = (
+        source.syntax_digest(written(tmp_path, DECLARED.format(texts=texts), call, line))
+        for texts in ('meaning="One."', 'meaning="Two."')
+    )
+    assert first != second
+
+
+def written(folder: Path, text: str, call: str, line: str) -> Path:
+    """A file that declares a metric by another import or call."""
+    path = folder / "declares.py"
+    path.write_text(text.replace(IMPORT, line).replace(" Metric(", call))
+    return path
+
+
+@pytest.mark.parametrize("argument", ["meaning=str(1)", 'meaning=f"{x}"', "**{'meaning': 'A'}"])
+def test_a_text_that_is_computed_counts(package: Path, argument: str):
+    assert of_declaration(package, argument) != of_declaration(package, "")
+
+
 def test_a_module_that_is_missing_is_an_error(package: Path):
     with pytest.raises(source.MissingModuleError, match=r"mine_abc\.nothing"):
         hashed("mine_abc.nothing")
@@ -99,7 +170,7 @@ def test_the_engine_is_found_whole():
     assert {f"runner.{name}" for name in wanted} <= found
     others = ("runner.report", "runner.figures", "runner.plan", "runner.registry")
     assert not {name for name in found if name.startswith((*others, "experiments.nn"))}
-    # Names of metrics stand on pages: a new one of a question makes no trial of another stale.
+    # Names of metrics stand apart: a new one of a question makes no trial of another stale.
     assert not {name for name in METRICS if f'"{name}"' in Path(metrics.__file__).read_text()}
 
 
@@ -139,6 +210,8 @@ for name, text in {
     "experiments/parts/translator.py": "x = 1\\n",
     "experiments/parts/transformer.py": "x = 1\\n",
     "experiments/ffn.py": "METRICS['ffn/new'] = KEPT\\n",
+    "experiments/metrics/ffn.py": "x = 1\\n",
+    "experiments/metrics/moe.py": "DECLARATIONS['moe/new'] = Metric()\\n",
     "runner/registry.py": "x = 1\\n",
     "runner/plan/moved.py": "x = 1\\n",
     "experiments/parts/moe.py": "# a comment\\n",
@@ -181,6 +254,8 @@ def test_a_change_makes_stale_what_depends_on_it_and_nothing_else(tmp_path: Path
         "experiments/parts/translator.py": [],
         "experiments/parts/transformer.py": both,
         "experiments/ffn.py": [],
+        "experiments/metrics/ffn.py": [],
+        "experiments/metrics/moe.py": both,
         "runner/registry.py": [],
         "runner/plan/moved.py": [],
         "experiments/parts/moe.py": [],

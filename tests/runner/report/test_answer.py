@@ -134,7 +134,7 @@ def test_coarse_metrics_are_never_better_without_a_test(n: int):
 def test_counts_that_no_seed_changes_are_exact(monkeypatch):
     sizes = {("base", "cost/bytes"): [512.0] * 2, ("arm", "cost/bytes"): [256.0] * 2}
     headline = [Headline("cost/bytes", "less", "bytes of keys and values")]
-    assert registry.metric("cost/bytes") is COUNT
+    assert registry.metric("cost/bytes") == COUNT
     assert standings(study(sizes, headline)) == {("cost/bytes", "arm"): "better"}
     assert "arm (-256 (exact)) is better than base" in told(study(sizes, headline))
     same = {key: [512.0] * 2 for key in sizes}

@@ -3,9 +3,11 @@
 A name stands for all finer ones: `ffn/zero_share` for `ffn/zero_share/layer0` too. A metric that is
 not declared is worth nothing, which bars it from deciding where trials diverge.
 
-The page of a question declares its own metrics, ours as a plug-in's:
-`METRICS["mine/score"] = Metric(Worth.fixed, 0.0)`. None is declared here, since this file is behind
-the numbers of every arm: a metric more of one question would make the trials of all others stale.
+Each question's declarations stand in the file of its name beside this one, and its page adds them.
+A plug-in's page can add its own: `METRICS["mine/score"] = Metric(Worth.fixed, 0.0)`. None stands in
+this file, which is behind the numbers of every arm: a new metric of one question would make the
+trials of all others stale. The texts of a declaration (`meaning`, `unit`, ...) become
+`docs/metrics.md` by `python -m tests.metrics_page`; no trial is stale when they change.
 
 How the worth was chosen:
 
@@ -17,9 +19,7 @@ How the worth was chosen:
   lose has 0, which would look good.
 """
 
-from runner.metric_names import Metric, Worth
-
-NONE_RIGHT = Metric(Worth.fixed, 0.0)
+from runner.metric_names import Metric
 
 METRICS: dict[str, Metric] = {}
 """Name -> declaration. Each page adds its own when it is imported."""

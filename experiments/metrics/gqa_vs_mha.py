@@ -1,0 +1,116 @@
+"""The metrics of `experiments/gqa_vs_mha.py`. No torch.
+
+Sizes are of what is allocated, and timings of fresh weights, so both stand if a trial diverges.
+"""
+
+from runner.metric_names import Metric, Worth
+
+DECLARATIONS = {
+    "gqa/cache_of_layer": Metric(
+        Worth.kept,
+        deterministic=True,
+        meaning="Bytes of the timed attention layer's cache of keys and values, at a length.",
+        unit="bytes",
+        formula="2 · batch · n_kv_heads · length · d_head · bytes of a number, as allocated",
+        source="Shazeer 2019, Fast Transformer Decoding; GQA (Ainslie et al. 2023)",
+        better="less",
+    ),
+    "gqa/attention_parameters": Metric(
+        Worth.kept,
+        deterministic=True,
+        meaning="Parameters of all attention layers of the model.",
+        unit="1",
+        better="less",
+    ),
+    "gqa/cache_bytes": Metric(
+        Worth.kept,
+        deterministic=True,
+        meaning="Bytes of the whole model's cache of keys and values, at the longest length.",
+        unit="bytes",
+        formula="2 · layers · batch · n_kv_heads · length · d_head · bytes of a number",
+        source="Shazeer 2019, Fast Transformer Decoding; GQA (Ainslie et al. 2023)",
+        better="less",
+    ),
+    "gqa/parameter_reduction": Metric(
+        Worth.kept,
+        deterministic=True,
+        meaning="Attention parameters saved against a head of keys and values per query head.",
+        unit="%",
+        formula="100 · (1 - parameters / parameters with n_kv_heads = n_heads)",
+        better="greater",
+    ),
+    "gqa/cache_reduction": Metric(
+        Worth.kept,
+        deterministic=True,
+        meaning="Cache bytes saved against a head of keys and values per query head.",
+        unit="%",
+        formula="100 · (1 - bytes / bytes with n_kv_heads = n_heads)",
+        better="greater",
+    ),
+    "gqa/loss_converted": Metric(
+        Worth.start,
+        curve="val/loss",
+        meaning=(
+            "Held-out loss after the first training, right after the conversion of an arm that "
+            "converts."
+        ),
+        unit="nats/token or nats/byte or mse",
+        formula="as val/loss",
+        source="GQA (Ainslie et al. 2023), section 2.1 and figure 4",
+        better="less",
+    ),
+    "gqa/decode_time": Metric(
+        Worth.kept,
+        meaning=(
+            "Median time in which one attention layer adds a token to a filled cache; without "
+            "`/length{length}`, at the longest length."
+        ),
+        unit="ms",
+        formula="median over the rounds of all timing passes",
+        better="less",
+    ),
+    "gqa/prefill_time": Metric(
+        Worth.kept,
+        meaning="Median time in which one attention layer reads a prompt into an empty cache.",
+        unit="ms",
+        formula="median over the rounds of all timing passes",
+        better="less",
+    ),
+    "gqa/mixing_time": Metric(
+        Worth.kept,
+        meaning="Median time of the attention kernel alone on a prompt, without projections.",
+        unit="ms",
+        formula="median over the rounds of all timing passes",
+        better="less",
+    ),
+    "gqa/decode_slope": Metric(
+        Worth.kept,
+        meaning="Decoding time that 1,000 more tokens in the cache cost.",
+        unit="ms",
+        formula="least-squares slope of gqa/decode_time against length / 1000",
+        source="own definition",
+        better="less",
+    ),
+    "gqa/decode_bandwidth": Metric(
+        Worth.kept,
+        meaning="Cache bytes over decoding time, at the longest length.",
+        unit="GB/s",
+        formula="bytes of the cache / gqa/decode_time",
+        source="own definition; decoding is bound by bandwidth (Ainslie et al. 2023, section 1)",
+        better="greater",
+    ),
+    "gqa/read_limit": Metric(
+        Worth.kept,
+        meaning="Bandwidth at which the machine sums the cache once: a bound of decode_bandwidth.",
+        unit="GB/s",
+        formula="bytes of the cache / median time of summing it",
+        source="own definition",
+    ),
+    "gqa/generation": Metric(
+        Worth.kept,
+        meaning="Tokens a second of greedy generation by the whole model, its prompt included.",
+        unit="tokens/s",
+        formula="batch · 32 new tokens / median time",
+        better="greater",
+    ),
+}

@@ -1,0 +1,125 @@
+"""The metrics of `experiments/moe.py`. No torch.
+
+N is the number of experts, f_i the share of expert i in the assignments of kept tokens, of which a
+token makes top_k, and P_i its mean router probability. A name without `/layer{layer}` is the mean
+over the layers.
+"""
+
+from runner.metric_names import Metric
+
+DECLARATIONS = {
+    "moe/load": Metric(
+        meaning="Share of the held-out assignments of one layer that one expert gets.",
+        unit="1",
+        formula="f_i = n_i / Σ_j n_j, with n_i the assignments of expert i",
+        source="Switch Transformers (Fedus et al. 2021), equation 5, there for top-1",
+    ),
+    "moe/load_max_violation": Metric(
+        meaning="How far the busiest expert lies above the mean load: 0 is even, N - 1 collapsed.",
+        unit="1",
+        formula="max_i f_i · N - 1 = (max load - mean load) / mean load",
+        source="Auxiliary-Loss-Free Load Balancing (Wang et al. 2024), MaxVio, on held-out data",
+        better="less",
+    ),
+    "moe/load_cv": Metric(
+        meaning="Coefficient of variation of the experts' loads.",
+        unit="1",
+        formula="SD_i n_i / mean_i n_i",
+        source="Shazeer et al. 2017, whose load loss is its square",
+        better="less",
+    ),
+    "moe/dead_experts": Metric(
+        meaning="Number of experts that get less than a tenth of their fair share of the load.",
+        unit="1",
+        formula="#{i : f_i < 0.1 / N}",
+        source="own definition",
+        better="less",
+    ),
+    "moe/effective_experts": Metric(
+        meaning="Perplexity of the load over the number of experts: 1 is even, 1/N collapsed.",
+        unit="1",
+        formula="exp(-Σ_i f_i ln f_i) / N",
+        source="own definition",
+        better="greater",
+    ),
+    "moe/router_entropy": Metric(
+        meaning="Mean entropy of the router's probabilities of a token.",
+        unit="nats",
+        formula="mean_t -Σ_i p_i(t) ln p_i(t)",
+    ),
+    "moe/dropped_share": Metric(
+        meaning="Share of the assignments that no expert takes; 0 for our mixtures.",
+        unit="1",
+        formula="1 - Σ_i n_i / (top_k · kept tokens)",
+        source="Switch Transformers (Fedus et al. 2021), dropped tokens",
+        better="less",
+    ),
+    "moe/balance_loss": Metric(
+        meaning="Balance loss on held-out data, without its weight: 1 if even, N if collapsed.",
+        unit="1",
+        formula="N Σ_i f_i P_i",
+        source="Switch Transformers (Fedus et al. 2021), equations 4 to 6, without alpha",
+        better="less",
+    ),
+    "moe/selection": Metric(
+        meaning="Share of the assignments of one domain's tokens that one expert of a layer gets.",
+        unit="1",
+        formula="n_di / Σ_j n_dj, with n_di the assignments of domain d to expert i",
+    ),
+    "moe/nmi_domain": Metric(
+        meaning=(
+            "How much an expert's choice tells of the sequence's domain, above chance. Curves over "
+            "the training show it without the correction for chance."
+        ),
+        unit="1",
+        formula="moe/nmi_domain_raw - moe/nmi_domain_null",
+        source="own definition, not the adjusted mutual information",
+    ),
+    "moe/nmi_domain_raw": Metric(
+        meaning="Normalised mutual information of expert and domain: 0 independent, 1 one-to-one.",
+        unit="1",
+        formula="2 I(e; d) / (H(e) + H(d)), from counts of assignments",
+        source="scikit-learn, normalized_mutual_info_score (arithmetic mean)",
+    ),
+    "moe/nmi_domain_null": Metric(
+        meaning="Mean of `moe/nmi_domain_raw` where the labels of whole sequences are permuted.",
+        unit="1",
+        formula="mean over options.n_permutations permutations",
+        source="permutation null",
+    ),
+    "moe/nmi_domain_p": Metric(
+        meaning="Permutation p-value of `moe/nmi_domain_raw`.",
+        unit="1",
+        formula="(1 + #{null ≥ raw}) / (1 + options.n_permutations)",
+        source="permutation test",
+        better="less",
+    ),
+    "moe/nmi_token": Metric(
+        meaning=(
+            "How much an expert's choice tells of the token, above what the domain explains. "
+            "Curves over the training show it without the correction."
+        ),
+        unit="1",
+        formula="moe/nmi_token_raw - moe/nmi_token_null",
+        source="own definition, not the adjusted mutual information",
+    ),
+    "moe/nmi_token_raw": Metric(
+        meaning="Normalised mutual information of expert and token: 0 independent, 1 one-to-one.",
+        unit="1",
+        formula="2 I(e; s) / (H(e) + H(s)), from counts of assignments",
+        source="scikit-learn, normalized_mutual_info_score (arithmetic mean)",
+    ),
+    "moe/nmi_token_null": Metric(
+        meaning="Mean of `moe/nmi_token_raw` where the tokens of each domain are permuted.",
+        unit="1",
+        formula="mean over options.n_permutations permutations",
+        source="permutation null",
+    ),
+    "moe/nmi_token_p": Metric(
+        meaning="Permutation p-value of `moe/nmi_token_raw`.",
+        unit="1",
+        formula="(1 + #{null ≥ raw}) / (1 + options.n_permutations)",
+        source="permutation test",
+        better="less",
+    ),
+}

@@ -1,0 +1,103 @@
+"""The metrics of `experiments/norm_stability.py`. No torch.
+
+L is the number of layers. Values before training are means over options.init_batches batches.
+"""
+
+from runner.metric_names import Metric, Worth
+
+DECLARATIONS = {
+    "norm/grad_last": Metric(
+        Worth.kept,
+        meaning=(
+            "Gradient norm of the last layer's W2, the matrix that ends its feed-forward network "
+            "(without one, its attention), before training."
+        ),
+        unit="1",
+        formula="‖∂loss/∂W2_L‖_F",
+        source="Xiong et al. 2020, theorem 1",
+    ),
+    "norm/grad_first_last": Metric(
+        Worth.kept,
+        meaning="Gradient norm of the first layer over that of the last layer, before training.",
+        unit="1",
+        formula="‖∂loss/∂θ_1‖ / ‖∂loss/∂θ_L‖, over all parameters θ_l of a layer",
+        source="own definition; the theorem of Xiong et al. 2020 is about norm/grad_last instead",
+    ),
+    "norm/variance_last": Metric(
+        Worth.kept,
+        meaning="Variance of the residual stream behind the last layer, before training.",
+        unit="1",
+        formula="mean over kept positions of Var_features(x_L)",
+        source="Xiong et al. 2020, hidden states at initialisation, centred and over d_model",
+    ),
+    "norm/grad/depth*": Metric(
+        Worth.kept,
+        meaning="Gradient norm of all parameters of one layer, before training.",
+        unit="1",
+        formula="‖∂loss/∂θ_l‖",
+        source="Xiong et al. 2020, gradients at initialisation",
+    ),
+    "norm/grad_stream": Metric(
+        Worth.kept,
+        meaning=(
+            "Norm of the loss's derivative by the residual stream before the first layer "
+            "(layer 0) and behind each layer, before training."
+        ),
+        unit="1",
+        formula="‖∂loss/∂x_l‖",
+        source="own definition",
+    ),
+    "norm/variance": Metric(
+        Worth.kept,
+        meaning=(
+            "Variance of the residual stream before the first layer (layer 0) and behind each "
+            "layer, before training."
+        ),
+        unit="1",
+        formula="mean over kept positions of Var_features(x_l)",
+        source="Xiong et al. 2020, hidden states at initialisation, centred and over d_model",
+    ),
+    "norm/grad_slope": Metric(
+        Worth.kept,
+        meaning="How the last layer's gradient norm grows with depth, as an exponent.",
+        unit="1",
+        formula="least-squares slope of ln(norm/grad_last) against ln L",
+        source="Xiong et al. 2020, theorem 1: 0 for Post-LN, -1/2 for Pre-LN",
+    ),
+    "norm/variance_slope": Metric(
+        Worth.kept,
+        meaning="How the variance behind the last layer grows with depth, as an exponent.",
+        unit="1",
+        formula="least-squares slope of ln(norm/variance_last) against ln L",
+        source="Xiong et al. 2020, hidden states at initialisation",
+    ),
+    "norm/grad/layer*": Metric(
+        meaning="Gradient norm of all parameters of one layer in each training step.",
+        unit="1",
+        formula="‖∂loss/∂θ_l‖, before clipping",
+    ),
+    "norm/grad_sd": Metric(
+        meaning="Standard deviation of `train/grad_norm` over all training steps.",
+        unit="1",
+        formula="SD_s train/grad_norm(s), of the population",
+    ),
+    "norm/grad_max": Metric(
+        meaning="Largest `train/grad_norm` of all training steps.",
+        unit="1",
+        formula="max_s train/grad_norm(s)",
+    ),
+    "norm/loss_last": Metric(
+        Worth.start,
+        curve="val/loss",
+        meaning="Mean training loss of the last 10 steps.",
+        unit="nats/token or nats/byte or mse",
+        formula="mean of the last 10 values of train/loss",
+        better="less",
+    ),
+    "norm/diverged": Metric(
+        Worth.kept,
+        meaning="1 for a trial that diverged, else 0.",
+        unit="1",
+        better="less",
+    ),
+}

@@ -1,0 +1,41 @@
+"""The metrics of `experiments/translation.py`. No torch."""
+
+from runner.metric_names import Metric, Worth
+
+DECLARATIONS = {
+    "translation/exact_match": Metric(
+        Worth.fixed,
+        0.0,
+        meaning=(
+            "Share of held-out sentences that greedy decoding gets right from the first token to "
+            "the end mark; with `/{split}`, of another split."
+        ),
+        unit="1",
+        formula="#{right sentences} / #{sentences}",
+        better="greater",
+    ),
+    "translation/exact_match_digits": Metric(
+        Worth.fixed,
+        0.0,
+        meaning="Share of the iid and length splits' numbers with this many digits that are right.",
+        unit="1",
+        formula="#{right numbers of n digits} / #{numbers of n digits}",
+        better="greater",
+    ),
+    "translation/chrf": Metric(
+        Worth.fixed,
+        0.0,
+        meaning="chrF2 of all decoded held-out sentences together, from 0 to 100, without spaces.",
+        unit="1",
+        formula="100 · (1 + β²) P R / (β² P + R), β = 2; P and R are means over n-grams, n ≤ 6",
+        source="Popović 2015, chrF; Popović 2016 for β = 2; as sacrebleu computes it",
+        better="greater",
+    ),
+    "translation/loss": Metric(
+        Worth.start,
+        meaning="Cross-entropy of a split other than the held-out one, given the right prefix.",
+        unit="nats/token",
+        formula="mean of -ln p(token) over the target tokens",
+        better="less",
+    ),
+}

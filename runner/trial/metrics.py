@@ -1,0 +1,119 @@
+"""The metrics that the engine records and logs for every experiment. No torch."""
+
+from collections.abc import Mapping
+
+from runner.metric_names import Metric, Worth
+
+ENGINE: Mapping[str, Metric] = {
+    "val/loss": Metric(
+        Worth.start,
+        meaning=(
+            "Mean loss on the held-out data, without auxiliary losses: cross-entropy for symbols, "
+            "mean squared error for real values."
+        ),
+        unit="nats/token or nats/byte or mse",
+        formula="Σ_b n_b L_b / Σ_b n_b, with n_b the kept positions of batch b and L_b its loss",
+        better="less",
+    ),
+    "train/loss": Metric(
+        Worth.start,
+        meaning=(
+            "Mean loss on the batch of a training step, before the step and without auxiliary "
+            "losses; translation tasks may smooth its labels."
+        ),
+        unit="nats/token or nats/byte or mse",
+        formula="mean of the loss over the kept positions of the batch",
+        better="less",
+    ),
+    "train/aux_loss": Metric(
+        meaning=(
+            "Weighted auxiliary losses of a training step, summed over the layers: balance loss "
+            "and z-loss of mixtures; 0 for dense models."
+        ),
+        unit="1",
+        formula="Σ_layers (aux_weight · N Σ_i f_i P_i + z_weight · mean_t (logsumexp x_t)²)",
+        source="Switch Transformers (Fedus et al. 2021); ST-MoE (Zoph et al. 2022)",
+    ),
+    "train/grad_norm": Metric(
+        meaning="Euclidean norm of the gradients of all parameters in a step, before clipping.",
+        unit="1",
+        formula="√(Σ_p ‖∂L/∂p‖²)",
+        source="PyTorch, torch.nn.utils.clip_grad_norm_",
+    ),
+    "train/lr": Metric(
+        Worth.kept,
+        meaning="Learning rate of a training step: linear warm-up, then the chosen schedule.",
+        unit="1",
+        formula=(
+            "lr · s/W for s ≤ W, then lr · (floor + (1 - floor) · fall(p)) with "
+            "p = (s - W)/(S - W); fall is 1 - p (linear) or (1 + cos πp)/2 (cosine)"
+        ),
+        source="runner/trial/optimizer.py",
+    ),
+    "train/spike_score": Metric(
+        Worth.fixed,
+        1.0,
+        meaning="Share of training steps whose loss is an outlier against the steps before it.",
+        unit="1",
+        formula=(
+            "#{s : |L_s - mean| > 7 SD} / #{s judged}, mean and SD of up to 1000 finite losses "
+            "before s; a step is judged after 32 others, or if L_s is not finite"
+        ),
+        source="OLMo 2 (2024), spike score",
+        better="less",
+    ),
+    "time/step": Metric(
+        Worth.kept,
+        meaning="Median wall-clock time of a training step.",
+        unit="s",
+        formula="median over the steps",
+        better="less",
+    ),
+    "time/throughput": Metric(
+        Worth.kept,
+        meaning="Positions that a training processes in a second, padding excluded.",
+        unit="tokens/s",
+        formula="kept positions of the first batch / time/step",
+        better="greater",
+    ),
+    "time": Metric(
+        Worth.kept,
+        meaning="Any other time that a plug-in records.",
+        unit="as recorded",
+    ),
+    "cost/parameters": Metric(
+        Worth.kept,
+        deterministic=True,
+        meaning="Parameters of the model without embeddings and output head.",
+        unit="1",
+        better="less",
+    ),
+    "cost/active_parameters": Metric(
+        Worth.kept,
+        deterministic=True,
+        meaning=(
+            "Parameters that work on one token, without embeddings and output head: of a mixture "
+            "the router and top_k experts."
+        ),
+        unit="1",
+        better="less",
+    ),
+    "cost/flops_per_token": Metric(
+        Worth.kept,
+        deterministic=True,
+        meaning=(
+            "Floating-point operations of a forward pass per token, of matrix products alone and "
+            "without the output head."
+        ),
+        unit="FLOP",
+        formula="2 · active weights of matrices + the two products of attention",
+        source="experiments/parts/cost.py; a test compares it with torch's FLOP counter",
+        better="less",
+    ),
+    "cost": Metric(
+        Worth.kept,
+        deterministic=True,
+        meaning="Any other count that a plug-in records and that no seed changes.",
+        unit="as recorded",
+    ),
+}

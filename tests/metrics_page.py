@@ -1,0 +1,125 @@
+"""`python -m tests.metrics_page`: write docs/metrics.md from the declarations of metrics.
+
+Run it after a metric or one of its texts changed. A test compares the page with the declarations.
+"""
+
+import sys
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from inspect import getdoc
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+from experiments.estimates.recorded import NAMES
+from runner import registry
+from runner.metric_names import Metric, Worth
+from runner.trial import metrics as engine
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "metrics.md"
+
+HEAD = """\
+# Metrics
+
+`python -m tests.metrics_page` writes this page from the declarations in `runner/trial/metrics.py`
+and `experiments/metrics/`: edit those. A test fails while a metric lacks its line here.
+
+- **Names.** A trial records the final value of a metric, and logs curves under the same name.
+  - A finer name continues it after a slash and has the same line of a table, unless a longer name
+    that it continues has one of its own.
+  - `/layer{layer}`, `/head{head}` and `/expert{expert}` are one layer, head or expert, counted from
+    0. `/length{length}` and `/depth{depth}` are one length or number of layers. Other endings name
+    a label of the task, a split or a choice.
+  - `*` stands for any text without a slash: `ffn/*_init` is `ffn/zero_share_init` too.
+- **Unit.** `1` is a plain number. Where a task decides the unit, all that occur are listed.
+- **Better** says which values are better; `-` means neither.
+- **Source** is the paper or program that defines the metric, perhaps for another setting. `-` is a
+  plain count, mean, median, norm or deviation.
+- **Diverged trial** is the value that counts for a trial that diverged:
+  - `kept`: the value stands, since it does not depend on how the training ended;
+  - `start`: the value before training, as the trial's first evaluation logged it;
+  - a number: that value, the worst possible one;
+  - `none`: no value. A comparison then lacks this seed, and decides nothing.
+"""
+TABLE = (
+    "| metric | meaning | unit | better | formula | source | diverged trial |\n" + "|---" * 7 + "|"
+)
+
+
+def text() -> str:
+    """Return the whole page."""
+    return "\n".join([HEAD, *(section(*owned) for owned in owners())])
+
+
+def owners() -> Iterator[tuple[str, str, ModuleType, Mapping[str, Metric]]]:
+    """Yield the engine and each question: title, summary, module and its declarations."""
+    yield "Engine", "Experiments that train a model have these.", engine, engine.ENGINE
+    for name in questions():
+        summary = (getdoc(sys.modules[registry.page(name)]) or "").partition("\n")[0]
+        module = import_module(f"experiments.metrics.{name}")
+        yield f"`{name}`", summary, module, module.DECLARATIONS
+
+
+def questions() -> list[str]:
+    """Return our experiments, without those of plug-ins."""
+    return [
+        name for name in sorted(registry.names()) if registry.page(name) == f"experiments.{name}"
+    ]
+
+
+def section(title: str, summary: str, module: ModuleType, metrics: Mapping[str, Metric]) -> str:
+    """Return one owner's section: what it asks, the legend of its formulas, its table."""
+    _, _, legend = (getdoc(module) or "").partition("\n\n")
+    rows = [row(name, metric) for name, metric in metrics.items()]
+    parts = [f"## {title}", summary, " ".join(legend.split("\n")).replace("  ", "\n\n")]
+    return "\n\n".join([*filter(None, parts), "\n".join([TABLE, *rows])]) + "\n"
+
+
+def row(name: str, metric: Metric) -> str:
+    """Return the line of a metric."""
+    cells = [
+        f"`{name}`",
+        metric.meaning,
+        metric.unit,
+        metric.better or "-",
+        f"`{metric.formula}`" if metric.formula else "-",
+        metric.source or "-",
+        diverged(metric),
+    ]
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def diverged(metric: Metric) -> str:
+    """Say which value a metric has for a diverged trial."""
+    if metric.diverged is Worth.fixed:
+        return f"{metric.value:g}"
+    if metric.diverged is Worth.nothing:
+        return "none"
+    return f"{metric.diverged} of `{metric.curve}`" if metric.curve else str(metric.diverged)
+
+
+class Everything(SimpleNamespace):
+    """Options, or a part, with which every metric of a question is recorded."""
+
+    depths = (1, 2)
+    lengths = (1, 2)
+    length = rounds = n_orders = 1
+    reference_up_to = experts = 2
+    train = symbols = numerals = planted = repeats = True
+    kernel = "tiled"
+
+
+def recorded(question: str) -> list[str]:
+    """Return the names that trials of a question may record, `layer*` for any layer."""
+    parts: dict[str, Any] = dict.fromkeys(registry.parts(question), Everything())
+    return list(dict.fromkeys(NAMES[registry.options(question)](Everything(), parts)))
+
+
+def main() -> None:
+    """Write the page."""
+    PAGE.write_text(text(), encoding="utf-8")
+    print(f"{sum(len(owned[-1]) for owned in owners())} metrics in {PAGE.name}")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
