@@ -38,7 +38,7 @@ class EncoderBlock(Block):
         keep: Bool[Tensor, "batch source"] | None = None,
         cache: KVCache | None = None,  # noqa: ARG002 - a source is encoded in one call
     ) -> tuple[Float[Tensor, "batch source d_model"], Routing | None]:
-        """Return the next residual stream and the feed-forward part's routing, if it has a router."""
+        """Return the next residual stream, and the routing of a feed-forward part with a router."""
         change = self.attention(self.attention_residual.before(x), keep, causal=False)
         x = self.attention_residual.join(x, change)
         change, routing = self.ffn(self.ffn_residual.before(x), keep)
@@ -72,7 +72,7 @@ class DecoderBlock(nn.Module):
         source_keep: Bool[Tensor, "batch source"] | None = None,
         cache: KVCache | None = None,
     ) -> tuple[Float[Tensor, "batch time d_model"], Routing | None]:
-        """Return the next residual stream and the feed-forward part's routing, if it has a router."""
+        """Return the next residual stream, and the routing of a feed-forward part with a router."""
         change = self.attention(self.attention_residual.before(x), keep, cache=cache)
         x = self.attention_residual.join(x, change)
         change = self.cross(self.cross_residual.before(x), source_keep, memory=memory)
@@ -105,7 +105,7 @@ class EncoderDecoder(nn.Module):
         source_embedding, target_embedding: embeddings of token ids; `PAD` is padding in both.
         encoder, decoder: the blocks of each side, in order.
         encoder_norm, decoder_norm: the norm after the last block of a side; nn.Identity if that
-            block ends with a norm (placement `post`).
+            block ends with a norm (placements `post` and `deepnorm`).
         head: a linear map from d_model to the target vocabulary.
         sinusoids: whether sinusoidal positions are added to both embeddings. Padding does not
             count as a position.
@@ -200,7 +200,7 @@ class EncoderDecoder(nn.Module):
 
     @torch.no_grad()
     def after_step(self, output: Output) -> None:
-        """Let mixture layers adapt to the load of this training step; other layers stay the same."""
+        """Let mixture layers adapt to the load of this training step; leave other layers as is."""
         blocks: list[Any] = [*self.encoder, *self.decoder]
         for block, routing in zip(blocks, output.routings, strict=True):
             adapt_to_routing(block.ffn, routing)

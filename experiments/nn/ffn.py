@@ -75,9 +75,9 @@ class FeedForward(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "batch time d_model"],
-        keep: Bool[Tensor, "batch time"] | None = None,  # only a mixture needs it; here just checked
+        keep: Bool[Tensor, "batch time"] | None = None,  # only checked; a mixture uses it
     ) -> tuple[Float[Tensor, "batch time d_model"], None]:
-        """Return the output at every position, also at padding, and None, since nothing is routed."""
+        """Return the output at every position, also at padding, and None: nothing is routed."""
         check_padding_mask(keep, (x.shape[0], x.shape[1]))
         return self.transform(x), None
 
@@ -88,8 +88,8 @@ class NoFeedForward(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "batch time d_model"],
-        keep: Bool[Tensor, "batch time"] | None = None,  # only a mixture needs it; here just checked
+        keep: Bool[Tensor, "batch time"] | None = None,  # only checked; a mixture uses it
     ) -> tuple[Float[Tensor, "batch time d_model"], None]:
-        """Return zeros, and None, since nothing is routed."""
+        """Return zeros, and None: nothing is routed."""
         check_padding_mask(keep, (x.shape[0], x.shape[1]))
         return torch.zeros_like(x), None

@@ -11,8 +11,8 @@ The scheme:
 - Gains are 1, biases 0.
 
 Factors for deep models multiply the std, by the name of the module:
-- `scaled`: matrices that write into the residual stream are divided by the square root of their
-  number, so that the variance of the stream does not grow with depth (GPT-2). These are `out` of
+- `scaled`: matrices that write into the residual stream are divided by the root of their number.
+  The variance of the stream then does not grow with depth (GPT-2). These matrices are `out` of
   attention and `down` of feed-forward networks: 2 n_layers of them, or 3 n_layers in a decoder
   with cross-attention. Without feed-forward networks a block has one fewer.
 - `plain`: no factor, as in the theory of Pre-LN and Post-LN.

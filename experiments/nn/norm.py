@@ -75,10 +75,10 @@ class DeepNorm(NamedTuple):
 
 
 def deepnorm(n_layers: int, *, n_parts: int = 2) -> DeepNorm:
-    """Return the constants of one stack of blocks: alpha (2 n_layers)^(1/4), gain (8 n_layers)^(-1/4).
+    """Return the constants of one stack of blocks: (2 n_layers)^(1/4) and (8 n_layers)^(-1/4).
 
-    The 2 is `n_parts`, the parts of a block that write into the stream. An attention-only block
-    has 1.
+    The 2 is `n_parts`, the parts of a block that write into the stream, and 8 is 4 `n_parts`. An
+    attention-only block has one part.
     """
     n_writers = n_parts * n_layers
     return DeepNorm(n_writers**0.25, (4 * n_writers) ** -0.25)
@@ -98,6 +98,7 @@ def deepnorm_encoder(n_encoder: int, n_decoder: int) -> DeepNorm:
 def deepnorm_decoder(n_decoder: int, *, n_parts: int = 3) -> DeepNorm:
     """Return the constants of a decoder with cross-attention: (3 M)^(1/4) and (12 M)^(-1/4).
 
-    M is `n_decoder`, and the 3 is `n_parts`.
+    M is `n_decoder`. The 3 is `n_parts`, the parts of a block that write into the stream, and 12
+    is 4 `n_parts`.
     """
     return deepnorm(n_decoder, n_parts=n_parts)

@@ -57,7 +57,7 @@ class Block(nn.Module):
         keep: Bool[Tensor, "batch time"] | None = None,
         cache: KVCache | None = None,
     ) -> tuple[Float[Tensor, "batch time d_model"], Routing | None]:
-        """Return the next residual stream and the feed-forward part's routing, if it has a router."""
+        """Return the next residual stream, and the routing of a feed-forward part with a router."""
         # Attention of a plug-in may have no parameter `cache`, so it is passed only when needed.
         cached = {} if cache is None else {"cache": cache}
         change = self.attention(self.attention_residual.before(x), keep, **cached)
@@ -139,7 +139,7 @@ class Transformer(nn.Module):
 
     @torch.no_grad()
     def after_step(self, output: Output) -> None:
-        """Let mixture layers adapt to the load of this training step; other layers stay the same."""
+        """Let mixture layers adapt to the load of this training step; leave other layers as is."""
         blocks: list[Any] = list(self.blocks)
         for block, routing in zip(blocks, output.routings, strict=True):
             adapt_to_routing(block.ffn, routing)
