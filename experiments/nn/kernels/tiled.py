@@ -39,11 +39,9 @@ def tiled_attention(
 ) -> Float[Tensor, "batch n_heads time d_head"]:
     """Return the result of `naive_attention` with memory linear in time and source.
 
-    The other arguments are those of `AttentionKernel`. Inputs below float32 are computed in
+    A tile has `block_q` positions of queries and `block_k` positions of keys; None chooses fast
+    sizes. The other arguments are those of `AttentionKernel`. Inputs below float32 are computed in
     float32. There are no second derivatives.
-
-    Args:
-        block_q, block_k: positions of queries and keys in a tile; None chooses fast sizes.
     """
     check_kernel_inputs(query, key, value, mask)
     tiles = choose_tiles(query, key, causal=causal, block_q=block_q, block_k=block_k)

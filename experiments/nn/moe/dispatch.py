@@ -66,7 +66,7 @@ class CombineRows(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, None, None, None]:
-        """Return the gradients of rows, weight * g, and of weights, the inner product of row and g."""
+        """Return the gradients of rows, weight * g, and of weights, the product of row and g."""
         rows, weights, slots, source, order = ctx.saved_tensors
         # g of the token of each row, (tokens * top_k, d_model).
         grad_rows = gradient.index_select(0, source)
