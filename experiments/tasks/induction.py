@@ -93,8 +93,8 @@ class InductionTask(SymbolsTask):
     - Nor is it much better at the first symbol of the second copy, since no symbol marks its start.
     - After that, a symbol that occurs once in r determines the next symbol.
     - After a symbol that occurs twice in r (55), the symbols before it are needed too.
-    With 64 symbols, a lookup of only the last symbol is right in nine of ten cases if it uses the
-    symbol's first occurrence, and in four of five if it uses the most recent one.
+    - With 64 symbols, a lookup of only the last symbol is right in nine of ten cases if it uses its
+      first occurrence. With its most recent occurrence it is right in four of five.
 
     Labels: `short` periods are at most half of max_period, `long` ones above.
     Split: a hash of the whole sequence holds out one in eight. No sequence is both in training and

@@ -21,7 +21,7 @@ from experiments.tasks.translation import (
 )
 from runner.config import Evaluation
 
-# The numbers are one fixed set, as if read from a file. The seed of a trial chooses batches from it.
+# The numbers are one fixed set, as if read from a file. A trial's seed chooses batches from it.
 DRAW_SEED, LONGER_SEED, TUNING_SEED, LONGER_TUNING_SEED = 2019, 2020, 2021, 2022
 HELD_OUT_EVERY = 8  # one number of this many is held out
 
@@ -67,7 +67,7 @@ class Numbers(PairsOptions):
         for digits, word in NEW_WORDS.items():
             if self.digits <= digits < self.digits + self.longer:
                 raise ValueError(
-                    f"longer={self.longer} with digits={self.digits} needs {word!r}, a word that no "
+                    f"longer={self.longer} with digits={self.digits} needs {word!r}, which no "
                     f"number of up to {digits} digits has; use longer=1 with digits=5 or digits=7"
                 )
         if self.compositional and self.digits < 5:
@@ -93,8 +93,8 @@ class Numbers(PairsOptions):
 
     def sizes(self) -> Sizes:
         """Return how large the task is, for its training numbers."""
-        # A group of three digits has at most 5 words or 31 characters (777), and the power of 1000
-        # between groups is one word or at most the 11 characters " thousand, ".
+        # A group of three digits has at most 5 words or 31 characters (777). The power of 1000
+        # between two groups is one word, or at most 11 characters (" thousand, ").
         n_groups = -(-self.digits // 3)
         words = self.source_unit is SourceUnit.word
         # A Japanese digit is followed by its power of ten, and the last digit by the end mark.
@@ -131,7 +131,7 @@ class NumbersTask(TranslationTask):
         one hundred and twenty-three thousand, four hundred and fifty-six   十二万三千四百五十六
 
     English counts thousands, and Japanese counts 万, ten thousands, so a model has to regroup the
-    digits. Convention (num2words, lang="ja"): no 一 before 十, 百 and 千, but one before 万: 一万, 千.
+    digits. num2words writes no 一 before 十, 百 and 千, but one before 万: 千, 一万.
     Source tokens are words without commas and hyphens (source_unit=word) or all characters
     (source_unit=character). Target tokens are characters.
 

@@ -56,8 +56,9 @@ class Pairs15Task(TranslationTask):
     """
 
     def __init__(self, options: Pairs15, seed: int, batch_size: int) -> None:
-        train = [pair(index) for index in range(len(ENGLISH))]
-        train += [pair(*two) for two in TRAINED_COMBINATIONS]
+        train = [pair(index) for index in range(len(ENGLISH))] + [
+            pair(*two) for two in TRAINED_COMBINATIONS
+        ]
         others = [
             two for two in product(range(len(ENGLISH)), repeat=2) if two not in TRAINED_COMBINATIONS
         ]

@@ -69,9 +69,10 @@ class Patterns(TaskOptions):
 
 
 class PatternsTask(ValuesTask):
-    """Prediction or reconstruction of sequences (length, width) whose steps depend on an earlier one.
+    """Prediction or reconstruction of sequences (length, width) with dependent steps.
 
-    The rules are fixed, and each training step draws new sequences. With e standard normal:
+    A fixed rule makes each step depend on one earlier step. Each training step draws new sequences.
+    With e standard normal:
 
         local        x[t] = local * x[t - 1] + e[t]
         long_range   x[t] = long_range * x[t - length // 2] + e[t]     (second half += first half)

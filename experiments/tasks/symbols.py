@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class SymbolsTask(Task):
     """Sequences of ids, each of which is predicted from the ids before it.
 
-    A sample has time + 1 steps, the last of which is only a target. inputs and target are
-    (batch, time) int64, the target one step ahead. The loss is the cross-entropy in nats per symbol.
+    A sample has time + 1 steps, the last of which is only a target. Both inputs and target are
+    (batch, time) int64, the target one step ahead. The loss is the cross-entropy in nats a symbol.
     """
 
     def collate(self, *rows: NDArray[Any]) -> Batch:

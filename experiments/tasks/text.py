@@ -104,9 +104,9 @@ class TextTask(ByteTextTask):
 
     Split: for each label, whole files are held out, in the order of a hash of their contents, until
     they have `eval_share` of its bytes. If a label has one file, the end of the file is held out.
-    Files with the same text are one document, even if it differs in spelling variants that
-    `tasks.corpora.normalisation` removes. No evaluation window occurs in the training text, in any
-    such variant. Tuning has windows of its own, from other documents if there are enough.
+    Files with the same text are one document, even if they differ in white space, encoding or
+    Unicode form (`tasks.corpora.normalisation`). No evaluation window occurs in the training text,
+    in any of these forms. Tuning has windows of its own, from other documents if there are enough.
     Fingerprint: labels and contents of the files, options, and the code that reads them.
     """
 

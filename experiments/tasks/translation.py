@@ -118,7 +118,7 @@ class TranslationTask(Task):
             )
             assert not common, f"in the splits {name} and train: {common[:3]}"
         super().__init__(seed=seed, batch_size=min(batch_size, len(train)))
-        # Only training tokens have ids, so the size of the vocabulary reveals no held-out token.
+        # Only tokens of the training data have ids; `ids` raises for others.
         self.source = Vocabulary(
             (t for pair in train for t in pair.source), separator=separators[0]
         )

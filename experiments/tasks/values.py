@@ -41,5 +41,5 @@ class ValuesTask(Task):
         return unpadded_batch(values[:, :-1], target, label)
 
     def loss(self, prediction: Tensor, batch: Batch) -> Tensor:
-        """Return the mean squared error of (batch, time, width) over kept positions and features."""
+        """Return the mean squared error over features and kept positions of (batch, time, width)."""
         return (prediction - batch.target).square()[batch.keep].mean()

@@ -89,7 +89,7 @@ class WavesTask(ValuesTask):
         ]
 
     def batch(self, step: int) -> Batch:
-        """Return random training samples; the numbers of samples of labels differ by at most one."""
+        """Return random training samples; the numbers of each label differ by at most one."""
         rng = np.random.default_rng([self.seed, step])
         # The first label is random, since the first ones may have one sample more.
         label = (np.arange(self.batch_size) + rng.integers(len(self.labels))) % len(self.labels)
