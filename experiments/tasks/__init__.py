@@ -43,8 +43,8 @@ def task(kind: str) -> Callable[[T], T]:
         build = inspect.signature(options.build).parameters
         if options.has_tuning_data and "evaluation" not in build:
             raise ValueError(
-                f"{name}: has_tuning_data=True needs the parameter `evaluation` in build(self, *, "
-                "seed, batch_size, evaluation, **_); tuning must not use the report's data"
+                f"{name}: has_tuning_data needs `evaluation` in build(self, *, seed, batch_size, "
+                "evaluation, **_); otherwise tuning would use the report's data"
             )
         if not options.__module__.startswith(f"{__name__}."):
             load()  # before a plug-in registers, so that it cannot take a kind of this package

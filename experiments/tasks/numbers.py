@@ -63,7 +63,7 @@ class Numbers(PairsOptions):
         check_at_least(0, longer=self.longer)
         check_fraction(label_smoothing=self.label_smoothing)
         if not 3 <= self.digits <= 8:
-            raise ValueError(f"digits={self.digits} must be between 3 and 8")
+            raise ValueError(f"digits={self.digits} must lie between 3 and 8")
         for digits, word in NEW_WORDS.items():
             if self.digits <= digits < self.digits + self.longer:
                 raise ValueError(
@@ -131,7 +131,7 @@ class NumbersTask(TranslationTask):
         one hundred and twenty-three thousand, four hundred and fifty-six   十二万三千四百五十六
 
     English counts thousands, and Japanese counts 万, ten thousands, so a model has to regroup the
-    digits. num2words writes no 一 before 十, 百 and 千, but one before 万: 千, 一万.
+    digits. In num2words' convention 十, 百 and 千 have no 一 before them, but 万 has: 千, 一万.
     Source tokens are words without commas and hyphens (source_unit=word) or all characters
     (source_unit=character). Target tokens are characters.
 

@@ -47,7 +47,7 @@ class Patterns(TaskOptions):
         for name in ("local", "periodic"):
             if not -1 < getattr(self, name) < 1:
                 raise ValueError(
-                    f"{name}={getattr(self, name)} must be in (-1, 1), so that sequences do not "
+                    f"{name}={getattr(self, name)} must lie in (-1, 1), so that sequences do not "
                     "grow without bound"
                 )
 

@@ -38,7 +38,7 @@ class Text(CorpusOptions):
                 f"or the folder that contains it"
             )
         if not 0 < self.eval_share < 1:
-            raise ValueError(f"eval_share={self.eval_share} must be in (0, 1)")
+            raise ValueError(f"eval_share={self.eval_share} must lie in (0, 1)")
 
     def sizes(self) -> Sizes:
         """Return how large the task is, without the training text, which is not read yet."""

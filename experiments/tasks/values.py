@@ -41,5 +41,5 @@ class ValuesTask(Task):
         return unpadded_batch(values[:, :-1], target, label)
 
     def loss(self, prediction: Tensor, batch: Batch) -> Tensor:
-        """Return the mean squared error over features and kept positions of (batch, time, width)."""
+        """Return the mean squared error over features and kept positions."""
         return (prediction - batch.target).square()[batch.keep].mean()

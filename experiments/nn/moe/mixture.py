@@ -77,7 +77,7 @@ class MixtureOfExperts(nn.Module):
     ) -> None:
         super().__init__()
         if not 1 <= top_k <= n_experts:
-            raise ValueError(f"top_k={top_k} must be between 1 and n_experts={n_experts}")
+            raise ValueError(f"top_k={top_k} must lie between 1 and n_experts={n_experts}")
         check_known_name(BALANCES, balance=balance)
         self.n_experts, self.top_k = n_experts, top_k
         self.balance, self.aux_weight, self.z_weight = balance, aux_weight, z_weight
