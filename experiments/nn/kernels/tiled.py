@@ -91,7 +91,7 @@ class _Tiled(torch.autograd.Function):
         # Maximum and sum of each row, in the dtype of the tiles: enough to recompute the weights.
         dtype = torch.promote_types(query.dtype, torch.float32)
         row_stats = query.new_empty((*shape[:-1], 2), dtype=dtype)  # (N, G, T, 2)
-        # One buffer for all tiles: the only memory that depends on a tile's area.
+        # One buffer holds the scores of every tile in turn.
         buffer = row_stats.new_empty(tile_size)
         for chunk in chunks:
             # Each block of queries has a softmax of its own, so only its sums are in memory.
@@ -116,8 +116,8 @@ class _Tiled(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of query, key and value (Dao 2022, algorithm 4).
 
-        Q, K, V and O are the inputs and the output, P the weights, S the scores, and dX the
-        gradient of X:
+        Q, K, V and O are the inputs and the output, S = scale Q K' the scores, P = softmax(S) the
+        weights, dX the gradient of X, and X' the transpose of X:
 
             dV = P' dO
             dP = dO V'
@@ -145,8 +145,8 @@ class _Tiled(torch.autograd.Function):
             for rows in ctx.tiles.rows():
                 block = flatten_groups(chunk.query[:, :, rows])
                 largest, total = flatten_groups(row_stats[heads, :, rows]).split(1, dim=-1)
-                # P = exp2(S - m) / l. `weights` below are l P: dO and D, which are smaller than a
-                # tile, are divided by l instead.
+                # P = exp2(log2(e) S - m) / l. `weights` below are l P: dO and D, which are smaller
+                # than a tile, are divided by l instead.
                 grad_rows, dot = (
                     flatten_groups(x[heads, :, rows]) / total for x in (grad, row_dots)
                 )
