@@ -116,8 +116,8 @@ class _Tiled(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of query, key and value (Dao 2022, algorithm 4).
 
-        Q, K, V and O are the inputs and the output, S = scale Q K' the scores, P = softmax(S) the
-        weights, dX the gradient of X, and X' the transpose of X:
+        Q, K, V and O are the inputs and the output, S = scale Q K' and P = softmax(S). dX is the
+        gradient of X, and X' its transpose:
 
             dV = P' dO
             dP = dO V'
