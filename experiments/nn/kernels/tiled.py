@@ -116,8 +116,8 @@ class _Tiled(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of query, key and value (Dao 2022, algorithm 4).
 
-        Q, K, V and O are the inputs and the output, S = scale Q K' and P = softmax(S). dX is the
-        gradient of X, and X' its transpose:
+        Q, K, V and O are the inputs and the output, S = scale Q K' and P = softmax(S). The gradient
+        of X is dX, and the transpose of X is X':
 
             dV = P' dO
             dP = dO V'
