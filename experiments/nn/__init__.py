@@ -1,1 +1,1 @@
-"""Parts of Transformers; imports torch and the options only, so that other projects can use it."""
+"""Modules of Transformers, usable by other projects: they import only torch and jaxtyping."""

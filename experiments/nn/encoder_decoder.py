@@ -1,6 +1,12 @@
-"""An encoder-decoder Transformer (Vaswani 2017) made of the parts of the decoder-only one.
+"""An encoder-decoder Transformer (Vaswani 2017), built from the same parts as the decoder-only one.
 
-Legend: batch; source, positions of the source sentence; time, positions of the target; d_model.
+Legend of shapes:
+    batch: pairs of sentences.
+    source: positions of the source sentence.
+    time: positions of the target sentence.
+    d_model: width of the residual stream.
+    n_outputs: tokens of the target vocabulary.
+    capacity: the most target positions that a decoding can have.
 """
 
 import math
@@ -20,19 +26,19 @@ from experiments.nn.position import sinusoidal
 from experiments.nn.transformer import Block, Output
 
 PAD = 0
-"""The token id of padding: the model makes the source mask from it, in training and decoding."""
+"""The token id of padding. The model derives the source mask from it, in training and decoding."""
 
 
 class EncoderBlock(Block):
-    """A block that looks both ways."""
+    """A block whose attention sees earlier and later positions."""
 
     def forward(
         self,
         x: Float[Tensor, "batch source d_model"],
         keep: Bool[Tensor, "batch source"] | None = None,
-        cache: KVCache | None = None,  # noqa: ARG002 - all of a source is there at once
+        cache: KVCache | None = None,  # noqa: ARG002 - a source is encoded in one call
     ) -> tuple[Float[Tensor, "batch source d_model"], Routing | None]:
-        """The next residual stream, and how the feed-forward part routed, if it does."""
+        """Return the next residual stream, and the routing of a feed-forward part with a router."""
         change = self.attention(self.attention_residual.before(x), keep, causal=False)
         x = self.attention_residual.join(x, change)
         change, routing = self.ffn(self.ffn_residual.before(x), keep)
@@ -66,7 +72,7 @@ class DecoderBlock(nn.Module):
         source_keep: Bool[Tensor, "batch source"] | None = None,
         cache: KVCache | None = None,
     ) -> tuple[Float[Tensor, "batch time d_model"], Routing | None]:
-        """The next residual stream, and how the feed-forward part routed, if it does."""
+        """Return the next residual stream, and the routing of a feed-forward part with a router."""
         change = self.attention(self.attention_residual.before(x), keep, cache=cache)
         x = self.attention_residual.join(x, change)
         change = self.cross(self.cross_residual.before(x), source_keep, memory=memory)
@@ -77,23 +83,32 @@ class DecoderBlock(nn.Module):
 
 @dataclass
 class DecodingState:
-    """What stays between two steps of a decoding."""
+    """The state that a decoding passes from one step to the next.
 
-    caches: list[KVCache]  # of the target so far, one a decoder block
-    memories: list[KVCache]  # of the encoded source, computed once
-    source_keep: Bool[Tensor, "batch source"] | None  # None: nothing is padding
-    positions: Float[Tensor, "capacity d_model"] | None  # added to embeddings, where sinusoidal
+    Attributes:
+        caches: for each decoder block, keys and values of the target so far.
+        memories: for each decoder block, keys and values of the encoded source, computed once.
+        source_keep: False at padding of the source; None if it has no padding.
+        positions: sinusoids to add to the target embeddings; None without sinusoids.
+    """
+
+    caches: list[KVCache]
+    memories: list[KVCache]
+    source_keep: Bool[Tensor, "batch source"] | None
+    positions: Float[Tensor, "capacity d_model"] | None
 
 
 class EncoderDecoder(nn.Module):
-    """Embeddings times sqrt(d_model), encoder blocks, decoder blocks, a head that is not tied.
+    """Embeddings times sqrt(d_model), encoder blocks, decoder blocks and an untied output head.
 
     Args:
-        source_embedding, target_embedding: of token ids; `PAD` is padding in both.
-        encoder, decoder: as many blocks each as wanted.
-        encoder_norm, decoder_norm: nn.Identity where a block's own norm ends the stream (post).
-        head: d_model -> target vocabulary.
-        sinusoids: add sinusoidal positions to both embeddings; they count kept positions.
+        source_embedding, target_embedding: embeddings of token ids; `PAD` is padding in both.
+        encoder, decoder: the blocks of each side, in order.
+        encoder_norm, decoder_norm: the norm after the last block of a side; nn.Identity if that
+            block ends with a norm (placements `post` and `deepnorm`).
+        head: a linear map from d_model to the target vocabulary.
+        sinusoids: whether sinusoidal positions are added to both embeddings. Padding does not
+            count as a position.
     """
 
     def __init__(
@@ -121,13 +136,13 @@ class EncoderDecoder(nn.Module):
         target: Int[Tensor, "batch time"],
         keep: Bool[Tensor, "batch time"] | None = None,
     ) -> Output:
-        """Predict at every position of the target from it, the earlier ones and the whole source.
+        """Predict the next token at every target position, from the target so far and the source.
 
-        `keep` is False at padding of the target; that of the source is told by `PAD`. Either may
-        be padded on either side: kept positions are predicted as without padding.
+        `keep` is False at padding of the target. Padding of the source is found by its id, `PAD`.
+        Both may be padded on the left or right; predictions at kept positions do not change.
 
         Raises:
-            ValueError: `keep` is not of bools, or not of the target's shape.
+            ValueError: `keep` is not a tensor of bools, or its shape is not that of the target.
         """
         check_padding_mask(keep, (target.shape[0], target.shape[1]))
         memory, source_keep, routings = self.encode(source)
@@ -146,7 +161,7 @@ class EncoderDecoder(nn.Module):
         Bool[Tensor, "batch source"] | None,
         list[Routing | None],
     ]:
-        """The memory, where it is no padding (None: everywhere), and a routing of each block."""
+        """Return the memory, its padding mask (None without padding), and each block's routing."""
         keep = none_if_unpadded(source != PAD)
         x = self._embed(self.source_embedding, source, self._positions(source.shape[1], keep))
         routings = []
@@ -158,7 +173,7 @@ class EncoderDecoder(nn.Module):
     def start_decoding(
         self, source: Int[Tensor, "batch source"], *, capacity: int
     ) -> DecodingState:
-        """Encode a source, for targets of up to `capacity` tokens."""
+        """Encode a source and return the state for decoding up to `capacity` target tokens."""
         memory, keep, _ = self.encode(source)
         blocks: list[Any] = list(self.decoder)
         return DecodingState(
@@ -171,7 +186,10 @@ class EncoderDecoder(nn.Module):
     def decode_next(
         self, target: Int[Tensor, "batch time"], state: DecodingState
     ) -> Float[Tensor, "batch time n_outputs"]:
-        """Logits of the tokens that follow the cached ones, which are cached too."""
+        """Return the logits after each token of `target`, and append these tokens to the caches.
+
+        `target` holds the new tokens only; they follow the cached ones.
+        """
         start, positions = state.caches[0].length, state.positions
         if positions is not None:
             positions = positions[start : start + target.shape[1]]
@@ -182,7 +200,7 @@ class EncoderDecoder(nn.Module):
 
     @torch.no_grad()
     def after_step(self, output: Output) -> None:
-        """Let mixture layers adapt to the load of the step just taken; else do nothing."""
+        """Let mixture layers adapt to the load of this training step; leave other layers as is."""
         blocks: list[Any] = [*self.encoder, *self.decoder]
         for block, routing in zip(blocks, output.routings, strict=True):
             adapt_to_routing(block.ffn, routing)
@@ -201,5 +219,5 @@ class EncoderDecoder(nn.Module):
 
 
 def none_if_unpadded(keep: Bool[Tensor, "batch keys"] | None) -> Bool[Tensor, "batch keys"] | None:
-    """None where nothing is padding: attention without a mask is faster."""
+    """Return None for a mask without padding, since attention without a mask is faster."""
     return None if keep is None or bool(keep.all()) else keep

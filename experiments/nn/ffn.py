@@ -1,4 +1,8 @@
-"""The position-wise feed-forward network."""
+"""The position-wise feed-forward network.
+
+Legend of shapes: batch, time (positions), d_model (width of the residual stream), and `*tokens`,
+any axes before the last.
+"""
 
 from collections.abc import Callable
 
@@ -12,16 +16,16 @@ from experiments.nn.padding import check_padding_mask
 
 
 def squared_relu(x: Tensor) -> Tensor:
-    """max(0, x)^2 (Primer, So et al. 2021)."""
+    """Return max(0, x)^2 (Primer, So et al. 2021)."""
     return F.relu(x).square()
 
 
 def identity(x: Tensor) -> Tensor:
-    """Return x itself: gated, it makes the bilinear network."""
+    """Return x. As the activation of a gated network it gives the bilinear network."""
     return x
 
 
-# gelu is the exact one, x * Phi(x), not the tanh approximation.
+# gelu is the exact function x * Phi(x), not its tanh approximation.
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
     "gelu": F.gelu,
@@ -33,10 +37,11 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class FeedForward(nn.Module):
-    """down(act(up(x))), or gated down(act(gate(x)) * up(x)) (GLU variants, Shazeer 2020).
+    """A feed-forward network with one hidden layer of width d_ff, gated or not.
 
-    Dropout acts on the hidden layer. Gated networks have three matrices: at equal parameters their
-    d_ff is two thirds of the ungated one.
+    Not gated: down(act(up(x))). Gated: down(act(gate(x)) * up(x)) (GLU variants, Shazeer 2020).
+    A gated network has three matrices, so with equal parameters its d_ff is two thirds of that of
+    a network without a gate. Dropout acts on the hidden layer.
     """
 
     def __init__(
@@ -58,7 +63,7 @@ class FeedForward(nn.Module):
         self.down = nn.Linear(d_ff, d_model, bias=bias)
 
     def transform(self, x: Float[Tensor, "*tokens d_model"]) -> Float[Tensor, "*tokens d_model"]:
-        """The network itself, position by position."""
+        """Return the output of the network for each token, without the check of a mask."""
         if self.gate is None:
             hidden = self.activation(self.up(x))
         else:
@@ -70,21 +75,21 @@ class FeedForward(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "batch time d_model"],
-        keep: Bool[Tensor, "batch time"] | None = None,  # checked alone, as a mixture needs it
+        keep: Bool[Tensor, "batch time"] | None = None,  # only checked; a mixture uses it
     ) -> tuple[Float[Tensor, "batch time d_model"], None]:
-        """The transformed sequence, and no routing; every position is transformed, padding too."""
+        """Return the output at every position, also at padding, and None: nothing is routed."""
         check_padding_mask(keep, (x.shape[0], x.shape[1]))
         return self.transform(x), None
 
 
 class NoFeedForward(nn.Module):
-    """What an attention-only block (Elhage et al. 2021) has in this place: a change of 0."""
+    """The feed-forward part of an attention-only block (Elhage et al. 2021), whose output is 0."""
 
     def forward(
         self,
         x: Float[Tensor, "batch time d_model"],
-        keep: Bool[Tensor, "batch time"] | None = None,  # checked alone, as a mixture needs it
+        keep: Bool[Tensor, "batch time"] | None = None,  # only checked; a mixture uses it
     ) -> tuple[Float[Tensor, "batch time d_model"], None]:
-        """Zeros, and no routing."""
+        """Return zeros, and None: nothing is routed."""
         check_padding_mask(keep, (x.shape[0], x.shape[1]))
         return torch.zeros_like(x), None

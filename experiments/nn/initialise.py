@@ -1,20 +1,24 @@
-"""Starting weights that depend on a parameter's name and the seed, and on nothing else.
+"""Initial weights that depend only on the seed and a parameter's name, kind and shape.
 
-Arms of a comparison then start from the same values wherever they have a parameter of the same
-name and shape, and a matrix that one arm has more does not shift the draws of the others.
+Each parameter has a random generator of its own, keyed by seed and name. Two arms therefore start
+with equal values in all parameters of the same name and shape. A parameter that only one arm has
+does not shift the random numbers of the others.
 
-The scheme: weights normal with std 1 / sqrt(fan_in), so that a unit input gives a unit output at
-any width (0.02 for every width, as in GPT-2, is far too small at d_model 64); embeddings with std
-1; gains 1; biases 0. On top of it come factors for deep models, by the name of the module:
+The scheme:
+- Weights are normal with std 1 / sqrt(fan_in). A unit input then gives a unit output at any width.
+  GPT-2's 0.02 for every width is far too small at d_model 64.
+- Embeddings are normal with std 1.
+- Gains are 1, biases 0.
 
-- scaled: matrices that write into the residual stream (`out` of attention, `down` of a feed-forward
-  network) divided by the root of how many do, so that the stream's variance does not grow with
-  depth (GPT-2): sqrt(2 n_layers), in a decoder that attends to an encoder sqrt(3 n_layers),
-  and without feed-forward networks one part a block less;
-- plain: none, as in the theory of Pre-LN and Post-LN;
-- DeepNorm: its gain on values, `out` and the feed-forward network, not on queries and keys (Wang
-  2022), in a decoder that attends to an encoder another than in that. It belongs to the placement
-  and takes the place of both.
+Factors for deep models multiply the std, by the name of the module:
+- `scaled`: matrices that write into the residual stream are divided by the root of their number.
+  The variance of the stream then does not grow with depth (GPT-2). These matrices are `out` of
+  attention and `down` of feed-forward networks: 2 n_layers of them, or 3 n_layers in a decoder
+  with cross-attention. Without feed-forward networks a block has one fewer.
+- `plain`: no factor, as in the theory of Pre-LN and Post-LN.
+- DeepNorm (Wang 2022): its gain multiplies `value`, `out` and the feed-forward network, but not
+  `query` and `key`. Encoder and decoder have different gains. It belongs to the norm placement
+  `deepnorm` and replaces `scaled` and `plain`.
 """
 
 import hashlib
@@ -33,36 +37,44 @@ DEEPNORM = ("value", "out", "up", "gate", "down")
 
 
 def named_generator(seed: int, name: str) -> torch.Generator:
-    """A CPU generator of its own for the parameter `name`."""
+    """Return a CPU generator seeded by a hash of `seed` and `name`."""
     digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
-    # 63 bits: manual_seed takes no larger unsigned numbers on every platform.
+    # 63 bits, since manual_seed does not accept larger unsigned numbers on all platforms.
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
 def starting_gains(
     n_layers: int, *, n_parts: int = 2, init: str = "scaled", is_deepnorm: bool = False
 ) -> dict[str, float]:
-    """The factor on the weights of modules by their name, for a model of `n_layers` blocks.
+    """Return {module name: factor on its initial weights} for a decoder-only model.
 
-    `n_parts` of a block write into the stream.
+    Args:
+        n_layers: the number of blocks.
+        n_parts: how many parts of a block write into the residual stream.
+        init: `scaled` or `plain`.
+        is_deepnorm: use DeepNorm's gain in place of `init`.
     """
     check_known_name(INITS, init=init)
     if is_deepnorm:
         return dict.fromkeys(DEEPNORM, deepnorm(n_layers, n_parts=n_parts).gain)
-    writers = n_parts * max(n_layers, 1)
-    return dict.fromkeys(RESIDUAL, writers**-0.5) if init == "scaled" else {}
+    n_writers = n_parts * max(n_layers, 1)
+    return dict.fromkeys(RESIDUAL, n_writers**-0.5) if init == "scaled" else {}
 
 
 def encoder_decoder_gains(
     n_layers: int, *, n_parts: tuple[int, int] = (2, 3), init: str, is_deepnorm: bool
 ) -> dict[str, float]:
-    """The same for `n_layers` blocks that encode and as many that decode, by side and name."""
+    """Return {"encoder.<name>" or "decoder.<name>": factor} for an encoder-decoder.
+
+    Each side has `n_layers` blocks. `n_parts` counts the parts that write into the residual stream
+    in an encoder block and in a decoder block.
+    """
     check_known_name(INITS, init=init)
     if is_deepnorm:
         encoder = deepnorm_encoder(n_layers, n_layers).gain
         decoder = deepnorm_decoder(n_layers, n_parts=n_parts[1]).gain
     elif init == "scaled":
-        encoder, decoder = ((parts * n_layers) ** -0.5 for parts in n_parts)
+        encoder, decoder = ((n_writers * n_layers) ** -0.5 for n_writers in n_parts)
     else:
         return {}
     names = DEEPNORM if is_deepnorm else RESIDUAL
@@ -72,27 +84,36 @@ def encoder_decoder_gains(
 
 @torch.no_grad()
 def initialise(module: nn.Module, seed: int, *, gains: Mapping[str, float] | None = None) -> None:
-    """Fill every parameter in place; values are drawn on the CPU, so that devices start alike.
+    """Set every parameter in place: weights normal(0, std), gains 1, biases 0.
 
-    `gains` are factors by the last name of a module, `out`, or by its first and last, `decoder.out`
-    for `decoder.0.cross.out`; None: `starting_gains` of its blocks.
+    Args:
+        module: the model.
+        seed: the seed of the trial.
+        gains: factors on std. A key is the last name of a module's path, or its first and last:
+            `out` or `decoder.out` for `decoder.0.cross.out`. None: `starting_gains` of the
+            module's blocks.
     """
     if gains is None:
-        gains = starting_gains(sum(isinstance(part, Block) for part in module.modules()))
-    for path, part in module.named_modules():
-        for leaf, parameter in part.named_parameters(recurse=False):
+        gains = starting_gains(sum(isinstance(child, Block) for child in module.modules()))
+    for path, child in module.named_modules():
+        # Without recursion each parameter is visited once, with the module that it belongs to.
+        for leaf, parameter in child.named_parameters(recurse=False):
             name = f"{path}.{leaf}" if path else leaf
             if leaf.endswith("bias"):
                 parameter.zero_()
             elif parameter.ndim == 1:
+                # The only other vectors are the gains of norms.
                 parameter.fill_(1)
             else:
-                std = 1.0 if isinstance(part, nn.Embedding) else parameter.shape[-1] ** -0.5
+                # The last axis of a weight is its fan-in. An embedding looks rows up and has none.
+                std = 1.0 if isinstance(child, nn.Embedding) else parameter.shape[-1] ** -0.5
+                # The factor of one side of an encoder-decoder takes precedence over a shared one.
                 first, last = path.partition(".")[0], path.rpartition(".")[2]
                 std *= gains.get(f"{first}.{last}", gains.get(last, 1.0))
+                # Drawn on the CPU, so that the values do not depend on the device.
                 parameter.copy_(std * draw_normal(parameter, named_generator(seed, name)))
 
 
-def draw_normal(like: Tensor, source: torch.Generator) -> Tensor:
-    """Standard normal float32 values on the CPU, in the shape of `like`."""
-    return torch.randn(like.shape, generator=source)
+def draw_normal(like: Tensor, generator: torch.Generator) -> Tensor:
+    """Return standard normal float32 values on the CPU, in the shape of `like`."""
+    return torch.randn(like.shape, generator=generator)

@@ -1,6 +1,11 @@
-"""A causal, decoder-only Transformer made of parts.
+"""A causal, decoder-only Transformer, built from interchangeable parts.
 
-Legend: batch, time, d_model; width is the number of features of a continuous input.
+Legend of shapes:
+    batch: sequences.
+    time: positions.
+    d_model: width of the residual stream.
+    width: features of a continuous input.
+    n_outputs: tokens of the vocabulary, or features of a continuous target.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,12 +23,12 @@ from experiments.nn.position import sinusoidal
 
 
 class Output(NamedTuple):
-    """What a model returns.
+    """The result of a model's forward pass.
 
     Attributes:
         prediction: logits over the vocabulary, or values of a continuous target.
-        aux_loss: the sum of the layers' auxiliary losses, already weighted; 0 for a dense model.
-        routings: of each block, from the first to the last; None where its ffn routes nothing.
+        aux_loss: the weighted sum of the layers' auxiliary losses; 0 for a dense model.
+        routings: one entry for each block, in order; None for a block without a router.
     """
 
     prediction: Float[Tensor, "batch time n_outputs"]
@@ -32,7 +37,7 @@ class Output(NamedTuple):
 
 
 class Block(nn.Module):
-    """Attention, then a feed-forward network, each with a residual stream and norms around it."""
+    """Attention, then a feed-forward network, each with norms and a residual connection."""
 
     def __init__(
         self,
@@ -52,8 +57,8 @@ class Block(nn.Module):
         keep: Bool[Tensor, "batch time"] | None = None,
         cache: KVCache | None = None,
     ) -> tuple[Float[Tensor, "batch time d_model"], Routing | None]:
-        """The next residual stream, and how the feed-forward part routed, if it does."""
-        # Not every attention part can be cached: one that cannot is not asked to take a cache.
+        """Return the next residual stream, and the routing of a feed-forward part with a router."""
+        # Attention of a plug-in may have no parameter `cache`, so it is passed only when needed.
         cached = {} if cache is None else {"cache": cache}
         change = self.attention(self.attention_residual.before(x), keep, **cached)
         x = self.attention_residual.join(x, change)
@@ -62,14 +67,16 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Input projection, blocks, final norm, and an output head of its own (not tied to the input).
+    """Embedding, blocks, final norm and an output head that is not tied to the embedding.
 
     Args:
         embedding: nn.Embedding for token ids, nn.Linear for continuous vectors.
-        blocks: the body.
-        final_norm: nn.Identity where the last block's own norm ends the stream (post, deepnorm).
-        head: d_model -> vocabulary or width.
-        sinusoids: add sinusoidal positions to the embedded input; they count kept positions.
+        blocks: the blocks, in order.
+        final_norm: the norm after the last block; nn.Identity if that block ends with a norm
+            (placements `post` and `deepnorm`).
+        head: a linear map from d_model to the vocabulary or width.
+        sinusoids: whether sinusoidal positions are added to the embedded input. Padding does not
+            count as a position.
     """
 
     def __init__(
@@ -95,21 +102,23 @@ class Transformer(nn.Module):
         *,
         caches: Sequence[KVCache] | None = None,
     ) -> Output:
-        """Predict at every position from it and the earlier ones; `keep` is False at padding.
+        """Predict at every position from the inputs up to it.
 
-        With `caches`, one for each block, `inputs` are the positions that follow the cached ones.
-
-        Padding may stand on either side: kept positions are predicted as without it.
+        Args:
+            inputs: token ids, or vectors of a continuous input.
+            keep: False at padding, which may be on the left or right. Predictions at kept positions
+                do not change by padding.
+            caches: one for each block. `inputs` are then the positions after the cached ones.
 
         Raises:
-            ValueError: padding together with caches, a cache too many or too few, or `keep` is not
-                of bools or not of the inputs' shape.
+            ValueError: padding together with caches, the wrong number of caches, or `keep` is not
+                a tensor of bools of shape (batch, time).
         """
         check_padding_mask(keep, (inputs.shape[0], inputs.shape[1]))
         if keep is not None and bool(keep.all()):
-            keep = None  # plain causal attention is faster than attention under a mask
+            keep = None  # causal attention without a mask is faster
         if keep is not None and caches is not None:
-            raise ValueError("cached decoding takes no padding: cut the inputs to kept positions")
+            raise ValueError("caches do not support padding; cut the inputs to kept positions")
         x = self.embedding(inputs)
         if self.sinusoids:
             start = caches[0].length if caches else 0
@@ -124,13 +133,13 @@ class Transformer(nn.Module):
         return Output(prediction, total_aux_loss(routings, x.device), tuple(routings))
 
     def new_caches(self, batch: int, capacity: int) -> list[KVCache]:
-        """An empty cache for each block."""
+        """Return an empty cache for each block."""
         attentions: list[Any] = [block.attention for block in self.blocks]
         return [attention.new_cache(batch, capacity) for attention in attentions]
 
     @torch.no_grad()
     def after_step(self, output: Output) -> None:
-        """Let mixture layers adapt to the load of the step just taken; else do nothing."""
+        """Let mixture layers adapt to the load of this training step; leave other layers as is."""
         blocks: list[Any] = list(self.blocks)
         for block, routing in zip(blocks, output.routings, strict=True):
             adapt_to_routing(block.ffn, routing)

@@ -1,7 +1,7 @@
-"""The parts that arms compare: a file each, with options, rules, cost and module.
+"""The parts that arms compare. Each part has one file with its options, rules, cost and module.
 
-A file is imported when its part may be asked for (`load`), never from here: the hash of the code
-behind an arm follows imports, and must not change when another part does.
+`load` imports these files; this file does not. The code hash of an arm follows imports, and must
+not change when a part changes that the arm does not use.
 """
 
 import functools
@@ -18,7 +18,7 @@ from experiments.rules import check_dataclass
 __all__ = ["PARTS", "Cost", "NormSlots", "Part", "load", "part"]
 
 PARTS: dict[str, dict[str, type[Part]]] = {"attention": {}, "ffn": {}, "norm": {}}
-"""Group -> kind -> options. Ours are among them after `load`."""
+"""Group -> kind -> class of options. `load` adds the parts of this package."""
 
 P = TypeVar("P", bound=type)
 
@@ -27,8 +27,8 @@ def part(group: str, kind: str) -> Callable[[P], P]:
     """Register a dataclass as the part `kind` of a group: `@part("ffn", "mine")`.
 
     Raises:
-        ValueError: there is no such group, the class lacks what a part needs, or another part has
-            this name.
+        ValueError: the group does not exist, the class is not a complete `Part`, or another part
+            of the group has this kind.
     """
 
     def register(options: P) -> P:
@@ -38,11 +38,11 @@ def part(group: str, kind: str) -> Callable[[P], P]:
         if not issubclass(options, Part):
             raise ValueError(f"{name}: write it as class {options.__name__}(Part)")
         if inspect.isabstract(options):
-            lacking = ", ".join(sorted(options.__abstractmethods__))
-            raise ValueError(f"{name}: it has no {lacking}; experiments/parts/ffn.py is an example")
+            missing = ", ".join(sorted(options.__abstractmethods__))
+            raise ValueError(f"{name}: it has no {missing}; experiments/parts/ffn.py is an example")
         check_dataclass(name, options)
         if not options.__module__.startswith(f"{__name__}."):
-            load()  # so that a name of ours is refused to a plug-in, and not the other way round
+            load()  # before a plug-in registers, so that it cannot take a kind of this package
         other = PARTS[group].get(kind)
         if other and (other.__module__, other.__name__) != (options.__module__, options.__name__):
             raise ValueError(f"{name}: {other.__module__} has this kind already; choose another")
@@ -52,8 +52,8 @@ def part(group: str, kind: str) -> Callable[[P], P]:
     return register
 
 
-@functools.cache  # asked often, and the folder does not change
+@functools.cache  # called often, while the folder does not change
 def load() -> None:
-    """Import all files of this folder, so that their parts are in `PARTS`."""
+    """Import all files of this folder, which adds their parts to `PARTS`."""
     for module in pkgutil.iter_modules(__path__):
         importlib.import_module(f"{__name__}.{module.name}")

@@ -1,10 +1,10 @@
-"""The names of activations, which `experiments.nn.ffn` computes. No torch."""
+"""The names of the activations of `experiments.nn.ffn`. Does not import torch."""
 
 from enum import StrEnum
 
 
 class Activation(StrEnum):
-    """Pointwise functions of a feed-forward network."""
+    """The pointwise function of a feed-forward network."""
 
     relu = "relu"
     gelu = "gelu"

@@ -1,4 +1,4 @@
-"""Multi-head attention: MHA, GQA and MQA are one part and a number."""
+"""Multi-head attention as a part. `n_kv_heads` makes it MHA, GQA or MQA."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Position(StrEnum):
-    """How attention learns about order."""
+    """The method by which attention gets positions."""
 
     rotary = "rotary"
     sinusoidal = "sinusoidal"
@@ -20,7 +20,7 @@ class Position(StrEnum):
 
 
 class Kernel(StrEnum):
-    """How softmax attention is computed: the whole matrix, by tiles, or by torch's own kernel."""
+    """The kernel of softmax attention: with the whole matrix, by tiles, or torch's own."""
 
     naive = "naive"
     tiled = "tiled"
@@ -56,7 +56,7 @@ class AttentionPart(Part):
             )
 
     def check(self, d_model: int) -> None:
-        """Raise ValueError where heads cannot share the width, or rotary positions an odd head."""
+        """Raise ValueError if n_heads does not divide d_model, or rotary heads have an odd size."""
         if d_model % self.n_heads:
             raise ValueError(
                 f"model.d_model={d_model} must be a multiple of attention.n_heads={self.n_heads}"
@@ -68,13 +68,13 @@ class AttentionPart(Part):
             )
 
     def cost(self, d_model: int, length: int) -> Cost:
-        """Return four matrices, and the products with the keys that a token sees."""
+        """Return the cost of four matrices and of the two products with visible keys and values."""
         d_kv = self.d_kv(d_model)
         matrices = 2 * d_model * d_model + 2 * d_model * d_kv
         parameters = matrices + self.bias * (2 * d_model + 2 * d_kv)
-        # A causal token at position t sees t + 1 keys, on average (length + 1) / 2, and spends 2
-        # FLOPs for each key and coordinate in each of two products. Kernels that compute the masked
-        # half too do twice that.
+        # A causal token at position t sees t + 1 keys, on average (length + 1) / 2. Each of the two
+        # products needs 2 FLOPs for each key and coordinate. Kernels that also compute the masked
+        # half need twice as many.
         products = 2 * 2 * d_model * (length + 1) / 2 if length else 0.0
         return Cost(parameters, parameters, 2 * matrices + products, 2 * d_kv * 4)
 
@@ -85,7 +85,7 @@ class AttentionPart(Part):
         return attention.Attention(d_model, **self.module_kwargs())
 
     def d_kv(self, d_model: int) -> int:
-        """Return the width of all keys of a token, and of all values."""
+        """Return the width of a token's keys, all heads together; values have the same."""
         return d_model // self.n_heads * self.n_kv_heads
 
     @property
@@ -95,13 +95,13 @@ class AttentionPart(Part):
 
     @property
     def heads(self) -> int:
-        """The query heads."""
+        """The number of query heads."""
         return self.n_heads
 
     def saved_activations_per_token(self, d_model: int) -> int:
-        """Return the numbers of the input, queries, keys, values, and of what was mixed."""
+        """Return the numbers of the input, queries, keys, values and the mixed values."""
         return 3 * d_model + 2 * self.d_kv(d_model)
 
     def saved_activations_per_sequence(self, length: int) -> int:
-        """Return the scores that the naive kernel keeps."""
+        """Return the numbers of scores that the naive kernel saves; 0 for other kernels."""
         return self.n_heads * length**2 if self.kernel is Kernel.naive else 0

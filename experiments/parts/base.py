@@ -1,6 +1,6 @@
-"""What the options of every part have: the rules, the cost and the module of one variant. No torch.
+"""The base class of the options of every part: rules, cost and module. Does not import torch.
 
-Legend: d_model, the width of the residual stream; length, the tokens of a sequence.
+Legend: d_model is the width of the residual stream, length the number of tokens of a sequence.
 """
 
 import dataclasses
@@ -16,11 +16,15 @@ if TYPE_CHECKING:
 
 
 class NormSlots(NamedTuple):
-    """Where norms stand: x becomes outer(alpha * x + behind(f(before(x)))) around a part f.
+    """The norms around a part f, where x becomes outer(alpha * x + behind(f(before(x)))).
 
-    `final` is a norm behind the last block, for a stream that no norm of a block has bounded.
-    `is_deepnorm` sets alpha = (2 n_layers)^(1/4), with ffn=none n_layers^(1/4), else 1, and the starting
-    weights that belong to it; an encoder-decoder has constants of its own (`experiments.nn.norm`).
+    Attributes:
+        before, behind, outer: whether the norm of this name exists.
+        final: whether a norm follows the last block. It is needed if no norm of a block has
+            bounded the stream.
+        is_deepnorm: use the alpha and the initial weights of DeepNorm, see `experiments.nn.norm`.
+            alpha is (2 n_layers)^(1/4), or n_layers^(1/4) with ffn=none; an encoder-decoder has
+            other constants. Without DeepNorm alpha is 1.
     """
 
     before: bool = False
@@ -32,22 +36,23 @@ class NormSlots(NamedTuple):
 
 @dataclass
 class Part(ABC):
-    """The base of the options of a part.
+    """The options of a part, and its rules, cost and module.
 
-    A part is a dataclass that extends this one: it adds its fields, and its rules in
-    `__post_init__`. It must have `cost` and `build`. The other members have defaults that suit most
-    parts; each says which group it is about.
+    A part is a dataclass that extends this class. It adds its fields, and its rules in
+    `__post_init__`. It must define `cost` and `build`. The other members have defaults that suit
+    most parts; each names the group to which it applies.
 
-    Values of our parts stand in YAML files: their fields have no defaults, so that a forgotten key
-    is an error. A field of a plug-in may have one, which spares it the file.
+    YAML files in conf/ hold the values of this package's parts. Their fields have no defaults, so
+    that a missing key is an error. A field of a plug-in may have a default; it then needs no YAML
+    file.
 
     Attributes:
         kind: the name of the part in its group.
-        writes: whether the part changes the residual stream. Around one that does not stand no
-            norms, and the blocks count one part less.
-        crosses: whether an encoder-decoder can use it (of attention): its module takes
-            `causal=False` and `memory=`, and keeps keys and values for decoding (`new_cache`,
-            `remember`), as `experiments.nn.attention.AttentionPart` does.
+        writes_to_residual: whether the part changes the residual stream. A part that does not gets
+            no norms, and counts as no part of its block.
+        supports_cross_attention: whether an encoder-decoder can use it (of attention). Its module
+            must have what `experiments.nn.attention.Attention` has: the arguments `causal=False`,
+            `memory=` and `cache=`, and the methods `new_cache` and `new_memory_cache`.
     """
 
     writes_to_residual: ClassVar[bool] = True
@@ -57,24 +62,27 @@ class Part(ABC):
 
     @abstractmethod
     def cost(self, d_model: int, length: int) -> Cost:
-        """Return the cost of one module; `length` is 0 where it is unknown."""
+        """Return the cost of one module; `length` is 0 if it is unknown."""
 
     @abstractmethod
     def build(self, d_model: int) -> "nn.Module":
-        """Return the module, not yet initialised. Imports torch here and not at the file's top.
+        """Return the module, not yet initialised. Import torch inside this method.
 
-        `forward(x, keep)` takes the normed stream (batch, time, d_model) and a mask, None or True
-        at kept positions. Attention returns the change of the stream; a feed-forward network
-        returns it and its `Routing` (`experiments.nn.moe.routing`), None without a router, and may
-        have `after_step(routing)`, called after each training step. A norm is called with x alone.
+        The module's `forward(x, keep)` takes the normed stream (batch, time, d_model) and a padding
+        mask (batch, time), True at kept positions, or None.
+        - Attention returns the change of the stream.
+        - A feed-forward network returns the change and its `Routing`
+          (`experiments.nn.moe.routing`), or None without a router. It may have a method
+          `after_step(routing)`, which is called after each training step.
+        - A norm is called with x only.
         """
 
     def check(self, d_model: int) -> None:  # noqa: B027 - most parts fit any width
-        """Raise ValueError where the part does not fit a stream of this width."""
+        """Raise ValueError if the part does not fit a stream of this width."""
 
     @property
     def norm_slots(self) -> NormSlots:
-        """Where the norms stand (of a norm)."""
+        """The norms around each part of a block (of a norm)."""
         return NormSlots(before=True, final=True)
 
     @property
@@ -84,38 +92,35 @@ class Part(ABC):
 
     @property
     def heads(self) -> int:
-        """How many heads are measured one by one; 0 where there are none (of attention).
+        """The number of heads that probes measure one by one; 0 for none (of attention).
 
-        The module of a part with heads is an `experiments.nn.attention.AttentionPart`.
+        The module of a part with heads is an `experiments.nn.attention.Attention`.
         """
         return 0
 
     @property
     def experts(self) -> int:
-        """How many experts a router chooses from; 0 without a router (of a feed-forward part)."""
+        """The number of experts of the router; 0 without a router (of a feed-forward part)."""
         return 0
 
     @property
     def nonlinearity(self) -> str | None:
-        """The name of its function in `experiments.nn.ffn`, if it has one (of a feed-forward part).
+        """The name of its activation in `experiments.nn.ffn`, or None (of a feed-forward part).
 
-        The experiment `ffn` draws it.
+        The experiment `ffn` draws this function.
         """
         return None
 
     def saved_activations_per_token(self, d_model: int) -> int:  # noqa: ARG002
-        """Return how many numbers of a token the backward pass needs, at the least."""
+        """Return a lower bound on the numbers that the backward pass needs for each token."""
         return 0
 
     def saved_activations_per_sequence(self, length: int) -> int:  # noqa: ARG002
-        """Return how many numbers of a sequence it needs beside those of its tokens."""
+        """Return the numbers that the backward pass needs for each sequence as a whole."""
         return 0
 
     def module_kwargs(self) -> dict[str, Any]:
-        """Return the fields as plain values, for a module that takes them by the same names.
-
-        `kind`, which only names the option, is left out.
-        """
+        """Return the fields without `kind` as keyword arguments of the module, enums as strings."""
         names = [field.name for field in dataclasses.fields(self)]
         values = {name: getattr(self, name) for name in names if name != "kind"}
         return {n: v.value if isinstance(v, Enum) else v for n, v in values.items()}

@@ -1,9 +1,10 @@
-"""The body that parts are put into: its options, and what it costs.
+"""The body of a model, which contains the parts: its options and its cost.
 
-Costs leave embeddings and the output head out: they are the same in every arm and would hide
-differences. Tests hold the costs against the built module and torch's FLOP counter. The modules are
-built in `transformer.py` and `translator.py`: what a body costs is behind every arm's numbers, how
-an encoder-decoder is built only behind those of translations.
+Costs exclude embeddings and the output head. They are the same in every arm, so they would hide
+differences. Tests compare the costs with the built module and with torch's FLOP counter.
+
+`transformer.py` and `encoder_decoder.py` build the modules. They are separate files because code
+hashes follow imports: every arm depends on costs, but only translations on the encoder-decoder.
 """
 
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from experiments.rules import check_at_least
 
 
 class Init(StrEnum):
-    """Whether matrices that write into the residual stream start smaller in deeper models."""
+    """The initial weights; `scaled` shrinks matrices that write into the stream with depth."""
 
     scaled = "scaled"
     plain = "plain"
@@ -24,7 +25,7 @@ class Init(StrEnum):
 
 @dataclass
 class ModelOptions:
-    """The body that parts are put into."""
+    """The options of the body: width of the stream, number of blocks, initial weights."""
 
     d_model: int
     n_layers: int
@@ -34,26 +35,30 @@ class ModelOptions:
         check_at_least(1, d_model=self.d_model, n_layers=self.n_layers)
 
 
-def body_cost(groups: Mapping[str, Any], *, length: int | None = None) -> Cost:
-    """Return the cost of a body of `groups` (model, attention, ffn, norm); absent ones cost 0.
+def body_cost(parts: Mapping[str, Any], *, length: int | None = None) -> Cost:
+    """Return the cost of a body.
 
-    How many norms a layer has, and whether there is a final one, depends on the norm's slots.
-    `length` is the context of the attention products; None: that of groups["task"], and without a
-    task the products are left out. A task of pairs makes it an encoder and a decoder.
+    Args:
+        parts: {group: options} of an arm: model, attention, ffn, norm, task. A missing group
+            costs 0. The norm's slots set the number of norms. A task of pairs makes the body an
+            encoder and a decoder.
+        length: the number of tokens for the attention products; None: that of the task, or
+            without a task no products.
     """
-    model, norm = groups["model"], groups.get("norm")
-    task = groups.get("task")
+    model, norm = parts["model"], parts.get("norm")
+    task = parts.get("task")
     if task is not None and task.pairs:
-        return encoder_decoder_cost(groups)
+        return encoder_decoder_cost(parts)
     if length is None:
         length = 0 if task is None else task.sizes().length
-    mixing: list[Part] = [groups[name] for name in ("attention", "ffn") if name in groups]
-    layer = sum((part.cost(model.d_model, length) for part in mixing), Cost())
+    block_parts: list[Part] = [parts[name] for name in ("attention", "ffn") if name in parts]
+    layer = sum((part.cost(model.d_model, length) for part in block_parts), Cost())
     if norm is None:
         return layer * model.n_layers
     slots = norm.norm_slots
+    # Each part that writes into the stream has the norms of the slots; others have none.
     n_norms = (
-        count_residual_writers(*mixing)
+        count_residual_writers(*block_parts)
         * model.n_layers
         * (slots.before + slots.behind + slots.outer)
         + slots.final
@@ -61,36 +66,39 @@ def body_cost(groups: Mapping[str, Any], *, length: int | None = None) -> Cost:
     return layer * model.n_layers + norm.cost(model.d_model, length) * n_norms
 
 
-def encoder_decoder_cost(groups: Mapping[str, Any]) -> Cost:
-    """Return the cost of n_layers encoder and decoder blocks, on the task's longest sentences.
+def encoder_decoder_cost(parts: Mapping[str, Any]) -> Cost:
+    """Return the cost of n_layers encoder and n_layers decoder blocks, for the longest sentences.
 
-    The cost of a sentence is spread over the tokens of its target: the FLOPs of the encoder, and
-    the keys and values that decoding keeps for the source.
+    Costs per token are per token of the target. They include the FLOPs of the encoder, and the keys
+    and values of the source that decoding caches.
     """
-    model, norm, task = groups["model"], groups["norm"], groups["task"].sizes()
+    model, norm, task = parts["model"], parts["norm"], parts["task"].sizes()
     source_share = task.source_length / task.length  # source tokens for each target token
-    causal = groups["attention"].cost(model.d_model, task.length)
-    # Seeing all of n keys costs what causal attention costs over 2n - 1 positions, on average.
-    full = groups["attention"].cost(model.d_model, 2 * task.source_length - 1)
-    ffn = groups["ffn"].cost(model.d_model, task.length)
-    # Attention to the source computes keys and values (4 bytes each) of source tokens.
+    causal = parts["attention"].cost(model.d_model, task.length)
+    # A token that sees all n keys costs as much as a causal one among 2n - 1 positions on average.
+    full = parts["attention"].cost(model.d_model, 2 * task.source_length - 1)
+    ffn = parts["ffn"].cost(model.d_model, task.length)
+    # Cross-attention computes keys and values (4 bytes each) of source, not of target tokens.
     keys_values = 2 * model.d_model * full.kv_bytes_per_token / 4
+    # Encoder, then decoder self-attention and feed-forward network, then cross-attention.
     flops = (full.flops_per_token + ffn.flops_per_token) * source_share
     flops += causal.flops_per_token + ffn.flops_per_token
     flops += full.flops_per_token + keys_values * (source_share - 1)
     slots = norm.norm_slots
-    attention = groups["attention"]
-    normed = count_residual_writers(attention, groups["ffn"]) + count_residual_writers(
-        attention, attention, groups["ffn"]
+    attention = parts["attention"]
+    # A decoder block has attention twice.
+    n_normed_parts = count_residual_writers(attention, parts["ffn"]) + count_residual_writers(
+        attention, attention, parts["ffn"]
     )
-    n_norms = normed * model.n_layers * (slots.before + slots.behind + slots.outer)
+    n_norms = n_normed_parts * model.n_layers * (slots.before + slots.behind + slots.outer)
     n_norms += 2 * slots.final
     body = (full + full + causal + ffn + ffn) * model.n_layers
     body += norm.cost(model.d_model, task.length) * n_norms
-    kept = model.n_layers * causal.kv_bytes_per_token * (1 + source_share)
-    return replace(body, flops_per_token=flops * model.n_layers, kv_bytes_per_token=round(kept))
+    # Decoding caches each block's keys and values of the target and of the source.
+    kv_bytes = model.n_layers * causal.kv_bytes_per_token * (1 + source_share)
+    return replace(body, flops_per_token=flops * model.n_layers, kv_bytes_per_token=round(kv_bytes))
 
 
 def count_residual_writers(*parts: Part) -> int:
-    """Return how many of the parts of a block write into the stream."""
+    """Return how many of these parts write into the residual stream."""
     return sum(part.writes_to_residual for part in parts)

@@ -1,19 +1,20 @@
-"""What a part or a body costs. No torch, so that planning and matching stay fast."""
+"""The cost of a part or a body. Does not import torch, so that planning and matching are fast."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of a part, or of a whole body.
+    """The cost of a part, or of a whole body.
 
     Attributes:
-        parameters: all of them.
-        active_parameters: those that work on one token: of a mixture the router and top_k experts.
-        flops_per_token: of a forward, 2 per weight of an active matrix and token, plus the two
-            products of attention. Pointwise work (norms, activations, softmax, biases) is not
-            counted.
-        kv_bytes_per_token: keys and values that decoding keeps for each token, in float32.
+        parameters: the number of all parameters.
+        active_parameters: the parameters that one token uses. In a mixture these are the router
+            and top_k experts.
+        flops_per_token: FLOPs of a forward pass: 2 for each weight of an active matrix, and the
+            two products of attention. Pointwise operations (norms, activations, softmax, biases)
+            are not counted.
+        kv_bytes_per_token: bytes of a token's keys and values in the decoding cache, in float32.
     """
 
     parameters: int = 0

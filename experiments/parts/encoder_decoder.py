@@ -1,4 +1,4 @@
-"""How an encoder-decoder is built from the parts of an arm. Imports torch in functions."""
+"""The construction of an encoder-decoder from parts. Imports torch in functions."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 def build_encoder_decoder(
-    arm: TransformerParts, *, source_vocabulary: int, target_vocabulary: int, seed: int
+    parts: TransformerParts, *, source_vocabulary: int, target_vocabulary: int, seed: int
 ) -> "EncoderDecoder":
-    """Return the initialised translation model: n_layers blocks encode, n_layers decode."""
+    """Return the initialised translation model, with n_layers blocks in encoder and in decoder."""
     import torch
     from torch import nn
 
@@ -21,44 +21,50 @@ def build_encoder_decoder(
     from experiments.nn.initialise import encoder_decoder_gains, initialise
     from experiments.nn.norm import deepnorm_decoder, deepnorm_encoder
 
-    d_model, n_layers = arm.model.d_model, arm.model.n_layers
-    slots = arm.norm.norm_slots
-    # A block of parts that write nothing has no weights that a gain could change.
-    encoded = max(1, count_residual_writers(arm.attention, arm.ffn))
-    decoded = max(1, count_residual_writers(arm.attention, arm.attention, arm.ffn))
+    d_model, n_layers = parts.model.d_model, parts.model.n_layers
+    slots = parts.norm.norm_slots
+    # At least 1: if no part writes into the stream, no weight has a gain.
+    n_encoder_parts = max(1, count_residual_writers(parts.attention, parts.ffn))
+    n_decoder_parts = max(1, count_residual_writers(parts.attention, parts.attention, parts.ffn))
 
-    def parts(deep: "DeepNorm", *names: str) -> dict[str, Any]:
+    def build_modules(constants: "DeepNorm", *names: str) -> dict[str, Any]:
         modules: dict[str, Any] = {}
         for name in names:
-            part = arm.ffn if name == "ffn" else arm.attention
+            part = parts.ffn if name == "ffn" else parts.attention
             modules[name] = part.build(d_model)
-            modules[f"{name}_residual"] = build_residual(arm.norm, part, d_model, constants=deep)
+            modules[f"{name}_residual"] = build_residual(
+                parts.norm, part, d_model, constants=constants
+            )
         return modules
 
-    encoding = deepnorm_encoder(n_layers, n_layers)
-    decoding = deepnorm_decoder(n_layers, n_parts=decoded)
+    encoder_constants = deepnorm_encoder(n_layers, n_layers)
+    decoder_constants = deepnorm_decoder(n_layers, n_parts=n_decoder_parts)
     model = EncoderDecoder(
         source_embedding=nn.Embedding(source_vocabulary, d_model),
         target_embedding=nn.Embedding(target_vocabulary, d_model),
-        encoder=[EncoderBlock(**parts(encoding, "attention", "ffn")) for _ in range(n_layers)],
-        decoder=[
-            DecoderBlock(**parts(decoding, "attention", "cross", "ffn")) for _ in range(n_layers)
+        encoder=[
+            EncoderBlock(**build_modules(encoder_constants, "attention", "ffn"))
+            for _ in range(n_layers)
         ],
-        encoder_norm=arm.norm.build(d_model) if slots.final else nn.Identity(),
-        decoder_norm=arm.norm.build(d_model) if slots.final else nn.Identity(),
+        decoder=[
+            DecoderBlock(**build_modules(decoder_constants, "attention", "cross", "ffn"))
+            for _ in range(n_layers)
+        ],
+        encoder_norm=parts.norm.build(d_model) if slots.final else nn.Identity(),
+        decoder_norm=parts.norm.build(d_model) if slots.final else nn.Identity(),
         head=nn.Linear(d_model, target_vocabulary, bias=False),
-        sinusoids=arm.attention.sinusoids,
+        sinusoids=parts.attention.sinusoids,
     )
     gains = encoder_decoder_gains(
         n_layers,
-        n_parts=(encoded, decoded),
-        init=arm.model.init.value,
+        n_parts=(n_encoder_parts, n_decoder_parts),
+        init=parts.model.init.value,
         is_deepnorm=slots.is_deepnorm,
     )
     initialise(model, seed, gains=gains)
     with torch.no_grad():
-        # The model multiplies embeddings by sqrt(d_model), which has a point only where they start
-        # small (Vaswani 2017): else positions of size 1 would drown in words of size sqrt(d_model).
+        # The model multiplies embeddings by sqrt(d_model) (Vaswani 2017), so they have to start
+        # small: words of size sqrt(d_model) would otherwise hide sinusoids of size 1.
         for embedding in (model.source_embedding, model.target_embedding):
             embedding.weight.mul_(d_model**-0.5)
     return model

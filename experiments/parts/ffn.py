@@ -1,4 +1,4 @@
-"""The dense, position-wise feed-forward network."""
+"""The dense, position-wise feed-forward network as a part."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 @part("ffn", "dense")
 @dataclass
 class FeedForwardPart(Part):
-    """A position-wise feed-forward network, gated (three matrices) or not (two)."""
+    """A position-wise feed-forward network with two matrices, or three if it is gated."""
 
     d_ff: int
     activation: Activation
@@ -27,7 +27,7 @@ class FeedForwardPart(Part):
         check_fraction(dropout=self.dropout)
 
     def cost(self, d_model: int, length: int) -> Cost:  # noqa: ARG002
-        """Return the cost of two matrices, or of three."""
+        """Return the cost of two matrices, or three if gated, and of biases."""
         n_up = 2 if self.gated else 1
         matrices = (n_up + 1) * d_model * self.d_ff
         parameters = matrices + self.bias * (n_up * self.d_ff + d_model)
@@ -45,5 +45,5 @@ class FeedForwardPart(Part):
         return self.activation.value
 
     def saved_activations_per_token(self, d_model: int) -> int:
-        """Return the numbers of the input and of the hidden values."""
+        """Return the numbers of the input and of the hidden layer."""
         return d_model + self.d_ff * (2 if self.gated else 1)

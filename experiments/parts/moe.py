@@ -1,4 +1,4 @@
-"""The mixture of experts: a router sends each token to a few feed-forward networks."""
+"""The mixture of experts as a part: a router sends each token to a few feed-forward networks."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Balance(StrEnum):
-    """How experts are balanced: not at all, by an auxiliary loss, or by a selection bias."""
+    """The method that balances experts: none, an auxiliary loss, or a selection bias."""
 
     none = "none"
     aux = "aux"
@@ -24,7 +24,7 @@ class Balance(StrEnum):
 @part("ffn", "moe")
 @dataclass
 class MixturePart(Part):
-    """A mixture of `n_experts` feed-forward networks, `top_k` of them active for a token."""
+    """A mixture of `n_experts` feed-forward networks, of which each token uses `top_k`."""
 
     n_experts: int
     top_k: int
@@ -51,7 +51,7 @@ class MixturePart(Part):
             )
 
     def cost(self, d_model: int, length: int) -> Cost:
-        """Return all experts and the router; top_k experts and the router are active."""
+        """Return the cost of all experts and the router; top_k experts and it are active."""
         expert = self.expert().cost(d_model, length)
         router = d_model * self.n_experts
         return Cost(
@@ -74,7 +74,7 @@ class MixturePart(Part):
 
     @property
     def experts(self) -> int:
-        """How many experts the router chooses from."""
+        """The number of experts that the router chooses from."""
         return self.n_experts
 
     @property
@@ -83,5 +83,5 @@ class MixturePart(Part):
         return self.activation.value
 
     def saved_activations_per_token(self, d_model: int) -> int:
-        """Return the numbers of the input, and of the hidden values of top_k experts."""
+        """Return the numbers of the input and of the hidden layers of top_k experts."""
         return d_model + self.top_k * self.d_ff * (2 if self.gated else 1)

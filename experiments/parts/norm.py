@@ -1,4 +1,4 @@
-"""LayerNorm or RMSNorm, and where norms stand around the parts of a block."""
+"""The norm as a part: LayerNorm or RMSNorm, and its placement around the parts of a block."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Placement(StrEnum):
-    """Where the norms stand around a part f of a block; `SLOTS` spells it out."""
+    """The placement of norms around a part of a block; `SLOTS` lists the norms of each."""
 
     pre = "pre"
     post = "post"
@@ -28,7 +28,7 @@ SLOTS = {
 
 
 class NormType(StrEnum):
-    """LayerNorm or RMSNorm."""
+    """The formula: LayerNorm or RMSNorm."""
 
     layer = "layer"
     rms = "rms"
@@ -37,7 +37,7 @@ class NormType(StrEnum):
 @part("norm", "norm")
 @dataclass
 class NormPart(Part):
-    """Which normalisation, and where."""
+    """A normalisation and its placement."""
 
     placement: Placement
     type: NormType
@@ -49,11 +49,11 @@ class NormPart(Part):
 
     @property
     def norm_slots(self) -> NormSlots:
-        """Where the norms stand."""
+        """The norms around each part of a block."""
         return SLOTS[self.placement]
 
     def cost(self, d_model: int, length: int) -> Cost:  # noqa: ARG002
-        """Return a gain, and for LayerNorm a bias."""
+        """Return the cost of a gain, and for LayerNorm of a bias."""
         parameters = {NormType.layer: 2, NormType.rms: 1}[self.type] * d_model
         return Cost(parameters, parameters)
 

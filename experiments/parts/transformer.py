@@ -1,4 +1,4 @@
-"""How a decoder-only Transformer is built from the parts of an arm. Imports torch in functions."""
+"""The construction of a decoder-only Transformer from parts. Imports torch in functions."""
 
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class TransformerParts(Protocol):
-    """The options of one arm that a Transformer is made of."""
+    """The options of an arm that define its Transformer."""
 
     model: Any
     attention: Any
@@ -21,9 +21,10 @@ class TransformerParts(Protocol):
 
 
 def build_residual(norm: Part, part: Part, d_model: int, *, constants: "DeepNorm") -> "Residual":
-    """Return the norms around `part` of a block; `is_deepnorm` are the constants, if it is DeepNorm.
+    """Return the norms and the residual connection around `part` of a block.
 
-    Around a part that does not write into the stream there are none: the stream passes as it is.
+    `constants` apply if the placement is DeepNorm. A part that does not write into the stream gets
+    no norms, so the stream does not change.
     """
     from experiments.nn.norm import Residual
 
@@ -38,12 +39,12 @@ def build_residual(norm: Part, part: Part, d_model: int, *, constants: "DeepNorm
 
 
 def build_transformer(
-    arm: TransformerParts, *, vocabulary: int | None, width: int | None, seed: int
+    parts: TransformerParts, *, vocabulary: int | None, width: int | None, seed: int
 ) -> "Transformer":
-    """Return the initialised model of an arm, for token ids or continuous vectors of `width`.
+    """Return the initialised model of an arm, for token ids or for vectors of `width` features.
 
     Raises:
-        ValueError: where not exactly one of `vocabulary` and `width` is given.
+        ValueError: both of `vocabulary` and `width` are None, or neither is.
     """
     from torch import nn
 
@@ -53,17 +54,21 @@ def build_transformer(
 
     if (vocabulary is None) == (width is None):
         raise ValueError(f"give one of vocabulary={vocabulary} and width={width}, the other None")
-    d_model, n_layers = arm.model.d_model, arm.model.n_layers
-    slots, n_parts = arm.norm.norm_slots, max(1, count_residual_writers(arm.attention, arm.ffn))
+    d_model, n_layers = parts.model.d_model, parts.model.n_layers
+    # At least 1: if no part writes into the stream, no weight has a gain.
+    slots, n_parts = (
+        parts.norm.norm_slots,
+        max(1, count_residual_writers(parts.attention, parts.ffn)),
+    )
     residual = partial(
-        build_residual, arm.norm, d_model=d_model, constants=deepnorm(n_layers, n_parts=n_parts)
+        build_residual, parts.norm, d_model=d_model, constants=deepnorm(n_layers, n_parts=n_parts)
     )
     embedding: nn.Module
     if vocabulary is not None:
         embedding = nn.Embedding(vocabulary, d_model)
         head = nn.Linear(d_model, vocabulary, bias=False)
     else:
-        # The bias matters: without it, a norm would erase the size of a narrow input.
+        # With a bias: without one, a norm would remove the magnitude of a narrow input.
         assert width is not None
         embedding = nn.Linear(width, d_model)
         head = nn.Linear(d_model, width)
@@ -71,18 +76,18 @@ def build_transformer(
         embedding=embedding,
         blocks=[
             Block(
-                attention=arm.attention.build(d_model),
-                ffn=arm.ffn.build(d_model),
-                attention_residual=residual(arm.attention),
-                ffn_residual=residual(arm.ffn),
+                attention=parts.attention.build(d_model),
+                ffn=parts.ffn.build(d_model),
+                attention_residual=residual(parts.attention),
+                ffn_residual=residual(parts.ffn),
             )
             for _ in range(n_layers)
         ],
-        final_norm=arm.norm.build(d_model) if slots.final else nn.Identity(),
+        final_norm=parts.norm.build(d_model) if slots.final else nn.Identity(),
         head=head,
-        sinusoids=arm.attention.sinusoids,
+        sinusoids=parts.attention.sinusoids,
     )
-    init = arm.model.init.value
+    init = parts.model.init.value
     gains = starting_gains(n_layers, n_parts=n_parts, init=init, is_deepnorm=slots.is_deepnorm)
     initialise(model, seed, gains=gains)
     return model

@@ -1,4 +1,7 @@
-"""What the options of every task have in common, and what a plan asks of them. No torch."""
+"""The base class of the options of every task, and the sizes and data that a plan needs.
+
+Does not import torch.
+"""
 
 import functools
 import hashlib
@@ -18,15 +21,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sizes:
-    """How large a task is, as far as costs and memory depend on it.
+    """The sizes of a task on which costs and memory depend.
 
     Attributes:
-        length: tokens of the longest target, and of a sequence that has no other source.
-        source_length: tokens of the longest source, where a task is of pairs.
-        outputs: numbers predicted for a token, at the least: symbols of a vocabulary, or features.
-        n_train: sequences to learn from, where a batch cannot have more; None where it can.
-        n_eval: held-out sequences, at the least.
-        data_bytes: bytes of the data that a trial holds while it lasts, at the least.
+        length: tokens of the longest sequence; in a task of pairs, of the longest target.
+        source_length: tokens of the longest source; 0 if the task is not one of pairs.
+        n_outputs: numbers predicted for a token, at least: symbols of a vocabulary, or features.
+        n_train: training sequences, if they limit the size of a batch; None if they do not.
+        n_eval: held-out sequences, at least.
+        data_bytes: bytes of data that a trial holds in memory, at least.
     """
 
     length: int
@@ -39,13 +42,13 @@ class Sizes:
 
 @dataclass(frozen=True)
 class TaskData:
-    """Data that are ready for trials.
+    """The record of prepared data.
 
     Attributes:
-        fingerprint: what they are found by.
-        line: what was read, for the user; empty for data that are not the user's.
-        source: where the user's text is, as typed; empty where there is none.
-        evidence: a hash of what was read there, whatever the options make of it.
+        fingerprint: the key of the data in the cache.
+        summary: a line for the user on the files that were read; empty for other data.
+        text_path: the path of the user's text as on the command line; empty without one.
+        content_hash: a hash of the user's text, independent of the options.
     """
 
     fingerprint: str
@@ -56,24 +59,25 @@ class TaskData:
 
 @dataclass
 class TaskOptions(ABC):
-    """The options of a task: each field is a key of `task.*`, each broken rule a ValueError.
+    """The options of a task. Each field is a key of `task.*`; a broken rule raises ValueError.
 
-    A task adds its fields, its rules in `__post_init__`, `sizes` and `build`. Data that are drawn
-    when they are needed, as a function of the options, need no more. What is declared here says
-    what else a task has; probes and plans ask for it by these names.
+    A task adds its fields, its rules in `__post_init__`, `sizes` and `build`. A task whose data
+    are drawn from a random generator needs no more. The class attributes declare properties of the
+    task, which probes and plans read.
 
-    Values of our tasks stand in YAML files: their fields have no defaults, so that a forgotten key
-    is an error. A field of a plug-in may have one, which spares it the file.
+    YAML files in conf/ hold the values of this package's tasks. Their fields have no defaults, so
+    that a missing key is an error. A field of a plug-in may have a default; it then needs no YAML
+    file.
 
     Attributes:
         kind: the name of the task.
-        pairs: it is of sentences and their translations, which an encoder-decoder learns from.
-        symbols: its inputs are ids of symbols, and no real numbers.
-        repeats: its sequences repeat themselves behind their first symbol, so that models can copy.
-        planted: its sequences depend on a step that lies `Task.lags` back.
-        numerals: its sentences are numbers, which are scored by their digits too.
-        second_held_out: it can hold out other data than the report's, for tuning to choose by:
-            `build` takes `evaluation` and gives the data of it.
+        pairs: whether a sample is a sentence and its translation, for an encoder-decoder.
+        symbols: whether inputs are ids of symbols; otherwise they are real numbers.
+        repeats: whether sequences repeat after their first symbol, so that models can copy.
+        has_planted_lags: whether a step depends on the step that is `Task.lags` steps earlier.
+        numerals: whether sentences are numbers, which are also scored by their digits.
+        has_tuning_data: whether there are held-out data for tuning, apart from the report's.
+            `build` then takes `evaluation` and returns the task with these data.
     """
 
     pairs: ClassVar[bool] = False
@@ -99,30 +103,30 @@ class TaskOptions(ABC):
         data: str = "",
         evaluation: Evaluation = Evaluation.report,
     ) -> "Task":
-        """Return the task behind these options. Imports torch.
+        """Return the task of these options. May import torch.
 
         Args:
-            seed: decides the order of training batches and nothing else.
+            seed: the seed of training batches; it changes no held-out data.
             batch_size: sequences of a batch.
             cache: the folder of prepared corpora.
-            data: the fingerprint of the data that were planned; "" takes them as they are now.
-            evaluation: which held-out data `Task.evaluation` gives.
+            data: the fingerprint of the planned data; "" uses the present data.
+            evaluation: the held-out data of `Task.evaluation`: the report's or tuning's.
 
         Raises:
-            ValueError: the data that were planned are lost.
+            ValueError: the planned data no longer exist.
         """
 
     def fingerprint_inputs(self) -> object:
-        """Return what a fingerprint covers beside the options, as JSON data.
+        """Return the inputs of the fingerprint other than the options, as JSON data.
 
-        That is the code of the file of the task, and of those its options inherit from. A task
-        that reads data adds their contents or version.
+        These are hashes of the code of the task's file, and of the files of its base classes. A
+        task that reads data adds their contents or version.
         """
         classes = [cls for cls in type(self).__mro__ if issubclass(cls, TaskOptions)]
         return module_code_hashes(*(cls.__module__ for cls in classes if cls is not TaskOptions))
 
     def fingerprint(self, cache: Path) -> str:  # noqa: ARG002
-        """Return what stands for the data as they are now: a hash of options and evidence."""
+        """Return the fingerprint of the present data: a hash of options and other inputs."""
         return hash_json([asdict(self), self.fingerprint_inputs()])
 
     def prepare(
@@ -132,53 +136,58 @@ class TaskOptions(ABC):
         *,
         keep: bool = True,  # noqa: ARG002
     ) -> TaskData:
-        """Make the data ready, on disk where they are to be kept.
+        """Prepare the data, in the folder `cache` if they are stored, and return their record.
+
+        Args:
+            cache: the folder of prepared corpora.
+            evaluation: the held-out data that trials will use.
+            keep: whether to store the data; False only checks that they can be prepared.
 
         Raises:
-            ValueError: they cannot be had, or there are none for tuning beside the report's.
+            ValueError: the data cannot be read, or tuning has no held-out data of its own.
         """
         if evaluation is Evaluation.tuning:
             self.check_tuning()
         return TaskData(self.fingerprint(cache))
 
     def ensure_data(self, cache: Path, fingerprint: str) -> None:
-        """Make sure that the data of a fingerprint are there, which a trial was planned with.
+        """Prepare the data with which a trial was planned, if they are missing.
 
         Raises:
-            ValueError: they are lost, and their source holds other data by now.
+            ValueError: they are missing, and their source has changed.
         """
         self.check_unchanged(fingerprint, self.fingerprint(cache))
 
-    def check_unchanged(self, planned: str, now: str, what: str = "its source") -> None:
-        """Raise ValueError where the source of the data has another fingerprint than planned."""
+    def check_unchanged(self, planned: str, now: str, source_name: str = "its source") -> None:
+        """Raise ValueError if the fingerprint of the source, `now`, is not the planned one."""
         if planned != now:
             raise ValueError(
-                f"task={self.kind}: {what} has changed since this trial was planned (data "
-                f"{planned}, now {now}); run the command again to plan with what is there now"
+                f"task={self.kind}: {source_name} has changed since this trial was planned (data "
+                f"{planned}, now {now}); run the command again to plan with the present data"
             )
 
     def check_tuning(self) -> None:
-        """Raise ValueError where there are no held-out data for tuning beside the report's."""
+        """Raise ValueError if tuning has no held-out data apart from the report's."""
         if not self.has_tuning_data:
             raise ValueError(
                 f"task={self.kind} has one set of held-out data, which the report uses, and "
-                f"tuning needs another; type tune=none, or choose another task"
+                f"tuning needs another; set tune=none, or choose another task"
             )
 
 
 def module_code_hashes(*modules: str) -> list[str]:
-    """Return hashes of the code of imported modules, the same whatever their docstrings say."""
-    return [_code_of(name) for name in modules]
+    """Return hashes of the code of imported modules, without docstrings and comments."""
+    return [_module_code_hash(name) for name in modules]
 
 
 @functools.cache
-def _code_of(module: str) -> str:
+def _module_code_hash(module: str) -> str:
     path = sys.modules[module].__file__
     assert path is not None, f"{module} has no file"
     return syntax_digest(Path(path))
 
 
-def hash_json(evidence: object) -> str:
-    """Return a short hash of JSON data; what is none counts as its text."""
-    text = json.dumps(evidence, sort_keys=True, default=str)
+def hash_json(data: object) -> str:
+    """Return a short hash of JSON data; other objects count as their text."""
+    text = json.dumps(data, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,6 +1,8 @@
-"""What a task is to the training loop and the probes: batches and a loss.
+"""The interface of a task for the training loop and the probes: batches and a loss.
 
 Imports torch only inside functions.
+
+Legend of shapes: batch (sequences), time (positions), width (features of a continuous target).
 """
 
 from __future__ import annotations
@@ -19,16 +21,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Batch:
-    """One batch.
+    """A batch of sequences, for training or evaluation.
 
     Attributes:
-        inputs: what the model is called with, e.g. tokens (batch, time).
-        target: what the prediction is compared with: token ids (batch, time) or values (batch,
-            time, width).
-        keep: (batch, time) bool, False at padding, which counts nowhere.
+        inputs: the arguments of the model, e.g. tokens (batch, time).
+        target: token ids (batch, time) or values (batch, time, width), for the loss.
+        keep: (batch, time) bool, False at padding, which no loss or metric counts.
         label: (batch,) int, the index of each sequence's domain in `Task.labels`.
-        label_smoothing: the share of each target that the loss spreads over all classes; above 0 in
-            batches to learn from alone, so that no loss that judges can be smoothed.
+        label_smoothing: the share of each target that the loss spreads over all classes. It is
+            above 0 only in training batches, so that no evaluation loss is smoothed.
     """
 
     inputs: tuple[Tensor, ...]
@@ -38,7 +39,7 @@ class Batch:
     label_smoothing: float = 0.0
 
     def select(self, rows: slice, steps: slice = slice(None)) -> Batch:
-        """Return the batch of some of the sequences, and of some of their steps."""
+        """Return the batch of these sequences, cut to these steps."""
         return replace(
             self,
             inputs=tuple(x[rows, steps] for x in self.inputs),
@@ -47,16 +48,16 @@ class Batch:
             label=self.label[rows],
         )
 
-    def split(self, parts: int) -> list[Batch]:
-        """Cut the batch into parts of equally many sequences.
+    def split(self, n_parts: int) -> list[Batch]:
+        """Return `n_parts` batches with equal numbers of sequences.
 
         Raises:
-            ValueError: the sequences cannot be shared out.
+            ValueError: `n_parts` does not divide the number of sequences.
         """
         n = len(self.keep)
-        if n % parts:
-            raise ValueError(f"a batch of {n} sequences cannot be cut into {parts} equal parts")
-        size = n // parts
+        if n % n_parts:
+            raise ValueError(f"a batch of {n} sequences cannot be cut into {n_parts} equal parts")
+        size = n // n_parts
         return [self.select(slice(first, first + size)) for first in range(0, n, size)]
 
     def to(self, device: torch.device) -> Batch:
@@ -71,19 +72,20 @@ class Batch:
 
 
 class Task:
-    """Data and their loss; a batch is a pure function of seed and step, so data have no state.
+    """Data and their loss. A batch is a pure function of seed and step, so a task has no state.
 
-    A task sets `labels`, `unit`, `held_out` and its `vocabulary` or `width`, and writes `batch`,
+    A subclass sets `labels`, `unit`, `held_out`, and `vocabulary` or `width`. It defines `batch`,
     `collate` and `loss`.
 
     Attributes:
         labels: the domains of the sequences.
-        unit: of the loss.
-        vocabulary: how many symbols there are to predict, or None.
-        width: how many features a step has to predict, or None.
-        held_out: arrays whose rows are the held-out sequences; `collate` makes batches of them.
-        lags: label -> how far back of a query its key lies, where such dependences are planted.
-        needs_lags: whether that key helps to predict, so that heads have a reason to look there.
+        unit: the unit of the loss.
+        vocabulary: the number of symbols to predict from; None for continuous targets.
+        width: the number of features of a continuous target; None for symbols.
+        held_out: arrays whose rows are the held-out sequences. `collate` makes batches of them.
+        lags: label -> number of steps from a query back to the key on which its target depends,
+            if the task has such dependences.
+        needs_lags: whether this key helps to predict the target, so that attending to it pays.
     """
 
     labels: tuple[str, ...]
@@ -102,7 +104,7 @@ class Task:
         raise NotImplementedError
 
     def collate(self, *rows: NDArray[Any]) -> Batch:
-        """Return the batch of some rows of `held_out`."""
+        """Return the batch of some rows of each array of `held_out`."""
         raise NotImplementedError
 
     def loss(self, prediction: Tensor, batch: Batch) -> Tensor:
@@ -110,13 +112,13 @@ class Task:
         raise NotImplementedError
 
     def evaluation(self) -> Iterator[Batch]:
-        """Yield the held-out sequences, the same for every seed. The last batch may be smaller."""
+        """Yield all held-out sequences, the same for every seed. The last batch may be smaller."""
         for first in range(0, len(self.held_out[0]), self.batch_size):
             yield self.collate(*(part[first : first + self.batch_size] for part in self.held_out))
 
 
 def unpadded_batch(inputs: Tensor, target: Tensor, label: NDArray[Any]) -> Batch:
-    """Return a batch in which nothing is padding."""
+    """Return a batch without padding."""
     import torch
 
     keep = torch.ones(target.shape[:2], dtype=torch.bool)

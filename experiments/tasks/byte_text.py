@@ -1,4 +1,4 @@
-"""Byte-level language modelling on a cached corpus, whether its text is ours or the user's."""
+"""Byte-level language modelling on a cached corpus of installed packages or of the user's files."""
 
 from pathlib import Path
 
@@ -11,11 +11,13 @@ from runner.config import Evaluation
 
 
 class ByteTextTask(SymbolsTask):
-    """Predict each byte from those before it.
+    """Predict each byte from the bytes before it.
 
-    inputs and target are (batch, length) int64 in 0..255, the target one byte ahead; nothing is
-    padding. The loss is the cross-entropy in nats per byte. `cache` holds the corpus whose
-    fingerprint is `data`; without one it is built from what the source holds now.
+    inputs and target are (batch, length) int64 in 0..255, the target one byte ahead. There is no
+    padding. The loss is the cross-entropy in nats per byte.
+
+    The folder `cache` holds the corpus with the fingerprint `data`. Without a fingerprint the
+    corpus is built from the present source.
     """
 
     unit = "nats/byte"
@@ -41,10 +43,10 @@ class ByteTextTask(SymbolsTask):
 
     def batch(self, step: int) -> Batch:
         """Return training text from random places; labels differ by at most one sequence."""
-        draw = np.random.default_rng([self.seed, step])
+        rng = np.random.default_rng([self.seed, step])
         n_labels = len(self.labels)
-        # Where labels cannot be equally many, a random one begins.
-        label = (np.arange(self.batch_size) + draw.integers(n_labels)) % n_labels
-        room = np.diff(self._bounds) - len(self._offsets) + 1  # starts per label
-        start = self._bounds[label] + draw.integers(room[label])
+        # The first label is random, since the first ones may have one sequence more.
+        label = (np.arange(self.batch_size) + rng.integers(n_labels)) % n_labels
+        n_starts = np.diff(self._bounds) - len(self._offsets) + 1  # for each label
+        start = self._bounds[label] + rng.integers(n_starts[label])
         return self.collate(self._train[start[:, None] + self._offsets], label)

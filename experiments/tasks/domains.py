@@ -1,4 +1,4 @@
-"""The default task: real text of domains that differ, so that experts have something to divide."""
+"""The default task: real text of different domains, on which experts can specialise."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
@@ -14,15 +14,15 @@ from experiments.tasks.corpora.base import BYTE_VALUES, CorpusOptions, CorpusSou
 from experiments.tasks.corpora.corpus_arrays import Split, split_evenly
 from runner.config import Evaluation
 
-MOST_TEXT = 50_000_000
-"""Bytes; no domain has as many, whatever versions of the packages are installed."""
+MAX_TEXT_BYTES = 50_000_000
+"""A number of bytes that no domain reaches in any version of the packages."""
 DOMAINS: dict[str, Callable[[], Iterator[str]]] = {
     "code": package_text.read_code,
     "english": package_text.read_english,
     "japanese": japanese.generate_japanese,
 }
-LONGEST = 16_384  # bytes kept of one document, so that no long file dominates
-HELD_OUT_EVERY = 8  # one document in so many is held out
+MAX_DOCUMENT_BYTES = 16_384  # a longer document is cut, so that no long file dominates
+HELD_OUT_EVERY = 8  # one document of this many is held out
 MIN_HELD_OUT = 8  # documents
 
 
@@ -39,24 +39,24 @@ class Domains(CorpusOptions):
     def __post_init__(self) -> None:
         check_at_least(2, length=self.length)
         check_at_least(1, n_eval=self.n_eval, train_bytes=self.train_bytes)
-        # To read all packages before it is found that they hold less takes seconds.
+        # Reading all packages before reporting that they have too little text would take seconds.
         for name, size in (
             ("train_bytes", self.train_bytes),
             ("n_eval * (length + 1)", self.n_eval * (self.length + 1)),
         ):
-            if size > MOST_TEXT:
+            if size > MAX_TEXT_BYTES:
                 raise ValueError(
-                    f"{name}={size} is more than the packages hold that text is read from; it must "
-                    f"be at most {MOST_TEXT}"
+                    f"{name}={size} is more text than the installed packages hold; it must be at "
+                    f"most {MAX_TEXT_BYTES}"
                 )
         known = ", ".join(DOMAINS)
         if not self.domains or len(set(self.domains)) < len(self.domains):
             raise ValueError(
-                f"domains={list(self.domains)} must name each domain once, from {known}"
+                f"domains={list(self.domains)} must name one or more of {known}, each once"
             )
         for name in self.domains:
             if name not in DOMAINS:
-                raise ValueError(f"domains names {name!r}; there are {known}")
+                raise ValueError(f"domains={name!r} is unknown; choose from {known}")
 
     def sizes(self) -> Sizes:
         """Return how large the task is."""
@@ -68,7 +68,7 @@ class Domains(CorpusOptions):
         )
 
     def fingerprint_inputs(self) -> object:
-        """Return what a fingerprint covers: versions of the packages, and the code that reads."""
+        """Return the versions of the packages and the hashes of the code that reads them."""
         modules = (package_text, japanese)
         return [
             package_text.package_versions(),
@@ -77,19 +77,21 @@ class Domains(CorpusOptions):
         ]
 
     def source(self, cache: Path) -> CorpusSource:  # noqa: ARG002
-        """Return what the installed packages hold, which is read when it is split."""
+        """Return the text of the installed packages, which is read only when it is split."""
         return CorpusSource(
             TaskData(hash_json([asdict(self), self.fingerprint_inputs()])), self.split
         )
 
     def split(self) -> Mapping[str, Split]:
-        """Read each domain until it has enough to train on and to hold out."""
-        wanted = dict(zip(self.domains, split_evenly(self.n_eval, len(self.domains)), strict=True))
+        """Read each domain until it has enough training text and enough held-out text."""
+        n_windows = dict(
+            zip(self.domains, split_evenly(self.n_eval, len(self.domains)), strict=True)
+        )
         return {
             name: read_domain(
                 name, self.train_bytes, max(4 * n * (self.length + 1), self.train_bytes // 16)
             )
-            for name, n in wanted.items()
+            for name, n in n_windows.items()
         }
 
     def build(
@@ -110,35 +112,37 @@ class Domains(CorpusOptions):
 class DomainsTask(ByteTextTask):
     r"""Byte-level language modelling on code, English and Japanese from installed packages.
 
-    A sample of each label (length 64; the Japanese is UTF-8, three bytes a character,
-    and begins within one):
+    A sample of each label (length 64). Japanese is UTF-8 with three bytes a character; this sample
+    begins inside of a character:
 
         code      |:\n        if isinstance(obj, list):\n            l.append(tuple_n|
         english   |Execution of Python coroutines can be suspended and resumed at m|
         japanese  |..ルディブ ルフィア、フィリピン ペソ\n2056年9月|
         target    the same, one byte later
 
-    Split: a document (file, help topic, Japanese record) is held out if the hash of its text says
-    so, one in eight; equal documents count once, and no evaluation window occurs in any training
-    text. Tuning has windows of its own. Fingerprint: versions of Python and the packages, options,
-    and the code that reads them.
+    Split: a hash of its text decides whether a document (file, help topic, Japanese record) is
+    held out, one in eight. Equal documents count once. No evaluation window occurs in any training
+    text. Tuning has windows of its own.
+    Fingerprint: versions of Python and the packages, options, and the code that reads them.
     """
 
 
 def read_domain(name: str, train_bytes: int, held_out_bytes: int) -> Split:
-    """Take documents of a domain until both parts are full; the hash of its text holds one out.
+    """Read documents of a domain until training text and held-out text have these sizes.
 
     Raises:
-        ValueError: the domain has too few.
+        ValueError: the domain has too little text.
     """
-    seen: set[bytes] = set()
+    digests: set[bytes] = set()
     train, held_out = bytearray(), []
     missing = held_out_bytes
-    for document in map(_shorten, DOMAINS[name]()):
+    for document in map(_cut_document, DOMAINS[name]()):
         digest = hashlib.sha256(document).digest()
-        if digest in seen:
+        # Equal documents count once.
+        if digest in digests:
             continue
-        seen.add(digest)
+        digests.add(digest)
+        # The hash decides the side, so a document has the same one in any order and version.
         if digest[0] % HELD_OUT_EVERY == 0:
             held_out.append(document)
             missing -= len(document)
@@ -147,13 +151,17 @@ def read_domain(name: str, train_bytes: int, held_out_bytes: int) -> Split:
         if len(train) >= train_bytes and missing <= 0 and len(held_out) >= MIN_HELD_OUT:
             return Split(bytes(train[:train_bytes]), held_out)
     raise ValueError(
-        f"domain {name} has {len(train)} bytes to train on and {held_out_bytes - missing} held "
-        f"out; task.train_bytes={train_bytes} and {held_out_bytes} are needed; lower "
+        f"domain {name} has {len(train)} bytes of training text and {held_out_bytes - missing} "
+        f"held out; it needs task.train_bytes={train_bytes} and {held_out_bytes}. Lower "
         f"task.train_bytes, task.n_eval or task.length"
     )
 
 
-def _shorten(text: str) -> bytes:
-    """At most LONGEST bytes of whole lines."""
+def _cut_document(text: str) -> bytes:
+    """Return whole lines of at most `MAX_DOCUMENT_BYTES` in total."""
     data = text.encode() + b"\n"
-    return data if len(data) <= LONGEST else data[: data.rfind(b"\n", 0, LONGEST) + 1]
+    return (
+        data
+        if len(data) <= MAX_DOCUMENT_BYTES
+        else data[: data.rfind(b"\n", 0, MAX_DOCUMENT_BYTES) + 1]
+    )

@@ -1,4 +1,4 @@
-"""A continuous function of each input value, to be learnt from random inputs."""
+"""Regression of a continuous function of each input value."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -13,7 +13,7 @@ from experiments.tasks.batch import Batch, unpadded_batch
 from experiments.tasks.values import ValuesTask
 from runner.config import Evaluation
 
-# Data are one fixed set, as if read from a file: seeds of trials choose batches, not samples.
+# The data are one fixed set, as if read from a file. The seed of a trial chooses batches from it.
 TRAIN_SEED, EVALUATION_SEED, TUNING_SEED = 2020, 2021, 2022
 
 
@@ -65,11 +65,11 @@ class FunctionTask(ValuesTask):
         x         0.07  0.29 -1.35 -0.49  0.15  0.48 ...
         target    0.56  0.70 -1.43 -0.19  0.63  0.75 ...
 
-    inputs and target are (batch, length, width) float32. Every position holds all that its own
-    target needs, so attention has nothing to add. The loss is the mean squared error; the mean of
-    the target alone leaves its variance, which for standard normal x is 0.4323 sin_weight^2 +
-    0.4819 cos_weight^2.
-    Split: sets from fixed seeds, one to learn from, one for the report and one for tuning.
+    inputs and target are (batch, length, width) float32. A target depends only on the input at its
+    own position, so attention cannot help. The loss is the mean squared error. A model that
+    predicts the mean of the target has a loss equal to its variance. For standard normal x that is
+    0.4323 sin_weight^2 + 0.4819 cos_weight^2.
+    Split: three sets from fixed seeds: for training, for the report and for tuning.
     Fingerprint: options and this code.
     """
 
@@ -86,14 +86,14 @@ class FunctionTask(ValuesTask):
         self.held_out = (draw_inputs(options, options.n_eval, held_out),)
 
     def batch(self, step: int) -> Batch:
-        """Return random training samples, none twice in a batch unless there are too few."""
-        draw = np.random.default_rng([self.seed, step])
+        """Return random training samples. A batch repeats one only if it is larger than the set."""
+        rng = np.random.default_rng([self.seed, step])
         repeat = self.batch_size > len(self._train)
-        rows = draw.choice(len(self._train), self.batch_size, replace=repeat)
+        rows = rng.choice(len(self._train), self.batch_size, replace=repeat)
         return self.collate(self._train[rows])
 
     def collate(self, *rows: NDArray[Any]) -> Batch:
-        """Return the batch of some samples."""
+        """Return the batch of samples (batch, length, width)."""
         import torch
 
         x, options = torch.from_numpy(rows[0]), self._options

@@ -1,4 +1,4 @@
-"""Random symbols, repeated, which only heads that find an earlier occurrence can predict."""
+"""Random symbols that repeat with a random period, which induction heads can predict."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -13,7 +13,7 @@ from experiments.tasks.batch import Batch
 from experiments.tasks.symbols import SymbolsTask
 from runner.config import Evaluation
 
-# The first numbers of a generator's key keep draws apart for every seed.
+# The first number of a generator's key. It separates the draws of training, evaluation and tuning.
 TRAIN, EVALUATION, SPLIT, TUNING = 1, 2, 3, 4
 BEGIN = 0
 """The token that every sequence begins with; it occurs nowhere else."""
@@ -22,7 +22,7 @@ BEGIN = 0
 @task("induction")
 @dataclass
 class Induction(TaskOptions):
-    """Random symbols, repeated: r r r ..., with a period of its own for each sequence."""
+    """Random symbols that repeat, r r r ..., with a random period for each sequence."""
 
     symbols: ClassVar[bool] = True
     repeats: ClassVar[bool] = True
@@ -34,24 +34,24 @@ class Induction(TaskOptions):
     n_eval: int
 
     def __post_init__(self) -> None:
-        # Fewer symbols have too few sequences of short periods to hold some of them out.
+        # With fewer symbols, too few sequences have short periods to hold some of them out.
         check_at_least(16, vocabulary=self.vocabulary)
         check_at_least(3, max_period=self.max_period)
         check_at_least(1, n_eval=self.n_eval)
         if self.length < 2 * self.max_period:
             raise ValueError(
                 f"length={self.length} must be at least twice max_period={self.max_period}, so "
-                "that every second copy is whole"
+                "that the second copy is complete"
             )
 
     def check_tuning(self) -> None:
-        """Raise ValueError where the report may use up most of the held-out sequences there are."""
-        # One in eight sequences is held out; the report draws at most a quarter of them.
-        if self.n_eval > (most := self.vocabulary**self.max_period // 32):
+        """Raise ValueError if the report uses too many of the possible held-out sequences."""
+        # One in eight sequences is held out, and the report may use a quarter of those: 1 / 32.
+        if self.n_eval > (limit := self.vocabulary**self.max_period // 32):
             raise ValueError(
-                f"task.n_eval={self.n_eval} leaves tuning too few held-out sequences that the "
-                f"report does not use; with task.vocabulary={self.vocabulary} and task.max_period="
-                f"{self.max_period} it must be at most {most}, or type tune=none"
+                f"task.n_eval={self.n_eval} leaves too few held-out sequences for tuning. With "
+                f"task.vocabulary={self.vocabulary} and task.max_period={self.max_period} it must "
+                f"be at most {limit}; or set tune=none"
             )
 
     def sizes(self) -> Sizes:
@@ -78,22 +78,28 @@ class Induction(TaskOptions):
 class InductionTask(SymbolsTask):
     """Predict the next symbol of [begin] r r r ..., cut to a fixed length (Olsson et al. 2022).
 
-    r is uniformly random, of a period that is drawn for each sequence from 1 to max_period, so that
-    looking a fixed number of steps back does not do. A sample of length 17, period 5, 64 symbols:
+    r is uniformly random. Its period is drawn for each sequence from 1 to max_period, so attention
+    to a fixed number of steps back cannot solve the task. A sample of length 17, period 5, 64
+    symbols:
 
         tokens    [begin]  12 55  3 55 40   12 55  3 55 40   12 55  3 55 40   12 55
         copy                1  1  1  1  1    2  2  2  2  2    3  3  3  3  3    4  4
 
-    inputs are (batch, length) int64, symbols 1 to vocabulary behind BEGIN, and target the same one
-    step ahead; nothing is padding. The loss is the cross-entropy in nats a token. In the first copy
-    nobody does better than log(vocabulary), and hardly at the first symbol of the second, since
-    nothing says that it begins. Behind it a symbol that occurs once in r tells the next; one that
-    occurs again (55) needs those before it too: at 64 symbols, looking up the last symbol alone is
-    right in nine of ten cases where its first occurrence is taken, in four of five where the most
-    recent one is. Labels tell short periods, up to half of max_period,
-    from long ones. Split: a hash of the whole sequence holds one in eight out, and the same
-    sequence is never on both sides, nor both in the report and in tuning. Fingerprint: options and
-    this code.
+    inputs are (batch, length) int64: BEGIN, then symbols 1 to vocabulary. target is the same, one
+    step ahead. There is no padding. The loss is the cross-entropy in nats per token.
+
+    How well a model can predict depends on the position:
+    - In the first copy no model is better than log(vocabulary).
+    - Nor is it much better at the first symbol of the second copy, since no symbol marks its start.
+    - After that, a symbol that occurs once in r determines the next symbol.
+    - After a symbol that occurs twice in r (55), the symbols before it are needed too.
+    - With 64 symbols, a lookup of only the last symbol is right in nine of ten cases if it uses its
+      first occurrence. With its most recent occurrence it is right in four of five.
+
+    Labels: `short` periods are at most half of max_period, `long` ones above.
+    Split: a hash of the whole sequence holds out one in eight. No sequence is both in training and
+    held out, nor both in the report and in tuning.
+    Fingerprint: options and this code.
     """
 
     labels = ("short", "long")
@@ -112,7 +118,7 @@ class InductionTask(SymbolsTask):
             )
 
     def batch(self, step: int) -> Batch:
-        """Return fresh sequences, a pure function of the seed and the step."""
+        """Return new random sequences, a pure function of the seed and the step."""
         key = [TRAIN, self.seed, step]
         return self.collate(*draw_sequences(self._options, self.batch_size, key, held_out=False))
 
@@ -125,31 +131,41 @@ def draw_sequences(
     held_out: bool,
     without: NDArray[np.int64] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return `n` sequences (n, 1 + length), whose last step is only a target, and their labels.
+    """Return `n` sequences (n, 1 + length) and their labels (n,).
 
-    None is among the sequences `without`.
+    The last step of a sequence is only a target.
+
+    Args:
+        options: the options of the task.
+        n: the number of sequences.
+        key: the key of the random generator.
+        held_out: draw from the held-out sequences (True) or from those of training (False).
+        without: sequences to exclude.
     """
     excluded = set() if without is None else {row.tobytes() for row in without}
-    draw = np.random.default_rng(key)
-    place = np.arange(options.length)
-    found: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
-    while sum(len(label) for _, label in found) < n:
-        period = draw.integers(1, options.max_period + 1, n)
-        r = draw.integers(1, options.vocabulary + 1, (n, options.max_period))
-        tokens = r[np.arange(n)[:, None], place % period[:, None]]
-        chosen = held_out_mask(tokens) == held_out
-        begun = np.pad(tokens[chosen], ((0, 0), (1, 0)), constant_values=BEGIN)
-        label = (2 * period[chosen] > options.max_period).astype(np.int64)
+    rng = np.random.default_rng(key)
+    position = np.arange(options.length)
+    batches: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
+    # Draw n at a time and reject those of the other side, until there are enough.
+    while sum(len(label) for _, label in batches) < n:
+        period = rng.integers(1, options.max_period + 1, n)
+        r = rng.integers(1, options.vocabulary + 1, (n, options.max_period))
+        tokens = r[np.arange(n)[:, None], position % period[:, None]]  # (n, length)
+        accepted = held_out_mask(tokens) == held_out
+        sequences = np.pad(tokens[accepted], ((0, 0), (1, 0)), constant_values=BEGIN)
+        label = (2 * period[accepted] > options.max_period).astype(np.int64)
         if excluded:
-            other = np.array([row.tobytes() not in excluded for row in begun], bool)
-            begun, label = begun[other], label[other]
-        found.append((begun, label))
-    tokens, label = (np.concatenate(parts)[:n] for parts in zip(*found, strict=True))
+            is_new = np.array([row.tobytes() not in excluded for row in sequences], bool)
+            sequences, label = sequences[is_new], label[is_new]
+        batches.append((sequences, label))
+    tokens, label = (np.concatenate(arrays)[:n] for arrays in zip(*batches, strict=True))
     return tokens, label
 
 
 def held_out_mask(tokens: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Tell whether each row is kept for evaluation: one in eight, by a multiplicative hash."""
+    """Return whether each row (n, length) is held out: one in eight, by a multiplicative hash."""
+    # Random factors, so that every symbol of a row changes the hash. Its three highest bits
+    # are all 0 for one row in eight.
     factors = np.random.default_rng(SPLIT).integers(
         np.iinfo(np.uint64).max, size=tokens.shape[1], dtype=np.uint64
     )

@@ -1,4 +1,4 @@
-"""English number words to Japanese numerals: unlimited pairs, each with one right answer."""
+"""Translation of English number words to Japanese numerals: each pair has one right answer."""
 
 import hashlib
 import re
@@ -21,16 +21,16 @@ from experiments.tasks.translation import (
 )
 from runner.config import Evaluation
 
-# The numbers are one fixed set, as if read from a file: seeds of trials choose batches alone.
+# The numbers are one fixed set, as if read from a file. A trial's seed chooses batches from it.
 DRAW_SEED, LONGER_SEED, TUNING_SEED, LONGER_TUNING_SEED = 2019, 2020, 2021, 2022
-HELD_OUT_EVERY = 8  # one number in so many is held out
+HELD_OUT_EVERY = 8  # one number of this many is held out
 
 NEW_WORDS = {3: "thousand", 4: "万", 6: "million", 8: "億"}
-"""Digits of a number -> the word that no number of so many digits has, and many with one more."""
+"""Number of digits -> the word that first occurs in numbers with one digit more."""
 
 
 class SourceUnit(StrEnum):
-    """What a token of a source sentence is."""
+    """The token of a source sentence."""
 
     word = "word"
     character = "character"
@@ -39,10 +39,12 @@ class SourceUnit(StrEnum):
 @task("numbers")
 @dataclass
 class Numbers(PairsOptions):
-    """Numbers of up to `digits` digits in English words, to be written in Japanese.
+    """Numbers of up to `digits` digits in English words, to translate into Japanese numerals.
 
-    Besides those drawn like what is trained on, `n_eval` numbers that have up to `longer` digits
-    more, and `n_eval` with 7 ten thousands, which are then never trained on, can be held out.
+    Each held-out split has `n_eval` numbers. One is from the same distribution as training. Two
+    are optional:
+    - with `longer`, numbers that have up to `longer` digits more;
+    - with `compositional`, numbers with the ten-thousands digit 7, which training then excludes.
     """
 
     numerals: ClassVar[bool] = True
@@ -66,47 +68,46 @@ class Numbers(PairsOptions):
             if self.digits <= digits < self.digits + self.longer:
                 raise ValueError(
                     f"longer={self.longer} with digits={self.digits} needs {word!r}, which no "
-                    f"number of up to {digits} digits has; longer=1 fits digits=5 and digits=7"
+                    f"number of up to {digits} digits has; use longer=1 with digits=5 or digits=7"
                 )
         if self.compositional and self.digits < 5:
             raise ValueError(
                 f"compositional=true needs ten thousands: digits={self.digits} must be at least 5"
             )
-        there = 10**self.digits // 16  # half of those held out, which are one in eight
-        for name, most in (("n_train", 7 * there), ("n_eval", there)):
+        # Half of the numbers of each side: one number in eight is held out, seven are for training.
+        limit = 10**self.digits // 16
+        for name, most in (("n_train", 7 * limit), ("n_eval", limit)):
             if getattr(self, name) > most:
                 raise ValueError(
                     f"{name}={getattr(self, name)} must be at most {most} with digits={self.digits}"
                 )
 
     def check_tuning(self) -> None:
-        """Raise ValueError where the report may use up most of the held-out numbers there are."""
-        # Half of the number that the report may have: one in eight is held out.
-        if self.n_eval > (most := 10**self.digits // 32):
+        """Raise ValueError if the report uses too many of the possible held-out numbers."""
+        # Half of the limit without tuning: one number in eight is held out.
+        if self.n_eval > (limit := 10**self.digits // 32):
             raise ValueError(
-                f"task.n_eval={self.n_eval} leaves tuning too few held-out numbers that the report "
-                f"does not use; with task.digits={self.digits} it must be at most {most}, or type "
-                f"tune=none"
+                f"task.n_eval={self.n_eval} leaves too few held-out numbers for tuning. With "
+                f"task.digits={self.digits} it must be at most {limit}; or set tune=none"
             )
 
     def sizes(self) -> Sizes:
-        """Return how large the task is, by the numbers that are learnt from.
-
-        777 has 5 words and 31 characters, and a power of 1000 is at most " thousand, ". A Japanese
-        digit has its power beside it; the last one, which has none, has the end mark.
-        """
-        groups = -(-self.digits // 3)
+        """Return how large the task is, for its training numbers."""
+        # A group of three digits has at most 5 words or 31 characters (777). The power of 1000
+        # between two groups is one word, or at most 11 characters (" thousand, ").
+        n_groups = -(-self.digits // 3)
         words = self.source_unit is SourceUnit.word
+        # A Japanese digit is followed by its power of ten, and the last digit by the end mark.
         return Sizes(
             length=2 * self.digits,
-            source_length=6 * groups - 1 if words else 42 * groups - 11,
+            source_length=6 * n_groups - 1 if words else 42 * n_groups - 11,
             n_train=self.n_train,
             n_eval=self.n_eval,
             data_bytes=BYTES_PER_PAIR * (self.n_train + self.n_eval),
         )
 
     def fingerprint_inputs(self) -> object:
-        """Return what a fingerprint covers: the version of num2words, and the code."""
+        """Return the version of num2words and the hashes of the code."""
         return [version("num2words"), super().fingerprint_inputs()]
 
     def build(
@@ -122,29 +123,32 @@ class Numbers(PairsOptions):
 
 
 class NumbersTask(TranslationTask):
-    """Numbers written out by num2words, English in, Japanese out.
+    """Numbers written out by num2words: English in, Japanese out.
 
         seven                                                               七
         one thousand, one hundred                                           千百
         eleven thousand and ten                                             一万千十
         one hundred and twenty-three thousand, four hundred and fifty-six   十二万三千四百五十六
 
-    English counts thousands and Japanese counts 万, ten thousands, so the groups have to be cut
-    anew. Convention (num2words, lang="ja"): no 一 before 十, 百 and 千, but before 万: 一万, 千.
-    Source tokens are words without commas and hyphens (source_unit=word) or all characters as they
-    stand (character); target tokens are characters.
-    Split: a number is held out if its hash says so, one in eight; `train` and `iid` are drawn
-    alike, first the number of digits, evenly, then the number, none twice. Short numbers run out,
-    so about one in three are of the longest kind at the default sizes, fewer where fewer are drawn.
-    Zero is left out, since its words occur in no other number. Two more splits are there where the
-    options ask for them:
-        length          numbers with more digits than any that is trained on, drawn like them; all
-                        their words and characters are known
-        compositional   numbers with 7 ten thousands, which are then in no other split: 七 is known
-                        elsewhere, and 万 is known after the other digits
-    Neither changes what the others draw, but for the numbers that `compositional` takes out. For
-    tuning every split but `train` is drawn anew, without the report's numbers; of short ones few
-    are then left.
+    English counts thousands, and Japanese counts 万, ten thousands, so a model has to regroup the
+    digits. In num2words' convention 十, 百 and 千 have no 一 before them, but 万 has: 千, 一万.
+    Source tokens are words without commas and hyphens (source_unit=word) or all characters
+    (source_unit=character). Target tokens are characters.
+
+    Split: a hash decides whether a number is held out, one in eight. `train` and `iid` have the
+    same distribution: first the number of digits, uniformly, then the number, without repetition.
+    Short numbers run out, so at the default sizes about one number in three has the most digits. If
+    fewer numbers are drawn, the share is smaller. Zero is excluded, since its words occur in no
+    other number. The options add two splits:
+
+        length          Numbers with more digits than any training number, drawn in the same way.
+                        All their words and characters occur in training.
+        compositional   Numbers with the ten-thousands digit 7, which no other split then has.
+                        Training has 七 in other places, and 万 after the other digits.
+
+    These splits do not change the numbers of the others, except that `compositional` removes its
+    own. For tuning, every split except for `train` is drawn again without the report's numbers. Few
+    short numbers are left then.
     Fingerprint: options, the version of num2words, and this code.
     """
 
@@ -167,7 +171,7 @@ class NumbersTask(TranslationTask):
 
 
 def number_pair(number: int, unit: SourceUnit) -> SentencePair:
-    """Return the two names of a number."""
+    """Return the English and the Japanese name of a number."""
     from num2words import num2words
 
     english = num2words(number, lang="en")
@@ -176,17 +180,17 @@ def number_pair(number: int, unit: SourceUnit) -> SentencePair:
 
 
 def is_held_out_number(number: int) -> bool:
-    """Tell whether a number is never trained on."""
+    """Return whether a number is held out of training by its hash."""
     return hashlib.sha256(str(number).encode()).digest()[0] % HELD_OUT_EVERY == 0
 
 
 def is_new_combination(number: int) -> bool:
-    """Tell whether a number has 7 ten thousands."""
+    """Return whether the ten-thousands digit of a number is 7."""
     return number // 10_000 % 10 == 7
 
 
 def split_of(number: int, options: Numbers) -> str:
-    """Return the split that a number belongs to, whether or not it is drawn."""
+    """Return the split to which a number belongs, drawn or not."""
     if options.compositional and is_new_combination(number):
         return "compositional"
     if number >= 10**options.digits:
@@ -197,44 +201,53 @@ def split_of(number: int, options: Numbers) -> str:
 def draw_numbers(
     options: Numbers, evaluation: Evaluation = Evaluation.report
 ) -> dict[str, list[int]]:
-    """Return the numbers of each split, in the order they were drawn; no number is in two of them.
+    """Return the numbers of each split, in the order in which they were drawn.
 
-    For tuning, the held-out splits have none of the report's numbers.
+    No number is in two splits. For tuning, the held-out splits exclude the report's numbers.
     """
     held_out = {"iid": options.n_eval}
     if options.compositional:
         held_out["compositional"] = options.n_eval
     shorter = range(1, options.digits + 1)
     longer = range(options.digits + 1, options.digits + options.longer + 1)
-    above = {"length": options.n_eval} if options.longer else {}
-    wanted = {"train": options.n_train, **held_out}
-    splits = draw_splits(wanted, options, digits=shorter, seed=DRAW_SEED)
-    splits |= draw_splits(above, options, digits=longer, seed=LONGER_SEED)
+    length_sizes = {"length": options.n_eval} if options.longer else {}
+    sizes = {"train": options.n_train, **held_out}
+    # Longer numbers have a generator of their own, so that the option changes no other split.
+    splits = draw_splits(sizes, options, digits=shorter, seed=DRAW_SEED)
+    splits |= draw_splits(length_sizes, options, digits=longer, seed=LONGER_SEED)
+    # Tuning keeps the training numbers and replaces the held-out ones.
     if evaluation is Evaluation.tuning:
-        used = frozenset(number for part in splits.values() for number in part)
+        used = frozenset(number for numbers in splits.values() for number in numbers)
         new = draw_splits(held_out, options, digits=shorter, seed=TUNING_SEED, without=used)
-        new |= draw_splits(above, options, digits=longer, seed=LONGER_TUNING_SEED, without=used)
+        new |= draw_splits(
+            length_sizes, options, digits=longer, seed=LONGER_TUNING_SEED, without=used
+        )
         splits |= new
-    drawn = [number for part in splits.values() for number in part]
+    drawn = [number for numbers in splits.values() for number in numbers]
     assert len(set(drawn)) == len(drawn), "a number was drawn twice"
     return splits
 
 
 def draw_splits(
-    wanted: Mapping[str, int],
+    sizes: Mapping[str, int],
     options: Numbers,
     *,
     digits: range,
     seed: int,
     without: frozenset[int] = frozenset(),
 ) -> dict[str, list[int]]:
-    """Draw the `wanted` numbers of each split: first how many `digits`, evenly, then which."""
-    source = np.random.default_rng(seed)
-    splits: dict[str, dict[int, None]] = {name: {} for name in wanted}
-    while any(len(splits[name]) < n for name, n in wanted.items()):
-        powers = 10 ** source.integers(digits.start - 1, digits.stop - 1, size=4096)
-        for number in source.integers(powers, 10 * powers).tolist():
+    """Draw the numbers of each split: first how many digits, uniformly, then the number.
+
+    `sizes` has the size of each split, `digits` the possible numbers of digits, and `without` the
+    numbers to exclude.
+    """
+    rng = np.random.default_rng(seed)
+    # The keys of a dict: a set that keeps the order of draws.
+    splits: dict[str, dict[int, None]] = {name: {} for name in sizes}
+    while any(len(splits[name]) < n for name, n in sizes.items()):
+        powers = 10 ** rng.integers(digits.start - 1, digits.stop - 1, size=4096)
+        for number in rng.integers(powers, 10 * powers).tolist():
             name = split_of(number, options)
-            if name in wanted and number not in without and len(splits[name]) < wanted[name]:
+            if name in sizes and number not in without and len(splits[name]) < sizes[name]:
                 splits[name][number] = None
-    return {name: list(part) for name, part in splits.items()}
+    return {name: list(numbers) for name, numbers in splits.items()}

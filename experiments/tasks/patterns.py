@@ -1,4 +1,7 @@
-"""Noise with planted dependences, one kind a sequence, that heads may specialise on."""
+"""Noise with a planted dependence on an earlier step, of one kind for each sequence.
+
+Attention heads can specialise on the kinds.
+"""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -13,14 +16,14 @@ from experiments.tasks.batch import Batch
 from experiments.tasks.values import Predict, ValuesTask
 from runner.config import Evaluation
 
-# The first numbers of a generator's key keep training and held-out draws apart for every seed.
+# The first number of a generator's key. It separates the draws of training, evaluation and tuning.
 TRAIN, EVALUATION, TUNING = 1, 2, 3
 
 
 @task("patterns")
 @dataclass
 class Patterns(TaskOptions):
-    """Noise that depends on the last step, on half a sequence ago, or on a period ago."""
+    """Noise that depends on the previous step, on the step half a sequence ago, or a period ago."""
 
     has_planted_lags: ClassVar[bool] = True
     has_tuning_data: ClassVar[bool] = True
@@ -44,7 +47,7 @@ class Patterns(TaskOptions):
         for name in ("local", "periodic"):
             if not -1 < getattr(self, name) < 1:
                 raise ValueError(
-                    f"{name}={getattr(self, name)} must lie in (-1, 1), or sequences would "
+                    f"{name}={getattr(self, name)} must lie in (-1, 1), so that sequences do not "
                     "grow without bound"
                 )
 
@@ -66,9 +69,10 @@ class Patterns(TaskOptions):
 
 
 class PatternsTask(ValuesTask):
-    """Continue, or reproduce, sequences (length, width) whose steps depend on one earlier step.
+    """Prediction or reconstruction of sequences (length, width) with dependent steps.
 
-    With e standard normal, the dependence is a fixed rule and the data are drawn anew each step:
+    A fixed rule makes each step depend on one earlier step. Each training step draws new sequences.
+    With e standard normal:
 
         local        x[t] = local * x[t - 1] + e[t]
         long_range   x[t] = long_range * x[t - length // 2] + e[t]     (second half += first half)
@@ -80,14 +84,18 @@ class PatternsTask(ValuesTask):
         long_range   -1.11  0.79  0.76  1.25 -0.25 ...  1.01 -1.87 -1.82 -0.81 -1.11
         periodic     -0.30 -0.43  0.43  1.42 -0.91 ... -0.17  0.33 -0.12 -2.18 -0.12
 
-    Features are independent but share the rule, so a sequence shows which rule it follows. inputs
-    and target are (batch, length, width) float32: the target is one step ahead under predict=next,
-    equal under predict=reconstruct. The loss is the mean squared error; a predictor that knows the
-    rule leaves the variance of e, 1, under predict=next, and 0 under predict=reconstruct.
-    `lags[label]` is how far back of a query lies the key that its target depends on;
-    `needs_lags` says whether that key helps: a target equal to the input is all in the query.
-    Split: sequences to learn from, for the report and for tuning come from differently keyed
-    generators; labels are equally many, give or take one. Fingerprint: options and this code.
+    Features are independent but share the rule, so a model can infer it from the sequence.
+
+    inputs and target are (batch, length, width) float32. The target is one step ahead with
+    predict=next, and equal to the inputs with predict=reconstruct. The loss is the mean squared
+    error. A model that knows the rule reaches 1, the variance of e, with predict=next, and 0 with
+    predict=reconstruct.
+
+    `lags[label]` is the number of steps from a query back to the key on which its target depends.
+    `needs_lags` is False with predict=reconstruct, where the query itself holds the target.
+    Split: training, report and tuning have generators with different keys. The numbers of
+    sequences of the labels differ by at most one.
+    Fingerprint: options and this code.
     """
 
     labels = ("local", "long_range", "periodic")
@@ -107,7 +115,7 @@ class PatternsTask(ValuesTask):
         self.held_out = patterns(options, options.n_eval, [key])
 
     def batch(self, step: int) -> Batch:
-        """Return fresh sequences; labels differ by at most one, and which has more changes."""
+        """Return new random sequences; the numbers of sequences of labels differ by at most one."""
         key = [TRAIN, self.seed, step]
         return self.collate(*patterns(self._options, self.batch_size, key))
 
@@ -115,7 +123,7 @@ class PatternsTask(ValuesTask):
 def lags_and_strengths(
     options: Patterns,
 ) -> tuple[tuple[int, int, int], tuple[float, float, float]]:
-    """Return how far back each label's dependence reaches, and its factor."""
+    """Return the lag in steps and the factor of each label's dependence."""
     lags = (1, options.length // 2, options.period)
     return lags, (options.local, options.long_range, options.periodic)
 
@@ -123,17 +131,18 @@ def lags_and_strengths(
 def patterns(
     options: Patterns, n: int, key: list[int]
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return `n` samples (n, length + 1, width) and labels in turn.
+    """Return `n` samples (n, length + 1, width) and their labels (n,), which alternate.
 
     The last step is only a target.
     """
-    draw = np.random.default_rng(key)
+    rng = np.random.default_rng(key)
     n_labels = len(PatternsTask.labels)
-    label = (np.arange(n) + draw.integers(n_labels)) % n_labels
-    samples = draw.standard_normal((n, options.length + 1, options.width), dtype=np.float32)
+    # The first label is random, since the first ones may have one sequence more.
+    label = (np.arange(n) + rng.integers(n_labels)) % n_labels
+    samples = rng.standard_normal((n, options.length + 1, options.width), dtype=np.float32)
     for index, (lag, strength) in enumerate(zip(*lags_and_strengths(options), strict=True)):
-        chosen = samples[label == index]
+        of_label = samples[label == index]
         for step in range(lag, options.length + 1):
-            chosen[:, step] += strength * chosen[:, step - lag]
-        samples[label == index] = chosen
+            of_label[:, step] += strength * of_label[:, step - lag]
+        samples[label == index] = of_label
     return samples, label

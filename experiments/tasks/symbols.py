@@ -1,4 +1,4 @@
-"""What tasks of one sequence of symbols share: the next symbol is the target."""
+"""The base class of tasks in which a model predicts the next symbol of a sequence."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 class SymbolsTask(Task):
-    """Sequences of ids, each of which is predicted from those before it.
+    """Sequences of ids, each of which is predicted from the ids before it.
 
-    Samples have one step more than a sequence, which is only a target: inputs and target are
+    A sample has time + 1 steps, the last of which is only a target. Both inputs and target are
     (batch, time) int64, the target one step ahead. The loss is the cross-entropy in nats a symbol.
     """
 

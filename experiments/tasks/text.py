@@ -1,4 +1,4 @@
-"""Language modelling on the user's own files: `task=text task.path='my/**/*.md'`."""
+"""Language modelling on the user's files: `task=text task.path='my/**/*.md'`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,7 +18,7 @@ from runner.config import Evaluation
 @task("text")
 @dataclass
 class Text(CorpusOptions):
-    """Byte-level language modelling on the user's files: documents, in folders that are domains."""
+    """Byte-level language modelling on the user's files; each folder is a domain."""
 
     dedup_normalised: ClassVar[bool] = True
 
@@ -34,19 +34,19 @@ class Text(CorpusOptions):
             raise ValueError("path is empty; give a file or a glob, e.g. task.path='my/*.md'")
         if "\0" in self.path or not _is_valid(self.path):
             raise ValueError(
-                f"path={self.path!r} is no path in UTF-8; rename what it names, or give a pattern "
-                f"(?, *) or the folder above it"
+                f"path={self.path!r} is not valid UTF-8; rename the file, or give a pattern (?, *) "
+                f"or the folder that contains it"
             )
         if not 0 < self.eval_share < 1:
             raise ValueError(f"eval_share={self.eval_share} must lie in (0, 1)")
 
     def sizes(self) -> Sizes:
-        """Return how large the task is; nobody knows yet how much text there is."""
+        """Return how large the task is, without the training text, which is not read yet."""
         held_out = self.n_eval * (self.length + 1)
         return Sizes(self.length, n_outputs=BYTE_VALUES, n_eval=self.n_eval, data_bytes=held_out)
 
     def fingerprint_inputs(self) -> object:
-        """Return what a fingerprint covers of the code that reads the files."""
+        """Return the hashes of the code that reads the files."""
         modules = (user_text, file_search, labels)
         return [
             super().fingerprint_inputs(),
@@ -54,27 +54,29 @@ class Text(CorpusOptions):
         ]
 
     def source(self, cache: Path) -> CorpusSource:
-        """Read the files; the fingerprint is of what they hold, wherever they lie.
+        """Read the files and return their splits, with a fingerprint of contents, not of paths.
 
         Raises:
-            ValueError: they are missing or unreadable.
+            ValueError: the files are missing or unreadable.
         """
         reading = user_text.read_documents(self.path, results_folder(cache))
         settings = {key: value for key, value in asdict(self).items() if key != "path"}
-        evidence = reading.fingerprint_inputs()
+        contents = reading.fingerprint_inputs()
         splits = split_documents(reading.documents, self.eval_share)
-        held_out = sum(len(text) for part in splits.values() for text in part.held_out)
-        ready = TaskData(
-            hash_json([settings, [evidence, self.fingerprint_inputs()]]),
-            reading.summary(held_out),
+        n_held_out_bytes = sum(len(text) for part in splits.values() for text in part.held_out)
+        task_data = TaskData(
+            hash_json([settings, [contents, self.fingerprint_inputs()]]),
+            reading.summary(n_held_out_bytes),
             self.path,
-            hash_json(evidence),
+            hash_json(contents),
         )
-        return CorpusSource(ready, lambda: splits, has_skipped_files=bool(reading.skipped.total()))
+        return CorpusSource(
+            task_data, lambda: splits, has_skipped_files=bool(reading.skipped.total())
+        )
 
-    def check_unchanged(self, planned: str, now: str, what: str = "") -> None:
-        """Raise ValueError where the text is another than planned."""
-        super().check_unchanged(planned, now, what or f"the text of task.path={self.path!r}")
+    def check_unchanged(self, planned: str, now: str, source_name: str = "") -> None:
+        """Raise ValueError if the fingerprint of the text, `now`, is not the planned one."""
+        super().check_unchanged(planned, now, source_name or f"the text of task.path={self.path!r}")
 
     def build(
         self,
@@ -100,27 +102,27 @@ class TextTask(ByteTextTask):
         work      |Minutes of the meeting on Monday|
         target    the same, one byte later
 
-    Split: whole files are held out, in the order of a hash of their contents, until they are
-    `eval_share` of a label's bytes; where a label has one file, its tail is. Files that hold the
-    same text, however it is written, are one document (`tasks.corpora.alike`). No evaluation window
-    occurs in the training text, written in whatever way. Tuning has windows of its own, of other
-    documents as far as there are. Fingerprint: labels and contents of the files, options, and
-    the code that reads them.
+    Split: for each label, whole files are held out, in the order of a hash of their contents, until
+    they have `eval_share` of its bytes. If a label has one file, the end of the file is held out.
+    Files with the same text are one document, even if they differ in white space, encoding or
+    Unicode form (`tasks.corpora.normalisation`). No evaluation window occurs in the training text,
+    in any of these forms. Tuning has windows of its own, from other documents if there are enough.
+    Fingerprint: labels and contents of the files, options, and the code that reads them.
     """
 
 
 def split_documents(
     documents: Mapping[str, Sequence[bytes]], eval_share: float
 ) -> dict[str, Split]:
-    """Return for each label its training bytes, and the documents that are held out."""
+    """Return the training bytes and the held-out documents of each label."""
     return {
-        label: Split(*user_text.split_held_out(found, eval_share))
-        for label, found in documents.items()
+        label: Split(*user_text.split_held_out(texts, eval_share))
+        for label, texts in documents.items()
     }
 
 
 def _is_valid(text: str) -> bool:
-    """Tell whether text is UTF-8: other names reach Python with lone surrogates."""
+    """Return whether text is UTF-8. Python decodes other file names to lone surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError:

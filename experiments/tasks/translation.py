@@ -1,6 +1,7 @@
-"""What translation tasks share: vocabularies, padding, batches that are a function of (seed, step).
+"""The base class of translation tasks: vocabularies, padding, and batches by (seed, step).
 
-Legend: batch; source and time, tokens of the longest source and target of a batch.
+Legend of shapes: batch (pairs); source and time, the tokens of the longest source and of the
+longest target of a batch.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from experiments.tasks.batch import Batch, Task
 if TYPE_CHECKING:
     from torch import Tensor
 
-PAD, BOS, EOS = 0, 1, 2  # PAD is that of experiments.nn.encoder_decoder, which imports torch
+PAD, BOS, EOS = 0, 1, 2  # PAD equals that of experiments.nn.encoder_decoder, which imports torch
 BYTES_PER_PAIR = 400
-"""Bytes of a sentence and its translation as Python objects, at the least."""
-MARKS = ("<pad>", "<bos>", "<eos>")
+"""Bytes of a sentence and its translation as Python objects, at least."""
+SPECIAL_TOKENS = ("<pad>", "<bos>", "<eos>")
 
 
 @dataclass
@@ -40,11 +41,11 @@ class SentencePair(NamedTuple):
 
 
 class Vocabulary:
-    """Tokens and their ids; `joint` stands between the tokens of a sentence when it is read."""
+    """Tokens and their ids. `separator` joins the tokens of a sentence in `text`."""
 
-    def __init__(self, tokens: Iterable[str], *, joint: str = "") -> None:
-        self.tokens = (*MARKS, *sorted(set(tokens)))
-        self.joint = joint
+    def __init__(self, tokens: Iterable[str], *, separator: str = "") -> None:
+        self.tokens = (*SPECIAL_TOKENS, *sorted(set(tokens)))
+        self.separator = separator
         self._ids = {token: index for index, token in enumerate(self.tokens)}
 
     def __len__(self) -> int:
@@ -54,7 +55,7 @@ class Vocabulary:
         """Return the id of each token.
 
         Raises:
-            ValueError: a token that training data do not have.
+            ValueError: a token does not occur in the training data.
         """
         unknown = [token for token in tokens if token not in self._ids]
         if unknown:
@@ -65,36 +66,39 @@ class Vocabulary:
 
     def read(self, ids: Iterable[int]) -> list[str]:
         """Return the tokens before the end mark, without padding."""
-        found: list[str] = []
+        tokens: list[str] = []
         for index in ids:
             if index == EOS:
                 break
             if index != PAD:
-                found.append(self.tokens[index])
-        return found
+                tokens.append(self.tokens[index])
+        return tokens
 
     def text(self, ids: Iterable[int]) -> str:
-        """Return the sentence."""
-        return self.joint.join(self.read(ids))
+        """Return the sentence of these ids as text."""
+        return self.separator.join(self.read(ids))
 
 
 class TranslationTask(Task):
-    """Sentences of the split `train` to learn from, and those of `held_out` to be judged by.
+    """Pairs of sentences: the split `train` for training, and a held-out split for evaluation.
 
-    A batch has inputs (source (batch, source), the target behind a start mark (batch, time)), the
-    target with an end mark (batch, time), and keep, True at the tokens of the target and its end
-    mark: the loss counts these. Sources are padded with `PAD`, from which the model makes its
-    source mask, so no call can forget it. The label is the split. The loss is the mean
-    cross-entropy in nats a token. With `label_smoothing`, epsilon, what is learnt from is a target
-    that has 1 - epsilon on the right token and epsilon spread over the whole vocabulary (Szegedy et
-    al. 2016, section 7; Vaswani et al. 2017, section 5.4). Only the batches of a step carry it, so
-    the loss of a split never does.
+    A batch has:
+    - inputs: the source (batch, source), and the target after a start mark (batch, time);
+    - target: the target with an end mark (batch, time);
+    - keep: True at the tokens of the target and its end mark, which the loss counts;
+    - label: the index of the split.
+    Sources are padded with `PAD`. The model derives its source mask from it, so that no caller can
+    omit the mask.
+
+    The loss is the mean cross-entropy in nats per token. With `label_smoothing` epsilon, training
+    uses a target with 1 - epsilon on the right token and epsilon spread over the vocabulary
+    (Szegedy et al. 2016, section 7; Vaswani et al. 2017, section 5.4). Evaluation never smooths.
     """
 
     unit = "nats/token"
     length: int
     numbers: Mapping[str, Sequence[int]] = MappingProxyType({})
-    """The numbers that the sentences of each split are, of a task of numerals."""
+    """Split -> the numbers of its sentences, if `numerals` is True."""
 
     def __init__(
         self,
@@ -107,13 +111,20 @@ class TranslationTask(Task):
         label_smoothing: float = 0.0,
     ) -> None:
         train = splits["train"]
-        known = {pair.source for pair in train}
+        train_sources = {pair.source for pair in train}
         for name, pairs in splits.items():
-            common = [] if name == "train" else [p.source for p in pairs if p.source in known]
-            assert not common, f"in the split {name} and trained on: {common[:3]}"
+            common = (
+                [] if name == "train" else [p.source for p in pairs if p.source in train_sources]
+            )
+            assert not common, f"in the splits {name} and train: {common[:3]}"
         super().__init__(seed=seed, batch_size=min(batch_size, len(train)))
-        self.source = Vocabulary((t for pair in train for t in pair.source), joint=separators[0])
-        self.target = Vocabulary((t for pair in train for t in pair.target), joint=separators[1])
+        # Only tokens of the training data have ids; `ids` raises for others.
+        self.source = Vocabulary(
+            (t for pair in train for t in pair.source), separator=separators[0]
+        )
+        self.target = Vocabulary(
+            (t for pair in train for t in pair.target), separator=separators[1]
+        )
         self.vocabulary = len(self.target)
         self.labels = tuple(splits)
         self.held_out_split, self.label_smoothing = held_out, label_smoothing
@@ -126,7 +137,7 @@ class TranslationTask(Task):
     def batch(self, step: int) -> Batch:
         """Return the training batch of a step.
 
-        Each epoch has a new order, whose incomplete rest is left out.
+        Each epoch has a new order. An incomplete batch at its end is dropped.
         """
         train = self._data["train"]
         epoch, index = divmod(step, len(train) // self.batch_size)
@@ -135,15 +146,15 @@ class TranslationTask(Task):
         return replace(self._batch("train", rows.tolist()), label_smoothing=self.label_smoothing)
 
     def evaluation(self) -> Iterator[Batch]:
-        """Yield the held-out sentences and no others, the same for every seed."""
+        """Yield the sentences of the held-out split, the same for every seed."""
         return self.split(self.held_out_split)
 
-    def split(self, name: str, most: int | None = None) -> Iterator[Batch]:
-        """Yield the first `most` sentences (None: all) of a split in their fixed order.
+    def split(self, name: str, limit: int | None = None) -> Iterator[Batch]:
+        """Yield the first `limit` sentences (None: all) of a split in their fixed order.
 
         The last batch may be smaller.
         """
-        rows = range(len(self._data[name]))[:most]
+        rows = range(len(self._data[name]))[:limit]
         size = max(self.batch_size, 64)
         for first in range(0, len(rows), size):
             yield self._batch(name, rows[first : first + size])
@@ -151,7 +162,7 @@ class TranslationTask(Task):
     def loss(self, prediction: Tensor, batch: Batch) -> Tensor:
         """Return the mean cross-entropy of logits (batch, time, vocabulary) over kept positions.
 
-        Smoothed, where the batch is one to learn from and the task says so.
+        Targets are smoothed by `batch.label_smoothing`.
         """
         from torch.nn import functional as F
 
@@ -179,7 +190,7 @@ class TranslationTask(Task):
 
 
 def pad_sentences(sentences: Sequence[Sequence[int]]) -> Tensor:
-    """Return ids (sentences, longest), filled up with PAD behind the shorter ones."""
+    """Return ids (sentences, tokens of the longest), with PAD after shorter sentences."""
     import torch
 
     ids = np.full((len(sentences), max(map(len, sentences))), PAD, np.int64)

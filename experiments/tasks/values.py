@@ -1,4 +1,4 @@
-"""What tasks of real values share: what is asked of a model, batches, and the loss."""
+"""The base class of tasks of real values: their target, batches and loss."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 
 class Predict(StrEnum):
-    """What is asked of a model: the sequence itself, or its next value."""
+    """The target of a sequence: the sequence itself, or its next step."""
 
     reconstruct = "reconstruct"
     next = "next"
 
 
 class ValuesTask(Task):
-    """Sequences (time, width) of float32, of which each step is predicted or the next one.
+    """Sequences (time, width) of float32, which a model reconstructs or continues at each step.
 
-    Samples have one step more than a sequence, which is only a target: inputs and target are
-    (batch, time, width), the same under predict=reconstruct, the target one step ahead under
+    A sample has time + 1 steps, the last of which is only a target. inputs and target are
+    (batch, time, width). They are equal with predict=reconstruct; the target is one step ahead with
     predict=next. The loss is the mean squared error.
     """
 
@@ -41,5 +41,5 @@ class ValuesTask(Task):
         return unpadded_batch(values[:, :-1], target, label)
 
     def loss(self, prediction: Tensor, batch: Batch) -> Tensor:
-        """Return the mean squared error (batch, time, width) over kept positions and features."""
+        """Return the mean squared error over features and kept positions."""
         return (prediction - batch.target).square()[batch.keep].mean()

@@ -1,4 +1,4 @@
-"""Three kinds of sequence, slow, fast and random, on which experts may specialise."""
+"""Three kinds of sequence, slow, fast and random, on which experts can specialise."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -13,7 +13,7 @@ from experiments.tasks.batch import Batch
 from experiments.tasks.values import Predict, ValuesTask
 from runner.config import Evaluation
 
-# Data are one fixed set, as if read from a file: seeds of trials choose batches, not samples.
+# The data are one fixed set, as if read from a file. The seed of a trial chooses batches from it.
 TRAIN_SEED, EVALUATION_SEED, TUNING_SEED = 2017, 2018, 2019
 
 
@@ -59,7 +59,7 @@ class Waves(TaskOptions):
 
 
 class WavesTask(ValuesTask):
-    """Reproduce, or continue, sequences (length, width).
+    """Reconstruction or prediction of sequences (length, width) of three kinds.
 
     One feature of a sample of each label (length 20, noise 0.1):
 
@@ -67,11 +67,13 @@ class WavesTask(ValuesTask):
         high       0.02 -0.38  0.44 -0.54  0.64 -0.62  0.78 -0.84 ... sin from 0 to 20 pi, and noise
         noise    -0.90  0.34  0.36 -0.43 -0.63  0.25  0.97 -0.70 ... standard normal
 
-    The sine is the same in every feature, the noise is not. inputs and target are
-    (batch, length, width) float32: equal under predict=reconstruct, the target one step ahead under
-    predict=next. The loss is the mean squared error.
-    Split: sets from fixed seeds, one to learn from, one for the report and one for tuning; labels
-    equally many, give or take one. Fingerprint: options and this code.
+    The sine is the same in every feature, the noise is not.
+
+    inputs and target are (batch, length, width) float32. They are equal with predict=reconstruct;
+    the target is one step ahead with predict=next. The loss is the mean squared error.
+    Split: three sets from fixed seeds: for training, for the report and for tuning. The numbers of
+    samples of the labels differ by at most one.
+    Fingerprint: options and this code.
     """
 
     labels = ("low", "high", "noise")
@@ -87,26 +89,27 @@ class WavesTask(ValuesTask):
         ]
 
     def batch(self, step: int) -> Batch:
-        """Return random training samples; labels differ by at most one sample."""
-        draw = np.random.default_rng([self.seed, step])
-        label = (np.arange(self.batch_size) + draw.integers(len(self.labels))) % len(self.labels)
+        """Return random training samples; the numbers of each label differ by at most one."""
+        rng = np.random.default_rng([self.seed, step])
+        # The first label is random, since the first ones may have one sample more.
+        label = (np.arange(self.batch_size) + rng.integers(len(self.labels))) % len(self.labels)
         row = np.empty(self.batch_size, np.int64)
         for index, rows in enumerate(self._rows):
-            chosen = label == index
-            row[chosen] = draw.choice(rows, int(chosen.sum()))
+            has_label = label == index
+            row[has_label] = rng.choice(rows, int(has_label.sum()))
         return self.collate(self._train[row], self._train_label[row])
 
 
 def waves(options: Waves, n: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return `n` samples (n, length + 1, width) and labels in turn.
+    """Return `n` samples (n, length + 1, width) and their labels (n,), which alternate.
 
     The last step is only a target.
     """
-    draw = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     label = np.arange(n) % len(WavesTask.labels)
     phase = np.arange(options.length + 1) / (options.length - 1)  # 0..1 over `length`
     clean = np.stack([np.sin(4 * np.pi * phase), np.sin(20 * np.pi * phase), np.zeros_like(phase)])
     scale = np.array([options.noise, options.noise, 1.0])
-    noise = draw.standard_normal((n, options.length + 1, options.width), dtype=np.float32)
+    noise = rng.standard_normal((n, options.length + 1, options.width), dtype=np.float32)
     samples = clean[label][:, :, None] + scale[label][:, None, None] * noise
     return samples.astype(np.float32), label

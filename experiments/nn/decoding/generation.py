@@ -1,6 +1,6 @@
-"""Greedy decoding with a cache of keys and values, and its twin that recomputes the whole prefix.
+"""Greedy decoding with a cache of keys and values, and its naive twin without a cache.
 
-Legend: batch; prompt, tokens that are given; new, tokens that are made; vocabulary.
+Legend of shapes: batch; prompt, tokens of the prompt; new, generated tokens; vocabulary.
 """
 
 from collections.abc import Sequence
@@ -21,10 +21,10 @@ def prefill(
     *,
     chunk: int | None = None,
 ) -> Float[Tensor, "batch vocabulary"]:
-    """Fill the caches with a prompt; the logits that follow it.
+    """Fill the caches with a prompt and return the logits after its last token.
 
-    The prompt goes through the model in pieces of `chunk` tokens (None: at once), which bounds the
-    memory of the activations and changes the result by no more than rounding.
+    The model reads the prompt in pieces of `chunk` tokens (None: in one piece). Small pieces bound
+    the memory of activations and change the result only by rounding.
     """
     pieces = prompt.split(chunk or prompt.shape[1], dim=1)
     return [model(piece, caches=caches).prediction[:, -1] for piece in pieces][-1]
@@ -34,7 +34,7 @@ def prefill(
 def decode_token(
     model: Transformer, token: Int[Tensor, " batch"], caches: Sequence[KVCache]
 ) -> Float[Tensor, "batch vocabulary"]:
-    """One more token: the logits that follow it, and its keys and values in the caches."""
+    """Append a token's keys and values to the caches and return the logits after it."""
     return model(token[:, None], caches=caches).prediction[:, -1]
 
 
@@ -45,7 +45,10 @@ def generate_greedily(
     n_new: int,
     chunk: int | None = None,
 ) -> Int[Tensor, "batch new"]:
-    """The `n_new` most likely next tokens, one after the other; the model is in eval mode."""
+    """Return `n_new` tokens, each the most likely one after all tokens before it.
+
+    The model must be in eval mode.
+    """
     caches = model.new_caches(prompt.shape[0], prompt.shape[1] + n_new - 1)
     tokens = [prefill(model, prompt, caches, chunk=chunk).argmax(dim=-1)]
     while len(tokens) < n_new:
@@ -57,9 +60,12 @@ def generate_greedily(
 def generate_greedily_uncached(
     model: Transformer, prompt: Int[Tensor, "batch prompt"], *, n_new: int
 ) -> Int[Tensor, "batch new"]:
-    """The naive twin of `generate_greedily`: no cache, every step computes all positions again."""
+    """Return the tokens of `generate_greedily` without a cache.
+
+    Each step computes all positions.
+    """
     tokens = prompt
     for _ in range(n_new):
-        following = model(tokens).prediction[:, -1].argmax(dim=-1)
-        tokens = torch.cat((tokens, following[:, None]), dim=1)
+        next_token = model(tokens).prediction[:, -1].argmax(dim=-1)
+        tokens = torch.cat((tokens, next_token[:, None]), dim=1)
     return tokens[:, prompt.shape[1] :]

@@ -1,7 +1,12 @@
-"""Keys and values of one attention layer, kept while tokens are decoded one after the other.
+"""The cache of one attention layer's keys and values, for decoding token by token.
 
-Legend: batch; n_kv_heads, as many as the layer has key heads (not query heads); capacity, the
-longest sequence; d_head.
+Legend of shapes:
+    batch: sequences.
+    n_kv_heads: key heads of the layer, which can be fewer than query heads.
+    capacity: the most positions that fit.
+    length: positions that are filled.
+    time: positions of one call.
+    d_head: width of a head.
 """
 
 import torch
@@ -10,7 +15,14 @@ from torch import Tensor
 
 
 class KVCache:
-    """Preallocated once; `append` returns views of all that is valid, so nothing is copied."""
+    """Keys and values of earlier positions in two preallocated tensors.
+
+    `append` writes into these tensors and returns views, so earlier positions are never copied.
+
+    Attributes:
+        keys, values: (batch, n_kv_heads, capacity, d_head), of which `length` positions are filled.
+        length: the filled positions.
+    """
 
     def __init__(
         self,
@@ -29,12 +41,12 @@ class KVCache:
 
     @property
     def capacity(self) -> int:
-        """The longest sequence that fits."""
+        """The most positions that fit."""
         return self.keys.shape[2]
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the two tensors hold, asked from the tensors."""
+        """Bytes of the two tensors, filled or not."""
         return sum(x.numel() * x.element_size() for x in (self.keys, self.values))
 
     def append(
@@ -45,22 +57,23 @@ class KVCache:
         Float[Tensor, "batch n_kv_heads length d_head"],
         Float[Tensor, "batch n_kv_heads length d_head"],
     ]:
-        """Add the keys and values of new positions; views of all positions so far.
+        """Append keys and values of new positions and return views of all positions so far.
 
         Raises:
-            ValueError: the cache is full, or the shapes are not those it was made for.
+            ValueError: the new positions do not fit, or the shapes differ from those of the cache.
         """
-        new = key.shape[2]
-        if self.length + new > self.capacity:
+        n_new = key.shape[2]
+        if self.length + n_new > self.capacity:
             raise ValueError(
-                f"the cache holds {self.length} of {self.capacity} positions; {new} more do not fit"
+                f"the cache holds {self.length} of {self.capacity} positions; "
+                f"{n_new} more do not fit"
             )
         if key.shape[:2] != self.keys.shape[:2] or key.shape[3] != self.keys.shape[3]:
             raise ValueError(
                 f"keys of shape {tuple(key.shape)} do not fit a cache of shape "
                 f"{tuple(self.keys.shape)}"
             )
-        end = self.length + new
+        end = self.length + n_new
         self.keys[:, :, self.length : end] = key
         self.values[:, :, self.length : end] = value
         self.length = end

@@ -1,6 +1,11 @@
-"""Greedy decoding of an encoder-decoder, batched, with cached keys and values; and its naive twin.
+"""Batched greedy decoding of an encoder-decoder with a cache, and its naive twin without one.
 
-Legend: batch; source, positions of the source; length, tokens of the longest decoded target.
+Legend of shapes:
+    batch: sentences.
+    source: positions of the source.
+    time: positions of the target so far.
+    length: tokens of the longest decoded target.
+    n_outputs: tokens of the target vocabulary.
 """
 
 import torch
@@ -19,25 +24,26 @@ def translate_greedily(
     eos: int,
     max_length: int,
 ) -> Int[Tensor, "batch length"]:
-    """The likeliest token again and again, until `eos` or `max_length` tokens.
+    """Return the tokens of each translation, up to `eos` or `max_length` tokens.
 
-    The source is encoded once, and a step computes the newest position alone. A sentence that has
-    ended is followed by PAD, while the others go on. Neither PAD nor `bos` is ever chosen.
+    Each token is the most likely one after those before it, except for PAD and `bos`. The source
+    is encoded once, and each step computes only the newest position. A sentence that has ended is
+    filled with PAD until all have.
 
     Raises:
-        ValueError: the model is in training mode, so that dropout would choose.
+        ValueError: the model is in training mode, where dropout makes tokens random.
     """
     check_eval_mode(model)
     state = model.start_decoding(source, capacity=max_length)
     token = torch.full((len(source), 1), bos, device=source.device)
     ended = torch.zeros(len(source), 1, dtype=torch.bool, device=source.device)
-    never = forbidden_tokens(model, bos, source.device)
-    chosen: list[Tensor] = []
-    while len(chosen) < max_length and not bool(ended.all()):
-        token = likeliest_token(model.decode_next(token, state), ended, never)
+    forbidden = forbidden_tokens(model, bos, source.device)
+    tokens: list[Tensor] = []
+    while len(tokens) < max_length and not bool(ended.all()):
+        token = likeliest_token(model.decode_next(token, state), ended, forbidden)
         ended = ended | (token == eos)
-        chosen.append(token)
-    return torch.cat(chosen, dim=1)
+        tokens.append(token)
+    return torch.cat(tokens, dim=1)
 
 
 @torch.inference_mode()
@@ -49,13 +55,16 @@ def translate_greedily_uncached(
     eos: int,
     max_length: int,
 ) -> Int[Tensor, "batch length"]:
-    """The naive twin of `translate_greedily`: every step encodes the source and computes the prefix anew."""
+    """Return the tokens of `translate_greedily` without a cache.
+
+    Each step encodes the source and computes all target positions.
+    """
     check_eval_mode(model)
     target = torch.full((len(source), 1), bos, device=source.device)
     ended = torch.zeros(len(source), 1, dtype=torch.bool, device=source.device)
-    never = forbidden_tokens(model, bos, source.device)
+    forbidden = forbidden_tokens(model, bos, source.device)
     while target.shape[1] <= max_length and not bool(ended.all()):
-        token = likeliest_token(model(source, target).prediction, ended, never)
+        token = likeliest_token(model(source, target).prediction, ended, forbidden)
         ended = ended | (token == eos)
         target = torch.cat((target, token), dim=1)
     return target[:, 1:]
@@ -64,17 +73,17 @@ def translate_greedily_uncached(
 def likeliest_token(
     logits: Float[Tensor, "batch time n_outputs"],
     ended: Bool[Tensor, "batch 1"],
-    never: Bool[Tensor, " n_outputs"],
+    forbidden: Bool[Tensor, " n_outputs"],
 ) -> Int[Tensor, "batch 1"]:
-    """The likeliest token behind the last position; PAD where a sentence has ended."""
-    token = logits[:, -1:].masked_fill(never, -torch.inf).argmax(dim=2)
+    """Return the most likely token after the last position; PAD where a sentence has ended."""
+    token = logits[:, -1:].masked_fill(forbidden, -torch.inf).argmax(dim=2)
     return token.masked_fill(ended, PAD)
 
 
 def forbidden_tokens(
     model: EncoderDecoder, bos: int, device: torch.device
 ) -> Bool[Tensor, " n_outputs"]:
-    """True at the tokens that can follow nothing."""
+    """Return a mask of the vocabulary: True at PAD and `bos`, which no translation contains."""
     tokens = torch.arange(model.target_embedding.num_embeddings, device=device)
     return (tokens == PAD) | (tokens == bos)
 

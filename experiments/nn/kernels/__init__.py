@@ -1,1 +1,1 @@
-"""Softmax attention computed in three ways, behind one signature; see `kernel`."""
+"""Three kernels of softmax attention with the same signature; see `kernel`."""

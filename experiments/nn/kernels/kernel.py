@@ -1,7 +1,12 @@
 """Softmax attention as a function of queries, keys and values: three kernels, one signature.
 
-Legend: batch; n_heads query heads share n_kv_heads key and value heads, neighbours the same one;
-time, positions of queries; source, positions of keys; d_head.
+Legend of shapes:
+    batch: sequences.
+    n_heads: query heads.
+    n_kv_heads: key and value heads. Neighbouring query heads share one.
+    time: positions of queries.
+    source: positions of keys and values.
+    d_head: width of a head.
 """
 
 from typing import Protocol
@@ -16,16 +21,21 @@ from experiments.nn.kernels.tiled import tiled_attention
 
 
 class AttentionKernel(Protocol):
-    """What the kernels share: softmax(scale * query key' where visible) value, without dropout.
+    """The signature of the kernels: softmax(scale * query key') value over visible keys.
 
-    `mask` is True where a query (its last axis but one) sees a key (its last), and is broadcast
-    over (batch, n_heads, time, source); `causal` hides the keys after a query too, both counted
-    from their first position. A query that sees nothing gives zeros, and no gradients. `scale` is
-    1 / sqrt(d_head) where it is None. Keys and values are never repeated for the heads that share
-    them.
+    There is no dropout. A query without a visible key gives zeros, and no gradients. Keys and
+    values are not repeated for the query heads that share them.
+
+    Args:
+        query, key, value: see the legend for shapes.
+        mask: True where a query (axis -2) sees a key (axis -1); broadcast to (batch, n_heads, time,
+            source). None: every query sees every key.
+        causal: also hide the keys after a query. Both are counted from their first position.
+        scale: the factor on scores; None: 1 / sqrt(d_head).
 
     Raises:
-        ValueError: n_kv_heads does not divide n_heads, or the mask does not fit.
+        ValueError: shapes do not match, n_kv_heads does not divide n_heads, or the mask cannot be
+            broadcast.
     """
 
     def __call__(
@@ -49,29 +59,33 @@ def naive_attention(
     causal: bool = False,
     scale: float | None = None,
 ) -> Float[Tensor, "batch n_heads time d_head"]:
-    """The formula as written, with the whole matrix of weights in memory: the oracle of the others.
+    """Return attention by its formula, with all weights in memory: the reference of the others.
 
-    No slower than it need be: queries are scaled and not scores, masks are filled in place. Without
-    gradients it holds one matrix (batch, n_heads, time, source); with them two at once in the
-    forward, one between, and three in the backward. The arguments are those of `AttentionKernel`.
+    The arguments are those of `AttentionKernel`. It avoids needless work: it scales queries instead
+    of scores, and fills masks in place. Its memory, in matrices (batch, n_heads, time, source):
+    - without gradients 1;
+    - with gradients 2 in the forward pass, 1 between the passes, 3 in the backward pass.
     """
     check_kernel_inputs(query, key, value, mask)
     batch, n_heads, time, d_head = query.shape
     n_kv_heads, source = key.shape[1:3]
     scale = d_head**-0.5 if scale is None else scale
-    rows = (query * scale).reshape(batch, n_kv_heads, -1, d_head)  # the heads of a group as rows
+    # The query heads of a group become rows of one product, so their keys are not repeated.
+    rows = (query * scale).reshape(batch, n_kv_heads, -1, d_head)
     scores = rows @ key.mT
-    if n_kv_heads != n_heads:  # else no view: autograd copies the gradient of one that is filled
+    # A view only if needed: autograd copies the gradient of a view that is filled in place.
+    if n_kv_heads != n_heads:
         scores = scores.view(batch, n_heads, time, source)
-    unseen = hidden_mask(mask, time, source, causal=causal, device=query.device)
-    if unseen is not None:
-        # Not -inf, whose softmax is NaN in a row that sees nothing.
-        scores.masked_fill_(unseen, torch.finfo(scores.dtype).min)
-    # In place where autograd has no use for the scores.
+    hidden = hidden_mask(mask, time, source, causal=causal, device=query.device)
+    if hidden is not None:
+        # The smallest number, not -inf: the softmax of a row of -inf is NaN.
+        scores.masked_fill_(hidden, torch.finfo(scores.dtype).min)
+    # In place if autograd does not need the scores.
     weights = torch.softmax(scores, -1, out=None if scores.requires_grad else scores)
     mixed = (weights.view(batch, n_kv_heads, -1, source) @ value).view(query.shape)
-    if mask is not None and unseen is not None:
-        mixed = mixed.masked_fill(unseen.all(-1, keepdim=True), 0.0)
+    # Causal order never hides all keys of a query, so only a mask can.
+    if mask is not None and hidden is not None:
+        mixed = mixed.masked_fill(hidden.all(-1, keepdim=True), 0.0)
     return mixed
 
 
@@ -84,7 +98,7 @@ def fused_attention(
     causal: bool = False,
     scale: float | None = None,
 ) -> Float[Tensor, "batch n_heads time d_head"]:
-    """PyTorch's scaled_dot_product_attention, which chooses the fastest kernel of its own.
+    """Return torch's scaled_dot_product_attention, which chooses among kernels of its own.
 
     The arguments are those of `AttentionKernel`.
     """
@@ -94,14 +108,16 @@ def fused_attention(
         return F.scaled_dot_product_attention(
             query, key, value, is_causal=causal, scale=scale, enable_gqa=grouped
         )
-    seen = visible_mask(mask, query.shape[2], key.shape[2], causal=causal, device=query.device)
-    assert seen is not None
-    # torch takes either a mask or causal, and leaves open what a row without a key gives.
-    blind = ~seen.any(-1, keepdim=True)
+    # torch accepts either a mask or is_causal, so the mask has to include the causal order.
+    visible = visible_mask(mask, query.shape[2], key.shape[2], causal=causal, device=query.device)
+    assert visible is not None
+    # torch does not define the result of a row without a key. Such a row sees all keys here, and
+    # its result is replaced by 0.
+    has_no_key = ~visible.any(-1, keepdim=True)
     mixed = F.scaled_dot_product_attention(
-        query, key, value, attn_mask=seen | blind, scale=scale, enable_gqa=grouped
+        query, key, value, attn_mask=visible | has_no_key, scale=scale, enable_gqa=grouped
     )
-    return mixed.masked_fill(blind, 0.0)
+    return mixed.masked_fill(has_no_key, 0.0)
 
 
 KERNELS: dict[str, AttentionKernel] = {

@@ -1,7 +1,12 @@
-"""What attention kernels take, checked once for all of them.
+"""The checks of an attention kernel's inputs, and the masks of visible and hidden keys.
 
-Legend: batch; n_heads query heads share n_kv_heads key and value heads, neighbours the same one;
-time, positions of queries; source, positions of keys; d_head.
+Legend of shapes:
+    batch: sequences.
+    n_heads: query heads.
+    n_kv_heads: key and value heads. Neighbouring query heads share one.
+    time: positions of queries.
+    source: positions of keys and values.
+    d_head: width of a head.
 """
 
 import torch
@@ -19,7 +24,7 @@ def check_kernel_inputs(
     if value.shape != key.shape or query.shape[::3] != key.shape[::3]:
         raise ValueError(
             f"query, key, value have the shapes {tuple(query.shape)}, {tuple(key.shape)}, "
-            f"{tuple(value.shape)}; keys and values must agree, and all in batch and d_head"
+            f"{tuple(value.shape)}; key and value must be equal, and all in batch and d_head"
         )
     batch, n_heads, time, _ = query.shape
     n_kv_heads, source = key.shape[1:3]
@@ -29,7 +34,9 @@ def check_kernel_inputs(
         raise ValueError(f"n_heads={n_heads} must be a multiple of n_kv_heads={n_kv_heads}")
     if mask is not None:
         if mask.dtype != torch.bool:
-            raise ValueError(f"a mask of {mask.dtype} must be of bools, True at keys that are seen")
+            raise ValueError(
+                f"the mask is of {mask.dtype}; it must be of bools, True at visible keys"
+            )
         whole = (batch, n_heads, time, source)
         try:
             fits = torch.broadcast_shapes(mask.shape, whole) == whole
@@ -38,7 +45,7 @@ def check_kernel_inputs(
         if not fits:
             raise ValueError(
                 f"a mask of shape {tuple(mask.shape)} does not fit (batch, n_heads, time, source)="
-                f"{whole}; each of its dimensions must be that or 1"
+                f"{whole}; each of its dimensions must have this size or 1"
             )
 
 
@@ -50,10 +57,9 @@ def visible_mask(
     causal: bool,
     device: torch.device,
 ) -> Bool[Tensor, "..."] | None:
-    """Which keys (last axis) a query (the axis before) sees by `mask` and by order; None: all.
+    """Return a mask that is True where a query (axis -2) sees a key (axis -1); None: all keys.
 
-    Order counts both from their first position: query i sees the keys 0 .. i, also where there are
-    more or fewer keys than queries.
+    With `causal`, query i sees the keys 0 to i, for any numbers of keys and queries.
     """
     if not causal:
         return mask
@@ -69,7 +75,7 @@ def hidden_mask(
     causal: bool,
     device: torch.device,
 ) -> Bool[Tensor, "..."] | None:
-    """The opposite of `visible_mask`, made without it; None: nothing is hidden."""
+    """Return the opposite of `visible_mask`, without computing that; None: all keys are visible."""
     if not causal:
         return None if mask is None else ~mask
     future = torch.ones(time, source, dtype=torch.bool, device=device).triu_(1)

@@ -1,1 +1,1 @@
-"""The mixture of experts: the layer, the record of its choices, and how tokens reach experts."""
+"""The mixture of experts: the layer, the routing of tokens, and their dispatch to experts."""

@@ -1,11 +1,16 @@
-"""Sending tokens to their experts and combining what comes back: no token is dropped.
+"""Dispatch of tokens to their experts and the weighted sum of the results. No token is dropped.
 
-Legend: tokens, top_k, d_model; an assignment is one (token, chosen expert) pair, a row one
-assignment in the order of the experts; slots[t, k] is the row of token t's choice k, source[row]
-its token.
+Legend of shapes and indices:
+    tokens: tokens of a batch, batch * time.
+    top_k: experts of a token.
+    d_model: width of the residual stream.
+    assignment: one pair (token, chosen expert), numbered token * top_k + choice.
+    row: an assignment after sorting by expert.
+    slots[t, k]: the row of token t's choice k.
+    source[r]: the token of row r.
 
-The two steps are autograd functions of their own: both are sums of gathers, and so are their
-gradients, where autograd would derive slow scatter-adds and keep top_k copies of the input.
+The two steps have autograd functions of their own. Each is a sum of gathers, and so is its
+gradient. Autograd would use slow scatter-adds instead, and would save top_k copies of the input.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,18 +26,20 @@ Expert = Callable[[Tensor], Tensor]
 
 
 class DispatchRows(Function):
-    """rows[r] = x[source[r]]."""
+    """The copy of each token for each of its experts: rows[r] = x[source[r]]."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, slots: Tensor, source: Tensor) -> Tensor:
-        """A copy of its token for each assignment."""
+        """Return one row for each assignment, (tokens * top_k, d_model)."""
+        # The gradient is linear: it needs only the indices, not x.
         ctx.save_for_backward(slots)
         return x.index_select(0, source)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        """The sum over a token's assignments."""
+        """Return the gradient of x: the sum over a token's rows."""
+        # A gather for each choice instead of one scatter-add: rows of a token do not collide.
         first, *others = ctx.saved_tensors[0].unbind(1)
         total = gradient.index_select(0, first)
         for slot in others:
@@ -41,15 +48,16 @@ class DispatchRows(Function):
 
 
 class CombineRows(Function):
-    """out[t] = sum_k weights[t, k] * rows[slots[t, k]]."""
+    """The weighted sum of a token's rows: out[t] = sum_k weights[t, k] * rows[slots[t, k]]."""
 
     @staticmethod
     def forward(
         ctx: Any, rows: Tensor, weights: Tensor, slots: Tensor, source: Tensor, order: Tensor
     ) -> Tensor:
-        """The weighted sum; `order` is the assignment (token * top_k + choice) of each row."""
+        """Return the weighted sums (tokens, d_model); `order` has the assignment of each row."""
         ctx.save_for_backward(rows, weights, slots, source, order)
         first, *others = zip(slots.unbind(1), weights.split(1, dim=1), strict=True)
+        # The first choice makes the sum; the others are added to it in place.
         total = rows.index_select(0, first[0]).mul_(first[1])
         for slot, weight in others:
             total.addcmul_(rows.index_select(0, slot), weight)
@@ -58,12 +66,14 @@ class CombineRows(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, None, None, None]:
-        """For the rows w * g, for the weights the inner products of row and g."""
+        """Return the gradients of rows, weight * g, and of weights, the product of row and g."""
         rows, weights, slots, source, order = ctx.saved_tensors
-        by_row = gradient.index_select(0, source)
-        to_weights = (rows * by_row).sum(dim=1)[slots] if ctx.needs_input_grad[1] else None
-        by_row *= weights.flatten()[order, None]
-        return by_row, to_weights, None, None, None
+        # g of the token of each row, (tokens * top_k, d_model).
+        grad_rows = gradient.index_select(0, source)
+        # Before grad_rows is multiplied in place. `slots` puts rows back into the order of weights.
+        grad_weights = (rows * grad_rows).sum(dim=1)[slots] if ctx.needs_input_grad[1] else None
+        grad_rows *= weights.flatten()[order, None]
+        return grad_rows, grad_weights, None, None, None
 
 
 def dispatch_grouped(
@@ -73,23 +83,37 @@ def dispatch_grouped(
     keep: Bool[Tensor, " tokens"] | None,
     networks: Sequence[Expert],
 ) -> Float[Tensor, "tokens d_model"]:
-    """sum_k weights[t, k] * networks[experts[t, k]](x[t]), and 0 at padding.
+    """Return sum_k weights[t, k] * networks[experts[t, k]](x[t]) for each token t; 0 at padding.
 
-    Assignments are sorted by expert, so that each network runs once, over a contiguous slice, and
-    not at all without a token (its parameters then get no gradient).
+    Each network runs once, on all tokens that chose it. A network without a token does not run, and
+    its parameters get no gradient.
+
+    Args:
+        x: the tokens.
+        experts: the indices of the experts of each token.
+        weights: the weights of these experts.
+        keep: False at padding; None without padding.
+        networks: the experts, each a map from (rows, d_model) to (rows, d_model).
     """
     n_experts, (tokens, top_k) = len(networks), experts.shape
-    if keep is not None:  # padding sorts behind the last expert
+    # Padding gets the index after the last expert, so it sorts into a slice of its own.
+    if keep is not None:
         experts = experts.masked_fill(~keep[:, None], n_experts)
-    chosen, order = experts.flatten().sort(stable=True)
+    # Sorting makes the rows of an expert contiguous. It is stable, so that rows of an expert keep
+    # the order of tokens and the result is deterministic. order[row] is the row's assignment.
+    sorted_experts, order = experts.flatten().sort(stable=True)
+    # `slots` is the inverse permutation: from an assignment back to its row.
     slots = torch.empty_like(order)
     slots[order] = torch.arange(len(order), device=order.device)
     slots, source = slots.view(tokens, top_k), order // top_k
-    sizes = torch.bincount(chosen, minlength=n_experts + 1).tolist()
+    # The number of rows of each expert, and of padding, which comes last.
+    sizes = torch.bincount(sorted_experts, minlength=n_experts + 1).tolist()
 
     *slices, padding = DispatchRows.apply(x, slots, source).split(sizes)
     outputs = [f(rows) if len(rows) else rows for f, rows in zip(networks, slices, strict=True)]
+    # Zero rows for padding, so that every slot has a row.
     rows = torch.cat([*outputs, torch.zeros_like(padding)])
+    # Under autocast networks may return bfloat16, so weights take the dtype of the rows.
     return CombineRows.apply(rows, weights.to(rows.dtype), slots, source, order)
 
 
@@ -100,7 +124,7 @@ def dispatch_masked(
     keep: Bool[Tensor, " tokens"] | None,
     networks: Sequence[Expert],
 ) -> Float[Tensor, "tokens d_model"]:
-    """The naive twin of `dispatch_grouped`: a mask for every choice and expert."""
+    """Return the result of `dispatch_grouped`, computed with a mask for every choice and expert."""
     mixed = torch.zeros_like(x)
     for choice in range(experts.shape[1]):
         for index, network in enumerate(networks):

@@ -1,6 +1,12 @@
 """A sparsely gated mixture of feed-forward experts (Shazeer 2017) without token dropping.
 
-Legend: batch, time, d_model; tokens = batch * time; top_k of n_experts work on a token.
+Legend of shapes:
+    batch: sequences.
+    time: positions.
+    tokens: batch * time.
+    d_model: width of the residual stream.
+    n_experts: experts of the layer.
+    top_k: experts that a token uses.
 """
 
 from typing import cast
@@ -29,17 +35,26 @@ BALANCES = ("none", "aux", "bias")
 
 
 class MixtureOfExperts(nn.Module):
-    """Top-k routing over `n_experts` networks, each the dense `FeedForward` of width `d_ff`.
+    """Top-k routing over `n_experts` networks, each a dense `FeedForward` of width `d_ff`.
 
-    Experts are modules of their own and not one stacked tensor: the gradient of a stack is one huge
-    block that the allocator maps and zeroes anew in every step (on a CPU that doubles the cost of
-    the weight gradients at 64 experts), and fan-in, names and copies from a dense network stay
-    plain.
+    out = sum over the chosen experts e of weight_e * FFN_e(x).
 
-    `balance` spreads the load: `none`; `aux` adds aux_weight * balance_loss; `bias` adds a buffer
-    to the probabilities for the choice alone, never for the weights (Wang 2024), which
-    `after_step` moves. z_weight * z_loss is added whenever z_weight > 0. Losses are returned,
-    never kept.
+    `balance` is the method that spreads tokens over experts:
+    - `none`;
+    - `aux`: aux_weight * balance_loss is added to the loss (Switch, Fedus 2021);
+    - `bias`: a selection bias is added to the probabilities when experts are chosen, but not in
+      the weights (Wang 2024). `after_step` updates it.
+    z_weight * z_loss is added to the loss if z_weight > 0. The losses are part of the returned
+    `Routing`; the module stores none of them.
+
+    Each expert is a module, not a slice of one stacked tensor. The gradient of a stack is one huge
+    block of memory, which the allocator maps and zeroes in every step. On a CPU that doubles the
+    cost of the weight gradients at 64 experts. Fan-in, names and copies from a dense network are
+    simpler too.
+
+    Attributes:
+        selection_steps: (n_experts,), updates of the selection bias, up minus down; None unless
+            balance is `bias`.
     """
 
     selection_steps: Tensor | None
@@ -74,25 +89,25 @@ class MixtureOfExperts(nn.Module):
             )
             for _ in range(n_experts)
         )
-        # Whole steps and not their sum: a model cast to bfloat16 would round small steps away.
+        # Counts of steps, not the bias itself: a model cast to bfloat16 would lose small steps.
         steps = torch.zeros(n_experts, dtype=torch.long) if balance == "bias" else None
         self.register_buffer("selection_steps", steps)
 
     @property
     def selection_bias(self) -> Float[Tensor, " n_experts"] | None:
-        """What is added to the probabilities for the choice; None unless balance is `bias`."""
+        """The numbers that are added to probabilities for the choice; None unless `bias`."""
         return None if self.selection_steps is None else self.bias_rate * self.selection_steps
 
     def forward(
         self, x: Float[Tensor, "batch time d_model"], keep: Bool[Tensor, "batch time"] | None = None
     ) -> tuple[Float[Tensor, "batch time d_model"], Routing]:
-        """The weighted sum of each token's chosen experts, 0 at padding, and how it was routed."""
+        """Return the weighted sum of each token's chosen experts, 0 at padding, and the routing."""
         check_padding_mask(keep, (x.shape[0], x.shape[1]))
         tokens = x.flatten(0, 1)
-        kept = None if keep is None else keep.flatten()
-        routing = self.route(tokens, kept)
+        flat_keep = None if keep is None else keep.flatten()
+        routing = self.route(tokens, flat_keep)
         networks = [cast("FeedForward", expert).transform for expert in self.experts]
-        mixed = dispatch_grouped(tokens, routing.experts, routing.weights, kept, networks)
+        mixed = dispatch_grouped(tokens, routing.experts, routing.weights, flat_keep, networks)
         return mixed.view_as(x), routing
 
     def route(
@@ -100,18 +115,23 @@ class MixtureOfExperts(nn.Module):
         x: Float[Tensor, "tokens d_model"],
         keep: Bool[Tensor, " tokens"] | None = None,
     ) -> Routing:
-        """Choose each token's experts, in float32 whatever x is (bf16 routers diverge: Switch)."""
+        """Choose each token's experts and return the routing, computed in float32.
+
+        Routers in bfloat16 diverge (Switch, Fedus 2021, section 2.4), so float32 holds for any
+        dtype of x.
+        """
         with torch.autocast(x.device.type, enabled=False):
             logits = F.linear(x.float(), self.router.weight.float())
         probabilities = logits.softmax(dim=1)
-        # Choosing has no gradient; the router learns through the weights and the losses.
+        # The choice has no gradient; the router learns from the weights and the losses.
         scores = logits.detach()
         bias = self.selection_bias
         if bias is not None:
             scores = probabilities.detach() + bias
         experts = scores.topk(self.top_k, dim=1).indices
         if self.top_k == 1:
-            # A softmax over one logit is the constant 1 and the router would learn nothing.
+            # The softmax over one chosen logit is always 1 and has no gradient for the router. So
+            # the weight is the expert's probability (Switch).
             weights = probabilities.gather(1, experts)
         else:
             weights = logits.gather(1, experts).softmax(dim=1)
@@ -128,8 +148,8 @@ class MixtureOfExperts(nn.Module):
     def after_step(self, routing: Routing) -> None:
         """Move the selection bias by bias_rate towards experts below the mean load (`bias` only).
 
-        It follows a training step: a bias from the batch it is applied to would look at later
-        tokens. `routing` is that of the whole batch, since every call moves it by one step.
+        Call it after a training step: a bias computed from the same batch would leak later tokens.
+        `routing` covers the whole batch, since every call moves the bias by one step.
         """
         if self.selection_steps is not None:
             load = expert_load(routing.experts, routing.keep, self.n_experts)

@@ -225,7 +225,7 @@ def test_longer_numbers_are_parsed_back_and_fit_into_a_decoding() -> None:
 def test_a_split_that_is_trained_on_is_a_fault() -> None:
     pair = number_pair(12, SourceUnit.word)
     splits = {"train": [pair], "iid": [number_pair(2, SourceUnit.word)], "length": [pair]}
-    with pytest.raises(AssertionError, match="in the split length and trained on"):
+    with pytest.raises(AssertionError, match="in the splits length and train:"):
         TranslationTask(splits, held_out="iid", separators=(" ", ""), seed=0, batch_size=1)
 
 

@@ -49,11 +49,11 @@ def fingerprint_with(text: str, file: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """The fingerprint of waves, had their module this text."""
     file.write_text(text)
     monkeypatch.setattr(sys.modules[Waves.__module__], "__file__", str(file))
-    base._code_of.cache_clear()
+    base._module_code_hash.cache_clear()
     options = Waves("waves", 20, 4, n_samples=30, n_eval=6, noise=0.1, predict=Predict.next)
     found = options.fingerprint(Path())
     assert replace(options, noise=0.2).fingerprint(Path()) != found
-    base._code_of.cache_clear()
+    base._module_code_hash.cache_clear()
     return found
 
 

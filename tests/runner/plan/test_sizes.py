@@ -69,7 +69,7 @@ def test_each_experiment_has_a_bound(plan, overrides, typed):
 @pytest.mark.parametrize("typed", ["task.train_bytes=1000000000", "task.n_eval=2000000000"])
 def test_more_text_than_there_is_is_refused_before_any_is_read(plan, typed):
     said = refused(plan, "experiment=moe", "arm=dense", typed)
-    assert "more than the packages hold" in said
+    assert "more text than the installed packages hold" in said
 
 
 def test_memory_is_what_the_key_says_and_changes_no_signature(plan):

@@ -237,7 +237,9 @@ def test_bytes_that_are_no_text_are_fine(tmp_path: Path) -> None:
 
 def test_too_much_wanted_of_a_domain_says_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(domains.DOMAINS, "code", lambda: iter(f"{i} lines" for i in range(99)))
-    with pytest.raises(ValueError, match=r"domain code has \d+ bytes to train on and \d+ held out"):
+    with pytest.raises(
+        ValueError, match=r"domain code has \d+ bytes of training text and \d+ held out"
+    ):
         Domains("domains", 32, ["code"], 10**6, 4).split()
 
 

@@ -330,7 +330,7 @@ def test_a_trial_runs_under_a_name_that_is_no_utf8(run, tmp_path: Path) -> None:
 
 
 def test_a_path_that_is_no_utf8_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="is no path in UTF-8"):
+    with pytest.raises(ValueError, match="is not valid UTF-8"):
         text(os.fsdecode(os.fsencode(tmp_path) + b"/\x8f"))
 
 
