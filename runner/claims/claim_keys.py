@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import Any
 
-from runner.wording.names import short_name_hint
+from runner.wording.names import name_hint
 
 
 def read_claim_keys(cls: type, here: str, mapping: Any, reserved: str = "") -> dict[str, Any]:
@@ -14,8 +14,7 @@ def read_claim_keys(cls: type, here: str, mapping: Any, reserved: str = "") -> d
     known = {field.name: field for field in fields(cls) if field.name != reserved}
     for key in mapping:
         if key not in known:
-            near = short_name_hint(str(key), known)
-            raise ValueError(f"{here}: unknown key {key!r}{near}. Keys: {', '.join(known)}.")
+            raise ValueError(f"{here}: there is no key {key!r}; {name_hint(str(key), known)}")
     missing = [
         name
         for name, field in known.items()
@@ -33,8 +32,7 @@ def read_claim_keys(cls: type, here: str, mapping: Any, reserved: str = "") -> d
 def check_one_of(here: str, value: str, known: Sequence[str]) -> None:
     """ValueError for a word that is not among the known ones."""
     if value not in known:
-        near = short_name_hint(str(value), known)
-        raise ValueError(f"{here}={value!r} is unknown{near}. Known: {', '.join(known)}.")
+        raise ValueError(f"{here}={value!r} is unknown; {name_hint(str(value), known)}")
 
 
 def is_yaml_number(value: object, kind: type | tuple[type, ...] = (int, float)) -> bool:
