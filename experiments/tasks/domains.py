@@ -56,7 +56,7 @@ class Domains(CorpusOptions):
             )
         for name in self.domains:
             if name not in DOMAINS:
-                raise ValueError(f"domains names {name!r}; there are {known}")
+                raise ValueError(f"domains names {name!r}; there are: {known}")
 
     def sizes(self) -> Sizes:
         """Return how large the task is."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import Any
 
-from runner.wording.names import short_name_hint
+from runner.wording.names import name_hint
 
 
 def read_claim_keys(cls: type, prefix: str, mapping: Any, reserved: str = "") -> dict[str, Any]:
@@ -20,8 +20,7 @@ def read_claim_keys(cls: type, prefix: str, mapping: Any, reserved: str = "") ->
     known = {field.name: field for field in fields(cls) if field.name != reserved}
     for key in mapping:
         if key not in known:
-            hint = short_name_hint(str(key), known)
-            raise ValueError(f"{prefix}: unknown key {key!r}{hint}. Keys: {', '.join(known)}.")
+            raise ValueError(f"{prefix}: there is no key {key!r}; {name_hint(str(key), known)}")
     missing = [
         name
         for name, field in known.items()
@@ -39,8 +38,7 @@ def read_claim_keys(cls: type, prefix: str, mapping: Any, reserved: str = "") ->
 def check_one_of(key: str, value: str, known: Sequence[str]) -> None:
     """Raise ValueError if a value is not among the known ones; `key` begins the message."""
     if value not in known:
-        hint = short_name_hint(str(value), known)
-        raise ValueError(f"{key}={value!r} is unknown{hint}. Known: {', '.join(known)}.")
+        raise ValueError(f"{key}={value!r} is unknown; {name_hint(str(value), known)}")
 
 
 def is_yaml_number(value: object, kind: type | tuple[type, ...] = (int, float)) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 
 from runner.metric_names import placeholders, template_pattern
 from runner.stats.intervals import Floats, Interval, mean_interval
-from runner.wording.names import short_name_hint
+from runner.wording.names import name_hint
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -117,9 +117,7 @@ class Evidence:
         """
         for arm in arms:
             if arm not in self.states:
-                raise InvalidClaimError(
-                    f"there is no arm {arm!r}{short_name_hint(arm, self.states)}"
-                )
+                raise InvalidClaimError(f"there is no arm {arm!r}; {name_hint(arm, self.states)}")
         return sorted(set.intersection(*(set(self.states[arm]) for arm in arms)))
 
     def seed_values(self, columns: Sequence[tuple[str, str]], n: int) -> SeedValues:
@@ -135,7 +133,7 @@ class Evidence:
             if (arm, metric) not in self.values and HEALTHY & set(self.states[arm].values()):
                 known = [m for a, m in self.values if a == arm]
                 raise InvalidClaimError(
-                    f"arm {arm!r} has no metric {metric!r}{short_name_hint(metric, known)}"
+                    f"arm {arm!r} has no metric {metric!r}; {name_hint(metric, known)}"
                 )
         values = np.array([[self.value(a, m, seed) for a, m in columns] for seed in seeds])
         missing = {

@@ -10,6 +10,7 @@ import pandas as pd
 from runner.figures.canvas import HueStyles
 from runner.figures.seeds import TRIAL_COLUMNS, seeds_with_results, seeds_with_status
 from runner.figures.templates import levels, select_arms_in_order, select_metric_rows
+from runner.wording.names import name_hint
 
 CLIPPED = ["arm", "seed", "metric"]
 
@@ -72,8 +73,9 @@ class Records:
         """The rows of these arms in a table; CannotDrawError where something is missing."""
         found = self.tables.get(name)
         if found is None:
-            have = f"; there are {sorted(self.tables)}" if self.tables else ""
-            raise CannotDrawError(f"no trial has kept a table {name!r}{have}")
+            raise CannotDrawError(
+                f"no trial has recorded a table {name!r}; {name_hint(name, self.tables)}"
+            )
         missing = [column for column in columns if column not in found]
         if missing:
             raise CannotDrawError(

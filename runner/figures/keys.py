@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import Any, Literal, get_args, get_origin
 
-from runner.wording.names import short_name_hint
+from runner.wording.names import name_hint
 from runner.wording.output import truncate_middle
 
 EMPTY: tuple[Any, ...] = (None, "", [], {})
@@ -19,10 +19,9 @@ def read_figure_keys(cls: type, mapping: Mapping[str, Any]) -> dict[str, Any]:
     known = {f.name: f for f in fields(cls)}
     for key in mapping:
         if key not in known:
-            near = short_name_hint(str(key), known)
             raise ValueError(
-                f"there is no key {truncate_middle(repr(key), 80)}{near}; there are kind, "
-                f"{', '.join(known)}"
+                f"there is no key {truncate_middle(repr(key), 80)}; "
+                f"{name_hint(str(key), ['kind', *known])}"
             )
     for name, f in known.items():
         is_required = f.default is MISSING and f.default_factory is MISSING

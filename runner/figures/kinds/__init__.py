@@ -14,7 +14,7 @@ from runner.figures.kinds.points import Points
 from runner.figures.kinds.radar import Radar
 from runner.figures.kinds.samples import Samples
 from runner.figures.kinds.scatter import Scatter
-from runner.wording.names import short_name_hint
+from runner.wording.names import name_hint
 from runner.wording.output import truncate_middle
 
 KINDS: dict[str, type[Figure]] = {
@@ -41,8 +41,10 @@ def read_figure(name: str, mapping: Any) -> Figure:
     if kind is None:
         raise ValueError(f"{here}: it needs the key kind, one of {known}")
     if not isinstance(kind, str) or kind not in KINDS:
-        near = short_name_hint(str(kind), KINDS)
-        raise ValueError(f"{here}: kind={truncate_middle(kind, 80)} is none of {known}{near}")
+        raise ValueError(
+            f"{here}: kind={truncate_middle(kind, 80)}: there is no such kind; "
+            f"{name_hint(str(kind), KINDS)}"
+        )
     keys = {
         key: value
         for key, value in mapping.items()

@@ -136,19 +136,22 @@ def drop(columns, key, seeds):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"arm": "arn"}, "there is no arm 'arn' (near: arm)"),
-        ({"control": "nothing"}, "there is no arm 'nothing'"),
-        ({"metric": "val/los"}, "arm 'arm' has no metric 'val/los' (near: val/loss)"),
+        ({"arm": "arn"}, "there is no arm 'arn'; did you mean arm?"),
+        ({"control": "nothing"}, "there is no arm 'nothing'; there are: arm, base, broken, copy"),
+        ({"metric": "val/los"}, "arm 'arm' has no metric 'val/los'; did you mean val/loss?"),
         ({"n": 10}, "too few seeds (8 of 10)"),
         (
             {"n": 5},
             "5 seeds in a family of 1 cannot reach p < 0.05: "
             "the least Holm-corrected sign-flip p is 0.062; use n: 6",
         ),
-        ({"aa": {"arm": "gone", "control": "base"}}, "A/A pair: there is no arm 'gone'"),
+        (
+            {"aa": {"arm": "gone", "control": "base"}},
+            "A/A pair: there is no arm 'gone'; there are: arm, base, broken, copy",
+        ),
         (
             {"positive_control": CONTROLS["positive_control"] | {"metric": "acc"}},
-            "positive control: arm 'broken' has no metric 'acc'",
+            "positive control: arm 'broken' has no metric 'acc'; there is only val/loss",
         ),
     ],
 )

@@ -83,7 +83,7 @@ def test_rows_that_nothing_tells_apart_are_never_averaged(records: Records) -> N
 @pytest.mark.parametrize("key", ["functions", "attention"])
 def test_what_is_missing_in_a_table_is_one_line(records: Records, key: str) -> None:
     spec = FIGURES[key]
-    assert "no trial has kept a table" in skipped(replace(records, tables={}), **spec)
+    assert "no trial has recorded a table" in skipped(replace(records, tables={}), **spec)
     assert "has no column ['z']" in skipped(records, **{**spec, "x": "z"})
     assert "no row in arms" in skipped(records, **{**spec, "arms": ["absent"]})
     blank = records.tables[key].assign(**{spec["metric"]: ""})

@@ -153,7 +153,9 @@ def test_values_are_told_as_they_are_typed(plan):
 
 
 def test_controls_are_arms_and_not_the_baseline(plan):
-    with pytest.raises(ConfigError, match="controls names rel: no such arm; did you mean relu"):
+    with pytest.raises(
+        ConfigError, match="controls names rel: there is no such arm; did you mean relu"
+    ):
         plan(*FFN, FEW, "controls=[rel]")
     with pytest.raises(ConfigError, match="controls names relu, the baseline"):
         plan(*FFN, FEW, "controls=[relu]")
