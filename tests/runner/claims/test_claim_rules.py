@@ -110,7 +110,7 @@ def test_an_estimate_over_more_seeds_decides_nothing():
         ("equivalence", {"delta_share": 0.1}, "got delta, delta_share"),
         ("equivalence", {"delta": -1}, "delta=-1 must be a number above 0"),
         ("equivalence", {"delta": None, "delta_aa": 3}, r"delta_aa needs an A/A pair \(aa\)"),
-        ("equivalence", {"direction": "less"}, "unknown key 'direction'"),
+        ("equivalence", {"direction": "less"}, "there is no key 'direction'; there are: aa, "),
         (
             "equivalence",
             {"aa": CONTROLS["aa"] | {"delta": 0}},
@@ -147,7 +147,7 @@ def test_an_estimate_over_more_seeds_decides_nothing():
             {"value": None, "other": "b/n{n}"},
             "has placeholders that metric does not have: n",
         ),
-        ("exact", {"family": "f"}, "unknown key 'family'"),
+        ("exact", {"family": "f"}, "there is no key 'family'; there are: arm, "),
         ("difference", {"times": 0}, "times=0 must be a number above 0"),
         ("difference", {"margin": -1}, "margin=-1 must be a number, at least 0"),
         ("difference", {"equal_cost": "speed"}, "equal_cost='speed' is unknown"),
