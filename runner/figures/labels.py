@@ -26,6 +26,7 @@ def label_line_ends(
         # Labels in one column must not overlap, so move them apart vertically.
         places = separate_labels(_fractions(axes, [end[3] for end, _ in chosen], "y"), gap)
         for ((text, colour, end_x, end_y), x), place in zip(chosen, places, strict=True):
+            # The label's place is a share of the axes; its leader points to the end in the data.
             axes.annotate(
                 text,
                 (end_x, end_y),
@@ -35,7 +36,7 @@ def label_line_ends(
                 fontsize=font_size,
                 fontweight="bold",
                 va="center",
-                # A thin leader in the line's colour: a moved label is no longer at its line's height.
+                # A moved label is not at the height of its line, so a thin leader connects them.
                 arrowprops={
                     "arrowstyle": "-",
                     "color": colour,
