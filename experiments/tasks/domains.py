@@ -56,7 +56,7 @@ class Domains(CorpusOptions):
             )
         for name in self.domains:
             if name not in DOMAINS:
-                raise ValueError(f"domains={name!r} is unknown; choose from {known}")
+                raise ValueError(f"domains={name!r} is unknown; there are: {known}")
 
     def sizes(self) -> Sizes:
         """Return how large the task is."""

@@ -1,1 +1,1 @@
-"""Pre-registered statements, what they need, and their verdicts."""
+"""Pre-registered claims, their preconditions, and their verdicts."""

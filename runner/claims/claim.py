@@ -1,8 +1,6 @@
-"""Claims: statements that are written down before a run, in an experiment's YAML.
+"""Claims: statements that are written before a run, in an experiment's YAML.
 
-What all kinds share; `runner.claims.kinds` has a file for each kind. A claim that is tested on
-seeds has a family, whose members are Holm-corrected together, and may name the pairs that prove
-the rig.
+This module holds the parts that all kinds share; `runner.claims.kinds` has a file for each kind.
 """
 
 import dataclasses
@@ -19,15 +17,19 @@ from runner.claims.measurement import Measurement
 from runner.metric_names import COSTS
 
 DIRECTIONS = ("greater", "less")
-DESCRIPTIVE_KEYS = ("statement", "source", "published")  # of a claim; they decide nothing
+DESCRIPTIVE_KEYS = (
+    "statement",
+    "source",
+    "published",
+)  # keys without effect on the verdict
 
 
 @dataclass(frozen=True)
 class AAPair:
-    """The A/A pair of a claim: the same arm twice, whose difference must be nothing but chance.
+    """The A/A pair of a claim: one arm twice under other seeds, so that only chance differs.
 
-    With `delta`, in the unit of what the claim estimates, the pair must be shown to be equal within
-    +-delta (TOST); without it, it must not be called different by the rule for arms.
+    With `delta`, the pair must be shown to be equal within +-delta (TOST). It has the unit of the
+    claim's estimate. Without `delta`, the rule for arms must not call the pair different.
     """
 
     arm: str
@@ -37,7 +39,7 @@ class AAPair:
 
 @dataclass(frozen=True)
 class PositiveControl:
-    """A difference known to exist: where it is not seen, the rig could not see the claim either."""
+    """A difference that is known to exist: a run that does not show it cannot test the claim."""
 
     metric: str
     arm: str
@@ -49,15 +51,17 @@ class PositiveControl:
 class Claim(ABC):
     """A pre-registered statement about the first `n` seeds.
 
-    `source` and `published` say where the finding comes from and which figure was printed there;
-    they decide nothing. With `equal_cost`, arms whose cost differs make the claim invalid, and so
-    do arms that differ in anything beside their parts, unless `differs` names the key, e.g.
-    `[training.warmup_steps]`: it is then what the claim is about.
+    source, published  where the finding comes from, and the number printed there; they have no
+                       effect on the verdict
+    equal_cost         a cost (`match.by`): the claim is invalid if the arms differ in it, or in a
+                       setting outside their parts
+    differs            keys in which the arms may differ all the same, e.g.
+                       `[training.warmup_steps]`, because the claim is about them
     """
 
     kind: ClassVar[str]
     shows_sign: ClassVar[bool] = True  # whether the estimate is written with its sign
-    sensitivity: ClassVar[str] = ""  # what `minimum_detectable_effect` means for this kind
+    sensitivity: ClassVar[str] = ""  # the meaning of `minimum_detectable_effect` for this kind
     least_n: ClassVar[int] = 2
     nested_types: ClassVar[Mapping[str, type]] = {}
 
@@ -72,8 +76,8 @@ class Claim(ABC):
 
     def __post_init__(self) -> None:
         if not is_yaml_number(self.n, int) or self.n < self.least_n:
-            needed = f"needed is a whole number from {self.least_n} up"
-            raise ValueError(f"{self.error_prefix}: n={self.n!r} seeds; {needed}.")
+            rule = f"must be a whole number of seeds, at least {self.least_n}"
+            raise ValueError(f"{self.error_prefix}: n={self.n!r} {rule}.")
         if self.equal_cost is not None:
             check_one_of(f"{self.error_prefix}: equal_cost", self.equal_cost, tuple(COSTS))
             if len(self.compared_arms) < 2:
@@ -89,68 +93,69 @@ class Claim(ABC):
 
     @property
     def error_prefix(self) -> str:
-        """The claim in an error message."""
+        """The claim's name at the start of an error message."""
         return f"Claim {self.id!r}"
 
     @property
     @abstractmethod
     def compared_arms(self) -> tuple[str, ...]:
-        """The arms that must be fair to each other, the one they are compared with first."""
+        """The arms of a fair comparison, the control first."""
 
     @property
     @abstractmethod
     def estimate_label(self) -> str:
-        """What is estimated, in words."""
+        """The estimated quantity, in words."""
 
     @property
     @abstractmethod
     def expected(self) -> str:
-        """What the estimate must be, in words."""
+        """The condition on the estimate, in words."""
 
     @property
     @abstractmethod
     def interval_label(self) -> str:
-        """What the ends of the interval are, in words."""
+        """The name of the interval, in words."""
 
     @abstractmethod
     def measure(self, evidence: Evidence, family: int) -> Measurement:
-        """What the records say; `family` is the number of claims that are corrected together.
+        """Measure the claim; `family` is the number of claims that are corrected together.
 
-        Raises InvalidClaimError where the records do not hold what the claim needs.
+        Raises:
+            InvalidClaimError: the records lack an arm, a metric, seeds or values.
         """
 
     @property
     def named_arms(self) -> tuple[str, ...]:
-        """All arms that decide: those compared, of the A/A pair, and of controls."""
+        """All arms that affect the verdict: the compared arms, the A/A pair and the controls."""
         arms = [*self.compared_arms]
         for name in self.nested_types:
-            part = getattr(self, name)
-            if part is not None:
-                known = {field.name for field in dataclasses.fields(part)}
-                arms += [getattr(part, key) for key in ("arm", "control") if key in known]
+            nested = getattr(self, name)
+            if nested is not None:
+                known = {field.name for field in dataclasses.fields(nested)}
+                arms += [getattr(nested, key) for key in ("arm", "control") if key in known]
         return tuple(dict.fromkeys(arms))
 
     @property
     def named_metrics(self) -> tuple[str, ...]:
-        """All metrics and templates that it names, also those that only controls have."""
+        """All metrics and templates that the claim names, with the metrics of its controls."""
         return (self.metric,) if self.metric else ()
 
     def to_dict(self) -> dict[str, Any]:
-        """The claim as plain data, with its kind and without keys that are not set."""
+        """Return the claim as plain data, with its kind and without keys that are not set."""
         values = {"kind": self.kind, **dataclasses.asdict(self)}
         return {
             key: _number(value) for key, value in values.items() if value not in (None, "", (), [])
         }
 
     def registered_fields(self) -> dict[str, Any]:
-        """What is registered: all that decides, and not the words."""
+        """Return the registered keys: everything that affects the verdict, without the texts."""
         return {key: value for key, value in self.to_dict().items() if key not in DESCRIPTIVE_KEYS}
 
     @property
     def fingerprint(self) -> str:
-        """Pre-registration: the first 12 hex digits of SHA-256 over the canonical JSON.
+        """The hash of a pre-registration: the first 12 hex digits of SHA-256 of its JSON.
 
-        Canonical is `registered_fields()` with sorted keys and without spaces, in UTF-8.
+        The JSON is `registered_fields()` with sorted keys and without spaces, in UTF-8.
         """
         text = json.dumps(
             self.registered_fields(), sort_keys=True, separators=(",", ":"), ensure_ascii=False
@@ -159,21 +164,25 @@ class Claim(ABC):
 
     @classmethod
     def from_mapping(cls, id: str, mapping: Mapping[str, Any]) -> Self:
-        """A claim of this kind. ValueError for keys that are unknown or missing."""
-        here = f"Claim {id!r}"
-        given = read_claim_keys(cls, here, mapping, reserved="id")
-        for name, part in cls.nested_types.items():
-            if given.get(name) is not None:
-                given[name] = part(**read_claim_keys(part, f"{here}, {name}", given[name]))
-        return cls(id=id, **given)
+        """Read a claim of this kind.
+
+        Raises:
+            ValueError: a key is unknown or missing.
+        """
+        prefix = f"Claim {id!r}"
+        values = read_claim_keys(cls, prefix, mapping, reserved="id")
+        for name, nested in cls.nested_types.items():
+            if values.get(name) is not None:
+                values[name] = nested(**read_claim_keys(nested, f"{prefix}, {name}", values[name]))
+        return cls(id=id, **values)
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """The metric, unless it stands for several or there is none."""
+        """The metric, unless it is a template or empty."""
         return (self.metric,) if self.metric and "{" not in self.metric else ()
 
     def check_distinct(self, *arms: str) -> None:
-        """Refuse an arm that is to be compared with itself."""
+        """Raise ValueError if an arm is compared with itself."""
         for arm in arms:
             if arms.count(arm) > 1:
                 raise ValueError(f"{self.error_prefix}: {arm!r} cannot be compared with itself.")
@@ -181,11 +190,14 @@ class Claim(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class StatisticalClaim(Claim):
-    """A claim decided by a test over seeds: reproduced, contradicted, or not to be told apart."""
+    """A claim that a test over seeds decides: reproduced, contradicted or inconclusive.
+
+    The p-values of all claims of a `family` are Holm-corrected together.
+    """
 
     test_name: ClassVar[str]  # the name of its test, as printed
     has_binary_scores: ClassVar[bool] = (
-        False  # scores are 0 or 1: equal ones are no sign of a broken A/A
+        False  # scores are 0 or 1: equal scores do not mean a broken A/A pair
     )
     nested_types: ClassVar[Mapping[str, type]] = {"aa": AAPair, "positive_control": PositiveControl}
 
@@ -211,17 +223,17 @@ class StatisticalClaim(Claim):
                     f"{self.error_prefix}: alpha={self.alpha} must be below 0.5 for aa.delta."
                 )
         if self.positive_control:
-            where = f"{self.error_prefix}: positive_control.direction"
-            check_one_of(where, self.positive_control.direction, DIRECTIONS)
+            key = f"{self.error_prefix}: positive_control.direction"
+            check_one_of(key, self.positive_control.direction, DIRECTIONS)
 
     @property
     def interval_label(self) -> str:
-        """What the ends of the interval are, in words."""
+        """The name of the interval, in words."""
         return f"{100 * (1 - self.alpha):.3g} % interval"
 
     @property
     def named_metrics(self) -> tuple[str, ...]:
-        """Its own, and that of the positive control."""
+        """The claim's metric, and the metric of the positive control."""
         control = self.positive_control
         return (*super().named_metrics, *([control.metric] if control else ()))
 
@@ -231,12 +243,12 @@ class StatisticalClaim(Claim):
         return 0.0
 
     def scores(self, evidence: Evidence, arms: Sequence[str]) -> SeedValues:
-        """What the claim is about, a number for each seed and arm: here the metric."""
+        """Return the claim's score of each seed and arm: here the metric."""
         return evidence.seed_values([(arm, self.metric) for arm in arms], self.n)
 
 
 def _number(value: Any) -> Any:
-    """Numbers in one form, so that 0 and 0.0 are registered alike; also within parts."""
+    """Return whole floats as integers, so that 0 and 0.0 have one hash; also in nested values."""
     if isinstance(value, dict):
         return {key: _number(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -1,28 +1,33 @@
-"""Checks of what a claim says in YAML; every message says what was given and what is allowed."""
+"""Checks of a claim's keys and values in YAML; each message names the value and the rule."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import Any
 
-from runner.wording.names import short_name_hint
+from runner.wording.names import name_hint
 
 
-def read_claim_keys(cls: type, here: str, mapping: Any, reserved: str = "") -> dict[str, Any]:
-    """The keys of a mapping, checked against the fields of a dataclass; lists become tuples."""
+def read_claim_keys(cls: type, prefix: str, mapping: Any, reserved: str = "") -> dict[str, Any]:
+    """Check a mapping's keys against a dataclass's fields; return its values, lists as tuples.
+
+    `prefix` begins each message. `reserved` is a field that the mapping may not set.
+
+    Raises:
+        ValueError: a key is unknown or missing, or `mapping` is not a mapping.
+    """
     if not isinstance(mapping, Mapping):
-        raise ValueError(f"{here} must be a mapping of keys, got {mapping!r}.")
+        raise ValueError(f"{prefix} must be a mapping of keys, got {mapping!r}.")
     known = {field.name: field for field in fields(cls) if field.name != reserved}
     for key in mapping:
         if key not in known:
-            near = short_name_hint(str(key), known)
-            raise ValueError(f"{here}: unknown key {key!r}{near}. Keys: {', '.join(known)}.")
+            raise ValueError(f"{prefix}: there is no key {key!r}; {name_hint(str(key), known)}")
     missing = [
         name
         for name, field in known.items()
         if field.default is MISSING and mapping.get(name) is None
     ]
     if missing:
-        raise ValueError(f"{here}: missing key {', '.join(missing)}.")
+        raise ValueError(f"{prefix}: missing key {', '.join(missing)}.")
     return {
         str(key): tuple(value) if isinstance(value, list) else value
         for key, value in mapping.items()
@@ -30,23 +35,28 @@ def read_claim_keys(cls: type, here: str, mapping: Any, reserved: str = "") -> d
     }
 
 
-def check_one_of(here: str, value: str, known: Sequence[str]) -> None:
-    """ValueError for a word that is not among the known ones."""
+def check_one_of(key: str, value: str, known: Sequence[str]) -> None:
+    """Raise ValueError if a value is not among the known ones; `key` begins the message."""
     if value not in known:
-        near = short_name_hint(str(value), known)
-        raise ValueError(f"{here}={value!r} is unknown{near}. Known: {', '.join(known)}.")
+        raise ValueError(f"{key}={value!r} is unknown; {name_hint(str(value), known)}")
 
 
 def is_yaml_number(value: object, kind: type | tuple[type, ...] = (int, float)) -> bool:
-    """Whether a value of a YAML file is a number; true and false are none."""
+    """Return whether a value from YAML is a number; true and false are not."""
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
-def read_band(here: str, band: object) -> tuple[float, float]:
-    """Two numbers, the lower one first; else ValueError."""
+def read_band(prefix: str, band: object) -> tuple[float, float]:
+    """Return a band as (lower, upper).
+
+    Raises:
+        ValueError: `band` is not two numbers with the lower one first.
+    """
     if (
         not (isinstance(band, tuple) and len(band) == 2 and all(map(is_yaml_number, band)))
         or not band[0] < band[1]
     ):
-        raise ValueError(f"{here}: band={band!r} must be two numbers, e.g. [-0.6, -0.4].")
+        raise ValueError(
+            f"{prefix}: band={band!r} must be two numbers, the lower one first, e.g. [-0.6, -0.4]."
+        )
     return float(band[0]), float(band[1])

@@ -1,7 +1,6 @@
 """Final values and states of trials, looked up by arm and seed.
 
-Seeds are the nominal ones: an A/A arm with a seed offset is paired by the seed before the offset.
-Tables are the report's: results (arm, seed, metric, value, unit) and trials (arm, seed, status).
+Seeds do not include `seed_offset`: an A/A pair is paired by the seed before the offset is added.
 """
 
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ import numpy as np
 
 from runner.metric_names import placeholders, template_pattern
 from runner.stats.intervals import Floats, Interval, mean_interval
-from runner.wording.names import short_name_hint
+from runner.wording.names import name_hint
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -21,12 +20,16 @@ HEALTHY = {"done", "no status"}
 
 
 class InvalidClaimError(Exception):
-    """Why the records cannot decide a claim."""
+    """The reason why the records cannot decide a claim."""
 
 
 @dataclass(frozen=True)
 class SeedValues:
-    """A number for each seed and column, first seeds first; the first `n` decide and are finite."""
+    """A number for each seed and column, the first seeds first.
+
+    The first `n` rows decide the claim and are finite; `n_clipped` of their numbers are substitutes
+    for diverged trials.
+    """
 
     values: Floats  # (seeds, columns)
     seeds: tuple[int, ...]
@@ -35,32 +38,39 @@ class SeedValues:
 
     @property
     def deciding_values(self) -> Floats:
-        """The rows that decide, (n, columns)."""
+        """The first n rows, which decide the claim: (n, columns)."""
         return self.values[: self.n]
 
     def differences(self, times: float = 1.0) -> Floats:
-        """First column minus `times` the second, for every seed."""
+        """Return the first column minus `times` x the second, for every seed."""
         return np.asarray(self.values[:, 0] - times * self.values[:, 1])
 
     def interval_over_all_seeds(self, numbers: Floats, confidence: float) -> Interval | None:
-        """The estimate over more seeds; None without more or if one of them lacks its value."""
+        """Return the interval over all seeds; None if there are only n or a value is missing."""
         if len(numbers) == self.n or not np.isfinite(numbers).all():
             return None
         return mean_interval(numbers, confidence)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to say of values that stand for trials that diverged."""
+        """Notes of a verdict on the substitute values of diverged trials."""
         if not self.n_clipped:
             return ()
-        stand = "value stands" if self.n_clipped == 1 else "values stand"
-        return (f"{self.n_clipped} {stand} for diverged trials: where they started, or the worst",)
+        values = (
+            "value replaces that of a diverged trial"
+            if self.n_clipped == 1
+            else "values replace those of diverged trials"
+        )
+        return (f"{self.n_clipped} {values}: the value before training, or the declared worst",)
 
 
 class Evidence:
-    """Final values and states of trials; `clipped` lists values that were not measured.
+    """Final values and states of trials, from the tables of the report.
 
-    `timing_passes` holds how often a trial was timed, arm -> seed -> number, where the table says so.
+    results        columns arm, seed, metric, value, unit
+    trials         columns arm, seed, status; optionally passes
+    clipped        columns arm, seed, metric: values that replace those of diverged trials
+    timing_passes  arm -> seed -> number of timing passes, for trials that were timed
     """
 
     def __init__(
@@ -92,62 +102,73 @@ class Evidence:
         self.units = dict(zip(results.metric, results.unit, strict=True))
 
     def unit(self, metric: str) -> str:
-        """The unit of a metric, or of those that match a template; "" for a pure number."""
+        """Return the unit of a metric, or of the metrics of a template; "" for a pure number."""
         if placeholders(metric):
-            form = template_pattern(metric)
-            metric = next((known for known in self.units if form.fullmatch(known)), metric)
+            pattern = template_pattern(metric)
+            metric = next((known for known in self.units if pattern.fullmatch(known)), metric)
         unit = str(self.units.get(metric, ""))
         return "" if unit == "1" else unit
 
     def common_seeds(self, arms: Sequence[str]) -> list[int]:
-        """The seeds that all these arms have a trial of, in order."""
+        """Return the seeds of which all these arms have a trial, in order.
+
+        Raises:
+            InvalidClaimError: an arm does not exist.
+        """
         for arm in arms:
             if arm not in self.states:
-                raise InvalidClaimError(f"no arm {arm!r}{short_name_hint(arm, self.states)}")
+                raise InvalidClaimError(f"there is no arm {arm!r}; {name_hint(arm, self.states)}")
         return sorted(set.intersection(*(set(self.states[arm]) for arm in arms)))
 
     def seed_values(self, columns: Sequence[tuple[str, str]], n: int) -> SeedValues:
-        """Values of (arm, metric) by seed. A trial without one is never skipped for a later seed.
+        """Return the values of each (arm, metric) by seed.
 
-        Raises InvalidClaimError for arms, metrics or values that are not there.
+        A trial without a value is an error: no later seed replaces it.
+
+        Raises:
+            InvalidClaimError: arms, metrics, seeds or values are missing.
         """
         seeds = self.common_seeds([arm for arm, _ in columns])
         for arm, metric in columns:
             if (arm, metric) not in self.values and HEALTHY & set(self.states[arm].values()):
                 known = [m for a, m in self.values if a == arm]
                 raise InvalidClaimError(
-                    f"arm {arm!r} has no metric {metric!r}{short_name_hint(metric, known)}"
+                    f"arm {arm!r} has no metric {metric!r}; {name_hint(metric, known)}"
                 )
         values = np.array([[self.value(a, m, seed) for a, m in columns] for seed in seeds])
-        lacking = {
+        missing = {
             f"{columns[j][0]} seed {seeds[i]} ({self.states[columns[j][0]][seeds[i]]})": columns[j][
                 1
             ]
             for j, i in np.argwhere(~np.isfinite(values[:n].T))
         }
-        if lacking:
-            metric = next(iter(lacking.values()))
-            raise InvalidClaimError(f"trials without a finite {metric}: {', '.join(lacking)}")
+        if missing:
+            metric = next(iter(missing.values()))
+            raise InvalidClaimError(f"trials without a finite {metric}: {', '.join(missing)}")
         self.check_enough_seeds(seeds, n)
         n_clipped = len({(a, s, m) for a, m in columns for s in seeds[:n]} & self.clipped)
         return SeedValues(values, tuple(seeds), n, n_clipped)
 
     def value(self, arm: str, metric: str, seed: int) -> float:
-        """One final value; NaN where there is none."""
+        """Return one final value, NaN if there is none."""
         return float(self.values.get((arm, metric), {}).get(seed, np.nan))
 
     def find_metrics(self, arm: str, template: str) -> dict[str, dict[str, str]]:
-        """The arm's metrics that match a template, with the values of its placeholders."""
+        """Return the arm's metrics that match a template, with the values of its placeholders.
+
+        Raises:
+            InvalidClaimError: no metric matches, or the arm does not exist.
+        """
         self.common_seeds([arm])
-        form = template_pattern(template)
-        found = {m: form.fullmatch(m) for a, m in self.values if a == arm}
-        matches = {metric: match.groupdict() for metric, match in found.items() if match}
-        if not matches:
+        pattern = template_pattern(template)
+        matches = {m: pattern.fullmatch(m) for a, m in self.values if a == arm}
+        metrics = {metric: match.groupdict() for metric, match in matches.items() if match}
+        if not metrics:
             raise InvalidClaimError(f"arm {arm!r} has no metric like {template!r}")
-        return matches
+        return metrics
 
     @staticmethod
     def check_enough_seeds(seeds: Sequence[int], n: int) -> None:
-        """Refuse fewer seeds than the claim names."""
+        """Raise InvalidClaimError if there are fewer than `n` seeds."""
         if len(seeds) < n:
             raise InvalidClaimError(f"too few seeds ({len(seeds)} of {n})")

@@ -1,8 +1,7 @@
-"""What arms that are compared differ in beside their parts, and what they cost.
+"""Settings outside the parts in which compared arms differ, and the costs of the arms.
 
-Parts are the groups that experiments are about (attention, ffn, norm) and the width that matching
-solves. A difference in anything else (training, task, data, device, model, matching, options) is
-told wherever two arms are compared.
+Parts are the groups of an arm (attention, ffn, norm) and the width that `match.solve` sets. Each
+comparison of two arms names all other differences: training, task, data, device, model, options.
 """
 
 from collections.abc import Mapping
@@ -13,21 +12,21 @@ from runner.metric_names import COSTS
 ConditionValue = float | int | str | bool
 TOLERANCE = "match.tolerance"
 DATA = "data"
-CONDITIONS = ("training", "task", "device", "options", "match")  # what is no part
-NEGLIGIBLE_COST_EXCESS = 0.01  # share of a cost that goes without saying
-SHOWN = 4  # keys that a sentence names
+CONDITIONS = ("training", "task", "device", "options", "match")  # groups that are not parts
+NEGLIGIBLE_COST_EXCESS = 0.01  # difference as a share of a cost that texts leave out
+MAX_KEYS = 4  # keys that a sentence names
 
 
 @dataclass(frozen=True)
 class Fairness:
     """The conditions under which each arm was trained and measured.
 
-    values     arm -> key -> value, for all keys outside the parts; `data` is the fingerprint
-    affects    option -> the metrics that it has an influence on, by the beginnings of their names;
-               for options that only say what is measured. Options that are absent affect all
-    tolerance  the preset's `match.tolerance`: what an arm or the command line adds is a difference
-    costs      arm -> `match.by` -> cost
-    tuned      the keys that were tuned for each arm: their values may differ
+    conditions  arm -> key -> value, for all keys outside the parts; `data` is the fingerprint
+    affects     option -> prefixes of the metrics that it affects, for options that only control
+                measurements; an option that is absent here affects all metrics
+    tolerance   the preset's `match.tolerance`; a larger one of an arm counts as a difference
+    costs       arm -> `match.by` -> cost
+    tuned_keys  the keys that were tuned for each arm: their values may differ
     """
 
     conditions: Mapping[str, Mapping[str, ConditionValue]] = field(default_factory=dict)
@@ -37,42 +36,43 @@ class Fairness:
     tuned_keys: frozenset[str] = frozenset()
 
     def unequal_settings(self, metric: str, arm: str, other: str) -> dict[str, tuple[str, str]]:
-        """Key -> (value of the arm, value of the other), for what differs and concerns the metric.
+        """Return {key: (value of arm, value of other)} for differences that affect a metric.
 
-        The fingerprint of the data is named only where no key of the task explains it. Where the
-        option of a group is another (`task.kind`), the keys that follow from that are left out.
+        - The data's fingerprint is left out if a key of the task differs, which explains it.
+        - If two arms have different options of a group (`task.kind`), that group's other keys are
+          left out.
         """
         if not {arm, other} <= {*self.conditions}:
             return {}
         mine, theirs = self.conditions[arm], self.conditions[other]
         widths = {v.get("match.solve") for v in (mine, theirs) if v.get("match.by") in COSTS}
-        found = {
+        unequal = {
             key: (_text(mine.get(key)), _text(theirs.get(key)))
             for key in sorted({*mine, *theirs})
             if mine.get(key) != theirs.get(key)
             and not (key in widths and key.split(".")[0] not in CONDITIONS)
             and self._concerns(key, metric)
         }
-        if any(key.startswith("task.") for key in found):
-            found.pop(DATA, None)
-        for kind in [key for key in found if key.endswith(".kind")]:
+        if any(key.startswith("task.") for key in unequal):
+            unequal.pop(DATA, None)
+        for kind in [key for key in unequal if key.endswith(".kind")]:
             group = kind.removesuffix("kind")
-            found = {k: v for k, v in found.items() if k == kind or not k.startswith(group)}
-        if TOLERANCE not in found:
+            unequal = {k: v for k, v in unequal.items() if k == kind or not k.startswith(group)}
+        if TOLERANCE not in unequal:
             widest = max(float(v.get(TOLERANCE, self.tolerance)) for v in (mine, theirs))
             if widest > self.tolerance:
-                found[TOLERANCE] = (f"{widest:g}", f"{self.tolerance:g} in the preset")
-        return found
+                unequal[TOLERANCE] = (f"{widest:g}", f"{self.tolerance:g} in the preset")
+        return unequal
 
     def same_data(self, arm: str, other: str) -> bool:
-        """Whether two arms learn from the same data, as far as that is known."""
+        """Return whether two arms have the same data; true if the data of both is unknown."""
         return self.conditions.get(arm, {}).get(DATA) == self.conditions.get(other, {}).get(DATA)
 
     def cost_comparison(self, arm: str, other: str) -> tuple[str, float]:
-        """The cost by which two arms are compared, and the arm's over the other's.
+        """Return the name of the cost to compare two arms in, and its ratio, arm to other.
 
-        It is the cost that the arm, or else the other, is matched in; parameters if neither is.
-        A ratio that is not known is NaN.
+        The cost is the one in which the arm is matched, otherwise the one of the other arm. If
+        neither is matched, it is the number of parameters. An unknown ratio is NaN.
         """
         matched = [
             str(self.conditions.get(name, {}).get("match.by", "none")) for name in (arm, other)
@@ -81,7 +81,7 @@ class Fairness:
         return by, self.cost_ratio(by, arm, other)
 
     def cost_ratio(self, by: str, arm: str, other: str) -> float:
-        """An arm's cost over another's; NaN where one is not known."""
+        """Return an arm's cost divided by another's; NaN if one is unknown."""
         mine, theirs = (self.costs.get(name, {}).get(by) for name in (arm, other))
         if mine is None or theirs is None:
             return float("nan")
@@ -90,20 +90,20 @@ class Fairness:
         return mine / theirs
 
     def format_cost_difference(self, arm: str, other: str) -> str:
-        """What must be said of the costs of two arms: ", at 24.4 % more parameters"; "" if nothing.
+        """Return the cost difference of two arms as ", at 24.4 % more parameters"; "" if matched.
 
-        Parameters are told too where the arms were matched in another cost.
+        The text also names parameters if the arms were matched in another cost.
         """
         by, ratio = self.cost_comparison(arm, other)
-        told = [] if self.is_matched(ratio) else [format_cost_ratio(by, ratio)]
+        phrases = [] if self.is_matched(ratio) else [format_cost_ratio(by, ratio)]
         parameters = self.cost_ratio("params", arm, other)
         if by != "params" and not self.is_matched(parameters):
-            told = told or [f"at equal {COSTS[by]}"]
-            told.append(format_cost_ratio("params", parameters).removeprefix("at "))
-        return f", {' and '.join(told)}" if told else ""
+            phrases = phrases or [f"at equal {COSTS[by]}"]
+            phrases.append(format_cost_ratio("params", parameters).removeprefix("at "))
+        return f", {' and '.join(phrases)}" if phrases else ""
 
     def is_matched(self, ratio: float) -> bool:
-        """Whether a ratio of costs is 1 within 1 % or a stricter preset, or is not known."""
+        """Return whether a ratio of costs is unknown, or is 1 within 1 % or a stricter preset."""
         return not abs(ratio - 1) > min(self.tolerance, NEGLIGIBLE_COST_EXCESS)
 
     def _concerns(self, key: str, metric: str) -> bool:
@@ -116,7 +116,7 @@ class Fairness:
 
 
 def format_cost_ratio(by: str, ratio: float) -> str:
-    """A ratio of costs in words: "at 24.4 % more parameters", "at 3.0 x the parameters"."""
+    """Return a ratio of costs as "at 24.4 % more parameters" or "at 3.0 x the parameters"."""
     if ratio >= 2:
         name = COSTS[by]
         return f"at {ratio:.1f} x the {name}" if ratio < 1e6 else f"at far more {name}"
@@ -124,18 +124,18 @@ def format_cost_ratio(by: str, ratio: float) -> str:
 
 
 def format_cost_excess(by: str, ratio: float) -> str:
-    """How far a ratio of costs is from 1, in words: "24.4 % more parameters"."""
+    """Return the deviation of a ratio of costs from 1 as "24.4 % more parameters"."""
     percent = 100 * abs(ratio - 1)
     number = f"{percent:.0f}" if percent >= 99.5 else f"{percent:.3g}"
     return f"{number} % {'more' if ratio > 1 else 'fewer'} {COSTS[by]}"
 
 
 def format_unequal_settings(unequal: Mapping[str, tuple[str, str]]) -> str:
-    """What differs, in words: "training.steps (40 against 20)"; long lists are cut, and counted."""
-    told = [f"{key} ({mine} against {theirs})" for key, (mine, theirs) in unequal.items()]
-    if len(told) > SHOWN:
-        told = [*told[: SHOWN - 1], f"{len(told) - SHOWN + 1} more keys"]
-    return " and ".join(filter(None, [", ".join(told[:-1]), told[-1]])) if told else ""
+    """Return differences as "training.steps (40 against 20)", of a long list some and a count."""
+    texts = [f"{key} ({mine} against {theirs})" for key, (mine, theirs) in unequal.items()]
+    if len(texts) > MAX_KEYS:
+        texts = [*texts[: MAX_KEYS - 1], f"{len(texts) - MAX_KEYS + 1} more keys"]
+    return " and ".join(filter(None, [", ".join(texts[:-1]), texts[-1]])) if texts else ""
 
 
 def _text(value: ConditionValue | None) -> str:

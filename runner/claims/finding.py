@@ -1,4 +1,4 @@
-"""What a run says about a claim."""
+"""The verdict on a claim, with the numbers that support it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from runner.stats.intervals import Interval
 
 
 class Verdict(StrEnum):
-    """What a run says about a claim."""
+    """The possible verdicts on a claim."""
 
     reproduced = "reproduced"
     contradicted = "contradicted"
@@ -19,16 +19,23 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """A claim with its verdict and the numbers behind it; printed as `verdict: reason`.
+    """A claim with its verdict and the numbers that support it; printed as `verdict: reason`.
 
-    `n` is the number of seeds used. An invalid finding may carry an interval, as an estimate
-    without a decision. `p` is that of the test which decided (of the one that would confirm, where
-    neither did). `minimum_detectable_effect` is that of the whole rule, at Holm's first step, for
-    the spread seen; what it means depends on the kind. `extra_estimate` is over all seeds, where
-    there are more than n. `others` are estimates beside the main one. `unit` is the estimates'.
-    `unequal` is what the arms differ in beside their parts and the claim's `differs`. `shipped`
-    claims are registered by the release; one `written_after_results` is invalid. `least_n` seeds
-    could decide it. `aa` and `positive` are the differences of the A/A pair and of the control.
+    interval               the estimate; an invalid finding may have one, which decides nothing
+    p                      p-value of the test that decided; of the confirming test if none did
+    p_holm                 the same after Holm's correction
+    minimum_detectable_effect  of the whole rule, at Holm's first step and the observed spread; its
+                           meaning depends on the kind
+    n                      number of seeds used
+    extra_estimate         interval over all seeds, if there are more than n
+    others                 further estimates, by name
+    unit                   unit of the estimates
+    unequal                settings in which the arms differ, without the parts and the claim's
+                           `differs`
+    written_after_results  whether the claim is too late, and therefore invalid
+    shipped                whether a release registered the claim
+    least_n                least number of seeds that could decide the claim
+    aa, positive           differences of the A/A pair and of the positive control
     """
 
     claim: Claim
@@ -55,5 +62,5 @@ class Finding:
 
     @property
     def fingerprint(self) -> str:
-        """The hash of the claim as it was written down."""
+        """The hash of the claim as registered."""
         return self.claim.fingerprint

@@ -1,4 +1,4 @@
-"""The metrics that an experiment's question is about."""
+"""Headline metrics: the metrics that answer an experiment's question."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,12 +6,12 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Headline:
-    """A metric that the question is about, and which way is better."""
+    """A metric that answers the question, with the direction that is better."""
 
     metric: str
     direction: Literal["less", "greater", "none"]
     label: str
-    baseline: str | None = None  # the study's, unless it lacks the metric
+    baseline: str | None = None  # None: the study's baseline
 
     def __post_init__(self) -> None:
         if self.direction not in ("less", "greater", "none"):

@@ -1,4 +1,4 @@
-"""What the records say about a claim, before a verdict."""
+"""The measurement of a claim: its estimate and p-values, before a verdict."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,13 +9,14 @@ from runner.stats.intervals import Interval
 
 @dataclass(frozen=True)
 class Measurement:
-    """What the records say about one claim, before its family and the rig are asked.
+    """The estimate and p-values of one claim, before Holm's correction and the preconditions.
 
-    reason    the estimate and its seeds, in words
-    p         of the test that would confirm the claim; `p_against` of the one that would refute it
-    supports  what else `reproduced` needs is there; `may_contradict` the same for `contradicted`
-    notes     what a reader must know beside the numbers
-    invalid   why nothing can be decided in spite of an estimate
+    reason          the estimate and its seeds, in words
+    p, p_against    p-values of the tests that would confirm and that would refute the claim
+    may_reproduce   whether all other conditions of `reproduced` hold
+    may_contradict  whether all other conditions of `contradicted` hold
+    notes           further facts that a reader of the verdict needs
+    invalid_reason  why the estimate decides nothing; "" if it may decide
     """
 
     n: int
@@ -35,5 +36,5 @@ class Measurement:
 
 
 def format_estimate(interval: Interval) -> str:
-    """A signed mean with its limits."""
+    """Return a signed mean with its limits: "+0.375 [0.208, 0.542]"."""
     return f"{interval.mean:+.3g} [{interval.low:.3g}, {interval.high:.3g}]"

@@ -1,9 +1,8 @@
-"""The noise floor of a speed claim: what the machine shows where nothing is different.
+"""The noise floor of a claim about time or memory: the difference of an A/A pair on this machine.
 
-Two copies of an arm never take quite the same time or memory, and the more rounds are timed the
-surer a test is of that. So an A/A pair of a clock or an allocator need not be alike: it must be
-equal within `MAX_NOISE_SHARE` of the claimed effect, which is how far the estimate lies from the edge that
-decides. Where it is not, nothing is decided.
+An A/A pair never takes exactly the same time or memory, and enough timings would show it. So the
+pair need only be equal within `MAX_NOISE_SHARE` of the claimed effect. The claimed effect is the
+distance of the estimate from the edge that decides. A pair that differs by more decides nothing.
 """
 
 from runner.claims.claim import StatisticalClaim
@@ -11,44 +10,45 @@ from runner.claims.evidence import Evidence
 from runner.metric_names import MACHINE_UNITS
 from runner.stats.intervals import Interval, abs_mean_bound
 
-MAX_NOISE_SHARE = 0.5  # of the claimed effect, which the noise floor may be at most
+MAX_NOISE_SHARE = 0.5  # largest noise floor, as a share of the claimed effect
 
 
 def needs_noise_floor(claim: StatisticalClaim, evidence: Evidence) -> bool:
-    """Whether the claim is about what a clock or an allocator says."""
+    """Return whether the claim's metric is a time or an amount of memory."""
     return evidence.unit(claim.metric) in MACHINE_UNITS
 
 
 def missing_aa_reason(claim: StatisticalClaim, evidence: Evidence) -> str:
-    """What is wrong with a claim of times or memory that names no A/A pair; "" for all others."""
+    """Return why a claim about time or memory without an A/A pair is invalid; "" if it is valid."""
     if claim.aa is not None or not needs_noise_floor(claim, evidence):
         return ""
-    return "a claim about time or memory needs an A/A pair (aa), which tells the noise"
+    return "a claim about time or memory needs an A/A pair (aa), which measures the noise"
 
 
 def check_noise(
     interval: Interval, floor: float | None, *edges: float, passes_text: str = ""
 ) -> tuple[bool, tuple[str, ...]]:
-    """Whether the machine's noise hides on which side of an edge (0 unless given) a mean lies.
+    """Return whether the noise floor hides on which side of an edge a mean lies, and notes on it.
 
-    In words too, with what was `passes_text`. It does where the floor is above `MAX_NOISE_SHARE` of the mean's
-    distance from the edge.
+    It does if it is above `MAX_NOISE_SHARE` of the distance from the mean to the nearest edge. The
+    edge is 0 by default. `passes_text` tells the number of timing passes.
     """
     if floor is None:
         return False, ()
     edge = min(edges or (0.0,), key=lambda edge: abs(interval.mean - edge))
     effect = abs(interval.mean - edge)
     if floor > MAX_NOISE_SHARE * effect or not effect:
-        around = f" from {edge:g}" if edge else ""
+        origin = f" from {edge:g}" if edge else " from 0"
         return True, (
-            f"the A/A pair differs by up to {floor:.3g}{passes_text}, more than {MAX_NOISE_SHARE:g} of the "
-            f"distance{around}, {effect:.3g}: a quieter machine or more timing.passes could tell",
+            f"the A/A pair differs by up to {floor:.3g}{passes_text}, more than "
+            f"{MAX_NOISE_SHARE:g} x the distance{origin} ({effect:.3g}): use a quieter machine or "
+            "more timing.passes",
         )
-    return False, (f"A/A pair equal within {floor:.3g}",)
+    return False, (f"the A/A pair is equal within {floor:.3g}",)
 
 
 def format_timing_passes(claim: StatisticalClaim, evidence: Evidence) -> str:
-    """How often the trials of a claim were timed, as words for `check_noise`; "" where none was."""
+    """Return the claim's number of timing passes as text for `check_noise`; "" without timings."""
     arms = {*claim.compared_arms, *((claim.aa.arm, claim.aa.control) if claim.aa else ())}
     counts = {count for arm in arms for count in evidence.timing_passes.get(arm, {}).values()}
     if not counts:
@@ -59,15 +59,17 @@ def format_timing_passes(claim: StatisticalClaim, evidence: Evidence) -> str:
 
 
 def noise_floor(claim: StatisticalClaim, evidence: Evidence, times: float = 1.0) -> float | None:
-    """Upper 95 % bound of the size of the A/A pair's mean difference, max(|low|, |high|).
+    """Return the upper 95 % bound of the A/A pair's mean difference, max(|low|, |high|).
 
-    low and high are the ends of the paired 95 % t-interval of A - A over the claim's seeds. In a
-    difference to `times` x the control the control's noise is multiplied too: noise that is
-    independent and as large in both arms grows by sqrt((1 + times^2) / 2), which is at most
-    max(1, times), the factor taken. None for metrics that do not depend on the machine, and without
-    an A/A pair.
+    low and high are the ends of the paired 95 % t-interval of A - A over the claim's seeds. Without
+    an A/A pair, and for metrics that do not depend on the machine, return None.
 
-    Raises InvalidClaimError where the A/A pair has no values.
+    A difference to `times` x the control multiplies the control's noise, too. Noise that is
+    independent and equally large in both arms grows by sqrt((1 + times^2) / 2). This is at most
+    max(1, times), the factor used here.
+
+    Raises:
+        InvalidClaimError: the A/A pair has no values.
     """
     if claim.aa is None or not needs_noise_floor(claim, evidence):
         return None

@@ -1,9 +1,9 @@
-"""When a claim was written down: by the release that ships it, or by the first run that has it.
+"""The registration of claims before their results, by a release or by the first run that has them.
 
-`conf/claims/registered.json` holds the claims of each release; `outputs/<experiment>/claims.jsonl`
-those of users, a line when a claim about these very arms is first seen. A claim is late if a trial
-that decides it was finished before that. This guards honest users; whoever edits the store or the
-ledger can fool it.
+`conf/claims/registered.json` holds the claims of each release. `outputs/<experiment>/claims.jsonl`,
+the ledger, holds a line for each claim of a user, written by the first run with this claim and
+these arms. A claim is late if a trial that decides it finished before its registration. The check
+detects accidental reuse of results, and cannot detect an edited store or ledger.
 """
 
 import datetime
@@ -23,13 +23,13 @@ SHIPPED_CLAIMS_FILE = Path(__file__).resolve().parents[2] / "conf" / "claims" / 
 
 @dataclass(frozen=True)
 class Registration:
-    """When a claim was registered, and whether its results were there before.
+    """The registration of a claim.
 
-    shipped     the release registered it: only then it counts as published
-    registered  the date of the release, or the time of the first run that has it
-    late        a trial that decides it was finished before
-    cure        what to type so that seeds which were never computed decide it; "" if not late
-    hash        of the claim as it was then
+    shipped     whether a release registered it; only such a claim counts as published
+    registered  the date of the release, or the time of the first run that has the claim
+    late        whether a trial that decides the claim finished before its registration
+    `cure`      an override that selects seeds without trials, for a late claim; otherwise ""
+    hash        of the claim at that time
     """
 
     shipped: bool
@@ -40,44 +40,44 @@ class Registration:
 
     @property
     def invalid_reason(self) -> str:
-        """Why a late claim is invalid, and how to have it decided; "" for one in time."""
+        """The reason why a late claim is invalid, with a hint; "" for a claim in time."""
         if not self.late:
             return ""
         if not self.registered:
-            return "it is not what this run registered; a run of its own registers it"
-        return f"written after its results; {self.cure} has it decided by seeds never computed"
+            return "this run did not register this version of the claim; a new run registers it"
+        return f"written after its results; {self.cure} decides it with seeds that have no trials"
 
 
 def find_registration(claim: Claim, known: Mapping[str, Registration]) -> Registration | None:
-    """The registration of a claim in a run; None where the run says nothing of any claim.
+    """Return the registration of a claim in a run; None if the run has no registrations.
 
-    One that has changed since, or was added, is not what the run registered: it is late.
+    A claim that was added or changed after the run is late.
     """
     if not known:
         return None
-    found = known.get(claim.id)
-    if found is None or (found.hash and found.hash != claim.fingerprint):
+    entry = known.get(claim.id)
+    if entry is None or (entry.hash and entry.hash != claim.fingerprint):
         return Registration(False, "", late=True)
-    return found
+    return entry
 
 
 def claim_ledger_path(outputs: Path, experiment: str) -> Path:
-    """The ledger of an experiment's claims."""
+    """Return the path of the ledger of an experiment's claims."""
     return outputs / experiment / "claims.jsonl"
 
 
 def family_members(claims: Sequence[Claim]) -> dict[str, list[str]]:
-    """For each claim the ids of those that are corrected together with it."""
+    """Return for each claim the ids of its family: the claims that are corrected together."""
     tested = [claim for claim in claims if isinstance(claim, StatisticalClaim)]
-    found = {claim.id: [claim.id] for claim in claims}
+    members = {claim.id: [claim.id] for claim in claims}
     for claim in tested:
-        found[claim.id] = sorted(other.id for other in tested if other.family == claim.family)
-    return found
+        members[claim.id] = sorted(other.id for other in tested if other.family == claim.family)
+    return members
 
 
 @cache
 def shipped_lines() -> list[dict[str, Any]]:
-    """The claims that releases have registered, the oldest first."""
+    """Return the lines of all claims that releases registered, the oldest first."""
     try:
         lines = json.loads(SHIPPED_CLAIMS_FILE.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -92,10 +92,12 @@ def shipped_line(
     arms: Mapping[str, Any],
     family: Sequence[str] | None = None,
 ) -> dict[str, Any] | None:
-    """The line by which a release has registered a claim, or None.
+    """Return the line that registers a claim for a release, or None.
 
-    Id, hash, experiment and scale are those of the line, the arms that it names are written as they
-    were, and its family (if given) lacks none of its members.
+    The line must have:
+    - the same id, hash, experiment and scale;
+    - the same overrides for each arm that the claim names;
+    - only family members that are in `family`, if `family` is given.
     """
     for line in shipped_lines():
         if (
@@ -109,18 +111,18 @@ def shipped_line(
 
 
 def is_shipped(claim: Claim, experiment: str, scale: str, arms: Mapping[str, Any]) -> bool:
-    """Whether a release has registered a claim; `arms` are the overrides of each arm."""
+    """Return whether a release registered a claim; `arms` holds the overrides of each arm."""
     return shipped_line(claim, experiment, scale, arms) is not None
 
 
 @dataclass(frozen=True)
 class RegistrationContext:
-    """What a run says of its claims' surroundings.
+    """The facts about a run that the registration of its claims depends on.
 
-    arms        what one types for each arm of the study, also of those that are not computed
-    signatures  of the arms that are computed
-    seeds       of the run
-    signed      what each signature covers, as text
+    arms             the overrides of each arm of the study, also of arms that the run leaves out
+    signatures       of the arms that the run computes
+    seeds            of the run
+    signature_texts  signature -> the text that it is a hash of
     """
 
     experiment: str
@@ -139,55 +141,56 @@ def register_in_ledger(
     now: datetime.datetime,
     notes: list[str] | None = None,
 ) -> dict[str, Registration]:
-    """Register the claims of a run before it computes anything; what is known of each, by id.
+    """Register the claims of a run before it computes anything; return registrations by id.
 
-    New ones of the user's are added to the ledger `where`, which nobody else writes meanwhile. A
-    run that lacks some arms of a claim registers it for those it has. `notes` get a line where the
-    ledger is damaged, and one for each claim that could not be added to it, which is then invalid.
+    The user's new claims are added to the ledger `where`, which the caller has locked. A run that
+    lacks some arms of a claim registers it for its own arms. A damaged ledger adds a line to
+    `notes`. So does each claim that could not be added to the ledger; it is then invalid.
     """
     notes = [] if notes is None else notes
     lines = ledger.read_entries(where)
     if fault := ledger.describe_damage(where):
         notes.append(fault)
-    related = family_members(claims)
-    found = {}
+    members = family_members(claims)
+    registrations = {}
     for claim in claims:
-        family = related[claim.id]
+        family = members[claim.id]
         if line := shipped_line(claim, run.experiment, run.scale, run.arms, family):
-            found[claim.id] = Registration(True, str(line["date"]), hash=claim.fingerprint)
+            registrations[claim.id] = Registration(True, str(line["date"]), hash=claim.fingerprint)
             continue
-        marks = {arm: run.signatures[arm] for arm in claim.named_arms if arm in run.signatures}
-        times = _times(claim, marks, family, lines)
-        if any(arm not in times for arm in marks):
+        # An arm that another run registered before keeps its time; only new arms need a line.
+        signatures = {arm: run.signatures[arm] for arm in claim.named_arms if arm in run.signatures}
+        times = _registration_times(claim, signatures, family, lines)
+        if any(arm not in times for arm in signatures):
             line = {
                 "id": claim.id,
                 "hash": claim.fingerprint,
                 "claim": claim.registered_fields(),
-                "arms": marks,
+                "arms": signatures,
                 "family": family,
                 "time": now.isoformat(timespec="microseconds"),
             }
             if reason := ledger.append(where, line):
                 notes.append(
-                    f"claim {claim.id} could not be written down ({reason}): it is invalid"
+                    f"claim {claim.id} could not be registered ({reason}), so it is invalid"
                 )
-                found[claim.id] = Registration(False, "", late=True, hash=claim.fingerprint)
+                registrations[claim.id] = Registration(False, "", late=True, hash=claim.fingerprint)
                 continue
-            times = {arm: times.get(arm, now) for arm in marks}
-        found[claim.id] = _judged(claim, times, marks, run, store, now)
-    return found
+            times = {arm: times.get(arm, now) for arm in signatures}
+        registrations[claim.id] = _check_lateness(claim, times, signatures, run, store, now)
+    return registrations
 
 
-def _times(
+def _registration_times(
     claim: Claim,
-    marks: Mapping[str, str],
+    signatures: Mapping[str, str],
     family: Sequence[str],
     lines: Sequence[Mapping[str, Any]],
 ) -> dict[str, datetime.datetime]:
-    """For each arm when the claim about it was first written down.
+    """Return for each arm the time when the claim about it was first registered.
 
-    A line counts if what it says of arms is true of these, and its family has lost no member since:
-    a smaller family is an easier one.
+    A line counts if its arms have these signatures and its family has lost no member since then. A
+    smaller family would be easier.
     """
     times: dict[str, datetime.datetime] = {}
     for line in lines:
@@ -197,7 +200,7 @@ def _times(
             and isinstance(arms, dict)
             and isinstance(others, list)
             and time is not None
-            and arms.items() <= marks.items()
+            and arms.items() <= signatures.items()
             and all(other in family for other in others)
         ):
             for arm in arms:
@@ -205,22 +208,22 @@ def _times(
     return times
 
 
-def _judged(
+def _check_lateness(
     claim: Claim,
     times: Mapping[str, datetime.datetime],
-    marks: Mapping[str, str],
+    signatures: Mapping[str, str],
     run: RegistrationContext,
     store: Store,
     now: datetime.datetime,
 ) -> Registration:
-    """Whether a trial that decides the claim was finished before the claim was written down.
+    """Return a claim's registration, late if a trial that decides it finished before it.
 
     `seed=8` and `seed_offset=8` are the same trials under two signatures.
     """
     registered = max(times.values(), default=now).isoformat(timespec="microseconds")
     computed = {
-        arm: store.slots_across_offsets(mark, run.signature_texts.get(arm))
-        for arm, mark in marks.items()
+        arm: store.slots_across_offsets(signature, run.signature_texts.get(arm))
+        for arm, signature in signatures.items()
     }
     finished = [
         (arm, slot.first_finish_time())

@@ -1,10 +1,14 @@
-"""From claims and records to verdicts.
+"""The verdicts on claims, from the records of a run.
 
-A claim is written down before the run, and the first `n` seeds decide, so that adding seeds until a
-claim holds is impossible. `reproduced` and `contradicted` need the test of the claim's kind, Holm-
-corrected over its family, and what else the kind asks for; `invalid_reason` says that the run cannot
-answer at all; everything else is `inconclusive`. Holm runs twice, over the tests that would confirm
-and over those that would refute, so that a family holds its level for either verdict.
+A claim is written before the run, and its first `n` seeds decide. So adding seeds until a claim
+holds is impossible. The verdicts:
+
+- `invalid`: a precondition fails, so the run cannot judge the claim;
+- `reproduced`, `contradicted`: the Holm-corrected test and all other conditions of the kind agree;
+- `inconclusive`: everything else.
+
+Holm's correction runs twice: over the tests that would confirm, and over the tests that would
+refute. So a family keeps its level for either verdict.
 """
 
 import dataclasses
@@ -38,21 +42,27 @@ def judge(
     clipped: "DataFrame | None" = None,
     registrations: Mapping[str, Registration] | None = None,
 ) -> list[Finding]:
-    """One finding per claim, in order.
+    """Return one finding per claim, in order.
 
-    A family counts all its claims, also the invalid ones, so that its size is fixed beforehand. A
-    trial that diverged takes part with what its metric declares for that: `clipped` lists these
-    values. A claim that `registrations` calls late is invalid. An invalid claim shows its estimate
-    where there is one.
+    - A family counts all its claims, also invalid ones, so its size is fixed before the run.
+    - A diverged trial enters with the value that its metric declares; `clipped` lists these values.
+    - A claim that is late according to `registrations` is invalid.
+    - An invalid claim has its estimate, if there is one.
     """
+    # The numbers of a smoke run are of a few steps and mean nothing.
     if scale == "smoke":
-        return [Finding(claim, Verdict.invalid, "smoke") for claim in claims]
+        return [
+            Finding(claim, Verdict.invalid, "scale=smoke only checks that everything runs")
+            for claim in claims
+        ]
     evidence, preconditions = Evidence(results, trials, clipped), preconditions or Preconditions()
     known = registrations or {}
+    # Claims of one family are corrected together; exact claims have no p-value and no family.
     families: dict[str, list[int]] = {}
     for i, member in enumerate(claims):
         if isinstance(member, StatisticalClaim):
             families.setdefault(member.family, []).append(i)
+    # Measure every claim before any verdict: Holm's correction needs all p-values of a family.
     examined = []
     for claim in claims:
         family: list[StatisticalClaim] = []
@@ -65,132 +75,153 @@ def judge(
                 claim, family, evidence, preconditions, registration.find_registration(claim, known)
             )
         )
-    # An invalid claim stays in its family, as one that has shown nothing.
-    sound = [None if e.reason else e.measured for e in examined]
-    p_holm = _corrected(families, [found.p if found else 1.0 for found in sound])
-    p_against = _corrected(families, [found.p_against if found else 1.0 for found in sound])
+    # An invalid claim stays in its family with p = 1: the other claims must not become easier.
+    valid = [None if e.reason else e.measurement for e in examined]
+    # Confirming and refuting tests are two families: each verdict keeps the level by itself.
+    p_holm = _holm_per_family(families, [m.p if m else 1.0 for m in valid])
+    p_against = _holm_per_family(families, [m.p_against if m else 1.0 for m in valid])
     return [
-        _invalid(claim, e)
-        if e.reason or e.measured is None
-        else _decide(claim, e, e.measured, float(p_holm[i]), float(p_against[i]))
+        _invalid_finding(claim, e)
+        if e.reason or e.measurement is None
+        else _decide(claim, e, e.measurement, float(p_holm[i]), float(p_against[i]))
         for i, (claim, e) in enumerate(zip(claims, examined, strict=True))
     ]
 
 
 @dataclass(frozen=True)
 class _Examined:
-    """What is known of a claim before its family is corrected; `invalid_reason` says why it is invalid."""
+    """A claim before its family is corrected; `reason` says why it is invalid, "" if it is not."""
 
-    measured: Measurement | None
+    measurement: Measurement | None
     reason: str
-    beside: Mapping[str, Any]  # fields of the finding that hold whatever the verdict
-    cost_left: Sequence[str]
+    finding_fields: Mapping[str, Any]  # fields of the finding that do not depend on the verdict
+    cost_notes: Sequence[str]
 
 
 def _examine(
     claim: Claim,
     family: Sequence[StatisticalClaim],
     evidence: Evidence,
-    rig: Preconditions,
-    written: Registration | None,
+    preconditions: Preconditions,
+    registered: Registration | None,
 ) -> _Examined:
-    """Measure a claim and check all its conditions; the first that fails is the reason."""
-    found, reason = _measure(claim, max(1, len(family)), evidence)
-    checks: list[Callable[[], None]] = [lambda: rig.check(claim, evidence)]
-    beside: dict[str, Any] = {
-        "unequal": rig.unequal_settings(claim),
-        "written_after_results": written is not None and written.late,
-        "shipped": written is not None and written.shipped,
+    """Measure a claim and check its preconditions; the first that fails is the reason."""
+    # Measure first: an invalid claim shows its estimate, too.
+    measurement, reason = _measure(claim, max(1, len(family)), evidence)
+    checks: list[Callable[[], None]] = [lambda: preconditions.check(claim, evidence)]
+    # These facts are in the report for every verdict.
+    finding_fields: dict[str, Any] = {
+        "unequal": preconditions.unequal_settings(claim),
+        "written_after_results": registered is not None and registered.late,
+        "shipped": registered is not None and registered.shipped,
         "least_n": claim.least_n,
     }
+    # Only a test over seeds has a least p-value, an A/A pair and a positive control. Check the
+    # least p-value first: with too few seeds, the other checks say little.
     if isinstance(claim, StatisticalClaim):
         checks.insert(0, lambda: check_confirmable(claim, family))
-        beside |= {"least_n": find_least_n(claim, family)}
-        beside |= {
-            "aa": rig.aa_difference(claim, evidence),
-            "positive": rig.positive_control_difference(claim, evidence),
+        finding_fields |= {"least_n": find_least_n(claim, family)}
+        finding_fields |= {
+            "aa": preconditions.aa_difference(claim, evidence),
+            "positive": preconditions.positive_control_difference(claim, evidence),
         }
-    if written is not None and written.late:
-        reason = written.invalid_reason
+    # A late claim is always invalid, so this reason replaces that of missing values.
+    if registered is not None and registered.late:
+        reason = registered.invalid_reason
+    # Missing values and lateness explain more than a failed precondition: check no further.
     for check in checks if not reason else ():
         try:
             check()
         except InvalidClaimError as error:
             reason = str(error)
             break
-    reason = reason or (found.invalid_reason if found else "")
-    return _Examined(found, reason, beside, rig.cost_notes(claim))
+    # The kind's own objection comes last: it holds only for a claim that is valid otherwise.
+    reason = reason or (measurement.invalid_reason if measurement else "")
+    return _Examined(measurement, reason, finding_fields, preconditions.cost_notes(claim))
 
 
 def _measure(claim: Claim, family: int, evidence: Evidence) -> tuple[Measurement | None, str]:
-    """What the records say, and why it decides nothing; fewer seeds still give an estimate."""
+    """Return the measurement, if any, and the reason why it decides nothing; "" if it may decide.
+
+    Fewer seeds than the claim's n still give an estimate.
+    """
     try:
         return claim.measure(evidence, family), ""
     except InvalidClaimError as error:
         reason = str(error)
     try:
-        there = len(evidence.common_seeds(claim.compared_arms))
-        if claim.least_n <= there < claim.n:
-            return dataclasses.replace(claim, n=there).measure(evidence, family), reason
+        n_seeds = len(evidence.common_seeds(claim.compared_arms))
+        if claim.least_n <= n_seeds < claim.n:
+            return dataclasses.replace(claim, n=n_seeds).measure(evidence, family), reason
     except (InvalidClaimError, ValueError):
         pass
     return None, reason
 
 
-def _corrected(families: Mapping[str, list[int]], p_values: Sequence[float]) -> Floats:
+def _holm_per_family(families: Mapping[str, list[int]], p_values: Sequence[float]) -> Floats:
     corrected = np.array(p_values, dtype=float)
     for members in families.values():
         corrected[members] = holm(corrected[members])
     return corrected
 
 
-def _invalid(claim: Claim, examined: _Examined) -> Finding:
-    found = examined.measured
-    if found is None:
-        return Finding(claim, Verdict.invalid, examined.reason, **examined.beside)
+def _invalid_finding(claim: Claim, examined: _Examined) -> Finding:
+    measurement = examined.measurement
+    if measurement is None:
+        return Finding(claim, Verdict.invalid, examined.reason, **examined.finding_fields)
     return Finding(
         claim,
         Verdict.invalid,
         examined.reason,
-        interval=found.interval,
-        n=found.n,
-        others=found.others,
-        noise_floor=found.noise_floor,
-        unit=found.unit,
-        **examined.beside,
+        interval=measurement.interval,
+        n=measurement.n,
+        others=measurement.others,
+        noise_floor=measurement.noise_floor,
+        unit=measurement.unit,
+        **examined.finding_fields,
     )
 
 
 def _decide(
-    claim: Claim, examined: _Examined, found: Measurement, p_holm: float, p_against: float
+    claim: Claim,
+    examined: _Examined,
+    measurement: Measurement,
+    p_holm: float,
+    p_against: float,
 ) -> Finding:
-    verdict, reason = Verdict.inconclusive, found.reason
+    # Without evidence for either side, the claim is inconclusive.
+    verdict, reason = Verdict.inconclusive, measurement.reason
     p: float | None = None
     corrected: float | None = None
+    # A test decides only if the kind's other condition agrees, e.g. the interval and noise floor.
     if isinstance(claim, StatisticalClaim):
-        p, corrected = found.p, p_holm
-        if found.may_reproduce and p_holm < claim.alpha:
+        p, corrected = measurement.p, p_holm
+        if measurement.may_reproduce and p_holm < claim.alpha:
             verdict = Verdict.reproduced
-        elif found.may_contradict and p_against < claim.alpha:
-            verdict, p, corrected = Verdict.contradicted, found.p_against, p_against
+        elif measurement.may_contradict and p_against < claim.alpha:
+            # Report the p-value of the test that decided, here the refuting one.
+            verdict, p, corrected = Verdict.contradicted, measurement.p_against, p_against
         reason += f", {claim.test_name} p = {p:.2g}, Holm {corrected:.2g}"
+    # An exact claim has no test: it holds at every seed, or it does not.
     else:
-        verdict = Verdict.reproduced if found.may_reproduce else Verdict.contradicted
-    notes = [*found.notes, *examined.cost_left]
-    if unequal := examined.beside["unequal"]:
+        verdict = Verdict.reproduced if measurement.may_reproduce else Verdict.contradicted
+    # A verdict names the differences between the arms that the preconditions allow.
+    notes = [*measurement.notes, *examined.cost_notes]
+    if unequal := examined.finding_fields["unequal"]:
         notes.append(f"the arms also differ in {format_unequal_settings(unequal)}")
     return Finding(
         claim,
         verdict,
         ", ".join([reason, *notes]),
-        interval=found.interval,
+        interval=measurement.interval,
         p=p,
         p_holm=corrected,
-        minimum_detectable_effect=found.minimum_detectable_effect,
-        n=found.n,
-        extra_estimate=found.extra_estimate,
-        others=found.others,
-        noise_floor=found.noise_floor,
-        unit=found.unit,
-        **examined.beside,
+        # The following numbers help a reader to judge the verdict; they did not decide it.
+        minimum_detectable_effect=measurement.minimum_detectable_effect,
+        n=measurement.n,
+        extra_estimate=measurement.extra_estimate,
+        others=measurement.others,
+        noise_floor=measurement.noise_floor,
+        unit=measurement.unit,
+        **examined.finding_fields,
     )

@@ -1,5 +1,5 @@
-"""From records to pictures; never touches a model.
+"""Figures of a study, drawn from its records without a model.
 
-`figure.py` says what all figures share, `kinds/` has a file for each kind, and `draw.py` draws
-those of a study. Planning a run reads figures and draws none, so that it imports no matplotlib.
+`figure.py` has the parts that all figures share, `kinds/` a file for each kind, and `draw.py`
+draws the figures of a study. Planning a run reads figures without drawing or importing matplotlib.
 """

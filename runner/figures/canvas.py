@@ -1,7 +1,7 @@
-"""What every figure shares: fonts, colours, axes, legends and reference lines.
+"""Fonts, colours, axes, legends and reference lines of all figures.
 
-Pictures are plain `Figure` objects of matplotlib: no pyplot, no global state, any number of
-threads.
+Pictures are plain `Figure` objects of matplotlib, without pyplot and its global state. So any
+number of threads may draw.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,8 +17,8 @@ from runner.figures.texts import CHARACTER_WIDTH, FONTS, drawable_text, level_te
 
 LineStyle = Literal["-", "--", ":", "-."]
 
-# Okabe & Ito, "Color Universal Design" (2008): told apart with every common colour blindness.
-# Their yellow is darkened, since on white paper it vanishes as a thin line.
+# Okabe & Ito, "Color Universal Design" (2008): distinct with every common colour blindness. The
+# yellow is darker than theirs, since a thin yellow line vanishes on white paper.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#A89F00")
 MILLION = 1e6
 LEGEND_SIZE = 12.0  # points
@@ -46,10 +46,10 @@ STYLE: dict[str, Any] = {
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Fonts and colours, for building and for saving a figure; the caller's settings come back.
+    """Set the fonts and colours for drawing and saving a figure; restore the caller's settings.
 
-    Nothing of what a user has set for figures of his own (LaTeX, sizes, fonts) is left. All drawing
-    happens in here, so that this is where matplotlib is first imported.
+    The user's own settings of matplotlib (LaTeX, sizes, fonts) have no effect inside. All drawing
+    happens inside, so this function imports matplotlib first.
     """
     import_matplotlib()
     import matplotlib as mpl
@@ -65,7 +65,7 @@ def style() -> Iterator[None]:
 
 
 def _allow_bold(family: str) -> None:
-    """Let the font's one weight stand for bold too, or matplotlib logs a warning per label."""
+    """Use the font's only weight for bold, too; otherwise matplotlib logs a warning per label."""
     from matplotlib.font_manager import fontManager
 
     entries = [entry for entry in fontManager.ttflist if entry.name == family]
@@ -75,21 +75,21 @@ def _allow_bold(family: str) -> None:
 
 @dataclass(frozen=True)
 class HueStyles:
-    """A colour and a line style per level of the hue; an arm has the same in every figure."""
+    """A colour and a line style per level of the hue; an arm has the same ones in every figure."""
 
     levels: list[Any]
 
     def colour(self, level: Any) -> str:
-        """The level's colour."""
+        """Return the level's colour."""
         return PALETTE[self.levels.index(level) % len(PALETTE)]
 
     def line_style(self, level: Any) -> LineStyle:
-        """The level's line style: past eight levels colours come again, with another style."""
+        """Return the level's line style: after eight levels, colours repeat with another style."""
         return LINES[self.levels.index(level) // len(PALETTE) % len(LINES)]
 
 
 def set_axis_labels(figure: MplFigure, panels: list[Panel], x: str, y: str) -> None:
-    """Labels below the lowest panels, and once at the left; large numbers are written short."""
+    """Label x below the lowest panels and y once at the left; shorten large tick numbers."""
     x, y = drawable_text(x), drawable_text(y)
     for panel in panels:
         for axis, limits in (
@@ -107,10 +107,10 @@ def set_axis_labels(figure: MplFigure, panels: list[Panel], x: str, y: str) -> N
 
 
 def set_log_axes(axes: Axes, log: str) -> None:
-    """Logarithmic axes as `log` says, with ticks written as plain numbers."""
+    """Make the axes of `log` (none, x, y, both) logarithmic, with plain numbers at the ticks."""
     if log in ("x", "both"):
         axes.set_xscale("log")
-        # Fewer than on y: labels stand side by side.
+        # Fewer than on y: labels are side by side.
         _log_ticks(axes.xaxis, axes.get_xlim(), (1.0, 2.0, 3.0, 5.0))
     if log in ("y", "both"):
         axes.set_yscale("log")
@@ -118,7 +118,7 @@ def set_log_axes(axes: Axes, log: str) -> None:
 
 
 def _log_ticks(axis: Any, limits: tuple[float, float], within_decade: tuple[float, ...]) -> None:
-    """Evenly below a factor of two, at round numbers within a decade, at decades beyond three."""
+    """Set ticks by the range: even below a factor of 2, at round numbers, at decades above 1000."""
     from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
     ratio = max(limits) / min(limits)
@@ -129,14 +129,14 @@ def _log_ticks(axis: Any, limits: tuple[float, float], within_decade: tuple[floa
 
 
 def set_tick_format(axis: Any, text: Callable[[float], str]) -> None:
-    """Write the numbers of an axis's ticks as a function gives their texts."""
+    """Set the function that writes the numbers of an axis's ticks."""
     from matplotlib.ticker import FuncFormatter
 
     axis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
 
 
 def short_number(value: float) -> str:
-    """A tick's number: 20,000 and 0.05 as they are, 134,000,000 as 134 M."""
+    """Return the text of a tick: 20,000 and 0.05 in full, 134,000,000 as 134 M."""
     for size, letter in ((1000 * MILLION, "G"), (MILLION, "M")):
         if abs(value) >= size:
             return f"{value / size:,.4g} {letter}"
@@ -146,7 +146,7 @@ def short_number(value: float) -> str:
 def draw_dots(
     axes: Axes, rows: pd.DataFrame, x: str, colour: str, *, size: float, alpha: float = 1.0
 ) -> None:
-    """A dot for each value against the column `x`: filled, or hollow where it is `clipped`."""
+    """Draw a dot for each value over the column `x`: filled, or hollow where it is `clipped`."""
     for hollow in (False, True):
         chosen = rows[rows["clipped"] == hollow]
         if chosen["value"].notna().any():
@@ -163,24 +163,29 @@ def draw_dots(
 
 
 def add_legend(
-    figure: MplFigure, paint: HueStyles, shown: list[Any], hue: str, *, patches: bool = False
+    figure: MplFigure,
+    styles: HueStyles,
+    shown_levels: list[Any],
+    hue: str,
+    *,
+    patches: bool = False,
 ) -> None:
-    """Below all panels: lines, or squares where areas are coloured."""
+    """Add a legend below all panels, of lines or, with `patches`, of squares."""
     from matplotlib.lines import Line2D
 
-    texts = level_texts(hue, shown)
+    texts = level_texts(hue, shown_levels)
     handles = [
         Line2D(
             [],
             [],
-            color=paint.colour(level),
-            linestyle="none" if patches else paint.line_style(level),
+            color=styles.colour(level),
+            linestyle="none" if patches else styles.line_style(level),
             marker="s" if patches else None,
             markersize=10,
             linewidth=2.5,
             label=texts[level],
         )
-        for level in shown
+        for level in shown_levels
     ]
     widest = (
         max(text_width(text) for text in texts.values()) * CHARACTER_WIDTH * LEGEND_SIZE + 40
@@ -195,7 +200,7 @@ def add_legend(
 
 
 def add_reference_line(axes: Axes, value: float | None, label: str) -> None:
-    """A dashed line at a value to compare with, its label inside the axes above the line."""
+    """Draw a dashed line at a value, with its label inside the axes above the line."""
     if value is None:
         return
     axes.axhline(value, color="#444444", linestyle=(0, (5, 3)), linewidth=1.2, zorder=1)

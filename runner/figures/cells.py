@@ -1,4 +1,4 @@
-"""Numbers as colours in cells, on one scale for all panels."""
+"""Tables of numbers as coloured cells, with one scale for all panels."""
 
 from typing import Any
 
@@ -9,17 +9,17 @@ from runner.figures.mpl import Axes, MplFigure
 from runner.figures.panels import Panel
 from runner.figures.texts import drawable_text
 
-WRITTEN = 60  # up to so many cells, each shows its number
+MAX_WRITTEN_CELLS = 60  # in a table of at most this size, each cell shows its number
 
 
 def paint_cells(
     figure: MplFigure, panels: list[Panel], tables: list[np.ndarray], *, log: bool, label: str
 ) -> None:
-    """Colour one table per panel, rows from top to bottom; a cell without a number stays white."""
+    """Colour one table (rows, columns) per panel from top to bottom; NaN stays white."""
     from matplotlib.colors import LogNorm, Normalize
 
-    everything = np.concatenate([table.ravel() for table in tables])
-    lowest, highest = float(np.nanmin(everything)), float(np.nanmax(everything))
+    all_values = np.concatenate([table.ravel() for table in tables])
+    lowest, highest = float(np.nanmin(all_values)), float(np.nanmax(all_values))
     scale = LogNorm if log and lowest > 0 else Normalize
     norm = scale(lowest, highest if highest > lowest else lowest + 1e-12)
     for panel, table in zip(panels, tables, strict=True):
@@ -27,9 +27,9 @@ def paint_cells(
             table, aspect="auto", cmap="viridis", norm=norm, interpolation="nearest"
         )
         panel.axes.grid(visible=False)
-        if table.size <= WRITTEN:
-            _write(panel.axes, table, norm, small=len(panels) > 2 or table.shape[1] > 8)
-    # Half an inch would be a wide bar beside many rows: its width follows from its height.
+        if table.size <= MAX_WRITTEN_CELLS:
+            _write_values(panel.axes, table, norm, small=len(panels) > 2 or table.shape[1] > 8)
+    # The default width of the colour bar is a share of its height: too wide next to many rows.
     bar = figure.colorbar(
         drawn,
         ax=[panel.axes for panel in panels],
@@ -42,8 +42,8 @@ def paint_cells(
         set_tick_format(bar.ax.yaxis, "{:g}".format)
 
 
-def _write(axes: Axes, table: np.ndarray, norm: Any, *, small: bool) -> None:
-    """Write each cell's value on it, in the ink that shows on its colour."""
+def _write_values(axes: Axes, table: np.ndarray, norm: Any, *, small: bool) -> None:
+    """Write each cell's value on it, white on dark colours and black on light ones."""
     largest = float(np.nanmax(np.abs(table))) if np.isfinite(table).any() else 1.0
     decimals = max(0, 1 - int(np.floor(np.log10(largest)))) if largest > 0 else 0
     for (i, j), value in np.ndenumerate(table):

@@ -1,4 +1,4 @@
-"""The records that figures are drawn from."""
+"""The records of a study, as figures read them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,21 +10,25 @@ import pandas as pd
 from runner.figures.canvas import HueStyles
 from runner.figures.seeds import TRIAL_COLUMNS, seeds_with_results, seeds_with_status
 from runner.figures.templates import levels, select_arms_in_order, select_metric_rows
+from runner.wording.names import name_hint
 
-CLIPPED = ["arm", "seed", "metric"]
+CLIPPED_COLUMNS = ["arm", "seed", "metric"]
 
 
 class CannotDrawError(ValueError):
-    """The records do not hold what a figure asks for; the message says what was looked for."""
+    """The reason why a figure cannot be drawn: a metric, table, column or value is missing."""
 
 
 @dataclass(frozen=True)
 class Records:
-    """Tidy frames as the report has them, the arms in their order, and the trials' tables.
+    """The records of a study: tidy frames, the arms in their order, and the trials' tables.
 
-    `trials` (arm, seed, status) says which seeds a mean needs, and why some are missing; without
-    it an arm has the seeds that occur in any frame. `clipped` (arm, seed, metric) are the final
-    values that stand for a diverged trial and were not measured.
+    results  columns arm, seed, metric, value, unit: final values
+    history  columns arm, seed, metric, step, value
+    tables   name -> the rows that trials recorded in this table
+    trials   columns arm, seed, status: the seeds that a mean needs, and why some are missing.
+             Without it, an arm has the seeds that occur in any frame
+    clipped  columns arm, seed, metric: final values that replace those of diverged trials
     """
 
     results: pd.DataFrame
@@ -35,74 +39,88 @@ class Records:
         default_factory=lambda: pd.DataFrame(columns=TRIAL_COLUMNS), kw_only=True
     )
     clipped: pd.DataFrame = field(
-        default_factory=lambda: pd.DataFrame(columns=CLIPPED), kw_only=True
+        default_factory=lambda: pd.DataFrame(columns=CLIPPED_COLUMNS), kw_only=True
     )
 
     @cached_property
     def seeds(self) -> Mapping[str, frozenset[int]]:
-        """The seeds of each arm that have a result: a mean needs them all."""
-        kept = [table for table in self.tables.values() if {"arm", "seed"} <= {*table.columns}]
-        return seeds_with_results(self.trials, self.results, self.history, *kept)
+        """The seeds of each arm that have a result; a mean needs all of them."""
+        tables = [table for table in self.tables.values() if {"arm", "seed"} <= {*table.columns}]
+        return seeds_with_results(self.trials, self.results, self.history, *tables)
 
     @cached_property
     def diverged_seeds(self) -> Mapping[str, frozenset[int]]:
-        """The seeds of each arm whose trials have diverged."""
+        """The seeds of each arm whose trials diverged."""
         return seeds_with_status(self.trials, "diverged")
 
     @cached_property
     def planned_seeds(self) -> Mapping[str, frozenset[int]]:
-        """The seeds of all trials of each arm, as far as `trials` says."""
+        """The seeds of all trials of each arm in `trials`."""
         return seeds_with_status(self.trials)
 
     def matching_rows(self, frame: pd.DataFrame, template: str, arms: list[str]) -> pd.DataFrame:
-        """The rows of a template, of which some are finite; CannotDrawError if none is.
+        """Return the rows of the metrics that match a template, with NaN for non-finite values.
 
-        Final values have a column `clipped` that says which of them were not measured.
+        The column `clipped` marks final values that replace those of diverged trials.
+
+        Raises:
+            CannotDrawError: no value is finite.
         """
-        rows = select_metric_rows(frame, template, self.shown(arms))
+        rows = select_metric_rows(frame, template, self.existing_arms(arms))
         rows["clipped"] = frame is self.results and self.is_clipped(rows)
         return self.mask_non_finite(rows, f"of a metric like {template!r}", arms)
 
     def is_clipped(self, rows: pd.DataFrame) -> pd.Series:
-        """Which of these final values (arm, seed, metric) stand for a diverged trial."""
-        clipped = pd.MultiIndex.from_frame(self.clipped[CLIPPED])
-        return pd.Series(pd.MultiIndex.from_frame(rows[CLIPPED]).isin(clipped), index=rows.index)
+        """Return a mask of the final values that replace those of diverged trials."""
+        clipped = pd.MultiIndex.from_frame(self.clipped[CLIPPED_COLUMNS])
+        return pd.Series(
+            pd.MultiIndex.from_frame(rows[CLIPPED_COLUMNS]).isin(clipped), index=rows.index
+        )
 
     def table_rows(self, name: str, columns: list[str], arms: list[str]) -> pd.DataFrame:
-        """The rows of these arms in a table; CannotDrawError where something is missing."""
-        found = self.tables.get(name)
-        if found is None:
-            have = f"; there are {sorted(self.tables)}" if self.tables else ""
-            raise CannotDrawError(f"no trial has kept a table {name!r}{have}")
-        missing = [column for column in columns if column not in found]
+        """Return the rows of these arms in a table.
+
+        Raises:
+            CannotDrawError: the table, a column or the rows are missing.
+        """
+        table = self.tables.get(name)
+        if table is None:
+            raise CannotDrawError(
+                f"no trial has recorded a table {name!r}; {name_hint(name, self.tables)}"
+            )
+        missing = [column for column in columns if column not in table]
         if missing:
             raise CannotDrawError(
-                f"table {name} has no column {missing}; it has {list(found.columns[2:])}"
+                f"table {name} has no column {missing}; it has {list(table.columns[2:])}"
             )
-        rows = select_arms_in_order(found, self.shown(arms))
+        rows = select_arms_in_order(table, self.existing_arms(arms))
         if rows.empty:
-            raise CannotDrawError(f"table {name} has no row in arms {self.shown(arms)}")
+            raise CannotDrawError(f"table {name} has no row in arms {self.existing_arms(arms)}")
         return rows
 
-    def shown(self, arms: list[str]) -> list[str]:
-        """Those of these arms that exist, in the same order; without any, all arms."""
+    def existing_arms(self, arms: list[str]) -> list[str]:
+        """Return the arms of a list that exist, in its order; for an empty list, all arms."""
         return [arm for arm in arms or self.arms if arm in self.arms]
 
     def mask_non_finite(self, rows: pd.DataFrame, what: str, arms: list[str]) -> pd.DataFrame:
-        """Put NaN for values that are not finite; CannotDrawError if none is finite."""
+        """Return rows with NaN for each non-finite value.
+
+        Raises:
+            CannotDrawError: no value is finite; the message has `what`, e.g. "of metric a".
+        """
         finite = np.isfinite(rows["value"])
         if not finite.any():
             raise CannotDrawError(f"no finite value {what} in arms {arms or self.arms}")
         return rows.assign(value=rows["value"].where(finite))
 
     def hue_styles(self, rows: pd.DataFrame, hue: str) -> HueStyles:
-        """Colours by level; an arm's depends on the whole study, not on what one figure shows."""
+        """Return the styles by level; an arm's style depends on all arms of the study."""
         return HueStyles(self.arms if hue == "arm" else levels(rows, hue))
 
     def label(self, template: str, rows: pd.DataFrame) -> str:
-        """A default label: what stands before the placeholders, and the unit if there is one."""
-        same = self.results[self.results["metric"].isin(rows["metric"].unique())]
-        units = set(same["unit"]) - {"", "1"}
+        """Return a default label: the template up to its placeholders, and the unit if any."""
+        matching = self.results[self.results["metric"].isin(rows["metric"].unique())]
+        units = set(matching["unit"]) - {"", "1"}
         stem = template.partition("/{")[0].partition("{")[0]
         unit = units.pop() if len(units) == 1 else ""
         return stem if not unit or stem.endswith(f"/{unit}") else f"{stem} ({unit})"

@@ -1,6 +1,6 @@
-"""Draws the figures of a study; what fails costs itself alone.
+"""The drawing of a study's figures from its records, without a model.
 
-Never touches a model, so a picture can be drawn again from old records.
+A figure that fails gives a warning, and the others are drawn.
 """
 
 import io
@@ -18,7 +18,7 @@ DPI = 130
 
 @dataclass(frozen=True)
 class Picture:
-    """One figure, encoded."""
+    """A figure as PNG and SVG."""
 
     png: bytes
     svg: bytes
@@ -27,28 +27,28 @@ class Picture:
 def draw_all(
     figures: Mapping[str, Figure], records: Records
 ) -> tuple[dict[str, Picture], dict[str, TextTable], list[str]]:
-    """Draw every figure: pictures, sheets of text, and one warning line for each that fails.
+    """Draw every figure; return pictures, tables of text, and a warning for each that fails.
 
-    A figure that fails, for whatever reason, costs nothing but itself.
+    Any error in a figure becomes its warning.
     """
-    pictures, sheets, warnings = {}, {}, []
+    pictures, text_tables, warnings = {}, {}, []
     for name, figure in figures.items():
         try:
             with canvas.style():
                 drawn = figure.draw(records)
                 if isinstance(drawn, TextTable):
-                    sheets[name] = drawn
+                    text_tables[name] = drawn
                 else:
                     pictures[name] = _encode(name, drawn)
         except CannotDrawError as missing:
             warnings.append(f"figure {name} was skipped: {missing}")
         except Exception as error:
             warnings.append(f"figure {name} could not be drawn: {summarise_error(error)}")
-    return pictures, sheets, warnings
+    return pictures, text_tables, warnings
 
 
 def summarise_error(error: Exception) -> str:
-    """The kind of an error and what it says, in one short line."""
+    """Return the type and the message of an error in one line of at most 200 characters."""
     text = " ".join(str(error).split())
     return truncate_middle(f"{type(error).__name__}: {text}" if text else type(error).__name__, 200)
 
@@ -58,11 +58,11 @@ def _encode(name: str, figure: MplFigure) -> Picture:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
-    # The canvases' own writers draw once; `savefig` draws everything a second time, without ink.
+    # The canvases' own writers draw once; `savefig` draws everything a second time for the layout.
     png, svg = io.BytesIO(), io.StringIO()
     figure.set_dpi(DPI)
     FigureCanvasAgg(figure).print_png(png)
-    # The layout is solved once: solving it again for the SVG would take as long as drawing it.
+    # The layout is computed once: computing it again for the SVG takes as long as drawing it.
     figure.set_layout_engine("none")
     # Names inside the SVG depend on the figure only, so the same records give the same file.
     with mpl.rc_context({"svg.hashsalt": name}):

@@ -1,8 +1,8 @@
-"""Figures as data: what an experiment's YAML says under `figures:`, checked when a run is planned.
+"""Figures as data: the `figures:` of an experiment's YAML, checked when a run is planned.
 
-What kinds share; `runner.figures.kinds` has a file for each kind. A metric may be a template (see
-`runner.metric_names`), whose placeholders may be named as columns. With `table` the rows come from
-a table that trials keep, and the same keys name its columns.
+This module has the parts that all kinds share; `runner.figures.kinds` has a file for each kind. A
+metric may be a template (see `runner.metric_names`), whose placeholders are columns. With `table`,
+the rows come from a table that trials record, and the same keys name its columns.
 """
 
 from abc import ABC, abstractmethod
@@ -20,7 +20,7 @@ from runner.metric_names import placeholders
 
 @dataclass(frozen=True)
 class TextTable:
-    """A table of texts, drawn by a figure that is no picture; a bool is a tick or a cross."""
+    """A table of texts, drawn by figures without a picture; a bool is a tick or a cross."""
 
     head: list[str]
     rows: list[list[str | bool]]
@@ -29,11 +29,11 @@ class TextTable:
 
 @dataclass(frozen=True, kw_only=True)
 class Figure(ABC):
-    """One figure of a report; its fields are the keys that its kind has in YAML.
+    """One figure of a report; its fields are the keys of its kind in YAML.
 
-    A wrong value or combination raises ValueError here, which is when a run is planned.
+    A wrong value or combination raises ValueError when a run is planned.
 
-    arms  only these arms, in this order; empty: all
+    arms  the arms to draw, in this order; empty: all arms
     """
 
     kind: ClassVar[str]
@@ -47,33 +47,41 @@ class Figure(ABC):
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Self:
-        """Read a figure of this kind. ValueError for keys that are unknown or missing."""
+        """Read a figure of this kind.
+
+        Raises:
+            ValueError: a key is unknown or missing.
+        """
         return cls(**read_figure_keys(cls, mapping))
 
     @property
     def metrics(self) -> list[str]:
-        """The metrics or templates that are drawn; none where a table holds the values."""
+        """The metrics or templates that the figure draws; empty if it draws a table."""
         return []
 
     @abstractmethod
     def draw(self, records: Records) -> MplFigure | TextTable:
-        """Draw the figure, inside `canvas.style()`. CannotDrawError where records are missing."""
+        """Draw the figure, inside `canvas.style()`.
+
+        Raises:
+            CannotDrawError: the records lack a metric, table, column or value.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
 class PanelFigure(Figure):
     """A picture of panels, each with the rows of one level of one or two columns.
 
-    panel  one or two columns (`arm`, a placeholder or a table's column): panels side by side, then
-           in rows
+    panel  one or two columns (`arm`, a placeholder or a table's column). Levels of the first are
+           side by side, levels of the second below each other
     """
 
-    has_dots: ClassVar[bool] = False  # values of single seeds are drawn as dots
+    has_dots: ClassVar[bool] = False  # whether values of single seeds are drawn as dots
     allows_step_axis: ClassVar[bool] = (
-        False  # an axis may be `step`: rows then come from the history
+        False  # whether an axis may be `step`; rows then come from the history
     )
     shows_one_trial: ClassVar[bool] = (
-        False  # the first seed only, of the first arm unless `group_columns` has the arm
+        False  # whether only the first seed is drawn, of one arm unless `group_columns` has arm
     )
 
     panel: list[str] = field(default_factory=list)
@@ -94,11 +102,11 @@ class PanelFigure(Figure):
     @property
     @abstractmethod
     def group_columns(self) -> list[str]:
-        """The columns that tell values apart: rows that agree in all of them are repetitions."""
+        """The columns that distinguish values: rows that agree in all of them are repetitions."""
 
     @property
     def shows_one_seed(self) -> bool:
-        """Whether the figure shows one seed of each arm, and no mean."""
+        """Whether the figure shows one seed of each arm instead of a mean."""
         return self.shows_one_trial
 
     @abstractmethod
@@ -106,34 +114,34 @@ class PanelFigure(Figure):
         """Draw the figure as `Figure.draw` does."""
 
     def check_columns(self, *templates: str) -> None:
-        """ValueError unless the columns are exactly the placeholders of these templates."""
+        """Raise ValueError unless the columns are exactly the placeholders of these templates."""
         named = " and ".join(map(repr, templates))
-        found = {name for template in templates for name in placeholders(template)}
+        existing = {name for template in templates for name in placeholders(template)}
         always = {"arm", "step"} if self.allows_step_axis else {"arm"}
-        if unknown := set(self.group_columns) - found - always:
+        if unknown := set(self.group_columns) - existing - always:
             raise ValueError(
-                f"{sorted(unknown)} are not placeholders of {named}; it has {sorted(found)}, and "
-                f"{sorted(always)} always exist"
+                f"{sorted(unknown)} are not placeholders of {named}; it has {sorted(existing)}, "
+                f"and {sorted(always)} always exist"
             )
-        if unused := found - set(self.group_columns):
+        if unused := existing - set(self.group_columns):
             raise ValueError(
-                f"placeholders {sorted(unused)} of {named} would be averaged away unseen; "
-                "name each in x, y, panel or hue"
+                f"placeholders {sorted(unused)} of {named} would be averaged over; name each in x, "
+                "y, panel or hue"
             )
 
     def check_arms(self, hint: str) -> None:
-        """ValueError for several arms in a figure of one trial that does not tell them apart."""
+        """Raise ValueError for several arms in a figure of one trial without a column for arms."""
         if len(self.arms) > 1 and "arm" not in self.group_columns:
-            raise ValueError(f"arms={self.arms} needs {hint}; else name one arm")
+            raise ValueError(f"arms={self.arms} needs {hint}; otherwise name one arm")
 
 
 @dataclass(frozen=True, kw_only=True)
 class MetricFigure(PanelFigure):
     """A picture of one metric, on axes with labels.
 
-    metric  name or template of what is drawn (on y; the colour of cells); with a table, the column
+    metric  name or template of the metric (on y; the colour of cells); with a table, the column
             that holds the values
-    log     the axes that are logarithmic
+    log     the logarithmic axes
     """
 
     metric: str
@@ -148,24 +156,24 @@ class MetricFigure(PanelFigure):
 
     @property
     def source_table(self) -> str | None:
-        """The table that holds the values; None where metrics do."""
+        """The table that holds the values; None if metrics do."""
         return None
 
     @property
     def tick_columns(self) -> list[str]:
-        """Columns of the table with texts that are written along the axes."""
+        """The columns of the table with the texts of the ticks."""
         return []
 
     @property
     def metrics(self) -> list[str]:
-        """The metrics or templates that are drawn; none where a table holds the values."""
+        """The metrics or templates that the figure draws; empty if it draws a table."""
         return [] if self.source_table else [self.metric]
 
     def value_label(self, records: Records, rows: pd.DataFrame) -> str:
-        """A default label of the values: the metric with its unit, or the table's column."""
+        """Return a default label of the values: the metric with its unit, or the table's column."""
         return self.metric if self.source_table else records.label(self.metric, rows)
 
 
 def unique_names(*names: str | None) -> list[str]:
-    """Return the names that are given, each once and in order."""
+    """Return the names that are neither None nor empty, each once and in order."""
     return list(dict.fromkeys(name for name in names if name))

@@ -1,43 +1,43 @@
-"""Checks of what a figure says in YAML; every message says what was given and what is allowed."""
+"""Checks of a figure's keys and values in YAML; each message names the value and the rule."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import Any, Literal, get_args, get_origin
 
-from runner.wording.names import short_name_hint
+from runner.wording.names import name_hint
 from runner.wording.output import truncate_middle
 
 EMPTY: tuple[Any, ...] = (None, "", [], {})
-Rule = tuple[Callable[[Any], bool], str]  # whether a value is right, and what is needed
+Rule = tuple[Callable[[Any], bool], str]  # a test of a value, and the rule in words
 
 
 def read_figure_keys(cls: type, mapping: Mapping[str, Any]) -> dict[str, Any]:
     """Check the keys of a mapping against the fields of a dataclass; return its arguments.
 
-    ValueError for keys that are unknown or missing.
+    Raises:
+        ValueError: a key is unknown or missing.
     """
     known = {f.name: f for f in fields(cls)}
     for key in mapping:
         if key not in known:
-            near = short_name_hint(str(key), known)
             raise ValueError(
-                f"there is no key {truncate_middle(repr(key), 80)}{near}; there are kind, "
-                f"{', '.join(known)}"
+                f"there is no key {truncate_middle(repr(key), 80)}; "
+                f"{name_hint(str(key), ['kind', *known])}"
             )
     for name, f in known.items():
         is_required = f.default is MISSING and f.default_factory is MISSING
         if is_required and mapping.get(name) in EMPTY:
-            raise ValueError(f"it needs the key {name}")
+            raise ValueError(f"missing key {name}")
     return {name: _plain(value, known[name].type) for name, value in mapping.items()}
 
 
 def check_types(figure: Any) -> None:
-    """ValueError for a field of a dataclass whose value is not of the field's type."""
+    """Raise ValueError for a field of a dataclass whose value does not have the field's type."""
     for f in fields(figure):
         value = getattr(figure, f.name)
-        is_right, needed = _rule(f.type)
-        if not is_right(value):
-            raise ValueError(f"{f.name}={truncate_middle(repr(value), 80)} must be {needed}")
+        is_valid, rule = _rule(f.type)
+        if not is_valid(value):
+            raise ValueError(f"{f.name}={truncate_middle(repr(value), 80)} must be {rule}")
 
 
 def _rule(kind: Any) -> Rule:
@@ -72,7 +72,7 @@ RULES: Mapping[Any, Rule] = {
 
 
 def _plain(value: Any, kind: Any) -> Any:
-    """Make a list of texts of any list, and a dict of any mapping; other values stay."""
+    """Return a list for any sequence of names, a dict for any mapping, and other values as is."""
     if kind == list[str] and isinstance(value, Sequence) and not isinstance(value, str):
         return [str(item) for item in value]
     if kind == dict[str, str] and isinstance(value, Mapping):

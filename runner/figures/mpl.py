@@ -1,7 +1,7 @@
-"""Matplotlib, imported on our terms, and only when something is drawn.
+"""The import of matplotlib, delayed until a figure is drawn and independent of user settings.
 
-Planning a run reads its figures and draws none. Modules that planning loads take the two types from
-here, and import the rest of matplotlib inside the functions that draw.
+Planning a run reads figures without drawing. Modules that planning loads import the two types from
+here, and the rest of matplotlib inside the functions that draw.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as MplFigure  # ours are `runner.figures.figure.Figure`
+    from matplotlib.figure import Figure as MplFigure  # the project's own: `figures.figure.Figure`
 else:
     Axes = MplFigure = Any
 
@@ -22,23 +22,25 @@ __all__ = ["Axes", "MplFigure", "import_matplotlib"]
 
 
 def import_matplotlib() -> None:
-    """Import matplotlib so that neither the environment nor the current folder decides how.
+    """Import matplotlib without reading the environment or a file of the current folder.
 
-    `MPLBACKEND` may name windows that are not there, and no window is ever opened here. A file
-    `matplotlibrc`, which may lie in the current folder, is another program's; `canvas.style` says
-    what figures look like. Whoever has imported matplotlib before keeps what it has read.
+    - `MPLBACKEND` may name a window system that this machine does not have; no window is needed.
+    - A file `matplotlibrc` in the current folder is for other programs; `canvas.style` sets the
+      style.
+
+    If matplotlib was imported before, its settings stay.
     """
     spec = None if "matplotlib" in sys.modules else importlib.util.find_spec("matplotlib")
     if spec is None or spec.origin is None:
         return
     defaults = Path(spec.origin).parent / "mpl-data" / "matplotlibrc"
-    with _environment(MPLBACKEND=None, MATPLOTLIBRC=str(defaults)), _beside(defaults):
+    with _environment(MPLBACKEND=None, MATPLOTLIBRC=str(defaults)), _in_folder_of(defaults):
         import matplotlib  # noqa: F401
 
 
 @contextlib.contextmanager
 def _environment(**values: str | None) -> Iterator[None]:
-    """Set (or, for None, remove) environment variables for a while."""
+    """Set environment variables (remove them for None) and restore them afterwards."""
     before = {name: os.environ.get(name) for name in values}
     try:
         _set(values)
@@ -56,8 +58,8 @@ def _set(values: dict[str, str | None]) -> None:
 
 
 @contextlib.contextmanager
-def _beside(defaults: Path) -> Iterator[None]:
-    """Be in the folder of these defaults for a while, if the current one would be read first."""
+def _in_folder_of(defaults: Path) -> Iterator[None]:
+    """Change to the folder of the defaults if the current folder has a file of the same name."""
     if os.path.lexists(defaults.name):
         with contextlib.chdir(defaults.parent):
             yield

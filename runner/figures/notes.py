@@ -1,4 +1,4 @@
-"""What a figure says of the seeds behind it: which they are, what is missing, what is clipped."""
+"""Notes below a figure on its seeds: the seeds shown, missing seeds and clipped values."""
 
 from collections.abc import Mapping
 
@@ -8,23 +8,25 @@ from runner.figures.data import Records
 from runner.figures.figure import PanelFigure
 from runner.figures.seeds import format_missing_seeds, missing_seeds
 
-HOLLOW_NOTE = "hollow: a diverged trial, shown at where it started or at a declared worst value"
+HOLLOW_NOTE = (
+    "hollow: a diverged trial, shown at its value before training or at a declared worst value"
+)
 
 
 def seed_notes(figure: PanelFigure, records: Records, rows: pd.DataFrame) -> list[str]:
-    """What a figure must say of the seeds behind it: which they are, and what is missing."""
+    """Return the notes of a figure on its seeds, one per fact; empty if every seed has a value."""
     if figure.shows_one_seed:
-        return [*_which_seed(records, rows), *_clipped_notes(figure, records, rows)]
+        return [*_shown_seed_notes(records, rows), *_clipped_notes(figure, records, rows)]
     missing = missing_seeds(rows, figure.group_columns, records.seeds)
-    told = {arm: _shortfall(figure, records, arm, lacking) for arm, lacking in missing.items()}
-    lines = [f"{arm}: {text}" for arm, text in told.items() if text]
+    texts = {arm: _missing_text(figure, records, arm, seeds) for arm, seeds in missing.items()}
+    lines = [f"{arm}: {text}" for arm, text in texts.items() if text]
     if any(missing.values()):
         lines.append("no mean where a finished trial has no value")
     return [*lines, *_clipped_notes(figure, records, rows, missing)]
 
 
-def _shortfall(figure: PanelFigure, records: Records, arm: str, missing: frozenset[int]) -> str:
-    """Which of an arm's seeds a figure lacks; of a curve, too, which ended early or went on."""
+def _missing_text(figure: PanelFigure, records: Records, arm: str, missing: frozenset[int]) -> str:
+    """Return a text on an arm's missing seeds; a curve also names diverged seeds with values."""
     counted = records.seeds.get(arm, frozenset())
     diverged = records.diverged_seeds.get(arm, frozenset())
     planned = records.planned_seeds.get(arm, frozenset()) | counted
@@ -32,8 +34,8 @@ def _shortfall(figure: PanelFigure, records: Records, arm: str, missing: frozens
     return format_missing_seeds(planned, counted, missing, named)
 
 
-def _which_seed(records: Records, rows: pd.DataFrame) -> list[str]:
-    """Which seed is shown; where it is not the arm's first, or has diverged, that is said."""
+def _shown_seed_notes(records: Records, rows: pd.DataFrame) -> list[str]:
+    """Return notes on the seed shown of each arm, and whether it is a later or a diverged one."""
     seeds = rows.groupby("arm", sort=False, observed=True)["seed"].min()
     lines = [] if len(seeds) == 1 else ["first seed of each arm"]
     for arm, seed in seeds.items():

@@ -1,4 +1,4 @@
-"""How texts from anybody's data are drawn: with glyphs that exist, short enough, told apart."""
+"""Texts from users' data for drawing: with existing glyphs, short, and distinct."""
 
 import unicodedata
 from collections import Counter
@@ -9,38 +9,38 @@ from typing import Any
 import numpy as np
 
 FONTS = ("DejaVu Sans", "IPAexGothic")
-MAX_TEXT_WIDTH = 28  # columns of a name on an axis or beside a line; a longer one loses its middle
-CHARACTER_WIDTH = 0.6  # mean width of a column, of the font size
+MAX_TEXT_WIDTH = 28  # columns of a name on an axis or next to a line
+CHARACTER_WIDTH = 0.6  # mean width of a column, as a share of the font size
 # Controls, invisible formatting, lone surrogates, line and paragraph separators.
 ESCAPED = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
 def level_text(column: str, level: Any) -> str:
-    """How a level reads: `expert 3`, but `code` and not `label code`."""
+    """Return the text of a level: numbers with the column, as `expert 3`, and names alone."""
     is_number = isinstance(level, (int, np.integer, float))
     return f"{column} {level}" if is_number else str(level)
 
 
 def level_texts(column: str, levels: Iterable[Any]) -> dict[Any, str]:
-    """How each level is drawn beside the others, as `distinct_texts` says."""
+    """Return the text of each level, shortened and distinct by `distinct_texts`."""
     levels = list(levels)
     texts = distinct_texts(level_text(column, level) for level in levels)
     return dict(zip(levels, texts, strict=True))
 
 
 def drawable_text(text: str) -> str:
-    """The text with a box for each character that no font of ours has; for use in `canvas.style()`.
+    """Return a text with a box for each character without a glyph; call it in `canvas.style()`.
 
-    What cannot be seen, such as a line separator or half of a surrogate pair, is escaped.
-    Matplotlib would warn about every such character, and texts come from anybody's data.
+    Invisible characters, such as a line separator or half of a surrogate pair, are escaped.
+    Texts come from users' data, and matplotlib would warn about every such character.
     """
-    return "".join(_shown(character) for character in text)
+    return "".join(_drawable_character(character) for character in text)
 
 
 def distinct_texts(texts: Iterable[str], longest: int = MAX_TEXT_WIDTH) -> list[str]:
-    """The texts, legible and of so many columns at most; different ones stay different.
+    """Return drawable texts of at most `longest` columns; different texts stay different.
 
-    A text that would read as another keeps more of its middle, or gets a number.
+    Texts that would look the same keep more of their middle, or get a number.
     """
     texts = list(texts)
     unique = list(dict.fromkeys(texts))
@@ -48,12 +48,12 @@ def distinct_texts(texts: Iterable[str], longest: int = MAX_TEXT_WIDTH) -> list[
     short = [shorten_middle(text, longest) for text in whole]
     if len(set(short)) < len(unique):
         short = _numbered([shorten_middle(text, 2 * longest) for text in whole])
-    shown = dict(zip(unique, short, strict=True))
-    return [shown[text] for text in texts]
+    drawn = dict(zip(unique, short, strict=True))
+    return [drawn[text] for text in texts]
 
 
 def shorten_middle(text: str, longest: int) -> str:
-    """The text, without its middle where it takes more than so many columns."""
+    """Return a text of at most `longest` columns: a longer one loses its middle."""
     if text_width(text) <= longest:
         return text
     tail = (longest - 1) // 2
@@ -61,32 +61,32 @@ def shorten_middle(text: str, longest: int) -> str:
 
 
 def text_width(text: str) -> int:
-    """Columns that a text takes; a Japanese character takes two."""
+    """Return the number of columns of a text; a Japanese character has two."""
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
-def _fitting(text: str, room: int) -> str:
+def _fitting(text: str, n_columns: int) -> str:
     end = 0
-    while end < len(text) and text_width(text[: end + 1]) <= room:
+    while end < len(text) and text_width(text[: end + 1]) <= n_columns:
         end += 1
     return text[:end]
 
 
 def _numbered(texts: list[str]) -> list[str]:
-    """Texts that occur more than once, each with a number that no other has."""
-    often, taken = Counter(texts), set(texts)
-    made = []
+    """Return the texts, with a unique number after each one that occurs again."""
+    counts, used = Counter(texts), set(texts)
+    distinct = []
     for text in texts:
         number, new = 1, text
-        while often[text] > 1 and new in taken:
+        while counts[text] > 1 and new in used:
             new = f"{text} ({number})"
             number += 1
-        taken.add(new)
-        made.append(new)
-    return made
+        used.add(new)
+        distinct.append(new)
+    return distinct
 
 
-def _shown(character: str) -> str:
+def _drawable_character(character: str) -> str:
     kind = unicodedata.category(character)
     if kind in ESCAPED:
         return character.encode("unicode_escape").decode("ascii")

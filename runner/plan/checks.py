@@ -53,7 +53,9 @@ def check_controls(study: Study, told: ReportSpec) -> None:
             )
     for name in study.controls:
         if name not in study.arms:
-            raise ConfigError(f"controls names {name}: no such arm; {name_hint(name, study.arms)}")
+            raise ConfigError(
+                f"controls names {name}: there is no such arm; {name_hint(name, study.arms)}"
+            )
         if name == study.baseline:
             raise ConfigError(
                 f"controls names {name}, the baseline; give other controls or another baseline"
@@ -124,20 +126,12 @@ def lacks(
 ) -> str:
     """What an error says of a name that some arms lack, or all."""
     if len(lacking) == len(known):
-        return f"no arm has it; {unknown_name_hint(word, set[str]().union(*known.values()))}"
+        return f"no arm has it; {name_hint(word, set[str]().union(*known.values()))}"
     others = [name for name in known if name not in lacking]
     return (
         f"{join_names(lacking)} {'has' if len(lacking) == 1 else 'have'} no such thing, {consequence}; "
         f"choose other arms, e.g. 'arm=[{','.join(others[:3])}]'"
     )
-
-
-def unknown_name_hint(word: str, known: Collection[str]) -> str:
-    """The end of an error about an unknown key or metric: the nearest names, or some of all."""
-    told = name_hint(word, known)
-    if told.startswith("see conf/"):  # there are too many to name
-        return f"there are {join_names(sorted(name for name in known if '*' not in name))}"
-    return told
 
 
 def numeric_keys(arm: ArmConfig) -> set[str]:

@@ -12,7 +12,7 @@ from hydra.core.override_parser.types import ChoiceSweep, Override
 from runner.config import ConfigError
 from runner.plan import option_folders
 from runner.plan.selection import CHOICE_KEYS
-from runner.wording.names import name_hint, short_name_hint
+from runner.wording.names import name_hint, similar_names
 from runner.wording.output import truncate_middle
 
 
@@ -52,7 +52,7 @@ def rewrite_dotted_key(override: Override) -> str | None:
 def check_near(override: Override, rest: str, known: set[str]) -> None:
     """Raise ConfigError for a name with dots that is none, but is near to one."""
     word = rest if override.is_delete() else rest.rpartition(".")[0]
-    if "." in word and not override.is_add() and short_name_hint(word, known):
+    if "." in word and not override.is_add() and similar_names(word, sorted(known)):
         choice = CHOICE_KEYS[override.key_or_group.partition(".")[0]]
         raise ConfigError(
             f"{override.key_or_group}: there is no such {choice}; {name_hint(word, known)}"

@@ -44,7 +44,10 @@ def describe_missing_experiment(named: str | None, overrides: Sequence[str]) -> 
             return f"{keep}; it is missing; add e.g. experiment: ffn"
         return f"{keep}, and not {truncate_middle(named, 60)}; keep e.g. experiment: ffn"
     if named is not None:
-        return f"experiment={truncate_middle(named, 80)}: {name_hint(named, registry.experiment_names())}"
+        return (
+            f"experiment={truncate_middle(named, 80)}: there is no such experiment; "
+            f"{name_hint(named, registry.experiment_names())}"
+        )
     own = sorted(option_folders.option_names("experiment") - set(registry.experiment_names()))
     return f"no experiment is chosen; type experiment=<name>, one of {', '.join([*own, known])}"
 

@@ -6,7 +6,7 @@ from typing import Any
 from runner import registry
 from runner.config import SECTION_SCHEMAS, STUDY_KEYS, ConfigError, Study
 from runner.plan import copy_of, value_types
-from runner.wording.names import name_hint
+from runner.wording.names import did_you_mean, name_hint
 from runner.wording.output import truncate_middle
 
 SECTIONS = ("training", "match", "model", "options")
@@ -46,21 +46,13 @@ def check_key(key: str) -> None:
         )
     if section not in sections:
         whole = field or section
-        hint = (
-            f"did you mean {' or '.join(full_keys_by_field()[whole])}?"
-            if whole in full_keys_by_field()
-            else ""
-        )
+        hint = did_you_mean(full_keys_by_field()[whole]) if whole in full_keys_by_field() else ""
         raise ConfigError(
             f"{truncate_middle(key, 80)}: there is no such key; {hint or name_hint(section, sections)}"
         )
     known = known_keys(section)
     if dot and known is not None and field not in known:
-        hint = (
-            f"did you mean {' or '.join(full_keys_by_field()[field])}?"
-            if field in full_keys_by_field()
-            else ""
-        )
+        hint = did_you_mean(full_keys_by_field()[field]) if field in full_keys_by_field() else ""
         hint = hint or name_hint(field, known)
         raise ConfigError(
             f"{truncate_middle(key, 80)}: no option of {section} has this key; {hint}"

@@ -7,7 +7,6 @@ from runner.claims.claim import Claim
 from runner.config import ArmConfig, ConfigError, Study
 from runner.figures.figure import Figure
 from runner.plan import estimates
-from runner.plan.checks import unknown_name_hint
 from runner.plan.report_spec import ReportSpec
 from runner.wording.names import name_hint
 from runner.wording.output import truncate_middle
@@ -79,7 +78,7 @@ def is_recorded(metric: str, arms: Mapping[str, ArmConfig]) -> bool:
 def hint(metric: str, arms: Mapping[str, ArmConfig]) -> str:
     """The end of an error about a metric: near names, or some of those that are recorded."""
     recorded = [estimates.expected_metrics(arm).names for arm in arms.values()]
-    return unknown_name_hint(metric, set[str]().union(*recorded))
+    return name_hint(metric, set[str]().union(*recorded))
 
 
 def empty(name: str, figure: Figure, study: Study, arms: Mapping[str, ArmConfig]) -> list[str]:

@@ -10,7 +10,7 @@ from runner.claims.headline import Headline
 from runner.config import ConfigError, Study
 from runner.figures.figure import Figure
 from runner.figures.kinds import read_figure
-from runner.wording.names import check_file_name
+from runner.wording.names import check_file_name, name_hint
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def headline(entry: Mapping[str, Any]) -> Headline:
     known = [f.name for f in fields(Headline)]
     for key in entry:
         if key not in known:
-            raise ValueError(f"headline.{key}: there is no such key; there are {', '.join(known)}")
+            raise ValueError(f"headline.{key}: there is no such key; {name_hint(str(key), known)}")
     for key in ("metric", "direction", "label"):
         if key not in entry:
             raise ValueError(f"headline {dict(entry)} is missing the key {key}")

@@ -7,7 +7,7 @@ import numpy as np
 
 from runner.stats.intervals import ROUNDING_TOLERANCE, Floats, half_width
 from runner.stats.sign_flip import sign_flip_rows
-from runner.wording.names import short_name_hint
+from runner.wording.names import name_hint
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -40,13 +40,11 @@ def compare_with_baseline(
 
     arms = list(dict.fromkeys(results.arm))
     if baseline not in arms:
-        raise ValueError(
-            f"No arm {baseline!r}{short_name_hint(baseline, arms)}. Arms: {', '.join(arms)}."
-        )
+        raise ValueError(f"there is no arm {baseline!r}; {name_hint(baseline, arms)}")
     known = list(dict.fromkeys(results.metric))
     for metric in metrics or ():
         if metric not in known:
-            raise ValueError(f"No metric {metric!r}{short_name_hint(metric, known)}.")
+            raise ValueError(f"there is no metric {metric!r}; {name_hint(metric, known)}")
     wide = pivot_results(results)
     planned = len(seeds) if seeds is not None else len(wide)
     base = wide[baseline]

@@ -1,34 +1,44 @@
-"""Names: which are allowed, which known ones are near to an unknown one; how many of them."""
+"""Names: the rule for file names, the hint about an unknown name, and counts of things."""
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from runner.config import ConfigError
-from runner.wording.output import truncate_middle
+from runner.wording.output import join_names, truncate_middle
 
-OTHER_WORDS = {"gpu": ("cuda", "mps"), "nvidia": ("cuda",), "apple": ("mps",), "metal": ("mps",)}
+SYNONYMS = {"gpu": ("cuda", "mps"), "nvidia": ("cuda",), "apple": ("mps",), "metal": ("mps",)}
 NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,78}[A-Za-z0-9_-])?")
-"""What arms, figures, claims and tables may be called: they become names of files."""
+"""The names that arms, figures, claims and tables may have: they become names of files."""
+LONGEST_LIST = 200  # characters; an error lists only the first names of a longer list
 
 
 def name_hint(name: str, known: Iterable[str]) -> str:
-    """The end of an error about an unknown name: the nearest known ones, or all of them if few."""
+    """Return the end of an error about an unknown name, the same for every kind of name.
+
+    It is "did you mean a or b?" for the similar known names. Where none is similar it lists the
+    known names: "there are: a, b, c", or the first five and the number of the rest.
+    """
     known = sorted(map(str, set(known)))
-    close = [word for word in OTHER_WORDS.get(name.lower(), ()) if word in known]
-    close = close or difflib.get_close_matches(name[:100], known, n=3, cutoff=0.6)
-    if close:
-        return f"did you mean {' or '.join(truncate_middle(word, 80) for word in close)}?"
+    similar = similar_names(name, known)
+    if similar:
+        return did_you_mean(similar)
     if not known:
         return "there are none"
-    whole = f"there are {', '.join(known)}"
-    return whole if len(whole) <= 200 else "see conf/ for the names"
+    all_names = ", ".join(known)
+    listed = all_names if len(all_names) <= LONGEST_LIST else join_names(known)
+    return f"there is only {listed}" if len(known) == 1 else f"there are: {listed}"
 
 
-def short_name_hint(word: str, known: Iterable[str]) -> str:
-    """The end of an error about an unknown name."""
-    close = difflib.get_close_matches(word, list(known))
-    return f" (near: {', '.join(close)})" if close else ""
+def did_you_mean(names: Sequence[str]) -> str:
+    """Return the question "did you mean a or b?"."""
+    return f"did you mean {' or '.join(truncate_middle(name, 80) for name in names)}?"
+
+
+def similar_names(name: str, known: Sequence[str]) -> list[str]:
+    """Return at most three known names that are spelled like a name, the most similar first."""
+    synonyms = [word for word in SYNONYMS.get(name.lower(), ()) if word in known]
+    return synonyms or difflib.get_close_matches(name[:100], known, n=3, cutoff=0.6)
 
 
 def format_count(number: int, one: str, more: str = "") -> str:

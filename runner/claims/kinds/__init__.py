@@ -1,4 +1,4 @@
-"""The kinds of claims, a file each, and how one is read from YAML."""
+"""The kinds of claims, one file each, and the function that reads a claim from YAML."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,18 +17,20 @@ KINDS: dict[str, type[Claim]] = {
 
 
 def read_claim(id: str, mapping: Mapping[str, Any]) -> Claim:
-    """The claim as written in YAML; without `kind` it is a difference.
+    """Read a claim from its YAML mapping; without `kind` it is a difference.
 
-    Raises ValueError for keys that are unknown or missing and for values that make no sense.
+    Raises:
+        ValueError: a key is unknown or missing, or a value is not allowed.
     """
-    here = f"Claim {id!r}"
+    prefix = f"Claim {id!r}"
     if not isinstance(mapping, Mapping):
-        raise ValueError(f"{here} must be a mapping of keys, got {mapping!r}.")
+        raise ValueError(f"{prefix} must be a mapping of keys, got {mapping!r}.")
     kind = mapping.get("kind") or Difference.kind
     if kind == "trend":
         raise ValueError(
-            f"{here}: kind trend is gone; write a claim of kind difference for each two levels."
+            f"{prefix}: kind trend was removed; write a claim of kind difference for each pair of "
+            "levels."
         )
-    check_one_of(f"{here}: kind", kind, tuple(KINDS))
+    check_one_of(f"{prefix}: kind", kind, tuple(KINDS))
     keys = {key: value for key, value in mapping.items() if key != "kind"}
     return KINDS[kind].from_mapping(id, keys)

@@ -27,15 +27,17 @@ Z_80 = 0.8416  # the normal quantile of 0.8
 
 @dataclass(frozen=True, kw_only=True)
 class Difference(StatisticalClaim):
-    """On `metric`, `arm` is greater or less than `times` x `control`, by more than `margin`.
+    """A claim that `arm` is greater or less than `times` x `control`, by more than `margin`.
 
-    With `other`, a metric, in place of `control` the arm is compared with itself: `metric` is
-    greater or less than `times` x `other`, and an A/A pair must agree on what lies between the two.
+    `other`, a metric, may replace `control`. Then `metric` of the arm is greater or less than
+    `times` x `other` of the same arm. An A/A pair must agree on the difference of both metrics.
 
-    Two things must agree: the paired 1 - alpha interval lies beyond the margin on the stated side,
-    and the exact sign-flip test, two-sided and Holm-corrected, is below alpha. Contradicted is the
-    same on the other side. A difference of times or memory decides nothing whose distance from the
-    margin is below twice the noise floor.
+    Reproduced if both hold:
+    - the paired 1 - alpha interval lies beyond the margin on the stated side;
+    - the exact sign-flip test, two-sided and Holm-corrected, is below alpha.
+
+    Contradicted is the same on the other side. A difference of times or memory is inconclusive if
+    its distance from the margin is below twice the noise floor.
     """
 
     kind: ClassVar[str] = "difference"
@@ -54,7 +56,7 @@ class Difference(StatisticalClaim):
         check_one_of(f"{self.error_prefix}: direction", self.direction, DIRECTIONS)
         if (self.control is None) == (self.other is None):
             raise ValueError(
-                f"{self.error_prefix}: give control (an arm) or other (a metric of the arm)."
+                f"{self.error_prefix}: give either control (an arm) or other (a metric of the arm)."
             )
         if self.other == self.metric:
             raise ValueError(
@@ -64,7 +66,7 @@ class Difference(StatisticalClaim):
             raise ValueError(f"{self.error_prefix}: times={self.times!r} must be a number above 0.")
         if not is_yaml_number(self.margin) or self.margin < 0:
             raise ValueError(
-                f"{self.error_prefix}: margin={self.margin!r} must be a number from 0 up."
+                f"{self.error_prefix}: margin={self.margin!r} must be a number, at least 0."
             )
 
     @property
@@ -74,7 +76,7 @@ class Difference(StatisticalClaim):
 
     @property
     def estimate_label(self) -> str:
-        """What is estimated, in words."""
+        """The estimated quantity, in words."""
         factor = "" if self.times == 1 else f"{self.times:g} x "
         if self.other:
             return f"{self.arm}: {self.metric} minus {factor}{self.other}"
@@ -82,17 +84,17 @@ class Difference(StatisticalClaim):
 
     @property
     def edge(self) -> float:
-        """The difference that must be passed."""
+        """The edge of the margin: the estimate must be beyond it."""
         return self.margin if self.direction == "greater" else 0.0 - self.margin
 
     @property
     def expected(self) -> str:
-        """What the estimate must be, in words."""
+        """The condition on the estimate, in words."""
         return f"{'above' if self.direction == 'greater' else 'below'} {self.edge:g}"
 
     @property
     def least_p(self) -> float:
-        """All differences of one sign."""
+        """The p-value if all differences have one sign."""
         return least_sign_flip_p(self.n)
 
     @property
@@ -102,11 +104,11 @@ class Difference(StatisticalClaim):
 
     @property
     def named_metrics(self) -> tuple[str, ...]:
-        """Its own, the other one, and that of the positive control."""
+        """The claim's metric, the other metric, and the metric of the positive control."""
         return (*super().named_metrics, *([self.other] if self.other else ()))
 
     def scores(self, evidence: Evidence, arms: Sequence[str]) -> SeedValues:
-        """The metric of each arm, or how far it lies from `times` x the other one."""
+        """Return the metric of each arm; with `other`, its difference from `times` x `other`."""
         if self.other is None:
             return super().scores(evidence, arms)
         sides = [self.sides(evidence, arm) for arm in arms]
@@ -119,19 +121,19 @@ class Difference(StatisticalClaim):
         return SeedValues(np.array(values), tuple(seeds), self.n)
 
     def sides(self, evidence: Evidence, arm: str) -> SeedValues:
-        """What is compared: the metric of the arm, and of the control or the other metric."""
+        """Return both sides of the comparison: the arm's metric, then the control's or `other`."""
         right = (arm, self.other) if self.other else (self.control or "", self.metric)
         return evidence.seed_values([(arm, self.metric), right], self.n)
 
     def measure(self, evidence: Evidence, family: int) -> Measurement:
-        """Interval and test of the differences; `runner.claims.claim.Claim.measure` says more."""
+        """Measure the paired differences; see `runner.claims.claim.Claim.measure`."""
         block = self.sides(evidence, self.arm)
         everything = block.differences(self.times)
         differences = everything[: self.n]
         interval = mean_interval(differences, 1 - self.alpha)
         p = sign_flip_p(differences - self.edge)
         above, below = interval.low > self.edge, interval.high < self.edge
-        # An arm's own score, with `other`, has the factor in it.
+        # With `other`, each arm's score contains the factor already.
         floor = noise_floor(self, evidence, self.times if self.control else 1.0)
         hidden, note = check_noise(
             interval, floor, self.edge, passes_text=format_timing_passes(self, evidence)
@@ -157,12 +159,12 @@ class Difference(StatisticalClaim):
 def detectable_difference(
     differences: Floats, floor: float | None, alpha: float, family: int
 ) -> float:
-    """Least difference beyond the margin that the whole rule finds with 80 % power.
+    """Return the least difference beyond the margin that the rule finds with 80 % power.
 
-    It must satisfy interval and test, and its estimate must leave the noise floor behind.
+    It must satisfy interval and test, and its estimate must exceed the noise floor.
     """
     n, sd = len(differences), float(differences.std(ddof=1))
-    found = verdict_detectable_effect(sd, n, alpha, family_size=family)
+    effect = verdict_detectable_effect(sd, n, alpha, family_size=family)
     return (
-        found if floor is None else max(found, floor / MAX_NOISE_SHARE + Z_80 * sd / math.sqrt(n))
+        effect if floor is None else max(effect, floor / MAX_NOISE_SHARE + Z_80 * sd / math.sqrt(n))
     )

@@ -1,4 +1,4 @@
-"""`kind: equivalence`: an arm does as well as its control, within a margin (TOST)."""
+"""`kind: equivalence`: an arm equals its control within a margin (TOST, Schuirmann 1987)."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -30,18 +30,21 @@ MARGINS = ("delta", "delta_share", "delta_aa")
 
 @dataclass(frozen=True, kw_only=True)
 class Equivalence(StatisticalClaim):
-    """On `metric`, the mean difference of `arm` and `control` lies within +-delta.
+    """A claim that the mean difference of `arm` and `control` on `metric` lies within +-delta.
 
-    delta        in the metric's unit, or
-    delta_share  as a share of the control's mean over the seeds that decide, or
-    delta_aa     in standard deviations (ddof 1) of the A/A pair's differences
+    The margin is one of:
+    delta        a number in the metric's unit
+    delta_share  a share of the control's mean over the deciding seeds
+    delta_aa     a number of standard deviations (ddof 1) of the A/A pair's differences
 
-    Reproduced is TOST at alpha, that is, the 1 - 2 alpha interval lies inside the margin: "not
-    significantly different" shows nothing. Contradicted: the 1 - alpha interval lies outside. With
-    `delta_aa` the margin is itself an estimate. Half of alpha is then spent on it: `reproduced`
-    takes the lower 1 - alpha / 2 confidence limit of the A/A pair's deviation (chi-squared), and
-    TOST at alpha / 2; `contradicted` the upper limit. So the level holds for the true deviation.
-    A difference of times or memory decides nothing that is nearer to the margin than twice the
+    Reproduced is TOST at alpha: the 1 - 2 alpha interval lies inside the margin. A difference that
+    is only not significant is inconclusive. Contradicted: the 1 - alpha interval lies outside.
+
+    With `delta_aa` the margin is itself an estimate, which takes half of alpha. `reproduced` uses
+    the lower 1 - alpha / 2 confidence limit of the A/A pair's deviation (chi-squared), and TOST at
+    alpha / 2. `contradicted` uses the upper limit. So the level holds for the true deviation.
+
+    A difference of times or memory is inconclusive if it is closer to the margin than twice the
     noise floor.
     """
 
@@ -57,12 +60,13 @@ class Equivalence(StatisticalClaim):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        given = {name: getattr(self, name) for name in MARGINS if getattr(self, name) is not None}
-        if len(given) != 1:
+        margins = {name: getattr(self, name) for name in MARGINS if getattr(self, name) is not None}
+        if len(margins) != 1:
             raise ValueError(
-                f"{self.error_prefix}: give one of {', '.join(MARGINS)}, got {', '.join(given) or 'none'}."
+                f"{self.error_prefix}: give one of {', '.join(MARGINS)}, got "
+                f"{', '.join(margins) or 'none'}."
             )
-        for name, value in given.items():
+        for name, value in margins.items():
             if not is_yaml_number(value) or value <= 0:
                 raise ValueError(f"{self.error_prefix}: {name}={value!r} must be a number above 0.")
         if self.delta_aa is not None and self.aa is None:
@@ -77,12 +81,12 @@ class Equivalence(StatisticalClaim):
 
     @property
     def estimate_label(self) -> str:
-        """What is estimated, in words."""
+        """The estimated quantity, in words."""
         return f"{self.arm} minus {self.control}"
 
     @property
     def expected(self) -> str:
-        """What the estimate must be, in words."""
+        """The condition on the estimate, in words."""
         if self.delta is not None:
             return f"within ±{self.delta:g}"
         if self.delta_share is not None:
@@ -91,11 +95,11 @@ class Equivalence(StatisticalClaim):
 
     @property
     def interval_label(self) -> str:
-        """What the ends of the interval are."""
+        """The name of the interval, in words."""
         return f"{100 * (1 - 2 * self.alpha):.3g} % interval"
 
     def measure(self, evidence: Evidence, family: int) -> Measurement:
-        """Interval and tests of the differences; `runner.claims.claim.Claim.measure` says more."""
+        """Measure the paired differences; see `runner.claims.claim.Claim.measure`."""
         block = self.scores(evidence, [self.arm, self.control])
         everything = block.differences()
         differences = everything[: self.n]
@@ -113,7 +117,8 @@ class Equivalence(StatisticalClaim):
         )
         return Measurement(
             n=self.n,
-            reason=f"difference {format_estimate(interval)}, margin ±{delta:.3g}, {self.n} paired seeds",
+            reason=f"difference {format_estimate(interval)}, margin ±{delta:.3g}, {self.n} paired "
+            "seeds",
             p=self.p_inside(differences, delta),
             p_against=self.p_outside(differences, delta),
             may_reproduce=not hidden,
@@ -129,7 +134,7 @@ class Equivalence(StatisticalClaim):
         )
 
     def p_inside(self, differences: Floats, delta: float) -> float:
-        """P-value of a difference within the margin."""
+        """Return the p-value of the test for a difference within the margin (TOST)."""
         if self.delta_aa is None:
             return inside_p(differences, -delta, delta)
 
@@ -140,7 +145,7 @@ class Equivalence(StatisticalClaim):
         return split_level_p(at)
 
     def p_outside(self, differences: Floats, delta: float) -> float:
-        """P-value of a difference outside the margin, two-sided."""
+        """Return the p-value of the two-sided test for a difference outside the margin."""
         if self.delta_aa is None:
             return min(1.0, 2 * outside_p(differences, -delta, delta))
 
@@ -151,7 +156,11 @@ class Equivalence(StatisticalClaim):
         return split_level_p(at)
 
     def margin(self, evidence: Evidence, block: SeedValues) -> float:
-        """Delta in the metric's unit."""
+        """Return delta in the metric's unit.
+
+        Raises:
+            InvalidClaimError: it is not above 0.
+        """
         if self.delta is not None:
             return float(self.delta)
         if self.delta_share is not None:
@@ -162,5 +171,7 @@ class Equivalence(StatisticalClaim):
             same = self.scores(evidence, [self.aa.arm, self.aa.control])
             size = float(self.delta_aa * np.std(same.differences()[: self.n], ddof=1))
         if not size > 0:
-            raise InvalidClaimError(f"the margin, {self.expected}, is {size:g}")
+            raise InvalidClaimError(
+                f"the margin ({self.expected}) is {size:g}, and must be above 0"
+            )
         return size

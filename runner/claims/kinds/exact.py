@@ -1,4 +1,4 @@
-"""`kind: exact`: an equality or a bound that must hold at every seed; no statistics."""
+"""`kind: exact`: an equality or a bound that must hold at every seed, without statistics."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from runner.wording.quantity import format_number
 
 
 def equal(a: float, b: float) -> bool:
-    """Equal but for rounding."""
+    """Return whether two numbers are equal except for rounding."""
     return abs(a - b) <= ROUNDING_TOLERANCE * max(abs(a), abs(b))
 
 
@@ -31,11 +31,14 @@ RELATIONS: Mapping[str, tuple[str, Callable[[float, float], bool]]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Exact(Claim):
-    """`metric` of `arm` stands in `relation` to a number or to another metric, at every seed.
+    """A claim that `metric` of `arm` has a `relation` to the other side at every seed.
 
-    The other side is `value`, or `times` x `other` (a metric; by default the same one) of `control`
-    (an arm; by default the same one). A template stands for all metrics that match it, and its
-    placeholders are filled into `other`. One seed that breaks the rule contradicts the claim.
+    The other side is one of:
+    - the number `value`;
+    - `times` x `other` of `control`: a metric and an arm, by default the same ones.
+
+    A template means all metrics that match it; its placeholders are filled into `other`. A single
+    exception contradicts the claim.
     """
 
     kind: ClassVar[str] = "exact"
@@ -53,7 +56,7 @@ class Exact(Claim):
         super().__post_init__()
         check_one_of(f"{self.error_prefix}: relation", self.relation, tuple(RELATIONS))
         if (self.value is None) == (self.control is None and self.other is None):
-            raise ValueError(f"{self.error_prefix}: give value, or control or other, and not both.")
+            raise ValueError(f"{self.error_prefix}: give either value, or control and/or other.")
         for name in ("value", "times"):
             if not is_yaml_number(getattr(self, name) or 0.0):
                 raise ValueError(
@@ -62,8 +65,8 @@ class Exact(Claim):
         unknown = set(placeholders(self.other or "")) - set(placeholders(self.metric))
         if unknown:
             raise ValueError(
-                f"{self.error_prefix}: other={self.other!r} has placeholders that metric lacks: "
-                f"{', '.join(sorted(unknown))}."
+                f"{self.error_prefix}: other={self.other!r} has placeholders that metric does not "
+                f"have: {', '.join(sorted(unknown))}."
             )
 
     @property
@@ -73,12 +76,12 @@ class Exact(Claim):
 
     @property
     def estimate_label(self) -> str:
-        """What is looked at, in words."""
+        """The arm whose metric is checked."""
         return self.arm
 
     @property
     def expected(self) -> str:
-        """What must hold, in words."""
+        """The condition on the metric, in words."""
         sign = RELATIONS[self.relation][0]
         if self.value is not None:
             return f"{sign} {format_number(self.value)} at every seed"
@@ -88,21 +91,21 @@ class Exact(Claim):
 
     @property
     def interval_label(self) -> str:
-        """What the ends of the interval are."""
+        """The name of the interval, in words."""
         return "smallest and largest value"
 
     @property
     def named_metrics(self) -> tuple[str, ...]:
-        """Its own, and the other one."""
+        """The claim's metric, and the other metric."""
         return (*super().named_metrics, *([self.other] if self.other else ()))
 
     def measure(self, evidence: Evidence, family: int) -> Measurement:  # noqa: ARG002
-        """Whether it holds; `runner.claims.claim.Claim.measure` says more."""
+        """Check the relation at every seed; see `runner.claims.claim.Claim.measure`."""
         matches: dict[str, dict[str, str]] = {self.metric: {}}
         if placeholders(self.metric):
             matches = evidence.find_metrics(self.arm, self.metric)
         sign, holds = RELATIONS[self.relation]
-        broken, found, checked, clipped = [], [], 0, 0
+        broken, lefts, n_checked, n_clipped = [], [], 0, 0
         for metric, values in matches.items():
             columns = [(self.arm, metric)]
             if self.value is None:
@@ -110,34 +113,36 @@ class Exact(Claim):
                     (self.control or self.arm, fill_template(self.other or self.metric, values))
                 )
             block = evidence.seed_values(columns, self.n)
-            clipped += block.n_clipped
+            n_clipped += block.n_clipped
             for seed, row in zip(block.seeds, block.deciding_values, strict=False):
                 right = self.times * row[1] if self.value is None else float(self.value)
-                checked += 1
-                found.append(row[0])
+                n_checked += 1
+                lefts.append(row[0])
                 if not holds(row[0], right):
                     broken.append(
-                        f"{metric}, seed {seed}: {format_number(row[0])}, not {sign} {format_number(right)}"
+                        f"{metric}, seed {seed}: {format_number(row[0])} is not {sign} "
+                        f"{format_number(right)}"
                     )
         n_metrics = f" of {len(matches)} metrics" if len(matches) > 1 else ""
         reason = f"holds at all {self.n} seeds{n_metrics}"
         if broken:
-            reason = f"broken in {len(broken)} of {checked} cases, the first: {broken[0]}"
+            reason = f"does not hold in {len(broken)} of {n_checked} cases, first in {broken[0]}"
         return Measurement(
             n=self.n,
             reason=reason,
             may_reproduce=not broken,
             may_contradict=bool(broken),
-            interval=_range(np.array(found)),
+            interval=_range(np.array(lefts)),
             unit=evidence.unit(next(iter(matches))),
-            invalid_reason=f"{clipped} values stand for diverged trials: nothing was measured"
-            if clipped
+            invalid_reason="substitute values of diverged trials cannot decide an exact claim "
+            f"({n_clipped} of them)"
+            if n_clipped
             else "",
         )
 
 
 def _range(values: np.ndarray) -> Interval:
-    """The mean and the extremes of what was seen; one number has no limits."""
+    """Return mean, minimum and maximum; equal numbers have no limits."""
     low, high = float(values.min()), float(values.max())
     if equal(low, high):
         return Interval(low, np.nan, np.nan, max(2, len(values)))

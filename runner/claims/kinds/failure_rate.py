@@ -1,4 +1,4 @@
-"""`kind: failure_rate`: how many trials fail, of one arm against a share or of two arms."""
+"""`kind: failure_rate`: the share of trials that fail, of one arm or compared between two arms."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,12 +16,14 @@ from runner.stats.sign_flip import least_sign_flip_p, sign_flip_p
 
 @dataclass(frozen=True, kw_only=True)
 class FailureRate(StatisticalClaim):
-    """The share of trials of `arm` that fail is `at_least`, `at_most`, or beside `control`'s.
+    """A claim about the share of trials of `arm` that fail.
 
-    A trial fails if it diverged, or if `metric` ends above `above` (below `below`). One arm: the
-    two-sided Clopper-Pearson interval lies on the stated side of the share. Two arms: the
-    conditional exact test on the seeds where one failed and the other did not (McNemar), as the
-    seeds are paired.
+    A trial fails if it diverged, or if `metric` ends above `above` (or below `below`).
+
+    - One arm, `at_least` or `at_most`: the two-sided Clopper-Pearson interval must lie on the
+      stated side of the share.
+    - Two arms, `control` and `direction`: McNemar's exact test for paired seeds. It uses the seeds
+      where only one of the two arms failed.
     """
 
     kind: ClassVar[str] = "failure_rate"
@@ -40,29 +42,30 @@ class FailureRate(StatisticalClaim):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        given = [n for n in ("at_least", "at_most", "control") if getattr(self, n) is not None]
-        if len(given) != 1:
+        goals = [n for n in ("at_least", "at_most", "control") if getattr(self, n) is not None]
+        if len(goals) != 1:
             raise ValueError(
                 f"{self.error_prefix}: give one of at_least, at_most, control, got "
-                f"{', '.join(given) or 'none'}."
+                f"{', '.join(goals) or 'none'}."
             )
         if (self.control is None) != (self.direction is None):
-            raise ValueError(f"{self.error_prefix}: control and direction come together.")
+            raise ValueError(f"{self.error_prefix}: control and direction must be given together.")
         if self.direction is not None:
             check_one_of(f"{self.error_prefix}: direction", self.direction, DIRECTIONS)
         elif not is_yaml_number(self.share) or not 0 < self.share < 1:
             raise ValueError(
-                f"{self.error_prefix}: {given[0]}={self.share!r} must lie between 0 and 1."
+                f"{self.error_prefix}: {goals[0]}={self.share!r} must lie between 0 and 1."
             )
         limits = [limit for limit in (self.above, self.below) if limit is not None]
         if len(limits) != (self.metric != "") or not all(map(is_yaml_number, limits)):
             raise ValueError(
-                f"{self.error_prefix}: metric and a number, `above` or `below`, come together."
+                f"{self.error_prefix}: metric and one limit, above or below (a number), must be "
+                "given together."
             )
 
     @property
     def share(self) -> float:
-        """The stated share of one arm."""
+        """The share that the claim states, for one arm."""
         return self.at_least if self.at_least is not None else self.at_most or 0.0
 
     @property
@@ -72,49 +75,49 @@ class FailureRate(StatisticalClaim):
 
     @property
     def estimate_label(self) -> str:
-        """What is estimated, in words."""
-        how = "diverged"
+        """The estimated quantity, in words."""
+        condition = "diverged"
         for word, limit in (("above", self.above), ("below", self.below)):
-            how += "" if limit is None else f" or ended {word} {limit:g}"
-        return f"share of trials of {self.arm} that {how}"
+            condition += "" if limit is None else f" or ended {word} {limit:g}"
+        return f"share of trials of {self.arm} that {condition}"
 
     @property
     def expected(self) -> str:
-        """What the estimate must be, in words."""
+        """The condition on the estimate, in words."""
         if self.control:
             return f"{self.direction} than that of {self.control}"
         return f"at {'least' if self.at_least is not None else 'most'} {self.share:g}"
 
     @property
     def interval_label(self) -> str:
-        """What the ends of the interval are."""
+        """The name of the interval, in words."""
         return f"{100 * (1 - self.alpha):.3g} % Clopper-Pearson interval"
 
     @property
     def least_p(self) -> float:
-        """Every trial fails, or none; of two arms, at every seed just one."""
+        """The p-value if every trial fails, or none; for two arms, if only one fails per seed."""
         if self.control:
             return least_sign_flip_p(self.n)
         return 2 * float((self.share if self.at_least is not None else 1 - self.share) ** self.n)
 
     def scores(self, evidence: Evidence, arms: Sequence[str]) -> SeedValues:
-        """1 for a trial that failed, 0 for one that did not."""
+        """Return 1 for each trial that failed and 0 for each other trial."""
         seeds = evidence.common_seeds(arms)
         rows = [[self.outcome(evidence, arm, seed) for arm in arms] for seed in seeds]
         values = np.array(rows, dtype=float).reshape(len(seeds), len(arms))
-        lacking = [
+        unknown = [
             f"{arm} seed {seed} ({evidence.states[arm][seed]})"
             for j, arm in enumerate(arms)
             for i, seed in enumerate(seeds[: self.n])
             if np.isnan(values[i, j])
         ]
-        if lacking:
-            raise InvalidClaimError(f"trials without an outcome: {', '.join(lacking)}")
+        if unknown:
+            raise InvalidClaimError(f"trials without an outcome: {', '.join(unknown)}")
         evidence.check_enough_seeds(seeds, self.n)
         return SeedValues(values, tuple(seeds), self.n)
 
     def outcome(self, evidence: Evidence, arm: str, seed: int) -> float:
-        """Whether one trial failed; NaN where that is not known."""
+        """Return 1 if a trial failed, 0 if it did not, and NaN if that is unknown."""
         state = evidence.states[arm][seed]
         if state == "diverged":
             return 1.0
@@ -128,7 +131,7 @@ class FailureRate(StatisticalClaim):
         return float(value > self.above if self.above is not None else value < (self.below or 0.0))
 
     def measure(self, evidence: Evidence, family: int) -> Measurement:  # noqa: ARG002
-        """Shares and test; `runner.claims.claim.Claim.measure` says more."""
+        """Measure the share of failures; see `runner.claims.claim.Claim.measure`."""
         block = self.scores(evidence, [self.arm, *([self.control] if self.control else [])])
         failed = block.deciding_values[:, 0]
         interval = self.interval(failed)
@@ -139,12 +142,12 @@ class FailureRate(StatisticalClaim):
         if not self.control:
             k = int(failed.sum())
             up, down = (binomial_p(k, self.n, self.share, way) for way in ("greater", "less"))
-            with_it, against = (up, down) if self.at_least is not None else (down, up)
+            p, p_against = (up, down) if self.at_least is not None else (down, up)
             return Measurement(
                 n=self.n,
                 reason=reason,
-                p=min(1.0, 2 * with_it),
-                p_against=min(1.0, 2 * against),
+                p=min(1.0, 2 * p),
+                p_against=min(1.0, 2 * p_against),
                 interval=interval,
                 extra_estimate=extra,
             )
@@ -154,7 +157,8 @@ class FailureRate(StatisticalClaim):
         more, fewer = failed.sum() > other.sum(), failed.sum() < other.sum()
         return Measurement(
             n=self.n,
-            reason=f"{reason}, {self.control} in {format_failure_share(other, others[self.control])}",
+            reason=f"{reason}, {self.control} in "
+            f"{format_failure_share(other, others[self.control])}",
             p=p,
             p_against=p,
             may_reproduce=bool(more if self.direction == "greater" else fewer),
@@ -165,10 +169,10 @@ class FailureRate(StatisticalClaim):
         )
 
     def interval(self, failed: np.ndarray) -> Interval:
-        """Clopper-Pearson for the share."""
+        """Return the Clopper-Pearson interval of the share."""
         return clopper_pearson(int(failed.sum()), len(failed), 1 - self.alpha)
 
 
 def format_failure_share(failed: np.ndarray, interval: Interval) -> str:
-    """A count with the limits of its share."""
+    """Return a count with the limits of its share: "3 of 8 [0.085, 0.76]"."""
     return f"{int(failed.sum())} of {len(failed)} [{interval.low:.2g}, {interval.high:.2g}]"

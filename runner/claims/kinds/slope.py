@@ -1,4 +1,4 @@
-"""`kind: slope`: how a metric grows over a number in its name, e.g. with depth or length."""
+"""`kind: slope`: the slope of a metric over a number in its name, e.g. a depth or a length."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from runner.metric_names import placeholders
 from runner.stats.intervals import Interval, fit_slopes, inside_p, mean_interval, outside_p
 
 LOG_AXES = ("none", "x", "y", "both")
-LEAST_LEVELS = 3  # two points hide any bend
+LEAST_LEVELS = 3  # two points do not show a bend
 
 
 @dataclass(frozen=True)
 class SlopeControl:
-    """Another arm whose slope must lie in a band of its own: the rig can see the other answer."""
+    """Another arm whose slope must lie in its own band: the run can show the other answer."""
 
     arm: str
     band: tuple[float, float]
@@ -28,11 +28,14 @@ class SlopeControl:
 
 @dataclass(frozen=True, kw_only=True)
 class Slope(StatisticalClaim):
-    """The slope of `metric` over its placeholder `x` lies in `band`, one slope for each seed.
+    """A claim that the slope of `metric` over its placeholder `x` lies in `band`.
 
-    With `log: both` it is the exponent of a power law. Reproduced: the 1 - alpha interval of the
-    seeds' slopes lies inside the band; contradicted: it lies outside; else inconclusive. A slope of
-    times or memory that lies within the noise floor of the band's ends decides nothing.
+    Each seed gives one slope. With `log: both` it is the exponent of a power law.
+
+    - Reproduced: the 1 - alpha interval of the seeds' slopes lies inside the band.
+    - Contradicted: the interval lies outside.
+    - Inconclusive: all other cases, and a slope of times or memory that is closer to an end of the
+      band than twice the noise floor.
     """
 
     kind: ClassVar[str] = "slope"
@@ -55,8 +58,8 @@ class Slope(StatisticalClaim):
         check_one_of(f"{self.error_prefix}: log", self.log, LOG_AXES)
         if placeholders(self.metric) != [self.x]:
             raise ValueError(
-                f"{self.error_prefix}: metric={self.metric!r} needs the one placeholder x={self.x!r}, "
-                f"e.g. norm/grad_last/depth{{{self.x}}}."
+                f"{self.error_prefix}: metric={self.metric!r} must have exactly one placeholder, "
+                f"x={self.x!r}, e.g. norm/grad_last/depth{{{self.x}}}."
             )
         object.__setattr__(self, "band", read_band(self.error_prefix, self.band))
         if self.control:
@@ -66,50 +69,60 @@ class Slope(StatisticalClaim):
 
     @property
     def compared_arms(self) -> tuple[str, ...]:
-        """One arm alone."""
+        """The arm, without a control."""
         return (self.arm,)
 
     @property
     def estimate_label(self) -> str:
-        """What is estimated, in words."""
+        """The estimated quantity, in words."""
         kind = {"none": "slope", "both": "log-log slope"}.get(self.log, f"slope, log {self.log},")
         return f"{kind} over {self.x}, {self.arm}"
 
     @property
     def expected(self) -> str:
-        """What the estimate must be, in words."""
+        """The condition on the estimate, in words."""
         return f"in [{self.band[0]:g}, {self.band[1]:g}]"
 
     def scores(self, evidence: Evidence, arms: Sequence[str]) -> SeedValues:
-        """A slope for each seed and arm."""
+        """Return the slope of each seed and arm."""
         columns = {arm: self.levels(evidence, arm) for arm in arms}
         pairs = [(arm, metric) for arm, levels in columns.items() for _, metric in levels]
         block = evidence.seed_values(pairs, self.n)
-        found, start = [], 0
+        slopes, start = [], 0
         for levels in columns.values():
             y = block.values[:, start : start + len(levels)]
             start += len(levels)
             x = np.array([level for level, _ in levels])
-            found.append(fit_slopes(self.scale("x", x), self.scale("y", y, self.n)))
-        return SeedValues(np.stack(found, axis=1), block.seeds, self.n, block.n_clipped)
+            slopes.append(fit_slopes(self.scale("x", x), self.scale("y", y, self.n)))
+        return SeedValues(np.stack(slopes, axis=1), block.seeds, self.n, block.n_clipped)
 
     def levels(self, evidence: Evidence, arm: str) -> list[tuple[float, str]]:
-        """The numbers in the metric's names, ascending, with the names."""
-        found = []
+        """Return (number, metric) for each metric that matches the template, in ascending order.
+
+        Raises:
+            InvalidClaimError: a placeholder is not a number, or there are too few levels.
+        """
+        levels = []
         for metric, values in evidence.find_metrics(arm, self.metric).items():
             try:
-                found.append((float(values[self.x]), metric))
+                levels.append((float(values[self.x]), metric))
             except ValueError:
-                raise InvalidClaimError(f"{metric!r}: {self.x} is no number") from None
-        if len(found) < LEAST_LEVELS:
-            known = ", ".join(f"{level:g}" for level, _ in sorted(found))
+                raise InvalidClaimError(f"{metric!r}: {self.x} is not a number") from None
+        if len(levels) < LEAST_LEVELS:
+            known = ", ".join(f"{level:g}" for level, _ in sorted(levels))
             raise InvalidClaimError(
-                f"arm {arm!r} has only {self.x} {known}, a slope needs {LEAST_LEVELS} levels"
+                f"arm {arm!r} has only {self.x} {known}; a slope needs {LEAST_LEVELS} levels"
             )
-        return sorted(found)
+        return sorted(levels)
 
     def scale(self, axis: str, values: np.ndarray, n: int | None = None) -> np.ndarray:
-        """Values or their logarithms; seeds that do not decide may lack one."""
+        """Return values or, if the axis is logarithmic, their logarithms.
+
+        Values after the first `n` seeds may be missing.
+
+        Raises:
+            InvalidClaimError: the logarithm of a value that decides does not exist.
+        """
         if self.log not in (axis, "both"):
             return values
         if not (values[:n] > 0).all():
@@ -121,20 +134,20 @@ class Slope(StatisticalClaim):
             return np.asarray(np.log(values))
 
     def measure(self, evidence: Evidence, family: int) -> Measurement:  # noqa: ARG002
-        """Interval and tests of the slopes; `runner.claims.claim.Claim.measure` says more."""
+        """Measure the slopes of the seeds; see `runner.claims.claim.Claim.measure`."""
         block = self.scores(evidence, [self.arm])
-        found = block.deciding_values[:, 0]
-        interval = mean_interval(found, 1 - self.alpha)
-        others, failed = self.of_control(evidence)
+        slopes = block.deciding_values[:, 0]
+        interval = mean_interval(slopes, 1 - self.alpha)
+        others, control_fault = self.measure_control(evidence)
         floor = noise_floor(self, evidence)
         hidden, note = check_noise(
             interval, floor, *self.band, passes_text=format_timing_passes(self, evidence)
         )
         return Measurement(
             n=self.n,
-            reason=f"slope {format_estimate(interval)}, {self.expected} expected, {self.n} seeds",
-            p=min(1.0, 2 * inside_p(found, *self.band)),
-            p_against=min(1.0, 2 * outside_p(found, *self.band)),
+            reason=f"slope {format_estimate(interval)}, expected {self.expected}, {self.n} seeds",
+            p=min(1.0, 2 * inside_p(slopes, *self.band)),
+            p_against=min(1.0, 2 * outside_p(slopes, *self.band)),
             may_reproduce=not hidden,
             may_contradict=not hidden,
             interval=interval,
@@ -144,15 +157,17 @@ class Slope(StatisticalClaim):
             unit="" if self.log in ("both", "y") else evidence.unit(self.metric),
             noise_floor=floor,
             notes=(*note, *block.notes),
-            invalid_reason=failed or missing_aa_reason(self, evidence),
+            invalid_reason=control_fault or missing_aa_reason(self, evidence),
         )
 
-    def of_control(self, evidence: Evidence) -> tuple[dict[str, Interval], str]:
-        """The control's slope, and what is wrong with it."""
+    def measure_control(self, evidence: Evidence) -> tuple[dict[str, Interval], str]:
+        """Return the control's slope by name, and its fault; "" if the slope is in its band."""
         if self.control is None:
             return {}, ""
         arm, (low, high) = self.control.arm, self.control.band
         interval = mean_interval(self.scores(evidence, [arm]).deciding_values[:, 0], 1 - self.alpha)
-        seen = low < interval.low and interval.high < high
-        told = f"control: slope of {arm} is {format_estimate(interval)}, not in [{low:g}, {high:g}]"
-        return {f"control {arm}": interval}, "" if seen else told
+        is_inside = low < interval.low and interval.high < high
+        fault = (
+            f"control: slope of {arm} is {format_estimate(interval)}, not in [{low:g}, {high:g}]"
+        )
+        return {f"control {arm}": interval}, "" if is_inside else fault

@@ -1,4 +1,4 @@
-"""The kinds of figures, a file each, and how one is read from YAML."""
+"""The kinds of figures, one file each, and the function that reads a figure from YAML."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -14,7 +14,7 @@ from runner.figures.kinds.points import Points
 from runner.figures.kinds.radar import Radar
 from runner.figures.kinds.samples import Samples
 from runner.figures.kinds.scatter import Scatter
-from runner.wording.names import short_name_hint
+from runner.wording.names import name_hint
 from runner.wording.output import truncate_middle
 
 KINDS: dict[str, type[Figure]] = {
@@ -25,24 +25,26 @@ ALL_KEYS = {f.name for cls in KINDS.values() for f in fields(cls)}
 
 
 def read_figure(name: str, mapping: Any) -> Figure:
-    """Read a figure as written in YAML.
+    """Read a figure from its YAML mapping.
 
-    A key that is null counts as absent, also one that only other kinds have: so a preset can change
-    the kind of a figure.
+    A key with the value null counts as absent, even if only other kinds have it. So a preset can
+    change the kind of a figure.
 
-    ValueError, naming the figure, for keys that are unknown or missing and for values that make no
-    sense.
+    Raises:
+        ValueError: a key is unknown or missing, or a value is not allowed; it names the figure.
     """
-    here = f"figures.{name}"
+    prefix = f"figures.{name}"
     if not isinstance(mapping, Mapping):
-        raise ValueError(f"{here}={truncate_middle(mapping, 80)} must be keys with values")
+        raise ValueError(f"{prefix}={truncate_middle(mapping, 80)} must be a mapping of keys")
     kind = mapping.get("kind")
     known = ", ".join(KINDS)
     if kind is None:
-        raise ValueError(f"{here}: it needs the key kind, one of {known}")
+        raise ValueError(f"{prefix}: missing key kind, one of {known}")
     if not isinstance(kind, str) or kind not in KINDS:
-        near = short_name_hint(str(kind), KINDS)
-        raise ValueError(f"{here}: kind={truncate_middle(kind, 80)} is none of {known}{near}")
+        raise ValueError(
+            f"{prefix}: kind={truncate_middle(kind, 80)}: there is no such kind; "
+            f"{name_hint(str(kind), KINDS)}"
+        )
     keys = {
         key: value
         for key, value in mapping.items()
@@ -51,4 +53,4 @@ def read_figure(name: str, mapping: Any) -> Figure:
     try:
         return KINDS[kind].from_mapping(keys)
     except ValueError as error:
-        raise ValueError(f"{here} (kind: {kind}): {error}") from error
+        raise ValueError(f"{prefix} (kind: {kind}): {error}") from error

@@ -1,4 +1,4 @@
-"""`kind: bars`: final values per category and arm, from zero."""
+"""`kind: bars`: final values per category and arm, on an axis from zero."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -19,13 +19,13 @@ from runner.stats.bands import SeedsByArm, mean_bands
 
 @dataclass(frozen=True, kw_only=True)
 class Bars(MetricFigure):
-    """A group per x category, a bar per level of the hue, its 95 % interval, a dot per seed.
+    """A group per x category, with a bar, its 95 % interval and the seeds' dots per level of hue.
 
-    table      name of a table that trials keep, whose rows are drawn
-    x          a placeholder or column; without it each level of the hue is a category
-    hue        the column that gets a colour each; without it the arm
-    seeds      mean: over all; first: only the first seed of each arm, where seeds share no identity
-    reference  a value to compare with: a dashed line, beside which `reference_label` stands
+    table      name of a table that trials record, whose rows are drawn
+    x          a placeholder or column; by default, each level of the hue is a category
+    hue        the column whose levels have colours; by default arm
+    seeds      mean: over all seeds; first: the first seed of each arm, e.g. if heads differ by seed
+    reference  a value of y with a dashed line, next to which `reference_label` is written
     """
 
     kind: ClassVar[str] = "bars"
@@ -42,28 +42,32 @@ class Bars(MetricFigure):
 
     @property
     def source_table(self) -> str | None:
-        """The table that holds the values; None where metrics do."""
+        """The table that holds the values; None if metrics do."""
         return self.table
 
     @property
     def group_columns(self) -> list[str]:
-        """The columns that tell values apart."""
+        """The columns that distinguish values."""
         return unique_names(*self.panel, self.x, self.hue or "arm")
 
     @property
     def shows_one_seed(self) -> bool:
-        """Whether the figure shows one seed of each arm, and no mean."""
+        """Whether the figure shows one seed of each arm instead of a mean."""
         return self.seeds == "first"
 
     def draw(self, records: Records) -> MplFigure:
-        """Draw the groups; `runner.figures.figure.Figure.draw` says more."""
+        """Draw the groups; see `runner.figures.figure.Figure.draw`."""
         rows = select_rows(self, records)
         hue = self.hue or "arm"
         x = self.x or hue
-        paint, shown, categories = records.hue_styles(rows, hue), levels(rows, hue), levels(rows, x)
-        n_bars = 1 if x == hue else len(shown)
+        styles, hue_levels, categories = (
+            records.hue_styles(rows, hue),
+            levels(rows, hue),
+            levels(rows, x),
+        )
+        n_bars = 1 if x == hue else len(hue_levels)
         inches = min(14.0, max(7.0, 1.6 + len(categories) * (0.34 * n_bars + 0.35)))
-        figure, made = make_panels(
+        figure, panels = make_panels(
             rows,
             self.panel,
             title=self.title,
@@ -72,39 +76,41 @@ class Bars(MetricFigure):
         )
         seeds = required_seeds(self, records)
         width = 0.8 / n_bars
-        for panel in made:
+        for panel in panels:
             for i, category in enumerate(categories):
-                for j, level in enumerate(shown):
+                for j, level in enumerate(hue_levels):
                     if x == hue and level != category:
                         continue
                     chosen = panel.rows[(panel.rows[x] == category) & (panel.rows[hue] == level)]
                     centre = i if x == hue else i + (j - (n_bars - 1) / 2) * width
                     if chosen["value"].notna().any():
-                        colour = paint.colour(level)
-                        self._one_bar(panel.axes, chosen, centre, width, colour, seeds)
+                        colour = styles.colour(level)
+                        self._draw_bar(panel.axes, chosen, centre, width, colour, seeds)
             if self.from_zero and not panel.rows["value"].any():
                 panel.axes.set_ylim(0, 1)  # matplotlib would show +-0.05
             canvas.set_log_axes(panel.axes, self.log)
-            label = self.reference_label if panel is made[0] else ""
+            label = self.reference_label if panel is panels[0] else ""
             canvas.add_reference_line(panel.axes, self.reference, label)
             panel.axes.grid(visible=False, axis="x")
-            rest = ticks.set_tick_names(
+            note = ticks.set_tick_names(
                 panel.axes.xaxis,
                 [str(category) for category in categories],
-                axes_inches(figure, made)[0] * 1.13,
+                axes_inches(figure, panels)[0] * 1.13,
                 max_names=len(categories),
                 rotation=30,
             )
             if not ticks.are_names(categories):
-                rest = ""  # a reader counts on from a number
+                note = ""  # a reader can count on from the numbers at the ticks
         if x != hue:
-            canvas.add_legend(figure, paint, shown, hue, patches=True)
+            canvas.add_legend(figure, styles, hue_levels, hue, patches=True)
         label = self.x_label if self.x_label is not None else ("" if x == "arm" else x)
-        label = ticks.append_to_label(label, rest)
-        canvas.set_axis_labels(figure, made, label, self.y_label or self.value_label(records, rows))
+        label = ticks.append_to_label(label, note)
+        canvas.set_axis_labels(
+            figure, panels, label, self.y_label or self.value_label(records, rows)
+        )
         return figure
 
-    def _one_bar(
+    def _draw_bar(
         self,
         axes: Axes,
         rows: pd.DataFrame,
@@ -113,9 +119,9 @@ class Bars(MetricFigure):
         colour: str,
         seeds: SeedsByArm | None,
     ) -> None:
-        """The dots of seeds; the mean with its interval, or neither where a seed is missing.
+        """Draw the dots of seeds and, if no seed is missing, the mean with its interval.
 
-        A mean over values of which some are clipped is hatched or dashed.
+        A mean with clipped values among its seeds is hatched or dotted.
         """
         band = mean_bands(rows.assign(all=0), ["all"], seeds=seeds).iloc[0]
         clipped = rows["clipped"].any()

@@ -19,16 +19,16 @@ from runner.figures.texts import level_texts
 from runner.stats.bands import SeedsByArm, mean_bands, select_seeds
 
 ENDS = "a cross marks where a diverged trial ended"
-REPLACED = "tables count a diverged trial at its start or a declared worst value"
-FEW = 12  # up to so many x values, each gets its own whisker and dots
+REPLACED = "tables use a diverged trial's value before training or a declared worst value"
+MAX_MARKED = 12  # with at most this number of x values, each has a whisker and dots
 
 
 @dataclass(frozen=True, kw_only=True)
 class Curve(MetricFigure):
     """A line per level of the hue: the mean with its 95 % band, and each seed as a thin line.
 
-    hue        the column that gets a colour each; without it the arm
-    reference  a value to compare with: a dashed line, beside which `reference_label` stands
+    hue        the column whose levels have colours; by default arm
+    reference  a value of y with a dashed line, next to which `reference_label` is written
     """
 
     kind: ClassVar[str] = "curve"
@@ -40,98 +40,102 @@ class Curve(MetricFigure):
 
     @property
     def x_column(self) -> str:
-        """The column that runs along the x axis."""
+        """The column of the x axis."""
         return "step"
 
     @property
     def group_columns(self) -> list[str]:
-        """The columns that tell values apart."""
+        """The columns that distinguish values."""
         return unique_names(*self.panel, self.x_column, self.hue or "arm")
 
     def draw(self, records: Records) -> MplFigure:
-        """Draw the lines; `runner.figures.figure.Figure.draw` says more."""
+        """Draw the lines; see `runner.figures.figure.Figure.draw`."""
         rows, x, hue = select_rows(self, records), self.x_column, self.hue or "arm"
         if not pd.api.types.is_numeric_dtype(rows[x]):
-            what = self.source_table or self.metric
-            raise CannotDrawError(f"x={x!r} of {what!r} must be numbers to draw lines")
+            source = self.source_table or self.metric
+            raise CannotDrawError(f"x={x!r} of {source!r} must be numbers to draw lines")
         ends = self._diverged_ends(rows, records)
-        told = [*seed_notes(self, records, rows), *([ENDS] if len(ends) else [])]
+        notes = [*seed_notes(self, records, rows), *([ENDS] if len(ends) else [])]
         if len(ends) and records.is_clipped(rows.loc[ends]).any():
-            told.append(REPLACED)
-        figure, made = make_panels(rows, self.panel, title=self.title, size=(7.6, 4.6), notes=told)
-        paint, seeds = records.hue_styles(rows, hue), required_seeds(self, records)
-        marked = self.has_dots and rows[x].nunique() <= FEW
-        for panel in made:
+            notes.append(REPLACED)
+        figure, panels = make_panels(
+            rows, self.panel, title=self.title, size=(7.6, 4.6), notes=notes
+        )
+        styles, seeds = records.hue_styles(rows, hue), required_seeds(self, records)
+        is_marked = self.has_dots and rows[x].nunique() <= MAX_MARKED
+        for panel in panels:
             for level in levels(panel.rows, hue):
                 chosen = panel.rows[panel.rows[hue] == level]
-                _one_line(panel.axes, chosen, x, level, paint, seeds, marked=marked)
+                _draw_line(panel.axes, chosen, x, level, styles, seeds, marked=is_marked)
                 ended = chosen.loc[chosen.index.intersection(ends)]
                 if len(ended):
-                    colour = paint.colour(level)
+                    colour = styles.colour(level)
                     panel.axes.scatter(
                         ended[x], ended["value"], s=34, marker="x", color=colour, zorder=4
                     )
-            panel.axes.margins(x=0.03 if marked else 0.015)
+            panel.axes.margins(x=0.03 if is_marked else 0.015)
             canvas.set_log_axes(panel.axes, self.log)
-            if marked and self.log in ("x", "both"):
-                at = levels(rows, x)
-                panel.axes.set_xticks(at, [f"{value:,.7g}" for value in at])
-            label = self.reference_label if panel is made[0] else ""
+            if is_marked and self.log in ("x", "both"):
+                x_values = levels(rows, x)
+                panel.axes.set_xticks(x_values, [f"{value:,.7g}" for value in x_values])
+            label = self.reference_label if panel is panels[0] else ""
             canvas.add_reference_line(panel.axes, self.reference, label)
-        if len(made) == 1:
-            last = _ends(rows, x, hue, paint, seeds)
-            label_line_ends(made[0].axes, last, height=figure.get_figheight() * 0.75)
+        if len(panels) == 1:
+            line_ends = _line_ends(rows, x, hue, styles, seeds)
+            label_line_ends(panels[0].axes, line_ends, height=figure.get_figheight() * 0.75)
         else:
-            canvas.add_legend(figure, paint, levels(rows, hue), hue)
+            canvas.add_legend(figure, styles, levels(rows, hue), hue)
         x_label = self.x_label or ("training step" if self.allows_step_axis else x)
         canvas.set_axis_labels(
-            figure, made, x_label, self.y_label or self.value_label(records, rows)
+            figure, panels, x_label, self.y_label or self.value_label(records, rows)
         )
         return figure
 
     def _diverged_ends(self, rows: pd.DataFrame, records: Records) -> pd.Index:
-        """The last finite value of each diverged trial's curves; of final values there is none."""
+        """Return the rows where curves of diverged trials end; none if the figure has no steps."""
         if "step" not in self.group_columns:
             return pd.Index([])
         finite = select_seeds(rows[rows["value"].notna()], records.diverged_seeds).sort_values(
             "step"
         )
-        kept = list(dict.fromkeys(["arm", "seed", *(c for c in self.group_columns if c != "step")]))
-        return finite.drop_duplicates(kept, keep="last").index
+        per_curve = list(
+            dict.fromkeys(["arm", "seed", *(c for c in self.group_columns if c != "step")])
+        )
+        return finite.drop_duplicates(per_curve, keep="last").index
 
 
 def _mean(rows: pd.DataFrame, x: str, seeds: SeedsByArm | None) -> pd.DataFrame:
-    """The means along x, NaN where the line is broken, up to the last one that there is."""
+    """Return the means along x up to the last one; NaN breaks the line."""
     band = mean_bands(rows, [x], seeds=seeds).sort_values(x, ignore_index=True)
     last = band["mean"].last_valid_index()
     return band.iloc[: 0 if last is None else int(str(last)) + 1]
 
 
-def _one_line(
+def _draw_line(
     axes: Axes,
     rows: pd.DataFrame,
     x: str,
     level: object,
-    paint: HueStyles,
+    styles: HueStyles,
     seeds: SeedsByArm | None,
     *,
     marked: bool,
 ) -> None:
-    """The seeds thinly or as dots, then the mean with its band or whiskers.
+    """Draw the seeds as thin lines or dots, then the mean with its band or whiskers.
 
-    Where all seeds hold the same numbers there is nothing but one line.
+    If all seeds have the same numbers, draw only one line.
     """
-    colour = paint.colour(level)
+    colour = styles.colour(level)
     band = _mean(rows, x, seeds)
-    spread = len(band) < rows[x].nunique() or band["mean"].isna().any()
-    spread = spread or not same_at_every_seed(rows, [x]) or rows["clipped"].any()
-    if spread and marked:
+    has_spread = len(band) < rows[x].nunique() or band["mean"].isna().any()
+    has_spread = has_spread or not same_at_every_seed(rows, [x]) or rows["clipped"].any()
+    if has_spread and marked:
         canvas.draw_dots(axes, rows, x, colour, size=12, alpha=0.45)
         half = (band["high"] - band["mean"]).fillna(0)
         axes.errorbar(
             band[x], band["mean"], half, fmt="none", ecolor=colour, capsize=3.5, linewidth=1.3
         )
-    elif spread:
+    elif has_spread:
         for _, thin in rows.groupby(["arm", "seed"], sort=False):
             thin = thin.sort_values(x)
             axes.plot(thin[x], thin["value"], color=colour, alpha=0.28, linewidth=0.7)
@@ -141,23 +145,23 @@ def _one_line(
         band[x],
         band["mean"],
         color=colour,
-        linestyle=paint.line_style(level),
+        linestyle=styles.line_style(level),
         linewidth=2,
         marker="o" if marked else None,
         markersize=5,
     )
 
 
-def _ends(
-    rows: pd.DataFrame, x: str, hue: str, paint: HueStyles, seeds: SeedsByArm | None
+def _line_ends(
+    rows: pd.DataFrame, x: str, hue: str, styles: HueStyles, seeds: SeedsByArm | None
 ) -> list[tuple[str, str, float, float]]:
-    """Where each line ends; one without any mean is named at the end of a seed's."""
-    found, texts = [], level_texts(hue, levels(rows, hue))
+    """Return the label and the end of each line; without a mean, the end of a seed's line."""
+    ends, texts = [], level_texts(hue, levels(rows, hue))
     for level, text in texts.items():
-        mine = rows[(rows[hue] == level) & rows["value"].notna()].sort_values(x)
+        level_rows = rows[(rows[hue] == level) & rows["value"].notna()].sort_values(x)
         band = _mean(rows[rows[hue] == level], x, seeds)
-        if len(mine):
-            last = (mine[x], mine["value"]) if band.empty else (band[x], band["mean"])
+        if len(level_rows):
+            last = (level_rows[x], level_rows["value"]) if band.empty else (band[x], band["mean"])
             end_x, end_y = (float(values.iloc[-1]) for values in last)
-            found.append((text, paint.colour(level), end_x, end_y))
-    return found
+            ends.append((text, styles.colour(level), end_x, end_y))
+    return ends

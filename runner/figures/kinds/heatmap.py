@@ -21,13 +21,13 @@ from runner.stats.bands import mean_bands
 class Heatmap(MetricFigure):
     """A cell per level of x and y, coloured by the mean over seeds or by the first seed.
 
-    A cell that lacks a seed stays white.
+    A cell with a missing seed stays white.
 
     log    `y` makes the colour scale logarithmic
-    table  name of a table that trials keep, whose rows are drawn
+    table  name of a table that trials record, whose rows are drawn
     x      a placeholder or column; `step`: the values come from the history
     y      a placeholder or column
-    seeds  mean: over all; first: only the first seed of each arm, where seeds share no identity
+    seeds  mean: over all seeds; first: the first seed of each arm, e.g. if heads differ by seed
     """
 
     kind: ClassVar[str] = "heatmap"
@@ -42,21 +42,21 @@ class Heatmap(MetricFigure):
 
     @property
     def source_table(self) -> str | None:
-        """The table that holds the values; None where metrics do."""
+        """The table that holds the values; None if metrics do."""
         return self.table
 
     @property
     def group_columns(self) -> list[str]:
-        """The columns that tell values apart."""
+        """The columns that distinguish values."""
         return unique_names(*self.panel, self.x, self.y)
 
     @property
     def shows_one_seed(self) -> bool:
-        """Whether the figure shows one seed of each arm, and no mean."""
+        """Whether the figure shows one seed of each arm instead of a mean."""
         return self.seeds == "first"
 
     def draw(self, records: Records) -> MplFigure:
-        """Draw the cells; `runner.figures.figure.Figure.draw` says more."""
+        """Draw the cells; see `runner.figures.figure.Figure.draw`."""
         rows = select_rows(self, records)
         xs, ys = levels(rows, self.x), levels(rows, self.y)
         size = (
@@ -65,27 +65,27 @@ class Heatmap(MetricFigure):
             + max(0.28 * min(len(ys), 14), 1.1 * ticks.inches_for(ys))
             + 0.6 * ticks.widest_inches(xs),
         )
-        told = seed_notes(self, records, rows)
-        figure, made = make_panels(rows, self.panel, title=self.title, size=size, notes=told)
-        width, height = axes_inches(figure, made)
-        width -= ticks.widest_inches(ys) / max(1, len({panel.column for panel in made}))
+        notes = seed_notes(self, records, rows)
+        figure, panels = make_panels(rows, self.panel, title=self.title, size=size, notes=notes)
+        width, height = axes_inches(figure, panels)
+        width -= ticks.widest_inches(ys) / max(1, len({panel.column for panel in panels}))
         tables = []
-        for panel in made:
+        for panel in panels:
             means = mean_bands(panel.rows, [self.x, self.y], seeds=required_seeds(self, records))
             cells = means.pivot(index=self.y, columns=self.x, values="mean")
             tables.append(cells.reindex(index=ys, columns=xs).to_numpy(float))
-            x_rest = ticks.set_ticks(panel.axes.xaxis, xs, width)
-            y_rest = ticks.set_ticks(panel.axes.yaxis, ys, height)
+            x_note = ticks.set_ticks(panel.axes.xaxis, xs, width)
+            y_note = ticks.set_ticks(panel.axes.yaxis, ys, height)
         if not any(np.isfinite(table).any() for table in tables):
-            raise CannotDrawError(f"no cell has a value of every seed ({'; '.join(told)})")
+            raise CannotDrawError(f"no cell has a value of every seed ({'; '.join(notes)})")
         label = self.colour_label or self.value_label(records, rows)
-        paint_cells(figure, made, tables, log=self.log == "y", label=label)
+        paint_cells(figure, panels, tables, log=self.log == "y", label=label)
         x_label = self.x_label or ("training step" if self.x == "step" else self.x)
         y_label = self.y_label or self.y
         canvas.set_axis_labels(
             figure,
-            made,
-            ticks.append_to_label(x_label, x_rest),
-            ticks.append_to_label(y_label, y_rest),
+            panels,
+            ticks.append_to_label(x_label, x_note),
+            ticks.append_to_label(y_label, y_note),
         )
         return figure

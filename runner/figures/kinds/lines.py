@@ -8,11 +8,11 @@ from runner.figures.kinds.curve import Curve
 
 @dataclass(frozen=True, kw_only=True)
 class Lines(Curve):
-    """Lines as of a curve, over a column `x` of numbers; with few of them, each has its dots.
+    """Lines over a column `x` of numbers instead of steps; with few numbers, each has dots.
 
-    table  name of a table that trials keep, whose rows are drawn
+    table  name of a table that trials record, whose rows are drawn
     x      a placeholder or column whose values are numbers
-    seeds  mean: over all; first: only the first seed of each arm, where seeds share no identity
+    seeds  mean: over all seeds; first: the first seed of each arm, e.g. if heads differ by seed
     """
 
     kind: ClassVar[str] = "lines"
@@ -25,15 +25,15 @@ class Lines(Curve):
 
     @property
     def x_column(self) -> str:
-        """The column that runs along the x axis."""
+        """The column of the x axis."""
         return self.x
 
     @property
     def source_table(self) -> str | None:
-        """The table that holds the values; None where metrics do."""
+        """The table that holds the values; None if metrics do."""
         return self.table
 
     @property
     def shows_one_seed(self) -> bool:
-        """Whether the figure shows one seed of each arm, and no mean."""
+        """Whether the figure shows one seed of each arm instead of a mean."""
         return self.seeds == "first"

@@ -1,4 +1,4 @@
-"""`kind: points`: as bars, without bars, so that small differences far from zero show."""
+"""`kind: points`: as bars, without bars, so that small differences far from zero are visible."""
 
 from dataclasses import dataclass
 from typing import ClassVar

@@ -18,19 +18,19 @@ from runner.figures.templates import levels, select_arms_in_order
 from runner.figures.texts import drawable_text
 
 RINGS = (0.25, 0.5, 0.75, 1.0)
-TOLERANCE = 1e-6  # what a score of float32 may lie outside 0..1
+TOLERANCE = 1e-6  # a score in float32 may lie outside 0..1 by this much
 ONE_COLOUR = "#0072B2"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Radar(PanelFigure):
-    """A polygon per level of the hue in each panel, of the first seed.
+    """A polygon of the first seed per level of the hue in each panel.
 
-    The range is fixed: scaled to the values at hand, noise would fill the chart. A value outside
-    0..1 and a polygon that lacks a corner raise CannotDrawError.
+    The range is fixed: scaled to the values, noise would fill the chart. A value outside 0..1 and
+    a polygon with a missing corner raise CannotDrawError.
 
     axes  label -> metric template with values in 0..1
-    hue   the column that gets a colour each
+    hue   the column whose levels have colours
     """
 
     kind: ClassVar[str] = "radar"
@@ -44,13 +44,13 @@ class Radar(PanelFigure):
         super().__post_init__()
         self.check_arms("panel: [arm] or hue: arm")
         if len(self.axes) < 3:
-            raise ValueError(f"it needs three axes or more; this one has {list(self.axes)}")
+            raise ValueError(f"axes={list(self.axes)} must have at least three axes")
         for template in self.metrics:
             self.check_columns(template)
 
     @property
     def group_columns(self) -> list[str]:
-        """The columns that tell values apart."""
+        """The columns that distinguish values."""
         return unique_names(*self.panel, self.hue)
 
     @property
@@ -59,39 +59,43 @@ class Radar(PanelFigure):
         return list(self.axes.values())
 
     def draw(self, records: Records) -> MplFigure:
-        """Draw the polygons; `runner.figures.figure.Figure.draw` says more."""
-        rows = self._corners(records)
-        told = seed_notes(self, records, rows)
-        figure, made = make_panels(
+        """Draw the polygons; see `runner.figures.figure.Figure.draw`."""
+        rows = self._select_corners(records)
+        notes = seed_notes(self, records, rows)
+        figure, panels = make_panels(
             rows,
             self.panel,
             title=self.title,
             size=(5.4, 3.5),
-            notes=told,
+            notes=notes,
             wrap=True,
             projection="polar",
         )
-        paint = records.hue_styles(rows, self.hue) if self.hue else None
-        for panel in made:
-            _rings(panel.axes, list(self.axes), small=len(made) > 4)
-            shown = levels(panel.rows, self.hue) if self.hue else [None]
-            for level in shown:
+        styles = records.hue_styles(rows, self.hue) if self.hue else None
+        for panel in panels:
+            _draw_rings(panel.axes, list(self.axes), small=len(panels) > 4)
+            hue_levels = levels(panel.rows, self.hue) if self.hue else [None]
+            for level in hue_levels:
                 chosen = panel.rows if level is None else panel.rows[panel.rows[self.hue] == level]
-                colour = ONE_COLOUR if paint is None else paint.colour(level)
-                line = "-" if paint is None else paint.line_style(level)
-                _polygon(panel.axes, chosen, list(self.axes), colour, line, filled=len(shown) <= 2)
-        if paint and self.hue:
-            canvas.add_legend(figure, paint, levels(rows, self.hue), self.hue)
+                colour = ONE_COLOUR if styles is None else styles.colour(level)
+                line = "-" if styles is None else styles.line_style(level)
+                _draw_polygon(
+                    panel.axes, chosen, list(self.axes), colour, line, filled=len(hue_levels) <= 2
+                )
+        if styles and self.hue:
+            canvas.add_legend(figure, styles, levels(rows, self.hue), self.hue)
         return figure
 
-    def _corners(self, records: Records) -> pd.DataFrame:
-        """A row per axis and polygon, of one trial or one per arm."""
-        found = [
+    def _select_corners(self, records: Records) -> pd.DataFrame:
+        """Return a row per axis and polygon, of one trial or of one per arm."""
+        axis_rows = [
             records.matching_rows(records.results, template, self.arms).assign(axis=label)
             for label, template in self.axes.items()
         ]
         rows = select_first_trial(
-            select_arms_in_order(pd.concat(found, ignore_index=True), records.shown(self.arms)),
+            select_arms_in_order(
+                pd.concat(axis_rows, ignore_index=True), records.existing_arms(self.arms)
+            ),
             self,
         )
         rows = rows.dropna(subset="value")
@@ -101,23 +105,22 @@ class Radar(PanelFigure):
             worst = outside.iloc[0]
             raise CannotDrawError(
                 f"{worst['metric']} = {worst['value']:g} of {worst['arm']} is outside 0..1, the "
-                f"fixed range of axis {worst['axis']!r}; record a score that is scaled by its "
-                "bounds"
+                f"fixed range of axis {worst['axis']!r}; record a score that is scaled to 0..1"
             )
-        counted = (
+        n_axes = (
             rows.groupby(self.group_columns)["axis"].nunique()
             if self.group_columns
             else [rows["axis"].nunique()]
         )
-        if min(counted) < len(self.axes):
+        if min(n_axes) < len(self.axes):
             raise CannotDrawError(
-                f"a polygon of the first seed lacks one of its axes {list(self.axes)}; every "
-                "combination of the placeholders needs them all"
+                f"a polygon of the first seed has no value for one of its axes {list(self.axes)}; "
+                "every combination of the placeholders needs all axes"
             )
         return rows
 
 
-def _rings(axes: Axes, labels: list[str], *, small: bool) -> None:
+def _draw_rings(axes: Axes, labels: list[str], *, small: bool) -> None:
     from matplotlib.projections.polar import PolarAxes
 
     assert isinstance(axes, PolarAxes)
@@ -133,14 +136,12 @@ def _rings(axes: Axes, labels: list[str], *, small: bool) -> None:
     axes.set_xticks(angles, wrapped, fontsize=8.5 if small else 10)
     axes.tick_params(axis="x", pad=0 if small else 3)
     for angle, text in zip(angles, axes.get_xticklabels(), strict=True):
-        side = np.sin(angle)
-        text.set_horizontalalignment(
-            "center" if abs(side) < 0.1 else "left" if side > 0 else "right"
-        )
+        x = np.sin(angle)
+        text.set_horizontalalignment("center" if abs(x) < 0.1 else "left" if x > 0 else "right")
     axes.spines["polar"].set_color("#BBBBBB")
 
 
-def _polygon(
+def _draw_polygon(
     axes: Axes,
     rows: pd.DataFrame,
     labels: list[str],
@@ -154,9 +155,9 @@ def _polygon(
     closed = np.append(values, values[0])
     angles = np.append(_angles(len(values)), 0.0)
     axes.plot(angles, closed, color=colour, linestyle=line, linewidth=2, marker="o", markersize=3.5)
-    hollow = corners["clipped"].to_numpy(bool)
+    is_hollow = corners["clipped"].to_numpy(bool)
     axes.scatter(
-        angles[:-1][hollow], values[hollow], s=30, color="white", edgecolor=colour, zorder=3
+        angles[:-1][is_hollow], values[is_hollow], s=30, color="white", edgecolor=colour, zorder=3
     )
     if filled:
         axes.fill(angles, closed, color=colour, alpha=0.15, linewidth=0)

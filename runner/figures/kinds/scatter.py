@@ -21,12 +21,12 @@ from runner.stats.bands import SeedsByArm, mean_bands
 
 @dataclass(frozen=True, kw_only=True)
 class Scatter(MetricFigure):
-    """A point per arm with both intervals, a dot per seed, the label beside the point.
+    """A point per arm with both intervals, a dot per seed, and the label next to the point.
 
-    An arm that lacks a seed has no point; one whose mean holds clipped values has a hollow one.
+    An arm with a missing seed has no point. A mean with clipped values is a hollow point.
 
     x          the metric on x; it may be a template
-    reference  a value on y to compare with: a dashed line, beside which `reference_label` stands
+    reference  a value of y with a dashed line, next to which `reference_label` is written
     """
 
     kind: ClassVar[str] = "scatter"
@@ -38,7 +38,7 @@ class Scatter(MetricFigure):
 
     @property
     def group_columns(self) -> list[str]:
-        """The columns that tell values apart."""
+        """The columns that distinguish values."""
         return unique_names(*self.panel, "arm")
 
     @property
@@ -47,37 +47,39 @@ class Scatter(MetricFigure):
         return [self.metric, self.x]
 
     def draw(self, records: Records) -> MplFigure:
-        """Draw the points; `runner.figures.figure.Figure.draw` says more."""
+        """Draw the points; see `runner.figures.figure.Figure.draw`."""
         ys = records.matching_rows(records.results, self.metric, self.arms)
         xs = records.matching_rows(records.results, self.x, self.arms)
         pairs = self._pairs(ys, xs)
-        figure, made = make_panels(
+        figure, panels = make_panels(
             pairs,
             self.panel,
             title=self.title,
             size=(7.6, 5.0),
             notes=seed_notes(self, records, pairs),
         )
-        paint, texts = records.hue_styles(pairs, "arm"), level_texts("arm", levels(pairs, "arm"))
-        for panel in made:
+        styles, texts = records.hue_styles(pairs, "arm"), level_texts("arm", levels(pairs, "arm"))
+        for panel in panels:
             labels = []
             for arm, centre in _centres(panel.rows, records.seeds).iterrows():
                 seeds = panel.rows[panel.rows["arm"] == arm]
                 if seeds["value"].notna().any():
-                    colour = paint.colour(arm)
-                    x, y = _one_point(panel.axes, seeds, centre, colour)
+                    colour = styles.colour(arm)
+                    x, y = _draw_point(panel.axes, seeds, centre, colour)
                     labels.append((texts[arm], colour, x, y))
             panel.axes.margins(0.14)
             canvas.set_log_axes(panel.axes, self.log)
-            label = self.reference_label if panel is made[0] else ""
+            label = self.reference_label if panel is panels[0] else ""
             canvas.add_reference_line(panel.axes, self.reference, label)
             label_points(panel.axes, labels, size=figure.get_size_inches() * 0.8)
         x_label = self.x_label or records.label(self.x, xs)
-        canvas.set_axis_labels(figure, made, x_label, self.y_label or self.value_label(records, ys))
+        canvas.set_axis_labels(
+            figure, panels, x_label, self.y_label or self.value_label(records, ys)
+        )
         return figure
 
     def _pairs(self, ys: pd.DataFrame, xs: pd.DataFrame) -> pd.DataFrame:
-        """A row per trial with both values; NaN for both where a seed lacks one."""
+        """Return a row per trial with both values, or NaN for both if one is missing."""
         shared = [column for column in placeholders(self.x) if column in ys]
         on = ["arm", "seed", *shared]
         pairs = ys.merge(xs.drop(columns="metric"), on=on, suffixes=("", "_x"))
@@ -90,16 +92,16 @@ class Scatter(MetricFigure):
 
 
 def _centres(rows: pd.DataFrame, seeds: SeedsByArm) -> pd.DataFrame:
-    """The means of each arm with their intervals; the columns of x end in `_x`."""
+    """Return the means of each arm with their intervals; the columns of x end in `_x`."""
     up = mean_bands(rows, ["arm"], seeds=seeds)
     across = mean_bands(rows.assign(value=rows["value_x"]), ["arm"], seeds=seeds)
     return up.merge(across, on="arm", suffixes=("", "_x")).set_index("arm")
 
 
-def _one_point(
+def _draw_point(
     axes: Axes, seeds: pd.DataFrame, centre: pd.Series, colour: str
 ) -> tuple[float, float]:
-    """The dots of an arm's seeds, and its mean where there is one; return where its name goes."""
+    """Draw an arm's seeds and its mean, if there is one; return the position of its label."""
     canvas.draw_dots(axes, seeds, "value_x", colour, size=16, alpha=0.45)
     if not np.isfinite(centre["mean"]):
         middle = seeds[["value_x", "value"]].median()

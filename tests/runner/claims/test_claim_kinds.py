@@ -42,7 +42,7 @@ def test_the_a_a_pair_of_such_a_difference_must_agree_on_it():
     columns, asked = within(0.5, aa={"arm": "base", "control": "arm"})
     wide, less = ("base", "val/start"), np.array([1.0, 2, 3, 1, 2, 3, 1, 2])
     (finding,) = judge_values(columns | {wide: columns[wide] - less}, asked)
-    assert finding.reason.startswith("A/A arms differ: base - arm is +1.88")
+    assert finding.reason.startswith("the A/A pair differs: base - arm is +1.88")
     columns["base", "val/loss"] += 9  # both sides alike
     (finding,) = judge_values(
         columns | {wide: columns[wide] + 9 + 0.1 * values_with_sd(8)[::-1]}, asked
@@ -143,15 +143,17 @@ def test_a_slope_needs_numbers_and_levels():
         judge_values(columns, slope(arm=arm))[0].reason for arm in ("arm", "two", "word", "no")
     ]
     assert "a logarithm of grad/depth{depth} needs values above 0, got -" in reasons[0]
-    assert reasons[1] == "arm 'two' has only depth 4, 8, a slope needs 3 levels"
-    assert reasons[2] == "'grad/deptha': depth is no number"
-    assert reasons[3].startswith("no arm 'no'")
+    assert reasons[1] == "arm 'two' has only depth 4, 8; a slope needs 3 levels"
+    assert reasons[2] == "'grad/deptha': depth is not a number"
+    assert reasons[3].startswith("there is no arm 'no'")
     (finding,) = judge_values(columns, slope(metric="norm/{depth}"))
     assert finding.reason == "arm 'arm' has no metric like 'norm/{depth}'"
 
 
 def test_a_kind_that_is_gone_names_the_other():
-    with pytest.raises(ValueError, match="kind trend is gone; write a claim of kind difference"):
+    with pytest.raises(
+        ValueError, match="kind trend was removed; write a claim of kind difference"
+    ):
         claim(kind="trend")
 
 
@@ -244,7 +246,7 @@ def test_an_exact_claim_names_the_first_case_that_breaks_it_and_takes_no_room_in
     chosen = exact(n=3, metric="share", relation="at_most", value=0.5625)
     findings = judge_values(broken | paired_values(0.5 + values_with_sd(8, 0.1)), chosen, claim())
     assert findings[0].reason == (
-        "broken in 2 of 3 cases, the first: share, seed 1: 0.6000, not <= 0.5625"
+        "does not hold in 2 of 3 cases, first in share, seed 1: 0.6000 is not <= 0.5625"
     )
     assert findings[1].p == findings[1].p_holm
 

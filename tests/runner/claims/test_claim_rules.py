@@ -42,18 +42,18 @@ ASKED = {
     ("changes", "options", "reason"),
     [
         ({}, {}, None),
-        ({}, {"scale": "smoke"}, "smoke"),
+        ({}, {"scale": "smoke"}, "scale=smoke only checks that everything runs"),
         ({"n": 12}, {}, "too few seeds (8 of 12)"),
-        ({"aa": {"arm": "gone", "control": "base"}}, {}, "A/A: no arm 'gone'"),
+        ({"aa": {"arm": "gone", "control": "base"}}, {}, "A/A pair: there is no arm 'gone'"),
         (
             {"positive_control": CONTROLS["positive_control"] | {"direction": "less"}},
             {},
-            "positive control did not separate: val/loss of broken - base",
+            "the positive control does not show its difference: val/loss of broken - base",
         ),
         (
             {"positive_control": CONTROLS["positive_control"] | {"arm": "gone"}},
             {},
-            "positive control: no arm 'gone'",
+            "positive control: there is no arm 'gone'",
         ),
     ],
 )
@@ -71,7 +71,7 @@ def test_the_a_a_pair_is_compared_in_what_the_claim_is_about(kind, other):
     columns = sound() | power_law_values("copy", other, 0.05, seed=3)
     (finding,) = judge_values(columns, CLAIM_BUILDERS[kind](**ASKED[kind] | CONTROLS))
     differs = kind == "slope"  # only its slope changed, not its loss
-    assert str(finding).startswith("invalid: A/A arms differ" if differs else "reproduced")
+    assert str(finding).startswith("invalid: the A/A pair differs" if differs else "reproduced")
 
 
 def test_the_a_a_pair_of_a_failure_rate_may_be_without_failures_but_not_differ():
@@ -80,7 +80,7 @@ def test_the_a_a_pair_of_a_failure_rate_may_be_without_failures_but_not_differ()
     (finding,) = judge_values(
         sound(), chosen, **diverged_trials(8), **diverged_trials(7, arm="copy")
     )
-    assert finding.reason == "A/A arms differ: copy - base is +0.875"
+    assert finding.reason == "the A/A pair differs: copy - base is +0.875"
 
 
 @pytest.mark.parametrize(
@@ -110,34 +110,46 @@ def test_an_estimate_over_more_seeds_decides_nothing():
         ("equivalence", {"delta_share": 0.1}, "got delta, delta_share"),
         ("equivalence", {"delta": -1}, "delta=-1 must be a number above 0"),
         ("equivalence", {"delta": None, "delta_aa": 3}, r"delta_aa needs an A/A pair \(aa\)"),
-        ("equivalence", {"direction": "less"}, "unknown key 'direction'"),
+        ("equivalence", {"direction": "less"}, "there is no key 'direction'; there are: aa, "),
         (
             "equivalence",
             {"aa": CONTROLS["aa"] | {"delta": 0}},
             "aa.delta=0 must be a number above 0",
         ),
-        ("difference", {"control": None}, "give control .* or other"),
-        ("difference", {"other": "val/start"}, "give control .* or other"),
+        ("difference", {"control": None}, "give either control .* or other"),
+        ("difference", {"other": "val/start"}, "give either control .* or other"),
         ("difference", {"control": None, "other": "val/loss"}, "cannot be compared with itself"),
-        ("slope", {"band": [1, 0]}, r"band=\(1, 0\) must be two numbers"),
+        ("slope", {"band": [1, 0]}, r"band=\(1, 0\) must be two numbers, the lower one first"),
         ("slope", {"band": 0.5}, "band=0.5 must be two numbers"),
-        ("slope", {"x": "length"}, "needs the one placeholder x='length'"),
+        ("slope", {"x": "length"}, "must have exactly one placeholder, x='length'"),
         ("slope", {"log": "xy"}, "log='xy' is unknown"),
         ("slope", {"control": {"arm": "b"}}, "control: missing key band"),
         ("slope", {"equal_cost": "flops"}, "equal_cost needs two arms"),
         ("difference", {"arm": "base"}, "'base' cannot be compared with itself"),
         ("failure_rate", {"at_least": None}, "give one of at_least, at_most, control, got none"),
         ("failure_rate", {"at_least": 1}, "at_least=1 must lie between 0 and 1"),
-        ("failure_rate", {"metric": "val/loss"}, "metric and a number, `above` or `below`, come"),
-        ("failure_rate", {"below": 1}, "metric and a number, `above` or `below`, come"),
-        ("failure_rate", {"direction": "less"}, "control and direction come together"),
+        (
+            "failure_rate",
+            {"metric": "val/loss"},
+            r"metric and one limit, above or below \(a number\), must be given together",
+        ),
+        (
+            "failure_rate",
+            {"below": 1},
+            r"metric and one limit, above or below \(a number\), must be given together",
+        ),
+        ("failure_rate", {"direction": "less"}, "control and direction must be given together"),
         ("exact", {"relation": "same"}, "relation='same' is unknown"),
-        ("exact", {"value": None}, "give value, or control or other"),
-        ("exact", {"control": "base"}, "give value, or control or other, and not both"),
-        ("exact", {"value": None, "other": "b/n{n}"}, "has placeholders that metric lacks: n"),
-        ("exact", {"family": "f"}, "unknown key 'family'"),
+        ("exact", {"value": None}, "give either value, or control and/or other"),
+        ("exact", {"control": "base"}, "give either value, or control and/or other"),
+        (
+            "exact",
+            {"value": None, "other": "b/n{n}"},
+            "has placeholders that metric does not have: n",
+        ),
+        ("exact", {"family": "f"}, "there is no key 'family'; there are: arm, "),
         ("difference", {"times": 0}, "times=0 must be a number above 0"),
-        ("difference", {"margin": -1}, "margin=-1 must be a number from 0 up"),
+        ("difference", {"margin": -1}, "margin=-1 must be a number, at least 0"),
         ("difference", {"equal_cost": "speed"}, "equal_cost='speed' is unknown"),
     ],
 )

@@ -162,7 +162,7 @@ def test_unequal_arms_make_a_claim_of_equal_cost_invalid(asked, columns):
     fair = judge_values(columns, asked, preconditions=rig(others=["mid"]))[0]
     assert fair.verdict is not Verdict.invalid, fair.reason
     (finding,) = judge_values(columns, asked, preconditions=rig(STEPS, others=["mid"]))
-    assert str(finding) == "invalid: unequal training.steps (40 against 20)"
+    assert str(finding) == "invalid: unfair: the arms also differ in training.steps (40 against 20)"
     assert list(finding.unequal) == ["training.steps"]
 
 
@@ -194,7 +194,7 @@ def test_arms_of_other_seeds_are_not_equal():
     columns = paired_values(0.5 + values_with_sd(8, 0.1))
     chosen = rig(seed_offsets={"arm": 3000, "base": 0})
     (finding,) = judge_values(columns, claim(equal_cost="params"), preconditions=chosen)
-    assert str(finding) == "invalid: unequal seed_offset (3000 against 0)"
+    assert str(finding) == "invalid: unfair: the arms also differ in seed_offset (3000 against 0)"
 
 
 def test_a_tolerance_of_the_preset_lets_a_claim_pass_and_the_cost_is_told():
@@ -223,10 +223,14 @@ def with_copy():
     [
         ({"copy": "base"}, 1000, ""),
         ({"copy": "base"}, 8, ""),
-        ({"copy": "base"}, 7, "A/A: the seeds of copy and base overlap, as their seed_offset "),
+        (
+            {"copy": "base"},
+            7,
+            "A/A pair: the seeds of copy and base overlap, as their seed_offset ",
+        ),
         ({"copy": "base"}, 1, "differs by 1 and there are 8 seeds"),
-        ({"copy": "arm"}, 1000, "A/A: copy is no copy of base"),
-        ({}, 1000, "A/A: copy is no copy of base"),
+        ({"copy": "arm"}, 1000, "A/A pair: copy and base differ in more than their seeds"),
+        ({}, 1000, "A/A pair: copy and base differ in more than their seeds"),
     ],
 )
 def test_an_a_a_pair_is_one_arm_twice_under_seeds_that_do_not_overlap(copies, offset, said):
@@ -243,7 +247,7 @@ def test_an_invalid_claim_shows_its_estimate_its_pair_and_how_many_seeds_could_d
     columns = {key: values[:5] for key, values in with_copy().items()}
     (finding,) = judge_values(columns, claim(n=5, aa=AA))
     assert finding.verdict is Verdict.invalid
-    assert finding.reason.endswith("n: 6 could")
+    assert finding.reason.endswith("use n: 6")
     assert finding.least_n == 6
     assert finding.interval is not None
     assert finding.aa is not None
@@ -269,7 +273,7 @@ def test_a_claim_is_published_only_if_the_release_has_registered_it():
     assert [f.written_after_results for f in findings] == [False] * 2 + [True] * 3
     assert findings[2].reason.startswith("written after its results; seed=8")
     for finding in findings[3:]:
-        assert finding.reason.startswith("it is not what this run registered")
+        assert finding.reason.startswith("this run did not register this version of the claim")
         assert finding.interval is not None  # the estimate is shown all the same
 
 
@@ -297,6 +301,9 @@ def test_an_exact_claim_is_not_decided_by_values_of_diverged_trials():
     clipped = results[["arm", "seed", "metric"]]
     (finding,) = judge([at_most], results, scale="quick", trials=trials, clipped=clipped)
     assert finding.verdict is Verdict.invalid
-    assert "2 values stand for diverged trials" in finding.reason
+    assert (
+        "substitute values of diverged trials cannot decide an exact claim (2 of them)"
+        in finding.reason
+    )
     (finding,) = judge([at_most], results, scale="quick", trials=trials)
     assert finding.verdict is Verdict.reproduced

@@ -55,7 +55,7 @@ def test_unknown_costs_matter_only_to_a_claim_that_asks_for_them():
     columns = paired_values(0.5 + values_with_sd(8, 0.1))
     assert judge_values(columns, claim())[0].verdict is Verdict.reproduced
     (finding,) = judge_values(columns, claim(equal_cost="params"))
-    assert str(finding) == "invalid: unmatched: the parameters of base are not known"
+    assert str(finding) == "invalid: unmatched: the parameters of base are unknown"
     wide = Preconditions(costs(base=1, arm=9))
     assert judge_values(columns, claim(), preconditions=wide)[0].verdict is Verdict.reproduced
     nothing = Preconditions(costs(base=0, arm=9))
@@ -69,7 +69,7 @@ def test_an_arm_tuned_to_the_edge_of_its_grid_makes_its_claims_invalid():
     columns = paired_values(0.5 + values_with_sd(8, 0.1))
     rig = Preconditions(interior={"arm": False, "base": True}, tuned={"arm": "training.lr=0.01"})
     (finding,) = judge_values(columns, claim(), preconditions=rig)
-    said = "tuned value not interior to the grid (arm: training.lr=0.01)"
+    said = "the best tuned value is at an end of the grid (arm: training.lr=0.01)"
     assert str(finding) == f"invalid: {said}"
     inside = Preconditions(interior={"arm": True, "base": True, "other": False})
     assert judge_values(columns, claim(), preconditions=inside)[0].verdict is Verdict.reproduced
@@ -91,13 +91,14 @@ def test_a_speed_claim_inside_the_noise_floor_is_inconclusive():
     assert finding.verdict is Verdict.inconclusive
     assert finding.p < 0.05
     assert (
-        "the A/A pair differs by up to 0.836, more than 0.5 of the distance, 0.5:" in finding.reason
+        "the A/A pair differs by up to 0.836, more than 0.5 x the distance from 0 (0.5):"
+        in finding.reason
     )
     columns["copy", "val/loss"] = base + 0.1 * noise + 0.02
     (finding,) = timed(columns, claim(aa=SAME))
     assert finding.noise_floor == pytest.approx(0.02 + 0.0836, abs=1e-3)
     assert finding.verdict is Verdict.reproduced
-    assert finding.reason.endswith("A/A pair equal within 0.104")
+    assert finding.reason.endswith("the A/A pair is equal within 0.104")
 
 
 def test_an_undecided_speed_claim_says_how_often_it_was_timed():
@@ -190,7 +191,7 @@ def test_a_fraction_of_a_mebibyte_between_copies_decides_nothing_about_hundreds(
     assert finding.verdict is Verdict.reproduced, finding.reason
     assert finding.noise_floor == pytest.approx(0.18, abs=0.005)
     # What is no allocator's answer must still show chance and nothing else.
-    assert timed(columns, asked, unit="nats")[0].reason.startswith("A/A arms differ")
+    assert timed(columns, asked, unit="nats")[0].reason.startswith("the A/A pair differs")
 
 
 def test_two_equal_arms_are_not_called_different():
@@ -211,7 +212,7 @@ def test_an_a_a_pair_is_called_different_by_the_rule_for_arms():
     alike = [1, 1, 1, 1, 1, -0.1]  # the interval leaves out 0, yet sign-flip p = 4 / 64
     assert judge_values(six(alike), claim(n=6, aa=SAME))[0].verdict is Verdict.reproduced
     (finding,) = judge_values(six([1, 1.1, 1, 0.9, 1, 0.1]), claim(n=6, aa=SAME))  # p = 2 / 64
-    assert finding.reason.startswith("A/A arms differ: copy - base is +0.85")
+    assert finding.reason.startswith("the A/A pair differs: copy - base is +0.85")
 
 
 def test_an_a_a_pair_with_a_delta_must_be_shown_to_be_equal():
@@ -224,7 +225,9 @@ def test_an_a_a_pair_with_a_delta_must_be_shown_to_be_equal():
     (finding,) = judge_values(
         six(values_with_sd(6, 0.5)), claim(n=6, aa=within)
     )  # chance, and too much of it
-    assert finding.reason.startswith("A/A arms are not shown to be equal: the 90% interval of copy")
+    assert finding.reason.startswith(
+        "the A/A pair is not shown to be equal: the 90% interval of copy"
+    )
     assert finding.reason.endswith("not within ±0.1")
 
 
@@ -279,7 +282,7 @@ def test_the_noise_floor_lies_around_the_margin_and_grows_with_the_factor():
     for margin, expected in ((0.2, Verdict.reproduced), (0.3, Verdict.inconclusive)):
         assert timed(columns, claim(metric="t", aa=SAME, margin=margin))[0].verdict is expected
     (finding,) = timed(columns, claim(metric="t", aa=SAME, margin=0.3))
-    assert "up to 0.124, more than 0.5 of the distance from 0.3, 0.2:" in finding.reason
+    assert "up to 0.124, more than 0.5 x the distance from 0.3 (0.2):" in finding.reason
     columns["arm", "t"] = 2 * base + 0.2 + values_with_sd(8, 0.05)
     (finding,) = timed(columns, claim(metric="t", aa=SAME, times=2))
     assert finding.noise_floor == pytest.approx(2 * 0.1236, abs=1e-3)

@@ -179,7 +179,7 @@ def test_a_claim_that_cannot_be_written_down_is_invalid(bench: Bench, tmp_path: 
     assert known.late
     assert notes == [
         "claims.jsonl cannot be read (Is a directory): it counts as empty",
-        "claim C could not be written down (Is a directory): it is invalid",
+        "claim C could not be registered (Is a directory), so it is invalid",
     ]
 
 

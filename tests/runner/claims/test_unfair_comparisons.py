@@ -16,9 +16,9 @@ LIES = {
     "wide": ("ffn.d_ff=96", "more parameters", "unmatched: wide has"),
     "free": ("ffn.d_ff=96,match.by=none", "match.by (none against params)", "unmatched: free has"),
     "loose": ("ffn.d_ff=96,match.tolerance=0.9", "match.tolerance (0.9 against 0.01)", "unmatched"),
-    "long": ("training.steps=16", "training.steps (16 against 8)", "unequal"),
-    "easy": ("task.sin_weight=0.7", "task.sin_weight (0.7 against 1)", "unequal"),
-    "few": ("task.n_eval=8", "task.n_eval (8 against 32)", "unequal"),
+    "long": ("training.steps=16", "training.steps (16 against 8)", "unfair"),
+    "easy": ("task.sin_weight=0.7", "task.sin_weight (0.7 against 1)", "unfair"),
+    "few": ("task.n_eval=8", "task.n_eval (8 against 32)", "unfair"),
 }
 
 

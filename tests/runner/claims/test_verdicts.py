@@ -123,7 +123,7 @@ def test_what_is_detectable_lies_beyond_the_margin():
 
 def test_smoke_decides_nothing(sound):
     (finding,) = judge_values(sound, scale="smoke")
-    assert str(finding) == "invalid: smoke"
+    assert str(finding) == "invalid: scale=smoke only checks that everything runs"
     assert finding.interval is None
 
 
@@ -136,19 +136,22 @@ def drop(columns, key, seeds):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"arm": "arn"}, "no arm 'arn' (near: arm)"),
-        ({"control": "nothing"}, "no arm 'nothing'"),
-        ({"metric": "val/los"}, "arm 'arm' has no metric 'val/los' (near: val/loss)"),
+        ({"arm": "arn"}, "there is no arm 'arn'; did you mean arm?"),
+        ({"control": "nothing"}, "there is no arm 'nothing'; there are: arm, base, broken, copy"),
+        ({"metric": "val/los"}, "arm 'arm' has no metric 'val/los'; did you mean val/loss?"),
         ({"n": 10}, "too few seeds (8 of 10)"),
         (
             {"n": 5},
             "5 seeds in a family of 1 cannot reach p < 0.05: "
-            "the least Holm-corrected sign-flip p is 0.062; n: 6 could",
+            "the least Holm-corrected sign-flip p is 0.062; use n: 6",
         ),
-        ({"aa": {"arm": "gone", "control": "base"}}, "A/A: no arm 'gone'"),
+        (
+            {"aa": {"arm": "gone", "control": "base"}},
+            "A/A pair: there is no arm 'gone'; there are: arm, base, broken, copy",
+        ),
         (
             {"positive_control": CONTROLS["positive_control"] | {"metric": "acc"}},
-            "positive control: arm 'broken' has no metric 'acc'",
+            "positive control: arm 'broken' has no metric 'acc'; there is only val/loss",
         ),
     ],
 )
@@ -161,7 +164,7 @@ def test_invalid_when_the_a_a_arms_differ(sound):
     (finding,) = judge_values(
         sound, claim(**CONTROLS | {"aa": {"arm": "broken", "control": "base"}})
     )
-    assert str(finding).startswith("invalid: A/A arms differ: broken - base is +")
+    assert str(finding).startswith("invalid: the A/A pair differs: broken - base is +")
     assert finding.interval is not None
 
 
@@ -169,14 +172,16 @@ def test_invalid_when_the_a_a_arms_differ(sound):
 def test_invalid_when_the_a_a_pair_has_no_spread(sound, shift):
     sound["copy", "val/loss"] = sound["base", "val/loss"] + shift
     (finding,) = judge_values(sound, claim(**CONTROLS))
-    assert str(finding).startswith("invalid: A/A has no spread: copy - base is +")
+    assert str(finding).startswith("invalid: the A/A pair has no spread: copy - base is +")
 
 
 @pytest.mark.parametrize(("arm", "direction"), [("copy", "greater"), ("broken", "less")])
 def test_invalid_when_the_positive_control_does_not_separate(sound, arm, direction):
     control = CONTROLS["positive_control"] | {"arm": arm, "direction": direction}
     (finding,) = judge_values(sound, claim(**CONTROLS | {"positive_control": control}))
-    assert str(finding).startswith(f"invalid: positive control did not separate: val/loss of {arm}")
+    assert str(finding).startswith(
+        f"invalid: the positive control does not show its difference: val/loss of {arm}"
+    )
 
 
 def test_a_trial_without_the_metric_is_named_and_not_replaced_by_a_later_seed(sound):
@@ -208,7 +213,8 @@ def test_a_diverged_trial_counts_with_its_clipped_value(sound):
     assert finding.interval.mean == pytest.approx(
         np.mean(sound["arm", "val/loss"] - sound["base", "val/loss"])
     )
-    assert "1 value stands for diverged trials: where they started, or the worst" in finding.reason
+    said = "1 value replaces that of a diverged trial: the value before training, or the declared"
+    assert f"{said} worst" in finding.reason
     # A measured value of a diverged trial, of before training say, is no such value.
     assert "stands for" not in judge_values(sound, arm=[(3, "diverged")])[0].reason
 

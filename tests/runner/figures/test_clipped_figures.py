@@ -95,7 +95,7 @@ def test_a_clipped_x_makes_a_dot_hollow_too(records: Records) -> None:
 
 def test_a_curve_shows_what_was_measured_and_says_what_tables_count(records: Records) -> None:
     made = draw_figure(records, kind="curve", metric="val/loss")
-    for sentence in ("hot: 3 of 5 seeds diverged", "a cross marks", "tables count"):
+    for sentence in ("hot: 3 of 5 seeds diverged", "a cross marks", "tables use"):
         assert sentence in told(made)
     (crosses,) = (c for c in made.axes[0].collections if isinstance(c, PathCollection))
     assert {float(x) for x in np.asarray(crosses.get_offsets())[:, 0]} == {100.0}

@@ -72,7 +72,7 @@ def test_a_function_that_is_the_same_at_every_seed_is_drawn_once(records: Record
 def test_arms_that_differ_are_never_averaged(records: Records) -> None:
     tables = {"functions": records.tables["functions"].replace({"name": {"leaky": "relu"}})}
     line = skipped(replace(records, tables=tables), **FIGURES["functions"])
-    assert "the values of 3 arms differ" in line
+    assert "3 arms have different values" in line
 
 
 def test_rows_that_nothing_tells_apart_are_never_averaged(records: Records) -> None:
@@ -83,7 +83,7 @@ def test_rows_that_nothing_tells_apart_are_never_averaged(records: Records) -> N
 @pytest.mark.parametrize("key", ["functions", "attention"])
 def test_what_is_missing_in_a_table_is_one_line(records: Records, key: str) -> None:
     spec = FIGURES[key]
-    assert "no trial has kept a table" in skipped(replace(records, tables={}), **spec)
+    assert "no trial has recorded a table" in skipped(replace(records, tables={}), **spec)
     assert "has no column ['z']" in skipped(records, **{**spec, "x": "z"})
     assert "no row in arms" in skipped(records, **{**spec, "arms": ["absent"]})
     blank = records.tables[key].assign(**{spec["metric"]: ""})
@@ -179,7 +179,7 @@ def test_a_radar_allows_the_rounding_of_float32(records: Records) -> None:
 
 def test_a_polygon_without_a_corner_is_not_drawn(records: Records) -> None:
     line = skipped(replace(records, results=_planted(records, np.nan)), **FIGURES["scores"])
-    assert "lacks one of its axes" in line
+    assert "has no value for one of its axes" in line
     gone = records.results[~records.results["metric"].str.startswith("heads/induction")]
     assert "heads/induction" in skipped(replace(records, results=gone), **FIGURES["scores"])
 

@@ -49,5 +49,5 @@ def test_a_report_is_read_from_it_and_from_those_of_older_runs(plan):
     older = yaml.safe_dump(tree, sort_keys=False)
     assert untrusted_run.read_outline(Path("run"), older) == told
     tree["claims"]["M2.balance_loss_balances"]["kind"] = "trend"
-    with pytest.raises(ConfigError, match="kind trend is gone"):
+    with pytest.raises(ConfigError, match="kind trend was removed"):
         untrusted_run.read_outline(Path("run"), yaml.safe_dump(tree))

@@ -197,7 +197,7 @@ TUNED = (*WAVES, "tune=lr")
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        (["tune.metric=nope"], "tune.metric=nope: no arm has it; there are cost/.* and .* more"),
+        (["tune.metric=nope"], "tune.metric=nope: no arm has it; there are: cost/.* and .* more"),
         ([f"tune.metric={'x' * 500}"], "no arm has it"),
         (["tune.metric=val/los"], "did you mean val/loss"),
         (["tune.metric=train/loss"], "no arm has it"),  # a curve, and no final value

@@ -231,7 +231,7 @@ def test_the_first_seed_with_values_is_called_by_its_number() -> None:
     kept = pd.DataFrame({"arm": "x", "seed": [1], "text": ["a"]})
     samples = Samples(title="t", table="s", columns=["text"])
     note = samples.draw(replace(records, tables={"s": kept})).note
-    assert note.endswith("Of x these are of seed 1: seed 0 kept none.")
+    assert note.endswith("The rows of x are of seed 1, as seed 0 recorded none.")
 
 
 def test_a_table_of_curves_is_broken_too() -> None:

@@ -61,7 +61,7 @@ def test_truth_values_are_found_among_texts_too(records: Records) -> None:
 def test_what_is_missing_is_one_line(records: Records) -> None:
     _, sheets, (line,) = draw_all({"s": SAMPLES}, replace(records, tables={}))
     assert not sheets
-    assert "figure s was skipped: no trial has kept" in line
+    assert "figure s was skipped: no trial has recorded a table" in line
     with pytest.raises(CannotDrawError, match="has no column"):
         replace(SAMPLES, columns=["source", "chrf"]).draw(records)
 

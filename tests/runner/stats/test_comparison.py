@@ -61,9 +61,9 @@ def test_compare_selects_metrics_and_names_near_ones():
         "copy",
         "broken",
     ]
-    with pytest.raises(ValueError, match=r"No metric 'val/los' \(near: val/loss\)"):
+    with pytest.raises(ValueError, match=r"there is no metric 'val/los'; did you mean val/loss\?$"):
         compare_with_baseline(results, "base", ["val/los"])
-    with pytest.raises(ValueError, match=r"No arm 'bas' \(near: base"):
+    with pytest.raises(ValueError, match=r"there is no arm 'bas'; did you mean base\?$"):
         compare_with_baseline(results, "bas")
     alone = compare_with_baseline(results[results.arm == "base"], "base")
     assert alone.empty
