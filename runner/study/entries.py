@@ -202,8 +202,8 @@ def prepare_trials(plan: Plan) -> list[Entry]:
             if missing and error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
                 raise ConfigError(
                     f"outputs={truncate_middle(plan.outputs, 120)}: {len(missing)} of "
-                    f"{len(entries)} trials are missing and cannot be written ({error.strerror}); give another "
-                    "folder"
+                    f"{len(entries)} trials are missing and cannot be written "
+                    f"({error.strerror}); give another folder"
                 ) from error
             if missing:  # e.g. a full disk, which may have space again when the trials run
                 plan.notes.append(f"the store cannot be written now: {describe_error(error)}")

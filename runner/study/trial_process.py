@@ -47,7 +47,7 @@ class TrialProcess:
     _orphan_since: float | None = None
 
     def handles(self) -> list[Any]:
-        """Return handles for `multiprocessing.connection.wait`: ready on an event, and at the end."""
+        """Return handles for `multiprocessing.connection.wait`: ready on events and at the end."""
         pipe = [] if self._pipe_closed else [self.connection]
         return pipe if self._orphan_since is not None else [*pipe, self.process.sentinel]
 

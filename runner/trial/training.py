@@ -298,7 +298,7 @@ def train_step(
     bound = math.inf if config.clip is None else config.clip
     norm = nn.utils.clip_grad_norm_(model.parameters(), bound)
     optimizer.step()
-    # State without gradients, such as the balance bias of a router.
+    # Update state without gradients, such as the selection bias of a router.
     model.after_step(join_outputs(outputs))  # type: ignore[operator]
     values = {"train/loss": loss, "train/aux_loss": aux_loss, "train/grad_norm": norm}
     return {name: value.item() for name, value in values.items()} | {"train/lr": lr} | probed

@@ -157,7 +157,7 @@ def test_a_damaged_arm_json_is_named_and_written_anew(replan: Again, damage: str
     DAMAGES[damage](path)
     assert all(entry.reused for entry in prepare_trials(plan))
     if damage != "missing":
-        assert plan.notes == ["dense: arm.json was damaged and is written anew"]
+        assert plan.notes == ["dense: arm.json was damaged and is written again"]
         assert read_json(path) == whole
 
 
@@ -253,7 +253,7 @@ def test_a_command_that_waits_for_another_says_so(replan: Again, monkeypatch, ca
     monkeypatch.setattr("runner.study.entries.WAIT_NOTICE_SECONDS", 0.1)
     threading.Timer(0.3, os.close, [other]).start()
     with lock_store(plan):
-        assert capsys.readouterr().out == f"waits: another command uses {path}\n"
+        assert capsys.readouterr().out == f"waiting: another command uses {path}\n"
 
 
 def test_where_much_was_in_the_way_few_lines_say_so(replan: Again):  # noqa: F811

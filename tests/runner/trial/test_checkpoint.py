@@ -109,8 +109,8 @@ def test_a_damaged_size_of_the_curves_is_damage(tmp_path: Path, size: object):
             "runner.trial.checkpoint.load_model",
             RuntimeError("can't allocate memory"),
         ),
-        ("runner.trial.checkpoint.digest", OSError(errno.EMFILE, "Too many open files")),
-        ("runner.trial.checkpoint.agrees", OSError(errno.EIO, "Input/output error")),
+        ("runner.trial.checkpoint.file_sha256", OSError(errno.EMFILE, "Too many open files")),
+        ("runner.trial.checkpoint.curves_match", OSError(errno.EIO, "Input/output error")),
     ],
 )
 def test_a_machine_short_of_something_costs_no_checkpoint(
