@@ -9,13 +9,13 @@ import pytest
 import yaml
 
 from runner import registry
-from runner.plan import mentions
-from runner.plan.choosing import choose
-from runner.plan.composing import compose_arms
-from runner.plan.folders import CONF
-from runner.plan.outline import outline
-from runner.plan.reading import read_study
-from tests.support.composed import composed
+from runner.plan.composition import compose_arms
+from runner.plan.config_reader import read_study
+from runner.plan.option_folders import CONF
+from runner.plan.references import check_references
+from runner.plan.report_spec import read_report_spec
+from runner.plan.selection import select_claims_and_figures
+from tests.support.composition import compose_config
 from tests.support.environment import ROOT
 
 PROGRAM = ["python", "-m", "runner"]
@@ -99,7 +99,7 @@ def test_commands_are_read_from_fenced_blocks_and_headers(tmp_path: Path):
 def test_commands_are_found():
     """A pattern that finds nothing would let every other test pass."""
     assert len(DOCUMENTED) > 80
-    for name in registry.names():
+    for name in registry.experiment_names():
         assert f"experiment={name}" in DOCUMENTED
         assert f"experiment={name} scale=full" in DOCUMENTED
 
@@ -109,21 +109,21 @@ def test_commands_are_found():
 @pytest.mark.parametrize("text", DOCUMENTED)
 def test_a_documented_command_composes(text: str, tmp_path: Path):
     """All arms compose and match; claims and figures name existing arms and metrics."""
-    config, overrides = composed(tmp_path, DOCUMENTED[text])
-    study = choose(read_study(config), overrides)
+    config, overrides = compose_config(tmp_path, DOCUMENTED[text])
+    study = select_claims_and_figures(read_study(config), overrides)
     arms = compose_arms(study, overrides).arms
     assert arms
-    mentions.check(study, outline(study), arms, overrides)
+    check_references(study, read_report_spec(study), arms, overrides)
 
 
 def test_each_experiment_has_one_page_and_the_index_links_it():
-    names = set(registry.names())
+    names = set(registry.experiment_names())
     assert {path.stem for path in PAGES.glob("*.md")} == {*names, "README"}
     index = (PAGES / "README.md").read_text(encoding="utf-8")
     assert {name for name in names if f"({name}.md)" in index} == names
 
 
-@pytest.mark.parametrize("name", sorted(registry.names()))
+@pytest.mark.parametrize("name", sorted(registry.experiment_names()))
 def test_a_page_has_its_sections_arms_and_claims(name: str):
     page, experiment = sections(of_experiment(name)), content("experiment", name)
     assert list(page) == HEADINGS
@@ -137,7 +137,7 @@ def test_a_page_has_its_sections_arms_and_claims(name: str):
         assert f"| `{claim}` | {statement} |" in page["Claims"], claim
 
 
-@pytest.mark.parametrize("name", sorted(registry.names()))
+@pytest.mark.parametrize("name", sorted(registry.experiment_names()))
 def test_the_textbook_command_is_that_of_the_header(name: str):
     block = FENCED.search(sections(of_experiment(name))["Textbook settings"])
     assert block is not None

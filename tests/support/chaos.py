@@ -116,7 +116,7 @@ FAULTS: dict[str, tuple[Callable[[Any], None], str, str]] = {
 
 def compute(trial: Any) -> None:
     """All that an honest trial does here."""
-    trial.resume(0)
+    trial.open_log(0)
     trial.log({"val/loss": 1.0 + trial.seed / 1000}, 0)
     trial.record({"val/loss": 1.0 + trial.seed / 1000}, "mse")
 

@@ -73,8 +73,8 @@ def machine(monkeypatch):
                 on_event(job, {"state": "started", "pid": 1})
                 job.slot.folder.mkdir(parents=True, exist_ok=True)
                 if job.passes:
-                    assert job.slot.reopen(job.code, job.passes)
-                    job.slot.mark("running", pid=1, code=job.code)
+                    assert job.slot.reopen_for_timing(job.code, job.passes)
+                    job.slot.write_status("running", pid=1, code=job.code)
                     if index == self.dies:
                         raise SystemExit
                     if job.arm == self.fails:
@@ -86,11 +86,11 @@ def machine(monkeypatch):
                 level = 1 + random.Random(f"{job.arm} {job.seed}").uniform(-1, 1) * self.spread
                 if job.stage is Stage.run:
                     job.slot.write_first_stage(record)
-                    job.slot.mark(UNTIMED)
+                    job.slot.write_status(UNTIMED)
                 else:
                     times = {"passes": passes + 1, "samples": {"x": [level]}}
-                    job.slot.record(record | times)
-                    job.slot.mark("done")
+                    job.slot.write_result(record | times)
+                    job.slot.write_status("done")
                 on_event(job, {"state": "ended", "exitcode": 0, "pid": 1})
 
     made = Machine()
