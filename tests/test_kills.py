@@ -225,7 +225,7 @@ def test_sigterm_checkpoints_at_once(translation: Lab, seam: str, call: int, ste
     assert translation.nursery.run(stages, KillPoint(seam, call, SIGTERM)) == 1
     slot = stages[0].slot
     assert slot.status()["state"] == "killed"
-    assert slot.status()["message"] == f"asked to stop, goes on from step {step}"
+    assert slot.status()["message"] == f"stopped on request, resumes from step {step}"
     assert steps(slot.folder / "checkpoint")[-1] == step
     assert translation.ends_as_the_whole(stages, seam)["from_step"] == step
 
@@ -241,7 +241,7 @@ def test_sigterm_while_the_result_is_written_lets_it_be_written(translation: Lab
 def test_sigterm_behind_a_conversion_goes_on_from_before_it(conversion: Lab):
     stages = conversion.fresh()
     assert conversion.nursery.run(stages, KillPoint("part of a step", 10, SIGTERM)) == 1
-    assert stages[0].slot.status()["message"] == "asked to stop, goes on from step 8"
+    assert stages[0].slot.status()["message"] == "stopped on request, resumes from step 8"
     assert conversion.ends_as_the_whole(stages, "sigterm")["from_step"] == 8
 
 

@@ -125,7 +125,7 @@ def test_sigterm_leaves_a_checkpoint_and_no_process(who: str, tmp_path: Path):
             time.sleep(0.05)
         after = json.loads(found[0].read_text())
         assert after["state"] == "killed"
-        assert "goes on from step" in after["message"]
+        assert "resumes from step" in after["message"]
         assert any((found[0].parent / "checkpoint").glob("step-*"))
         if who == "parent":
             assert process.wait(timeout=30) == 130

@@ -1,1 +1,1 @@
-"""From a plan to finished trials: which are missing, the processes that compute them. No torch."""
+"""Compute the trials of a plan that the store does not have yet. Imports no torch."""

@@ -1,4 +1,4 @@
-"""The trials of a plan: which are there already, and room for those that are missing. No torch."""
+"""List the trials of a plan, and prepare the store for those to compute. Imports no torch."""
 
 import contextlib
 import errno
@@ -26,15 +26,21 @@ from runner.records.job import Job, Stage
 from runner.records.store import ARM, LOG, Slot, Store, TrialRecords
 from runner.wording.output import describe_error, first_lines, join_names, truncate_middle
 
-LINES = 9  # trials that have a line of their own where their records were changed
-WAIT_NOTICE_SECONDS = 1  # seconds until a line tells that another command is waited for
+N_DAMAGE_LINES = 9  # damaged trials that get a line each; the rest share one line
+WAIT_NOTICE_SECONDS = 1  # seconds of waiting for another command before a line says so
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One trial of a plan: its arm, seed and place, and whether its result was there already.
+    """One trial of a plan.
 
-    `unwritten_status` is the status of a trial that failed where it could not be written, e.g. on a full disk.
+    Attributes:
+        arm: the planned arm.
+        seed: the seed of the study, without the arm's `seed_offset`.
+        slot: the folder of the trial in the store.
+        reused: whether the result existed when the trials were listed.
+        unwritten_status: the status of a failed trial that could not be written to the store,
+            e.g. on a full disk.
     """
 
     arm: PlannedArm
@@ -44,17 +50,23 @@ class Entry:
     unwritten_status: Mapping[str, Any] | None = field(default=None, compare=False)
 
     def status(self) -> Mapping[str, Any]:
-        """The status of the trial."""
+        """Return the status record of the trial, from memory if it could not be written."""
         return self.unwritten_status or self.slot.status()
 
 
 def raise_if_any_failed(
     plan: Plan, entries: Sequence[Entry], unreported: str = "", failure: Exception | None = None
 ) -> None:
-    """Raise StudyError for trials that have no result of their arm's code.
+    """Raise StudyError if a trial has no result.
 
-    With `reuse=accept` one that is reused may be of other code; `list_trials` notes it. `unreported`
-    says why there is no report, or is ""; `failure` is that of the report.
+    A result counts if the arm's current code computed it. With `reuse=accept` a reused result of
+    other code counts too.
+
+    Args:
+        plan: the plan of the trials.
+        entries: its trials.
+        unreported: why there is no report; "" if there is one.
+        failure: the exception that ended the report; the StudyError is raised from it.
     """
     accept = plan.study.reuse == "accept"
     failed = [
@@ -67,66 +79,70 @@ def raise_if_any_failed(
         )
     ]
     if failed:
-        one = failed[0]
-        status = one.status()
+        first = failed[0]
+        status = first.status()
         why = status.get("message") or f"its state is {status['state']}"
-        log = one.slot.folder / LOG
+        log = first.slot.folder / LOG
         if unreported or not log.is_file():
-            where = f"all trials are kept in {one.slot.folder.parents[1]}"
+            where = f"all trials are kept in {first.slot.folder.parents[1]}"
         else:
             where = f"its log is {log}"
         lines = [
             f"{len(failed)} of {len(entries)} trials failed, the first: "
-            f"{one.arm.name} seed {one.seed}: {truncate_middle(why, 160)}",
-            f"{where}; the same command computes only what is missing",
+            f"{first.arm.name} seed {first.seed}: {truncate_middle(why, 160)}",
+            f"{where}; the same command computes only the missing trials",
             *([unreported] if unreported else []),
         ]
         raise StudyError("\n".join(lines)) from failure
 
 
 def list_trials(plan: Plan) -> list[Entry]:
-    """All trials of a plan, seed by seed, and which of them are there already.
+    """Return all trials of a plan, seed by seed, and note the stale and the damaged ones.
 
-    A result of other code is stale: it is computed again, or kept with `reuse=accept`; where this
-    code's own result lies beside it (`Slot.previous`), that is used. One whose records were changed
-    or have another format is computed again in any case. All are noted.
+    - A result of other code is stale. It is computed again; `reuse=accept` keeps it.
+    - If the slot also keeps an earlier result of this code (`Slot.previous`), that one is used.
+    - A trial whose records were changed or have another format is always computed again.
     """
     store = Store(plan.outputs, plan.experiment)
     accept = plan.study.reuse == "accept"
     entries: list[Entry] = []
-    readings: dict[Slot, TrialRecords] = {}
-    places: dict[Slot, Slot | None] = {}
-    faults: list[tuple[str, str]] = []
+    records_by_slot: dict[Slot, TrialRecords] = {}
+    usable_by_slot: dict[Slot, Slot | None] = {}
+    damages: list[tuple[str, str]] = []
     stale = 0
     for seed in plan.seeds:
         for arm in plan.arms:
             slot = store.slot(arm.name, arm.signature, seed)
-            if slot not in readings:  # arms of one signature share their trials
-                readings[slot] = slot.read_records()
-                places[slot] = slot.find_usable(arm.code, any_code=accept)
-                if places[slot] is None and (fault := readings[slot].unusable_reason):
-                    faults.append((f"{arm.name} seed {seed}", fault))
-            place, result = places[slot], readings[slot].result
+            if slot not in records_by_slot:  # arms of one signature share their trials
+                records_by_slot[slot] = slot.read_records()
+                usable_by_slot[slot] = slot.find_usable(arm.code, any_code=accept)
+                damage = records_by_slot[slot].unusable_reason
+                if usable_by_slot[slot] is None and damage:
+                    damages.append((f"{arm.name} seed {seed}", damage))
+            usable, result = usable_by_slot[slot], records_by_slot[slot].result
             changed = result is not None and result["code"] != arm.code
-            stale += changed and place in (None, slot)
-            entries.append(Entry(arm, seed, place or slot, place is not None))
+            stale += changed and usable in (None, slot)
+            entries.append(Entry(arm, seed, usable or slot, usable is not None))
     if stale:
-        what = (
-            "kept, as reuse=accept says"
+        action = (
+            "kept, because of reuse=accept"
             if accept
-            else "computed again (keep them with reuse=accept)"
+            else "computed again (reuse=accept would keep them)"
         )
-        plan.notes.append(f"{stale} finished trials were computed by other code: {what}")
-    plan.notes.extend(damage_notes(faults))
+        plan.notes.append(f"{stale} finished trials were computed by other code: {action}")
+    plan.notes.extend(damage_notes(damages))
     return entries
 
 
-def damage_notes(faults: Sequence[tuple[str, str]]) -> list[str]:
-    """A line for each trial whose records cannot be used; beyond `LINES` one line counts them."""
-    lines = [f"{trial}: {fault}: computed again" for trial, fault in faults[:LINES]]
-    if rest := [trial for trial, _ in faults[LINES:]]:
+def damage_notes(damages: Sequence[tuple[str, str]]) -> list[str]:
+    """Return a line for each of the first damaged trials, and one line for the rest.
+
+    `damages` are pairs of a trial's name and the reason why its records cannot be used.
+    """
+    lines = [f"{trial} is computed again: {damage}" for trial, damage in damages[:N_DAMAGE_LINES]]
+    if rest := [trial for trial, _ in damages[N_DAMAGE_LINES:]]:
         lines.append(
-            f"{len(rest)} more were changed or have another format, and are computed again: "
+            f"{len(rest)} more trials were changed or have another format and are computed again: "
             f"{join_names(rest)}"
         )
     return lines
@@ -134,37 +150,37 @@ def damage_notes(faults: Sequence[tuple[str, str]]) -> list[str]:
 
 @contextlib.contextmanager
 def lock_store(plan: Plan) -> Iterator[Store]:
-    """The store of a plan's experiment, which no other command enters meanwhile.
+    """Yield the store of a plan's experiment, locked against other commands.
 
-    Where nothing can be written there is no lock, and nothing to protect by one.
+    If the store cannot be written, there is no lock: no command can change it.
     """
     root = Store.trials_folder(plan.outputs, plan.experiment)
-    with contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError, NotImplementedError):
             root.mkdir(parents=True, exist_ok=True)
             if os.path.lexists(root / ".lock") and not is_accessible(root / ".lock", folder=False):
                 remove(root / ".lock")
-            held.enter_context(waited_for(FileLock(root / ".lock")))
+            stack.enter_context(acquire_with_notice(FileLock(root / ".lock")))
         yield Store(plan.outputs, plan.experiment)
 
 
-def waited_for(lock: BaseFileLock) -> AcquireReturnProxy:
-    """A lock once it is held; after `WAIT_NOTICE_SECONDS` a line tells what is waited for."""
+def acquire_with_notice(lock: BaseFileLock) -> AcquireReturnProxy:
+    """Acquire a lock; after `WAIT_NOTICE_SECONDS` print a line that names it."""
     try:
         return lock.acquire(timeout=WAIT_NOTICE_SECONDS)
     except Timeout:
-        print(f"waits: another command uses {lock.lock_file}", flush=True)  # noqa: T201
+        print(f"waiting: another command uses {lock.lock_file}", flush=True)  # noqa: T201
     return lock.acquire()
 
 
 def prepare_trials(plan: Plan) -> list[Entry]:
-    """As `list_trials`; the folders of arms that are to be computed are made.
+    """Return all trials of a plan as `list_trials` does, and make the folders of missing ones.
 
-    One command at a time does so: two that start together and call an arm by different names find
-    each other's folder by its signature.
+    The store is locked meanwhile. So two commands that start together share an arm's folder, also
+    if they name the arm differently: the second finds the folder by its signature.
 
     Raises:
-        ConfigError: trials are missing, and nothing can be written where they belong.
+        ConfigError: trials are missing, and the store cannot be written.
     """
     with lock_store(plan) as store:
         entries = list_trials(plan)
@@ -174,8 +190,8 @@ def prepare_trials(plan: Plan) -> list[Entry]:
         try:
             if missing:
                 store.root.mkdir(parents=True, exist_ok=True)
-                for left in store.root.glob(".probe-*"):  # by a command that was killed
-                    remove(left)
+                for old_probe in store.root.glob(".probe-*"):  # left by a killed command
+                    remove(old_probe)
                 probe = store.root / f".probe-{provenance.unique_suffix()}"
                 probe.touch()
                 probe.unlink()
@@ -185,43 +201,43 @@ def prepare_trials(plan: Plan) -> list[Entry]:
         except OSError as error:
             if missing and error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
                 raise ConfigError(
-                    f"outputs={truncate_middle(plan.outputs, 120)}: {len(missing)} of {len(entries)} "
-                    f"trials are missing and cannot be written ({error.strerror}); give another "
-                    "folder"
+                    f"outputs={truncate_middle(plan.outputs, 120)}: {len(missing)} of "
+                    f"{len(entries)} trials are missing and cannot be written "
+                    f"({error.strerror}); give another folder"
                 ) from error
-            if missing:  # a full disk, say, which may have room again when they run
-                plan.notes.append(f"nothing can be written there: {describe_error(error)}")
+            if missing:  # e.g. a full disk, which may have space again when the trials run
+                plan.notes.append(f"the store cannot be written now: {describe_error(error)}")
     return entries
 
 
 def repair_slots(entries: Sequence[Entry]) -> list[str]:
-    """Make room where trials are to be computed, and write damaged arm.json anew.
+    """Remove misplaced files from the slots to compute, and rewrite damaged arm.json files.
 
-    Returns lines on the first of these changes, and one that counts the rest.
+    Misplaced are a file in place of a folder, a folder in place of a file, and unreadable files.
 
-    Room is taken by a file where a folder must be, a folder where a file must be, and by what
-    nobody can read.
+    Returns:
+        A line for each of the first changes, and one line that counts the rest.
     """
     notes = []
     for folder, entry in {e.slot.arm_folder: e for e in entries}.items():
         if os.path.lexists(folder) and not is_folder(folder):
             remove(folder)
-            notes.append(f"{entry.arm.name}: {folder.name} was no folder and was removed")
-        record, signed = folder / ARM, json.loads(entry.arm.signature_text)
-        if os.path.lexists(record) and read_json(record) != signed:
+            notes.append(f"{entry.arm.name}: {folder.name} was not a folder and was removed")
+        record, signature_tree = folder / ARM, json.loads(entry.arm.signature_text)
+        if os.path.lexists(record) and read_json(record) != signature_tree:
             if not is_accessible(record, folder=False):
                 remove(record)
-            write_json(record, signed)
-            notes.append(f"{entry.arm.name}: {ARM} was damaged and is written anew")
+            write_json(record, signature_tree)
+            notes.append(f"{entry.arm.name}: {ARM} was damaged and is written again")
     for slot, entry in {e.slot: e for e in entries if not e.reused}.items():
         trial = f"{entry.arm.name} seed {entry.seed}"
-        places = ["its folder" if name == "." else name for name in slot.repair()]
-        notes += [f"{trial}: {place} could not be used and was removed" for place in places]
+        removed = ["its folder" if name == "." else name for name in slot.repair()]
+        notes += [f"{trial}: {path} could not be used and was removed" for path in removed]
     return first_lines(notes)
 
 
 def make_job(plan: Plan, entry: Entry, stage: Stage) -> Job:
-    """What a process needs to compute a stage of a trial."""
+    """Return the job that computes a stage of a trial in a process of its own."""
     return Job(
         arm=entry.arm.name,
         seed=entry.seed,

@@ -1,4 +1,4 @@
-"""What earlier trials of an experiment tell of the next: seconds and bytes on disk. No torch."""
+"""Predict the time and the disk space of trials from earlier ones. Imports no torch."""
 
 import json
 import math
@@ -15,13 +15,20 @@ from runner.plan.plan import PlannedArm
 from runner.records.files import read_json
 from runner.records.store import ARM, RESULT, Store
 
-BYTES_OF_A_NUMBER, STATES, RECORDS = 4, 3, 400_000
-"""Of a checkpoint: a number's bytes, a weight and its two moments; of all else in a trial."""
+BYTES_PER_NUMBER, NUMBERS_PER_PARAMETER, BYTES_OF_RECORDS = 4, 3, 400_000
+"""A checkpoint has a weight and two moments per parameter. The last is the size of other files."""
 
 
 @dataclass(frozen=True)
 class PastTrial:
-    """A finished trial: what it took, its size on disk, and how much it had to compute."""
+    """A finished trial of the store.
+
+    Attributes:
+        signature: the signature of its arm.
+        seconds: the time that it took.
+        n_bytes: the size of its folder.
+        training_flops: see `count_training_flops`; 0 if unknown.
+    """
 
     signature: str
     seconds: float
@@ -30,8 +37,8 @@ class PastTrial:
 
 
 def load_past_trials(outputs: Path, experiment: str) -> list[PastTrial]:
-    """The finished trials that lie in the store, whatever code and arm they are of."""
-    found = []
+    """Return the finished trials of an experiment in the store, of all arms and any code."""
+    trials = []
     root = Store.trials_folder(outputs, experiment)
     for record in sorted(root.glob(f"*/{ARM}")):
         arm = read_json(record) or {}
@@ -40,48 +47,56 @@ def load_past_trials(outputs: Path, experiment: str) -> list[PastTrial]:
             seconds = finite_or_zero(result.get("seconds"))
             if seconds > 0:
                 signature = record.parent.name.rpartition("-")[2]
-                work = count_training_flops(arm.get("config"), flops_of(result))
-                found.append(PastTrial(signature, seconds, size(path.parent), work))
-    return found
+                work = count_training_flops(arm.get("config"), recorded_flops(result))
+                trials.append(PastTrial(signature, seconds, folder_bytes(path.parent), work))
+    return trials
 
 
-def predict_seconds(arm: PlannedArm, past: list[PastTrial]) -> float | None:
-    """The seconds of a trial: as the arm's own took, else scaled from others by training FLOPs.
+def predict_seconds(arm: PlannedArm, past_trials: list[PastTrial]) -> float | None:
+    """Predict the seconds of a trial; None if no earlier trial allows a prediction.
 
-    None where no trial of the experiment tells.
+    The prediction is the mean time of the arm's own trials. If the arm has none, it is the arm's
+    training FLOPs times the median seconds per FLOP of the other trials.
     """
-    own = [trial.seconds for trial in past if trial.signature == arm.signature]
-    if own:
-        return statistics.fmean(own)
-    work = count_training_flops(json.loads(arm.signature_text)["config"], flops(arm))
-    rates = [trial.seconds / trial.training_flops for trial in past if trial.training_flops]
+    own_trials = [trial.seconds for trial in past_trials if trial.signature == arm.signature]
+    if own_trials:
+        return statistics.fmean(own_trials)
+    work = count_training_flops(json.loads(arm.signature_text)["config"], arm_flops(arm))
+    rates = [trial.seconds / trial.training_flops for trial in past_trials if trial.training_flops]
     return work * statistics.median(rates) if rates and work else None
 
 
-def predict_bytes(arm: PlannedArm, past: list[PastTrial]) -> float:
-    """Bytes of a trial on disk: as the arm's own, as others', or by the numbers of a checkpoint."""
-    own = [trial.n_bytes for trial in past if trial.signature == arm.signature]
-    if own or past:
-        return statistics.fmean(own or [trial.n_bytes for trial in past])
-    parameters = estimates.least_memory(arm.config).total / (STATES + 1) / BYTES_OF_A_NUMBER
-    return RECORDS + STATES * BYTES_OF_A_NUMBER * min(parameters, arm_cost(arm, "params"))
+def predict_bytes(arm: PlannedArm, past_trials: list[PastTrial]) -> float:
+    """Predict the bytes of a trial on disk.
+
+    The prediction is the mean size of the arm's own trials, else of all trials. If there are none,
+    it is the size of a checkpoint plus `BYTES_OF_RECORDS`.
+    """
+    own_trials = [trial.n_bytes for trial in past_trials if trial.signature == arm.signature]
+    if own_trials or past_trials:
+        return statistics.fmean(own_trials or [trial.n_bytes for trial in past_trials])
+    memory = estimates.least_memory(arm.config).total
+    n_parameters = memory / (NUMBERS_PER_PARAMETER + 1) / BYTES_PER_NUMBER
+    bytes_per_parameter = NUMBERS_PER_PARAMETER * BYTES_PER_NUMBER
+    n_bytes = bytes_per_parameter * min(n_parameters, arm_cost(arm, "params"))
+    return BYTES_OF_RECORDS + n_bytes
 
 
 def arm_cost(arm: PlannedArm, by: str) -> float:
-    """One cost of an arm; 0 for parts whose cost nobody has registered."""
+    """Return one cost of an arm, by its name in `match.by`; 0 if its parts declare no costs."""
     try:
         return registry.costs(vars(arm.config.parts))[by]
     except ValueError:
         return 0.0
 
 
-def flops(arm: PlannedArm) -> float:
-    """FLOPs of a forward pass for each token."""
+def arm_flops(arm: PlannedArm) -> float:
+    """Return the FLOPs of a forward pass per token."""
     return arm_cost(arm, "flops")
 
 
-def flops_of(result: Mapping[str, Any]) -> float:
-    """The same of a finished trial, as it recorded it; 0 where it did not."""
+def recorded_flops(result: Mapping[str, Any]) -> float:
+    """Return the FLOPs per token that a finished trial recorded; 0 if it recorded none."""
     rows = result.get("results")
     for row in rows if isinstance(rows, list) else ():
         if isinstance(row, dict) and row.get("metric") == "cost/flops_per_token":
@@ -90,16 +105,19 @@ def flops_of(result: Mapping[str, Any]) -> float:
 
 
 def finite_or_zero(value: object) -> float:
-    """A finite number of at least 0; 0 for whatever else stands in a record that is damaged."""
+    """Return a finite number of at least 0; for any other value of a damaged record return 0."""
     try:
-        found = float(value) if isinstance(value, int | float) else 0.0
+        number = float(value) if isinstance(value, int | float) else 0.0
     except OverflowError:  # a whole number of 400 digits
         return 0.0
-    return found if 0 <= found < math.inf else 0.0
+    return number if 0 <= number < math.inf else 0.0
 
 
 def count_training_flops(config: object, flops_per_token: float) -> float:
-    """What a training has to compute, in FLOPs of forward passes; 0 where it is not known."""
+    """Return the FLOPs of a training's forward passes: steps x batch size x length x FLOPs/token.
+
+    Return 0 if a factor is missing.
+    """
     sections = config if isinstance(config, Mapping) else {}
     training, task = sections.get("training"), sections.get("task", {})
     if not isinstance(training, Mapping) or not isinstance(task, Mapping):
@@ -108,13 +126,13 @@ def count_training_flops(config: object, flops_per_token: float) -> float:
     return finite_or_zero(math.prod(map(finite_or_zero, factors)) * flops_per_token)
 
 
-def size(folder: Path) -> int:
-    """Bytes of all files below a folder."""
+def folder_bytes(folder: Path) -> int:
+    """Return the bytes of all files below a folder."""
     total = 0
-    for where, _, names in os.walk(folder):
+    for parent, _, names in os.walk(folder):
         for name in names:
             try:
-                total += os.lstat(os.path.join(where, name)).st_size  # noqa: PTH118
-            except OSError:  # it has gone meanwhile
+                total += os.lstat(os.path.join(parent, name)).st_size  # noqa: PTH118
+            except OSError:  # deleted in the meantime
                 continue
     return total

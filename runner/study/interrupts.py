@@ -1,15 +1,15 @@
-"""Ctrl-C and SIGTERM: the first ends a command in good order, the next one at once. No torch.
+"""Ctrl-C and SIGTERM: the first one ends a command in order, the second one at once. No torch.
 
-Python tells of a signal by raising KeyboardInterrupt wherever it happens to be. In a destructor, or
-within an `except` that catches too much, it is lost. So signals are counted too: code that waits
-calls `raise_if_interrupted`, and so does `main` before it ends.
+Python raises KeyboardInterrupt in any code that runs at that moment. A destructor loses it, and so
+does an `except` that catches too much. So signals are counted too: code that waits calls
+`raise_if_interrupted`, and so does `main` before it ends.
 
-One wish may arrive as two signals: `timeout 60 python -m runner ...` sends SIGTERM to the command
-and then to its process group, and so do launchers that pass Ctrl-C on. A signal within `SAME_SIGNAL_SECONDS`
-seconds of the first counts as the same one.
+One request may arrive as two signals. `timeout 60 python -m runner ...` sends SIGTERM to the
+command and then to its process group. Launchers that forward Ctrl-C do the same. A signal within
+`SAME_SIGNAL_SECONDS` of the first counts as the same request.
 
-A shell script starts what it puts into the background (`command &`) with Ctrl-C ignored, and Python
-then hears nothing of `kill -INT`. `listen` hears it in any case.
+A shell script starts a background command (`command &`) with SIGINT ignored, so Python installs no
+handler for it. `listen` installs one in any case.
 """
 
 import contextlib
@@ -23,69 +23,70 @@ SAME_SIGNAL_SECONDS = 0.5
 
 
 class ReceivedSignals:
-    """How many signals this process has heard since it listens, and when the first of them came."""
+    """The number of signals since `listen`, and the time of the first one (monotonic, seconds)."""
 
     count = 0
     first_time = 0.0
 
 
 def listen() -> None:
-    """Hear SIGINT and SIGTERM from now on. A terminal that closes (SIGHUP) ends nothing."""
+    """Handle SIGINT and SIGTERM from now on, and ignore SIGHUP (a terminal that closes)."""
     ReceivedSignals.count = 0
     for number in SIGNALS:
-        signal.signal(number, _hear)
-    if hasattr(signal, "SIGHUP"):  # processes that are started inherit it
+        signal.signal(number, _on_signal)
+    if hasattr(signal, "SIGHUP"):  # child processes inherit it
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def raise_if_interrupted() -> None:
-    """Raise KeyboardInterrupt if a signal was heard, wherever the first one got lost."""
+    """Raise KeyboardInterrupt if a signal was received, also if its exception was lost."""
     if ReceivedSignals.count:
         raise KeyboardInterrupt
 
 
 def stop_listening() -> None:
-    """Let no signal disturb the end of this process."""
+    """Ignore signals from now on, so that none disturbs the end of this process."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
 
 @contextlib.contextmanager
 def defer_interrupts() -> Iterator[Callable[[], bool]]:
-    """Let no signal interrupt what is within; yield what says whether one has come meanwhile.
+    """Defer signals until the end of a `with` block, then raise KeyboardInterrupt if one came.
 
-    It is raised at the end. Works in the main thread, which alone hears signals.
+    Yields a function that returns whether a signal has come so far. Outside the main thread nothing
+    is deferred: Python delivers signals to the main thread only.
     """
-    came: list[int] = []
+    received: list[int] = []
 
-    def keep(number: int, _: object) -> None:
+    def store(number: int, _: object) -> None:
         if not is_repeated():
-            came.append(number)
+            received.append(number)
 
-    before = {}
+    handlers = {}
     if threading.current_thread() is threading.main_thread():
         for number in SIGNALS:
-            before[number] = signal.signal(number, keep)
+            handlers[number] = signal.signal(number, store)
     try:
-        yield lambda: bool(came)
+        yield lambda: bool(received)
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
-        if _hear in before.values():
-            ReceivedSignals.count += len(came)
-        if came:
+        if _on_signal in handlers.values():
+            ReceivedSignals.count += len(received)
+        if received:
             raise KeyboardInterrupt
 
 
 def is_repeated() -> bool:
-    """Whether a signal that comes now is the second half of the first one."""
+    """Return whether a signal that comes now belongs to the same request as the first one."""
     return (
         ReceivedSignals.count > 0
         and time.monotonic() - ReceivedSignals.first_time < SAME_SIGNAL_SECONDS
     )
 
 
-def _hear(*_: object) -> None:
+def _on_signal(*_: object) -> None:
     if is_repeated():
         return
     if not ReceivedSignals.count:

@@ -1,7 +1,7 @@
-"""How each trial of a study ended: what its process said, and what its status must say. No torch.
+"""How each trial of a study ended: the events of its process, and its final status. No torch.
 
-A status is written by the trial's own process where it can be; the parent writes it for a process
-that died, and keeps it in memory where the disk takes nothing.
+The trial's own process writes its status. The parent writes it for a process that died, and keeps
+it in memory if the disk cannot be written.
 """
 
 import contextlib
@@ -19,24 +19,24 @@ from runner.wording.output import truncate_middle
 
 @dataclass
 class TrialEventHandler:
-    """Hears of the processes of a study's trials, and tells the user and the store.
+    """A handler of the events of trial processes, which updates the display and the store.
 
     Attributes:
-        progress: what the user sees.
-        unwritten: the statuses of trials that failed and could not be written.
+        progress: the display on the terminal.
+        unwritten_statuses: statuses of failed trials that could not be written to the store.
     """
 
     progress: Progress
     unwritten_statuses: dict[Slot, Mapping[str, Any]] = field(default_factory=dict)
-    _begun: dict[Slot, tuple[Job, int]] = field(default_factory=dict)
+    _running: dict[Slot, tuple[Job, int]] = field(default_factory=dict)
     _errors: dict[Slot, str] = field(default_factory=dict)
 
     def handle(self, job: Job, event: Mapping[str, Any]) -> None:
-        """Take in an event of `runner.study.pool.run_jobs`."""
+        """Handle one event of `runner.study.pool.run_jobs`."""
         name = f"{job.arm} seed {job.seed}"
         state = event.get("state")
         if state == "started":
-            self._begun[job.slot] = job, event["pid"]
+            self._running[job.slot] = job, event["pid"]
             self.progress.start(name, job.stage)
         elif state == "waiting":
             self.progress.show_waiting(name, event["why"])
@@ -52,7 +52,7 @@ class TrialEventHandler:
             self.progress.step(name, event["step"], event["steps"], event["loss"])
 
     def _end(self, name: str, job: Job, event: Mapping[str, Any]) -> None:
-        self._begun.pop(job.slot, None)
+        self._running.pop(job.slot, None)
         error = self._errors.pop(job.slot, "")
         status = finalize_status(job, event["exitcode"], event["pid"], event.get("why", ""), error)
         self.unwritten_statuses.pop(job.slot, None)
@@ -63,7 +63,7 @@ class TrialEventHandler:
 
     def mark_interrupted(self) -> None:
         """Mark the trials whose processes were killed before they wrote a status."""
-        for slot, (job, pid) in self._begun.items():
+        for slot, (job, pid) in self._running.items():
             status = slot.status()
             running = status["state"] == "running" and status.get("pid") == pid
             with contextlib.suppress(OSError):
@@ -74,37 +74,41 @@ class TrialEventHandler:
 def finalize_status(
     job: Job, exitcode: int, pid: int | None, why: str = "", error: str = ""
 ) -> dict[str, Any]:
-    """The status of a trial whose process has ended; it has `unwritten_statuses` where no file says so.
+    """Return the final status of a trial whose process has ended, and write it if needed.
 
-    What the job was to achieve counts whoever has computed it. Otherwise the trial has failed or
-    was killed, whatever an earlier process, perhaps of other code, has left in its status. Where
-    only a further timing pass has, the result of the passes before stands.
+    - If the expected result exists, the job succeeded, even if another process produced it.
+    - If only a further timing pass failed, the result of the earlier passes is kept.
+    - Otherwise the trial failed or was killed, regardless of an older status.
 
     Args:
-        job: what was to be computed.
-        exitcode: of the process; below 0 it is a signal.
-        pid: of the process.
-        why: what made the parent end it, or why it could not be started.
-        error: the error that the process told the parent of.
+        job: the job of the process.
+        exitcode: the exit code of the process; below 0 it is a signal.
+        pid: the process id; None if the process could not be started.
+        why: why the parent ended the process, or why it could not be started; else "".
+        error: the error message that the process sent to the parent; else "".
+
+    Returns:
+        The status. It has `unwritten: True` if it could not be written to the store.
     """
-    how = describe_exit(exitcode)
-    elsewhere = not locks.is_free(job.slot.folder / LOCK)
-    if not job.slot.is_finished(job.code) and job.stage is Stage.timing and not elsewhere:
+    exit_description = describe_exit(exitcode)
+    runs_elsewhere = not locks.is_free(job.slot.folder / LOCK)
+    if not job.slot.is_finished(job.code) and job.stage is Stage.timing and not runs_elsewhere:
         with contextlib.suppress(OSError):
             job.slot.restore_result(job.code)
-    reading = job.slot.read_records()
-    status, result = dict(reading.status), reading.result
+    records = job.slot.read_records()
+    status, result = dict(records.status), records.result
     if result is not None and result["code"] == job.code:
         if not job.passes:
             return status
         if result["passes"] > job.passes:
             return status | {"state": TIMED_AGAIN}
-        message = f"{why or error or f'its process ended with {how}'}; its earlier times stand"
+        reason = why or error or f"its process ended with {exit_description}"
+        message = f"{reason}; its earlier times are kept"
         return status | {"state": NOT_TIMED_AGAIN, "message": message}
     if job.stage is Stage.run and job.slot.read_first_stage(job.code):
         return status | {"state": UNTIMED}
     return write_failed_status(
-        job, status, exitcode, pid, why, error or reading.damage, elsewhere=elsewhere
+        job, status, exitcode, pid, why, error or records.damage, runs_elsewhere=runs_elsewhere
     )
 
 
@@ -116,32 +120,37 @@ def write_failed_status(
     why: str,
     error: str,
     *,
-    elsewhere: bool,
+    runs_elsewhere: bool,
 ) -> dict[str, Any]:
-    """Write the status of a trial without a result, unless its own process has; see `finalize_status`."""
-    own = status.get("pid") == pid and status["state"] in ("failed", "killed")
-    if own and not why:
+    """Write the status of a trial without a result, unless its own process did.
+
+    `runs_elsewhere`: another process computes the trial now, so its status is not overwritten. The
+    other parameters are those of `finalize_status`.
+    """
+    is_own_status = status.get("pid") == pid and status["state"] in ("failed", "killed")
+    if is_own_status and not why:
         return dict(status)
-    if own:
+    if is_own_status:
         message = str(status.get("message", ""))
     else:
-        died = f"its process ended with {describe_exit(exitcode)} and left no result"
-        message = error or (died if pid is not None or not why else "")  # else none was started
-    killed = exitcode < 0 or (own and status["state"] == "killed")
+        exit_message = f"its process ended with {describe_exit(exitcode)} and left no result"
+        was_started = pid is not None or not why
+        message = error or (exit_message if was_started else "")
+    killed = exitcode < 0 or (is_own_status and status["state"] == "killed")
     state = "killed" if killed else "failed"
-    ended = {"message": truncate_middle("; ".join(text for text in (why, message) if text))}
-    ended["code"] = status.get("code", "")  # of the checkpoints that lie there
-    if elsewhere:
-        return {"state": state, **ended}
+    details = {"message": truncate_middle("; ".join(text for text in (why, message) if text))}
+    details["code"] = status.get("code", "")  # the code that wrote the checkpoints in the slot
+    if runs_elsewhere:
+        return {"state": state, **details}
     try:
-        job.slot.write_status(state, **ended)
+        job.slot.write_status(state, **details)
     except OSError:
-        return {"state": state, **ended, "unwritten": True}
-    return {"state": state, **ended}
+        return {"state": state, **details, "unwritten": True}
+    return {"state": state, **details}
 
 
 def describe_exit(exitcode: int) -> str:
-    """How a process ended, in words."""
+    """Return how a process ended, e.g. "exit code 1" or "signal SIGKILL"."""
     if exitcode >= 0:
         return f"exit code {exitcode}"
     try:

@@ -1,8 +1,8 @@
-"""Trials in processes of their own, a few at a time. Imports no torch.
+"""Compute each trial in a process of its own, a few at a time. Imports no torch.
 
-Each process is forked from a server that has imported torch and computed nothing, so a trial starts
-within milliseconds and inherits no state of another. A process that dies takes only its own trial
-with it, and what it forked ends with it: each has a process group of its own.
+Each process is forked from a server that has imported torch and computed nothing. So a trial starts
+within milliseconds and inherits no state of another trial. A crash costs one trial. Each process
+leads its own process group, so the processes that it forks are ended with it.
 """
 
 import contextlib
@@ -32,84 +32,99 @@ if TYPE_CHECKING:
 
     OnEvent = Callable[[Job, dict[str, Any]], None]
 
-# glibc gives freed memory back and faults it in again for every large tensor; with higher
-# thresholds it keeps it.
+# By default glibc returns the memory of each freed large tensor to the system, and every new tensor
+# causes page faults. With higher thresholds it keeps the memory.
 MALLOC_SETTINGS = {
     "MALLOC_MMAP_THRESHOLD_": "1073741824",
     "MALLOC_TRIM_THRESHOLD_": "4294967296",
     "MALLOC_TOP_PAD_": "67108864",
 }
 
-LOOK = 0.5  # seconds between looks at clocks and signals while nothing is heard
+POLL_SECONDS = 0.5  # seconds between checks of clocks and signals while no event arrives
 
 
 def run_jobs(jobs: Sequence[Job], workers: int, on_event: "OnEvent") -> None:
-    """Compute jobs, `workers` at a time, in order.
+    """Compute jobs in their order, `workers` at a time; return when all have ended.
 
-    `on_event` hears of each job
+    The status file of a trial records its result. `on_event` is called with a job and an event:
 
-    - `{"state": "started", "pid"}`,
-    - perhaps `{"state": "waiting", "why"}`, `{"note"}`, `{"state": "silent", "seconds"}`,
-    - `{"state": "computing"}` once the job has its locks, progress `{"step", "steps", "loss"}`,
-    - `{"state": "failed", "message"}` where an error ended it,
-    - `{"state": "ended", "exitcode", "pid", "why"}`, where `why` says what made us end it, or why
-      no process could be started; what a job achieved stands in its status file.
+    - `{"state": "started", "pid"}`: its process runs.
+    - `{"state": "waiting", "why"}`: it waits for a lock.
+    - `{"note"}`: a note to print.
+    - `{"step", "steps", "loss"}`: its progress.
+    - `{"state": "silent", "seconds"}`: it has sent no event for that time.
+    - `{"state": "failed", "message"}`: an exception ended it.
+    - `{"state": "ended", "exitcode", "pid", "why"}`: the last event of a job. `why` says why the
+      parent ended the process, or why it could not be started; else it is "".
+
+    Raises:
+        KeyboardInterrupt: the command was interrupted; all processes have ended.
     """
     context = server_context(jobs)
     waiting = deque(jobs)
     running: list[TrialProcess] = []
     try:
         while waiting or running:
+            # Start jobs until all workers are busy. A job whose process cannot start ends at once
+            # and occupies no worker.
             while waiting and len(running) < workers:
-                start(context, waiting.popleft(), running, on_event)
-            wait([handle for each in running for handle in each.handles()], timeout=LOOK)
+                start_job(context, waiting.popleft(), running, on_event)
+            # Sleep until a process sends an event or ends. The timeout bounds the delay of
+            # timeouts, silence notices and interrupts, which make no handle ready.
+            handles = [handle for process in running for handle in process.handles()]
+            wait(handles, timeout=POLL_SECONDS)
+            # KeyboardInterrupt may have been lost, e.g. in a destructor.
             interrupts.raise_if_interrupted()
-            for each in list(running):
-                for event in each.events():
-                    on_event(each.job, event)
-                if each.has_ended():
-                    running.remove(each)
-                    for event in each.close():
-                        on_event(each.job, event)
+            # Iterate over a copy: ended processes are removed from the list.
+            for process in list(running):
+                for event in process.events():
+                    on_event(process.job, event)
+                if process.has_ended():
+                    # Remove it before closing: an interrupt in `on_event` must not stop it again.
+                    running.remove(process)
+                    for event in process.close():
+                        on_event(process.job, event)
     finally:
-        stop_processes([each.process for each in running])
+        # After an error or an interrupt, let the other trials write a checkpoint, so that no
+        # orphaned trial keeps running.
+        stop_processes([process.process for process in running])
 
 
 def server_context(jobs: Sequence[Job]) -> "ForkServerContext":
-    """What starts processes of these jobs."""
+    """Return the multiprocessing context whose server forks the processes of these jobs."""
     for name, value in MALLOC_SETTINGS.items():
         os.environ.setdefault(name, value)
     if multiprocessing.get_start_method(allow_none=True) == "loky":
-        # Inside joblib's launcher: children would ask for a start method that they do not know.
+        # Inside joblib's launcher the method is "loky", which child processes do not know.
         multiprocessing.set_start_method("forkserver", force=True)
     context = multiprocessing.get_context("forkserver")
-    # torch imports its compiler at the first optimizer or gradient: once here, not in every trial.
+    # torch imports its compiler at the first optimizer or gradient. Import it once in the server.
     context.set_forkserver_preload(["runner.trial.compute", "torch._dynamo", *page_modules(jobs)])
     private_folders.prepare_socket_folder()
     return context
 
 
 def page_modules(jobs: Sequence[Job]) -> list[str]:
-    """Return our modules of the questions of these jobs, which the server imports once for all.
+    """Return the modules of these jobs' experiments, which the server imports once.
 
-    A page of a plug-in is left to each trial, which imports all plug-ins in their order: in the
-    server it might be imported before another that it needs, and its error would end the server.
+    Modules of plug-ins are left out: each trial imports all plug-ins in their order. In the server
+    a plug-in might come before another one that it needs, and its error would end the server.
     """
     modules = {registry.page_module(job.config.experiment) for job in jobs}
     return sorted(name for name in modules if name.startswith("experiments."))
 
 
-def start(
+def start_job(
     context: "ForkServerContext", job: Job, running: list[TrialProcess], on_event: "OnEvent"
 ) -> None:
-    """Start the process of a job; where that fails twice (no memory, no file handles) it ends."""
+    """Start the process of a job; after two failures (e.g. no memory) report the job as ended."""
     try:
         try:
-            begin(context, job, running)
+            start_process(context, job, running)
         except Exception:
             interrupts.raise_if_interrupted()
-            recover()
-            begin(context, job, running)
+            forget_lost_server()
+            start_process(context, job, running)
     except Exception as error:
         why = f"its process could not be started ({describe_error(error)})"
         on_event(job, {"state": "ended", "exitcode": 1, "pid": None, "why": why})
@@ -117,30 +132,31 @@ def start(
         on_event(job, {"state": "started", "pid": running[-1].process.pid})
 
 
-def begin(context: "ForkServerContext", job: Job, running: list[TrialProcess]) -> None:
-    """Start the process of a job, and a server if there is none."""
-    ours, theirs = context.Pipe(duplex=False)
-    with contextlib.closing(theirs):
-        process = context.Process(target=child, args=(job, theirs), daemon=True)
-        running.append(TrialProcess(job, process, ours))  # first, so that it is stopped in any case
+def start_process(context: "ForkServerContext", job: Job, running: list[TrialProcess]) -> None:
+    """Start the process of a job, and the server if it does not run, and append to `running`."""
+    receiver, sender = context.Pipe(duplex=False)
+    with contextlib.closing(sender):
+        process = context.Process(target=run_in_child, args=(job, sender), daemon=True)
+        # Before its start, so that it is stopped in any case.
+        running.append(TrialProcess(job, process, receiver))
         try:
-            with deaf_to_interrupts():
+            with block_interrupts():
                 forkserver.ensure_running()
             process.start()
         except Exception:
             running.pop()
-            ours.close()
+            receiver.close()
             raise
-        running[-1].server_pid = server()
+        running[-1].server_pid = server_pid()
 
 
-def recover() -> None:
-    """Make ready for a new server where the old one cannot be reached any more.
+def forget_lost_server() -> None:
+    """Prepare for a new server if the old one cannot be reached any more.
 
-    Someone may have removed the folder of its socket. The old server is left to its trials, which
-    would end with it; it ends with this process.
+    For example, its socket was deleted. The old server keeps running, because its trials would end
+    with it. It ends with this process.
     """
-    time.sleep(0.2)  # a server that was just killed is still there for a moment
+    time.sleep(0.2)  # a killed server takes a moment to exit
     address = getattr(forkserver._forkserver, "_forkserver_address", None)
     if (address and not os.path.exists(address)) or private_folders.is_socket_folder_lost():  # noqa: PTH110
         vars(forkserver._forkserver).update(_forkserver_address=None, _forkserver_pid=None)
@@ -149,10 +165,11 @@ def recover() -> None:
 
 
 @contextlib.contextmanager
-def deaf_to_interrupts() -> Iterator[None]:
-    """Let what is started meanwhile never hear Ctrl-C; ours is kept until the end.
+def block_interrupts() -> Iterator[None]:
+    """Block SIGINT in a `with` block, for this process and the processes that it starts.
 
-    The server would else die of one in the seconds in which it imports torch.
+    Otherwise Ctrl-C would kill the server in the seconds in which it imports torch. A signal to
+    this process is delivered at the end of the block.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
@@ -164,24 +181,25 @@ def deaf_to_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def server() -> int | None:
-    """The number of the server's process, if there is one."""
+def server_pid() -> int | None:
+    """Return the process id of the server; None if there is no server."""
     pid: int | None = getattr(forkserver._forkserver, "_forkserver_pid", None)
     return pid
 
 
 def end_server() -> None:
-    """End the server, which may still import torch and hold the terminal; another can follow."""
-    if (pid := server()) is not None:
+    """End the server, which may still import torch and keep the terminal; a new one can start."""
+    if (pid := server_pid()) is not None:
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGTERM)
 
 
 def end_with_parent() -> None:
-    """Let Linux send SIGTERM to this process when the server that forked it goes.
+    """Let Linux send SIGTERM to this process when the server that forked it ends.
 
-    The server goes with the parent, however that ended: no trial computes on for nobody. It would
-    stay for as long as any process holds the pipe by which it knows, which each trial is given.
+    The server ends when the parent does, even if the parent was killed, so no orphaned trial keeps
+    running. The server detects this by a pipe, which stays open while any process holds it. Each
+    trial inherits the pipe, so it must close it.
     """
     pipe = getattr(forkserver._forkserver, "_forkserver_alive_fd", None)
     if pipe is not None:
@@ -191,13 +209,13 @@ def end_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # 1 is PR_SET_PDEATHSIG
 
 
-def child(job: Job, connection: Connection) -> None:
-    """A trial's process: output into its log, progress to the parent, exit code 1 on failure."""
+def run_in_child(job: Job, connection: Connection) -> None:
+    """Run a job in this process: print into its log, send events, exit with code 1 on failure."""
     with contextlib.suppress(OSError):
-        os.setsid()  # what the trial forks is in its group and can be ended with it
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
+        os.setsid()  # own group: processes that the trial forks are killed with it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process
     if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])  # what the server has blocked
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])  # the server has blocked it
     end_with_parent()
 
     def send(event: dict[str, Any]) -> None:
@@ -219,7 +237,7 @@ def child(job: Job, connection: Connection) -> None:
 
 
 def log_into(job: Job) -> None:
-    """Let what a trial prints go into its log, or nowhere where that cannot be written."""
+    """Redirect the output of this process into the trial's log, or discard it if that fails."""
     try:
         job.slot.folder.mkdir(parents=True, exist_ok=True)
         log = (job.slot.folder / LOG).open(

@@ -1,4 +1,4 @@
-"""`plan=only`: what a command would compute, how long, how large; nothing is written. No torch."""
+"""`plan=only`: print the arms, trials, time, memory and disk of a command. Writes nothing."""
 
 import math
 import shlex
@@ -30,43 +30,45 @@ def format_preview(
     entries: Sequence[Entry],
     tuning: tuple[Plan, Sequence[Entry]] | None = None,
 ) -> str:
-    """The whole of it; with `tuning`, the trials by which values are chosen first.
+    """Return the text that `plan=only` prints.
 
-    Which trials of a tuned study are there already is known only once its values are.
+    `tuning` is the plan of the tuning trials, and these trials. Without the tuned values the
+    signatures of the study's trials are unknown. So the text shows all of them as missing.
     """
-    before = forecast.load_past_trials(plan.outputs, plan.experiment)
+    past_trials = forecast.load_past_trials(plan.outputs, plan.experiment)
     heading = [f"tuning {plan.study.tune.key} over {len(plan.study.tune.grid)} values:"]
     seeds = format_count(len(plan.seeds), "seed")
-    lines = [f"plan of {typed_name(plan)} at scale={plan.study.scale}, {seeds}"]
-    everything = list(entries)
+    lines = [f"plan of {experiment_name(plan)} at scale={plan.study.scale}, {seeds}"]
+    all_entries = list(entries)
     if tuning is not None:
-        lines += [*heading, *arm_table(*tuning, before), "then, with the values that were chosen:"]
+        lines += [*heading, *format_arm_table(*tuning, past_trials)]
+        lines.append("then, with the chosen values:")
         entries = [replace(entry, reused=False) for entry in entries]
-        everything = [*entries, *tuning[1]]
-    lines += arm_table(plan, entries, before, reused_known=tuning is None)
-    lines += totals(plan, [entry for entry in everything if not entry.reused], before)
+        all_entries = [*entries, *tuning[1]]
+    lines += format_arm_table(plan, entries, past_trials, reused_known=tuning is None)
+    lines += format_totals(plan, [entry for entry in all_entries if not entry.reused], past_trials)
     notes = [f"note: {note}" for note in plan.notes]
     return "\n".join([*lines, *notes, "plan=only: nothing was computed or written"])
 
 
-def typed_name(plan: Plan) -> str:
-    """The experiment as it was typed; a user's own has the name of its file."""
+def experiment_name(plan: Plan) -> str:
+    """Return the experiment's name as in the command, e.g. the file name of a user's own."""
     typed = [text for text in shlex.split(plan.command) if text.startswith("experiment=")]
     return typed[-1].partition("=")[2] if typed else plan.experiment
 
 
-def arm_table(
+def format_arm_table(
     plan: Plan,
     entries: Sequence[Entry],
-    before: list[forecast.PastTrial],
+    past_trials: list[forecast.PastTrial],
     *,
     reused_known: bool = True,
 ) -> list[str]:
-    """A line for each arm, its columns aligned."""
-    rows = [COLUMNS, *(row(arm, entries, before) for arm in plan.arms)]
+    """Return the lines of the table of arms; without `reused_known` that column has dashes."""
+    rows = [COLUMNS, *(format_row(arm, entries, past_trials) for arm in plan.arms)]
     if not reused_known:
-        place = COLUMNS.index("reused")
-        rows[1:] = [(*line[:place], "-", *line[place + 1 :]) for line in rows[1:]]
+        reused_column = COLUMNS.index("reused")
+        rows[1:] = [(*line[:reused_column], "-", *line[reused_column + 1 :]) for line in rows[1:]]
     widths = [max(len(line[column]) for line in rows) for column in range(len(COLUMNS))]
     return [
         "  "
@@ -75,13 +77,13 @@ def arm_table(
     ]
 
 
-def row(
-    arm: PlannedArm, entries: Sequence[Entry], before: list[forecast.PastTrial]
+def format_row(
+    arm: PlannedArm, entries: Sequence[Entry], past_trials: list[forecast.PastTrial]
 ) -> tuple[str, ...]:
-    """What is told of one arm: its overrides (a solved width last), costs, trials, minutes."""
+    """Return the cells of one arm, in the order of `COLUMNS`."""
     missing = len({e.slot for e in entries if e.arm is arm and not e.reused})
     reused = len({e.slot for e in entries if e.arm is arm and e.reused})
-    seconds = forecast.predict_seconds(arm, before)
+    seconds = forecast.predict_seconds(arm, past_trials)
     return (
         arm.name,
         matched_width(arm) or "-",
@@ -91,79 +93,89 @@ def row(
         ),
         str(missing),
         str(reused),
-        "unknown" if seconds is None else duration(missing * seconds),
+        "unknown" if seconds is None else format_duration(missing * seconds),
     )
 
 
 def matched_width(arm: PlannedArm) -> str:
-    """The width that was solved for an arm, as one would type it; "" where none was."""
+    """Return the matched width of an arm as an override with its reason, or "" without a match.
+
+    For example `ffn.d_ff=170 (as dense in params)`.
+    """
     match = arm.config.match
     if match.by is MatchCost.none or match.to == arm.name:
         return ""
-    section, _, key = match.solve.partition(".")
-    width = getattr(getattr(arm.config.parts, section, None), key, None)
+    group, _, key = match.solve.partition(".")
+    width = getattr(getattr(arm.config.parts, group, None), key, None)
     return f"{match.solve}={width} (as {match.to} in {match.by})"
 
 
-def totals(plan: Plan, missing: Sequence[Entry], before: list[forecast.PastTrial]) -> list[str]:
-    """Lines on the time, memory and disk of what is missing."""
+def format_totals(
+    plan: Plan, missing: Sequence[Entry], past_trials: list[forecast.PastTrial]
+) -> list[str]:
+    """Return lines on the time, memory and disk space that the missing trials need."""
     trials = {entry.slot: entry.arm for entry in missing}
     if not trials:
-        return ["all trials are there: only the report is written, in seconds"]
-    seconds = [forecast.predict_seconds(arm, before) for arm in trials.values()]
-    at_once = min(workers_of(plan), len(trials))
+        return ["all trials exist: only the report is written, in seconds"]
+    seconds = [forecast.predict_seconds(arm, past_trials) for arm in trials.values()]
+    n_workers = min(max_workers(plan), len(trials))
     largest = max(estimates.least_memory(arm.config).total for arm in trials.values())
-    sizes = sum(forecast.predict_bytes(arm, before) for arm in trials.values())
-    known = [s for s in seconds if s is not None]
-    if len(known) == len(seconds):
-        whole = duration(max(sum(known) / at_once, max(known)))
-        time = f"about {whole} with {at_once} at a time, going by earlier trials"
+    sizes = sum(forecast.predict_bytes(arm, past_trials) for arm in trials.values())
+    known_seconds = [s for s in seconds if s is not None]
+    if len(known_seconds) == len(seconds):
+        total_time = format_duration(max(sum(known_seconds) / n_workers, max(known_seconds)))
+        time = f"about {total_time} with {n_workers} at a time, estimated from earlier trials"
     else:
-        said = (
-            f"the preset says: {plan.study.duration}" if plan.study.duration else "no preset says"
+        preset_duration = (
+            f"the preset says: {plan.study.duration}"
+            if plan.study.duration
+            else "the preset gives no time"
         )
-        time = f"time unknown here, nothing like it has been computed yet ({said})"
+        time = f"time unknown: no similar trial was computed here ({preset_duration})"
     return [
         f"to compute: {format_count(len(trials), 'trial')}; {time}",
-        f"memory: at least {format_bytes(largest)} for a trial, besides about 0.3 GiB for Python and "
+        f"memory: at least {format_bytes(largest)} for a trial, plus about 0.3 GiB for Python and "
         f"torch{describe_available_memory(plan)}",
         f"disk: about {format_bytes(sizes)} in {plan.outputs}",
     ]
 
 
-def workers_of(plan: Plan) -> int:
-    """How many trials are computed at a time, if there are enough."""
+def max_workers(plan: Plan) -> int:
+    """Return the number of trials that run at a time, if enough are missing."""
     return count_workers(plan.study, 1 << 30)
 
 
 def describe_available_memory(plan: Plan) -> str:
-    """What a trial may take: what is free, where that is known, or what the user allows."""
-    there, arm = min(
+    """Return a clause on the memory that a trial may take, or "" if it is unknown.
+
+    It is the free memory, or the limit that the user sets (`device.memory_gib`).
+    """
+    n_bytes, arm = min(
         ((memory.available_memory(arm.config.device, arm.device), arm) for arm in plan.arms),
         key=lambda pair: pair[0],
     )
-    return (
-        f"; {memory.describe_free_memory(arm.config.device, there)}" if math.isfinite(there) else ""
-    )
+    if not math.isfinite(n_bytes):
+        return ""
+    return f"; {memory.describe_free_memory(arm.config.device, n_bytes)}"
 
 
 def abbreviate_count(number: float) -> str:
-    """A count in three digits: 1234567 is 1.23M."""
+    """Return a count in three digits: 1234567 is 1.23M."""
     for size, unit in UNITS:
         if number >= size:
             return f"{number / size:.3g}{unit}"
     return f"{number:.3g}"
 
 
-def duration(seconds: float) -> str:
-    """Seconds in words: 40 s, 12 min, 3.5 h."""
+def format_duration(seconds: float) -> str:
+    """Return a time with its unit: 40 s, 12 min, 3.5 h."""
     if seconds < 90:
         return f"{math.ceil(seconds)} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def format_bytes(size: float) -> str:
-    """Bytes, as MiB or GiB."""
+    """Return a number of bytes in MiB or GiB."""
     if size >= memory.GIB:
         return f"{memory.format_gib(size)} GiB"
     return f"{max(1, round(size / 2**20))} MiB"

@@ -1,4 +1,4 @@
-"""What a user sees meanwhile: live bars in a terminal, a plain line per trial when piped."""
+"""The display of running trials: live bars in a terminal, a plain line per trial in a pipe."""
 
 import sys
 import time
@@ -11,7 +11,10 @@ from runner.wording.output import escape_unprintable, truncate_middle
 
 
 class Progress:
-    """Progress of all trials of a study; use it as a context manager."""
+    """The display of a study's trials, as a context manager.
+
+    `total` counts all trials, `reused` those with a result; `name` in methods is "<arm> seed <n>".
+    """
 
     def __init__(self, experiment: str, *, total: int, reused: int) -> None:
         self.total, self.ended = total, reused
@@ -53,28 +56,28 @@ class Progress:
             self._live.stop()
 
     def start(self, name: str, stage: str) -> None:
-        """The process of a trial's stage has started."""
+        """Show that the process of a trial's stage has started."""
         if self._live:
             self._tasks[name] = self._live.add_task(f"{name} {stage}", total=None, note="")
 
     def show_waiting(self, name: str, why: str) -> None:
-        """A trial waits for another process."""
-        self._say(f"{name}: waits, {why}")
+        """Print that a trial waits, and why."""
+        self._print(f"{name}: waiting: {why}")
 
     def show_silence(self, name: str, seconds: float, log: Path) -> None:
-        """A trial has said nothing for long."""
-        self._say(
+        """Print that a trial has sent no event for a long time."""
+        self._print(
             f"{name}: no progress for {seconds / 60:.0f} min; its log is {log}; "
-            "timeout_s=600, for example, ends a trial after 600 seconds of computing"
+            "timeout_s=600, for example, would end a trial after 600 seconds of computing"
         )
 
     def note(self, text: str) -> None:
-        """Something to know, which is said once whatever the number of trials it is true of."""
+        """Print a note once, however many trials report it."""
         if text not in self._notes:
             self._notes.add(text)
-            self._say(f"note: {text}")
+            self._print(f"note: {text}")
 
-    def _say(self, line: str) -> None:
+    def _print(self, line: str) -> None:
         line = escape_unprintable(line)
         if self._live:
             self._live.console.print(line, markup=False)
@@ -82,21 +85,21 @@ class Progress:
             print(line, flush=True)  # noqa: T201
 
     def step(self, name: str, step: int, steps: int, loss: float) -> None:
-        """A trial has got as far as `step`."""
+        """Show that a trial has reached `step` of `steps`, with its latest training loss."""
         if self._live:
             self._live.update(
                 self._tasks[name], completed=step, total=steps, note=f"loss {loss:.4g}"
             )
 
     def end(self, name: str, state: str, seconds: float | None, message: str) -> None:
-        """A trial's process has ended."""
+        """Show that a trial's process has ended, with the state and message of its status."""
         self.ended += state not in (UNTIMED, TIMED_AGAIN, NOT_TIMED_AGAIN)
         took = f" in {seconds:.1f} s" if seconds is not None else ""
         line = f"[{self.ended}/{self.total}] {name}: {state}{took}" + (
             f" ({truncate_middle(message)})" if message else ""
         )
         if self._live:
-            if name in self._tasks:  # else no process could be started
+            if name in self._tasks:  # missing if its process could not be started
                 self._live.remove_task(self._tasks.pop(name))
             self._live.update(self._all, completed=self.ended)
             if state not in ("done", UNTIMED, TIMED_AGAIN):

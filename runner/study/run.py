@@ -22,22 +22,31 @@ from runner.wording.output import escape_unprintable
 
 
 def run_trials(plan: Plan, title: str = "") -> list[Entry]:
-    """Compute the missing trials of a plan; returns all. Failures are in their status."""
+    """Compute the missing trials of a plan; return all its trials.
+
+    A trial that fails raises nothing: its status says why it failed.
+
+    Raises:
+        ConfigError: trials are missing, and the store cannot be written.
+        KeyboardInterrupt: the command was interrupted; all processes have ended.
+    """
     entries = prepare_trials(plan)
-    plan.notes[:] = map(escape_unprintable, plan.notes)  # names of files may hold anything
+    plan.notes[:] = map(escape_unprintable, plan.notes)  # file names may contain control characters
     for note in plan.notes:
         print(f"note: {note}", flush=True)  # noqa: T201
-    trials = {entry.slot.folder: entry for entry in reversed(entries)}
-    missing = {e.slot.folder: trials[e.slot.folder] for e in entries if not e.reused}
+    entry_by_folder = {entry.slot.folder: entry for entry in reversed(entries)}
+    missing = {e.slot.folder: entry_by_folder[e.slot.folder] for e in entries if not e.reused}
     unwritten: dict[Slot, Mapping[str, Any]] = {}
     with Progress(
-        title or plan.experiment, total=len(trials), reused=len(trials) - len(missing)
+        title or plan.experiment,
+        total=len(entry_by_folder),
+        reused=len(entry_by_folder) - len(missing),
     ) as progress:
         if missing:
             unwritten = compute_missing_trials(
                 plan,
                 list(missing.values()),
-                list(trials.values()),
+                list(entry_by_folder.values()),
                 count_workers(plan.study, len(missing)),
                 progress,
             )
@@ -49,48 +58,55 @@ def run_trials(plan: Plan, title: str = "") -> list[Entry]:
 def compute_missing_trials(
     plan: Plan,
     entries: Sequence[Entry],
-    everything: Sequence[Entry],
+    all_entries: Sequence[Entry],
     workers: int,
     progress: Progress,
 ) -> dict[Slot, Mapping[str, Any]]:
-    """Compute trials in processes, keep their status truthful, show how far they are.
+    """Compute trials in processes, write their final status, and show their progress.
 
-    `entries` are those to compute among `everything` that the plan has. Returns the statuses that
-    could not be written.
+    The timing stage comes second. Trials are timed one at a time, the arms of a seed in random
+    order. So a slow moment of the machine affects all arms with equal probability. If the times are
+    too noisy, further passes time the trials again.
 
-    What is timed comes second and alone: trial by trial, the arms of a seed in random order, so
-    that a slow moment of the machine hits no arm more than another. On a noisy machine all of it is
-    timed in further passes.
+    Args:
+        plan: the plan of the trials.
+        entries: the trials to compute.
+        all_entries: all trials of the plan.
+        workers: the number of trials that run at a time, timings excepted.
+        progress: the display.
+
+    Returns:
+        The statuses that could not be written to the store.
     """
-    ends = TrialEventHandler(progress)
+    handler = TrialEventHandler(progress)
     try:
-        for jobs in batches(plan, entries, everything, progress.note):
-            pool.run_jobs(jobs, workers if jobs[0].stage is Stage.run else 1, ends.handle)
+        for jobs in jobs_by_stage_and_pass(plan, entries, all_entries, progress.note):
+            pool.run_jobs(jobs, workers if jobs[0].stage is Stage.run else 1, handler.handle)
     except KeyboardInterrupt:
-        ends.mark_interrupted()
+        handler.mark_interrupted()
         pool.end_server()
         raise
-    return ends.unwritten_statuses
+    return handler.unwritten_statuses
 
 
-def batches(
+def jobs_by_stage_and_pass(
     plan: Plan,
     entries: Sequence[Entry],
-    everything: Sequence[Entry],
+    all_entries: Sequence[Entry],
     note: Callable[[str], None],
 ) -> Iterator[list[Job]]:
-    """The jobs of each stage and pass, one behind the other, as what came before has left them."""
+    """Yield the jobs of each stage and pass in turn, computed when the previous ones have ended."""
     began, jobs = time.monotonic(), list[Job]()
     for stage in Stage if registry.has_timing_stage(plan.experiment) else [Stage.run]:
         began = time.monotonic()
-        if jobs := [make_job(plan, entry, stage) for entry in due(entries, stage)]:
+        if jobs := [make_job(plan, entry, stage) for entry in entries_due(entries, stage)]:
             yield jobs
-    each = (time.monotonic() - began) / max(1, len(jobs))
-    yield from further_pass_jobs(plan, entries, everything, note, each)
+    seconds_per_trial = (time.monotonic() - began) / max(1, len(jobs))
+    yield from further_pass_jobs(plan, entries, all_entries, note, seconds_per_trial)
 
 
-def due(entries: Sequence[Entry], stage: Stage) -> list[Entry]:
-    """The trials whose stage is to be computed now; a second stage needs the first to be done."""
+def entries_due(entries: Sequence[Entry], stage: Stage) -> list[Entry]:
+    """Return the trials whose stage is due now; a timing stage needs a finished first stage."""
     if stage is Stage.run:
         return [entry for entry in entries if entry.slot.read_first_stage(entry.arm.code) is None]
     ready = [entry for entry in entries if entry.slot.read_first_stage(entry.arm.code) is not None]

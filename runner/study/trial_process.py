@@ -1,4 +1,4 @@
-"""One process of a trial as its parent sees it: what it says, how long it takes, how it ended."""
+"""The parent's view of a trial's process: its events, its time limit, its end."""
 
 import time
 from collections.abc import Iterator
@@ -13,22 +13,25 @@ if TYPE_CHECKING:
     from multiprocessing.context import ForkServerProcess
 
 
-QUIET = 300.0
-"""Seconds without a word of a trial after which that is said; again after twice as many."""
+SILENCE_SECONDS = 300.0
+"""Seconds without an event until a line reports it; the next line follows after twice as many."""
 
-KILLED_SERVER = "the server that started it was killed"
+SERVER_KILLED_REASON = "the server that started it was killed"
 
 
 @dataclass(eq=False)
 class TrialProcess:
-    """A process, its end of the pipe, and clocks.
+    """A trial's process, the parent's end of its pipe, and its clocks (monotonic, seconds).
 
     Attributes:
-        since: when it began to compute; None while it waits for others.
-        heard: when it last said something.
-        asked: when it was asked to end because it takes too long.
-        why: what made us end it, or what has ended it.
-        server: the number of the server that has forked it.
+        job: the job that it computes.
+        process: the process.
+        connection: the end of the pipe that receives its events.
+        computing_since: when it began to compute; None while it waits for a lock.
+        last_event_time: when its last event arrived.
+        sigterm_time: when it got SIGTERM because of `timeout_s`; None if it did not.
+        end_reason: why the parent ended it, or that its server was killed; else "".
+        server_pid: the process id of the server that forked it.
     """
 
     job: Job
@@ -39,47 +42,50 @@ class TrialProcess:
     sigterm_time: float | None = None
     end_reason: str = ""
     server_pid: int | None = None
-    _quiet: float = QUIET
-    _closed: bool = False
+    _silence_limit: float = SILENCE_SECONDS
+    _pipe_closed: bool = False
     _orphan_since: float | None = None
 
     def handles(self) -> list[Any]:
-        """What becomes ready when something happens."""
-        pipe = [] if self._closed else [self.connection]
+        """Return handles for `multiprocessing.connection.wait`: ready on events and at the end."""
+        pipe = [] if self._pipe_closed else [self.connection]
         return pipe if self._orphan_since is not None else [*pipe, self.process.sentinel]
 
     def events(self) -> Iterator[dict[str, Any]]:
-        """What the process has said meanwhile, and what is to be said of its silence."""
-        yield from self._received()
+        """Yield the events that have arrived, and an event if it has been silent for too long.
+
+        Enforces `timeout_s` too.
+        """
+        yield from self._receive()
         now = time.monotonic()
         limit = self.job.timeout_s
         if self.computing_since is None:
             return
         if limit is not None:
-            self._end_in_time(limit, now)
-        elif now - self.last_event_time >= self._quiet:
-            self._quiet *= 2
+            self._enforce_timeout(limit, now)
+        elif now - self.last_event_time >= self._silence_limit:
+            self._silence_limit *= 2
             yield {"state": "silent", "seconds": now - self.last_event_time}
 
-    def _received(self) -> Iterator[dict[str, Any]]:
-        while not self._closed:
+    def _receive(self) -> Iterator[dict[str, Any]]:
+        while not self._pipe_closed:
             try:
                 if not self.connection.poll():
                     return
                 event = self.connection.recv()
             except Exception:
-                self._closed = True
+                self._pipe_closed = True
                 return
             now = time.monotonic()
             state = event.get("state")
             if state in ("waiting", "computing"):
                 self.computing_since = None if state == "waiting" else now
-            self.last_event_time, self._quiet = now, QUIET
+            self.last_event_time, self._silence_limit = now, SILENCE_SECONDS
             if state != "computing":
                 yield event
 
-    def _end_in_time(self, limit: float, now: float) -> None:
-        """Ask a process that takes too long to end; kill it where it does not listen."""
+    def _enforce_timeout(self, limit: float, now: float) -> None:
+        """Send SIGTERM to a process that exceeds its time limit; kill it if it does not end."""
         assert self.computing_since is not None
         if self.sigterm_time is None and now - self.computing_since > limit:
             self.sigterm_time = now
@@ -91,9 +97,9 @@ class TrialProcess:
             termination.kill_process_group(self.process)
 
     def has_ended(self) -> bool:
-        """Whether the process has ended, whatever it has forked and left behind.
+        """Return whether the process has ended, regardless of the processes that it forked.
 
-        One whose server was killed is asked to end, and has `GRACE_SECONDS` seconds for its checkpoint.
+        If its server was killed, it gets SIGTERM and `GRACE_SECONDS` to write a checkpoint.
         """
         if not termination.is_process_alive(self.process):
             return True
@@ -105,15 +111,15 @@ class TrialProcess:
         return time.monotonic() - self._orphan_since > termination.GRACE_SECONDS
 
     def close(self) -> Iterator[dict[str, Any]]:
-        """Close it: its last words, then the event that says how it ended."""
+        """Kill its process group and close the pipe; yield its last events and `ended`."""
         code = self.process.exitcode or 0
         if (
             code == termination.SERVER_KILLED_EXIT_CODE
             and self.server_pid
             and not termination.pid_exists(self.server_pid)
         ):
-            self.end_reason = self.end_reason or KILLED_SERVER
-        termination.kill_process_group(self.process)  # what it has left behind
-        yield from self._received()
+            self.end_reason = self.end_reason or SERVER_KILLED_REASON
+        termination.kill_process_group(self.process)  # the processes that it forked
+        yield from self._receive()
         self.connection.close()
         yield {"state": "ended", "exitcode": code, "pid": self.process.pid, "why": self.end_reason}

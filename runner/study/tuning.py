@@ -1,9 +1,8 @@
-"""Fair tuning: every arm gets the same grid and as many trials, on seeds that are not reported.
+"""Fair tuning: every arm gets the same grid and the same number of trials. Imports no torch.
 
-They are judged by held-out data that the report does not use, so that the report's loss is not the
-one that was chosen for being low.
-Tuning trials are trials like any: an arm with one value of the grid is an arm, so they are stored,
-reused and resumed. Imports no torch.
+Tuning uses seeds and held-out data that the report does not use. So the reported loss is not biased
+by choosing the lowest one. An arm with one value of the grid is an arm like any other: its trials
+are stored, reused and resumed.
 """
 
 import math
@@ -24,16 +23,16 @@ from runner.study.run import run_trials
 
 @dataclass(frozen=True)
 class TuningResult:
-    """What tuning found.
+    """The result of tuning.
 
     Attributes:
         overrides: for each arm the override that sets its best value.
-        interior: whether the best value of an arm lies inside the grid; at its edge a better one
-            may lie beyond.
-        sensitivity: how much worse than its best value an arm is on the mean of the grid, where a
-            diverged trial counts as its first loss (Wortsman et al. 2023); NaN where a value of the
-            grid is out of the contest.
-        rows: arm, seed, value, metric: all that was measured.
+        interior: whether the best value of an arm lies inside the grid. If it is at the edge, a
+            better one may lie beyond.
+        sensitivity: the mean over the grid of (metric of a value - metric of the best value), by
+            arm (Wortsman et al. 2023). Its sign is such that a larger number is worse. A diverged
+            trial counts as its first loss. NaN if a value of the grid was excluded.
+        rows: all measurements: arm, seed, value, metric.
     """
 
     overrides: Mapping[str, str]
@@ -43,9 +42,10 @@ class TuningResult:
 
 
 def variant_overrides(plan: Plan, tune: Tune) -> dict[str, list[str]]:
-    """The arms that tuning computes: each arm with each value of the grid.
+    """Return the arms of tuning with their overrides: each arm with each value of the grid.
 
-    An A/A arm gets what its original gets, or the pair would be two different arms.
+    The second arm of an A/A pair is left out. It gets the tuned value of its original: otherwise
+    the two would be different arms.
     """
     copies = find_aa_pairs({arm.name: arm.config.signature_tree() for arm in plan.arms})
     return {
@@ -60,30 +60,30 @@ def variant_overrides(plan: Plan, tune: Tune) -> dict[str, list[str]]:
 
 
 def format_value(value: float) -> str:
-    """A value as one types it: whole numbers without a point, so that integer keys take them."""
+    """Return a value for an override: whole numbers without a point, as integer keys need them."""
     return str(int(value)) if value == int(value) else repr(value)
 
 
 def variant_name(arm: str, value: float) -> str:
-    """The name of an arm with a value."""
+    """Return the name of an arm with one value of the grid."""
     return f"{arm}.{value:g}"
 
 
 def grid_plan(plan: Plan, config: DictConfig, overrides: Sequence[str]) -> Plan:
-    """The plan of the tuning trials.
+    """Return the plan of the tuning trials.
 
     Raises:
-        ConfigError: an arm or the command line sets the tuned key too.
+        ConfigError: an arm or the command line sets the tuned key, too.
     """
     tune = plan.study.tune
-    for where, texts in (
+    for origin, texts in (
         ("the command line", overrides),
         *((f"arm {arm.name}", plan.study.arms[arm.name]) for arm in plan.arms),
     ):
         if any(override.lstrip("+").split("=")[0] == tune.key for override in texts):
-            raise ConfigError(f"tune.key={tune.key}: {where} sets it too; leave one out")
+            raise ConfigError(f"tune.key={tune.key}: {origin} sets it too; remove one of the two")
     seeds = range(tune.first_seed, tune.first_seed + tune.n_seeds)
-    gridded = planning.make_plan(
+    variants_plan = planning.make_plan(
         config,
         overrides,
         arms=variant_overrides(plan, tune),
@@ -91,16 +91,16 @@ def grid_plan(plan: Plan, config: DictConfig, overrides: Sequence[str]) -> Plan:
         evaluation=Evaluation.tuning,
         text_hashes=plan.text_hashes,
     )
-    return replace(gridded, seeds=tuple(seeds), notes=[])  # notes come with the tuned plan
+    return replace(variants_plan, seeds=tuple(seeds), notes=[])  # the tuned plan has the notes
 
 
 def choose_best_values(plan: Plan, entries: Sequence[Entry]) -> TuningResult:
-    """The best value of each arm, by the mean of its tuning seeds.
+    """Return the best value of each arm, by the mean over the tuning seeds.
 
-    A value one of whose trials lacks the metric, or has none that is finite, is out of the contest.
+    A value is excluded if the metric of one of its trials is missing or not finite.
 
     Raises:
-        ConfigError: an arm has no value that is left in it.
+        ConfigError: all values of an arm are excluded.
     """
     tune = plan.study.tune
     sign = 1.0 if tune.direction == "less" else -1.0
@@ -119,9 +119,9 @@ def choose_best_values(plan: Plan, entries: Sequence[Entry]) -> TuningResult:
     copies = find_aa_pairs({arm.name: arm.config.signature_tree() for arm in plan.arms})
     for arm in (a.name for a in plan.arms):
         means = {
-            value: sign * float(np.mean(found))
-            for value, found in values.get(copies.get(arm, arm), {}).items()
-            if len(found) == tune.n_seeds and np.isfinite(found).all()
+            value: sign * float(np.mean(scores))
+            for value, scores in values.get(copies.get(arm, arm), {}).items()
+            if len(scores) == tune.n_seeds and np.isfinite(scores).all()
         }
         if not means:
             raise ConfigError(
@@ -132,14 +132,14 @@ def choose_best_values(plan: Plan, entries: Sequence[Entry]) -> TuningResult:
         overrides[arm] = f"{tune.key}={format_value(best)}"
         interior[arm] = min(tune.grid) < best < max(tune.grid)
         # Without the values that failed, the most sensitive arm would look the most robust.
-        whole = len(means) == len(tune.grid)
+        is_complete = len(means) == len(tune.grid)
         losses = [mean - means[best] for mean in means.values()]
-        sensitivity[arm] = float(np.mean(losses)) if whole else math.nan
+        sensitivity[arm] = float(np.mean(losses)) if is_complete else math.nan
     return TuningResult(overrides, interior, sensitivity, rows)
 
 
 def split_variant_name(name: str, plan: Plan, tune: Tune) -> tuple[str, float]:
-    """The arm and the value behind a variant's name."""
+    """Return the arm and the value of a variant."""
     return next(
         (arm.name, value)
         for arm in plan.arms
@@ -149,18 +149,25 @@ def split_variant_name(name: str, plan: Plan, tune: Tune) -> tuple[str, float]:
 
 
 def tune(plan: Plan, config: DictConfig, overrides: Sequence[str]) -> tuple[Plan, TuningResult]:
-    """Compute the tuning trials of a plan; the plan in which every arm has its best value."""
+    """Compute the tuning trials; return the plan with the best value of every arm, and the result.
+
+    Raises:
+        ConfigError: an arm or the command line sets the tuned key, too.
+        StudyError: tuning trials failed, or an arm has no value with a finite metric.
+    """
     grid = grid_plan(plan, config, overrides)
     entries = run_trials(grid, f"{plan.experiment}, tuning")
     raise_if_any_failed(
-        grid, entries, "there is no report: the arms are known once all tuning trials are computed"
+        grid,
+        entries,
+        "there is no report: the values of the arms are known only after all tuning trials",
     )
     try:
-        tuned = choose_best_values(plan, entries)
-    except ConfigError as error:  # the trials are computed: nothing was refused
+        result = choose_best_values(plan, entries)
+    except ConfigError as error:  # StudyError, because the trials were computed
         raise StudyError(str(error)) from error
-    arms = {arm.name: [*plan.study.arms[arm.name], tuned.overrides[arm.name]] for arm in plan.arms}
+    arms = {arm.name: [*plan.study.arms[arm.name], result.overrides[arm.name]] for arm in plan.arms}
     best = planning.make_plan(
         config, overrides, arms=arms, command=plan.command, text_hashes=plan.text_hashes
     )
-    return best, tuned
+    return best, result

@@ -1,1 +1,1 @@
-"""One trial in one process, with torch: training, checkpoints, measurements."""
+"""One trial in one process: training, checkpoints, measurements. Imports torch."""

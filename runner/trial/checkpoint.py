@@ -1,11 +1,15 @@
 """Checkpoints of a trial: weights as safetensors, the rest for `torch.load(weights_only=True)`.
 
-A checkpoint is a folder `step-<k>` that appears whole, by rename, and holds the digests of its
-files. It is damaged if a file is missing or is not what its digest says, or if the curves up to it
-are gone. A checkpoint that is damaged, or that this version cannot load, is skipped with a note:
-the training resumes from the one before, or starts anew. Skipped checkpoints are renamed, and stay
-until the trial is done. Where the machine is short of memory or file handles the trial fails
-instead, and loads the same checkpoint next time. The two newest are kept while a trial runs.
+A checkpoint is a folder `step-<k>`. It is written under another name and then renamed, so it is
+never incomplete. While a trial runs, its two newest checkpoints are kept.
+
+- A checkpoint is damaged if a file is missing or does not match its SHA-256 digest. It is damaged,
+  too, if the curves up to its step are incomplete.
+- A checkpoint that is damaged, or that this version cannot load, is skipped with a note. The
+  training resumes from the previous one, or starts again.
+- Skipped checkpoints are renamed. They are deleted when the trial is done.
+- If the machine runs out of memory or file handles, the trial fails and skips nothing. The next
+  run loads the same checkpoint.
 """
 
 import copy
@@ -25,8 +29,8 @@ from runner.records.seal import file_sha256
 from runner.records.store import CURVES
 from runner.records.tracking import curves_fingerprint, curves_match
 
-KEEP = 2
-SKIPPED = ".skipped-"
+N_KEPT = 2
+SKIPPED_PREFIX = ".skipped-"
 WEIGHTS, STATE, DIGESTS = "weights.safetensors", "state.pt", "sha256.json"
 
 
@@ -37,20 +41,26 @@ def save(
     optimizer: torch.optim.Optimizer,
     loop_state: dict[str, Any],
 ) -> None:
-    """Write the checkpoint of `step` below `folder`, and remove those that it makes needless.
+    """Write the checkpoint of `step` below `folder`, and delete the ones that it replaces.
 
-    These are the older ones except the one before. Those of later steps, which `load_newest` has skipped,
-    are renamed: this version, or this machine, could not read them.
-    `loop_state` holds plain numbers, strings and lists of the training loop.
+    The newest `N_KEPT` checkpoints stay. Checkpoints of this and later steps are renamed, because
+    `load_newest` has skipped them.
+
+    Args:
+        folder: the folder of the trial's checkpoints.
+        step: the number of finished steps.
+        model: its weights are saved.
+        optimizer: its state is saved.
+        loop_state: the state of the training loop, in plain numbers, strings and lists.
     """
     draft, final = folder / ".draft", folder / f"step-{step}"
-    remove(draft)  # what a kill has left
+    remove(draft)  # left by a killed process
     draft.mkdir(parents=True)
     save_model(model, str(draft / WEIGHTS))
     state = {
         "step": step,
         "optimizer": optimizer.state_dict(),
-        "rng": generators(),
+        "rng": generator_states(),
         "loop": loop_state,
     }
     torch.save(state, draft / STATE)
@@ -58,14 +68,14 @@ def save(
         with (draft / name).open("rb") as file:
             os.fsync(file.fileno())
     digests = {name: file_sha256(draft / name) for name in (WEIGHTS, STATE)}
-    write_json(draft / DIGESTS, {**digests, CURVES: curves_fingerprint(curves_of(folder))})
+    write_json(draft / DIGESTS, {**digests, CURVES: curves_fingerprint(curves_path(folder))})
     for other in steps(folder):
         if other >= step:
-            skipped = folder / f"{SKIPPED}{other}"
+            skipped = folder / f"{SKIPPED_PREFIX}{other}"
             remove(skipped)
             (folder / f"step-{other}").rename(skipped)
     draft.rename(final)
-    for other in steps(folder)[:-KEEP]:
+    for other in steps(folder)[:-N_KEPT]:
         shutil.rmtree(folder / f"step-{other}", ignore_errors=True)
 
 
@@ -81,26 +91,31 @@ def load_newest(
     """Restore the newest usable checkpoint into model, optimizer and random generators.
 
     Args:
-        folder: where the checkpoints of the trial lie.
-        model: gets the weights; it stays as it is where there is no usable checkpoint.
-        optimizer: gets its state, likewise.
+        folder: the folder of the trial's checkpoints.
+        model: receives the weights; unchanged if no checkpoint is usable.
+        optimizer: receives its state; unchanged if no checkpoint is usable.
         last_step: checkpoints of later steps are not loaded.
-        note: tells the user of a checkpoint that is skipped.
-        is_valid: returns whether a `loop_state` has the form that the caller reads.
+        note: called with a sentence for each skipped checkpoint.
+        is_valid: returns whether a `loop_state` has the keys and types that the caller reads.
 
     Returns:
-        Its `loop_state` with `step`, or None.
+        The `loop_state` with the number of finished steps as `step`, or None if no checkpoint is
+        usable.
 
     Raises:
-        MemoryError, torch.OutOfMemoryError, RuntimeError, OSError: the machine is short of
-            something, which says nothing of the checkpoint.
+        MemoryError, torch.OutOfMemoryError, RuntimeError, OSError: the machine is out of memory or
+            file handles. The checkpoint may be intact.
     """
+    # Newest first: an older checkpoint repeats more steps.
     for step in reversed(steps(folder)):
+        # A checkpoint of the second phase is a result: training never resumes from it.
         if last_step is not None and step > last_step:
             continue
         path = folder / f"step-{step}"
+        # Check the digests before loading, so that a torn file is never loaded.
         if not is_intact(path):
             note(f"the checkpoint of step {step} is damaged and was skipped")
+        # The files are intact, but e.g. another version of torch or of the loop wrote them.
         elif (state := restore_checkpoint(path, model, optimizer, is_valid)) is None:
             note(f"the checkpoint of step {step} was skipped: this version cannot load it")
         else:
@@ -112,46 +127,48 @@ def restore_checkpoint(
     path: Path,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    known: Callable[[dict[str, Any]], bool],
+    is_valid: Callable[[dict[str, Any]], bool],
 ) -> dict[str, Any] | None:
-    """Restore one checkpoint; where it cannot be loaded return None, with all as it was."""
-    # In the memory of the CPU: a GPU may have no room for a second copy.
-    weights, moments = on_cpu(model.state_dict()), on_cpu(optimizer.state_dict())
-    states = generators()
+    """Restore one checkpoint; if it cannot be loaded, undo all changes and return None."""
+    # The copy is in CPU memory, because a GPU may have no space for a second copy.
+    weights, optimizer_state = copy_to_cpu(model.state_dict()), copy_to_cpu(optimizer.state_dict())
+    rng_states = generator_states()
     try:
         state = torch.load(path / STATE, weights_only=True, map_location="cpu")
         loop = {**state["loop"], "step": state["step"]}
-        if f"step-{state['step']}" != path.name or not known(state["loop"]):
+        if f"step-{state['step']}" != path.name or not is_valid(state["loop"]):
             return None
         load_model(model, str(path / WEIGHTS))
         optimizer.load_state_dict(state["optimizer"])
-        restore_generators(state["rng"])
-    except Exception as error:  # whatever torch, pickle or safetensors say of a file not ours
-        if is_of_the_machine(error):
+        set_generator_states(state["rng"])
+    except (
+        Exception
+    ) as error:  # torch, pickle and safetensors raise many types for a file of other code
+        if is_machine_failure(error):
             raise
         model.load_state_dict(weights)
-        optimizer.load_state_dict(moments)
-        restore_generators(states)
+        optimizer.load_state_dict(optimizer_state)
+        set_generator_states(rng_states)
         return None
     return loop
 
 
-def on_cpu(value: Any) -> Any:
-    """A copy of nested values whose tensors lie in the memory of the CPU."""
+def copy_to_cpu(value: Any) -> Any:
+    """Return a deep copy of nested values, with all tensors in CPU memory."""
     if isinstance(value, Tensor):
         return value.detach().to("cpu", copy=True)
     if isinstance(value, dict):
-        return {key: on_cpu(item) for key, item in value.items()}
+        return {key: copy_to_cpu(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(map(on_cpu, value))
+        return type(value)(map(copy_to_cpu, value))
     return copy.deepcopy(value)
 
 
-def is_of_the_machine(error: Exception) -> bool:
-    """Whether loading a whole checkpoint failed for want of memory or file handles, say.
+def is_machine_failure(error: Exception) -> bool:
+    """Return whether loading an intact checkpoint failed because the machine lacks e.g. memory.
 
-    Its files were read a moment ago, so that no OSError is of theirs. On a CPU torch raises a
-    RuntimeError for want of memory, and CUDA and MPS may do so.
+    The files were read a moment ago, so an OSError is not caused by their content. Without enough
+    memory torch raises a RuntimeError on a CPU; CUDA and MPS may do so, too.
     """
     if isinstance(error, MemoryError | OSError | torch.OutOfMemoryError):
         return True
@@ -160,9 +177,10 @@ def is_of_the_machine(error: Exception) -> bool:
 
 
 def is_intact(path: Path) -> bool:
-    """Whether the files of a checkpoint, and the curves up to it, are those that were written.
+    """Return whether the files of a checkpoint match their digests, and the curves up to it, too.
 
-    Raises OSError where that cannot be told now; see `runner.records.files.is_transient`.
+    Raises:
+        OSError: the files cannot be read now; see `runner.records.files.is_transient`.
     """
     try:
         digests = json.loads(read_bytes(path / DIGESTS))
@@ -170,7 +188,7 @@ def is_intact(path: Path) -> bool:
             isinstance(digests, dict)
             and all(file_sha256(path / name) == digests.get(name) for name in (WEIGHTS, STATE))
             and isinstance(curves := digests.get(CURVES, {}), dict)
-            and curves_match(curves_of(path.parent), curves)
+            and curves_match(curves_path(path.parent), curves)
         )
     except OSError as error:
         if is_transient(error):
@@ -180,38 +198,38 @@ def is_intact(path: Path) -> bool:
         return False
 
 
-def curves_of(folder: Path) -> Path:
-    """The curves of the trial whose checkpoints lie in a folder."""
+def curves_path(folder: Path) -> Path:
+    """Return the path of the curves of a trial, given its folder of checkpoints."""
     return folder.parent / CURVES
 
 
-def generators() -> dict[str, Tensor]:
-    """The states of torch's random generators, by device."""
-    states = {"cpu": torch.get_rng_state()}
+def generator_states() -> dict[str, Tensor]:
+    """Return the states of torch's random generators, by device."""
+    rng_states = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_initialized():
-        states["cuda"] = torch.cuda.get_rng_state()
+        rng_states["cuda"] = torch.cuda.get_rng_state()
     if torch.backends.mps.is_available():
-        states["mps"] = torch.mps.get_rng_state()
-    return states
+        rng_states["mps"] = torch.mps.get_rng_state()
+    return rng_states
 
 
-def restore_generators(states: dict[str, Tensor]) -> None:
-    """Set the random generators to what they were."""
+def set_generator_states(rng_states: dict[str, Tensor]) -> None:
+    """Set the states of torch's random generators, by device."""
     setters = {"cuda": torch.cuda.set_rng_state, "mps": torch.mps.set_rng_state}
-    for device, state in states.items():
+    for device, state in rng_states.items():
         setters.get(device, torch.set_rng_state)(state)
 
 
 def steps(folder: Path) -> list[int]:
-    """The steps of the checkpoints below a folder, ascending."""
+    """Return the steps of the checkpoints below a folder, ascending."""
     numbers = [n.removeprefix("step-") for n in list_names(folder) if n.startswith("step-")]
     return sorted(int(n) for n in numbers if n.isascii() and n.isdigit() and str(int(n)) == n)
 
 
 def clear(folder: Path, *, keep_last: bool = False) -> None:
-    """Remove checkpoints, skipped ones too, and drafts.
+    """Delete all checkpoints, skipped ones, and drafts.
 
-    `keep_last` leaves the newest checkpoint, the result of a finished trial.
+    With `keep_last` the newest checkpoint stays. It is part of a finished trial's result.
     """
     last = f"step-{steps(folder)[-1]}" if keep_last and steps(folder) else None
     for name in list_names(folder):

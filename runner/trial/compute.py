@@ -1,4 +1,4 @@
-"""Compute one stage of a trial in this process: its locks, its status, its result."""
+"""Compute one stage of a trial in this process: take its locks, write its status and result."""
 
 import contextlib
 import json
@@ -21,57 +21,79 @@ from runner.trial.training import TrialStopped
 from runner.trial.trial import SendEvent, Trial
 from runner.wording.output import describe_error, truncate_middle
 
-TRACEBACK = 20_000  # letters of a traceback that a status keeps
+MAX_TRACEBACK_CHARACTERS = 20_000  # longer tracebacks are truncated in the status
 
 
 def compute_stage(job: Job, send: SendEvent) -> None:
-    """Compute one stage of a trial, unless another process has meanwhile; failures are raised."""
+    """Compute one stage of a trial; do nothing if another process has finished it in the meantime.
+
+    `send` is called with events for the parent; see `runner.study.pool.run_jobs`.
+
+    Raises:
+        BaseException: the trial failed or was stopped. The reason is in its status, if the status
+            could be written.
+    """
     slot = job.slot
     slot.folder.mkdir(parents=True, exist_ok=True)
+    # The lock of the trial keeps other commands from computing it at the same time. The lock of the
+    # machine is exclusive for timing, so that no other trial slows it down.
     with (
-        lock_of(slot.folder / LOCK, send),
+        lock_trial(slot.folder / LOCK, send),
         lock_machine(
             exclusive=job.stage is Stage.timing,
             on_wait=lambda: send(
-                {"state": "waiting", "why": "what is timed has the machine alone"}
+                {"state": "waiting", "why": "timing needs an exclusive lock on the machine"}
             ),
             on_failure=lambda why: send(
-                {"note": f"trials cannot be kept apart from what is timed on this machine: {why}"}
+                {"note": f"other trials may disturb timings: the machine has no lock ({why})"}
             ),
         ),
     ):
         send({"state": "computing"})
-        again = bool(job.passes) and slot.reopen_for_timing(job.code, job.passes)
-        before = slot.read_first_stage(job.code)
-        if (slot.is_finished(job.code) and not again) or (before and job.stage is Stage.run):
+        # Another process may have computed this stage while this one waited for the locks.
+        is_new_pass = bool(job.passes) and slot.reopen_for_timing(job.code, job.passes)
+        first_stage = slot.read_first_stage(job.code)
+        if (slot.is_finished(job.code) and not is_new_pass) or (
+            first_stage and job.stage is Stage.run
+        ):
             return
+        # Clear records that are damaged or of other code: they must not be resumed. The time of the
+        # first finish outlives them.
         slot.write_first_finish()
         if slot.status().get("code") != job.code or slot.read_records().unusable_reason:
             slot.clear()
+        # Written before the work: after a crash the status still names the process and the code.
         slot.write_status("running", pid=os.getpid(), host=platform.node(), code=job.code)
-        trial, watch, owner = None, Stopwatch(slot.folder / SECONDS), os.getpid()
+        trial, watch, trial_pid = None, Stopwatch(slot.folder / SECONDS), os.getpid()
         try:
+            # Plug-ins first: the trial may use their parts, tasks and experiments.
             plugins.import_plugins(job.plugins)
             write_json(slot.folder.parent / ARM, json.loads(job.signature_text))
             trial = Trial(job, send, watch)
+            # From here on SIGTERM lets the training end its step and write a checkpoint.
             signal.signal(signal.SIGTERM, trial.request_stop)
-            if before:
-                trial.restore_first_stage(before)
+            # The final result has the values of both stages.
+            if first_stage:
+                trial.restore_first_stage(first_stage)
+            # The data may have been deleted since the plan was made.
             if task := getattr(job.config.parts, "task", None):
                 science.restore_data(task, job.cache, job.data)
+            # The function of the experiment: `run(trial)` or `timing(trial)`.
             science.stage(job.config.experiment, job.stage)(trial)
             if job.stage is Stage.run:
                 record_costs(trial)
-            leave_if_forked(owner)
+            # A process that the experiment forked (e.g. a data loader) must not write records.
+            leave_if_forked(trial_pid)
             finish(job, trial, watch)
         except BaseException as error:
-            leave_if_forked(owner)
+            leave_if_forked(trial_pid)
+            # Record the reason, then let the process end with exit code 1.
             record_failure(job, send, trial, watch, error)
             raise
 
 
 def record_costs(trial: Trial) -> None:
-    """Record what the arm costs, counted from its options, where it has a task to train on."""
+    """Record the costs of the arm, counted from its options, if it has a task to train on."""
     parts = vars(trial.config.parts)
     if "task" in parts:
         costs = science.costs(parts)
@@ -80,39 +102,46 @@ def record_costs(trial: Trial) -> None:
         trial.record({"cost/flops_per_token": costs["flops"]}, "FLOP")
 
 
-def leave_if_forked(owner: int) -> None:
-    """End a process that the trial's process has forked: the records are not its own to write."""
-    if os.getpid() != owner:
+def leave_if_forked(trial_pid: int) -> None:
+    """End this process if the trial's process forked it: only that one writes the records."""
+    if os.getpid() != trial_pid:
         os._exit(1)
 
 
 def record_failure(
     job: Job, send: SendEvent, trial: Trial | None, watch: Stopwatch, error: BaseException
 ) -> None:
-    """Write why a trial ended without a result. What the disk does not take is left out."""
+    """Write why a trial ended without a result; skip records that the disk does not accept."""
     with contextlib.suppress(Exception):
         watch.save()
     with contextlib.suppress(Exception):
-        if job.slot.restore_result(job.code):  # the result of the passes before stands
-            why = f"timing it once more has failed ({one_line(error)}); earlier times stand"
+        if job.slot.restore_result(job.code):  # the result of the earlier passes is kept
+            reason = describe_in_one_line(error)
+            why = f"a further timing pass failed ({reason}); its earlier times are kept"
             send({"note": f"{job.arm} seed {job.seed}: {why}"})
             return
     with contextlib.suppress(Exception):
         if trial:
             trial.close("failed")
-    state, details = "failed", {"traceback": truncate_middle(traceback.format_exc(), TRACEBACK)}
+    state, details = (
+        "failed",
+        {"traceback": truncate_middle(traceback.format_exc(), MAX_TRACEBACK_CHARACTERS)},
+    )
     if isinstance(error, TrialStopped):
         state, details = "killed", {}
-    with contextlib.suppress(Exception):  # then the parent hears it alone
-        message = one_line(error)
+    with contextlib.suppress(
+        Exception
+    ):  # on failure only the parent learns the reason, by an event
+        message = describe_in_one_line(error)
         job.slot.write_status(state, pid=os.getpid(), code=job.code, message=message, **details)
 
 
 @contextlib.contextmanager
-def lock_of(path: Path, send: SendEvent) -> Iterator[None]:
-    """Hold the lock of a trial; that another process computes it, or that nothing locks, is said.
+def lock_trial(path: Path, send: SendEvent) -> Iterator[None]:
+    """Hold the exclusive lock of a trial; send an event while waiting, or if locks do not work.
 
-    Raises OSError where no file can be made.
+    Raises:
+        OSError: the lock file cannot be made.
     """
     with locks.open_lock_file(path) as descriptor:
         try:
@@ -122,16 +151,16 @@ def lock_of(path: Path, send: SendEvent) -> Iterator[None]:
                 on_wait=lambda: send({"state": "waiting", "why": "another process computes it"}),
             )
         except OSError as error:
-            send({"note": f"two commands that compute one trial are not kept apart: {error}"})
+            send({"note": f"two commands may compute one trial at a time, without a lock: {error}"})
         yield
 
 
 def finish(job: Job, trial: Trial, watch: Stopwatch) -> None:
-    """Write the result, then the status that makes it count; too short to be stopped.
+    """Write the result, then the status that makes it count.
 
     A timed trial that diverged in its first stage is finished without its timings.
     """
-    trial.defer_stop = True
+    trial.defer_stop = True  # this takes so little time that a stop request can wait
     clipped = trial.replace_diverged_values()
     trial.close("done")
     checkpoint.clear(trial.checkpoints, keep_last=True)
@@ -169,6 +198,6 @@ def finish(job: Job, trial: Trial, watch: Stopwatch) -> None:
     job.slot.write_status(state, code=job.code, seconds=seconds, message=message)
 
 
-def one_line(error: BaseException) -> str:
-    """The kind and first line of an error; of a wish to stop its text alone."""
+def describe_in_one_line(error: BaseException) -> str:
+    """Return the type and first line of an error; of a stop request only its text."""
     return truncate_middle(error) if isinstance(error, TrialStopped) else describe_error(error)

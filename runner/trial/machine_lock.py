@@ -1,10 +1,11 @@
-"""Timing has the machine to itself, whatever other studies of this user run on it.
+"""The machine lock: training takes a shared lock, timing an exclusive one.
 
-There are two locks in the user's own folder (`records.private`), which no other user can hold:
+The locks hold for all studies of a user on a machine. There are two lock files in the user's own
+folder (`runner.records.private_folders`), which no other user can lock:
 
-- `machine` is shared by processes that compute, and held alone by one that times.
-- `gate` is taken first. A timing process keeps it while it waits for `machine`, so that no new
-  trial starts before it; trials that compute already go on to their end.
+- `machine.lock` is shared by training processes and exclusive for a timing process.
+- `gate.lock` is taken first. A timing process holds it while it waits for `machine.lock`, so no new
+  trial starts before it. Running trials keep running until they end.
 """
 
 import contextlib
@@ -17,22 +18,29 @@ from runner.records import locks, private_folders
 def lock_machine(
     *, exclusive: bool, on_wait: Callable[[], object], on_failure: Callable[[str], object]
 ) -> Iterator[None]:
-    """Hold the machine, alone for `exclusive`; `on_wait` is called once if others must end first.
+    """Hold the machine lock, shared or exclusive.
 
-    Where nothing can be locked (no POSIX system, no folder that is safe and can be written, a
-    filesystem without locks) the trial runs all the same: `on_failure` hears why.
+    If locking fails, the block runs without a lock. Causes are a system other than POSIX, no safe
+    and writable folder, or a filesystem without locks.
+
+    Args:
+        exclusive: whether to wait until no other trial runs, and to keep new ones waiting.
+        on_wait: called once if other processes must end first.
+        on_failure: called with the reason if locking fails.
     """
-    with contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as stack:
         try:
             folder = private_folders.lock_folder()
-            gate = held.enter_context(contextlib.ExitStack())
-            first = gate.enter_context(locks.open_lock_file(folder / "gate.lock"))
-            second = held.enter_context(locks.open_lock_file(folder / "machine.lock"))
-            waited = locks.lock(first, exclusive=exclusive, on_wait=on_wait)
-            locks.lock(second, exclusive=exclusive, on_wait=on_wait if not waited else lambda: None)
+            gate = stack.enter_context(contextlib.ExitStack())
+            gate_file = gate.enter_context(locks.open_lock_file(folder / "gate.lock"))
+            machine_file = stack.enter_context(locks.open_lock_file(folder / "machine.lock"))
+            waited = locks.lock(gate_file, exclusive=exclusive, on_wait=on_wait)
+            locks.lock(
+                machine_file, exclusive=exclusive, on_wait=on_wait if not waited else lambda: None
+            )
             if not exclusive:
                 gate.close()
         except OSError as error:
-            held.close()  # no lock is better than one of two
+            stack.close()  # hold both locks or none
             on_failure(str(error))
-        yield  # closing a file unlocks it, and so does the end of a process
+        yield  # closing a file releases its lock, and so does the end of a process

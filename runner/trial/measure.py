@@ -1,8 +1,8 @@
-"""The one timing loop of the project, and peak memory in a process of its own.
+"""The only timing loop of the project, and peak memory in a process of its own.
 
-Samples are raw; whoever reads them takes medians and ratios. Functions that are compared are timed
-in the same rounds, in a random order in each, so that a slow moment of the machine hits all of them
-alike.
+Samples are raw: their readers compute medians and ratios. Functions to compare are timed in the
+same rounds, each round in a random order. So a slow moment of the machine affects all of them
+equally.
 """
 
 import ctypes
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-CLEAR = Path("/proc/self/clear_refs")
+CLEAR_REFS = Path("/proc/self/clear_refs")
 STATUS = Path("/proc/self/status")
 
 
@@ -28,51 +28,67 @@ def time_interleaved(
     min_seconds: float = 0.0,
     seed: int = 0,
 ) -> dict[str, list[float]]:
-    """Seconds of each call, a list per function with one sample a round.
+    """Return the seconds per call of each function: a list per name, with one sample per round.
 
-    A function that takes less than `min_seconds` is called several times in a row and the mean of
-    these is its sample, so that the clock's own noise stays small; how often is found out during
-    the warm-up.
+    If a call takes less than `min_seconds`, a sample is the mean over several calls in a row. This
+    keeps the noise of the clock small. The warm-up determines the number of calls.
+
+    Args:
+        functions: the functions to time, by name.
+        rounds: the number of samples per function.
+        warmup: the number of calls of each function before the first round, at least 1.
+        min_seconds: the shortest time of a sample, in seconds.
+        seed: the seed of the random orders.
+
+    Raises:
+        ValueError: `rounds` is below 1.
     """
     if rounds < 1:
-        raise ValueError(f"rounds={rounds} must be at least 1")
+        raise ValueError(f"rounds={rounds}: must be at least 1")
+    # All functions are warmed up before the first sample, so that compilation, caches and the
+    # allocator are in the same state for each.
     repeats = {
         name: calibrate_repeats(function, warmup, min_seconds)
         for name, function in functions.items()
     }
     order, shuffle = list(functions), random.Random(seed)
     samples: dict[str, list[float]] = {name: [] for name in functions}
-    collecting = gc.isenabled()
+    # A collection of garbage would add milliseconds to some sample.
+    gc_was_enabled = gc.isenabled()
     gc.disable()
     try:
+        # Interleave the functions: each is timed once per round, so all see the same drift of the
+        # machine. The random order keeps one function from always following the same other one.
         for _ in range(rounds):
             shuffle.shuffle(order)
             for name in order:
                 samples[name].append(mean_seconds(functions[name], repeats[name]))
     finally:
-        if collecting:
+        if gc_was_enabled:
             gc.enable()
     return samples
 
 
 def calibrate_repeats(function: Callable[[], object], warmup: int, min_seconds: float) -> int:
-    """Warm a function up; how often it must be called for one sample to last `min_seconds`."""
-    took = [mean_seconds(function, 1) for _ in range(max(1, warmup))]
-    return max(1, round(min_seconds / max(took[-1], 1e-9)))
+    """Warm a function up; return the number of calls that make a sample last `min_seconds`."""
+    seconds = [mean_seconds(function, 1) for _ in range(max(1, warmup))]
+    # Only the last call counts: earlier ones include compilation and cold caches. The bound of 1 ns
+    # avoids a division by zero.
+    return max(1, round(min_seconds / max(seconds[-1], 1e-9)))
 
 
 def mean_seconds(function: Callable[[], object], repeats: int) -> float:
-    """Mean seconds of `repeats` calls in a row, accelerators waited for."""
+    """Return the mean seconds of `repeats` calls in a row, until accelerators have finished."""
     synchronize()
-    began = time.perf_counter()
+    start_time = time.perf_counter()
     for _ in range(repeats):
         function()
     synchronize()
-    return (time.perf_counter() - began) / repeats
+    return (time.perf_counter() - start_time) / repeats
 
 
 def synchronize() -> None:
-    """Wait for the work that accelerators still have to do."""
+    """Wait until accelerators have finished their queued work."""
     if torch.cuda.is_initialized():
         torch.cuda.synchronize()
     elif torch.backends.mps.is_available():
@@ -80,37 +96,37 @@ def synchronize() -> None:
 
 
 def can_measure_peak() -> bool:
-    """Whether this system lets a process reset its peak of resident memory: only Linux does."""
-    return CLEAR.exists()
+    """Return whether a process can reset its peak of resident memory: only Linux allows it."""
+    return CLEAR_REFS.exists()
 
 
 def peak_mib(prepare: Callable[[], Callable[[], object]]) -> float:
-    """Peak resident memory in MiB that a call adds, measured in a forked process of its own.
+    """Return the peak resident memory in MiB that a call adds, measured in a forked process.
 
-    `prepare()` makes the inputs and returns the function to measure; it must not need threads that
-    the parent has started. The function is called twice and measured the second time, so that code
-    that is loaded from disk at the first use does not count.
+    `prepare()` makes the inputs and returns the function to measure. It must not need threads that
+    the parent has started. The function is called twice. Only the second call is measured, so that
+    code loaded from disk at the first use does not count.
 
     Raises:
         RuntimeError: the system cannot reset the peak, or the process failed.
     """
     if not can_measure_peak():
-        raise RuntimeError(f"peak memory needs Linux: {CLEAR} is not there")
-    # Not multiprocessing: a trial's process is a daemon, which it forbids to have children.
-    ours, theirs = os.pipe()
+        raise RuntimeError(f"peak memory needs Linux: {CLEAR_REFS} does not exist")
+    # os.fork, because multiprocessing forbids children of a daemon, as a trial's process is.
+    reader, writer = os.pipe()
     child = os.fork()
     if not child:
         code = 1
         try:
-            os.close(ours)
-            os.write(theirs, repr(_peak(prepare)).encode())
+            os.close(reader)
+            os.write(writer, repr(peak_mib_here(prepare)).encode())
             code = 0
         except BaseException:
             traceback.print_exc()
         finally:
             os._exit(code)
-    os.close(theirs)
-    with os.fdopen(ours) as pipe:
+    os.close(writer)
+    with os.fdopen(reader) as pipe:
         answer = pipe.read()
     _, status = os.waitpid(child, 0)
     if not answer:
@@ -120,9 +136,10 @@ def peak_mib(prepare: Callable[[], Callable[[], object]]) -> float:
 
 
 def cuda_peak_mib(prepare: Callable[[], Callable[[], object]]) -> float:
-    """Peak memory in MiB that a call adds on the current CUDA device, as torch's allocator counts.
+    """Return the peak memory in MiB that a call adds on the current CUDA device.
 
-    In this process: a forked one could not use the device.
+    torch's allocator counts it. It is measured in this process, because a forked process cannot use
+    the device.
     """
     function = prepare()
     function()
@@ -134,23 +151,26 @@ def cuda_peak_mib(prepare: Callable[[], Callable[[], object]]) -> float:
     return (torch.cuda.max_memory_allocated() - before) / 2**20
 
 
-def _peak(prepare: Callable[[], Callable[[], object]]) -> float:
+def peak_mib_here(prepare: Callable[[], Callable[[], object]]) -> float:
     torch.set_num_threads(1)
     return_large_blocks()
     function = prepare()
     function()
     gc.collect()
     trim_heap()
-    CLEAR.write_text("5", encoding="utf-8")  # sets the peak (VmHWM) back to what is resident now
+    CLEAR_REFS.write_text(
+        "5", encoding="utf-8"
+    )  # resets the peak (VmHWM) to the current resident memory
     before = status_kib("VmRSS")
     function()
     return (status_kib("VmHWM") - before) / 1024
 
 
 def return_large_blocks() -> None:
-    """Let glibc map large blocks and unmap them when they are freed, as it does by default.
+    """Let glibc return large blocks to the system when they are freed, as it does by default.
 
-    A trial's process keeps them for speed, and then a peak would count what was freed long ago.
+    A trial's process keeps them for speed (`MALLOC_SETTINGS` of `runner.study.pool`). A new tensor
+    would reuse them, and the peak would read too low.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
@@ -158,14 +178,17 @@ def return_large_blocks() -> None:
 
 
 def trim_heap() -> None:
-    """Make glibc return freed memory to the system, or a new tensor would hide in what was kept."""
+    """Let glibc return freed memory to the system.
+
+    Otherwise a new tensor reuses freed memory, and the peak reads too low.
+    """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
 
 
 def status_kib(key: str) -> int:
-    """A value of /proc/self/status in KiB."""
+    """Return a value of /proc/self/status in KiB."""
     line = next(
         line
         for line in STATUS.read_text(encoding="utf-8", errors="replace").splitlines()

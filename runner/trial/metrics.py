@@ -45,7 +45,7 @@ ENGINE_METRICS: Mapping[str, Metric] = {
         meaning="Learning rate of a training step: linear warm-up, then the chosen schedule.",
         unit="1",
         formula=(
-            "lr · s/W for s ≤ W, then lr · (floor + (1 - floor) · fall(p)) with "
+            "lr · s/W for s ≤ W, then lr · (floor + (1 - floor) · fall(p)), "
             "p = (s - W)/(S - W); fall is 1 - p (linear) or (1 + cos πp)/2 (cosine)"
         ),
         source="runner/trial/optimizer.py",
@@ -57,7 +57,7 @@ ENGINE_METRICS: Mapping[str, Metric] = {
         unit="1",
         formula=(
             "#{s : |L_s - mean| > 7 SD} / #{s judged}, mean and SD of up to 1000 finite losses "
-            "before s; a step is judged after 32 others, or if L_s is not finite"
+            "before s. A step is judged after 32 others, or if L_s is not finite."
         ),
         source="OLMo 2 (2024), spike score",
         better="less",

@@ -1,4 +1,4 @@
-"""The optimizer of all trainings and the schedule of its rate."""
+"""The optimizer of all trainings, and its learning-rate schedule."""
 
 import math
 
@@ -9,27 +9,30 @@ from runner.config import Schedule, Training
 
 
 def adamw(model: nn.Module, config: Training) -> torch.optim.AdamW:
-    """Fused AdamW (Loshchilov and Hutter 2019); gains, biases and embeddings are not decayed."""
+    """Return fused AdamW (Loshchilov and Hutter 2019).
+
+    Weight decay applies to matrices, but not to gains, biases and embeddings.
+    """
     embeddings = {
         id(p) for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()
     }
     decayed: list[nn.Parameter] = []
-    spared: list[nn.Parameter] = []
+    undecayed: list[nn.Parameter] = []
     for name, p in model.named_parameters():
-        spare = p.ndim < 2 or id(p) in embeddings or name.endswith("bias")
-        (spared if spare else decayed).append(p)
+        is_undecayed = p.ndim < 2 or id(p) in embeddings or name.endswith("bias")
+        (undecayed if is_undecayed else decayed).append(p)
     groups = [
         {"params": decayed, "weight_decay": config.weight_decay},
-        {"params": spared, "weight_decay": 0.0},
+        {"params": undecayed, "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=config.lr, betas=(config.beta1, config.beta2), fused=True)
 
 
 def learning_rate(config: Training, step: int) -> float:
-    """The rate of a step counted from 1.
+    """Return the learning rate of a step, counted from 1.
 
-    Linear warm-up to the peak, then the schedule down to `final_lr_share` of it, where it stays for
-    steps beyond the last.
+    The rate rises linearly to its peak `lr`, then follows the schedule down to `final_lr_share` of
+    the peak. Steps after the last one of the schedule have the final rate.
     """
     if step <= config.warmup_steps:
         return config.lr * step / config.warmup_steps

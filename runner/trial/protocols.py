@@ -1,4 +1,4 @@
-"""What the training loop asks of the science and of a trial, and nothing else."""
+"""The interfaces that the training loop needs: task, batch, model output, probe, trial."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,7 +9,10 @@ from torch import Tensor
 
 
 class BatchProtocol(Protocol):
-    """What a task hands over; see `experiments.tasks.batch`."""
+    """A batch of a task; see `experiments.tasks.batch`.
+
+    `keep` is True at the positions that the loss counts, so padding is excluded.
+    """
 
     @property
     def inputs(self) -> tuple[Tensor, ...]: ...
@@ -20,7 +23,11 @@ class BatchProtocol(Protocol):
 
 
 class TaskProtocol(Protocol):
-    """Data and loss; `batch` is a pure function of the step, so that data have no state."""
+    """The data and the loss of a task.
+
+    `batch` is a pure function of the step, so the data have no state to save. `evaluation` yields
+    the held-out batches. `unit` is the unit of the loss.
+    """
 
     @property
     def unit(self) -> str: ...
@@ -30,7 +37,7 @@ class TaskProtocol(Protocol):
 
 
 class OutputProtocol(Protocol):
-    """What a model returns."""
+    """The output of a model: its prediction, and an auxiliary loss to add to the task's loss."""
 
     @property
     def prediction(self) -> Tensor: ...
@@ -39,7 +46,7 @@ class OutputProtocol(Protocol):
 
 
 class ProbeProtocol(Protocol):
-    """A streaming measurement on held-out data."""
+    """A streaming measurement on held-out data: update per batch, then read the metrics."""
 
     def update(self, batch: Any, output: Any) -> None: ...
     def metrics(self) -> dict[str, float]: ...

@@ -1,8 +1,8 @@
-"""The door from a trial to the science: what its process needs, and nothing that only plans ask.
+"""The interface from a trial to `experiments`; all other code uses `runner.registry`.
 
-The code behind an arm's numbers is all that a trial imports (`runner.plan.code_hash`), so what stands
-here is behind the numbers of every arm. Pages, parts and tasks are loaded by name, not imported:
-none of them is behind another's numbers. `runner.registry` is the door for everything else.
+The code hash of an arm covers all modules that a trial imports (`runner.plan.code_hash`). So a
+change of the code in this file makes all trials stale. Experiments, parts and tasks are loaded by
+name, not imported: a change of one makes only the trials stale that use it.
 """
 
 import sys
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def all_questions() -> Mapping[str, type[Question]]:
-    """Return the options dataclass of each experiment, ours and those of plug-ins."""
+    """Return the options dataclass of each experiment by name, including plug-ins."""
     questions.load()
     return questions.QUESTIONS
 
@@ -33,32 +33,39 @@ def options_class(experiment: str) -> type[Question]:
 
 
 def has_timing_stage(experiment: str) -> bool:
-    """Whether an experiment has a second stage that is timed alone on the machine."""
+    """Return whether an experiment has a timing stage, which runs under the exclusive lock."""
     return options_class(experiment).timed
 
 
 def page_module(experiment: str) -> str:
-    """Return the name of an experiment's module, ours or a plug-in's: that of its options."""
+    """Return the name of the module that defines an experiment and its options."""
     return options_class(experiment).__module__
 
 
 def stage(experiment: str, name: str) -> Callable[[Any], None]:
     """Return the function that computes a stage (`run` or `timing`) of an experiment's trial.
 
-    It stands beside the experiment's options, in our pages or in a plug-in.
+    It has the name of the stage and is in the module of the experiment's options.
     """
     function: Callable[[Any], None] = getattr(sys.modules[page_module(experiment)], name)
     return function
 
 
 def restore_data(task: "TaskOptions", cache: Path, fingerprint: str) -> None:
-    """Make sure that a task's data are those of the plan; ValueError if they are lost by now."""
+    """Check that a task's data are those of the plan; restore them if the cache has lost them.
+
+    Raises:
+        ValueError: the data no longer have the fingerprint of the plan.
+    """
     task.ensure_data(cache, fingerprint)
 
 
-def costs(chosen: dict[str, Any]) -> dict[str, float]:
-    """Return what parts cost, by the names of `match.by`; tested against the built modules."""
-    total = body.body_cost(chosen)
+def costs(parts: dict[str, Any]) -> dict[str, float]:
+    """Return the costs of an arm's parts, by their names in `match.by`.
+
+    A test compares them with the built modules.
+    """
+    total = body.body_cost(parts)
     return {
         "params": total.parameters,
         "active_params": total.active_parameters,
@@ -68,11 +75,11 @@ def costs(chosen: dict[str, Any]) -> dict[str, float]:
 
 
 def known_metrics() -> Mapping[str, Metric]:
-    """Return all declarations of metrics: the engine's, and those of all pages."""
-    questions.load()  # a page declares its own
+    """Return the declarations of all metrics, of the engine and of all experiments."""
+    questions.load()  # loading an experiment declares its metrics
     return {**METRICS, **ENGINE_METRICS}
 
 
 def metric(name: str) -> Metric:
-    """Return what is declared of a metric, of the engine's or an experiment's."""
+    """Return the declaration of a metric."""
     return find_metric_or_default(name, known_metrics())

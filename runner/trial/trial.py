@@ -1,4 +1,4 @@
-"""One trial as its process sees it: folder, lock, tracker and record of an arm under one seed."""
+"""A trial in its own process: the object that an experiment's `run(trial)` receives."""
 
 import contextlib
 import csv
@@ -32,17 +32,23 @@ SendEvent = Callable[[dict[str, Any]], None]
 
 
 class Trial:
-    """What an experiment's `run(trial)` is given.
+    """One arm under one seed: its settings, its device, and methods to log and record.
 
     Attributes:
-        config: the arm, typed.
-        seed: the seed of initialisation and data order (with the arm's offset).
-        device: where to compute.
-        cache: where prepared data lie.
-        checkpoints: the folder of checkpoints.
-        diverged: why the trial has diverged, or None.
-        notes: what its status tells of a trial that is done.
-        passes: in how many passes it has been timed before.
+        config: the arm's typed config.
+        seed: the seed of initialisation and data order, with the arm's `seed_offset`.
+        device: the torch device to compute on.
+        dtype: the torch dtype of `device.dtype`.
+        cache: the folder of prepared data.
+        checkpoints: the folder of the trial's checkpoints.
+        diverged: why the trial has diverged; None if it has not.
+        notes: sentences for the status message and the report.
+        stop_requested: whether SIGTERM has arrived.
+        defer_stop: whether SIGTERM only sets `stop_requested`, e.g. during a training step.
+        from_step: the step that this process resumed from; 0 if it started the trial.
+        results: the recorded values: {metric: (value, unit)}.
+        passes: the number of earlier timing passes.
+        samples: the samples of all timing passes: {quantity: seconds of each call}.
     """
 
     def __init__(self, job: Job, send: SendEvent, watch: Stopwatch) -> None:
@@ -67,14 +73,20 @@ class Trial:
         torch.manual_seed(self.seed)
 
     def request_stop(self, *_: object) -> None:
-        """Ask the trial to end (SIGTERM): a training after its step and a checkpoint, else now."""
+        """Stop the trial (the handler of SIGTERM).
+
+        A training first ends its step and writes a checkpoint. Everything else stops at once.
+
+        Raises:
+            TrialStopped: unless `defer_stop` is set.
+        """
         self.stop_requested = True
         if not self.defer_stop:
-            self.defer_stop = True  # once: what follows brings the records to disk
-            raise TrialStopped("asked to stop")
+            self.defer_stop = True  # raise once: the records are written next
+            raise TrialStopped("stopped on request")
 
     def restore_first_stage(self, first: Mapping[str, Any]) -> None:
-        """Go on from what the first stage has found, and from samples of earlier passes."""
+        """Restore the results of the first stage, and the samples of earlier timing passes."""
         self.from_step = first["from_step"]
         self.passes = first.get("passes", 0)
         self.samples = first.get("samples", {})
@@ -82,62 +94,65 @@ class Trial:
         self.notes = list(first.get("notes", ()))
 
     def resumable_loop(self, items: Sequence[T]) -> Iterator[T]:
-        """Go through measurements one after the other; what each records survives a kill.
+        """Yield items to measure; save results and tables after each one, to resume after a kill.
 
-        A process that finds finished pieces goes on behind them. Opens the records.
+        Items that an earlier process has finished are skipped. Opens the curves.
         """
         path = self.checkpoints / PIECES
-        kept = self._load_pieces(path, len(items))
-        self.results |= {name: (value, unit) for name, (value, unit) in kept["results"].items()}
-        self._tables, self._step = kept["tables"], kept["step"]
-        self.open_log(kept["step"])
-        self.from_step = kept["done"]
-        for done, item in enumerate(items[kept["done"] :], kept["done"] + 1):
+        pieces = self._load_pieces(path, len(items))
+        self.results |= {name: (value, unit) for name, (value, unit) in pieces["results"].items()}
+        self._tables, self._step = pieces["tables"], pieces["step"]
+        self.open_log(pieces["step"])
+        self.from_step = pieces["done"]
+        for n_done, item in enumerate(items[pieces["done"] :], pieces["done"] + 1):
             yield item
             self.flush()
             state = {"results": self.results, "tables": self._tables, "step": self._step}
             curves = curves_fingerprint(self._job.slot.folder / CURVES)
-            write_json(path, encode_non_finite({"done": done, "curves": curves, **state}))
-            self.progress(done, len(items), 0.0)
+            write_json(path, encode_non_finite({"done": n_done, "curves": curves, **state}))
+            self.progress(n_done, len(items), 0.0)
 
-    def _load_pieces(self, path: Path, most: int) -> dict[str, Any]:
-        """What finished pieces have left, where it is whole and their curves are still there."""
-        nothing: dict[str, Any] = {"done": 0, "step": 0, "results": {}, "tables": {}}
+    def _load_pieces(self, path: Path, n_items: int) -> dict[str, Any]:
+        """Load the results of finished items; return no results if they are damaged."""
+        no_pieces: dict[str, Any] = {"done": 0, "step": 0, "results": {}, "tables": {}}
         if not path.exists():
-            return nothing
+            return no_pieces
         with contextlib.suppress(ValueError, TypeError, OverflowError, RecursionError):
-            kept = decode_non_finite(read_json(path) or {})
+            pieces = decode_non_finite(read_json(path) or {})
             if (
-                is_pieces(kept)
-                and kept["done"] <= most
-                and curves_match(self._job.slot.folder / CURVES, kept["curves"])
+                is_pieces(pieces)
+                and pieces["done"] <= n_items
+                and curves_match(self._job.slot.folder / CURVES, pieces["curves"])
             ):
-                return kept
-        self.note(f"{PIECES} or {CURVES} was damaged: measured anew from the first piece")
-        return nothing
+                return pieces
+        self.note(f"{PIECES} or {CURVES} is damaged: all measurements start again")
+        return no_pieces
 
     def open_log(self, step: int) -> None:
-        """Open the records, going on after `step`; 0 starts them anew."""
+        """Open the curves and keep the rows up to `step`; with 0 start them again."""
         self.from_step = step
         if not step and not self._tables:
             shutil.rmtree(self._job.slot.folder / TABLES, ignore_errors=True)
-        self._tracker = self._open(step or None)
+        self._tracker = self._open_tracker(step or None)
         self._job.slot.write_status(
             "running", pid=os.getpid(), host=platform.node(), code=self._job.code, from_step=step
         )
 
     def log(self, values: dict[str, float], step: int) -> None:
-        """Add values to the curves of this trial."""
-        assert self._tracker is not None, "resume() opens the records before the first log()"
+        """Add values of a step to the curves of this trial."""
+        assert self._tracker is not None, "open_log() comes before the first log()"
         self._tracker.log(values, step)
         self._step = max(self._step, step)
 
     def record(self, values: dict[str, float], unit: str = "") -> None:
-        """Set final values, which become rows of results.csv."""
+        """Set final values with their unit; they become rows of results.csv."""
         self.results |= {name: (float(value), unit) for name, value in values.items()}
 
     def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Keep rows that are no scalars, e.g. an attention matrix, for figures and the report."""
+        """Save a table, e.g. an attention matrix, for figures and the report.
+
+        It replaces an earlier table of this name. All rows have the keys of the first row.
+        """
         assert name.isidentifier(), name
         self._tables[name] = [dict(row) for row in rows]
         path = self._job.slot.folder / TABLES / f"{name}.csv"
@@ -148,36 +163,39 @@ class Trial:
             writer.writerows(rows)
 
     def extend_table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Add rows to a table."""
+        """Add rows to a table; make it if it does not exist."""
         self.table(name, [*self._tables.get(name, ()), *rows])
 
     def pool_samples(self, samples: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
-        """Keep the samples of what was timed now; return them behind those of earlier passes.
+        """Add the samples of this timing pass to earlier ones; return the samples of all passes.
 
-        Names are those of the timed quantities, in seconds a call. Their spread over the trials of
-        an arm decides whether the study times its trials again (`runner.study.timing_passes`).
+        `samples` are the seconds of each call, by quantity. Their spread over the trials of an arm
+        decides on a further pass (`runner.study.timing_passes`).
         """
-        everything = {name: [*self.samples.get(name, ()), *new] for name, new in samples.items()}
-        self.samples |= everything
-        return everything
+        pooled = {name: [*self.samples.get(name, ()), *new] for name, new in samples.items()}
+        self.samples |= pooled
+        return pooled
 
     def progress(self, step: int, steps: int, loss: float) -> None:
-        """Tell the parent how far this trial is."""
+        """Send the progress of this trial to the parent."""
         self._send({"step": step, "steps": steps, "loss": loss})
 
     def diverge(self, reason: str) -> None:
-        """Mark the trial as diverged; the first reason stands."""
+        """Mark the trial as diverged; the first reason is kept."""
         self.diverged = self.diverged or truncate_middle(reason)
 
     def note(self, text: str) -> None:
-        """Tell something of the trial that its numbers do not, such as a spike."""
+        """Add a note to the trial's status, e.g. on a spike of the loss."""
         if (text := truncate_middle(text)) not in self.notes:
             self.notes.append(text)
 
     def replace_diverged_values(self) -> set[str]:
-        """Replace each result of a diverged trial by its worth; name those that are clipped.
+        """Replace each result of a diverged trial by its diverged value.
 
-        A loss that had a value before training and has none at the end is divergence too.
+        A trial also diverges if a loss was finite before training and is not finite at the end.
+
+        Returns:
+            The names of the clipped results: their values were not measured.
         """
         self.flush()
         first: dict[str, float] = {}
@@ -185,36 +203,39 @@ class Trial:
             first.setdefault(name, value)
         metrics = {name: science.metric(name) for name in self.results}
         for name, (value, _) in self.results.items():
-            started = first.get(metrics[name].curve or name, math.nan)
-            lost = math.isfinite(started) and not math.isfinite(value)
-            if lost and metrics[name].diverged is DivergedValue.start:
+            first_value = first.get(metrics[name].curve or name, math.nan)
+            became_non_finite = math.isfinite(first_value) and not math.isfinite(value)
+            if became_non_finite and metrics[name].diverged is DivergedValue.start:
                 self.diverge(f"{name} is {value} at the end")
         if not self.diverged:
             return set()
         clipped = set()
         for name, (value, unit) in self.results.items():
-            counted, stands_in = value_if_diverged(name, value, metrics[name], first)
-            self.results[name] = (counted, unit)
-            clipped |= {name} if stands_in else set()
+            replacement, is_clipped = value_if_diverged(name, value, metrics[name], first)
+            self.results[name] = (replacement, unit)
+            clipped |= {name} if is_clipped else set()
         return clipped
 
     def flush(self) -> None:
-        """Bring the curves to disk, before a checkpoint says that they are there; and the time."""
+        """Write the curves and the elapsed time to disk.
+
+        Call it before a checkpoint is saved: the checkpoint holds a digest of the curves.
+        """
         if self._tracker:
             self._tracker.flush()
         self._watch.save()
 
     def close(self, status: Literal["done", "failed"]) -> None:
-        """Close the records, with the final values of all stages in the event file."""
+        """Close the curves and the event file, which gets the final values of all stages."""
         if self._tracker is None and self._job.stage is Stage.timing:
-            # Only now, so that no thread of a writer is there while the clock runs.
-            self._tracker = self._open(sys.maxsize)
+            # Opened only now, so that no writer thread runs during timing.
+            self._tracker = self._open_tracker(sys.maxsize)
         if self._tracker:
             finals = {name: value for name, (value, _) in self.results.items()}
             self._tracker.close(status, finals)
 
-    def _open(self, last_step: int | None) -> Tracker:
-        """Open the records, keeping the curves up to a step; None keeps nothing."""
+    def _open_tracker(self, last_step: int | None) -> Tracker:
+        """Open the tracker and keep the curves up to a step; with None start them again."""
         hparams = flatten(self._job.config.signature_tree()) | {
             "arm": self._job.arm,
             "seed": self._job.seed,

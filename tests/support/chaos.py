@@ -101,7 +101,7 @@ FAULTS: dict[str, tuple[Callable[[Any], None], str, str]] = {
     "_exit 7": (vanishes(7), "failed", "its process ended with exit code 7 and left no result"),
     "SIGKILL": (kills(signal.SIGKILL), "killed", "signal SIGKILL"),
     "SIGSEGV": (kills(signal.SIGSEGV), "killed", "signal SIGSEGV"),
-    "SIGTERM": (kills(signal.SIGTERM), "killed", "asked to stop"),
+    "SIGTERM": (kills(signal.SIGTERM), "killed", "stopped on request"),
     "memory": (no_memory, "failed", "MemoryError"),
     "recursion": (recursion, "failed", "RecursionError: maximum recursion depth exceeded"),
     "interrupt": (interrupt, "failed", "KeyboardInterrupt"),
@@ -109,7 +109,7 @@ FAULTS: dict[str, tuple[Callable[[Any], None], str, str]] = {
     "orphan": (orphan, "killed", "signal SIGKILL"),
     "folder gone": (folder_gone, "failed", "FileNotFoundError"),
     "torn status": (torn_status, "failed", "status.json cannot be read"),
-    "hang": (hang, "killed", "took longer than timeout_s=5; asked to stop"),
+    "hang": (hang, "killed", "took longer than timeout_s=5; stopped on request"),
     "deaf": (hang_deaf, "killed", "took longer than timeout_s=5; its process ended with signal"),
 }
 

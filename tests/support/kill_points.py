@@ -196,7 +196,7 @@ def live(stages: Stages, point: KillPoint | None) -> None:
     for name in [point.seam] if point else SEAMS:
         SEAMS[name](partial(trap, name), stages[0].slot.folder)
     for job in stages:
-        pool.child(job, Deaf())  # type: ignore[arg-type]
+        pool.run_in_child(job, Deaf())  # type: ignore[arg-type]
     if not point:
         passages(stages).write_text(json.dumps(trap.passed))
     os._exit(0)

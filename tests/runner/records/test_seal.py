@@ -174,7 +174,7 @@ def test_a_changed_trial_is_named_and_computed_again(plan, damage: str, reuse: s
     again = plan(*ONE, f"reuse={reuse}")
     entries = study.run_trials(again)
     assert [entry.reused for entry in entries] == [False]
-    assert f"moe_top2 seed 0: {fault}: computed again" in again.notes
+    assert f"moe_top2 seed 0 is computed again: {fault}" in again.notes
     assert not slot.read_records().damage
     result = slot.result()
     assert result is not None
@@ -204,8 +204,8 @@ def test_trials_of_another_format_are_named_and_computed_again(plan, record, sai
         again = plan(*TINY, "arm=dense", "n_seeds=16", f"reuse={reuse}")
         assert not any(entry.reused for entry in list_trials(again))
         *named, rest = again.notes
-        assert named == [f"dense seed {seed}: {said}: computed again" for seed in range(9)]
+        assert named == [f"dense seed {seed} is computed again: {said}" for seed in range(9)]
         assert rest == (
-            "7 more were changed or have another format, and are computed again: "
+            "7 more trials were changed or have another format and are computed again: "
             "dense seed 9, dense seed 10, dense seed 11, dense seed 12, dense seed 13 and 2 more"
         )

@@ -333,13 +333,13 @@ def lose_socket():
 def lose_server():
     os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)
 
-pool.child = operator.is_  # something that a process can do with a job and a pipe
+pool.run_in_child = operator.is_  # something that a process can do with a job and a pipe
 context = multiprocessing.get_context("forkserver")
 running = []
 for lose in (print, lose_folder, lose_socket, lose_server):
     lose()
     private_folders.prepare_socket_folder()
-    pool.start(context, None, running, lambda _, event: print(event["state"]))
+    pool.start_job(context, None, running, lambda _, event: print(event["state"]))
     running[-1].process.join()
     print(running[-1].process.exitcode)
 lose_folder()

@@ -36,7 +36,7 @@ def test_nothing_is_written_and_everything_is_told(run: Callable[..., None], cap
     said = capsys.readouterr().out
     assert "plan of moe at scale=quick, 2 seeds" in said
     assert "ffn.d_ff=126 (as dense in active_params)" in said
-    assert "to compute: 4 trials; time unknown here" in said
+    assert "to compute: 4 trials; time unknown: no similar trial was computed here" in said
     assert "the preset says: at most 4 min" in said
     for word in ("memory: at least", "GiB are free", "disk: about", "nothing was computed"):
         assert word in said
@@ -48,12 +48,12 @@ def test_trials_that_are_there_are_counted_and_tell_the_time(plan, run, capsys, 
     before = everything(tmp_path)
     capsys.readouterr()
     run(*one, "plan=only")
-    assert "all trials are there" in capsys.readouterr().out
+    assert "all trials exist: only the report is written" in capsys.readouterr().out
     run(*one, "plan=only", "training.steps=4", "tune=lr", "tune.grid=[0.001,0.01,0.1]")
     said = capsys.readouterr().out
-    assert "going by earlier trials" in said
+    assert "estimated from earlier trials" in said
     assert "tuning training.lr over 3 values" in said
-    assert "then, with the values that were chosen" in said
+    assert "then, with the chosen values" in said
     assert everything(tmp_path) == before
     (trial,) = forecast.load_past_trials(tmp_path / "outputs", "moe")
     assert trial.seconds > 0
@@ -135,7 +135,7 @@ def test_the_words_fit_what_is_told(plan, run, capsys):
     said = capsys.readouterr().out
     assert "scale=smoke, 1 seed\n" in said
     assert "to compute: 1 trial;" in said
-    assert "MiB for a trial, besides about 0.3 GiB" in said
+    assert "MiB for a trial, plus about 0.3 GiB" in said
     made = plan(*few, "tune=lr")
     entries = list_trials(made)
     own = replace(made, command="python -m runner --config-dir=mine experiment=my_gate")

@@ -98,7 +98,7 @@ def test_a_report_that_fails_is_a_line_and_exit_code_1(run, monkeypatch, error: 
         ((), "there is no report: no trial has a result"),
         (
             ("tune=lr", "tune.grid=[0.001,0.01,0.1]", "tune.n_seeds=1"),
-            "there is no report: the arms are known once all tuning trials are computed",
+            "there is no report: the values of the arms are known only after all tuning trials",
         ),
     ],
 )
@@ -141,10 +141,10 @@ def test_what_a_process_says_is_its_label_where_it_wrote_none(plan):
         f"{late}; its process ended with signal"
     )
     entry.slot.write_status(
-        "killed", pid=7, code=made.arms[0].code, message="asked to stop, goes on from step 8"
+        "killed", pid=7, code=made.arms[0].code, message="stopped on request, resumes from step 8"
     )
     told = finalize_status(job, 1, 7, late)
-    assert told["message"] == f"{late}; asked to stop, goes on from step 8"
+    assert told["message"] == f"{late}; stopped on request, resumes from step 8"
     assert entry.slot.status()["state"] == told["state"] == "killed"
     (entry.slot.folder / "status.json").write_text("{")
     assert finalize_status(job, 0, 7)["message"] == "status.json cannot be read"
@@ -386,4 +386,4 @@ def test_trials_of_a_command_that_is_killed_leave_a_checkpoint_and_end(tmp_path:
     while slot.status()["state"] == "running":
         assert time.monotonic() < until
         time.sleep(0.1)
-    assert slot.status()["message"].startswith("asked to stop, goes on from step ")
+    assert slot.status()["message"].startswith("stopped on request, resumes from step ")

@@ -215,7 +215,7 @@ def test_a_pass_that_fails_or_is_killed_costs_only_itself(plan, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             trial.compute_stage(again, told.append)
     assert entry.slot.result() == first
-    assert "timing it once more has failed" in str(told)
+    assert "a further timing pass failed" in str(told)
     # A process without a chance to put the result back leaves it to the next run.
     assert entry.slot.reopen_for_timing(made.arms[0].code, 1)
     entry.slot.write_status("running", pid=1, code=made.arms[0].code)
