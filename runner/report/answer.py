@@ -27,7 +27,7 @@ VERBS = {
     Standing.better: ("is", "are", "better than"),
     Standing.different: ("is", "are", "different from"),
     Standing.worse: ("is", "are", "worse than"),
-    Standing.not_distinguished: ("shows", "show", "no difference from"),
+    Standing.not_distinguished: ("does not", "do not", "differ significantly from"),
     Standing.undecided: ("is", "are", "undecided against"),
 }
 
@@ -88,9 +88,11 @@ def how_sure(study: StudyRecord, compared: Sequence[HeadlineComparison]) -> list
         )
     family = sum(isfinite(one.decision.p) for one in compared)
     if family:
-        correction = f", corrected for all {family} comparisons" if family > 1 else ""
-        alpha = f"{alpha_at_look(study.n_looks):.3g}"
-        lines.append(f"Better and worse require p < {alpha}{correction}, and an interval without 0.")
+        correction = f", corrected for {family} comparisons" if family > 1 else ""
+        lines.append(
+            f"Better and worse require p < {alpha_at_look(study.n_looks):.3g}{correction}, and an "
+            f"interval without 0."
+        )
     if study.tuned:
         overrides = ", ".join(f"{arm} {override}" for arm, override in study.tuned.items())
         lines.append(f"Tuned for each arm, on separate seeds and held-out data: {overrides}.")
@@ -174,7 +176,8 @@ def _list_means(study: StudyRecord, headline: Headline) -> str:
     ]
     n = _range(means["n"].tolist(), "seed")
     note = "" if set(means["n"]) == {1} else f" (mean with a 95 % interval over {n})"
-    return f"{_name(headline, str(means['unit'].iloc[0]))}: {_join_with_and(values)}{note}.{without}"
+    name = _name(headline, str(means["unit"].iloc[0]))
+    return f"{name}: {_join_with_and(values)}{note}.{without}"
 
 
 def _headline(study: StudyRecord, rows: Sequence[HeadlineComparison], headline: Headline) -> str:

@@ -89,7 +89,7 @@ def trial_table(snapshots: Sequence[TrialSnapshot]) -> pd.DataFrame:
 def clipped(
     results: pd.DataFrame, trials: pd.DataFrame, declared: Mapping[str, Metric]
 ) -> pd.DataFrame:
-    """Return the substitute values of diverged trials, which were not measured: arm, seed, metric."""
+    """Return the substitute values of diverged trials: a row of arm, seed and metric for each."""
     replaced = {
         metric
         for metric in results["metric"].unique()

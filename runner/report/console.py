@@ -19,7 +19,7 @@ COLOURS = {
 
 
 def render_console(study: StudyRecord, outcome: Outcome) -> RenderableType:
-    """Return headline tables, verdicts, answer and the report's path; no text is parsed as markup."""
+    """Return headline tables, verdicts, answer and report path; no text is parsed as markup."""
     parts: list[RenderableType] = []
     for headline in study.headline:
         content = page.comparison_table(study, headline, outcome.comparisons, outcome.summary)

@@ -5,8 +5,8 @@
                   at the steps where every seed of the arm has a value
 
 The HParams table has a row for each trial. The row comes from the trial's own event file, if
-TensorBoard reads the trials too (`--logdir outputs/<experiment>`). This run does not repeat them: with
-more than 40 runs, TensorBoard starts with none selected, and its charts are empty.
+TensorBoard reads the trials too (`--logdir outputs/<experiment>`). This run does not repeat the
+trials: with more than 40 runs, TensorBoard starts with none selected, and its charts are empty.
 """
 
 from collections.abc import Mapping

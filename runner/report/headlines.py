@@ -68,7 +68,7 @@ class HeadlineComparison:
 
     @property
     def caveat(self) -> str:
-        """The qualification of the result: ", at 24.4 % more parameters; it also differs in ..."."""
+        """Text after the result: ", at 24.4 % more parameters; it also differs in ..."."""
         also = (
             f"; it also differs in {format_unequal_settings(self.unequal)}" if self.unequal else ""
         )
@@ -76,7 +76,7 @@ class HeadlineComparison:
 
     @property
     def words(self) -> str:
-        """The result with its qualification: "better, at 24.4 % more parameters"."""
+        """The result with its caveat: "better, at 24.4 % more parameters"."""
         undecided = self.standing is Standing.undecided
         reason = f" ({self.decision.reason})" if undecided else ""
         return f"{self.standing}{reason}{self.caveat}"

@@ -180,7 +180,9 @@ def cost_table(study: StudyRecord, summary: pd.DataFrame) -> dict[str, Any]:
     ]
     rows = []
     for arm in study.arms:
-        row = [(cells.get((arm, metric)), cells.get((study.baseline, metric))) for metric in metrics]
+        row = [
+            (cells.get((arm, metric)), cells.get((study.baseline, metric))) for metric in metrics
+        ]
         rows.append((arm, [_cost(cell) + _cost_deviation(cell, base) for cell, base in row]))
     noise = [f"{metric}: {line}" for metric in metrics for line in _noise(study, metric)]
     return {"head": head, "rows": rows, "noise": noise}

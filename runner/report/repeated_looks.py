@@ -48,7 +48,7 @@ class RepeatedLooks:
 
     @property
     def left_out_words(self) -> str:
-        """A sentence on the seeds that were left out, without its full stop; "" if there are none."""
+        """A clause on the seeds that were left out; "" if there are none."""
         if not self.left_out:
             return ""
         one = len(self.left_out) == 1
@@ -84,7 +84,7 @@ class ReportedComparison:
     """The comparison that a report makes: arm name -> identity, baselines, and seeds.
 
     The seed offset that all arms share is in the seeds, not in the identities: `seed=8` and
-    `seed_offset=8` are the same seeds. The second arm of an A/A pair keeps its difference in offset.
+    `seed_offset=8` are the same seeds. The second arm of an A/A pair keeps its relative offset.
     """
 
     arms: Mapping[str, str]
@@ -204,7 +204,7 @@ def load_looks(plan: Plan, outline: ReportSpec) -> RepeatedLooks | None:
 
 
 def looks_warnings(plan: Plan, outline: ReportSpec) -> list[str]:
-    """Return warnings before a run: a damaged ledger, or too few seeds after so many looks."""
+    """Return warnings before a run: a damaged ledger, or too few seeds for this look."""
     looks = load_looks(plan, outline)
     if looks is None:
         return []

@@ -196,7 +196,7 @@ def test_final_values_that_no_seal_vouches_for_are_not_drawn(copied_run_folder: 
     (copied_run_folder / "study.json").write_text(json.dumps(found))
     values = (copied_run_folder / "results.csv").read_text()
     (copied_run_folder / "results.csv").write_text(values.replace("0.", "9.", 1))
-    with pytest.raises(ConfigError, match=r"results\.csv .*: nothing can be shown without it"):
+    with pytest.raises(ConfigError, match=r"results\.csv .*: a report needs its final values"):
         redraw([str(copied_run_folder)])
 
 
@@ -437,7 +437,10 @@ def hostile_archive(change: Callable[[zipfile.ZipFile], object]) -> Callable[[Pa
             archived("dense/seed-0/tables/x.csv", "arm\nb\n"),
             "x.csv cannot",
         ),
-        (lambda run: (write("records.zip", b"no archive")(run), resealed(run)), "is no archive"),
+        (
+            lambda run: (write("records.zip", b"no archive")(run), resealed(run)),
+            "is not a zip archive",
+        ),
         (lambda run: huge("records.zip")(run), "records.zip"),
     ],
 )
