@@ -476,7 +476,8 @@ def test_an_archive_of_ones_own_is_reported_whatever_its_size(
     replan: Callable[..., Plan],  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ):
-    for name in ("MOST", "MOST_RATIO", "MOST_FILES", "MOST_FILES_OF_A_TRIAL"):
+    sizes = ("MAX_UNPACKED_BYTES", "MAX_UNPACKED_RATIO", "MAX_FILES", "MAX_FILES_PER_TRIAL")
+    for name in sizes:
         monkeypatch.setattr(records_archive, name, 0)
     plan = replan()
     run = study_report.report_study(plan, list_trials(plan), read_report_spec(plan.study))
