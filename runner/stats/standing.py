@@ -25,7 +25,7 @@ class Standing(StrEnum):
     better = "better"
     worse = "worse"
     different = "different"
-    not_distinguished = "not told apart"
+    not_distinguished = "no significant difference"
     undecided = "undecided"
 
 
