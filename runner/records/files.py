@@ -67,7 +67,9 @@ def read_bytes(path: Path | str, max_bytes: int = MAX_RECORD_BYTES) -> bytes:
     Raises:
         OSError: the file is missing, unreadable, too large, or not a regular file.
     """
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    descriptor = os.open(
+        path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    )
     with open(descriptor, "rb") as file:  # noqa: PTH123 (a file descriptor)
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
@@ -114,8 +116,8 @@ def refuse_links(paths: Iterable[Path]) -> None:
     for path in paths:
         if path.is_symlink() and is_folder(path):
             raise ConfigError(
-                f"{truncate_middle(path, 120)} is a link, so files would be written to another place; "
-                "replace it by a folder, or name its target with outputs="
+                f"{truncate_middle(path, 120)} is a link, so files would be written "
+                "to another place; replace it by a folder, or name its target with outputs="
             )
 
 

@@ -48,7 +48,7 @@ def describe_damage(path: Path) -> str:
 
 
 def _parse_lines(path: Path) -> tuple[list[dict[str, Any]], int, str]:
-    """Return readable lines, the number of damaged ones, and the error if the file is unreadable."""
+    """Return readable lines, the number of damaged ones, and why the file cannot be read."""
     try:
         content = read_bytes(path)
     except FileNotFoundError:
