@@ -51,6 +51,6 @@ def check_file_name(subject: str, name: str) -> None:
     if not NAME.fullmatch(name):
         raise ConfigError(
             f"{subject} {truncate_middle(name, 80)!r}: a name has at most 80 characters: letters "
-            "(a to z), digits, dots, dashes and underscores. It does not start with a dot or a dash, "
-            "and does not end in a dot"
+            "(a to z), digits, dots, dashes and underscores. It does not start with a dot or dash, "
+            "and does not end with a dot"
         )
