@@ -17,9 +17,9 @@ def mean_bands(
     """Return the mean over seeds and its 95 % t-interval for each group of rows.
 
     The interval is mean +- `half_width(sd, n)`, which assumes independent normal seeds (see
-    `runner.stats.intervals`). One value has no limits: low and high are NaN. If a seed of an arm has
-    no finite value in a group, the group's mean, low and high are NaN. A mean over the other seeds
-    would be another quantity.
+    `runner.stats.intervals`). One value has no limits: low and high are NaN. If a seed of an arm
+    has no finite value in a group, the group's mean, low and high are NaN. A mean over the other
+    seeds would be another quantity.
 
     Args:
         rows: columns arm, seed, value, and those of `by`.
