@@ -88,7 +88,7 @@ COMPOSED = {  # refused while the config is composed, or read
     "seed=2147483648": "can be 2147483647 at most",
     "tune=lr tune.n_seeds=1000000000": "tune.n_seeds=1000000000 must lie between 1 and 10000",
     "workers=1000000": "must be auto or a number of at least 1, at most 1024",
-    "+arms." + "y" * 81 + "=['ffn=dense']": "a name has at most 80 letters",
+    "+arms." + "y" * 81 + "=['ffn=dense']": "a name has at most 80 characters",
     "+figures.f=3": "figures.f=3 must be a mapping of keys",
     "+arms.x=['ffn.d_ff=1,2']": "an arm is one configuration; give each value an arm (in arm x)",
     "+arms.x=['training.steps=x']": "training.steps=x must be a whole number (in arm x)",

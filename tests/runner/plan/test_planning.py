@@ -94,7 +94,7 @@ def test_a_name_that_could_leave_the_store_is_refused(plan, monkeypatch, name: s
     monkeypatch.setattr(
         planning, "read_study", lambda c: dataclasses.replace(made(c), arms=there, arm=None)
     )
-    with pytest.raises(ConfigError, match="a name has at most 80 letters"):
+    with pytest.raises(ConfigError, match="a name has at most 80 characters"):
         plan(*MOE, "baseline=null")
 
 

@@ -423,7 +423,7 @@ def test_the_rule_for_names_says_what_it_allows():
     for name in ("a", "1a", "_a", "a.b-c_", "a" * 80):
         names.check_file_name("arm", name)
     for name in ("", "-a", ".a", "a.", "a/b", "a" * 81):
-        with pytest.raises(ConfigError, match=r"starts with none of dots and dashes.*end in a dot"):
+        with pytest.raises(ConfigError, match=r"does not start with a dot or dash.*end with a dot"):
             names.check_file_name("arm", name)
 
 

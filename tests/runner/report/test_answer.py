@@ -149,7 +149,7 @@ def test_counts_that_no_seed_changes_are_exact(monkeypatch):
     assert standings(study(same, headline)) == {("cost/bytes", "arm"): "no significant difference"}
     uneven = sizes | {("arm", "cost/bytes"): [256.0, 300.0]}
     (one,) = compare_headlines(record := study(uneven, headline), record.results)
-    assert one.decision.reason == "declared to be the same at every seed, and it is not"
+    assert one.decision.reason == "declared to be the same at every seed, but it differs"
     # The same values of a metric that is not declared so need a test.
     monkeypatch.setattr("runner.registry.metric", lambda _: KEPT_IF_DIVERGED)
     assert standings(study(sizes, headline)) == {("cost/bytes", "arm"): "undecided"}
