@@ -216,7 +216,7 @@ class Tune:
             raise ValueError(f"grid={list(self.grid)} has a value twice")
         if len(self.grid) < 3:
             raise ValueError(
-                f"grid={list(self.grid)} needs at least three values, so that the best is inside"
+                f"grid={list(self.grid)} needs at least three values, so the best can be inside"
             )
         if not 1 <= self.n_seeds <= MOST_SEEDS:
             raise ValueError(f"n_seeds={self.n_seeds} must lie between 1 and {MOST_SEEDS}")

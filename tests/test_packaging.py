@@ -82,9 +82,7 @@ def test_another_conf_is_named_and_not_used(monkeypatch, tmp_path: Path, capsys)
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setenv("PYTHONSAFEPATH", "1")  # `check_arguments` sets it
     ablab.check()
-    assert (
-        f"another conf hides ablab's and is not used: {tmp_path}" in capsys.readouterr().err
-    )
+    assert f"another conf hides ablab's and is not used: {tmp_path}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["runner", "experiments"])

@@ -104,7 +104,8 @@ def with_matched_width(arm: ArmConfig, goal: int) -> ArmConfig:
     """Return the arm with the width whose cost is closest to `goal`, found by bisection.
 
     Bisection needs a cost that grows with the width. An arm whose cost does not depend on it stays
-    as it is: the width of a feed-forward network does not change the bytes of keys and values.
+    as it is. For example, the width of a feed-forward network does not change bytes of keys and
+    values.
     """
     low, high = 1, 2
     if matched_cost(with_width(arm, low), arm.match.by) == matched_cost(
