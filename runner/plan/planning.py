@@ -1,4 +1,4 @@
-"""Make a plan from a composed config: check it, and type and sign its arms. No torch."""
+"""Make a plan from a composed config: check it, and resolve and sign its arms. No torch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -67,14 +67,14 @@ def make_plan(
     check_experiment_header(config, overrides)
     with open_dict(config):
         config.update(defaults_of_deleted_keys(config))
-    # Type the study and choose its claims, figures and experiment.
+    # Read the study into its schema, and select its claims, figures and experiment.
     study = selection.select_claims_and_figures(read_study(config), overrides)
     experiment = checks.check_experiment(study, overrides)
     # Import plug-ins again: the process of a launcher has not checked the command line.
     moved_imports.load_plugins(study.plugins)
     if arms is not None:
         study = replace(study, arms={**study.arms, **arms})
-    # Compose, type and match the arms. Then check the names in claims, headline and figures.
+    # Compose and match the arms. Then check the names in claims, headline and figures.
     checks.check_baseline(study)
     spec = read_report_spec(study)
     composed = compose_arms(study, overrides, None if arms is None else list(arms))
@@ -91,7 +91,7 @@ def make_plan(
     only = study.plan is PlanMode.only
     outputs = check_outputs_writable(Path(study.outputs), experiment, probe=not only)
     codes = code_hash.hash_arms(composed.arms, study.plugins)
-    # Prepare the data of each arm and sign it: the signature names its folder in the store.
+    # Prepare the data of each arm and sign the arm: its signature names its folder in the store.
     planned, data_of = [], PreparedData(outputs, evaluation, dict(text_hashes or {}), keep=not only)
     for name, composed_arm in composed.arms.items():
         data = data_of.prepare(composed_arm)
@@ -100,7 +100,7 @@ def make_plan(
         tree = arm.signature_tree()
         tree["device"]["name"] = resolved.value
         text = store.signature_text(tree, data, machine)
-        # The overrides include the matched width, so that the arm can be typed on its own.
+        # The overrides include the matched width, so that a user can repeat this arm alone.
         typed_arm = (*study.arms[name], *matched_width(arm, name, composed.sets_own_width[name]))
         signature, hashed = store.signature(text), codes[name]
         planned.append(PlannedArm(name, typed_arm, arm, resolved, data, text, signature, hashed))
@@ -110,6 +110,7 @@ def make_plan(
     if study.baseline not in (None, baseline):
         notes.append(f"baseline {study.baseline} is not computed; {baseline} takes its place")
     notes += note_other_seeds(planned, baseline)
+    # A smoke run decides nothing, so that few seeds are expected.
     if study.scale is not Scale.smoke:
         notes += checks.too_few_seeds(spec, study, planned)
     notes += memory.note_parallel_memory(planned, count_workers(study, len(planned) * len(seeds)))
