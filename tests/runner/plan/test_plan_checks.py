@@ -48,10 +48,14 @@ def own(**keys: str) -> str:
 @pytest.mark.slow
 def test_an_a_a_copy_whose_seeds_overlap_is_refused_with_an_offset_that_works(plan, tmp_path: Path):
     for offset in (1, 7):
-        with pytest.raises(ConfigError, match=r"relu and near are copies whose seeds overlap") as e:
+        with pytest.raises(
+            ConfigError, match=r"relu and near are an A/A pair, but their seeds overlap"
+        ) as e:
             plan(*FFN, "n_seeds=8", *near(offset))
         assert "give near an offset of 2000" in str(e.value)  # relu_copy is at 1000
-    with pytest.raises(ConfigError, match="relu_copy and near are copies whose seeds overlap"):
+    with pytest.raises(
+        ConfigError, match="relu_copy and near are an A/A pair, but their seeds overlap"
+    ):
         plan(*FFN, "n_seeds=8", *near(1003))
     assert not (tmp_path / "outputs" / "ffn").exists()
     plan(*FFN, "n_seeds=8", *near(8))
@@ -82,7 +86,7 @@ def test_a_free_offset_keeps_clear_of_tuning_and_is_found_at_once(plan):
 @pytest.mark.parametrize("pair", ["{arm: gelu, control: relu}", "{arm: same, control: relu}"])
 def test_an_a_a_pair_that_is_no_copy_is_refused(plan, pair: str):
     same = '+arms.same=["ffn=relu"]'  # the arm itself under another name proves nothing either
-    with pytest.raises(ConfigError, match=r"claims\.X\.aa: \w+ is no copy of relu.*{copy_of: r"):
+    with pytest.raises(ConfigError, match=r"claims\.X\.aa: \w+ is not a copy of relu.*{copy_of: r"):
         plan(*FFN, same, "arm=[relu,gelu,same]", own(aa=pair))
     plan(*FFN, FEW, own(aa="{arm: relu_copy, control: relu}"))
 
@@ -193,11 +197,11 @@ def test_an_arm_stands_in_for_a_baseline_that_is_not_computed(plan):
     made = plan(*FFN, "arm=[relu_copy,relu_narrow,gelu,silu]")
     assert effective_baseline(made.arms, made.study) == "gelu"
     said = "\n".join(made.notes)
-    assert "baseline relu is not computed; gelu stands in for it" in said
-    assert "not compared with gelu, whose seeds (seed_offset) they do not share: relu_copy" in said
+    assert "baseline relu is not computed; gelu takes its place" in said
+    assert "not compared with gelu, since their seeds differ (seed_offset): relu_copy" in said
     copy = plan(*FFN, "baseline=relu_copy", "arm=[relu,gelu,relu_copy]")
-    assert "they do not share: relu, gelu" in "\n".join(copy.notes)
-    assert "do not share" not in notes(plan)
+    assert "since their seeds differ (seed_offset): relu, gelu" in "\n".join(copy.notes)
+    assert "their seeds differ" not in notes(plan)
 
 
 @pytest.mark.some(2)
@@ -238,7 +242,7 @@ def test_a_tolerance_that_is_typed_is_not_the_presets(plan):
 
 @pytest.mark.parametrize("key", ["training.steps", "task.n_eval", "device.threads", "ffn.gated"])
 def test_what_is_no_width_is_not_solved(plan, key: str):
-    with pytest.raises(ConfigError, match=f"match.solve={key} is no width of arm"):
+    with pytest.raises(ConfigError, match=f"match.solve={key} is not a width of arm"):
         plan(*FFN, FEW, f"match.solve={key}")
 
 

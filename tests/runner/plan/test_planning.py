@@ -191,7 +191,7 @@ def test_a_width_on_the_command_line_sets_the_baseline(plan):
 
 
 def test_arms_that_wait_for_each_other_are_an_error(plan):
-    with pytest.raises(ConfigError, match="wait for each other"):
+    with pytest.raises(ConfigError, match="are matched to each other in a circle"):
         plan(*MOE, 'arms.dense=["ffn=dense","match.to=moe_top2"]')
 
 

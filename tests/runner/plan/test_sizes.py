@@ -84,9 +84,9 @@ def test_memory_is_what_the_key_says_and_changes_no_signature(plan):
 def test_several_trials_at_a_time_are_told_and_not_refused(plan):
     one = estimates.least_memory(plan(*WAVES).arms[1].config).total / memory.GIB
     made = plan(*WAVES, "workers=2", f"device.memory_gib={1.5 * one}")
-    assert "2 trials at a time of arm" in "\n".join(made.notes)
+    assert "2 parallel trials of arm" in "\n".join(made.notes)
     assert "workers=1 fits" in "\n".join(made.notes)
-    assert "at a time" not in "\n".join(plan(*WAVES, "workers=2").notes)
+    assert "parallel trials" not in "\n".join(plan(*WAVES, "workers=2").notes)
 
 
 def test_free_memory_is_below_what_a_limit_leaves(tmp_path, monkeypatch):
