@@ -126,7 +126,7 @@ def read_plugin_names(texts: Sequence[str]) -> list[str]:
                 )
             if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
                 raise ConfigError(
-                    f"{truncate_middle(text, 120)}: plugins is a list of modules, e.g. "
+                    f"{truncate_middle(text, 120)}: plugins must be a list of modules, e.g. "
                     "'plugins=[my_package.my_ffn]'"
                 )
             modules += value

@@ -310,6 +310,7 @@ def merge_arm_errors(errors: dict[str, str]) -> list[str]:
     for name, message in errors.items():
         names.setdefault(message, []).append(name)
     return [
-        f"{message} (in arm {join_names([truncate_middle(arm, 80) for arm in arms])})"
+        f"{message} (in arm{'s' if len(arms) > 1 else ''} "
+        f"{join_names([truncate_middle(arm, 80) for arm in arms])})"
         for message, arms in names.items()
     ]

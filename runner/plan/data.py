@@ -124,7 +124,7 @@ def check_outputs_writable(outputs: Path, experiment: str, *, probe: bool = True
             file.touch()
             file.unlink()
         elif not os.access(parent, os.W_OK | os.X_OK) or is_kernel_folder(parent):
-            raise PermissionError(f"{parent} takes no new files")
+            raise PermissionError(f"{parent} does not allow new files")
     except OSError as error:
         reason = error.strerror or str(error)
         raise ConfigError(

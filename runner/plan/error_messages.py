@@ -145,7 +145,7 @@ def append_user_file(message: str) -> str:
             for text in sys.argv[1:]
             if (path := option_folders.user_file(text.replace("=", "/")))
         ]
-        return f"{message}; check {files[0]}" if len(files) == 1 else message
+        return f"{message}; correct it in {files[0]}" if len(files) == 1 else message
     if option_match := re.match(r"(\w+)=(\S+): there is no such option", message):
         return append_choosing_file(option_match, message)
     if claim_match := re.match(r"Claim '([^']+)'", message):
@@ -154,14 +154,14 @@ def append_user_file(message: str) -> str:
         return message
     else:
         key = key_match[1]
-    arm_match = re.search(r"\(in arm ([\w.-]+)", message)
+    arm_match = re.search(r"\(in arms? ([\w.-]+)", message)
     keys = [f"arms.{arm_match[1]}", key] if arm_match else [key]
     typed_keys = [text.lstrip("+~").split("=")[0] for text in sys.argv[1:]]
     for name in keys:
         if name in typed_keys:
             return message
         if path := option_folders.find_file_that_sets(name, sys.argv[1:]):
-            return f"{message}; it is set in {path}"
+            return f"{message}; correct it in {path}"
     return message
 
 
@@ -175,7 +175,7 @@ def append_choosing_file(option: re.Match[str], message: str) -> str:
         for path in option_folders.loaded_user_files()
         if pattern.search(option_folders.read_text_or_empty(path))
     ]
-    return f"{message}; it is chosen in {files[0]}" if len(files) == 1 else message
+    return f"{message}; correct it in {files[0]}" if len(files) == 1 else message
 
 
 def top_package(error: BaseException) -> str:
