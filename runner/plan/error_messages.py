@@ -1,7 +1,8 @@
 """Error messages for users: every error is printed through this module. No torch.
 
 `format_message` limits each message to three lines and 300 characters, and replaces the jargon of
-Python, Hydra and OmegaConf. `describe_unexpected_error` writes the message of any other exception.
+Python, Hydra and OmegaConf. `describe_unexpected_error` writes the message of an exception that is
+not a ConfigError.
 """
 
 import contextlib
@@ -38,10 +39,7 @@ PYTHON_JARGON = re.compile(
     r"|is not in struct|Invalid value assigned|raised while composing|AnyNode|DictConfig|ListConfig"
     r"|a bytes-like|can't be used in 'await'|not JSON serializable|codec can't"
 )
-NO_HOME = (
-    "Could not determine home directory.",
-    "no user has the name after ~",
-)
+NO_HOME = ("Could not determine home directory.", "no user has the name after ~")
 ERROR_NAMES = re.compile(
     r"\b(?:\w+\.)*(?:Type|Value|Key|Attribute|Index|Recursion|Memory|Overflow|Validation|Assertion"
     r"|ConfigKey|ConfigAttribute|UnsupportedValueType|Interpolation\w*|GrammarParse|Unicode\w*)"

@@ -70,9 +70,7 @@ class DeclaredOptions(ConfigSource):
     def is_config(self, config_path: str) -> bool:
         """Return whether a path is a declared option."""
         group, _, kind = config_path.partition("/")
-        if (
-            kind == "None"
-        ):  # a group without a chosen option; a search for it would load all options
+        if kind == "None":  # no option is chosen; a search for it would load all options
             return False
         return group in registry.group_names() and kind in find_declared_options(group)
 
