@@ -39,12 +39,12 @@ TYPED = {  # refused before Hydra composes anything
     "experiment=moe/../ffn": "there is no such option; write experiment=ffn",
     "ffn=../task/waves": "there is no such option; there are: bilinear",
     "task=1_000": "task=1000: there is no such option; there are: domains",
-    "ffn=[moe,dense]": "a group takes one option; several are a sweep: -m ffn=a,b",
+    "ffn=[moe,dense]": "ffn takes one option; to sweep over several, write -m ffn=a,b",
     "scale=${scale}": "there is no such option; there are: full, quick, smoke",
-    "experiment=": "experiment=: a group needs one of its options",
-    "+ffn=moe": "leave the plus out: ffn=moe",
-    "ffn@x=moe": "leave @x out",
-    "hydra/launcher@foo=joblib": "leave @foo out",
+    "experiment=": "experiment=: experiment needs one of its options",
+    "+ffn=moe": "remove the plus: ffn=moe",
+    "ffn@x=moe": "remove @x",
+    "hydra/launcher@foo=joblib": "remove @foo",
     "~training": "training cannot be left out",
     "~plugins": "or leave plugins out",
     "plugins=null": "name importable modules, e.g. 'plugins=[my_package.my_ffn]'",
@@ -62,42 +62,42 @@ TYPED = {  # refused before Hydra composes anything
     "seed=shuffle(range(0,1e9,0.001))": "at most 10,000 are allowed",
     "seed=range(0,10,0)": "at most 10,000 are allowed",
     "seed=range(5,1)": "the sweep has no points",
-    "hydra.sweeper.params.x=1": "type the sweep as values: -m seed=0,1",
-    "--experiment": "options are written key=value: experiment=<value>",
-    "--experiment=moe": "options are written key=value: experiment=moe",
-    "--lr=3": "options are written key=value: training.lr=3",
+    "hydra.sweeper.params.x=1": "type the values of the sweep: -m seed=0,1",
+    "--experiment": "write options as key=value: experiment=<value>",
+    "--experiment=moe": "write options as key=value: experiment=moe",
+    "--lr=3": "write options as key=value: training.lr=3",
     "question=${x": "${ is followed by the name of a key and }",
-    "+arms." + "y" * 3000 + "=['ffn=dense']": "a key has at most 200 letters",
+    "+arms." + "y" * 3000 + "=['ffn=dense']": "a key has at most 200 characters",
     "preset=moe_full": "a preset is chosen by experiment and scale, e.g. experiment=moe scale=full",
     "--nonsense": "see python -m runner --hydra-help for flags",
 }
 
 COMPOSED = {  # refused while the config is composed, or read
-    "seed=1,2": "seed=1,2 are several values: add -m to sweep over them",
-    "arm=dense,x": "add -m to sweep over them, or write 'arm=[dense,x]' for a list",
+    "seed=1,2": "seed=1,2 gives several values: add -m to sweep over them",
+    "arm=dense,x": "add -m to sweep over them, or write 'arm=[dense,x]' for one list",
     "task.path=a.md,b.md": "or write 'task.path=\"a.md,b.md\"' for one text",
-    "training.lr=0.1,0.2": "training.lr=0.1,0.2 are several values: add -m to sweep over them",
-    "seed=range(1,3)": "add -m to run all its points",
-    "figures={a: 1}": "a plus adds one: '+figures={a: 1}'",
-    "+seed=3": "seed is there already; leave the + out",
-    "~arms.nothing": "there is nothing to leave out",
+    "training.lr=0.1,0.2": "training.lr=0.1,0.2 gives several values: add -m to sweep over them",
+    "seed=range(1,3)": "add -m to run all of its points",
+    "figures={a: 1}": "to add one, write '+figures={a: 1}'",
+    "+seed=3": "seed exists already; remove the +",
+    "~arms.nothing": "there is no such key to leave out",
     "question=${nope}": "question=${nope}: there is no such key; write the whole key",
-    "seed=${seed}": "seed=${...} leads back to itself",
-    "arm={a: 1}": "arm={a: 1}: the key takes another kind of value",
+    "seed=${seed}": "seed=${...} refers back to itself",
+    "arm={a: 1}": "arm={a: 1}: the key takes a value of another type",
     "arm=[dense,[moe_top2]]": "name one arm or a list of arms",
-    "seed=2147483648": "can be 2147483647 at most",
+    "seed=2147483648": "must be at most 2147483647",
     "tune=lr tune.n_seeds=1000000000": "tune.n_seeds=1000000000 must lie between 1 and 10000",
     "workers=1000000": "must be auto or a number of at least 1, at most 1024",
     "+arms." + "y" * 81 + "=['ffn=dense']": "a name has at most 80 characters",
     "+figures.f=3": "figures.f=3 must be a mapping of keys",
-    "+arms.x=['ffn.d_ff=1,2']": "an arm is one configuration; give each value an arm (in arm x)",
+    "+arms.x=['ffn.d_ff=1,2']": "an arm is one configuration; add an arm for each value (in arm x)",
     "+arms.x=['training.steps=x']": "training.steps=x must be a whole number (in arm x)",
     "match.tolerance=7": "match.tolerance=7.0 must lie in [0, 1]",
     "training.eval_every=${training.log_evry}": "did you mean log_every or eval_every?",
-    "training.steps=${training.eval_every} training.eval_every=${training.steps}": "leads back",
+    "training.steps=${training.eval_every} training.eval_every=${training.steps}": "refers back",
     "outputs=" + "x" * 300: "nothing can be written there (File name too long)",
     "outputs=" + "x/" * 2200: "nothing can be written there (File name too long)",
-    "task=text task.path=~nobodyxx/x": "~ is followed by no user's name",
+    "task=text task.path=~nobodyxx/x": "no user has the name after ~",
 }
 
 
@@ -143,7 +143,7 @@ def test_a_value_that_hydra_cannot_read_is_taken_where_it_can_only_be_a_text():
 @pytest.mark.parametrize("text", ["training.lr=0.1,0.2", "seed=1,2", "ffn=moe,dense"])
 def test_advice_on_several_values_is_no_list_where_none_is_taken(text: str):
     ending = run_in_process([*MOE, text])
-    assert ending.message == f"{text} are several values: add -m to sweep over them"
+    assert ending.message == f"{text} gives several values: add -m to sweep over them"
 
 
 def test_options_may_stand_on_both_sides_of_a_flag():
@@ -243,16 +243,16 @@ def planned_own(folder: Path, text: str, *words: str, extends: str = "moe"):
 
 
 YAML = {
-    "experiment: my_gate": "`experiment:` names the code, one of",
+    "experiment: my_gate": "`experiment:` must name the code, one of",
     "training: {steps: many}": "training.steps=many must be a whole number (in arm dense)",
     "training: {stepz: 3}": "training.stepz: there is no such key; did you mean steps?",
     "training: {steps: 1:30}": "YAML reads 1:30 in base 60",
     "training: {steps: 010}": "YAML reads 010 in base 60 or 8",
     "training: null": "training=null must be a group of keys",
     "stepz: 3": "stepz: there is no such key",
-    "arms: {null: [ffn=dense]}": "a key that is no text",
-    "arms: {true: [ffn=dense]}": "arms: the key true is no text; quote it",
-    "arms: [a]": "a key there has another kind of value than in conf/config.yaml",
+    "arms: {null: [ffn=dense]}": "is not a text; put null",
+    "arms: {true: [ffn=dense]}": "arms: the key true is not a text; quote it",
+    "arms: [a]": "the value of a key has another type than in conf/config.yaml",
     "arms: {dense: [ffn=nope]}": "ffn=nope: there is no such option; did you mean none? (in arm",
     "claims: {c: {kind: difference}}": "Claim 'c': missing key statement",
     "figures: {f: 3}": "figures.f=3 must be a mapping of keys",
@@ -260,7 +260,7 @@ YAML = {
     "seed: 1\nseed: 2": "line 4: found duplicate key seed",
     "seed: [1]": "seed=[1] must be a whole number",
     "seed: " + "9" * 5000: "more than 4300 digits",
-    "? [a]\n: b": "a key is a list or has keys of its own",
+    "? [a]\n: b": "a key is a list or a mapping",
     "baseline: nope": "baseline=nope: there is no such arm",
 }
 
@@ -307,7 +307,7 @@ def test_a_declared_part_that_a_file_of_ours_would_hide_is_refused(monkeypatch):
         ("defaults: [moe]\n", "its first line must be `# @package _global_`"),
         (
             "# @package _global_\ndefaults: [my]\n",
-            "or each other in a circle; name each option once",
+            "or include each other in a circle; name each option once",
         ),
         ("# @package _global_\ndefaults: moe\n", "defaults: an entry is"),
         ("# @package _global_\ndefaults: [{a: 1, b: 2}]\n", "defaults: an entry is"),
@@ -315,7 +315,7 @@ def test_a_declared_part_that_a_file_of_ours_would_hide_is_refused(monkeypatch):
             "# @package _global_\ndefaults: [moe, override /ffn: nope]\n",
             "ffn=nope: there is no such",
         ),
-        ("# @package _global_\nseed: 1\n", "it is missing; add e.g. experiment: ffn"),
+        ("# @package _global_\nseed: 1\n", "add a line, e.g. experiment: ffn"),
     ],
 )
 def test_the_head_of_an_experiment_is_checked(tmp_path: Path, head: str, said: str):

@@ -118,10 +118,10 @@ def notes(plan, *overrides: str) -> str:
 
 def test_too_few_seeds_are_told_before_the_run(plan):
     said = notes(plan, "n_seeds=3")
-    assert "3 of 7 seeds: these claims will be invalid: F2.training_sparsifies_relu, F3" in said
-    assert "n_seeds=7 decides them" in said
+    assert "with 3 of 7 seeds these claims will be invalid: F2.training_sparsifies_relu, F3" in said
+    assert "set n_seeds=7 to decide them" in said
     assert "with 3 seeds no arm can be called better or worse" in said
-    assert "that takes 6 (n_seeds=6)" in said
+    assert "regardless of the results; set n_seeds=6 or more" in said
     assert "with 1 seed no arm" in notes(plan, "n_seeds=1")
     assert "seeds no arm" not in notes(plan, "n_seeds=6")
     assert "no arm can" not in notes(plan, "n_seeds=3", "arm=[relu,relu_copy,relu_narrow]")
@@ -132,36 +132,34 @@ def test_too_few_seeds_are_told_before_the_run(plan):
 def test_a_typed_width_that_matching_replaces_is_told_with_the_widths_and_the_cure(plan):
     said = notes(plan, "ffn.d_ff=48", "arm=[relu,gelu,swiglu]")
     assert said == (
-        "ffn.d_ff=48 holds for relu, gelu alone; swiglu is solved to 32; "
-        "match.by=none keeps it in all"
+        "ffn.d_ff=48 applies only to relu, gelu; to match costs, swiglu uses 32; "
+        "match.by=none keeps it in every arm"
     )
     assert "solved" not in notes(plan, "ffn.d_ff=48", "match.by=none")
     # An arm without the width is no matter.
     bare = '+arms.none=["ffn=none","match.by=none"]'
     said = notes(plan, "ffn.d_ff=48", bare, "arm=[relu,swiglu,none]")
-    assert "ffn.d_ff=48 holds for relu alone" in said
+    assert "ffn.d_ff=48 applies only to relu;" in said
     # Of a key that is typed twice the last one counts, and an arm that sets it keeps its own.
     said = notes(plan, "ffn.d_ff=64", "ffn.d_ff=72", "arm=[relu,swiglu,relu_narrow]")
     assert "ffn.d_ff=64" not in said
-    assert "ffn.d_ff=72 holds for relu alone; swiglu is solved to 48" in said
+    assert "ffn.d_ff=72 applies only to relu; to match costs, swiglu uses 48" in said
     assert (
-        "ffn.d_ff=72 does not hold for arms that set it themselves: relu_narrow (ffn.d_ff=48)"
+        "ffn.d_ff=72 does not apply to arms that set it themselves: relu_narrow (ffn.d_ff=48)"
         in said
     )
 
 
 def test_values_are_told_as_they_are_typed(plan):
     said = notes(plan, "training.clip=null", '+arms.x=["ffn=relu","training.clip=2"]', THREE)
-    assert "training.clip=null does not hold for arms that set it themselves: x" in said
+    assert "training.clip=null does not apply to arms that set it themselves: x" in said
     assert "hold" not in notes(plan, "training.lr=1e-3", '+arms.x=["training.lr=0.001"]', THREE)
 
 
 def test_controls_are_arms_and_not_the_baseline(plan):
-    with pytest.raises(
-        ConfigError, match="controls names rel: there is no such arm; did you mean relu"
-    ):
+    with pytest.raises(ConfigError, match="controls: there is no arm rel; did you mean relu"):
         plan(*FFN, FEW, "controls=[rel]")
-    with pytest.raises(ConfigError, match="controls names relu, the baseline"):
+    with pytest.raises(ConfigError, match="controls: relu is the baseline"):
         plan(*FFN, FEW, "controls=[relu]")
     assert plan(*FFN, FEW, "controls=[gelu]").study.controls == ["gelu"]
 
@@ -187,7 +185,10 @@ def test_a_section_cannot_be_deleted(plan):
 def test_a_name_that_reads_as_a_number_needs_quotes(plan):
     added = '+arms.nan=["ffn=gelu"]'
     for typed in ("arm=nan", "arm=[nan]", "arm=1"):
-        with pytest.raises(ConfigError, match=r"name one arm or a list of arms.*needs quotes"):
+        with pytest.raises(
+            ConfigError,
+            match=r"name one arm or a list of arms.*quote a name that reads as a number",
+        ):
             plan(*FFN, added, typed)
     assert [arm.name for arm in plan(*FFN, added, 'arm="nan"').arms] == ["nan"]
 

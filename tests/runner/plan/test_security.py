@@ -393,7 +393,7 @@ def test_what_the_shipped_experiments_set_is_allowed(tmp_path: Path):
     loaded = loader(tmp_path)
     for experiment in registry.experiment_names():
         loaded.load_configuration("config", [f"experiment={experiment}"], RunMode.RUN)
-    assert len(loaded._alone) == 1
+    assert len(loaded._settings_cache) == 1
 
 
 @pytest.mark.parametrize(
