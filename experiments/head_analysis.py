@@ -1,9 +1,9 @@
 """Score where each attention head looks, when it learns this, and how much the heads differ.
 
 A trial trains a small decoder-only Transformer on sequences with planted dependences. During
-training and at its end, it scores each head on held-out data: entropy, distance, diagonal, and the
-weight on the offsets that carry a pattern. Every score has two references: attention that is even
-over the valid keys, and the same model before its first step.
+training and at its end, it scores each head on held-out data. The scores are entropy, distance,
+diagonal, and the weight on the offsets that carry a pattern. Every score has two references:
+attention that is even over the valid keys, and the same model before its first step.
 
 On sequences that repeat (task=induction), the trial also measures:
 
@@ -53,8 +53,8 @@ class HeadAnalysisOptions(Question):
         """Raise ValueError where attention has no heads."""
         if not (attention := groups["attention"]).heads:
             raise ValueError(
-                f"attention={attention.kind} has no heads, and experiment=head_analysis scores "
-                "heads; choose another attention, such as mha"
+                f"attention={attention.kind} has no heads, which experiment=head_analysis scores; "
+                "choose another attention, such as mha"
             )
 
 
