@@ -63,7 +63,9 @@ def test_a_page_has_one_question(monkeypatch: pytest.MonkeyPatch):
     @dataclass
     class First(Question): ...
 
-    with pytest.raises(ValueError, match=r"already has the question 'first_of_mine', and a page has"):
+    with pytest.raises(
+        ValueError, match=r"already has the question 'first_of_mine', and a page has"
+    ):
 
         @question("second_of_mine")
         @dataclass
