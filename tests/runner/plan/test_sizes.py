@@ -179,7 +179,7 @@ def test_a_batch_that_cannot_be_cut_is_refused_with_parts_that_can(plan, batch: 
     typed = (f"training.batch_size={batch}", f"training.accumulate={parts}")
     said = refused(plan, *TRANSLATION, *typed)
     assert "a batch of 15" in said
-    fits = re.search(r"training\.accumulate=(\d+) can( |$)", said)
+    fits = re.search(r"; use training\.accumulate=(\d+)( |$)", said)
     assert fits
     made = plan(*TRANSLATION, typed[0], f"training.accumulate={fits[1]}")
     assert 15 % made.arms[0].config.training.accumulate == 0
