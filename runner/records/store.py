@@ -34,7 +34,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -331,13 +331,6 @@ def read_arm_record(folder: Path) -> dict[str, Any] | None:
     """Return the content of an arm's `arm.json`; None where it cannot be read."""
     record = read_json(folder / ARM)
     return record if record is not None and schemas.is_arm(record) else None
-
-
-def arms(root: Path) -> Iterator[dict[str, Any]]:
-    """Yield the content of every readable `arm.json` of a store."""
-    for name in list_names(root):
-        if (record := read_arm_record(root / name)) is not None:
-            yield record
 
 
 def parse_time(text: object) -> datetime.datetime | None:
