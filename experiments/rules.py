@@ -1,5 +1,6 @@
 """Checks that several options share; each message names the field, its value and the rule."""
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -18,6 +19,18 @@ def check_dataclass(where: str, options: type) -> None:
     """
     if "__dataclass_fields__" not in vars(options):
         raise ValueError(f"{where}: not a dataclass; write @dataclass below the decorator")
+
+
+def check_former_members(where: str, options: type, new_names: Mapping[str, str]) -> None:
+    """Raise ValueError where a class defines a member under its former name, which has no effect.
+
+    `new_names` maps former names to today's. A field of a dataclass may have any name. `where`
+    begins the message.
+    """
+    field_names = {field.name for field in fields(options)}
+    for former, name in new_names.items():
+        if former in vars(options) and former not in field_names:
+            raise ValueError(f"{where}: {former} is now called {name}; rename it")
 
 
 def check_has_fields(group: str, part: Any, *names: str, why: str) -> None:

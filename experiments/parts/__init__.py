@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from experiments.parts.base import NormSlots, Part
 from experiments.parts.cost import Cost
-from experiments.rules import check_dataclass
+from experiments.rules import check_dataclass, check_former_members
 
 __all__ = ["PARTS", "Cost", "NormSlots", "Part", "load", "part"]
 
@@ -21,6 +21,16 @@ PARTS: dict[str, dict[str, type[Part]]] = {"attention": {}, "ffn": {}, "norm": {
 """Group -> kind -> class of options. `load` adds the parts of this package."""
 
 P = TypeVar("P", bound=type)
+
+FORMER_MEMBERS = {
+    "crosses": "supports_cross_attention",
+    "kept_per_sequence": "saved_activations_per_sequence",
+    "kept_per_token": "saved_activations_per_token",
+    "keywords": "module_kwargs",
+    "slots": "norm_slots",
+    "writes": "writes_to_residual",
+}
+"""Former name of a member of `Part` -> its name."""
 
 
 def part(group: str, kind: str) -> Callable[[P], P]:
@@ -41,6 +51,7 @@ def part(group: str, kind: str) -> Callable[[P], P]:
             missing = ", ".join(sorted(options.__abstractmethods__))
             raise ValueError(f"{name}: it has no {missing}; experiments/parts/ffn.py is an example")
         check_dataclass(name, options)
+        check_former_members(name, options, FORMER_MEMBERS)
         if not options.__module__.startswith(f"{__name__}."):
             load()  # before a plug-in registers, so that it cannot take a kind of this package
         other = PARTS[group].get(kind)

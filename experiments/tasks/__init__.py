@@ -12,7 +12,7 @@ import pkgutil
 from collections.abc import Callable
 from typing import TypeVar
 
-from experiments.rules import check_dataclass
+from experiments.rules import check_dataclass, check_former_members
 from experiments.tasks.base import Sizes, TaskOptions
 
 __all__ = ["TASKS", "Sizes", "TaskOptions", "load", "task"]
@@ -21,6 +21,14 @@ TASKS: dict[str, type[TaskOptions]] = {}
 """Kind -> class of options. `load` adds the tasks of this package."""
 
 T = TypeVar("T", bound=type)
+
+FORMER_MEMBERS = {
+    "evidence": "fingerprint_inputs",
+    "planted": "has_planted_lags",
+    "restore": "ensure_data",
+    "second_held_out": "has_tuning_data",
+}
+"""Former name of a member of `TaskOptions` -> its name."""
 
 
 def task(kind: str) -> Callable[[T], T]:
@@ -40,6 +48,7 @@ def task(kind: str) -> Callable[[T], T]:
                 f"{name}: it has no {missing}; experiments/tasks/waves.py is an example"
             )
         check_dataclass(name, options)
+        check_former_members(name, options, FORMER_MEMBERS)
         build = inspect.signature(options.build).parameters
         if options.has_tuning_data and "evaluation" not in build:
             raise ValueError(

@@ -106,7 +106,7 @@ class TaskOptions(ABC):
         """Return the task of these options. May import torch.
 
         Args:
-            seed: the seed of training batches; it changes no held-out data.
+            seed: the seed of training batches, and of nothing else.
             batch_size: sequences of a batch.
             cache: the folder of prepared corpora.
             data: the fingerprint of the planned data; "" uses the present data.

@@ -79,7 +79,7 @@ def list_changes(
     if not isinstance(digests, dict):
         digests = {}
     known = {name: value for name, value in digests.items() if name in (*files, own_name)}
-    missing = [f"{own_name} has no digest of {name}" for name in files if name not in known]
+    missing = [f"{name} has no digest in {own_name}" for name in files if name not in known]
     return [*_changes({**record, "digests": known}, own_name, folder, (), unread), *missing]
 
 

@@ -155,9 +155,10 @@ def inside_p(sample: ArrayLike, low: float, high: float) -> float:
 def outside_p(sample: ArrayLike, low: float, high: float) -> float:
     """Return the p-value of the claim that a mean is outside [low, high].
 
-    It is the smaller p-value of the one-sided t-tests for mean < low and for mean > high. It is not
-    doubled: for a true mean at one limit, the test of the other limit hardly ever errs, unless the
-    band is narrow compared with the standard error. Assumes independent normal values.
+    It is the smaller p-value of the one-sided t-tests for mean < low and for mean > high. As a test
+    at level alpha it errs in up to 2 alpha of cases, if the band is narrow compared with the
+    standard error. Callers double it, which bounds the error by alpha for every band. Assumes
+    independent normal values.
     """
     _check_band(low, high)
     return min(_one_sided_p(sample, low, -1), _one_sided_p(sample, high, 1))

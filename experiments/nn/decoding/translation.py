@@ -83,7 +83,7 @@ def likeliest_token(
 def forbidden_tokens(
     model: EncoderDecoder, bos: int, device: torch.device
 ) -> Bool[Tensor, " n_outputs"]:
-    """Return a mask of the vocabulary: True at PAD and `bos`, which no translation contains."""
+    """Return a mask of the vocabulary: True at PAD and `bos`, which are never chosen."""
     tokens = torch.arange(model.target_embedding.num_embeddings, device=device)
     return (tokens == PAD) | (tokens == bos)
 

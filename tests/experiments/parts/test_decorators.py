@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import pytest
 
-from experiments import Question, question
+from experiments import Question, parts, question, tasks
 from experiments.parts import Cost, Part, part
 from experiments.questions import QUESTIONS
 from experiments.tasks import Sizes, TaskOptions, task
@@ -83,6 +83,29 @@ def test_tuning_never_sees_the_data_of_the_report():
 
     with pytest.raises(ValueError, match="has_tuning_data needs `evaluation` in build"):
         task("swallows")(Swallows)
+
+
+def test_a_former_member_is_refused_with_its_new_name():
+    @dataclass
+    class OldTask(NoDataclassTask):
+        def evidence(self) -> dict: ...
+
+    with pytest.raises(ValueError, match=r"OldTask: evidence is now called fingerprint_inputs"):
+        task("old")(OldTask)
+
+    @dataclass
+    class OldPart(NoDataclassPart):
+        writes: ClassVar[bool] = False
+
+    with pytest.raises(ValueError, match=r"OldPart: writes is now called writes_to_residual"):
+        part("ffn", "old")(OldPart)
+
+
+@pytest.mark.parametrize(
+    ("base", "names"), [(Part, parts.FORMER_MEMBERS), (TaskOptions, tasks.FORMER_MEMBERS)]
+)
+def test_every_new_name_of_a_former_member_exists(base: type, names: dict[str, str]):
+    assert all(hasattr(base, name) and not hasattr(base, former) for former, name in names.items())
 
 
 TAKEN = {

@@ -1,4 +1,4 @@
-"""`writes_to_residual` holds for attention as for feed-forward parts: no norm, gain or cost counts one."""
+"""A part with `writes_to_residual = False` gets no norm, no gain and no cost of one."""
 
 from dataclasses import dataclass
 from types import SimpleNamespace

@@ -216,7 +216,7 @@ def test_a_diverged_trial_counts_with_its_clipped_value(sound):
     said = "1 value replaces that of a diverged trial: the value before training, or the declared"
     assert f"{said} worst" in finding.reason
     # A measured value of a diverged trial, of before training say, is no such value.
-    assert "stands for" not in judge_values(sound, arm=[(3, "diverged")])[0].reason
+    assert "replace" not in judge_values(sound, arm=[(3, "diverged")])[0].reason
 
 
 def test_more_seeds_than_n_do_not_change_the_verdict(sound):

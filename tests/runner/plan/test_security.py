@@ -296,7 +296,9 @@ def test_no_text_is_read_where_the_system_shows_itself(refused: Refused, path: s
             f"task: {{path: {path}}}\narm: [dense]\n"
         }
     )
-    assert "no text is read there" in refused("--config-dir=mine", "experiment=my", "scale=smoke")
+    assert "operating system, which is not read" in refused(
+        "--config-dir=mine", "experiment=my", "scale=smoke"
+    )
 
 
 ANCHORS = "\n".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 10))

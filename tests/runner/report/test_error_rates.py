@@ -30,7 +30,7 @@ def test_no_arm_differs_and_few_answers_say_so(cell):
 
 
 def test_all_headlines_of_an_answer_are_one_family():
-    """Through `decide_standings` alone: a family for each headline would give a word in 13 % of answers."""
+    """With a family for each headline, 13 % of answers would have a false word."""
     rng, studies, wrong = np.random.default_rng(0), 500, 0
     for values in rng.standard_normal((studies, 4, 3, 8)):  # headlines, arms and baseline, seeds
         contrasts = [Contrast(arm, arms[0], "less") for arms in values for arm in arms[1:]]
