@@ -94,11 +94,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("some"):
             cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
-    for name, found in cases.items():
-        marker = found[0].get_closest_marker("some")
+    for name, items_of_case in cases.items():
+        marker = items_of_case[0].get_closest_marker("some")
         assert marker is not None
-        drawn = Random(f"{os.environ[SEED]} {name}").sample(found, min(marker.args[0], len(found)))
-        for item in found:
+        drawn = Random(f"{os.environ[SEED]} {name}").sample(
+            items_of_case, min(marker.args[0], len(items_of_case))
+        )
+        for item in items_of_case:
             if item not in drawn:
                 item.add_marker(pytest.mark.long)
 

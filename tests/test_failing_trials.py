@@ -50,10 +50,10 @@ def computed(folder: Path) -> Counter[str]:
 
 def mislabelled(folder: Path) -> dict[str, object]:
     """The faults whose trial does not say what happened to it."""
-    found = slots(folder)
+    slot_of = slots(folder)
     wrong: dict[str, object] = {}
     for seed, (name, (_, state, message)) in enumerate(FAULTS.items()):
-        status = found["dense", seed].status()
+        status = slot_of["dense", seed].status()
         text = str(status.get("message", ""))
         if status["state"] != state or message not in text or len(text) > 300:
             wrong[name] = status

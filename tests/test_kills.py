@@ -71,8 +71,8 @@ class Lab:
         folder = stages[0].slot.folder
         spent = (read_json(folder / "seconds.json") or {"seconds": 0.0})["seconds"]
         assert self.nursery.run(stages) == 0, (why, (folder / "log.txt").read_text())
-        found = outcome(folder)
-        assert [key for key in self.whole if found[key] != self.whole[key]] == [], why
+        actual = outcome(folder)
+        assert [key for key in self.whole if actual[key] != self.whole[key]] == [], why
         result = read_json(folder / "result.json")
         assert result is not None
         assert result["seconds"] >= spent, why
@@ -88,11 +88,11 @@ def lab(folder: Path, *overrides: str) -> Iterator[Lab]:
     )
     jobs = [make_job(plan, entry, stage) for stage in stages]
     with fork_server(jobs) as children:
-        made = Lab(folder, jobs, children)
-        whole = made.fresh()
-        made.passed = children.count_passages(whole)
-        made.whole = outcome(whole[0].slot.folder)
-        yield made
+        translation_lab = Lab(folder, jobs, children)
+        whole = translation_lab.fresh()
+        translation_lab.passed = children.count_passages(whole)
+        translation_lab.whole = outcome(whole[0].slot.folder)
+        yield translation_lab
 
 
 @pytest.fixture(scope="module")
@@ -121,8 +121,10 @@ def test_the_whole_trial_is_what_these_tests_are_about(translation: Lab):
     assert translation.passed["part of a step"] == 24
     assert translation.passed["checkpoint"] == 3
     assert set(translation.passed) == set(SEAMS)
-    kept = {name for name in translation.whole["files"] if name.startswith("checkpoint/")}
-    assert kept == {f"checkpoint/step-12/{name}" for name in (WEIGHTS, STATE, DIGESTS)}
+    checkpoint_files = {
+        name for name in translation.whole["files"] if name.startswith("checkpoint/")
+    }
+    assert checkpoint_files == {f"checkpoint/step-12/{name}" for name in (WEIGHTS, STATE, DIGESTS)}
     moments = [name for name in translation.whole["states"] if name.endswith("/exp_avg_sq")]
     assert len(moments) == len(translation.whole["weights"])
     assert "step-12/rng/cpu" in translation.whole["states"]
@@ -199,14 +201,14 @@ def test_autocast_trains_to_other_numbers_and_a_kill_costs_no_bit(translation: L
     assert {dtype for dtype, _, _ in ours["weights"].values()} == {"torch.float32"}
     assert all(ours["weights"][name] != theirs["weights"][name] for name in theirs["weights"])
     # Before the first step nothing is rounded yet; then losses stay close.
-    found = [
+    val_losses = [
         {step: v for tag, step, v in whole["events"] if tag == "val/loss"}
         for whole in (ours, theirs)
     ]
-    assert found[0][0] == found[1][0]
-    assert found[0] != found[1]
-    assert found[0] == pytest.approx(found[1], rel=0.01)
-    assert found[0][12] < found[0][0]
+    assert val_losses[0][0] == val_losses[1][0]
+    assert val_losses[0] != val_losses[1]
+    assert val_losses[0] == pytest.approx(val_losses[1], rel=0.01)
+    assert val_losses[0][12] < val_losses[0][0]
     rounded.survives(KillPoint("part of a step", 11))
 
 

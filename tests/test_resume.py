@@ -49,9 +49,11 @@ def kill_with_a_checkpoint(experiment: str, folder: Path) -> Path:
     try:
         while time.monotonic() < until and process.poll() is None:
             for status in folder.glob("outputs/*/trials/*/seed-*/status.json"):
-                kept = status.parent / "checkpoint"
-                there = any(kept.glob("step-*")) or (kept / "pieces.json").exists()
-                if there and running(status):
+                checkpoint = status.parent / "checkpoint"
+                has_checkpoint = (
+                    any(checkpoint.glob("step-*")) or (checkpoint / "pieces.json").exists()
+                )
+                if has_checkpoint and running(status):
                     # The trial has a process group of its own, which outlives the others.
                     for pid in (process.pid, json.loads(status.read_text())["pid"]):
                         os.killpg(pid, signal.SIGKILL)
@@ -114,19 +116,21 @@ def test_sigterm_leaves_a_checkpoint_and_no_process(who: str, tmp_path: Path):
     until = time.monotonic() + PATIENCE
     try:
         while time.monotonic() < until:
-            found = [s for s in tmp_path.glob("outputs/*/trials/*/*/status.json") if running(s)]
-            if found and (found[0].parent / "metrics.csv").exists():
+            running_statuses = [
+                s for s in tmp_path.glob("outputs/*/trials/*/*/status.json") if running(s)
+            ]
+            if running_statuses and (running_statuses[0].parent / "metrics.csv").exists():
                 break
             time.sleep(0.05)
         time.sleep(2)
-        status = json.loads(found[0].read_text())
+        status = json.loads(running_statuses[0].read_text())
         os.kill(process.pid if who == "parent" else status["pid"], signal.SIGTERM)
-        while running(found[0]) and time.monotonic() < until:
+        while running(running_statuses[0]) and time.monotonic() < until:
             time.sleep(0.05)
-        after = json.loads(found[0].read_text())
+        after = json.loads(running_statuses[0].read_text())
         assert after["state"] == "killed"
         assert "resumes from step" in after["message"]
-        assert any((found[0].parent / "checkpoint").glob("step-*"))
+        assert any((running_statuses[0].parent / "checkpoint").glob("step-*"))
         if who == "parent":
             assert process.wait(timeout=30) == 130
             assert not Path(f"/proc/{status['pid']}").exists()

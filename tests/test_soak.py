@@ -93,8 +93,8 @@ def test_nothing_grows_over_many_studies(tmp_path: Path, capsys: pytest.CaptureF
                 )
         rounds.append(figures(temporary))
         with capsys.disabled():
-            told = ", ".join(f"{name} {value:.0f}" for name, value in rounds[-1].items())
-            print(f"round {len(rounds)}: {told}", flush=True)  # noqa: T201
+            sizes = ", ".join(f"{name} {value:.0f}" for name, value in rounds[-1].items())
+            print(f"round {len(rounds)}: {sizes}", flush=True)  # noqa: T201
     warm = rounds[WARM:]
     some = max(1, len(warm) // 3)
     for name in warm[0]:

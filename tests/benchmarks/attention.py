@@ -68,10 +68,10 @@ def compare(bench: SideBySide, length: int, causal: bool) -> None:
 def memory(bench: SideBySide, lengths: list[int], naive_up_to: int) -> dict[str, dict]:
     """Peaks in MiB and bytes saved, with the slope of the latter in log length."""
     kernels = {name: CONTENDERS[name] for name in ("naive", "tiled", "fused")}
-    found: dict[str, dict] = {}
+    peak_bytes: dict[str, dict] = {}
     rows = []
     for name, kernel in kernels.items():
-        found[name] = {}
+        peak_bytes[name] = {}
         for length in lengths:
             if name == "naive" and length > naive_up_to:
                 continue
@@ -81,17 +81,23 @@ def memory(bench: SideBySide, lengths: list[int], naive_up_to: int) -> dict[str,
             ]
             peaks = [peak_mib(prepare) if can_measure_peak() else math.nan for prepare in prepares]
             leaves = [x.requires_grad_() for x in inputs(length)[:3]]
-            kept = saved_bytes(partial(kernel, *leaves, causal=True), leaves)
-            found[name][length] = {"forward": peaks[0], "both": peaks[1], "saved": kept}
+            n_saved_bytes = saved_bytes(partial(kernel, *leaves, causal=True), leaves)
+            peak_bytes[name][length] = {
+                "forward": peaks[0],
+                "both": peaks[1],
+                "saved": n_saved_bytes,
+            }
             row = {"kernel": name, "length": str(length), "peak forward MiB": f"{peaks[0]:.1f}"}
-            rows.append(row | {"peak both MiB": f"{peaks[1]:.1f}", "saved bytes": str(kept)})
+            rows.append(
+                row | {"peak both MiB": f"{peaks[1]:.1f}", "saved bytes": str(n_saved_bytes)}
+            )
     bench.table("memory, causal", rows)
-    for name, measured in found.items():
+    for name, measured in peak_bytes.items():
         first, last = min(measured), max(measured)
         growth = measured[last]["saved"] / measured[first]["saved"]
         if last > first:
             bench.say(f"slope of {name}: {math.log(growth) / math.log(last / first):.3f}")
-    return found
+    return peak_bytes
 
 
 def main() -> None:

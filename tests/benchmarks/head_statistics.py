@@ -66,13 +66,13 @@ def contenders(length: int) -> dict[str, Callable[[], object]]:
         matrices = self_attention_weights(*queries_keys(layer, layer.query(x), layer.key(x)))
         value = layer.value(x).unflatten(-1, (N_HEADS, -1)).transpose(1, 2)
         output = layer.out((matrices @ value).transpose(1, 2).flatten(2))
-        found = []
+        statistics_of_heads = []
         for head in range(N_HEADS):
             p = matrices[0, head]
-            found.append(-(p * (p + 1e-9).log()).sum(-1).mean().item())
-            found.append((p * back).sum(-1).mean().item())
-            found.append(p.diagonal().mean().item())
-        return output, found
+            statistics_of_heads.append(-(p * (p + 1e-9).log()).sum(-1).mean().item())
+            statistics_of_heads.append((p * back).sum(-1).mean().item())
+            statistics_of_heads.append(p.diagonal().mean().item())
+        return output, statistics_of_heads
 
     return {
         "attention": attention,
@@ -140,10 +140,10 @@ def main() -> None:
     }
     for length in lengths:
         ratios = ("it / attention", "loop / it")
-        found = contenders(length)
-        bench.compare(f"{length} positions", found, *ratios, min_seconds=SHORTEST_SAMPLE)
-        told = ", ".join(f"{name} {value:.0f}" for name, value in peaks[length].items())
-        bench.say(f"peak MiB over the inputs: {told or 'needs Linux'}")
+        timed = contenders(length)
+        bench.compare(f"{length} positions", timed, *ratios, min_seconds=SHORTEST_SAMPLE)
+        peaks_text = ", ".join(f"{name} {value:.0f}" for name, value in peaks[length].items())
+        bench.say(f"peak MiB over the inputs: {peaks_text or 'needs Linux'}")
     bench.compare("training", training(), "it / ten steps")
     bench.write(peak_mib=peaks)
 

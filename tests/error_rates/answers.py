@@ -45,14 +45,14 @@ def judged(values: Floats, family: Family, alpha: float = ALPHA) -> FamilyResult
         batch = values[start : start + BATCH]
         differences = [batch[:, :, h, arm] - batch[:, :, h, 0] for h, arm in columns]
         blocks.append(judge_families(np.stack(differences, axis=-1), alpha))
-    found = FamilyResults(*(np.concatenate(column) for column in zip(*blocks, strict=True)))
-    for study, apart in zip(values[:DECIDED], found.significant[:DECIDED], strict=True):
+    results = FamilyResults(*(np.concatenate(column) for column in zip(*blocks, strict=True)))
+    for study, apart in zip(values[:DECIDED], results.significant[:DECIDED], strict=True):
         contrasts = [
             Contrast(study[:, h, arm], study[:, h, 0], DIRECTIONS[h % 3]) for h, arm in columns
         ]
         words = [decision.standing in APART for decision in decide_standings(contrasts, alpha)]
         assert words == apart.tolist(), "decide and judge_families disagree"
-    return found
+    return results
 
 
 def drawn(draw: Draw, rng: Generator, studies: int, n: int, family: Family) -> Floats:
@@ -63,9 +63,9 @@ def false_words(
     rng: Generator, studies: int, *, draw: Draw, n: int, family: Family
 ) -> dict[str, Share]:
     """How many answers hold a word, and how many intervals of their first comparison hold 0."""
-    found = judged(drawn(draw, rng, studies, n, family), family)
-    covered = (found.low[:, 0] <= 0) & (found.high[:, 0] >= 0)
-    wrong = found.significant.any(axis=1)
+    results = judged(drawn(draw, rng, studies, n, family), family)
+    covered = (results.low[:, 0] <= 0) & (results.high[:, 0] >= 0)
+    wrong = results.significant.any(axis=1)
     return {
         "false": Share.from_hits(wrong),
         "covered": Share(int(covered.sum()), studies),
@@ -96,9 +96,9 @@ def simulate_repeated_looks(
     values = drawn(normal, rng, studies, n, family)
     wrong = np.zeros(studies, dtype=bool)
     for k in range(1, n_looks + 1):
-        seen = slice(FIRST * (k - 1), FIRST * k) if anew else slice(0, FIRST + k - 1)
-        found = judged(values[:, seen], family, LOOK_LEVELS[rule](k, n_looks))
-        wrong |= found.significant.any(axis=1)
+        observed = slice(FIRST * (k - 1), FIRST * k) if anew else slice(0, FIRST + k - 1)
+        results = judged(values[:, observed], family, LOOK_LEVELS[rule](k, n_looks))
+        wrong |= results.significant.any(axis=1)
     return {"false": Share.from_hits(wrong)}
 
 
@@ -108,8 +108,8 @@ def simulate_effect(
     """How often an effect, in SDs of the paired differences, is called better."""
     values = drawn(normal, rng, studies, n, family)
     values[:, :, 0, 1] -= effect * 2**0.5
-    found = judged(values, family)
-    better = found.significant[:, 0] & (found.mean[:, 0] < 0)
+    results = judged(values, family)
+    better = results.significant[:, 0] & (results.mean[:, 0] < 0)
     return {"found": Share.from_hits(better)}
 
 
@@ -121,7 +121,7 @@ def simulate_printed_effect(
     return simulate_effect(rng, studies, effect=effect, n=n, family=family)
 
 
-def told(family: Family) -> str:
+def family_label(family: Family) -> str:
     """A family in words."""
     arms = "1 arm" if family[0] == 1 else f"{family[0]} arms"
     return f"{arms} x {len(family)} headline{'s' if len(family) > 1 else ''}"
@@ -142,7 +142,7 @@ def false_answer_cells(*, quick: bool) -> list[Cell]:
         return Cell(tables, row, f"n = {n}", run, **options)
 
     cells = [
-        cell(name, told(family), draw, n, family)
+        cell(name, family_label(family), draw, n, family)
         for name, draw in NULL_NOISE.items()
         for family in families
         for n in seeds
@@ -150,7 +150,7 @@ def false_answer_cells(*, quick: bool) -> list[Cell]:
     if quick:
         return cells
     cells += [
-        cell(name, told(family), draw, n, family, must=False)
+        cell(name, family_label(family), draw, n, family, must=False)
         for name, draw in BEYOND_ASSUMPTIONS.items()
         for family in families
         for n in seeds
@@ -158,7 +158,7 @@ def false_answer_cells(*, quick: bool) -> list[Cell]:
     return cells + [
         cell(
             "an arm that diverges rarely, with the baseline's mean",
-            f"{told((arms,))}, chance {share:g}",
+            f"{family_label((arms,))}, chance {share:g}",
             draw,
             n,
             (arms,),
@@ -194,7 +194,7 @@ def repeated_look_cells(*, quick: bool) -> list[Cell]:
     return [
         Cell(
             {"false": (OTHER_SEEDS if anew else MORE_SEEDS, FALSE_RATE_BOUND)},
-            f"{rule}; {told(family)}",
+            f"{rule}; {family_label(family)}",
             f"{n_looks} look{'s' if n_looks > 1 else ''}",
             partial(simulate_repeated_looks, rule=rule, n_looks=n_looks, family=family, anew=anew),
             # Each look keeps 5 %; over all of them the levels add up to more, which is told in
@@ -213,7 +213,7 @@ def power_cells(*, quick: bool) -> list[Cell]:
     return [
         Cell(
             {"found": (POWER, Bound(0.8, is_minimum=True, n_simulated=N_SIMULATED_STUDIES))},
-            told(family),
+            family_label(family),
             f"n = {n}",
             partial(simulate_printed_effect, n=n, family=family),
         )

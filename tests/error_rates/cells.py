@@ -85,9 +85,9 @@ class Table:
     failures: list[str] = field(default_factory=list)
 
     def add(self, cell: Cell, share: Share, bound: Bound) -> None:
-        kept = bound.holds(share)
-        self.shares[cell.row, cell.column] = share, kept
-        if cell.is_required and not kept:
+        is_within = bound.holds(share)
+        self.shares[cell.row, cell.column] = share, is_within
+        if cell.is_required and not is_within:
             self.failures.append(
                 f"{self.title}: {cell.row}, {cell.column}: {share.value:.4f} of {share.total}"
             )
@@ -99,17 +99,17 @@ class Table:
         lines = [f"**{self.title}**", "", "| | " + " | ".join(columns) + " |"]
         lines.append("|---|" + "---:|" * len(columns))
         for row in rows:
-            found = [self.shares.get((row, column)) for column in columns]
-            lines.append("| " + " | ".join([row, *map(percent, found)]) + " |")
+            row_shares = [self.shares.get((row, column)) for column in columns]
+            lines.append("| " + " | ".join([row, *map(percent, row_shares)]) + " |")
         return "\n".join(lines)
 
 
-def percent(found: tuple[Share, bool] | None) -> str:
+def percent(entry: tuple[Share, bool] | None) -> str:
     """E.g. "4.8", or "9.1*" where that is too much; "-" where no study has such a number."""
-    if found is None or isnan(found[0].value):
+    if entry is None or isnan(entry[0].value):
         return "-"
-    share, kept = found
-    return f"{100 * share.value:.1f}" + ("" if kept else "*")
+    share, is_within = entry
+    return f"{100 * share.value:.1f}" + ("" if is_within else "*")
 
 
 def simulate(cells: Sequence[Cell], studies: int, workers: int = WORKERS) -> dict[str, Table]:
@@ -120,9 +120,9 @@ def simulate(cells: Sequence[Cell], studies: int, workers: int = WORKERS) -> dic
         return tabulate(cells, pool.map(Cell.shares, cells, [studies] * len(cells)))
 
 
-def tabulate(cells: Sequence[Cell], found: Iterable[Mapping[str, Share]]) -> dict[str, Table]:
+def tabulate(cells: Sequence[Cell], cell_shares: Iterable[Mapping[str, Share]]) -> dict[str, Table]:
     tables: dict[str, Table] = {}
-    for cell, shares in zip(cells, found, strict=True):
+    for cell, shares in zip(cells, cell_shares, strict=True):
         for name, (title, bound) in cell.tables.items():
             tables.setdefault(title, Table(title)).add(cell, shares[name], bound)
     return tables

@@ -35,9 +35,9 @@ def planned(experiment: str, folder: str) -> Plan:
 
 def family(plan: Plan) -> Family:
     """How many arms each headline compares that needs a test; an arm without it counts too."""
-    told = read_report_spec(plan.study)
+    spec = read_report_spec(plan.study)
     study = StudyRecord(
-        **{**vars(told), "scale": "quick"},
+        **{**vars(spec), "scale": "quick"},
         experiment=plan.experiment,
         command="",
         arms={arm.name: list(arm.overrides) for arm in plan.arms},
@@ -62,14 +62,14 @@ def family(plan: Plan) -> Family:
 def families() -> dict[str, tuple[Family, int]]:
     """Experiment -> the family of its quick preset and its number of seeds; those that compare."""
     GlobalHydra.instance().clear()
-    here = initialize_config_dir(str(CONF), version_base="1.3")
+    hydra_conf = initialize_config_dir(str(CONF), version_base="1.3")
     no_data = patch.object(
         planning.PreparedData, "prepare", return_value=""
     )  # no count depends on them
-    with tempfile.TemporaryDirectory() as folder, here, no_data:
+    with tempfile.TemporaryDirectory() as folder, hydra_conf, no_data:
         plans = {name: planned(name, folder) for name in registry.experiment_names()}
-    found = {name: (family(plan), len(plan.seeds)) for name, plan in plans.items()}
-    return {name: (sizes, n) for name, (sizes, n) in found.items() if sizes}
+    family_sizes = {name: (family(plan), len(plan.seeds)) for name, plan in plans.items()}
+    return {name: (sizes, n) for name, (sizes, n) in family_sizes.items() if sizes}
 
 
 def preset_cells() -> list[Cell]:

@@ -107,11 +107,11 @@ def simulate_claims(
 ) -> Mapping[str, Share]:
     """How often a claim is reproduced or contradicted, and its interval holds the truth."""
     asked = KINDS[kind]
-    found = [one for (one,) in judged(rng, studies, asked.keys, asked.study, n, noise=noise)]
-    intervals = [one.interval for one in found if one.interval is not None]
+    findings = [one for (one,) in judged(rng, studies, asked.keys, asked.study, n, noise=noise)]
+    intervals = [one.interval for one in findings if one.interval is not None]
     covered = sum(interval.low <= asked.truth <= interval.high for interval in intervals)
     shares = {
-        str(verdict): Share(sum(one.verdict is verdict for one in found), studies)
+        str(verdict): Share(sum(one.verdict is verdict for one in findings), studies)
         for verdict in DECIDED_VERDICTS
     }
     return shares | {"covered": Share(covered, len(intervals))}
@@ -136,7 +136,7 @@ def judged(
     members: int = 1,
 ) -> list[Sequence[Finding]]:
     """The findings of each study, whose claims are one family."""
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for start in range(0, studies, BATCH):
         columns: Columns = {}
         claims = []
@@ -146,13 +146,13 @@ def judged(
                 columns |= study(rng, DIFFERENCE_NOISE[noise], n, metric)
                 claims.append(claim(keys, f"c{i}/{member}", f"f{i}", metric, n))
         results, trials = tables(columns)
-        found += judge(claims, results, scale="quick", trials=trials)
-    return [found[i : i + members] for i in range(0, len(found), members)]
+        findings += judge(claims, results, scale="quick", trials=trials)
+    return [findings[i : i + members] for i in range(0, len(findings), members)]
 
 
 def claim(keys: Mapping[str, Any], name: str, family: str, metric: str, n: int) -> Claim:
-    given = {"statement": "-", "source": "-", "metric": metric, "n": n, "family": family}
-    return read_claim(name, given | keys)
+    defaults = {"statement": "-", "source": "-", "metric": metric, "n": n, "family": family}
+    return read_claim(name, defaults | keys)
 
 
 def tables(columns: Columns) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -172,8 +172,8 @@ def power(rng: Generator, studies: int, *, n: int, members: int) -> Mapping[str,
         return paired(rng, noise, n, metric, mean if metric.endswith("/0") else 0.0)
 
     families = judged(rng, studies, keys, study, n, members=members)
-    found = sum(first.verdict is Verdict.reproduced for first, *_ in families)
-    return {"found": Share(found, studies)}
+    n_reproduced = sum(first.verdict is Verdict.reproduced for first, *_ in families)
+    return {"found": Share(n_reproduced, studies)}
 
 
 def claim_cells(*, quick: bool) -> list[Cell]:

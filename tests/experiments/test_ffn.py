@@ -128,8 +128,8 @@ def test_values_at_the_end_at_the_start_and_their_change() -> None:
 
 
 def test_an_arm_without_a_network_has_no_hidden_values(plan: MakePlan, tmp_path: Path) -> None:
-    made = plan(*TINY, "arm=none", '+arms.none=["ffn=none","match.by=none"]')
-    trial = computed(made, tmp_path)["none"]
+    study_plan = plan(*TINY, "arm=none", '+arms.none=["ffn=none","match.by=none"]')
+    trial = computed(study_plan, tmp_path)["none"]
     assert trial.values["ffn/output_rms"] == 0
     assert not any("_share" in name for name in trial.results)
     assert "functions" not in trial.tables

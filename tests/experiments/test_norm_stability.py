@@ -163,15 +163,17 @@ def test_an_arm_of_the_map_only_trains(plan: Callable, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_batches_of_their_own_before_training(plan: Callable, tmp_path: Path) -> None:
-    seen = []
+    values_of_runs = []
     for size in ("null", "6", "2"):
         arm = plan(*SMALL, f"options.init_batch_size={size}", "training.steps=3").arms[0]
         trial = MemoryTrial(arm.config, tmp_path / size)
         norm_stability.run(trial)
-        seen.append([trial.values[name] for name in ("norm/grad_last/depth4", "norm/loss_last")])
-    assert seen[0] == seen[1]  # null: as many as in training, here 6
-    assert seen[2][0] != seen[0][0]
-    assert seen[2][1] == seen[0][1]
+        values_of_runs.append(
+            [trial.values[name] for name in ("norm/grad_last/depth4", "norm/loss_last")]
+        )
+    assert values_of_runs[0] == values_of_runs[1]  # null: as many as in training, here 6
+    assert values_of_runs[2][0] != values_of_runs[0][0]
+    assert values_of_runs[2][1] == values_of_runs[0][1]
 
 
 @pytest.mark.parametrize("depths", [[4], [4, 4], [0, 4]])

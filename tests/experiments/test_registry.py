@@ -43,8 +43,8 @@ def test_no_option_has_a_silent_default():
     ]
     for schema in schemas:
         for field in dataclasses.fields(schema):
-            given = (field.default, field.default_factory)
-            assert given == (dataclasses.MISSING,) * 2, f"{schema.__name__}.{field.name}"
+            defaults = (field.default, field.default_factory)
+            assert defaults == (dataclasses.MISSING,) * 2, f"{schema.__name__}.{field.name}"
 
 
 @pytest.mark.parametrize("name", sorted(SEVEN))

@@ -45,7 +45,7 @@ def trial_of(arm: PlannedArm, folder: Path, *, steps: int) -> MemoryTrial:
     return MemoryTrial(arm.config, folder, steps=steps, warmup_steps=1, eval_every=steps // 2)
 
 
-def made(arm: PlannedArm) -> tuple[EncoderDecoder, TranslationTask]:
+def build_arm(arm: PlannedArm) -> tuple[EncoderDecoder, TranslationTask]:
     parts = arm.config.parts
     task = parts.task.build(seed=0, batch_size=8, cache=Path())
     assert isinstance(task, TranslationTask)
@@ -144,7 +144,7 @@ def test_a_decoding_has_room_for_the_longest_right_answer(
     plan: MakePlan, monkeypatch: pytest.MonkeyPatch, room: int
 ) -> None:
     """A model that knows every answer is right in every split; with less room it is not."""
-    model, task = made(plan(*SMALL, *HARDER).arms[0])
+    model, task = build_arm(plan(*SMALL, *HARDER).arms[0])
     task.length += room
     right = {
         tuple(source): target
@@ -163,9 +163,9 @@ def test_a_decoding_has_room_for_the_longest_right_answer(
     for split in task.labels:
         for batch in task.split(split):
             probe.update(batch)
-    found = probe.metrics()
-    assert found["translation/exact_match/iid"] == 1
-    assert (found["translation/exact_match/length"] == 1) == (room == 0)
+    metrics = probe.metrics()
+    assert metrics["translation/exact_match/iid"] == 1
+    assert (metrics["translation/exact_match/length"] == 1) == (room == 0)
 
 
 def unpadded(rows: Tensor) -> list[list[int]]:
@@ -184,7 +184,7 @@ def plain_loss(model: EncoderDecoder, task: TranslationTask) -> float:
 
 def test_smoothing_does_not_leak_into_the_held_out_loss(plan: MakePlan) -> None:
     [arm] = plan(*SMALL, *FEW, "task.label_smoothing=0.3").arms
-    model, task = made(arm)
+    model, task = build_arm(arm)
     expected = pytest.approx(plain_loss(model, task), rel=1e-5)
     assert evaluate(model, task, [], torch.device("cpu"))["val/loss"] == expected
 
@@ -233,7 +233,7 @@ def test_rows_of_the_heat_map_sum_to_one(plan: MakePlan, tmp_path: Path) -> None
 @pytest.mark.some(1)
 @pytest.mark.parametrize("attention", ["mha", "gqa", "mqa"])
 def test_recomputed_weights_are_those_that_the_layer_uses(plan: MakePlan, attention: str) -> None:
-    model, task = made(plan(*SMALL, *FEW, f"attention={attention}").arms[0])
+    model, task = build_arm(plan(*SMALL, *FEW, f"attention={attention}").arms[0])
     model = model.double()
     source = next(task.evaluation()).inputs[0]
     layer, keep = model.decoder[0].cross, source != PAD
@@ -249,7 +249,7 @@ def test_recomputed_weights_are_those_that_the_layer_uses(plan: MakePlan, attent
 
 
 def test_attention_is_read_in_eval_mode_without_a_trace(plan: MakePlan) -> None:
-    model, task = made(plan(*SMALL, *FEW, "attention.dropout=0.5").arms[0])
+    model, task = build_arm(plan(*SMALL, *FEW, "attention.dropout=0.5").arms[0])
     source, target = next(task.evaluation()).inputs
     first, again = (cross_attention(model.train(), source, target) for _ in range(2))
     assert model.training
@@ -261,7 +261,7 @@ def test_attention_is_read_in_eval_mode_without_a_trace(plan: MakePlan) -> None:
 
 
 def test_a_probe_decodes_no_more_than_asked_of_each_split(plan: MakePlan) -> None:
-    model, task = made(plan(*SMALL).arms[0])
+    model, task = build_arm(plan(*SMALL).arms[0])
     probe = TranslationProbe(model, task, 4)
     for split in task.labels:
         for batch in task.split(split):
@@ -285,7 +285,7 @@ def test_a_probe_decodes_no_more_than_asked_of_each_split(plan: MakePlan) -> Non
 )
 def test_cost_counts_the_parameters_of_the_body(plan: MakePlan, more: tuple[str, ...]) -> None:
     arm = plan(*SMALL, *more).arms[0]
-    model, _ = made(arm)
+    model, _ = build_arm(arm)
     outside = ("source_embedding", "target_embedding", "head")
     body = sum(p.numel() for n, p in model.named_parameters() if not n.startswith(outside))
     assert body_cost(vars(arm.config.parts)).parameters == body
@@ -307,8 +307,8 @@ def test_cost_counts_the_products_of_the_longest_sentence(plan: MakePlan, attent
     # The counter knows no scaled_dot_product_attention on a CPU, so its two products are added:
     # encoder 9 x 9, decoder a causal half of 7 x 7, and 7 x 9, in each of two layers.
     products = 2 * 2 * 2 * 48 * (81 + 28 + 63)
-    found = body_cost(vars(parts) | {"task": task}).flops_per_token * 7
-    assert found == pytest.approx(counter.get_total_flops() - head + products)
+    n_flops = body_cost(vars(parts) | {"task": task}).flops_per_token * 7
+    assert n_flops == pytest.approx(counter.get_total_flops() - head + products)
 
 
 def test_the_exercise_is_the_arm_pairs15_at_quick(plan: MakePlan) -> None:

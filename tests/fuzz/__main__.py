@@ -20,7 +20,7 @@ SHARES = {"overrides": 0.68, "folders": 0.25, "texts": 0.03, "stores": 0.02, "ru
 def run_cases(kind: str, n_cases: int, start: int) -> list[tuple[Any, list[str]]]:
     """Run cases of a kind; those with faults, and the faults."""
     cases, check = KINDS[kind]
-    found: list[tuple[Any, list[str]]] = []
+    faulty_cases: list[tuple[Any, list[str]]] = []
 
     @seed(start)
     @settings(
@@ -33,10 +33,10 @@ def run_cases(kind: str, n_cases: int, start: int) -> list[tuple[Any, list[str]]
     @given(cases)
     def run(case: Any) -> None:
         if faults := check(case):
-            found.append((case, faults))
+            faulty_cases.append((case, faults))
 
     run()
-    return found
+    return faulty_cases
 
 
 def run_kinds(n_cases: int, start: int, kinds: Sequence[str] = tuple(SHARES)) -> int:
@@ -46,11 +46,13 @@ def run_kinds(n_cases: int, start: int, kinds: Sequence[str] = tuple(SHARES)) ->
     for kind in kinds:
         n_of_kind = max(1, round(n_cases * SHARES.get(kind, 1.0) / total))
         then = time.monotonic()
-        found = run_cases(kind, n_of_kind, start)
-        print(f"{kind}: {n_of_kind} cases, {time.monotonic() - then:.0f} s, {len(found)} wrong")
-        for case, faults in found[:20]:
+        faulty_cases = run_cases(kind, n_of_kind, start)
+        print(
+            f"{kind}: {n_of_kind} cases, {time.monotonic() - then:.0f} s, {len(faulty_cases)} wrong"
+        )
+        for case, faults in faulty_cases[:20]:
             print(f"  {'; '.join(faults)}\n    {str(case)[:500]!r}")
-        wrong += len(found)
+        wrong += len(faulty_cases)
     for stage, number in sorted(STAGE_COUNTS.items()):
         print(f"  {stage}: {number}")
     print(f"seed {start}, {time.monotonic() - began:.0f} s, {wrong} wrong")

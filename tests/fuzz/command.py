@@ -88,34 +88,34 @@ def run_guarded(steps: Callable[[], object]) -> CommandResult:
     return CommandResult("done", message, code, time.process_time() - start)
 
 
-def find_faults(ending: CommandResult, given: Sequence[str] = ()) -> list[str]:
+def find_faults(ending: CommandResult, inputs: Sequence[str] = ()) -> list[str]:
     """What is wrong with how a command ended; empty if nothing is."""
-    found = []
+    faults = []
     if ending.seconds > SECONDS:
-        found.append(f"it took {ending.seconds:.1f} s")
+        faults.append(f"it took {ending.seconds:.1f} s")
     if ending.code == 0:
-        return found
+        return faults
     if ending.code != 2:
-        found.append(f"exit code {ending.code}")
-    return found + find_message_faults(ending.message, given)
+        faults.append(f"exit code {ending.code}")
+    return faults + find_message_faults(ending.message, inputs)
 
 
-def find_message_faults(message: str, given: Sequence[str] = ()) -> list[str]:
+def find_message_faults(message: str, inputs: Sequence[str] = ()) -> list[str]:
     """What is wrong with a message; words that were given themselves are no fault."""
-    found = []
+    faults = []
     lines = message.splitlines()
     if not message.strip(" .:\n"):
-        found.append("the message is empty")
+        faults.append("the message is empty")
     if len(lines) > MAX_LINES * MAX_ERRORS + 1:
-        found.append(f"{len(lines)} lines")
+        faults.append(f"{len(lines)} lines")
     if len(message) + len(PREFIX) * len(lines) > MAX_CHARACTERS * (MAX_ERRORS + 1):
-        found.append(f"{len(message)} letters")
+        faults.append(f"{len(message)} letters")
     if any(len(line) > MAX_CHARACTERS for line in lines):
-        found.append("a line is too long")
+        faults.append("a line is too long")
     raw = RAW.search(message)
-    if raw and not any(raw[0].lower() in text.lower() for text in given):
-        found.append(f"raw words: {raw[0]}")
-    return found
+    if raw and not any(raw[0].lower() in text.lower() for text in inputs):
+        faults.append(f"raw words: {raw[0]}")
+    return faults
 
 
 def files_below(folder: Path) -> set[Path]:

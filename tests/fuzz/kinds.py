@@ -60,41 +60,45 @@ def ended(words: list[str], kind: str) -> CommandResult:
 
 def overrides(words: list[str]) -> list[str]:
     """A command line."""
-    with folder() as here:
+    with folder() as work_folder:
         ending = ended(words, "overrides")
-        return find_faults(ending, words) + outside(here, set())
+        return find_faults(ending, words) + outside(work_folder, set())
 
 
 def yaml_folder(text: str) -> list[str]:
     """An experiment in a folder of `--config-dir`."""
-    with folder() as here:
-        path = here / "mine" / "experiment" / "my.yaml"
+    with folder() as work_folder:
+        path = work_folder / "mine" / "experiment" / "my.yaml"
         path.parent.mkdir(parents=True)
         path.write_text(text, encoding="utf-8", errors="replace")
         words = ["--config-dir=mine", "experiment=my", *cases.SMALL_OVERRIDES, "arm=dense"]
         ending = ended(words, "folders")
-        return find_faults(ending, [text]) + outside(here, {path})
+        return find_faults(ending, [text]) + outside(work_folder, {path})
 
 
 def own_text(files: dict[str, bytes]) -> list[str]:
     """A folder of the user's own text."""
-    with folder() as here:
+    with folder() as work_folder:
         paths = set()
         for name, content in files.items():
-            path = here / "notes" / name
+            path = work_folder / "notes" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
             paths.add(path)
         words = ["experiment=moe", "scale=smoke", "arm=dense", "task=text", "task.path=notes"]
         words += ["task.length=16", "model.d_model=16"]
         ending = ended(words, "texts")
-        return find_faults(ending, [*files]) + outside(here, paths)
+        return find_faults(ending, [*files]) + outside(work_folder, paths)
 
 
-def outside(here: Path, given: set[Path]) -> list[str]:
+def outside(work_folder: Path, expected: set[Path]) -> list[str]:
     """A fault for each file that is neither the user's nor below `outputs`."""
-    found = files_below(here) - given
-    return [f"wrote {path}" for path in found if path.relative_to(here).parts[0] != "outputs"]
+    unexpected = files_below(work_folder) - expected
+    return [
+        f"wrote {path}"
+        for path in unexpected
+        if path.relative_to(work_folder).parts[0] != "outputs"
+    ]
 
 
 def finished_study() -> Path:
@@ -157,7 +161,7 @@ def damage(path: Path, how: str, at: int) -> None:
 def store(what: list[tuple[int, str, int]]) -> list[str]:
     """Damaged trials: the same command must see which are to be computed again."""
     return _damaged_study(
-        "trials", what, STUDY, lambda *given: list_trials(planning.make_plan(*given))
+        "trials", what, STUDY, lambda *arguments: list_trials(planning.make_plan(*arguments))
     )
 
 
@@ -170,9 +174,9 @@ def _damaged_study(
     part: str, what: list[tuple[int, str, int]], words: list[str] | None, then: Any
 ) -> list[str]:
     original = finished_study()
-    with folder() as here:
-        shutil.copytree(original / "outputs", here / "outputs")
-        root = here / "outputs" / "moe" / part
+    with folder() as work_folder:
+        shutil.copytree(original / "outputs", work_folder / "outputs")
+        root = work_folder / "outputs" / "moe" / part
         files = sorted(files_below(root))
         for which, how, at in what:
             damage(files[which % len(files)], how, at)
@@ -183,13 +187,13 @@ def _damaged_study(
             else:
                 ending = run_in_process(words, action=then)
         STAGE_COUNTS[f"{part}: {'refused' if ending.code else 'done'}"] += 1
-        return find_faults(ending, []) + outside(here, set())
+        return find_faults(ending, []) + outside(work_folder, set())
 
 
 def by_command(words: list[str]) -> list[str]:
     """The command itself. A file stands where outputs would be, so that nothing is trained."""
-    with folder() as here:
-        (here / "file").write_text("")
+    with folder() as work_folder:
+        (work_folder / "file").write_text("")
         done = subprocess.run(
             [sys.executable, "-m", "runner", *words, "outputs=file/below"],
             capture_output=True,
@@ -200,14 +204,14 @@ def by_command(words: list[str]) -> list[str]:
             env=child_environment(),
         )
         STAGE_COUNTS[f"commands: exit code {done.returncode}"] += 1
-        found = outside(here, {here / "file"})
+        faults = outside(work_folder, {work_folder / "file"})
         if done.returncode not in (0, 2):
-            found.append(f"exit code {done.returncode}")
+            faults.append(f"exit code {done.returncode}")
         if done.returncode == 2 and "-m" not in words:  # a sweep has a message for each point
-            found += find_message_faults(
+            faults += find_message_faults(
                 "\n".join(one[7:] for one in done.stderr.split("\n") if one), words
             )
-        return found
+        return faults
 
 
 KINDS: dict[str, Kind] = {

@@ -48,7 +48,7 @@ def results_table(columns):
 def trials_table(results, **changed):
     """Trials of these results, all done but those named: arm=[(seed, status)]."""
     trials = results[["arm", "seed"]].drop_duplicates().assign(status="done")
-    rows = [(arm, seed, status) for arm, given in changed.items() for seed, status in given]
+    rows = [(arm, seed, status) for arm, outcomes in changed.items() for seed, status in outcomes]
     trials = pd.concat([trials, pd.DataFrame(rows, columns=trials.columns)])
     return trials.drop_duplicates(["arm", "seed"], keep="last")
 

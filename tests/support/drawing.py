@@ -15,10 +15,10 @@ from runner.figures.kinds import read_figure
 
 def draw_figure(records: Records, **options: Any) -> Figure:
     with canvas.style():
-        made = read_figure("x", {"title": "t", **options}).draw(records)
-        assert isinstance(made, Figure)
-        made.canvas.draw()  # warnings are errors: a missing glyph would show here
-    return made
+        figure = read_figure("x", {"title": "t", **options}).draw(records)
+        assert isinstance(figure, Figure)
+        figure.canvas.draw()  # warnings are errors: a missing glyph would show here
+    return figure
 
 
 def draw_all_figures(

@@ -60,8 +60,8 @@ def replan(finished_plan: Plan, finished_outputs: Path) -> Callable[..., Plan]:
     """
 
     def make(code: str = "", **changes: Any) -> Plan:
-        made = replace(finished_plan, **{"outputs": finished_outputs, "notes": [], **changes})
-        return with_code_hash(made, code) if code else made
+        study_plan = replace(finished_plan, **{"outputs": finished_outputs, "notes": [], **changes})
+        return with_code_hash(study_plan, code) if code else study_plan
 
     return make
 

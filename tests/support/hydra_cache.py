@@ -45,14 +45,14 @@ def defaults_list(
     **options: bool,
 ) -> DefaultsList:
     """Find the files of the options that are chosen."""
-    given: dict[str, Any] = {"repo": repo, "config_name": config_name}
-    given |= {"overrides_list": overrides_list, **options}
+    arguments: dict[str, Any] = {"repo": repo, "config_name": config_name}
+    arguments |= {"overrides_list": overrides_list, **options}
     if of_users(repo):
-        return honest_list(**given)
+        return honest_list(**arguments)
     chosen = [one.input_line for one in overrides_list if repo.group_exists(one.key_or_group)]
     key = (files(repo), config_name, *options.items(), *chosen)
     if key not in DEFAULTS_LISTS:
-        DEFAULTS_LISTS[key] = honest_list(**given)
+        DEFAULTS_LISTS[key] = honest_list(**arguments)
     values = Overrides(repo=repo, overrides_list=list(overrides_list)).config_overrides
     return replace(DEFAULTS_LISTS[key], config_overrides=values)
 

@@ -49,10 +49,10 @@ class MemoryTrial:
     @property
     def curves(self) -> dict[int, dict[str, float]]:
         """What was logged, by step."""
-        found: dict[int, dict[str, float]] = {}
+        values_of_step: dict[int, dict[str, float]] = {}
         for (step, name), value in self.rows.items():
-            found.setdefault(step, {})[name] = value
-        return found
+            values_of_step.setdefault(step, {})[name] = value
+        return values_of_step
 
     @property
     def values(self) -> dict[str, float]:

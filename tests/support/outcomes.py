@@ -40,11 +40,13 @@ def events(trial: Path) -> set[tuple[str, int, float | None]]:
     """What TensorBoard's own reader finds; of final values that a clock gave only tag and step."""
     log = EventAccumulator(str(trial), size_guidance={"scalars": 0})
     log.Reload()
-    kept = results(trial)
+    result_names = results(trial)
     return {
         (tag, event.step, None if of_a_clock else event.value)
         for tag in log.Tags()["scalars"]
-        for of_a_clock in [tag.startswith("final/") and tag.removeprefix("final/") not in kept]
+        for of_a_clock in [
+            tag.startswith("final/") and tag.removeprefix("final/") not in result_names
+        ]
         for event in log.Scalars(tag)
     }
 
@@ -71,12 +73,12 @@ def weights(trial: Path) -> dict[str, Bits]:
 
 def states(trial: Path) -> dict[str, Any]:
     """Optimizer, random generators and loop of all checkpoints, leaf by leaf, without times."""
-    found: dict[str, Any] = {}
+    state_leaves: dict[str, Any] = {}
     for file in trial.glob("checkpoint/step-*/state.pt"):
         state = torch.load(file, weights_only=True)
         del state["loop"]["step_seconds"]
-        found |= leaves(state, file.parent.name)
-    return found
+        state_leaves |= leaves(state, file.parent.name)
+    return state_leaves
 
 
 def leaves(tree: Any, name: str) -> dict[str, Any]:

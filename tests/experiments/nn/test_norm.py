@@ -112,8 +112,10 @@ def test_norms_are_where_they_belong(placement: Placement) -> None:
     net = model(placement)
     for block in net.blocks:
         for residual in (block.attention_residual, block.ffn_residual):
-            there = {n for n, part in residual.named_children() if isinstance(part, nn.LayerNorm)}
-            assert there == NORMS_OF_A_BLOCK[placement]
+            norm_names = {
+                n for n, part in residual.named_children() if isinstance(part, nn.LayerNorm)
+            }
+            assert norm_names == NORMS_OF_A_BLOCK[placement]
     # Nothing in a pre- or peri-norm block bounds the stream, so a norm must stand behind the last.
     final = nn.LayerNorm if placement in (Placement.pre, Placement.peri) else nn.Identity
     assert type(net.final_norm) is final

@@ -84,9 +84,9 @@ def test_padding_on_the_left_is_as_none(ffn, position) -> None:
     keep[:, :3] = False
     keep[2, :3] = torch.tensor([False, True, True])  # a longer one in the same batch
     longer = net(padded[2:, 1:]).prediction
-    found = net(padded, keep).prediction
-    torch.testing.assert_close(found[:2, 3:], net(inputs).prediction[:2], rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(found[2:, 1:], longer, rtol=1e-5, atol=1e-5)
+    prediction = net(padded, keep).prediction
+    torch.testing.assert_close(prediction[:2, 3:], net(inputs).prediction[:2], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(prediction[2:, 1:], longer, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("position", list(Position))

@@ -51,11 +51,11 @@ def test_one_python_file_adds_a_part(tmp_path: Path):
     python("-m", "runner", *TINY, *chosen, *arms, "plugins=[mine]", cwd=tmp_path)
     d_model = 16
     for arm, d_ff in {"mine": 4, "wide": 8, "matched": 4}.items():
-        found = results(tmp_path, "moe", arm)
+        values = results(tmp_path, "moe", arm)
         norms, attention = (2 + 1) * 2 * d_model, 4 * d_model**2
-        assert found["cost/parameters"] == norms + attention + 2 * d_model * d_ff
-        assert found["cost/active_parameters"] == found["cost/parameters"]
-        assert found["cost/flops_per_token"] > 2 * (attention + 2 * d_model * d_ff)
+        assert values["cost/parameters"] == norms + attention + 2 * d_model * d_ff
+        assert values["cost/active_parameters"] == values["cost/parameters"]
+        assert values["cost/flops_per_token"] > 2 * (attention + 2 * d_model * d_ff)
 
 
 ARMS = {

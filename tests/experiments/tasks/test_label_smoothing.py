@@ -38,12 +38,12 @@ def test_the_training_loss_is_that_of_torch(kind: str) -> None:
     task = build(EPSILON, kind)
     batch = task.batch(3)
     logits = logits_for(task, batch)
-    kept = logits[batch.keep], batch.target[batch.keep]
-    expected = F.cross_entropy(*kept, label_smoothing=EPSILON)
+    real_pairs = logits[batch.keep], batch.target[batch.keep]
+    expected = F.cross_entropy(*real_pairs, label_smoothing=EPSILON)
     torch.testing.assert_close(task.loss(logits, batch), expected)
     # By hand: 1 - epsilon of the right token, and epsilon of all tokens alike.
-    log_p = kept[0].log_softmax(dim=-1)
-    right = log_p.gather(1, kept[1][:, None]).squeeze(1)
+    log_p = real_pairs[0].log_softmax(dim=-1)
+    right = log_p.gather(1, real_pairs[1][:, None]).squeeze(1)
     by_hand = -((1 - EPSILON) * right + EPSILON * log_p.mean(dim=-1)).mean()
     torch.testing.assert_close(task.loss(logits, batch), by_hand)
 

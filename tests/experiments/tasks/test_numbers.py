@@ -35,9 +35,9 @@ def options(**changes: object) -> Numbers:
 
 
 def build(seed: int = 0, batch_size: int = 32, **changes: object) -> NumbersTask:
-    made = options(**changes).build(seed=seed, batch_size=batch_size, cache=Path())
-    assert isinstance(made, NumbersTask)
-    return made
+    numbers_task = options(**changes).build(seed=seed, batch_size=batch_size, cache=Path())
+    assert isinstance(numbers_task, NumbersTask)
+    return numbers_task
 
 
 @pytest.fixture(scope="module")
@@ -185,16 +185,18 @@ def test_a_batch_is_a_function_of_seed_and_step(task: NumbersTask) -> None:
 
 def test_an_epoch_shows_each_number_once(task: NumbersTask) -> None:
     steps = 600 // 32
-    shown = [row for step in range(steps) for row in task.batch(step).inputs[0].tolist()]
-    texts = {task.source.text(row) for row in shown}
-    assert len(texts) == len(shown) == 32 * steps
+    rows = [row for step in range(steps) for row in task.batch(step).inputs[0].tolist()]
+    texts = {task.source.text(row) for row in rows}
+    assert len(texts) == len(rows) == 32 * steps
 
 
 def test_a_batch_is_a_shifted_target_with_marks_and_padding(task: NumbersTask) -> None:
     for batch in (task.batch(0), *task.evaluation()):
-        source, given = batch.inputs
-        assert (given[:, 0] == BOS).all()
-        assert torch.equal(given[:, 1:][batch.keep[:, 1:]], batch.target[:, :-1][batch.keep[:, 1:]])
+        source, decoder_input = batch.inputs
+        assert (decoder_input[:, 0] == BOS).all()
+        assert torch.equal(
+            decoder_input[:, 1:][batch.keep[:, 1:]], batch.target[:, :-1][batch.keep[:, 1:]]
+        )
         assert torch.equal(batch.keep, batch.target != PAD)
         assert ((batch.target == EOS).sum(dim=1) == 1).all()
         assert batch.target.shape[1] <= task.length <= options().sizes().length
@@ -209,15 +211,15 @@ def test_longer_numbers_are_parsed_back_and_fit_into_a_decoding() -> None:
     assert task.labels == ("train", "iid", "compositional", "length")
     longest = 0
     for split in ("compositional", "length"):
-        shown = [
+        pairs = [
             (task.source.text(source), task.target.text(target))
             for batch in task.split(split)
             for source, target in zip(batch.inputs[0].tolist(), batch.target.tolist(), strict=True)
         ]
-        numbers = [read_english(tuple(source.split())) for source, _ in shown]
-        assert numbers == [read_japanese(tuple(target)) for _, target in shown]
+        numbers = [read_english(tuple(source.split())) for source, _ in pairs]
+        assert numbers == [read_japanese(tuple(target)) for _, target in pairs]
         assert numbers == task.numbers[split]
-        longest = max(longest, *(len(target) + 1 for _, target in shown))
+        longest = max(longest, *(len(target) + 1 for _, target in pairs))
     assert longest == task.length  # what a decoding may be long, end mark included
     assert longest > max(task.batch(step).target.shape[1] for step in range(600 // 32))
 

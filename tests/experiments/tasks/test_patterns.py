@@ -80,10 +80,10 @@ def test_held_out_sequences_are_not_trained_on() -> None:
     train = [
         build(seed=seed).batch(step).inputs[0] for seed in (0, 1, 2) for step in (0, 1, 2, 2018)
     ]
-    seen = {row.numpy().tobytes() for batch in train for row in batch}
-    assert len(seen) == 12 * 32  # and no batch repeats another
+    trained_rows = {row.numpy().tobytes() for batch in train for row in batch}
+    assert len(trained_rows) == 12 * 32  # and no batch repeats another
     held_out = [row.numpy().tobytes() for batch in build().evaluation() for row in batch.inputs[0]]
-    assert not seen.intersection(held_out)
+    assert not trained_rows.intersection(held_out)
 
 
 @pytest.mark.parametrize(

@@ -41,8 +41,8 @@ def test_one_python_file_adds_a_task(tmp_path: Path):
     )
     assert done.returncode == 0, done.stderr
     (path,) = tmp_path.glob("outputs/moe/trials/short-*/seed-0/result.json")
-    found = {row["metric"]: row["value"] for row in json.loads(path.read_text())["results"]}
-    assert 2 < found["val/loss"] < 6  # near log(32) after two steps
+    values = {row["metric"]: row["value"] for row in json.loads(path.read_text())["results"]}
+    assert 2 < values["val/loss"] < 6  # near log(32) after two steps
 
 
 def fingerprint_with(text: str, file: Path, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -51,10 +51,10 @@ def fingerprint_with(text: str, file: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(sys.modules[Waves.__module__], "__file__", str(file))
     base._module_code_hash.cache_clear()
     options = Waves("waves", 20, 4, n_samples=30, n_eval=6, noise=0.1, predict=Predict.next)
-    found = options.fingerprint(Path())
-    assert replace(options, noise=0.2).fingerprint(Path()) != found
+    fingerprint = options.fingerprint(Path())
+    assert replace(options, noise=0.2).fingerprint(Path()) != fingerprint
     base._module_code_hash.cache_clear()
-    return found
+    return fingerprint
 
 
 def test_words_do_not_change_a_fingerprint_and_code_does(tmp_path: Path, monkeypatch):

@@ -253,8 +253,8 @@ def test_an_exact_claim_names_the_first_case_that_breaks_it_and_takes_no_room_in
 
 def test_a_difference_beyond_a_margin_and_of_a_multiple():
     columns = paired_values(0.5 + values_with_sd(8, 0.1))
-    wanted = {0.3: Verdict.reproduced, 0.5: Verdict.inconclusive, 0.7: Verdict.contradicted}
-    for margin, expected in wanted.items():
+    verdicts = {0.3: Verdict.reproduced, 0.5: Verdict.inconclusive, 0.7: Verdict.contradicted}
+    for margin, expected in verdicts.items():
         assert judge_values(columns, claim(margin=margin))[0].verdict is expected
     double = {("base", "t"): 1 + values_with_sd(8, 0.01), ("arm", "t"): 3 + values_with_sd(8, 0.1)}
     for times, expected in {2: Verdict.reproduced, 4: Verdict.contradicted}.items():

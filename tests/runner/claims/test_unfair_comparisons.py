@@ -42,7 +42,7 @@ def test_six_planted_lies_are_told_and_their_claims_are_invalid(run, capsys, tmp
     screen = " ".join(capsys.readouterr().out.split())
     (folder,) = (tmp_path / "outputs" / "ffn" / "runs").iterdir()
     answer = json.loads((folder / "answer.json").read_text())
-    verdicts = {found["id"]: found for found in json.loads((folder / "verdicts.json").read_text())}
+    verdicts = {row["id"]: row for row in json.loads((folder / "verdicts.json").read_text())}
     page = (folder / "report.html").read_text()
     rows = pd.read_csv(folder / "comparison.csv")
     words = rows[rows.metric == "val/loss"].set_index("arm").words

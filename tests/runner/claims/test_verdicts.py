@@ -70,8 +70,8 @@ def test_two_planted_effects_are_found_among_six_claims():
     columns["b", "val/loss"] = np.abs(columns["b", "val/loss"])
     columns["d", "val/loss"] = -np.abs(columns["d", "val/loss"])
     findings = judge_values(columns, *(claim(arm, arm=arm, family="all") for arm in effects))
-    found = {f.claim.arm: f.verdict for f in findings if f.verdict != Verdict.inconclusive}
-    assert found == {"b": Verdict.reproduced, "d": Verdict.contradicted}
+    decided = {f.claim.arm: f.verdict for f in findings if f.verdict != Verdict.inconclusive}
+    assert decided == {"b": Verdict.reproduced, "d": Verdict.contradicted}
     # 6 * 2 / 256 < 0.05: eight seeds serve six claims
     assert next(f for f in findings if f.claim.arm == "b").p_holm == 6 * 2 / 256
 
@@ -110,8 +110,10 @@ def test_power_at_the_printed_minimum_detectable_effect(n):
     printed = np.array([f.minimum_detectable_effect for f in findings])
     # sd is 1, so the effect is what is printed for the mean variance
     effect = float(np.sqrt(np.mean(printed**2)))
-    found = [f.verdict == Verdict.reproduced for f in replicates(effect, n, count=1500, seed=2)]
-    assert 0.75 <= np.mean(found) <= 0.85
+    reproduced = [
+        f.verdict == Verdict.reproduced for f in replicates(effect, n, count=1500, seed=2)
+    ]
+    assert 0.75 <= np.mean(reproduced) <= 0.85
 
 
 def test_what_is_detectable_lies_beyond_the_margin():

@@ -26,8 +26,8 @@ from tests.support.tiny import TINY
 
 
 def test_an_error_of_who_listens_is_no_end_of_a_process(plan):
-    made = plan(*TINY, "arm=dense", "n_seeds=1")
-    (entry,) = prepare_trials(made)
+    study_plan = plan(*TINY, "arm=dense", "n_seeds=1")
+    (entry,) = prepare_trials(study_plan)
     heard = []
 
     def on_event(job: Job, event: dict[str, Any]) -> None:  # noqa: ARG001
@@ -36,7 +36,7 @@ def test_an_error_of_who_listens_is_no_end_of_a_process(plan):
             raise BrokenPipeError("whoever reads our output has gone")
 
     with pytest.raises(BrokenPipeError, match="has gone"):
-        pool.run_jobs([make_job(made, entry, Stage.run)], 1, on_event)
+        pool.run_jobs([make_job(study_plan, entry, Stage.run)], 1, on_event)
     assert "ended" not in [event.get("state") for event in heard]
 
 
@@ -171,15 +171,15 @@ def test_a_second_interrupt_ends_at_once(tmp_path: Path, monkeypatch, number: in
 def test_an_interrupt_that_gets_lost_is_noticed(plan, monkeypatch):
     handlers = {number: signal.getsignal(number) for number in (*interrupts.SIGNALS, signal.SIGHUP)}
     monkeypatch.setattr(interrupts.ReceivedSignals, "count", 0)
-    made = plan(*TINY, "arm=dense", "n_seeds=1")
-    (entry,) = prepare_trials(made)
+    study_plan = plan(*TINY, "arm=dense", "n_seeds=1")
+    (entry,) = prepare_trials(study_plan)
     heard = []
     try:
         interrupts.listen()
         with contextlib.suppress(KeyboardInterrupt):  # as a destructor does, or a bare `except`
             signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
-            pool.run_jobs([make_job(made, entry, Stage.run)], 1, lambda _, e: heard.append(e))
+            pool.run_jobs([make_job(study_plan, entry, Stage.run)], 1, lambda _, e: heard.append(e))
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
@@ -260,13 +260,13 @@ def watched(monkeypatch: pytest.MonkeyPatch, limit: float | None) -> Any:
 
 def test_silence_is_told_ever_more_rarely(monkeypatch: pytest.MonkeyPatch):
     each, pipe, clock = watched(monkeypatch, None)
-    told = []
+    minutes = []
     for minute in range(100):
         clock[0] = minute * 60.0
-        told += [minute for event in each.events() if event.get("state") == "silent"]
+        minutes += [minute for event in each.events() if event.get("state") == "silent"]
         if minute == 50:
             pipe.send({"step": 1, "steps": 2, "loss": 0.0})
-    assert told == [5, 10, 20, 40, 56, 61, 71, 91]
+    assert minutes == [5, 10, 20, 40, 56, 61, 71, 91]
 
 
 def test_only_computing_counts_as_time(monkeypatch: pytest.MonkeyPatch):
@@ -295,8 +295,8 @@ def test_only_computing_counts_as_time(monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.some(1)
 @pytest.mark.parametrize("error", [EOFError("the server died"), OSError(24, "Too many open files")])
 def test_a_process_that_cannot_be_started_costs_its_trial_alone(plan, monkeypatch, error):
-    made = plan(*TINY, "arm=dense", "n_seeds=2")
-    entries = prepare_trials(made)
+    study_plan = plan(*TINY, "arm=dense", "n_seeds=2")
+    entries = prepare_trials(study_plan)
 
     def start(_: Any) -> None:
         raise error
@@ -305,14 +305,14 @@ def test_a_process_that_cannot_be_started_costs_its_trial_alone(plan, monkeypatc
     monkeypatch.setattr(pool.forkserver, "ensure_running", lambda: None)
     monkeypatch.setattr("multiprocessing.context.ForkProcess.start", start)
     heard = []
-    jobs = [make_job(made, entry, Stage.run) for entry in entries]
+    jobs = [make_job(study_plan, entry, Stage.run) for entry in entries]
     pool.run_jobs(jobs, 2, lambda job, event: heard.append((job, event)))
     assert [event["state"] for _, event in heard] == ["ended"] * 2
     for job, event in heard:
-        told = finalize_status(job, event["exitcode"], event["pid"], event["why"])
-        assert told["state"] == "failed"
-        assert told["message"].startswith("its process could not be started (")
-        assert job.slot.status()["message"] == told["message"]
+        final_status = finalize_status(job, event["exitcode"], event["pid"], event["why"])
+        assert final_status["state"] == "failed"
+        assert final_status["message"].startswith("its process could not be started (")
+        assert job.slot.status()["message"] == final_status["message"]
 
 
 def test_the_server_imports_our_pages_and_none_of_a_plug_in(monkeypatch):

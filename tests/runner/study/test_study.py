@@ -180,10 +180,10 @@ def test_what_another_process_has_computed_meanwhile_is_done(plan):
 
 
 def test_the_status_of_a_trial_that_another_process_computes_is_left_to_it(plan):
-    made = plan(*TINY, "arm=dense", "n_seeds=1")
-    (entry,) = prepare_trials(made)
-    entry.slot.write_status("running", pid=2, code=made.arms[0].code)
-    job = make_job(made, entry, Stage.run)
+    study_plan = plan(*TINY, "arm=dense", "n_seeds=1")
+    (entry,) = prepare_trials(study_plan)
+    entry.slot.write_status("running", pid=2, code=study_plan.arms[0].code)
+    job = make_job(study_plan, entry, Stage.run)
     with FileLock(entry.slot.folder / "lock"):
         assert finalize_status(job, -9, 1)["state"] == "killed"
     assert entry.slot.status()["state"] == "running"
@@ -200,11 +200,11 @@ def test_a_timing_that_dies_before_its_mark_has_failed_until_it_is_computed(plan
         dies_before_its_mark(monkeypatch, 1)  # what comes next
 
     monkeypatch.setattr("runner.study.pool.run_jobs", run_jobs)
-    made = plan(*FLASH)
-    entries = study.run_trials(made)
+    study_plan = plan(*FLASH)
+    entries = study.run_trials(study_plan)
     assert states(entries) == {("tiled", 0): "failed"}
     with pytest.raises(StudyError, match="exit code 1"):
-        raise_if_any_failed(made, entries)
+        raise_if_any_failed(study_plan, entries)
     monkeypatch.setattr("runner.study.pool.run_jobs", honest)
     mended = study.run_trials(plan(*FLASH))
     assert states(mended) == {("tiled", 0): "done"}

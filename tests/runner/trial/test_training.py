@@ -145,8 +145,8 @@ def test_a_stopped_trial_goes_on_to_the_same_bits(tmp_path: Path, stop_at: int):
     assert all(
         torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True)
     )
-    kept = {key: v for key, v in stopped.rows.items() if key[0] <= resumed.resume_steps[0]}
-    assert kept | resumed.rows == whole.rows
+    rows_before = {key: v for key, v in stopped.rows.items() if key[0] <= resumed.resume_steps[0]}
+    assert rows_before | resumed.rows == whole.rows
     assert resumed.results["val/loss"] == whole.results["val/loss"]
 
 
@@ -427,9 +427,9 @@ def test_weight_decay_spares_gains_biases_and_embeddings():
 def test_evaluation_weighs_by_kept_positions_and_leaves_the_mode():
     class Uneven(Line):
         def evaluation(self) -> Iterator[Batch]:
-            for kept, target in [(1, 1.0), (3, 5.0)]:
+            for n_kept, target in [(1, 1.0), (3, 5.0)]:
                 keep = torch.zeros(4, 1, dtype=torch.bool)
-                keep[:kept] = True
+                keep[:n_kept] = True
                 yield Batch((torch.zeros(4, 1, 1),), torch.full((4, 1, 1), target), keep)
 
         def loss(self, prediction: Tensor, batch: Batch) -> Tensor:
@@ -442,11 +442,11 @@ def test_evaluation_weighs_by_kept_positions_and_leaves_the_mode():
 
 
 def test_autocast_is_of_forward_and_loss_of_training_steps_alone(tmp_path: Path):
-    seen: dict[str, set[tuple[bool, torch.dtype]]] = {}
+    states: dict[str, set[tuple[bool, torch.dtype]]] = {}
 
     def note(what: str, tensor: Tensor) -> None:
         state = (torch.is_autocast_enabled("cpu"), tensor.dtype)
-        seen.setdefault(what, set()).add(state)
+        states.setdefault(what, set()).add(state)
 
     class Watched(Slope):
         def forward(self, x: Tensor, keep: Tensor) -> Output:
@@ -478,7 +478,7 @@ def test_autocast_is_of_forward_and_loss_of_training_steps_alone(tmp_path: Path)
     trial = trial_of(tmp_path, autocast="bfloat16", accumulate=2)
     training.train(trial, model, WatchedLine(), probes=[Probe], step_probes=[gradients])
     inside, outside = {(True, torch.bfloat16)}, {(False, torch.float32)}
-    assert seen == {
+    assert states == {
         **dict.fromkeys(("training", "loss"), inside),
         **dict.fromkeys(("evaluation", "probe", "backward", "watch"), outside),
     }

@@ -44,8 +44,8 @@ def alone_as_together(net: EncoderDecoder) -> bool:
     source = sources(12)
     together = translate_greedily(net, source, **MARKS)
     for row, tokens in enumerate(together):
-        alone = translate_greedily(net, source[row][source[row] != PAD][None], **MARKS)[0]
-        if not torch.equal(alone, tokens[: len(alone)]) or tokens[len(alone) :].any():
+        single = translate_greedily(net, source[row][source[row] != PAD][None], **MARKS)[0]
+        if not torch.equal(single, tokens[: len(single)]) or tokens[len(single) :].any():
             return False
     return True
 
@@ -69,14 +69,14 @@ def test_a_source_mask_forgotten_in_decoding_is_caught(monkeypatch: pytest.Monke
 
 
 def test_sentences_end_with_the_end_mark_and_then_padding() -> None:
-    found = translate_greedily(model(), sources(200), **MARKS)
-    ended = (found == 2).any(dim=1)
+    decoded = translate_greedily(model(), sources(200), **MARKS)
+    ended = (decoded == 2).any(dim=1)
     assert 0 < ended.sum() < 200
-    for tokens in found[ended]:
+    for tokens in decoded[ended]:
         end = int((tokens == 2).nonzero()[0])
         assert not tokens[end + 1 :].any()
         assert (tokens[: end + 1] > 1).all()  # neither padding nor a start mark within
-    assert found.max() < TARGETS
+    assert decoded.max() < TARGETS
 
 
 @pytest.mark.parametrize("decode", [translate_greedily, translate_greedily_uncached])

@@ -61,12 +61,12 @@ def test_padding_counts_nowhere() -> None:
     experts = logits.topk(2).indices
     keep = torch.tensor([True, True, False, True, False, True])
     p = logits.softmax(dim=1)
-    kept = all_kept(4)
+    no_padding = all_kept(4)
     torch.testing.assert_close(
-        balance_loss(p, experts, keep), balance_loss(p[keep], experts[keep], kept)
+        balance_loss(p, experts, keep), balance_loss(p[keep], experts[keep], no_padding)
     )
-    torch.testing.assert_close(z_loss(logits, keep), z_loss(logits[keep], kept))
-    assert torch.equal(expert_load(experts, keep, N), expert_load(experts[keep], kept, N))
+    torch.testing.assert_close(z_loss(logits, keep), z_loss(logits[keep], no_padding))
+    assert torch.equal(expert_load(experts, keep, N), expert_load(experts[keep], no_padding, N))
     assert not torch.equal(expert_load(experts, keep, N), expert_load(experts, all_kept(6), N))
 
 

@@ -195,9 +195,9 @@ def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_one_file_is_cut_and_several_are_not() -> None:
     assert user_text.split_held_out([b"0123456789"], 0.2) == (b"01234567", [b"89"])
-    found = [b"a" * 50, b"b" * 30, b"c" * 20]
-    assert user_text.split_held_out(found, 0.2) == (b"a" * 50 + b"\n" + b"c" * 20, [b"b" * 30])
-    assert user_text.split_held_out(found, 0.9) == (b"a" * 50, [b"b" * 30, b"c" * 20])
+    documents = [b"a" * 50, b"b" * 30, b"c" * 20]
+    assert user_text.split_held_out(documents, 0.2) == (b"a" * 50 + b"\n" + b"c" * 20, [b"b" * 30])
+    assert user_text.split_held_out(documents, 0.9) == (b"a" * 50, [b"b" * 30, b"c" * 20])
 
 
 @pytest.mark.parametrize(
@@ -270,13 +270,13 @@ def test_prose_keeps_sentences_only() -> None:
     >>> add([1, 2, 3])
     6 and some output that would otherwise read like a sentence here
     """
-    seen: set[str] = set()
-    kept = package_text.prose_paragraphs(docstring, seen)
-    assert kept == [
+    known_paragraphs: set[str] = set()
+    paragraphs = package_text.prose_paragraphs(docstring, known_paragraphs)
+    assert paragraphs == [
         "Return the sum of all the values along one axis of an array.",
         "The axis along which the values are added to one another.",
     ]
-    assert package_text.prose_paragraphs(docstring, seen) == []
+    assert package_text.prose_paragraphs(docstring, known_paragraphs) == []
 
 
 def test_japanese_is_japanese() -> None:
