@@ -1,7 +1,8 @@
-"""The console command `ablab`, the same as `python -m runner`; and what stands before our code.
+"""The console command `ablab`, the same as `python -m runner`, and a check of its packages.
 
-The packages of ablab are called `runner`, `experiments` and `conf`, names that others use too. This
-module has a name of its own, so that the command can say so instead of running another's code.
+The packages of ablab are called `runner`, `experiments` and `conf`, and other projects use these
+names too. This module has a name of its own, so that it can detect another package that hides
+ablab's. The command then prints a message instead of running the other code.
 """
 
 import importlib.util
@@ -15,7 +16,7 @@ SEALED = ("runner/__init__.py", "runner/__main__.py", "experiments/__init__.py",
 
 
 def main() -> None:
-    """Run the command, if the code behind it is ours."""
+    """Run the command, if its packages are those of ablab."""
     check()
     from runner.__main__ import run_main_process
 
@@ -23,71 +24,72 @@ def main() -> None:
 
 
 def check() -> None:
-    """Import nothing from the current folder; say what stands before our code, and end for it.
+    """Exit with code 2 and a message if another package hides `runner` or `experiments`.
 
-    `conf` holds YAML files that are read by their place, so that another one does no harm.
+    Another `conf` only gets a note: ablab reads its own `conf` by path. Imports from the current
+    folder are turned off.
     """
     leave_out_current_folder()
-    if why := stranger():
-        print("\n".join(f"ablab: {line}" for line in why.splitlines()), file=sys.stderr)  # noqa: T201
+    if message := find_foreign_package():
+        print("\n".join(f"ablab: {line}" for line in message.splitlines()), file=sys.stderr)  # noqa: T201
         sys.exit(2)
-    place = found(CONF)
-    if place is not None and place.parent != HOME:
-        print(f"note: another conf stands before ablab's and is not used: {place}", file=sys.stderr)  # noqa: T201
+    path = find_import_path(CONF)
+    if path is not None and path.parent != HOME:
+        print(f"note: another conf hides ablab's and is not used: {path}", file=sys.stderr)  # noqa: T201
 
 
 def leave_out_current_folder() -> None:
-    """Import nothing from the current folder, here and in processes that are started from here.
+    """Turn off imports from the current folder, in this process and in its child processes.
 
-    `python -m runner` puts it first in the path. For plug-ins `runner.plugins` appends it at the
-    end. A checkout that is not installed is found all the same.
+    `python -m runner` puts the folder first in the path. For plug-ins `runner.plugins` appends it
+    at the end. A checkout that is not installed can still be imported from its own folder.
     """
-    here = Path(os.path.realpath("."))
-    if sys.path and here != HOME and os.path.realpath(sys.path[0]) == str(here):
+    current = Path(os.path.realpath("."))
+    if sys.path and current != HOME and os.path.realpath(sys.path[0]) == str(current):
         del sys.path[0]
     os.environ["PYTHONSAFEPATH"] = "1"
-    known = os.environ.get("PYTHONPATH", "")
-    if here == HOME and str(HOME) not in known.split(os.pathsep):
-        os.environ["PYTHONPATH"] = os.pathsep.join([str(HOME), *([known] if known else [])])
+    path = os.environ.get("PYTHONPATH", "")
+    if current == HOME and str(HOME) not in path.split(os.pathsep):
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(HOME), *([path] if path else [])])
 
 
-def stranger() -> str:
-    """What stands where our packages should be, and the cure; "" where all is ours."""
+def find_foreign_package() -> str:
+    """Return a message and a hint about a package that replaces one of ablab's; else ""."""
     for name in PACKAGES:
-        place = found(name)
-        if place is not None and place.parent != HOME:
+        path = find_import_path(name)
+        if path is not None and path.parent != HOME:
             return (
-                f"another {name} stands before ablab's: {place}\nleave its folder out of "
-                "PYTHONPATH, or use an environment of its own for ablab"
+                f"another package {name} hides ablab's: {path}\nleave its folder out of "
+                "PYTHONPATH, or use a separate environment for ablab"
             )
-    for name in replaced():
+    for name in find_replaced_files():
         return (
             f"{name} is not ablab's: another package of that name was installed over it, or removed"
-            "\nuninstall the other, then in the checkout of ablab type pip install "
+            "\nuninstall that package, then in the checkout of ablab type pip install "
             "--force-reinstall --no-deps ."
         )
     return ""
 
 
-def found(name: str) -> Path | None:
-    """The folder, or the file, that Python imports under a name; None for a folder of no code."""
+def find_import_path(name: str) -> Path | None:
+    """Return the path that Python imports under a name; None for a folder without code."""
     try:
         spec = importlib.util.find_spec(name)
-    except (ImportError, ValueError):  # whatever stands there
+    except (ImportError, ValueError):  # raised for a damaged package
         return None
     if spec is None or spec.origin is None:
         return None
-    place = Path(spec.origin).resolve()
-    return place.parent if place.name == "__init__.py" else place
+    path = Path(spec.origin).resolve()
+    return path.parent if path.name == "__init__.py" else path
 
 
-def replaced() -> list[str]:
-    """Files of an installed ablab that are missing, or no longer what was installed."""
+def find_replaced_files() -> list[str]:
+    """Return files of an installed ablab that are missing or have changed since."""
     if missing := [name for name in SEALED if not (HOME / name).is_file()]:
         return missing
     if (HOME / "pyproject.toml").exists():  # a checkout, whose files are edited
         return []
-    import base64  # imports of what only this needs: the command is to start fast
+    import base64  # imported here, so that the command starts fast
     import hashlib
     import importlib.metadata
 

@@ -1,4 +1,4 @@
-"""The science: questions, and the parts, tasks and probes that they are asked with."""
+"""Experiments, one page each, and the parts, tasks, probes and metrics that they use."""
 
 from experiments.questions import Question, measurement_only, question
 

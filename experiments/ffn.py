@@ -1,9 +1,14 @@
-"""Which feed-forward network learns best at equal parameters, and what its hidden units do.
+"""Compare feed-forward networks of equal parameters: held-out loss, and sparsity of hidden units.
 
-A small decoder-only Transformer is trained with one kind of feed-forward network. On held-out data,
-before, while and after it trains: loss, share of hidden values that are exactly zero and that are
-small, and the size of the networks' output. Tables hold the activation and its derivative, and the
-share of small hidden values against what entered the activation.
+A trial trains a small decoder-only Transformer with one kind of feed-forward network. Before,
+during and after training, it measures on held-out data:
+
+- the loss;
+- the share of hidden values that are exactly zero, and the share that are small;
+- the root mean square of the networks' output.
+
+Two tables are recorded at the end: the activation with its derivative, and the share of small
+hidden values at each input of the activation.
 """
 
 from collections.abc import Mapping
@@ -20,16 +25,21 @@ from experiments.trial_setup import build_task_and_model
 if TYPE_CHECKING:
     from runner.trial.trial import Trial
 
-LIMIT = 3.0  # functions are shown on [-3, 3]
+LIMIT = 3.0
+"""Functions are drawn on [-LIMIT, LIMIT], at POINTS points."""
 POINTS = 121
 
-METRICS.update(DECLARATIONS)
+METRICS.update(DECLARATIONS)  # the definitions of the metrics that `run` records
 
 
 @question("ffn")
 @dataclass
 class FFNOptions(Question):
-    """The size below which a hidden value counts as small."""
+    """Options of `experiment=ffn`.
+
+    Attributes:
+        eps: a hidden value h counts as small if |h| <= eps * RMS of its token's hidden values.
+    """
 
     eps: float = field(metadata=measurement_only("ffn/small_share"))
 
@@ -37,30 +47,33 @@ class FFNOptions(Question):
         check_fraction(eps=self.eps)
 
     def check(self, groups: Mapping[str, Any]) -> None:
-        """Raise ValueError where the feed-forward part has a nonlinearity that cannot be drawn."""
-        name, ours = groups["ffn"].nonlinearity, [str(each) for each in Activation]
-        if name is not None and name not in ours:
+        """Raise ValueError where the feed-forward part has an activation that cannot be drawn."""
+        name, known = groups["ffn"].nonlinearity, [str(each) for each in Activation]
+        if name is not None and name not in known:
             raise ValueError(
-                f"ffn={groups['ffn'].kind} has nonlinearity={name!r}, which experiment=ffn cannot "
-                f"draw; let it be None or one of {', '.join(ours)}"
+                f"ffn={groups['ffn'].kind}: experiment=ffn cannot draw nonlinearity={name!r}; it "
+                f"must be None or one of {', '.join(known)}"
             )
 
 
 def run(trial: "Trial") -> None:
-    """Train one arm under one seed, look at its hidden units, record."""
+    """Train the model of one arm and seed, and record how sparse its hidden units are."""
+    # Imports are local, so that a plan can read this page without loading torch.
     from experiments.probes.activations import ActivationProbe, InputSparsity
     from runner.trial.training import evaluate, train
 
+    # Set up: the data and the initialised model.
     ffn, eps = trial.config.parts.ffn, trial.config.options.eps
     task, model = build_task_and_model(trial)
 
     def probe() -> ActivationProbe:
         return ActivationProbe(model, eps=eps)
 
-    # Before training: after it, or after a resume, the first weights are gone.
+    # Measure the untrained model first: training replaces its weights.
     start = evaluate(model, task, [probe()], trial.device)
     train(trial, model, task, probes=[probe])
 
+    # Conclude: record the trained model's values, their change over training, and the tables.
     by_input = InputSparsity(model, eps=eps, limit=LIMIT)
     end = evaluate(model, task, [probe(), by_input], trial.device)
     trial.record(add_start_and_change(start, end), "1")
@@ -71,21 +84,21 @@ def run(trial: "Trial") -> None:
 
 def add_start_and_change(start: dict[str, float], end: dict[str, float]) -> dict[str, float]:
     """Return the probe's values at the end, `<name>_init` before training, and `<name>_change`."""
-    found = {}
+    metrics = {}
     for name in start:
-        place, _, layer = name.removeprefix("ffn/").partition("/")
+        quantity, _, layer = name.removeprefix("ffn/").partition("/")
         if name.startswith("ffn/"):
             suffix = f"/{layer}" if layer else ""
-            found[name] = end[name]
-            found[f"ffn/{place}_init{suffix}"] = start[name]
-            found[f"ffn/{place}_change{suffix}"] = end[name] - start[name]
-    return found
+            metrics[name] = end[name]
+            metrics[f"ffn/{quantity}_init{suffix}"] = start[name]
+            metrics[f"ffn/{quantity}_change{suffix}"] = end[name] - start[name]
+    return metrics
 
 
 def function_rows(activation: str) -> list[dict[str, float | str]]:
-    """Return the activation and its derivative on [-3, 3], a row a point.
+    """Return the activation and its derivative on [-LIMIT, LIMIT], one row per point.
 
-    Of a gated network this is the gate: its hidden value where the other factor is 1.
+    In a gated network this is the gate: the hidden value where the other factor is 1.
     """
     import torch
 

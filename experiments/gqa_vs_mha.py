@@ -1,11 +1,19 @@
-"""Fewer heads of keys and values: what decoding saves, and what quality it costs.
+"""Compare numbers of KV heads (keys and values): the cost of decoding, and the held-out loss.
 
-Every arm trains the same small decoder-only Transformer on labelled text; arms differ in the number
-of heads of keys and values. An arm with a conversion trains with a head of keys and values for
-every query head first, as the arm `mha` does, then pools them and trains on; the others train on
-for as long, so that all have seen the same data. Parameters and cache bytes are asked from what was
-allocated. Time is taken alone on the machine: of one layer, one token against a full cache, beside
-reading the same cache once, and a prompt at once; and of the whole model, which generates.
+A trial trains a small decoder-only Transformer on labelled text. Training has two phases, so that
+all arms see the same data:
+
+1. An arm with a conversion trains with one KV head per query head, as the arm `mha` does. The
+   other arms train with their own number of KV heads.
+2. The conversion then pools the KV heads of each group into one. All arms train for the same
+   number of further steps.
+
+Parameters and bytes of the KV cache are counted on allocated tensors. These are timed under an
+exclusive lock of the machine:
+
+- one attention layer that decodes one token with a filled cache, and a plain read of this cache;
+- the same layer on a whole prompt, and its attention kernel alone;
+- greedy generation with the whole model.
 """
 
 import math
@@ -32,13 +40,13 @@ if TYPE_CHECKING:
 
 Functions = dict[str, Callable[[], object]]
 MIN_SAMPLE_SECONDS = 0.005
-"""Seconds; a shorter call is repeated until they are over, so that the clock is fine enough."""
+"""A shorter call is repeated for at least this time, so that the clock resolves it."""
 N_NEW, BYTES = 32, 256
-"""Tokens that are generated, and their vocabulary."""
+"""The number of generated tokens, and the size of their vocabulary."""
 
 
 class Conversion(StrEnum):
-    """What a group's heads of keys and values become: left, their mean, the first, a fresh one."""
+    """The head that replaces a group's KV heads: none, their mean, their first, or a random one."""
 
     none = "none"
     mean = "mean"
@@ -46,13 +54,24 @@ class Conversion(StrEnum):
     random = "random"
 
 
-METRICS.update(DECLARATIONS)
+METRICS.update(DECLARATIONS)  # the definitions of the metrics that `run` and `timing` record
 
 
 @question("gqa_vs_mha")
 @dataclass
 class GQAOptions(Question):
-    """Conversion of a trained MHA, and the one layer that is timed."""
+    """Options of `experiment=gqa_vs_mha`.
+
+    Attributes:
+        convert: the conversion of the trained model.
+        uptrain_share: steps of the second training phase, as a share of those of the first.
+        d_model: width of the timed layer.
+        batch_size: sequences that are decoded at the same time.
+        lengths: cached tokens before the decoded one, in ascending order.
+        rounds: timed calls per length in one timing pass; 0 skips timing.
+        prefill_lengths: tokens of a prompt, in ascending order.
+        prefill_rounds: the same as `rounds`, for prompts and for generation.
+    """
 
     timed: ClassVar[bool] = True
     convert: Conversion
@@ -78,12 +97,12 @@ class GQAOptions(Question):
             values = list(getattr(self, name))
             if not values or min(values) < 1 or sorted(set(values)) != values:
                 raise ValueError(
-                    f"{name}={values} must be one or more numbers of tokens, each larger than "
-                    "the one before"
+                    f"{name}={values} must be one or more numbers of tokens in ascending order, "
+                    "without repeats"
                 )
 
     def check(self, groups: Mapping[str, Any]) -> None:
-        """Raise ValueError where there are no heads, or they cannot share the timed width."""
+        """Raise ValueError where there are no heads, or they cannot divide the timed width."""
         attention, why = groups["attention"], "experiment=gqa_vs_mha compares numbers of heads"
         check_has_fields("attention", attention, "n_heads", "n_kv_heads", "kernel", why=why)
         heads = attention.n_heads
@@ -94,56 +113,67 @@ class GQAOptions(Question):
 
 
 def run(trial: "Trial") -> None:
-    """Train one arm under one seed, convert it where the arm says so, count what it allocates."""
+    """Train the model of one arm and seed, convert it if the arm says so, and record its sizes."""
+    # Imports are local, so that a plan can read this page without loading torch.
     from experiments.nn.kv_head_conversion import convert_kv_heads
     from experiments.nn.transformer import Transformer
     from runner.trial.training import SecondPhase, evaluate, train
 
+    # Set up: build the timed layer first, so that sizes that do not fit fail before training.
     parts, options, training = trial.config.parts, trial.config.options, trial.config.training
-    layer = build_timed_layer(trial)  # sizes that do not fit are errors now, not after the training
+    layer = build_timed_layer(trial)
     for length in options.lengths:
         cache = layer.to("meta").new_cache(options.batch_size, length)
         trial.record({f"gqa/cache_of_layer/length{length}": cache.nbytes}, "bytes")
     n_heads, n_kv_heads = parts.attention.n_heads, parts.attention.n_kv_heads
     task = build_task(trial)
 
-    def model_with(heads: int) -> Transformer:
-        return build_model(trial, task, attention=replace(parts.attention, n_kv_heads=heads))
+    def model_with(n: int) -> Transformer:
+        return build_model(trial, task, attention=replace(parts.attention, n_kv_heads=n))
 
-    def change(model: "nn.Module") -> "nn.Module":
+    def convert_model(model: "nn.Module") -> "nn.Module":
         assert isinstance(model, Transformer)
         if options.convert is not Conversion.none:
-            how = options.convert.value
-            model = convert_kv_heads(model, n_kv_heads=n_kv_heads, pooling=how, seed=trial.seed)
+            pooling = options.convert.value
+            model = convert_kv_heads(model, n_kv_heads=n_kv_heads, pooling=pooling, seed=trial.seed)
         record_loss(evaluate(model, task, [], trial.device)["val/loss"])
         return model
 
     def record_loss(loss: float) -> None:
         trial.record({"gqa/loss_converted": loss}, task.unit)
 
-    first = n_kv_heads if options.convert is Conversion.none else n_heads
-    more = SecondPhase(change, round(options.uptrain_share * training.steps))
-    train(trial, model_with(first), task, second_phase=more)
-    if "gqa/loss_converted" not in trial.results:  # diverged before it could be converted
+    # Measure: train in two phases. `convert_model` runs between them and records the loss.
+    n_at_start = n_kv_heads if options.convert is Conversion.none else n_heads
+    second_phase = SecondPhase(convert_model, round(options.uptrain_share * training.steps))
+    train(trial, model_with(n_at_start), task, second_phase=second_phase)
+    if "gqa/loss_converted" not in trial.results:  # it diverged in the first phase
         record_loss(math.nan)
+
+    # Conclude: sizes of this arm, compared with one KV head per query head.
     record_sizes(trial, model_with(n_kv_heads), model_with(n_heads).to("meta"))
 
 
 def record_sizes(trial: "Trial", model: "Transformer", full: "Transformer") -> None:
-    """Record parameters and cache bytes of the arm, and its savings over all heads (`full`)."""
+    """Record attention parameters and cache bytes of `model`, and its savings relative to `full`.
+
+    `full` has one KV head per query head.
+    """
     options = trial.config.options
     batch, length = options.batch_size, options.lengths[-1]
-    parameters, of_full = count_attention_parameters(model), count_attention_parameters(full)
-    cached = sum(cache.nbytes for cache in model.new_caches(batch, length))
-    cached_of_full = sum(cache.nbytes for cache in full.new_caches(batch, length))
+    parameters, n_full = count_attention_parameters(model), count_attention_parameters(full)
+    cache_bytes = sum(cache.nbytes for cache in model.new_caches(batch, length))
+    full_bytes = sum(cache.nbytes for cache in full.new_caches(batch, length))
     trial.record({"gqa/attention_parameters": parameters}, "1")
-    trial.record({"gqa/cache_bytes": cached}, "bytes")
-    trial.record({"gqa/parameter_reduction": 100 * (1 - parameters / of_full)}, "%")
-    trial.record({"gqa/cache_reduction": 100 * (1 - cached / cached_of_full)}, "%")
+    trial.record({"gqa/cache_bytes": cache_bytes}, "bytes")
+    trial.record({"gqa/parameter_reduction": 100 * (1 - parameters / n_full)}, "%")
+    trial.record({"gqa/cache_reduction": 100 * (1 - cache_bytes / full_bytes)}, "%")
 
 
 def timing(trial: "Trial") -> None:
-    """Time decoding against cache length and reading the cache once; a prompt; a generation."""
+    """Time decoding, prompts and generation of the arm, unless `options.rounds` is 0.
+
+    This runs after `run`, under an exclusive lock, so that no other trial slows it down.
+    """
     import torch
 
     if trial.config.options.rounds:
@@ -152,7 +182,7 @@ def timing(trial: "Trial") -> None:
 
 
 def time_decoding(trial: "Trial") -> None:
-    """Time one attention layer at each length, and the whole model; record what was timed."""
+    """Time one attention layer at each length, and generation by the whole model; record both."""
     import torch
     from torch import Tensor
 
@@ -160,40 +190,47 @@ def time_decoding(trial: "Trial") -> None:
     from experiments.nn.kernels.kernel import KERNELS
     from runner.trial.measure import time_interleaved
 
+    # Set up: a layer, a cache filled with random numbers, and random inputs of a prompt's length.
     options = trial.config.options
     layer = build_timed_layer(trial)
     longest = max(*options.lengths, *options.prefill_lengths)
     cache: KVCache = layer.new_cache(options.batch_size, longest)
     source = torch.Generator(trial.device).manual_seed(trial.seed)
-    for kept in (cache.keys, cache.values):
-        kept.normal_(generator=source)
+    for tensor in (cache.keys, cache.values):
+        tensor.normal_(generator=source)
     shape = (options.batch_size, options.prefill_lengths[-1], options.d_model)
     x = torch.randn(shape, generator=source, device=trial.device, dtype=trial.dtype)
 
-    def after(length: int, new: Tensor) -> Callable[[], Tensor]:
+    def call_after(n_cached: int, new: Tensor) -> Callable[[], Tensor]:
         def call() -> Tensor:
-            cache.length = length  # it is filled to its end: any position can be the last
+            # The whole cache holds numbers, so any position can be its last.
+            cache.length = n_cached
             return layer(new, cache=cache)
 
         return call
 
+    # Decoding: one more token at each length. The plain sum bounds it: it reads the cache once.
     read = cache.keys[:, :, : options.lengths[-1]], cache.values[:, :, : options.lengths[-1]]
-    tokens: Functions = {f"decode/{n}": after(n - 1, x[:, :1]) for n in options.lengths}
-    tokens["decode/read"] = lambda: [kept.sum() for kept in read]
+    tokens: Functions = {f"decode/{n}": call_after(n - 1, x[:, :1]) for n in options.lengths}
+    tokens["decode/read"] = lambda: [tensor.sum() for tensor in read]
+    # Prompts: the layer and its kernel alone, at each length; and the whole model.
     prompts: Functions = {"generation/all": generation(trial, source)}
     kernel = KERNELS[trial.config.parts.attention.kernel]
     for n in options.prefill_lengths:
-        prompts[f"prefill/{n}"] = after(0, x[:, :n])
+        prompts[f"prefill/{n}"] = call_after(0, x[:, :n])
         prompts[f"mixing/{n}"] = partial(kernel, *layer.project(x[:, :n]), causal=True)
+    # Measure: calls of one set take turns in random order, so that noise affects all of them.
     seed = trial.seed + trial.passes
     samples = time_interleaved(
         tokens, rounds=options.rounds, min_seconds=MIN_SAMPLE_SECONDS, seed=seed
     ) | time_interleaved(prompts, rounds=options.prefill_rounds, warmup=1, seed=seed)
-    record_times(trial, trial.pool_samples(samples), n_bytes=sum(kept.nbytes for kept in read))
+    # Conclude: pool the samples with those of earlier timing passes.
+    pooled = trial.pool_samples(samples)
+    record_times(trial, pooled, n_bytes=sum(tensor.nbytes for tensor in read))
 
 
 def generation(trial: "Trial", source: "torch.Generator") -> "Callable[[], Tensor]":
-    """Return a call that decodes with the whole model; fresh weights cost the same."""
+    """Return a call that generates with the whole model; untrained weights take the same time."""
     import torch
 
     from experiments.nn.decoding.generation import generate_greedily
@@ -207,9 +244,10 @@ def generation(trial: "Trial", source: "torch.Generator") -> "Callable[[], Tenso
 
 
 def record_times(trial: "Trial", samples: dict[str, list[float]], *, n_bytes: int) -> None:
-    """Record samples as a table, and medians, slope over lengths, bandwidth and speed.
+    """Record all samples as a table, and their medians, slope over lengths, bandwidth and speed.
 
-    Keys are stage/length; `n_bytes` are those of the cache at the last length.
+    `samples` maps stage/length to seconds per call. `n_bytes` are the bytes of the cache at the
+    last length.
     """
     options = trial.config.options
     rows = [
@@ -221,7 +259,7 @@ def record_times(trial: "Trial", samples: dict[str, list[float]], *, n_bytes: in
     ]
     trial.table("times", rows)
     ms = {name: 1e3 * statistics.median(values) for name, values in samples.items()}
-    read, generated = ms.pop("decode/read"), ms.pop("generation/all")
+    read, generate = ms.pop("decode/read"), ms.pop("generation/all")
     for name, value in ms.items():
         stage, length = name.split("/")
         trial.record({f"gqa/{stage}_time/length{length}": value}, "ms")
@@ -230,18 +268,19 @@ def record_times(trial: "Trial", samples: dict[str, list[float]], *, n_bytes: in
     if len(decode) > 1:
         thousands = [length / 1000 for length in options.lengths]
         slope = statistics.linear_regression(thousands, decode).slope
-        trial.record({"gqa/decode_slope": slope}, "ms")  # for every 1000 tokens in the cache
+        trial.record({"gqa/decode_slope": slope}, "ms")  # per 1000 tokens in the cache
+    # Bytes per millisecond over 1e6 are GB/s.
     speeds = {"decode_bandwidth": n_bytes / decode[-1], "read_limit": n_bytes / read}
     trial.record({f"gqa/{name}": value / 1e6 for name, value in speeds.items()}, "GB/s")
-    new = options.batch_size * N_NEW
-    trial.record({"gqa/generation": 1e3 * new / generated}, "tokens/s")
+    n_generated = options.batch_size * N_NEW
+    trial.record({"gqa/generation": 1e3 * n_generated / generate}, "tokens/s")
 
 
 def build_timed_layer(trial: "Trial") -> Any:
-    """Return one attention layer of this arm, in the width that is timed.
+    """Return one initialised attention layer of this arm, with the width of the timed layer.
 
-    It decodes by plain products at every length: left to itself it would take another path for
-    short caches, from a length that depends on the arm, and one slope would mix the two.
+    It decodes with plain matrix products at every length. By default it would use another path for
+    short caches, up to a length that depends on the arm. One slope would then mix two paths.
     """
     from experiments.nn.initialise import initialise
 
@@ -252,6 +291,6 @@ def build_timed_layer(trial: "Trial") -> Any:
 
 
 def count_attention_parameters(model: "Transformer") -> int:
-    """Return the parameters of all attention layers."""
+    """Return the number of parameters of all attention layers."""
     layers: list[Any] = [block.attention for block in model.blocks]
     return sum(p.numel() for layer in layers for p in layer.parameters())

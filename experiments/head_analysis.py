@@ -1,11 +1,14 @@
-"""What each attention head looks at, when it learned that, and how heads differ.
+"""Score where each attention head looks, when it learns this, and how much the heads differ.
 
-A small decoder-only Transformer is trained on sequences with planted dependences. On held-out data,
-while it trains and at the end, each head is scored: entropy, distance, diagonal, and the weight on
-the offsets that carry a pattern. Beside every score stand what attention spread evenly over the
-valid keys scores, and what the same model scores before its first step. On sequences that repeat
-(task=induction) it is also scored how well the model copies and which heads find the earlier
-occurrence, and heads are taken away: do those matter that look there, and how many can go?
+A trial trains a small decoder-only Transformer on sequences with planted dependences. During
+training and at its end, it scores each head on held-out data. The scores are entropy, distance,
+diagonal, and the weight on the offsets that carry a pattern. Every score has two references:
+attention that is even over the valid keys, and the same model before its first step.
+
+On sequences that repeat (task=induction), the trial also measures:
+
+- how well the model copies, and which heads attend to the earlier occurrence of a symbol;
+- how much accuracy it loses when heads are ablated, and how many heads can be removed.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,15 +27,18 @@ if TYPE_CHECKING:
     from experiments.probes.heads.summaries import ScoreTable
     from runner.trial.trial import Trial
 
-METRICS.update(DECLARATIONS)
+METRICS.update(DECLARATIONS)  # the definitions of the metrics that `run` records
 
 
 @question("head_analysis")
 @dataclass
 class HeadAnalysisOptions(Question):
-    """Whether the model is trained, the block of queries scored at once, and how many heads go.
+    """Options of `experiment=head_analysis`.
 
-    `block` bounds memory; `n_orders` is the number of random orders in which heads are taken away.
+    Attributes:
+        train: whether the model is trained; if not, its starting weights are scored.
+        block: queries that are scored at a time, which bounds memory.
+        n_orders: random orders in which heads are removed; 0 skips ablation and pruning.
     """
 
     train: bool
@@ -53,7 +59,8 @@ class HeadAnalysisOptions(Question):
 
 
 def run(trial: "Trial") -> None:
-    """Train one arm under one seed (or leave it as it starts), score its heads, record."""
+    """Train the model of one arm and seed, unless `options.train` is false, and score its heads."""
+    # Imports are local, so that a plan can read this page without loading torch.
     from experiments.probes.heads.ablation_metrics import (
         record_ablation_and_pruning,
         record_diverged_ablation,
@@ -69,6 +76,7 @@ def run(trial: "Trial") -> None:
     from runner.trial.protocols import ProbeProtocol
     from runner.trial.training import evaluate, train
 
+    # Set up: the data, the model, and the probes that score it on held-out data.
     options, repeats = trial.config.options, trial.config.parts.task.repeats
     task = build_task(trial)
 
@@ -79,6 +87,8 @@ def run(trial: "Trial") -> None:
     probes: list[Callable[[], ProbeProtocol]] = [lambda: probe(model)]
     if repeats:
         probes.append(lambda: CopyProbe(model))
+
+    # Measure while training. An untrained arm is evaluated once, as step 0.
     if options.train:
         train(trial, model, task, probes=probes)
     else:
@@ -87,18 +97,23 @@ def run(trial: "Trial") -> None:
         trial.log(values, 0)
         trial.record({"val/loss": values["val/loss"]}, task.unit)
 
+    # Score the final model and, as a reference, the same model before training.
     final, untrained = probe(model), build_model(trial, task)
     initial = probe(untrained)
     evaluate(model, task, [final], trial.device)
     evaluate(untrained, task, [initial], trial.device)
     record_scores(trial, final, initial)
     record_planted_attention(trial, final, initial, mean=task.needs_lags)
-    more: ScoreTable = {}
+
+    # On sequences that repeat: score copying, then ablate heads. A diverged model copies nothing.
+    copy_scores: ScoreTable = {}
     if repeats:
-        more = record_copying(trial, model, untrained, task)
+        copy_scores = record_copying(trial, model, untrained, task)
         if options.n_orders and trial.diverged:
             record_diverged_ablation(trial, model)
         elif options.n_orders:
             record_ablation_and_pruning(trial, model.eval(), task)
-    trial.table("heads", summarise_heads(final, more))
+
+    # Conclude: describe each head in words, and keep the weights of example sequences for figures.
+    trial.table("heads", summarise_heads(final, copy_scores))
     trial.table("attention", example_attention_rows(model, task, trial.device))

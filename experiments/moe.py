@@ -1,9 +1,14 @@
-"""What a mixture of experts gains over a dense network of equal active cost, and what experts do.
+"""Compare a mixture of experts with a dense network of equal active cost, and measure its routing.
 
-A small decoder-only Transformer is trained on sequences of labelled domains; its feed-forward
-networks are dense or mixtures of experts. Everything is measured on held-out data, while the model
-trains and at the end: loss without auxiliary terms, load of each expert, balance, and how much the
-choice of an expert tells about the domain and about the token, minus chance.
+A trial trains a small decoder-only Transformer on sequences from labelled domains, such as code and
+English. Its feed-forward networks are dense, or mixtures of experts: a router sends each token to a
+few of several networks. During training and at its end, the trial measures on held-out data:
+
+- the loss without auxiliary terms;
+- the load of each expert, and how even the loads are;
+- how much the choice of an expert reveals about the domain and about the token, above chance.
+
+Definitions and units of all metrics are in `experiments/metrics/moe.py`.
 """
 
 from dataclasses import dataclass, field
@@ -19,14 +24,20 @@ if TYPE_CHECKING:
     from runner.trial.trial import Trial
 
 NATS = {"moe/router_entropy"}
+"""Metrics in nats; all others are plain numbers, of unit 1."""
 
-METRICS.update(DECLARATIONS)
+METRICS.update(DECLARATIONS)  # the definitions of the metrics that `run` records
 
 
 @question("moe")
 @dataclass
 class MoEOptions(Question):
-    """How often labels are permuted, to learn what agreement is chance."""
+    """Options of `experiment=moe`.
+
+    Attributes:
+        n_permutations: number of random permutations of the labels. They estimate how much experts
+            and labels agree by chance.
+    """
 
     n_permutations: int = field(metadata=measurement_only())
 
@@ -35,18 +46,24 @@ class MoEOptions(Question):
 
 
 def run(trial: "Trial") -> None:
-    """Train one arm under one seed, look at its routing, record."""
+    """Train the model of one arm and seed, and record how its routers use the experts."""
+    # Imports are local, so that a plan can read this page without loading torch.
     from experiments.probes.routing import RoutingProbe
     from runner.trial.training import evaluate, train
 
+    # Set up: the data and the initialised model. A dense arm has 0 experts.
     n_experts, options = trial.config.parts.ffn.experts, trial.config.options
     task, model = build_task_and_model(trial)
 
     def probe() -> RoutingProbe:
         return RoutingProbe(task.labels, n_experts, options.n_permutations)
 
+    # Measure while training: each evaluation on held-out data fills a new probe, and logs its
+    # metrics and the loss. `train` also records the final loss.
     train(trial, model, task, probes=[probe])
 
+    # Conclude: measure the trained model, now with the permutations, which are too slow for every
+    # evaluation. A dense model has no routing metrics.
     final = probe()
     evaluate(model, task, [final], trial.device)
     for name, value in final.final_metrics(trial.seed).items():

@@ -1,11 +1,15 @@
-"""Gradients over depth under each placement of the norms, and how each of them trains.
+"""Compare placements of the norms: gradients over depth before training, and stability of training.
 
-First at initialisation: models of growing depth that differ in nothing but where their norms stand,
-and for each the gradient of the last feed-forward matrix (W2 of Xiong et al. 2020, whose theorem is
-about this one: level for Post-LN, falling like 1 / sqrt(depth) for Pre-LN), of each layer and of
-the residual stream, with the stream's variance. Then in training, at the depth of `model.n_layers`:
-losses, and the gradient norm of each layer in every step, before clipping. Arms that differ in
-nothing but their training look at no depth (`options.depths=[]`), since they start alike.
+Before training, a trial builds models of growing depth with the norm placement of its arm. For each
+depth it measures:
+
+- the gradient of the last feed-forward matrix, W2 of Xiong et al. 2020. Their theorem says that it
+  is constant over depth for Post-LN, and falls like 1 / sqrt(depth) for Pre-LN;
+- the gradients of each layer and of the residual stream, and the variance of the stream.
+
+Then it trains one model with `model.n_layers` layers. It measures the losses, and the gradient norm
+of each layer in every step, before clipping. Arms that differ only in how they train skip the
+measurement before training (`options.depths=[]`), since they start from the same weights.
 """
 
 import dataclasses
@@ -27,15 +31,21 @@ if TYPE_CHECKING:
     from runner.trial.trial import Trial
 
 LAST = 10
-"""Steps at the end of training that count as its outcome, as in the exercise."""
+"""The number of last steps whose mean loss is recorded, as in the textbook settings."""
 
-METRICS.update(DECLARATIONS)
+METRICS.update(DECLARATIONS)  # the definitions of the metrics that `run` records
 
 
 @question("norm_stability")
 @dataclass
 class NormStabilityOptions(Question):
-    """The depths that are looked at before training, and on how many batches of which size."""
+    """Options of `experiment=norm_stability`.
+
+    Attributes:
+        depths: numbers of layers that are measured before training; [] measures none.
+        init_batches: batches over which these measurements are averaged.
+        init_batch_size: sequences of such a batch; null is the size of the training batches.
+    """
 
     depths: list[int] = field(metadata=measurement_only("norm/grad_slope", "norm/variance_slope"))
     init_batches: int = field(
@@ -53,36 +63,43 @@ class NormStabilityOptions(Question):
             check_at_least(1, depths=depth)
         if self.depths and len(set(self.depths)) < max(2, len(self.depths)):
             raise ValueError(
-                f"depths={list(self.depths)} must be two or more different numbers of layers, as "
-                "a slope over depth is fitted, or [] to look at nothing before training"
+                f"depths={list(self.depths)} must be two or more different numbers of layers, to "
+                "fit a slope over depth, or [] to measure nothing before training"
             )
 
 
 def run(trial: "Trial") -> None:
-    """Look at models of all depths before any training, then train one of them, record."""
+    """Measure untrained models of all depths, then train the model of the arm and record both."""
+    # Imports are local, so that a plan can read this page without loading torch.
     from experiments.probes.gradients import GradientNorms, depth_profile
     from runner.trial.training import train
 
+    # Set up: the data of this arm and seed.
     parts, options = trial.config.parts, trial.config.options
     task = build_task(trial)
 
+    # Measure before training: one model per depth, on the same batches.
     if options.depths:
-        seen = build_task(trial, options.init_batch_size)
+        init_task = build_task(trial, options.init_batch_size)
         steps = range(1, 1 + options.init_batches)
-        batches = [seen.batch(step).to(trial.device) for step in steps]
+        batches = [init_task.batch(step).to(trial.device) for step in steps]
         profiles = {}
         for depth in sorted(options.depths):
             model = build_model(trial, task, model=replace(parts.model, n_layers=depth))
             profiles[depth] = mean_profile([depth_profile(model, b, task.loss) for b in batches])
         trial.record(initialisation_metrics(profiles), "1")
 
+    # Measure in training: the gradient norm of each layer in every step.
     model = build_model(trial, task)
     curves = train(trial, model, task, step_probes=[GradientNorms()])
     record_training(trial, curves, task.unit)
 
 
 def mean_profile(profiles: "list[DepthProfile]") -> "DepthProfile":
-    """Return the mean over batches, value by value: one batch would say more about itself."""
+    """Return the mean of each value over the profiles of several batches, NaN if one is not finite.
+
+    The mean depends less on single batches.
+    """
     from experiments.probes.gradients import DepthProfile
 
     def mean(name: str) -> list[float]:
@@ -95,30 +112,33 @@ def mean_profile(profiles: "list[DepthProfile]") -> "DepthProfile":
 
 
 def initialisation_metrics(profiles: "dict[int, DepthProfile]") -> dict[str, float]:
-    """Return metrics of models before training; slopes are of logarithms against log depth."""
+    """Return the metrics of untrained models by depth, and their slopes over depth.
+
+    A slope is that of ln(value) against ln(depth).
+    """
     from experiments.probes.gradients import log_slope
 
-    found: dict[str, float] = {}
+    metrics: dict[str, float] = {}
     for depth, profile in profiles.items():
-        found[f"norm/grad_last/depth{depth}"] = profile.grad_down[-1]
-        # Asked for by the exercise, and misleading: the theorem is about the last layer as depth
-        # grows, while at one depth the first and last layer of Post-LN may well be alike.
-        found[f"norm/grad_first_last/depth{depth}"] = ratio_or_nan(
+        metrics[f"norm/grad_last/depth{depth}"] = profile.grad_down[-1]
+        # The textbook settings include this ratio, but it misleads. The theorem is about the last
+        # layer as depth grows; at one depth, the first and last layer of Post-LN may be similar.
+        metrics[f"norm/grad_first_last/depth{depth}"] = ratio_or_nan(
             profile.grad[0], profile.grad[-1]
         )
-        found[f"norm/variance_last/depth{depth}"] = profile.variance[-1]
+        metrics[f"norm/variance_last/depth{depth}"] = profile.variance[-1]
         for name in ("grad", "grad_stream", "variance"):
             for layer, value in enumerate(getattr(profile, name)):
-                found[f"norm/{name}/depth{depth}/layer{layer}"] = value
-    found["norm/grad_slope"] = log_slope({d: p.grad_down[-1] for d, p in profiles.items()})
-    found["norm/variance_slope"] = log_slope({d: p.variance[-1] for d, p in profiles.items()})
-    return replace_nonfinite(found)
+                metrics[f"norm/{name}/depth{depth}/layer{layer}"] = value
+    metrics["norm/grad_slope"] = log_slope({d: p.grad_down[-1] for d, p in profiles.items()})
+    metrics["norm/variance_slope"] = log_slope({d: p.variance[-1] for d, p in profiles.items()})
+    return replace_nonfinite(metrics)
 
 
 def record_training(trial: "Trial", curves: dict[str, list[float]], unit: str) -> None:
-    """Record the outcome of training, from the scalars of every step.
+    """Record how training ended and how much its gradients varied, from the scalars of every step.
 
-    A trial that broke off before its first step has none.
+    A trial that diverged before its first step has no scalars; its values are NaN.
     """
     losses, norms = curves.get("train/loss", []), curves.get("train/grad_norm", [])
     trial.record({"norm/loss_last": of_finite(statistics.fmean, losses[-LAST:])}, unit)
@@ -129,7 +149,7 @@ def record_training(trial: "Trial", curves: dict[str, list[float]], unit: str) -
 
 
 def of_finite(function: Callable[[Sequence[float]], float], values: Sequence[float]) -> float:
-    """Apply a function to values; NaN where there are none, one is not finite or they overflow."""
+    """Apply a function to values; NaN without values, if one is not finite, or on overflow."""
     if not values or not all(map(math.isfinite, values)):
         return math.nan
     try:

@@ -1,4 +1,4 @@
-"""What every question has: its name, its parts, its options. No torch."""
+"""The base class of questions, and the decorator that registers one. This module has no torch."""
 
 import functools
 import importlib
@@ -11,19 +11,19 @@ from experiments.rules import check_dataclass
 PACKAGE = __name__.rpartition(".")[0]
 
 QUESTIONS: dict[str, type["Question"]] = {}
-"""Name -> options. Ours are among them after `load`."""
+"""Maps names to classes of options. `load` adds the questions of this package."""
 
 
 class Question:
-    """The base of an experiment's own options, a dataclass that stands in the experiment's page.
+    """The base class of an experiment's options, which are a dataclass in the experiment's page.
 
-    The page is the module of this class. It also has `run(trial)`, and `timing(trial)` where the
+    The page is the module of the class. It also defines `run(trial)`, and `timing(trial)` if the
     question is timed.
 
     Attributes:
-        parts: the groups that the experiment has beside `model`.
+        parts: the groups that an arm has in addition to `model`.
         pairs: whether its tasks are pairs of sequences, a source and a target.
-        timed: whether `timing` follows `run`, alone on the machine.
+        timed: whether `timing` follows `run`, under an exclusive lock of the machine.
     """
 
     parts: ClassVar[tuple[str, ...]] = ("attention", "ffn", "norm", "task")
@@ -31,7 +31,7 @@ class Question:
     timed: ClassVar[bool] = False
 
     def check(self, groups: Mapping[str, Any]) -> None:
-        """Raise ValueError where options do not fit the parts of an arm (`groups["attention"]`)."""
+        """Raise ValueError where options do not fit the parts of an arm, e.g. `groups["ffn"]`."""
 
 
 Q = TypeVar("Q", bound=type)
@@ -41,7 +41,7 @@ def question(name: str) -> Callable[[Q], Q]:
     """Register a dataclass as the options of an experiment: `@question("moe")`.
 
     Raises:
-        ValueError: the class is no dataclass that extends `Question`, its module has another
+        ValueError: the class is not a dataclass that extends `Question`, its module has another
             question, or another question has this name.
     """
 
@@ -51,16 +51,19 @@ def question(name: str) -> Callable[[Q], Q]:
             raise ValueError(f"{where}: write class {options.__name__}(Question), from experiments")
         check_dataclass(where, options)
         if options.__module__.rpartition(".")[0] != PACKAGE:
-            load()  # so that a name of ours is refused to a plug-in, and not the other way round
-        page = [one for one, known in QUESTIONS.items() if known.__module__ == options.__module__]
-        if page not in ([], [name]):
+            # A plug-in may not use a built-in name, so built-in questions are registered first.
+            load()
+        names = [key for key, known in QUESTIONS.items() if known.__module__ == options.__module__]
+        if names not in ([], [name]):
             raise ValueError(
-                f"{where}: {options.__module__} is the page of {page[0]!r} already, and a page has "
-                "one question; write another module"
+                f"{where}: {options.__module__} already has the question {names[0]!r}, and a page "
+                "has one question; write another module"
             )
         other = QUESTIONS.get(name)
         if other and (other.__module__, other.__name__) != (options.__module__, options.__name__):
-            raise ValueError(f"{where}: {other.__module__} has this name already; choose another")
+            raise ValueError(
+                f"{where}: {other.__module__} already uses this name; choose another name"
+            )
         QUESTIONS[name] = options
         return options
 
@@ -68,17 +71,17 @@ def question(name: str) -> Callable[[Q], Q]:
 
 
 def measurement_only(*affects: str) -> dict[str, tuple[str, ...]]:
-    """Return the metadata of a field that only says what is measured.
+    """Return the metadata of a field that changes measurements only, not the trained model.
 
-    Arms may differ in it and still be compared, in all metrics but those whose names begin with one
-    of `affects`: `rounds: int = field(metadata=measuring())`.
+    Arms may differ in the field and still be compared, except in metrics whose names begin with one
+    of `affects`. Example: `rounds: int = field(metadata=measurement_only())`.
     """
     return {"affects": affects}
 
 
-@functools.cache  # asked often, and the folder does not change
+@functools.cache  # called often, and the folder does not change
 def load() -> None:
-    """Import all pages, the modules beside this one, so that they are in `QUESTIONS`."""
+    """Import all modules of this package, so that their questions are in `QUESTIONS`."""
     for module in pkgutil.iter_modules(importlib.import_module(PACKAGE).__path__):
         if not module.ispkg:
             importlib.import_module(f"{PACKAGE}.{module.name}")

@@ -1,9 +1,9 @@
-"""Whether a complete encoder-decoder translates sentences that it has never seen.
+"""Train a complete encoder-decoder, and score its translations of unseen sentences.
 
-It learns from pairs by teacher forcing and is judged by greedy decoding, with cached keys and
-values, of held-out sentences: the share that is right from end to end, and chrF. Known sentences,
-and splits that are harder than what is learnt from, are scored apart, and are no part of the
-held-out loss. Tables show what it says, sentence by sentence, and where its decoder looks.
+The model learns from pairs of sentences by teacher forcing. It is scored by greedy decoding of
+held-out sentences, with a KV cache: the share of exact matches, and chrF. Training sentences, and
+splits that are harder than the training data, are scored separately and do not enter the held-out
+loss. Tables show decoded sentences, and the attention of the decoder to the source.
 """
 
 from dataclasses import dataclass, field
@@ -23,13 +23,18 @@ if TYPE_CHECKING:
     from experiments.tasks.translation import TranslationTask
     from runner.trial.trial import Trial
 
-METRICS.update(DECLARATIONS)
+METRICS.update(DECLARATIONS)  # the definitions of the metrics that `run` records
 
 
 @question("translation")
 @dataclass
 class TranslationOptions(Question):
-    """How many sentences are decoded while the model trains, and how many a table shows."""
+    """Options of `experiment=translation`.
+
+    Attributes:
+        n_probe: sentences of each split that are decoded at every evaluation in training.
+        n_samples: decoded sentences of each split that the table `samples` shows.
+    """
 
     pairs: ClassVar[bool] = True
     n_probe: int = field(metadata=measurement_only())
@@ -40,21 +45,25 @@ class TranslationOptions(Question):
 
 
 def run(trial: "Trial") -> None:
-    """Train one arm under one seed, let it translate, record."""
+    """Train the model of one arm and seed, decode all held-out sentences, and record the scores."""
+    # Imports are local, so that a plan can read this page without loading torch.
     from experiments.probes.extra_splits import ExtraSplitsProbe
     from experiments.probes.translation import TranslationProbe
     from experiments.tasks.translation import TranslationTask
     from runner.trial.training import train
 
+    # Set up: the sentence pairs and the initialised encoder-decoder.
     parts, options = trial.config.parts, trial.config.options
     task = build_task(trial)
     if not isinstance(task, TranslationTask):
         raise ValueError(f"task={parts.task.kind} has no translations; use task=numbers or pairs15")
     model = translator_of(trial, task)
 
+    # Measure while training: both probes decode `n_probe` sentences of a split per evaluation.
     probes = (TranslationProbe, ExtraSplitsProbe)
     train(trial, model, task, probes=[partial(p, model, task, options.n_probe) for p in probes])
 
+    # Conclude: decode with the trained model.
     translate(trial, model.eval(), task)
 
 
@@ -63,7 +72,7 @@ def translator_of(trial: "Trial", task: "TranslationTask") -> "EncoderDecoder":
     from experiments.nn import encoder_decoder
     from experiments.tasks import translation
 
-    # The modules know no task, so each has its own name for the id of padding.
+    # `experiments.nn` imports no task, so the id of padding is defined in both packages.
     assert encoder_decoder.PAD == translation.PAD
     model = build_encoder_decoder(
         trial.config.parts,
@@ -75,7 +84,7 @@ def translator_of(trial: "Trial", task: "TranslationTask") -> "EncoderDecoder":
 
 
 def translate(trial: "Trial", model: "EncoderDecoder", task: "TranslationTask") -> None:
-    """Decode all sentences that judge, of the other splits as many at most; record scores."""
+    """Decode all held-out sentences, and at most as many of each other split; record the scores."""
     from experiments.probes.extra_splits import extra_split_losses
     from experiments.probes.translation import (
         TranslationProbe,
@@ -84,6 +93,7 @@ def translate(trial: "Trial", model: "EncoderDecoder", task: "TranslationTask") 
         exact_match_by_digits,
     )
 
+    # Decode. `samples` of the probe then holds source, expected and predicted sentences.
     n_held_out = sum(len(batch.keep) for batch in task.split(task.held_out_split))
     probe = TranslationProbe(model, task, n_held_out)
     for split in task.labels:
@@ -92,18 +102,20 @@ def translate(trial: "Trial", model: "EncoderDecoder", task: "TranslationTask") 
     trial.record(probe.metrics(), "1")
     trial.record(extra_split_losses(model, task, n_held_out), task.unit)
 
-    of_split = {split: probe.samples_of_split(split) for split in task.labels}
+    # Score numbers by their digits, and every split by chrF.
+    by_split = {split: probe.samples_of_split(split) for split in task.labels}
     if task.numbers:
-        scored = {name: part for name, part in of_split.items() if name in ("iid", "length")}
-        trial.record(exact_match_by_digits(task.numbers, scored), "1")
+        numbers = {name: part for name, part in by_split.items() if name in ("iid", "length")}
+        trial.record(exact_match_by_digits(task.numbers, numbers), "1")
     scores = []
-    for split, samples in of_split.items():
+    for split, samples in by_split.items():
         score, signature = chrf_of_samples(samples)
         scores.append({"split": split, "sentences": len(samples), "chrf": score, "by": signature})
     trial.table("scores", scores)
     n_samples = trial.config.options.n_samples
-    # The splits take turns, so that the first rows, which a report shows, are of each.
-    turns = zip_longest(*(samples[:n_samples] for samples in of_split.values()))
+    # The splits take turns, so that the first rows, which a report shows, cover all splits.
+    turns = zip_longest(*(samples[:n_samples] for samples in by_split.values()))
     trial.table("samples", [sample.row() for turn in turns for sample in turn if sample])
+    # Record where the decoder looks in the longest sentence of the first held-out batch.
     first = next(task.split(task.held_out_split)).to(trial.device)
     trial.table("cross_attention", cross_attention_rows(model, task, first))

@@ -1,6 +1,6 @@
-"""How a page begins: the task of a trial, and the model of its arm on the trial's device.
+"""Set up a trial: build its task, and the initialised model of its arm on the trial's device.
 
-Pages import it while a plan is made, so torch is imported inside functions.
+Pages import this module while a plan is made, so only functions import torch.
 """
 
 from types import SimpleNamespace
@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 
 def build_task(trial: "Trial", batch_size: int | None = None) -> "Task":
-    """Return the task of a trial: the data it was planned with, judged as its arm says.
+    """Return the task of a trial, with the data that the trial was planned with.
 
-    `batch_size` is that of its training unless given.
+    `batch_size` is by default that of the training. `config.evaluation` decides whether the task
+    evaluates on the report's held-out data or on the tuning data.
     """
     config = trial.config
     options: TaskOptions = config.parts.task
@@ -37,11 +38,11 @@ def build_task_and_model(trial: "Trial") -> "tuple[Task, Transformer]":
     return task, build_model(trial, task)
 
 
-def build_model(trial: "Trial", task: "Task", **other: Any) -> "Transformer":
-    """Return the initialised decoder-only model of a trial.
+def build_model(trial: "Trial", task: "Task", **replaced: Any) -> "Transformer":
+    """Return the initialised decoder-only model of a trial, on its device and in its dtype.
 
-    `other` parts take the place of the arm's own, as in `build_model(trial, task, attention=...)`.
+    `replaced` parts take the place of the arm's, e.g. `build_model(trial, task, attention=...)`.
     """
-    parts = SimpleNamespace(**{**vars(trial.config.parts), **other})
+    parts = SimpleNamespace(**{**vars(trial.config.parts), **replaced})
     model = build_transformer(parts, vocabulary=task.vocabulary, width=task.width, seed=trial.seed)
     return model.to(trial.device, trial.dtype)

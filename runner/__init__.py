@@ -1,1 +1,1 @@
-"""The engine: arms x seeds -> trials -> statistics, verdicts, pictures."""
+"""The engine: it computes trials (arms x seeds), and reports statistics, verdicts and figures."""

@@ -1,8 +1,11 @@
-"""`python -m runner`: compose a config, validate it, hand it over.
+"""The command `python -m runner`: compose a config, check it, and run the study.
 
-Alone it lists the experiments. Exit codes: 0 all is done, 1 a trial failed or the report could not
-be written, 2 bad input (one clear line, nothing is computed), 130 stopped by Ctrl-C or SIGTERM.
-Tracebacks are shown with HYDRA_FULL_ERROR=1.
+Without arguments it lists the experiments. HYDRA_FULL_ERROR=1 shows tracebacks. Exit codes:
+
+- 0: the study is done.
+- 1: a trial failed, or the report could not be written.
+- 2: bad input; one line says what is wrong, and no trial is computed.
+- 130: stopped by Ctrl-C or SIGTERM.
 """
 
 import contextlib
@@ -19,55 +22,55 @@ from runner.wording import output
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 Outcome = tuple[str, int]
-"""How a study ended: the line that sums it up, or the point that failed, and its exit code."""
+"""A study's summary line, or the sweep point that failed; and the exit code."""
 STOPPED, RESUME_HINT = "stopped", "; finished trials are kept, the same command resumes them"
 
 
 def main() -> None:
-    """The command."""
+    """Run the command, and print one clear message for any error."""
     output.protect_streams()
     interrupts.listen()
     full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us instead of being printed by Hydra
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises errors instead of printing them
     stopped = STOPPED + (RESUME_HINT if computes(sys.argv[1:]) else "")
     try:
         dispatch_command(full_error=full_error)
         interrupts.raise_if_interrupted()
     except KeyboardInterrupt:
-        leave(stopped, 130)
+        print_and_exit(stopped, 130)
     except Exception as error:
-        if interrupts.ReceivedSignals.count:  # the error followed from a signal
-            leave(stopped, 130)
+        if interrupts.ReceivedSignals.count:  # a signal caused the error
+            print_and_exit(stopped, 130)
         if full_error:
             raise
         from runner.plan.error_messages import explain
 
-        leave(*explain(error, planning=True))
+        print_and_exit(*explain(error, planning=True))
 
 
 def run_main_process() -> None:
-    """The command as a process of its own, whose exit code no late signal changes."""
+    """Run the command as a process, whose exit code a late signal cannot change."""
     try:
         main()
     finally:
-        interrupts.stop_listening()  # Python would end by a signal that comes while it shuts down
+        interrupts.stop_listening()  # otherwise a signal during shutdown would kill Python
 
 
 def computes(arguments: list[str]) -> bool:
-    """Whether a command computes trials, as far as its words say."""
+    """Return whether a command computes trials, judged by its arguments."""
     return arguments[:1] != ["redraw"] and "plan=only" not in arguments
 
 
-def listed_or_version(arguments: list[str]) -> bool:
-    """Whether the command asks for the list of experiments or the version, which is then printed.
+def print_list_or_version(arguments: list[str]) -> bool:
+    """Print the list of experiments or the version if requested; return whether it was.
 
-    `--config-dir` alone lists the user's own experiments too.
+    `--config-dir` without other arguments lists the user's own experiments too.
     """
     from runner.plan import listing
 
-    alone, own = listing.parse_list_request(arguments)
-    if alone:
-        print(listing.list_experiments(own))  # noqa: T201
+    is_list, user_folder = listing.parse_list_request(arguments)
+    if is_list:
+        print(listing.list_experiments(user_folder))  # noqa: T201
     elif "--version" in arguments:
         from runner.records.provenance import package_version
 
@@ -78,8 +81,8 @@ def listed_or_version(arguments: list[str]) -> bool:
 
 
 def dispatch_command(*, full_error: bool) -> None:
-    """Do what the command line says."""
-    if listed_or_version(sys.argv[1:]):
+    """Print the list or the version, redraw a report, or run a study."""
+    if print_list_or_version(sys.argv[1:]):
         return
     if sys.argv[1] == "redraw":
         from runner.report.redraw import redraw
@@ -110,22 +113,22 @@ def compose_and_run(*, full_error: bool) -> None:
 
         from runner.invocation import run_and_report
 
-        hydra_loader.install_checked_loader()  # a launcher's process has not
+        hydra_loader.install_checked_loader()  # not installed in the process of a launcher
         hydra_config = HydraConfig.get()
         sweep = hydra_config.mode is RunMode.MULTIRUN
         choices = hydra_config.runtime.choices
-        elsewhere = sweep and choices["hydra/launcher"] != "basic"
-        # What a job returns comes back from another process, if the sweeper is Hydra's own.
-        returned = elsewhere and choices["hydra/sweeper"] == "basic"
+        in_other_process = sweep and choices["hydra/launcher"] != "basic"
+        # Hydra's own sweeper brings the return value of a job back from another process.
+        is_returned = in_other_process and choices["hydra/sweeper"] == "basic"
         overrides: list[str] = []
         try:
-            # As typed: each arm resolves `${key}` for itself.
+            # Do not resolve `${key}`: each arm resolves it with its own values.
             typed: Any = OmegaConf.to_container(hydra_config.overrides.task, resolve=False)
             overrides += typed
             outcome = (run_and_report(config, overrides, "" if sweep else command), 0)
         except Exception as error:
             interrupts.raise_if_interrupted()
-            if full_error or (elsewhere and not returned):
+            if full_error or (in_other_process and not is_returned):
                 raise
             message, code = explain(error)
             point = (
@@ -135,17 +138,17 @@ def compose_and_run(*, full_error: bool) -> None:
             )
             say(format_message(message + point))
             outcome = (point, code)
-        if returned:
+        if is_returned:
             return outcome
         outcomes.append(outcome)
         return None
 
     try:
-        with returns_kept(outcomes):
+        with collect_sweep_results(outcomes):
             job()
     finally:
         hydra_loader.remove_sweep_folder()
-    done = [told for told, code in outcomes if code == 0]
+    done = [summary for summary, code in outcomes if code == 0]
     if len(outcomes) > 1:
         studies, n_failed = format_count(len(done), "study", "studies"), len(outcomes) - len(done)
         print("\n".join(["", f"{studies} done, {n_failed} failed:", *done]))  # noqa: T201
@@ -155,19 +158,19 @@ def compose_and_run(*, full_error: bool) -> None:
 
 
 @contextlib.contextmanager
-def returns_kept(kept: list[Outcome]) -> Iterator[None]:
-    """Add to a list what the jobs of a sweep return, which `hydra.main` throws away."""
+def collect_sweep_results(outcomes: list[Outcome]) -> Iterator[None]:
+    """Append to a list the return values of a sweep's jobs, which `hydra.main` discards."""
     from hydra._internal.hydra import Hydra
 
     multirun = Hydra.multirun
 
-    def keeping(*given: Any, **named: Any) -> Any:
-        batches = multirun(*given, **named)
+    def collecting_multirun(*args: Any, **kwargs: Any) -> Any:
+        batches = multirun(*args, **kwargs)
         returns = [run.return_value for batch in batches or () for run in batch]
-        kept.extend(outcome for outcome in returns if outcome is not None)
+        outcomes.extend(outcome for outcome in returns if outcome is not None)
         return batches
 
-    Hydra.multirun = keeping  # type: ignore[method-assign]
+    Hydra.multirun = collecting_multirun  # type: ignore[method-assign]
     try:
         yield
     finally:
@@ -175,14 +178,14 @@ def returns_kept(kept: list[Outcome]) -> Iterator[None]:
 
 
 def say(message: str) -> None:
-    """Print a message for the user."""
+    """Print a message to stderr, each line with the prefix `ablab:`."""
     print("\n".join(f"ablab: {line}" for line in message.splitlines()), file=sys.stderr)  # noqa: T201
 
 
-def leave(message: str, code: int) -> NoReturn:
-    """Print a message for the user and exit."""
+def print_and_exit(message: str, code: int) -> NoReturn:
+    """Print a message to stderr and exit."""
     if code == 130:
-        interrupts.stop_listening()  # a further one would change the exit code
+        interrupts.stop_listening()  # another signal would change the exit code
     say(message)
     sys.exit(code)
 

@@ -1,7 +1,7 @@
-"""The typed schema of the engine's part of a config; `runner.plan.config_reader` reads one. No torch.
+"""The typed schema of the engine's part of a config. No torch.
 
-What belongs to the science (the groups of parts and an experiment's own options) comes through
-`runner.registry`.
+`runner.plan.config_reader` reads a config into these classes. The groups of parts and an
+experiment's own options are declared in `experiments`; `runner.registry` has them.
 """
 
 import dataclasses
@@ -16,20 +16,20 @@ SHARES = {"final_lr_share": 1.0, "weight_decay": 1.0, "beta1": 0.9999, "beta2": 
 
 
 class ConfigError(ValueError):
-    """Bad input of a user: the message says what was given, what is allowed and how to mend it."""
+    """An error in the user's input; its message has the input, the rule and a hint."""
 
 
 class StudyError(RuntimeError):
-    """Some trials failed, or the report did; the others are computed and reported."""
+    """An error for failed trials or a failed report; all other trials are computed and reported."""
 
 
 def no_numbers(**kwargs: Any) -> Any:
-    """A dataclass field that cannot change a trial's numbers and so stays out of its signature."""
+    """Return a dataclass field that cannot change a trial's numbers and is not in its signature."""
     return field(metadata={"numbers": False}, **kwargs)
 
 
 class Schedule(StrEnum):
-    """How the learning rate falls after the warm-up."""
+    """The shape of the learning rate after the warm-up."""
 
     constant = "constant"
     linear = "linear"
@@ -37,7 +37,7 @@ class Schedule(StrEnum):
 
 
 class DeviceName(StrEnum):
-    """Where a trial computes."""
+    """The kind of device that a trial runs on."""
 
     auto = "auto"
     cpu = "cpu"
@@ -46,7 +46,7 @@ class DeviceName(StrEnum):
 
 
 class Dtype(StrEnum):
-    """Floating-point type of weights and activations."""
+    """The floating-point type of weights and activations."""
 
     float32 = "float32"
     bfloat16 = "bfloat16"
@@ -54,14 +54,14 @@ class Dtype(StrEnum):
 
 
 class Autocast(StrEnum):
-    """The type that matrix products are cast to while weights stay as they are."""
+    """The type that matrix products are computed in, while weights keep theirs."""
 
     none = "none"
     bfloat16 = "bfloat16"
 
 
 class Scale(StrEnum):
-    """How much evidence a run gathers."""
+    """The size of a run: more seeds and steps give more evidence."""
 
     smoke = "smoke"
     quick = "quick"
@@ -69,28 +69,28 @@ class Scale(StrEnum):
 
 
 class Reuse(StrEnum):
-    """What happens to a finished trial when the code behind it has changed."""
+    """The treatment of stale trials: `strict` computes them again, `accept` reuses them."""
 
     strict = "strict"
     accept = "accept"
 
 
 class PlanMode(StrEnum):
-    """Whether a plan is carried out, or only told."""
+    """Whether a plan is run, or only printed."""
 
     run = "run"
     only = "only"
 
 
 class Evaluation(StrEnum):
-    """Which held-out data judge a trial: the report's, or others, by which tuning chooses."""
+    """The held-out data that a trial is evaluated on: the report's, or separate data for tuning."""
 
     report = "report"
     tuning = "tuning"
 
 
 class MatchCost(StrEnum):
-    """The cost in which arms are made equal; parameters are counted without embeddings."""
+    """The cost that arms are matched by; parameters are counted without embeddings."""
 
     none = "none"
     params = "params"
@@ -101,7 +101,14 @@ class MatchCost(StrEnum):
 
 @dataclass
 class Match:
-    """Which arm this one must cost as much as, and the width that is solved for it."""
+    """How an arm is matched.
+
+    Attributes:
+        by: the cost that must be equal.
+        to: the arm to match.
+        solve: the key of the width that is set, such as `ffn.d_ff`.
+        tolerance: the relative difference in cost that is accepted.
+    """
 
     by: MatchCost
     to: str | None
@@ -114,16 +121,20 @@ class Match:
                 f"to is empty, but by={self.by} needs an arm to match, e.g. match.to=dense"
             )
         if not 0 <= self.tolerance <= 1:
-            raise ValueError(f"tolerance={self.tolerance} must lie in [0, 1]; 0.01 is one per cent")
+            raise ValueError(f"tolerance={self.tolerance} must lie in [0, 1]; 0.01 is 1 %")
 
 
 @dataclass
 class Device:
-    """Where and how a trial computes; `threads` are CPU threads of one trial.
+    """The device of a trial and its numerical settings.
 
-    `memory_gib` is what trials may take, where that is not what the machine has free.
-    `autocast` is of training steps, their forward passes and losses; evaluation, probes and what is
-    timed compute in `dtype`, so that a loss is that of the weights and not of its own rounding.
+    Attributes:
+        dtype: the type of weights and activations.
+        autocast: the type of forward passes and losses in training steps. Evaluation, probes and
+            timed calls use `dtype`, so that rounding by autocast does not change their values.
+        threads: CPU threads of one trial.
+        deterministic: whether torch may only use deterministic algorithms.
+        memory_gib: the memory that trials may take, in GiB; None for the machine's free memory.
     """
 
     name: DeviceName
@@ -142,7 +153,7 @@ class Device:
 
 @dataclass
 class Training:
-    """The optimizer (AdamW), its schedule and how often things are looked at."""
+    """The settings of training: AdamW, its schedule, and the steps between logs and evaluations."""
 
     steps: int
     batch_size: int
@@ -183,7 +194,7 @@ class Training:
 
 @dataclass
 class Tune:
-    """The key that is tuned for every arm, its grid, and the seeds that only tuning sees."""
+    """The key that is tuned for every arm, its grid, and seeds that only the tuning uses."""
 
     key: str | None
     grid: list[float]
@@ -198,14 +209,14 @@ class Tune:
         if self.key is None:
             return
         if len(self.grid) > MOST_VALUES:
-            raise ValueError(f"grid has {len(self.grid)} values; it can have {MOST_VALUES}")
+            raise ValueError(f"grid has {len(self.grid)} values; at most {MOST_VALUES} are allowed")
         if not all(math.isfinite(value) for value in self.grid):
-            raise ValueError(f"grid={list(self.grid)} must hold finite numbers only")
+            raise ValueError(f"grid={list(self.grid)} must contain only finite numbers")
         if len({f"{value:g}" for value in self.grid}) < len(self.grid):
             raise ValueError(f"grid={list(self.grid)} has a value twice")
         if len(self.grid) < 3:
             raise ValueError(
-                f"grid={list(self.grid)} needs three values or more: the best must lie inside"
+                f"grid={list(self.grid)} needs at least three values, so the best can be inside"
             )
         if not 1 <= self.n_seeds <= MOST_SEEDS:
             raise ValueError(f"n_seeds={self.n_seeds} must lie between 1 and {MOST_SEEDS}")
@@ -217,12 +228,12 @@ class Tune:
 
 @dataclass
 class Timing:
-    """When a study times its trials again; see `runner.study.timing_passes`.
+    """The limits of repeated timing passes; see `runner.study.timing_passes`.
 
-    passes   at most so many passes over the trials; 1 never times again
+    passes   maximum number of passes over the trials; 1 times them once
     steady   another pass follows while `runner.study.timing_passes.timing_noise` is above this
-    minutes  for all passes behind the first: none begins that would end later, if it takes as long
-             as the one before
+    minutes  time limit of all passes after the first. A pass does not start if it would exceed the
+             limit, assuming that it takes as long as the previous pass.
     """
 
     passes: int
@@ -239,7 +250,7 @@ class Timing:
 
 @dataclass
 class Study:
-    """The top-level keys that are not groups; `conf/config.yaml` comments each."""
+    """The top-level keys that are not groups; `conf/config.yaml` explains each."""
 
     experiment: str | None
     question: str
@@ -301,12 +312,14 @@ SECTION_SCHEMAS: dict[str, type] = {
 
 @dataclass(frozen=True)
 class ArmConfig:
-    """One arm, resolved and typed: everything that a trial computes from, but its seed.
+    """A resolved and typed arm: everything that its trials depend on, except for their seeds.
 
-    `parts` holds `model` and the experiment's groups by name, e.g. `parts.ffn`; `options` are the
-    experiment's own. `match` has done its work before a trial is signed: its widths stand in
-    `parts`. `evaluation` says what it is judged by, and `data` is the fingerprint of what it is
-    planned to train on.
+    Attributes:
+        match: how the arm was matched. Its width is in `parts` already.
+        options: the experiment's own options.
+        parts: `model` and the options of the experiment's groups by name, e.g. `parts.ffn`.
+        evaluation: the held-out data that its trials are evaluated on.
+        data: the fingerprint of its training data.
     """
 
     experiment: str
@@ -320,9 +333,9 @@ class ArmConfig:
     data: str = ""
 
     def signature_tree(self) -> dict[str, Any]:
-        """What a signature covers: the fields that can change numbers, as plain containers.
+        """Return the fields that can change numbers, as plain containers: a signature covers them.
 
-        `evaluation` is one of them where it is not the report's; `data` is signed beside the tree.
+        `evaluation` is included if it is not the report's. `data` is signed too, but is not here.
         """
         sections = {"training": self.training, "device": self.device, "options": self.options}
         tree: dict[str, Any] = {
@@ -334,9 +347,9 @@ class ArmConfig:
 
 
 def affects_by_field(options: type) -> dict[str, tuple[str, ...]]:
-    """The options that only say what is measured, and the metrics that each has an influence on.
+    """Return the options that change only measurements, each with the metrics that it affects.
 
-    Such a field carries `metadata={"affects": ...}`, the beginnings of the metrics' names.
+    The field of such an option has `metadata={"affects": ...}`: prefixes of the metrics' names.
     """
     return {
         f.name: f.metadata["affects"]
@@ -346,17 +359,17 @@ def affects_by_field(options: type) -> dict[str, tuple[str, ...]]:
 
 
 def signature_fields(value: Any) -> dict[str, Any]:
-    """A typed section as a plain dict, without fields that cannot change numbers."""
-    kept = {}
+    """Return typed options as a plain dict, without fields that cannot change numbers."""
+    signed = {}
     for f in dataclasses.fields(value):
         if f.metadata.get("numbers", True):
             item = getattr(value, f.name)
-            kept[f.name] = item.value if isinstance(item, Enum) else item
-    return kept
+            signed[f.name] = item.value if isinstance(item, Enum) else item
+    return signed
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested keys joined by dots; lists as text, and None as the null that one types."""
+    """Return a flat dict with keys joined by dots; lists become text, and None becomes `null`."""
     flat: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Devices: what `auto` means here, and what a trial's process sets before it computes."""
+"""Devices: choose one for `auto`, warn about slow settings, and set up the process of a trial."""
 
 import importlib.metadata
 import os
@@ -17,38 +17,37 @@ THREADS_PER_CORE = 8
 
 
 def cores() -> int:
-    """The cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def resolve(device: Device) -> DeviceName:
-    """The device that a config means on this machine.
+    """Return the device of this machine that a config selects.
 
-    torch is imported only where an accelerator may be there, so that planning on a plain CPU stays
-    fast.
+    torch is imported only if the machine may have an accelerator. Planning on a CPU stays fast.
 
     Raises:
-        ConfigError: an accelerator is asked for and absent.
+        ConfigError: the machine does not have the device.
     """
     cuda, mps = may_have_cuda(), platform.system() == "Darwin" and platform.machine() == "arm64"
     if cuda or mps:
         import torch
 
         cuda, mps = cuda and torch.cuda.is_available(), mps and torch.backends.mps.is_available()
-    there = {DeviceName.cuda: cuda, DeviceName.mps: mps, DeviceName.cpu: True}
+    available = {DeviceName.cuda: cuda, DeviceName.mps: mps, DeviceName.cpu: True}
     if device.name is DeviceName.auto:
-        return next(name for name, present in there.items() if present)
-    if not there[device.name]:
-        present = ", ".join(name for name, is_there in there.items() if is_there)
+        return next(name for name, is_available in available.items() if is_available)
+    if not available[device.name]:
+        names = ", ".join(name for name, is_available in available.items() if is_available)
         raise ConfigError(
             f"device={device.name}: there is none on this machine; use device=auto or one of "
-            f"{present}"
+            f"{names}"
         )
     return device.name
 
 
 def may_have_cuda() -> bool:
-    """Whether a driver and a CUDA build of torch can be here, told without importing torch."""
+    """Return whether the machine may have a driver and a CUDA build of torch, without torch."""
     driver = (
         Path("/proc/driver/nvidia/version").exists()
         or Path("/dev/nvidia0").exists()
@@ -60,25 +59,25 @@ def may_have_cuda() -> bool:
 
 
 def warnings(device: Device, name: DeviceName) -> list[str]:
-    """What is slow or ignored on this device, one line each.
+    """Return a note for each setting that is slow or ignored on this device.
 
     Raises:
-        ConfigError: what cannot be there.
+        ConfigError: the device does not support a setting.
     """
-    lines = []
+    notes = []
     if (
         name is DeviceName.cpu
         and Dtype.bfloat16 in (device.dtype, device.autocast)
         and not native_bfloat16()
     ):
-        lines.append(
+        notes.append(
             "device.dtype=bfloat16: this CPU has no bfloat16 instructions, expect it to be 60 "
             "times slower"
         )
     if device.autocast is not Autocast.none:
-        lines.append(
-            f"device.autocast={device.autocast}: in training steps alone; evaluation, probes and "
-            f"what is timed compute in {device.dtype}"
+        notes.append(
+            f"device.autocast={device.autocast} applies only to training steps; evaluation, probes "
+            f"and timed calls use {device.dtype}"
         )
     if name is DeviceName.mps and device.dtype is Dtype.float64:
         raise ConfigError(
@@ -88,16 +87,15 @@ def warnings(device: Device, name: DeviceName) -> list[str]:
     if name is DeviceName.cpu and device.threads > most:
         raise ConfigError(
             f"device.threads={device.threads}: a trial can have at most {most} threads here, "
-            f"{THREADS_PER_CORE} for each core; lower it (1 is fastest where trials run side by "
-            "side)"
+            f"{THREADS_PER_CORE} for each core; lower it (1 is fastest for parallel trials)"
         )
     if name is not DeviceName.cpu and device.threads > 1:
-        lines.append(f"device.threads={device.threads} is ignored on {name}")
-    return lines
+        notes.append(f"device.threads={device.threads} is ignored on {name}")
+    return notes
 
 
 def native_bfloat16() -> bool:
-    """Whether the CPU says that it multiplies bfloat16 itself."""
+    """Return whether the CPU has instructions for bfloat16; True if that is unknown."""
     cpuinfo = Path("/proc/cpuinfo")
     return not cpuinfo.exists() or any(
         flag in cpuinfo.read_text(encoding="utf-8", errors="replace")
@@ -106,24 +104,24 @@ def native_bfloat16() -> bool:
 
 
 def set_up_process(device: Device, name: DeviceName) -> "torch.device":
-    """Set this process up for a trial, before anything is computed; return torch's device."""
+    """Set up torch in this process before a trial computes anything; return torch's device."""
     import torch
 
     torch.set_num_threads(device.threads)
     if device.deterministic and name is DeviceName.cuda:
-        # Without it cuBLAS may choose another order of summation, and torch refuses to compute.
+        # Without it cuBLAS may change the order of summation, and torch then raises an error.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     if device.deterministic != torch.are_deterministic_algorithms_enabled():
-        # Even to set what is set already would import torch's compiler, for two seconds a trial.
+        # Setting it imports torch's compiler, which takes two seconds: skip it if nothing changes.
         torch.use_deterministic_algorithms(device.deterministic)
     return torch.device(str(name))
 
 
 def autocast(device: Device, where: "torch.device") -> AbstractContextManager[object]:
-    """What a training step's forward pass and loss run in; backward does not, as torch advises.
+    """Return the autocast context of a training step's forward pass and loss.
 
-    Weights that were cast are kept until the outermost context ends, so open one for each pass:
-    the optimizer changes the weights in between.
+    The backward pass runs outside of it, as PyTorch advises. Cast weights are cached until the
+    outermost context ends, and the optimizer changes them: open a new context for each pass.
     """
     if device.autocast is Autocast.none:
         return nullcontext()

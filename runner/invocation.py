@@ -1,4 +1,4 @@
-"""One invocation of the command: plan, tune where asked, compute, report. No torch."""
+"""One invocation of the command: plan, tune if requested, compute, report. No torch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -24,31 +24,33 @@ from runner.wording.output import describe_error, escape_unprintable, truncate_m
 
 
 def run_and_report(config: DictConfig, overrides: Sequence[str], command: str = "") -> str:
-    """The whole of one invocation: plan, tune where asked, compute, report; a line that sums it up.
+    """Plan, tune if requested, compute and report; return a summary line.
 
     Raises:
-        ConfigError: bad input; nothing is computed then.
-        StudyError: some trials failed; everything else is computed and reported (where it is tuning
-            trials that failed, nothing is reported: what arms to compute is not known). Or there
-            is no report; the trials are kept.
+        ConfigError: bad input; no trial is computed.
+        StudyError: some trials failed, or the report could not be written. All other trials are
+            computed and reported, and the store keeps them. If tuning trials failed there is no
+            report, because the arms to compute are unknown.
     """
     check_encodable(config)
     plan = planning.make_plan(config, overrides, command=escape_unprintable(command))
     if plan.study.plan is PlanMode.only:
-        return tell(plan, config, overrides)
-    texts, written = read_report_spec(plan.study), plan.study.arms
+        return preview_plan(plan, config, overrides)
+    texts, written_arms = read_report_spec(plan.study), plan.study.arms
     tuned = None
     if plan.study.tune.key is not None:
         plan, tuned = tuning.tune(plan, config, overrides)
     interrupts.raise_if_interrupted()
-    registrations = register_plan_claims(plan, texts, written)
+    registrations = register_plan_claims(plan, texts, written_arms)
     plan.notes.extend(repeated_looks.looks_warnings(plan, texts))
     try:
         entries = run_trials(plan)
     except ConfigError as error:
         if tuned is None:
             raise
-        raise StudyError(str(error)) from error  # tuning has computed: nothing was refused
+        raise StudyError(
+            str(error)
+        ) from error  # tuning has computed trials, so that this is not a refused input
     interrupts.raise_if_interrupted()
     folder, failure = None, None
     try:
@@ -65,13 +67,13 @@ def run_and_report(config: DictConfig, overrides: Sequence[str], command: str = 
         unreported = "there is no report: no trial has a result"
     raise_if_any_failed(plan, entries, unreported, failure)
     if folder is None:
-        raise StudyError(no_report(plan, unreported)) from failure
+        raise StudyError(describe_missing_report(plan, unreported)) from failure
     reused = sum(entry.reused for entry in entries)
     return f"{plan.experiment}: {len(entries)} trials, {reused} reused: {folder / 'report.html'}"
 
 
-def tell(plan: Plan, config: DictConfig, overrides: Sequence[str]) -> str:
-    """Print what a plan would compute, and write nothing; a line that sums it up."""
+def preview_plan(plan: Plan, config: DictConfig, overrides: Sequence[str]) -> str:
+    """Print the trials that a plan would compute, without writing files; return a summary line."""
     tuned = plan.study.tune.key is not None
     grid = tuning.grid_plan(plan, config, overrides) if tuned else None
     entries = list_trials(plan)
@@ -80,45 +82,48 @@ def tell(plan: Plan, config: DictConfig, overrides: Sequence[str]) -> str:
         flush=True,
     )
     missing = sum(not entry.reused for entry in entries)
-    return f"{plan.experiment}: {format_count(len(entries), 'trial')} planned, {missing} of them missing"
+    return (
+        f"{plan.experiment}: {format_count(len(entries), 'trial')} planned, "
+        f"{missing} of them missing"
+    )
 
 
-def no_report(plan: Plan, unreported: str) -> str:
-    """What says why there is no report, and where the results lie."""
+def describe_missing_report(plan: Plan, unreported: str) -> str:
+    """Return why there is no report, and the folder of the results."""
     return (
         f"{unreported}\n"
-        f"all results are kept in {Store.trials_folder(plan.outputs, plan.experiment)}; the same command "
-        "computes none of them again"
+        f"all results are kept in {Store.trials_folder(plan.outputs, plan.experiment)}; "
+        "the same command reuses them"
     )
 
 
 def register_plan_claims(
-    plan: Plan, texts: ReportSpec, written: Mapping[str, list[str]]
+    plan: Plan, texts: ReportSpec, written_arms: Mapping[str, list[str]]
 ) -> dict[str, Registration]:
-    """Register the claims of a plan before it computes anything; a smoke run decides none.
+    """Register the claims of a plan before any trial is computed; a smoke run judges none.
 
-    `written` are the arms as they were before tuning.
+    `written_arms` are the overrides of the arms before tuning.
     """
     if texts.scale == "smoke" or not texts.claims:
         return {}
-    setting = registration.RegistrationContext(
+    context = registration.RegistrationContext(
         experiment=plan.experiment,
         scale=texts.scale,
-        arms=written,
+        arms=written_arms,
         signatures={arm.name: arm.signature for arm in plan.arms},
         seeds=plan.seeds,
         signature_texts={arm.name: arm.signature_text for arm in plan.arms},
     )
-    where = registration.claim_ledger_path(plan.outputs, plan.experiment)
+    path = registration.claim_ledger_path(plan.outputs, plan.experiment)
     try:
         with lock_store(plan) as store:
             now = provenance.current_time()
             return registration.register_in_ledger(
-                texts.claims, setting, store, where, now, plan.notes
+                texts.claims, context, store, path, now, plan.notes
             )
     except OSError as error:
         plan.notes.append(
-            f"claims could not be written down ({describe_error(error)}): all are invalid"
+            f"claims could not be registered ({describe_error(error)}): all are invalid"
         )
         unknown = Registration(shipped=False, registered="", late=True)
         return {claim.id: replace(unknown, hash=claim.fingerprint) for claim in texts.claims}

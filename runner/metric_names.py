@@ -1,8 +1,8 @@
-"""Names of metrics and units, each listed once: costs, machine units, worth, templates.
+"""Declarations of metrics, and lists of costs and of machine units. No torch.
 
-A declaration says what a metric is worth for a diverged trial, and whether it needs a test; its
-texts say what the metric means. `runner.trial.metrics` declares the engine's own metrics, and a
-question its own (`experiments.metrics`). `runner.trial.science.metric` looks a name up. No torch.
+A declaration has the value of a metric for a diverged trial, whether the metric needs a test, and
+texts that explain it. `runner.trial.metrics` declares the engine's metrics, and each question its
+own (`experiments.metrics`). `runner.trial.science.metric` returns the declaration of a name.
 
 A template such as `moe/load/layer{layer}/expert{expert}` matches `moe/load/layer0/expert3`, where
 the placeholder `layer` is 0 and `expert` is 3.
@@ -24,23 +24,23 @@ COSTS: Mapping[str, str] = {
     MatchCost.flops: "FLOPs a token",
     MatchCost.kv_bytes: "bytes of keys and values a token",
 }
-"""The costs that arms can be matched by, in words."""
+"""The costs that arms can be matched by, each with its name in messages."""
 
 COST_METRICS = ("cost/parameters", "cost/active_parameters", "cost/flops_per_token", "time/step")
 """The metrics of the cost table."""
 
 MACHINE_UNITS = frozenset(("s", "ms", "us", "tokens/s", "samples/s", "MiB", "GB/s", "GFLOP/s"))
-"""Units of clocks and allocators; nothing else carries them."""
+"""Units of clocks and allocators; other metrics have other units."""
 
 
 class DivergedValue(StrEnum):
-    """What a metric is worth for a trial that has diverged.
+    """The diverged value of a metric: how its value for a diverged trial is determined.
 
-    kept     the value stands: it does not depend on how the training ended (a count, a cost, what
-             was measured before training)
-    start    what it was before training, as the trial's own first evaluation logged it
+    kept     the recorded value, which does not depend on the end of the training (a count, a cost,
+             a measurement before training)
+    start    the value before training, which the trial's own first evaluation logged
     fixed    the declared `value`: the worst possible one
-    nothing  no value: a comparison then says that seeds are missing, and decides nothing
+    nothing  no value: a comparison reports missing seeds and is undecided
     """
 
     kept = "kept"
@@ -51,22 +51,22 @@ class DivergedValue(StrEnum):
 
 @dataclass(frozen=True)
 class Metric:
-    """The declaration of a metric and of all finer ones, whose names continue it after a slash.
+    """The declaration of a metric and of finer metrics, whose names continue it after a slash.
 
-    A `*` in a declared name stands for any letters between two slashes. The fields after `curve`
-    are the metric's texts: `docs/metrics.md` shows them, and no number depends on them.
+    A `*` in a declared name matches any text between two slashes. The fields after `curve` are the
+    metric's texts: `docs/metrics.md` shows them, and no number depends on them.
 
     Attributes:
-        diverged: the kind of value that the metric has for a diverged trial.
-        value: that value, where it is `fixed`.
+        diverged: how the value for a diverged trial is determined.
+        value: the value for a diverged trial, if `diverged` is `fixed`.
         deterministic: whether the metric is a count that no seed changes, such as bytes of a
             cache. Two arms are then compared without a test.
-        curve: the curve whose first value `start` takes, where it is not the metric's own.
-        meaning: one sentence that says what the metric is.
-        unit: the unit that it is recorded with; " or " stands between several.
+        curve: the curve whose first value `start` takes; empty for the metric's own curve.
+        meaning: one sentence that explains the metric.
+        unit: the unit that it is recorded with; several are joined by " or ".
         formula: how it is computed; empty for a plain count.
         source: the paper that defines it and the place in it; empty for a plain count or average.
-        better: which values are better; empty where neither are.
+        better: whether lower or higher values are better; empty if neither are.
     """
 
     diverged: DivergedValue = DivergedValue.nothing
@@ -81,13 +81,13 @@ class Metric:
 
     def __post_init__(self) -> None:
         if (self.diverged is DivergedValue.fixed) != math.isfinite(self.value):
-            raise ValueError("value is the worth of a `fixed` metric, and of no other")
+            raise ValueError("`value` is needed for a `fixed` metric, and allowed for no other")
         if self.better not in ("less", "greater", ""):
             raise ValueError(f"better={self.better!r} must be less, greater or empty")
 
 
 TEXTS = frozenset(("meaning", "unit", "formula", "source", "better"))
-"""The fields of `Metric` that describe it and decide nothing: the code hash leaves them out."""
+"""The fields of `Metric` that only describe it: the code hash leaves them out."""
 
 KEPT_IF_DIVERGED, START_IF_DIVERGED, NOTHING_IF_DIVERGED = (
     Metric(DivergedValue.kept),
@@ -98,16 +98,16 @@ COUNT = Metric(DivergedValue.kept, deterministic=True)
 
 
 def find_metric(name: str, known: Mapping[str, Metric]) -> Metric | None:
-    """Find the declaration of the longest known name that `name` is or continues; None without one.
+    """Return the declaration of the longest known name that `name` is or continues; else None.
 
-    A plain name goes before one with a `*` of the same length.
+    A plain name takes precedence over a name with a `*` of the same length.
     """
     parts = name.split("/")
     patterns = [key.split("/") for key in known if "*" in key]
     for end in range(len(parts), 0, -1):
         head = parts[:end]
-        if (found := known.get("/".join(head))) is not None:
-            return found
+        if (metric := known.get("/".join(head))) is not None:
+            return metric
         for pattern in patterns:
             if len(pattern) == end and all(map(fnmatchcase, head, pattern)):
                 return known["/".join(pattern)]
@@ -115,17 +115,22 @@ def find_metric(name: str, known: Mapping[str, Metric]) -> Metric | None:
 
 
 def find_metric_or_default(name: str, known: Mapping[str, Metric]) -> Metric:
-    """Find the declaration as `find_metric` does; a metric without one is worth nothing."""
+    """Return the declaration of a metric; a metric without one has no value if a trial diverged."""
     return find_metric(name, known) or NOTHING_IF_DIVERGED
 
 
 def value_if_diverged(
     name: str, value: float, metric: Metric, first: Mapping[str, float]
 ) -> tuple[float, bool]:
-    """Judge a final value of a diverged trial: what it counts as, and whether that is clipped.
+    """Return the value that a metric of a diverged trial counts as, and whether it is clipped.
 
-    `first` holds the first logged value of each curve. A clipped value stands for the trial and was
-    not measured. Without a first value there is none.
+    A clipped value replaces the measured value.
+
+    Args:
+        name: the name of the metric.
+        value: its recorded final value.
+        metric: its declaration.
+        first: the first logged value of each curve. A metric without one gets NaN for `start`.
     """
     if metric.diverged is DivergedValue.kept:
         return value, False
@@ -138,17 +143,17 @@ def value_if_diverged(
 
 
 def placeholders(template: str) -> list[str]:
-    """Return the names in braces, in order."""
+    """Return the names of a template's placeholders, in order."""
     return re.findall(r"\{(\w+)\}", template)
 
 
 def fill_template(template: str, values: Mapping[str, Any]) -> str:
-    """Put values into a template's placeholders; a placeholder without a value stays."""
+    """Fill values into a template's placeholders; a placeholder without a value stays."""
     return re.sub(r"\{(\w+)\}", lambda m: str(values.get(m[1], m[0])), template)
 
 
 def template_pattern(template: str) -> re.Pattern[str]:
-    """Compile what a template matches; a placeholder is anything without a slash."""
+    """Compile a pattern for a template; a placeholder matches any text without a slash."""
     parts = re.split(r"\{(\w+)\}", template)
     quoted = [re.escape(p) if i % 2 == 0 else f"(?P<{p}>[^/]+)" for i, p in enumerate(parts)]
     return re.compile("".join(quoted))

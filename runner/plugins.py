@@ -1,6 +1,6 @@
-"""Users' own parts: modules that register options when they are imported.
+"""Plug-ins: modules of users that register parts, tasks and questions when they are imported.
 
-Named on the command line on purpose.
+Users name them on the command line, because they run code.
 """
 
 import importlib
@@ -13,34 +13,38 @@ from runner.wording.output import truncate_middle
 
 
 def describe_import_error(error: ImportError) -> str:
-    """Return what Python says of a failed import."""
+    """Return Python's message about a failed import, with a hint."""
     return f"{truncate_middle(error, 150)}; is it installed?"
 
 
 def import_plugins(
-    modules: Iterable[str], cure: Callable[[ImportError], str] = describe_import_error
+    modules: Iterable[str], explain: Callable[[ImportError], str] = describe_import_error
 ) -> None:
-    """Import plug-in modules, from the current folder where they are nowhere else.
+    """Import plug-in modules, from the current folder if they are not installed.
 
-    `cure` says how to mend an import that fails.
+    Args:
+        modules: dotted names of the modules.
+        explain: returns the message for an import that fails, with a hint.
 
     Raises:
-        ConfigError: a module that cannot be imported.
+        ConfigError: a module cannot be imported.
     """
     for name in modules:
-        if (here := os.path.realpath(".")) not in sys.path:
-            sys.path.append(here)  # at the end: nothing there can stand before what is installed
+        if (folder := os.path.realpath(".")) not in sys.path:
+            sys.path.append(folder)  # at the end, so that installed modules take precedence
         if name == "__main__" or not all(part.isidentifier() for part in name.split(".")):
             raise ConfigError(
-                f"plugins: {truncate_middle(name, 80)!r} is no module; write it as package.module"
+                f"plugins: {truncate_middle(name, 80)!r} is not a module; write it as "
+                "package.module"
             )
         try:
             importlib.import_module(name)
         except ImportError as error:
-            raise ConfigError(f"plugins: {name} cannot be imported: {cure(error)}") from error
-        except ValueError as error:  # what our decorators refuse
+            raise ConfigError(f"plugins: {name} cannot be imported: {explain(error)}") from error
+        except ValueError as error:  # raised by the decorators of ablab
             raise ConfigError(f"plugins: {name}: {truncate_middle(error, 220)}") from error
-        except (Exception, SystemExit) as error:  # whatever a user's module does
+        except (Exception, SystemExit) as error:  # a user's module may raise any error
             raise ConfigError(
-                f"plugins: {name} cannot be imported: {truncate_middle(error, 150)}; is it installed?"
+                f"plugins: {name} cannot be imported: {truncate_middle(error, 150)}; "
+                "is it installed?"
             ) from error

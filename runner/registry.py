@@ -1,7 +1,7 @@
-"""The door from plans and reports to the experiments; planning passes it without torch.
+"""The interface from plans and reports to the experiments. No torch.
 
-Two others stand beside it, so that the code behind a number does not depend on what a plan asks:
-`runner.trial.science`, which trials pass, and `runner.plan.estimates`, which asks about arms.
+There are two other interfaces: trials use `runner.trial.science`, and plans estimate arms with
+`runner.plan.estimates`. The code hash of a trial then leaves out functions that only plans use.
 """
 
 from collections.abc import Iterable, Mapping
@@ -55,15 +55,15 @@ def experiment_names() -> tuple[str, ...]:
 
 
 def group_names() -> tuple[str, ...]:
-    """Return the config groups of parts."""
+    """Return the config groups of parts, and `task`."""
     return (*science_parts.PARTS, "task")
 
 
 def kinds(group: str, *, load_tasks: bool = True) -> Mapping[str, type]:
-    """Return the dataclasses of a group by kind; `model` has one.
+    """Return the dataclasses of a group by kind; `model` has only one.
 
-    With found=False our tasks are left out unless something else has imported them: it takes a
-    while, and each has a YAML file by which its name is known.
+    With load_tasks=False ablab's own tasks are included only if they are imported already. The
+    import takes time, and their names are known from their YAML files.
     """
     if group == "model":
         return {"": body.ModelOptions}
@@ -76,14 +76,14 @@ def kinds(group: str, *, load_tasks: bool = True) -> Mapping[str, type]:
 
 
 def experiment_groups(experiment: str) -> tuple[str, ...]:
-    """Return the groups that an experiment has."""
+    """Return the config groups that an experiment uses."""
     return options_class(experiment).parts
 
 
 def affected_metrics(experiment: str) -> dict[str, tuple[str, ...]]:
-    """Return the options that only say what is measured, with the metrics they affect.
+    """Return the options that change only measurements, each with the metrics that it affects.
 
-    None are known of an experiment that is not there.
+    The result is empty for an unknown experiment.
     """
     return (
         config.affects_by_field(options_class(experiment))
@@ -98,12 +98,12 @@ def all_options() -> Iterable[type[Question]]:
 
 
 def is_declared_metric(name: str) -> bool:
-    """Whether a metric, or one that it is finer than, is declared anywhere."""
+    """Return whether a metric, or a name that it continues, is declared anywhere."""
     return find_metric(name, known_metrics()) is not None
 
 
 def prepare(
     task: "TaskOptions", cache: Path, evaluation: Evaluation, *, keep: bool = True
 ) -> "TaskData":
-    """Make a task's data ready, on disk if they are to be kept. ValueError for bad user input."""
+    """Prepare a task's data; save them if `keep`. Raises ValueError for bad user input."""
     return task.prepare(cache, evaluation, keep=keep)

@@ -82,9 +82,7 @@ def test_another_conf_is_named_and_not_used(monkeypatch, tmp_path: Path, capsys)
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setenv("PYTHONSAFEPATH", "1")  # `check_arguments` sets it
     ablab.check()
-    assert (
-        f"another conf stands before ablab's and is not used: {tmp_path}" in capsys.readouterr().err
-    )
+    assert f"another conf hides ablab's and is not used: {tmp_path}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["runner", "experiments"])
@@ -95,8 +93,8 @@ def test_a_stranger_before_ours_is_named_with_the_cure(monkeypatch, tmp_path: Pa
     monkeypatch.syspath_prepend(tmp_path)
     for module in [m for m in sys.modules if m.partition(".")[0] == name]:
         monkeypatch.delitem(sys.modules, module)
-    said = ablab.stranger()
-    assert said.startswith(f"another {name} stands before ablab's: {tmp_path}")
+    said = ablab.find_foreign_package()
+    assert said.startswith(f"another package {name} hides ablab's: {tmp_path}")
     assert len(said.splitlines()) == 2
     assert "PYTHONPATH" in said
 
@@ -104,7 +102,7 @@ def test_a_stranger_before_ours_is_named_with_the_cure(monkeypatch, tmp_path: Pa
 def test_a_folder_without_code_harms_nothing(monkeypatch, tmp_path: Path):
     (tmp_path / "conf").mkdir()
     monkeypatch.syspath_prepend(tmp_path)
-    assert ablab.stranger() == ""
+    assert ablab.find_foreign_package() == ""
 
 
 @pytest.mark.parametrize("damage", ["another's", "gone"])
@@ -132,9 +130,9 @@ def test_a_file_that_another_package_has_replaced_is_named(
     monkeypatch.setattr(importlib.metadata, "files", lambda _: [File("runner/__main__.py")])
     if damage == "gone":
         path.unlink()
-    assert ablab.replaced() == ["runner/__main__.py"]
+    assert ablab.find_replaced_files() == ["runner/__main__.py"]
     path.write_bytes(content)
-    assert ablab.replaced() == []
+    assert ablab.find_replaced_files() == []
 
 
 @pytest.mark.slow

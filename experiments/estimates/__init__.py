@@ -1,6 +1,7 @@
-"""What a plan asks about arms before any trial runs.
+"""Estimates for a plan, before any trial runs.
 
-Whether their options fit together, the least memory of their trials, and the metrics they record.
+They say whether the options of an arm fit together, how much memory its trials need at least, and
+which metrics they record.
 
-Reached by `runner.plan.estimates` alone, so that no trial's code depends on it. No torch.
+Only `runner.plan.estimates` imports this package, so no trial's code depends on it. No torch.
 """

@@ -1,4 +1,4 @@
-"""The rules across groups: which options do not fit each other. No torch."""
+"""Rules across groups: options that do not fit each other are refused. No torch."""
 
 from collections.abc import Mapping
 from math import gcd
@@ -13,7 +13,7 @@ def check_compatible_options(
 ) -> None:
     """Raise ValueError where options do not fit each other or the experiment.
 
-    `groups` maps the names of groups, `model`, `options` and `training` to their dataclasses.
+    `groups` maps the names of groups, and `model`, `options` and `training`, to their dataclasses.
     """
     if (task := groups.get("task")) is not None:
         if task.pairs != question.pairs:
@@ -25,8 +25,8 @@ def check_compatible_options(
                 f"{task.kind} has pairs; choose another attention, such as mha"
             )
         if "training" in groups:
-            _check_sources(task)
-            _check_parts_of_a_batch(task, groups["training"])
+            _check_source_length(task)
+            _check_accumulate(task, groups["training"])
     if (options := groups.get("options")) is not None:
         options.check(groups)
     if (model := groups.get("model")) is not None:
@@ -35,26 +35,29 @@ def check_compatible_options(
                 part.check(model.d_model)
 
 
-def _check_sources(task: Any) -> None:
-    """Raise ValueError where a task says that it has pairs and knows no source, or the reverse."""
+def _check_source_length(task: Any) -> None:
+    """Raise ValueError where `pairs` of a task contradicts its source length."""
     source_length = task.sizes().source_length
     if task.pairs != (source_length > 0):
         raise ValueError(
             f"task={task.kind} has pairs={task.pairs} and sizes().source_length={source_length}; "
-            "a task of pairs has sources of 1 token or more, and no other task has any"
+            "source_length must be at least 1 for a task of pairs, and 0 for any other task"
         )
 
 
-def _check_parts_of_a_batch(task: Any, training: Any) -> None:
-    """Raise ValueError where a batch, which has no more sentences than there are, cannot be cut."""
-    batch, parts = training.batch_size, training.accumulate
-    if (n_train := task.sizes().n_train) is None or batch <= n_train:
+def _check_accumulate(task: Any, training: Any) -> None:
+    """Raise ValueError where a batch of all training sentences cannot be split into equal parts.
+
+    A batch that is larger than the training data holds each sentence once.
+    """
+    batch_size, n_parts = training.batch_size, training.accumulate
+    if (n_train := task.sizes().n_train) is None or batch_size <= n_train:
         return
-    if n_train % parts:
-        common = gcd(batch, n_train)
-        fits = max(n for n in range(1, min(common, parts) + 1) if common % n == 0)
+    if n_train % n_parts:
+        common = gcd(batch_size, n_train)
+        best = max(n for n in range(1, min(common, n_parts) + 1) if common % n == 0)
         raise ValueError(
-            f"training.accumulate={parts} cannot cut a batch of {n_train}, which is all that task="
-            f"{task.kind} has to learn from (training.batch_size={batch}), into equal parts; "
-            f"training.accumulate={fits} can"
+            f"training.accumulate={n_parts} cannot split a batch of {n_train} into equal parts; "
+            f"task={task.kind} has only {n_train} training sentences for "
+            f"training.batch_size={batch_size}; use training.accumulate={best}"
         )

@@ -1,8 +1,8 @@
-"""The final metrics that the trials of an arm record, by name, without torch.
+"""The names of the final metrics that the trials of an arm record. No torch.
 
-By these a plan refuses a metric that no trial will have. `layer*` in a name stands for a layer
-of the model, `length*` and `depth*` for a number, and `*` for a label of the task or of a choice.
-A trial that diverges may have fewer.
+A plan uses them to refuse metrics that no trial will record. In a name, `layer*` stands for a layer
+of the model, and `length*` and `depth*` for a number. A plain `*` stands for a label of the task or
+a choice of heads. A diverged trial may record fewer metrics.
 """
 
 import re
@@ -28,13 +28,13 @@ BALANCE = ("load_max_violation", "load_cv", "dead_experts", "effective_experts",
 
 @dataclass(frozen=True)
 class ExpectedMetrics:
-    """Names of metrics, and how many layers, heads and experts there are."""
+    """Names of metrics, and the numbers of layers, heads and experts (`counts`)."""
 
     names: tuple[str, ...]
     counts: Mapping[str, int] = field(default_factory=dict)
 
     def has(self, metric: str) -> bool:
-        """Whether a trial records this metric."""
+        """Return whether a trial records this metric."""
         parts = metric.split("/")
         for part in parts:
             numbered = re.fullmatch(r"(layer|head|expert)(\d{1,9})", part)
@@ -46,32 +46,33 @@ class ExpectedMetrics:
         )
 
     def may_match(self, template: str) -> bool:
-        """Whether a trial may record a metric of a template, whose `{words}` stand for anything.
+        """Return whether a trial may record a metric that fits a template.
 
-        Parts with a `*` on both sides are compared by their beginnings and ends alone.
+        A `{word}` in the template stands for any text. Where both the template and a name have a
+        `*` in the same part, only the beginnings and ends of these parts are compared.
         """
         if "{" not in template:
             return self.has(template)
         parts = re.sub(r"\{\w+\}", "*", template).split("/")
         return any(
-            len(parts) == len(pattern) and all(map(_may_meet, parts, pattern))
+            len(parts) == len(pattern) and all(map(_may_overlap, parts, pattern))
             for pattern in (name.split("/") for name in self.names)
         )
 
 
-def _may_meet(one: str, other: str) -> bool:
-    """Whether some word may be of both patterns, as far as their beginnings and ends tell."""
+def _may_overlap(one: str, other: str) -> bool:
+    """Return whether a word may match both patterns, judged by their beginnings and ends."""
     if "*" not in one or "*" not in other:
         return fnmatchcase(one, other) or fnmatchcase(other, one)
-    starts, ends = (one.split("*")[0], other.split("*")[0]), (one[::-1], other[::-1])
-    reversed_ends = (ends[0].split("*")[0], ends[1].split("*")[0])
-    return all(a.startswith(b) or b.startswith(a) for a, b in (starts, reversed_ends))
+    starts, mirrored = (one.split("*")[0], other.split("*")[0]), (one[::-1], other[::-1])
+    mirrored_ends = (mirrored[0].split("*")[0], mirrored[1].split("*")[0])
+    return all(a.startswith(b) or b.startswith(a) for a, b in (starts, mirrored_ends))
 
 
 def list_expected_metrics(options: object, parts: Mapping[str, Any]) -> ExpectedMetrics:
-    """What trials record of an experiment with these options, made of these parts.
+    """Return the metrics that a trial with these options and parts records.
 
-    Of options that are not known here, as those of a plug-in, everything is taken to be recorded.
+    For unknown options, such as those of a plug-in, every name counts as recorded.
     """
     if type(options) not in NAMES:
         return ExpectedMetrics(tuple("/".join(["*"] * depth) for depth in range(1, 8)))
@@ -81,7 +82,7 @@ def list_expected_metrics(options: object, parts: Mapping[str, Any]) -> Expected
         "expert": parts["ffn"].experts if "ffn" in parts else 0,
     }
     if isinstance(options, NormStabilityOptions):
-        # The stream has a place before the first layer and one behind each.
+        # The residual stream is measured before the first layer and after every layer.
         counts["layer"] = 1 + max([counts["layer"], *options.depths])
     return ExpectedMetrics(tuple(NAMES[type(options)](options, parts)), counts)
 
@@ -99,12 +100,12 @@ def _moe(options: MoEOptions, parts: Mapping[str, Any]) -> list[str]:  # noqa: A
     if not parts["ffn"].experts:
         return [*TRAINED, *COST]
     information = ["nmi_domain", "nmi_token"] if parts["task"].symbols else ["nmi_domain"]
-    both = [*BALANCE, "dropped_share", "balance_loss"]
-    both += [name + what for name in information for what in ("", "_raw")]
-    names = [f"moe/{name}{where}" for name in both for where in ("", "/layer*")]
-    names += [f"moe/{name}_{what}" for name in information for what in ("null", "p")]
-    single = ["moe/load/layer*/expert*", "moe/selection/layer*/*/expert*"]
-    return [*TRAINED, *COST, *names, *single]
+    per_layer = [*BALANCE, "dropped_share", "balance_loss"]
+    per_layer += [name + suffix for name in information for suffix in ("", "_raw")]
+    names = [f"moe/{name}{suffix}" for name in per_layer for suffix in ("", "/layer*")]
+    names += [f"moe/{name}_{suffix}" for name in information for suffix in ("null", "p")]
+    per_expert = ["moe/load/layer*/expert*", "moe/selection/layer*/*/expert*"]
+    return [*TRAINED, *COST, *names, *per_expert]
 
 
 def _translation(options: TranslationOptions, parts: Mapping[str, Any]) -> list[str]:  # noqa: ARG001
@@ -138,12 +139,12 @@ def _flash(options: FlashOptions, parts: Mapping[str, Any]) -> list[str]:
     names = ["peak", "peak_backward", "peak_formula", "saved_bytes", "time", "time_backward"]
     if parts["attention"].kernel == "tiled":
         names.append("executed_share")
-    exact = ["error_forward", "error_grad_q", "error_grad_k", "error_grad_v"]
-    exact += ["error_ratio", "error_ratio_grad", "difference_to_naive"]
-    judged = [length for length in options.lengths if length <= options.reference_up_to]
-    found = [f"flash/{name}/length*" for name in [*names, *(exact if judged else [])]]
-    found += [f"flash/{name}" for name in names if options.length in options.lengths]
-    return found + [f"flash/{name}" for name in exact if options.length in judged]
+    errors = ["error_forward", "error_grad_q", "error_grad_k", "error_grad_v"]
+    errors += ["error_ratio", "error_ratio_grad", "difference_to_naive"]
+    compared = [length for length in options.lengths if length <= options.reference_up_to]
+    metrics = [f"flash/{name}/length*" for name in [*names, *(errors if compared else [])]]
+    metrics += [f"flash/{name}" for name in names if options.length in options.lengths]
+    return metrics + [f"flash/{name}" for name in errors if options.length in compared]
 
 
 def _heads(options: HeadAnalysisOptions, parts: Mapping[str, Any]) -> list[str]:
@@ -153,18 +154,23 @@ def _heads(options: HeadAnalysisOptions, parts: Mapping[str, Any]) -> list[str]:
     if task.has_planted_lags:
         scores.append("offset_*")
         names += [
-            f"planted{what}{of}" for what in ("", "_initial", "_uniform") for of in ("", "/*")
+            f"planted{suffix}{label}"
+            for suffix in ("", "_initial", "_uniform")
+            for label in ("", "/*")
         ]
     if task.repeats:
         scores += COPYING
         names += [
-            f"{name}{what}" for name in ("copy_accuracy", "icl_score") for what in ("", "_initial")
+            f"{name}{suffix}"
+            for name in ("copy_accuracy", "icl_score")
+            for suffix in ("", "_initial")
         ]
         if options.n_orders:
             names += ["ablation/*", "prunable/*", "pruning_area/*"]
     for score in scores:
         names += [
-            f"{score}{what}" for what in ("", "_initial", "_spread", "_spread_initial", "_uniform")
+            f"{score}{suffix}"
+            for suffix in ("", "_initial", "_spread", "_spread_initial", "_uniform")
         ]
         names += [f"{score}/layer*/head*", f"{score}/layer*/uniform"]
     trained = TRAINED if options.train else ("val/loss",)

@@ -1,8 +1,9 @@
-"""The least memory that a trial takes, from its options alone: no torch, so that a plan can refuse.
+"""A lower bound of the memory of a trial, from its options alone. No torch.
 
-These are lower bounds. What an estimate counts is held at one moment in any case; what a trial may
-free, share or recompute is left out, and so is Python itself. A trial of no more than the free
-memory may still not fit; one of more cannot. Tests hold the bounds below measured peaks.
+A plan refuses trials whose bound is above the free memory; trials below it may still not fit. An
+estimate counts the tensors that a trial certainly holds at one moment. It leaves out Python itself
+and all tensors that a trial may free, share or recompute. Tests check that the bounds are below
+measured peaks.
 """
 
 import copy
@@ -29,7 +30,7 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes that are held at one moment, by what holds them: the words for it and the keys."""
+    """Bytes that a trial holds at one moment, by component; WORDS describes the components."""
 
     weights: int = 0
     activations: int = 0
@@ -42,14 +43,14 @@ class Memory:
 
     @property
     def largest_component(self) -> str:
-        """What takes most, in words."""
+        """The component with the most bytes, in words."""
         return WORDS[max(WORDS, key=lambda name: getattr(self, name))]
 
 
 def estimate_lower_bound(
     experiment_options: object, parts: Mapping[str, Any], training: Training, device: Device
 ) -> Memory:
-    """The memory of the moment of a trial that takes most, of those that are counted here."""
+    """Return the memory at the moment of a trial that needs most, among those counted here."""
     arm = ArmMemory(parts, training, device)
     if isinstance(experiment_options, FlashOptions):
         return arm.kernels(experiment_options)
@@ -64,50 +65,53 @@ def estimate_lower_bound(
 def suggest_keys_to_reduce(
     experiment_options: object, parts: Mapping[str, Any], training: Training, device: Device
 ) -> list[str]:
-    """The three keys whose halves take least memory; of those that do alike, the largest values."""
-    whole = estimate_lower_bound(experiment_options, parts, training, device).total
+    """Return at most three keys, such as `training.batch_size`, that save most memory if halved.
+
+    Among keys that save the same share, to one decimal, the largest value comes first.
+    """
+    total = estimate_lower_bound(experiment_options, parts, training, device).total
     saved: dict[str, tuple[float, int]] = {}
-    for section, part in {"training": training, "options": experiment_options, **parts}.items():
-        for name in sizes(section, part):
-            half = {section: with_half(part, name)}
+    for group, part in {"training": training, "options": experiment_options, **parts}.items():
+        for name in size_fields(group, part):
+            halved = {group: with_half(part, name)}
             smaller = estimate_lower_bound(
-                half.get("options", experiment_options),
-                {**parts, **{key: value for key, value in half.items() if key in parts}},
-                half.get("training", training),
+                halved.get("options", experiment_options),
+                {**parts, **{key: value for key, value in halved.items() if key in parts}},
+                halved.get("training", training),
                 device,
             )
             value = getattr(part, name)
             largest = max(value) if isinstance(value, list) else value
-            saved[f"{section}.{name}"] = (round(1 - smaller.total / whole, 1), largest)
+            saved[f"{group}.{name}"] = (round(1 - smaller.total / total, 1), largest)
     useful = [key for key, (share, _) in saved.items() if share > 0]
     return sorted(useful, key=saved.__getitem__, reverse=True)[:3]
 
 
-def sizes(section: str, part: object) -> list[str]:
-    """The keys of a section that are sizes: whole numbers above 1, and lists of such numbers."""
-    if section == "attention" or not is_dataclass(part):  # its numbers of heads have to fit
+def size_fields(group: str, part: object) -> list[str]:
+    """Return the fields of a group that are sizes and may be halved."""
+    if group == "attention" or not is_dataclass(part):  # numbers of heads must divide each other
         return []
-    names = ["batch_size"] if section == "training" else [field.name for field in fields(part)]
+    names = ["batch_size"] if group == "training" else [field.name for field in fields(part)]
     return [name for name in names if is_size(getattr(part, name))]
 
 
 def is_size(value: object) -> bool:
-    """Whether a value is a whole number above 1, or a list of such numbers and of ones."""
+    """Return whether a value is an integer above 1, or a list of integers with one above 1."""
     numbers = value if isinstance(value, list) else [value]
     return all(type(number) is int for number in numbers) and max(numbers, default=0) > 1
 
 
 def with_half(part: Any, name: str) -> Any:
-    """A copy of options with half a size; it is only counted with, so no rule has to hold."""
-    half, value = copy.copy(part), getattr(part, name)
-    halved = [max(1, size // 2) for size in value] if isinstance(value, list) else value // 2
-    object.__setattr__(half, name, halved)
-    return half
+    """Return a copy of options with one size halved, unchecked; it serves estimates only."""
+    changed, value = copy.copy(part), getattr(part, name)
+    half = [max(1, size // 2) for size in value] if isinstance(value, list) else value // 2
+    object.__setattr__(changed, name, half)
+    return changed
 
 
 @dataclass(frozen=True)
 class ArmMemory:
-    """The parts of an arm, and how it is trained."""
+    """Estimates of one arm, from its parts, its training and its device settings."""
 
     parts: Mapping[str, Any]
     training: Training
@@ -120,31 +124,34 @@ class ArmMemory:
 
     @property
     def cast(self) -> int:
-        """Bytes of an activation in a training step, which autocast may halve."""
+        """Bytes of an activation's number in a training step, which autocast may halve."""
         return 2 if self.device.autocast is not Autocast.none else self.item
 
     @property
     def task(self) -> Sizes:
-        """How large the task is; without one, as for kernels alone, the least there is."""
+        """The sizes of the task; the smallest sizes where an experiment has no task."""
         task = self.parts.get("task")
         return Sizes(length=1) if task is None else task.sizes()
 
     def weights(self) -> int:
-        """Parameters, those of the embedding and the output head included."""
+        """Return the number of parameters, including the embedding and the output head."""
         model = self.parts["model"]
         return body_cost(self.parts).parameters + 2 * model.d_model * self.task.n_outputs
 
     def sequences(self) -> int:
-        """Sequences of a batch."""
+        """Return the number of sequences in a batch."""
         size, n_train = self.training.batch_size, self.task.n_train
         return size if n_train is None else min(size, n_train)
 
     def tokens(self, sequences: int) -> int:
-        """Tokens of so many sequences; sentences may be as short as a word and the end mark."""
+        """Return a lower bound of the tokens in `sequences` sequences.
+
+        A sentence may be as short as one word and the end mark.
+        """
         return sequences * (2 if self.task.source_length else self.task.length)
 
     def evaluating(self) -> Memory:
-        """The held-out loss before the first step: a prediction and, inside, one layer."""
+        """Return the memory of the first evaluation: the prediction and one layer's output."""
         task = self.task
         sequences = min(self.sequences(), task.n_eval)
         model = self.parts["model"]
@@ -152,7 +159,7 @@ class ArmMemory:
         return Memory(self.item * self.weights(), self.item * numbers, task.data_bytes)
 
     def training_step(self) -> Memory:
-        """The end of a forward pass, when all that the backward pass needs is there."""
+        """Return the memory at the end of a forward pass, with all activations for the backward."""
         parts, task = self.parts, self.task
         sequences = self.sequences() // self.training.accumulate
         tokens = self.tokens(sequences)
@@ -161,20 +168,21 @@ class ArmMemory:
             part.saved_activations_per_sequence(self.tokens(1)) for part in mixing(parts)
         )
         scores = sequences * per_sequence * parts["model"].n_layers
-        kept = 1 if self.training.steps == 1 else 3  # AdamW's moments are there from step 1 on
-        whole_batch = 8 * self.tokens(self.sequences())  # the tokens of all parts of a batch
+        # AdamW creates its two moments in step 1, so a later forward pass has three copies.
+        n_copies = 1 if self.training.steps == 1 else 3
+        whole_batch = 8 * self.tokens(self.sequences())  # int64 tokens of all parts of a batch
         return Memory(
-            kept * self.item * self.weights(),
+            n_copies * self.item * self.weights(),
             self.cast * (tokens * per_token + scores) + whole_batch,
             task.data_bytes,
         )
 
     def updating(self) -> Memory:
-        """The optimizer's step: weights, gradients and two moments."""
+        """Return the memory of an optimizer step: weights, gradients and two moments."""
         return Memory(4 * self.item * self.weights(), 0, self.task.data_bytes)
 
     def deepest(self, options: NormStabilityOptions) -> Memory:
-        """The gradients of the deepest model that is looked at before training."""
+        """Return the memory of the deepest model that is measured before training."""
         model = replace(self.parts["model"], n_layers=max(options.depths))
         size = options.init_batch_size or self.training.batch_size
         training = replace(self.training, batch_size=size, accumulate=1, steps=1, warmup_steps=0)
@@ -184,7 +192,7 @@ class ArmMemory:
         return max(forward, both, key=lambda memory: memory.total)
 
     def timed_layer(self, options: GQAOptions) -> Memory:
-        """The cache of keys and values that a timed layer reads."""
+        """Return the memory of the timed layer: weights, KV cache, input and activations."""
         attention = self.parts["attention"]
         longest = max(*options.lengths, *options.prefill_lengths)
         width = options.d_model // attention.n_heads * attention.n_kv_heads
@@ -197,22 +205,22 @@ class ArmMemory:
         return Memory(self.item * weights, self.item * numbers)
 
     def kernels(self, options: FlashOptions) -> Memory:
-        """Inputs of attention at the longest sequence, and the scores that a kernel keeps."""
+        """Return the memory of a kernel at the longest length: inputs, and scores that it saves."""
         attention, d_model = self.parts["attention"], self.parts["model"].d_model
         batch, longest = self.training.batch_size, max(options.lengths)
         inputs = 4 * self.item * batch * longest * d_model
-        kept = attention.saved_activations_per_sequence(longest)
-        exact = max((n for n in options.lengths if n <= options.reference_up_to), default=0)
-        scores = batch * max(self.item * kept, 8 * attention.n_heads * exact**2)
+        saved = attention.saved_activations_per_sequence(longest)
+        compared = max((n for n in options.lengths if n <= options.reference_up_to), default=0)
+        scores = batch * max(self.item * saved, 8 * attention.n_heads * compared**2)
         return Memory(self.item * 2 * d_model**2, inputs + scores)
 
 
 def layer(parts: Mapping[str, Any]) -> int:
-    """Numbers for each token that the backward pass of one layer needs."""
+    """Return the activations per token that the backward pass of one layer needs."""
     d_model = parts["model"].d_model
     return sum(part.saved_activations_per_token(d_model) for part in mixing(parts))
 
 
 def mixing(parts: Mapping[str, Any]) -> list[Part]:
-    """The parts of a block, of those that an experiment has."""
+    """Return the parts of a block that the experiment has: attention, ffn, both or neither."""
     return [parts[name] for name in ("attention", "ffn") if name in parts]

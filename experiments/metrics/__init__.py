@@ -1,25 +1,30 @@
-"""What the metrics of the science are worth for a diverged trial. No torch.
+"""Declarations of the experiments' metrics, with their values for diverged trials. No torch.
 
-A name stands for all finer ones: `ffn/zero_share` for `ffn/zero_share/layer0` too. A metric that is
-not declared is worth nothing, which bars it from deciding where trials diverge.
+A declaration also applies to all finer names: `ffn/zero_share` covers `ffn/zero_share/layer0`. A
+metric without a declaration has no value for a diverged trial, so it cannot decide a claim if
+trials diverge.
 
-Each question's declarations stand in the file of its name beside this one, and its page adds them.
-A plug-in's page can add its own: `METRICS["mine/score"] = Metric(DivergedValue.fixed, 0.0)`. None stands in
-this file, which is behind the numbers of every arm: a new metric of one question would make the
-trials of all others stale. The texts of a declaration (`meaning`, `unit`, ...) become
-`docs/metrics.md` by `python -m tests.metrics_page`; no trial is stale when they change.
+Each question has a file of its name in this package, and its page adds the declarations to METRICS.
+A plug-in's page can add its own:
 
-How the worth was chosen:
+    METRICS["mine/score"] = Metric(DivergedValue.fixed, 0.0)
 
-- kept: what no training changes, such as costs, timings, and values from before the first step.
-- start: losses, which say how good a model is, as the untrained model has them.
-- fixed: shares of right answers, and of heads that can go without loss. 0 is the worst of these.
-- nothing: what describes the inside of a model, where a broken one has no good or bad value; and
-  scores without a worst value, such as what is lost without heads: a model that has nothing to
-  lose has 0, which would look good.
+This file declares no metric, because the trials of every arm depend on it: a new metric of one
+question would make all trials stale. `python -m tests.metrics_page` writes the texts of the
+declarations (`meaning`, `unit`, ...) to `docs/metrics.md`. Changing a text makes no trial stale.
+
+How the values for diverged trials were chosen:
+
+- kept: metrics that training does not change, such as costs, timings, and values from before the
+  first step.
+- start: losses. A diverged model counts as no better than the untrained one.
+- fixed: shares of right answers, and of heads that can be removed without loss. 0 is the worst.
+- nothing: metrics that describe the inside of a model, since no value of a broken model is good or
+  bad. Also scores without a worst value, such as the accuracy that ablation costs. A model without
+  accuracy loses 0, which would look good.
 """
 
 from runner.metric_names import Metric
 
 METRICS: dict[str, Metric] = {}
-"""Name -> declaration. Each page adds its own when it is imported."""
+"""Maps names to declarations. Each page adds its own when it is imported."""

@@ -15,7 +15,7 @@ DECLARATIONS = {
     ),
     "ffn/small_share": Metric(
         meaning=(
-            "Share of hidden values that are small beside the others of the same token, on "
+            "Share of hidden values that are small relative to the others of the same token, on "
             "held-out data; mean over layers."
         ),
         unit="1",

@@ -1,6 +1,6 @@
 """The metrics of `experiments/flash_attention.py`. No torch.
 
-Nothing is trained here, so every value stands. A name without `/length{length}` is the value at
+Nothing is trained here, so every value is kept. A name without `/length{length}` is the value at
 options.length.
 """
 
@@ -10,7 +10,7 @@ DECLARATIONS = {
     "flash/saved_bytes": Metric(
         DivergedValue.kept,
         deterministic=True,
-        meaning="Bytes that autograd saves of a forward for its backward, the inputs not counted.",
+        meaning="Bytes that autograd saves in a forward for its backward, without the inputs.",
         unit="bytes",
         better="less",
     ),
@@ -26,7 +26,7 @@ DECLARATIONS = {
     "flash/peak_formula": Metric(
         DivergedValue.kept,
         deterministic=True,
-        meaning="Bytes that a forward allocates by the textbook's formula.",
+        meaning="Bytes that a forward allocates according to the textbook's formula.",
         unit="bytes",
         formula=(
             "batch · heads · length · row · bytes of a number; row is length if naive, else "
@@ -91,7 +91,7 @@ DECLARATIONS = {
     ),
     "flash/error_ratio_grad": Metric(
         DivergedValue.kept,
-        meaning="Largest of the same ratios of the gradients of q, k and v.",
+        meaning="Largest of the corresponding ratios of the gradients of q, k and v.",
         unit="1",
         formula="max over q, k, v of the error / that of the naive kernel; 1 without an error",
         source="FlashAttention, tests/test_flash_attn.py: at most 2 or 3",
@@ -99,7 +99,7 @@ DECLARATIONS = {
     ),
     "flash/difference_to_naive": Metric(
         DivergedValue.kept,
-        meaning="Largest difference of the output to that of the naive kernel in the same dtype.",
+        meaning="Largest difference between the output and that of the naive kernel, in one dtype.",
         unit="1",
         formula="max |kernel(x) - naive(x)|",
         source="own definition",

@@ -1,6 +1,7 @@
 """The metrics of `experiments/gqa_vs_mha.py`. No torch.
 
-Sizes are of what is allocated, and timings of fresh weights, so both stand if a trial diverges.
+Sizes are counted on allocated tensors, and timings use untrained weights. So a diverged trial keeps
+both. KV means keys and values.
 """
 
 from runner.metric_names import DivergedValue, Metric
@@ -9,7 +10,7 @@ DECLARATIONS = {
     "gqa/cache_of_layer": Metric(
         DivergedValue.kept,
         deterministic=True,
-        meaning="Bytes of the timed attention layer's cache of keys and values, at a length.",
+        meaning="Bytes of the timed attention layer's KV cache, at a length.",
         unit="bytes",
         formula="2 · batch · n_kv_heads · length · d_head · bytes of a number, as allocated",
         source="Shazeer 2019, Fast Transformer Decoding; GQA (Ainslie et al. 2023)",
@@ -25,7 +26,7 @@ DECLARATIONS = {
     "gqa/cache_bytes": Metric(
         DivergedValue.kept,
         deterministic=True,
-        meaning="Bytes of the whole model's cache of keys and values, at the longest length.",
+        meaning="Bytes of the whole model's KV cache, at the longest length.",
         unit="bytes",
         formula="2 · layers · batch · n_kv_heads · length · d_head · bytes of a number",
         source="Shazeer 2019, Fast Transformer Decoding; GQA (Ainslie et al. 2023)",
@@ -34,7 +35,7 @@ DECLARATIONS = {
     "gqa/parameter_reduction": Metric(
         DivergedValue.kept,
         deterministic=True,
-        meaning="Attention parameters saved against a head of keys and values per query head.",
+        meaning="Attention parameters saved relative to one KV head per query head.",
         unit="%",
         formula="100 · (1 - parameters / parameters with n_kv_heads = n_heads)",
         better="greater",
@@ -42,7 +43,7 @@ DECLARATIONS = {
     "gqa/cache_reduction": Metric(
         DivergedValue.kept,
         deterministic=True,
-        meaning="Cache bytes saved against a head of keys and values per query head.",
+        meaning="Cache bytes saved relative to one KV head per query head.",
         unit="%",
         formula="100 · (1 - bytes / bytes with n_kv_heads = n_heads)",
         better="greater",
@@ -51,8 +52,8 @@ DECLARATIONS = {
         DivergedValue.start,
         curve="val/loss",
         meaning=(
-            "Held-out loss after the first training, right after the conversion of an arm that "
-            "converts."
+            "Held-out loss after the first training phase; in an arm with a conversion, right "
+            "after it."
         ),
         unit="nats/token or nats/byte or mse",
         formula="as val/loss",
@@ -85,7 +86,7 @@ DECLARATIONS = {
     ),
     "gqa/decode_slope": Metric(
         DivergedValue.kept,
-        meaning="Decoding time that 1,000 more tokens in the cache cost.",
+        meaning="Additional decoding time for 1,000 more tokens in the cache.",
         unit="ms",
         formula="least-squares slope of gqa/decode_time against length / 1000",
         source="own definition",
@@ -101,14 +102,14 @@ DECLARATIONS = {
     ),
     "gqa/read_limit": Metric(
         DivergedValue.kept,
-        meaning="Bandwidth at which the machine sums the cache once: a bound of decode_bandwidth.",
+        meaning="Bandwidth of summing the cache once, which bounds gqa/decode_bandwidth.",
         unit="GB/s",
         formula="bytes of the cache / median time of summing it",
         source="own definition",
     ),
     "gqa/generation": Metric(
         DivergedValue.kept,
-        meaning="Tokens a second of greedy generation by the whole model, its prompt included.",
+        meaning="Tokens per second of greedy generation by the whole model, including its prompt.",
         unit="tokens/s",
         formula="batch · 32 new tokens / median time",
         better="greater",

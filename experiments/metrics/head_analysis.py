@@ -4,8 +4,8 @@ p_tj is the weight of query t on key j, n_t the number of keys that query t may 
 mean over the queries of held-out data that see more than one key. With `/layer{layer}/head{head}`
 it is one head's; its name alone is the mean over all heads, unless the best head is named.
 
-A model that copies nothing right can lose no accuracy: no head can go from it (0), and what its
-heads cost it is unknown (none).
+A diverged model copies nothing right, so it cannot lose accuracy. It counts as a model from which
+no head can be removed (0), and the effect of an ablation is unknown (none).
 """
 
 from runner.metric_names import DivergedValue, Metric
@@ -18,19 +18,19 @@ DECLARATIONS = {
         source="What Does BERT Look At? (Clark et al. 2019)",
     ),
     "heads/entropy_share": Metric(
-        meaning="Mean entropy of the attention weights over the largest entropy that is possible.",
+        meaning="Mean entropy of the attention weights, divided by the largest possible entropy.",
         unit="1",
         formula="mean_t (-Σ_j p_tj ln p_tj) / ln n_t",
         source="own definition",
     ),
     "heads/distance": Metric(
-        meaning="Mean distance between a query and the keys that it looks at.",
+        meaning="Mean distance between a query and its keys, weighted by attention.",
         unit="positions",
         formula="mean_t Σ_j p_tj (t - j)",
         source="Vig and Belinkov 2019, attention distance",
     ),
     "heads/distance_share": Metric(
-        meaning="Mean distance to the keys over the largest distance in a sequence.",
+        meaning="Mean distance to the keys, divided by the largest distance in a sequence.",
         unit="1",
         formula="mean_t Σ_j p_tj (t - j) / (length - 1)",
         source="own definition",
@@ -145,20 +145,20 @@ DECLARATIONS = {
     ),
     "heads/entropy/layer*/uniform": Metric(
         DivergedValue.kept,
-        meaning="The same as heads/entropy_uniform, written beside the heads of each layer.",
+        meaning="The same as heads/entropy_uniform, recorded for each layer.",
         unit="nats",
         formula="as heads/entropy_uniform",
     ),
     "heads/distance/layer*/uniform": Metric(
         DivergedValue.kept,
-        meaning="The same as heads/distance_uniform, written beside the heads of each layer.",
+        meaning="The same as heads/distance_uniform, recorded for each layer.",
         unit="positions",
         formula="as heads/distance_uniform",
     ),
     "heads/planted": Metric(
         meaning=(
-            "Best head's weight on the key from which a pattern comes, in sequences with it. The "
-            "mean is over the patterns that come from two or more positions back."
+            "Best head's weight on the key that carries a pattern, in sequences with it; mean over "
+            "the patterns with an offset of two or more."
         ),
         unit="1",
         formula="max over heads of mean_t p_t,t-lag",
@@ -189,7 +189,7 @@ DECLARATIONS = {
         better="greater",
     ),
     "heads/icl_score": Metric(
-        meaning="Loss in the second copy minus loss in the first: below 0 is learning in context.",
+        meaning="Loss in the second copy minus loss in the first; below 0 is in-context learning.",
         unit="nats",
         formula="mean loss of the second copy - mean loss of the first copy",
         source="after Olsson et al. 2022, loss at token 500 - loss at token 50",
@@ -208,8 +208,8 @@ DECLARATIONS = {
         DivergedValue.fixed,
         0.0,
         meaning=(
-            "Share of heads that can go before more than 0.01 of the copy accuracy is lost for the "
-            "first time. The name ends with the order in which they go."
+            "Share of heads that can be removed before the copy accuracy first falls by more than "
+            "0.01; the name ends with the order of removal."
         ),
         unit="1",
         formula="max{n : a_k ≥ a_0 - 0.01 for all k ≤ n} / #heads, a_k without the first k heads",
@@ -219,21 +219,21 @@ DECLARATIONS = {
     "heads/pruning_area": Metric(
         DivergedValue.fixed,
         0.0,
-        meaning="Mean copy accuracy on the way from all heads to none, in the order of the name.",
+        meaning="Mean copy accuracy while heads are removed one by one, in the order of the name.",
         unit="1",
         formula="area under a_k over k / #heads, by the trapezoidal rule",
         source="own definition",
         better="greater",
     ),
-    # Behind finer patterns: of two patterns that match a name the first one counts.
+    # These two come last: of several patterns that match a name, the first one counts.
     "heads/*/layer*/uniform": Metric(
         DivergedValue.kept,
-        meaning="The same as `heads/*_uniform`, written beside the heads of each layer.",
+        meaning="The same as `heads/*_uniform`, recorded for each layer.",
         unit="1",
         formula="as heads/*_uniform",
     ),
     "heads/offset_*": Metric(
-        meaning="Mean weight at the offset from which the pattern `*` comes, in all sequences.",
+        meaning="Mean weight at the offset of the pattern `*`, in all sequences.",
         unit="1",
         formula="mean_t p_t,t-lag",
         source="after Clark et al. 2019, heads that attend to fixed offsets",

@@ -1,7 +1,7 @@
 """The metrics of `experiments/moe.py`. No torch.
 
-N is the number of experts, f_i the share of expert i in the assignments of kept tokens, of which a
-token makes top_k, and P_i its mean router probability. A name without `/layer{layer}` is the mean
+N is the number of experts. Each kept token makes top_k assignments; f_i is the share of expert i in
+all assignments, and P_i its mean router probability. A name without `/layer{layer}` is the mean
 over the layers.
 """
 
@@ -15,7 +15,7 @@ DECLARATIONS = {
         source="Switch Transformers (Fedus et al. 2021), equation 5, there for top-1",
     ),
     "moe/load_max_violation": Metric(
-        meaning="How far the busiest expert lies above the mean load: 0 is even, N - 1 collapsed.",
+        meaning="Load of the busiest expert above the mean load: 0 is even, N - 1 collapsed.",
         unit="1",
         formula="max_i f_i · N - 1 = (max load - mean load) / mean load",
         source="Auxiliary-Loss-Free Load Balancing (Wang et al. 2024), MaxVio, on held-out data",
@@ -36,7 +36,7 @@ DECLARATIONS = {
         better="less",
     ),
     "moe/effective_experts": Metric(
-        meaning="Perplexity of the load over the number of experts: 1 is even, 1/N collapsed.",
+        meaning="Perplexity of the load, divided by N: 1 is even, 1/N collapsed.",
         unit="1",
         formula="exp(-Σ_i f_i ln f_i) / N",
         source="own definition",
@@ -48,7 +48,7 @@ DECLARATIONS = {
         formula="mean_t -Σ_i p_i(t) ln p_i(t)",
     ),
     "moe/dropped_share": Metric(
-        meaning="Share of the assignments that no expert takes; 0 for our mixtures.",
+        meaning="Share of the assignments that no expert takes; 0 for built-in mixtures.",
         unit="1",
         formula="1 - Σ_i n_i / (top_k · kept tokens)",
         source="Switch Transformers (Fedus et al. 2021), dropped tokens",
@@ -68,8 +68,8 @@ DECLARATIONS = {
     ),
     "moe/nmi_domain": Metric(
         meaning=(
-            "How much an expert's choice tells of the sequence's domain, above chance. Curves over "
-            "the training show it without the correction for chance."
+            "How much the choice of an expert reveals about the sequence's domain, above chance. "
+            "Curves over the training show it without the correction for chance."
         ),
         unit="1",
         formula="moe/nmi_domain_raw - moe/nmi_domain_null",
@@ -96,8 +96,8 @@ DECLARATIONS = {
     ),
     "moe/nmi_token": Metric(
         meaning=(
-            "How much an expert's choice tells of the token, above what the domain explains. "
-            "Curves over the training show it without the correction."
+            "How much the choice of an expert reveals about the token, beyond its domain. Curves "
+            "over the training show it without the correction for chance."
         ),
         unit="1",
         formula="moe/nmi_token_raw - moe/nmi_token_null",

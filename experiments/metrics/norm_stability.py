@@ -9,8 +9,8 @@ DECLARATIONS = {
     "norm/grad_last": Metric(
         DivergedValue.kept,
         meaning=(
-            "Gradient norm of the last layer's W2, the matrix that ends its feed-forward network "
-            "(without one, its attention), before training."
+            "Gradient norm of the last layer's W2, the output matrix of its feed-forward network "
+            "(without one, of its attention), before training."
         ),
         unit="1",
         formula="‖∂loss/∂W2_L‖_F",
@@ -25,7 +25,7 @@ DECLARATIONS = {
     ),
     "norm/variance_last": Metric(
         DivergedValue.kept,
-        meaning="Variance of the residual stream behind the last layer, before training.",
+        meaning="Variance of the residual stream after the last layer, before training.",
         unit="1",
         formula="mean over kept positions of Var_features(x_L)",
         source="Xiong et al. 2020, hidden states at initialisation, centred and over d_model",
@@ -41,7 +41,7 @@ DECLARATIONS = {
         DivergedValue.kept,
         meaning=(
             "Norm of the loss's derivative by the residual stream before the first layer "
-            "(layer 0) and behind each layer, before training."
+            "(layer 0) and after each layer, before training."
         ),
         unit="1",
         formula="‖∂loss/∂x_l‖",
@@ -50,7 +50,7 @@ DECLARATIONS = {
     "norm/variance": Metric(
         DivergedValue.kept,
         meaning=(
-            "Variance of the residual stream before the first layer (layer 0) and behind each "
+            "Variance of the residual stream before the first layer (layer 0) and after each "
             "layer, before training."
         ),
         unit="1",
@@ -66,7 +66,7 @@ DECLARATIONS = {
     ),
     "norm/variance_slope": Metric(
         DivergedValue.kept,
-        meaning="How the variance behind the last layer grows with depth, as an exponent.",
+        meaning="How the variance after the last layer grows with depth, as an exponent.",
         unit="1",
         formula="least-squares slope of ln(norm/variance_last) against ln L",
         source="Xiong et al. 2020, hidden states at initialisation",

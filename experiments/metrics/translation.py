@@ -7,8 +7,8 @@ DECLARATIONS = {
         DivergedValue.fixed,
         0.0,
         meaning=(
-            "Share of held-out sentences that greedy decoding gets right from the first token to "
-            "the end mark; with `/{split}`, of another split."
+            "Share of held-out sentences that greedy decoding translates exactly, including the "
+            "end mark; with `/{split}`, of another split."
         ),
         unit="1",
         formula="#{right sentences} / #{sentences}",
@@ -17,7 +17,7 @@ DECLARATIONS = {
     "translation/exact_match_digits": Metric(
         DivergedValue.fixed,
         0.0,
-        meaning="Share of the iid and length splits' numbers with this many digits that are right.",
+        meaning="Share of right numbers with this many digits, in the splits iid and length.",
         unit="1",
         formula="#{right numbers of n digits} / #{numbers of n digits}",
         better="greater",
@@ -25,7 +25,7 @@ DECLARATIONS = {
     "translation/chrf": Metric(
         DivergedValue.fixed,
         0.0,
-        meaning="chrF2 of all decoded held-out sentences together, from 0 to 100, without spaces.",
+        meaning="chrF2 of all decoded held-out sentences together, from 0 to 100; spaces removed.",
         unit="1",
         formula="100 · (1 + β²) P R / (β² P + R), β = 2; P and R are means over n-grams, n ≤ 6",
         source="Popović 2015, chrF; Popović 2016 for β = 2; as sacrebleu computes it",
@@ -33,7 +33,7 @@ DECLARATIONS = {
     ),
     "translation/loss": Metric(
         DivergedValue.start,
-        meaning="Cross-entropy of a split other than the held-out one, given the right prefix.",
+        meaning="Cross-entropy of a split other than the held-out one, with teacher forcing.",
         unit="nats/token",
         formula="mean of -ln p(token) over the target tokens",
         better="less",

@@ -1,1 +1,1 @@
-"""Measures used on models."""
+"""Measurements of models: probes, which see every evaluation batch, and functions."""

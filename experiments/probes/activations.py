@@ -1,13 +1,16 @@
-"""What the hidden units of feed-forward networks do on held-out data, read through hooks.
+"""Probes of feed-forward networks: shares of zero and small hidden values, and the output's size.
 
-Legend: the hidden values of a network are what its down projection is given: after the activation
-and, in a gated network, after the product. A layer is one block; of a mixture all its experts
-count together, each on the tokens it was sent. Padding counts nowhere.
+Legend: hidden values are the inputs of a network's down projection. They come after the activation
+and, in a gated network, after the product. A layer is one block; all experts of a mixture count
+together, each on the tokens that it receives. Padding does not count.
 
-One definition for every arm: `zero_share` is the share of hidden values that are exactly 0, and
-`small_share` the share with |h| <= eps * RMS of the hidden values of the same token, which is
-blind to the scale of a network and contains every zero. An exact 0 may be rounding: GELU in float32
-is exactly 0 below about -5.6, where 1 + erf rounds to 0, and in bfloat16 from nearer to 0 on.
+Definitions, the same for every arm:
+
+- `zero_share`: the share of hidden values that are exactly 0. A 0 may come from rounding: GELU in
+  float32 is exactly 0 below about -5.6, where 1 + erf rounds to 0. In bfloat16 this happens closer
+  to 0.
+- `small_share`: the share with |h| <= eps * RMS of the hidden values of the same token. It does not
+  depend on the scale of a network, and includes every zero.
 """
 
 import math
@@ -22,12 +25,12 @@ from experiments.tasks.batch import Batch
 
 
 class ActivationHooks:
-    """Hooks that keep what one forward of a model computed; `close` takes them off again.
+    """Hooks that store the feed-forward values of one forward pass; `close` removes them.
 
     Attributes:
-        entered: for each layer, the values that went into the activation, (..., d_ff) a network.
+        entered: for each layer, the inputs of the activation, (..., d_ff) for each network.
         hidden: for each layer, the hidden values of the same networks.
-        outputs: for each layer, what the block's feed-forward part gave back, (batch, time,
+        outputs: for each layer, the output of the block's feed-forward part, (batch, time,
             d_model).
     """
 
@@ -38,22 +41,23 @@ class ActivationHooks:
         self.outputs: list[Tensor | None] = [None for _ in blocks]
         self._handles = []
         for layer, block in enumerate(blocks):
-            self._handles.append(block.ffn.register_forward_hook(self._keep_output(layer)))
+            self._handles.append(block.ffn.register_forward_hook(self._output_hook(layer)))
             for network in block.ffn.modules():
                 if hasattr(network, "up") and hasattr(network, "down"):
-                    self._watch(network, layer)
+                    self._add_hooks(network, layer)
 
     def clear(self) -> None:
-        """Forget the forward that was seen."""
+        """Delete the stored values of the last forward pass."""
         for values in (*self.entered, *self.hidden):
             values.clear()
 
     def close(self) -> None:
-        """Take the hooks off."""
+        """Remove the hooks."""
         for handle in self._handles:
             handle.remove()
 
-    def _watch(self, network: Any, layer: int) -> None:
+    def _add_hooks(self, network: Any, layer: int) -> None:
+        # The activation acts on the gate where there is one, otherwise on the up projection.
         before = network.up if getattr(network, "gate", None) is None else network.gate
 
         def entered(module: nn.Module, args: Any, output: Tensor) -> None:  # noqa: ARG001
@@ -65,7 +69,7 @@ class ActivationHooks:
         self._handles.append(before.register_forward_hook(entered))
         self._handles.append(network.down.register_forward_pre_hook(hidden))
 
-    def _keep_output(self, layer: int) -> Any:
+    def _output_hook(self, layer: int) -> Any:
         def output(module: nn.Module, args: Any, result: Any) -> None:  # noqa: ARG001
             self.outputs[layer] = result[0].detach()
 
@@ -73,42 +77,42 @@ class ActivationHooks:
 
 
 class ActivationProbe:
-    """Shares of zero and of small hidden values, and the size of the output, for each layer.
+    """A probe of the shares of zero and small hidden values, and the RMS of the output, by layer.
 
-    Streams over the (batch, output) of one evaluation; `metrics` ends it and takes the hooks off.
-    Metrics of a layer carry the suffix `/layer{l}`; without it they are the mean over layers.
-    Where a value or its square is not finite, they are NaN.
+    It sees every batch of one evaluation; `metrics` ends it and removes the hooks. Metrics of one
+    layer have the suffix `/layer{l}`; those without it are means over the layers. They are NaN
+    where a value or its square is not finite.
     """
 
     def __init__(self, model: nn.Module, *, eps: float) -> None:
         self.eps = eps
-        self._watch = ActivationHooks(model)
-        self._layers = [LayerActivations() for _ in self._watch.hidden]
+        self._hooks = ActivationHooks(model)
+        self._layers = [LayerActivations() for _ in self._hooks.hidden]
 
     def update(self, batch: Batch, output: Output) -> None:  # noqa: ARG002 - hooks have seen it
-        """Count one batch, whose forward was the last one of the model."""
-        seen = zip(self._layers, self._watch.hidden, self._watch.outputs, strict=True)
-        for layer, hidden, result in seen:
+        """Count one batch; the model's last forward pass must be the one on this batch."""
+        layers = zip(self._layers, self._hooks.hidden, self._hooks.outputs, strict=True)
+        for layer, hidden, result in layers:
             for values in hidden:
                 layer.count(drop_padding(values, batch.keep), self.eps)
             if result is not None:
                 layer.count_output(drop_padding(result, batch.keep))
-        self._watch.clear()
+        self._hooks.clear()
 
     def metrics(self) -> dict[str, float]:
-        """`ffn/zero_share`, `ffn/small_share` (no unit) and `ffn/output_rms`."""
-        self._watch.close()
-        found: dict[str, float] = {}
+        """Return `ffn/zero_share`, `ffn/small_share` and `ffn/output_rms`, without units."""
+        self._hooks.close()
+        metrics: dict[str, float] = {}
         per_layer = [layer.metrics() for layer in self._layers]
         for name in per_layer[0]:
-            values = [metrics[name] for metrics in per_layer]
-            found[f"ffn/{name}"] = sum(values) / len(values)
-            found |= {f"ffn/{name}/layer{index}": value for index, value in enumerate(values)}
-        return replace_nonfinite(found)
+            values = [of_layer[name] for of_layer in per_layer]
+            metrics[f"ffn/{name}"] = sum(values) / len(values)
+            metrics |= {f"ffn/{name}/layer{index}": value for index, value in enumerate(values)}
+        return replace_nonfinite(metrics)
 
 
 class LayerActivations:
-    """The counts of one layer."""
+    """Counts and sums of squares over the hidden values and outputs of one layer."""
 
     def __init__(self) -> None:
         self.n_values = self.n_zero = self.n_small = self.n_outputs = 0
@@ -127,45 +131,46 @@ class LayerActivations:
         self.output_squares += float(output.float().square().sum())
 
     def metrics(self) -> dict[str, float]:
-        """Shares, where the networks have a hidden layer, and the RMS of the output."""
-        found = {}
+        """Return shares, if the networks have a hidden layer, and the RMS of the output."""
+        metrics = {}
         if self.n_values:
             finite = math.isfinite(self.squares)
-            found["zero_share"] = self.n_zero / self.n_values if finite else math.nan
-            found["small_share"] = self.n_small / self.n_values if finite else math.nan
-        return found | {"output_rms": math.sqrt(self.output_squares / self.n_outputs)}
+            metrics["zero_share"] = self.n_zero / self.n_values if finite else math.nan
+            metrics["small_share"] = self.n_small / self.n_values if finite else math.nan
+        return metrics | {"output_rms": math.sqrt(self.output_squares / self.n_outputs)}
 
 
 class InputSparsity:
-    """The share of small hidden values against the value that entered the activation, over layers.
+    """A probe of the share of small hidden values as a function of the activation's input.
 
-    In a gated network that is the gate's value, and the other factor is whatever the data make it.
+    All layers count together. Inputs in [-limit, limit] are sorted into bins. In a gated network
+    the input is that of the gate; the other factor takes any value that the data give it.
     """
 
     def __init__(self, model: nn.Module, *, eps: float, limit: float = 3.0, bins: int = 60) -> None:
         self.eps, self.limit, self.bins = eps, limit, bins
-        self._watch = ActivationHooks(model)
+        self._hooks = ActivationHooks(model)
         self._count = torch.zeros(bins, dtype=torch.int64)
         self._small = torch.zeros(bins, dtype=torch.int64)
         self._total, self._finite = 0, True
 
     def update(self, batch: Batch, output: Output) -> None:  # noqa: ARG002 - hooks have seen it
-        """Count one batch, whose forward was the last one of the model."""
-        for entered, hidden in zip(self._watch.entered, self._watch.hidden, strict=True):
+        """Count one batch; the model's last forward pass must be the one on this batch."""
+        for entered, hidden in zip(self._hooks.entered, self._hooks.hidden, strict=True):
             for before, after in zip(entered, hidden, strict=True):
                 self._add(drop_padding(before, batch.keep), drop_padding(after, batch.keep))
-        self._watch.clear()
+        self._hooks.clear()
 
     def metrics(self) -> dict[str, float]:
-        """No scalars; takes the hooks off."""
-        self._watch.close()
+        """Remove the hooks; this probe has no scalars."""
+        self._hooks.close()
         return {}
 
     def rows(self, least: int = 50) -> list[dict[str, float | str]]:
-        """A row a bin and kind: `small_share` of the bin, `density` of values entering there.
+        """Return two rows for each bin: `density` of the inputs, and `small_share` in the bin.
 
-        The share of a bin with fewer than `least` values is left out. Where a value was not finite,
-        densities are NaN and there are no shares.
+        A bin with fewer than `least` values has no share. If any value was not finite, densities
+        are NaN and no bin has a share.
         """
         width = 2 * self.limit / self.bins
         rows: list[dict[str, float | str]] = []
@@ -180,23 +185,23 @@ class InputSparsity:
     def _add(self, before: Tensor, after: Tensor) -> None:
         self._finite &= bool(before.isfinite().all() and after.float().square().sum().isfinite())
         small = is_small(after, self.eps).flatten()
-        place = (before.float().flatten() + self.limit) / (2 * self.limit) * self.bins
-        inside = (place >= 0) & (place < self.bins)
-        index = place[inside].long()
+        position = (before.float().flatten() + self.limit) / (2 * self.limit) * self.bins
+        inside = (position >= 0) & (position < self.bins)
+        index = position[inside].long()
         self._count += torch.bincount(index, minlength=self.bins).cpu()
         self._small += torch.bincount(index[small[inside]], minlength=self.bins).cpu()
-        self._total += len(place)
+        self._total += len(position)
 
 
 def is_small(hidden: Tensor, eps: float) -> Tensor:
-    """Whether |h| <= eps * RMS over the hidden values of its token; `hidden` is (..., d_ff)."""
+    """Return where |h| <= eps * RMS of the hidden values of the same token; shapes (..., d_ff)."""
     size = hidden.float().abs()
     rms = size.square().mean(dim=-1, keepdim=True).sqrt()
     return size <= eps * rms
 
 
 def drop_padding(values: Tensor, keep: Tensor) -> Tensor:
-    """Rows of kept positions; an expert's rows, (tokens, d_ff), hold no padding to begin with."""
+    """Return the rows of kept positions; the rows of an expert, (tokens, d_ff), have no padding."""
     if values.ndim < 3:
         return values
     return values.flatten(0, 1) if bool(keep.all()) else values[keep]

@@ -1,4 +1,4 @@
-"""How well sentences of the splits that do not judge are translated, each split apart."""
+"""A probe of the translations of every split except the held-out one."""
 
 import torch
 
@@ -11,55 +11,57 @@ from experiments.tasks.translation import TranslationTask
 
 
 class ExtraSplitsProbe:
-    """The first `most` sentences of each split that does not judge (None: all).
+    """A probe that scores the first `most` sentences (None: all) of each extra split.
 
-    `translation/loss/{split}` under teacher forcing, `translation/exact_match/{split}` by decoding.
-    The split `train` shows what is known by heart, and the others are harder than what was learnt
-    from, so all of them stand apart from `val/loss`.
+    Extra splits are all except the held-out one. `train` shows how well the model reproduces its
+    training data; the others are harder than it. So none of them enters `val/loss`. Metrics:
+
+        translation/loss/{split}         under teacher forcing
+        translation/exact_match/{split}  by greedy decoding
     """
 
     def __init__(self, model: EncoderDecoder, task: TranslationTask, most: int | None) -> None:
         self.model, self.task, self.most = model, task, most
-        self.found: dict[str, float] = {}
+        self._metrics: dict[str, float] = {}
 
     def update(self, batch: Batch, output: Output | None = None) -> None:  # noqa: ARG002
-        """Score the other splits, once; the sentences that judge are not looked at.
+        """Score the extra splits at the first batch; the held-out sentences are not used.
 
-        Here and not in `metrics`, since the model is in eval mode while batches are shown.
+        This is not done in `metrics`, because the model is in eval mode only during updates.
         """
-        if self.found:
+        if self._metrics:
             return
-        decoded = TranslationProbe(self.model, self.task, self.most)
+        probe = TranslationProbe(self.model, self.task, self.most)
         for name in extra_splits(self.task):
-            for there in self.task.split(name, self.most):
-                decoded.update(there.to(batch.keep.device))
-        self.found = extra_split_losses(self.model, self.task, self.most) | decoded.metrics()
+            for sentences in self.task.split(name, self.most):
+                probe.update(sentences.to(batch.keep.device))
+        self._metrics = extra_split_losses(self.model, self.task, self.most) | probe.metrics()
 
     def metrics(self) -> dict[str, float]:
-        """What was found."""
-        return replace_nonfinite(self.found)
+        """Return the losses and the shares of exact matches."""
+        return replace_nonfinite(self._metrics)
 
 
 def extra_splits(task: TranslationTask) -> list[str]:
-    """The splits that do not judge."""
+    """Return the names of all splits except the held-out one."""
     return [name for name in task.labels if name != task.held_out_split]
 
 
 def extra_split_losses(
     model: EncoderDecoder, task: TranslationTask, most: int | None
 ) -> dict[str, float]:
-    """`translation/loss/{split}` of the splits that do not judge, in nats a token."""
-    found = {name: mean_loss(model, task, name, most) for name in extra_splits(task)}
-    return {f"translation/loss/{name}": loss for name, loss in found.items()}
+    """Return `translation/loss/{split}` of the extra splits, in nats per token."""
+    losses = {name: mean_loss(model, task, name, most) for name in extra_splits(task)}
+    return {f"translation/loss/{name}": loss for name, loss in losses.items()}
 
 
 @torch.no_grad()
 def mean_loss(model: EncoderDecoder, task: TranslationTask, split: str, most: int | None) -> float:
-    """The loss a token over the first `most` sentences of a split, under teacher forcing."""
+    """Return the loss per token of the first `most` sentences of a split, with teacher forcing."""
     device = next(model.parameters()).device
     total, count = 0.0, 0
-    for there in task.split(split, most):
-        batch = there.to(device)
+    for sentences in task.split(split, most):
+        batch = sentences.to(device)
         n = int(batch.keep.sum())
         prediction = model(*batch.inputs, keep=batch.keep).prediction
         total += task.loss(prediction, batch).item() * n

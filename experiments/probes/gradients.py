@@ -1,7 +1,7 @@
-"""How gradients and activations are spread over the depth of a Transformer.
+"""Gradients and activations over the depth of a Transformer.
 
-Legend: a layer is a block of the model; the stream is what runs from block to block: `stream[0]`
-goes into the first block, `stream[i]` comes out of the i-th.
+Legend: a layer is a block of the model. The stream is the residual stream between blocks:
+`stream[0]` is the input of the first block, and `stream[i]` the output of the i-th.
 """
 
 import math
@@ -20,21 +20,21 @@ Loss = Callable[[Tensor, Batch], Tensor]
 
 
 class GradientNorms:
-    """Watches training: the norm of all gradients of each layer, in every step.
+    """A step probe of the gradient norm of each layer, in every training step.
 
-    All parameters in one fused call and one transfer; the sums over a layer are plain Python. The
-    oracle is `norm_by_parameter`.
+    One fused call computes the norms of all parameters, and one transfer reads them. Plain Python
+    combines those of a layer. The test oracle is `norm_by_parameter`.
     """
 
     def __call__(self, model: nn.Module) -> dict[str, float]:
-        """`norm/grad/layer{l}` of the gradients that are there."""
+        """Return `norm/grad/layer{l}`; parameters without a gradient are left out."""
         assert isinstance(model.blocks, nn.ModuleList)
         layers = [[p.grad for p in b.parameters() if p.grad is not None] for b in model.blocks]
         return {f"norm/grad/layer{i}": norm for i, norm in enumerate(group_norms(layers))}
 
 
 def group_norms(groups: Sequence[Sequence[Tensor]]) -> list[float]:
-    """The Euclidean norm of all tensors of each group together; groups may be empty."""
+    """Return the Euclidean norm of all tensors of each group together; groups may be empty."""
     tensors = [tensor for group in groups for tensor in group]
     if not tensors:
         return [0.0 for _ in groups]
@@ -43,17 +43,17 @@ def group_norms(groups: Sequence[Sequence[Tensor]]) -> list[float]:
 
 
 def norm_by_parameter(model: Transformer) -> dict[str, float]:
-    """The naive twin of `GradientNorms`: a transfer for each parameter."""
-    found = {}
+    """Return the same as `GradientNorms`, with one transfer per parameter: the naive twin."""
+    metrics = {}
     for index, block in enumerate(model.blocks):
         norms = [p.grad.norm().item() for p in block.parameters() if p.grad is not None]
-        found[f"norm/grad/layer{index}"] = sum(norm**2 for norm in norms) ** 0.5
-    return found
+        metrics[f"norm/grad/layer{index}"] = sum(norm**2 for norm in norms) ** 0.5
+    return metrics
 
 
 @contextmanager
 def residual_stream(model: Transformer) -> Iterator[list[Tensor]]:
-    """A list that the next forward fills: the input of the first block, then each one's output."""
+    """Yield a list that the next forward pass fills: input of the first block, output of each."""
     stream: list[Tensor] = []
 
     def enter(block: nn.Module, arguments: tuple[Tensor, ...]) -> None:  # noqa: ARG001
@@ -73,16 +73,16 @@ def residual_stream(model: Transformer) -> Iterator[list[Tensor]]:
 
 @dataclass(frozen=True)
 class DepthProfile:
-    """One backward pass seen layer by layer.
+    """The gradients of one backward pass and the variances of its forward pass, layer by layer.
 
     Attributes:
-        grad: norm of the gradients of all parameters of each layer.
-        grad_down: the same of the matrices that end a feed-forward network, W2 of Xiong 2020, or
-            of those that end attention where there is no such network.
-        grad_stream: norm of the loss's derivative by the stream, one more than there are layers.
-        variance: of the stream over features, averaged over kept positions; as many. It is divided
-            by their number and centred: the expected squared norm of which Xiong 2020 speaks, over
-            the width, is equal to it for a stream of mean 0 alone.
+        grad: for each layer, the norm of the gradients of all its parameters.
+        grad_down: the same for the output matrices of the feed-forward network, W2 of Xiong 2020.
+            In a layer without such a network, they are the output matrices of attention.
+        grad_stream: the norm of the loss's derivative by the stream, at n_layers + 1 places.
+        variance: the population variance of the stream over its features, averaged over kept
+            positions, at the same places. Xiong 2020 has the expected squared norm instead; divided
+            by the width, it equals this variance only for a stream of mean 0.
     """
 
     grad: list[float]
@@ -92,9 +92,9 @@ class DepthProfile:
 
 
 def depth_profile(model: Transformer, batch: Batch, loss_of: Loss) -> DepthProfile:
-    """One forward and backward on the loss that a training step would take; leaves no gradients.
+    """Run one forward and backward pass, and return the profile; `.grad` of parameters stays None.
 
-    That loss includes the auxiliary one of a mixture.
+    The loss is that of a training step, including the auxiliary loss of a mixture.
     """
     with residual_stream(model) as stream:
         output = model(*batch.inputs, keep=batch.keep)
@@ -102,43 +102,42 @@ def depth_profile(model: Transformer, batch: Batch, loss_of: Loss) -> DepthProfi
     named = [list(block.named_parameters()) for block in model.blocks]
     parameters = [p for layer in named for _, p in layer]
     # An expert that no token chose has no gradient.
-    found = torch.autograd.grad(loss, [*parameters, *stream], allow_unused=True)
-    gradients = dict(zip(parameters, found, strict=False))
+    derivatives = torch.autograd.grad(loss, [*parameters, *stream], allow_unused=True)
+    gradients = dict(zip(parameters, derivatives, strict=False))
     down = [
         parameters_ending_with(layer, "down.weight") or parameters_ending_with(layer, "out.weight")
         for layer in named
     ]
-    kept = [x.detach().float()[batch.keep] for x in stream]
+    kept_stream = [x.detach().float()[batch.keep] for x in stream]
 
     def norms(groups: Sequence[Sequence[nn.Parameter]]) -> list[float]:
-        there = [[gradients[p] for p in group] for group in groups]
-        return group_norms([[g for g in group if g is not None] for group in there])
+        of_groups = [[gradients[p] for p in group] for group in groups]
+        return group_norms([[g for g in group if g is not None] for group in of_groups])
 
     return DepthProfile(
         grad=norms([[p for _, p in layer] for layer in named]),
         grad_down=norms(down),
-        grad_stream=group_norms([[g] for g in found[len(parameters) :] if g is not None]),
-        variance=[x.var(dim=-1, correction=0).mean().item() for x in kept],
+        grad_stream=group_norms([[g] for g in derivatives[len(parameters) :] if g is not None]),
+        variance=[x.var(dim=-1, correction=0).mean().item() for x in kept_stream],
     )
 
 
 def parameters_ending_with(
     layer: Sequence[tuple[str, nn.Parameter]], name: str
 ) -> list[nn.Parameter]:
-    """The parameters of a layer whose path ends with `name`."""
     return [parameter for path, parameter in layer if path.endswith(name)]
 
 
 def log_slope(values: dict[int, float]) -> float:
-    """The least-squares slope of log(value) against log(key); NaN where a value has no logarithm.
+    """Return the least-squares slope of log(value) against log(key).
 
-    In `norm_stability` a value is the gradient norm of one depth, of the loss with the auxiliary
-    one of a mixture.
+    It is NaN if a value has no finite logarithm. In `norm_stability`, keys are depths and values
+    are gradient norms or variances.
     """
     if not all(0 < value < math.inf for value in values.values()):
         return math.nan
     x = [math.log(key) for key in values]
     y = [math.log(value) for value in values.values()]
     mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)
-    above = sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True))
-    return above / sum((a - mean_x) ** 2 for a in x)
+    covariance = sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True))
+    return covariance / sum((a - mean_x) ** 2 for a in x)

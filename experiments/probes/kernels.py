@@ -1,6 +1,6 @@
-"""What an attention kernel returns, keeps and errs by, on given inputs.
+"""Inputs of attention kernels, and measurements of their errors and saved bytes.
 
-Legend: batch, n_heads, length, d_head; a kernel is an `AttentionKernel` with its options bound.
+Legend: batch, n_heads, length, d_head. A kernel is an `AttentionKernel` with its options bound.
 """
 
 from functools import partial
@@ -20,7 +20,10 @@ OUTPUT_NAMES = ("forward", "grad_q", "grad_k", "grad_v")
 
 
 class KernelInputs(NamedTuple):
-    """What a kernel mixes, (batch, heads, length, d_head), and the gradient of what it returns."""
+    """Inputs of a kernel, and `upstream`, the gradient of its output.
+
+    Shapes are (batch, n_heads, length, d_head); keys and values may have fewer heads.
+    """
 
     query: Tensor
     key: Tensor
@@ -29,7 +32,7 @@ class KernelInputs(NamedTuple):
 
 
 def bind_kernel(name: str, *, causal: bool, **blocks: Any) -> AttentionKernel:
-    """Return the kernel of a name; block sizes are for the tiled one only."""
+    """Return the kernel of this name with its options; only `tiled` uses the block sizes."""
     if name == "tiled":
         return partial(tiled_attention, causal=causal, **blocks)
     return partial(KERNELS[name], causal=causal)
@@ -39,9 +42,9 @@ def bind_kernel(name: str, *, causal: bool, **blocks: Any) -> AttentionKernel:
 def draw_kernel_inputs(
     layer: nn.Module, *, batch: int, length: int, d_model: int, seed: int
 ) -> KernelInputs:
-    """Return inputs from the seed and the length alone; the weights are the same for all lengths.
+    """Return inputs that depend on the seed and the length alone; all lengths share the weights.
 
-    `layer` is the attention that projects random numbers to queries, keys and values.
+    `layer` is an attention layer. Its projections turn random numbers into queries, keys, values.
     """
     assert isinstance(layer, Attention)
     initialise(layer, seed)
@@ -66,36 +69,41 @@ def run_forward_backward(kernel: AttentionKernel, x: KernelInputs) -> tuple[Tens
 
 
 def kernel_errors(
-    kernel: AttentionKernel, same: AttentionKernel, x: KernelInputs
+    kernel: AttentionKernel, naive: AttentionKernel, x: KernelInputs
 ) -> dict[str, float]:
-    """Return largest errors against the formula in float64, and over those of it in x's dtype.
+    """Return the errors of a kernel against the attention formula in float64.
 
-    `same` is the formula. `error_ratio` is of the output and `error_ratio_grad` the worst of the
-    three gradients. A kernel that rounds as the formula does comes near 1; FlashAttention's own
-    tests allow 2, and 3 for gradients. `difference_to_naive` is the largest between the outputs of
-    the two in x's dtype.
+    `naive` computes the formula. Its own errors in the dtype of x are the reference of the ratios.
+    Tests of FlashAttention allow a ratio of 2, and of 3 for gradients. Metrics:
+
+        error_forward, error_grad_q, error_grad_k, error_grad_v   largest absolute errors
+        error_ratio           error of the output / that of `naive`; near 1 if both round equally
+        error_ratio_grad      the largest of the same ratios of the three gradients
+        difference_to_naive   largest difference of the output to that of `naive` in x's dtype
     """
-    exact = run_forward_backward(same, KernelInputs(*(t.double() for t in x)))
-    ours, naives = run_forward_backward(kernel, x), run_forward_backward(same, x)
-    found, plain = (
-        [furthest(a, b) for a, b in zip(results, exact, strict=True)] for results in (ours, naives)
+    exact = run_forward_backward(naive, KernelInputs(*(t.double() for t in x)))
+    results, naive_results = run_forward_backward(kernel, x), run_forward_backward(naive, x)
+    errors, naive_errors = (
+        [max_difference(a, b) for a, b in zip(outputs, exact, strict=True)]
+        for outputs in (results, naive_results)
     )
-    # An exact formula, as on one position, has no error to compare with.
+    # Where the naive kernel is exact, as on one position, its error is 0.
     ratios = [
-        error / max(usual, 1e-300) if error else 1.0
-        for error, usual in zip(found, plain, strict=True)
+        error / max(reference, 1e-300) if error else 1.0
+        for error, reference in zip(errors, naive_errors, strict=True)
     ]
-    named = {f"error_{name}": error for name, error in zip(OUTPUT_NAMES, found, strict=True)}
-    named |= {"error_ratio": ratios[0], "error_ratio_grad": max_or_nan(ratios[1:])}
-    return replace_nonfinite(named | {"difference_to_naive": furthest(ours[0], naives[0])})
+    metrics = {f"error_{name}": error for name, error in zip(OUTPUT_NAMES, errors, strict=True)}
+    metrics |= {"error_ratio": ratios[0], "error_ratio_grad": max_or_nan(ratios[1:])}
+    metrics |= {"difference_to_naive": max_difference(results[0], naive_results[0])}
+    return replace_nonfinite(metrics)
 
 
-def furthest(a: Tensor, b: Tensor) -> float:
-    """Return the largest absolute difference of two tensors, taken in float64."""
+def max_difference(a: Tensor, b: Tensor) -> float:
+    """Return the largest absolute difference of two tensors, computed in float64."""
     return float((a.double() - b.double()).abs().max())
 
 
 def measure_saved_bytes(kernel: AttentionKernel, x: KernelInputs) -> int:
-    """Return the bytes that the kernel's forward keeps for its backward, its inputs not counted."""
+    """Return the bytes that autograd saves for the backward of the kernel, without its inputs."""
     leaves = [t.detach().requires_grad_() for t in x[:3]]
     return saved_bytes(lambda: kernel(*leaves), leaves)

@@ -1,9 +1,10 @@
-"""What a mixture's routers do on held-out data: load, and what the experts specialise in.
+"""A probe of a mixture's routers on held-out data: load, balance and specialisation of experts.
 
-Legend: n_experts; a label is the domain of a whole sequence, a symbol an input token id. Everything
-is counted over kept tokens; shares are of assignments (a token makes top_k of them). A layer whose
-router gave a probability that is not finite has chosen, but its choices mean nothing: all its
-numbers are NaN, and so are the means over layers.
+Legend: n_experts; a label is the domain of a whole sequence, a symbol an input token id. Only kept
+tokens count, and padding does not. Shares are of assignments, of which a token makes top_k.
+
+A router with a probability that is not finite still chooses experts, but the choices mean nothing.
+All metrics of its layer are then NaN, and so are the means over layers.
 """
 
 import math
@@ -18,18 +19,19 @@ from experiments.probes.nonfinite import replace_nonfinite
 from experiments.tasks.batch import Batch
 
 DEAD = 0.1
-"""An expert is dead below this fraction of its fair share of the load."""
+"""An expert is dead if its load is below this fraction of the mean load."""
 BALANCE_METRICS = (
     *("load_max_violation", "load_cv", "dead_experts", "effective_experts"),
     *("router_entropy", "dropped_share", "balance_loss"),
 )
-"""The names of `LayerRouting.balance`."""
+"""The names of `LayerRouting.balance_metrics`."""
 
 
 class RoutingProbe:
-    """Streams over (batch, output) of one evaluation; a dense model has no metrics.
+    """A probe of the routers of a mixture, which sees every batch of one evaluation.
 
-    Metrics of a layer carry the suffix `/layer{l}`; without it they are the mean over layers.
+    Metrics of one layer have the suffix `/layer{l}`; those without it are means over the layers. A
+    dense model has no metrics.
     """
 
     def __init__(self, labels: tuple[str, ...], n_experts: int, n_permutations: int) -> None:
@@ -58,7 +60,10 @@ class RoutingProbe:
             layer.update(routing.experts.cpu().numpy(), probabilities, keep)
 
     def metrics(self) -> dict[str, float]:
-        """All that needs no permutations; information is raw, with the bias of a finite sample."""
+        """Return the metrics that need no permutations.
+
+        Mutual information is raw, with the upward bias of a finite sample.
+        """
         if not self._layers:
             return {}
         labels = self._labels()
@@ -71,35 +76,41 @@ class RoutingProbe:
                 )
             if not layer.finite:
                 values |= dict.fromkeys(values, math.nan)
-        found = with_mean(per_layer)
+        metrics = with_mean(per_layer)
         for index, layer in enumerate(self._layers):
-            for expert, part in enumerate(layer.load_shares()):
-                found[f"moe/load/layer{index}/expert{expert}"] = float(part)
+            for expert, share in enumerate(layer.load_shares()):
+                metrics[f"moe/load/layer{index}/expert{expert}"] = float(share)
             counts = layer.counts_by_label(labels)[0]
             for label, row in zip(self.labels, counts, strict=False):
-                if row.sum():  # a label that the evaluation lacks selects nothing
-                    for expert, part in enumerate(row / row.sum()):
+                if row.sum():  # 0 for a label without sequences in this evaluation
+                    for expert, share in enumerate(row / row.sum()):
                         name = f"moe/selection/layer{index}/{label}/expert{expert}"
-                        found[name] = float(part) if layer.finite else math.nan
-        return replace_nonfinite(found)
+                        metrics[name] = float(share) if layer.finite else math.nan
+        return replace_nonfinite(metrics)
 
     def final_metrics(self, seed: int) -> dict[str, float]:
-        """`metrics`, with information over its permutation null instead of raw, the raw beside it.
+        """Return `metrics`, with mutual information above chance, and the raw values as `_raw`.
 
-        The domain null permutes the labels of whole sequences, since the tokens of a sequence are
-        not independent; the token null permutes the tokens of each domain among themselves, so that
-        a router that sees the domain and nothing else is at its null. A permutation is shared by
-        the layers, so that their mean has a null of its own. p = (1 + #{null >= raw}) / (1 + n).
+        Chance is the mean over `n_permutations` random permutations, the null:
+
+        - For the domain, the labels of whole sequences are permuted, because the tokens of one
+          sequence are not independent.
+        - For the token, the tokens of each domain are permuted among themselves. A router that uses
+          only the domain is therefore at chance.
+
+        All layers share a permutation, so the mean over layers has a null, too. The p-value is
+        (1 + #{null >= raw}) / (1 + n_permutations).
         """
-        found = self.metrics()
-        if not found:
-            return found
+        metrics = self.metrics()
+        if not metrics:
+            return metrics
         rng = np.random.default_rng(seed)
         labels, n = self._labels(), self.n_permutations
         shuffled = rng.permuted(np.tile(labels, (n, 1)), axis=1)
         null = [mutual_information_share(layer.counts_by_label(shuffled)) for layer in self._layers]
-        found |= self._over_null("nmi_domain", np.stack(null), found)
+        metrics |= self._above_null("nmi_domain", np.stack(null), metrics)
         if self._symbols:
+            # One permutation at a time: all at once would take n times the memory of the tokens.
             ids, tokens = self._ids(), np.concatenate(self._token_labels)
             domains = [np.flatnonzero(tokens == label) for label in np.unique(tokens)]
             values, order = np.empty((len(self._layers), n)), np.empty_like(ids)
@@ -108,41 +119,41 @@ class RoutingProbe:
                     order[domain] = rng.permutation(ids[domain])
                 for row, layer in enumerate(self._layers):
                     values[row, index] = mutual_information_share(layer.counts_by_symbol(order))
-            found |= self._over_null("nmi_token", values, found)
-        return found
+            metrics |= self._above_null("nmi_token", values, metrics)
+        return metrics
 
-    def _over_null(
+    def _above_null(
         self, name: str, null: NDArray[np.float64], raw: dict[str, float]
     ) -> dict[str, float]:
-        """Raw minus null mean, per layer and in the mean; `null` is (n_layers, n_permutations)."""
+        """Return raw - mean(null), by layer and as a mean; `null` is (n_layers, n_permutations)."""
         mean_null = null.mean(axis=0)
         observed = raw[f"moe/{name}"]
-        # Equal values may differ in the last digits, and then must still count as reached.
-        reached = int((mean_null >= observed - 1e-12).sum())
-        found = {
+        # Equal values may differ by rounding, and must still count as equal.
+        n_reached = int((mean_null >= observed - 1e-12).sum())
+        metrics = {
             f"moe/{name}": observed - float(mean_null.mean()),
             f"moe/{name}_raw": observed,
             f"moe/{name}_null": float(mean_null.mean()),
-            f"moe/{name}_p": (1 + reached) / (1 + len(mean_null)),
+            f"moe/{name}_p": (1 + n_reached) / (1 + len(mean_null)),
         }
         if not math.isfinite(observed):
-            found |= dict.fromkeys(found, math.nan)
+            metrics |= dict.fromkeys(metrics, math.nan)
         for index, values in enumerate(null):
             key = f"{name}/layer{index}"
-            found[f"moe/{key}"] = raw[f"moe/{key}"] - float(values.mean())
-            found[f"moe/{name}_raw/layer{index}"] = raw[f"moe/{key}"]
-        return replace_nonfinite(found)
+            metrics[f"moe/{key}"] = raw[f"moe/{key}"] - float(values.mean())
+            metrics[f"moe/{name}_raw/layer{index}"] = raw[f"moe/{key}"]
+        return replace_nonfinite(metrics)
 
     def _labels(self) -> NDArray[np.int64]:
         return np.concatenate(self._sequence_labels)
 
     def _ids(self) -> NDArray[np.int64]:
-        """The symbol of each kept token, renumbered without gaps."""
+        """Return the symbol of each kept token, renumbered from 0 without gaps."""
         return np.unique(np.concatenate(self._symbols), return_inverse=True)[1]
 
 
 class LayerRouting:
-    """The counts of one mixture layer."""
+    """Counts of assignments, and sums of router probabilities, of one mixture layer."""
 
     def __init__(self, n_experts: int) -> None:
         self.n_experts = n_experts
@@ -158,36 +169,43 @@ class LayerRouting:
         probabilities: NDArray[np.float32],
         keep: NDArray[np.bool_],
     ) -> None:
-        """Count one batch: a row a token, and `keep` (batch, time)."""
-        chosen, kept = experts[keep.ravel()], probabilities[keep.ravel()].astype(np.float64)
+        """Count one batch.
+
+        `experts` is (batch * time, top_k), `probabilities` (batch * time, n_experts), and `keep`
+        (batch, time).
+        """
+        chosen, p = experts[keep.ravel()], probabilities[keep.ravel()].astype(np.float64)
         sequence = np.repeat(np.arange(len(keep)), keep.sum(axis=1))
         counts = count_assignments(sequence, chosen, (len(keep), self.n_experts))
         self._experts.append(chosen)
         self._per_sequence.append(counts)
-        self._probability += kept.sum(axis=0)
-        self._entropy -= float((kept * np.log(np.maximum(kept, 1e-30))).sum())
-        self._n_tokens += len(kept)
+        self._probability += p.sum(axis=0)
+        self._entropy -= float((p * np.log(np.maximum(p, 1e-30))).sum())
+        self._n_tokens += len(p)
 
     @property
     def finite(self) -> bool:
-        """Whether all probabilities were finite: a broken router chooses, but means nothing."""
+        """Whether all router probabilities were finite."""
         return bool(np.isfinite(self._probability).all())
 
     def load(self) -> NDArray[np.int64]:
-        """Assignments of each expert."""
+        """Return the number of assignments of each expert, (n_experts,)."""
         return np.concatenate(self._per_sequence).sum(axis=0)
 
     def load_shares(self) -> NDArray[np.float64]:
-        """Each expert's share of the load; NaN of a broken router and where nothing was kept."""
+        """Return each expert's share of the load, (n_experts,).
+
+        Shares are NaN if a probability was not finite or no token was kept.
+        """
         load = self.load()
         total = float(load.sum()) if self.finite else math.nan
         return load / (total or math.nan)
 
     def balance_metrics(self) -> dict[str, float]:
-        """How evenly the experts are used; router_entropy in nats, all else without a unit.
+        """Return how evenly the experts are used: router_entropy in nats, the others without unit.
 
-        load_max_violation is MaxVio of Wang et al. 2024, (max - mean) / mean, on held-out data and
-        of assignments, of which a token makes top_k.
+        load_max_violation is MaxVio of Wang et al. 2024, (max - mean) / mean, computed from the
+        assignments on held-out data.
         """
         load, share, n = self.load(), self.load_shares(), self.n_experts
         if not np.isfinite(share).all():
@@ -205,14 +223,15 @@ class LayerRouting:
         }
 
     def counts_by_label(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
-        """(n, labels, n_experts) assignments, for n labellings (n, sequences) of the sequences."""
+        """Return assignments (n, n_labels, n_experts) under n labellings (n, sequences)."""
         labels = np.atleast_2d(labels)
         one_hot = labels[:, None, :] == np.arange(labels.max() + 1)[:, None]
-        counts = np.concatenate(self._per_sequence).astype(np.float64)  # BLAS knows no integers
+        # As floats: BLAS has no product of integer matrices.
+        counts = np.concatenate(self._per_sequence).astype(np.float64)
         return (one_hot.astype(np.float64) @ counts).astype(np.int64)
 
     def counts_by_symbol(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
-        """(symbols, n_experts) assignments, for the symbol of each kept token."""
+        """Return assignments (symbols, n_experts); `ids` has the symbol of each kept token."""
         return count_assignments(
             ids, np.concatenate(self._experts), (int(ids.max()) + 1, self.n_experts)
         )
@@ -221,15 +240,18 @@ class LayerRouting:
 def count_assignments(
     rows: NDArray[np.int64], chosen: NDArray[np.int64], shape: tuple[int, int]
 ) -> NDArray[np.int64]:
-    """Count (row, expert) pairs; `chosen` is (tokens, top_k), `rows` has one value a token."""
+    """Return the numbers of (row, expert) pairs, of shape `shape`.
+
+    `rows` has one value per token, and `chosen` is (tokens, top_k).
+    """
     code = rows[:, None] * shape[1] + chosen
     return np.bincount(code.ravel(), minlength=shape[0] * shape[1]).reshape(shape)
 
 
 def with_mean(per_layer: Iterable[dict[str, float]]) -> dict[str, float]:
-    """`moe/name/layer{l}` of each layer and `moe/name`, their mean."""
+    """Return `moe/{name}/layer{l}` of each layer, and `moe/{name}`, their mean."""
     layers = list(per_layer)
-    found = {f"moe/{name}": sum(v[name] for v in layers) / len(layers) for name in layers[0]}
+    metrics = {f"moe/{name}": sum(v[name] for v in layers) / len(layers) for name in layers[0]}
     for index, values in enumerate(layers):
-        found |= {f"moe/{name}/layer{index}": value for name, value in values.items()}
-    return found
+        metrics |= {f"moe/{name}/layer{index}": value for name, value in values.items()}
+    return metrics

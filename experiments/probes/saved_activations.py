@@ -1,4 +1,4 @@
-"""What autograd keeps of a forward for its backward, in bytes."""
+"""The bytes that autograd saves in a forward pass for the backward pass."""
 
 from collections.abc import Callable, Iterable
 
@@ -7,21 +7,21 @@ from torch.autograd.graph import saved_tensors_hooks
 
 
 def saved_bytes(forward: Callable[[], object], inputs: Iterable[Tensor] = ()) -> int:
-    """Bytes of all tensors that a call saves for backward: exact, no estimate.
+    """Return the exact number of bytes of all tensors that a call saves for its backward pass.
 
-    A storage counts whole and once, however many views of it are saved; those of `inputs` are
-    there anyway and do not count.
+    A storage counts once and with its full size, even if several views of it are saved. Storages of
+    `inputs` do not count, since they exist anyway.
     """
-    given = {x.untyped_storage().data_ptr() for x in inputs}
-    # The tensors are held, so that no storage is freed and its address given to another.
-    kept: list[Tensor] = []
+    input_addresses = {x.untyped_storage().data_ptr() for x in inputs}
+    # Holding the tensors prevents that a storage is freed and its address is used again.
+    saved: list[Tensor] = []
 
     def pack(tensor: Tensor) -> Tensor:
-        kept.append(tensor)
+        saved.append(tensor)
         return tensor
 
     with saved_tensors_hooks(pack, lambda tensor: tensor):
         result = forward()
-    sizes = {x.untyped_storage().data_ptr(): x.untyped_storage().nbytes() for x in kept}
+    sizes = {x.untyped_storage().data_ptr(): x.untyped_storage().nbytes() for x in saved}
     del result
-    return sum(size for address, size in sizes.items() if address not in given)
+    return sum(size for address, size in sizes.items() if address not in input_addresses)

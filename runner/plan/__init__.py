@@ -1,1 +1,1 @@
-"""From the command line to signed arms."""
+"""Planning: turn a command line into a plan, whose arms have signatures."""

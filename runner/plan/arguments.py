@@ -1,9 +1,10 @@
-"""What stands on the command line, checked before Hydra sees it.
+"""Checks of the command line before Hydra reads it.
 
-A config names options and never code: `_target_`, resolvers that read the environment, callbacks
-and logging set-ups are refused here. A value for a key that only some options of a group have
-(`ffn.n_experts=16`) is turned into Hydra's "add or change" form, since each arm decides by its own
-option whether the key is there.
+A config chooses options and must not run code. This module therefore refuses `_target_`, resolvers
+that read the environment, callbacks and logging set-ups.
+
+Some options of a group have a key that others lack (`ffn.n_experts=16`). Such an override takes
+Hydra's "add or change" form (`++`), and each arm drops it if its own option lacks the key.
 """
 
 import functools
@@ -46,14 +47,14 @@ REFUSED_FLAGS = ("config_path", "config_name", "experimental_rerun")
 
 
 def check_arguments(arguments: Sequence[str]) -> list[str]:
-    """The arguments as Hydra should get them.
+    """Check the command line and return the arguments to pass to Hydra.
 
     Raises:
-        ConfigError: an unknown flag, key or group, or anything that could run code.
+        ConfigError: a flag, key or group is unknown, or a value could run code.
     """
     parser = get_args_parser()
     parser.error = functools.partial(refuse_flag, arguments)  # type: ignore[method-assign]
-    parser.allow_abbrev = False  # --experiment is no short form of --experimental-rerun
+    parser.allow_abbrev = False  # else --experiment would mean --experimental-rerun
     flags = parser.parse_intermixed_args(list(arguments))
     for flag in REFUSED_FLAGS:
         if getattr(flags, flag, None):
@@ -69,55 +70,54 @@ def check_arguments(arguments: Sequence[str]) -> list[str]:
         option_folders.check_user_files(option_folders.UserOptions.folder)
     for text in flags.overrides:
         refuse_code(text)
-    if named := read_plugin_names(flags.overrides):
-        moved_imports.load_plugins(named)
+    if plugin_names := read_plugin_names(flags.overrides):
+        moved_imports.load_plugins(plugin_names)
         option_folders.check_declared_options()
-    mended = {}
+    rewritten = {}
     for text in flags.overrides:
         with as_config_error(text):
-            mended[text] = check_and_rewrite(text)
+            rewritten[text] = check_and_rewrite(text)
     check_sweeper(flags.overrides)
     overrides.check_sweep(map(parse_override, flags.overrides))
     # Flags come first: Hydra does not read options on both sides of a flag.
     return [
-        *(text for text in arguments if text not in mended),
-        *(mended[text] for text in flags.overrides),
+        *(text for text in arguments if text not in rewritten),
+        *(rewritten[text] for text in flags.overrides),
     ]
 
 
 def check_sweeper(texts: Sequence[str]) -> None:
-    """Refuse the parameters of a sweeper that is not chosen; Hydra's own takes them as typed."""
-    chosen = any(text.startswith("hydra/sweeper=") for text in texts)
+    """Refuse sweeper parameters where no sweeper is chosen: Hydra's own would sweep over them."""
+    has_sweeper = any(text.startswith("hydra/sweeper=") for text in texts)
     for text in texts:
-        if "hydra.sweeper.params" in text.partition("=")[0] and not chosen:
+        if "hydra.sweeper.params" in text.partition("=")[0] and not has_sweeper:
             raise ConfigError(
-                f"{truncate_middle(text, 120)}: only another hydra/sweeper has params; type the sweep as "
-                "values: -m seed=0,1"
+                f"{truncate_middle(text, 120)}: params need another hydra/sweeper; type the values "
+                "of the sweep: -m seed=0,1"
             )
 
 
 def format_command(texts: Sequence[str]) -> str:
-    """The overrides of one point of a sweep, as a user would type them."""
-    braces = tuple(
-        f"++{key}={{" for key in selection.DELETION_OVERRIDES
-    )  # may add fields, see `dotted`
-    typed = []
+    """Return the command that a user would type for one point of a sweep."""
+    # These keep their ++: they may add fields (see `dotted_names`).
+    braces = tuple(f"++{key}={{" for key in selection.DELETION_OVERRIDES)
+    words = []
     for text in texts:
-        if none := selection.deleted_group(text):
-            typed.append(f"~{none}")
+        if group := selection.deleted_group(text):
+            words.append(f"~{group}")
         else:
-            typed.append(text if text.startswith(braces) else text.removeprefix("++"))
-    return shlex.join(["python", "-m", "runner", *typed])
+            words.append(text if text.startswith(braces) else text.removeprefix("++"))
+    return shlex.join(["python", "-m", "runner", *words])
 
 
 def read_plugin_names(texts: Sequence[str]) -> list[str]:
-    """The modules of `plugins=[...]`: a user's own parts, registered before keys are checked."""
-    found: list[str] = []
+    """Return the modules of `plugins=[...]`; their parts are registered before keys are checked."""
+    modules: list[str] = []
     for text in texts:
         override = parse_override(text)
         if override.key_or_group == "plugins":
             if override.is_sweep_override():
-                raise ConfigError(f"{text}: plugins cannot be swept over; name them all")
+                raise ConfigError(f"{text}: plugins cannot be swept over; give one list of all")
             value = override.value()
             if value is None or override.is_delete():
                 raise ConfigError(
@@ -126,40 +126,44 @@ def read_plugin_names(texts: Sequence[str]) -> list[str]:
                 )
             if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
                 raise ConfigError(
-                    f"{truncate_middle(text, 120)}: plugins is a list of modules, e.g. "
+                    f"{truncate_middle(text, 120)}: plugins must be a list of modules, e.g. "
                     "'plugins=[my_package.my_ffn]'"
                 )
-            found += value
-    return found
+            modules += value
+    return modules
 
 
 def refuse_flag(arguments: Sequence[str], message: str) -> NoReturn:
-    """What argparse calls for a flag it does not know."""
+    """Raise ConfigError for an unknown flag, with the override that it may mean.
+
+    It replaces `ArgumentParser.error`.
+    """
     flag = message.removeprefix("unrecognized arguments: ").split()[0]
     key, equals, value = flag.lstrip("-").partition("=")
     if not equals and flag in arguments:
         value = "".join(arguments[arguments.index(flag) + 1 :][:1])
-    known = {*STUDY_KEYS, *GROUPS, *SECTIONS, *registry.group_names()}
+    known_sections = {*STUDY_KEYS, *GROUPS, *SECTIONS, *registry.group_names()}
     if message.startswith("unrecognized") and (
-        key.partition(".")[0] in known or key in full_keys_by_field()
+        key.partition(".")[0] in known_sections or key in full_keys_by_field()
     ):
-        whole = key if key.partition(".")[0] in known else full_keys_by_field()[key][0]
+        full_key = key if key.partition(".")[0] in known_sections else full_keys_by_field()[key][0]
         raise ConfigError(
-            f"{flag}: options are written key=value: {whole}={truncate_middle(value or '<value>', 80)}"
+            f"{flag}: write options as key=value: {full_key}="
+            f"{truncate_middle(value or '<value>', 80)}"
         )
     raise ConfigError(
-        f"{truncate_middle(message, 120)}; see python -m runner --hydra-help for flags, options are "
-        "written key=value"
+        f"{truncate_middle(message, 120)}; write options as key=value; see "
+        "python -m runner --hydra-help for flags"
     )
 
 
 def check_and_rewrite(text: str) -> str:
-    """Check one override of the command line and return it in the form that reaches every arm."""
+    """Check one override of the command line and return it in a form that applies to every arm."""
     override = parse_override(text)
     key = override.key_or_group
     if override.package is not None:
         text = truncate_middle(text, 120)
-        raise ConfigError(f"{text}: leave @{override.package} out; a group has one place")
+        raise ConfigError(f"{text}: remove @{override.package}; a group has only one place")
     if (
         key in selection.DELETION_OVERRIDES
         and not override.is_sweep_override()
@@ -168,8 +172,8 @@ def check_and_rewrite(text: str) -> str:
         return selection.DELETION_OVERRIDES[key]
     if key.partition(".")[0] in selection.DELETION_OVERRIDES and selection.NONE_MARKER in text:
         raise ConfigError(
-            f"{truncate_middle(text, 120)}: {selection.NONE_MARKER} is no name; ~{key.partition('.')[0]} "
-            "leaves all of them out"
+            f"{truncate_middle(text, 120)}: {selection.NONE_MARKER} is not a name; "
+            f"~{key.partition('.')[0]} leaves out all of them"
         )
     if key.startswith("hydra"):
         if not override.is_sweep_override():
@@ -177,7 +181,7 @@ def check_and_rewrite(text: str) -> str:
         internal = any(part.startswith("_") for part in key.split("."))  # _convert_, _recursive_
         if internal or not key.startswith(HYDRA_ALLOWED):
             raise ConfigError(
-                f"{key}: Hydra's own settings are fixed here, except hydra/launcher and "
+                f"{key}: Hydra's own settings cannot be changed, except hydra/launcher and "
                 "hydra/sweeper"
             )
         launchers.check_launcher(key, override.value())
@@ -194,13 +198,13 @@ def check_and_rewrite(text: str) -> str:
 
 
 def check_override(override: Override) -> None:
-    """Raise ConfigError for an override of the command line or of an arm that cannot be meant."""
+    """Raise ConfigError for an override, of the command line or an arm, with a bad key or value."""
     key, text = override.key_or_group, truncate_middle(override.input_line, 120)
     if len(key) > overrides.LONGEST_KEY:
-        raise ConfigError(f"{text}: a key has at most {overrides.LONGEST_KEY} letters")
+        raise ConfigError(f"{text}: a key has at most {overrides.LONGEST_KEY} characters")
     check_key(key)
     if key in SECTIONS and override.is_delete():
-        raise ConfigError(f"{text}: {key} cannot be left out; set its keys, {key}.<key>=<value>")
+        raise ConfigError(f"{text}: {key} cannot be left out; set its keys: {key}.<key>=<value>")
     for value in overrides.listed_values(override):
         refuse_code_in_values(value)
         if key in (*GROUPS, *registry.group_names()) and not isinstance(value, dict):
@@ -210,20 +214,23 @@ def check_override(override: Override) -> None:
 
 
 def check_option(override: Override, value: Any) -> None:
-    """Raise ConfigError unless a value is the name of one of a group's options."""
+    """Raise ConfigError unless a value is the name of an option of the override's group."""
     group, text = override.key_or_group, truncate_middle(override.input_line, 120)
     known = option_folders.option_names(group)
     if value is None or value == "" or override.is_delete():
         raise ConfigError(
-            f"{text}: a group needs one of its options, e.g. {group}={min(known, default='')}"
+            f"{text}: {group} needs one of its options, e.g. {group}={min(known, default='')}"
         )
     if isinstance(value, list):
-        raise ConfigError(f"{text}: a group takes one option; several are a sweep: -m {group}=a,b")
+        raise ConfigError(
+            f"{text}: {group} takes one option; to sweep over several, write -m {group}=a,b"
+        )
     if not isinstance(value, str) or value not in known:
         stem = str(value).rpartition("/")[2].removesuffix(".yaml").removesuffix(".yml")
         hint = f"write {group}={stem}" if stem in known else name_hint(str(value), known)
         raise ConfigError(
-            f"{group}={truncate_middle(value, 80)}: there is no such option; {truncate_middle(hint, 180)}"
+            f"{group}={truncate_middle(value, 80)}: there is no such option; "
+            f"{truncate_middle(hint, 180)}"
         )
     if override.is_add() or override.is_force_add():
-        raise ConfigError(f"{text}: leave the plus out: {group}={value}")
+        raise ConfigError(f"{text}: remove the plus: {group}={value}")

@@ -1,4 +1,4 @@
-"""What a plan refuses or says before anything is trained, so that an answer can be believed."""
+"""Checks of a plan before any training: errors and notes on whether it can give valid answers."""
 
 from collections.abc import Collection, Mapping, Sequence
 from types import UnionType
@@ -20,27 +20,35 @@ from runner.wording.output import join_names, truncate_middle
 
 
 def check_experiment(study: Study, overrides: Sequence[str]) -> str:
-    """The experiment that is chosen; refuse none, an unknown one, and plug-ins named in YAML."""
+    """Return the chosen experiment.
+
+    Raises:
+        ConfigError: no experiment is chosen, it is unknown, or a YAML file names plug-ins.
+    """
     experiment = study.experiment
     if experiment is None or experiment not in registry.experiment_names():
         raise ConfigError(describe_missing_experiment(experiment, overrides))
     check_experiment_code(experiment)
     if study.plugins and not any(text.lstrip("+").startswith("plugins=") for text in overrides):
-        raise ConfigError("plugins run code, so they are named on the command line and not in YAML")
+        raise ConfigError("plugins run code: name them on the command line, not in a YAML file")
     return experiment
 
 
 def check_baseline(study: Study) -> None:
-    """Refuse a baseline that is no arm."""
+    """Raise ConfigError for a baseline that is not the name of an arm."""
     if study.baseline is not None and study.baseline not in study.arms:
         raise ConfigError(
-            f"baseline={study.baseline}: there is no such arm; {name_hint(study.baseline, study.arms)}"
+            f"baseline={study.baseline}: there is no such arm; "
+            f"{name_hint(study.baseline, study.arms)}"
         )
 
 
-def check_controls(study: Study, told: ReportSpec) -> None:
-    """Refuse controls and headlines' baselines that are no arms, and a control as a baseline."""
-    for headline in told.headline:
+def check_controls(study: Study, report_spec: ReportSpec) -> None:
+    """Raise ConfigError for controls or headlines whose arms do not fit.
+
+    Each control and each baseline of a headline must be an arm; a control cannot be a baseline.
+    """
+    for headline in report_spec.headline:
         if headline.baseline is not None and headline.baseline not in study.arms:
             raise ConfigError(
                 f"headline {headline.metric}: baseline={headline.baseline}: there is no such arm; "
@@ -53,20 +61,17 @@ def check_controls(study: Study, told: ReportSpec) -> None:
             )
     for name in study.controls:
         if name not in study.arms:
-            raise ConfigError(
-                f"controls names {name}: there is no such arm; {name_hint(name, study.arms)}"
-            )
+            raise ConfigError(f"controls: there is no arm {name}; {name_hint(name, study.arms)}")
         if name == study.baseline:
             raise ConfigError(
-                f"controls names {name}, the baseline; give other controls or another baseline"
+                f"controls: {name} is the baseline; give other controls or another baseline"
             )
 
 
 def check_claims(claims: Sequence[Claim]) -> None:
-    """Refuse claims that their own number of seeds can never decide, before anything is trained.
+    """Raise ConfigError for a claim that its own number of seeds could never confirm.
 
-    Raises:
-        ConfigError: with the least number that could.
+    The message has the least number of seeds that could.
     """
     tested = [claim for claim in claims if isinstance(claim, StatisticalClaim)]
     for claim in tested:
@@ -77,65 +82,66 @@ def check_claims(claims: Sequence[Claim]) -> None:
             raise ConfigError(f"claims.{claim.id}: {error}") from error
 
 
-def too_few_seeds(told: ReportSpec, study: Study, arms: Sequence[PlannedArm]) -> list[str]:
-    """Lines on what this number of seeds cannot decide, whatever comes out."""
+def too_few_seeds(report_spec: ReportSpec, study: Study, arms: Sequence[PlannedArm]) -> list[str]:
+    """Return notes on the claims and comparisons that this number of seeds can never decide."""
     lines = []
-    short = [claim for claim in told.claims if claim.n > study.n_seeds]
-    if short:
-        most = max(claim.n for claim in short)
-        names = ", ".join(claim.id for claim in short)
+    undecided = [claim for claim in report_spec.claims if claim.n > study.n_seeds]
+    if undecided:
+        n_needed = max(claim.n for claim in undecided)
+        names = ", ".join(claim.id for claim in undecided)
         lines.append(
-            f"{study.n_seeds} of {most} seeds: these claims will be invalid: {names}; "
-            f"n_seeds={most} decides them"
+            f"with {study.n_seeds} of {n_needed} seeds these claims will be invalid: {names}; "
+            f"set n_seeds={n_needed} to decide them"
         )
     copies = find_aa_pairs({arm.name: arm.config.signature_tree() for arm in arms})
     under_study = [a.name for a in arms if a.name not in copies and a.name not in study.controls]
-    needs = [h for h in told.headline if not registry.metric(h.metric).deterministic]
-    enough = least_deciding_seeds()
-    if len(under_study) > 1 and needs and study.n_seeds < enough:
+    uncertain = [h for h in report_spec.headline if not registry.metric(h.metric).deterministic]
+    n_deciding = least_deciding_seeds()
+    if len(under_study) > 1 and uncertain and study.n_seeds < n_deciding:
         seeds = "1 seed" if study.n_seeds == 1 else f"{study.n_seeds} seeds"
         lines.append(
-            f"with {seeds} no arm can be called better or worse, whatever comes out; that takes "
-            f"{enough} (n_seeds={enough})"
+            f"with {seeds} no arm can be called better or worse, regardless of the results; set "
+            f"n_seeds={n_deciding} or more"
         )
     return lines
 
 
 def check_tuning(tune: Tune, arms: Mapping[str, ArmConfig]) -> None:
-    """Refuse a key that an arm cannot be tuned by, and a metric that its trials do not record.
+    """Raise ConfigError where an arm lacks the tuned key, or its trials do not record the metric.
 
-    Raises:
-        ConfigError: with near names, or with the arms that lack it.
+    The message has similar names, or the arms to choose instead.
     """
     assert tune.key is not None
     keys = {name: numeric_keys(arm) for name, arm in arms.items()}
-    lacking = [name for name in arms if tune.key not in keys[name]]
-    if lacking:
-        told = lacks(tune.key, lacking, keys, "so that they cannot be tuned by it")
-        raise ConfigError(f"tune.key={truncate_middle(tune.key, 80)}: {told}")
+    arms_without = [name for name in arms if tune.key not in keys[name]]
+    if arms_without:
+        reason = describe_missing_name(tune.key, arms_without, keys, "so it cannot be tuned")
+        raise ConfigError(f"tune.key={truncate_middle(tune.key, 80)}: {reason}")
     metrics = {name: estimates.expected_metrics(arm) for name, arm in arms.items()}
-    lacking = [name for name in arms if not metrics[name].has(tune.metric)]
-    if lacking:
-        names = {name: metrics[name].names for name in arms}
-        told = lacks(tune.metric, lacking, names, "so that it cannot decide")
-        raise ConfigError(f"tune.metric={truncate_middle(tune.metric, 80)}: {told}")
+    arms_without = [name for name in arms if not metrics[name].has(tune.metric)]
+    if arms_without:
+        names_by_arm = {name: metrics[name].names for name in arms}
+        reason = describe_missing_name(
+            tune.metric, arms_without, names_by_arm, "so it cannot rank the values"
+        )
+        raise ConfigError(f"tune.metric={truncate_middle(tune.metric, 80)}: {reason}")
 
 
-def lacks(
-    word: str, lacking: Sequence[str], known: Mapping[str, Collection[str]], consequence: str
+def describe_missing_name(
+    word: str, arms_without: Sequence[str], known: Mapping[str, Collection[str]], consequence: str
 ) -> str:
-    """What an error says of a name that some arms lack, or all."""
-    if len(lacking) == len(known):
+    """Return the reason of an error about a key or metric that some or all arms lack."""
+    if len(arms_without) == len(known):
         return f"no arm has it; {name_hint(word, set[str]().union(*known.values()))}"
-    others = [name for name in known if name not in lacking]
+    arms_with = [name for name in known if name not in arms_without]
     return (
-        f"{join_names(lacking)} {'has' if len(lacking) == 1 else 'have'} no such thing, {consequence}; "
-        f"choose other arms, e.g. 'arm=[{','.join(others[:3])}]'"
+        f"{join_names(arms_without)} {'lacks' if len(arms_without) == 1 else 'lack'} it, "
+        f"{consequence}; choose other arms, e.g. 'arm=[{','.join(arms_with[:3])}]'"
     )
 
 
 def numeric_keys(arm: ArmConfig) -> set[str]:
-    """The keys of an arm that a grid of numbers can be set to."""
+    """Return the keys of an arm that take a number, and so can be tuned over a grid."""
     sections = {"training": arm.training, "options": arm.options, **vars(arm.parts)}
     return {
         f"{section}.{name}"
@@ -146,7 +152,7 @@ def numeric_keys(arm: ArmConfig) -> set[str]:
 
 
 def takes_a_number(annotation: object) -> bool:
-    """Whether a key of this type takes a number, though it may be null now (`int | None`)."""
+    """Return whether a key of this type takes a number; it may be null too (`int | None`)."""
     return bool({int, float} & {annotation, *get_args(annotation)}) and get_origin(annotation) in (
         None,
         Union,

@@ -1,13 +1,13 @@
-"""The code behind an arm's numbers, as a hash: trials of another hash are stale. No torch.
+"""A hash of the code that computes an arm's numbers; trials with another hash are stale. No torch.
 
 The hash covers the modules that a trial of the arm imports, found by following imports from
 
-- the engine's `runner.trial.compute`,
-- the page of the experiment,
+- `runner.trial.compute` of the engine,
+- the module of the experiment,
 - the files of the options that the arm uses: its parts and its task,
-- the plug-ins that any of these come from.
+- the plug-ins that define any of these options.
 
-A part that an arm does not use is no part of its hash. Comments and docstrings are not, either.
+The hash leaves out the parts that an arm does not use, and all comments and docstrings.
 """
 
 import hashlib
@@ -22,46 +22,53 @@ from runner.plan import moved_imports
 from runner.records import module_source
 
 ENGINE_ENTRY = "runner.trial.compute"
-INSTALLED = {Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib")}
-"""Where installed packages lie: torch, and a plug-in that is installed."""
-OURS = ("runner", "experiments")
+INSTALL_FOLDERS = {Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib")}
+"""The folders of installed packages, such as torch and installed plug-ins."""
+PROJECT_PACKAGES = ("runner", "experiments")
 
 
 def hash_arms(arms: Mapping[str, ArmConfig], plugins: Sequence[str] = ()) -> dict[str, str]:
-    """Return for each arm the hash of the code that computes its trials.
+    """Return, by name of the arm, the hash of the code that computes its trials.
 
     Raises:
         MissingModuleError: a module that this code imports cannot be found.
     """
-    roots = {name: roots_of(arm, plugins) for name, arm in arms.items()}
-    known = {each: hash_modules(each) for each in set(roots.values())}
-    return {name: known[each] for name, each in roots.items()}
+    roots = {name: root_modules(arm, plugins) for name, arm in arms.items()}
+    digests = {modules: hash_modules(modules) for modules in set(roots.values())}
+    return {name: digests[modules] for name, modules in roots.items()}
 
 
-def roots_of(arm: ArmConfig, plugins: Sequence[str]) -> frozenset[str]:
-    """Return the modules in which the code of an arm begins.
+def root_modules(arm: ArmConfig, plugins: Sequence[str]) -> frozenset[str]:
+    """Return the modules at which the search for an arm's code starts.
 
-    A plug-in is among them, unless all that it did was to register options that the arm does not
-    use: it may have changed anything when it was imported.
+    A plug-in counts unless it registers options and the arm uses none of them. A plug-in without
+    options counts always, since its import may change any behaviour.
     """
-    used = {registry.page_module(arm.experiment)}
+    modules = {registry.page_module(arm.experiment)}
     for part in vars(arm.parts).values():
-        used |= {base.__module__ for base in type(part).__mro__ if _is_followed(base.__module__)}
-    tops = set(map(_top, used))
-    own = {_top(option.__module__) for option in registered()}
-    chosen = {name for name in plugins if _top(name) in tops or _top(name) not in own}
-    return frozenset({ENGINE_ENTRY, *used, *chosen})
+        modules |= {base.__module__ for base in type(part).__mro__ if _is_followed(base.__module__)}
+    used_packages = set(map(_top_package, modules))
+    option_packages = {_top_package(option.__module__) for option in registered_options()}
+    plugin_roots = {
+        name
+        for name in plugins
+        if _top_package(name) in used_packages or _top_package(name) not in option_packages
+    }
+    return frozenset({ENGINE_ENTRY, *modules, *plugin_roots})
 
 
-def registered() -> Iterator[type]:
-    """Yield the options of all parts, tasks and questions, those of plug-ins among them."""
+def registered_options() -> Iterator[type]:
+    """Yield the option classes of all parts, tasks and questions, including those of plug-ins."""
     for group in registry.group_names():
         yield from registry.kinds(group).values()
     yield from registry.all_options()
 
 
 def hash_modules(roots: frozenset[str]) -> str:
-    """Return the hash of some modules and all that they import from their own packages and ours."""
+    """Return the hash of some modules and of the modules that they import.
+
+    `find_imported_modules` says which imports count.
+    """
     digest = hashlib.sha256()
     for module in sorted(find_imported_modules(roots)):
         digest.update(f"{module}\0{module_source.read_module(module).digest}\0".encode())
@@ -69,56 +76,59 @@ def hash_modules(roots: frozenset[str]) -> str:
 
 
 def find_imported_modules(roots: Iterable[str]) -> set[str]:
-    """Return the modules that are imported when `roots` are, of their own packages and ours.
+    """Return `roots` and the modules that they import, directly or not.
 
-    Modules that lie in the folder of a plug-in are followed too.
+    Only some imports are followed: those from the packages of `roots`, from ablab's packages, and
+    from the folder that holds a plug-in.
 
     Raises:
-        MissingModuleError: one of them cannot be found.
+        MissingModuleError: an imported module cannot be found.
     """
-    todo = [*roots]
-    tops = {*OURS, *map(_top, todo)}
-    homes = {module_source.find_parent_folder(top) for top in tops - {*OURS}} - {None, *INSTALLED}
-    seen: set[str] = set()
-    while todo:
-        module = todo.pop()
-        if module in seen:
+    pending = [*roots]
+    packages = {*PROJECT_PACKAGES, *map(_top_package, pending)}
+    parent_folders = {
+        module_source.find_parent_folder(package) for package in packages - {*PROJECT_PACKAGES}
+    } - {None, *INSTALL_FOLDERS}
+    visited: set[str] = set()
+    while pending:
+        module = pending.pop()
+        if module in visited:
             continue
-        seen.add(module)
+        visited.add(module)
         # The __init__ of each package above runs before the module does.
-        todo += [module[:end] for end, letter in enumerate(module) if letter == "."]
-        for one in module_source.read_module(module).imports:
-            top = _top(one.module)
+        pending += [module[:end] for end, character in enumerate(module) if character == "."]
+        for statement in module_source.read_module(module).imports:
+            package = _top_package(statement.module)
             if (
-                top not in tops
-                and homes
-                and _is_followed(top)
-                and module_source.find_parent_folder(top) in homes
+                package not in packages
+                and parent_folders
+                and _is_followed(package)
+                and module_source.find_parent_folder(package) in parent_folders
             ):
-                tops.add(top)
-            if top in tops:
-                todo += _modules_of(one, module)
-    return seen
+                packages.add(package)
+            if package in packages:
+                pending += _imported_modules(statement, module)
+    return visited
 
 
-def _modules_of(one: module_source.Import, importing: str) -> Iterator[str]:
-    """Yield the modules that an import runs: the one it names, and members that are modules too."""
-    if _exists(one.module):
-        yield one.module
-    elif not one.optional or _top(importing) in OURS:
-        cure = moved_imports.find_new_location(one.module) or "is it installed?"
+def _imported_modules(statement: module_source.Import, importing: str) -> Iterator[str]:
+    """Yield the modules that an import runs: the module, and each member that is a module."""
+    if _exists(statement.module):
+        yield statement.module
+    elif not statement.optional or _top_package(importing) in PROJECT_PACKAGES:
+        hint = moved_imports.find_new_location(statement.module) or "is it installed?"
         raise module_source.MissingModuleError(
-            f"{importing} imports {one.module}, which cannot be found; {cure}"
+            f"{importing} imports {statement.module}, which cannot be found; {hint}"
         )
-    if one.member.endswith(".*"):
-        yield from module_source.submodules(one.module) if _exists(one.module) else ()
-    elif one.member and _exists(one.member):
-        yield one.member
+    if statement.member.endswith(".*"):
+        yield from module_source.submodules(statement.module) if _exists(statement.module) else ()
+    elif statement.member and _exists(statement.member):
+        yield statement.member
 
 
 def _is_followed(module: str) -> bool:
-    """Whether a module may be of a user or of ours: it does not come with Python."""
-    return _top(module) not in sys.stdlib_module_names
+    """Return whether a module does not come with Python, so that its imports are followed."""
+    return _top_package(module) not in sys.stdlib_module_names
 
 
 def _exists(module: str) -> bool:
@@ -129,5 +139,5 @@ def _exists(module: str) -> bool:
     return True
 
 
-def _top(module: str) -> str:
+def _top_package(module: str) -> str:
     return module.partition(".")[0]

@@ -1,4 +1,4 @@
-"""Arms as lists of Hydra overrides: each is composed after the command line and typed. No torch."""
+"""Composition of arms: Hydra composes the command line, then the arm's overrides. No torch."""
 
 import itertools
 import warnings
@@ -22,9 +22,9 @@ from runner.wording.output import join_names, truncate_middle
 
 @dataclass
 class ComposedArms:
-    """Typed arms by name, with their widths solved, and lines for the user.
+    """The typed arms of a study by name, with matched widths, and notes for the user.
 
-    `sets_own_width` says which arms set the width that matching would solve.
+    `sets_own_width` says for each arm whether its own overrides set the width to match.
     """
 
     arms: dict[str, ArmConfig]
@@ -35,91 +35,109 @@ class ComposedArms:
 def compose_arms(
     study: Study, overrides: Sequence[str], chosen: Sequence[str] | None = None
 ) -> ComposedArms:
-    """Compose the arms of a study that are chosen (None: that it selects), and solve their widths.
+    """Compose the chosen arms of a study and match their widths.
+
+    `chosen` are names of arms; None means the arms that the study selects.
 
     Raises:
-        ConfigError: the errors of all arms in one message.
+        ConfigErrors: the errors of all arms, one message each.
     """
-    typed = [parse_override(text) for text in overrides]
-    chosen = select_arm_names(study, typed) if chosen is None else chosen
+    command_line = [parse_override(text) for text in overrides]
+    chosen = select_arm_names(study, command_line) if chosen is None else chosen
     errors: dict[str, str] = {}
     arms: dict[str, ArmConfig] = {}
     skipped: dict[str, list[str]] = {}
-    waiting = list(chosen)
-    while waiting:
-        name = waiting.pop(0)
+    pending = list(chosen)
+    while pending:
+        name = pending.pop(0)
         try:
-            composed, skipped[name] = compose_arm(study, overrides, typed, study.arms[name])
+            composed, skipped[name] = compose_arm(study, overrides, command_line, study.arms[name])
             arms[name] = read_arm(composed)
         except ConfigError as error:
             errors[name] = str(error)
             continue
-        # An arm that others are matched to is composed although it is not computed.
-        to = matching.match_target(name, arms[name].match, study.arms)
-        if to is not None and to not in (*arms, *errors, *waiting):
-            waiting.append(to)
+        # Matching needs the cost of the arm to match, so compose it although it is not computed.
+        target = matching.match_target(name, arms[name].match, study.arms)
+        if target is not None and target not in (*arms, *errors, *pending):
+            pending.append(target)
     if errors:
-        raise ConfigErrors(together(errors))
-    notes = replaced({name: study.arms[name] for name in chosen}, typed) + skipped_values(
-        {n: skipped[n] for n in chosen}
-    )
-    held = {name: holds(study.arms[name], arm.match.solve) for name, arm in arms.items()}
-    solved, unmatched = matching.match_widths(arms, held)
-    computed = {name: solved[name] for name in chosen}
-    notes += solved_instead(computed, arms, held, typed)
-    return ComposedArms(computed, held, notes + unmatched)
+        raise ConfigErrors(merge_arm_errors(errors))
+    notes = describe_overridden_values(
+        {name: study.arms[name] for name in chosen}, command_line
+    ) + describe_inapplicable_values({n: skipped[n] for n in chosen})
+    sets_own_width = {
+        name: sets_key(study.arms[name], arm.match.solve) for name, arm in arms.items()
+    }
+    matched, unmatched = matching.match_widths(arms, sets_own_width)
+    computed = {name: matched[name] for name in chosen}
+    notes += describe_rematched_widths(computed, arms, sets_own_width, command_line)
+    return ComposedArms(computed, sets_own_width, notes + unmatched)
 
 
-def solved_instead(
-    solved: dict[str, ArmConfig],
+def describe_rematched_widths(
+    matched: dict[str, ArmConfig],
     composed: dict[str, ArmConfig],
-    held: dict[str, bool],
-    typed: Sequence[Override],
+    sets_own_width: dict[str, bool],
+    command_line: Sequence[Override],
 ) -> list[str]:
-    """A line for each typed width that matching has replaced in some arms, and how to keep it."""
+    """Return a note for each width of the command line that matching has changed in some arms."""
     lines = []
-    for key, override in last_of_each(typed).items():
+    for key, override in last_override_by_key(command_line).items():
         section, _, name = key.partition(".")
         all_widths = {
             arm: getattr(part, name)
-            for arm, config in solved.items()
+            for arm, config in matched.items()
             if config.match.solve == key
             and hasattr(part := getattr(config.parts, section), name)  # ffn=none has no width
         }
-        widths = {
+        matched_widths = {
             arm: width
             for arm, width in all_widths.items()
-            if not held[arm] and matching.match_target(arm, solved[arm].match, composed) is not None
+            if not sets_own_width[arm]
+            and matching.match_target(arm, matched[arm].match, composed) is not None
         }
-        given = {a: getattr(getattr(composed[a].parts, section), name) for a in widths}
-        replaced_in = {a: width for a, width in widths.items() if width != given[a]}
-        if replaced_in:
-            told = ", ".join(f"{arm} is solved to {width}" for arm, width in replaced_in.items())
-            kept = [arm for arm in all_widths if arm not in replaced_in and not held[arm]]
-            holds_for = f"holds for {', '.join(kept)} alone" if kept else "holds for no arm"
+        composed_widths = {
+            a: getattr(getattr(composed[a].parts, section), name) for a in matched_widths
+        }
+        changed_widths = {
+            a: width for a, width in matched_widths.items() if width != composed_widths[a]
+        }
+        if changed_widths:
+            changes = ", ".join(f"{arm} uses {width}" for arm, width in changed_widths.items())
+            unchanged_arms = [
+                arm for arm in all_widths if arm not in changed_widths and not sets_own_width[arm]
+            ]
+            names = f"only to {', '.join(unchanged_arms)}" if unchanged_arms else "to no arm"
             value = override.get_value_element_as_str()
-            lines.append(f"{key}={value} {holds_for}; {told}; match.by=none keeps it in all")
+            lines.append(
+                f"{key}={value} applies {names}; to match costs, {changes}; "
+                "match.by=none keeps it in every arm"
+            )
     return lines
 
 
-def last_of_each(typed: Sequence[Override]) -> dict[str, Override]:
-    """The typed values by key; of a key that is typed twice the last one counts."""
-    return {override.key_or_group: override for override in typed}
+def last_override_by_key(command_line: Sequence[Override]) -> dict[str, Override]:
+    """Return the command-line overrides by key; of several for a key the last counts."""
+    return {override.key_or_group: override for override in command_line}
 
 
-def holds(arm: Sequence[str], key: str) -> bool:
-    """Whether an arm sets a key itself."""
+def sets_key(arm: Sequence[str], key: str) -> bool:
+    """Return whether one of an arm's own overrides sets a key."""
     return any(text.split("=")[0].lstrip("+") == key for text in arm)
 
 
-def select_arm_names(study: Study, typed: Sequence[Override]) -> list[str]:
-    """The names of the arms to compute.
+def select_arm_names(study: Study, command_line: Sequence[Override]) -> list[str]:
+    """Return the names of the arms to compute.
 
-    `arm`, and those that the command line adds unless it sets `arm` itself.
+    They are the arms of the key `arm`. Unless the command line sets `arm`, the arms that it adds
+    count too, and the arms that it deletes do not.
+
+    Raises:
+        ConfigError: there are no arms, or `arm` is malformed, empty or names an unknown arm.
     """
     if not study.arms:
         raise ConfigError(
-            f"experiment {study.experiment} has no arms; add one, e.g. '+arms.x=[\"ffn=swiglu\"]'"
+            f"experiment={study.experiment} has no arms; add one, e.g. '+arms.x=[\"ffn=swiglu\"]'"
         )
     for name in study.arms:
         check_file_name("the arm", name)
@@ -128,17 +146,18 @@ def select_arm_names(study: Study, typed: Sequence[Override]) -> list[str]:
     chosen = study.arm if isinstance(study.arm, list) else [study.arm]
     if not chosen or not all(chosen) or not all(isinstance(name, str) for name in chosen):
         raise ConfigError(
-            f"arm={study.arm}: name one arm or a list of arms, or leave it out; a name that reads "
-            "as a number needs quotes: 'arm=\"nan\"'"
+            f"arm={study.arm}: name one arm or a list of arms, or leave it out; quote a name that "
+            "reads as a number: 'arm=\"nan\"'"
         )
-    if all(override.key_or_group != "arm" for override in typed):
-        gone = selection.deleted_names("arms", typed)
-        chosen = [name for name in chosen if name not in gone]
-        chosen += selection.typed_names("arms", study.arms, typed)
+    if all(override.key_or_group != "arm" for override in command_line):
+        deleted = selection.deleted_names("arms", command_line)
+        chosen = [name for name in chosen if name not in deleted]
+        chosen += selection.typed_names("arms", study.arms, command_line)
         if not chosen:
             raise ConfigError(
-                f"arm={study.arm}: each is left out ({', '.join(f'~arms.{name}' for name in gone)})"
-                "; choose others, e.g. arm=<name>"
+                f"arm={study.arm}: the command line leaves out every arm "
+                f"({', '.join(f'~arms.{name}' for name in deleted)}); "
+                "choose others, e.g. arm=<name>"
             )
     for name in chosen:
         if name not in study.arms:
@@ -147,34 +166,48 @@ def select_arm_names(study: Study, typed: Sequence[Override]) -> list[str]:
 
 
 def compose_arm(
-    study: Study, overrides: Sequence[str], typed: Sequence[Override], arm: Sequence[str]
+    study: Study, overrides: Sequence[str], command_line: Sequence[Override], arm: Sequence[str]
 ) -> tuple[DictConfig, list[str]]:
-    """Compose the command line and then the arm.
+    """Compose the command line and then the overrides of one arm.
 
-    The keys of command-line values that this arm's options lack are left out.
+    Returns:
+        the composed config, and the keys of the command line that were removed from it, because
+        the arm's options lack them.
+
+    Raises:
+        ConfigError: an override of the arm is malformed, runs code, or sets a key of the study.
     """
+    # Check each override of the arm as strictly as the command line, before Hydra reads it.
     for text in arm:
         security.refuse_code(text)
         override = parse_override(text)
         key = override.key_or_group
+        # Seeds, figures and claims belong to the study, or arms could not be compared.
         if key.split(".")[0] in STUDY_ONLY_KEYS:
-            raise ConfigError(f"{text}: an arm cannot set {key}; it is the same for all arms")
+            raise ConfigError(f"{text}: an arm cannot set {key}; it must be the same for all arms")
         if override.package is not None or override.is_sweep_override():
-            raise ConfigError(f"{text}: an arm is one configuration; give each value an arm")
+            raise ConfigError(f"{text}: an arm is one configuration; add an arm for each value")
         with as_config_error(text):
             arguments.check_override(override)
-    readable = [parse_override(text).input_line or text for text in arm]
+    # The parsed form has quotes around values that Hydra's grammar does not take.
+    arm_overrides = [parse_override(text).input_line or text for text in arm]
+    # The arm comes last, so that its own overrides win over the command line.
     with as_config_error("the arm cannot be composed"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         config = compose(
-            "config", overrides=[*selection.without_claims_and_figures(overrides), *readable]
+            "config", overrides=[*selection.without_claims_and_figures(overrides), *arm_overrides]
         )
-        same = (config.experiment, config.scale) == (study.experiment, study.scale.value)
-    if not same:  # by the package of an option's file
-        raise ConfigError("an arm cannot set experiment or scale; they are the same for all arms")
-    drop_inapplicable_defaults(config, study, typed)
-    lacking = []
-    for override in typed:
+        is_same_study = (config.experiment, config.scale) == (study.experiment, study.scale.value)
+    # An option's file can set these too, through its package, past the check above.
+    if not is_same_study:
+        raise ConfigError(
+            "an arm cannot set experiment or scale; they must be the same for all arms"
+        )
+    # Defaults of an experiment may be for another option of a group than this arm's.
+    drop_inapplicable_defaults(config, study, command_line)
+    # `++ffn.n_experts=16` adds its key to every arm: remove it where the option lacks the key.
+    inapplicable_keys = []
+    for override in command_line:
         section, dot, name = override.key_or_group.partition(".")
         if not dot or known_keys(section) is None or section not in registry.group_names():
             continue
@@ -184,20 +217,24 @@ def compose_arm(
             and name in node
             and name not in field_names(part_schema(section, node))
         ):
+            # Report the key, so that the user learns where the value has no effect.
             with open_dict(config):
                 del config[section][name]
-            lacking.append(override.key_or_group)
-    return config, lacking
+            inapplicable_keys.append(override.key_or_group)
+    return config, inapplicable_keys
 
 
-def drop_inapplicable_defaults(config: DictConfig, study: Study, typed: Sequence[Override]) -> None:
-    """Leave out what an experiment or preset says of another option of a group than is chosen.
+def drop_inapplicable_defaults(
+    config: DictConfig, study: Study, command_line: Sequence[Override]
+) -> None:
+    """Remove keys that an experiment or preset sets and the chosen option of a group lacks.
 
-    `task: {n_eval: 48}` in a preset is about the tasks that have the key; task=pairs15 has not.
-    The files are those that were composed: a user's experiment may have any name, and extend ours.
+    Example: `task: {n_eval: 48}` in a preset applies only to tasks with this key, so that
+    task=pairs15 can be chosen. The defaults are read from the files that were composed, since a
+    user's experiment may have any name and may extend another.
     """
-    chosen = last_of_each(typed).get("experiment")
-    name = study.experiment if chosen is None else str(chosen.value())
+    experiment_override = last_override_by_key(command_line).get("experiment")
+    name = study.experiment if experiment_override is None else str(experiment_override.value())
     for option in (f"experiment/{name}", f"preset/{name}_{study.scale.value}"):
         for group, defaults in itertools.product(
             registry.group_names(), option_folders.read_option_layers(option)
@@ -211,62 +248,69 @@ def drop_inapplicable_defaults(config: DictConfig, study: Study, typed: Sequence
                     config[group].pop(key, None)
 
 
-def skipped_values(skipped: dict[str, list[str]]) -> list[str]:
-    """A line for each command-line value that some arms lack.
+def describe_inapplicable_values(skipped_keys: dict[str, list[str]]) -> list[str]:
+    """Return a note for each command-line value whose key some arms lack.
 
     Raises:
         ConfigError: no arm has the key.
     """
     lines = []
-    for key in dict.fromkeys(key for keys in skipped.values() for key in keys):
-        without = [name for name, keys in skipped.items() if key in keys]
-        if len(without) == len(skipped):
+    for key in dict.fromkeys(key for keys in skipped_keys.values() for key in keys):
+        arms_without = [name for name, keys in skipped_keys.items() if key in keys]
+        if len(arms_without) == len(skipped_keys):
             section = key.partition(".")[0]
             raise ConfigError(
-                f"{key}: no arm has this key ({', '.join(without)}); the options of {section} "
-                "that do are not used"
+                f"{key}: no arm has this key ({', '.join(arms_without)}); choose an option of "
+                f"{section} that has it"
             )
-        lines.append(f"{key} does not apply to {', '.join(without)}: its option has no such key")
+        lines.append(
+            f"{key} does not apply to {', '.join(arms_without)}: the option lacks this key"
+        )
     return lines
 
 
-def replaced(arms: dict[str, Sequence[str]], typed: Sequence[Override]) -> list[str]:
-    """A line for each typed group or value that some or all computed arms set themselves."""
+def describe_overridden_values(
+    arms: dict[str, Sequence[str]], command_line: Sequence[Override]
+) -> list[str]:
+    """Return a note for each command-line value that overrides of some arms replace."""
     lines = []
-    for key, override in last_of_each(typed).items():
+    for key, override in last_override_by_key(command_line).items():
         if key in STUDY_ONLY_KEYS or key.startswith("arms."):
             continue
-        setting = {
-            name: theirs.get_value_element_as_str()
+        overriding_arms = {
+            name: own.get_value_element_as_str()
             for name, arm in arms.items()
-            if (theirs := _setting(arm, key)) and theirs.value() != override.value()
+            if (own := _last_override(arm, key)) and own.value() != override.value()
         }
-        if not setting:
+        if not overriding_arms:
             continue
         value = override.get_value_element_as_str()
-        if len(setting) == len(arms):
+        if len(overriding_arms) == len(arms):
             lines.append(
-                f"{key}={value} changes nothing, since every arm sets {key}; "
+                f"{key}={value} has no effect, since every arm sets {key}; "
                 f"add an arm instead: '+arms.mine=[\"{key}={value}\"]'"
             )
         else:
-            told = ", ".join(f"{name} ({key}={theirs})" for name, theirs in setting.items())
-            lines.append(f"{key}={value} does not hold for arms that set it themselves: {told}")
+            own_values = ", ".join(f"{name} ({key}={own})" for name, own in overriding_arms.items())
+            lines.append(
+                f"{key}={value} does not apply to arms that set it themselves: {own_values}"
+            )
     return lines
 
 
-def _setting(arm: Sequence[str], key: str) -> Override | None:
-    """The override by which an arm sets a key itself; the last one counts."""
+def _last_override(arm: Sequence[str], key: str) -> Override | None:
+    """Return the last of an arm's own overrides of a key, if it has one."""
     parsed = [parse_override(text) for text in arm]
     return next((o for o in reversed(parsed) if o.key_or_group == key), None)
 
 
-def together(errors: dict[str, str]) -> list[str]:
-    """The errors of all arms (name -> message); arms with the same error share a message."""
+def merge_arm_errors(errors: dict[str, str]) -> list[str]:
+    """Return messages for the errors of arms (name -> message), with one for all equal errors."""
     names: dict[str, list[str]] = {}
     for name, message in errors.items():
         names.setdefault(message, []).append(name)
     return [
-        f"{message} (in arm {join_names([truncate_middle(arm, 80) for arm in arms])})"
+        f"{message} (in arm{'s' if len(arms) > 1 else ''} "
+        f"{join_names([truncate_middle(arm, 80) for arm in arms])})"
         for message, arms in names.items()
     ]

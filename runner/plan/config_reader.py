@@ -1,4 +1,4 @@
-"""From a composed config to typed objects; the schema is in `runner.config`. Imports no torch."""
+"""Readers that turn a composed config into the dataclasses of `runner.config`. No torch."""
 
 import dataclasses
 import math
@@ -28,12 +28,12 @@ from runner.wording.names import name_hint
 
 
 def read_study(config: DictConfig) -> Study:
-    """The typed top-level keys of a composed config; all other keys must be groups.
+    """Read the study from the top-level keys of a composed config; all other keys must be groups.
 
-    Keys that were deleted on the command line are put back before (see `defaults_of_deleted_keys`).
+    The caller first restores keys that the command line deletes (see `defaults_of_deleted_keys`).
 
     Raises:
-        ConfigError: an unknown top-level key, a wrong type or a broken rule.
+        ConfigError: a top-level key is unknown, or a value has a wrong type or breaks a rule.
     """
     groups = {*SECTION_SCHEMAS, "model", "options", *registry.group_names()}
     for key in map(str, config):
@@ -41,33 +41,32 @@ def read_study(config: DictConfig) -> Study:
             raise ConfigError(
                 f"{key}: there is no such key; {name_hint(key, {*STUDY_KEYS, *groups})}"
             )
-    # Resolved before the groups are left out, since a key may name one of theirs.
+    # Resolve before the groups are dropped, since ${...} may refer to a key of a group.
     present = [key for key in STUDY_KEYS if key in config]
-    chosen = {key: resolved(config, key) for key in present if key != "arms"}
+    values = {key: resolve_value(config, key) for key in present if key != "arms"}
     if "arms" in config:
         with as_config_error("arms"):
-            chosen["arms"] = arms.hide_interpolations(arms.expand_arms(config))
-    whole = OmegaConf.create(chosen)
-    for (
-        section
-    ) in SECTION_SCHEMAS:  # first, since their errors do not name the section within a study
-        if section in chosen:
-            to_dataclass(SECTION_SCHEMAS[section], whole[section], section)
+            values["arms"] = arms.hide_interpolations(arms.expand_arms(config))
+    study_config = OmegaConf.create(values)
+    # Check sections on their own first: within a study, their errors do not name the section.
+    for section in SECTION_SCHEMAS:
+        if section in values:
+            to_dataclass(SECTION_SCHEMAS[section], study_config[section], section)
     try:
-        study: Study = to_dataclass(Study, whole, "config")
+        study: Study = to_dataclass(Study, study_config, "config")
     except ConfigError as error:
         raise ConfigError(str(error).removeprefix("config.")) from error
     return dataclasses.replace(study, arms=arms.hide_interpolations(study.arms, undo=True))
 
 
 def defaults_of_deleted_keys(config: DictConfig) -> dict[str, Any]:
-    """The keys that were deleted on the command line (`~figures`), as conf/config.yaml has them."""
+    """Return the values in conf/config.yaml of keys that the command line deletes (`~figures`)."""
     defaults = option_folders.read_yaml(option_folders.CONF / "config.yaml")
     return {key: defaults[key] for key in STUDY_KEYS if key not in config and key in defaults}
 
 
-def resolved(config: DictConfig, key: str) -> Any:
-    """The value of a key as plain data, in which every `${key}` is that key's value."""
+def resolve_value(config: DictConfig, key: str) -> Any:
+    """Return the value of a key as plain data, with every `${key}` replaced by that key's value."""
     with as_config_error(key):
         if OmegaConf.is_missing(config, key):
             return "???"
@@ -77,47 +76,47 @@ def resolved(config: DictConfig, key: str) -> Any:
         for name in value:
             if not isinstance(name, str):
                 raise ConfigError(
-                    f"{key}: the key {value_types.format_typed_value(name)} is no text; quote it"
+                    f"{key}: the key {value_types.format_typed_value(name)} is not a text; quote it"
                 )
     return value
 
 
 def read_arm(config: DictConfig) -> ArmConfig:
-    """The typed arm of a composed config.
+    """Read an arm from a composed config.
 
     Raises:
-        ConfigError: a part that the experiment lacks, or any error of `to_dataclass` and of the rules
-            across groups.
+        ConfigError: the config has a part that the experiment lacks, a value breaks a rule, or
+            options do not fit each other.
     """
     experiment = str(config.experiment)
-    has = ("model", *registry.experiment_groups(experiment))
+    groups = ("model", *registry.experiment_groups(experiment))
     for group in registry.group_names():
-        if group not in has and config.get(group) is not None:
+        if group not in groups and config.get(group) is not None:
             raise ConfigError(
-                f"{group}: experiment {experiment} has no such part; it has {', '.join(has)}. "
-                f"Leave {group}= out"
+                f"{group}: experiment={experiment} has no such part; it has {', '.join(groups)}; "
+                f"remove {group}="
             )
     parts = {
         name: to_dataclass(part_schema(name, config.get(name)), config.get(name), name)
-        for name in has
+        for name in groups
     }
     options = to_dataclass(registry.options_class(experiment), config.options, "options")
     training = to_dataclass(Training, config.training, "training")
     try:
-        together = {**parts, "options": options, "training": training}
-        estimates.check_part_combination(experiment, together)
+        chosen_options = {**parts, "options": options, "training": training}
+        estimates.check_part_combination(experiment, chosen_options)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    offset = resolved(config, "seed_offset")
-    if not isinstance(offset, int) or isinstance(offset, bool):
-        raise ConfigError(f"seed_offset={offset} must be a whole number, e.g. 1000")
+    seed_offset = resolve_value(config, "seed_offset")
+    if not isinstance(seed_offset, int) or isinstance(seed_offset, bool):
+        raise ConfigError(f"seed_offset={seed_offset} must be a whole number, e.g. 1000")
     try:
-        check_size("seed_offset", offset)
+        check_size("seed_offset", seed_offset)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     return ArmConfig(
         experiment=experiment,
-        seed_offset=offset,
+        seed_offset=seed_offset,
         training=training,
         device=to_dataclass(Device, config.device, "device"),
         match=to_dataclass(Match, config.match, "match"),
@@ -127,10 +126,12 @@ def read_arm(config: DictConfig) -> ArmConfig:
 
 
 def to_dataclass(schema: type, node: Any, where: str) -> Any:
-    """Turn a config node into an instance of `schema`.
+    """Convert a config node into an instance of the dataclass `schema`.
+
+    `where` is the key of the node, for messages.
 
     Raises:
-        ConfigError: an unknown or missing key, a wrong type, or a broken rule of the dataclass.
+        ConfigError: a key is unknown or missing, or a value has a wrong type or breaks a rule.
     """
     if not isinstance(node, DictConfig):
         raise ConfigError(f"{where}={value_types.format_typed_value(node)} must be a group of keys")
@@ -141,47 +142,45 @@ def to_dataclass(schema: type, node: Any, where: str) -> Any:
     missing = [name for name in names if name not in node or OmegaConf.is_missing(node, name)]
     if missing:
         raise ConfigError(
-            f"{where}.{missing[0]} has no value; give one in its YAML file or on the command line"
+            f"{where}.{missing[0]} has no value; set one in its YAML file or on the command line"
         )
-    with as_config_error(where):  # beside its root, since a value may be ${...}
-        content = OmegaConf.to_container(node, resolve=True)
-    assert isinstance(content, dict)
-    plain = {str(key): value for key, value in content.items()}
+    with as_config_error(where):  # while the node has its parents, as a value may be ${...}
+        values_by_key = OmegaConf.to_container(node, resolve=True)
+    assert isinstance(values_by_key, dict)
+    values = {str(key): value for key, value in values_by_key.items()}
     try:
         for name in names:
-            check_size(name, plain[name])
-        value_types.check_booleans(schema, plain)
-        made = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), plain))
+            check_size(name, values[name])
+        value_types.check_booleans(schema, values)
+        instance = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), values))
         for name in (f.name for f in dataclasses.fields(schema) if f.type is not Any):
-            value = getattr(made, name)
+            value = getattr(instance, name)
             check_size(name, value)
             if isinstance(value, float) and not math.isfinite(value):
-                raise ValueError(f"{name}={value} is no finite number")
-        return made
+                raise ValueError(f"{name}={value} is not a finite number")
+        return instance
     except OmegaConfBaseException as error:
         raise ConfigError(
-            f"{where}.{value_types.describe_wrong_value(schema, plain, error)}"
+            f"{where}.{value_types.describe_wrong_value(schema, values, error)}"
         ) from error
     except ValueError as error:
         raise ConfigError(f"{where}.{error}") from error
 
 
 def check_size(name: str, value: object) -> None:
-    """Raise ValueError for a whole number, or one in a list, that no size or seed can be."""
+    """Raise ValueError if a whole number, alone or in a list, is too large for a size or seed."""
     numbers = value if isinstance(value, list | ListConfig) else [value]
     for number in numbers:
         if isinstance(number, int) and abs(number) >= INTEGER_LIMIT:
             digits = int(math.log10(abs(number))) + 1
-            raise ValueError(
-                f"{name} is a whole number of {digits} digits; it can be {INTEGER_LIMIT - 1} at most"
-            )
+            raise ValueError(f"{name} has {digits} digits; it must be at most {INTEGER_LIMIT - 1}")
 
 
 def part_schema(group: str, node: Any) -> type:
-    """The dataclass behind a group's chosen option, by its `kind`."""
+    """Return the dataclass of a group's chosen option, by its `kind`."""
     kinds: Mapping[str, type] = registry.kinds(group)
     if node is None:
-        raise ConfigError(f"{group} is not chosen; give one, e.g. {group}=<one of conf/{group}/>")
+        raise ConfigError(f"{group} has no option; choose one, e.g. {group}=<one of conf/{group}/>")
     kind = str(node.get("kind", "")) if len(kinds) > 1 or "kind" in node else next(iter(kinds))
     if kind not in kinds:
         raise ConfigError(f"{group}.kind={kind!r}: there is no such kind; {name_hint(kind, kinds)}")

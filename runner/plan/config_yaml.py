@@ -1,4 +1,4 @@
-"""A run's `config.yaml`: the study, and what each of its arms is computed with. No torch."""
+"""The `config.yaml` of a run: the study and the resolved config of each computed arm. No torch."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -11,33 +11,33 @@ from runner.config import Study
 from runner.plan.plan import PlannedArm
 
 HEADER = """\
-# What this run was. `arms` are as one types them. Sections (training, model, ...) at the root are
-# those that all computed arms share; `resolved` has, for each arm, the sections of its own.
+# The config of this run. `arms` has the overrides of each arm, as on the command line. The root has
+# the sections (training, model, ...) that are equal in all computed arms, `resolved` the others.
 """
 
 
 def format_config_yaml(study: Study, arms: Sequence[PlannedArm]) -> str:
-    """Return a study and its computed arms as YAML; no section stands there that no arm has."""
-    own = {arm.name: sections(arm) for arm in arms}
-    first = next(iter(own.values()))
-    alike = {
+    """Return a study and its computed arms as YAML, with only the sections that these arms have."""
+    sections_by_arm = {arm.name: read_sections(arm) for arm in arms}
+    first = next(iter(sections_by_arm.values()))
+    shared = {
         key: value
         for key, value in first.items()
-        if all(key in other and other[key] == value for other in own.values())
+        if all(key in other and other[key] == value for other in sections_by_arm.values())
     }
-    each = {
-        name: {key: value for key, value in found.items() if key not in alike}
-        for name, found in own.items()
+    own_sections = {
+        name: {key: value for key, value in arm_sections.items() if key not in shared}
+        for name, arm_sections in sections_by_arm.items()
     }
-    of_study = {key: value for key, value in as_plain_data(study).items() if key not in first}
-    content = of_study | alike | {"resolved": each}
+    study_keys = {key: value for key, value in as_plain_data(study).items() if key not in first}
+    content = study_keys | shared | {"resolved": own_sections}
     return HEADER + OmegaConf.to_yaml(OmegaConf.create(content), resolve=False)
 
 
-def sections(arm: PlannedArm) -> dict[str, Any]:
-    """Return what an arm is computed with: every section by name, and its seed offset."""
+def read_sections(arm: PlannedArm) -> dict[str, Any]:
+    """Return all sections of an arm's config by name, and its seed offset."""
     config = arm.config
-    named = {
+    values = {
         "seed_offset": config.seed_offset,
         "match": config.match,
         **vars(config.parts),
@@ -45,7 +45,7 @@ def sections(arm: PlannedArm) -> dict[str, Any]:
         "device": dataclasses.replace(config.device, name=arm.device),
         "options": config.options,
     }
-    return {name: as_plain_data(value) for name, value in named.items()}
+    return {name: as_plain_data(value) for name, value in values.items()}
 
 
 def as_plain_data(value: Any) -> Any:

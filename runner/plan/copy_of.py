@@ -1,4 +1,4 @@
-"""The ways to write that an arm is a copy: `{copy_of: <arm>}` in YAML and on the command line."""
+"""Arms written as `{copy_of: <arm>}`, in YAML or on the command line, turned into lists."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,15 +20,15 @@ COPY_OF = "copy_of"
 
 
 def is_copy(arm: Any) -> bool:
-    """Return whether an arm is the list that stands for `{copy_of: <arm>}` (see `copy_as_list`)."""
+    """Return whether an arm is the list form of `{copy_of: <arm>}` (see `copy_as_list`)."""
     return isinstance(arm, list) and len(arm) == 1 and str(arm[0]).startswith(f"{COPY_OF}=")
 
 
 def copy_as_list(arm: Any) -> list[str] | None:
     """Return `{copy_of: <arm>}` as a list of one text; None for anything else.
 
-    An arm can then replace another of its name in a later file or on the command line, whichever of
-    the two is a copy: a list replaces a list, but cannot be merged with keys.
+    Hydra replaces a list by a list, but merges keys and refuses to merge a list with keys. As
+    lists, copies and other arms can replace each other in a later file or on the command line.
     """
     if not isinstance(arm, Mapping) or list(arm) != [COPY_OF]:
         return None
@@ -38,41 +38,41 @@ def copy_as_list(arm: Any) -> list[str] | None:
 
 
 def replace_copies_by_lists(config: Any) -> None:
-    """Replace, in a YAML file as it was loaded, each `{copy_of: <arm>}` by its list."""
+    """Replace each `{copy_of: <arm>}` in a loaded YAML file by its list form."""
     arms = config._get_node("arms") if isinstance(config, DictConfig) else None
     if not isinstance(arms, DictConfig):
         return
-    written: Any = OmegaConf.to_container(arms, resolve=False)
-    for name, arm in written.items() if isinstance(written, dict) else ():
+    plain: Any = OmegaConf.to_container(arms, resolve=False)
+    for name, arm in plain.items() if isinstance(plain, dict) else ():
         if copy := copy_as_list(arm):
             arms[name] = copy
 
 
 def rewrite_typed_copies(override: Override) -> str | None:
-    """Return an override of `arms` or `arms.<name>` with copies as lists; None where it has none.
+    """Return an override of `arms` or `arms.<name>` with copies as lists; None without copies.
 
-    It may give one value or a sweep over several.
+    The override may have one value or be a sweep over several.
     """
-    given = override._value
-    if override.is_delete() or isinstance(given, Glob | RangeSweep | IntervalSweep):
+    value = override._value
+    if override.is_delete() or isinstance(value, Glob | RangeSweep | IntervalSweep):
         return None
-    several = given.list if isinstance(given, ChoiceSweep) else [given]
+    values = value.list if isinstance(value, ChoiceSweep) else [value]
     key = override.key_or_group
-    start = str(override.input_line).partition(key)[0]
+    prefix = str(override.input_line).partition(key)[0]
     if key.count(".") > 1 and key.endswith(f".{COPY_OF}"):  # arms.x.copy_of=relu
         key = key.removesuffix(f".{COPY_OF}")
-        several = [{COPY_OF: one} for one in several]
-    written = [_with_lists(one, whole=key == "arms") for one in several]
-    if written == several:
+        values = [{COPY_OF: item} for item in values]
+    rewritten = [_replace_copies(item, whole=key == "arms") for item in values]
+    if rewritten == values:
         return None
-    return f"{start}{key}={','.join(map(Override._get_value_element_as_str, written))}"
+    return f"{prefix}{key}={','.join(map(Override._get_value_element_as_str, rewritten))}"
 
 
-def _with_lists(value: Any, *, whole: bool) -> Any:
-    """The value of `arms` (whole) or of one arm, as Hydra has parsed it, with copies as lists."""
+def _replace_copies(value: Any, *, whole: bool) -> Any:
+    """Return Hydra's parsed value of `arms` (if `whole`) or of one arm, with copies as lists."""
     if whole:
         arms = value.items() if isinstance(value, dict) else ()
-        return {name: _with_lists(arm, whole=False) for name, arm in arms} if arms else value
+        return {name: _replace_copies(arm, whole=False) for name, arm in arms} if arms else value
     plain = Override._convert_value(value)
     copy = copy_as_list(plain)
     return value if copy is None else [QuotedString(text=copy[0], quote=Quote.double)]

@@ -1,4 +1,4 @@
-"""The data of a plan's arms, and the folder that everything is written to. No torch."""
+"""Preparation of the data of a plan's arms, and a check of the outputs folder. No torch."""
 
 import os
 from dataclasses import dataclass, field
@@ -11,20 +11,23 @@ from runner.records import provenance
 from runner.records.files import refuse_links
 from runner.wording.output import truncate_middle
 
-PREPARED: dict[tuple[str, ...], Any] = {}
-"""Data of `plan=only` by task: to build a corpus takes seconds."""
+PREVIEW_CACHE: dict[tuple[str, ...], Any] = {}
+"""Prepared data of `plan=only`, by task, outputs folder and evaluation.
+
+Building a corpus takes seconds, and `plan=only` does not write it.
+"""
 
 
 @dataclass
 class PreparedData:
-    """The data of a plan's arms, read once for all that have the same task.
+    """The data of a plan's arms, prepared once for each task.
 
     Attributes:
-        outputs: below it they are kept, and nothing is read as text.
-        evaluation: what trials are judged by.
-        texts: the user's texts so far: where each is, and a hash of what was read there.
-        keep: whether what is built is written, for the trials to find.
-        lines: what was read, a line for each text.
+        outputs: the folder below which prepared data are written; never searched for user texts.
+        evaluation: the data that trials are evaluated on.
+        text_hashes: hashes of the contents of the user's texts read so far, by path.
+        keep: whether to write the prepared data for the trials.
+        notes: a summary of each text that was read.
     """
 
     outputs: Path
@@ -35,87 +38,97 @@ class PreparedData:
     _fingerprints: dict[str, str] = field(default_factory=dict)
 
     def prepare(self, arm: ArmConfig) -> str:
-        """The fingerprint of an arm's data, which are made ready on disk.
+        """Prepare an arm's data on disk and return their fingerprint; "" for an arm without a task.
 
         Raises:
-            ConfigError: bad input of the user, or a text that changes while it is planned with.
+            ConfigError: the task has bad values, or a text has changed during this command.
         """
         task = getattr(arm.parts, "task", None)
         if task is None:
             return ""
         if (key := repr(task)) not in self._fingerprints:
             try:
-                ready = self._ready(task)
+                prepared = self._prepare_task(task)
             except (ValueError, RuntimeError) as error:  # `~nobody/text` has no home folder
                 raise ConfigError(str(error)) from error
             if (
-                ready.text_path
-                and self.text_hashes.setdefault(ready.text_path, ready.content_hash)
-                != ready.content_hash
+                prepared.text_path
+                and self.text_hashes.setdefault(prepared.text_path, prepared.content_hash)
+                != prepared.content_hash
             ):
                 raise ConfigError(
-                    f"task.path={ready.text_path!r}: the text has changed since this command began; "
-                    f"run it again when the text is left alone"
+                    f"task.path={prepared.text_path!r}: the text has changed since this command "
+                    f"began; run the command again without changing the text"
                 )
-            if ready.summary and ready.summary not in self.notes:
-                self.notes.append(ready.summary)
-            self._fingerprints[key] = ready.fingerprint
+            if prepared.summary and prepared.summary not in self.notes:
+                self.notes.append(prepared.summary)
+            self._fingerprints[key] = prepared.fingerprint
         return self._fingerprints[key]
 
-    def _ready(self, task: Any) -> Any:
-        """Make a task ready, once in a process where nothing is kept and no text is the user's."""
+    def _prepare_task(self, task: Any) -> Any:
+        """Prepare the data of a task; with `keep=False`, reuse those of this process.
+
+        Data from a text of the user are never reused, since the text may change.
+        """
         folder = cache_folder(self.outputs)
         key = (repr(task), str(folder.absolute()), self.evaluation.value)
-        if self.keep or key not in PREPARED:
-            ready = registry.prepare(task, folder, self.evaluation, keep=self.keep)
-            if self.keep or ready.text_path:  # a text may change
-                return ready
-            PREPARED[key] = ready
-        return PREPARED[key]
+        if self.keep or key not in PREVIEW_CACHE:
+            prepared = registry.prepare(task, folder, self.evaluation, keep=self.keep)
+            if self.keep or prepared.text_path:  # a text may change
+                return prepared
+            PREVIEW_CACHE[key] = prepared
+        return PREVIEW_CACHE[key]
 
 
-def of_kernel(folder: Path) -> bool:
-    """Whether a folder is one of those in which Linux shows itself; root seems to have a right."""
-    real = os.path.realpath(folder)
-    return any(f"{real}/".startswith(place) for place in ("/proc/", "/sys/"))
+def is_kernel_folder(folder: Path) -> bool:
+    """Return whether a folder is in /proc or /sys, where `os.access` misleads root."""
+    real_path = os.path.realpath(folder)
+    return any(f"{real_path}/".startswith(root) for root in ("/proc/", "/sys/"))
 
 
 def cache_folder(outputs: Path) -> Path:
-    """Where prepared data lie."""
+    """Return the folder of prepared data."""
     return outputs / "corpora"
 
 
 def check_outputs_writable(outputs: Path, experiment: str, *, probe: bool = True) -> Path:
-    """The outputs folder, if a report can be written there; nothing is left behind.
+    """Return the outputs folder if a report can be written to it.
 
-    A report needs its own folder alone: trials that are there already are only read. Without
-    `probe`, which writes and removes an empty file, permissions are looked at alone.
+    With `probe` the check writes and removes an empty file; otherwise it only reads permissions.
+    The check asks for a new run folder, since finished trials are only read.
 
     Raises:
-        ConfigError: it cannot.
+        ConfigError: the folder is not writable, or a file or link is in its place.
     """
-    own = outputs / experiment
-    there = outputs.absolute() / experiment / "runs"
+    experiment_folder = outputs / experiment
+    parent = outputs.absolute() / experiment / "runs"
     try:
-        refuse_links([own, own / "trials", own / "runs", cache_folder(outputs)])
-        while not there.exists():
-            there = there.parent
-        for needed in ("", "trials", "runs"):
-            folder = outputs / experiment / needed
+        refuse_links(
+            [
+                experiment_folder,
+                experiment_folder / "trials",
+                experiment_folder / "runs",
+                cache_folder(outputs),
+            ]
+        )
+        while not parent.exists():
+            parent = parent.parent
+        for subfolder in ("", "trials", "runs"):
+            folder = outputs / experiment / subfolder
             if os.path.lexists(folder) and not os.path.isdir(folder):  # noqa: PTH112 (a circle)
-                raise NotADirectoryError(f"{folder} is no folder")
-        if not there.is_dir():
-            raise NotADirectoryError(f"{there} is a file")
+                raise NotADirectoryError(f"{folder} is not a folder")
+        if not parent.is_dir():
+            raise NotADirectoryError(f"{parent} is a file")
         if probe:
-            file = there / f".ablab-{provenance.unique_suffix()}"
+            file = parent / f".ablab-{provenance.unique_suffix()}"
             file.touch()
             file.unlink()
-        elif not os.access(there, os.W_OK | os.X_OK) or of_kernel(there):
-            raise PermissionError(f"{there} takes no new files")
+        elif not os.access(parent, os.W_OK | os.X_OK) or is_kernel_folder(parent):
+            raise PermissionError(f"{parent} does not allow new files")
     except OSError as error:
         reason = error.strerror or str(error)
         raise ConfigError(
-            f"outputs={truncate_middle(outputs, 120)}: nothing can be written there ({reason}); give "
-            "another folder"
+            f"outputs={truncate_middle(outputs, 120)}: nothing can be written there ({reason}); "
+            "choose another folder"
         ) from error
     return outputs

@@ -1,7 +1,7 @@
 """Options without a YAML file: parts and tasks whose fields all have defaults. No torch, no Hydra.
 
-`ffn=mine` then chooses the part of kind `mine` as it is declared. A file of this name that has this
-kind wins; one of another kind is refused.
+`ffn=mine` then chooses the part of kind `mine` with its defaults. A YAML file of the same name and
+kind takes precedence; a file of the same name and another kind is an error.
 """
 
 import dataclasses
@@ -18,20 +18,20 @@ def find_declared_options(group: str, *, load_tasks: bool = True) -> dict[str, d
     """
     choices = {}
     for kind, options in registry.kinds(group, load_tasks=load_tasks).items():
-        rest = [field for field in dataclasses.fields(options) if field.name != "kind"]
-        if all(has_default(field) for field in rest):
-            choices[kind] = {"kind": kind, **{field.name: default(field) for field in rest}}
+        fields = [field for field in dataclasses.fields(options) if field.name != "kind"]
+        if all(has_default(field) for field in fields):
+            choices[kind] = {"kind": kind, **{field.name: default_value(field) for field in fields}}
     return choices
 
 
 def has_default(field: dataclasses.Field[Any]) -> bool:
-    """Whether a field has a value that nobody needs to give."""
+    """Return whether a field of a dataclass has a default."""
     missing = dataclasses.MISSING
     return field.default is not missing or field.default_factory is not missing
 
 
-def default(field: dataclasses.Field[Any]) -> Any:
-    """Return the default of a field, as a YAML file would say it."""
+def default_value(field: dataclasses.Field[Any]) -> Any:
+    """Return the default of a field as plain data, as in a YAML file."""
     value = field.default
     if field.default_factory is not dataclasses.MISSING:
         value = field.default_factory()

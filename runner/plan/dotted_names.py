@@ -1,7 +1,7 @@
 """Claims and figures whose names have dots, on the command line. No torch.
 
-Hydra takes each dot of `claims.F1.swiglu_learns_better.n=9` for a step into a deeper key. Within
-braces a name may have dots, so that this is turned into `++claims={F1.swiglu_learns_better:{n:9}}`.
+Hydra reads each dot of `claims.F1.swiglu_learns_better.n=9` as a step into a deeper key. A name
+within braces may have dots: this module writes `++claims={F1.swiglu_learns_better:{n:9}}` instead.
 """
 
 from typing import Any
@@ -17,12 +17,12 @@ from runner.wording.output import truncate_middle
 
 
 def rewrite_dotted_key(override: Override) -> str | None:
-    """Return an override of a claim or figure whose name has dots as one of `claims`, else None.
+    """Return an override of a claim or figure whose name has dots, rewritten with braces.
 
-    A field, or a whole claim, that is deleted becomes null.
+    A deleted field, or a whole deleted claim, becomes null. Other overrides give None.
 
     Raises:
-        ConfigError: a name that is none but near to one, or a sweep that does not list its values.
+        ConfigError: a name is misspelled, or a sweep does not list its values.
     """
     section, _, rest = override.key_or_group.partition(".")
     if section not in CHOICE_KEYS or "." not in rest:
@@ -30,48 +30,48 @@ def rewrite_dotted_key(override: Override) -> str | None:
     known = known_names(section)
     name = max((n for n in known if f"{rest}.".startswith(f"{n}.")), key=len, default="")
     if not name:
-        check_near(override, rest, known)
+        refuse_misspelled_name(override, rest, known)
     if "." not in name:
         return None
-    given: Any = override._value
-    if override.is_sweep_override() and not isinstance(given, ChoiceSweep):
+    parsed_value: Any = override._value
+    if override.is_sweep_override() and not isinstance(parsed_value, ChoiceSweep):
         raise ConfigError(
-            f"{truncate_middle(override.input_line, 120)}: list the values of the sweep"
+            f"{truncate_middle(override.input_line, 120)}: list the values of the sweep: a,b,c"
         )
-    several = given.list if isinstance(given, ChoiceSweep) else [given]
+    values = parsed_value.list if isinstance(parsed_value, ChoiceSweep) else [parsed_value]
     fields = [field for field in rest[len(name) + 1 :].split(".") if field]
-    values = ",".join(
+    texts = ",".join(
         Override._get_value_element_as_str(
-            nested([name, *fields], None if override.is_delete() else value)
+            nest_value([name, *fields], None if override.is_delete() else value)
         )
-        for value in several
+        for value in values
     )
-    return f"++{section}={values}"
+    return f"++{section}={texts}"
 
 
-def check_near(override: Override, rest: str, known: set[str]) -> None:
-    """Raise ConfigError for a name with dots that is none, but is near to one."""
-    word = rest if override.is_delete() else rest.rpartition(".")[0]
-    if "." in word and not override.is_add() and similar_names(word, sorted(known)):
+def refuse_misspelled_name(override: Override, rest: str, known: set[str]) -> None:
+    """Raise ConfigError for an unknown name with dots that is similar to a known name."""
+    typed_name = rest if override.is_delete() else rest.rpartition(".")[0]
+    if "." in typed_name and not override.is_add() and similar_names(typed_name, sorted(known)):
         choice = CHOICE_KEYS[override.key_or_group.partition(".")[0]]
         raise ConfigError(
-            f"{override.key_or_group}: there is no such {choice}; {name_hint(word, known)}"
+            f"{override.key_or_group}: there is no such {choice}; {name_hint(typed_name, known)}"
         )
 
 
-def nested(keys: list[str], value: Any) -> Any:
-    """Return a value within a dictionary for each key."""
-    return {keys[0]: nested(keys[1:], value)} if keys else value
+def nest_value(keys: list[str], value: Any) -> Any:
+    """Return a value in nested dictionaries, one for each key."""
+    return {keys[0]: nest_value(keys[1:], value)} if keys else value
 
 
 def known_names(section: str) -> set[str]:
-    """Return the names of all claims or figures that stand in files, ours and the user's."""
-    found: set[str] = set()
+    """Return the names of all claims or figures in YAML files of ablab and of the user."""
+    names: set[str] = set()
     for path in option_folders.find_group_files(section, "experiment", "preset"):
         try:
-            said: Any = option_folders.read_yaml(path)
+            content: Any = option_folders.read_yaml(path)
         except (OSError, ValueError, RecursionError, yaml.YAMLError):
-            continue  # it is told where the file is loaded, if it is
-        said = said if path.parent.name == section else dict(said).get(section)
-        found |= set(map(str, said)) if isinstance(said, dict) else set()
-    return found
+            continue  # loading the file reports its error
+        content = content if path.parent.name == section else dict(content).get(section)
+        names |= set(map(str, content)) if isinstance(content, dict) else set()
+    return names

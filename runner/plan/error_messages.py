@@ -1,8 +1,8 @@
-"""The one door for errors: whatever goes wrong, a user reads a short and clear text. No torch.
+"""Error messages for users: every error is printed through this module. No torch.
 
-Every text passes `format_message` before it is printed: at most three lines and 300 letters, never empty,
-and without the words of Python, Hydra or OmegaConf. What is not expected (`describe_unexpected_error`) is told by
-what it says of the input.
+`format_message` limits each message to three lines and 300 characters, and replaces the jargon of
+Python, Hydra and OmegaConf. `describe_unexpected_error` writes the message of an exception that is
+not a ConfigError.
 """
 
 import contextlib
@@ -23,14 +23,14 @@ from runner.wording.output import (
     truncate_middle,
 )
 
-PREFIX, LONGEST = "ablab: ", 4000
-SHOWS = "HYDRA_FULL_ERROR=1 shows where"
-UNKNOWN = "an error that ablab does not expect has ended it"
-NO_REASON = f"the input is refused, but nothing says why; {SHOWS}"
-WRONG_KIND = "a value is of a kind that does not belong there"
-# The first is cut out with its value; the others make a whole clause unreadable for a user.
-NOISE = re.compile(r"\s*\b(full_key|reference_type|object_type)\s*[:=]\s*\S*")
-RAW = re.compile(
+PREFIX, MAX_INPUT_CHARACTERS = "ablab: ", 4000
+TRACEBACK_HINT = "HYDRA_FULL_ERROR=1 shows where"
+UNEXPECTED = "the command ended with an unexpected error"
+NO_REASON = f"the input is not valid, for an unknown reason; {TRACEBACK_HINT}"
+WRONG_TYPE = "a value has the wrong type"
+# HYDRA_FIELDS are removed with their values; PYTHON_JARGON makes a whole clause unreadable.
+HYDRA_FIELDS = re.compile(r"\s*\b(full_key|reference_type|object_type)\s*[:=]\s*\S*")
+PYTHON_JARGON = re.compile(
     r"unhashable type|has no attribute|not subscriptable|not iterable|not callable"
     r"|indices must be|unsupported operand|positional argument|unexpected keyword argument"
     r"|not supported between|invalid literal|could not convert string|maximum recursion"
@@ -39,23 +39,23 @@ RAW = re.compile(
     r"|is not in struct|Invalid value assigned|raised while composing|AnyNode|DictConfig|ListConfig"
     r"|a bytes-like|can't be used in 'await'|not JSON serializable|codec can't"
 )
-NO_HOME = ("Could not determine home directory.", "~ is followed by no user's name")
-TYPES = re.compile(
+NO_HOME = ("Could not determine home directory.", "no user has the name after ~")
+ERROR_NAMES = re.compile(
     r"\b(?:\w+\.)*(?:Type|Value|Key|Attribute|Index|Recursion|Memory|Overflow|Validation|Assertion"
     r"|ConfigKey|ConfigAttribute|UnsupportedValueType|Interpolation\w*|GrammarParse|Unicode\w*)"
     r"Error\b:?\s*"
 )
-TELLING = (
+REASONS = (
     (RecursionError, "it is nested too deeply, or refers to itself"),
-    (MemoryError, "it takes more memory than there is"),
+    (MemoryError, "it needs more memory than this machine has"),
     (OverflowError, "a number in it is too large"),
-    (ZeroDivisionError, "a number in it is zero that must not be"),
-    (UnicodeError, "it holds text that is no UTF-8"),
+    (ZeroDivisionError, "a number in it must not be zero"),
+    (UnicodeError, "it has text that is not UTF-8"),
 )
 
 
 class ConfigErrors(ConfigError):  # noqa: N818 - several of them
-    """Several errors at once, one message each."""
+    """Several errors of one config, with a message for each."""
 
     def __init__(self, messages: Sequence[str]) -> None:
         super().__init__("\n".join(messages))
@@ -63,70 +63,78 @@ class ConfigErrors(ConfigError):  # noqa: N818 - several of them
 
 
 def explain(error: BaseException, *, planning: bool = False) -> tuple[str, int]:
-    """What an error says to a user, and the exit code.
+    """Return the message of an error for the user, and the exit code.
 
-    With `planning` nothing has been computed yet, so that any error is one of the input.
+    The exit code is 2 for an error of the input and 1 otherwise. With `planning`, every error is
+    one of the input, except StudyError.
     """
     if isinstance(error, ConfigError):
-        return shown(error), 2
+        return format_config_error(error), 2
     if isinstance(error, StudyError):
         return format_message(str(error)), 1
-    if planning or module_of(error) in ("hydra", "omegaconf"):
-        return format_message(with_file(describe_unexpected_error(error))), 2
+    if planning or top_package(error) in ("hydra", "omegaconf"):
+        return format_message(append_user_file(describe_unexpected_error(error))), 2
     return format_message(
-        f"{reason_of(error) or UNKNOWN} (HYDRA_FULL_ERROR=1 shows the traceback)"
+        f"{describe_reason(error) or UNEXPECTED} (HYDRA_FULL_ERROR=1 shows the traceback)"
     ), 1
 
 
-def shown(error: ConfigError) -> str:
-    """The text of bad input; of more than five errors the first five and how many more."""
+def format_config_error(error: ConfigError) -> str:
+    """Return the message of an error of the input: its first five errors, and how many follow."""
     messages = error.messages if isinstance(error, ConfigErrors) else [str(error)]
-    lines = [format_message(with_file(message)) for message in messages[:MAX_ERRORS]]
+    lines = [format_message(append_user_file(message)) for message in messages[:MAX_ERRORS]]
     if len(messages) > MAX_ERRORS:
         lines.append(f"and {len(messages) - MAX_ERRORS} more")
     return "\n".join(lines)
 
 
 def format_message(message: str) -> str:
-    """A message of at most three lines and 300 letters, prefixes included, that is never empty."""
-    lines = [" ".join(line.split()) for line in escape_unprintable(cleaned(message)).splitlines()]
+    """Return a message of one to three lines and at most 300 characters, prefixes included."""
+    lines = [
+        " ".join(line.split()) for line in escape_unprintable(remove_jargon(message)).splitlines()
+    ]
     lines = [line for line in lines if line.strip(" .:;,")] or [NO_REASON]
     if len(lines) > MAX_LINES:
         lines = [*lines[: MAX_LINES - 1], "; ".join(lines[MAX_LINES - 1 :])]
-    room = MAX_CHARACTERS - (len(PREFIX) + 1) * len(lines)
-    while (over := sum(map(len, lines)) - room) > 0:
+    max_total = MAX_CHARACTERS - (len(PREFIX) + 1) * len(lines)
+    while (excess := sum(map(len, lines)) - max_total) > 0:
         longest = max(range(len(lines)), key=lambda i: len(lines[i]))
-        lines[longest] = truncate_middle(lines[longest], max(len(lines[longest]) - over, 40))
+        lines[longest] = truncate_middle(lines[longest], max(len(lines[longest]) - excess, 40))
     return "\n".join(lines)
 
 
-def cleaned(message: str) -> str:
-    """A message without the words that only a programmer of Python, Hydra or OmegaConf reads."""
-    if len(message) > LONGEST:  # all below takes long on long texts
-        message = f"{message[: LONGEST // 2]} ... {message[-LONGEST // 2 :]}"
-    message = NOISE.sub("", message).split("Config search path:")[0]
-    with contextlib.suppress(OSError):  # a current folder that is gone
-        here = re.escape(str(Path.cwd()).rstrip("/"))
-        message = re.sub(rf"(?<![\w./~-]){here}/(?=[^\s/])", "", message) if here else message
+def remove_jargon(message: str) -> str:
+    """Return a message without the jargon of Python, Hydra and OmegaConf."""
+    if len(message) > MAX_INPUT_CHARACTERS:  # the patterns below are slow on long texts
+        message = (
+            f"{message[: MAX_INPUT_CHARACTERS // 2]} ... {message[-MAX_INPUT_CHARACTERS // 2 :]}"
+        )
+    message = HYDRA_FIELDS.sub("", message).split("Config search path:")[0]
+    with contextlib.suppress(OSError):  # the current folder was deleted
+        folder = re.escape(str(Path.cwd()).rstrip("/"))
+        message = re.sub(rf"(?<![\w./~-]){folder}/(?=[^\s/])", "", message) if folder else message
     message = message.replace(*NO_HOME).replace(' in "<unicode string>"', "")
-    return TYPES.sub("", "\n".join(map(without_raw, message.split("\n"))))
+    return ERROR_NAMES.sub("", "\n".join(map(replace_raw_clauses, message.split("\n"))))
 
 
-def without_raw(line: str) -> str:
-    """A line whose clauses of a programmer's words are told in a user's."""
+def replace_raw_clauses(line: str) -> str:
+    """Return a line with each clause of Python's jargon replaced by a plain one."""
     for _ in range(5):
-        raw = RAW.search(line)
-        if raw is None:
+        match = PYTHON_JARGON.search(line)
+        if match is None:
             return line
-        start = 1 + max(line.rfind(end, 0, raw.start()) for end in ":;(")
-        ends = [at for end in ";()" if (at := line.find(end, raw.end())) >= 0]
-        line = f"{line[:start]} {WRONG_KIND}{line[min(ends, default=len(line)) :]}"
-    return WRONG_KIND
+        start = 1 + max(line.rfind(end, 0, match.start()) for end in ":;(")
+        ends = [at for end in ";()" if (at := line.find(end, match.end())) >= 0]
+        line = f"{line[:start]} {WRONG_TYPE}{line[min(ends, default=len(line)) :]}"
+    return WRONG_TYPE
 
 
-def with_file(message: str) -> str:
-    """A message, with the user's YAML file that sets its key where the command line does not."""
-    found = re.match(r"([A-Za-z_]\w*(?:\.\w+)*)(?:\[\d+\])?(?==|:|\s)", message)
+def append_user_file(message: str) -> str:
+    """Return a message with the user's YAML file that sets its key.
+
+    The message stays as it is if the command line sets the key.
+    """
+    key_match = re.match(r"([A-Za-z_]\w*(?:\.\w+)*)(?:\[\d+\])?(?==|:|\s)", message)
     if ".yaml" in message or option_folders.UserOptions.folder is None:
         return message
     if message.startswith("the input cannot be used"):
@@ -135,89 +143,91 @@ def with_file(message: str) -> str:
             for text in sys.argv[1:]
             if (path := option_folders.user_file(text.replace("=", "/")))
         ]
-        return f"{message}; look at {files[0]}" if len(files) == 1 else message
-    if option := re.match(r"(\w+)=(\S+): there is no such option", message):
-        return chosen_by(option, message)
-    if claim := re.match(r"Claim '([^']+)'", message):
-        found, key = claim, f"claims.{claim[1]}"
-    elif found is None:
+        return f"{message}; correct it in {files[0]}" if len(files) == 1 else message
+    if option_match := re.match(r"(\w+)=(\S+): there is no such option", message):
+        return append_choosing_file(option_match, message)
+    if claim_match := re.match(r"Claim '([^']+)'", message):
+        key_match, key = claim_match, f"claims.{claim_match[1]}"
+    elif key_match is None:
         return message
     else:
-        key = found[1]
-    arm = re.search(r"\(in arm ([\w.-]+)", message)
-    keys = [f"arms.{arm[1]}", key] if arm else [key]
-    typed = [text.lstrip("+~").split("=")[0] for text in sys.argv[1:]]
+        key = key_match[1]
+    arm_match = re.search(r"\(in arms? ([\w.-]+)", message)
+    keys = [f"arms.{arm_match[1]}", key] if arm_match else [key]
+    typed_keys = [text.lstrip("+~").split("=")[0] for text in sys.argv[1:]]
     for name in keys:
-        if name in typed:
+        if name in typed_keys:
             return message
         if path := option_folders.find_file_that_sets(name, sys.argv[1:]):
-            return f"{message}; it stands in {path}"
+            return f"{message}; correct it in {path}"
     return message
 
 
-def chosen_by(option: re.Match[str], message: str) -> str:
-    """A message about an option that is not there, with the user's file that chooses it."""
+def append_choosing_file(option: re.Match[str], message: str) -> str:
+    """Return a message about an unknown option, with the user's file that chooses it."""
     if any(text.lstrip("+") == f"{option[1]}={option[2]}" for text in sys.argv[1:]):
         return message
-    chosen = re.compile(rf"\b{option[1]}\s*[:=]\s*{re.escape(option[2])}\b")
+    pattern = re.compile(rf"\b{option[1]}\s*[:=]\s*{re.escape(option[2])}\b")
     files = [
         path
         for path in option_folders.loaded_user_files()
-        if chosen.search(option_folders.read_text_or_empty(path))
+        if pattern.search(option_folders.read_text_or_empty(path))
     ]
-    return f"{message}; it stands in {files[0]}" if len(files) == 1 else message
+    return f"{message}; correct it in {files[0]}" if len(files) == 1 else message
 
 
-def module_of(error: BaseException) -> str:
-    """The package that an error comes from."""
+def top_package(error: BaseException) -> str:
+    """Return the top-level package that defines the class of an error."""
     return type(error).__module__.split(".")[0]
 
 
 def describe_unexpected_error(error: BaseException) -> str:
-    """What an error that is no ConfigError says of the input."""
-    if module_of(error) in ("hydra", "omegaconf") or "default" in str(error):
+    """Return a message for an error of the input that is not a ConfigError."""
+    if top_package(error) in ("hydra", "omegaconf") or "default" in str(error):
         return describe_composition_error(error)
-    if module_of(error) == "yaml":
-        return yaml_reason(error)
+    if top_package(error) == "yaml":
+        return describe_yaml_error(error)
     if isinstance(error, OSError):
-        return reason_of(error)
-    return f"the input cannot be used: {reason_of(error) or f'{WRONG_KIND} ({SHOWS})'}"
+        return describe_reason(error)
+    return (
+        f"the input cannot be used: {describe_reason(error) or f'{WRONG_TYPE} ({TRACEBACK_HINT})'}"
+    )
 
 
-def reason_of(error: BaseException) -> str:
-    """Why, in words for a user; empty where an error has none."""
+def describe_reason(error: BaseException) -> str:
+    """Return the reason of an error in words for a user; "" without one."""
     if isinstance(error, OSError):
         reason = error.strerror or str(error)
         return f"{error.filename}: {reason}" if error.filename else reason
-    for kind, words in TELLING:
+    for kind, reason in REASONS:
         if isinstance(error, kind):
-            return words
+            return reason
     text = " ".join(str(error).split())
     if isinstance(error, ValueError) and "integer string conversion" in text:
         return "a number in it has more than 4300 digits"
-    if not isinstance(error, RuntimeError | ValueError) or RAW.search(text):
+    if not isinstance(error, RuntimeError | ValueError) or PYTHON_JARGON.search(text):
         return ""
-    return text if cleaned(text).strip(" .:;,()") else ""
+    return text if remove_jargon(text).strip(" .:;,()") else ""
 
 
-def yaml_reason(error: Any) -> str:
-    """Which file is no YAML, where and why."""
-    mark = getattr(error, "problem_mark", None)
-    place = f"{mark.name}, line {mark.line + 1}" if mark else "a YAML file"
-    problem = str(getattr(error, "problem", None) or "this is no YAML")
-    problem = problem.replace("found unhashable key", "a key is a list or has keys of its own")
-    return f"{place}: {problem}; mend it there"
+def describe_yaml_error(error: Any) -> str:
+    """Return the file and line of a YAML error, and its reason."""
+    position = getattr(error, "problem_mark", None)
+    place = f"{position.name}, line {position.line + 1}" if position else "a YAML file"
+    problem = str(getattr(error, "problem", None) or "this is not valid YAML")
+    problem = problem.replace("found unhashable key", "a key is a list or a mapping")
+    return f"{place}: {problem}; correct the file there"
 
 
 @contextlib.contextmanager
-def as_config_error(what: str) -> Iterator[None]:
-    """Turn whatever is raised within into a ConfigError that names the input it was about."""
+def as_config_error(subject: str) -> Iterator[None]:
+    """Turn any exception of the `with` block into a ConfigError about the input `subject`."""
     try:
         yield
     except ConfigError:
         raise
     except Exception as error:
-        if module_of(error) in ("hydra", "omegaconf", "yaml") or not what:
+        if top_package(error) in ("hydra", "omegaconf", "yaml") or not subject:
             raise ConfigError(describe_unexpected_error(error)) from error
-        reason = reason_of(error) or f"{WRONG_KIND} ({SHOWS})"
-        raise ConfigError(f"{truncate_middle(what, 100)}: {reason}") from error
+        reason = describe_reason(error) or f"{WRONG_TYPE} ({TRACEBACK_HINT})"
+        raise ConfigError(f"{truncate_middle(subject, 100)}: {reason}") from error

@@ -1,6 +1,6 @@
-"""The door to what a plan asks of the science about arms. No torch.
+"""The interface through which a plan asks `experiments` for estimates about arms. No torch.
 
-A trial never passes it, so that the code behind a number does not depend on these answers.
+Trials do not import this module, so its code is not in the code hash of their numbers.
 """
 
 from typing import Any
@@ -14,17 +14,17 @@ from runner.config import ArmConfig
 
 
 def check_part_combination(experiment: str, chosen: dict[str, Any]) -> None:
-    """Raise ValueError where parts do not fit each other, their training or the experiment."""
+    """Raise ValueError if parts do not fit each other, their training or the experiment."""
     compatibility.check_compatible_options(registry.options_class(experiment), experiment, chosen)
 
 
 def least_memory(arm: ArmConfig) -> Memory:
-    """Return the memory that a trial of an arm takes at the least."""
+    """Return a lower bound of the memory that a trial of an arm takes."""
     return memory.estimate_lower_bound(arm.options, vars(arm.parts), arm.training, arm.device)
 
 
 def memory_saving_keys(arm: ArmConfig) -> list[str]:
-    """Return the keys to lower where an arm takes too much memory, those that save most first."""
+    """Return the keys to lower if an arm takes too much memory, largest saving first."""
     return memory.suggest_keys_to_reduce(arm.options, vars(arm.parts), arm.training, arm.device)
 
 

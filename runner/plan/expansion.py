@@ -1,7 +1,7 @@
-"""How large a config becomes once `${key}` is replaced by the value of that key.
+"""A limit on the size of a config after each `${key}` is replaced by its value. No torch.
 
-OmegaConf resolves an interpolation each time it meets it, so that fifteen short lines, each of
-which names the one before twice, would take hours and fill the memory. No torch.
+OmegaConf resolves an interpolation each time it occurs. Fifteen short lines that each name the
+previous line twice would take hours and fill the memory.
 """
 
 import re
@@ -10,62 +10,66 @@ from typing import Any
 
 from runner.config import ConfigError
 
-MOST = 1_000_000
-"""Letters and values that a user's config may have once it is resolved."""
+MAX_SIZE = 1_000_000
+"""The most characters and values that a user's config may have after it is resolved."""
 
 INNERMOST = re.compile(r"\$\{([^${}]*)\}")
 
 
 def check_expansion(config: Mapping[str, Any]) -> None:
-    """Raise ConfigError for an unresolved config that would be too large once it is resolved."""
-    known: dict[tuple[str, ...], int] = {}
-    opened: set[tuple[str, ...]] = set()
+    """Raise ConfigError for an unresolved config that would become too large when resolved."""
+    sizes: dict[tuple[str, ...], int] = {}
+    in_progress: set[tuple[str, ...]] = set()
 
-    def size(place: tuple[str, ...], value: Any) -> int:
-        if place in opened:  # a circle, which OmegaConf itself finds
+    def measure(path: tuple[str, ...], value: Any) -> int:
+        if path in in_progress:  # a circular reference, which OmegaConf reports
             return 1
-        if place not in known:
-            opened.add(place)
+        if path not in sizes:
+            in_progress.add(path)
             if isinstance(value, Mapping):
-                total = 1 + sum(size((*place, str(key)), item) for key, item in value.items())
+                total = 1 + sum(measure((*path, str(key)), item) for key, item in value.items())
             elif isinstance(value, Sequence) and not isinstance(value, str):
-                total = 1 + sum(size((*place, str(at)), item) for at, item in enumerate(value))
+                total = 1 + sum(
+                    measure((*path, str(index)), item) for index, item in enumerate(value)
+                )
             else:
-                total = 1 + len(str(value)) + references(place, str(value))
-            opened.remove(place)
-            known[place] = total
-        if known[place] > MOST:
+                total = 1 + len(str(value)) + measure_references(path, str(value))
+            in_progress.remove(path)
+            sizes[path] = total
+        if sizes[path] > MAX_SIZE:
             raise ConfigError(
-                f"{'.'.join(place)} has more than {MOST:,} letters once each ${{key}} in it is "
-                "replaced by its value; write what is needed"
+                f"{'.'.join(path)} has more than {MAX_SIZE:,} characters after each ${{key}} in "
+                "it is replaced by its value; use fewer references"
             )
-        return known[place]
+        return sizes[path]
 
-    def references(place: tuple[str, ...], text: str) -> int:
-        """The size of all that a text refers to; one whose key is put together counts as large."""
+    def measure_references(path: tuple[str, ...], text: str) -> int:
+        """Return the size of the values a text refers to; a nested reference counts as large."""
         if "${" not in text:
             return 0
         total = 0
         for key in INNERMOST.findall(text):
-            target = absolute(place, key.strip())
-            total += size(target, value) if (value := at(config, target)) is not None else 1
+            target = resolve_path(path, key.strip())
+            total += (
+                measure(target, value) if (value := value_at(config, target)) is not None else 1
+            )
         nested = text.count("${") - len(INNERMOST.findall(text))
-        return total + nested * MOST // 20
+        return total + nested * MAX_SIZE // 20
 
-    size((), config)
-
-
-def absolute(place: tuple[str, ...], key: str) -> tuple[str, ...]:
-    """The place that a key means from another one; each leading dot is one level up."""
-    bare = key.lstrip(".")
-    up = len(key) - len(bare)
-    parts = tuple(part for part in re.split(r"[.\[\]'\"]+", bare) if part)
-    return (*place[: max(0, len(place) - up)], *parts) if up else parts
+    measure((), config)
 
 
-def at(config: Any, place: tuple[str, ...]) -> Any:
-    """The value at a place; None where there is none."""
-    for key in place:
+def resolve_path(path: tuple[str, ...], key: str) -> tuple[str, ...]:
+    """Return the path of a key in a reference at `path`; each leading dot is one level up."""
+    name = key.lstrip(".")
+    n_levels = len(key) - len(name)
+    parts = tuple(part for part in re.split(r"[.\[\]'\"]+", name) if part)
+    return (*path[: max(0, len(path) - n_levels)], *parts) if n_levels else parts
+
+
+def value_at(config: Any, path: tuple[str, ...]) -> Any:
+    """Return the value at a path; None if there is none."""
+    for key in path:
         if isinstance(config, Mapping):
             config = config.get(key)
         elif isinstance(config, Sequence) and not isinstance(config, str) and key.isdecimal():

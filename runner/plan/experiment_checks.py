@@ -1,4 +1,4 @@
-"""Whether the experiment of a command is there: its YAML file and the code that it names."""
+"""Checks of the chosen experiment: its YAML file and its Python module."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,55 +14,53 @@ from runner.wording.output import truncate_middle
 
 
 def check_experiment_header(config: DictConfig, overrides: Sequence[str]) -> None:
-    """Refuse a YAML file of an experiment whose keys would all stand below `experiment`.
+    """Raise ConfigError for a YAML file of an experiment without the header of a global package.
 
-    Raises:
-        ConfigError: with the first line that the file needs.
+    Without it, Hydra puts all keys of the file below `experiment`.
     """
     if OmegaConf.is_config(config._get_node("experiment")):
-        path = typed_file(overrides)
-        where = f"{path}: " if path else "the experiment's YAML file: "
-        raise ConfigError(f"{where}its first line must be `# @package _global_`, then key: value")
+        path = user_experiment_file(overrides)
+        prefix = f"{path}: " if path else "the experiment's YAML file: "
+        raise ConfigError(f"{prefix}its first line must be `# @package _global_`, then key: value")
 
 
-def typed_file(overrides: Sequence[str]) -> Path | None:
-    """The user's file behind `experiment=<name>`, if it is the user's."""
+def user_experiment_file(overrides: Sequence[str]) -> Path | None:
+    """Return the YAML file of `experiment=<name>` if it is in the user's folder."""
     typed = [o.value() for o in map(parse_override, overrides) if o.key_or_group == "experiment"]
     return option_folders.user_file(f"experiment/{typed[-1]}") if typed else None
 
 
-def describe_missing_experiment(named: str | None, overrides: Sequence[str]) -> str:
-    """Why no experiment can run: none is typed, or its YAML file names no code.
+def describe_missing_experiment(config_value: str | None, overrides: Sequence[str]) -> str:
+    """Return the error for an experiment that is missing, or whose YAML file names no module.
 
-    `named` is what `experiment:` of the composed config says.
+    `config_value` is the value of `experiment:` in the composed config.
     """
-    known = ", ".join(registry.experiment_names())
-    path = typed_file(overrides)
+    names = ", ".join(registry.experiment_names())
+    path = user_experiment_file(overrides)
     if path is not None:
-        keep = f"{path}: `experiment:` names the code, one of {known}"
-        if named is None:
-            return f"{keep}; it is missing; add e.g. experiment: ffn"
-        return f"{keep}, and not {truncate_middle(named, 60)}; keep e.g. experiment: ffn"
-    if named is not None:
+        rule = f"{path}: `experiment:` must name the code, one of {names}"
+        if config_value is None:
+            return f"{rule}; add a line, e.g. experiment: ffn"
+        return f"{rule}; it is {truncate_middle(config_value, 60)}; write e.g. experiment: ffn"
+    if config_value is not None:
         return (
-            f"experiment={truncate_middle(named, 80)}: there is no such experiment; "
-            f"{name_hint(named, registry.experiment_names())}"
+            f"experiment={truncate_middle(config_value, 80)}: there is no such experiment; "
+            f"{name_hint(config_value, registry.experiment_names())}"
         )
-    own = sorted(option_folders.option_names("experiment") - set(registry.experiment_names()))
-    return f"no experiment is chosen; type experiment=<name>, one of {', '.join([*own, known])}"
+    extra = sorted(option_folders.option_names("experiment") - set(registry.experiment_names()))
+    return f"no experiment is chosen; type experiment=<name>, one of {', '.join([*extra, names])}"
 
 
 def check_experiment_code(experiment: str) -> None:
-    """Refuse a question whose module cannot compute its trials.
+    """Raise ConfigError if the module of a question lacks a function that computes trials.
 
-    Raises:
-        ConfigError: with the function that is missing.
+    The message names the missing function.
     """
     for stage in ("run", "timing") if registry.has_timing_stage(experiment) else ("run",):
         try:
             registry.stage(experiment, stage)
         except AttributeError as error:
             raise ConfigError(
-                f"experiment={experiment}: its module {registry.page_module(experiment)} has no function "
-                f"{stage}(trial); a question needs one beside its options"
+                f"experiment={experiment}: its module {registry.page_module(experiment)} has no "
+                f"function {stage}(trial); define it next to the question's options"
             ) from error

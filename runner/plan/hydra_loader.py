@@ -1,9 +1,9 @@
-"""How Hydra loads a config here: what a user's YAML file may say, and what it may not reach.
+"""Hydra's config loader with checks, so that a user's YAML file cannot run code.
 
 Hydra's own settings (logging, callbacks, environment variables, folders) can run code and write
-anywhere. Rather than to look for each way into them, `CheckedLoader` composes the config a second
-time from the command line's own settings alone, and refuses a config whose `hydra` node differs.
-It does so before Hydra uses that node. `docs/security.md` has the promises and their tests.
+anywhere, and there are many ways to set them. `CheckedLoader` therefore composes these settings a
+second time, only from the command line and conf/config.yaml. It refuses a config whose `hydra` node
+differs, before Hydra uses that node. `docs/security.md` has the promises and their tests.
 """
 
 import functools
@@ -32,58 +32,61 @@ from runner.plan.expansion import check_expansion
 from runner.plan.hydra_sources import USER_PROVIDER, CheckedRepository
 from runner.wording.output import join_names, truncate_middle
 
-ONLY_TYPED = ("outputs", "plugins")
-"""Keys that say where is written and what code is run: of the command line alone."""
+COMMAND_LINE_KEYS = ("outputs", "plugins")
+"""Keys that only the command line may set: the folder to write to and the modules to import."""
 
-HERE = ("basic", "joblib")
-"""Hydra's launchers that compute on this machine and leave no logs in the sweep's folder."""
+LOCAL_LAUNCHERS = ("basic", "joblib")
+"""Hydra's launchers that compute on this machine and write no logs to the sweep's folder."""
 
-LOADS = 500
-"""Options that the defaults lists of one config may name, repeats included; ours name about 60."""
+MAX_LOADS = 500
+"""The most options in the defaults lists of one config, with repeats; ablab's own have about 60."""
 
-OF_ONE_CONFIG = (
+PER_CONFIG_KEYS = (
     *("overrides", "runtime.choices", "runtime.config_sources"),
     *("job.override_dirname", "job.config_name"),
 )
-"""What Hydra itself writes into its node about the config at hand."""
+"""Keys that Hydra sets in its node for each config, so that they may differ."""
 
-RESOLVERS = (
+REMOVED_RESOLVERS = (
     *("oc.env", "oc.decode", "oc.create", "oc.deprecated", "oc.select"),
     *("oc.dict.keys", "oc.dict.values"),
 )
 
 
 def install_checked_loader() -> None:
-    """Let Hydra compose with `CheckedLoader` in this process, and without OmegaConf's functions."""
-    for name in RESOLVERS:
+    """Make Hydra compose with `CheckedLoader` in this process, and remove OmegaConf's resolvers."""
+    for name in REMOVED_RESOLVERS:
         OmegaConf.clear_resolver(name)
     if not hasattr(hydra_internals, "ConfigLoaderImpl"):
-        raise RuntimeError("this version of Hydra composes in another class: nothing is checked")
+        raise RuntimeError(
+            "this version of Hydra has no ConfigLoaderImpl, so its configs cannot be checked"
+        )
     hydra_internals.ConfigLoaderImpl = CheckedLoader
 
 
 @functools.cache
 def sweep_folder() -> Path:
-    """A folder for what Hydra writes of a sweep before a point of it is checked; nothing is made.
+    """Return a temporary path for Hydra's files of a sweep; no folder is created.
 
-    Nobody reads it. `outputs` thus stays as it is where all points are refused.
+    Hydra writes them before the points of the sweep are checked, and nothing reads them. `outputs`
+    thus stays unchanged if every point is refused.
     """
     return Path(tempfile.gettempdir()) / f"ablab-sweep-{secrets.token_hex(8)}"
 
 
 def remove_sweep_folder() -> None:
-    """Remove the folder of a sweep, if there is one."""
+    """Remove the temporary folder of a sweep, if one was used."""
     if sweep_folder.cache_info().currsize:
         shutil.rmtree(sweep_folder(), ignore_errors=True)
 
 
 class CheckedLoader(ConfigLoaderImpl):
-    """Hydra's loader, which refuses what a config has no right to set."""
+    """Hydra's config loader, with an error for settings that a config may not change."""
 
     def __init__(self, config_search_path: ConfigSearchPath) -> None:
         super().__init__(config_search_path)
         self.repository: CheckedRepository = CheckedRepository(config_search_path)
-        self._alone: dict[tuple[str, ...], dict[str, Any]] = {}
+        self._settings_cache: dict[tuple[str, ...], dict[str, Any]] = {}
 
     def load_configuration(
         self,
@@ -96,21 +99,24 @@ class CheckedLoader(ConfigLoaderImpl):
         """Compose a config as Hydra does.
 
         Raises:
-            ConfigError: something other than the command line has set one of Hydra's own settings,
-                the outputs folder or plug-ins.
+            ConfigError: a YAML file has set one of Hydra's own settings, the outputs folder or
+                plug-ins.
         """
         config = super().load_configuration(
             config_name, overrides, run_mode, from_shell, validate_sweep_overrides
         )
         self.check(config, config_name, overrides)
-        if run_mode is RunMode.MULTIRUN and config.hydra.runtime.choices["hydra/launcher"] in HERE:
+        if (
+            run_mode is RunMode.MULTIRUN
+            and config.hydra.runtime.choices["hydra/launcher"] in LOCAL_LAUNCHERS
+        ):
             config.hydra.sweep.dir = str(sweep_folder())
         return config
 
     def load_sweep_config(
         self, master_config: DictConfig, sweep_overrides: list[str]
     ) -> DictConfig:
-        """Compose one point of a sweep; Hydra's folder is that of the whole sweep."""
+        """Compose one point of a sweep, with the folder of the whole sweep."""
         config = super().load_sweep_config(master_config, sweep_overrides)
         config.hydra.sweep.dir = master_config.hydra.sweep.dir
         return config
@@ -118,110 +124,123 @@ class CheckedLoader(ConfigLoaderImpl):
     def _parse_overrides_and_create_caching_repo(
         self, config_name: str | None, overrides: list[str]
     ) -> tuple[list[Override], CachingConfigRepository]:
-        """As Hydra does, with an end to the options that defaults lists name."""
+        """Parse overrides as Hydra does, and limit the number of options that are loaded."""
         parsed, repository = super()._parse_overrides_and_create_caching_repo(
             config_name, overrides
         )
-        load, count = repository.load_config, itertools.count(1)
+        load_original, count = repository.load_config, itertools.count(1)
 
         def load_config(config_path: str) -> ConfigResult | None:
-            if next(count) > LOADS:
+            if next(count) > MAX_LOADS:
                 raise ConfigError(
-                    f"the defaults lists{self.by_whom()} name more than {LOADS} options, or each "
-                    "other in a circle; name each option once"
+                    f"the defaults lists{self._name_user_files()} name more than {MAX_LOADS} "
+                    "options, or include each other in a circle; name each option once"
                 )
-            return load(config_path)
+            return load_original(config_path)
 
         repository.load_config = load_config  # type: ignore[method-assign]
         return parsed, repository
 
     def check(self, config: DictConfig, config_name: str | None, overrides: Sequence[str]) -> None:
-        """Raise ConfigError where a config sets what only the command line may."""
+        """Raise ConfigError for settings that only the command line may change."""
         parsed = OverridesParser.create().parse_overrides(list(overrides))
-        packaged = any(one.package for one in parsed)
-        if not packaged and all(
-            one.provider != USER_PROVIDER for one in self.repository.get_sources()
+        has_packages = any(override.package for override in parsed)
+        if not has_packages and all(
+            source.provider != USER_PROVIDER for source in self.repository.get_sources()
         ):
-            return  # all files are ours, and each is merged where it says: nothing can differ
-        own = [str(one.input_line) for one in parsed if one.is_hydra_override()]
-        task = [one.input_line for one in parsed if not one.is_hydra_override()]
-        if OmegaConf.to_container(config.hydra.overrides) != {"hydra": own, "task": task}:
-            self.refuse_setting("hydra.overrides")
-        for key in differing(hydra_settings(config.hydra), self.settings_alone(config_name, own)):
-            self.refuse_setting(f"hydra.{key}")  # without its value: it may be of the environment
+            return  # only ablab's own files, each merged into its own group: nothing can differ
+        hydra_overrides = [
+            str(override.input_line) for override in parsed if override.is_hydra_override()
+        ]
+        other_overrides = [
+            override.input_line for override in parsed if not override.is_hydra_override()
+        ]
+        if OmegaConf.to_container(config.hydra.overrides) != {
+            "hydra": hydra_overrides,
+            "task": other_overrides,
+        }:
+            self._refuse_setting("hydra.overrides")
+        for key in differing_keys(
+            hydra_settings(config.hydra), self._allowed_settings(config_name, hydra_overrides)
+        ):
+            self._refuse_setting(f"hydra.{key}")  # not its value: it may be secret
         if config_name is None:
             return
-        content: Any = OmegaConf.to_container(config, resolve=False)
-        check_expansion({key: value for key, value in content.items() if key != "hydra"})
-        typed = {one.key_or_group for one in parsed}
-        default = option_folders.read_yaml(option_folders.CONF / "config.yaml")
-        for key in ONLY_TYPED:
-            value = content.get(key)
-            if key not in typed and value != default[key]:
+        config_values: Any = OmegaConf.to_container(config, resolve=False)
+        check_expansion({key: value for key, value in config_values.items() if key != "hydra"})
+        typed_keys = {override.key_or_group for override in parsed}
+        defaults = option_folders.read_yaml(option_folders.CONF / "config.yaml")
+        for key in COMMAND_LINE_KEYS:
+            value = config_values.get(key)
+            if key not in typed_keys and value != defaults[key]:
                 raise ConfigError(
-                    f"{key}={truncate_middle(value, 60)} is set{self.by_whom()}; only the command line "
-                    f"may set {key}: type it there"
+                    f"{key}={truncate_middle(value, 60)} is set{self._name_user_files()}; "
+                    f"set {key} on the command line only"
                 )
 
-    def refuse_setting(self, what: str) -> None:
-        """Raise ConfigError for a setting of Hydra that the command line alone has not made."""
+    def _refuse_setting(self, key: str) -> None:
+        """Raise ConfigError for one of Hydra's own settings that a YAML file has changed."""
         raise ConfigError(
-            f"{what} is set{self.by_whom()}; Hydra's own settings are fixed here, and only the "
-            "command line may choose hydra/launcher and hydra/sweeper"
+            f"{key} is set{self._name_user_files()}; Hydra's own settings cannot be changed, "
+            "except hydra/launcher and hydra/sweeper on the command line"
         )
 
-    def by_whom(self) -> str:
-        """The user's files that may have set something, as the end of a sentence."""
+    def _name_user_files(self) -> str:
+        """Return " in <files>" for a message: the loaded files of the user; "" without any."""
         files = self.repository.user_files
         return (
             f" in {join_names([truncate_middle(file, 60) for file in files], 2)}" if files else ""
         )
 
-    def settings_alone(self, config_name: str | None, own: Sequence[str]) -> dict[str, Any]:
-        """Hydra's settings from conf/config.yaml and the command line's settings of Hydra alone.
+    def _allowed_settings(
+        self, config_name: str | None, hydra_overrides: Sequence[str]
+    ) -> dict[str, Any]:
+        """Return Hydra's settings as conf/config.yaml and the command line set them.
 
-        Hydra's own help composes no config of ours (None).
+        `config_name` is None for Hydra's own help, which reads no conf/config.yaml.
         """
-        key = (str(config_name), *own)
-        if key not in self._alone:
-            path = ConfigSearchPathImpl()
+        cache_key = (str(config_name), *hydra_overrides)
+        if cache_key not in self._settings_cache:
+            search_path = ConfigSearchPathImpl()
             for element in self.config_search_path.get_path():
                 if element.provider != USER_PROVIDER:
-                    path.append(str(element.provider), str(element.path))
-            primary = (
+                    search_path.append(str(element.provider), str(element.path))
+            main_config = (
                 option_folders.read_yaml(option_folders.CONF / "config.yaml") if config_name else {}
             )
-            chosen = [
+            chosen_options = [
                 f"{name.removeprefix('override ')}={option}"
-                for entry in primary.get("defaults", ())
+                for entry in main_config.get("defaults", ())
                 for name, option in (entry.items() if isinstance(entry, dict) else ())
                 if name.startswith("override hydra/")
             ]
-            alone = ConfigLoaderImpl(path).load_configuration(None, [*chosen, *own], RunMode.RUN)
-            hydra = OmegaConf.merge(alone.hydra, primary.get("hydra", {}))
-            self._alone[key] = hydra_settings(hydra)
-        return self._alone[key]
+            composed = ConfigLoaderImpl(search_path).load_configuration(
+                None, [*chosen_options, *hydra_overrides], RunMode.RUN
+            )
+            settings = OmegaConf.merge(composed.hydra, main_config.get("hydra", {}))
+            self._settings_cache[cache_key] = hydra_settings(settings)
+        return self._settings_cache[cache_key]
 
 
 def hydra_settings(hydra: Any) -> dict[str, Any]:
-    """Hydra's node as plain containers, without what Hydra itself writes of the config at hand."""
+    """Return Hydra's node as plain data, without `PER_CONFIG_KEYS`."""
     node: Any = OmegaConf.to_container(hydra, resolve=False, enum_to_str=True)
     choices = node["runtime"]["choices"]
-    for key in OF_ONE_CONFIG:
+    for key in PER_CONFIG_KEYS:
         section, _, name = key.rpartition(".")
         (node[section] if section else node).pop(name, None)
     node["runtime"]["hydra"] = {k: v for k, v in choices.items() if k.startswith("hydra/")}
     return dict(node)
 
 
-def differing(found: Any, expected: Any, where: str = "") -> list[str]:
-    """The keys at which two nested containers are not the same."""
-    if not (isinstance(found, dict) and isinstance(expected, dict)):
-        return [] if found == expected and type(found) is type(expected) else [where]
+def differing_keys(actual: Any, expected: Any, prefix: str = "") -> list[str]:
+    """Return the dotted keys at which two nested containers differ."""
+    if not (isinstance(actual, dict) and isinstance(expected, dict)):
+        return [] if actual == expected and type(actual) is type(expected) else [prefix]
     return [
         difference
-        for key in {**found, **expected}
-        for difference in differing(
-            found.get(key), expected.get(key), f"{where}.{key}" if where else str(key)
+        for key in {**actual, **expected}
+        for difference in differing_keys(
+            actual.get(key), expected.get(key), f"{prefix}.{key}" if prefix else str(key)
         )
     ]

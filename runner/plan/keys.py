@@ -1,4 +1,4 @@
-"""The keys that there are, and what each takes."""
+"""The config keys that exist, and the values that each key takes."""
 
 import dataclasses
 from typing import Any
@@ -13,8 +13,8 @@ SECTIONS = ("training", "match", "model", "options")
 GROUPS = ("device", "scale", "tune", "experiment")
 
 
-def schemas_of(section: str) -> list[type] | None:
-    """The dataclasses that a section can have under any option; None where its keys are free."""
+def section_schemas(section: str) -> list[type] | None:
+    """Return the dataclasses that a section can have under any option; None if keys are free."""
     if section == "options":
         return list(registry.all_options())
     if section in SECTION_SCHEMAS:
@@ -25,18 +25,18 @@ def schemas_of(section: str) -> list[type] | None:
 
 
 def known_keys(section: str) -> set[str] | None:
-    """All keys that a section can have under any option; None where the keys are free."""
-    schemas = schemas_of(section)
+    """Return all keys that a section can have under any option; None if its keys are free."""
+    schemas = section_schemas(section)
     return None if schemas is None else {n for schema in schemas for n in field_names(schema)}
 
 
 def field_names(schema: type) -> list[str]:
-    """The keys of a dataclass."""
+    """Return the keys of a dataclass."""
     return [f.name for f in dataclasses.fields(schema)]
 
 
 def check_key(key: str) -> None:
-    """Raise ConfigError where no option of any group has this key."""
+    """Raise ConfigError if no option of any group has this key."""
     section, dot, field = key.partition(".")
     sections = {*STUDY_KEYS, *GROUPS, *SECTIONS, *registry.group_names()}
     if section == "preset":
@@ -45,10 +45,12 @@ def check_key(key: str) -> None:
             "experiment=moe scale=full"
         )
     if section not in sections:
-        whole = field or section
-        hint = did_you_mean(full_keys_by_field()[whole]) if whole in full_keys_by_field() else ""
+        name = field or section
+        full_keys = full_keys_by_field().get(name)
+        hint = did_you_mean(full_keys) if full_keys else ""
         raise ConfigError(
-            f"{truncate_middle(key, 80)}: there is no such key; {hint or name_hint(section, sections)}"
+            f"{truncate_middle(key, 80)}: there is no such key; "
+            f"{hint or name_hint(section, sections)}"
         )
     known = known_keys(section)
     if dot and known is not None and field not in known:
@@ -60,10 +62,10 @@ def check_key(key: str) -> None:
 
 
 def check_value(key: str, value: Any) -> None:
-    """Raise ConfigError for a value that no option with this key takes."""
+    """Raise ConfigError if no option with this key takes the value."""
     section, dot, field = key.partition(".")
     if not dot:
-        schemas = schemas_of(section)
+        schemas = section_schemas(section)
         if schemas is None:
             if key == "arms" and isinstance(value, dict):
                 value = {name: copy_of.copy_as_list(arm) or arm for name, arm in value.items()}
@@ -79,11 +81,11 @@ def check_value(key: str, value: Any) -> None:
                 check_key(f"{key}.{name}")
                 check_value(f"{key}.{name}", item)
     else:
-        value_types.check_value_type(schemas_of(section) or [], field, value, key)
+        value_types.check_value_type(section_schemas(section) or [], field, value, key)
 
 
 def accepts_value(key: str, value: Any) -> bool:
-    """Whether a key, which is no group, takes a value of this kind."""
+    """Return whether a key takes a value of this type; a group never does."""
     if key in (*GROUPS, *registry.group_names()):
         return False
     try:
@@ -94,11 +96,11 @@ def accepts_value(key: str, value: Any) -> bool:
 
 
 def full_keys_by_field() -> dict[str, list[str]]:
-    """The keys of all sections: lr -> training.lr."""
-    found: dict[str, list[str]] = {}
+    """Return for each field name its full keys in all sections: lr -> [training.lr]."""
+    full_keys: dict[str, list[str]] = {}
     for section in (*SECTIONS, *GROUPS, "timing", *registry.group_names()):
-        for schema in schemas_of(section) or ():
+        for schema in section_schemas(section) or ():
             for name in field_names(schema):
-                if f"{section}.{name}" not in found.setdefault(name, []):
-                    found[name].append(f"{section}.{name}")
-    return found
+                if f"{section}.{name}" not in full_keys.setdefault(name, []):
+                    full_keys[name].append(f"{section}.{name}")
+    return full_keys

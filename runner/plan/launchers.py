@@ -1,4 +1,4 @@
-"""Launchers and sweepers of Hydra that come with an extra of ablab, or not at all. No torch."""
+"""Hydra launchers that need an extra of ablab, and how to install it. No torch."""
 
 from importlib.util import find_spec
 
@@ -9,11 +9,11 @@ EXTRAS = {
     "submitit_local": ("hydra_plugins.hydra_submitit_launcher", "cluster"),
     "submitit_slurm": ("hydra_plugins.hydra_submitit_launcher", "cluster"),
 }
-"""Launcher -> the module behind it, and the extra that installs it."""
+"""For each launcher its module, and the extra of ablab that installs the module."""
 
 
 def check_launcher(key: str, value: object) -> None:
-    """Raise ConfigError for a launcher that is not installed, with the command that brings it."""
+    """Raise ConfigError, with the install command, for a launcher that is not installed."""
     if key != "hydra/launcher" or not isinstance(value, str) or value not in EXTRAS:
         return
     module, extra = EXTRAS[value]
@@ -25,8 +25,8 @@ def check_launcher(key: str, value: object) -> None:
 
 
 def is_installed(module: str) -> bool:
-    """Whether a module of a package is there."""
+    """Return whether a module is installed."""
     try:
         return find_spec(module) is not None
-    except ModuleNotFoundError:  # not even its package
+    except ModuleNotFoundError:  # its package is missing too
         return False

@@ -1,4 +1,4 @@
-"""Memory: what this machine has free, and trials that cannot fit refused in the plan. No torch."""
+"""Free memory of this machine, and checks that trials fit into it. No torch."""
 
 import math
 import os
@@ -16,10 +16,11 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 
 def check_memory(arms: Mapping[str, ArmConfig], devices: Mapping[str, DeviceName]) -> None:
-    """Refuse arms whose trials take more memory than there is, whatever else is counted.
+    """Refuse arms whose trials cannot fit: already a lower bound exceeds the available memory.
 
     Raises:
-        ConfigError: with what the largest arm takes at the least, what there is, and the cure.
+        ConfigError: the message has the lower bound of the largest arm, the available memory, and
+            the keys to lower.
     """
     free = {name: available_memory(arm.device, devices[name]) for name, arm in arms.items()}
     least = {name: estimates.least_memory(arm).total for name, arm in arms.items()}
@@ -28,9 +29,9 @@ def check_memory(arms: Mapping[str, ArmConfig], devices: Mapping[str, DeviceName
         return
     name = max(too_large, key=least.__getitem__)
     others = [other for other in too_large if other != name]
-    also = f"; too large as well: {join_names(others, 3)}" if others else ""
+    also = f"; also too large: {join_names(others, 3)}" if others else ""
     gibs = math.ceil(least[name] / GIB)
-    more = f"; device.memory_gib={gibs} says that there is more" if gibs <= MOST_GIB else ""
+    more = f"; if there is more memory, set device.memory_gib={gibs}" if gibs <= MOST_GIB else ""
     raise ConfigError(
         f"arm {name} takes at least {format_gib(least[name])} GiB, most of it "
         f"{estimates.least_memory(arms[name]).largest_component}; "
@@ -40,39 +41,41 @@ def check_memory(arms: Mapping[str, ArmConfig], devices: Mapping[str, DeviceName
 
 
 def describe_free_memory(device: Device, free: float) -> str:
-    """How much memory trials may take, and who says so."""
+    """Return a clause with the available memory, which says whether the user has set it."""
     if device.memory_gib is None:
         return f"{format_gib(free)} GiB are free"
     return f"device.memory_gib allows {format_gib(free)} GiB"
 
 
 def note_parallel_memory(arms: Sequence[PlannedArm], workers: int) -> list[str]:
-    """A line where trials that run side by side take more than there is, though one fits."""
+    """Return a note if one trial fits into memory, but `workers` parallel trials do not."""
     if not arms or workers < 2:
         return []
-    of = max(arms, key=lambda arm: estimates.least_memory(arm.config).total)
-    one, free = (
-        estimates.least_memory(of.config).total,
-        available_memory(of.config.device, of.device),
+    largest = max(arms, key=lambda arm: estimates.least_memory(arm.config).total)
+    n_bytes, free = (
+        estimates.least_memory(largest.config).total,
+        available_memory(largest.config.device, largest.device),
     )
-    if workers * one <= free:
+    if workers * n_bytes <= free:
         return []
     return [
-        f"{workers} trials at a time of arm {of.name} take at least {format_gib(workers * one)} GiB, and "
-        f"{describe_free_memory(of.config.device, free)}; workers={max(1, int(free // one))} fits"
+        f"{workers} parallel trials of arm {largest.name} take at least "
+        f"{format_gib(workers * n_bytes)} GiB, but "
+        f"{describe_free_memory(largest.config.device, free)}; "
+        f"workers={max(1, int(free // n_bytes))} fits"
     ]
 
 
 def format_gib(size: float) -> str:
-    """Bytes as GiB: in three digits, and large ones as whole numbers such as 5,720."""
+    """Return bytes as GiB: with three digits, and large values as whole numbers such as 5,720."""
     gibs = size / GIB
     return f"{gibs:,.0f}" if 100 <= gibs < 1e9 else f"{gibs:.3g}"
 
 
 def available_memory(device: Device, where: DeviceName) -> float:
-    """Bytes that trials may take: `device.memory_gib`, or what is free here.
+    """Return the bytes that trials may take: `device.memory_gib` if set, else the free memory.
 
-    An accelerator's memory is not known without torch: unless the key says it, nothing is refused.
+    The memory of an accelerator is unknown without torch: unless the key is set, it is infinite.
     """
     if device.memory_gib is not None:
         return device.memory_gib * GIB
@@ -80,11 +83,12 @@ def available_memory(device: Device, where: DeviceName) -> float:
 
 
 def free_memory() -> float:
-    """Bytes that a new process can have: what the system has free, less where a limit is set."""
-    return min([*_of_system(), *_of_cgroup(), *_of_process()], default=math.inf)
+    """Return the bytes that a new process can allocate: free memory, or a lower limit."""
+    return min([*_system_memory(), *_cgroup_limits(), *_process_limits()], default=math.inf)
 
 
-def _of_system() -> Iterable[float]:
+def _system_memory() -> Iterable[float]:
+    """Yield the free memory of the system, if it is known."""
     try:
         for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("MemAvailable:"):
@@ -92,14 +96,14 @@ def _of_system() -> Iterable[float]:
                 return
     except (OSError, ValueError, IndexError):
         pass
-    try:  # not Linux: all there is
+    try:  # not Linux: the whole physical memory
         yield float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     except (OSError, ValueError, AttributeError):
         return
 
 
-def _of_cgroup() -> Iterable[float]:
-    """Limits of this process's control group and of those it lies in (versions 2 and 1)."""
+def _cgroup_limits() -> Iterable[float]:
+    """Yield the limits of this process's control group and its parents (versions 2 and 1)."""
     try:
         lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -120,8 +124,8 @@ def _of_cgroup() -> Iterable[float]:
                 yield float(text)
 
 
-def _of_process() -> Iterable[float]:
-    """The limit of `ulimit -v`."""
+def _process_limits() -> Iterable[float]:
+    """Yield the limit that `ulimit -v` sets."""
     if sys.platform == "win32":
         return
     import resource

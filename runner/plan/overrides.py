@@ -1,7 +1,7 @@
-"""One override of the command line or of an arm, parsed by Hydra's grammar, within bounds.
+"""Parse overrides of the command line and of arms by Hydra's grammar, within limits of size.
 
-A value that the grammar does not take (`task.path=日本語/a.txt`) is put in quotes for Hydra, where
-it can only be one text.
+If the grammar refuses a value that can only be one text (`task.path=日本語/a.txt`), the value is
+quoted for Hydra.
 """
 
 import functools
@@ -18,27 +18,28 @@ from runner.plan import option_folders
 from runner.plan.error_messages import as_config_error
 from runner.wording.output import truncate_middle
 
-MOST_LETTERS, DEEPEST, MOST_POINTS, LONGEST_KEY = 20_000, 50, 10_000, 200
-WORDS = ("scale", "device", "task")  # groups whose options are typed alone by mistake
+MAX_LENGTH, MAX_DEPTH, MAX_POINTS, LONGEST_KEY = 20_000, 50, 10_000, 200
+WORDS = ("scale", "device", "task")  # groups whose options users type without `group=`
 KEY_AND_VALUE = re.compile(r"([+~]{0,2}[A-Za-z_$][\w.$/-]*)=(.*)", re.DOTALL)
 NOT_ONE_TEXT = re.compile(r"""^\s*["'\[{(]|,|\$\{|^\s*\w+\s*\(""")
 
 
 @functools.lru_cache(maxsize=2000)
 def parse_override(text: str) -> Override:
-    """One override; its `input_line` is the form that Hydra takes.
+    """Return one parsed override; its `input_line` is the text to pass to Hydra.
 
     Raises:
-        ConfigError: it cannot be read, or is too long or too deep to be meant.
+        ConfigError: the text is not an override, or exceeds the limits of length or nesting.
     """
-    if len(text) > MOST_LETTERS:
+    if len(text) > MAX_LENGTH:
         raise ConfigError(
-            f"{truncate_middle(text, 80)}: an option has at most {MOST_LETTERS:,} letters, this one has "
-            f"{len(text):,}; put it in a YAML file of --config-dir"
+            f"{truncate_middle(text, 80)}: an option has at most {MAX_LENGTH:,} characters, this "
+            f"one has {len(text):,}; put it in a YAML file of --config-dir"
         )
-    if depth(text) > DEEPEST:
+    if depth(text) > MAX_DEPTH:
         raise ConfigError(
-            f"{truncate_middle(text, 80)}: brackets are {depth(text)} deep; at most {DEEPEST} are read"
+            f"{truncate_middle(text, 80)}: brackets are nested {depth(text)} deep; at most "
+            f"{MAX_DEPTH} levels are allowed"
         )
     with as_config_error(text):
         try:
@@ -53,28 +54,28 @@ def parse_override(text: str) -> Override:
 
 
 def with_quotes(text: str, error: HydraException) -> str:
-    """An override that the grammar does not take, its value in quotes.
+    """Return an override that the grammar refuses, with its value in quotes.
 
     Raises:
-        ConfigError: it is no override, or its value may be meant as something else than a text.
+        ConfigError: the text is not an override, or its value may be meant as another type.
     """
-    found = KEY_AND_VALUE.fullmatch(text)
-    if found is None:
+    match = KEY_AND_VALUE.fullmatch(text)
+    if match is None:
         raise no_override(text) from error
-    in_quotes = f"{found[1]}={quoted(found[2])}"
-    if NOT_ONE_TEXT.search(found[2]):
-        listed = re.fullmatch(r"\s*\[([^\[\]\"']*)\]\s*", found[2])
-        if listed:  # the shell takes one pair of quotes away
+    in_quotes = f"{match[1]}={quoted(match[2])}"
+    if NOT_ONE_TEXT.search(match[2]):
+        listed = re.fullmatch(r"\s*\[([^\[\]\"']*)\]\s*", match[2])
+        if listed:  # the shell has removed one pair of quotes
             items = ",".join(quoted(item.strip()) for item in listed[1].split(","))
-            in_quotes = f"{found[1]}=[{items}]"
-        if found[2].lstrip().startswith("{"):
-            how = "within {...} keys stand without quotes: {a: b}"
-        elif "${" in found[2]:
+            in_quotes = f"{match[1]}=[{items}]"
+        if match[2].lstrip().startswith("{"):
+            how = "keys within {...} have no quotes: {a: b}"
+        elif "${" in match[2]:
             how = "${ is followed by the name of a key and }, e.g. ${training.steps}"
         else:
-            meant = "put each of the list's texts" if listed else "if it is one text, put it"
-            form = truncate_middle(f"'{in_quotes}'", 100)
-            how = f"{meant} in quotes, and all in others: {form}"
+            target = "quote each text of the list" if listed else "if it is one text, quote it"
+            example = truncate_middle(f"'{in_quotes}'", 100)
+            how = f"{target}, and the whole option for the shell: {example}"
         raise ConfigError(
             f"{truncate_middle(text, 80)}: the value cannot be read; {how}"
         ) from error
@@ -82,34 +83,34 @@ def with_quotes(text: str, error: HydraException) -> str:
 
 
 def no_override(text: str) -> ConfigError:
-    """The error for a text that is not of the form key=value."""
+    """Return the error for a text that does not have the form key=value."""
     word = text.strip()
     group = next(
         (g for g in ("experiment", *WORDS) if word in option_folders.option_names(g)), None
     )
-    meant = "e.g. n_seeds=3" if group is None else f"here {group}={word}"
+    example = "e.g. n_seeds=3" if group is None else f"here {group}={word}"
     return ConfigError(
-        f"'{truncate_middle(text, 120)}' is not an override; write key=value, {meant}"
+        f"'{truncate_middle(text, 120)}' is not an override; write key=value, {example}"
     )
 
 
 def quoted(value: str) -> str:
-    """A text as a quoted value of Hydra's grammar."""
+    """Return a text as a quoted value of Hydra's grammar."""
     inner = re.sub(r'(\\*)("|$)', lambda m: m[1] * 2 + ('\\"' if m[2] else ""), value)
     return f'"{inner}"'
 
 
 def depth(text: str) -> int:
-    """How deep brackets of any kind are nested in a text."""
+    """Return how deep brackets of any kind are nested in a text."""
     deepest = level = 0
-    for letter in text:
-        level += (letter in "[{(") - (letter in "]})")
+    for character in text:
+        level += (character in "[{(") - (character in "]})")
         deepest = max(deepest, level)
     return deepest
 
 
 def listed_values(override: Override) -> list[object]:
-    """The values that an override gives: one, or those of a sweep as far as they are listed."""
+    """Return the values of an override: one value, or the listed values of a sweep."""
     value = override.value()
     if isinstance(value, ChoiceSweep):
         return [override._convert_value(item) for item in value.list]
@@ -117,31 +118,31 @@ def listed_values(override: Override) -> list[object]:
 
 
 def check_sweep(overrides: Iterable[Override]) -> None:
-    """Refuse a sweep of more points than anyone computes, or of none, before it is counted out.
+    """Refuse a sweep without points or with more than `MAX_POINTS`, before Hydra expands it.
 
     Raises:
-        ConfigError: with the number allowed.
+        ConfigError: the message has the number that is allowed.
     """
     total = 1
     for override in overrides:
         if not override.is_sweep_override():
             continue
-        n_points = count(override)
+        n_points = count_points(override)
         if n_points == 0:
             raise ConfigError(
                 f"{truncate_middle(override.input_line, 120)}: the sweep has no points"
             )
         total = min(total * n_points, 10**12)
-        if total > MOST_POINTS:
+        if total > MAX_POINTS:
             raise ConfigError(
                 f"{truncate_middle(override.input_line, 120)}: the sweep has "
                 f"{'at least a million' if total > 10**6 else f'{total:,}'} points; "
-                f"at most {MOST_POINTS:,} are allowed"
+                f"at most {MAX_POINTS:,} are allowed"
             )
 
 
-def count(override: Override) -> int:
-    """The number of points of a sweep; an interval has one, which its sweeper chooses."""
+def count_points(override: Override) -> int:
+    """Return the number of points of a sweep; an interval counts as one, chosen by its sweeper."""
     sweep = override.value()
     if isinstance(sweep, ChoiceSweep):
         return len(sweep.list)
@@ -151,5 +152,5 @@ def count(override: Override) -> int:
         return 1
     start, stop, step = sweep.start or 0, sweep.stop or 0, sweep.step
     if not step or not all(math.isfinite(float(x)) for x in (start, stop, step)):
-        return MOST_POINTS + 1
+        return MAX_POINTS + 1
     return max(0, math.ceil(min((stop - start) / step, 1e12)))

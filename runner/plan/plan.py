@@ -1,4 +1,4 @@
-"""A plan: arms typed and signed, and all that computing and reporting them needs. No torch."""
+"""A plan: arms with signatures, and all settings that computing and reporting need. No torch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,20 +6,20 @@ from pathlib import Path
 
 from runner import device
 from runner.claims.fairness import ConditionValue
-from runner.config import (
-    ArmConfig,
-    DeviceName,
-    Study,
-    flatten,
-    signature_fields,
-)
+from runner.config import ArmConfig, DeviceName, Study, flatten, signature_fields
 
 
 @dataclass(frozen=True)
 class PlannedArm:
-    """One arm, ready to be computed.
+    """One arm whose config, data and code are final.
 
-    What one would type (a width that was solved included), and what that resolves to.
+    Attributes:
+        overrides: the overrides that a user would type for it, with its matched width.
+        config: the typed config that the overrides resolve to.
+        data: the fingerprint of its training data.
+        signature_text: the text that the signature hashes.
+        signature: the hash that names the arm's folder in the store.
+        code: the hash of the code that computes its trials.
     """
 
     name: str
@@ -33,12 +33,12 @@ class PlannedArm:
 
     @property
     def conditions(self) -> dict[str, ConditionValue]:
-        """All that a comparison must have equal: what is no part."""
-        kept = ("model", "task")
+        """The settings that two arms of a comparison must share: all but the parts they compare."""
+        shared = ("model", "task")
         tree = {
             name: signature_fields(part)
             for name, part in vars(self.config.parts).items()
-            if name in kept
+            if name in shared
         }
         tree |= {
             name: signature_fields(getattr(self.config, name))
@@ -50,10 +50,13 @@ class PlannedArm:
 
 @dataclass(frozen=True)
 class Plan:
-    """A study, resolved.
+    """A resolved study.
 
-    `notes` are lines for the user: what was read, skipped, ignored or slow. `text_hashes` are the user's
-    own texts: where each is, and a hash of what was read there.
+    Attributes:
+        preset_tolerance: the preset's `match.tolerance`.
+        typed_settings: typed overrides that change the training or the measurements.
+        notes: lines for the user about data, and about settings that are skipped, ignored or slow.
+        text_hashes: for each of the user's own texts its path, and a hash of its content.
     """
 
     study: Study
@@ -64,24 +67,24 @@ class Plan:
     config_yaml: str
     command: str
     started: str
-    preset_tolerance: float  # the preset's match.tolerance
-    typed_settings: tuple[str, ...] = ()  # what was typed and changes what is trained or measured
+    preset_tolerance: float
+    typed_settings: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
     text_hashes: Mapping[str, str] = field(default_factory=dict)
 
 
-def count_workers(study: Study, trials: int) -> int:
-    """How many of so many trials are computed at a time."""
-    return min(device.cores() if study.workers == "auto" else int(study.workers), trials)
+def count_workers(study: Study, n_trials: int) -> int:
+    """Return the number of parallel trials, at most `n_trials`."""
+    return min(device.cores() if study.workers == "auto" else int(study.workers), n_trials)
 
 
 def effective_baseline(arms: Sequence[PlannedArm], study: Study) -> str:
-    """The arm that others are compared with: the baseline, or where it is not computed another.
+    """Return the arm that others are compared with: the baseline, if it is among these arms.
 
-    The first that shares the baseline's seeds and is no control, else the first of all.
+    Otherwise it is the first arm without a seed offset that is not a control, else the first arm.
     """
     names = {arm.name: arm.config.seed_offset for arm in arms}
     if study.baseline in names:
         return study.baseline
-    fit = [n for n, offset in names.items() if not offset and n not in study.controls]
-    return next(iter(fit or names))
+    suitable = [n for n, offset in names.items() if not offset and n not in study.controls]
+    return next(iter(suitable or names))

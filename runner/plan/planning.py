@@ -1,4 +1,4 @@
-"""From a composed config to a plan: arms typed and signed before anything is written. No torch."""
+"""Make a plan from a composed config: check it, and resolve and sign its arms. No torch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -49,54 +49,70 @@ def make_plan(
     evaluation: Evaluation = Evaluation.report,
     text_hashes: Mapping[str, str] | None = None,
 ) -> Plan:
-    """Resolve a composed config and the overrides it came from; `format_command` is what a user typed.
+    """Make the plan of a study.
 
-    With `arms` it is these that are computed, beside those of the config that they are matched to.
-    `evaluation` is what judges their trials. `text_hashes` are those of an earlier plan of the same
-    command, which must not have changed.
+    Args:
+        config: the composed config.
+        overrides: the overrides that the config was composed from.
+        command: the command that the user typed; by default it is made from the overrides.
+        arms: arms to compute instead of the study's selection, such as tuning variants.
+        evaluation: the held-out data that the trials are evaluated on.
+        text_hashes: hashes of the user's texts in an earlier plan of the same command. A text that
+            has changed since is an error.
 
     Raises:
-        ConfigError: with the errors of all arms, a line each.
+        ConfigError: the message has the errors of all arms, one line each.
     """
+    # Check the header and fill in deleted keys first: the schema needs every key.
     check_experiment_header(config, overrides)
     with open_dict(config):
         config.update(defaults_of_deleted_keys(config))
+    # Read the study into its schema, and select its claims, figures and experiment.
     study = selection.select_claims_and_figures(read_study(config), overrides)
     experiment = checks.check_experiment(study, overrides)
-    moved_imports.load_plugins(study.plugins)  # a launcher's process has not seen the command line
+    # Import plug-ins again: the process of a launcher has not checked the command line.
+    moved_imports.load_plugins(study.plugins)
     if arms is not None:
         study = replace(study, arms={**study.arms, **arms})
+    # Compose and match the arms. Then check the names in claims, headline and figures.
     checks.check_baseline(study)
-    told = read_report_spec(study)
+    spec = read_report_spec(study)
     composed = compose_arms(study, overrides, None if arms is None else list(arms))
-    checks.check_controls(study, told)
-    empty = references.check_references(study, told, composed.arms, overrides)
+    checks.check_controls(study, spec)
+    empty = references.check_references(study, spec, composed.arms, overrides)
+    # Refuse everything that can be refused before data are prepared, which may take minutes.
     devices = {name: device.resolve(arm.device) for name, arm in composed.arms.items()}
     tuned = study.tune.key is not None and evaluation is Evaluation.report
-    notes = composed.notes + empty + before_data(study, composed.arms, devices, told, tuned=tuned)
-    # Times of one machine are never mixed with another's.
+    notes = (
+        composed.notes + empty + check_before_data(study, composed.arms, devices, spec, tuned=tuned)
+    )
+    # The signature of a timed trial includes the machine: times of two machines must not mix.
     machine = provenance.machine() if registry.has_timing_stage(experiment) else None
     only = study.plan is PlanMode.only
     outputs = check_outputs_writable(Path(study.outputs), experiment, probe=not only)
     codes = code_hash.hash_arms(composed.arms, study.plugins)
+    # Prepare the data of each arm and sign the arm: its signature names its folder in the store.
     planned, data_of = [], PreparedData(outputs, evaluation, dict(text_hashes or {}), keep=not only)
     for name, composed_arm in composed.arms.items():
         data = data_of.prepare(composed_arm)
         arm = replace(composed_arm, evaluation=evaluation, data=data)
-        where = devices[name]
+        resolved = devices[name]
         tree = arm.signature_tree()
-        tree["device"]["name"] = where.value
+        tree["device"]["name"] = resolved.value
         text = store.signature_text(tree, data, machine)
-        typed_arm = (*study.arms[name], *solved_width(arm, name, composed.sets_own_width[name]))
+        # The overrides include the matched width, so that a user can repeat this arm alone.
+        typed_arm = (*study.arms[name], *matched_width(arm, name, composed.sets_own_width[name]))
         signature, hashed = store.signature(text), codes[name]
-        planned.append(PlannedArm(name, typed_arm, arm, where, data, text, signature, hashed))
+        planned.append(PlannedArm(name, typed_arm, arm, resolved, data, text, signature, hashed))
+    # Collect notes on arms and claims that the report will not compare or decide.
     seeds = tuple(range(study.seed, study.seed + study.n_seeds))
     baseline = effective_baseline(planned, study)
     if study.baseline not in (None, baseline):
-        notes.append(f"baseline {study.baseline} is not computed; {baseline} stands in for it")
-    notes += other_seeds(planned, baseline)
+        notes.append(f"baseline {study.baseline} is not computed; {baseline} takes its place")
+    notes += note_other_seeds(planned, baseline)
+    # A smoke run decides nothing, so that few seeds are expected.
     if study.scale is not Scale.smoke:
-        notes += checks.too_few_seeds(told, study, planned)
+        notes += checks.too_few_seeds(spec, study, planned)
     notes += memory.note_parallel_memory(planned, count_workers(study, len(planned) * len(seeds)))
     return Plan(
         study=study,
@@ -104,35 +120,37 @@ def make_plan(
         arms=tuple(planned),
         seeds=seeds,
         outputs=outputs,
+        # The run folder keeps these two, so that the user can repeat the command.
         config_yaml=format_config_yaml(study, planned),
         command=command or arguments.format_command(overrides),
         started=provenance.timestamp(),
+        # The report says how far the user's settings are from those of the preset.
         preset_tolerance=preset_tolerance(config, study, overrides),
         typed_settings=tuple(find_typed_settings(overrides)),
-        notes=notes + data_of.notes + same_arms(planned),
+        notes=notes + data_of.notes + note_same_arms(planned),
         text_hashes=data_of.text_hashes,
     )
 
 
-def before_data(
+def check_before_data(
     study: Study,
     arms: Mapping[str, ArmConfig],
     devices: Mapping[str, DeviceName],
-    told: ReportSpec,
+    spec: ReportSpec,
     *,
     tuned: bool,
 ) -> list[str]:
-    """Refuse what seeds, claims, devices, memory and tuning do not allow; what is slow or ignored.
+    """Check seeds, claims, devices, memory and tuning; return notes on slow or ignored settings.
 
-    Data come after this: sizes that are refused here may take minutes or all memory to prepare.
+    Data are prepared after this check: data of a refused size may take minutes or all memory.
     """
     seed_checks.check_seeds(study, arms)
-    seed_checks.check_aa_pairs(arms, study, told.claims)
+    seed_checks.check_aa_pairs(arms, study, spec.claims)
     if study.scale is not Scale.smoke:
-        checks.check_claims(told.claims)
+        checks.check_claims(spec.claims)
     notes: list[str] = []
-    for name, where in devices.items():
-        warnings = device.warnings(arms[name].device, where)
+    for name, resolved in devices.items():
+        warnings = device.warnings(arms[name].device, resolved)
         notes += [line for line in warnings if line not in notes]
     memory.check_memory(arms, devices)
     if tuned:
@@ -142,17 +160,17 @@ def before_data(
 
 
 def preset_tolerance(config: DictConfig, study: Study, overrides: Sequence[str]) -> float:
-    """The share of the cost that may be left, as the experiment and its preset have it."""
+    """Return `match.tolerance` of the experiment and its preset, without typed overrides."""
     typed = any(text.lstrip("+~").startswith("match") for text in overrides)
     if typed:
-        chosen = [f"experiment={study.experiment}", f"scale={study.scale.value}"]
-        choice = next((t for t in overrides if t.lstrip("+").startswith("experiment=")), chosen[0])
-        config = compose("config", overrides=[choice, chosen[1]])
+        preset = [f"experiment={study.experiment}", f"scale={study.scale.value}"]
+        choice = next((t for t in overrides if t.lstrip("+").startswith("experiment=")), preset[0])
+        config = compose("config", overrides=[choice, preset[1]])
     return float(config.match.tolerance)
 
 
 def find_typed_settings(overrides: Sequence[str]) -> list[str]:
-    """The typed overrides that change what arms train or measure; claims are then of these."""
+    """Return the typed overrides that change the training or measurements, and so the claims."""
     sections = {"training", "model", "options", "match", *registry.group_names()}
     return [
         text.lstrip("+")
@@ -161,35 +179,35 @@ def find_typed_settings(overrides: Sequence[str]) -> list[str]:
     ]
 
 
-def other_seeds(arms: Sequence[PlannedArm], baseline: str) -> list[str]:
-    """A line for arms whose seeds are not the baseline's, though they are copies of no arm."""
-    copies = find_aa_pairs({arm.name: arm.config.signature_tree() for arm in arms})
+def note_other_seeds(arms: Sequence[PlannedArm], baseline: str) -> list[str]:
+    """Return a note on arms that are compared with nothing: other seeds, but not in an A/A pair."""
+    originals = find_aa_pairs({arm.name: arm.config.signature_tree() for arm in arms})
     offsets = {arm.name: arm.config.seed_offset for arm in arms}
-    apart = [n for n in offsets if offsets[n] != offsets[baseline] and n not in copies]
-    if not apart:
+    unpaired = [n for n in offsets if offsets[n] != offsets[baseline] and n not in originals]
+    if not unpaired:
         return []
     return [
-        f"not compared with {baseline}, whose seeds (seed_offset) they do not share: "
-        f"{', '.join(apart)}"
+        f"not compared with {baseline}, since their seeds differ (seed_offset): "
+        f"{', '.join(unpaired)}"
     ]
 
 
-def solved_width(arm: ArmConfig, name: str, held: bool) -> list[str]:
-    """The override that sets the width which was solved for an arm."""
-    if held or arm.match.by is MatchCost.none or arm.match.to == name:
+def matched_width(arm: ArmConfig, name: str, sets_own_width: bool) -> list[str]:
+    """Return the override that sets the matched width of an arm; none for an unmatched arm."""
+    if sets_own_width or arm.match.by is MatchCost.none or arm.match.to == name:
         return []
     section, _, key = arm.match.solve.partition(".")
     return [f"{arm.match.solve}={getattr(getattr(arm.parts, section), key)}"]
 
 
-def same_arms(arms: Sequence[PlannedArm]) -> list[str]:
-    """A warning for arms that are the same configuration under two names."""
+def note_same_arms(arms: Sequence[PlannedArm]) -> list[str]:
+    """Return notes on arms that have the same configuration under two names."""
     lines: list[str] = []
     first: dict[str, str] = {}
     for arm in arms:
         other = first.setdefault(arm.signature, arm.name)
         if other != arm.name:
             lines.append(
-                f"arms {other} and {arm.name} are the same configuration: their trials are shared"
+                f"arms {other} and {arm.name} have the same configuration and share their trials"
             )
     return lines

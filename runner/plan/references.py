@@ -1,4 +1,4 @@
-"""Arms and metrics that claims, headlines and figures name: unknown ones are refused. No torch."""
+"""Checks that claims, headlines and figures name arms and metrics that exist. No torch."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -13,34 +13,45 @@ from runner.wording.output import truncate_middle
 
 
 def check_references(
-    study: Study, told: ReportSpec, arms: Mapping[str, ArmConfig], overrides: Sequence[str]
+    study: Study, spec: ReportSpec, arms: Mapping[str, ArmConfig], overrides: Sequence[str]
 ) -> list[str]:
-    """Refuse claims and headlines that cannot be answered; a line for each figure left empty.
+    """Refuse claims and headlines that cannot be answered; return a note for each empty figure.
 
-    `arms` are those that are computed. What a preset asks about a metric that these arms lack is
-    left to the report; a name that is nowhere declared, or that was typed, is a mistake.
+    A claim of a preset may name a declared metric that the computed arms do not record: the report
+    says so. A metric that is declared nowhere, or that the user typed, is an error.
+
+    Args:
+        study: the study.
+        spec: its claims, headlines and figures.
+        arms: the arms that are computed.
+        overrides: the overrides of the command line.
 
     Raises:
-        ConfigError: a claim names an arm that is not there; a claim or headline names a metric
+        ConfigError: a claim names an arm that does not exist, or a claim or headline names a metric
             that no trial records.
     """
-    if not any(text.startswith("~arms") for text in overrides):  # arms of a preset's claims
-        check_arms(study, told.claims)
-    if study.plugins:  # their code may record anything
+    # After `~arms` the claims of a preset may name deleted arms.
+    if not any(text.startswith("~arms") for text in overrides):
+        check_arms(study, spec.claims)
+    if study.plugins:  # code of plug-ins may record any metric
         return []
-    for headline in told.headline:
+    for headline in spec.headline:
         typed = any(text.lstrip("+").startswith("headline=") for text in overrides)
         check_metric(f"headline {headline.metric}", headline.metric, arms, typed=typed)
-    for claim in told.claims:
+    for claim in spec.claims:
         of_claim = {name: arms[name] for name in claim.named_arms if name in arms}
         for metric in claim.named_metrics:
             typed = bool(of_claim) and is_typed(claim, overrides)
             check_metric(f"claims.{claim.id}", metric, of_claim if typed else arms, typed=typed)
-    return [line for name, one in told.figures.items() for line in empty(name, one, study, arms)]
+    return [
+        line
+        for name, figure in spec.figures.items()
+        for line in note_unknown_names(name, figure, study, arms)
+    ]
 
 
 def check_arms(study: Study, claims: Iterable[Claim]) -> None:
-    """Refuse a claim about an arm that the study has not."""
+    """Raise ConfigError if a claim names an arm that the study does not have."""
     for claim in claims:
         for name in claim.named_arms:
             if name not in study.arms:
@@ -53,43 +64,50 @@ def check_arms(study: Study, claims: Iterable[Claim]) -> None:
 def check_metric(
     where: str, metric: str, arms: Mapping[str, ArmConfig], *, typed: bool = False
 ) -> None:
-    """Refuse a metric that none of these arms records and that is declared nowhere, or typed."""
+    """Raise ConfigError if no arm records a metric and the user typed it or it is not declared."""
     if (
         metric
         and not is_recorded(metric, arms)
         and (typed or not registry.is_declared_metric(metric))
     ):
         raise ConfigError(
-            f"{where}: no trial records {truncate_middle(metric, 80)}; {hint(metric, arms)}"
+            f"{where}: no trial records {truncate_middle(metric, 80)}; {metric_hint(metric, arms)}"
         )
 
 
 def is_typed(claim: Claim, overrides: Sequence[str]) -> bool:
-    """Whether the command line adds this claim or changes it."""
+    """Return whether the command line adds or changes this claim."""
     key = f"claims.{claim.id}"
     return any(text.lstrip("+").startswith((f"{key}=", f"{key}.")) for text in overrides)
 
 
 def is_recorded(metric: str, arms: Mapping[str, ArmConfig]) -> bool:
-    """Whether a trial of one of these arms may record a metric, or one of a template."""
+    """Return whether a trial of these arms may record a metric or one that a template matches."""
     return any(estimates.expected_metrics(arm).may_match(metric) for arm in arms.values())
 
 
-def hint(metric: str, arms: Mapping[str, ArmConfig]) -> str:
-    """The end of an error about a metric: near names, or some of those that are recorded."""
+def metric_hint(metric: str, arms: Mapping[str, ArmConfig]) -> str:
+    """Return a hint for an unknown metric: similar names, or some of the recorded metrics."""
     recorded = [estimates.expected_metrics(arm).names for arm in arms.values()]
     return name_hint(metric, set[str]().union(*recorded))
 
 
-def empty(name: str, figure: Figure, study: Study, arms: Mapping[str, ArmConfig]) -> list[str]:
-    """Lines for what a figure names and nothing will fill. Figures also show logged curves."""
+def note_unknown_names(
+    name: str, figure: Figure, study: Study, arms: Mapping[str, ArmConfig]
+) -> list[str]:
+    """Return notes on arms and metrics of a figure that will have no values.
+
+    Figures also show logged curves, so that a declared metric need not be a final value.
+    """
     lines = [
-        f"figures.{name} names {truncate_middle(arm, 80)}: there is no such arm; {name_hint(arm, study.arms)}"
+        f"figures.{name} names {truncate_middle(arm, 80)}: there is no such arm; "
+        f"{name_hint(arm, study.arms)}"
         for arm in figure.arms
         if arm not in study.arms
     ]
     return lines + [
-        f"figures.{name}: no trial records {truncate_middle(metric, 80)}; {hint(metric, arms)}"
+        f"figures.{name}: no trial records {truncate_middle(metric, 80)}; "
+        f"{metric_hint(metric, arms)}"
         for metric in figure.metrics
         if metric and not is_recorded(metric, arms) and not registry.is_declared_metric(metric)
     ]

@@ -1,4 +1,4 @@
-"""What a study's YAML says of its report, typed: question, headline, claims, figures. No torch."""
+"""The report settings of a study, typed: question, headline, claims and figures. No torch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -15,7 +15,7 @@ from runner.wording.names import check_file_name, name_hint
 
 @dataclass(frozen=True)
 class ReportSpec:
-    """The part of a report that is written before anything is computed."""
+    """The settings of a report that are known before any trial is computed."""
 
     question: str
     scale: str
@@ -26,7 +26,7 @@ class ReportSpec:
 
 
 def headline(entry: Mapping[str, Any]) -> Headline:
-    """One metric that the answer is about; ValueError for missing or unknown keys."""
+    """Return one metric of the answer. Raises ValueError for missing or unknown keys."""
     known = [f.name for f in fields(Headline)]
     for key in entry:
         if key not in known:
@@ -38,20 +38,20 @@ def headline(entry: Mapping[str, Any]) -> Headline:
 
 
 def headlines(entries: Sequence[Mapping[str, Any]]) -> list[Headline]:
-    """All headlines; ValueError for a metric that is named twice: it has one table and one word."""
-    found = [headline(entry) for entry in entries]
-    names = [one.metric for one in found]
+    """Return all headlines. Raises ValueError for a metric that is named twice."""
+    parsed = [headline(entry) for entry in entries]
+    names = [each.metric for each in parsed]
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"headline names {name} {names.count(name)} times; name it once")
-    return found
+    return parsed
 
 
 def read_report_spec(study: Study) -> ReportSpec:
-    """Read and check it all.
+    """Read and check the report settings of a study.
 
     Raises:
-        ConfigError: a headline, claim or figure that makes no sense.
+        ConfigError: a headline, claim or figure is invalid.
     """
     for what, names in (("the claim", study.claims), ("the figure", study.figures)):
         for name in names:

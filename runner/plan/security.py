@@ -1,7 +1,7 @@
-"""A config names options and never code: what could run code or read the environment is refused.
+"""Security checks: a config names options, and must not run code or read the environment.
 
-Text is looked at as it is parsed, so that no way of writing it hides what it says. A YAML file is
-looked at before its anchors are expanded, so that a small file cannot fill the memory.
+Overrides are checked after parsing, so that quotes and escapes cannot hide their content. A YAML
+file is checked before its anchors are expanded, so that a small file cannot fill the memory.
 """
 
 import codecs
@@ -17,57 +17,55 @@ from runner.wording.output import truncate_middle
 
 RUNS_CODE = "_target_"
 AS_A_WORD = re.compile(rf"(?<![A-Za-z0-9]){RUNS_CODE}(?![A-Za-z0-9])")
-BYTES, NODES, DEPTH = 2**20, 5_000, 60
-"""The limits of a user's YAML file: its size, its values with anchors expanded, its nesting."""
+MAX_BYTES, MAX_NODES, MAX_DEPTH = 2**20, 5_000, 60
+"""Limits of a user's YAML file: size, values once anchors are expanded, and nesting."""
 MISREAD = re.compile(r"[-+]?(?:[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?|0[0-7_]+)")
 
 
 def refuse_code(text: str) -> None:
     """Raise ConfigError for text that could make a config run code or read the environment.
 
-    `${name}` of another key is allowed. `${name:...}`, which calls a function of OmegaConf (a
-    resolver, such as `${oc.env:HOME}`), is not, however it is nested.
+    `${name}`, the value of another key, is allowed. `${name:...}` calls a function of OmegaConf (a
+    resolver, such as `${oc.env:HOME}`) and is refused at any depth.
     """
     refuse_key(text)
     refuse_resolver(text)
 
 
 def refuse_key(text: str) -> None:
-    """Raise ConfigError for a key, or an override, that would name code to run."""
+    """Raise ConfigError for a key or an override that names code to run."""
     if AS_A_WORD.search(text):
-        raise ConfigError(
-            f"{RUNS_CODE} is not allowed in a config: a config names options, it never runs code"
-        )
+        raise ConfigError(f"{RUNS_CODE} is not allowed in a config, since it names code to run")
 
 
 def refuse_resolver(text: str) -> None:
     """Raise ConfigError for a value that calls a function of OmegaConf."""
     if calls_resolver(text):
         raise ConfigError(
-            f"{truncate_middle(text, 100)} is not allowed in a config: ${{...:...}} calls a function, "
-            "such as one that reads the environment; write the value itself, or ${key} for the "
-            "value of another key"
+            f"{truncate_middle(text, 100)} is not allowed in a config: ${{...:...}} calls a "
+            "function, e.g. one that reads the environment. Write the value itself, or ${key} for "
+            "the value of another key"
         )
 
 
 def calls_resolver(text: str) -> bool:
-    """Whether an interpolation in a text has a colon, and so is a resolver's."""
+    """Return whether an interpolation in a text has a colon, and so calls a resolver."""
     if "${" not in text or ":" not in text:
         return False
-    depth, place = 0, 0
-    while place < len(text):
-        if text.startswith("${", place):
-            depth, place = depth + 1, place + 1
-        elif depth and text[place] == "}":
+    depth, index = 0, 0
+    while index < len(text):
+        if text.startswith("${", index):
+            depth, index = depth + 1, index + 1
+        elif depth and text[index] == "}":
             depth -= 1
-        elif depth and text[place] == ":":
+        elif depth and text[index] == ":":
             return True
-        place += 1
+        index += 1
     return False
 
 
 def refuse_code_in_values(value: Any) -> None:
-    """Raise ConfigError where a parsed value, or a key or value within it, could run code."""
+    """Raise ConfigError if a parsed value, or a key or value within it, could run code."""
     waiting = [value]
     while waiting:
         item = waiting.pop()
@@ -82,11 +80,11 @@ def refuse_code_in_values(value: Any) -> None:
 
 
 def check_yaml_file(path: Path) -> None:
-    """Check a user's YAML file before anything is made of what it says.
+    """Check a user's YAML file before its content is used.
 
     Raises:
-        ConfigError: it cannot be read, is too large (see `BYTES`), or holds what could run code;
-            the message names the file.
+        ConfigError: the file cannot be read, is too large (see `MAX_BYTES`), or could run code. The
+            message names the file.
     """
     try:
         text = read_text(path)
@@ -94,12 +92,14 @@ def check_yaml_file(path: Path) -> None:
             text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         ):
             if document is not None and not isinstance(document, yaml.MappingNode):
-                raise ConfigError("it holds no keys with values, such as `seed: 1`")
+                raise ConfigError("it has no keys with values, such as `seed: 1`")
             check_node(document)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
     except RecursionError as error:
-        raise ConfigError(f"{path}: it is nested too deeply; {DEPTH} levels are allowed") from error
+        raise ConfigError(
+            f"{path}: it is nested too deeply; at most {MAX_DEPTH} levels are allowed"
+        ) from error
     except (OSError, ValueError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(
@@ -108,24 +108,24 @@ def check_yaml_file(path: Path) -> None:
 
 
 def read_text(path: Path) -> str:
-    """The text of a file that a user gave. Raises OSError, UnicodeError, ConfigError."""
-    content = read_bytes(path, BYTES)
+    """Return the text of a user's file. Raises OSError, UnicodeError or ConfigError."""
+    content = read_bytes(path, MAX_BYTES)
     if content.startswith(codecs.BOM_UTF8):
         raise ConfigError("it starts with a byte order mark; save it as UTF-8 without one")
     return content.decode("utf-8")
 
 
 def refuse_misread(node: yaml.ScalarNode) -> None:
-    """Raise ConfigError for a number that YAML reads otherwise than it looks: 1:30 is 90, 010 8."""
+    """Raise ConfigError for a number that YAML reads in base 60 or 8: 1:30 is 90, and 010 is 8."""
     if not node.style and MISREAD.fullmatch(node.value):
         raise ConfigError(
-            f"line {node.start_mark.line + 1}: YAML reads {truncate_middle(node.value, 40)} to the base "
-            "60 or 8; write a plain number, or put it in quotes"
+            f"line {node.start_mark.line + 1}: YAML reads {truncate_middle(node.value, 40)} in "
+            "base 60 or 8; write a decimal number, or put it in quotes"
         )
 
 
 def refuse_keys(node: yaml.MappingNode) -> None:
-    """Raise ConfigError for a key that would name code to run."""
+    """Raise ConfigError for a key that names code to run."""
     for key, _ in node.value:
         if isinstance(key, yaml.ScalarNode):
             refuse_key(key.value)
@@ -134,33 +134,34 @@ def refuse_keys(node: yaml.MappingNode) -> None:
 def check_node(node: yaml.Node | None) -> None:
     """Raise ConfigError for a YAML document that is too large, too deep, or could run code."""
     sizes: dict[int, int] = {}
-    opened: set[int] = set()
+    open_nodes: set[int] = set()
 
-    def size(node: yaml.Node, depth: int) -> int:
-        """How many values a node holds once its anchors are expanded; each node is visited once."""
-        if id(node) in opened:
-            raise ConfigError("an anchor (&name) holds itself (*name); write its values out")
-        if depth > DEPTH:
-            raise ConfigError(f"it is nested too deeply; {DEPTH} levels are allowed")
+    def count_values(node: yaml.Node, depth: int) -> int:
+        """Return the number of values of a node once anchors are expanded; visit each node once."""
+        if id(node) in open_nodes:
+            raise ConfigError("an anchor (&name) contains itself (*name); write its values out")
+        if depth > MAX_DEPTH:
+            raise ConfigError(f"it is nested too deeply; at most {MAX_DEPTH} levels are allowed")
         if id(node) not in sizes:
-            opened.add(id(node))
+            open_nodes.add(id(node))
             if isinstance(node, yaml.ScalarNode):
                 refuse_resolver(node.value)
                 refuse_misread(node)
                 count = 1
             elif isinstance(node, yaml.MappingNode):
                 refuse_keys(node)
-                count = 1 + sum(size(part, depth + 1) for pair in node.value for part in pair)
+                count = 1 + sum(
+                    count_values(part, depth + 1) for pair in node.value for part in pair
+                )
             else:
-                count = 1 + sum(size(part, depth + 1) for part in node.value)
-            opened.remove(id(node))
+                count = 1 + sum(count_values(part, depth + 1) for part in node.value)
+            open_nodes.remove(id(node))
             sizes[id(node)] = count
-        if sizes[id(node)] > NODES:
+        if sizes[id(node)] > MAX_NODES:
             raise ConfigError(
-                f"it holds more than {NODES:,} values once its anchors are expanded; write what is "
-                "needed"
+                f"it has more than {MAX_NODES:,} values once its anchors are expanded; write fewer"
             )
         return sizes[id(node)]
 
     if node is not None:
-        size(node, 0)
+        count_values(node, 0)

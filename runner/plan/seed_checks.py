@@ -1,7 +1,7 @@
-"""Seeds and their offsets: within range, disjoint where they must be, or refused with a number.
+"""Checks of seeds and seed offsets: range, overlap, and A/A pairs. No torch.
 
 The seeds of an arm are those of the study plus its `seed_offset`. An A/A pair is one arm twice
-under other seeds, so the seeds of copies must not overlap. No torch.
+under other seeds, so that the seeds of both must not overlap. Errors suggest a free offset or seed.
 """
 
 import itertools
@@ -13,10 +13,10 @@ from runner.config import INTEGER_LIMIT, ArmConfig, ConfigError, Study
 
 
 def check_seeds(study: Study, arms: Mapping[str, ArmConfig]) -> None:
-    """Refuse seeds below 0, or above what every random generator takes.
+    """Refuse seeds below 0, or too large for one of the random generators.
 
     Raises:
-        ConfigError: with an offset or a seed that is accepted.
+        ConfigError: the message has an offset or a seed that is accepted.
     """
     highest = INTEGER_LIMIT - study.n_seeds - max(arm.seed_offset for arm in arms.values())
     for name, arm in arms.items():
@@ -35,34 +35,38 @@ def check_seeds(study: Study, arms: Mapping[str, ArmConfig]) -> None:
 
 
 def check_tuning_seeds(study: Study, arms: Mapping[str, ArmConfig]) -> None:
-    """Refuse tuning seeds that are out of range or are reported too.
+    """Refuse tuning seeds that are out of range, or that the report uses too.
 
     Raises:
-        ConfigError: with a first seed that is accepted.
+        ConfigError: the message has a first seed that is accepted.
     """
     tune = study.tune
     offsets = [arm.seed_offset for arm in arms.values()]
     low, high = min(offsets), max(offsets)
-    both = reported_too(study, offsets, tune.first_seed)
+    shared = first_shared_seed(study, offsets, tune.first_seed)
     last = tune.first_seed + tune.n_seeds - 1 + high
-    if both is None and tune.first_seed + low >= 0 and last < INTEGER_LIMIT:
+    if shared is None and tune.first_seed + low >= 0 and last < INTEGER_LIMIT:
         return
-    if both is not None:
-        why = f"seed {both} is reported too"
+    if shared is not None:
+        why = f"the report uses seed {shared} too"
     else:
-        why = f"with the offsets of the arms its seeds leave 0 to {INTEGER_LIMIT - 1}"
-    # Behind all reported seeds, or before them.
-    behind = up(study.seed + study.n_seeds + high - low)
-    free = behind if behind + tune.n_seeds + high <= INTEGER_LIMIT else up(-low)
+        why = f"with the offsets of the arms its seeds are outside 0 to {INTEGER_LIMIT - 1}"
+    # Seeds after all reported seeds, or before them.
+    after = round_up(study.seed + study.n_seeds + high - low)
+    free = after if after + tune.n_seeds + high <= INTEGER_LIMIT else round_up(-low)
     fits = (
-        free + tune.n_seeds + high <= INTEGER_LIMIT and reported_too(study, offsets, free) is None
+        free + tune.n_seeds + high <= INTEGER_LIMIT
+        and first_shared_seed(study, offsets, free) is None
     )
-    advice = f"tune on others: tune.first_seed={free}" if fits else "lower seed, or the offsets"
+    advice = f"set tune.first_seed={free}" if fits else "lower seed, or the offsets"
     raise ConfigError(f"tune.first_seed={tune.first_seed}: {why}; {advice}")
 
 
-def reported_too(study: Study, offsets: Sequence[int], first_seed: int) -> int | None:
-    """The least seed that is tuned on, from this one on, and reported, of whatever arms."""
+def first_shared_seed(study: Study, offsets: Sequence[int], first_seed: int) -> int | None:
+    """Return the smallest seed that both the report and the tuning from `first_seed` on use.
+
+    The two may use it in different arms. None if they share no seed.
+    """
     shared = [
         max(study.seed + one, first_seed + other)
         for one, other in itertools.product(set(offsets), repeat=2)
@@ -72,13 +76,13 @@ def reported_too(study: Study, offsets: Sequence[int], first_seed: int) -> int |
     return min(shared, default=None)
 
 
-def up(seed: int) -> int:
-    """The next multiple of 1000."""
+def round_up(seed: int) -> int:
+    """Return the next multiple of `SEED_OFFSET_STEP`."""
     return -(-seed // SEED_OFFSET_STEP) * SEED_OFFSET_STEP
 
 
 def advise_offset(name: str, arms: Mapping[str, ArmConfig], study: Study) -> str:
-    """The end of an error about an offset: one that all arms that have it can have instead."""
+    """Return a hint about an offset: another one, which is free for all arms that have this one."""
     moved = [n for n, other in arms.items() if other.seed_offset == arms[name].seed_offset]
     offset = free_offset(moved, arms, study)
     if offset is not None:
@@ -87,40 +91,40 @@ def advise_offset(name: str, arms: Mapping[str, ArmConfig], study: Study) -> str
 
 
 def free_offset(moved: Sequence[str], arms: Mapping[str, ArmConfig], study: Study) -> int | None:
-    """The least multiple of 1000 at which these arms share no seed with a copy of theirs.
+    """Return the smallest multiple of 1000 at which these arms share no seed with their A/A pairs.
 
-    It keeps clear of the seeds that are tuned on too, unless these are reported whatever it is:
-    that has an error of its own. None where the seeds of the study leave room for none.
+    Tuning seeds are avoided too, unless the report uses them under any offset: `check_tuning_seeds`
+    refuses that. None if there is no such offset within the range of seeds.
     """
     trees = {name: tree_without_offset(arm) for name, arm in arms.items()}
-    stay = {name: arm.seed_offset for name, arm in arms.items() if name not in moved}
-    copies = {stay[n] for n in stay for name in moved if trees[n] == trees[name]}
+    fixed = {name: arm.seed_offset for name, arm in arms.items() if name not in moved}
+    pair_offsets = {fixed[n] for n in fixed for name in moved if trees[n] == trees[name]}
     first_seed = study.tune.first_seed
     tuned = study.tune.key is not None
-    tuned = tuned and reported_too(study, [*stay.values()] or [0], first_seed) is None
-    for offset in range(0, INTEGER_LIMIT - study.seed - study.n_seeds + 1, up(study.n_seeds)):
-        if any(abs(offset - other) < study.n_seeds for other in copies):
+    tuned = tuned and first_shared_seed(study, [*fixed.values()] or [0], first_seed) is None
+    for offset in range(0, INTEGER_LIMIT - study.seed - study.n_seeds + 1, round_up(study.n_seeds)):
+        if any(abs(offset - other) < study.n_seeds for other in pair_offsets):
             continue
-        if not tuned or reported_too(study, [*stay.values(), offset], first_seed) is None:
+        if not tuned or first_shared_seed(study, [*fixed.values(), offset], first_seed) is None:
             return offset
     return None
 
 
 def tree_without_offset(arm: ArmConfig) -> dict[str, object]:
-    """What an arm shares with its copies."""
+    """Return the fields of an arm that an A/A pair shares: its signature without the offset."""
     return {key: value for key, value in arm.signature_tree().items() if key != SEED_OFFSET}
 
 
 def check_aa_pairs(arms: Mapping[str, ArmConfig], study: Study, claims: Sequence[Claim]) -> None:
-    """Refuse A/A pairs that prove nothing: arms that are no copies, copies that share seeds.
+    """Refuse A/A pairs whose arms differ, and arms with the same config whose seeds overlap.
 
     Raises:
-        ConfigError: with what is wrong and how to mend it.
+        ConfigError: the message has a free offset, or an arm to add.
     """
-    copies = find_aa_pairs({name: arm.signature_tree() for name, arm in arms.items()})
+    originals = find_aa_pairs({name: arm.signature_tree() for name, arm in arms.items()})
     families: dict[str, list[str]] = {}
     for name in arms:
-        families.setdefault(copies.get(name, name), []).append(name)
+        families.setdefault(originals.get(name, name), []).append(name)
     for members in families.values():
         by_offset = sorted({arms[name].seed_offset: name for name in members}.items())
         for (low, one), (high, other) in itertools.pairwise(by_offset):
@@ -130,33 +134,35 @@ def check_aa_pairs(arms: Mapping[str, ArmConfig], study: Study, claims: Sequence
                     "lower n_seeds" if offset is None else f"give {other} an offset of {offset}"
                 )
                 raise ConfigError(
-                    f"seed_offset: arms {one} and {other} are copies whose seeds overlap "
-                    f"(offsets {low} and {high}, {study.n_seeds} seeds), so that they prove "
-                    f"nothing; {advice}"
+                    f"seed_offset: arms {one} and {other} are an A/A pair, but their seeds overlap "
+                    f"(offsets {low} and {high}, {study.n_seeds} seeds); {advice}"
                 )
     for claim in claims:
         if isinstance(claim, StatisticalClaim):
-            check_pair(claim, arms, copies)
+            check_pair(claim, arms, originals)
 
 
 def check_pair(
-    claim: StatisticalClaim, arms: Mapping[str, ArmConfig], copies: Mapping[str, str]
+    claim: StatisticalClaim, arms: Mapping[str, ArmConfig], originals: Mapping[str, str]
 ) -> None:
-    """Refuse an A/A pair of a claim that is not one arm twice, under other seeds."""
+    """Refuse a claim's A/A pair if its arms differ in more than their seeds.
+
+    `originals` has for each copy of an arm that arm: {copy: original}.
+    """
     pair = claim.aa
     if pair is None or not {pair.arm, pair.control} <= {*arms}:
         return
-    if copies.get(pair.arm, pair.arm) == copies.get(pair.control, pair.control):
+    if originals.get(pair.arm, pair.arm) == originals.get(pair.control, pair.control):
         return
-    where = f"claims.{claim.id}.aa: {pair.arm} is no copy of {pair.control}"
+    where = f"claims.{claim.id}.aa: {pair.arm} is not a copy of {pair.control}"
     offset = arms[pair.control].seed_offset
     if arms[pair.arm].signature_tree() == arms[pair.control].signature_tree() and offset:
         raise ConfigError(
-            f"{where}: both have seed_offset={offset} and share all seeds; give it to one of them "
-            "alone (seed=1000 moves the seeds of all arms)"
+            f"{where}: both have seed_offset={offset} and share all seeds; set it in only one of "
+            "them (seed=1000 moves the seeds of all arms)"
         )
-    original = copies.get(pair.control, pair.control)
+    original = originals.get(pair.control, pair.control)
     raise ConfigError(
-        f"{where}; an A/A pair is one arm twice, under other seeds; add that arm, e.g. "
+        f"{where}; an A/A pair is one arm twice, under other seeds; add a copy, e.g. "
         f"'+arms.x={{copy_of: {original}}}', and name x in aa"
     )

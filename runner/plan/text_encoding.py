@@ -1,4 +1,4 @@
-"""Text that no file in UTF-8 can hold is refused before anything is computed. No torch."""
+"""Check that all texts of a config can be encoded as UTF-8. No torch."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,20 +13,20 @@ def check_encodable(config: DictConfig) -> None:
     """Refuse keys and values with lone surrogates, which stand for bytes that are not UTF-8.
 
     Raises:
-        ConfigError: with the first such key.
+        ConfigError: the message has the first such key.
     """
     for key, text in texts(OmegaConf.to_container(config)):
         try:
             text.encode()
         except UnicodeEncodeError as error:
             raise ConfigError(
-                f"{truncate_middle(key, 80)}={truncate_middle(text, 120)} has a character that is no UTF-8 "
-                "text; leave it out or type it in UTF-8"
+                f"{truncate_middle(key, 80)}={truncate_middle(text, 120)} has a character that is "
+                "not UTF-8; leave it out or type it in UTF-8"
             ) from error
 
 
 def texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Each text within a container, keys included, and where it stands."""
+    """Yield the dotted key and the text of each text within a container, keys included."""
     if isinstance(value, dict):
         for name, item in value.items():
             yield f"a key of {key}" if key else "a key", str(name)

@@ -1,1 +1,1 @@
-"""What lies on disk: trials, their status and digests, curves, event files, locks. No torch."""
+"""Files on disk: trials, their status and digests, curves, event files, locks. No torch."""

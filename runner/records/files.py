@@ -1,7 +1,4 @@
-"""Reading and writing small files: whole or not at all, readable by others, and never trusted.
-
-No torch.
-"""
+"""Read and write small files: writes are atomic, and reads check type and size. No torch."""
 
 import contextlib
 import errno
@@ -18,43 +15,43 @@ from typing import Any
 from runner.config import ConfigError
 from runner.wording.output import truncate_middle
 
-MOST = 64 * 2**20
-"""Bytes of the largest file that is read as one record."""
+MAX_RECORD_BYTES = 64 * 2**20  # of a file that is read as one record
 
-_OF_THE_FILE = {
+# Errors of the file itself, such as a missing file: a retry meets the same error.
+_PERMANENT_ERRORS = {
     *(None, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO, errno.EINVAL),
     *(errno.EFBIG, errno.EACCES, errno.EPERM),
 }
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON whole or not at all; a number that is not finite becomes null."""
+    """Write JSON atomically; a number that is not finite becomes null."""
     text = json.dumps(replace_non_finite(value), indent=1, sort_keys=True, allow_nan=False)
     write_atomically(path, text.encode())
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: a temporary file beside it, fsync, rename.
+    """Write a file whole or not at all: a temporary file in the same folder, fsync, rename.
 
-    Others may read it as far as the umask lets them.
+    The umask decides which other users may read the file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
-    # Not `tempfile.mkstemp`, whose files only their owner may read.
-    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
+    # `tempfile.mkstemp` would make a file that only its owner may read.
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(path)
+        temporary.replace(path)
     except BaseException:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
 def replace_non_finite(value: Any) -> Any:
-    """The same value with null for each number that is not finite: JSON has no word for these."""
+    """Return the value with None for NaN and infinities, which JSON cannot hold."""
     if isinstance(value, dict):
         return {key: replace_non_finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -62,34 +59,37 @@ def replace_non_finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def read_bytes(path: Path | str, most: int = MOST) -> bytes:
-    """The content of a regular file of at most so many bytes.
+def read_bytes(path: Path | str, max_bytes: int = MAX_RECORD_BYTES) -> bytes:
+    """Return the content of a regular file of at most `max_bytes` bytes.
+
+    A pipe or a device raises an error at once, because reading it might never end.
 
     Raises:
-        OSError: it is missing, unreadable, too large, or no regular file. A pipe or a device in its
-            place, which could be read for ever, is not waited for.
+        OSError: the file is missing, unreadable, too large, or not a regular file.
     """
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    with open(handle, "rb") as file:  # noqa: PTH123 (it is a handle)
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file", str(path))
-        if found.st_size > most:
-            what = f"it has {found.st_size:,} bytes; at most {most:,} are read"
-            raise OSError(errno.EFBIG, what, str(path))
-        return file.read(most + 1)
+    descriptor = os.open(
+        path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    )
+    with open(descriptor, "rb") as file:  # noqa: PTH123 (a file descriptor)
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+        if status.st_size > max_bytes:
+            message = f"it has {status.st_size:,} bytes; at most {max_bytes:,} are read"
+            raise OSError(errno.EFBIG, message, str(path))
+        return file.read(max_bytes + 1)
 
 
 def is_transient(error: OSError) -> bool:
-    """Whether an error may not come again: too few file handles, no memory, a disk that is away.
+    """Whether a retry may succeed: too few file handles, no memory, an unavailable disk.
 
-    All others say that the file is missing, is none, or may not be read.
+    Every other error says that the file is missing, not a regular file, or not readable.
     """
-    return error.errno not in _OF_THE_FILE
+    return error.errno not in _PERMANENT_ERRORS
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """Read a record; None where there is none, or it is damaged."""
+    """Return a record; None where the file is missing or damaged."""
     try:
         record = json.loads(read_bytes(path))
     except (OSError, ValueError, RecursionError):
@@ -98,7 +98,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 
 def list_names(folder: Path) -> list[str]:
-    """What lies in a folder, sorted; nothing where there is none that can be read."""
+    """Return the sorted names of a folder's entries; [] where the folder cannot be read."""
     try:
         with os.scandir(folder) as entries:
             return sorted(entry.name for entry in entries)
@@ -107,24 +107,24 @@ def list_names(folder: Path) -> list[str]:
 
 
 def is_folder(path: Path) -> bool:
-    """Whether a folder is there; no symlink that leads nowhere or in a circle is one."""
+    """Whether a folder exists; False for a symlink that is broken or circular."""
     return os.path.isdir(path)  # noqa: PTH112 (`Path.is_dir` raises for some of them)
 
 
 def refuse_links(paths: Iterable[Path]) -> None:
-    """Raise ConfigError for a link to a folder: what is written there would land elsewhere."""
+    """Raise ConfigError for a link to a folder: files would be written to another place."""
     for path in paths:
         if path.is_symlink() and is_folder(path):
             raise ConfigError(
-                f"{truncate_middle(path, 120)} is a link, and what is written there would lie elsewhere; "
-                "put a folder in its place, or name that folder with outputs="
+                f"{truncate_middle(path, 120)} is a link, so files would be written "
+                "to another place; replace it by a folder, or name its target with outputs="
             )
 
 
 def remove(path: Path) -> None:
-    """Remove a file, a link or a folder, if it is there.
+    """Remove a file, a link or a folder, if it exists.
 
-    What may not be removed (a folder of another user) is renamed, so that its name is free.
+    A folder of another user, which cannot be removed, is renamed, so that its name is free.
     """
     try:
         if is_folder(path) and not os.path.islink(path):  # noqa: PTH114
@@ -137,7 +137,7 @@ def remove(path: Path) -> None:
 
 
 def link_or_copy(source: str | Path, target: str | Path) -> None:
-    """Put a file into a second place without copying it, where the disk can do so."""
+    """Make a hard link to a file; copy the file where the disk has no links."""
     try:
         os.link(source, target)
     except OSError:
@@ -145,6 +145,6 @@ def link_or_copy(source: str | Path, target: str | Path) -> None:
 
 
 def is_accessible(path: Path, *, folder: bool) -> bool:
-    """Whether a file (or a folder) lies there, and can be read and written."""
-    wanted = is_folder(path) if folder else os.path.isfile(path)  # noqa: PTH113
-    return wanted and os.access(path, os.R_OK | os.W_OK | (os.X_OK if folder else 0))
+    """Whether a file (or a folder) exists, and can be read and written."""
+    has_type = is_folder(path) if folder else os.path.isfile(path)  # noqa: PTH113
+    return has_type and os.access(path, os.R_OK | os.W_OK | (os.X_OK if folder else 0))

@@ -1,4 +1,4 @@
-"""What travels to the process that computes a trial. Imports no torch."""
+"""The job that is sent to the process that computes a trial. Imports no torch."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,7 +11,8 @@ from runner.records.store import Slot
 class Stage(StrEnum):
     """The two parts of a trial.
 
-    What may run beside other trials, and what is timed alone on the machine.
+    run      may run at the same time as other trials
+    timing   is timed under an exclusive lock of the machine
     """
 
     run = "run"
@@ -22,9 +23,14 @@ class Stage(StrEnum):
 class Job:
     """One stage of a trial to compute.
 
-    An arm under one seed, its place in the store, and what its result must say of its origin.
-    `passes`: how often a finished trial has been timed, which is to be timed once more; 0 for a
-    trial that is not finished. `timeout_s`: after how many seconds the stage is ended.
+    Attributes:
+        slot: the trial's folder in the store.
+        signature_text: the text that the signature of the arm hashes; written into `arm.json`.
+        code: the hash of the code that computes the trial.
+        data: the fingerprint of the task's data.
+        passes: for a finished trial that gets another timing pass, the number of its passes so far;
+            0 for a trial that is not finished.
+        timeout_s: seconds after which the stage is stopped; None for no limit.
     """
 
     arm: str

@@ -1,6 +1,6 @@
-"""Append-only files of JSON lines: what an experiment remembers from run to run. No torch.
+"""Append-only files of JSON lines that an experiment keeps from run to run. No torch.
 
-A line that is torn (a kill, a full disk) or damaged is skipped; the next one starts on its own.
+A damaged line, or one cut short by a kill or a full disk, is skipped; the next entry starts a line.
 """
 
 import json
@@ -13,17 +13,17 @@ from runner.records.files import read_bytes, replace_non_finite
 
 
 def append(path: Path, record: Mapping[str, Any]) -> str:
-    """Add a line, and wait until it is on the disk; why that failed, "" if it did not."""
+    """Append a line and sync it to disk; return why that failed, or ""."""
     text = json.dumps(replace_non_finite(record), sort_keys=True, allow_nan=False) + "\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab+") as file:
             size = file.seek(0, os.SEEK_END)
-            torn = False
+            is_cut = False
             if size:
                 file.seek(size - 1)
-                torn = file.read(1) != b"\n"
-            file.write(b"\n" * torn + text.encode())
+                is_cut = file.read(1) != b"\n"
+            file.write(b"\n" * is_cut + text.encode())
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
@@ -32,23 +32,23 @@ def append(path: Path, record: Mapping[str, Any]) -> str:
 
 
 def read_entries(path: Path) -> list[dict[str, Any]]:
-    """The lines that can be read, the oldest first; none where there is no file."""
-    return _parsed(path)[0]
+    """Return the readable lines, the oldest first; [] where the file is missing."""
+    return _parse_lines(path)[0]
 
 
 def describe_damage(path: Path) -> str:
-    """What is wrong with a ledger, naming the file; "" if nothing is."""
-    _, damaged, unreadable = _parsed(path)
+    """Return a message that names the file and its damage; "" for an intact ledger."""
+    _, damaged, unreadable = _parse_lines(path)
     if unreadable:
         return f"{path.name} cannot be read ({unreadable}): it counts as empty"
     if not damaged:
         return ""
     lines = "1 damaged line" if damaged == 1 else f"{damaged} damaged lines"
-    return f"{path.name} has {lines}, passed over"
+    return f"{path.name} has {lines}, skipped"
 
 
-def _parsed(path: Path) -> tuple[list[dict[str, Any]], int, str]:
-    """The lines that can be read, how many cannot, and why the file cannot."""
+def _parse_lines(path: Path) -> tuple[list[dict[str, Any]], int, str]:
+    """Return readable lines, the number of damaged ones, and why the file cannot be read."""
     try:
         content = read_bytes(path)
     except FileNotFoundError:

@@ -1,7 +1,8 @@
-"""File locks (flock) of a process, which the processes that it forks do not keep. No torch.
+"""File locks (flock) of a process, which its forked processes do not keep. No torch.
 
-A lock belongs to an open file, and a forked process shares it: a data loader's worker that outlives
-its trial would hold the trial's lock for ever. So a forked process closes its copies at once.
+A lock belongs to an open file, and a forked process shares that file. A data loader's worker that
+outlives its trial would hold the trial's lock for ever. So a forked process closes its copies at
+once.
 """
 
 import contextlib
@@ -11,7 +12,7 @@ from pathlib import Path
 
 try:
     import fcntl
-except ImportError:  # no POSIX system
+except ImportError:  # not a POSIX system
     fcntl = None  # type: ignore[assignment]
 
 _OPEN: set[int] = set()  # file descriptors of the locks of this process
@@ -30,42 +31,50 @@ if hasattr(os, "register_at_fork"):
 
 @contextlib.contextmanager
 def open_lock_file(path: Path) -> Iterator[int]:
-    """Open a lock file, which is made if need be and readable by its owner alone.
+    """Open a lock file that only its owner may read; create it if it is missing.
 
-    Closing it unlocks it, and so does the end of the process. Raises OSError; a symbolic link is
-    not followed.
+    Closing the file releases its lock, and so does the end of the process.
+
+    Raises:
+        OSError: the file cannot be opened, or is a symbolic link.
     """
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
     descriptor = os.open(path, flags, 0o600)
-    held, close = _OPEN, os.close  # names of a module may be gone when Python ends
-    held.add(descriptor)
+    open_descriptors, close = _OPEN, os.close  # Python's exit may delete a module's names
+    open_descriptors.add(descriptor)
     try:
         yield descriptor
     finally:
-        if descriptor in held:  # else this is a forked process, which has closed its copy
-            held.discard(descriptor)
+        if descriptor in open_descriptors:  # a forked process has closed its copy
+            open_descriptors.discard(descriptor)
             close(descriptor)
 
 
 def lock(descriptor: int, *, exclusive: bool, on_wait: Callable[[], object]) -> bool:
-    """Lock an open file, `exclusive` or shared; whether others had to be waited for.
+    """Lock an open file, `exclusive` or shared; return whether another process held the lock.
 
-    Raises OSError where there are no locks.
+    If so, `on_wait` is called and the lock is waited for.
+
+    Raises:
+        OSError: the system or the disk has no file locks.
     """
     if fcntl is None:
         raise OSError("this system has no file locks")
-    how = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
+    operation = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
     try:
-        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
     except BlockingIOError:
         on_wait()
-        fcntl.flock(descriptor, how)
+        fcntl.flock(descriptor, operation)
         return True
     return False
 
 
 def is_free(path: Path, *, if_unknown: bool = True) -> bool:
-    """Whether nobody holds a lock file; `if_unknown` where that cannot be told. Nothing is made."""
+    """Whether no process holds a lock file; return `if_unknown` where that cannot be checked.
+
+    A missing file is not created.
+    """
     if fcntl is None:
         return if_unknown
     try:
@@ -76,7 +85,7 @@ def is_free(path: Path, *, if_unknown: bool = True) -> bool:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # nothing can be locked there
+    except OSError:  # the disk has no locks
         return if_unknown
     finally:
         os.close(descriptor)

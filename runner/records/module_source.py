@@ -1,6 +1,7 @@
-"""The source of modules: where it lies, what it imports, and digests that ignore words.
+"""The source of modules: their files, imports, and digests that ignore comments and docstrings.
 
-Nothing is imported here: to import a package of the science would import torch.
+The modules are parsed and never imported, because importing a package of `experiments` would import
+torch.
 """
 
 import ast
@@ -27,7 +28,7 @@ class Import:
     Attributes:
         module: a module that must exist.
         member: `module.name` for `from module import name`, which may be a module too; else "".
-        optional: whether it stands in a `try`, an `if` or a `with`, and may fail or never run.
+        optional: whether it is inside a `try`, an `if` or a `with`, and so may fail or never run.
     """
 
     module: str
@@ -37,12 +38,12 @@ class Import:
 
 @dataclass(frozen=True)
 class ModuleSource:
-    """What the code hash takes from one source file.
+    """The part of one source file that the code hash covers.
 
     Attributes:
         digest: a hash of the syntax without comments, docstrings and texts of metrics, and of the
-            files that the module names; of the bytes where it is not Python.
-        imports: what it imports, relative names resolved.
+            files that the module names. For an extension module, a hash of its bytes.
+        imports: the modules and names that it imports, with relative names resolved.
     """
 
     digest: str
@@ -53,7 +54,7 @@ def locate(module: str) -> Path | None:
     """Return the file of a module; None for a folder without `__init__.py`, which holds no code.
 
     Raises:
-        MissingModuleError: there is no such module, or it is built into Python.
+        MissingModuleError: the module does not exist, or is built into Python.
     """
     top, *below = module.split(".")
     spec = find_spec(top)
@@ -77,7 +78,7 @@ def locate(module: str) -> Path | None:
 
 
 def submodules(package: str) -> list[str]:
-    """Return the modules right below a package; none for a plain module."""
+    """Return the modules directly in a package; [] for a plain module."""
     path = locate(package)
     if path is None or path.name != "__init__.py":
         return []
@@ -85,7 +86,7 @@ def submodules(package: str) -> list[str]:
 
 
 def find_parent_folder(top: str) -> Path | None:
-    """Return the folder in which a top-level module lies; None for one that is nowhere."""
+    """Return the folder that holds a top-level module; None if the module is not found."""
     spec = find_spec(top)
     if spec is None:
         return None
@@ -98,7 +99,7 @@ def read_module(module: str) -> ModuleSource:
     """Read a module's source.
 
     Raises:
-        MissingModuleError: there is no such module.
+        MissingModuleError: the module does not exist.
     """
     path = locate(module)
     if path is None:
@@ -113,17 +114,17 @@ def read_module(module: str) -> ModuleSource:
 
 
 def syntax_digest(path: Path) -> str:
-    """Return a hash of a Python file's syntax, the same whatever its comments and docstrings say.
+    """Return a hash of a Python file's syntax, which ignores comments and docstrings.
 
-    The texts of declared metrics do not count either.
-    It is the same in every version of Python that parses the file to the same tree.
+    It also ignores the texts of declared metrics. Every version of Python that parses the file to
+    the same tree gives the same hash.
     """
     return hashlib.sha256(_Walk(path.read_bytes()).text).hexdigest()
 
 
-@functools.lru_cache(maxsize=1024)  # a sweep plans often, and nothing changes meanwhile
+@functools.lru_cache(maxsize=1024)  # a sweep plans often, and the files stay the same
 def _read(content: bytes, path: Path, package: str) -> tuple[str, tuple[Import, ...], list[Path]]:
-    """Read one file: its digest, its imports, the files beside it that it names."""
+    """Return the digest of one file, its imports, and the files of its folder that it names."""
     if path.suffix != ".py":  # an extension module
         return hashlib.sha256(content).hexdigest(), (), []
     walk = _Walk(content, package)
@@ -132,26 +133,26 @@ def _read(content: bytes, path: Path, package: str) -> tuple[str, tuple[Import, 
 
 
 def _is_file_name(text: str) -> bool:
-    """Whether a string may name a file of the same folder: `kernel.cu`, no path, no sentence."""
+    """Whether a string may name a file of the same folder, as `kernel.cu` does."""
     return bool(re.fullmatch(r"[\w-][\w.-]{0,90}\.\w{1,9}", text)) and not text.endswith(".py")
 
 
 class _Word(str):
-    """A name of a field, which is no text of the program."""
+    """The name of a field of a syntax node, which is not a string of the program."""
 
     __slots__ = ()
 
 
 class _Words(dict[str, _Word]):
-    """The names of fields, each made once."""
+    """The names of fields, each created once."""
 
     def __missing__(self, name: str) -> _Word:
         self[name] = word = _Word(name)
         return word
 
 
-NAMES = _Words()
-END = _Word("]")
+_FIELD_NAMES = _Words()
+_END = _Word("]")
 
 OPTIONAL = (ast.Try, ast.TryStar, ast.If, ast.With)  # around imports that may fail or never run
 DEFINED = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -160,13 +161,13 @@ METRIC = "runner.metric_names.Metric"
 
 
 class _Walk:
-    """One walk through a module's tree.
+    """One walk through a module's syntax tree.
 
     Attributes:
-        text: the syntax without docstrings, texts of metrics, positions and empty fields, which
-            differ between versions of Python.
-        imports: what runs of it import, in functions too; not what only type checkers read.
-        strings: all strings in it but docstrings and texts of metrics.
+        text: the syntax without docstrings, texts of metrics, positions and empty fields.
+            (Positions and empty fields differ between versions of Python.)
+        imports: the imports that run, also those in functions; without `if TYPE_CHECKING` blocks.
+        strings: all its strings except docstrings and texts of metrics.
     """
 
     def __init__(self, content: bytes, package: str = "") -> None:
@@ -176,8 +177,8 @@ class _Walk:
         words: list[str] = []
         tree = ast.parse(content)
         if b"Metric" in content:
-            _drop_texts(tree)
-        # A stack and no recursion: a long sum of texts is a tree as deep as it has terms.
+            _remove_metric_texts(tree)
+        # A stack instead of recursion: a sum of many strings is as deep a tree as it has terms.
         stack: list[tuple[object, bool]] = [(tree, False)]
         while stack:
             node, optional = stack.pop()
@@ -185,7 +186,7 @@ class _Walk:
                 words.append(type(node).__name__)
                 self._note_imports(node, optional=optional)
                 optional = optional or isinstance(node, OPTIONAL)
-                stack += [(one, optional) for one in _parts(node)]
+                stack += [(one, optional) for one in _nonempty_fields(node)]
             elif isinstance(node, _Word):
                 words.append(node)
             else:
@@ -206,17 +207,17 @@ class _Walk:
         self.imports += [Import(module, f"{module}.{a.name}", optional) for a in node.names]
 
 
-def _drop_texts(tree: ast.Module) -> None:
-    """Take the texts out of the declarations of metrics: `Metric(DivergedValue.kept, meaning="...")`.
+def _remove_metric_texts(tree: ast.Module) -> None:
+    """Remove the texts from the declarations of metrics, as in `Metric(..., meaning="...")`.
 
     A metric's meaning, unit, formula, source and direction are for readers, and no number depends
     on them. If they counted, a better wording would make every trial of a question stale.
 
-    Only literal strings are taken out, and only from calls of `Metric` as
-    `from runner.metric_names import Metric` binds it. Another class of this name may compute
-    with such arguments, and so may an expression in their place.
+    Only literal strings are removed, and only from calls of `Metric` as
+    `from runner.metric_names import Metric` binds it. Another class of this name might compute
+    with such arguments, and an expression in their place might too.
     """
-    nodes = list(ast.walk(tree))  # a queue and no recursion
+    nodes = list(ast.walk(tree))  # a queue instead of recursion
     origins = {origin for node in nodes for name, origin in _bindings(node) if name == "Metric"}
     if origins != {METRIC}:
         return
@@ -226,7 +227,7 @@ def _drop_texts(tree: ast.Module) -> None:
 
 
 def _bindings(node: ast.AST) -> list[tuple[str, str]]:
-    """Return the names that a node binds, each with what it imports under the name, or ""."""
+    """Return the names that a node binds, each with the imported module or member, or ""."""
     if isinstance(node, ast.ImportFrom):
         module = "." * node.level + (node.module or "")
         return [(alias.asname or alias.name, f"{module}.{alias.name}") for alias in node.names]
@@ -240,32 +241,32 @@ def _bindings(node: ast.AST) -> list[tuple[str, str]]:
 
 
 def _is_text(keyword: ast.keyword) -> bool:
-    """Whether a keyword argument is a text of a metric, written out as a string."""
+    """Whether a keyword argument is a text of a metric, given as a literal string."""
     value = keyword.value
     literal = isinstance(value, ast.Constant) and isinstance(value.value, str)
     return literal and keyword.arg in TEXTS
 
 
-def _parts(node: ast.AST) -> list[object]:
+def _nonempty_fields(node: ast.AST) -> list[object]:
     """Return the fields of a node that are not empty, each with its name, the last one first.
 
-    `ctx` (whether a name is read or written) follows from where the node stands.
+    `ctx` (whether a name is read or written) follows from the position of the node.
     """
-    parts: list[object] = [END]
+    fields: list[object] = [_END]
     for name in reversed(node._fields):
-        value = _executed(node) if name == "body" else getattr(node, name, None)
+        value = _executed_body(node) if name == "body" else getattr(node, name, None)
         if value is None or name == "ctx":
             continue
         if isinstance(value, list):
             if value:
-                parts += reversed(value)
-                parts.append(NAMES[name])
+                fields += reversed(value)
+                fields.append(_FIELD_NAMES[name])
         else:
-            parts += (value, NAMES[name])
-    return parts
+            fields += (value, _FIELD_NAMES[name])
+    return fields
 
 
-def _executed(node: ast.AST) -> object:
+def _executed_body(node: ast.AST) -> object:
     """Return the body of a node without its docstring; None for `if TYPE_CHECKING`."""
     if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
         return node.body[1:]

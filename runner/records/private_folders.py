@@ -1,4 +1,4 @@
-"""Folders for locks and sockets that nobody but this user can write to. No torch."""
+"""Folders for locks and sockets that only this user can write to. No torch."""
 
 import contextlib
 import multiprocessing
@@ -15,14 +15,16 @@ from pathlib import Path
 from runner.records import locks
 
 OWNER_LOCK, PREFIX = "owner.lock", "pymp-"
-_kept = contextlib.ExitStack()  # the lock of this process's folder for sockets
+_socket_folder_lock = contextlib.ExitStack()  # of this process's folder for sockets
 
 
 def lock_folder() -> Path:
-    """The user's folder for locks: below XDG_RUNTIME_DIR, else in that for temporary files.
+    """Return the user's folder for locks, and create it if it is missing.
+
+    It is in XDG_RUNTIME_DIR, or in the folder for temporary files.
 
     Raises:
-        OSError: there is none that is safe; the message says why.
+        OSError: no safe folder exists; the message says why.
     """
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     if Path(runtime).is_absolute():
@@ -32,70 +34,74 @@ def lock_folder() -> Path:
 
 
 def user_folder_in(temporary: Path) -> Path:
-    """The name of the user's own folder in a folder that others may use too."""
+    """Return the path of the user's own folder in a shared folder."""
     return temporary / f"ablab-{os.getuid() if hasattr(os, 'getuid') else 0}"
 
 
 def make_private_folder(path: Path) -> Path:
-    """Make a folder that only this user can use, if it is not there.
+    """Create a folder that only this user can use, if it is missing.
 
     Raises:
-        OSError: what is there is another user's, a link, or open to others.
+        OSError: the path belongs to another user, is a link or a file, or is open to other users.
     """
     with contextlib.suppress(FileExistsError):
         path.mkdir(0o700)
-    found = path.lstat()
-    if not stat.S_ISDIR(found.st_mode):
+    status = path.lstat()
+    if not stat.S_ISDIR(status.st_mode):
         raise NotADirectoryError(f"{path} is not a folder")
-    if hasattr(os, "getuid") and found.st_uid != os.getuid():
+    if hasattr(os, "getuid") and status.st_uid != os.getuid():
         raise PermissionError(f"{path} belongs to another user")
-    if found.st_mode & 0o077:
-        raise PermissionError(f"{path} is open to others (chmod 700 mends it)")
+    if status.st_mode & 0o077:
+        raise PermissionError(f"{path} is open to others; run chmod 700 on it")
     if not os.access(path, os.W_OK | os.X_OK):
         raise PermissionError(f"{path} cannot be written")
     return path
 
 
 def prepare_socket_folder() -> None:
-    """Let multiprocessing put its socket where there can be one, once a process.
+    """Choose the folder for multiprocessing's sockets, once in each process.
 
-    The folder for temporary files may be missing, have a path too long for a socket (about 100
-    letters), or a filesystem without sockets; then another one is taken. What processes that were
-    killed have left is removed.
+    Another folder is used where the folder for temporary files
+    - is missing,
+    - has a path that is too long for a socket (about 100 characters), or
+    - is on a filesystem without sockets.
+    Folders that killed processes have left are removed.
     """
     if multiprocessing.current_process()._config.get("tempdir"):  # type: ignore[attr-defined]
         return
     for candidate in candidate_socket_folders():
         if supports_sockets(candidate):
             remove_abandoned_folders(candidate)
-            made = Path(tempfile.mkdtemp(prefix=PREFIX, dir=candidate))
-            multiprocessing.current_process()._config["tempdir"] = str(made)  # type: ignore[attr-defined]
-            # Its own finalizer raises an error where somebody else has removed the folder.
+            folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=candidate))
+            multiprocessing.current_process()._config["tempdir"] = str(folder)  # type: ignore[attr-defined]
+            # multiprocessing's own finalizer raises an error if the folder was removed before.
             multiprocessing.util.Finalize(
-                None, shutil.rmtree, (made,), {"ignore_errors": True}, exitpriority=-100
+                None, shutil.rmtree, (folder,), {"ignore_errors": True}, exitpriority=-100
             )
             with contextlib.suppress(OSError):
-                descriptor = _kept.enter_context(locks.open_lock_file(made / OWNER_LOCK))
+                descriptor = _socket_folder_lock.enter_context(
+                    locks.open_lock_file(folder / OWNER_LOCK)
+                )
                 locks.lock(descriptor, exclusive=True, on_wait=lambda: None)
             return
 
 
 def is_socket_folder_lost() -> bool:
-    """Whether the folder that multiprocessing uses for its socket is gone."""
+    """Whether the folder of multiprocessing's sockets was deleted."""
     path = multiprocessing.current_process()._config.get("tempdir")  # type: ignore[attr-defined]
     return bool(path) and not Path(path).is_dir()
 
 
 def forget_socket_folder() -> None:
-    """Let `prepare_socket_folder` make another folder."""
+    """Let `prepare_socket_folder` create another folder."""
     multiprocessing.current_process()._config["tempdir"] = None  # type: ignore[attr-defined]
-    _kept.close()
+    _socket_folder_lock.close()
 
 
 def candidate_socket_folders() -> Iterator[Path]:
-    """Folders for sockets, the best first: own ones, then the shared ones that they are in.
+    """Yield folders for sockets, the best first: private folders, then their shared parents.
 
-    Not XDG_RUNTIME_DIR, which goes when its user logs out; a study goes on.
+    XDG_RUNTIME_DIR is not used: it is deleted when the user logs out, while a study keeps running.
     """
     shared = [Path(name) for name in ("/tmp", "/var/tmp", "/dev/shm")]
     with contextlib.suppress(OSError):
@@ -107,27 +113,27 @@ def candidate_socket_folders() -> Iterator[Path]:
 
 
 def supports_sockets(path: Path) -> bool:
-    """Whether a socket can be made in a new folder there, by trying."""
+    """Whether a socket can be created in a new subfolder; it is tried out."""
     try:
         with (
-            tempfile.TemporaryDirectory(prefix="try-", dir=path) as made,
+            tempfile.TemporaryDirectory(prefix="try-", dir=path) as folder,
             socket.socket(socket.AF_UNIX) as tried,
         ):
-            tried.bind(f"{made}/as-long-as-listener")
+            tried.bind(f"{folder}/as-long-as-listener")
     except OSError:
         return False
     return True
 
 
 def remove_abandoned_folders(own: Path) -> None:
-    """Remove what killed processes have left in the user's own folder: nobody holds its lock."""
+    """Remove folders of killed processes from the user's own folder: their locks are free."""
     if not own.name.startswith("ablab-"):
         return
     for path in own.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime < 60:  # perhaps not locked yet
+            if time.time() - path.stat().st_mtime < 60:  # its process may not have locked it yet
                 continue
             if not (path / OWNER_LOCK).exists():
-                path.rmdir()  # if it is empty
+                path.rmdir()  # raises OSError unless it is empty
             elif locks.is_free(path / OWNER_LOCK, if_unknown=False):
                 shutil.rmtree(path)

@@ -1,4 +1,4 @@
-"""Where numbers come from: machine, versions, commit, command. Imports no torch."""
+"""The origin of numbers: machine, package versions, commit, command. Imports no torch."""
 
 import datetime
 import hashlib
@@ -28,17 +28,17 @@ PACKAGES = (
 
 
 def timestamp() -> str:
-    """The time, as environment.json has it."""
+    """Return the current time as text, to the second, for environment.json."""
     return current_time().isoformat(timespec="seconds")
 
 
 def current_time() -> datetime.datetime:
-    """The time with its zone, to order what finishes and what is registered."""
+    """Return the current time with its zone, which orders finished trials and registrations."""
     return datetime.datetime.now().astimezone()
 
 
 def environment(command: str, started: str) -> dict[str, Any]:
-    """What a reader needs to judge or repeat a run: command, time, versions, commit, machine."""
+    """Return command, times, versions, commit and machine, to judge or repeat a run."""
     return {
         "command": command,
         "started": started,
@@ -52,8 +52,8 @@ def environment(command: str, started: str) -> dict[str, Any]:
 
 
 def machine() -> dict[str, Any]:
-    """The machine that timings belong to, with its GPUs if it has some."""
-    found = gpus()
+    """Return the machine that timings belong to, with its GPUs if it has any."""
+    gpu_names = gpus()
     return {
         "system": platform.system(),
         "processor": processor(),
@@ -62,24 +62,24 @@ def machine() -> dict[str, Any]:
         if hasattr(os, "sched_getaffinity")
         else os.cpu_count(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
-        **({"gpus": found} if found else {}),
+        **({"gpus": gpu_names} if gpu_names else {}),
     }
 
 
 def gpus() -> list[str]:
-    """Names of the NVIDIA GPUs, as the driver tells them.
+    """Return the names of the NVIDIA GPUs from the files of the driver.
 
-    Where its files do not name them (Windows and its Linux) torch does, which planning imports
-    there anyway. Not "if it is imported": a machine must always have the same name.
+    Windows and its Linux (WSL) have no such files. There torch is imported and asked, even if
+    nothing else has imported it: a machine must always have the same name.
     """
-    told = [
+    names = [
         line.partition(":")[2].strip()
         for path in sorted(DRIVER.glob("gpus/*/information"))
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
         if line.startswith("Model:")
     ]
-    if told or not device.may_have_cuda():
-        return told
+    if names or not device.may_have_cuda():
+        return names
     import torch
 
     n_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -87,7 +87,7 @@ def gpus() -> list[str]:
 
 
 def runtime_versions() -> dict[str, str | None]:
-    """What computes: Python, and the packages that numbers come from."""
+    """Return the versions of Python and of the packages that compute the numbers."""
     return {
         "python": platform.python_version(),
         "torch": package_version("torch"),
@@ -96,7 +96,7 @@ def runtime_versions() -> dict[str, str | None]:
 
 
 def package_version(package: str) -> str | None:
-    """The installed version of a package, or None; ours is known in a checkout too."""
+    """Return the installed version of a package, or None; a checkout of ablab has a version too."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -104,16 +104,16 @@ def package_version(package: str) -> str | None:
 
 
 def checkout_version() -> str | None:
-    """Our version as the checkout's pyproject.toml has it; None outside a checkout."""
+    """Return ablab's version from the checkout's pyproject.toml; None outside a checkout."""
     path = Path(__file__).resolve().parents[2] / "pyproject.toml"
     if not path.exists():
         return None
-    found = tomllib.loads(path.read_text(encoding="utf-8"))["project"]["version"]
-    return str(found)
+    version = tomllib.loads(path.read_text(encoding="utf-8"))["project"]["version"]
+    return str(version)
 
 
 def machine_id() -> str:
-    """A short hash of the system's own identity, which tells equal machines apart; "" without."""
+    """Return a short hash of the system's id, which tells equal machines apart; "" without one."""
     try:
         text = Path("/etc/machine-id").read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
@@ -122,23 +122,23 @@ def machine_id() -> str:
 
 
 def processor() -> str:
-    """The processor's name as the system tells it."""
+    """Return the processor's name as the system reports it."""
     if platform.system() == "Darwin":
-        return _ask("sysctl", "-n", "machdep.cpu.brand_string") or platform.machine()
+        return _command_output("sysctl", "-n", "machdep.cpu.brand_string") or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
         pairs = (line.partition(":") for line in lines if ":" in line)
-        told = {name.strip(): value.strip() for name, _, value in pairs}
-        if "model name" in told:
-            return told["model name"]
-        if "CPU part" in told:  # Arm
-            return f"{platform.machine()} {told.get('CPU implementer', '')} {told['CPU part']}"
+        info = {name.strip(): value.strip() for name, _, value in pairs}
+        if "model name" in info:
+            return info["model name"]
+        if "CPU part" in info:  # Arm
+            return f"{platform.machine()} {info.get('CPU implementer', '')} {info['CPU part']}"
     return platform.processor() or platform.machine()
 
 
-def _ask(*command: str) -> str:
-    """What a command of the system prints; "" where it is not there or fails."""
+def _command_output(*command: str) -> str:
+    """Return the output of a system command; "" where it is missing or fails."""
     try:
         done = subprocess.run(
             command, capture_output=True, encoding="utf-8", errors="replace", timeout=10, check=True
@@ -149,19 +149,22 @@ def _ask(*command: str) -> str:
 
 
 def git() -> dict[str, Any] | None:
-    """Commit and dirty flag of the checkout that the code lies in; None outside a checkout."""
+    """Return commit and dirty flag of the checkout of this code; None outside a checkout."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
     try:
-        commit, changed = _git(root, "rev-parse", "HEAD"), _git(root, "status", "--porcelain")
+        commit, changed = (
+            _git_output(root, "rev-parse", "HEAD"),
+            _git_output(root, "status", "--porcelain"),
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return {"commit": commit, "dirty": bool(changed)}
 
 
-def _git(root: Path, *words: str) -> str:
-    """Return what git prints. Raises OSError or SubprocessError where it cannot be asked."""
+def _git_output(root: Path, *words: str) -> str:
+    """Return the output of git. Raises OSError or SubprocessError where git fails."""
     done = subprocess.run(
         ["git", "-C", str(root), *words],
         capture_output=True,
@@ -174,5 +177,5 @@ def _git(root: Path, *words: str) -> str:
 
 
 def unique_suffix() -> str:
-    """A short name that no other process has: the process and the time."""
+    """Return a short text that no other process has: the process id and the time."""
     return f"{os.getpid()}-{time.time_ns() % 10**9}"

@@ -1,7 +1,7 @@
-"""The forms of a trial's records: what the rest of the code may rely on. No torch.
+"""The schemas of a trial's records, on which the rest of the code relies. No torch.
 
-Seals tell what was changed since we wrote it. Forms tell what we never wrote, such as a record of
-another version or one that was put together by hand.
+A seal detects a record that was changed after it was written. A schema detects a record that ablab
+never wrote, such as one of another version or one written by hand.
 """
 
 import math
@@ -9,52 +9,52 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 STATES = ("running", "untimed", "done", "diverged", "failed", "killed")
-MOST_NESTED = 50
+MAX_DEPTH = 50  # of nested mappings and lists
 
 Check = Callable[[Any], bool]
 
 
 def is_string(value: Any) -> bool:
-    """Whether a value is text."""
+    """Whether a value is a string."""
     return isinstance(value, str)
 
 
 def is_count(value: Any) -> bool:
-    """Whether a value is a whole number from 0 up to what a 64-bit column holds."""
+    """Whether a value is a whole number from 0 to 2^63 - 1, the largest of a 64-bit column."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
 
 
 def is_number_or_null(value: Any) -> bool:
-    """Whether a value is a number, or the null that stands for one which is not finite."""
+    """Whether a value is a number, or null, which stands for a number that is not finite."""
     if isinstance(value, bool) or not isinstance(value, int | float | None):
         return False
     return not isinstance(value, int) or abs(value) < 2**63
 
 
 def is_duration(value: Any) -> bool:
-    """Whether a value can be seconds that have passed."""
+    """Whether a value is null or a finite number of seconds from 0 up."""
     return value is None or (is_number_or_null(value) and math.isfinite(value) and value >= 0)
 
 
 def is_string_list(value: Any) -> bool:
-    """Whether a value is a list of texts."""
+    """Whether a value is a list of strings."""
     return isinstance(value, list) and all(map(is_string, value))
 
 
-def is_shallow_mapping(value: Any, depth: int = MOST_NESTED) -> bool:
-    """Whether a value is a mapping, nested no deeper than any of ours."""
-    return isinstance(value, dict) and _shallow(value, depth)
+def is_shallow_mapping(value: Any, depth: int = MAX_DEPTH) -> bool:
+    """Whether a value is a mapping that is nested at most `depth` levels deep."""
+    return isinstance(value, dict) and _is_shallow(value, depth)
 
 
-def _shallow(value: Any, depth: int) -> bool:
+def _is_shallow(value: Any, depth: int) -> bool:
     if not isinstance(value, dict | list):
         return True
     items = value.values() if isinstance(value, dict) else value
-    return depth > 0 and all(_shallow(item, depth - 1) for item in items)
+    return depth > 0 and all(_is_shallow(item, depth - 1) for item in items)
 
 
 def is_samples(value: Any) -> bool:
-    """Whether a value is what was timed: for each quantity the seconds of its calls."""
+    """Whether a value holds timing samples: for each quantity, the seconds of each call."""
     return isinstance(value, dict) and all(
         isinstance(seconds, list)
         and seconds
@@ -64,7 +64,7 @@ def is_samples(value: Any) -> bool:
 
 
 def is_rows(value: Any) -> bool:
-    """Whether a value is the final values of a trial: metric, value and unit, each metric once."""
+    """Whether a value is a list of final values: metric, value and unit, each metric once."""
     if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
         return False
     metrics = [row.get("metric") for row in value]
@@ -77,7 +77,7 @@ def is_rows(value: Any) -> bool:
     )
 
 
-STATUS_FORM: dict[str, Check] = {
+STATUS_SCHEMA: dict[str, Check] = {
     "seconds": is_duration,
     "message": is_string,
     "code": lambda value: value is None or is_string(value),
@@ -85,7 +85,7 @@ STATUS_FORM: dict[str, Check] = {
     "format": lambda _: True,
     "digests": lambda _: True,
 }
-RESULT_FORM: dict[str, Check] = {
+RESULT_SCHEMA: dict[str, Check] = {
     "seconds": is_duration,
     "from_step": is_count,
     "passes": is_count,
@@ -98,42 +98,44 @@ RESULT_FORM: dict[str, Check] = {
 
 
 def is_status(record: Mapping[str, Any]) -> bool:
-    """Whether a record has the form of a status."""
-    return record.get("state") in STATES and _agrees(record, STATUS_FORM)
+    """Whether a record has the schema of a trial's status."""
+    return record.get("state") in STATES and _matches(record, STATUS_SCHEMA)
 
 
 def is_result(record: Mapping[str, Any]) -> bool:
-    """Whether a record has the form of a result: its code, and rows of metric, value and unit."""
+    """Whether a record has the schema of a result: its code, and rows of metric, value, unit."""
     return (
         is_string(record.get("code"))
         and is_rows(record.get("results"))
-        and _agrees(record, RESULT_FORM)
+        and _matches(record, RESULT_SCHEMA)
         and (not record.get("samples") or record.get("passes", 0) > 0)
     )
 
 
 def is_first_stage(record: Mapping[str, Any]) -> bool:
-    """Whether a record has the form of what a first stage leaves: a result, and where it began."""
+    """Whether a record has the schema of a first stage: a result, and its first step."""
     return is_result(record) and is_count(record.get("from_step"))
 
 
 def is_arm(record: Mapping[str, Any]) -> bool:
-    """Whether a record has the form of what a signature covers."""
+    """Whether a record has the schema of a signed arm: its config and a whole `seed_offset`."""
     config = record.get("config")
-    return is_shallow_mapping(config) and isinstance(config, dict) and _offset(config) is not None
+    return (
+        is_shallow_mapping(config) and isinstance(config, dict) and _seed_offset(config) is not None
+    )
 
 
-def _offset(config: Mapping[str, Any]) -> int | None:
+def _seed_offset(config: Mapping[str, Any]) -> int | None:
     offset = config.get("seed_offset", 0)
     return offset if isinstance(offset, int) and not isinstance(offset, bool) else None
 
 
-def _agrees(record: Mapping[str, Any], form: Mapping[str, Check]) -> bool:
-    return all(check(record[key]) for key, check in form.items() if key in record)
+def _matches(record: Mapping[str, Any], schema: Mapping[str, Check]) -> bool:
+    return all(check(record[key]) for key, check in schema.items() if key in record)
 
 
 def nulls_to_nan(result: dict[str, Any]) -> dict[str, Any]:
-    """Read the null of a final value as NaN."""
+    """Return a result with NaN for each null among its final values."""
     rows = [
         row | {"value": math.nan if row["value"] is None else row["value"]}
         for row in result["results"]
@@ -141,7 +143,7 @@ def nulls_to_nan(result: dict[str, Any]) -> dict[str, Any]:
     return result | {"results": rows}
 
 
-PIECES_FORM: dict[str, Check] = {
+PIECES_SCHEMA: dict[str, Check] = {
     "done": is_count,
     "step": is_count,
     "results": lambda value: isinstance(value, dict) and all(map(_is_measured, value.values())),
@@ -151,14 +153,13 @@ PIECES_FORM: dict[str, Check] = {
 
 
 def is_pieces(record: Mapping[str, Any]) -> bool:
-    """Whether a record has the form of what finished measurements of a trial leave."""
-    return PIECES_FORM.keys() <= record.keys() and _agrees(record, PIECES_FORM)
+    """Whether a record has the schema of a trial's finished measurements."""
+    return PIECES_SCHEMA.keys() <= record.keys() and _matches(record, PIECES_SCHEMA)
 
 
 def _is_measured(value: Any) -> bool:
-    if (
-        not isinstance(value, list) or len(value) != 2 or value[0] is None
-    ):  # `encode_non_finite` leaves no null
+    # `encode_non_finite` writes no null.
+    if not isinstance(value, list) or len(value) != 2 or value[0] is None:
         return False
     return is_number_or_null(value[0]) and is_string(value[1])
 
@@ -168,7 +169,7 @@ def _is_table(value: Any) -> bool:
 
 
 def encode_non_finite(value: Any) -> Any:
-    """The same value with `{"float": "nan"}` for a number that JSON has no word for."""
+    """Return the value with e.g. `{"float": "nan"}` for a number that JSON cannot hold."""
     if isinstance(value, dict):
         return {key: encode_non_finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -179,7 +180,7 @@ def encode_non_finite(value: Any) -> Any:
 
 
 def decode_non_finite(value: Any) -> Any:
-    """The inverse of `encode_non_finite`. Raises ValueError for a text that is no number."""
+    """Undo `encode_non_finite`. Raises ValueError for a text that is not a number."""
     if isinstance(value, dict):
         if set(value) == {"float"}:
             return float(value["float"])

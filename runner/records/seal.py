@@ -1,8 +1,9 @@
-"""The seal of a record: digests of its files and of itself, and what has changed since. No torch.
+"""The seal of a record: digests of its files and of itself, and the changes since. No torch.
 
-A sealed record holds `format` and `digests`: SHA-256 of each of its files, and under its own name
-that of itself without this one entry, as canonical JSON (sorted keys, no spaces). Whoever edits a
-file and its digest can fool it; whoever edits a file alone is found out.
+A sealed record holds `format` and `digests`. `digests` has the SHA-256 of each of its files. Under
+the record's own file name it has the SHA-256 of the record without this one entry, as canonical
+JSON (sorted keys, no spaces). The seal detects an edited file. It does not detect an edit that also
+updates the digests.
 """
 
 import functools
@@ -18,76 +19,84 @@ from runner.records.files import replace_non_finite
 from runner.wording.output import truncate_middle
 
 FORMAT = 2
-"""The form of a trial's records; one without a number, or with another one, is not used."""
+"""Version of the schemas of all records; a record without it, or of another one, is not used."""
 
 CHANGED = "was changed since it was computed"
 
 
 def seal_record(
-    record: Mapping[str, Any], own: str, folder: Path, files: Sequence[str]
+    record: Mapping[str, Any], own_name: str, folder: Path, files: Sequence[str]
 ) -> dict[str, Any]:
-    """A record with its format and digests; `own` is its own file name, `files` lie in `folder`."""
+    """Return a record with its format and digests.
+
+    `own_name` is the name of its own file; `files` are other files of `folder` that it covers.
+    """
     digests = {name: file_sha256(folder / name) for name in files}
-    made = {**replace_non_finite(record), "format": FORMAT, "digests": digests}
-    return {**made, "digests": {**digests, own: _canonical(made)}}
+    unsealed = {**replace_non_finite(record), "format": FORMAT, "digests": digests}
+    return {**unsealed, "digests": {**digests, own_name: _canonical_sha256(unsealed)}}
 
 
-def current(record: Mapping[str, Any]) -> bool:
-    """Whether a record has today's format."""
+def has_current_format(record: Mapping[str, Any]) -> bool:
+    """Whether a record has the current format."""
     return record.get("format") == FORMAT
 
 
-def format_mismatch(record: Mapping[str, Any], own: str) -> str:
-    """That a record has not today's format; "" if it has."""
-    if current(record):
+def format_mismatch(record: Mapping[str, Any], own_name: str) -> str:
+    """Return a message if a record has another format than the current one, else ""."""
+    if has_current_format(record):
         return ""
     if "format" not in record:
-        return f"{own} has no format, and not {FORMAT}"
-    return f"{own} has format {truncate_middle(record['format'], 20)}, not {FORMAT}"
+        return f"{own_name} has no format, but format {FORMAT} is required"
+    return (
+        f"{own_name} has format {truncate_middle(record['format'], 20)}, but format {FORMAT} is "
+        "required"
+    )
 
 
-def first_change(record: Mapping[str, Any], own: str, folder: Path, files: Sequence[str]) -> str:
-    """What does not agree with the seal, naming the first file; "" if all is well.
+def first_change(
+    record: Mapping[str, Any], own_name: str, folder: Path, files: Sequence[str]
+) -> str:
+    """Return the first change since a record was sealed, naming the file; "" if there is none.
 
-    `files` are those that lie in the folder now.
+    `files` are the files that are in the folder now.
     """
-    return next(_faults(record, own, folder, files), "")
+    return next(_changes(record, own_name, folder, files), "")
 
 
 def list_changes(
     record: Mapping[str, Any],
-    own: str,
+    own_name: str,
     folder: Path,
     files: Sequence[str],
     unread: Sequence[str] = (),
 ) -> list[str]:
-    """All that does not agree with the seal of a record, a text for each file.
+    """Return all changes since a record was sealed, one text for each file.
 
-    Only names of `files` are looked for: a record that somebody has sent may name any place. Those
-    that are `unread` are too, but their content is not looked at.
+    Only names of `files` are checked, since an untrusted record may name any path. For the names in
+    `unread`, only the digest must exist; the file is not read.
     """
     digests = record.get("digests")
     if not isinstance(digests, dict):
         digests = {}
-    known = {name: value for name, value in digests.items() if name in (*files, own)}
-    missing = [f"{name} is not among what {own} vouches for" for name in files if name not in known]
-    return [*_faults({**record, "digests": known}, own, folder, (), unread), *missing]
+    known = {name: value for name, value in digests.items() if name in (*files, own_name)}
+    missing = [f"{own_name} has no digest of {name}" for name in files if name not in known]
+    return [*_changes({**record, "digests": known}, own_name, folder, (), unread), *missing]
 
 
-def _faults(
+def _changes(
     record: Mapping[str, Any],
-    own: str,
+    own_name: str,
     folder: Path,
     files: Sequence[str],
     unread: Sequence[str] = (),
 ) -> Iterator[str]:
     digests = record.get("digests")
     if not isinstance(digests, dict):
-        yield f"{own} {CHANGED}"
+        yield f"{own_name} {CHANGED}"
         return
-    others = {name: value for name, value in digests.items() if name != own}
-    if digests.get(own) != _canonical({**record, "digests": others}):
-        yield f"{own} {CHANGED}"
+    others = {name: value for name, value in digests.items() if name != own_name}
+    if digests.get(own_name) != _canonical_sha256({**record, "digests": others}):
+        yield f"{own_name} {CHANGED}"
     for name, value in others.items():
         if name in unread:
             continue
@@ -104,11 +113,11 @@ def _faults(
 
 
 def file_sha256(path: Path | str) -> str:
-    """The SHA-256 of a file; read again only where the file has changed. Raises OSError."""
-    found = os.stat(path)  # noqa: PTH116 (thousands of files: Path is slow)
-    if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for
-        raise OSError(f"{path} is no regular file")
-    stamp = (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+    """Return the SHA-256 of a file, which is read again only after a change. Raises OSError."""
+    status = os.stat(path)  # noqa: PTH116 (thousands of files: Path is slow)
+    if not stat.S_ISREG(status.st_mode):  # reading a pipe might never end
+        raise OSError(f"{path} is not a regular file")
+    stamp = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
     return _digest(str(path), *stamp)
 
 
@@ -118,6 +127,6 @@ def _digest(path: str, *stamp: int) -> str:  # noqa: ARG001
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _canonical(record: Mapping[str, Any]) -> str:
+def _canonical_sha256(record: Mapping[str, Any]) -> str:
     text = json.dumps(record, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

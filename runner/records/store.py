@@ -1,32 +1,31 @@
-"""The trial store: where a trial lies, its state, and when it may be reused. No torch.
+"""The trial store: the folder of each trial, its state, and the rule for reuse. No torch.
 
     <outputs>/<experiment>/trials/<arm>-<signature>/
       arm.json         the resolved arm that the signature covers
       seed-<k>/
         status.json    running | untimed | done | diverged | failed | killed; by atomic rename;
                        of a finished trial sealed: digests of result.json, metrics.csv, tables/
-        run.json       what the first of two stages found, and earlier passes of the second, while
-                       a pass is to come; sealed
-        seconds.json   what the trial has cost so far
-        first.json     when the trial was first finished, whatever code computes it again later
+        run.json       before a timing pass: results of the first stage and earlier passes; sealed
+        seconds.json   the seconds that the trial has cost so far
+        first.json     the time when the trial was first finished, by any code
         result.json    final values, the hash of the code, versions, machine, seconds
-        metrics.csv    the curves; the event file beside it is made from them
-        tables/        what is no scalar
-        checkpoint/    while it runs to resume from, at the end the trained weights
+        metrics.csv    the curves, from which the TensorBoard event file is made
+        tables/        results that are not scalars
+        checkpoint/    while the trial runs, the state to resume from; later, the trained weights
         log.txt, lock
 
-        previous/      the same records as other code has left them, if the trial was finished
+        previous/      the same records from other code, if it had finished the trial
 
-A trial is found by its signature, whatever name its arm has. Every read of a record passes
-`Slot.read_records`, `Slot.status` or another reader of this file, which check its form. A finished trial
-that does not agree with its seal, or has another format, counts as missing. Event files and
-checkpoints are not sealed: the former are made from metrics.csv, the latter hold digests of their
-own.
+A trial is found by the signature of its arm; the arm's name may change. Every record is read by
+`Slot.read_records`, `Slot.status` or another reader of this file, which check its schema. A
+finished trial counts as missing if its records do not match their seal, or have another format.
+Event files and checkpoints are not sealed: event files are made from metrics.csv, and checkpoints
+hold their own digests.
 
-Before a trial is computed again by other code, its records are linked into `previous/`: they are
-whole at every moment, and a user who goes back to the code of before (`git checkout .`) gets them
-back. `previous/` is a place like any (`Slot.previous`), and is used where it lies. There is one: it
-is replaced when the next other code starts on a trial that is finished.
+Before other code computes a trial again, the trial's records are linked into `previous/`. They are
+complete at every moment. A user who returns to the earlier code (`git checkout .`) gets them back.
+`previous/` is a slot like any other (`Slot.previous`), and is used in place. Each trial has at most
+one. It is replaced when other code starts again on a finished trial.
 """
 
 import contextlib
@@ -54,38 +53,39 @@ from runner.records.files import (
 FINISHED = ("done", "diverged")
 UNTIMED = "untimed"
 STATUS, RESULT, CURVES, TABLES = "status.json", "result.json", "metrics.csv", "tables"
-# Said of a trial that has had a further pass, or whose further pass has failed; its state is done.
+# Printed for a done trial after another timing pass, which succeeded or failed.
 TIMED_AGAIN, NOT_TIMED_AGAIN = "timed again", "not timed again"
 FIRST_STAGE, FIRST_FINISH = "run.json", "first.json"
-SECONDS, CHECKPOINTS, EARLIER = "seconds.json", "checkpoint", "previous"
+SECONDS, CHECKPOINTS, PREVIOUS = "seconds.json", "checkpoint", "previous"
 LOG, LOCK, ARM = "log.txt", "lock", "arm.json"
 RECORDS = (CURVES, TABLES, FIRST_STAGE, RESULT, SECONDS, CHECKPOINTS, STATUS)
-"""What one code leaves of a trial; the status last, since it makes the rest count."""
-FOLDERS = (TABLES, CHECKPOINTS, EARLIER)
+"""The records of a trial by one code. The status is last, since it makes the others valid."""
+FOLDERS = (TABLES, CHECKPOINTS, PREVIOUS)
 
 
 def signature_text(tree: dict[str, Any], data: str, machine: dict[str, Any] | None) -> str:
-    """What identifies an arm, as text.
+    """Return the text that identifies an arm.
 
-    Its resolved config, its data's fingerprint, and the machine where its trials are timed.
+    It holds the resolved config, the fingerprint of the data, and the machine if trials are timed.
     """
     where = {} if machine is None else {"machine": machine}
     return json.dumps({"config": tree, "data": data, **where}, sort_keys=True)
 
 
 def signature(text: str) -> str:
-    """The short identity of an arm."""
+    """Return the signature of an arm: a short hash of its `signature_text`."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
 class TrialRecords:
-    """What the folder of a trial holds, checked once.
+    """The records in the folder of a trial, checked once.
 
-    status   the status record; `{"state": "pending"}` where there is none
-    result   the result of a finished trial that is intact, else None
-    fault    what is wrong with its records, naming the file; "" if nothing is
-    other    that its records have another format than today's, naming the file; "" if not
+    Attributes:
+        status: the status record; `{"state": "pending"}` where it is missing.
+        result: the result of an intact finished trial, else None.
+        damage: a message that names the damaged file, or "".
+        format_mismatch: a message that names a record of another format, or "".
     """
 
     status: Mapping[str, Any]
@@ -95,34 +95,34 @@ class TrialRecords:
 
     @property
     def unusable_reason(self) -> str:
-        """Why the records must neither be used nor be resumed from; "" if they may be."""
+        """The reason why the records cannot be used or resumed from, or ""."""
         return self.damage or self.format_mismatch
 
 
 @dataclass(frozen=True)
 class Slot:
-    """The place of one trial in the store."""
+    """The folder of one trial in the store."""
 
     folder: Path
 
     def status(self) -> dict[str, Any]:
-        """The status record; `{"state": "pending"}` where there is none."""
+        """Return the status record; `{"state": "pending"}` where it is missing or damaged."""
         status = read_json(self.folder / STATUS)
         readable = status is not None and schemas.is_status(status)
         return status if status is not None and readable else {"state": "pending"}
 
     def write_status(self, state: str, **more: Any) -> None:
-        """Write the status record; that of a finished trial seals the files that lie there."""
+        """Write the status record; the record of a finished trial seals the trial's files."""
         record = {"state": state, **more}
         if state in FINISHED:
             record = seal.seal_record(record, STATUS, self.folder, self.sealed_files())
         write_json(self.folder / STATUS, record)
 
     def sealed_files(self) -> list[str]:
-        """The files that the seal of a finished trial covers: result, curves, tables."""
-        there = list_names(self.folder)
+        """Return the files that the seal of a finished trial covers: result, curves, tables."""
+        names = list_names(self.folder)
         return [
-            *(name for name in (RESULT, CURVES) if name in there),
+            *(name for name in (RESULT, CURVES) if name in names),
             *(
                 f"{TABLES}/{name}"
                 for name in list_names(self.folder / TABLES)
@@ -135,17 +135,17 @@ class Slot:
         status = self.status()
         if status["state"] not in FINISHED:
             return self._unfinished(status)
-        if other := seal.format_mismatch(status, STATUS):
-            return TrialRecords(status, format_mismatch=other)
-        if fault := seal.first_change(status, STATUS, self.folder, self.sealed_files()):
-            return TrialRecords(status, damage=fault)
+        if mismatch := seal.format_mismatch(status, STATUS):
+            return TrialRecords(status, format_mismatch=mismatch)
+        if damage := seal.first_change(status, STATUS, self.folder, self.sealed_files()):
+            return TrialRecords(status, damage=damage)
         result = read_json(self.folder / RESULT)
         if result is None or not schemas.is_result(result):
-            return TrialRecords(status, damage=f"{RESULT} is no result of a trial")
+            return TrialRecords(status, damage=f"{RESULT} is not a result of a trial")
         return TrialRecords(status, schemas.nulls_to_nan(result))
 
     def _unfinished(self, status: Mapping[str, Any]) -> TrialRecords:
-        """What is wrong where no finished trial lies, so that nothing there may be resumed from."""
+        """Check the records of an unfinished trial; damaged ones cannot be resumed from."""
         if status["state"] == "pending":
             if os.path.lexists(self.folder / STATUS):
                 return TrialRecords(status, damage=f"{STATUS} cannot be read")
@@ -156,28 +156,29 @@ class Slot:
         first = read_json(self.folder / FIRST_STAGE)
         if first is None:
             return TrialRecords(status, damage=f"{FIRST_STAGE} cannot be read")
-        if other := seal.format_mismatch(first, FIRST_STAGE):
-            return TrialRecords(status, format_mismatch=other)
-        fault = seal.first_change(first, FIRST_STAGE, self.folder, ())
-        if not fault and not schemas.is_first_stage(first):
-            fault = f"{FIRST_STAGE} is no record of a trial"
-        return TrialRecords(status, damage=fault)
+        if mismatch := seal.format_mismatch(first, FIRST_STAGE):
+            return TrialRecords(status, format_mismatch=mismatch)
+        damage = seal.first_change(first, FIRST_STAGE, self.folder, ())
+        if not damage and not schemas.is_first_stage(first):
+            damage = f"{FIRST_STAGE} is not a record of a trial"
+        return TrialRecords(status, damage=damage)
 
     def write_result(self, result: dict[str, Any]) -> None:
-        """Write the result; it counts once the status says so."""
+        """Write the result, which becomes valid with the status that is written next."""
         write_json(self.folder / RESULT, result)
         (self.folder / FIRST_STAGE).unlink(missing_ok=True)
 
     def write_first_stage(self, first: dict[str, Any]) -> None:
-        """Write what the first stage of a timed trial leaves for the second."""
+        """Write the results of a timed trial's first stage for the timing stage."""
         record = seal.seal_record(first, FIRST_STAGE, self.folder, ())
         write_json(self.folder / FIRST_STAGE, record)
 
     def reopen_for_timing(self, code: str, passes: int) -> bool:
-        """Let a finished trial that was timed in so many passes be timed once more.
+        """Prepare another timing pass of a finished trial that had `passes` of them.
 
-        Its result and status are kept in `run.json`, so that a kill costs only the new pass and
-        `restore_result` can put them back. Returns False where there is no such result.
+        Its result and status are copied into `run.json`. So a kill costs only the new pass, and
+        `restore_result` can put them back. Returns False if this code has no result with as many
+        passes.
         """
         reading = self.read_records()
         result = reading.result
@@ -187,9 +188,9 @@ class Slot:
         return True
 
     def restore_result(self, code: str) -> bool:
-        """Put back the status of a result whose further timing pass has failed.
+        """Restore the status of a finished trial after another timing pass has failed.
 
-        Returns False where there is no such result, or where its files were changed since.
+        Returns False if this code has no such trial, or if the trial's files were changed since.
         """
         first = self.read_first_stage(code)
         status = first.get("status") if first else None
@@ -202,30 +203,30 @@ class Slot:
         return True
 
     def read_first_stage(self, code: str) -> dict[str, Any] | None:
-        """What the first stage of a timed trial has left for the second, if the same code did."""
+        """Return the results of a timed trial's first stage; None if other code computed it."""
         first = read_json(self.folder / FIRST_STAGE)
         if first is None or first.get("code") != code or self.read_records().unusable_reason:
             return None
         return schemas.nulls_to_nan(first)
 
     def result(self) -> dict[str, Any] | None:
-        """The result of a finished trial that is intact, else None."""
+        """Return the result of an intact finished trial, else None."""
         return self.read_records().result
 
     @property
     def arm_folder(self) -> Path:
         """The folder of the trial's arm."""
-        return self.folder.parents[1 if self.folder.name == EARLIER else 0]
+        return self.folder.parents[1 if self.folder.name == PREVIOUS else 0]
 
     @property
     def previous(self) -> "Slot":
-        """The place of what other code has left of this trial."""
-        return Slot(self.folder / EARLIER)
+        """The slot of this trial's records from other code."""
+        return Slot(self.folder / PREVIOUS)
 
     def find_usable(self, code: str, *, any_code: bool = False) -> "Slot | None":
-        """The place of an intact result of this code, here or in `previous`; None without one.
+        """Return the slot with an intact result of this code, this one or `previous`, or None.
 
-        With `any_code` the newest result counts, whatever code has computed it.
+        With `any_code` the newest result counts, and any code may have computed it.
         """
         for slot in (self, self.previous):
             result = slot.result()
@@ -234,28 +235,28 @@ class Slot:
         return None
 
     def is_finished(self, code: str) -> bool:
-        """Whether the trial is finished and intact, and this code has computed it."""
+        """Whether this code has finished the trial, and its records are intact."""
         result = self.result()
         return result is not None and result["code"] == code
 
     def clear(self) -> None:
-        """Remove the records, so that nothing can resume from them; the first finish stays.
+        """Remove the records except `first.json`, so that nothing can resume from them.
 
-        A finished trial that is intact is kept in `previous`, also one that was to be timed again.
+        An intact finished trial is moved to `previous`, also if it was waiting for a timing pass.
         """
         self.write_first_finish()
         first = read_json(self.folder / FIRST_STAGE)
         if first is not None:
             self.restore_result(str(first.get("code")))
         if self.result() is not None:
-            self._keep_as_earlier()
+            self._link_to_previous()
         for name in reversed(RECORDS):
             remove(self.folder / name)
 
-    def _keep_as_earlier(self) -> None:
-        """Link the records into `previous`, which appears whole, by rename."""
-        draft = self.folder / f".{EARLIER}"
-        remove(draft)  # what a kill has left
+    def _link_to_previous(self) -> None:
+        """Link the records into `previous`, which is complete at every moment, by a rename."""
+        draft = self.folder / f".{PREVIOUS}"
+        remove(draft)  # the rest of a killed process
         draft.mkdir()
         for name in RECORDS:
             source, target = self.folder / name, draft / name
@@ -266,36 +267,39 @@ class Slot:
         remove(self.previous.folder)
         draft.rename(self.previous.folder)
 
-    def misplaced(self) -> list[str]:
-        """What lies in this folder where something of another type must lie, or nobody can read it.
+    def find_misplaced(self) -> list[str]:
+        """Return the names of entries that have the wrong type or cannot be read, and of links.
 
-        E.g. a folder called log.txt, a link that leads in a circle, a file without permissions.
+        Examples are a folder called log.txt, a circular link, or a file without permissions.
         """
         if not os.path.lexists(self.folder):
             return []
         if not is_accessible(self.folder, folder=True):
             return ["."]
-        wanted = {name: name in FOLDERS for name in (*RECORDS, FIRST_FINISH, EARLIER, LOG, LOCK)}
-        found = [
+        must_be_folder = {
+            name: name in FOLDERS for name in (*RECORDS, FIRST_FINISH, PREVIOUS, LOG, LOCK)
+        }
+        misplaced = [
             name
             for name in list_names(self.folder)
-            if name in wanted and not is_accessible(self.folder / name, folder=wanted[name])
+            if name in must_be_folder
+            and not is_accessible(self.folder / name, folder=must_be_folder[name])
         ]
-        # What is written through a link would land elsewhere.
+        # Files written through a link would be stored in another place.
         links = [path for path in self.folder.rglob("*") if path.is_symlink()]
-        return sorted({*found, *(str(path.relative_to(self.folder)) for path in links)})
+        return sorted({*misplaced, *(str(path.relative_to(self.folder)) for path in links)})
 
     def repair(self) -> list[str]:
-        """Remove what is misplaced, and name it."""
-        found = self.misplaced()
-        for name in found:
+        """Remove misplaced entries, and return their names."""
+        names = self.find_misplaced()
+        for name in names:
             remove(self.folder / name)
-        return found
+        return names
 
     def first_finish_time(self) -> datetime.datetime | None:
-        """When the trial was first finished, whatever code computed it; None if it never was.
+        """Return the time when the trial was first finished, by any code; None if it never was.
 
-        A trial without such a record, or with a damaged one, counts by the age of its files.
+        If `first.json` is missing or damaged, the times of its file and of the result's count.
         """
         record = read_json(self.folder / FIRST_FINISH)
         if record is not None and (time := parse_time(record.get("finished"))):
@@ -308,7 +312,7 @@ class Slot:
         return min(times, default=None)
 
     def write_first_finish(self, now: datetime.datetime | None = None) -> None:
-        """Write when the trial was first finished (`now`, if it never was before), once for all."""
+        """Write the time when the trial was first finished, or `now`; keep an earlier record."""
         if not os.path.lexists(self.folder / FIRST_FINISH) and (
             time := self.first_finish_time() or now
         ):
@@ -317,27 +321,27 @@ class Slot:
             )
 
 
-def split_seed_offset(signed: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
-    """What identifies an arm but for its `seed_offset`, and that offset."""
-    config = {**signed["config"], "seed_offset": 0}
-    return {**signed, "config": config}, int(signed["config"].get("seed_offset", 0))
+def split_seed_offset(arm: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
+    """Return an arm's `arm.json` with `seed_offset` 0, and its `seed_offset`."""
+    config = {**arm["config"], "seed_offset": 0}
+    return {**arm, "config": config}, int(arm["config"].get("seed_offset", 0))
 
 
-def arm_of(folder: Path) -> dict[str, Any] | None:
-    """What the signature of an arm's folder covers; None where it cannot be read."""
+def read_arm(folder: Path) -> dict[str, Any] | None:
+    """Return the content of an arm's `arm.json`; None where it cannot be read."""
     record = read_json(folder / ARM)
     return record if record is not None and schemas.is_arm(record) else None
 
 
 def arms(root: Path) -> Iterator[dict[str, Any]]:
-    """What is known of all arms of a store."""
+    """Yield the content of every readable `arm.json` of a store."""
     for name in list_names(root):
-        if (record := arm_of(root / name)) is not None:
+        if (record := read_arm(root / name)) is not None:
             yield record
 
 
 def parse_time(text: object) -> datetime.datetime | None:
-    """A time as our records hold it; None where it is none."""
+    """Return the time that a record holds as text; None for any other value."""
     try:
         time = datetime.datetime.fromisoformat(text) if isinstance(text, str) else None
         return time.astimezone() if time else None
@@ -346,7 +350,7 @@ def parse_time(text: object) -> datetime.datetime | None:
 
 
 class Store:
-    """All trials of one experiment below an outputs folder; reads the list of arms once."""
+    """All trials of one experiment in an outputs folder; it reads the list of arms once."""
 
     def __init__(self, outputs: Path, experiment: str) -> None:
         self.root = self.trials_folder(outputs, experiment)
@@ -355,40 +359,42 @@ class Store:
 
     @staticmethod
     def trials_folder(outputs: Path, experiment: str) -> Path:
-        """The folder of an experiment's trials."""
+        """Return the folder of an experiment's trials."""
         return outputs / experiment / "trials"
 
-    def arm_folder(self, name: str, mark: str) -> Path:
-        """The folder of an arm: the one that has its signature, else a new one; nothing is made."""
-        return self._folders.setdefault(mark, self.root / f"{name}-{mark}")
+    def arm_folder(self, name: str, arm_signature: str) -> Path:
+        """Return the folder that has an arm's signature, else the path for a new one."""
+        return self._folders.setdefault(arm_signature, self.root / f"{name}-{arm_signature}")
 
-    def slot(self, name: str, mark: str, seed: int) -> Slot:
-        """The place of one trial."""
-        return Slot(self.arm_folder(name, mark) / f"seed-{seed}")
+    def slot(self, name: str, arm_signature: str, seed: int) -> Slot:
+        """Return the slot of one trial."""
+        return Slot(self.arm_folder(name, arm_signature) / f"seed-{seed}")
 
-    def slots_across_offsets(self, mark: str, signed: str | None = None) -> dict[int, list[Slot]]:
-        """The seeds of an arm and their places; with `signature_text`, of its twins under offsets too.
+    def slots_across_offsets(
+        self, arm_signature: str, signature_text: str | None = None
+    ) -> dict[int, list[Slot]]:
+        """Return the slots of an arm by seed, and those of its twins if `signature_text` is given.
 
-        A twin differs in `seed_offset` alone: its seed k is the arm's seed k plus its own offset
-        less the arm's.
+        A twin has the same config except for `seed_offset`. Its seed k counts as the arm's seed
+        k + (the twin's offset) - (the arm's offset).
         """
-        found = {seed: [slot] for seed, slot in self.slots_by_seed(mark).items()}
-        if signed is None:
-            return found
-        plain, offset = split_seed_offset(json.loads(signed))
+        slots = {seed: [slot] for seed, slot in self.slots_by_seed(arm_signature).items()}
+        if signature_text is None:
+            return slots
+        plain, offset = split_seed_offset(json.loads(signature_text))
         for other, folder in self._folders.items():
-            record = None if other == mark else arm_of(folder)
+            record = None if other == arm_signature else read_arm(folder)
             if record is None:
                 continue
             twin, shift = split_seed_offset(record)
             if twin == plain:
                 for seed, slot in self.slots_by_seed(other).items():
-                    found.setdefault(seed + shift - offset, []).append(slot)
-        return found
+                    slots.setdefault(seed + shift - offset, []).append(slot)
+        return slots
 
-    def slots_by_seed(self, mark: str) -> dict[int, Slot]:
-        """The seeds of an arm that have a folder, ascending, with their places."""
-        folder = self._folders.get(mark)
+    def slots_by_seed(self, arm_signature: str) -> dict[int, Slot]:
+        """Return the slots of an arm by seed, ascending, for the seeds that have a folder."""
+        folder = self._folders.get(arm_signature)
         if folder is None:
             return {}
         numbers = [n.removeprefix("seed-") for n in list_names(folder) if n.startswith("seed-")]

@@ -1,8 +1,7 @@
 """TensorBoard protocol buffers, built without torch and without tensorflow.
 
-`torch.utils.tensorboard` imports torch (2 s) and its `add_hparams` makes a sub-run for every call;
-the plugins' own `summary` modules import tensorflow. What is left are the plugins' messages, put
-together here.
+`torch.utils.tensorboard` imports torch (2 s), and its `add_hparams` makes a sub-run for every call.
+The plugins' own `summary` modules import tensorflow. So this module builds the plugins' messages.
 """
 
 import struct
@@ -24,23 +23,23 @@ MarginChart = tuple[str, str, str, str]  # title and the tags of value, lower, u
 
 
 def open_writer(folder: Path) -> EventFileWriter:
-    """A writer whose queue is long enough that a burst of events does not wait for the disk."""
+    """Open a writer with a long queue, so that a burst of events does not wait for the disk."""
     return EventFileWriter(str(folder), max_queue_size=10_000)
 
 
 def event(summary: Any, step: int = 0) -> Any:
-    """Wrap a summary as an event of this moment."""
+    """Return a summary as an event with the current time."""
     return event_pb2.Event(wall_time=time.time(), step=step, summary=summary)
 
 
 def scalar_summary(values: Mapping[str, float]) -> Any:
-    """One summary with a plain scalar per tag (float32 in the file)."""
+    """Return one summary with a plain scalar per tag (float32 in the file)."""
     pairs = [summary_pb2.Summary.Value(tag=tag, simple_value=v) for tag, v in values.items()]
     return summary_pb2.Summary(value=pairs)
 
 
 def text_summary(tag: str, markdown: str) -> Any:
-    """A markdown text for TensorBoard's Text tab."""
+    """Return a markdown text for TensorBoard's Text tab."""
     meta = text_metadata.create_summary_metadata(display_name=tag, description="")
     tensor = tensor_pb2.TensorProto(
         dtype=types_pb2.DT_STRING, string_val=[markdown.encode("utf-8", "backslashreplace")]
@@ -52,7 +51,7 @@ def text_summary(tag: str, markdown: str) -> Any:
 
 
 def image_summary(tag: str, png: bytes) -> Any:
-    """An encoded PNG; its size is read from the file's header."""
+    """Return an encoded PNG for the Images tab; its size is read from the PNG header."""
     width, height = struct.unpack(">II", png[16:24])
     picture = summary_pb2.Summary.Image(
         width=width, height=height, colorspace=4, encoded_image_string=png
@@ -61,12 +60,12 @@ def image_summary(tag: str, png: bytes) -> Any:
 
 
 def session_start(hparams: HParams, group: str) -> Any:
-    """Opens a row of the HParams table; sessions of the same group share one row."""
+    """Return the start of a row of the HParams table; sessions of one group share a row."""
     return summary_v2.hparams_pb(dict(hparams), trial_id=group)
 
 
 def session_end(*, success: bool) -> Any:
-    """Closes a row of the HParams table."""
+    """Return the end of a row of the HParams table."""
     status = api_pb2.STATUS_SUCCESS if success else api_pb2.STATUS_FAILURE
     info = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=time.time())
     data = plugin_data_pb2.HParamsPluginData(session_end_info=info)
@@ -79,7 +78,10 @@ def session_end(*, success: bool) -> Any:
 
 
 def hparams_table(columns: Iterable[str], metrics: Mapping[str, str]) -> Any:
-    """Declares the HParams table once, at the root: columns, and metrics as tag -> name shown."""
+    """Return the declaration of the HParams table: its columns, and its metrics as tag -> label.
+
+    The root folder gets it once.
+    """
     return summary_v2.hparams_config_pb(
         hparams=[summary_v2.HParam(column) for column in columns],
         metrics=[summary_v2.Metric(tag, display_name=name) for tag, name in metrics.items()],
@@ -87,7 +89,7 @@ def hparams_table(columns: Iterable[str], metrics: Mapping[str, str]) -> Any:
 
 
 def margin_layout(categories: Mapping[str, Iterable[MarginChart]]) -> Any:
-    """The Custom Scalars tab: a chart with a shaded band per metric, grouped by category."""
+    """Return the Custom Scalars tab: charts with a shaded band, grouped by category."""
     layout = layout_pb2.Layout()
     for title, charts in categories.items():
         category = layout.category.add(title=title)

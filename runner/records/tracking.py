@@ -1,8 +1,8 @@
-"""What a trial logs: a tidy `metrics.csv` and a TensorBoard event file with the same numbers.
+"""The logs of a trial: a tidy `metrics.csv` and a TensorBoard event file with the same numbers.
 
-The CSV is the record; the event file can be rewritten from it, which is what makes a resumed
-trial's set of (tag, step, value) equal to that of a trial that was never stopped. `metrics.csv`
-keeps every digit of a float, the event file holds float32.
+The CSV is the record, and the event file is rewritten from it on resume. So a resumed trial and an
+uninterrupted one have the same set of (tag, step, value). `metrics.csv` keeps every digit of a
+float; the event file holds float32.
 """
 
 import contextlib
@@ -27,12 +27,12 @@ Status = Literal["done", "failed"]
 
 
 class Tracker:
-    """Logs one trial into its folder.
+    """The logger of one trial, which writes into the trial's folder.
 
-    Rows wait in memory and are written by `flush()`, by `close()`, and by a `log()` that comes
-    `flush_seconds` after the last write. Call `flush()` before a checkpoint is saved: rows up to
-    the checkpoint's step are then on disk. `resume_step=k` keeps the rows with step <= k that an
-    earlier tracker left in the folder; without it the trial starts from nothing.
+    Rows wait in memory. They are written by `flush()`, by `close()`, and by a `log()` that comes
+    `flush_seconds` or more after the last write. Call `flush()` before a checkpoint is saved, so
+    that all rows up to its step are on disk. `resume_step=k` keeps the rows with step <= k that an
+    earlier tracker has written; without it the curves start empty.
     """
 
     def __init__(
@@ -47,29 +47,29 @@ class Tracker:
         self.flush_seconds = flush_seconds
         self._rows: list[Row] = []
         folder.mkdir(parents=True, exist_ok=True)
-        kept = (
+        rows = (
             [] if resume_step is None else [r for r in read_curves(folder) if r[0] <= resume_step]
         )
         for stale in folder.glob("events.out.tfevents.*"):
             remove(stale)
-        _replace(folder / CURVES, kept)
+        _replace(folder / CURVES, rows)
         self._closed = False
         self._writer = tensorboard.open_writer(folder)
         group = f"{folder.parent.name}/{folder.name}"
         self._writer.add_event(tensorboard.event(tensorboard.session_start(hparams, group)))
-        self._write_events(kept)
-        self._last_step = kept[-1][0] if kept else 0
+        self._write_events(rows)
+        self._last_step = rows[-1][0] if rows else 0
         self._last_flush = time.monotonic()
 
     def log(self, values: Mapping[str, float], step: int) -> None:
-        """Record values of one step; NaN and infinities are data and are kept."""
+        """Log values of one step; NaN and infinities are logged like other values."""
         self._rows += [(step, metric, float(value)) for metric, value in values.items()]
         self._last_step = step
         if time.monotonic() - self._last_flush >= self.flush_seconds:
             self.flush()
 
     def flush(self) -> None:
-        """Bring everything logged so far to the disk; the CSV is synced."""
+        """Write everything logged so far; the CSV is synced to disk."""
         with (self.folder / CURVES).open("a", newline="", encoding="utf-8") as file:
             _write_rows(file, self._rows)
         self._write_events(self._rows)
@@ -78,10 +78,10 @@ class Tracker:
         self._last_flush = time.monotonic()
 
     def close(self, status: Status, final: Mapping[str, float] | None = None) -> None:
-        """Flush, and tell TensorBoard how the trial ended. Closing twice is harmless.
+        """Flush, and write the trial's status for TensorBoard. A second call does nothing.
 
         `final` values fill the trial's row of the HParams table, as `final/<metric>` at the last
-        step; they go into the event file only, their record is the trial's result.
+        step. They go into the event file only, because the trial's result records them.
         """
         if self._closed:
             return
@@ -111,14 +111,17 @@ class Tracker:
 
 
 def read_curves(folder: Path) -> list[Row]:
-    """The rows of a trial's `metrics.csv` up to the first line that cannot be read.
+    """Return the rows of a trial's `metrics.csv` up to the first line that cannot be read.
 
-    The last line of a trial that was killed may be torn. Names are read as they were written,
-    whatever characters they have.
+    The last line of a killed trial may be cut. Names are read exactly as they were written, with
+    any characters.
+
+    Raises:
+        OSError: the file may be readable later; see `runner.records.files.is_transient`.
     """
     path = folder / CURVES
     try:
-        content = path.read_bytes() if path.is_file() else b""  # a pipe would be waited for
+        content = path.read_bytes() if path.is_file() else b""  # reading a pipe might never end
     except OSError as error:
         if is_transient(error):
             raise
@@ -135,7 +138,7 @@ def read_curves(folder: Path) -> list[Row]:
 
 
 def curves_fingerprint(path: Path) -> dict[str, Any]:
-    """What curves hold now, for `curves_match` to compare: their size and digest; empty without any."""
+    """Return size and digest of a file of curves, for `curves_match`; {} if it is unreadable."""
     try:
         content = path.read_bytes()
     except OSError:
@@ -144,9 +147,12 @@ def curves_fingerprint(path: Path) -> dict[str, Any]:
 
 
 def curves_match(path: Path, earlier: Mapping[str, Any]) -> bool:
-    """Whether curves still begin with what they held when they were stamped; rows may follow.
+    """Whether a file of curves still begins with the content of an earlier `curves_fingerprint`.
 
-    Raises OSError where that cannot be told now; see `runner.records.files.is_transient`.
+    Rows may have been appended since.
+
+    Raises:
+        OSError: the file may be readable later; see `runner.records.files.is_transient`.
     """
     size = earlier.get("size", 0)
     if not isinstance(size, int) or size < 0:
@@ -154,9 +160,9 @@ def curves_match(path: Path, earlier: Mapping[str, Any]) -> bool:
     if not size:
         return True
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode) or found.st_size < size:
-            return False  # a damaged size would ask for more memory than there is
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size < size:
+            return False  # a damaged, huge size would be read into memory
         with path.open("rb") as file:
             return hashlib.sha256(file.read(size)).hexdigest() == earlier.get("sha256")
     except OSError as error:
@@ -174,11 +180,11 @@ def _replace(path: Path, rows: list[Row]) -> None:
 
 
 def _write_rows(file: TextIO, rows: list[Row]) -> None:
-    """Append rows with every digit of their values, and wait until they are on the disk."""
+    """Append rows with every digit of their values, and sync them to disk."""
     plain = csv.writer(file, lineterminator="\n")
     quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
     for step, metric, value in rows:
-        # Not every Python quotes a carriage return, which ends a line all the same.
+        # A carriage return ends a line, but some versions of Python do not quote it.
         (quoted if "\r" in metric else plain).writerow((step, metric, repr(value)))
     file.flush()
     os.fsync(file.fileno())

@@ -1,1 +1,1 @@
-"""From trials to records, and from records to the page, the tables and TensorBoard."""
+"""The report of a run: its records, page, tables and TensorBoard files."""

@@ -1,4 +1,4 @@
-"""The answer in computed sentences; no experiment writes its conclusion by hand."""
+"""The answer of a report: sentences that are computed from the results, never written by hand."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -19,23 +19,26 @@ from runner.wording import quantity
 DIRECTION_WORDS = {
     "less": "lower is better",
     "greater": "higher is better",
-    "none": "neither way is better",
+    "none": "neither direction is better",
 }
-NO_HEADLINE = "No headline is named, so nothing is compared."
-SMOKE = "A smoke run proves only that everything runs; it is no evidence for or against any arm."
+NO_HEADLINE = "The experiment names no headline metric, so the arms are not compared."
+SMOKE = "A smoke run only shows that everything runs. It is not evidence for or against any arm."
 VERBS = {
     Standing.better: ("is", "are", "better than"),
     Standing.different: ("is", "are", "different from"),
     Standing.worse: ("is", "are", "worse than"),
-    Standing.not_distinguished: ("is", "are", "not told apart from"),
-    Standing.undecided: ("is", "are", "undecided beside"),
+    Standing.not_distinguished: ("does not", "do not", "differ significantly from"),
+    Standing.undecided: ("is", "are", "undecided against"),
 }
 
 
 def answer_lines(
     study: StudyRecord, compared: Sequence[HeadlineComparison], findings: Sequence[Finding]
 ) -> list[str]:
-    """What each headline says, a line each; how sure that is; the verdicts in a sentence."""
+    """Return the answer, line by line.
+
+    It has a line for each headline, lines on the uncertainty, and a count of the verdicts.
+    """
     if study.scale == "smoke":
         return [SMOKE]
     lines = sentences(study, compared) or [NO_HEADLINE]
@@ -44,14 +47,14 @@ def answer_lines(
     bad = Counter(status for status in study.trials["status"] if status != "done")
     if bad:
         counted = ", ".join(f"{n} {status}" for status, n in bad.most_common())
-        lines.append(f"Not every trial ended well: {counted} of {len(study.trials)}.")
+        lines.append(f"Trials that are not done: {counted} of {len(study.trials)}.")
     return lines
 
 
 def answer_record(
     study: StudyRecord, compared: Sequence[HeadlineComparison], findings: Sequence[Finding]
 ) -> dict[str, Any]:
-    """The answer as data: what answer.json holds."""
+    """Return the answer as data, the content of answer.json."""
     smoke = study.scale == "smoke"
     return {
         "sentence": SMOKE if smoke else " ".join(sentences(study, compared) or [NO_HEADLINE]),
@@ -63,7 +66,7 @@ def answer_record(
 
 
 def sentences(study: StudyRecord, compared: Sequence[HeadlineComparison]) -> list[str]:
-    """A line for each headline: effect, interval, cost, and what else differs."""
+    """Return a line for each headline: effects, intervals, costs and other differences."""
     return [
         _headline(study, [one for one in compared if one.headline is headline], headline)
         for headline in study.headline
@@ -71,35 +74,44 @@ def sentences(study: StudyRecord, compared: Sequence[HeadlineComparison]) -> lis
 
 
 def how_sure(study: StudyRecord, compared: Sequence[HeadlineComparison]) -> list[str]:
-    """What stands in brackets, how often was looked, which seeds are left out, what diverged."""
+    """Return the lines that explain the numbers of the answer.
+
+    They give the intervals, the level of the tests, tuning, repeated looks, seeds that are left
+    out, and diverged trials.
+    """
     lines = []
     tested = [one for one in compared if one.has_interval]
     if tested:
         n = _range([one.n for one in tested], "paired seed")
-        lines.append(f"In brackets: the mean difference and its 95 % interval, over {n}.")
+        lines.append(
+            f"In parentheses: the mean difference from the baseline [95 % interval], over {n}."
+        )
     family = sum(isfinite(one.decision.p) for one in compared)
     if family:
-        together = f" over all {family} comparisons together" if family > 1 else ""
-        lines.append(f"Better and worse have p < {alpha_at_look(study.n_looks):.3g}{together}.")
+        correction = f", corrected for {family} comparisons" if family > 1 else ""
+        lines.append(
+            f"Better and worse require p < {alpha_at_look(study.n_looks):.3g}{correction}, and an "
+            f"interval without 0."
+        )
     if study.tuned:
-        told = ", ".join(f"{arm} {override}" for arm, override in study.tuned.items())
-        lines.append(f"Tuned for each arm on seeds and held-out data of its own: {told}.")
+        overrides = ", ".join(f"{arm} {override}" for arm, override in study.tuned.items())
+        lines.append(f"Tuned for each arm, on separate seeds and held-out data: {overrides}.")
     if study.looks and study.looks.words:
         lines.append(
-            f"This is the {study.looks.words}: better and worse are judged at "
+            f"This is the {study.looks.words} at these arms, so the threshold for p is "
             f"{ALPHA:g} / {study.n_looks}."
         )
     if study.looks and (words := study.looks.left_out_words):
         lines.append(f"{words[0].upper()}{words[1:]}.")
-    if told := diverged_shares(study):
-        lines.append(told)
+    if sentence := diverged_shares(study):
+        lines.append(sentence)
     return lines
 
 
 def diverged_shares(study: StudyRecord) -> str:
-    """How many trials of each arm diverged, with the upper limit of the true share.
+    """Return a sentence on each arm's diverged trials, with the upper limit of their true rate.
 
-    "" for a study that trains nothing, so that nothing can diverge.
+    It is "" for a study without training, in which no trial can diverge.
     """
     trained = study.results["metric"].str.startswith("train/").any()
     if not trained and not any(map(study.n_diverged, study.arms)):
@@ -112,17 +124,17 @@ def diverged_shares(study: StudyRecord) -> str:
             counts.setdefault((study.n_diverged(arm), n), []).append(arm)
     parts = []
     for (k, n), arms in sorted(counts.items(), reverse=True):
-        who = "each arm" if len(counts) == 1 and len(arms) > 1 else _together(arms)
-        parts.append(f"{k} of {n} in {who} (at most {100 * clopper_pearson(k, n).high:.0f} %)")
+        names = "each arm" if len(counts) == 1 and len(arms) > 1 else _join_with_and(arms)
+        parts.append(f"{k} of {n} in {names} (at most {100 * clopper_pearson(k, n).high:.0f} %)")
     if not parts:
         return ""
-    return f"Diverged trials, with the upper 95 % limit of the true share: {'; '.join(parts)}."
+    return f"Diverged trials, with the upper limit of the rate's 95 % interval: {'; '.join(parts)}."
 
 
 def verdict_counts(findings: Sequence[Finding], settings: Sequence[str] = ()) -> list[str]:
-    """How the claims came out: those of the release first, then the user's own.
+    """Return a line that counts the verdicts on published claims, and one on the user's claims.
 
-    `settings` are what a user has changed of the experiment that the release's claims are about.
+    `settings` are the overrides with which the user changed the experiment of the published claims.
     """
     lines = []
     for shipped, name in ((True, "published claim"), (False, "claim of your own")):
@@ -130,25 +142,28 @@ def verdict_counts(findings: Sequence[Finding], settings: Sequence[str] = ()) ->
         if not mine:
             continue
         counts = Counter(str(finding.verdict) for finding in mine)
-        told = ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common())
+        verdicts = ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common())
         plural = name if len(mine) == 1 else name.replace("claim", "claims")
         under = (
-            f", under settings of your own ({', '.join(settings)})" if shipped and settings else ""
+            f", under settings that you changed ({', '.join(settings)})"
+            if shipped and settings
+            else ""
         )
-        lines.append(f"Of {len(mine)} {plural} checked{under}: {told}.")
+        lines.append(f"Verdicts on {len(mine)} {plural}{under}: {verdicts}.")
     if late := [finding.claim.id for finding in findings if finding.written_after_results]:
-        lines.append(f"Written after their results, and so invalid: {', '.join(late)}.")
+        lines.append(f"Registered after their results, and therefore invalid: {', '.join(late)}.")
     return lines
 
 
-def _alone(study: StudyRecord, headline: Headline) -> str:
-    """What each arm reaches by a metric in which nothing is compared."""
-    found = summarise_arms(study.results[study.results["metric"] == headline.metric])
-    there = set(found["arm"])
-    lost = [arm for arm in study.arms if arm not in there and has_no_done_trial(study, arm)]
-    without = f" {_together(lost)} {'has' if len(lost) == 1 else 'have'} no result." if lost else ""
-    if found.empty:
-        return f"{_name(headline, '')}: there is nothing to compare.{without}"
+def _list_means(study: StudyRecord, headline: Headline) -> str:
+    """Return each arm's mean, for a headline without a comparison."""
+    means = summarise_arms(study.results[study.results["metric"] == headline.metric])
+    arms = set(means["arm"])
+    lost = [arm for arm in study.arms if arm not in arms and has_no_done_trial(study, arm)]
+    has = "has" if len(lost) == 1 else "have"
+    without = f" {_join_with_and(lost)} {has} no result." if lost else ""
+    if means.empty:
+        return f"{_name(headline, '')}: no arm has a value.{without}"
     planned = study.trials.groupby("arm")["seed"].nunique()
     values = [
         f"{row['arm']} {quantity.format_mean(row['mean'], row['low'], row['high'], row['n'])}"
@@ -157,43 +172,44 @@ def _alone(study: StudyRecord, headline: Headline) -> str:
             if row["n"] < planned[row["arm"]]
             else ""
         )
-        for row in found.to_dict("records")
+        for row in means.to_dict("records")
     ]
-    n = _range(found["n"].tolist(), "seed")
-    how = "" if set(found["n"]) == {1} else f" (mean with a 95 % interval over {n})"
-    return f"{_name(headline, str(found['unit'].iloc[0]))}: {_together(values)}{how}.{without}"
+    n = _range(means["n"].tolist(), "seed")
+    note = "" if set(means["n"]) == {1} else f" (mean with a 95 % interval over {n})"
+    name = _name(headline, str(means["unit"].iloc[0]))
+    return f"{name}: {_join_with_and(values)}{note}.{without}"
 
 
 def _headline(study: StudyRecord, rows: Sequence[HeadlineComparison], headline: Headline) -> str:
     if not rows:
-        return _alone(study, headline)
+        return _list_means(study, headline)
     baseline = rows[0].baseline
     clauses = []
-    for standing, (one, many, verb) in VERBS.items():
+    for standing, (singular, plural, words) in VERBS.items():
         mine = [row for row in rows if row.standing is standing]
         plain = [row for row in mine if not row.caveat]
         if plain:
-            arms = _together([_with_difference(row) for row in plain])
-            is_are = one if len(plain) == 1 else many
-            clauses.append(f"{arms} {is_are} {verb} {baseline}{_equal(study, plain)}")
+            arms = _join_with_and([_with_difference(row) for row in plain])
+            verb = singular if len(plain) == 1 else plural
+            clauses.append(f"{arms} {verb} {words} {baseline}{_at_equal_cost(study, plain)}")
         clauses += [
-            f"{_with_difference(row)} {one} {verb} {baseline}{row.caveat}"
+            f"{_with_difference(row)} {singular} {words} {baseline}{row.caveat}"
             for row in mine
             if row.caveat
         ]
     if has_no_done_trial(study, baseline) and not any(row.n for row in rows):
         clauses.append(f"{baseline} has no result")
-    told = f"{_name(headline, rows[0].unit)}: {'. '.join(clauses)}."
+    sentence = f"{_name(headline, rows[0].unit)}: {'. '.join(clauses)}."
     return " ".join(
         [
-            told,
+            sentence,
             *timing_stability.aa_difference_lines(study.results, study.aa_pairs, headline.metric),
         ]
     )
 
 
-def _equal(study: StudyRecord, rows: Sequence[HeadlineComparison]) -> str:
-    """That the cost is equal, where arms were matched in it."""
+def _at_equal_cost(study: StudyRecord, rows: Sequence[HeadlineComparison]) -> str:
+    """Return ", at equal ..." with the cost in which these arms were matched; "" without one."""
     names = {
         COSTS[row.cost_by]
         for row in rows
@@ -203,25 +219,25 @@ def _equal(study: StudyRecord, rows: Sequence[HeadlineComparison]) -> str:
 
 
 def _with_difference(row: HeadlineComparison) -> str:
-    """The arm with its difference, and why nothing is decided where it is not."""
-    told = [row.difference] if row.decision.interval is not None else []
+    """Return the arm with its difference, and with the reason if it is undecided."""
+    details = [row.difference] if row.decision.interval is not None else []
     if row.standing is Standing.undecided:
-        told.append(row.decision.reason)
-    return f"{row.arm} ({', '.join(told)})" if told else row.arm
+        details.append(row.decision.reason)
+    return f"{row.arm} ({', '.join(details)})" if details else row.arm
 
 
 def _name(headline: Headline, unit: str) -> str:
-    """The headline's label with its unit, as the beginning of a sentence."""
-    shown = f" ({unit})" if unit not in ("", "1") else ""
-    return f"By {headline.label}{shown}"
+    """Return the headline's label with its unit, as the beginning of a sentence."""
+    suffix = f" ({unit})" if unit not in ("", "1") else ""
+    return f"By {headline.label}{suffix}"
 
 
 def _range(counts: Sequence[int], noun: str) -> str:
-    """A count with its noun: 8 seeds, 4 to 8 seeds, 1 seed."""
+    """Return counts with their noun: 8 seeds, 4 to 8 seeds, 1 seed."""
     low, high = min(counts), max(counts)
     number = f"{high}" if low == high else f"{low} to {high}"
     return f"{number} {noun}" if high == low == 1 else f"{number} {noun}s"
 
 
-def _together(parts: Sequence[str]) -> str:
+def _join_with_and(parts: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))

@@ -1,4 +1,4 @@
-"""What is shown of a verdict, as text: the published figure beside ours, and what decided."""
+"""Verdict cards: published value, measured value and the reason of a verdict, as text."""
 
 import math
 from collections.abc import Callable
@@ -13,12 +13,12 @@ from runner.wording import quantity
 
 
 def verdict_card(finding: Finding, study: StudyRecord) -> dict[str, Any]:
-    """What a verdict card shows; a row without content is an empty text."""
+    """Return the rows of a verdict card; a row without content is an empty text."""
     claim, interval = finding.claim, finding.interval
     subject = [study.label(claim.metric)] if claim.metric else []
 
-    def shown(found: Interval) -> str:
-        text = quantity.format_mean(*found, is_difference=claim.shows_sign)
+    def with_unit(estimate: Interval) -> str:
+        text = quantity.format_mean(*estimate, is_difference=claim.shows_sign)
         return f"{text} {finding.unit}" if finding.unit else text
 
     extra = finding.extra_estimate
@@ -32,12 +32,12 @@ def verdict_card(finding: Finding, study: StudyRecord) -> dict[str, Any]:
         "statement": claim.statement,
         "published": claim.published,
         "source": claim.source,
-        "what": ": ".join([*subject, claim.estimate_label]),
+        "comparison": ": ".join([*subject, claim.estimate_label]),
         "expected": claim.expected,
-        "ours": shown(interval) if interval else "no estimate",
+        "measured": with_unit(interval) if interval else "no estimate",
         "limits": claim.interval_label if interval and not math.isnan(interval.low) else "",
-        "others": [f"{name}: {shown(found)}" for name, found in finding.others.items()],
-        "n": f"{finding.n} of {claim.n}",
+        "others": [f"{name}: {with_unit(other)}" for name, other in finding.others.items()],
+        "n": f"{claim.n} / {finding.n}",
         "p": "" if finding.p is None else quantity.format_p_value(finding.p),
         "p_holm": "" if finding.p_holm is None else quantity.format_p_value(finding.p_holm),
         "detectable": _detectable(finding),
@@ -45,28 +45,28 @@ def verdict_card(finding: Finding, study: StudyRecord) -> dict[str, Any]:
         "noise": ""
         if finding.noise_floor is None
         else quantity.format_quantity(finding.noise_floor, finding.unit),
-        "aa": _pair(finding.aa, aa, shown),
-        "positive": _pair(finding.positive, positive, shown),
+        "aa": _format_pair(finding.aa, aa, with_unit),
+        "positive": _format_pair(finding.positive, positive, with_unit),
         "unequal": format_unequal_settings(finding.unequal),
         "shipped": finding.shipped,
         "reason": finding.reason,
-        "extra": f"{shown(extra)} over {extra.n} seeds" if extra else "",
+        "extra": f"{with_unit(extra)} over {extra.n} seeds" if extra else "",
         "registered": finding.fingerprint,
     }
 
 
-def _pair(
+def _format_pair(
     interval: Interval | None,
     pair: AAPair | PositiveControl | None,
-    shown: Callable[[Interval], str],
+    with_unit: Callable[[Interval], str],
 ) -> str:
-    """The difference of a pair of arms that vouches for the claim; "" where it names none."""
+    """Return the difference of a claim's A/A pair or positive control; "" if it names none."""
     if pair is None:
         return ""
     name = f"{pair.arm} minus {pair.control}"
     if isinstance(pair, PositiveControl):
         name = f"{pair.metric}, {name}, must be {pair.direction} than 0"
-    return f"{name}: {shown(interval) if interval else 'no value'}"
+    return f"{name}: {with_unit(interval) if interval else 'no value'}"
 
 
 def _detectable(finding: Finding) -> str:

@@ -1,4 +1,4 @@
-"""From the trial store to the record that a report is made of. Imports no torch."""
+"""Collect the trials of a run into the `StudyRecord` of its report. Imports no torch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from runner.study.entries import Entry
 from runner.wording.output import escape_unprintable
 
 RESULT_COLUMNS = ["arm", "seed", "metric", "value", "unit"]
-NOT_OF_THE_RECORD = (  # as they stand
+KEYS_TO_CONVERT = (  # keys of study.json that are not passed to StudyRecord unchanged
     *("trials", "registrations", "looks", "format", "digests"),
     *(declarations.METRICS_KEY, declarations.AFFECTS_KEY),
 )
@@ -25,9 +25,9 @@ NOT_OF_THE_RECORD = (  # as they stand
 
 @dataclass(frozen=True)
 class TrialSnapshot:
-    """A trial as it was when its report began, so that all of the report says the same of it.
+    """A trial as it was when its report began, so that all parts of the report agree.
 
-    `digests` are those of its files: another command may compute the trial again meanwhile.
+    `digests` are the digests of its files then: another command may recompute it during the report.
     """
 
     entry: Entry
@@ -37,36 +37,36 @@ class TrialSnapshot:
 
 
 def snapshot_trials(entries: Sequence[Entry]) -> list[TrialSnapshot]:
-    """Read each trial once."""
+    """Read each trial once, and return their snapshots in the order of the entries."""
     readings: dict[Slot, TrialRecords] = {}
     for entry in entries:  # arms of one signature share their trials
         if entry.slot not in readings:
             readings[entry.slot] = entry.slot.read_records()
-    taken = []
+    snapshots = []
     for entry in entries:
         reading = readings[entry.slot]
         digests = reading.status["digests"] if reading.result is not None else {}
-        taken.append(
+        snapshots.append(
             TrialSnapshot(entry, entry.unwritten_status or reading.status, reading.result, digests)
         )
-    return taken
+    return snapshots
 
 
-def final_values(taken: Sequence[TrialSnapshot]) -> pd.DataFrame:
-    """The final values of trials that have a result, with the columns that results.csv has."""
+def final_values(snapshots: Sequence[TrialSnapshot]) -> pd.DataFrame:
+    """Return the final values of trials that have a result, with the columns of results.csv."""
     results = [
         {"arm": trial.entry.arm.name, "seed": trial.entry.seed, **row}
-        for trial in taken
+        for trial in snapshots
         if trial.result is not None
         for row in trial.result["results"]
     ]
     return pd.DataFrame(results, columns=RESULT_COLUMNS)
 
 
-def trial_table(taken: Sequence[TrialSnapshot]) -> pd.DataFrame:
-    """A row for each trial, with the columns that `study_record.StudyRecord` names."""
+def trial_table(snapshots: Sequence[TrialSnapshot]) -> pd.DataFrame:
+    """Return a row for each trial, with the columns that `StudyRecord` lists for `trials`."""
     rows = []
-    for trial in taken:
+    for trial in snapshots:
         entry, status, result = trial.entry, trial.status, trial.result or {}
         rows.append(
             {
@@ -89,33 +89,34 @@ def trial_table(taken: Sequence[TrialSnapshot]) -> pd.DataFrame:
 def clipped(
     results: pd.DataFrame, trials: pd.DataFrame, declared: Mapping[str, Metric]
 ) -> pd.DataFrame:
-    """The final values that stand for diverged trials and were not measured: arm, seed, metric."""
-    stands = {
+    """Return the substitute values of diverged trials: a row of arm, seed and metric for each."""
+    replaced = {
         metric
         for metric in results["metric"].unique()
         if declared[metric].diverged in (DivergedValue.start, DivergedValue.fixed)
     }
     diverged = trials[trials["status"] == "diverged"][["arm", "seed"]]
-    rows = results[results["metric"].isin(stands) & results["value"].notna()]
+    rows = results[results["metric"].isin(replaced) & results["value"].notna()]
     return rows.merge(diverged, on=["arm", "seed"])[study_record.CLIPPED_COLUMNS]
 
 
 def untuned(summary: Mapping[str, Any], results: pd.DataFrame, known: Sequence[str]) -> list[str]:
-    """What a run without tuning has not tested; what the experiment itself says of it wins."""
+    """Return the line "not tested" of a run without tuning.
+
+    There is none if the experiment has its own line on tuning, among `known`.
+    """
     trained = set(results.arm[results.metric.str.startswith("train/")])
     rates = {summary["hparams"].get(arm, {}).get("training.lr") for arm in trained}
     if summary.get("tuned") or not trained:
         return []
     shared = len(rates) == 1
-    how = (
-        "all arms train with the same rate" if shared else "each arm trains with the rate it names"
-    )
+    practice = "all arms train with the same rate" if shared else "each arm has a rate of its own"
     line = "Learning rates tuned for each arm"
-    return [] if any(text.startswith(line) for text in known) else [f"{line}: {how}."]
+    return [] if any(text.startswith(line) for text in known) else [f"{line}: {practice}."]
 
 
 def run_environment(plan: Plan, trials: pd.DataFrame) -> dict[str, Any]:
-    """What the environment is told by a plan and its trials: devices, data, durations."""
+    """Return the plan's part of environment.json: devices, data and durations."""
     reused = trials.reused.astype(bool)
     return {
         "allocator": pool.MALLOC_SETTINGS,
@@ -138,28 +139,28 @@ def assemble_record(
     environment: dict[str, Any],
     trials: pd.DataFrame,
     results: pd.DataFrame,
-    kept: records_archive.CurvesAndTables,
+    curves_and_tables: records_archive.CurvesAndTables,
 ) -> study_record.StudyRecord:
-    """The record of a study from its summary, its final values, its curves and tables."""
-    told = vars(outline) | {
+    """Return the record of a study from its summary, final values, curves and tables."""
+    texts = vars(outline) | {
         "not_tested": [*outline.not_tested, *untuned(summary, results, outline.not_tested)],
     }
     declared = declarations.metrics_of(summary, results["metric"])
     return study_record.StudyRecord(
-        **{key: value for key, value in summary.items() if key not in NOT_OF_THE_RECORD},
+        **{key: value for key, value in summary.items() if key not in KEYS_TO_CONVERT},
         registrations={
             name: Registration(**known)
             for name, known in (summary.get("registrations") or {}).items()
         },
         looks=repeated_looks.RepeatedLooks(**summary["looks"]) if summary.get("looks") else None,
-        **told,
+        **texts,
         affects=declarations.affects_of(summary),
         metric_declarations=declared,
         clipped=clipped(results, trials, declared),
         results=results,
-        history=kept.history,
+        history=curves_and_tables.history,
         trials=trials,
-        tables=kept.tables,
+        tables=curves_and_tables.tables,
         config_yaml=config_yaml,
         environment=environment,
     )

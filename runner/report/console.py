@@ -1,4 +1,4 @@
-"""What the terminal shows at the end of a run; plain when piped, nothing cut at 80 columns."""
+"""The summary at the end of a run in the terminal: plain text if piped, wrapped and never cut."""
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -19,22 +19,22 @@ COLOURS = {
 
 
 def render_console(study: StudyRecord, outcome: Outcome) -> RenderableType:
-    """Headline tables, verdicts, answer, the report's path; no text is parsed as markup."""
+    """Return headline tables, verdicts, answer and report path; no text is parsed as markup."""
     parts: list[RenderableType] = []
     for headline in study.headline:
-        shown = page.comparison_table(study, headline, outcome.comparisons, outcome.summary)
-        unit = f" ({shown['unit']})" if shown["unit"] else ""
-        parts.append(Text(f"{shown['label']}{unit}, {shown['wanted']}", style="bold"))
+        content = page.comparison_table(study, headline, outcome.comparisons, outcome.summary)
+        unit = f" ({content['unit']})" if content["unit"] else ""
+        parts.append(Text(f"{content['label']}{unit}, {content['direction']}", style="bold"))
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-        for head in ("arm", "mean [95 %]", f"minus {shown['baseline']} [95 %]", ""):
+        for head in ("arm", "mean [95 % CI]", f"minus {content['baseline']} [95 % CI]", "result"):
             table.add_column(Text(head), overflow="fold")
-        for row in shown["rows"]:
+        for row in content["rows"]:
             standing = "" if study.scale == "smoke" else row["words"]
             style = COLOURS.get(standing, "yellow" if row["standing"] in COLOURS else "")
             cells = (row["arm"], row["value"], row["difference"])
             table.add_row(*(Text(cell) for cell in cells), Text(standing, style=style))
         parts.append(table)
-        parts += [Text(line, style="dim") for line in shown["noise"]]
+        parts += [Text(line, style="dim") for line in content["noise"]]
     for finding in outcome.findings:
         line = Text(f"{finding.claim.id}  ", style="bold")
         line.append(str(finding.verdict), style=COLOURS.get(str(finding.verdict), ""))
@@ -44,7 +44,7 @@ def render_console(study: StudyRecord, outcome: Outcome) -> RenderableType:
     parts += [Text(f"note: {note}") for note in dict.fromkeys(notes)]
     parts += [Text(f"warning: {warning}") for warning in dict.fromkeys(outcome.warnings)]
     parts += [Text(), *(Text(line) for line in outcome.answer)]
-    # A path that is folded cannot be clicked or copied.
+    # A folded path can be neither clicked nor copied.
     parts.append(Text(f"{outcome.report_path}", overflow="ignore", no_wrap=True))
     parts.append(Text(f"report written in {outcome.seconds:.1f} s", style="dim"))
     return Group(*parts)

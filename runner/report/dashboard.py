@@ -4,9 +4,9 @@
     tb/<arm>/     <metric>, <metric>_low, <metric>_high: mean over seeds and its 95 % t-interval,
                   at the steps where every seed of the arm has a value
 
-The HParams table has a row for each trial, which comes from the trial's own event file wherever
-TensorBoard reads those too (`--logdir outputs/<experiment>`). They are not repeated here: with more
-than 40 runs TensorBoard starts with none selected, and its charts are empty.
+The HParams table has a row for each trial. The row comes from the trial's own event file, if
+TensorBoard reads the trials too (`--logdir outputs/<experiment>`). This run does not repeat the
+trials: with more than 40 runs, TensorBoard starts with none selected, and its charts are empty.
 """
 
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ def write_dashboard(
     """
     seeds = seeds_with_results(study.trials, study.results, study.history)
     bands = mean_bands(study.history, ["arm", "metric", "step"], seeds=seeds)
-    # Where a seed of the arm is missing there is no mean, so no point.
+    # A step at which a seed of the arm is missing has no mean, and so no point.
     bands = bands[(bands["n"] >= 2) & bands["mean"].notna()].sort_values("step", kind="stable")
     root = [tensorboard.margin_layout(_charts(bands))]
     root += [tensorboard.text_summary(tag, markdown) for tag, markdown in texts.items()]
@@ -49,25 +49,25 @@ def _charts(bands: pd.DataFrame) -> dict[str, list[tensorboard.MarginChart]]:
     categories: dict[str, list[tensorboard.MarginChart]] = {}
     for metric in metrics[:MAX_CHARTS]:
         chart = (metric, metric, f"{metric}_low", f"{metric}_high")
-        # In front of the others: TensorBoard shows a category's charts from the last to the first.
+        # Insert at the front: TensorBoard shows a category's charts from the last to the first.
         categories.setdefault(metric.partition("/")[0], []).insert(0, chart)
     return categories
 
 
 def _curves(bands: pd.DataFrame) -> list[tuple[int, Any]]:
-    written = []
+    summaries = []
     for step, rows in bands.groupby("step"):
         values: dict[str, float] = {}
         for metric, mean, low, high in rows[["metric", "mean", "low", "high"]].itertuples(
             index=False
         ):
             values |= {metric: mean, f"{metric}_low": low, f"{metric}_high": high}
-        written.append((int(str(step)), tensorboard.scalar_summary(values)))
-    return written
+        summaries.append((int(str(step)), tensorboard.scalar_summary(values)))
+    return summaries
 
 
 def _write(folder: Path, summaries: list[tuple[int, Any]]) -> None:
-    """Write one event file, if there is anything to write."""
+    """Write one event file; without summaries, write none."""
     if not summaries:
         return
     folder.mkdir(parents=True, exist_ok=True)

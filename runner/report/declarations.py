@@ -1,8 +1,8 @@
-"""What was declared of a run's metrics and options when it was reported. Imports no torch.
+"""The declarations of a run's metrics and options, as its report used them. Imports no torch.
 
-A plug-in declares these when it is imported, and `redraw` imports none. So study.json holds the
-declarations that the report has used; where a run of an older version lacks them, those of this
-process count.
+A plug-in declares its metrics when it is imported, and `redraw` imports no plug-ins. So study.json
+holds the declarations that the report used. For a run of an older version, which lacks them, the
+declarations of this process count.
 """
 
 import dataclasses
@@ -15,11 +15,11 @@ from runner.metric_names import TEXTS, DivergedValue, Metric
 
 METRICS_KEY, AFFECTS_KEY = "declared", "affects"  # their keys in study.json
 DECIDING = tuple(f.name for f in dataclasses.fields(Metric) if f.name not in TEXTS)
-"""The fields of a declaration that a report relies on."""
+"""The fields of a declaration that affect a report."""
 
 
 def to_record(experiment: str, metrics: Iterable[str]) -> dict[str, Any]:
-    """Return what study.json holds of these metrics and of the experiment's options."""
+    """Return the declarations of these metrics and of the experiment's options, for study.json."""
     return {
         METRICS_KEY: {name: _fields(registry.metric(name)) for name in sorted({*metrics})},
         AFFECTS_KEY: registry.affected_metrics(experiment),
@@ -27,7 +27,7 @@ def to_record(experiment: str, metrics: Iterable[str]) -> dict[str, Any]:
 
 
 def metrics_of(summary: Mapping[str, Any], metrics: Iterable[str]) -> dict[str, Metric]:
-    """Return the declarations of these metrics, as the summary of a run has them."""
+    """Return the declarations of these metrics from the summary of a run."""
     known = summary.get(METRICS_KEY, {})
     return {
         name: _metric(known[name]) if name in known else registry.metric(name)
@@ -36,7 +36,7 @@ def metrics_of(summary: Mapping[str, Any], metrics: Iterable[str]) -> dict[str, 
 
 
 def affects_of(summary: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    """Return the metrics that each measuring option affects, as the summary of a run has them."""
+    """Return the metrics that each measuring option affects, from the summary of a run."""
     if AFFECTS_KEY not in summary:
         return registry.affected_metrics(str(summary["experiment"]))
     return {option: tuple(starts) for option, starts in summary[AFFECTS_KEY].items()}

@@ -1,9 +1,9 @@
-"""The comparisons that the answer is made of: each headline, its baseline, and its other arms.
+"""The comparisons of the answer: each headline metric, its baseline, and the other arms.
 
-A/A copies and controls are shown in the tables and compared with nothing here: a copy shares no
-seeds with the others, so that nothing is paired, and a control is there to show that the study
-could see a difference. A headline with a baseline of its own is about the arms that learn from the
-same data as that one.
+Two sorts of arms are in the tables, but not compared here. The second arm of an A/A pair shares no
+seeds with the baseline, so its values cannot be paired. A control arm only tests whether the study
+can show a difference. A headline with its own baseline covers the arms that train on the same data
+as that baseline.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,11 +26,13 @@ from runner.wording import quantity
 
 @dataclass(frozen=True)
 class HeadlineComparison:
-    """One arm beside the baseline of a headline, with all that a sentence about the two says.
+    """The comparison of one arm with the baseline of a headline.
 
-    `n` of `n_planned` seeds have both values; `n_diverged` counts the arm's trials that diverged.
-    `unequal_settings` holds what differs beside the parts, `cost_by` and `cost_ratio` the cost (1 is equal), `cost_comparison`
-    what must be said of it.
+    n, n_planned  seeds that have both values, and planned seeds
+    n_diverged    the arm's trials that diverged
+    unequal       settings that differ in addition to the parts: key -> the two values
+    cost_by       the cost that is compared, as in `match.by`; cost_ratio is arm / baseline
+    cost          the difference in cost in words; "" if the costs are equal
     """
 
     headline: Headline
@@ -48,17 +50,17 @@ class HeadlineComparison:
 
     @property
     def standing(self) -> Standing:
-        """The word for it."""
+        """The result of the comparison: better, worse, different, ..."""
         return self.decision.standing
 
     @property
     def has_interval(self) -> bool:
-        """Whether the difference has limits; that of counts and that of one seed have none."""
+        """Whether the difference has an interval; counts and single seeds have none."""
         return self.decision.interval is not None and isfinite(self.decision.interval.low)
 
     @property
     def difference(self) -> str:
-        """The mean difference with its interval, in words."""
+        """The mean difference with its interval, as text."""
         interval = self.decision.interval
         if interval is None:
             return quantity.NO_VALUE
@@ -66,7 +68,7 @@ class HeadlineComparison:
 
     @property
     def caveat(self) -> str:
-        """What must follow the word: ", at 24.4 % more parameters; it also differs in ..."."""
+        """Text after the result: ", at 24.4 % more parameters; it also differs in ..."."""
         also = (
             f"; it also differs in {format_unequal_settings(self.unequal)}" if self.unequal else ""
         )
@@ -74,13 +76,13 @@ class HeadlineComparison:
 
     @property
     def words(self) -> str:
-        """The word with its reservation: "better, at 24.4 % more parameters"."""
+        """The result with its caveat: "better, at 24.4 % more parameters"."""
         undecided = self.standing is Standing.undecided
         reason = f" ({self.decision.reason})" if undecided else ""
         return f"{self.standing}{reason}{self.caveat}"
 
     def to_json(self) -> dict[str, Any]:
-        """What answer.json says of it; a number that is not known is None."""
+        """Return the comparison as in answer.json; a number that is not known is None."""
         interval = self.decision.interval
         low, high = (interval.low, interval.high) if interval else (nan, nan)
         numbers = {"difference": interval.mean if interval else nan, "low": low, "high": high}
@@ -91,26 +93,26 @@ class HeadlineComparison:
             "baseline": self.baseline,
             "unit": self.unit,
             "standing": str(self.standing),
-            **{name: known(value) for name, value in numbers.items()},
-            "p": known(self.decision.p),
+            **{name: finite_or_none(value) for name, value in numbers.items()},
+            "p": finite_or_none(self.decision.p),
             "reason": self.decision.reason,
             "n": self.n,
             "n_missing": self.n_planned - self.n,
             "n_diverged": self.n_diverged,
             "unequal": list(self.unequal),
-            "cost": {"by": self.cost_by, "ratio": known(self.cost_ratio)},
-            "minimum_detectable_effect": known(self.decision.minimum_detectable_effect),
+            "cost": {"by": self.cost_by, "ratio": finite_or_none(self.cost_ratio)},
+            "minimum_detectable_effect": finite_or_none(self.decision.minimum_detectable_effect),
             "words": self.words,
         }
 
 
-def known(value: float) -> float | None:
-    """The value, or None where it is not finite."""
+def finite_or_none(value: float) -> float | None:
+    """Return the value, or None if it is not finite."""
     return float(value) if isfinite(value) else None
 
 
 def compare_headlines(study: StudyRecord, results: pd.DataFrame) -> list[HeadlineComparison]:
-    """All comparisons of a study's headlines, decided as one family."""
+    """Return all comparisons of a study's headlines, tested as one family."""
     if results.empty:
         return []
     wide = pivot_results(results)
@@ -118,16 +120,16 @@ def compare_headlines(study: StudyRecord, results: pd.DataFrame) -> list[Headlin
     wide = wide.reindex(seeds)
     units = results.drop_duplicates("metric").set_index("metric")["unit"]
 
-    def there(arm: str, metric: str) -> bool:
+    def is_comparable(arm: str, metric: str) -> bool:
         return (arm, metric) in wide.columns or has_no_done_trial(study, arm)
 
-    chosen = [
+    pairs = [
         (headline, study.baseline_of(headline), arm)
         for headline in study.headline
         for arm in headline_arms(study, headline)
         if headline.metric in units
-        and there(study.baseline_of(headline), headline.metric)
-        and there(arm, headline.metric)
+        and is_comparable(study.baseline_of(headline), headline.metric)
+        and is_comparable(arm, headline.metric)
     ]
     contrasts = [
         Contrast(
@@ -136,12 +138,12 @@ def compare_headlines(study: StudyRecord, results: pd.DataFrame) -> list[Headlin
             headline.direction,
             study.metric_declarations.get(headline.metric, NOTHING_IF_DIVERGED).deterministic,
         )
-        for headline, baseline, arm in chosen
+        for headline, baseline, arm in pairs
     ]
     return [
-        _compared(study, headline, baseline, arm, contrast, decision, str(units[headline.metric]))
+        _comparison(study, headline, baseline, arm, contrast, decision, str(units[headline.metric]))
         for (headline, baseline, arm), contrast, decision in zip(
-            chosen,
+            pairs,
             contrasts,
             decide_standings(contrasts, alpha_at_look(study.n_looks)),
             strict=True,
@@ -150,23 +152,23 @@ def compare_headlines(study: StudyRecord, results: pd.DataFrame) -> list[Headlin
 
 
 def headline_arms(study: StudyRecord, headline: Headline) -> Sequence[str]:
-    """The arms that a headline compares with its baseline, in the study's order."""
+    """Return the arms that a headline compares with its baseline, in the study's order."""
     baseline = study.baseline_of(headline)
-    own = baseline != study.baseline
+    has_own_baseline = baseline != study.baseline
     return [
         arm
         for arm in study.arms
         if arm != baseline
         and arm not in study.controls
         and study.seed_offsets.get(arm, 0) == study.seed_offsets.get(baseline, 0)
-        and not (own and not study.fairness.same_data(arm, baseline))
+        and not (has_own_baseline and not study.fairness.same_data(arm, baseline))
     ]
 
 
 def has_no_done_trial(study: StudyRecord, arm: str) -> bool:
-    """Whether no trial of an arm is done, so that a metric it lacks may have been lost by that.
+    """Return whether no trial of an arm is done, which may be why a metric has no value.
 
-    Such an arm is told, and never left out in silence.
+    The answer names such an arm as undecided.
     """
     mine = study.trials[study.trials["arm"] == arm]
     return bool((mine["status"] != "done").all())
@@ -178,7 +180,7 @@ def _values(wide: pd.DataFrame, arm: str, metric: str) -> Floats:
     return wide[arm, metric].to_numpy(dtype=float)
 
 
-def _compared(
+def _comparison(
     study: StudyRecord,
     headline: Headline,
     baseline: str,

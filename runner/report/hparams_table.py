@@ -1,8 +1,8 @@
-"""The columns of TensorBoard's HParams table: what differs between the trials of an experiment.
+"""TensorBoard's HParams table: its columns are the settings in which an experiment's trials differ.
 
-TensorBoard reads the columns from one run that declares them, and which one is not specified. So
-the table lies in a file of its own in the `tb/` of every run of an experiment, and a new report
-replaces them all: they say the same, whichever TensorBoard takes.
+TensorBoard reads the columns from one run that declares them, and does not specify which one. So
+every run of an experiment has the table, in a file of its own in `tb/`. A new report replaces all
+these files, so that they are identical.
 """
 
 import contextlib
@@ -26,9 +26,9 @@ LOCK_TIMEOUT = 5  # seconds that a report waits for another command's lock
 
 
 def differing_hparams(study: StudyRecord, store: Path | None = None) -> list[str]:
-    """The hyperparameters that are not the same in all arms, of the study and of the trial store.
+    """Return the hyperparameters that differ between the arms of the study and of the trial store.
 
-    `store` is the folder of the experiment's trials, which other commands have computed, too.
+    `store` is the folder of the experiment's trials, including those of other commands.
     """
     names = _differing([study.settings.get(arm, {}) for arm in study.arms])
     if store is not None:
@@ -39,7 +39,7 @@ def differing_hparams(study: StudyRecord, store: Path | None = None) -> list[str
 
 
 def write_hparams_table(folder: Path, study: StudyRecord, differing: Sequence[str]) -> None:
-    """Write the table into a folder, as an event file of its own that replaces an earlier one."""
+    """Write the table into a folder, as a separate event file that replaces an earlier one."""
     folder.mkdir(parents=True, exist_ok=True)
     _replace(folder / FILE, _event_file(_table(study, differing)))
 
@@ -59,56 +59,56 @@ def _event_file(table: Any) -> bytes:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    beside = path.with_name(f".writing-{os.getpid()}")
-    beside.write_bytes(content)
+    draft = path.with_name(f".writing-{os.getpid()}")
+    draft.write_bytes(content)
     try:
-        beside.replace(path)
-    except OSError:  # a folder is there, say
-        beside.unlink()
+        draft.replace(path)
+    except OSError:  # for example, the path is a folder
+        draft.unlink()
         raise
 
 
-def _says(path: Path, table: Any) -> bool:
-    """Whether an event file holds this table, whenever it was written."""
+def _holds_table(path: Path, table: Any) -> bool:
+    """Return whether an event file holds this table; its time stamp does not matter."""
     try:
         return table.SerializeToString() in read_bytes(path)
-    except OSError:  # missing, or a pipe or a folder, say
+    except OSError:  # for example, it is missing, a pipe or a folder
         return False
 
 
 def update_shared_tables(run: Path, study: StudyRecord) -> list[str]:
-    """Replace the tables of all runs of the experiment, `run` among them, by that of the study.
+    """Replace the tables of all runs of the experiment, including `run`, by the study's table.
 
-    A run that does not lie in a store (`<experiment>/runs/<run>` beside `<experiment>/trials`)
-    keeps its own. Returns a line for each of the first runs whose table cannot be replaced.
+    A run outside a store (`<experiment>/runs/<run>` next to `<experiment>/trials`) keeps its own
+    table. Return a line for each of the first runs whose table cannot be replaced.
     """
     runs = run.absolute().parent
     store = Store.trials_folder(runs.parent.parent, runs.parent.name)
     if runs.name != "runs" or not store.is_dir():
         return []
     failed = []
-    # One command at a time: of two reports that end together, the last one's table is everywhere.
-    # No report waits long for that: another command may hold the lock for as long as it likes.
-    with contextlib.ExitStack() as held:
+    # One command at a time: if two reports end together, every run gets the table of the last one.
+    # The wait is short, as another command may hold the lock for any length of time.
+    with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError, NotImplementedError):  # filelock's Timeout is an OSError
-            held.enter_context(FileLock(store / ".lock", timeout=LOCK_TIMEOUT))
+            stack.enter_context(FileLock(store / ".lock", timeout=LOCK_TIMEOUT))
         differing = differing_hparams(study, store)
         table = _table(study, differing)
         stale = [
             path
             for tb in runs.glob("*/tb")
             if not (tb.is_symlink() or tb.parent.is_symlink())
-            and not _says(path := tb / FILE, table)
+            and not _holds_table(path := tb / FILE, table)
         ]
         content = _event_file(table) if stale else b""
         for path in sorted(stale):
             try:
                 _replace(path, content)
             except FileNotFoundError:
-                continue  # a report that is just being written
+                continue  # another report is writing this run's folder
             except OSError as error:
                 reason = error.strerror or str(error)
-                failed.append(f"TensorBoard's columns of {path} stay as they are ({reason})")
+                failed.append(f"the HParams columns in {path} could not be updated ({reason})")
     return first_lines(failed)
 
 

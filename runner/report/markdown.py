@@ -1,4 +1,4 @@
-"""Markdown for TensorBoard's Text tab."""
+"""Render tables and texts as Markdown for TensorBoard's Text tab."""
 
 import re
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from runner.figures.figure import Figure, TextTable
 
 
 def render_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table; what cells hold is markdown, except for `|` and line breaks."""
+    """Return a table; cells are Markdown, except that `|` and line breaks are escaped."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(
         "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in line) + " |"
@@ -16,18 +16,18 @@ def render_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def code_block(text: str) -> str:
-    """The text as it is, in a block of code."""
+    """Return the text unchanged, as a block of code."""
     return "\n".join(f"    {line}" for line in text.splitlines())
 
 
 def literal(text: str) -> str:
-    """A text that shows as itself: no emphasis, no link and no HTML comes of it."""
-    harmless = text.replace("&", "&amp;").replace("<", "&lt;")
-    return re.sub(r"([\\`*_\[\]])", r"\\\1", harmless)
+    """Return a text escaped so that no part of it acts as emphasis, link or HTML."""
+    without_html = text.replace("&", "&amp;").replace("<", "&lt;")
+    return re.sub(r"([\\`*_\[\]])", r"\\\1", without_html)
 
 
 def render_text_table(figure: Figure, texts: TextTable) -> str:
-    """What a figure that is a sheet of text shows: title, caption, note and rows."""
+    """Return a figure that is a table of texts: title, caption, note and rows."""
     body = [
         [_mark(cell) if isinstance(cell, bool) else literal(cell) for cell in row]
         for row in texts.rows

@@ -1,4 +1,4 @@
-"""What a report hands back."""
+"""The outcome of a report: answer, findings and comparisons, with the path of the page."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,10 @@ from runner.report.headlines import HeadlineComparison
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the report found and where it lies; frames as in `runner.stats.comparison`."""
+    """The content of a report, its path and the seconds it took to write.
+
+    The frames `comparison` and `summary` are those of `runner.stats.comparison`.
+    """
 
     answer: list[str]
     findings: list[Finding]

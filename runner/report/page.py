@@ -1,4 +1,4 @@
-"""report.html: one file that a stranger understands, with nothing to fetch; jinja2 escapes."""
+"""Render report.html: one self-contained file, in which jinja2 escapes every text."""
 
 import base64
 import json
@@ -25,9 +25,8 @@ from runner.report.study_record import StudyRecord
 from runner.wording import quantity
 
 TEMPLATE = "report.html"
-PLAIN_NAME = re.compile(
-    r"(?!(?i:null|true|false|nan|inf)$)[A-Za-z_][\w.-]*"
-)  # needs no quotes in Hydra
+PLAIN_NAME = re.compile(r"(?!(?i:null|true|false|nan|inf)$)[A-Za-z_][\w.-]*")
+"""Names that need no quotes in Hydra."""
 
 
 def render(
@@ -41,7 +40,7 @@ def render(
     text_tables: Mapping[str, TextTable],
     warnings: Sequence[str],
 ) -> str:
-    """The whole page as text."""
+    """Return the whole page as text."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -80,8 +79,8 @@ def render(
 def card_groups(
     study: StudyRecord, findings: Sequence[Finding]
 ) -> list[tuple[str, list[dict[str, Any]]]]:
-    """The cards of the release's claims and of the user's own, each under its title."""
-    groups = (("Published claims, checked", True), ("Your own claims, checked", False))
+    """Return the cards of the published claims and of the user's own, each group with its title."""
+    groups = (("Verdicts on published claims", True), ("Verdicts on your own claims", False))
     return [
         (
             title,
@@ -98,10 +97,10 @@ def comparison_table(
     compared: Sequence[HeadlineComparison],
     summary: pd.DataFrame,
 ) -> dict[str, Any]:
-    """One headline metric: a row per arm, in the order of the arms."""
+    """Return the table of one headline metric: a row per arm, in the order of the arms."""
     rows: list[dict[str, Any]] = []
-    shown = summary[summary["metric"] == headline.metric]
-    mine = {row["arm"]: row for row in shown.to_dict("records")}
+    means = summary[summary["metric"] == headline.metric]
+    mine = {row["arm"]: row for row in means.to_dict("records")}
     against = {one.arm: one for one in compared if one.headline is headline}
     baseline = study.baseline_of(headline)
     for arm in study.arms:
@@ -116,23 +115,23 @@ def comparison_table(
             "words": "",
         }
         if arm in mine:
-            ours = mine[arm]
+            mean = mine[arm]
             row["value"] = quantity.format_mean(
-                ours["mean"], ours["low"], ours["high"], int(ours["n"])
+                mean["mean"], mean["low"], mean["high"], int(mean["n"])
             )
-            row["value"] += _of_planned(study, arm, int(ours["n"]))
+            row["value"] += _of_planned(study, arm, int(mean["n"]))
         if arm in against:
-            found = against[arm]
-            row["difference"] = found.difference
-            row["p"] = quantity.format_p_value(found.decision.p)
-            row["standing"], row["words"] = str(found.standing), found.words
+            result = against[arm]
+            row["difference"] = result.difference
+            row["p"] = quantity.format_p_value(result.decision.p)
+            row["standing"], row["words"] = str(result.standing), result.words
         else:
             row["standing"] = row["words"] = _role(study, arm, baseline)
         rows.append(row)
     units = [row["unit"] for row in mine.values() if row["unit"] != "1"]
     unit = str(units[0]) if units else ""
     detectable = {
-        f"{one.arm}: {quantity.format_quantity(one.decision.minimum_detectable_effect, unit)}"
+        f"{one.arm} {quantity.format_quantity(one.decision.minimum_detectable_effect, unit)}"
         for one in against.values()
         if math.isfinite(one.decision.minimum_detectable_effect)
     }
@@ -140,7 +139,7 @@ def comparison_table(
         "label": headline.label,
         "metric": headline.metric,
         "unit": unit,
-        "wanted": answers.DIRECTION_WORDS[headline.direction],
+        "direction": answers.DIRECTION_WORDS[headline.direction],
         "baseline": baseline,
         "rows": rows,
         "detectable": sorted(detectable),
@@ -149,53 +148,55 @@ def comparison_table(
 
 
 def _of_planned(study: StudyRecord, arm: str, n: int) -> str:
-    """How many of an arm's planned seeds a mean is of, where it is not all."""
+    """Return " (6 of 8 seeds)" if a mean is not over all planned seeds of an arm; else ""."""
     planned = int((study.trials["arm"] == arm).sum())
     return f" ({n} of {planned} seeds)" if n < planned else ""
 
 
 def _role(study: StudyRecord, arm: str, baseline: str) -> str:
-    """Why an arm is compared with nothing: the baseline, a copy, a control, one of other seeds."""
+    """Return the role of an arm that is not compared with the baseline."""
     if arm == baseline:
         return "baseline"
     if arm in study.aa_pairs:
-        return f"copy of {study.aa_pairs[arm]}"
+        return f"A/A pair of {study.aa_pairs[arm]}"
     if arm in study.controls:
-        return "control"
+        return "control arm"
     return "other seeds" if study.seed_offsets.get(arm) != study.seed_offsets.get(baseline) else ""
 
 
 def cost_table(study: StudyRecord, summary: pd.DataFrame) -> dict[str, Any]:
-    """What each arm costs, and how far counts are from the baseline's: a column per cost metric.
+    """Return each arm's costs, a column per cost metric; counts also relative to the baseline.
 
-    What a clock or an allocator says is left out where the trials come from different machines.
+    Times and memory are left out if the trials come from different machines.
     """
     units = summary.drop_duplicates("metric").set_index("metric")["unit"]
     left_out = MACHINE_UNITS if trial_notes.machines_differ(study.trials) else frozenset()
-    shown = [m for m in study.cost_metrics if m in units and units[m] not in left_out]
+    metrics = [m for m in study.cost_metrics if m in units and units[m] not in left_out]
     cells = {(row.arm, row.metric): row for row in summary.itertuples()}
     head = [
         f"{m.partition('/')[2].replace('_', ' ') if m.startswith('cost/') else m}"
         + (f" ({units[m]})" if units[m] not in ("", "1", "parameters") else "")
-        for m in shown
+        for m in metrics
     ]
     rows = []
     for arm in study.arms:
-        row = [(cells.get((arm, metric)), cells.get((study.baseline, metric))) for metric in shown]
+        row = [
+            (cells.get((arm, metric)), cells.get((study.baseline, metric))) for metric in metrics
+        ]
         rows.append((arm, [_cost(cell) + _cost_deviation(cell, base) for cell, base in row]))
-    noise = [f"{metric}: {line}" for metric in shown for line in _noise(study, metric)]
+    noise = [f"{metric}: {line}" for metric in metrics for line in _noise(study, metric)]
     return {"head": head, "rows": rows, "noise": noise}
 
 
 def _noise(study: StudyRecord, metric: str) -> list[str]:
-    """How far apart two equal arms are by this metric, if it depends on the machine."""
+    """Return the noise floors of a metric that depends on the machine."""
     if study.scale == "smoke":
         return []
     return timing_stability.noise_floor_lines(study.results, study.aa_pairs, metric)
 
 
 def _cost_deviation(cell: Any, base: Any) -> str:
-    """What is left between a count and the baseline's after any matching."""
+    """Return a count's deviation from the baseline's, after any matching: " (+3.2%)" or ""."""
     if cell is None or base is None or not math.isnan(cell.low) or not base.mean:
         return ""
     off = cell.mean / base.mean - 1
@@ -211,21 +212,21 @@ def _cost(cell: Any) -> str:
 
 
 def _arm_command(study: StudyRecord, arm: str, overrides: Sequence[str]) -> tuple[str, str]:
-    """The study's command for this arm alone, and the overrides that its name stands for."""
-    kept = [word for word in shlex.split(study.command) if word.lstrip("+").split("=")[0] != "arm"]
+    """Return the study's command for this arm alone, and the arm's overrides."""
+    words = [word for word in shlex.split(study.command) if word.lstrip("+").split("=")[0] != "arm"]
     name = arm if PLAIN_NAME.fullmatch(arm) else json.dumps(arm, ensure_ascii=False)
-    return shlex.join([*kept, f"arm={name}"]), shlex.join(overrides)
+    return shlex.join([*words, f"arm={name}"]), shlex.join(overrides)
 
 
 def _figure(
-    name: str, figure: Figure, picture: Picture | None, sheet: TextTable | None
+    name: str, figure: Figure, picture: Picture | None, text_table: TextTable | None
 ) -> dict[str, Any]:
-    shown = {"key": name, "title": figure.title, "caption": figure.caption, "sheet": sheet}
-    return shown | {"source": _source(picture) if picture else ""}
+    texts = {"key": name, "title": figure.title, "caption": figure.caption, "table": text_table}
+    return texts | {"source": _source(picture) if picture else ""}
 
 
 def _source(picture: Picture) -> str:
-    # An <img> keeps each SVG's names and styles apart from the page's, and runs no script.
+    # In an <img>, an SVG's names and styles cannot affect the page, and its scripts do not run.
     data, kind = picture.svg, "svg+xml"
     if len(picture.svg) > 3 * len(picture.png):
         data, kind = picture.png, "png"

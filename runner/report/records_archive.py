@@ -1,12 +1,12 @@
-"""What a run keeps of its trials: curves and tables, in one archive of its own folder. No torch.
+"""The curves and tables of a run's trials, in one archive in its own folder. Imports no torch.
 
     records.zip
       <arm>/seed-<k>/metrics.csv
       <arm>/seed-<k>/tables/<name>.csv
 
-The files are those of the trials, byte for byte, so that a report that is written again shows what
-the first one has shown, wherever the folder lies and whatever has become of the trials. The same
-records give the same archive. A first report reads it too: there is one way to read it.
+The archive holds the trials' files byte for byte. So a redrawn report shows the same content as the
+first one, even if the folder was moved or the trials were deleted. The same records give the same
+archive. The first report is made from the archive too, so that there is one reader.
 """
 
 import hashlib
@@ -22,24 +22,25 @@ from runner.wording.output import first_lines
 
 FILE = "records.zip"
 MAX_UNPACKED_BYTES = 512 * 2**20
-"""Bytes that any archive may unpack to when it is redrawn; a larger one has `MAX_UNPACKED_RATIO` too."""
-MAX_UNPACKED_RATIO = 20  # unpacked bytes per byte of the archive: what was sent bounds what is read
+"""Unpacked bytes that `redraw` reads of any archive; of a large one it reads `MAX_UNPACKED_RATIO`
+times its size."""
+MAX_UNPACKED_RATIO = 20  # unpacked bytes per byte of the archive: its size bounds the memory
 MAX_FILES, MAX_FILES_PER_TRIAL = 200_000, 100
 MAX_ARCHIVE_BYTES = 2 * 2**30
 """Bytes of the largest archive that `redraw` reads."""
 DATE = (1980, 1, 1, 0, 0, 0)  # the same records give the same bytes
 HISTORY_COLUMNS = ["arm", "seed", "step", "metric", "value"]
 COLUMNS: dict[str, type] = {"step": int, "metric": str}
-EXACT: dict[str, Callable[[str], float]] = {"value": float}  # not every pandas keeps the last bit
+EXACT: dict[str, Callable[[str], float]] = {"value": float}  # some versions of pandas round
 NUMBERS = {"seed": int, "step": int, "value": float}
-TEXTS = {"label": str}  # the name of a folder, which may look like a number or a truth value
+TEXTS = {"label": str}  # the name of a folder, which may look like a number or a boolean
 
 Trials = Iterable[tuple[str, int]]
 
 
 @dataclass(frozen=True)
 class CurvesAndTables:
-    """The curves and tables of a run, with the columns that `record.StudyRecord` names.
+    """The curves and tables of a run, with the columns that `StudyRecord` lists.
 
     `faults` names the first files of the archive that could not be read and were left out.
     """
@@ -52,10 +53,11 @@ class CurvesAndTables:
 def pack_trials(
     trials: Iterable[tuple[str, int, Slot, Mapping[str, str]]],
 ) -> tuple[bytes, list[str]]:
-    """The archive of trials that have a result, and a line on each of the first that lost files.
+    """Return the archive of trials that have a result, and a line for each file that was left out.
 
-    Each trial is its arm, seed and place, and the digests of its files when its result was read:
-    another command may have begun to compute it again since.
+    `trials` gives arm, seed and slot of each trial, and the digests of its files when its result
+    was read. A file is left out if another command has changed it since. Of many lines, only the
+    first are returned.
     """
     content, faults = io.BytesIO(), []
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
@@ -77,36 +79,44 @@ def pack_trials(
 
 
 def too_large_reason(content: bytes, n_trials: int) -> str:
-    """Why an archive is too large to be redrawn; "" if it is not. Raises ValueError: no archive."""
+    """Return why an archive is too large to be redrawn; "" if it is not.
+
+    Raises:
+        ValueError: the content is not an archive.
+    """
     with open_archive(content) as archive:
         entries = archive.infolist()
-    size, most = (
+    size, max_size = (
         sum(entry.file_size for entry in entries),
         max(MAX_UNPACKED_BYTES, MAX_UNPACKED_RATIO * len(content)),
     )
-    most_files = max(MAX_FILES, MAX_FILES_PER_TRIAL * n_trials)
+    max_files = max(MAX_FILES, MAX_FILES_PER_TRIAL * n_trials)
     if len(content) > MAX_ARCHIVE_BYTES:
         return f"{FILE} has more than {MAX_ARCHIVE_BYTES // 2**20:,} MiB"
-    if size > most:
-        return f"{FILE} holds more than {most // 2**20:,} MiB"
-    return f"{FILE} holds more than {most_files:,} files" if len(entries) > most_files else ""
+    if size > max_size:
+        return f"{FILE} holds more than {max_size // 2**20:,} MiB"
+    return f"{FILE} holds more than {max_files:,} files" if len(entries) > max_files else ""
 
 
 def open_archive(content: bytes) -> zipfile.ZipFile:
-    """The archive that some bytes are. Raises ValueError where they are none."""
+    """Open an archive in memory.
+
+    Raises:
+        ValueError: the content is not an archive.
+    """
     try:
         return zipfile.ZipFile(io.BytesIO(content))
     except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
-        raise ValueError(f"{FILE} is no archive") from error
+        raise ValueError(f"{FILE} is not a zip archive") from error
 
 
 def unpack_trials(content: bytes, trials: Trials) -> CurvesAndTables:
-    """The curves and tables of trials; nothing is written, and no name of the archive is a path.
+    """Return the curves and tables of trials; no file is written, and no name becomes a path.
 
-    Ask `too_large_reason` first where somebody else may have written the archive.
+    Call `too_large_reason` first if the archive may be untrusted.
 
     Raises:
-        ValueError: it is no archive.
+        ValueError: the content is not an archive.
     """
     history: list[pd.DataFrame] = []
     tables: dict[str, list[pd.DataFrame]] = {}
@@ -125,41 +135,43 @@ def unpack_trials(content: bytes, trials: Trials) -> CurvesAndTables:
                     continue
                 try:
                     frame = parse_trial_file(archive.read(f"{trial}/{name}"), curves=not table)
-                except Exception:  # whatever zlib and pandas say of a file that is not ours
+                except Exception:  # an untrusted file can cause any error in zlib and pandas
                     faults.append(f"{FILE}: {trial}/{name} cannot be read and is left out")
                     continue
                 frame.insert(0, "arm", arm)
                 frame.insert(1, "seed", number)
                 (tables.setdefault(table, []) if table else history).append(frame)
     joined = pd.concat(history, ignore_index=True) if history else empty_history()
-    kept = {name: pd.concat(frames, ignore_index=True) for name, frames in tables.items()}
-    return CurvesAndTables(joined[HISTORY_COLUMNS], dict(sorted(kept.items())), first_lines(faults))
+    whole = {name: pd.concat(frames, ignore_index=True) for name, frames in tables.items()}
+    return CurvesAndTables(
+        joined[HISTORY_COLUMNS], dict(sorted(whole.items())), first_lines(faults)
+    )
 
 
 def parse_trial_file(content: bytes, *, curves: bool) -> pd.DataFrame:
-    """One file of a trial as a frame.
+    """Return one file of a trial as a frame.
 
     Raises:
-        ValueError: it has not the columns of curves, or has those that name a trial.
+        ValueError: curves have other columns, or a table has a column that names a trial.
     """
     if not curves:
         table = pd.read_csv(io.BytesIO(content), keep_default_na=False, dtype=TEXTS)
         if {"arm", "seed"} & {*table.columns}:
-            raise ValueError("a table names no trial: its place does")
+            raise ValueError("a table has no columns arm and seed: its path names the trial")
         return table
     frame = pd.read_csv(io.BytesIO(content), dtype=COLUMNS, converters=EXACT, keep_default_na=False)
     if list(frame.columns) != ["step", "metric", "value"]:
-        raise ValueError("no curves")
+        raise ValueError("the columns of curves are step, metric and value")
     return frame.astype({"value": float})
 
 
 def table_name(name: str) -> str:
-    """The table that a file of a trial holds; "" if it is none."""
+    """Return the name of the table in a file of a trial; "" if the file is not a table."""
     folder, _, file = name.partition("/")
     stem = file.removesuffix(".csv")
     return stem if folder == TABLES and file.endswith(".csv") and stem.isidentifier() else ""
 
 
 def empty_history() -> pd.DataFrame:
-    """The curves of a run that has none."""
+    """Return curves without any row."""
     return pd.DataFrame(columns=HISTORY_COLUMNS).astype(NUMBERS)

@@ -1,6 +1,6 @@
-"""Turns a study's records into all that one reads: tables, verdicts, figures, page, TensorBoard.
+"""Write the files of a report: tables, verdicts, figures, page and TensorBoard data.
 
-Imports no torch and no model: a report can be written again from the records alone.
+Imports no torch and no model, so a report can be written again from the records only.
 """
 
 import contextlib
@@ -41,10 +41,11 @@ WORDS = [
 
 
 def write_report(run: Path, study: StudyRecord, *, is_redraw: bool = False) -> Outcome:
-    """Write every file of the run folder; each appears whole or not at all.
+    """Write every file of the run folder, each atomically, and return the outcome.
 
-    Tables come before figures. A figure that fails costs that figure, and so does TensorBoard.
-    A run that is `is_redraw` keeps its own records, and nothing outside of its folder is touched.
+    Tables are written before figures. If a figure or the TensorBoard folder fails, only that is
+    missing, and a warning says so. With `is_redraw`, the run keeps its own records, and no file
+    outside its folder changes.
     """
     started = time.perf_counter()
     results = _in_order(study)
@@ -68,7 +69,7 @@ def write_report(run: Path, study: StudyRecord, *, is_redraw: bool = False) -> O
         _write_json(folder / "answer.json", answer_record(study, compared, findings))
         _write_json(folder / "verdicts.json", [_finding_record(finding) for finding in findings])
         _move(folder, run)
-    shown = Records(
+    records = Records(
         results,
         study.history,
         list(study.arms),
@@ -76,8 +77,8 @@ def write_report(run: Path, study: StudyRecord, *, is_redraw: bool = False) -> O
         trials=study.trials,
         clipped=study.clipped,
     )
-    pictures, sheets, undrawn = draw_all(study.figures, shown)
-    warnings += [*undrawn, *trial_notes.environment_notes(study.trials)]
+    pictures, text_tables, failures = draw_all(study.figures, records)
+    warnings += [*failures, *trial_notes.environment_notes(study.trials)]
     warnings += [
         *trial_notes.message_notes(study.trials),
         *timing_stability.stability_notes(study.tables),
@@ -87,7 +88,7 @@ def write_report(run: Path, study: StudyRecord, *, is_redraw: bool = False) -> O
         for key, picture in pictures.items():
             (folder / "figures" / f"{key}.png").write_bytes(picture.png)
             (folder / "figures" / f"{key}.svg").write_bytes(picture.svg)
-        texts = _texts(study, lines, findings, sheets)
+        texts = _texts(study, lines, findings, text_tables)
         images = {key: picture.png for key, picture in pictures.items()}
         try:
             dashboard.write_dashboard(folder / "tb", study, texts=texts, images=images)
@@ -100,20 +101,22 @@ def write_report(run: Path, study: StudyRecord, *, is_redraw: bool = False) -> O
             summary=summary,
             findings=findings,
             pictures=pictures,
-            text_tables=sheets,
+            text_tables=text_tables,
             warnings=warnings,
         )
-        # Last, so that whoever finds the page finds everything it speaks of.
+        # The page is moved last: when it appears, every file that it names exists.
         (folder / page.TEMPLATE).write_bytes(html.encode("utf-8", TEXT["errors"]))
         if is_redraw and (run / COLUMNS).is_file():
-            (folder / COLUMNS).unlink(missing_ok=True)  # those of all runs of the experiment
-        _move(folder, run, clean=("figures", "tb"), kept=(COLUMNS,) if is_redraw else ())
+            (folder / COLUMNS).unlink(
+                missing_ok=True
+            )  # keep the table of all the experiment's runs
+        _move(folder, run, clean=("figures", "tb"), keep=(COLUMNS,) if is_redraw else ())
     if not is_redraw:
         try:
             warnings += update_shared_tables(run, study)
         except OSError as error:
             reason = error.strerror or str(error)
-            warnings.append(f"TensorBoard's columns of earlier runs stay as they are ({reason})")
+            warnings.append(f"the HParams columns of earlier runs could not be updated ({reason})")
     return Outcome(
         answer=lines,
         findings=findings,
@@ -127,7 +130,7 @@ def write_report(run: Path, study: StudyRecord, *, is_redraw: bool = False) -> O
 
 
 def write_records(run: Path, study: StudyRecord) -> None:
-    """Write what the report is made from: final values, config, environment."""
+    """Write the records that the report is made from: final values, config, environment."""
     with _draft(run) as folder:
         results = _in_order(study)[RESULT_COLUMNS]
         results.to_csv(folder / RESULTS_FILE, index=False, **TEXT)
@@ -139,7 +142,7 @@ def write_records(run: Path, study: StudyRecord) -> None:
 
 @contextlib.contextmanager
 def _draft(run: Path) -> Iterator[Path]:
-    """A folder within the run's own, where files are written before they are moved into place."""
+    """Yield a temporary folder inside the run folder, for files that are moved into place later."""
     with tempfile.TemporaryDirectory(prefix=".writing-", dir=run) as name:
         yield Path(name)
 
@@ -147,15 +150,15 @@ def _draft(run: Path) -> Iterator[Path]:
 def _in_order(study: StudyRecord) -> pd.DataFrame:
     unknown = sorted(set(study.results["arm"]) - set(study.arms))
     if unknown:
-        have = list(study.arms)
-        raise ValueError(f"results hold arms {unknown} that the study lacks; it has {have}")
+        known = list(study.arms)
+        raise ValueError(f"the results have arms {unknown}, but the study has only {known}")
     return select_arms_in_order(study.results.sort_values("seed", kind="stable"), list(study.arms))
 
 
 def _tables(
     study: StudyRecord, results: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
-    """Comparison with the baseline, summary per arm, and a line for what is missing."""
+    """Return the comparison with the baseline, the summary per arm, and warnings."""
     present = set(results["metric"])
     warnings = [
         f"no trial recorded the metric {metric}"
@@ -166,14 +169,14 @@ def _tables(
     present_arms = set(results["arm"])
     seeds = sorted({*study.trials["seed"]})
     if study.baseline not in present_arms:
-        warnings.append(f"the baseline {study.baseline} has no results: nothing can be compared")
+        warnings.append(f"the baseline {study.baseline} has no results: no arm can be compared")
         return pd.DataFrame(columns=COMPARISON_COLUMNS), summary, warnings
     own = {h.metric: study.baseline_of(h) for h in study.headline}
     own = {metric: arm for metric, arm in own.items() if arm != study.baseline}
     tables = []
     for baseline in dict.fromkeys([study.baseline, *own.values()]):
-        # Arms under other seeds are not paired with this baseline, and controls are compared with
-        # nothing; a metric whose headline has a baseline of its own is compared with that alone.
+        # Arms under other seeds cannot be paired with this baseline, and control arms are not
+        # compared. A metric whose headline has its own baseline is compared only with that one.
         offset = study.seed_offsets.get(baseline, 0)
         arms = [
             arm
@@ -196,7 +199,7 @@ def _tables(
 
 
 def add_standings(comparison: pd.DataFrame, compared: Sequence[HeadlineComparison]) -> pd.DataFrame:
-    """The comparison with what the answer says of each headline: word, p, cost, what differs."""
+    """Return the comparison with columns of the answer: result, p, cost and other differences."""
     rows = pd.DataFrame(
         [
             {
@@ -217,18 +220,18 @@ def add_standings(comparison: pd.DataFrame, compared: Sequence[HeadlineCompariso
         columns=WORDS,
     )
     keys = ["arm", "baseline", "metric"]
-    told = comparison.merge(rows, how="left", on=keys)
-    # An arm that has lost all its trials has no row of numbers, and still its word.
+    merged = comparison.merge(rows, how="left", on=keys)
+    # An arm without any finished trial has no row in `comparison`, but it has a result: undecided.
     lost = rows.merge(comparison[keys], how="left", on=keys, indicator=True)
     lost = lost[lost["_merge"] == "left_only"].drop(columns="_merge")
-    return pd.concat([told, lost], ignore_index=True) if len(lost) else told
+    return pd.concat([merged, lost], ignore_index=True) if len(lost) else merged
 
 
 def _texts(
     study: StudyRecord,
     lines: Sequence[str],
     findings: Sequence[Finding],
-    sheets: Mapping[str, TextTable],
+    text_tables: Mapping[str, TextTable],
 ) -> dict[str, str]:
     environment = {key: str(value) for key, value in study.environment.items()}
     texts = {
@@ -239,26 +242,26 @@ def _texts(
         "environment": markdown.render_table(["", ""], [[k, v] for k, v in environment.items()]),
     }
     if findings:
-        head = ["id", "verdict", "statement", "ours", "published", "p_holm", "reason"]
+        head = ["id", "verdict", "statement", "measured", "published", "p_holm", "reason"]
         cards = [verdict_card(finding, study) for finding in findings]
-        rows = [[shown[key] for key in head] for shown in cards]
+        rows = [[card[key] for key in head] for card in cards]
         texts["verdicts"] = markdown.render_table(head, rows)
     return texts | {
-        f"samples/{name}": markdown.render_text_table(study.figures[name], sheet)
-        for name, sheet in sheets.items()
+        f"samples/{name}": markdown.render_text_table(study.figures[name], text_table)
+        for name, text_table in text_tables.items()
     }
 
 
 def _finding_record(finding: Finding) -> dict[str, Any]:
-    """A finding as JSON: its verdict, claim and numbers, and the line a person reads.
+    """Return a finding as in verdicts.json: verdict, claim, numbers, and the line of the console.
 
-    `registered` is the hash of `claim` without its words (statement, source, published): sorted
-    keys, no spaces, UTF-8.
+    `registered` is the hash of `claim` without its texts (statement, source, published), as JSON
+    with sorted keys, without spaces, in UTF-8.
     """
     values = {f.name: getattr(finding, f.name) for f in dataclasses.fields(finding)}
     for name in ("interval", "extra_estimate", "aa", "positive"):
         values[name] = values[name]._asdict() if values[name] else None
-    others = {name: found._asdict() for name, found in finding.others.items()}
+    others = {name: other._asdict() for name, other in finding.others.items()}
     return {
         "id": finding.claim.id,
         **values,
@@ -277,7 +280,7 @@ def _write_json(path: Path, value: Any) -> None:
 
 
 def _finite(value: Any) -> Any:
-    """JSON knows no NaN and no infinity: both become the word."""
+    """Replace NaN and infinity, which JSON does not have, by their names."""
     if isinstance(value, dict):
         return {str(key): _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -287,23 +290,22 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def _move(source: Path, target: Path, clean: Sequence[str] = (), kept: Sequence[str] = ()) -> None:
-    """Move a tree file by file over what is there, each atomically, the page last.
+def _move(source: Path, target: Path, clean: Sequence[str] = (), keep: Sequence[str] = ()) -> None:
+    """Move a tree file by file, each atomically, replacing existing files; the page is last.
 
-    Then files below the folders `clean` go that an earlier report had and this one has not, but for
-    those that are `kept`.
+    Then delete the files below the folders `clean` that only an earlier report had, except `keep`.
     """
     files = sorted(path for path in source.rglob("*") if path.is_file())
-    new = {str(path.relative_to(source)) for path in files} | {*kept}
+    current = {str(path.relative_to(source)) for path in files} | {*keep}
     for path in sorted(files, key=lambda path: path.name == page.TEMPLATE):
-        place = target / path.relative_to(source)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        path.replace(place)
-    # From the deepest on, so that a folder has lost its files when its turn comes.
-    old = [path for name in clean for path in (target / name).rglob("*")]
-    for path in sorted(old, reverse=True):
+        destination = target / path.relative_to(source)
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(destination)
+    # Start with the deepest paths, so that a folder is empty when its turn comes.
+    existing = [path for name in clean for path in (target / name).rglob("*")]
+    for path in sorted(existing, reverse=True):
         if path.is_symlink() or path.is_file():
-            if str(path.relative_to(target)) not in new:
+            if str(path.relative_to(target)) not in current:
                 path.unlink()
         elif path.is_dir() and not any(path.iterdir()):
             path.rmdir()

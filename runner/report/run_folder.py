@@ -1,4 +1,4 @@
-"""The folder of one invocation: its name, and the names of its records."""
+"""The run folder, which is the folder of one invocation: its name and the names of its files."""
 
 import contextlib
 import datetime
@@ -22,15 +22,18 @@ VERIFIED_FILES = (
     CONFIG_FILE,
     ENVIRONMENT_FILE,
     records_archive.FILE,
-)  # files that a run's study.json vouches for
-ABANDONED = 24 * 3600  # seconds after which no report still writes into its draft
-TIME = "%Y-%m-%d_%H-%M-%S-%f"  # of the name of a run's folder
+)  # files whose digests are in study.json
+MAX_DRAFT_AGE = 24 * 3600  # seconds; an older draft was left by a killed report
+TIME = "%Y-%m-%d_%H-%M-%S-%f"  # format of the time in a run folder's name
 
 
 def create_run_folder(plan: Plan) -> Path:
-    """A new folder for one invocation; it never overwrites another.
+    """Create a new folder for one invocation, and return it.
 
-    Its name is the time, and stands behind those of earlier runs also where the clock was set back.
+    Its name is the time. It sorts after the names of earlier runs, even if the clock was set back.
+
+    Raises:
+        ConfigError: the folder cannot be created.
     """
     runs = plan.outputs / plan.experiment / "runs"
     remove_drafts(runs)
@@ -40,23 +43,23 @@ def create_run_folder(plan: Plan) -> Path:
         folder.mkdir(parents=True, exist_ok=False)
     except OSError as error:
         raise ConfigError(
-            f"outputs={plan.outputs}: no report can be written to {runs} "
+            f"outputs={plan.outputs}: the report cannot be written to {runs} "
             f"({error.strerror or error}); give another folder"
         ) from error
     return folder
 
 
 def remove_drafts(runs: Path) -> None:
-    """Remove what reports that were killed had begun to write; no report takes so long."""
+    """Remove the drafts of killed reports: drafts that are older than any report takes."""
     for draft in [*runs.glob("*/.writing-*"), *runs.glob("*/tb/.writing-*")]:
         with contextlib.suppress(OSError):
             through_link = draft.parent.resolve() != runs.resolve() / draft.parent.relative_to(runs)
-            if not through_link and time.time() - draft.lstat().st_mtime > ABANDONED:
+            if not through_link and time.time() - draft.lstat().st_mtime > MAX_DRAFT_AGE:
                 remove(draft)
 
 
 def after(name: str) -> datetime.datetime:
-    """The moment after that of a run's name; one long ago for any other name."""
+    """Return the moment after the time in a run's name; the earliest date for any other name."""
     try:
         moment = datetime.datetime.strptime(name.rpartition("-")[0], TIME)
         return moment + datetime.timedelta(microseconds=1)

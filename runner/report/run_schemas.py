@@ -1,6 +1,6 @@
-"""The forms of a run's study.json and config.yaml: all that a report relies on. No torch.
+"""The schemas of a run's study.json and config.yaml, as far as a report uses them. No torch.
 
-Whoever has sent a run may have put anything there; `runner.report.untrusted_run` reads it.
+A run folder may be untrusted; `runner.report.untrusted_run` checks it against these schemas.
 """
 
 import math
@@ -21,35 +21,35 @@ from runner.records.schemas import (
 )
 from runner.report import declarations
 
-MOST_ARMS, MOST_TRIALS, MOST_SHOWN, MOST_METRICS = 1_000, 100_000, 500, 200_000
+MAX_ARMS, MAX_TRIALS, MAX_ITEMS, MAX_METRICS = 1_000, 100_000, 500, 200_000
 
 
-def _of(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    """A check of a mapping: texts to what is checked."""
+def _mapping_to(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """Return the check of a mapping from strings to values that pass `check`."""
     return lambda value: (
         isinstance(value, dict) and all(is_string(k) and check(v) for k, v in value.items())
     )
 
 
-def _many(most: int, check: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, dict | list) and len(value) <= most and check(value)
+def _at_most(limit: int, check: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, dict | list) and len(value) <= limit and check(value)
 
 
-def _scalar(value: Any) -> bool:
+def _is_scalar(value: Any) -> bool:
     return isinstance(value, str | bool) or (is_number_or_null(value) and value is not None)
 
 
-def _seed(value: Any) -> bool:
+def _is_seed(value: Any) -> bool:
     return is_count(value) and value < INTEGER_LIMIT
 
 
-def _trial(row: Any) -> bool:
-    """Whether a row has the form of a trial."""
+def _is_trial(row: Any) -> bool:
+    """Return whether a row matches the schema of a trial."""
     if not isinstance(row, dict):
         return False
     return (
         is_string(row.get("arm"))
-        and _seed(row.get("seed"))
+        and _is_seed(row.get("seed"))
         and row.get("status") in (*STATES, "pending")
         and is_duration(row.get("seconds"))
         and isinstance(row.get("reused", False), bool)
@@ -61,65 +61,65 @@ def _trial(row: Any) -> bool:
     )
 
 
-def _trials(value: Any) -> bool:
-    if not isinstance(value, list) or not value or not all(map(_trial, value)):
+def _are_trials(value: Any) -> bool:
+    if not isinstance(value, list) or not value or not all(map(_is_trial, value)):
         return False
     return len({(row["arm"], row["seed"]) for row in value}) == len(value)
 
 
-def _headline(value: Any) -> bool:
-    """Whether a value has the form of a headline; a baseline may be null."""
+def _is_headline(value: Any) -> bool:
+    """Return whether a value matches the schema of a headline; its baseline may be null."""
     return isinstance(value, dict) and all(v is None or is_string(v) for v in value.values())
 
 
-def _registration(value: Any) -> bool:
-    texts, truths = {"registered", "cure", "hash"}, {"shipped", "late"}
+def _is_registration(value: Any) -> bool:
+    texts, booleans = {"registered", "cure", "hash"}, {"shipped", "late"}
     return (
         isinstance(value, dict)
-        and {"shipped", "registered"} <= {*value} <= texts | truths
-        and all(isinstance(v, bool if key in truths else str) for key, v in value.items())
+        and {"shipped", "registered"} <= {*value} <= texts | booleans
+        and all(isinstance(v, bool if key in booleans else str) for key, v in value.items())
     )
 
 
-def _looks(value: Any) -> bool:
-    def seeds(some: Any) -> bool:
-        return isinstance(some, list) and all(map(is_count, some))
+def _are_looks(value: Any) -> bool:
+    def are_seeds(seeds: Any) -> bool:
+        return isinstance(seeds, list) and all(map(is_count, seeds))
 
     return value is None or (
         isinstance(value, dict)
         and {*value} == {"number", "sets", "left_out"}
         and is_count(value["number"])
         and isinstance(value["sets"], list)
-        and all(map(seeds, value["sets"]))
-        and seeds(value["left_out"])
+        and all(map(are_seeds, value["sets"]))
+        and are_seeds(value["left_out"])
     )
 
 
-def _command(value: Any) -> bool:
-    """Whether a value is a command line, which the page cuts into words."""
+def _is_command(value: Any) -> bool:
+    """Return whether a value is a command line that `shlex` can split, as the page does."""
     try:
         return is_string(value) and bool(shlex.split(value) or True)
     except ValueError:
         return False
 
 
-def _finite(value: Any) -> bool:
+def _is_finite(value: Any) -> bool:
     return is_number_or_null(value) and value is not None and math.isfinite(value)
 
 
-def _share(value: Any) -> bool:
-    return _finite(value) and value >= 0
+def _is_not_negative(value: Any) -> bool:
+    return _is_finite(value) and value >= 0
 
 
-def _metric(value: Any) -> bool:
-    """Whether a value has the form of a metric's declaration."""
+def _is_metric(value: Any) -> bool:
+    """Return whether a value matches the schema of a metric's declaration."""
     if not isinstance(value, dict):
         return False
     number, fixed = value.get("value"), value.get("diverged") == DivergedValue.fixed
     return (
         value.keys() == {*declarations.DECIDING}
         and value["diverged"] in tuple(DivergedValue)
-        and (_finite(number) if fixed else number is None)
+        and (_is_finite(number) if fixed else number is None)
         and isinstance(value["deterministic"], bool)
         and is_string(value["curve"])
     )
@@ -127,33 +127,33 @@ def _metric(value: Any) -> bool:
 
 SUMMARY_SCHEMA: dict[str, Callable[[Any], bool]] = {
     "experiment": is_string,
-    "command": _command,
-    "arms": _many(MOST_ARMS, _of(is_string_list)),
+    "command": _is_command,
+    "arms": _at_most(MAX_ARMS, _mapping_to(is_string_list)),
     "baseline": is_string,
     "notes": is_string_list,
-    "costs": _of(_of(_share)),
+    "costs": _mapping_to(_mapping_to(_is_not_negative)),
     "controls": is_string_list,
     "typed": is_string_list,
-    "conditions": _of(_of(_scalar)),
-    "preset_tolerance": _share,
-    "tolerances": _of(_share),
-    "interior": _of(lambda value: isinstance(value, bool)),
-    "tuned": _of(is_string),
-    "hparams": _of(_of(_scalar)),
-    "registrations": _of(_registration),
-    "looks": _looks,
-    "trials": _many(MOST_TRIALS, _trials),
+    "conditions": _mapping_to(_mapping_to(_is_scalar)),
+    "preset_tolerance": _is_not_negative,
+    "tolerances": _mapping_to(_is_not_negative),
+    "interior": _mapping_to(lambda value: isinstance(value, bool)),
+    "tuned": _mapping_to(is_string),
+    "hparams": _mapping_to(_mapping_to(_is_scalar)),
+    "registrations": _mapping_to(_is_registration),
+    "looks": _are_looks,
+    "trials": _at_most(MAX_TRIALS, _are_trials),
 }
 OPTIONAL_SUMMARY_SCHEMA: dict[str, Callable[[Any], bool]] = {
-    declarations.METRICS_KEY: _many(MOST_METRICS, _of(_metric)),
-    declarations.AFFECTS_KEY: _many(MOST_SHOWN, _of(is_string_list)),
+    declarations.METRICS_KEY: _at_most(MAX_METRICS, _mapping_to(_is_metric)),
+    declarations.AFFECTS_KEY: _at_most(MAX_ITEMS, _mapping_to(is_string_list)),
 }
-"""What runs of older versions lack."""
+"""Keys that runs of older versions do not have."""
 OUTLINE_SCHEMA: dict[str, Callable[[Any], bool]] = {
     "question": is_string,
     "scale": lambda value: value in tuple(scale.value for scale in Scale),
-    "headline": _many(MOST_SHOWN, lambda v: isinstance(v, list) and all(map(_headline, v))),
-    "claims": _many(MOST_SHOWN, _of(is_shallow_mapping)),
-    "figures": _many(MOST_SHOWN, _of(is_shallow_mapping)),
+    "headline": _at_most(MAX_ITEMS, lambda v: isinstance(v, list) and all(map(_is_headline, v))),
+    "claims": _at_most(MAX_ITEMS, _mapping_to(is_shallow_mapping)),
+    "figures": _at_most(MAX_ITEMS, _mapping_to(is_shallow_mapping)),
     "not_tested": is_string_list,
 }

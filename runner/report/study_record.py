@@ -1,4 +1,4 @@
-"""What a report is made from."""
+"""The record of a study: everything that its report is made from."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,34 +15,34 @@ from runner.figures.figure import Figure
 from runner.metric_names import COST_METRICS, Metric
 from runner.report.repeated_looks import RepeatedLooks
 
-# Tuned or not, an arm that has more of these gains by it.
-SPENT = frozenset(("training.steps", "training.batch_size"))
+BUDGET_KEYS = frozenset(("training.steps", "training.batch_size"))
+"""Keys that are an advantage if larger; they count as differences even if they were tuned."""
 CLIPPED_COLUMNS = ["arm", "seed", "metric"]
 
 
 @dataclass(frozen=True)
 class StudyRecord:
-    """One finished study; the frames are as the engine gathers them.
+    """One finished study.
 
-    results  arm, seed, metric, value, unit (final values)
-    history  arm, seed, step, metric, value
-    trials   arm, seed, status, seconds, reused, folder, message; from the engine also code, digest
-             (of result.json), versions, machine, passes (how often it was timed). status: pending,
-             running, untimed (its first of two stages is done), done, diverged, failed or killed;
-             done and diverged have results
-    arms     what one types for each arm, in the order of every table and colour
-    tables   name -> arm, seed and the columns of what each trial keeps in tables/<name>.csv
-    hparams  resolved values per arm for the HParams table; without them overrides are split at `=`
-    costs, interior, tuned, tolerances  as in `preconditions.Rig`: what claims must know of arms
-    clipped  arm, seed, metric: final values that stand for a diverged trial and were not measured
-    controls    arms that show that the study could see a difference; the answer compares them not
-    typed       what was typed and changes what is trained or measured
+    results   frame: arm, seed, metric, value, unit; the final values
+    history   frame: arm, seed, step, metric, value; the curves
+    trials    frame: arm, seed, status, seconds, reused, folder, message; from the trial store also
+              code, versions, machine, passes (number of timing passes). status: pending, running,
+              untimed (the first of two stages is done), done, diverged, failed or killed. Trials
+              that are done or diverged have results
+    arms      arm -> its overrides; the order of arms is that of every table and colour
+    tables    name -> frame: arm, seed and the columns of the trials' tables/<name>.csv
+    hparams   arm -> resolved values, for the HParams table; if empty, the values in `arms`
+    costs, interior, tuned, tolerances  facts on arms for claims, as in `Preconditions`
+    clipped   frame: arm, seed, metric; substitute values of diverged trials, not measured ones
+    controls  control arms, which test the study's sensitivity; the answer does not compare them
+    typed     the user's overrides that change training or measurement
     conditions  arm -> key -> value, as in `Fairness.conditions`
-    affects     option -> metrics, as in `Fairness.affects`
-    declared    metric -> its declaration, for all metrics of `results`
+    affects   option -> metrics, as in `Fairness.affects`
+    metric_declarations  metric -> its declaration, for all metrics of `results`
     preset_tolerance  the preset's `match.tolerance`
-    registrations  claim id -> when it was written down, and whether its results were known then
-    looks    how often these arms were looked at; None for a smoke run
+    registrations  claim id -> when it was registered, and whether its results were known then
+    looks     the looks at these arms; None for a smoke run
     """
 
     experiment: str
@@ -80,21 +80,21 @@ class StudyRecord:
 
     def __post_init__(self) -> None:
         if self.baseline not in self.arms:
-            raise ValueError(f"baseline={self.baseline!r} is no arm; arms are {list(self.arms)}")
+            raise ValueError(f"baseline={self.baseline!r}: must be one of {list(self.arms)}")
 
     @property
     def metrics(self) -> list[str]:
-        """Headline and claim metrics, each once."""
+        """The metrics of headlines and claims, each once."""
         of_claims = [metric for claim in self.claims for metric in claim.metrics]
         return list(dict.fromkeys([*(h.metric for h in self.headline), *of_claims]))
 
     def baseline_of(self, headline: Headline) -> str:
-        """The arm that a headline's metric is compared with; the study's where that is absent."""
+        """Return the baseline of a headline; the study's if that arm is absent."""
         return headline.baseline if headline.baseline in self.arms else self.baseline
 
     @property
     def settings(self) -> Mapping[str, Mapping[str, float | str | bool]]:
-        """The resolved values of each arm, or what its overrides say where no others are known."""
+        """The resolved values of each arm; if there are none, the values in its overrides."""
         return self.hparams or {
             arm: {key.lstrip("+"): value for key, _, value in (o.partition("=") for o in overrides)}
             for arm, overrides in self.arms.items()
@@ -102,25 +102,25 @@ class StudyRecord:
 
     @property
     def aa_pairs(self) -> dict[str, str]:
-        """The A/A pairs: for each arm that is another once more under other seeds, that other."""
+        """The A/A pairs: an arm -> the arm of which it is a repetition under other seeds."""
         settings = self.settings
         return find_aa_pairs({arm: settings.get(arm, {}) for arm in self.arms})
 
     @property
     def fairness(self) -> Fairness:
-        """What arms differ in beside their parts, and what they cost."""
+        """The conditions and costs of the arms, for statements on fair comparisons."""
         tuned = frozenset(override.partition("=")[0] for override in self.tuned.values())
-        tuned = frozenset(key for key in tuned if key.startswith("training.")) - SPENT
+        tuned = frozenset(key for key in tuned if key.startswith("training.")) - BUDGET_KEYS
         return Fairness(self.conditions, self.affects, self.preset_tolerance, self.costs, tuned)
 
     @property
     def n_looks(self) -> int:
-        """How often these arms have been looked at, this time included."""
+        """The number of looks at these arms, including this one."""
         return self.looks.number if self.looks else 1
 
     @property
     def preconditions(self) -> Preconditions:
-        """What verdicts need to know beside the values."""
+        """The facts that decide whether a verdict is valid."""
         return Preconditions(
             self.costs,
             interior=self.interior,
@@ -133,14 +133,14 @@ class StudyRecord:
 
     @property
     def seed_offsets(self) -> dict[str, int]:
-        """How far the seeds of each arm are shifted; arms of one offset share their seeds."""
+        """The seed offset of each arm; arms of one offset share their seeds."""
         return {arm: int(float(v.get("seed_offset", 0))) for arm, v in self.settings.items()}
 
     def n_diverged(self, arm: str) -> int:
-        """How many of an arm's trials diverged."""
+        """Return the number of an arm's trials that diverged."""
         mine = self.trials[self.trials["arm"] == arm]
         return int((mine["status"] == "diverged").sum())
 
     def label(self, metric: str) -> str:
-        """A headline's label, or the metric's own name."""
+        """Return the label of a headline metric; of any other metric, its name."""
         return next((h.label for h in self.headline if h.metric == metric), metric)

@@ -1,4 +1,4 @@
-"""Report a study: collect its records, write all files of the run, print the summary."""
+"""Report a study: collect its records, write the files of the run folder, print the summary."""
 
 import dataclasses
 import os
@@ -43,21 +43,24 @@ def report_study(
     tuned: TuningResult | None = None,
     registrations: Mapping[str, Registration] | None = None,
 ) -> Path | None:
-    """Write the report of a plan's trials, print its summary; None where no trial has a result.
+    """Write the report of a plan's trials and print its summary.
 
-    The run's own records come first, sealed: whatever happens to the report, `redraw` writes it.
-    It is another look at its arms, where it is no smoke run; so says the experiment's ledger then.
+    The run's own records are written first, with their digests. If the report then fails, `redraw`
+    can write it from them. Except for a smoke run, the report is appended to the ledger of looks.
+
+    Returns:
+        The run folder; None if no trial has a result.
     """
-    taken = snapshot_trials(entries)
-    if all(trial.result is None for trial in taken):
+    snapshots = snapshot_trials(entries)
+    if all(trial.result is None for trial in snapshots):
         return None
     if tuned is not None:
         plan.notes.extend(tuning_results.tuning_notes(tuned))
     folder = create_run_folder(plan)
-    trials = trial_table(taken)
-    results = final_values(taken)
+    trials = trial_table(snapshots)
+    results = final_values(snapshots)
     comparison = repeated_looks.comparison_of_plan(plan, outline)
-    look = repeated_looks.load_looks(plan, outline)
+    looks = repeated_looks.load_looks(plan, outline)
     summary: dict[str, Any] = {
         "experiment": plan.experiment,
         "command": plan.command,
@@ -74,9 +77,9 @@ def report_study(
         "tuned": dict(tuned.overrides) if tuned else {},
         "hparams": {arm.name: flatten(arm.config.signature_tree()) for arm in plan.arms},
         "registrations": {
-            name: dataclasses.asdict(known) for name, known in (registrations or {}).items()
+            name: dataclasses.asdict(one) for name, one in (registrations or {}).items()
         },
-        "looks": dataclasses.asdict(look) if look else None,
+        "looks": dataclasses.asdict(looks) if looks else None,
         **declarations.to_record(plan.experiment, results["metric"]),
         "trials": trials.assign(
             folder=[os.path.relpath(path, folder) for path in trials.folder]
@@ -85,27 +88,28 @@ def report_study(
     if tuned is not None:
         tuning_results.write_tuning_table(folder, tuned)
     environment = provenance.environment(plan.command, plan.started) | run_environment(plan, trials)
-    content, lost = records_archive.pack_trials(
-        (one.entry.arm.name, one.entry.seed, one.entry.slot, one.digests) for one in taken
+    content, faults = records_archive.pack_trials(
+        (one.entry.arm.name, one.entry.seed, one.entry.slot, one.digests) for one in snapshots
     )
-    plan.notes.extend(lost)
-    if why := records_archive.too_large_reason(content, len(trials)):
-        plan.notes.append(f"redraw will leave out curves and tables: {why}")
-    # All that `redraw` needs lies there before anything is parsed, which takes memory.
+    plan.notes.extend(faults)
+    if reason := records_archive.too_large_reason(content, len(trials)):
+        plan.notes.append(f"redraw will leave out curves and tables: {reason}")
+    # Write everything that `redraw` needs before parsing, which takes memory and can be killed.
     write_atomically(folder / records_archive.FILE, content)
-    kept = records_archive.CurvesAndTables(records_archive.empty_history(), {})
-    study = assemble_record(plan.config_yaml, outline, summary, environment, trials, results, kept)
+    empty = records_archive.CurvesAndTables(records_archive.empty_history(), {})
+    study = assemble_record(plan.config_yaml, outline, summary, environment, trials, results, empty)
     write_records(folder, study)
     write_json(
         folder / SUMMARY_FILE, seal.seal_record(summary, SUMMARY_FILE, folder, VERIFIED_FILES)
     )
-    kept = records_archive.unpack_trials(content, zip(trials.arm, trials.seed, strict=True))
-    plan.notes.extend(kept.faults)
-    write_and_print(folder, dataclasses.replace(study, history=kept.history, tables=kept.tables))
+    unpacked = records_archive.unpack_trials(content, zip(trials.arm, trials.seed, strict=True))
+    plan.notes.extend(unpacked.faults)
+    study = dataclasses.replace(study, history=unpacked.history, tables=unpacked.tables)
+    write_and_print(folder, study)
     if comparison is not None and not repeated_looks.is_single_seed_of_sweep(plan):
         now = provenance.current_time().isoformat(timespec="microseconds")
-        where = repeated_looks.looks_path(plan.outputs, plan.experiment)
-        if line := repeated_looks.append_look(comparison, where, time=now, scale=outline.scale):
+        path = repeated_looks.looks_path(plan.outputs, plan.experiment)
+        if line := repeated_looks.append_look(comparison, path, time=now, scale=outline.scale):
             print(f"note: {line}")  # noqa: T201
     return folder
 
@@ -113,6 +117,6 @@ def report_study(
 def write_and_print(
     folder: Path, study: study_record.StudyRecord, *, is_redraw: bool = False
 ) -> None:
-    """Write the report of a record into a run's folder and print its summary."""
+    """Write the report of a study into a run folder and print its summary."""
     outcome = write_report(folder, study, is_redraw=is_redraw)
     Console().print(render_console(study, outcome), crop=False)

@@ -1,6 +1,6 @@
-"""How steady a run's timings are, from their raw samples, and what an A/A pair shows of noise.
+"""The stability of a run's timings, from their raw samples, and the noise within A/A pairs.
 
-The thresholds are those at which `torch.utils.benchmark` and pyperf warn.
+The thresholds are the ones at which `torch.utils.benchmark` and pyperf warn.
 """
 
 from collections.abc import Mapping
@@ -14,14 +14,19 @@ from runner.stats.intervals import abs_mean_bound, mean_interval
 from runner.wording import quantity
 
 TABLE, SAMPLE, ROUND = "times", "ms", "round"
-SOME, GROSS = 0.10, 0.25  # IQR / median, torch.utils.benchmark: warning, and "treat with suspicion"
+IQR_WARNING, IQR_SEVERE = 0.10, 0.25  # IQR / median: both thresholds of torch.utils.benchmark
 SPREAD = 0.10  # standard deviation / mean, pyperf
 SHORTEST_MS = 1.0  # pyperf
 
 
 @dataclass(frozen=True)
 class SampleStability:
-    """One set of samples: what was timed, IQR / median, standard deviation / mean, the least ms."""
+    """The stability of one set of timing samples.
+
+    iqr       interquartile range / median
+    spread    standard deviation / mean
+    least_ms  shortest sample, in ms
+    """
 
     name: str
     iqr: float
@@ -30,9 +35,10 @@ class SampleStability:
 
 
 def measure_sample_sets(tables: Mapping[str, pd.DataFrame]) -> list[SampleStability]:
-    """Every set of two or more samples in the table `times`.
+    """Return the stability of each set of two or more samples in the table `times`.
 
-    The columns beside `ms` and `round` say what was timed; without these two there are no sets.
+    The columns other than `ms` and `round` name the timed call. Without these two columns, the
+    table has no sets.
     """
     table = tables.get(TABLE)
     if table is None or not {SAMPLE, ROUND} <= {*table.columns}:
@@ -40,7 +46,7 @@ def measure_sample_sets(tables: Mapping[str, pd.DataFrame]) -> list[SampleStabil
     ms_of_all = pd.to_numeric(table[SAMPLE], errors="coerce")
     table = table.assign(**{SAMPLE: ms_of_all})[ms_of_all.notna()]
     names = [column for column in table.columns if column not in (SAMPLE, ROUND)]
-    found = []
+    sets = []
     for key, rows in table.groupby(names, sort=False):
         ms = rows[SAMPLE].to_numpy(dtype=float)
         low, median, high = np.quantile(ms, [0.25, 0.5, 0.75])
@@ -50,7 +56,7 @@ def measure_sample_sets(tables: Mapping[str, pd.DataFrame]) -> list[SampleStabil
             str(value) if isinstance(value, str) else f"{name} {value}"
             for name, value in zip(names, key, strict=True)
         ]
-        found.append(
+        sets.append(
             SampleStability(
                 " ".join(parts),
                 float((high - low) / median),
@@ -58,48 +64,51 @@ def measure_sample_sets(tables: Mapping[str, pd.DataFrame]) -> list[SampleStabil
                 float(ms.min()),
             )
         )
-    return found
+    return sets
 
 
 def stability_notes(tables: Mapping[str, pd.DataFrame]) -> list[str]:
-    """One line on all timings of a run; none where nothing was timed."""
+    """Return one line on all timings of a run; no line for a run without timings."""
     sets = measure_sample_sets(tables)
     if not sets:
         return []
-    some, gross = (sum(one.iqr > limit for one in sets) for limit in (SOME, GROSS))
+    unsteady, severe = (sum(one.iqr > limit for one in sets) for limit in (IQR_WARNING, IQR_SEVERE))
     wide = sum(one.spread >= SPREAD for one in sets)
     short = sum(one.least_ms < SHORTEST_MS for one in sets)
     worst = max(sets, key=lambda one: one.iqr)
     return [
-        f"of {len(sets)} timed sample sets {some} have an IQR above {SOME:.2f} of the median and "
-        f"{gross} above {GROSS:.2f} (where torch.utils.benchmark warns), {wide} a standard "
-        f"deviation of {SPREAD:.0%} of the mean or more and {short} a value under "
-        f"{SHORTEST_MS:g} ms (where pyperf warns; calls that are averaged ran longer); the least "
-        f"steady is {worst.name} with an IQR of {worst.iqr:.2f} of the median"
+        f"timing stability of {len(sets)} sample sets: IQR above {IQR_WARNING:.2f} of the median "
+        f"in {unsteady}, above {IQR_SEVERE:.2f} in {severe} (where torch.utils.benchmark warns). "
+        f"Standard deviation of {SPREAD:.0%} of the mean or more in {wide}, a sample under "
+        f"{SHORTEST_MS:g} ms in {short} (where pyperf warns). A sample that is the mean of several "
+        f"calls was timed for longer than its value. The least steady set is {worst.name}, with an "
+        f"IQR of {worst.iqr:.2f} of the median"
     ]
 
 
-def aa_difference_lines(results: pd.DataFrame, copies: Mapping[str, str], metric: str) -> list[str]:
-    """By how much two copies of an arm differ, which is chance alone: a sentence for each pair."""
+def aa_difference_lines(
+    results: pd.DataFrame, aa_pairs: Mapping[str, str], metric: str
+) -> list[str]:
+    """Return a sentence for each A/A pair: its difference, which is due to chance."""
     rows = results[results["metric"] == metric]
     values = rows.pivot(index="seed", columns="arm", values="value").astype(float)
     lines = []
-    for copy, original in copies.items():
+    for copy, original in aa_pairs.items():
         if {copy, original} <= {*values.columns}:
             differences = (values[copy] - values[original]).dropna().to_numpy()
             if len(differences) > 1 and differences.any():
-                same = mean_interval(differences)
-                shown = quantity.format_mean(*same, is_difference=True)
+                interval = mean_interval(differences)
+                difference = quantity.format_mean(*interval, is_difference=True)
                 n, planned = len(differences), len(values)
-                of = f" ({n} of {planned} seeds)" if n < planned else ""
-                lines.append(f"Two copies of {original} differ by {shown}{of}.")
+                seeds = f" ({n} of {planned} seeds)" if n < planned else ""
+                lines.append(f"The A/A pair of {original} differs by {difference}{seeds}.")
     return lines
 
 
-def noise_floor_lines(results: pd.DataFrame, copies: Mapping[str, str], metric: str) -> list[str]:
-    """The noise floor of a metric of a clock or an allocator, a line for each A/A pair.
+def noise_floor_lines(results: pd.DataFrame, aa_pairs: Mapping[str, str], metric: str) -> list[str]:
+    """Return the noise floor of a time or memory metric, a line for each A/A pair.
 
-    It is that of claims: `stats.intervals.abs_mean_bound` of the differences A - A.
+    Claims use the same noise floor: `stats.intervals.abs_mean_bound` of the differences A - A.
     """
     rows = results[results["metric"] == metric]
     unit = str(rows["unit"].iloc[0]) if len(rows) else ""
@@ -107,7 +116,7 @@ def noise_floor_lines(results: pd.DataFrame, copies: Mapping[str, str], metric: 
         return []
     values = rows.pivot(index="seed", columns="arm", values="value").astype(float)
     lines = []
-    for copy, original in copies.items():
+    for copy, original in aa_pairs.items():
         if {copy, original} <= {*values.columns}:
             pairs = values[[copy, original]].dropna(how="all")
             differences = (pairs[copy] - pairs[original]).to_numpy()
@@ -115,8 +124,9 @@ def noise_floor_lines(results: pd.DataFrame, copies: Mapping[str, str], metric: 
             if len(differences) > 1:
                 floor = abs_mean_bound(differences)
                 missing = len(differences) < len(pairs)
+                amount = quantity.format_quantity(floor, unit)
                 lines.append(
-                    f"noise floor (A/A {copy} - {original}): ±{quantity.format_quantity(floor, unit)}"
+                    f"noise floor (A/A pair {copy} minus {original}): ±{amount}"
                     + (f" ({len(differences)} of {len(pairs)} seeds)" if missing else "")
                 )
-    return lines or ["noise floor: unknown, as no A/A pair of arms has values of two seeds"]
+    return lines or ["noise floor: unknown, as no A/A pair has values for two seeds"]

@@ -1,4 +1,4 @@
-"""What tuning has found, in words and in a table."""
+"""The results of tuning, as notes and as a table."""
 
 import csv
 import math
@@ -10,23 +10,24 @@ TABLE = "tuning.csv"
 
 
 def tuning_notes(tuned: TuningResult) -> list[str]:
-    """What tuning found, a line for each arm."""
+    """Return a line for each arm: its tuned value, and its sensitivity to that value."""
     return [
         f"tuned {arm}: {override}, {'inside' if tuned.interior[arm] else 'at the edge of'} the "
-        f"grid; on the mean of the grid it is {worse(tuned.sensitivity[arm])} ({TABLE} has all)"
+        f"grid; the mean over the grid is {format_sensitivity(tuned.sensitivity[arm])} "
+        f"(all values: {TABLE})"
         for arm, override in tuned.overrides.items()
     ]
 
 
-def worse(sensitivity: float) -> str:
-    """How much worse than its best value an arm is, in words."""
+def format_sensitivity(sensitivity: float) -> str:
+    """Return in words how much worse than the best value the mean over the grid is."""
     if math.isnan(sensitivity):
-        return "unknown how much worse, since a value has no result"
-    return f"{sensitivity:.3g} worse"
+        return "unknown, since a value of the grid has no result"
+    return f"{sensitivity:.3g} worse than the best value"
 
 
 def write_tuning_table(folder: Path, tuned: TuningResult) -> None:
-    """Write what was measured: columns arm, value, seed, metric."""
+    """Write all values that tuning measured: columns arm, value, seed, metric."""
     with (folder / TABLE).open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(tuned.rows[0]))
         writer.writeheader()

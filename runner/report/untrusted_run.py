@@ -1,8 +1,9 @@
-"""Reading a run's folder as a stranger's: whoever has sent it may have put anything there.
+"""Read a run folder that may be untrusted. Imports no torch.
 
-What is read are a few files of limited size, as plain data: text with `${...}` is text, YAML makes
-no objects and has no anchors, names are checked before they become paths, and values before they
-are used. Nothing outside of the folder is read, and nothing written there. No torch.
+- Only a few files of limited size are read, all of them in the folder itself.
+- They are read as plain data: `${...}` stays text, and YAML makes no objects and has no anchors.
+- Names are checked before they become paths, and values before they are used.
+- No file outside the folder is written.
 """
 
 import io
@@ -29,109 +30,116 @@ from runner.wording.names import check_file_name
 from runner.wording.output import truncate_middle
 
 MEBI = 2**20
-MOST_BYTES = {
+MAX_BYTES = {
     CONFIG_FILE: MEBI,
     ENVIRONMENT_FILE: 4 * MEBI,
     SUMMARY_FILE: 64 * MEBI,
     RESULTS_FILE: 128 * MEBI,
     records_archive.FILE: records_archive.MAX_ARCHIVE_BYTES,
 }
-MOST_NODES, MOST_DEPTH = 50_000, 30  # of a YAML file
+MAX_NODES, MAX_DEPTH = 50_000, 30  # of a YAML file
 CONVERTERS: dict[str, Callable[[str], Any]] = {
     "value": lambda text: float(text or "nan"),
     "seed": int,
 }
-WRITTEN = ("figures", "tb")  # folders of a run that a report writes into
+REPORT_FOLDERS = ("figures", "tb")  # folders of a run that a report writes into
 
 
 def read_run_file(folder: Path, name: str) -> bytes:
-    """The content of a file that lies in the folder itself.
+    """Return the content of a file in the folder.
 
     Raises:
-        ConfigError: it is missing, a link, no file, unreadable or too large.
+        ConfigError: the file is missing, a link, not a regular file, unreadable or too large.
     """
-    if found := unreadable_reason(folder, name):
-        raise ConfigError(f"{folder}: {found}")
+    if reason := unreadable_reason(folder, name):
+        raise ConfigError(f"{folder}: {reason}")
     try:
-        return read_bytes(folder / name, MOST_BYTES[name])
+        return read_bytes(folder / name, MAX_BYTES[name])
     except OSError as error:
         raise ConfigError(f"{folder}: {name} cannot be read ({error.strerror})") from error
 
 
 def unreadable_reason(folder: Path, name: str) -> str:
-    """Why a file is not read, whatever it holds; "" if it can be."""
+    """Return why a file cannot be read, without opening it; "" if it can."""
     path = folder / name
     try:
-        found = path.lstat()
+        status = path.lstat()
     except OSError as error:
         missing = isinstance(error, FileNotFoundError)
         return f"{name} is missing" if missing else f"{name} cannot be read ({error.strerror})"
-    if stat.S_ISLNK(found.st_mode):
-        return f"{name} is a link; a run holds its own files"
-    if not stat.S_ISREG(found.st_mode):
-        return f"{name} is no file"
-    if found.st_size > (most := MOST_BYTES[name]):
-        return f"{name} has {found.st_size / MEBI:,.0f} MiB; at most {most // MEBI} are read"
+    if stat.S_ISLNK(status.st_mode):
+        return f"{name} is a link; it must be a file of the run folder"
+    if not stat.S_ISREG(status.st_mode):
+        return f"{name} is not a regular file"
+    if status.st_size > (limit := MAX_BYTES[name]):
+        return f"{name} has {status.st_size / MEBI:,.0f} MiB; must be at most {limit // MEBI} MiB"
     return ""
 
 
 def check_links(folder: Path) -> None:
-    """Refuse a run in which a report would be written through a link to another place.
+    """Refuse a run folder in which a report would be written through a link.
 
     Raises:
-        ConfigError: with the first such link.
+        ConfigError: naming the first such link.
     """
-    for name in WRITTEN:
+    for name in REPORT_FOLDERS:
         top = folder / name
         if os.path.lexists(top) and (top.is_symlink() or not is_folder(top)):
-            raise ConfigError(f"{folder}: {name} is no folder of its own; remove it")
-        for place, folders, _ in os.walk(top):
+            raise ConfigError(f"{folder}: {name} is a link or not a folder; remove it")
+        for parent, folders, _ in os.walk(top):
             for below in folders:
-                if os.path.islink(os.path.join(place, below)):  # noqa: PTH114, PTH118
-                    where = Path(place, below).relative_to(folder)
-                    raise ConfigError(f"{folder}: {where} is a link to a folder; remove it")
+                if os.path.islink(os.path.join(parent, below)):  # noqa: PTH114, PTH118
+                    link = Path(parent, below).relative_to(folder)
+                    raise ConfigError(f"{folder}: {link} is a link to a folder; remove it")
 
 
 def read_run_json(folder: Path, name: str) -> dict[str, Any]:
-    """A JSON file as a mapping. Raises ConfigError where it is none."""
+    """Return a JSON file as a mapping.
+
+    Raises:
+        ConfigError: the file cannot be read, or does not hold a mapping.
+    """
     try:
-        found = json.loads(read_run_file(folder, name))
+        content = json.loads(read_run_file(folder, name))
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{folder}: {name} is damaged: no JSON") from error
-    if not isinstance(found, dict) or not found or not is_shallow_mapping(found):
-        raise ConfigError(f"{folder}: {name} is damaged: no record of a run")
-    return found
+        raise ConfigError(f"{folder}: {name} is damaged: it is not JSON") from error
+    if not isinstance(content, dict) or not content or not is_shallow_mapping(content):
+        raise ConfigError(f"{folder}: {name} is damaged: it is not the record of a run")
+    return content
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
-    """study.json, every key of the form that a report relies on; older runs lack those of `OPTIONAL_SUMMARY_SCHEMA`.
+    """Return study.json, with every key checked against `SUMMARY_SCHEMA`.
+
+    Runs of older versions do not have the keys of `OPTIONAL_SUMMARY_SCHEMA`.
 
     Raises:
-        ConfigError: it is damaged, or of an older version.
+        ConfigError: the file is damaged, or of an older version.
     """
-    found = read_run_json(folder, SUMMARY_FILE)
-    older = [key for key in SUMMARY_SCHEMA if key not in found]
-    if older and isinstance(command := found.get("command"), str) and "trials" in found:
+    summary = read_run_json(folder, SUMMARY_FILE)
+    missing = [key for key in SUMMARY_SCHEMA if key not in summary]
+    if missing and isinstance(command := summary.get("command"), str) and "trials" in summary:
         raise ConfigError(
-            f"{folder} was written by an older version, which did not record what a report needs "
-            f"({SUMMARY_FILE} lacks {older[0]}); run it again: {truncate_middle(command, 120)}"
+            f"{folder} was written by an older version and cannot be redrawn "
+            f"({SUMMARY_FILE} lacks {missing[0]}); run it again: {truncate_middle(command, 120)}"
         )
-    later = {key: check for key, check in OPTIONAL_SUMMARY_SCHEMA.items() if key in found}
-    for key, check in (SUMMARY_SCHEMA | later).items():
-        if key not in found or not check(found[key]):
+    optional = {key: check for key, check in OPTIONAL_SUMMARY_SCHEMA.items() if key in summary}
+    for key, check in (SUMMARY_SCHEMA | optional).items():
+        if key not in summary or not check(summary[key]):
             raise ConfigError(
-                f"{folder}: {SUMMARY_FILE} is no record of a run: {key} has another form"
+                f"{folder}: {SUMMARY_FILE} is not the record of a run: "
+                f"{key} does not match the schema"
             )
-    arms = found["arms"]
-    if found["baseline"] not in arms or not {t["arm"] for t in found["trials"]} <= {*arms}:
+    arms = summary["arms"]
+    if summary["baseline"] not in arms or not {t["arm"] for t in summary["trials"]} <= {*arms}:
         raise ConfigError(f"{folder}: {SUMMARY_FILE} names an arm that it lacks")
-    check_names(folder, "experiment", [found["experiment"]])
+    check_names(folder, "experiment", [summary["experiment"]])
     check_names(folder, "arm", arms)
-    return {key: found[key] for key in (*SUMMARY_SCHEMA, *later)}
+    return {key: summary[key] for key in (*SUMMARY_SCHEMA, *optional)}
 
 
-def trials_from_summary(found: Mapping[str, Any]) -> pd.DataFrame:
-    """The trials of a summary, with the columns that `read_run_json.StudyRecord` names."""
+def trials_from_summary(summary: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the trials of a summary, with the columns that `StudyRecord` lists for `trials`."""
     columns = {
         "message": "",
         "code": "",
@@ -142,32 +150,36 @@ def trials_from_summary(found: Mapping[str, Any]) -> pd.DataFrame:
         "versions": None,
         "machine": None,
     }
-    frame = pd.DataFrame([{**columns, **row} for row in found["trials"]])
+    frame = pd.DataFrame([{**columns, **row} for row in summary["trials"]])
     return frame.astype({"seconds": float, "seed": int})
 
 
-def read_results(folder: Path, found: Mapping[str, Any]) -> pd.DataFrame:
-    """The final values of a run, to the bit.
+def read_results(folder: Path, summary: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the final values of a run, bit for bit.
 
     Raises:
-        ConfigError: they have another form, or are of trials that the summary lacks.
+        ConfigError: results.csv does not match the schema, or has a trial that the summary lacks.
     """
     try:
         frame = parse_results(io.BytesIO(read_run_file(folder, RESULTS_FILE)))
     except (ValueError, TypeError, UnicodeError, OverflowError, pd.errors.ParserError) as error:
         if isinstance(error, ConfigError):
             raise
-        raise ConfigError(f"{folder}: {RESULTS_FILE} is no table of final values") from error
-    known = {(row["arm"], row["seed"]) for row in found["trials"]}
-    if not {*zip(frame.arm, frame.seed, strict=True)} <= known:
+        raise ConfigError(f"{folder}: {RESULTS_FILE} is not a table of final values") from error
+    trials = {(row["arm"], row["seed"]) for row in summary["trials"]}
+    if not {*zip(frame.arm, frame.seed, strict=True)} <= trials:
         raise ConfigError(f"{folder}: {RESULTS_FILE} has a trial that {SUMMARY_FILE} lacks")
     if frame.duplicated(["arm", "seed", "metric"]).any():
-        raise ConfigError(f"{folder}: {RESULTS_FILE} has two values of one metric of one trial")
+        raise ConfigError(f"{folder}: {RESULTS_FILE} has two values for one metric of one trial")
     return frame
 
 
 def parse_results(source: io.BytesIO | Path) -> pd.DataFrame:
-    """results.csv as it was written. Raises ValueError where it has another form."""
+    """Return results.csv as a frame, bit for bit.
+
+    Raises:
+        ValueError: the file does not match the schema.
+    """
     frame = pd.read_csv(
         source,
         dtype={"arm": str, "metric": str, "unit": str},
@@ -175,15 +187,15 @@ def parse_results(source: io.BytesIO | Path) -> pd.DataFrame:
         keep_default_na=False,
     )
     if list(frame.columns) != RESULT_COLUMNS:
-        raise ValueError("other columns")
+        raise ValueError(f"the columns must be {', '.join(RESULT_COLUMNS)}")
     return frame.astype({"seed": "int64", "value": float})
 
 
 def read_outline(folder: Path, text: str) -> ReportSpec:
-    """What config.yaml says of the report. Nothing in it is resolved, imported or run.
+    """Return the part of config.yaml that specifies the report; no text is resolved or imported.
 
     Raises:
-        ConfigError: it is no config of a run.
+        ConfigError: the text is not the config of a run.
     """
     try:
         tree = plain_yaml(text)
@@ -193,46 +205,51 @@ def read_outline(folder: Path, text: str) -> ReportSpec:
     for key, check in OUTLINE_SCHEMA.items():
         if not isinstance(tree, dict) or not check(tree.get(key)):
             raise ConfigError(
-                f"{folder}: {CONFIG_FILE} is no config of a run: {key} has another form"
+                f"{folder}: {CONFIG_FILE} is not the config of a run: "
+                f"{key} does not match the schema"
             )
-    chosen = {key: tree[key] for key in OUTLINE_SCHEMA} | {"scale": Scale(tree["scale"])}
-    for what in ("claims", "figures"):
-        check_names(folder, what.removesuffix("s"), chosen[what])
+    fields = {key: tree[key] for key in OUTLINE_SCHEMA} | {"scale": Scale(tree["scale"])}
+    for key in ("claims", "figures"):
+        check_names(folder, key.removesuffix("s"), fields[key])
     try:
-        return read_report_spec(cast(Study, SimpleNamespace(**chosen)))
+        return read_report_spec(cast(Study, SimpleNamespace(**fields)))
     except ConfigError as error:
         raise ConfigError(f"{folder}: {CONFIG_FILE}: {truncate_middle(error, 200)}") from error
     except Exception as error:
         raise ConfigError(
-            f"{folder}: {CONFIG_FILE} has a claim or a figure of another form"
+            f"{folder}: {CONFIG_FILE} has a claim or figure that does not match the schema"
         ) from error
 
 
-def check_names(folder: Path, what: str, names: Iterable[str]) -> None:
-    """Refuse names that are no names of files, which they become."""
+def check_names(folder: Path, kind: str, names: Iterable[str]) -> None:
+    """Check that names can be used as file names.
+
+    Raises:
+        ConfigError: naming the first name that cannot.
+    """
     for name in names:
         try:
-            check_file_name(what, name)
+            check_file_name(kind, name)
         except ConfigError as error:
             raise ConfigError(f"{folder}: {error}") from error
 
 
 def plain_yaml(text: str) -> Any:
-    """YAML as plain data.
+    """Return YAML as plain data.
 
     Raises:
-        ValueError: it has an anchor (a few of which can stand for gigabytes), or more than any
-            config of ours.
-        yaml.YAMLError: it is no YAML, or has a tag that would make an object.
+        ValueError: the text has an alias (a few of them can expand to gigabytes), or it is larger
+            or deeper than any config of ablab.
+        yaml.YAMLError: the text is not YAML, or has a tag that would make an object.
     """
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     depth = 0
-    # Events come one by one: what is too much is found before anything is built.
+    # Count the parser's events, which come one by one, before any object is built.
     for number, event in enumerate(yaml.parse(text, Loader=loader)):
         if isinstance(event, yaml.AliasEvent):
             raise ValueError("anchors and aliases are not allowed in a run's config")
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
-        if number > MOST_NODES or depth > MOST_DEPTH:
-            raise ValueError("it holds more than a config can")
+        if number > MAX_NODES or depth > MAX_DEPTH:
+            raise ValueError("it is larger or deeper than a config can be")
     return yaml.load(text, Loader=loader)

@@ -8,49 +8,60 @@ import pandas as pd
 
 from runner.stats.intervals import half_width
 
-SeedsByArm = Mapping[str, AbstractSet[int]]  # arm -> the seeds that its mean is over
+SeedsByArm = Mapping[str, AbstractSet[int]]  # arm -> the seeds of its mean
 
 
 def mean_bands(
     rows: pd.DataFrame, by: list[str], *, seeds: SeedsByArm | None = None
 ) -> pd.DataFrame:
-    """Columns `by`, mean, low, high, n (of the finite values); one value has no limits (NaN).
+    """Return the mean over seeds and its 95 % t-interval for each group of rows.
 
-    A mean is that of the arm, or there is none: where a seed of the arm has no finite value, mean,
-    low and high are NaN. `rows` have arm, seed and value. `seeds` are those that count; without
-    them an arm has the seeds that occur anywhere in its `rows`.
+    The interval is mean +- `half_width(sd, n)`, which assumes independent normal seeds (see
+    `runner.stats.intervals`). One value has no limits: low and high are NaN. If a seed of an arm
+    has no finite value in a group, the group's mean, low and high are NaN. A mean over the other
+    seeds would be another quantity.
+
+    Args:
+        rows: columns arm, seed, value, and those of `by`.
+        by: the columns that define a group.
+        seeds: the seeds of each arm; by default the seeds that occur anywhere in its `rows`.
+
+    Returns:
+        Columns `by`, mean, low, high, and n, the number of finite values.
     """
     if seeds is None:
         seeds = collect_seeds(rows)
     else:
         rows = select_seeds(rows, seeds)
-    rows = rows.astype({"value": float})  # a file with nothing but its header is one of objects
+    rows = rows.astype({"value": float})  # pandas reads an empty column as objects
     finite = np.isfinite(rows["value"])
-    rows = rows.assign(value=rows["value"].where(finite), _seen=rows["seed"].where(finite))
+    rows = rows.assign(value=rows["value"].where(finite), _finite=rows["seed"].where(finite))
     groups = rows.groupby(by, sort=False, observed=True)["value"]
     table = groups.agg(["mean", "std", "count"]).rename(columns={"count": "n"})
-    # A mean over two arms (the same function in both) needs all seeds of each.
-    of_arm = list(dict.fromkeys([*by, "arm"]))
-    seen = rows.groupby(of_arm, sort=False, observed=True)["_seen"].nunique().reset_index()
-    seen["whole"] = seen["_seen"] >= seen["arm"].map({arm: len(seeds[arm]) for arm in seeds})
-    whole = seen.groupby(by, sort=False, observed=True)["whole"].all().reindex(table.index)
-    table[["mean", "std"]] = table[["mean", "std"]].where(whole.astype(bool), np.nan, axis=0)
+    # A group of two arms (with the same function) needs all seeds of each arm.
+    columns = list(dict.fromkeys([*by, "arm"]))
+    counts = rows.groupby(columns, sort=False, observed=True)["_finite"].nunique().reset_index()
+    counts["_complete"] = counts["_finite"] >= counts["arm"].map(
+        {arm: len(seeds[arm]) for arm in seeds}
+    )
+    complete = counts.groupby(by, sort=False, observed=True)["_complete"].all().reindex(table.index)
+    table[["mean", "std"]] = table[["mean", "std"]].where(complete.astype(bool), np.nan, axis=0)
     half = half_width(table["std"].to_numpy(), table["n"].to_numpy())
     table["low"], table["high"] = table["mean"] - half, table["mean"] + half
     return table.reset_index()[[*by, "mean", "low", "high", "n"]]
 
 
 def collect_seeds(*frames: pd.DataFrame) -> dict[str, frozenset[int]]:
-    """The seeds of each arm that occur in any of these frames."""
-    found: dict[str, frozenset[int]] = {}
+    """Return the seeds of each arm that occur in any of these frames."""
+    seeds: dict[str, frozenset[int]] = {}
     for frame in frames:
         for arm, numbers in frame.groupby("arm", sort=False, observed=True)["seed"]:
-            found[str(arm)] = found.get(str(arm), frozenset()) | frozenset(numbers.unique())
-    return found
+            seeds[str(arm)] = seeds.get(str(arm), frozenset()) | frozenset(numbers.unique())
+    return seeds
 
 
 def select_seeds(rows: pd.DataFrame, seeds: SeedsByArm) -> pd.DataFrame:
-    """The rows whose arm has their seed."""
+    """Return the rows whose seed is among the seeds of their arm."""
     known = [(arm, seed) for arm, numbers in seeds.items() for seed in numbers]
     if not known:
         return rows.iloc[:0]

@@ -1,4 +1,4 @@
-"""Tables that compare arms: every metric against the baseline, and every arm alone."""
+"""Tables of arms: the difference from the baseline in every metric, and the mean of each arm."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -26,15 +26,31 @@ def compare_with_baseline(
     *,
     seeds: Sequence[int] | None = None,
 ) -> "DataFrame":
-    """Every other arm against the baseline, a row per arm and metric that both have.
+    """Return a row for each other arm and each metric that it shares with the baseline.
 
-    Exploratory: claims are judged by `judge`, and the answer by `runner.stats.standing`. Means are
-    over the `n` seeds where both values are finite, so `difference` is arm_mean - baseline_mean;
-    intervals are 95 %. `n_missing` counts the other `seeds` (those of the results, if not given).
-    Where neither arm has a spread (parameter counts) there is no interval and no p, and the
-    difference is exact. Arms with a spread and the same difference at every seed are tested like
-    any, their interval is a point. A single pair has no difference at all. `p_sign_flip` is
-    corrected for nothing.
+    The table is exploratory: `judge` judges claims, and `runner.stats.standing` the answer.
+
+    - Means are over the `n` seeds where both values are finite. So `difference` is
+      arm_mean - baseline_mean.
+    - Intervals are 95 % t-intervals (`runner.stats.intervals.half_width`), of `difference` over the
+      paired differences. They assume independent normal seeds.
+    - `p_sign_flip` is two-sided and not corrected for the number of rows (see
+      `runner.stats.sign_flip`).
+    - `n_missing` is the number of `seeds` without a pair of values.
+    - If neither arm has a spread, as for parameter counts, the difference is exact. Its interval
+      and p-value are NaN.
+    - If the arms have a spread but the same difference at every seed, the interval is a point, and
+      the difference is tested as usual.
+    - One pair of values gives no difference (NaN).
+
+    Args:
+        results: columns arm, seed, metric, value, unit.
+        baseline: the arm that all others are compared with.
+        metrics: the metrics to compare; by default all.
+        seeds: the planned seeds; by default those of the results.
+
+    Raises:
+        ValueError: the baseline or a metric is not in the results.
     """
     import pandas as pd
 
@@ -48,10 +64,10 @@ def compare_with_baseline(
     wide = pivot_results(results)
     planned = len(seeds) if seeds is not None else len(wide)
     base = wide[baseline]
-    shown = [m for m in (known if metrics is None else metrics) if m in base.columns]
+    compared = [m for m in (known if metrics is None else metrics) if m in base.columns]
     tables: list[pd.DataFrame] = []
     for arm in arms:
-        shared = [m for m in shown if m in wide[arm].columns]
+        shared = [m for m in compared if m in wide[arm].columns]
         if arm != baseline and shared:
             columns = _contrast(wide[arm][shared].to_numpy(), base[shared].to_numpy())
             rows = pd.DataFrame(columns).assign(arm=arm, baseline=baseline, metric=shared)
@@ -66,12 +82,12 @@ def compare_with_baseline(
 
 
 def pivot_results(results: "DataFrame") -> "DataFrame":
-    """Final values with a row per seed and a column per (arm, metric); NaN where one is missing."""
+    """Return final values with a row per seed and a column per (arm, metric); NaN if missing."""
     return results.pivot(index="seed", columns=["arm", "metric"], values="value").astype(float)
 
 
 def _contrast(arm: Floats, base: Floats) -> dict[str, Floats]:
-    """Columns of `compare_with_baseline` for two arrays of shape (seeds, metrics); NaN is a missing value."""
+    """Return columns of `compare_with_baseline` for two arrays (seeds, metrics); NaN is missing."""
     both = np.isfinite(arm) & np.isfinite(base)
     n = both.sum(axis=0)
     columns: dict[str, Floats] = {"n": n}
@@ -85,32 +101,37 @@ def _contrast(arm: Floats, base: Floats) -> dict[str, Floats]:
     ):
         centre, sd = _moments(np.where(both, values, np.nan), scale)
         if values is differences:
+            # Arms with a spread but one difference at all seeds: the interval has width 0.
             sd = np.where(np.isnan(sd) & ~exact & (n > 1), 0.0, sd)
         exact &= np.isnan(sd)
         half = half_width(sd, n)
         columns |= {low: centre - half, mean: centre, high: centre + half}
     columns["difference"] = np.where(n < 2, np.nan, columns["difference"])
-    # Seeds without a pair are zeros here, which change no sign-flip p.
+    # Seeds without a pair have difference 0 here, which changes no sign-flip p-value.
     p = sign_flip_rows(differences.T)
     columns["p_sign_flip"] = np.where(np.isnan(sd), np.nan, p)
     return columns
 
 
 def _moments(values: Floats, scale: Floats) -> tuple[Floats, Floats]:
-    """Mean and standard deviation (ddof 1) down the seeds; sd is NaN without spread or a pair."""
-    there = np.isfinite(values)
-    n = there.sum(axis=0)
-    mean = np.where(there, values, 0.0).sum(axis=0) / np.where(n, n, np.nan)
-    square = np.where(there, values - mean, 0.0) ** 2
+    """Return mean and sd (ddof 1) over seeds; sd is NaN without spread or with one value."""
+    finite = np.isfinite(values)
+    n = finite.sum(axis=0)
+    mean = np.where(finite, values, 0.0).sum(axis=0) / np.where(n, n, np.nan)
+    square = np.where(finite, values - mean, 0.0) ** 2
     sd = np.sqrt(square.sum(axis=0) / np.where(n < 2, np.nan, n - 1))
-    ends = np.where(there, values, -np.inf).max(axis=0), np.where(there, values, np.inf).min(axis=0)
+    ends = (
+        np.where(finite, values, -np.inf).max(axis=0),
+        np.where(finite, values, np.inf).min(axis=0),
+    )
     return mean, np.where(ends[0] - ends[1] > ROUNDING_TOLERANCE * scale, sd, np.nan)
 
 
 def summarise_arms(results: "DataFrame") -> "DataFrame":
-    """Mean and 95 % interval of every arm and metric over its seeds with a finite value.
+    """Return the mean and 95 % t-interval of every arm and metric over seeds with finite values.
 
-    Columns arm, metric, unit, n, mean, low, high. One seed, or no spread, gives no interval.
+    The interval assumes independent normal seeds (`runner.stats.intervals.half_width`). It is NaN
+    for one seed, and for values without spread. Columns: arm, metric, unit, n, mean, low, high.
     """
     finite = results[np.isfinite(results.value.astype(float))]
     groups = finite.groupby(["arm", "metric"], sort=False)

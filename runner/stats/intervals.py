@@ -1,11 +1,11 @@
-"""Statistics of paired samples: what a handful of seeds can and cannot show.
+"""Intervals and tests for paired samples of a few seeds.
 
-The unit of replication is the seed; tokens, batches, heads and timing repeats are nested in it and
-never counted. The primary interval is Student's t, because a percentile bootstrap of 5 to 10 seeds
-covers 81 to 90 % where it says 95 %. The exact tests are in `sign_flip`.
+The unit of replication is the seed. Tokens, batches, heads and timing repeats are nested in a seed
+and never count as samples. The primary interval is Student's t: a nominal 95 % percentile bootstrap
+of 5 to 10 seeds covers only 81 to 90 %. The exact tests are in `sign_flip`.
 
 Every function raises ValueError for values that are not finite and for samples that are too small.
-scipy is imported where it is used: planning a study must not pay for it.
+To keep planning fast, scipy is imported inside functions.
 """
 
 import math
@@ -17,13 +17,12 @@ from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 
-ROUNDING_TOLERANCE = (
-    1e-12  # relative: sums closer than this are ties, samples narrower have no spread
-)
+ROUNDING_TOLERANCE = 1e-12
+"""Relative size of rounding errors: closer sums are ties, and narrower samples have no spread."""
 
 
 class Interval(NamedTuple):
-    """A mean with its confidence limits, from n independent values."""
+    """A mean of n independent values with its confidence limits."""
 
     mean: float
     low: float
@@ -32,9 +31,11 @@ class Interval(NamedTuple):
 
 
 def half_width(sd: ArrayLike, n: ArrayLike, confidence: float = 0.95) -> Floats:
-    """Half of Student's interval for standard deviations (ddof 1) of n values, elementwise.
+    """Return half the width of Student's t-interval, elementwise: t * sd / sqrt(n).
 
-    NaN where n < 2.
+    `sd` are standard deviations (ddof 1) of n values. t is the (1 + confidence) / 2 quantile of
+    Student's t with n - 1 degrees of freedom (Student 1908). Assumes independent normal values. NaN
+    where n < 2.
     """
     from scipy.special import stdtrit
 
@@ -45,9 +46,10 @@ def half_width(sd: ArrayLike, n: ArrayLike, confidence: float = 0.95) -> Floats:
 
 
 def mean_interval(sample: ArrayLike, confidence: float = 0.95) -> Interval:
-    """Student's interval for the mean of one sample of at least two values.
+    """Return Student's t-interval for the mean of two or more values: mean +- t * sd / sqrt(n).
 
-    Of paired samples give the differences (arm - control), one per seed.
+    Assumes independent normal values (Student 1908). For paired samples pass the differences
+    (arm - control), one per seed.
     """
     values = check_sample(sample, min_size=2)
     mean = float(values.mean())
@@ -56,36 +58,40 @@ def mean_interval(sample: ArrayLike, confidence: float = 0.95) -> Interval:
 
 
 def abs_mean_bound(sample: ArrayLike, confidence: float = 0.95) -> float:
-    """Return how large a mean may be in size: max(|low|, |high|) of its t-interval.
+    """Return an upper bound of a mean's absolute value: max(|low|, |high|) of its t-interval.
 
-    Of the differences between two copies of an arm it is the noise floor.
+    Assumes independent normal values. For the differences of an A/A pair it is the noise floor.
     """
-    same = mean_interval(sample, confidence)
-    return max(abs(same.low), abs(same.high))
+    interval = mean_interval(sample, confidence)
+    return max(abs(interval.low), abs(interval.high))
 
 
 def fit_slopes(x: ArrayLike, y: ArrayLike) -> Floats:
-    """Least-squares slope of y on x for every seed: `x` (levels,), `y` (seeds, levels) -> (seeds,).
+    """Return the least-squares slope of y on x for every seed.
 
-    Points of one seed share its luck, so a fit through all points at once would be too sure: an
-    interval is over these slopes. A power law needs logarithms of both.
+    Shapes: `x` (levels,), `y` (seeds, levels) -> (seeds,). With x centred, the slope of a seed is
+    sum(x * y) / sum(x^2). The values of one seed depend on each other, so one fit through all
+    values would give too narrow an interval. An interval over these slopes assumes only that seeds
+    are independent and their slopes normal. For the exponent of a power law pass logarithms of
+    both.
     """
     levels = check_sample(x, min_size=2)
     table = np.asarray(y, dtype=float)
     if table.ndim != 2 or table.shape[1] != len(levels):
-        raise ValueError(f"y has shape {table.shape}, needed is (seeds, {len(levels)}).")
+        raise ValueError(f"y has shape {table.shape}; it must be (seeds, {len(levels)}).")
     centred = levels - levels.mean()
     spread = float(centred @ centred)
     if spread == 0:
-        raise ValueError(f"A slope needs two different levels, all of x is {levels[0]}.")
+        raise ValueError(f"A slope needs two different levels, but all of x is {levels[0]}.")
     return np.asarray(table @ centred / spread)
 
 
 def holm(p_values: ArrayLike) -> Floats:
-    """P-values adjusted by Holm's step-down method (1979), in the order given.
+    """Return p-values adjusted by Holm's step-down method (Holm 1979), in their original order.
 
-    Rejecting where the result is below alpha keeps the chance of any false rejection in the family
-    at alpha, however the tests depend on each other.
+    The k-th smallest of m p-values becomes the largest of (m - j + 1) * p_(j) over j <= k, at most
+    1. Rejecting results below alpha keeps the chance of any false rejection in the family at alpha
+    or below. This holds for any dependence between the tests.
     """
     p = np.asarray(p_values, dtype=float)
     if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():
@@ -98,7 +104,12 @@ def holm(p_values: ArrayLike) -> Floats:
 
 
 def clopper_pearson(k: int, n: int, confidence: float = 0.95) -> Interval:
-    """Exact interval for a share of k in n, for example of diverged trials; never narrower."""
+    """Return the exact interval for a share of k in n, for example of diverged trials.
+
+    Let tail = (1 - confidence) / 2. Then low is the tail quantile of Beta(k, n - k + 1), and high
+    is the 1 - tail quantile of Beta(k + 1, n - k). Assumes independent trials with the same chance.
+    The coverage is at least `confidence` (Clopper and Pearson 1934).
+    """
     from scipy.special import betaincinv
 
     if not 0 <= k <= n or n < 1:
@@ -111,7 +122,11 @@ def clopper_pearson(k: int, n: int, confidence: float = 0.95) -> Interval:
 
 
 def binomial_p(k: int, n: int, share: float, alternative: Literal["greater", "less"]) -> float:
-    """One-sided exact p-value of k in n where the true share is at the stated bound."""
+    """Return the one-sided exact p-value of k in n if the true share is `share`.
+
+    For X ~ Binomial(n, share) it is P(X >= k) for "greater" and P(X <= k) for "less". Assumes
+    independent trials with the same chance. `share` is the bound of the null hypothesis.
+    """
     from scipy.special import betainc
 
     if not 0 <= k <= n or n < 1:
@@ -125,29 +140,34 @@ def binomial_p(k: int, n: int, share: float, alternative: Literal["greater", "le
 
 
 def inside_p(sample: ArrayLike, low: float, high: float) -> float:
-    """P-value for a mean inside (low, high): the larger of two one-sided t-tests.
+    """Return the p-value of the claim that a mean is inside (low, high).
 
-    Below alpha exactly where the 1 - 2 alpha interval lies inside. With (-delta, delta) and paired
-    differences this is TOST (Schuirmann 1987): "not significantly different" is no evidence of
-    equality, this is. Without spread it is 0 inside and 1 outside.
+    It is the larger p-value of the one-sided t-tests for mean > low and for mean < high. It is
+    below alpha exactly if the 1 - 2 alpha t-interval is inside (low, high). With (-delta, delta)
+    and paired differences this is TOST (Schuirmann 1987). "Not significantly different" is not
+    evidence of equality, but this test is. Assumes independent normal values. Without spread the
+    p-value is 0 inside and 1 outside.
     """
     _check_band(low, high)
     return max(_one_sided_p(sample, low, 1), _one_sided_p(sample, high, -1))
 
 
 def outside_p(sample: ArrayLike, low: float, high: float) -> float:
-    """P-value for a mean outside [low, high]: the smaller of two one-sided t-tests.
+    """Return the p-value of the claim that a mean is outside [low, high].
 
-    The mean lies on one side at most, so one of them alone can be wrong.
+    It is the smaller p-value of the one-sided t-tests for mean < low and for mean > high. It is not
+    doubled, since a mean can be beyond one limit only. Assumes independent normal values.
     """
     _check_band(low, high)
     return min(_one_sided_p(sample, low, -1), _one_sided_p(sample, high, 1))
 
 
 def sd_limit(share: float, n: int, *, upper: bool) -> float:
-    """The one-sided 1 - share confidence limit of a standard deviation, over its estimate.
+    """Return a one-sided 1 - share confidence limit of a standard deviation, over its estimate.
 
-    From n normal values: sqrt((n - 1) / q), q a quantile of chi-squared with n - 1 degrees.
+    It is sqrt((n - 1) / q), q a quantile of the chi-squared distribution with n - 1 degrees of
+    freedom. The upper limit takes the `share` quantile, and the lower one the 1 - share quantile.
+    Assumes n independent normal values, for which (n - 1) * sd^2 / sigma^2 has this distribution.
     """
     from scipy.special import chdtri
 
@@ -156,10 +176,13 @@ def sd_limit(share: float, n: int, *, upper: bool) -> float:
 
 
 def split_level_p(p_at: Callable[[float], float]) -> float:
-    """P-value of a test that spends half of its level on a nuisance limit: least level that passes.
+    """Return the p-value of a test that spends half of its level on the limit of a nuisance value.
 
-    `p_at(share)` is the p-value where the limit is wrong with a chance of `share`; the test passes
-    at a level of 2 x share where it is below `share`. P-values above 1/2 are given as 1.
+    The test at level 2 * share replaces the unknown value by a confidence limit that is wrong with
+    probability `share`. `p_at(share)` is the p-value with this limit. The test rejects if it is
+    below `share`. By Bonferroni's inequality, 2 * share bounds the chance of a false rejection (as
+    in Berger and Boos 1994). The result is the smallest level that rejects, by bisection of its
+    logarithm. P-values above 1/2 become 1.
     """
     low, high = 1e-12, 0.25
     if not p_at(high) < high:
@@ -171,37 +194,43 @@ def split_level_p(p_at: Callable[[float], float]) -> float:
 
 
 def _one_sided_p(sample: ArrayLike, bound: float, sign: int) -> float:
-    """For a mean above (sign 1) or below (sign -1) the bound."""
+    """Return the p-value of a t-test for a mean above (sign 1) or below (sign -1) the bound."""
     from scipy.special import stdtr
 
     values = check_sample(sample, min_size=2)
-    room = sign * (float(values.mean()) - bound)
+    distance = sign * (float(values.mean()) - bound)
     error = float(values.std(ddof=1)) / math.sqrt(len(values))
-    statistic = room / error if error else math.copysign(math.inf, room) if room else 0.0
+    statistic = (
+        distance / error if error else math.copysign(math.inf, distance) if distance else 0.0
+    )
     return float(stdtr(len(values) - 1, -statistic))
 
 
 def _check_band(low: float, high: float) -> None:
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise ValueError(f"A band needs finite ends, the lower one first, got [{low}, {high}].")
+        raise ValueError(
+            f"A band needs two finite limits, the lower one first; got [{low}, {high}]."
+        )
 
 
 def has_spread(differences: Floats, scale: float) -> bool:
-    """Whether values of this scale differ by more than rounding does."""
+    """Whether differences of values of size `scale` vary by more than rounding errors."""
     return bool(np.ptp(differences) > ROUNDING_TOLERANCE * scale)
 
 
 def check_sample(values: ArrayLike, min_size: int) -> Floats:
-    """A list of at least so many finite numbers, as an array; else ValueError."""
+    """Return a list of at least `min_size` finite numbers as an array, else raise ValueError."""
     sample = np.asarray(values, dtype=float)
     if sample.ndim != 1 or len(sample) < min_size:
-        raise ValueError(f"Needs one list of {min_size} or more values, got shape {sample.shape}.")
+        raise ValueError(
+            f"A sample needs one list of {min_size} or more values, got shape {sample.shape}."
+        )
     if not np.isfinite(sample).all():
         raise ValueError(f"Values must be finite, got {sample.tolist()}; clip diverged trials.")
     return sample
 
 
 def check_share(name: str, value: float) -> None:
-    """ValueError for a value that is not strictly between 0 and 1."""
+    """Raise ValueError unless a value is between 0 and 1, both excluded."""
     if not 0 < value < 1:
         raise ValueError(f"{name} must lie between 0 and 1, got {value}.")

@@ -1,7 +1,9 @@
-"""The exact paired permutation test: under the null, either sign of a difference is as likely.
+"""The sign-flip test: the exact permutation test of paired differences (Fisher 1935).
 
-It assumes no more than that the differences are symmetric about zero. On differences of outcomes
-that are 0 or 1 it is McNemar's exact test: pairs that agree do not count.
+Under the null hypothesis, each difference has either sign with the same chance. The p-value is the
+share of all 2^n patterns of signs whose sum is at least as extreme as the observed sum. The test
+assumes only that differences are independent between seeds and symmetric about zero. For outcomes
+that are 0 or 1 it is McNemar's exact test: pairs with equal outcomes do not count.
 """
 
 from typing import Literal
@@ -13,29 +15,32 @@ from runner.stats.intervals import ROUNDING_TOLERANCE, Floats, check_sample
 
 Alternative = Literal["two-sided", "greater", "less"]
 
-EXACT_UP_TO = 20  # seeds; 2^20 sign patterns are 8 MiB
+EXACT_UP_TO = 20  # seeds; the sums of 2^20 sign patterns take 8 MiB
 MONTE_CARLO_SEED = 0
 MONTE_CARLO_DRAWS = 19_999  # p has the resolution 1 / 20 000
-CHUNK_SIZE = 2**21  # sums held at a time
+CHUNK_SIZE = 2**21  # sums in memory at a time
 
 
 def sign_flip_p(differences: ArrayLike, alternative: Alternative = "two-sided") -> float:
-    """P-value of the paired permutation test: the share of sign patterns as extreme as the data.
+    """Return the p-value of the sign-flip test of one sample of differences.
 
-    Exact by enumeration up to 20 differences, so never below 2 / 2^n (two-sided). Above that Monte
-    Carlo: 19 999 patterns of numpy's default generator with seed 0, the data counted as one more
-    (Phipson and Smyth 2010, so p is never 0).
+    p is the share of sign patterns s with T(s) >= T(observed). T is |sum of s * differences|
+    (two-sided), or that sum ("greater"), or its negative ("less").
+
+    - Up to 20 differences: exact by enumeration, so never below 2 / 2^n (two-sided).
+    - Above: 19 999 random patterns of numpy's default generator with seed 0. With k of them as
+      extreme as the data, p = (1 + k) / 20 000, so p is never 0 (Phipson and Smyth 2010).
     """
     return float(sign_flip_rows(check_sample(differences, min_size=1)[None], alternative)[0])
 
 
 def sign_flip_rows(differences: Floats, alternative: Alternative = "two-sided") -> Floats:
-    """`sign_flip_p` of every row of an array of shape (rows, n), as an array of shape (rows,).
+    """Return `sign_flip_p` of every row: (rows, n) -> (rows,).
 
-    A zero changes no p-value, exactly: both its signs give the same sums.
+    A difference of 0 leaves the exact p-value unchanged: both its signs give the same sums.
     """
     if alternative not in ("two-sided", "greater", "less"):
-        raise ValueError(f"alternative={alternative!r} is none of two-sided, greater, less.")
+        raise ValueError(f"alternative={alternative!r} must be two-sided, greater or less.")
     if not np.isfinite(differences).all():
         raise ValueError("Differences must be finite; clip a diverged trial before pairing.")
     n = differences.shape[1]
@@ -51,7 +56,7 @@ def sign_flip_rows(differences: Floats, alternative: Alternative = "two-sided") 
 
 
 def _threshold(rows: Floats, *, two_sided: bool) -> Floats:
-    """Least sum that counts as extreme, (rows, 1); ties that rounding parted count as ties."""
+    """Return the least sum that counts as extreme, (rows, 1); rounding does not break ties."""
     observed = rows.sum(axis=1, keepdims=True)
     scale = np.abs(rows).sum(axis=1, keepdims=True)
     return (np.abs(observed) if two_sided else observed) - ROUNDING_TOLERANCE * scale
@@ -59,7 +64,8 @@ def _threshold(rows: Floats, *, two_sided: bool) -> Floats:
 
 def _exact_p(rows: Floats, *, two_sided: bool) -> Floats:
     threshold = _threshold(rows, two_sided=two_sided)
-    sums = rows[:, :1]  # the first sign is fixed: the other half of the patterns is -sums
+    # The first sign stays fixed: the other half of the patterns has the sums -sums.
+    sums = rows[:, :1]
     for column in rows.T[1:]:
         sums = np.concatenate([sums + column[:, None], sums - column[:, None]], axis=1)
     if two_sided:
@@ -76,5 +82,5 @@ def _sampled_p(rows: Floats, *, two_sided: bool) -> Floats:
 
 
 def least_sign_flip_p(n: int) -> float:
-    """The smallest two-sided p-value that n differences can reach."""
+    """Return the smallest two-sided p-value of n differences: 2 / 2^n, or 1 / 20 000 if sampled."""
     return 2.0 ** (1 - n) if n <= EXACT_UP_TO else 1 / (1 + MONTE_CARLO_DRAWS)

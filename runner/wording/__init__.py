@@ -1,1 +1,1 @@
-"""Names, numbers and messages in words."""
+"""The wording of names, numbers and messages."""

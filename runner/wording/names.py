@@ -42,15 +42,15 @@ def similar_names(name: str, known: Sequence[str]) -> list[str]:
 
 
 def format_count(number: int, one: str, more: str = "") -> str:
-    """A number of things: 1 seed, 2 seeds."""
+    """Return a number with its noun: 1 seed, 2 seeds."""
     return f"{number} {one if number == 1 else more or f'{one}s'}"
 
 
-def check_file_name(what: str, name: str) -> None:
-    """Raise ConfigError unless a name can be that of a file; `what` says whose name it is."""
+def check_file_name(subject: str, name: str) -> None:
+    """Raise ConfigError unless a name can be a file name; the message starts with `subject`."""
     if not NAME.fullmatch(name):
         raise ConfigError(
-            f"{what} {truncate_middle(name, 80)!r}: a name has at most 80 letters (a to z), digits, "
-            "dots, dashes and underscores; it starts with none of dots and dashes, and does not "
-            "end in a dot"
+            f"{subject} {truncate_middle(name, 80)!r}: a name has at most 80 characters: letters "
+            "(a to z), digits, dots, dashes and underscores. It does not start with a dot or dash, "
+            "and does not end with a dot"
         )

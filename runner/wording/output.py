@@ -1,8 +1,9 @@
-"""What the command prints: streams that cannot end a study, and texts of bounded length. No torch.
+"""Printed output: streams that cannot stop a study, and texts of bounded length. No torch.
 
-`main` calls `protect_streams` once. After that `print`, rich and warnings may write whatever they
-like wherever it goes: a reader that has gone (`| head -1`), a terminal that was closed, and letters
-that an encoding lacks raise no error.
+`main` calls `protect_streams` once. From then on `print`, rich and warnings raise no error where
+- the reader has exited (`| head -1`),
+- the terminal was closed, or
+- the encoding cannot write a character.
 """
 
 import contextlib
@@ -13,28 +14,28 @@ from collections.abc import Sequence
 from typing import Any, TextIO
 
 MAX_CHARACTERS, MAX_LINES, MAX_ERRORS = 300, 3, 5
-"""How long one error may be, in letters and lines, and how many errors are shown at once."""
+"""Limits of one error message in characters and lines, and of errors that are printed at once."""
 
 
-PIECE = 500  # letters whose bytes fit into the empty buffer of a stream, escapes included
+PIECE = 500  # characters whose bytes, also as escapes, fit into the empty buffer of a stream
 
 
 class SafeStream:
-    """A text stream whose `write` and `flush` never raise; all else is the stream's own.
+    """A text stream whose `write` and `flush` never raise; other attributes are the stream's own.
 
-    Where a pipe is full and does not block, a write waits for its reader. Once nobody reads any
-    more, the file descriptor leads to `/dev/null`, so that Python's last flush raises nothing.
+    A write to a full, non-blocking pipe waits for the reader. If the reader has exited, the file
+    descriptor is redirected to `/dev/null`, so that Python's last flush raises nothing.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """Write text; its length, whether or not anyone reads it."""
+        """Write text, and return its length, also if the reader has exited."""
         try:
             if self._blocks():
                 self._put(text)
-            else:  # Python loses what a buffer cannot hold: give it no more than that
+            else:  # Python loses text that its buffer cannot hold: write short pieces
                 for start in range(0, len(text), PIECE):
                     self._flush()
                     self._put(text[start : start + PIECE])
@@ -49,7 +50,7 @@ class SafeStream:
             self.write(line)
 
     def flush(self) -> None:
-        """Bring to the reader what was written, if there still is one."""
+        """Send the written text to the reader, if it has not exited."""
         try:
             self._flush()
         except (OSError, ValueError):
@@ -58,7 +59,7 @@ class SafeStream:
     def _put(self, text: str) -> None:
         try:
             self._stream.write(text)
-        except UnicodeEncodeError:  # a stream that we could not set to write escapes
+        except UnicodeEncodeError:  # `protect_streams` could not set this stream to escapes
             coding = self._stream.encoding or "ascii"
             self._stream.write(text.encode(coding, "backslashreplace").decode(coding))
 
@@ -66,28 +67,28 @@ class SafeStream:
         while True:
             try:
                 return self._stream.flush()
-            except BlockingIOError:  # what is left stays in the buffer
+            except BlockingIOError:  # the buffer keeps the rest: wait for the reader
                 select.select([], [self._stream.fileno()], [], 1.0)
 
     def _blocks(self) -> bool:
         """Whether a write to a full pipe waits for its reader."""
         try:
             return os.get_blocking(self._stream.fileno())
-        except (OSError, ValueError, AttributeError):  # it is no file
+        except (OSError, ValueError, AttributeError):  # it is not a file
             return True
 
     def _abandon(self) -> None:
         with contextlib.suppress(OSError, ValueError):
-            nothing = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nothing, self._stream.fileno())
-            os.close(nothing)
+            null_device = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null_device, self._stream.fileno())
+            os.close(null_device)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
 
 def protect_streams() -> None:
-    """Let nothing that is printed from now on raise an error."""
+    """Replace standard output and error by streams that raise no error."""
     open_closed_streams()
     for name, descriptor in (("stdout", 1), ("stderr", 2)):
         stream = getattr(sys, name)
@@ -102,9 +103,10 @@ def protect_streams() -> None:
 
 
 def open_closed_streams() -> None:
-    """Let what is closed of standard input, output and error (`>&-`) lead to nothing.
+    """Redirect closed standard streams (`>&-`) to the null device.
 
-    A file that is opened later would else get its number, and with it what is printed.
+    Otherwise a file that is opened later would get the number of the stream, and would
+    receive the printed text.
     """
     for descriptor in (0, 1, 2):
         try:
@@ -114,10 +116,10 @@ def open_closed_streams() -> None:
 
 
 def escape_unprintable(text: str) -> str:
-    """Text that every reader and every file in UTF-8 takes.
+    """Return text that every terminal and every UTF-8 file can hold.
 
-    Lone surrogates (names of files that are no UTF-8) and control characters, line ends aside, are
-    written as escapes.
+    Lone surrogates (from file names that are not UTF-8) and control characters except line ends
+    become escapes.
     """
     text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return "".join(
@@ -125,17 +127,17 @@ def escape_unprintable(text: str) -> str:
     )
 
 
-def truncate_middle(text: object, letters: int = MAX_CHARACTERS) -> str:
-    """Text of at most so many letters: the start and the end of what is longer."""
+def truncate_middle(text: object, max_characters: int = MAX_CHARACTERS) -> str:
+    """Return text of at most `max_characters`; of longer text, the start and the end."""
     whole = escape_unprintable(str(text))
-    if len(whole) <= letters:
+    if len(whole) <= max_characters:
         return whole
-    end = (letters - 5) // 4
-    return f"{whole[: letters - 5 - end]} ... {whole[len(whole) - end :]}"
+    end = (max_characters - 5) // 4
+    return f"{whole[: max_characters - 5 - end]} ... {whole[len(whole) - end :]}"
 
 
 def describe_error(error: BaseException) -> str:
-    """The kind and the first line of an error, whatever it holds."""
+    """Return the class of an error, and the first line of its text if it has a text."""
     try:
         lines = str(error).strip().splitlines()
     except Exception:
@@ -145,12 +147,12 @@ def describe_error(error: BaseException) -> str:
 
 
 def join_names(names: Sequence[object], most: int = MAX_ERRORS) -> str:
-    """The first names of a list, and how many more there are: `a, b, c and 7 more`."""
-    shown = ", ".join(map(str, names[:most]))
-    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
+    """Return the first names of a list, and the number of the others: `a, b, c and 7 more`."""
+    listed = ", ".join(map(str, names[:most]))
+    return f"{listed} and {len(names) - most} more" if len(names) > most else listed
 
 
 def first_lines(lines: Sequence[str], most: int = MAX_ERRORS) -> list[str]:
-    """The first of many lines that say the like, and one that counts the rest."""
+    """Return the first of many similar lines, and a line with the number of the others."""
     rest = len(lines) - most
     return [*lines[:most], f"... and {rest} more of this kind"] if rest > 0 else [*lines]

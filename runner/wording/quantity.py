@@ -1,4 +1,4 @@
-"""The one way a number is written: in the terminal, in the report and in TensorBoard's texts."""
+"""The format of numbers in the terminal, in the report and in TensorBoard's texts."""
 
 import math
 
@@ -6,10 +6,10 @@ NO_VALUE = "\N{EM DASH}"
 
 
 def format_number(value: float | None, digits: int = 4) -> str:
-    """Write a value with `digits` significant digits.
+    """Return a value as text with `digits` significant digits.
 
-    Whole numbers keep all their digits below 1e9 and get thousands separators. Sizes from 1e9 and
-    below 1e-4 get an exponent; NaN and None become a dash.
+    Whole numbers below 1e9 keep all their digits and get thousands separators. Absolute values from
+    1e9 and below 1e-4 get an exponent. NaN and None become a dash.
     """
     if value is None:
         return NO_VALUE
@@ -26,18 +26,18 @@ def format_number(value: float | None, digits: int = 4) -> str:
 
 
 def format_quantity(value: float | None, unit: str = "") -> str:
-    """A number with its unit; the unit "1" or "" of a pure ratio is not shown."""
+    """Return a number with its unit; the unit "1" or "" of a pure ratio is left out."""
     return f"{format_number(value)} {unit}" if unit not in ("", "1") else format_number(value)
 
 
 def format_difference(value: float | None, digits: int = 3) -> str:
-    """A difference: always with its sign."""
+    """Return a difference as text, with a plus sign if it is positive."""
     text = format_number(value, digits)
     return text if value is None or text.startswith(("-", NO_VALUE)) or value == 0 else f"+{text}"
 
 
 def format_interval(low: float | None, high: float | None, digits: int = 4) -> str:
-    """An interval with as many decimals at both ends: [2.031, 2.075]."""
+    """Return an interval with equally many decimals at both ends: [2.031, 2.075]."""
     ends = [low, high]
     if any(end is None or not math.isfinite(float(end)) for end in ends):
         return f"[{format_number(low)}, {format_number(high)}]"
@@ -51,9 +51,10 @@ def format_interval(low: float | None, high: float | None, digits: int = 4) -> s
 def format_mean(
     mean: float, low: float, high: float, n: int, *, is_difference: bool = False
 ) -> str:
-    """A mean and its interval, never one without the other; where there is none, why.
+    """Return a mean with its interval, or with the reason why it has none.
 
-    Without limits a value from two or more seeds is the same in all, as a parameter count is.
+    A mean of one seed has no interval. A mean of two or more seeds without limits is exact: all
+    seeds have the same value, such as a parameter count.
     """
     text = format_difference(mean) if is_difference else format_number(mean)
     if math.isnan(mean):
@@ -66,13 +67,13 @@ def format_mean(
 
 
 def format_p_value(p: float | None) -> str:
-    """Three decimals; what is smaller is written as a bound."""
+    """Return a p-value with three decimals, or as "< 0.001"."""
     if p is None or math.isnan(p):
         return NO_VALUE
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _decimals(size: float, digits: int) -> int:
-    """Decimals that show `digits` significant ones, also where rounding gains a digit: 9.9999."""
+    """Return the decimals for `digits` significant digits, also where rounding adds one: 9.9999."""
     exponent = int(f"{size:.{digits - 1}e}".partition("e")[2])
     return max(0, digits - 1 - exponent)

@@ -128,9 +128,9 @@ def test_every_attention_option_has_the_same_keys(hydra: None) -> None:  # noqa:
 
 def test_options_say_what_is_wrong() -> None:
     good = FlashOptions([8], 8, True, None, None, reference_up_to=8, rounds=1, warmup=1)
-    with pytest.raises(ValueError, match=r"lengths=\[8, 4\] must .* each larger"):
+    with pytest.raises(ValueError, match=r"lengths=\[8, 4\] must .* in ascending order"):
         replace(good, lengths=[8, 4])
-    with pytest.raises(ValueError, match="block_k=0 is too small"):
+    with pytest.raises(ValueError, match="block_k=0 must be at least 1"):
         replace(good, block_k=0)
 
 

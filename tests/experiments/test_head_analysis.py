@@ -210,7 +210,7 @@ def test_a_diverged_trial_ends_with_its_records(plan: MakePlan, tmp_path: Path) 
         assert math.isnan(trial.values[name]), name
     assert not math.isnan(trial.values["heads/entropy_initial"])
     assert {row["looks"] for row in trial.tables["heads"]} == {
-        "nowhere: its weights are not finite"
+        "unknown: its weights are not finite"
     }
 
 
@@ -371,25 +371,30 @@ EVEN |= {"induction": 0.04, "duplicate": 0.04}
     [
         (
             {"offset_periodic": 0.8, "entropy_share": 0.2},
-            "mostly at offset_periodic 0.80 (even 0.09)",
+            "mostly at offset_periodic: weight 0.80 (uniform attention: 0.09)",
         ),
-        ({"previous": 0.4, "entropy_share": 0.6}, "leans to previous 0.40 (even 0.13)"),
+        (
+            {"previous": 0.4, "entropy_share": 0.6},
+            "partly at previous: weight 0.40 (uniform attention: 0.13)",
+        ),
         (
             {"induction": 0.9, "previous": 0.2, "entropy_share": 0.2},
-            "mostly at what followed the same symbol (induction) 0.90 (even 0.04)",
+            "mostly at the next symbol after an earlier occurrence (induction): weight 0.90 "
+            "(uniform attention: 0.04)",
         ),
         (
             {"duplicate": 0.3, "induction": 0.1, "entropy_share": 0.6},
-            "leans to the same symbol (duplicate) 0.30 (even 0.04)",
+            "partly at an earlier occurrence of the symbol (duplicate): weight 0.30 "
+            "(uniform attention: 0.04)",
         ),
         (  # no sequence that is scored for copying
             {"induction": math.nan, "previous": 0.6, "entropy_share": 0.2},
-            "mostly at previous 0.60 (even 0.13)",
+            "mostly at previous: weight 0.60 (uniform attention: 0.13)",
         ),
-        ({"entropy_share": 0.95}, "broadly: 0.95 of the largest entropy"),
+        ({"entropy_share": 0.95}, "broadly: entropy is 0.95 of its maximum"),
         (
             {"diagonal": 0.2, "entropy_share": 0.7},
-            "at no single place: most at diagonal 0.20 (even 0.13)",
+            "at no single place, most at diagonal: weight 0.20 (uniform attention: 0.13)",
         ),
     ],
 )
@@ -398,5 +403,6 @@ def test_words_for_where_a_head_looks(own: dict[str, float], words: str) -> None
 
 
 def test_words_for_how_labels_differ() -> None:
-    assert describe_label_difference({"a": 1.0, "b": 4.26, "c": 2.0}) == "4.3 back on b, 1.0 on a"
+    words = "4.3 positions back on b, 1.0 on a"
+    assert describe_label_difference({"a": 1.0, "b": 4.26, "c": 2.0}) == words
     assert describe_label_difference({"a": 1.0}) == "one label only"

@@ -38,7 +38,7 @@ def test_what_is_slow_or_ignored_is_said(monkeypatch):
     assert "device.threads=4 is ignored on cuda" in line
     slow, where = device.warnings(options(autocast="bfloat16"), DeviceName.cpu)
     assert "60 times slower" in slow
-    assert "in training steps alone" in where
+    assert "applies only to training steps" in where
     assert device.warnings(options(), DeviceName.cpu) == []
     with pytest.raises(ConfigError, match="mps has no float64"):
         device.warnings(options(dtype="float64"), DeviceName.mps)

@@ -1,11 +1,14 @@
-"""What attention heads do, and what a model can do without some of them.
+"""Probes of attention heads: where they look, and the accuracy that a model loses without them.
 
-probe.py              entropy, distance and weight on offsets of each head: `HeadProbe`
-scores.py             these scores from queries and keys, block by block
-copying.py            how well a model copies, and which heads look for what came before
-attention_weights.py  queries, keys and weights as the layers of a model compute them
-portraits.py          what a head looks at, in words and as weights to draw
-record.py             what the experiment records of all these
-removals.py           what is lost without heads: ablation.py replaces their outputs by means,
-importance.py orders them, pruning.py takes away one after the other
+Files:
+    probe.py              entropy, distance and weight on offsets of each head: `HeadProbe`
+    scores.py             these scores from queries and keys, block by block
+    copying.py            copy accuracy, and scores of heads on repeated symbols: `CopyProbe`
+    attention_weights.py  queries, keys and weights as the layers of a model compute them
+    summaries.py          a description of each head in words, and weights to draw
+    head_metrics.py       records the scores above
+    ablation.py           replaces the outputs of heads by their means
+    importance.py         orders heads by their effect on the loss
+    pruning.py            ablates the heads of an order one by one
+    ablation_metrics.py   records the results of these three
 """

@@ -1,4 +1,4 @@
-"""What a model that copies can do without some of its heads: the same numbers for every arm."""
+"""Record the metrics of ablation and pruning of a model that copies, the same for every arm."""
 
 from statistics import fmean
 
@@ -29,56 +29,63 @@ from runner.trial.trial import Trial
 
 
 def record_ablation_and_pruning(trial: Trial, model: nn.Module, task: Task) -> None:
-    """The accuracy in the second copy without some heads, whose outputs become their mean.
+    """Ablate heads of a model in eval mode, and record the effect on the copy accuracy.
 
-    Everything that chooses heads or replaces them comes from one half of the held-out data, the
-    accuracy from the other. `heads/ablation/<choice>` are the drops, `heads/prunable/<order>`
-    shares of heads that can go, `heads/pruning_area/<order>` the mean accuracy on the way to none.
+    The accuracy is that of the second copy. One half of the held-out data chooses heads and gives
+    their mean outputs; the other half gives the accuracy. Metrics:
+
+        heads/ablation/{choice}     the accuracy lost without the heads of a choice
+        heads/prunable/{order}      the share of heads that can be removed in this order
+        heads/pruning_area/{order}  the mean accuracy over all steps of this order
     """
-    chosen, judged = split_even_odd(task.evaluation(), trial.device)
-    entropy = head_entropies(model, chosen, task, block=trial.config.options.block)
+    # Choose heads on one half of the data, so that the accuracy on the other half is unbiased.
+    choosing, measured = split_even_odd(task.evaluation(), trial.device)
+    entropy = head_entropies(model, choosing, task, block=trial.config.options.block)
     copying = CopyProbe(model)
     with torch.no_grad():
-        for batch in chosen:
+        for batch in choosing:
             copying.update(batch, model(*batch.inputs, keep=batch.keep))
-    means, measure = mean_outputs(model, chosen), make_copy_accuracy(judged)
-    found = measure_drops(
-        model, measure, means, choose_head_groups(copying.scores(), entropy, seed=trial.seed)
+    means, accuracy = mean_outputs(model, choosing), make_copy_accuracy(measured)
+    # Ablate groups of heads.
+    drops = measure_drops(
+        model, accuracy, means, choose_head_groups(copying.scores(), entropy, seed=trial.seed)
     )
-    trial.record({f"heads/ablation/{name}": value for name, value in found.items()}, "1")
-    ordered = removal_orders(
+    trial.record({f"heads/ablation/{name}": value for name, value in drops.items()}, "1")
+    # Remove heads one by one, in several orders.
+    orders = removal_orders(
         model,
-        taylor=taylor_importance(model, chosen, copy_loss),
+        taylor=taylor_importance(model, choosing, copy_loss),
         entropy=entropy,
         n_random=trial.config.options.n_orders,
         seed=trial.seed,
     )
     curves = {
-        name: [pruning_curve(model, measure, means, order) for order in several]
-        for name, several in ordered.items()
+        name: [pruning_curve(model, accuracy, means, order) for order in of_name]
+        for name, of_name in orders.items()
     }
-    for name, several in curves.items():
-        trial.record({f"heads/prunable/{name}": fmean(map(prunable_share, several))}, "1")
-        trial.record({f"heads/pruning_area/{name}": fmean(map(area_under_curve, several))}, "1")
+    for name, of_name in curves.items():
+        trial.record({f"heads/prunable/{name}": fmean(map(prunable_share, of_name))}, "1")
+        trial.record({f"heads/pruning_area/{name}": fmean(map(area_under_curve, of_name))}, "1")
     trial.table("pruning", mean_curve_rows(curves))
 
 
 def record_diverged_ablation(trial: Trial, model: nn.Module) -> None:
-    """The same numbers of a diverged trial as they are declared, so that it counts.
+    """Record the same metrics for a diverged trial, with their declared values.
 
-    It does not copy: no accuracy is kept without heads (0); the cost of a head is unknown (NaN).
+    A diverged model does not copy, so its accuracy with fewer heads is 0. The accuracy that a head
+    is responsible for is unknown, NaN.
     """
-    flat = [[0.0] * layer.n_heads for layer in attention_layers(model)]
-    names = [f"heads/ablation/{name}" for name in choose_head_groups(flat, flat, seed=trial.seed)]
-    for what in ("prunable", "pruning_area"):
-        names += [f"heads/{what}/{name}" for name in ORDERS]
+    zeros = [[0.0] * layer.n_heads for layer in attention_layers(model)]
+    names = [f"heads/ablation/{name}" for name in choose_head_groups(zeros, zeros, seed=trial.seed)]
+    for prefix in ("prunable", "pruning_area"):
+        names += [f"heads/{prefix}/{name}" for name in ORDERS]
     trial.record({name: science.metric(name).value for name in names}, "1")
 
 
 def head_entropies(
     model: nn.Module, batches: list[Batch], task: Task, *, block: int
 ) -> list[list[float]]:
-    """The mean entropy of each head on these batches, layer by layer, nats."""
+    """Return the mean entropy of each head on these batches, by layer and head, in nats."""
     probe = HeadProbe(model, task.labels, {}, block=block)
     for batch in batches:
         probe.update(batch)

@@ -1,4 +1,4 @@
-"""What the experiment head_analysis records of heads, with the references that stand beside it."""
+"""Record the scores of heads for the experiment head_analysis, with their references."""
 
 from statistics import fmean
 
@@ -16,7 +16,10 @@ UNITS = {"entropy": "nats", "distance": "positions"}
 
 
 def record_scores(trial: Trial, final: HeadProbe, initial: HeadProbe) -> None:
-    """Record all scores per head, overall and per label, their means, and both references."""
+    """Record all scores per head, overall and per label, their means, and both references.
+
+    The references are even attention, `_uniform`, and the model before training, `_initial`.
+    """
     before = initial.metrics()
     for name, value in final.metrics().items():
         score = name.split("/")[1]
@@ -33,9 +36,9 @@ def record_scores(trial: Trial, final: HeadProbe, initial: HeadProbe) -> None:
     for score in ("entropy", "distance", "diagonal"):
         contrasts = []
         for layer, head, values in scores_by_label(final, score):
-            place, unit = f"{layer}/head{head}", UNITS.get(score, "1")
+            name, unit = f"{layer}/head{head}", UNITS.get(score, "1")
             for label, value in values.items():
-                trial.record({f"heads/{score}/{place}/{label}": value}, unit)
+                trial.record({f"heads/{score}/{name}/{label}": value}, unit)
             contrasts.append(max_or_nan(values.values()) - min_or_nan(values.values()))
         trial.record({f"heads/{score}_contrast": fmean(contrasts)}, unit)
 
@@ -43,16 +46,18 @@ def record_scores(trial: Trial, final: HeadProbe, initial: HeadProbe) -> None:
 def record_planted_attention(
     trial: Trial, final: HeadProbe, initial: HeadProbe, *, mean: bool
 ) -> None:
-    """Record `heads/planted/<label>`: the best head's weight on the key that a pattern comes from.
+    """Record `heads/planted/<label>`: the best head's weight on the key that carries a pattern.
 
-    On sequences with that pattern. Patterns that come from the own position, which the residual
-    stream brings without attention, or from the one before are left out: `diagonal` and `previous`
-    are about those, and so all arms have the same patterns. Their mean, `heads/planted`, is left
-    out unless `mean`: where heads have no reason to look there it says nothing of them.
+    It is measured on sequences with that pattern. Patterns at the query's own position or the
+    previous one are left out, so that all arms have the same patterns. `diagonal` and `previous`
+    cover these two. The residual stream carries the first without attention.
+
+    `mean` adds `heads/planted`, the mean over the patterns. It is informative only if the task
+    gives heads a reason to look there.
     """
     if not any(lag > 1 for lag in final.planted_lags.values()):
         return
-    found = {
+    metrics = {
         "heads/planted": best_planted_weights(final),
         "heads/planted_initial": best_planted_weights(initial),
         "heads/planted_uniform": {
@@ -61,16 +66,17 @@ def record_planted_attention(
             if lag > 1
         },
     }
-    for name, values in found.items():
+    for name, values in metrics.items():
         trial.record({f"{name}/{label}": value for label, value in values.items()}, "1")
         if mean:
             trial.record({name: fmean(values.values())}, "1")
 
 
 def record_copying(trial: Trial, model: nn.Module, untrained: nn.Module, task: Task) -> ScoreTable:
-    """Record how well the second copy is predicted and how heads look there; and before training.
+    """Record the copy accuracy and the copying scores of heads, after and before training.
 
-    Returns the scores of the heads.
+    Returns:
+        The scores of the heads after training.
     """
     final, initial = CopyProbe(model), CopyProbe(untrained)
     evaluate(model, task, [final], trial.device)
@@ -81,8 +87,8 @@ def record_copying(trial: Trial, model: nn.Module, untrained: nn.Module, task: T
         trial.record({name: value}, unit)
         if name.count("/") == 1:
             trial.record({f"{name}_initial": before[name]}, unit)
-    found = final.table()
+    scores = final.table()
     trial.record(
-        {f"heads/{name}_uniform": table["uniform"][0] for name, table in found.items()}, "1"
+        {f"heads/{name}_uniform": table["uniform"][0] for name, table in scores.items()}, "1"
     )
-    return found
+    return scores

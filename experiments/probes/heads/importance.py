@@ -1,4 +1,4 @@
-"""How much the loss depends on each head, to first order (Michel et al. 2019)."""
+"""Importance of heads: the first-order effect of a head on the loss (Michel et al. 2019)."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -14,13 +14,14 @@ Loss = Callable[[Tensor, Batch], Tensor]
 
 
 def taylor_importance(model: nn.Module, batches: Sequence[Batch], loss: Loss) -> list[list[float]]:
-    """I_h, a sum over sequences of |dL / d xi_h|, by layer and head; l2-normalised in each layer.
+    """Return I_h, the sum over sequences of |dL / d xi_h|, by layer and head.
 
-    xi_h is a mask of 1 that the head's output is multiplied with, and L the loss of one sequence,
-    of which `loss` gives a value each, (batch,); equation 2 of Are Sixteen Heads Really Better than
-    One?, of which this is the mask form. Scores of different layers are compared as they are, as in
-    the paper. It masks heads with 0, where pruning here puts their mean. A layer that nothing
-    depends on has zeros. The model is asked in the mode it is in.
+    xi_h is a mask of 1 on the head's output, and L is the loss of one sequence, from `loss`,
+    (batch,). This is equation 2 of Are Sixteen Heads Really Better than One?, in the form with
+    masks. As in the paper, scores are l2-normalised in each layer, and then compared across layers.
+    The paper masks heads with 0; pruning here uses their mean instead.
+
+    A layer without effect on the loss has zeros. The mode of the model does not change.
     """
     layers = attention_layers(model)
     sums = [torch.zeros(layer.n_heads, dtype=torch.float64) for layer in layers]
@@ -39,5 +40,5 @@ def taylor_importance(model: nn.Module, batches: Sequence[Batch], loss: Loss) ->
 
 
 def mask_heads(mask: Tensor, outputs: Tensor) -> Tensor:
-    """The heads' outputs (batch, time, n_heads, d_head) times a mask (batch, n_heads)."""
+    """Return the outputs (batch, time, n_heads, d_head) of heads times a mask (batch, n_heads)."""
     return outputs * mask[:, None, :, None]

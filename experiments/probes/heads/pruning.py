@@ -1,7 +1,7 @@
-"""How many heads can go, in which order, before a model does worse.
+"""Pruning curves: the accuracy of a model as its heads are removed one after another.
 
-An order is a list of heads, the one that goes first ahead. Heads that have gone are mean-ablated,
-see `experiments.probes.heads.ablation`, all at once and without training on.
+An order is a list of heads, from the first to the last to be removed. Removed heads are
+mean-ablated together (`experiments.probes.heads.ablation`), without further training.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from experiments.probes.heads.ablation import Head, ModelMetric, ablate_heads, all_heads
 
 TOLERANCE = 0.01
-"""What may be lost of a share, e.g. of an accuracy."""
+"""The loss of accuracy that still counts as no loss."""
 
 ORDERS = ("taylor", "random", "entropy", "reversed")
 """The names of the orders."""
@@ -26,10 +26,10 @@ Scores = Sequence[Sequence[float]]
 def removal_orders(
     model: nn.Module, *, taylor: Scores, entropy: Scores, n_random: int, seed: int
 ) -> dict[str, list[list[Head]]]:
-    """The orders by name, `random` with as many as asked for.
+    """Return the orders by name; `random` has `n_random` orders, and the others one each.
 
-    taylor goes from the least important head to the most, reversed the other way, entropy from the
-    broadest head to the sharpest.
+    `taylor` is from the least to the most important head, `reversed` the opposite, and `entropy`
+    from the largest to the smallest entropy.
     """
     heads = all_heads(model)
     importance = {head: taylor[head[0]][head[1]] for head in heads}
@@ -47,7 +47,7 @@ def removal_orders(
 def pruning_curve(
     model: nn.Module, measure: ModelMetric, means: Sequence[Tensor], order: Sequence[Head]
 ) -> list[float]:
-    """`measure` of the model without the first 0, 1, ... all heads of the order."""
+    """Return `measure` of the model with the first 0, 1, ... and all heads of the order removed."""
     values = []
     for n in range(len(order) + 1):
         with ablate_heads(model, set(order[:n]), means):
@@ -56,30 +56,30 @@ def pruning_curve(
 
 
 def prunable_share(values: Sequence[float]) -> float:
-    """The share of heads that go before more than TOLERANCE is lost for the first time.
+    """Return the share of heads that can be removed until the loss first exceeds TOLERANCE.
 
-    A curve that comes back later does not count. TOLERANCE is absolute, where Michel et al. 2019
-    speak of a relative loss of BLEU. NaN where a value is NaN.
+    Later recoveries do not count. TOLERANCE is absolute, while Michel et al. 2019 report a relative
+    loss of BLEU. The result is NaN if a value is.
     """
     if not all(map(isfinite, values)):
         return nan
     bound = values[0] - TOLERANCE - 1e-9
-    n_kept = next((n for n, value in enumerate(values) if value < bound), len(values)) - 1
-    return n_kept / (len(values) - 1)
+    n_removed = next((n for n, value in enumerate(values) if value < bound), len(values)) - 1
+    return n_removed / (len(values) - 1)
 
 
 def area_under_curve(values: Sequence[float]) -> float:
-    """The area under a curve over the share of heads that have gone, by the trapezoidal rule."""
+    """Return the area under a curve over the share of removed heads, by the trapezoidal rule."""
     return fmean((before + after) / 2 for before, after in pairwise(values))
 
 
 def mean_curve_rows(
     curves: Mapping[str, Sequence[Sequence[float]]],
 ) -> list[dict[str, float | str]]:
-    """A row for each order and number of heads, with the mean of the orders of one name."""
+    """Return a row for each name and share of removed heads, with the mean over its curves."""
     rows: list[dict[str, float | str]] = []
-    for name, several in curves.items():
-        mean = np.mean(several, axis=0)
+    for name, of_name in curves.items():
+        mean = np.mean(of_name, axis=0)
         rows += [
             {"order": name, "removed": round(n / (len(mean) - 1), 6), "accuracy": float(value)}
             for n, value in enumerate(mean)

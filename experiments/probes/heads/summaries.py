@@ -1,6 +1,6 @@
-"""What a head looks at, in words and as weights to draw, and how its scores differ by label.
+"""Descriptions of heads in words, weights of examples to draw, and scores by label.
 
-Scores come from `HeadProbe` and `CopyProbe`; a table of them is score -> layer -> a value per head.
+Scores come from `HeadProbe` and `CopyProbe`, as tables: score -> layer -> a value per head.
 """
 
 import math
@@ -15,32 +15,33 @@ from experiments.probes.nonfinite import max_or_nan
 from experiments.tasks.batch import Task
 
 ScoreTable = dict[str, dict[str, list[float]]]
-"""Score -> layer, or `uniform` for even attention -> a value for each head."""
+"""Maps a score to a layer, or to `uniform` for even attention, and that to a value per head."""
 MOSTLY, BROAD = 0.5, 0.9
-"""From these shares on a head is said to look mostly at an offset, or broadly."""
+"""A head looks mostly at a key from this weight on, and broadly from this entropy share on."""
 KEYS = {
-    "induction": "what followed the same symbol (induction)",
-    "duplicate": "the same symbol (duplicate)",
+    "induction": "the next symbol after an earlier occurrence (induction)",
+    "duplicate": "an earlier occurrence of the symbol (duplicate)",
 }
-"""What a copying score is about, in words."""
+"""The keys of a copying score, in words."""
 MAX_POSITIONS = 32
-"""Positions of a sequence whose weights are kept for a figure."""
+"""The number of first positions of a sequence whose weights a figure shows."""
 
 
 def example_attention_rows(
     model: nn.Module, task: Task, device: torch.device
 ) -> list[dict[str, Any]]:
-    """Return the weights of the first held-out sequence of each label, a row a head, query and key.
+    """Return the weights of the first held-out sequence of each label.
 
-    Of its first SHOWN positions. A head is named as in metrics, `layer0/head1`.
+    A row is one weight, by label, head, query and key, within the first MAX_POSITIONS positions.
+    Heads are named as in metrics, `layer0/head1`.
     """
     rows = []
     for index, label in enumerate(task.labels):
         for batch in task.evaluation():
-            first = (batch.label == index).nonzero()
-            if len(first):
-                found = self_attention_rows(
-                    model, batch.to(device), sequence=int(first[0]), up_to=MAX_POSITIONS
+            of_label = (batch.label == index).nonzero()
+            if len(of_label):
+                weights = self_attention_rows(
+                    model, batch.to(device), sequence=int(of_label[0]), up_to=MAX_POSITIONS
                 )
                 rows += [
                     {
@@ -48,14 +49,17 @@ def example_attention_rows(
                         "head": f"layer{row['layer']}/head{row['head']}",
                         **{column: row[column] for column in ("query", "key", "weight")},
                     }
-                    for row in found
+                    for row in weights
                 ]
                 break
     return rows
 
 
 def best_planted_weights(probe: HeadProbe) -> dict[str, float]:
-    """Return the best weight of any head on each planted offset, in the pattern's sequences."""
+    """Return, for each pattern, the largest weight of a head on its offset, in its sequences.
+
+    Patterns with an offset of 0 or 1 are left out.
+    """
     return {
         label: max_or_nan(
             value
@@ -70,20 +74,23 @@ def best_planted_weights(probe: HeadProbe) -> dict[str, float]:
 
 def scores_by_label(probe: HeadProbe, score: str) -> list[tuple[str, int, dict[str, float]]]:
     """Return (layer, head, label -> score) for every head; labels without data are left out."""
-    whole = {label: probe.table(label) for label in probe.labels}
-    tables = {label: table[score] for label, table in whole.items() if score in table}
-    first = next(iter(tables.values()))
+    by_label = {label: probe.table(label) for label in probe.labels}
+    tables = {label: table[score] for label, table in by_label.items() if score in table}
+    any_table = next(iter(tables.values()))
     return [
         (layer, head, {label: table[layer][head] for label, table in tables.items()})
-        for layer, row in first.items()
+        for layer, row in any_table.items()
         if layer != "uniform"
         for head in range(len(row))
     ]
 
 
-def summarise_heads(probe: HeadProbe, more: ScoreTable) -> list[dict[str, Any]]:
-    """Return a row a head: its scores, and in words what follows from them and from `more`."""
-    overall = probe.table() | more
+def summarise_heads(probe: HeadProbe, copy_scores: ScoreTable) -> list[dict[str, Any]]:
+    """Return one row per head: its scores, and descriptions in words.
+
+    `copy_scores` are the tables of `CopyProbe`; they may be empty.
+    """
+    overall = probe.table() | copy_scores
     distances = {
         (layer, head): values for layer, head, values in scores_by_label(probe, "distance")
     }
@@ -107,31 +114,36 @@ def summarise_heads(probe: HeadProbe, more: ScoreTable) -> list[dict[str, Any]]:
 
 
 def describe_attention(own: Mapping[str, float], even: Mapping[str, float]) -> str:
-    """Say where a head looks, from its entropy and its weight on keys, against even attention.
+    """Describe where a head looks.
 
-    Keys are offsets and, where symbols repeat, what KEYS names. A score without data says nothing.
+    The text names the key whose weight exceeds that of even attention most. Keys are offsets and,
+    where symbols repeat, those of KEYS. Scores without data, which are NaN, do not count.
+
+    Args:
+        own: the scores of the head.
+        even: the scores of attention that is even over the valid keys.
     """
     if not math.isfinite(own["entropy_share"]):
-        return "nowhere: its weights are not finite"
-    told_of = ("diagonal", "previous", *KEYS)
-    there = [name for name in own if name in told_of or name.startswith("offset_")]
-    keys = [name for name in there if math.isfinite(own[name])]
+        return "unknown: its weights are not finite"
+    described = ("diagonal", "previous", *KEYS)
+    names = [name for name in own if name in described or name.startswith("offset_")]
+    keys = [name for name in names if math.isfinite(own[name])]
     best = max(keys, key=lambda name: own[name] - even[name])
-    told = f"{KEYS.get(best, best)} {own[best]:.2f} (even {even[best]:.2f})"
+    key = f"{KEYS.get(best, best)}: weight {own[best]:.2f} (uniform attention: {even[best]:.2f})"
     if own[best] >= MOSTLY:
-        return f"mostly at {told}"
+        return f"mostly at {key}"
     if own["entropy_share"] >= BROAD:
-        return f"broadly: {own['entropy_share']:.2f} of the largest entropy"
+        return f"broadly: entropy is {own['entropy_share']:.2f} of its maximum"
     if own[best] >= 2 * even[best]:
-        return f"leans to {told}"
-    return f"at no single place: most at {told}"
+        return f"partly at {key}"
+    return f"at no single place, most at {key}"
 
 
 def describe_label_difference(values: Mapping[str, float]) -> str:
-    """Say on which label a head looks farthest back, and by how much; values are distances."""
+    """Describe on which labels a head looks farthest and least far back; values are distances."""
     if not all(map(math.isfinite, values.values())):
-        return "cannot be told: its weights are not finite"
+        return "unknown: its weights are not finite"
     far, near = max(values, key=values.__getitem__), min(values, key=values.__getitem__)
     if far == near:
         return "one label only"
-    return f"{values[far]:.1f} back on {far}, {values[near]:.1f} on {near}"
+    return f"{values[far]:.1f} positions back on {far}, {values[near]:.1f} on {near}"

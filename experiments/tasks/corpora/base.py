@@ -1,4 +1,4 @@
-"""What tasks of text have in common: a corpus is read, built and found again by its fingerprint."""
+"""The base class of tasks of text: it reads and builds a corpus, and loads it by fingerprint."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
@@ -18,12 +18,12 @@ BYTE_VALUES = 256
 
 @dataclass(frozen=True)
 class CorpusSource:
-    """What the source of a corpus holds now.
+    """The present content of a corpus's source.
 
     Attributes:
-        ready: its fingerprint, and of the user's text what was read.
-        split: returns for each label its training bytes, and the documents that are held out.
-        left_out: whether something of the user's was not read.
+        prepared: its fingerprint and, for the user's text, a summary of the files that were read.
+        split: a function that returns, for each label, its training bytes and held-out documents.
+        has_skipped_files: whether files of the user were skipped.
     """
 
     prepared: TaskData
@@ -35,11 +35,11 @@ class CorpusSource:
 class CorpusOptions(TaskOptions):
     """Options of a task that predicts the bytes of a corpus.
 
-    A task adds `source`, what there is to read, and `build`, which returns the task.
+    A task adds `source`, which reads the text, and `build`, which returns the task.
 
     Attributes:
-        any_form: no window occurs in training text that is only written another way; else, as it
-            stands.
+        dedup_normalised: whether windows and training text are also compared in normalised form,
+            which ignores white space, encoding and Unicode form.
     """
 
     symbols: ClassVar[bool] = True
@@ -48,14 +48,14 @@ class CorpusOptions(TaskOptions):
 
     @abstractmethod
     def source(self, cache: Path) -> CorpusSource:
-        """Return what the source holds now. Nothing below the folder of results is read.
+        """Read the source and return its content; files in the results folder are not read.
 
         Raises:
             ValueError: the user's files are missing or unreadable.
         """
 
     def fingerprint_inputs(self) -> object:
-        """Return what a fingerprint covers of the code that every corpus is built by."""
+        """Return the options and the hashes of the code that builds every corpus."""
         modules = (normalisation, corpus_arrays, windows)
         return [
             super().fingerprint_inputs(),
@@ -63,19 +63,19 @@ class CorpusOptions(TaskOptions):
         ]
 
     def fingerprint(self, cache: Path) -> str:
-        """Return what stands for the text that the source holds now."""
+        """Return the fingerprint of the present content of the source."""
         return self.source(cache).prepared.fingerprint
 
     def prepare(
         self, cache: Path, evaluation: Evaluation = Evaluation.report, *, keep: bool = True
     ) -> TaskData:
-        """Read the source, and build the cached corpus where it is missing or damaged.
+        """Read the source, and build the cached corpus if it is missing or damaged.
 
-        Unless it is to be kept, it is built to see that it can be, and not written.
+        With keep=False the corpus is built to check that this works, and is not written.
 
         Raises:
-            ValueError: the user's files are missing or unreadable, there is too little text, or no
-                held-out data for tuning beside the report's.
+            ValueError: the user's files are missing or unreadable, there is too little text, or
+                there are too few held-out sequences for tuning.
         """
         source = self.source(cache)
         path = cache_files.cache_path(cache, self.kind, source.prepared.fingerprint)
@@ -90,25 +90,25 @@ class CorpusOptions(TaskOptions):
             if keep:
                 cache_files.save_arrays(path, arrays)
         if evaluation is Evaluation.tuning:
-            self._check_enough(arrays)
+            self._check_enough_for_tuning(arrays)
         return source.prepared
 
     def ensure_data(self, cache: Path, fingerprint: str) -> None:
-        """Make sure that the corpus of a fingerprint is there, which a trial was planned with.
+        """Check that the corpus with this fingerprint exists, and build it again if it does not.
 
         Raises:
-            ValueError: it is lost, and its source holds other text by now.
+            ValueError: it is missing, and the content of its source has changed.
         """
         self.load(cache, fingerprint)
 
     def load(self, cache: Path, fingerprint: str = "") -> dict[str, NDArray[Any]]:
-        """Return the arrays of the fingerprint they were planned with ("": as they are now).
+        """Return the arrays of the corpus with this fingerprint ("": of the present content).
 
-        They come from the cached file (`corpora.cached`). Where it is missing or damaged it is
-        built again, if the source still has this fingerprint.
+        They are read from the cache file (`corpora.cache_files`). If it is missing or damaged, the
+        corpus is built again, provided that its source still has this fingerprint.
 
         Raises:
-            ValueError: it has not.
+            ValueError: the source has another fingerprint.
         """
         fingerprint = fingerprint or self.prepare(cache).fingerprint
         path = cache_files.cache_path(cache, self.kind, fingerprint)
@@ -121,27 +121,26 @@ class CorpusOptions(TaskOptions):
         return arrays
 
     def arrays(self, splits: Mapping[str, Split]) -> dict[str, NDArray[Any]]:
-        """Build the arrays of a corpus (`corpora.cached`) but for the fingerprint."""
+        """Build the arrays of a corpus (`corpora.cache_files`), without the fingerprint."""
         sizes = self.sizes()
         return build_arrays(
             splits, sizes.length, sizes.n_eval, dedup_normalised=self.dedup_normalised
         )
 
-    def _check_enough(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Raise ValueError where a label has too few windows for tuning beside the report's."""
-        wanted = split_evenly(self.sizes().n_eval, len(arrays["labels"]))
-        for label, n, free in zip(arrays["labels"], wanted, arrays["tuning_free"], strict=True):
+    def _check_enough_for_tuning(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Raise ValueError where a label has too few held-out windows that the report leaves."""
+        n_needed = split_evenly(self.sizes().n_eval, len(arrays["labels"]))
+        for label, n, free in zip(arrays["labels"], n_needed, arrays["tuning_free"], strict=True):
             if free < n:
                 raise ValueError(
-                    f"{label}: tuning needs {n} held-out sequences beside the {n} that the report "
-                    f"uses, there are {free}; lower task.n_eval or task.length, hold out more "
-                    f"text, or type tune=none"
+                    f"{label}: tuning needs {n} held-out sequences of its own, there are {free}; "
+                    f"lower task.n_eval or task.length, hold out more text, or use tune=none"
                 )
 
 
 def results_folder(cache: Path) -> Path:
-    """Return the folder in which no text is looked for: the outputs folder with the cache in it.
+    """Return the folder in which no text is read: the outputs folder that contains the cache.
 
-    A cache of another name than `corpora` stands alone.
+    A cache folder with another name than `corpora` is itself this folder.
     """
     return cache.parent if cache.name == "corpora" else cache

@@ -1,16 +1,16 @@
-"""The files of corpora: `<cache>/<kind>-<fingerprint>.npz`.
+"""The cache files of corpora: `<cache>/<kind>-<fingerprint>.npz`.
 
-One holds training bytes and evaluation windows of all labels:
+A file has the training bytes and evaluation windows of all labels:
 
     labels        (n_labels,)            names of the domains
     train         (bytes,) uint8         training text, label after label
-    bounds        (n_labels + 1,)        where each label's part of `train` begins and ends
+    bounds        (n_labels + 1,)        start and end of each label's part of `train`
     windows       (n_eval, length + 1)   uint8, held-out sequences, labels taking turns
-    window_label  (n_eval,)              the label of each
-    tuning_windows, tuning_window_label  as many others, by which tuning chooses; none if the
+    window_label  (n_eval,)              the label of each window
+    tuning_windows, tuning_window_label  the same number of other windows, for tuning; none if the
                                          held-out text is too short for them
-    tuning_free   (n_labels,)            how many of them each label could have, up to its share
-    fingerprint   ()                     again, so that a renamed file is not taken for another
+    tuning_free   (n_labels,)            the windows that each label has for tuning, up to its share
+    fingerprint   ()                     stored too, so that a renamed file is detected
 """
 
 import shutil
@@ -33,40 +33,40 @@ ARRAYS: dict[str, tuple[int, str]] = {
     "tuning_window_label": (1, "i"),
     "tuning_free": (1, "i"),
 }
-"""The dimensions and the kind of numbers of each array, but for the fingerprint."""
+"""The number of dimensions and the dtype kind of each array, except for the fingerprint."""
 
 
 def cache_path(cache: Path, kind: str, fingerprint: str) -> Path:
-    """Return where a corpus lies."""
+    """Return the path of a corpus's cache file."""
     return cache / f"{kind}-{fingerprint}.npz"
 
 
 def load_arrays(path: Path, names: Sequence[str] = ()) -> dict[str, NDArray[Any]] | None:
-    """Read the arrays of a file (`names`: these alone); None if it is missing or damaged."""
+    """Read the arrays of a file, or only `names`; return None if it is missing or damaged."""
     fingerprint = path.stem.rpartition("-")[2]
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would block
             return None
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            if str(arrays["fingerprint"]) != fingerprint:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as npz:
+            if str(npz["fingerprint"]) != fingerprint:
                 return None
-            found = {name: arrays[name] for name in names or ARRAYS}
-    except Exception:  # whatever numpy, zipfile and zlib say of a file that is not ours
+            arrays = {name: npz[name] for name in names or ARRAYS}
+    except Exception:  # numpy, zipfile and zlib raise many errors for damaged files
         return None
-    return found if all(map(_fits, found.items())) else None
+    return arrays if all(map(_fits, arrays.items())) else None
 
 
 def _fits(item: tuple[str, NDArray[Any]]) -> bool:
-    """Tell whether an array has the form that `ARRAYS` says."""
+    """Return whether an array has the dimensions and dtype kind in `ARRAYS`."""
     (name, array) = item
     return isinstance(array, np.ndarray) and (array.ndim, array.dtype.kind) == ARRAYS[name]
 
 
 def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write beside, then rename: whoever reads or builds at the same time sees a whole file.
+    """Write the file in a temporary folder and rename it, so that readers see complete files.
 
     Raises:
-        ValueError: nothing can be written there.
+        ValueError: the folder of the file cannot be written.
     """
     fingerprint = np.array(path.stem.rpartition("-")[2])
     try:
@@ -74,9 +74,9 @@ def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
         if path.is_dir():
             shutil.rmtree(path)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".building-") as folder:
-            part = Path(folder, path.name)
-            np.savez(part, allow_pickle=False, fingerprint=fingerprint, **arrays)
-            part.replace(path)
+            unfinished = Path(folder, path.name)
+            np.savez(unfinished, allow_pickle=False, fingerprint=fingerprint, **arrays)
+            unfinished.replace(path)
     except OSError as error:
         raise ValueError(
             f"the data of the task cannot be written to {path.parent} "

@@ -1,4 +1,4 @@
-"""From text that is split to the arrays of a corpus; `cached` says what they are."""
+"""Build the arrays of a corpus from split text; `cache_files` lists the arrays."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ from experiments.tasks.corpora.windows import (
 )
 
 Windows = list[list[Window]]
-"""Of each label."""
+"""The windows of each label."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """The text of one label: training bytes, and whole documents that are held out."""
+    """The text of one label: its training bytes, and its held-out documents."""
 
     train: bytes
     held_out: Sequence[bytes]
@@ -34,12 +34,12 @@ class Split:
 def build_arrays(
     splits: Mapping[str, Split], length: int, n_eval: int, *, dedup_normalised: bool
 ) -> dict[str, NDArray[Any]]:
-    """The arrays of a corpus but its fingerprint.
+    """Return the arrays of a corpus, without its fingerprint.
 
-    With `dedup_normalised` no window occurs in training text that is only written another way.
+    `dedup_normalised` also removes windows that occur in the training text in normalised form.
 
     Raises:
-        ValueError: there is too little text of a label.
+        ValueError: a label has too little text.
     """
     if n_eval < len(splits):
         raise ValueError(
@@ -51,21 +51,24 @@ def build_arrays(
                 f"{label}: {len(part.train)} bytes to train on are too few for length="
                 f"{length} (+1); lower task.length, or give more text"
             )
+    # Windows of held-out text that share no `length` bytes with the training text of any label.
     train = [np.frombuffer(part.train, np.uint8) for part in splits.values()]
     known = np.sort(np.concatenate([rolling_hashes(part, length) for part in train]))
     free = [unseen_windows(part.held_out, known, length) for part in splits.values()]
     if dedup_normalised:
-        free = _without(free, b"\n".join(part.train for part in splits.values()))
-    wanted = split_evenly(n_eval, len(splits))
-    reported = [
-        report_windows(there, part.held_out, length, n, label)
-        for there, (label, part), n in zip(free, splits.items(), wanted, strict=True)
+        free = _without_overlap(free, b"\n".join(part.train for part in splits.values()))
+    # The report's windows, an equal number for each label.
+    n_windows = split_evenly(n_eval, len(splits))
+    indices = [
+        report_windows(of_label, part.held_out, length, n, label)
+        for of_label, (label, part), n in zip(free, splits.items(), n_windows, strict=True)
     ]
-    report = [[there[i] for i in chosen] for there, chosen in zip(free, reported, strict=True)]
-    tuning = _beside(free, report, length, wanted, any_form=dedup_normalised)
-    enough = all(len(part) == n for part, n in zip(tuning, wanted, strict=True))
+    report = [[of_label[i] for i in chosen] for of_label, chosen in zip(free, indices, strict=True)]
+    # Tuning has windows of its own, all of them or none.
+    tuning = _tuning_windows(free, report, length, n_windows, dedup_normalised=dedup_normalised)
+    is_enough = all(len(part) == n for part, n in zip(tuning, n_windows, strict=True))
     windows, window_label = _in_turn(report, known, length)
-    others, others_label = _in_turn(tuning if enough else [[] for _ in tuning], known, length)
+    others, others_label = _in_turn(tuning if is_enough else [[] for _ in tuning], known, length)
     return {
         "labels": np.array(list(splits)),
         "train": np.concatenate(train),
@@ -78,37 +81,42 @@ def build_arrays(
     }
 
 
-def _beside(
-    free: Windows, report: Windows, length: int, wanted: Sequence[int], *, any_form: bool
+def _tuning_windows(
+    free: Windows,
+    report: Windows,
+    length: int,
+    n_windows: Sequence[int],
+    *,
+    dedup_normalised: bool,
 ) -> Windows:
-    """The windows by which tuning chooses: of each label as many as wanted, or as there are."""
+    """Return the windows for tuning: `n_windows` of each label, or fewer if there are fewer."""
     used = [window.text for part in report for window in part]
     known = hash_stretches(used, length)
-    places = [{id(window) for window in part} for part in report]
+    used_ids = [{id(window) for window in part} for part in report]
     rest = [
-        [window for window in there if id(window) not in taken]
-        for there, taken in zip(free, places, strict=True)
+        [window for window in of_label if id(window) not in ids]
+        for of_label, ids in zip(free, used_ids, strict=True)
     ]
-    if any_form:
-        rest = _without(rest, b"\n".join(text.tobytes() for text in used))
+    if dedup_normalised:
+        rest = _without_overlap(rest, b"\n".join(text.tobytes() for text in used))
     return [
-        tuning_windows(there, part, known, length, n)
-        for there, part, n in zip(rest, report, wanted, strict=True)
+        tuning_windows(of_label, part, known, length, n)
+        for of_label, part, n in zip(rest, report, n_windows, strict=True)
     ]
 
 
-def _without(windows: Windows, text: bytes) -> Windows:
-    """The windows that do not occur in `text`, however they are written."""
-    known = iter(
+def _without_overlap(windows: Windows, text: bytes) -> Windows:
+    """Return the windows that do not occur in `text`, compared in normalised form."""
+    occurs = iter(
         find_normalised_overlap([window.text for part in windows for window in part], text).tolist()
     )
-    return [[window for window in part if not next(known)] for part in windows]
+    return [[window for window in part if not next(occurs)] for part in windows]
 
 
 def _in_turn(
     windows: Windows, known: Hashes, length: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """The windows of all labels, labels taking turns, and the label of each."""
+    """Return the windows of all labels, labels taking turns, and the label of each."""
     owner = np.repeat(np.arange(len(windows)), [len(part) for part in windows])
     turn = np.concatenate([np.arange(len(part)) for part in windows])
     order = np.lexsort((owner, turn))
@@ -117,5 +125,5 @@ def _in_turn(
 
 
 def split_evenly(total: int, n: int) -> list[int]:
-    """`total` cut into `n` parts that differ by at most one."""
+    """Return `n` integers that sum to `total` and differ by at most one."""
     return [total // n + (index < total % n) for index in range(n)]

@@ -1,22 +1,26 @@
-"""Japanese without a network: CLDR names and formats by Babel, numbers by num2words."""
+"""Generated Japanese text, without a network: names and formats of CLDR, and numbers in words.
+
+Babel provides the names and formats, and num2words the numbers.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, time, timedelta
 from random import Random
 
-LINES = 16  # of a record
+N_LINES = 16
+"""The number of lines of a record."""
 
 
 def generate_japanese() -> Iterator[str]:
-    """Endless records of lines: lists of names, dates, amounts, durations, numbers in words."""
+    """Yield records without end; lines list names, dates, amounts, durations, numbers in words."""
     writers = _japanese_writers()
     for index in range(10**9):
-        draw = Random(f"japanese {index}")  # a text is hashed into a seed, everywhere the same
-        yield "\n".join(draw.choice(writers)(draw) for _ in range(LINES))
+        draw = Random(f"japanese {index}")  # a text gives the same seed on every machine
+        yield "\n".join(draw.choice(writers)(draw) for _ in range(N_LINES))
 
 
 def _japanese_writers() -> list[Callable[[Random], str]]:
-    """Functions from a random generator to a line. Time zones are named only, never looked up."""
+    """Return functions from a random generator to a line; time zones are only names in it."""
     from babel import Locale, dates, lists, numbers, units
     from num2words import num2words
 
@@ -75,6 +79,6 @@ def _japanese_writers() -> list[Callable[[Random], str]]:
 
 
 def _names(values: Iterable[object]) -> list[str]:
-    """Distinct names in a fixed order. A unit's names come by width; the long one is taken."""
+    """Return distinct names in a fixed order; of a unit's names, the long one."""
     texts = (value.get("long", "") if isinstance(value, Mapping) else value for value in values)
     return sorted({str(text) for text in texts if text})

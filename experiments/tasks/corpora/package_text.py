@@ -1,10 +1,10 @@
-"""Code and English without a network, read from installed packages.
+"""Code and English from installed packages, without a network.
 
-    code      stdlib modules without their docstrings and without tests
-    english   prose of the docstrings of ENGLISH_PACKAGES, and of Python's own help topics
+    code      modules of the standard library, without docstrings and tests
+    english   prose of the docstrings of ENGLISH_PACKAGES, and of Python's help topics
 
-Packages are found, never imported: their files are parsed. A document is one file or help topic.
-Files come in the order of a hash of their name, so that a part of them is a fair sample.
+Files of packages are parsed, and packages are not imported. A document is one file or help topic.
+Files are ordered by a hash of their name, so that the first ones are a fair sample.
 """
 
 import ast
@@ -19,30 +19,33 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ENGLISH_PACKAGES = ("numpy", "pandas", "matplotlib", "scipy", "torch")
-# Tests repeat themselves, `encodings` is tables, `pydoc_data` is English, the others are not ours.
+# Tests are repetitive, `encodings` has tables, `pydoc_data` is English; the others are third-party.
 SKIPPED = {"tests", "test", "idle_test", "testing", "__pycache__", "site-packages", "dist-packages"}
 SKIPPED |= {"_vendor", "encodings", "pydoc_data"}
 DEFINITIONS = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def package_versions() -> dict[str, str]:
-    """Versions of what is read here. Their local parts (`+cpu`) do not change Python sources."""
+    """Return the versions of Python and the packages read, without local parts such as `+cpu`.
+
+    Local parts do not change Python sources.
+    """
     names = (*ENGLISH_PACKAGES, "babel", "num2words")
-    found = {name: importlib.metadata.version(name).partition("+")[0] for name in names}
-    return {"python": platform.python_version(), **found}
+    versions = {name: importlib.metadata.version(name).partition("+")[0] for name in names}
+    return {"python": platform.python_version(), **versions}
 
 
 def modules(root: Path) -> list[Path]:
-    """All modules under `root` but those in SKIPPED folders."""
-    found = []
+    """Return all modules under `root`, except in SKIPPED folders."""
+    paths = []
     for folder, folders, names in os.walk(root):
         folders[:] = [name for name in folders if name not in SKIPPED]
-        found += [Path(folder, name) for name in names if name.endswith(".py")]
-    return found
+        paths += [Path(folder, name) for name in names if name.endswith(".py")]
+    return paths
 
 
 def shuffled(*roots: Path) -> list[Path]:
-    """The modules under all roots, in the order of a hash of their names relative to their root."""
+    """Return the modules under all roots, ordered by a hash of their paths below the root."""
     named = [
         (path.relative_to(root.parent).as_posix(), path) for root in roots for path in modules(root)
     ]
@@ -50,12 +53,12 @@ def shuffled(*roots: Path) -> list[Path]:
 
 
 def read_code() -> Iterator[str]:
-    """Stdlib modules, the lines of docstrings cut out."""
+    """Yield the modules of the standard library, without the lines of docstrings."""
     for path in shuffled(_stdlib()):
         text, tree = _parse(path)
         if tree is None:
             continue
-        lines = text.split("\n")  # as the parser counts them; splitlines() knows more line ends
+        lines = text.split("\n")  # the parser's line ends; splitlines() has more of them
         for docstring in _docstrings(tree):
             for line in range(docstring.lineno - 1, docstring.end_lineno or docstring.lineno):
                 lines[line] = ""
@@ -63,29 +66,34 @@ def read_code() -> Iterator[str]:
 
 
 def read_english() -> Iterator[str]:
-    """Prose paragraphs of help topics, then of docstrings; each paragraph once, as one line."""
-    seen: set[str] = set()
+    """Yield the prose of help topics, then of docstrings; each paragraph once, as one line."""
+    used: set[str] = set()
     topics = _parse(_stdlib() / "pydoc_data" / "topics.py")[1]
     for node in ast.walk(topics) if topics else ():
         if isinstance(node, ast.Dict):
             for value in node.values:
-                yield "\n".join(prose_paragraphs(ast.literal_eval(value), seen))
+                yield "\n".join(prose_paragraphs(ast.literal_eval(value), used))
     for path in shuffled(*map(_package, ENGLISH_PACKAGES)):
         tree = _parse(path)[1]
         if tree is not None:
-            found = [
+            lines = [
                 line
                 for node in _docstrings(tree)
-                for line in prose_paragraphs(str(node.value), seen)
+                for line in prose_paragraphs(str(node.value), used)
             ]
-            yield "\n".join(found)
+            yield "\n".join(lines)
 
 
-def prose_paragraphs(docstring: str, seen: set[str]) -> list[str]:
-    """The paragraphs of a docstring that read as sentences and are not in `seen`, which they join.
+def prose_paragraphs(docstring: str, used: set[str]) -> list[str]:
+    """Return the paragraphs of a docstring that read as sentences, and add them to `used`.
 
-    Left out: doctests with their output, headings, tables, directives, the `name : type` lines of
-    numpydoc, and paragraphs of fewer than eight words or of more than a fifth symbols and digits.
+    These are left out:
+
+    - paragraphs that are in `used` already;
+    - doctests with their output, headings, tables, directives;
+    - the `name : type` lines of numpydoc;
+    - paragraphs of fewer than eight words;
+    - paragraphs of which symbols and digits are more than a fifth.
     """
     paragraphs: list[list[str]] = [[]]
     skipping = False
@@ -93,22 +101,22 @@ def prose_paragraphs(docstring: str, seen: set[str]) -> list[str]:
         line = raw.strip()
         skipping = bool(line) and (skipping or line.startswith((">>>", ".. ", "$ ", "In [")))
         if line and not any(map(str.isalnum, line)):
-            paragraphs[-1] = paragraphs[-1][:-1]  # the line over an underline is a heading
+            paragraphs[-1] = paragraphs[-1][:-1]  # the line above an underline is a heading
         if skipping or re.fullmatch(r"[^\w]*|[*\w., ]+ : .*|[*\w]+:", line):
             paragraphs.append([])
         else:
             paragraphs[-1].append(line)
-    kept = []
+    prose = []
     for text in map(" ".join, paragraphs):
         letters = sum(map(str.isalpha, text)) + text.count(" ")
-        if len(text.split()) >= 8 and letters > 0.8 * len(text) and text not in seen:
-            seen.add(text)
-            kept.append(text)
-    return kept
+        if len(text.split()) >= 8 and letters > 0.8 * len(text) and text not in used:
+            used.add(text)
+            prose.append(text)
+    return prose
 
 
 def _docstrings(tree: ast.AST) -> Iterator[ast.Constant]:
-    """Docstrings in the order of the source; only statements can hold them."""
+    """Yield the docstrings in the order of the source; only statements can contain them."""
     body = getattr(tree, "body", [])
     if isinstance(tree, DEFINITIONS) and body and isinstance(body[0], ast.Expr):
         value = body[0].value
@@ -120,7 +128,7 @@ def _docstrings(tree: ast.AST) -> Iterator[ast.Constant]:
 
 
 def _parse(path: Path) -> tuple[str, ast.Module | None]:
-    """A file and its tree; None for the few that are not UTF-8 or not this Python's syntax."""
+    """Return a file's text and tree, or None as tree if it is not UTF-8 or of another syntax."""
     try:
         text = path.read_text(encoding="utf-8")
         return text, ast.parse(text)
@@ -136,7 +144,8 @@ def _package(name: str) -> Path:
     spec = importlib.util.find_spec(name)
     if spec is None or spec.origin is None:
         raise ValueError(
-            f"the domain english reads the sources of {name}, which is not installed; install it"
+            f"the domain english reads the source files of {name}, which is not installed; "
+            f"install it"
         )
     return Path(spec.origin).parent
 

@@ -46,7 +46,7 @@ class NoDataclassQuestion(Question): ...
     ],
 )
 def test_what_is_no_dataclass_is_refused(decorate: Callable[[type], type], options: type):
-    with pytest.raises(ValueError, match="it is no dataclass; write @dataclass below") as caught:
+    with pytest.raises(ValueError, match="not a dataclass; write @dataclass below") as caught:
         decorate(options)
     assert "\n" not in str(caught.value)
 
@@ -63,7 +63,9 @@ def test_a_page_has_one_question(monkeypatch: pytest.MonkeyPatch):
     @dataclass
     class First(Question): ...
 
-    with pytest.raises(ValueError, match=r"is the page of 'first_of_mine' already, and a page has"):
+    with pytest.raises(
+        ValueError, match=r"already has the question 'first_of_mine', and a page has"
+    ):
 
         @question("second_of_mine")
         @dataclass

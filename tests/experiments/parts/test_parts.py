@@ -174,7 +174,7 @@ def test_a_kind_that_is_taken_is_refused():
         ("from experiments.cost import part_cost", "a part has a method `cost`"),
         ("from experiments.nn.build import builder", "a part has a method `build`"),
         ("from experiments.config.tasks import Waves", "`task` from experiments.tasks"),
-        ("import experiments.tasks.build", "`task_of` from experiments.trial_setup"),
+        ("import experiments.tasks.build", "`build_task` of experiments.trial_setup"),
         ("from experiments import corpora", "options have `prepare`"),
         ("import experiments.corpora", "options have `prepare`"),
     ],

@@ -95,7 +95,7 @@ def test_a_plugin_that_is_no_list_is_refused_before_it_is_imported(tmp_path: Pat
     monkeypatch.chdir(tmp_path)
     Path("imported_too_early.py").write_text("raise SystemExit(3)\n")
     for value in ("imported_too_early", "[[imported_too_early]]", "{a: imported_too_early}"):
-        with pytest.raises(ConfigError, match="plugins is a list of modules"):
+        with pytest.raises(ConfigError, match="plugins must be a list of modules"):
             arguments.check_arguments(["experiment=moe", f"plugins={value}"])
 
 

@@ -70,8 +70,8 @@ def test_a_copy_is_moved_from_the_offset_of_the_whole_study(plan):
     ("arm", "said"),
     [
         ("{copy_of: densee}", "arms.x: copy_of=densee: there is no such arm; did you mean dense"),
-        ("{copy_of: moe_top2_copy}", "arms.x: copy_of=moe_top2_copy: that is a copy itself"),
-        ("{copy_of: x}", "arms.x: copy_of=x: that is the arm itself; name another arm"),
+        ("{copy_of: moe_top2_copy}", "arms.x: copy_of=moe_top2_copy: moe_top2_copy is a copy too"),
+        ("{copy_of: x}", "arms.x: copy_of=x: an arm cannot copy itself; name another arm"),
         ("{copy_of: dense, more: 1}", "arms.x has the keys copy_of, more; an arm is a list of"),
         (
             "{more: 1}",

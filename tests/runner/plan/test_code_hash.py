@@ -344,11 +344,11 @@ def test_a_plugin_counts_for_arms_that_use_its_parts_or_if_it_has_none(
 
 def test_an_import_of_a_module_that_has_moved_names_its_new_place(package: Path):
     (package / "more.py").write_text("def run():\n    from runner.training import train\nx = 1\n")
-    with pytest.raises(ConfigError, match=r"it is runner\.trial\.training"):
+    with pytest.raises(ConfigError, match=r"use runner\.trial\.training"):
         hashed(PLUGIN)
 
 
 def test_what_has_moved_is_where_the_line_says():
     for text in moved_imports.MOVED_IMPORTS.values():
-        if found := re.match(r"it is (?:in )?([\w.]+)$", text):
+        if found := re.match(r"use ([\w.]+)(?::|$)", text):
             module_source.locate(found[1])

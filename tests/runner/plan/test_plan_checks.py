@@ -48,10 +48,14 @@ def own(**keys: str) -> str:
 @pytest.mark.slow
 def test_an_a_a_copy_whose_seeds_overlap_is_refused_with_an_offset_that_works(plan, tmp_path: Path):
     for offset in (1, 7):
-        with pytest.raises(ConfigError, match=r"relu and near are copies whose seeds overlap") as e:
+        with pytest.raises(
+            ConfigError, match=r"relu and near are an A/A pair, but their seeds overlap"
+        ) as e:
             plan(*FFN, "n_seeds=8", *near(offset))
         assert "give near an offset of 2000" in str(e.value)  # relu_copy is at 1000
-    with pytest.raises(ConfigError, match="relu_copy and near are copies whose seeds overlap"):
+    with pytest.raises(
+        ConfigError, match="relu_copy and near are an A/A pair, but their seeds overlap"
+    ):
         plan(*FFN, "n_seeds=8", *near(1003))
     assert not (tmp_path / "outputs" / "ffn").exists()
     plan(*FFN, "n_seeds=8", *near(8))
@@ -82,7 +86,7 @@ def test_a_free_offset_keeps_clear_of_tuning_and_is_found_at_once(plan):
 @pytest.mark.parametrize("pair", ["{arm: gelu, control: relu}", "{arm: same, control: relu}"])
 def test_an_a_a_pair_that_is_no_copy_is_refused(plan, pair: str):
     same = '+arms.same=["ffn=relu"]'  # the arm itself under another name proves nothing either
-    with pytest.raises(ConfigError, match=r"claims\.X\.aa: \w+ is no copy of relu.*{copy_of: r"):
+    with pytest.raises(ConfigError, match=r"claims\.X\.aa: \w+ is not a copy of relu.*{copy_of: r"):
         plan(*FFN, same, "arm=[relu,gelu,same]", own(aa=pair))
     plan(*FFN, FEW, own(aa="{arm: relu_copy, control: relu}"))
 
@@ -114,10 +118,10 @@ def notes(plan, *overrides: str) -> str:
 
 def test_too_few_seeds_are_told_before_the_run(plan):
     said = notes(plan, "n_seeds=3")
-    assert "3 of 7 seeds: these claims will be invalid: F2.training_sparsifies_relu, F3" in said
-    assert "n_seeds=7 decides them" in said
+    assert "with 3 of 7 seeds these claims will be invalid: F2.training_sparsifies_relu, F3" in said
+    assert "set n_seeds=7 to decide them" in said
     assert "with 3 seeds no arm can be called better or worse" in said
-    assert "that takes 6 (n_seeds=6)" in said
+    assert "regardless of the results; set n_seeds=6 or more" in said
     assert "with 1 seed no arm" in notes(plan, "n_seeds=1")
     assert "seeds no arm" not in notes(plan, "n_seeds=6")
     assert "no arm can" not in notes(plan, "n_seeds=3", "arm=[relu,relu_copy,relu_narrow]")
@@ -128,36 +132,34 @@ def test_too_few_seeds_are_told_before_the_run(plan):
 def test_a_typed_width_that_matching_replaces_is_told_with_the_widths_and_the_cure(plan):
     said = notes(plan, "ffn.d_ff=48", "arm=[relu,gelu,swiglu]")
     assert said == (
-        "ffn.d_ff=48 holds for relu, gelu alone; swiglu is solved to 32; "
-        "match.by=none keeps it in all"
+        "ffn.d_ff=48 applies only to relu, gelu; to match costs, swiglu uses 32; "
+        "match.by=none keeps it in every arm"
     )
     assert "solved" not in notes(plan, "ffn.d_ff=48", "match.by=none")
     # An arm without the width is no matter.
     bare = '+arms.none=["ffn=none","match.by=none"]'
     said = notes(plan, "ffn.d_ff=48", bare, "arm=[relu,swiglu,none]")
-    assert "ffn.d_ff=48 holds for relu alone" in said
+    assert "ffn.d_ff=48 applies only to relu;" in said
     # Of a key that is typed twice the last one counts, and an arm that sets it keeps its own.
     said = notes(plan, "ffn.d_ff=64", "ffn.d_ff=72", "arm=[relu,swiglu,relu_narrow]")
     assert "ffn.d_ff=64" not in said
-    assert "ffn.d_ff=72 holds for relu alone; swiglu is solved to 48" in said
+    assert "ffn.d_ff=72 applies only to relu; to match costs, swiglu uses 48" in said
     assert (
-        "ffn.d_ff=72 does not hold for arms that set it themselves: relu_narrow (ffn.d_ff=48)"
+        "ffn.d_ff=72 does not apply to arms that set it themselves: relu_narrow (ffn.d_ff=48)"
         in said
     )
 
 
 def test_values_are_told_as_they_are_typed(plan):
     said = notes(plan, "training.clip=null", '+arms.x=["ffn=relu","training.clip=2"]', THREE)
-    assert "training.clip=null does not hold for arms that set it themselves: x" in said
+    assert "training.clip=null does not apply to arms that set it themselves: x" in said
     assert "hold" not in notes(plan, "training.lr=1e-3", '+arms.x=["training.lr=0.001"]', THREE)
 
 
 def test_controls_are_arms_and_not_the_baseline(plan):
-    with pytest.raises(
-        ConfigError, match="controls names rel: there is no such arm; did you mean relu"
-    ):
+    with pytest.raises(ConfigError, match="controls: there is no arm rel; did you mean relu"):
         plan(*FFN, FEW, "controls=[rel]")
-    with pytest.raises(ConfigError, match="controls names relu, the baseline"):
+    with pytest.raises(ConfigError, match="controls: relu is the baseline"):
         plan(*FFN, FEW, "controls=[relu]")
     assert plan(*FFN, FEW, "controls=[gelu]").study.controls == ["gelu"]
 
@@ -183,7 +185,10 @@ def test_a_section_cannot_be_deleted(plan):
 def test_a_name_that_reads_as_a_number_needs_quotes(plan):
     added = '+arms.nan=["ffn=gelu"]'
     for typed in ("arm=nan", "arm=[nan]", "arm=1"):
-        with pytest.raises(ConfigError, match=r"name one arm or a list of arms.*needs quotes"):
+        with pytest.raises(
+            ConfigError,
+            match=r"name one arm or a list of arms.*quote a name that reads as a number",
+        ):
             plan(*FFN, added, typed)
     assert [arm.name for arm in plan(*FFN, added, 'arm="nan"').arms] == ["nan"]
 
@@ -193,11 +198,11 @@ def test_an_arm_stands_in_for_a_baseline_that_is_not_computed(plan):
     made = plan(*FFN, "arm=[relu_copy,relu_narrow,gelu,silu]")
     assert effective_baseline(made.arms, made.study) == "gelu"
     said = "\n".join(made.notes)
-    assert "baseline relu is not computed; gelu stands in for it" in said
-    assert "not compared with gelu, whose seeds (seed_offset) they do not share: relu_copy" in said
+    assert "baseline relu is not computed; gelu takes its place" in said
+    assert "not compared with gelu, since their seeds differ (seed_offset): relu_copy" in said
     copy = plan(*FFN, "baseline=relu_copy", "arm=[relu,gelu,relu_copy]")
-    assert "they do not share: relu, gelu" in "\n".join(copy.notes)
-    assert "do not share" not in notes(plan)
+    assert "since their seeds differ (seed_offset): relu, gelu" in "\n".join(copy.notes)
+    assert "their seeds differ" not in notes(plan)
 
 
 @pytest.mark.some(2)
@@ -238,7 +243,7 @@ def test_a_tolerance_that_is_typed_is_not_the_presets(plan):
 
 @pytest.mark.parametrize("key", ["training.steps", "task.n_eval", "device.threads", "ffn.gated"])
 def test_what_is_no_width_is_not_solved(plan, key: str):
-    with pytest.raises(ConfigError, match=f"match.solve={key} is no width of arm"):
+    with pytest.raises(ConfigError, match=f"match.solve={key} is not a width of arm"):
         plan(*FFN, FEW, f"match.solve={key}")
 
 

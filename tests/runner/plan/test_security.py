@@ -393,7 +393,7 @@ def test_what_the_shipped_experiments_set_is_allowed(tmp_path: Path):
     loaded = loader(tmp_path)
     for experiment in registry.experiment_names():
         loaded.load_configuration("config", [f"experiment={experiment}"], RunMode.RUN)
-    assert len(loaded._alone) == 1
+    assert len(loaded._settings_cache) == 1
 
 
 @pytest.mark.parametrize(
@@ -423,7 +423,7 @@ def test_the_rule_for_names_says_what_it_allows():
     for name in ("a", "1a", "_a", "a.b-c_", "a" * 80):
         names.check_file_name("arm", name)
     for name in ("", "-a", ".a", "a.", "a/b", "a" * 81):
-        with pytest.raises(ConfigError, match=r"starts with none of dots and dashes.*end in a dot"):
+        with pytest.raises(ConfigError, match=r"does not start with a dot or dash.*end with a dot"):
             names.check_file_name("arm", name)
 
 

@@ -451,7 +451,7 @@ def test_a_store_that_can_only_be_read_is_reported(
         time="t",
         scale="quick",
     )
-    assert line == "this look is not counted by later runs, looks.jsonl: Read-only file system"
+    assert line == "later runs will not count this look, looks.jsonl: Read-only file system"
     read_only.forbid_writes(tmp_path)
     with pytest.raises(ConfigError, match=r"outputs=.*nothing can be written there \(Read-only"):
         run(*command)

@@ -67,10 +67,13 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], object]]] = {
     "no JSON": ("result.json was changed", lambda f: (f / "result.json").write_text("{")),
     "no result": ("result.json is missing", lambda f: (f / "result.json").unlink()),
     "a folder": ("result.json cannot be read", folder_instead("result.json")),
-    "a list": ("result.json is no result", reseal([1])),
-    "no results": ("result.json is no result", reseal({"code": "c"})),
-    "no code": ("result.json is no result", reseal({"results": []})),
-    "text": ("result.json is no result", reseal({"code": "c", "results": [ROW | {"value": "a"}]})),
+    "a list": ("result.json is not a result", reseal([1])),
+    "no results": ("result.json is not a result", reseal({"code": "c"})),
+    "no code": ("result.json is not a result", reseal({"results": []})),
+    "text": (
+        "result.json is not a result",
+        reseal({"code": "c", "results": [ROW | {"value": "a"}]}),
+    ),
     "a state": ("status.json was changed", edited("status.json", "done", "diverged")),
     "seconds": ("status.json was changed", edited("status.json", "1.5", "2.5")),
     "a digest": ("status.json was changed", edited("status.json", '.csv": "', '.csv": "0')),
@@ -103,7 +106,9 @@ def test_what_is_changed_is_named_and_has_no_result(tmp_path: Path, damage: str)
 def test_a_record_without_a_number_of_its_format_is_older(tmp_path: Path):
     slot = finished(tmp_path)
     (slot.folder / "status.json").write_text('{"state": "done", "code": "c"}')
-    assert slot.read_records().format_mismatch == "status.json has no format, and not 2"
+    assert (
+        slot.read_records().format_mismatch == "status.json has no format, but format 2 is required"
+    )
     assert slot.result() is None
 
 
@@ -190,8 +195,8 @@ def test_a_changed_trial_is_named_and_computed_again(plan, damage: str, reuse: s
 @pytest.mark.parametrize(
     ("record", "said"),
     [
-        ({}, "status.json has no format, and not 2"),
-        ({"format": 99}, "status.json has format 99, not 2"),
+        ({}, "status.json has no format, but format 2 is required"),
+        ({"format": 99}, "status.json has format 99, but format 2 is required"),
     ],
 )
 def test_trials_of_another_format_are_named_and_computed_again(plan, record, said):

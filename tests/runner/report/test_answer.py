@@ -77,7 +77,7 @@ def test_an_arm_that_lost_half_of_its_seeds_is_never_better():
     assert (str(one.standing), one.decision.reason) == ("undecided", "6 of 12 seeds")
     assert (one.to_json()["n"], one.to_json()["n_missing"], one.to_json()["p"]) == (6, 6, None)
     sentence = told(record)
-    assert "6 of 12 seeds) is undecided beside base" in sentence
+    assert "6 of 12 seeds) is undecided against base" in sentence
     assert "better" not in sentence
     table_ = page.comparison_table(
         record, record.headline[0], [one], summarise_arms(record.results)
@@ -93,7 +93,7 @@ def test_an_arm_without_any_value_is_named():
         },
         [Headline("acc", "greater", "accuracy")],
     )
-    assert "arm (0 of 8 seeds) is undecided beside base" in told(record)
+    assert "arm (0 of 8 seeds) is undecided against base" in told(record)
 
 
 def test_an_arm_that_lost_every_trial_is_named_everywhere(tmp_path: Path):
@@ -107,7 +107,7 @@ def test_an_arm_that_lost_every_trial_is_named_everywhere(tmp_path: Path):
         columns=["arm", "seed", "status"],
     )  # fmt: skip
     outcome = write_report(tmp_path / "run", study(columns, trials=trials))
-    assert "gone (0 of 6 seeds) is undecided beside base" in outcome.answer[0]
+    assert "gone (0 of 6 seeds) is undecided against base" in outcome.answer[0]
     kept = json.loads((tmp_path / "run" / "answer.json").read_text())
     assert {row["arm"]: row["standing"] for row in kept["headlines"]} == {
         "arm": "worse",
@@ -146,10 +146,10 @@ def test_counts_that_no_seed_changes_are_exact(monkeypatch):
     assert standings(study(sizes, headline)) == {("cost/bytes", "arm"): "better"}
     assert "arm (-256 (exact)) is better than base" in told(study(sizes, headline))
     same = {key: [512.0] * 2 for key in sizes}
-    assert standings(study(same, headline)) == {("cost/bytes", "arm"): "not told apart"}
+    assert standings(study(same, headline)) == {("cost/bytes", "arm"): "no significant difference"}
     uneven = sizes | {("arm", "cost/bytes"): [256.0, 300.0]}
     (one,) = compare_headlines(record := study(uneven, headline), record.results)
-    assert one.decision.reason == "declared to be the same at every seed, and it is not"
+    assert one.decision.reason == "declared to be the same at every seed, but it differs"
     # The same values of a metric that is not declared so need a test.
     monkeypatch.setattr("runner.registry.metric", lambda _: KEPT_IF_DIVERGED)
     assert standings(study(sizes, headline)) == {("cost/bytes", "arm"): "undecided"}
@@ -159,7 +159,7 @@ def test_one_seed_decides_nothing_and_promises_no_interval():
     record = study({("base", "val/loss"): [2.0], ("arm", "val/loss"): [1.0]})
     sentence = told(record)
     assert "only one seed" in sentence
-    assert "In brackets" not in sentence
+    assert "In parentheses" not in sentence
     assert "1 paired seeds" not in sentence
 
 
@@ -212,14 +212,14 @@ def test_copies_and_controls_are_in_no_comparison():
     sentence = told(record)
     assert "narrow (" not in sentence
     assert "base_copy (" not in sentence
-    assert "Two copies of base differ by" in sentence
+    assert "The A/A pair of base differs by" in sentence
     shown = page.comparison_table(
         record,
         LOSS,
         compare_headlines(record, record.results),
         summarise_arms(record.results),
     )
-    assert [row["words"] for row in shown["rows"]][2:] == ["copy of base", "control"]
+    assert [row["words"] for row in shown["rows"]][2:] == ["A/A pair of base", "control arm"]
     rows = answer_record(record, compare_headlines(record, record.results), [])["headlines"]
     assert [row["arm"] for row in rows] == ["arm"]
 
@@ -233,7 +233,7 @@ def test_arms_of_other_seeds_than_the_baseline_are_never_paired(tmp_path: Path):
     record = study(columns, offsets={"lucky": 1000, "lucky_copy": 2000})
     assert set(standings(record)) == {("val/loss", "arm")}
     shown = page.comparison_table(record, LOSS, [], summarise_arms(record.results))
-    assert [row["words"] for row in shown["rows"]][2:] == ["other seeds", "copy of lucky"]
+    assert [row["words"] for row in shown["rows"]][2:] == ["other seeds", "A/A pair of lucky"]
     outcome = write_report(tmp_path / "run", record)
     assert set(outcome.comparison.arm) == {"arm"}
     alone = study(
@@ -282,13 +282,13 @@ def test_claims_of_the_release_and_of_the_user_are_counted_apart():
         Finding(own, Verdict.inconclusive, "i"),
     ]
     assert verdict_counts(findings) == [
-        "Of 1 published claim checked: 1 reproduced.",
-        "Of 1 claim of your own checked: 1 inconclusive.",
+        "Verdicts on 1 published claim: 1 reproduced.",
+        "Verdicts on 1 claim of your own: 1 inconclusive.",
     ]
     groups = page.card_groups(make_study(), findings)
     assert [(title, [card["id"] for card in cards]) for title, cards in groups] == [
-        ("Published claims, checked", ["p"]),
-        ("Your own claims, checked", ["own"]),
+        ("Verdicts on published claims", ["p"]),
+        ("Verdicts on your own claims", ["own"]),
     ]
 
 
@@ -303,13 +303,13 @@ def test_the_comparison_holds_each_word_once_and_plain_rows_have_none():
         compare_with_baseline(record.results, "base"), compare_headlines(record, record.results)
     ).set_index("metric")
     assert len(told_) == 2
-    assert told_.words["val/loss"] == "not told apart"
+    assert told_.words["val/loss"] == "no significant difference"
     assert told_.minimum_detectable_effect["val/loss"] > 0
     assert told_.loc["other", ["words", "p", "minimum_detectable_effect"]].isna().all()
 
 
 @pytest.mark.parametrize(
-    ("number", "word"), [(1, "better"), (2, "not told apart"), (9, "undecided")]
+    ("number", "word"), [(1, "better"), (2, "no significant difference"), (9, "undecided")]
 )
 def test_a_later_look_is_judged_more_strictly(number, word):
     """All seeds but one with a small difference agree: p = 4 / 128 is below 0.05, not 0.05 / 2."""
@@ -335,7 +335,7 @@ def test_an_arm_that_lost_one_metric_with_all_its_trials_is_named():
     trials = pd.DataFrame(status, columns=["arm", "seed", "status"])
     timed = Headline("gqa/decode_time", "less", "decode time")
     record = study(columns, [timed], trials=trials)
-    assert "x (0 of 8 seeds) is undecided beside base" in told(record)
+    assert "x (0 of 8 seeds) is undecided against base" in told(record)
     # Where trials are done without it, the metric is none of the arm's.
     record = study(columns, [timed], trials=trials.assign(status="done"))
     assert "x" not in {arm for _, arm in standings(record)}
@@ -357,15 +357,17 @@ def test_parameters_are_told_beside_the_cost_that_was_matched():
 
 def test_an_answer_without_headlines_says_so():
     record = study({("base", "val/loss"): noise(8, 1, 0)}, headline=())
-    assert told(record).startswith("No headline is named")
-    assert answer_record(record, [], [])["sentence"].startswith("No headline is named")
+    assert told(record).startswith("The experiment names no headline metric")
+    assert answer_record(record, [], [])["sentence"].startswith(
+        "The experiment names no headline metric"
+    )
 
 
 def test_published_claims_under_other_settings_are_counted_as_such():
     shipped = Finding(claim(), Verdict.reproduced, "", shipped=True)
     (line,) = verdict_counts([shipped], ["training.steps=20"])
     assert line == (
-        "Of 1 published claim checked, under settings of your own (training.steps=20): "
+        "Verdicts on 1 published claim, under settings that you changed (training.steps=20): "
         "1 reproduced."
     )
     assert "settings" not in verdict_counts([Finding(claim(), Verdict.reproduced, "")], ["a=1"])[0]
@@ -374,4 +376,4 @@ def test_published_claims_under_other_settings_are_counted_as_such():
 def test_what_rounding_leaves_is_no_difference():
     same = np.full(8, 1 / 3)
     record = study({("base", "val/loss"): same, ("x", "val/loss"): same * (1 + 1e-15)})
-    assert standings(record) == {("val/loss", "x"): "not told apart"}
+    assert standings(record) == {("val/loss", "x"): "no significant difference"}

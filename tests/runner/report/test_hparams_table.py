@@ -121,7 +121,7 @@ def test_whatever_lies_in_place_of_another_runs_table_stops_no_report(
     with FileLock(experiment / "trials" / ".lock"):  # another command, which holds it for ever
         lines = update_shared_tables(experiment / "runs" / "mine", study)
     (line,) = lines
-    assert "runs/folder/tb/hparams.tfevents stay as they are (Is a directory)" in line
+    assert "runs/folder/tb/hparams.tfevents could not be updated (Is a directory)" in line
     for run in ("mine", "pipe", "unwritten"):
         assert (experiment / "runs" / run / "tb" / "hparams.tfevents").is_file()
     assert not [*experiment.rglob(".writing-*")]

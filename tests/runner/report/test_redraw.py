@@ -196,7 +196,7 @@ def test_final_values_that_no_seal_vouches_for_are_not_drawn(copied_run_folder: 
     (copied_run_folder / "study.json").write_text(json.dumps(found))
     values = (copied_run_folder / "results.csv").read_text()
     (copied_run_folder / "results.csv").write_text(values.replace("0.", "9.", 1))
-    with pytest.raises(ConfigError, match=r"results\.csv .*: nothing can be shown without it"):
+    with pytest.raises(ConfigError, match=r"results\.csv .*: a report needs its final values"):
         redraw([str(copied_run_folder)])
 
 
@@ -437,7 +437,10 @@ def hostile_archive(change: Callable[[zipfile.ZipFile], object]) -> Callable[[Pa
             archived("dense/seed-0/tables/x.csv", "arm\nb\n"),
             "x.csv cannot",
         ),
-        (lambda run: (write("records.zip", b"no archive")(run), resealed(run)), "is no archive"),
+        (
+            lambda run: (write("records.zip", b"no archive")(run), resealed(run)),
+            "is not a zip archive",
+        ),
         (lambda run: huge("records.zip")(run), "records.zip"),
     ],
 )
@@ -473,7 +476,8 @@ def test_an_archive_of_ones_own_is_reported_whatever_its_size(
     replan: Callable[..., Plan],  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ):
-    for name in ("MOST", "MOST_RATIO", "MOST_FILES", "MOST_FILES_OF_A_TRIAL"):
+    sizes = ("MAX_UNPACKED_BYTES", "MAX_UNPACKED_RATIO", "MAX_FILES", "MAX_FILES_PER_TRIAL")
+    for name in sizes:
         monkeypatch.setattr(records_archive, name, 0)
     plan = replan()
     run = study_report.report_study(plan, list_trials(plan), read_report_spec(plan.study))

@@ -110,10 +110,10 @@ def test_every_kind_of_claim_is_shown_with_the_published_figure(tmp_path: Path) 
         assert f"<code>{claim.fingerprint}</code>" in page
         assert saved["registered"] == claim.fingerprint
     assert "150,000 (exact)" in page
-    assert "beside it" in page
+    assert "also measured" in page
     assert "Clopper-Pearson" in page
     assert "90 % interval" in page
-    cards = page.partition("Published claims, checked")[2].partition("Arms compared")[0]
+    cards = page.partition("Verdicts on published claims")[2].partition("Arms compared")[0]
     assert not re.search(r"\bnan\b", cards)
     out = io.StringIO()
     Console(file=out, width=100).print(render_console(bare(claims=claims), outcome))
@@ -127,7 +127,7 @@ def test_the_answer_is_computed(written: tuple[StudyRecord, Outcome]) -> None:
     assert f"moe_top2 ({quantity.format_difference(row['difference'])} [" in answer
     assert "is better than dense. moe_no_balance" in answer
     assert "moe_top2_copy (" not in outcome.answer[0]
-    assert "Two copies of moe_top2 differ by" in answer
+    assert "The A/A pair of moe_top2 differs by" in answer
     assert "8 paired seeds" in answer
     assert "2 reproduced" in answer
     assert "1 diverged of 32" in answer
@@ -136,7 +136,7 @@ def test_the_answer_is_computed(written: tuple[StudyRecord, Outcome]) -> None:
 def test_a_smoke_run_answers_nothing(tmp_path: Path) -> None:
     outcome = write_report(tmp_path / "run", bare(scale="smoke"))
     (answer,) = outcome.answer
-    assert "proves only that everything runs" in answer
+    assert "only shows that everything runs" in answer
     assert {str(finding.verdict) for finding in outcome.findings} == {"invalid"}
     assert "better" not in answer
 
@@ -210,7 +210,7 @@ def test_what_came_from_outside_is_escaped(tmp_path: Path) -> None:
 
 def test_every_mean_on_the_page_has_its_interval(written: tuple[StudyRecord, Outcome]) -> None:
     page = written[1].report_path.read_text()
-    compared = page.partition("Arms compared")[2].partition("What each arm costs")[0]
+    compared = page.partition("Arms compared")[2].partition("Cost of each arm")[0]
     cells = [cell for cell in re.findall(r'<td class="n">(.*?)</td>', compared) if cell]
     for cell in cells:
         assert "[" in cell or re.fullmatch(r"(&lt; )?0\.\d+", cell), cell

@@ -141,7 +141,7 @@ def test_a_coarse_metric_without_spread_is_tested_and_a_count_is_exact():
             [90, 91],
             "less",
             Standing.undecided,
-            "declared to be the same at every seed, and it is not",
+            "declared to be the same at every seed, but it differs",
         ),
         ([90, math.nan], "less", Standing.undecided, "1 of 2 seeds"),
     ],

@@ -1,0 +1,49 @@
+"""Hints about imports that have moved name modules and names that exist."""
+
+import importlib
+import re
+
+import pytest
+
+from experiments.parts import Part
+from experiments.tasks import TaskOptions
+from runner.plan.moved_imports import MOVED_IMPORTS, explain_import_error, find_new_location
+
+MOST_CHARACTERS = 250  # of a hint; the whole message has at most 300
+
+
+def is_importable(name: str) -> bool:
+    """Return whether a dotted name is a module, or a name in one."""
+    module, _, attribute = name.rpartition(".")
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError:
+        return (
+            bool(module)
+            and is_importable(module)
+            and hasattr(importlib.import_module(module), attribute)
+        )
+    return True
+
+
+def test_each_hint_names_importable_modules_and_existing_names():
+    for old, new in MOVED_IMPORTS.items():
+        modules = re.findall(r"(?:experiments|runner)(?:\.\w+)*", new)
+        assert modules, old
+        objects = [*map(importlib.import_module, modules), Part, TaskOptions]
+        for name in re.findall(r"`(\w+)`", new):
+            assert any(hasattr(each, name) for each in objects), (old, name)
+        assert len(find_new_location(old)) <= MOST_CHARACTERS, old
+
+
+def test_former_names_cannot_be_imported():
+    assert [old for old in MOVED_IMPORTS if is_importable(old)] == []
+
+
+def test_an_old_name_in_a_module_that_stays_names_the_new_one():
+    with pytest.raises(ImportError) as caught:
+        exec("from experiments.rules import at_least")
+    assert explain_import_error(caught.value) == (
+        "experiments.rules.at_least no longer exists: use `check_at_least` from experiments.rules "
+        "(docs/bring_your_own.md)"
+    )
