@@ -1,10 +1,10 @@
-"""Show that a change of the code changes no number: record what trials give, then compare.
+"""Show that a change of the code changes no number: record outcomes of trials, then compare.
 
     python -m tests.same_bits record before.json     # about two minutes on two cores
     python -m tests.same_bits compare before.json    # after it; exit code 1 if a bit differs
 
 Computes every experiment at smoke, and a short training of every option of every part and task.
-Values of clocks and allocators are left out. See `outcomes` for all that is compared.
+Values of clocks and allocators are left out. See `outcomes` for the compared values.
 """
 
 import hashlib

@@ -97,7 +97,7 @@ def test_commands_are_read_from_fenced_blocks_and_headers(tmp_path: Path):
 
 
 def test_commands_are_found():
-    """A pattern that finds nothing would let every other test pass."""
+    """Without this test, a pattern that matches nothing would let every other test pass."""
     assert len(DOCUMENTED) > 80
     for name in registry.experiment_names():
         assert f"experiment={name}" in DOCUMENTED

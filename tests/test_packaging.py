@@ -1,4 +1,4 @@
-"""What a user installs: the command, its metadata, and strangers of the same names beside it."""
+"""The installed project: the command, its metadata, and other packages of the same names."""
 
 import importlib.metadata
 import os

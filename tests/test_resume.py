@@ -1,4 +1,4 @@
-"""A trial that is killed goes on from its checkpoint to the same bits, in every experiment."""
+"""A killed trial resumes from its checkpoint and ends with the same bits, in every experiment."""
 
 import json
 import os
@@ -24,14 +24,14 @@ def command(experiment: str) -> list[str]:
 
 
 def small(experiment: str) -> list[str]:
-    """A study of an experiment that is about its trials alone, not about what is told of them."""
-    # A checkpoint at every step does not change what is computed.
+    """Return a command for an experiment's trials only, without claims and figures."""
+    # A checkpoint at every step does not change the results.
     few = ["scale=smoke", "n_seeds=1", "workers=1", "training.checkpoint_every=1"]
     return [f"experiment={experiment}", *few, "~figures", "~claims"]
 
 
 def finish(experiment: str, folder: Path) -> None:
-    """Compute a study to its end as the command does, with the server that is there already."""
+    """Compute a study to its end as the command does, with the server that already runs."""
     invocation.run_and_report(*compose_config(folder, small(experiment)))
 
 
@@ -82,7 +82,7 @@ def test_a_killed_trial_goes_on_to_the_same_bits(hydra: None, experiment: str, t
     killed.mkdir()
     finish(experiment, whole)
     victim = kill_with_a_checkpoint(experiment, killed)
-    time.sleep(0.5)  # the worker notices that its parent is gone, or is gone itself
+    time.sleep(0.5)  # the worker notices that its parent has exited, or exits itself
     finish(experiment, killed)
 
     went_on = json.loads((victim / "result.json").read_text())

@@ -1,4 +1,4 @@
-"""What the runner costs: start-up beside a bare Hydra app, planning, two workers, a rerun.
+"""The runner's costs: start-up against a bare Hydra app, planning, two workers, a rerun.
 
 python -m tests.benchmarks.engine [--rounds 9] [--json FILE] [--quick]
 
@@ -35,16 +35,16 @@ N_STORED = 10_000
 
 
 def command(words: list[str], folder: Path) -> str:
-    """Run a command to its end; what it printed."""
+    """Run a command to its end and return its output."""
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(words, cwd=folder, env=env, check=True, capture_output=True, text=True)
     return done.stdout
 
 
 def start_up(folder: Path) -> dict[str, dict[str, Callable[[], str]]]:
-    """Commands that plan nothing, beside the same of a bare Hydra app over the same config folder.
+    """Time commands that plan nothing, against a bare Hydra app over the same config folder.
 
-    Help has a comparison of its own: Hydra renders it for most of a second, in any app.
+    Help has its own comparison: Hydra renders it for most of a second, in any app.
     """
     app = folder / "bare.py"
     app.write_text(BARE.replace("CONF", repr(str(ROOT / "conf"))))
@@ -68,7 +68,7 @@ def start_up(folder: Path) -> dict[str, dict[str, Callable[[], str]]]:
 
 
 def planning(folder: Path, n_stored: int) -> float:
-    """Seconds to find out that a study of `n_stored` trials is finished."""
+    """Return the seconds to plan a finished study of `n_stored` trials."""
     script = f"""
 from pathlib import Path
 from types import SimpleNamespace
@@ -102,7 +102,7 @@ print(measure.mean_seconds(survey, 1))
 
 
 def studies(folder: Path) -> dict[str, Any]:
-    """A study of eight training trials with one and with two workers, and run again."""
+    """Time a study of eight training trials with one and two workers, and run it again."""
     runner = [sys.executable, "-m", "runner", *TRAINING, *LONGER]
     seconds: dict[str, Any] = {}
     for workers in (1, 2):

@@ -1,4 +1,4 @@
-"""Print the tables; exit with 1 where a rule does not hold that must."""
+"""Print the tables; exit with 1 where a required rule does not hold."""
 
 import argparse
 import datetime

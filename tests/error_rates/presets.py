@@ -1,4 +1,4 @@
-"""The families of tests of the quick presets, as they are planned, and the power that they have."""
+"""The planned families of tests of the quick presets, and their power."""
 
 import tempfile
 from functools import partial
@@ -27,14 +27,14 @@ EMPTY = pd.DataFrame(columns=["arm", "seed", "metric", "value", "status"])
 
 
 def planned(experiment: str, folder: str) -> Plan:
-    """The quick preset of an experiment, planned as the command line does."""
+    """Plan the quick preset of an experiment as the command line does."""
     overrides = [f"experiment={experiment}", "scale=quick", f"outputs={folder}"]
     mended = arguments.check_arguments(overrides)
     return planning.make_plan(compose("config", overrides=mended), mended)
 
 
 def family(plan: Plan) -> Family:
-    """How many arms each headline compares that needs a test; an arm without it counts too."""
+    """Count the arms of each headline that needs a test; an arm without the metric counts too."""
     spec = read_report_spec(plan.study)
     study = StudyRecord(
         **{**vars(spec), "scale": "quick"},
@@ -60,7 +60,7 @@ def family(plan: Plan) -> Family:
 
 
 def families() -> dict[str, tuple[Family, int]]:
-    """Experiment -> the family of its quick preset and its number of seeds; those that compare."""
+    """Return the family and the number of seeds of each quick preset that compares arms."""
     GlobalHydra.instance().clear()
     hydra_conf = initialize_config_dir(str(CONF), version_base="1.3")
     no_data = patch.object(
@@ -73,7 +73,7 @@ def families() -> dict[str, tuple[Family, int]]:
 
 
 def preset_cells() -> list[Cell]:
-    """A cell for each quick preset that compares arms."""
+    """Return a cell for each quick preset that compares arms."""
     return [
         Cell(
             {"found": (POWER, Bound(0.9, is_minimum=True))},

@@ -1,4 +1,4 @@
-"""Error rates of the verdict machine by simulation: on null data each kind is wrong rarely."""
+"""Error rates of verdicts by simulation: on null data each kind is rarely wrong."""
 
 import numpy as np
 import pytest
@@ -15,12 +15,12 @@ from tests.support.claim_tables import (
 )
 
 STUDIES = 800
-# Three binomial standard errors above the nominal level, so that a sound machine passes.
+# Three binomial standard errors above the nominal level, so that sound rules pass.
 SLACK = 3 * (0.05 * 0.95 / STUDIES) ** 0.5
 
 
 def shares(findings):
-    """How often each verdict came out."""
+    """Return the share of each verdict."""
     verdicts = [finding.verdict for finding in findings]
     return {v: verdicts.count(v) / len(verdicts) for v in Verdict}
 

@@ -1,4 +1,4 @@
-"""`python -m runner` within this process, as far as the plan; and what its messages must be."""
+"""`python -m runner` within this process, as far as the plan, and checks of its messages."""
 
 import functools
 import re
@@ -24,13 +24,13 @@ RAW = re.compile(
     r"|[a-z]Error\b|<class|has no attribute|DictConfig|ListConfig|not iterable|indices must be"
     r"|invalid literal|positional argument|recursion|AnyNode|<object|omegaconf|hydra\.errors",
 )
-SECONDS = 5.0  # of this process's own time, so that a busy machine is no fault
+SECONDS = 5.0  # of this process's CPU time, so that a busy machine is not a fault
 HASH = functools.cache(code_hash.hash_modules)  # of code that does not change meanwhile
 
 
 @dataclass(frozen=True)
 class CommandResult:
-    """How a command ended: its stage (checked, composed, planned), message, exit code, seconds."""
+    """A command's result: its stage (checked, composed, planned), message, exit code, seconds."""
 
     stage: str
     message: str
@@ -74,7 +74,7 @@ def run_in_process(
 
 
 def run_guarded(steps: Callable[[], object]) -> CommandResult:
-    """Do something as the command does it: an error becomes a message and an exit code."""
+    """Call a function as the command does: an error becomes a message and an exit code."""
     start, typed = time.process_time(), sys.argv[1:]
     GlobalHydra.instance().clear()
     try:
@@ -89,7 +89,7 @@ def run_guarded(steps: Callable[[], object]) -> CommandResult:
 
 
 def find_faults(ending: CommandResult, inputs: Sequence[str] = ()) -> list[str]:
-    """What is wrong with how a command ended; empty if nothing is."""
+    """Return the faults of a command's result."""
     faults = []
     if ending.seconds > SECONDS:
         faults.append(f"it took {ending.seconds:.1f} s")
@@ -101,7 +101,7 @@ def find_faults(ending: CommandResult, inputs: Sequence[str] = ()) -> list[str]:
 
 
 def find_message_faults(message: str, inputs: Sequence[str] = ()) -> list[str]:
-    """What is wrong with a message; words that were given themselves are no fault."""
+    """Return the faults of a message; raw words from `inputs` are allowed."""
     faults = []
     lines = message.splitlines()
     if not message.strip(" .:\n"):
@@ -119,5 +119,5 @@ def find_message_faults(message: str, inputs: Sequence[str] = ()) -> list[str]:
 
 
 def files_below(folder: Path) -> set[Path]:
-    """All files below a folder."""
+    """Return all files below a folder."""
     return {path for path in folder.rglob("*") if path.is_file()}

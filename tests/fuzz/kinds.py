@@ -1,4 +1,4 @@
-"""The kinds of cases: each is run, and what is wrong with how it ended is returned."""
+"""The kinds of cases: each function runs a case and returns its faults."""
 
 import contextlib
 import io
@@ -35,7 +35,7 @@ Kind = tuple[st.SearchStrategy[Any], Callable[[Any], list[str]]]
 
 @contextlib.contextmanager
 def folder() -> Iterator[Path]:
-    """An empty current folder, which is gone afterwards."""
+    """Change to an empty folder, and delete it afterwards."""
     before = Path.cwd()
     with tempfile.TemporaryDirectory(prefix="fuzz-") as name:
         os.chdir(name)
@@ -48,9 +48,8 @@ def folder() -> Iterator[Path]:
 def ended(words: list[str], kind: str) -> CommandResult:
     """Run a command in the current folder, without its prints, and count its stage."""
     STAGE_COUNTS[kind] += 1
-    every = {"overrides": 2, "folders": 3, "texts": 1}[
-        kind
-    ]  # so many are planned too: it takes long
+    # Planning takes long, so only one in `every` cases is planned.
+    every = {"overrides": 2, "folders": 3, "texts": 1}[kind]
     then = planning.make_plan if STAGE_COUNTS[kind] % every == 0 else None
     with contextlib.redirect_stdout(io.StringIO()):
         ending = run_in_process(words, action=then)
@@ -59,14 +58,14 @@ def ended(words: list[str], kind: str) -> CommandResult:
 
 
 def overrides(words: list[str]) -> list[str]:
-    """A command line."""
+    """Run a command line."""
     with folder() as work_folder:
         ending = ended(words, "overrides")
         return find_faults(ending, words) + outside(work_folder, set())
 
 
 def yaml_folder(text: str) -> list[str]:
-    """An experiment in a folder of `--config-dir`."""
+    """Run an experiment in a folder of `--config-dir`."""
     with folder() as work_folder:
         path = work_folder / "mine" / "experiment" / "my.yaml"
         path.parent.mkdir(parents=True)
@@ -77,7 +76,7 @@ def yaml_folder(text: str) -> list[str]:
 
 
 def own_text(files: dict[str, bytes]) -> list[str]:
-    """A folder of the user's own text."""
+    """Run a study on a folder of the user's own text."""
     with folder() as work_folder:
         paths = set()
         for name, content in files.items():
@@ -92,7 +91,7 @@ def own_text(files: dict[str, bytes]) -> list[str]:
 
 
 def outside(work_folder: Path, expected: set[Path]) -> list[str]:
-    """A fault for each file that is neither the user's nor below `outputs`."""
+    """Return a fault for each file that is neither expected nor below `outputs`."""
     unexpected = files_below(work_folder) - expected
     return [
         f"wrote {path}"
@@ -102,7 +101,7 @@ def outside(work_folder: Path, expected: set[Path]) -> list[str]:
 
 
 def finished_study() -> Path:
-    """A small study, computed once in a process; its folder is the user's current one."""
+    """Return a small study, computed once in a process; its folder is the user's current one."""
     if "folder" not in FINISHED:
         FINISHED["folder"] = place = Path(tempfile.mkdtemp(prefix="fuzz-study-"))
         os.chdir(place)
@@ -132,7 +131,7 @@ DAMAGE = ("cut", "empty", "zeros", "gone", "folder", "list", "text", "letter")
 
 
 def damages() -> st.SearchStrategy[list[tuple[int, str, int]]]:
-    """Which files are damaged, how, and where."""
+    """Return the damaged files, the kinds of damage, and the positions."""
     one = st.tuples(st.integers(0, 10**6), st.sampled_from(DAMAGE), st.integers(0, 10**6))
     return st.lists(one, min_size=1, max_size=2)
 
@@ -159,14 +158,14 @@ def damage(path: Path, how: str, at: int) -> None:
 
 
 def store(what: list[tuple[int, str, int]]) -> list[str]:
-    """Damaged trials: the same command must see which are to be computed again."""
+    """Damage trials: the same command must detect which ones to recompute."""
     return _damaged_study(
         "trials", what, STUDY, lambda *arguments: list_trials(planning.make_plan(*arguments))
     )
 
 
 def run_folder(what: list[tuple[int, str, int]]) -> list[str]:
-    """A damaged run folder, drawn again."""
+    """Damage a run folder and draw its report again."""
     return _damaged_study("runs", what, None, None)
 
 
@@ -191,7 +190,7 @@ def _damaged_study(
 
 
 def by_command(words: list[str]) -> list[str]:
-    """The command itself. A file stands where outputs would be, so that nothing is trained."""
+    """Run the command itself. A file is at the path of the outputs, so that nothing is trained."""
     with folder() as work_folder:
         (work_folder / "file").write_text("")
         done = subprocess.run(

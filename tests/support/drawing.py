@@ -24,7 +24,7 @@ def draw_figure(records: Records, **options: Any) -> Figure:
 def draw_all_figures(
     figures: Mapping[str, dict[str, Any]], records: Records, caplog: pytest.LogCaptureFixture
 ) -> dict[str, Picture]:
-    """The pictures of all figures, none of which gave a warning."""
+    """Return the pictures of all figures, and fail at a warning."""
     read = {name: read_figure(name, options) for name, options in figures.items()}
     with caplog.at_level(logging.WARNING):
         pictures, _, warnings = draw_all(read, records)

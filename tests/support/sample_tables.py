@@ -138,7 +138,7 @@ def make_tables() -> dict[str, pd.DataFrame]:
 
 
 def _functions(arm: str) -> list[dict[str, Any]]:
-    """The first two arms use the same function, as an arm and its copy do."""
+    """Return rows in which the first two arms use the same function, as an A/A pair does."""
     name, slope = ("relu", 0.0) if arm != "fused" else ("leaky", 0.2)
     xs = np.linspace(-3, 3, 121)
     return [
@@ -166,7 +166,7 @@ def _attention(draw: np.random.Generator, time: int = 20) -> list[dict[str, Any]
 
 
 def _alignment(draw: np.random.Generator) -> list[dict[str, Any]]:
-    """Two sentences of different lengths."""
+    """Return the alignments of two sentences of different lengths."""
     cells = []
     for sentence, (words, signs) in enumerate(((WORDS, SIGNS), (WORDS[1:], SIGNS[3:]))):
         weights = draw.dirichlet(np.ones(len(words)), len(signs))

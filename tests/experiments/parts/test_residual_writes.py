@@ -1,4 +1,4 @@
-"""`writes_to_residual` holds for attention as for feed-forward parts: no norm, gain or cost counts one."""
+"""`writes_to_residual` of attention and feed-forward parts, in norms, gains and costs."""
 
 from dataclasses import dataclass
 from types import SimpleNamespace
