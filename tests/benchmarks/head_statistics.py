@@ -9,9 +9,9 @@ heads, causal, batch 1, projections included. Peak memory is over the inputs, in
 - `attention`: the layer alone, by torch's kernel, without statistics: a lower bound.
 - `ours`: the layer and then the scores of the probe, from blocks of queries.
 - `scores`: the scores alone.
-- `loop`: the whole matrix of weights, and a Python loop over heads that reads each score by .item().
-- `training`: ten training steps of a small model, and the time that the probe adds to them. The probe
-  is timed on one batch (which includes its own forward, timed separately too) and in a whole
+- `loop`: the whole matrix of weights, and a Python loop over heads that reads each score by item().
+- `training`: ten training steps of a small model, and the time that the probe adds to them. The
+  probe is timed on one batch (which includes its own forward, timed separately too) and in a whole
   evaluation of 192 sequences.
 """
 

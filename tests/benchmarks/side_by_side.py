@@ -61,8 +61,8 @@ class SideBySide:
     ) -> dict[str, float]:
         """Time contenders in `times` the requested rounds, print a table, return median seconds.
 
-        A ratio is the heading of a column and an expression, e.g. `it / ours` or `limit / it`. `it` is
-        the contender of the row; others appear by name.
+        A ratio is the heading of a column and an expression, e.g. `it / ours` or `limit / it`.
+        `it` is the contender of the row; others appear by name.
         """
         rounds = max(1, round(times * self.rounds))
         samples = time_interleaved(

@@ -33,9 +33,9 @@ def trials(plan: MakePlan) -> dict[str, MemoryTrial]:
 
 
 def as_exact_as_the_formula(errors: dict[str, float], plain: dict[str, float]) -> None:
-    """FlashAttention's rule: 2 x the formula's error for the output, 3 x for gradients.
+    """Check FlashAttention's rule: 2 x the formula's error for the output, 3 x for gradients.
 
-    And a little more, since on so few numbers that error can be next to none by chance.
+    A slack is added, since on so few numbers that error can be almost 0 by chance.
     """
     for name in kernels.OUTPUT_NAMES:
         factor = 2 if name == "forward" else 3
@@ -51,8 +51,8 @@ def test_a_trial_measures_every_length(plan: MakePlan) -> None:
     plain = by_arm["naive"].values
     for name, trial in by_arm.items():
         values = trial.values
-        # 4 heads of 8, in float32: the weights and scaled queries (and the causal mask, once for
-        # all heads), or the output and one or two numbers a row
+        # 4 heads of 8, in float32. Naive saves the weights and scaled queries (and the causal mask,
+        # once for all heads), the others the output and one or two numbers a row.
         a_row = {"naive": 24 + 8, "fused": 8 + 1}.get(name, 8 + 2)
         mask = 24 * 24 if name == "naive" else 0
         assert values["flash/saved_bytes/length24"] == 4 * 24 * a_row * 4 + mask

@@ -1,4 +1,4 @@
-"""The gqa_vs_mha experiment: conversion, records, resuming, and what its YAML promises."""
+"""The gqa_vs_mha experiment: conversion, records, resuming, and the claims of its YAML file."""
 
 import shutil
 from collections.abc import Callable
@@ -33,7 +33,7 @@ MORE = 3  # 15 % of 20 steps
 
 
 def compute(plan: Plan, *stages: Stage, send: Callable[[dict[str, Any]], None] = lambda _: None):
-    """Results by metric, and the curves, of the plan's first trial, computed in this process."""
+    """Compute the plan's first trial in this process; return results, curves and its folder."""
     entry = list_trials(plan)[0]
     for stage in stages or (Stage.run, Stage.timing):
         trial.compute_stage(make_job(plan, entry, stage), send)

@@ -1,4 +1,4 @@
-"""The experiment head_analysis: its plans, small trials, and the words it computes."""
+"""The experiment head_analysis: its plans, small trials, and its metrics."""
 
 import math
 from collections.abc import Callable
@@ -151,7 +151,7 @@ def test_other_parts_fit(plan: MakePlan, tmp_path: Path, overrides: tuple[str, .
     trial = ran(arm, tmp_path)
     planted = "task=waves" not in overrides
     assert ("heads/planted/periodic" in trial.results) is planted
-    # A mean over other keys, which this task has no use for, would be compared with that of others.
+    # This task does not use these keys; their mean would be compared with that of other tasks.
     needed = planted and "task.predict=reconstruct" not in overrides
     assert ("heads/planted" in trial.results) is needed
     assert "heads/planted/local" not in trial.results
@@ -176,10 +176,10 @@ def test_the_exercise_is_an_arm(plan: MakePlan) -> None:
 @pytest.mark.parametrize(
     ("overrides", "skipped"),
     [
-        # The exercise's own command: none of its figures is missing.
+        # The command of the textbook settings: no figure is missing.
         (("arm=exercise", "task.n_eval=6"), set()),
         (("arm=[trained,untrained]", "task.n_eval=6", "model.d_model=16"), set()),
-        # Nothing is planted, so nothing of that can be drawn.
+        # Nothing is planted, so figures of planted signals cannot be drawn.
         (("arm=trained", "task=waves", "task.width=8", "task.n_eval=6"), {"planted"}),
     ],
     ids=lambda value: " ".join(sorted(value)),
@@ -220,7 +220,7 @@ def test_a_diverged_trial_ends_with_its_records(plan: MakePlan, tmp_path: Path) 
 def test_every_scale_makes_a_plan(plan: MakePlan, scale: str, task: str) -> None:
     study_plan = plan("experiment=head_analysis", f"scale={scale}", f"task={task}")
     kinds = {arm.name: arm.config.parts.task.kind for arm in study_plan.arms}
-    # What is about reconstructing patterns, or about what repeats, stays with it.
+    # Arms about reconstructing patterns, or about repetition, keep their task.
     fixed = dict.fromkeys(("reconstruct", "exercise"), "patterns") | dict.fromkeys(
         COPYING, "induction"
     )
@@ -237,14 +237,14 @@ def test_every_scale_makes_a_plan(plan: MakePlan, scale: str, task: str) -> None
 def test_one_layer_has_as_many_parameters_as_two(plan: MakePlan) -> None:
     study_plan = plan("experiment=head_analysis", "scale=full", "arm=[two_layers,one_layer]")
     two, one = (registry.costs(vars(arm.config.parts))["params"] for arm in study_plan.arms)
-    # Four matrices a layer, and a norm of 2 d_model before each and behind the last.
+    # Four matrices a layer, and a norm of 2 d_model before each layer and after the last.
     assert two == 2 * 4 * 96**2 + 3 * 2 * 96
     assert one == 4 * 136**2 + 2 * 2 * 136
     assert abs(one / two - 1) < 0.01
 
 
 def shorter(arm: PlannedArm, length: int = 24) -> PlannedArm:
-    """The arm on short sequences: those that copy set their length themselves."""
+    """Return the arm on short sequences; arms that copy set their length themselves."""
     parts = SimpleNamespace(**vars(arm.config.parts))
     parts.task = replace(parts.task, length=length, max_period=8)
     return replace(arm, config=replace(arm.config, parts=parts))

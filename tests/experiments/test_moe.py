@@ -19,7 +19,7 @@ SMALL = ("experiment=moe", "scale=smoke", "training.steps=8", "task.n_eval=12", 
 
 @pytest.fixture(scope="module")
 def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two folders of text that differ in their letters, so that a domain can be told."""
+    """Write two folders of text with different letters, so that domains are distinguishable."""
     root = tmp_path_factory.mktemp("texts")
     for name, word in [("ones", "one eleven "), ("zeros", "000 00 ")]:
         (root / name).mkdir()

@@ -1,7 +1,8 @@
 """Options of groups cross: any attention with any ffn, norm and task, in every experiment.
 
-By default most options are smoked in one experiment; `-m slow` smokes each in each experiment and a
-sample of pairs, `-m long` every pair. What cannot fit says why, in one line, in the plan.
+By default most options run a smoke study in one experiment. `-m slow` runs each option in each
+experiment and a sample of pairs, `-m long` every pair. Impossible pairs get a one-line error in the
+plan.
 """
 
 import itertools
@@ -47,14 +48,14 @@ def groups(experiment: str) -> list[str]:
 
 
 def each_once(experiment: str) -> Iterator[Choice]:
-    """Choices in which every option of every group appears at least once."""
+    """Yield choices in which every option of every group appears at least once."""
     options = {group: choices(group) for group in groups(experiment)}
     for index in range(max(map(len, options.values()))):
         yield {group: names[index % len(names)] for group, names in options.items()}
 
 
 def pairwise(experiment: str) -> Iterator[Choice]:
-    """Choices in which every pair of options of two groups appears, found greedily."""
+    """Yield choices in which every pair of options of two groups appears, selected greedily."""
     options = {group: choices(group) for group in groups(experiment)}
     uncovered = {
         frozenset([(a, x), (b, y)])
@@ -103,9 +104,9 @@ def smoke(plan, experiment: str, choice: Choice, folder: Path) -> None:
     assert trial.results
     expected = estimates.expected_metrics(
         study_plan.arms[0].config
-    )  # by which a plan refuses unknown metrics
+    )  # a plan refuses unknown metrics by these
     assert not [metric for metric in trial.results if not expected.has(metric)]
-    assert not trial.diverged or "not below" in trial.diverged  # two steps need not help
+    assert not trial.diverged or "not below" in trial.diverged  # two steps may not lower the loss
 
 
 @pytest.mark.some(2)

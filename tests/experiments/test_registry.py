@@ -1,4 +1,4 @@
-"""One name per experiment, everywhere; and the table of design: arms and seeds of each scale."""
+"""One name per experiment in all places, and the arms and seeds of each scale."""
 
 import dataclasses
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Attention against torch's own module, and what holds for every number of key heads."""
+"""Attention against torch's own module, and properties for every number of key heads."""
 
 import pytest
 import torch

@@ -49,7 +49,7 @@ def written_out(block: Block, placement: Placement, x: Tensor) -> Tensor:
         return x + block.attention(norm.before(x))
     if placement is Placement.peri:
         return x + norm.behind(block.attention(norm.before(x)))
-    # One part a block writes into the stream, so N_LAYERS stands where 2 N_LAYERS does else.
+    # Each block has one part that writes into the stream: N_LAYERS in place of 2 N_LAYERS.
     alpha = N_LAYERS**0.25 if placement is Placement.deepnorm else 1.0
     return norm.outer(alpha * x + block.attention(x))
 

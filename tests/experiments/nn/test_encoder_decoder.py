@@ -1,4 +1,4 @@
-"""The encoder-decoder against torch's own, and what holds for every choice of parts."""
+"""The encoder-decoder against torch's own, and properties for every choice of parts."""
 
 from types import SimpleNamespace
 
@@ -50,7 +50,7 @@ def build(
 
 
 def sentences() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Sources of 6, 4 and 1 tokens, targets of 5, 3 and 2, and where these are no padding."""
+    """Return sources of 6, 4 and 1 tokens, targets of 5, 3 and 2, and the mask of real targets."""
     draw = torch.Generator().manual_seed(1)
     source = torch.randint(1, SOURCES, (3, 6), generator=draw)
     target = torch.randint(1, TARGETS, (3, 5), generator=draw)
@@ -67,13 +67,13 @@ def copy_attention(ours: nn.Module, theirs: nn.MultiheadAttention) -> None:
 
 
 def slot(residual: nn.Module) -> nn.Module:
-    """The one norm that pre or post has around a part."""
+    """Return the one norm that pre or post has around a part."""
     return residual.outer if isinstance(residual.before, nn.Identity) else residual.before
 
 
 @torch.no_grad()
 def torch_twin(ours: EncoderDecoder, *, pre: bool) -> nn.Transformer:
-    """nn.Transformer with the weights of `ours`; a final norm only where pre-norm needs one."""
+    """Return nn.Transformer with the weights of `ours`; only pre-norm has a final norm."""
     sizes = (D_MODEL, N_HEADS, D_FF, 0.0)
     layer_options = {"batch_first": True, "norm_first": pre}
 
@@ -89,7 +89,7 @@ def torch_twin(ours: EncoderDecoder, *, pre: bool) -> nn.Transformer:
     decoder = nn.TransformerDecoder(
         nn.TransformerDecoderLayer(*sizes, **layer_options), N_LAYERS, final()
     )
-    # Made before the weights are copied: nn.Transformer draws those of given parts anew.
+    # Built before the weights are copied: nn.Transformer redraws the weights of its parts.
     theirs = nn.Transformer(
         D_MODEL, N_HEADS, custom_encoder=encoder, custom_decoder=decoder, batch_first=True
     )
@@ -113,7 +113,7 @@ def torch_twin(ours: EncoderDecoder, *, pre: bool) -> nn.Transformer:
 
 @torch.no_grad()
 def scramble(model: nn.Module) -> None:
-    """Gains and biases that differ, so that a norm or a bias in a wrong place shows."""
+    """Set different gains and biases, so that a norm or a bias in a wrong place is detected."""
     for parameter in model.parameters():
         if parameter.ndim == 1:
             parameter.add_(0.3 * torch.randn(parameter.shape))
@@ -186,7 +186,7 @@ def test_every_source_token_reaches_every_prediction(parts: dict) -> None:
 
 @torch.no_grad()
 def change_by_padding(model: EncoderDecoder) -> float:
-    """How much predictions of a sentence differ between alone and beside longer ones."""
+    """Return how much predictions of a sentence differ if longer ones are in its batch."""
     source, target, keep = sentences()
     together = model(source, target, keep).prediction
     one_by_one = [

@@ -1,4 +1,4 @@
-"""Starting weights and the stream's weight of an encoder-decoder, side by side as published."""
+"""Starting weights and residual weights (alpha) of an encoder-decoder, against the papers."""
 
 from types import SimpleNamespace
 

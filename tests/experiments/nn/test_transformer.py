@@ -155,7 +155,7 @@ def test_after_step_updates_each_layer_from_its_own_load() -> None:
 
 
 class RoutesOnly(nn.Module):
-    """A feed-forward part of a user: it routes, and has no `after_step`."""
+    """A user's feed-forward part that routes and has no `after_step`."""
 
     def __init__(self, mixture: nn.Module) -> None:
         super().__init__()

@@ -26,7 +26,7 @@ PLACEMENTS = pytest.mark.parametrize("placement", list(Placement))
 
 @dataclass
 class NoAttention(Part):
-    """Attention of a user that changes nothing."""
+    """A user's attention that changes nothing."""
 
     writes_to_residual: ClassVar[bool] = False
     crosses: ClassVar[bool] = True

@@ -1,4 +1,4 @@
-"""The task `induction`: what repeats, what can be known, what is held out."""
+"""The task `induction`: repetition, predictable positions, and held-out sequences."""
 
 import math
 from pathlib import Path
@@ -24,7 +24,7 @@ def build(seed: int = 0, **changes: int) -> Task:
 
 
 def rows(*batches: Batch) -> np.ndarray:
-    """Whole sequences, the last target included."""
+    """Return whole sequences, the last target included."""
     return np.concatenate(
         [torch.cat([batch.inputs[0], batch.target[:, -1:]], 1).numpy() for batch in batches]
     )

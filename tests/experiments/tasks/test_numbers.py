@@ -1,4 +1,4 @@
-"""The task `numbers`: what num2words says is parsed back, splits do not meet, batches are pure."""
+"""The task `numbers`: words of num2words are parsed back, splits are disjoint, batches are pure."""
 
 from pathlib import Path
 
@@ -46,7 +46,7 @@ def task() -> NumbersTask:
 
 
 def read_english(words: tuple[str, ...]) -> int:
-    """The integer of English number words without hyphens and commas."""
+    """Return the integer of English number words without hyphens and commas."""
     total = group = 0
     for word in words:
         if word == "hundred":
@@ -59,7 +59,7 @@ def read_english(words: tuple[str, ...]) -> int:
 
 
 def read_japanese(text: tuple[str, ...]) -> int:
-    """The integer of a Japanese numeral; a power without a digit before it counts once."""
+    """Return the integer of a Japanese numeral; a power without a digit before it counts once."""
     total = group = digit = 0
     for character in text:
         if character in DIGITS:
@@ -146,7 +146,7 @@ def test_longer_and_new_combinations_leave_the_other_numbers_as_they_are(
 
 
 def ten_thousands(number: int) -> str:
-    """The fifth digit from behind; "" where there is none."""
+    """Return the fifth digit from the right; "" if there is none."""
     return str(number)[-5:-4]
 
 
@@ -220,7 +220,7 @@ def test_longer_numbers_are_parsed_back_and_fit_into_a_decoding() -> None:
         assert numbers == [read_japanese(tuple(target)) for _, target in pairs]
         assert numbers == task.numbers[split]
         longest = max(longest, *(len(target) + 1 for _, target in pairs))
-    assert longest == task.length  # what a decoding may be long, end mark included
+    assert longest == task.length  # the longest decoding, end mark included
     assert longest > max(task.batch(step).target.shape[1] for step in range(600 // 32))
 
 
@@ -233,7 +233,7 @@ def test_a_split_that_is_trained_on_is_a_fault() -> None:
 
 @pytest.mark.slow
 def test_new_words_are_those_that_one_digit_more_brings() -> None:
-    """The rule that refuses `longer`, against what num2words says."""
+    """The rule that refuses `longer`, against the words of num2words."""
     for digits in range(3, 9):
         few, more = (
             {token for n in sample(d) for side in number_pair(n, SourceUnit.word) for token in side}
@@ -244,7 +244,7 @@ def test_new_words_are_those_that_one_digit_more_brings() -> None:
 
 
 def sample(digits: int) -> list[int]:
-    """Numbers of up to so many digits, with all their words."""
+    """Return numbers of up to `digits` digits that contain all words."""
     powers = 10 ** np.repeat(np.arange(digits), 300)
     return np.random.default_rng(0).integers(powers, 10 * powers).tolist()
 

@@ -1,4 +1,4 @@
-"""The task `pairs15`: the exercise's sentences, and those that it held back from nobody."""
+"""The task `pairs15`: the textbook's sentences, and held-out ones, which the textbook lacks."""
 
 from pathlib import Path
 

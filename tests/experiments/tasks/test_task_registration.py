@@ -1,4 +1,4 @@
-"""A task is one Python file: what it registers is planned, trained and known by its fingerprint."""
+"""A task is one Python file: its registration is planned, trained and in its fingerprint."""
 
 import json
 import re
@@ -22,7 +22,7 @@ _, ECHO, _ = re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL)
 
 @pytest.mark.slow
 def test_one_python_file_adds_a_task(tmp_path: Path):
-    """It needs no YAML file where its fields have defaults; it is planned and trains two steps."""
+    """A task needs no YAML file if its fields have defaults; it is planned and trains two steps."""
     (tmp_path / "echo.py").write_text(ECHO)
     words = [
         *(word for word in TINY if not word.startswith(("task", "training"))),
@@ -46,7 +46,7 @@ def test_one_python_file_adds_a_task(tmp_path: Path):
 
 
 def fingerprint_with(text: str, file: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The fingerprint of waves, had their module this text."""
+    """Return the fingerprint of waves if their module had this text."""
     file.write_text(text)
     monkeypatch.setattr(sys.modules[Waves.__module__], "__file__", str(file))
     base._module_code_hash.cache_clear()

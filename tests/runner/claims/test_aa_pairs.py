@@ -1,4 +1,4 @@
-"""A/A pairs are found by what arms are, and not by what they are called."""
+"""A/A pairs are detected by the arms' configs, not by their names."""
 
 import pytest
 

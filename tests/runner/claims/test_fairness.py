@@ -1,4 +1,4 @@
-"""Arms that are compared say what they differ in, and a claim of equal cost does not hold then."""
+"""Compared arms declare their differences, which invalidate a claim of equal cost."""
 
 import pytest
 
@@ -128,14 +128,16 @@ def test_the_cost_is_that_which_an_arm_is_matched_in():
         == "flops"
     )
     assert fairness(free, free, costs=costs).cost_comparison("arm", "base") == ("params", 1.2)
-    assert not fairness(tolerance=0.5).is_matched(1.02)  # 1 % goes without saying, no more
+    assert not fairness(tolerance=0.5).is_matched(
+        1.02
+    )  # at most 1 % counts, also with a larger tolerance
     assert not fairness(tolerance=0.001).is_matched(1.005)
     assert fairness().is_matched(1.005)
     assert fairness().is_matched(float("nan"))
 
 
 def preconditions_of(arm=None, base=None, others=(), **changes) -> Preconditions:
-    """Arms of equal cost with these conditions; `others` are conditioned as the base."""
+    """Return preconditions of arms of equal cost; `others` have the conditions of the base."""
     values = {"arm": BASE | (arm or {}), "base": BASE | (base or {})}
     values |= {name: dict(BASE) for name in others}
     costs = {name: {"params": 100.0} for name in values}
@@ -278,7 +280,7 @@ def test_a_claim_is_published_only_if_the_release_has_registered_it():
     assert findings[2].reason.startswith("written after its results; seed=8")
     for finding in findings[3:]:
         assert finding.reason.startswith("this run did not register this version of the claim")
-        assert finding.interval is not None  # the estimate is shown all the same
+        assert finding.interval is not None  # the estimate is reported anyway
 
 
 @pytest.mark.parametrize("key", ["training.steps", "device.threads", "options.length"])

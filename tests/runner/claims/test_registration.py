@@ -1,4 +1,4 @@
-"""When a claim was written down: what is registered, by whom, and what makes it late."""
+"""Registration of claims: their lines, their origin, and the conditions of a late one."""
 
 import dataclasses
 import datetime
@@ -51,7 +51,7 @@ OTHER = {
 
 
 def changed(claim: Claim, name: str, value: object) -> Claim:
-    """A claim with another value, whether or not its kind would take it."""
+    """Return a claim with another value, even if its kind would refuse it."""
     changed_claim = object.__new__(type(claim))
     changed_claim.__dict__.update(vars(claim), **{name: value})
     return changed_claim
@@ -144,7 +144,7 @@ class Bench:
         seeds: tuple[int, ...] = (0, 1),
         **marks: str,
     ) -> Registration:
-        """Register claims; what is known of the first."""
+        """Register claims; return the registration of the first."""
         setting = RegistrationContext(
             "moe", "quick", {}, marks or {"a": "siga", "b": "sigb"}, seeds
         )

@@ -1,4 +1,4 @@
-"""Six arms that win by an unequal comparison, in one study: each is told everywhere."""
+"""Six arms that win by an unequal comparison, in one study: each is reported at every place."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ LIES = {
 
 
 def claim(arm: str) -> str:
-    """A claim that the arm is better at equal cost."""
+    """Return a claim that the arm is better at equal cost."""
     return (
         f"{arm}: {{statement: s, kind: difference, metric: val/loss, arm: {arm}, control: relu, "
         f"direction: less, equal_cost: params, n: 6, family: {arm}, source: me, published: none, "

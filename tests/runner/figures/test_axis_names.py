@@ -1,4 +1,4 @@
-"""Names on axes are all there, told apart, and drawn whatever characters they hold."""
+"""Names on axes are complete, distinct, and drawn with any characters."""
 
 import logging
 from itertools import pairwise

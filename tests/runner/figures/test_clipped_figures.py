@@ -1,4 +1,4 @@
-"""A final value that stands for a diverged trial is never drawn as one that was measured."""
+"""The final value of a diverged trial is drawn differently from a measured one."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ LOST = (2, 3, 4)
 
 @pytest.fixture
 def records() -> Records:
-    """Three of five seeds of `hot` have diverged: their loss is 5, where they started."""
+    """Return records in which three of five seeds of `hot` diverged: their loss is the first, 5."""
     rows, history = [], []
     for arm in ("base", "hot"):
         for seed in range(5):
@@ -53,7 +53,7 @@ def drawn_text(figure: Figure) -> str:
 
 
 def hollow(figure: Figure) -> list[float]:
-    """The y of all dots without a filling."""
+    """Return the y of all hollow dots."""
     return [
         float(y)
         for dots in figure.axes[0].collections

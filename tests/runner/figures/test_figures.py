@@ -1,4 +1,4 @@
-"""What a YAML says of a figure is checked before anything runs."""
+"""A figure's YAML is checked before anything runs."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ from runner.metric_names import fill_template, placeholders
 MATRIX = {"kind": "matrix", "table": "a", "metric": "w", "x": "key", "y": "query"}
 
 
-LONGEST_MESSAGE = 300  # letters, as of every error
+LONGEST_MESSAGE = 300  # the length of every error
 
 
 def test_every_kind_has_a_file_of_its_own() -> None:

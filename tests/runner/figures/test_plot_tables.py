@@ -1,4 +1,4 @@
-"""Lines, matrices and radars show what tables and final values say, and say what they leave out."""
+"""Lines, matrices and radars show tables and final values, and name omitted ones."""
 
 from dataclasses import replace
 from typing import Any
@@ -22,7 +22,7 @@ def records() -> Records:
 
 
 def skipped(records: Records, **options: Any) -> str:
-    """The warning line of a figure that cannot be drawn."""
+    """Return the warning line of a figure that cannot be drawn."""
     pictures, _, warnings = draw_all({"x": read_figure("x", options)}, records)
     assert not pictures
     assert len(warnings) == 1

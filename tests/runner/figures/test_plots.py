@@ -1,4 +1,4 @@
-"""Figures show what the records say, legibly."""
+"""Figures show the records, legibly."""
 
 from itertools import pairwise
 
@@ -156,7 +156,7 @@ def test_no_two_labels_of_a_curve_overlap(records: Records) -> None:
     renderer = FigureCanvasAgg(figure).get_renderer()
     for text in figure.axes[0].texts:
         text.update_positions(renderer)
-    # Of the text alone: the box of an annotation includes its line.
+    # The box of the text only: the box of an annotation includes its line.
     boxes = [Text.get_window_extent(text) for text in figure.axes[0].texts]
     boxes.sort(key=lambda box: box.y0)
     assert len(boxes) == len(ARMS)

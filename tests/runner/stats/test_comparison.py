@@ -1,4 +1,4 @@
-"""The tables beside the verdicts: arms against the baseline, and summaries of arms."""
+"""The tables next to the verdicts: arms against the baseline, and summaries of arms."""
 
 import math
 

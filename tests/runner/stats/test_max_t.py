@@ -1,4 +1,4 @@
-"""The max-T test against a naive enumeration, and what a family of it can and cannot show."""
+"""The max-T test against a naive enumeration, and the limits of its families."""
 
 import itertools
 import math
@@ -17,7 +17,7 @@ from runner.stats.sign_flip import least_sign_flip_p, sign_flip_p
 
 
 def naive(differences):
-    """Share of all 2^n patterns whose largest |t| reaches that of each comparison."""
+    """Return the share of all 2^n patterns whose largest |t| reaches that of each comparison."""
 
     def t(table):
         error = table.std(axis=0, ddof=1) / len(table) ** 0.5
@@ -115,7 +115,7 @@ def test_patterns_are_all_up_to_their_common_sign():
 def test_above_fourteen_seeds_p_is_sampled_repeatable_and_close_to_exact():
     table = draw(8, 14, 2) * [1.0, 0.3]
     exact = max_t_p(table)
-    longer = np.vstack([table, np.zeros((1, 2))])  # leaves the exact p, and is a 15th seed
+    longer = np.vstack([table, np.zeros((1, 2))])  # keeps the exact p, and is a 15th seed
     sampled = max_t_p(longer)
     assert sampled.tolist() == max_t_p(longer).tolist()
     assert sampled == pytest.approx(exact, abs=4 * (0.25 / 20_000) ** 0.5)

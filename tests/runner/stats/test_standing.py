@@ -1,4 +1,4 @@
-"""The rule for words: what is said of arms beside their baselines, and why where nothing is."""
+"""The standing of arms against their baselines, and the reason of an undecided one."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""`plan=only`: what would be computed, told truly, and nothing written anywhere."""
+"""`plan=only`: it prints the planned work correctly and writes no file."""
 
 import json
 import tempfile
@@ -87,7 +87,7 @@ def test_a_corpus_is_built_once_for_all_points_of_a_sweep(monkeypatch, tmp_path:
     assert built == ["domains"]
     identify_task("text", keep=False)
     identify_task("text", keep=False)  # the text may have changed
-    identify_task("domains", keep=True)  # trials are to find it
+    identify_task("domains", keep=True)  # trials will read it
     assert built == ["domains", "text", "text", "domains"]
 
 

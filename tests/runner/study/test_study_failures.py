@@ -1,4 +1,4 @@
-"""A study goes on, and ends with a clear line, whatever the disk, the report or a signal does."""
+"""A study continues, and ends with a clear line, despite errors of disk or report, and signals."""
 
 import errno
 import os
@@ -38,7 +38,7 @@ def full(*_: object, **__: object) -> None:
 
 
 def dies(monkeypatch: pytest.MonkeyPatch, *events: dict[str, Any]) -> None:
-    """Let the processes of a study say these things and end without a status."""
+    """Make the processes of a study print these lines and exit without a status."""
 
     def run_jobs(jobs, workers, on_event) -> None:  # noqa: ARG001
         for job in jobs:
@@ -182,7 +182,7 @@ def test_timeout_s_must_be_above_0(plan, value: str):
 
 @pytest.fixture
 def listening(monkeypatch: pytest.MonkeyPatch):
-    """Let this process hear signals as the command does."""
+    """Let this process handle signals as the command does."""
     numbers = (*interrupts.SIGNALS, signal.SIGHUP)
     handlers = {number: signal.getsignal(number) for number in numbers}
     monkeypatch.setattr(interrupts.ReceivedSignals, "count", 0)
@@ -262,7 +262,7 @@ def test_only_a_command_that_computes_goes_on_from_there(monkeypatch, arguments,
 
 
 def stopped(folder: Path, number: int, seconds: float) -> tuple[int, str]:
-    """Exit code and errors of a command that is sent a signal while Ctrl-C is ignored."""
+    """Return exit code and errors of a command that gets a signal while Ctrl-C is ignored."""
     process = subprocess.Popen(
         [sys.executable, "-m", "runner", *TINY],
         cwd=folder,
@@ -291,7 +291,7 @@ def test_a_background_job_of_a_script_hears_ctrl_c(tmp_path: Path):
 def test_a_signal_at_any_time_is_exit_code_130(tmp_path: Path, number: int, seconds: float):
     code, errors = stopped(tmp_path, number, seconds)
     if code == 0 and seconds >= 8:
-        return  # all was done
+        return  # every trial was done
     assert code == 130, errors
     assert "Traceback" not in errors
 

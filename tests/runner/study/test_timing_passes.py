@@ -1,4 +1,4 @@
-"""Timing in passes: how many, by the noise alone; samples of all passes count; kills."""
+"""Timing passes: their number depends on the noise only, all samples count, and kills."""
 
 import random
 from dataclasses import replace
@@ -24,7 +24,7 @@ FLASH = (
 
 
 def timed(spread, arms=ARMS, n_seeds=8, seed=0):
-    """An arm and the samples of each trial; a trial is slow or quick as a whole."""
+    """Return an arm and the samples of each trial; a trial is slow or quick as a whole."""
     draw = random.Random(seed)
     for arm, seconds in arms.items():
         for _ in range(n_seeds):
@@ -54,11 +54,11 @@ def test_two_seeds_or_none_tell_no_noise():
 
 @pytest.fixture
 def machine(monkeypatch):
-    """Jobs that compute nothing; `machine.spread` says how noisy the clock is."""
+    """A machine whose jobs compute nothing; `spread` is the noise of its clock."""
 
     class Machine:
         spread, seconds, clock = 0.0, 10.0, 0.0
-        dies = -1  # the index of the further pass's job with which the machine goes down
+        dies = -1  # the index of the further pass's job at which the machine stops
         fails = ""  # the arm whose further passes fail
 
         def __init__(self):
@@ -216,7 +216,7 @@ def test_a_pass_that_fails_or_is_killed_costs_only_itself(plan, monkeypatch):
             trial.compute_stage(again, events.append)
     assert entry.slot.result() == first
     assert "a further timing pass failed" in str(events)
-    # A process without a chance to put the result back leaves it to the next run.
+    # A process that was killed before it restored the result leaves that to the next run.
     assert entry.slot.reopen_for_timing(study_plan.arms[0].code, 1)
     entry.slot.write_status("running", pid=1, code=study_plan.arms[0].code)
     assert entry.slot.result() is None
@@ -233,7 +233,7 @@ def test_a_pass_that_fails_or_is_killed_costs_only_itself(plan, monkeypatch):
 
     assert timeless(second) == timeless(first)
     assert first["notes"] == []
-    trial.compute_stage(again, lambda _: None)  # another study has done this pass meanwhile
+    trial.compute_stage(again, lambda _: None)  # another study has computed this pass meanwhile
     assert entry.slot.result() == second
 
 

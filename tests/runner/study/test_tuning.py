@@ -1,4 +1,4 @@
-"""Tuning: the same grid for every arm, on seeds of its own."""
+"""Tuning: the same grid for every arm, on separate seeds."""
 
 import csv
 import math
@@ -112,7 +112,7 @@ def test_a_value_without_all_its_seeds_cannot_win(plan, broken):
     losses = {**LOSSES, "dense": LOSSES["dense"] | {0.001: broken}}
     tuned = tuning.choose_best_values(study_plan, entries_of(losses))
     assert tuned.overrides["dense"] == "training.lr=0.01"
-    assert math.isnan(tuned.sensitivity["dense"])  # no mean of the values that are left
+    assert math.isnan(tuned.sensitivity["dense"])  # no mean of the remaining values
     assert tuned.sensitivity["moe_top2"] == pytest.approx(1.0)
     notes = tuning_notes(tuned)
     assert ["unknown how much worse" in line for line in notes] == [True, False]
@@ -186,5 +186,5 @@ def test_keys_that_take_a_number_can_be_tuned_though_they_are_null_now():
 
 def test_a_key_that_is_null_in_a_preset_is_tuned(plan):
     flash = ("experiment=flash_attention", "scale=smoke", "tune=lr", "tune.grid=[16,32,64]")
-    with pytest.raises(ConfigError, match=r"tune\.metric"):  # it has no such metric, but the key
+    with pytest.raises(ConfigError, match=r"tune\.metric"):  # it lacks the metric, but has the key
         plan(*flash, "tune.key=options.block_q", "tune.metric=val/loss")

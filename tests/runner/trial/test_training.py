@@ -91,7 +91,7 @@ class Slope(nn.Module):
 
 
 def trial_of(folder: Path, autocast: str = "none", **changes: object) -> MemoryTrial:
-    """A trial whose training is CONFIG but for `changes`."""
+    """Return a trial whose training is CONFIG with `changes`."""
     device = Device(
         DeviceName.cpu,
         Dtype.float32,
@@ -333,7 +333,8 @@ def test_a_trial_that_never_rose_has_no_note(tmp_path: Path):
     trial = trial_of(tmp_path)
     training.train(trial, Slope(), Spiking(2.0, 1.5, 1.0, 1.2, 1.1))
     assert trial.notes == []
-    risen = trial_of(tmp_path / "b")  # by heart: it rises to the end, and nothing comes back
+    # Memorised: the held-out loss rises to the end and does not recover.
+    risen = trial_of(tmp_path / "b")
     training.train(risen, Slope(), Spiking(2.0, 1.5, 2.5, 2.6, 2.7))
     assert risen.notes == []
 
@@ -408,7 +409,7 @@ def test_spikes_are_counted_against_what_came_before():
     assert training.spike_score(calm) == 0
     assert training.spike_score([*calm, 3.0, *calm[:99]]) == 1 / (200 - 32)
     assert training.spike_score([*calm, math.nan]) > 0
-    assert training.spike_score([1.0, 9.0]) == 0  # too few to know what is usual
+    assert training.spike_score([1.0, 9.0]) == 0  # too few steps to know the usual value
     assert training.spike_score([0.0] * 100) == 0
     assert training.spike_score([]) == 0
     assert training.spike_score([1.0, math.nan]) == 1

@@ -13,7 +13,7 @@ MARKS = {"bos": 1, "eos": 2, "max_length": 12}
 
 
 def model(**parts: object) -> EncoderDecoder:
-    """In float64, so that rounding breaks no tie; sources weigh heavily, untrained as it is."""
+    """Return an untrained float64 model, so that rounding breaks no tie; sources weigh heavily."""
     net = build(**parts).double().eval()  # type: ignore[arg-type]
     with torch.no_grad():
         for block in net.decoder:
@@ -22,7 +22,7 @@ def model(**parts: object) -> EncoderDecoder:
 
 
 def sources(n: int = 24) -> torch.Tensor:
-    """Sentences of 1 to 7 tokens."""
+    """Return sentences of 1 to 7 tokens."""
     draw = torch.Generator().manual_seed(3)
     ids = torch.randint(1, SOURCES, (n, 7), generator=draw)
     lengths = torch.arange(n) % 7 + 1

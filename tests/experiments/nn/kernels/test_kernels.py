@@ -37,14 +37,14 @@ UNDER_TEST = {
 
 
 def draw(b, h, k, t, s, d, *, dtype=torch.float32, size=1.0):
-    """Queries, keys, values and the gradient of the output."""
+    """Return queries, keys, values and the gradient of the output."""
     torch.manual_seed(b + h + t + s)
     shapes = ((b, h, t, d), (b, k, s, d), (b, k, s, d), (b, h, t, d))
     return [(size * torch.randn(shape)).to(dtype) for shape in shapes]
 
 
 def draw_mask(mask, shape):
-    """A mask that differs along the axes named in MASKS and is 1 wide along the others."""
+    """Return a mask that differs along the axes named in MASKS and is 1 wide along the others."""
     b, h, _, t, s, _ = SHAPES.get(shape, shape)
     sizes = {"b": b, "h": h, "t": t, "s": s}
     axes = MASKS[mask]
@@ -58,7 +58,7 @@ def both(kernel, query, key, value, upstream, **options):
 
 
 def worst(kernel, inputs, **options):
-    """Largest error of the output and of each gradient against the formula in float64."""
+    """Return the largest error of the output and each gradient against the formula in float64."""
     exact = both(naive_attention, *(x.double() for x in inputs), **options)
     computed = both(kernel, *inputs, **options)
     return [float((a - b).abs().max()) for a, b in zip(computed, exact, strict=True)]
@@ -123,7 +123,7 @@ def test_rows_that_see_nothing_are_zero_and_have_no_gradient(kernel):
     inputs = draw(2, 4, 2, 40, 40, 8)
     mask = torch.ones(40, 40, dtype=torch.bool)
     mask[17] = False
-    mask[20, :21] = False  # blind only together with causal
+    mask[20, :21] = False  # rows see no key only together with causal
     mixed, *grads = both(kernel, *inputs, mask=mask, causal=True)
     for row in (17, 20):
         assert not mixed[:, :, row].any()
@@ -153,11 +153,11 @@ def test_below_float32_the_error_is_at_most_the_formulas():
 
 
 def excess(causal=True):
-    """Worst error of tiles of 16 over what FlashAttention's own tests allow; above 1 is a fault.
+    """Return the worst error of tiles of 16 over the limit of FlashAttention's own tests.
 
-    They allow twice the error of the formula in the same dtype for the output, three times for
-    gradients, and a little more, since that error can be next to none by chance. Inputs are
-    ordinary, and large: logits beyond 100 overflow without the maximum.
+    Above 1 is a fault. The limit of the output is twice the error of the formula in the same dtype;
+    for gradients it is three times that error. A slack is added, since the error can be almost 0 by
+    chance. Inputs are ordinary, and large: logits beyond 100 overflow without the maximum.
     """
     ratios, little = [], 8 * torch.finfo(torch.float32).eps
     for size in (1.0, 6.0):

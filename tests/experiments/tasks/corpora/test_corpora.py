@@ -1,4 +1,4 @@
-"""Corpora: what is read, how it is split, when it is read again."""
+"""Corpora: reading, splitting, and rereading after changes."""
 
 import ast
 import subprocess
@@ -50,7 +50,7 @@ def test_rolling_hashes_are_equal_exactly_where_stretches_are(length: int) -> No
 
 
 def evaluation_windows(documents: list[bytes], known: windows.Hashes, n: int) -> windows.Bytes:
-    """The report's windows of documents, for a length of 16."""
+    """Return the report's windows of documents, for a length of 16."""
     free = windows.unseen_windows(documents, known, 16)
     chosen = windows.report_windows(free, documents, 16, n, "x")
     return windows.stack_windows([free[index] for index in chosen], known, 16)
@@ -247,7 +247,7 @@ def test_code_holds_no_docstrings() -> None:
     for source in islice(package_text.read_code(), 30):
         try:
             tree = ast.parse(source)
-        except SyntaxError:  # a class of nothing but its docstring
+        except SyntaxError:  # a class that consists of its docstring
             continue
         assert not [
             ast.get_docstring(n)

@@ -1,4 +1,4 @@
-"""The user's own text: the data of a trial, what is one text, names, and what is left out."""
+"""The user's own text: the data of a trial, equal documents, names, and files left out."""
 
 import os
 import time
@@ -33,7 +33,7 @@ OWN = (
 
 
 def write(folder: Path, **files: str | bytes) -> Path:
-    """Files by name, `__` standing for a slash."""
+    """Write files by name; `__` stands for a slash."""
     for name, content in files.items():
         path = folder / f"{name.replace('__', '/')}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -95,7 +95,7 @@ def test_each_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         data = honest(path)
         if path.suffix == ".txt":
             reads.append(path)
-            path.write_text(words(100 + len(reads)))  # by the next reading it is another text
+            path.write_text(words(100 + len(reads)))  # the next reading gets another text
         return data
 
     monkeypatch.setattr(Path, "read_bytes", changing)
@@ -148,7 +148,7 @@ def test_results_in_another_outputs_folder_are_no_text(tmp_path: Path, marker: s
         with pytest.raises(ValueError, match="holds results of an experiment") as error:
             text(tmp_path / path).prepare(cache)
         assert "\n" not in str(error.value)
-    write(tmp_path / "o3" / "trials", c=words(5))  # a folder of the user's with that name
+    write(tmp_path / "o3" / "trials", c=words(5))  # a user's folder with that name
     assert "read 3 files" in line(tmp_path, cache)
 
 
@@ -249,7 +249,7 @@ def test_a_copy_under_another_label_is_left_out_and_said(tmp_path: Path) -> None
     ids=["line ends", "white space", "BOM", "Unicode form"],
 )
 def test_part_of_a_text_written_another_way_is_no_fresh_window(rewritten) -> None:
-    """Not whole documents: a letter that quotes another, or two versions of one file."""
+    """Repeated parts of documents: a letter that quotes another, or two versions of one file."""
     shared = " ".join(f"caf\u00e9 {n}" for n in np.random.default_rng(0).integers(10**6, size=300))
     train, held_out = shared.encode(), rewritten(shared).encode() + b"\n" + words(8, 60).encode()
     arrays = build_arrays({"text": Split(train, [held_out])}, 16, 5, dedup_normalised=True)
@@ -334,7 +334,7 @@ def test_a_path_that_is_no_utf8_is_refused(tmp_path: Path) -> None:
         text(os.fsdecode(os.fsencode(tmp_path) + b"/\x8f"))
 
 
-# What is read, and what is left out.
+# Files that are read and files that are left out.
 
 
 def test_links_are_named_or_followed_and_never_in_circles(tmp_path: Path) -> None:
@@ -348,7 +348,7 @@ def test_links_are_named_or_followed_and_never_in_circles(tmp_path: Path) -> Non
         assert len(file_search.find_files(str(path)).files) == 2
     assert "read 2 files" in line(folder, tmp_path / "c")
     assert "4 links left out" in line(folder, tmp_path / "c")
-    (folder / "b" / "z.txt").symlink_to(tmp_path / "v" / "z.txt")  # read nowhere else
+    (folder / "b" / "z.txt").symlink_to(tmp_path / "v" / "z.txt")  # only read here
     assert "read 3 files" in line(folder, tmp_path / "c")
     (tmp_path / "link").symlink_to(folder)
     assert len(file_search.find_files(str(tmp_path / "link")).files) == 3  # the user names it
