@@ -6,9 +6,10 @@ few of several networks. During training and at its end, the trial measures on h
 
 - the loss without auxiliary terms;
 - the load of each expert, and how even the loads are;
-- how much the choice of an expert reveals about the domain and about the token, above chance.
+- how much the choice of an expert reveals about the domain and about the token; at the end also
+  above chance.
 
-Definitions and units of all metrics are in `experiments/metrics/moe.py`.
+The routing metrics are defined in `experiments/metrics/moe.py`.
 """
 
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from runner.trial.trial import Trial
 
 NATS = {"moe/router_entropy"}
-"""Metrics in nats; all others are plain numbers, of unit 1."""
+"""The routing metric in nats; the other routing metrics have no unit."""
 
 METRICS.update(DECLARATIONS)  # the definitions of the metrics that `run` records
 
@@ -47,7 +48,7 @@ class MoEOptions(Question):
 
 def run(trial: "Trial") -> None:
     """Train the model of one arm and seed, and record how its routers use the experts."""
-    # Imports are local, so that a plan can read this page without loading torch.
+    # Imports are local, so that `plan=only` can import this module without loading torch.
     from experiments.probes.routing import RoutingProbe
     from runner.trial.training import evaluate, train
 

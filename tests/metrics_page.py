@@ -25,8 +25,8 @@ HEAD = """\
 and `experiments/metrics/`: edit those. A test fails while a metric lacks its line here.
 
 - **Names.** A trial records the final value of a metric, and logs curves under the same name.
-  - A finer name continues it after a slash and has the same line of a table, unless a longer name
-    that it continues has one of its own.
+  - A finer name continues a listed name after a slash. The longest listed name that it continues
+    describes it.
   - `/layer{layer}`, `/head{head}` and `/expert{expert}` are one layer, head or expert, counted from
     0. `/length{length}` and `/depth{depth}` are one length or number of layers. Other endings name
     a label of the task, a split or a choice.

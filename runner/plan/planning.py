@@ -101,7 +101,10 @@ def make_plan(
         tree["device"]["name"] = resolved.value
         text = store.signature_text(tree, data, machine)
         # The overrides include the matched width, so that a user can repeat this arm alone.
-        typed_arm = (*study.arms[name], *matched_width(arm, name, composed.sets_own_width[name]))
+        typed_arm = (
+            *study.arms[name],
+            *matched_width_override(arm, name, composed.sets_own_width[name]),
+        )
         signature, hashed = store.signature(text), codes[name]
         planned.append(PlannedArm(name, typed_arm, arm, resolved, data, text, signature, hashed))
     # Collect notes on arms and claims that the report will not compare or decide.
@@ -192,7 +195,7 @@ def note_other_seeds(arms: Sequence[PlannedArm], baseline: str) -> list[str]:
     ]
 
 
-def matched_width(arm: ArmConfig, name: str, sets_own_width: bool) -> list[str]:
+def matched_width_override(arm: ArmConfig, name: str, sets_own_width: bool) -> list[str]:
     """Return the override that sets the matched width of an arm; none for an unmatched arm."""
     if sets_own_width or arm.match.by is MatchCost.none or arm.match.to == name:
         return []

@@ -34,7 +34,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -327,17 +327,10 @@ def split_seed_offset(arm: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
     return {**arm, "config": config}, int(arm["config"].get("seed_offset", 0))
 
 
-def read_arm(folder: Path) -> dict[str, Any] | None:
+def read_arm_record(folder: Path) -> dict[str, Any] | None:
     """Return the content of an arm's `arm.json`; None where it cannot be read."""
     record = read_json(folder / ARM)
     return record if record is not None and schemas.is_arm(record) else None
-
-
-def arms(root: Path) -> Iterator[dict[str, Any]]:
-    """Yield the content of every readable `arm.json` of a store."""
-    for name in list_names(root):
-        if (record := read_arm(root / name)) is not None:
-            yield record
 
 
 def parse_time(text: object) -> datetime.datetime | None:
@@ -383,7 +376,7 @@ class Store:
             return slots
         plain, offset = split_seed_offset(json.loads(signature_text))
         for other, folder in self._folders.items():
-            record = None if other == arm_signature else read_arm(folder)
+            record = None if other == arm_signature else read_arm_record(folder)
             if record is None:
                 continue
             twin, shift = split_seed_offset(record)

@@ -125,10 +125,13 @@ def diverged_shares(study: StudyRecord) -> str:
     parts = []
     for (k, n), arms in sorted(counts.items(), reverse=True):
         names = "each arm" if len(counts) == 1 and len(arms) > 1 else _join_with_and(arms)
-        parts.append(f"{k} of {n} in {names} (at most {100 * clopper_pearson(k, n).high:.0f} %)")
+        upper_limit = 100 * clopper_pearson(k, n).high
+        parts.append(
+            f"{k} of {n} in {names} (95 % interval of the rate: up to {upper_limit:.0f} %)"
+        )
     if not parts:
         return ""
-    return f"Diverged trials, with the upper limit of the rate's 95 % interval: {'; '.join(parts)}."
+    return f"Diverged trials: {'; '.join(parts)}."
 
 
 def verdict_counts(findings: Sequence[Finding], settings: Sequence[str] = ()) -> list[str]:

@@ -101,7 +101,13 @@ def aa_difference_lines(
                 difference = quantity.format_mean(*interval, is_difference=True)
                 n, planned = len(differences), len(values)
                 seeds = f" ({n} of {planned} seeds)" if n < planned else ""
-                lines.append(f"The A/A pair of {original} differs by {difference}{seeds}.")
+                remark = (
+                    "includes 0, as expected"
+                    if interval.low <= 0 <= interval.high
+                    else "excludes 0, which chance alone does in 5 % of studies"
+                )
+                pair = f"The A/A pair of {original} differs by {difference}{seeds}"
+                lines.append(f"{pair}; the interval {remark}.")
     return lines
 
 

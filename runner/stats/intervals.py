@@ -156,7 +156,8 @@ def outside_p(sample: ArrayLike, low: float, high: float) -> float:
     """Return the p-value of the claim that a mean is outside [low, high].
 
     It is the smaller p-value of the one-sided t-tests for mean < low and for mean > high. It is not
-    doubled, since a mean can be beyond one limit only. Assumes independent normal values.
+    doubled: for a true mean at one limit, the test of the other limit hardly ever errs, unless the
+    band is narrow compared with the standard error. Assumes independent normal values.
     """
     _check_band(low, high)
     return min(_one_sided_p(sample, low, -1), _one_sided_p(sample, high, 1))

@@ -86,7 +86,7 @@ def format_row(
     seconds = forecast.predict_seconds(arm, past_trials)
     return (
         arm.name,
-        matched_width(arm) or "-",
+        format_matched_width(arm) or "-",
         *(
             abbreviate_count(forecast.arm_cost(arm, by))
             for by in ("params", "active_params", "flops")
@@ -97,7 +97,7 @@ def format_row(
     )
 
 
-def matched_width(arm: PlannedArm) -> str:
+def format_matched_width(arm: PlannedArm) -> str:
     """Return the matched width of an arm as an override with its reason, or "" without a match.
 
     For example `ffn.d_ff=170 (as dense in params)`.

@@ -13,7 +13,7 @@ from tests.prose.texts import LONG, ROOT, WORDS, Finding, Text
 
 CATEGORIES = {
     "readme": "README.md",
-    "docs": "docs/*.md",
+    "docs": "docs/*.md and CHANGELOG.md",
     "conf": "comments of conf/, and values that a person reads",
     "report": "texts of the report, the figures and the claims",
     "errors": "messages, help and the console",
@@ -64,7 +64,7 @@ def read(root: Path, categories: Collection[str]) -> Iterator[Text]:
     if "readme" in categories:
         yield from markdown.texts("README.md", "readme", source(root / "README.md"))
     if "docs" in categories:
-        for file in sorted((root / "docs").rglob("*.md")):
+        for file in [root / "CHANGELOG.md", *sorted((root / "docs").rglob("*.md"))]:
             yield from markdown.texts(relative(file, root), "docs", source(file))
     if "conf" in categories:
         for file in sorted((root / "conf").rglob("*.yaml")):

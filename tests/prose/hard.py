@@ -10,17 +10,20 @@ from tests.prose.texts import COMMENTS, Finding
 HARD = {
     "runner/plan/composition.py": ("compose_arm",),
     "runner/study/pool.py": ("run_jobs",),
-    "runner/study/tuning.py": ("split",),
-    "runner/trial/compute.py": ("compute",),
-    "runner/trial/training.py": ("train", "advance"),
+    "runner/trial/compute.py": ("compute_stage",),
+    "runner/plan/matching.py": ("match_widths",),
+    "runner/plan/planning.py": ("make_plan",),
+    "runner/trial/checkpoint.py": ("load_newest",),
+    "runner/trial/measure.py": ("time_interleaved", "calibrate_repeats"),
+    "runner/trial/training.py": ("train", "advance", "train_step"),
     "runner/claims/verdicts.py": ("judge", "_examine", "_decide"),
     "runner/figures/panels.py": ("make_panels",),
     "runner/figures/labels.py": ("label_points", "label_line_ends", "separate_labels"),
     "experiments/nn/kernels/tiled.py": ("_Tiled.forward", "_Tiled.backward"),
     "experiments/probes/heads/scores.py": ("row_scores",),
     "experiments/tasks/batch.py": ("Batch.split",),
-    "experiments/tasks/corpora/user_text.py": ("split",),
-    "experiments/tasks/corpora/windows.py": ("free_windows", "report_windows", "tuning_windows"),
+    "experiments/tasks/corpora/user_text.py": ("split_held_out",),
+    "experiments/tasks/corpora/windows.py": ("unseen_windows", "report_windows", "tuning_windows"),
 }
 """Files and their hard functions, a method as `Class.method`."""
 

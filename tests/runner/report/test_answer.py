@@ -267,12 +267,13 @@ def test_a_headline_with_a_baseline_of_its_own_compares_arms_of_the_same_data():
 def test_diverged_trials_are_told_with_the_limit_of_their_share_where_arms_are_trained():
     columns = {(arm, "val/loss"): 2 + values_with_sd(8, 0.1) for arm in ("base", "arm")}
     columns |= {(arm, "train/loss"): 2 + values_with_sd(8, 0.1) for arm in ("base", "arm")}
-    assert "0 of 8 in each arm (at most 37 %)" in told(study(columns))
+    assert "0 of 8 in each arm (95 % interval of the rate: up to 37 %)" in told(study(columns))
     untrained = {key: value for key, value in columns.items() if key[1] == "val/loss"}
     assert "Diverged trials" not in told(study(untrained))
     trials = study(columns).trials
     trials.loc[(trials.arm == "arm") & (trials.seed < 6), "status"] = "diverged"
-    assert "6 of 8 in arm (at most 97 %); 0 of 8 in base" in told(study(columns, trials=trials))
+    sentence = told(study(columns, trials=trials))
+    assert "6 of 8 in arm (95 % interval of the rate: up to 97 %); 0 of 8 in base" in sentence
 
 
 def test_claims_of_the_release_and_of_the_user_are_counted_apart():
