@@ -51,8 +51,8 @@ def test_a_trial_measures_every_length(plan: MakePlan) -> None:
     plain = by_arm["naive"].values
     for name, trial in by_arm.items():
         values = trial.values
-        # 4 heads of 8, in float32. Naive saves the weights and scaled queries (and the causal mask,
-        # once for all heads), the others the output and one or two numbers a row.
+        # 4 heads of 8, in float32. Naive saves the weights, the scaled queries and one causal mask
+        # for all heads. The others save the output and one or two numbers a row.
         a_row = {"naive": 24 + 8, "fused": 8 + 1}.get(name, 8 + 2)
         mask = 24 * 24 if name == "naive" else 0
         assert values["flash/saved_bytes/length24"] == 4 * 24 * a_row * 4 + mask
