@@ -69,43 +69,45 @@ def domains_built_once() -> Iterator[None]:
 
 
 def pytest_configure() -> None:
-    """Choose what samples are drawn with, once for all processes of a session."""
+    """Choose the seed of samples, once for all processes of a session."""
     os.environ.setdefault(SEED, str(Random().randrange(2**31)))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say what draws the same samples again."""
+    """Print the seed that draws the same samples again."""
     terminalreporter.write_line(f"{SEED}={os.environ[SEED]} draws the same samples again")
 
 
 def pytest_collection_finish() -> None:
-    """Spare the collector of garbage what lives to the end: all modules and tests."""
+    """Exclude modules and tests from garbage collection: they live to the end."""
     gc.collect()
     gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave so many cases of a test marked `some` in its tier, drawn anew in every session.
+    """Keep a random sample of the cases of a test marked `some` in its tier.
 
-    The others are in the long tier, which takes them all.
+    Each session draws another sample. The remaining cases move to the long tier, which runs all.
     """
     cases: dict[str, list[pytest.Item]] = {}
     for item in items:
         if item.get_closest_marker("some"):
             cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
-    for name, found in cases.items():
-        marker = found[0].get_closest_marker("some")
+    for name, items_of_case in cases.items():
+        marker = items_of_case[0].get_closest_marker("some")
         assert marker is not None
-        drawn = Random(f"{os.environ[SEED]} {name}").sample(found, min(marker.args[0], len(found)))
-        for item in found:
+        drawn = Random(f"{os.environ[SEED]} {name}").sample(
+            items_of_case, min(marker.args[0], len(items_of_case))
+        )
+        for item in items_of_case:
             if item not in drawn:
                 item.add_marker(pytest.mark.long)
 
 
 @pytest.fixture
 def sample(request: pytest.FixtureRequest) -> Random:
-    """What draws a sample in the slow tier, another one in every session."""
+    """Return the random generator of the session's samples in the slow tier."""
     return Random(f"{os.environ[SEED]} {request.node.nodeid}")
 
 

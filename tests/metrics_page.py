@@ -61,7 +61,7 @@ def owners() -> Iterator[tuple[str, str, ModuleType, Mapping[str, Metric]]]:
 
 
 def questions() -> list[str]:
-    """Return our experiments, without those of plug-ins."""
+    """Return the project's experiments, without those of plug-ins."""
     return [
         name
         for name in sorted(registry.experiment_names())
@@ -70,7 +70,7 @@ def questions() -> list[str]:
 
 
 def section(title: str, summary: str, module: ModuleType, metrics: Mapping[str, Metric]) -> str:
-    """Return one owner's section: what it asks, the legend of its formulas, its table."""
+    """Return one owner's section: its question, the legend of its formulas, its table."""
     _, _, legend = (getdoc(module) or "").partition("\n\n")
     rows = [row(name, metric) for name, metric in metrics.items()]
     parts = [f"## {title}", summary, " ".join(legend.split("\n")).replace("  ", "\n\n")]
@@ -92,7 +92,7 @@ def row(name: str, metric: Metric) -> str:
 
 
 def diverged(metric: Metric) -> str:
-    """Say which value a metric has for a diverged trial."""
+    """Describe the value of a metric for a diverged trial."""
     if metric.diverged is DivergedValue.fixed:
         return f"{metric.value:g}"
     if metric.diverged is DivergedValue.nothing:

@@ -1,7 +1,7 @@
 """`python -m tests.register`: register the claims that ship, before a release.
 
-Adds a line to `conf/claims/registered.json` for each claim of `conf/` that has none as it stands
-now; lines that are there stay as they are, as history. Run it after a claim or its arms changed.
+Adds a line to `conf/claims/registered.json` for each claim of `conf/` whose current text has none.
+Existing lines stay unchanged, as history. Run it after a claim or its arms changed.
 """
 
 import datetime
@@ -21,7 +21,7 @@ CONF = Path(__file__).resolve().parents[1] / "conf"
 
 
 def shipping() -> Iterator[dict[str, Any]]:
-    """What is to be registered: a line without its date for each claim of each preset."""
+    """Return the lines to register: one without its date for each claim of each preset."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
         for path in sorted((CONF / "preset").glob("*.yaml")):
             experiment, _, scale = path.stem.rpartition("_")
@@ -42,7 +42,7 @@ def shipping() -> Iterator[dict[str, Any]]:
 
 
 def registered() -> list[dict[str, Any]]:
-    """The lines that are there."""
+    """Return the existing lines."""
     return (
         json.loads(SHIPPED_CLAIMS_FILE.read_text(encoding="utf-8"))
         if SHIPPED_CLAIMS_FILE.exists()
@@ -51,7 +51,7 @@ def registered() -> list[dict[str, Any]]:
 
 
 def missing() -> list[dict[str, Any]]:
-    """Claims that ship and have no line as they stand now."""
+    """Return the claims that ship and whose current text has no line."""
     known = [{key: line[key] for key in line if key != "date"} for line in registered()]
     return [line for line in shipping() if line not in known]
 

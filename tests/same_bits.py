@@ -1,10 +1,10 @@
-"""Show that a change of the code changes no number: record what trials give, then compare.
+"""Show that a change of the code changes no number: record outcomes of trials, then compare.
 
     python -m tests.same_bits record before.json     # about two minutes on two cores
     python -m tests.same_bits compare before.json    # after it; exit code 1 if a bit differs
 
 Computes every experiment at smoke, and a short training of every option of every part and task.
-Values of clocks and allocators are left out. See `outcomes` for all that is compared.
+Values of clocks and allocators are left out. See `outcomes` for the compared values.
 """
 
 import hashlib
@@ -78,7 +78,7 @@ def added(arms: dict[str, list[str]]) -> list[str]:
 
 def digests(folder: Path) -> dict[str, str]:
     """Return a hash of each outcome of the trials below a folder: `experiment/arm/seed/what`."""
-    found = {}
+    digest_of = {}
     for trial in sorted(folder.glob("*/trials/*/seed-*")):
         arm = trial.parent.name.rpartition("-")[0]  # the signature may change
         name = f"{trial.parts[-4]}/{arm}/{trial.name}"
@@ -90,13 +90,13 @@ def digests(folder: Path) -> dict[str, str]:
                 if isinstance(value, set)
                 else value
             )
-            found[f"{name}/{what}"] = hashlib.sha256(ordered.encode()).hexdigest()[:16]
-    return found
+            digest_of[f"{name}/{what}"] = hashlib.sha256(ordered.encode()).hexdigest()[:16]
+    return digest_of
 
 
 def computed() -> dict[str, str]:
     """Compute everything in temporary folders and return its digests."""
-    found = {}
+    digest_of = {}
     for arguments in commands():
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
@@ -110,8 +110,10 @@ def computed() -> dict[str, str]:
                 stdout=subprocess.DEVNULL,
             )
             label = "smoke" if "-m" in arguments else "options"
-            found |= {f"{label}/{key}": value for key, value in digests(folder / "outputs").items()}
-    return found
+            digest_of |= {
+                f"{label}/{key}": value for key, value in digests(folder / "outputs").items()
+            }
+    return digest_of
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""`training.compile=true` changes the speed of a training, and nothing else but rounding."""
+"""`training.compile=true` changes the speed of a training, and apart from that only rounding."""
 
 import shutil
 from collections.abc import Callable

@@ -49,11 +49,11 @@ def computed(folder: Path) -> Counter[str]:
 
 
 def mislabelled(folder: Path) -> dict[str, object]:
-    """The faults whose trial does not say what happened to it."""
-    found = slots(folder)
+    """Return the faults whose label does not name the cause."""
+    slot_of = slots(folder)
     wrong: dict[str, object] = {}
     for seed, (name, (_, state, message)) in enumerate(FAULTS.items()):
-        status = found["dense", seed].status()
+        status = slot_of["dense", seed].status()
         text = str(status.get("message", ""))
         if status["state"] != state or message not in text or len(text) > 300:
             wrong[name] = status
@@ -95,7 +95,7 @@ def test_of_a_hundred_trials_those_that_fail_are_labelled_and_all_others_finish(
 
 
 def together(folder: Path, *commands: tuple[str, ...]) -> list[str]:
-    """The values of each run of commands that start together: exit code 0, no other words."""
+    """Return the values of each run of commands that start together; check exit code and output."""
     started = [
         subprocess.Popen(
             command(*overrides, "workers=1"),
@@ -137,7 +137,7 @@ def test_four_commands_that_share_arms_compute_each_trial_once(tmp_path: Path):
         ("arm=dense", "n_seeds=5"),
         ("arm=[other,moe_top2]", '+arms.other=["ffn=dense"]', "n_seeds=4"),
     )
-    # `other` is `dense` under another name: whoever came first named the folder.
+    # `other` is `dense` under another name: the first trial named the folder.
     assert sum(computed(tmp_path).values()) == 12
     tables = [pd.read_csv(StringIO(text)).query("metric == 'val/loss'") for text in values]
     assert sorted(map(len, tables)) == [5, 8, 8, 12]

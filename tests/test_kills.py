@@ -1,7 +1,7 @@
 """A trial may be killed at any point, as often as you like: it ends with the same bits.
 
-A short training of the translation experiment: three batches an epoch, each in two parts, and a
-checkpoint at every fourth step, so that kills fall into epochs, steps and the time between
+The trial is a short training of the translation experiment: three batches an epoch, each in two
+parts, and a checkpoint at every fourth step. So kills fall into epochs, steps and the time between
 checkpoints. The default suite takes a few points, `-m slow` a sample of all, `-m long` all of them.
 """
 
@@ -45,7 +45,7 @@ SAMPLES = {"part of a step": 14, "step": 5, "weights": 3, "state": 2, "checkpoin
 
 @dataclass
 class Lab:
-    """One trial to be computed again and again, and what it leaves if nobody disturbs it."""
+    """One trial to be computed repeatedly, and its outcome without a kill."""
 
     folder: Path
     stages: Stages
@@ -55,24 +55,24 @@ class Lab:
     names: Iterator[int] = field(default_factory=count)
 
     def fresh(self) -> list[Job]:
-        """The stages of the trial in a folder of their own."""
+        """Return the stages of the trial in a new folder."""
         slot = Slot(self.folder / str(next(self.names)) / "seed-0")
         return [replace(job, slot=slot) for job in self.stages]
 
     def survives(self, *points: KillPoint) -> None:
-        """Kill the trial at each point, one after the other, let it end, compare."""
+        """Kill the trial at each point in turn, let it end, compare."""
         stages = self.fresh()
         for point in points:
             assert self.nursery.run(stages, point) == -point.by, point
         self.ends_as_the_whole(stages, points)
 
     def ends_as_the_whole(self, stages: Sequence[Job], why: Any) -> dict[str, Any]:
-        """Compute a trial to its end; its result, which must be that of the whole but for times."""
+        """Compute a trial to its end; return its result, equal to the whole's except for times."""
         folder = stages[0].slot.folder
         spent = (read_json(folder / "seconds.json") or {"seconds": 0.0})["seconds"]
         assert self.nursery.run(stages) == 0, (why, (folder / "log.txt").read_text())
-        found = outcome(folder)
-        assert [key for key in self.whole if found[key] != self.whole[key]] == [], why
+        actual = outcome(folder)
+        assert [key for key in self.whole if actual[key] != self.whole[key]] == [], why
         result = read_json(folder / "result.json")
         assert result is not None
         assert result["seconds"] >= spent, why
@@ -88,11 +88,11 @@ def lab(folder: Path, *overrides: str) -> Iterator[Lab]:
     )
     jobs = [make_job(plan, entry, stage) for stage in stages]
     with fork_server(jobs) as children:
-        made = Lab(folder, jobs, children)
-        whole = made.fresh()
-        made.passed = children.count_passages(whole)
-        made.whole = outcome(whole[0].slot.folder)
-        yield made
+        translation_lab = Lab(folder, jobs, children)
+        whole = translation_lab.fresh()
+        translation_lab.passed = children.count_passages(whole)
+        translation_lab.whole = outcome(whole[0].slot.folder)
+        yield translation_lab
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def translation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 @pytest.fixture(scope="module")
 def rounded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """The translation with products in bfloat16."""
+    """Return the translation trial with products in bfloat16."""
     yield from lab(tmp_path_factory.mktemp("rounded"), *TRANSLATION, "device.autocast=bfloat16")
 
 
@@ -121,8 +121,10 @@ def test_the_whole_trial_is_what_these_tests_are_about(translation: Lab):
     assert translation.passed["part of a step"] == 24
     assert translation.passed["checkpoint"] == 3
     assert set(translation.passed) == set(SEAMS)
-    kept = {name for name in translation.whole["files"] if name.startswith("checkpoint/")}
-    assert kept == {f"checkpoint/step-12/{name}" for name in (WEIGHTS, STATE, DIGESTS)}
+    checkpoint_files = {
+        name for name in translation.whole["files"] if name.startswith("checkpoint/")
+    }
+    assert checkpoint_files == {f"checkpoint/step-12/{name}" for name in (WEIGHTS, STATE, DIGESTS)}
     moments = [name for name in translation.whole["states"] if name.endswith("/exp_avg_sq")]
     assert len(moments) == len(translation.whole["weights"])
     assert "step-12/rng/cpu" in translation.whole["states"]
@@ -163,7 +165,7 @@ def test_three_kills_cost_no_bit(translation: Lab):
 @pytest.mark.long
 @pytest.mark.parametrize("seam", ["part of a step", "step", "sync", "file change"])
 def test_three_kills_at_any_point_cost_no_bit(translation: Lab, seam: str):
-    # Every process comes through the first points again, and farther than the one before.
+    # Every process passes the first points again, and gets farther than the previous process.
     for call in range(1, translation.passed[seam] // 3, 3):
         translation.survives(*[KillPoint(seam, call)] * 3)
 
@@ -199,14 +201,14 @@ def test_autocast_trains_to_other_numbers_and_a_kill_costs_no_bit(translation: L
     assert {dtype for dtype, _, _ in ours["weights"].values()} == {"torch.float32"}
     assert all(ours["weights"][name] != theirs["weights"][name] for name in theirs["weights"])
     # Before the first step nothing is rounded yet; then losses stay close.
-    found = [
+    val_losses = [
         {step: v for tag, step, v in whole["events"] if tag == "val/loss"}
         for whole in (ours, theirs)
     ]
-    assert found[0][0] == found[1][0]
-    assert found[0] != found[1]
-    assert found[0] == pytest.approx(found[1], rel=0.01)
-    assert found[0][12] < found[0][0]
+    assert val_losses[0][0] == val_losses[1][0]
+    assert val_losses[0] != val_losses[1]
+    assert val_losses[0] == pytest.approx(val_losses[1], rel=0.01)
+    assert val_losses[0][12] < val_losses[0][0]
     rounded.survives(KillPoint("part of a step", 11))
 
 
@@ -261,7 +263,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 @pytest.fixture(scope="module")
 def stopped(translation: Lab) -> Path:
-    """The folder of a trial with checkpoints of steps 8 and 12, killed behind the last."""
+    """Return the folder of a trial with checkpoints of steps 8 and 12, killed after the last."""
     stages = translation.fresh()
     translation.nursery.run(stages, KillPoint("checkpoint", 3))
     assert steps(stages[0].slot.folder / "checkpoint") == [8, 12]
@@ -292,7 +294,7 @@ def test_without_an_undamaged_checkpoint_a_trial_starts_anew(translation: Lab, s
     stages = copied(translation, stopped)
     for step, file in ((8, STATE), (12, WEIGHTS)):
         DAMAGES["truncated"](stages[0].slot.folder / "checkpoint" / f"step-{step}" / file)
-    # Killed again, it goes on from what it has made meanwhile: damaged ones crowd out nothing.
+    # Killed again, it resumes from its newer checkpoints: damaged ones replace none of these.
     assert translation.nursery.run(stages, KillPoint("step", 6)) < 0
     assert translation.ends_as_the_whole(stages, "both")["from_step"] == 4
 

@@ -1,4 +1,4 @@
-"""What a user installs: the command, its metadata, and strangers of the same names beside it."""
+"""The installed project: the command, its metadata, and other packages of the same names."""
 
 import importlib.metadata
 import os
@@ -29,7 +29,7 @@ CONSTRAINTS = {
 STRANGE = 'print("STRANGER")\n'
 
 
-def wanted(*extras: str) -> list[Requirement]:
+def requirements(*extras: str) -> list[Requirement]:
     more = PROJECT["optional-dependencies"]
     return [
         Requirement(text) for text in PROJECT["dependencies"] + [t for e in extras for t in more[e]]
@@ -38,14 +38,14 @@ def wanted(*extras: str) -> list[Requirement]:
 
 def test_the_command_is_declared_and_torch_has_no_upper_bound():
     assert PROJECT["scripts"] == {"ablab": "ablab:main"}
-    (torch,) = [one for one in wanted() if one.name == "torch"]
+    (torch,) = [one for one in requirements() if one.name == "torch"]
     assert str(torch.specifier) == ">=2.10"
-    assert not any("joblib" in one.name for one in wanted())
+    assert not any("joblib" in one.name for one in requirements())
     assert set(PROJECT["optional-dependencies"]) == {"cluster", "dev"}
 
 
 def test_each_requirement_has_a_tested_version_that_is_allowed():
-    for one in wanted("dev", "cluster"):
+    for one in requirements("dev", "cluster"):
         pinned = CONSTRAINTS[one.name.lower()]
         (version,) = [spec.version for spec in pinned.specifier]
         assert str(pinned.specifier).startswith("==")

@@ -1,4 +1,4 @@
-"""A trial that is killed goes on from its checkpoint to the same bits, in every experiment."""
+"""A killed trial resumes from its checkpoint and ends with the same bits, in every experiment."""
 
 import json
 import os
@@ -24,14 +24,14 @@ def command(experiment: str) -> list[str]:
 
 
 def small(experiment: str) -> list[str]:
-    """A study of an experiment that is about its trials alone, not about what is told of them."""
-    # A checkpoint at every step does not change what is computed.
+    """Return a command for an experiment's trials only, without claims and figures."""
+    # A checkpoint at every step does not change the results.
     few = ["scale=smoke", "n_seeds=1", "workers=1", "training.checkpoint_every=1"]
     return [f"experiment={experiment}", *few, "~figures", "~claims"]
 
 
 def finish(experiment: str, folder: Path) -> None:
-    """Compute a study to its end as the command does, with the server that is there already."""
+    """Compute a study to its end as the command does, with the server that already runs."""
     invocation.run_and_report(*compose_config(folder, small(experiment)))
 
 
@@ -49,9 +49,11 @@ def kill_with_a_checkpoint(experiment: str, folder: Path) -> Path:
     try:
         while time.monotonic() < until and process.poll() is None:
             for status in folder.glob("outputs/*/trials/*/seed-*/status.json"):
-                kept = status.parent / "checkpoint"
-                there = any(kept.glob("step-*")) or (kept / "pieces.json").exists()
-                if there and running(status):
+                checkpoint = status.parent / "checkpoint"
+                has_checkpoint = (
+                    any(checkpoint.glob("step-*")) or (checkpoint / "pieces.json").exists()
+                )
+                if has_checkpoint and running(status):
                     # The trial has a process group of its own, which outlives the others.
                     for pid in (process.pid, json.loads(status.read_text())["pid"]):
                         os.killpg(pid, signal.SIGKILL)
@@ -80,7 +82,7 @@ def test_a_killed_trial_goes_on_to_the_same_bits(hydra: None, experiment: str, t
     killed.mkdir()
     finish(experiment, whole)
     victim = kill_with_a_checkpoint(experiment, killed)
-    time.sleep(0.5)  # the worker notices that its parent is gone, or is gone itself
+    time.sleep(0.5)  # the worker notices that its parent has exited, or exits itself
     finish(experiment, killed)
 
     went_on = json.loads((victim / "result.json").read_text())
@@ -114,19 +116,21 @@ def test_sigterm_leaves_a_checkpoint_and_no_process(who: str, tmp_path: Path):
     until = time.monotonic() + PATIENCE
     try:
         while time.monotonic() < until:
-            found = [s for s in tmp_path.glob("outputs/*/trials/*/*/status.json") if running(s)]
-            if found and (found[0].parent / "metrics.csv").exists():
+            running_statuses = [
+                s for s in tmp_path.glob("outputs/*/trials/*/*/status.json") if running(s)
+            ]
+            if running_statuses and (running_statuses[0].parent / "metrics.csv").exists():
                 break
             time.sleep(0.05)
         time.sleep(2)
-        status = json.loads(found[0].read_text())
+        status = json.loads(running_statuses[0].read_text())
         os.kill(process.pid if who == "parent" else status["pid"], signal.SIGTERM)
-        while running(found[0]) and time.monotonic() < until:
+        while running(running_statuses[0]) and time.monotonic() < until:
             time.sleep(0.05)
-        after = json.loads(found[0].read_text())
+        after = json.loads(running_statuses[0].read_text())
         assert after["state"] == "killed"
         assert "resumes from step" in after["message"]
-        assert any((found[0].parent / "checkpoint").glob("step-*"))
+        assert any((running_statuses[0].parent / "checkpoint").glob("step-*"))
         if who == "parent":
             assert process.wait(timeout=30) == 130
             assert not Path(f"/proc/{status['pid']}").exists()

@@ -1,8 +1,8 @@
-"""Soak: all experiments at smoke, again and again, by one process that stays: nothing may grow.
+"""A soak test: one process computes all experiments at smoke repeatedly, and nothing may grow.
 
-Twenty minutes, or ABLAB_SOAK_MINUTES. What is looked at after each round: the memory of the process
-and of all its children, open files, threads, children, temporary files, shared memory. The first
-two rounds load code and fill caches; from then on the figures must stay.
+It takes twenty minutes, or ABLAB_SOAK_MINUTES. Each round measures the memory of the process and of
+all its children, open files, threads, children, temporary files and shared memory. The first two
+rounds load code and fill caches; from then on the numbers must stay.
 """
 
 import gc
@@ -26,7 +26,7 @@ MINUTES = float(os.environ.get("ABLAB_SOAK_MINUTES", "20"))
 WARM = 2  # rounds
 MIB = 2**20
 ALLOWED = {"own MiB": 24.0, "all MiB": 64.0}
-"""How much the last rounds may lie above the first warm ones; of counts, nothing."""
+"""How much the last rounds may exceed the first warm ones; counts must not grow."""
 
 
 def family() -> Iterator[int]:
@@ -35,7 +35,7 @@ def family() -> Iterator[int]:
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-        except (OSError, ValueError):  # it has gone
+        except (OSError, ValueError):  # the process has exited
             continue
         parents.setdefault(parent, []).append(int(folder.name))
     waiting = [os.getpid()]
@@ -46,10 +46,10 @@ def family() -> Iterator[int]:
 
 
 def resident(process: int) -> float:
-    """Resident memory in MiB, a page that several processes share counted in part."""
+    """Return resident memory in MiB; a page shared by several processes counts in part."""
     try:
         text = Path(f"/proc/{process}/smaps_rollup").read_text()
-    except OSError:  # it has gone
+    except OSError:  # the process has exited
         return 0.0
     return next(
         int(line.split()[1]) / 1024 for line in text.splitlines() if line.startswith("Pss:")
@@ -57,12 +57,12 @@ def resident(process: int) -> float:
 
 
 def entries(folder: str) -> int:
-    """How many names a folder has."""
+    """Return the number of names in a folder."""
     return sum(1 for _ in Path(folder).iterdir())
 
 
 def figures(temporary: Path) -> dict[str, float]:
-    """What must not grow, now."""
+    """Measure the sizes that must not grow."""
     gc.collect()
     processes = list(family())
     return {
@@ -93,8 +93,8 @@ def test_nothing_grows_over_many_studies(tmp_path: Path, capsys: pytest.CaptureF
                 )
         rounds.append(figures(temporary))
         with capsys.disabled():
-            told = ", ".join(f"{name} {value:.0f}" for name, value in rounds[-1].items())
-            print(f"round {len(rounds)}: {told}", flush=True)  # noqa: T201
+            sizes = ", ".join(f"{name} {value:.0f}" for name, value in rounds[-1].items())
+            print(f"round {len(rounds)}: {sizes}", flush=True)  # noqa: T201
     warm = rounds[WARM:]
     some = max(1, len(warm) // 3)
     for name in warm[0]:

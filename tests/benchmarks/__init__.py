@@ -1,6 +1,6 @@
 """Speed and memory as ratios.
 
-A benchmark runs as a module and as a script; either way it finds `side_by_side` beside itself.
+A benchmark runs as a module and as a script; either way it finds `side_by_side` in its folder.
 """
 
 import sys

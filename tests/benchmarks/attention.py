@@ -1,4 +1,4 @@
-"""How fast and how small is the tiled kernel? Beside the whole matrix, and torch's fused kernel.
+"""Time and memory of the tiled kernel, against the whole matrix and torch's fused kernel.
 
 python -m tests.benchmarks.attention [--lengths 512 2048] [--rounds 9] [--threads 1]
     [--memory-up-to 8192] [--naive-up-to 2048] [--json FILE] [--quick]
@@ -12,9 +12,10 @@ same inputs for all. Peaks are measured in processes of their own; naive is left
 - tiled 64, 256/512: with fixed ones.
 - fused: torch's scaled_dot_product_attention.
 
-glibc gives large tensors back and faults them in anew, which doubles naive's time; trials of the
-engine do not. MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=4294967296 before the
-command measures it as they do; say which one a figure is.
+By default glibc returns the memory of large tensors and faults it in again, which doubles naive's
+time. Trials of the engine keep the memory. To measure as they do, set
+MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=4294967296 before the command. Report which
+setting a number has.
 """
 
 import math
@@ -55,7 +56,7 @@ def both(kernel: AttentionKernel, x: list[Tensor], causal: bool) -> None:
 
 
 def compare(bench: SideBySide, length: int, causal: bool) -> None:
-    """Time all contenders, forward and both."""
+    """Time all contenders, forward and forward+backward."""
     x = inputs(length)
     for run in (forward, both):
         functions: dict[str, Callable[[], object]] = {
@@ -66,12 +67,12 @@ def compare(bench: SideBySide, length: int, causal: bool) -> None:
 
 
 def memory(bench: SideBySide, lengths: list[int], naive_up_to: int) -> dict[str, dict]:
-    """Peaks in MiB and bytes saved, with the slope of the latter in log length."""
+    """Return peaks in MiB and saved bytes; print the slope of saved bytes in log length."""
     kernels = {name: CONTENDERS[name] for name in ("naive", "tiled", "fused")}
-    found: dict[str, dict] = {}
+    measurements: dict[str, dict] = {}
     rows = []
     for name, kernel in kernels.items():
-        found[name] = {}
+        measurements[name] = {}
         for length in lengths:
             if name == "naive" and length > naive_up_to:
                 continue
@@ -81,17 +82,23 @@ def memory(bench: SideBySide, lengths: list[int], naive_up_to: int) -> dict[str,
             ]
             peaks = [peak_mib(prepare) if can_measure_peak() else math.nan for prepare in prepares]
             leaves = [x.requires_grad_() for x in inputs(length)[:3]]
-            kept = saved_bytes(partial(kernel, *leaves, causal=True), leaves)
-            found[name][length] = {"forward": peaks[0], "both": peaks[1], "saved": kept}
+            n_saved_bytes = saved_bytes(partial(kernel, *leaves, causal=True), leaves)
+            measurements[name][length] = {
+                "forward": peaks[0],
+                "both": peaks[1],
+                "saved": n_saved_bytes,
+            }
             row = {"kernel": name, "length": str(length), "peak forward MiB": f"{peaks[0]:.1f}"}
-            rows.append(row | {"peak both MiB": f"{peaks[1]:.1f}", "saved bytes": str(kept)})
+            rows.append(
+                row | {"peak both MiB": f"{peaks[1]:.1f}", "saved bytes": str(n_saved_bytes)}
+            )
     bench.table("memory, causal", rows)
-    for name, measured in found.items():
+    for name, measured in measurements.items():
         first, last = min(measured), max(measured)
         growth = measured[last]["saved"] / measured[first]["saved"]
         if last > first:
             bench.say(f"slope of {name}: {math.log(growth) / math.log(last / first):.3f}")
-    return found
+    return measurements
 
 
 def main() -> None:

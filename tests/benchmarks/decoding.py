@@ -1,4 +1,4 @@
-"""How fast is decoding one token? Beside its naive twin, a peer, and reading the cache once.
+"""Time of decoding one token, against its naive twin, a peer, and reading the cache once.
 
 python -m tests.benchmarks.decoding [--lengths 4096 16384] [--rounds 9] [--threads 1] [--json FILE]
     [--quick]
@@ -6,10 +6,10 @@ python -m tests.benchmarks.decoding [--lengths 4096 16384] [--rounds 9] [--threa
 About 3 minutes and 2.5 GB; --quick: a cache of 1024, seconds. The attention of one token, without
 projections: 8 query heads of width 64, batch 8, keys and values in a preallocated cache.
 
-- ours: the layer's own path, the query heads of a group as rows of one product.
-- repeated: keys and values expanded to all query heads first, the naive way.
-- enable_gqa: torch's own switch for grouped heads.
-- read: the sum of all keys and values, each read once: nobody can be faster.
+- `ours`: the layer's own path, the query heads of a group as rows of one product.
+- `repeated`: keys and values expanded to all query heads first, the naive way.
+- `enable_gqa`: torch's own switch for grouped heads.
+- `read`: the sum of all keys and values, each read once: a lower bound.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A training step of a deep stack beside its limit, and what watching its gradients costs.
+"""A training step of a deep stack against its limit, and the cost of watching its gradients.
 
 python -m tests.benchmarks.deep_stack [--rounds 7] [--threads 1] [--json FILE] [--quick]
 
@@ -7,10 +7,11 @@ AdamW step, as the training loop does it. About 2 minutes; --quick has 4 layers,
 
 - limit: the products with weights alone, 3 a matrix (forward, by the input, by the weight), into
   memory that exists already.
-- step: ours. watched: the same with the norm of each layer's gradients. looped: the same with a
-  transfer for each parameter, as the exercise does.
-- watch, loop: the norms alone, on gradients that are there, over a step: a share too small to be
-  seen in the difference of two steps.
+- step: the project's step.
+- watched: the same with the norm of each layer's gradients.
+- looped: the same with a transfer for each parameter, the textbook's way.
+- watch, loop: the norms alone, on existing gradients, over a step. This share is too small to show
+  in the difference of two steps.
 """
 
 from collections.abc import Callable
@@ -97,7 +98,7 @@ def loss_of(net: Transformer, x: Tensor, keep: Tensor) -> Tensor:
 
 
 def nothing(net: Transformer) -> None:
-    """No watch."""
+    """Watch nothing."""
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""What the runner costs: start-up beside a bare Hydra app, planning, two workers, a rerun.
+"""The runner's costs: start-up against a bare Hydra app, planning, two workers, a rerun.
 
 python -m tests.benchmarks.engine [--rounds 9] [--json FILE] [--quick]
 
@@ -35,16 +35,16 @@ N_STORED = 10_000
 
 
 def command(words: list[str], folder: Path) -> str:
-    """Run a command to its end; what it printed."""
+    """Run a command to its end and return its output."""
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(words, cwd=folder, env=env, check=True, capture_output=True, text=True)
     return done.stdout
 
 
 def start_up(folder: Path) -> dict[str, dict[str, Callable[[], str]]]:
-    """Commands that plan nothing, beside the same of a bare Hydra app over the same config folder.
+    """Time commands that plan nothing, against a bare Hydra app over the same config folder.
 
-    Help has a comparison of its own: Hydra renders it for most of a second, in any app.
+    Help has its own comparison: Hydra renders it for most of a second, in any app.
     """
     app = folder / "bare.py"
     app.write_text(BARE.replace("CONF", repr(str(ROOT / "conf"))))
@@ -68,7 +68,7 @@ def start_up(folder: Path) -> dict[str, dict[str, Callable[[], str]]]:
 
 
 def planning(folder: Path, n_stored: int) -> float:
-    """Seconds to find out that a study of `n_stored` trials is finished."""
+    """Return the seconds to plan a finished study of `n_stored` trials."""
     script = f"""
 from pathlib import Path
 from types import SimpleNamespace
@@ -102,42 +102,42 @@ print(measure.mean_seconds(survey, 1))
 
 
 def studies(folder: Path) -> dict[str, Any]:
-    """A study of eight training trials with one and with two workers, and run again."""
+    """Time a study of eight training trials with one and two workers, and run it again."""
     runner = [sys.executable, "-m", "runner", *TRAINING, *LONGER]
-    found: dict[str, Any] = {}
+    seconds: dict[str, Any] = {}
     for workers in (1, 2):
         outputs = folder / f"workers{workers}"
         words = [*runner, f"workers={workers}", f"outputs={outputs}"]
         once = partial(command, words, folder)
-        found[f"workers={workers}"] = mean_seconds(once, 1)
-        found[f"again, workers={workers}"] = [mean_seconds(once, 1) for _ in range(3)]
+        seconds[f"workers={workers}"] = mean_seconds(once, 1)
+        seconds[f"again, workers={workers}"] = [mean_seconds(once, 1) for _ in range(3)]
         results = [json.loads(path.read_text()) for path in outputs.rglob("result.json")]
-        found[f"trial seconds, workers={workers}"] = [result["seconds"] for result in results]
-    return found
+        seconds[f"trial seconds, workers={workers}"] = [result["seconds"] for result in results]
+    return seconds
 
 
 def main() -> None:
     """Measure and print."""
     bench = SideBySide(arguments(__doc__, rounds=9))
-    found: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for title, commands in start_up(folder).items():
             bench.compare(title, commands, "it / bare Hydra app", warmup=1)
         n_stored = N_STORED // 10 if bench.options.quick else N_STORED
-        found["planning"] = planning(folder, n_stored)
+        results["planning"] = planning(folder, n_stored)
         goal = f"(goal {5 * n_stored / N_STORED:g})"
-        bench.say(f"a store of {n_stored:,} trials: planned in {found['planning']:.2f} s {goal}")
+        bench.say(f"a store of {n_stored:,} trials: planned in {results['planning']:.2f} s {goal}")
         if not bench.options.quick:
-            found |= studies(folder)
-            one, two = found["workers=1"], found["workers=2"]
+            results |= studies(folder)
+            one, two = results["workers=1"], results["workers=2"]
             ratio = f"{one / two:.2f} x (goal 1.6)"
             bench.say(f"eight trials: {one:.1f} s with 1 worker, {two:.1f} s with 2: {ratio}")
-            again = statistics.median(found["again, workers=2"])
+            again = statistics.median(results["again, workers=2"])
             bench.say(f"run again, all reused: {again:.1f} s (goal 8)")
-            busy = sum(found["trial seconds, workers=1"])
+            busy = sum(results["trial seconds, workers=1"])
             bench.say(f"outside of trials with 1 worker: {1 - busy / one:.1%} of {one:.0f} s")
-    bench.write(studies=found)
+    bench.write(studies=results)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""How close a feed-forward network comes to its matrix products.
+"""Time of a feed-forward network, against its matrix products alone.
 
 python -m tests.benchmarks.ffn [--rounds 30] [--threads 1] [--json FILE] [--quick]  about 1 minute
 
-Forward and forward+backward of ReLU, GELU and SwiGLU (at 2/3 of the width, so equal FLOPs), 1024
-tokens, d_model 512, d_ff 2048, beside their limit: the products of an ungated network alone, into
+Forward and forward+backward of ReLU, GELU and SwiGLU (at 2/3 of the width, so equal FLOPs), for
+1024 tokens, d_model 512, d_ff 2048. Their limit is the products of an ungated network alone, into
 memory that exists already. 2/3 of 2048 is 1365, whose odd rows make the products themselves slow
-(`limit_1365` is theirs alone); 1368, the next multiple of 8, costs 0.2 % more FLOPs.
+(`limit_1365` times these products). 1368, the next multiple of 8, costs 0.2 % more FLOPs.
 
 Goal: limit / network >= 0.90.
 """

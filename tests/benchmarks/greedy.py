@@ -1,14 +1,16 @@
-"""How fast is greedy decoding? Cached against recomputed, and many sentences against one by one.
+"""Time of greedy decoding: cached against recomputed, and batches against single sentences.
 
 python -m tests.benchmarks.greedy [--rounds 7] [--threads 1] [--json FILE] [--quick]  about 1 minute
 
 An untrained encoder-decoder (2 + 2 layers, d_model 128) that never ends a sentence, so that all
-decode equally many tokens from as many.
+contenders read and decode equally many tokens.
 
-- naive: the exercise's way; encodes the source and computes the whole prefix anew for each token,
-  and attention has its whole score matrix. - fused: the same with torch's attention.
+- naive: encodes the source and recomputes the whole prefix for each token, the textbook's way.
+  Attention has its whole score matrix.
+- fused: the same with torch's attention.
 - cached: encodes once, and computes the newest token alone.  Goal: >= 5 x naive at 32 and more.
-- one by one: 256 sentences, each decoded alone with a cache. - batched: at once.  Goal: >= 20 x.
+- one by one: 256 sentences, each decoded separately with a cache.
+- batched: all at once.  Goal: >= 20 x.
 """
 
 from collections.abc import Callable

@@ -1,18 +1,18 @@
-"""What do statistics of attention heads cost? Beside attention alone and the loop over heads.
+"""Cost of statistics of attention heads, against attention alone and a loop over heads.
 
 python -m tests.benchmarks.head_statistics [--lengths 1024 2048] [--rounds 9] [--json FILE]
     [--quick]
 
 About 1 minute where nothing else runs; --quick: 256 positions. One attention layer, d_model 512, 8
-heads, causal, batch 1, projections included. Peak memory is over the inputs, in a process of its
-own.
+heads, causal, batch 1, projections included. Peak memory is over the inputs, in a separate process.
 
-- attention: the layer alone, by torch's kernel, without statistics: nobody can be faster.
-- ours: the layer and then the scores of the probe, from blocks of queries.
-- scores: the scores alone.
-- loop: the whole matrix of weights, and a Python loop over heads that reads each score by .item().
-- training: ten training steps of a small model, and what the probe adds to them: on one batch (it
-  holds a forward of its own, which stands beside it) and in a whole evaluation of 192 sequences.
+- `attention`: the layer alone, by torch's kernel, without statistics: a lower bound.
+- `ours`: the layer and then the scores of the probe, from blocks of queries.
+- `scores`: the scores alone.
+- `loop`: the whole matrix of weights, and a Python loop over heads that reads each score by item().
+- `training`: ten training steps of a small model, and the time that the probe adds to them. The
+  probe is timed on one batch (which includes its own forward, timed separately too) and in a whole
+  evaluation of 192 sequences.
 """
 
 from collections.abc import Callable
@@ -47,7 +47,7 @@ SHORTEST_SAMPLE = 0.005
 
 @torch.no_grad()
 def contenders(length: int) -> dict[str, Callable[[], object]]:
-    """One layer on one sequence, with and without statistics."""
+    """Return calls of one layer on one sequence, with and without statistics."""
     layer = Attention(D_MODEL, n_heads=N_HEADS, n_kv_heads=N_HEADS).eval()
     x = torch.randn(1, length, D_MODEL)
     projected = layer.query(x), layer.key(x)
@@ -66,13 +66,13 @@ def contenders(length: int) -> dict[str, Callable[[], object]]:
         matrices = self_attention_weights(*queries_keys(layer, layer.query(x), layer.key(x)))
         value = layer.value(x).unflatten(-1, (N_HEADS, -1)).transpose(1, 2)
         output = layer.out((matrices @ value).transpose(1, 2).flatten(2))
-        found = []
+        statistics_of_heads = []
         for head in range(N_HEADS):
             p = matrices[0, head]
-            found.append(-(p * (p + 1e-9).log()).sum(-1).mean().item())
-            found.append((p * back).sum(-1).mean().item())
-            found.append(p.diagonal().mean().item())
-        return output, found
+            statistics_of_heads.append(-(p * (p + 1e-9).log()).sum(-1).mean().item())
+            statistics_of_heads.append((p * back).sum(-1).mean().item())
+            statistics_of_heads.append(p.diagonal().mean().item())
+        return output, statistics_of_heads
 
     return {
         "attention": attention,
@@ -140,10 +140,10 @@ def main() -> None:
     }
     for length in lengths:
         ratios = ("it / attention", "loop / it")
-        found = contenders(length)
-        bench.compare(f"{length} positions", found, *ratios, min_seconds=SHORTEST_SAMPLE)
-        told = ", ".join(f"{name} {value:.0f}" for name, value in peaks[length].items())
-        bench.say(f"peak MiB over the inputs: {told or 'needs Linux'}")
+        timed = contenders(length)
+        bench.compare(f"{length} positions", timed, *ratios, min_seconds=SHORTEST_SAMPLE)
+        peaks_text = ", ".join(f"{name} {value:.0f}" for name, value in peaks[length].items())
+        bench.say(f"peak MiB over the inputs: {peaks_text or 'needs Linux'}")
     bench.compare("training", training(), "it / ten steps")
     bench.write(peak_mib=peaks)
 

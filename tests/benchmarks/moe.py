@@ -1,15 +1,15 @@
-"""How fast is the mixture layer? Beside its naive twin, a peer, and the GEMMs nobody can avoid.
+"""Time of the mixture layer, against its naive twin, a peer, and the unavoidable products.
 
 python -m tests.benchmarks.moe [--rounds 15] [--threads 1] [--json FILE] [--quick]
 
 About 3 minutes; --quick: the small models and 8 experts alone. Every round has other inputs, and
 in a round all contenders have the same.
 
-- limit: the products of the active FLOPs alone, at even load, into memory that exists already:
+- `limit`: the products of the active FLOPs alone, at even load, into memory that exists already:
   2 a matrix forward, 6 with backward (the input needs a gradient, as inside a model).
-- ours: the whole layer, router included.
-- naive: the same layer, with a mask for each choice and expert.
-- peer: sort, torch's grouped_mm over stacked weights, put back.
+- `ours`: the whole layer, router included.
+- `naive`: the same layer, with a mask for each choice and expert.
+- `peer`: sort, torch's grouped_mm over stacked weights, put back.
 """
 
 from collections.abc import Callable

@@ -1,8 +1,8 @@
-"""What benchmarks share: contenders timed in the same rounds, tables of ratios, samples in a file.
+"""The benchmarks' common parts: interleaved timing, tables of ratios, a file of samples.
 
-Contenders run in a new random order each round (`runner.trial.measure.time_interleaved`). Tables have
-medians over rounds and ratios of medians, the JSON file every sample in seconds. A shared machine
-changes its speed from minute to minute: only ratios within one run hold.
+Contenders run in a new random order each round (`runner.trial.measure.time_interleaved`). Tables
+have medians over rounds and ratios of medians; the JSON file has every sample in seconds. A shared
+machine changes its speed from minute to minute: only ratios within one run are reliable.
 """
 
 import argparse
@@ -28,7 +28,7 @@ QUICK_ROUNDS = 3
 
 
 def arguments(about: str, *, rounds: int) -> argparse.ArgumentParser:
-    """The options that every benchmark has; `about` is its docstring."""
+    """Return a parser with the common options; `about` is the benchmark's docstring."""
     parser = argparse.ArgumentParser(description=about.splitlines()[0])
     parser.add_argument("--rounds", type=int, help=f"default {rounds}; {QUICK_ROUNDS} if --quick")
     parser.add_argument("--threads", type=int, default=1)
@@ -59,10 +59,10 @@ class SideBySide:
         warmup: int = 2,
         min_seconds: float = 0.0,
     ) -> dict[str, float]:
-        """Time contenders in `times` as many rounds as asked for, print a table; median seconds.
+        """Time contenders in `times` the requested rounds, print a table, return median seconds.
 
-        A ratio is a column of the table, as it is written: of `it`, the contender of the row, and
-        of others by name, e.g. "it / ours" and "limit / it".
+        A ratio is the heading of a column and an expression, e.g. `it / ours` or `limit / it`.
+        `it` is the contender of the row; others appear by name.
         """
         rounds = max(1, round(times * self.rounds))
         samples = time_interleaved(
@@ -93,7 +93,7 @@ class SideBySide:
         self._console.print(line, highlight=False)
 
     def write(self, **more: Any) -> None:
-        """Write all samples, and what else was measured, if a file is asked for."""
+        """Write all samples and the other measurements, if the command names a file."""
         if not self.options.json:
             return
         malloc = {name: value for name, value in os.environ.items() if name.startswith("MALLOC_")}

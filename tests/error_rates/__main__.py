@@ -1,4 +1,4 @@
-"""Print the tables; exit with 1 where a rule does not hold that must."""
+"""Print the tables; exit with 1 where a required rule does not hold."""
 
 import argparse
 import datetime
@@ -28,17 +28,17 @@ def main() -> int:
     studies = asked.studies or (1000 if asked.quick else 5000)
     began = time.monotonic()
     cells = [cell for make in TABLES for cell in make(quick=asked.quick)] + preset_cells()
-    found = simulate(cells, studies, asked.workers)
+    tables = simulate(cells, studies, asked.workers)
     today = datetime.datetime.now(datetime.UTC).date()
     head = (
         f"Simulated on {today}: {studies:,} studies a cell. A star marks a cell above its level "
         "(5 %), or below the coverage or power it should have, by more than three standard errors."
     )
-    text = "\n\n".join([head, *(table.markdown() for table in found.values())])
+    text = "\n\n".join([head, *(table.markdown() for table in tables.values())])
     print(text)  # noqa: T201
     if asked.write:
         replace_block(asked.write, text)
-    failed = [line for table in found.values() for line in table.failures]
+    failed = [line for table in tables.values() for line in table.failures]
     took = f"{time.monotonic() - began:.0f} s, {len(cells)} cells"
     print("\n".join([took, *failed]), file=sys.stderr)  # noqa: T201
     return 1 if failed else 0

@@ -1,4 +1,4 @@
-"""Words of an answer: false ones where no arm differs, over looks, and the power of true ones."""
+"""Findings of an answer: false ones where no arm differs, over repeated looks, and power."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -31,13 +31,14 @@ BATCH, DECIDED = 250, 50  # studies judged at once; studies that go through `dec
 POWER = "Power at the printed detectable effect of a word, in % (80 asked)"
 COVERAGE = Bound(0.95, is_minimum=True)
 
-Family = tuple[int, ...]  # arms beside the baseline, for each headline
+Family = tuple[int, ...]  # arms besides the baseline, for each headline
 
 
 def judged(values: Floats, family: Family, alpha: float = ALPHA) -> FamilyResults:
-    """What the rule finds in studies, (studies, seeds, headlines, arms).
+    """Return the results of the rule for studies, (studies, seeds, headlines, arms).
 
-    The first `DECIDED` studies go through `decide_standings` too, as an answer does, and must get the same.
+    The first `DECIDED` studies go through `decide_standings` too, as an answer does. Both results
+    must be equal.
     """
     columns = [(h, arm) for h, n_arms in enumerate(family) for arm in range(1, n_arms + 1)]
     blocks = []
@@ -45,14 +46,14 @@ def judged(values: Floats, family: Family, alpha: float = ALPHA) -> FamilyResult
         batch = values[start : start + BATCH]
         differences = [batch[:, :, h, arm] - batch[:, :, h, 0] for h, arm in columns]
         blocks.append(judge_families(np.stack(differences, axis=-1), alpha))
-    found = FamilyResults(*(np.concatenate(column) for column in zip(*blocks, strict=True)))
-    for study, apart in zip(values[:DECIDED], found.significant[:DECIDED], strict=True):
+    results = FamilyResults(*(np.concatenate(column) for column in zip(*blocks, strict=True)))
+    for study, apart in zip(values[:DECIDED], results.significant[:DECIDED], strict=True):
         contrasts = [
             Contrast(study[:, h, arm], study[:, h, 0], DIRECTIONS[h % 3]) for h, arm in columns
         ]
         words = [decision.standing in APART for decision in decide_standings(contrasts, alpha)]
         assert words == apart.tolist(), "decide and judge_families disagree"
-    return found
+    return results
 
 
 def drawn(draw: Draw, rng: Generator, studies: int, n: int, family: Family) -> Floats:
@@ -62,17 +63,17 @@ def drawn(draw: Draw, rng: Generator, studies: int, n: int, family: Family) -> F
 def false_words(
     rng: Generator, studies: int, *, draw: Draw, n: int, family: Family
 ) -> dict[str, Share]:
-    """How many answers hold a word, and how many intervals of their first comparison hold 0."""
-    found = judged(drawn(draw, rng, studies, n, family), family)
-    covered = (found.low[:, 0] <= 0) & (found.high[:, 0] >= 0)
-    wrong = found.significant.any(axis=1)
+    """Count answers with a finding, and intervals of the first comparison that contain 0."""
+    results = judged(drawn(draw, rng, studies, n, family), family)
+    covered = (results.low[:, 0] <= 0) & (results.high[:, 0] >= 0)
+    wrong = results.significant.any(axis=1)
     return {
         "false": Share.from_hits(wrong),
         "covered": Share(int(covered.sum()), studies),
     }
 
 
-LOOK_LEVELS: Mapping[str, Callable[[int, int], float]] = {  # look, of so many -> its level
+LOOK_LEVELS: Mapping[str, Callable[[int, int], float]] = {  # (look, number of looks) -> its level
     "look k at 5 % / k, as the page does": lambda k, _: alpha_at_look(k),
     "look k at 5 % / (k (k + 1))": lambda k, _: ALPHA / (k * (k + 1)),
     "look 1 at 4 %, look k at 1 % / (k (k - 1))": lambda k, _: (
@@ -88,41 +89,42 @@ FIRST = 8  # seeds of the first look
 def simulate_repeated_looks(
     rng: Generator, studies: int, *, rule: str, n_looks: int, family: Family, anew: bool = False
 ) -> dict[str, Share]:
-    """How many studies say a word at some look.
+    """Count the studies that report a finding at any look.
 
-    Each look has a seed more than the one before; with `anew` it has as many, all of them others.
+    Each look has one seed more than the previous look. With `anew`, each look has equally many
+    seeds, all of them new.
     """
     n = FIRST * n_looks if anew else FIRST + n_looks - 1
     values = drawn(normal, rng, studies, n, family)
     wrong = np.zeros(studies, dtype=bool)
     for k in range(1, n_looks + 1):
-        seen = slice(FIRST * (k - 1), FIRST * k) if anew else slice(0, FIRST + k - 1)
-        found = judged(values[:, seen], family, LOOK_LEVELS[rule](k, n_looks))
-        wrong |= found.significant.any(axis=1)
+        observed = slice(FIRST * (k - 1), FIRST * k) if anew else slice(0, FIRST + k - 1)
+        results = judged(values[:, observed], family, LOOK_LEVELS[rule](k, n_looks))
+        wrong |= results.significant.any(axis=1)
     return {"false": Share.from_hits(wrong)}
 
 
 def simulate_effect(
     rng: Generator, studies: int, *, effect: float, n: int, family: Family
 ) -> dict[str, Share]:
-    """How often an effect, in SDs of the paired differences, is called better."""
+    """Return how often an effect, in SDs of the paired differences, is called better."""
     values = drawn(normal, rng, studies, n, family)
     values[:, :, 0, 1] -= effect * 2**0.5
-    found = judged(values, family)
-    better = found.significant[:, 0] & (found.mean[:, 0] < 0)
+    results = judged(values, family)
+    better = results.significant[:, 0] & (results.mean[:, 0] < 0)
     return {"found": Share.from_hits(better)}
 
 
 def simulate_printed_effect(
     rng: Generator, studies: int, *, n: int, family: Family
 ) -> dict[str, Share]:
-    """`simulate_effect` at the effect that is printed for a deviation of 1."""
+    """Call `simulate_effect` with the effect that the report prints for a deviation of 1."""
     effect = standing_detectable_effect(1.0, n, sum(family))
     return simulate_effect(rng, studies, effect=effect, n=n, family=family)
 
 
-def told(family: Family) -> str:
-    """A family in words."""
+def family_label(family: Family) -> str:
+    """Describe a family."""
     arms = "1 arm" if family[0] == 1 else f"{family[0]} arms"
     return f"{arms} x {len(family)} headline{'s' if len(family) > 1 else ''}"
 
@@ -132,7 +134,7 @@ QUICK_FAMILIES = [(1,), (3, 3), (8, 8, 8, 8)]
 
 
 def false_answer_cells(*, quick: bool) -> list[Cell]:
-    """False words for all kinds of noise; the known limits in the full run only."""
+    """Return cells of false findings for all kinds of noise; known limits in the full run only."""
     families = QUICK_FAMILIES if quick else ALL_FAMILIES
     seeds = (2, 6, 7, 8, 10) if quick else range(2, 11)
 
@@ -142,7 +144,7 @@ def false_answer_cells(*, quick: bool) -> list[Cell]:
         return Cell(tables, row, f"n = {n}", run, **options)
 
     cells = [
-        cell(name, told(family), draw, n, family)
+        cell(name, family_label(family), draw, n, family)
         for name, draw in NULL_NOISE.items()
         for family in families
         for n in seeds
@@ -150,7 +152,7 @@ def false_answer_cells(*, quick: bool) -> list[Cell]:
     if quick:
         return cells
     cells += [
-        cell(name, told(family), draw, n, family, must=False)
+        cell(name, family_label(family), draw, n, family, must=False)
         for name, draw in BEYOND_ASSUMPTIONS.items()
         for family in families
         for n in seeds
@@ -158,7 +160,7 @@ def false_answer_cells(*, quick: bool) -> list[Cell]:
     return cells + [
         cell(
             "an arm that diverges rarely, with the baseline's mean",
-            f"{told((arms,))}, chance {share:g}",
+            f"{family_label((arms,))}, chance {share:g}",
             draw,
             n,
             (arms,),
@@ -171,7 +173,7 @@ def false_answer_cells(*, quick: bool) -> list[Cell]:
 
 
 def coverage_cells(*, quick: bool) -> list[Cell]:
-    """Coverage of an answer's intervals; of one comparison, as a family does not widen them."""
+    """Return cells of the coverage of intervals, of one comparison: families do not widen them."""
     return [
         Cell(
             {"covered": (COVERED, COVERAGE)},
@@ -190,15 +192,15 @@ def coverage_cells(*, quick: bool) -> list[Cell]:
 
 
 def repeated_look_cells(*, quick: bool) -> list[Cell]:
-    """Wrong words of a study that is looked at again and again, until the first word."""
+    """Return cells of false findings over repeated looks, which stop at the first finding."""
     return [
         Cell(
             {"false": (OTHER_SEEDS if anew else MORE_SEEDS, FALSE_RATE_BOUND)},
-            f"{rule}; {told(family)}",
+            f"{rule}; {family_label(family)}",
             f"{n_looks} look{'s' if n_looks > 1 else ''}",
             partial(simulate_repeated_looks, rule=rule, n_looks=n_looks, family=family, anew=anew),
-            # Each look keeps 5 %; over all of them the levels add up to more, which is told in
-            # docs/trust.md. `--quick` would still notice levels that are not divided at all.
+            # Each look keeps 5 %; over all looks the levels add up to more, as docs/trust.md says.
+            # `--quick` would still detect levels that are not divided at all.
             is_required=rule == PRODUCT_RULE and (quick or n_looks == 1),
         )
         for anew in ((False,) if quick else (False, True))
@@ -209,11 +211,11 @@ def repeated_look_cells(*, quick: bool) -> list[Cell]:
 
 
 def power_cells(*, quick: bool) -> list[Cell]:
-    """Power at the printed effect."""
+    """Return cells of power at the printed effect."""
     return [
         Cell(
             {"found": (POWER, Bound(0.8, is_minimum=True, n_simulated=N_SIMULATED_STUDIES))},
-            told(family),
+            family_label(family),
             f"n = {n}",
             partial(simulate_printed_effect, n=n, family=family),
         )

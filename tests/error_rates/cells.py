@@ -1,4 +1,4 @@
-"""A cell of a table: a share of simulated studies, and whether it is where it should be."""
+"""A cell of a table: a share of simulated studies, and whether it is within its bound."""
 
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -30,9 +30,9 @@ class Share:
 
 @dataclass(frozen=True)
 class Bound:
-    """Where a share should be: at most (or at least) `level`, but for three standard errors.
+    """The bound of a share: at most (or at least) `level`, plus (or minus) three standard errors.
 
-    `n_simulated` is the number of studies behind the level, where that is a simulation's result too.
+    `n_simulated` is the number of studies of a level that is itself the result of a simulation.
     """
 
     level: float = 0.05
@@ -56,10 +56,10 @@ FALSE_RATE_BOUND = Bound()
 
 @dataclass(frozen=True)
 class Cell:
-    """What is simulated for one cell; `run` takes a generator and a number of studies.
+    """The simulation of one cell; `run` takes a generator and a number of studies.
 
-    It gives shares by name, one for each of the tables in `tables`, in which the cell stands at
-    `row` and `column`. A cell of which `is_required` is true fails the run where it is not kept.
+    `run` returns shares by name, one for each table in `tables`. The cell is at `row` and `column`
+    of these tables. If `is_required` is true, a share outside its bound fails the run.
     """
 
     tables: Mapping[str, tuple[str, Bound]]  # share's name -> (title of its table, bound)
@@ -69,7 +69,7 @@ class Cell:
     is_required: bool = True
 
     def shares(self, studies: int) -> Mapping[str, Share]:
-        """Simulate; the same cell gives the same numbers in every run of as many studies."""
+        """Simulate; the numbers of a cell depend only on its names and the number of studies."""
         names = " ".join([*sorted(title for title, _ in self.tables.values()), self.row])
         return self.run(
             np.random.default_rng(zlib.crc32(f"{names} {self.column}".encode())), studies
@@ -78,51 +78,51 @@ class Cell:
 
 @dataclass
 class Table:
-    """The shares of one table, by row and column, and those that are not where they should be."""
+    """The shares of one table, by row and column, and a line for each share out of bounds."""
 
     title: str
     shares: dict[tuple[str, str], tuple[Share, bool]] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
 
     def add(self, cell: Cell, share: Share, bound: Bound) -> None:
-        kept = bound.holds(share)
-        self.shares[cell.row, cell.column] = share, kept
-        if cell.is_required and not kept:
+        is_within = bound.holds(share)
+        self.shares[cell.row, cell.column] = share, is_within
+        if cell.is_required and not is_within:
             self.failures.append(
                 f"{self.title}: {cell.row}, {cell.column}: {share.value:.4f} of {share.total}"
             )
 
     def markdown(self) -> str:
-        """The table, in percent; a star marks what is not where it should be."""
+        """Return the table in percent; a star marks a share outside its bound."""
         rows = list(dict.fromkeys(row for row, _ in self.shares))
         columns = list(dict.fromkeys(column for _, column in self.shares))
         lines = [f"**{self.title}**", "", "| | " + " | ".join(columns) + " |"]
         lines.append("|---|" + "---:|" * len(columns))
         for row in rows:
-            found = [self.shares.get((row, column)) for column in columns]
-            lines.append("| " + " | ".join([row, *map(percent, found)]) + " |")
+            row_shares = [self.shares.get((row, column)) for column in columns]
+            lines.append("| " + " | ".join([row, *map(percent, row_shares)]) + " |")
         return "\n".join(lines)
 
 
-def percent(found: tuple[Share, bool] | None) -> str:
-    """E.g. "4.8", or "9.1*" where that is too much; "-" where no study has such a number."""
-    if found is None or isnan(found[0].value):
+def percent(entry: tuple[Share, bool] | None) -> str:
+    """Return e.g. "4.8", or "9.1*" outside the bound; "-" where no study has such a number."""
+    if entry is None or isnan(entry[0].value):
         return "-"
-    share, kept = found
-    return f"{100 * share.value:.1f}" + ("" if kept else "*")
+    share, is_within = entry
+    return f"{100 * share.value:.1f}" + ("" if is_within else "*")
 
 
 def simulate(cells: Sequence[Cell], studies: int, workers: int = WORKERS) -> dict[str, Table]:
-    """The tables of all cells, in their order."""
+    """Return the tables of all cells, in their order."""
     if workers == 1:
         return tabulate(cells, (cell.shares(studies) for cell in cells))
     with ProcessPoolExecutor(workers) as pool:
         return tabulate(cells, pool.map(Cell.shares, cells, [studies] * len(cells)))
 
 
-def tabulate(cells: Sequence[Cell], found: Iterable[Mapping[str, Share]]) -> dict[str, Table]:
+def tabulate(cells: Sequence[Cell], cell_shares: Iterable[Mapping[str, Share]]) -> dict[str, Table]:
     tables: dict[str, Table] = {}
-    for cell, shares in zip(cells, found, strict=True):
+    for cell, shares in zip(cells, cell_shares, strict=True):
         for name, (title, bound) in cell.tables.items():
             tables.setdefault(title, Table(title)).add(cell, shares[name], bound)
     return tables

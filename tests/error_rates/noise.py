@@ -21,7 +21,7 @@ DIVERGED = 10.0  # SDs of the paired differences that a diverged trial loses
 
 
 def luck(rng: Generator, shape: Shape) -> Floats:
-    """A number for each seed and headline, the same for all arms."""
+    """Draw a number for each seed and headline, the same for all arms."""
     return rng.standard_normal((*shape[:3], 1))
 
 
@@ -38,7 +38,7 @@ def lognormal(rng: Generator, shape: Shape) -> Floats:
 
 
 def chance(rng: Generator, shape: Shape, p: float) -> Floats:
-    """The chance of an event under a seed's luck; over all seeds it is p."""
+    """Return the chance of an event under a seed's luck; over all seeds it is p."""
     rest = (1 - SEED_SHARE) ** 0.5
     return np.asarray(ndtr((ndtri(p) - SEED_SHARE**0.5 * luck(rng, shape)) / rest))
 
@@ -54,7 +54,7 @@ def outcomes(rng: Generator, shape: Shape) -> Floats:
 
 
 def diverging(rng: Generator, shape: Shape, p: float) -> Floats:
-    """Arms that lose 10 SD where they diverge, and gain so much elsewhere that means are equal."""
+    """Draw arms that lose 10 SD where they diverge, and gain elsewhere, so that means are equal."""
     values = rng.standard_normal(shape) / 2**0.5  # differences of arms have an SD of 1
     shift = np.where(rng.random(shape) < p, DIVERGED, -DIVERGED * p / (1 - p))
     shift[..., 0] = 0.0

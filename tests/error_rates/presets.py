@@ -1,4 +1,4 @@
-"""The families of tests of the quick presets, as they are planned, and the power that they have."""
+"""The planned families of tests of the quick presets, and their power."""
 
 import tempfile
 from functools import partial
@@ -27,17 +27,17 @@ EMPTY = pd.DataFrame(columns=["arm", "seed", "metric", "value", "status"])
 
 
 def planned(experiment: str, folder: str) -> Plan:
-    """The quick preset of an experiment, planned as the command line does."""
+    """Plan the quick preset of an experiment as the command line does."""
     overrides = [f"experiment={experiment}", "scale=quick", f"outputs={folder}"]
     mended = arguments.check_arguments(overrides)
     return planning.make_plan(compose("config", overrides=mended), mended)
 
 
 def family(plan: Plan) -> Family:
-    """How many arms each headline compares that needs a test; an arm without it counts too."""
-    told = read_report_spec(plan.study)
+    """Count the arms of each headline that needs a test; an arm without the metric counts too."""
+    spec = read_report_spec(plan.study)
     study = StudyRecord(
-        **{**vars(told), "scale": "quick"},
+        **{**vars(spec), "scale": "quick"},
         experiment=plan.experiment,
         command="",
         arms={arm.name: list(arm.overrides) for arm in plan.arms},
@@ -60,20 +60,20 @@ def family(plan: Plan) -> Family:
 
 
 def families() -> dict[str, tuple[Family, int]]:
-    """Experiment -> the family of its quick preset and its number of seeds; those that compare."""
+    """Return the family and the number of seeds of each quick preset that compares arms."""
     GlobalHydra.instance().clear()
-    here = initialize_config_dir(str(CONF), version_base="1.3")
+    hydra_conf = initialize_config_dir(str(CONF), version_base="1.3")
     no_data = patch.object(
         planning.PreparedData, "prepare", return_value=""
     )  # no count depends on them
-    with tempfile.TemporaryDirectory() as folder, here, no_data:
+    with tempfile.TemporaryDirectory() as folder, hydra_conf, no_data:
         plans = {name: planned(name, folder) for name in registry.experiment_names()}
-    found = {name: (family(plan), len(plan.seeds)) for name, plan in plans.items()}
-    return {name: (sizes, n) for name, (sizes, n) in found.items() if sizes}
+    family_sizes = {name: (family(plan), len(plan.seeds)) for name, plan in plans.items()}
+    return {name: (sizes, n) for name, (sizes, n) in family_sizes.items() if sizes}
 
 
 def preset_cells() -> list[Cell]:
-    """A cell for each quick preset that compares arms."""
+    """Return a cell for each quick preset that compares arms."""
     return [
         Cell(
             {"found": (POWER, Bound(0.9, is_minimum=True))},

@@ -1,4 +1,4 @@
-"""Error rates of the verdict machine by simulation: on null data each kind is wrong rarely."""
+"""Error rates of verdicts by simulation: on null data each kind is rarely wrong."""
 
 import numpy as np
 import pytest
@@ -15,12 +15,12 @@ from tests.support.claim_tables import (
 )
 
 STUDIES = 800
-# Three binomial standard errors above the nominal level, so that a sound machine passes.
+# Three binomial standard errors above the nominal level, so that sound rules pass.
 SLACK = 3 * (0.05 * 0.95 / STUDIES) ** 0.5
 
 
 def shares(findings):
-    """How often each verdict came out."""
+    """Return the share of each verdict."""
     verdicts = [finding.verdict for finding in findings]
     return {v: verdicts.count(v) / len(verdicts) for v in Verdict}
 
@@ -32,9 +32,9 @@ def test_false_equivalence_where_the_true_difference_is_delta(n):
         columns["base", f"m{i}"] = draw.normal(3, 1, n)
         columns["arm", f"m{i}"] = columns["base", f"m{i}"] + draw.normal(0.1, 0.03, n)
     claims = [equivalence(f"e{i}", metric=f"m{i}", n=n) for i in range(STUDIES)]
-    found = shares(judge_values(columns, *claims))
-    assert 0.05 - SLACK <= found[Verdict.reproduced] <= 0.05 + SLACK
-    assert found[Verdict.contradicted] <= 0.025 + SLACK
+    rates = shares(judge_values(columns, *claims))
+    assert 0.05 - SLACK <= rates[Verdict.reproduced] <= 0.05 + SLACK
+    assert rates[Verdict.contradicted] <= 0.025 + SLACK
 
 
 @pytest.mark.slow
@@ -46,9 +46,9 @@ def test_false_slopes_where_the_true_slope_is_the_edge_of_the_band(n):
         values = np.exp(-0.4 * np.log(DEPTHS) + noise)
         columns |= {("arm", f"g{i}/{d}"): c for d, c in zip(DEPTHS, values.T, strict=True)}
     claims = [slope(f"s{i}", metric=f"g{i}/{{depth}}", n=n) for i in range(STUDIES)]
-    found = shares(judge_values(columns, *claims))
-    assert found[Verdict.reproduced] <= 0.025 + SLACK
-    assert found[Verdict.reproduced] + found[Verdict.contradicted] <= 0.05 + SLACK
+    rates = shares(judge_values(columns, *claims))
+    assert rates[Verdict.reproduced] <= 0.025 + SLACK
+    assert rates[Verdict.reproduced] + rates[Verdict.contradicted] <= 0.05 + SLACK
 
 
 @pytest.mark.parametrize("two_arms", [False, True])
@@ -63,8 +63,8 @@ def test_false_failure_rates_where_the_true_rate_is_the_bound(two_arms):
     claims = [
         failure_rate(f"r{i}", metric=f"m{i}", above=0.5, n=n, **asked) for i in range(STUDIES)
     ]
-    found = shares(judge_values(columns, *claims))
-    assert found[Verdict.reproduced] + found[Verdict.contradicted] <= 0.05
+    rates = shares(judge_values(columns, *claims))
+    assert rates[Verdict.reproduced] + rates[Verdict.contradicted] <= 0.05
 
 
 def test_a_family_of_mixed_kinds_keeps_its_level():
@@ -95,6 +95,6 @@ def test_a_sound_a_a_pair_seldom_makes_a_claim_invalid(n):
             columns[arm, f"m{i}"] = values + (arm == "arm") * draw.normal(size=n)
     same = {"arm": "copy", "control": "base"}
     claims = [claim(f"a{i}", metric=f"m{i}", n=n, aa=same) for i in range(STUDIES)]
-    found = shares(judge_values(columns, *claims))
-    assert found[Verdict.invalid] <= 0.05
-    assert found[Verdict.reproduced] >= 0.95
+    rates = shares(judge_values(columns, *claims))
+    assert rates[Verdict.invalid] <= 0.05
+    assert rates[Verdict.reproduced] >= 0.95

@@ -1,4 +1,4 @@
-"""Verdicts of claims of every kind: false ones where nothing, or the very edge, is true."""
+"""Verdicts of claims of every kind: false ones on null effects and effects at the bound."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from runner.stats.power import verdict_detectable_effect
 from .cells import FALSE_RATE_BOUND, Bound, Cell, Share
 from .noise import DIFFERENCE_NOISE, Differences
 
-BATCH = 100  # studies that are judged together, each a family of its own
+BATCH = 100  # studies that are judged together, each a separate family
 DEPTHS = (4, 8, 16, 32)
 COVERED = "Coverage of the interval of a claim, in %"
 FAMILY = "Families of difference claims with any false verdict, in %"
@@ -30,7 +30,7 @@ Study = Callable[[Generator, Differences, int, str], Columns]
 
 
 def paired(rng: Generator, noise: Differences, n: int, metric: str, mean: float = 0.0) -> Columns:
-    """A control, its copy, and an arm that lies so much above it; differences have an SD of 1."""
+    """Draw a control, its A/A pair, and an arm `mean` above it; differences have an SD of 1."""
     control = 3 + rng.standard_normal(n)
     return {
         ("control", metric): control,
@@ -40,7 +40,7 @@ def paired(rng: Generator, noise: Differences, n: int, metric: str, mean: float 
 
 
 def sloping(rng: Generator, noise: Differences, n: int, metric: str) -> Columns:
-    """Power laws of depth whose exponents have a mean of -0.4 and an SD of 0.05."""
+    """Draw power laws of depth whose exponents have a mean of -0.4 and an SD of 0.05."""
     exponents = -0.4 + 0.05 * noise(rng, (n,))
     level = rng.standard_normal(n)
     return {
@@ -50,13 +50,13 @@ def sloping(rng: Generator, noise: Differences, n: int, metric: str) -> Columns:
 
 
 def failing(rng: Generator, _: object, n: int, metric: str, share: float) -> Columns:
-    """Two arms whose trials fail with this chance."""
+    """Draw two arms whose trials fail with this chance."""
     return {(arm, metric): (rng.random(n) < share).astype(float) for arm in ("arm", "control")}
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A kind of claim, studies in which it is just not true, and what its interval should hold."""
+    """A kind of claim, studies in which it is narrowly false, and the true value estimated."""
 
     keys: Mapping[str, Any]
     study: Study
@@ -105,20 +105,20 @@ DECIDED_VERDICTS = (Verdict.reproduced, Verdict.contradicted)
 def simulate_claims(
     rng: Generator, studies: int, *, kind: str, noise: str, n: int
 ) -> Mapping[str, Share]:
-    """How often a claim is reproduced or contradicted, and its interval holds the truth."""
+    """Return how often a claim is reproduced or contradicted, and its interval holds the truth."""
     asked = KINDS[kind]
-    found = [one for (one,) in judged(rng, studies, asked.keys, asked.study, n, noise=noise)]
-    intervals = [one.interval for one in found if one.interval is not None]
+    findings = [one for (one,) in judged(rng, studies, asked.keys, asked.study, n, noise=noise)]
+    intervals = [one.interval for one in findings if one.interval is not None]
     covered = sum(interval.low <= asked.truth <= interval.high for interval in intervals)
     shares = {
-        str(verdict): Share(sum(one.verdict is verdict for one in found), studies)
+        str(verdict): Share(sum(one.verdict is verdict for one in findings), studies)
         for verdict in DECIDED_VERDICTS
     }
     return shares | {"covered": Share(covered, len(intervals))}
 
 
 def simulate_families(rng: Generator, studies: int, *, n: int, members: int) -> Mapping[str, Share]:
-    """How many families of differences, none of which is there, have any verdict."""
+    """Count the families of null differences that have any verdict."""
     asked = KINDS[DIFFERENCE]
     families = judged(rng, studies, asked.keys, asked.study, n, members=members)
     wrong = sum(any(one.verdict in DECIDED_VERDICTS for one in family) for family in families)
@@ -135,8 +135,8 @@ def judged(
     noise: str = "normal",
     members: int = 1,
 ) -> list[Sequence[Finding]]:
-    """The findings of each study, whose claims are one family."""
-    found: list[Finding] = []
+    """Return the findings of each study, whose claims are one family."""
+    findings: list[Finding] = []
     for start in range(0, studies, BATCH):
         columns: Columns = {}
         claims = []
@@ -146,17 +146,17 @@ def judged(
                 columns |= study(rng, DIFFERENCE_NOISE[noise], n, metric)
                 claims.append(claim(keys, f"c{i}/{member}", f"f{i}", metric, n))
         results, trials = tables(columns)
-        found += judge(claims, results, scale="quick", trials=trials)
-    return [found[i : i + members] for i in range(0, len(found), members)]
+        findings += judge(claims, results, scale="quick", trials=trials)
+    return [findings[i : i + members] for i in range(0, len(findings), members)]
 
 
 def claim(keys: Mapping[str, Any], name: str, family: str, metric: str, n: int) -> Claim:
-    given = {"statement": "-", "source": "-", "metric": metric, "n": n, "family": family}
-    return read_claim(name, given | keys)
+    defaults = {"statement": "-", "source": "-", "metric": metric, "n": n, "family": family}
+    return read_claim(name, defaults | keys)
 
 
 def tables(columns: Columns) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Final values and states as the report has them."""
+    """Return final values and states in the report's format."""
     names = [(arm, metric, seed) for (arm, metric), v in columns.items() for seed in range(len(v))]
     results = pd.DataFrame(names, columns=["arm", "metric", "seed"])
     results = results.assign(value=np.concatenate([*columns.values()]), unit="nats")
@@ -164,7 +164,7 @@ def tables(columns: Columns) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def power(rng: Generator, studies: int, *, n: int, members: int) -> Mapping[str, Share]:
-    """How often a claim is reproduced whose effect is what is printed for a deviation of 1."""
+    """Return how often a claim is reproduced that has the effect printed for a deviation of 1."""
     mean = verdict_detectable_effect(1.0, n, family_size=members)
     keys = {"kind": "difference", "direction": "greater", **PAIR}
 
@@ -172,12 +172,12 @@ def power(rng: Generator, studies: int, *, n: int, members: int) -> Mapping[str,
         return paired(rng, noise, n, metric, mean if metric.endswith("/0") else 0.0)
 
     families = judged(rng, studies, keys, study, n, members=members)
-    found = sum(first.verdict is Verdict.reproduced for first, *_ in families)
-    return {"found": Share(found, studies)}
+    n_reproduced = sum(first.verdict is Verdict.reproduced for first, *_ in families)
+    return {"found": Share(n_reproduced, studies)}
 
 
 def claim_cells(*, quick: bool) -> list[Cell]:
-    """Every kind under every noise; skewed differences are a known limit."""
+    """Return cells of every kind under every noise; skewed differences are a known limit."""
     cells = []
     for kind, asked in KINDS.items():
         for noise in DIFFERENCE_NOISE if asked.noisy and not quick else ["normal"]:
@@ -203,7 +203,7 @@ def claim_cells(*, quick: bool) -> list[Cell]:
 
 
 def family_cells(*, quick: bool) -> list[Cell]:
-    """False verdicts anywhere in a family."""
+    """Return cells of false verdicts anywhere in a family."""
     return [
         Cell(
             {"false": (FAMILY, FALSE_RATE_BOUND)},
@@ -217,7 +217,7 @@ def family_cells(*, quick: bool) -> list[Cell]:
 
 
 def claim_power_cells(*, quick: bool) -> list[Cell]:
-    """Power of differences at what is printed, for families of several sizes."""
+    """Return cells of power at the printed effect, for families of several sizes."""
     return [
         Cell(
             {"found": (POWER, Bound(0.8, is_minimum=True))},

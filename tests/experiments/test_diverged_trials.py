@@ -1,6 +1,6 @@
 """Every experiment under learning rates that destroy its model: it diverges, and does not fail.
 
-What it then records is what `experiments.metrics` declares, and nothing of it looks good.
+Its records have the metrics that `experiments.metrics` declares, and no value looks good.
 """
 
 import csv
@@ -46,7 +46,7 @@ MORE = {
 
 
 def command(experiment: str, *more: str) -> list[str]:
-    """A tiny study of an experiment."""
+    """Plan a tiny study of an experiment."""
     return [
         *(f"experiment={experiment}", "scale=smoke", "n_seeds=1", "match.by=none"),
         *("training.steps=6", "training.warmup_steps=0", "training.batch_size=4"),
@@ -58,7 +58,7 @@ def command(experiment: str, *more: str) -> list[str]:
 
 
 def wrecked(arm: Any, folder: Path, dtype: str = "float32", **training: object) -> MemoryTrial:
-    """A trial of an arm, trained without clipping of gradients."""
+    """Compute a trial of an arm without clipping of gradients."""
     trial = MemoryTrial(arm.config, folder / "corpora", clip=None, **training)
     trial.checkpoints, trial.dtype = folder / "checkpoint", getattr(torch, dtype)
     import_module(f"experiments.{arm.config.experiment}").run(trial)
@@ -66,14 +66,14 @@ def wrecked(arm: Any, folder: Path, dtype: str = "float32", **training: object) 
 
 
 def arms(plan, experiment: str) -> list[Any]:
-    """The arms of a tiny study; `copying` is head_analysis on sequences that repeat."""
+    """Plan the arms of a tiny study; `copying` is head_analysis on sequences that repeat."""
     if experiment == "copying":
         return plan(*command("head_analysis", *COPYING)).arms
     return plan(*command(experiment)).arms
 
 
 @pytest.mark.some(5)
-# After the first step all is broken: an evaluation sees it (every 1), or the second step does.
+# After the first step the model is broken. An evaluation (every 1) or the second step detects it.
 @pytest.mark.parametrize(
     ("lr", "every", "dtype"),
     [
@@ -101,20 +101,21 @@ def test_a_destroyed_model_diverges_and_does_not_fail(
 
 @pytest.mark.slow
 def test_what_is_recorded_is_what_is_declared(plan, tmp_path):
-    """Every metric has a declaration and its unit, and none is left over or misspelt."""
-    seen: set[str] = set()
+    """Every metric has a declaration and its unit, and every declaration has a metric."""
+    recorded: set[str] = set()
     for experiment in [*registry.experiment_names(), "copying"]:
         for arm in arms(plan, experiment):
-            trial = wrecked(arm, tmp_path / experiment / arm.name)  # at its own rate: it is well
+            # At its own rate it does not diverge.
+            trial = wrecked(arm, tmp_path / experiment / arm.name)
             if registry.has_timing_stage(arm.config.experiment):
                 trial.config.options.rounds = 1
                 import_module(f"experiments.{arm.config.experiment}").timing(trial)
-            seen |= {name for _, name in trial.rows} | set(trial.values)
+            recorded |= {name for _, name in trial.rows} | set(trial.values)
             check_units((name, unit) for name, (_, unit) in trial.results.items())
     known = {**METRICS, **ENGINE_METRICS}
-    assert not {name for name in seen if find_metric(name, known) is None}
+    assert not {name for name in recorded if find_metric(name, known) is None}
     assert not {
-        key for key in METRICS if not any(find_metric(name, {key: known[key]}) for name in seen)
+        key for key in METRICS if not any(find_metric(name, {key: known[key]}) for name in recorded)
     }
 
 
@@ -128,15 +129,15 @@ def test_the_record_of_a_diverged_trial(run, tmp_path: Path):
         assert json.loads((folder / "status.json").read_text())["state"] == "diverged"
         text = (folder / "result.json").read_text()
         rows = json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
-        found = {row["metric"]: row for row in rows["results"]}
+        results = {row["metric"]: row for row in rows["results"]}
         with (folder / "metrics.csv").open() as file:
             first = next(row for row in csv.DictReader(file) if row["metric"] == "val/loss")
-        assert found["val/loss"]["value"] == float(first["value"])
-        assert found["train/spike_score"]["value"] == 1.0
-        clipped = {name for name, row in found.items() if row.get("clipped")}
+        assert results["val/loss"]["value"] == float(first["value"])
+        assert results["train/spike_score"]["value"] == 1.0
+        clipped = {name for name, row in results.items() if row.get("clipped")}
         assert clipped == {"val/loss", "train/spike_score"}
-        assert "clipped" not in found["cost/parameters"]
-        inside = [row["value"] for name, row in found.items() if name.startswith("moe/")]
+        assert "clipped" not in results["cost/parameters"]
+        inside = [row["value"] for name, row in results.items() if name.startswith("moe/")]
         assert set(inside) <= {None}
         read = {row["metric"]: row["value"] for row in Slot(folder).result()["results"]}
         assert all(math.isnan(v) for name, v in read.items() if name.startswith("moe/"))

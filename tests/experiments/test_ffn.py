@@ -33,7 +33,7 @@ def computed(plan: MakePlan, folder: Path) -> dict[str, MemoryTrial]:
 
 
 def option_of(name: str) -> dict[str, Any]:
-    """What an option's file says, behind the options that it extends."""
+    """Return the keys of an option's file, after those of the options that it extends."""
     written = yaml.safe_load((CONF / "ffn" / f"{name}.yaml").read_text())
     parents = [parent for parent in written.pop("defaults", []) if parent != "_self_"]
     extended: dict[str, Any] = {}
@@ -60,7 +60,7 @@ def test_arms_cost_the_same_but_the_unmatched_control(plan: MakePlan) -> None:
     }
     cost = {name: registry.costs(vars(parts))["params"] for name, parts in arms.items()}
     for name in set(arms) - {"swiglu_unmatched", "relu_narrow"}:
-        # 2 * 48 = 3 * 32; a gated network has d_ff biases more at 2/3 of the width, 64 for 48.
+        # 2 * 48 = 3 * 32. At 2/3 of the width a gated network has d_ff more biases, 64 for 48.
         extra = 2 * 16 if arms[name].ffn.gated else 0
         assert cost[name] == cost["relu"] + extra
     free, relu = arms["swiglu_unmatched"].ffn, arms["relu"].ffn
@@ -107,7 +107,7 @@ def test_derivative_table_is_the_slope_of_the_value_table(activation: Activation
     x, value = by_kind["value"].double().T
     derivative = by_kind["derivative"][:, 1].double()
     assert (float(x[0]), float(x[-1]), len(x)) == (-3, 3, ffn.POINTS)
-    # Central differences of step 0.05: off by h^2 / 6 times the third derivative, but at kinks.
+    # Central differences of step 0.05 err by h^2 / 6 times the third derivative, except at kinks.
     slope = (value[2:] - value[:-2]) / (x[2:] - x[:-2])
     smooth = x[1:-1].abs() > 0.06
     torch.testing.assert_close(slope[smooth], derivative[1:-1][smooth], atol=1e-3, rtol=0)
@@ -128,8 +128,8 @@ def test_values_at_the_end_at_the_start_and_their_change() -> None:
 
 
 def test_an_arm_without_a_network_has_no_hidden_values(plan: MakePlan, tmp_path: Path) -> None:
-    made = plan(*TINY, "arm=none", '+arms.none=["ffn=none","match.by=none"]')
-    trial = computed(made, tmp_path)["none"]
+    study_plan = plan(*TINY, "arm=none", '+arms.none=["ffn=none","match.by=none"]')
+    trial = computed(study_plan, tmp_path)["none"]
     assert trial.values["ffn/output_rms"] == 0
     assert not any("_share" in name for name in trial.results)
     assert "functions" not in trial.tables

@@ -32,27 +32,27 @@ def trials(plan: MakePlan) -> dict[str, MemoryTrial]:
     return {arm.name: MemoryTrial(arm.config, Path()) for arm in plan.arms}
 
 
-def as_exact_as_the_formula(found: dict[str, float], plain: dict[str, float]) -> None:
-    """FlashAttention's rule: 2 x the formula's error for the output, 3 x for gradients.
+def as_exact_as_the_formula(errors: dict[str, float], plain: dict[str, float]) -> None:
+    """Check FlashAttention's rule: 2 x the formula's error for the output, 3 x for gradients.
 
-    And a little more, since on so few numbers that error can be next to none by chance.
+    A slack is added, since on so few numbers that error can be almost 0 by chance.
     """
     for name in kernels.OUTPUT_NAMES:
         factor = 2 if name == "forward" else 3
-        assert found[name] <= factor * plain[name] + SLACK, (name, found, plain)
+        assert errors[name] <= factor * plain[name] + SLACK, (name, errors, plain)
 
 
 @pytest.mark.slow
 def test_a_trial_measures_every_length(plan: MakePlan) -> None:
-    found = trials(plan(*TINY, "arm=[naive,fused,tiled_64]"))
-    for trial in found.values():
+    by_arm = trials(plan(*TINY, "arm=[naive,fused,tiled_64]"))
+    for trial in by_arm.values():
         flash.run(trial)
         flash.timing(trial)
-    plain = found["naive"].values
-    for name, trial in found.items():
+    plain = by_arm["naive"].values
+    for name, trial in by_arm.items():
         values = trial.values
-        # 4 heads of 8, in float32: the weights and scaled queries (and the causal mask, once for
-        # all heads), or the output and one or two numbers a row
+        # 4 heads of 8, in float32. Naive saves the weights, the scaled queries and one causal mask
+        # for all heads. The others save the output and one or two numbers a row.
         a_row = {"naive": 24 + 8, "fused": 8 + 1}.get(name, 8 + 2)
         mask = 24 * 24 if name == "naive" else 0
         assert values["flash/saved_bytes/length24"] == 4 * 24 * a_row * 4 + mask
@@ -72,7 +72,7 @@ def test_a_trial_measures_every_length(plan: MakePlan) -> None:
         assert ("flash/executed_share" in values) == name.startswith("tiled")
         assert len(trial.tables["times"]) == 2 * 2
         assert len(trial.tables["memory"]) == (6 if can_measure_peak() else 2)
-    assert found["naive"].results["flash/error_ratio/length24"] == (1.0, "1")
+    assert by_arm["naive"].results["flash/error_ratio/length24"] == (1.0, "1")
 
 
 def test_arms_have_the_same_inputs_but_the_copy(plan: MakePlan) -> None:
@@ -111,10 +111,10 @@ def test_errors_see_a_wrong_kernel() -> None:
     as_exact_as_the_formula(
         *({name: of[f"error_{name}"] for name in kernels.OUTPUT_NAMES} for of in (tiled, plain))
     )
-    found = kernels.kernel_errors(wrong, same, x)
-    assert found["difference_to_naive"] == pytest.approx(found["error_forward"], rel=0.01)
-    assert found["error_ratio"] > 100
-    assert found["error_ratio_grad"] > 100
+    errors = kernels.kernel_errors(wrong, same, x)
+    assert errors["difference_to_naive"] == pytest.approx(errors["error_forward"], rel=0.01)
+    assert errors["error_ratio"] > 100
+    assert errors["error_ratio_grad"] > 100
 
 
 def test_every_attention_option_has_the_same_keys(hydra: None) -> None:  # noqa: ARG001

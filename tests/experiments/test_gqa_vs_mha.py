@@ -1,4 +1,4 @@
-"""The gqa_vs_mha experiment: conversion, records, resuming, and what its YAML promises."""
+"""The gqa_vs_mha experiment: conversion, records, resuming, and the claims of its YAML file."""
 
 import shutil
 from collections.abc import Callable
@@ -33,7 +33,7 @@ MORE = 3  # 15 % of 20 steps
 
 
 def compute(plan: Plan, *stages: Stage, send: Callable[[dict[str, Any]], None] = lambda _: None):
-    """Results by metric, and the curves, of the plan's first trial, computed in this process."""
+    """Compute the plan's first trial in this process; return results, curves and its folder."""
     entry = list_trials(plan)[0]
     for stage in stages or (Stage.run, Stage.timing):
         trial.compute_stage(make_job(plan, entry, stage), send)
@@ -48,8 +48,8 @@ def compute(plan: Plan, *stages: Stage, send: Callable[[dict[str, Any]], None] =
 @pytest.mark.some(1)
 @pytest.mark.parametrize("n_kv_heads", [8, 4, 2, 1])
 def test_what_an_arm_allocates(plan, n_kv_heads: int) -> None:
-    made = plan(*SMALL, f"+arms.x=['attention.n_kv_heads={n_kv_heads}']", "arm=x")
-    results, _, folder = compute(made)
+    study_plan = plan(*SMALL, f"+arms.x=['attention.n_kv_heads={n_kv_heads}']", "arm=x")
+    results, _, folder = compute(study_plan)
     value, unit = results.value, results.unit
     # Two layers, batch 2, capacity 32, heads of width 32 / 8, float32.
     assert value["gqa/cache_bytes"] == 2 * 2 * 2 * n_kv_heads * 32 * 4 * 4
@@ -59,7 +59,7 @@ def test_what_an_arm_allocates(plan, n_kv_heads: int) -> None:
     # Of four equal matrices two shrink.
     assert value["gqa/attention_parameters"] == 2 * (2 + 2 * share) * 32 * 32
     assert value["gqa/parameter_reduction"] == pytest.approx(50 * (1 - share))
-    parts = made.arms[0].config.parts
+    parts = study_plan.arms[0].config.parts
     assert value["cost/parameters"] == body_cost(vars(parts)).parameters
 
     times = pd.read_csv(folder / "tables" / "times.csv")
@@ -101,12 +101,12 @@ def test_every_length_is_decoded_by_one_algorithm(plan, monkeypatch) -> None:
 
 
 def test_the_oracle_of_science(plan) -> None:
-    made = plan(
+    study_plan = plan(
         *SMALL,
         *("arm=gqa2", "model.d_model=512", "model.n_layers=4", "options.batch_size=8"),
         *("options.lengths=[1024]", "training.steps=1", "training.warmup_steps=0"),
     )
-    results, _, _ = compute(made, Stage.run)
+    results, _, _ = compute(study_plan, Stage.run)
     assert results.value["gqa/cache_bytes"] == 2 * 4 * 8 * 1024 * 2 * 64 * 4 == 33_554_432
 
 
@@ -133,7 +133,7 @@ def test_conversion_happens_to_the_model_that_mha_trains(plan) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("stop_at", [10, 20, 20 + MORE])
 def test_a_killed_conversion_goes_on_to_the_same_bits(plan, stop_at: int) -> None:
-    made = plan(*SMALL, "arm=convert_random")
+    study_plan = plan(*SMALL, "arm=convert_random")
 
     def kill(event: dict[str, Any]) -> None:
         if event.get("step") == stop_at:
@@ -143,11 +143,11 @@ def test_a_killed_conversion_goes_on_to_the_same_bits(plan, stop_at: int) -> Non
         return (folder / f"checkpoint/step-{20 + MORE}/weights.safetensors").read_bytes()
 
     with pytest.raises(KeyboardInterrupt):
-        compute(made, Stage.run, send=kill)
-    again, curves, folder = compute(made, Stage.run)
+        compute(study_plan, Stage.run, send=kill)
+    again, curves, folder = compute(study_plan, Stage.run)
     state = weights(folder)
     shutil.rmtree(folder)
-    whole, expected, folder = compute(made, Stage.run)
+    whole, expected, folder = compute(study_plan, Stage.run)
     assert again.value["gqa/loss_converted"] == whole.value["gqa/loss_converted"]
     assert curves == expected
     assert state == weights(folder)
@@ -186,13 +186,13 @@ def test_an_arm_that_is_not_timed_has_no_times(plan) -> None:
 @pytest.mark.some(1)
 @pytest.mark.parametrize("scale", ["smoke", "quick", "full"])
 def test_claims_and_their_controls_name_arms_that_the_scale_computes(plan, scale: str) -> None:
-    made = plan("experiment=gqa_vs_mha", "task=waves", f"scale={scale}")
-    names = {arm.name for arm in made.arms}
-    for claim in read_report_spec(made.study).claims:
+    study_plan = plan("experiment=gqa_vs_mha", "task=waves", f"scale={scale}")
+    names = {arm.name for arm in study_plan.arms}
+    for claim in read_report_spec(study_plan.study).claims:
         pairs = [claim, getattr(claim, "aa", None), getattr(claim, "positive_control", None)]
         said = {getattr(pair, role, None) for pair in pairs for role in ("arm", "control")}
         assert said - {None} <= names
-        assert claim.n <= len(made.seeds)
+        assert claim.n <= len(study_plan.seeds)
 
 
 @pytest.mark.parametrize(

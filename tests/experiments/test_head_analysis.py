@@ -1,4 +1,4 @@
-"""The experiment head_analysis: its plans, small trials, and the words it computes."""
+"""The experiment head_analysis: its plans, small trials, and its metrics."""
 
 import math
 from collections.abc import Callable
@@ -124,8 +124,10 @@ def test_probes_change_nothing_in_training(plan: MakePlan, tmp_path: Path, dropo
         task = parts.task.build(seed=0, batch_size=8, cache=tmp_path)
         model = build_transformer(parts, vocabulary=None, width=task.width, seed=0)
         torch.manual_seed(0)
-        made = [lambda m=model, t=task: HeadProbe(m, t.labels, t.lags, block=8)] if probes else []
-        train(trial, model, task, probes=made)
+        probe_factories = (
+            [lambda m=model, t=task: HeadProbe(m, t.labels, t.lags, block=8)] if probes else []
+        )
+        train(trial, model, task, probes=probe_factories)
         losses.append(
             {step: [v.get("train/loss"), v.get("val/loss")] for step, v in trial.curves.items()}
         )
@@ -149,7 +151,7 @@ def test_other_parts_fit(plan: MakePlan, tmp_path: Path, overrides: tuple[str, .
     trial = ran(arm, tmp_path)
     planted = "task=waves" not in overrides
     assert ("heads/planted/periodic" in trial.results) is planted
-    # A mean over other keys, which this task has no use for, would be compared with that of others.
+    # This task does not use these keys; their mean would be compared with that of other tasks.
     needed = planted and "task.predict=reconstruct" not in overrides
     assert ("heads/planted" in trial.results) is needed
     assert "heads/planted/local" not in trial.results
@@ -174,10 +176,10 @@ def test_the_exercise_is_an_arm(plan: MakePlan) -> None:
 @pytest.mark.parametrize(
     ("overrides", "skipped"),
     [
-        # The exercise's own command: none of its figures is missing.
+        # The command of the textbook settings: no figure is missing.
         (("arm=exercise", "task.n_eval=6"), set()),
         (("arm=[trained,untrained]", "task.n_eval=6", "model.d_model=16"), set()),
-        # Nothing is planted, so nothing of that can be drawn.
+        # Nothing is planted, so figures of planted signals cannot be drawn.
         (("arm=trained", "task=waves", "task.width=8", "task.n_eval=6"), {"planted"}),
     ],
     ids=lambda value: " ".join(sorted(value)),
@@ -185,9 +187,9 @@ def test_the_exercise_is_an_arm(plan: MakePlan) -> None:
 def test_figures_are_drawn(
     plan: MakePlan, tmp_path: Path, overrides: tuple[str, ...], skipped: set[str]
 ) -> None:
-    made = plan("experiment=head_analysis", *overrides)
-    trials = {arm.name: ran(arm, tmp_path) for arm in made.arms}
-    figures = read_report_spec(made.study).figures
+    study_plan = plan("experiment=head_analysis", *overrides)
+    trials = {arm.name: ran(arm, tmp_path) for arm in study_plan.arms}
+    figures = read_report_spec(study_plan.study).figures
     assert {"attention", "profiles", "heads", "distance_over_training"} <= set(figures)
     records = records_from_trials(trials)
     missing = set()
@@ -216,33 +218,33 @@ def test_a_diverged_trial_ends_with_its_records(plan: MakePlan, tmp_path: Path) 
 @pytest.mark.parametrize("scale", ["smoke", "quick", "full"])
 @pytest.mark.parametrize("task", ["patterns", "waves"])
 def test_every_scale_makes_a_plan(plan: MakePlan, scale: str, task: str) -> None:
-    made = plan("experiment=head_analysis", f"scale={scale}", f"task={task}")
-    kinds = {arm.name: arm.config.parts.task.kind for arm in made.arms}
-    # What is about reconstructing patterns, or about what repeats, stays with it.
+    study_plan = plan("experiment=head_analysis", f"scale={scale}", f"task={task}")
+    kinds = {arm.name: arm.config.parts.task.kind for arm in study_plan.arms}
+    # Arms about reconstructing patterns, or about repetition, keep their task.
     fixed = dict.fromkeys(("reconstruct", "exercise"), "patterns") | dict.fromkeys(
         COPYING, "induction"
     )
     assert kinds == {name: fixed.get(name, task) for name in kinds}
-    names = {arm.name for arm in made.arms}
+    names = {arm.name for arm in study_plan.arms}
     assert {"untrained", "trained"} <= names
     assert bool(names & set(COPYING)) is (scale == "full")
-    assert len({arm.signature for arm in made.arms}) == len(names)
-    for claim in made.study.claims.values():
+    assert len({arm.signature for arm in study_plan.arms}) == len(names)
+    for claim in study_plan.study.claims.values():
         asked = {claim["arm"], claim.get("control", claim["arm"]), *claim["aa"].values()}
         assert asked <= names
 
 
 def test_one_layer_has_as_many_parameters_as_two(plan: MakePlan) -> None:
-    made = plan("experiment=head_analysis", "scale=full", "arm=[two_layers,one_layer]")
-    two, one = (registry.costs(vars(arm.config.parts))["params"] for arm in made.arms)
-    # Four matrices a layer, and a norm of 2 d_model before each and behind the last.
+    study_plan = plan("experiment=head_analysis", "scale=full", "arm=[two_layers,one_layer]")
+    two, one = (registry.costs(vars(arm.config.parts))["params"] for arm in study_plan.arms)
+    # Four matrices a layer, and a norm of 2 d_model before each layer and after the last.
     assert two == 2 * 4 * 96**2 + 3 * 2 * 96
     assert one == 4 * 136**2 + 2 * 2 * 136
     assert abs(one / two - 1) < 0.01
 
 
 def shorter(arm: PlannedArm, length: int = 24) -> PlannedArm:
-    """The arm on short sequences: those that copy set their length themselves."""
+    """Return the arm on short sequences; arms that copy set their length themselves."""
     parts = SimpleNamespace(**vars(arm.config.parts))
     parts.task = replace(parts.task, length=length, max_period=8)
     return replace(arm, config=replace(arm.config, parts=parts))
@@ -262,8 +264,8 @@ def test_what_repeats_is_scored_and_heads_are_taken_away(plan: MakePlan, tmp_pat
     results = trial.results
     for name in ("heads/copy_accuracy", "heads/icl_score", "heads/induction", "heads/duplicate"):
         unit = "nats" if name == "heads/icl_score" else "1"
-        value, found = results[name]
-        assert (value, found) == (trial.curves[4][name], unit)
+        value, result_unit = results[name]
+        assert (value, result_unit) == (trial.curves[4][name], unit)
         # The weights before training, of which step 0 is the evaluation.
         assert results[f"{name}_initial"] == (trial.curves[0][name], unit)
     each = [
@@ -325,8 +327,8 @@ def test_what_full_asks_of_a_copier_is_recorded_though_it_diverged(
 
 @pytest.mark.slow
 def test_a_length_for_patterns_leaves_what_repeats_as_it_is(plan: MakePlan) -> None:
-    made = plan("experiment=head_analysis", "scale=full", "task.length=40")
-    lengths = {arm.name: arm.config.parts.task.length for arm in made.arms}
+    study_plan = plan("experiment=head_analysis", "scale=full", "task.length=40")
+    lengths = {arm.name: arm.config.parts.task.length for arm in study_plan.arms}
     assert lengths == {arm: 64 if arm in COPYING else 40 for arm in lengths}
 
 
@@ -343,9 +345,11 @@ def test_weights_for_a_figure_are_those_of_the_first_positions(
 def test_figures_of_what_repeats_are_drawn(plan: MakePlan, tmp_path: Path) -> None:
     small = ("task.n_eval=24", "options.n_orders=1")
     chosen = "arm=[trained,untrained,two_layers,one_layer,three_layers]"
-    made = plan("experiment=head_analysis", "scale=full", chosen, *small)
-    trials = {arm.name: ran(shorter(arm), tmp_path) for arm in made.arms if arm.name in COPYING}
-    records, figures = records_from_trials(trials), read_report_spec(made.study).figures
+    study_plan = plan("experiment=head_analysis", "scale=full", chosen, *small)
+    trials = {
+        arm.name: ran(shorter(arm), tmp_path) for arm in study_plan.arms if arm.name in COPYING
+    }
+    records, figures = records_from_trials(trials), read_report_spec(study_plan.study).figures
     drawn = {}
     for key in ("copying", "induction", "in_context", "induction_over_training", "ablation"):
         with canvas.style():

@@ -1,4 +1,4 @@
-"""Each published metric is declared with what a reader needs, and docs/metrics.md shows it."""
+"""Each published metric has a complete declaration, and docs/metrics.md contains it."""
 
 import json
 import re
@@ -26,18 +26,18 @@ LOGGED = ["train/loss", "train/aux_loss", "train/grad_norm", "train/lr", "norm/g
 RECORDED = [*LOGGED, *dict.fromkeys(name for each in questions() for name in recorded(each))]
 OF_PLUGINS = {"time", "cost"}
 COUNTED = {"norm/diverged", "time"}
-"""Metrics without a formula that are no deterministic counts."""
+"""Metrics without a formula that are not deterministic counts."""
 MANY = dict.fromkeys(("layer", "head", "expert"), 10**9)
 PREFIXES = "|".join({name.partition("/")[0] for name in OURS})
 
 
 def declared(name: str) -> Metric | None:
-    """The declaration of a name; `*` in it becomes a number, as in the names of trials."""
+    """Return the declaration of a name; `*` in it becomes a number, as in the names of trials."""
     return find_metric(name.replace("*", "0"), OURS)
 
 
 def named(content: Any) -> Iterator[str]:
-    """Yield the metrics and templates in a YAML file: strings that begin as our metrics do."""
+    """Yield the metrics and templates in a YAML file: strings that begin like a metric's name."""
     if isinstance(content, dict):
         content = [*content.keys(), *content.values()]
     if isinstance(content, list):

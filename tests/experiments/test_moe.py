@@ -19,7 +19,7 @@ SMALL = ("experiment=moe", "scale=smoke", "training.steps=8", "task.n_eval=12", 
 
 @pytest.fixture(scope="module")
 def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two folders of text that differ in their letters, so that a domain can be told."""
+    """Write two folders of text with different letters, so that domains are distinguishable."""
     root = tmp_path_factory.mktemp("texts")
     for name, word in [("ones", "one eleven "), ("zeros", "000 00 ")]:
         (root / name).mkdir()
@@ -32,8 +32,8 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_study_from_the_users_text_to_the_report(plan, run, texts: Path, tmp_path: Path, capsys):
     command = (*SMALL, "task=text", f"task.path={texts}/**/*.txt", "task.length=32")
     run(*command)
-    taken = collection.snapshot_trials(list_trials(plan(*command)))
-    trials, results = collection.trial_table(taken), collection.final_values(taken)
+    snapshots = collection.snapshot_trials(list_trials(plan(*command)))
+    trials, results = collection.trial_table(snapshots), collection.final_values(snapshots)
     (archive,) = tmp_path.rglob("records.zip")
     history = records_archive.unpack_trials(
         archive.read_bytes(), zip(trials.arm, trials.seed, strict=True)
@@ -93,11 +93,11 @@ def test_active_parameters_are_those_of_the_dense_arm(plan):
 @pytest.mark.some(1)
 @pytest.mark.parametrize("scale", ["smoke", "quick", "full"])
 def test_claims_name_arms_that_the_scale_computes(plan, scale: str):
-    made = plan("experiment=moe", "task=waves", f"scale={scale}")
-    names = {arm.name for arm in made.arms}
-    for claim in read_report_spec(made.study).claims:
+    study_plan = plan("experiment=moe", "task=waves", f"scale={scale}")
+    names = {arm.name for arm in study_plan.arms}
+    for claim in read_report_spec(study_plan.study).claims:
         assert {claim.arm, claim.control} <= names
-        assert claim.n <= made.study.n_seeds
+        assert claim.n <= study_plan.study.n_seeds
 
 
 def test_the_selection_bias_moves_once_a_step_whatever_the_parts(plan, tmp_path: Path):

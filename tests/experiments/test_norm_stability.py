@@ -1,4 +1,4 @@
-"""The experiment norm_stability: slopes over depth as published; a watch that changes nothing."""
+"""The experiment norm_stability: slopes over depth as published; watching changes no result."""
 
 import math
 import statistics
@@ -36,7 +36,7 @@ SMALL = (
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Tiny models spend their time waiting for a second thread on a busy machine."""
+    """Use one thread: tiny models would wait for a second thread on a busy machine."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -78,7 +78,7 @@ def test_a_trial_and_its_record(plan: Callable, tmp_path: Path) -> None:
     assert trial.values["norm/diverged"] == 0
     grads = {d: trial.values[f"norm/grad_last/depth{d}"] for d in (2, 4)}
     assert trial.values["norm/grad_slope"] == pytest.approx(log_slope(grads))
-    # The model of the training depth starts as the one that was looked at: same first gradients.
+    # The model of the training depth starts as the measured one did: same first gradients.
     for layer in range(4):
         started = trial.rows[1, f"norm/grad/layer{layer}"]
         assert started == pytest.approx(trial.values[f"norm/grad/depth4/layer{layer}"], rel=1e-4)
@@ -121,7 +121,7 @@ def test_whatever_the_rate_no_figure_is_left_without_a_number(plan: Callable, tm
 
 
 def assert_only_gradients_are_missing(trial: MemoryTrial) -> None:
-    """A trial that broke off has no gradient norms over training, and all else counts."""
+    """A trial that broke off has no gradient norms over training; its other values count."""
     lost = {name for name, value in trial.reported_values.items() if not math.isfinite(value)}
     assert lost == {"norm/grad_sd", "norm/grad_max"}
 
@@ -163,15 +163,17 @@ def test_an_arm_of_the_map_only_trains(plan: Callable, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_batches_of_their_own_before_training(plan: Callable, tmp_path: Path) -> None:
-    seen = []
+    values_of_runs = []
     for size in ("null", "6", "2"):
         arm = plan(*SMALL, f"options.init_batch_size={size}", "training.steps=3").arms[0]
         trial = MemoryTrial(arm.config, tmp_path / size)
         norm_stability.run(trial)
-        seen.append([trial.values[name] for name in ("norm/grad_last/depth4", "norm/loss_last")])
-    assert seen[0] == seen[1]  # null: as many as in training, here 6
-    assert seen[2][0] != seen[0][0]
-    assert seen[2][1] == seen[0][1]
+        values_of_runs.append(
+            [trial.values[name] for name in ("norm/grad_last/depth4", "norm/loss_last")]
+        )
+    assert values_of_runs[0] == values_of_runs[1]  # null: as many as in training, here 6
+    assert values_of_runs[2][0] != values_of_runs[0][0]
+    assert values_of_runs[2][1] == values_of_runs[0][1]
 
 
 @pytest.mark.parametrize("depths", [[4], [4, 4], [0, 4]])

@@ -1,7 +1,8 @@
 """Options of groups cross: any attention with any ffn, norm and task, in every experiment.
 
-By default most options are smoked in one experiment; `-m slow` smokes each in each experiment and a
-sample of pairs, `-m long` every pair. What cannot fit says why, in one line, in the plan.
+By default most options run a smoke study in one experiment. `-m slow` runs each option in each
+experiment and a sample of pairs, `-m long` every pair. Impossible pairs get a one-line error in the
+plan.
 """
 
 import itertools
@@ -47,16 +48,16 @@ def groups(experiment: str) -> list[str]:
 
 
 def each_once(experiment: str) -> Iterator[Choice]:
-    """Choices in which every option of every group appears at least once."""
+    """Yield choices in which every option of every group appears at least once."""
     options = {group: choices(group) for group in groups(experiment)}
     for index in range(max(map(len, options.values()))):
         yield {group: names[index % len(names)] for group, names in options.items()}
 
 
 def pairwise(experiment: str) -> Iterator[Choice]:
-    """Choices in which every pair of options of two groups appears, found greedily."""
+    """Yield choices in which every pair of options of two groups appears, selected greedily."""
     options = {group: choices(group) for group in groups(experiment)}
-    wanted = {
+    uncovered = {
         frozenset([(a, x), (b, y)])
         for a, b in itertools.combinations(options, 2)
         for x, y in itertools.product(options[a], options[b])
@@ -70,9 +71,9 @@ def pairwise(experiment: str) -> Iterator[Choice]:
         for names in itertools.product(*options.values())
         for choice in [dict(zip(options, names, strict=True))]
     ]
-    while wanted:
-        best, pairs = max(everything, key=lambda each: len(each[1] & wanted))
-        wanted -= pairs
+    while uncovered:
+        best, pairs = max(everything, key=lambda each: len(each[1] & uncovered))
+        uncovered -= pairs
         yield best
 
 
@@ -95,17 +96,17 @@ def smoke(plan, experiment: str, choice: Choice, folder: Path) -> None:
             plan(*command)
         assert len(str(caught.value).splitlines()) == 1
         return
-    made = plan(*command)
+    study_plan = plan(*command)
     few = {"steps": 2, "warmup_steps": 1, "eval_every": 2}
-    trial = MemoryTrial(made.arms[0].config, folder / "outputs" / "corpora", **few)
+    trial = MemoryTrial(study_plan.arms[0].config, folder / "outputs" / "corpora", **few)
     trial.checkpoints = folder / "checkpoint"  # corpora are shared, models are not
     import_module(f"experiments.{experiment}").run(trial)
     assert trial.results
-    told = estimates.expected_metrics(
-        made.arms[0].config
-    )  # by which a plan refuses unknown metrics
-    assert not [metric for metric in trial.results if not told.has(metric)]
-    assert not trial.diverged or "not below" in trial.diverged  # two steps need not help
+    expected = estimates.expected_metrics(
+        study_plan.arms[0].config
+    )  # a plan refuses unknown metrics by these
+    assert not [metric for metric in trial.results if not expected.has(metric)]
+    assert not trial.diverged or "not below" in trial.diverged  # two steps may not lower the loss
 
 
 @pytest.mark.some(2)

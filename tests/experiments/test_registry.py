@@ -1,4 +1,4 @@
-"""One name per experiment, everywhere; and the table of design: arms and seeds of each scale."""
+"""One name per experiment in all places, and the arms and seeds of each scale."""
 
 import dataclasses
 from pathlib import Path
@@ -43,8 +43,8 @@ def test_no_option_has_a_silent_default():
     ]
     for schema in schemas:
         for field in dataclasses.fields(schema):
-            given = (field.default, field.default_factory)
-            assert given == (dataclasses.MISSING,) * 2, f"{schema.__name__}.{field.name}"
+            defaults = (field.default, field.default_factory)
+            assert defaults == (dataclasses.MISSING,) * 2, f"{schema.__name__}.{field.name}"
 
 
 @pytest.mark.parametrize("name", sorted(SEVEN))

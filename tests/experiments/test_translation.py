@@ -45,7 +45,7 @@ def trial_of(arm: PlannedArm, folder: Path, *, steps: int) -> MemoryTrial:
     return MemoryTrial(arm.config, folder, steps=steps, warmup_steps=1, eval_every=steps // 2)
 
 
-def made(arm: PlannedArm) -> tuple[EncoderDecoder, TranslationTask]:
+def build_arm(arm: PlannedArm) -> tuple[EncoderDecoder, TranslationTask]:
     parts = arm.config.parts
     task = parts.task.build(seed=0, batch_size=8, cache=Path())
     assert isinstance(task, TranslationTask)
@@ -66,7 +66,7 @@ def test_the_fifteen_pairs_are_learnt_and_both_splits_reported(
     assert values["translation/exact_match"] == values["translation/exact_match/held_out"] < 1
     assert trial.results["val/loss"][1] == "nats/token"
     assert trial.results["translation/loss/train"][1] == "nats/token"
-    # Known by heart, and no part of what judges.
+    # Memorised pairs do not belong to the held-out set.
     assert values["translation/loss/train"] < 0.1 < values["val/loss"]
     assert {row["split"]: row["sentences"] for row in trial.tables["scores"]} == {
         "train": 15,
@@ -107,7 +107,7 @@ def test_longer_numbers_and_new_combinations_are_scored_apart(
     assert scored <= set(trial.values)
     assert all(scored <= set(values) for values in (trial.curves[0], trial.curves[2]))
     assert {f"translation/loss/{split}" for split in splits} - set(trial.values) == {
-        "translation/loss/iid"  # which is val/loss
+        "translation/loss/iid"  # the metric val/loss
     }
     digits = {name.rpartition("/")[2] for name in trial.values if "exact_match_digits/" in name}
     assert {"3", "4", "5", "6"} <= digits <= {*"123456"}
@@ -139,12 +139,12 @@ def test_a_share_for_each_number_of_digits() -> None:
         exact_match_by_digits(numbers, {"iid": [right]})
 
 
-@pytest.mark.parametrize("room", [0, -2])  # -1 is the end mark, which nobody reads
+@pytest.mark.parametrize("room", [0, -2])  # -1 is the end mark, which is not read
 def test_a_decoding_has_room_for_the_longest_right_answer(
     plan: MakePlan, monkeypatch: pytest.MonkeyPatch, room: int
 ) -> None:
-    """A model that knows every answer is right in every split; with less room it is not."""
-    model, task = made(plan(*SMALL, *HARDER).arms[0])
+    """A model that knows every answer is right in every split; with fewer positions it is not."""
+    model, task = build_arm(plan(*SMALL, *HARDER).arms[0])
     task.length += room
     right = {
         tuple(source): target
@@ -163,9 +163,9 @@ def test_a_decoding_has_room_for_the_longest_right_answer(
     for split in task.labels:
         for batch in task.split(split):
             probe.update(batch)
-    found = probe.metrics()
-    assert found["translation/exact_match/iid"] == 1
-    assert (found["translation/exact_match/length"] == 1) == (room == 0)
+    metrics = probe.metrics()
+    assert metrics["translation/exact_match/iid"] == 1
+    assert (metrics["translation/exact_match/length"] == 1) == (room == 0)
 
 
 def unpadded(rows: Tensor) -> list[list[int]]:
@@ -173,7 +173,7 @@ def unpadded(rows: Tensor) -> list[list[int]]:
 
 
 def plain_loss(model: EncoderDecoder, task: TranslationTask) -> float:
-    """The negative log likelihood a token of what judges, by hand."""
+    """Return the negative log likelihood per held-out token, by hand."""
     total = n = 0.0
     for batch in task.evaluation():
         log_p = model(*batch.inputs, keep=batch.keep).prediction.log_softmax(dim=-1)
@@ -184,12 +184,12 @@ def plain_loss(model: EncoderDecoder, task: TranslationTask) -> float:
 
 def test_smoothing_does_not_leak_into_the_held_out_loss(plan: MakePlan) -> None:
     [arm] = plan(*SMALL, *FEW, "task.label_smoothing=0.3").arms
-    model, task = made(arm)
+    model, task = build_arm(arm)
     expected = pytest.approx(plain_loss(model, task), rel=1e-5)
     assert evaluate(model, task, [], torch.device("cpu"))["val/loss"] == expected
 
     class Leaking:
-        """The planted fault: what judges is smoothed as what is learnt from."""
+        """A planted fault: the held-out targets are smoothed like those of training."""
 
         def evaluation(self) -> Iterator[Batch]:
             return (replace(b, label_smoothing=0.3) for b in task.evaluation())
@@ -211,7 +211,7 @@ def test_smoothing_is_learnt_from_and_changes_no_first_evaluation(
         trials.append(trial_of(arm, tmp_path / str(smoothing), steps=2))
         translation.run(trials[-1])
     plain, smooth = (trial.curves for trial in trials)
-    assert smooth[0] == plain[0]  # the same start, judged alike
+    assert smooth[0] == plain[0]  # the same start and the same evaluation
     assert smooth[2]["val/loss"] != plain[2]["val/loss"]
     assert smooth[2]["train/loss"] != plain[2]["train/loss"]
 
@@ -233,7 +233,7 @@ def test_rows_of_the_heat_map_sum_to_one(plan: MakePlan, tmp_path: Path) -> None
 @pytest.mark.some(1)
 @pytest.mark.parametrize("attention", ["mha", "gqa", "mqa"])
 def test_recomputed_weights_are_those_that_the_layer_uses(plan: MakePlan, attention: str) -> None:
-    model, task = made(plan(*SMALL, *FEW, f"attention={attention}").arms[0])
+    model, task = build_arm(plan(*SMALL, *FEW, f"attention={attention}").arms[0])
     model = model.double()
     source = next(task.evaluation()).inputs[0]
     layer, keep = model.decoder[0].cross, source != PAD
@@ -249,7 +249,7 @@ def test_recomputed_weights_are_those_that_the_layer_uses(plan: MakePlan, attent
 
 
 def test_attention_is_read_in_eval_mode_without_a_trace(plan: MakePlan) -> None:
-    model, task = made(plan(*SMALL, *FEW, "attention.dropout=0.5").arms[0])
+    model, task = build_arm(plan(*SMALL, *FEW, "attention.dropout=0.5").arms[0])
     source, target = next(task.evaluation()).inputs
     first, again = (cross_attention(model.train(), source, target) for _ in range(2))
     assert model.training
@@ -261,7 +261,7 @@ def test_attention_is_read_in_eval_mode_without_a_trace(plan: MakePlan) -> None:
 
 
 def test_a_probe_decodes_no_more_than_asked_of_each_split(plan: MakePlan) -> None:
-    model, task = made(plan(*SMALL).arms[0])
+    model, task = build_arm(plan(*SMALL).arms[0])
     probe = TranslationProbe(model, task, 4)
     for split in task.labels:
         for batch in task.split(split):
@@ -285,7 +285,7 @@ def test_a_probe_decodes_no_more_than_asked_of_each_split(plan: MakePlan) -> Non
 )
 def test_cost_counts_the_parameters_of_the_body(plan: MakePlan, more: tuple[str, ...]) -> None:
     arm = plan(*SMALL, *more).arms[0]
-    model, _ = made(arm)
+    model, _ = build_arm(arm)
     outside = ("source_embedding", "target_embedding", "head")
     body = sum(p.numel() for n, p in model.named_parameters() if not n.startswith(outside))
     assert body_cost(vars(arm.config.parts)).parameters == body
@@ -304,11 +304,11 @@ def test_cost_counts_the_products_of_the_longest_sentence(plan: MakePlan, attent
     with counter, torch.no_grad():
         model(torch.ones(1, 9, dtype=torch.int64), torch.ones(1, 7, dtype=torch.int64))
     head = 2 * 48 * 6 * 7
-    # The counter knows no scaled_dot_product_attention on a CPU, so its two products are added:
-    # encoder 9 x 9, decoder a causal half of 7 x 7, and 7 x 9, in each of two layers.
+    # The counter knows no scaled_dot_product_attention on a CPU, so its two products are added.
+    # In each of two layers: encoder 9 x 9, decoder a causal half of 7 x 7, and 7 x 9.
     products = 2 * 2 * 2 * 48 * (81 + 28 + 63)
-    found = body_cost(vars(parts) | {"task": task}).flops_per_token * 7
-    assert found == pytest.approx(counter.get_total_flops() - head + products)
+    n_flops = body_cost(vars(parts) | {"task": task}).flops_per_token * 7
+    assert n_flops == pytest.approx(counter.get_total_flops() - head + products)
 
 
 def test_the_exercise_is_the_arm_pairs15_at_quick(plan: MakePlan) -> None:

@@ -1,1 +1,1 @@
-"""Fuzzing of everything that a user can hand over: `python -m tests.fuzz`."""
+"""Fuzzing of all inputs of a user: `python -m tests.fuzz`."""

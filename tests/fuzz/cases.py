@@ -1,4 +1,4 @@
-"""What users type and write, from the real schema: overrides, YAML folders and text files."""
+"""Inputs of users, from the real schema: overrides, YAML folders and text files."""
 
 import json
 from collections.abc import Sequence
@@ -83,14 +83,14 @@ ODD_TEXTS = (
 
 
 def keys() -> list[str]:
-    """All keys of the schema, but those that say where is written and what is read or imported."""
+    """Return all keys of the schema, except those of output folders, input files and imports."""
     known = [key for places in full_keys_by_field().values() for key in places]
     known += [*STUDY_KEYS, *option_folders.conf_group_names(), *SECTIONS]
     return sorted({*known} - {"outputs", "plugins", "task.path", "claims.x"})
 
 
 def misspell(key: str, at: int, letter: str) -> str:
-    """A key with one letter changed or added."""
+    """Return a key with one letter changed or added."""
     at %= len(key)
     return key[:at] + letter + key[at + (at % 2) :]
 
@@ -112,12 +112,12 @@ nested = st.recursive(
 
 
 def typed(value: Any) -> str:
-    """A value as somebody types it: sometimes with quotes, often without."""
+    """Return a value as a user types it: sometimes with quotes, often without."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def options() -> st.SearchStrategy[str]:
-    """One `key=value`, good or odd."""
+    """Return one `key=value`, good or odd."""
     odd_keys = st.builds(
         misspell, st.sampled_from(keys()), st.integers(0, 20), st.sampled_from("xé._=")
     )
@@ -143,7 +143,7 @@ def options() -> st.SearchStrategy[str]:
 
 
 def commands() -> st.SearchStrategy[list[str]]:
-    """A whole command: a good one with up to two odd options and some good ones."""
+    """Return a whole command: a good one with up to two odd options and some good ones."""
     return st.builds(
         lambda base, good, odd: [*base, *SMALL_OVERRIDES, *good, *odd],
         st.sampled_from(BASES),
@@ -153,16 +153,16 @@ def commands() -> st.SearchStrategy[list[str]]:
 
 
 def typeable(words: Sequence[str]) -> list[str]:
-    """Words that a shell can hand over: no NUL, and letters that are no letters as their bytes."""
+    """Return words that a shell can pass: without NUL, and with undecodable characters as bytes."""
     return [word.replace("\0", "").encode("utf-8", "replace").decode() for word in words if word]
 
 
 class Dumper(yaml.SafeDumper):
-    """Writes texts as they are, so that `${x}`, anchors and tags are read as such."""
+    """A dumper that writes texts unquoted, so that `${x}`, anchors and tags keep their meaning."""
 
 
 def documents() -> st.SearchStrategy[str]:
-    """The text of an experiment's YAML file, right, odd or damaged."""
+    """Return the text of an experiment's YAML file, right, odd or damaged."""
     header = st.sampled_from(["# @package _global_\n"] * 8 + ["", "# @package hydra\n"])
     defaults = st.sampled_from(
         [{"defaults": ["moe", "_self_"]}] * 8
@@ -219,13 +219,13 @@ def documents() -> st.SearchStrategy[str]:
 
 
 def damaged(text: str, at: int, by: str) -> str:
-    """A text with something in its middle."""
+    """Return a text with an insertion in its middle."""
     at %= len(text) + 1
     return text[:at] + by + text[at + 1 :]
 
 
 def _tree(key: str, value: Any) -> dict[str, Any]:
-    """A dotted key as nested dictionaries."""
+    """Return a dotted key as nested dictionaries."""
     first, dot, rest = key.partition(".")
     return {first: _tree(rest, value) if dot else value}
 
@@ -235,7 +235,7 @@ def _dumped(tree: dict[str, Any]) -> str:
 
 
 def user_texts() -> st.SearchStrategy[dict[str, bytes]]:
-    """A few files that somebody calls text: UTF-8, other encodings, nothing, pictures."""
+    """Return a few files that a user calls text: UTF-8, other encodings, empty files, pictures."""
     words = st.text(min_size=10, max_size=60).map(
         lambda text: (text * 400).encode("utf-8", "replace")
     )

@@ -1,4 +1,4 @@
-"""`python -m runner` within this process, as far as the plan; and what its messages must be."""
+"""`python -m runner` within this process, as far as the plan, and checks of its messages."""
 
 import functools
 import re
@@ -24,13 +24,13 @@ RAW = re.compile(
     r"|[a-z]Error\b|<class|has no attribute|DictConfig|ListConfig|not iterable|indices must be"
     r"|invalid literal|positional argument|recursion|AnyNode|<object|omegaconf|hydra\.errors",
 )
-SECONDS = 5.0  # of this process's own time, so that a busy machine is no fault
+SECONDS = 5.0  # of this process's CPU time, so that a busy machine is not a fault
 HASH = functools.cache(code_hash.hash_modules)  # of code that does not change meanwhile
 
 
 @dataclass(frozen=True)
 class CommandResult:
-    """How a command ended: its stage (checked, composed, planned), message, exit code, seconds."""
+    """A command's result: its stage (checked, composed, planned), message, exit code, seconds."""
 
     stage: str
     message: str
@@ -74,7 +74,7 @@ def run_in_process(
 
 
 def run_guarded(steps: Callable[[], object]) -> CommandResult:
-    """Do something as the command does it: an error becomes a message and an exit code."""
+    """Call a function as the command does: an error becomes a message and an exit code."""
     start, typed = time.process_time(), sys.argv[1:]
     GlobalHydra.instance().clear()
     try:
@@ -88,36 +88,36 @@ def run_guarded(steps: Callable[[], object]) -> CommandResult:
     return CommandResult("done", message, code, time.process_time() - start)
 
 
-def find_faults(ending: CommandResult, given: Sequence[str] = ()) -> list[str]:
-    """What is wrong with how a command ended; empty if nothing is."""
-    found = []
+def find_faults(ending: CommandResult, inputs: Sequence[str] = ()) -> list[str]:
+    """Return the faults of a command's result."""
+    faults = []
     if ending.seconds > SECONDS:
-        found.append(f"it took {ending.seconds:.1f} s")
+        faults.append(f"it took {ending.seconds:.1f} s")
     if ending.code == 0:
-        return found
+        return faults
     if ending.code != 2:
-        found.append(f"exit code {ending.code}")
-    return found + find_message_faults(ending.message, given)
+        faults.append(f"exit code {ending.code}")
+    return faults + find_message_faults(ending.message, inputs)
 
 
-def find_message_faults(message: str, given: Sequence[str] = ()) -> list[str]:
-    """What is wrong with a message; words that were given themselves are no fault."""
-    found = []
+def find_message_faults(message: str, inputs: Sequence[str] = ()) -> list[str]:
+    """Return the faults of a message; raw words from `inputs` are allowed."""
+    faults = []
     lines = message.splitlines()
     if not message.strip(" .:\n"):
-        found.append("the message is empty")
+        faults.append("the message is empty")
     if len(lines) > MAX_LINES * MAX_ERRORS + 1:
-        found.append(f"{len(lines)} lines")
+        faults.append(f"{len(lines)} lines")
     if len(message) + len(PREFIX) * len(lines) > MAX_CHARACTERS * (MAX_ERRORS + 1):
-        found.append(f"{len(message)} letters")
+        faults.append(f"{len(message)} letters")
     if any(len(line) > MAX_CHARACTERS for line in lines):
-        found.append("a line is too long")
+        faults.append("a line is too long")
     raw = RAW.search(message)
-    if raw and not any(raw[0].lower() in text.lower() for text in given):
-        found.append(f"raw words: {raw[0]}")
-    return found
+    if raw and not any(raw[0].lower() in text.lower() for text in inputs):
+        faults.append(f"raw words: {raw[0]}")
+    return faults
 
 
 def files_below(folder: Path) -> set[Path]:
-    """All files below a folder."""
+    """Return all files below a folder."""
     return {path for path in folder.rglob("*") if path.is_file()}

@@ -1,4 +1,4 @@
-"""The kinds of cases: each is run, and what is wrong with how it ended is returned."""
+"""The kinds of cases: each function runs a case and returns its faults."""
 
 import contextlib
 import io
@@ -35,7 +35,7 @@ Kind = tuple[st.SearchStrategy[Any], Callable[[Any], list[str]]]
 
 @contextlib.contextmanager
 def folder() -> Iterator[Path]:
-    """An empty current folder, which is gone afterwards."""
+    """Change to an empty folder, and delete it afterwards."""
     before = Path.cwd()
     with tempfile.TemporaryDirectory(prefix="fuzz-") as name:
         os.chdir(name)
@@ -48,9 +48,8 @@ def folder() -> Iterator[Path]:
 def ended(words: list[str], kind: str) -> CommandResult:
     """Run a command in the current folder, without its prints, and count its stage."""
     STAGE_COUNTS[kind] += 1
-    every = {"overrides": 2, "folders": 3, "texts": 1}[
-        kind
-    ]  # so many are planned too: it takes long
+    # Planning takes long, so only one in `every` cases is planned.
+    every = {"overrides": 2, "folders": 3, "texts": 1}[kind]
     then = planning.make_plan if STAGE_COUNTS[kind] % every == 0 else None
     with contextlib.redirect_stdout(io.StringIO()):
         ending = run_in_process(words, action=then)
@@ -59,46 +58,50 @@ def ended(words: list[str], kind: str) -> CommandResult:
 
 
 def overrides(words: list[str]) -> list[str]:
-    """A command line."""
-    with folder() as here:
+    """Run a command line."""
+    with folder() as work_folder:
         ending = ended(words, "overrides")
-        return find_faults(ending, words) + outside(here, set())
+        return find_faults(ending, words) + outside(work_folder, set())
 
 
 def yaml_folder(text: str) -> list[str]:
-    """An experiment in a folder of `--config-dir`."""
-    with folder() as here:
-        path = here / "mine" / "experiment" / "my.yaml"
+    """Run an experiment in a folder of `--config-dir`."""
+    with folder() as work_folder:
+        path = work_folder / "mine" / "experiment" / "my.yaml"
         path.parent.mkdir(parents=True)
         path.write_text(text, encoding="utf-8", errors="replace")
         words = ["--config-dir=mine", "experiment=my", *cases.SMALL_OVERRIDES, "arm=dense"]
         ending = ended(words, "folders")
-        return find_faults(ending, [text]) + outside(here, {path})
+        return find_faults(ending, [text]) + outside(work_folder, {path})
 
 
 def own_text(files: dict[str, bytes]) -> list[str]:
-    """A folder of the user's own text."""
-    with folder() as here:
+    """Run a study on a folder of the user's own text."""
+    with folder() as work_folder:
         paths = set()
         for name, content in files.items():
-            path = here / "notes" / name
+            path = work_folder / "notes" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
             paths.add(path)
         words = ["experiment=moe", "scale=smoke", "arm=dense", "task=text", "task.path=notes"]
         words += ["task.length=16", "model.d_model=16"]
         ending = ended(words, "texts")
-        return find_faults(ending, [*files]) + outside(here, paths)
+        return find_faults(ending, [*files]) + outside(work_folder, paths)
 
 
-def outside(here: Path, given: set[Path]) -> list[str]:
-    """A fault for each file that is neither the user's nor below `outputs`."""
-    found = files_below(here) - given
-    return [f"wrote {path}" for path in found if path.relative_to(here).parts[0] != "outputs"]
+def outside(work_folder: Path, expected: set[Path]) -> list[str]:
+    """Return a fault for each file that is neither expected nor below `outputs`."""
+    unexpected = files_below(work_folder) - expected
+    return [
+        f"wrote {path}"
+        for path in unexpected
+        if path.relative_to(work_folder).parts[0] != "outputs"
+    ]
 
 
 def finished_study() -> Path:
-    """A small study, computed once in a process; its folder is the user's current one."""
+    """Return a small study, computed once in a process; its folder is the user's current one."""
     if "folder" not in FINISHED:
         FINISHED["folder"] = place = Path(tempfile.mkdtemp(prefix="fuzz-study-"))
         os.chdir(place)
@@ -128,7 +131,7 @@ DAMAGE = ("cut", "empty", "zeros", "gone", "folder", "list", "text", "letter")
 
 
 def damages() -> st.SearchStrategy[list[tuple[int, str, int]]]:
-    """Which files are damaged, how, and where."""
+    """Return the damaged files, the kinds of damage, and the positions."""
     one = st.tuples(st.integers(0, 10**6), st.sampled_from(DAMAGE), st.integers(0, 10**6))
     return st.lists(one, min_size=1, max_size=2)
 
@@ -155,14 +158,14 @@ def damage(path: Path, how: str, at: int) -> None:
 
 
 def store(what: list[tuple[int, str, int]]) -> list[str]:
-    """Damaged trials: the same command must see which are to be computed again."""
+    """Damage trials: the same command must detect which ones to recompute."""
     return _damaged_study(
-        "trials", what, STUDY, lambda *given: list_trials(planning.make_plan(*given))
+        "trials", what, STUDY, lambda *arguments: list_trials(planning.make_plan(*arguments))
     )
 
 
 def run_folder(what: list[tuple[int, str, int]]) -> list[str]:
-    """A damaged run folder, drawn again."""
+    """Damage a run folder and draw its report again."""
     return _damaged_study("runs", what, None, None)
 
 
@@ -170,9 +173,9 @@ def _damaged_study(
     part: str, what: list[tuple[int, str, int]], words: list[str] | None, then: Any
 ) -> list[str]:
     original = finished_study()
-    with folder() as here:
-        shutil.copytree(original / "outputs", here / "outputs")
-        root = here / "outputs" / "moe" / part
+    with folder() as work_folder:
+        shutil.copytree(original / "outputs", work_folder / "outputs")
+        root = work_folder / "outputs" / "moe" / part
         files = sorted(files_below(root))
         for which, how, at in what:
             damage(files[which % len(files)], how, at)
@@ -183,13 +186,13 @@ def _damaged_study(
             else:
                 ending = run_in_process(words, action=then)
         STAGE_COUNTS[f"{part}: {'refused' if ending.code else 'done'}"] += 1
-        return find_faults(ending, []) + outside(here, set())
+        return find_faults(ending, []) + outside(work_folder, set())
 
 
 def by_command(words: list[str]) -> list[str]:
-    """The command itself. A file stands where outputs would be, so that nothing is trained."""
-    with folder() as here:
-        (here / "file").write_text("")
+    """Run the command itself. A file is at the path of the outputs, so that nothing is trained."""
+    with folder() as work_folder:
+        (work_folder / "file").write_text("")
         done = subprocess.run(
             [sys.executable, "-m", "runner", *words, "outputs=file/below"],
             capture_output=True,
@@ -200,14 +203,14 @@ def by_command(words: list[str]) -> list[str]:
             env=child_environment(),
         )
         STAGE_COUNTS[f"commands: exit code {done.returncode}"] += 1
-        found = outside(here, {here / "file"})
+        faults = outside(work_folder, {work_folder / "file"})
         if done.returncode not in (0, 2):
-            found.append(f"exit code {done.returncode}")
+            faults.append(f"exit code {done.returncode}")
         if done.returncode == 2 and "-m" not in words:  # a sweep has a message for each point
-            found += find_message_faults(
+            faults += find_message_faults(
                 "\n".join(one[7:] for one in done.stderr.split("\n") if one), words
             )
-        return found
+        return faults
 
 
 KINDS: dict[str, Kind] = {

@@ -15,7 +15,7 @@ MORE = {"overrides": 150, "folders": 65, "texts": 15, "stores": 20, "runs": 15}
 
 @pytest.fixture
 def _composed_once() -> Iterator[None]:
-    """The long tier and `python -m tests.fuzz` let Hydra read our files for every case."""
+    """Cache Hydra's files; the long tier and `python -m tests.fuzz` read them for every case."""
     with cached_hydra():
         yield
 

@@ -1,4 +1,4 @@
-"""Small attention-only models and sequences that repeat, for tests of what heads do there."""
+"""Small attention-only models and sequences that repeat, for tests of attention heads."""
 
 from types import SimpleNamespace
 
@@ -43,7 +43,7 @@ def make_attention_model(
 
 
 def make_repeating_batch(*rows: list[int]) -> Batch:
-    """The rows as inputs; each is continued as it repeats itself after three steps."""
+    """Return the rows as inputs; each row is continued by its repetition with a period of three."""
     tokens = torch.tensor(rows)
     target = torch.cat([tokens[:, 1:], tokens[:, -3:-2]], dim=1)
     keep = torch.ones_like(target, dtype=torch.bool)

@@ -1,7 +1,7 @@
-"""Trials of moe that compute nothing, and may fail in every way there is; see `chaos_plugin`.
+"""Trials of moe that compute nothing and may fail in every possible way; see `chaos_plugin`.
 
-Trial `dense` seed k has the k-th fault of `FAULTS` while the file `outputs/faults` is there. Each
-trial that is computed leaves a line in `outputs/computed`.
+Trial `dense` seed k has the k-th fault of `FAULTS` while the file `outputs/faults` exists. Each
+trial that is computed adds a line to `outputs/computed`.
 """
 
 import os
@@ -58,19 +58,19 @@ def hang(trial: Any) -> None:  # noqa: ARG001
 
 
 def hang_deaf(trial: Any) -> None:
-    """Hang, and do not listen when asked to stop."""
+    """Hang and ignore requests to stop."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     hang(trial)
 
 
 def full_disk(trial: Any) -> None:
-    """Let nothing be written any more, the status included."""
+    """Make all writing fail, the status included."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
     compute(trial)
 
 
 def orphan(trial: Any) -> None:
-    """Die while a forked process lives on, which holds whatever it inherited."""
+    """Die while a forked process stays alive and holds all inherited files."""
     if not (child := os.fork()):
         time.sleep(600)
     (trial.cache.parent / "orphan").write_text(str(child))
@@ -78,19 +78,19 @@ def orphan(trial: Any) -> None:
 
 
 def torn_status(trial: Any) -> None:
-    """Write garbage into the status, and leave as if all were well."""
+    """Write garbage into the status, and exit with code 0."""
     compute(trial)
     (trial.checkpoints.parent / "status.json").write_bytes(b"\xff{garbage\n,,\n")
     os._exit(0)
 
 
 def folder_gone(trial: Any) -> None:
-    """Lose all records."""
+    """Delete all records."""
     compute(trial)
     shutil.rmtree(trial.checkpoints.parent)
 
 
-# Each fault, the state that it leaves, and what its message must say.
+# Each fault, the state that it leaves, and the text that its message must contain.
 FAULTS: dict[str, tuple[Callable[[Any], None], str, str]] = {
     "raise": (fail("a planted fault"), "failed", "RuntimeError: a planted fault"),
     "surrogate": (fail("caf\udce9"), "failed", "RuntimeError: caf\\udce9"),
@@ -115,14 +115,14 @@ FAULTS: dict[str, tuple[Callable[[Any], None], str, str]] = {
 
 
 def compute(trial: Any) -> None:
-    """All that an honest trial does here."""
+    """Do the work of a trial without a fault."""
     trial.open_log(0)
     trial.log({"val/loss": 1.0 + trial.seed / 1000}, 0)
     trial.record({"val/loss": 1.0 + trial.seed / 1000}, "mse")
 
 
 def stage(experiment: str, name: str) -> Callable[[Any], None]:  # noqa: ARG001
-    """Compute nothing, or a fault."""
+    """Compute the trial, or its planted fault."""
     return run
 
 

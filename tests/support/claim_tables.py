@@ -20,7 +20,7 @@ CONTROLS = {
 
 
 def claim(id="c", **changes):
-    """A difference unless told otherwise; a key changed to None is left out."""
+    """Return a claim of a difference with some keys changed; None leaves a key out."""
     defaults = {
         "statement": "the arm has the greater loss",
         "metric": "val/loss",
@@ -36,7 +36,7 @@ def claim(id="c", **changes):
 
 
 def results_table(columns):
-    """Results from {(arm, metric): values of seeds 0, 1, ...}."""
+    """Return results from {(arm, metric): values of seeds 0, 1, ...}."""
     rows = [
         (arm, seed, metric, float(value), "nats")
         for (arm, metric), values in columns.items()
@@ -46,15 +46,15 @@ def results_table(columns):
 
 
 def trials_table(results, **changed):
-    """Trials of these results, all done but those named: arm=[(seed, status)]."""
+    """Return the trials of these results, all done except arm=[(seed, status)]."""
     trials = results[["arm", "seed"]].drop_duplicates().assign(status="done")
-    rows = [(arm, seed, status) for arm, given in changed.items() for seed, status in given]
+    rows = [(arm, seed, status) for arm, outcomes in changed.items() for seed, status in outcomes]
     trials = pd.concat([trials, pd.DataFrame(rows, columns=trials.columns)])
     return trials.drop_duplicates(["arm", "seed"], keep="last")
 
 
 def judge_values(columns, *claims, scale="quick", preconditions=None, **changed):
-    """Findings of these claims, or of the default one, on {(arm, metric): values}."""
+    """Return findings of these claims, or of the default one, on {(arm, metric): values}."""
     results = results_table(columns)
     trials = trials_table(results, **changed)
     return judge(
@@ -71,7 +71,7 @@ def rng(seed=0):
 
 
 def clear_effect():
-    """A clear effect, an A/A pair without one, and a positive control."""
+    """Return columns with a clear effect, an A/A pair without one, and a positive control."""
     generator = rng(11)
     base = generator.normal(3, 0.1, 8)
     return {
@@ -123,14 +123,14 @@ def paired_values(differences, metric="val/loss"):
 
 
 def values_with_sd(n, sd=1.0):
-    """N numbers with mean 0 and this standard deviation (ddof 1)."""
+    """Return n numbers with mean 0 and this standard deviation (ddof 1)."""
     numbers = np.resize([1.0, -1.0, 2.0, -2.0, 3.0, -3.0, 0.5, -0.5], n)
     numbers = numbers - numbers.mean()
     return sd * numbers / numbers.std(ddof=1)
 
 
 def power_law_values(arm, exponent, noise=0.0, n=8, seed=0):
-    """A power law of depth for every seed, each with its own level."""
+    """Return a power law of depth for every seed, each with its own level."""
     draw = rng(seed)
     logs = exponent * np.log(DEPTHS) + draw.normal(0, 1, (n, 1)) + draw.normal(0, noise, (n, 4))
     return {

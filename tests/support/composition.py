@@ -1,4 +1,4 @@
-"""A config as the command line composes it, with Hydra initialised."""
+"""Compose a config as the command line does, with Hydra initialised."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +10,6 @@ from runner.plan import arguments
 
 
 def compose_config(folder: Path, overrides: Sequence[str]) -> tuple[DictConfig, list[str]]:
-    """A composed config and the overrides it came from."""
+    """Return a composed config and its overrides."""
     mended = arguments.check_arguments([*overrides, f"outputs={folder / 'outputs'}"])
     return compose("config", overrides=mended), mended

@@ -15,16 +15,16 @@ from runner.figures.kinds import read_figure
 
 def draw_figure(records: Records, **options: Any) -> Figure:
     with canvas.style():
-        made = read_figure("x", {"title": "t", **options}).draw(records)
-        assert isinstance(made, Figure)
-        made.canvas.draw()  # warnings are errors: a missing glyph would show here
-    return made
+        figure = read_figure("x", {"title": "t", **options}).draw(records)
+        assert isinstance(figure, Figure)
+        figure.canvas.draw()  # warnings are errors: a missing glyph would show here
+    return figure
 
 
 def draw_all_figures(
     figures: Mapping[str, dict[str, Any]], records: Records, caplog: pytest.LogCaptureFixture
 ) -> dict[str, Picture]:
-    """The pictures of all figures, none of which gave a warning."""
+    """Return the pictures of all figures, and fail at a warning."""
     read = {name: read_figure(name, options) for name, options in figures.items()}
     with caplog.at_level(logging.WARNING):
         pictures, _, warnings = draw_all(read, records)

@@ -1,4 +1,4 @@
-"""A plug-in for tests: trials of moe fail or die until the file `outputs/mended` is there."""
+"""A plug-in for tests: trials of moe fail or die until the file `outputs/mended` exists."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ honest: Callable[[str, str], Callable[[Any], None]] = science.stage
 
 
 def stage(experiment: str, name: str) -> Callable[[Any], None]:
-    """The experiment's stage, with a fault in front of it."""
+    """Run the experiment's stage after a planted fault."""
     run = honest(experiment, name)
 
     def faulty(trial: Any) -> None:

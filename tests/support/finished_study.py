@@ -22,12 +22,12 @@ ARMS = ("arm=[dense,moe_top2]", "n_seeds=1", *(f"~figures.{name}" for name in FE
 
 
 FINISHED: dict[str, Path] = {}
-"""Where it lies. Each file that imports a session's fixture has one of its own."""
+"""The folder of the study, for the whole session: each importing file has its own fixture."""
 
 
 @pytest.fixture(scope="session")
 def finished_study_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that holds `outputs` of a study of two arms and one seed."""
+    """Return the folder that holds `outputs` of a study of two arms and one seed."""
     if "folder" not in FINISHED:
         folder = tmp_path_factory.mktemp("finished")
         GlobalHydra.instance().clear()
@@ -39,14 +39,14 @@ def finished_study_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def finished_outputs(finished_study_folder: Path, tmp_path: Path) -> Path:
-    """A copy of the finished study's `outputs`, where `make_plan` and `run` look for them."""
+    """Return a copy of the finished study's `outputs`, where `make_plan` and `run` read it."""
     shutil.copytree(finished_study_folder / "outputs", tmp_path / "outputs", symlinks=True)
     return tmp_path / "outputs"
 
 
 @pytest.fixture(scope="session")
 def finished_plan(finished_study_folder: Path) -> Plan:
-    """The plan of that study."""
+    """Return the plan of that study."""
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         return planning.make_plan(*compose_config(finished_study_folder, [*TINY, *ARMS]))
@@ -54,21 +54,21 @@ def finished_plan(finished_study_folder: Path) -> Plan:
 
 @pytest.fixture
 def replan(finished_plan: Plan, finished_outputs: Path) -> Callable[..., Plan]:
-    """Plan the finished study again, in the copy of it.
+    """Plan the finished study again, in its copy.
 
     `code` replaces the code hash of all arms, other keywords fields of the plan.
     """
 
     def make(code: str = "", **changes: Any) -> Plan:
-        made = replace(finished_plan, **{"outputs": finished_outputs, "notes": [], **changes})
-        return with_code_hash(made, code) if code else made
+        study_plan = replace(finished_plan, **{"outputs": finished_outputs, "notes": [], **changes})
+        return with_code_hash(study_plan, code) if code else study_plan
 
     return make
 
 
 @pytest.fixture
 def copied_run_folder(finished_study_folder: Path, tmp_path: Path) -> Path:
-    """A copy of the finished study's run folder, without its trials."""
+    """Return a copy of the finished study's run folder, without its trials."""
     (run,) = (finished_study_folder / "outputs" / "moe" / "runs").iterdir()
     shutil.copytree(run, tmp_path / "sent" / "run")
     return tmp_path / "sent" / "run"

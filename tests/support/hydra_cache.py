@@ -1,8 +1,8 @@
-"""Hydra's work on our own files, which is the same for every test, done once in a process.
+"""A cache of Hydra's work on the project's files, which is the same for every test.
 
-To compose an arm takes a tenth of a second, and a study has many arms. Two thirds of that depend on
-the options that are chosen alone, and not on values: the list of files, and these put together.
-What is typed is applied to a copy, by Hydra itself.
+Composing an arm takes a tenth of a second, and a study has many arms. Two thirds of that time
+depend only on the chosen options, not on values: finding the files and merging them. Hydra itself
+applies the overrides to a copy.
 """
 
 import copy
@@ -29,12 +29,12 @@ honest_config = ConfigLoaderImpl._compose_config_from_defaults_list
 
 
 def files(repo: IConfigRepository) -> tuple[str, ...]:
-    """The folders that options are read from."""
+    """Return the folders that options are read from."""
     return tuple(f"{one.provider} {one.path}" for one in repo.get_sources())
 
 
 def of_users(repo: IConfigRepository) -> bool:
-    """Whether a folder is a test's own: its files change."""
+    """Whether a folder belongs to a test, so that its files change."""
     return any(one.provider == USER_PROVIDER for one in repo.get_sources())
 
 
@@ -44,15 +44,15 @@ def defaults_list(
     overrides_list: Sequence[Override],
     **options: bool,
 ) -> DefaultsList:
-    """Find the files of the options that are chosen."""
-    given: dict[str, Any] = {"repo": repo, "config_name": config_name}
-    given |= {"overrides_list": overrides_list, **options}
+    """Find the files of the chosen options."""
+    arguments: dict[str, Any] = {"repo": repo, "config_name": config_name}
+    arguments |= {"overrides_list": overrides_list, **options}
     if of_users(repo):
-        return honest_list(**given)
+        return honest_list(**arguments)
     chosen = [one.input_line for one in overrides_list if repo.group_exists(one.key_or_group)]
     key = (files(repo), config_name, *options.items(), *chosen)
     if key not in DEFAULTS_LISTS:
-        DEFAULTS_LISTS[key] = honest_list(**given)
+        DEFAULTS_LISTS[key] = honest_list(**arguments)
     values = Overrides(repo=repo, overrides_list=list(overrides_list)).config_overrides
     return replace(DEFAULTS_LISTS[key], config_overrides=values)
 
@@ -60,7 +60,7 @@ def defaults_list(
 def config(
     loader: ConfigLoaderImpl, defaults: Sequence[ResultDefault], repo: IConfigRepository
 ) -> DictConfig:
-    """Put these files together."""
+    """Merge these files."""
     if of_users(repo):
         return honest_config(loader, list(defaults), repo)
     key = (files(repo), *map(str, map(astuple, defaults)))
@@ -71,7 +71,7 @@ def config(
 
 @contextmanager
 def cached_hydra() -> Iterator[None]:
-    """Let Hydra remember what it has made of our files."""
+    """Let Hydra cache its work on the project's files."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hydra_internals, "create_defaults_list", defaults_list)
         patch.setattr(ConfigLoaderImpl, "_compose_config_from_defaults_list", config)

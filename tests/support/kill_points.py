@@ -1,8 +1,8 @@
 """Kills trials at chosen points: real signals to real processes, which start in milliseconds.
 
-A nursery is a process that has imported everything and forks one child after the other; each
-computes one trial, as a process of the pool does. A point is the k-th time that a trial comes
-through a seam. Seams are put into the child alone: the code that runs knows nothing of them.
+A nursery is a process that has imported everything and forks children in turn. Each child computes
+one trial, as a process of the pool does. A kill point is the k-th time that a trial passes a seam.
+Seams are patched into the child only: the code of the project does not contain them.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ Tear = Callable[[], object]
 
 @dataclass(frozen=True)
 class KillPoint:
-    """The `call`-th passage of a seam, counted from 1, and the signal that is sent there."""
+    """The `call`-th passage of a seam, counted from 1, and the signal to send there."""
 
     seam: str
     call: int
@@ -46,13 +46,13 @@ class KillPoint:
 
 @dataclass
 class Trap:
-    """Counts passages of seams, and springs at its point."""
+    """A counter of passages of seams, which sends the signal at its kill point."""
 
     point: KillPoint | None = None
     passed: Counter[str] = field(default_factory=Counter)
 
     def __call__(self, seam: str, tear: Tear = lambda: None) -> None:
-        """Note a passage; at the point send the signal, behind `tear`, the damage a kill can do."""
+        """Count a passage; at the kill point do the damage of a kill and send the signal."""
         self.passed[seam] += 1
         if self.point and (self.point.seam, self.point.call) == (seam, self.passed[seam]):
             if self.point.by is SIGKILL:
@@ -65,7 +65,7 @@ Seam = Callable[[Passage, Path], None]
 
 
 def after(owner: Any, name: str) -> Seam:
-    """Behind every call of a function."""
+    """Return a seam after every call of a function."""
 
     def install(passage: Passage, folder: Path) -> None:  # noqa: ARG001
         original = getattr(owner, name)
@@ -81,7 +81,7 @@ def after(owner: Any, name: str) -> Seam:
 
 
 def half_written(owner: Any, name: str) -> Seam:
-    """In a call whose second argument is the path it writes: half of the file is there."""
+    """Return a seam within a call that writes a file, its second argument: half is written."""
 
     def install(passage: Passage, folder: Path) -> None:  # noqa: ARG001
         original = getattr(owner, name)
@@ -96,7 +96,7 @@ def half_written(owner: Any, name: str) -> Seam:
 
 
 def synced(passage: Passage, folder: Path) -> None:  # noqa: ARG001
-    """Before what was written into a file is on the disk: its last bytes are missing."""
+    """Install a seam before a file is synced to the disk: its last bytes are missing."""
     original, on_disk = os.fsync, {}
 
     def tear(handle: int, least: int) -> None:
@@ -113,15 +113,15 @@ def synced(passage: Passage, folder: Path) -> None:  # noqa: ARG001
 
 
 def file_changes(passage: Passage, folder: Path) -> None:
-    """Before every file or folder of the trial that is opened to write, made, renamed or removed.
+    """Install a seam before each write to, creation, renaming or removal of a file of the trial.
 
-    Those of the main thread: the one that writes events rewrites what is in metrics.csv.
+    Only changes by the main thread count: the thread of events repeats the rows of metrics.csv.
     """
 
     def hear(event: str, args: tuple[Any, ...]) -> None:
         writes = event == "open" and isinstance(args[2], int) and args[2] & WRITING
         if (writes or event in CHANGES) and threading.current_thread() is threading.main_thread():
-            # What shutil.rmtree removes is named relative to an open folder.
+            # `shutil.rmtree` names the files that it removes relative to an open folder.
             inside = str(args[0]).startswith(str(folder))
             if inside or (event in {"os.remove", "os.rmdir"} and args[1] != -1):
                 passage()
@@ -143,25 +143,25 @@ SEAMS: dict[str, Seam] = {
 
 
 class ForkServer:
-    """Runs the stages of one trial in a child; made and ended by `fork_server()`."""
+    """A client that runs the stages of one trial in a child; see `fork_server()`."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     def run(self, stages: Stages, point: KillPoint | None = None) -> int:
-        """Compute a trial, to its end or to a point; the child's exit code, negative: a signal."""
+        """Compute a trial to its end or kill point; return the exit code (negative: a signal)."""
         self._connection.send((stages, point))
         return self._connection.recv()
 
     def count_passages(self, stages: Stages) -> Counter[str]:
-        """Compute a trial to its end, and say how often it came through each seam."""
+        """Compute a trial to its end, and return how often it passed each seam."""
         assert self.run(stages) == 0, (stages[0].slot.folder / "log.txt").read_text()
         return Counter(json.loads(passages(stages).read_text()))
 
 
 @contextlib.contextmanager
 def fork_server(warm_up: Stages) -> Iterator[ForkServer]:
-    """A nursery that has computed `warm_up` itself, so that children find everything ready."""
+    """Start a nursery that has computed `warm_up` itself, so that all code is loaded."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=bear, args=(warm_up, theirs), daemon=True)
@@ -176,11 +176,11 @@ def fork_server(warm_up: Stages) -> Iterator[ForkServer]:
 
 def bear(warm_up: Stages, connection: Connection) -> None:
     """Fork a child for each request, until the other side closes."""
-    # The lock of timings is the machine's; what others compute here is not to be waited for.
+    # The lock of timings is shared by the machine: do not wait for other processes.
     tempfile.tempdir = str(warm_up[0].slot.folder)
     for job in warm_up:
         compute_stage(job, Deaf().send)
-    signal(SIGTERM, SIG_DFL)  # children are not to stop what was computed here
+    signal(SIGTERM, SIG_DFL)  # so that children do not run this process's handler
     with contextlib.suppress(EOFError):
         while True:
             stages, point = connection.recv()
@@ -191,7 +191,7 @@ def bear(warm_up: Stages, connection: Connection) -> None:
 
 
 def live(stages: Stages, point: KillPoint | None) -> None:
-    """Compute the stages of a trial, prepared to die; ends the process."""
+    """Compute the stages of a trial with its seams installed, and exit."""
     trap = Trap(point)
     for name in [point.seam] if point else SEAMS:
         SEAMS[name](partial(trap, name), stages[0].slot.folder)
@@ -203,12 +203,12 @@ def live(stages: Stages, point: KillPoint | None) -> None:
 
 
 def passages(stages: Stages) -> Path:
-    """Where a child says how often it came through each seam."""
+    """Return the path of a child's counts of passages."""
     return stages[0].slot.folder.parent / "passages.json"
 
 
 class Deaf:
-    """The parent's end of a pool's connection, where nobody listens."""
+    """A connection to a pool that discards all events."""
 
     def send(self, event: dict[str, Any]) -> None:
-        """Forget it."""
+        """Discard an event."""

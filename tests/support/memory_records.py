@@ -1,4 +1,4 @@
-"""What figures are drawn from, of trials in memory."""
+"""The records that figures are drawn from, of trials in memory."""
 
 import pandas as pd
 
@@ -9,7 +9,7 @@ from tests.support.memory_trial import MemoryTrial
 
 
 def records_from_trials(trials: dict[str, MemoryTrial]) -> Records:
-    """Records of trials by arm, all with seed 0."""
+    """Return the records of trials by arm, all with seed 0."""
     results = [
         (arm, 0, name, value, unit)
         for arm, trial in trials.items()

@@ -1,4 +1,4 @@
-"""A trial in memory: what an experiment's `run(trial)` and the training loop ask for, readable."""
+"""A trial in memory with the interface that experiments and the training loop use."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -14,14 +14,14 @@ T = TypeVar("T")
 
 
 class MemoryTrial:
-    """Like `runner.trial.trial.Trial`, without files but for checkpoints.
+    """A trial like `runner.trial.trial.Trial`, whose only files are checkpoints.
 
     Attributes:
         rows: the curves, {(step, metric): value}.
-        results: what was recorded, {metric: (value, unit)}.
+        results: the recorded values, {metric: (value, unit)}.
         tables: the tables by name.
-        notes: what was told of the trial, line by line.
-        resumed: the steps that a training went on from, 0 for a start.
+        notes: the trial's notes, line by line.
+        resume_steps: the steps from which training resumed, 0 for a start.
     """
 
     def __init__(
@@ -48,20 +48,20 @@ class MemoryTrial:
 
     @property
     def curves(self) -> dict[int, dict[str, float]]:
-        """What was logged, by step."""
-        found: dict[int, dict[str, float]] = {}
+        """Return the logged values by step."""
+        values_of_step: dict[int, dict[str, float]] = {}
         for (step, name), value in self.rows.items():
-            found.setdefault(step, {})[name] = value
-        return found
+            values_of_step.setdefault(step, {})[name] = value
+        return values_of_step
 
     @property
     def values(self) -> dict[str, float]:
-        """What was recorded, without units."""
+        """Return the recorded values without units."""
         return {name: value for name, (value, _) in self.results.items()}
 
     @property
     def reported_values(self) -> dict[str, float]:
-        """What a report counts: the values, or what they are worth if the trial has diverged."""
+        """Return the values in a report: of a diverged trial the diverged values."""
         if not self.diverged:
             return self.values
         first: dict[str, float] = {}

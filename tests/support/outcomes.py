@@ -1,4 +1,4 @@
-"""What two computations of one trial must have in common, bit for bit: all but times."""
+"""The results that two computations of one trial must share bit for bit: all except times."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ Bits = tuple[str, tuple[int, ...], bytes]
 
 
 def outcome(trial: Path) -> dict[str, Any]:
-    """Everything that a finished trial leaves in its folder, comparable with ==."""
+    """Return everything that a finished trial leaves in its folder, comparable with ==."""
     visible = [path for path in trial.rglob("[!.]*") if path.is_file()]
     names = {str(path.relative_to(trial)) for path in visible}
     return {
@@ -31,26 +31,28 @@ def outcome(trial: Path) -> dict[str, Any]:
 
 
 def results(trial: Path) -> dict[str, float]:
-    """The rows of a result that no clock or allocator gave."""
+    """Return the rows of a result that no clock or allocator measured."""
     rows = json.loads((trial / "result.json").read_text())["results"]
     return {row["metric"]: row["value"] for row in rows if row["unit"] not in MACHINE_UNITS}
 
 
 def events(trial: Path) -> set[tuple[str, int, float | None]]:
-    """What TensorBoard's own reader finds; of final values that a clock gave only tag and step."""
+    """Return the events as TensorBoard reads them; of values of clocks only tag and step."""
     log = EventAccumulator(str(trial), size_guidance={"scalars": 0})
     log.Reload()
-    kept = results(trial)
+    result_names = results(trial)
     return {
         (tag, event.step, None if of_a_clock else event.value)
         for tag in log.Tags()["scalars"]
-        for of_a_clock in [tag.startswith("final/") and tag.removeprefix("final/") not in kept]
+        for of_a_clock in [
+            tag.startswith("final/") and tag.removeprefix("final/") not in result_names
+        ]
         for event in log.Scalars(tag)
     }
 
 
 def tables(trial: Path) -> dict[str, str]:
-    """The tables that hold no times and no peaks."""
+    """Return the tables without times and peaks."""
     texts = {path.name: path.read_text() for path in trial.glob("tables/*.csv")}
     return {
         name: text
@@ -60,7 +62,7 @@ def tables(trial: Path) -> dict[str, str]:
 
 
 def weights(trial: Path) -> dict[str, Bits]:
-    """The tensors of all checkpoints, by `step-<k>/<name>`."""
+    """Return the tensors of all checkpoints, by `step-<k>/<name>`."""
     files = trial.glob("checkpoint/step-*/weights.safetensors")
     return {
         f"{file.parent.name}/{name}": bits(tensor)
@@ -70,17 +72,17 @@ def weights(trial: Path) -> dict[str, Bits]:
 
 
 def states(trial: Path) -> dict[str, Any]:
-    """Optimizer, random generators and loop of all checkpoints, leaf by leaf, without times."""
-    found: dict[str, Any] = {}
+    """Return optimizer, random generators and loop of all checkpoints by leaf, without times."""
+    state_leaves: dict[str, Any] = {}
     for file in trial.glob("checkpoint/step-*/state.pt"):
         state = torch.load(file, weights_only=True)
         del state["loop"]["step_seconds"]
-        found |= leaves(state, file.parent.name)
-    return found
+        state_leaves |= leaves(state, file.parent.name)
+    return state_leaves
 
 
 def leaves(tree: Any, name: str) -> dict[str, Any]:
-    """Flatten mappings and lists; tensors become bits."""
+    """Flatten mappings and lists; convert tensors to bits."""
     if isinstance(tree, dict | list | tuple):
         branches = tree.items() if isinstance(tree, dict) else enumerate(tree)
         return {
@@ -90,5 +92,5 @@ def leaves(tree: Any, name: str) -> dict[str, Any]:
 
 
 def bits(tensor: Tensor) -> Bits:
-    """A tensor as what == compares exactly: NaN is equal to itself, and -0 not to 0."""
+    """Return a tensor's bits, so that NaN equals itself, and -0 differs from 0."""
     return str(tensor.dtype), tuple(tensor.shape), tensor.numpy().tobytes()

@@ -1,4 +1,4 @@
-"""A folder below which nothing can be written, for root too, whom permissions do not bind."""
+"""A read-only folder, also for root, who ignores permissions."""
 
 import errno
 import os
@@ -12,14 +12,15 @@ _closed: dict[str, list[str]] = {}  # folder -> folders within that stay open
 
 
 def forbid_writes(folder: Path, *but: Path) -> None:
-    """From now on writing below `folder` raises OSError, but below these."""
+    """Make writing below `folder` raise OSError, except below the folders `but`."""
     if not _closed:
-        sys.addaudithook(_refuse)  # it stays; it does nothing once all is open again
+        # A hook cannot be removed; it does nothing when no folder is closed.
+        sys.addaudithook(_refuse)
     _closed[str(folder)] = [str(path) for path in but]
 
 
 def allow_writes() -> None:
-    """Let everything be written again."""
+    """Allow all writing again."""
     for folder in _closed:
         _closed[folder] = ["/"]
 

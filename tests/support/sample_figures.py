@@ -1,4 +1,4 @@
-"""Figures of the made-up study, as a YAML says them."""
+"""Figures of the made-up study, as a YAML file specifies them."""
 
 from typing import Any
 

@@ -139,7 +139,7 @@ def make_claims() -> list[Claim]:
 
 
 def make_study(**changes: Any) -> StudyRecord:
-    """The study; keywords replace fields of it."""
+    """Return the study; keywords replace its fields."""
     figures = {name: read_figure(name, keys) for name, keys in FIGURES.items()}
     fields: dict[str, Any] = {
         "experiment": "moe",

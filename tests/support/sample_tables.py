@@ -121,7 +121,7 @@ def make_results() -> pd.DataFrame:
 
 
 def make_tables() -> dict[str, pd.DataFrame]:
-    kept: dict[str, list[dict[str, Any]]] = {}
+    rows_of_table: dict[str, list[dict[str, Any]]] = {}
     for arm in ARMS:
         for seed in range(SEEDS):
             draw = np.random.default_rng([ARMS.index(arm), seed])
@@ -131,12 +131,14 @@ def make_tables() -> dict[str, pd.DataFrame]:
                 ("alignment", _alignment(draw)),
                 ("samples", _samples(seed)),
             ):
-                kept.setdefault(name, []).extend({"arm": arm, "seed": seed, **row} for row in rows)
-    return {name: pd.DataFrame(rows) for name, rows in kept.items()}
+                rows_of_table.setdefault(name, []).extend(
+                    {"arm": arm, "seed": seed, **row} for row in rows
+                )
+    return {name: pd.DataFrame(rows) for name, rows in rows_of_table.items()}
 
 
 def _functions(arm: str) -> list[dict[str, Any]]:
-    """The first two arms use the same function, as an arm and its copy do."""
+    """Return rows in which the first two arms use the same function, as an A/A pair does."""
     name, slope = ("relu", 0.0) if arm != "fused" else ("leaky", 0.2)
     xs = np.linspace(-3, 3, 121)
     return [
@@ -150,25 +152,25 @@ def _functions(arm: str) -> list[dict[str, Any]]:
 
 
 def _attention(draw: np.random.Generator, time: int = 20) -> list[dict[str, Any]]:
-    found = []
+    cells = []
     for layer, head in HEADS:
         logits = draw.normal(size=(time, time)) + 4 * np.eye(time, k=-head) * (layer + 0.5)
         weights = np.exp(logits) * np.tri(time)
         weights /= weights.sum(1, keepdims=True)
-        found += [
+        cells += [
             {"layer": layer, "head": head, "query": i, "key": j, "weight": weights[i, j]}
             for i in range(time)
             for j in range(i + 1)
         ]
-    return found
+    return cells
 
 
 def _alignment(draw: np.random.Generator) -> list[dict[str, Any]]:
-    """Two sentences of different lengths."""
-    found = []
+    """Return the alignments of two sentences of different lengths."""
+    cells = []
     for sentence, (words, signs) in enumerate(((WORDS, SIGNS), (WORDS[1:], SIGNS[3:]))):
         weights = draw.dirichlet(np.ones(len(words)), len(signs))
-        found += [
+        cells += [
             {
                 "sentence": sentence,
                 "source": j,
@@ -180,7 +182,7 @@ def _alignment(draw: np.random.Generator) -> list[dict[str, Any]]:
             for i in range(len(signs))
             for j in range(len(words))
         ]
-    return found
+    return cells
 
 
 def _samples(seed: int) -> list[dict[str, Any]]:

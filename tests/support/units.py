@@ -1,4 +1,4 @@
-"""Whether metrics are recorded with the units that they declare."""
+"""A check that metrics are recorded with their declared units."""
 
 from collections.abc import Iterable
 

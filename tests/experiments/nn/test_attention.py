@@ -1,4 +1,4 @@
-"""Attention against torch's own module, and what holds for every number of key heads."""
+"""Attention against torch's own module, and properties for every number of key heads."""
 
 import pytest
 import torch
@@ -44,8 +44,8 @@ def test_agrees_with_torch(bias: bool, padded: bool) -> None:
     keep = suffix_padding() if padded else None
     mask = ~torch.ones(TIME, TIME, dtype=torch.bool).tril()
     expected, _ = theirs(x, x, x, attn_mask=mask, key_padding_mask=None if keep is None else ~keep)
-    kept = slice(None) if keep is None else keep
-    torch.testing.assert_close(ours(x, keep)[kept], expected[kept], rtol=1e-5, atol=1e-6)
+    real = slice(None) if keep is None else keep
+    torch.testing.assert_close(ours(x, keep)[real], expected[real], rtol=1e-5, atol=1e-6)
 
 
 def test_as_many_key_heads_as_query_heads_is_bitwise_multi_head() -> None:

@@ -49,7 +49,7 @@ def written_out(block: Block, placement: Placement, x: Tensor) -> Tensor:
         return x + block.attention(norm.before(x))
     if placement is Placement.peri:
         return x + norm.behind(block.attention(norm.before(x)))
-    # One part a block writes into the stream, so N_LAYERS stands where 2 N_LAYERS does else.
+    # Each block has one part that writes into the stream: N_LAYERS in place of 2 N_LAYERS.
     alpha = N_LAYERS**0.25 if placement is Placement.deepnorm else 1.0
     return norm.outer(alpha * x + block.attention(x))
 
@@ -58,18 +58,18 @@ def written_out(block: Block, placement: Placement, x: Tensor) -> Tensor:
 def test_a_block_is_its_formula(placement: Placement) -> None:
     x = torch.randn(2, 5, D_MODEL)
     for block in decoder_only(placement).blocks:
-        found, routing = block(x)
-        torch.testing.assert_close(found, written_out(block, placement, x))
+        output, routing = block(x)
+        torch.testing.assert_close(output, written_out(block, placement, x))
         assert routing is None
 
 
 @PLACEMENT
 @pytest.mark.parametrize("build", [decoder_only, both])
 def test_nothing_stands_around_what_is_not_there(build, placement: Placement) -> None:
-    found = {name: part for name, part in build(placement).named_modules() if "ffn" in name}
-    assert found
-    assert not [name for name, part in found.items() if list(part.parameters())]
-    around = [part for part in found.values() if isinstance(part, Residual)]
+    ffn_parts = {name: part for name, part in build(placement).named_modules() if "ffn" in name}
+    assert ffn_parts
+    assert not [name for name, part in ffn_parts.items() if list(part.parameters())]
+    around = [part for part in ffn_parts.values() if isinstance(part, Residual)]
     x = torch.randn(2, 5, D_MODEL)
     assert all(torch.equal(part.join(x, torch.zeros_like(x)), x) for part in around)
 

@@ -1,4 +1,4 @@
-"""The encoder-decoder against torch's own, and what holds for every choice of parts."""
+"""The encoder-decoder against torch's own, and properties for every choice of parts."""
 
 from types import SimpleNamespace
 
@@ -50,7 +50,7 @@ def build(
 
 
 def sentences() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Sources of 6, 4 and 1 tokens, targets of 5, 3 and 2, and where these are no padding."""
+    """Return sources of 6, 4 and 1 tokens, targets of 5, 3 and 2, and the mask of real targets."""
     draw = torch.Generator().manual_seed(1)
     source = torch.randint(1, SOURCES, (3, 6), generator=draw)
     target = torch.randint(1, TARGETS, (3, 5), generator=draw)
@@ -67,24 +67,29 @@ def copy_attention(ours: nn.Module, theirs: nn.MultiheadAttention) -> None:
 
 
 def slot(residual: nn.Module) -> nn.Module:
-    """The one norm that pre or post has around a part."""
+    """Return the one norm that pre or post has around a part."""
     return residual.outer if isinstance(residual.before, nn.Identity) else residual.before
 
 
 @torch.no_grad()
 def torch_twin(ours: EncoderDecoder, *, pre: bool) -> nn.Transformer:
-    """nn.Transformer with the weights of `ours`; a final norm only where pre-norm needs one."""
+    """Return nn.Transformer with the weights of `ours`; only pre-norm has a final norm."""
     sizes = (D_MODEL, N_HEADS, D_FF, 0.0)
-    made = {"batch_first": True, "norm_first": pre}
+    layer_options = {"batch_first": True, "norm_first": pre}
 
     def final() -> nn.Module | None:
         return nn.LayerNorm(D_MODEL) if pre else None
 
     encoder = nn.TransformerEncoder(
-        nn.TransformerEncoderLayer(*sizes, **made), N_LAYERS, final(), enable_nested_tensor=False
+        nn.TransformerEncoderLayer(*sizes, **layer_options),
+        N_LAYERS,
+        final(),
+        enable_nested_tensor=False,
     )
-    decoder = nn.TransformerDecoder(nn.TransformerDecoderLayer(*sizes, **made), N_LAYERS, final())
-    # Made before the weights are copied: nn.Transformer draws those of given parts anew.
+    decoder = nn.TransformerDecoder(
+        nn.TransformerDecoderLayer(*sizes, **layer_options), N_LAYERS, final()
+    )
+    # Built before the weights are copied: nn.Transformer redraws the weights of its parts.
     theirs = nn.Transformer(
         D_MODEL, N_HEADS, custom_encoder=encoder, custom_decoder=decoder, batch_first=True
     )
@@ -108,7 +113,7 @@ def torch_twin(ours: EncoderDecoder, *, pre: bool) -> nn.Transformer:
 
 @torch.no_grad()
 def scramble(model: nn.Module) -> None:
-    """Gains and biases that differ, so that a norm or a bias in a wrong place shows."""
+    """Set different gains and biases, so that a norm or a bias in a wrong place is detected."""
     for parameter in model.parameters():
         if parameter.ndim == 1:
             parameter.add_(0.3 * torch.randn(parameter.shape))
@@ -124,7 +129,7 @@ def test_agrees_with_torch(placement: Placement, padded: bool) -> None:
     source, target, keep = sentences()
     if not padded:
         source, target, keep = source.clamp_min(1), target.clamp_min(1), torch.ones_like(keep)
-    embedded, wanted = (
+    embedded, expected_grads = (
         embedding(ids) * D_MODEL**0.5 + sinusoidal(ids.shape[1], D_MODEL)
         for embedding, ids in ((ours.source_embedding, source), (ours.target_embedding, target))
     )
@@ -135,14 +140,14 @@ def test_agrees_with_torch(placement: Placement, padded: bool) -> None:
     causal = ~torch.ones(target.shape[1], target.shape[1], dtype=torch.bool).tril()
     expected = theirs(
         embedded,
-        wanted,
+        expected_grads,
         tgt_mask=causal,
         src_key_padding_mask=source == PAD,
         tgt_key_padding_mask=~keep,
         memory_key_padding_mask=source == PAD,
     )
-    found = ours(source, target, keep).prediction
-    torch.testing.assert_close(found[keep], ours.head(expected)[keep])
+    prediction = ours(source, target, keep).prediction
+    torch.testing.assert_close(prediction[keep], ours.head(expected)[keep])
 
 
 PARTS = (
@@ -181,14 +186,14 @@ def test_every_source_token_reaches_every_prediction(parts: dict) -> None:
 
 @torch.no_grad()
 def change_by_padding(model: EncoderDecoder) -> float:
-    """How much predictions of a sentence differ between alone and beside longer ones."""
+    """Return how much predictions of a sentence differ if longer ones are in its batch."""
     source, target, keep = sentences()
     together = model(source, target, keep).prediction
-    alone = [
+    one_by_one = [
         model(s[s != PAD][None], t[k][None]).prediction[0]
         for s, t, k in zip(source, target, keep, strict=True)
     ]
-    return float((together[keep] - torch.cat(alone)).abs().max())
+    return float((together[keep] - torch.cat(one_by_one)).abs().max())
 
 
 @pytest.mark.parametrize("parts", PARTS)
@@ -204,8 +209,8 @@ def test_a_forgotten_source_mask_is_caught(monkeypatch: pytest.MonkeyPatch) -> N
 def test_mixtures_of_both_sides_are_routed_balanced_and_spared_padding() -> None:
     model, (source, target, keep) = build(ffn=MOE), sentences()
     output = model(source, target, keep)
-    kept = [int(routing.keep.sum()) for routing in output.routings]
-    assert kept == [11, 11, 10, 10]  # 6 + 4 + 1 tokens of sources, 5 + 3 + 2 of targets
+    n_real_tokens = [int(routing.keep.sum()) for routing in output.routings]
+    assert n_real_tokens == [11, 11, 10, 10]  # 6 + 4 + 1 tokens of sources, 5 + 3 + 2 of targets
     model.after_step(output)
     for block in (*model.encoder, *model.decoder):
         assert block.ffn.selection_bias.abs().max() == pytest.approx(0.01)
@@ -226,8 +231,8 @@ def test_padding_on_the_left_is_as_padding_on_the_right(position: Position) -> N
         s, t = s[:, s[0] != PAD], t[:, t[0] != PAD]
         expected = model(s, t).prediction
         left = [torch.cat([torch.full((1, 2), PAD), x], dim=1) for x in (s, t)]
-        found = model(*left, left[1] != PAD).prediction[:, 2:]
-        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+        prediction = model(*left, left[1] != PAD).prediction[:, 2:]
+        torch.testing.assert_close(prediction, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_keep_must_be_of_bools() -> None:

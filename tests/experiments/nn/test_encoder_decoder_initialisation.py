@@ -1,4 +1,4 @@
-"""Starting weights and the stream's weight of an encoder-decoder, side by side as published."""
+"""Starting weights and residual weights (alpha) of an encoder-decoder, against the papers."""
 
 from types import SimpleNamespace
 
@@ -54,8 +54,8 @@ def test_deepnorm_has_the_constants_of_an_encoder_decoder() -> None:
     deep = model.state_dict()
     for side, (alpha, gain) in expected.items():
         blocks = getattr(model, side)
-        found = {m.alpha for m in blocks.modules() if isinstance(m, Residual)}
-        assert list(found) == [pytest.approx(alpha, abs=5e-5)]
+        alphas = {m.alpha for m in blocks.modules() if isinstance(m, Residual)}
+        assert list(alphas) == [pytest.approx(alpha, abs=5e-5)]
         for name in (n for n in plain if n.startswith(side) and plain[n].ndim == 2):
             factor = 1.0 if name.split(".")[-2] in ("query", "key") else gain
             torch.testing.assert_close(deep[name], factor * plain[name], rtol=2e-4, atol=0)

@@ -21,7 +21,7 @@ def logistic(x: Tensor) -> Tensor:
     return 1 / (1 + torch.exp(-x))
 
 
-# Each activation and, beside it, its derivative worked out by hand.
+# Each activation and its derivative, worked out by hand.
 FORMULAS: dict[Activation, tuple[Function, Function]] = {
     Activation.relu: (lambda x: x.clamp(min=0), lambda x: (x > 0).to(x.dtype)),
     Activation.gelu: (

@@ -1,4 +1,4 @@
-"""Pooling heads of keys and values: what must stay, what must change, and where heads go."""
+"""Pooling heads of keys and values: invariants, expected changes, and the order of heads."""
 
 from types import SimpleNamespace
 
@@ -65,7 +65,7 @@ def test_a_group_of_equal_heads_leaves_the_output_unchanged(n_kv_heads, how, bia
 
 
 def test_equal_neighbours_and_not_equal_strides() -> None:
-    # Heads j and j + 4 equal, as a head that is grouped by stride would want it.
+    # Heads j and j + 4 are equal, as grouping by stride would need.
     net, tokens = model(), torch.arange(10).view(2, 5)
     with torch.no_grad():
         for part in attentions(net):

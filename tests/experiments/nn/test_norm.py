@@ -42,7 +42,7 @@ def model(
 
 
 def spread_norms(net: nn.Module) -> None:
-    """Gains and biases of their own for every norm, so that one cannot stand in for another."""
+    """Set different gains and biases for every norm, so that no two are interchangeable."""
     source = torch.Generator().manual_seed(3)
     with torch.no_grad():
         for part in net.modules():
@@ -52,7 +52,7 @@ def spread_norms(net: nn.Module) -> None:
 
 
 def written_out(block: Block, placement: Placement, x: Tensor, n_layers: int) -> Tensor:
-    """The block as the papers write it."""
+    """Compute the block as the papers write it."""
 
     def ffn(y: Tensor) -> Tensor:
         return block.ffn(y)[0]
@@ -112,9 +112,11 @@ def test_norms_are_where_they_belong(placement: Placement) -> None:
     net = model(placement)
     for block in net.blocks:
         for residual in (block.attention_residual, block.ffn_residual):
-            there = {n for n, part in residual.named_children() if isinstance(part, nn.LayerNorm)}
-            assert there == NORMS_OF_A_BLOCK[placement]
-    # Nothing in a pre- or peri-norm block bounds the stream, so a norm must stand behind the last.
+            norm_names = {
+                n for n, part in residual.named_children() if isinstance(part, nn.LayerNorm)
+            }
+            assert norm_names == NORMS_OF_A_BLOCK[placement]
+    # A pre- or peri-norm block does not bound the stream, so a norm must follow the last block.
     final = nn.LayerNorm if placement in (Placement.pre, Placement.peri) else nn.Identity
     assert type(net.final_norm) is final
 
@@ -153,7 +155,7 @@ def test_plain_and_scaled_starts() -> None:
 
 @pytest.mark.parametrize("placement", [Placement.pre, Placement.post])
 def test_a_block_is_torchs_encoder_layer(placement: Placement) -> None:
-    """nn.TransformerEncoderLayer with our weights and a causal mask gives what our block gives."""
+    """nn.TransformerEncoderLayer with the same weights and a causal mask agrees with the block."""
     block = model(placement, bias=True, position=Position.none).blocks[1]
     spread_norms(block)
     theirs = nn.TransformerEncoderLayer(

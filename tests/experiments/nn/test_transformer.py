@@ -84,9 +84,9 @@ def test_padding_on_the_left_is_as_none(ffn, position) -> None:
     keep[:, :3] = False
     keep[2, :3] = torch.tensor([False, True, True])  # a longer one in the same batch
     longer = net(padded[2:, 1:]).prediction
-    found = net(padded, keep).prediction
-    torch.testing.assert_close(found[:2, 3:], net(inputs).prediction[:2], rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(found[2:, 1:], longer, rtol=1e-5, atol=1e-5)
+    prediction = net(padded, keep).prediction
+    torch.testing.assert_close(prediction[:2, 3:], net(inputs).prediction[:2], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(prediction[2:, 1:], longer, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("position", list(Position))
@@ -155,7 +155,7 @@ def test_after_step_updates_each_layer_from_its_own_load() -> None:
 
 
 class RoutesOnly(nn.Module):
-    """A feed-forward part of a user: it routes, and has no `after_step`."""
+    """A user's feed-forward part that routes and has no `after_step`."""
 
     def __init__(self, mixture: nn.Module) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What decorators refuse, each in one clear line, before anything is planned."""
+"""The decorators' errors: one clear line each, before planning."""
 
 import dataclasses
 import re
@@ -128,7 +128,7 @@ TAKEN = {
 
 @pytest.mark.parametrize("what", TAKEN)
 def test_a_name_of_ours_is_refused_where_it_is_taken(tmp_path: Path, what: str):
-    """In a process that has loaded nothing of ours, the plug-in is blamed, not our file."""
+    """In a fresh process the error names the plug-in, not a file of the project."""
     name = f"takes_a_{what}"
     (tmp_path / f"{name}.py").write_text(f"from dataclasses import dataclass\n{TAKEN[what]}")
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Parts: one Python file adds one, planning needs no torch, and errors name the cure."""
+"""Parts: one Python file adds one, planning needs no torch, and errors have hints."""
 
 import json
 import re
@@ -44,18 +44,18 @@ def results(folder: Path, experiment: str, arm: str) -> dict[str, float]:
 
 @pytest.mark.slow
 def test_one_python_file_adds_a_part(tmp_path: Path):
-    """It needs no YAML file where its fields have defaults; it is composed, matched, trained."""
+    """A part needs no YAML file if its fields have defaults; it is composed, matched, trained."""
     (tmp_path / "mine.py").write_text(MINE)
     arms = [f"+arms.{name}=[{words}]" for name, words in ARMS.items()]
     chosen = (f"arm=[{','.join(ARMS)}]", "baseline=mine", "n_seeds=1")
     python("-m", "runner", *TINY, *chosen, *arms, "plugins=[mine]", cwd=tmp_path)
     d_model = 16
     for arm, d_ff in {"mine": 4, "wide": 8, "matched": 4}.items():
-        found = results(tmp_path, "moe", arm)
+        values = results(tmp_path, "moe", arm)
         norms, attention = (2 + 1) * 2 * d_model, 4 * d_model**2
-        assert found["cost/parameters"] == norms + attention + 2 * d_model * d_ff
-        assert found["cost/active_parameters"] == found["cost/parameters"]
-        assert found["cost/flops_per_token"] > 2 * (attention + 2 * d_model * d_ff)
+        assert values["cost/parameters"] == norms + attention + 2 * d_model * d_ff
+        assert values["cost/active_parameters"] == values["cost/parameters"]
+        assert values["cost/flops_per_token"] > 2 * (attention + 2 * d_model * d_ff)
 
 
 ARMS = {
@@ -81,7 +81,7 @@ def test_a_question_of_a_plug_in_is_computed_by_its_module(tmp_path: Path):
     before = {name: (run / name).read_bytes() for name in names}
     (compared,) = re.findall(rb"(?m)^often,mha,simple/looks,.*$", before["comparison.csv"])
     assert compared.endswith(b",worse")
-    # This process has not imported the plug-in: what it declared stands in the run's records.
+    # This process has not imported the plug-in: its declarations are in the run's records.
     assert "simple" not in registry.experiment_names()
     redraw([str(run)])
     assert {name: (run / name).read_bytes() for name in names} == before
@@ -89,7 +89,7 @@ def test_a_question_of_a_plug_in_is_computed_by_its_module(tmp_path: Path):
 
 @pytest.mark.slow
 def test_every_option_is_planned_without_torch(tmp_path: Path):
-    """A plan of each option of each group, in a process in which torch cannot be imported."""
+    """Each option of each group is planned in a process in which torch cannot be imported."""
     (tmp_path / "text.txt").write_text("".join(f"{i} squared is {i * i}\n" for i in range(600)))
     commands = {}
     for group in registry.group_names():

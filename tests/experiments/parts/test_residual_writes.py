@@ -1,4 +1,4 @@
-"""A part with `writes_to_residual = False` gets no norm, no gain and no cost of one."""
+"""`writes_to_residual` of attention and feed-forward parts, in norms, gains and costs."""
 
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -26,7 +26,7 @@ PLACEMENTS = pytest.mark.parametrize("placement", list(Placement))
 
 @dataclass
 class NoAttention(Part):
-    """Attention of a user that changes nothing."""
+    """A user's attention that changes nothing."""
 
     writes_to_residual: ClassVar[bool] = False
     crosses: ClassVar[bool] = True

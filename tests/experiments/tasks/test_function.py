@@ -47,8 +47,8 @@ def test_held_out_samples_are_not_trained_on() -> None:
     assert not set(train.ravel().tolist()) & set(held_out.ravel().tolist())
     drawn = {row.numpy().tobytes() for step in range(50) for row in build().batch(step).inputs[0]}
     assert drawn <= {row.tobytes() for row in train}
-    seen = {row.numpy().tobytes() for batch in build().evaluation() for row in batch.inputs[0]}
-    assert seen == {row.tobytes() for row in held_out}
+    evaluated = {row.numpy().tobytes() for batch in build().evaluation() for row in batch.inputs[0]}
+    assert evaluated == {row.tobytes() for row in held_out}
 
 
 def test_a_batch_larger_than_the_data_repeats_samples() -> None:

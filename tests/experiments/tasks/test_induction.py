@@ -1,4 +1,4 @@
-"""The task `induction`: what repeats, what can be known, what is held out."""
+"""The task `induction`: repetition, predictable positions, and held-out sequences."""
 
 import math
 from pathlib import Path
@@ -24,7 +24,7 @@ def build(seed: int = 0, **changes: int) -> Task:
 
 
 def rows(*batches: Batch) -> np.ndarray:
-    """Whole sequences, the last target included."""
+    """Return whole sequences, the last target included."""
     return np.concatenate(
         [torch.cat([batch.inputs[0], batch.target[:, -1:]], 1).numpy() for batch in batches]
     )
@@ -44,18 +44,18 @@ def test_shapes_and_what_is_predicted() -> None:
 
 def test_sequences_repeat_with_periods_of_every_length() -> None:
     tokens, label = draw_sequences(options(), 4000, [0], held_out=False)
-    found = find_periods(torch.from_numpy(tokens)).numpy()
-    for row, period in zip(tokens[:200], found[:200], strict=True):
+    periods = find_periods(torch.from_numpy(tokens)).numpy()
+    for row, period in zip(tokens[:200], periods[:200], strict=True):
         symbols = row[1:]
         assert (symbols[period:] == symbols[:-period]).all()
         for shorter in range(1, period):
             assert (symbols[shorter:] != symbols[:-shorter]).any()
-    counts = np.bincount(found, minlength=MAX_PERIOD + 1)
+    counts = np.bincount(periods, minlength=MAX_PERIOD + 1)
     # 500 each, five standard errors; of the 32 sequences of one symbol more or fewer are held out.
     assert counts[0] == 0
     assert (abs(counts[2:] - 500) < 5 * np.sqrt(500) + 40).all()
     # A short period whose symbols happen to repeat is shorter still, and nothing is longer.
-    assert ((2 * found > MAX_PERIOD) <= label).all()
+    assert ((2 * periods > MAX_PERIOD) <= label).all()
     assert (label == 0).sum() == pytest.approx(2000, abs=160)
 
 
@@ -102,9 +102,9 @@ def test_nothing_held_out_is_trained_on() -> None:
     assert len(one) == 400
     task = build(max_period=3)
     trained = rows(*(task.batch(step) for step in range(300)))
-    kept, seen = ({row.tobytes() for row in part} for part in (one, trained))
-    assert len(kept) > 50
-    assert not kept & seen
+    held_out_rows, trained_rows = ({row.tobytes() for row in part} for part in (one, trained))
+    assert len(held_out_rows) > 50
+    assert not held_out_rows & trained_rows
     anything = np.random.default_rng(0).integers(1, VOCABULARY + 1, (16_000, LENGTH))
     assert held_out_mask(anything).sum() == pytest.approx(2000, abs=5 * math.sqrt(2000 * 7 / 8))
 

@@ -1,4 +1,4 @@
-"""Label smoothing: torch's formula in training, and never a trace of it in what is reported."""
+"""Label smoothing: torch's formula in training, and no smoothing in reported losses."""
 
 import math
 from dataclasses import replace
@@ -38,12 +38,12 @@ def test_the_training_loss_is_that_of_torch(kind: str) -> None:
     task = build(EPSILON, kind)
     batch = task.batch(3)
     logits = logits_for(task, batch)
-    kept = logits[batch.keep], batch.target[batch.keep]
-    expected = F.cross_entropy(*kept, label_smoothing=EPSILON)
+    real_pairs = logits[batch.keep], batch.target[batch.keep]
+    expected = F.cross_entropy(*real_pairs, label_smoothing=EPSILON)
     torch.testing.assert_close(task.loss(logits, batch), expected)
-    # By hand: 1 - epsilon of the right token, and epsilon of all tokens alike.
-    log_p = kept[0].log_softmax(dim=-1)
-    right = log_p.gather(1, kept[1][:, None]).squeeze(1)
+    # By hand: 1 - epsilon for the right token, and epsilon spread equally over all tokens.
+    log_p = real_pairs[0].log_softmax(dim=-1)
+    right = log_p.gather(1, real_pairs[1][:, None]).squeeze(1)
     by_hand = -((1 - EPSILON) * right + EPSILON * log_p.mean(dim=-1)).mean()
     torch.testing.assert_close(task.loss(logits, batch), by_hand)
 
@@ -75,7 +75,7 @@ def test_parts_of_a_batch_and_its_copy_on_a_device_are_smoothed_as_it_is() -> No
 
 
 def test_the_best_prediction_of_smoothed_targets_costs_what_theory_says() -> None:
-    """The plain loss of p = 1 - epsilon + epsilon / K, K tokens: what smoothing itself costs."""
+    """The plain loss of p = 1 - epsilon + epsilon / K, for K tokens, is the cost of smoothing."""
     task = build(EPSILON)
     batch, n = task.batch(0), len(task.target)
     target = F.one_hot(batch.target, n) * (1 - EPSILON) + EPSILON / n

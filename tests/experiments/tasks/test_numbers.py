@@ -1,4 +1,4 @@
-"""The task `numbers`: what num2words says is parsed back, splits do not meet, batches are pure."""
+"""The task `numbers`: words of num2words are parsed back, splits are disjoint, batches are pure."""
 
 from pathlib import Path
 
@@ -35,9 +35,9 @@ def options(**changes: object) -> Numbers:
 
 
 def build(seed: int = 0, batch_size: int = 32, **changes: object) -> NumbersTask:
-    made = options(**changes).build(seed=seed, batch_size=batch_size, cache=Path())
-    assert isinstance(made, NumbersTask)
-    return made
+    numbers_task = options(**changes).build(seed=seed, batch_size=batch_size, cache=Path())
+    assert isinstance(numbers_task, NumbersTask)
+    return numbers_task
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def task() -> NumbersTask:
 
 
 def read_english(words: tuple[str, ...]) -> int:
-    """The integer of English number words without hyphens and commas."""
+    """Return the integer of English number words without hyphens and commas."""
     total = group = 0
     for word in words:
         if word == "hundred":
@@ -59,7 +59,7 @@ def read_english(words: tuple[str, ...]) -> int:
 
 
 def read_japanese(text: tuple[str, ...]) -> int:
-    """The integer of a Japanese numeral; a power without a digit before it counts once."""
+    """Return the integer of a Japanese numeral; a power without a digit before it counts once."""
     total = group = digit = 0
     for character in text:
         if character in DIGITS:
@@ -146,7 +146,7 @@ def test_longer_and_new_combinations_leave_the_other_numbers_as_they_are(
 
 
 def ten_thousands(number: int) -> str:
-    """The fifth digit from behind; "" where there is none."""
+    """Return the fifth digit from the right; "" if there is none."""
     return str(number)[-5:-4]
 
 
@@ -185,16 +185,18 @@ def test_a_batch_is_a_function_of_seed_and_step(task: NumbersTask) -> None:
 
 def test_an_epoch_shows_each_number_once(task: NumbersTask) -> None:
     steps = 600 // 32
-    shown = [row for step in range(steps) for row in task.batch(step).inputs[0].tolist()]
-    texts = {task.source.text(row) for row in shown}
-    assert len(texts) == len(shown) == 32 * steps
+    rows = [row for step in range(steps) for row in task.batch(step).inputs[0].tolist()]
+    texts = {task.source.text(row) for row in rows}
+    assert len(texts) == len(rows) == 32 * steps
 
 
 def test_a_batch_is_a_shifted_target_with_marks_and_padding(task: NumbersTask) -> None:
     for batch in (task.batch(0), *task.evaluation()):
-        source, given = batch.inputs
-        assert (given[:, 0] == BOS).all()
-        assert torch.equal(given[:, 1:][batch.keep[:, 1:]], batch.target[:, :-1][batch.keep[:, 1:]])
+        source, decoder_input = batch.inputs
+        assert (decoder_input[:, 0] == BOS).all()
+        assert torch.equal(
+            decoder_input[:, 1:][batch.keep[:, 1:]], batch.target[:, :-1][batch.keep[:, 1:]]
+        )
         assert torch.equal(batch.keep, batch.target != PAD)
         assert ((batch.target == EOS).sum(dim=1) == 1).all()
         assert batch.target.shape[1] <= task.length <= options().sizes().length
@@ -209,16 +211,16 @@ def test_longer_numbers_are_parsed_back_and_fit_into_a_decoding() -> None:
     assert task.labels == ("train", "iid", "compositional", "length")
     longest = 0
     for split in ("compositional", "length"):
-        shown = [
+        pairs = [
             (task.source.text(source), task.target.text(target))
             for batch in task.split(split)
             for source, target in zip(batch.inputs[0].tolist(), batch.target.tolist(), strict=True)
         ]
-        numbers = [read_english(tuple(source.split())) for source, _ in shown]
-        assert numbers == [read_japanese(tuple(target)) for _, target in shown]
+        numbers = [read_english(tuple(source.split())) for source, _ in pairs]
+        assert numbers == [read_japanese(tuple(target)) for _, target in pairs]
         assert numbers == task.numbers[split]
-        longest = max(longest, *(len(target) + 1 for _, target in shown))
-    assert longest == task.length  # what a decoding may be long, end mark included
+        longest = max(longest, *(len(target) + 1 for _, target in pairs))
+    assert longest == task.length  # the longest decoding, end mark included
     assert longest > max(task.batch(step).target.shape[1] for step in range(600 // 32))
 
 
@@ -231,7 +233,7 @@ def test_a_split_that_is_trained_on_is_a_fault() -> None:
 
 @pytest.mark.slow
 def test_new_words_are_those_that_one_digit_more_brings() -> None:
-    """The rule that refuses `longer`, against what num2words says."""
+    """The rule that refuses `longer`, against the words of num2words."""
     for digits in range(3, 9):
         few, more = (
             {token for n in sample(d) for side in number_pair(n, SourceUnit.word) for token in side}
@@ -242,7 +244,7 @@ def test_new_words_are_those_that_one_digit_more_brings() -> None:
 
 
 def sample(digits: int) -> list[int]:
-    """Numbers of up to so many digits, with all their words."""
+    """Return numbers of up to `digits` digits that contain all words."""
     powers = 10 ** np.repeat(np.arange(digits), 300)
     return np.random.default_rng(0).integers(powers, 10 * powers).tolist()
 

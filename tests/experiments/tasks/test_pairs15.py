@@ -1,4 +1,4 @@
-"""The task `pairs15`: the exercise's sentences, and those that it held back from nobody."""
+"""The task `pairs15`: the textbook's sentences, and held-out ones, which the textbook lacks."""
 
 from pathlib import Path
 
@@ -10,9 +10,9 @@ OPTIONS = Pairs15("pairs15", label_smoothing=0.0)
 
 
 def build(seed: int = 0, batch_size: int = 5) -> Pairs15Task:
-    made = OPTIONS.build(seed=seed, batch_size=batch_size, cache=Path())
-    assert isinstance(made, Pairs15Task)
-    return made
+    task = OPTIONS.build(seed=seed, batch_size=batch_size, cache=Path())
+    assert isinstance(task, Pairs15Task)
+    return task
 
 
 def sentences(task: Pairs15Task, split: str) -> list[tuple[str, str]]:
@@ -45,8 +45,8 @@ def test_three_batches_of_five_are_an_epoch() -> None:
     task = build()
     for epoch in (0, 1):
         batches = [task.batch(3 * epoch + index) for index in range(3)]
-        shown = [task.source.text(row) for b in batches for row in b.inputs[0].tolist()]
-        assert sorted(shown) == sorted(english for english, _ in sentences(task, "train"))
+        trained_texts = [task.source.text(row) for b in batches for row in b.inputs[0].tolist()]
+        assert sorted(trained_texts) == sorted(english for english, _ in sentences(task, "train"))
     assert not torch.equal(build(seed=1).batch(0).inputs[0], task.batch(0).inputs[0])
 
 

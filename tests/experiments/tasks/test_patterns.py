@@ -72,18 +72,18 @@ def test_a_least_squares_predictor_beats_the_mean(label) -> None:
     past, target = lagged(*held_out)
     error = ((past @ weights - target) ** 2).mean()
     assert error < 0.85 * ((target - target.mean()) ** 2).mean()
-    assert error == pytest.approx(1, abs=0.1)  # the variance of the noise, which nobody can predict
+    assert error == pytest.approx(1, abs=0.1)  # the variance of the noise, which is unpredictable
 
 
 def test_held_out_sequences_are_not_trained_on() -> None:
-    # Seeds and steps that would meet the key of the held-out data if keys were not told apart.
+    # Seeds and steps that would collide with the held-out data's key if keys were not distinct.
     train = [
         build(seed=seed).batch(step).inputs[0] for seed in (0, 1, 2) for step in (0, 1, 2, 2018)
     ]
-    seen = {row.numpy().tobytes() for batch in train for row in batch}
-    assert len(seen) == 12 * 32  # and no batch repeats another
+    trained_rows = {row.numpy().tobytes() for batch in train for row in batch}
+    assert len(trained_rows) == 12 * 32  # and no batch repeats another
     held_out = [row.numpy().tobytes() for batch in build().evaluation() for row in batch.inputs[0]]
-    assert not seen.intersection(held_out)
+    assert not trained_rows.intersection(held_out)
 
 
 @pytest.mark.parametrize(

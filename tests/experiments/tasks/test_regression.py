@@ -1,4 +1,4 @@
-"""What holds for every task of regression: batches, held-out data, targets, loss."""
+"""Properties of every task of regression: batches, held-out data, targets, loss."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A task is one Python file: what it registers is planned, trained and known by its fingerprint."""
+"""A task is one Python file: its registration is planned, trained and in its fingerprint."""
 
 import json
 import re
@@ -22,7 +22,7 @@ _, ECHO, _ = re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL)
 
 @pytest.mark.slow
 def test_one_python_file_adds_a_task(tmp_path: Path):
-    """It needs no YAML file where its fields have defaults; it is planned and trains two steps."""
+    """A task needs no YAML file if its fields have defaults; it is planned and trains two steps."""
     (tmp_path / "echo.py").write_text(ECHO)
     words = [
         *(word for word in TINY if not word.startswith(("task", "training"))),
@@ -41,20 +41,20 @@ def test_one_python_file_adds_a_task(tmp_path: Path):
     )
     assert done.returncode == 0, done.stderr
     (path,) = tmp_path.glob("outputs/moe/trials/short-*/seed-0/result.json")
-    found = {row["metric"]: row["value"] for row in json.loads(path.read_text())["results"]}
-    assert 2 < found["val/loss"] < 6  # near log(32) after two steps
+    values = {row["metric"]: row["value"] for row in json.loads(path.read_text())["results"]}
+    assert 2 < values["val/loss"] < 6  # near log(32) after two steps
 
 
 def fingerprint_with(text: str, file: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The fingerprint of waves, had their module this text."""
+    """Return the fingerprint of waves if their module had this text."""
     file.write_text(text)
     monkeypatch.setattr(sys.modules[Waves.__module__], "__file__", str(file))
     base._module_code_hash.cache_clear()
     options = Waves("waves", 20, 4, n_samples=30, n_eval=6, noise=0.1, predict=Predict.next)
-    found = options.fingerprint(Path())
-    assert replace(options, noise=0.2).fingerprint(Path()) != found
+    fingerprint = options.fingerprint(Path())
+    assert replace(options, noise=0.2).fingerprint(Path()) != fingerprint
     base._module_code_hash.cache_clear()
-    return found
+    return fingerprint
 
 
 def test_words_do_not_change_a_fingerprint_and_code_does(tmp_path: Path, monkeypatch):

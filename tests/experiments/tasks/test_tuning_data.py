@@ -1,4 +1,4 @@
-"""Every task holds out two sets, one for the report and one for tuning, which do not meet."""
+"""Every task holds out two disjoint sets, one for the report and one for tuning."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -38,7 +38,7 @@ OPTIONS: list[TaskOptions] = [
 
 
 def ready(options: TaskOptions, folder: Path) -> TaskOptions:
-    """The options; of the user's own text with some text, in several ways to write one."""
+    """Return the options; those of the user's own text have documents of several spellings."""
     if options.kind != "text":
         return options
     for index in range(12):
@@ -59,7 +59,7 @@ def build(options: TaskOptions, cache: Path, evaluation: Evaluation, seed: int =
 
 
 def windows(task: Task) -> list[bytes]:
-    """The held-out sequences, the target with the input; of all splits but the training's."""
+    """Return the held-out sequences of all splits, inputs with targets."""
     names = [name for name in task.labels if name != "train"]
     parts = (
         [task.split(name) for name in names]
@@ -81,7 +81,7 @@ def test_the_report_and_tuning_share_no_window(options: TaskOptions, tmp_path: P
     assert len(windows(report)) == len(windows(tuning)) >= options.n_eval
     assert not set(windows(report)) & set(windows(tuning))
     assert windows(tuning) == windows(build(options, cache, Evaluation.tuning, seed=5))
-    assert (report.batch(3).target == tuning.batch(3).target).all()  # trained on alike
+    assert (report.batch(3).target == tuning.batch(3).target).all()  # the same training data
     assert options.prepare(cache).fingerprint == options.prepare(cache).fingerprint
 
 

@@ -1,4 +1,4 @@
-"""A/A pairs are found by what arms are, and not by what they are called."""
+"""A/A pairs are detected by the arms' configs, not by their names."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.support.sample_study import make_study
 
 def test_an_a_a_pair_differs_in_its_seeds_alone():
     base = {"norm": "pre", "width": 64, "seed_offset": 0}
-    found = find_aa_pairs(
+    pairs = find_aa_pairs(
         {
             "base": base,
             "copy": base | {"seed_offset": 1000},
@@ -17,7 +17,7 @@ def test_an_a_a_pair_differs_in_its_seeds_alone():
             "same": dict(base),  # the same trials under another name
         }
     )
-    assert found == {"copy": "base", "third": "base"}
+    assert pairs == {"copy": "base", "third": "base"}
 
 
 def test_a_study_knows_its_pairs_with_resolved_values_and_without():
@@ -27,6 +27,6 @@ def test_a_study_knows_its_pairs_with_resolved_values_and_without():
 
 @pytest.mark.slow
 def test_a_solved_width_does_not_hide_a_pair(plan):
-    made = plan("experiment=ffn", "scale=quick")
-    pairs = find_aa_pairs({arm.name: arm.config.signature_tree() for arm in made.arms})
+    study_plan = plan("experiment=ffn", "scale=quick")
+    pairs = find_aa_pairs({arm.name: arm.config.signature_tree() for arm in study_plan.arms})
     assert pairs == {"relu_copy": "relu"}

@@ -1,4 +1,4 @@
-"""Every kind of claim: planted answers are found, and errors say what is wrong."""
+"""Every kind of claim: planted answers are detected, and errors say what is wrong."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ from tests.support.claim_tables import (
 
 
 def within(shift, **changes):
-    """A claim that one metric of an arm lies above another, and records that say by how much."""
+    """Return a claim that one metric of an arm is above another, and records to judge it."""
     columns = paired_values(values_with_sd(8, 0.3))
     for arm in ("arm", "base"):
         columns[arm, "val/start"] = columns[arm, "val/loss"] - shift + values_with_sd(8, 0.05)
@@ -43,7 +43,7 @@ def test_the_a_a_pair_of_such_a_difference_must_agree_on_it():
     wide, less = ("base", "val/start"), np.array([1.0, 2, 3, 1, 2, 3, 1, 2])
     (finding,) = judge_values(columns | {wide: columns[wide] - less}, asked)
     assert finding.reason.startswith("the A/A pair differs: base - arm is +1.88")
-    columns["base", "val/loss"] += 9  # both sides alike
+    columns["base", "val/loss"] += 9  # both sides equally
     (finding,) = judge_values(
         columns | {wide: columns[wide] + 9 + 0.1 * values_with_sd(8)[::-1]}, asked
     )
@@ -253,8 +253,8 @@ def test_an_exact_claim_names_the_first_case_that_breaks_it_and_takes_no_room_in
 
 def test_a_difference_beyond_a_margin_and_of_a_multiple():
     columns = paired_values(0.5 + values_with_sd(8, 0.1))
-    wanted = {0.3: Verdict.reproduced, 0.5: Verdict.inconclusive, 0.7: Verdict.contradicted}
-    for margin, expected in wanted.items():
+    verdicts = {0.3: Verdict.reproduced, 0.5: Verdict.inconclusive, 0.7: Verdict.contradicted}
+    for margin, expected in verdicts.items():
         assert judge_values(columns, claim(margin=margin))[0].verdict is expected
     double = {("base", "t"): 1 + values_with_sd(8, 0.01), ("arm", "t"): 3 + values_with_sd(8, 0.1)}
     for times, expected in {2: Verdict.reproduced, 4: Verdict.contradicted}.items():

@@ -1,4 +1,4 @@
-"""The rules that hold for every kind of claim, and how one that is written wrongly is refused."""
+"""The rules of every kind of claim, and the errors of invalid claims."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from tests.support.claim_tables import (
 
 
 def sound():
-    """Records in which every kind is reproduced, with an A/A pair and a positive control."""
+    """Return records in which every kind is reproduced, with an A/A pair and a positive control."""
     columns = paired_values(0.5 + values_with_sd(8, 0.1)) | power_law_values("arm", -0.5, 0.05)
     base = columns["base", "val/loss"]
     columns |= power_law_values("base", -0.5, 0.05, seed=2) | power_law_values(
@@ -160,7 +160,7 @@ def test_a_claim_that_is_written_wrongly_says_what_and_how(kind, changes, messag
 
 
 def test_a_claim_names_its_metrics_the_other_one_and_that_of_its_control():
-    """A name that no trial records is refused for each of them."""
+    """A metric that no trial records is refused at each place."""
     assert claim().named_metrics == ("val/loss",)
     controlled = claim(metric="a/b", positive_control=CONTROLS["positive_control"])
     assert controlled.named_metrics == ("a/b", "val/loss")

@@ -1,4 +1,4 @@
-"""Arms that are compared say what they differ in, and a claim of equal cost does not hold then."""
+"""Compared arms declare their differences, which invalidate a claim of equal cost."""
 
 import pytest
 
@@ -128,14 +128,16 @@ def test_the_cost_is_that_which_an_arm_is_matched_in():
         == "flops"
     )
     assert fairness(free, free, costs=costs).cost_comparison("arm", "base") == ("params", 1.2)
-    assert not fairness(tolerance=0.5).is_matched(1.02)  # 1 % goes without saying, no more
+    assert not fairness(tolerance=0.5).is_matched(
+        1.02
+    )  # at most 1 % counts, also with a larger tolerance
     assert not fairness(tolerance=0.001).is_matched(1.005)
     assert fairness().is_matched(1.005)
     assert fairness().is_matched(float("nan"))
 
 
-def rig(arm=None, base=None, others=(), **changes) -> Preconditions:
-    """Arms of equal cost with these conditions; `others` are conditioned as the base."""
+def preconditions_of(arm=None, base=None, others=(), **changes) -> Preconditions:
+    """Return preconditions of arms of equal cost; `others` have the conditions of the base."""
     values = {"arm": BASE | (arm or {}), "base": BASE | (base or {})}
     values |= {name: dict(BASE) for name in others}
     costs = {name: {"params": 100.0} for name in values}
@@ -159,9 +161,9 @@ STEPS = {"training.steps": 40}
     ids=lambda value: getattr(value, "kind", ""),
 )
 def test_unequal_arms_make_a_claim_of_equal_cost_invalid(asked, columns):
-    fair = judge_values(columns, asked, preconditions=rig(others=["mid"]))[0]
+    fair = judge_values(columns, asked, preconditions=preconditions_of(others=["mid"]))[0]
     assert fair.verdict is not Verdict.invalid, fair.reason
-    (finding,) = judge_values(columns, asked, preconditions=rig(STEPS, others=["mid"]))
+    (finding,) = judge_values(columns, asked, preconditions=preconditions_of(STEPS, others=["mid"]))
     assert str(finding) == "invalid: unfair: the arms also differ in training.steps (40 against 20)"
     assert list(finding.unequal) == ["training.steps"]
 
@@ -169,12 +171,16 @@ def test_unequal_arms_make_a_claim_of_equal_cost_invalid(asked, columns):
 def test_a_claim_may_be_about_what_differs():
     columns = paired_values(0.5 + values_with_sd(8, 0.1))
     (finding,) = judge_values(
-        columns, claim(equal_cost="params", differs=["training.steps"]), preconditions=rig(STEPS)
+        columns,
+        claim(equal_cost="params", differs=["training.steps"]),
+        preconditions=preconditions_of(STEPS),
     )
     assert finding.verdict is Verdict.reproduced
     assert not finding.unequal
     (other,) = judge_values(
-        columns, claim(equal_cost="params", differs=["training.lr"]), preconditions=rig(STEPS)
+        columns,
+        claim(equal_cost="params", differs=["training.lr"]),
+        preconditions=preconditions_of(STEPS),
     )
     assert other.verdict is Verdict.invalid
     for wrong in ("training.steps", ["training.steps", 3], [""]):
@@ -184,7 +190,7 @@ def test_a_claim_may_be_about_what_differs():
 
 def test_a_claim_without_equal_cost_says_what_differs():
     (finding,) = judge_values(
-        paired_values(0.5 + values_with_sd(8, 0.1)), claim(), preconditions=rig(STEPS)
+        paired_values(0.5 + values_with_sd(8, 0.1)), claim(), preconditions=preconditions_of(STEPS)
     )
     assert finding.verdict is Verdict.reproduced
     assert finding.reason.endswith("the arms also differ in training.steps (40 against 20)")
@@ -192,7 +198,7 @@ def test_a_claim_without_equal_cost_says_what_differs():
 
 def test_arms_of_other_seeds_are_not_equal():
     columns = paired_values(0.5 + values_with_sd(8, 0.1))
-    chosen = rig(seed_offsets={"arm": 3000, "base": 0})
+    chosen = preconditions_of(seed_offsets={"arm": 3000, "base": 0})
     (finding,) = judge_values(columns, claim(equal_cost="params"), preconditions=chosen)
     assert str(finding) == "invalid: unfair: the arms also differ in seed_offset (3000 against 0)"
 
@@ -274,7 +280,7 @@ def test_a_claim_is_published_only_if_the_release_has_registered_it():
     assert findings[2].reason.startswith("written after its results; seed=8")
     for finding in findings[3:]:
         assert finding.reason.startswith("this run did not register this version of the claim")
-        assert finding.interval is not None  # the estimate is shown all the same
+        assert finding.interval is not None  # the estimate is reported anyway
 
 
 @pytest.mark.parametrize("key", ["training.steps", "device.threads", "options.length"])
@@ -286,9 +292,9 @@ def test_only_the_width_of_a_part_is_solved_without_a_word(key):
 
 def test_a_claim_without_equal_cost_says_what_its_arms_cost():
     costs = {"arm": {"params": 200.0}, "base": {"params": 100.0}}
-    rig = Preconditions(costs, fairness=Fairness({"arm": BASE, "base": BASE}, costs=costs))
+    known = Preconditions(costs, fairness=Fairness({"arm": BASE, "base": BASE}, costs=costs))
     (finding,) = judge_values(
-        paired_values(values_with_sd(8, 0.1) - 1), claim(direction="less"), preconditions=rig
+        paired_values(values_with_sd(8, 0.1) - 1), claim(direction="less"), preconditions=known
     )
     assert finding.verdict is Verdict.reproduced
     assert "arm compared with base, at 2.0 x the parameters" in finding.reason

@@ -1,4 +1,4 @@
-"""What makes a claim invalid whatever its numbers say, and what is written down before a run."""
+"""The preconditions of a verdict, which can make a claim invalid regardless of its numbers."""
 
 import dataclasses
 import hashlib
@@ -178,7 +178,7 @@ def test_copies_may_differ_by_the_same_amount_at_every_seed(off, expected):
 
 
 def test_a_fraction_of_a_mebibyte_between_copies_decides_nothing_about_hundreds():
-    # As measured on a quiet machine: the copy takes 0.18 MiB more at every run, naive 380 MiB more.
+    # As measured on a quiet machine: the A/A pair always differs by 0.18 MiB, naive by 380 MiB.
     tiled = 66.8 + values_with_sd(8, 0.004)
     columns = {
         ("tiled", "peak"): tiled,
@@ -190,7 +190,7 @@ def test_a_fraction_of_a_mebibyte_between_copies_decides_nothing_about_hundreds(
     (finding,) = timed(columns, asked, unit="MiB")
     assert finding.verdict is Verdict.reproduced, finding.reason
     assert finding.noise_floor == pytest.approx(0.18, abs=0.005)
-    # What is no allocator's answer must still show chance and nothing else.
+    # Other units than the allocator's must still differ by chance only.
     assert timed(columns, asked, unit="nats")[0].reason.startswith("the A/A pair differs")
 
 

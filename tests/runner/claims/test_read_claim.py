@@ -1,4 +1,4 @@
-"""How a claim is read from YAML, and what is said about one that is written wrongly."""
+"""Reading a claim from YAML, and the errors of invalid claims."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""When a claim was written down: what is registered, by whom, and what makes it late."""
+"""Registration of claims: their lines, their origin, and the conditions of a late one."""
 
 import dataclasses
 import datetime
@@ -51,10 +51,10 @@ OTHER = {
 
 
 def changed(claim: Claim, name: str, value: object) -> Claim:
-    """A claim with another value, whether or not its kind would take it."""
-    made = object.__new__(type(claim))
-    made.__dict__.update(vars(claim), **{name: value})
-    return made
+    """Return a claim with another value, even if its kind would refuse it."""
+    changed_claim = object.__new__(type(claim))
+    changed_claim.__dict__.update(vars(claim), **{name: value})
+    return changed_claim
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -100,9 +100,9 @@ def test_every_claim_that_ships_is_registered_as_it_stands():
 
 @pytest.mark.slow
 def test_a_shipped_claim_is_known_by_all_that_decides(plan):
-    made = plan("experiment=moe", "scale=quick")
-    (claim,) = read_report_spec(made.study).claims
-    arms = made.study.arms
+    study_plan = plan("experiment=moe", "scale=quick")
+    (claim,) = read_report_spec(study_plan.study).claims
+    arms = study_plan.study.arms
     assert is_shipped(claim, "moe", "quick", arms)
     assert is_shipped(changed(claim, "statement", "other words"), "moe", "quick", arms)
     for name, value in (
@@ -144,7 +144,7 @@ class Bench:
         seeds: tuple[int, ...] = (0, 1),
         **marks: str,
     ) -> Registration:
-        """Register claims; what is known of the first."""
+        """Register claims; return the registration of the first."""
         setting = RegistrationContext(
             "moe", "quick", {}, marks or {"a": "siga", "b": "sigb"}, seeds
         )
@@ -297,18 +297,18 @@ OWN += "statement: mine, source: me}"
 @pytest.mark.slow
 def test_a_run_registers_before_it_computes_and_says_so(run, tmp_path: Path, monkeypatch):
     outputs = tmp_path / "outputs" / "moe"
-    seen = []
+    entries_at_starts = []
     honest = study.run_trials
 
     def watch(*args, **options):
-        seen.append(ledger.read_entries(outputs / "claims.jsonl"))
+        entries_at_starts.append(ledger.read_entries(outputs / "claims.jsonl"))
         return honest(*args, **options)
 
     monkeypatch.setattr("runner.invocation.run_trials", watch)
     run(*QUICK, "+claims.own=" + OWN % "less")
     run(*QUICK, "+claims.own=" + OWN % "greater")
     run(*QUICK, "+claims.own=" + OWN % "less")
-    assert [len(lines) for lines in seen] == [1, 2, 2]
+    assert [len(lines) for lines in entries_at_starts] == [1, 2, 2]
     studies = [
         read_json(path / run_folder.SUMMARY_FILE) for path in sorted((outputs / "runs").iterdir())
     ]

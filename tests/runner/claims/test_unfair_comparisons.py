@@ -1,4 +1,4 @@
-"""Six arms that win by an unequal comparison, in one study: each is told everywhere."""
+"""Six arms that win by an unequal comparison, in one study: each is reported at every place."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ LIES = {
 
 
 def claim(arm: str) -> str:
-    """A claim that the arm is better at equal cost."""
+    """Return a claim that the arm is better at equal cost."""
     return (
         f"{arm}: {{statement: s, kind: difference, metric: val/loss, arm: {arm}, control: relu, "
         f"direction: less, equal_cost: params, n: 6, family: {arm}, source: me, published: none, "
@@ -42,7 +42,7 @@ def test_six_planted_lies_are_told_and_their_claims_are_invalid(run, capsys, tmp
     screen = " ".join(capsys.readouterr().out.split())
     (folder,) = (tmp_path / "outputs" / "ffn" / "runs").iterdir()
     answer = json.loads((folder / "answer.json").read_text())
-    verdicts = {found["id"]: found for found in json.loads((folder / "verdicts.json").read_text())}
+    verdicts = {row["id"]: row for row in json.loads((folder / "verdicts.json").read_text())}
     page = (folder / "report.html").read_text()
     rows = pd.read_csv(folder / "comparison.csv")
     words = rows[rows.metric == "val/loss"].set_index("arm").words

@@ -1,4 +1,4 @@
-"""The verdict machine: its error rates, and every reason for `invalid`."""
+"""Verdicts: their error rates, and every reason for `invalid`."""
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ from tests.support.claim_tables import (
 
 
 def replicates(effect, n, count=2000, members=1, seed=0):
-    """Findings of `count` families of claims on normal data with sd 1 of the differences."""
+    """Return findings of `count` families of claims on normal data with sd 1 of the differences."""
     generator = rng(seed)
     claims, columns = [], {}
     for i in range(count * members):
@@ -70,9 +70,9 @@ def test_two_planted_effects_are_found_among_six_claims():
     columns["b", "val/loss"] = np.abs(columns["b", "val/loss"])
     columns["d", "val/loss"] = -np.abs(columns["d", "val/loss"])
     findings = judge_values(columns, *(claim(arm, arm=arm, family="all") for arm in effects))
-    found = {f.claim.arm: f.verdict for f in findings if f.verdict != Verdict.inconclusive}
-    assert found == {"b": Verdict.reproduced, "d": Verdict.contradicted}
-    # 6 * 2 / 256 < 0.05: eight seeds serve six claims
+    decided = {f.claim.arm: f.verdict for f in findings if f.verdict != Verdict.inconclusive}
+    assert decided == {"b": Verdict.reproduced, "d": Verdict.contradicted}
+    # 6 * 2 / 256 < 0.05: eight seeds suffice for six claims
     assert next(f for f in findings if f.claim.arm == "b").p_holm == 6 * 2 / 256
 
 
@@ -108,10 +108,12 @@ def test_familywise_false_positive_rate_on_a_a_data():
 def test_power_at_the_printed_minimum_detectable_effect(n):
     findings = replicates(effect=0, n=n, count=500, seed=1)
     printed = np.array([f.minimum_detectable_effect for f in findings])
-    # sd is 1, so the effect is what is printed for the mean variance
+    # sd is 1, so the effect is the printed one for the mean variance
     effect = float(np.sqrt(np.mean(printed**2)))
-    found = [f.verdict == Verdict.reproduced for f in replicates(effect, n, count=1500, seed=2)]
-    assert 0.75 <= np.mean(found) <= 0.85
+    reproduced = [
+        f.verdict == Verdict.reproduced for f in replicates(effect, n, count=1500, seed=2)
+    ]
+    assert 0.75 <= np.mean(reproduced) <= 0.85
 
 
 def test_what_is_detectable_lies_beyond_the_margin():
@@ -215,7 +217,7 @@ def test_a_diverged_trial_counts_with_its_clipped_value(sound):
     )
     said = "1 value replaces that of a diverged trial: the value before training, or the declared"
     assert f"{said} worst" in finding.reason
-    # A measured value of a diverged trial, of before training say, is no such value.
+    # A measured value of a diverged trial, e.g. from before training, is not a diverged value.
     assert "replace" not in judge_values(sound, arm=[(3, "diverged")])[0].reason
 
 

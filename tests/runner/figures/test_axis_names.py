@@ -1,4 +1,4 @@
-"""Names on axes are all there, told apart, and drawn whatever characters they hold."""
+"""Names on axes are complete, distinct, and drawn with any characters."""
 
 import logging
 from itertools import pairwise
@@ -54,14 +54,14 @@ def heatmap(folders: list[str], *, along: str = "y") -> Figure:
     )
 
 
-def labels(made: Figure, along: str) -> list[str]:
-    axis = made.axes[2].yaxis if along == "y" else made.axes[2].xaxis
+def labels(figure: Figure, along: str) -> list[str]:
+    axis = figure.axes[2].yaxis if along == "y" else figure.axes[2].xaxis
     return [label.get_text() for label in axis.get_ticklabels()]
 
 
-def boxes_apart(made: Figure, along: str) -> bool:
-    FigureCanvasAgg(made).draw()
-    axis = made.axes[2].yaxis if along == "y" else made.axes[2].xaxis
+def boxes_apart(figure: Figure, along: str) -> bool:
+    FigureCanvasAgg(figure).draw()
+    axis = figure.axes[2].yaxis if along == "y" else figure.axes[2].xaxis
     boxes = [label.get_window_extent() for label in axis.get_ticklabels()]
     ends = sorted((b.y0, b.y1) if along == "y" else (b.x0, b.x1) for b in boxes)
     return all(lower[1] <= upper[0] + 1 for lower, upper in pairwise(ends))
@@ -72,30 +72,30 @@ def boxes_apart(made: Figure, along: str) -> bool:
 @pytest.mark.parametrize("n", [10, 40])
 def test_up_to_forty_names_are_all_there(n: int, along: str) -> None:
     folders = [f"notes of {chr(97 + i % 26)}{i} and others" for i in range(n)]
-    made = heatmap(folders, along=along)
-    assert labels(made, along) == folders
-    assert boxes_apart(made, along)
-    assert "not shown" not in made.get_supylabel() + made.axes[2].get_xlabel()
+    figure = heatmap(folders, along=along)
+    assert labels(figure, along) == folders
+    assert boxes_apart(figure, along)
+    assert "not shown" not in figure.get_supylabel() + figure.axes[2].get_xlabel()
 
 
 @pytest.mark.parametrize("along", ["x", "y"])
 def test_of_more_names_each_is_at_its_place_and_the_rest_is_counted(along: str) -> None:
     folders = [f"folder {i} of many" for i in range(57)]
-    made = heatmap(folders, along=along)
-    axis = made.axes[2].yaxis if along == "y" else made.axes[2].xaxis
-    shown = labels(made, along)
-    assert [folders[int(at)] for at in axis.get_ticklocs()] == shown
-    label = made.get_supylabel() if along == "y" else made.axes[2].get_xlabel()
-    assert f"{57 - len(shown)} of 57 names are not shown" in label
+    figure = heatmap(folders, along=along)
+    axis = figure.axes[2].yaxis if along == "y" else figure.axes[2].xaxis
+    texts = labels(figure, along)
+    assert [folders[int(at)] for at in axis.get_ticklocs()] == texts
+    label = figure.get_supylabel() if along == "y" else figure.axes[2].get_xlabel()
+    assert f"{57 - len(texts)} of 57 names are not shown" in label
 
 
 def test_numbers_are_thinned_as_ever() -> None:
     rows = records(["a"], layers=30)
-    made = draw_figure(
+    figure = draw_figure(
         rows, kind="heatmap", metric=TEMPLATE, x="expert", y="layer", panel=["arm", "folder"]
     )
-    shown = [label.get_text() for label in made.axes[0].get_yticklabels()]
-    assert shown == [str(i) for i in range(0, 30, 4)]
+    texts = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert texts == [str(i) for i in range(0, 30, 4)]
 
 
 def test_a_column_of_names_without_texts_keeps_them_in_a_matrix() -> None:
@@ -103,12 +103,12 @@ def test_a_column_of_names_without_texts_keeps_them_in_a_matrix() -> None:
     rows = [("a", 0, p, q, k, 0.5) for p in range(4) for q in words for k in words[:12]]
     table = pd.DataFrame(rows, columns=["arm", "seed", "p", "q", "k", "w"])
     empty = pd.DataFrame(columns=["arm", "seed", "metric", "value", "unit"])
-    made = draw_figure(
+    figure = draw_figure(
         Records(empty, empty.assign(step=0), ["a"], {"t": table}),
         kind="matrix", table="t", metric="w", x="k", y="q", panel=["p"],
     )  # fmt: skip
-    assert [label.get_text() for label in made.axes[0].get_yticklabels()] == words
-    assert [label.get_text() for label in made.axes[0].get_xticklabels()] == words[:12]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == words
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == words[:12]
 
 
 def test_every_arm_of_many_has_its_name_below_its_points() -> None:
@@ -116,16 +116,16 @@ def test_every_arm_of_many_has_its_name_below_its_points() -> None:
     rows = [(arm, seed, "m", 1.0 + seed, "1") for arm in arms for seed in range(2)]
     results = pd.DataFrame(rows, columns=["arm", "seed", "metric", "value", "unit"])
     history = pd.DataFrame(columns=["arm", "seed", "step", "metric", "value"])
-    made = draw_figure(Records(results, history, arms), kind="points", metric="m")
-    assert [label.get_text() for label in made.axes[0].get_xticklabels()] == arms
+    figure = draw_figure(Records(results, history, arms), kind="points", metric="m")
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == arms
 
 
 @pytest.mark.slow
 def test_odd_names_are_drawn_everywhere_without_a_warning(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    made = heatmap(ODD)
-    assert labels(made, "y") == [
+    figure = heatmap(ODD)
+    assert labels(figure, "y") == [
         f"{BOX * 3} (1)",
         f"{BOX * 3} (2)",
         f"emoji {BOX}",

@@ -1,4 +1,4 @@
-"""A final value that stands for a diverged trial is never drawn as one that was measured."""
+"""The final value of a diverged trial is drawn differently from a measured one."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ LOST = (2, 3, 4)
 
 @pytest.fixture
 def records() -> Records:
-    """Three of five seeds of `hot` have diverged: their loss is 5, where they started."""
+    """Return records in which three of five seeds of `hot` diverged: their loss is the first, 5."""
     rows, history = [], []
     for arm in ("base", "hot"):
         for seed in range(5):
@@ -48,15 +48,15 @@ def records() -> Records:
     )
 
 
-def told(made: Figure) -> str:
-    return " ".join(" ".join(text.get_text() for text in made.findobj(Text)).split())
+def drawn_text(figure: Figure) -> str:
+    return " ".join(" ".join(text.get_text() for text in figure.findobj(Text)).split())
 
 
-def hollow(made: Figure) -> list[float]:
-    """The y of all dots without a filling."""
+def hollow(figure: Figure) -> list[float]:
+    """Return the y of all hollow dots."""
     return [
         float(y)
-        for dots in made.axes[0].collections
+        for dots in figure.axes[0].collections
         if isinstance(dots, PathCollection) and not len(dots.get_facecolor())
         for y in np.asarray(dots.get_offsets())[:, 1]
     ]
@@ -74,42 +74,42 @@ def hollow(made: Figure) -> list[float]:
 def test_clipped_values_are_hollow_and_the_figure_says_so(
     records: Records, options: dict[str, Any]
 ) -> None:
-    made = draw_figure(records, **({"metric": "val/loss"} | options))
-    assert hollow(made) == ([0.5] * 9 if options["kind"] == "lines" else [5.0] * 3)
-    assert HOLLOW_NOTE in told(made)
-    assert "hot: mean over 5 seeds, 3 of them clipped" in told(made)
-    assert "base:" not in told(made)
+    figure = draw_figure(records, **({"metric": "val/loss"} | options))
+    assert hollow(figure) == ([0.5] * 9 if options["kind"] == "lines" else [5.0] * 3)
+    assert HOLLOW_NOTE in drawn_text(figure)
+    assert "hot: mean over 5 seeds, 3 of them clipped" in drawn_text(figure)
+    assert "base:" not in drawn_text(figure)
 
 
 def test_a_metric_that_needs_no_clipping_is_drawn_as_ever(records: Records) -> None:
-    made = draw_figure(records, kind="points", metric="cost")
-    assert not hollow(made)
-    assert "hollow" not in told(made)
-    assert "diverged" not in told(made)
+    figure = draw_figure(records, kind="points", metric="cost")
+    assert not hollow(figure)
+    assert "hollow" not in drawn_text(figure)
+    assert "diverged" not in drawn_text(figure)
 
 
 def test_a_clipped_x_makes_a_dot_hollow_too(records: Records) -> None:
-    made = draw_figure(records, kind="scatter", metric="cost", x="val/loss")
-    assert hollow(made) == [3.0] * 3
+    figure = draw_figure(records, kind="scatter", metric="cost", x="val/loss")
+    assert hollow(figure) == [3.0] * 3
 
 
 def test_a_curve_shows_what_was_measured_and_says_what_tables_count(records: Records) -> None:
-    made = draw_figure(records, kind="curve", metric="val/loss")
+    figure = draw_figure(records, kind="curve", metric="val/loss")
     for sentence in ("hot: 3 of 5 seeds diverged", "a cross marks", "tables use"):
-        assert sentence in told(made)
-    (crosses,) = (c for c in made.axes[0].collections if isinstance(c, PathCollection))
+        assert sentence in drawn_text(figure)
+    (crosses,) = (c for c in figure.axes[0].collections if isinstance(c, PathCollection))
     assert {float(x) for x in np.asarray(crosses.get_offsets())[:, 0]} == {100.0}
-    means = [line for line in made.axes[0].get_lines() if line.get_linewidth() == 2]
+    means = [line for line in figure.axes[0].get_lines() if line.get_linewidth() == 2]
     assert all(np.isfinite(np.asarray(line.get_ydata(), float)).all() for line in means)
 
 
 def test_a_radar_and_a_heat_map_say_so(records: Records) -> None:
     axes = {f"axis {layer}": f"z/{layer}" for layer in range(3)}
     lost = records.results.query("arm == 'hot' and seed in @LOST")
-    made = draw_figure(
+    figure = draw_figure(
         Records(lost, records.history, ["hot"], clipped=records.clipped), kind="radar", axes=axes
     )
-    assert HOLLOW_NOTE in told(made)
-    made = draw_figure(records, kind="heatmap", metric="z/{layer}", x="layer", y="arm")
-    assert "hot: mean over 5 seeds, 3 of them clipped" in told(made)
-    assert "clipped: a diverged trial" in told(made)
+    assert HOLLOW_NOTE in drawn_text(figure)
+    figure = draw_figure(records, kind="heatmap", metric="z/{layer}", x="layer", y="arm")
+    assert "hot: mean over 5 seeds, 3 of them clipped" in drawn_text(figure)
+    assert "clipped: a diverged trial" in drawn_text(figure)

@@ -1,4 +1,4 @@
-"""What a YAML says of a figure is checked before anything runs."""
+"""A figure's YAML is checked before anything runs."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ from runner.metric_names import fill_template, placeholders
 MATRIX = {"kind": "matrix", "table": "a", "metric": "w", "x": "key", "y": "query"}
 
 
-LONGEST_MESSAGE = 300  # letters, as of every error
+LONGEST_MESSAGE = 300  # the length of every error
 
 
 def test_every_kind_has_a_file_of_its_own() -> None:
@@ -36,10 +36,10 @@ def test_a_number_that_64_bits_may_not_hold_stays_text():
 def test_templates_become_columns() -> None:
     metrics = [f"a/layer{i}/{kind}/expert{j}" for i in (0, 10, 9) for kind in "xy" for j in (2, 1)]
     rows = pd.DataFrame({"arm": "m", "seed": 0, "metric": [*metrics, "a/layer1"], "value": 1.0})
-    found = select_metric_rows(rows, "a/layer{layer}/{kind}/expert{expert}", ["m"])
-    assert len(found) == 12
-    assert set(found["layer"]) == {0, 9, 10}
-    assert set(found["kind"]) == {"x", "y"}
+    selected = select_metric_rows(rows, "a/layer{layer}/{kind}/expert{expert}", ["m"])
+    assert len(selected) == 12
+    assert set(selected["layer"]) == {0, 9, 10}
+    assert set(selected["kind"]) == {"x", "y"}
 
 
 def test_a_template_takes_no_regular_expressions() -> None:

@@ -1,4 +1,4 @@
-"""Lines, matrices and radars show what tables and final values say, and say what they leave out."""
+"""Lines, matrices and radars show tables and final values, and name omitted ones."""
 
 from dataclasses import replace
 from typing import Any
@@ -22,7 +22,7 @@ def records() -> Records:
 
 
 def skipped(records: Records, **options: Any) -> str:
-    """The warning line of a figure that cannot be drawn."""
+    """Return the warning line of a figure that cannot be drawn."""
     pictures, _, warnings = draw_all({"x": read_figure("x", options)}, records)
     assert not pictures
     assert len(warnings) == 1
@@ -30,8 +30,8 @@ def skipped(records: Records, **options: Any) -> str:
     return warnings[0]
 
 
-def note(made: Figure) -> str:
-    return " ".join(artist.get_text() for artist in made.artists)  # type: ignore[attr-defined]
+def note(figure: Figure) -> str:
+    return " ".join(artist.get_text() for artist in figure.artists)  # type: ignore[attr-defined]
 
 
 @pytest.mark.slow
@@ -42,16 +42,16 @@ def test_every_kind_draws_without_a_warning(
 
 
 def test_lines_are_means_over_a_placeholder(records: Records) -> None:
-    made = draw_figure(records, **FIGURES["time"])
-    means = [line for line in made.axes[0].get_lines() if len(line.get_xdata()) == len(LENGTHS)]
+    figure = draw_figure(records, **FIGURES["time"])
+    means = [line for line in figure.axes[0].get_lines() if len(line.get_xdata()) == len(LENGTHS)]
     rows = records.results.query("arm == 'naive'")
     expected = [
         rows[rows["metric"] == f"flash/time/length{length}"]["value"].mean() for length in LENGTHS
     ]
     assert any(np.allclose(line.get_ydata(), expected) for line in means)
-    dots = [c.get_offsets() for c in made.axes[0].collections if len(c.get_offsets()) > 1]
+    dots = [c.get_offsets() for c in figure.axes[0].collections if len(c.get_offsets()) > 1]
     assert [len(d) for d in dots] == [SEEDS * len(LENGTHS)] * len(ARMS)
-    assert note(made) == ""
+    assert note(figure) == ""
 
 
 def test_one_seed_and_values_below_zero_on_a_log_axis_are_drawn(records: Records) -> None:
@@ -61,11 +61,11 @@ def test_one_seed_and_values_below_zero_on_a_log_axis_are_drawn(records: Records
 
 
 def test_a_function_that_is_the_same_at_every_seed_is_drawn_once(records: Records) -> None:
-    made = draw_figure(records, **FIGURES["functions"])
-    for axes in made.axes:
+    figure = draw_figure(records, **FIGURES["functions"])
+    for axes in figure.axes:
         assert len(axes.get_lines()) == 2  # relu of two arms once, leaky
         assert not axes.collections  # no band
-    values = made.axes[0].get_lines()[0].get_ydata()
+    values = figure.axes[0].get_lines()[0].get_ydata()
     np.testing.assert_allclose(np.asarray(values), np.maximum(np.linspace(-3, 3, 121), 0))
 
 
@@ -91,27 +91,27 @@ def test_what_is_missing_in_a_table_is_one_line(records: Records, key: str) -> N
 
 
 def test_a_matrix_is_that_of_the_first_arm_and_seed(records: Records) -> None:
-    made = draw_figure(records, **FIGURES["attention"])
-    images = [image for axes in made.axes for image in axes.get_images()]
+    figure = draw_figure(records, **FIGURES["attention"])
+    images = [image for axes in figure.axes for image in axes.get_images()]
     assert len(images) == len(HEADS)
     assert len({image.get_clim() for image in images}) == 1
-    assert note(made) == "first seed of naive"
+    assert note(figure) == "first seed of naive"
     rows = records.tables["attention"].query(
         "arm == 'naive' and seed == 0 and layer == 1 and head == 2"
     )
-    shown = images[HEADS.index((1, 2))].get_array()
-    assert shown is not None
+    cells = images[HEADS.index((1, 2))].get_array()
+    assert cells is not None
     for row in rows.itertuples():
-        assert shown[row.query, row.key] == pytest.approx(row.weight)
-    assert np.ma.getmaskarray(np.ma.masked_invalid(shown))[0, 1]  # the future has no cell
-    low, high = made.axes[0].get_ylim()
+        assert cells[row.query, row.key] == pytest.approx(row.weight)
+    assert np.ma.getmaskarray(np.ma.masked_invalid(cells))[0, 1]  # the future has no cell
+    low, high = figure.axes[0].get_ylim()
     assert low > high  # the first query is at the top
 
 
 def test_the_metrics_of_a_panel_are_of_the_trial_that_it_shows(records: Records) -> None:
-    made = draw_figure(records, **{**FIGURES["attention"], "arms": ["fused"]})
+    figure = draw_figure(records, **{**FIGURES["attention"], "arms": ["fused"]})
     rows = records.results.query("arm == 'fused' and seed == 0").set_index("metric")["value"]
-    title = made.axes[HEADS.index((1, 3))].get_title(loc="left")
+    title = figure.axes[HEADS.index((1, 3))].get_title(loc="left")
     assert title.startswith("layer 1 · head 3\nH ")
     assert quantity.format_number(rows["heads/entropy/layer1/head3"], 3) in title
     assert quantity.format_number(rows["heads/diagonal/layer1/head3"], 3) in title
@@ -120,24 +120,24 @@ def test_the_metrics_of_a_panel_are_of_the_trial_that_it_shows(records: Records)
 def test_a_panel_per_arm_shows_the_first_seed_of_each(records: Records) -> None:
     tables = {"alignment": records.tables["alignment"].query("sentence == 0")}
     spec = {**FIGURES["alignment"], "panel": ["arm"], "title": "t"}
-    made = draw_figure(replace(records, tables=tables), **spec)
-    assert [axes.get_title(loc="left") for axes in made.axes[:3]] == ARMS
-    assert note(made) == "first seed of each arm"
+    figure = draw_figure(replace(records, tables=tables), **spec)
+    assert [axes.get_title(loc="left") for axes in figure.axes[:3]] == ARMS
+    assert note(figure) == "first seed of each arm"
 
 
 def test_ticks_have_their_texts(records: Records) -> None:
-    made = draw_figure(records, **FIGURES["alignment"])
-    texts = [text.get_text() for text in made.axes[0].get_yticklabels()]
+    figure = draw_figure(records, **FIGURES["alignment"])
+    texts = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     assert texts == ["二", "万", "五", "千", "終わり"]
-    assert [text.get_text() for text in made.axes[1].get_yticklabels()] == texts[3:]
+    assert [text.get_text() for text in figure.axes[1].get_yticklabels()] == texts[3:]
 
 
 def test_a_text_that_no_font_has_is_a_box_and_no_warning(records: Records) -> None:
     texts = {"twenty": "\N{TEST TUBE}", "five": "a\nb", "thousand": "a$_b$"}
     tables = {"alignment": records.tables["alignment"].replace({"source_text": texts})}
-    made = draw_figure(replace(records, tables=tables), **FIGURES["alignment"])
-    shown = [text.get_text() for text in made.axes[0].get_xticklabels()]
-    assert shown == ["\N{WHITE SQUARE}", "a\\nb", "a$_b$", "<end>"]
+    figure = draw_figure(replace(records, tables=tables), **FIGURES["alignment"])
+    tick_texts = [text.get_text() for text in figure.axes[0].get_xticklabels()]
+    assert tick_texts == ["\N{WHITE SQUARE}", "a\\nb", "a$_b$", "<end>"]
 
 
 def test_a_tick_with_two_texts_is_refused(records: Records) -> None:
@@ -148,22 +148,22 @@ def test_a_tick_with_two_texts_is_refused(records: Records) -> None:
 
 
 def test_a_radar_shows_scores_as_they_are(records: Records) -> None:
-    made = draw_figure(records, **FIGURES["scores"])
-    assert len(made.axes) == 2
+    figure = draw_figure(records, **FIGURES["scores"])
+    assert len(figure.axes) == 2
     rows = records.results.query("arm == 'naive' and seed == 0").set_index("metric")["value"]
     corners = [rows[t.format(layer=1, head=3)] for t in FIGURES["scores"]["axes"].values()]
-    line = made.axes[1].get_lines()[3]
+    line = figure.axes[1].get_lines()[3]
     np.testing.assert_allclose(np.asarray(line.get_ydata()), [*corners, corners[0]])
-    assert {axes.get_ylim() for axes in made.axes} == {(0.0, 1.0)}
-    assert note(made) == "first seed of naive"
+    assert {axes.get_ylim() for axes in figure.axes} == {(0.0, 1.0)}
+    assert note(figure) == "first seed of naive"
 
 
 def test_a_radar_shows_the_first_seed_of_each_arm_where_arms_have_colours(records: Records) -> None:
-    made = draw_figure(
+    figure = draw_figure(
         records, **{**FIGURES["scores"], "panel": ["layer", "head"], "hue": "arm", "arms": ARMS[:2]}
     )
-    assert [len(axes.get_lines()) for axes in made.axes] == [2] * len(HEADS)
-    assert note(made) == "first seed of each arm"
+    assert [len(axes.get_lines()) for axes in figure.axes] == [2] * len(HEADS)
+    assert note(figure) == "first seed of each arm"
 
 
 @pytest.mark.parametrize(("value", "message"), [(1.2, "1.2 of naive is outside"), (-0.1, "-0.1")])
@@ -180,8 +180,8 @@ def test_a_radar_allows_the_rounding_of_float32(records: Records) -> None:
 def test_a_polygon_without_a_corner_is_not_drawn(records: Records) -> None:
     line = skipped(replace(records, results=_planted(records, np.nan)), **FIGURES["scores"])
     assert "has no value for one of its axes" in line
-    gone = records.results[~records.results["metric"].str.startswith("heads/induction")]
-    assert "heads/induction" in skipped(replace(records, results=gone), **FIGURES["scores"])
+    remaining = records.results[~records.results["metric"].str.startswith("heads/induction")]
+    assert "heads/induction" in skipped(replace(records, results=remaining), **FIGURES["scores"])
 
 
 def _planted(records: Records, value: float) -> pd.DataFrame:

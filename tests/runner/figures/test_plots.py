@@ -1,4 +1,4 @@
-"""Figures show what the records say, legibly."""
+"""Figures show the records, legibly."""
 
 from itertools import pairwise
 
@@ -65,17 +65,17 @@ def test_curves_show_the_mean_and_every_seed(records: Records) -> None:
 
 def test_an_arm_keeps_its_colour(records: Records) -> None:
     def colour(arms: list[str]) -> str:
-        made = draw_figure(records, kind="curve", metric="val/loss", arms=arms)
-        return str(made.axes[0].get_lines()[-1].get_color())
+        figure = draw_figure(records, kind="curve", metric="val/loss", arms=arms)
+        return str(figure.axes[0].get_lines()[-1].get_color())
 
     assert colour(["moe_no_balance"]) == colour(["dense", "moe_no_balance"])
 
 
 def test_heat_maps_share_one_scale(records: Records) -> None:
-    made = draw_figure(
+    figure = draw_figure(
         records, **{k: v for k, v in FIGURES["usage_over_time"].items() if k != "title"}
     )
-    images = [image for axes in made.axes for image in axes.get_images()]
+    images = [image for axes in figure.axes for image in axes.get_images()]
     assert len(images) == 3 * 2
     assert len({image.get_clim() for image in images}) == 1
 
@@ -90,26 +90,28 @@ def test_seeds_without_a_shared_identity_show_the_first(records: Records, kind: 
     options = {"x": "expert", "panel": ["layer"], "arms": ["moe_top2"], "seeds": "first"}
     if kind == "heatmap":
         options |= {"y": "layer", "panel": ["arm"]}
-    made = draw_figure(records, kind=kind, metric="moe/load/layer{layer}/expert{expert}", **options)
+    figure = draw_figure(
+        records, kind=kind, metric="moe/load/layer{layer}/expert{expert}", **options
+    )
     rows = records.results.query("arm == 'moe_top2' and seed == 0")
     first = rows[rows["metric"].str.startswith("moe/load/layer0/")]["value"]
-    axes = made.axes[0]
+    axes = figure.axes[0]
     drawn = (
         axes.get_images()[0].get_array()[0]
         if kind == "heatmap"
         else [bar.get_height() for bar in axes.patches]
     )
     np.testing.assert_allclose(drawn, first)
-    assert any(artist.get_text() == "first seed of moe_top2" for artist in made.artists)
+    assert any(artist.get_text() == "first seed of moe_top2" for artist in figure.artists)
 
 
 def test_the_labels_of_a_heat_map_go_where_they_say(records: Records) -> None:
-    made = draw_figure(
+    figure = draw_figure(
         records,
         **{**FIGURES["selection"], "arms": ["moe_top2"], "panel": ["layer"], "y_label": "w"},
     )
-    assert made.get_supylabel() == "w"
-    assert made.axes[-1].get_ylabel() == "share of tokens"
+    assert figure.get_supylabel() == "w"
+    assert figure.axes[-1].get_ylabel() == "share of tokens"
 
 
 @pytest.mark.slow
@@ -125,10 +127,10 @@ def test_one_seed_and_one_point_are_drawn(records: Records) -> None:
 
 def test_large_numbers_are_written_short(records: Records) -> None:
     large = Records(records.results.assign(value=1.3e8), records.history, records.arms)
-    made = draw_figure(large, kind="bars", metric="val/loss", x="arm")
-    texts = [label.get_text() for label in made.axes[0].get_yticklabels()]
+    figure = draw_figure(large, kind="bars", metric="val/loss", x="arm")
+    texts = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert "120 M" in texts
-    assert made.axes[0].yaxis.get_offset_text().get_text() == ""
+    assert figure.axes[0].yaxis.get_offset_text().get_text() == ""
     assert [canvas.short_number(value) for value in (2e9, 134e6, 20000, 0.05, 0)] == [
         *("2 G", "134 M", "20,000", "0.05", "0"),
     ]
@@ -136,8 +138,8 @@ def test_large_numbers_are_written_short(records: Records) -> None:
 
 def test_bars_that_are_all_zero_stand_on_the_floor(records: Records) -> None:
     nothing = Records(records.results.assign(value=0.0), records.history, records.arms)
-    made = draw_figure(nothing, kind="bars", metric="val/loss", x="arm")
-    assert made.axes[0].get_ylim() == (0, 1)
+    figure = draw_figure(nothing, kind="bars", metric="val/loss", x="arm")
+    assert figure.axes[0].get_ylim() == (0, 1)
 
 
 def test_names_that_look_like_mathematics_stay_text(records: Records) -> None:
@@ -150,12 +152,12 @@ def test_names_that_look_like_mathematics_stay_text(records: Records) -> None:
 
 
 def test_no_two_labels_of_a_curve_overlap(records: Records) -> None:
-    made = draw_figure(records, kind="curve", metric="val/loss")
-    renderer = FigureCanvasAgg(made).get_renderer()
-    for text in made.axes[0].texts:
+    figure = draw_figure(records, kind="curve", metric="val/loss")
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    for text in figure.axes[0].texts:
         text.update_positions(renderer)
-    # Of the text alone: the box of an annotation includes its line.
-    boxes = [Text.get_window_extent(text) for text in made.axes[0].texts]
+    # The box of the text only: the box of an annotation includes its line.
+    boxes = [Text.get_window_extent(text) for text in figure.axes[0].texts]
     boxes.sort(key=lambda box: box.y0)
     assert len(boxes) == len(ARMS)
     for lower, upper in pairwise(boxes):

@@ -1,4 +1,4 @@
-"""The tables beside the verdicts: arms against the baseline, and summaries of arms."""
+"""The tables next to the verdicts: arms against the baseline, and summaries of arms."""
 
 import math
 
@@ -23,8 +23,8 @@ def test_compare_agrees_with_single_statistics():
     compared = compare_with_baseline(results_table(columns), "base").set_index(["arm", "metric"])
     assert len(compared) == 6
     for (arm, metric), row in compared.iterrows():
-        there = np.isfinite(columns[arm, metric])
-        mine, other = columns[arm, metric][there], columns["base", metric][there]
+        is_finite = np.isfinite(columns[arm, metric])
+        mine, other = columns[arm, metric][is_finite], columns["base", metric][is_finite]
         expected = mean_interval(mine - other)
         assert (row.difference, row.low, row.high, row.n) == pytest.approx(tuple(expected))
         assert (row.arm_mean, row.arm_low, row.arm_high) == pytest.approx(mean_interval(mine)[:3])
@@ -65,9 +65,9 @@ def test_compare_selects_metrics_and_names_near_ones():
         compare_with_baseline(results, "base", ["val/los"])
     with pytest.raises(ValueError, match=r"there is no arm 'bas'; did you mean base\?$"):
         compare_with_baseline(results, "bas")
-    alone = compare_with_baseline(results[results.arm == "base"], "base")
-    assert alone.empty
-    assert list(alone.columns) == list(compare_with_baseline(results, "base").columns)
+    of_baseline = compare_with_baseline(results[results.arm == "base"], "base")
+    assert of_baseline.empty
+    assert list(of_baseline.columns) == list(compare_with_baseline(results, "base").columns)
 
 
 def test_summarise():

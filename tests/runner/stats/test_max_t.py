@@ -1,4 +1,4 @@
-"""The max-T test against a naive enumeration, and what a family of it can and cannot show."""
+"""The max-T test against a naive enumeration, and the limits of its families."""
 
 import itertools
 import math
@@ -17,7 +17,7 @@ from runner.stats.sign_flip import least_sign_flip_p, sign_flip_p
 
 
 def naive(differences):
-    """Share of all 2^n patterns whose largest |t| reaches that of each comparison."""
+    """Return the share of all 2^n patterns whose largest |t| reaches that of each comparison."""
 
     def t(table):
         error = table.std(axis=0, ddof=1) / len(table) ** 0.5
@@ -56,8 +56,8 @@ def test_ties_count_as_reached_also_where_rounding_parts_them():
 
 def test_comparisons_that_share_all_noise_cost_nothing():
     sample = draw(1, 8)
-    alone = sign_flip_p(sample)
-    assert max_t_p(np.stack([sample, 3 * sample, -sample], axis=1)).tolist() == [alone] * 3
+    single_p = sign_flip_p(sample)
+    assert max_t_p(np.stack([sample, 3 * sample, -sample], axis=1)).tolist() == [single_p] * 3
 
 
 def test_units_and_signs_of_a_comparison_do_not_count():
@@ -91,10 +91,10 @@ def test_the_least_p_does_not_grow_with_the_family():
 
 def test_leading_axes_are_families_of_their_own():
     tables = draw(6, 2, 3, 7, 4)
-    found = max_t_p(tables)
-    assert found.shape == (2, 3, 4)
+    p_values = max_t_p(tables)
+    assert p_values.shape == (2, 3, 4)
     for i, j in itertools.product(range(2), range(3)):
-        assert found[i, j].tolist() == max_t_p(tables[i, j]).tolist()
+        assert p_values[i, j].tolist() == max_t_p(tables[i, j]).tolist()
     assert max_t_p(np.empty((5, 8, 0))).shape == (5, 0)
     assert max_t_p(np.empty((8, 0))).shape == (0,)
 
@@ -115,7 +115,7 @@ def test_patterns_are_all_up_to_their_common_sign():
 def test_above_fourteen_seeds_p_is_sampled_repeatable_and_close_to_exact():
     table = draw(8, 14, 2) * [1.0, 0.3]
     exact = max_t_p(table)
-    longer = np.vstack([table, np.zeros((1, 2))])  # leaves the exact p, and is a 15th seed
+    longer = np.vstack([table, np.zeros((1, 2))])  # keeps the exact p, and is a 15th seed
     sampled = max_t_p(longer)
     assert sampled.tolist() == max_t_p(longer).tolist()
     assert sampled == pytest.approx(exact, abs=4 * (0.25 / 20_000) ** 0.5)

@@ -35,7 +35,7 @@ def naive_sign_flip(differences, alternative="two-sided"):
 
 
 def coverage(draw, n, replicates=3000):
-    """Share of 95 % intervals of samples with mean 0 that hold 0."""
+    """Return the share of 95 % intervals of samples with mean 0 that contain 0."""
     rows = draw((replicates, n))
     intervals = [mean_interval(row) for row in rows]
     return np.mean([interval.low <= 0 <= interval.high for interval in intervals])
@@ -124,7 +124,7 @@ def test_sign_flip_rows_are_single_tests_and_blocks_do_not_show():
 def test_sign_flip_above_twenty_is_sampled_repeatable_and_close_to_exact():
     sample = np.random.default_rng(6).normal(0.3, 1, 20)
     exact = sign_flip_p(sample)
-    longer = np.append(sample, 0.0)  # a zero leaves the exact p as it is, but makes it 21 values
+    longer = np.append(sample, 0.0)  # a zero keeps the exact p, but makes it 21 values
     sampled = sign_flip_p(longer)
     assert sampled == sign_flip_p(longer)
     # binomial standard error of 20 000 draws, four of them
@@ -284,6 +284,6 @@ def test_what_cannot_be_answered_is_a_value_error(call):
 
 
 def test_no_curves_at_all_have_no_bands():
-    # A file with nothing but its header is read as a table of objects.
+    # A file with only a header is read as a table of objects.
     rows = pd.read_csv(io.StringIO("arm,seed,step,metric,value\n"))
     assert mean_bands(rows, ["metric", "step"]).empty

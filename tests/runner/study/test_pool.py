@@ -1,4 +1,4 @@
-"""Processes of trials: what their ends are told from, and how they are ended."""
+"""Processes of trials: how their ends are detected, and how they are stopped."""
 
 import contextlib
 import multiprocessing
@@ -26,8 +26,8 @@ from tests.support.tiny import TINY
 
 
 def test_an_error_of_who_listens_is_no_end_of_a_process(plan):
-    made = plan(*TINY, "arm=dense", "n_seeds=1")
-    (entry,) = prepare_trials(made)
+    study_plan = plan(*TINY, "arm=dense", "n_seeds=1")
+    (entry,) = prepare_trials(study_plan)
     heard = []
 
     def on_event(job: Job, event: dict[str, Any]) -> None:  # noqa: ARG001
@@ -36,12 +36,12 @@ def test_an_error_of_who_listens_is_no_end_of_a_process(plan):
             raise BrokenPipeError("whoever reads our output has gone")
 
     with pytest.raises(BrokenPipeError, match="has gone"):
-        pool.run_jobs([make_job(made, entry, Stage.run)], 1, on_event)
+        pool.run_jobs([make_job(study_plan, entry, Stage.run)], 1, on_event)
     assert "ended" not in [event.get("state") for event in heard]
 
 
 def slow_to_stop(started: Any, path: Path, seconds: float) -> None:
-    """Asked to end, take a while, write a file and end."""
+    """On a request to stop, take a while, write a file and exit."""
 
     def save(*_: object) -> None:
         time.sleep(seconds)
@@ -51,7 +51,7 @@ def slow_to_stop(started: Any, path: Path, seconds: float) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, save)
     started.set()
-    for _ in range(600):  # a signal just before a sleep is heard at its end
+    for _ in range(600):  # a signal just before a sleep is handled at its end
         time.sleep(0.1)
 
 
@@ -89,7 +89,7 @@ def test_who_takes_too_long_is_forced(tmp_path: Path, monkeypatch):
 
 
 class Orphan:
-    """What multiprocessing knows of a living process whose server was killed: the wrong things."""
+    """The wrong state that multiprocessing reports of a living process whose server was killed."""
 
     sentinel, exitcode = -1, termination.SERVER_KILLED_EXIT_CODE
 
@@ -100,7 +100,7 @@ class Orphan:
         return False
 
     def nothing(self, *_: float) -> None:
-        """It takes the process for dead, so it sends no signal and waits for nothing."""
+        """Send no signal and return at once, as for a dead process."""
 
     terminate = kill = join = nothing
 
@@ -129,7 +129,7 @@ def test_that_its_server_was_killed_is_told_of_a_trial(tmp_path: Path):
     ours, theirs = multiprocessing.Pipe(duplex=False)
     job = SimpleNamespace(timeout_s=None)
     each = trial_process.TrialProcess(job, Orphan(process.pid), ours, server_pid=server.pid)
-    assert not each.has_ended()  # it is asked to end, and writes its checkpoint
+    assert not each.has_ended()  # it is requested to stop, and writes its checkpoint
     theirs.close()
     within(20, each.has_ended)
     assert (tmp_path / "a").exists()
@@ -139,7 +139,7 @@ def test_that_its_server_was_killed_is_told_of_a_trial(tmp_path: Path):
 
 @pytest.fixture(params=[signal.default_int_handler, signal.SIG_IGN], ids=["heard", "ignored"])
 def _inherited(request: pytest.FixtureRequest) -> Iterator[None]:
-    """What Python finds for SIGINT; a script's background jobs (`pytest &`) ignore it."""
+    """Set Python's handler of SIGINT; a script's background jobs (`pytest &`) ignore the signal."""
     before = signal.signal(signal.SIGINT, request.param)
     yield
     signal.signal(signal.SIGINT, before)
@@ -171,15 +171,15 @@ def test_a_second_interrupt_ends_at_once(tmp_path: Path, monkeypatch, number: in
 def test_an_interrupt_that_gets_lost_is_noticed(plan, monkeypatch):
     handlers = {number: signal.getsignal(number) for number in (*interrupts.SIGNALS, signal.SIGHUP)}
     monkeypatch.setattr(interrupts.ReceivedSignals, "count", 0)
-    made = plan(*TINY, "arm=dense", "n_seeds=1")
-    (entry,) = prepare_trials(made)
+    study_plan = plan(*TINY, "arm=dense", "n_seeds=1")
+    (entry,) = prepare_trials(study_plan)
     heard = []
     try:
         interrupts.listen()
         with contextlib.suppress(KeyboardInterrupt):  # as a destructor does, or a bare `except`
             signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
-            pool.run_jobs([make_job(made, entry, Stage.run)], 1, lambda _, e: heard.append(e))
+            pool.run_jobs([make_job(study_plan, entry, Stage.run)], 1, lambda _, e: heard.append(e))
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
@@ -187,7 +187,7 @@ def test_an_interrupt_that_gets_lost_is_noticed(plan, monkeypatch):
 
 
 def child_with_a_child(started: Any, path: Path) -> None:
-    """Have a process group with a forked process in it, and end."""
+    """Start a process group with a forked process in it, and exit."""
     os.setsid()
     if not (child := os.fork()):
         time.sleep(60)
@@ -218,7 +218,7 @@ def within(seconds: float, condition: Callable[[], bool]) -> None:
 
 
 def lives(pid: int) -> bool:
-    """Whether a process lives; one that waits for its parent to look does not."""
+    """Return whether a process lives; a zombie does not."""
     try:
         return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
     except FileNotFoundError:
@@ -226,7 +226,7 @@ def lives(pid: int) -> bool:
 
 
 class Talker:
-    """A process that is not there, for the clocks of `TrialProcess`."""
+    """A fake process, for the clocks of `TrialProcess`."""
 
     pid = None
     sentinel = -1
@@ -246,7 +246,7 @@ class Talker:
 
 
 def watched(monkeypatch: pytest.MonkeyPatch, limit: float | None) -> Any:
-    """A job's process whose clock a test sets; what it says goes into the pipe."""
+    """A job's process whose clock a test sets; its messages go into the pipe."""
     clock = [0.0]
     monkeypatch.setattr(trial_process, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     ours, theirs = multiprocessing.Pipe(duplex=False)
@@ -260,13 +260,13 @@ def watched(monkeypatch: pytest.MonkeyPatch, limit: float | None) -> Any:
 
 def test_silence_is_told_ever_more_rarely(monkeypatch: pytest.MonkeyPatch):
     each, pipe, clock = watched(monkeypatch, None)
-    told = []
+    minutes = []
     for minute in range(100):
         clock[0] = minute * 60.0
-        told += [minute for event in each.events() if event.get("state") == "silent"]
+        minutes += [minute for event in each.events() if event.get("state") == "silent"]
         if minute == 50:
             pipe.send({"step": 1, "steps": 2, "loss": 0.0})
-    assert told == [5, 10, 20, 40, 56, 61, 71, 91]
+    assert minutes == [5, 10, 20, 40, 56, 61, 71, 91]
 
 
 def test_only_computing_counts_as_time(monkeypatch: pytest.MonkeyPatch):
@@ -282,7 +282,7 @@ def test_only_computing_counts_as_time(monkeypatch: pytest.MonkeyPatch):
     assert each.process.asked == 0
     clock[0] = 1031.0
     list(each.events())
-    assert each.process.asked == 1  # it is asked first, and once
+    assert each.process.asked == 1  # it is requested to stop first, and only once
     clock[0] = 1060.0
     list(each.events())
     assert each.process.asked == 1
@@ -295,8 +295,8 @@ def test_only_computing_counts_as_time(monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.some(1)
 @pytest.mark.parametrize("error", [EOFError("the server died"), OSError(24, "Too many open files")])
 def test_a_process_that_cannot_be_started_costs_its_trial_alone(plan, monkeypatch, error):
-    made = plan(*TINY, "arm=dense", "n_seeds=2")
-    entries = prepare_trials(made)
+    study_plan = plan(*TINY, "arm=dense", "n_seeds=2")
+    entries = prepare_trials(study_plan)
 
     def start(_: Any) -> None:
         raise error
@@ -305,14 +305,14 @@ def test_a_process_that_cannot_be_started_costs_its_trial_alone(plan, monkeypatc
     monkeypatch.setattr(pool.forkserver, "ensure_running", lambda: None)
     monkeypatch.setattr("multiprocessing.context.ForkProcess.start", start)
     heard = []
-    jobs = [make_job(made, entry, Stage.run) for entry in entries]
+    jobs = [make_job(study_plan, entry, Stage.run) for entry in entries]
     pool.run_jobs(jobs, 2, lambda job, event: heard.append((job, event)))
     assert [event["state"] for _, event in heard] == ["ended"] * 2
     for job, event in heard:
-        told = finalize_status(job, event["exitcode"], event["pid"], event["why"])
-        assert told["state"] == "failed"
-        assert told["message"].startswith("its process could not be started (")
-        assert job.slot.status()["message"] == told["message"]
+        final_status = finalize_status(job, event["exitcode"], event["pid"], event["why"])
+        assert final_status["state"] == "failed"
+        assert final_status["message"].startswith("its process could not be started (")
+        assert job.slot.status()["message"] == final_status["message"]
 
 
 def test_the_server_imports_our_pages_and_none_of_a_plug_in(monkeypatch):
@@ -341,7 +341,7 @@ def lose_socket():
 def lose_server():
     os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)
 
-pool.run_in_child = operator.is_  # something that a process can do with a job and a pipe
+pool.run_in_child = operator.is_  # work that a process can do with a job and a pipe
 context = multiprocessing.get_context("forkserver")
 running = []
 for lose in (print, lose_folder, lose_socket, lose_server):

@@ -1,4 +1,4 @@
-"""`plan=only`: what would be computed, told truly, and nothing written anywhere."""
+"""`plan=only`: it prints the planned work correctly and writes no file."""
 
 import json
 import tempfile
@@ -65,9 +65,9 @@ def test_a_users_text_has_the_same_identity_as_in_a_run(plan, tmp_path: Path):
     text = tmp_path / "notes.txt"
     text.write_text("".join(f"line {i} of a text about {i * i}\n" for i in range(4000)))
     of_text = ("experiment=moe", "task=text", f"task.path={text}", "task.n_eval=8", "arm=dense")
-    told = plan(*of_text, "plan=only").arms[0].signature
+    signature = plan(*of_text, "plan=only").arms[0].signature
     assert everything(tmp_path) == {text}
-    assert plan(*of_text).arms[0].signature == told
+    assert plan(*of_text).arms[0].signature == signature
 
 
 def test_a_corpus_is_built_once_for_all_points_of_a_sweep(monkeypatch, tmp_path: Path):
@@ -79,15 +79,15 @@ def test_a_corpus_is_built_once_for_all_points_of_a_sweep(monkeypatch, tmp_path:
 
     monkeypatch.setattr(registry, "prepare", prepare)
 
-    def told(task: str, *, keep: bool) -> str:
+    def identify_task(task: str, *, keep: bool) -> str:
         arm = SimpleNamespace(parts=SimpleNamespace(task=task))
         return PreparedData(tmp_path, Evaluation.report, {}, keep=keep).prepare(arm)  # type: ignore[arg-type]
 
-    assert [told("domains", keep=False) for _ in range(3)] == ["0123"] * 3
+    assert [identify_task("domains", keep=False) for _ in range(3)] == ["0123"] * 3
     assert built == ["domains"]
-    told("text", keep=False)
-    told("text", keep=False)  # the text may have changed
-    told("domains", keep=True)  # trials are to find it
+    identify_task("text", keep=False)
+    identify_task("text", keep=False)  # the text may have changed
+    identify_task("domains", keep=True)  # trials will read it
     assert built == ["domains", "text", "text", "domains"]
 
 
@@ -108,8 +108,8 @@ def test_a_damaged_record_counts_as_unknown(tmp_path: Path, wrong: object):
     (trial.parent / "arm.json").write_text(json.dumps({"config": config}))
     cost = {"metric": "cost/flops_per_token", "value": wrong}
     (trial / "result.json").write_text(json.dumps({"seconds": 2, "results": [cost]}))
-    (found,) = forecast.load_past_trials(tmp_path, "moe")
-    assert (found.seconds, found.training_flops) == (2.0, 0.0)
+    (past_trial,) = forecast.load_past_trials(tmp_path, "moe")
+    assert (past_trial.seconds, past_trial.training_flops) == (2.0, 0.0)
     assert forecast.count_training_flops({"training": {"steps": wrong, "batch_size": 4}}, 1.0) in (
         0.0,
         4.0,
@@ -136,10 +136,10 @@ def test_the_words_fit_what_is_told(plan, run, capsys):
     assert "scale=smoke, 1 seed\n" in said
     assert "to compute: 1 trial;" in said
     assert "MiB for a trial, plus about 0.3 GiB" in said
-    made = plan(*few, "tune=lr")
-    entries = list_trials(made)
-    own = replace(made, command="python -m runner --config-dir=mine experiment=my_gate")
-    lines = preview.format_preview(own, entries, (made, entries)).splitlines()
+    study_plan = plan(*few, "tune=lr")
+    entries = list_trials(study_plan)
+    own = replace(study_plan, command="python -m runner --config-dir=mine experiment=my_gate")
+    lines = preview.format_preview(own, entries, (study_plan, entries)).splitlines()
     assert lines[0] == "plan of my_gate at scale=smoke, 1 seed"
     counts = [line.split()[-3:-1] for line in lines if line.startswith("  dense")]
     assert counts == [["1", "0"], ["1", "-"]]

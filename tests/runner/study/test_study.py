@@ -1,4 +1,4 @@
-"""Whole studies in processes: what is computed, reused, lost and said; on tiny trials of moe."""
+"""Whole studies in processes, on tiny trials of moe: computed, reused and lost trials, messages."""
 
 import sys
 from pathlib import Path
@@ -27,14 +27,14 @@ def states(entries: list[Entry]) -> dict[tuple[str, int], str]:
 
 
 def numbers(entries: list[Entry]) -> pd.DataFrame:
-    """All final values but times, in a fixed order."""
+    """Return all final values except times, in a fixed order."""
     results = collection.final_values(collection.snapshot_trials(entries))
     timeless = results[~results.metric.str.startswith("time/")]
     return timeless.sort_values(["arm", "seed", "metric"]).reset_index(drop=True)
 
 
 def stamps(entries: list[Entry]) -> dict[Path, int]:
-    """When each file of each trial was last written."""
+    """Return when each file of each trial was last written."""
     return {
         path: path.stat().st_mtime_ns
         for entry in entries
@@ -80,7 +80,7 @@ def test_numbers_do_not_depend_on_the_number_of_workers(plan, tmp_path: Path):
 
 @pytest.fixture
 def faulty_stages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the plug-in `faulty` replace stages in this test alone: planning imports it."""
+    """Let the plug-in `faulty` replace stages in this test only: planning imports it."""
     monkeypatch.setattr(science, "stage", science.stage)
     monkeypatch.delitem(sys.modules, "faulty", raising=False)
 
@@ -125,7 +125,7 @@ FLASH += ("options.lengths=[16]", "options.length=16", "options.rounds=1")
 
 
 def dies_before_its_mark(monkeypatch: pytest.MonkeyPatch, exitcode: int) -> None:
-    """Let the processes of a study end before they write a status: nothing is computed."""
+    """Make the processes of a study exit before they write a status or compute."""
 
     def run_jobs(jobs, workers, on_event) -> None:  # noqa: ARG001
         for job in jobs:
@@ -156,7 +156,7 @@ def test_a_process_that_dies_before_its_mark_leaves_no_old_result(
         (entry,) = list_trials(plan(*one))
         assert entry.slot.status()["state"] == state
         assert entry.slot.result() is None
-    # The checkpoint of the old result is not what other code goes on from.
+    # Other code does not resume from the checkpoint of the old result.
     monkeypatch.setattr("runner.plan.code_hash.hash_modules", lambda *_: "changed")
     again = study.run_trials(plan(*one))
     result = again[0].slot.result()
@@ -180,10 +180,10 @@ def test_what_another_process_has_computed_meanwhile_is_done(plan):
 
 
 def test_the_status_of_a_trial_that_another_process_computes_is_left_to_it(plan):
-    made = plan(*TINY, "arm=dense", "n_seeds=1")
-    (entry,) = prepare_trials(made)
-    entry.slot.write_status("running", pid=2, code=made.arms[0].code)
-    job = make_job(made, entry, Stage.run)
+    study_plan = plan(*TINY, "arm=dense", "n_seeds=1")
+    (entry,) = prepare_trials(study_plan)
+    entry.slot.write_status("running", pid=2, code=study_plan.arms[0].code)
+    job = make_job(study_plan, entry, Stage.run)
     with FileLock(entry.slot.folder / "lock"):
         assert finalize_status(job, -9, 1)["state"] == "killed"
     assert entry.slot.status()["state"] == "running"
@@ -197,18 +197,18 @@ def test_a_timing_that_dies_before_its_mark_has_failed_until_it_is_computed(plan
 
     def run_jobs(jobs, workers, on_event) -> None:
         honest(jobs, workers, on_event)
-        dies_before_its_mark(monkeypatch, 1)  # what comes next
+        dies_before_its_mark(monkeypatch, 1)  # the next jobs
 
     monkeypatch.setattr("runner.study.pool.run_jobs", run_jobs)
-    made = plan(*FLASH)
-    entries = study.run_trials(made)
+    study_plan = plan(*FLASH)
+    entries = study.run_trials(study_plan)
     assert states(entries) == {("tiled", 0): "failed"}
     with pytest.raises(StudyError, match="exit code 1"):
-        raise_if_any_failed(made, entries)
+        raise_if_any_failed(study_plan, entries)
     monkeypatch.setattr("runner.study.pool.run_jobs", honest)
     mended = study.run_trials(plan(*FLASH))
     assert states(mended) == {("tiled", 0): "done"}
-    # What the second stage has found is among the event file's final values, beside the curves.
+    # The event file has the second stage's results among its final values, next to the curves.
     result = mended[0].slot.result()
     assert result is not None
     finals = {f"final/{row['metric']}" for row in result["results"]}
@@ -226,7 +226,7 @@ def test_arms_of_a_seed_share_data_order_evaluation_and_starting_weights(plan):
         key: pd.read_csv(slot.folder / "metrics.csv").set_index(["step", "metric"]).value
         for key, slot in results.items()
     }
-    # The arms differ in a rate only, so that everything before the first step is equal to the bit.
+    # The arms differ in a rate only, so that everything before the first step is equal bit for bit.
     assert curves["dense", 0][0, "val/loss"] == curves["again", 0][0, "val/loss"]
     assert curves["dense", 0][0, "val/loss"] != curves["dense", 1][0, "val/loss"]
     assert curves["dense", 0][6, "val/loss"] != curves["again", 0][6, "val/loss"]
@@ -240,7 +240,7 @@ def test_a_record_says_where_it_comes_from(plan):
     arm = read_json(entry.slot.folder.parent / "arm.json")
     assert arm is not None
     assert arm["config"]["ffn"] == entry.arm.config.signature_tree()["ffn"]
-    assert arm["config"]["device"]["name"] == "cpu"  # what auto means here
+    assert arm["config"]["device"]["name"] == "cpu"  # the device of `auto` in tests
     assert arm["data"] == entry.arm.data
 
 

@@ -1,4 +1,4 @@
-"""A study goes on, and ends with a clear line, whatever the disk, the report or a signal does."""
+"""A study continues, and ends with a clear line, despite errors of disk or report, and signals."""
 
 import errno
 import os
@@ -38,7 +38,7 @@ def full(*_: object, **__: object) -> None:
 
 
 def dies(monkeypatch: pytest.MonkeyPatch, *events: dict[str, Any]) -> None:
-    """Let the processes of a study say these things and end without a status."""
+    """Make the processes of a study print these lines and exit without a status."""
 
     def run_jobs(jobs, workers, on_event) -> None:  # noqa: ARG001
         for job in jobs:
@@ -53,23 +53,23 @@ def test_on_a_full_disk_each_trial_is_told_of_and_the_report_goes_on(plan, monke
     dies(monkeypatch, {"state": "failed", "message": "OSError: [Errno 28] No space left"})
     for name in ("write_status", "restore_result", "write_first_stage"):
         monkeypatch.setattr(Slot, name, full)
-    made = plan(*TINY)
-    entries = study.run_trials(made)
+    study_plan = plan(*TINY)
+    entries = study.run_trials(study_plan)
     assert [entry.status()["state"] for entry in entries] == ["failed"] * 4
     assert {entry.slot.status()["state"] for entry in entries} == {"pending"}
     table = collection.trial_table(collection.snapshot_trials(entries))
     assert set(table.message) == {"OSError: [Errno 28] No space left"}
     with pytest.raises(StudyError, match=r"4 of 4 trials failed.*No space left"):
-        raise_if_any_failed(made, entries)
+        raise_if_any_failed(study_plan, entries)
     assert "[4/4] moe_top2 seed 1: failed (OSError: [Errno 28]" in capsys.readouterr().out
 
 
 def test_claims_that_cannot_be_written_down_are_late(plan, monkeypatch):
-    made = plan("experiment=moe", "scale=quick", "task=waves")
-    texts = read_report_spec(made.study)
+    study_plan = plan("experiment=moe", "scale=quick", "task=waves")
+    texts = read_report_spec(study_plan.study)
     assert texts.claims
     monkeypatch.setattr("runner.claims.registration.register_in_ledger", full)
-    known = invocation.register_plan_claims(made, texts, made.study.arms)
+    known = invocation.register_plan_claims(study_plan, texts, study_plan.study.arms)
     assert known.keys() == {claim.id for claim in texts.claims}
     assert all(registration.late for registration in known.values())
 
@@ -113,14 +113,14 @@ def test_one_line_says_why_there_is_no_report(run, monkeypatch, more: tuple[str,
 
 
 def test_a_log_that_is_not_there_is_not_named(plan):
-    made = plan(*ONE)
-    entries = list_trials(made)
+    study_plan = plan(*ONE)
+    entries = list_trials(study_plan)
     with pytest.raises(StudyError, match=r"all trials are kept in .*trials; the same"):
-        raise_if_any_failed(made, entries)
+        raise_if_any_failed(study_plan, entries)
     entries[0].slot.folder.mkdir(parents=True)
     (entries[0].slot.folder / "log.txt").touch()
     with pytest.raises(StudyError, match=r"its log is .*log.txt; the same"):
-        raise_if_any_failed(made, entries)
+        raise_if_any_failed(study_plan, entries)
 
 
 @pytest.mark.parametrize("override", ["question='caf\udce9'", "not_tested=['\ud800']"])
@@ -131,40 +131,43 @@ def test_text_that_is_no_utf_8_is_refused_before_anything_is_computed(run, tmp_p
 
 
 def test_what_a_process_says_is_its_label_where_it_wrote_none(plan):
-    made = plan(*ONE)
-    (entry,) = prepare_trials(made)
-    entry.slot.write_status("running", pid=7, code=made.arms[0].code)
-    job = make_job(made, entry, Stage.run)
+    study_plan = plan(*ONE)
+    (entry,) = prepare_trials(study_plan)
+    entry.slot.write_status("running", pid=7, code=study_plan.arms[0].code)
+    job = make_job(study_plan, entry, Stage.run)
     assert finalize_status(job, 1, 7, error="OSError: x")["message"] == "OSError: x"
     late = "took longer than timeout_s=5"
     assert finalize_status(job, -9, 7, late)["message"].startswith(
         f"{late}; its process ended with signal"
     )
     entry.slot.write_status(
-        "killed", pid=7, code=made.arms[0].code, message="stopped on request, resumes from step 8"
+        "killed",
+        pid=7,
+        code=study_plan.arms[0].code,
+        message="stopped on request, resumes from step 8",
     )
-    told = finalize_status(job, 1, 7, late)
-    assert told["message"] == f"{late}; stopped on request, resumes from step 8"
-    assert entry.slot.status()["state"] == told["state"] == "killed"
+    final_status = finalize_status(job, 1, 7, late)
+    assert final_status["message"] == f"{late}; stopped on request, resumes from step 8"
+    assert entry.slot.status()["state"] == final_status["state"] == "killed"
     (entry.slot.folder / "status.json").write_text("{")
     assert finalize_status(job, 0, 7)["message"] == "status.json cannot be read"
     assert finalize_status(job, -40, 8)["message"].endswith("signal 40 and left no result")
 
 
 def test_where_no_process_was_started_none_has_ended(plan):
-    made = plan(*ONE)
-    (entry,) = prepare_trials(made)
-    job = make_job(made, entry, Stage.run)
+    study_plan = plan(*ONE)
+    (entry,) = prepare_trials(study_plan)
+    job = make_job(study_plan, entry, Stage.run)
     why = "its process could not be started (EOFError)"
     assert finalize_status(job, 1, None, why)["message"] == why
     with pytest.raises(StudyError) as caught:
-        raise_if_any_failed(made, [entry])
+        raise_if_any_failed(study_plan, [entry])
     assert "log.txt" not in str(caught.value)
     assert "all trials are kept in" in str(caught.value)
     entry.slot.folder.mkdir(exist_ok=True)
     (entry.slot.folder / "log.txt").touch()
     with pytest.raises(StudyError, match=r"its log is .*log\.txt"):
-        raise_if_any_failed(made, [entry])
+        raise_if_any_failed(study_plan, [entry])
 
 
 def test_timeout_s_is_no_part_of_an_arm(plan):
@@ -179,7 +182,7 @@ def test_timeout_s_must_be_above_0(plan, value: str):
 
 @pytest.fixture
 def listening(monkeypatch: pytest.MonkeyPatch):
-    """Let this process hear signals as the command does."""
+    """Let this process handle signals as the command does."""
     numbers = (*interrupts.SIGNALS, signal.SIGHUP)
     handlers = {number: signal.getsignal(number) for number in numbers}
     monkeypatch.setattr(interrupts.ReceivedSignals, "count", 0)
@@ -259,7 +262,7 @@ def test_only_a_command_that_computes_goes_on_from_there(monkeypatch, arguments,
 
 
 def stopped(folder: Path, number: int, seconds: float) -> tuple[int, str]:
-    """Exit code and errors of a command that is sent a signal while Ctrl-C is ignored."""
+    """Return exit code and errors of a command that gets a signal while Ctrl-C is ignored."""
     process = subprocess.Popen(
         [sys.executable, "-m", "runner", *TINY],
         cwd=folder,
@@ -288,7 +291,7 @@ def test_a_background_job_of_a_script_hears_ctrl_c(tmp_path: Path):
 def test_a_signal_at_any_time_is_exit_code_130(tmp_path: Path, number: int, seconds: float):
     code, errors = stopped(tmp_path, number, seconds)
     if code == 0 and seconds >= 8:
-        return  # all was done
+        return  # every trial was done
     assert code == 130, errors
     assert "Traceback" not in errors
 
@@ -373,7 +376,7 @@ def test_trials_of_a_command_that_is_killed_leave_a_checkpoint_and_end(tmp_path:
         start_new_session=True,
     )
     until = time.monotonic() + 60
-    while not (found := list(tmp_path.glob("outputs/moe/trials/*/*/metrics.csv"))):
+    while not (metric_files := list(tmp_path.glob("outputs/moe/trials/*/*/metrics.csv"))):
         assert time.monotonic() < until
         time.sleep(0.1)
     if number == signal.SIGTERM:  # as `timeout` does: the server that forks trials ends too
@@ -382,7 +385,7 @@ def test_trials_of_a_command_that_is_killed_leave_a_checkpoint_and_end(tmp_path:
     else:
         process.kill()
     assert process.wait(60) == (130 if number == signal.SIGTERM else -signal.SIGKILL)
-    slot = Slot(found[0].parent)
+    slot = Slot(metric_files[0].parent)
     while slot.status()["state"] == "running":
         assert time.monotonic() < until
         time.sleep(0.1)

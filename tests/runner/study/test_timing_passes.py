@@ -1,4 +1,4 @@
-"""Timing in passes: how many, by the noise alone; samples of all passes count; kills."""
+"""Timing passes: their number depends on the noise only, all samples count, and kills."""
 
 import random
 from dataclasses import replace
@@ -24,7 +24,7 @@ FLASH = (
 
 
 def timed(spread, arms=ARMS, n_seeds=8, seed=0):
-    """An arm and the samples of each trial; a trial is slow or quick as a whole."""
+    """Return an arm and the samples of each trial; a trial is slow or quick as a whole."""
     draw = random.Random(seed)
     for arm, seconds in arms.items():
         for _ in range(n_seeds):
@@ -33,17 +33,17 @@ def timed(spread, arms=ARMS, n_seeds=8, seed=0):
 
 
 def test_noise_is_the_standard_error_of_an_arms_mean():
-    alone = [("a", {"x": [0.9, 9.0, 0.9]}), ("a", {"x": [1.0]}), ("a", {"x": [1.1]})]
-    assert timing_noise(alone) == (pytest.approx(0.1 / 3**0.5), "x")
+    samples_of_a = [("a", {"x": [0.9, 9.0, 0.9]}), ("a", {"x": [1.0]}), ("a", {"x": [1.1]})]
+    assert timing_noise(samples_of_a) == (pytest.approx(0.1 / 3**0.5), "x")
     silent = [("b", {"x": [2.0]})] * 3  # over two arms the mean square
-    assert timing_noise([*alone, *silent]) == (pytest.approx(0.1 / 3**0.5 / 2**0.5), "x")
+    assert timing_noise([*samples_of_a, *silent]) == (pytest.approx(0.1 / 3**0.5 / 2**0.5), "x")
 
 
 def test_noise_does_not_know_which_arm_is_quicker():
-    there = timing_noise(timed(0.1))
-    assert there == (pytest.approx(0.02, abs=0.01), "forward")
+    noise = timing_noise(timed(0.1))
+    assert noise == (pytest.approx(0.02, abs=0.01), "forward")
     other = timing_noise(timed(0.1, {"fast": 7.0, "slow": 0.7}))
-    assert other == (pytest.approx(there[0]), "forward")
+    assert other == (pytest.approx(noise[0]), "forward")
 
 
 def test_two_seeds_or_none_tell_no_noise():
@@ -54,11 +54,11 @@ def test_two_seeds_or_none_tell_no_noise():
 
 @pytest.fixture
 def machine(monkeypatch):
-    """Jobs that compute nothing; `machine.spread` says how noisy the clock is."""
+    """A machine whose jobs compute nothing; `spread` is the noise of its clock."""
 
     class Machine:
         spread, seconds, clock = 0.0, 10.0, 0.0
-        dies = -1  # the index of the further pass's job with which the machine goes down
+        dies = -1  # the index of the further pass's job at which the machine stops
         fails = ""  # the arm whose further passes fail
 
         def __init__(self):
@@ -93,10 +93,10 @@ def machine(monkeypatch):
                     job.slot.write_status("done")
                 on_event(job, {"state": "ended", "exitcode": 0, "pid": 1})
 
-    made = Machine()
-    monkeypatch.setattr("runner.study.pool.run_jobs", made.run_jobs)
-    monkeypatch.setattr("runner.study.run.time.monotonic", lambda: made.clock)
-    return made
+    simulated = Machine()
+    monkeypatch.setattr("runner.study.pool.run_jobs", simulated.run_jobs)
+    monkeypatch.setattr("runner.study.run.time.monotonic", lambda: simulated.clock)
+    return simulated
 
 
 @pytest.mark.parametrize(
@@ -112,17 +112,17 @@ def test_a_noisy_machine_times_again_within_its_limits(
     plan, machine, spread, seconds, passes, limit
 ):
     machine.spread, machine.seconds = spread, seconds
-    made = plan(*FLASH, "timing.passes=4", "timing.minutes=1")
-    entries = study.run_trials(made)
+    study_plan = plan(*FLASH, "timing.passes=4", "timing.minutes=1")
+    entries = study.run_trials(study_plan)
     assert {(entry.slot.result() or {})["passes"] for entry in entries} == {passes}
     timings = [jobs for jobs in machine.orders if jobs[0].stage is Stage.timing]
     assert [{job.passes for job in jobs} for jobs in timings] == [{n} for n in range(passes)]
     orders = {tuple((job.seed, job.arm) for job in jobs) for jobs in timings}
     assert len(orders) == 1 if passes == 1 else len(orders) > 1  # in another random order
     assert all([job.seed for job in jobs] == sorted(job.seed for job in jobs) for jobs in timings)
-    told = [note for note in made.notes if "standard error" in note]
-    assert len(told) == bool(limit)
-    assert all(limit in note for note in told)
+    noise_notes = [note for note in study_plan.notes if "standard error" in note]
+    assert len(noise_notes) == bool(limit)
+    assert all(limit in note for note in noise_notes)
 
 
 def test_a_further_pass_leaves_finished_trials_alone(plan, machine, capsys):
@@ -133,10 +133,10 @@ def test_a_further_pass_leaves_finished_trials_alone(plan, machine, capsys):
     again = [job.seed for jobs in machine.orders[before:] for job in jobs if job.passes]
     assert set(again) == {3, 4, 5}
     assert {(entry.slot.result() or {})["passes"] for entry in entries if entry.reused} == {1}
-    told = capsys.readouterr().out
-    assert "[12/12]" in told
-    assert "[13/12]" not in told
-    assert "timed again" in told
+    output = capsys.readouterr().out
+    assert "[12/12]" in output
+    assert "[13/12]" not in output
+    assert "timed again" in output
 
 
 @pytest.mark.some(1)
@@ -148,41 +148,41 @@ def test_a_run_that_is_killed_within_a_pass_completes_it_when_it_resumes(plan, m
     killed = [entry.slot.status()["state"] for entry in list_trials(plan(*FLASH))]
     assert sorted(killed) == ["done"] * 5 + ["running"]
     machine.dies = -1
-    made = plan(*FLASH, "timing.passes=2")
-    entries = study.run_trials(made)
+    study_plan = plan(*FLASH, "timing.passes=2")
+    entries = study.run_trials(study_plan)
     assert {(entry.slot.result() or {})["passes"] for entry in entries} == {2}
-    assert any("standard error" in note and "timing.passes=2" in note for note in made.notes)
+    assert any("standard error" in note and "timing.passes=2" in note for note in study_plan.notes)
 
 
 def test_a_run_that_reuses_all_still_says_that_its_timings_are_noisy(plan, machine):
     machine.spread = 0.3
     study.run_trials(plan(*FLASH, "timing.passes=2"))
-    made = plan(*FLASH, "timing.passes=2")
-    assert all(entry.reused for entry in study.run_trials(made))
-    (note,) = [note for note in made.notes if "standard error" in note]
+    study_plan = plan(*FLASH, "timing.passes=2")
+    assert all(entry.reused for entry in study.run_trials(study_plan))
+    (note,) = [note for note in study_plan.notes if "standard error" in note]
     assert note.startswith("after 2 timing passes")
     assert note.endswith("this run reuses all trials and times none again")
 
 
 def test_a_further_pass_that_fails_leaves_the_result_of_the_passes_before(plan, machine, capsys):
     machine.spread, machine.fails = 0.3, "tiled"
-    made = plan(*FLASH, "timing.passes=3")
-    entries = study.run_trials(made)
-    raise_if_any_failed(made, entries)
+    study_plan = plan(*FLASH, "timing.passes=3")
+    entries = study.run_trials(study_plan)
+    raise_if_any_failed(study_plan, entries)
     passes = {entry.arm.name: (entry.slot.result() or {})["passes"] for entry in entries}
     assert passes == {"tiled": 1, "fused": 3}
     assert {entry.slot.status()["state"] for entry in entries} == {"done"}
     assert not any((entry.slot.folder / "run.json").exists() for entry in entries)
     assert "not timed again (its process ended with signal SIGKILL" in capsys.readouterr().out
-    assert any("after 1 to 3 timing passes" in note for note in made.notes)
+    assert any("after 1 to 3 timing passes" in note for note in study_plan.notes)
 
 
 @pytest.mark.slow
 def test_the_samples_of_all_passes_count(plan):
-    made = plan(
+    study_plan = plan(
         *FLASH, "timing.passes=2", "timing.steady=0", "timing.minutes=9", "options.rounds=2"
     )
-    entries = study.run_trials(made)
+    entries = study.run_trials(study_plan)
     for entry in entries:
         result = entry.slot.result()
         assert result is not None
@@ -196,31 +196,31 @@ def test_the_samples_of_all_passes_count(plan):
             rows = rows[rows["pass"] == name]
             assert list(rows["round"]) == [0, 1, 2, 3]
             assert list(rows["ms"]) == pytest.approx([1e3 * s for s in samples])
-    assert all(entry.reused for entry in study.run_trials(made))
+    assert all(entry.reused for entry in study.run_trials(study_plan))
 
 
 def test_a_pass_that_fails_or_is_killed_costs_only_itself(plan, monkeypatch):
-    made = plan(*FLASH, "n_seeds=1", "arm=tiled", "options.rounds=1")
-    (entry,) = study.run_trials(made)
+    study_plan = plan(*FLASH, "n_seeds=1", "arm=tiled", "options.rounds=1")
+    (entry,) = study.run_trials(study_plan)
     first = entry.slot.result()
     assert first is not None
-    again = replace(make_job(made, entry, Stage.timing), passes=1)
+    again = replace(make_job(study_plan, entry, Stage.timing), passes=1)
 
     def dies(_: trial.Trial) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(flash_attention, "timing", dies)
-        told: list[dict[str, object]] = []
+        events: list[dict[str, object]] = []
         with pytest.raises(KeyboardInterrupt):
-            trial.compute_stage(again, told.append)
+            trial.compute_stage(again, events.append)
     assert entry.slot.result() == first
-    assert "a further timing pass failed" in str(told)
-    # A process without a chance to put the result back leaves it to the next run.
-    assert entry.slot.reopen_for_timing(made.arms[0].code, 1)
-    entry.slot.write_status("running", pid=1, code=made.arms[0].code)
+    assert "a further timing pass failed" in str(events)
+    # A process that was killed before it restored the result leaves that to the next run.
+    assert entry.slot.reopen_for_timing(study_plan.arms[0].code, 1)
+    entry.slot.write_status("running", pid=1, code=study_plan.arms[0].code)
     assert entry.slot.result() is None
-    (entry,) = study.run_trials(made)
+    (entry,) = study.run_trials(study_plan)
     second = entry.slot.result()
     assert second is not None
     assert second["passes"] == 2
@@ -233,19 +233,19 @@ def test_a_pass_that_fails_or_is_killed_costs_only_itself(plan, monkeypatch):
 
     assert timeless(second) == timeless(first)
     assert first["notes"] == []
-    trial.compute_stage(again, lambda _: None)  # another study has done this pass meanwhile
+    trial.compute_stage(again, lambda _: None)  # another study has computed this pass meanwhile
     assert entry.slot.result() == second
 
 
 def test_what_was_told_of_a_trial_outlasts_further_passes(plan):
-    made = plan(*FLASH, "n_seeds=1", "arm=tiled", "options.rounds=1")
-    (entry,) = study.run_trials(made)
+    study_plan = plan(*FLASH, "n_seeds=1", "arm=tiled", "options.rounds=1")
+    (entry,) = study.run_trials(study_plan)
     first = entry.slot.result()
     assert first is not None
     entry.slot.write_first_stage(first | {"notes": ["spiked"]})
-    entry.slot.write_status("untimed", code=made.arms[0].code)
+    entry.slot.write_status("untimed", code=study_plan.arms[0].code)
     for passes in (1, 2):
-        again = replace(make_job(made, entry, Stage.timing), passes=passes)
+        again = replace(make_job(study_plan, entry, Stage.timing), passes=passes)
         trial.compute_stage(again, lambda _: None)
         result = entry.slot.result()
         assert result is not None

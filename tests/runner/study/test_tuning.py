@@ -1,4 +1,4 @@
-"""Tuning: the same grid for every arm, on seeds of its own."""
+"""Tuning: the same grid for every arm, on separate seeds."""
 
 import csv
 import math
@@ -37,8 +37,8 @@ def test_every_arm_gets_the_same_grid_and_trials_and_reports_its_best(plan, run,
     said = capsys.readouterr().out
     assert "moe, tuning: 12 trials, 0 reused, 12 to compute" in said
     assert "takes its place" not in said
-    made = plan(*TINY, *GRID)
-    assert set(made.seeds) == {0, 1}
+    study_plan = plan(*TINY, *GRID)
+    assert set(study_plan.seeds) == {0, 1}
     (folder,) = (tmp_path / "outputs" / "moe" / "runs").iterdir()
     page = (folder / "report.html").read_text()
     assert "tuned dense: training.lr=" in page
@@ -55,20 +55,20 @@ def test_every_arm_gets_the_same_grid_and_trials_and_reports_its_best(plan, run,
 
 
 def test_values_are_chosen_by_held_out_data_that_the_report_does_not_use(plan, tmp_path):
-    made = plan(*TINY, *GRID)
+    study_plan = plan(*TINY, *GRID)
     config, overrides = compose_config(tmp_path, [*TINY, *GRID])
-    grid = tuning.grid_plan(made, config, overrides)
+    grid = tuning.grid_plan(study_plan, config, overrides)
     assert {arm.config.evaluation for arm in grid.arms} == {Evaluation.tuning}
     assert {arm.config.signature_tree()["evaluation"] for arm in grid.arms} == {"tuning"}
-    assert {arm.config.evaluation for arm in made.arms} == {Evaluation.report}
+    assert {arm.config.evaluation for arm in study_plan.arms} == {Evaluation.report}
     assert not any(
-        "evaluation" in arm.config.signature_tree() for arm in made.arms
+        "evaluation" in arm.config.signature_tree() for arm in study_plan.arms
     )  # as before there were two
-    seen = {}
-    for arm in (made.arms[0], grid.arms[0]):
+    inputs = {}
+    for arm in (study_plan.arms[0], grid.arms[0]):
         task = build_task(MemoryTrial(arm.config, tmp_path))
-        seen[arm.name] = torch.cat([batch.inputs[0] for batch in task.evaluation()])
-    report, chosen_by = seen.values()
+        inputs[arm.name] = torch.cat([batch.inputs[0] for batch in task.evaluation()])
+    report, chosen_by = inputs.values()
     assert report.shape == chosen_by.shape
     assert not (report[:, None] == chosen_by).all(dim=-1).all(dim=-1).any()
 
@@ -97,27 +97,29 @@ def test_a_value_on_the_command_line_and_tuning_of_it_are_an_error(run):
 
 def test_an_a_a_arm_gets_what_its_original_gets(plan):
     copied = ('+arms.twin=["ffn=dense","seed_offset=1000"]', "arm=[dense,twin,moe_top2]")
-    made = plan(*TINY, *GRID, *copied)
+    study_plan = plan(*TINY, *GRID, *copied)
     assert not any(
-        name.startswith("twin") for name in tuning.variant_overrides(made, made.study.tune)
+        name.startswith("twin")
+        for name in tuning.variant_overrides(study_plan, study_plan.study.tune)
     )
-    tuned = tuning.choose_best_values(made, entries_of(LOSSES))
+    tuned = tuning.choose_best_values(study_plan, entries_of(LOSSES))
     assert tuned.overrides["twin"] == tuned.overrides["dense"] == "training.lr=0.01"
 
 
 @pytest.mark.parametrize("broken", [(0.1,), (0.1, float("nan"))])
 def test_a_value_without_all_its_seeds_cannot_win(plan, broken):
-    made = plan(*TINY, *GRID)
+    study_plan = plan(*TINY, *GRID)
     losses = {**LOSSES, "dense": LOSSES["dense"] | {0.001: broken}}
-    tuned = tuning.choose_best_values(made, entries_of(losses))
+    tuned = tuning.choose_best_values(study_plan, entries_of(losses))
     assert tuned.overrides["dense"] == "training.lr=0.01"
-    assert math.isnan(tuned.sensitivity["dense"])  # no mean of the values that are left
+    assert math.isnan(tuned.sensitivity["dense"])  # no mean of the remaining values
     assert tuned.sensitivity["moe_top2"] == pytest.approx(1.0)
-    told = tuning_notes(tuned)
-    assert ["is unknown, since a value of the grid has no result" in line for line in told] == [True, False]
+    notes = tuning_notes(tuned)
+    reason = "is unknown, since a value of the grid has no result"
+    assert [reason in line for line in notes] == [True, False]
     with pytest.raises(ConfigError, match="arm dense has no value of"):
         tuning.choose_best_values(
-            made, entries_of({**LOSSES, "dense": dict.fromkeys(LOSSES["dense"], (1.0,))})
+            study_plan, entries_of({**LOSSES, "dense": dict.fromkeys(LOSSES["dense"], (1.0,))})
         )
 
 
@@ -154,14 +156,14 @@ def entries_of(losses: dict[str, dict[float, tuple[float, ...]]]) -> list[Entry]
     return [
         Entry(tuning.variant_name(arm, value), seed, loss)
         for arm, grid in losses.items()
-        for value, found in grid.items()
-        for seed, loss in enumerate(found)
+        for value, seed_losses in grid.items()
+        for seed, loss in enumerate(seed_losses)
     ]
 
 
 def test_the_best_is_that_of_the_mean_and_edges_are_told(plan):
-    made = plan(*TINY, *GRID)
-    tuned = tuning.choose_best_values(made, entries_of(LOSSES))
+    study_plan = plan(*TINY, *GRID)
+    tuned = tuning.choose_best_values(study_plan, entries_of(LOSSES))
     assert tuned.overrides == {"dense": "training.lr=0.01", "moe_top2": "training.lr=0.001"}
     assert tuned.interior == {"dense": True, "moe_top2": False}
     assert tuned.sensitivity["dense"] == pytest.approx((1.5 + 0 + 0.75) / 3)
@@ -185,5 +187,5 @@ def test_keys_that_take_a_number_can_be_tuned_though_they_are_null_now():
 
 def test_a_key_that_is_null_in_a_preset_is_tuned(plan):
     flash = ("experiment=flash_attention", "scale=smoke", "tune=lr", "tune.grid=[16,32,64]")
-    with pytest.raises(ConfigError, match=r"tune\.metric"):  # it has no such metric, but the key
+    with pytest.raises(ConfigError, match=r"tune\.metric"):  # it lacks the metric, but has the key
         plan(*flash, "tune.key=options.block_q", "tune.metric=val/loss")

@@ -1,4 +1,4 @@
-"""Checkpoints: which are kept, which are skipped, and that none runs code."""
+"""Checkpoints: kept ones, skipped ones, and safe loading without running code."""
 
 import contextlib
 import errno
@@ -19,7 +19,7 @@ from runner.trial import checkpoint
 
 
 def model_of(step: int) -> tuple[nn.Linear, torch.optim.AdamW]:
-    """A model whose weights are the step, and its optimizer behind one step of rate 0."""
+    """Return a model whose weights equal the step, and its optimizer after one step of rate 0."""
     model = nn.Linear(2, 2)
     nn.init.constant_(model.weight, step)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.0)
@@ -187,6 +187,6 @@ def test_a_checkpoint_that_would_run_code_is_skipped(
     why = "was skipped: this version cannot load it" if signed else "is damaged and was skipped"
     assert notes == [f"the checkpoint of step 5 {why}"]
     assert not ran.exists()
-    with contextlib.suppress(RuntimeError):  # not in a format of torch's, which it sees too late
+    with contextlib.suppress(RuntimeError):  # not a format of torch, which detects this too late
         torch.load(path / checkpoint.STATE, weights_only=False)
     assert ran.exists()  # the payload works where it is trusted

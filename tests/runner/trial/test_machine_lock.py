@@ -1,4 +1,4 @@
-"""Who times has the machine alone; who computes shares it."""
+"""The machine lock: exclusive for timing processes, shared by computing ones."""
 
 import errno
 import multiprocessing
@@ -32,7 +32,7 @@ def hold(timing: bool, name: str, events, release) -> None:
 
 
 class Holder:
-    """A process that holds its turn until it is told to let go."""
+    """A process that holds the lock until the test releases it."""
 
     def __init__(self, name: str, events, *, timing: bool) -> None:
         self.release = CONTEXT.Event()
@@ -50,7 +50,7 @@ def test_two_compute_side_by_side_and_timing_waits_for_both():
     assert {events.get(), events.get()} == {("a", "begins"), ("b", "begins")}
     timer = Holder("t", events, timing=True)
     assert events.get() == ("t", "waits")
-    late = Holder("c", events, timing=False)  # must not slip in before the timing
+    late = Holder("c", events, timing=False)  # must not start before the timing
     assert events.get() == ("c", "waits")
     first.let_go()
     second.let_go()
@@ -71,7 +71,7 @@ def test_two_that_time_take_turns():
     assert events.get() == ("a", "begins")
     second = Holder("b", events, timing=True)
     assert events.get() == ("b", "waits")
-    first.process.kill()  # a killed process leaves no lock behind
+    first.process.kill()  # the system releases the lock of a killed process
     first.process.join()
     assert events.get() == ("b", "begins")
     second.let_go()
@@ -109,7 +109,7 @@ def test_on_a_filesystem_without_locks_trials_run_all_the_same(
         ):
             (why,) = said
             assert os.strerror(errno.ENOLCK) in why
-            # Nor is one of the two left locked.
+            # Neither of the two locks stays held.
             patch.setattr(locks.fcntl, "flock", honest)
             with machine_lock.lock_machine(
                 exclusive=True, on_wait=nobody_there, on_failure=pytest.fail

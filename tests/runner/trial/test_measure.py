@@ -20,9 +20,9 @@ def test_samples_are_raw_one_a_round_and_in_proportion():
 
     functions = {"short": waits("short", 0.002), "long": waits("long", 0.02)}
     samples = measure.time_interleaved(functions, rounds=5, warmup=1, seed=1)
-    assert {name: len(found) for name, found in samples.items()} == {"short": 5, "long": 5}
+    assert {name: len(values) for name, values in samples.items()} == {"short": 5, "long": 5}
     assert min(samples["long"]) > max(0.02, min(samples["short"]))
-    rounds = [calls[i : i + 2] for i in range(2, len(calls), 2)]  # behind the warm-up
+    rounds = [calls[i : i + 2] for i in range(2, len(calls), 2)]  # after the warm-up
     assert all(sorted(pair) == ["long", "short"] for pair in rounds)
     assert len({tuple(pair) for pair in rounds}) == 2  # not always in the same order
 
@@ -44,10 +44,10 @@ def test_a_quick_function_is_called_often_enough():
 @pytest.mark.skipif(not measure.can_measure_peak(), reason="peak memory needs Linux")
 def test_peak_memory_is_that_of_the_call():
     def prepare():
-        kept = torch.ones(2**22)  # 16 MiB that were there before do not count
+        ones = torch.ones(2**22)  # 16 MiB that existed before do not count
 
         def function() -> torch.Tensor:
-            return (kept[: 2**20] + torch.ones(2**23)[: 2**20]).sum()  # 32 MiB and a little
+            return (ones[: 2**20] + torch.ones(2**23)[: 2**20]).sum()  # 32 MiB and a little
 
         return function
 

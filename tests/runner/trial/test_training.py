@@ -91,7 +91,7 @@ class Slope(nn.Module):
 
 
 def trial_of(folder: Path, autocast: str = "none", **changes: object) -> MemoryTrial:
-    """A trial whose training is CONFIG but for `changes`."""
+    """Return a trial whose training is CONFIG with `changes`."""
     device = Device(
         DeviceName.cpu,
         Dtype.float32,
@@ -145,8 +145,8 @@ def test_a_stopped_trial_goes_on_to_the_same_bits(tmp_path: Path, stop_at: int):
     assert all(
         torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True)
     )
-    kept = {key: v for key, v in stopped.rows.items() if key[0] <= resumed.resume_steps[0]}
-    assert kept | resumed.rows == whole.rows
+    rows_before = {key: v for key, v in stopped.rows.items() if key[0] <= resumed.resume_steps[0]}
+    assert rows_before | resumed.rows == whole.rows
     assert resumed.results["val/loss"] == whole.results["val/loss"]
 
 
@@ -333,7 +333,8 @@ def test_a_trial_that_never_rose_has_no_note(tmp_path: Path):
     trial = trial_of(tmp_path)
     training.train(trial, Slope(), Spiking(2.0, 1.5, 1.0, 1.2, 1.1))
     assert trial.notes == []
-    risen = trial_of(tmp_path / "b")  # by heart: it rises to the end, and nothing comes back
+    # Memorised: the held-out loss rises to the end and does not recover.
+    risen = trial_of(tmp_path / "b")
     training.train(risen, Slope(), Spiking(2.0, 1.5, 2.5, 2.6, 2.7))
     assert risen.notes == []
 
@@ -408,7 +409,7 @@ def test_spikes_are_counted_against_what_came_before():
     assert training.spike_score(calm) == 0
     assert training.spike_score([*calm, 3.0, *calm[:99]]) == 1 / (200 - 32)
     assert training.spike_score([*calm, math.nan]) > 0
-    assert training.spike_score([1.0, 9.0]) == 0  # too few to know what is usual
+    assert training.spike_score([1.0, 9.0]) == 0  # too few steps to know the usual value
     assert training.spike_score([0.0] * 100) == 0
     assert training.spike_score([]) == 0
     assert training.spike_score([1.0, math.nan]) == 1
@@ -427,9 +428,9 @@ def test_weight_decay_spares_gains_biases_and_embeddings():
 def test_evaluation_weighs_by_kept_positions_and_leaves_the_mode():
     class Uneven(Line):
         def evaluation(self) -> Iterator[Batch]:
-            for kept, target in [(1, 1.0), (3, 5.0)]:
+            for n_kept, target in [(1, 1.0), (3, 5.0)]:
                 keep = torch.zeros(4, 1, dtype=torch.bool)
-                keep[:kept] = True
+                keep[:n_kept] = True
                 yield Batch((torch.zeros(4, 1, 1),), torch.full((4, 1, 1), target), keep)
 
         def loss(self, prediction: Tensor, batch: Batch) -> Tensor:
@@ -442,11 +443,11 @@ def test_evaluation_weighs_by_kept_positions_and_leaves_the_mode():
 
 
 def test_autocast_is_of_forward_and_loss_of_training_steps_alone(tmp_path: Path):
-    seen: dict[str, set[tuple[bool, torch.dtype]]] = {}
+    states: dict[str, set[tuple[bool, torch.dtype]]] = {}
 
     def note(what: str, tensor: Tensor) -> None:
         state = (torch.is_autocast_enabled("cpu"), tensor.dtype)
-        seen.setdefault(what, set()).add(state)
+        states.setdefault(what, set()).add(state)
 
     class Watched(Slope):
         def forward(self, x: Tensor, keep: Tensor) -> Output:
@@ -478,7 +479,7 @@ def test_autocast_is_of_forward_and_loss_of_training_steps_alone(tmp_path: Path)
     trial = trial_of(tmp_path, autocast="bfloat16", accumulate=2)
     training.train(trial, model, WatchedLine(), probes=[Probe], step_probes=[gradients])
     inside, outside = {(True, torch.bfloat16)}, {(False, torch.float32)}
-    assert seen == {
+    assert states == {
         **dict.fromkeys(("training", "loss"), inside),
         **dict.fromkeys(("evaluation", "probe", "backward", "watch"), outside),
     }

@@ -110,7 +110,7 @@ def test_the_cache_is_just_large_enough_and_filled() -> None:
 
 @pytest.mark.parametrize("position", [Position.rotary, Position.sinusoidal])
 def test_positions_that_start_again_are_caught(position, monkeypatch) -> None:
-    # A planted fault: a cached step that believes to be the first one.
+    # A planted fault: a cached step with the position of the first one.
     name = {
         Position.rotary: "attention.rotary_tables",
         Position.sinusoidal: "transformer.sinusoidal",
@@ -149,7 +149,7 @@ def test_one_query_is_attention_over_repeated_keys_and_values(
     source = torch.Generator().manual_seed(0)
     query = torch.randn(3, 8, 1, 16, generator=source)
     cache = torch.randn(2, 3, n_kv_heads, 20, 16, generator=source)
-    key, value = cache[:, :, :, :11]  # a part of a longer cache, as decoding has it
+    key, value = cache[:, :, :, :11]  # a part of a longer cache, as in decoding
     mask = None
     if masked:
         mask = torch.rand(3, 1, 1, 11, generator=source) < 0.6

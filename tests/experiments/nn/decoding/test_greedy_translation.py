@@ -13,7 +13,7 @@ MARKS = {"bos": 1, "eos": 2, "max_length": 12}
 
 
 def model(**parts: object) -> EncoderDecoder:
-    """In float64, so that rounding breaks no tie; sources weigh heavily, untrained as it is."""
+    """Return an untrained float64 model, so that rounding breaks no tie; sources weigh heavily."""
     net = build(**parts).double().eval()  # type: ignore[arg-type]
     with torch.no_grad():
         for block in net.decoder:
@@ -22,7 +22,7 @@ def model(**parts: object) -> EncoderDecoder:
 
 
 def sources(n: int = 24) -> torch.Tensor:
-    """Sentences of 1 to 7 tokens."""
+    """Return sentences of 1 to 7 tokens."""
     draw = torch.Generator().manual_seed(3)
     ids = torch.randint(1, SOURCES, (n, 7), generator=draw)
     lengths = torch.arange(n) % 7 + 1
@@ -44,8 +44,8 @@ def alone_as_together(net: EncoderDecoder) -> bool:
     source = sources(12)
     together = translate_greedily(net, source, **MARKS)
     for row, tokens in enumerate(together):
-        alone = translate_greedily(net, source[row][source[row] != PAD][None], **MARKS)[0]
-        if not torch.equal(alone, tokens[: len(alone)]) or tokens[len(alone) :].any():
+        single = translate_greedily(net, source[row][source[row] != PAD][None], **MARKS)[0]
+        if not torch.equal(single, tokens[: len(single)]) or tokens[len(single) :].any():
             return False
     return True
 
@@ -69,14 +69,14 @@ def test_a_source_mask_forgotten_in_decoding_is_caught(monkeypatch: pytest.Monke
 
 
 def test_sentences_end_with_the_end_mark_and_then_padding() -> None:
-    found = translate_greedily(model(), sources(200), **MARKS)
-    ended = (found == 2).any(dim=1)
+    decoded = translate_greedily(model(), sources(200), **MARKS)
+    ended = (decoded == 2).any(dim=1)
     assert 0 < ended.sum() < 200
-    for tokens in found[ended]:
+    for tokens in decoded[ended]:
         end = int((tokens == 2).nonzero()[0])
         assert not tokens[end + 1 :].any()
         assert (tokens[: end + 1] > 1).all()  # neither padding nor a start mark within
-    assert found.max() < TARGETS
+    assert decoded.max() < TARGETS
 
 
 @pytest.mark.parametrize("decode", [translate_greedily, translate_greedily_uncached])

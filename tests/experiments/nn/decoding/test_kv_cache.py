@@ -1,4 +1,4 @@
-"""The cache of keys and values: its bytes, its views, and what happens when it is full."""
+"""The cache of keys and values: its bytes, its views, and the error when it is full."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ def formula(
 
 
 def test_bytes_by_hand() -> None:
-    # Four layers, batch 8, 1024 positions, 2 heads of width 64, float32: science's oracle.
+    # Four layers, batch 8, 1024 positions, 2 heads of width 64, float32: the oracle of the design.
     layers = [KVCache(8, 2, 1024, 64) for _ in range(4)]
     expected = formula(n_layers=4, batch=8, n_kv_heads=2, length=1024, d_head=64, size=4)
     assert expected == 33_554_432

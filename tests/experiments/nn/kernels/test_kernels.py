@@ -37,14 +37,14 @@ UNDER_TEST = {
 
 
 def draw(b, h, k, t, s, d, *, dtype=torch.float32, size=1.0):
-    """Queries, keys, values and the gradient of the output."""
+    """Return queries, keys, values and the gradient of the output."""
     torch.manual_seed(b + h + t + s)
     shapes = ((b, h, t, d), (b, k, s, d), (b, k, s, d), (b, h, t, d))
     return [(size * torch.randn(shape)).to(dtype) for shape in shapes]
 
 
 def draw_mask(mask, shape):
-    """A mask that differs along the axes named in MASKS and is 1 wide along the others."""
+    """Return a mask that differs along the axes named in MASKS and is 1 wide along the others."""
     b, h, _, t, s, _ = SHAPES.get(shape, shape)
     sizes = {"b": b, "h": h, "t": t, "s": s}
     axes = MASKS[mask]
@@ -58,10 +58,10 @@ def both(kernel, query, key, value, upstream, **options):
 
 
 def worst(kernel, inputs, **options):
-    """Largest error of the output and of each gradient against the formula in float64."""
+    """Return the largest error of the output and each gradient against the formula in float64."""
     exact = both(naive_attention, *(x.double() for x in inputs), **options)
-    found = both(kernel, *inputs, **options)
-    return [float((a - b).abs().max()) for a, b in zip(found, exact, strict=True)]
+    computed = both(kernel, *inputs, **options)
+    return [float((a - b).abs().max()) for a, b in zip(computed, exact, strict=True)]
 
 
 @pytest.mark.some(4)
@@ -123,7 +123,7 @@ def test_rows_that_see_nothing_are_zero_and_have_no_gradient(kernel):
     inputs = draw(2, 4, 2, 40, 40, 8)
     mask = torch.ones(40, 40, dtype=torch.bool)
     mask[17] = False
-    mask[20, :21] = False  # blind only together with causal
+    mask[20, :21] = False  # rows see no key only together with causal
     mixed, *grads = both(kernel, *inputs, mask=mask, causal=True)
     for row in (17, 20):
         assert not mixed[:, :, row].any()
@@ -147,19 +147,19 @@ def test_huge_logits_stay_finite(kernel):
 def test_below_float32_the_error_is_at_most_the_formulas():
     inputs = draw(1, 2, 2, 300, 300, 32, dtype=torch.bfloat16)
     for blocks in ({}, {"block_q": 32, "block_k": 32}):
-        found = worst(partial(tiled_attention, **blocks), inputs, causal=True)
+        errors = worst(partial(tiled_attention, **blocks), inputs, causal=True)
         plain = worst(naive_attention, inputs, causal=True)
-        assert all(a <= b for a, b in zip(found, plain, strict=True)), (found, plain)
+        assert all(a <= b for a, b in zip(errors, plain, strict=True)), (errors, plain)
 
 
 def excess(causal=True):
-    """Worst error of tiles of 16 over what FlashAttention's own tests allow; above 1 is a fault.
+    """Return the worst error of tiles of 16 over the limit of FlashAttention's own tests.
 
-    They allow twice the error of the formula in the same dtype for the output, three times for
-    gradients, and a little more, since that error can be next to none by chance. Inputs are
-    ordinary, and large: logits beyond 100 overflow without the maximum.
+    Above 1 is a fault. The limit of the output is twice the error of the formula in the same dtype;
+    for gradients it is three times that error. A slack is added, since the error can be almost 0 by
+    chance. Inputs are ordinary, and large: logits beyond 100 overflow without the maximum.
     """
-    found, little = [], 8 * torch.finfo(torch.float32).eps
+    ratios, little = [], 8 * torch.finfo(torch.float32).eps
     for size in (1.0, 6.0):
         inputs = draw(1, 2, 2, 200, 200, 16, size=size)
         kernel = partial(tiled_attention, block_q=16, block_k=16)
@@ -167,8 +167,8 @@ def excess(causal=True):
         allowed = [
             factor * error + little for factor, error in zip((2, 3, 3, 3), plain, strict=True)
         ]
-        found += [a / b for a, b in zip(errors, allowed, strict=True)]
-    return max(x if x == x else float("inf") for x in found)
+        ratios += [a / b for a, b in zip(errors, allowed, strict=True)]
+    return max(x if x == x else float("inf") for x in ratios)
 
 
 def test_the_error_is_as_small_as_that_of_the_formula():
@@ -217,13 +217,13 @@ def test_a_causal_kernel_leaves_blocks_out():
 @pytest.mark.parametrize("sizes", [(7, 7, 3, 2), (5, 9, 2, 4), (9, 5, 100, 2), (8, 8, 4, 4)])
 def test_tiles_cover_all_that_is_visible_and_nothing_twice(sizes):
     tiles = Tiles(*sizes, causal=True)
-    seen = torch.zeros(sizes[:2], dtype=torch.int)
+    n_visits = torch.zeros(sizes[:2], dtype=torch.int)
     for rows in tiles.rows():
         for columns in tiles.columns(rows):
             part = torch.zeros(rows.stop - rows.start, columns.stop - columns.start)
             head_chunks.mask_future(part, rows, columns)
-            seen[rows, columns] += (part == 0).int()
-    assert torch.equal(seen, torch.ones_like(seen).tril())
+            n_visits[rows, columns] += (part == 0).int()
+    assert torch.equal(n_visits, torch.ones_like(n_visits).tril())
 
 
 def test_block_sizes_are_for_positions_and_shrink_with_groups():
@@ -237,10 +237,10 @@ def test_block_sizes_are_for_positions_and_shrink_with_groups():
 def test_bytes_saved_grow_with_the_length_or_with_its_square(length):
     *inputs, _ = draw(1, 4, 2, length, length, 16)
     leaves = [x.requires_grad_() for x in inputs]
-    kept = {n: saved_bytes(partial(k, *leaves), leaves) for n, k in UNDER_TEST.items()}
-    assert kept["naive"] == 4 * length * (length + 16) * 4  # the weights and the scaled queries
+    n_saved = {n: saved_bytes(partial(k, *leaves), leaves) for n, k in UNDER_TEST.items()}
+    assert n_saved["naive"] == 4 * length * (length + 16) * 4  # the weights and the scaled queries
     # The output and two numbers a row.
-    assert kept["tiled"] == kept["tiled 16/16"] == 4 * length * (16 + 2) * 4
+    assert n_saved["tiled"] == n_saved["tiled 16/16"] == 4 * length * (16 + 2) * 4
 
 
 def test_saved_bytes_counts_a_storage_once():
@@ -266,10 +266,10 @@ def test_errors_name_values_and_rule():
 def test_attention_is_the_same_with_every_kernel(n_kv_heads, padded):
     x = torch.randn(2, 11, 16)
     keep = torch.arange(11).expand(2, 11) < torch.tensor([[11], [7]]) if padded else None
-    found = []
+    outputs = []
     for kernel in Kernel:
         layer = Attention(16, n_heads=4, n_kv_heads=n_kv_heads, kernel=kernel)
         initialise(layer, 0)
-        found.append(layer(x, keep))
-    torch.testing.assert_close(found[0], found[2])
-    torch.testing.assert_close(found[1], found[2])
+        outputs.append(layer(x, keep))
+    torch.testing.assert_close(outputs[0], outputs[2])
+    torch.testing.assert_close(outputs[1], outputs[2])

@@ -15,13 +15,13 @@ def all_kept(tokens: int) -> torch.Tensor:
 
 
 def turns(tokens: int, top_k: int) -> torch.Tensor:
-    """Each expert in turn, so that the load is even."""
+    """Return each expert in turn, so that the load is even."""
     return torch.arange(tokens * top_k).view(tokens, top_k) % N
 
 
 @pytest.mark.parametrize("top_k", [1, 2])
 def test_balance_loss_is_one_at_balance(top_k: int) -> None:
-    # f counted per assignment; were it not divided by top_k, the loss would be top_k.
+    # f is counted per assignment; without the division by top_k the loss would be top_k.
     uniform = torch.full((8, N), 1 / N)
     assert balance_loss(uniform, turns(8, top_k), all_kept(8)).item() == pytest.approx(1.0)
 
@@ -34,7 +34,7 @@ def test_balance_loss_is_n_when_collapsed() -> None:
 
 
 def test_layers_that_cancel_out_still_cost() -> None:
-    # Layer 0 uses experts 0, 1 and layer 1 the others: the sum over layers looks even, no layer is.
+    # Layer 0 uses experts 0, 1 and layer 1 the others: only the sum over layers is even.
     losses = []
     for chosen in ((0, 1), (2, 3)):
         probabilities = torch.zeros(8, N)
@@ -61,12 +61,12 @@ def test_padding_counts_nowhere() -> None:
     experts = logits.topk(2).indices
     keep = torch.tensor([True, True, False, True, False, True])
     p = logits.softmax(dim=1)
-    kept = all_kept(4)
+    no_padding = all_kept(4)
     torch.testing.assert_close(
-        balance_loss(p, experts, keep), balance_loss(p[keep], experts[keep], kept)
+        balance_loss(p, experts, keep), balance_loss(p[keep], experts[keep], no_padding)
     )
-    torch.testing.assert_close(z_loss(logits, keep), z_loss(logits[keep], kept))
-    assert torch.equal(expert_load(experts, keep, N), expert_load(experts[keep], kept, N))
+    torch.testing.assert_close(z_loss(logits, keep), z_loss(logits[keep], no_padding))
+    assert torch.equal(expert_load(experts, keep, N), expert_load(experts[keep], no_padding, N))
     assert not torch.equal(expert_load(experts, keep, N), expert_load(experts, all_kept(6), N))
 
 

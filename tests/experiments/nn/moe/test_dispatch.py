@@ -11,7 +11,7 @@ TOKENS, D_MODEL, N_EXPERTS = 23, 6, 5
 
 
 def run(dispatch, *, top_k: int, padded: bool, gated: bool, used: int) -> list[torch.Tensor]:
-    """Output and all gradients, with the routing fixed to `used` of the experts."""
+    """Return output and all gradients, with the routing fixed to `used` of the experts."""
     source = torch.Generator().manual_seed(0)
     torch.manual_seed(1)
     networks = [

@@ -92,7 +92,7 @@ def test_after_step_moves_the_bias_by_the_rate_towards_the_idle() -> None:
 
 def test_the_bias_survives_a_change_of_precision() -> None:
     moe = mixture(4, 2, balance=Balance.bias, bias_rate=0.001)
-    moe.selection_steps += 501  # 0.501 is no bfloat16
+    moe.selection_steps += 501  # bfloat16 cannot represent 0.501
     assert moe.bfloat16().selection_bias.tolist() == pytest.approx([0.501] * 4, abs=1e-6)
     out, routing = moe(torch.randn(1, 5, D_MODEL, dtype=torch.bfloat16))
     assert out.dtype == torch.bfloat16
@@ -139,7 +139,7 @@ def test_sizes_that_do_not_fit_are_named() -> None:
 
 @pytest.mark.parametrize("balance", [Balance.bias, Balance.none])
 def test_the_bias_moves_once_a_step_by_the_load_of_the_whole_batch(balance: Balance) -> None:
-    # A part of the batch is a token each; with all parts together the load is 3 to 1.
+    # Each part of the batch has one token; with all parts together the load is 3 to 1.
     moe = mixture(2, 1, balance=balance, bias_rate=0.1)
     x = torch.randn(1, 4, D_MODEL)
     whole = moe.route(x.flatten(0, 1))

@@ -12,7 +12,7 @@ from experiments.tasks.text import Text
 
 
 def of_text(folder: Path) -> Text:
-    """A task of a small text that lies in a folder."""
+    """Return a task of a small text in a folder."""
     (folder / "a.txt").write_text("".join(f"word {i * i} " for i in range(400)))
     return Text(kind="text", path=str(folder / "a.txt"), length=16, n_eval=6, eval_share=0.3)
 

@@ -1,4 +1,4 @@
-"""Corpora: what is read, how it is split, when it is read again."""
+"""Corpora: reading, splitting, and rereading after changes."""
 
 import ast
 import subprocess
@@ -50,7 +50,7 @@ def test_rolling_hashes_are_equal_exactly_where_stretches_are(length: int) -> No
 
 
 def evaluation_windows(documents: list[bytes], known: windows.Hashes, n: int) -> windows.Bytes:
-    """The report's windows of documents, for a length of 16."""
+    """Return the report's windows of documents, for a length of 16."""
     free = windows.unseen_windows(documents, known, 16)
     chosen = windows.report_windows(free, documents, 16, n, "x")
     return windows.stack_windows([free[index] for index in chosen], known, 16)
@@ -195,9 +195,9 @@ def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_one_file_is_cut_and_several_are_not() -> None:
     assert user_text.split_held_out([b"0123456789"], 0.2) == (b"01234567", [b"89"])
-    found = [b"a" * 50, b"b" * 30, b"c" * 20]
-    assert user_text.split_held_out(found, 0.2) == (b"a" * 50 + b"\n" + b"c" * 20, [b"b" * 30])
-    assert user_text.split_held_out(found, 0.9) == (b"a" * 50, [b"b" * 30, b"c" * 20])
+    documents = [b"a" * 50, b"b" * 30, b"c" * 20]
+    assert user_text.split_held_out(documents, 0.2) == (b"a" * 50 + b"\n" + b"c" * 20, [b"b" * 30])
+    assert user_text.split_held_out(documents, 0.9) == (b"a" * 50, [b"b" * 30, b"c" * 20])
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_code_holds_no_docstrings() -> None:
     for source in islice(package_text.read_code(), 30):
         try:
             tree = ast.parse(source)
-        except SyntaxError:  # a class of nothing but its docstring
+        except SyntaxError:  # a class that consists of its docstring
             continue
         assert not [
             ast.get_docstring(n)
@@ -270,13 +270,13 @@ def test_prose_keeps_sentences_only() -> None:
     >>> add([1, 2, 3])
     6 and some output that would otherwise read like a sentence here
     """
-    seen: set[str] = set()
-    kept = package_text.prose_paragraphs(docstring, seen)
-    assert kept == [
+    known_paragraphs: set[str] = set()
+    paragraphs = package_text.prose_paragraphs(docstring, known_paragraphs)
+    assert paragraphs == [
         "Return the sum of all the values along one axis of an array.",
         "The axis along which the values are added to one another.",
     ]
-    assert package_text.prose_paragraphs(docstring, seen) == []
+    assert package_text.prose_paragraphs(docstring, known_paragraphs) == []
 
 
 def test_japanese_is_japanese() -> None:

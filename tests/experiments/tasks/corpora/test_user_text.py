@@ -1,4 +1,4 @@
-"""The user's own text: the data of a trial, what is one text, names, and what is left out."""
+"""The user's own text: the data of a trial, equal documents, names, and files left out."""
 
 import os
 import time
@@ -33,7 +33,7 @@ OWN = (
 
 
 def write(folder: Path, **files: str | bytes) -> Path:
-    """Files by name, `__` standing for a slash."""
+    """Write files by name; `__` stands for a slash."""
     for name, content in files.items():
         path = folder / f"{name.replace('__', '/')}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -95,7 +95,7 @@ def test_each_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         data = honest(path)
         if path.suffix == ".txt":
             reads.append(path)
-            path.write_text(words(100 + len(reads)))  # by the next reading it is another text
+            path.write_text(words(100 + len(reads)))  # the next reading gets another text
         return data
 
     monkeypatch.setattr(Path, "read_bytes", changing)
@@ -141,14 +141,14 @@ def test_results_in_another_outputs_folder_are_no_text(tmp_path: Path, marker: s
     (tmp_path / "link.txt").symlink_to("o1/moe/trials/dense-0/log.txt")
     for path in (tmp_path, tmp_path / "**/*.txt", tmp_path / "**"):
         assert text(path).prepare(cache).fingerprint == before
-        told = line(path, cache)
-        assert "2 folders of results left out" in told  # o1/moe and o2
-        assert "1 link left out" in told
+        note = line(path, cache)
+        assert "2 folders of results left out" in note  # o1/moe and o2
+        assert "1 link left out" in note
     for path in ("o1/moe", "o1/moe/**/*.txt", "o1/moe/trials/dense-0/log.txt"):
         with pytest.raises(ValueError, match="holds results of an experiment") as error:
             text(tmp_path / path).prepare(cache)
         assert "\n" not in str(error.value)
-    write(tmp_path / "o3" / "trials", c=words(5))  # a folder of the user's with that name
+    write(tmp_path / "o3" / "trials", c=words(5))  # a user's folder with that name
     assert "read 3 files" in line(tmp_path, cache)
 
 
@@ -171,9 +171,9 @@ def test_a_study_of_the_current_folder_runs_and_is_reused(run, tmp_path, capsys,
     monkeypatch.chdir(tmp_path)
     for said in ("1 trials, 0 reused, 1 to compute", "1 trials, 1 reused"):
         run(*OWN, "task.path=.")
-        told = capsys.readouterr().out
-        assert said in told
-        assert 0 <= told.index("note: text: read 2 files") < told.index(said)
+        output = capsys.readouterr().out
+        assert said in output
+        assert 0 <= output.index("note: text: read 2 files") < output.index(said)
     assert len(list((tmp_path / "outputs" / "corpora").iterdir())) == 1
 
 
@@ -213,7 +213,7 @@ def test_a_text_written_in_two_ways_is_one_document(tmp_path: Path, way: str) ->
     plain = words(0).replace(" ", "\n") if way in ("crlf", "cr") else words(0)
     write(tmp_path / "w", plain=plain, other=SAME[way], third=words(5))
     reading = user_text.read_documents(str(tmp_path / "w"))
-    assert {label: len(found) for label, found in reading.documents.items()} == {"text": 2}
+    assert {label: len(documents) for label, documents in reading.documents.items()} == {"text": 2}
     assert "read 2 files" in line(tmp_path / "w", tmp_path / "c")
     assert "1 copy left out" in line(tmp_path / "w", tmp_path / "c")
 
@@ -232,10 +232,10 @@ def test_texts_that_differ_in_a_word_are_two(tmp_path: Path) -> None:
 def test_a_copy_under_another_label_is_left_out_and_said(tmp_path: Path) -> None:
     write(tmp_path / "w", a__x=words(0), b__y=words(1), b__z=words(0).replace(" ", "\r\n"))
     write(tmp_path / "w", c__only=words(1) + "\n")
-    told = line(tmp_path / "w", tmp_path / "c")
-    assert "labels a and b," in told
-    assert "2 copies left out" in told
-    assert "only copies in c" in told
+    note = line(tmp_path / "w", tmp_path / "c")
+    assert "labels a and b," in note
+    assert "2 copies left out" in note
+    assert "only copies in c" in note
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ def test_a_copy_under_another_label_is_left_out_and_said(tmp_path: Path) -> None
     ids=["line ends", "white space", "BOM", "Unicode form"],
 )
 def test_part_of_a_text_written_another_way_is_no_fresh_window(rewritten) -> None:
-    """Not whole documents: a letter that quotes another, or two versions of one file."""
+    """Repeated parts of documents: a letter that quotes another, or two versions of one file."""
     shared = " ".join(f"caf\u00e9 {n}" for n in np.random.default_rng(0).integers(10**6, size=300))
     train, held_out = shared.encode(), rewritten(shared).encode() + b"\n" + words(8, 60).encode()
     arrays = build_arrays({"text": Split(train, [held_out])}, 16, 5, dedup_normalised=True)
@@ -282,18 +282,18 @@ def test_labels_never_fall_together_and_can_be_written(tmp_path: Path) -> None:
         os.makedirs(folder)  # noqa: PTH103
         with open(folder + b"/\x8f.txt", "w") as file:  # noqa: PTH123
             file.write(words(index))
-    found = list(user_text.read_documents(str(tmp_path)).documents)
-    assert len(found) == len(set(found)) == len(raw)
-    for label in found:
+    labels = list(user_text.read_documents(str(tmp_path)).documents)
+    assert len(labels) == len(set(labels)) == len(raw)
+    for label in labels:
         label.encode()
         assert "/" not in label
         assert len(label.splitlines()) == 1
         assert label == label.strip()
         assert len(label) < 60
-    assert len({float(label) for label in found if label.isdigit()}) == sum(
-        label.isdigit() for label in found
+    assert len({float(label) for label in labels if label.isdigit()}) == sum(
+        label.isdigit() for label in labels
     )
-    assert {"小説　全集", "NA", "\\x8f\\xac\\x90\\xe0"} <= set(found)
+    assert {"小説　全集", "NA", "\\x8f\\xac\\x90\\xe0"} <= set(labels)
 
 
 @pytest.mark.parametrize(
@@ -309,9 +309,9 @@ def test_labels_never_fall_together_and_can_be_written(tmp_path: Path) -> None:
 def test_labels_that_look_like_the_same_value_are_distinct_when_read(
     tmp_path: Path, names: tuple[str, ...]
 ) -> None:
-    found = label_folders([tmp_path / name for name in names]).values()
+    labels = label_folders([tmp_path / name for name in names]).values()
     table = tmp_path / "table.csv"
-    table.write_text("label\n" + "\n".join(found) + "\n")
+    table.write_text("label\n" + "\n".join(labels) + "\n")
     for options in ({}, {"dtype": {"label": str}}):
         read = pd.read_csv(table, keep_default_na=False, **options)["label"]
         assert read.nunique() == len(names)
@@ -334,7 +334,7 @@ def test_a_path_that_is_no_utf8_is_refused(tmp_path: Path) -> None:
         text(os.fsdecode(os.fsencode(tmp_path) + b"/\x8f"))
 
 
-# What is read, and what is left out.
+# Files that are read and files that are left out.
 
 
 def test_links_are_named_or_followed_and_never_in_circles(tmp_path: Path) -> None:
@@ -348,7 +348,7 @@ def test_links_are_named_or_followed_and_never_in_circles(tmp_path: Path) -> Non
         assert len(file_search.find_files(str(path)).files) == 2
     assert "read 2 files" in line(folder, tmp_path / "c")
     assert "4 links left out" in line(folder, tmp_path / "c")
-    (folder / "b" / "z.txt").symlink_to(tmp_path / "v" / "z.txt")  # read nowhere else
+    (folder / "b" / "z.txt").symlink_to(tmp_path / "v" / "z.txt")  # only read here
     assert "read 3 files" in line(folder, tmp_path / "c")
     (tmp_path / "link").symlink_to(folder)
     assert len(file_search.find_files(str(tmp_path / "link")).files) == 3  # the user names it
@@ -385,11 +385,11 @@ def test_what_is_no_text_is_left_out_with_a_word(tmp_path: Path) -> None:
     (folder / "p.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(900))
     (folder / ".DS_Store").write_bytes(b"\0")
     os.mkfifo(folder / "pipe")
-    told = line(folder, tmp_path / "c")
-    assert told.startswith("text: read 3 files, ")
+    note = line(folder, tmp_path / "c")
+    assert note.startswith("text: read 3 files, ")
     for part in ("2 files that are not text", "1 empty file", "1 hidden entry", "1 special file"):
-        assert f"{part} left out" in told
-    assert "\n" not in told
+        assert f"{part} left out" in note
+    assert "\n" not in note
     with pytest.raises(ValueError, match="none of them holds text"):
         user_text.read_documents(f"{folder}/*.png")
     assert (
@@ -407,8 +407,8 @@ def test_two_equal_files_are_one_whose_tail_is_held_out(tmp_path: Path) -> None:
 def test_the_line_names_labels_and_the_actual_share(tmp_path: Path) -> None:
     folder = write(tmp_path / "w", a__x="x" + words(0), b__y=words(1), b__z=words(2))
     (folder / "link").symlink_to(folder / "a")
-    told = line(folder, tmp_path / "c", eval_share=0.1)
-    assert told.startswith("text: read 3 files, 8.3 kB, labels a and b, held out 37 %, 1 link")
+    note = line(folder, tmp_path / "c", eval_share=0.1)
+    assert note.startswith("text: read 3 files, 8.3 kB, labels a and b, held out 37 %, 1 link")
 
 
 def test_an_empty_file_gives_no_label(tmp_path: Path) -> None:
@@ -435,13 +435,13 @@ def test_paths_that_no_system_takes_are_one_line(path: str) -> None:
 
 
 def test_splitting_takes_time_in_proportion() -> None:
-    found = [b"%d" % i * 10 for i in range(40_000)]
+    documents = [b"%d" % i * 10 for i in range(40_000)]
     began = time.process_time()
-    train, held_out = user_text.split_held_out(found, 0.1)
+    train, held_out = user_text.split_held_out(documents, 0.1)
     assert time.process_time() - began < 2  # 10 s when each document summed those before it
-    total = sum(map(len, found))
+    total = sum(map(len, documents))
     assert 0.1 * total <= sum(map(len, held_out)) < 0.1 * total + 50
-    assert len(train) + sum(map(len, held_out)) == total + len(found) - len(held_out) - 1
+    assert len(train) + sum(map(len, held_out)) == total + len(documents) - len(held_out) - 1
 
 
 # Tuning.
