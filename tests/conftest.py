@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from experiments.tasks.domains import Domains
 from runner import invocation
 from runner.plan import hydra_loader, planning
 from runner.plan.plan import Plan
+from runner.study import interrupts
 from tests.support.composition import compose_config
 from tests.support.environment import ROOT, child_environment
 from tests.support.hydra_cache import cached_hydra
@@ -37,6 +39,17 @@ def _locks_of_our_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
         patch.setenv("TMPDIR", folder)
         patch.setattr(tempfile, "tempdir", folder)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _restored_signals() -> Iterator[None]:
+    """Restore signal handlers: a command that runs in this process installs its own."""
+    numbers = (*interrupts.SIGNALS, signal.SIGHUP)
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    interrupts.ReceivedSignals.count = 0
 
 
 @pytest.fixture
