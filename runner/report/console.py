@@ -26,8 +26,12 @@ def render_console(study: StudyRecord, outcome: Outcome) -> RenderableType:
         unit = f" ({content['unit']})" if content["unit"] else ""
         parts.append(Text(f"{content['label']}{unit}, {content['direction']}", style="bold"))
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-        for head in ("arm", "mean [95 % CI]", f"minus {content['baseline']} [95 % CI]", "result"):
-            table.add_column(Text(head), overflow="fold")
+        # Names and intervals stay on one line: where space is short, the words of the result wrap.
+        has_short_names = all(len(row["arm"]) <= 20 for row in content["rows"])
+        table.add_column(Text("arm"), overflow="fold", no_wrap=has_short_names)
+        for head in ("mean [95 %]", f"minus {content['baseline']} [95 %]"):
+            table.add_column(Text(head), overflow="fold", no_wrap=True)
+        table.add_column(Text("result"), overflow="fold")
         for row in content["rows"]:
             standing = "" if study.scale == "smoke" else row["words"]
             style = COLOURS.get(standing, "yellow" if row["standing"] in COLOURS else "")
