@@ -58,7 +58,7 @@ class FFNOptions(Question):
 
 def run(trial: "Trial") -> None:
     """Train the model of one arm and seed, and record how sparse its hidden units are."""
-    # Imports are local, so that a plan can read this page without loading torch.
+    # Imports are local, so that `plan=only` can import this module without loading torch.
     from experiments.probes.activations import ActivationProbe, InputSparsity
     from runner.trial.training import evaluate, train
 

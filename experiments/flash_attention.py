@@ -79,7 +79,7 @@ class FlashOptions(Question):
 
 def run(trial: "Trial") -> None:
     """Record memory and errors of the arm's kernel at every length; `timing` records the times."""
-    # Imports are local, so that a plan can read this page without loading torch.
+    # Imports are local, so that `plan=only` can import this module without loading torch.
     from experiments.nn.kernels.kernel import naive_attention
     from experiments.nn.kernels.tiled import choose_tiles
     from experiments.probes.kernels import kernel_errors, measure_saved_bytes

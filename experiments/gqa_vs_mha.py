@@ -114,7 +114,7 @@ class GQAOptions(Question):
 
 def run(trial: "Trial") -> None:
     """Train the model of one arm and seed, convert it if the arm says so, and record its sizes."""
-    # Imports are local, so that a plan can read this page without loading torch.
+    # Imports are local, so that `plan=only` can import this module without loading torch.
     from experiments.nn.kv_head_conversion import convert_kv_heads
     from experiments.nn.transformer import Transformer
     from runner.trial.training import SecondPhase, evaluate, train

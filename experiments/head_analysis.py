@@ -60,7 +60,7 @@ class HeadAnalysisOptions(Question):
 
 def run(trial: "Trial") -> None:
     """Train the model of one arm and seed, unless `options.train` is false, and score its heads."""
-    # Imports are local, so that a plan can read this page without loading torch.
+    # Imports are local, so that `plan=only` can import this module without loading torch.
     from experiments.probes.heads.ablation_metrics import (
         record_ablation_and_pruning,
         record_diverged_ablation,

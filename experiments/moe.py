@@ -6,8 +6,8 @@ few of several networks. During training and at its end, the trial measures on h
 
 - the loss without auxiliary terms;
 - the load of each expert, and how even the loads are;
-- how much the choice of an expert reveals about the domain and about the token; at the end also
-  above chance.
+- how much the choice of an expert reveals about the domain and about the token. The part that is
+  expected by chance is subtracted at the end.
 
 The routing metrics are defined in `experiments/metrics/moe.py`.
 """

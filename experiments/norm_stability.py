@@ -70,7 +70,7 @@ class NormStabilityOptions(Question):
 
 def run(trial: "Trial") -> None:
     """Measure untrained models of all depths, then train the model of the arm and record both."""
-    # Imports are local, so that a plan can read this page without loading torch.
+    # Imports are local, so that `plan=only` can import this module without loading torch.
     from experiments.probes.gradients import GradientNorms, depth_profile
     from runner.trial.training import train
 

@@ -46,7 +46,7 @@ class TranslationOptions(Question):
 
 def run(trial: "Trial") -> None:
     """Train the model of one arm and seed, decode all held-out sentences, and record the scores."""
-    # Imports are local, so that a plan can read this page without loading torch.
+    # Imports are local, so that `plan=only` can import this module without loading torch.
     from experiments.probes.extra_splits import ExtraSplitsProbe
     from experiments.probes.translation import TranslationProbe
     from experiments.tasks.translation import TranslationTask

@@ -25,8 +25,7 @@ HEAD = """\
 and `experiments/metrics/`: edit those. A test fails while a metric lacks its line here.
 
 - **Names.** A trial records the final value of a metric, and logs curves under the same name.
-  - A finer name continues a listed name after a slash. The longest listed name that it continues
-    describes it.
+  - The longest listed prefix describes a name that is not listed: `a/b`, otherwise `a`, for `a/b/c`.
   - `/layer{layer}`, `/head{head}` and `/expert{expert}` are one layer, head or expert, counted from
     0. `/length{length}` and `/depth{depth}` are one length or number of layers. Other endings name
     a label of the task, a split or a choice.
@@ -39,7 +38,7 @@ and `experiments/metrics/`: edit those. A test fails while a metric lacks its li
   - `kept`: the value stands, since it does not depend on how the training ended;
   - `start`: the value before training, as the trial's first evaluation logged it;
   - a number: that value, the worst possible one;
-  - `none`: no value. A comparison then lacks this seed, and decides nothing.
+  - `none`: no value. A comparison that needs this seed is then undecided.
 """
 TABLE = (
     "| metric | meaning | unit | better | formula | source | diverged trial |\n" + "|---" * 7 + "|"

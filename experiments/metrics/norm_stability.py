@@ -27,7 +27,7 @@ DECLARATIONS = {
         DivergedValue.kept,
         meaning="Variance of the residual stream after the last layer, before training.",
         unit="1",
-        formula="mean over kept positions of Var_features(x_L)",
+        formula="mean over unpadded positions of Var_features(x_L)",
         source="Xiong et al. 2020, hidden states at initialisation, centred and over d_model",
     ),
     "norm/grad/depth*": Metric(
@@ -54,7 +54,7 @@ DECLARATIONS = {
             "layer, before training."
         ),
         unit="1",
-        formula="mean over kept positions of Var_features(x_l)",
+        formula="mean over unpadded positions of Var_features(x_l)",
         source="Xiong et al. 2020, hidden states at initialisation, centred and over d_model",
     ),
     "norm/grad_slope": Metric(

@@ -84,7 +84,7 @@ def how_sure(study: StudyRecord, compared: Sequence[HeadlineComparison]) -> list
     if tested:
         n = _range([one.n for one in tested], "paired seed")
         lines.append(
-            f"In parentheses: the mean difference from the baseline [95 % interval], over {n}."
+            f"In parentheses: the mean difference between the two arms [95 % interval], over {n}."
         )
     family = sum(isfinite(one.decision.p) for one in compared)
     if family:

@@ -12,7 +12,7 @@ ENGINE_METRICS: Mapping[str, Metric] = {
             "mean squared error for real values."
         ),
         unit="nats/token or nats/byte or mse",
-        formula="Σ_b n_b L_b / Σ_b n_b, with n_b the kept positions of batch b and L_b its loss",
+        formula="Σ_b n_b L_b / Σ_b n_b, n_b the unpadded positions of batch b, L_b its loss",
         better="less",
     ),
     "train/loss": Metric(
@@ -22,7 +22,7 @@ ENGINE_METRICS: Mapping[str, Metric] = {
             "losses; translation tasks may smooth its labels."
         ),
         unit="nats/token or nats/byte or mse",
-        formula="mean of the loss over the kept positions of the batch",
+        formula="mean of the loss over the unpadded positions of the batch",
         better="less",
     ),
     "train/aux_loss": Metric(
@@ -73,7 +73,7 @@ ENGINE_METRICS: Mapping[str, Metric] = {
         DivergedValue.kept,
         meaning="Positions that a training processes in a second, padding excluded.",
         unit="tokens/s",
-        formula="kept positions of the first batch / time/step",
+        formula="unpadded positions of the first batch / time/step",
         better="greater",
     ),
     "time": Metric(
