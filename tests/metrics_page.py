@@ -25,7 +25,8 @@ HEAD = """\
 and `experiments/metrics/`: edit those. A test fails while a metric lacks its line here.
 
 - **Names.** A trial records the final value of a metric, and logs curves under the same name.
-  - The longest listed prefix describes a name that is not listed: `a/b`, otherwise `a`, for `a/b/c`.
+  - The longest listed prefix describes a name that is not listed: `a/b`, otherwise `a`, for
+    `a/b/c`.
   - `/layer{layer}`, `/head{head}` and `/expert{expert}` are one layer, head or expert, counted from
     0. `/length{length}` and `/depth{depth}` are one length or number of layers. Other endings name
     a label of the task, a split or a choice.
