@@ -24,7 +24,7 @@ TYPED = [
 @pytest.mark.slow
 @pytest.mark.parametrize("around", [False, True])
 def test_composed_once_is_as_composed_anew(tmp_path: Path, monkeypatch, around: bool):
-    for name in ("LISTS", "CONFIGS"):
+    for name in ("DEFAULTS_LISTS", "CONFIGS"):
         monkeypatch.setattr(hydra_cache, name, {})
     hydra_loader.install_checked_loader()
     found = []
