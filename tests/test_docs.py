@@ -104,7 +104,7 @@ def test_commands_are_found():
         assert f"experiment={name} scale=full" in DOCUMENTED
 
 
-@pytest.mark.some(12)
+@pytest.mark.some(6)
 @pytest.mark.usefixtures("hydra")
 @pytest.mark.parametrize("text", DOCUMENTED)
 def test_a_documented_command_composes(text: str, tmp_path: Path):
