@@ -37,7 +37,7 @@ def test_nothing_is_written_and_everything_is_told(run: Callable[..., None], cap
     assert "plan of moe at scale=quick, 2 seeds" in said
     assert "ffn.d_ff=126 (as dense in active_params)" in said
     assert "to compute: 4 trials; time unknown: no similar trial was computed here" in said
-    assert "the preset says: at most 4 min" in said
+    assert "the preset says: about 4 min" in said
     for word in ("memory: at least", "GiB are free", "disk: about", "nothing was computed"):
         assert word in said
 
