@@ -53,8 +53,8 @@ class DivergedValue(StrEnum):
 class Metric:
     """The declaration of a metric and of finer metrics, whose names continue it after a slash.
 
-    A `*` in a declared name matches any text between two slashes. The fields after `curve` are the
-    metric's texts: `docs/metrics.md` shows them, and no number depends on them.
+    A `*` in a declared name matches any text between two slashes. The fields after `curve` describe
+    the metric: `docs/metrics.md` and reports show them, and no number depends on them.
 
     Attributes:
         diverged: how the value for a diverged trial is determined.
@@ -67,6 +67,12 @@ class Metric:
         formula: how it is computed; empty for a plain count.
         source: the paper that defines it and the place in it; empty for a plain count or average.
         better: whether lower or higher values are better; empty if neither are.
+        label: the metric in a few words, for tables and figures; `metric_label` adds the rest of a
+            finer name.
+        lowest: the lowest possible value; intervals are drawn from here at the lowest.
+        highest: the highest possible value.
+        exchangeable: `expert` or `head` if the metric's finer names have such numbers. Expert 3 of
+            one seed has no counterpart under another seed, so its mean over seeds means nothing.
     """
 
     diverged: DivergedValue = DivergedValue.nothing
@@ -78,6 +84,10 @@ class Metric:
     formula: str = field(default="", kw_only=True, compare=False)
     source: str = field(default="", kw_only=True, compare=False)
     better: Literal["less", "greater", ""] = field(default="", kw_only=True, compare=False)
+    label: str = field(default="", kw_only=True, compare=False)
+    lowest: float = field(default=-math.inf, kw_only=True, compare=False)
+    highest: float = field(default=math.inf, kw_only=True, compare=False)
+    exchangeable: str = field(default="", kw_only=True, compare=False)
 
     def __post_init__(self) -> None:
         if (self.diverged is DivergedValue.fixed) != math.isfinite(self.value):
@@ -86,7 +96,10 @@ class Metric:
             raise ValueError(f"better={self.better!r} must be less, greater or empty")
 
 
-TEXTS = frozenset(("meaning", "unit", "formula", "source", "better"))
+DISPLAY = ("label", "lowest", "highest", "exchangeable")
+"""The fields of `Metric` that a report shows or draws with."""
+
+TEXTS = frozenset(("meaning", "unit", "formula", "source", "better", *DISPLAY))
 """The fields of `Metric` that only describe it: the code hash leaves them out."""
 
 KEPT_IF_DIVERGED, START_IF_DIVERGED, NOTHING_IF_DIVERGED = (
@@ -140,6 +153,34 @@ def value_if_diverged(
     if metric.diverged is DivergedValue.fixed:
         counted = metric.value
     return counted, math.isfinite(counted)
+
+
+def metric_label(name: str, known: Mapping[str, Metric]) -> str:
+    """Return the name of a metric or template in words, such as `share of assignments, expert 3`.
+
+    It begins with the label of the metric's declaration. Then follow the segments that a finer name
+    adds: `layer0` as "layer 0", and the placeholder of `layer{layer}` as "by layer".
+    """
+    segments = name.split("/")
+    for end in range(len(segments), 0, -1):
+        head = "/".join(segments[:end])
+        declared = find_metric(head, known)
+        if declared is not None and find_metric("/".join(segments[: end - 1]), known) != declared:
+            words = [declared.label or head, *map(_segment_words, segments[end:])]
+            return ", ".join(words)
+    return name
+
+
+def _segment_words(segment: str) -> str:
+    if match := re.fullmatch(r"([a-z_]*?)_?\{(\w+)\}", segment):
+        return f"by {(match[1] or match[2]).replace('_', ' ')}"
+    return re.sub(r"(?<=[a-z])(?=\d)", " ", segment).replace("_", " ")
+
+
+def has_exchangeable_part(name: str, metric: Metric) -> bool:
+    """Return whether a metric belongs to one expert or head, which no other seed corresponds to."""
+    stem = metric.exchangeable
+    return bool(stem) and any(re.fullmatch(rf"{stem}\d+", part) for part in name.split("/"))
 
 
 def placeholders(template: str) -> list[str]:

@@ -6,16 +6,31 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Headline:
-    """A metric that answers the question, with the direction that is better."""
+    """A metric that answers the question, with the direction that is better.
+
+    Attributes:
+        metric: the name of the metric.
+        direction: the direction that is better.
+        label: the metric in words.
+        baseline: the arm to compare with; None: the study's baseline.
+        subject: the arm that a question of yes or no asks about; None for any other question.
+        yes: the result of the subject that answers yes; it is better by default.
+    """
 
     metric: str
     direction: Literal["less", "greater", "none"]
     label: str
-    baseline: str | None = None  # None: the study's baseline
+    baseline: str | None = None
+    subject: str | None = None
+    yes: Literal["better", "worse", "different"] = "better"
 
     def __post_init__(self) -> None:
         if self.direction not in ("less", "greater", "none"):
             raise ValueError(
                 f"headline {self.metric}: direction={self.direction!r} must be one of "
                 "less, greater, none"
+            )
+        if self.yes not in ("better", "worse", "different"):
+            raise ValueError(
+                f"headline {self.metric}: yes={self.yes!r} must be one of better, worse, different"
             )

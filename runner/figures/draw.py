@@ -17,11 +17,25 @@ DPI = 130
 
 
 @dataclass(frozen=True)
+class HoverPoint:
+    """A point of a picture with the text that a page shows at it.
+
+    `x` and `y` are shares of the picture's width and height, from its upper left corner.
+    """
+
+    x: float
+    y: float
+    text: str
+
+
+@dataclass(frozen=True)
 class Picture:
-    """A figure as PNG and SVG."""
+    """A figure as PNG and SVG, its text for readers who do not see it, and its values on hover."""
 
     png: bytes
     svg: bytes
+    alt: str = ""
+    points: tuple[HoverPoint, ...] = ()
 
 
 def draw_all(

@@ -213,7 +213,7 @@ def _remove_metric_texts(tree: ast.Module) -> None:
     A metric's meaning, unit, formula, source and direction are for readers, and no number depends
     on them. If they counted, a better wording would make every trial of a question stale.
 
-    Only literal strings are removed, and only from calls of `Metric` as
+    Only literal strings and numbers are removed, and only from calls of `Metric` as
     `from runner.metric_names import Metric` binds it. Another class of this name might compute
     with such arguments, and an expression in their place might too.
     """
@@ -241,10 +241,11 @@ def _bindings(node: ast.AST) -> list[tuple[str, str]]:
 
 
 def _is_text(keyword: ast.keyword) -> bool:
-    """Whether a keyword argument is a text of a metric, given as a literal string."""
+    """Whether a keyword argument describes a metric, given as a literal string or number."""
     value = keyword.value
-    literal = isinstance(value, ast.Constant) and isinstance(value.value, str)
-    return literal and keyword.arg in TEXTS
+    if isinstance(value, ast.UnaryOp) and isinstance(value.op, ast.USub):
+        value = value.operand
+    return isinstance(value, ast.Constant) and keyword.arg in TEXTS
 
 
 def _nonempty_fields(node: ast.AST) -> list[object]:

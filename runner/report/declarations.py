@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from runner import registry
-from runner.metric_names import TEXTS, DivergedValue, Metric
+from runner.metric_names import DISPLAY, TEXTS, DivergedValue, Metric
 
 METRICS_KEY, AFFECTS_KEY = "declared", "affects"  # their keys in study.json
-DECIDING = tuple(f.name for f in dataclasses.fields(Metric) if f.name not in TEXTS)
+RECORDED = (*(f.name for f in dataclasses.fields(Metric) if f.name not in TEXTS), *DISPLAY)
 """The fields of a declaration that affect a report."""
 
 
@@ -43,11 +43,19 @@ def affects_of(summary: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
 
 
 def _fields(metric: Metric) -> dict[str, Any]:
-    return {name: getattr(metric, name) for name in DECIDING}
+    return {name: getattr(metric, name) for name in RECORDED}
 
 
 def _metric(values: Mapping[str, Any]) -> Metric:
     value = math.nan if values["value"] is None else float(values["value"])  # JSON has no NaN
+    lowest, highest = values.get("lowest"), values.get("highest")  # None: no limit
     return Metric(
-        DivergedValue(values["diverged"]), value, values["deterministic"], values["curve"]
+        DivergedValue(values["diverged"]),
+        value,
+        values["deterministic"],
+        values["curve"],
+        label=values.get("label", ""),
+        lowest=-math.inf if lowest is None else float(lowest),
+        highest=math.inf if highest is None else float(highest),
+        exchangeable=values.get("exchangeable", ""),
     )

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from runner.config import INTEGER_LIMIT, Scale
-from runner.metric_names import DivergedValue
+from runner.metric_names import DISPLAY, DivergedValue
 from runner.records.schemas import (
     STATES,
     is_count,
@@ -116,12 +116,15 @@ def _is_metric(value: Any) -> bool:
     if not isinstance(value, dict):
         return False
     number, fixed = value.get("value"), value.get("diverged") == DivergedValue.fixed
+    deciding = value.keys() - {*DISPLAY}  # runs of older versions have none of `DISPLAY`
     return (
-        value.keys() == {*declarations.DECIDING}
+        deciding == {*declarations.RECORDED} - {*DISPLAY}
         and value["diverged"] in tuple(DivergedValue)
         and (_is_finite(number) if fixed else number is None)
         and isinstance(value["deterministic"], bool)
         and is_string(value["curve"])
+        and all(is_string(value.get(name, "")) for name in ("label", "exchangeable"))
+        and all(is_number_or_null(value.get(name)) for name in ("lowest", "highest"))
     )
 
 
