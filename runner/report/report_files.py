@@ -18,10 +18,18 @@ import pandas as pd
 from runner.claims import verdicts
 from runner.claims.finding import Finding
 from runner.figures.data import Records
-from runner.figures.draw import draw_all, summarise_error
+from runner.figures.draw import Picture, draw_all, summarise_error
 from runner.figures.figure import TextTable
 from runner.figures.templates import select_arms_in_order
-from runner.report import dashboard, hparams_table, markdown, page, timing_stability, trial_notes
+from runner.report import (
+    dashboard,
+    hparams_table,
+    markdown,
+    page,
+    picture_reuse,
+    timing_stability,
+    trial_notes,
+)
 from runner.report.answer import answer_lines, answer_record
 from runner.report.cards import verdict_card
 from runner.report.collection import RESULT_COLUMNS
@@ -77,7 +85,7 @@ def write_report(run: Path, study: StudyRecord, *, is_redraw: bool = False) -> O
         trials=study.trials,
         clipped=study.clipped,
     )
-    pictures, text_tables, failures = draw_all(study.figures, records)
+    pictures, text_tables, failures, picture_index = _draw(run, study, records, reuse=not is_redraw)
     warnings += [*failures, *trial_notes.environment_notes(study.trials)]
     warnings += [
         *trial_notes.message_notes(study.trials),
@@ -88,6 +96,8 @@ def write_report(run: Path, study: StudyRecord, *, is_redraw: bool = False) -> O
         for key, picture in pictures.items():
             (folder / "figures" / f"{key}.png").write_bytes(picture.png)
             (folder / "figures" / f"{key}.svg").write_bytes(picture.svg)
+        if picture_index:
+            _write_json(folder / picture_reuse.INDEX, picture_index)
         texts = _texts(study, lines, findings, text_tables)
         images = {key: picture.png for key, picture in pictures.items()}
         try:
@@ -127,6 +137,26 @@ def write_report(run: Path, study: StudyRecord, *, is_redraw: bool = False) -> O
         warnings=warnings,
         seconds=time.perf_counter() - started,
     )
+
+
+def _draw(
+    run: Path, study: StudyRecord, records: Records, *, reuse: bool
+) -> tuple[dict[str, Picture], dict[str, TextTable], list[str], dict[str, Any]]:
+    """Draw the figures as `draw_all` does; with `reuse`, take pictures of earlier runs.
+
+    The last value is the index of the pictures, for later runs; {} without `reuse`.
+    """
+    reusable = None
+    if reuse:
+        with contextlib.suppress(OSError):
+            reusable = picture_reuse.PictureReuse.prepare(study.figures, records)
+    earlier = reusable.find(run) if reusable else {}
+    new = {name: figure for name, figure in study.figures.items() if name not in earlier}
+    drawn, text_tables, failures = draw_all(new, records)
+    pictures = earlier | drawn
+    pictures = {name: pictures[name] for name in study.figures if name in pictures}
+    index = reusable.index(pictures) if reusable else {}
+    return pictures, text_tables, failures, index
 
 
 def write_records(run: Path, study: StudyRecord) -> None:
