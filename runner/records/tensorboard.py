@@ -87,7 +87,6 @@ def text_summary(tag: str, markdown: str) -> Any:
     tensor = tensor_pb2.TensorProto(
         dtype=types_pb2.DT_STRING, string_val=[markdown.encode("utf-8", "backslashreplace")]
     )
-    tensor.tensor_shape.dim.add().size = 1
     return summary_pb2.Summary(
         value=[summary_pb2.Summary.Value(tag=tag, metadata=meta, tensor=tensor)]
     )

@@ -24,7 +24,7 @@ from runner import registry
 from runner.figures.seeds import seeds_with_results
 from runner.metric_names import has_exchangeable_part
 from runner.records import tensorboard
-from runner.report.hparams_table import LIMITS, Settings, arm_hparams, arm_table
+from runner.report.hparams_table import LIMITS, arm_hparams, arm_table
 from runner.report.study_record import StudyRecord
 from runner.stats.bands import mean_bands
 from runner.stats.comparison import summarise_arms
@@ -47,17 +47,22 @@ def write_dashboard(
     left_out = [arm for arm in study.arms if arm not in arms]
     if left_out:
         texts = {**texts, "arms without a run": describe_left_out(arms, left_out)}
-    bands = _bands(study)
-    hparams = arm_hparams(study)
-    root = [tensorboard.margin_layout(_charts(study, bands))]
-    root += [arm_table(study, [hparams[arm] for arm in arms])]
+    bands, hparams, values = _bands(study), arm_hparams(study), _final_values(study)
+    charts = _charts(study, bands)
+    tags = {tag for arm in arms for tag in values[arm]}
+    root = [tensorboard.margin_layout(charts)] if charts else []
+    root += [arm_table(study, [hparams[arm] for arm in arms], tags)]
     root += [tensorboard.text_summary(tag, markdown) for tag, markdown in texts.items()]
     root += [tensorboard.image_summary(f"{FIGURES}/{tag}", png) for tag, png in images.items()]
     _write(folder, map(tensorboard.event, root))
-    final = summarise_arms(study.results[study.results["metric"].isin(study.metrics)])
     for arm in arms:
-        row = _row(hparams[arm], final[final["arm"] == arm])
-        _write(folder / arm, [*row, *_curves(study, bands[bands["arm"] == arm])])
+        row = [
+            tensorboard.session_start(hparams[arm]),
+            tensorboard.scalar_summary(values[arm]),
+            tensorboard.session_end(success=bool(values[arm])),
+        ]
+        curves = _curves(study, bands[bands["arm"] == arm])
+        _write(folder / arm, [*map(tensorboard.event, row), *curves])
 
 
 def select_arms(study: StudyRecord) -> list[str]:
@@ -129,34 +134,32 @@ def _charts(study: StudyRecord, bands: pd.DataFrame) -> dict[str, list[tensorboa
     return categories
 
 
-def _row(hparams: Settings, final: pd.DataFrame) -> list[Any]:
-    """Return the events of an arm's row in the HParams table."""
-    values = {
-        tensorboard.table_tag(row["metric"], part): row[part]
-        for row in final.to_dict("records")
-        for part in LIMITS
-        if np.isfinite(row[part])
-    }
-    return [
-        tensorboard.event(tensorboard.session_start(hparams)),
-        tensorboard.event(tensorboard.scalar_summary(values)),
-        tensorboard.event(tensorboard.session_end(success=bool(len(final)))),
-    ]
+def _final_values(study: StudyRecord) -> dict[str, dict[str, float]]:
+    """Return the values of each arm in the HParams table by tag: means of final values, limits."""
+    reported = study.results[study.results["metric"].isin(study.metrics)]
+    values: dict[str, dict[str, float]] = {arm: {} for arm in study.arms}
+    for row in summarise_arms(reported).to_dict("records"):
+        values[row["arm"]] |= {
+            tensorboard.table_tag(row["metric"], part): row[part]
+            for part in LIMITS
+            if np.isfinite(row[part])
+        }
+    return values
 
 
 def _curves(study: StudyRecord, bands: pd.DataFrame) -> list[Any]:
-    """Return the events of an arm's means and limits."""
+    """Return the events of an arm's means and limits, one for each step."""
     tags = {metric: curve_tag(study, metric) for metric in bands["metric"].unique()}
-    events = []
-    for step, rows in bands.groupby("step"):
-        values: dict[str, float] = {}
-        for metric, mean, *limits in rows[["metric", *LIMITS]].itertuples(index=False):
-            values[tags[metric]] = mean
-            for name, limit in zip(LIMITS[1:], limits, strict=True):
-                if np.isfinite(limit):
-                    values[f"{BANDS}/{metric} {name}"] = limit
-        events.append(tensorboard.event(tensorboard.scalar_summary(values), int(str(step))))
-    return events
+    values: dict[int, dict[str, float]] = {}
+    for step, metric, mean, *limits in bands[["step", "metric", *LIMITS]].itertuples(index=False):
+        at_step = values.setdefault(int(step), {})
+        at_step[tags[metric]] = mean
+        for name, limit in zip(LIMITS[1:], limits, strict=True):
+            if np.isfinite(limit):
+                at_step[f"{BANDS}/{metric} {name}"] = limit
+    return [
+        tensorboard.event(tensorboard.scalar_summary(each), step) for step, each in values.items()
+    ]
 
 
 def _write(folder: Path, events: Iterable[Any]) -> None:

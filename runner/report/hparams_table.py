@@ -4,7 +4,7 @@ The columns are the settings in which the rows differ, and the metrics of headli
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +48,10 @@ def describe_role(study: StudyRecord, arm: str) -> str:
     return "baseline" if arm == study.baseline else "under study"
 
 
-def arm_table(study: StudyRecord, rows: Sequence[Settings]) -> Any:
+def arm_table(study: StudyRecord, rows: Sequence[Settings], tags: Set[str]) -> Any:
     """Return the declaration of the table with a row for each arm; TensorBoard adds its name.
 
+    `tags` are those of the metrics that any row has; other metrics get no column.
     The settings come first that most arms override, by themselves or with their group.
     """
     labels = {ROLE: "role", N_SEEDS: "n seeds"}
@@ -64,9 +65,10 @@ def arm_table(study: StudyRecord, rows: Sequence[Settings]) -> Any:
 
     settings = sorted({*n_rows} - {*labels, SEED_OFFSET}, key=rank)
     metrics = {
-        tensorboard.table_tag(metric, part): f"{study.label(metric)}: {part}"
+        tag: f"{study.label(metric)}: {part}"
         for metric in study.metrics
         for part in LIMITS
+        if (tag := tensorboard.table_tag(metric, part)) in tags
     }
     first = (ROLE, N_SEEDS, *settings[:N_SETTINGS])
     return tensorboard.hparams_table(_columns(rows, first, labels), metrics)
@@ -81,13 +83,14 @@ def trial_table(study: StudyRecord, store: Path) -> Any:
     own = [study.settings.get(arm, {}) for arm in study.arms]
     arms = [read_json(path) or {} for path in sorted(store.glob(f"*/{ARM}"))]
     trees = [tree for arm in arms if isinstance(tree := arm.get("config"), dict)]
-    rows = [*own, *map(flatten, trees)]
-    differing = list_differing(rows)
-    varied = [name for name in differing if len(_values(name, rows)) > len(_values(name, own))]
+    stored = [flatten(tree) for tree in trees]
+    # A record in the store has more settings resolved, so rows of one kind are compared.
+    differing = sorted({*list_differing(own), *list_differing(stored)})
+    varied = [name for name in differing if len(_values(name, stored)) > len(_values(name, own))]
     trials = zip(study.trials["arm"], study.trials["seed"].tolist(), strict=True)
     rows = [
         *({"arm": arm, "seed": seed} for arm, seed in trials),
-        *({name: row[name] for name in differing if name in row} for row in rows),
+        *({name: row[name] for name in differing if name in row} for row in stored or own),
     ]
     metrics = {
         metric if is_curve_end(study, metric) else tensorboard.table_tag(metric): label
