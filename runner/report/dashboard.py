@@ -20,9 +20,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from runner import registry
 from runner.figures.seeds import seeds_with_results
-from runner.metric_names import has_exchangeable_part
+from runner.metric_names import find_metric_or_default, has_exchangeable_part
 from runner.records import tensorboard
 from runner.report.hparams_table import LIMITS, arm_hparams, arm_table
 from runner.report.study_record import StudyRecord
@@ -103,18 +102,16 @@ def _bands(study: StudyRecord) -> pd.DataFrame:
     """Return the means and intervals of all curves that have one, in the order of the steps."""
     seeds = seeds_with_results(study.trials, study.results, study.history)
     metrics = study.history["metric"].unique()
-    shared = [metric for metric in metrics if not _is_exchangeable(study, metric)]
+    declared = study.metric_declarations
+    shared = [
+        metric
+        for metric in metrics
+        if not has_exchangeable_part(metric, find_metric_or_default(metric, declared))
+    ]
     history = study.history[study.history["metric"].isin(shared)]
     bands = mean_bands(history, ["arm", "metric", "step"], seeds=seeds)
     # A step at which a seed of the arm is missing has no mean, and so no point.
     return bands[bands["mean"].notna()].sort_values("step", kind="stable")
-
-
-def _is_exchangeable(study: StudyRecord, metric: str) -> bool:
-    """Return whether a metric is of one expert or head; the record knows those of plug-ins."""
-    known = registry.is_declared_metric(metric)
-    declared = None if known else study.metric_declarations.get(metric)
-    return has_exchangeable_part(metric, declared or registry.metric(metric))
 
 
 def _charts(study: StudyRecord, bands: pd.DataFrame) -> dict[str, list[tensorboard.MarginChart]]:

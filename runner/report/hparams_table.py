@@ -90,7 +90,7 @@ def trial_table(study: StudyRecord, store: Path) -> Any:
     trials = zip(study.trials["arm"], study.trials["seed"].tolist(), strict=True)
     rows = [
         *({"arm": arm, "seed": seed} for arm, seed in trials),
-        *({name: row[name] for name in differing if name in row} for row in stored or own),
+        *({name: row[name] for name in differing if name in row} for row in (*stored, *own)),
     ]
     metrics = {
         metric if is_curve_end(study, metric) else tensorboard.table_tag(metric): label

@@ -16,15 +16,15 @@ from runner.report import (
 )
 from runner.report.run_folder import CONFIG_FILE, ENVIRONMENT_FILE, RESULTS_FILE, SUMMARY_FILE
 
-USAGE = "python -m runner redraw [<run folder> or <experiment>] [outputs=<folder>]"
+USAGE = "python -m runner redraw [<run folder>|<experiment>] [outputs=<folder>]"
 HELP = f"""usage: {USAGE}
 
 Write the report of a finished run again, from the files of its own folder.
 
-  redraw                                           the newest run below outputs/
-  redraw moe                                       the newest run of an experiment
-  redraw outputs/moe/runs/2026-11-26_04-51-06_quick    this run
-  redraw outputs=my_outputs                        the newest run below another folder"""
+  redraw                          the newest run below outputs/
+  redraw moe                      the newest run of an experiment
+  redraw outputs=DIR              the newest run below another folder
+  redraw outputs/moe/runs/NAME    this run"""
 OUTPUTS = "outputs="
 
 

@@ -62,7 +62,7 @@ def with_many_arms(n: int) -> StudyRecord:
         for key, frame in few.items()
     }
     hparams = {name: study.hparams["moe_top2"] | {"ffn.width": name} for name in names}
-    arms = {**dict.fromkeys(names, ["ffn=moe"]), **study.arms}
+    arms = {name: ["ffn=moe"] for name in names} | study.arms
     changed: StudyRecord = replace(study, **rows, hparams=study.hparams | hparams, arms=arms)
     return changed
 
@@ -123,20 +123,13 @@ def test_categories_of_bands_have_the_order_of_the_charts(tmp_path: Path) -> Non
     assert list(TensorBoardApp(tmp_path).layout()) == ["headlines", "claims", "train", "moe"]
 
 
-@pytest.mark.parametrize("declared_by", ["the record", "the registry"])
-def test_a_single_expert_has_no_mean_over_seeds(
-    tmp_path: Path, declared_by: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    by_expert = Metric(exchangeable="expert")
+@pytest.mark.parametrize("declared", ["x/load", "x/load/layer0/expert3"])
+def test_a_single_expert_has_no_mean_over_seeds(tmp_path: Path, declared: str) -> None:
     study = make_study(figures={})
     rows = study.history[study.history["metric"] == "val/loss"]
-    name = "x/load/layer0/expert3"
-    history = pd.concat([rows, rows.assign(metric=name), rows.assign(metric="x/load/layer0")])
-    if declared_by == "the record":
-        study.metric_declarations.update({name: by_expert})
-    else:
-        monkeypatch.setattr("runner.registry.is_declared_metric", lambda _: True)
-        monkeypatch.setattr("runner.registry.metric", lambda _: by_expert)
+    names = ("x/load/layer0", "x/load/layer0/expert3")
+    history = pd.concat([rows, *(rows.assign(metric=name) for name in names)])
+    study.metric_declarations[declared] = Metric(exchangeable="expert")
     write_dashboard(tmp_path, replace(study, history=history), texts={}, images={})
     tags = TensorBoardApp(tmp_path).tags()["moe_top2"]
     assert {"x/load/layer0", LOSS} <= tags
@@ -220,7 +213,7 @@ def test_hparams_come_from_overrides_where_nothing_else_is_known() -> None:
 def test_characters_that_utf_8_lacks_are_written_as_escapes(tmp_path: Path) -> None:
     study = make_study(figures={})
     hparams = {
-        arm: {"x\udce9": f"caf\udce9 {arm}", "mixed": i if i else "none"}
+        arm: {"x\udce9": f"caf\udce9 {arm}", "mixed": i or "none"}
         for i, arm in enumerate(study.arms)
     }
     write_dashboard(tmp_path, replace(study, hparams=hparams), texts={}, images={})
