@@ -1,0 +1,1 @@
+"""The README's commands as a stranger types them, in a fresh environment."""
