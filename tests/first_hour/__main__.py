@@ -34,7 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     if typed.list:
         for number, step in enumerate(steps, 1):
-            print(f"{number:2d} line {step.line:3d} {step.kind}: {step.path or step.text}")
+            print(
+                f"{number:2d} line {step.line:3d} {step.kind}: {one_line(step.path or step.text)}"
+            )
         return 0
     with ExitStack() as stack:
         if typed.folder is None:
@@ -95,9 +97,13 @@ def run_steps(
 def row(result: StepResult) -> str:
     """Return one line for a step, and its note below."""
     ending = "ok" if result.passed else f"FAILED ({result.code})"
-    text = re.sub(r"\s+", " ", result.text)[:90]
     note = f"\n     {result.note}" if result.note else ""
-    return f"{result.number:2d} {result.seconds:7.1f} s  {ending:11} {text}{note}"
+    return f"{result.number:2d} {result.seconds:7.1f} s  {ending:11} {one_line(result.text)}{note}"
+
+
+def one_line(text: str) -> str:
+    """Return the first characters of a text, with single spaces."""
+    return re.sub(r"\s+", " ", text)[:90]
 
 
 def print_failures(results: Sequence[StepResult]) -> None:

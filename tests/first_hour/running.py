@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tests.first_hour.environment import Environment
-from tests.first_hour.readme import Step, text_patterns, with_scale
+from tests.first_hour.readme import Step, text_patterns, with_scale, without_comment
 
 TAIL_LINES = 25
 GRACE = 30.0  # seconds in which a stopped command may save its checkpoints
@@ -48,7 +48,7 @@ def run_step(
     began = time.monotonic()
     log = environment.folder / "logs" / f"{number:02d}.txt"
     text = with_scale(step.text, scale) if scale and step.kind == "command" else step.text
-    notes = [f"ran as: {text}"] if text != step.text else []
+    notes = [f"ran as: {without_comment(text)}"] if text != step.text else []
     code: int | None = 0
     passed = True
     if step.kind == "file":
