@@ -1,7 +1,7 @@
 """Chromium without a window, driven by its DevTools protocol over two pipes.
 
 Messages are JSON objects that end with a zero byte. Chromium reads them from file descriptor 3 and
-writes to 4. Nothing but the standard library is needed, and no port is open.
+writes to 4. Only the standard library is needed, and no port is open.
 """
 
 import contextlib

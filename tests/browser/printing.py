@@ -29,15 +29,15 @@ def read_pdf(pdf: bytes) -> PrintedText:
     for match in STREAM.finditer(pdf):
         try:
             content = zlib.decompress(match[1])
-        except zlib.error:  # a picture or a font in another form
+        except zlib.error:  # a picture or a font, which has other contents
             continue
         if b"begincmap" in content:
             characters |= characters_of(content)
         elif TEXT.search(content):
             n_glyphs += sum(
                 len(digits) // 4
-                for shown in SHOWN.findall(content)
-                for digits in re.findall(HEX, shown)
+                for operator in SHOWN.findall(content)
+                for digits in re.findall(HEX, operator)
             )
     return PrintedText(len(PAGE.findall(pdf)), frozenset(characters), n_glyphs)
 

@@ -43,7 +43,7 @@ class Tab:
     @property
     def events(self) -> list[dict[str, Any]]:
         """Return the events since the page was opened, up to now."""
-        self.call("Runtime.evaluate", expression="0")  # what has happened before comes before this
+        self.call("Runtime.evaluate", expression="0")  # earlier events come before its answer
         return self._chromium.events[self._session]
 
     def open(

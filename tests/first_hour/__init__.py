@@ -1,1 +1,1 @@
-"""The README's commands as a stranger types them, in a fresh environment."""
+"""The README's commands as a new user types them, in a fresh environment."""

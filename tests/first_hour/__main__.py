@@ -3,12 +3,13 @@
 The commands run as they stand, in a new clone of the committed state with a new venv. Lines that
 read `task.path` find text files there, which are written before. The default run takes about an
 hour; `--scale smoke` adds `scale=smoke` to each study and takes some minutes.
-The exit code is 1 if a step failed, and 2 if the README has a line that nobody can run.
+The exit code is 1 if a step failed, and 2 if the README has a line that cannot be run.
 """
 
 import argparse
 import json
 import re
+import signal
 import sys
 import tempfile
 import time
@@ -27,10 +28,11 @@ README = ROOT / "README.md"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the README's steps, print a line for each, and return the exit code."""
     typed = parse(arguments)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job of `nohup` ignores
     try:
         steps = read_steps(typed.readme.read_text(encoding="utf-8"), skip=typed.skip)
     except ReadmeError as error:
-        print(f"{typed.readme.name} has lines that nobody can run as they stand:\n{error}")
+        print(f"{typed.readme.name} has lines that cannot be run as they stand:\n{error}")
         return 2
     if typed.list:
         for number, step in enumerate(steps, 1):
@@ -74,7 +76,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def run_steps(
     environment: Environment, steps: Sequence[Step], typed: argparse.Namespace
 ) -> list[StepResult]:
-    """Run steps in order, also after one that failed, as a reader would go on."""
+    """Run steps in order, also after one that failed."""
     began = time.monotonic()
     fresh = not environment.clone.is_dir()
     commit = environment.create() if fresh else environment.commit()

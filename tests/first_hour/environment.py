@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.support.environment import ROOT
 
 KEPT = ("HOME", "LANG", "LANGUAGE", "LOGNAME", "SHELL", "TERM", "TZ", "USER")
-KEPT_PARTS = ("CA_BUNDLE", "CERT", "INDEX_URL", "FIND_LINKS", "PIP_", "PROXY")  # what pip needs
+KEPT_PARTS = ("CA_BUNDLE", "CERT", "INDEX_URL", "FIND_LINKS", "PIP_", "PROXY")  # for pip
 TEXT_FILES, TEXT_BYTES = 3, 200_000
 
 
@@ -43,8 +43,8 @@ class Environment:
         return subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
 
     def variables(self) -> dict[str, str]:
-        """Return the variables of a new login: nothing of a test session, and the venv first."""
-        kept = {
+        """Return the variables of a new login: none of a test session, and the venv first."""
+        inherited = {
             name: value
             for name, value in os.environ.items()
             if name in KEPT or name.startswith("LC_") or any(p in name.upper() for p in KEPT_PARTS)
@@ -52,9 +52,9 @@ class Environment:
         ours = Path(sys.prefix, "bin")
         path = [p for p in os.get_exec_path() if Path(p) != ours]
         return {
-            **kept,
+            **inherited,
             "PATH": os.pathsep.join([str(self.binaries), *path]),
-            "TMPDIR": str(self.folder / "tmp"),  # so that no study outside makes ours wait
+            "TMPDIR": str(self.folder / "tmp"),  # a study outside must not make it wait
             "COLUMNS": "80",
         }
 

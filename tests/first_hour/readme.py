@@ -20,7 +20,7 @@ PLACEHOLDER = re.compile(r"<[A-Za-z][^<>|&;]*>|\.\.\.|…")
 
 
 class ReadmeError(ValueError):
-    """A README with lines that nobody can run as they stand."""
+    """A README with lines that cannot be run as they stand."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Block:
 def read_steps(readme: str, *, skip: str | None = None) -> list[Step]:
     """Return the steps of a README in order, without commands that match the pattern `skip`.
 
-    Raises ReadmeError for commands that nobody can run.
+    Raises ReadmeError for commands that cannot be run.
     """
     steps = [step for block in read_blocks(readme) for step in block_steps(block)]
     if skip is not None:
@@ -155,5 +155,5 @@ def with_scale(command: str, scale: str) -> str:
 
 def text_patterns(command: str) -> list[str]:
     """Return the patterns of the text files that a command reads, such as `my/*.md`."""
-    found = re.findall(r"\btask\.path=('[^']+'|\"[^\"]+\"|\S+)", without_comment(command))
-    return [pattern.strip("'\"") for pattern in found]
+    patterns = re.findall(r"\btask\.path=('[^']+'|\"[^\"]+\"|\S+)", without_comment(command))
+    return [pattern.strip("'\"") for pattern in patterns]

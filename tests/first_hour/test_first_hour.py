@@ -88,7 +88,7 @@ def test_every_line_of_the_readme_can_be_run():
         ("python -m runner\nrm -r outputs", "line 3: no known program"),
     ],
 )
-def test_a_line_that_nobody_can_run_is_refused(line: str, message: str):
+def test_a_line_that_cannot_be_run_is_refused(line: str, message: str):
     with pytest.raises(ReadmeError, match=message):
         read_steps(f"```\n{line}\n```\n")
     assert read_steps(f"```\npip --version\n{line}\n```\n", skip="runs|rm|moe|runner")
