@@ -69,14 +69,7 @@ def write_report(run: Path, study: StudyRecord, *, is_redraw: bool = False) -> O
         _write_json(folder / "answer.json", answer_record(study, compared, findings))
         _write_json(folder / "verdicts.json", [_finding_record(finding) for finding in findings])
         _move(folder, run)
-    records = Records(
-        results,
-        study.history,
-        list(study.arms),
-        study.tables,
-        trials=study.trials,
-        clipped=study.clipped,
-    )
+    records = figure_records(study, results)
     pictures, text_tables, failures = draw_all(study.figures, records)
     warnings += [*failures, *trial_notes.environment_notes(study.trials)]
     warnings += [
@@ -126,6 +119,20 @@ def write_report(run: Path, study: StudyRecord, *, is_redraw: bool = False) -> O
         report_path=run / page.TEMPLATE,
         warnings=warnings,
         seconds=time.perf_counter() - started,
+    )
+
+
+def figure_records(study: StudyRecord, results: pd.DataFrame) -> Records:
+    """Return the records that figures are drawn from."""
+    return Records(
+        results,
+        study.history,
+        list(study.arms),
+        study.tables,
+        trials=study.trials,
+        clipped=study.clipped,
+        apart=frozenset((*study.aa_pairs, *study.controls)),
+        declared=study.metric_declarations,
     )
 
 

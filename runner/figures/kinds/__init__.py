@@ -11,14 +11,15 @@ from runner.figures.kinds.heatmap import Heatmap
 from runner.figures.kinds.lines import Lines
 from runner.figures.kinds.matrix import Matrix
 from runner.figures.kinds.points import Points
-from runner.figures.kinds.radar import Radar
+from runner.figures.kinds.profile import Profile
 from runner.figures.kinds.samples import Samples
 from runner.figures.kinds.scatter import Scatter
 from runner.wording.names import name_hint
 from runner.wording.output import truncate_middle
 
 KINDS: dict[str, type[Figure]] = {
-    cls.kind: cls for cls in (Curve, Lines, Bars, Points, Heatmap, Scatter, Matrix, Radar, Samples)
+    cls.kind: cls
+    for cls in (Curve, Lines, Bars, Points, Heatmap, Scatter, Matrix, Profile, Samples)
 }
 
 ALL_KEYS = {f.name for cls in KINDS.values() for f in fields(cls)}

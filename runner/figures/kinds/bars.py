@@ -1,7 +1,7 @@
 """`kind: bars`: final values per category and arm, on an axis from zero."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -9,12 +9,18 @@ import pandas as pd
 from runner.figures import canvas, ticks
 from runner.figures.data import Records
 from runner.figures.figure import MetricFigure, unique_names
-from runner.figures.mpl import Axes, MplFigure
+from runner.figures.limits import limited_bands
+from runner.figures.mpl import Axes
 from runner.figures.notes import seed_notes
-from runner.figures.panels import axes_inches, make_panels
+from runner.figures.panels import Panel
+from runner.figures.ranks import rank_values
 from runner.figures.rows import required_seeds, select_rows
+from runner.figures.sentences import describe, hover_text, source_words
+from runner.figures.sheet import Sheet, make_sheet
+from runner.figures.styles import HueStyles, add_legend
 from runner.figures.templates import levels
-from runner.stats.bands import SeedsByArm, mean_bands
+from runner.figures.texts import level_text
+from runner.figures.tick_numbers import set_log_axes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +31,8 @@ class Bars(MetricFigure):
     x          a placeholder or column; by default, each level of the hue is a category
     hue        the column whose levels have colours; by default arm
     seeds      mean: over all seeds; first: the first seed of each arm, e.g. if heads differ by seed
+    rank       whether x is the rank of the value among the levels of `x`, within each seed. For
+               parts without a shared identity, such as experts: the busiest, the second, ...
     reference  a value of y with a dashed line, next to which `reference_label` is written
     """
 
@@ -37,8 +45,14 @@ class Bars(MetricFigure):
     x: str | None = None
     hue: str | None = None
     seeds: Literal["mean", "first"] = "mean"
+    rank: bool = False
     reference: float | None = None
     reference_label: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.rank and not self.x:
+            raise ValueError("rank=True needs x, the column whose levels are ranked")
 
     @property
     def source_table(self) -> str | None:
@@ -55,93 +69,158 @@ class Bars(MetricFigure):
         """Whether the figure shows one seed of each arm instead of a mean."""
         return self.seeds == "first"
 
-    def draw(self, records: Records) -> MplFigure:
+    def draw(self, records: Records) -> Sheet:
         """Draw the groups; see `runner.figures.figure.Figure.draw`."""
         rows = select_rows(self, records)
         hue = self.hue or "arm"
         x = self.x or hue
-        styles, hue_levels, categories = (
-            records.hue_styles(rows, hue),
-            levels(rows, hue),
-            levels(rows, x),
-        )
+        notes = seed_notes(self, records, rows)
+        if self.rank:
+            rows = rank_values(rows, x, self.group_columns)
+        styles = records.hue_styles(rows, hue)
+        hue_levels, categories = styles.in_order(levels(rows, hue)), levels(rows, x)
+        if x == hue:
+            categories = hue_levels
         n_bars = 1 if x == hue else len(hue_levels)
-        inches = min(14.0, max(7.0, 1.6 + len(categories) * (0.34 * n_bars + 0.35)))
-        figure, panels = make_panels(
+        by = unique_names(*self.panel, x, hue)
+        bands = limited_bands(records, rows, by, required_seeds(self, records))
+        sheet = make_sheet(
             rows,
             self.panel,
             title=self.title,
-            size=(inches, 4.4),
-            notes=seed_notes(self, records, rows),
+            heights=(3.6, 2.4),
+            least_width=max(2.6, len(categories) * (0.17 * n_bars + 0.12)),
+            notes=notes,
         )
-        seeds = required_seeds(self, records)
         width = 0.8 / n_bars
-        for panel in panels:
+        for panel in sheet.panels:
             for i, category in enumerate(categories):
                 for j, level in enumerate(hue_levels):
                     if x == hue and level != category:
                         continue
-                    chosen = panel.rows[(panel.rows[x] == category) & (panel.rows[hue] == level)]
                     centre = i if x == hue else i + (j - (n_bars - 1) / 2) * width
-                    if chosen["value"].notna().any():
-                        colour = styles.colour(level)
-                        self._draw_bar(panel.axes, chosen, centre, width, colour, seeds)
-            if self.from_zero and not panel.rows["value"].any():
-                panel.axes.set_ylim(0, 1)  # matplotlib would show +-0.05
-            canvas.set_log_axes(panel.axes, self.log)
-            label = self.reference_label if panel is panels[0] else ""
-            canvas.add_reference_line(panel.axes, self.reference, label)
-            panel.axes.grid(visible=False, axis="x")
-            note = ticks.set_tick_names(
-                panel.axes.xaxis,
-                [str(category) for category in categories],
-                axes_inches(figure, panels)[0] * 1.13,
-                max_names=len(categories),
-                rotation=30,
+                    chosen = panel.rows[(panel.rows[x] == category) & (panel.rows[hue] == level)]
+                    if not chosen["value"].notna().any():
+                        continue
+                    band = _select(bands, by, [*panel.key, category, level], self.panel, x, hue)
+                    self._draw_bar(panel.axes, chosen, band, centre, width, level, styles)
+                    self._add_hover(sheet, panel, chosen, band, centre, [category, level])
+            self._finish_axes(panel, records, rows, first=panel is sheet.panels[0])
+            ticks.set_tick_names(
+                panel.axes.xaxis, list(map(str, categories)), sheet.panel_width(), rotation=30
             )
-            if not ticks.are_names(categories):
-                note = ""  # a reader can count on from the numbers at the ticks
+            panel.axes.set_xlim(-0.6, len(categories) - 0.4)
         if x != hue:
-            canvas.add_legend(figure, styles, hue_levels, hue, patches=True)
-        label = self.x_label if self.x_label is not None else ("" if x == "arm" else x)
-        label = ticks.append_to_label(label, note)
-        canvas.set_axis_labels(
-            figure, panels, label, self.y_label or self.value_label(records, rows)
-        )
-        return figure
+            add_legend(sheet.figure, styles, hue_levels, hue)
+        x_label = self.x_label if self.x_label is not None else ("" if x == "arm" else x)
+        y_label = self.y_label or self.value_label(records, rows)
+        sheet.label_axes(x_label, y_label)
+        values = [
+            (", ".join(dict.fromkeys(level_text(c, one[c]) for c in by)), float(one["mean"]))
+            for one in bands.to_dict("records")
+        ]
+        source = source_words(self, records, rows)
+        sheet.alt = describe(f"{self.title}, {y_label}", "", values, source)
+        return sheet
+
+    def _finish_axes(
+        self, panel: Panel, records: Records, rows: pd.DataFrame, *, first: bool
+    ) -> None:
+        """Set scale, limits and grid of a panel, and draw its reference line."""
+        set_log_axes(panel.axes, self.log)
+        label = self.reference_label if first else ""
+        canvas.add_reference_line(panel.axes, self.reference, label)
+        panel.axes.grid(visible=False, axis="x")
+        lowest, highest = records.limits(rows)
+        bottom, top = panel.axes.get_ylim()
+        if self.log == "none":
+            margin = 0.0 if self.from_zero else 0.02 * (top - bottom)
+            bottom, top = max(bottom, lowest - margin), min(top, highest + 0.02 * (top - bottom))
+            panel.axes.set_ylim(bottom, top)
+
+    def _add_hover(
+        self,
+        sheet: Sheet,
+        panel: Panel,
+        rows: pd.DataFrame,
+        band: pd.Series,
+        centre: float,
+        names: list[Any],
+    ) -> None:
+        """Add the mean to the values on hover; without a mean, the values of the seeds."""
+        texts = [str(names[0])] if self.x else []
+        texts += [level_text(self.hue or "arm", names[1])]
+        texts = list(dict.fromkeys([*texts, *map(str, panel.key)]))
+        if np.isfinite(band["mean"]):
+            sheet.add_hover(panel.axes, centre, band["mean"], hover_text(texts, band))
+            return
+        for value, seed in zip(rows["value"], rows["seed"], strict=True):
+            one = pd.Series({"mean": value, "low": np.nan, "high": np.nan, "n": 1})
+            sheet.add_hover(panel.axes, centre, value, hover_text([*texts, f"seed {seed}"], one))
 
     def _draw_bar(
         self,
         axes: Axes,
         rows: pd.DataFrame,
+        band: pd.Series,
         centre: float,
         width: float,
-        colour: str,
-        seeds: SeedsByArm | None,
+        level: Any,
+        styles: HueStyles,
     ) -> None:
         """Draw the dots of seeds and, if no seed is missing, the mean with its interval.
 
         A mean with clipped values among its seeds is hatched or dotted.
         """
-        band = mean_bands(rows.assign(all=0), ["all"], seeds=seeds).iloc[0]
-        clipped = rows["clipped"].any()
+        clipped, is_apart = rows["clipped"].any(), level in styles.apart
+        colour = styles.colour(level)
         if self.from_zero:
             height = band["mean"] if np.isfinite(band["mean"]) else 0.0
-            hatch = "////" if clipped else None
-            axes.bar(centre, height, width * 0.88, color=colour, alpha=0.55, hatch=hatch, zorder=2)
+            axes.bar(
+                centre,
+                height,
+                width * 0.88,
+                color=colour,
+                alpha=0.25 if is_apart else 0.55,
+                hatch="////" if clipped else None,
+                zorder=2,
+            )
         # Steps of the golden ratio spread any number of dots evenly, not in the order of seeds.
         jitter = (np.arange(1, len(rows) + 1) * 0.6180339887 % 1 - 0.5) * width * 0.5
-        canvas.draw_dots(axes, rows.assign(_x=centre + jitter), "_x", colour, size=14)
+        alpha = 0.5 if is_apart else 1.0
+        canvas.draw_dots(axes, rows.assign(_x=centre + jitter), "_x", colour, size=14, alpha=alpha)
         if not self.from_zero:
             axes.plot(
                 [centre - width * 0.3, centre + width * 0.3],
                 [band["mean"]] * 2,
                 color=colour,
                 linewidth=2.5,
-                linestyle=":" if clipped else "-",
+                linestyle=":" if clipped or is_apart else "-",
+            )
+        if np.isfinite(band["mean"]) and self.x and self.x != (self.hue or "arm"):
+            axes.plot(
+                [centre],
+                [band["mean"]],
+                marker=styles.marker(level),
+                markersize=6.5,
+                markerfacecolor=styles.marker_face(level),
+                markeredgecolor="#222222",
+                markeredgewidth=0.7,
+                zorder=5,
             )
         if np.isfinite(band["low"]):
             error = [[band["mean"] - band["low"]], [band["high"] - band["mean"]]]
             axes.errorbar(
                 centre, band["mean"], error, color="#222222", capsize=3, linewidth=1.3, zorder=4
             )
+
+
+def _select(
+    bands: pd.DataFrame, by: list[str], key: list[Any], panel: list[str], x: str, hue: str
+) -> pd.Series:
+    """Return the mean of one bar."""
+    values = dict(zip([*panel, x, hue], key, strict=True))
+    chosen = bands
+    for column in by:
+        chosen = chosen[chosen[column] == values[column]]
+    return chosen.iloc[0]
