@@ -57,9 +57,8 @@ def arrange(sheet: "Sheet") -> None:
     # From the top down: title, notes, rows of panels, legend.
     title_height = sheet.n_title_lines * TITLE_SIZE * 1.25 / 72
     notes_height = sheet.n_note_lines * TEXT_SIZE * 1.35 / 72
-    legend_height = 0.0
-    if figure.legends:
-        legend_height = figure.legends[0].get_window_extent(renderer).height / figure.dpi + GAP
+    legends = [one.get_window_extent(renderer).height / figure.dpi for one in figure.legends]
+    legend_height = sum(legends) + GAP if legends else 0.0
     above = PAD + title_height + notes_height + GAP
     body = sum(top) + sum(sheet.heights) + sum(bottom) + GAP * (n_rows - 1)
     total = above + body + legend_height + PAD
@@ -86,8 +85,8 @@ def arrange(sheet: "Sheet") -> None:
         sheet.colour_bar.set_position(
             (x / WIDTH, bottom_of_bar / total, BAR_WIDTH / WIDTH, length / total)
         )
-    if figure.legends:
-        figure.legends[0].set_bbox_to_anchor((0.5, PAD / total))
+    for i, legend in enumerate(figure.legends):
+        legend.set_bbox_to_anchor((0.5, (PAD + sum(legends[i + 1 :])) / total))
 
 
 def _overhang(axes: Axes, renderer: object) -> Sides:

@@ -35,7 +35,7 @@ def select_rows(figure: MetricFigure, records: Records) -> pd.DataFrame:
         )
     if not rows["value"].any() and not rows["clipped"].any():
         label = figure.y_label or figure.value_label(records, rows)
-        raise NothingToShowError(f"{label} is 0 in every trial")
+        raise NothingToShowError(f"in {figure.title!r}, the {label} is 0 in every trial")
     if "arm" in figure.group_columns:
         return rows
     return _select_one_arm_per_group(

@@ -1,7 +1,8 @@
 """Sentences on the values of a figure, for readers who do not see it, and texts on hover."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -25,12 +26,18 @@ def list_values(values: Sequence[Named]) -> str:
     return f"{len(known)} values from {_text(*least)} to {_text(*largest)}"
 
 
-def describe(label: str, where: str, values: Sequence[Named], source: str) -> str:
-    """Return the sentence `Loss at step 300: dense 2.05; means of 8 seeds.`, of 60 words or less."""
-    subject = f"{label[:1].upper()}{label[1:]}{f' {where}' if where else ''}"
-    text = f"{subject}: {list_values(values)}; {source}."
-    words = text.split()
-    return text if len(words) <= MAX_WORDS else f"{' '.join(words[:MAX_WORDS])} …"
+def describe(labels: Sequence[str], where: str, values: Sequence[Named], source: str) -> str:
+    """Return the sentence `Loss at step 300: dense 2.05; means of 8 seeds.`, of 60 words or less.
+
+    A label that an earlier one contains is left out.
+    """
+    kept: list[str] = []
+    for label in labels:
+        if not any(label.lower() in earlier.lower() for earlier in kept):
+            kept.append(label)
+    subject = f"{', '.join(kept)}{f' {where}' if where else ''}"
+    words = f"{subject[:1].upper()}{subject[1:]}: {list_values(values)}; {source}.".split()
+    return " ".join(words) if len(words) <= MAX_WORDS else f"{' '.join(words[:MAX_WORDS])} …"
 
 
 def source_words(figure: PanelFigure, records: Records, rows: pd.DataFrame) -> str:
@@ -45,10 +52,15 @@ def source_words(figure: PanelFigure, records: Records, rows: pd.DataFrame) -> s
     return f"means of {numbers} seeds"
 
 
-def hover_text(names: Sequence[str], band: pd.Series) -> str:
+def hover_text(names: Sequence[str], band: Mapping[Any, Any]) -> str:
     """Return the text of a mean on hover: `moe_top2, step 300: 2.031 [2.015, 2.047]`."""
     value = quantity.format_mean(band["mean"], band["low"], band["high"], int(band["n"]))
     return f"{', '.join(name for name in names if name)}: {value}"
+
+
+def hover_value(names: Sequence[str], value: float) -> str:
+    """Return the text of a single value on hover."""
+    return f"{', '.join(name for name in names if name)}: {quantity.format_number(value)}"
 
 
 def _text(name: str, value: float) -> str:

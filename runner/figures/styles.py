@@ -5,7 +5,10 @@ No two of the first 24 arms have the same colour and line; 12 markers tell arms 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
+
+import numpy as np
 
 from runner.figures.canvas import LEGEND_SIZE, PALETTE
 from runner.figures.mpl import MplFigure
@@ -34,6 +37,10 @@ class HueStyles:
         """Return the level's colour."""
         return PALETTE[self.levels.index(level) % len(PALETTE)]
 
+    def ink(self, level: Any) -> str:
+        """Return the level's colour for text: so dark that its contrast with white is 4.5."""
+        return _readable(self.colour(level))
+
     def line_style(self, level: Any) -> LineStyle:
         """Return the level's line style: dotted for levels that stand apart."""
         if level in self.apart:
@@ -53,34 +60,53 @@ class HueStyles:
         return sorted(shown, key=lambda level: level in self.apart)
 
 
+@cache
+def _readable(colour: str) -> str:
+    channels = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    # Relative luminance and contrast as in WCAG 2.
+    while True:
+        linear = np.where(
+            channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4
+        )
+        if 1.05 / (linear @ (0.2126, 0.7152, 0.0722) + 0.05) >= 4.5:
+            return "#" + "".join(f"{round(c * 255):02X}" for c in channels)
+        channels = channels * 0.96
+
+
 def arm_colour(arms: Sequence[str], arm: str) -> str:
     """Return the colour of an arm in every figure, from the study's arms in their order."""
     return HueStyles(list(arms)).colour(arm)
 
 
 def add_legend(figure: MplFigure, styles: HueStyles, shown_levels: list[Any], hue: str) -> None:
-    """Add a legend of lines with markers below all panels; copies and controls are last."""
+    """Add a legend of lines with markers below all panels; copies and controls have one below."""
     from matplotlib.lines import Line2D
 
-    shown = styles.in_order(shown_levels)
-    texts = level_texts(hue, shown)
-    handles = [
-        Line2D(
-            [],
-            [],
-            color=styles.colour(level),
-            linestyle=styles.line_style(level),
-            marker=styles.marker(level),
-            markerfacecolor=styles.marker_face(level),
-            markersize=7,
-            linewidth=2,
-            label=texts[level],
-        )
-        for level in shown
-    ]
-    n_apart = sum(level in styles.apart for level in shown)
-    if 0 < n_apart < len(handles):
-        handles.insert(len(handles) - n_apart, Line2D([], [], linestyle="none", label=APART_TITLE))
+    texts = level_texts(hue, shown_levels)
+    for apart in (False, True):
+        handles = [
+            Line2D(
+                [],
+                [],
+                color=styles.colour(level),
+                linestyle=styles.line_style(level),
+                marker=styles.marker(level),
+                markerfacecolor=styles.marker_face(level),
+                markersize=7,
+                linewidth=2,
+                label=texts[level],
+            )
+            for level in shown_levels
+            if (level in styles.apart) is apart
+        ]
+        if handles and apart:
+            handles.insert(0, Line2D([], [], linestyle="none", label=APART_TITLE))
+        if handles:
+            _add_rows(figure, handles)
+
+
+def _add_rows(figure: MplFigure, handles: list[Any]) -> None:
+    """Add a legend of rows that fit the width, to be read row by row."""
     widest = max(text_width(str(handle.get_label())) for handle in handles)
     n_columns = int(figure.get_figwidth() * 72 / (widest * CHARACTER_WIDTH * LEGEND_SIZE + 44))
     n_columns = max(1, min(len(handles), n_columns))
@@ -100,4 +126,5 @@ def add_legend(figure: MplFigure, styles: HueStyles, shown_levels: list[Any], hu
         handlelength=2.6,
         columnspacing=1.4,
         borderaxespad=0,
+        borderpad=0.1,
     )

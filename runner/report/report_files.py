@@ -25,6 +25,7 @@ from runner.report import dashboard, hparams_table, markdown, page, timing_stabi
 from runner.report.answer import answer_lines, answer_record
 from runner.report.cards import verdict_card
 from runner.report.collection import RESULT_COLUMNS
+from runner.report.difference_figure import difference_figure
 from runner.report.headlines import HeadlineComparison, compare_headlines
 from runner.report.hparams_table import update_shared_tables
 from runner.report.outcome import Outcome
@@ -70,6 +71,8 @@ def write_report(run: Path, study: StudyRecord, *, is_redraw: bool = False) -> O
         _write_json(folder / "verdicts.json", [_finding_record(finding) for finding in findings])
         _move(folder, run)
     records = figure_records(study, results)
+    first = difference_figure(study, compared, results, summary)
+    study = dataclasses.replace(study, figures={**first, **study.figures})
     pictures, text_tables, failures = draw_all(study.figures, records)
     warnings += [*failures, *trial_notes.environment_notes(study.trials)]
     warnings += [

@@ -22,6 +22,9 @@ KINDS: dict[str, type[Figure]] = {
     for cls in (Curve, Lines, Bars, Points, Heatmap, Scatter, Matrix, Profile, Samples)
 }
 
+FORMER_NAMES = {"radar": "profile"}
+"""Kinds of earlier versions, whose runs can be drawn again."""
+
 ALL_KEYS = {f.name for cls in KINDS.values() for f in fields(cls)}
 
 
@@ -38,6 +41,7 @@ def read_figure(name: str, mapping: Any) -> Figure:
     if not isinstance(mapping, Mapping):
         raise ValueError(f"{prefix}={truncate_middle(mapping, 80)} must be a mapping of keys")
     kind = mapping.get("kind")
+    kind = FORMER_NAMES.get(kind, kind) if isinstance(kind, str) else kind
     known = ", ".join(KINDS)
     if kind is None:
         raise ValueError(f"{prefix}: missing key kind, one of {known}")

@@ -15,7 +15,7 @@ from runner.figures.notes import seed_notes
 from runner.figures.panels import Panel
 from runner.figures.ranks import rank_values
 from runner.figures.rows import required_seeds, select_rows
-from runner.figures.sentences import describe, hover_text, source_words
+from runner.figures.sentences import describe, hover_text, hover_value, source_words
 from runner.figures.sheet import Sheet, make_sheet
 from runner.figures.styles import HueStyles, add_legend
 from runner.figures.templates import levels
@@ -105,38 +105,39 @@ class Bars(MetricFigure):
                     band = _select(bands, by, [*panel.key, category, level], self.panel, x, hue)
                     self._draw_bar(panel.axes, chosen, band, centre, width, level, styles)
                     self._add_hover(sheet, panel, chosen, band, centre, [category, level])
-            self._finish_axes(panel, records, rows, first=panel is sheet.panels[0])
+            set_log_axes(panel.axes, self.log)
+            label = self.reference_label if panel is sheet.panels[0] else ""
+            canvas.add_reference_line(panel.axes, self.reference, label)
+            panel.axes.grid(visible=False, axis="x")
             ticks.set_tick_names(
                 panel.axes.xaxis, list(map(str, categories)), sheet.panel_width(), rotation=30
             )
             panel.axes.set_xlim(-0.6, len(categories) - 0.4)
+        if self.log == "none":
+            self._limit_y(sheet.panels[0].axes, records.limits(rows))  # all panels share it
         if x != hue:
             add_legend(sheet.figure, styles, hue_levels, hue)
         x_label = self.x_label if self.x_label is not None else ("" if x == "arm" else x)
         y_label = self.y_label or self.value_label(records, rows)
         sheet.label_axes(x_label, y_label)
+        if self.rank:
+            bands = bands[bands[x] == categories[0]]
+        columns = [column for column in by if not (self.rank and column == x)]
         values = [
-            (", ".join(dict.fromkeys(level_text(c, one[c]) for c in by)), float(one["mean"]))
+            (", ".join(level_text(c, one[c]) for c in columns), float(one["mean"]))
             for one in bands.to_dict("records")
         ]
+        where = "(the highest of each seed)" if self.rank else ""
         source = source_words(self, records, rows)
-        sheet.alt = describe(f"{self.title}, {y_label}", "", values, source)
+        sheet.alt = describe([self.title, y_label], where, values, source)
         return sheet
 
-    def _finish_axes(
-        self, panel: Panel, records: Records, rows: pd.DataFrame, *, first: bool
-    ) -> None:
-        """Set scale, limits and grid of a panel, and draw its reference line."""
-        set_log_axes(panel.axes, self.log)
-        label = self.reference_label if first else ""
-        canvas.add_reference_line(panel.axes, self.reference, label)
-        panel.axes.grid(visible=False, axis="x")
-        lowest, highest = records.limits(rows)
-        bottom, top = panel.axes.get_ylim()
-        if self.log == "none":
-            margin = 0.0 if self.from_zero else 0.02 * (top - bottom)
-            bottom, top = max(bottom, lowest - margin), min(top, highest + 0.02 * (top - bottom))
-            panel.axes.set_ylim(bottom, top)
+    def _limit_y(self, axes: Axes, possible: tuple[float, float]) -> None:
+        """Let y end at what is possible, with bars on the floor."""
+        bottom, top = axes.get_ylim()
+        margin = 0.02 * (top - bottom)
+        floor = possible[0] - (0.0 if self.from_zero else margin)
+        axes.set_ylim(max(bottom, floor), min(top, possible[1] + margin))
 
     def _add_hover(
         self,
@@ -155,8 +156,9 @@ class Bars(MetricFigure):
             sheet.add_hover(panel.axes, centre, band["mean"], hover_text(texts, band))
             return
         for value, seed in zip(rows["value"], rows["seed"], strict=True):
-            one = pd.Series({"mean": value, "low": np.nan, "high": np.nan, "n": 1})
-            sheet.add_hover(panel.axes, centre, value, hover_text([*texts, f"seed {seed}"], one))
+            if np.isfinite(value):
+                text = hover_value([*texts, f"seed {seed}"], value)
+                sheet.add_hover(panel.axes, centre, value, text)
 
     def _draw_bar(
         self,

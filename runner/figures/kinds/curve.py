@@ -87,7 +87,8 @@ class Curve(MetricFigure):
                 chosen = panel.rows[panel.rows[hue] == level]
                 band = _up_to_last_mean(mine[mine[hue] == level])
                 _draw_line(panel.axes, chosen, x, band, level, styles, marked=is_marked)
-                for _, mean in band.iloc[:: every if len(band) > 2 * every else 1].iterrows():
+                known = band[band["mean"].notna()]
+                for mean in known.iloc[::-every].to_dict("records"):  # the last mean is among them
                     names = [level_text(hue, level), *_texts(self.panel, panel.key)]
                     text = hover_text([*names, f"{x} {mean[x]:,.7g}"], mean)
                     sheet.add_hover(panel.axes, mean[x], mean["mean"], text)
@@ -99,6 +100,8 @@ class Curve(MetricFigure):
                     )
             panel.axes.margins(x=0.03 if is_marked else 0.015)
             set_log_axes(panel.axes, self.log)
+            if pd.api.types.is_integer_dtype(rows[x]) and self.log not in ("x", "both"):
+                panel.axes.xaxis.get_major_locator().set_params(integer=True)
             if is_marked and self.log in ("x", "both"):
                 x_values = levels(rows, x)
                 panel.axes.set_xticks(x_values, [f"{value:,.7g}" for value in x_values])
@@ -126,7 +129,7 @@ class Curve(MetricFigure):
             for one in last.to_dict("records")
         ]
         where = f"at {x_label} {bands[self.x_column].max():,.7g}"
-        return describe(f"{self.title}, {label},", where, values, source_words(self, records, rows))
+        return describe([self.title, label], where, values, source_words(self, records, rows))
 
     def _diverged_ends(self, rows: pd.DataFrame, records: Records) -> pd.Index:
         """Return the rows where curves of diverged trials end; none if the figure has no steps."""
@@ -246,5 +249,5 @@ def _line_ends(
         if len(level_rows):
             last = (level_rows[x], level_rows["value"]) if band.empty else (band[x], band["mean"])
             end_x, end_y = (float(values.iloc[-1]) for values in last)
-            ends.append((text, styles.colour(level), end_x, end_y))
+            ends.append((text, styles.ink(level), end_x, end_y))
     return ends

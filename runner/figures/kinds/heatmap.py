@@ -14,7 +14,7 @@ from runner.figures.notes import seed_notes
 from runner.figures.ranks import rank_by_last_value
 from runner.figures.rows import required_seeds, select_rows
 from runner.figures.sentences import describe, hover_text, source_words
-from runner.figures.sheet import Sheet, make_sheet
+from runner.figures.sheet import MAX_POINTS, Sheet, make_sheet
 from runner.figures.templates import levels
 from runner.figures.texts import level_text
 from runner.stats.bands import mean_bands
@@ -95,12 +95,13 @@ class Heatmap(MetricFigure):
         x_label = self.x_label or ("training step" if self.x == "step" else self.x)
         sheet.label_axes(x_label, self.y_label or self.y)
         places = [{v: i for i, v in enumerate(values)} for values in (xs, ys)]
+        every = -(-len(means) // MAX_POINTS) or 1
         for panel, mine in zip(sheet.panels, at_panel, strict=True):
             names = [level_text(c, v) for c, v in zip(self.panel, panel.key, strict=True)]
-            for one in mine[mine["mean"].notna()].to_dict("records"):
+            for one in mine[mine["mean"].notna()].iloc[::every].to_dict("records"):
                 texts = [*names, *(level_text(c, one[c]) for c in columns)]
                 x, y = (place[one[c]] for place, c in zip(places, columns, strict=True))
-                sheet.add_hover(panel.axes, x, y, hover_text(texts, pd.Series(one)))
+                sheet.add_hover(panel.axes, x, y, hover_text(texts, one))
         sheet.alt = self._sentence(means, label, source_words(self, records, rows))
         return sheet
 
@@ -114,4 +115,4 @@ class Heatmap(MetricFigure):
             (", ".join(level_text(c, one[c]) for c in self.group_columns), float(one["mean"]))
             for one in means.to_dict("records")
         ]
-        return describe(f"{self.title}, {label}", where, values, source)
+        return describe([self.title, label], where, values, source)

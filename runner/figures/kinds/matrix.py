@@ -116,7 +116,7 @@ class Matrix(MetricFigure):
             for panel, table in zip(sheet.panels, tables, strict=True)
         ]
         source = source_words(self, records, rows)
-        sheet.alt = describe(f"{self.title}, largest {label} of each panel", "", largest, source)
+        sheet.alt = describe([self.title, f"largest {label} of each panel"], "", largest, source)
         return sheet
 
     def _add_hover(self, sheet: Sheet, panel: Panel, table: np.ndarray) -> None:

@@ -12,7 +12,7 @@ from runner.figures.figure import PanelFigure, unique_names
 from runner.figures.mpl import Axes
 from runner.figures.notes import seed_notes
 from runner.figures.rows import select_first_trial
-from runner.figures.sentences import describe, hover_text, source_words
+from runner.figures.sentences import describe, hover_value, source_words
 from runner.figures.sheet import Sheet, make_sheet
 from runner.figures.styles import HueStyles, add_legend
 from runner.figures.templates import levels, select_arms_in_order
@@ -83,9 +83,9 @@ class Profile(PanelFigure):
                 places = np.arange(len(scores)) + (j - (len(hue_levels) - 1) / 2) * width
                 _draw_scores(panel.axes, values, places, width, level, styles)
                 for score, place, value in zip(scores, places, values["value"], strict=True):
-                    one = pd.Series({"mean": value, "low": np.nan, "high": np.nan, "n": 1})
                     shown = [*names, *([level_text(str(self.hue), level)] if self.hue else [])]
-                    sheet.add_hover(panel.axes, value, place, hover_text([*shown, score], one))
+                    text = hover_value([*shown, score], value)
+                    sheet.add_hover(panel.axes, value, place, text)
             panel.axes.set_xlim(0, 1)
             panel.axes.set_ylim(len(scores) - 0.5, -0.5)  # the first score is at the top
             panel.axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
@@ -99,7 +99,7 @@ class Profile(PanelFigure):
         values = [(_name(self.hue, key), float(value)) for key, value in means.mean().items()]
         source = source_words(self, records, rows)
         sheet.alt = describe(
-            f"{self.title}, mean over {len(sheet.panels)} panels", "", values, source
+            [self.title], f"as means of {len(sheet.panels)} panels", values, source
         )
         return sheet
 

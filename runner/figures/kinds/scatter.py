@@ -72,7 +72,7 @@ class Scatter(MetricFigure):
                 seeds = panel.rows[panel.rows["arm"] == arm]
                 if seeds["value"].notna().any():
                     x, y = _draw_point(panel.axes, seeds, centre, arm, styles)
-                    labels.append((texts[arm], styles.colour(arm), x, y))
+                    labels.append((texts[arm], styles.ink(arm), x, y))
                     points.append((str(arm), y, x))
                     across = quantity.format_number(x, 3)
                     text = f"{hover_text([str(arm), y_label], centre)}; {x_label}: {across}"
@@ -86,7 +86,7 @@ class Scatter(MetricFigure):
         sheet.label_axes(x_label, y_label)
         values = [(f"{arm} {quantity.format_number(y, 3)} at", x) for arm, y, x in points]
         source = source_words(self, records, pairs)
-        sheet.alt = describe(f"{self.title}, {y_label} at {x_label}", "", values, source)
+        sheet.alt = describe([self.title, f"{y_label} at {x_label}"], "", values, source)
         return sheet
 
     def _pairs(self, ys: pd.DataFrame, xs: pd.DataFrame) -> pd.DataFrame:
