@@ -22,8 +22,8 @@ from runner.wording import quantity
 
 ROW = 0.27  # inches of a row
 BRACKET: dict[str, Any] = {
-    **{"color": "#7A7F88", "markerfacecolor": "none", "linestyle": "none"},
-    **{"markersize": 13, "markeredgewidth": 1.2, "zorder": 1},
+    "color": "#7A7F88", "markerfacecolor": "none", "linestyle": "none",
+    "markersize": 13, "markeredgewidth": 1.2, "zorder": 1,
 }
 BAND = "#C9CCD1"  # the difference of an A/A pair
 
@@ -134,7 +134,8 @@ def _draw_block(axes: Axes, block: DifferenceBlock, styles: HueStyles) -> None:
     if any(row.is_apart for row in block.rows) and not all(row.is_apart for row in block.rows):
         first = next(y for row, y in zip(block.rows, places, strict=True) if row.is_apart)
         axes.axhline(first - 0.75, color="#999999", linewidth=0.8)
-    title = drawable_text(block.label[:1].upper() + block.label[1:])
+    first, _, rest = block.label.partition(" ")
+    title = drawable_text(f"{first.capitalize() if first.islower() else first} {rest}".strip())
     has_sides = bool(block.baseline) and block.direction != "none"
     axes.set_title(title, fontweight="bold", pad=20 if has_sides else 6)
     axes.set_xlabel(drawable_text(block.axis))

@@ -8,7 +8,7 @@ import pandas as pd
 from runner.figures.canvas import TEXT_SIZE, WIDTH
 from runner.figures.mpl import Axes
 from runner.figures.templates import levels
-from runner.figures.texts import CHARACTER_WIDTH, distinct_texts, level_text
+from runner.figures.texts import CHARACTER_WIDTH, distinct_texts, level_text, text_width
 
 Key = tuple[Any, ...]  # a level for each panel column
 Grid = list[list[Key]]  # rows of panels
@@ -59,11 +59,24 @@ def present_keys(rows: pd.DataFrame, columns: list[str]) -> list[Key]:
     return sorted(keys, key=lambda key: [order[c][v] for c, v in zip(columns, key, strict=True)])
 
 
+def select_panel(rows: pd.DataFrame, by: list[str], key: Key) -> pd.DataFrame:
+    """Return the rows of one panel."""
+    for column, level in zip(by, key, strict=True):
+        rows = rows[rows[column] == level]
+    return rows
+
+
 def key_titles(by: list[str], keys: list[Key], inches: float) -> dict[Key, str]:
-    """Return the title of each panel of this width; titles with a long common start stay distinct."""
+    """Return the title of each panel of this width, in two lines if one is too narrow.
+
+    Titles with a long common start stay distinct.
+    """
     longest = max(12, int(0.95 * inches * 72 / (CHARACTER_WIDTH * TEXT_SIZE)))
-    texts = [" · ".join(level_text(c, v) for c, v in zip(by, key, strict=True)) for key in keys]
-    return dict(zip(keys, distinct_texts(texts, longest), strict=True))
+    parts = [[level_text(c, v) for c, v in zip(by, key, strict=True)] for key in keys]
+    fits = all(text_width(" · ".join(texts)) <= longest for texts in parts)
+    lines = [[" · ".join(texts)] for texts in parts] if fits else parts
+    columns = [distinct_texts(column, longest) for column in zip(*lines, strict=True)]
+    return dict(zip(keys, map("\n".join, zip(*columns, strict=True)), strict=True))
 
 
 def _balanced(keys: list[Key], most: int) -> Grid:

@@ -10,7 +10,7 @@ import pandas as pd
 from runner.figures.canvas import DPI, TEXT_SIZE, TITLE_SIZE, WIDTH
 from runner.figures.layout import PAD, arrange
 from runner.figures.mpl import Axes, MplFigure
-from runner.figures.panels import Panel, key_titles, lay_grid, present_keys
+from runner.figures.panels import Panel, key_titles, lay_grid, present_keys, select_panel
 from runner.figures.texts import drawable_text
 from runner.figures.tick_numbers import shorten_tick_numbers
 
@@ -104,9 +104,7 @@ def make_sheet(
     with_rows = present_keys(rows, by)
     for i, row in enumerate(grid):
         for j, key in enumerate(row):
-            chosen = rows
-            for column, level in zip(by, key, strict=True):
-                chosen = chosen[chosen[column] == level]
+            chosen = select_panel(rows, by, key)
             # Shared limits make panels comparable by eye.
             first = sheet.panels[0].axes if sheet.panels and not wrap else None
             axes = sheet.figure.add_axes(

@@ -107,9 +107,14 @@ def add_legend(figure: MplFigure, styles: HueStyles, shown_levels: list[Any], hu
 
 def _add_rows(figure: MplFigure, handles: list[Any]) -> None:
     """Add a legend of rows that fit the width, to be read row by row."""
-    widest = max(text_width(str(handle.get_label())) for handle in handles)
-    n_columns = int(figure.get_figwidth() * 72 / (widest * CHARACTER_WIDTH * LEGEND_SIZE + 44))
-    n_columns = max(1, min(len(handles), n_columns))
+    inches = figure.get_figwidth() - 0.2
+    widths = [
+        (text_width(str(handle.get_label())) * CHARACTER_WIDTH * LEGEND_SIZE + 54) / 72
+        for handle in handles
+    ]
+    # In one row, columns are as wide as their own text; in several, take the widest.
+    fitting = len(handles) if sum(widths) <= inches else int(inches / max(widths))
+    n_columns = max(1, min(len(handles), fitting))
     n_rows = -(-len(handles) // n_columns)
     # A legend fills column by column; entries in reading order need the transposed order.
     by_column = [

@@ -1,23 +1,23 @@
 """`kind: bars`: final values per category and arm, on an axis from zero."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
-import pandas as pd
 
 from runner.figures import canvas, ticks
+from runner.figures.bar_groups import BarGroup
 from runner.figures.data import Records
 from runner.figures.figure import MetricFigure, unique_names
 from runner.figures.limits import limited_bands
 from runner.figures.mpl import Axes
 from runner.figures.notes import seed_notes
-from runner.figures.panels import Panel
+from runner.figures.panels import Panel, select_panel
 from runner.figures.ranks import rank_values
 from runner.figures.rows import required_seeds, select_rows
 from runner.figures.sentences import describe, hover_text, hover_value, source_words
 from runner.figures.sheet import Sheet, make_sheet
-from runner.figures.styles import HueStyles, add_legend
+from runner.figures.styles import add_legend
 from runner.figures.templates import levels
 from runner.figures.texts import level_text
 from runner.figures.tick_numbers import set_log_axes
@@ -94,17 +94,15 @@ class Bars(MetricFigure):
         )
         width = 0.8 / n_bars
         for panel in sheet.panels:
-            for i, category in enumerate(categories):
-                for j, level in enumerate(hue_levels):
-                    if x == hue and level != category:
-                        continue
-                    centre = i if x == hue else i + (j - (n_bars - 1) / 2) * width
-                    chosen = panel.rows[(panel.rows[x] == category) & (panel.rows[hue] == level)]
-                    if not chosen["value"].notna().any():
-                        continue
-                    band = _select(bands, by, [*panel.key, category, level], self.panel, x, hue)
-                    self._draw_bar(panel.axes, chosen, band, centre, width, level, styles)
-                    self._add_hover(sheet, panel, chosen, band, centre, [category, level])
+            for j, level in enumerate(hue_levels):
+                chosen = panel.rows[panel.rows[hue] == level]
+                shift = 0.0 if x == hue else (j - (n_bars - 1) / 2) * width
+                centres = {category: i + shift for i, category in enumerate(categories)}
+                means = select_panel(bands, self.panel, panel.key)
+                means = means[means[hue] == level]
+                group = BarGroup(chosen, means, x, centres, width, level)
+                group.draw(panel.axes, styles, from_zero=self.from_zero, marked=x != hue)
+                self._add_hover(sheet, panel, group)
             set_log_axes(panel.axes, self.log)
             label = self.reference_label if panel is sheet.panels[0] else ""
             canvas.add_reference_line(panel.axes, self.reference, label)
@@ -139,90 +137,18 @@ class Bars(MetricFigure):
         floor = possible[0] - (0.0 if self.from_zero else margin)
         axes.set_ylim(max(bottom, floor), min(top, possible[1] + margin))
 
-    def _add_hover(
-        self,
-        sheet: Sheet,
-        panel: Panel,
-        rows: pd.DataFrame,
-        band: pd.Series,
-        centre: float,
-        names: list[Any],
-    ) -> None:
-        """Add the mean to the values on hover; without a mean, the values of the seeds."""
-        texts = [str(names[0])] if self.x else []
-        texts += [level_text(self.hue or "arm", names[1])]
-        texts = list(dict.fromkeys([*texts, *map(str, panel.key)]))
-        if np.isfinite(band["mean"]):
-            sheet.add_hover(panel.axes, centre, band["mean"], hover_text(texts, band))
-            return
-        for value, seed in zip(rows["value"], rows["seed"], strict=True):
-            if np.isfinite(value):
+    def _add_hover(self, sheet: Sheet, panel: Panel, group: BarGroup) -> None:
+        """Add the means to the values on hover; without a mean, the values of the seeds."""
+        names = [level_text(self.hue or "arm", group.level)]
+        names += [level_text(c, v) for c, v in zip(self.panel, panel.key, strict=True)]
+        for one in group.means.to_dict("records"):
+            category = one[group.x]
+            texts = list(dict.fromkeys([*names, level_text(group.x, category)]))
+            if np.isfinite(one["mean"]):
+                text = hover_text(texts, one)
+                sheet.add_hover(panel.axes, group.centres[category], one["mean"], text)
+                continue
+            seeds = group.rows[(group.rows[group.x] == category) & group.rows["value"].notna()]
+            for value, seed in zip(seeds["value"], seeds["seed"], strict=True):
                 text = hover_value([*texts, f"seed {seed}"], value)
-                sheet.add_hover(panel.axes, centre, value, text)
-
-    def _draw_bar(
-        self,
-        axes: Axes,
-        rows: pd.DataFrame,
-        band: pd.Series,
-        centre: float,
-        width: float,
-        level: Any,
-        styles: HueStyles,
-    ) -> None:
-        """Draw the dots of seeds and, if no seed is missing, the mean with its interval.
-
-        A mean with clipped values among its seeds is hatched or dotted.
-        """
-        clipped, is_apart = rows["clipped"].any(), level in styles.apart
-        colour = styles.colour(level)
-        if self.from_zero:
-            height = band["mean"] if np.isfinite(band["mean"]) else 0.0
-            axes.bar(
-                centre,
-                height,
-                width * 0.88,
-                color=colour,
-                alpha=0.25 if is_apart else 0.55,
-                hatch="////" if clipped else None,
-                zorder=2,
-            )
-        # Steps of the golden ratio spread any number of dots evenly, not in the order of seeds.
-        jitter = (np.arange(1, len(rows) + 1) * 0.6180339887 % 1 - 0.5) * width * 0.5
-        alpha = 0.5 if is_apart else 1.0
-        canvas.draw_dots(axes, rows.assign(_x=centre + jitter), "_x", colour, size=14, alpha=alpha)
-        if not self.from_zero:
-            axes.plot(
-                [centre - width * 0.3, centre + width * 0.3],
-                [band["mean"]] * 2,
-                color=colour,
-                linewidth=2.5,
-                linestyle=":" if clipped or is_apart else "-",
-            )
-        if np.isfinite(band["mean"]) and self.x and self.x != (self.hue or "arm"):
-            axes.plot(
-                [centre],
-                [band["mean"]],
-                marker=styles.marker(level),
-                markersize=6.5,
-                markerfacecolor=styles.marker_face(level),
-                markeredgecolor="#222222",
-                markeredgewidth=0.7,
-                zorder=5,
-            )
-        if np.isfinite(band["low"]):
-            error = [[band["mean"] - band["low"]], [band["high"] - band["mean"]]]
-            axes.errorbar(
-                centre, band["mean"], error, color="#222222", capsize=3, linewidth=1.3, zorder=4
-            )
-
-
-def _select(
-    bands: pd.DataFrame, by: list[str], key: list[Any], panel: list[str], x: str, hue: str
-) -> pd.Series:
-    """Return the mean of one bar."""
-    values = dict(zip([*panel, x, hue], key, strict=True))
-    chosen = bands
-    for column in by:
-        chosen = chosen[chosen[column] == values[column]]
-    return chosen.iloc[0]
+                sheet.add_hover(panel.axes, group.centres[category], value, text)

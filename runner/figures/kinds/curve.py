@@ -13,6 +13,7 @@ from runner.figures.labels import Label, label_line_ends
 from runner.figures.limits import cut_low, limit_y, limited_bands
 from runner.figures.mpl import Axes
 from runner.figures.notes import seed_notes
+from runner.figures.panels import select_panel
 from runner.figures.rows import required_seeds, same_at_every_seed, select_rows
 from runner.figures.sentences import describe, hover_text, source_words
 from runner.figures.sheet import MAX_POINTS, Sheet, make_sheet
@@ -78,11 +79,11 @@ class Curve(MetricFigure):
         styles = records.hue_styles(rows, hue)
         is_marked = self.has_dots and rows[x].nunique() <= MAX_MARKED
         every = -(-len(bands) // MAX_POINTS) or 1
-        by_panel = [_panel_bands(panel.key, self.panel, bands) for panel in sheet.panels]
         is_log = self.log in ("y", "both")
         possible = records.limits(rows)
         limit_y(sheet.panels[0].axes, rows, bands, is_log, self.reference, possible)  # all share it
-        for panel, mine in zip(sheet.panels, by_panel, strict=True):
+        for panel in sheet.panels:
+            mine = select_panel(bands, self.panel, panel.key)
             for level in styles.in_order(levels(panel.rows, hue)):
                 chosen = panel.rows[panel.rows[hue] == level]
                 band = _up_to_last_mean(mine[mine[hue] == level])
@@ -155,13 +156,6 @@ def _similar_ranges(rows: pd.DataFrame, by: list[str], x: str) -> bool:
     ends = rows.groupby(by, observed=True)[x].agg(["min", "max"])
     spans = ends["max"] - ends["min"]
     return bool(spans.min() * 1.5 >= spans.max())
-
-
-def _panel_bands(key: tuple[Any, ...], by: list[str], bands: pd.DataFrame) -> pd.DataFrame:
-    """Return the means of one panel."""
-    for column, level in zip(by, key, strict=True):
-        bands = bands[bands[column] == level]
-    return bands
 
 
 def _up_to_last_mean(band: pd.DataFrame) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from runner.figures.cells import paint_cells
 from runner.figures.data import CannotDrawError, Records
 from runner.figures.figure import MetricFigure, unique_names
 from runner.figures.notes import seed_notes
+from runner.figures.panels import select_panel
 from runner.figures.ranks import rank_by_last_value
 from runner.figures.rows import required_seeds, select_rows
 from runner.figures.sentences import describe, hover_text, source_words
@@ -80,9 +81,7 @@ class Heatmap(MetricFigure):
         means = mean_bands(rows, self.group_columns, seeds=required_seeds(self, records))
         tables, at_panel = [], []
         for panel in sheet.panels:
-            mine = means
-            for column, level in zip(self.panel, panel.key, strict=True):
-                mine = mine[mine[column] == level]
+            mine = select_panel(means, self.panel, panel.key)
             at_panel.append(mine)
             cells = mine.pivot_table(index=self.y, columns=self.x, values="mean", dropna=False)
             tables.append(cells.reindex(index=ys, columns=xs).to_numpy(float))

@@ -105,7 +105,7 @@ class Matrix(MetricFigure):
             if self.panel_metrics:
                 metrics = drawable_text(self._format_metrics(panel, records))
                 panel.axes.set_title(
-                    f"{panel.axes.get_title(loc='left')}\n{metrics}", fontsize=TICK_SIZE
+                    f"{panel.axes.get_title(loc='left')}\n{metrics}", fontsize=TICK_SIZE - 1
                 )
             self._add_hover(sheet, panel, table)
         label = self.colour_label or self.value_label(records, rows)
@@ -161,9 +161,10 @@ class Matrix(MetricFigure):
 
 
 def _short_number(value: float | None) -> str:
-    """Return a value with three digits; values that would need an exponent are 0.000."""
-    is_tiny = value is not None and 0 < abs(value) < 5e-4
-    return "0.000" if is_tiny else quantity.format_number(value, 3)
+    """Return a value with three digits; below 1 with three decimals, so that 6e-9 is 0.000."""
+    if value is not None and abs(value) < 1:
+        return f"{value:.3f}"
+    return quantity.format_number(value, 3)
 
 
 def _panel_name(columns: list[str], panel: Panel) -> str:

@@ -157,14 +157,15 @@ def _draw_scores(
     axes.barh(places, scores, width * 0.9, color=colour, alpha=alpha, zorder=2)
     hollow = values["clipped"].to_numpy(bool)
     for chosen, face in ((hollow, "white"), (~hollow, styles.marker_face(level))):
-        axes.plot(
-            scores[chosen],
-            places[chosen],
-            linestyle="none",
-            marker=styles.marker(level),
-            markersize=4.5,
-            color=colour,
-            markerfacecolor=face,
-            clip_on=False,
-            zorder=3,
-        )
+        if chosen.any():  # matplotlib takes the place of an empty line for the figure's corner
+            axes.plot(
+                scores[chosen],
+                places[chosen],
+                linestyle="none",
+                marker=styles.marker(level),
+                markersize=4.5,
+                color=colour,
+                markerfacecolor=face,
+                clip_on=False,
+                zorder=3,
+            )
