@@ -129,7 +129,7 @@ class Records:
 
     def label(self, template: str, rows: pd.DataFrame) -> str:
         """Return a default label: the metric's label, and the unit if any."""
-        metrics = rows["metric"].unique() if "metric" in rows else []
+        metrics = list(rows["metric"].unique()) if "metric" in rows else []
         units = set(self.results["unit"][self.results["metric"].isin(metrics)]) - {"", "1"}
         declared = next((self.declared[m].label for m in metrics if m in self.declared), "")
         stem = declared or template.partition("/{")[0].partition("{")[0]
@@ -138,7 +138,7 @@ class Records:
 
     def limits(self, rows: pd.DataFrame) -> tuple[float, float]:
         """Return the least and the largest possible value of the metrics in these rows."""
-        metrics = rows["metric"].unique() if "metric" in rows else []
+        metrics = list(rows["metric"].unique()) if "metric" in rows else []
         declared = [self.declared.get(metric, NOTHING_IF_DIVERGED) for metric in metrics]
         if not declared:
             return -math.inf, math.inf

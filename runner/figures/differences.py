@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from runner.figures.canvas import TEXT_SIZE, TICK_SIZE
 from runner.figures.data import CannotDrawError, Records
+from runner.figures.difference_rows import DifferenceBlock, DifferenceRow
 from runner.figures.figure import Figure
 from runner.figures.mpl import Axes
 from runner.figures.panels import Panel
@@ -22,55 +23,14 @@ from runner.wording import quantity
 
 ROW = 0.27  # inches of a row
 BRACKET: dict[str, Any] = {
-    "color": "#7A7F88", "markerfacecolor": "none", "linestyle": "none",
-    "markersize": 13, "markeredgewidth": 1.2, "zorder": 1,
+    "color": "#7A7F88",
+    "markerfacecolor": "none",
+    "linestyle": "none",
+    "markersize": 13,
+    "markeredgewidth": 1.2,
+    "zorder": 1,
 }
 BAND = "#C9CCD1"  # the difference of an A/A pair
-
-
-@dataclass(frozen=True)
-class DifferenceRow:
-    """One row: the mean of an arm, or its difference from the baseline.
-
-    low, high   the 95 % interval; NaN without one, as for one seed or an exact count
-    detectable  the smallest difference that the study would find; infinite or NaN if unknown
-    text        the result in words, at the right
-    is_apart    whether the row is an A/A pair, which stands below a rule
-    """
-
-    arm: str
-    name: str
-    mean: float
-    low: float
-    high: float
-    n: int
-    text: str
-    detectable: float = math.nan
-    is_apart: bool = False
-
-
-@dataclass(frozen=True)
-class DifferenceBlock:
-    """The rows of one headline metric.
-
-    label      the metric in words
-    axis       the label of the axis
-    direction  less, greater or none: the side on which arms are better
-    possible   the least and the largest possible value
-    baseline   the arm of which differences are taken; empty if the rows are values
-    """
-
-    label: str
-    axis: str
-    direction: str
-    baseline: str
-    rows: tuple[DifferenceRow, ...]
-    possible: tuple[float, float] = (-math.inf, math.inf)
-
-    @property
-    def aa_rows(self) -> list[DifferenceRow]:
-        """The rows of A/A pairs with an interval."""
-        return [row for row in self.rows if row.is_apart and math.isfinite(row.low)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,8 +94,8 @@ def _draw_block(axes: Axes, block: DifferenceBlock, styles: HueStyles) -> None:
     if any(row.is_apart for row in block.rows) and not all(row.is_apart for row in block.rows):
         first = next(y for row, y in zip(block.rows, places, strict=True) if row.is_apart)
         axes.axhline(first - 0.75, color="#999999", linewidth=0.8)
-    first, _, rest = block.label.partition(" ")
-    title = drawable_text(f"{first.capitalize() if first.islower() else first} {rest}".strip())
+    word, _, rest = block.label.partition(" ")
+    title = drawable_text(f"{word.capitalize() if word.islower() else word} {rest}".strip())
     has_sides = bool(block.baseline) and block.direction != "none"
     axes.set_title(title, fontweight="bold", pad=20 if has_sides else 6)
     axes.set_xlabel(drawable_text(block.axis))
@@ -226,7 +186,7 @@ def _add_key(sheet: Sheet, blocks: Sequence[DifferenceBlock]) -> None:
     rows = [row for block in blocks for row in block.rows]
     handles: list[Any] = []
     if any(math.isfinite(row.low) for row in rows):
-        line = {"color": "#333333", "linewidth": 2.4, "marker": "o", "markersize": 7}
+        line: dict[str, Any] = {"color": "#333333", "linewidth": 2.4, "marker": "o"}
         handles.append(Line2D([], [], **line, label="mean with its 95 % interval"))
     if any(math.isfinite(row.detectable) for row in rows):
         pair = Path(

@@ -4,7 +4,7 @@ Every picture is as wide as a page's column, so no text is scaled down. Panels h
 the height of the picture follows. matplotlib's own layouts take a given height and compute twice.
 """
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runner.figures.canvas import TEXT_SIZE, TITLE_SIZE, WIDTH
 from runner.figures.mpl import Axes
@@ -89,7 +89,7 @@ def arrange(sheet: "Sheet") -> None:
         legend.set_bbox_to_anchor((0.5, (PAD + sum(legends[i + 1 :])) / total))
 
 
-def _overhang(axes: Axes, renderer: object) -> Sides:
+def _overhang(axes: Axes, renderer: Any) -> Sides:
     """Return the inches by which the axes' labels, ticks and titles stick out of them."""
     outer, inner = axes.get_tightbbox(renderer, for_layout_only=True), axes.bbox
     assert outer is not None

@@ -15,16 +15,13 @@ MARGIN = 0.04  # of an axis's range, on each side
 def limited_bands(
     records: Records, rows: pd.DataFrame, by: list[str], seeds: SeedsByArm | None
 ) -> pd.DataFrame:
-    """Return means as `mean_bands` does, with intervals that end at the metric's possible values."""
+    """Return means as `mean_bands` does; intervals end at the metric's possible values."""
     bands = mean_bands(rows, by, seeds=seeds)
     lowest, highest = records.limits(rows)
     # A mean outside its metric's limits keeps its place, and its interval reaches it.
-    bands["low"] = np.minimum(bands["low"].clip(lower=lowest), bands["mean"]).where(
-        bands["low"].notna()
-    )
-    bands["high"] = np.maximum(bands["high"].clip(upper=highest), bands["mean"]).where(
-        bands["high"].notna()
-    )
+    low, high = bands["low"].clip(lower=lowest), bands["high"].clip(upper=highest)
+    bands["low"] = low.where(low.isna() | (low < bands["mean"]), bands["mean"])
+    bands["high"] = high.where(high.isna() | (high > bands["mean"]), bands["mean"])
     return bands
 
 
@@ -36,7 +33,7 @@ def limit_y(
     reference: float | None,
     possible: tuple[float, float],
 ) -> None:
-    """Set the scale and the limits of y from the values of seeds and means, and from intervals that fit.
+    """Set the scale of y, and its limits from seeds, means, and intervals that fit.
 
     An interval of two seeds can be a hundred times as long as the distance of their values. On a
     logarithmic axis, or if intervals take over three quarters of the range, they are cut off.

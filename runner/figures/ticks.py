@@ -8,7 +8,8 @@ import numpy as np
 from runner.figures.canvas import TICK_SIZE
 from runner.figures.texts import CHARACTER_WIDTH, distinct_texts, text_width
 
-MIN_FONT_SIZE = 6.0  # points of a name's font
+MIN_FONT_SIZE = 6.0  # points of a name's font, where an axis can be as long as its names need
+LEAST_FONT_SIZE = 3.5  # with more names than the width of a picture holds
 SPACING = 1.2  # distance of text lines, as a share of the font size
 MAX_NUMBERS = 9  # along one axis
 
@@ -45,7 +46,7 @@ def set_tick_names(axis: Any, texts: list[str], inches: float, *, rotation: int 
     """Set a tick with its text for each of `texts`, in a font that fits an axis of `inches`."""
     labels = distinct_texts(texts)
     pitch = inches * 72 / len(labels)
-    size = min(TICK_SIZE, max(MIN_FONT_SIZE, pitch / SPACING))
+    size = min(TICK_SIZE, max(LEAST_FONT_SIZE, pitch / SPACING))
     options: dict[str, Any] = {"fontsize": size}
     if axis.axis_name == "x" and _crowded(labels, pitch / (CHARACTER_WIDTH * TICK_SIZE)):
         # Neighbours that are rotated by 30 degrees are half as far apart.

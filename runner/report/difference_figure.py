@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from runner.claims.headline import Headline
-from runner.figures.differences import DifferenceBlock, DifferenceRow, Differences
+from runner.figures.difference_rows import DifferenceBlock, DifferenceRow
+from runner.figures.differences import Differences
 from runner.metric_names import NOTHING_IF_DIVERGED
 from runner.report.aa_differences import AADifference, aa_differences
 from runner.report.headlines import HeadlineComparison

@@ -102,7 +102,7 @@ class Curve(MetricFigure):
             panel.axes.margins(x=0.03 if is_marked else 0.015)
             set_log_axes(panel.axes, self.log)
             if pd.api.types.is_integer_dtype(rows[x]) and self.log not in ("x", "both"):
-                panel.axes.xaxis.get_major_locator().set_params(integer=True)
+                panel.axes.locator_params(axis="x", integer=True)
             if is_marked and self.log in ("x", "both"):
                 x_values = levels(rows, x)
                 panel.axes.set_xticks(x_values, [f"{value:,.7g}" for value in x_values])

@@ -105,7 +105,7 @@ class Heatmap(MetricFigure):
         return sheet
 
     def _sentence(self, means: pd.DataFrame, label: str, source: str) -> str:
-        """Return the least and the largest cell as a sentence; over steps, those of the last one."""
+        """Return the values of cells as a sentence; over steps, those of the last one."""
         where = ""
         if self.x == "step":
             means = means[means["step"] == means["step"].max()]

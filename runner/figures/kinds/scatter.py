@@ -75,7 +75,7 @@ class Scatter(MetricFigure):
                     labels.append((texts[arm], styles.ink(arm), x, y))
                     points.append((str(arm), y, x))
                     across = quantity.format_number(x, 3)
-                    text = f"{hover_text([str(arm), y_label], centre)}; {x_label}: {across}"
+                    text = f"{hover_text([str(arm), y_label], dict(centre))}; {x_label}: {across}"
                     sheet.add_hover(panel.axes, x, y, text)
             panel.axes.margins(0.14)
             set_log_axes(panel.axes, self.log)
