@@ -13,6 +13,7 @@ from runner.metric_names import NOTHING_IF_DIVERGED
 from runner.report.aa_differences import AADifference, aa_differences
 from runner.report.headlines import HeadlineComparison
 from runner.report.study_record import StudyRecord
+from runner.stats.intervals import Interval
 from runner.stats.standing import Standing
 from runner.wording import quantity
 
@@ -75,19 +76,32 @@ def _block(
         rows = _value_rows(study, headline, summary, possible)
         return DifferenceBlock(headline.label, f"mean{in_units}", "none", "", rows, possible)
     pairs = aa_differences(results, study.aa_pairs, headline.metric)
-    rows = (*map(_difference_row, mine), *(_aa_row(pair) for pair in pairs))
+    rows = (*(_difference_row(one, results) for one in mine), *map(_aa_row, pairs))
     axis = f"difference from {baseline}{in_units}"
     return DifferenceBlock(headline.label, axis, headline.direction, baseline, rows)
 
 
-def _difference_row(one: HeadlineComparison) -> DifferenceRow:
-    interval = one.decision.interval
-    mean, low, high = (interval.mean, interval.low, interval.high) if interval else [math.nan] * 3
+def _difference_row(one: HeadlineComparison, results: pd.DataFrame) -> DifferenceRow:
+    interval = one.decision.interval or _single_difference(one, results)
     standing = STANDING_TEXTS.get(one.standing, str(one.standing))
-    is_known = math.isfinite(mean)
-    text = f"{one.difference}  {standing}" if is_known else f"no value: {standing}"
+    if interval is None:
+        text = f"no value: {standing}"
+        return DifferenceRow(one.arm, one.arm, math.nan, math.nan, math.nan, 0, text)
+    text = f"{quantity.format_mean(*interval, is_difference=True)}  {standing}"
     detectable = one.decision.minimum_detectable_effect
-    return DifferenceRow(one.arm, one.arm, mean, low, high, one.n, text, detectable)
+    return DifferenceRow(one.arm, one.arm, *interval, text, detectable)
+
+
+def _single_difference(one: HeadlineComparison, results: pd.DataFrame) -> Interval | None:
+    """Return the difference of the only seed that has both values; None without one."""
+    rows = results[results["metric"] == one.headline.metric]
+    by_arm = {arm: mine.set_index("seed")["value"] for arm, mine in rows.groupby("arm")}
+    if not {one.arm, one.baseline} <= {*by_arm}:
+        return None
+    differences = (by_arm[one.arm] - by_arm[one.baseline]).dropna()
+    if len(differences) != 1:
+        return None
+    return Interval(float(differences.iloc[0]), math.nan, math.nan, 1)
 
 
 def _aa_row(pair: AADifference) -> DifferenceRow:

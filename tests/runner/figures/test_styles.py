@@ -43,7 +43,7 @@ def test_colours_that_differ_little_have_different_lines() -> None:
         one, other = (
             np.array([int(styles.colour(arm)[i : i + 2], 16) for i in (1, 3, 5)]) for arm in (a, b)
         )
-        if np.linalg.norm(one - other) < 90:
+        if np.linalg.norm(one - other) < 60:
             assert styles.line_style(a) != styles.line_style(b)
 
 
