@@ -32,6 +32,7 @@ from runner.report import (
 from runner.report.answer import answer_lines, answer_record
 from runner.report.cards import verdict_card
 from runner.report.collection import RESULT_COLUMNS
+from runner.report.difference_figure import difference_figure
 from runner.report.headlines import HeadlineComparison, compare_headlines
 from runner.report.outcome import Outcome
 from runner.report.run_folder import CONFIG_FILE, ENVIRONMENT_FILE, RESULTS_FILE
@@ -75,14 +76,9 @@ def write_report(run: Path, study: StudyRecord, *, is_redraw: bool = False) -> O
         _write_json(folder / "answer.json", answer_record(study, compared, findings))
         _write_json(folder / "verdicts.json", [_finding_record(finding) for finding in findings])
         _move(folder, run)
-    records = Records(
-        results,
-        study.history,
-        list(study.arms),
-        study.tables,
-        trials=study.trials,
-        clipped=study.clipped,
-    )
+    records = figure_records(study, results)
+    first = difference_figure(study, compared, results, summary)
+    study = dataclasses.replace(study, figures={**first, **study.figures})
     pictures, text_tables, failures, picture_index = _draw(run, study, records, reuse=not is_redraw)
     warnings += [*failures, *trial_notes.environment_notes(study.trials)]
     warnings += [
@@ -130,6 +126,20 @@ def write_report(run: Path, study: StudyRecord, *, is_redraw: bool = False) -> O
         report_path=run / page.TEMPLATE,
         warnings=warnings,
         seconds=time.perf_counter() - started,
+    )
+
+
+def figure_records(study: StudyRecord, results: pd.DataFrame) -> Records:
+    """Return the records that figures are drawn from."""
+    return Records(
+        results,
+        study.history,
+        list(study.arms),
+        study.tables,
+        trials=study.trials,
+        clipped=study.clipped,
+        apart=frozenset((*study.aa_pairs, *study.controls)),
+        declared=study.metric_declarations,
     )
 
 

@@ -45,8 +45,14 @@ def test_every_file_is_there_and_nothing_else(written: tuple[StudyRecord, Outcom
         *("answer.json", "results.csv", "comparison.csv", "verdicts.json"),
         *("config.yaml", "environment.json", "report.html", "figures", "tb"),
     }
-    assert {path.stem for path in (run / "figures").glob("*.svg")} == set(study.figures)
-    assert {path.stem for path in (run / "figures").glob("*.png")} == set(study.figures)
+    assert {path.stem for path in (run / "figures").glob("*.svg")} == {
+        "differences",
+        *study.figures,
+    }
+    assert {path.stem for path in (run / "figures").glob("*.png")} == {
+        "differences",
+        *study.figures,
+    }
     assert list(run.parent.iterdir()) == [run]
 
 
@@ -224,7 +230,8 @@ def test_a_report_is_replaced_without_leftovers(tmp_path: Path) -> None:
         (tmp_path / "run" / "figures").mkdir(exist_ok=True)
         (tmp_path / "run" / "figures" / "renamed.png").touch()
     write_report(tmp_path / "run", bare())
-    assert not list((tmp_path / "run" / "figures").iterdir())
+    remaining = {path.name for path in (tmp_path / "run" / "figures").iterdir()}
+    assert remaining == {"differences.png", "differences.svg"}
     events = list((outcome.report_path.parent / "tb").glob("events.out.tfevents.*"))
     assert len(events) == 1
 
