@@ -255,7 +255,7 @@ def _texts(
 def _finding_record(finding: Finding) -> dict[str, Any]:
     """Return a finding as in verdicts.json: verdict, claim, numbers, and the line of the console.
 
-    `registered` is the hash of `claim` without its texts (statement, source, published), as JSON
+    `registered` is the hash of `claim` without its texts (`claim.DESCRIPTIVE_KEYS`), as JSON
     with sorted keys, without spaces, in UTF-8.
     """
     values = {f.name: getattr(finding, f.name) for f in dataclasses.fields(finding)}

@@ -1,6 +1,7 @@
 """The record of a study: everything that its report is made from."""
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -12,7 +13,8 @@ from runner.claims.headline import Headline
 from runner.claims.preconditions import Preconditions
 from runner.claims.registration import Registration
 from runner.figures.figure import Figure
-from runner.metric_names import COST_METRICS, Metric
+from runner.metric_names import COST_METRICS, Metric, metric_label
+from runner.report.declarations import label_stems
 from runner.report.repeated_looks import RepeatedLooks
 
 BUDGET_KEYS = frozenset(("training.steps", "training.batch_size"))
@@ -93,6 +95,12 @@ class StudyRecord:
         return headline.baseline if headline.baseline in self.arms else self.baseline
 
     @property
+    def apart(self) -> list[str]:
+        """The A/A copies and control arms, which tables show apart from the arms under study."""
+        pairs = self.aa_pairs
+        return [arm for arm in self.arms if arm in pairs or arm in self.controls]
+
+    @property
     def settings(self) -> Mapping[str, Mapping[str, float | str | bool]]:
         """The resolved values of each arm; if there are none, the values in its overrides."""
         return self.hparams or {
@@ -142,5 +150,16 @@ class StudyRecord:
         return int((mine["status"] == "diverged").sum())
 
     def label(self, metric: str) -> str:
-        """Return the label of a headline metric; of any other metric, its name."""
-        return next((h.label for h in self.headline if h.metric == metric), metric)
+        """Return a metric or template in words: a headline's own label, or its declaration's."""
+        own = (h.label for h in self.headline if h.metric == metric)
+        return next(own, "") or metric_label(metric, self._labels)
+
+    @functools.cached_property
+    def _labels(self) -> dict[str, Metric]:
+        return label_stems(self.metric_declarations)
+
+    def in_words(self, text: str, metrics: Iterable[str]) -> str:
+        """Return a text in which these names of metrics or templates stand as words."""
+        for name in sorted({*metrics}, key=len, reverse=True):  # a longer name contains a shorter
+            text = text.replace(name, self.label(name))
+        return text

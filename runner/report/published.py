@@ -1,0 +1,43 @@
+"""What a verdict says about the published number of its claim.
+
+`reproduced` means that the statement of the claim holds here. It says nothing about the published
+number, unless that number is of the same quantity and the test is about its size.
+"""
+
+from runner.claims.claim import Claim
+from runner.claims.finding import Finding, Verdict
+
+PHRASES = {
+    "same quantity": "the published number is of the same quantity",
+    "other quantity": "the published number is of another quantity",
+    "direction only": "no number is published, only the direction",
+    "nothing": "no number is published",
+}
+
+
+def published_phrase(claim: Claim) -> str:
+    """Return what the published number is of, in words; "" if the claim does not declare it."""
+    phrase = PHRASES.get(claim.published_is, "")
+    if claim.published_is == "same quantity" and _is_about_direction(claim):
+        return f"{phrase}, but its size is not tested"
+    return phrase
+
+
+def verdict_phrase(finding: Finding) -> str:
+    """Return the verdict, and after `reproduced` or `contradicted` what was tested.
+
+    A claim that does not declare its published number has the verdict alone.
+    """
+    claim = finding.claim
+    if finding.verdict not in (Verdict.reproduced, Verdict.contradicted) or not claim.published_is:
+        return str(finding.verdict)
+    if _is_about_direction(claim):
+        return f"{finding.verdict} (direction)"
+    if claim.published_is == "same quantity":
+        return str(finding.verdict)
+    return f"{finding.verdict} (statement)"
+
+
+def _is_about_direction(claim: Claim) -> bool:
+    """Return whether a claim says which side is greater, and not by how much."""
+    return claim.kind == "difference"
