@@ -8,7 +8,7 @@ from typing import Any
 from runner.claims.finding import Finding, Verdict
 from runner.report.headline_sentence import answer_word, headline_sentences, size_word
 from runner.report.headlines import HeadlineComparison
-from runner.report.published import published_phrase, verdict_phrase
+from runner.report.published import published_noun, published_phrase, verdict_phrase
 from runner.report.study_record import StudyRecord
 from runner.stats.intervals import clopper_pearson
 from runner.stats.standing import ALPHA, alpha_at_look
@@ -169,11 +169,11 @@ def verdict_counts(findings: Sequence[Finding], settings: Sequence[str] = ()) ->
 def _published(findings: Sequence[Finding]) -> str:
     """Return a sentence on the published numbers of reproduced claims; "" if they say nothing."""
     reproduced = [f for f in findings if f.shipped and f.verdict is Verdict.reproduced]
-    kinds = Counter(published_phrase(finding.claim) for finding in reproduced)
-    kinds.pop("", None)
-    if not kinds:
+    phrases = Counter(phrase for f in reproduced if (phrase := published_phrase(f.claim)))
+    if not phrases:
         return ""
     if len(reproduced) == 1:
-        return f" {capitalise(next(iter(kinds)))}."
-    texts = [f"{phrase} ({n} of {len(reproduced)})" for phrase, n in kinds.most_common()]
-    return f" Of the reproduced ones, {'; '.join(texts)}."
+        return f" {capitalise(next(iter(phrases)))}."
+    numbers = Counter(noun for f in reproduced if (noun := published_noun(f.claim)))
+    listed = "; ".join(f"{n} {noun}" for noun, n in numbers.most_common())
+    return f" Published numbers of the {len(reproduced)} reproduced claims: {listed}."

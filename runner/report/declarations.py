@@ -43,6 +43,14 @@ def affects_of(summary: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     return {option: tuple(starts) for option, starts in summary[AFFECTS_KEY].items()}
 
 
+def labels_of(declared: Mapping[str, Metric]) -> dict[str, Metric]:
+    """Return the declarations that name a run's metrics in words, for `metric_label`.
+
+    They are those of this process, and for other metrics, such as a plug-in's, those of the run.
+    """
+    return {**label_stems(declared), **registry.known_metrics()}
+
+
 def label_stems(declared: Mapping[str, Metric]) -> dict[str, Metric]:
     """Return the declarations that have a label, by the name that all their finer names begin with.
 
@@ -51,7 +59,7 @@ def label_stems(declared: Mapping[str, Metric]) -> dict[str, Metric]:
     """
     groups: dict[tuple[str, ...], list[list[str]]] = {}
     for name, metric in declared.items():
-        if metric.label:
+        if metric.label and "*" not in metric.label:
             segments = name.split("/")
             groups.setdefault((metric.label, *segments[:2]), []).append(segments)
     stems = {}

@@ -176,7 +176,7 @@ def _others(
             arms = join_with_and([f"{row.arm} ({row.standing})" for row in mine])
             sentences.append(f"{arms} also differ from {mine[0].baseline} in {setting}.")
     if is_first and sentences:
-        sentences[0] = f"In {rows[0].headline.label}, {sentences[0]}"
+        sentences[0] = f"{capitalise(rows[0].headline.label)}: {sentences[0]}"
     return sentences
 
 
@@ -241,7 +241,7 @@ def _levels(
     if means.empty:
         if not is_whole_study:
             return []
-        return [f"In {headline.label}, no arm has a value.", *([without] if lost else [])]
+        return [f"{capitalise(headline.label)}: no arm has a value.", *([without] if lost else [])]
     display = quantity.display_unit(str(means["unit"].iloc[0]), means["mean"].tolist())
     planned = study.trials.groupby("arm")["seed"].nunique()
     values = []
@@ -256,10 +256,10 @@ def _levels(
         ]
         inside = "; ".join(filter(None, notes))
         values.append(
-            f"{row['arm']} has {display.with_name(number)}{bracket}{rest}"
+            f"{row['arm']} {display.with_name(number)}{bracket}{rest}"
             + (f" ({inside})" if inside else "")
         )
-    numbers = f"In {headline.label}, {join_with_and(values)}"
+    numbers = f"{capitalise(headline.label)}: {join_with_and(values)}"
     if not is_whole_study:
         numbers += ", on another task and therefore not compared"
     elif not results.empty and (means["n"] > 1).any():

@@ -23,6 +23,15 @@ def published_phrase(claim: Claim) -> str:
     return phrase
 
 
+def published_noun(claim: Claim) -> str:
+    """Return what the published number is of, for a list of counts."""
+    if claim.published_is in ("direction only", "nothing"):
+        return "not printed"
+    noun = PHRASES.get(claim.published_is, "").removeprefix("the published number is ")
+    tested = "" if claim.published_is != "same quantity" else " and tested"
+    return f"{noun}{' but not tested' if tested and _is_about_direction(claim) else tested}"
+
+
 def verdict_phrase(finding: Finding) -> str:
     """Return the verdict, and after `reproduced` or `contradicted` what was tested.
 

@@ -26,6 +26,7 @@ from runner.report.answer import answer_lines, answer_record
 from runner.report.cards import verdict_card
 from runner.report.collection import RESULT_COLUMNS
 from runner.report.headlines import HeadlineComparison, compare_headlines
+from runner.report.hidden_texts import without_passages
 from runner.report.hparams_table import update_shared_tables
 from runner.report.outcome import Outcome
 from runner.report.run_folder import CONFIG_FILE, ENVIRONMENT_FILE, RESULTS_FILE
@@ -77,6 +78,10 @@ def write_report(run: Path, study: StudyRecord, *, is_redraw: bool = False) -> O
         trials=study.trials,
         clipped=study.clipped,
     )
+    left_out: list[str] = []
+    if not study.samples:
+        figures, left_out = without_passages(study.figures)
+        study = dataclasses.replace(study, figures=figures)
     pictures, text_tables, failures = draw_all(study.figures, records)
     warnings += [*failures, *trial_notes.environment_notes(study.trials)]
     warnings += [
@@ -103,6 +108,7 @@ def write_report(run: Path, study: StudyRecord, *, is_redraw: bool = False) -> O
             pictures=pictures,
             text_tables=text_tables,
             warnings=warnings,
+            left_out=left_out,
         )
         # The page is moved last: when it appears, every file that it names exists.
         (folder / page.TEMPLATE).write_bytes(html.encode("utf-8", TEXT["errors"]))

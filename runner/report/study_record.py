@@ -14,7 +14,7 @@ from runner.claims.preconditions import Preconditions
 from runner.claims.registration import Registration
 from runner.figures.figure import Figure
 from runner.metric_names import COST_METRICS, Metric, metric_label
-from runner.report.declarations import label_stems
+from runner.report.declarations import labels_of
 from runner.report.repeated_looks import RepeatedLooks
 
 BUDGET_KEYS = frozenset(("training.steps", "training.batch_size"))
@@ -44,6 +44,7 @@ class StudyRecord:
     metric_declarations  metric -> its declaration, for all metrics of `results`
     preset_tolerance  the preset's `match.tolerance`
     registrations  claim id -> when it was registered, and whether its results were known then
+    samples   whether page and TensorBoard show passages of the data
     looks     the looks at these arms; None for a smoke run
     """
 
@@ -79,6 +80,7 @@ class StudyRecord:
     affects: dict[str, tuple[str, ...]] = field(default_factory=dict)
     metric_declarations: dict[str, Metric] = field(default_factory=dict)
     preset_tolerance: float = 0.01
+    samples: bool = True
 
     def __post_init__(self) -> None:
         if self.baseline not in self.arms:
@@ -156,7 +158,7 @@ class StudyRecord:
 
     @functools.cached_property
     def _labels(self) -> dict[str, Metric]:
-        return label_stems(self.metric_declarations)
+        return labels_of(self.metric_declarations)
 
     def in_words(self, text: str, metrics: Iterable[str]) -> str:
         """Return a text in which these names of metrics or templates stand as words."""

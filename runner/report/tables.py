@@ -80,7 +80,7 @@ def _row(
 ) -> dict[str, Any]:
     """Return an arm's row with its mean; the columns of a comparison are empty."""
     row = {"arm": arm, "value": NO_VALUE_WORDS, "sort": "", "difference": "", "p": ""}
-    row |= {"standing": "", "words": "", "sort_difference": "", "sort_p": ""}
+    row |= {"standing": "", "words": "", "caveat": "", "sort_difference": "", "sort_p": ""}
     if mean is not None:
         numbers = (mean["mean"], mean["low"], mean["high"], int(mean["n"]))
         text = quantity.format_mean(*numbers, display=display, marks_exact=marks_exact)
@@ -104,6 +104,7 @@ def _result(one: HeadlineComparison, *, marks_exact: bool) -> dict[str, str]:
         "sort_p": repr(float(p)) if math.isfinite(p) else "",
         "standing": str(one.standing),
         "words": one.words,
+        "caveat": one.words.removeprefix(str(one.standing)).removeprefix(",").strip(),
     }
 
 
@@ -188,8 +189,10 @@ def _cost_cell(cell: Any, base: Any, display: DisplayUnit) -> tuple[str, str]:
 
 
 def _cost_deviation(cell: Any, base: Any) -> str:
-    """Return a count's deviation from the baseline's, after any matching: " (+3.2 %)" or ""."""
+    """Return a count's ratio to the baseline's, after any matching: " (+3.2 %)", " (3.0 x)"."""
     if base is None or not math.isnan(cell["low"]) or not base["mean"]:
         return ""
-    off = 100 * (cell["mean"] / base["mean"] - 1)
-    return f" ({off:+.1f} %)" if off else ""
+    ratio = cell["mean"] / base["mean"]
+    if 0.5 < ratio < 2:
+        return f" ({100 * (ratio - 1):+.1f} %)" if ratio != 1 else ""
+    return f" ({ratio:.2g} x)" if ratio < 9.95 else f" ({ratio:,.0f} x)"
