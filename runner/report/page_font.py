@@ -87,20 +87,19 @@ def _subset(path: Path, characters: frozenset[str]) -> tuple[bytes, frozenset[st
     from fontTools.subset import Options, Subsetter
     from fontTools.ttLib import TTFont
 
-    font = TTFont(path, lazy=True, recalcTimestamp=False)
-    covered = frozenset(c for c in characters if ord(c) in font.getBestCmap())
     options = Options()
     options.layout_features = []
     options.hinting = False
     options.name_IDs = [*KEPT_NAMES]
     options.drop_tables += ["vhea", "vmtx", "VORG", "GSUB", "GPOS", "GDEF", "BASE"]
-    subsetter = Subsetter(options=options)
-    subsetter.populate(unicodes=[ord(c) for c in covered])
-    subsetter.subset(font)
-    # A derived font must not bear the name of the original.
-    for number, name in ((1, FAMILY), (2, "Regular"), (4, FAMILY), (6, FAMILY)):
-        font["name"].setName(name, number, 3, 1, 0x409)
-    font.flavor = "woff"
-    content = io.BytesIO()
-    font.save(content)
+    subsetter, content = Subsetter(options=options), io.BytesIO()
+    with TTFont(path, lazy=True, recalcTimestamp=False) as font:
+        covered = frozenset(c for c in characters if ord(c) in font.getBestCmap())
+        subsetter.populate(unicodes=[ord(c) for c in covered])
+        subsetter.subset(font)
+        # A derived font must not bear the name of the original.
+        for number, name in ((1, FAMILY), (2, "Regular"), (4, FAMILY), (6, FAMILY)):
+            font["name"].setName(name, number, 3, 1, 0x409)
+        font.flavor = "woff"
+        font.save(content)
     return content.getvalue(), covered

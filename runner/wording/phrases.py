@@ -22,5 +22,6 @@ def join_with_and(parts: Sequence[str]) -> str:
 
 
 def capitalise(text: str) -> str:
-    """Return a text whose first letter is large; the other letters stay as they are."""
-    return text[:1].upper() + text[1:]
+    """Return a text with a large first letter; a name of a metric, such as val/loss, stays."""
+    is_name = "/" in text.split(",")[0].split(" ")[0]
+    return text if is_name else text[:1].upper() + text[1:]
