@@ -250,10 +250,10 @@ class Timing:
 
 @dataclass
 class Report:
-    """What a report may show.
+    """The content of a report.
 
     samples  whether pages and TensorBoard show passages of the data, such as predicted sentences
-             and the tokens beside a map of attention
+             and the tokens at a map of attention
     """
 
     samples: bool

@@ -12,9 +12,7 @@ from runner.report.headlines import HeadlineComparison
 from runner.report.study_record import StudyRecord
 
 STEP_TIME = "time/step"
-LEAST_TIME_CHANGE = (
-    0.1  # smaller changes of a time that is measured beside other trials mean little
-)
+LEAST_TIME_CHANGE = 0.1  # smaller changes mean little, since trials run in parallel
 
 
 def cost_clause(study: StudyRecord, row: HeadlineComparison) -> str:

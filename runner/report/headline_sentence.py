@@ -1,4 +1,4 @@
-"""The sentences of one headline: what each arm's result is, how much it differs, what it costs.
+"""The sentences of one headline: the result of each arm, its difference and its cost.
 
 A headline with a subject begins with the answer to the question of the title: Yes, No, Not shown
 or Undecided. `docs/verdicts.md` has the rules.
@@ -21,8 +21,7 @@ from runner.wording import quantity
 from runner.wording.phrases import capitalise, count_range, join_with_and
 
 A_LITTLE, CLEARLY = 0.02, 0.20
-"""Limits of a difference as a share of the baseline's mean: below the first one it is "a little",
-above the second one it is "clear"."""
+"""Limits of the size words, as shares of the baseline's mean."""
 MAX_NAMED = 3  # arms of one result that a sentence names
 WORDS = {
     Standing.better: ("is better than", "are better than"),
@@ -42,7 +41,7 @@ def headline_sentences(
 ) -> list[str]:
     """Return the sentences of a headline; the first one is the answer if it has a subject."""
     rows = [one for one in compared if one.headline is headline]
-    # The costs of an arm stand in the first headline that compares it.
+    # The first headline that compares an arm has its costs.
     first = {one.arm: one for one in reversed(compared)}
     new = [row for row in rows if first[row.arm] is row]
     if not rows:
@@ -55,21 +54,21 @@ def headline_sentences(
         baseline = rows[0].baseline
         if has_no_done_trial(study, baseline) and not any(row.n for row in rows):
             sentences.append(f"{baseline} has no result.")
-        alone = [a for a in study.arms if not study.fairness.same_task(a, baseline)]
-        sentences += _levels(study, headline, alone)
-    return sentences + _copies(study, headline, rows, " ".join(sentences))
+        of_other_tasks = [a for a in study.arms if not study.fairness.same_task(a, baseline)]
+        sentences += _levels(study, headline, of_other_tasks)
+    return sentences + _aa_sentences(study, headline, rows, " ".join(sentences))
 
 
 def answer_word(row: HeadlineComparison) -> str:
     """Return the answer to the title: yes, no, no: the opposite, not shown, or undecided."""
-    wanted, standing = row.headline.yes, row.standing
+    yes, standing = row.headline.yes, row.standing
     if standing is Standing.undecided:
         return "undecided"
     if standing is Standing.not_distinguished:
         return "no" if row.decision.reason == "equal" else "not shown"
-    if standing == wanted or wanted == "different":
+    if standing == yes or yes == "different":
         return "yes"
-    return "no: the opposite" if standing is OPPOSITE.get(wanted) else "not shown"
+    return "no: the opposite" if standing is OPPOSITE.get(yes) else "not shown"
 
 
 def size_word(row: HeadlineComparison) -> str:
@@ -84,7 +83,7 @@ def size_word(row: HeadlineComparison) -> str:
 def answer_to_title(study: StudyRecord, row: HeadlineComparison, with_costs: bool) -> str:
     """Return the sentence on a headline's subject, without its full stop."""
     word = answer_word(row)
-    size = size_word(row) if word in ("yes", "no: the opposite") else ""
+    size = size_word(row) if word == "yes" else ""
     verdict = capitalise(f"{word}, {size}" if size else word)
     facts = cost_facts(study, row) if with_costs else []
     also = [f"it {join_with_and(facts)}"] if facts else []
@@ -123,12 +122,9 @@ def _amount(row: HeadlineComparison) -> str:
 
 
 def _side(row: HeadlineComparison) -> str:
-    """Return the side on which an arm's mean lies: better or worse, or higher or lower."""
-    interval, direction = row.decision.interval, row.headline.direction
-    mean = interval.mean if interval else 0.0
-    if direction == "none":
-        return "higher" if mean > 0 else "lower"
-    return "better" if (mean < 0) == (direction == "less") else "worse"
+    """Return the side of the baseline on which an arm's mean lies, without a judgement."""
+    interval = row.decision.interval
+    return "higher" if interval and interval.mean > 0 else "lower"
 
 
 def _details(row: HeadlineComparison) -> str:
@@ -142,7 +138,7 @@ def _details(row: HeadlineComparison) -> str:
     elif isfinite(detectable):
         if row.excludes_zero and isfinite(p):
             details[-1] += f", but corrected p = {quantity.format_p_value(p)}"
-        display = quantity.DisplayUnit("", row.display.factor)  # the unit was said with the amount
+        display = quantity.DisplayUnit("", row.display.factor)  # the amount has the unit
         size = quantity.format_amount(detectable, np.nan, np.nan, display)
         details.append(f"smallest detectable effect {size}")
     return "; ".join(details)
@@ -282,7 +278,7 @@ def misses(study: StudyRecord, headline: Headline, values: np.ndarray) -> str:
     return f"{missing} of {len(finite)} seeds {'misses' if missing == 1 else 'miss'} {best:g}"
 
 
-def _copies(
+def _aa_sentences(
     study: StudyRecord, headline: Headline, rows: Sequence[HeadlineComparison], said: str
 ) -> list[str]:
     """Return a sentence for each A/A pair of an arm that the headline is about."""

@@ -13,9 +13,9 @@ KEY = "report.samples=false"
 def without_passages(figures: Mapping[str, Figure]) -> tuple[dict[str, Figure], list[str]]:
     """Return the figures that show no passage of the data, and a line for each change.
 
-    Tables of samples are left out. Matrices have numbers instead of the texts beside them.
+    Tables of samples are left out. Matrices have numbers instead of texts at their positions.
     """
-    kept, lines = {}, []
+    shown_figures, lines = {}, []
     for name, figure in figures.items():
         if isinstance(figure, Samples):
             lines.append(f"{figure.title}: this table of texts is left out ({KEY}).")
@@ -23,5 +23,5 @@ def without_passages(figures: Mapping[str, Figure]) -> tuple[dict[str, Figure], 
         if isinstance(figure, Matrix) and figure.tick_columns:
             lines.append(f"{figure.title}: positions have numbers instead of texts ({KEY}).")
             figure = dataclasses.replace(figure, x_ticks=None, y_ticks=None)
-        kept[name] = figure
-    return kept, lines
+        shown_figures[name] = figure
+    return shown_figures, lines

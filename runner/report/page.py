@@ -34,7 +34,7 @@ TEMPLATE = "report.html"
 TEMPLATES = Path(__file__).parent / "template"
 FIRST_FIGURE = "differences"
 """The figure that follows the answer, if the study has it."""
-MAX_SVG_RATIO = 3  # an SVG that is so many times larger than the PNG is replaced by it
+MAX_SVG_RATIO = 3  # of the sizes of SVG and PNG; a larger SVG is replaced by the PNG
 PLAIN_NAME = re.compile(r"(?!(?i:null|true|false|nan|inf)$)[A-Za-z_][\w.-]*")
 """Names that need no quotes in Hydra."""
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 FAMILY = "report-cjk"
 LICENCE = (
-    "Japanese characters are shown in an embedded subset of IPAex Gothic, copyright "
-    "Information-technology Promotion Agency, Japan (IPA), 2003-2019, under the IPA Font License "
-    "Agreement v1.0 (https://opensource.org/licenses/IPA/). The subset serves this page only. "
+    "Japanese characters have an embedded subset of the font IPAex Gothic, which serves this page "
+    "only. Copyright: Information-technology Promotion Agency, Japan (IPA), 2003-2019. Licence: "
+    "IPA Font License Agreement v1.0 (https://opensource.org/licenses/IPA/). "
     "The original font is at https://moji.or.jp/ipafont/."
 )
 PORTABLE_BLOCKS = ((0x0000, 0x058F), (0x1E00, 0x2BFF))

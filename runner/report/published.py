@@ -1,4 +1,4 @@
-"""What a verdict says about the published number of its claim.
+"""Verdicts in relation to the published number of their claim.
 
 `reproduced` means that the statement of the claim holds here. It says nothing about the published
 number, unless that number is of the same quantity and the test is about its size.
@@ -16,7 +16,7 @@ PHRASES = {
 
 
 def published_phrase(claim: Claim) -> str:
-    """Return what the published number is of, in words; "" if the claim does not declare it."""
+    """Return the quantity of the published number in words; "" if the claim does not declare it."""
     phrase = PHRASES.get(claim.published_is, "")
     if claim.published_is == "same quantity" and _is_about_direction(claim):
         return f"{phrase}, but its size is not tested"
@@ -24,7 +24,7 @@ def published_phrase(claim: Claim) -> str:
 
 
 def published_noun(claim: Claim) -> str:
-    """Return what the published number is of, for a list of counts."""
+    """Return the quantity of the published number, for a list of counts."""
     if claim.published_is in ("direction only", "nothing"):
         return "not printed"
     noun = PHRASES.get(claim.published_is, "").removeprefix("the published number is ")
@@ -33,7 +33,7 @@ def published_noun(claim: Claim) -> str:
 
 
 def verdict_phrase(finding: Finding) -> str:
-    """Return the verdict, and after `reproduced` or `contradicted` what was tested.
+    """Return the verdict; `reproduced` and `contradicted` are followed by the content of the test.
 
     A claim that does not declare its published number has the verdict alone.
     """

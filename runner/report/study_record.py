@@ -98,7 +98,7 @@ class StudyRecord:
 
     @property
     def apart(self) -> list[str]:
-        """The A/A copies and control arms, which tables show apart from the arms under study."""
+        """The second arms of A/A pairs and the control arms, which tables show apart."""
         pairs = self.aa_pairs
         return [arm for arm in self.arms if arm in pairs or arm in self.controls]
 

@@ -92,7 +92,7 @@ def aa_difference_lines(
 ) -> list[str]:
     """Return a sentence for each A/A pair: its difference, which is due to chance.
 
-    `said` is the text before the sentence: a unit that stands there is not repeated.
+    `said` is the text before the sentence: a unit that it names is not repeated.
     """
     rows = results[results["metric"] == metric]
     unit = str(rows["unit"].iloc[0]) if len(rows) else ""

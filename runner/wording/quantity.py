@@ -150,8 +150,8 @@ def format_amount(mean: float, low: float, high: float, display: DisplayUnit = P
     """Return the size of a difference for a sentence: "0.016 nats/byte [0.007, 0.024]".
 
     The amount is positive, and the limits of a negative difference change their signs and places.
-    It has two significant digits, and more where two would hide the interval or its distance from
-    zero. A mean without limits is a number alone.
+    It has the decimals of two significant digits, and more where these would hide the interval or
+    its distance from zero. A mean without limits is a number alone.
     """
     if mean < 0:
         mean, low, high = -mean, -high, -low
@@ -162,14 +162,15 @@ def format_amount(mean: float, low: float, high: float, display: DisplayUnit = P
     elif not has_interval and mean == int(mean):
         number, ends = f"{int(mean):,}", []
     else:
-        decimals = _decimals(mean, 2) if mean else 3
-        shown = [low, high] if has_interval else []
+        size = max(mean, (high - low) / 2) if has_interval else mean
+        decimals = _decimals(size, 2) if size else 3
+        limits = [low, high] if has_interval else []
         for _ in range(3):
-            rounded = [round(end, decimals) for end in shown]
-            if not shown or (rounded[0] != rounded[1] and all(rounded)):
+            rounded = [round(end, decimals) for end in limits]
+            if not limits or (rounded[0] != rounded[1] and all(rounded)):
                 break
             decimals += 1
-        number, *ends = [_fixed(value, decimals) for value in (mean, *shown)]
+        number, *ends = [_fixed(value, decimals) for value in (mean, *limits)]
     text = display.with_name(number)
     return f"{text} [{ends[0]}, {ends[1]}]" if has_interval else text
 
