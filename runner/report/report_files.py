@@ -34,6 +34,7 @@ from runner.report.cards import verdict_card
 from runner.report.collection import RESULT_COLUMNS
 from runner.report.difference_figure import difference_figure
 from runner.report.headlines import HeadlineComparison, compare_headlines
+from runner.report.hidden_texts import without_passages
 from runner.report.outcome import Outcome
 from runner.report.run_folder import CONFIG_FILE, ENVIRONMENT_FILE, RESULTS_FILE
 from runner.report.study_record import StudyRecord
@@ -77,6 +78,10 @@ def write_report(run: Path, study: StudyRecord, *, is_redraw: bool = False) -> O
         _write_json(folder / "verdicts.json", [_finding_record(finding) for finding in findings])
         _move(folder, run)
     records = figure_records(study, results)
+    left_out: list[str] = []
+    if not study.samples:
+        figures, left_out = without_passages(study.figures)
+        study = dataclasses.replace(study, figures=figures)
     first = difference_figure(study, compared, results, summary)
     study = dataclasses.replace(study, figures={**first, **study.figures})
     pictures, text_tables, failures, picture_index = _draw(run, study, records, reuse=not is_redraw)
@@ -107,6 +112,7 @@ def write_report(run: Path, study: StudyRecord, *, is_redraw: bool = False) -> O
             pictures=pictures,
             text_tables=text_tables,
             warnings=warnings,
+            left_out=left_out,
         )
         # The page is moved last: when it appears, every file that it names exists.
         (folder / page.TEMPLATE).write_bytes(html.encode("utf-8", TEXT["errors"]))
@@ -289,7 +295,7 @@ def _texts(
 def _finding_record(finding: Finding) -> dict[str, Any]:
     """Return a finding as in verdicts.json: verdict, claim, numbers, and the line of the console.
 
-    `registered` is the hash of `claim` without its texts (statement, source, published), as JSON
+    `registered` is the hash of `claim` without its texts (`claim.DESCRIPTIVE_KEYS`), as JSON
     with sorted keys, without spaces, in UTF-8.
     """
     values = {f.name: getattr(finding, f.name) for f in dataclasses.fields(finding)}
