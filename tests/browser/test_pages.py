@@ -16,8 +16,6 @@ from tests.browser.chromium import Chromium
 from tests.browser.tab import Tab
 from tests.support.sample_study import make_study
 
-pytestmark = pytest.mark.xdist_group("browser")  # one Chromium
-
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory, chromium: Chromium) -> Path:  # noqa: ARG001
@@ -34,6 +32,7 @@ def tab(chromium: Chromium) -> Iterator[Tab]:
         yield opened
 
 
+@pytest.mark.xdist_group("browser")  # one Chromium and one page
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_a_page_of_made_up_data_has_no_faults(check: Callable, tab: Tab, page: Path):
     assert list(check(tab, page)) == []
