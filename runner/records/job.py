@@ -31,6 +31,7 @@ class Job:
         passes: for a finished trial that gets another timing pass, the number of its passes so far;
             0 for a trial that is not finished.
         timeout_s: seconds after which the stage is stopped; None for no limit.
+        table_metrics: the metrics that TensorBoard's HParams table shows.
     """
 
     arm: str
@@ -46,3 +47,4 @@ class Job:
     stage: Stage = Stage.run
     passes: int = 0
     timeout_s: float | None = None
+    table_metrics: tuple[str, ...] = ()

@@ -13,6 +13,7 @@ from filelock import AcquireReturnProxy, BaseFileLock, FileLock, Timeout
 from runner.config import ConfigError, StudyError
 from runner.plan.data import cache_folder
 from runner.plan.plan import Plan, PlannedArm
+from runner.plan.report_spec import read_report_spec
 from runner.records import provenance
 from runner.records.files import (
     is_accessible,
@@ -251,4 +252,5 @@ def make_job(plan: Plan, entry: Entry, stage: Stage) -> Job:
         plugins=tuple(plan.study.plugins),
         stage=stage,
         timeout_s=plan.study.timeout_s,
+        table_metrics=tuple(read_report_spec(plan.study).metrics),
     )

@@ -144,7 +144,7 @@ def test_counts_that_no_seed_changes_are_exact(monkeypatch):
     headline = [Headline("cost/bytes", "less", "bytes of keys and values")]
     assert registry.metric("cost/bytes") == COUNT
     assert standings(study(sizes, headline)) == {("cost/bytes", "arm"): "better"}
-    assert "arm (-256 (exact)) is better than base" in told(study(sizes, headline))
+    assert "arm is better than base by 256." in told(study(sizes, headline))
     same = {key: [512.0] * 2 for key in sizes}
     assert standings(study(same, headline)) == {("cost/bytes", "arm"): "no significant difference"}
     uneven = sizes | {("arm", "cost/bytes"): [256.0, 300.0]}
@@ -212,7 +212,7 @@ def test_copies_and_controls_are_in_no_comparison():
     sentence = told(record)
     assert "narrow (" not in sentence
     assert "base_copy (" not in sentence
-    assert "The A/A pair of base differs by" in sentence
+    assert "Two copies of base differ by" in sentence
     shown = page.comparison_table(
         record,
         LOSS,
@@ -351,9 +351,9 @@ def test_parameters_are_told_beside_the_cost_that_was_matched():
     conditions = {arm: {"match.by": "kv_bytes"} for arm in costs}
     record = study(columns, costs=costs, conditions=conditions)
     (one,) = compare_headlines(record, record.results)
-    equal = "at equal bytes of keys and values a token and 10.0 x the parameters"
-    assert one.words == f"better, {equal}"
-    assert equal in told(record)
+    equal = "at equal bytes of keys and values a token"
+    assert one.words == f"better, {equal} and 10.0 x the parameters"
+    assert f"{equal}; it has 10.0 x the parameters." in told(record)
 
 
 def test_an_answer_without_headlines_says_so():
