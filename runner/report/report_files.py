@@ -215,14 +215,15 @@ def _tables(
     own = {metric: arm for metric, arm in own.items() if arm != study.baseline}
     tables = []
     for baseline in dict.fromkeys([study.baseline, *own.values()]):
-        # Arms under other seeds cannot be paired with this baseline, and control arms are not
-        # compared. A metric whose headline has its own baseline is compared only with that one.
+        # Arms under other seeds cannot be paired with this baseline. Control arms and arms on other
+        # tasks are not compared. A headline's own baseline is the only one of its metric.
         offset = study.seed_offsets.get(baseline, 0)
         arms = [
             arm
             for arm in study.arms
             if arm not in study.controls
             and study.seed_offsets.get(arm, 0) == offset
+            and study.fairness.same_task(arm, baseline)
             and (baseline == study.baseline or study.fairness.same_data(arm, baseline))
         ]
         rows = results[results["arm"].isin([baseline, *arms])]
