@@ -109,9 +109,9 @@ def test_headlines_come_first_in_every_tab() -> None:
         *(LOSS, "3 claims/2 moe/load_max_violation"),
         *("moe/entropy", "5 train/loss", "4 val/other"),
     ]
-    first, *rest = sorted([*tags, "2 figures/loss", "~ HParams/x", "~ bands/x"])
+    first, *rest = sorted([*tags, "2 figures/1 loss", "~ HParams/x", "~ bands/x"])
     assert first == LOSS
-    assert rest[0] == "2 figures/loss"
+    assert rest[0] == "2 figures/1 loss"
     assert [tag[0] for tag in rest[-2:]] == ["~", "~"]
 
 
@@ -143,7 +143,7 @@ def test_the_table_has_a_row_for_each_arm(app: TensorBoardApp) -> None:
         "dense": "baseline",
         "moe_top2": "under study",
         "moe_no_balance": "under study",
-        "moe_top2_copy": "A/A copy of moe_top2",
+        "moe_top2_copy": "A/A pair with moe_top2",
     }
     assert {row["arm.seeds"] for row in rows.values()} == {8}
     assert rows["moe_no_balance"]["ffn.balance"] == "none"
@@ -191,7 +191,7 @@ def test_never_more_than_40_runs_and_a_text_names_the_arms_without_one(tmp_path:
     assert set(app.runs()) >= {*ARMS}  # they are baseline or arms of claims, behind all the others
     assert set(app.rows()) == {*app.runs()} - {"."}
     text = app.texts()["arms without a run"]
-    assert "39 arms of 45 have a run here" in text
+    assert "only 39 arms of 45 have a run here" in text
     assert [name for name in study.arms if f" {name}," in text or f" {name}." in text] == [
         arm for arm in study.arms if arm not in app.runs()
     ]
@@ -199,7 +199,7 @@ def test_never_more_than_40_runs_and_a_text_names_the_arms_without_one(tmp_path:
 
 def test_texts_and_images_are_there(folder: Path, app: TensorBoardApp) -> None:
     root = read(folder)
-    assert root.Images("2 figures/loss")[0].encoded_image_string == PNG
+    assert root.Images("2 figures/1 loss")[0].encoded_image_string == PNG
     assert root.Tensors("answer")[0].tensor_proto.string_val[0].decode() == "**yes**: 日本語"
     assert app.texts() == {"answer": "<p><strong>yes</strong>: 日本語</p>"}
 

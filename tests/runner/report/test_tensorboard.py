@@ -43,7 +43,7 @@ def test_after_one_run_and_after_more_seeds(run: Callable[..., None], tmp_path: 
     for n_seeds in (2, 9):
         run(*MOE, f"n_seeds={n_seeds}")
         app = check_dashboard(experiment, *ARMS, n_seeds=n_seeds)
-        assert app.rows()["moe_top2_copy"]["arm.role"] == "A/A copy of moe_top2"
+        assert app.rows()["moe_top2_copy"]["arm.role"] == "A/A pair with moe_top2"
         assert not [tag for tag in set.union(*app.tags().values()) if "expert0" in tag]
         trials = TensorBoardApp(experiment / "trials")
         assert len(trials.runs()) == 1 + len(ARMS) * n_seeds
@@ -61,11 +61,11 @@ def test_after_one_run_and_after_more_seeds(run: Callable[..., None], tmp_path: 
 def test_after_a_sweep_and_another_study(
     runner: Callable[..., object], run: Callable[..., None], tmp_path: Path
 ) -> None:
-    runner("-m", *TINY, "n_seeds=1", "arm=dense", "~figures", "training.lr=1e-3,3e-3")
+    runner("-m", *TINY, "n_seeds=1", "arm=dense", "~figures", "training.lr=1e-3,2e-3")
     experiment = tmp_path / "outputs" / "moe"
     trials = TensorBoardApp(experiment / "trials")
     assert list(trials.columns()) == ["arm", "seed", "training.lr"]
-    assert sorted(row["training.lr"] for row in trials.rows().values()) == [0.001, 0.003]
+    assert sorted(row["training.lr"] for row in trials.rows().values()) == [0.001, 0.002]
     assert [row["arm"] for row in trials.rows().values()] == ["dense", "dense"]
     latest = TensorBoardApp(experiment / "latest" / "tb")
     assert latest.runs() == [".", "dense"]
