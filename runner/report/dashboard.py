@@ -86,7 +86,7 @@ def describe_left_out(arms: Sequence[str], left_out: Sequence[str]) -> str:
     return (
         f"TensorBoard selects no run if there are more than {tensorboard.MAX_RUNS}. So only "
         f"{format_count(len(arms), 'arm')} of {len(arms) + len(left_out)} have a run here. "
-        "Baselines and the arms of claims come first, then the other arms in their order. Controls, "
+        "Baselines and the arms of claims come first, then the other arms in order. Controls, "
         "and arms that repeat another one under other seeds, come last. The report has all arms. "
         f"Without a run: {', '.join(left_out)}."
     )
