@@ -13,6 +13,7 @@ TensorBoard selects no run if there are more than 40. So at most 39 arms have a 
 head has no counterpart under another seed. So metrics of a single one have no mean here.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -123,7 +124,9 @@ def _charts(study: StudyRecord, bands: pd.DataFrame) -> dict[str, list[tensorboa
     with_limits = bands[bands["low"].notna()]["metric"].unique()
     tags = {metric: curve_tag(study, metric) for metric in with_limits}
     places = {metric: place for place, metric in enumerate(study.metrics)}
-    metrics = sorted(tags, key=lambda metric: (places.get(metric, len(places)), tags[metric]))
+    metrics = sorted(
+        tags, key=lambda metric: (places.get(metric, len(places)), _natural(tags[metric]))
+    )
     categories: dict[str, list[tensorboard.MarginChart]] = {}
     for metric in metrics[:MAX_CHARTS]:
         tag, label = tags[metric], study.label(metric)
@@ -133,6 +136,12 @@ def _charts(study: StudyRecord, bands: pd.DataFrame) -> dict[str, list[tensorboa
         # Insert at the front: TensorBoard shows a category's charts from the last to the first.
         categories.setdefault(category, []).insert(0, (title, tag, low, high))
     return categories
+
+
+def _natural(tag: str) -> list[tuple[bool, int, str]]:
+    """Return a key that sorts `layer2` before `layer10`, as TensorBoard does."""
+    words = re.findall(r"\d+|\D+", tag)
+    return [(not w.isdecimal(), int(w) if w.isdecimal() else 0, w) for w in words]
 
 
 def _final_values(study: StudyRecord) -> dict[str, dict[str, float]]:

@@ -24,6 +24,7 @@ PNG = bytes.fromhex(
 )
 LOSS = "1 headlines/1 val/loss"
 METRICS = ("val/loss", "moe/load_max_violation")
+NAMES = ("moe/x/10", "moe/x/2", "train/loss")
 
 
 @pytest.fixture(scope="module")
@@ -118,9 +119,12 @@ def test_headlines_come_first_in_every_tab() -> None:
 def test_categories_of_bands_have_the_order_of_the_charts(tmp_path: Path) -> None:
     study = make_study(figures={})
     rows = study.history[study.history["metric"] == "val/loss"]
-    history = [rows.assign(metric=name) for name in ("moe/x", "train/loss", *METRICS)]
+    history = [rows.assign(metric=name) for name in (*NAMES, *METRICS)]
     write_dashboard(tmp_path, replace(study, history=pd.concat(history)), texts={}, images={})
-    assert list(TensorBoardApp(tmp_path).layout()) == ["headlines", "claims", "train", "moe"]
+    layout = TensorBoardApp(tmp_path).layout()
+    assert list(layout) == ["headlines", "claims", "train", "moe"]
+    # TensorBoard shows the charts of a category from the last to the first.
+    assert [chart["title"] for chart in reversed(layout["moe"])] == ["moe/x/2", "moe/x/10"]
 
 
 @pytest.mark.parametrize("declared", ["x/load", "x/load/layer0/expert3"])
