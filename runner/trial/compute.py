@@ -1,7 +1,6 @@
 """Compute one stage of a trial in this process: take its locks, write its status and result."""
 
 import contextlib
-import json
 import os
 import platform
 import signal
@@ -11,10 +10,10 @@ from pathlib import Path
 
 from runner import plugins
 from runner.records import locks, provenance
-from runner.records.files import write_json
+from runner.records.arm_folders import write_arm
 from runner.records.job import Job, Stage
 from runner.records.stopwatch import Stopwatch
-from runner.records.store import ARM, LOCK, SECONDS, UNTIMED
+from runner.records.store import LOCK, SECONDS, UNTIMED
 from runner.trial import checkpoint, science
 from runner.trial.machine_lock import lock_machine
 from runner.trial.training import TrialStopped
@@ -68,7 +67,7 @@ def compute_stage(job: Job, send: SendEvent) -> None:
         try:
             # Plug-ins first: the trial may use their parts, tasks and experiments.
             plugins.import_plugins(job.plugins)
-            write_json(slot.folder.parent / ARM, json.loads(job.signature_text))
+            write_arm(slot.folder.parent, job.signature_text)
             trial = Trial(job, send, watch)
             # From here on SIGTERM lets the training end its step and write a checkpoint.
             signal.signal(signal.SIGTERM, trial.request_stop)
@@ -188,14 +187,23 @@ def finish(job: Job, trial: Trial, watch: Stopwatch) -> None:
     if job.stage is Stage.run and timed and not trial.diverged:
         job.slot.write_first_stage(record)
         job.slot.write_status(UNTIMED, code=job.code, seconds=seconds)
+        drop_training_state(trial)
         return
     if job.stage is Stage.timing:
         record |= {"passes": trial.passes + 1, "samples": trial.samples}
+        record |= {"run_seconds": trial.run_seconds}
     job.slot.write_result(record)
     job.slot.write_first_finish(provenance.current_time())
     state = "diverged" if trial.diverged else "done"
     message = trial.diverged or "; ".join(trial.notes)
     job.slot.write_status(state, code=job.code, seconds=seconds, message=message)
+    drop_training_state(trial)
+
+
+def drop_training_state(trial: Trial) -> None:
+    """Delete what only a resumed training needs; the trial's result is written already."""
+    with contextlib.suppress(OSError):
+        checkpoint.keep_weights(trial.checkpoints)
 
 
 def describe_in_one_line(error: BaseException) -> str:
