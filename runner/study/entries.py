@@ -254,4 +254,6 @@ def make_job(plan: Plan, entry: Entry, stage: Stage) -> Job:
         plugins=tuple(plan.study.plugins),
         stage=stage,
         timeout_s=plan.study.timeout_s,
+        scale=plan.study.scale,
+        command_pid=os.getpid(),
     )

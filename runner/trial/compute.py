@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from runner import plugins
+from runner.config import Scale
 from runner.records import locks, provenance
 from runner.records.arm_folders import write_arm
 from runner.records.job import Job, Stage
@@ -16,6 +17,7 @@ from runner.records.stopwatch import Stopwatch
 from runner.records.store import LOCK, SECONDS, UNTIMED
 from runner.trial import checkpoint, science
 from runner.trial.machine_lock import lock_machine
+from runner.trial.machine_users import announce_use, describe_wait
 from runner.trial.training import TrialStopped
 from runner.trial.trial import SendEvent, Trial
 from runner.wording.output import describe_error, truncate_middle
@@ -34,20 +36,22 @@ def compute_stage(job: Job, send: SendEvent) -> None:
     """
     slot = job.slot
     slot.folder.mkdir(parents=True, exist_ok=True)
+    is_smoke = job.scale is Scale.smoke
     # The lock of the trial keeps other commands from computing it at the same time. The lock of the
     # machine is exclusive for timing, so that no other trial slows it down.
     with (
         lock_trial(slot.folder / LOCK, send),
+        announce_use(job) as mark_held,
         lock_machine(
-            exclusive=job.stage is Stage.timing,
-            on_wait=lambda: send(
-                {"state": "waiting", "why": "timing needs an exclusive lock on the machine"}
-            ),
+            exclusive=job.stage is Stage.timing and not is_smoke,
+            waits=not is_smoke,
+            on_wait=lambda: send({"state": "waiting", "why": describe_wait(job)}),
             on_failure=lambda why: send(
                 {"note": f"other trials may disturb timings: the machine has no lock ({why})"}
             ),
         ),
     ):
+        mark_held()
         send({"state": "computing"})
         # Another process may have computed this stage while this one waited for the locks.
         is_new_pass = bool(job.passes) and slot.reopen_for_timing(job.code, job.passes)
