@@ -49,6 +49,11 @@ class Entry:
     reused: bool
     unwritten_status: Mapping[str, Any] | None = field(default=None, compare=False)
 
+    @property
+    def name(self) -> str:
+        """The trial's name on the terminal."""
+        return f"{self.arm.name} seed {self.seed}"
+
     def status(self) -> Mapping[str, Any]:
         """Return the status record of the trial, from memory if it could not be written."""
         return self.unwritten_status or self.slot.status()

@@ -1,7 +1,6 @@
 """`plan=only`: print the arms, trials, time, memory and disk of a command. Writes nothing."""
 
 import math
-import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,6 +9,8 @@ from runner.plan import estimates, memory
 from runner.plan.plan import Plan, PlannedArm, count_workers
 from runner.study import forecast
 from runner.study.entries import Entry
+from runner.study.opening import experiment_name
+from runner.wording.durations import format_duration
 from runner.wording.names import format_count
 
 COLUMNS = (
@@ -49,12 +50,6 @@ def format_preview(
     lines += format_totals(plan, [entry for entry in all_entries if not entry.reused], past_trials)
     notes = [f"note: {note}" for note in plan.notes]
     return "\n".join([*lines, *notes, "plan=only: nothing was computed or written"])
-
-
-def experiment_name(plan: Plan) -> str:
-    """Return the experiment's name as in the command, e.g. the file name of a user's own."""
-    typed = [text for text in shlex.split(plan.command) if text.startswith("experiment=")]
-    return typed[-1].partition("=")[2] if typed else plan.experiment
 
 
 def format_arm_table(
@@ -165,13 +160,6 @@ def abbreviate_count(number: float) -> str:
         if number >= size:
             return f"{number / size:.3g}{unit}"
     return f"{number:.3g}"
-
-
-def format_duration(seconds: float) -> str:
-    """Return a time with its unit: 40 s, 12 min, 3.5 h."""
-    if seconds < 90:
-        return f"{math.ceil(seconds)} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def format_bytes(size: float) -> str:
