@@ -3,6 +3,7 @@
 A figure that fails gives a warning, and the others are drawn.
 """
 
+import contextlib
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -48,7 +49,8 @@ def draw_all(
     pictures, text_tables, warnings = {}, {}, []
     for name, figure in figures.items():
         try:
-            with canvas.style():
+            # A table of texts needs no style, and so no import of matplotlib.
+            with canvas.style() if figure.is_picture else contextlib.nullcontext():
                 drawn = figure.draw(records)
                 if isinstance(drawn, TextTable):
                     text_tables[name] = drawn

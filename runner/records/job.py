@@ -34,6 +34,7 @@ class Job:
         scale: the scale of the study; times of a smoke run are no evidence, so it waits for no
             other study, and none waits for its turn.
         command_pid: the process id of the command, which tells two studies apart.
+        table_metrics: the metrics that TensorBoard's HParams table shows.
     """
 
     arm: str
@@ -51,3 +52,4 @@ class Job:
     timeout_s: float | None = None
     scale: Scale = Scale.quick
     command_pid: int = 0
+    table_metrics: tuple[str, ...] = ()

@@ -13,6 +13,7 @@ from filelock import AcquireReturnProxy, BaseFileLock, FileLock, Timeout
 from runner.config import ConfigError, StudyError
 from runner.plan.data import cache_folder
 from runner.plan.plan import Plan, PlannedArm
+from runner.plan.report_spec import read_report_spec
 from runner.records import provenance
 from runner.records.arm_folders import ARM, SIGNATURE, write_arm, write_signature
 from runner.records.files import (
@@ -261,4 +262,5 @@ def make_job(plan: Plan, entry: Entry, stage: Stage) -> Job:
         timeout_s=plan.study.timeout_s,
         scale=plan.study.scale,
         command_pid=os.getpid(),
+        table_metrics=tuple(read_report_spec(plan.study).metrics),
     )

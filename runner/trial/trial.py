@@ -230,12 +230,13 @@ class Trial:
         self._watch.save()
 
     def close(self, status: Literal["done", "failed"]) -> None:
-        """Close the curves and the event file, which gets the final values of all stages."""
+        """Close the curves and the event file, which gets final values for the HParams table."""
         if self._tracker is None and self._job.stage is Stage.timing:
             # Opened only now, so that no writer thread runs during timing.
             self._tracker = self._open_tracker(sys.maxsize)
         if self._tracker:
-            finals = {name: value for name, (value, _) in self.results.items()}
+            names = [name for name in self._job.table_metrics if name in self.results]
+            finals = {name: self.results[name][0] for name in names}
             self._tracker.close(status, finals)
 
     def _open_tracker(self, last_step: int | None) -> Tracker:

@@ -475,10 +475,11 @@ def test_a_store_that_can_only_be_read_is_reported(
 def test_a_new_run_stands_behind_those_that_are_there_whatever_the_clock_says(replan: Again):  # noqa: F811
     plan = replan()
     runs = plan.outputs / "moe" / "runs"
-    for name in ("2999-12-31_23-59-59-999999-7", "9999-12-31_23-59-59-999999-7", "zzz", "3000-1"):
+    older = ("2999-12-31_23-59-59-999999-7", "9999-12-31_23-59-59-999999-7", "zzz", "3000-1")
+    for name in (*older, "2999-12-31_23-59-58_quick"):
         (runs / name).mkdir()
     new = run_folder.create_run_folder(plan)
-    assert new.name.startswith("3000-01-01_00-00-00-000000-")
+    assert new.name == "3000-01-01_00-00-00_smoke"
     assert run_folder.create_run_folder(plan).name > new.name
 
 
