@@ -49,6 +49,7 @@ def arrange(sheet: "Sheet") -> None:
     right = [max(s.right for p, s in pairs if p.column == j) for j in range(n_columns)]
     bottom = [max(s.bottom for p, s in pairs if p.row == i) for i in range(n_rows)]
     top = [max(s.top for p, s in pairs if p.row == i) for i in range(n_rows)]
+    # All columns have one width: what the labels, the colour bar and the gaps leave.
     bar = _overhang(sheet.colour_bar, renderer) if sheet.colour_bar else Sides(0, 0, 0, 0)
     bar_block = bar.left + BAR_WIDTH + bar.right + GAP if sheet.colour_bar else 0.0
     start = PAD + (LABEL_WIDTH if sheet.shared_label else 0.0)
@@ -59,6 +60,7 @@ def arrange(sheet: "Sheet") -> None:
     notes_height = sheet.n_note_lines * TEXT_SIZE * 1.35 / 72
     legends = [one.get_window_extent(renderer).height / figure.dpi for one in figure.legends]
     legend_height = sum(legends) + GAP if legends else 0.0
+    # The height follows from the content, and only now the rows know their places.
     above = PAD + title_height + notes_height + GAP
     body = sum(top) + sum(sheet.heights) + sum(bottom) + GAP * (n_rows - 1)
     total = above + body + legend_height + PAD
@@ -67,6 +69,7 @@ def arrange(sheet: "Sheet") -> None:
         total - above - sum(top[:i]) - sum(sheet.heights[:i]) - sum(bottom[:i]) - GAP * i
         for i in range(n_rows)
     ]
+    # Positions of axes are shares of the figure, counted from its lower left corner.
     for panel in panels:
         j, i = panel.column, panel.row
         x = start + sum(left[: j + 1]) + sum(right[:j]) + j * (width + GAP)
@@ -75,6 +78,7 @@ def arrange(sheet: "Sheet") -> None:
     sheet.title_text.set_position((PAD / WIDTH, 1 - PAD / total))
     if sheet.note_text is not None:
         sheet.note_text.set_position((PAD / WIDTH, 1 - (PAD + title_height) / total))
+    # The label that all panels share, and the colour bar, stand beside the middle of the panels.
     middle = (tops[0] - top[0] + tops[-1] - top[-1] - sheet.heights[-1]) / 2
     if sheet.shared_label is not None:
         sheet.shared_label.set_position((PAD / WIDTH, middle / total))
@@ -85,6 +89,7 @@ def arrange(sheet: "Sheet") -> None:
         sheet.colour_bar.set_position(
             (x / WIDTH, bottom_of_bar / total, BAR_WIDTH / WIDTH, length / total)
         )
+    # Legends are below each other at the lower edge.
     for i, legend in enumerate(figure.legends):
         legend.set_bbox_to_anchor((0.5, (PAD + sum(legends[i + 1 :])) / total))
 

@@ -20,14 +20,14 @@ LINES: tuple[LineStyle, ...] = ("-", "--", "-.")
 APART_LINE: LineStyle = ":"
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "*", "h")
 SAME_LINE = 8  # so many arms are solid, as many more dashed, and so on
-APART_TITLE = "A/A copies and controls:"
+APART_TITLE = "A/A pairs and controls:"
 
 
 @dataclass(frozen=True)
 class HueStyles:
     """The style of each level of the hue; an arm has the same one in every figure.
 
-    apart  A/A copies and control arms: dotted, with hollow markers, and last in legends
+    apart  second arms of A/A pairs, and control arms: dotted, with hollow markers, and last in legends
     """
 
     levels: list[Any]
