@@ -81,7 +81,7 @@ def _draw_block(axes: Axes, block: DifferenceBlock, styles: HueStyles) -> None:
     names = distinct_texts([row.name for row in block.rows], 34)
     axes.set_yticks(places, names, fontsize=TEXT_SIZE)
     axes.tick_params(axis="y", length=0)
-    # The noise of the study behind all rows: how far apart two copies of one arm are.
+    # A band over all rows shows the noise of the study: the difference of two equal arms.
     for row in block.aa_rows:
         axes.axvspan(row.low, row.high, color=BAND, alpha=0.55, linewidth=0, zorder=0)
     if block.baseline:

@@ -22,10 +22,10 @@ def aa_differences(
     """Return the difference of each A/A pair in a metric; none for equal values or one seed."""
     rows = results[results["metric"] == metric]
     values = rows.pivot(index="seed", columns="arm", values="value").astype(float)
-    found = []
+    pairs = []
     for copy, original in aa_pairs.items():
         if {copy, original} <= {*values.columns}:
             differences = (values[copy] - values[original]).dropna().to_numpy()
             if len(differences) > 1 and differences.any():
-                found.append(AADifference(copy, original, mean_interval(differences)))
-    return found
+                pairs.append(AADifference(copy, original, mean_interval(differences)))
+    return pairs

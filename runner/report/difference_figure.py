@@ -20,7 +20,7 @@ from runner.wording import quantity
 KEY = "differences"
 TITLE = "Differences from the baseline"
 STANDING_TEXTS = {Standing.not_distinguished: "not significant"}
-"""Shorter words than the answer's, beside a row."""
+"""Shorter words than the answer's, next to a row."""
 CAPTION = (
     "Each row is the mean difference of an arm from its baseline over the same seeds, with its "
     "95 % t-interval. An interval across the line at 0 shows no difference. A bracket marks the "

@@ -184,7 +184,7 @@ def test_nothing_is_fetched_and_nothing_runs(written: tuple[StudyRecord, Outcome
 
     Reader().feed(page)
     assert all(address.startswith("data:image/") for address in addresses)
-    assert len(addresses) == 6
+    assert len(addresses) == 7
     assert not tags & {"script", "link", "iframe", "object"}
     assert "url(" not in page
     assert "@import" not in page
