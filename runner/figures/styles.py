@@ -27,7 +27,8 @@ APART_TITLE = "A/A pairs and controls:"
 class HueStyles:
     """The style of each level of the hue; an arm has the same one in every figure.
 
-    apart  the second arms of A/A pairs, and control arms: dotted, with hollow markers, and last in legends
+    apart  the second arms of A/A pairs, and control arms: they are dotted, have hollow markers, and
+           come last in legends
     """
 
     levels: list[Any]
