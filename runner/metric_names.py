@@ -115,15 +115,21 @@ def find_metric(name: str, known: Mapping[str, Metric]) -> Metric | None:
 
     A plain name takes precedence over a name with a `*` of the same length.
     """
+    declared = find_declared_name(name, known)
+    return None if declared is None else known[declared]
+
+
+def find_declared_name(name: str, known: Mapping[str, Metric]) -> str | None:
+    """Return the longest known name that `name` is or continues; else None."""
     parts = name.split("/")
     patterns = [key.split("/") for key in known if "*" in key]
     for end in range(len(parts), 0, -1):
         head = parts[:end]
-        if (metric := known.get("/".join(head))) is not None:
-            return metric
+        if "/".join(head) in known:
+            return "/".join(head)
         for pattern in patterns:
             if len(pattern) == end and all(map(fnmatchcase, head, pattern)):
-                return known["/".join(pattern)]
+                return "/".join(pattern)
     return None
 
 
@@ -158,22 +164,40 @@ def value_if_diverged(
 def metric_label(name: str, known: Mapping[str, Metric]) -> str:
     """Return the name of a metric or template in words, such as `share of assignments, expert 3`.
 
-    It begins with the label of the metric's declaration. Then follow the segments that a finer name
-    adds: `layer0` as "layer 0", and the placeholder of `layer{layer}` as "by layer".
+    It begins with the label of the metric's declaration. A `*` in the label stands for the label of
+    the metric that the first `*` in the declared name stands for. Then follow the segments that a
+    finer name adds: `layer0` as "layer 0", and `layer{layer}/head{head}` as "by layer and head".
+    A metric without a declaration has its name only.
     """
-    segments = name.split("/")
-    for end in range(len(segments), 0, -1):
-        head = "/".join(segments[:end])
-        declared = find_metric(head, known)
-        if declared is not None and find_metric("/".join(segments[: end - 1]), known) != declared:
-            words = [declared.label or head, *map(_segment_words, segments[end:])]
-            return ", ".join(words)
-    return name
+    declared = find_declared_name(name, known)
+    if declared is None:
+        return name
+    segments, pattern = name.split("/"), declared.split("/")
+    label = known[declared].label or "/".join(segments[: len(pattern)])
+    details: list[str] = []
+    for index, segment in enumerate(segments):
+        before, star, after = pattern[index].partition("*") if index < len(pattern) else ("",) * 3
+        if index < len(pattern) and not star:
+            continue
+        text = segment[len(before) : len(segment) - len(after)]
+        if star and "*" in label:
+            meant = "/".join([*segments[:index], text])
+            known_label = metric_label(meant, known)
+            label = label.replace("*", text if known_label == meant else known_label)
+        elif text.isdigit() and not before.isalpha():
+            details.append(f"{text} {segments[index - 1].rpartition('_')[2]}")  # digits/6: 6 digits
+        else:
+            details.append(segment if before.isalpha() else text)
+    places = [match[1] or match[2] for each in details if (match := _PLACE.fullmatch(each))]
+    words = [_separate(each) for each in details if not _PLACE.fullmatch(each)]
+    by = " and ".join(filter(None, [", ".join(places[:-1]), *places[-1:]]))
+    return ", ".join([label, *words, *([f"by {by}"] if by else [])])
 
 
-def _segment_words(segment: str) -> str:
-    if match := re.fullmatch(r"([a-z_]*?)_?\{(\w+)\}", segment):
-        return f"by {(match[1] or match[2]).replace('_', ' ')}"
+_PLACE = re.compile(r"([a-z]*)\{(\w+)\}")
+
+
+def _separate(segment: str) -> str:
     return re.sub(r"(?<=[a-z])(?=\d)", " ", segment).replace("_", " ")
 
 

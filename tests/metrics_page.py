@@ -3,6 +3,7 @@
 Run it after a metric or one of its texts changed. A test compares the page with the declarations.
 """
 
+import math
 import sys
 from collections.abc import Iterator, Mapping
 from importlib import import_module
@@ -31,7 +32,10 @@ and `experiments/metrics/`: edit those. A test fails while a metric lacks its li
     0. `/length{length}` and `/depth{depth}` are one length or number of layers. Other endings name
     a label of the task, a split or a choice.
   - `*` stands for any text without a slash: `ffn/*_init` is `ffn/zero_share_init` too.
+- **Label** is the metric in a few words, as tables and figures show it. A finer name adds its
+  endings: "share of assignments, layer 0, expert 3". A `*` in a label is the label of that metric.
 - **Unit.** `1` is a plain number. Where a task decides the unit, all that occur are listed.
+- **Range** has the limits of its values; `-` means none.
 - **Better** says which values are better; `-` means neither.
 - **Source** is the paper or program that defines the metric, perhaps for another setting. `-` is a
   plain count, mean, median, norm or deviation.
@@ -42,7 +46,9 @@ and `experiments/metrics/`: edit those. A test fails while a metric lacks its li
   - `none`: no value. A comparison that needs this seed is then undecided.
 """
 TABLE = (
-    "| metric | meaning | unit | better | formula | source | diverged trial |\n" + "|---" * 7 + "|"
+    "| metric | label | meaning | unit | range | better | formula | source | diverged trial |\n"
+    + "|---" * 9
+    + "|"
 )
 
 
@@ -81,14 +87,23 @@ def row(name: str, metric: Metric) -> str:
     """Return the line of a metric."""
     cells = [
         f"`{name}`",
+        metric.label,
         metric.meaning,
         metric.unit,
+        value_range(metric),
         metric.better or "-",
         f"`{metric.formula}`" if metric.formula else "-",
         metric.source or "-",
         diverged(metric),
     ]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def value_range(metric: Metric) -> str:
+    """Return the limits of a metric's values: `0 to 1`, `at least 0` or `-`."""
+    if math.isfinite(metric.lowest) and math.isfinite(metric.highest):
+        return f"{metric.lowest:g} to {metric.highest:g}"
+    return f"at least {metric.lowest:g}" if math.isfinite(metric.lowest) else "-"
 
 
 def diverged(metric: Metric) -> str:

@@ -3,6 +3,7 @@
 A figure that fails gives a warning, and the others are drawn.
 """
 
+import contextlib
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -45,7 +46,9 @@ def draw_all(
     Any error in a figure becomes its warning.
     """
     pictures, text_tables, warnings = {}, {}, []
-    with canvas.style():
+    # Tables of texts need no style, and so no import of matplotlib.
+    draws = any(figure.is_picture for figure in figures.values())
+    with canvas.style() if draws else contextlib.nullcontext():
         for name, figure in figures.items():
             try:
                 drawn = figure.draw(records)

@@ -39,6 +39,7 @@ class Figure(ABC):
     """
 
     kind: ClassVar[str]
+    is_picture: ClassVar[bool] = True  # False: `draw` returns a table of texts
 
     title: str
     caption: str = ""

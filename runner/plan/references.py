@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from runner import registry
 from runner.claims.claim import Claim
+from runner.claims.headline import Headline
 from runner.config import ArmConfig, ConfigError, Study
 from runner.figures.figure import Figure
 from runner.plan import estimates
@@ -27,12 +28,13 @@ def check_references(
         overrides: the overrides of the command line.
 
     Raises:
-        ConfigError: a claim names an arm that does not exist, or a claim or headline names a metric
-            that no trial records.
+        ConfigError: a claim or the subject of a headline names an arm that does not exist, or a
+            claim or headline names a metric that no trial records.
     """
-    # After `~arms` the claims of a preset may name deleted arms.
+    # After `~arms` the claims and headlines of a preset may name deleted arms.
     if not any(text.startswith("~arms") for text in overrides):
         check_arms(study, spec.claims)
+        check_subjects(study, spec.headline)
     if study.plugins:  # code of plug-ins may record any metric
         return []
     for headline in spec.headline:
@@ -59,6 +61,16 @@ def check_arms(study: Study, claims: Iterable[Claim]) -> None:
                     f"claims.{claim.id} names {truncate_middle(name, 80)}: there is no such arm; "
                     f"{name_hint(name, study.arms)}"
                 )
+
+
+def check_subjects(study: Study, headlines: Iterable[Headline]) -> None:
+    """Raise ConfigError if the subject of a headline is not an arm of the study."""
+    for headline in headlines:
+        if headline.subject is not None and headline.subject not in study.arms:
+            raise ConfigError(
+                f"headline {headline.metric}: subject={headline.subject}: there is no such arm; "
+                f"{name_hint(headline.subject, study.arms)}"
+            )
 
 
 def check_metric(

@@ -6,7 +6,7 @@ from typing import Any
 
 from runner.claims import kinds
 from runner.claims.claim import Claim
-from runner.claims.headline import Headline
+from runner.claims.headline import Headline, reported_metrics
 from runner.config import ConfigError, Study
 from runner.figures.figure import Figure
 from runner.figures.kinds import read_figure
@@ -15,7 +15,10 @@ from runner.wording.names import check_file_name, name_hint
 
 @dataclass(frozen=True)
 class ReportSpec:
-    """The settings of a report that are known before any trial is computed."""
+    """The settings of a report that are known before any trial is computed.
+
+    samples  whether the report shows passages of the data (`report.samples`)
+    """
 
     question: str
     scale: str
@@ -23,6 +26,12 @@ class ReportSpec:
     claims: list[Claim]
     figures: dict[str, Figure]
     not_tested: list[str]
+    samples: bool = True
+
+    @property
+    def metrics(self) -> list[str]:
+        """The metrics of headlines and claims, each once."""
+        return reported_metrics(self.headline, self.claims)
 
 
 def headline(entry: Mapping[str, Any]) -> Headline:
@@ -64,6 +73,7 @@ def read_report_spec(study: Study) -> ReportSpec:
             claims=[kinds.read_claim(name, claim) for name, claim in study.claims.items()],
             figures={name: read_figure(name, keys) for name, keys in study.figures.items()},
             not_tested=study.not_tested,
+            samples=study.report.samples,
         )
     except (TypeError, ValueError) as error:
         raise ConfigError(str(error).splitlines()[0]) from error

@@ -9,11 +9,15 @@ from runner.stats.intervals import Interval, mean_interval
 
 
 class AADifference(NamedTuple):
-    """The mean difference of a copy from its original, over the seed numbers that both have."""
+    """The mean difference of a copy from its original, over the seed numbers that both have.
+
+    `n_seeds` is the number of seeds that any arm has.
+    """
 
     copy: str
     original: str
     interval: Interval
+    n_seeds: int
 
 
 def aa_differences(
@@ -27,5 +31,5 @@ def aa_differences(
         if {copy, original} <= {*values.columns}:
             differences = (values[copy] - values[original]).dropna().to_numpy()
             if len(differences) > 1 and differences.any():
-                pairs.append(AADifference(copy, original, mean_interval(differences)))
+                pairs.append(AADifference(copy, original, mean_interval(differences), len(values)))
     return pairs

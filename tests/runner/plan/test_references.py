@@ -12,8 +12,8 @@ def claim(metric: str = "val/loss", control: str = "dense") -> str:
     return f"+claims.mine={{kind: difference, statement: s, source: me, family: F, {keys}}}"
 
 
-def headline(metric: str) -> str:
-    return f"headline=[{{metric: {metric}, direction: less, label: loss}}]"
+def headline(metric: str, more: str = "") -> str:
+    return f"headline=[{{metric: {metric}, direction: less, label: loss{more}}}]"
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,10 @@ def headline(metric: str) -> str:
         (
             headline("val/lossy"),
             "headline val/lossy: no trial records .* did you mean val/loss",
+        ),
+        (
+            headline("val/loss", ", subject: moe_top3"),
+            "headline val/loss: subject=moe_top3: there is no such arm; did you mean moe_top2",
         ),
     ],
 )
@@ -46,3 +50,8 @@ def test_what_a_preset_asks_of_arms_that_are_not_computed_is_no_mistake(plan):
     made = plan("experiment=moe", "task=waves", "n_seeds=8", "arm=dense", "scale=full")
     assert not [line for line in made.notes if "records" in line]
     plan(*TINY, "~arms.moe_bias", claim("moe/load/layer{layer}/expert{expert}"))
+
+
+def test_a_subject_may_be_absent_from_the_selected_arms(plan):
+    for typed in ("arm=[dense,moe_no_balance]", "~arms.moe_top2_copy", "baseline=moe_top2"):
+        assert plan(*TINY[:3], typed).study.headline[0]["subject"] == "moe_top2"
