@@ -249,6 +249,17 @@ class Timing:
 
 
 @dataclass
+class Report:
+    """The content of a report.
+
+    samples  whether pages and TensorBoard show passages of the data, such as predicted sentences
+             and the tokens at a map of attention
+    """
+
+    samples: bool
+
+
+@dataclass
 class Study:
     """The top-level keys that are not groups; `conf/config.yaml` explains each."""
 
@@ -277,6 +288,7 @@ class Study:
     plan: PlanMode
     tune: Tune
     timing: Timing
+    report: Report
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < INTEGER_LIMIT:
@@ -307,6 +319,7 @@ SECTION_SCHEMAS: dict[str, type] = {
     "match": Match,
     "tune": Tune,
     "timing": Timing,
+    "report": Report,
 }
 
 

@@ -40,6 +40,7 @@ __all__ = [
     "has_timing_stage",
     "is_declared_metric",
     "kinds",
+    "known_metrics",
     "metric",
     "options_class",
     "page_module",

@@ -21,7 +21,10 @@ DESCRIPTIVE_KEYS = (
     "statement",
     "source",
     "published",
+    "published_is",
 )  # keys without effect on the verdict
+PUBLISHED_IS = ("same quantity", "other quantity", "direction only", "nothing", "")
+"""The possible relations of the published number to the estimate; "" is not declared."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,8 @@ class Claim(ABC):
 
     source, published  where the finding comes from, and the number printed there; they have no
                        effect on the verdict
+    published_is       the quantity of the published number: `same quantity` (as the estimate) or
+                       `other quantity`; without a number `direction only` or `nothing`
     equal_cost         a cost (`match.by`): the claim is invalid if the arms differ in it, or in a
                        setting outside their parts
     differs            keys in which the arms may differ all the same, e.g.
@@ -71,6 +76,7 @@ class Claim(ABC):
     n: int
     source: str
     published: str = ""
+    published_is: str = ""
     equal_cost: str | None = None
     differs: tuple[str, ...] = ()
 
@@ -78,6 +84,8 @@ class Claim(ABC):
         if not is_yaml_number(self.n, int) or self.n < self.least_n:
             rule = f"must be a whole number of seeds, at least {self.least_n}"
             raise ValueError(f"{self.error_prefix}: n={self.n!r} {rule}.")
+        if self.published_is:
+            check_one_of(f"{self.error_prefix}: published_is", self.published_is, PUBLISHED_IS[:-1])
         if self.equal_cost is not None:
             check_one_of(f"{self.error_prefix}: equal_cost", self.equal_cost, tuple(COSTS))
             if len(self.compared_arms) < 2:

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from runner.metric_names import COSTS
+from runner.wording.phrases import join_with_and
 
 ConditionValue = float | int | str | bool
 TOLERANCE = "match.tolerance"
-DATA = "data"
+DATA, TASK_KIND = "data", "task.kind"
 CONDITIONS = ("training", "task", "device", "options", "match")  # groups that are not parts
 NEGLIGIBLE_COST_EXCESS = 0.01  # difference as a share of a cost that texts leave out
 MAX_KEYS = 4  # keys that a sentence names
@@ -67,6 +68,11 @@ class Fairness:
     def same_data(self, arm: str, other: str) -> bool:
         """Return whether two arms have the same data; true if the data of both is unknown."""
         return self.conditions.get(arm, {}).get(DATA) == self.conditions.get(other, {}).get(DATA)
+
+    def same_task(self, arm: str, other: str) -> bool:
+        """Return whether two arms have the same kind of task; true if a kind is unknown."""
+        kinds = {self.conditions.get(name, {}).get(TASK_KIND) for name in (arm, other)}
+        return len(kinds - {None}) < 2
 
     def cost_comparison(self, arm: str, other: str) -> tuple[str, float]:
         """Return the name of the cost to compare two arms in, and its ratio, arm to other.
@@ -135,7 +141,7 @@ def format_unequal_settings(unequal: Mapping[str, tuple[str, str]]) -> str:
     texts = [f"{key} ({mine} against {theirs})" for key, (mine, theirs) in unequal.items()]
     if len(texts) > MAX_KEYS:
         texts = [*texts[: MAX_KEYS - 1], f"{len(texts) - MAX_KEYS + 1} more keys"]
-    return " and ".join(filter(None, [", ".join(texts[:-1]), texts[-1]])) if texts else ""
+    return join_with_and(texts)
 
 
 def _text(value: ConditionValue | None) -> str:

@@ -15,7 +15,10 @@ from runner.wording.names import check_file_name, name_hint
 
 @dataclass(frozen=True)
 class ReportSpec:
-    """The settings of a report that are known before any trial is computed."""
+    """The settings of a report that are known before any trial is computed.
+
+    samples  whether the report shows passages of the data (`report.samples`)
+    """
 
     question: str
     scale: str
@@ -23,6 +26,7 @@ class ReportSpec:
     claims: list[Claim]
     figures: dict[str, Figure]
     not_tested: list[str]
+    samples: bool = True
 
     @property
     def metrics(self) -> list[str]:
@@ -69,6 +73,7 @@ def read_report_spec(study: Study) -> ReportSpec:
             claims=[kinds.read_claim(name, claim) for name, claim in study.claims.items()],
             figures={name: read_figure(name, keys) for name, keys in study.figures.items()},
             not_tested=study.not_tested,
+            samples=study.report.samples,
         )
     except (TypeError, ValueError) as error:
         raise ConfigError(str(error).splitlines()[0]) from error

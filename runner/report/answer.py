@@ -5,31 +5,17 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
-from runner.claims.finding import Finding
-from runner.claims.headline import Headline
-from runner.metric_names import COSTS
-from runner.report import timing_stability
-from runner.report.headlines import HeadlineComparison, has_no_done_trial
+from runner.claims.finding import Finding, Verdict
+from runner.report.headline_sentence import answer_word, headline_sentences, size_word
+from runner.report.headlines import HeadlineComparison
+from runner.report.published import published_noun, published_phrase, verdict_phrase
 from runner.report.study_record import StudyRecord
-from runner.stats.comparison import summarise_arms
 from runner.stats.intervals import clopper_pearson
-from runner.stats.standing import ALPHA, Standing, alpha_at_look
-from runner.wording import quantity
+from runner.stats.standing import ALPHA, alpha_at_look
+from runner.wording.phrases import capitalise, count_range, join_with_and
 
-DIRECTION_WORDS = {
-    "less": "lower is better",
-    "greater": "higher is better",
-    "none": "neither direction is better",
-}
 NO_HEADLINE = "The experiment names no headline metric, so the arms are not compared."
 SMOKE = "A smoke run only shows that everything runs. It is not evidence for or against any arm."
-VERBS = {
-    Standing.better: ("is", "are", "better than"),
-    Standing.different: ("is", "are", "different from"),
-    Standing.worse: ("is", "are", "worse than"),
-    Standing.not_distinguished: ("does not", "do not", "differ significantly from"),
-    Standing.undecided: ("is", "are", "undecided against"),
-}
 
 
 def answer_lines(
@@ -59,18 +45,42 @@ def answer_record(
     return {
         "sentence": SMOKE if smoke else " ".join(sentences(study, compared) or [NO_HEADLINE]),
         "headlines": [] if smoke else [one.to_json() for one in compared],
+        "answers": [] if smoke else [_title_answer(one) for one in compared if is_subject(one)],
         "looks": study.n_looks,
         "seeds_left_out": study.looks.left_out if study.looks else [],
         "late_claims": [f.claim.id for f in findings if f.written_after_results],
     }
 
 
+def is_subject(one: HeadlineComparison) -> bool:
+    """Return whether a comparison is about the arm that the title asks about."""
+    return one.headline.subject == one.arm
+
+
+def _title_answer(one: HeadlineComparison) -> dict[str, str]:
+    return {
+        "metric": one.headline.metric,
+        "subject": one.arm,
+        "answer": answer_word(one),
+        "size": size_word(one),
+    }
+
+
 def sentences(study: StudyRecord, compared: Sequence[HeadlineComparison]) -> list[str]:
     """Return a line for each headline: effects, intervals, costs and other differences."""
-    return [
-        _headline(study, [one for one in compared if one.headline is headline], headline)
-        for headline in study.headline
-    ]
+    return [" ".join(one) for one in lead_sentences(study, compared)]
+
+
+def lead_sentences(study: StudyRecord, compared: Sequence[HeadlineComparison]) -> list[list[str]]:
+    """Return the sentences of each headline; none for a smoke run.
+
+    Headlines come first whose subject the title asks about.
+    """
+    if study.scale == "smoke":
+        return []
+    arms = {*study.arms}
+    ordered = sorted(study.headline, key=lambda headline: headline.subject not in arms)
+    return [headline_sentences(study, compared, headline) for headline in ordered]
 
 
 def how_sure(study: StudyRecord, compared: Sequence[HeadlineComparison]) -> list[str]:
@@ -82,10 +92,8 @@ def how_sure(study: StudyRecord, compared: Sequence[HeadlineComparison]) -> list
     lines = []
     tested = [one for one in compared if one.has_interval]
     if tested:
-        n = _range([one.n for one in tested], "paired seed")
-        lines.append(
-            f"In parentheses: the mean difference between the two arms [95 % interval], over {n}."
-        )
+        n = count_range([one.n for one in tested], "paired seed")
+        lines.append(f"In brackets: the 95 % interval of the mean difference, over {n}.")
     family = sum(isfinite(one.decision.p) for one in compared)
     if family:
         correction = f", corrected for {family} comparisons" if family > 1 else ""
@@ -102,7 +110,7 @@ def how_sure(study: StudyRecord, compared: Sequence[HeadlineComparison]) -> list
             f"{ALPHA:g} / {study.n_looks}."
         )
     if study.looks and (words := study.looks.left_out_words):
-        lines.append(f"{words[0].upper()}{words[1:]}.")
+        lines.append(f"{capitalise(words)}.")
     if sentence := diverged_shares(study):
         lines.append(sentence)
     return lines
@@ -124,7 +132,7 @@ def diverged_shares(study: StudyRecord) -> str:
             counts.setdefault((study.n_diverged(arm), n), []).append(arm)
     parts = []
     for (k, n), arms in sorted(counts.items(), reverse=True):
-        names = "each arm" if len(counts) == 1 and len(arms) > 1 else _join_with_and(arms)
+        names = "each arm" if len(counts) == 1 and len(arms) > 1 else join_with_and(arms)
         upper_limit = 100 * clopper_pearson(k, n).high
         parts.append(
             f"{k} of {n} in {names} (95 % interval of the rate: up to {upper_limit:.0f} %)"
@@ -144,7 +152,7 @@ def verdict_counts(findings: Sequence[Finding], settings: Sequence[str] = ()) ->
         mine = [finding for finding in findings if finding.shipped is shipped]
         if not mine:
             continue
-        counts = Counter(str(finding.verdict) for finding in mine)
+        counts = Counter(map(verdict_phrase, mine))
         verdicts = ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common())
         plural = name if len(mine) == 1 else name.replace("claim", "claims")
         under = (
@@ -152,95 +160,22 @@ def verdict_counts(findings: Sequence[Finding], settings: Sequence[str] = ()) ->
             if shipped and settings
             else ""
         )
-        lines.append(f"Verdicts on {len(mine)} {plural}{under}: {verdicts}.")
+        lines.append(f"Verdicts on {len(mine)} {plural}{under}: {verdicts}.{_published(mine)}")
     if late := [finding.claim.id for finding in findings if finding.written_after_results]:
         lines.append(f"Registered after their results, and therefore invalid: {', '.join(late)}.")
     return lines
 
 
-def _list_means(study: StudyRecord, headline: Headline) -> str:
-    """Return each arm's mean, for a headline without a comparison."""
-    means = summarise_arms(study.results[study.results["metric"] == headline.metric])
-    arms = set(means["arm"])
-    lost = [arm for arm in study.arms if arm not in arms and has_no_done_trial(study, arm)]
-    has = "has" if len(lost) == 1 else "have"
-    without = f" {_join_with_and(lost)} {has} no result." if lost else ""
-    if means.empty:
-        return f"{_name(headline, '')}: no arm has a value.{without}"
-    planned = study.trials.groupby("arm")["seed"].nunique()
-    values = [
-        f"{row['arm']} {quantity.format_mean(row['mean'], row['low'], row['high'], row['n'])}"
-        + (
-            f" ({row['n']} of {planned[row['arm']]} seeds)"
-            if row["n"] < planned[row["arm"]]
-            else ""
-        )
-        for row in means.to_dict("records")
-    ]
-    n = _range(means["n"].tolist(), "seed")
-    note = "" if set(means["n"]) == {1} else f" (mean with a 95 % interval over {n})"
-    name = _name(headline, str(means["unit"].iloc[0]))
-    return f"{name}: {_join_with_and(values)}{note}.{without}"
-
-
-def _headline(study: StudyRecord, rows: Sequence[HeadlineComparison], headline: Headline) -> str:
-    if not rows:
-        return _list_means(study, headline)
-    baseline = rows[0].baseline
-    clauses = []
-    for standing, (singular, plural, words) in VERBS.items():
-        mine = [row for row in rows if row.standing is standing]
-        plain = [row for row in mine if not row.caveat]
-        if plain:
-            arms = _join_with_and([_with_difference(row) for row in plain])
-            verb = singular if len(plain) == 1 else plural
-            clauses.append(f"{arms} {verb} {words} {baseline}{_at_equal_cost(study, plain)}")
-        clauses += [
-            f"{_with_difference(row)} {singular} {words} {baseline}{row.caveat}"
-            for row in mine
-            if row.caveat
-        ]
-    if has_no_done_trial(study, baseline) and not any(row.n for row in rows):
-        clauses.append(f"{baseline} has no result")
-    sentence = f"{_name(headline, rows[0].unit)}: {'. '.join(clauses)}."
-    return " ".join(
-        [
-            sentence,
-            *timing_stability.aa_difference_lines(study.results, study.aa_pairs, headline.metric),
-        ]
-    )
-
-
-def _at_equal_cost(study: StudyRecord, rows: Sequence[HeadlineComparison]) -> str:
-    """Return ", at equal ..." with the cost in which these arms were matched; "" without one."""
-    names = {
-        COSTS[row.cost_by]
-        for row in rows
-        if study.conditions.get(row.arm, {}).get("match.by", "none") != "none"
-    }
-    return f", at equal {names.pop()}" if len(names) == 1 else ""
-
-
-def _with_difference(row: HeadlineComparison) -> str:
-    """Return the arm with its difference, and with the reason if it is undecided."""
-    details = [row.difference] if row.decision.interval is not None else []
-    if row.standing is Standing.undecided:
-        details.append(row.decision.reason)
-    return f"{row.arm} ({', '.join(details)})" if details else row.arm
-
-
-def _name(headline: Headline, unit: str) -> str:
-    """Return the headline's label with its unit, as the beginning of a sentence."""
-    suffix = f" ({unit})" if unit not in ("", "1") else ""
-    return f"By {headline.label}{suffix}"
-
-
-def _range(counts: Sequence[int], noun: str) -> str:
-    """Return counts with their noun: 8 seeds, 4 to 8 seeds, 1 seed."""
-    low, high = min(counts), max(counts)
-    number = f"{high}" if low == high else f"{low} to {high}"
-    return f"{number} {noun}" if high == low == 1 else f"{number} {noun}s"
-
-
-def _join_with_and(parts: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
+def _published(findings: Sequence[Finding]) -> str:
+    """Return a sentence on the published numbers of reproduced claims; "" if they say nothing."""
+    reproduced = [f for f in findings if f.shipped and f.verdict is Verdict.reproduced]
+    phrases = Counter(phrase for f in reproduced if (phrase := published_phrase(f.claim)))
+    if not phrases:
+        return ""
+    if len(reproduced) == 1:
+        (phrase,) = phrases
+        which = "For the reproduced claim, " if len(findings) > 1 else ""
+        return f" {capitalise(f'{which}{phrase}')}."
+    numbers = Counter(noun for f in reproduced if (noun := published_noun(f.claim)))
+    listed = "; ".join(f"{n} {noun}" for noun, n in numbers.most_common())
+    return f" Published numbers of the {len(reproduced)} reproduced claims: {listed}."

@@ -6,6 +6,7 @@ declarations of this process count.
 """
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -40,6 +41,32 @@ def affects_of(summary: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     if AFFECTS_KEY not in summary:
         return registry.affected_metrics(str(summary["experiment"]))
     return {option: tuple(starts) for option, starts in summary[AFFECTS_KEY].items()}
+
+
+def labels_of(declared: Mapping[str, Metric]) -> dict[str, Metric]:
+    """Return the declarations that name a run's metrics in words, for `metric_label`.
+
+    They are those of this process, and for other metrics, such as a plug-in's, those of the run.
+    """
+    return {**label_stems(declared), **registry.known_metrics()}
+
+
+def label_stems(declared: Mapping[str, Metric]) -> dict[str, Metric]:
+    """Return the declarations that have a label, by the name that all their finer names begin with.
+
+    study.json holds `moe/load/layer0/expert3`, but not its stem `moe/load`, to which the label
+    belongs. The stem of metrics with one label is their longest common beginning.
+    """
+    groups: dict[tuple[str, ...], list[list[str]]] = {}
+    for name, metric in declared.items():
+        if metric.label and "*" not in metric.label:
+            segments = name.split("/")
+            groups.setdefault((metric.label, *segments[:2]), []).append(segments)
+    stems = {}
+    for names in groups.values():
+        same = itertools.takewhile(lambda column: len({*column}) == 1, zip(*names, strict=False))
+        stems["/".join(column[0] for column in same)] = declared["/".join(names[0])]
+    return stems
 
 
 def _fields(metric: Metric) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """The comparisons of the answer: each headline metric, its baseline, and the other arms.
 
-Two sorts of arms are in the tables, but not compared here. The second arm of an A/A pair shares no
-seeds with the baseline, so its values cannot be paired. A control arm only tests whether the study
-can show a difference. A headline with its own baseline covers the arms that train on the same data
-as that baseline.
+Three sorts of arms are in the tables, but not compared here. The second arm of an A/A pair shares
+no seeds with the baseline, so its values cannot be paired. A control arm only tests whether the
+study can show a difference. An arm with another kind of task solves another problem. A headline
+with its own baseline covers the arms that train on the same data as that baseline.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,6 +22,7 @@ from runner.stats.comparison import pivot_results
 from runner.stats.intervals import Floats
 from runner.stats.standing import Contrast, Decision, Standing, alpha_at_look, decide_standings
 from runner.wording import quantity
+from runner.wording.quantity import DisplayUnit
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class HeadlineComparison:
     unequal       settings that differ in addition to the parts: key -> the two values
     cost_by       the cost that is compared, as in `match.by`; cost_ratio is arm / baseline
     cost          the difference in cost in words; "" if the costs are equal
+    baseline_mean the baseline's mean over the seeds that have a value
+    display       the unit in which all values of this headline are printed
     """
 
     headline: Headline
@@ -47,6 +50,8 @@ class HeadlineComparison:
     cost_by: str
     cost_ratio: float
     cost: str
+    baseline_mean: float = nan
+    display: DisplayUnit = quantity.PLAIN
 
     @property
     def standing(self) -> Standing:
@@ -59,12 +64,18 @@ class HeadlineComparison:
         return self.decision.interval is not None and isfinite(self.decision.interval.low)
 
     @property
+    def excludes_zero(self) -> bool:
+        """Whether the interval lies on one side of zero."""
+        interval = self.decision.interval
+        return interval is not None and (interval.low > 0 or interval.high < 0)
+
+    @property
     def difference(self) -> str:
         """The mean difference with its interval, as text."""
         interval = self.decision.interval
         if interval is None:
             return quantity.NO_VALUE
-        return quantity.format_mean(*interval, is_difference=True)
+        return quantity.format_mean(*interval, is_difference=True, display=self.display)
 
     @property
     def caveat(self) -> str:
@@ -120,6 +131,15 @@ def compare_headlines(study: StudyRecord, results: pd.DataFrame) -> list[Headlin
     wide = wide.reindex(seeds)
     units = results.drop_duplicates("metric").set_index("metric")["unit"]
 
+    means = wide.mean()
+    displays = {
+        headline.metric: quantity.display_unit(
+            str(units[headline.metric]), means.xs(headline.metric, level="metric").tolist()
+        )
+        for headline in study.headline
+        if headline.metric in units
+    }
+
     def is_comparable(arm: str, metric: str) -> bool:
         return (arm, metric) in wide.columns or has_no_done_trial(study, arm)
 
@@ -141,7 +161,16 @@ def compare_headlines(study: StudyRecord, results: pd.DataFrame) -> list[Headlin
         for headline, baseline, arm in pairs
     ]
     return [
-        _comparison(study, headline, baseline, arm, contrast, decision, str(units[headline.metric]))
+        _comparison(
+            study,
+            headline,
+            baseline,
+            arm,
+            contrast,
+            decision,
+            str(units[headline.metric]),
+            displays[headline.metric],
+        )
         for (headline, baseline, arm), contrast, decision in zip(
             pairs,
             contrasts,
@@ -161,6 +190,7 @@ def headline_arms(study: StudyRecord, headline: Headline) -> Sequence[str]:
         if arm != baseline
         and arm not in study.controls
         and study.seed_offsets.get(arm, 0) == study.seed_offsets.get(baseline, 0)
+        and study.fairness.same_task(arm, baseline)
         and not (has_own_baseline and not study.fairness.same_data(arm, baseline))
     ]
 
@@ -188,6 +218,7 @@ def _comparison(
     contrast: Contrast,
     decision: Decision,
     unit: str,
+    display: DisplayUnit,
 ) -> HeadlineComparison:
     by, ratio = study.fairness.cost_comparison(arm, baseline)
     return HeadlineComparison(
@@ -203,4 +234,11 @@ def _comparison(
         cost_by=by,
         cost_ratio=ratio,
         cost=study.fairness.format_cost_difference(arm, baseline),
+        baseline_mean=_finite_mean(contrast.baseline),
+        display=display,
     )
+
+
+def _finite_mean(values: Floats) -> float:
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if len(finite) else nan

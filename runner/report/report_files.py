@@ -32,7 +32,9 @@ from runner.report import (
 from runner.report.answer import answer_lines, answer_record
 from runner.report.cards import verdict_card
 from runner.report.collection import RESULT_COLUMNS
+from runner.report.difference_figure import difference_figure
 from runner.report.headlines import HeadlineComparison, compare_headlines
+from runner.report.hidden_texts import without_passages
 from runner.report.outcome import Outcome
 from runner.report.run_folder import CONFIG_FILE, ENVIRONMENT_FILE, RESULTS_FILE
 from runner.report.study_record import StudyRecord
@@ -75,14 +77,13 @@ def write_report(run: Path, study: StudyRecord, *, is_redraw: bool = False) -> O
         _write_json(folder / "answer.json", answer_record(study, compared, findings))
         _write_json(folder / "verdicts.json", [_finding_record(finding) for finding in findings])
         _move(folder, run)
-    records = Records(
-        results,
-        study.history,
-        list(study.arms),
-        study.tables,
-        trials=study.trials,
-        clipped=study.clipped,
-    )
+    records = figure_records(study, results)
+    left_out: list[str] = []
+    if not study.samples:
+        figures, left_out = without_passages(study.figures)
+        study = dataclasses.replace(study, figures=figures)
+    first = difference_figure(study, compared, results, summary)
+    study = dataclasses.replace(study, figures={**first, **study.figures})
     pictures, text_tables, failures, picture_index = _draw(run, study, records, reuse=not is_redraw)
     warnings += [*failures, *trial_notes.environment_notes(study.trials)]
     warnings += [
@@ -111,6 +112,7 @@ def write_report(run: Path, study: StudyRecord, *, is_redraw: bool = False) -> O
             pictures=pictures,
             text_tables=text_tables,
             warnings=warnings,
+            left_out=left_out,
         )
         # The page is moved last: when it appears, every file that it names exists.
         (folder / page.TEMPLATE).write_bytes(html.encode("utf-8", TEXT["errors"]))
@@ -130,6 +132,20 @@ def write_report(run: Path, study: StudyRecord, *, is_redraw: bool = False) -> O
         report_path=run / page.TEMPLATE,
         warnings=warnings,
         seconds=time.perf_counter() - started,
+    )
+
+
+def figure_records(study: StudyRecord, results: pd.DataFrame) -> Records:
+    """Return the records that figures are drawn from."""
+    return Records(
+        results,
+        study.history,
+        list(study.arms),
+        study.tables,
+        trials=study.trials,
+        clipped=study.clipped,
+        apart=frozenset((*study.aa_pairs, *study.controls)),
+        declared=study.metric_declarations,
     )
 
 
@@ -199,14 +215,15 @@ def _tables(
     own = {metric: arm for metric, arm in own.items() if arm != study.baseline}
     tables = []
     for baseline in dict.fromkeys([study.baseline, *own.values()]):
-        # Arms under other seeds cannot be paired with this baseline, and control arms are not
-        # compared. A metric whose headline has its own baseline is compared only with that one.
+        # Arms under other seeds cannot be paired with this baseline. Control arms and arms on other
+        # tasks are not compared. A headline's own baseline is the only one of its metric.
         offset = study.seed_offsets.get(baseline, 0)
         arms = [
             arm
             for arm in study.arms
             if arm not in study.controls
             and study.seed_offsets.get(arm, 0) == offset
+            and study.fairness.same_task(arm, baseline)
             and (baseline == study.baseline or study.fairness.same_data(arm, baseline))
         ]
         rows = results[results["arm"].isin([baseline, *arms])]
@@ -279,7 +296,7 @@ def _texts(
 def _finding_record(finding: Finding) -> dict[str, Any]:
     """Return a finding as in verdicts.json: verdict, claim, numbers, and the line of the console.
 
-    `registered` is the hash of `claim` without its texts (statement, source, published), as JSON
+    `registered` is the hash of `claim` without its texts (`claim.DESCRIPTIVE_KEYS`), as JSON
     with sorted keys, without spaces, in UTF-8.
     """
     values = {f.name: getattr(finding, f.name) for f in dataclasses.fields(finding)}

@@ -159,4 +159,6 @@ OUTLINE_SCHEMA: dict[str, Callable[[Any], bool]] = {
     "claims": _at_most(MAX_ITEMS, _mapping_to(is_shallow_mapping)),
     "figures": _at_most(MAX_ITEMS, _mapping_to(is_shallow_mapping)),
     "not_tested": is_string_list,
+    "report": lambda v: v is None or (isinstance(v, dict) and isinstance(v.get("samples"), bool)),
 }
+"""Keys of config.yaml; runs of older versions do not have `report`."""

@@ -1,6 +1,7 @@
 """The record of a study: everything that its report is made from."""
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -12,7 +13,8 @@ from runner.claims.headline import Headline, reported_metrics
 from runner.claims.preconditions import Preconditions
 from runner.claims.registration import Registration
 from runner.figures.figure import Figure
-from runner.metric_names import COST_METRICS, Metric
+from runner.metric_names import COST_METRICS, Metric, metric_label
+from runner.report.declarations import labels_of
 from runner.report.repeated_looks import RepeatedLooks
 
 BUDGET_KEYS = frozenset(("training.steps", "training.batch_size"))
@@ -42,6 +44,7 @@ class StudyRecord:
     metric_declarations  metric -> its declaration, for all metrics of `results`
     preset_tolerance  the preset's `match.tolerance`
     registrations  claim id -> when it was registered, and whether its results were known then
+    samples   whether page and TensorBoard show passages of the data
     looks     the looks at these arms; None for a smoke run
     """
 
@@ -77,6 +80,7 @@ class StudyRecord:
     affects: dict[str, tuple[str, ...]] = field(default_factory=dict)
     metric_declarations: dict[str, Metric] = field(default_factory=dict)
     preset_tolerance: float = 0.01
+    samples: bool = True
 
     def __post_init__(self) -> None:
         if self.baseline not in self.arms:
@@ -90,6 +94,12 @@ class StudyRecord:
     def baseline_of(self, headline: Headline) -> str:
         """Return the baseline of a headline; the study's if that arm is absent."""
         return headline.baseline if headline.baseline in self.arms else self.baseline
+
+    @property
+    def apart(self) -> list[str]:
+        """The second arms of A/A pairs and the control arms, which tables show apart."""
+        pairs = self.aa_pairs
+        return [arm for arm in self.arms if arm in pairs or arm in self.controls]
 
     @property
     def settings(self) -> Mapping[str, Mapping[str, float | str | bool]]:
@@ -141,5 +151,16 @@ class StudyRecord:
         return int((mine["status"] == "diverged").sum())
 
     def label(self, metric: str) -> str:
-        """Return the label of a headline metric; of any other metric, its name."""
-        return next((h.label for h in self.headline if h.metric == metric), metric)
+        """Return a metric or template in words: a headline's own label, or its declaration's."""
+        own = (h.label for h in self.headline if h.metric == metric)
+        return next(own, "") or metric_label(metric, self._labels)
+
+    @functools.cached_property
+    def _labels(self) -> dict[str, Metric]:
+        return labels_of(self.metric_declarations)
+
+    def in_words(self, text: str, metrics: Iterable[str]) -> str:
+        """Return a text in which these names of metrics or templates stand as words."""
+        for name in sorted({*metrics}, key=len, reverse=True):  # a longer name contains a shorter
+            text = text.replace(name, self.label(name))
+        return text

@@ -3,6 +3,7 @@
 The thresholds are the ones at which `torch.utils.benchmark` and pyperf warn.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -87,27 +88,34 @@ def stability_notes(tables: Mapping[str, pd.DataFrame]) -> list[str]:
 
 
 def aa_difference_lines(
-    results: pd.DataFrame, aa_pairs: Mapping[str, str], metric: str
+    results: pd.DataFrame, aa_pairs: Mapping[str, str], metric: str, said: str = ""
 ) -> list[str]:
-    """Return a sentence for each A/A pair: its difference, which is due to chance."""
+    """Return a sentence for each A/A pair: its difference, which is due to chance.
+
+    `said` is the text before the sentence: a unit that it names is not repeated.
+    """
     rows = results[results["metric"] == metric]
+    unit = str(rows["unit"].iloc[0]) if len(rows) else ""
     values = rows.pivot(index="seed", columns="arm", values="value").astype(float)
+    display = quantity.display_unit(unit, values.mean().tolist())
+    if display.name and f" {display.name}" in said:
+        display = quantity.DisplayUnit("", display.factor)
     lines = []
     for copy, original in aa_pairs.items():
         if {copy, original} <= {*values.columns}:
             differences = (values[copy] - values[original]).dropna().to_numpy()
             if len(differences) > 1 and differences.any():
-                interval = mean_interval(differences)
-                difference = quantity.format_mean(*interval, is_difference=True)
+                mean, low, high, n = mean_interval(differences)
                 n, planned = len(differences), len(values)
                 seeds = f" ({n} of {planned} seeds)" if n < planned else ""
-                remark = (
-                    "includes 0, as expected"
-                    if interval.low <= 0 <= interval.high
-                    else "excludes 0, which chance alone does in 5 % of studies"
-                )
-                pair = f"The A/A pair of {original} differs by {difference}{seeds}"
-                lines.append(f"{pair}; the interval {remark}.")
+                pair = f"Two copies of {original} differ by"
+                if low <= 0 <= high:
+                    amount = quantity.format_amount(mean, math.nan, math.nan, display)
+                    lines.append(f"{pair} {amount}{seeds}.")
+                else:
+                    amount = quantity.format_amount(mean, low, high, display)
+                    remark = "the interval excludes 0, which chance does in 5 % of studies"
+                    lines.append(f"{pair} {amount}{seeds}; {remark}.")
     return lines
 
 

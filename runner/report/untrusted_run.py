@@ -208,7 +208,8 @@ def read_outline(folder: Path, text: str) -> ReportSpec:
                 f"{folder}: {CONFIG_FILE} is not the config of a run: "
                 f"{key} does not match the schema"
             )
-    fields = {key: tree[key] for key in OUTLINE_SCHEMA} | {"scale": Scale(tree["scale"])}
+    fields = {key: tree.get(key) for key in OUTLINE_SCHEMA} | {"scale": Scale(tree["scale"])}
+    fields["report"] = SimpleNamespace(samples=(fields["report"] or {}).get("samples", True))
     for key in ("claims", "figures"):
         check_names(folder, key.removesuffix("s"), fields[key])
     try:

@@ -144,7 +144,7 @@ def test_counts_that_no_seed_changes_are_exact(monkeypatch):
     headline = [Headline("cost/bytes", "less", "bytes of keys and values")]
     assert registry.metric("cost/bytes") == COUNT
     assert standings(study(sizes, headline)) == {("cost/bytes", "arm"): "better"}
-    assert "arm (-256 (exact)) is better than base" in told(study(sizes, headline))
+    assert "arm is better than base by 256." in told(study(sizes, headline))
     same = {key: [512.0] * 2 for key in sizes}
     assert standings(study(same, headline)) == {("cost/bytes", "arm"): "no significant difference"}
     uneven = sizes | {("arm", "cost/bytes"): [256.0, 300.0]}
@@ -212,7 +212,7 @@ def test_copies_and_controls_are_in_no_comparison():
     sentence = told(record)
     assert "narrow (" not in sentence
     assert "base_copy (" not in sentence
-    assert "The A/A pair of base differs by" in sentence
+    assert "Two copies of base differ by" in sentence
     shown = page.comparison_table(
         record,
         LOSS,
@@ -262,6 +262,15 @@ def test_a_headline_with_a_baseline_of_its_own_compares_arms_of_the_same_data():
     without = {key: value for key, value in columns.items() if key[0] != "moe"}
     record = study(without, [LOSS, own], conditions=data)
     assert {metric for metric, _ in standings(record)} == {"val/loss"}
+
+
+def test_an_arm_on_another_task_has_no_row_in_the_comparison(tmp_path: Path):
+    columns = {(arm, "val/loss"): 2 + noise(8, 0.1, i) for i, arm in enumerate(("base", "arm"))}
+    columns["pairs", "val/loss"] = 9 + noise(8, 0.1, 7)
+    tasks = {arm: {"task.kind": "pairs" if arm == "pairs" else "numbers"} for arm, _ in columns}
+    outcome = write_report(tmp_path / "run", study(columns, conditions=tasks))
+    assert {*outcome.comparison["arm"]} == {"arm"}
+    assert {*outcome.summary["arm"]} == {"base", "arm", "pairs"}
 
 
 def test_diverged_trials_are_told_with_the_limit_of_their_share_where_arms_are_trained():
@@ -351,9 +360,9 @@ def test_parameters_are_told_beside_the_cost_that_was_matched():
     conditions = {arm: {"match.by": "kv_bytes"} for arm in costs}
     record = study(columns, costs=costs, conditions=conditions)
     (one,) = compare_headlines(record, record.results)
-    equal = "at equal bytes of keys and values a token and 10.0 x the parameters"
-    assert one.words == f"better, {equal}"
-    assert equal in told(record)
+    equal = "at equal bytes of keys and values a token"
+    assert one.words == f"better, {equal} and 10.0 x the parameters"
+    assert f"{equal}; it has 10.0 x the parameters." in told(record)
 
 
 def test_an_answer_without_headlines_says_so():

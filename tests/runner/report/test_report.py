@@ -1,5 +1,7 @@
 """A report is whole, self-contained, honest about what it knows, and escapes what it is given."""
 
+import base64
+import hashlib
 import io
 import json
 import re
@@ -45,8 +47,14 @@ def test_every_file_is_there_and_nothing_else(written: tuple[StudyRecord, Outcom
         *("answer.json", "results.csv", "comparison.csv", "verdicts.json"),
         *("config.yaml", "environment.json", "report.html", "figures", "tb"),
     }
-    assert {path.stem for path in (run / "figures").glob("*.svg")} == set(study.figures)
-    assert {path.stem for path in (run / "figures").glob("*.png")} == set(study.figures)
+    assert {path.stem for path in (run / "figures").glob("*.svg")} == {
+        "differences",
+        *study.figures,
+    }
+    assert {path.stem for path in (run / "figures").glob("*.png")} == {
+        "differences",
+        *study.figures,
+    }
     assert list(run.parent.iterdir()) == [run]
 
 
@@ -126,10 +134,12 @@ def test_the_answer_is_computed(written: tuple[StudyRecord, Outcome]) -> None:
     _, outcome = written
     answer = "\n".join(outcome.answer)
     row = outcome.comparison.query("arm == 'moe_top2' and metric == 'val/loss'").iloc[0]
-    assert f"moe_top2 ({quantity.format_difference(row['difference'])} [" in answer
-    assert "is better than dense. moe_no_balance" in answer
-    assert "moe_top2_copy (" not in outcome.answer[0]
-    assert "The A/A pair of moe_top2 differs by" in answer
+    amount = quantity.format_amount(row["difference"], row["low"], row["high"])
+    number, interval = amount.split(" ", 1)
+    assert f"moe_top2 is better than dense by {number} nats/byte {interval};" in answer
+    assert "moe_no_balance does not differ significantly from dense (" in answer
+    assert "moe_top2_copy" not in outcome.answer[0]
+    assert "Two copies of moe_top2 differ by" in answer
     assert "8 paired seeds" in answer
     assert "2 reproduced" in answer
     assert "1 diverged of 32" in answer
@@ -171,19 +181,35 @@ def test_results_of_an_unknown_arm_are_refused(tmp_path: Path) -> None:
 def test_nothing_is_fetched_and_nothing_runs(written: tuple[StudyRecord, Outcome]) -> None:
     page = written[1].report_path.read_text()
     addresses: list[str] = []
-    tags: set[str] = set()
+    tags: list[str] = []
+    policies: list[str] = []
 
     class Reader(HTMLParser):
         def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-            tags.add(tag)
+            tags.append(tag)
+            known = dict(attrs)
             addresses.extend(v or "" for k, v in attrs if k in ("src", "href", "srcset"))
+            assert not [k for k in known if k.startswith("on") or k == "style"]
+            if known.get("http-equiv") == "Content-Security-Policy":
+                policies.append(known["content"] or "")
 
     Reader().feed(page)
-    assert all(address.startswith("data:image/") for address in addresses)
-    assert len(addresses) == 6
-    assert not tags & {"script", "link", "iframe", "object"}
-    assert "url(" not in page
+    inside = [address for address in addresses if address.startswith("#")]
+    assert all(f'id="{address[1:]}"' in page for address in inside)
+    outside = [address for address in addresses if address not in inside]
+    assert all(address.startswith("data:image/") for address in outside)
+    assert len(outside) == 6
+    assert not {*tags} & {"link", "iframe", "object", "base", "form"}
+    assert tags.count("script") == tags.count("style") == 1
+    assert all(place.startswith('"data:font/woff') for place in re.findall(r"url\((.{20})", page))
     assert "@import" not in page
+    # The policy allows only this script and this style.
+    (policy,) = policies
+    assert policy.startswith("default-src 'none'")
+    for tag in ("script", "style"):
+        text = page.partition(f"<{tag}>")[2].partition(f"</{tag}>")[0]
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy
 
 
 def test_what_came_from_outside_is_escaped(tmp_path: Path) -> None:
@@ -213,7 +239,10 @@ def test_what_came_from_outside_is_escaped(tmp_path: Path) -> None:
 def test_every_mean_on_the_page_has_its_interval(written: tuple[StudyRecord, Outcome]) -> None:
     page = written[1].report_path.read_text()
     compared = page.partition("Arms compared")[2].partition("Cost of each arm")[0]
-    cells = [cell for cell in re.findall(r'<td class="n">(.*?)</td>', compared) if cell]
+    cells = [
+        cell for cell in re.findall(r'<td class="n" data-sort.*?>(.*?)</td>', compared) if cell
+    ]
+    assert len(cells) >= len(ARMS)
     for cell in cells:
         assert "[" in cell or re.fullmatch(r"(&lt; )?0\.\d+", cell), cell
 
@@ -224,7 +253,8 @@ def test_a_report_is_replaced_without_leftovers(tmp_path: Path) -> None:
         (tmp_path / "run" / "figures").mkdir(exist_ok=True)
         (tmp_path / "run" / "figures" / "renamed.png").touch()
     write_report(tmp_path / "run", bare())
-    assert not list((tmp_path / "run" / "figures").iterdir())
+    remaining = {path.name for path in (tmp_path / "run" / "figures").iterdir()}
+    assert remaining == {"differences.png", "differences.svg"}
     events = list((outcome.report_path.parent / "tb").glob("events.out.tfevents.*"))
     assert len(events) == 1
 

@@ -60,6 +60,7 @@ def test_the_noise_floor_stands_beside_what_a_clock_says_and_nothing_else():
     assert noise_floor_lines(results, COPIES, "val/loss") == []
     (unknown,) = noise_floor_lines(results, {}, "time/step")
     assert "unknown" in unknown
-    shown = page.cost_table(make_study(), summarise_arms(results))
-    assert shown["noise"] == [f"time/step: {line}"]
+    study = make_study()
+    shown = page.cost_table(study, summarise_arms(results))
+    assert shown["noise"] == [f"{study.label('time/step')}: {line}"]
     assert page.cost_table(make_study(scale="smoke"), summarise_arms(results))["noise"] == []

@@ -1,0 +1,52 @@
+"""The cost of an arm in the words of the answer: matched costs, parameters, time a step.
+
+Costs that arms are matched by, and parameters, are counted without embeddings.
+"""
+
+from math import isfinite
+
+from runner.claims.fairness import format_cost_ratio
+from runner.metric_names import COSTS
+from runner.report import trial_notes
+from runner.report.headlines import HeadlineComparison
+from runner.report.study_record import StudyRecord
+
+STEP_TIME = "time/step"
+LEAST_TIME_CHANGE = 0.1  # smaller changes mean little, since trials run in parallel
+
+
+def cost_clause(study: StudyRecord, row: HeadlineComparison) -> str:
+    """Return " at equal parameters" or " at 24.4 % more parameters"; "" without a matched cost.
+
+    An arm without a matched cost has no clause if its parameters are equal.
+    """
+    by, ratio = study.fairness.cost_comparison(row.arm, row.baseline)
+    if not study.fairness.is_matched(ratio):
+        return f" {format_cost_ratio(by, ratio)}"
+    is_matched = study.conditions.get(row.arm, {}).get("match.by", "none") != "none"
+    names_parameters = by != "params" and bool(row.cost)
+    return f" at equal {COSTS[by]}" if is_matched or names_parameters else ""
+
+
+def cost_facts(study: StudyRecord, row: HeadlineComparison) -> list[str]:
+    """Return what else an arm costs: "has 3.0 x the parameters", "takes about 1.5 x the time ...".
+
+    A time a step is about right only: trials may run in parallel.
+    """
+    facts = []
+    parameters = study.fairness.cost_ratio("params", row.arm, row.baseline)
+    if row.cost_by != "params" and not study.fairness.is_matched(parameters):
+        facts.append(f"has {format_cost_ratio('params', parameters).removeprefix('at ')}")
+    time = step_time_ratio(study, row.arm, row.baseline)
+    if isfinite(time) and abs(time - 1) >= LEAST_TIME_CHANGE:
+        facts.append(f"takes about {time:.2g} x the time a step")
+    return facts
+
+
+def step_time_ratio(study: StudyRecord, arm: str, baseline: str) -> float:
+    """Return the ratio of two arms' mean times of a training step; NaN if it is not comparable."""
+    rows = study.results[study.results["metric"] == STEP_TIME]
+    means = rows.groupby("arm")["value"].mean()
+    if trial_notes.machines_differ(study.trials) or not {arm, baseline} <= {*means.index}:
+        return float("nan")
+    return float(means[arm]) / float(means[baseline]) if means[baseline] else float("nan")

@@ -1,0 +1,27 @@
+"""Counts with their nouns, and lists of names, as parts of a sentence."""
+
+from collections.abc import Sequence
+
+
+def count(n: int, noun: str) -> str:
+    """Return a number with its noun: 1 seed, 8 seeds."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def count_range(counts: Sequence[int], noun: str) -> str:
+    """Return the range of some counts with its noun: 8 seeds, 4 to 8 seeds, 1 seed."""
+    low, high = min(counts), max(counts)
+    return count(high, noun) if low == high else f"{low:,} to {count(high, noun)}"
+
+
+def join_with_and(parts: Sequence[str]) -> str:
+    """Return a list as it is spoken: "a", "a and b", "a, b and c"; "" for no parts."""
+    if not parts:
+        return ""
+    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
+
+
+def capitalise(text: str) -> str:
+    """Return a text with a large first letter; a name of a metric, such as val/loss, stays."""
+    is_name = "/" in text.split(",")[0].split(" ")[0]
+    return text if is_name else text[:1].upper() + text[1:]

@@ -1,0 +1,222 @@
+"""The sentences of a headline: one case a rule, on studies with known differences."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+
+from runner.claims.headline import Headline
+from runner.metric_names import DivergedValue, Metric
+from runner.report import headline_sentence
+from runner.report.answer import answer_record, sentences
+from runner.report.headlines import compare_headlines
+from runner.report.study_record import StudyRecord
+from tests.runner.report.test_answer import study
+
+STEPS = np.arange(8) / 1000  # the spread of eight seeds
+LOSS = Headline("val/loss", "less", "held-out loss", subject="new")
+MATCHED = {arm: {"match.by": "active_params"} for arm in ("base", "new")}
+
+
+def arms(**shifts: float) -> dict[tuple[str, str], Any]:
+    """Return held-out losses of 2 in the baseline, and of 2 plus a shift in each other arm."""
+    columns = {("base", "val/loss"): 2 + 3 * STEPS}
+    for arm, shift in shifts.items():
+        columns[arm, "val/loss"] = 2 + shift + 3 * STEPS + STEPS * (-1) ** np.arange(8)
+    return columns
+
+
+def said(record: StudyRecord) -> str:
+    """Return all sentences of the headlines."""
+    return " ".join(sentences(record, compare_headlines(record, record.results)))
+
+
+@pytest.mark.parametrize(
+    ("shift", "yes", "begins"),
+    [
+        (-0.02, "better", "Yes, a little: in held-out loss, new is better than base by 0.0"),
+        (-0.2, "better", "Yes: in held-out loss, new is better than base by 0.2"),
+        (-0.6, "better", "Yes, clearly: in held-out loss, new is better than base by 0.6"),
+        (0.6, "better", "No: the opposite. In held-out loss, new is worse than base by 0.6"),
+        (0.2, "worse", "Yes: in held-out loss, new is worse than base by 0.2"),
+        (-0.2, "worse", "No: the opposite. In held-out loss, new is better than base"),
+        (0.2, "different", "Yes: in held-out loss, new is worse than base"),
+        (0.0, "better", "Not shown: in held-out loss, new does not differ significantly from base"),
+        (0.0, "different", "Not shown: in held-out loss, new does not differ significantly"),
+    ],
+)
+def test_the_answer_to_the_title(shift: float, yes: Any, begins: str):
+    headline = dataclasses.replace(LOSS, yes=yes)
+    assert said(study(arms(new=shift), [headline])).startswith(begins)
+
+
+def test_amounts_are_positive_and_their_intervals_turn_with_them():
+    better, worse = (said(study(arms(new=shift), [LOSS])) for shift in (-0.2, 0.2))
+    assert "by 0.200 nats [0.197, 0.204]" in better
+    assert "by 0.200 nats [0.196, 0.203]" in worse
+    assert "[-" not in better + worse
+
+
+def test_a_difference_that_is_not_shown_has_its_smallest_detectable_effect():
+    text = said(study(arms(new=0.0), [LOSS]))
+    assert "smallest detectable effect 0.00" in text
+    assert "better" not in text
+    assert "worse" not in text
+
+
+@pytest.mark.parametrize(
+    ("n", "reason"), [(1, "only one seed"), (2, "2 seeds cannot reach p < 0.05; 6 could")]
+)
+def test_too_few_seeds_are_undecided(n: int, reason: str):
+    columns = {key: values[:n] for key, values in arms(new=-0.6).items()}
+    text = said(study(columns, [LOSS]))
+    assert text.startswith("Undecided: in held-out loss, new (")
+    assert f"{reason}) is undecided against base" in text
+    assert "better" not in text
+
+
+def test_exact_counts_are_yes_or_no():
+    size = Headline("cost/bytes", "less", "size of the cache", subject="new")
+    values = {("base", "cost/bytes"): [2.0**24] * 2, ("new", "cost/bytes"): [2.0**22] * 2}
+    record = study(values, [size])
+    results = record.results.assign(unit="bytes")
+    record = dataclasses.replace(record, results=results)
+    assert said(record) == "Yes, clearly: in size of the cache, new is better than base by 12 MiB."
+    equal = study({key: [5.0] * 2 for key in values}, [size])
+    assert said(equal) == "No: in size of the cache, new is equal to base."
+
+
+def test_costs_stand_in_the_first_sentence_on_an_arm():
+    other = Headline("other", "less", "another loss", subject="new")
+    columns = arms(new=-0.2) | {
+        (arm, "other"): values for (arm, _), values in arms(new=-0.2).items()
+    }
+    columns |= {
+        ("base", "time/step"): np.full(8, 0.010) + STEPS / 1000,
+        ("new", "time/step"): np.full(8, 0.015) + STEPS / 1000,
+    }
+    costs = {
+        "base": {"active_params": 100.0, "params": 100.0},
+        "new": {"active_params": 100.0, "params": 300.0},
+    }
+    record = study(columns, [LOSS, other], conditions=MATCHED, costs=costs)
+    first, second = sentences(record, compare_headlines(record, record.results))
+    facts = "it has 3.0 x the parameters and takes about 1.5 x the time a step."
+    assert first.endswith(f"at equal active parameters; {facts}")
+    assert second.endswith("at equal active parameters.")
+    # Times of different machines are not compared.
+    trials = record.trials.assign(
+        machine=[{"id": "ab"[seed % 2]} for seed in record.trials["seed"]]
+    )
+    mixed = dataclasses.replace(record, trials=trials)
+    assert "time a step" not in said(mixed)
+
+
+def test_an_unmatched_arm_has_its_cost_in_the_sentence():
+    costs = {"base": {"params": 100.0}, "new": {"params": 124.4}}
+    record = study(arms(new=-0.2), [LOSS], costs=costs)
+    assert "at 24.4 % more parameters" in said(record)
+
+
+def test_copies_are_amounts_and_never_results():
+    columns = arms(new=-0.2)
+    columns["new_copy", "val/loss"] = columns["new", "val/loss"][::-1]
+    columns["low", "val/loss"] = columns["new", "val/loss"] + 5
+    record = study(columns, [LOSS], offsets={"new_copy": 1000}, controls=["low"])
+    assert said(record).endswith("Two copies of new differ by 0.")
+    moved = record.results.assign(
+        value=record.results["value"] + 0.01 * (record.results["arm"] == "new_copy")
+    )
+    text = said(dataclasses.replace(record, results=moved))
+    assert text.endswith("Two copies of new differ by 0.010.")
+    assert "new_copy" not in text
+    assert "low is" not in text
+
+
+def test_copies_that_differ_more_than_chance_explains_are_said():
+    columns = arms(new=-0.2)
+    columns["new_copy", "val/loss"] = columns["new", "val/loss"] + 0.5 + STEPS
+    record = study(columns, [LOSS], offsets={"new_copy": 1000})
+    assert "the interval excludes 0, which chance does in 5 % of studies." in said(record)
+
+
+def test_many_arms_are_grouped_and_counted():
+    headline = dataclasses.replace(LOSS, subject=None)
+    text = said(study(arms(a=-0.2, b=-0.3, c=-0.4, d=-0.5, e=0.0, f=0.3), [headline]))
+    assert text.startswith("Held-out loss: b (by 0.3")
+    assert "and 1 more arm are better than base; f is worse than base by 0.2" in text
+    assert "; e does not differ significantly from base (" in text
+    assert " a (" not in text
+
+
+def test_arms_of_other_settings_are_named_with_them():
+    conditions = {
+        "base": {"training.steps": 20},
+        "a": {"training.steps": 40},
+        "b": {"training.steps": 40},
+        "c": {"training.steps": 80},
+    }
+    headline = dataclasses.replace(LOSS, subject=None)
+    text = said(study(arms(a=-0.2, b=0.2, c=0.2), [headline], conditions=conditions))
+    assert (
+        "a (better) and b (worse) also differ from base in training.steps (40 against 20)." in text
+    )
+    assert "it also differs in training.steps (80 against 20)." in text
+
+
+def test_arms_of_another_task_are_never_compared():
+    columns = arms(new=-0.2, pairs=-1.5)
+    conditions = {
+        arm: {"task.kind": "pairs15" if arm == "pairs" else "numbers"}
+        for arm in ("base", "new", "pairs")
+    }
+    record = study(columns, [LOSS], conditions=conditions)
+    assert {one.arm for one in compare_headlines(record, record.results)} == {"new"}
+    assert "on another task and therefore not compared." in said(record)
+
+
+def test_one_arm_has_its_level_and_its_misses():
+    exact = Headline("exact", "greater", "exact match")
+    declared = {"exact": Metric(DivergedValue.kept, highest=1.0)}
+    values = {("base", "exact"): [1.0] * 7 + [0.5]}
+    record = study(values, [exact], metric_declarations=declared)
+    assert "1 of 8 seeds misses 1), over 8 seeds." in said(record)
+    all_right = study({("base", "exact"): [1.0] * 2}, [exact], metric_declarations=declared)
+    assert (
+        said(all_right)
+        == "Exact match: base 1 (every seed reaches the best possible value), over 2 seeds."
+    )
+    none_right = study({("base", "exact"): [0.5, 0.6]}, [exact], metric_declarations=declared)
+    assert "miss" not in said(none_right)
+
+
+def test_the_answer_is_data_too():
+    record = study(arms(new=-0.02), [LOSS])
+    (one,) = answer_record(record, compare_headlines(record, record.results), [])["answers"]
+    expected = {"metric": "val/loss", "subject": "new", "answer": "yes", "size": "a little"}
+    assert one == expected
+
+
+def test_headlines_of_a_subject_come_first():
+    plain = Headline("other", "less", "another loss")
+    columns = arms(new=-0.2) | {
+        (arm, "other"): values for (arm, _), values in arms(new=-0.2).items()
+    }
+    record = study(columns, [plain, LOSS])
+    first, second = sentences(record, compare_headlines(record, record.results))
+    assert first.startswith("Yes")
+    assert second.startswith("Another loss: ")
+
+
+def test_an_absent_subject_leaves_a_plain_sentence():
+    record = study(arms(other=-0.2), [LOSS])
+    assert said(record).startswith("Held-out loss: other is better than base by")
+
+
+def test_limits_of_size_words_are_in_the_documentation():
+    from tests.support.environment import ROOT
+
+    text = (ROOT / "docs" / "verdicts.md").read_text(encoding="utf-8")
+    assert f"below {100 * headline_sentence.A_LITTLE:.0f} %" in text
+    assert f"above {100 * headline_sentence.CLEARLY:.0f} %" in text
