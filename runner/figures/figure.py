@@ -112,6 +112,11 @@ class PanelFigure(Figure):
         """Whether the figure shows one seed of each arm instead of a mean."""
         return self.shows_one_trial
 
+    @property
+    def ranks_parts(self) -> bool:
+        """Whether parts without a shared identity are ranked within each seed."""
+        return False
+
     @abstractmethod
     def draw(self, records: Records) -> "Sheet":
         """Draw the figure as `Figure.draw` does."""

@@ -22,6 +22,8 @@ def list_values(values: Sequence[Named]) -> str:
         return "no values"
     if len(known) <= MAX_LISTED:
         return ", ".join(_text(*one) for one in known)
+    if len({value for _, value in known}) == 1:
+        return f"{len(known)} values, all {quantity.format_number(known[0][1], 3)}"
     least, largest = min(known, key=lambda one: one[1]), max(known, key=lambda one: one[1])
     return f"{len(known)} values from {_text(*least)} to {_text(*largest)}"
 

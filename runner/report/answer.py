@@ -173,7 +173,9 @@ def _published(findings: Sequence[Finding]) -> str:
     if not phrases:
         return ""
     if len(reproduced) == 1:
-        return f" {capitalise(next(iter(phrases)))}."
+        (phrase,) = phrases
+        which = "For the reproduced claim, " if len(findings) > 1 else ""
+        return f" {capitalise(f'{which}{phrase}')}."
     numbers = Counter(noun for f in reproduced if (noun := published_noun(f.claim)))
     listed = "; ".join(f"{n} {noun}" for noun, n in numbers.most_common())
     return f" Published numbers of the {len(reproduced)} reproduced claims: {listed}."

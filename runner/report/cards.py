@@ -23,8 +23,8 @@ DETECTABLE_NAMES = {
 def verdict_card(finding: Finding, study: StudyRecord) -> dict[str, Any]:
     """Return the rows of a verdict card; a row without content is an empty text.
 
-    The rows name metrics in words. The reason of a decided verdict repeats other rows, so it is only in
-    `reason`, and `remark` is empty.
+    The rows name metrics in words. The reason of a decided verdict repeats other rows, so it is
+    only in `reason`, and `remark` is empty.
     """
     claim, interval = finding.claim, finding.interval
     metrics = [*claim.named_metrics, *finding.others]

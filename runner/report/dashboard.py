@@ -13,6 +13,7 @@ TensorBoard selects no run if there are more than 40. So at most 39 arms have a 
 head has no counterpart under another seed. So metrics of a single one have no mean here.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,10 @@ def write_dashboard(
     root = [tensorboard.margin_layout(charts)] if charts else []
     root += [arm_table(study, [hparams[arm] for arm in arms], tags)]
     root += [tensorboard.text_summary(tag, markdown) for tag, markdown in texts.items()]
-    root += [tensorboard.image_summary(f"{FIGURES}/{tag}", png) for tag, png in images.items()]
+    root += [
+        tensorboard.image_summary(f"{FIGURES}/{place} {tag}", png)
+        for place, (tag, png) in enumerate(images.items(), start=1)
+    ]
     _write(folder, map(tensorboard.event, root))
     for arm in arms:
         row = [
@@ -67,8 +71,8 @@ def write_dashboard(
 def select_arms(study: StudyRecord) -> list[str]:
     """Return the arms that get a run, in the study's order: at most 39.
 
-    Baselines and the arms of claims take precedence, then arms that are neither controls nor A/A
-    copies.
+    Baselines and the arms of claims take precedence. Controls, and arms that repeat another one
+    under other seeds, come last.
     """
     named = {study.baseline, *(study.baseline_of(headline) for headline in study.headline)}
     named |= {arm for claim in study.claims for arm in claim.named_arms}
@@ -81,10 +85,11 @@ def select_arms(study: StudyRecord) -> list[str]:
 def describe_left_out(arms: Sequence[str], left_out: Sequence[str]) -> str:
     """Return the text that names the arms without a run."""
     return (
-        f"TensorBoard selects no run if there are more than {tensorboard.MAX_RUNS}. So "
-        f"{format_count(len(arms), 'arm')} of {len(arms) + len(left_out)} have a run here: "
-        "baselines and the arms of claims, then the other arms in their order, and last controls "
-        f"and A/A copies. The report has all arms. Without a run: {', '.join(left_out)}."
+        f"TensorBoard selects no run if there are more than {tensorboard.MAX_RUNS}. So only "
+        f"{format_count(len(arms), 'arm')} of {len(arms) + len(left_out)} have a run here. "
+        "Baselines and the arms of claims come first, then the other arms in order. Controls, "
+        "and arms that repeat another one under other seeds, come last. The report has all arms. "
+        f"Without a run: {', '.join(left_out)}."
     )
 
 
@@ -119,7 +124,9 @@ def _charts(study: StudyRecord, bands: pd.DataFrame) -> dict[str, list[tensorboa
     with_limits = bands[bands["low"].notna()]["metric"].unique()
     tags = {metric: curve_tag(study, metric) for metric in with_limits}
     places = {metric: place for place, metric in enumerate(study.metrics)}
-    metrics = sorted(tags, key=lambda metric: (places.get(metric, len(places)), tags[metric]))
+    metrics = sorted(
+        tags, key=lambda metric: (places.get(metric, len(places)), _natural(tags[metric]))
+    )
     categories: dict[str, list[tensorboard.MarginChart]] = {}
     for metric in metrics[:MAX_CHARTS]:
         tag, label = tags[metric], study.label(metric)
@@ -129,6 +136,12 @@ def _charts(study: StudyRecord, bands: pd.DataFrame) -> dict[str, list[tensorboa
         # Insert at the front: TensorBoard shows a category's charts from the last to the first.
         categories.setdefault(category, []).insert(0, (title, tag, low, high))
     return categories
+
+
+def _natural(tag: str) -> list[tuple[bool, int, str]]:
+    """Return a key that sorts `layer2` before `layer10`, as TensorBoard does."""
+    words = re.findall(r"\d+|\D+", tag)
+    return [(not w.isdecimal(), int(w) if w.isdecimal() else 0, w) for w in words]
 
 
 def _final_values(study: StudyRecord) -> dict[str, dict[str, float]]:

@@ -40,9 +40,9 @@ def arm_hparams(study: StudyRecord) -> dict[str, dict[str, HParam]]:
 
 
 def describe_role(study: StudyRecord, arm: str) -> str:
-    """Return what a study has an arm for: A/A copy, control, baseline, or arm under study."""
+    """Return the role of an arm: half of an A/A pair, control, baseline, or under study."""
     if original := study.aa_pairs.get(arm):
-        return f"A/A copy of {original}"
+        return f"A/A pair with {original}"
     if arm in study.controls:
         return "control"
     return "baseline" if arm == study.baseline else "under study"

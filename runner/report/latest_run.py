@@ -34,8 +34,8 @@ def renew_latest(run: Path) -> str:
 def read_latest(experiment_folder: Path) -> Path | None:
     """Return the run folder that `latest` names; None where it names no run of this experiment.
 
-    The folder of outputs may be untrusted. So only the text of a link is read, and only a folder
-    below `runs` that is no link itself is returned.
+    The folder of outputs may be untrusted. So only the text of a link is read. A folder outside
+    `runs`, and a link among the runs, is not returned.
     """
     path = experiment_folder / NAME
     try:

@@ -34,8 +34,8 @@ MAX_TRIES = 100  # names that other commands may take at the same moment
 def create_run_folder(plan: Plan) -> Path:
     """Create a new folder for one invocation, and return it.
 
-    Its name sorts after the names of earlier runs, even if the clock was set back, and if two runs
-    begin in one second: the later one takes the next second.
+    Its name sorts after the names of earlier runs, even if the clock was set back. If two runs
+    begin in one second, the later one takes the next second.
 
     Raises:
         ConfigError: the folder cannot be created.

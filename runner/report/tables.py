@@ -1,6 +1,6 @@
 """The tables of arms: results of each headline, and costs. A column has one unit.
 
-Rows and columns without a value are left out. Second arms of A/A pairs, and control arms, come last.
+Rows and columns without a value are left out. Second arms of A/A pairs and control arms come last.
 """
 
 import math

@@ -22,7 +22,7 @@ FILE = "dashboard.tfevents"  # TensorBoard reads every file with `tfevents` in i
 def write_trials_dashboard(run: Path, study: StudyRecord) -> None:
     """Write the file into the store of a run.
 
-    A run outside a store (`<experiment>/runs/<run>` beside `<experiment>/trials`) has none.
+    A run outside a store (`<experiment>/runs/<run>` next to `<experiment>/trials`) has none.
     """
     runs = run.absolute().parent
     store = Store.trials_folder(runs.parent.parent, runs.parent.name)
@@ -46,8 +46,8 @@ def describe_selection(study: StudyRecord, n_trials: int) -> str:
             "If there are more than "
             f"{tensorboard.MAX_RUNS} runs, the tabs Scalars, Custom Scalars and Images select none "
             "of them, and their charts are empty. Tick the box of each run that you want, or type "
-            f"a regular expression into the field above the runs: `^{arm}/` selects the trials of "
-            "one arm, and `seed-0$` one trial of each arm.",
+            "a regular expression into the field above the runs. "
+            f"`^{arm}/` selects the trials of one arm, and `seed-0$` one trial of each arm.",
             "For one run for each arm, with means over seeds, type "
             f"`tensorboard --logdir outputs/{study.experiment}/latest/tb`.",
         ]

@@ -150,8 +150,8 @@ def format_amount(mean: float, low: float, high: float, display: DisplayUnit = P
     """Return the size of a difference for a sentence: "0.016 nats/byte [0.007, 0.024]".
 
     The amount is positive, and the limits of a negative difference change their signs and places.
-    It has the decimals of two significant digits, and more where these would hide the interval or
-    its distance from zero. A mean without limits is a number alone.
+    It has the decimals of two significant digits of a mean, or of a third of a wider interval. It
+    has more where these would hide the interval or a distance from zero.
     """
     if mean < 0:
         mean, low, high = -mean, -high, -low
@@ -162,12 +162,15 @@ def format_amount(mean: float, low: float, high: float, display: DisplayUnit = P
     elif not has_interval and mean == int(mean):
         number, ends = f"{int(mean):,}", []
     else:
-        size = max(mean, (high - low) / 2) if has_interval else mean
-        decimals = _decimals(size, 2) if size else 3
+        half = (high - low) / 2 if has_interval else 0.0
+        decimals = _decimals(half / 3, 1) if half else 0
+        if mean and mean >= half:
+            decimals = max(decimals, _decimals(mean, 2))
         limits = [low, high] if has_interval else []
         for _ in range(3):
             rounded = [round(end, decimals) for end in limits]
-            if not limits or (rounded[0] != rounded[1] and all(rounded)):
+            is_visible = not limits or (rounded[0] != rounded[1] and all(rounded))
+            if is_visible and (round(mean, decimals) or not mean):
                 break
             decimals += 1
         number, *ends = [_fixed(value, decimals) for value in (mean, *limits)]

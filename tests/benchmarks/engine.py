@@ -76,6 +76,7 @@ from runner.trial import measure
 from runner.records import seal
 from runner.study.entries import list_trials
 from runner.study import run as study
+from runner.records.arm_folders import write_signature
 from runner.records.store import Store
 root = Path({str(folder)!r}) / "store"
 arms = [SimpleNamespace(name=f"arm{{i}}", signature=f"{{i:016x}}") for i in range(10)]
@@ -87,6 +88,7 @@ for arm in arms:
         slot.write_result({{"code": "c", "results": []}})
         (slot.folder / "metrics.csv").write_text("step,metric,value\\n" + "1,val/loss,0.5\\n" * 500)
         slot.write_status("done")
+    write_signature(slot.arm_folder, arm.signature)
 plan = SimpleNamespace(
     outputs=root, experiment="moe", seeds=range({n_stored // 10}), arms=arms, code="c", notes=[],
     study=SimpleNamespace(reuse="strict"),

@@ -89,6 +89,12 @@ async function findMissingGlyphs() {
     const missing = drawn.filter((c) => [tofu, nothing].includes(draw(c)));
     if (missing.length) faults.push(`no glyph for ${missing.slice(0, 40).join(" ")} in ${font}`);
   }
+  for (const image of document.images) {
+    const [kind, content] = image.src.split(/,(.*)/s);
+    if (!kind.startsWith("data:image/svg")) continue;
+    const source = kind.endsWith(";base64") ? atob(content) : decodeURIComponent(content);
+    if (source.includes("<text")) faults.push(`<img> ${image.alt.slice(0, 60)} is drawn with the reader's fonts`);
+  }
   return faults;
 }
 

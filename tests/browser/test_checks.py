@@ -56,6 +56,7 @@ def test_a_good_page_has_no_faults(chromium: Chromium, tmp_path: Path):
         ("glyphs", "<p>数 and text</p>", "no glyph for 数 in"),
         ("glyphs", "<details><p style='font-weight: 700'>x\U0010fffe", "no glyph for"),
         ("glyphs", "<style>p::after { content: '語' }</style><p>text</p>", "no glyph for 語"),
+        ("glyphs", f'<img alt="a" src="{PICTURE.format("<text>a</text>")}">', "<img> a is drawn"),
         ("contrast", "<p style='color: #777'>grey</p>", "light: contrast 4.48 of <p>"),
         ("contrast", "<p style='color: #333'>dark</p>", "dark: contrast 1."),
         ("contrast", "<style>@media print { p { color: #999 } }</style><p>a</p>", "print: "),

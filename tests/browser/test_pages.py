@@ -16,24 +16,23 @@ from tests.browser.chromium import Chromium
 from tests.browser.tab import Tab
 from tests.support.sample_study import make_study
 
-pytestmark = pytest.mark.xdist_group("browser")  # one Chromium
 
-
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def page(tmp_path_factory: pytest.TempPathFactory, chromium: Chromium) -> Path:  # noqa: ARG001
-    """Write the page of a made-up study with three of its figures."""
+    """Write the page of a made-up study with two of its figures."""
     study = make_study()
-    few = make_study(figures={name: study.figures[name] for name in list(study.figures)[:3]})
+    few = make_study(figures={name: study.figures[name] for name in list(study.figures)[:2]})
     return write_report(tmp_path_factory.mktemp("runs") / "one", few).report_path
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def tab(chromium: Chromium) -> Iterator[Tab]:
     """One tab for all checks."""
     with Tab(chromium) as opened:
         yield opened
 
 
+@pytest.mark.xdist_group("browser")  # one Chromium and one page
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_a_page_of_made_up_data_has_no_faults(check: Callable, tab: Tab, page: Path):
     assert list(check(tab, page)) == []

@@ -69,6 +69,11 @@ class Bars(MetricFigure):
         """Whether the figure shows one seed of each arm instead of a mean."""
         return self.seeds == "first"
 
+    @property
+    def ranks_parts(self) -> bool:
+        """Whether parts without a shared identity are ranked within each seed."""
+        return self.rank
+
     def draw(self, records: Records) -> Sheet:
         """Draw the groups; see `runner.figures.figure.Figure.draw`."""
         rows = select_rows(self, records)

@@ -1,11 +1,15 @@
 """Parts without a shared identity are ranked within each seed, so that a collapse is seen."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from runner.figures.data import Records
 from runner.figures.ranks import rank_by_last_value, rank_text, rank_values
+from runner.metric_names import Metric
 from tests.support.drawing import draw_figure, draw_sheet
 
 HISTORY = pd.DataFrame(columns=["arm", "seed", "step", "metric", "value"])
@@ -24,6 +28,10 @@ def make_records(n_seeds: int = 4) -> Records:
     return Records(results, HISTORY, list(COLLAPSED))
 
 
+def notes(figure: Figure) -> str:
+    return " ".join(artist.get_text() for artist in figure.artists)  # type: ignore[attr-defined]
+
+
 def test_means_of_experts_hide_a_collapse_and_ranks_show_it() -> None:
     options = {"kind": "bars", "metric": "moe/load/expert{expert}", "x": "expert"}
     heights = [bar.get_height() for bar in draw_figure(make_records(), **options).axes[0].patches]
@@ -33,6 +41,19 @@ def test_means_of_experts_hide_a_collapse_and_ranks_show_it() -> None:
     np.testing.assert_allclose(heights, [*COLLAPSED["a"], *COLLAPSED["b"]])
     names = [text.get_text() for text in figure.axes[0].get_xticklabels()]
     assert names == ["highest", "2nd", "3rd", "lowest"]
+
+
+def test_means_of_experts_have_a_note_unless_they_are_ranked() -> None:
+    declared = {f"moe/load/expert{i}": Metric(exchangeable="expert") for i in range(4)}
+    options = {"kind": "bars", "metric": "moe/load/expert{expert}", "x": "expert"}
+    note = "experts of different seeds do not correspond"
+    several = replace(make_records(), declared=declared)
+    assert note in notes(draw_figure(several, **options))
+    assert note not in notes(draw_figure(several, **options, rank=True))
+    assert note not in notes(draw_figure(several, **options, seeds="first"))
+    assert note not in notes(draw_figure(make_records(), **options))
+    one = replace(make_records(n_seeds=1), declared=declared)
+    assert note not in notes(draw_figure(one, **options))
 
 
 def test_the_sentence_of_ranked_bars_names_the_highest() -> None:

@@ -24,6 +24,7 @@ PNG = bytes.fromhex(
 )
 LOSS = "1 headlines/1 val/loss"
 METRICS = ("val/loss", "moe/load_max_violation")
+NAMES = ("moe/x/10", "moe/x/2", "train/loss")
 
 
 @pytest.fixture(scope="module")
@@ -109,18 +110,21 @@ def test_headlines_come_first_in_every_tab() -> None:
         *(LOSS, "3 claims/2 moe/load_max_violation"),
         *("moe/entropy", "5 train/loss", "4 val/other"),
     ]
-    first, *rest = sorted([*tags, "2 figures/loss", "~ HParams/x", "~ bands/x"])
+    first, *rest = sorted([*tags, "2 figures/1 loss", "~ HParams/x", "~ bands/x"])
     assert first == LOSS
-    assert rest[0] == "2 figures/loss"
+    assert rest[0] == "2 figures/1 loss"
     assert [tag[0] for tag in rest[-2:]] == ["~", "~"]
 
 
 def test_categories_of_bands_have_the_order_of_the_charts(tmp_path: Path) -> None:
     study = make_study(figures={})
     rows = study.history[study.history["metric"] == "val/loss"]
-    history = [rows.assign(metric=name) for name in ("moe/x", "train/loss", *METRICS)]
+    history = [rows.assign(metric=name) for name in (*NAMES, *METRICS)]
     write_dashboard(tmp_path, replace(study, history=pd.concat(history)), texts={}, images={})
-    assert list(TensorBoardApp(tmp_path).layout()) == ["headlines", "claims", "train", "moe"]
+    layout = TensorBoardApp(tmp_path).layout()
+    assert list(layout) == ["headlines", "claims", "train", "moe"]
+    # TensorBoard shows the charts of a category from the last to the first.
+    assert [chart["title"] for chart in reversed(layout["moe"])] == ["moe/x/2", "moe/x/10"]
 
 
 @pytest.mark.parametrize("declared", ["x/load", "x/load/layer0/expert3"])
@@ -143,7 +147,7 @@ def test_the_table_has_a_row_for_each_arm(app: TensorBoardApp) -> None:
         "dense": "baseline",
         "moe_top2": "under study",
         "moe_no_balance": "under study",
-        "moe_top2_copy": "A/A copy of moe_top2",
+        "moe_top2_copy": "A/A pair with moe_top2",
     }
     assert {row["arm.seeds"] for row in rows.values()} == {8}
     assert rows["moe_no_balance"]["ffn.balance"] == "none"
@@ -191,7 +195,7 @@ def test_never_more_than_40_runs_and_a_text_names_the_arms_without_one(tmp_path:
     assert set(app.runs()) >= {*ARMS}  # they are baseline or arms of claims, behind all the others
     assert set(app.rows()) == {*app.runs()} - {"."}
     text = app.texts()["arms without a run"]
-    assert "39 arms of 45 have a run here" in text
+    assert "only 39 arms of 45 have a run here" in text
     assert [name for name in study.arms if f" {name}," in text or f" {name}." in text] == [
         arm for arm in study.arms if arm not in app.runs()
     ]
@@ -199,7 +203,7 @@ def test_never_more_than_40_runs_and_a_text_names_the_arms_without_one(tmp_path:
 
 def test_texts_and_images_are_there(folder: Path, app: TensorBoardApp) -> None:
     root = read(folder)
-    assert root.Images("2 figures/loss")[0].encoded_image_string == PNG
+    assert root.Images("2 figures/1 loss")[0].encoded_image_string == PNG
     assert root.Tensors("answer")[0].tensor_proto.string_val[0].decode() == "**yes**: 日本語"
     assert app.texts() == {"answer": "<p><strong>yes</strong>: 日本語</p>"}
 

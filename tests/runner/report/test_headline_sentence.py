@@ -47,7 +47,7 @@ def said(record: StudyRecord) -> str:
     ],
 )
 def test_the_answer_to_the_title(shift: float, yes: Any, begins: str):
-    headline = dataclasses.replace(LOSS, yes=yes)
+    headline = dataclasses.replace(LOSS, yes_if=yes)
     assert said(study(arms(new=shift), [headline])).startswith(begins)
 
 
@@ -145,7 +145,7 @@ def test_many_arms_are_grouped_and_counted():
     headline = dataclasses.replace(LOSS, subject=None)
     text = said(study(arms(a=-0.2, b=-0.3, c=-0.4, d=-0.5, e=0.0, f=0.3), [headline]))
     assert text.startswith("Held-out loss: b (by 0.3")
-    assert "and 1 more arm are better than base; f is worse than base by 0.3" in text
+    assert "and 1 more arm are better than base; f is worse than base by 0.2" in text
     assert "; e does not differ significantly from base (" in text
     assert " a (" not in text
 
@@ -174,6 +174,9 @@ def test_arms_of_another_task_are_never_compared():
     record = study(columns, [LOSS], conditions=conditions)
     assert {one.arm for one in compare_headlines(record, record.results)} == {"new"}
     assert "on another task and therefore not compared." in said(record)
+    alone = study(arms(pairs=-1.5), [LOSS], conditions=conditions)
+    assert compare_headlines(alone, alone.results) == []
+    assert "over 8 seeds; arms on different tasks are not compared." in said(alone)
 
 
 def test_one_arm_has_its_level_and_its_misses():

@@ -2,11 +2,12 @@
 
 import datetime
 import os
-import subprocess
-import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,6 @@ from runner.plan.report_spec import read_report_spec
 from runner.report import run_folder, study_report
 from runner.report.latest_run import find_newest_run, read_latest, renew_latest
 from runner.study.entries import list_trials
-from tests.support.environment import child_environment
 from tests.support.finished_study import (  # noqa: F401
     finished_outputs,
     finished_plan,
@@ -169,24 +169,11 @@ def test_runs_of_one_second_have_names_in_their_order(replan: Again) -> None:  #
 
 
 def test_commands_that_begin_at_one_moment_have_folders_of_their_own(tmp_path: Path) -> None:
-    code = (
-        "import sys; from pathlib import Path; from types import SimpleNamespace as N\n"
-        "from runner.config import Scale; from runner.report.run_folder import create_run_folder\n"
-        "plan = N(outputs=Path(sys.argv[1]), experiment='moe', study=N(scale=Scale.quick))\n"
-        "sys.stdin.readline()\n"
-        "print(*(create_run_folder(plan).name for _ in range(5)))"
+    plan: Any = SimpleNamespace(
+        outputs=tmp_path, experiment="moe", study=SimpleNamespace(scale=Scale.quick)
     )
-    children = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, str(tmp_path)],
-            env=child_environment(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-        )
-        for _ in range(3)
-    ]
-    names = [name for child in children for name in child.communicate("go\n")[0].split()]
+    with ThreadPoolExecutor(5) as pool:
+        created = [pool.submit(run_folder.create_run_folder, plan) for _ in range(15)]
+    names = [each.result().name for each in created]
     assert len(set(names)) == len(names) == 15
     assert set(os.listdir(tmp_path / "moe" / "runs")) == set(names)  # noqa: PTH208
