@@ -35,7 +35,8 @@ class Headline:
             )
         if self.yes_if not in ("better", "worse", "different"):
             raise ValueError(
-                f"headline {self.metric}: yes_if={self.yes_if!r} must be one of better, worse, different"
+                f"headline {self.metric}: yes_if={self.yes_if!r} must be one of "
+                "better, worse, different"
             )
 
 
