@@ -254,7 +254,7 @@ def test_a_report_is_replaced_without_leftovers(tmp_path: Path) -> None:
         (tmp_path / "run" / "figures" / "renamed.png").touch()
     write_report(tmp_path / "run", bare())
     remaining = {path.name for path in (tmp_path / "run" / "figures").iterdir()}
-    assert remaining == {"differences.png", "differences.svg"}
+    assert remaining == {"differences.png", "differences.svg", "index.json"}
     events = list((outcome.report_path.parent / "tb").glob("events.out.tfevents.*"))
     assert len(events) == 1
 
