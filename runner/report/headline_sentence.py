@@ -39,7 +39,7 @@ OPPOSITE = {"better": Standing.worse, "worse": Standing.better}
 def headline_sentences(
     study: StudyRecord, compared: Sequence[HeadlineComparison], headline: Headline
 ) -> list[str]:
-    """Return the sentences of a headline; the first one is the answer if it has a subject."""
+    """Return the sentences of a headline; the first one is the answer to the title, or its name."""
     rows = [one for one in compared if one.headline is headline]
     # The first headline that compares an arm has its costs.
     first = {one.arm: one for one in reversed(compared)}
@@ -172,7 +172,7 @@ def _others(
             arms = join_with_and([f"{row.arm} ({row.standing})" for row in mine])
             sentences.append(f"{arms} also differ from {mine[0].baseline} in {setting}.")
     if is_first and sentences:
-        sentences[0] = f"{capitalise(rows[0].headline.label)}: {sentences[0]}"
+        sentences.insert(0, f"{capitalise(rows[0].headline.label)}:")
     return sentences
 
 
@@ -234,10 +234,11 @@ def _levels(
     means = summarise_arms(results)
     lost = [a for a in listed if a not in {*means["arm"]} and has_no_done_trial(study, a)]
     without = f"{join_with_and(lost)} {'has' if len(lost) == 1 else 'have'} no result."
+    name = f"{capitalise(headline.label)}:"
     if means.empty:
         if not is_whole_study:
             return []
-        return [f"{capitalise(headline.label)}: no arm has a value.", *([without] if lost else [])]
+        return [name, "no arm has a value.", *([without] if lost else [])]
     display = quantity.display_unit(str(means["unit"].iloc[0]), means["mean"].tolist())
     planned = study.trials.groupby("arm")["seed"].nunique()
     values = []
@@ -255,12 +256,12 @@ def _levels(
             f"{row['arm']} {display.with_name(number)}{bracket}{rest}"
             + (f" ({inside})" if inside else "")
         )
-    numbers = f"{capitalise(headline.label)}: {join_with_and(values)}"
+    numbers = join_with_and(values)
     if not is_whole_study:
         numbers += ", on another task and therefore not compared"
     elif not results.empty and (means["n"] > 1).any():
         numbers += f", over {count_range(means['n'].tolist(), 'seed')}"
-    return [f"{numbers}.", *([without] if lost else [])]
+    return [*([name] if is_whole_study else []), f"{numbers}.", *([without] if lost else [])]
 
 
 def misses(study: StudyRecord, headline: Headline, values: np.ndarray) -> str:
