@@ -20,7 +20,7 @@ slow:  ## about eight minutes: kills and pairs of options by sample, whole studi
 	$(PYTHON) -m pytest -m slow
 	$(PYTHON) -m tests.error_rates --quick
 
-long:  ## an hour or more: every kill, every pair of options, the soak; docs/testing.md has the last figures
+long:  ## two or three hours: every kill, every pair of options, the soak, the README's commands; docs/testing.md has the last figures
 	$(PYTHON) -m pytest -n 1 -m long --durations=20 -rP
 
 smoke:  ## every experiment in seconds, through the command line

@@ -18,6 +18,7 @@ from runner.report import repeated_looks
 from runner.report.study_report import report_study
 from runner.study import interrupts, preview, tuning
 from runner.study.entries import list_trials, lock_store, raise_if_any_failed
+from runner.study.heartbeat import Heartbeat
 from runner.study.run import run_trials
 from runner.wording.names import format_count
 from runner.wording.output import describe_error, escape_unprintable, truncate_middle
@@ -33,7 +34,8 @@ def run_and_report(config: DictConfig, overrides: Sequence[str], command: str = 
             report, because the arms to compute are unknown.
     """
     check_encodable(config)
-    plan = planning.make_plan(config, overrides, command=escape_unprintable(command))
+    with Heartbeat(lambda: "preparing the arms and their data"):
+        plan = planning.make_plan(config, overrides, command=escape_unprintable(command))
     if plan.study.plan is PlanMode.only:
         return preview_plan(plan, config, overrides)
     texts, written_arms = read_report_spec(plan.study), plan.study.arms
@@ -54,7 +56,8 @@ def run_and_report(config: DictConfig, overrides: Sequence[str], command: str = 
     interrupts.raise_if_interrupted()
     folder, failure = None, None
     try:
-        folder = report_study(plan, entries, texts, tuned, registrations)
+        with Heartbeat(lambda: "writing the report"):
+            folder = report_study(plan, entries, texts, tuned, registrations)
     except Exception as error:
         interrupts.raise_if_interrupted()
         failure = error
@@ -69,7 +72,8 @@ def run_and_report(config: DictConfig, overrides: Sequence[str], command: str = 
     if folder is None:
         raise StudyError(describe_missing_report(plan, unreported)) from failure
     reused = sum(entry.reused for entry in entries)
-    return f"{plan.experiment}: {len(entries)} trials, {reused} reused: {folder / 'report.html'}"
+    trials = format_count(len(entries), "trial")
+    return f"{plan.experiment}: {trials}, {reused} reused: {folder / 'report.html'}"
 
 
 def preview_plan(plan: Plan, config: DictConfig, overrides: Sequence[str]) -> str:

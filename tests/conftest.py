@@ -24,7 +24,6 @@ from runner.plan.plan import Plan
 from runner.study import interrupts
 from tests.support.composition import compose_config
 from tests.support.environment import ROOT, child_environment
-from tests.support.hydra_cache import cached_hydra
 
 torch.set_num_threads(1)  # with two, an operation waits for a core that another process has
 MakePlan = Callable[..., Plan]
@@ -58,7 +57,7 @@ def hydra() -> Iterator[None]:
     GlobalHydra.instance().clear()
     hydra_loader.install_checked_loader()
     ours = initialize_config_dir(str(ROOT / "conf"), version_base="1.3")
-    with ours, cached_hydra(), domains_built_once():
+    with ours, domains_built_once():
         yield
 
 

@@ -9,6 +9,7 @@ Values of clocks and allocators are left out. See `outcomes` for the compared va
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -80,7 +81,7 @@ def digests(folder: Path) -> dict[str, str]:
     """Return a hash of each outcome of the trials below a folder: `experiment/arm/seed/what`."""
     digest_of = {}
     for trial in sorted(folder.glob("*/trials/*/seed-*")):
-        arm = trial.parent.name.rpartition("-")[0]  # the signature may change
+        arm = re.sub(r"-[0-9a-f]{6,16}$", "", trial.parent.name)  # the signature may change
         name = f"{trial.parts[-4]}/{arm}/{trial.name}"
         for what, value in outcome(trial).items():
             ordered = repr(

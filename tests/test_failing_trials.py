@@ -39,7 +39,7 @@ def done(folder: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
 
 def slots(folder: Path) -> dict[tuple[str, int], Slot]:
     return {
-        (path.parent.name.rpartition("-")[0], int(path.name.removeprefix("seed-"))): Slot(path)
+        (path.parent.name, int(path.name.removeprefix("seed-"))): Slot(path)
         for path in (folder / "outputs" / "moe" / "trials").glob("*/seed-*")
     }
 

@@ -1,7 +1,10 @@
 """Headline metrics: the metrics that answer an experiment's question."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
+
+from runner.claims.claim import Claim
 
 
 @dataclass(frozen=True)
@@ -34,3 +37,9 @@ class Headline:
             raise ValueError(
                 f"headline {self.metric}: yes={self.yes!r} must be one of better, worse, different"
             )
+
+
+def reported_metrics(headlines: Iterable[Headline], claims: Iterable[Claim]) -> list[str]:
+    """Return the metrics of headlines and claims, each once, headlines first."""
+    of_claims = [metric for claim in claims for metric in claim.metrics]
+    return list(dict.fromkeys([*(headline.metric for headline in headlines), *of_claims]))

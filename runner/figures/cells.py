@@ -4,17 +4,15 @@ from typing import Any
 
 import numpy as np
 
-from runner.figures.canvas import set_tick_format
-from runner.figures.mpl import Axes, MplFigure
-from runner.figures.panels import Panel
+from runner.figures.mpl import Axes
+from runner.figures.sheet import Sheet
 from runner.figures.texts import drawable_text
+from runner.figures.tick_numbers import set_tick_format
 
 MAX_WRITTEN_CELLS = 60  # in a table of at most this size, each cell shows its number
 
 
-def paint_cells(
-    figure: MplFigure, panels: list[Panel], tables: list[np.ndarray], *, log: bool, label: str
-) -> None:
+def paint_cells(sheet: Sheet, tables: list[np.ndarray], *, log: bool, label: str) -> None:
     """Colour one table (rows, columns) per panel from top to bottom; NaN stays white."""
     from matplotlib.colors import LogNorm, Normalize
 
@@ -22,21 +20,15 @@ def paint_cells(
     lowest, highest = float(np.nanmin(all_values)), float(np.nanmax(all_values))
     scale = LogNorm if log and lowest > 0 else Normalize
     norm = scale(lowest, highest if highest > lowest else lowest + 1e-12)
-    for panel, table in zip(panels, tables, strict=True):
+    for panel, table in zip(sheet.panels, tables, strict=True):
         drawn = panel.axes.imshow(
             table, aspect="auto", cmap="viridis", norm=norm, interpolation="nearest"
         )
         panel.axes.grid(visible=False)
         if table.size <= MAX_WRITTEN_CELLS:
-            _write_values(panel.axes, table, norm, small=len(panels) > 2 or table.shape[1] > 8)
-    # The default width of the colour bar is a share of its height: too wide next to many rows.
-    bar = figure.colorbar(
-        drawn,
-        ax=[panel.axes for panel in panels],
-        shrink=0.9,
-        pad=0.02,
-        aspect=max(20.0, 4 * figure.get_figheight()),
-    )
+            _write_values(panel.axes, table, norm, small=len(tables) > 2 or table.shape[1] > 8)
+    sheet.colour_bar = sheet.figure.add_axes((0.95, 0.1, 0.02, 0.8), label="colour bar")
+    bar = sheet.figure.colorbar(drawn, cax=sheet.colour_bar)
     bar.set_label(drawable_text(label))
     if isinstance(norm, LogNorm):
         set_tick_format(bar.ax.yaxis, "{:g}".format)

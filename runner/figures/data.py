@@ -1,5 +1,6 @@
 """The records of a study, as figures read them."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -7,9 +8,10 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from runner.figures.canvas import HueStyles
 from runner.figures.seeds import TRIAL_COLUMNS, seeds_with_results, seeds_with_status
+from runner.figures.styles import HueStyles
 from runner.figures.templates import levels, select_arms_in_order, select_metric_rows
+from runner.metric_names import NOTHING_IF_DIVERGED, Metric
 from runner.wording.names import name_hint
 
 CLIPPED_COLUMNS = ["arm", "seed", "metric"]
@@ -17,6 +19,10 @@ CLIPPED_COLUMNS = ["arm", "seed", "metric"]
 
 class CannotDrawError(ValueError):
     """The reason why a figure cannot be drawn: a metric, table, column or value is missing."""
+
+
+class NothingToShowError(CannotDrawError):
+    """The reason why a figure would be empty, such as a share that is 0 in every trial."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,8 @@ class Records:
     trials   columns arm, seed, status: the seeds that a mean needs, and why some are missing.
              Without it, an arm has the seeds that occur in any frame
     clipped  columns arm, seed, metric: final values that replace those of diverged trials
+    apart    arms that are drawn apart from those under study: A/A copies and controls
+    declared  metric -> its declaration, with its label and its possible values
     """
 
     results: pd.DataFrame
@@ -41,6 +49,8 @@ class Records:
     clipped: pd.DataFrame = field(
         default_factory=lambda: pd.DataFrame(columns=CLIPPED_COLUMNS), kw_only=True
     )
+    apart: frozenset[str] = field(default=frozenset(), kw_only=True)
+    declared: Mapping[str, Metric] = field(default_factory=dict, kw_only=True)
 
     @cached_property
     def seeds(self) -> Mapping[str, frozenset[int]]:
@@ -115,12 +125,21 @@ class Records:
 
     def hue_styles(self, rows: pd.DataFrame, hue: str) -> HueStyles:
         """Return the styles by level; an arm's style depends on all arms of the study."""
-        return HueStyles(self.arms if hue == "arm" else levels(rows, hue))
+        return HueStyles(self.arms, self.apart) if hue == "arm" else HueStyles(levels(rows, hue))
 
     def label(self, template: str, rows: pd.DataFrame) -> str:
-        """Return a default label: the template up to its placeholders, and the unit if any."""
-        matching = self.results[self.results["metric"].isin(rows["metric"].unique())]
-        units = set(matching["unit"]) - {"", "1"}
-        stem = template.partition("/{")[0].partition("{")[0]
+        """Return a default label: the metric's label, and the unit if any."""
+        metrics = list(rows["metric"].unique()) if "metric" in rows else []
+        units = set(self.results["unit"][self.results["metric"].isin(metrics)]) - {"", "1"}
+        declared = next((self.declared[m].label for m in metrics if m in self.declared), "")
+        stem = declared or template.partition("/{")[0].partition("{")[0]
         unit = units.pop() if len(units) == 1 else ""
         return stem if not unit or stem.endswith(f"/{unit}") else f"{stem} ({unit})"
+
+    def limits(self, rows: pd.DataFrame) -> tuple[float, float]:
+        """Return the least and the largest possible value of the metrics in these rows."""
+        metrics = list(rows["metric"].unique()) if "metric" in rows else []
+        declared = [self.declared.get(metric, NOTHING_IF_DIVERGED) for metric in metrics]
+        if not declared:
+            return -math.inf, math.inf
+        return min(one.lowest for one in declared), max(one.highest for one in declared)

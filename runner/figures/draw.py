@@ -3,17 +3,16 @@
 A figure that fails gives a warning, and the others are drawn.
 """
 
+import contextlib
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from runner.figures import canvas
-from runner.figures.data import CannotDrawError, Records
+from runner.figures.data import CannotDrawError, NothingToShowError, Records
 from runner.figures.figure import Figure, TextTable
-from runner.figures.mpl import MplFigure
+from runner.figures.sheet import Sheet
 from runner.wording.output import truncate_middle
-
-DPI = 130
 
 
 @dataclass(frozen=True)
@@ -46,18 +45,22 @@ def draw_all(
     Any error in a figure becomes its warning.
     """
     pictures, text_tables, warnings = {}, {}, []
-    for name, figure in figures.items():
-        try:
-            with canvas.style():
+    # Tables of texts need no style, and so no import of matplotlib.
+    draws = any(figure.is_picture for figure in figures.values())
+    with canvas.style() if draws else contextlib.nullcontext():
+        for name, figure in figures.items():
+            try:
                 drawn = figure.draw(records)
                 if isinstance(drawn, TextTable):
                     text_tables[name] = drawn
                 else:
                     pictures[name] = _encode(name, drawn)
-        except CannotDrawError as missing:
-            warnings.append(f"figure {name} was skipped: {missing}")
-        except Exception as error:
-            warnings.append(f"figure {name} could not be drawn: {summarise_error(error)}")
+            except NothingToShowError as reason:
+                warnings.append(f"figure {name} is left out: {reason}")
+            except CannotDrawError as missing:
+                warnings.append(f"figure {name} was skipped: {missing}")
+            except Exception as error:
+                warnings.append(f"figure {name} could not be drawn: {summarise_error(error)}")
     return pictures, text_tables, warnings
 
 
@@ -67,18 +70,19 @@ def summarise_error(error: Exception) -> str:
     return truncate_middle(f"{type(error).__name__}: {text}" if text else type(error).__name__, 200)
 
 
-def _encode(name: str, figure: MplFigure) -> Picture:
+def _encode(name: str, sheet: Sheet) -> Picture:
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
-    # The canvases' own writers draw once; `savefig` draws everything a second time for the layout.
+    # The layout is computed once, and the canvases' own writers draw once; `savefig` draws
+    # everything a second time for the layout.
+    sheet.arrange()
     png, svg = io.BytesIO(), io.StringIO()
-    figure.set_dpi(DPI)
-    FigureCanvasAgg(figure).print_png(png)
-    # The layout is computed once: computing it again for the SVG takes as long as drawing it.
-    figure.set_layout_engine("none")
+    FigureCanvasAgg(sheet.figure).print_png(png)
+    places = sheet.hover_places()
     # Names inside the SVG depend on the figure only, so the same records give the same file.
     with mpl.rc_context({"svg.hashsalt": name}):
-        FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None})
-    return Picture(png.getvalue(), svg.getvalue().encode())
+        FigureCanvasSVG(sheet.figure).print_svg(svg, metadata={"Date": None})
+    points = tuple(HoverPoint(round(x, 4), round(y, 4), text) for x, y, text in places)
+    return Picture(png.getvalue(), svg.getvalue().encode(), sheet.alt, points)

@@ -8,14 +8,16 @@ the rows come from a table that trials record, and the same keys name its column
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import pandas as pd
 
 from runner.figures.data import Records
 from runner.figures.keys import check_types, read_figure_keys
-from runner.figures.mpl import MplFigure
 from runner.metric_names import placeholders
+
+if TYPE_CHECKING:
+    from runner.figures.sheet import Sheet
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Figure(ABC):
     """
 
     kind: ClassVar[str]
+    is_picture: ClassVar[bool] = True  # False: `draw` returns a table of texts
 
     title: str
     caption: str = ""
@@ -60,7 +63,7 @@ class Figure(ABC):
         return []
 
     @abstractmethod
-    def draw(self, records: Records) -> MplFigure | TextTable:
+    def draw(self, records: Records) -> "Sheet | TextTable":
         """Draw the figure, inside `canvas.style()`.
 
         Raises:
@@ -109,8 +112,13 @@ class PanelFigure(Figure):
         """Whether the figure shows one seed of each arm instead of a mean."""
         return self.shows_one_trial
 
+    @property
+    def ranks_parts(self) -> bool:
+        """Whether parts without a shared identity are ranked within each seed."""
+        return False
+
     @abstractmethod
-    def draw(self, records: Records) -> MplFigure:
+    def draw(self, records: Records) -> "Sheet":
         """Draw the figure as `Figure.draw` does."""
 
     def check_columns(self, *templates: str) -> None:

@@ -58,6 +58,7 @@ def _is_number(value: Any) -> bool:
 RULES: Mapping[Any, Rule] = {
     str: (_is_text, "text; quote it"),
     str | None: (lambda value: value is None or _is_text(value), "text; quote it"),
+    bool: (lambda value: isinstance(value, bool), "true or false"),
     int: (lambda value: _is_number(value) and isinstance(value, int), "a whole number"),
     float | None: (lambda value: value is None or _is_number(value), "a number"),
     list[str]: (

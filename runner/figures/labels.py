@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from runner.figures.canvas import TEXT_SIZE
 from runner.figures.mpl import Axes
 
 LINE_HEIGHT = 1.3  # as a share of the font size
@@ -11,7 +12,7 @@ Label = tuple[str, str, float, float]  # text, colour, x, y
 
 
 def label_line_ends(
-    axes: Axes, ends: list[Label], *, height: float, font_size: float = 11.5
+    axes: Axes, ends: list[Label], *, height: float, font_size: float = TEXT_SIZE
 ) -> None:
     """Label each line at the right edge, or at its end if that is well before the edge.
 
@@ -50,7 +51,7 @@ def label_line_ends(
 
 
 def label_points(
-    axes: Axes, labels: list[Label], *, size: np.ndarray, font_size: float = 11.5
+    axes: Axes, labels: list[Label], *, size: np.ndarray, font_size: float = TEXT_SIZE
 ) -> None:
     """Label each point at the first place around it without a point or an earlier label.
 

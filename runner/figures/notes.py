@@ -7,6 +7,7 @@ import pandas as pd
 from runner.figures.data import Records
 from runner.figures.figure import PanelFigure
 from runner.figures.seeds import format_missing_seeds, missing_seeds
+from runner.metric_names import has_exchangeable_part
 
 HOLLOW_NOTE = (
     "hollow: a diverged trial, shown at its value before training or at a declared worst value"
@@ -17,12 +18,31 @@ def seed_notes(figure: PanelFigure, records: Records, rows: pd.DataFrame) -> lis
     """Return the notes of a figure on its seeds, one per fact; empty if every seed has a value."""
     if figure.shows_one_seed:
         return [*_shown_seed_notes(records, rows), *_clipped_notes(figure, records, rows)]
+    identity = _identity_notes(figure, records, rows)
     missing = missing_seeds(rows, figure.group_columns, records.seeds)
     texts = {arm: _missing_text(figure, records, arm, seeds) for arm, seeds in missing.items()}
     lines = [f"{arm}: {text}" for arm, text in texts.items() if text]
     if any(missing.values()):
         lines.append("no mean where a finished trial has no value")
-    return [*lines, *_clipped_notes(figure, records, rows, missing)]
+    return [*identity, *lines, *_clipped_notes(figure, records, rows, missing)]
+
+
+def _identity_notes(figure: PanelFigure, records: Records, rows: pd.DataFrame) -> list[str]:
+    """Return a note if means are over parts, such as experts, that differ from seed to seed."""
+    if figure.ranks_parts or "metric" not in rows:
+        return []
+    declared = {metric: records.declared.get(metric) for metric in rows["metric"].unique()}
+    stems = {
+        one.exchangeable
+        for metric, one in declared.items()
+        if one is not None and has_exchangeable_part(metric, one)
+    }
+    several = any(len(records.seeds.get(str(arm), ())) > 1 for arm in rows["arm"].unique())
+    return [
+        f"{stem}s of different seeds do not correspond, so these means have no meaning"
+        for stem in sorted(stems)
+        if several
+    ]
 
 
 def _missing_text(figure: PanelFigure, records: Records, arm: str, missing: frozenset[int]) -> str:

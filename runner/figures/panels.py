@@ -1,20 +1,17 @@
-"""The panels of a figure, its title, and the notes below the title."""
+"""The panels of a figure and the grid that they are in."""
 
-import textwrap
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from runner.figures.mpl import Axes, MplFigure
+from runner.figures.canvas import TEXT_SIZE, WIDTH
+from runner.figures.mpl import Axes
 from runner.figures.templates import levels
-from runner.figures.texts import CHARACTER_WIDTH, distinct_texts, drawable_text, level_text
+from runner.figures.texts import CHARACTER_WIDTH, distinct_texts, level_text, text_width
 
-MAX_COLUMNS = 4
-MAX_INCHES = 16.0
-TITLE_SIZE, NOTE_SIZE = 12.5, 11.5  # points, of a panel's title and of the notes
 Key = tuple[Any, ...]  # a level for each panel column
+Grid = list[list[Key]]  # rows of panels
 
 
 @dataclass(frozen=True)
@@ -24,6 +21,7 @@ class Panel:
     axes: Axes
     rows: pd.DataFrame
     key: Key
+    row: int
     column: int
     at_bottom: bool
 
@@ -33,135 +31,26 @@ class Panel:
         return self.column == 0
 
 
-def make_panels(
-    rows: pd.DataFrame,
-    by: list[str],
-    *,
-    title: str,
-    size: tuple[float, float],
-    notes: Sequence[str] = (),
-    wrap: bool = False,
-    projection: str | None = None,
-) -> tuple[MplFigure, list[Panel]]:
-    """Make a figure with one titled pair of axes for each level of the columns `by`.
+def lay_grid(rows: pd.DataFrame, by: list[str], *, least_width: float, wrap: bool) -> Grid:
+    """Return the panels in rows that fit the page.
 
-    size   width and height of one panel in inches
-    notes  lines below the title
-    wrap   False: one panel per combination of levels, all with the same limits; True: only panels
-           with rows, in reading order, each with its own axes
+    Two columns `by` give a table, unless it is too wide: then each level of the second has rows of
+    its own. With `wrap`, combinations without rows of the data are left out.
     """
-    from matplotlib.figure import Figure
-
-    # Two columns make a table of panels, which may have empty cells; `wrap` leaves these out.
+    most = max(1, int((WIDTH - 0.9) / least_width))
     if wrap:
-        grid = _wrapped(_present(rows, by))
-    else:
-        grid = _grid([levels(rows, column) for column in by], size[0])
-    # Many panels are a little smaller each, and a figure is never wider than a page.
-    n_columns, n_rows = len(grid[0]), len(grid)
-    width = min(size[0] * n_columns * (0.72 if n_columns > 2 else 1), max(MAX_INCHES, size[0]))
-    height = size[1] * n_rows * (0.78 if n_rows > 1 else 1)
-    # The notes must fit into the final width, and each line needs extra height.
-    lines = _lines(notes, width + 0.9)
-    extra = 0.9 + 0.2 * max(0, len(lines) - 1)
-    figure = Figure(figsize=(width + 0.9, height + extra), layout="constrained")
-    # Shared limits make panels comparable by eye.
-    axes = figure.subplots(
-        n_rows,
-        n_columns,
-        sharex=not wrap,
-        sharey=not wrap,
-        squeeze=False,
-        subplot_kw={"projection": projection},
-    )
-    # Shorten all titles together: two panels with a long common start must stay distinct.
-    panels = []
-    keys = [key for row in grid for key in row]
-    max_width = max(12, int(0.85 * width / n_columns * 72 / (CHARACTER_WIDTH * TITLE_SIZE)))
-    titles = dict(
-        zip(keys, distinct_texts([_key_title(by, key) for key in keys], max_width), strict=True)
-    )
-    # Give each panel the rows of its levels.
-    for i, row in enumerate(grid):
-        for j, key in enumerate(row):
-            chosen = rows
-            for column, level in zip(by, key, strict=True):
-                chosen = chosen[chosen[column] == level]
-            if key:
-                axes[i][j].set_title(titles[key])
-            # The last row may be shorter: the panel above a gap is the lowest of its column.
-            has_panel_below = i + 1 < n_rows and j < len(grid[i + 1])
-            if not wrap:
-                axes[i][j].tick_params(labelbottom=not has_panel_below)
-            panels.append(Panel(axes[i][j], chosen, key, j, not has_panel_below))
-        # A row that is not full leaves axes without a panel.
-        for spare in axes[i][len(row) :]:
-            spare.set_axis_off()
-    _add_title(figure, title, lines)
-    return figure, panels
-
-
-def axes_inches(figure: MplFigure, panels: list[Panel]) -> tuple[float, float]:
-    """Return the approximate width and height of one pair of axes, without labels and titles."""
-    n_columns = 1 + max(panel.column for panel in panels)
-    n_rows = sum(panel.at_left for panel in panels)
-    return 0.75 * figure.get_figwidth() / n_columns, 0.65 * figure.get_figheight() / n_rows
-
-
-def _key_title(by: list[str], key: Key) -> str:
-    return " · ".join(level_text(c, level) for c, level in zip(by, key, strict=True))
-
-
-def _lines(notes: Sequence[str], inches: float) -> list[str]:
-    """Return the notes as lines: several in a line if they fit, broken only if too long."""
-    max_characters = int(inches * 72 / (0.52 * NOTE_SIZE))
-    lines: list[str] = []
-    for note in map(drawable_text, notes):
-        if lines and len(lines[-1]) + 2 + len(note) <= max_characters:
-            lines[-1] += f"; {note}"
-        else:
-            lines += textwrap.wrap(note, max_characters, break_on_hyphens=False) or [""]
-    return lines
-
-
-def _add_title(figure: MplFigure, title: str, lines: list[str]) -> None:
-    from matplotlib.text import Annotation
-
-    # Empty lines of the title reserve space for the notes, whose smaller font is another text.
-    title_text = figure.suptitle(
-        drawable_text(title) + "\n" * len(lines),
-        x=0.01,
-        ha="left",
-        fontsize=15,
-        fontweight="bold",
-    )
-    if lines:
-        notes = Annotation(
-            "\n".join(lines),
-            (0, 0),
-            xycoords=title_text,
-            va="bottom",
-            fontsize=NOTE_SIZE,
-            color="#555555",
-            annotation_clip=False,
-        )
-        notes.set_in_layout(False)
-        figure.add_artist(notes)
-
-
-def _grid(keys: list[list[Any]], inches: float) -> list[list[Key]]:
-    """Return rows of panels: a table for two keys; for one, rows that fit the page."""
-    if len(keys) == 2:
-        return [[(a, b) for a in keys[0]] for b in keys[1]]
+        return _runs(present_keys(rows, by), most)
+    keys = [levels(rows, column) for column in by]
     if not keys:
         return [[()]]
-    flat = [(a,) for a in keys[0]]
-    fitting = max(1, int(MAX_INCHES // (inches * 0.72)))
-    columns = min(len(flat), fitting, MAX_COLUMNS)
-    return [flat[i : i + columns] for i in range(0, len(flat), columns)]
+    if len(keys) == 1:
+        return _balanced([(a,) for a in keys[0]], most)
+    if len(keys[0]) <= most:
+        return [[(a, b) for a in keys[0]] for b in keys[1]]
+    return [row for b in keys[1] for row in _balanced([(a, b) for a in keys[0]], most)]
 
 
-def _present(rows: pd.DataFrame, columns: list[str]) -> list[Key]:
+def present_keys(rows: pd.DataFrame, columns: list[str]) -> list[Key]:
     """Return the combinations of levels that have rows, the last column changing fastest."""
     if not columns:
         return [()]
@@ -170,11 +59,37 @@ def _present(rows: pd.DataFrame, columns: list[str]) -> list[Key]:
     return sorted(keys, key=lambda key: [order[c][v] for c, v in zip(columns, key, strict=True)])
 
 
-def _wrapped(keys: list[Key]) -> list[list[Key]]:
-    """Return rows of at most 4 panels (6 of more than 16), if possible one first level per row."""
-    most = MAX_COLUMNS if len(keys) <= 16 else 6
+def select_panel(rows: pd.DataFrame, by: list[str], key: Key) -> pd.DataFrame:
+    """Return the rows of one panel."""
+    for column, level in zip(by, key, strict=True):
+        rows = rows[rows[column] == level]
+    return rows
+
+
+def key_titles(by: list[str], keys: list[Key], inches: float) -> dict[Key, str]:
+    """Return the title of each panel of this width, in two lines if one is too narrow.
+
+    Titles with a long common start stay distinct.
+    """
+    longest = max(12, int(0.95 * inches * 72 / (CHARACTER_WIDTH * TEXT_SIZE)))
+    parts = [[level_text(c, v) for c, v in zip(by, key, strict=True)] for key in keys]
+    fits = all(text_width(" · ".join(texts)) <= longest for texts in parts)
+    lines = [[" · ".join(texts)] for texts in parts] if fits else parts
+    columns = [distinct_texts(column, longest) for column in zip(*lines, strict=True)]
+    return dict(zip(keys, map("\n".join, zip(*columns, strict=True)), strict=True))
+
+
+def _balanced(keys: list[Key], most: int) -> Grid:
+    """Return rows of at most `most` panels, about equally full."""
+    n_rows = -(-len(keys) // most)
+    columns = -(-len(keys) // n_rows)
+    return [keys[i : i + columns] for i in range(0, len(keys), columns)]
+
+
+def _runs(keys: list[Key], most: int) -> Grid:
+    """Return rows of at most `most` panels, if possible with whole runs of one first level."""
     run = sum(key[:-1] == keys[0][:-1] for key in keys) if keys[0] else 1
-    columns = next((n for n in range(most, 2, -1) if run % n == 0), min(most, run))
-    if run > most and run % columns:
-        columns = most
+    columns = next((n for n in range(min(most, run), 1, -1) if run % n == 0), 0)
+    if not columns or columns < most / 2:
+        return _balanced(keys, most)
     return [keys[i : i + columns] for i in range(0, len(keys), columns)]

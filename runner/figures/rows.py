@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from runner.figures.data import CannotDrawError, Records
+from runner.figures.data import CannotDrawError, NothingToShowError, Records
 from runner.figures.figure import MetricFigure, PanelFigure
 from runner.stats.bands import SeedsByArm, collect_seeds
 
@@ -17,6 +17,7 @@ def select_rows(figure: MetricFigure, records: Records) -> pd.DataFrame:
 
     Raises:
         CannotDrawError: there is no value, or different arms or rows would be averaged.
+        NothingToShowError: all values are 0.
     """
     if figure.source_table:
         rows = _from_table(figure.source_table, figure, records)
@@ -32,6 +33,9 @@ def select_rows(figure: MetricFigure, records: Records) -> pd.DataFrame:
             f"table {figure.source_table} has several rows of one trial with the same "
             f"{figure.group_columns}. Name the column that distinguishes them in x, y, panel or hue"
         )
+    if not rows["value"].any() and not rows["clipped"].any():
+        label = figure.y_label or figure.value_label(records, rows)
+        raise NothingToShowError(f"in {figure.title!r}, the {label} is 0 in every trial")
     if "arm" in figure.group_columns:
         return rows
     return _select_one_arm_per_group(

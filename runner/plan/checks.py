@@ -1,5 +1,6 @@
 """Checks of a plan before any training: errors and notes on whether it can give valid answers."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from types import UnionType
 from typing import Union, get_args, get_origin, get_type_hints
@@ -94,16 +95,22 @@ def too_few_seeds(report_spec: ReportSpec, study: Study, arms: Sequence[PlannedA
             f"set n_seeds={n_needed} to decide them"
         )
     copies = find_aa_pairs({arm.name: arm.config.signature_tree() for arm in arms})
-    under_study = [a.name for a in arms if a.name not in copies and a.name not in study.controls]
+    under_study = [a for a in arms if a.name not in copies and a.name not in study.controls]
+    n_compared = max(Counter(_task_kind(arm) for arm in under_study).values(), default=0)
     uncertain = [h for h in report_spec.headline if not registry.metric(h.metric).deterministic]
     n_deciding = least_deciding_seeds()
-    if len(under_study) > 1 and uncertain and study.n_seeds < n_deciding:
+    if n_compared > 1 and uncertain and study.n_seeds < n_deciding:
         seeds = "1 seed" if study.n_seeds == 1 else f"{study.n_seeds} seeds"
         lines.append(
             f"with {seeds} no arm can be called better or worse, regardless of the results; set "
             f"n_seeds={n_deciding} or more"
         )
     return lines
+
+
+def _task_kind(arm: PlannedArm) -> str:
+    """Return the kind of an arm's task; arms of different tasks are never compared."""
+    return str(getattr(getattr(arm.config.parts, "task", None), "kind", ""))
 
 
 def check_tuning(tune: Tune, arms: Mapping[str, ArmConfig]) -> None:

@@ -15,11 +15,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra._internal import config_loader_impl
 from hydra._internal import hydra as hydra_internals
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_repository import CachingConfigRepository
+from hydra._internal.config_repository import CachingConfigRepository, IConfigRepository
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.default_element import ResultDefault
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.plugins.config_source import ConfigResult
@@ -27,7 +29,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from runner.config import ConfigError
-from runner.plan import option_folders
+from runner.plan import hydra_cache, option_folders
 from runner.plan.expansion import check_expansion
 from runner.plan.hydra_sources import USER_PROVIDER, CheckedRepository
 from runner.wording.output import join_names, truncate_middle
@@ -62,6 +64,8 @@ def install_checked_loader() -> None:
             "this version of Hydra has no ConfigLoaderImpl, so its configs cannot be checked"
         )
     hydra_internals.ConfigLoaderImpl = CheckedLoader
+    module: Any = config_loader_impl
+    module.create_defaults_list = hydra_cache.create_defaults_list
 
 
 @functools.cache
@@ -120,6 +124,12 @@ class CheckedLoader(ConfigLoaderImpl):
         config = super().load_sweep_config(master_config, sweep_overrides)
         config.hydra.sweep.dir = master_config.hydra.sweep.dir
         return config
+
+    def _compose_config_from_defaults_list(
+        self, defaults: list[ResultDefault], repo: IConfigRepository
+    ) -> DictConfig:
+        """Merge the files of the chosen options as Hydra does, each choice once."""
+        return hydra_cache.merge_configs(super()._compose_config_from_defaults_list, defaults, repo)
 
     def _parse_overrides_and_create_caching_repo(
         self, config_name: str | None, overrides: list[str]

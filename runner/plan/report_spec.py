@@ -6,7 +6,7 @@ from typing import Any
 
 from runner.claims import kinds
 from runner.claims.claim import Claim
-from runner.claims.headline import Headline
+from runner.claims.headline import Headline, reported_metrics
 from runner.config import ConfigError, Study
 from runner.figures.figure import Figure
 from runner.figures.kinds import read_figure
@@ -27,6 +27,11 @@ class ReportSpec:
     figures: dict[str, Figure]
     not_tested: list[str]
     samples: bool = True
+
+    @property
+    def metrics(self) -> list[str]:
+        """The metrics of headlines and claims, each once."""
+        return reported_metrics(self.headline, self.claims)
 
 
 def headline(entry: Mapping[str, Any]) -> Headline:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from runner.config import ArmConfig, DeviceName
+from runner.config import ArmConfig, DeviceName, Scale
 from runner.records.store import Slot
 
 
@@ -31,6 +31,10 @@ class Job:
         passes: for a finished trial that gets another timing pass, the number of its passes so far;
             0 for a trial that is not finished.
         timeout_s: seconds after which the stage is stopped; None for no limit.
+        scale: the scale of the study; times of a smoke run are no evidence, so it waits for no
+            other study, and none waits for its turn.
+        command_pid: the process id of the command, which tells two studies apart.
+        table_metrics: the metrics that TensorBoard's HParams table shows.
     """
 
     arm: str
@@ -46,3 +50,6 @@ class Job:
     stage: Stage = Stage.run
     passes: int = 0
     timeout_s: float | None = None
+    scale: Scale = Scale.quick
+    command_pid: int = 0
+    table_metrics: tuple[str, ...] = ()

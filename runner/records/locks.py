@@ -70,6 +70,21 @@ def lock(descriptor: int, *, exclusive: bool, on_wait: Callable[[], object]) -> 
     return False
 
 
+def share_if_free(descriptor: int) -> bool:
+    """Take a shared lock of an open file if no process holds it exclusively; return whether.
+
+    Raises:
+        OSError: the system or the disk has no file locks.
+    """
+    if fcntl is None:
+        raise OSError("this system has no file locks")
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def is_free(path: Path, *, if_unknown: bool = True) -> bool:
     """Whether no process holds a lock file; return `if_unknown` where that cannot be checked.
 

@@ -13,6 +13,8 @@ from typing import Any
 
 from runner import device
 
+CODE_PATHS = ("ablab.py", "runner", "experiments", "conf", "pyproject.toml", "constraints.txt")
+"""The files of a checkout on which the numbers and the report of a run depend."""
 DRIVER = Path("/proc/driver/nvidia")
 PACKAGES = (
     "torch",
@@ -149,14 +151,18 @@ def _command_output(*command: str) -> str:
 
 
 def git() -> dict[str, Any] | None:
-    """Return commit and dirty flag of the checkout of this code; None outside a checkout."""
+    """Return commit and dirty flag of the checkout of this code; None outside a checkout.
+
+    Dirty is a checkout whose code or options differ from the commit: changed or new files in
+    `CODE_PATHS`. A folder of the user's own options beside them is not part of the commit.
+    """
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
     try:
         commit, changed = (
             _git_output(root, "rev-parse", "HEAD"),
-            _git_output(root, "status", "--porcelain"),
+            _git_output(root, "status", "--porcelain", "--", *CODE_PATHS),
         )
     except (OSError, subprocess.SubprocessError):
         return None

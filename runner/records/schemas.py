@@ -87,6 +87,7 @@ STATUS_SCHEMA: dict[str, Check] = {
 }
 RESULT_SCHEMA: dict[str, Check] = {
     "seconds": is_duration,
+    "run_seconds": is_duration,
     "from_step": is_count,
     "passes": is_count,
     "samples": is_samples,

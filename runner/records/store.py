@@ -1,7 +1,8 @@
 """The trial store: the folder of each trial, its state, and the rule for reuse. No torch.
 
-    <outputs>/<experiment>/trials/<arm>-<signature>/
+    <outputs>/<experiment>/trials/<arm>/
       arm.json         the resolved arm that the signature covers
+      signature        the signature, which is found without arm.json
       seed-<k>/
         status.json    running | untimed | done | diverged | failed | killed; by atomic rename;
                        of a finished trial sealed: digests of result.json, metrics.csv, tables/
@@ -11,14 +12,15 @@
         result.json    final values, the hash of the code, versions, machine, seconds
         metrics.csv    the curves, from which the TensorBoard event file is made
         tables/        results that are not scalars
-        checkpoint/    while the trial runs, the state to resume from; later, the trained weights
+        checkpoint/    while the trial runs, the state to resume from; later only the weights
         log.txt, lock
 
         previous/      the same records from other code, if it had finished the trial
 
-A trial is found by the signature of its arm; the arm's name may change. Every record is read by
-`Slot.read_records`, `Slot.status` or another reader of this file, which check its schema. A
-finished trial counts as missing if its records do not match their seal, or have another format.
+A trial is found by the signature of its arm; the arm's name may change. `arm_folders.py` names the
+folder. Every record is read by `Slot.read_records`, `Slot.status` or another reader of this file,
+which check its schema. A finished trial counts as missing if its records do not match their seal,
+or have another format.
 Event files and checkpoints are not sealed: event files are made from metrics.csv, and checkpoints
 hold their own digests.
 
@@ -30,7 +32,6 @@ one. It is replaced when other code starts again on a finished trial.
 
 import contextlib
 import datetime
-import hashlib
 import json
 import os
 import shutil
@@ -40,6 +41,10 @@ from pathlib import Path
 from typing import Any
 
 from runner.records import schemas, seal
+from runner.records.arm_folders import ARM as ARM
+from runner.records.arm_folders import ArmFolders, read_arm_record, split_seed_offset
+from runner.records.arm_folders import signature as signature
+from runner.records.arm_folders import signature_text as signature_text
 from runner.records.files import (
     is_accessible,
     is_folder,
@@ -57,24 +62,10 @@ STATUS, RESULT, CURVES, TABLES = "status.json", "result.json", "metrics.csv", "t
 TIMED_AGAIN, NOT_TIMED_AGAIN = "timed again", "not timed again"
 FIRST_STAGE, FIRST_FINISH = "run.json", "first.json"
 SECONDS, CHECKPOINTS, PREVIOUS = "seconds.json", "checkpoint", "previous"
-LOG, LOCK, ARM = "log.txt", "lock", "arm.json"
+LOG, LOCK = "log.txt", "lock"
 RECORDS = (CURVES, TABLES, FIRST_STAGE, RESULT, SECONDS, CHECKPOINTS, STATUS)
 """The records of a trial by one code. The status is last, since it makes the others valid."""
 FOLDERS = (TABLES, CHECKPOINTS, PREVIOUS)
-
-
-def signature_text(tree: dict[str, Any], data: str, machine: dict[str, Any] | None) -> str:
-    """Return the text that identifies an arm.
-
-    It holds the resolved config, the fingerprint of the data, and the machine if trials are timed.
-    """
-    where = {} if machine is None else {"machine": machine}
-    return json.dumps({"config": tree, "data": data, **where}, sort_keys=True)
-
-
-def signature(text: str) -> str:
-    """Return the signature of an arm: a short hash of its `signature_text`."""
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -321,18 +312,6 @@ class Slot:
             )
 
 
-def split_seed_offset(arm: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
-    """Return an arm's `arm.json` with `seed_offset` 0, and its `seed_offset`."""
-    config = {**arm["config"], "seed_offset": 0}
-    return {**arm, "config": config}, int(arm["config"].get("seed_offset", 0))
-
-
-def read_arm_record(folder: Path) -> dict[str, Any] | None:
-    """Return the content of an arm's `arm.json`; None where it cannot be read."""
-    record = read_json(folder / ARM)
-    return record if record is not None and schemas.is_arm(record) else None
-
-
 def parse_time(text: object) -> datetime.datetime | None:
     """Return the time that a record holds as text; None for any other value."""
     try:
@@ -347,8 +326,8 @@ class Store:
 
     def __init__(self, outputs: Path, experiment: str) -> None:
         self.root = self.trials_folder(outputs, experiment)
-        folders = (self.root / name for name in list_names(self.root))
-        self._folders = {path.name.rpartition("-")[2]: path for path in folders if is_folder(path)}
+        self.arms = ArmFolders(self.root)
+        self._arms_without_offset: dict[str, tuple[dict[str, Any], int]] | None = None
 
     @staticmethod
     def trials_folder(outputs: Path, experiment: str) -> Path:
@@ -357,7 +336,7 @@ class Store:
 
     def arm_folder(self, name: str, arm_signature: str) -> Path:
         """Return the folder that has an arm's signature, else the path for a new one."""
-        return self._folders.setdefault(arm_signature, self.root / f"{name}-{arm_signature}")
+        return self.arms.get_or_choose(name, arm_signature)
 
     def slot(self, name: str, arm_signature: str, seed: int) -> Slot:
         """Return the slot of one trial."""
@@ -375,19 +354,25 @@ class Store:
         if signature_text is None:
             return slots
         plain, offset = split_seed_offset(json.loads(signature_text))
-        for other, folder in self._folders.items():
-            record = None if other == arm_signature else read_arm_record(folder)
-            if record is None:
-                continue
-            twin, shift = split_seed_offset(record)
-            if twin == plain:
+        for other, (twin, shift) in self._split_arms().items():
+            if other != arm_signature and twin == plain:
                 for seed, slot in self.slots_by_seed(other).items():
                     slots.setdefault(seed + shift - offset, []).append(slot)
         return slots
 
+    def _split_arms(self) -> dict[str, tuple[dict[str, Any], int]]:
+        """Return the arms with a readable `arm.json`, by signature; see `split_seed_offset`."""
+        if self._arms_without_offset is None:
+            self._arms_without_offset = {
+                arm_signature: split_seed_offset(record)
+                for arm_signature, folder in self.arms.items()
+                if (record := read_arm_record(folder)) is not None
+            }
+        return self._arms_without_offset
+
     def slots_by_seed(self, arm_signature: str) -> dict[int, Slot]:
         """Return the slots of an arm by seed, ascending, for the seeds that have a folder."""
-        folder = self._folders.get(arm_signature)
+        folder = self.arms.get(arm_signature)
         if folder is None:
             return {}
         numbers = [n.removeprefix("seed-") for n in list_names(folder) if n.startswith("seed-")]

@@ -55,16 +55,17 @@ class Tracker:
         _replace(folder / CURVES, rows)
         self._closed = False
         self._writer = tensorboard.open_writer(folder)
-        group = f"{folder.parent.name}/{folder.name}"
-        self._writer.add_event(tensorboard.event(tensorboard.session_start(hparams, group)))
+        self._writer.add_event(tensorboard.event(tensorboard.session_start(hparams)))
         self._write_events(rows)
         self._last_step = rows[-1][0] if rows else 0
+        self._last_values = {metric: value for _, metric, value in rows}
         self._last_flush = time.monotonic()
 
     def log(self, values: Mapping[str, float], step: int) -> None:
         """Log values of one step; NaN and infinities are logged like other values."""
         self._rows += [(step, metric, float(value)) for metric, value in values.items()]
         self._last_step = step
+        self._last_values |= {metric: float(value) for metric, value in values.items()}
         if time.monotonic() - self._last_flush >= self.flush_seconds:
             self.flush()
 
@@ -80,14 +81,20 @@ class Tracker:
     def close(self, status: Status, final: Mapping[str, float] | None = None) -> None:
         """Flush, and write the trial's status for TensorBoard. A second call does nothing.
 
-        `final` values fill the trial's row of the HParams table, as `final/<metric>` at the last
-        step. They go into the event file only, because the trial's result records them.
+        `final` values fill the trial's row of the HParams table. A value with which the metric's
+        curve ends is there already. The others get a point at the last step, in the group
+        `runner.records.tensorboard.TABLE_GROUP` of the event file only: the trial's result records
+        them.
         """
         if self._closed:
             return
         self.flush()
-        if final:
-            values = {f"final/{metric}": float(value) for metric, value in final.items()}
+        values = {
+            tensorboard.table_tag(metric): float(value)
+            for metric, value in (final or {}).items()
+            if float(value) != self._last_values.get(metric)
+        }
+        if values:
             self._writer.add_event(
                 tensorboard.event(tensorboard.scalar_summary(values), self._last_step)
             )

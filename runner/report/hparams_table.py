@@ -1,118 +1,136 @@
-"""TensorBoard's HParams table: its columns are the settings in which an experiment's trials differ.
+"""TensorBoard's HParams tables: a row for each arm of a study, or for each trial of a store.
 
-TensorBoard reads the columns from one run that declares them, and does not specify which one. So
-every run of an experiment has the table, in a file of its own in `tb/`. A new report replaces all
-these files, so that they are identical.
+The columns are the settings in which the rows differ, and the metrics of headlines and claims.
 """
 
-import contextlib
-import os
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
+from runner.claims.aa_pairs import SEED_OFFSET
 from runner.config import flatten
 from runner.records import tensorboard
-from runner.records.files import read_bytes, read_json
-from runner.records.store import ARM, Store
+from runner.records.files import read_json
+from runner.records.store import ARM
+from runner.records.tensorboard import HParam, TableColumn
 from runner.report.study_record import StudyRecord
-from runner.wording.output import first_lines
 
-FILE = "hparams.tfevents"  # TensorBoard reads every file with `tfevents` in its name
-LOCK_TIMEOUT = 5  # seconds that a report waits for another command's lock
+ROLE, N_SEEDS = "arm.role", "arm.seeds"  # TensorBoard sorts columns by name: these come first
+LIMITS = ("mean", "low", "high")
+N_SETTINGS = 3  # settings among the five columns that TensorBoard shows at first
+_ABSENT = object()
+
+Settings = Mapping[str, HParam]
 
 
-def differing_hparams(study: StudyRecord, store: Path | None = None) -> list[str]:
-    """Return the hyperparameters that differ between the arms of the study and of the trial store.
+def arm_hparams(study: StudyRecord) -> dict[str, dict[str, HParam]]:
+    """Return the row of each arm: its role, its number of seeds, and the settings that differ."""
+    settings = {arm: study.settings.get(arm, {}) for arm in study.arms}
+    differing = list_differing(list(settings.values()))
+    n_seeds = study.results.groupby("arm")["seed"].nunique()
+    return {
+        arm: {
+            ROLE: describe_role(study, arm),
+            N_SEEDS: int(n_seeds.get(arm, 0)),
+            **{name: settings[arm][name] for name in differing if name in settings[arm]},
+        }
+        for arm in study.arms
+    }
 
-    `store` is the folder of the experiment's trials, including those of other commands.
+
+def describe_role(study: StudyRecord, arm: str) -> str:
+    """Return the role of an arm: half of an A/A pair, control, baseline, or under study."""
+    if original := study.aa_pairs.get(arm):
+        return f"A/A pair with {original}"
+    if arm in study.controls:
+        return "control"
+    return "baseline" if arm == study.baseline else "under study"
+
+
+def arm_table(study: StudyRecord, rows: Sequence[Settings], tags: Set[str]) -> Any:
+    """Return the declaration of the table with a row for each arm; TensorBoard adds its name.
+
+    `tags` are those of the metrics that any row has; other metrics get no column.
+    The settings come first that most arms override, by themselves or with their group.
     """
-    names = _differing([study.settings.get(arm, {}) for arm in study.arms])
-    if store is not None:
-        arms = [read_json(path) or {} for path in sorted(store.glob(f"*/{ARM}"))]
-        trees = [arm.get("config") for arm in arms]
-        names |= _differing([flatten(tree) for tree in trees if isinstance(tree, dict)])
-    return sorted(names - {"arm", "seed"})
+    labels = {ROLE: "role", N_SEEDS: "n seeds"}
+    keys = [{o.lstrip("+").partition("=")[0] for o in arm} for arm in study.arms.values()]
+    n_rows = Counter(name for row in rows for name in row)
+
+    def rank(name: str) -> tuple[Any, ...]:
+        group, _, field = name.partition(".")
+        n_arms = sum(bool({name, group} & own) for own in keys)
+        return -n_arms, field != "kind", not any(name in own for own in keys), -n_rows[name], name
+
+    settings = sorted({*n_rows} - {*labels, SEED_OFFSET}, key=rank)
+    metrics = {
+        tag: f"{study.label(metric)}: {part}"
+        for metric in study.metrics
+        for part in LIMITS
+        if (tag := tensorboard.table_tag(metric, part)) in tags
+    }
+    first = (ROLE, N_SEEDS, *settings[:N_SETTINGS])
+    return tensorboard.hparams_table(_columns(rows, first, labels), metrics)
 
 
-def write_hparams_table(folder: Path, study: StudyRecord, differing: Sequence[str]) -> None:
-    """Write the table into a folder, as a separate event file that replaces an earlier one."""
-    folder.mkdir(parents=True, exist_ok=True)
-    _replace(folder / FILE, _event_file(_table(study, differing)))
+def trial_table(study: StudyRecord, store: Path) -> Any:
+    """Return the declaration of the table with a row for each trial below the folder of a store.
 
-
-def _table(study: StudyRecord, differing: Sequence[str]) -> Any:
-    metrics = {f"final/{metric}": study.label(metric) for metric in study.metrics}
-    return tensorboard.hparams_table(["arm", "seed", *differing], metrics)
-
-
-def _event_file(table: Any) -> bytes:
-    with tempfile.TemporaryDirectory(prefix="ablab-") as name:
-        writer = tensorboard.open_writer(Path(name))
-        writer.add_event(tensorboard.event(table))
-        writer.close()
-        (written,) = Path(name).iterdir()
-        return written.read_bytes()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    draft = path.with_name(f".writing-{os.getpid()}")
-    draft.write_bytes(content)
-    try:
-        draft.replace(path)
-    except OSError:  # for example, the path is a folder
-        draft.unlink()
-        raise
-
-
-def _holds_table(path: Path, table: Any) -> bool:
-    """Return whether an event file holds this table; its time stamp does not matter."""
-    try:
-        return table.SerializeToString() in read_bytes(path)
-    except OSError:  # for example, it is missing, a pipe or a folder
-        return False
-
-
-def update_shared_tables(run: Path, study: StudyRecord) -> list[str]:
-    """Replace the tables of all runs of the experiment, including `run`, by the study's table.
-
-    A run outside a store (`<experiment>/runs/<run>` next to `<experiment>/trials`) keeps its own
-    table. Return a line for each of the first runs whose table cannot be replaced.
+    The columns are the settings in which these trials differ, including those of other commands.
+    A setting that has more values in the store than in this study comes first: a user varied it.
     """
-    runs = run.absolute().parent
-    store = Store.trials_folder(runs.parent.parent, runs.parent.name)
-    if runs.name != "runs" or not store.is_dir():
-        return []
-    failed = []
-    # One command at a time: if two reports end together, every run gets the table of the last one.
-    # The wait is short, as another command may hold the lock for any length of time.
-    with contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError, NotImplementedError):  # filelock's Timeout is an OSError
-            stack.enter_context(FileLock(store / ".lock", timeout=LOCK_TIMEOUT))
-        differing = differing_hparams(study, store)
-        table = _table(study, differing)
-        stale = [
-            path
-            for tb in runs.glob("*/tb")
-            if not (tb.is_symlink() or tb.parent.is_symlink())
-            and not _holds_table(path := tb / FILE, table)
-        ]
-        content = _event_file(table) if stale else b""
-        for path in sorted(stale):
-            try:
-                _replace(path, content)
-            except FileNotFoundError:
-                continue  # another report is writing this run's folder
-            except OSError as error:
-                reason = error.strerror or str(error)
-                failed.append(f"the HParams columns in {path} could not be updated ({reason})")
-    return first_lines(failed)
+    own = [study.settings.get(arm, {}) for arm in study.arms]
+    arms = [read_json(path) or {} for path in sorted(store.glob(f"*/{ARM}"))]
+    trees = [tree for arm in arms if isinstance(tree := arm.get("config"), dict)]
+    stored = [flatten(tree) for tree in trees]
+    # A record in the store has more settings resolved, so rows of one kind are compared.
+    differing = sorted({*list_differing(own), *list_differing(stored)})
+    varied = [name for name in differing if len(_values(name, stored)) > len(_values(name, own))]
+    trials = zip(study.trials["arm"], study.trials["seed"].tolist(), strict=True)
+    rows = [
+        *({"arm": arm, "seed": seed} for arm, seed in trials),
+        *({name: row[name] for name in differing if name in row} for row in (*stored, *own)),
+    ]
+    metrics = {
+        metric if is_curve_end(study, metric) else tensorboard.table_tag(metric): label
+        for metric in study.metrics
+        if (label := study.label(metric))
+    }
+    columns = _columns(rows, ("arm", "seed", *varied[:N_SETTINGS]), {})
+    return tensorboard.hparams_table(columns, metrics)
 
 
-def _differing(settings: Sequence[Mapping[str, Any]]) -> set[str]:
-    names = {name for values in settings for name in values}
-    absent = object()
-    return {name for name in names if len({values.get(name, absent) for values in settings}) > 1}
+def is_curve_end(study: StudyRecord, metric: str) -> bool:
+    """Return whether the curve of a metric ends with its final value in every finished trial."""
+    done = study.trials[study.trials["status"] == "done"][["arm", "seed"]]
+    finals = study.results[study.results["metric"] == metric].merge(done, on=["arm", "seed"])
+    curve = study.history[study.history["metric"] == metric].sort_values("step", kind="stable")
+    ends = curve.drop_duplicates(["arm", "seed"], keep="last")
+    both = finals.merge(ends, on=["arm", "seed"], how="left", suffixes=("", "_of_curve"))
+    return len(both) > 0 and bool((both["value"] == both["value_of_curve"]).all())
+
+
+def list_differing(rows: Sequence[Settings]) -> list[str]:
+    """Return the sorted names of the settings that differ between the rows."""
+    names = {name for row in rows for name in row} - {"arm", "seed"}
+    return sorted(name for name in names if len(_values(name, rows)) > 1)
+
+
+def _values(name: str, rows: Iterable[Settings]) -> set[object]:
+    return {row.get(name, _ABSENT) for row in rows}
+
+
+def _columns(
+    rows: Sequence[Settings], first: Sequence[str], labels: Mapping[str, str]
+) -> list[TableColumn]:
+    """Return a column for each name in the rows; the columns of `first` are shown first."""
+    return [
+        TableColumn(
+            name,
+            frozenset(row[name] for row in rows if name in row),
+            label=labels.get(name, ""),
+            is_first=name in first,
+        )
+        for name in dict.fromkeys(name for row in rows for name in row)
+    ]

@@ -1,4 +1,4 @@
-"""`python -m runner redraw <run>`: write report and figures again from a run's folder. No torch."""
+"""`python -m runner redraw`: write report and figures again from the folder of a run. No torch."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -6,10 +6,26 @@ from pathlib import Path
 
 from runner.config import ConfigError
 from runner.records import seal
-from runner.report import collection, records_archive, run_folder, study_report, untrusted_run
+from runner.report import (
+    collection,
+    latest_run,
+    records_archive,
+    run_folder,
+    study_report,
+    untrusted_run,
+)
 from runner.report.run_folder import CONFIG_FILE, ENVIRONMENT_FILE, RESULTS_FILE, SUMMARY_FILE
 
-USAGE = "python -m runner redraw <run>, e.g. outputs/moe/runs/<time>"
+USAGE = "python -m runner redraw [<run folder>|<experiment>] [outputs=<folder>]"
+HELP = f"""usage: {USAGE}
+
+Write the report of a finished run again, from the files of its own folder.
+
+  redraw                          the newest run below outputs/
+  redraw moe                      the newest run of an experiment
+  redraw outputs=DIR              the newest run below another folder
+  redraw outputs/moe/runs/NAME    this run"""
+OUTPUTS = "outputs="
 
 
 def redraw(arguments: Sequence[str]) -> None:
@@ -25,11 +41,9 @@ def redraw(arguments: Sequence[str]) -> None:
         ConfigError: the arguments are not one folder, or no report can be made from it.
     """
     if any(word in ("-h", "--help") for word in arguments):
-        print(f"usage: {USAGE}")  # noqa: T201
+        print(HELP)  # noqa: T201
         return
-    if len(arguments) != 1 or "\0" in arguments[0]:
-        raise ConfigError(f"type {USAGE}")
-    folder = Path(arguments[0])
+    folder = find_run(arguments)
     missing = [
         name
         for name in (SUMMARY_FILE, CONFIG_FILE, ENVIRONMENT_FILE, RESULTS_FILE)
@@ -62,6 +76,37 @@ def redraw(arguments: Sequence[str]) -> None:
     except Exception as error:  # an untrusted folder can cause any other error
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise ConfigError(f"{folder}: no report can be made from its records ({reason})") from error
+
+
+def find_run(arguments: Sequence[str]) -> Path:
+    """Return the folder of the run that the arguments name; by default the newest one.
+
+    Raises:
+        ConfigError: the arguments are not understood, or there is no such run.
+    """
+    names = [word for word in arguments if not word.startswith(OUTPUTS)]
+    folders = [word.removeprefix(OUTPUTS) for word in arguments if word.startswith(OUTPUTS)]
+    if len(names) > 1 or len(folders) > 1 or "\0" in "".join(arguments):
+        raise ConfigError(f"type {USAGE}")
+    outputs = Path(*folders or ["outputs"])
+    if not names:
+        if newest := latest_run.find_newest_run(outputs):
+            return newest
+        raise ConfigError(
+            f"{outputs} has no finished run (no {outputs}/<experiment>/{latest_run.NAME}); "
+            f"name its folder: {USAGE}"
+        )
+    folder = Path(names[0])
+    if is_present(folder, SUMMARY_FILE) and folder.name != latest_run.NAME:
+        return folder
+    # `latest` is read and checked, not followed: an untrusted link might lead anywhere.
+    experiment = folder.parent if folder.name == latest_run.NAME else folder
+    for each in (experiment, outputs / experiment):
+        if run := latest_run.read_latest(each):
+            return run
+    if folder.name == latest_run.NAME:
+        raise ConfigError(f"{folder} names no run of {experiment}; name a folder of a run: {USAGE}")
+    return folder
 
 
 def is_present(folder: Path, name: str) -> bool:

@@ -18,22 +18,29 @@ import pandas as pd
 from runner.claims import verdicts
 from runner.claims.finding import Finding
 from runner.figures.data import Records
-from runner.figures.draw import draw_all, summarise_error
+from runner.figures.draw import Picture, draw_all, summarise_error
 from runner.figures.figure import TextTable
 from runner.figures.templates import select_arms_in_order
-from runner.report import dashboard, hparams_table, markdown, page, timing_stability, trial_notes
+from runner.report import (
+    dashboard,
+    markdown,
+    page,
+    picture_reuse,
+    timing_stability,
+    trial_notes,
+)
 from runner.report.answer import answer_lines, answer_record
 from runner.report.cards import verdict_card
 from runner.report.collection import RESULT_COLUMNS
+from runner.report.difference_figure import difference_figure
 from runner.report.headlines import HeadlineComparison, compare_headlines
 from runner.report.hidden_texts import without_passages
-from runner.report.hparams_table import update_shared_tables
 from runner.report.outcome import Outcome
 from runner.report.run_folder import CONFIG_FILE, ENVIRONMENT_FILE, RESULTS_FILE
 from runner.report.study_record import StudyRecord
+from runner.report.trials_dashboard import write_trials_dashboard
 from runner.stats.comparison import COMPARISON_COLUMNS, compare_with_baseline, summarise_arms
 
-COLUMNS = f"tb/{hparams_table.FILE}"
 TEXT: dict[str, Any] = {"encoding": "utf-8", "errors": "backslashreplace"}  # never fails
 WORDS = [
     *("arm", "baseline", "metric", "n_diverged", "standing", "p", "minimum_detectable_effect"),
@@ -70,19 +77,14 @@ def write_report(run: Path, study: StudyRecord, *, is_redraw: bool = False) -> O
         _write_json(folder / "answer.json", answer_record(study, compared, findings))
         _write_json(folder / "verdicts.json", [_finding_record(finding) for finding in findings])
         _move(folder, run)
-    records = Records(
-        results,
-        study.history,
-        list(study.arms),
-        study.tables,
-        trials=study.trials,
-        clipped=study.clipped,
-    )
+    records = figure_records(study, results)
     left_out: list[str] = []
     if not study.samples:
         figures, left_out = without_passages(study.figures)
         study = dataclasses.replace(study, figures=figures)
-    pictures, text_tables, failures = draw_all(study.figures, records)
+    first = difference_figure(study, compared, results, summary)
+    study = dataclasses.replace(study, figures={**first, **study.figures})
+    pictures, text_tables, failures, picture_index = _draw(run, study, records, reuse=not is_redraw)
     warnings += [*failures, *trial_notes.environment_notes(study.trials)]
     warnings += [
         *trial_notes.message_notes(study.trials),
@@ -93,6 +95,8 @@ def write_report(run: Path, study: StudyRecord, *, is_redraw: bool = False) -> O
         for key, picture in pictures.items():
             (folder / "figures" / f"{key}.png").write_bytes(picture.png)
             (folder / "figures" / f"{key}.svg").write_bytes(picture.svg)
+        if picture_index:
+            _write_json(folder / picture_reuse.INDEX, picture_index)
         texts = _texts(study, lines, findings, text_tables)
         images = {key: picture.png for key, picture in pictures.items()}
         try:
@@ -112,17 +116,13 @@ def write_report(run: Path, study: StudyRecord, *, is_redraw: bool = False) -> O
         )
         # The page is moved last: when it appears, every file that it names exists.
         (folder / page.TEMPLATE).write_bytes(html.encode("utf-8", TEXT["errors"]))
-        if is_redraw and (run / COLUMNS).is_file():
-            (folder / COLUMNS).unlink(
-                missing_ok=True
-            )  # keep the table of all the experiment's runs
-        _move(folder, run, clean=("figures", "tb"), keep=(COLUMNS,) if is_redraw else ())
+        _move(folder, run, clean=("figures", "tb"))
     if not is_redraw:
         try:
-            warnings += update_shared_tables(run, study)
+            write_trials_dashboard(run, study)
         except OSError as error:
             reason = error.strerror or str(error)
-            warnings.append(f"the HParams columns of earlier runs could not be updated ({reason})")
+            warnings.append(f"TensorBoard's view of all trials could not be renewed ({reason})")
     return Outcome(
         answer=lines,
         findings=findings,
@@ -133,6 +133,40 @@ def write_report(run: Path, study: StudyRecord, *, is_redraw: bool = False) -> O
         warnings=warnings,
         seconds=time.perf_counter() - started,
     )
+
+
+def figure_records(study: StudyRecord, results: pd.DataFrame) -> Records:
+    """Return the records that figures are drawn from."""
+    return Records(
+        results,
+        study.history,
+        list(study.arms),
+        study.tables,
+        trials=study.trials,
+        clipped=study.clipped,
+        apart=frozenset((*study.aa_pairs, *study.controls)),
+        declared=study.metric_declarations,
+    )
+
+
+def _draw(
+    run: Path, study: StudyRecord, records: Records, *, reuse: bool
+) -> tuple[dict[str, Picture], dict[str, TextTable], list[str], dict[str, Any]]:
+    """Draw the figures as `draw_all` does; with `reuse`, take pictures of earlier runs.
+
+    The last value is the index of the pictures, for later runs; {} without `reuse`.
+    """
+    reusable = None
+    if reuse:
+        with contextlib.suppress(OSError):
+            reusable = picture_reuse.PictureReuse.prepare(study.figures, records)
+    earlier = reusable.find(run) if reusable else {}
+    new = {name: figure for name, figure in study.figures.items() if name not in earlier}
+    drawn, text_tables, failures = draw_all(new, records)
+    pictures = earlier | drawn
+    pictures = {name: pictures[name] for name in study.figures if name in pictures}
+    index = reusable.index(pictures) if reusable else {}
+    return pictures, text_tables, failures, index
 
 
 def write_records(run: Path, study: StudyRecord) -> None:
@@ -181,14 +215,15 @@ def _tables(
     own = {metric: arm for metric, arm in own.items() if arm != study.baseline}
     tables = []
     for baseline in dict.fromkeys([study.baseline, *own.values()]):
-        # Arms under other seeds cannot be paired with this baseline, and control arms are not
-        # compared. A metric whose headline has its own baseline is compared only with that one.
+        # Arms under other seeds cannot be paired with this baseline. Control arms and arms on other
+        # tasks are not compared. A headline's own baseline is the only one of its metric.
         offset = study.seed_offsets.get(baseline, 0)
         arms = [
             arm
             for arm in study.arms
             if arm not in study.controls
             and study.seed_offsets.get(arm, 0) == offset
+            and study.fairness.same_task(arm, baseline)
             and (baseline == study.baseline or study.fairness.same_data(arm, baseline))
         ]
         rows = results[results["arm"].isin([baseline, *arms])]
@@ -296,13 +331,13 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def _move(source: Path, target: Path, clean: Sequence[str] = (), keep: Sequence[str] = ()) -> None:
+def _move(source: Path, target: Path, clean: Sequence[str] = ()) -> None:
     """Move a tree file by file, each atomically, replacing existing files; the page is last.
 
-    Then delete the files below the folders `clean` that only an earlier report had, except `keep`.
+    Then delete the files below the folders `clean` that only an earlier report had.
     """
     files = sorted(path for path in source.rglob("*") if path.is_file())
-    current = {str(path.relative_to(source)) for path in files} | {*keep}
+    current = {str(path.relative_to(source)) for path in files}
     for path in sorted(files, key=lambda path: path.name == page.TEMPLATE):
         destination = target / path.relative_to(source)
         destination.parent.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ import pandas as pd
 from runner.claims.aa_pairs import find_aa_pairs
 from runner.claims.claim import Claim
 from runner.claims.fairness import ConditionValue, Fairness
-from runner.claims.headline import Headline
+from runner.claims.headline import Headline, reported_metrics
 from runner.claims.preconditions import Preconditions
 from runner.claims.registration import Registration
 from runner.figures.figure import Figure
@@ -89,8 +89,7 @@ class StudyRecord:
     @property
     def metrics(self) -> list[str]:
         """The metrics of headlines and claims, each once."""
-        of_claims = [metric for claim in self.claims for metric in claim.metrics]
-        return list(dict.fromkeys([*(h.metric for h in self.headline), *of_claims]))
+        return reported_metrics(self.headline, self.claims)
 
     def baseline_of(self, headline: Headline) -> str:
         """Return the baseline of a headline; the study's if that arm is absent."""

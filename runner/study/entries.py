@@ -13,17 +13,18 @@ from filelock import AcquireReturnProxy, BaseFileLock, FileLock, Timeout
 from runner.config import ConfigError, StudyError
 from runner.plan.data import cache_folder
 from runner.plan.plan import Plan, PlannedArm
+from runner.plan.report_spec import read_report_spec
 from runner.records import provenance
+from runner.records.arm_folders import ARM, SIGNATURE, write_arm, write_signature
 from runner.records.files import (
     is_accessible,
     is_folder,
     read_json,
     refuse_links,
     remove,
-    write_json,
 )
 from runner.records.job import Job, Stage
-from runner.records.store import ARM, LOG, Slot, Store, TrialRecords
+from runner.records.store import LOG, Slot, Store, TrialRecords
 from runner.wording.output import describe_error, first_lines, join_names, truncate_middle
 
 N_DAMAGE_LINES = 9  # damaged trials that get a line each; the rest share one line
@@ -48,6 +49,11 @@ class Entry:
     slot: Slot
     reused: bool
     unwritten_status: Mapping[str, Any] | None = field(default=None, compare=False)
+
+    @property
+    def name(self) -> str:
+        """The trial's name on the terminal."""
+        return f"{self.arm.name} seed {self.seed}"
 
     def status(self) -> Mapping[str, Any]:
         """Return the status record of the trial, from memory if it could not be written."""
@@ -196,8 +202,9 @@ def prepare_trials(plan: Plan) -> list[Entry]:
                 probe.touch()
                 probe.unlink()
             plan.notes.extend(repair_slots(entries))
-            for folder in {entry.slot.folder.parent for entry in missing}:
+            for folder, entry in {entry.slot.arm_folder: entry for entry in missing}.items():
                 folder.mkdir(exist_ok=True)
+                write_signature(folder, entry.arm.signature)
         except OSError as error:
             if missing and error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
                 raise ConfigError(
@@ -223,11 +230,13 @@ def repair_slots(entries: Sequence[Entry]) -> list[str]:
         if os.path.lexists(folder) and not is_folder(folder):
             remove(folder)
             notes.append(f"{entry.arm.name}: {folder.name} was not a folder and was removed")
+        if os.path.lexists(folder / SIGNATURE):
+            write_signature(folder, entry.arm.signature)
         record, signature_tree = folder / ARM, json.loads(entry.arm.signature_text)
         if os.path.lexists(record) and read_json(record) != signature_tree:
             if not is_accessible(record, folder=False):
                 remove(record)
-            write_json(record, signature_tree)
+            write_arm(folder, entry.arm.signature_text)
             notes.append(f"{entry.arm.name}: {ARM} was damaged and is written again")
     for slot, entry in {e.slot: e for e in entries if not e.reused}.items():
         trial = f"{entry.arm.name} seed {entry.seed}"
@@ -251,4 +260,7 @@ def make_job(plan: Plan, entry: Entry, stage: Stage) -> Job:
         plugins=tuple(plan.study.plugins),
         stage=stage,
         timeout_s=plan.study.timeout_s,
+        scale=plan.study.scale,
+        command_pid=os.getpid(),
+        table_metrics=tuple(read_report_spec(plan.study).metrics),
     )

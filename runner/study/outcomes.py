@@ -40,6 +40,8 @@ class TrialEventHandler:
             self.progress.start(name, job.stage)
         elif state == "waiting":
             self.progress.show_waiting(name, event["why"])
+        elif state == "computing":
+            self.progress.compute(name)
         elif state == "silent":
             self.progress.show_silence(name, event["seconds"], job.slot.folder / LOG)
         elif state == "failed":

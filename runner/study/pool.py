@@ -50,6 +50,7 @@ def run_jobs(jobs: Sequence[Job], workers: int, on_event: "OnEvent") -> None:
 
     - `{"state": "started", "pid"}`: its process runs.
     - `{"state": "waiting", "why"}`: it waits for a lock.
+    - `{"state": "computing"}`: it has its locks and computes.
     - `{"note"}`: a note to print.
     - `{"step", "steps", "loss"}`: its progress.
     - `{"state": "silent", "seconds"}`: it has sent no event for that time.

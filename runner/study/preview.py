@@ -1,7 +1,7 @@
 """`plan=only`: print the arms, trials, time, memory and disk of a command. Writes nothing."""
 
 import math
-import shlex
+import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,11 +10,12 @@ from runner.plan import estimates, memory
 from runner.plan.plan import Plan, PlannedArm, count_workers
 from runner.study import forecast
 from runner.study.entries import Entry
+from runner.study.opening import experiment_name
+from runner.wording.durations import format_duration
 from runner.wording.names import format_count
 
 COLUMNS = (
     "arm",
-    "matched width",
     "parameters",
     "active",
     "FLOPs/token",
@@ -22,6 +23,7 @@ COLUMNS = (
     "reused",
     "time",
 )
+LINE_WIDTH = 80  # characters of the table of arms
 UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -35,7 +37,8 @@ def format_preview(
     `tuning` is the plan of the tuning trials, and these trials. Without the tuned values the
     signatures of the study's trials are unknown. So the text shows all of them as missing.
     """
-    past_trials = forecast.load_past_trials(plan.outputs, plan.experiment)
+    arms = [*plan.arms, *(tuning[0].arms if tuning else ())]
+    past_trials = forecast.load_past_trials(plan.outputs, plan.experiment, arms)
     heading = [f"tuning {plan.study.tune.key} over {len(plan.study.tune.grid)} values:"]
     seeds = format_count(len(plan.seeds), "seed")
     lines = [f"plan of {experiment_name(plan)} at scale={plan.study.scale}, {seeds}"]
@@ -51,12 +54,6 @@ def format_preview(
     return "\n".join([*lines, *notes, "plan=only: nothing was computed or written"])
 
 
-def experiment_name(plan: Plan) -> str:
-    """Return the experiment's name as in the command, e.g. the file name of a user's own."""
-    typed = [text for text in shlex.split(plan.command) if text.startswith("experiment=")]
-    return typed[-1].partition("=")[2] if typed else plan.experiment
-
-
 def format_arm_table(
     plan: Plan,
     entries: Sequence[Entry],
@@ -70,11 +67,31 @@ def format_arm_table(
         reused_column = COLUMNS.index("reused")
         rows[1:] = [(*line[:reused_column], "-", *line[reused_column + 1 :]) for line in rows[1:]]
     widths = [max(len(line[column]) for line in rows) for column in range(len(COLUMNS))]
-    return [
-        "  "
-        + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in rows
-    ]
+    room = LINE_WIDTH - 2 * len(COLUMNS) - sum(widths[1:])
+    name_width = min(widths[0], room)
+    lines = []
+    for name, *cells in rows:
+        if len(name) > name_width:  # it has a line of its own
+            lines.append(f"  {name}")
+        padded = zip(["" if len(name) > name_width else name, *cells], widths, strict=True)
+        line = [c.ljust(name_width if i == 0 else w) for i, (c, w) in enumerate(padded)]
+        lines.append(f"  {'  '.join(line)}".rstrip())
+    return [*lines, *format_matched_widths(plan.arms)]
+
+
+def format_matched_widths(arms: Sequence[PlannedArm]) -> list[str]:
+    """Return lines that name the arms of each matched width, and the arm and cost they match."""
+    names: dict[str, list[str]] = {}
+    for arm in arms:
+        if text := format_matched_width(arm):
+            names.setdefault(text, []).append(arm.name)
+    lines = []
+    for text, group in names.items():
+        line = f"matched: {text}: {', '.join(group)}"
+        lines += textwrap.wrap(
+            line, LINE_WIDTH, initial_indent="  ", subsequent_indent="    ", break_long_words=False
+        )
+    return lines
 
 
 def format_row(
@@ -86,7 +103,6 @@ def format_row(
     seconds = forecast.predict_seconds(arm, past_trials)
     return (
         arm.name,
-        format_matched_width(arm) or "-",
         *(
             abbreviate_count(forecast.arm_cost(arm, by))
             for by in ("params", "active_params", "flops")
@@ -121,6 +137,7 @@ def format_totals(
     n_workers = min(max_workers(plan), len(trials))
     largest = max(estimates.least_memory(arm.config).total for arm in trials.values())
     sizes = sum(forecast.predict_bytes(arm, past_trials) for arm in trials.values())
+    running = n_workers * max(forecast.predict_running_bytes(arm) for arm in trials.values())
     known_seconds = [s for s in seconds if s is not None]
     if len(known_seconds) == len(seconds):
         total_time = format_duration(max(sum(known_seconds) / n_workers, max(known_seconds)))
@@ -136,7 +153,8 @@ def format_totals(
         f"to compute: {format_count(len(trials), 'trial')}; {time}",
         f"memory: at least {format_bytes(largest)} for a trial, plus about 0.3 GiB for Python and "
         f"torch{describe_available_memory(plan)}",
-        f"disk: about {format_bytes(sizes)} in {plan.outputs}",
+        f"disk: about {format_bytes(sizes)} in {plan.outputs}, and {format_bytes(running)} of "
+        "checkpoints while trials run",
     ]
 
 
@@ -165,13 +183,6 @@ def abbreviate_count(number: float) -> str:
         if number >= size:
             return f"{number / size:.3g}{unit}"
     return f"{number:.3g}"
-
-
-def format_duration(seconds: float) -> str:
-    """Return a time with its unit: 40 s, 12 min, 3.5 h."""
-    if seconds < 90:
-        return f"{math.ceil(seconds)} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def format_bytes(size: float) -> str:

@@ -1,50 +1,82 @@
-"""The display of running trials: live bars in a terminal, a plain line per trial in a pipe."""
+"""The display of running trials: live bars in a terminal, plain lines in a pipe.
+
+In a pipe each trial that ends has a line. A line that names the running trials follows after ten
+seconds without another one.
+"""
 
 import sys
-import time
+import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from runner.records.job import Stage
 from runner.records.store import NOT_TIMED_AGAIN, TIMED_AGAIN, UNTIMED
-from runner.wording.output import escape_unprintable, truncate_middle
+from runner.study.heartbeat import Heartbeat
+from runner.study.time_left import TimeLeft
+from runner.wording.durations import format_estimate
+from runner.wording.names import format_count
+from runner.wording.output import escape_unprintable, join_names, truncate_middle
+
+N_LISTED = 3  # running trials that a line names
+STARTING = "the first trials are starting"
 
 
 class Progress:
     """The display of a study's trials, as a context manager.
 
     `total` counts all trials, `reused` those with a result; `name` in methods is "<arm> seed <n>".
+    `opening` are the lines to print first.
     """
 
-    def __init__(self, experiment: str, *, total: int, reused: int) -> None:
+    def __init__(
+        self,
+        experiment: str,
+        *,
+        total: int,
+        reused: int,
+        time_left: TimeLeft | None = None,
+        opening: tuple[str, ...] = (),
+    ) -> None:
         self.total, self.ended = total, reused
-        self._experiment, self._began = experiment, time.monotonic()
+        self._experiment, self._time_left, self._opening = experiment, time_left, opening
         self._live: Any = None
         self._tasks: dict[str, Any] = {}
         self._notes: set[str] = set()
         self._reused = reused
+        # The state of each running trial, for the line that a thread prints.
+        self._states: dict[str, str] = {}
+        self._stages: dict[str, Stage] = {}
+        self._lock = threading.RLock()
+        self._heartbeat = Heartbeat(self.describe, self._print)
 
     def __enter__(self) -> "Progress":
-        due = self.total - self._reused
-        counts = f"{self.total} trials, {self._reused} reused, {due} to compute"
-        print(f"{self._experiment}: {counts}", flush=True)  # noqa: T201
-        if sys.stdout is not None and sys.stdout.isatty() and self._reused < self.total:
-            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-            from rich.progress import Progress as Bars
-
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[note]}"),
-                TimeElapsedColumn(),
-            )
-            self._live = Bars(*columns)
-            self._live.start()
-            self._all = self._live.add_task(
-                "all trials", total=self.total, completed=self.ended, note=""
-            )
+        for line in self._opening:
+            self._print(line)
+        if self._reused >= self.total:
+            return self
+        if sys.stdout is not None and sys.stdout.isatty():
+            self._start_bars()
+        else:
+            self._heartbeat.__enter__()
         return self
+
+    def _start_bars(self) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress as Bars
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+        )
+        self._live = Bars(*columns)
+        self._live.start()
+        self._all = self._live.add_task(
+            "all trials", total=self.total, completed=self.ended, note=self.describe_time_left()
+        )
 
     def __exit__(
         self,
@@ -54,15 +86,30 @@ class Progress:
     ) -> None:
         if self._live:
             self._live.stop()
+        elif self._reused < self.total:
+            self._heartbeat.__exit__(kind, error, trace)
 
-    def start(self, name: str, stage: str) -> None:
+    def start(self, name: str, stage: Stage) -> None:
         """Show that the process of a trial's stage has started."""
+        with self._lock:
+            self._stages[name], self._states[name] = stage, "starts"
         if self._live:
             self._tasks[name] = self._live.add_task(f"{name} {stage}", total=None, note="")
 
+    def compute(self, name: str) -> None:
+        """Show that a trial has its locks and computes."""
+        with self._lock:
+            self._states[name] = "starts"
+            if self._time_left and name in self._stages:
+                self._time_left.begin(name, self._stages[name])
+
     def show_waiting(self, name: str, why: str) -> None:
-        """Print that a trial waits, and why."""
-        self._print(f"{name}: waiting: {why}")
+        """Print why a trial waits, once for all trials that wait for the same reason."""
+        with self._lock:
+            self._states[name] = "waits"
+        if why not in self._notes:
+            self._notes.add(why)
+            self._print(f"waiting: {why} ({name})")
 
     def show_silence(self, name: str, seconds: float, log: Path) -> None:
         """Print that a trial has sent no event for a long time."""
@@ -79,21 +126,33 @@ class Progress:
 
     def _print(self, line: str) -> None:
         line = escape_unprintable(line)
+        self._heartbeat.touch()
         if self._live:
-            self._live.console.print(line, markup=False)
+            self._live.console.print(line, markup=False, highlight=False)
         else:
             print(line, flush=True)  # noqa: T201
 
     def step(self, name: str, step: int, steps: int, loss: float) -> None:
         """Show that a trial has reached `step` of `steps`, with its latest training loss."""
+        with self._lock:
+            self._states[name] = f"step {step}/{steps} loss {loss:.4g}"
+            if self._time_left and name in self._stages:
+                self._time_left.advance(name, self._stages[name], step / max(1, steps))
         if self._live:
             self._live.update(
                 self._tasks[name], completed=step, total=steps, note=f"loss {loss:.4g}"
             )
+            self._live.update(self._all, note=self.describe_time_left())
 
     def end(self, name: str, state: str, seconds: float | None, message: str) -> None:
         """Show that a trial's process has ended, with the state and message of its status."""
-        self.ended += state not in (UNTIMED, TIMED_AGAIN, NOT_TIMED_AGAIN)
+        with self._lock:
+            self.ended += state not in (UNTIMED, TIMED_AGAIN, NOT_TIMED_AGAIN)
+            self._states.pop(name, None)
+            stage = self._stages.pop(name, None)
+            if self._time_left and stage is not None:
+                self._time_left.end(name, stage, succeeded=state not in ("failed", "killed"))
+            left = self.describe_time_left()
         took = f" in {seconds:.1f} s" if seconds is not None else ""
         line = f"[{self.ended}/{self.total}] {name}: {state}{took}" + (
             f" ({truncate_middle(message)})" if message else ""
@@ -101,8 +160,31 @@ class Progress:
         if self._live:
             if name in self._tasks:  # missing if its process could not be started
                 self._live.remove_task(self._tasks.pop(name))
-            self._live.update(self._all, completed=self.ended)
+            self._live.update(self._all, completed=self.ended, note=left)
             if state not in ("done", UNTIMED, TIMED_AGAIN):
-                self._live.console.print(line, markup=False)
+                self._print(line)
         else:
-            print(line, flush=True)  # noqa: T201
+            self._print(f"{line}; {left}" if left and self.ended < self.total else line)
+
+    def describe_time_left(self) -> str:
+        """Return the time until all trials have ended: `about 3 min left`; "" if unknown."""
+        with self._lock:
+            seconds = self._time_left.seconds() if self._time_left else None
+            if seconds is None or self._time_left is None:
+                return ""
+            more = ", plus the timings" if self._time_left.unknown_timings() else ""
+            return f"{format_estimate(seconds)} left{more}"
+
+    def describe(self) -> str:
+        """Return a line on the study: trials that have ended, time left, running trials."""
+        with self._lock:
+            counts = f"{self.ended} of {format_count(self.total, 'trial')}"
+            left = self.describe_time_left()
+            waiting = [name for name, state in self._states.items() if state == "waits"]
+            running = [f"{n} {state}" for n, state in self._states.items() if state != "waits"]
+        clauses = [join_names(running, N_LISTED)] if running else []
+        if waiting:
+            verb = "waits" if len(waiting) == 1 else "wait"
+            clauses.append(f"{format_count(len(waiting), 'trial')} {verb}")
+        head = f"{self._experiment}: {counts}{left and f', {left}'}"
+        return f"{head}; {', '.join(clauses) or STARTING}"

@@ -11,8 +11,10 @@ from runner.records.job import Job, Stage
 from runner.records.store import Slot
 from runner.study import pool
 from runner.study.entries import Entry, make_job, prepare_trials
+from runner.study.opening import describe_load, describe_study, describe_work
 from runner.study.outcomes import TrialEventHandler
 from runner.study.progress import Progress
+from runner.study.time_left import estimate_time_left
 from runner.study.timing_passes import (
     describe_timing_noise,
     further_pass_jobs,
@@ -24,7 +26,8 @@ from runner.wording.output import escape_unprintable
 def run_trials(plan: Plan, title: str = "") -> list[Entry]:
     """Compute the missing trials of a plan; return all its trials.
 
-    A trial that fails raises nothing: its status says why it failed.
+    A trial that fails raises nothing: its status says why it failed. `title` names a part of the
+    study, e.g. the tuning.
 
     Raises:
         ConfigError: trials are missing, and the store cannot be written.
@@ -32,22 +35,31 @@ def run_trials(plan: Plan, title: str = "") -> list[Entry]:
     """
     entries = prepare_trials(plan)
     plan.notes[:] = map(escape_unprintable, plan.notes)  # file names may contain control characters
-    for note in plan.notes:
-        print(f"note: {note}", flush=True)  # noqa: T201
     entry_by_folder = {entry.slot.folder: entry for entry in reversed(entries)}
     missing = {e.slot.folder: entry_by_folder[e.slot.folder] for e in entries if not e.reused}
     unwritten: dict[Slot, Mapping[str, Any]] = {}
+    n_trials, workers = len(entry_by_folder), count_workers(plan.study, max(1, len(missing)))
+    time_left = estimate_time_left(plan, list(missing.values()), workers) if missing else None
+    study_name = describe_study(plan, title)
+    load = describe_load() if missing else ""
+    opening = (
+        f"{study_name}: {describe_work(plan, n_trials, len(missing), time_left)}",
+        *([load] if load else []),
+        *(f"note: {note}" for note in plan.notes),
+    )
     with Progress(
-        title or plan.experiment,
-        total=len(entry_by_folder),
-        reused=len(entry_by_folder) - len(missing),
+        study_name,
+        total=n_trials,
+        reused=n_trials - len(missing),
+        time_left=time_left,
+        opening=opening,
     ) as progress:
         if missing:
             unwritten = compute_missing_trials(
                 plan,
                 list(missing.values()),
                 list(entry_by_folder.values()),
-                count_workers(plan.study, len(missing)),
+                workers,
                 progress,
             )
         elif noisy := describe_timing_noise(plan, entries):

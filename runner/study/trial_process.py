@@ -81,8 +81,7 @@ class TrialProcess:
             if state in ("waiting", "computing"):
                 self.computing_since = None if state == "waiting" else now
             self.last_event_time, self._silence_limit = now, SILENCE_SECONDS
-            if state != "computing":
-                yield event
+            yield event
 
     def _enforce_timeout(self, limit: float, now: float) -> None:
         """Send SIGTERM to a process that exceeds its time limit; kill it if it does not end."""

@@ -156,7 +156,7 @@ def tune(plan: Plan, config: DictConfig, overrides: Sequence[str]) -> tuple[Plan
         StudyError: tuning trials failed, or an arm has no value with a finite metric.
     """
     grid = grid_plan(plan, config, overrides)
-    entries = run_trials(grid, f"{plan.experiment}, tuning")
+    entries = run_trials(grid, "tuning")
     raise_if_any_failed(
         grid,
         entries,

@@ -8,6 +8,8 @@ never incomplete. While a trial runs, its two newest checkpoints are kept.
 - A checkpoint that is damaged, or that this version cannot load, is skipped with a note. The
   training resumes from the previous one, or starts again.
 - Skipped checkpoints are renamed. They are deleted when the trial is done.
+- A finished trial needs its trained weights only: `keep_weights` deletes the rest of the last
+  checkpoint, which is two thirds of it.
 - If the machine runs out of memory or file handles, the trial fails and skips nothing. The next
   run loads the same checkpoint.
 """
@@ -24,7 +26,15 @@ import torch
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 
-from runner.records.files import is_folder, is_transient, list_names, read_bytes, remove, write_json
+from runner.records.files import (
+    is_folder,
+    is_transient,
+    list_names,
+    read_bytes,
+    read_json,
+    remove,
+    write_json,
+)
 from runner.records.seal import file_sha256
 from runner.records.store import CURVES
 from runner.records.tracking import curves_fingerprint, curves_match
@@ -64,6 +74,7 @@ def save(
         "loop": loop_state,
     }
     torch.save(state, draft / STATE)
+    shutil.copymode(draft / STATE, draft / WEIGHTS)  # safetensors lets only the owner read it
     for name in (WEIGHTS, STATE):
         with (draft / name).open("rb") as file:
             os.fsync(file.fileno())
@@ -112,8 +123,11 @@ def load_newest(
         if last_step is not None and step > last_step:
             continue
         path = folder / f"step-{step}"
+        # A trial that was finished and whose records were lost later.
+        if WEIGHTS in (digests := read_json(path / DIGESTS) or {}) and STATE not in digests:
+            note(f"the checkpoint of step {step} has no state to resume from and was skipped")
         # Check the digests before loading, so that a torn file is never loaded.
-        if not is_intact(path):
+        elif not is_intact(path):
             note(f"the checkpoint of step {step} is damaged and was skipped")
         # The files are intact, but e.g. another version of torch or of the loop wrote them.
         elif (state := restore_checkpoint(path, model, optimizer, is_valid)) is None:
@@ -235,3 +249,17 @@ def clear(folder: Path, *, keep_last: bool = False) -> None:
     for name in list_names(folder):
         if name != last or not is_folder(folder / name):
             remove(folder / name)
+
+
+def keep_weights(folder: Path) -> None:
+    """Delete all of the last checkpoint but its weights; nothing can resume from it any more.
+
+    Call it after the result of the trial is written. The weights are readable at every moment, and
+    `sha256.json` always has their digest.
+    """
+    for step in steps(folder)[-1:]:
+        path = folder / f"step-{step}"
+        digests = read_json(path / DIGESTS)
+        if digests is not None and WEIGHTS in digests:
+            write_json(path / DIGESTS, {WEIGHTS: digests[WEIGHTS]})
+            remove(path / STATE)

@@ -1,7 +1,6 @@
 """Compute one stage of a trial in this process: take its locks, write its status and result."""
 
 import contextlib
-import json
 import os
 import platform
 import signal
@@ -10,13 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from runner import plugins
+from runner.config import Scale
 from runner.records import locks, provenance
-from runner.records.files import write_json
+from runner.records.arm_folders import write_arm
 from runner.records.job import Job, Stage
 from runner.records.stopwatch import Stopwatch
-from runner.records.store import ARM, LOCK, SECONDS, UNTIMED
+from runner.records.store import LOCK, SECONDS, UNTIMED
 from runner.trial import checkpoint, science
 from runner.trial.machine_lock import lock_machine
+from runner.trial.machine_users import announce_use, describe_wait
 from runner.trial.training import TrialStopped
 from runner.trial.trial import SendEvent, Trial
 from runner.wording.output import describe_error, truncate_middle
@@ -35,20 +36,22 @@ def compute_stage(job: Job, send: SendEvent) -> None:
     """
     slot = job.slot
     slot.folder.mkdir(parents=True, exist_ok=True)
+    is_smoke = job.scale is Scale.smoke
     # The lock of the trial keeps other commands from computing it at the same time. The lock of the
     # machine is exclusive for timing, so that no other trial slows it down.
     with (
         lock_trial(slot.folder / LOCK, send),
+        announce_use(job) as mark_held,
         lock_machine(
-            exclusive=job.stage is Stage.timing,
-            on_wait=lambda: send(
-                {"state": "waiting", "why": "timing needs an exclusive lock on the machine"}
-            ),
+            exclusive=job.stage is Stage.timing and not is_smoke,
+            waits=not is_smoke,
+            on_wait=lambda: send({"state": "waiting", "why": describe_wait(job)}),
             on_failure=lambda why: send(
                 {"note": f"other trials may disturb timings: the machine has no lock ({why})"}
             ),
         ),
     ):
+        mark_held()
         send({"state": "computing"})
         # Another process may have computed this stage while this one waited for the locks.
         is_new_pass = bool(job.passes) and slot.reopen_for_timing(job.code, job.passes)
@@ -68,7 +71,7 @@ def compute_stage(job: Job, send: SendEvent) -> None:
         try:
             # Plug-ins first: the trial may use their parts, tasks and experiments.
             plugins.import_plugins(job.plugins)
-            write_json(slot.folder.parent / ARM, json.loads(job.signature_text))
+            write_arm(slot.folder.parent, job.signature_text)
             trial = Trial(job, send, watch)
             # From here on SIGTERM lets the training end its step and write a checkpoint.
             signal.signal(signal.SIGTERM, trial.request_stop)
@@ -188,14 +191,23 @@ def finish(job: Job, trial: Trial, watch: Stopwatch) -> None:
     if job.stage is Stage.run and timed and not trial.diverged:
         job.slot.write_first_stage(record)
         job.slot.write_status(UNTIMED, code=job.code, seconds=seconds)
+        drop_training_state(trial)
         return
     if job.stage is Stage.timing:
         record |= {"passes": trial.passes + 1, "samples": trial.samples}
+        record |= {"run_seconds": trial.run_seconds}
     job.slot.write_result(record)
     job.slot.write_first_finish(provenance.current_time())
     state = "diverged" if trial.diverged else "done"
     message = trial.diverged or "; ".join(trial.notes)
     job.slot.write_status(state, code=job.code, seconds=seconds, message=message)
+    drop_training_state(trial)
+
+
+def drop_training_state(trial: Trial) -> None:
+    """Delete what only a resumed training needs; the trial's result is written already."""
+    with contextlib.suppress(OSError):
+        checkpoint.keep_weights(trial.checkpoints)
 
 
 def describe_in_one_line(error: BaseException) -> str:

@@ -6,6 +6,9 @@ folder (`runner.records.private_folders`), which no other user can lock:
 - `machine.lock` is shared by training processes and exclusive for a timing process.
 - `gate.lock` is taken first. A timing process holds it while it waits for `machine.lock`, so no new
   trial starts before it. Running trials keep running until they end.
+
+A trial of a smoke run waits for neither: its times are no evidence. It shares `machine.lock` if it
+can, so that the timings of other studies wait for it.
 """
 
 import contextlib
@@ -16,7 +19,11 @@ from runner.records import locks, private_folders
 
 @contextlib.contextmanager
 def lock_machine(
-    *, exclusive: bool, on_wait: Callable[[], object], on_failure: Callable[[str], object]
+    *,
+    exclusive: bool,
+    on_wait: Callable[[], object],
+    on_failure: Callable[[str], object],
+    waits: bool = True,
 ) -> Iterator[None]:
     """Hold the machine lock, shared or exclusive.
 
@@ -27,6 +34,7 @@ def lock_machine(
         exclusive: whether to wait until no other trial runs, and to keep new ones waiting.
         on_wait: called once if other processes must end first.
         on_failure: called with the reason if locking fails.
+        waits: whether to wait at all; if not, the lock is shared where that is possible at once.
     """
     with contextlib.ExitStack() as stack:
         try:
@@ -34,10 +42,12 @@ def lock_machine(
             gate = stack.enter_context(contextlib.ExitStack())
             gate_file = gate.enter_context(locks.open_lock_file(folder / "gate.lock"))
             machine_file = stack.enter_context(locks.open_lock_file(folder / "machine.lock"))
-            waited = locks.lock(gate_file, exclusive=exclusive, on_wait=on_wait)
-            locks.lock(
-                machine_file, exclusive=exclusive, on_wait=on_wait if not waited else lambda: None
-            )
+            if not waits:
+                locks.share_if_free(machine_file)
+            else:
+                waited = locks.lock(gate_file, exclusive=exclusive, on_wait=on_wait)
+                on_second_wait = (lambda: None) if waited else on_wait
+                locks.lock(machine_file, exclusive=exclusive, on_wait=on_second_wait)
             if not exclusive:
                 gate.close()
         except OSError as error:

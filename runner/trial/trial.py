@@ -49,6 +49,7 @@ class Trial:
         results: the recorded values: {metric: (value, unit)}.
         passes: the number of earlier timing passes.
         samples: the samples of all timing passes: {quantity: seconds of each call}.
+        run_seconds: of a timed trial, the seconds of its first stage; None if unknown.
     """
 
     def __init__(self, job: Job, send: SendEvent, watch: Stopwatch) -> None:
@@ -66,6 +67,7 @@ class Trial:
         self.results: dict[str, tuple[float, str]] = {}
         self.passes = 0
         self.samples: dict[str, list[float]] = {}
+        self.run_seconds: float | None = None
         self._job, self._send, self._watch = job, send, watch
         self._tracker: Tracker | None = None
         self._tables: dict[str, list[dict[str, Any]]] = {}
@@ -90,6 +92,8 @@ class Trial:
         self.from_step = first["from_step"]
         self.passes = first.get("passes", 0)
         self.samples = first.get("samples", {})
+        # After another timing pass the record is a result, whose seconds include the timing.
+        self.run_seconds = first.get("run_seconds", None if self.passes else first.get("seconds"))
         self.results = {row["metric"]: (row["value"], row["unit"]) for row in first["results"]}
         self.notes = list(first.get("notes", ()))
 
@@ -226,12 +230,13 @@ class Trial:
         self._watch.save()
 
     def close(self, status: Literal["done", "failed"]) -> None:
-        """Close the curves and the event file, which gets the final values of all stages."""
+        """Close the curves and the event file, which gets final values for the HParams table."""
         if self._tracker is None and self._job.stage is Stage.timing:
             # Opened only now, so that no writer thread runs during timing.
             self._tracker = self._open_tracker(sys.maxsize)
         if self._tracker:
-            finals = {name: value for name, (value, _) in self.results.items()}
+            names = [name for name in self._job.table_metrics if name in self.results]
+            finals = {name: self.results[name][0] for name in names}
             self._tracker.close(status, finals)
 
     def _open_tracker(self, last_step: int | None) -> Tracker:

@@ -354,10 +354,11 @@ def test_figures_of_what_repeats_are_drawn(plan: MakePlan, tmp_path: Path) -> No
     for key in ("copying", "induction", "in_context", "induction_over_training", "ablation"):
         with canvas.style():
             drawn[key] = figures[key].draw(records)
-    choices = [label.get_text() for label in drawn["ablation"].axes[0].get_xticklabels()]
+    axes = drawn["ablation"].panels[0].axes
+    choices = [label.get_text() for label in axes.get_xticklabels()]
     assert {"induction", "random", "entropy_matched", "any_layer", "all_induction"} <= {*choices}
     with canvas.style():
-        axes = figures["pruning"].draw(records).axes[0]
+        axes = figures["pruning"].draw(records).panels[0].axes
     ends = [line.get_xdata()[-1] for line in axes.get_lines() if len(line.get_xdata()) == 25]
     assert ends == [1.0] * 4  # an order each, to the last of 24 heads
 

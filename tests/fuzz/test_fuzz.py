@@ -1,33 +1,22 @@
 """A few cases of every kind in each test run; `python -m tests.fuzz` runs any number."""
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
 from tests.fuzz.__main__ import run_cases, run_kinds
 from tests.fuzz.kinds import KINDS, STAGE_COUNTS
-from tests.support.hydra_cache import cached_hydra
 
 FAST = {"overrides": 24, "folders": 12}
 MORE = {"overrides": 150, "folders": 65, "texts": 15, "stores": 20, "runs": 15}
 
 
-@pytest.fixture
-def _composed_once() -> Iterator[None]:
-    """Cache Hydra's files; the long tier and `python -m tests.fuzz` read them for every case."""
-    with cached_hydra():
-        yield
-
-
-@pytest.mark.usefixtures("_composed_once")
 @pytest.mark.parametrize("kind", list(FAST))
 def test_whatever_is_typed_or_written_ends_in_a_plan_or_a_clear_line(kind: str):
     assert run_cases(kind, FAST[kind], start=0) == []
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("_composed_once")
 @pytest.mark.parametrize("kind", list(MORE))
 def test_more_cases_of_every_kind(kind: str):
     before = STAGE_COUNTS.total()

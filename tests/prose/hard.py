@@ -17,7 +17,7 @@ HARD = {
     "runner/trial/measure.py": ("time_interleaved", "calibrate_repeats"),
     "runner/trial/training.py": ("train", "advance", "train_step"),
     "runner/claims/verdicts.py": ("judge", "_examine", "_decide"),
-    "runner/figures/panels.py": ("make_panels",),
+    "runner/figures/layout.py": ("arrange",),
     "runner/figures/labels.py": ("label_points", "label_line_ends", "separate_labels"),
     "experiments/nn/kernels/tiled.py": ("_Tiled.forward", "_Tiled.backward"),
     "experiments/probes/heads/scores.py": ("row_scores",),

@@ -15,7 +15,6 @@ from runner.records.provenance import package_version
 from runner.study import interrupts
 from tests.fuzz.command import find_faults, run_in_process
 from tests.support.environment import ROOT, child_environment
-from tests.support.hydra_cache import cached_hydra
 from tests.support.tiny import TINY
 
 BAD = {
@@ -86,8 +85,7 @@ def test_bad_input_is_a_clear_line(tmp_path: Path, monkeypatch, arguments: str):
         pytest.skip("there is a GPU here")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")
-    with cached_hydra():
-        ending = run_in_process(arguments.split())
+    ending = run_in_process(arguments.split())
     assert BAD[arguments] in ending.message
     assert find_faults(ending) == []
     assert [p.name for p in tmp_path.iterdir()] == ["file"]

@@ -128,7 +128,7 @@ def stage(experiment: str, name: str) -> Callable[[Any], None]:  # noqa: ARG001
 
 def run(trial: Any) -> None:
     outputs: Path = trial.cache.parent
-    arm = trial.checkpoints.parent.parent.name.rpartition("-")[0]
+    arm = trial.checkpoints.parent.parent.name
     with (outputs / "computed").open("a") as file:
         file.write(f"{arm} {trial.seed}\n")
     faults = list(FAULTS.values()) if (outputs / "faults").exists() else []

@@ -11,14 +11,19 @@ from runner.figures import canvas
 from runner.figures.data import Records
 from runner.figures.draw import Picture, draw_all
 from runner.figures.kinds import read_figure
+from runner.figures.sheet import Sheet
+
+
+def draw_sheet(records: Records, **options: Any) -> Sheet:
+    with canvas.style():
+        sheet = read_figure("x", {"title": "t", **options}).draw(records)
+        assert isinstance(sheet, Sheet)
+        sheet.arrange()  # warnings are errors: a missing glyph would show here
+    return sheet
 
 
 def draw_figure(records: Records, **options: Any) -> Figure:
-    with canvas.style():
-        figure = read_figure("x", {"title": "t", **options}).draw(records)
-        assert isinstance(figure, Figure)
-        figure.canvas.draw()  # warnings are errors: a missing glyph would show here
-    return figure
+    return draw_sheet(records, **options).figure
 
 
 def draw_all_figures(

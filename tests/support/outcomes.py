@@ -10,8 +10,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor
 
 from runner.metric_names import MACHINE_UNITS
+from runner.records.tensorboard import TABLE_GROUP
 
 Bits = tuple[str, tuple[int, ...], bytes]
+TABLE = f"{TABLE_GROUP}/"
 
 
 def outcome(trial: Path) -> dict[str, Any]:
@@ -44,9 +46,7 @@ def events(trial: Path) -> set[tuple[str, int, float | None]]:
     return {
         (tag, event.step, None if of_a_clock else event.value)
         for tag in log.Tags()["scalars"]
-        for of_a_clock in [
-            tag.startswith("final/") and tag.removeprefix("final/") not in result_names
-        ]
+        for of_a_clock in [tag.startswith(TABLE) and tag.removeprefix(TABLE) not in result_names]
         for event in log.Scalars(tag)
     }
 

@@ -68,7 +68,7 @@ FIGURES: dict[str, dict[str, Any]] = {
         "title": "Which words a translation looks at",
     },
     "scores": {
-        "kind": "radar",
+        "kind": "profile",
         "axes": {
             "entropy / ln n": "heads/score_entropy/layer{layer}/head{head}",
             "distance / longest": "heads/score_distance/layer{layer}/head{head}",

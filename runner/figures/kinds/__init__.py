@@ -11,15 +11,19 @@ from runner.figures.kinds.heatmap import Heatmap
 from runner.figures.kinds.lines import Lines
 from runner.figures.kinds.matrix import Matrix
 from runner.figures.kinds.points import Points
-from runner.figures.kinds.radar import Radar
+from runner.figures.kinds.profile import Profile
 from runner.figures.kinds.samples import Samples
 from runner.figures.kinds.scatter import Scatter
 from runner.wording.names import name_hint
 from runner.wording.output import truncate_middle
 
 KINDS: dict[str, type[Figure]] = {
-    cls.kind: cls for cls in (Curve, Lines, Bars, Points, Heatmap, Scatter, Matrix, Radar, Samples)
+    cls.kind: cls
+    for cls in (Curve, Lines, Bars, Points, Heatmap, Scatter, Matrix, Profile, Samples)
 }
+
+FORMER_NAMES = {"radar": "profile"}
+"""Kinds of earlier versions, whose runs can be drawn again."""
 
 ALL_KEYS = {f.name for cls in KINDS.values() for f in fields(cls)}
 
@@ -37,6 +41,7 @@ def read_figure(name: str, mapping: Any) -> Figure:
     if not isinstance(mapping, Mapping):
         raise ValueError(f"{prefix}={truncate_middle(mapping, 80)} must be a mapping of keys")
     kind = mapping.get("kind")
+    kind = FORMER_NAMES.get(kind, kind) if isinstance(kind, str) else kind
     known = ", ".join(KINDS)
     if kind is None:
         raise ValueError(f"{prefix}: missing key kind, one of {known}")

@@ -24,6 +24,7 @@ class Samples(Figure):
     """
 
     kind: ClassVar[str] = "samples"
+    is_picture: ClassVar[bool] = False
 
     table: str
     columns: list[str]

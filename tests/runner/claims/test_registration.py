@@ -20,6 +20,7 @@ from runner.claims.registration import (
 from runner.plan.report_spec import read_report_spec
 from runner.records import ledger
 from runner.records import store as store_module
+from runner.records.arm_folders import write_signature
 from runner.records.store import Store, read_json
 from runner.report import run_folder
 from runner.study import run as study
@@ -124,6 +125,7 @@ def test_a_shipped_claim_is_known_by_all_that_decides(plan):
 
 NOW = datetime.datetime.now().astimezone()
 LATER = NOW + datetime.timedelta(hours=1)
+SIG_A, SIG_B = store_module.signature("a"), store_module.signature("b")
 CLAIM = read_claim("C", WRITTEN["difference"] | {"n": 2})
 
 
@@ -134,8 +136,9 @@ class Bench:
         self.folder, self.where = folder, folder / "moe" / "claims.jsonl"
 
     def finish(self, mark: str, seed: int, time: datetime.datetime) -> None:
-        slot = Store(self.folder, "moe").slot(mark, mark, seed)
+        slot = Store(self.folder, "moe").slot("arm", mark, seed)
         slot.write_first_finish(time)
+        write_signature(slot.arm_folder, mark)
 
     def register(
         self,
@@ -145,9 +148,7 @@ class Bench:
         **marks: str,
     ) -> Registration:
         """Register claims; return the registration of the first."""
-        setting = RegistrationContext(
-            "moe", "quick", {}, marks or {"a": "siga", "b": "sigb"}, seeds
-        )
+        setting = RegistrationContext("moe", "quick", {}, marks or {"a": SIG_A, "b": SIG_B}, seeds)
         store = Store(self.folder, "moe")
         return register_in_ledger(claims or [CLAIM], setting, store, self.where, time)["C"]
 
@@ -161,18 +162,18 @@ def test_the_first_run_that_has_a_claim_registers_it(bench: Bench):
     first = bench.register(time=NOW)
     time = NOW.isoformat(timespec="microseconds")
     assert first == Registration(False, time, hash=CLAIM.fingerprint)
-    bench.finish("siga", 0, LATER)
+    bench.finish(SIG_A, 0, LATER)
     assert bench.register(time=LATER + datetime.timedelta(hours=1)) == first
     (line,) = ledger.read_entries(bench.where)
     assert line["claim"] == CLAIM.registered_fields()
     assert line["hash"] == CLAIM.fingerprint
-    assert line["arms"] == {"a": "siga", "b": "sigb"}
+    assert line["arms"] == {"a": SIG_A, "b": SIG_B}
 
 
 def test_a_claim_that_cannot_be_written_down_is_invalid(bench: Bench, tmp_path: Path):
     bench.where.mkdir(parents=True)
     notes: list[str] = []
-    setting = RegistrationContext("moe", "quick", {}, {"a": "siga", "b": "sigb"}, (0, 1))
+    setting = RegistrationContext("moe", "quick", {}, {"a": SIG_A, "b": SIG_B}, (0, 1))
     known = register_in_ledger([CLAIM], setting, Store(tmp_path, "moe"), bench.where, NOW, notes)[
         "C"
     ]
@@ -183,7 +184,7 @@ def test_a_claim_that_cannot_be_written_down_is_invalid(bench: Bench, tmp_path: 
     ]
 
 
-@pytest.mark.parametrize("mark", ["siga", "sigb"])
+@pytest.mark.parametrize("mark", [SIG_A, SIG_B])
 def test_a_claim_is_late_if_any_trial_that_decides_it_was_there(bench: Bench, mark: str):
     bench.finish(mark, 1, NOW)
     known = bench.register(time=LATER)
@@ -219,15 +220,15 @@ def test_the_same_trials_under_a_seed_offset_make_a_claim_late(tmp_path: Path):
 
 
 def test_trials_that_do_not_decide_make_no_claim_late(bench: Bench):
-    for mark, seed in (("siga", 2), ("sigb", 7), ("sigc", 0)):
+    for mark, seed in ((SIG_A, 2), (SIG_B, 7), (store_module.signature("c"), 0)):
         bench.finish(mark, seed, NOW)
     assert not bench.register(time=LATER, seeds=(0, 1, 2)).late  # n = 2 decide
 
 
 def test_the_cure_lies_beyond_all_that_was_ever_computed_for_these_arms(bench: Bench):
-    bench.finish("siga", 0, NOW)
-    bench.finish("sigb", 19, NOW)
-    bench.finish("sigc", 40, NOW)
+    bench.finish(SIG_A, 0, NOW)
+    bench.finish(SIG_B, 19, NOW)
+    bench.finish(store_module.signature("c"), 40, NOW)
     assert bench.register(time=LATER).cure == "seed=20"
     assert bench.register(time=LATER, seeds=(0, *range(20, 25))).cure == "seed=25"
 
@@ -238,7 +239,7 @@ def test_the_cure_lies_beyond_all_that_was_ever_computed_for_these_arms(bench: B
 def test_a_changed_claim_is_another_one(bench: Bench, change: dict):
     bench.register(time=NOW)
     for seed in range(3):
-        bench.finish("siga", seed, LATER)
+        bench.finish(SIG_A, seed, LATER)
     after = LATER + datetime.timedelta(hours=1)
     assert not bench.register(time=after, seeds=(0, 1, 2)).late
     other = read_claim("C", WRITTEN["difference"] | {"n": 2} | change)
@@ -248,16 +249,16 @@ def test_a_changed_claim_is_another_one(bench: Bench, change: dict):
 
 def test_other_arms_are_registered_anew(bench: Bench):
     bench.register(time=NOW)
-    bench.finish("siga", 0, LATER)
+    bench.finish(SIG_A, 0, LATER)
     after = LATER + datetime.timedelta(hours=1)
-    assert bench.register(time=after, a="siga", b="other").late
+    assert bench.register(time=after, a=SIG_A, b="other").late
 
 
 def test_a_family_may_grow_and_not_shrink(bench: Bench):
     second = read_claim("D", WRITTEN["difference"] | {"n": 2, "metric": "k"})
     third = read_claim("E", WRITTEN["difference"] | {"n": 2, "metric": "l"})
     bench.register(CLAIM, second, time=NOW)
-    bench.finish("siga", 0, LATER)
+    bench.finish(SIG_A, 0, LATER)
     after = LATER + datetime.timedelta(hours=1)
     assert not bench.register(CLAIM, second, time=after).late
     assert not bench.register(CLAIM, second, third, time=after).late
@@ -265,10 +266,10 @@ def test_a_family_may_grow_and_not_shrink(bench: Bench):
 
 
 def test_runs_that_compute_one_arm_each_register_for_all(bench: Bench):
-    bench.register(time=NOW, a="siga")
-    bench.register(time=NOW, b="sigb")
-    bench.finish("siga", 0, LATER)
-    bench.finish("sigb", 0, LATER)
+    bench.register(time=NOW, a=SIG_A)
+    bench.register(time=NOW, b=SIG_B)
+    bench.finish(SIG_A, 0, LATER)
+    bench.finish(SIG_B, 0, LATER)
     after = LATER + datetime.timedelta(hours=1)
     assert not bench.register(time=after).late
     assert len(ledger.read_entries(bench.where)) == 2
@@ -276,7 +277,7 @@ def test_runs_that_compute_one_arm_each_register_for_all(bench: Bench):
 
 def test_damaged_lines_are_skipped(bench: Bench):
     bench.register(time=NOW)
-    bench.finish("siga", 0, LATER)
+    bench.finish(SIG_A, 0, LATER)
     good = bench.where.read_bytes()
     odd = [b"{", b"[1]", b"\xff\x00", b'{"hash": 3}', b'{"arms": []}', good[:40]]
     line = json.loads(good)

@@ -2,6 +2,7 @@
 
 import logging
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -54,14 +55,21 @@ def heatmap(folders: list[str], *, along: str = "y") -> Figure:
     )
 
 
+def named_axis(figure: Figure, along: str) -> Any:
+    """Return the axis with names of the lowest panel at the left; only it shows both axes."""
+    panels = [axes for axes in figure.axes if axes.get_title(loc="left")]
+    at_left = [axes for axes in panels if axes.get_position().x0 == panels[0].get_position().x0]
+    return at_left[-1].yaxis if along == "y" else at_left[-1].xaxis
+
+
 def labels(figure: Figure, along: str) -> list[str]:
-    axis = figure.axes[2].yaxis if along == "y" else figure.axes[2].xaxis
+    axis = named_axis(figure, along)
     return [label.get_text() for label in axis.get_ticklabels()]
 
 
 def boxes_apart(figure: Figure, along: str) -> bool:
     FigureCanvasAgg(figure).draw()
-    axis = figure.axes[2].yaxis if along == "y" else figure.axes[2].xaxis
+    axis = named_axis(figure, along)
     boxes = [label.get_window_extent() for label in axis.get_ticklabels()]
     ends = sorted((b.y0, b.y1) if along == "y" else (b.x0, b.x1) for b in boxes)
     return all(lower[1] <= upper[0] + 1 for lower, upper in pairwise(ends))
@@ -75,18 +83,17 @@ def test_up_to_forty_names_are_all_there(n: int, along: str) -> None:
     figure = heatmap(folders, along=along)
     assert labels(figure, along) == folders
     assert boxes_apart(figure, along)
-    assert "not shown" not in figure.get_supylabel() + figure.axes[2].get_xlabel()
 
 
 @pytest.mark.parametrize("along", ["x", "y"])
-def test_of_more_names_each_is_at_its_place_and_the_rest_is_counted(along: str) -> None:
-    folders = [f"folder {i} of many" for i in range(57)]
+def test_no_name_of_many_is_left_out(along: str) -> None:
+    folders = [f"folder {i} of many" for i in range(83)]
     figure = heatmap(folders, along=along)
-    axis = figure.axes[2].yaxis if along == "y" else figure.axes[2].xaxis
+    axis = named_axis(figure, along)
     texts = labels(figure, along)
+    assert texts == folders
     assert [folders[int(at)] for at in axis.get_ticklocs()] == texts
-    label = figure.get_supylabel() if along == "y" else figure.axes[2].get_xlabel()
-    assert f"{57 - len(texts)} of 57 names are not shown" in label
+    assert boxes_apart(figure, along)
 
 
 def test_numbers_are_thinned_as_ever() -> None:

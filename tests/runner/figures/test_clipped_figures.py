@@ -103,11 +103,11 @@ def test_a_curve_shows_what_was_measured_and_says_what_tables_count(records: Rec
     assert all(np.isfinite(np.asarray(line.get_ydata(), float)).all() for line in means)
 
 
-def test_a_radar_and_a_heat_map_say_so(records: Records) -> None:
+def test_a_profile_and_a_heat_map_say_so(records: Records) -> None:
     axes = {f"axis {layer}": f"z/{layer}" for layer in range(3)}
     lost = records.results.query("arm == 'hot' and seed in @LOST")
     figure = draw_figure(
-        Records(lost, records.history, ["hot"], clipped=records.clipped), kind="radar", axes=axes
+        Records(lost, records.history, ["hot"], clipped=records.clipped), kind="profile", axes=axes
     )
     assert HOLLOW_NOTE in drawn_text(figure)
     figure = draw_figure(records, kind="heatmap", metric="z/{layer}", x="layer", y="arm")

@@ -51,8 +51,8 @@ def test_a_template_takes_no_regular_expressions() -> None:
     ("options", "message"),
     [
         (
-            {"kind": "pie", "metric": "a"},
-            "kind=pie: there is no such kind; there are: bars, curve, ",
+            {"kind": "donut", "metric": "a"},
+            "kind=donut: there is no such kind; there are: bars, curve, ",
         ),
         ({"kind": "curv", "metric": "a"}, "kind=curv: there is no such kind; did you mean curve"),
         ({"kind": ["curve"], "metric": "a"}, "there is no such kind"),
@@ -72,17 +72,19 @@ def test_a_template_takes_no_regular_expressions() -> None:
         ({"kind": "lines", "metric": "a/{b}"}, "missing key x"),
         ({"kind": "lines", "metric": "a", "x": "step"}, "not placeholders"),
         ({"kind": "bars", "metric": "a", "seeds": "last"}, "one of mean, first"),
+        ({"kind": "bars", "metric": "a", "rank": True}, "rank=True needs x"),
+        ({"kind": "bars", "metric": "a/{b}", "x": "b", "rank": "yes"}, "must be true or false"),
         ({"kind": "matrix", "metric": "w", "x": "key", "y": "query"}, "missing key table"),
         ({**MATRIX, "arms": ["a", "b"]}, "needs panel: .arm."),
         ({**MATRIX, "panel_metrics": {"H": "a/layer{layer}"}}, "not in panel"),
         ({**MATRIX, "panel_metrics": ["H"]}, "must be a mapping"),
-        ({"kind": "radar", "axes": {"a": "x", "b": "y"}}, "at least three axes"),
+        ({"kind": "profile", "axes": {"a": "x"}}, "at least two axes"),
         (
-            {"kind": "radar", "axes": {"a": "x/{i}", "b": "y/{i}", "c": "z/{i}"}},
+            {"kind": "profile", "axes": {"a": "x/{i}", "b": "y/{i}", "c": "z/{i}"}},
             "would be averaged over",
         ),
         (
-            {"kind": "radar", "hue": "i", "axes": {"a": "x/{i}", "b": "y/{i}", "c": "z"}},
+            {"kind": "profile", "hue": "i", "axes": {"a": "x/{i}", "b": "y/{i}", "c": "z"}},
             "not place",
         ),
         ({"kind": "samples", "table": "s"}, "missing key columns"),
@@ -98,7 +100,7 @@ def test_a_template_takes_no_regular_expressions() -> None:
             {"kind": "curve", "metric": "a", "y_lable": "red"},
             "no key 'y_lable'; did you mean y_label",
         ),
-        ({"kind": "radar", "log": "x", "axes": {"a": "x"}}, "no key 'log'"),
+        ({"kind": "profile", "log": "x", "axes": {"a": "x"}}, "no key 'log'"),
         ({"kind": "curve", "metric": "a", 3: 4}, "no key 3"),
         ({"kind": "curve", "metric": "a", "hoe": None}, "no key 'hoe'; did you mean hue"),
         ({"kind": "curve", "metric": "a/{b}/{c}/{d}", "panel": ["b", "c", "d"]}, "more than two"),
@@ -120,6 +122,12 @@ def test_an_error_about_a_figure_is_short_whatever_it_is_about() -> None:
         with pytest.raises(ValueError, match=name) as caught:
             read_figure(name, options)
         assert len(str(caught.value)) <= LONGEST_MESSAGE + len(name)
+
+
+def test_a_kind_of_an_earlier_version_is_still_read() -> None:
+    axes = {"a": "x", "b": "y"}
+    former = read_figure("f", {"kind": "radar", "title": "t", "axes": axes})
+    assert former == read_figure("f", {"kind": "profile", "title": "t", "axes": axes})
 
 
 def test_a_key_without_a_value_is_as_if_it_were_absent() -> None:

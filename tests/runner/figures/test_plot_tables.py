@@ -1,4 +1,4 @@
-"""Lines, matrices and radars show tables and final values, and name omitted ones."""
+"""Lines, matrices and profiles show tables and final values, and name omitted ones."""
 
 from dataclasses import replace
 from typing import Any
@@ -114,7 +114,7 @@ def test_the_metrics_of_a_panel_are_of_the_trial_that_it_shows(records: Records)
     title = figure.axes[HEADS.index((1, 3))].get_title(loc="left")
     assert title.startswith("layer 1 · head 3\nH ")
     assert quantity.format_number(rows["heads/entropy/layer1/head3"], 3) in title
-    assert quantity.format_number(rows["heads/diagonal/layer1/head3"], 3) in title
+    assert f"diag {rows['heads/diagonal/layer1/head3']:.3f}" in title
 
 
 def test_a_panel_per_arm_shows_the_first_seed_of_each(records: Records) -> None:
@@ -147,39 +147,48 @@ def test_a_tick_with_two_texts_is_refused(records: Records) -> None:
     assert "several texts" in line
 
 
-def test_a_radar_shows_scores_as_they_are(records: Records) -> None:
+def bar_widths(figure: Figure, panel: int) -> list[float]:
+    return [bar.get_width() for bar in figure.axes[panel].patches]
+
+
+def test_a_profile_shows_scores_as_they_are(records: Records) -> None:
     figure = draw_figure(records, **FIGURES["scores"])
     assert len(figure.axes) == 2
     rows = records.results.query("arm == 'naive' and seed == 0").set_index("metric")["value"]
-    corners = [rows[t.format(layer=1, head=3)] for t in FIGURES["scores"]["axes"].values()]
-    line = figure.axes[1].get_lines()[3]
-    np.testing.assert_allclose(np.asarray(line.get_ydata()), [*corners, corners[0]])
-    assert {axes.get_ylim() for axes in figure.axes} == {(0.0, 1.0)}
+    scores = [rows[t.format(layer=1, head=3)] for t in FIGURES["scores"]["axes"].values()]
+    np.testing.assert_allclose(bar_widths(figure, 1)[-len(scores) :], scores)
+    assert {axes.get_xlim() for axes in figure.axes} == {(0.0, 1.0)}
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == [
+        *FIGURES["scores"]["axes"]
+    ]
     assert note(figure) == "first seed of naive"
 
 
-def test_a_radar_shows_the_first_seed_of_each_arm_where_arms_have_colours(records: Records) -> None:
+def test_a_profile_shows_the_first_seed_of_each_arm_where_arms_have_colours(
+    records: Records,
+) -> None:
     figure = draw_figure(
         records, **{**FIGURES["scores"], "panel": ["layer", "head"], "hue": "arm", "arms": ARMS[:2]}
     )
-    assert [len(axes.get_lines()) for axes in figure.axes] == [2] * len(HEADS)
+    n_scores = len(FIGURES["scores"]["axes"])
+    assert [len(bar_widths(figure, i)) for i in range(len(HEADS))] == [2 * n_scores] * len(HEADS)
     assert note(figure) == "first seed of each arm"
 
 
 @pytest.mark.parametrize(("value", "message"), [(1.2, "1.2 of naive is outside"), (-0.1, "-0.1")])
-def test_a_radar_never_scales(records: Records, value: float, message: str) -> None:
+def test_a_profile_never_scales(records: Records, value: float, message: str) -> None:
     line = skipped(replace(records, results=_planted(records, value)), **FIGURES["scores"])
     assert "heads/induction/layer0/head0" in line
     assert message in line
 
 
-def test_a_radar_allows_the_rounding_of_float32(records: Records) -> None:
+def test_a_profile_allows_the_rounding_of_float32(records: Records) -> None:
     draw_figure(replace(records, results=_planted(records, 1 + 1e-7)), **FIGURES["scores"])
 
 
-def test_a_polygon_without_a_corner_is_not_drawn(records: Records) -> None:
+def test_a_profile_without_a_score_is_not_drawn(records: Records) -> None:
     line = skipped(replace(records, results=_planted(records, np.nan)), **FIGURES["scores"])
-    assert "has no value for one of its axes" in line
+    assert "has no value for one of the axes" in line
     remaining = records.results[~records.results["metric"].str.startswith("heads/induction")]
     assert "heads/induction" in skipped(replace(records, results=remaining), **FIGURES["scores"])
 

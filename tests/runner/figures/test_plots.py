@@ -7,12 +7,12 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
-from runner.figures import canvas
 from runner.figures.data import Records
 from runner.figures.draw import draw_all
 from runner.figures.kinds import read_figure
 from runner.figures.kinds.curve import Curve
 from runner.figures.labels import separate_labels
+from runner.figures.tick_numbers import short_number
 from runner.stats.bands import mean_bands
 from runner.stats.intervals import mean_interval
 from tests.support.drawing import draw_all_figures, draw_figure
@@ -57,10 +57,15 @@ def test_curves_show_the_mean_and_every_seed(records: Records) -> None:
     lines = (
         draw_figure(records, kind="curve", metric="val/loss", arms=["dense"]).axes[0].get_lines()
     )
-    assert len(lines) == 8 + 1
+    # The seeds are one line with gaps; the mean is the last line.
+    seeds, mean = lines
+    values = np.asarray(seeds.get_ydata(), float)
     rows = records.history.query("arm == 'dense' and metric == 'val/loss'")
     expected = rows.groupby("step")["value"].mean().to_numpy()
-    np.testing.assert_allclose(np.asarray(lines[-1].get_ydata()), expected)
+    np.testing.assert_allclose(np.asarray(mean.get_ydata()), expected)
+    by_seed = rows.sort_values(["seed", "step"])["value"].to_numpy()
+    np.testing.assert_allclose(values[np.isfinite(values)], by_seed)
+    assert np.isnan(values).sum() == 8 - 1
 
 
 def test_an_arm_keeps_its_colour(records: Records) -> None:
@@ -131,15 +136,20 @@ def test_large_numbers_are_written_short(records: Records) -> None:
     texts = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert "120 M" in texts
     assert figure.axes[0].yaxis.get_offset_text().get_text() == ""
-    assert [canvas.short_number(value) for value in (2e9, 134e6, 20000, 0.05, 0)] == [
+    assert [short_number(value) for value in (2e9, 134e6, 20000, 0.05, 0)] == [
         *("2 G", "134 M", "20,000", "0.05", "0"),
     ]
 
 
-def test_bars_that_are_all_zero_stand_on_the_floor(records: Records) -> None:
-    nothing = Records(records.results.assign(value=0.0), records.history, records.arms)
-    figure = draw_figure(nothing, kind="bars", metric="val/loss", x="arm")
-    assert figure.axes[0].get_ylim() == (0, 1)
+@pytest.mark.parametrize("kind", ["bars", "points", "curve"])
+def test_a_figure_of_zeros_is_left_out_with_the_reason(records: Records, kind: str) -> None:
+    nothing = Records(
+        records.results.assign(value=0.0), records.history.assign(value=0.0), records.arms
+    )
+    figure = read_figure("x", {"kind": kind, "metric": "val/loss", "title": "Loss", "y_label": "l"})
+    pictures, _, (line,) = draw_all({"x": figure}, nothing)
+    assert not pictures
+    assert line == "figure x is left out: in 'Loss', the l is 0 in every trial"
 
 
 def test_names_that_look_like_mathematics_stay_text(records: Records) -> None:

@@ -14,7 +14,6 @@ from runner.plan import arguments, moved_imports
 from runner.plan.overrides import parse_override
 from tests.fuzz.command import find_faults, run_in_process
 from tests.support.environment import ROOT
-from tests.support.hydra_cache import cached_hydra
 
 MOE = ("experiment=moe", "scale=smoke", "task=waves", "arm=dense")
 
@@ -104,8 +103,6 @@ COMPOSED = {  # refused while the config is composed, or read
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with cached_hydra():
-        yield
 
 
 @pytest.mark.parametrize("text", list(TYPED))

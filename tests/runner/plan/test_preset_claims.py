@@ -9,6 +9,7 @@ from runner import registry
 from runner.claims.claim import StatisticalClaim
 from runner.claims.kinds import read_claim
 from runner.claims.preconditions import check_confirmable
+from runner.plan import estimates
 from runner.plan.config_reader import read_study
 from runner.plan.selection import select_claims_and_figures
 
@@ -43,3 +44,22 @@ def test_claims_of_presets_can_be_read_and_decided(experiment, scale):
         assert claim.n <= study.n_seeds
         assert arms_of(claim) <= set(chosen)
         assert claim.source
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("experiment", "scale"), [*product(sorted(registry.experiment_names()), SCALES)]
+)
+def test_the_arms_of_a_preset_record_every_headline(plan, experiment, scale):
+    made = plan(f"experiment={experiment}", f"scale={scale}", "plan=only")
+    assert made.study.headline
+    for headline in made.study.headline:
+        recording = [
+            arm.name
+            for arm in made.arms
+            if estimates.expected_metrics(arm.config).has(headline["metric"])
+        ]
+        assert recording, headline["metric"]
+        if len(recording) > 1:
+            baseline = headline.get("baseline") or made.study.baseline
+            assert baseline in recording, f"{headline['metric']} of {baseline}"

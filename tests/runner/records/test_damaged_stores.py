@@ -32,6 +32,7 @@ from runner.study.entries import (
 )
 from runner.trial import checkpoint, science
 from runner.trial.compute import compute_stage
+from runner.trial.training import TrialStopped
 from tests.support import read_only
 from tests.support.finished_study import (  # noqa: F401 (fixtures)
     finished_outputs,
@@ -299,11 +300,21 @@ def test_no_folder_of_outputs_is_a_link(tmp_path: Path, name: str):
     assert check_outputs_writable(tmp_path / "link", "moe")  # which the user typed
 
 
-def killed(plan: Plan) -> Slot:
-    """Make a finished trial one that was killed at its end, after its last checkpoint."""
+def stop_here(*_: object) -> None:
+    raise TrialStopped("killed")
+
+
+def killed(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> Slot:
+    """Compute a trial again that is killed at its end, after its last checkpoint."""
     slot = place(plan)
     (slot.folder / "result.json").unlink()
-    slot.write_status("killed", code=plan.arms[0].code)
+    (entry,) = [entry for entry in prepare_trials(plan) if not entry.reused]
+    plan.notes.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(Slot, "write_result", stop_here)
+        with pytest.raises(TrialStopped):
+            recompute(plan, entry)
+    assert slot.status()["state"] == "killed"
     return slot
 
 
@@ -348,10 +359,14 @@ RESUMED: dict[str, tuple[int, Callable[[Slot], object]]] = {
 
 @pytest.mark.some(4)
 @pytest.mark.parametrize("kind", RESUMED)
-def test_a_killed_trial_ends_with_the_same_values_whatever_was_damaged(replan: Again, kind: str):  # noqa: F811
+def test_a_killed_trial_ends_with_the_same_values_whatever_was_damaged(
+    replan: Again,  # noqa: F811
+    kind: str,
+    monkeypatch: pytest.MonkeyPatch,
+):
     plan = replan()
     whole, curves = frame(plan), (place(plan).folder / "metrics.csv").read_bytes()
-    slot = killed(plan)
+    slot = killed(plan, monkeypatch)
     start, harm = RESUMED[kind]
     harm(slot)
     entries = prepare_trials(plan)
@@ -460,10 +475,11 @@ def test_a_store_that_can_only_be_read_is_reported(
 def test_a_new_run_stands_behind_those_that_are_there_whatever_the_clock_says(replan: Again):  # noqa: F811
     plan = replan()
     runs = plan.outputs / "moe" / "runs"
-    for name in ("2999-12-31_23-59-59-999999-7", "9999-12-31_23-59-59-999999-7", "zzz", "3000-1"):
+    older = ("2999-12-31_23-59-59-999999-7", "9999-12-31_23-59-59-999999-7", "zzz", "3000-1")
+    for name in (*older, "2999-12-31_23-59-58_quick"):
         (runs / name).mkdir()
     new = run_folder.create_run_folder(plan)
-    assert new.name.startswith("3000-01-01_00-00-00-000000-")
+    assert new.name == "3000-01-01_00-00-00_smoke"
     assert run_folder.create_run_folder(plan).name > new.name
 
 

@@ -1,5 +1,6 @@
 """A machine is described with its GPUs, and our version is known."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -38,3 +39,33 @@ def test_a_machine_is_told_from_an_equal_one_and_not_by_its_kernel(monkeypatch, 
     assert provenance.machine() == here | {"id": provenance.machine_id()} != here
     (tmp_path / "id").unlink()
     assert "id" not in provenance.machine()
+
+
+@pytest.mark.parametrize(
+    ("path", "dirty"),
+    [
+        ("mine/experiment/my_moe.yaml", False),
+        ("notes.txt", False),
+        ("README.md", False),
+        ("experiments/parts/mine.py", True),
+        ("conf/ffn/mine.yaml", True),
+        ("runner/__main__.py", True),
+        ("ablab.py", True),
+    ],
+)
+def test_only_changes_of_code_and_options_make_a_checkout_dirty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, dirty: bool
+):
+    for name in ("runner/records/provenance.py", "runner/__main__.py", "ablab.py", "README.md"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("as committed\n")
+    author = ("-c", "user.name=a", "-c", "user.email=a@b.c")
+    for words in (("init", "-q"), ("add", "."), (*author, "commit", "-qm", "all")):
+        subprocess.run(["git", "-C", str(tmp_path), *words], check=True)
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "runner/records/provenance.py"))
+    clean = provenance.git()
+    assert clean is not None
+    assert not clean["dirty"]
+    (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / path).write_text("changed\n")
+    assert provenance.git() == {"commit": clean["commit"], "dirty": dirty}

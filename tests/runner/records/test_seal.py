@@ -11,7 +11,7 @@ import pytest
 from runner.records.store import Slot
 from runner.report import collection
 from runner.study import run as study
-from runner.study.entries import Entry, list_trials
+from runner.study.entries import Entry, list_trials, prepare_trials
 from tests.support.tiny import TINY
 
 ONE = (*TINY, "arm=moe_top2", "baseline=moe_top2", "n_seeds=1")
@@ -202,7 +202,7 @@ def test_a_changed_trial_is_named_and_computed_again(plan, damage: str, reuse: s
 def test_trials_of_another_format_are_named_and_computed_again(plan, record, said):
     made = plan(*TINY, "arm=dense", "n_seeds=16")
     status = {"state": "done", "code": made.arms[0].code, **record}
-    for entry in list_trials(made):
+    for entry in prepare_trials(made):
         entry.slot.write_result({"code": made.arms[0].code, "results": []})
         (entry.slot.folder / "status.json").write_text(json.dumps(status))
     for reuse in ("strict", "accept"):

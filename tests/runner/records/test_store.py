@@ -10,10 +10,11 @@ from runner.records import store
 
 
 def test_an_arm_is_found_by_its_signature_whatever_its_name(tmp_path: Path):
-    old = tmp_path / "moe" / "trials" / "first_name-abc123"
+    old = tmp_path / "moe" / "trials" / "first_name-0123456789abcdef"
     old.mkdir(parents=True)
-    assert store.Store(tmp_path, "moe").arm_folder("other_name", "abc123") == old
-    assert store.Store(tmp_path, "moe").arm_folder("other_name", "fff").name == "other_name-fff"
+    found = store.Store(tmp_path, "moe")
+    assert found.arm_folder("other_name", "0123456789abcdef") == old
+    assert found.arm_folder("other_name", "f" * 16).name == "other_name"
 
 
 def test_two_names_of_one_signature_share_a_folder(tmp_path: Path):

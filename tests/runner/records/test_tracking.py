@@ -107,17 +107,34 @@ def test_hparams_session_starts_and_ends(tmp_path: Path, status: str, expected: 
     folder = tmp_path / "moe-12ab" / "seed-3"
     tracker = Tracker(folder, HPARAMS)
     train(tracker, range(4))
-    tracker.close(status, final={"val/loss": 2.0})
+    tracker.close(status, final={"val/loss": 2.0, "train/loss": 1 / 4})
     events = EventAccumulator(str(folder)).Reload()
     contents = events.PluginTagToContent("hparams")
     start = metadata.parse_session_start_info_plugin_data(contents[metadata.SESSION_START_INFO_TAG])
     assert start.hparams["lr"].number_value == 1e-3
     assert start.hparams["bias"].bool_value is True
-    assert start.group_name == "moe-12ab/seed-3"
     end = metadata.parse_session_end_info_plugin_data(contents[metadata.SESSION_END_INFO_TAG])
     assert end.status == expected
-    assert [(p.step, p.value) for p in events.Scalars("final/val/loss")] == [(3, 2.0)]
-    assert "final/val/loss" not in {metric for _, metric, _ in read_curves(folder)}
+    assert start.group_name == ""  # the row has the name of the run, such as moe_top2/seed-3
+    assert [(p.step, p.value) for p in events.Scalars("~ HParams/val/loss")] == [(3, 2.0)]
+    assert {metric for _, metric, _ in read_curves(folder)} == {"train/loss", "grad,norm"}
+
+
+def test_a_final_value_gets_a_point_only_if_no_curve_ends_with_it(tmp_path: Path) -> None:
+    """Curves show every trained metric; `final/*` would be a chart of one dot for each."""
+    final = {"train/loss": 1 / 10, "grad,norm": 7.0, "cost": 3.0, "lost": math.nan}
+    expected = {"train/loss", "grad,norm"} | {
+        f"~ HParams/{n}" for n in ("grad,norm", "cost", "lost")
+    }
+    for name, reached in (("whole", 9), ("resumed", 6)):
+        tracker = Tracker(tmp_path / name, HPARAMS)
+        train(tracker, range(reached + 1))
+        if name == "resumed":
+            tracker.flush()
+            tracker = Tracker(tmp_path / name, HPARAMS, resume_step=5)
+            train(tracker, range(6, 10))
+        tracker.close("done", final=final)
+        assert {tag for tag, _, _ in points(tmp_path / name)} == expected
 
 
 def test_closing_twice_is_harmless(tmp_path: Path) -> None:

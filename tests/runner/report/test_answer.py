@@ -264,6 +264,15 @@ def test_a_headline_with_a_baseline_of_its_own_compares_arms_of_the_same_data():
     assert {metric for metric, _ in standings(record)} == {"val/loss"}
 
 
+def test_an_arm_on_another_task_has_no_row_in_the_comparison(tmp_path: Path):
+    columns = {(arm, "val/loss"): 2 + noise(8, 0.1, i) for i, arm in enumerate(("base", "arm"))}
+    columns["pairs", "val/loss"] = 9 + noise(8, 0.1, 7)
+    tasks = {arm: {"task.kind": "pairs" if arm == "pairs" else "numbers"} for arm, _ in columns}
+    outcome = write_report(tmp_path / "run", study(columns, conditions=tasks))
+    assert {*outcome.comparison["arm"]} == {"arm"}
+    assert {*outcome.summary["arm"]} == {"base", "arm", "pairs"}
+
+
 def test_diverged_trials_are_told_with_the_limit_of_their_share_where_arms_are_trained():
     columns = {(arm, "val/loss"): 2 + values_with_sd(8, 0.1) for arm in ("base", "arm")}
     columns |= {(arm, "train/loss"): 2 + values_with_sd(8, 0.1) for arm in ("base", "arm")}

@@ -1,127 +1,155 @@
-"""The HParams table has a column for whatever differs between the trials below the folder."""
+"""TensorBoard's view of all trials: its rows, its columns, and its text on what to select."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
-from filelock import FileLock
-from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
-from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
-from tensorboard.context import RequestContext
-from tensorboard.plugins.hparams.backend_context import Context
 
 from runner.records.store import write_json
-from runner.report import hparams_table
-from runner.report.hparams_table import differing_hparams, update_shared_tables, write_hparams_table
+from runner.records.tracking import Tracker
+from runner.report.hparams_table import is_curve_end, list_differing
 from runner.report.report_files import write_report
+from runner.report.study_record import StudyRecord
+from runner.report.trials_dashboard import FILE, write_trials_dashboard
 from tests.support.sample_study import make_study
-from tests.support.tiny import TINY
+from tests.support.tensorboard_app import TensorBoardApp
 
 
-def columns(folder: Path) -> set[str]:
-    """The columns as TensorBoard's own backend finds them below a folder."""
-    runs = EventMultiplexer().AddRunsFromDirectory(str(folder))
-    runs.Reload()
-    provider = MultiplexerDataProvider(runs, str(folder))
-    context: Any = Context(SimpleNamespace(data_provider=provider))
-    request = RequestContext()
-    experiment = context.experiment_from_metadata(
-        request, "", True, context.hparams_metadata(request, ""), []
-    )
-    return {info.name for info in experiment.hparam_infos}
+def write_trial(
+    experiment: Path, arm: str, seed: int = 0, *, value: float = 2.0, **training: float
+) -> None:
+    """Write a trial of an arm as its process does: arm.json, status.json, and event file."""
+    config = {"training": {"steps": 3, **training}, "ffn": {"kind": "moe"}}
+    folder = experiment / "trials" / arm
+    write_json(folder / "arm.json", {"config": config, "data": "d"})
+    write_json(folder / f"seed-{seed}" / "status.json", {"state": "done"})
+    hparams = {"arm": arm, "seed": seed, "ffn.kind": "moe"}
+    hparams |= {f"training.{name}": value for name, value in training.items()}
+    tracker = Tracker(folder / f"seed-{seed}", hparams)
+    tracker.log({"val/loss": value + 1}, 0)
+    tracker.log({"val/loss": value}, 3)
+    tracker.close("done", final={"val/loss": value, "moe/load_max_violation": value / 10})
 
 
-def keep_arm(experiment: Path, name: str, **training: float) -> None:
-    config = {"config": {"training": {"steps": 3, **training}}, "data": "d"}
-    write_json(experiment / "trials" / name / "arm.json", config)
+def renew(experiment: Path, study: StudyRecord, run: str = "2026-11-26_04-51-06_quick") -> None:
+    write_trials_dashboard(experiment / "runs" / run, study)
 
 
-@pytest.mark.slow
-def test_commands_that_differ_in_a_rate_have_it_as_a_column(run: Any, tmp_path: Path) -> None:
-    for rate in (1e-3, 3e-3):
-        run(*TINY, "n_seeds=1", "arm=dense", "~figures", f"training.lr={rate}")
-    experiment = tmp_path / "outputs" / "moe"
-    folders = [*experiment.glob("runs/*/tb")]
-    assert len(folders) == 2
-    for folder in (experiment, *folders):
-        assert columns(folder) == {"arm", "seed", "training.lr"}
+def with_curve_ends(**changes: Any) -> StudyRecord:
+    """The sample study, where the curve of val/loss ends with the final value."""
+    study = make_study(figures={}, **changes)
+    ends = study.results.query("metric == 'val/loss'").assign(step=300)
+    curves = study.history.query("metric != 'val/loss' or step < 300")
+    return replace(study, history=pd.concat([curves, ends[list(curves.columns)]]))
 
 
-def test_every_run_says_the_same_whichever_is_read(tmp_path: Path) -> None:
+def test_a_row_for_each_trial_has_the_name_of_its_run_and_values_of_curves(tmp_path: Path) -> None:
     experiment = tmp_path / "moe"
-    keep_arm(experiment, "a-1", lr=1e-3)
+    for seed in range(2):
+        write_trial(experiment, "moe_top2", seed, value=2.0 + seed, lr=1e-3)
+    renew(experiment, with_curve_ends())
+    app = TensorBoardApp(experiment / "trials")
+    assert app.runs() == [".", "moe_top2/seed-0", "moe_top2/seed-1"]
+    assert app.metrics() == {
+        "val/loss": "validation loss",
+        "~ HParams/moe/load_max_violation": app.metrics()["~ HParams/moe/load_max_violation"],
+    }
+    rows = app.rows()
+    assert set(rows) == {"moe_top2/seed-0", "moe_top2/seed-1"}
+    assert [rows[f"moe_top2/seed-{seed}"]["val/loss"] for seed in range(2)] == [2.0, 3.0]
+    assert rows["moe_top2/seed-1"]["~ HParams/moe/load_max_violation"] == pytest.approx(0.3)
+    assert app.tags()["moe_top2/seed-0"] == {"val/loss", "~ HParams/moe/load_max_violation"}
+
+
+def test_columns_are_what_differs_between_all_trials_and_what_was_varied_is_first(
+    tmp_path: Path,
+) -> None:
+    experiment, study = tmp_path / "moe", make_study(figures={})
+    write_trial(experiment, "a-1", lr=1e-3)
     for name, more in (("first", {}), ("second", {"lr": 3e-3}), ("third", {"clip": 1.0})):
-        keep_arm(experiment, f"b-{name}", **({"lr": 1e-3} | more))
-        write_report(experiment / "runs" / name, make_study(figures={}))
-    found = [columns(folder) for folder in sorted(experiment.glob("runs/*/tb"))]
-    assert found[0] == found[1] == found[2]
-    assert {"training.lr", "training.clip", "ffn.balance"} <= found[0]
-    assert "training.steps" not in found[0]
-    for folder in experiment.glob("runs/*/tb"):
-        assert sorted(p.name for p in folder.iterdir() if p.name.startswith((".", "h"))) == [
-            "hparams.tfevents"
-        ]
+        write_trial(experiment, f"b-{name}", **({"lr": 1e-3} | more))
+        renew(experiment, study)
+    app = TensorBoardApp(experiment / "trials")
+    columns = app.columns()
+    assert list(columns)[:4] == ["arm", "seed", "training.clip", "training.lr"]
+    assert {"ffn.balance", "ffn.kind", "seed_offset"} < set(columns)
+    assert "training.steps" not in columns
+    assert [path.name for path in (experiment / "trials").iterdir() if path.is_file()] == [FILE]
 
 
-def test_a_report_outside_of_a_store_keeps_the_columns_of_its_arms(tmp_path: Path) -> None:
-    study = make_study(figures={})
-    keep_arm(tmp_path, "a-1", lr=1e-3)
-    keep_arm(tmp_path, "a-2", lr=3e-3)
-    write_report(tmp_path / "elsewhere", study)
-    assert columns(tmp_path / "elsewhere" / "tb") == {"arm", "seed", *differing_hparams(study)}
-    update_shared_tables(tmp_path / "absent" / "runs" / "now", study)
+def test_a_text_says_how_to_select_runs(tmp_path: Path) -> None:
+    write_trial(tmp_path / "moe", "dense")
+    renew(tmp_path / "moe", make_study(figures={}))
+    (text,) = TensorBoardApp(tmp_path / "moe" / "trials").texts().values()
+    assert "This view has 2 runs" in text
+    assert "If there are more than 40 runs" in text
+    assert "<code>^dense/</code>" in text
+    assert "tensorboard --logdir outputs/moe/latest/tb" in text
+
+
+def test_a_report_writes_the_view_of_its_own_store_only(tmp_path: Path) -> None:
+    study = make_study(figures={}, claims=[])
+    write_trial(tmp_path / "moe", "dense")
+    write_report(tmp_path / "moe" / "runs" / "now", study)
+    assert (tmp_path / "moe" / "trials" / FILE).is_file()
+    (tmp_path / "moe" / "trials" / FILE).unlink()
+    write_report(tmp_path / "moe" / "runs" / "now", study, is_redraw=True)
+    write_report(tmp_path / "moe" / "elsewhere" / "now", study)
+    renew(tmp_path / "absent", study)
+    assert not (tmp_path / "moe" / "trials" / FILE).exists()
     assert not (tmp_path / "absent").exists()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"config": 3}', '{"data": "d"}'])
 def test_a_damaged_record_of_an_arm_stops_no_report(tmp_path: Path, text: str) -> None:
     study = make_study(figures={})
-    keep_arm(tmp_path, "a-1", lr=1e-3)
-    (tmp_path / "trials" / "a-2").mkdir()
-    (tmp_path / "trials" / "a-2" / "arm.json").write_text(text)
-    assert differing_hparams(study, tmp_path / "trials") == differing_hparams(study)
-    write_hparams_table(tmp_path / "tb", study, ["one"])
-    assert columns(tmp_path / "tb") == {"arm", "seed", "one"}
+    write_trial(tmp_path / "moe", "a-1", lr=1e-3)
+    (tmp_path / "moe" / "trials" / "a-2").mkdir()
+    (tmp_path / "moe" / "trials" / "a-2" / "arm.json").write_text(text)
+    renew(tmp_path / "moe", study)
+    columns = set(TensorBoardApp(tmp_path / "moe" / "trials").columns())
+    assert columns == {"arm", "seed", *list_differing(list(study.hparams.values()))}
 
 
-def test_tables_that_say_the_same_are_not_written_again(tmp_path: Path) -> None:
-    experiment, study = tmp_path / "moe", make_study(figures={})
-    keep_arm(experiment, "a-1", lr=1e-3)
-    for run in ("first", "second"):
-        write_hparams_table(experiment / "runs" / run / "tb", study, [])
-    update_shared_tables(experiment / "runs" / "second", study)
-
-    def written() -> list[tuple[int, int]]:
-        found = [path.stat() for path in sorted(experiment.glob("runs/*/tb/*"))]
-        return [(stat.st_ino, stat.st_mtime_ns) for stat in found]
-
-    before = written()
-    assert len(before) == 2
-    update_shared_tables(experiment / "runs" / "second", study)
-    assert written() == before
-    keep_arm(experiment, "a-2", lr=3e-3)
-    update_shared_tables(experiment / "runs" / "second", study)
-    assert not set(written()) & set(before)
-    for run in ("first", "second"):
-        assert "training.lr" in columns(experiment / "runs" / run / "tb")
+def test_whatever_lies_in_place_of_the_view_stops_no_report(tmp_path: Path) -> None:
+    study, store = make_study(figures={}, claims=[]), tmp_path / "moe" / "trials"
+    write_trial(tmp_path / "moe", "dense")
+    outside = tmp_path / "outside"
+    outside.write_text("mine")
+    (store / FILE).symlink_to(outside)
+    renew(tmp_path / "moe", study)
+    assert outside.read_text() == "mine"
+    assert not (store / FILE).is_symlink()
+    (store / FILE).unlink()
+    (store / FILE).mkdir()
+    outcome = write_report(tmp_path / "moe" / "runs" / "now", study)
+    (line,) = [line for line in outcome.warnings if "TensorBoard" in line]
+    assert line == "TensorBoard's view of all trials could not be renewed (Is a directory)"
+    assert not [*store.glob(f".{FILE}*")]
 
 
-def test_whatever_lies_in_place_of_another_runs_table_stops_no_report(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(hparams_table, "LOCK_TIMEOUT", 0.1)
-    experiment, study = tmp_path / "moe", make_study(figures={})
-    keep_arm(experiment, "a-1", lr=1e-3)
-    for run in ("folder", "mine", "pipe", "unwritten"):
-        (experiment / "runs" / run / "tb").mkdir(parents=True)
-    os.mkfifo(experiment / "runs" / "pipe" / "tb" / "hparams.tfevents")
-    (experiment / "runs" / "folder" / "tb" / "hparams.tfevents").mkdir()
-    with FileLock(experiment / "trials" / ".lock"):  # another command, which holds it for ever
-        lines = update_shared_tables(experiment / "runs" / "mine", study)
-    (line,) = lines
-    assert "runs/folder/tb/hparams.tfevents could not be updated (Is a directory)" in line
-    for run in ("mine", "pipe", "unwritten"):
-        assert (experiment / "runs" / run / "tb" / "hparams.tfevents").is_file()
-    assert not [*experiment.rglob(".writing-*")]
+def test_a_value_is_read_from_its_curve_where_each_curve_ends_with_it() -> None:
+    study = with_curve_ends()
+    assert is_curve_end(study, "val/loss")
+    assert not is_curve_end(make_study(figures={}), "val/loss")
+    assert not is_curve_end(study, "moe/load_max_violation")  # it has no curve
+    assert not is_curve_end(study, "no/such")
+    cut = replace(study, history=study.history.iloc[:-1])  # the last seed's last value
+    assert is_curve_end(cut, "val/loss")  # that trial diverged: only finished ones count
+    assert not is_curve_end(replace(cut, trials=study.trials.assign(status="done")), "val/loss")
+
+
+def test_no_reader_of_the_store_takes_the_view_for_an_arm(tmp_path: Path) -> None:
+    from runner.records.store import Store
+
+    write_trial(tmp_path / "moe", "dense-0123456789abcdef")
+    renew(tmp_path / "moe", make_study(figures={}))
+    assert os.listdir(tmp_path / "moe" / "trials")  # noqa: PTH208
+    store = Store(tmp_path, "moe")
+    assert [slot.folder.name for slot in store.slots_by_seed("0123456789abcdef").values()] == [
+        "seed-0"
+    ]
+    assert store.arm_folder("dashboard.tfevents", "other") != store.root / FILE

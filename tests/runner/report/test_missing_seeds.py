@@ -107,7 +107,9 @@ def test_a_curve_is_broken_where_seeds_are_missing(metric: str, ended: float | N
     assert "base:" not in told(made)
     # Two seeds go on thinly, a cross marks where each of the others ended.
     thin = [line for line in made.axes[0].get_lines() if line.get_linewidth() == 0.7]
-    assert sum(np.isfinite(np.asarray(line.get_ydata(), float)[-1]) for line in thin) >= 6
+    at_end = [np.asarray(line.get_xdata(), float) == 100 for line in thin]  # all seeds of an arm
+    ends = [np.asarray(line.get_ydata(), float)[at] for line, at in zip(thin, at_end, strict=True)]
+    assert [np.isfinite(values).sum() for values in ends] == [4, 2]
     (crosses,) = (c.get_offsets() for c in made.axes[0].collections if len(c.get_offsets()) == 2)
     assert np.asarray(crosses).tolist() == [[40, 13], [40, 13]]
     assert "a cross marks where a diverged trial ended" in told(made)
@@ -161,11 +163,11 @@ def test_final_values_of_survivors_have_dots_and_no_mean(kind: str) -> None:
     axes = made.axes[0]
     assert "x: 2 of 4 seeds diverged" in told(made)
     if kind == "bars":
-        assert [bar.get_height() for bar in axes.patches] == [2.5, 0, 3.5, 0]
+        assert [bar.get_height() for bar in axes.patches] == [2.5, 3.5, 0, 0]
     elif kind == "points":
-        bars = [line for line in axes.get_lines() if line.get_linewidth() == 2.5]
-        heights = [float(np.asarray(line.get_ydata(), float)[0]) for line in bars]
-        np.testing.assert_equal(heights, [2.5, np.nan, 3.5, np.nan])
+        (bars,) = (line for line in axes.get_lines() if line.get_linewidth() == 2.5)
+        ends = np.asarray(bars.get_ydata(), float).reshape(-1, 3)
+        np.testing.assert_equal(ends, [[2.5, 2.5, np.nan], [3.5, 3.5, np.nan]])
     else:
         assert [len(x) for x, _ in mean_lines(made)] == [2, 0]
     dots = [c.get_offsets() for c in axes.collections if c.get_offsets().shape[0] > 1]
@@ -269,7 +271,7 @@ def test_tensorboard_has_no_point_where_seeds_are_missing(tmp_path: Path) -> Non
 
     def steps(arm: str) -> list[int]:
         events: Any = EventAccumulator(str(tmp_path / arm)).Reload()
-        return [point.step for point in events.Scalars("val/loss")]
+        return [point.step for point in events.Scalars("1 headlines/1 val/loss")]
 
     assert steps("dense") == [30, 60, 90, 120, 150]
     assert steps("moe_top2") == [step for step in range(30, 301, 30) if step != 60]

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import time
 import zipfile
 from collections.abc import Callable
@@ -19,8 +20,15 @@ from runner.config import ConfigError
 from runner.plan.plan import Plan
 from runner.plan.report_spec import read_report_spec
 from runner.records import seal
-from runner.report import collection, records_archive, run_folder, study_report, untrusted_run
-from runner.report.redraw import redraw
+from runner.report import (
+    collection,
+    latest_run,
+    records_archive,
+    run_folder,
+    study_report,
+    untrusted_run,
+)
+from runner.report.redraw import find_run, redraw
 from runner.study.entries import list_trials
 from runner.wording.output import MAX_CHARACTERS, MAX_LINES
 from tests.support.finished_study import (  # noqa: F401 (fixtures)
@@ -134,12 +142,93 @@ def rows_of(table: pd.DataFrame) -> list[list[Any]]:
     return table.to_numpy().tolist()
 
 
-def test_help_is_one_line(capsys: pytest.CaptureFixture[str]):
+def test_help_shows_what_to_type(capsys: pytest.CaptureFixture[str]):
     redraw(["--help"])
-    assert capsys.readouterr().out.startswith("usage: python -m runner redraw <run>")
-    for wrong in ([], ["a", "b"], ["\0"]):
+    printed = capsys.readouterr().out
+    assert printed.startswith("usage: python -m runner redraw [<run folder>|<experiment>]")
+    assert max(map(len, printed.splitlines())) <= 80
+    for wrong in (["a", "b"], ["\0"], ["outputs=a", "outputs=b"]):
         with pytest.raises(ConfigError, match="type python -m runner redraw"):
             redraw(wrong)
+
+
+@pytest.fixture
+def two_runs(copied_run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:  # noqa: F811
+    """Folders of two runs of two experiments in `outputs`, each with its `latest`."""
+    top = copied_run_folder.parents[1]
+    monkeypatch.chdir(top)
+    runs = []
+    for experiment, second in (("moe", 1), ("ffn", 0)):
+        run = Path("outputs", experiment, "runs", f"2026-11-26_04-51-0{second}_quick")
+        shutil.copytree(copied_run_folder, run)
+        latest_run.renew_latest(run)
+        runs.append(run)
+    return runs
+
+
+@pytest.mark.parametrize(
+    ("arguments", "index"),
+    [
+        ([], 0),
+        (["outputs=outputs"], 0),
+        (["moe"], 0),
+        (["ffn"], 1),
+        (["outputs/ffn"], 1),
+        (["outputs/ffn/latest"], 1),
+        (["outputs/ffn/latest/"], 1),
+        (["outputs/ffn/runs/2026-11-26_04-51-00_quick"], 1),
+        (["ffn", "outputs=here/outputs"], 1),
+        (["outputs=here/outputs"], 0),
+    ],
+)
+@pytest.mark.parametrize("as_file", [False, True])
+def test_the_run_to_redraw_is_found(
+    two_runs: list[Path], arguments: list[str], index: int, as_file: bool
+):
+    if as_file:
+        for run in two_runs:
+            (run.parents[1] / "latest").unlink()
+            (run.parents[1] / "latest").write_text(f"runs/{run.name}\n")
+    if any("here" in word for word in arguments):
+        Path("here").symlink_to(Path.cwd())
+    assert find_run(arguments).resolve() == two_runs[index].resolve()
+
+
+def test_latest_is_redrawn_in_the_folder_that_it_names(two_runs: list[Path]):
+    for name in ("report.html", "comparison.csv"):
+        (two_runs[0] / name).unlink()
+    before = [path.read_bytes() for path in sorted(two_runs[1].rglob("*")) if path.is_file()]
+    redraw([])
+    assert (two_runs[0] / "report.html").is_file()
+    assert (two_runs[0] / "comparison.csv").is_file()
+    assert before == [p.read_bytes() for p in sorted(two_runs[1].rglob("*")) if p.is_file()]
+    assert Path("outputs", "moe", "latest").is_symlink()
+
+
+def test_without_a_run_one_error_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        ConfigError, match=r"^outputs has no finished run \(no outputs/<experiment>/"
+    ):
+        redraw([])
+    with pytest.raises(ConfigError, match=r"^x has no finished run"):
+        redraw(["outputs=x"])
+    with pytest.raises(ConfigError, match=r"^moe is not a run folder: it lacks study.json"):
+        redraw(["moe"])
+    with pytest.raises(ConfigError, match=r"^outputs/moe/latest names no run of outputs/moe"):
+        redraw(["outputs/moe/latest"])
+
+
+def test_a_foreign_latest_is_not_followed(sent: Path):
+    """A received outputs folder may have a link that leads to a run elsewhere."""
+    experiment = sent.parent / "moe"
+    (experiment / "runs").mkdir(parents=True)
+    (experiment / "latest").symlink_to(sent)
+    before = outside(sent), contents(sent)
+    for arguments in ([str(experiment)], [str(experiment / "latest")], [f"outputs={sent.parent}"]):
+        with pytest.raises(ConfigError):
+            redraw(arguments)
+    assert (outside(sent), contents(sent)) == before
 
 
 def edit(name: str, old: str, new: str) -> Callable[[Path], object]:

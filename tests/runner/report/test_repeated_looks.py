@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from runner.records import ledger
-from runner.records.store import Store, read_json
+from runner.records.arm_folders import write_signature
+from runner.records.store import Store, read_json, signature
 from runner.report import run_folder
 from runner.report.redraw import redraw
 from runner.report.repeated_looks import (
@@ -99,12 +100,16 @@ def test_seeds_in_few_words():
 
 def test_seeds_beside_are_those_that_were_ever_finished(tmp_path: Path):
     store = Store(tmp_path, "moe")
+    dense, other, third = (signature(name) for name in ("dense", "other", "third"))
     for seed in (0, 1, 8, 50000):
-        slot = store.slot("dense", "d", seed)
+        slot = store.slot("dense", dense, seed)
         slot.write_result({"code": "c", "results": []})
-    store.slot("dense", "d", 9).write_status("running")
-    store.slot("other", "o", 10).write_result({"code": "c", "results": []})
-    assert find_other_finished_seeds(Store(tmp_path, "moe"), ["d", "m"], [0]) == [1, 8, 50000]
+    store.slot("dense", dense, 9).write_status("running")
+    store.slot("other", other, 10).write_result({"code": "c", "results": []})
+    for known, folder in store.arms.items():
+        write_signature(folder, known)
+    found = find_other_finished_seeds(Store(tmp_path, "moe"), [dense, third], [0])
+    assert found == [1, 8, 50000]
 
 
 @pytest.mark.slow

@@ -23,7 +23,9 @@ from runner.report.report_files import write_report
 from runner.report.study_record import StudyRecord
 from runner.wording import quantity
 from tests.support.sample_study import ARMS, make_claims, make_results, make_study, make_trials
+from tests.support.tensorboard_app import TensorBoardApp
 
+CURVE = "1 headlines/1 val/loss"
 EVIL = "<script>alert(1)</script>"
 
 
@@ -45,8 +47,14 @@ def test_every_file_is_there_and_nothing_else(written: tuple[StudyRecord, Outcom
         *("answer.json", "results.csv", "comparison.csv", "verdicts.json"),
         *("config.yaml", "environment.json", "report.html", "figures", "tb"),
     }
-    assert {path.stem for path in (run / "figures").glob("*.svg")} == set(study.figures)
-    assert {path.stem for path in (run / "figures").glob("*.png")} == set(study.figures)
+    assert {path.stem for path in (run / "figures").glob("*.svg")} == {
+        "differences",
+        *study.figures,
+    }
+    assert {path.stem for path in (run / "figures").glob("*.png")} == {
+        "differences",
+        *study.figures,
+    }
     assert list(run.parent.iterdir()) == [run]
 
 
@@ -245,7 +253,8 @@ def test_a_report_is_replaced_without_leftovers(tmp_path: Path) -> None:
         (tmp_path / "run" / "figures").mkdir(exist_ok=True)
         (tmp_path / "run" / "figures" / "renamed.png").touch()
     write_report(tmp_path / "run", bare())
-    assert not list((tmp_path / "run" / "figures").iterdir())
+    remaining = {path.name for path in (tmp_path / "run" / "figures").iterdir()}
+    assert remaining == {"differences.png", "differences.svg"}
     events = list((outcome.report_path.parent / "tb").glob("events.out.tfevents.*"))
     assert len(events) == 1
 
@@ -254,9 +263,9 @@ def test_curves_that_a_redrawn_report_lacks_are_gone_from_tensorboard(tmp_path: 
     history = make_study().history
     write_report(tmp_path / "run", bare(history=history))
     tb = tmp_path / "run" / "tb"
-    assert {path.name for path in tb.iterdir() if path.is_dir()} == set(ARMS)
+    assert {run for run, tags in TensorBoardApp(tb).tags().items() if CURVE in tags} == set(ARMS)
     write_report(tmp_path / "run", bare(history=history[history.arm == "dense"]))
-    assert {path.name for path in tb.iterdir() if path.is_dir()} == {"dense"}
+    assert {run for run, tags in TensorBoardApp(tb).tags().items() if CURVE in tags} == {"dense"}
     assert len(list((tb / "dense").iterdir())) == 1
 
 

@@ -9,6 +9,7 @@ from filelock import FileLock
 
 from runner.config import StudyError
 from runner.plan import arguments
+from runner.plan.report_spec import read_report_spec
 from runner.records.job import Stage
 from runner.records.store import read_json
 from runner.report import collection
@@ -208,14 +209,16 @@ def test_a_timing_that_dies_before_its_mark_has_failed_until_it_is_computed(plan
     monkeypatch.setattr("runner.study.pool.run_jobs", honest)
     mended = study.run_trials(plan(*FLASH))
     assert states(mended) == {("tiled", 0): "done"}
-    # The event file has the second stage's results among its final values, next to the curves.
+    # The event file has the second stage's headlines for the HParams table, next to the curves.
     result = mended[0].slot.result()
     assert result is not None
-    finals = {f"final/{row['metric']}" for row in result["results"]}
-    tags = {tag for tag, _, _ in outcomes.events(mended[0].slot.folder)}
-    assert {"final/flash/time", "final/flash/saved_bytes"} <= finals
-    assert {tag for tag in tags if tag.startswith("final/")} == finals
+    reported = read_report_spec(study_plan.study).metrics
     curves = pd.read_csv(mended[0].slot.folder / "metrics.csv")
+    recorded = {row["metric"] for row in result["results"]} - set(curves.metric)
+    finals = {f"~ HParams/{metric}" for metric in reported if metric in recorded}
+    tags = {tag for tag, _, _ in outcomes.events(mended[0].slot.folder)}
+    assert {"~ HParams/flash/time_backward", "~ HParams/flash/saved_bytes"} <= finals
+    assert {tag for tag in tags if tag.startswith("~")} == finals
     assert tags - finals == set(curves.metric) != set()
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_model
 from torch import nn
 
 from runner.records import seal
@@ -190,3 +191,50 @@ def test_a_checkpoint_that_would_run_code_is_skipped(
     with contextlib.suppress(RuntimeError):  # not a format of torch, which detects this too late
         torch.load(path / checkpoint.STATE, weights_only=False)
     assert ran.exists()  # the payload works where it is trusted
+
+
+def test_of_a_finished_trial_only_the_weights_stay(tmp_path: Path):
+    save(tmp_path, 5, 10)
+    checkpoint.clear(tmp_path, keep_last=True)
+    checkpoint.keep_weights(tmp_path)
+    path = tmp_path / "step-10"
+    assert {file.name for file in path.iterdir()} == {checkpoint.WEIGHTS, checkpoint.DIGESTS}
+    model, optimizer = model_of(0)
+    load_model(model, str(path / checkpoint.WEIGHTS))
+    assert (model.weight == 10).all()
+    digests = json.loads((path / checkpoint.DIGESTS).read_text())
+    assert digests == {checkpoint.WEIGHTS: seal.file_sha256(path / checkpoint.WEIGHTS)}
+    notes: list[str] = []
+    assert checkpoint.load_newest(tmp_path, model, optimizer, note=notes.append) is None
+    assert notes == ["the checkpoint of step 10 has no state to resume from and was skipped"]
+    checkpoint.keep_weights(tmp_path)
+    checkpoint.keep_weights(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("failing", ["write_json", "remove"])
+def test_the_weights_are_whole_if_the_process_dies_while_it_deletes_the_rest(
+    tmp_path: Path, failing: str, monkeypatch: pytest.MonkeyPatch
+):
+    def die(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    save(tmp_path, 10)
+    path = tmp_path / "step-10"
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, failing, die)
+        with pytest.raises(OSError, match="full"):
+            checkpoint.keep_weights(tmp_path)
+    digests = json.loads((path / checkpoint.DIGESTS).read_text())
+    assert digests[checkpoint.WEIGHTS] == seal.file_sha256(path / checkpoint.WEIGHTS)
+    checkpoint.keep_weights(tmp_path)
+    assert not (path / checkpoint.STATE).exists()
+
+
+def test_others_may_read_all_files_that_the_umask_lets_them_read(tmp_path: Path):
+    before = os.umask(0o022)
+    try:
+        save(tmp_path, 10)
+    finally:
+        os.umask(before)
+    modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "step-10").iterdir()}
+    assert modes == {0o644}

@@ -1,0 +1,65 @@
+"""A cache of Hydra's work on ablab's own configs, so that the arms of a study compose quickly.
+
+Composing an arm takes a tenth of a second. Two thirds of that time depend only on the chosen
+options, and not on values: finding their files and merging them. Arms with the same options share
+this work, and so do the two compositions of Hydra's own start. Hydra itself applies all values to
+a copy. With a user's folder (`--config-dir`) nothing is cached: its files are checked each time.
+"""
+
+import copy
+from collections.abc import Callable
+from dataclasses import astuple, replace
+from typing import Any
+
+from hydra._internal import defaults_list
+from hydra._internal.config_repository import IConfigRepository
+from hydra._internal.defaults_list import DefaultsList, Overrides
+from hydra.core.default_element import ResultDefault
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig
+
+from runner.plan.hydra_sources import USER_PROVIDER
+
+_DEFAULTS_LISTS: dict[Any, DefaultsList] = {}
+_MERGED_CONFIGS: dict[Any, DictConfig] = {}
+
+
+def create_defaults_list(
+    repo: IConfigRepository,
+    config_name: str | None,
+    overrides_list: list[Override],
+    **options: bool,
+) -> DefaultsList:
+    """Return the options of a config as Hydra's function of this name does."""
+    arguments: dict[str, Any] = {"repo": repo, "config_name": config_name, **options}
+    if _reads_user_files(repo):
+        return defaults_list.create_defaults_list(overrides_list=overrides_list, **arguments)
+    chosen = [one.input_line for one in overrides_list if repo.group_exists(one.key_or_group)]
+    key = (_folders(repo), config_name, *options.items(), *chosen)
+    if key not in _DEFAULTS_LISTS:
+        created = defaults_list.create_defaults_list(overrides_list=overrides_list, **arguments)
+        _DEFAULTS_LISTS[key] = created
+    values = Overrides(repo=repo, overrides_list=overrides_list).config_overrides
+    return replace(_DEFAULTS_LISTS[key], config_overrides=values)
+
+
+def merge_configs(
+    merge: Callable[[list[ResultDefault], IConfigRepository], DictConfig],
+    defaults: list[ResultDefault],
+    repo: IConfigRepository,
+) -> DictConfig:
+    """Return what `merge` makes of the chosen options; each call returns another object."""
+    if _reads_user_files(repo):
+        return merge(defaults, repo)
+    key = (_folders(repo), *map(str, map(astuple, defaults)))
+    if key not in _MERGED_CONFIGS:
+        _MERGED_CONFIGS[key] = merge(defaults, repo)
+    return copy.deepcopy(_MERGED_CONFIGS[key])
+
+
+def _folders(repo: IConfigRepository) -> tuple[str, ...]:
+    return tuple(f"{source.provider} {source.path}" for source in repo.get_sources())
+
+
+def _reads_user_files(repo: IConfigRepository) -> bool:
+    return any(source.provider == USER_PROVIDER for source in repo.get_sources())

@@ -1,0 +1,31 @@
+"""The differences within A/A pairs, which are due to chance alone."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import pandas as pd
+
+from runner.stats.intervals import Interval, mean_interval
+
+
+class AADifference(NamedTuple):
+    """The mean difference of a copy from its original, over the seed numbers that both have."""
+
+    copy: str
+    original: str
+    interval: Interval
+
+
+def aa_differences(
+    results: pd.DataFrame, aa_pairs: Mapping[str, str], metric: str
+) -> list[AADifference]:
+    """Return the difference of each A/A pair in a metric; none for equal values or one seed."""
+    rows = results[results["metric"] == metric]
+    values = rows.pivot(index="seed", columns="arm", values="value").astype(float)
+    found = []
+    for copy, original in aa_pairs.items():
+        if {copy, original} <= {*values.columns}:
+            differences = (values[copy] - values[original]).dropna().to_numpy()
+            if len(differences) > 1 and differences.any():
+                found.append(AADifference(copy, original, mean_interval(differences)))
+    return found

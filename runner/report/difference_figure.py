@@ -1,0 +1,132 @@
+"""The rows of a report's first figure: differences of the headline metrics and of A/A pairs."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from runner.claims.headline import Headline
+from runner.figures.difference_rows import DifferenceBlock, DifferenceRow
+from runner.figures.differences import Differences
+from runner.metric_names import NOTHING_IF_DIVERGED
+from runner.report.aa_differences import AADifference, aa_differences
+from runner.report.headlines import HeadlineComparison
+from runner.report.study_record import StudyRecord
+from runner.stats.intervals import Interval
+from runner.stats.standing import Standing
+from runner.wording import quantity
+
+KEY = "differences"
+TITLE = "Differences from the baseline"
+STANDING_TEXTS = {Standing.not_distinguished: "not significant"}
+"""Shorter words than the answer's, beside a row."""
+CAPTION = (
+    "Each row is the mean difference of an arm from its baseline over the same seeds, with its "
+    "95 % t-interval. An interval across the line at 0 shows no difference. A bracket marks the "
+    "smallest difference that 80 % of such studies would find. "
+)
+AA_CAPTION = (
+    "The grey band is the interval of an A/A pair, which is one arm twice under different seeds. "
+    "Only chance can make the two differ. "
+)
+
+
+def difference_figure(
+    study: StudyRecord,
+    comparisons: Sequence[HeadlineComparison],
+    results: pd.DataFrame,
+    summary: pd.DataFrame,
+) -> dict[str, Differences]:
+    """Return the figure by its key; empty if no headline metric has a value."""
+    blocks = [
+        block
+        for headline in study.headline
+        if (block := _block(study, headline, comparisons, results, summary)).rows
+    ]
+    if not blocks:
+        return {}
+    compared = any(block.baseline for block in blocks)
+    caption = (CAPTION if compared else "Means over seeds with their 95 % t-intervals. ") + (
+        AA_CAPTION if any(block.aa_rows for block in blocks) else ""
+    )
+    if compared and study.controls:
+        arms, verb = ", ".join(study.controls), "is" if len(study.controls) == 1 else "are"
+        caption += f"{arms} {verb} for a positive control only and not compared."
+    title = TITLE if compared else "Values of the headline metrics"
+    return {KEY: Differences(title=title, caption=caption.strip(), blocks=tuple(blocks))}
+
+
+def _block(
+    study: StudyRecord,
+    headline: Headline,
+    comparisons: Sequence[HeadlineComparison],
+    results: pd.DataFrame,
+    summary: pd.DataFrame,
+) -> DifferenceBlock:
+    """Return the block of a headline: differences, or values if nothing is compared."""
+    mine = [one for one in comparisons if one.headline is headline]
+    units = results["unit"][results["metric"] == headline.metric]
+    unit = "" if units.empty or units.iloc[0] in ("", "1") else str(units.iloc[0])
+    baseline = study.baseline_of(headline)
+    in_units = f" ({unit})" if unit else ""
+    if not mine:
+        declared = study.metric_declarations.get(headline.metric, NOTHING_IF_DIVERGED)
+        possible = (declared.lowest, declared.highest)
+        rows = _value_rows(study, headline, summary, possible)
+        return DifferenceBlock(headline.label, f"mean{in_units}", "none", "", rows, possible)
+    pairs = aa_differences(results, study.aa_pairs, headline.metric)
+    rows = (*(_difference_row(one, results) for one in mine), *map(_aa_row, pairs))
+    axis = f"difference from {baseline}{in_units}"
+    return DifferenceBlock(headline.label, axis, headline.direction, baseline, rows)
+
+
+def _difference_row(one: HeadlineComparison, results: pd.DataFrame) -> DifferenceRow:
+    interval = one.decision.interval or _single_difference(one, results)
+    standing = STANDING_TEXTS.get(one.standing, str(one.standing))
+    if interval is None:
+        text = f"no value: {standing}"
+        return DifferenceRow(one.arm, one.arm, math.nan, math.nan, math.nan, 0, text)
+    text = f"{quantity.format_mean(*interval, is_difference=True)}  {standing}"
+    detectable = one.decision.minimum_detectable_effect
+    return DifferenceRow(one.arm, one.arm, *interval, text, detectable)
+
+
+def _single_difference(one: HeadlineComparison, results: pd.DataFrame) -> Interval | None:
+    """Return the difference of the only seed that has both values; None without one."""
+    rows = results[results["metric"] == one.headline.metric]
+    by_arm = {arm: mine.set_index("seed")["value"] for arm, mine in rows.groupby("arm")}
+    if not {one.arm, one.baseline} <= {*by_arm}:
+        return None
+    differences = (by_arm[one.arm] - by_arm[one.baseline]).dropna()
+    if len(differences) != 1:
+        return None
+    return Interval(float(differences.iloc[0]), math.nan, math.nan, 1)
+
+
+def _aa_row(pair: AADifference) -> DifferenceRow:
+    interval = pair.interval
+    text = f"{quantity.format_mean(*interval, is_difference=True)}  only chance"
+    name = f"A/A pair of {pair.original}"
+    return DifferenceRow(pair.copy, name, *interval, text, is_apart=True)
+
+
+def _value_rows(
+    study: StudyRecord,
+    headline: Headline,
+    summary: pd.DataFrame,
+    possible: tuple[float, float],
+) -> tuple[DifferenceRow, ...]:
+    """Return the values of the headline's arms; control arms and copies are left out."""
+    left_out = {*study.controls, *study.aa_pairs}
+    means = {
+        row["arm"]: row for row in summary[summary["metric"] == headline.metric].to_dict("records")
+    }
+    rows = []
+    for arm in study.arms:
+        if arm in means and arm not in left_out:
+            mean, low, high, n = (means[arm][key] for key in ("mean", "low", "high", "n"))
+            text = quantity.format_mean(mean, low, high, int(n))
+            low, high = np.clip((low, high), *possible)
+            rows.append(DifferenceRow(arm, arm, mean, low, high, int(n), text))
+    return tuple(rows)

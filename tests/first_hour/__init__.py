@@ -1,0 +1,1 @@
+"""The README's commands as a new user types them, in a fresh environment."""
