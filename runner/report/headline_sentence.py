@@ -61,7 +61,7 @@ def headline_sentences(
 
 def answer_word(row: HeadlineComparison) -> str:
     """Return the answer to the title: yes, no, no: the opposite, not shown, or undecided."""
-    yes, standing = row.headline.yes, row.standing
+    yes, standing = row.headline.yes_if, row.standing
     if standing is Standing.undecided:
         return "undecided"
     if standing is Standing.not_distinguished:

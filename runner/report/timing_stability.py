@@ -101,11 +101,10 @@ def aa_difference_lines(
     display = quantity.display_unit(unit, rows.groupby("arm")["value"].mean().tolist())
     if display.name == unit and unit not in (*MACHINE_UNITS, "bytes") and f" {unit}" in said:
         display = quantity.PLAIN
-    n_planned = rows["seed"].nunique()
     lines = []
-    for _, original, interval in aa_differences(results, aa_pairs, metric):
+    for _, original, interval, n_seeds in aa_differences(results, aa_pairs, metric):
         mean, low, high, n = interval
-        seeds = f" ({n} of {n_planned} seeds)" if n < n_planned else ""
+        seeds = f" ({n} of {n_seeds} seeds)" if n < n_seeds else ""
         includes_zero = low <= 0 <= high
         limits = (math.nan, math.nan) if includes_zero else (low, high)
         amount = quantity.format_amount(mean, *limits, display)

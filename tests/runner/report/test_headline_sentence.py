@@ -47,7 +47,7 @@ def said(record: StudyRecord) -> str:
     ],
 )
 def test_the_answer_to_the_title(shift: float, yes: Any, begins: str):
-    headline = dataclasses.replace(LOSS, yes=yes)
+    headline = dataclasses.replace(LOSS, yes_if=yes)
     assert said(study(arms(new=shift), [headline])).startswith(begins)
 
 
