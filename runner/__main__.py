@@ -12,7 +12,7 @@ import contextlib
 import os
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,8 +21,8 @@ from runner.study import interrupts
 from runner.wording import output
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
-Outcome = tuple[str, int]
-"""A study's summary line, or the sweep point that failed; and the exit code."""
+Outcome = tuple[str, int, tuple[str, ...]]
+"""A study's summary line, or the sweep point that failed; the exit code; the study's overrides."""
 STOPPED, RESUME_HINT = "stopped", "; finished trials are kept, the same command resumes them"
 
 
@@ -125,7 +125,8 @@ def compose_and_run(*, full_error: bool) -> None:
             # Do not resolve `${key}`: each arm resolves it with its own values.
             typed: Any = OmegaConf.to_container(hydra_config.overrides.task, resolve=False)
             overrides += typed
-            outcome = (run_and_report(config, overrides, "" if sweep else command), 0)
+            summary = run_and_report(config, overrides, "" if sweep else command)
+            outcome = (summary, 0, tuple(overrides))
         except Exception as error:
             interrupts.raise_if_interrupted()
             if full_error or (in_other_process and not is_returned):
@@ -137,7 +138,7 @@ def compose_and_run(*, full_error: bool) -> None:
                 else ""
             )
             say(format_message(message + point))
-            outcome = (point, code)
+            outcome = (point, code, tuple(overrides))
         if is_returned:
             return outcome
         outcomes.append(outcome)
@@ -148,13 +149,29 @@ def compose_and_run(*, full_error: bool) -> None:
             job()
     finally:
         hydra_loader.remove_sweep_folder()
-    done = [summary for summary, code in outcomes if code == 0]
     if len(outcomes) > 1:
+        done = summarise_sweep(outcomes)
         studies, n_failed = format_count(len(done), "study", "studies"), len(outcomes) - len(done)
         print("\n".join(["", f"{studies} done, {n_failed} failed:", *done]))  # noqa: T201
     interrupts.raise_if_interrupted()
-    if code := max((code for _, code in outcomes), default=0):
+    if code := max((code for _, code, _ in outcomes), default=0):
         sys.exit(code)
+
+
+def summarise_sweep(outcomes: Sequence[Outcome]) -> list[str]:
+    """Return a line for each study of a sweep that is done, with the overrides that only it has.
+
+    For example `ffn.n_experts=4: 4 trials, 0 reused: outputs/...`. Without such overrides the line
+    has the experiment's name.
+    """
+    common = set.intersection(*(set(overrides) for _, _, overrides in outcomes))
+    lines = []
+    for summary, code, overrides in outcomes:
+        own = " ".join(text.removeprefix("++") for text in overrides if text not in common)
+        if code == 0:
+            experiment, _, rest = summary.partition(": ")
+            lines.append(f"{own or experiment}: {rest}")
+    return lines
 
 
 @contextlib.contextmanager

@@ -25,7 +25,7 @@ from runner.wording.output import describe_error, escape_unprintable, truncate_m
 
 
 def run_and_report(config: DictConfig, overrides: Sequence[str], command: str = "") -> str:
-    """Plan, tune if requested, compute and report; return a summary line.
+    """Plan, tune if requested, compute and report; return a summary line: `moe: 4 trials, ...`.
 
     Raises:
         ConfigError: bad input; no trial is computed.

@@ -91,7 +91,7 @@ def test_of_a_hundred_trials_those_that_fail_are_labelled_and_all_others_finish(
     mended = done(tmp_path, *arms)
     assert mended.returncode == 0, mended.stderr
     assert computed(tmp_path) - before == {f"dense {seed}": 1 for seed in range(len(FAULTS))}
-    assert f"100 trials, {100 - len(FAULTS)} reused" in mended.stdout
+    assert f"100 trials: {100 - len(FAULTS)} reused" in mended.stdout
 
 
 def together(folder: Path, *commands: tuple[str, ...]) -> list[str]:

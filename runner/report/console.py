@@ -24,6 +24,7 @@ COLOURS = {
     "worse": "red",
     "inconclusive": "yellow",
 }
+NARROW = 10  # characters of a terminal that has no room for an indent
 WRAPPED = 24  # characters of a line, at least, where the words of a result wrap
 EMPTY_FIGURE = re.compile(
     r"figure (\S+) (?:was skipped|is left out): no (?:finite value|rows?)\b.*"
@@ -66,7 +67,7 @@ class HeadlineTable:
         elif width <= options.max_width:
             yield from self._columns(heads, widths, options.max_width)
         else:
-            yield from self._blocks(fixed)
+            yield from self._blocks(fixed, indent=2 if options.max_width > NARROW else 0)
 
     def _table(self, heads: Mapping[int, Sequence[str]], *, has_result: bool) -> Table:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
@@ -102,14 +103,14 @@ class HeadlineTable:
                 yield Padding(Text(row[-1], style=style), (0, 0, 0, 2), expand=False)
         yield Text()
 
-    def _blocks(self, fixed: Sequence[int]) -> Iterable[RenderableType]:
+    def _blocks(self, fixed: Sequence[int], *, indent: int) -> Iterable[RenderableType]:
         yield Text()
         for row, style in zip(self.rows, self.styles, strict=True):
             yield Text(row[0], overflow="fold")
             cells = [f"{self.head[i].removesuffix(' [95 %]')}: {row[i]}" for i in fixed[1:]]
             texts = [Text(cell) for cell in cells if not cell.endswith(": ")]
             texts += [Text(row[-1], style=style)] if row[-1] else []
-            yield from (Padding(text, (0, 0, 0, 2), expand=False) for text in texts)
+            yield from (Padding(text, (0, 0, 0, indent), expand=False) for text in texts)
         yield Text()
 
 

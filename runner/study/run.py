@@ -43,9 +43,9 @@ def run_trials(plan: Plan, title: str = "") -> list[Entry]:
     study_name = describe_study(plan, title)
     load = describe_load() if missing else ""
     opening = (
+        *(f"note: {note}" for note in plan.notes),
         f"{study_name}: {describe_work(plan, n_trials, len(missing), time_left)}",
         *([load] if load else []),
-        *(f"note: {note}" for note in plan.notes),
     )
     with Progress(
         study_name,

@@ -103,13 +103,16 @@ def test_the_command_prints_that_line_alone_and_ends_with_2(runner, tmp_path: Pa
     assert BAD[arguments] in done.stderr
 
 
-def test_help_opens_with_our_name(monkeypatch, capsys):
-    from runner import __main__ as main
-
+def test_help_opens_with_our_name_and_every_way_to_use_the_command(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["runner", "--help"])
     with pytest.raises(SystemExit):
-        main.compose_and_run(full_error=True)
-    assert capsys.readouterr().out.startswith("ablab is powered by Hydra.")
+        command_main.compose_and_run(full_error=True)
+    told = capsys.readouterr().out
+    assert told.startswith("ablab compares parts of Transformers: python -m runner")
+    head = told.partition("== Configuration groups ==")[0]
+    for word in ("redraw", "--config-dir", "plan=only", "plugins", "-m experiment=moe"):
+        assert word in head
+    assert max(map(len, head.splitlines())) <= 80
 
 
 def test_the_version_is_ours(runner):
@@ -245,7 +248,7 @@ def test_a_sweep_is_summed_up_wherever_its_points_ran(launcher: str, monkeypatch
     def run_and_report(config, *_) -> str:
         if config.seed == 1:
             raise ConfigError("seed=1 is refused")
-        return f"seed {config.seed}"
+        return f"moe: 4 trials of seed {config.seed}"
 
     monkeypatch.setattr("runner.invocation.run_and_report", run_and_report)
     words = ["-m", "experiment=moe", "seed=0,1", f"hydra/launcher={launcher}"]
@@ -255,7 +258,7 @@ def test_a_sweep_is_summed_up_wherever_its_points_ran(launcher: str, monkeypatch
         main.compose_and_run(full_error=False)
     told = capsys.readouterr()
     assert end.value.code == 2
-    assert told.out.endswith("1 study done, 1 failed:\nseed 0\n")
+    assert told.out.endswith("1 study done, 1 failed:\nseed=0: 4 trials of seed 0\n")
     assert "ablab: seed=1 is refused (python -m runner experiment=moe seed=1)" in told.err
     assert "Error executing job" not in told.err
 
@@ -277,3 +280,19 @@ def test_no_late_signal_changes_the_exit_code(monkeypatch, ends: SystemExit | No
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def test_the_lines_of_a_sweep_have_only_the_overrides_that_differ():
+    shared = ("experiment=moe", "scale=smoke")
+    outcomes = [
+        ("moe: 4 trials, 0 reused: a.html", 0, (*shared, "++ffn.n_experts=4", "seed=0")),
+        (" (point)", 2, (*shared, "++ffn.n_experts=8", "seed=0")),
+        ("moe: 1 trial, 1 reused: b.html", 0, (*shared, "++ffn.n_experts=8", "seed=1")),
+    ]
+    assert command_main.summarise_sweep(outcomes) == [
+        "ffn.n_experts=4 seed=0: 4 trials, 0 reused: a.html",
+        "ffn.n_experts=8 seed=1: 1 trial, 1 reused: b.html",
+    ]
+    assert (
+        command_main.summarise_sweep([outcomes[0]] * 2) == ["moe: 4 trials, 0 reused: a.html"] * 2
+    )

@@ -143,3 +143,16 @@ def test_the_words_fit_what_is_told(plan, run, capsys):
     assert lines[0] == "plan of my_gate at scale=smoke, 1 seed"
     counts = [line.split()[-3:-1] for line in lines if line.startswith("  dense")]
     assert counts == [["1", "0"], ["1", "-"]]
+
+
+@pytest.mark.parametrize("experiment", sorted(registry.experiment_names()))
+def test_the_table_of_every_experiment_fits_80_columns(plan, experiment: str):
+    study_plan = plan(f"experiment={experiment}", "scale=full", "plan=only")
+    arms = [replace(arm, name=f"{arm.name}_{'x' * 60}"[:80]) for arm in study_plan.arms]
+    for each in (study_plan, replace(study_plan, arms=tuple(arms))):
+        lines = preview.format_arm_table(each, [], [])
+        assert max(map(len, lines)) <= 80
+        for arm in each.arms:
+            assert any(line.split() and line.split()[0] == arm.name for line in lines)
+            if text := preview.format_matched_width(arm):
+                assert text in " ".join(" ".join(lines).split())

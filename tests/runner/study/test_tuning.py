@@ -25,7 +25,10 @@ GRID = ("tune=lr", "tune.grid=[0.001,0.01,0.1]", "tune.n_seeds=2")
 def test_the_best_value_of_a_grid_is_what_is_reported(run, capsys, tmp_path):
     one = ("arm=dense", "n_seeds=1", "training.steps=3", "tune.n_seeds=1", "~figures")
     run(*TINY, *GRID[:2], *one)
-    assert "moe, tuning: 3 trials, 0 reused, 3 to compute" in capsys.readouterr().out
+    assert (
+        "moe (smoke), tuning: 3 arms x 1 seed = 3 trials: 0 reused, 3 to compute"
+        in capsys.readouterr().out
+    )
     (folder,) = (tmp_path / "outputs" / "moe" / "runs").iterdir()
     assert "tuned dense: training.lr=" in (folder / "report.html").read_text()
     assert len((folder / "tuning.csv").read_text().splitlines()) == 4
@@ -35,7 +38,7 @@ def test_the_best_value_of_a_grid_is_what_is_reported(run, capsys, tmp_path):
 def test_every_arm_gets_the_same_grid_and_trials_and_reports_its_best(plan, run, capsys, tmp_path):
     run(*TINY, *GRID, "~figures")
     said = capsys.readouterr().out
-    assert "moe, tuning: 12 trials, 0 reused, 12 to compute" in said
+    assert "= 12 trials: 0 reused, 12 to compute" in said
     assert "takes its place" not in said
     study_plan = plan(*TINY, *GRID)
     assert set(study_plan.seeds) == {0, 1}
@@ -51,7 +54,7 @@ def test_every_arm_gets_the_same_grid_and_trials_and_reports_its_best(plan, run,
     assert len(rows) == 12
 
     run(*TINY, *GRID, "~figures")
-    assert "12 trials, 12 reused" in capsys.readouterr().out
+    assert "= 12 trials: all reused" in capsys.readouterr().out
 
 
 def test_values_are_chosen_by_held_out_data_that_the_report_does_not_use(plan, tmp_path):

@@ -169,7 +169,7 @@ def test_a_pattern_enters_hidden_folders_only_where_it_names_them(tmp_path: Path
 def test_a_study_of_the_current_folder_runs_and_is_reused(run, tmp_path, capsys, monkeypatch):
     write(tmp_path, a=words(0), b=words(1))
     monkeypatch.chdir(tmp_path)
-    for said in ("1 trials, 0 reused, 1 to compute", "1 trials, 1 reused"):
+    for said in ("= 1 trial: 0 reused, 1 to compute", "= 1 trial: all reused"):
         run(*OWN, "task.path=.")
         output = capsys.readouterr().out
         assert said in output
