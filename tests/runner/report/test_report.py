@@ -119,7 +119,7 @@ def test_every_kind_of_claim_is_shown_with_the_published_figure(tmp_path: Path) 
         assert f"figure of {claim.kind}" in page
         assert f"<code>{claim.fingerprint}</code>" in page
         assert saved["registered"] == claim.fingerprint
-    assert "150,000 (exact)" in page
+    assert "150,000 parameters (exact)" in page
     assert "also measured" in page
     assert "Clopper-Pearson" in page
     assert "90 % interval" in page
@@ -254,7 +254,7 @@ def test_a_report_is_replaced_without_leftovers(tmp_path: Path) -> None:
         (tmp_path / "run" / "figures" / "renamed.png").touch()
     write_report(tmp_path / "run", bare())
     remaining = {path.name for path in (tmp_path / "run" / "figures").iterdir()}
-    assert remaining == {"differences.png", "differences.svg"}
+    assert remaining == {"differences.png", "differences.svg", "index.json"}
     events = list((outcome.report_path.parent / "tb").glob("events.out.tfevents.*"))
     assert len(events) == 1
 
