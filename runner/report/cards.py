@@ -77,7 +77,8 @@ def _with_unit(estimate: Interval, unit: str, shows_sign: bool = True) -> str:
     """Return an estimate with its interval, in a unit that a person reads."""
     display = quantity.display_unit(unit, [estimate.mean])
     text = quantity.format_mean(*estimate, is_difference=shows_sign, display=display)
-    return display.with_name(text)
+    number, space, rest = text.partition(" ")
+    return display.with_name(number) + space + rest
 
 
 def _seeds(finding: Finding) -> str:

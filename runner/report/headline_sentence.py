@@ -39,7 +39,7 @@ OPPOSITE = {"better": Standing.worse, "worse": Standing.better}
 def headline_sentences(
     study: StudyRecord, compared: Sequence[HeadlineComparison], headline: Headline
 ) -> list[str]:
-    """Return the sentences of a headline; the first one is the answer if it has a subject."""
+    """Return the sentences of a headline; the first one is the answer to the title, or its name."""
     rows = [one for one in compared if one.headline is headline]
     # The first headline that compares an arm has its costs.
     first = {one.arm: one for one in reversed(compared)}
@@ -94,7 +94,9 @@ def answer_to_title(study: StudyRecord, row: HeadlineComparison, with_costs: boo
     return f"{verdict}{separator} {row.headline.label}, {clause}"
 
 
-def _clause(study: StudyRecord, row: HeadlineComparison) -> str:
+def _clause(
+    study: StudyRecord, row: HeadlineComparison, *, with_unmatched_cost: bool = True
+) -> str:
     """Return "x is better than base by 0.02 nats [0.01, 0.03] at equal parameters"."""
     if row.standing in (Standing.better, Standing.worse):
         verb, _ = WORDS[row.standing]
@@ -110,7 +112,17 @@ def _clause(study: StudyRecord, row: HeadlineComparison) -> str:
             text = f"{row.arm}{f' ({details})' if details else ''} {verb} {row.baseline}"
         else:
             text = f"{row.arm} {verb} {row.baseline} ({_details(row)})"
-    return text + cost_clause(study, row)
+    cost = cost_clause(study, row)
+    return text + (cost if with_unmatched_cost or cost.startswith(" at equal") else "")
+
+
+def _short_clause(row: HeadlineComparison) -> str:
+    """Return the result of an arm whose baseline, costs and settings the text has already."""
+    if row.standing in (Standing.better, Standing.worse):
+        return f"{row.arm} is {row.standing} by {_amount(row)}"
+    if row.standing is Standing.different:
+        return f"{row.arm} is {_side(row)} by {_amount(row)}"
+    return f"{row.arm} has the result: {row.standing}"
 
 
 def _amount(row: HeadlineComparison) -> str:
@@ -163,7 +175,7 @@ def _others(
     sentences = [f"{'; '.join(clauses)}."] if clauses else []
     settings: dict[str, list[HeadlineComparison]] = {}
     for row in rows:
-        if row.unequal:
+        if row.unequal and row in new:
             settings.setdefault(format_unequal_settings(row.unequal), []).append(row)
     for setting, mine in settings.items():
         if len(mine) == 1:
@@ -171,8 +183,11 @@ def _others(
         else:
             arms = join_with_and([f"{row.arm} ({row.standing})" for row in mine])
             sentences.append(f"{arms} also differ from {mine[0].baseline} in {setting}.")
+    if repeated := [row for row in rows if row.unequal and row not in new]:
+        results = join_with_and([_short_clause(row) for row in repeated])
+        sentences.append(f"With the other settings above, {results}.")
     if is_first and sentences:
-        sentences[0] = f"{capitalise(rows[0].headline.label)}: {sentences[0]}"
+        sentences.insert(0, f"{capitalise(rows[0].headline.label)}:")
     return sentences
 
 
@@ -187,21 +202,24 @@ def _group(
     if len(rows) == 1:
         (row,) = rows
         facts = cost_facts(study, row) if is_first and row in new else []
-        return [_clause(study, row) + (f"; it {join_with_and(facts)}" if facts else "")]
+        clause = _clause(study, row, with_unmatched_cost=row in new)
+        return [clause + (f"; it {join_with_and(facts)}" if facts else "")]
     if not rows:
         return []
     standing, baseline = rows[0].standing, rows[0].baseline
     named = sorted(rows, key=lambda row: -_size(row))[:MAX_NAMED]
     named = [row for row in rows if row in named]
     costs = {cost_clause(study, row) for row in rows}
-    shared = costs.pop() if len(costs) == 1 else None
-    parts = [_member(study, row, with_cost=shared is None and row in new) for row in named]
+    shared = costs.pop() if len(costs) == 1 else ""
+    if not any(row in new for row in rows) and not shared.startswith(" at equal"):
+        shared = ""
+    parts = [_member(study, row, with_cost=not shared and row in new) for row in named]
     if more := len(rows) - len(named):
         parts.append(f"{more} more arm{'s' if more > 1 else ''}")
     _, verb = WORDS[standing]
     if rows[0].decision.reason == "equal":
         verb = "are equal to"
-    return [f"{join_with_and(parts)} {verb} {baseline}{shared or ''}"]
+    return [f"{join_with_and(parts)} {verb} {baseline}{shared}"]
 
 
 def _member(study: StudyRecord, row: HeadlineComparison, *, with_cost: bool) -> str:
@@ -234,10 +252,11 @@ def _levels(
     means = summarise_arms(results)
     lost = [a for a in listed if a not in {*means["arm"]} and has_no_done_trial(study, a)]
     without = f"{join_with_and(lost)} {'has' if len(lost) == 1 else 'have'} no result."
+    name = f"{capitalise(headline.label)}:"
     if means.empty:
         if not is_whole_study:
             return []
-        return [f"{capitalise(headline.label)}: no arm has a value.", *([without] if lost else [])]
+        return [name, "no arm has a value.", *([without] if lost else [])]
     display = quantity.display_unit(str(means["unit"].iloc[0]), means["mean"].tolist())
     planned = study.trials.groupby("arm")["seed"].nunique()
     values = []
@@ -255,7 +274,7 @@ def _levels(
             f"{row['arm']} {display.with_name(number)}{bracket}{rest}"
             + (f" ({inside})" if inside else "")
         )
-    numbers = f"{capitalise(headline.label)}: {join_with_and(values)}"
+    numbers = join_with_and(values)
     if not is_whole_study:
         numbers += ", on another task and therefore not compared"
     elif not results.empty and (means["n"] > 1).any():
@@ -264,7 +283,7 @@ def _levels(
         study.fairness.same_task(a, means["arm"][0]) for a in means["arm"]
     ):
         numbers += "; arms on different tasks are not compared"
-    return [f"{numbers}.", *([without] if lost else [])]
+    return [*([name] if is_whole_study else []), f"{numbers}.", *([without] if lost else [])]
 
 
 def misses(study: StudyRecord, headline: Headline, values: np.ndarray) -> str:

@@ -28,7 +28,8 @@ from runner.report.study_record import StudyRecord
 from runner.report.tables import comparison_table as comparison_table
 from runner.report.tables import cost_table as cost_table
 from runner.wording import quantity
-from runner.wording.phrases import count, count_range
+from runner.wording.names import format_count
+from runner.wording.phrases import count_range
 
 TEMPLATE = "report.html"
 TEMPLATES = Path(__file__).parent / "template"
@@ -156,7 +157,7 @@ def _facts(study: StudyRecord) -> list[str]:
         trials += f" ({reused} reused from earlier runs)"
     seconds = quantity.format_quantity(float(study.trials["seconds"].sum()), "s", digits=2)
     return [
-        count(len(study.arms), "arm"),
+        format_count(len(study.arms), "arm"),
         f"{count_range([int(n) for n in seeds], 'seed')}{each}",
         trials,
         f"{seconds} of compute time",
@@ -185,7 +186,7 @@ def _figure(
         "source": _source(picture),
         "alt": picture.alt or figure.title,
         "points": json.dumps(points, ensure_ascii=False, separators=(",", ":")) if points else "",
-        "n_points": count(len(points), "point"),
+        "n_points": format_count(len(points), "point"),
     }
 
 

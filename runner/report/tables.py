@@ -15,6 +15,7 @@ from runner.report import timing_stability, trial_notes
 from runner.report.headlines import HeadlineComparison
 from runner.report.study_record import StudyRecord
 from runner.wording import quantity
+from runner.wording.phrases import capitalise
 from runner.wording.quantity import DisplayUnit
 
 DIRECTION_WORDS = {
@@ -22,7 +23,7 @@ DIRECTION_WORDS = {
     "greater": "higher is better",
     "none": "neither direction is better",
 }
-EXACT = "The values are exact: every seed of an arm gave the same one."
+EXACT = "Exact values: every seed of an arm gave the same one."
 NO_VALUE_WORDS = "no value"
 
 
@@ -54,13 +55,15 @@ def comparison_table(
         else:
             row["standing"] = row["words"] = _role(study, arm, baseline)
         rows.append(row | {"apart": arm in apart})
+    number = DisplayUnit("", display.factor)  # the heading of the table has the unit
     detectable = {
-        f"{one.arm} {display.with_name(quantity.format_number(display.scale(effect), 3))}"
+        f"{one.arm} {quantity.format_amount(effect, math.nan, math.nan, number)}"
         for one in against.values()
         if math.isfinite(effect := one.decision.minimum_detectable_effect)
     }
     return {
         "label": headline.label,
+        "title": capitalise(headline.label),
         "metric": headline.metric,
         "unit": display.name,
         "direction": DIRECTION_WORDS[headline.direction],
@@ -174,7 +177,7 @@ def _cost_name(study: StudyRecord, metric: str, display: DisplayUnit) -> str:
 
 def _noise(study: StudyRecord, metric: str) -> list[str]:
     """Return the noise floors of a metric that depends on the machine."""
-    if study.scale == "smoke":
+    if study.scale == "smoke" or len(study.arms) < 2:
         return []
     return timing_stability.noise_floor_lines(study.results, study.aa_pairs, metric)
 
@@ -195,4 +198,4 @@ def _cost_deviation(cell: Any, base: Any) -> str:
     ratio = cell["mean"] / base["mean"]
     if 0.5 < ratio < 2:
         return f" ({100 * (ratio - 1):+.1f} %)" if ratio != 1 else ""
-    return f" ({ratio:.2g} x)" if ratio < 9.95 else f" ({ratio:,.0f} x)"
+    return f" ({ratio:.1f} x)" if ratio < 9.95 else f" ({ratio:,.0f} x)"

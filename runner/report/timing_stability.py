@@ -93,25 +93,24 @@ def aa_difference_lines(
 ) -> list[str]:
     """Return a sentence for each A/A pair: its difference, which is due to chance.
 
-    `said` is the text before the sentence: a unit that it names is not repeated.
+    `said` is the text before the sentence: a unit that it names is not repeated. Times and sizes
+    always have their unit.
     """
     rows = results[results["metric"] == metric]
     unit = str(rows["unit"].iloc[0]) if len(rows) else ""
-    values = rows.pivot(index="seed", columns="arm", values="value").astype(float)
-    display = quantity.display_unit(unit, values.mean().tolist())
-    if display.name and f" {display.name}" in said:
-        display = quantity.DisplayUnit("", display.factor)
+    display = quantity.display_unit(unit, rows.groupby("arm")["value"].mean().tolist())
+    if display.name == unit and unit not in (*MACHINE_UNITS, "bytes") and f" {unit}" in said:
+        display = quantity.PLAIN
     lines = []
-    for _, original, (mean, low, high, n), n_seeds in aa_differences(results, aa_pairs, metric):
+    for _, original, interval, n_seeds in aa_differences(results, aa_pairs, metric):
+        mean, low, high, n = interval
         seeds = f" ({n} of {n_seeds} seeds)" if n < n_seeds else ""
-        pair = f"Two copies of {original} differ by"
-        if low <= 0 <= high:
-            amount = quantity.format_amount(mean, math.nan, math.nan, display)
-            lines.append(f"{pair} {amount}{seeds}.")
-        else:
-            amount = quantity.format_amount(mean, low, high, display)
-            remark = "the interval excludes 0, which chance does in 5 % of studies"
-            lines.append(f"{pair} {amount}{seeds}; {remark}.")
+        includes_zero = low <= 0 <= high
+        limits = (math.nan, math.nan) if includes_zero else (low, high)
+        amount = quantity.format_amount(mean, *limits, display)
+        remark = "; the interval excludes 0, which chance does in 5 % of studies"
+        pair = f"Two copies of {original} differ by {amount}{seeds}"
+        lines.append(f"{pair}{'' if includes_zero else remark}.")
     return lines
 
 

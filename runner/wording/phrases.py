@@ -1,17 +1,15 @@
-"""Counts with their nouns, and lists of names, as parts of a sentence."""
+"""Ranges of counts with their nouns, and lists of names, as parts of a sentence."""
 
 from collections.abc import Sequence
 
-
-def count(n: int, noun: str) -> str:
-    """Return a number with its noun: 1 seed, 8 seeds."""
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+from runner.wording.names import format_count
 
 
 def count_range(counts: Sequence[int], noun: str) -> str:
     """Return the range of some counts with its noun: 8 seeds, 4 to 8 seeds, 1 seed."""
     low, high = min(counts), max(counts)
-    return count(high, noun) if low == high else f"{low:,} to {count(high, noun)}"
+    text = format_count(high, noun)
+    return text if low == high else f"{low} to {text}"
 
 
 def join_with_and(parts: Sequence[str]) -> str:

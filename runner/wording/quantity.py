@@ -150,8 +150,8 @@ def format_amount(mean: float, low: float, high: float, display: DisplayUnit = P
     """Return the size of a difference for a sentence: "0.016 nats/byte [0.007, 0.024]".
 
     The amount is positive, and the limits of a negative difference change their signs and places.
-    It has the decimals of two significant digits of a mean, or of a third of a wider interval. It
-    has more where these would hide the interval or a distance from zero.
+    It has two significant digits, or fewer where the interval is wide. It has more where these
+    would hide the interval or a distance from zero.
     """
     if mean < 0:
         mean, low, high = -mean, -high, -low

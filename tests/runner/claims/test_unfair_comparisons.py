@@ -56,5 +56,5 @@ def test_six_planted_lies_are_told_and_their_claims_are_invalid(run, capsys, tmp
         unequal = said.partition(" (")[0]
         assert headlines[arm]["unequal"] == ([] if arm == "wide" else [unequal])
     assert "Verdicts on 6 claims of your own: 6 invalid." in screen
-    assert "The A/A pair of relu differs by" in screen
+    assert "Two copies of relu differ by" in screen
     assert "relu_copy (" not in answer["sentence"]

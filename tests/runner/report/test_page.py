@@ -197,7 +197,7 @@ def test_cards_have_words_for_metrics_and_numbers_for_pairs() -> None:
     assert card["comparison"].lower().startswith(label.lower())
     assert card["aa"] == "a_copy minus a: +0.0100 [-0.100, 0.120], includes 0, as it must"
     assert card["positive"].endswith("above 0, as it must be")
-    assert "+2.10 [1.05, 4.19] M" in card["positive"]
+    assert "+2.10 M parameters [1.05, 4.19]" in card["positive"]
     assert (card["detectable_name"], card["detectable"]) == ("detectable difference", "0.24")
     assert card["tag"] == "reproduced (direction)"
     assert card["remark"] == ""
@@ -328,4 +328,5 @@ def test_passages_of_the_data_are_left_out_on_request(tmp_path: Path) -> None:
     assert "Sentences: this table of texts is left out (report.samples=false)." in lines
     written = [path for path in (tmp_path / "run").rglob("*") if path.is_file()]
     assert [path for path in written if secret.encode() in path.read_bytes()] == []
-    assert {path.stem for path in (tmp_path / "run" / "figures").iterdir()} == {"attention"}
+    drawn = {path.stem for path in (tmp_path / "run" / "figures").glob("*.svg")}
+    assert drawn == {"attention", page.FIRST_FIGURE}

@@ -119,7 +119,7 @@ def test_every_kind_of_claim_is_shown_with_the_published_figure(tmp_path: Path) 
         assert f"figure of {claim.kind}" in page
         assert f"<code>{claim.fingerprint}</code>" in page
         assert saved["registered"] == claim.fingerprint
-    assert "150,000 (exact)" in page
+    assert "150,000 parameters (exact)" in page
     assert "also measured" in page
     assert "Clopper-Pearson" in page
     assert "90 % interval" in page

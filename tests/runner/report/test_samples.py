@@ -86,7 +86,7 @@ def test_page_and_tensorboard_show_texts_as_they_are(tmp_path: Path) -> None:
     assert page.count('<span class="unseen">yes</span>') == 1
     assert page.count('<span class="unseen">no</span>') == 1
     assert "All rows of the first seed of dense." in page
-    assert {path.stem for path in (tmp_path / "run").glob("figures/*")} == {"differences"}
+    assert {path.stem for path in (tmp_path / "run").glob("figures/*.*g")} == {"differences"}
     events = EventAccumulator(str(tmp_path / "run" / "tb")).Reload()
     text = events.Tensors("samples/sentences")[0].tensor_proto.string_val[0].decode()
     html = as_tensorboard_shows(text)
