@@ -83,15 +83,14 @@ def trial_table(study: StudyRecord, store: Path) -> Any:
         *({"arm": arm, "seed": seed} for arm, seed in trials),
         *({name: row[name] for name in differing if name in row} for row in (*stored, *own)),
     ]
-    metrics = {
-        metric if is_curve_end(study, metric) else tensorboard.table_tag(metric): label
+    tags = {
+        metric: metric if is_curve_end(study, metric) else tensorboard.table_tag(metric)
         for metric in study.metrics
-        if (label := study.label(metric))
     }
     settings = dict.fromkeys([*varied, *rank_settings(study, rows)])
     first = ["arm", "seed", *[name for name in settings if name not in ("arm", "seed")]]
     columns = _columns(rows, first[: 2 + N_SETTINGS], {})
-    return tensorboard.hparams_table(columns, metrics)
+    return tensorboard.hparams_table(columns, {tags[m]: study.label(m) for m in tags})
 
 
 def rank_settings(study: StudyRecord, rows: Iterable[Settings]) -> list[str]:
