@@ -45,7 +45,7 @@ def describe_work(plan: Plan, total: int, missing: int, time_left: TimeLeft | No
 
 def describe_duration(plan: Plan, time_left: TimeLeft | None, *, is_whole: bool) -> str:
     """Return the expected time with its origin: earlier trials, or the preset's text."""
-    seconds = time_left.seconds() if time_left else None
+    seconds = time_left.seconds() if time_left and time_left.in_seconds else None
     if seconds is not None:
         return f"{format_estimate(seconds)} (from earlier trials here)"
     figure = plan.study.duration.partition(",")[0].partition(";")[0].strip()
