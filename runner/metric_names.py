@@ -181,9 +181,9 @@ def metric_label(name: str, known: Mapping[str, Metric]) -> str:
             continue
         text = segment[len(before) : len(segment) - len(after)]
         if star and "*" in label:
-            meant = "/".join([*segments[:index], text])
-            known_label = metric_label(meant, known)
-            label = label.replace("*", text if known_label == meant else known_label)
+            other = "/".join([*segments[:index], text])
+            other_label = metric_label(other, known)
+            label = label.replace("*", text if other_label == other else other_label)
         elif text.isdigit() and not before.isalpha():
             details.append(f"{text} {segments[index - 1].rpartition('_')[2]}")  # digits/6: 6 digits
         else:

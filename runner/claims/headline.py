@@ -17,7 +17,7 @@ class Headline:
         label: the metric in words.
         baseline: the arm to compare with; None: the study's baseline.
         subject: the arm that a question of yes or no asks about; None for any other question.
-        yes: the result of the subject that answers yes; it is better by default.
+        yes_if: the result of the subject that answers yes; it is better by default.
     """
 
     metric: str
@@ -25,7 +25,7 @@ class Headline:
     label: str
     baseline: str | None = None
     subject: str | None = None
-    yes: Literal["better", "worse", "different"] = "better"
+    yes_if: Literal["better", "worse", "different"] = "better"
 
     def __post_init__(self) -> None:
         if self.direction not in ("less", "greater", "none"):
@@ -33,9 +33,10 @@ class Headline:
                 f"headline {self.metric}: direction={self.direction!r} must be one of "
                 "less, greater, none"
             )
-        if self.yes not in ("better", "worse", "different"):
+        if self.yes_if not in ("better", "worse", "different"):
             raise ValueError(
-                f"headline {self.metric}: yes={self.yes!r} must be one of better, worse, different"
+                f"headline {self.metric}: yes_if={self.yes_if!r} must be one of "
+                "better, worse, different"
             )
 
 

@@ -35,7 +35,7 @@ class Records:
     trials   columns arm, seed, status: the seeds that a mean needs, and why some are missing.
              Without it, an arm has the seeds that occur in any frame
     clipped  columns arm, seed, metric: final values that replace those of diverged trials
-    apart    arms that are drawn apart from those under study: A/A copies and controls
+    apart    the second arms of A/A pairs, and control arms; they are drawn differently
     declared  metric -> its declaration, with its label and its possible values
     """
 

@@ -11,7 +11,7 @@ class DifferenceRow:
     low, high   the 95 % interval; NaN without one, as for one seed or an exact count
     detectable  the smallest difference that the study would find; infinite or NaN if unknown
     text        the result in words, at the right
-    is_apart    whether the row is an A/A pair, which stands below a rule
+    is_apart    whether the row is an A/A pair; such rows are below a rule
     """
 
     arm: str

@@ -15,10 +15,11 @@ from runner.figures.difference_rows import DifferenceBlock, DifferenceRow
 from runner.figures.figure import Figure
 from runner.figures.mpl import Axes
 from runner.figures.panels import Panel
-from runner.figures.sentences import hover_text
+from runner.figures.sentences import MAX_WORDS, hover_text
 from runner.figures.sheet import Sheet, start_sheet
 from runner.figures.styles import HueStyles
 from runner.figures.texts import distinct_texts, drawable_text
+from runner.figures.tick_numbers import shorten_tick_numbers
 from runner.wording import quantity
 
 ROW = 0.27  # inches of a row
@@ -75,13 +76,14 @@ def _draw_block(axes: Axes, block: DifferenceBlock, styles: HueStyles) -> None:
     places = _places(block.rows)
     low, high = _limits(block)
     axes.set_xlim(low, high)
+    shorten_tick_numbers(axes)
     axes.set_ylim(places[-1] + 0.6, -0.6)
     axes.grid(visible=False, axis="y")
     axes.spines["left"].set_visible(False)
     names = distinct_texts([row.name for row in block.rows], 34)
     axes.set_yticks(places, names, fontsize=TEXT_SIZE)
     axes.tick_params(axis="y", length=0)
-    # The noise of the study behind all rows: how far apart two copies of one arm are.
+    # A band over all rows shows the noise of the study: the difference of two equal arms.
     for row in block.aa_rows:
         axes.axvspan(row.low, row.high, color=BAND, alpha=0.55, linewidth=0, zorder=0)
     if block.baseline:
@@ -222,16 +224,19 @@ def _add_key(sheet: Sheet, blocks: Sequence[DifferenceBlock]) -> None:
 
 
 def _sentence(blocks: Sequence[DifferenceBlock]) -> str:
-    """Return the differences of the arms under study as a sentence of about 60 words."""
-    parts = []
+    """Return the differences of the arms under study as a sentence of at most 60 words."""
+    parts: list[str] = []
     for block in blocks:
         known = [row for row in block.rows if math.isfinite(row.mean) and not row.is_apart]
         known = sorted(known, key=lambda row: -abs(row.mean))[: max(1, 6 // len(blocks))]
         listed = ", ".join(f"{row.name} {_value(row, block)}" for row in known)
         against = f", difference from {block.baseline}" if block.baseline else ""
-        parts.append(f"{block.label}{against}: {listed}")
+        part = f"{block.label}{against}: {listed}"
         for row in block.aa_rows[:1]:
-            parts[-1] += f" (A/A pair {_value(row, block)})"
+            part += f" (A/A pair {_value(row, block)})"
+        if parts and len(" ".join([*parts, part]).split()) > MAX_WORDS:
+            break
+        parts.append(part)
     text = "; ".join(parts)
     return f"{text[:1].upper()}{text[1:]}."
 

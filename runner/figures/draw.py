@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from runner.figures import canvas
 from runner.figures.data import CannotDrawError, NothingToShowError, Records
 from runner.figures.figure import Figure, TextTable
+from runner.figures.layout import arrange
 from runner.figures.sheet import Sheet
 from runner.wording.output import truncate_middle
 
@@ -77,7 +78,7 @@ def _encode(name: str, sheet: Sheet) -> Picture:
 
     # The layout is computed once, and the canvases' own writers draw once; `savefig` draws
     # everything a second time for the layout.
-    sheet.arrange()
+    arrange(sheet)
     png, svg = io.BytesIO(), io.StringIO()
     FigureCanvasAgg(sheet.figure).print_png(png)
     places = sheet.hover_places()

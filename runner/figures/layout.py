@@ -4,15 +4,13 @@ Every picture is as wide as a page's column, so no text is scaled down. Panels h
 the height of the picture follows. matplotlib's own layouts take a given height and compute twice.
 """
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from runner.figures.canvas import TEXT_SIZE, TITLE_SIZE, WIDTH
 from runner.figures.mpl import Axes
+from runner.figures.sheet import PAD, Sheet
 
-if TYPE_CHECKING:
-    from runner.figures.sheet import Sheet
-
-PAD, GAP = 0.08, 0.16  # inches around a picture, and between its parts
+GAP = 0.16  # inches between the parts of a picture
 BAR_WIDTH = 0.16  # inches of a colour bar
 MAX_BAR = 4.5  # inches of its height
 LABEL_WIDTH = 0.26  # inches of the label that several panels share
@@ -27,7 +25,7 @@ class Sides(NamedTuple):
     top: float
 
 
-def arrange(sheet: "Sheet") -> None:
+def arrange(sheet: Sheet) -> None:
     """Place everything on the sheet's figure and set the figure's height."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
@@ -49,6 +47,7 @@ def arrange(sheet: "Sheet") -> None:
     right = [max(s.right for p, s in pairs if p.column == j) for j in range(n_columns)]
     bottom = [max(s.bottom for p, s in pairs if p.row == i) for i in range(n_rows)]
     top = [max(s.top for p, s in pairs if p.row == i) for i in range(n_rows)]
+    # The panels share the width that margins and the colour bar leave.
     bar = _overhang(sheet.colour_bar, renderer) if sheet.colour_bar else Sides(0, 0, 0, 0)
     bar_block = bar.left + BAR_WIDTH + bar.right + GAP if sheet.colour_bar else 0.0
     start = PAD + (LABEL_WIDTH if sheet.shared_label else 0.0)
@@ -59,6 +58,7 @@ def arrange(sheet: "Sheet") -> None:
     notes_height = sheet.n_note_lines * TEXT_SIZE * 1.35 / 72
     legends = [one.get_window_extent(renderer).height / figure.dpi for one in figure.legends]
     legend_height = sum(legends) + GAP if legends else 0.0
+    # The height of the picture follows from the heights of its parts.
     above = PAD + title_height + notes_height + GAP
     body = sum(top) + sum(sheet.heights) + sum(bottom) + GAP * (n_rows - 1)
     total = above + body + legend_height + PAD
@@ -67,6 +67,7 @@ def arrange(sheet: "Sheet") -> None:
         total - above - sum(top[:i]) - sum(sheet.heights[:i]) - sum(bottom[:i]) - GAP * i
         for i in range(n_rows)
     ]
+    # matplotlib takes places as shares of the picture, from its lower left corner.
     for panel in panels:
         j, i = panel.column, panel.row
         x = start + sum(left[: j + 1]) + sum(right[:j]) + j * (width + GAP)
@@ -75,9 +76,11 @@ def arrange(sheet: "Sheet") -> None:
     sheet.title_text.set_position((PAD / WIDTH, 1 - PAD / total))
     if sheet.note_text is not None:
         sheet.note_text.set_position((PAD / WIDTH, 1 - (PAD + title_height) / total))
+    # The shared label and the colour bar are next to all rows of panels.
     middle = (tops[0] - top[0] + tops[-1] - top[-1] - sheet.heights[-1]) / 2
     if sheet.shared_label is not None:
         sheet.shared_label.set_position((PAD / WIDTH, middle / total))
+    # A colour bar is at the upper end of many rows, where a reader begins.
     if sheet.colour_bar:
         length = min(MAX_BAR, tops[0] - top[0] - (tops[-1] - top[-1] - sheet.heights[-1]))
         x = WIDTH - PAD - bar.right - BAR_WIDTH

@@ -51,7 +51,7 @@ def limit_y(
         axes.set_ylim(low / spread, high * spread)
         return
     spread = MARGIN * (high - low) or abs(high) * MARGIN or 0.05
-    # A line on the limit of what is possible stays visible above the frame.
+    # A line at a possible value stays visible above the frame.
     bottom, top = low - spread, high + spread
     size = top - bottom
     bottom, top = max(bottom, possible[0] - size * 0.02), min(top, possible[1] + size * 0.02)

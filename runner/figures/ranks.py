@@ -33,11 +33,12 @@ def rank_by_last_value(rows: pd.DataFrame, column: str, x: str, by: list[str]) -
     ranked = rank_values(last.assign(_level=last[column]), column, [c for c in by if c != x])
     names = ranked.set_index([*others, "_level"])[column]
     index = pd.MultiIndex.from_frame(rows[[*others, column]])
-    found = rows.assign(_rank=names.reindex(index).to_numpy(), _place=0)
+    ranked_rows = rows.assign(_rank=names.reindex(index).to_numpy(), _place=0)
     order = {text: i for i, text in enumerate(dict.fromkeys(ranked[column]))}
-    found["_place"] = found["_rank"].map(order)
-    found = found[found["_rank"].notna()].sort_values("_place", kind="stable")
-    return found.assign(**{column: found["_rank"]}).drop(columns=["_rank", "_place"])
+    ranked_rows["_place"] = ranked_rows["_rank"].map(order)
+    ranked_rows = ranked_rows[ranked_rows["_rank"].notna()].sort_values("_place", kind="stable")
+    ranked_rows[column] = ranked_rows["_rank"]
+    return ranked_rows.drop(columns=["_rank", "_place"])
 
 
 def rank_text(rank: int, n: int) -> str:

@@ -33,11 +33,11 @@ def describe(labels: Sequence[str], where: str, values: Sequence[Named], source:
 
     A label that an earlier one contains is left out.
     """
-    kept: list[str] = []
+    chosen: list[str] = []
     for label in labels:
-        if not any(label.lower() in earlier.lower() for earlier in kept):
-            kept.append(label)
-    subject = f"{', '.join(kept)}{f' {where}' if where else ''}"
+        if not any(label.lower() in earlier.lower() for earlier in chosen):
+            chosen.append(label)
+    subject = f"{', '.join(chosen)}{f' {where}' if where else ''}"
     words = f"{subject[:1].upper()}{subject[1:]}: {list_values(values)}; {source}.".split()
     return " ".join(words) if len(words) <= MAX_WORDS else f"{' '.join(words[:MAX_WORDS])} …"
 

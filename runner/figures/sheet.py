@@ -8,12 +8,12 @@ from typing import Any
 import pandas as pd
 
 from runner.figures.canvas import DPI, TEXT_SIZE, TITLE_SIZE, WIDTH
-from runner.figures.layout import PAD, arrange
 from runner.figures.mpl import Axes, MplFigure
 from runner.figures.panels import Panel, key_titles, lay_grid, present_keys, select_panel
 from runner.figures.texts import drawable_text
 from runner.figures.tick_numbers import shorten_tick_numbers
 
+PAD = 0.08  # inches around a picture
 MAX_POINTS = 400
 
 
@@ -58,10 +58,6 @@ class Sheet:
     def add_hover(self, axes: Axes, x: float, y: float, text: str) -> None:
         """Add a value that a page shows when the pointer is near (x, y), in units of the data."""
         self.hover.append((axes, x, y, text))
-
-    def arrange(self) -> None:
-        """Place all parts; the figure is then ready to be written."""
-        arrange(self)
 
     def hover_places(self) -> list[tuple[float, float, str]]:
         """Return the hover values inside the axes as shares of the arranged picture, from above."""

@@ -19,15 +19,16 @@ LineStyle = Literal["-", "--", ":", "-."]
 LINES: tuple[LineStyle, ...] = ("-", "--", "-.")
 APART_LINE: LineStyle = ":"
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "*", "h")
-SAME_LINE = 8  # so many arms are solid, as many more dashed, and so on
-APART_TITLE = "A/A copies and controls:"
+SAME_LINE = 8  # arms 1 to 8 are solid, arms 9 to 16 dashed, and so on
+APART_TITLE = "A/A pairs and controls:"
 
 
 @dataclass(frozen=True)
 class HueStyles:
     """The style of each level of the hue; an arm has the same one in every figure.
 
-    apart  A/A copies and control arms: dotted, with hollow markers, and last in legends
+    apart  the second arms of A/A pairs, and control arms: they are dotted, have hollow markers, and
+           come last in legends
     """
 
     levels: list[Any]
@@ -42,7 +43,7 @@ class HueStyles:
         return _readable(self.colour(level))
 
     def line_style(self, level: Any) -> LineStyle:
-        """Return the level's line style: dotted for levels that stand apart."""
+        """Return the level's line style: dotted for levels in `apart`."""
         if level in self.apart:
             return APART_LINE
         return LINES[self.levels.index(level) // SAME_LINE % len(LINES)]
@@ -52,12 +53,12 @@ class HueStyles:
         return MARKERS[self.levels.index(level) % len(MARKERS)]
 
     def marker_face(self, level: Any) -> str:
-        """Return the colour inside the level's marker: white for levels that stand apart."""
+        """Return the colour inside the level's marker: white for levels in `apart`."""
         return "white" if level in self.apart else self.colour(level)
 
-    def in_order(self, shown: Sequence[Any]) -> list[Any]:
-        """Return levels with those that stand apart at the end."""
-        return sorted(shown, key=lambda level: level in self.apart)
+    def in_order(self, levels: Sequence[Any]) -> list[Any]:
+        """Return levels with the levels of `apart` at the end."""
+        return sorted(levels, key=lambda level: level in self.apart)
 
 
 @cache

@@ -9,11 +9,15 @@ from runner.stats.intervals import Interval, mean_interval
 
 
 class AADifference(NamedTuple):
-    """The mean difference of a copy from its original, over the seed numbers that both have."""
+    """The mean difference of a copy from its original, over the seed numbers that both have.
+
+    `n_seeds` is the number of seeds that any arm has.
+    """
 
     copy: str
     original: str
     interval: Interval
+    n_seeds: int
 
 
 def aa_differences(
@@ -22,10 +26,10 @@ def aa_differences(
     """Return the difference of each A/A pair in a metric; none for equal values or one seed."""
     rows = results[results["metric"] == metric]
     values = rows.pivot(index="seed", columns="arm", values="value").astype(float)
-    found = []
+    pairs = []
     for copy, original in aa_pairs.items():
         if {copy, original} <= {*values.columns}:
             differences = (values[copy] - values[original]).dropna().to_numpy()
             if len(differences) > 1 and differences.any():
-                found.append(AADifference(copy, original, mean_interval(differences)))
-    return found
+                pairs.append(AADifference(copy, original, mean_interval(differences), len(values)))
+    return pairs

@@ -16,11 +16,12 @@ from runner.report.study_record import StudyRecord
 from runner.stats.intervals import Interval
 from runner.stats.standing import Standing
 from runner.wording import quantity
+from runner.wording.quantity import DisplayUnit
 
 KEY = "differences"
 TITLE = "Differences from the baseline"
 STANDING_TEXTS = {Standing.not_distinguished: "not significant"}
-"""Shorter words than the answer's, beside a row."""
+"""Shorter words than the answer's, next to a row."""
 CAPTION = (
     "Each row is the mean difference of an arm from its baseline over the same seeds, with its "
     "95 % t-interval. An interval across the line at 0 shows no difference. A bracket marks the "
@@ -66,19 +67,26 @@ def _block(
 ) -> DifferenceBlock:
     """Return the block of a headline: differences, or values if nothing is compared."""
     mine = [one for one in comparisons if one.headline is headline]
-    units = results["unit"][results["metric"] == headline.metric]
-    unit = "" if units.empty or units.iloc[0] in ("", "1") else str(units.iloc[0])
     baseline = study.baseline_of(headline)
-    in_units = f" ({unit})" if unit else ""
     if not mine:
-        declared = study.metric_declarations.get(headline.metric, NOTHING_IF_DIVERGED)
-        possible = (declared.lowest, declared.highest)
-        rows = _value_rows(study, headline, summary, possible)
-        return DifferenceBlock(headline.label, f"mean{in_units}", "none", "", rows, possible)
+        return _value_block(study, headline, summary)
+    display = mine[0].display
     pairs = aa_differences(results, study.aa_pairs, headline.metric)
-    rows = (*(_difference_row(one, results) for one in mine), *map(_aa_row, pairs))
-    axis = f"difference from {baseline}{in_units}"
+    rows = (
+        *(_difference_row(one, results) for one in mine),
+        *(_aa_row(pair, display) for pair in pairs),
+    )
+    axis = f"difference from {baseline}{_in_brackets(display)}"
     return DifferenceBlock(headline.label, axis, headline.direction, baseline, rows)
+
+
+def _in_brackets(display: DisplayUnit) -> str:
+    return f" ({display.name})" if display.name else ""
+
+
+def _scaled(interval: Interval, display: DisplayUnit) -> Interval:
+    mean, low, high = (value / display.factor for value in interval[:3])
+    return Interval(mean, low, high, interval.n)
 
 
 def _difference_row(one: HeadlineComparison, results: pd.DataFrame) -> DifferenceRow:
@@ -87,9 +95,10 @@ def _difference_row(one: HeadlineComparison, results: pd.DataFrame) -> Differenc
     if interval is None:
         text = f"no value: {standing}"
         return DifferenceRow(one.arm, one.arm, math.nan, math.nan, math.nan, 0, text)
-    text = f"{quantity.format_mean(*interval, is_difference=True)}  {standing}"
-    detectable = one.decision.minimum_detectable_effect
-    return DifferenceRow(one.arm, one.arm, *interval, text, detectable)
+    scaled = _scaled(interval, one.display)
+    text = f"{quantity.format_mean(*scaled, is_difference=True)}  {standing}"
+    detectable = one.decision.minimum_detectable_effect / one.display.factor
+    return DifferenceRow(one.arm, one.arm, *scaled, text, detectable)
 
 
 def _single_difference(one: HeadlineComparison, results: pd.DataFrame) -> Interval | None:
@@ -104,29 +113,29 @@ def _single_difference(one: HeadlineComparison, results: pd.DataFrame) -> Interv
     return Interval(float(differences.iloc[0]), math.nan, math.nan, 1)
 
 
-def _aa_row(pair: AADifference) -> DifferenceRow:
-    interval = pair.interval
+def _aa_row(pair: AADifference, display: DisplayUnit) -> DifferenceRow:
+    interval = _scaled(pair.interval, display)
     text = f"{quantity.format_mean(*interval, is_difference=True)}  only chance"
     name = f"A/A pair of {pair.original}"
     return DifferenceRow(pair.copy, name, *interval, text, is_apart=True)
 
 
-def _value_rows(
-    study: StudyRecord,
-    headline: Headline,
-    summary: pd.DataFrame,
-    possible: tuple[float, float],
-) -> tuple[DifferenceRow, ...]:
-    """Return the values of the headline's arms; control arms and copies are left out."""
-    left_out = {*study.controls, *study.aa_pairs}
-    means = {
-        row["arm"]: row for row in summary[summary["metric"] == headline.metric].to_dict("records")
-    }
+def _value_block(study: StudyRecord, headline: Headline, summary: pd.DataFrame) -> DifferenceBlock:
+    """Return the values of the headline's arms, without control arms and second arms of pairs."""
+    mine = summary[summary["metric"] == headline.metric]
+    mine = mine[mine["arm"].isin({*study.arms} - {*study.controls, *study.aa_pairs})]
+    unit = "" if mine.empty else str(mine["unit"].iloc[0])
+    display = quantity.display_unit(unit, mine["mean"])
+    declared = study.metric_declarations.get(headline.metric, NOTHING_IF_DIVERGED)
+    possible = (declared.lowest / display.factor, declared.highest / display.factor)
+    means = {row["arm"]: row for row in mine.to_dict("records")}
     rows = []
     for arm in study.arms:
-        if arm in means and arm not in left_out:
-            mean, low, high, n = (means[arm][key] for key in ("mean", "low", "high", "n"))
+        if arm in means:
+            numbers = (means[arm][key] for key in ("mean", "low", "high", "n"))
+            mean, low, high, n = _scaled(Interval(*numbers), display)
             text = quantity.format_mean(mean, low, high, int(n))
             low, high = np.clip((low, high), *possible)
             rows.append(DifferenceRow(arm, arm, mean, low, high, int(n), text))
-    return tuple(rows)
+    axis = f"mean{_in_brackets(display)}"
+    return DifferenceBlock(headline.label, axis, "none", "", tuple(rows), possible)

@@ -61,7 +61,7 @@ def headline_sentences(
 
 def answer_word(row: HeadlineComparison) -> str:
     """Return the answer to the title: yes, no, no: the opposite, not shown, or undecided."""
-    yes, standing = row.headline.yes, row.standing
+    yes, standing = row.headline.yes_if, row.standing
     if standing is Standing.undecided:
         return "undecided"
     if standing is Standing.not_distinguished:
@@ -260,6 +260,10 @@ def _levels(
         numbers += ", on another task and therefore not compared"
     elif not results.empty and (means["n"] > 1).any():
         numbers += f", over {count_range(means['n'].tolist(), 'seed')}"
+    if is_whole_study and not all(
+        study.fairness.same_task(a, means["arm"][0]) for a in means["arm"]
+    ):
+        numbers += "; arms on different tasks are not compared"
     return [f"{numbers}.", *([without] if lost else [])]
 
 

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from runner.metric_names import MACHINE_UNITS
-from runner.stats.intervals import abs_mean_bound, mean_interval
+from runner.report.aa_differences import aa_differences
+from runner.stats.intervals import abs_mean_bound
 from runner.wording import quantity
 
 TABLE, SAMPLE, ROUND = "times", "ms", "round"
@@ -101,21 +102,16 @@ def aa_difference_lines(
     if display.name and f" {display.name}" in said:
         display = quantity.DisplayUnit("", display.factor)
     lines = []
-    for copy, original in aa_pairs.items():
-        if {copy, original} <= {*values.columns}:
-            differences = (values[copy] - values[original]).dropna().to_numpy()
-            if len(differences) > 1 and differences.any():
-                mean, low, high, n = mean_interval(differences)
-                n, planned = len(differences), len(values)
-                seeds = f" ({n} of {planned} seeds)" if n < planned else ""
-                pair = f"Two copies of {original} differ by"
-                if low <= 0 <= high:
-                    amount = quantity.format_amount(mean, math.nan, math.nan, display)
-                    lines.append(f"{pair} {amount}{seeds}.")
-                else:
-                    amount = quantity.format_amount(mean, low, high, display)
-                    remark = "the interval excludes 0, which chance does in 5 % of studies"
-                    lines.append(f"{pair} {amount}{seeds}; {remark}.")
+    for _, original, (mean, low, high, n), n_seeds in aa_differences(results, aa_pairs, metric):
+        seeds = f" ({n} of {n_seeds} seeds)" if n < n_seeds else ""
+        pair = f"Two copies of {original} differ by"
+        if low <= 0 <= high:
+            amount = quantity.format_amount(mean, math.nan, math.nan, display)
+            lines.append(f"{pair} {amount}{seeds}.")
+        else:
+            amount = quantity.format_amount(mean, low, high, display)
+            remark = "the interval excludes 0, which chance does in 5 % of studies"
+            lines.append(f"{pair} {amount}{seeds}; {remark}.")
     return lines
 
 

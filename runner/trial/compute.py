@@ -51,6 +51,7 @@ def compute_stage(job: Job, send: SendEvent) -> None:
             ),
         ),
     ):
+        # From here on, other studies that wait can say that they wait for this one.
         mark_held()
         send({"state": "computing"})
         # Another process may have computed this stage while this one waited for the locks.

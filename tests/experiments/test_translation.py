@@ -312,7 +312,7 @@ def test_cost_counts_the_products_of_the_longest_sentence(plan: MakePlan, attent
 
 
 def test_the_exercise_is_the_arm_pairs15_at_quick(plan: MakePlan) -> None:
-    study = plan("experiment=translation")
+    study = plan("experiment=translation", "n_seeds=4")
     # The two arms have tasks of their own, so no number of seeds compares them.
     assert not [line for line in study.notes if "better or worse" in line]
     arms = {arm.name: arm.config for arm in study.arms}

@@ -11,6 +11,7 @@ from runner.figures import canvas
 from runner.figures.data import Records
 from runner.figures.draw import Picture, draw_all
 from runner.figures.kinds import read_figure
+from runner.figures.layout import arrange
 from runner.figures.sheet import Sheet
 
 
@@ -18,7 +19,7 @@ def draw_sheet(records: Records, **options: Any) -> Sheet:
     with canvas.style():
         sheet = read_figure("x", {"title": "t", **options}).draw(records)
         assert isinstance(sheet, Sheet)
-        sheet.arrange()  # warnings are errors: a missing glyph would show here
+        arrange(sheet)  # warnings are errors: a missing glyph would show here
     return sheet
 
 

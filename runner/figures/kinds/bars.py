@@ -136,7 +136,7 @@ class Bars(MetricFigure):
         return sheet
 
     def _limit_y(self, axes: Axes, possible: tuple[float, float]) -> None:
-        """Let y end at what is possible, with bars on the floor."""
+        """Let y end at the possible values, with bars on the floor."""
         bottom, top = axes.get_ylim()
         margin = 0.02 * (top - bottom)
         floor = possible[0] - (0.0 if self.from_zero else margin)

@@ -83,8 +83,8 @@ class Profile(PanelFigure):
                 places = np.arange(len(scores)) + (j - (len(hue_levels) - 1) / 2) * width
                 _draw_scores(panel.axes, values, places, width, level, styles)
                 for score, place, value in zip(scores, places, values["value"], strict=True):
-                    shown = [*names, *([level_text(str(self.hue), level)] if self.hue else [])]
-                    text = hover_value([*shown, score], value)
+                    labels = [*names, *([level_text(str(self.hue), level)] if self.hue else [])]
+                    text = hover_value([*labels, score], value)
                     sheet.add_hover(panel.axes, value, place, text)
             panel.axes.set_xlim(0, 1)
             panel.axes.set_ylim(len(scores) - 0.5, -0.5)  # the first score is at the top

@@ -15,6 +15,7 @@ from matplotlib.text import Text
 from runner.claims.headline import Headline
 from runner.figures import canvas
 from runner.figures.draw import draw_all
+from runner.figures.layout import arrange
 from runner.figures.sheet import Sheet
 from runner.metric_names import Metric
 from runner.report.difference_figure import KEY, difference_figure
@@ -34,7 +35,7 @@ def draw_differences(study: StudyRecord) -> Sheet:
     with canvas.style():
         sheet = figures[KEY].draw(figure_records(study, results))
         assert isinstance(sheet, Sheet)
-        sheet.arrange()
+        arrange(sheet)
     return sheet
 
 

@@ -47,7 +47,7 @@ def said(record: StudyRecord) -> str:
     ],
 )
 def test_the_answer_to_the_title(shift: float, yes: Any, begins: str):
-    headline = dataclasses.replace(LOSS, yes=yes)
+    headline = dataclasses.replace(LOSS, yes_if=yes)
     assert said(study(arms(new=shift), [headline])).startswith(begins)
 
 
@@ -174,6 +174,9 @@ def test_arms_of_another_task_are_never_compared():
     record = study(columns, [LOSS], conditions=conditions)
     assert {one.arm for one in compare_headlines(record, record.results)} == {"new"}
     assert "on another task and therefore not compared." in said(record)
+    alone = study(arms(pairs=-1.5), [LOSS], conditions=conditions)
+    assert compare_headlines(alone, alone.results) == []
+    assert "over 8 seeds; arms on different tasks are not compared." in said(alone)
 
 
 def test_one_arm_has_its_level_and_its_misses():

@@ -198,7 +198,7 @@ def test_nothing_is_fetched_and_nothing_runs(written: tuple[StudyRecord, Outcome
     assert all(f'id="{address[1:]}"' in page for address in inside)
     outside = [address for address in addresses if address not in inside]
     assert all(address.startswith("data:image/") for address in outside)
-    assert len(outside) == 6
+    assert len(outside) == 7
     assert not {*tags} & {"link", "iframe", "object", "base", "form"}
     assert tags.count("script") == tags.count("style") == 1
     assert all(place.startswith('"data:font/woff') for place in re.findall(r"url\((.{20})", page))
