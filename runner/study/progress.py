@@ -162,9 +162,9 @@ class Progress:
                 self._time_left.end(name, stage, succeeded=state not in ("failed", "killed"))
             left = self.describe_time_left()
         took = f" in {seconds:.1f} s" if seconds is not None else ""
-        shown = "computed" if state == UNTIMED else state
+        state_word = "computed" if state == UNTIMED else state
         more = ", to be timed" if state == UNTIMED else ""
-        line = f"[{self.ended}/{self.total}] {name}: {shown}{took}{more}" + (
+        line = f"[{self.ended}/{self.total}] {name}: {state_word}{took}{more}" + (
             f" ({truncate_middle(message)})" if message else ""
         )
         if self._live:
