@@ -117,7 +117,7 @@ def _limits(block: DifferenceBlock) -> tuple[float, float]:
     if not block.baseline and all(map(math.isfinite, block.possible)):
         margin = 0.03 * (block.possible[1] - block.possible[0])
         return block.possible[0] - margin, block.possible[1] + margin
-    ends = [0.0] if block.baseline else []
+    ends = [0.0]  # zero tells how large a value or a difference is
     for row in block.rows:
         ends += [x for x in (row.mean, row.low, row.high) if math.isfinite(x)]
     spread = max(map(abs, ends)) or 1.0
