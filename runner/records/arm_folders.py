@@ -26,7 +26,7 @@ from runner.records.files import is_folder, list_names, read_bytes, read_json, w
 ARM, SIGNATURE = "arm.json", "signature"
 STATUS = "status.json"
 N_DIGITS, N_SHORT = 16, 6
-"""The hexadecimal digits of a signature, and those that tell two folders of one name apart."""
+"""The hexadecimal digits of a signature, and the digits that tell two folders of one name apart."""
 _SIGNATURE = re.compile(rf"[0-9a-f]{{{N_DIGITS}}}")
 
 
@@ -58,7 +58,7 @@ def read_signature(folder: Path) -> str | None:
 
 
 def write_signature(folder: Path, arm_signature: str) -> None:
-    """Write the signature of an arm into its folder, unless it is there.
+    """Write the signature of an arm into its folder, unless it is written already.
 
     The file is not synced to the disk: `arm.json` holds the signature, too.
     """
@@ -95,7 +95,7 @@ class ArmFolders:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._by_signature: dict[str, Path] = {}
-        self._taken: set[str] = set()
+        self._used_names: set[str] = set()
         # Names that start with a dot are of locks, of drafts, and of damaged folders set aside.
         names = [name for name in list_names(root) if not name.startswith(".")]
         for folder in (root / name for name in names if is_folder(root / name)):
@@ -103,7 +103,7 @@ class ArmFolders:
             if known is not None:
                 self._by_signature.setdefault(known, folder)
             if known is not None or not is_unused(folder):
-                self._taken.add(folder.name.casefold())
+                self._used_names.add(folder.name.casefold())
 
     def get(self, arm_signature: str) -> Path | None:
         """Return the folder of an arm, or None if it has none."""
@@ -118,10 +118,10 @@ class ArmFolders:
         folder = self._by_signature.get(arm_signature)
         if folder is None:
             ends = ("", *(f"-{arm_signature[:n]}" for n in range(N_SHORT, N_DIGITS + 1)))
-            free = (name + end for end in ends if (name + end).casefold() not in self._taken)
+            free = (name + end for end in ends if (name + end).casefold() not in self._used_names)
             folder = self._root / next(free, f"{name}-{arm_signature}-2")
             self._by_signature[arm_signature] = folder
-            self._taken.add(folder.name.casefold())
+            self._used_names.add(folder.name.casefold())
         return folder
 
 

@@ -31,8 +31,8 @@ class Job:
         passes: for a finished trial that gets another timing pass, the number of its passes so far;
             0 for a trial that is not finished.
         timeout_s: seconds after which the stage is stopped; None for no limit.
-        scale: the scale of the study; times of a smoke run are no evidence, so it waits for no
-            other study, and none waits for its turn.
+        scale: the scale of the study. The times of a smoke run are no evidence, so its trials wait
+            for no other study.
         command_pid: the process id of the command, which tells two studies apart.
         table_metrics: the metrics that TensorBoard's HParams table shows.
     """

@@ -154,7 +154,7 @@ def git() -> dict[str, Any] | None:
     """Return commit and dirty flag of the checkout of this code; None outside a checkout.
 
     Dirty is a checkout whose code or options differ from the commit: changed or new files in
-    `CODE_PATHS`. A folder of the user's own options beside them is not part of the commit.
+    `CODE_PATHS`. A folder of the user's own options is not part of the commit.
     """
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():

@@ -28,7 +28,7 @@ MarginChart = tuple[str, str, str, str]  # title and the tags of value, lower, u
 EVENT_FILE = "events.out.tfevents.ablab"
 """The name of an event file that is written at once; TensorBoard reads names with `tfevents`."""
 MAX_RUNS = 40
-"""With more runs, TensorBoard's tabs Scalars, Custom Scalars and Images select none of them."""
+"""With more runs, all tabs of TensorBoard but Time Series and HParams select none of them."""
 TABLE_GROUP = "~ HParams"
 """The group of the values in the HParams table. Time Series sorts it last, and collapses it."""
 

@@ -93,8 +93,8 @@ class HeadlineTable:
         for row, style in zip(self.rows, self.styles, strict=True):
             # The place of an empty difference is free for the result.
             filled = [i for i in spaces if row[i]]
-            shown = [i for i in spaces if i <= filled[-1]]
-            line = Text("".join(row[i].ljust(spaces[i]) for i in shown))
+            columns = [i for i in spaces if i <= filled[-1]]
+            line = Text("".join(row[i].ljust(spaces[i]) for i in columns))
             if len(line) + len(row[-1]) <= max_width:
                 yield line.append(row[-1], style=style)
             else:

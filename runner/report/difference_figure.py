@@ -24,8 +24,8 @@ STANDING_TEXTS = {Standing.not_distinguished: "not significant"}
 """Shorter words than the answer's, next to a row."""
 CAPTION = (
     "Each row is the mean difference of an arm from its baseline over the same seeds, with its "
-    "95 % t-interval. An interval across the line at 0 shows no difference. A bracket marks the "
-    "smallest difference that 80 % of such studies would find. "
+    "95 % t-interval. An interval that crosses the line at 0 shows no difference. A bracket marks "
+    "the smallest difference that 80 % of such studies would find. "
 )
 AA_CAPTION = (
     "The grey band is the interval of an A/A pair, which is one arm twice under different seeds. "

@@ -52,18 +52,9 @@ def arm_table(study: StudyRecord, rows: Sequence[Settings], tags: Set[str]) -> A
     """Return the declaration of the table with a row for each arm; TensorBoard adds its name.
 
     `tags` are those of the metrics that any row has; other metrics get no column.
-    The settings come first that most arms override, by themselves or with their group.
     """
     labels = {ROLE: "role", N_SEEDS: "n seeds"}
-    keys = [{o.lstrip("+").partition("=")[0] for o in arm} for arm in study.arms.values()]
-    n_rows = Counter(name for row in rows for name in row)
-
-    def rank(name: str) -> tuple[Any, ...]:
-        group, _, field = name.partition(".")
-        n_arms = sum(bool({name, group} & own) for own in keys)
-        return -n_arms, field != "kind", not any(name in own for own in keys), -n_rows[name], name
-
-    settings = sorted({*n_rows} - {*labels, SEED_OFFSET}, key=rank)
+    settings = [name for name in rank_settings(study, rows) if name not in labels]
     metrics = {
         tag: f"{study.label(metric)}: {part}"
         for metric in study.metrics
@@ -78,7 +69,7 @@ def trial_table(study: StudyRecord, store: Path) -> Any:
     """Return the declaration of the table with a row for each trial below the folder of a store.
 
     The columns are the settings in which these trials differ, including those of other commands.
-    A setting that has more values in the store than in this study comes first: a user varied it.
+    A setting that has more values in the store than in this study comes first, as a user varied it.
     """
     own = [study.settings.get(arm, {}) for arm in study.arms]
     arms = [read_json(path) or {} for path in sorted(store.glob(f"*/{ARM}"))]
@@ -92,13 +83,32 @@ def trial_table(study: StudyRecord, store: Path) -> Any:
         *({"arm": arm, "seed": seed} for arm, seed in trials),
         *({name: row[name] for name in differing if name in row} for row in (*stored, *own)),
     ]
-    metrics = {
-        metric if is_curve_end(study, metric) else tensorboard.table_tag(metric): label
+    tags = {
+        metric: metric if is_curve_end(study, metric) else tensorboard.table_tag(metric)
         for metric in study.metrics
-        if (label := study.label(metric))
     }
-    columns = _columns(rows, ("arm", "seed", *varied[:N_SETTINGS]), {})
-    return tensorboard.hparams_table(columns, metrics)
+    settings = dict.fromkeys([*varied, *rank_settings(study, rows)])
+    first = ["arm", "seed", *[name for name in settings if name not in ("arm", "seed")]]
+    columns = _columns(rows, first[: 2 + N_SETTINGS], {})
+    return tensorboard.hparams_table(columns, {tags[m]: study.label(m) for m in tags})
+
+
+def rank_settings(study: StudyRecord, rows: Iterable[Settings]) -> list[str]:
+    """Return the names in the rows; those come first that most arms override.
+
+    An arm overrides a setting itself, or the setting's group. `seed_offset` comes last: it tells
+    halves of A/A pairs apart, which their role says.
+    """
+    keys = [{o.lstrip("+").partition("=")[0] for o in arm} for arm in study.arms.values()]
+    n_rows = Counter(name for row in rows for name in row)
+
+    def rank(name: str) -> tuple[Any, ...]:
+        group, _, field = name.partition(".")
+        n_arms = sum(bool({name, group} & own) for own in keys)
+        is_overridden = any(name in own for own in keys)
+        return name == SEED_OFFSET, -n_arms, field != "kind", not is_overridden, -n_rows[name], name
+
+    return sorted(n_rows, key=rank)
 
 
 def is_curve_end(study: StudyRecord, metric: str) -> bool:

@@ -16,6 +16,11 @@ from runner.report.hparams_table import trial_table
 from runner.report.study_record import StudyRecord
 from runner.wording.names import format_count
 
+MANY_RUNS = (
+    f"More than {tensorboard.MAX_RUNS} runs: none is selected. Tick boxes on the left, or type a "
+    "regular expression above them."
+)
+"""The title of the text for a view of many runs: TensorBoard shows it although it selects none."""
 FILE = "dashboard.tfevents"  # TensorBoard reads every file with `tfevents` in its name
 
 
@@ -28,24 +33,25 @@ def write_trials_dashboard(run: Path, study: StudyRecord) -> None:
     store = Store.trials_folder(runs.parent.parent, runs.parent.name)
     if runs.name != "runs" or not store.is_dir():
         return
-    n_trials = sum(1 for _ in store.glob(f"*/seed-*/{STATUS}"))
+    n_runs = 1 + sum(1 for _ in store.glob(f"*/seed-*/{STATUS}"))
+    title = MANY_RUNS if n_runs > tensorboard.MAX_RUNS else "how to select runs"
     summaries = [
         trial_table(study, store),
-        tensorboard.text_summary("how to select runs", describe_selection(study, n_trials)),
+        tensorboard.text_summary(title, describe_selection(study, n_runs)),
     ]
     content = tensorboard.event_file(map(tensorboard.event, summaries))
     write_atomically(store / FILE, content)
 
 
-def describe_selection(study: StudyRecord, n_trials: int) -> str:
+def describe_selection(study: StudyRecord, n_runs: int) -> str:
     """Return how to select runs in a view that may have more than TensorBoard selects."""
     arm = next(iter(study.arms))
     return "\n\n".join(
         [
-            f"This view has {format_count(n_trials + 1, 'run')}: one for each trial, and this one.",
+            f"This view has {format_count(n_runs, 'run')}: one for each trial, and this one.",
             "If there are more than "
-            f"{tensorboard.MAX_RUNS} runs, the tabs Scalars, Custom Scalars and Images select none "
-            "of them, and their charts are empty. Tick the box of each run that you want, or type "
+            f"{tensorboard.MAX_RUNS} runs, the tabs Scalars, Images and Text select none of them, "
+            "and their charts are empty. Tick the box of each run that you want, or type "
             "a regular expression into the field above the runs. "
             f"`^{arm}/` selects the trials of one arm, and `seed-0$` one trial of each arm.",
             "For one run for each arm, with means over seeds, type "

@@ -22,7 +22,7 @@ from runner.records.store import CHECKPOINTS, RESULT, Slot, Store
 
 N_OWN, N_OTHER = 4, 24
 SIMILAR = 8  # times as many FLOPs, or as few, are of a similar length
-MAX_READ = 400  # results in all, however many arms there are
+MAX_READ = 400  # results that are read, regardless of the number of arms
 BYTES_PER_NUMBER, BYTES_OF_RECORDS = 4, 400_000
 """A finished trial keeps a weight per parameter. The last is the size of its other files."""
 STATE = "state.pt"  # of a checkpoint; see `runner.trial.checkpoint`
@@ -54,7 +54,7 @@ def load_past_trials(
 ) -> list[PastTrial]:
     """Return a sample of an experiment's finished trials in the store, computed by any code.
 
-    The own trials of `arms` come first, then those of the other arms, spread over the arms.
+    The trials of `arms` come first, then those of the other arms, spread over the arms.
     """
     store = Store(outputs, experiment)
     own_signatures = list(dict.fromkeys(arm.signature for arm in arms))
@@ -68,7 +68,7 @@ def load_past_trials(
 def sample_slots(
     store: Store, signatures: Sequence[str], per_arm: int, most: int
 ) -> list[tuple[str, Slot]]:
-    """Return slots with the signature of their arm: the last seeds of each arm, `most` in all."""
+    """Return slots with the signature of their arm: the last seeds of each arm, at most `most`."""
     if len(signatures) > most:  # evenly spread
         signatures = signatures[:: math.ceil(len(signatures) / most)]
     by_arm = {
@@ -197,7 +197,7 @@ def count_training_flops(config: object, flops_per_token: float) -> float:
 
 
 def folder_bytes(folder: Path) -> int:
-    """Return the bytes of a trial's files, without what a resumed training alone would need."""
+    """Return the bytes of a trial's files, without the state that only a resumed training needs."""
     total = 0
     for parent, _, names in os.walk(folder):
         for name in names:

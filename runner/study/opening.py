@@ -1,4 +1,4 @@
-"""The first lines of a study: what it computes, what it reuses, how long it takes, the load."""
+"""The first lines of a study: trials to compute and to reuse, expected time, load."""
 
 import os
 import shlex
@@ -9,7 +9,7 @@ from runner.study.time_left import TimeLeft
 from runner.wording.durations import format_estimate
 from runner.wording.names import format_count
 
-BUSY_SHARE = 1.5  # a load above this multiple of the cores is said
+BUSY_SHARE = 1.5  # a load above this multiple of the cores is reported
 _CHANGES_TIME = ("arm", "arms", "n_seeds", "tune", "workers", "device", "timing")
 
 
@@ -31,7 +31,7 @@ def experiment_name(plan: Plan) -> str:
 
 
 def describe_work(plan: Plan, total: int, missing: int, time_left: TimeLeft | None) -> str:
-    """Return what a study computes and reuses, and how long it takes on this machine."""
+    """Return the numbers of trials to compute and to reuse, and the time on this machine."""
     n_arms, n_seeds = len(plan.arms), len(plan.seeds)
     product = f"{format_count(n_arms, 'arm')} x {format_count(n_seeds, 'seed')}"
     # Arms with the same configuration share their trials.
@@ -45,7 +45,7 @@ def describe_work(plan: Plan, total: int, missing: int, time_left: TimeLeft | No
 
 def describe_duration(plan: Plan, time_left: TimeLeft | None, *, is_whole: bool) -> str:
     """Return the expected time with its origin: earlier trials, or the preset's text."""
-    seconds = time_left.seconds() if time_left else None
+    seconds = time_left.seconds() if time_left and time_left.in_seconds else None
     if seconds is not None:
         return f"{format_estimate(seconds)} (from earlier trials here)"
     figure = plan.study.duration.partition(",")[0].partition(";")[0].strip()

@@ -19,6 +19,7 @@ from runner.wording.names import format_count
 from runner.wording.output import escape_unprintable, join_names, truncate_middle
 
 N_LISTED = 3  # running trials that a line names
+_TIMED_BEFORE = (TIMED_AGAIN, NOT_TIMED_AGAIN)
 STARTING = "the first trials are starting"
 
 
@@ -43,7 +44,7 @@ class Progress:
         self._live: Any = None
         self._tasks: dict[str, Any] = {}
         self._notes: set[str] = set()
-        self._reused = reused
+        self._reused, self._untimed = reused, 0
         # The state of each running trial, for the line that a thread prints.
         self._states: dict[str, str] = {}
         self._stages: dict[str, Stage] = {}
@@ -99,7 +100,7 @@ class Progress:
     def compute(self, name: str) -> None:
         """Show that a trial has its locks and computes."""
         with self._lock:
-            self._states[name] = "starts"
+            self._states[name] = "is timed" if self._stages.get(name) is Stage.timing else "starts"
             if self._time_left and name in self._stages:
                 self._time_left.begin(name, self._stages[name])
 
@@ -135,12 +136,16 @@ class Progress:
     def step(self, name: str, step: int, steps: int, loss: float) -> None:
         """Show that a trial has reached `step` of `steps`, with its latest training loss."""
         with self._lock:
-            self._states[name] = f"step {step}/{steps} loss {loss:.4g}"
+            # A trial that trains nothing reports a loss of 0.
+            self._states[name] = f"step {step}/{steps}" + (f" loss {loss:.4g}" if loss else "")
             if self._time_left and name in self._stages:
                 self._time_left.advance(name, self._stages[name], step / max(1, steps))
         if self._live:
             self._live.update(
-                self._tasks[name], completed=step, total=steps, note=f"loss {loss:.4g}"
+                self._tasks[name],
+                completed=step,
+                total=steps,
+                note=f"loss {loss:.4g}" if loss else "",
             )
             self._live.update(self._all, note=self.describe_time_left())
 
@@ -149,12 +154,17 @@ class Progress:
         with self._lock:
             self.ended += state not in (UNTIMED, TIMED_AGAIN, NOT_TIMED_AGAIN)
             self._states.pop(name, None)
+            self._untimed += state == UNTIMED
             stage = self._stages.pop(name, None)
+            if stage is Stage.timing and self._untimed and state not in _TIMED_BEFORE:
+                self._untimed -= 1
             if self._time_left and stage is not None:
                 self._time_left.end(name, stage, succeeded=state not in ("failed", "killed"))
             left = self.describe_time_left()
         took = f" in {seconds:.1f} s" if seconds is not None else ""
-        line = f"[{self.ended}/{self.total}] {name}: {state}{took}" + (
+        state_word = "computed" if state == UNTIMED else state
+        more = ", to be timed" if state == UNTIMED else ""
+        line = f"[{self.ended}/{self.total}] {name}: {state_word}{took}{more}" + (
             f" ({truncate_middle(message)})" if message else ""
         )
         if self._live:
@@ -179,6 +189,8 @@ class Progress:
         """Return a line on the study: trials that have ended, time left, running trials."""
         with self._lock:
             counts = f"{self.ended} of {format_count(self.total, 'trial')}"
+            if self._untimed:
+                counts += f" ({self._untimed} more to be timed)"
             left = self.describe_time_left()
             waiting = [name for name, state in self._states.items() if state == "waits"]
             running = [f"{n} {state}" for n, state in self._states.items() if state != "waits"]

@@ -91,6 +91,8 @@ class TimeLeft:
                     continue
                 return None
             remaining.setdefault(piece.stage, []).append(self._remaining(piece, factor))
+        if self.pieces and not remaining:
+            return None
         runs, timings = remaining.get(Stage.run, []), remaining.get(Stage.timing, [])
         return max(sum(runs) / self.workers, max(runs, default=0.0)) + sum(timings)
 

@@ -112,9 +112,10 @@ class Bars(MetricFigure):
             label = self.reference_label if panel is sheet.panels[0] else ""
             canvas.add_reference_line(panel.axes, self.reference, label)
             panel.axes.grid(visible=False, axis="x")
-            ticks.set_tick_names(
-                panel.axes.xaxis, list(map(str, categories)), sheet.panel_width(), rotation=30
-            )
+            if panel.at_bottom:
+                ticks.set_tick_names(
+                    panel.axes.xaxis, list(map(str, categories)), sheet.panel_width(), rotation=30
+                )
             panel.axes.set_xlim(-0.6, len(categories) - 0.4)
         if self.log == "none":
             self._limit_y(sheet.panels[0].axes, records.limits(rows))  # all panels share it

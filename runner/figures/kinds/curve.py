@@ -180,6 +180,8 @@ def _draw_line(
     """
     colour, is_apart = styles.colour(level), level in styles.apart
     has_spread = len(band) < rows[x].nunique() or band["mean"].isna().any()
+    # A visible interval settles it; comparing the seeds takes longer.
+    has_spread = has_spread or (band["high"] - band["low"] > 1e-6 * band["mean"].abs()).any()
     has_spread = has_spread or not same_at_every_seed(rows, [x]) or rows["clipped"].any()
     if has_spread and marked:
         canvas.draw_dots(axes, rows, x, colour, size=12, alpha=0.45)

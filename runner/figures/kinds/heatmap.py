@@ -85,8 +85,11 @@ class Heatmap(MetricFigure):
             at_panel.append(mine)
             cells = mine.pivot_table(index=self.y, columns=self.x, values="mean", dropna=False)
             tables.append(cells.reindex(index=ys, columns=xs).to_numpy(float))
-            ticks.set_ticks(panel.axes.xaxis, xs, sheet.panel_width())
-            ticks.set_ticks(panel.axes.yaxis, ys, height)
+            # Panels share their ticks, so only those with labels need them set.
+            if panel.at_bottom:
+                ticks.set_ticks(panel.axes.xaxis, xs, sheet.panel_width())
+            if panel.at_left:
+                ticks.set_ticks(panel.axes.yaxis, ys, height)
         if not any(np.isfinite(table).any() for table in tables):
             raise CannotDrawError(f"no cell has a value of every seed ({'; '.join(notes)})")
         label = self.colour_label or self.value_label(records, rows)

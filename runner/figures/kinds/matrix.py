@@ -98,10 +98,15 @@ class Matrix(MetricFigure):
         along = unique_names(self.x, self.y, *self.tick_columns)
         same_axes = len({_axis_values(panel, along) for panel in sheet.panels}) == 1
         for panel, table in zip(sheet.panels, tables, strict=True):
-            _set_ticks(panel, self.x, self.x_ticks, sheet.panel_width(), panel.axes.xaxis)
-            _set_ticks(panel, self.y, self.y_ticks, height, panel.axes.yaxis)
-            if same_axes:
-                panel.axes.tick_params(labelbottom=panel.at_bottom, labelleft=panel.at_left)
+            # Equal axes have ticks at the edges of the grid only.
+            if panel.at_bottom or not same_axes:
+                _set_ticks(panel, self.x, self.x_ticks, sheet.panel_width(), panel.axes.xaxis)
+            else:
+                panel.axes.set_xticks([])
+            if panel.at_left or not same_axes:
+                _set_ticks(panel, self.y, self.y_ticks, height, panel.axes.yaxis)
+            else:
+                panel.axes.set_yticks([])
             if self.panel_metrics:
                 metrics = drawable_text(self._format_metrics(panel, records))
                 panel.axes.set_title(

@@ -165,7 +165,7 @@ def test_twelve_arms_and_three_headlines_have_axes_of_their_own() -> None:
     draw = np.random.default_rng(0)
     arms = [f"arm{i}" for i in range(12)]
     rows = [
-        (arm, seed, metric, scale * (i + draw.normal()), "1")
+        (arm, seed, metric, scale * (i + draw.normal()), "things")
         for i, arm in enumerate(arms)
         for seed in range(8)
         for metric, scale in (("a", 1e-6), ("b", 1.0), ("c", 1e9))
@@ -184,6 +184,17 @@ def test_twelve_arms_and_three_headlines_have_axes_of_their_own() -> None:
     labels = sheet.panels[0].axes.get_yticklabels()
     boxes = [label.get_window_extent() for label in labels]
     assert all(above.y0 >= below.y1 - 1 for above, below in pairwise(boxes))
+
+
+def test_a_block_has_a_unit_that_a_person_reads() -> None:
+    mib = 2.0**20
+    study = study_of({"base": [256 * mib] * 4, "x": [128 * mib] * 4})
+    results = study.results.assign(unit="bytes")
+    counts = {"m": Metric(deterministic=True)}
+    sheet = draw_differences(replace(study, results=results, metric_declarations=counts))
+    assert "difference from base (MiB)" in texts(sheet.figure)
+    assert "-128 (exact)  better" in texts(sheet.figure)
+    assert [x for _, x, _, _ in sheet.hover] == [-128.0]
 
 
 def test_a_study_without_headline_values_has_no_such_figure() -> None:

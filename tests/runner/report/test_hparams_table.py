@@ -74,7 +74,7 @@ def test_columns_are_what_differs_between_all_trials_and_what_was_varied_is_firs
         renew(experiment, study)
     app = TensorBoardApp(experiment / "trials")
     columns = app.columns()
-    assert list(columns)[:4] == ["arm", "seed", "training.clip", "training.lr"]
+    assert list(columns)[:5] == ["arm", "ffn.kind", "seed", "training.clip", "training.lr"]
     assert {"ffn.balance", "ffn.kind", "seed_offset"} < set(columns)
     assert "training.steps" not in columns
     assert [path.name for path in (experiment / "trials").iterdir() if path.is_file()] == [FILE]
@@ -88,6 +88,25 @@ def test_a_text_says_how_to_select_runs(tmp_path: Path) -> None:
     assert "If there are more than 40 runs" in text
     assert "<code>^dense/</code>" in text
     assert "tensorboard --logdir outputs/moe/latest/tb" in text
+
+
+def test_the_title_of_the_text_says_it_where_no_text_is_shown(tmp_path: Path) -> None:
+    """With more than 40 runs, the tab Text shows the titles only."""
+    store = tmp_path / "moe" / "trials" / "dense"
+    for n_runs, start in ((40, "how to select runs"), (41, "More than 40 runs: none is selected.")):
+        for seed in range(n_runs - 1):
+            write_json(store / f"seed-{seed}" / "status.json", {"state": "done"})
+        renew(tmp_path / "moe", make_study(figures={}))
+        ((title, text),) = TensorBoardApp(tmp_path / "moe" / "trials").texts().items()
+        assert title.startswith(start)
+        assert f"This view has {n_runs} runs" in text
+
+
+def test_without_a_varied_setting_those_of_most_arms_are_first(tmp_path: Path) -> None:
+    write_trial(tmp_path / "moe", "dense")
+    renew(tmp_path / "moe", make_study(figures={}))
+    columns = TensorBoardApp(tmp_path / "moe" / "trials").columns()
+    assert list(columns) == ["arm", "ffn.balance", "ffn.kind", "seed", "seed_offset"]
 
 
 def test_a_report_writes_the_view_of_its_own_store_only(tmp_path: Path) -> None:

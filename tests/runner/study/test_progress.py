@@ -134,3 +134,23 @@ def test_bars_in_a_terminal_show_the_time_left(monkeypatch: pytest.MonkeyPatch):
     assert "about 10 min left" in text
     assert "loss 3" in text
     assert "a seed 0: failed in 1.0 s (broken)" in text
+
+
+def test_a_timed_trial_has_a_line_for_each_stage(capsys):
+    progress = Progress("flash_attention", total=1, reused=0)
+    name = "tiled seed 0"
+    progress.start(name, Stage.run)
+    progress.step(name, 2, 6, 0.0)
+    assert progress.describe().endswith("0 of 1 trial; tiled seed 0 step 2/6")
+    progress.end(name, "untimed", 16.8, "")
+    progress.start(name, Stage.timing)
+    progress.compute(name)
+    assert progress.describe().endswith("0 of 1 trial (1 more to be timed); tiled seed 0 is timed")
+    progress.end(name, "done", 21.0, "")
+    assert capsys.readouterr().out.splitlines() == [
+        "[0/1] tiled seed 0: computed in 16.8 s, to be timed",
+        "[1/1] tiled seed 0: done in 21.0 s",
+    ]
+    progress.start(name, Stage.timing)
+    progress.end(name, "timed again", 25.0, "")
+    assert progress.describe().endswith("1 of 1 trial; the first trials are starting")
