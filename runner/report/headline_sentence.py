@@ -4,7 +4,7 @@ A headline with a subject begins with the answer to the question of the title: Y
 or Undecided. `docs/verdicts.md` has the rules.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from math import isfinite
 
 import numpy as np
@@ -14,11 +14,11 @@ from runner.claims.headline import Headline
 from runner.report import timing_stability
 from runner.report.cost_words import cost_clause, cost_facts
 from runner.report.headlines import HeadlineComparison, has_no_done_trial
+from runner.report.level_sentence import level_sentences
 from runner.report.study_record import StudyRecord
-from runner.stats.comparison import summarise_arms
 from runner.stats.standing import Standing
 from runner.wording import quantity
-from runner.wording.phrases import capitalise, count_range, join_with_and
+from runner.wording.phrases import capitalise, join_with_and
 
 A_LITTLE, CLEARLY = 0.02, 0.20
 """Limits of the size words, as shares of the baseline's mean."""
@@ -45,7 +45,7 @@ def headline_sentences(
     first = {one.arm: one for one in reversed(compared)}
     new = [row for row in rows if first[row.arm] is row]
     if not rows:
-        sentences = [*_levels(study, headline, study.arms, is_whole_study=True)]
+        sentences = [*level_sentences(study, headline, study.arms, is_whole_study=True)]
     else:
         subject = [row for row in rows if row.arm == headline.subject]
         others = [row for row in rows if row.arm != headline.subject]
@@ -55,7 +55,7 @@ def headline_sentences(
         if has_no_done_trial(study, baseline) and not any(row.n for row in rows):
             sentences.append(f"{baseline} has no result.")
         of_other_tasks = [a for a in study.arms if not study.fairness.same_task(a, baseline)]
-        sentences += _levels(study, headline, of_other_tasks)
+        sentences += level_sentences(study, headline, of_other_tasks)
     return sentences + _aa_sentences(study, headline, rows, " ".join(sentences))
 
 
@@ -240,65 +240,6 @@ def _member(study: StudyRecord, row: HeadlineComparison, *, with_cost: bool) -> 
 def _size(row: HeadlineComparison) -> float:
     interval = row.decision.interval
     return abs(interval.mean) if interval and isfinite(interval.mean) else 0.0
-
-
-def _levels(
-    study: StudyRecord, headline: Headline, arms: Iterable[str], *, is_whole_study: bool = False
-) -> list[str]:
-    """Return the means of arms that are compared with no other arm, and how many seeds miss."""
-    listed = [arm for arm in arms if arm not in study.apart or is_whole_study]
-    results = study.results[study.results["metric"] == headline.metric]
-    results = results[results["arm"].isin(listed)]
-    means = summarise_arms(results)
-    lost = [a for a in listed if a not in {*means["arm"]} and has_no_done_trial(study, a)]
-    without = f"{join_with_and(lost)} {'has' if len(lost) == 1 else 'have'} no result."
-    name = f"{capitalise(headline.label)}:"
-    if means.empty:
-        if not is_whole_study:
-            return []
-        return [name, "no arm has a value.", *([without] if lost else [])]
-    display = quantity.display_unit(str(means["unit"].iloc[0]), means["mean"].tolist())
-    planned = study.trials.groupby("arm")["seed"].nunique()
-    values = []
-    for row in means.to_dict("records"):
-        text = quantity.format_mean(
-            row["mean"], row["low"], row["high"], row["n"], display=display, marks_exact=False
-        )
-        number, bracket, rest = text.partition(" ")
-        notes = [
-            f"{row['n']} of {planned[row['arm']]} seeds" if row["n"] < planned[row["arm"]] else "",
-            misses(study, headline, results[results["arm"] == row["arm"]]["value"].to_numpy()),
-        ]
-        inside = "; ".join(filter(None, notes))
-        values.append(
-            f"{row['arm']} {display.with_name(number)}{bracket}{rest}"
-            + (f" ({inside})" if inside else "")
-        )
-    numbers = join_with_and(values)
-    if not is_whole_study:
-        numbers += ", on another task and therefore not compared"
-    elif not results.empty and (means["n"] > 1).any():
-        numbers += f", over {count_range(means['n'].tolist(), 'seed')}"
-    if is_whole_study and not all(
-        study.fairness.same_task(a, means["arm"][0]) for a in means["arm"]
-    ):
-        numbers += "; arms on different tasks are not compared"
-    return [*([name] if is_whole_study else []), f"{numbers}.", *([without] if lost else [])]
-
-
-def misses(study: StudyRecord, headline: Headline, values: np.ndarray) -> str:
-    """Return how many seeds miss the best possible value; "" if none of them reaches it."""
-    declared = study.metric_declarations.get(headline.metric)
-    if declared is None or headline.direction == "none":
-        return ""
-    best = declared.highest if headline.direction == "greater" else declared.lowest
-    finite = values[np.isfinite(values)]
-    missing = int((finite != best).sum())
-    if not isfinite(best) or missing == len(finite):
-        return ""
-    if not missing:
-        return "every seed reaches the best possible value" if len(finite) > 1 else ""
-    return f"{missing} of {len(finite)} seeds {'misses' if missing == 1 else 'miss'} {best:g}"
 
 
 def _aa_sentences(
