@@ -31,7 +31,7 @@ def metrics_of(summary: Mapping[str, Any], metrics: Iterable[str]) -> dict[str, 
     """Return the declarations of these metrics from the summary of a run."""
     known = summary.get(METRICS_KEY, {})
     return {
-        name: _metric(known[name]) if name in known else registry.metric(name)
+        name: _metric(name, known[name]) if name in known else registry.metric(name)
         for name in dict.fromkeys(metrics)
     }
 
@@ -73,16 +73,20 @@ def _fields(metric: Metric) -> dict[str, Any]:
     return {name: getattr(metric, name) for name in RECORDED}
 
 
-def _metric(values: Mapping[str, Any]) -> Metric:
+def _metric(name: str, values: Mapping[str, Any]) -> Metric:
+    """Return a recorded declaration; for one of an older version, with our label and limits."""
     value = math.nan if values["value"] is None else float(values["value"])  # JSON has no NaN
-    lowest, highest = values.get("lowest"), values.get("highest")  # None: no limit
+    if missing := [field for field in DISPLAY if field not in values]:
+        ours = registry.metric(name)
+        values = {**values, **{field: getattr(ours, field) for field in missing}}
+    lowest, highest = values["lowest"], values["highest"]  # None: no limit
     return Metric(
         DivergedValue(values["diverged"]),
         value,
         values["deterministic"],
         values["curve"],
-        label=values.get("label", ""),
+        label=values["label"],
         lowest=-math.inf if lowest is None else float(lowest),
         highest=math.inf if highest is None else float(highest),
-        exchangeable=values.get("exchangeable", ""),
+        exchangeable=values["exchangeable"],
     )

@@ -116,7 +116,9 @@ def write_report(run: Path, study: StudyRecord, *, is_redraw: bool = False) -> O
         )
         # The page is moved last: when it appears, every file that it names exists.
         (folder / page.TEMPLATE).write_bytes(html.encode("utf-8", TEXT["errors"]))
-        _move(folder, run, clean=("figures", "tb"))
+        # A redraw keeps the run's index of pictures: entries of other pictures have no effect.
+        keep = (picture_reuse.INDEX,) if is_redraw else ()
+        _move(folder, run, clean=("figures", "tb"), keep=keep)
     if not is_redraw:
         try:
             write_trials_dashboard(run, study)
@@ -331,13 +333,13 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def _move(source: Path, target: Path, clean: Sequence[str] = ()) -> None:
+def _move(source: Path, target: Path, clean: Sequence[str] = (), keep: Sequence[str] = ()) -> None:
     """Move a tree file by file, each atomically, replacing existing files; the page is last.
 
-    Then delete the files below the folders `clean` that only an earlier report had.
+    Then delete the files below the folders `clean` that only an earlier report had, except `keep`.
     """
     files = sorted(path for path in source.rglob("*") if path.is_file())
-    current = {str(path.relative_to(source)) for path in files}
+    current = {str(path.relative_to(source)) for path in files} | {*keep}
     for path in sorted(files, key=lambda path: path.name == page.TEMPLATE):
         destination = target / path.relative_to(source)
         destination.parent.mkdir(parents=True, exist_ok=True)

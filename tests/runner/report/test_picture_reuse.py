@@ -95,7 +95,9 @@ def test_redraw_draws_everything(tmp_path: Path, study: StudyRecord, drawn: list
     drawn.clear()
     write_report(tmp_path / "runs" / "1", study, is_redraw=True)
     assert drawn == before
-    assert not (tmp_path / "runs" / "1" / picture_reuse.INDEX).exists()
+    drawn.clear()
+    write_report(tmp_path / "runs" / "2", study)  # from the index that the redraw has left
+    assert not drawn
 
 
 def test_without_a_private_folder_nothing_is_reused(
