@@ -6,6 +6,7 @@ seconds without another one.
 
 import sys
 import threading
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,6 +20,7 @@ from runner.wording.names import format_count
 from runner.wording.output import escape_unprintable, join_names, truncate_middle
 
 N_LISTED = 3  # running trials that a line names
+ESTIMATE_SECONDS = 0.5  # between two estimates of the time left while trials report steps
 _TIMED_BEFORE = (TIMED_AGAIN, NOT_TIMED_AGAIN)
 STARTING = "the first trials are starting"
 
@@ -44,7 +46,7 @@ class Progress:
         self._live: Any = None
         self._tasks: dict[str, Any] = {}
         self._notes: set[str] = set()
-        self._reused, self._untimed = reused, 0
+        self._reused, self._untimed, self._estimate_time = reused, 0, 0.0
         # The state of each running trial, for the line that a thread prints.
         self._states: dict[str, str] = {}
         self._stages: dict[str, Stage] = {}
@@ -147,7 +149,9 @@ class Progress:
                 total=steps,
                 note=f"loss {loss:.4g}" if loss else "",
             )
-            self._live.update(self._all, note=self.describe_time_left())
+            if time.monotonic() - self._estimate_time > ESTIMATE_SECONDS:
+                self._estimate_time = time.monotonic()
+                self._live.update(self._all, note=self.describe_time_left())
 
     def end(self, name: str, state: str, seconds: float | None, message: str) -> None:
         """Show that a trial's process has ended, with the state and message of its status."""

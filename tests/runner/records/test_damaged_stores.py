@@ -300,6 +300,21 @@ def test_no_folder_of_outputs_is_a_link(tmp_path: Path, name: str):
     assert check_outputs_writable(tmp_path / "link", "moe")  # which the user typed
 
 
+def test_a_finished_trial_keeps_its_weights_and_no_state_of_the_training(replan: Again):  # noqa: F811
+    for arm in ("dense", "moe_top2"):
+        (path,) = (place(replan(), arm).folder / "checkpoint").iterdir()
+        names = {file.name for file in path.iterdir()}
+        assert names == {checkpoint.WEIGHTS, checkpoint.DIGESTS}
+
+
+def test_a_trial_whose_result_could_not_be_written_keeps_its_whole_checkpoint(
+    replan: Again,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+):
+    slot = killed(replan(), monkeypatch)
+    assert (slot.folder / "checkpoint" / "step-6" / checkpoint.STATE).is_file()
+
+
 def stop_here(*_: object) -> None:
     raise TrialStopped("killed")
 
