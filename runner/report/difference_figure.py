@@ -125,7 +125,7 @@ def _value_block(study: StudyRecord, headline: Headline, summary: pd.DataFrame) 
     mine = summary[summary["metric"] == headline.metric]
     mine = mine[mine["arm"].isin({*study.arms} - {*study.controls, *study.aa_pairs})]
     unit = "" if mine.empty else str(mine["unit"].iloc[0])
-    display = quantity.display_unit(unit, mine["mean"])
+    display = quantity.display_unit(study.value_unit(headline.metric, unit), mine["mean"])
     declared = study.metric_declarations.get(headline.metric, NOTHING_IF_DIVERGED)
     possible = (declared.lowest / display.factor, declared.highest / display.factor)
     means = {row["arm"]: row for row in mine.to_dict("records")}

@@ -28,21 +28,20 @@ def level_sentences(
         if not is_whole_study:
             return []
         return [name, "no arm has a value.", *([without] if lost else [])]
-    display = quantity.display_unit(str(means["unit"].iloc[0]), means["mean"].tolist())
+    display = quantity.display_unit(
+        study.value_unit(headline.metric, str(means["unit"].iloc[0])), means["mean"].tolist()
+    )
     planned = study.trials.groupby("arm")["seed"].nunique()
     values = []
     for row in means.to_dict("records"):
-        text = quantity.format_mean(
-            row["mean"], row["low"], row["high"], row["n"], display=display, marks_exact=False
-        )
-        number, bracket, rest = text.partition(" ")
+        limits = (row["mean"], row["low"], row["high"])
         notes = [
             f"{row['n']} of {planned[row['arm']]} seeds" if row["n"] < planned[row["arm"]] else "",
             misses(study, headline, results[results["arm"] == row["arm"]]["value"].to_numpy()),
         ]
         inside = "; ".join(filter(None, notes))
         values.append(
-            f"{row['arm']} {display.with_name(number)}{bracket}{rest}"
+            f"{row['arm']} {quantity.format_level(*limits, display)}"
             + (f" ({inside})" if inside else "")
         )
     numbers = join_with_and(values)

@@ -16,6 +16,7 @@ from runner.figures.figure import Figure
 from runner.metric_names import COST_METRICS, Metric, metric_label
 from runner.report.declarations import labels_of
 from runner.report.repeated_looks import RepeatedLooks
+from runner.wording import quantity
 
 BUDGET_KEYS = frozenset(("training.steps", "training.batch_size"))
 """Keys that are an advantage if larger; they count as differences even if they were tuned."""
@@ -149,6 +150,15 @@ class StudyRecord:
         """Return the number of an arm's trials that diverged."""
         mine = self.trials[self.trials["arm"] == arm]
         return int((mine["status"] == "diverged").sum())
+
+    def value_unit(self, metric: str, unit: str) -> str:
+        """Return the unit to print an arm's value in, where arms are not compared.
+
+        It is the recorded unit. A metric that is declared as a share is printed in percent.
+        """
+        declared = self.metric_declarations.get(metric)
+        is_share = declared is not None and (declared.lowest, declared.highest) == (0, 1)
+        return quantity.SHARE if is_share and unit in quantity.PURE_NUMBERS else unit
 
     def label(self, metric: str) -> str:
         """Return a metric or template in words: a headline's own label, or its declaration's."""

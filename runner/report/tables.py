@@ -25,6 +25,7 @@ DIRECTION_WORDS = {
 }
 EXACT = "Exact values: every seed of an arm gave the same one."
 NO_VALUE_WORDS = "no value"
+BASELINE = "baseline"
 
 
 def comparison_table(
@@ -42,6 +43,8 @@ def comparison_table(
     against = {one.arm: one for one in compared if one.headline is headline}
     baseline = study.baseline_of(headline)
     unit = str(means["unit"].iloc[0]) if len(means) else ""
+    if not against:
+        unit = study.value_unit(headline.metric, unit)
     display = quantity.display_unit(unit, means["mean"].tolist())
     is_exact = _are_exact(mine.values())
     apart = {*study.apart} - {baseline}
@@ -53,7 +56,8 @@ def comparison_table(
         if arm in against:
             row |= _result(against[arm], marks_exact=not is_exact)
         else:
-            row["standing"] = row["words"] = _role(study, arm, baseline)
+            role = _role(study, arm, baseline)
+            row["standing"] = row["words"] = role if against or role != BASELINE else ""
         rows.append(row | {"apart": arm in apart})
     number = DisplayUnit("", display.factor)  # the heading of the table has the unit
     detectable = {
@@ -126,7 +130,7 @@ def _of_planned(study: StudyRecord, arm: str, n: int) -> str:
 def _role(study: StudyRecord, arm: str, baseline: str) -> str:
     """Return the role of an arm that is not compared with the baseline."""
     if arm == baseline:
-        return "baseline" if len(study.arms) > 1 else ""
+        return BASELINE if len(study.arms) > 1 else ""
     if arm in study.aa_pairs:
         return f"A/A pair of {study.aa_pairs[arm]}"
     if arm in study.controls:

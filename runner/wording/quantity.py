@@ -15,6 +15,8 @@ PURE_NUMBERS = ("", "1")
 BYTES = {"bytes": 1.0, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30, "TiB": 2.0**40}
 SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
 MILLIONS = {"": 1.0, "M": 1e6, "G": 1e9, "T": 1e12}
+SHARE = "share"
+"""The unit of a pure number from 0 to 1 that is printed in percent."""
 LEAST = 0.1  # smallest absolute value that a shared unit may print, if a finer unit exists
 PRINTED_NAMES = {"us": "µs"}
 
@@ -47,8 +49,10 @@ def display_unit(unit: str, values: Iterable[float | None]) -> DisplayUnit:
 
     It is the largest unit in which the largest value is at least 1 and the smallest at least 0.1.
     Bytes and seconds have units of their own; pure numbers, parameters and FLOPs get M from a
-    million on. Any other unit stays.
+    million on. A share is printed in percent. Any other unit stays.
     """
+    if unit == SHARE:
+        return DisplayUnit("%", 0.01)
     steps, recorded = _steps(unit)
     sizes = sorted(abs(v) for v in values if v is not None and math.isfinite(v) and v)
     if len(steps) < 2 or not sizes:
@@ -176,6 +180,22 @@ def format_amount(mean: float, low: float, high: float, display: DisplayUnit = P
         number, *ends = [_fixed(value, decimals) for value in (mean, *limits)]
     text = display.with_name(number)
     return f"{text} [{ends[0]}, {ends[1]}]" if has_interval else text
+
+
+def format_level(mean: float, low: float, high: float, display: DisplayUnit = PLAIN) -> str:
+    """Return a mean for a sentence, as rounded as a difference: "3.5 % [1.1, 5.9]"."""
+    if mean >= 0:
+        return format_amount(mean, low, high, display)
+    text = format_amount(-mean, -high, -low, display)
+    number, bracket, limits = text.partition(" [")
+    turned = [_negated(end) for end in reversed(limits.removesuffix("]").split(", "))]
+    return f"-{number}" + (f"{bracket}{', '.join(turned)}]" if limits else "")
+
+
+def _negated(number: str) -> str:
+    if not float(number.replace(",", "")):
+        return number
+    return number.removeprefix("-") if number.startswith("-") else f"-{number}"
 
 
 def format_p_value(p: float | None) -> str:

@@ -8,9 +8,11 @@ from runner.wording.names import format_count
 from runner.wording.phrases import capitalise, count_range, join_with_and
 from runner.wording.quantity import (
     NO_VALUE,
+    SHARE,
     DisplayUnit,
     display_unit,
     format_amount,
+    format_level,
     format_mean,
     format_quantity,
 )
@@ -101,3 +103,16 @@ def test_counts_and_lists_are_grammatical() -> None:
     ]
     assert capitalise("held-out loss") == "Held-out loss"
     assert capitalise("val/loss, by layer") == "val/loss, by layer"
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"),
+    [
+        ((0.03509, 0.01122, 0.05895), "3.5 % [1.1, 5.9]"),
+        ((1.0, math.nan, math.nan), "100 %"),
+        ((-0.461, -0.495, -0.427), "-46 % [-50, -43]"),
+        ((-0.02, -0.05, 0.01), "-2 % [-5, 1]"),
+    ],
+)
+def test_a_level_is_rounded_as_a_difference_and_keeps_its_sign(numbers, text: str):
+    assert format_level(*numbers, display_unit(SHARE, [numbers[0]])) == text
