@@ -12,7 +12,6 @@ DECLARATIONS = {
         unit="1",
         formula="#{h = 0} / #{h}, over kept tokens and hidden units",
         source="The Lazy Neuron Phenomenon (Li et al. 2023)",
-        better="greater",
         lowest=0,
         highest=1,
     ),

@@ -23,12 +23,12 @@ from runner.figures.tick_numbers import shorten_tick_numbers
 from runner.wording import quantity
 
 ROW = 0.27  # inches of a row
-BRACKET: dict[str, Any] = {
-    "color": "#7A7F88",
-    "markerfacecolor": "none",
+DETECTABLE: dict[str, Any] = {
+    "color": "#8A8F98",
     "linestyle": "none",
-    "markersize": 13,
-    "markeredgewidth": 1.2,
+    "marker": "|",
+    "markersize": 9,
+    "markeredgewidth": 1.3,
     "zorder": 1,
 }
 BAND = "#C9CCD1"  # the difference of an A/A pair
@@ -105,13 +105,6 @@ def _draw_block(axes: Axes, block: DifferenceBlock, styles: HueStyles) -> None:
         _mark_sides(axes, block.direction)
 
 
-def _brackets() -> list[Any]:
-    """Return the markers of an open and a closing bracket, with their tips at the value."""
-    from matplotlib.path import Path
-
-    return [Path([(-s * 0.3, -1), (0, -1), (0, 1), (-s * 0.3, 1)]) for s in (-1, 1)]
-
-
 def _limits(block: DifferenceBlock) -> tuple[float, float]:
     """Return the limits of x: all points, intervals, and detectable differences near them."""
     if not block.baseline and all(map(math.isfinite, block.possible)):
@@ -132,9 +125,8 @@ def _limits(block: DifferenceBlock) -> tuple[float, float]:
 def _draw_row(axes: Axes, row: DifferenceRow, y: float, styles: HueStyles) -> None:
     colour = "#6B6F76" if row.is_apart else styles.colour(row.arm)
     if math.isfinite(row.detectable):
-        # Open brackets at both sides of zero: smaller differences are easily missed.
-        for side, marker in zip((-1, 1), _brackets(), strict=True):
-            axes.plot([side * row.detectable], [y], marker=marker, **BRACKET)
+        # A short line at each side of zero: smaller differences are easily missed.
+        axes.plot([-row.detectable, row.detectable], [y, y], **DETECTABLE)
     if math.isfinite(row.low):
         line = ":" if row.is_apart else "-"
         axes.plot(
@@ -183,7 +175,6 @@ def _add_key(sheet: Sheet, blocks: Sequence[DifferenceBlock]) -> None:
     """Add a legend of the signs that occur: interval, detectable difference, A/A pair."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
-    from matplotlib.path import Path
 
     rows = [row for block in blocks for row in block.rows]
     handles: list[Any] = []
@@ -191,24 +182,11 @@ def _add_key(sheet: Sheet, blocks: Sequence[DifferenceBlock]) -> None:
         line: dict[str, Any] = {"color": "#333333", "linewidth": 2.4, "marker": "o"}
         handles.append(Line2D([], [], **line, label="mean with its 95 % interval"))
     if any(math.isfinite(row.detectable) for row in rows):
-        pair = Path(
-            [
-                (-0.4, -1),
-                (-0.8, -1),
-                (-0.8, 1),
-                (-0.4, 1),
-                (0.4, -1),
-                (0.8, -1),
-                (0.8, 1),
-                (0.4, 1),
-            ],
-            [1, 2, 2, 2, 1, 2, 2, 2],
-        )
         label = "smallest detectable difference"
-        handles.append(Line2D([], [], marker=pair, label=label, **BRACKET))
+        handles.append(Line2D([], [], label=label, **DETECTABLE))
     aa_names = dict.fromkeys(row.arm for block in blocks for row in block.aa_rows)
     if aa_names:
-        label = "interval of the A/A pair: only chance"
+        label = "interval of the A/A pair"
         handles.append(Patch(facecolor=BAND, alpha=0.55, label=label))
     if handles:
         sheet.figure.legend(

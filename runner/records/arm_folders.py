@@ -98,11 +98,12 @@ class ArmFolders:
         self._used_names: set[str] = set()
         # Names that start with a dot are of locks, of drafts, and of damaged folders set aside.
         names = [name for name in list_names(root) if not name.startswith(".")]
-        for folder in (root / name for name in names if is_folder(root / name)):
-            known = read_signature(folder)
+        for folder in (root / name for name in names):
+            known = read_signature(folder) if is_folder(folder) else None
             if known is not None:
                 self._by_signature.setdefault(known, folder)
-            if known is not None or not is_unused(folder):
+            # A file is in use too, such as TensorBoard's view of all trials.
+            if known is not None or not is_folder(folder) or not is_unused(folder):
                 self._used_names.add(folder.name.casefold())
 
     def get(self, arm_signature: str) -> Path | None:

@@ -101,6 +101,9 @@ def how_sure(study: StudyRecord, compared: Sequence[HeadlineComparison]) -> list
             f"Better and worse require p < {alpha_at_look(study.n_looks):.3g}{correction}, and an "
             f"interval without 0."
         )
+    under_study = [arm for arm in study.arms if arm not in study.apart]
+    if not all(study.fairness.same_task(arm, under_study[0]) for arm in under_study):
+        lines.append("Arms on different tasks are not compared.")
     if study.tuned:
         overrides = ", ".join(f"{arm} {override}" for arm, override in study.tuned.items())
         lines.append(f"Tuned for each arm, on separate seeds and held-out data: {overrides}.")
@@ -139,6 +142,14 @@ def diverged_shares(study: StudyRecord) -> str:
         )
     if not parts:
         return ""
+    if len(counts) == 1 and not any(k for k, _ in counts):
+        ((_, n),) = counts
+        limit = 100 * clopper_pearson(0, n).high
+        each = " in each arm" if len(study.arms) > 1 else ""
+        return (
+            f"No trial diverged: with {n} trials{each}, the rate may still be up to {limit:.0f} % "
+            f"(95 % interval)."
+        )
     return f"Diverged trials: {'; '.join(parts)}."
 
 

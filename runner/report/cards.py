@@ -101,7 +101,7 @@ def _aa_row(finding: Finding, pair: AAPair | None) -> str:
     if math.isnan(interval.low):
         return text
     includes = interval.low <= 0 <= interval.high
-    return f"{text}, {'includes 0, as it must' if includes else 'excludes 0'}"
+    return f"{text}, {'includes 0, as expected' if includes else 'excludes 0'}"
 
 
 def _positive_row(finding: Finding, control: PositiveControl | None, study: StudyRecord) -> str:

@@ -24,12 +24,15 @@ STANDING_TEXTS = {Standing.not_distinguished: "not significant"}
 """Shorter words than the answer's, next to a row."""
 CAPTION = (
     "Each row is the mean difference of an arm from its baseline over the same seeds, with its "
-    "95 % t-interval. An interval that crosses the line at 0 shows no difference. A bracket marks "
-    "the smallest difference that 80 % of such studies would find. "
+    "95 % t-interval. At the right are its numbers and the result of the test. The test is "
+    "corrected for all comparisons, so an interval without 0 may still be not significant. Short "
+    "grey lines mark the smallest differences that 80 % of such studies would find, estimated from "
+    "these seeds. "
 )
 AA_CAPTION = (
-    "The grey band is the interval of an A/A pair, which is one arm twice under different seeds. "
-    "Only chance can make the two differ. "
+    "The row below the rule is an A/A pair: the same arm under other seeds, minus the arm. Only "
+    "chance can make the two differ. They share no seeds, so their interval, the grey band, is "
+    "wider than chance in the rows above. It is a check for errors and no threshold. "
 )
 
 

@@ -20,7 +20,7 @@ from runner.stats.standing import Standing
 from runner.wording import quantity
 from runner.wording.phrases import capitalise, join_with_and
 
-A_LITTLE, CLEARLY = 0.02, 0.20
+A_LITTLE, A_LOT = 0.02, 0.20
 """Limits of the size words, as shares of the baseline's mean."""
 MAX_NAMED = 3  # arms of one result that a sentence names
 WORDS = {
@@ -72,12 +72,12 @@ def answer_word(row: HeadlineComparison) -> str:
 
 
 def size_word(row: HeadlineComparison) -> str:
-    """Return "a little" or "clearly" for a small or large share of the baseline's mean; else ""."""
+    """Return "a little" or "a lot" for a small or large share of the baseline's mean; else ""."""
     interval = row.decision.interval
     if interval is None or not isfinite(row.baseline_mean) or not row.baseline_mean:
         return ""
     share = abs(interval.mean / row.baseline_mean)
-    return "a little" if share < A_LITTLE else "clearly" if share > CLEARLY else ""
+    return "a little" if share < A_LITTLE else "a lot" if share > A_LOT else ""
 
 
 def answer_to_title(study: StudyRecord, row: HeadlineComparison, with_costs: bool) -> str:
@@ -89,9 +89,17 @@ def answer_to_title(study: StudyRecord, row: HeadlineComparison, with_costs: boo
     also = [f"it {join_with_and(facts)}"] if facts else []
     if row.unequal:
         also.append(f"it also differs in {format_unequal_settings(row.unequal)}")
-    clause = _clause(study, row) + "".join(f"; {text}" for text in also)
-    separator = ". In" if ":" in verdict else ": in"
-    return f"{verdict}{separator} {row.headline.label}, {clause}"
+    rest = "".join(f"; {text}" for text in also)
+    separator = "." if ":" in verdict else ":"
+    label = row.headline.label
+    if row.headline.yes_if != "better" and row.standing in (Standing.better, Standing.worse):
+        # "Yes: x is worse" would be read twice, so the sentence names the side.
+        clause = f"{label} is {_side(row)} in {row.arm} than in {row.baseline} by {_amount(row)}"
+        clause += cost_clause(study, row)
+    else:
+        clause = f"in {label}, {_clause(study, row)}"
+    clause = capitalise(clause) if separator == "." else clause
+    return f"{verdict}{separator} {clause}{rest}"
 
 
 def _clause(

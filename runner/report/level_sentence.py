@@ -49,10 +49,6 @@ def level_sentences(
         numbers += ", on another task and therefore not compared"
     elif not results.empty and (means["n"] > 1).any():
         numbers += f", over {count_range(means['n'].tolist(), 'seed')}"
-    if is_whole_study and not all(
-        study.fairness.same_task(a, means["arm"][0]) for a in means["arm"]
-    ):
-        numbers += "; arms on different tasks are not compared"
     return [*([name] if is_whole_study else []), f"{numbers}.", *([without] if lost else [])]
 
 

@@ -24,6 +24,7 @@ from runner.report import page_font
 from runner.report.answer import lead_sentences
 from runner.report.cards import verdict_card
 from runner.report.headlines import HeadlineComparison
+from runner.report.next_steps import describe_setting, next_commands
 from runner.report.study_record import StudyRecord
 from runner.report.tables import comparison_table as comparison_table
 from runner.report.tables import cost_table as cost_table
@@ -70,6 +71,8 @@ def render(
         "lines": answer[len(leads) :],
         "smoke": study.scale == "smoke",
         "facts": _facts(study),
+        "setting": describe_setting(study),
+        "next_commands": next_commands(study),
         "card_groups": card_groups(study, findings),
         "comparisons": [table for table in tables if table["rows"]],
         "costs": cost_table(study, summary),
@@ -160,7 +163,7 @@ def _facts(study: StudyRecord) -> list[str]:
         format_count(len(study.arms), "arm"),
         f"{count_range([int(n) for n in seeds], 'seed')}{each}",
         trials,
-        f"{seconds} of compute time",
+        f"{seconds} of compute time in all trials",
     ]
 
 

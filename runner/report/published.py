@@ -20,6 +20,8 @@ def published_phrase(claim: Claim) -> str:
     phrase = PHRASES.get(claim.published_is, "")
     if claim.published_is == "same quantity" and _is_about_direction(claim):
         return f"{phrase}, but its size is not tested"
+    if claim.published_is == "other quantity" and _is_about_direction(claim):
+        return f"{phrase}: only the direction is tested"
     return phrase
 
 

@@ -3,7 +3,6 @@
 The thresholds are the ones at which `torch.utils.benchmark` and pyperf warn.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -105,12 +104,13 @@ def aa_difference_lines(
     for _, original, interval, n_seeds in aa_differences(results, aa_pairs, metric):
         mean, low, high, n = interval
         seeds = f" ({n} of {n_seeds} seeds)" if n < n_seeds else ""
-        includes_zero = low <= 0 <= high
-        limits = (math.nan, math.nan) if includes_zero else (low, high)
-        amount = quantity.format_amount(mean, *limits, display)
-        remark = "; the interval excludes 0, which chance does in 5 % of studies"
-        pair = f"Two copies of {original} differ by {amount}{seeds}"
-        lines.append(f"{pair}{'' if includes_zero else remark}.")
+        amount = quantity.format_amount(mean, low, high, display)
+        remark = (
+            "they share no seeds, so they vary more than the arms above"
+            if low <= 0 <= high
+            else "the interval excludes 0, which chance does in 5 % of studies"
+        )
+        lines.append(f"Two copies of {original} differ by {amount}{seeds}; {remark}.")
     return lines
 
 

@@ -9,7 +9,7 @@ import pytest
 from runner.claims.headline import Headline
 from runner.metric_names import DivergedValue, Metric
 from runner.report import headline_sentence
-from runner.report.answer import answer_record, sentences
+from runner.report.answer import answer_record, how_sure, sentences
 from runner.report.headlines import compare_headlines
 from runner.report.study_record import StudyRecord
 from tests.runner.report.test_answer import study
@@ -37,11 +37,11 @@ def said(record: StudyRecord) -> str:
     [
         (-0.02, "better", "Yes, a little: in held-out loss, new is better than base by 0.0"),
         (-0.2, "better", "Yes: in held-out loss, new is better than base by 0.2"),
-        (-0.6, "better", "Yes, clearly: in held-out loss, new is better than base by 0.6"),
+        (-0.6, "better", "Yes, a lot: in held-out loss, new is better than base by 0.6"),
         (0.6, "better", "No: the opposite. In held-out loss, new is worse than base by 0.6"),
-        (0.2, "worse", "Yes: in held-out loss, new is worse than base by 0.2"),
-        (-0.2, "worse", "No: the opposite. In held-out loss, new is better than base"),
-        (0.2, "different", "Yes: in held-out loss, new is worse than base"),
+        (0.2, "worse", "Yes: held-out loss is higher in new than in base by 0.2"),
+        (-0.2, "worse", "No: the opposite. Held-out loss is lower in new than in base by 0.2"),
+        (0.2, "different", "Yes: held-out loss is higher in new than in base"),
         (0.0, "better", "Not shown: in held-out loss, new does not differ significantly from base"),
         (0.0, "different", "Not shown: in held-out loss, new does not differ significantly"),
     ],
@@ -82,7 +82,7 @@ def test_exact_counts_are_yes_or_no():
     record = study(values, [size])
     results = record.results.assign(unit="bytes")
     record = dataclasses.replace(record, results=results)
-    assert said(record) == "Yes, clearly: in size of the cache, new is better than base by 12 MiB."
+    assert said(record) == "Yes, a lot: in size of the cache, new is better than base by 12 MiB."
     equal = study({key: [5.0] * 2 for key in values}, [size])
     assert said(equal) == "No: in size of the cache, new is equal to base."
 
@@ -124,12 +124,14 @@ def test_copies_are_amounts_and_never_results():
     columns["new_copy", "val/loss"] = columns["new", "val/loss"][::-1]
     columns["low", "val/loss"] = columns["new", "val/loss"] + 5
     record = study(columns, [LOSS], offsets={"new_copy": 1000}, controls=["low"])
-    assert said(record).endswith("Two copies of new differ by 0.")
+    more = "; they share no seeds, so they vary more than the arms above."
+    assert said(record).endswith(more)
     moved = record.results.assign(
         value=record.results["value"] + 0.01 * (record.results["arm"] == "new_copy")
     )
     text = said(dataclasses.replace(record, results=moved))
-    assert text.endswith("Two copies of new differ by 0.010.")
+    assert "Two copies of new differ by 0.010 [-" in text
+    assert text.endswith(more)
     assert "new_copy" not in text
     assert "low is" not in text
 
@@ -176,7 +178,8 @@ def test_arms_of_another_task_are_never_compared():
     assert "on another task and therefore not compared." in said(record)
     alone = study(arms(pairs=-1.5), [LOSS], conditions=conditions)
     assert compare_headlines(alone, alone.results) == []
-    assert "over 8 seeds; arms on different tasks are not compared." in said(alone)
+    assert "over 8 seeds." in said(alone)
+    assert "Arms on different tasks are not compared." in how_sure(alone, [])
 
 
 def test_one_arm_has_its_level_and_its_misses():
@@ -222,4 +225,4 @@ def test_limits_of_size_words_are_in_the_documentation():
 
     text = (ROOT / "docs" / "verdicts.md").read_text(encoding="utf-8")
     assert f"below {100 * headline_sentence.A_LITTLE:.0f} %" in text
-    assert f"above {100 * headline_sentence.CLEARLY:.0f} %" in text
+    assert f"above {100 * headline_sentence.A_LOT:.0f} %" in text

@@ -195,7 +195,7 @@ def test_cards_have_words_for_metrics_and_numbers_for_pairs() -> None:
     label = study.label("norm/grad_slope")
     assert "/" not in label
     assert card["comparison"].lower().startswith(label.lower())
-    assert card["aa"] == "a_copy minus a: +0.0100 [-0.100, 0.120], includes 0, as it must"
+    assert card["aa"] == "a_copy minus a: +0.0100 [-0.100, 0.120], includes 0, as expected"
     assert card["positive"].endswith("above 0, as it must be")
     assert "+2.10 M parameters [1.05, 4.19]" in card["positive"]
     assert (card["detectable_name"], card["detectable"]) == ("detectable difference", "0.24")
@@ -220,7 +220,7 @@ def test_a_published_number_of_another_quantity_is_not_replicated() -> None:
     (line,) = verdict_counts([finding()])
     assert line == (
         "Verdicts on 1 published claim: 1 reproduced (direction). "
-        "The published number is of another quantity."
+        "The published number is of another quantity: only the direction is tested."
     )
     same, none = ({"published_is": text} for text in ("same quantity", "nothing"))
     (line,) = verdict_counts([finding(), finding(claim=same), finding(claim=none)])
