@@ -8,11 +8,13 @@ from math import isfinite
 from runner.claims.fairness import format_cost_ratio
 from runner.metric_names import COSTS
 from runner.report import trial_notes
+from runner.report.aa_differences import aa_differences
 from runner.report.headlines import HeadlineComparison
 from runner.report.study_record import StudyRecord
 
 STEP_TIME = "time/step"
 LEAST_TIME_CHANGE = 0.1  # smaller changes mean little, since trials run in parallel
+NOISE_FACTOR = 2.0  # a time that differs by less than this many noise floors is called noisy
 
 
 def cost_clause(study: StudyRecord, row: HeadlineComparison) -> str:
@@ -39,8 +41,21 @@ def cost_facts(study: StudyRecord, row: HeadlineComparison) -> list[str]:
         facts.append(f"has {format_cost_ratio('params', parameters).removeprefix('at ')}")
     time = step_time_ratio(study, row.arm, row.baseline)
     if isfinite(time) and abs(time - 1) >= LEAST_TIME_CHANGE:
-        facts.append(f"takes about {time:.2g} x the time a step")
+        remark = " (a noisy measurement)" if is_time_noisy(study, row.arm, row.baseline) else ""
+        facts.append(f"takes about {time:.2g} x the time a step{remark}")
     return facts
+
+
+def is_time_noisy(study: StudyRecord, arm: str, baseline: str) -> bool:
+    """Return whether the difference of two mean step times is below twice the noise of a pair.
+
+    The noise is that of the A/A pair with the largest difference, as in claims about times.
+    """
+    rows = study.results[study.results["metric"] == STEP_TIME]
+    means = rows.groupby("arm")["value"].mean()
+    pairs = aa_differences(study.results, study.aa_pairs, STEP_TIME)
+    noise = max((max(abs(p.interval.low), abs(p.interval.high)) for p in pairs), default=0.0)
+    return abs(float(means[arm]) - float(means[baseline])) < NOISE_FACTOR * noise
 
 
 def step_time_ratio(study: StudyRecord, arm: str, baseline: str) -> float:
