@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from runner import plugins
-from runner.config import Scale
+from runner.config import Scale, StudyError
 from runner.records import locks, provenance
-from runner.records.arm_folders import write_arm
+from runner.records.arm_folders import claim_folder, signature, write_arm
 from runner.records.job import Job, Stage
 from runner.records.stopwatch import Stopwatch
 from runner.records.store import LOCK, SECONDS, UNTIMED
@@ -31,10 +31,12 @@ def compute_stage(job: Job, send: SendEvent) -> None:
     `send` is called with events for the parent; see `runner.study.pool.run_jobs`.
 
     Raises:
+        StudyError: the folder of the arm is another arm's.
         BaseException: the trial failed or was stopped. The reason is in its status, if the status
             could be written.
     """
     slot = job.slot
+    refuse_foreign_folder(job)
     slot.folder.mkdir(parents=True, exist_ok=True)
     is_smoke = job.scale is Scale.smoke
     # The lock of the trial keeps other commands from computing it at the same time. The lock of the
@@ -72,7 +74,7 @@ def compute_stage(job: Job, send: SendEvent) -> None:
         try:
             # Plug-ins first: the trial may use their parts, tasks and experiments.
             plugins.import_plugins(job.plugins)
-            write_arm(slot.folder.parent, job.signature_text)
+            write_arm(slot.arm_folder, job.signature_text)
             trial = Trial(job, send, watch)
             # From here on SIGTERM lets the training end its step and write a checkpoint.
             signal.signal(signal.SIGTERM, trial.request_stop)
@@ -94,6 +96,19 @@ def compute_stage(job: Job, send: SendEvent) -> None:
             # Record the reason, then let the process end with exit code 1.
             record_failure(job, send, trial, watch, error)
             raise
+
+
+def refuse_foreign_folder(job: Job) -> None:
+    """Raise StudyError if the folder of a job's arm is another arm's; nothing is written there.
+
+    The command claims the folder first, unless the disk was full.
+    """
+    folder = job.slot.arm_folder
+    if not claim_folder(folder, signature(job.signature_text)):
+        raise StudyError(
+            f"{folder} belongs to another arm, which another command computes; "
+            "run the command again, which chooses another folder"
+        )
 
 
 def record_costs(trial: Trial) -> None:
