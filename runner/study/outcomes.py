@@ -52,7 +52,8 @@ class TrialEventHandler:
         elif "note" in event:
             self.progress.note(event["note"])
         else:
-            self.progress.step(name, event["step"], event["steps"], event["loss"])
+            from_step = event.get("from_step", 0)
+            self.progress.step(name, event["step"], event["steps"], event["loss"], from_step)
 
     def _end(self, name: str, job: Job, event: Mapping[str, Any]) -> None:
         self._running.pop(job.slot, None)

@@ -59,7 +59,8 @@ def test_without_earlier_trials_the_first_one_tells_the_speed():
 def test_a_trial_that_resumes_or_fails_says_nothing_wrong_about_the_speed():
     left, clock = left_of(dict.fromkeys("abc", 10.0), workers=1, in_seconds=True)
     left.begin("a", Stage.run)
-    left.advance("a", Stage.run, 0.8)  # from a checkpoint
+    left.advance("a", Stage.run, 0.8, 0.8)  # from a checkpoint
+    left.advance("a", Stage.run, 0.1)  # its measurements, which count anew
     clock.now = 2.0
     left.end("a", Stage.run, succeeded=True)
     assert left.seconds() == pytest.approx(20.0)
@@ -67,6 +68,23 @@ def test_a_trial_that_resumes_or_fails_says_nothing_wrong_about_the_speed():
     left.end("b", Stage.run, succeeded=False)
     assert left.seconds() == pytest.approx(10.0)
     left.end("nobody", Stage.run, succeeded=True)
+    left.begin("c", Stage.run)
+    left.advance("c", Stage.run, 1.0, 1.0)  # only its evaluation was left
+    clock.now = 3.0
+    left.end("c", Stage.run, succeeded=True)
+    assert left.seconds() is None
+
+
+@pytest.mark.parametrize("shares", [(1.0,), (0.25, 0.5, 0.75, 1.0), (0.5,), ()])
+def test_a_trial_with_few_reports_says_its_speed(shares: tuple[float, ...]):
+    left, clock = left_of(dict.fromkeys("ab", 10.0), workers=1, in_seconds=True)
+    left.begin("a", Stage.run)
+    for share in shares:
+        clock.now = 30 * share
+        left.advance("a", Stage.run, share)
+    clock.now = 30.0
+    left.end("a", Stage.run, succeeded=True)
+    assert left.seconds() == pytest.approx(30.0)
 
 
 def test_timings_run_one_at_a_time():
