@@ -23,6 +23,7 @@ from runner.records.arm_folders import (
     write_arm,
     write_signature,
 )
+from runner.records.checkpoint_files import drop_leftover_state
 from runner.records.files import (
     is_accessible,
     is_folder,
@@ -203,6 +204,8 @@ def prepare_trials(plan: Plan) -> list[Entry]:
     with lock_store(plan) as store:
         for _ in range(N_CLAIMS):
             if claim_arm_folders(plan, store, entries := list_trials(plan)):
+                for slot in {entry.slot for entry in entries if entry.reused}:
+                    drop_leftover_state(slot)
                 return entries
             plan.notes[:] = notes
     raise StudyError(f"{store.root}: other commands use the folders of these arms; try again")

@@ -12,6 +12,7 @@ from runner import plugins
 from runner.config import Scale, StudyError
 from runner.records import locks, provenance
 from runner.records.arm_folders import claim_folder, signature, write_arm
+from runner.records.checkpoint_files import keep_weights
 from runner.records.job import Job, Stage
 from runner.records.stopwatch import Stopwatch
 from runner.records.store import LOCK, SECONDS, UNTIMED
@@ -223,7 +224,7 @@ def finish(job: Job, trial: Trial, watch: Stopwatch) -> None:
 def drop_training_state(trial: Trial) -> None:
     """Delete what only a resumed training needs; the trial's result is written already."""
     with contextlib.suppress(OSError):
-        checkpoint.keep_weights(trial.checkpoints)
+        keep_weights(trial.checkpoints)
 
 
 def describe_in_one_line(error: BaseException) -> str:
