@@ -18,11 +18,17 @@ from runner.records.stopwatch import Stopwatch
 from runner.records.store import LOCK, SECONDS, UNTIMED
 from runner.trial import checkpoint, science
 from runner.trial.machine_lock import lock_machine
-from runner.trial.machine_users import announce_use, describe_wait
+from runner.trial.machine_users import (
+    announce_use,
+    describe_disturbance,
+    describe_wait,
+    is_disturbed,
+)
 from runner.trial.training import TrialStopped
 from runner.trial.trial import SendEvent, Trial
 from runner.wording.output import describe_error, truncate_middle
 
+DISTURBED_NOTE = "a smoke run computed while this trial was timed, which may have slowed it"
 MAX_TRACEBACK_CHARACTERS = 20_000  # longer tracebacks are truncated in the status
 
 
@@ -44,7 +50,7 @@ def compute_stage(job: Job, send: SendEvent) -> None:
     # machine is exclusive for timing, so that no other trial slows it down.
     with (
         lock_trial(slot.folder / LOCK, send),
-        announce_use(job) as mark_held,
+        announce_use(job) as mark_computing,
         lock_machine(
             exclusive=job.stage is Stage.timing and not is_smoke,
             waits=not is_smoke,
@@ -52,10 +58,12 @@ def compute_stage(job: Job, send: SendEvent) -> None:
             on_failure=lambda why: send(
                 {"note": f"other trials may disturb timings: the machine has no lock ({why})"}
             ),
-        ),
+        ) as disturbs,
     ):
         # From here on, other studies that wait can say that they wait for this one.
-        mark_held()
+        mark_computing(disturbs)
+        if disturbs:
+            send({"note": describe_disturbance(job)})
         send({"state": "computing"})
         # Another process may have computed this stage while this one waited for the locks.
         is_new_pass = bool(job.passes) and slot.reopen_for_timing(job.code, job.passes)
@@ -89,6 +97,8 @@ def compute_stage(job: Job, send: SendEvent) -> None:
             science.stage(job.config.experiment, job.stage)(trial)
             if job.stage is Stage.run:
                 record_costs(trial)
+            elif is_disturbed():
+                trial.note(DISTURBED_NOTE)
             # A process that the experiment forked (e.g. a data loader) must not write records.
             leave_if_forked(trial_pid)
             finish(job, trial, watch)
