@@ -249,7 +249,7 @@ def claim_arm_folders(plan: Plan, store: Store, entries: Sequence[Entry]) -> boo
 
 
 def owns_folder(entry: Entry) -> bool:
-    """Whether the folder of a trial's arm is missing, that arm's, or nobody's yet."""
+    """Whether the folder of a trial's arm is missing, that arm's, or free."""
     folder = entry.slot.arm_folder
     return not is_folder(folder) or read_signature(folder) in (None, entry.arm.signature)
 

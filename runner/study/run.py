@@ -41,7 +41,9 @@ def run_trials(plan: Plan, title: str = "") -> list[Entry]:
     n_trials, workers = len(entry_by_folder), count_workers(plan.study, max(1, len(missing)))
     time_left = estimate_time_left(plan, list(missing.values()), workers) if missing else None
     study_name = describe_study(plan, title)
-    load = describe_load() if missing else ""
+    # After a tuning the trials of this command are part of the load.
+    is_first = bool(title) or plan.study.tune.key is None
+    load = describe_load() if missing and is_first else ""
     opening = (
         *(f"note: {note}" for note in plan.notes),
         f"{study_name}: {describe_work(plan, n_trials, len(missing), time_left)}",

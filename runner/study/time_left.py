@@ -61,7 +61,7 @@ class TimeLeft:
     def advance(self, name: str, stage: Stage, share: float, start_share: float = 0.0) -> None:
         """Note the share of a stage that is done, and the share that it resumed from."""
         if piece := self.pieces.get((name, stage)):
-            # Measurements after a training count anew, so the first report says where it began.
+            # Measurements after a training start again, so the first report says where it began.
             if piece.start_share is None:
                 piece.start_share = start_share
             piece.share = share

@@ -1,4 +1,4 @@
-"""What a trial waits for: the trials of other studies, named by experiment and process."""
+"""The trials of other studies that a trial waits for or disturbs, by experiment and process."""
 
 import contextlib
 import multiprocessing
