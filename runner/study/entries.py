@@ -15,7 +15,15 @@ from runner.plan.data import cache_folder
 from runner.plan.plan import Plan, PlannedArm
 from runner.plan.report_spec import read_report_spec
 from runner.records import provenance
-from runner.records.arm_folders import ARM, SIGNATURE, write_arm, write_signature
+from runner.records.arm_folders import (
+    ARM,
+    SIGNATURE,
+    claim_folder,
+    read_signature,
+    write_arm,
+    write_signature,
+)
+from runner.records.checkpoint_files import drop_leftover_state
 from runner.records.files import (
     is_accessible,
     is_folder,
@@ -28,6 +36,7 @@ from runner.records.store import LOG, Slot, Store, TrialRecords
 from runner.wording.output import describe_error, first_lines, join_names, truncate_middle
 
 N_DAMAGE_LINES = 9  # damaged trials that get a line each; the rest share one line
+N_CLAIMS = 20  # times that the trials are listed while other commands take the arms' folders
 WAIT_NOTICE_SECONDS = 1  # seconds of waiting for another command before a line says so
 
 
@@ -158,7 +167,8 @@ def damage_notes(damages: Sequence[tuple[str, str]]) -> list[str]:
 def lock_store(plan: Plan) -> Iterator[Store]:
     """Yield the store of a plan's experiment, locked against other commands.
 
-    If the store cannot be written, there is no lock: no command can change it.
+    There is no lock where the store cannot be written, or where its disk has no locks. Then
+    `claim_folder` still keeps two arms from sharing a folder.
     """
     root = Store.trials_folder(plan.outputs, plan.experiment)
     with contextlib.ExitStack() as stack:
@@ -183,38 +193,65 @@ def prepare_trials(plan: Plan) -> list[Entry]:
     """Return all trials of a plan as `list_trials` does, and make the folders of missing ones.
 
     The store is locked meanwhile. So two commands that start together share an arm's folder, also
-    if they name the arm differently: the second finds the folder by its signature.
+    if they name the arm differently: the second finds the folder by its signature. Without locks
+    another command may take a folder's name first; then the trials are listed again.
+
+    Raises:
+        ConfigError: trials are missing, and the store cannot be written.
+        StudyError: other commands take the names of all folders.
+    """
+    notes = list(plan.notes)
+    with lock_store(plan) as store:
+        for _ in range(N_CLAIMS):
+            if claim_arm_folders(plan, store, entries := list_trials(plan)):
+                for slot in {entry.slot for entry in entries if entry.reused}:
+                    drop_leftover_state(slot)
+                return entries
+            plan.notes[:] = notes
+    raise StudyError(f"{store.root}: other commands use the folders of these arms; try again")
+
+
+def claim_arm_folders(plan: Plan, store: Store, entries: Sequence[Entry]) -> bool:
+    """Repair the slots of a plan's trials, and make the arm folders of the missing ones.
+
+    Returns:
+        False if another arm has a folder now, which was free when the trials were listed.
 
     Raises:
         ConfigError: trials are missing, and the store cannot be written.
     """
-    with lock_store(plan) as store:
-        entries = list_trials(plan)
-        missing = [entry for entry in entries if not entry.reused]
-        refuse_links({entry.slot.arm_folder for entry in entries})  # each gets an arm.json
-        refuse_links(entry.slot.folder for entry in missing)
-        try:
-            if missing:
-                store.root.mkdir(parents=True, exist_ok=True)
-                for old_probe in store.root.glob(".probe-*"):  # left by a killed command
-                    remove(old_probe)
-                probe = store.root / f".probe-{provenance.unique_suffix()}"
-                probe.touch()
-                probe.unlink()
-            plan.notes.extend(repair_slots(entries))
-            for folder, entry in {entry.slot.arm_folder: entry for entry in missing}.items():
-                folder.mkdir(exist_ok=True)
-                write_signature(folder, entry.arm.signature)
-        except OSError as error:
-            if missing and error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-                raise ConfigError(
-                    f"outputs={truncate_middle(plan.outputs, 120)}: {len(missing)} of "
-                    f"{len(entries)} trials are missing and cannot be written "
-                    f"({error.strerror}); give another folder"
-                ) from error
-            if missing:  # e.g. a full disk, which may have space again when the trials run
-                plan.notes.append(f"the store cannot be written now: {describe_error(error)}")
-    return entries
+    missing = [entry for entry in entries if not entry.reused]
+    refuse_links({entry.slot.arm_folder for entry in entries})  # each gets an arm.json
+    refuse_links(entry.slot.folder for entry in missing)
+    try:
+        if missing:
+            store.root.mkdir(parents=True, exist_ok=True)
+            for old_probe in store.root.glob(".probe-*"):  # left by a killed command
+                remove(old_probe)
+            probe = store.root / f".probe-{provenance.unique_suffix()}"
+            probe.touch()
+            probe.unlink()
+        if not all(map(owns_folder, entries)):
+            return False
+        plan.notes.extend(repair_slots(entries))
+        new_folders = {entry.slot.arm_folder: entry.arm.signature for entry in missing}
+        return all(claim_folder(folder, known) for folder, known in new_folders.items())
+    except OSError as error:
+        if missing and error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise ConfigError(
+                f"outputs={truncate_middle(plan.outputs, 120)}: {len(missing)} of "
+                f"{len(entries)} trials are missing and cannot be written "
+                f"({error.strerror}); give another folder"
+            ) from error
+        if missing:  # e.g. a full disk, which may have space again when the trials run
+            plan.notes.append(f"the store cannot be written now: {describe_error(error)}")
+    return True
+
+
+def owns_folder(entry: Entry) -> bool:
+    """Whether the folder of a trial's arm is missing, that arm's, or free."""
+    folder = entry.slot.arm_folder
+    return not is_folder(folder) or read_signature(folder) in (None, entry.arm.signature)
 
 
 def repair_slots(entries: Sequence[Entry]) -> list[str]:

@@ -17,6 +17,7 @@ from runner import registry
 from runner.plan import estimates
 from runner.plan.plan import PlannedArm
 from runner.records.arm_folders import read_arm_record
+from runner.records.checkpoint_files import STATE
 from runner.records.files import read_json
 from runner.records.store import CHECKPOINTS, RESULT, Slot, Store
 
@@ -25,7 +26,6 @@ SIMILAR = 8  # times as many FLOPs, or as few, are of a similar length
 MAX_READ = 400  # results that are read, regardless of the number of arms
 BYTES_PER_NUMBER, BYTES_OF_RECORDS = 4, 400_000
 """A finished trial keeps a weight per parameter. The last is the size of its other files."""
-STATE = "state.pt"  # of a checkpoint; see `runner.trial.checkpoint`
 NUMBERS_PER_PARAMETER, N_CHECKPOINTS = 3, 2
 """A checkpoint of a running trial has a weight and two moments per parameter; it keeps two."""
 

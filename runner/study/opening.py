@@ -13,12 +13,6 @@ BUSY_SHARE = 1.5  # a load above this multiple of the cores is reported
 _CHANGES_TIME = ("arm", "arms", "n_seeds", "tune", "workers", "device", "timing")
 
 
-class LoadReport:
-    """Whether this command has looked at the load; later its own trials are part of it."""
-
-    done = False
-
-
 def describe_study(plan: Plan, title: str = "") -> str:
     """Return the name of a study with its scale: `moe (quick)`, `moe (quick), tuning`."""
     return f"{experiment_name(plan)} ({plan.study.scale.value}){title and f', {title}'}"
@@ -58,16 +52,17 @@ def describe_duration(plan: Plan, time_left: TimeLeft | None, *, is_whole: bool)
 
 def changes_time(plan: Plan) -> bool:
     """Return whether the command changes how long the preset takes."""
-    words = [text.lstrip("+~") for text in shlex.split(plan.command)]
-    keys = {text.partition("=")[0].partition(".")[0] for text in words if "=" in text}
+    # A word without "=" is an override only if it deletes a key: `~arms.dense`.
+    words = [text for text in shlex.split(plan.command) if "=" in text or text.startswith("~")]
+    keys = {text.lstrip("+~").partition("=")[0].partition(".")[0] for text in words}
     return bool(plan.typed_settings or keys & set(_CHANGES_TIME))
 
 
 def describe_load() -> str:
-    """Return a sentence on a loaded machine, once per command; "" if the machine has time."""
-    if LoadReport.done:
-        return ""
-    LoadReport.done = True
+    """Return a sentence on a loaded machine; "" if the machine has time.
+
+    Call it before a command computes its first trial: its own trials are part of the load.
+    """
     try:
         load = os.getloadavg()[0]
     except (OSError, AttributeError):  # not every system has it

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runner.records import locks
+from runner.records.arm_folders import read_signature, signature
 from runner.records.job import Job, Stage
 from runner.records.store import LOCK, LOG, NOT_TIMED_AGAIN, TIMED_AGAIN, UNTIMED, Slot
 from runner.study.progress import Progress
@@ -51,7 +52,8 @@ class TrialEventHandler:
         elif "note" in event:
             self.progress.note(event["note"])
         else:
-            self.progress.step(name, event["step"], event["steps"], event["loss"])
+            from_step = event.get("from_step", 0)
+            self.progress.step(name, event["step"], event["steps"], event["loss"], from_step)
 
     def _end(self, name: str, job: Job, event: Mapping[str, Any]) -> None:
         self._running.pop(job.slot, None)
@@ -92,6 +94,10 @@ def finalize_status(
     Returns:
         The status. It has `unwritten: True` if it could not be written to the store.
     """
+    # Another command may have taken the folder for another arm, whose records are not this trial's.
+    if read_signature(job.slot.arm_folder) not in (None, signature(job.signature_text)):
+        message = error or why or f"{job.slot.arm_folder} belongs to another arm"
+        return {"state": "failed", "message": truncate_middle(message), "unwritten": True}
     exit_description = describe_exit(exitcode)
     runs_elsewhere = not locks.is_free(job.slot.folder / LOCK)
     if not job.slot.is_finished(job.code) and job.stage is Stage.timing and not runs_elsewhere:

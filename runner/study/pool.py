@@ -52,7 +52,7 @@ def run_jobs(jobs: Sequence[Job], workers: int, on_event: "OnEvent") -> None:
     - `{"state": "waiting", "why"}`: it waits for a lock.
     - `{"state": "computing"}`: it has its locks and computes.
     - `{"note"}`: a note to print.
-    - `{"step", "steps", "loss"}`: its progress.
+    - `{"step", "steps", "loss", "from_step"}`: its progress, and the step that it resumed from.
     - `{"state": "silent", "seconds"}`: it has sent no event for that time.
     - `{"state": "failed", "message"}`: an exception ended it.
     - `{"state": "ended", "exitcode", "pid", "why"}`: the last event of a job. `why` says why the

@@ -23,6 +23,7 @@ N_LISTED = 3  # running trials that a line names
 ESTIMATE_SECONDS = 0.5  # between two estimates of the time left while trials report steps
 _TIMED_BEFORE = (TIMED_AGAIN, NOT_TIMED_AGAIN)
 STARTING = "the first trials are starting"
+TIMED_AGAIN_NOW = "trials are timed again"
 
 
 class Progress:
@@ -98,6 +99,7 @@ class Progress:
             self._stages[name], self._states[name] = stage, "starts"
         if self._live:
             self._tasks[name] = self._live.add_task(f"{name} {stage}", total=None, note="")
+            self._live.update(self._all, note=self.describe_time_left())
 
     def compute(self, name: str) -> None:
         """Show that a trial has its locks and computes."""
@@ -135,13 +137,17 @@ class Progress:
         else:
             print(line, flush=True)  # noqa: T201
 
-    def step(self, name: str, step: int, steps: int, loss: float) -> None:
-        """Show that a trial has reached `step` of `steps`, with its latest training loss."""
+    def step(self, name: str, step: int, steps: int, loss: float, from_step: int = 0) -> None:
+        """Show that a trial has reached `step` of `steps`, with its latest training loss.
+
+        `from_step` is the step that it resumed from.
+        """
         with self._lock:
             # A trial that trains nothing reports a loss of 0.
             self._states[name] = f"step {step}/{steps}" + (f" loss {loss:.4g}" if loss else "")
             if self._time_left and name in self._stages:
-                self._time_left.advance(name, self._stages[name], step / max(1, steps))
+                share, start_share = step / max(1, steps), from_step / max(1, steps)
+                self._time_left.advance(name, self._stages[name], share, start_share)
         if self._live:
             self._live.update(
                 self._tasks[name],
@@ -163,7 +169,9 @@ class Progress:
             if stage is Stage.timing and self._untimed and state not in _TIMED_BEFORE:
                 self._untimed -= 1
             if self._time_left and stage is not None:
-                self._time_left.end(name, stage, succeeded=state not in ("failed", "killed"))
+                # A timed trial that has diverged is not timed.
+                succeeded, timed = state not in ("failed", "killed"), state == UNTIMED
+                self._time_left.end(name, stage, succeeded=succeeded, timing_follows=timed)
             left = self.describe_time_left()
         took = f" in {seconds:.1f} s" if seconds is not None else ""
         state_word = "computed" if state == UNTIMED else state
@@ -181,11 +189,17 @@ class Progress:
             self._print(f"{line}; {left}" if left and self.ended < self.total else line)
 
     def describe_time_left(self) -> str:
-        """Return the time until all trials have ended: `about 3 min left`; "" if unknown."""
+        """Return the time until all trials have ended: `about 3 min left`; "" if unknown.
+
+        The time of further timing passes is unknown, because their number depends on the noise.
+        """
         with self._lock:
-            seconds = self._time_left.seconds() if self._time_left else None
-            if seconds is None or self._time_left is None:
+            if self._time_left is None:
                 return ""
+            seconds = self._time_left.seconds()
+            if seconds is None:
+                is_again = not self._time_left.pieces and Stage.timing in self._stages.values()
+                return TIMED_AGAIN_NOW if is_again else ""
             more = ", plus the timings" if self._time_left.unknown_timings() else ""
             return f"{format_estimate(seconds)} left{more}"
 

@@ -8,9 +8,9 @@ from typing import Any
 from runner import registry
 from runner.plan.plan import Plan, count_workers
 from runner.records.job import Job, Stage
-from runner.records.store import Slot
+from runner.records.store import Slot, Store
 from runner.study import pool
-from runner.study.entries import Entry, make_job, prepare_trials
+from runner.study.entries import Entry, make_job, owns_folder, prepare_trials
 from runner.study.opening import describe_load, describe_study, describe_work
 from runner.study.outcomes import TrialEventHandler
 from runner.study.progress import Progress
@@ -41,7 +41,9 @@ def run_trials(plan: Plan, title: str = "") -> list[Entry]:
     n_trials, workers = len(entry_by_folder), count_workers(plan.study, max(1, len(missing)))
     time_left = estimate_time_left(plan, list(missing.values()), workers) if missing else None
     study_name = describe_study(plan, title)
-    load = describe_load() if missing else ""
+    # After a tuning the trials of this command are part of the load.
+    is_first = bool(title) or plan.study.tune.key is None
+    load = describe_load() if missing and is_first else ""
     opening = (
         *(f"note: {note}" for note in plan.notes),
         f"{study_name}: {describe_work(plan, n_trials, len(missing), time_left)}",
@@ -64,7 +66,25 @@ def run_trials(plan: Plan, title: str = "") -> list[Entry]:
             )
         elif noisy := describe_timing_noise(plan, entries):
             plan.notes.append(f"{noisy}: this run reuses all trials and times none again")
-    return [replace(entry, unwritten_status=unwritten.get(entry.slot)) for entry in entries]
+    ended = [replace(entry, unwritten_status=unwritten.get(entry.slot)) for entry in entries]
+    return leave_foreign_folders(plan, ended)
+
+
+def leave_foreign_folders(plan: Plan, entries: Sequence[Entry]) -> list[Entry]:
+    """Return the trials with new, empty slots where another arm has their arm's folder.
+
+    This happens only if the disk was full and had no locks when the trials were listed.
+    """
+    foreign = {entry.slot.arm_folder for entry in entries if not owns_folder(entry)}
+    if not foreign:
+        return list(entries)
+    store = Store(plan.outputs, plan.experiment)
+    return [
+        replace(entry, slot=store.slot(entry.arm.name, entry.arm.signature, entry.seed))
+        if entry.slot.arm_folder in foreign
+        else entry
+        for entry in entries
+    ]
 
 
 def compute_missing_trials(

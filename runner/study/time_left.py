@@ -15,8 +15,6 @@ from runner.records.job import Stage
 from runner.study import forecast
 from runner.study.entries import Entry
 
-RESUMED_SHARE = 0.2  # a trial whose first report is later than this has resumed from a checkpoint
-
 
 @dataclass
 class Piece:
@@ -26,7 +24,7 @@ class Piece:
         stage: the stage; timings run one at a time.
         weight: the expected seconds, or a number in proportion to them.
         start_time: when it began to compute; None while it waits.
-        start_share: the share that a checkpoint had before.
+        start_share: the share that was done when it began, from its first report.
         share: the share that is done.
     """
 
@@ -60,20 +58,23 @@ class TimeLeft:
         if piece := self.pieces.get((name, stage)):
             piece.start_time = self.clock()
 
-    def advance(self, name: str, stage: Stage, share: float) -> None:
-        """Note the share of a stage that is done."""
+    def advance(self, name: str, stage: Stage, share: float, start_share: float = 0.0) -> None:
+        """Note the share of a stage that is done, and the share that it resumed from."""
         if piece := self.pieces.get((name, stage)):
+            # Measurements after a training start again, so the first report says where it began.
             if piece.start_share is None:
-                piece.start_share = share if share > RESUMED_SHARE else 0.0
+                piece.start_share = start_share
             piece.share = share
 
-    def end(self, name: str, stage: Stage, *, succeeded: bool) -> None:
-        """Note that a stage has ended; a trial that failed has no other stage, either."""
+    def end(self, name: str, stage: Stage, *, succeeded: bool, timing_follows: bool = True) -> None:
+        """Note that a stage has ended; a trial that failed or diverged may have no other one."""
         piece = self.pieces.pop((name, stage), None)
-        if not succeeded:
+        if not (succeeded and timing_follows):
             self.pieces.pop((name, Stage.timing), None)
-        elif piece is not None and piece.start_time is not None:
-            weight = piece.weight * (1 - (piece.start_share or 0.0))
+        if not succeeded or piece is None or piece.start_time is None:
+            return
+        weight = piece.weight * (1 - (piece.start_share or 0.0))
+        if weight > 0:
             seconds = self.clock() - piece.start_time
             self._observed[stage] = self._observed.get(stage, 0.0) + seconds
             self._expected[stage] = self._expected.get(stage, 0.0) + weight
@@ -81,6 +82,7 @@ class TimeLeft:
     def seconds(self) -> float | None:
         """Return the seconds until all stages have ended; None if they cannot be estimated.
 
+        Without a stage that is left the answer is None: only further timing passes may follow.
         Stages whose speed is unknown are left out; see `unknown_timings`.
         """
         remaining: dict[Stage, list[float]] = {}
@@ -91,7 +93,7 @@ class TimeLeft:
                     continue
                 return None
             remaining.setdefault(piece.stage, []).append(self._remaining(piece, factor))
-        if self.pieces and not remaining:
+        if not remaining:
             return None
         runs, timings = remaining.get(Stage.run, []), remaining.get(Stage.timing, [])
         return max(sum(runs) / self.workers, max(runs, default=0.0)) + sum(timings)

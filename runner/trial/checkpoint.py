@@ -8,8 +8,8 @@ never incomplete. While a trial runs, its two newest checkpoints are kept.
 - A checkpoint that is damaged, or that this version cannot load, is skipped with a note. The
   training resumes from the previous one, or starts again.
 - Skipped checkpoints are renamed. They are deleted when the trial is done.
-- A finished trial needs its trained weights only: `keep_weights` deletes the rest of the last
-  checkpoint, which is two thirds of it.
+- A finished trial needs its trained weights only: `runner.records.checkpoint_files.keep_weights`
+  deletes the rest of the last checkpoint, which is two thirds of it.
 - If the machine runs out of memory or file handles, the trial fails and skips nothing. The next
   run loads the same checkpoint.
 """
@@ -26,6 +26,10 @@ import torch
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 
+from runner.records.checkpoint_files import DIGESTS as DIGESTS
+from runner.records.checkpoint_files import STATE as STATE
+from runner.records.checkpoint_files import WEIGHTS as WEIGHTS
+from runner.records.checkpoint_files import steps as steps
 from runner.records.files import (
     is_folder,
     is_transient,
@@ -41,7 +45,6 @@ from runner.records.tracking import curves_fingerprint, curves_match
 
 N_KEPT = 2
 SKIPPED_PREFIX = ".skipped-"
-WEIGHTS, STATE, DIGESTS = "weights.safetensors", "state.pt", "sha256.json"
 
 
 def save(
@@ -234,12 +237,6 @@ def set_generator_states(rng_states: dict[str, Tensor]) -> None:
         setters.get(device, torch.set_rng_state)(state)
 
 
-def steps(folder: Path) -> list[int]:
-    """Return the steps of the checkpoints below a folder, ascending."""
-    numbers = [n.removeprefix("step-") for n in list_names(folder) if n.startswith("step-")]
-    return sorted(int(n) for n in numbers if n.isascii() and n.isdigit() and str(int(n)) == n)
-
-
 def clear(folder: Path, *, keep_last: bool = False) -> None:
     """Delete all checkpoints, skipped ones, and drafts.
 
@@ -249,17 +246,3 @@ def clear(folder: Path, *, keep_last: bool = False) -> None:
     for name in list_names(folder):
         if name != last or not is_folder(folder / name):
             remove(folder / name)
-
-
-def keep_weights(folder: Path) -> None:
-    """Delete all of the last checkpoint but its weights; nothing can resume from it any more.
-
-    Call it after the result of the trial is written. The weights are readable at every moment, and
-    `sha256.json` always has their digest.
-    """
-    for step in steps(folder)[-1:]:
-        path = folder / f"step-{step}"
-        digests = read_json(path / DIGESTS)
-        if digests is not None and WEIGHTS in digests:
-            write_json(path / DIGESTS, {WEIGHTS: digests[WEIGHTS]})
-            remove(path / STATE)

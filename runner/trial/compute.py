@@ -9,19 +9,26 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from runner import plugins
-from runner.config import Scale
+from runner.config import Scale, StudyError
 from runner.records import locks, provenance
-from runner.records.arm_folders import write_arm
+from runner.records.arm_folders import claim_folder, signature, write_arm
+from runner.records.checkpoint_files import keep_weights
 from runner.records.job import Job, Stage
 from runner.records.stopwatch import Stopwatch
 from runner.records.store import LOCK, SECONDS, UNTIMED
 from runner.trial import checkpoint, science
 from runner.trial.machine_lock import lock_machine
-from runner.trial.machine_users import announce_use, describe_wait
+from runner.trial.machine_users import (
+    announce_use,
+    describe_disturbance,
+    describe_wait,
+    is_disturbed,
+)
 from runner.trial.training import TrialStopped
 from runner.trial.trial import SendEvent, Trial
 from runner.wording.output import describe_error, truncate_middle
 
+DISTURBED_NOTE = "a smoke run computed while this trial was timed, which may have slowed it"
 MAX_TRACEBACK_CHARACTERS = 20_000  # longer tracebacks are truncated in the status
 
 
@@ -31,17 +38,19 @@ def compute_stage(job: Job, send: SendEvent) -> None:
     `send` is called with events for the parent; see `runner.study.pool.run_jobs`.
 
     Raises:
+        StudyError: the folder of the arm is another arm's.
         BaseException: the trial failed or was stopped. The reason is in its status, if the status
             could be written.
     """
     slot = job.slot
+    refuse_foreign_folder(job)
     slot.folder.mkdir(parents=True, exist_ok=True)
     is_smoke = job.scale is Scale.smoke
     # The lock of the trial keeps other commands from computing it at the same time. The lock of the
     # machine is exclusive for timing, so that no other trial slows it down.
     with (
         lock_trial(slot.folder / LOCK, send),
-        announce_use(job) as mark_held,
+        announce_use(job) as mark_computing,
         lock_machine(
             exclusive=job.stage is Stage.timing and not is_smoke,
             waits=not is_smoke,
@@ -49,10 +58,12 @@ def compute_stage(job: Job, send: SendEvent) -> None:
             on_failure=lambda why: send(
                 {"note": f"other trials may disturb timings: the machine has no lock ({why})"}
             ),
-        ),
+        ) as disturbs,
     ):
         # From here on, other studies that wait can say that they wait for this one.
-        mark_held()
+        mark_computing(disturbs)
+        if disturbs:
+            send({"note": describe_disturbance(job)})
         send({"state": "computing"})
         # Another process may have computed this stage while this one waited for the locks.
         is_new_pass = bool(job.passes) and slot.reopen_for_timing(job.code, job.passes)
@@ -72,7 +83,7 @@ def compute_stage(job: Job, send: SendEvent) -> None:
         try:
             # Plug-ins first: the trial may use their parts, tasks and experiments.
             plugins.import_plugins(job.plugins)
-            write_arm(slot.folder.parent, job.signature_text)
+            write_arm(slot.arm_folder, job.signature_text)
             trial = Trial(job, send, watch)
             # From here on SIGTERM lets the training end its step and write a checkpoint.
             signal.signal(signal.SIGTERM, trial.request_stop)
@@ -86,6 +97,8 @@ def compute_stage(job: Job, send: SendEvent) -> None:
             science.stage(job.config.experiment, job.stage)(trial)
             if job.stage is Stage.run:
                 record_costs(trial)
+            elif is_disturbed():
+                trial.note(DISTURBED_NOTE)
             # A process that the experiment forked (e.g. a data loader) must not write records.
             leave_if_forked(trial_pid)
             finish(job, trial, watch)
@@ -94,6 +107,19 @@ def compute_stage(job: Job, send: SendEvent) -> None:
             # Record the reason, then let the process end with exit code 1.
             record_failure(job, send, trial, watch, error)
             raise
+
+
+def refuse_foreign_folder(job: Job) -> None:
+    """Raise StudyError if the folder of a job's arm is another arm's; nothing is written there.
+
+    The command claims the folder first, unless the disk was full.
+    """
+    folder = job.slot.arm_folder
+    if not claim_folder(folder, signature(job.signature_text)):
+        raise StudyError(
+            f"{folder} belongs to another arm, which another command computes; "
+            "run the command again, which chooses another folder"
+        )
 
 
 def record_costs(trial: Trial) -> None:
@@ -208,7 +234,7 @@ def finish(job: Job, trial: Trial, watch: Stopwatch) -> None:
 def drop_training_state(trial: Trial) -> None:
     """Delete what only a resumed training needs; the trial's result is written already."""
     with contextlib.suppress(OSError):
-        checkpoint.keep_weights(trial.checkpoints)
+        keep_weights(trial.checkpoints)
 
 
 def describe_in_one_line(error: BaseException) -> str:

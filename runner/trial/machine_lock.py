@@ -8,7 +8,8 @@ folder (`runner.records.private_folders`), which no other user can lock:
   trial starts before it. Running trials keep running until they end.
 
 A trial of a smoke run waits for neither: its times are no evidence. It shares `machine.lock` if it
-can, so that the timings of other studies wait for it.
+can, so that the timings of other studies wait for it. While another study times, it cannot, and the
+two disturb each other: both say so (`runner.trial.machine_users`).
 """
 
 import contextlib
@@ -24,8 +25,8 @@ def lock_machine(
     on_wait: Callable[[], object],
     on_failure: Callable[[str], object],
     waits: bool = True,
-) -> Iterator[None]:
-    """Hold the machine lock, shared or exclusive.
+) -> Iterator[bool]:
+    """Hold the machine lock, shared or exclusive; yield whether the block disturbs a timing.
 
     If locking fails, the block runs without a lock. Causes are a system other than POSIX, no safe
     and writable folder, or a filesystem without locks.
@@ -37,13 +38,14 @@ def lock_machine(
         waits: whether to wait at all; if not, the lock is shared where that is possible at once.
     """
     with contextlib.ExitStack() as stack:
+        disturbs = False
         try:
             folder = private_folders.lock_folder()
             gate = stack.enter_context(contextlib.ExitStack())
             gate_file = gate.enter_context(locks.open_lock_file(folder / "gate.lock"))
             machine_file = stack.enter_context(locks.open_lock_file(folder / "machine.lock"))
             if not waits:
-                locks.share_if_free(machine_file)
+                disturbs = not locks.share_if_free(machine_file)
             else:
                 waited = locks.lock(gate_file, exclusive=exclusive, on_wait=on_wait)
                 on_second_wait = (lambda: None) if waited else on_wait
@@ -53,4 +55,4 @@ def lock_machine(
         except OSError as error:
             stack.close()  # hold both locks or none
             on_failure(str(error))
-        yield  # closing a file releases its lock, and so does the end of a process
+        yield disturbs  # closing a file releases its lock, and so does the end of a process

@@ -171,6 +171,8 @@ def train(
     setup = TrainingSetup(trial, task, probes, step_probes, loop, unchecked)
     # Logged rows after the checkpoint are dropped: the repeated steps log them again.
     trial.open_log(start)
+    if losses := loop.curves.get("train/loss"):
+        trial.progress(start, config.steps, losses[-1])  # it resumes from there
     # From here on a stop request waits for the end of a step and its checkpoint.
     trial.defer_stop = True
     # The loss before the first step decides later whether the trial has diverged.

@@ -108,6 +108,8 @@ class Trial:
         self._tables, self._step = pieces["tables"], pieces["step"]
         self.open_log(pieces["step"])
         self.from_step = pieces["done"]
+        if self.from_step:
+            self.progress(self.from_step, len(items), 0.0)
         for n_done, item in enumerate(items[pieces["done"] :], pieces["done"] + 1):
             yield item
             self.flush()
@@ -181,8 +183,8 @@ class Trial:
         return pooled
 
     def progress(self, step: int, steps: int, loss: float) -> None:
-        """Send the progress of this trial to the parent."""
-        self._send({"step": step, "steps": steps, "loss": loss})
+        """Send the progress of this trial to the parent, with the step that it resumed from."""
+        self._send({"step": step, "steps": steps, "loss": loss, "from_step": self.from_step})
 
     def diverge(self, reason: str) -> None:
         """Mark the trial as diverged; the first reason is kept."""

@@ -1,16 +1,20 @@
 """Folders of arms: readable names, found by signature, whatever their records say."""
 
+import errno
 import json
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from runner.records import arm_folders
 from runner.records.arm_folders import (
     ARM,
     SIGNATURE,
     ArmFolders,
+    claim_folder,
     read_signature,
     signature,
     signature_text,
@@ -117,6 +121,58 @@ def test_of_two_folders_of_one_arm_always_the_same_counts(tmp_path: Path):
     shutil.copytree(folder, tmp_path / "dense-of-a-friend")
     shutil.copytree(folder, tmp_path / ".damaged-dense")
     assert ArmFolders(tmp_path).get(signature(text_of(1))) == folder
+
+
+def test_a_copy_that_comes_first_does_not_replace_the_arms_folder(tmp_path: Path):
+    first, second = make_arm(tmp_path, "dense", 1), make_arm(tmp_path, "dense", 2)
+    for folder in (first, second):
+        shutil.copytree(folder, tmp_path / f"a_backup_of_{folder.name}")
+    folders = ArmFolders(tmp_path)
+    for number, folder in ((1, first), (2, second)):
+        mark = signature(text_of(number))
+        assert folders.get_or_choose("dense", mark) == folder
+        assert folders.get_or_choose("another_name", mark) == folder  # in the same study
+        assert folders.get(mark) == folder
+    renamed = {ArmFolders(tmp_path).get_or_choose("x", signature(text_of(1))) for _ in range(3)}
+    assert renamed == {tmp_path / "a_backup_of_dense"}
+
+
+def test_only_one_arm_can_claim_a_folder(tmp_path: Path):
+    marks = [signature(text_of(number)) for number in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        claims = list(pool.map(lambda mark: claim_folder(tmp_path / "dense", mark), marks))
+    assert sum(claims) == 1
+    winner = marks[claims.index(True)]
+    assert (tmp_path / "dense" / SIGNATURE).read_text() == f"{winner}\n"
+    assert claim_folder(tmp_path / "dense", winner)
+    assert list((tmp_path / "dense").iterdir()) == [tmp_path / "dense" / SIGNATURE]
+
+
+def test_a_folder_can_be_claimed_whose_name_ends_like_a_signature(tmp_path: Path):
+    folder, mark = tmp_path / "x-0123456789abcdef", signature(text_of(1))
+    assert claim_folder(folder, mark)
+    assert read_signature(folder) == mark
+
+
+def test_a_folder_with_an_unreadable_signature_is_not_claimed(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(arm_folders, "CLAIM_SECONDS", 0.01)
+    (tmp_path / "dense").mkdir()
+    (tmp_path / "dense" / SIGNATURE).touch()
+    mark = signature(text_of(1))
+    assert not claim_folder(tmp_path / "dense", mark)
+    assert ArmFolders(tmp_path).get_or_choose("dense", mark).name == f"dense-{mark[:6]}"
+
+
+def test_a_signature_that_cannot_be_written_leaves_the_folder_free(tmp_path: Path, monkeypatch):
+    def write(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    mark = signature(text_of(1))
+    with monkeypatch.context() as patch:
+        patch.setattr(arm_folders, "open", write, raising=False)
+        with pytest.raises(OSError, match="full"):
+            claim_folder(tmp_path / "dense", mark)
+    assert claim_folder(tmp_path / "dense", mark)
 
 
 def test_a_thousand_arms_are_found_in_a_moment(tmp_path: Path):

@@ -17,7 +17,7 @@ import torch
 from runner.config import ConfigError
 from runner.plan.data import check_outputs_writable
 from runner.plan.plan import Plan
-from runner.records import ledger, seal
+from runner.records import checkpoint_files, ledger, locks, seal
 from runner.records.files import read_json, write_json
 from runner.records.job import Stage
 from runner.records.store import RECORDS, Slot
@@ -305,6 +305,37 @@ def test_a_finished_trial_keeps_its_weights_and_no_state_of_the_training(replan:
         (path,) = (place(replan(), arm).folder / "checkpoint").iterdir()
         names = {file.name for file in path.iterdir()}
         assert names == {checkpoint.WEIGHTS, checkpoint.DIGESTS}
+
+
+def test_the_state_of_a_reused_trial_is_dropped_unless_its_lock_is_held(
+    replan: Again,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+):
+    plan = replan()
+    folder = place(plan).folder / "checkpoint" / "step-6"
+    (folder / checkpoint.STATE).write_bytes(b"left by an earlier version")
+    weights = seal.file_sha256(folder / checkpoint.WEIGHTS)
+    write_json(folder / checkpoint.DIGESTS, {checkpoint.WEIGHTS: weights, checkpoint.STATE: "0"})
+    unfinished = Slot(place(plan, "moe_top2").folder)
+    other = unfinished.folder / "checkpoint" / "step-6" / checkpoint.STATE
+    other.write_bytes(b"of a trial that may resume")
+    (unfinished.folder / "result.json").unlink()
+    with locks.open_lock_file(place(plan).folder / "lock") as held:
+        locks.lock(held, exclusive=True, on_wait=pytest.fail)
+        assert place(plan) in {entry.slot for entry in prepare_trials(plan) if entry.reused}
+        assert (folder / checkpoint.STATE).exists()
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint_files, "remove", no_space)
+        prepare_trials(replan())
+        assert (folder / checkpoint.STATE).exists()
+    prepare_trials(replan())
+    assert {file.name for file in folder.iterdir()} == {checkpoint.WEIGHTS, checkpoint.DIGESTS}
+    assert read_json(folder / checkpoint.DIGESTS) == {checkpoint.WEIGHTS: weights}
+    assert other.exists()
+
+
+def no_space(*_: object) -> None:
+    raise OSError("full")
 
 
 def test_a_trial_whose_result_could_not_be_written_keeps_its_whole_checkpoint(

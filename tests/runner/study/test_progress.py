@@ -5,12 +5,14 @@ import signal
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from runner.records.job import Stage
 from runner.study import heartbeat
 from runner.study.heartbeat import Heartbeat
+from runner.study.outcomes import TrialEventHandler
 from runner.study.progress import Progress
 from runner.study.time_left import Piece, TimeLeft
 
@@ -151,6 +153,53 @@ def test_a_timed_trial_has_a_line_for_each_stage(capsys):
         "[0/1] tiled seed 0: computed in 16.8 s, to be timed",
         "[1/1] tiled seed 0: done in 21.0 s",
     ]
+
+
+def test_no_time_is_promised_while_trials_are_timed_again():
+    name = "tiled seed 0"
+    pieces = {(name, stage): Piece(stage, 30.0) for stage in Stage}
+    left = TimeLeft(pieces, 1, in_seconds=True)
+    progress = Progress("flash_attention", total=1, reused=0, time_left=left)
+    for stage, state in ((Stage.run, "untimed"), (Stage.timing, "done")):
+        progress.start(name, stage)
+        progress.compute(name)
+        assert " left; " in progress.describe()
+        progress.end(name, state, 1.0, "")
+    assert progress.describe_time_left() == ""
+    progress.start(name, Stage.timing)
+    progress.compute(name)
+    assert progress.describe() == (
+        "flash_attention: 1 of 1 trial, trials are timed again; tiled seed 0 is timed"
+    )
+    progress.end(name, "timed again", 1.0, "")
+    assert progress.describe_time_left() == ""
+
+
+def test_a_trial_that_diverges_is_not_waited_for_to_be_timed():
+    pieces = {(name, stage): Piece(stage, 100.0) for name in "ab" for stage in Stage}
+    progress = Progress("moe", total=2, reused=0, time_left=TimeLeft(pieces, 1, in_seconds=True))
+    for name, state in (("a", "diverged"), ("b", "untimed")):
+        progress.start(name, Stage.run)
+        progress.end(name, state, 1.0, "")
+    assert progress.describe_time_left() == "about 2 min left"  # one timing
+
+
+def test_a_resumed_trial_says_where_it_began():
+    left = time_left(a=100.0, b=100.0)
+    handler = TrialEventHandler(Progress("moe", total=2, reused=0, time_left=left))
+    job = SimpleNamespace(arm="a", seed=0, stage=Stage.run, slot="slot")
+    for event in (
+        {"state": "started", "pid": 1},
+        {"state": "computing"},
+        {"step": 150, "steps": 200, "loss": 1.0, "from_step": 100},
+    ):
+        handler.handle(job, event)  # type: ignore[arg-type]
+    piece = left.pieces["a seed 0", Stage.run]
+    assert (piece.start_share, piece.share) == (0.5, 0.75)
+
+
+def test_a_trial_that_is_timed_again_has_ended_before():
+    progress, name = Progress("flash_attention", total=1, reused=1), "tiled seed 0"
     progress.start(name, Stage.timing)
     progress.end(name, "timed again", 25.0, "")
     assert progress.describe().endswith("1 of 1 trial; the first trials are starting")

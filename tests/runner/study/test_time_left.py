@@ -10,7 +10,7 @@ import pytest
 from runner.records.arm_folders import signature, write_signature
 from runner.records.job import Stage
 from runner.records.store import Store
-from runner.study import forecast, opening
+from runner.study import forecast, opening, run
 from runner.study.entries import prepare_trials
 from runner.study.opening import describe_load, describe_work
 from runner.study.time_left import Piece, TimeLeft, estimate_time_left
@@ -59,7 +59,8 @@ def test_without_earlier_trials_the_first_one_tells_the_speed():
 def test_a_trial_that_resumes_or_fails_says_nothing_wrong_about_the_speed():
     left, clock = left_of(dict.fromkeys("abc", 10.0), workers=1, in_seconds=True)
     left.begin("a", Stage.run)
-    left.advance("a", Stage.run, 0.8)  # from a checkpoint
+    left.advance("a", Stage.run, 0.8, 0.8)  # from a checkpoint
+    left.advance("a", Stage.run, 0.1)  # its measurements, which start at 0
     clock.now = 2.0
     left.end("a", Stage.run, succeeded=True)
     assert left.seconds() == pytest.approx(20.0)
@@ -67,6 +68,23 @@ def test_a_trial_that_resumes_or_fails_says_nothing_wrong_about_the_speed():
     left.end("b", Stage.run, succeeded=False)
     assert left.seconds() == pytest.approx(10.0)
     left.end("nobody", Stage.run, succeeded=True)
+    left.begin("c", Stage.run)
+    left.advance("c", Stage.run, 1.0, 1.0)  # only its evaluation was left
+    clock.now = 3.0
+    left.end("c", Stage.run, succeeded=True)
+    assert left.seconds() is None
+
+
+@pytest.mark.parametrize("shares", [(1.0,), (0.25, 0.5, 0.75, 1.0), (0.5,), ()])
+def test_a_trial_with_few_reports_says_its_speed(shares: tuple[float, ...]):
+    left, clock = left_of(dict.fromkeys("ab", 10.0), workers=1, in_seconds=True)
+    left.begin("a", Stage.run)
+    for share in shares:
+        clock.now = 30 * share
+        left.advance("a", Stage.run, share)
+    clock.now = 30.0
+    left.end("a", Stage.run, succeeded=True)
+    assert left.seconds() == pytest.approx(30.0)
 
 
 def test_timings_run_one_at_a_time():
@@ -169,6 +187,10 @@ def test_the_presets_figure_is_that_of_the_preset_as_it_stands(plan):
         ("", "about 4 min on two idle cores (the preset's figure)"),
         (" n_seeds=1", "time unknown here (the whole preset: about 4 min on two idle cores)"),
         (" outputs=x", "about 4 min on two idle cores (the preset's figure)"),
+        (" ~arms.dense", "time unknown here (the whole preset: about 4 min on two idle cores)"),
+        (" '~n_seeds'", "time unknown here (the whole preset: about 4 min on two idle cores)"),
+        (" ++arms.x=[]", "time unknown here (the whole preset: about 4 min on two idle cores)"),
+        (" ~hydra.launcher", "about 4 min on two idle cores (the preset's figure)"),
     ):
         typed = SimpleNamespace(study=whole.study, typed_settings=(), command=command + words)
         assert opening.describe_duration(typed, None, is_whole=True) == expected  # type: ignore[arg-type]
@@ -182,16 +204,24 @@ def test_the_presets_figure_is_that_of_the_preset_as_it_stands(plan):
         (8.12, "load 8.1 on 2 cores: times will be longer, and timings noisier"),
     ],
 )
-def test_a_loaded_machine_is_said_once(monkeypatch: pytest.MonkeyPatch, load: float, said: str):
-    monkeypatch.setattr(opening.LoadReport, "done", False)
+def test_a_loaded_machine_is_said(monkeypatch: pytest.MonkeyPatch, load: float, said: str):
     monkeypatch.setattr("os.getloadavg", lambda: (load, 0.0, 0.0))
     monkeypatch.setattr("runner.device.cores", lambda: 2)
     assert describe_load() == said
-    assert describe_load() == ""
+
+
+@pytest.mark.parametrize(("tuned", "title", "said"), [(0, "", 1), (1, "tuning", 1), (1, "", 0)])
+def test_the_load_is_said_before_the_first_trials_of_a_command(
+    plan, monkeypatch: pytest.MonkeyPatch, capsys, tuned: int, title: str, said: int
+):
+    monkeypatch.setattr("os.getloadavg", lambda: (99.0, 0.0, 0.0))
+    monkeypatch.setattr("runner.study.pool.run_jobs", lambda *_: None)
+    words = ("task=waves", "tune=lr") if tuned else ()
+    run.run_trials(plan(*TINY, "arm=dense", "n_seeds=1", *words), title)
+    assert capsys.readouterr().out.count("load 99.0 on") == said
 
 
 def test_a_system_without_a_load_says_nothing(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(opening.LoadReport, "done", False)
     monkeypatch.delattr("os.getloadavg")
     assert describe_load() == ""
 

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_model
 from torch import nn
 
-from runner.records import seal
+from runner.records import checkpoint_files, seal
 from runner.records.files import write_json
 from runner.trial import checkpoint
 
@@ -196,7 +196,7 @@ def test_a_checkpoint_that_would_run_code_is_skipped(
 def test_of_a_finished_trial_only_the_weights_stay(tmp_path: Path):
     save(tmp_path, 5, 10)
     checkpoint.clear(tmp_path, keep_last=True)
-    checkpoint.keep_weights(tmp_path)
+    checkpoint_files.keep_weights(tmp_path)
     path = tmp_path / "step-10"
     assert {file.name for file in path.iterdir()} == {checkpoint.WEIGHTS, checkpoint.DIGESTS}
     model, optimizer = model_of(0)
@@ -207,8 +207,8 @@ def test_of_a_finished_trial_only_the_weights_stay(tmp_path: Path):
     notes: list[str] = []
     assert checkpoint.load_newest(tmp_path, model, optimizer, note=notes.append) is None
     assert notes == ["the checkpoint of step 10 has no state to resume from and was skipped"]
-    checkpoint.keep_weights(tmp_path)
-    checkpoint.keep_weights(tmp_path / "nothing")
+    checkpoint_files.keep_weights(tmp_path)
+    checkpoint_files.keep_weights(tmp_path / "nothing")
 
 
 @pytest.mark.parametrize("failing", ["write_json", "remove"])
@@ -221,12 +221,12 @@ def test_the_weights_are_whole_if_the_process_dies_while_it_deletes_the_rest(
     save(tmp_path, 10)
     path = tmp_path / "step-10"
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, failing, die)
+        patch.setattr(checkpoint_files, failing, die)
         with pytest.raises(OSError, match="full"):
-            checkpoint.keep_weights(tmp_path)
+            checkpoint_files.keep_weights(tmp_path)
     digests = json.loads((path / checkpoint.DIGESTS).read_text())
     assert digests[checkpoint.WEIGHTS] == seal.file_sha256(path / checkpoint.WEIGHTS)
-    checkpoint.keep_weights(tmp_path)
+    checkpoint_files.keep_weights(tmp_path)
     assert not (path / checkpoint.STATE).exists()
 
 

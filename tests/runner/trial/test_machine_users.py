@@ -1,4 +1,4 @@
-"""What a trial waits for: the trials of other studies, named by experiment and process."""
+"""The trials of other studies that a trial waits for or disturbs, by experiment and process."""
 
 import contextlib
 import multiprocessing
@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from runner.config import Scale
-from runner.records import private_folders
+from runner.records import locks, private_folders
 from runner.records.job import Job, Stage
 from runner.study.entries import make_job, prepare_trials
 from runner.trial import machine_lock, machine_users
-from runner.trial.compute import compute_stage
+from runner.trial.compute import DISTURBED_NOTE, compute_stage
 from runner.trial.machine_users import MachineUser, announce_use, describe_wait, other_users
 from tests.support.tiny import TINY
 
@@ -114,6 +114,66 @@ def test_a_smoke_run_waits_for_no_other_study(job: Job, stage: Stage, others: St
     states = [event.get("state") for event in events]
     assert "waiting" not in states
     assert "computing" in states
+    notes = [str(event["note"]) for event in events if "note" in event]
+    if others is Stage.timing:
+        (note,) = notes
+        assert note.startswith("moe (process 4711) times its trials now")
+        assert note.endswith("the times of both may be disturbed")
+    else:
+        assert notes == []
+
+
+def is_marked(pid: int | None) -> bool:
+    return (private_folders.lock_folder() / f"{machine_users.DISTURBED}{pid}").exists()
+
+
+def test_a_timing_is_marked_that_a_smoke_run_disturbs(job: Job):
+    smoke = replace(job, command_pid=1, scale=Scale.smoke)
+    with other_trial(job, Stage.timing, 4711) as timing:
+        assert not is_marked(timing.pid)
+        compute_stage(smoke, lambda _: None)
+        assert is_marked(timing.pid)
+    assert not is_marked(timing.pid)  # its process has ended
+
+
+def test_a_timing_notes_a_smoke_run_that_computes_without_the_lock(job: Job):
+    timing = replace(job, stage=Stage.timing, command_pid=2)
+    with announce_use(replace(job, command_pid=1, scale=Scale.smoke)) as mark_smoke:
+        for disturbs in (False, True):
+            mark_smoke(disturbs)
+            begun, release = CONTEXT.Event(), CONTEXT.Event()
+            process = CONTEXT.Process(target=use, args=(timing, begun, release))
+            process.start()
+            assert begun.wait(30)
+            assert is_marked(process.pid) == disturbs
+            release.set()
+            process.join(30)
+    assert not machine_users.is_disturbed()
+
+
+def test_the_result_of_a_disturbed_timing_says_so(plan, monkeypatch: pytest.MonkeyPatch):
+    words = ("experiment=flash_attention", "scale=smoke", "arm=tiled", "n_seeds=1")
+    study_plan = plan(*words, "options.lengths=[16]", "options.rounds=1")
+    (entry,) = prepare_trials(study_plan)
+    for stage in Stage:
+        monkeypatch.setattr("runner.trial.compute.is_disturbed", lambda: True)
+        compute_stage(make_job(study_plan, entry, stage), lambda _: None)
+    result = entry.slot.result()
+    assert result is not None
+    assert result["notes"] == [DISTURBED_NOTE]
+
+
+def test_no_draft_stays(job: Job, monkeypatch: pytest.MonkeyPatch):
+    folder = private_folders.lock_folder()
+    old, new = (folder / f"{machine_users.DRAFT_PREFIX}{number}" for number in (1, 2))
+    for path in (old, new):
+        path.touch()
+    os.utime(old, (0, 0))
+    with monkeypatch.context() as patch:
+        patch.setattr(locks, "fcntl", None)
+        with announce_use(job):
+            pass
+    assert [path for path in folder.iterdir() if path.name != "machine.lock"] == [new]
 
 
 def test_the_timings_of_others_wait_for_a_smoke_run(job: Job):

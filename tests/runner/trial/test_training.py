@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from runner.config import Autocast, Device, DeviceName, Dtype, Schedule, Training
 from runner.trial import checkpoint, optimizer, training
+from runner.trial.trial import Trial
 from tests.support.memory_trial import MemoryTrial
 
 CONFIG = Training(
@@ -148,6 +149,28 @@ def test_a_stopped_trial_goes_on_to_the_same_bits(tmp_path: Path, stop_at: int):
     rows_before = {key: v for key, v in stopped.rows.items() if key[0] <= resumed.resume_steps[0]}
     assert rows_before | resumed.rows == whole.rows
     assert resumed.results["val/loss"] == whole.results["val/loss"]
+
+
+def test_a_resumed_trial_reports_the_step_that_it_resumes_from(tmp_path: Path, monkeypatch):
+    stopped = trial_of(tmp_path, steps=20)
+    stopped.stop_at = 12
+    with pytest.raises(InterruptedError):
+        training.train(stopped, Slope(), Line())
+    reports: list[tuple[int, int, float]] = []
+    for _ in range(2):  # from the checkpoint of step 10, then from the last one
+        resumed = trial_of(tmp_path, steps=20)
+        monkeypatch.setattr(resumed, "progress", lambda *report: reports.append(report))
+        training.train(resumed, Slope(), Line())
+    assert reports[0] == (10, 20, stopped.rows[10, "train/loss"])
+    assert reports[-1][:2] == (20, 20)
+    assert [report[0] for report in reports].count(20) == 2
+
+
+def test_the_progress_of_a_trial_has_the_step_that_it_resumed_from():
+    events: list[dict[str, object]] = []
+    trial = SimpleNamespace(from_step=10, _send=events.append)
+    Trial.progress(trial, 12, 20, 0.5)  # type: ignore[arg-type]
+    assert events == [{"step": 12, "steps": 20, "loss": 0.5, "from_step": 10}]
 
 
 def test_a_trial_asked_to_stop_leaves_a_checkpoint_of_its_step(tmp_path: Path):
