@@ -6,7 +6,12 @@ from math import isfinite
 from typing import Any
 
 from runner.claims.finding import Finding, Verdict
-from runner.report.headline_sentence import answer_word, headline_sentences, size_word
+from runner.report.headline_sentence import (
+    StatedFacts,
+    answer_word,
+    headline_sentences,
+    size_word,
+)
 from runner.report.headlines import HeadlineComparison
 from runner.report.published import published_noun, published_phrase, verdict_phrase
 from runner.report.study_record import StudyRecord
@@ -80,7 +85,8 @@ def lead_sentences(study: StudyRecord, compared: Sequence[HeadlineComparison]) -
         return []
     arms = {*study.arms}
     ordered = sorted(study.headline, key=lambda headline: headline.subject not in arms)
-    return [headline_sentences(study, compared, headline) for headline in ordered]
+    stated = StatedFacts()
+    return [headline_sentences(study, compared, headline, stated) for headline in ordered]
 
 
 def how_sure(study: StudyRecord, compared: Sequence[HeadlineComparison]) -> list[str]:

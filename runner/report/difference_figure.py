@@ -110,10 +110,11 @@ def _single_difference(one: HeadlineComparison, results: pd.DataFrame) -> Interv
     by_arm = {arm: mine.set_index("seed")["value"] for arm, mine in rows.groupby("arm")}
     if not {one.arm, one.baseline} <= {*by_arm}:
         return None
-    differences = (by_arm[one.arm] - by_arm[one.baseline]).dropna()
+    differences = (by_arm[one.arm] - by_arm[one.baseline]).to_numpy(dtype=float)
+    differences = differences[np.isfinite(differences)]
     if len(differences) != 1:
         return None
-    return Interval(float(differences.iloc[0]), math.nan, math.nan, 1)
+    return Interval(float(differences[0]), math.nan, math.nan, 1)
 
 
 def _aa_row(pair: AADifference, display: DisplayUnit) -> DifferenceRow:
@@ -137,8 +138,8 @@ def _value_block(study: StudyRecord, headline: Headline, summary: pd.DataFrame) 
         if arm in means:
             numbers = (means[arm][key] for key in ("mean", "low", "high", "n"))
             mean, low, high, n = _scaled(Interval(*numbers), display)
-            text = quantity.format_mean(mean, low, high, int(n))
             low, high = np.clip((low, high), *possible)
+            text = quantity.format_mean(mean, low, high, int(n))
             rows.append(DifferenceRow(arm, arm, mean, low, high, int(n), text))
     axis = f"mean{_in_brackets(display)}"
     return DifferenceBlock(headline.label, axis, "none", "", tuple(rows), possible)

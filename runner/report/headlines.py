@@ -70,6 +70,19 @@ class HeadlineComparison:
         return interval is not None and (interval.low > 0 or interval.high < 0)
 
     @property
+    def is_same(self) -> bool:
+        """Whether the arm has the baseline's value under every seed, in a metric that is tested."""
+        interval = self.decision.interval
+        is_zero = interval is not None and interval.mean == interval.low == interval.high == 0
+        return is_zero and self.standing is Standing.not_distinguished
+
+    @property
+    def amount_display(self) -> DisplayUnit:
+        """The unit of the difference in a sentence: `display`, or a finer one that is readable."""
+        size = self.decision.interval.mean if self.decision.interval else nan
+        return quantity.amount_unit(self.unit, size, self.display)
+
+    @property
     def difference(self) -> str:
         """The mean difference with its interval, as text."""
         interval = self.decision.interval

@@ -58,9 +58,9 @@ def test_amounts_are_positive_and_their_intervals_turn_with_them():
     assert "[-" not in better + worse
 
 
-def test_a_difference_that_is_not_shown_has_its_smallest_detectable_effect():
+def test_a_difference_that_is_not_shown_has_its_smallest_detectable_difference():
     text = said(study(arms(new=0.0), [LOSS]))
-    assert "smallest detectable effect 0.00" in text
+    assert "smallest detectable difference 0.00" in text
     assert "better" not in text
     assert "worse" not in text
 
