@@ -6,6 +6,8 @@ from typing import Any
 from runner.claims.claim import AAPair, PositiveControl, StatisticalClaim
 from runner.claims.fairness import format_unequal_settings
 from runner.claims.finding import Finding, Verdict
+from runner.claims.kinds.difference import Difference
+from runner.claims.kinds.equivalence import Equivalence
 from runner.report.published import published_phrase, verdict_phrase
 from runner.report.study_record import StudyRecord
 from runner.stats.intervals import Interval
@@ -46,7 +48,7 @@ def verdict_card(finding: Finding, study: StudyRecord) -> dict[str, Any]:
         "published_is": published_phrase(claim),
         "source": claim.source,
         "comparison": ": ".join([*subject, study.in_words(claim.estimate_label, metrics)]),
-        "expected": study.in_words(claim.expected, metrics),
+        "expected": study.in_words(claim.expected, metrics) + _unit_of_limit(finding),
         "measured": _with_unit(interval, finding.unit, sign) if interval else "no estimate",
         "limits": claim.interval_label if interval and not math.isnan(interval.low) else "",
         "others": [
@@ -76,6 +78,17 @@ def verdict_card(finding: Finding, study: StudyRecord) -> dict[str, Any]:
 def metrics_in_words(finding: Finding) -> list[str]:
     """Return the metrics that texts about a finding may name."""
     return [*finding.claim.named_metrics, *finding.others]
+
+
+def _unit_of_limit(finding: Finding) -> str:
+    """Return the recorded unit for a limit in words, where the measured value has another unit."""
+    claim, interval = finding.claim, finding.interval
+    limit = claim.margin if isinstance(claim, Difference) else None
+    limit = claim.delta if isinstance(claim, Equivalence) else limit
+    if not limit or interval is None:
+        return ""
+    display = quantity.display_unit(finding.unit, [interval.mean])
+    return "" if display.factor == 1 else f" {finding.unit}".rstrip()
 
 
 def _with_unit(estimate: Interval, unit: str, shows_sign: bool = True) -> str:

@@ -11,7 +11,7 @@ from runner.figures.difference_rows import DifferenceBlock, DifferenceRow
 from runner.figures.differences import Differences
 from runner.metric_names import NOTHING_IF_DIVERGED
 from runner.report.aa_differences import AADifference, aa_differences
-from runner.report.headlines import HeadlineComparison
+from runner.report.headlines import EQUAL_WORDS, HeadlineComparison
 from runner.report.study_record import StudyRecord
 from runner.stats.intervals import Interval
 from runner.stats.standing import Standing
@@ -99,6 +99,8 @@ def _difference_row(one: HeadlineComparison, results: pd.DataFrame) -> Differenc
         text = f"no value: {standing}"
         return DifferenceRow(one.arm, one.arm, math.nan, math.nan, math.nan, 0, text)
     scaled = _scaled(interval, one.display)
+    if one.is_same:
+        return DifferenceRow(one.arm, one.arm, *scaled, EQUAL_WORDS)
     text = f"{quantity.format_mean(*scaled, is_difference=True)}  {standing}"
     detectable = one.decision.minimum_detectable_effect / one.display.factor
     return DifferenceRow(one.arm, one.arm, *scaled, text, detectable)

@@ -24,6 +24,8 @@ from runner.stats.standing import Contrast, Decision, Standing, alpha_at_look, d
 from runner.wording import quantity
 from runner.wording.quantity import DisplayUnit
 
+EQUAL_WORDS = "equal under every seed"
+
 
 @dataclass(frozen=True)
 class HeadlineComparison:
@@ -102,7 +104,8 @@ class HeadlineComparison:
     def words(self) -> str:
         """The result with its caveat: "better, at 24.4 % more parameters"."""
         undecided = self.standing is Standing.undecided
-        reason = f" ({self.decision.reason})" if undecided else ""
+        why = self.decision.reason if undecided else EQUAL_WORDS if self.is_same else ""
+        reason = f" ({why})" if why else ""
         return f"{self.standing}{reason}{self.caveat}"
 
     def to_json(self) -> dict[str, Any]:

@@ -140,6 +140,12 @@ def test_one_seed_and_exact_counts_have_a_point_without_an_interval() -> None:
     assert [x for _, x, _, _ in sheet.hover] == [2.0]
 
 
+def test_equal_values_under_every_seed_have_no_detectable_difference() -> None:
+    sheet = draw_differences(study_of({"base": list(SPREAD), "x": list(SPREAD)}))
+    assert "equal under every seed" in texts(sheet.figure)
+    assert "detectable" not in texts(sheet.figure)
+
+
 def test_a_value_that_is_not_finite_is_no_difference() -> None:
     study = study_of({"base": [1.0, 2.0], "x": [2.0, math.inf], "y": [math.inf, math.inf]})
     text = texts(draw_differences(study).figure)

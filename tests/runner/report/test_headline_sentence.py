@@ -279,6 +279,11 @@ def test_equal_values_under_every_seed_are_said():
     assert said(study(equal, [LOSS])) == (
         "Not shown: in held-out loss, new is equal to base under every seed."
     )
+    record = study(equal, [LOSS])
+    compared = compare_headlines(record, record.results)
+    table = comparison_table(record, LOSS, compared, summarise_arms(record.results))
+    assert table["rows"][1]["words"] == "no significant difference (equal under every seed)"
+    assert table["detectable"] == []
     plain = dataclasses.replace(LOSS, subject=None)
     more = equal | {("b", "val/loss"): 2 + 3 * STEPS, ("c", "val/loss"): arms(c=0)["c", "val/loss"]}
     text = said(study(more, [plain]))

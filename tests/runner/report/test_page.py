@@ -216,6 +216,13 @@ def test_the_margin_of_a_pair_has_the_unit_of_its_difference() -> None:
     known = finding(claim={"aa": pair}, aa=Interval(2 * mib, mib, 3 * mib, 8), unit="bytes")
     row = verdict_card(known, make_study())["aa"]
     assert row == "a_copy minus a: +2 MiB [1, 3], must be shown to lie within ±0.5 MiB"
+    limited = {"margin": 1024}
+    measured = Interval(2 * mib, mib, 3 * mib, 8)
+    card = verdict_card(finding(claim=limited, interval=measured, unit="bytes"), make_study())
+    assert (card["expected"], card["measured"]) == ("above 1024 bytes", "+2 MiB [1, 3]")
+    small = Interval(2.0, 1.0, 3.0, 8)
+    card = verdict_card(finding(claim=limited, interval=small, unit="bytes"), make_study())
+    assert card["expected"] == "above 1024"
 
 
 def test_a_metric_is_replaced_by_its_words_only_where_it_is_named_whole() -> None:
