@@ -9,6 +9,7 @@ Without arguments it lists the experiments. HYDRA_FULL_ERROR=1 shows tracebacks.
 """
 
 import contextlib
+import gc
 import os
 import shlex
 import sys
@@ -21,6 +22,7 @@ from runner.study import interrupts
 from runner.wording import output
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
+GARBAGE_THRESHOLD = 50_000  # new objects after which Python searches for garbage; its own is 700
 Outcome = tuple[str, int, tuple[str, ...]]
 """A study's summary line, or the sweep point that failed; the exit code; the study's overrides."""
 STOPPED, RESUME_HINT = "stopped", "; finished trials are kept, the same command resumes them"
@@ -50,6 +52,8 @@ def main() -> None:
 
 def run_main_process() -> None:
     """Run the command as a process, whose exit code a late signal cannot change."""
+    # Planning makes many objects that live to the end. Searching them for garbage takes time.
+    gc.set_threshold(GARBAGE_THRESHOLD)
     try:
         main()
     finally:

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from runner.figures.sheet import Sheet
 
 
+DIFFERENCES = "differences"
+"""The name of the figure that every report makes itself; no figure of a YAML file has it."""
+
+
 @dataclass(frozen=True)
 class TextTable:
     """A table of texts, drawn by figures without a picture; a bool is a tick or a cross."""

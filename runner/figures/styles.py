@@ -50,7 +50,9 @@ class HueStyles:
 
     def marker(self, level: Any) -> str:
         """Return the level's marker, as matplotlib calls it."""
-        return MARKERS[self.levels.index(level) % len(MARKERS)]
+        index = self.levels.index(level)
+        # One further in each round of colours, so that no two of 144 levels share both.
+        return MARKERS[(index + index // len(MARKERS)) % len(MARKERS)]
 
     def marker_face(self, level: Any) -> str:
         """Return the colour inside the level's marker: white for levels in `apart`."""
@@ -72,11 +74,6 @@ def _readable(colour: str) -> str:
         if 1.05 / (linear @ (0.2126, 0.7152, 0.0722) + 0.05) >= 4.5:
             return "#" + "".join(f"{round(c * 255):02X}" for c in channels)
         channels = channels * 0.96
-
-
-def arm_colour(arms: Sequence[str], arm: str) -> str:
-    """Return the colour of an arm in every figure, from the study's arms in their order."""
-    return HueStyles(list(arms)).colour(arm)
 
 
 def add_legend(figure: MplFigure, styles: HueStyles, shown_levels: list[Any], hue: str) -> None:

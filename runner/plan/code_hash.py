@@ -35,6 +35,7 @@ def hash_arms(arms: Mapping[str, ArmConfig], plugins: Sequence[str] = ()) -> dic
     """
     roots = {name: root_modules(arm, plugins) for name, arm in arms.items()}
     digests = {modules: hash_modules(modules) for modules in set(roots.values())}
+    module_source.CACHE.save()
     return {name: digests[modules] for name, modules in roots.items()}
 
 

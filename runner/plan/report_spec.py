@@ -8,7 +8,7 @@ from runner.claims import kinds
 from runner.claims.claim import Claim
 from runner.claims.headline import Headline, reported_metrics
 from runner.config import ConfigError, Study
-from runner.figures.figure import Figure
+from runner.figures.figure import DIFFERENCES, Figure
 from runner.figures.kinds import read_figure
 from runner.wording.names import check_file_name, name_hint
 
@@ -56,6 +56,13 @@ def headlines(entries: Sequence[Mapping[str, Any]]) -> list[Headline]:
     return parsed
 
 
+def _figure(name: str, keys: Mapping[str, Any]) -> Figure:
+    """Return a figure. Raises ValueError for invalid keys, and for the report's own figure."""
+    if name == DIFFERENCES:
+        raise ValueError(f"figures.{name}: every report has a figure of this name; choose another")
+    return read_figure(name, keys)
+
+
 def read_report_spec(study: Study) -> ReportSpec:
     """Read and check the report settings of a study.
 
@@ -71,7 +78,7 @@ def read_report_spec(study: Study) -> ReportSpec:
             scale=study.scale.value,
             headline=headlines(study.headline),
             claims=[kinds.read_claim(name, claim) for name, claim in study.claims.items()],
-            figures={name: read_figure(name, keys) for name, keys in study.figures.items()},
+            figures={name: _figure(name, keys) for name, keys in study.figures.items()},
             not_tested=study.not_tested,
             samples=study.report.samples,
         )

@@ -5,16 +5,19 @@ torch.
 """
 
 import ast
+import contextlib
 import functools
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from runner.config import ConfigError
 from runner.metric_names import TEXTS
+from runner.records.syntax_cache import SyntaxCache
 
 
 class MissingModuleError(ConfigError):
@@ -127,14 +130,33 @@ def _read(content: bytes, path: Path, package: str) -> tuple[str, tuple[Import, 
     """Return the digest of one file, its imports, and the files of its folder that it names."""
     if path.suffix != ".py":  # an extension module
         return hashlib.sha256(content).hexdigest(), (), []
-    walk = _Walk(content, package)
-    files = [path.parent / name for name in sorted(walk.strings) if _is_file_name(name)]
-    return hashlib.sha256(walk.text).hexdigest(), tuple(walk.imports), files
+    key = CACHE.key(content, package)
+    entry = _valid_entry(CACHE.get(key))
+    if entry is None:
+        walk = _Walk(content, package)
+        names = [name for name in sorted(walk.strings) if _is_file_name(name)]
+        entry = (hashlib.sha256(walk.text).hexdigest(), tuple(walk.imports), names)
+        CACHE.add(key, [entry[0], [list(astuple(one)) for one in entry[1]], names])
+    digest, imports, names = entry
+    return digest, imports, [path.parent / name for name in names]
+
+
+def _valid_entry(entry: Any) -> tuple[str, tuple[Import, ...], list[str]] | None:
+    """Return a cached entry in its types; None if there is none, or if it is damaged."""
+    with contextlib.suppress(TypeError, ValueError):
+        digest, imports, names = entry
+        if isinstance(digest, str) and all(isinstance(name, str) for name in names):
+            return digest, tuple(Import(*one) for one in imports), list(names)
+    return None
 
 
 def _is_file_name(text: str) -> bool:
     """Whether a string may name a file of the same folder, as `kernel.cu` does."""
     return bool(re.fullmatch(r"[\w-][\w.-]{0,90}\.\w{1,9}", text)) and not text.endswith(".py")
+
+
+CACHE = SyntaxCache(Path(__file__), sorted(TEXTS))
+"""The syntax of files that earlier commands have read; `runner.plan.code_hash` saves it."""
 
 
 class _Word(str):

@@ -9,6 +9,7 @@ import pandas as pd
 from runner.claims.headline import Headline
 from runner.figures.difference_rows import DifferenceBlock, DifferenceRow
 from runner.figures.differences import Differences
+from runner.figures.figure import DIFFERENCES
 from runner.metric_names import NOTHING_IF_DIVERGED
 from runner.report.aa_differences import AADifference, aa_differences
 from runner.report.headlines import EQUAL_WORDS, HeadlineComparison
@@ -18,7 +19,6 @@ from runner.stats.standing import Standing
 from runner.wording import quantity
 from runner.wording.quantity import DisplayUnit
 
-KEY = "differences"
 TITLE = "Differences from the baseline"
 STANDING_TEXTS = {Standing.not_distinguished: "not significant"}
 """Shorter words than the answer's, next to a row."""
@@ -58,7 +58,7 @@ def difference_figure(
         arms, verb = ", ".join(study.controls), "is" if len(study.controls) == 1 else "are"
         caption += f"{arms} {verb} for a positive control only and not compared."
     title = TITLE if compared else "Values of the headline metrics"
-    return {KEY: Differences(title=title, caption=caption.strip(), blocks=tuple(blocks))}
+    return {DIFFERENCES: Differences(title=title, caption=caption.strip(), blocks=tuple(blocks))}
 
 
 def _block(

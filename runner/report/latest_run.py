@@ -22,13 +22,24 @@ def renew_latest(run: Path) -> str:
     try:
         try:
             link.symlink_to(target, target_is_directory=True)
-            link.replace(latest)
+            _replace(link, latest)
         except (OSError, NotImplementedError):
             link.unlink(missing_ok=True)
             write_atomically(latest, f"{target}\n".encode("utf-8", "surrogateescape"))
     except OSError as error:
         return f"{latest} could not be renewed ({error.strerror or error})"
     return ""
+
+
+def _replace(link: Path, latest: Path) -> None:
+    """Move a new link to `latest`. Windows replaces no link to a folder, so there it goes first."""
+    try:
+        link.replace(latest)
+    except OSError:
+        if not latest.is_symlink():
+            raise
+        latest.unlink()
+        link.replace(latest)
 
 
 def read_latest(experiment_folder: Path) -> Path | None:

@@ -19,7 +19,7 @@ import pandas as pd
 from runner.claims.finding import Finding
 from runner.figures.canvas import PALETTE
 from runner.figures.draw import Picture
-from runner.figures.figure import Figure, TextTable
+from runner.figures.figure import DIFFERENCES, Figure, TextTable
 from runner.report import page_font
 from runner.report.answer import lead_sentences
 from runner.report.cards import verdict_card
@@ -34,8 +34,6 @@ from runner.wording.phrases import count_range
 
 TEMPLATE = "report.html"
 TEMPLATES = Path(__file__).parent / "template"
-FIRST_FIGURE = "differences"
-"""The figure that follows the answer, if the study has it."""
 MAX_SVG_RATIO = 3  # of the sizes of SVG and PNG; a larger SVG is replaced by the PNG
 PLAIN_NAME = re.compile(r"(?!(?i:null|true|false|nan|inf)$)[A-Za-z_][\w.-]*")
 """Names that need no quotes in Hydra."""
@@ -76,7 +74,7 @@ def render(
         "card_groups": card_groups(study, findings),
         "comparisons": [table for table in tables if table["rows"]],
         "costs": cost_table(study, summary),
-        "first_figure": drawn.pop(FIRST_FIGURE, None),
+        "first_figure": drawn.pop(DIFFERENCES, None),
         "figures": [*drawn.values()],
         "left_out": left_out,
         "swatches": {arm: i % len(PALETTE) for i, arm in enumerate(study.arms)},

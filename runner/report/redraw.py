@@ -97,7 +97,9 @@ def find_run(arguments: Sequence[str]) -> Path:
             f"name its folder: {USAGE}"
         )
     folder = Path(names[0])
-    if is_present(folder, SUMMARY_FILE) and folder.name != latest_run.NAME:
+    # A folder called `latest` may be a copy of a run.
+    is_pointer = folder.name == latest_run.NAME and (folder.is_symlink() or folder.is_file())
+    if is_present(folder, SUMMARY_FILE) and not is_pointer:
         return folder
     # `latest` is read and checked, not followed: an untrusted link might lead anywhere.
     experiment = folder.parent if folder.name == latest_run.NAME else folder

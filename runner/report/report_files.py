@@ -160,7 +160,8 @@ def _draw(
     """
     reusable = None
     if reuse:
-        with contextlib.suppress(OSError):
+        # Without reuse a report takes longer, so no error in it may cost the report.
+        with contextlib.suppress(Exception):
             reusable = picture_reuse.PictureReuse.prepare(study.figures, records)
     earlier = reusable.find(run) if reusable else {}
     new = {name: figure for name, figure in study.figures.items() if name not in earlier}

@@ -7,7 +7,7 @@ import pytest
 
 from runner.figures.canvas import PALETTE
 from runner.figures.data import Records
-from runner.figures.styles import APART_TITLE, HueStyles, arm_colour
+from runner.figures.styles import APART_TITLE, HueStyles
 from tests.support.drawing import draw_figure
 from tests.support.sample_study import ARMS, make_history, make_results
 
@@ -50,7 +50,7 @@ def test_colours_that_differ_little_have_different_lines() -> None:
 def test_a_page_has_the_colours_of_the_figures() -> None:
     styles = HueStyles(list(ARMS))
     for i, arm in enumerate(ARMS):
-        assert arm_colour(list(ARMS), arm) == styles.colour(arm) == PALETTE[i % len(PALETTE)]
+        assert styles.colour(arm) == PALETTE[i % len(PALETTE)]
 
 
 def test_text_in_an_arms_colour_is_readable() -> None:
@@ -77,3 +77,9 @@ def test_a_legend_has_the_copies_in_a_row_of_their_own(records: Records) -> None
     studied, apart = ([text.get_text() for text in legend.get_texts()] for legend in figure.legends)
     assert "moe_top2_copy" not in studied
     assert apart == [APART_TITLE, "moe_top2_copy"]
+
+
+def test_no_two_arms_share_colour_and_marker() -> None:
+    arms = [f"arm{i}" for i in range(100)]
+    styles = HueStyles(arms)
+    assert len({(styles.colour(arm), styles.marker(arm)) for arm in arms}) == len(arms)

@@ -55,3 +55,8 @@ def test_what_a_preset_asks_of_arms_that_are_not_computed_is_no_mistake(plan):
 def test_a_subject_may_be_absent_from_the_selected_arms(plan):
     for typed in ("arm=[dense,moe_no_balance]", "~arms.moe_top2_copy", "baseline=moe_top2"):
         assert plan(*TINY[:3], typed).study.headline[0]["subject"] == "moe_top2"
+
+
+def test_the_report_s_own_figure_cannot_be_replaced(plan):
+    with pytest.raises(ConfigError, match=r"figures\.differences: every report has a figure"):
+        plan("experiment=moe", "+figures.differences={kind: curve, metric: val/loss, title: x}")

@@ -15,10 +15,11 @@ from matplotlib.text import Text
 from runner.claims.headline import Headline
 from runner.figures import canvas
 from runner.figures.draw import draw_all
+from runner.figures.figure import DIFFERENCES
 from runner.figures.layout import arrange
 from runner.figures.sheet import Sheet
 from runner.metric_names import Metric
-from runner.report.difference_figure import KEY, difference_figure
+from runner.report.difference_figure import difference_figure
 from runner.report.headlines import compare_headlines
 from runner.report.report_files import figure_records, write_report
 from runner.report.study_record import StudyRecord
@@ -33,7 +34,7 @@ def draw_differences(study: StudyRecord) -> Sheet:
         study, compare_headlines(study, results), results, summarise_arms(results)
     )
     with canvas.style():
-        sheet = figures[KEY].draw(figure_records(study, results))
+        sheet = figures[DIFFERENCES].draw(figure_records(study, results))
         assert isinstance(sheet, Sheet)
         arrange(sheet)
     return sheet
@@ -125,7 +126,9 @@ def test_control_arms_and_copies_are_no_rows_of_the_arms_under_study() -> None:
     figures = difference_figure(
         study, compare_headlines(study, results), results, summarise_arms(results)
     )
-    assert figures[KEY].caption.endswith("doomed is for a positive control only and not compared.")
+    assert figures[DIFFERENCES].caption.endswith(
+        "doomed is for a positive control only and not compared."
+    )
 
 
 def test_one_seed_and_exact_counts_have_a_point_without_an_interval() -> None:
@@ -234,4 +237,4 @@ def test_the_sample_study_draws_without_a_warning() -> None:
     )
     pictures, _, warnings = draw_all(figures, figure_records(study, results))
     assert not warnings
-    assert len(pictures[KEY].points) >= 3
+    assert len(pictures[DIFFERENCES].points) >= 3

@@ -1,5 +1,6 @@
 """TensorBoard's view of all trials: its rows, its columns, and its text on what to select."""
 
+import dataclasses
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -82,12 +83,14 @@ def test_columns_are_what_differs_between_all_trials_and_what_was_varied_is_firs
 
 def test_a_text_says_how_to_select_runs(tmp_path: Path) -> None:
     write_trial(tmp_path / "moe", "dense")
-    renew(tmp_path / "moe", make_study(figures={}))
+    study = make_study(figures={})
+    trials = study.trials.assign(folder="../../trials/den.se-3f9a01/seed-0")
+    renew(tmp_path / "moe", dataclasses.replace(study, trials=trials))
     (text,) = TensorBoardApp(tmp_path / "moe" / "trials").texts().values()
     assert "This view has 2 runs" in text
     assert "If there are more than 40 runs" in text
-    assert "<code>^dense/</code>" in text
-    assert "tensorboard --logdir outputs/moe/latest/tb" in text
+    assert r"<code>^den\.se\-3f9a01/</code>" in text
+    assert f"tensorboard --logdir {tmp_path.as_posix()}/moe/latest/tb" in text
 
 
 def test_the_title_of_the_text_says_it_where_no_text_is_shown(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from fontTools.ttLib import TTFont
 from runner.claims.finding import Finding, Verdict
 from runner.claims.headline import Headline
 from runner.figures.draw import HoverPoint, Picture
+from runner.figures.figure import DIFFERENCES
 from runner.report import page, page_font
 from runner.report.answer import verdict_counts
 from runner.report.cards import verdict_card
@@ -98,10 +99,10 @@ def test_values_of_points_and_the_alternative_text_are_in_the_page() -> None:
 def test_the_figure_of_differences_follows_the_answer() -> None:
     study = make_study()
     (first, figure), *_ = study.figures.items()
-    study = make_study(figures={first: figure, page.FIRST_FIGURE: figure})
+    study = make_study(figures={first: figure, DIFFERENCES: figure})
     picture = Picture(b"png", b"<svg/>")
-    content = render(study, pictures={first: picture, page.FIRST_FIGURE: picture})
-    places = [content.index(f'id="{key}"') for key in ("answer", page.FIRST_FIGURE, first)]
+    content = render(study, pictures={first: picture, DIFFERENCES: picture})
+    places = [content.index(f'id="{key}"') for key in ("answer", DIFFERENCES, first)]
     assert places == sorted(places)
     assert places[1] < content.index("Arms compared") < places[2]
 
@@ -357,4 +358,4 @@ def test_passages_of_the_data_are_left_out_on_request(tmp_path: Path) -> None:
     written = [path for path in (tmp_path / "run").rglob("*") if path.is_file()]
     assert [path for path in written if secret.encode() in path.read_bytes()] == []
     drawn = {path.stem for path in (tmp_path / "run" / "figures").glob("*.svg")}
-    assert drawn == {"attention", page.FIRST_FIGURE}
+    assert drawn == {"attention", DIFFERENCES}
