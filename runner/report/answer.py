@@ -6,14 +6,10 @@ from math import isfinite
 from typing import Any
 
 from runner.claims.finding import Finding, Verdict
-from runner.report.headline_sentence import (
-    StatedFacts,
-    answer_word,
-    headline_sentences,
-    size_word,
-)
+from runner.report.headline_sentence import answer_word, headline_sentences, size_word
 from runner.report.headlines import HeadlineComparison
 from runner.report.published import published_noun, published_phrase, verdict_phrase
+from runner.report.stated_facts import StatedFacts
 from runner.report.study_record import StudyRecord
 from runner.stats.intervals import clopper_pearson
 from runner.stats.standing import ALPHA, alpha_at_look

@@ -5,7 +5,6 @@ or Undecided. `docs/verdicts.md` has the rules.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from math import isfinite
 
 import numpy as np
@@ -16,6 +15,7 @@ from runner.report import timing_stability
 from runner.report.cost_words import cost_clause, cost_facts
 from runner.report.headlines import HeadlineComparison, has_no_done_trial
 from runner.report.level_sentence import level_sentences
+from runner.report.stated_facts import StatedFacts
 from runner.report.study_record import StudyRecord
 from runner.stats.standing import Standing
 from runner.wording import quantity
@@ -35,31 +35,6 @@ WORDS = {
     Standing.undecided: ("is undecided against", "are undecided against"),
 }
 OPPOSITE = {"better": Standing.worse, "worse": Standing.better}
-
-
-@dataclass
-class StatedFacts:
-    """The facts that the headlines above have stated, so that a later headline need not.
-
-    costs     the pairs of arm and baseline whose costs are compared
-    settings  arm, baseline, and the text on their other settings
-    """
-
-    costs: set[tuple[str, str]] = field(default_factory=set)
-    settings: set[tuple[str, str, str]] = field(default_factory=set)
-
-    def has_settings(self, row: HeadlineComparison) -> bool:
-        """Return whether a headline above has stated the same other settings of an arm."""
-        return _settings_key(row) in self.settings
-
-    def add(self, rows: Sequence[HeadlineComparison]) -> None:
-        """Add the facts of a headline's comparisons."""
-        self.costs |= {(row.arm, row.baseline) for row in rows}
-        self.settings |= {_settings_key(row) for row in rows}
-
-
-def _settings_key(row: HeadlineComparison) -> tuple[str, str, str]:
-    return row.arm, row.baseline, format_unequal_settings(row.unequal)
 
 
 def headline_sentences(
