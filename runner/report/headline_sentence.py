@@ -189,8 +189,8 @@ def _others(
     """Return the sentences on arms that the title does not ask about.
 
     Arms with one result share a clause, and arms that also differ in one setting share a sentence.
-    `new` are the arms whose costs no headline above has, and `repeated` those whose other settings
-    one has.
+    `new` has the arms without costs in the headlines above. `repeated` has the arms whose other
+    settings are above.
     """
     plain = [row for row in rows if not row.unequal]
     clauses = []

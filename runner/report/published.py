@@ -13,7 +13,7 @@ from runner.claims.kinds.failure_rate import FailureRate
 
 
 class ClaimContent(StrEnum):
-    """The content of a claim's test: which side is greater, a limit of the size, or another one."""
+    """The content of a claim's test: a direction, a limit of the size, or another statement."""
 
     direction = "direction"
     limit = "limit"
@@ -74,7 +74,7 @@ def verdict_phrase(finding: Finding) -> str:
 
 
 def claim_content(claim: Claim) -> ClaimContent:
-    """Return what a claim's test is about.
+    """Return the content of a claim's test.
 
     A difference with a margin or a factor must lie beyond that limit, which is more than a side.
     """

@@ -308,8 +308,8 @@ def test_an_interval_ends_at_the_limits_of_its_metric():
     exact = Headline("exact", "greater", "exact match")
     declared = {"exact": Metric(DivergedValue.kept, lowest=0.0, highest=1.0)}
     values = {("base", "exact"): [1.0, 1.0, 0.9], ("new", "exact"): [0.0, 0.05, 0.0]}
-    alone = {("base", "exact"): values["base", "exact"]}
-    assert "base 97 % [82, 100]" in said(study(alone, [exact], metric_declarations=declared))
+    one_arm = {("base", "exact"): values["base", "exact"]}
+    assert "base 97 % [82, 100]" in said(study(one_arm, [exact], metric_declarations=declared))
     record = study(values, [exact], metric_declarations=declared)
     compared = compare_headlines(record, record.results)
     table = comparison_table(record, exact, compared, summarise_arms(record.results))
