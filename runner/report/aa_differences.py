@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from runner.stats.intervals import Interval, mean_interval
@@ -23,13 +24,17 @@ class AADifference(NamedTuple):
 def aa_differences(
     results: pd.DataFrame, aa_pairs: Mapping[str, str], metric: str
 ) -> list[AADifference]:
-    """Return the difference of each A/A pair in a metric; none for equal values or one seed."""
+    """Return the difference of each A/A pair in a metric; none for equal values or one seed.
+
+    A seed counts if both values are finite.
+    """
     rows = results[results["metric"] == metric]
     values = rows.pivot(index="seed", columns="arm", values="value").astype(float)
     pairs = []
     for copy, original in aa_pairs.items():
         if {copy, original} <= {*values.columns}:
-            differences = (values[copy] - values[original]).dropna().to_numpy()
+            differences = (values[copy] - values[original]).to_numpy()
+            differences = differences[np.isfinite(differences)]
             if len(differences) > 1 and differences.any():
                 pairs.append(AADifference(copy, original, mean_interval(differences), len(values)))
     return pairs

@@ -9,6 +9,7 @@ from runner.claims.finding import Finding, Verdict
 from runner.report.headline_sentence import answer_word, headline_sentences, size_word
 from runner.report.headlines import HeadlineComparison
 from runner.report.published import published_noun, published_phrase, verdict_phrase
+from runner.report.stated_facts import StatedFacts
 from runner.report.study_record import StudyRecord
 from runner.stats.intervals import clopper_pearson
 from runner.stats.standing import ALPHA, alpha_at_look
@@ -80,7 +81,8 @@ def lead_sentences(study: StudyRecord, compared: Sequence[HeadlineComparison]) -
         return []
     arms = {*study.arms}
     ordered = sorted(study.headline, key=lambda headline: headline.subject not in arms)
-    return [headline_sentences(study, compared, headline) for headline in ordered]
+    stated = StatedFacts()
+    return [headline_sentences(study, compared, headline, stated) for headline in ordered]
 
 
 def how_sure(study: StudyRecord, compared: Sequence[HeadlineComparison]) -> list[str]:

@@ -6,6 +6,8 @@ from typing import Any
 from runner.claims.claim import AAPair, PositiveControl, StatisticalClaim
 from runner.claims.fairness import format_unequal_settings
 from runner.claims.finding import Finding, Verdict
+from runner.claims.kinds.difference import Difference
+from runner.claims.kinds.equivalence import Equivalence
 from runner.report.published import published_phrase, verdict_phrase
 from runner.report.study_record import StudyRecord
 from runner.stats.intervals import Interval
@@ -27,7 +29,7 @@ def verdict_card(finding: Finding, study: StudyRecord) -> dict[str, Any]:
     only in `reason`, and `remark` is empty.
     """
     claim, interval = finding.claim, finding.interval
-    metrics = [*claim.named_metrics, *finding.others]
+    metrics = metrics_in_words(finding)
     subject = [capitalise(study.label(claim.metric))] if claim.metric else []
     extra = finding.extra_estimate
     aa, positive = (
@@ -45,8 +47,8 @@ def verdict_card(finding: Finding, study: StudyRecord) -> dict[str, Any]:
         "published": claim.published,
         "published_is": published_phrase(claim),
         "source": claim.source,
-        "comparison": study.in_words(": ".join([*subject, claim.estimate_label]), metrics),
-        "expected": study.in_words(claim.expected, metrics),
+        "comparison": ": ".join([*subject, study.in_words(claim.estimate_label, metrics)]),
+        "expected": study.in_words(claim.expected, metrics) + _unit_of_limit(finding),
         "measured": _with_unit(interval, finding.unit, sign) if interval else "no estimate",
         "limits": claim.interval_label if interval and not math.isnan(interval.low) else "",
         "others": [
@@ -57,7 +59,7 @@ def verdict_card(finding: Finding, study: StudyRecord) -> dict[str, Any]:
         "p": "" if finding.p is None else quantity.format_p_value(finding.p),
         "p_holm": "" if finding.p_holm is None else quantity.format_p_value(finding.p_holm),
         "detectable": _detectable(finding),
-        "detectable_name": DETECTABLE_NAMES.get(claim.kind, "detectable effect"),
+        "detectable_name": DETECTABLE_NAMES.get(claim.kind, "detectable difference"),
         "sensitivity": claim.sensitivity,
         "noise": ""
         if finding.noise_floor is None
@@ -71,6 +73,22 @@ def verdict_card(finding: Finding, study: StudyRecord) -> dict[str, Any]:
         "extra": f"{_with_unit(extra, finding.unit, sign)} over {extra.n} seeds" if extra else "",
         "registered": finding.fingerprint,
     }
+
+
+def metrics_in_words(finding: Finding) -> list[str]:
+    """Return the metrics that texts about a finding may name."""
+    return [*finding.claim.named_metrics, *finding.others]
+
+
+def _unit_of_limit(finding: Finding) -> str:
+    """Return the recorded unit for a limit in words, where the measured value has another unit."""
+    claim, interval = finding.claim, finding.interval
+    limit = claim.margin if isinstance(claim, Difference) else None
+    limit = claim.delta if isinstance(claim, Equivalence) else limit
+    if not limit or interval is None:
+        return ""
+    display = quantity.display_unit(finding.unit, [interval.mean])
+    return "" if display.factor == 1 else f" {finding.unit}".rstrip()
 
 
 def _with_unit(estimate: Interval, unit: str, shows_sign: bool = True) -> str:
@@ -97,7 +115,9 @@ def _aa_row(finding: Finding, pair: AAPair | None) -> str:
         return f"{name}: no value"
     text = f"{name}: {_with_unit(interval, finding.unit)}"
     if pair.delta is not None:
-        return f"{text}, must be shown to lie within ±{pair.delta:g}"
+        display = quantity.display_unit(finding.unit, [interval.mean])
+        delta = display.with_name(f"±{pair.delta / display.factor:.4g}")
+        return f"{text}, must be shown to lie within {delta}"
     if math.isnan(interval.low):
         return text
     includes = interval.low <= 0 <= interval.high

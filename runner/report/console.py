@@ -13,7 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from runner.report import page
+from runner.report.cards import metrics_in_words
 from runner.report.outcome import Outcome
+from runner.report.published import verdict_phrase
 from runner.report.study_record import StudyRecord
 from runner.wording.names import format_count
 
@@ -136,8 +138,8 @@ def render_console(study: StudyRecord, outcome: Outcome) -> RenderableType:
             parts += [Text(line, style="dim") for line in lines]
     for finding in outcome.findings:
         line = Text(f"{finding.claim.id}  ", style="bold")
-        line.append(str(finding.verdict), style=COLOURS.get(str(finding.verdict), ""))
-        line.append(f": {finding.reason}")
+        line.append(verdict_phrase(finding), style=COLOURS.get(str(finding.verdict), ""))
+        line.append(f": {study.in_words(finding.reason, metrics_in_words(finding))}")
         parts.append(line)
     notes = [note for note in study.notes if note not in outcome.warnings]
     parts += [Text(f"note: {note}") for note in dict.fromkeys(notes)]

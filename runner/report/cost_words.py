@@ -3,7 +3,7 @@
 Costs that arms are matched by, and parameters, are counted without embeddings.
 """
 
-from math import isfinite
+from math import isfinite, isnan
 
 from runner.claims.fairness import format_cost_ratio
 from runner.metric_names import COSTS
@@ -20,11 +20,14 @@ NOISE_FACTOR = 2.0  # a time that differs by less than this many noise floors is
 def cost_clause(study: StudyRecord, row: HeadlineComparison) -> str:
     """Return " at equal parameters" or " at 24.4 % more parameters"; "" without a matched cost.
 
-    An arm without a matched cost has no clause if its parameters are equal.
+    An arm without a matched cost has no clause if its parameters are equal, and an unknown cost
+    has none.
     """
     by, ratio = study.fairness.cost_comparison(row.arm, row.baseline)
     if not study.fairness.is_matched(ratio):
         return f" {format_cost_ratio(by, ratio)}"
+    if isnan(ratio):
+        return ""
     is_matched = study.conditions.get(row.arm, {}).get("match.by", "none") != "none"
     names_parameters = by != "params" and bool(row.cost)
     return f" at equal {COSTS[by]}" if is_matched or names_parameters else ""
@@ -41,8 +44,9 @@ def cost_facts(study: StudyRecord, row: HeadlineComparison) -> list[str]:
         facts.append(f"has {format_cost_ratio('params', parameters).removeprefix('at ')}")
     time = step_time_ratio(study, row.arm, row.baseline)
     if isfinite(time) and abs(time - 1) >= LEAST_TIME_CHANGE:
+        number = f"{time:.2g}" if time < 10 else f"{time:,.0f}"
         remark = " (a noisy measurement)" if is_time_noisy(study, row.arm, row.baseline) else ""
-        facts.append(f"takes about {time:.2g} x the time a step{remark}")
+        facts.append(f"takes about {number} x the time a step{remark}")
     return facts
 
 

@@ -12,7 +12,7 @@ from runner.figures.differences import Differences
 from runner.figures.figure import DIFFERENCES
 from runner.metric_names import NOTHING_IF_DIVERGED
 from runner.report.aa_differences import AADifference, aa_differences
-from runner.report.headlines import HeadlineComparison
+from runner.report.headlines import EQUAL_WORDS, HeadlineComparison
 from runner.report.study_record import StudyRecord
 from runner.stats.intervals import Interval
 from runner.stats.standing import Standing
@@ -99,6 +99,8 @@ def _difference_row(one: HeadlineComparison, results: pd.DataFrame) -> Differenc
         text = f"no value: {standing}"
         return DifferenceRow(one.arm, one.arm, math.nan, math.nan, math.nan, 0, text)
     scaled = _scaled(interval, one.display)
+    if one.is_same:
+        return DifferenceRow(one.arm, one.arm, *scaled, EQUAL_WORDS)
     text = f"{quantity.format_mean(*scaled, is_difference=True)}  {standing}"
     detectable = one.decision.minimum_detectable_effect / one.display.factor
     return DifferenceRow(one.arm, one.arm, *scaled, text, detectable)
@@ -110,10 +112,11 @@ def _single_difference(one: HeadlineComparison, results: pd.DataFrame) -> Interv
     by_arm = {arm: mine.set_index("seed")["value"] for arm, mine in rows.groupby("arm")}
     if not {one.arm, one.baseline} <= {*by_arm}:
         return None
-    differences = (by_arm[one.arm] - by_arm[one.baseline]).dropna()
+    differences = (by_arm[one.arm] - by_arm[one.baseline]).to_numpy(dtype=float)
+    differences = differences[np.isfinite(differences)]
     if len(differences) != 1:
         return None
-    return Interval(float(differences.iloc[0]), math.nan, math.nan, 1)
+    return Interval(float(differences[0]), math.nan, math.nan, 1)
 
 
 def _aa_row(pair: AADifference, display: DisplayUnit) -> DifferenceRow:
@@ -137,8 +140,8 @@ def _value_block(study: StudyRecord, headline: Headline, summary: pd.DataFrame) 
         if arm in means:
             numbers = (means[arm][key] for key in ("mean", "low", "high", "n"))
             mean, low, high, n = _scaled(Interval(*numbers), display)
-            text = quantity.format_mean(mean, low, high, int(n))
             low, high = np.clip((low, high), *possible)
+            text = quantity.format_mean(mean, low, high, int(n))
             rows.append(DifferenceRow(arm, arm, mean, low, high, int(n), text))
     axis = f"mean{_in_brackets(display)}"
     return DifferenceBlock(headline.label, axis, "none", "", tuple(rows), possible)

@@ -15,6 +15,7 @@ from runner.report import timing_stability
 from runner.report.cost_words import cost_clause, cost_facts
 from runner.report.headlines import HeadlineComparison, has_no_done_trial
 from runner.report.level_sentence import level_sentences
+from runner.report.stated_facts import StatedFacts
 from runner.report.study_record import StudyRecord
 from runner.stats.standing import Standing
 from runner.wording import quantity
@@ -37,25 +38,32 @@ OPPOSITE = {"better": Standing.worse, "worse": Standing.better}
 
 
 def headline_sentences(
-    study: StudyRecord, compared: Sequence[HeadlineComparison], headline: Headline
+    study: StudyRecord,
+    compared: Sequence[HeadlineComparison],
+    headline: Headline,
+    stated: StatedFacts,
 ) -> list[str]:
-    """Return the sentences of a headline; the first one is the answer to the title, or its name."""
+    """Return the sentences of a headline; the first one is the answer to the title, or its name.
+
+    The headlines are printed in the order of the calls. `stated` has the facts of those above, and
+    gets the facts of this one.
+    """
     rows = [one for one in compared if one.headline is headline]
-    # The first headline that compares an arm has its costs.
-    first = {one.arm: one for one in reversed(compared)}
-    new = [row for row in rows if first[row.arm] is row]
+    new = [row for row in rows if (row.arm, row.baseline) not in stated.costs]
+    repeated = [row for row in rows if row.unequal and stated.has_settings(row)]
     if not rows:
         sentences = [*level_sentences(study, headline, study.arms, is_whole_study=True)]
     else:
         subject = [row for row in rows if row.arm == headline.subject]
         others = [row for row in rows if row.arm != headline.subject]
         sentences = [f"{answer_to_title(study, row, row in new)}." for row in subject]
-        sentences += _others(study, others, new, is_first=not subject)
+        sentences += _others(study, others, new, repeated, is_first=not subject)
         baseline = rows[0].baseline
         if has_no_done_trial(study, baseline) and not any(row.n for row in rows):
             sentences.append(f"{baseline} has no result.")
         of_other_tasks = [a for a in study.arms if not study.fairness.same_task(a, baseline)]
         sentences += level_sentences(study, headline, of_other_tasks)
+    stated.add(rows)
     return sentences + _aa_sentences(study, headline, rows, " ".join(sentences))
 
 
@@ -111,8 +119,8 @@ def _clause(
         text = f"{row.arm} {verb} {row.baseline} by {_amount(row)}"
     elif row.standing is Standing.different:
         text = f"{row.arm} is {_side(row)} than {row.baseline} by {_amount(row)}"
-    elif row.decision.reason == "equal":
-        text = f"{row.arm} is equal to {row.baseline}"
+    elif row.decision.reason == "equal" or row.is_same:
+        text = f"{row.arm} is equal to {row.baseline}{_under_every_seed(row)}"
     else:
         verb, _ = WORDS[row.standing]
         if row.standing is Standing.undecided:
@@ -122,6 +130,11 @@ def _clause(
             text = f"{row.arm} {verb} {row.baseline} ({_details(row)})"
     cost = cost_clause(study, row)
     return text + (cost if with_unmatched_cost or cost.startswith(" at equal") else "")
+
+
+def _under_every_seed(row: HeadlineComparison) -> str:
+    """Return the addition for equal values that could differ between seeds; "" for a count."""
+    return " under every seed" if row.is_same else ""
 
 
 def _short_clause(row: HeadlineComparison) -> str:
@@ -138,7 +151,7 @@ def _amount(row: HeadlineComparison) -> str:
     interval = row.decision.interval
     if interval is None:
         return quantity.NO_VALUE
-    return quantity.format_amount(interval.mean, interval.low, interval.high, row.display)
+    return quantity.format_amount(interval.mean, interval.low, interval.high, row.amount_display)
 
 
 def _side(row: HeadlineComparison) -> str:
@@ -158,9 +171,10 @@ def _details(row: HeadlineComparison) -> str:
     elif isfinite(detectable):
         if row.excludes_zero and isfinite(p):
             details[-1] += f", but corrected p = {quantity.format_p_value(p)}"
-        display = quantity.DisplayUnit("", row.display.factor)  # the amount has the unit
+        unit = row.amount_display
+        display = quantity.DisplayUnit("", unit.factor) if details else unit  # stated once
         size = quantity.format_amount(detectable, np.nan, np.nan, display)
-        details.append(f"smallest detectable effect {size}")
+        details.append(f"smallest detectable difference {size}")
     return "; ".join(details)
 
 
@@ -168,31 +182,36 @@ def _others(
     study: StudyRecord,
     rows: Sequence[HeadlineComparison],
     new: Sequence[HeadlineComparison],
+    repeated: Sequence[HeadlineComparison],
     *,
     is_first: bool,
 ) -> list[str]:
     """Return the sentences on arms that the title does not ask about.
 
     Arms with one result share a clause, and arms that also differ in one setting share a sentence.
+    `new` has the arms without costs in the headlines above. `repeated` has the arms whose other
+    settings are above.
     """
     plain = [row for row in rows if not row.unequal]
     clauses = []
     for standing in WORDS:
-        mine = [row for row in plain if row.standing is standing]
-        clauses += _group(study, mine, new, is_first=is_first)
+        for is_same in (False, True):
+            mine = [row for row in plain if row.standing is standing and row.is_same is is_same]
+            clauses += _group(study, mine, new, is_first=is_first)
     sentences = [f"{'; '.join(clauses)}."] if clauses else []
     settings: dict[str, list[HeadlineComparison]] = {}
     for row in rows:
-        if row.unequal and row in new:
+        if row.unequal and row not in repeated:
             settings.setdefault(format_unequal_settings(row.unequal), []).append(row)
     for setting, mine in settings.items():
         if len(mine) == 1:
-            sentences.append(f"{_clause(study, mine[0])}; it also differs in {setting}.")
+            clause = _clause(study, mine[0], with_unmatched_cost=mine[0] in new)
+            sentences.append(f"{clause}; it also differs in {setting}.")
         else:
             arms = join_with_and([f"{row.arm} ({row.standing})" for row in mine])
             sentences.append(f"{arms} also differ from {mine[0].baseline} in {setting}.")
-    if repeated := [row for row in rows if row.unequal and row not in new]:
-        results = join_with_and([_short_clause(row) for row in repeated])
+    if above := [row for row in rows if row in repeated]:
+        results = join_with_and([_short_clause(row) for row in above])
         sentences.append(f"With the other settings above, {results}.")
     if is_first and sentences:
         sentences.insert(0, f"{capitalise(rows[0].headline.label)}:")
@@ -225,8 +244,8 @@ def _group(
     if more := len(rows) - len(named):
         parts.append(f"{more} more arm{'s' if more > 1 else ''}")
     _, verb = WORDS[standing]
-    if rows[0].decision.reason == "equal":
-        verb = "are equal to"
+    if rows[0].decision.reason == "equal" or rows[0].is_same:
+        verb, baseline = "are equal to", f"{baseline}{_under_every_seed(rows[0])}"
     return [f"{join_with_and(parts)} {verb} {baseline}{shared}"]
 
 
@@ -234,7 +253,7 @@ def _member(study: StudyRecord, row: HeadlineComparison, *, with_cost: bool) -> 
     """Return an arm of a list with its difference: "x (by 0.02 [0.01, 0.03])"."""
     if row.standing is Standing.undecided:
         details = [_details(row)]
-    elif row.decision.interval is None or row.decision.reason == "equal":
+    elif row.decision.interval is None or row.decision.reason == "equal" or row.is_same:
         details = []
     elif row.standing in (Standing.better, Standing.worse):
         details = [f"by {_amount(row)}"]

@@ -24,6 +24,8 @@ from runner.stats.standing import Contrast, Decision, Standing, alpha_at_look, d
 from runner.wording import quantity
 from runner.wording.quantity import DisplayUnit
 
+EQUAL_WORDS = "equal under every seed"
+
 
 @dataclass(frozen=True)
 class HeadlineComparison:
@@ -70,6 +72,19 @@ class HeadlineComparison:
         return interval is not None and (interval.low > 0 or interval.high < 0)
 
     @property
+    def is_same(self) -> bool:
+        """Whether the arm has the baseline's value under every seed, in a metric that is tested."""
+        interval = self.decision.interval
+        is_zero = interval is not None and interval.mean == interval.low == interval.high == 0
+        return is_zero and self.standing is Standing.not_distinguished
+
+    @property
+    def amount_display(self) -> DisplayUnit:
+        """The unit of the difference in a sentence: `display`, or a finer one that is readable."""
+        size = self.decision.interval.mean if self.decision.interval else nan
+        return quantity.amount_unit(self.unit, size, self.display)
+
+    @property
     def difference(self) -> str:
         """The mean difference with its interval, as text."""
         interval = self.decision.interval
@@ -89,7 +104,8 @@ class HeadlineComparison:
     def words(self) -> str:
         """The result with its caveat: "better, at 24.4 % more parameters"."""
         undecided = self.standing is Standing.undecided
-        reason = f" ({self.decision.reason})" if undecided else ""
+        why = self.decision.reason if undecided else EQUAL_WORDS if self.is_same else ""
+        reason = f" ({why})" if why else ""
         return f"{self.standing}{reason}{self.caveat}"
 
     def to_json(self) -> dict[str, Any]:

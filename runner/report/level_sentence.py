@@ -34,14 +34,14 @@ def level_sentences(
     planned = study.trials.groupby("arm")["seed"].nunique()
     values = []
     for row in means.to_dict("records"):
-        limits = (row["mean"], row["low"], row["high"])
+        limits = study.possible_interval(headline.metric, row["low"], row["high"])
         notes = [
             f"{row['n']} of {planned[row['arm']]} seeds" if row["n"] < planned[row["arm"]] else "",
             misses(study, headline, results[results["arm"] == row["arm"]]["value"].to_numpy()),
         ]
         inside = "; ".join(filter(None, notes))
         values.append(
-            f"{row['arm']} {quantity.format_level(*limits, display)}"
+            f"{row['arm']} {quantity.format_level(row['mean'], *limits, display)}"
             + (f" ({inside})" if inside else "")
         )
     numbers = join_with_and(values)

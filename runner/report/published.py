@@ -4,8 +4,21 @@
 number, unless that number is of the same quantity and the test is about its size.
 """
 
+from enum import StrEnum
+
 from runner.claims.claim import Claim
 from runner.claims.finding import Finding, Verdict
+from runner.claims.kinds.difference import Difference
+from runner.claims.kinds.failure_rate import FailureRate
+
+
+class ClaimContent(StrEnum):
+    """The content of a claim's test: a direction, a limit of the size, or another statement."""
+
+    direction = "direction"
+    limit = "limit"
+    statement = "statement"
+
 
 PHRASES = {
     "same quantity": "the published number is of the same quantity",
@@ -15,14 +28,27 @@ PHRASES = {
 }
 
 
+TESTED = {
+    "same quantity": {
+        ClaimContent.direction: ", but its size is not tested",
+        ClaimContent.limit: ", but the test has a limit of its own",
+    },
+    "other quantity": {
+        ClaimContent.direction: ": only the direction is tested",
+        ClaimContent.limit: ": the test has a limit of its own",
+    },
+}
+NOUNS = {
+    ClaimContent.direction: " but not tested",
+    ClaimContent.limit: " but tested with another limit",
+    ClaimContent.statement: " and tested",
+}
+
+
 def published_phrase(claim: Claim) -> str:
     """Return the quantity of the published number in words; "" if the claim does not declare it."""
-    phrase = PHRASES.get(claim.published_is, "")
-    if claim.published_is == "same quantity" and _is_about_direction(claim):
-        return f"{phrase}, but its size is not tested"
-    if claim.published_is == "other quantity" and _is_about_direction(claim):
-        return f"{phrase}: only the direction is tested"
-    return phrase
+    tested = TESTED.get(claim.published_is, {}).get(claim_content(claim), "")
+    return PHRASES.get(claim.published_is, "") + tested
 
 
 def published_noun(claim: Claim) -> str:
@@ -30,8 +56,7 @@ def published_noun(claim: Claim) -> str:
     if claim.published_is in ("direction only", "nothing"):
         return "not printed"
     noun = PHRASES.get(claim.published_is, "").removeprefix("the published number is ")
-    tested = "" if claim.published_is != "same quantity" else " and tested"
-    return f"{noun}{' but not tested' if tested and _is_about_direction(claim) else tested}"
+    return noun + (NOUNS[claim_content(claim)] if claim.published_is == "same quantity" else "")
 
 
 def verdict_phrase(finding: Finding) -> str:
@@ -42,13 +67,20 @@ def verdict_phrase(finding: Finding) -> str:
     claim = finding.claim
     if finding.verdict not in (Verdict.reproduced, Verdict.contradicted) or not claim.published_is:
         return str(finding.verdict)
-    if _is_about_direction(claim):
-        return f"{finding.verdict} (direction)"
-    if claim.published_is == "same quantity":
+    content = claim_content(claim)
+    if content is ClaimContent.statement and claim.published_is == "same quantity":
         return str(finding.verdict)
-    return f"{finding.verdict} (statement)"
+    return f"{finding.verdict} ({content})"
 
 
-def _is_about_direction(claim: Claim) -> bool:
-    """Return whether a claim says which side is greater, and not by how much."""
-    return claim.kind == "difference"
+def claim_content(claim: Claim) -> ClaimContent:
+    """Return the content of a claim's test.
+
+    A difference with a margin or a factor must lie beyond that limit, which is more than a side.
+    """
+    if isinstance(claim, Difference):
+        has_limit = claim.margin != 0 or claim.times != 1
+        return ClaimContent.limit if has_limit else ClaimContent.direction
+    if isinstance(claim, FailureRate) and claim.control is not None:
+        return ClaimContent.direction
+    return ClaimContent.statement

@@ -1,9 +1,11 @@
 """The record of a study: everything that its report is made from."""
 
 import functools
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 
 from runner.claims.aa_pairs import find_aa_pairs
@@ -160,6 +162,14 @@ class StudyRecord:
         is_share = declared is not None and (declared.lowest, declared.highest) == (0, 1)
         return quantity.SHARE if is_share and unit in quantity.PURE_NUMBERS else unit
 
+    def possible_interval(self, metric: str, low: float, high: float) -> tuple[float, float]:
+        """Return the part of a mean's interval that lies within the declared limits of a metric."""
+        declared = self.metric_declarations.get(metric)
+        if declared is None:
+            return low, high
+        possible = np.clip((low, high), declared.lowest, declared.highest)
+        return float(possible[0]), float(possible[1])
+
     def label(self, metric: str) -> str:
         """Return a metric or template in words: a headline's own label, or its declaration's."""
         own = (h.label for h in self.headline if h.metric == metric)
@@ -170,7 +180,12 @@ class StudyRecord:
         return labels_of(self.metric_declarations)
 
     def in_words(self, text: str, metrics: Iterable[str]) -> str:
-        """Return a text in which these names of metrics or templates stand as words."""
-        for name in sorted({*metrics}, key=len, reverse=True):  # a longer name contains a shorter
-            text = text.replace(name, self.label(name))
-        return text
+        """Return a text in which these names of metrics or templates stand as words.
+
+        A part of a longer name or word stays as it is.
+        """
+        names = sorted({*metrics} - {""}, key=len, reverse=True)
+        if not names:
+            return text
+        pattern = rf"(?<![\w/])(?:{'|'.join(map(re.escape, names))})(?![\w/])"
+        return re.sub(pattern, lambda match: self.label(match[0]), text)

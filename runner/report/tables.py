@@ -63,7 +63,7 @@ def comparison_table(
     detectable = {
         f"{one.arm} {quantity.format_amount(effect, math.nan, math.nan, number)}"
         for one in against.values()
-        if math.isfinite(effect := one.decision.minimum_detectable_effect)
+        if math.isfinite(effect := one.decision.minimum_detectable_effect) and not one.is_same
     }
     return {
         "label": headline.label,
@@ -89,8 +89,10 @@ def _row(
     row = {"arm": arm, "value": NO_VALUE_WORDS, "sort": "", "difference": "", "p": ""}
     row |= {"standing": "", "words": "", "caveat": "", "sort_difference": "", "sort_p": ""}
     if mean is not None:
-        numbers = (mean["mean"], mean["low"], mean["high"], int(mean["n"]))
-        text = quantity.format_mean(*numbers, display=display, marks_exact=marks_exact)
+        limits = study.possible_interval(mean["metric"], mean["low"], mean["high"])
+        text = quantity.format_mean(
+            mean["mean"], *limits, int(mean["n"]), display=display, marks_exact=marks_exact
+        )
         row["value"] = text + _of_planned(study, arm, int(mean["n"]))
         row["sort"] = repr(float(mean["mean"]))
     return row

@@ -104,13 +104,15 @@ def aa_difference_lines(
     for _, original, interval, n_seeds in aa_differences(results, aa_pairs, metric):
         mean, low, high, n = interval
         seeds = f" ({n} of {n_seeds} seeds)" if n < n_seeds else ""
-        amount = quantity.format_amount(mean, low, high, display)
-        remark = (
-            "they share no seeds, so they vary more than the arms above"
-            if low <= 0 <= high
-            else "the interval excludes 0, which chance does in 5 % of studies"
-        )
-        lines.append(f"Two copies of {original} differ by {amount}{seeds}; {remark}.")
+        finer = quantity.amount_unit(unit, mean, display)
+        amount = quantity.format_amount(mean, low, high, finer)
+        if not quantity.shows_spread(mean, low, high):
+            remark = ""  # one difference under all seeds: its interval is rounding
+        elif low <= 0 <= high:
+            remark = "; they share no seeds, so they vary more than the arms above"
+        else:
+            remark = "; the interval excludes 0, which chance does in 5 % of studies"
+        lines.append(f"Two copies of {original} differ by {amount}{seeds}{remark}.")
     return lines
 
 

@@ -17,6 +17,8 @@ SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.
 MILLIONS = {"": 1.0, "M": 1e6, "G": 1e9, "T": 1e12}
 SHARE = "share"
 """The unit of a pure number from 0 to 1 that is printed in percent."""
+LEAST_AMOUNT = 0.01  # an amount that a unit prints below this gets a finer unit
+ROUNDING_NOISE = 1e-6  # an interval that is narrower, relative to its mean, comes from rounding
 LEAST = 0.1  # smallest absolute value that a shared unit may print, if a finer unit exists
 PRINTED_NAMES = {"us": "µs"}
 
@@ -63,6 +65,20 @@ def display_unit(unit: str, values: Iterable[float | None]) -> DisplayUnit:
         if sizes[-1] * recorded >= steps[name] and sizes[0] * recorded >= LEAST * steps[name]:
             chosen = name
     return DisplayUnit(PRINTED_NAMES.get(chosen, chosen), steps[chosen] / recorded)
+
+
+def amount_unit(unit: str, size: float, display: DisplayUnit) -> DisplayUnit:
+    """Return the unit of one amount: `display`, or a finer one in which the amount can be read."""
+    if not math.isfinite(size) or not size or abs(size) / display.factor >= LEAST_AMOUNT:
+        return display
+    finer = display_unit(unit, [size])
+    return finer if finer.factor < display.factor else display
+
+
+def shows_spread(mean: float, low: float, high: float) -> bool:
+    """Return whether an interval has limits, and more width than rounding explains."""
+    width = high - low
+    return math.isfinite(width) and width / 2 > ROUNDING_NOISE * abs(mean)
 
 
 def _steps(unit: str) -> tuple[Mapping[str, float], float]:
@@ -155,13 +171,17 @@ def format_amount(mean: float, low: float, high: float, display: DisplayUnit = P
 
     The amount is positive, and the limits of a negative difference change their signs and places.
     It has two significant digits, or fewer where the interval is wide. It has more where these
-    would hide the interval or a distance from zero.
+    would hide the interval or a distance from zero. An interval without a spread is left out.
     """
+    if math.isnan(mean):
+        return NO_VALUE
     if mean < 0:
         mean, low, high = -mean, -high, -low
     mean, low, high = (value / display.factor for value in (mean, low, high))
-    has_interval = math.isfinite(low) and math.isfinite(high)
-    if mean and (mean >= 1e9 or mean < 1e-4):
+    has_interval = shows_spread(mean, low, high)
+    if not has_interval and math.isfinite(high - low):
+        number, ends = format_number(mean, 3), []
+    elif mean and (mean >= 1e9 or mean < 1e-4):
         number, ends = format_number(mean, 2), [format_number(end, 2) for end in (low, high)]
     elif not has_interval and mean == int(mean):
         number, ends = f"{int(mean):,}", []
@@ -173,7 +193,10 @@ def format_amount(mean: float, low: float, high: float, display: DisplayUnit = P
         limits = [low, high] if has_interval else []
         for _ in range(3):
             rounded = [round(end, decimals) for end in limits]
-            is_visible = not limits or (rounded[0] != rounded[1] and all(rounded))
+            is_visible = not limits or (
+                rounded[0] != rounded[1]
+                and all(near or not end for near, end in zip(rounded, limits, strict=True))
+            )
             if is_visible and (round(mean, decimals) or not mean):
                 break
             decimals += 1
@@ -184,7 +207,7 @@ def format_amount(mean: float, low: float, high: float, display: DisplayUnit = P
 
 def format_level(mean: float, low: float, high: float, display: DisplayUnit = PLAIN) -> str:
     """Return a mean for a sentence, as rounded as a difference: "3.5 % [1.1, 5.9]"."""
-    if mean >= 0:
+    if not mean < 0:
         return format_amount(mean, low, high, display)
     text = format_amount(-mean, -high, -low, display)
     number, bracket, limits = text.partition(" [")

@@ -7,9 +7,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console, RenderableType
 
+from runner.claims.finding import Finding, Verdict
 from runner.claims.headline import Headline
 from runner.report.console import HeadlineTable, headline_table, join_empty, render_console
+from runner.report.outcome import Outcome
 from runner.report.report_files import write_report
+from runner.stats.comparison import summarise_arms
+from tests.support.claim_tables import claim
 from tests.support.sample_study import make_study
 
 LONG = "no significant difference; it also differs in training.lr (0.01 against 0.003) and "
@@ -85,6 +89,24 @@ def test_a_headline_without_values_has_no_table_and_one_warning(tmp_path: Path):
     assert text.count("warning:") == 1
     assert "no trial recorded the metric no/such" in text
     assert headline_table(study, {"rows": []}) is None
+
+
+def test_a_verdict_has_the_words_of_the_page():
+    study = make_study(headline=[Headline("val/loss", "less", "held-out loss")])
+    keys = {"published_is": "same quantity"}
+    known = Finding(claim("C1", **keys), verdict=Verdict.reproduced, reason="val/loss is less")
+    outcome = Outcome(
+        report_path=Path("report.html"),
+        findings=[known],
+        comparisons=[],
+        comparison=study.results.head(0),
+        answer=[],
+        summary=summarise_arms(study.results),
+        warnings=[],
+        seconds=0.0,
+    )
+    text = printed(render_console(study, outcome), 80)
+    assert "C1  reproduced (direction): held-out loss is less" in text
 
 
 def test_all_that_has_no_value_is_one_warning():

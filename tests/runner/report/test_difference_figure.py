@@ -143,6 +143,20 @@ def test_one_seed_and_exact_counts_have_a_point_without_an_interval() -> None:
     assert [x for _, x, _, _ in sheet.hover] == [2.0]
 
 
+def test_equal_values_under_every_seed_have_no_detectable_difference() -> None:
+    sheet = draw_differences(study_of({"base": list(SPREAD), "x": list(SPREAD)}))
+    assert "equal under every seed" in texts(sheet.figure)
+    assert "detectable" not in texts(sheet.figure)
+
+
+def test_a_value_that_is_not_finite_is_no_difference() -> None:
+    study = study_of({"base": [1.0, 2.0], "x": [2.0, math.inf], "y": [math.inf, math.inf]})
+    text = texts(draw_differences(study).figure)
+    assert "+1 (one seed)" in text
+    assert "no value: undecided" in text
+    assert "∞" not in text
+
+
 def test_an_arm_without_values_is_named_as_undecided() -> None:
     study = study_of({"base": list(SPREAD), "x": list(1 + SPREAD), "y": [math.nan] * 8})
     assert names(draw_differences(study)) == ["x", "y"]
@@ -157,7 +171,7 @@ def test_a_headline_that_compares_nothing_shows_its_value_on_the_possible_range(
     low, high = sheet.panels[0].axes.get_xlim()
     assert -0.05 < low < 0
     assert 1 < high < 1.05
-    assert "0.5500 [-3.897, 4.997]" in texts(sheet.figure)  # as in the page's table
+    assert "0.5500 [0, 1]" in texts(sheet.figure)  # as in the page's table
     drawn = [list(line.get_xdata()) for line in sheet.panels[0].axes.get_lines()]
     assert [0.0, 1.0] in drawn
     assert "better" not in texts(sheet.figure)

@@ -12,6 +12,8 @@ from runner.report import headline_sentence
 from runner.report.answer import answer_record, how_sure, sentences
 from runner.report.headlines import compare_headlines
 from runner.report.study_record import StudyRecord
+from runner.report.tables import comparison_table
+from runner.stats.comparison import summarise_arms
 from tests.runner.report.test_answer import study
 
 STEPS = np.arange(8) / 1000  # the spread of eight seeds
@@ -58,9 +60,9 @@ def test_amounts_are_positive_and_their_intervals_turn_with_them():
     assert "[-" not in better + worse
 
 
-def test_a_difference_that_is_not_shown_has_its_smallest_detectable_effect():
+def test_a_difference_that_is_not_shown_has_its_smallest_detectable_difference():
     text = said(study(arms(new=0.0), [LOSS]))
-    assert "smallest detectable effect 0.00" in text
+    assert "smallest detectable difference 0.00" in text
     assert "better" not in text
     assert "worse" not in text
 
@@ -111,6 +113,21 @@ def test_costs_stand_in_the_first_sentence_on_an_arm():
     )
     mixed = dataclasses.replace(record, trials=trials)
     assert "time a step" not in said(mixed)
+
+
+def test_an_unknown_cost_is_not_called_equal():
+    for costs in ({}, {"base": {"active_params": 100.0}}):
+        text = said(study(arms(new=-0.2), [LOSS], conditions=MATCHED, costs=costs))
+        assert "parameters" not in text
+
+
+@pytest.mark.parametrize(("ratio", "number"), [(1.52, "1.5"), (104, "104"), (2500, "2,500")])
+def test_a_ratio_of_times_is_a_plain_number(ratio: float, number: str):
+    columns = arms(new=-0.2) | {
+        ("base", "time/step"): np.full(8, 0.010),
+        ("new", "time/step"): np.full(8, 0.010 * ratio),
+    }
+    assert f"takes about {number} x the time a step" in said(study(columns, [LOSS]))
 
 
 def test_an_unmatched_arm_has_its_cost_in_the_sentence():
@@ -213,6 +230,102 @@ def test_headlines_of_a_subject_come_first():
     first, second = sentences(record, compare_headlines(record, record.results))
     assert first.startswith("Yes")
     assert second.startswith("Another loss: ")
+
+
+def doubled(columns: dict[tuple[str, str], Any]) -> dict[tuple[str, str], Any]:
+    """Return the columns, and the same values again as the metric `other`."""
+    return columns | {(arm, "other"): values for (arm, _), values in columns.items()}
+
+
+def test_costs_stand_in_the_headline_that_is_printed_first():
+    plain = Headline("other", "less", "another loss")
+    costs = {"base": {"params": 100.0}, "new": {"params": 150.0}}
+    record = study(doubled(arms(new=-0.2)), [plain, LOSS], costs=costs)
+    first, second = sentences(record, compare_headlines(record, record.results))
+    assert first.startswith("Yes")
+    assert "at 50 % more parameters" in first
+    assert "parameters" not in second
+
+
+def test_a_headline_with_its_own_baseline_has_its_own_costs():
+    plain = Headline("other", "less", "another loss", baseline="old")
+    costs = {"base": {"params": 100.0}, "old": {"params": 100.0}, "new": {"params": 150.0}}
+    record = study(doubled(arms(old=0.1, new=-0.2)), [LOSS, plain], costs=costs)
+    first, second = sentences(record, compare_headlines(record, record.results))
+    assert "at 50 % more parameters" in first
+    assert "new (by 0.300, at 50 % more parameters) are better than old" in second
+
+
+def test_other_settings_are_above_only_if_they_are_printed_above():
+    headlines = [
+        dataclasses.replace(LOSS, subject=None),
+        Headline("other", "less", "another loss"),
+    ]
+    conditions = {"base": {"options.probe.n": 1}, "new": {"options.probe.n": 2}}
+    columns = doubled(arms(new=-0.2))
+    record = study(columns, headlines, conditions=conditions, affects={"probe.n": ("other",)})
+    first, second = sentences(record, compare_headlines(record, record.results))
+    assert "probe.n" not in first
+    assert "it also differs in options.probe.n (2 against 1)." in second
+    assert "above" not in second
+    everywhere = study(columns, headlines, conditions=conditions)
+    first, second = sentences(everywhere, compare_headlines(everywhere, everywhere.results))
+    assert "options.probe.n (2 against 1)" in first
+    assert "With the other settings above, new is better by" in second
+
+
+def test_equal_values_under_every_seed_are_said():
+    equal = {("base", "val/loss"): 2 + 3 * STEPS, ("new", "val/loss"): 2 + 3 * STEPS}
+    assert said(study(equal, [LOSS])) == (
+        "Not shown: in held-out loss, new is equal to base under every seed."
+    )
+    record = study(equal, [LOSS])
+    compared = compare_headlines(record, record.results)
+    table = comparison_table(record, LOSS, compared, summarise_arms(record.results))
+    assert table["rows"][1]["words"] == "no significant difference (equal under every seed)"
+    assert table["detectable"] == []
+    plain = dataclasses.replace(LOSS, subject=None)
+    more = equal | {("b", "val/loss"): 2 + 3 * STEPS, ("c", "val/loss"): arms(c=0)["c", "val/loss"]}
+    text = said(study(more, [plain]))
+    assert "new and b are equal to base under every seed." in text
+    assert "c does not differ significantly from base (" in text
+
+
+def test_a_small_amount_has_a_unit_in_which_it_can_be_read():
+    size = Headline("memory", "less", "memory", subject="new")
+    values = {
+        ("base", "memory"): 2.0**20 + 1000 * STEPS,
+        ("new", "memory"): 2.0**20 + 6.5 + 1000 * STEPS,
+    }
+    record = study(values, [size])
+    record = dataclasses.replace(record, results=record.results.assign(unit="bytes"))
+    (row,) = compare_headlines(record, record.results)
+    assert row.display.name == "MiB"
+    assert "new is worse than base by 6.50 bytes" in said(record)
+
+
+def test_an_interval_ends_at_the_limits_of_its_metric():
+    exact = Headline("exact", "greater", "exact match")
+    declared = {"exact": Metric(DivergedValue.kept, lowest=0.0, highest=1.0)}
+    values = {("base", "exact"): [1.0, 1.0, 0.9], ("new", "exact"): [0.0, 0.05, 0.0]}
+    one_arm = {("base", "exact"): values["base", "exact"]}
+    assert "base 97 % [82, 100]" in said(study(one_arm, [exact], metric_declarations=declared))
+    record = study(values, [exact], metric_declarations=declared)
+    compared = compare_headlines(record, record.results)
+    table = comparison_table(record, exact, compared, summarise_arms(record.results))
+    assert [row["value"] for row in table["rows"]] == [
+        "0.9667 [0.823, 1.000]",
+        "0.01667 [0.00000, 0.08838]",
+    ]
+
+
+def test_an_infinite_value_in_a_copy_loses_its_seed_only():
+    columns = arms(new=-0.2)
+    columns["new_copy", "val/loss"] = columns["new", "val/loss"][::-1].copy()
+    columns["new_copy", "val/loss"][0] = np.inf
+    text = said(study(columns, [LOSS], offsets={"new_copy": 1000}))
+    assert "Two copies of new differ by" in text
+    assert "(7 of 8 seeds)" in text
 
 
 def test_an_absent_subject_leaves_a_plain_sentence():

@@ -13,6 +13,7 @@ import pytest
 from fontTools.ttLib import TTFont
 
 from runner.claims.finding import Finding, Verdict
+from runner.claims.headline import Headline
 from runner.figures.draw import HoverPoint, Picture
 from runner.figures.figure import DIFFERENCES
 from runner.report import page, page_font
@@ -208,6 +209,33 @@ def test_cards_have_words_for_metrics_and_numbers_for_pairs() -> None:
     for text in (known.fingerprint, "kind of claim", "expected", "because"):
         assert text in fold
     assert known.fingerprint not in content.replace(fold, "")
+
+
+def test_the_margin_of_a_pair_has_the_unit_of_its_difference() -> None:
+    pair = {"arm": "a_copy", "control": "a", "delta": 2.0**19}
+    mib = 2.0**20
+    known = finding(claim={"aa": pair}, aa=Interval(2 * mib, mib, 3 * mib, 8), unit="bytes")
+    row = verdict_card(known, make_study())["aa"]
+    assert row == "a_copy minus a: +2 MiB [1, 3], must be shown to lie within ±0.5 MiB"
+    limited = {"margin": 1024}
+    measured = Interval(2 * mib, mib, 3 * mib, 8)
+    card = verdict_card(finding(claim=limited, interval=measured, unit="bytes"), make_study())
+    assert (card["expected"], card["measured"]) == ("above 1024 bytes", "+2 MiB [1, 3]")
+    small = Interval(2.0, 1.0, 3.0, 8)
+    card = verdict_card(finding(claim=limited, interval=small, unit="bytes"), make_study())
+    assert card["expected"] == "above 1024"
+
+
+def test_a_metric_is_replaced_by_its_words_only_where_it_is_named_whole() -> None:
+    headline = [Headline("acc", "greater", "final accuracy"), Headline("acc/top", "greater", "top")]
+    study = make_study(headline=headline)
+    text = "acc of accurate minus acc/top, but acc/top/layer0 and x/acc (acc)"
+    assert study.in_words(text, ["acc", "acc/top"]) == (
+        "final accuracy of accurate minus top, but acc/top/layer0 and x/acc (final accuracy)"
+    )
+    assert study.in_words(text, []) == text
+    known = finding(claim={"metric": "acc"})
+    assert verdict_card(known, study)["comparison"] == "Final accuracy: arm minus base"
 
 
 def test_a_template_is_named_in_words() -> None:

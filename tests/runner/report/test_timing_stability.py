@@ -5,7 +5,16 @@ import pandas as pd
 import pytest
 
 from runner.report import page
-from runner.report.timing_stability import measure_sample_sets, noise_floor_lines, stability_notes
+from runner.report.aa_differences import aa_differences
+from runner.report.answer import sentences
+from runner.report.difference_figure import difference_figure
+from runner.report.headlines import compare_headlines
+from runner.report.timing_stability import (
+    aa_difference_lines,
+    measure_sample_sets,
+    noise_floor_lines,
+    stability_notes,
+)
 from runner.stats.comparison import summarise_arms
 from runner.stats.intervals import mean_interval
 from runner.wording import quantity
@@ -64,3 +73,29 @@ def test_the_noise_floor_stands_beside_what_a_clock_says_and_nothing_else():
     shown = page.cost_table(study, summarise_arms(results))
     assert shown["noise"] == [f"{study.label('time/step')}: {line}"]
     assert page.cost_table(make_study(scale="smoke"), summarise_arms(results))["noise"] == []
+
+
+def test_one_difference_under_both_seeds_is_no_evidence_of_a_difference():
+    rows = [("a", 0, 1.0), ("a", 1, 2.0), ("a_copy", 0, 1.1), ("a_copy", 1, 2.1)]
+    results = pd.DataFrame(rows, columns=["arm", "seed", "value"]).assign(metric="m", unit="nats")
+    assert aa_difference_lines(results, {"a_copy": "a"}, "m") == [
+        "Two copies of a differ by 0.100 nats."
+    ]
+
+
+def test_an_infinite_value_of_a_copy_does_not_lose_the_report():
+    results = make_results()
+    is_one = (results.arm == "moe_top2") & (results.seed == 3) & (results.metric == "val/loss")
+    assert is_one.sum() == 1
+    infinite = results.assign(value=results.value.mask(is_one, np.inf))
+    study = make_study(results=infinite, figures={})
+    (pair,) = aa_differences(study.results, COPIES, "val/loss")
+    assert (pair.interval.n, pair.n_seeds) == (7, 8)
+    compared = compare_headlines(study, study.results)
+    (sentence,) = sentences(study, compared)
+    assert "Two copies of moe_top2 differ by" in sentence
+    assert "(7 of 8 seeds)" in sentence
+    summary = summarise_arms(study.results)
+    (figure,) = difference_figure(study, compared, study.results, summary).values()
+    (row,) = figure.blocks[0].aa_rows
+    assert row.mean == pair.interval.mean

@@ -79,6 +79,12 @@ def test_a_mean_is_scaled_with_its_interval() -> None:
         (256.0, NAN, NAN, "256"),
         (-256.0, NAN, NAN, "256"),
         (0.25, NAN, NAN, "0.25"),
+        (0.3, 0.29999999999999993, 0.30000000000000004, "0.300"),
+        (-1234.5, -1234.5000001, -1234.4999999, "1,234"),
+        (256.0, 256.0, 256.0, "256"),
+        (0.0, 0.0, 0.0, "0"),
+        (0.02, 0.0, 0.045, "0.020 [0.000, 0.045]"),
+        (NAN, NAN, NAN, NO_VALUE),
     ],
 )
 def test_an_amount_is_positive_and_its_interval_turns_with_it(
@@ -112,6 +118,7 @@ def test_counts_and_lists_are_grammatical() -> None:
         ((1.0, math.nan, math.nan), "100 %"),
         ((-0.461, -0.495, -0.427), "-46 % [-50, -43]"),
         ((-0.02, -0.05, 0.01), "-2 % [-5, 1]"),
+        ((NAN, NAN, NAN), NO_VALUE),
     ],
 )
 def test_a_level_is_rounded_as_a_difference_and_keeps_its_sign(numbers, text: str):
