@@ -4,6 +4,7 @@ Parts are the groups of an arm (attention, ffn, norm) and the width that `match.
 comparison of two arms names all other differences: training, task, data, device, model, options.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -104,8 +105,9 @@ class Fairness:
         phrases = [] if self.is_matched(ratio) else [format_cost_ratio(by, ratio)]
         parameters = self.cost_ratio("params", arm, other)
         if by != "params" and not self.is_matched(parameters):
-            phrases = phrases or [f"at equal {COSTS[by]}"]
-            phrases.append(format_cost_ratio("params", parameters).removeprefix("at "))
+            phrases = phrases or ([f"at equal {COSTS[by]}"] if math.isfinite(ratio) else [])
+            ratio_text = format_cost_ratio("params", parameters)
+            phrases.append(ratio_text.removeprefix("at ") if phrases else ratio_text)
         return f", {' and '.join(phrases)}" if phrases else ""
 
     def is_matched(self, ratio: float) -> bool:

@@ -103,6 +103,10 @@ def how_sure(study: StudyRecord, compared: Sequence[HeadlineComparison]) -> list
             f"Better and worse require p < {alpha_at_look(study.n_looks):.3g}{correction}, and an "
             f"interval without 0."
         )
+    if tested and study.aa_pairs:
+        lines.append(
+            "The two arms of an A/A pair share no seeds, so they vary more than arms of one seed."
+        )
     under_study = [arm for arm in study.arms if arm not in study.apart]
     if not all(study.fairness.same_task(arm, under_study[0]) for arm in under_study):
         lines.append("Arms on different tasks are not compared.")

@@ -106,13 +106,11 @@ def aa_difference_lines(
         seeds = f" ({n} of {n_seeds} seeds)" if n < n_seeds else ""
         finer = quantity.amount_unit(unit, mean, display)
         amount = quantity.format_amount(mean, low, high, finer)
-        if not quantity.shows_spread(mean, low, high):
-            remark = ""  # one difference under all seeds: its interval is rounding
-        elif low <= 0 <= high:
-            remark = "; they share no seeds, so they vary more than the arms above"
-        else:
-            remark = "; the interval excludes 0, which chance does in 5 % of studies"
-        lines.append(f"Two copies of {original} differ by {amount}{seeds}{remark}.")
+        # With one difference under all seeds, the interval is rounding and says nothing.
+        excludes_zero = quantity.shows_spread(mean, low, high) and not low <= 0 <= high
+        remark = "; the interval excludes 0, which chance does in 5 % of studies"
+        pair = f"Two copies of {original} differ by {amount}{seeds}"
+        lines.append(f"{pair}{remark if excludes_zero else ''}.")
     return lines
 
 

@@ -313,3 +313,10 @@ def test_an_exact_claim_is_not_decided_by_values_of_diverged_trials():
     )
     (finding,) = judge([at_most], results, scale="quick", trials=trials)
     assert finding.verdict is Verdict.reproduced
+
+
+def test_an_unknown_cost_is_not_called_equal():
+    conditions = {arm: {"match.by": "active_params"} for arm in ("a", "b")}
+    costs = {"a": {"params": 300.0}, "b": {"params": 100.0}}
+    text = Fairness(conditions, costs=costs).format_cost_difference("a", "b")
+    assert text == ", at 3.0 x the parameters"
