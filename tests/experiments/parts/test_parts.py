@@ -38,7 +38,7 @@ def python(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 def results(folder: Path, experiment: str, arm: str) -> dict[str, float]:
-    (path,) = folder.glob(f"outputs/{experiment}/trials/{arm}-*/seed-0/result.json")
+    (path,) = folder.glob(f"outputs/{experiment}/trials/{arm}/seed-0/result.json")
     return {row["metric"]: row["value"] for row in json.loads(path.read_text())["results"]}
 
 
