@@ -23,6 +23,8 @@ from runner.study.run import run_trials
 from runner.wording.names import format_count
 from runner.wording.output import describe_error, escape_unprintable, truncate_middle
 
+PREPARING = "preparing the arms and their data"  # the first run of a task reads its texts
+
 
 def run_and_report(config: DictConfig, overrides: Sequence[str], command: str = "") -> str:
     """Plan, tune if requested, compute and report; return a summary line: `moe: 4 trials, ...`.
@@ -34,7 +36,7 @@ def run_and_report(config: DictConfig, overrides: Sequence[str], command: str = 
             report, because the arms to compute are unknown.
     """
     check_encodable(config)
-    with Heartbeat(lambda: "preparing the arms and their data"):
+    with Heartbeat(lambda: PREPARING, first=1.0):
         plan = planning.make_plan(config, overrides, command=escape_unprintable(command))
     if plan.study.plan is PlanMode.only:
         return preview_plan(plan, config, overrides)

@@ -17,6 +17,7 @@ class Heartbeat:
         describe: returns the line.
         print_line: prints it; by default `print`.
         seconds: the seconds without a line.
+        first: the seconds until the first line; by default as many.
     """
 
     def __init__(
@@ -24,9 +25,11 @@ class Heartbeat:
         describe: Callable[[], str],
         print_line: Callable[[str], None] | None = None,
         seconds: float | None = None,
+        first: float | None = None,
     ) -> None:
         self._describe, self._print = describe, print_line or _print
         self._seconds = SECONDS if seconds is None else seconds
+        self._head_start = 0.0 if first is None else self._seconds - first
         self._stop = threading.Event()
         self._last_time = time.monotonic()
         self._thread = threading.Thread(target=self._beat, daemon=True)
@@ -36,7 +39,7 @@ class Heartbeat:
         can_block = hasattr(signal, "pthread_sigmask")
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _signals()) if can_block else None
         try:
-            self.touch()
+            self._last_time = time.monotonic() - self._head_start
             self._thread.start()
         finally:
             if before is not None:

@@ -203,3 +203,10 @@ def test_a_trial_that_is_timed_again_has_ended_before():
     progress.start(name, Stage.timing)
     progress.end(name, "timed again", 25.0, "")
     assert progress.describe().endswith("1 of 1 trial; the first trials are starting")
+
+
+def test_the_first_line_may_come_sooner_than_the_others():
+    lines: list[str] = []
+    with Heartbeat(lambda: "alive", lines.append, 100.0, first=0.05):
+        time.sleep(0.7)
+    assert lines == ["alive"]
