@@ -12,11 +12,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from runner.report import page
 from runner.report.cards import metrics_in_words
 from runner.report.outcome import Outcome
 from runner.report.published import verdict_phrase
 from runner.report.study_record import StudyRecord
+from runner.report.tables import comparison_table
 from runner.wording.names import format_count
 
 COLOURS = {
@@ -129,7 +129,7 @@ def render_console(study: StudyRecord, outcome: Outcome) -> RenderableType:
     """Return headline tables, verdicts, answer and report path; no text is parsed as markup."""
     parts: list[RenderableType] = []
     for headline in study.headline:
-        content = page.comparison_table(study, headline, outcome.comparisons, outcome.summary)
+        content = comparison_table(study, headline, outcome.comparisons, outcome.summary)
         if table := headline_table(study, content):
             unit = f" ({content['unit']})" if content["unit"] else ""
             parts.append(Text(f"{content['label']}{unit}, {content['direction']}", style="bold"))

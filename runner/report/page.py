@@ -26,8 +26,7 @@ from runner.report.cards import verdict_card
 from runner.report.headlines import HeadlineComparison
 from runner.report.next_steps import describe_setting, next_commands
 from runner.report.study_record import StudyRecord
-from runner.report.tables import comparison_table as comparison_table
-from runner.report.tables import cost_table as cost_table
+from runner.report.tables import comparison_table, cost_table
 from runner.wording import quantity
 from runner.wording.names import format_count
 from runner.wording.phrases import count_range

@@ -11,7 +11,7 @@ from runner import registry
 from runner.claims.finding import Finding, Verdict
 from runner.claims.headline import Headline
 from runner.metric_names import COUNT, KEPT_IF_DIVERGED
-from runner.report import page
+from runner.report import page, tables
 from runner.report.answer import answer_lines, answer_record, verdict_counts
 from runner.report.headlines import compare_headlines
 from runner.report.repeated_looks import RepeatedLooks
@@ -79,7 +79,7 @@ def test_an_arm_that_lost_half_of_its_seeds_is_never_better():
     sentence = told(record)
     assert "6 of 12 seeds) is undecided against base" in sentence
     assert "better" not in sentence
-    table_ = page.comparison_table(
+    table_ = tables.comparison_table(
         record, record.headline[0], [one], summarise_arms(record.results)
     )
     assert "(6 of 12 seeds)" in table_["rows"][1]["value"]
@@ -213,7 +213,7 @@ def test_copies_and_controls_are_in_no_comparison():
     assert "narrow (" not in sentence
     assert "base_copy (" not in sentence
     assert "Two copies of base differ by" in sentence
-    shown = page.comparison_table(
+    shown = tables.comparison_table(
         record,
         LOSS,
         compare_headlines(record, record.results),
@@ -232,7 +232,7 @@ def test_arms_of_other_seeds_than_the_baseline_are_never_paired(tmp_path: Path):
     # lucky is a copy of nothing that is computed, and its copy is one of an arm of other seeds.
     record = study(columns, offsets={"lucky": 1000, "lucky_copy": 2000})
     assert set(standings(record)) == {("val/loss", "arm")}
-    shown = page.comparison_table(record, LOSS, [], summarise_arms(record.results))
+    shown = tables.comparison_table(record, LOSS, [], summarise_arms(record.results))
     assert [row["words"] for row in shown["rows"]][2:] == ["other seeds", "A/A pair of lucky"]
     outcome = write_report(tmp_path / "run", record)
     assert set(outcome.comparison.arm) == {"arm"}

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from runner.report import page
+from runner.report import tables
 from runner.report.aa_differences import aa_differences
 from runner.report.answer import sentences
 from runner.report.difference_figure import difference_figure
@@ -70,9 +70,9 @@ def test_the_noise_floor_stands_beside_what_a_clock_says_and_nothing_else():
     (unknown,) = noise_floor_lines(results, {}, "time/step")
     assert "unknown" in unknown
     study = make_study()
-    shown = page.cost_table(study, summarise_arms(results))
+    shown = tables.cost_table(study, summarise_arms(results))
     assert shown["noise"] == [f"{study.label('time/step')}: {line}"]
-    assert page.cost_table(make_study(scale="smoke"), summarise_arms(results))["noise"] == []
+    assert tables.cost_table(make_study(scale="smoke"), summarise_arms(results))["noise"] == []
 
 
 def test_one_difference_under_both_seeds_is_no_evidence_of_a_difference():

@@ -5,7 +5,7 @@ import dataclasses
 import pandas as pd
 import pytest
 
-from runner.report import page, trial_notes
+from runner.report import page, tables, trial_notes
 from runner.stats import comparison
 from tests.support.sample_study import make_results, make_study, make_trials
 
@@ -45,9 +45,9 @@ def test_other_versions_and_machines_are_told_with_their_trials():
 def test_times_of_different_machines_are_left_out_of_the_cost_table():
     summary = comparison.summarise_arms(make_results())
     study = make_study(trials=trials_of(machine=(HERE, HERE)))
-    assert f"{study.label('time/step')} (ms)" in page.cost_table(study, summary)["head"]
+    assert f"{study.label('time/step')} (ms)" in tables.cost_table(study, summary)["head"]
     mixed = dataclasses.replace(study, trials=trials_of(machine=(HERE, {"processor": "B"})))
-    assert page.cost_table(mixed, summary)["head"] == [
+    assert tables.cost_table(mixed, summary)["head"] == [
         study.label("cost/parameters"),
         f"{study.label('cost/flops_per_token')} (FLOPs/token)",
     ]
