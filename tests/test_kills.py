@@ -124,10 +124,10 @@ def test_the_whole_trial_is_what_these_tests_are_about(translation: Lab):
     checkpoint_files = {
         name for name in translation.whole["files"] if name.startswith("checkpoint/")
     }
-    # A finished trial keeps its weights only.
-    assert checkpoint_files == {f"checkpoint/step-12/{name}" for name in (WEIGHTS, DIGESTS)}
-    assert not translation.whole["states"]
-    assert translation.whole["weights"]
+    assert checkpoint_files == {f"checkpoint/step-12/{name}" for name in (WEIGHTS, STATE, DIGESTS)}
+    moments = [name for name in translation.whole["states"] if name.endswith("/exp_avg_sq")]
+    assert len(moments) == len(translation.whole["weights"])
+    assert "step-12/rng/cpu" in translation.whole["states"]
 
 
 @pytest.mark.parametrize(("seam", "call"), SAMPLES.items())

@@ -26,7 +26,7 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from runner.records.job import Job
 from runner.study import pool
-from runner.trial import checkpoint, training
+from runner.trial import checkpoint, compute, training
 from runner.trial.compute import compute_stage
 
 CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir"}
@@ -178,6 +178,8 @@ def bear(warm_up: Stages, connection: Connection) -> None:
     """Fork a child for each request, until the other side closes."""
     # The lock of timings is shared by the machine: do not wait for other processes.
     tempfile.tempdir = str(warm_up[0].slot.folder)
+    # Keep the optimizer state of finished trials, so that it is compared too.
+    compute.keep_weights = lambda _: None
     for job in warm_up:
         compute_stage(job, Deaf().send)
     signal(SIGTERM, SIG_DFL)  # so that children do not run this process's handler
