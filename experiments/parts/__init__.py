@@ -45,12 +45,16 @@ def part(group: str, kind: str) -> Callable[[P], P]:
         name = f"@part({group!r}, {kind!r}) on {options.__name__}"
         if group not in PARTS:
             raise ValueError(f"{name}: there is no such group; choose one of {', '.join(PARTS)}")
+        check_dataclass(name, options)
         if not issubclass(options, Part):
-            raise ValueError(f"{name}: write it as class {options.__name__}(Part)")
+            if not callable(getattr(options, "build", None)):
+                raise ValueError(f"{name}: it has no build(self, d_model); define it")
+            from experiments.parts.plain import derive_part
+
+            options = derive_part(group, options)
         if inspect.isabstract(options):
             missing = ", ".join(sorted(options.__abstractmethods__))
             raise ValueError(f"{name}: it has no {missing}; experiments/parts/ffn.py is an example")
-        check_dataclass(name, options)
         check_former_members(name, options, FORMER_MEMBERS)
         if not options.__module__.startswith(f"{__name__}."):
             load()  # before a plug-in registers, so that it cannot take a kind of this package
