@@ -53,6 +53,8 @@ def derive_part(group: str, options: Any) -> type[PlainPart]:
         "build": build,
     }
     derived = types.new_class(
-        options.__name__, (options, PlainPart), exec_body=lambda namespace: namespace.update(members)
+        options.__name__,
+        (options, PlainPart),
+        exec_body=lambda namespace: namespace.update(members),
     )
     return dataclass(derived)
