@@ -48,6 +48,7 @@ def root_modules(arm: ArmConfig, plugins: Sequence[str]) -> frozenset[str]:
     modules = {registry.page_module(arm.experiment)}
     for part in vars(arm.parts).values():
         modules |= {base.__module__ for base in type(part).__mro__ if _is_followed(base.__module__)}
+        modules |= {*registry.code_modules(part)}
     used_packages = set(map(_top_package, modules))
     option_packages = {_top_package(option.__module__) for option in registered_options()}
     plugin_roots = {
