@@ -203,6 +203,11 @@ def check_override(override: Override) -> None:
     if len(key) > overrides.LONGEST_KEY:
         raise ConfigError(f"{text}: a key has at most {overrides.LONGEST_KEY} characters")
     check_key(key)
+    if key == "code":
+        raise ConfigError(
+            f"{text}: the YAML file of a question names its page; choose a question with "
+            "experiment=<name>"
+        )
     if key in SECTIONS and override.is_delete():
         raise ConfigError(f"{text}: {key} cannot be left out; set its keys: {key}.<key>=<value>")
     for value in overrides.listed_values(override):

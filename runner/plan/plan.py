@@ -53,6 +53,7 @@ class Plan:
     """A resolved study.
 
     Attributes:
+        experiment: the question's own name, which its folder in `outputs` has.
         preset_tolerance: the preset's `match.tolerance`.
         typed_settings: typed overrides that change the training or the measurements.
         notes: lines for the user about data, and about settings that are skipped, ignored or slow.
@@ -71,6 +72,11 @@ class Plan:
     typed_settings: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
     text_hashes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def page(self) -> str:
+        """The name of the page that computes the study."""
+        return self.study.code or self.experiment
 
 
 def count_workers(study: Study, n_trials: int) -> int:

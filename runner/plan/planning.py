@@ -35,6 +35,7 @@ from runner.plan.data import PreparedData, check_outputs_writable
 from runner.plan.error_messages import as_config_error
 from runner.plan.experiment_checks import check_experiment_header
 from runner.plan.plan import Plan, PlannedArm, count_workers, effective_baseline
+from runner.plan.question_names import set_question_name
 from runner.plan.report_spec import ReportSpec, read_report_spec
 from runner.records import provenance, store
 
@@ -65,6 +66,7 @@ def make_plan(
     """
     # Check the header and fill in deleted keys first: the schema needs every key.
     check_experiment_header(config, overrides)
+    set_question_name(config, overrides)
     with open_dict(config):
         config.update(defaults_of_deleted_keys(config))
     # Read the study into its schema, and select its claims, figures and experiment.
@@ -87,7 +89,7 @@ def make_plan(
         composed.notes + empty + check_before_data(study, composed.arms, devices, spec, tuned=tuned)
     )
     # The signature of a timed trial includes the machine: times of two machines must not mix.
-    machine = provenance.machine() if registry.has_timing_stage(experiment) else None
+    machine = provenance.machine() if registry.has_timing_stage(study.code or experiment) else None
     only = study.plan is PlanMode.only
     outputs = check_outputs_writable(Path(study.outputs), experiment, probe=not only)
     codes = code_hash.hash_arms(composed.arms, study.plugins)

@@ -81,7 +81,7 @@ def report_study(
             name: dataclasses.asdict(one) for name, one in (registrations or {}).items()
         },
         "looks": dataclasses.asdict(looks) if looks else None,
-        **declarations.to_record(plan.experiment, results["metric"]),
+        **declarations.to_record(plan.page, results["metric"]),
         "trials": trials.assign(
             folder=[os.path.relpath(path, folder) for path in trials.folder]
         ).to_dict("records"),

@@ -298,6 +298,7 @@ def make_job(plan: Plan, entry: Entry, stage: Stage) -> Job:
         stage=stage,
         timeout_s=plan.study.timeout_s,
         scale=plan.study.scale,
+        question=plan.experiment,
         command_pid=os.getpid(),
         table_metrics=tuple(read_report_spec(plan.study).metrics),
     )
