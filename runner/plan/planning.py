@@ -23,7 +23,7 @@ from runner.plan import (
     checks,
     code_hash,
     memory,
-    moved_imports,
+    plugin_packages,
     references,
     seed_checks,
     selection,
@@ -73,7 +73,7 @@ def make_plan(
     study = selection.select_claims_and_figures(read_study(config), overrides)
     experiment = checks.check_experiment(study, overrides)
     # Import plug-ins again: the process of a launcher has not checked the command line.
-    moved_imports.load_plugins(study.plugins)
+    plugin_packages.import_all_plugins(study.plugins)
     if arms is not None:
         study = replace(study, arms={**study.arms, **arms})
     # Compose and match the arms. Then check the names in claims, headline and figures.
@@ -108,7 +108,10 @@ def make_plan(
             *matched_width_override(arm, name, composed.sets_own_width[name]),
         )
         signature, hashed = store.signature(text), codes[name]
-        planned.append(PlannedArm(name, typed_arm, arm, resolved, data, text, signature, hashed))
+        modules = code_hash.trial_plugins(arm, study.plugins)
+        planned.append(
+            PlannedArm(name, typed_arm, arm, resolved, data, text, signature, hashed, modules)
+        )
     # Collect notes on arms and claims that the report will not compare or decide.
     seeds = tuple(range(study.seed, study.seed + study.n_seeds))
     baseline = effective_baseline(planned, study)
@@ -134,6 +137,7 @@ def make_plan(
         typed_settings=tuple(find_typed_settings(overrides)),
         notes=notes + data_of.notes + note_same_arms(planned),
         text_hashes=data_of.text_hashes,
+        plugins=code_hash.describe_plugins(composed.arms, study.plugins),
     )
 
 

@@ -65,6 +65,7 @@ def report_study(
     summary: dict[str, Any] = {
         "experiment": plan.experiment,
         "command": plan.command,
+        "plugins": list(map(dict, plan.plugins)),
         "arms": {arm.name: list(arm.overrides) for arm in plan.arms},
         "baseline": effective_baseline(plan.arms, plan.study),
         "notes": plan.notes,
