@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from experiments.parts.base import NormSlots, Part
 from experiments.parts.cost import Cost
-from experiments.rules import check_dataclass, check_former_members
+from experiments.rules import check_dataclass, check_former_members, check_name_is_free
 
 __all__ = ["PARTS", "Cost", "NormSlots", "Part", "load", "part"]
 
@@ -58,9 +58,7 @@ def part(group: str, kind: str) -> Callable[[P], P]:
         check_former_members(name, options, FORMER_MEMBERS)
         if not options.__module__.startswith(f"{__name__}."):
             load()  # before a plug-in registers, so that it cannot take a kind of this package
-        other = PARTS[group].get(kind)
-        if other and (other.__module__, other.__name__) != (options.__module__, options.__name__):
-            raise ValueError(f"{name}: {other.__module__} has this kind already; choose another")
+        check_name_is_free(name, options, PARTS[group].get(kind))
         PARTS[group][kind] = options
         return options
 

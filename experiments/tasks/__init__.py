@@ -12,7 +12,7 @@ import pkgutil
 from collections.abc import Callable
 from typing import TypeVar
 
-from experiments.rules import check_dataclass, check_former_members
+from experiments.rules import check_dataclass, check_former_members, check_name_is_free
 from experiments.tasks.base import Sizes, TaskOptions
 
 __all__ = ["TASKS", "Sizes", "TaskOptions", "load", "task"]
@@ -57,9 +57,7 @@ def task(kind: str) -> Callable[[T], T]:
             )
         if not options.__module__.startswith(f"{__name__}."):
             load()  # before a plug-in registers, so that it cannot take a kind of this package
-        other = TASKS.get(kind)
-        if other and (other.__module__, other.__name__) != (options.__module__, options.__name__):
-            raise ValueError(f"{name}: {other.__module__} has this kind already; choose another")
+        check_name_is_free(name, options, TASKS.get(kind))
         TASKS[kind] = options
         return options
 

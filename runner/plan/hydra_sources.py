@@ -3,8 +3,9 @@
 import copy
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from hydra._internal.config_repository import ConfigRepository
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
@@ -26,6 +27,7 @@ from runner.plan.security import check_yaml_file
 from runner.wording.output import truncate_middle
 
 USER_PROVIDER = "command-line"  # Hydra's name for the folder of --config-dir
+PLUGIN_PROVIDER = "plug-in"
 LOADED_FILES: dict[tuple[str, ...], ConfigResult | None] = {}
 LOAD_ERRORS = (
     *(HydraException, OmegaConfBaseException, YAMLError),
@@ -37,7 +39,12 @@ class UserFolder(FileConfigSource):
     """A user's folder of options, without its links to folders.
 
     A listing of options through links could run in a circle, or through the whole disk.
+
+    Attributes:
+        loaded: the files of plug-ins that this process has loaded.
     """
+
+    loaded: ClassVar[set[Path]] = set()
 
     def is_group(self, config_path: str) -> bool:
         """Return whether a folder exists, with no link on its path."""
@@ -99,11 +106,15 @@ class CheckedRepository(ConfigRepository):
         self.user_files: list[Path] = []
 
     def initialize_sources(self, config_search_path: ConfigSearchPath) -> None:
-        """Set up the sources: the user's folder as a `UserFolder`, and the declared options."""
+        """Set up the sources: ablab's, the user's folders, and the options declared in Python."""
         super().initialize_sources(config_search_path)
         self.sources = [
             UserFolder(source.provider, source.path) if source.provider == USER_PROVIDER else source
             for source in self.sources
+        ]
+        self.sources[-1:-1] = [
+            UserFolder(PLUGIN_PROVIDER, f"file://{folder.absolute()}")
+            for folder in option_folders.UserOptions.plugin_folders
         ]
         self.sources.insert(-1, DeclaredOptions())  # Hydra requires its own schemas last
 
@@ -126,11 +137,13 @@ class CheckedRepository(ConfigRepository):
         source = next((one for one in self.sources if one.is_config(config_path)), None)
         if source is None or source.scheme() not in ("file", "pkg"):
             return super().load_config(config_path)
-        if source.provider != USER_PROVIDER:
+        if source.provider not in (USER_PROVIDER, PLUGIN_PROVIDER):
             return self._load_once((source.path, config_path), config_path)
         path = user_file_path(source, config_path)
         if path not in self.user_files:
             self.user_files.append(path)
+        if source.provider == PLUGIN_PROVIDER:
+            UserFolder.loaded.add(path)
         option_folders.UserOptions.loaded_files |= {os.path.realpath(path)}
         try:
             file_stat = path.stat()
@@ -161,6 +174,15 @@ class CheckedRepository(ConfigRepository):
     def __deepcopy__(self, memo: dict[int, Any]) -> "CheckedRepository":
         """Return a shallow copy: Hydra loads through a copy, and `user_files` must be shared."""
         return copy.copy(self)
+
+
+def reads_user_files(sources: Iterable[ConfigSource]) -> bool:
+    """Return whether a composition from these sources reads files of the user.
+
+    A folder of `--config-dir` is meant to be read. The folder of a plug-in, which may be installed
+    for other studies, counts after this process has loaded a file of a plug-in.
+    """
+    return bool(UserFolder.loaded) or any(source.provider == USER_PROVIDER for source in sources)
 
 
 def check_option_name(config_path: str) -> None:
