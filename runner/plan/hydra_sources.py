@@ -23,6 +23,7 @@ from runner.plan import option_folders
 from runner.plan.copy_of import replace_copies_by_lists
 from runner.plan.declared_options import find_declared_options
 from runner.plan.error_messages import describe_unexpected_error
+from runner.plan.missing_preset import smoke_preset
 from runner.plan.security import check_yaml_file
 from runner.wording.output import truncate_middle
 
@@ -54,7 +55,7 @@ class UserFolder(FileConfigSource):
 
 
 class DeclaredOptions(ConfigSource):
-    """The source of the options that are declared in Python, without a YAML file."""
+    """The source of options without a YAML file: those declared in Python, and smoke presets."""
 
     def __init__(self) -> None:
         super().__init__("declared", f"{self.scheme()}://")
@@ -66,6 +67,9 @@ class DeclaredOptions(ConfigSource):
 
     def load_config(self, config_path: str) -> ConfigResult:
         """Return a declared option with its defaults."""
+        if (preset := smoke_preset(config_path)) is not None:
+            header: dict[str, str | None] = {"package": "_global_"}
+            return ConfigResult(self.provider, self.full_path(), OmegaConf.create(preset), header)
         group, _, kind = config_path.partition("/")
         node = OmegaConf.create(find_declared_options(group)[kind])
         return ConfigResult(self.provider, self.full_path(), node, {"package": None})
@@ -79,6 +83,8 @@ class DeclaredOptions(ConfigSource):
         group, _, kind = config_path.partition("/")
         if kind == "None":  # no option is chosen; a search for it would load all options
             return False
+        if group == "preset":
+            return smoke_preset(config_path) is not None
         return group in registry.group_names() and kind in find_declared_options(group)
 
     def available(self) -> bool:

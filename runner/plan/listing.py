@@ -73,19 +73,23 @@ def list_experiments(user_folder: Path | None = None, plugins: Sequence[str] = (
 def describe_experiment(path: Path) -> list[str]:
     """Return the lines of one experiment: name, question, arms and time at each scale.
 
-    An experiment without presets has one line in place of those of the scales.
+    All scales without a preset have one line, with the settings of the experiment itself.
     """
     try:
         experiment = merge_layers(f"experiment/{path.stem}")
         lines = [truncate_middle(path.stem, 80), f"  {on_one_line(experiment.get('question', ''))}"]
+        without_preset: list[str] = []
         for scale in SCALES:
             preset = path.parents[1] / "preset" / f"{path.stem}_{scale}.yaml"
             if os.path.lexists(preset):
                 lines.append(
                     f"  {scale:<6} {describe_scale(read_checked_yaml(preset), experiment)}"
                 )
-        if len(lines) == 2:
-            lines.append(f"  {describe_scale(experiment, experiment)}")
+            else:
+                without_preset.append(scale)
+        if without_preset:
+            scales = "" if len(without_preset) == len(SCALES) else f"{', '.join(without_preset)}  "
+            lines.append(f"  {scales}{describe_scale(experiment, experiment)}")
     except ConfigError:
         raise
     except (AttributeError, TypeError, OSError, ValueError, yaml.YAMLError) as error:

@@ -34,6 +34,7 @@ from runner.plan.config_yaml import format_config_yaml
 from runner.plan.data import PreparedData, check_outputs_writable
 from runner.plan.error_messages import as_config_error
 from runner.plan.experiment_checks import check_experiment_header
+from runner.plan.missing_preset import note_missing_preset
 from runner.plan.plan import Plan, PlannedArm, count_workers, effective_baseline
 from runner.plan.question_names import set_question_name
 from runner.plan.report_spec import ReportSpec, read_report_spec
@@ -118,6 +119,7 @@ def make_plan(
     if study.baseline not in (None, baseline):
         notes.append(f"baseline {study.baseline} is not computed; {baseline} takes its place")
     notes += note_other_seeds(planned, baseline)
+    notes += note_missing_preset(study, overrides)
     # A smoke run decides nothing, so that few seeds are expected.
     if study.scale is not Scale.smoke:
         notes += checks.too_few_seeds(spec, study, planned)

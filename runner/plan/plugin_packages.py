@@ -85,14 +85,11 @@ def import_all_plugins(named: Sequence[str]) -> list[str]:
         moved_imports.load_plugins(named)
     except ConfigError as error:
         cause = error.__cause__
-        owner = (
-            find_package(cause.owner, installed)
-            if isinstance(cause, registry.NameTakenError)
-            else None
-        )
-        if owner is None:
-            raise
-        raise ConfigError(f"{error} (it is in the package {owner.package})") from error
+        if isinstance(cause, registry.NameTakenError) and (
+            owner := find_package(cause.owner, installed)
+        ):
+            raise ConfigError(f"{error} (it is in the package {owner.package})") from error
+        raise
     return notes
 
 

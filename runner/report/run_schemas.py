@@ -82,7 +82,10 @@ def _is_registration(value: Any) -> bool:
 
 
 def _are_plugins(value: Any) -> bool:
-    return isinstance(value, list) and all(_mapping_to(is_string)(each) for each in value)
+    keys = {"module", "package", "version", "code"}
+    return isinstance(value, list) and all(
+        _mapping_to(is_string)(each) and each.keys() == keys for each in value
+    )
 
 
 def _are_looks(value: Any) -> bool:
