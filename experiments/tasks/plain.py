@@ -187,7 +187,19 @@ class PlainTaskOptions(TaskOptions):
         """Return the task."""
         from experiments.tasks.plain_batches import PlainTask
 
-        return PlainTask(self, seed, batch_size, evaluation)
+        sizes = self.plain_sizes()
+        default_unit = "mse" if sizes.vocabulary is None else "nats/token"
+        own = {name: functools.partial(f, self) for name, f in self.user_methods.items()}
+        return PlainTask(
+            self.sampler(sizes),
+            self.held_out(evaluation),
+            labels=self.labels or (self.kind,),
+            unit=self.unit or ("1" if "loss" in own else default_unit),
+            loss=own.get("loss"),
+            metrics=own.get("metrics"),
+            seed=seed,
+            batch_size=batch_size,
+        )
 
 
 def same_sample(one: PlainSample, other: PlainSample) -> bool:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
 from experiments.tasks.batch import Batch, Task, unpadded_batch
-from experiments.tasks.plain_samples import SplitName
+from experiments.tasks.plain_samples import PlainSample, Sampler, SplitName
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from experiments.tasks.plain import PlainTaskOptions
-    from runner.config import Evaluation
 
 METRIC_NAME = re.compile(r"[a-z][a-z0-9_]*(/[a-z0-9_]+)*")
 
@@ -30,16 +27,22 @@ class PlainTask(Task):
     """
 
     def __init__(
-        self, options: PlainTaskOptions, seed: int, batch_size: int, evaluation: Evaluation
+        self,
+        sampler: Sampler,
+        held_out: PlainSample,
+        *,
+        labels: tuple[str, ...],
+        unit: str,
+        loss: Callable[[Tensor, Tensor], Any] | None,
+        metrics: Callable[[Tensor, Tensor], Any] | None,
+        seed: int,
+        batch_size: int,
     ) -> None:
         super().__init__(seed=seed, batch_size=batch_size)
-        sizes = options.plain_sizes()
-        self.vocabulary, self.width = sizes.vocabulary, sizes.width
-        self.labels = options.labels or (options.kind,)
-        self._options, self._sampler = options, options.sampler(sizes)
-        self.held_out = options.held_out(evaluation).arrays()
-        default_unit = "mse" if sizes.vocabulary is None else "nats/token"
-        self.unit = options.unit or ("1" if "loss" in options.user_methods else default_unit)
+        self.labels, self.unit = labels, unit
+        self.vocabulary, self.width = sampler.vocabulary, sampler.width
+        self.held_out = held_out.arrays()
+        self._sampler, self._loss, self._metrics = sampler, loss, metrics
 
     def batch(self, step: int) -> Batch:
         """Return new sequences, a pure function of the seed and the step."""
@@ -62,12 +65,12 @@ class PlainTask(Task):
         import torch
         from torch.nn import functional as F
 
-        if own := self._options.user_methods.get("loss"):
-            value = own(self._options, prediction, batch.target)
+        if self._loss is not None:
+            value = self._loss(prediction, batch.target)
             if not isinstance(value, torch.Tensor):
                 raise ValueError(
-                    f"task={self._options.kind}: loss() returned {type(value).__name__}; it must "
-                    "return a tensor"
+                    f"{self._sampler.name}: loss() returned {type(value).__name__}; it must return "
+                    "a tensor"
                 )
             return value.mean()
         if self.vocabulary is None:
@@ -80,10 +83,10 @@ class PlainTask(Task):
         Raises:
             ValueError: the result is no mapping of names to numbers.
         """
-        if not (own := self._options.user_methods.get("metrics")):
+        if self._metrics is None:
             return {}
-        values = own(self._options, prediction, batch.target)
-        name = f"task={self._options.kind}: metrics()"
+        values = self._metrics(prediction, batch.target)
+        name = f"{self._sampler.name}: metrics()"
         if not isinstance(values, Mapping):
             raise ValueError(f"{name} must return a mapping of names to numbers")
         for key in values:

@@ -240,7 +240,7 @@ class Scored(Echo):
 class Uniform(torch.nn.Module):
     """A model whose logits favour symbol 0."""
 
-    def forward(self, inputs, keep=None):  # noqa: ARG002
+    def forward(self, inputs, keep=None):
         prediction = torch.zeros(*inputs.shape, 9)
         prediction[..., 0] = 1.0
         return type("Output", (), {"prediction": prediction})
