@@ -29,6 +29,7 @@ Outcome = tuple[str, int, tuple[str, ...]]
 VERBS = {
     "redraw": ("runner.report.redraw:redraw", "write the newest report again"),
     "parts": ("runner.commands.parts:print_parts", "list the options of every group"),
+    "new": ("runner.commands.new:write_new", "write a part of your own, with its test"),
 }
 """Verb -> the function that it calls with the other arguments, and its meaning in the list."""
 STOPPED, RESUME_HINT = "stopped", "; finished trials are kept, the same command resumes them"

@@ -11,6 +11,7 @@ import yaml
 from runner import registry
 from runner.commands.options import Option, list_options
 from runner.commands.verb_arguments import (
+    CONFIG_DIR,
     PLUGINS,
     asks_for_help,
     load_verb_options,
@@ -46,7 +47,7 @@ def print_parts(arguments: Sequence[str]) -> None:
     # `ffn=swiglu` chooses an option and sets no key.
     filters = [word for word in arguments if word.partition("=")[0] in groups]
     rest = [word for word in arguments if word not in filters]
-    read = read_verb_arguments(USAGE, rest, [*groups, PLUGINS], most_words=1)
+    read = read_verb_arguments(USAGE, rest, [*groups, PLUGINS, CONFIG_DIR], most_words=1)
     for word in read.words:
         raise ConfigError(
             f"{truncate_middle(word, 80)}: there is no such group; {name_hint(word, groups)}"
