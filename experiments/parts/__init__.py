@@ -49,11 +49,11 @@ def part(group: str, kind: str) -> Callable[[P], P]:
         if not issubclass(options, Part):
             if not callable(getattr(options, "build", None)):
                 raise ValueError(f"{name}: it has no build(self, d_model); define it")
-            from experiments.parts.plain import derive_part
-
-            options = derive_part(group, options)
+            # By name: a static import would add this file to the code hash of every arm.
+            plain = importlib.import_module(f"{__name__}.plain")
+            options = plain.derive_part(group, options)
         if inspect.isabstract(options):
-            missing = ", ".join(sorted(options.__abstractmethods__))
+            missing = ", ".join(sorted(getattr(options, "__abstractmethods__", ())))
             raise ValueError(f"{name}: it has no {missing}; experiments/parts/ffn.py is an example")
         check_former_members(name, options, FORMER_MEMBERS)
         if not options.__module__.startswith(f"{__name__}."):
