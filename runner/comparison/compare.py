@@ -50,8 +50,8 @@ def compare(
         arms: name -> arm. An arm is one of these:
 
             - an option: "ffn=relu". A list has several overrides: ["ffn=relu", "ffn.d_ff=96"];
-            - a class of modules. It is called with the width of the stream: `MyFeedForward(d_model)`.
-              For group="model" it is called with the number of token ids: `MyModel(vocabulary)`;
+            - a class of modules. It is called with the width of the stream, as `MyNet(d_model)`.
+              For group="model" it is called with the number of token ids, as `MyModel(vocabulary)`;
             - a function of the same argument that returns a module;
             - a list of overrides and one class or function: [MyFeedForward, "training.lr=1e-3"].
 
