@@ -58,7 +58,8 @@ def _read_arm(name: Any, value: Any, group: str) -> ComparedArm:
             "write it in quotes"
         )
     check_file_name("the arm", name)
-    if list(parse_override(f"arms={{{name}:[]}}").value()) != [name]:
+    parsed: Any = parse_override(f"arms={{{name}:[]}}").value()
+    if list(parsed) != [name]:
         raise ConfigError(
             f"the arm {name!r} has a name that reads as a number or as no value; choose another, "
             f"e.g. arm_{name}"
