@@ -60,6 +60,16 @@ class PlainPart(Part):
     experts = 0
     nonlinearity = None
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A sentence on positions, for attention that does not say whether it needs them."""
+        if self.group != "attention" or type(self).sinusoids is not PlainPart.sinusoids:
+            return ()
+        return (
+            f"attention={self.kind} gets no positions from the model; it must have its own, or "
+            "declare sinusoids = True (sinusoids = False leaves out this note)",
+        )
+
     def build_plain(self, d_model: int) -> "nn.Module":
         """Return the module as the user's class builds it."""
         raise NotImplementedError
