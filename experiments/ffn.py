@@ -89,11 +89,14 @@ def note_left_out(trial: "Trial", *, is_hidden_known: bool) -> None:
     ffn = trial.config.parts.ffn
     if not ffn.is_plain:
         return
-    names = [] if is_hidden_known else ["shares of zero and small hidden values"]
-    names += ["small values by input of the activation"]
+    names = (
+        []
+        if is_hidden_known
+        else ["shares of zero and small values (no linear layer returns the output)"]
+    )
+    names += ["small values by input"]
     names += [] if ffn.nonlinearity else ["the curve of the activation"]
-    reason = "" if is_hidden_known else "no linear layer is known to return its output; "
-    trial.note(f"ffn={ffn.kind}: {reason}left out: {', '.join(names)}")
+    trial.note(f"ffn={ffn.kind}: left out: {', '.join(names)}")
 
 
 def add_start_and_change(start: dict[str, float], end: dict[str, float]) -> dict[str, float]:

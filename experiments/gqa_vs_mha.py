@@ -146,8 +146,8 @@ def run_without_kv_heads(trial: "Trial") -> None:
     task = build_task(trial)
     model = build_model(trial, task)
     trial.note(
-        f"attention={trial.config.parts.attention.kind}: ablab knows no KV heads of it; left out: "
-        "caches, decoding, generation and savings; its prefill fills no cache"
+        f"attention={trial.config.parts.attention.kind}: no known KV heads; left out: cache, "
+        "decoding, generation, savings; its prefill fills no cache"
     )
 
     def record_loss(loss: float) -> None:

@@ -90,8 +90,8 @@ def run(trial: "Trial") -> None:
         trial.record(initialisation_metrics(profiles), "1")
         if not all(profile.grad_down for profile in profiles.values()):
             trial.note(
-                f"ffn={parts.ffn.kind}: no linear layer is known to return its output; left out: "
-                "the gradient of the last feed-forward matrix"
+                f"ffn={parts.ffn.kind}: left out: gradient of the last matrix (no linear layer "
+                "returns the output)"
             )
 
     # Measure in training: the gradient norm of each layer in every step.

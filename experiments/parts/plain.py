@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from experiments.parts.base import NormSlots, Part
 from experiments.parts.cost import Cost
 from experiments.parts.counted_cost import count_cost
-from experiments.parts.plain_rules import check_field_types, check_plain_class
+from experiments.parts.plain_rules import check_field_types, check_plain_class, get_own_annotations
 
 if TYPE_CHECKING:
     from torch import nn
@@ -63,11 +63,13 @@ class PlainPart(Part):
     @property
     def notes(self) -> tuple[str, ...]:
         """A sentence on positions, for attention that does not say whether it needs them."""
-        if self.group != "attention" or type(self).sinusoids is not PlainPart.sinusoids:
+        own = [base for base in type(self).__mro__ if not issubclass(PlainPart, base)]
+        is_declared = any("sinusoids" in {*vars(base), *get_own_annotations(base)} for base in own)
+        if self.group != "attention" or is_declared:
             return ()
         return (
-            f"attention={self.kind} gets no positions from the model; it must have its own, or "
-            "declare sinusoids = True (sinusoids = False leaves out this note)",
+            f"attention={self.kind}: the model adds no positions; declare sinusoids = True or "
+            "False",
         )
 
     def build_plain(self, d_model: int) -> "nn.Module":
