@@ -10,6 +10,7 @@ Without arguments it lists the experiments. HYDRA_FULL_ERROR=1 shows tracebacks.
 
 import contextlib
 import gc
+import importlib
 import os
 import shlex
 import sys
@@ -25,6 +26,12 @@ CONF = Path(__file__).resolve().parent.parent / "conf"
 GARBAGE_THRESHOLD = 50_000  # new objects after which Python searches for garbage; its own is 700
 Outcome = tuple[str, int, tuple[str, ...]]
 """A study's summary line, or the sweep point that failed; the exit code; the study's overrides."""
+VERBS = {
+    "redraw": ("runner.report.redraw:redraw", "write the newest report again"),
+    "parts": ("runner.commands.parts:print_parts", "list the options of every group"),
+    "new": ("runner.commands.new:write_new", "write a part of your own, with its test"),
+}
+"""Verb -> the function that it calls with the other arguments, and its meaning in the list."""
 STOPPED, RESUME_HINT = "stopped", "; finished trials are kept, the same command resumes them"
 
 
@@ -62,19 +69,20 @@ def run_main_process() -> None:
 
 def computes(arguments: list[str]) -> bool:
     """Return whether a command computes trials, judged by its arguments."""
-    return arguments[:1] != ["redraw"] and "plan=only" not in arguments
+    return "plan=only" not in arguments and not (arguments and arguments[0] in VERBS)
 
 
 def print_list_or_version(arguments: list[str]) -> bool:
     """Print the list of experiments or the version if requested; return whether it was.
 
-    `--config-dir` without other arguments lists the user's own experiments too.
+    `--config-dir` and `plugins=[...]` without other arguments add the user's own experiments.
     """
     from runner.plan import listing
 
-    is_list, user_folder = listing.parse_list_request(arguments)
-    if is_list:
-        print(listing.list_experiments(user_folder))  # noqa: T201
+    request = listing.parse_list_request(arguments)
+    if request is not None:
+        print(listing.list_experiments(*request))  # noqa: T201
+        print(f"\n{list_verbs()}")  # noqa: T201
     elif "--version" in arguments:
         from runner.records.provenance import package_version
 
@@ -84,16 +92,34 @@ def print_list_or_version(arguments: list[str]) -> bool:
     return True
 
 
+def list_verbs() -> str:
+    """Return a line for each verb: how to type it, and its meaning."""
+    lines = [f"  {f'python -m runner {verb}':<24} {said}" for verb, (_, said) in VERBS.items()]
+    return "\n".join(["Other commands (each has --help):", *lines])
+
+
+def check_verb(word: str) -> None:
+    """Raise ConfigError for a word that is neither a verb, nor an experiment, nor a key."""
+    from runner import registry
+    from runner.config import STUDY_KEYS, ConfigError
+    from runner.wording.names import name_hint
+
+    known = (*registry.experiment_names(), *registry.group_names(), *STUDY_KEYS)
+    if word.isidentifier() and word not in known:
+        short = output.truncate_middle(word, 80)
+        raise ConfigError(f"{short}: there is no such command; {name_hint(word, VERBS)}")
+
+
 def dispatch_command(*, full_error: bool) -> None:
-    """Print the list or the version, redraw a report, or run a study."""
+    """Print the list or the version, call a verb, or run a study."""
     if print_list_or_version(sys.argv[1:]):
         return
-    if sys.argv[1] == "redraw":
-        from runner.report.redraw import redraw
-
-        redraw(sys.argv[2:])
-    else:
-        compose_and_run(full_error=full_error)
+    if sys.argv[1] in VERBS:
+        module, _, function = VERBS[sys.argv[1]][0].partition(":")
+        getattr(importlib.import_module(module), function)(sys.argv[2:])
+        return
+    check_verb(sys.argv[1])
+    compose_and_run(full_error=full_error)
 
 
 def compose_and_run(*, full_error: bool) -> None:

@@ -36,6 +36,13 @@ BAD = {
     "--nonsense": "see python -m runner --hydra-help",
 }
 
+BAD_VERBS = {
+    "prts": "prts: there is no such command; did you mean parts?",
+    "frobnicate": "frobnicate: there is no such command; there are: ",
+    "moe": "'moe' is not an override; write key=value, here experiment=moe",
+    "parts --nonsense": "--nonsense: there is no such flag; type python -m runner parts",
+}
+
 
 def without_torch(tmp_path: Path) -> dict[str, str]:
     """An environment in which importing torch fails."""
@@ -51,7 +58,7 @@ PLAN = "experiment=moe task=waves arm=dense plan=only"
 
 @pytest.mark.some(2)
 @pytest.mark.parametrize(
-    "arguments", ["", "--help", "experiment=moe --cfg job", "--hydra-help", PLAN]
+    "arguments", ["", "--help", "experiment=moe --cfg job", "--hydra-help", PLAN, "parts"]
 )
 def test_help_and_listing_import_no_torch(tmp_path: Path, arguments: str):
     done = subprocess.run(
@@ -89,6 +96,28 @@ def test_bad_input_is_a_clear_line(tmp_path: Path, monkeypatch, arguments: str):
     assert BAD[arguments] in ending.message
     assert find_faults(ending) == []
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.some(2)
+@pytest.mark.parametrize("arguments", list(BAD_VERBS))
+def test_a_wrong_command_is_one_line(runner, arguments: str):
+    done = runner(*arguments.split())
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert BAD_VERBS[arguments] in done.stderr
+
+
+@pytest.mark.parametrize("verb", list(command_main.VERBS))
+def test_each_verb_has_help_and_is_listed(verb: str, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["runner", verb, "--help"])
+    command_main.dispatch_command(full_error=True)
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"usage: python -m runner {verb}")
+    assert max(map(len, printed.splitlines()[1:])) <= 80
+    monkeypatch.setattr("sys.argv", ["runner"])
+    command_main.dispatch_command(full_error=True)
+    assert f"  python -m runner {verb} " in capsys.readouterr().out
+    assert f"\n        {verb} " in (ROOT / "conf" / "config.yaml").read_text()
 
 
 @pytest.mark.some(1)
@@ -174,8 +203,9 @@ def test_the_listing_has_a_users_own_experiments(tmp_path: Path):
     assert parse_list_request([f"--config-dir={tmp_path}"]) == parse_list_request(
         ["--config-dir", str(tmp_path)]
     )
-    assert parse_list_request(["--config-dir=mine", "experiment=moe"]) == (False, Path("mine"))
-    assert parse_list_request(["-h"]) == (False, None)
+    assert parse_list_request(["plugins=[a]", "-cd", "b"]) == (Path("b"), ("plugins=[a]",))
+    for other in (["--config-dir=mine", "experiment=moe"], ["-h"], ["-cd"], ["plugins=[a]", "-m"]):
+        assert parse_list_request(other) is None
     mine.write_text("arms: 3\n_target_: os.system\n")
     with pytest.raises(ConfigError, match="_target_ is not allowed"):
         list_experiments(tmp_path)
