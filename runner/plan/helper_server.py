@@ -91,7 +91,7 @@ def count(request: dict[str, Any]) -> list[float | None]:
 def inspect(request: dict[str, Any]) -> str:
     """Return what is wrong with the module of a part; "" if nothing is."""
     part, group = read_part(request), request["group"]
-    return estimates.inspect_part(
+    return estimates.find_module_fault(
         group, part, request["d_model"], request["length"], is_padded=request["is_padded"]
     )
 

@@ -6,24 +6,23 @@ an entry covers the source of the part and of the checks, the part's fields and 
 installed packages.
 """
 
-import dataclasses
 import hashlib
 import json
 import math
 import platform
+import sys
 import sysconfig
 from collections.abc import Mapping, Sequence
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from runner import registry
 from runner.config import ArmConfig, ConfigError
 from runner.plan import code_hash, estimates
+from runner.plan.composition import merge_arm_errors
 from runner.plan.error_messages import ConfigErrors
+from runner.plan.foreign_parts import describe_part, foreign_parts
 from runner.plan.helper_process import HELPER, HelperError, HelperProcess
 from runner.records.private_cache import PrivateCache
-from runner.wording.output import merge_arm_errors
 
 CACHE_FILE = "inspected_parts.json"
 
@@ -111,7 +110,11 @@ class PartInspector:
     def _source(self, part: Any) -> str:
         """Return a hash of the source of a part's class, and of the checks."""
         if type(part) not in self._sources:
-            modules = {base.__module__ for base in code_hash.followed_bases(type(part))}
+            modules = {
+                base.__module__
+                for base in type(part).__mro__
+                if base.__module__.partition(".")[0] not in sys.stdlib_module_names
+            }
             roots = frozenset({*modules, *self._plugins, estimates.__name__})
             self._sources[type(part)] = code_hash.hash_modules(roots)
         return self._sources[type(part)]
@@ -122,42 +125,6 @@ def begin_inspection(plugins: Sequence[str]) -> PartInspector:
     inspector = PartInspector(plugins)
     estimates.count_elsewhere(inspector.count_cost)
     return inspector
-
-
-def foreign_parts(arm: ArmConfig) -> dict[str, Any]:
-    """Return the parts of an arm whose classes are not ablab's own, by group."""
-    groups = [group for group in registry.group_names() if group != "task"]
-    parts = {group: getattr(arm.parts, group, None) for group in groups}
-    return {group: part for group, part in parts.items() if part is not None and is_foreign(part)}
-
-
-def is_foreign(part: object) -> bool:
-    """Return whether the class of a part is not ablab's own."""
-    return not type(part).__module__.startswith("experiments.")
-
-
-def describe_part(part: Any, group: str) -> dict[str, Any]:
-    """Return the names of a part's class and the values of its fields, as JSON data."""
-    fields = {
-        field.name: to_json(getattr(part, field.name))
-        for field in dataclasses.fields(part)
-        if field.name != "kind"
-    }
-    names = {"module": type(part).__module__, "qualname": type(part).__qualname__}
-    return {"group": group, "kind": part.kind, **names, "fields": fields}
-
-
-def to_json(value: Any) -> Any:
-    """Return the value of a field as JSON data, with enums by name."""
-    if isinstance(value, Enum):
-        return value.name
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, dict):
-        return {str(key): to_json(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [to_json(each) for each in value]
-    return value
 
 
 def hash_request(request: Mapping[str, Any], source: str) -> str:
