@@ -6,7 +6,7 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeVar
 
-from experiments.rules import check_dataclass
+from experiments.rules import check_dataclass, check_name_is_free
 
 PACKAGE = __name__.rpartition(".")[0]
 
@@ -59,11 +59,7 @@ def question(name: str) -> Callable[[Q], Q]:
                 f"{where}: {options.__module__} already has the question {names[0]!r}, and a page "
                 "has one question; write another module"
             )
-        other = QUESTIONS.get(name)
-        if other and (other.__module__, other.__name__) != (options.__module__, options.__name__):
-            raise ValueError(
-                f"{where}: {other.__module__} already uses this name; choose another name"
-            )
+        check_name_is_free(where, options, QUESTIONS.get(name))
         QUESTIONS[name] = options
         return options
 

@@ -12,6 +12,24 @@ def check_at_least(minimum: float, **values: float) -> None:
             raise ValueError(f"{name}={value} must be at least {minimum}")
 
 
+class NameTakenError(ValueError):
+    """An error for a name that the module `owner` uses already."""
+
+    def __init__(self, message: str, owner: str) -> None:
+        super().__init__(message)
+        self.owner = owner
+
+
+def check_name_is_free(where: str, options: type, other: type | None) -> None:
+    """Raise NameTakenError where `other`, the class that has a name already, is another class.
+
+    A module that is imported twice registers the same class twice. `where` begins the message.
+    """
+    if other and (other.__module__, other.__name__) != (options.__module__, options.__name__):
+        owner = other.__module__
+        raise NameTakenError(f"{where}: {owner} has this kind already; choose another", owner)
+
+
 def check_dataclass(where: str, options: type) -> None:
     """Raise ValueError where a class has no @dataclass of its own; that of a base does not count.
 

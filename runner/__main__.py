@@ -76,13 +76,13 @@ def computes(arguments: list[str]) -> bool:
 def print_list_or_version(arguments: list[str]) -> bool:
     """Print the list of experiments or the version if requested; return whether it was.
 
-    `--config-dir` without other arguments lists the user's own experiments too.
+    `--config-dir` and `plugins=[...]` without other arguments add the user's own experiments.
     """
     from runner.plan import listing
 
-    is_list, user_folder = listing.parse_list_request(arguments)
-    if is_list:
-        print(listing.list_experiments(user_folder))  # noqa: T201
+    request = listing.parse_list_request(arguments)
+    if request is not None:
+        print(listing.list_experiments(*request))  # noqa: T201
         print(f"\n{list_verbs()}")  # noqa: T201
     elif "--version" in arguments:
         from runner.records.provenance import package_version

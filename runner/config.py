@@ -264,6 +264,7 @@ class Study:
     """The top-level keys that are not groups; `conf/config.yaml` explains each."""
 
     experiment: str | None
+    code: str | None
     question: str
     duration: str
     arms: dict[str, list[str]]
@@ -329,7 +330,8 @@ class ArmConfig:
 
     Attributes:
         match: how the arm was matched. Its width is in `parts` already.
-        options: the experiment's own options.
+        experiment: the page that computes it, which a question of another name may use.
+        options: the page's own options.
         parts: `model` and the options of the experiment's groups by name, e.g. `parts.ffn`.
         evaluation: the held-out data that its trials are evaluated on.
         data: the fingerprint of its training data.

@@ -1,12 +1,15 @@
 """Plug-ins: modules of users that register parts, tasks and questions when they are imported.
 
-Users name them on the command line, because they run code.
+Users name them on the command line or install them, because they run code.
 """
 
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import ModuleType
 
 from runner.config import ConfigError
 from runner.wording.output import truncate_middle
@@ -38,13 +41,47 @@ def import_plugins(
                 "package.module"
             )
         try:
-            importlib.import_module(name)
-        except ImportError as error:
-            raise ConfigError(f"plugins: {name} cannot be imported: {explain(error)}") from error
-        except ValueError as error:  # raised by the decorators of ablab
-            raise ConfigError(f"plugins: {name}: {truncate_middle(error, 220)}") from error
+            module = importlib.import_module(name)
         except (Exception, SystemExit) as error:  # a user's module may raise any error
+            raise ConfigError(f"plugins: {name}{describe_failure(error, explain)}") from error
+        check_source(name, module)
+
+
+def describe_failure(
+    error: BaseException, explain: Callable[[ImportError], str] = describe_import_error
+) -> str:
+    """Return the end of a message about a module that cannot be imported, with the line at fault.
+
+    The message begins with the module's name.
+    """
+    if isinstance(error, ImportError):
+        return f" cannot be imported: {explain(error)}"
+    reason = truncate_middle(" ".join(str(error).split()), 150)
+    if isinstance(error, SyntaxError):
+        return f" cannot be imported: {reason}"  # which names file and line
+    if isinstance(error, ValueError) and str(error).startswith("@"):  # of ablab's decorators
+        return f": {truncate_middle(error, 220)}"
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    return f" cannot be imported: {type(error).__name__}: {reason or 'no reason given'}{place}"
+
+
+def check_source(name: str, module: ModuleType) -> None:
+    """Raise ConfigError unless a module is a file, whose source the code hash can cover.
+
+    A folder without `__init__.py` runs no code, so that it is accepted only for its folder `conf`.
+    """
+    spec = module.__spec__
+    origin = spec.origin if spec else getattr(module, "__file__", None)
+    folders = list(getattr(module, "__path__", ()))
+    if origin is None and folders:
+        if not any(Path(folder, "conf").is_dir() for folder in folders):
             raise ConfigError(
-                f"plugins: {name} cannot be imported: {truncate_middle(error, 150)}; "
-                "is it installed?"
-            ) from error
+                f"plugins: {name} is a folder without code ({folders[0]}); name a module in it, "
+                f"e.g. {name}.<module>"
+            )
+    elif origin is None or not Path(origin).is_file():
+        raise ConfigError(
+            f"plugins: {name} is not a file on disk ({origin or 'no source'}), so its source "
+            "cannot be hashed; install it unpacked, e.g. with pip"
+        )

@@ -4,14 +4,16 @@ There are two other interfaces: trials use `runner.trial.science`, and plans est
 `runner.plan.estimates`. The code hash of a trial then leaves out functions that only plans use.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from experiments import parts as science_parts
 from experiments import tasks
+from experiments.metrics import METRICS
 from experiments.parts import body
-from experiments.questions import Question
+from experiments.questions import QUESTIONS, Question
+from experiments.rules import NameTakenError
 from runner import config
 from runner.config import Evaluation
 from runner.metric_names import find_metric
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from experiments.tasks.base import TaskData, TaskOptions
 
 __all__ = [
+    "NameTakenError",
     "affected_metrics",
     "all_options",
     "costs",
@@ -46,6 +49,7 @@ __all__ = [
     "page_module",
     "prepare",
     "restore_data",
+    "save_registrations",
     "stage",
 ]
 
@@ -96,6 +100,24 @@ def affected_metrics(experiment: str) -> dict[str, tuple[str, ...]]:
 def all_options() -> Iterable[type[Question]]:
     """Return the options dataclasses of all experiments."""
     return all_questions().values()
+
+
+def save_registrations() -> Callable[[], None]:
+    """Return a function that restores the options and metrics that are registered now."""
+    registries: list[dict[str, Any]] = [
+        *science_parts.PARTS.values(),
+        tasks.TASKS,
+        QUESTIONS,
+        METRICS,
+    ]
+    saved = [dict(each) for each in registries]
+
+    def restore() -> None:
+        for each, before in zip(registries, saved, strict=True):
+            each.clear()
+            each.update(before)
+
+    return restore
 
 
 def is_declared_metric(name: str) -> bool:

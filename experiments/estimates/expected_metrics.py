@@ -84,7 +84,15 @@ def list_expected_metrics(options: object, parts: Mapping[str, Any]) -> Expected
     if isinstance(options, NormStabilityOptions):
         # The residual stream is measured before the first layer and after every layer.
         counts["layer"] = 1 + max([counts["layer"], *options.depths])
-    return ExpectedMetrics(tuple(NAMES[type(options)](options, parts)), counts)
+    return ExpectedMetrics(tuple(list_names(type(options), options, parts)), counts)
+
+
+def list_names(question: type, options: Any, parts: Mapping[str, Any]) -> list[str]:
+    """Return the names of the metrics of a question, and of its task."""
+    names = NAMES[question](options, parts)
+    if "val/loss" in names and parts["task"].of_text:
+        names.append("val/nats_per_byte")
+    return names
 
 
 def _ffn(options: FFNOptions, parts: Mapping[str, Any]) -> list[str]:  # noqa: ARG001

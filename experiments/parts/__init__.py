@@ -8,12 +8,13 @@ import functools
 import importlib
 import inspect
 import pkgutil
+import re
 from collections.abc import Callable
 from typing import TypeVar
 
 from experiments.parts.base import NormSlots, Part
 from experiments.parts.cost import Cost
-from experiments.rules import check_dataclass, check_former_members
+from experiments.rules import check_dataclass, check_former_members, check_name_is_free
 
 __all__ = ["PARTS", "Cost", "NormSlots", "Part", "load", "part"]
 
@@ -36,31 +37,36 @@ FORMER_MEMBERS = {
 def part(group: str, kind: str) -> Callable[[P], P]:
     """Register a dataclass as the part `kind` of a group: `@part("ffn", "mine")`.
 
+    The class extends `Part`, or it is a plain one with `build(self, d_model)`, which may return any
+    module. `experiments.parts.plain.PlainPart` has the rules for plain classes. The name of a plain
+    class then refers to the derived `Part`.
+
     Raises:
-        ValueError: the group does not exist, the class is not a complete `Part`, or another part
-            of the group has this kind.
+        ValueError: the group does not exist, the class is not a complete `Part` and no complete
+            plain class, or another part of the group has this kind.
     """
 
     def register(options: P) -> P:
         name = f"@part({group!r}, {kind!r}) on {options.__name__}"
         if group not in PARTS:
             raise ValueError(f"{name}: there is no such group; choose one of {', '.join(PARTS)}")
+        if not re.fullmatch(r"[A-Za-z][\w-]*", kind) or kind.lower() in ("null", "true", "false"):
+            raise ValueError(
+                f"{name}: {kind!r} is no name of an option; begin with a letter, and use letters, "
+                "digits and _"
+            )
+        if not issubclass(options, Part) or options.is_plain:
+            # By name: a static import would add this file to the code hash of every arm.
+            plain = importlib.import_module(f"{__name__}.plain")
+            options = plain.derive_part(group, kind, options)
         check_dataclass(name, options)
-        if not issubclass(options, Part):
-            if not callable(getattr(options, "build", None)):
-                raise ValueError(f"{name}: it has no build(self, d_model); define it")
-            from experiments.parts.plain import derive_part
-
-            options = derive_part(group, options)
         if inspect.isabstract(options):
-            missing = ", ".join(sorted(options.__abstractmethods__))
+            missing = ", ".join(sorted(getattr(options, "__abstractmethods__", ())))
             raise ValueError(f"{name}: it has no {missing}; experiments/parts/ffn.py is an example")
         check_former_members(name, options, FORMER_MEMBERS)
         if not options.__module__.startswith(f"{__name__}."):
             load()  # before a plug-in registers, so that it cannot take a kind of this package
-        other = PARTS[group].get(kind)
-        if other and (other.__module__, other.__name__) != (options.__module__, options.__name__):
-            raise ValueError(f"{name}: {other.__module__} has this kind already; choose another")
+        check_name_is_free(name, options, PARTS[group].get(kind))
         PARTS[group][kind] = options
         return options
 

@@ -38,6 +38,7 @@ class ByteTextTask(SymbolsTask):
         prefix = "tuning_" if evaluation is Evaluation.tuning else ""
         self.labels = tuple(str(name) for name in corpus["labels"])
         self.held_out = corpus[f"{prefix}windows"], corpus[f"{prefix}window_label"]
+        self.n_held_out_bytes = self.held_out[0][:, 1:].size
         self._train, self._bounds = corpus["train"], corpus["bounds"]
         self._offsets = np.arange(options.sizes().length + 1)
 

@@ -14,7 +14,7 @@ from runner.commands.verb_arguments import (
     CONFIG_DIR,
     PLUGINS,
     asks_for_help,
-    load_user_options,
+    load_verb_options,
     read_verb_arguments,
 )
 from runner.config import ConfigError
@@ -54,7 +54,7 @@ def print_parts(arguments: Sequence[str]) -> None:
         )
     if len(filters) > 1:
         raise ConfigError(f"{truncate_middle(' '.join(filters), 120)}: choose one; type {USAGE}")
-    load_user_options(read)
+    load_verb_options(read)
     width = min(max(shutil.get_terminal_size().columns, 60), 120)
     if not filters:
         options = [option for group in groups for option in list_options(group)]

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from runner.config import ConfigError
-from runner.plan import moved_imports, option_folders
+from runner.plan import user_options
 from runner.wording.names import name_hint
 from runner.wording.output import truncate_middle
 
@@ -77,22 +77,16 @@ def read_verb_arguments(
     return VerbArguments(tuple(words), values, None if folder is None else Path(folder))
 
 
-def load_user_options(arguments: VerbArguments) -> None:
-    """Use the folder of `--config-dir`, and import the modules of `plugins=[...]`.
+def load_verb_options(arguments: VerbArguments) -> None:
+    """Use the folder of `--config-dir`, and import the plug-ins of the command.
 
     Raises:
         ConfigError: there is no such folder, a file in it is refused, or an import fails.
     """
-    folder = arguments.config_dir
-    option_folders.UserOptions.folder = folder
-    option_folders.UserOptions.loaded_files = frozenset()
-    if folder is not None:
-        if not folder.is_dir():
-            raise ConfigError(f"--config-dir {truncate_middle(folder)} is not a folder")
-        option_folders.check_user_files(folder)
-    if PLUGINS in arguments.values:
-        moved_imports.load_plugins(read_plugin_names(arguments.values[PLUGINS]))
-        option_folders.check_declared_options()
+    names = arguments.values.get(PLUGINS)
+    user_options.load_user_options(
+        arguments.config_dir, [] if names is None else read_plugin_names(names)
+    )
 
 
 def read_plugin_names(text: str) -> list[str]:

@@ -18,7 +18,7 @@ from hydra.core.override_parser.types import Override, OverrideType
 
 from runner import registry
 from runner.config import STUDY_KEYS, ConfigError
-from runner.plan import launchers, moved_imports, option_folders, overrides, selection
+from runner.plan import launchers, option_folders, overrides, selection
 from runner.plan.copy_of import rewrite_typed_copies
 from runner.plan.dotted_names import rewrite_dotted_key
 from runner.plan.error_messages import as_config_error
@@ -32,6 +32,7 @@ from runner.plan.keys import (
 )
 from runner.plan.overrides import parse_override
 from runner.plan.security import refuse_code, refuse_code_in_values
+from runner.plan.user_options import load_user_options
 from runner.wording.names import name_hint
 from runner.wording.output import truncate_middle
 
@@ -62,17 +63,11 @@ def check_arguments(arguments: Sequence[str]) -> list[str]:
                 f"--{flag.replace('_', '-')} is not supported; add a folder of options with "
                 "--config-dir"
             )
-    option_folders.UserOptions.folder = Path(flags.config_dir) if flags.config_dir else None
-    option_folders.UserOptions.loaded_files = frozenset()
-    if option_folders.UserOptions.folder is not None:
-        if not option_folders.UserOptions.folder.is_dir():
-            raise ConfigError(f"--config-dir {flags.config_dir} is not a folder")
-        option_folders.check_user_files(option_folders.UserOptions.folder)
     for text in flags.overrides:
         refuse_code(text)
-    if plugin_names := read_plugin_names(flags.overrides):
-        moved_imports.load_plugins(plugin_names)
-        option_folders.check_declared_options()
+    load_user_options(
+        Path(flags.config_dir) if flags.config_dir else None, read_plugin_names(flags.overrides)
+    )
     rewritten = {}
     for text in flags.overrides:
         with as_config_error(text):
@@ -203,6 +198,11 @@ def check_override(override: Override) -> None:
     if len(key) > overrides.LONGEST_KEY:
         raise ConfigError(f"{text}: a key has at most {overrides.LONGEST_KEY} characters")
     check_key(key)
+    if key == "code":
+        raise ConfigError(
+            f"{text}: the YAML file of a question names its page; choose a question with "
+            "experiment=<name>"
+        )
     if key in SECTIONS and override.is_delete():
         raise ConfigError(f"{text}: {key} cannot be left out; set its keys: {key}.<key>=<value>")
     for value in overrides.listed_values(override):

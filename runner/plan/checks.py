@@ -26,10 +26,10 @@ def check_experiment(study: Study, overrides: Sequence[str]) -> str:
     Raises:
         ConfigError: no experiment is chosen, it is unknown, or a YAML file names plug-ins.
     """
-    experiment = study.experiment
-    if experiment is None or experiment not in registry.experiment_names():
-        raise ConfigError(describe_missing_experiment(experiment, overrides))
-    check_experiment_code(experiment)
+    experiment, page = study.experiment, study.code or study.experiment
+    if experiment is None or page not in registry.experiment_names():
+        raise ConfigError(describe_missing_experiment(page, overrides))
+    check_experiment_code(page)
     if study.plugins and not any(text.lstrip("+").startswith("plugins=") for text in overrides):
         raise ConfigError("plugins run code: name them on the command line, not in a YAML file")
     return experiment

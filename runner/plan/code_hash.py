@@ -7,7 +7,8 @@ The hash covers the modules that a trial of the arm imports, found by following 
 - the files of the options that the arm uses: its parts and its task,
 - the plug-ins that define any of these options.
 
-The hash leaves out the parts that an arm does not use, and all comments and docstrings.
+A named plug-in without options counts too, but an installed one does not. The hash leaves out the
+parts that an arm does not use, and all comments and docstrings.
 """
 
 import hashlib
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from runner import registry
 from runner.config import ArmConfig
-from runner.plan import moved_imports
+from runner.plan import moved_imports, plugin_packages
 from runner.records import module_source
 
 ENGINE_ENTRY = "runner.trial.compute"
@@ -45,9 +46,7 @@ def root_modules(arm: ArmConfig, plugins: Sequence[str]) -> frozenset[str]:
     A plug-in counts unless it registers options and the arm uses none of them. A plug-in without
     options counts always, since its import may change any behaviour.
     """
-    modules = {registry.page_module(arm.experiment)}
-    for part in vars(arm.parts).values():
-        modules |= {base.__module__ for base in type(part).__mro__ if _is_followed(base.__module__)}
+    modules = option_modules(arm)
     used_packages = set(map(_top_package, modules))
     option_packages = {_top_package(option.__module__) for option in registered_options()}
     plugin_roots = {
@@ -55,7 +54,43 @@ def root_modules(arm: ArmConfig, plugins: Sequence[str]) -> frozenset[str]:
         for name in plugins
         if _top_package(name) in used_packages or _top_package(name) not in option_packages
     }
-    return frozenset({ENGINE_ENTRY, *modules, *plugin_roots})
+    return frozenset({ENGINE_ENTRY, *modules, *plugin_roots, *used_installed_plugins(arm)})
+
+
+def option_modules(arm: ArmConfig) -> set[str]:
+    """Return the modules that define the options of an arm: its page, its parts and its task."""
+    modules = {registry.page_module(arm.experiment)}
+    for part in vars(arm.parts).values():
+        modules |= {base.__module__ for base in type(part).__mro__ if _is_followed(base.__module__)}
+    return modules
+
+
+def used_installed_plugins(arm: ArmConfig) -> list[str]:
+    """Return the modules of the installed plug-ins whose packages define options of an arm."""
+    packages = set(map(_top_package, option_modules(arm)))
+    modules = (plugin.module for plugin in plugin_packages.UsablePlugins.installed)
+    return [module for module in modules if _top_package(module) in packages]
+
+
+def trial_plugins(arm: ArmConfig, named: Sequence[str]) -> tuple[str, ...]:
+    """Return the modules that a trial of an arm imports: named plug-ins, and installed ones."""
+    return tuple(dict.fromkeys([*named, *used_installed_plugins(arm)]))
+
+
+def describe_plugins(arms: Mapping[str, ArmConfig], named: Sequence[str]) -> list[dict[str, str]]:
+    """Return the plug-ins of a study's trials, for its records.
+
+    Each has its module, the installed package that declares it with its version, and a hash of its
+    own code.
+    """
+    modules = [module for arm in arms.values() for module in trial_plugins(arm, named)]
+    records = []
+    for module in dict.fromkeys(modules):
+        plugin = plugin_packages.find_package(module)
+        package, version = (plugin.package, plugin.version) if plugin else ("", "")
+        code = hash_modules(frozenset({module}), left_out=PROJECT_PACKAGES)
+        records.append({"module": module, "package": package, "version": version, "code": code})
+    return records
 
 
 def registered_options() -> Iterator[type]:
@@ -65,13 +100,15 @@ def registered_options() -> Iterator[type]:
     yield from registry.all_options()
 
 
-def hash_modules(roots: frozenset[str]) -> str:
+def hash_modules(roots: frozenset[str], left_out: Sequence[str] = ()) -> str:
     """Return the hash of some modules and of the modules that they import.
 
-    `find_imported_modules` says which imports count.
+    `find_imported_modules` says which imports count. Modules of the packages `left_out` do not.
     """
     digest = hashlib.sha256()
     for module in sorted(find_imported_modules(roots)):
+        if _top_package(module) in left_out:
+            continue
         digest.update(f"{module}\0{module_source.read_module(module).digest}\0".encode())
     return digest.hexdigest()[:16]
 

@@ -16,6 +16,7 @@ from runner.plan.config_reader import part_schema, read_arm
 from runner.plan.error_messages import ConfigErrors, as_config_error
 from runner.plan.keys import field_names, known_keys
 from runner.plan.overrides import parse_override
+from runner.plan.question_names import set_question_name
 from runner.wording.names import check_file_name, name_hint
 from runner.wording.output import join_names, truncate_middle
 
@@ -197,6 +198,7 @@ def compose_arm(
         config = compose(
             "config", overrides=[*selection.without_claims_and_figures(overrides), *arm_overrides]
         )
+        set_question_name(config, overrides)
         is_same_study = (config.experiment, config.scale) == (study.experiment, study.scale.value)
     # An option's file can set these too, through its package, past the check above.
     if not is_same_study:

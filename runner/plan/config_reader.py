@@ -88,7 +88,7 @@ def read_arm(config: DictConfig) -> ArmConfig:
         ConfigError: the config has a part that the experiment lacks, a value breaks a rule, or
             options do not fit each other.
     """
-    experiment = str(config.experiment)
+    experiment = str(config.get("code") or config.experiment)
     groups = ("model", *registry.experiment_groups(experiment))
     for group in registry.group_names():
         if group not in groups and config.get(group) is not None:

@@ -135,7 +135,7 @@ def append_user_file(message: str) -> str:
     The message stays as it is if the command line sets the key.
     """
     key_match = re.match(r"([A-Za-z_]\w*(?:\.\w+)*)(?:\[\d+\])?(?==|:|\s)", message)
-    if ".yaml" in message or option_folders.UserOptions.folder is None:
+    if ".yaml" in message or not option_folders.UserOptions.folders:
         return message
     if message.startswith("the input cannot be used"):
         files = [

@@ -1,14 +1,13 @@
 """Checks of the chosen experiment: its YAML file and its Python module."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
 from runner import registry
 from runner.config import ConfigError
 from runner.plan import option_folders
-from runner.plan.overrides import parse_override
+from runner.plan.question_names import user_experiment_file
 from runner.wording.names import name_hint
 from runner.wording.output import truncate_middle
 
@@ -24,24 +23,20 @@ def check_experiment_header(config: DictConfig, overrides: Sequence[str]) -> Non
         raise ConfigError(f"{prefix}its first line must be `# @package _global_`, then key: value")
 
 
-def user_experiment_file(overrides: Sequence[str]) -> Path | None:
-    """Return the YAML file of `experiment=<name>` if it is in the user's folder."""
-    typed = [o.value() for o in map(parse_override, overrides) if o.key_or_group == "experiment"]
-    return option_folders.user_file(f"experiment/{typed[-1]}") if typed else None
-
-
 def describe_missing_experiment(config_value: str | None, overrides: Sequence[str]) -> str:
-    """Return the error for an experiment that is missing, or whose YAML file names no module.
+    """Return the error for an experiment that is missing, or whose YAML file names no page.
 
     `config_value` is the value of `experiment:` in the composed config.
     """
     names = ", ".join(registry.experiment_names())
     path = user_experiment_file(overrides)
     if path is not None:
-        rule = f"{path}: `experiment:` must name the code, one of {names}"
-        if config_value is None:
-            return f"{rule}; add a line, e.g. experiment: ffn"
-        return f"{rule}; it is {truncate_middle(config_value, 60)}; write e.g. experiment: ffn"
+        problem = (
+            "no key names the page that computes it"
+            if config_value is None
+            else f"there is no page {truncate_middle(config_value, 60)}"
+        )
+        return f"{path}: {problem}; add a line, e.g. code: ffn; there are: {names}"
     if config_value is not None:
         return (
             f"experiment={truncate_middle(config_value, 80)}: there is no such experiment; "

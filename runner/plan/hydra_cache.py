@@ -3,7 +3,8 @@
 Composing an arm takes a tenth of a second. Two thirds of that time depend only on the chosen
 options, and not on values: finding their files and merging them. Arms with the same options share
 this work, and so do the two compositions of Hydra's own start. Hydra itself applies all values to
-a copy. With a user's folder (`--config-dir`) nothing is cached: its files are checked each time.
+a copy. With files of a user (`--config-dir`, or of a plug-in) nothing is cached: they are checked
+each time.
 """
 
 import copy
@@ -18,7 +19,7 @@ from hydra.core.default_element import ResultDefault
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
-from runner.plan.hydra_sources import USER_PROVIDER
+from runner.plan.hydra_sources import reads_user_files
 
 _DEFAULTS_LISTS: dict[Any, DefaultsList] = {}
 _MERGED_CONFIGS: dict[Any, DictConfig] = {}
@@ -62,4 +63,4 @@ def _folders(repo: IConfigRepository) -> tuple[str, ...]:
 
 
 def _reads_user_files(repo: IConfigRepository) -> bool:
-    return any(source.provider == USER_PROVIDER for source in repo.get_sources())
+    return reads_user_files(repo.get_sources())

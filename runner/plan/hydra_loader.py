@@ -22,6 +22,7 @@ from hydra._internal.config_repository import CachingConfigRepository, IConfigRe
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.default_element import ResultDefault
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.plugins.config_source import ConfigResult
@@ -31,7 +32,12 @@ from omegaconf import DictConfig, OmegaConf
 from runner.config import ConfigError
 from runner.plan import hydra_cache, option_folders
 from runner.plan.expansion import check_expansion
-from runner.plan.hydra_sources import USER_PROVIDER, CheckedRepository
+from runner.plan.hydra_sources import (
+    PLUGIN_PROVIDER,
+    USER_PROVIDER,
+    CheckedRepository,
+    reads_user_files,
+)
 from runner.wording.output import join_names, truncate_middle
 
 COMMAND_LINE_KEYS = ("outputs", "plugins")
@@ -66,6 +72,24 @@ def install_checked_loader() -> None:
     hydra_internals.ConfigLoaderImpl = CheckedLoader
     module: Any = config_loader_impl
     module.create_defaults_list = hydra_cache.create_defaults_list
+    restore_user_folders()
+
+
+def restore_user_folders() -> None:
+    """Restore the user's folders in the process of a launcher, from the loader that it received."""
+    instance = GlobalHydra.instance()
+    if option_folders.UserOptions.folders or not instance.is_initialized():
+        return
+    folders = {
+        provider: tuple(
+            Path(source.path.partition("://")[2])
+            for source in instance.config_loader().get_sources()
+            if source.provider == provider
+        )
+        for provider in (USER_PROVIDER, PLUGIN_PROVIDER)
+    }
+    option_folders.UserOptions.folders = (*folders[USER_PROVIDER], *folders[PLUGIN_PROVIDER])
+    option_folders.UserOptions.plugin_folders = folders[PLUGIN_PROVIDER]
 
 
 @functools.cache
@@ -155,9 +179,7 @@ class CheckedLoader(ConfigLoaderImpl):
         """Raise ConfigError for settings that only the command line may change."""
         parsed = OverridesParser.create().parse_overrides(list(overrides))
         has_packages = any(override.package for override in parsed)
-        if not has_packages and all(
-            source.provider != USER_PROVIDER for source in self.repository.get_sources()
-        ):
+        if not has_packages and not reads_user_files(self.repository.get_sources()):
             return  # only ablab's own files, each merged into its own group: nothing can differ
         hydra_overrides = [
             str(override.input_line) for override in parsed if override.is_hydra_override()

@@ -3,8 +3,9 @@
 import copy
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from hydra._internal.config_repository import ConfigRepository
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
@@ -22,10 +23,12 @@ from runner.plan import option_folders
 from runner.plan.copy_of import replace_copies_by_lists
 from runner.plan.declared_options import find_declared_options
 from runner.plan.error_messages import describe_unexpected_error
+from runner.plan.missing_preset import smoke_preset
 from runner.plan.security import check_yaml_file
 from runner.wording.output import truncate_middle
 
 USER_PROVIDER = "command-line"  # Hydra's name for the folder of --config-dir
+PLUGIN_PROVIDER = "plug-in"
 LOADED_FILES: dict[tuple[str, ...], ConfigResult | None] = {}
 LOAD_ERRORS = (
     *(HydraException, OmegaConfBaseException, YAMLError),
@@ -37,7 +40,12 @@ class UserFolder(FileConfigSource):
     """A user's folder of options, without its links to folders.
 
     A listing of options through links could run in a circle, or through the whole disk.
+
+    Attributes:
+        loaded: the files of plug-ins that this process has loaded.
     """
+
+    loaded: ClassVar[set[Path]] = set()
 
     def is_group(self, config_path: str) -> bool:
         """Return whether a folder exists, with no link on its path."""
@@ -47,7 +55,7 @@ class UserFolder(FileConfigSource):
 
 
 class DeclaredOptions(ConfigSource):
-    """The source of the options that are declared in Python, without a YAML file."""
+    """The source of options without a YAML file: those declared in Python, and smoke presets."""
 
     def __init__(self) -> None:
         super().__init__("declared", f"{self.scheme()}://")
@@ -59,6 +67,9 @@ class DeclaredOptions(ConfigSource):
 
     def load_config(self, config_path: str) -> ConfigResult:
         """Return a declared option with its defaults."""
+        if (preset := smoke_preset(config_path)) is not None:
+            header: dict[str, str | None] = {"package": "_global_"}
+            return ConfigResult(self.provider, self.full_path(), OmegaConf.create(preset), header)
         group, _, kind = config_path.partition("/")
         node = OmegaConf.create(find_declared_options(group)[kind])
         return ConfigResult(self.provider, self.full_path(), node, {"package": None})
@@ -72,6 +83,8 @@ class DeclaredOptions(ConfigSource):
         group, _, kind = config_path.partition("/")
         if kind == "None":  # no option is chosen; a search for it would load all options
             return False
+        if group == "preset":
+            return smoke_preset(config_path) is not None
         return group in registry.group_names() and kind in find_declared_options(group)
 
     def available(self) -> bool:
@@ -99,11 +112,15 @@ class CheckedRepository(ConfigRepository):
         self.user_files: list[Path] = []
 
     def initialize_sources(self, config_search_path: ConfigSearchPath) -> None:
-        """Set up the sources: the user's folder as a `UserFolder`, and the declared options."""
+        """Set up the sources: ablab's, the user's folders, and the options declared in Python."""
         super().initialize_sources(config_search_path)
         self.sources = [
             UserFolder(source.provider, source.path) if source.provider == USER_PROVIDER else source
             for source in self.sources
+        ]
+        self.sources[-1:-1] = [
+            UserFolder(PLUGIN_PROVIDER, f"file://{folder.absolute()}")
+            for folder in option_folders.UserOptions.plugin_folders
         ]
         self.sources.insert(-1, DeclaredOptions())  # Hydra requires its own schemas last
 
@@ -126,11 +143,13 @@ class CheckedRepository(ConfigRepository):
         source = next((one for one in self.sources if one.is_config(config_path)), None)
         if source is None or source.scheme() not in ("file", "pkg"):
             return super().load_config(config_path)
-        if source.provider != USER_PROVIDER:
+        if source.provider not in (USER_PROVIDER, PLUGIN_PROVIDER):
             return self._load_once((source.path, config_path), config_path)
         path = user_file_path(source, config_path)
         if path not in self.user_files:
             self.user_files.append(path)
+        if source.provider == PLUGIN_PROVIDER:
+            UserFolder.loaded.add(path)
         option_folders.UserOptions.loaded_files |= {os.path.realpath(path)}
         try:
             file_stat = path.stat()
@@ -161,6 +180,15 @@ class CheckedRepository(ConfigRepository):
     def __deepcopy__(self, memo: dict[int, Any]) -> "CheckedRepository":
         """Return a shallow copy: Hydra loads through a copy, and `user_files` must be shared."""
         return copy.copy(self)
+
+
+def reads_user_files(sources: Iterable[ConfigSource]) -> bool:
+    """Return whether a composition from these sources reads files of the user.
+
+    A folder of `--config-dir` is meant to be read. The folder of a plug-in, which may be installed
+    for other studies, counts after this process has loaded a file of a plug-in.
+    """
+    return bool(UserFolder.loaded) or any(source.provider == USER_PROVIDER for source in sources)
 
 
 def check_option_name(config_path: str) -> None:

@@ -1,62 +1,95 @@
 """The list that `python -m runner` prints without arguments: experiments, arms, time.
 
-It reads the YAML files itself, without Hydra.
+It reads the YAML files itself, without Hydra. `--config-dir` and `plugins=[...]` add the user's own
+experiments.
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
 from runner.config import ConfigError
-from runner.plan.option_folders import CONF, check_inside, check_user_files, read_yaml
+from runner.plan import plugin_packages
+from runner.plan.option_folders import (
+    CONF,
+    UserOptions,
+    check_inside,
+    read_option_layers,
+    read_yaml,
+)
 from runner.plan.security import check_yaml_file
+from runner.plan.user_options import load_user_options
 from runner.wording.names import format_count
 from runner.wording.output import MAX_CHARACTERS, truncate_middle
 
 SCALES = ("smoke", "quick", "full")
 FOLDER_FLAGS = ("--config-dir", "-cd")
+PLUGINS = "plugins="
 
 
-def list_experiments(user_folder: Path | None = None) -> str:
-    """Return the list of experiments as text: ablab's, then those of the user's folder.
+class ListRequest(NamedTuple):
+    """A command that asks for the list: the folder of `--config-dir` and the texts of plug-ins."""
+
+    user_folder: Path | None = None
+    plugins: tuple[str, ...] = ()
+
+
+def list_experiments(user_folder: Path | None = None, plugins: Sequence[str] = ()) -> str:
+    """Return the list of experiments as text: ablab's, then those of the user's folders.
+
+    `plugins` are the texts `plugins=[...]` of the command line.
 
     Raises:
-        ConfigError: the user's folder does not exist, or one of its files is refused.
+        ConfigError: the user's folder does not exist, one of its files is refused, or a plug-in
+            cannot be imported.
     """
-    command = "python -m runner" + (
-        f" --config-dir={truncate_middle(user_folder)}" if user_folder else ""
-    )
+    named: list[str] = []
+    if plugins:
+        from runner.plan.arguments import read_plugin_names  # imports Hydra, which takes time
+
+        named = read_plugin_names(plugins)
+    load_user_options(user_folder, named)
+    own = [] if user_folder is None else [f"--config-dir={user_folder}"]
+    command = " ".join(["python -m runner", *map(truncate_middle, [*own, *plugins])])
     lines = [f"Experiments ({command} experiment=<name> [scale=smoke|quick|full]):", ""]
-    if user_folder is not None:
-        if not user_folder.is_dir():
-            raise ConfigError(f"--config-dir {user_folder} is not a folder")
-        check_user_files(user_folder)
-    for folder in (CONF, user_folder):
-        for path in sorted((folder / "experiment").glob("*.yaml") if folder else ()):
+    for folder in (CONF, *UserOptions.folders):
+        for path in sorted((folder / "experiment").glob("*.yaml")):
             lines += [*describe_experiment(path), ""]
-    for path in sorted(user_folder.glob("*.y*ml")) if user_folder else ():
-        lines += [
-            f"{truncate_middle(path)} is not read, because it is in no group folder; put an "
-            "experiment in experiment/<name>.yaml",
-            "",
-        ]
+        for path in sorted(folder.glob("*.y*ml")) if folder != CONF else ():
+            lines += [
+                f"{truncate_middle(path)} is not read, because it is in no group folder; put an "
+                "experiment in experiment/<name>.yaml",
+                "",
+            ]
+    if installed := plugin_packages.UsablePlugins.installed:
+        lines += [f"Installed plug-ins: {', '.join(map(str, installed))}", ""]
     lines.append("See python -m runner --help for every option, and README.md for everything else.")
     return "\n".join(lines)
 
 
 def describe_experiment(path: Path) -> list[str]:
-    """Return the lines of one experiment: name, question, arms and time at each scale."""
+    """Return the lines of one experiment: name, question, arms and time at each scale.
+
+    All scales without a preset have one line, with the settings of the experiment itself.
+    """
     try:
-        experiment = read_checked_yaml(path)
+        experiment = merge_layers(f"experiment/{path.stem}")
         lines = [truncate_middle(path.stem, 80), f"  {on_one_line(experiment.get('question', ''))}"]
+        without_preset: list[str] = []
         for scale in SCALES:
             preset = path.parents[1] / "preset" / f"{path.stem}_{scale}.yaml"
             if os.path.lexists(preset):
                 lines.append(
                     f"  {scale:<6} {describe_scale(read_checked_yaml(preset), experiment)}"
                 )
+            else:
+                without_preset.append(scale)
+        if without_preset:
+            scales = "" if len(without_preset) == len(SCALES) else f"{', '.join(without_preset)}  "
+            lines.append(f"  {scales}{describe_scale(experiment, experiment)}")
     except ConfigError:
         raise
     except (AttributeError, TypeError, OSError, ValueError, yaml.YAMLError) as error:
@@ -66,9 +99,21 @@ def describe_experiment(path: Path) -> list[str]:
     return lines
 
 
+def merge_layers(option: str) -> dict[str, Any]:
+    """Return an option's keys and those of the options that it extends; arms are joined."""
+    merged: dict[str, Any] = {}
+    for layer in reversed(read_option_layers(option, read_checked_yaml)):
+        arms = [each.get("arms") for each in (merged, layer)]
+        merged |= layer
+        if all(isinstance(each, dict) for each in arms):
+            merged["arms"] = {name: None for each in arms for name in each or ()}
+    return merged
+
+
 def describe_scale(preset: dict[str, Any], experiment: dict[str, Any]) -> str:
     """Return seeds, arms and time of a preset, without arms that are not a list of names."""
-    seeds = preset.get("n_seeds", experiment.get("n_seeds", 1))
+    default = read_yaml(CONF / "config.yaml")["n_seeds"]
+    seeds = preset.get("n_seeds", experiment.get("n_seeds", default))
     arms = preset.get("arm") or experiment.get("arm") or list(experiment.get("arms") or ())
     names = [arms] if isinstance(arms, str) else arms
     line = (
@@ -93,13 +138,23 @@ def on_one_line(text: object, n_characters: int = MAX_CHARACTERS) -> str:
     return " ".join(truncate_middle(text, n_characters).split())
 
 
-def parse_list_request(arguments: list[str]) -> tuple[bool, Path | None]:
-    """Return whether a command asks for the list, and the user's folder that it names."""
-    if not arguments:
-        return True, None
-    flag, equals, folder = arguments[0].partition("=")
-    if flag not in FOLDER_FLAGS:
-        return False, None
-    rest = arguments[1:] if equals else arguments[2:]
-    folder = folder if equals else "".join(arguments[1:2])
-    return not rest and bool(folder), Path(folder)
+def parse_list_request(arguments: Sequence[str]) -> ListRequest | None:
+    """Return the request of a command that asks for the list; None for any other command.
+
+    It has no arguments except a folder of the user and plug-ins.
+    """
+    folders: list[str] = []
+    plugins: list[str] = []
+    rest = list(arguments)
+    while rest:
+        word = rest.pop(0)
+        flag, equals, folder = word.partition("=")
+        if flag in FOLDER_FLAGS:
+            folders.append(folder if equals or not rest else rest.pop(0))
+        elif word.startswith(PLUGINS):
+            plugins.append(word)
+        else:
+            return None
+    if len(folders) > 1 or not all(folders):
+        return None
+    return ListRequest(Path(folders[0]) if folders else None, tuple(plugins))

@@ -1,9 +1,12 @@
-"""The folders of option files: `conf/` of ablab, and the user's folder (`--config-dir`)."""
+"""The folders of option files: `conf/` of ablab, and those of the user.
+
+A user has the folder of `--config-dir`, and a folder `conf` in the package of each plug-in.
+"""
 
 import contextlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +25,23 @@ GLOBAL = re.compile(r"^\s*#\s*@package\s+_global_\s*$", re.MULTILINE)
 
 
 class UserOptions:
-    """The user's folder of this command.
+    """The user's folders of this command.
 
     Attributes:
-        folder: the folder of `--config-dir`; None without the flag.
-        loaded_files: real paths of the files in it that Hydra has loaded.
+        folders: the folder of `--config-dir`, if there is one, and those of plug-ins.
+        plugin_folders: the folders of plug-ins.
+        loaded_files: real paths of the files in them that Hydra has loaded.
     """
 
-    folder: Path | None = None
+    folders: tuple[Path, ...] = ()
+    plugin_folders: tuple[Path, ...] = ()
     loaded_files: frozenset[str] = frozenset()
+
+    @classmethod
+    def reset(cls) -> None:
+        """Forget the folders of an earlier command."""
+        cls.folders = cls.plugin_folders = ()
+        cls.loaded_files = frozenset()
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -46,52 +57,50 @@ def conf_group_names() -> set[str]:
 
 def option_names(group: str) -> set[str]:
     """Return the names of a group's options: files of ablab and the user, and declared parts."""
-    folders = [CONF] if UserOptions.folder is None else [CONF, UserOptions.folder]
+    folders = (CONF, *UserOptions.folders)
     files = {path.stem for folder in folders for path in (folder / group).glob("*.yaml")}
     return files | set(find_declared_options(group) if group in registry.group_names() else ())
 
 
 def user_file(option: str) -> Path | None:
     """Return the user's file of an option such as `experiment/mine`; None if the user has none."""
-    if UserOptions.folder is None or not option:
-        return None
-    path = UserOptions.folder / f"{option}.yaml"
-    return path if path.is_file() else None
+    paths = [folder / f"{option}.yaml" for folder in UserOptions.folders if option]
+    return next((path for path in paths if path.is_file()), None)
 
 
 def loaded_user_files() -> list[Path]:
-    """Return the option files of the user's folder that Hydra has loaded."""
-    files = sorted(UserOptions.folder.glob("*/*.yaml")) if UserOptions.folder else []
+    """Return the option files of the user's folders that Hydra has loaded."""
+    files = [path for folder in UserOptions.folders for path in sorted(folder.glob("*/*.yaml"))]
     return [path for path in files if os.path.realpath(path) in UserOptions.loaded_files]
 
 
 def find_group_files(*groups: str) -> list[Path]:
-    """Return the files of some groups, without links that lead out of the user's folder."""
+    """Return the files of some groups, without links that lead out of a user's folder."""
     files = [path for group in groups for path in sorted((CONF / group).glob("*.yaml"))]
-    for path in (
-        p
-        for g in groups
-        for p in (UserOptions.folder.glob(f"{g}/*.yaml") if UserOptions.folder else ())
-    ):
-        with contextlib.suppress(ConfigError):
-            check_inside(path, UserOptions.folder or CONF)
-            files.append(path)
+    for folder in UserOptions.folders:
+        for path in (path for group in groups for path in sorted(folder.glob(f"{group}/*.yaml"))):
+            with contextlib.suppress(ConfigError):
+                check_inside(path, folder)
+                files.append(path)
     return files
 
 
-def read_option_layers(option: str) -> list[dict[str, Any]]:
+def read_option_layers(
+    option: str, read: Callable[[Path], dict[str, Any]] = read_yaml
+) -> list[dict[str, Any]]:
     """Return the content of an option's file, such as `experiment/mine`, then of those it extends.
 
-    It extends the options that its `defaults:` name, and the options that these extend in turn.
+    It extends the options that its `defaults:` name, and the options that these extend in turn. A
+    name that is a path out of its group is skipped. `read` returns the content of a file.
     """
     layers: list[dict[str, Any]] = []
     todo, visited = [option], set()
     while todo:
         option = todo.pop(0).strip("/")
-        if option in visited:
+        if option in visited or not {"", ".", ".."}.isdisjoint(option.split("/")):
             continue
         visited.add(option)
-        content = read_yaml(user_file(option) or CONF / f"{option}.yaml")
+        content = read(user_file(option) or CONF / f"{option}.yaml")
         layers.append(content)
         group = option.rpartition("/")[0]
         entries = [each for each in content.get("defaults") or () if isinstance(each, str)]
@@ -117,13 +126,15 @@ def check_inside(path: Path, folder: Path) -> None:
         )
 
 
-def check_user_files(folder: Path) -> None:
-    """Refuse files of a user's folder that Hydra would skip silently.
+def check_user_files(folders: Sequence[Path]) -> None:
+    """Refuse files of a user's folders that Hydra would skip silently.
 
     Raises:
-        ConfigError: a file has the name of an option of ablab, or its extension is not .yaml.
+        ConfigError: a file has the name of an option of ablab or of another folder, or its
+            extension is not .yaml.
     """
-    for path in sorted(folder.glob("*/*.y*ml")):
+    first: dict[str, Path] = {}
+    for path in (path for folder in folders for path in sorted(folder.glob("*/*.y*ml"))):
         group = path.parent.name
         if group not in conf_group_names():
             continue
@@ -133,6 +144,11 @@ def check_user_files(folder: Path) -> None:
             raise ConfigError(
                 f"{path}: ablab has its own {group}={path.stem}, which is read instead; give your "
                 f"file another name, e.g. my_{path.name}"
+            )
+        other = first.setdefault(f"{group}={path.stem}", path)
+        if other != path:
+            raise ConfigError(
+                f"{group}={path.stem} is in two files, {other} and {path}; rename one of them"
             )
 
 
@@ -144,9 +160,11 @@ def check_declared_options() -> None:
                 layer["kind"] for layer in read_option_layers(f"{group}/{kind}") if "kind" in layer
             ]
             if kinds and kinds[0] != kind:
+                module = registry.kinds(group, load_tasks=False)[kind].__module__
                 raise ConfigError(
                     f"{group}={kind}: a plug-in declares this kind, but {group}/{kind}.yaml has "
-                    f"kind {kinds[0]} and is read instead; rename your kind, e.g. my_{kind}"
+                    f"kind {kinds[0]} and is read instead; in {module} rename your kind, e.g. "
+                    f"my_{kind}"
                 )
 
 

@@ -20,6 +20,7 @@ class PlannedArm:
         signature_text: the text that the signature hashes.
         signature: the hash that names the arm's folder in the store.
         code: the hash of the code that computes its trials.
+        plugins: the modules of plug-ins that its trials import.
     """
 
     name: str
@@ -30,6 +31,7 @@ class PlannedArm:
     signature_text: str
     signature: str
     code: str
+    plugins: tuple[str, ...] = ()
 
     @property
     def conditions(self) -> dict[str, ConditionValue]:
@@ -53,9 +55,11 @@ class Plan:
     """A resolved study.
 
     Attributes:
+        experiment: the question's own name, which its folder in `outputs` has.
         preset_tolerance: the preset's `match.tolerance`.
         typed_settings: typed overrides that change the training or the measurements.
         notes: lines for the user about data, and about settings that are skipped, ignored or slow.
+        plugins: the plug-ins that its trials import, see `runner.plan.code_hash`.
         text_hashes: for each of the user's own texts its path, and a hash of its content.
     """
 
@@ -71,6 +75,12 @@ class Plan:
     typed_settings: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
     text_hashes: Mapping[str, str] = field(default_factory=dict)
+    plugins: Sequence[Mapping[str, str]] = ()
+
+    @property
+    def page(self) -> str:
+        """The name of the page that computes the study."""
+        return self.study.code or self.experiment
 
 
 def count_workers(study: Study, n_trials: int) -> int:

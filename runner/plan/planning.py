@@ -23,7 +23,7 @@ from runner.plan import (
     checks,
     code_hash,
     memory,
-    moved_imports,
+    plugin_packages,
     references,
     seed_checks,
     selection,
@@ -34,7 +34,9 @@ from runner.plan.config_yaml import format_config_yaml
 from runner.plan.data import PreparedData, check_outputs_writable
 from runner.plan.error_messages import as_config_error
 from runner.plan.experiment_checks import check_experiment_header
+from runner.plan.missing_preset import note_missing_preset
 from runner.plan.plan import Plan, PlannedArm, count_workers, effective_baseline
+from runner.plan.question_names import set_question_name
 from runner.plan.report_spec import ReportSpec, read_report_spec
 from runner.records import provenance, store
 
@@ -65,13 +67,14 @@ def make_plan(
     """
     # Check the header and fill in deleted keys first: the schema needs every key.
     check_experiment_header(config, overrides)
+    set_question_name(config, overrides)
     with open_dict(config):
         config.update(defaults_of_deleted_keys(config))
     # Read the study into its schema, and select its claims, figures and experiment.
     study = selection.select_claims_and_figures(read_study(config), overrides)
     experiment = checks.check_experiment(study, overrides)
     # Import plug-ins again: the process of a launcher has not checked the command line.
-    moved_imports.load_plugins(study.plugins)
+    plugin_packages.import_all_plugins(study.plugins)
     if arms is not None:
         study = replace(study, arms={**study.arms, **arms})
     # Compose and match the arms. Then check the names in claims, headline and figures.
@@ -87,7 +90,7 @@ def make_plan(
         composed.notes + empty + check_before_data(study, composed.arms, devices, spec, tuned=tuned)
     )
     # The signature of a timed trial includes the machine: times of two machines must not mix.
-    machine = provenance.machine() if registry.has_timing_stage(experiment) else None
+    machine = provenance.machine() if registry.has_timing_stage(study.code or experiment) else None
     only = study.plan is PlanMode.only
     outputs = check_outputs_writable(Path(study.outputs), experiment, probe=not only)
     codes = code_hash.hash_arms(composed.arms, study.plugins)
@@ -106,13 +109,17 @@ def make_plan(
             *matched_width_override(arm, name, composed.sets_own_width[name]),
         )
         signature, hashed = store.signature(text), codes[name]
-        planned.append(PlannedArm(name, typed_arm, arm, resolved, data, text, signature, hashed))
+        modules = code_hash.trial_plugins(arm, study.plugins)
+        planned.append(
+            PlannedArm(name, typed_arm, arm, resolved, data, text, signature, hashed, modules)
+        )
     # Collect notes on arms and claims that the report will not compare or decide.
     seeds = tuple(range(study.seed, study.seed + study.n_seeds))
     baseline = effective_baseline(planned, study)
     if study.baseline not in (None, baseline):
         notes.append(f"baseline {study.baseline} is not computed; {baseline} takes its place")
     notes += note_other_seeds(planned, baseline)
+    notes += note_missing_preset(study, overrides)
     # A smoke run decides nothing, so that few seeds are expected.
     if study.scale is not Scale.smoke:
         notes += checks.too_few_seeds(spec, study, planned)
@@ -132,6 +139,7 @@ def make_plan(
         typed_settings=tuple(find_typed_settings(overrides)),
         notes=notes + data_of.notes + note_same_arms(planned),
         text_hashes=data_of.text_hashes,
+        plugins=code_hash.describe_plugins(composed.arms, study.plugins),
     )
 
 

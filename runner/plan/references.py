@@ -7,7 +7,7 @@ from runner.claims.claim import Claim
 from runner.claims.headline import Headline
 from runner.config import ArmConfig, ConfigError, Study
 from runner.figures.figure import Figure
-from runner.plan import estimates
+from runner.plan import code_hash, estimates
 from runner.plan.report_spec import ReportSpec
 from runner.wording.names import name_hint
 from runner.wording.output import truncate_middle
@@ -35,7 +35,8 @@ def check_references(
     if not any(text.startswith("~arms") for text in overrides):
         check_arms(study, spec.claims)
         check_subjects(study, spec.headline)
-    if study.plugins:  # code of plug-ins may record any metric
+    if any(code_hash.trial_plugins(arm, study.plugins) for arm in arms.values()):
+        # Code of plug-ins may record any metric.
         return []
     for headline in spec.headline:
         typed = any(text.lstrip("+").startswith("headline=") for text in overrides)

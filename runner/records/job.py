@@ -33,6 +33,7 @@ class Job:
         timeout_s: seconds after which the stage is stopped; None for no limit.
         scale: the scale of the study. The times of a smoke run are no evidence, so its trials wait
             for no other study.
+        question: the name of the study's question.
         command_pid: the process id of the command, which tells two studies apart.
         table_metrics: the metrics that TensorBoard's HParams table shows.
     """
@@ -51,5 +52,6 @@ class Job:
     passes: int = 0
     timeout_s: float | None = None
     scale: Scale = Scale.quick
+    question: str = ""
     command_pid: int = 0
     table_metrics: tuple[str, ...] = ()

@@ -81,7 +81,7 @@ def render(
             (arm, *_arm_command(study, arm, overrides)) for arm, overrides in study.arms.items()
         ],
         "failures": study.trials[study.trials["status"] != "done"].to_dict("records"),
-        "environment": [(key, str(value)) for key, value in study.environment.items()],
+        "environment": study.environment_rows,
         "warnings": [*study.notes, *warnings],
     }
     return _render_with_parts(content)

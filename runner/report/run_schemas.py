@@ -81,6 +81,13 @@ def _is_registration(value: Any) -> bool:
     )
 
 
+def _are_plugins(value: Any) -> bool:
+    keys = {"module", "package", "version", "code"}
+    return isinstance(value, list) and all(
+        _mapping_to(is_string)(each) and each.keys() == keys for each in value
+    )
+
+
 def _are_looks(value: Any) -> bool:
     def are_seeds(seeds: Any) -> bool:
         return isinstance(seeds, list) and all(map(is_count, seeds))
@@ -148,6 +155,7 @@ SUMMARY_SCHEMA: dict[str, Callable[[Any], bool]] = {
     "trials": _at_most(MAX_TRIALS, _are_trials),
 }
 OPTIONAL_SUMMARY_SCHEMA: dict[str, Callable[[Any], bool]] = {
+    "plugins": _at_most(MAX_ITEMS, _are_plugins),
     declarations.METRICS_KEY: _at_most(MAX_METRICS, _mapping_to(_is_metric)),
     declarations.AFFECTS_KEY: _at_most(MAX_ITEMS, _mapping_to(is_string_list)),
 }

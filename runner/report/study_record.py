@@ -46,6 +46,7 @@ class StudyRecord:
     affects   option -> metrics, as in `Fairness.affects`
     metric_declarations  metric -> its declaration, for all metrics of `results`
     preset_tolerance  the preset's `match.tolerance`
+    plugins   the plug-ins of the trials: module, package, version, hash of its code
     registrations  claim id -> when it was registered, and whether its results were known then
     samples   whether page and TensorBoard show passages of the data
     looks     the looks at these arms; None for a smoke run
@@ -83,11 +84,22 @@ class StudyRecord:
     affects: dict[str, tuple[str, ...]] = field(default_factory=dict)
     metric_declarations: dict[str, Metric] = field(default_factory=dict)
     preset_tolerance: float = 0.01
+    plugins: list[dict[str, str]] = field(default_factory=list)
     samples: bool = True
 
     def __post_init__(self) -> None:
         if self.baseline not in self.arms:
             raise ValueError(f"baseline={self.baseline!r}: must be one of {list(self.arms)}")
+
+    @property
+    def environment_rows(self) -> list[tuple[str, str]]:
+        """The facts on machine, packages and plug-ins, with their names, for the page."""
+        plugins = [
+            " ".join([each["module"], each["package"], each["version"], f"(code {each['code']})"])
+            for each in self.plugins
+        ]
+        rows = [(key, str(value)) for key, value in self.environment.items()]
+        return [*rows, ("plugins", " ".join(", ".join(plugins).split()))] if plugins else rows
 
     @property
     def metrics(self) -> list[str]:

@@ -65,6 +65,7 @@ def report_study(
     summary: dict[str, Any] = {
         "experiment": plan.experiment,
         "command": plan.command,
+        "plugins": list(map(dict, plan.plugins)),
         "arms": {arm.name: list(arm.overrides) for arm in plan.arms},
         "baseline": effective_baseline(plan.arms, plan.study),
         "notes": plan.notes,
@@ -81,7 +82,7 @@ def report_study(
             name: dataclasses.asdict(one) for name, one in (registrations or {}).items()
         },
         "looks": dataclasses.asdict(looks) if looks else None,
-        **declarations.to_record(plan.experiment, results["metric"]),
+        **declarations.to_record(plan.page, results["metric"]),
         "trials": trials.assign(
             folder=[os.path.relpath(path, folder) for path in trials.folder]
         ).to_dict("records"),

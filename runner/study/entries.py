@@ -294,10 +294,11 @@ def make_job(plan: Plan, entry: Entry, stage: Stage) -> Job:
         cache=cache_folder(plan.outputs),
         code=entry.arm.code,
         data=entry.arm.data,
-        plugins=tuple(plan.study.plugins),
+        plugins=entry.arm.plugins,
         stage=stage,
         timeout_s=plan.study.timeout_s,
         scale=plan.study.scale,
+        question=plan.experiment,
         command_pid=os.getpid(),
         table_metrics=tuple(read_report_spec(plan.study).metrics),
     )

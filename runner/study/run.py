@@ -129,7 +129,7 @@ def jobs_by_stage_and_pass(
 ) -> Iterator[list[Job]]:
     """Yield the jobs of each stage and pass in turn, computed when the previous ones have ended."""
     began, jobs = time.monotonic(), list[Job]()
-    for stage in Stage if registry.has_timing_stage(plan.experiment) else [Stage.run]:
+    for stage in Stage if registry.has_timing_stage(plan.page) else [Stage.run]:
         began = time.monotonic()
         if jobs := [make_job(plan, entry, stage) for entry in entries_due(entries, stage)]:
             yield jobs

@@ -122,7 +122,7 @@ def estimate_time_left(plan: Plan, missing: Sequence[Entry], workers: int) -> Ti
     arms = {entry.arm.signature: entry.arm for entry in missing}
     past_trials = forecast.load_past_trials(plan.outputs, plan.experiment, arms.values())
     seconds = {known: forecast.predict_seconds(arm, past_trials) for known, arm in arms.items()}
-    timed = registry.has_timing_stage(plan.experiment)
+    timed = registry.has_timing_stage(plan.page)
     timing_share = forecast.timing_share(past_trials) if timed else 0.0
     in_seconds = None not in seconds.values() and timing_share is not None
     if in_seconds:

@@ -53,7 +53,7 @@ def announce_use(job: Job) -> Iterator[Callable[[bool], None]]:
     The function's argument is whether the trial disturbs the timings of other studies. Where no
     file can be written or locked, nothing is announced.
     """
-    user = MachineUser(str(job.config.experiment), job.stage.value, job.command_pid)
+    user = MachineUser(job.question or str(job.config.experiment), job.stage.value, job.command_pid)
     with contextlib.ExitStack() as stack:
         path = None
         with contextlib.suppress(OSError):

@@ -53,10 +53,9 @@ def run_in_process(
         mended = [text for text in arguments.check_arguments(words) if not text.startswith("-")]
         stages.append("checked")
         path = create_config_search_path(str(option_folders.CONF))
-        if option_folders.UserOptions.folder is not None:
-            path.prepend(
-                "command-line", f"file://{option_folders.UserOptions.folder.absolute()}", "schema"
-            )
+        for folder in option_folders.UserOptions.folders:
+            if folder not in option_folders.UserOptions.plugin_folders:
+                path.prepend("command-line", f"file://{folder.absolute()}", "schema")
         hydra = Hydra.create_main_hydra2(task_name="fuzz", config_search_path=path)
         config = hydra.compose_config("config", mended, run_mode=RunMode.RUN, from_shell=True)
         with open_dict(config):
@@ -84,7 +83,8 @@ def run_guarded(steps: Callable[[], object]) -> CommandResult:
         message, code = explain(error, planning=True)
     finally:
         GlobalHydra.instance().clear()
-        sys.argv[1:], option_folders.UserOptions.folder = typed, None
+        sys.argv[1:] = typed
+        option_folders.UserOptions.reset()
     return CommandResult("done", message, code, time.process_time() - start)
 
 

@@ -203,8 +203,9 @@ def test_the_listing_has_a_users_own_experiments(tmp_path: Path):
     assert parse_list_request([f"--config-dir={tmp_path}"]) == parse_list_request(
         ["--config-dir", str(tmp_path)]
     )
-    assert parse_list_request(["--config-dir=mine", "experiment=moe"]) == (False, Path("mine"))
-    assert parse_list_request(["-h"]) == (False, None)
+    assert parse_list_request(["plugins=[a]", "-cd", "b"]) == (Path("b"), ("plugins=[a]",))
+    for other in (["--config-dir=mine", "experiment=moe"], ["-h"], ["-cd"], ["plugins=[a]", "-m"]):
+        assert parse_list_request(other) is None
     mine.write_text("arms: 3\n_target_: os.system\n")
     with pytest.raises(ConfigError, match="_target_ is not allowed"):
         list_experiments(tmp_path)

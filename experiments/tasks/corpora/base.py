@@ -43,6 +43,7 @@ class CorpusOptions(TaskOptions):
     """
 
     symbols: ClassVar[bool] = True
+    of_text: ClassVar[bool] = True
     has_tuning_data: ClassVar[bool] = True
     dedup_normalised: ClassVar[bool] = False
 

@@ -240,7 +240,7 @@ def planned_own(folder: Path, text: str, *words: str, extends: str = "moe"):
 
 
 YAML = {
-    "experiment: my_gate": "`experiment:` must name the code, one of",
+    "experiment: my_gate": "there is no page my_gate; add a line, e.g. code: ffn",
     "training: {steps: many}": "training.steps=many must be a whole number (in arm dense)",
     "training: {stepz: 3}": "training.stepz: there is no such key; did you mean steps?",
     "training: {steps: 1:30}": "YAML reads 1:30 in base 60",
@@ -312,7 +312,7 @@ def test_a_declared_part_that_a_file_of_ours_would_hide_is_refused(monkeypatch):
             "# @package _global_\ndefaults: [moe, override /ffn: nope]\n",
             "ffn=nope: there is no such",
         ),
-        ("# @package _global_\nseed: 1\n", "add a line, e.g. experiment: ffn"),
+        ("# @package _global_\nseed: 1\n", "add a line, e.g. code: ffn"),
     ],
 )
 def test_the_head_of_an_experiment_is_checked(tmp_path: Path, head: str, said: str):

@@ -265,7 +265,7 @@ def test_defaults_of_a_users_preset_are_left_out_as_those_of_ours(
     chosen: str,
     left: bool,
 ):
-    monkeypatch.setattr(option_folders.UserOptions, "folder", tmp_path)
+    monkeypatch.setattr(option_folders.UserOptions, "folders", (tmp_path,))
     (tmp_path / "preset").mkdir()
     (tmp_path / "preset" / "my_gate_quick.yaml").write_text("task: {train_bytes: 5}")
     config = compose("config", overrides=["experiment=moe", "task=waves", "+task.train_bytes=5"])
