@@ -7,7 +7,7 @@ from runner.commands.verb_arguments import (
     CONFIG_DIR,
     PLUGINS,
     asks_for_help,
-    load_user_options,
+    load_verb_options,
     read_verb_arguments,
 )
 from runner.config import ConfigError
@@ -40,7 +40,7 @@ def print_schema(arguments: Sequence[str]) -> None:
         print(HELP)  # noqa: T201
         return
     read = read_verb_arguments(USAGE, arguments, (PLUGINS, CONFIG_DIR), most_words=1)
-    load_user_options(read)
+    load_verb_options(read)
     from runner.commands.yaml_schemas import file_kinds, make_schema
 
     for word in read.words:

@@ -1,44 +1,39 @@
 """The JSON schemas of the YAML files that a user may write. Plug-ins' parts are included."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from runner import registry
 from runner.claims import kinds as claim_kinds
-from runner.claims.claim import DIRECTIONS, PUBLISHED_IS, Claim
+from runner.claims.claim import DIRECTIONS
 from runner.claims.headline import Headline
-from runner.claims.kinds.exact import RELATIONS
-from runner.claims.kinds.slope import LOG_AXES
+from runner.commands.claim_schemas import (
+    by_kind,
+    claim_schema,
+    figure_schema,
+    first_line,
+    mapping_file,
+    part_by_kind,
+)
 from runner.commands.comments import key_comments
 from runner.commands.json_schema import (
     INTERPOLATION,
-    NULL,
     Schema,
     any_of,
     closed_object,
     field_schemas,
     merge_fields,
     object_schema,
-    or_null,
     required_fields,
     type_schema,
 )
 from runner.config import SECTION_SCHEMAS, Study
 from runner.figures import kinds as figure_kinds
-from runner.figures.figure import Figure
-from runner.metric_names import COSTS
 from runner.plan.option_folders import CONF, read_option_layers
 from runner.wording.names import NAME
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-CLAIM_VALUES: Mapping[str, Sequence[str]] = {
-    "direction": DIRECTIONS,
-    "published_is": PUBLISHED_IS[:-1],
-    "equal_cost": tuple(COSTS),
-    "relation": tuple(RELATIONS),
-}
-"""The values of claims' fields that have the type of any text."""
 DEFAULT_CLAIM = "difference"
 STUDY_FILES = ("experiment", "preset", "scale")
 """Groups whose files set keys of the whole config (`# @package _global_`)."""
@@ -51,12 +46,12 @@ def file_kinds() -> tuple[str, ...]:
 
 def make_schema(kind: str = "") -> Schema:
     """Return the schema of the YAML files in a folder of conf/; "" for a file of any folder."""
-    described = {"$schema": DIALECT, "title": f"ablab: {kind or 'any YAML file'}"}
+    title = {"$schema": DIALECT, "title": f"ablab: {kind or 'any YAML file'}"}
     reference: Schema = {"$ref": f"#/$defs/{file_definition(kind)}"}
     if not kind:
         names = dict.fromkeys(map(file_definition, file_kinds()))
         reference = {"anyOf": [{"$ref": f"#/$defs/{name}"} for name in names]}
-    return {**described, **reference, "$defs": definitions()}
+    return {**title, **reference, "$defs": definitions()}
 
 
 def file_definition(kind: str) -> str:
@@ -130,18 +125,22 @@ def study_schema() -> Schema:
         "options": {"type": "object"},
     }
     for name, schema in several.items():
-        text = texts.get(name)
-        fields[name] = {**({"description": text} if text else {}), **schema}
+        fields[name] = {**described(texts, name), **schema}
     for name, cls in sections.items():
         own = {key.removeprefix(f"{name}."): text for key, text in texts.items()}
-        text = {"description": texts[name]} if name in texts else {}
-        fields[name] = {**text, **closed_object(field_schemas(cls, own))}
+        values = {"direction": DIRECTIONS}
+        fields[name] = {**described(texts, name), **closed_object(field_schemas(cls, own, values))}
     for group in registry.group_names():
         fields[group] = closed_object(group_fields(group))
     return {
         **closed_object({"defaults": {"$ref": "#/$defs/defaults"}, **fields}),
         "allOf": [options_rule(name) for name in registry.experiment_names()],
     }
+
+
+def described(texts: Mapping[str, str], name: str) -> Schema:
+    """Return the description of a key, if it has one."""
+    return {"description": texts[name]} if name in texts else {}
 
 
 def copy_schema() -> Schema:
@@ -164,95 +163,6 @@ def options_rule(experiment: str) -> Schema:
         "if": {"anyOf": [is_page, is_own]},
         "then": {"properties": {"options": closed_object(field_schemas(options, own))}},
     }
-
-
-def mapping_file(name: str, part: str) -> Schema:
-    """Return the schema of a file of claims or figures by name; it may extend another file."""
-    return {
-        "type": "object",
-        "properties": {"defaults": {"$ref": "#/$defs/defaults"}},
-        "if": {"required": ["defaults"]},
-        "then": {"additionalProperties": {"$ref": f"#/$defs/{part}"}},
-        "else": {"additionalProperties": {"$ref": f"#/$defs/{name}"}},
-    }
-
-
-def by_kind(name: str, kinds: Mapping[str, Any], default: str = "") -> Schema:
-    """Return the schema of a claim or figure, whose keys are those of its kind."""
-    rules: list[Schema] = [
-        {
-            "if": {"properties": {"kind": {"const": kind}}, "required": ["kind"]},
-            "then": {"$ref": f"#/$defs/{name}_{kind}"},
-        }
-        for kind in kinds
-    ]
-    if default:
-        rules.append(
-            {
-                "if": {"not": {"required": ["kind"]}},
-                "then": {"$ref": f"#/$defs/{name}_{default}"},
-            }
-        )
-    return {
-        "type": "object",
-        "properties": {"kind": {"enum": list(kinds)}},
-        **({} if default else {"required": ["kind"]}),
-        "allOf": rules,
-    }
-
-
-def part_by_kind(name: str, kinds: Mapping[str, Any]) -> Schema:
-    """Return the schema of some keys of a claim or figure, which is written in another file."""
-    fields_of = claim_fields if name == "claim" else figure_fields
-    fields = or_null(merge_fields([fields_of(cls) for cls in kinds.values()]))
-    return closed_object({**fields, "kind": {"enum": list(kinds)}})
-
-
-def claim_schema(cls: type[Claim]) -> Schema:
-    """Return the schema of a claim of one kind."""
-    required = required_fields(cls, without=["id"])
-    fields = claim_fields(cls)
-    optional = {name: schema for name, schema in fields.items() if name not in required}
-    return {
-        "description": first_line(cls),
-        **closed_object({"kind": {"const": cls.kind}, **fields, **or_null(optional)}, required),
-    }
-
-
-def claim_fields(cls: type[Claim]) -> dict[str, Schema]:
-    """Return the schemas of the fields of a claim of one kind."""
-    values = {**CLAIM_VALUES, **({"log": LOG_AXES} if cls.kind == "slope" else {})}
-    fields = field_schemas(cls, values=values)
-    for name, nested in cls.nested_types.items():
-        fields[name] = object_schema(nested, values=CLAIM_VALUES)
-    return {name: schema for name, schema in fields.items() if name != "id"}
-
-
-def figure_schema(cls: type[Figure]) -> Schema:
-    """Return the schema of a figure of one kind; a key that only other kinds have may be null."""
-    required = required_fields(cls)
-    others: dict[str, Schema] = {name: NULL for name in sorted(figure_kinds.ALL_KEYS)}
-    fields = figure_fields(cls)
-    optional = {name: schema for name, schema in fields.items() if name not in required}
-    kind: Schema = {"kind": {"const": cls.kind}}
-    return {
-        "description": first_line(cls),
-        **closed_object({**others, **kind, **fields, **or_null(optional)}, ["kind", *required]),
-    }
-
-
-def figure_fields(cls: type[Figure]) -> dict[str, Schema]:
-    """Return the schemas of the fields of a figure of one kind; `panel` may be one column."""
-    fields = field_schemas(cls)
-    if "panel" in fields:
-        one = {key: value for key, value in fields["panel"].items() if key != "description"}
-        fields["panel"] = {**fields["panel"], **any_of([{"type": "string"}, one])}
-    return fields
-
-
-def first_line(cls: type) -> str:
-    """Return the first line of a class's docstring."""
-    return (cls.__doc__ or "").strip().split("\n")[0]
 
 
 def kind_fields(group: str, kind: str, cls: type) -> dict[str, Schema]:
@@ -305,7 +215,8 @@ def section_file(section: str) -> Schema:
     texts: dict[str, str] = {}
     for file in files:
         texts = key_comments(file) | texts
-    fields = {"defaults": {"$ref": "#/$defs/defaults"}, **field_schemas(cls, texts)}
+    own = field_schemas(cls, texts, {"direction": DIRECTIONS})
+    fields = {"defaults": {"$ref": "#/$defs/defaults"}, **own}
     needed = [f.name for f in dataclasses.fields(cls)]
     return {
         **closed_object(fields),
