@@ -35,7 +35,7 @@ ENTRY = re.compile(r"^\s*(?P<names>\w+(?:, \w+)*)(?:: | {2,})(?P<text>\S.*)$")
 
 
 def key_comments(file: Path) -> dict[str, str]:
-    """Return the comment behind each key of a YAML file, by its dotted name, on one line."""
+    """Return the comment after each key of a YAML file, by its dotted name, on one line."""
     texts: dict[str, str] = {}
     stack: list[tuple[int, str]] = []
     name = ""
@@ -50,7 +50,7 @@ def key_comments(file: Path) -> dict[str, str]:
             if text:
                 texts[name] = text
         elif text and name in texts and line.lstrip().startswith("#"):
-            texts[name] += f" {text}"  # the comment goes on
+            texts[name] += f" {text}"  # a continued comment
         else:
             name = ""
     return {key: text.removesuffix("|").strip() for key, text in texts.items()}
