@@ -16,7 +16,7 @@ class Mine(nn.Module):
 
 
 class NeedsMore(nn.Module):
-    def __init__(self, d_model: int, n_heads: int, *, bias: bool) -> None:
+    def __init__(self, d_model: int, n_heads: int, *, bias: bool) -> None:  # noqa: ARG002
         super().__init__()
 
 
