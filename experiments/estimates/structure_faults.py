@@ -109,11 +109,11 @@ def check_one_call(inspected: InspectedModule, module: nn.Module) -> None:
     if not torch.equal(x.detach(), values):
         raise ModuleFault("its forward changes its input in place; let it change a copy")
     after = describe_parameters(module)
-    for name, shape in after.items():
-        if before.get(name) != shape:
+    for name, description in after.items():
+        if before.get(name) != description:
             raise ModuleFault(
-                f"its first call creates or replaces the parameter {name}, which the optimizer then "
-                "misses; create it in __init__"
+                f"its first call creates or replaces the parameter {name}, so the optimizer misses "
+                "it; create it in __init__"
             )
 
 
