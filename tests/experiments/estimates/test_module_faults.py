@@ -27,7 +27,7 @@ def plain(group: str, build: Callable[[int], object]) -> Part:
         def build(self, d_model: int):
             return build(d_model)
 
-    return derive_part(group, "mine", Mine)("mine")
+    return derive_part(group, "mine", Mine)()
 
 
 def fault(group: str, build: Callable[[int], object], *, length: int = LENGTH, **options) -> str:
@@ -167,10 +167,10 @@ GOOD: dict[str, tuple[str, Callable[[int], object]]] = {
     "multihead with dropout": ("attention", functools.partial(Mha, dropout=0.4)),
     "one length": ("attention", Spatial),
     "cached mask": ("attention", ReadsOwnLength),
-    "zero output": ("ffn", formula(lambda m, y: 0.0 * y)),
-    "tiny output": ("ffn", formula(lambda m, y: 1e-6 * y)),
+    "zero output": ("ffn", formula(lambda _, y: 0.0 * y)),
+    "tiny output": ("ffn", formula(lambda _, y: 1e-6 * y)),
     "frozen": ("ffn", lambda d: nn.Linear(d, d).requires_grad_(False)),
-    "two results": ("ffn", formula(lambda m, y: (y, {"load": 3}))),
+    "two results": ("ffn", formula(lambda _, y: (y, {"load": 3}))),
 }
 
 
@@ -214,7 +214,7 @@ class RunningMean(nn.Module):
 
 
 class NeedsMore(nn.Module):
-    def forward(self, x, mask, context):
+    def forward(self, x, mask, context):  # noqa: ARG002
         return x
 
 
@@ -252,21 +252,21 @@ BAD: dict[str, tuple[str, Callable[[int], object], str]] = {
     "late": ("ffn", lambda _: Lazy(), "its first call creates or replaces the parameter late."),
     "one length": ("ffn", lambda _: OfOneLength(), "RuntimeError: at most 23 positions (input of"),
     "shape": ("ffn", lambda d: nn.Linear(d, 5), "returns the shape (2, 24, 5) for an input of"),
-    "type": ("ffn", formula(lambda m, y: y.double()), "returns float64 for an input of float32"),
-    "nothing": ("ffn", formula(lambda m, y: None), "its forward returns None; return a tensor"),
+    "type": ("ffn", formula(lambda _, y: y.double()), "returns float64 for an input of float32"),
+    "nothing": ("ffn", formula(lambda _m, _y: None), "its forward returns None; return a tensor"),
     "in place": ("ffn", lambda _: nn.ReLU(inplace=True), "changes its input in place"),
     "shared": ("ffn", lambda _: SHARED, "two calls of build share the parameter weight"),
-    "nan": ("ffn", formula(lambda m, y: y.log()), "its output has NaN for standard normal input"),
-    "infinity": ("ffn", formula(lambda m, y: y / 0.0), "its output has infinity"),
+    "nan": ("ffn", formula(lambda _, y: y.log()), "its output has NaN for standard normal input"),
+    "infinity": ("ffn", formula(lambda _, y: y / 0.0), "its output has infinity"),
     "gradient": (
         "ffn",
-        formula(lambda m, y: (y - y.detach()).abs().sqrt()),
+        formula(lambda _, y: (y - y.detach()).abs().sqrt()),
         "the gradient of its input has NaN",
     ),
-    "detached": ("ffn", formula(lambda m, y: y.detach()), "its output has no gradient"),
+    "detached": ("ffn", formula(lambda _, y: y.detach()), "its output has no gradient"),
     "random": (
         "ffn",
-        formula(lambda m, y: F.dropout(y, 0.5, training=True)),
+        formula(lambda _, y: F.dropout(y, 0.5, training=True)),
         "draws random numbers in eval mode",
     ),
     "state": ("ffn", Remembers, "keeps state between calls"),
@@ -278,7 +278,7 @@ BAD: dict[str, tuple[str, Callable[[int], object], str]] = {
     ),
     "batch mean": (
         "ffn",
-        formula(lambda m, y: y - y.mean(dim=0)),
+        formula(lambda _, y: y - y.mean(dim=0)),
         "depends on other sequences of the batch; compute",
     ),
     "batch mean in training": (
