@@ -40,7 +40,7 @@ def build_own_module(inspected: InspectedModule) -> nn.Module:
         module: Any = part.build_plain(d_model) if is_plain(part) else part.build(d_model)
     except Exception as error:
         raise ModuleFault(
-            f"build({d_model}) raises {describe_exception(error)}; correct it, or give other values"
+            f"build({d_model}) raises an error, {describe_exception(error)}; correct it, or give other values"
         ) from error
     if not isinstance(module, nn.Module):
         raise ModuleFault(
@@ -103,7 +103,7 @@ def check_one_call(inspected: InspectedModule, module: nn.Module) -> None:
     except Exception as error:
         shape = tuple(values.shape)
         raise ModuleFault(
-            f"its forward raises {describe_exception(error)} (input of shape {shape})"
+            f"its forward raises an error, {describe_exception(error)} (input of shape {shape})"
         ) from error
     check_output(inspected, result, values)
     if not torch.equal(x.detach(), values):

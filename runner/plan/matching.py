@@ -182,7 +182,7 @@ def with_width(arm: ArmConfig, width: int) -> ArmConfig:
 
 def note_unmatched_cost(name: str, arm: ArmConfig, to: str, goal: int) -> list[str]:
     """Return a note if the cost of an arm differs from `goal` by more than its tolerance."""
-    cost = matched_cost(arm, arm.match.by)
+    cost = cost_of_arm(name, arm, arm.match.by)
     if abs(cost - goal) <= arm.match.tolerance * goal:
         return []
     by = arm.match.by.value

@@ -243,7 +243,7 @@ def sees(lag: int) -> Callable[[nn.Module, Tensor], Tensor]:
 
 
 BAD: dict[str, tuple[str, Callable[[int], object], str]] = {
-    "build raises": ("ffn", raises, "build(16) raises KeyError: 'hidden'"),
+    "build raises": ("ffn", raises, "build(16) raises an error, KeyError: 'hidden'"),
     "no module": ("ffn", lambda _: 3, "build(16) returns a value of type int; return a torch.nn"),
     "a class": ("ffn", lambda _: nn.Linear, "build(16) returns the class Linear"),
     "lazy": ("ffn", lambda d: nn.LazyLinear(d), "its parameter weight has no shape before the"),
