@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from experiments.parts.base import NormSlots, Part
 from experiments.parts.cost import Cost
 from experiments.parts.counted_cost import count_cost
-from experiments.parts.plain_rules import check_field_types, check_plain_class
+from experiments.parts.plain_rules import check_field_types, check_plain_class, get_own_annotations
 
 if TYPE_CHECKING:
     from torch import nn
@@ -59,6 +59,18 @@ class PlainPart(Part):
     heads = 0
     experts = 0
     nonlinearity = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A sentence on positions, for attention that does not say whether it needs them."""
+        own = [base for base in type(self).__mro__ if not issubclass(PlainPart, base)]
+        is_declared = any("sinusoids" in {*vars(base), *get_own_annotations(base)} for base in own)
+        if self.group != "attention" or is_declared:
+            return ()
+        return (
+            f"attention={self.kind}: the model adds no positions; declare sinusoids = True or "
+            "False",
+        )
 
     def build_plain(self, d_model: int) -> "nn.Module":
         """Return the module as the user's class builds it."""
