@@ -24,9 +24,7 @@ from experiments.estimates.structure_faults import check_structure
 PROBE_SECONDS = 3.0  # for the probes of many positions
 
 
-def find_fault(
-    group: str, part: Any, d_model: int, length: int, *, is_padded: bool = False
-) -> str:
+def find_fault(group: str, part: Any, d_model: int, length: int, *, is_padded: bool = False) -> str:
     """Return the first fault of a part's module as a clause; "" if none is found.
 
     Args:
@@ -48,8 +46,8 @@ def find_fault(
                 check_padding(inspected)
         except ModuleFault as fault:
             return str(fault)
-        except Exception as error:  # noqa: BLE001 - a module may raise any error in a later call
-            return f"a later call raises {describe_exception(error)}"
+        except Exception as error:
+            return f"a later call raises an error, {describe_exception(error)}"
     return ""
 
 
