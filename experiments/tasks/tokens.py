@@ -64,7 +64,7 @@ class Tokens(TaskOptions):
         if not self.path:
             raise ValueError("path is empty; give a file or a glob, e.g. task.path=data/train.bin")
         if "\0" in self.path + self.held_out_path:
-            raise ValueError("path has a NUL character")
+            raise ValueError("a path has a NUL character, which no file name has")
         if not 0 < self.eval_share < 1:
             raise ValueError(f"eval_share={self.eval_share} must lie in (0, 1)")
         if self.document_id is not None and not 0 <= self.document_id < self.vocabulary:
@@ -129,8 +129,9 @@ class Tokens(TaskOptions):
                 f"length={self.length} needs; lower task.length, or give more tokens"
             )
         contents = [digests[: len(files)], digests[len(files) :]]
+        types = [file.dtype for file in [*files, *others]]
         settings = {k: v for k, v in asdict(self).items() if k not in ("path", "held_out_path")}
-        fingerprint = hash_json([settings, contents, self.fingerprint_inputs()])
+        fingerprint = hash_json([settings, contents, types, self.fingerprint_inputs()])
         return TokenSides(train, held_out, fingerprint, hash_json(contents))
 
     def _open(self, name: str, cache: Path) -> list[token_files.TokenFile]:
@@ -172,7 +173,7 @@ class Tokens(TaskOptions):
         return TaskData(
             sides.fingerprint,
             summary + unused,
-            f"{self.path}\0{self.held_out_path}".rstrip("\0"),
+            ", ".join(filter(None, [self.path, self.held_out_path])),
             sides.content_hash,
         )
 

@@ -82,7 +82,7 @@ class FileContent:
     """The facts on a file's content that take a pass over it.
 
     Attributes:
-        digest: the SHA-256 of the file.
+        digest: the SHA-256 of its ids.
         smallest, largest: the range of its ids.
         at_smallest, at_largest: the first positions of these ids.
     """
@@ -185,7 +185,7 @@ _READ: dict[str, dict[str, Any]] = {}
 
 def _scan(file: TokenFile) -> FileContent:
     """Read a file once, in chunks."""
-    digest = hashlib.sha256(file.dtype.encode())
+    digest = hashlib.sha256()
     smallest, largest = (2**64, 0), (-1, 0)
     for start, ids in file.chunks(0, file.n):
         digest.update(ids.tobytes())

@@ -108,19 +108,22 @@ def choose_windows(
     Raises:
         ValueError: there are too few held-out ids, or too few windows are left.
     """
-    slots = [
-        (segment, start)
-        for segment in held_out
-        for start in range(segment.first, segment.last - length, length + 1)
-    ]
+    # Windows follow each other in a segment without a gap; a segment may end with unused ids.
+    n_slots = np.cumsum([len(segment) // (length + 1) for segment in held_out])
+    total = int(n_slots[-1]) if len(n_slots) else 0
     n_held_out = sum(map(len, held_out))
-    if len(slots) < n:
+    if total < n:
         raise ValueError(
             f"{n_held_out} ids are held out, but {n} sequences of length={length} (+1) need "
             f"{n * (length + 1)}; lower task.n_eval or task.length, or raise task.eval_share"
         )
-    chosen = pick_evenly(slots, min(len(slots), CANDIDATES * n))
-    windows = np.stack([segment.file.read(start, length + 1) for segment, start in chosen])
+    rows = []
+    for slot in pick_evenly(range(total), min(total, CANDIDATES * n)):
+        index = int(np.searchsorted(n_slots, slot, "right"))
+        before = int(n_slots[index - 1]) if index else 0
+        start = held_out[index].first + (slot - before) * (length + 1)
+        rows.append(held_out[index].file.read(start, length + 1))
+    windows = np.stack(rows)
     hashes = np.stack([window_hashes(part, length) for part in (windows[:, :-1], windows[:, 1:])])
     is_known = np.zeros(len(windows), bool)
     n_searched = 0
@@ -156,8 +159,8 @@ def window_hashes(windows: NDArray[Any], length: int) -> NDArray[np.uint64]:
 def occur_in(sought: NDArray[np.uint64], hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
     """Return which columns of `sought` (2, n) have a hash that is among `hashes`."""
     few = np.unique(sought)
-    present = few[np.isin(few, hashes[contains(few, hashes)])]
-    return np.isin(sought, present).any(axis=0)
+    present = np.unique(hashes[contains(few, hashes)])
+    return np.asarray(np.isin(sought, present).any(axis=0))
 
 
 def training_blocks(train: Sequence[Segment], length: int) -> Iterator[NDArray[Any]]:
