@@ -109,7 +109,7 @@ class Tokens(TaskOptions):
         """Check the files and return both sides; with `keep`, the index of contents is written.
 
         Raises:
-            ValueError: a file is missing or has another form, or an id is outside the vocabulary.
+            ValueError: a file is missing or has a wrong format, or an id is outside the vocabulary.
         """
         files = self._open("path", cache)
         others = self._open("held_out_path", cache) if self.held_out_path else []
@@ -155,7 +155,7 @@ class Tokens(TaskOptions):
         """Check the files, and choose the held-out windows if the cache has none.
 
         Raises:
-            ValueError: the files are missing or have another form, or there are too few windows.
+            ValueError: the files are missing or have a wrong format, or there are too few windows.
         """
         sides = self.sides(cache, keep=keep)
         arrays = self._arrays(sides, cache, keep=keep)

@@ -128,8 +128,8 @@ def open_token_file(path: Path, dtype: str) -> TokenFile:
     n_bytes = stamp[0] - offset
     if n_bytes % kind.itemsize:
         raise ValueError(
-            f"{name} has {n_bytes} bytes of ids, which is no multiple of the {kind.itemsize} of "
-            f"{kind}; set task.dtype, or write the file again"
+            f"{name} has {n_bytes} bytes of ids, but each {kind} has {kind.itemsize}; set task.dtype, "
+            "or write the file again"
         )
     return TokenFile(str(path.absolute()), kind.name, offset, n_bytes // kind.itemsize, stamp)
 
@@ -180,7 +180,7 @@ def read_content(file: TokenFile, cache: Path, *, keep: bool) -> FileContent:
 
 
 _READ: dict[str, dict[str, Any]] = {}
-"""What this process has read already, for commands that write no index."""
+"""Contents that this process has read, for commands that write no index."""
 
 
 def _scan(file: TokenFile) -> FileContent:

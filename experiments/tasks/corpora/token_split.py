@@ -14,7 +14,7 @@ from experiments.tasks.corpora.token_files import TokenFile
 from experiments.tasks.corpora.windows import contains, pick_evenly, rolling_hashes
 
 CANDIDATES = 4
-"""Windows that are looked at for each window of the report."""
+"""Windows that are compared with training ids, for each window of the report."""
 BLOCK, MAX_BLOCKS = 2**20, 64
 """The training ids among which windows are searched: all, or this many blocks spread over them."""
 
@@ -90,9 +90,9 @@ def _next_document(segments: Sequence[Segment], document_id: int, position: int)
     """Return the position after the next `document_id`, or the end of all ids."""
     for segment in segments:
         for start, ids in segment.file.chunks(segment.first, segment.last):
-            found = np.flatnonzero(ids == document_id)
-            if len(found):
-                return position + start - segment.first + int(found[0]) + 1
+            places = np.flatnonzero(ids == document_id)
+            if len(places):
+                return position + start - segment.first + int(places[0]) + 1
         position += len(segment)
     return position
 

@@ -50,8 +50,8 @@ def write(path: Path, ids: np.ndarray) -> Path:
     return path
 
 
-def built(made: Tokens, cache: Path, evaluation: Evaluation = Evaluation.report, **more: Any):
-    task: TokensTask = made.build(
+def built(tokens: Tokens, cache: Path, evaluation: Evaluation = Evaluation.report, **more: Any):
+    task: TokensTask = tokens.build(
         **{"seed": 0, "batch_size": 6, "cache": cache, "evaluation": evaluation, **more}
     )
     return task
@@ -65,9 +65,9 @@ def rows_in(ids: np.ndarray, n: int) -> set[bytes]:
 @pytest.mark.parametrize("dtype", [np.uint16, np.uint32])
 def test_ids_are_those_of_the_file(tmp_path: Path, suffix: str, dtype: type):
     ids = ids_of(3000).astype(dtype)
-    made = options(write(tmp_path / f"a{suffix}", ids), dtype=IdType(np.dtype(dtype).name))
-    assert "2,400 to train on, 600 held out" in made.prepare(tmp_path / "c").summary
-    task = built(made, tmp_path / "c")
+    tokens = options(write(tmp_path / f"a{suffix}", ids), dtype=IdType(np.dtype(dtype).name))
+    assert "2,400 to train on, 600 held out" in tokens.prepare(tmp_path / "c").summary
+    task = built(tokens, tmp_path / "c")
     train, held_out = rows_in(ids[:2400], 9), rows_in(ids[2400:], 9)
     for step in range(30):
         batch = task.batch(step)
@@ -75,7 +75,7 @@ def test_ids_are_those_of_the_file(tmp_path: Path, suffix: str, dtype: type):
         whole = torch.cat([batch.inputs[0], batch.target[:, -1:]], dim=1).numpy()
         assert all(row.tobytes() in train for row in whole)
     for evaluation in Evaluation:
-        rows = built(made, tmp_path / "c", evaluation).held_out[0].astype(np.int64)
+        rows = built(tokens, tmp_path / "c", evaluation).held_out[0].astype(np.int64)
         assert rows.shape == (10, 9)
         assert all(row.tobytes() in held_out for row in rows)
 
@@ -84,21 +84,23 @@ def test_every_place_of_training_can_be_drawn(tmp_path: Path):
     ids = np.arange(60, dtype=np.uint16)
     for name, part in {"a": ids[:20], "b": ids[20:27], "c": ids[27:]}.items():
         write(tmp_path / f"{name}.bin", part)
-    made = options(tmp_path / "*.bin", eval_share=0.2, n_eval=1)
-    task = built(made, tmp_path / "k", batch_size=3000)
+    tokens = options(tmp_path / "*.bin", eval_share=0.2, n_eval=1)
+    task = built(tokens, tmp_path / "k", batch_size=3000)
     starts = set(task.batch(0).inputs[0][:, 0].tolist())
     # Windows of 9 ids within a file: a has 12 starts, b none, c has 21 before its end is held out.
     assert starts == {*range(12), *range(27, 40)}
 
 
 def test_batches_are_a_pure_function_of_seed_and_step(tmp_path: Path):
-    made = options(write(tmp_path / "a.bin", ids_of(3000)))
-    one, other = built(made, tmp_path / "c"), built(made, tmp_path / "c")
+    tokens = options(write(tmp_path / "a.bin", ids_of(3000)))
+    one, other = built(tokens, tmp_path / "c"), built(tokens, tmp_path / "c")
     other.batch(1)
     assert torch.equal(one.batch(5).target, other.batch(5).target)
     assert not torch.equal(one.batch(5).target, one.batch(6).target)
-    assert not torch.equal(one.batch(5).target, built(made, tmp_path / "c", seed=1).batch(5).target)
-    held_out = [built(made, tmp_path / "c", seed=seed).held_out[0] for seed in (0, 9)]
+    assert not torch.equal(
+        one.batch(5).target, built(tokens, tmp_path / "c", seed=1).batch(5).target
+    )
+    held_out = [built(tokens, tmp_path / "c", seed=seed).held_out[0] for seed in (0, 9)]
     assert np.array_equal(*held_out)
 
 
@@ -106,10 +108,10 @@ def test_the_split_is_disjoint_by_brute_force(tmp_path: Path):
     """Ids that repeat every 700 put training text behind the cut; such windows are not used."""
     ids = ids_of(4000)
     ids[3500:3700] = ids[100:300]
-    made = options(write(tmp_path / "a.bin", ids), n_eval=12)
-    data = made.prepare(tmp_path / "c")
+    tokens = options(write(tmp_path / "a.bin", ids), n_eval=12)
+    data = tokens.prepare(tmp_path / "c")
     train = rows_in(ids[:3200], 8)
-    sides = [built(made, tmp_path / "c", e).held_out[0].astype(np.int64) for e in Evaluation]
+    sides = [built(tokens, tmp_path / "c", e).held_out[0].astype(np.int64) for e in Evaluation]
     for row in np.concatenate(sides):
         assert row[:-1].tobytes() not in train
         assert row[1:].tobytes() not in train
@@ -129,17 +131,17 @@ def test_the_split_is_disjoint_by_brute_force(tmp_path: Path):
 
 def test_training_on_the_held_out_ids_is_refused(tmp_path: Path):
     half = ids_of(1000)
-    made = options(write(tmp_path / "a.bin", np.concatenate([half, half])), eval_share=0.5)
+    tokens = options(write(tmp_path / "a.bin", np.concatenate([half, half])), eval_share=0.5)
     with pytest.raises(ValueError, match="of 40 held-out ones 0 do"):
-        made.prepare(tmp_path / "c")
+        tokens.prepare(tmp_path / "c")
 
 
 def test_whole_documents_are_held_out(tmp_path: Path):
     ids = ids_of(3000, low=1)
     ends = [*range(150, 3000, 170)]
     ids[ends] = 0
-    made = options(write(tmp_path / "a.bin", ids), document_id=0)
-    sides = made.sides(tmp_path / "c", keep=False)
+    tokens = options(write(tmp_path / "a.bin", ids), document_id=0)
+    sides = tokens.sides(tmp_path / "c", keep=False)
     cut = next(end + 1 for end in ends if end >= 2400)
     assert [(each.first, each.last) for each in sides.train] == [(0, cut)]
     assert [(each.first, each.last) for each in sides.held_out] == [(cut, 3000)]
@@ -149,12 +151,12 @@ def test_whole_documents_are_held_out(tmp_path: Path):
 
 def test_files_of_their_own_are_held_out(tmp_path: Path):
     train, held_out = ids_of(900, 1), ids_of(400, 2)
-    made = options(
+    tokens = options(
         write(tmp_path / "train.bin", train), held_out_path=str(write(tmp_path / "v.npy", held_out))
     )
-    rows = built(made, tmp_path / "c").held_out[0].astype(np.int64)
+    rows = built(tokens, tmp_path / "c").held_out[0].astype(np.int64)
     assert all(row.tobytes() in rows_in(held_out, 9) for row in rows)
-    assert "900 to train on, 400 held out" in made.prepare(tmp_path / "c").summary
+    assert "900 to train on, 400 held out" in tokens.prepare(tmp_path / "c").summary
 
 
 class Constant(torch.nn.Module):
@@ -167,13 +169,13 @@ class Constant(torch.nn.Module):
 
 
 def test_losses_are_per_token_and_per_byte_where_the_bytes_are_known(tmp_path: Path):
-    made = options(write(tmp_path / "a.bin", ids_of(3000)))
-    task = built(made, tmp_path / "c")
+    tokens = options(write(tmp_path / "a.bin", ids_of(3000)))
+    task = built(tokens, tmp_path / "c")
     values = evaluate(Constant(500), task, [], torch.device("cpu"))
     assert values == {"val/loss": pytest.approx(math.log(500), rel=1e-6)}
     assert task.unit == "nats/token of 500"
-    assert not made.of_text
-    known = dataclasses.replace(made, bytes_per_token=4.4)
+    assert not tokens.of_text
+    known = dataclasses.replace(tokens, bytes_per_token=4.4)
     values = evaluate(Constant(500), built(known, tmp_path / "c"), [], torch.device("cpu"))
     assert values["val/nats_per_byte"] == pytest.approx(math.log(500) / 4.4, rel=1e-6)
     assert known.of_text
@@ -191,39 +193,43 @@ def test_the_fingerprint_is_of_the_content_not_of_the_path(tmp_path: Path):
 
 
 def test_a_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    made = options(write(tmp_path / "a.bin", ids_of(3000)))
+    tokens = options(write(tmp_path / "a.bin", ids_of(3000)))
     scanned: list[str] = []
     scan = token_files._scan
     monkeypatch.setattr(token_files, "_scan", lambda file: scanned.append(file.path) or scan(file))
     monkeypatch.setattr(token_files, "_READ", {})
-    made.prepare(tmp_path / "c", keep=True)
+    tokens.prepare(tmp_path / "c", keep=True)
     monkeypatch.setattr(token_files, "_READ", {})  # as in another process
-    made.prepare(tmp_path / "c")
+    tokens.prepare(tmp_path / "c")
     assert len(scanned) == 1
     write(tmp_path / "a.bin", ids_of(3000, seed=3))
     os.utime(tmp_path / "a.bin", ns=(1, 1))
-    made.prepare(tmp_path / "c")
+    tokens.prepare(tmp_path / "c")
     assert len(scanned) == 2
 
 
 def test_a_file_that_changes_during_a_run_is_named(tmp_path: Path):
-    made = options(write(tmp_path / "a.bin", ids_of(3000)))
-    planned = made.prepare(tmp_path / "c")
-    task = built(made, tmp_path / "c", data=planned.fingerprint)
+    tokens = options(write(tmp_path / "a.bin", ids_of(3000)))
+    planned = tokens.prepare(tmp_path / "c")
+    task = built(tokens, tmp_path / "c", data=planned.fingerprint)
     write(tmp_path / "a.bin", ids_of(1000))
     with pytest.raises(ValueError, match=r"a\.bin has changed since this command began"):
         task.batch(0)
     with pytest.raises(ValueError, match="has changed since this trial was planned"):
-        made.ensure_data(tmp_path / "c", planned.fingerprint)
-    assert made.prepare(tmp_path / "c").content_hash != planned.content_hash
+        tokens.ensure_data(tmp_path / "c", planned.fingerprint)
+    assert tokens.prepare(tmp_path / "c").content_hash != planned.content_hash
 
 
 def bad_files(folder: Path) -> dict[str, tuple[str, dict[str, Any]]]:
     """Write bad files and return, for each, the message and options."""
     cases: dict[str, tuple[Any, str, dict[str, Any]]] = {
         "empty.bin": (b"", "empty.bin is empty", {}),
-        "odd.bin": (b"abc", "3 bytes of ids, which is no multiple of the 2 of uint16", {}),
-        "odd32.bin": (b"abcdef", "no multiple of the 4 of uint32", {"dtype": IdType.uint32}),
+        "odd.bin": (b"abc", "3 bytes of ids, but each uint16 has 2", {}),
+        "odd32.bin": (
+            b"abcdef",
+            "6 bytes of ids, but each uint32 has 4",
+            {"dtype": IdType.uint32},
+        ),
         "short.bin": (ids_of(8), "no file has the 9 ids to train on", {}),
         "few.bin": (ids_of(100), "20 ids are held out, but 10 sequences of length=8", {}),
         "text.txt": (b"hello", "text.txt is neither .bin nor .npy", {}),
@@ -295,10 +301,10 @@ def test_a_bad_option_is_refused(values: dict[str, Any], message: str):
 
 
 def test_tuning_needs_windows_of_its_own(tmp_path: Path):
-    made = options(write(tmp_path / "a.bin", ids_of(900)), n_eval=15)
-    made.prepare(tmp_path / "c")
+    tokens = options(write(tmp_path / "a.bin", ids_of(900)), n_eval=15)
+    tokens.prepare(tmp_path / "c")
     with pytest.raises(ValueError, match="tuning needs 15 held-out sequences of its own"):
-        made.prepare(tmp_path / "c", Evaluation.tuning)
+        tokens.prepare(tmp_path / "c", Evaluation.tuning)
 
 
 def test_positions_are_cut_across_files(tmp_path: Path):
