@@ -128,8 +128,8 @@ def open_token_file(path: Path, dtype: str) -> TokenFile:
     n_bytes = stamp[0] - offset
     if n_bytes % kind.itemsize:
         raise ValueError(
-            f"{name} has {n_bytes} bytes of ids, but each {kind} has {kind.itemsize}; set task.dtype, "
-            "or write the file again"
+            f"{name} has {n_bytes} bytes of ids, but each {kind} has {kind.itemsize}; set "
+            "task.dtype, or write the file again"
         )
     return TokenFile(str(path.absolute()), kind.name, offset, n_bytes // kind.itemsize, stamp)
 
