@@ -55,7 +55,9 @@ class InspectedModule:
             perturb(module)
         return module.to(dtype)
 
-    def call(self, module: nn.Module, x: Tensor, keep: Tensor | None = None, seed: int = 0) -> Tensor:
+    def call(
+        self, module: nn.Module, x: Tensor, keep: Tensor | None = None, seed: int = 0
+    ) -> Tensor:
         """Return the output for (batch, time, d_model), with random numbers of this seed."""
         seed_everything(seed)
         result = module(x) if self.group == "norm" else module(x, keep)

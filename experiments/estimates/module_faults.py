@@ -24,9 +24,7 @@ from experiments.estimates.structure_faults import check_structure
 PROBE_SECONDS = 3.0  # for the probes of many positions
 
 
-def find_fault(
-    group: str, part: Any, d_model: int, length: int, *, is_padded: bool = False
-) -> str:
+def find_fault(group: str, part: Any, d_model: int, length: int, *, is_padded: bool = False) -> str:
     """Return the first fault of a part's module as a clause; "" if none is found.
 
     Args:

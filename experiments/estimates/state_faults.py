@@ -92,9 +92,7 @@ def check_other_sequences(inspected: InspectedModule) -> None:
 
     for training in (False, True):
 
-        def probe(
-            module: nn.Module, dtype: torch.dtype, *, training: bool = training
-        ) -> float:
+        def probe(module: nn.Module, dtype: torch.dtype, *, training: bool = training) -> float:
             module.train(training)
             own, changed = (inspected.call(module, each.to(dtype)) for each in (x, other))
             return difference(own[0], changed[0], own)
