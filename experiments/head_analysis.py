@@ -50,8 +50,14 @@ class HeadAnalysisOptions(Question):
         check_at_least(0, n_orders=self.n_orders)
 
     def check(self, groups: Mapping[str, Any]) -> None:
-        """Raise ValueError where attention has no heads."""
-        if not (attention := groups["attention"]).heads:
+        """Raise ValueError where attention has no heads, or ablab cannot read them."""
+        attention = groups["attention"]
+        if attention.is_plain:
+            raise ValueError(
+                f"attention={attention.kind} is a plain part, whose heads experiment=head_analysis "
+                "cannot read; choose another attention, such as mha"
+            )
+        if not attention.heads:
             raise ValueError(
                 f"attention={attention.kind} has no heads, which experiment=head_analysis scores; "
                 "choose another attention, such as mha"
@@ -74,7 +80,7 @@ def run(trial: "Trial") -> None:
     from experiments.probes.heads.probe import HeadProbe
     from experiments.probes.heads.summaries import example_attention_rows, summarise_heads
     from runner.trial.protocols import ProbeProtocol
-    from runner.trial.training import evaluate, train
+    from runner.trial.training import evaluate, record_held_out, train
 
     # Set up: the data, the model, and the probes that score it on held-out data.
     options, repeats = trial.config.options, trial.config.parts.task.repeats
@@ -95,7 +101,7 @@ def run(trial: "Trial") -> None:
         trial.open_log(0)
         values = evaluate(model, task, [make() for make in probes], trial.device)
         trial.log(values, 0)
-        trial.record({"val/loss": values["val/loss"]}, task.unit)
+        record_held_out(trial, task, values)
 
     # Score the final model and, as a reference, the same model before training.
     final, untrained = probe(model), build_model(trial, task)

@@ -36,6 +36,7 @@ __all__ = [
     "NameTakenError",
     "affected_metrics",
     "all_options",
+    "code_modules",
     "costs",
     "experiment_groups",
     "experiment_names",
@@ -48,6 +49,7 @@ __all__ = [
     "options_class",
     "page_module",
     "prepare",
+    "reserved_field_names",
     "restore_data",
     "save_registrations",
     "stage",
@@ -78,6 +80,16 @@ def kinds(group: str, *, load_tasks: bool = True) -> Mapping[str, type]:
         return tasks.TASKS
     science_parts.load()
     return science_parts.PARTS[group]
+
+
+def reserved_field_names() -> set[str]:
+    """Return the names that a field of a part cannot have, because they mean something else."""
+    return {*dir(science_parts.Part), "build_plain", "code_modules", "group", "kind"}
+
+
+def code_modules(part: object) -> tuple[str, ...]:
+    """Return the modules of other packages that a part names as its own code."""
+    return part.code_modules if isinstance(part, science_parts.Part) else ()
 
 
 def experiment_groups(experiment: str) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from experiments.estimates.expected_metrics import NAMES
+from experiments.estimates.expected_metrics import list_names
 from runner import registry
 from runner.metric_names import DivergedValue, Metric
 from runner.trial import metrics as engine
@@ -122,14 +122,14 @@ class Everything(SimpleNamespace):
     lengths = (1, 2)
     length = rounds = n_orders = 1
     reference_up_to = experts = 2
-    train = symbols = numerals = has_planted_lags = repeats = True
+    train = symbols = numerals = has_planted_lags = repeats = of_text = True
     kernel = "tiled"
 
 
 def recorded(question: str) -> list[str]:
     """Return the names that trials of a question may record, `layer*` for any layer."""
     parts: dict[str, Any] = dict.fromkeys(registry.experiment_groups(question), Everything())
-    return list(dict.fromkeys(NAMES[registry.options_class(question)](Everything(), parts)))
+    return list(dict.fromkeys(list_names(registry.options_class(question), Everything(), parts)))
 
 
 def main() -> None:

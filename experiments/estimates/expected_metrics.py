@@ -13,7 +13,7 @@ from typing import Any
 
 from experiments.ffn import FFNOptions
 from experiments.flash_attention import FlashOptions
-from experiments.gqa_vs_mha import GQAOptions
+from experiments.gqa_vs_mha import GQAOptions, has_kv_heads
 from experiments.head_analysis import HeadAnalysisOptions
 from experiments.moe import MoEOptions
 from experiments.norm_stability import NormStabilityOptions
@@ -84,7 +84,15 @@ def list_expected_metrics(options: object, parts: Mapping[str, Any]) -> Expected
     if isinstance(options, NormStabilityOptions):
         # The residual stream is measured before the first layer and after every layer.
         counts["layer"] = 1 + max([counts["layer"], *options.depths])
-    return ExpectedMetrics(tuple(NAMES[type(options)](options, parts)), counts)
+    return ExpectedMetrics(tuple(list_names(type(options), options, parts)), counts)
+
+
+def list_names(question: type, options: Any, parts: Mapping[str, Any]) -> list[str]:
+    """Return the names of the metrics of a question, and of its task."""
+    names = NAMES[question](options, parts)
+    if "val/loss" in names and parts["task"].of_text:
+        names.append("val/nats_per_byte")
+    return names
 
 
 def _ffn(options: FFNOptions, parts: Mapping[str, Any]) -> list[str]:  # noqa: ARG001
@@ -124,7 +132,11 @@ def _norm_stability(options: NormStabilityOptions, parts: Mapping[str, Any]) -> 
     return [*TRAINED, *COST, *(f"norm/{name}" for name in names)]
 
 
-def _gqa(options: GQAOptions, parts: Mapping[str, Any]) -> list[str]:  # noqa: ARG001
+def _gqa(options: GQAOptions, parts: Mapping[str, Any]) -> list[str]:
+    if not has_kv_heads(parts["attention"]):
+        names = ["attention_parameters", "loss_converted"]
+        names += ["prefill_time/length*"] if options.rounds else []
+        return [*TRAINED, *COST, *(f"gqa/{name}" for name in names)]
     names = ["cache_of_layer/length*", "cache_bytes", "attention_parameters"]
     names += ["parameter_reduction", "cache_reduction", "loss_converted"]
     if options.rounds:

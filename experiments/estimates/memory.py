@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 from experiments.flash_attention import FlashOptions
-from experiments.gqa_vs_mha import GQAOptions
+from experiments.gqa_vs_mha import GQAOptions, has_kv_heads
 from experiments.norm_stability import NormStabilityOptions
 from experiments.parts import Part
 from experiments.parts.body import body_cost
@@ -194,6 +194,9 @@ class ArmMemory:
     def timed_layer(self, options: GQAOptions) -> Memory:
         """Return the memory of the timed layer: weights, KV cache, input and activations."""
         attention = self.parts["attention"]
+        if not has_kv_heads(attention):
+            prompt = options.batch_size * options.prefill_lengths[-1] * options.d_model
+            return Memory(0, self.item * prompt)
         longest = max(*options.lengths, *options.prefill_lengths)
         width = options.d_model // attention.n_heads * attention.n_kv_heads
         weights = 2 * options.d_model * (options.d_model + width)

@@ -19,14 +19,30 @@ Factors for deep models multiply the std, by the name of the module:
 - DeepNorm (Wang 2022): its gain multiplies `value`, `out` and the feed-forward network, but not
   `query` and `key`. Encoder and decoder have different gains. It belongs to the norm placement
   `deepnorm` and replaces `scaled` and `plain`.
+
+Modules of plain parts, which have an `Adapter`, follow the same scheme as far as ablab knows them:
+- Weights of nn.Linear, nn.Conv1d to nn.Conv3d and nn.Embedding are drawn by seed and name, and
+  their biases are 0. The name has the path of the block's part and the path in the module. A
+  module with the names and shapes of one of ablab's modules so starts with equal weights.
+- All other parameters keep the values of the constructor, for example gains, decays and gates. So
+  do frozen parameters and buffers. The constructor runs once more for each layer, with torch's
+  random numbers seeded by the seed and the path.
+- A part with `keeps_initial_weights = True` keeps all values of the constructor, without a factor.
+- The factor of `out` or `down` applies to the layers that return the module's output. These are the
+  layers that the part names in `residual_writers`, or the nn.Linear whose output tensor is the
+  output. If there is none, no matrix has this factor, and a note of the trial says so.
+- DeepNorm's gain multiplies all drawn layers of a feed-forward network, but of attention only the
+  layers that return its output: ablab does not know which layer computes the values.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from experiments.nn.adapter import Adapter
 from experiments.nn.choice import check_known_name
 from experiments.nn.norm import deepnorm, deepnorm_decoder, deepnorm_encoder
 from experiments.nn.transformer import Block
@@ -38,9 +54,14 @@ DEEPNORM = ("value", "out", "up", "gate", "down")
 
 def named_generator(seed: int, name: str) -> torch.Generator:
     """Return a CPU generator seeded by a hash of `seed` and `name`."""
+    return torch.Generator().manual_seed(named_seed(seed, name))
+
+
+def named_seed(seed: int, name: str) -> int:
+    """Return a seed of 63 bits from a hash of `seed` and `name`."""
     digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
     # 63 bits, since manual_seed does not accept larger unsigned numbers on all platforms.
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+    return int.from_bytes(digest[:8], "big") >> 1
 
 
 def starting_gains(
@@ -92,13 +113,24 @@ def initialise(module: nn.Module, seed: int, *, gains: Mapping[str, float] | Non
         gains: factors on std. A key is the last name of a module's path, or its first and last:
             `out` or `decoder.out` for `decoder.0.cross.out`. None: `starting_gains` of the
             module's blocks.
+
+    Raises:
+        ValueError: the adapters of two layers hold the same parameter.
     """
     if gains is None:
         gains = starting_gains(sum(isinstance(child, Block) for child in module.modules()))
+
+    def gain(path: str, name: str) -> float:
+        # The factor of one side of an encoder-decoder takes precedence over a shared one.
+        return gains.get(f"{path.partition('.')[0]}.{name}", gains.get(name, 1.0))
+
+    of_adapters = draw_adapters(module, seed, gain)
     for path, child in module.named_modules():
         # Without recursion each parameter is visited once, with the module that it belongs to.
         for leaf, parameter in child.named_parameters(recurse=False):
             name = f"{path}.{leaf}" if path else leaf
+            if id(parameter) in of_adapters:
+                continue
             if leaf.endswith("bias"):
                 parameter.zero_()
             elif parameter.ndim == 1:
@@ -107,11 +139,33 @@ def initialise(module: nn.Module, seed: int, *, gains: Mapping[str, float] | Non
             else:
                 # The last axis of a weight is its fan-in. An embedding looks rows up and has none.
                 std = 1.0 if isinstance(child, nn.Embedding) else parameter.shape[-1] ** -0.5
-                # The factor of one side of an encoder-decoder takes precedence over a shared one.
-                first, last = path.partition(".")[0], path.rpartition(".")[2]
-                std *= gains.get(f"{first}.{last}", gains.get(last, 1.0))
+                std *= gain(path, path.rpartition(".")[2])
                 # Drawn on the CPU, so that the values do not depend on the device.
                 parameter.copy_(std * draw_normal(parameter, named_generator(seed, name)))
+
+
+def draw_adapters(
+    module: nn.Module, seed: int, gain: Callable[[str, str], float]
+) -> dict[int, nn.Parameter]:
+    """Draw the weights of all adapters; return their parameters by id.
+
+    `gain` maps the path of an adapter and the last name of a module to a factor.
+
+    Raises:
+        ValueError: two adapters hold the same parameter.
+    """
+    drawn: dict[int, nn.Parameter] = {}
+    for path, adapter in list(module.named_modules()):
+        if isinstance(adapter, Adapter):
+            adapter.draw_initial_weights(seed, path, partial(gain, path))
+            own = {id(parameter): parameter for parameter in adapter.parameters()}
+            if own.keys() & drawn.keys():
+                raise ValueError(
+                    f"{path}: its parameters are those of another layer; build must return a new "
+                    "module in each call"
+                )
+            drawn |= own
+    return drawn
 
 
 def draw_normal(like: Tensor, generator: torch.Generator) -> Tensor:

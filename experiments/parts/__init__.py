@@ -8,6 +8,7 @@ import functools
 import importlib
 import inspect
 import pkgutil
+import re
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -36,22 +37,29 @@ FORMER_MEMBERS = {
 def part(group: str, kind: str) -> Callable[[P], P]:
     """Register a dataclass as the part `kind` of a group: `@part("ffn", "mine")`.
 
+    The class extends `Part`, or it is a plain one with `build(self, d_model)`, which may return any
+    module. `experiments.parts.plain.PlainPart` has the rules for plain classes. The name of a plain
+    class then refers to the derived `Part`.
+
     Raises:
-        ValueError: the group does not exist, the class is not a complete `Part`, or another part
-            of the group has this kind.
+        ValueError: the group does not exist, the class is not a complete `Part` and no complete
+            plain class, or another part of the group has this kind.
     """
 
     def register(options: P) -> P:
         name = f"@part({group!r}, {kind!r}) on {options.__name__}"
         if group not in PARTS:
             raise ValueError(f"{name}: there is no such group; choose one of {', '.join(PARTS)}")
-        check_dataclass(name, options)
-        if not issubclass(options, Part):
-            if not callable(getattr(options, "build", None)):
-                raise ValueError(f"{name}: it has no build(self, d_model); define it")
+        if not re.fullmatch(r"[A-Za-z][\w-]*", kind) or kind.lower() in ("null", "true", "false"):
+            raise ValueError(
+                f"{name}: {kind!r} is no name of an option; begin with a letter, and use letters, "
+                "digits and _"
+            )
+        if not issubclass(options, Part) or options.is_plain:
             # By name: a static import would add this file to the code hash of every arm.
             plain = importlib.import_module(f"{__name__}.plain")
-            options = plain.derive_part(group, options)
+            options = plain.derive_part(group, kind, options)
+        check_dataclass(name, options)
         if inspect.isabstract(options):
             missing = ", ".join(sorted(getattr(options, "__abstractmethods__", ())))
             raise ValueError(f"{name}: it has no {missing}; experiments/parts/ffn.py is an example")

@@ -53,10 +53,15 @@ class Part(ABC):
         supports_cross_attention: whether an encoder-decoder can use it (of attention). Its module
             must have what `experiments.nn.attention.Attention` has: the arguments `causal=False`,
             `memory=` and `cache=`, and the methods `new_cache` and `new_memory_cache`.
+        code_modules: modules of other packages whose code is part of the code hash of its trials.
+        is_plain: whether the part comes from a plain class, so that ablab does not know the inner
+            values of its module.
     """
 
+    is_plain: ClassVar[bool] = False
     writes_to_residual: ClassVar[bool] = True
     supports_cross_attention: ClassVar[bool] = False
+    code_modules: ClassVar[tuple[str, ...]] = ()
 
     kind: str
 
@@ -110,6 +115,11 @@ class Part(ABC):
         The experiment `ffn` draws this function.
         """
         return None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for the report of a trial that uses the part."""
+        return ()
 
     def saved_activations_per_token(self, d_model: int) -> int:  # noqa: ARG002
         """Return a lower bound on the numbers that the backward pass needs for each token."""

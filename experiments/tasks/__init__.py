@@ -1,7 +1,9 @@
 """The tasks that models learn. Each task has one file with its options, data, samples and loss.
 
-A file registers its options with `@task("kind")`; no other file has to change. `load` imports the
-files. They import torch only inside functions, since a plan loads them and must be fast. This file
+A file registers its options with `@task("kind")`; no other file has to change. A plain dataclass
+with a method `sample(rng, n)` is a whole task (`plain.py`). `load` imports the files.
+
+The files import torch only inside functions, since a plan loads them and must be fast. This file
 does not import them: the code hash of a trial follows imports, and must cover only its own task.
 """
 
@@ -10,12 +12,13 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from experiments.rules import check_dataclass, check_former_members, check_name_is_free
 from experiments.tasks.base import Sizes, TaskOptions
+from experiments.tasks.hash_split import split_by_hash
 
-__all__ = ["TASKS", "Sizes", "TaskOptions", "load", "task"]
+__all__ = ["TASKS", "Sizes", "TaskOptions", "load", "split_by_hash", "task"]
 
 TASKS: dict[str, type[TaskOptions]] = {}
 """Kind -> class of options. `load` adds the tasks of this package."""
@@ -32,16 +35,25 @@ FORMER_MEMBERS = {
 
 
 def task(kind: str) -> Callable[[T], T]:
-    """Register a dataclass of options as a task: `@task("mine")` makes `task=mine` available.
+    """Register a dataclass as a task: `@task("mine")` makes `task=mine` available.
+
+    The class extends `TaskOptions`, or it is a plain class with `sample` (`tasks.plain`).
 
     Raises:
-        ValueError: the class is not a complete `TaskOptions`, or another task has this kind.
+        ValueError: the class is not a complete task, or another task has this kind.
     """
 
-    def register(options: T) -> T:
+    def register(options: Any) -> Any:
         name = f"@task({kind!r}) on {options.__name__}"
         if not issubclass(options, TaskOptions):
-            raise ValueError(f"{name}: write it as class {options.__name__}(TaskOptions)")
+            if not callable(getattr(options, "sample", None)):
+                raise ValueError(
+                    f"{name}: it has no sample(self, rng, n); define it, or write it as class "
+                    f"{options.__name__}(TaskOptions)"
+                )
+            check_dataclass(name, options)
+            # By its name: an import would make this file's trials depend on plain tasks.
+            options = importlib.import_module(f"{__name__}.plain").derive_task(name, options)
         if inspect.isabstract(options):
             missing = ", ".join(sorted(options.__abstractmethods__))
             raise ValueError(

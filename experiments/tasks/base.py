@@ -76,6 +76,7 @@ class TaskOptions(ABC):
         repeats: whether sequences repeat after their first symbol, so that models can copy.
         has_planted_lags: whether a step depends on the step that is `Task.lags` steps earlier.
         numerals: whether sentences are numbers, which are also scored by their digits.
+        of_text: whether the bytes of its held-out text are known, for losses per byte.
         has_tuning_data: whether there are held-out data for tuning, apart from the report's.
             `build` then takes `evaluation` and returns the task with these data.
     """
@@ -85,6 +86,7 @@ class TaskOptions(ABC):
     repeats: ClassVar[bool] = False
     has_planted_lags: ClassVar[bool] = False
     numerals: ClassVar[bool] = False
+    of_text: ClassVar[bool] = False
     has_tuning_data: ClassVar[bool] = False
 
     kind: str

@@ -86,6 +86,7 @@ class Task:
         lags: label -> number of steps from a query back to the key on which its target depends,
             if the task has such dependences.
         needs_lags: whether this key helps to predict the target, so that attending to it pays.
+        n_held_out_bytes: bytes of text that the held-out targets stand for; None without text.
     """
 
     labels: tuple[str, ...]
@@ -94,6 +95,7 @@ class Task:
     width: int | None = None
     lags: Mapping[str, int] = MappingProxyType({})
     needs_lags: bool = False
+    n_held_out_bytes: float | None = None
     held_out: Sequence[NDArray[Any]]
 
     def __init__(self, *, seed: int, batch_size: int) -> None:
@@ -110,6 +112,10 @@ class Task:
     def loss(self, prediction: Tensor, batch: Batch) -> Tensor:
         """Return the mean loss over the kept positions of a batch."""
         raise NotImplementedError
+
+    def metrics(self, prediction: Tensor, batch: Batch) -> Mapping[str, float]:  # noqa: ARG002
+        """Return further metrics of a held-out batch by name, each a mean over kept positions."""
+        return {}
 
     def evaluation(self) -> Iterator[Batch]:
         """Yield all held-out sequences, the same for every seed. The last batch may be smaller."""

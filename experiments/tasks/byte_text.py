@@ -1,4 +1,4 @@
-"""Byte-level language modelling on a cached corpus of installed packages or of the user's files."""
+"""Language modelling on a cached corpus of installed packages or of the user's files."""
 
 from pathlib import Path
 
@@ -11,17 +11,19 @@ from runner.config import Evaluation
 
 
 class ByteTextTask(SymbolsTask):
-    """Predict each byte from the bytes before it.
+    """Predict each byte from the bytes before it, or each token of a learned vocabulary.
 
-    inputs and target are (batch, length) int64 in 0..255, the target one byte ahead. There is no
-    padding. The loss is the cross-entropy in nats per byte.
+    inputs and target are (batch, length) int64, the target one step ahead. Bytes are 0..255, and
+    ids of tokens end at the size of the vocabulary. There is no padding. The loss is the
+    cross-entropy in nats per byte or token. `val/nats_per_byte` divides the same sum by the bytes
+    of the held-out targets.
 
     The folder `cache` holds the corpus with the fingerprint `data`. Without a fingerprint the
     corpus is built from the present source.
     """
 
     unit = "nats/byte"
-    vocabulary = BYTE_VALUES
+    vocabulary: int | None = BYTE_VALUES
 
     def __init__(
         self,
@@ -38,6 +40,13 @@ class ByteTextTask(SymbolsTask):
         prefix = "tuning_" if evaluation is Evaluation.tuning else ""
         self.labels = tuple(str(name) for name in corpus["labels"])
         self.held_out = corpus[f"{prefix}windows"], corpus[f"{prefix}window_label"]
+        target = self.held_out[0][:, 1:]
+        self.n_held_out_bytes = target.size
+        if options.learned_vocabulary is not None:
+            sizes = np.diff(corpus["token_ends"], prepend=0)
+            self.vocabulary = len(sizes)
+            self.unit = f"nats/token of {self.vocabulary}"
+            self.n_held_out_bytes = int(sizes[target].sum())
         self._train, self._bounds = corpus["train"], corpus["bounds"]
         self._offsets = np.arange(options.sizes().length + 1)
 

@@ -100,6 +100,8 @@ class Evidence:
             by_seed[seed] = value
             self.states.setdefault(arm, {}).setdefault(seed, "no status")
         self.units = dict(zip(results.metric, results.unit, strict=True))
+        keys = zip(results.arm, results.metric, strict=True)
+        self.arm_units = dict(zip(keys, results.unit, strict=True))
 
     def unit(self, metric: str) -> str:
         """Return the unit of a metric, or of the metrics of a template; "" for a pure number."""
@@ -126,8 +128,10 @@ class Evidence:
         A trial without a value is an error: no later seed replaces it.
 
         Raises:
-            InvalidClaimError: arms, metrics, seeds or values are missing.
+            InvalidClaimError: arms, metrics, seeds or values are missing, or two arms have a metric
+                in different units.
         """
+        self.check_units(columns)
         seeds = self.common_seeds([arm for arm, _ in columns])
         for arm, metric in columns:
             if (arm, metric) not in self.values and HEALTHY & set(self.states[arm].values()):
@@ -148,6 +152,18 @@ class Evidence:
         self.check_enough_seeds(seeds, n)
         n_clipped = len({(a, s, m) for a, m in columns for s in seeds[:n]} & self.clipped)
         return SeedValues(values, tuple(seeds), n, n_clipped)
+
+    def check_units(self, columns: Sequence[tuple[str, str]]) -> None:
+        """Raise InvalidClaimError where two columns (arm, metric) have a metric in two units."""
+        for metric in dict.fromkeys(metric for _, metric in columns):
+            units = {
+                str(self.arm_units[arm, metric]): arm
+                for arm, name in columns
+                if name == metric and (arm, metric) in self.arm_units
+            }
+            if len(units) > 1:
+                text = ", ".join(f"{unit} of {arm!r}" for unit, arm in units.items())
+                raise InvalidClaimError(f"{metric} has different units: {text}")
 
     def value(self, arm: str, metric: str, seed: int) -> float:
         """Return one final value, NaN if there is none."""

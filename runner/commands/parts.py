@@ -11,6 +11,7 @@ import yaml
 from runner import registry
 from runner.commands.options import Option, list_options
 from runner.commands.verb_arguments import (
+    CONFIG_DIR,
     PLUGINS,
     asks_for_help,
     load_verb_options,
@@ -34,7 +35,7 @@ WIDEST_NAME, WIDEST_ORIGIN = 26, 24
 
 
 def print_parts(arguments: Sequence[str]) -> None:
-    """Print the options of every group, or those that the arguments choose.
+    """Print the options of every group, or the options that the arguments choose.
 
     Raises:
         ConfigError: a group, option or key is unknown, or a plug-in cannot be imported.
@@ -46,7 +47,7 @@ def print_parts(arguments: Sequence[str]) -> None:
     # `ffn=swiglu` chooses an option and sets no key.
     filters = [word for word in arguments if word.partition("=")[0] in groups]
     rest = [word for word in arguments if word not in filters]
-    read = read_verb_arguments(USAGE, rest, [*groups, PLUGINS], most_words=1)
+    read = read_verb_arguments(USAGE, rest, [*groups, PLUGINS, CONFIG_DIR], most_words=1)
     for word in read.words:
         raise ConfigError(
             f"{truncate_middle(word, 80)}: there is no such group; {name_hint(word, groups)}"
@@ -104,7 +105,7 @@ def format_option(option: Option, width: int) -> str:
 
 
 def wrap(text: str, width: int, start: str) -> list[str]:
-    """Return text in lines of a width, the first with `start` and the others indented alike."""
+    """Return text in lines of a width, the first with `start` and the others indented."""
     return textwrap.wrap(
         text,
         width,

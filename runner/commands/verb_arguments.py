@@ -14,7 +14,8 @@ from runner.plan import user_options
 from runner.wording.names import name_hint
 from runner.wording.output import truncate_middle
 
-FOLDER_FLAGS = ("--config-dir", "-cd")
+CONFIG_DIR = "--config-dir"
+FOLDER_FLAGS = (CONFIG_DIR, "-cd")
 PLUGINS = "plugins"
 
 
@@ -40,19 +41,22 @@ def asks_for_help(arguments: Sequence[str]) -> bool:
 def read_verb_arguments(
     usage: str, arguments: Sequence[str], keys: Iterable[str], most_words: int
 ) -> VerbArguments:
-    """Return the arguments of a verb. `usage` ends the messages, `keys` are its keys.
+    """Return the arguments of a verb. `usage` ends the messages.
+
+    `keys` are the keys that the verb knows, and the flag `--config-dir` if it takes one.
 
     Raises:
         ConfigError: a key or flag is unknown or doubled, or there are too many words.
     """
     words: list[str] = []
     values: dict[str, str] = {}
+    known = tuple(keys)
     rest = list(arguments)
     while rest:
         text = rest.pop(0)
         key, equals, value = text.partition("=")
-        if key in FOLDER_FLAGS:
-            key, value = FOLDER_FLAGS[0], value if equals else "".join(rest[:1])
+        if key in FOLDER_FLAGS and CONFIG_DIR in known:
+            key, value = CONFIG_DIR, value if equals else "".join(rest[:1])
             rest = rest if equals else rest[1:]
             if not value:
                 raise ConfigError(f"{key}: name a folder, e.g. {key}=mine")
@@ -61,17 +65,15 @@ def read_verb_arguments(
         elif not equals:
             words.append(text)
             continue
-        elif key not in keys:
-            known = [*keys, *FOLDER_FLAGS[:1]]
-            raise ConfigError(
-                f"{truncate_middle(text, 120)}: there is no such key; {name_hint(key, known)}"
-            )
+        elif key not in known:
+            hint = name_hint(key, known) if known else f"type {usage}"
+            raise ConfigError(f"{truncate_middle(text, 120)}: there is no such key; {hint}")
         if key in values:
             raise ConfigError(f"{key} is set twice; set it once")
         values[key] = value
     if len(words) > most_words:
         raise ConfigError(f"{truncate_middle(words[most_words], 80)} is too much; type {usage}")
-    folder = values.pop(FOLDER_FLAGS[0], None)
+    folder = values.pop(CONFIG_DIR, None)
     return VerbArguments(tuple(words), values, None if folder is None else Path(folder))
 
 

@@ -23,6 +23,7 @@ from runner.plan import (
     checks,
     code_hash,
     memory,
+    part_inspection,
     plugin_packages,
     references,
     seed_checks,
@@ -75,6 +76,7 @@ def make_plan(
     experiment = checks.check_experiment(study, overrides)
     # Import plug-ins again: the process of a launcher has not checked the command line.
     plugin_packages.import_all_plugins(study.plugins)
+    inspector = part_inspection.begin_inspection(study.plugins)
     if arms is not None:
         study = replace(study, arms={**study.arms, **arms})
     # Compose and match the arms. Then check the names in claims, headline and figures.
@@ -83,6 +85,7 @@ def make_plan(
     composed = compose_arms(study, overrides, None if arms is None else list(arms))
     checks.check_controls(study, spec)
     empty = references.check_references(study, spec, composed.arms, overrides)
+    inspector.check_arms(composed.arms)
     # Refuse everything that can be refused before data are prepared, which may take minutes.
     devices = {name: device.resolve(arm.device) for name, arm in composed.arms.items()}
     tuned = study.tune.key is not None and evaluation is Evaluation.report

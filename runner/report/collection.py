@@ -11,7 +11,14 @@ from runner.metric_names import DivergedValue, Metric
 from runner.plan.plan import Plan
 from runner.plan.report_spec import ReportSpec
 from runner.records.store import Slot, TrialRecords
-from runner.report import declarations, records_archive, repeated_looks, study_record, trial_notes
+from runner.report import (
+    comparable_units,
+    declarations,
+    records_archive,
+    repeated_looks,
+    study_record,
+    trial_notes,
+)
 from runner.study import pool
 from runner.study.entries import Entry
 from runner.wording.output import escape_unprintable
@@ -146,7 +153,7 @@ def assemble_record(
         "not_tested": [*outline.not_tested, *untuned(summary, results, outline.not_tested)],
     }
     declared = declarations.metrics_of(summary, results["metric"])
-    return study_record.StudyRecord(
+    study = study_record.StudyRecord(
         **{key: value for key, value in summary.items() if key not in KEYS_TO_CONVERT},
         registrations={
             name: Registration(**known)
@@ -164,3 +171,4 @@ def assemble_record(
         config_yaml=config_yaml,
         environment=environment,
     )
+    return comparable_units.use_comparable_metrics(study)

@@ -1,9 +1,10 @@
 """The comparisons of the answer: each headline metric, its baseline, and the other arms.
 
-Three sorts of arms are in the tables, but not compared here. The second arm of an A/A pair shares
-no seeds with the baseline, so its values cannot be paired. A control arm only tests whether the
-study can show a difference. An arm with another kind of task solves another problem. A headline
-with its own baseline covers the arms that train on the same data as that baseline.
+Four sorts of arms are in the tables, but not compared here. The second arm of an A/A pair shares no
+seeds with the baseline, so its values cannot be paired. A control arm only tests whether the study
+can show a difference. An arm with another kind of task solves another problem. A value in another
+unit cannot be subtracted. A headline with its own baseline covers the arms that train on the same
+data as that baseline.
 """
 
 from collections.abc import Mapping, Sequence
@@ -146,6 +147,7 @@ def compare_headlines(study: StudyRecord, results: pd.DataFrame) -> list[Headlin
     seeds = sorted({*study.trials["seed"], *wide.index})
     wide = wide.reindex(seeds)
     units = results.drop_duplicates("metric").set_index("metric")["unit"]
+    own_units = results.drop_duplicates(["arm", "metric"]).set_index(["arm", "metric"])["unit"]
 
     means = wide.mean()
     displays = {
@@ -159,6 +161,10 @@ def compare_headlines(study: StudyRecord, results: pd.DataFrame) -> list[Headlin
     def is_comparable(arm: str, metric: str) -> bool:
         return (arm, metric) in wide.columns or has_no_done_trial(study, arm)
 
+    def have_one_unit(arm: str, baseline: str, metric: str) -> bool:
+        keys = [key for key in ((arm, metric), (baseline, metric)) if key in own_units]
+        return len({own_units[key] for key in keys}) < 2
+
     pairs = [
         (headline, study.baseline_of(headline), arm)
         for headline in study.headline
@@ -166,6 +172,7 @@ def compare_headlines(study: StudyRecord, results: pd.DataFrame) -> list[Headlin
         if headline.metric in units
         and is_comparable(study.baseline_of(headline), headline.metric)
         and is_comparable(arm, headline.metric)
+        and have_one_unit(arm, study.baseline_of(headline), headline.metric)
     ]
     contrasts = [
         Contrast(

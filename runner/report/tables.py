@@ -39,6 +39,10 @@ def comparison_table(
     An arm without a value has a row only if it is compared, because then it is undecided.
     """
     means = summary[summary["metric"] == headline.metric]
+    # Arms with another unit than the baseline have no place under this heading.
+    of_baseline = means[means["arm"] == study.baseline_of(headline)]
+    if len(of_baseline):
+        means = means[means["unit"] == of_baseline["unit"].iloc[0]]
     mine = {row["arm"]: row for row in means.to_dict("records")}
     against = {one.arm: one for one in compared if one.headline is headline}
     baseline = study.baseline_of(headline)

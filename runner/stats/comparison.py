@@ -28,7 +28,7 @@ def compare_with_baseline(
 ) -> "DataFrame":
     """Return a row for each other arm and each metric that it shares with the baseline.
 
-    The table is exploratory: `judge` judges claims, and `runner.stats.standing` the answer.
+    A metric that the two arms have in different units is left out. The table is exploratory: `judge` judges claims, and `runner.stats.standing` the answer.
 
     - Means are over the `n` seeds where both values are finite. So `difference` is
       arm_mean - baseline_mean.
@@ -65,9 +65,15 @@ def compare_with_baseline(
     planned = len(seeds) if seeds is not None else len(wide)
     base = wide[baseline]
     compared = [m for m in (known if metrics is None else metrics) if m in base.columns]
+    own = results.drop_duplicates(["arm", "metric"])
+    unit_of = dict(zip(zip(own.arm, own.metric, strict=True), own.unit, strict=True))
     tables: list[pd.DataFrame] = []
     for arm in arms:
-        shared = [m for m in compared if m in wide[arm].columns]
+        shared = [
+            m
+            for m in compared
+            if m in wide[arm].columns and unit_of[arm, m] == unit_of[baseline, m]
+        ]
         if arm != baseline and shared:
             columns = _contrast(wide[arm][shared].to_numpy(), base[shared].to_numpy())
             rows = pd.DataFrame(columns).assign(arm=arm, baseline=baseline, metric=shared)
@@ -75,8 +81,7 @@ def compare_with_baseline(
     if not tables:
         return pd.DataFrame(columns=COMPARISON_COLUMNS)
     table = pd.concat(tables, ignore_index=True)
-    units = results.drop_duplicates("metric").set_index("metric").unit
-    table["unit"] = table.metric.map(units)
+    table["unit"] = [unit_of[baseline, metric] for metric in table.metric]
     table["n_missing"] = planned - table.n
     return table[COMPARISON_COLUMNS]
 

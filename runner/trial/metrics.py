@@ -17,6 +17,18 @@ ENGINE_METRICS: Mapping[str, Metric] = {
         better="less",
         lowest=0,
     ),
+    "val/nats_per_byte": Metric(
+        DivergedValue.start,
+        label="held-out loss per byte",
+        meaning=(
+            "Cross-entropy of the held-out text per byte of it, whatever its tokens are. Arms with "
+            "different vocabularies are compared in it."
+        ),
+        unit="nats/byte",
+        formula="Σ_t L_t / B, over the held-out tokens t; B is the number of their bytes",
+        better="less",
+        lowest=0,
+    ),
     "train/loss": Metric(
         DivergedValue.start,
         label="training loss",
@@ -134,6 +146,12 @@ ENGINE_METRICS: Mapping[str, Metric] = {
         source="experiments/parts/cost.py; a test compares it with torch's FLOP counter",
         better="less",
         lowest=0,
+    ),
+    "task": Metric(
+        label="task",
+        meaning="Any metric that the task of a plug-in computes on held-out data.",
+        unit="1",
+        formula="mean over the kept positions of the held-out data",
     ),
     "cost": Metric(
         DivergedValue.kept,

@@ -1,6 +1,6 @@
 """The interfaces that the training loop needs: task, batch, model output, probe, trial."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,14 +26,19 @@ class TaskProtocol(Protocol):
     """The data and the loss of a task.
 
     `batch` is a pure function of the step, so the data have no state to save. `evaluation` yields
-    the held-out batches. `unit` is the unit of the loss.
+    the held-out batches. `unit` is the unit of the loss. `n_held_out_bytes` is the number of bytes
+    of text that the held-out targets stand for; None if they are no text. `metrics` returns means
+    over the kept positions of a held-out batch, in addition to the loss.
     """
 
     @property
     def unit(self) -> str: ...
+    @property
+    def n_held_out_bytes(self) -> float | None: ...
     def batch(self, step: int) -> Any: ...
     def evaluation(self) -> Iterator[Any]: ...
     def loss(self, prediction: Tensor, batch: Any) -> Tensor: ...
+    def metrics(self, prediction: Tensor, batch: Any) -> Mapping[str, float]: ...
 
 
 class OutputProtocol(Protocol):

@@ -26,6 +26,7 @@ from runner.trial.optimizer import adamw, learning_rate
 from runner.trial.protocols import ProbeProtocol, TaskProtocol, TrialProtocol
 
 LAST_STEPS = 5
+NATS_PER_BYTE = "val/nats_per_byte"
 SPIKE_WINDOW, SPIKE_MIN_STEPS, SPIKE_DEVIATIONS = 1000, 32, 7.0
 
 
@@ -48,23 +49,27 @@ class LoopState:
         step_seconds: the wall-clock seconds of each step.
         curves: the training scalars by name, one value per step.
         evaluated: the number of finished steps at each evaluation.
+        task_metrics: the task's other held-out metrics by name, one value per evaluation.
     """
 
     losses: list[float]
     step_seconds: list[float]
     curves: dict[str, list[float]]
     evaluated: list[int] = field(default_factory=list)
+    task_metrics: dict[str, list[float]] = field(default_factory=dict)
 
     @staticmethod
     def is_valid(state: object) -> bool:
         """Return whether the state in a checkpoint has exactly these fields, with their types."""
         if not isinstance(state, dict) or {f.name for f in fields(LoopState)} != set(state):
             return False
-        curves = state["curves"]
-        lists = [value for name, value in state.items() if name != "curves"]
-        return isinstance(curves, dict) and all(
+        by_name = [state["curves"], state["task_metrics"]]
+        if not all(isinstance(values, dict) for values in by_name):
+            return False
+        lists = [state["losses"], state["step_seconds"], state["evaluated"]]
+        return all(
             isinstance(values, list) and all(isinstance(value, int | float) for value in values)
-            for values in [*lists, *curves.values()]
+            for values in [*lists, *(each for values in by_name for each in values.values())]
         )
 
 
@@ -111,7 +116,7 @@ def train(
     step_probes: Sequence[StepProbe] = (),
     second_phase: SecondPhase | None = None,
 ) -> dict[str, list[float]]:
-    """Train `model` on `task`; log curves; record `val/loss` and times.
+    """Train `model` on `task`; log curves; record `val/loss`, the task's metrics and times.
 
     Divergence: a trial diverges in one of two cases.
 
@@ -396,6 +401,8 @@ def evaluate_and_log(setup: TrainingSetup, model: nn.Module, *, step: int) -> No
     setup.trial.log(values, step)
     setup.loop_state.losses.append(values["val/loss"])
     setup.loop_state.evaluated.append(step)
+    for metric in filter(is_task_metric, values):
+        setup.loop_state.task_metrics.setdefault(metric, []).append(values[metric])
     if not math.isfinite(values["val/loss"]):
         setup.trial.diverge(f"the held-out loss is {values['val/loss']} at step {step}")
     elif name := find_non_finite_weight(model, setup.unchecked_buffers):
@@ -406,27 +413,46 @@ def evaluate_and_log(setup: TrainingSetup, model: nn.Module, *, step: int) -> No
 def evaluate(
     model: nn.Module, task: TaskProtocol, probes: Sequence[ProbeProtocol], device: torch.device
 ) -> dict[str, float]:
-    """Return `val/loss` and the metrics of the probes, on held-out data.
+    """Return `val/loss`, the task's other metrics and those of the probes, on held-out data.
 
-    `val/loss` is the mean over the kept positions. The model is in eval mode. `device.autocast`
+    `val/loss` is the mean over the kept positions, as is `task/<name>`. `val/nats_per_byte` is of
+    tasks that know the bytes of their held-out text. The model is in eval mode. `device.autocast`
     does not apply here: it is for training steps only.
     """
     was_training = model.training
     model.eval()
     total, count = 0.0, 0
+    sums: dict[str, float] = {}
     for held_out in task.evaluation():
         batch = held_out.to(device)
         output = model(*batch.inputs, keep=batch.keep)
         n = int(batch.keep.sum())
         total += task.loss(output.prediction, batch).item() * n
         count += n
+        for name, value in task.metrics(output.prediction, batch).items():
+            sums[name] = sums.get(name, 0.0) + value * n
         for probe in probes:
             probe.update(batch, output)
     model.train(was_training)
     values = {"val/loss": total / count}
+    if task.n_held_out_bytes is not None:
+        values[NATS_PER_BYTE] = total / task.n_held_out_bytes
+    values |= {f"task/{name}": value / count for name, value in sums.items()}
     for probe in probes:
         values |= probe.metrics()
     return values
+
+
+def is_task_metric(name: str) -> bool:
+    """Return whether a value of `evaluate` is a metric of the task other than its loss."""
+    return name == NATS_PER_BYTE or name.startswith("task/")
+
+
+def record_held_out(trial: TrialProtocol, task: TaskProtocol, values: Mapping[str, float]) -> None:
+    """Record the held-out loss and the task's other metrics, from values of `evaluate`."""
+    trial.record({"val/loss": values["val/loss"]}, task.unit)
+    for name in filter(is_task_metric, values):
+        trial.record({name: values[name]}, "nats/byte" if name == NATS_PER_BYTE else "1")
 
 
 def record_final_values(setup: TrainingSetup) -> None:
@@ -440,7 +466,9 @@ def record_final_values(setup: TrainingSetup) -> None:
         )
     if not trial.diverged and (rise := describe_loss_rise(losses, setup.loop_state.evaluated)):
         trial.note(rise)
-    trial.record({"val/loss": losses[0] if trial.diverged else losses[-1]}, setup.task.unit)
+    by_name = {"val/loss": losses, **setup.loop_state.task_metrics}
+    counted = {name: values[0 if trial.diverged else -1] for name, values in by_name.items()}
+    record_held_out(trial, setup.task, counted)
     trial.record({"train/spike_score": spike_score(trained)}, "1")
     if setup.loop_state.step_seconds:
         seconds = statistics.median(setup.loop_state.step_seconds)

@@ -31,7 +31,7 @@ OURS = {name: metric for *_, owned in metrics_page.owners() for name, metric in 
 LOGGED = ["train/loss", "train/aux_loss", "train/grad_norm", "train/lr", "norm/grad/layer*"]
 """Curves that have no final value."""
 RECORDED = [*LOGGED, *dict.fromkeys(name for each in questions() for name in recorded(each))]
-OF_PLUGINS = {"time", "cost"}
+OF_PLUGINS = {"time", "cost", "task"}
 COUNTED = {"norm/diverged", "time"}
 """Metrics without a formula that are not deterministic counts."""
 MANY = dict.fromkeys(("layer", "head", "expert"), 10**9)

@@ -9,7 +9,14 @@ from typing import Any, ClassVar
 from numpy.typing import NDArray
 
 from experiments.tasks.base import TaskData, TaskOptions, module_code_hashes
-from experiments.tasks.corpora import cache_files, corpus_arrays, normalisation, windows
+from experiments.tasks.corpora import (
+    bpe,
+    cache_files,
+    corpus_arrays,
+    normalisation,
+    token_windows,
+    windows,
+)
 from experiments.tasks.corpora.corpus_arrays import Split, build_arrays, split_evenly
 from runner.config import Evaluation
 
@@ -33,7 +40,7 @@ class CorpusSource:
 
 @dataclass
 class CorpusOptions(TaskOptions):
-    """Options of a task that predicts the bytes of a corpus.
+    """Options of a task that predicts the bytes of a corpus, or tokens of a learned vocabulary.
 
     A task adds `source`, which reads the text, and `build`, which returns the task.
 
@@ -43,8 +50,14 @@ class CorpusOptions(TaskOptions):
     """
 
     symbols: ClassVar[bool] = True
+    of_text: ClassVar[bool] = True
     has_tuning_data: ClassVar[bool] = True
     dedup_normalised: ClassVar[bool] = False
+
+    @property
+    def learned_vocabulary(self) -> int | None:
+        """The size of the vocabulary that is learned from the training text; None for bytes."""
+        return None
 
     @abstractmethod
     def source(self, cache: Path) -> CorpusSource:
@@ -56,10 +69,14 @@ class CorpusOptions(TaskOptions):
 
     def fingerprint_inputs(self) -> object:
         """Return the options and the hashes of the code that builds every corpus."""
-        modules = (normalisation, corpus_arrays, windows)
+        modules = [normalisation, corpus_arrays, windows]
+        learned = [] if self.learned_vocabulary is None else [bpe.bpe_version()]
+        if learned:
+            modules += [bpe, token_windows]
         return [
             super().fingerprint_inputs(),
             module_code_hashes(*(module.__name__ for module in modules)),
+            *learned,
         ]
 
     def fingerprint(self, cache: Path) -> str:
@@ -112,7 +129,9 @@ class CorpusOptions(TaskOptions):
         """
         fingerprint = fingerprint or self.prepare(cache).fingerprint
         path = cache_files.cache_path(cache, self.kind, fingerprint)
-        arrays = cache_files.load_arrays(path)
+        is_bytes = self.learned_vocabulary is None
+        names = cache_files.ARRAYS if is_bytes else cache_files.TOKEN_ARRAYS
+        arrays = cache_files.load_arrays(path, [*names])
         if arrays is None:
             source = self.source(cache)
             self.check_unchanged(fingerprint, source.prepared.fingerprint)
@@ -124,7 +143,11 @@ class CorpusOptions(TaskOptions):
         """Build the arrays of a corpus (`corpora.cache_files`), without the fingerprint."""
         sizes = self.sizes()
         return build_arrays(
-            splits, sizes.length, sizes.n_eval, dedup_normalised=self.dedup_normalised
+            splits,
+            sizes.length,
+            sizes.n_eval,
+            dedup_normalised=self.dedup_normalised,
+            vocabulary_size=self.learned_vocabulary,
         )
 
     def _check_enough_for_tuning(self, arrays: Mapping[str, NDArray[Any]]) -> None:

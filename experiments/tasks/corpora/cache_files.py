@@ -11,6 +11,11 @@ A file has the training bytes and evaluation windows of all labels:
                                          held-out text is too short for them
     tuning_free   (n_labels,)            the windows that each label has for tuning, up to its share
     fingerprint   ()                     stored too, so that a renamed file is detected
+
+With a learned vocabulary, `train` and windows are ids (uint16), and a file also has:
+
+    token_text    (bytes,) uint8         the bytes of all tokens, token after token
+    token_ends    (vocabulary,)          the end of each token in `token_text`
 """
 
 import shutil
@@ -34,6 +39,8 @@ ARRAYS: dict[str, tuple[int, str]] = {
     "tuning_free": (1, "i"),
 }
 """The number of dimensions and the dtype kind of each array, except for the fingerprint."""
+TOKEN_ARRAYS = ARRAYS | {"token_text": (1, "u"), "token_ends": (1, "i")}
+"""The arrays of a corpus with a learned vocabulary."""
 
 
 def cache_path(cache: Path, kind: str, fingerprint: str) -> Path:
@@ -57,9 +64,9 @@ def load_arrays(path: Path, names: Sequence[str] = ()) -> dict[str, NDArray[Any]
 
 
 def _fits(item: tuple[str, NDArray[Any]]) -> bool:
-    """Return whether an array has the dimensions and dtype kind in `ARRAYS`."""
+    """Return whether an array has the dimensions and dtype kind in `TOKEN_ARRAYS`."""
     (name, array) = item
-    return isinstance(array, np.ndarray) and (array.ndim, array.dtype.kind) == ARRAYS[name]
+    return isinstance(array, np.ndarray) and (array.ndim, array.dtype.kind) == TOKEN_ARRAYS[name]
 
 
 def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

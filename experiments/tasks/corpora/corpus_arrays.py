@@ -7,7 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.tasks.corpora.bpe import Vocabulary, learn_vocabulary
 from experiments.tasks.corpora.normalisation import find_normalised_overlap
+from experiments.tasks.corpora.token_windows import (
+    TokenWindow,
+    cut_pieces,
+    stack_tokens,
+    unseen_token_windows,
+    vocabulary_arrays,
+)
 from experiments.tasks.corpora.windows import (
     Hashes,
     Window,
@@ -32,14 +40,21 @@ class Split:
 
 
 def build_arrays(
-    splits: Mapping[str, Split], length: int, n_eval: int, *, dedup_normalised: bool
+    splits: Mapping[str, Split],
+    length: int,
+    n_eval: int,
+    *,
+    dedup_normalised: bool,
+    vocabulary_size: int | None = None,
 ) -> dict[str, NDArray[Any]]:
     """Return the arrays of a corpus, without its fingerprint.
 
-    `dedup_normalised` also removes windows that occur in the training text in normalised form.
+    `dedup_normalised` also removes windows that occur in the training text in normalised form. With
+    `vocabulary_size` the text is tokens of a vocabulary that is learned from the training text;
+    otherwise it is bytes.
 
     Raises:
-        ValueError: a label has too little text.
+        ValueError: a label has too little text, or there is too little for the vocabulary.
     """
     if n_eval < len(splits):
         raise ValueError(
@@ -54,9 +69,18 @@ def build_arrays(
     # Windows of held-out text that share no `length` bytes with the training text of any label.
     train = [np.frombuffer(part.train, np.uint8) for part in splits.values()]
     known = np.sort(np.concatenate([rolling_hashes(part, length) for part in train]))
-    free = [unseen_windows(part.held_out, known, length) for part in splits.values()]
+    vocabulary = None
+    if vocabulary_size is not None:
+        vocabulary = learn_vocabulary([part.train for part in splits.values()], vocabulary_size)
+    free: Windows = [
+        unseen_windows(part.held_out, known, length)
+        if vocabulary is None
+        else [*unseen_token_windows(part.held_out, vocabulary, known, length)]
+        for part in splits.values()
+    ]
     if dedup_normalised:
-        free = _without_overlap(free, b"\n".join(part.train for part in splits.values()))
+        text = b"\n".join(part.train for part in splits.values())
+        free = _without_overlap(free, text, length)
     # The report's windows, an equal number for each label.
     n_windows = split_evenly(n_eval, len(splits))
     indices = [
@@ -71,13 +95,35 @@ def build_arrays(
     others, others_label = _in_turn(tuning if is_enough else [[] for _ in tuning], known, length)
     return {
         "labels": np.array(list(splits)),
-        "train": np.concatenate(train),
-        "bounds": np.cumsum([0, *map(len, train)]),
+        **_train_arrays(splits, train, vocabulary, length),
         "windows": windows,
         "window_label": window_label,
         "tuning_windows": others,
         "tuning_window_label": others_label,
         "tuning_free": np.array([len(part) for part in tuning]),
+    }
+
+
+def _train_arrays(
+    splits: Mapping[str, Split],
+    train: Sequence[NDArray[np.uint8]],
+    vocabulary: Vocabulary | None,
+    length: int,
+) -> dict[str, NDArray[Any]]:
+    """Return the training text of all labels, as bytes or as tokens with their vocabulary."""
+    if vocabulary is None:
+        return {"train": np.concatenate(train), "bounds": np.cumsum([0, *map(len, train)])}
+    tokens = [vocabulary.encode(part.train) for part in splits.values()]
+    for label, ids in zip(splits, tokens, strict=True):
+        if len(ids) <= length:
+            raise ValueError(
+                f"{label}: {len(ids)} tokens to train on are too few for length={length} (+1); "
+                "lower task.length or task.vocabulary, or give more text"
+            )
+    return {
+        "train": np.concatenate(tokens),
+        "bounds": np.cumsum([0, *map(len, tokens)]),
+        **vocabulary_arrays(vocabulary.texts),
     }
 
 
@@ -98,30 +144,36 @@ def _tuning_windows(
         for of_label, ids in zip(free, used_ids, strict=True)
     ]
     if dedup_normalised:
-        rest = _without_overlap(rest, b"\n".join(text.tobytes() for text in used))
+        rest = _without_overlap(rest, b"\n".join(text.tobytes() for text in used), length)
     return [
         tuning_windows(of_label, part, known, length, n)
         for of_label, part, n in zip(rest, report, n_windows, strict=True)
     ]
 
 
-def _without_overlap(windows: Windows, text: bytes) -> Windows:
-    """Return the windows that do not occur in `text`, compared in normalised form."""
-    occurs = iter(
-        find_normalised_overlap([window.text for part in windows for window in part], text).tolist()
-    )
-    return [[window for window in part if not next(occurs)] for part in windows]
+def _without_overlap(windows: Windows, text: bytes, length: int) -> Windows:
+    """Return the windows of which no piece occurs in `text`, compared in normalised form.
+
+    A piece has `length` + 1 bytes; a window of bytes is one piece.
+    """
+    pieces = [part for of_label in windows for part in cut_pieces(of_label, length)]
+    occurs = find_normalised_overlap([piece for part in pieces for piece in part], text)
+    ends = np.cumsum([len(part) for part in pieces], dtype=np.int64)[:-1]
+    is_known = iter([bool(part.any()) for part in np.split(occurs, ends)] if pieces else [])
+    return [[window for window in of_label if not next(is_known)] for of_label in windows]
 
 
 def _in_turn(
     windows: Windows, known: Hashes, length: int
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Return the windows of all labels, labels taking turns, and the label of each."""
     owner = np.repeat(np.arange(len(windows)), [len(part) for part in windows])
     turn = np.concatenate([np.arange(len(part)) for part in windows])
     order = np.lexsort((owner, turn))
     flat = [window for part in windows for window in part]
-    return stack_windows(flat, known, length)[order], owner[order]
+    tokens = [window for window in flat if isinstance(window, TokenWindow)]
+    stacked = stack_tokens(tokens, known, length) if tokens else stack_windows(flat, known, length)
+    return stacked[order], owner[order]
 
 
 def split_evenly(total: int, n: int) -> list[int]:

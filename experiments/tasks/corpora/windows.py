@@ -52,7 +52,7 @@ def unseen_windows(documents: Sequence[bytes], known: Hashes, length: int) -> li
     for index, document in enumerate(documents):
         # Input and target are stretches that begin at neighbouring bytes: both must be unseen.
         data = np.frombuffer(document, np.uint8)
-        is_unseen = ~_contains(known, rolling_hashes(data, length))
+        is_unseen = ~contains(known, rolling_hashes(data, length))
         starts = np.flatnonzero(is_unseen[:-1] & is_unseen[1:])
         # Take the first start after the previous window, so that windows do not overlap.
         next_start = 0
@@ -110,7 +110,7 @@ def tuning_windows(
     documents = {window.document for window in reported}
     # A window that repeats `length` bytes of the report's windows would tune on the report's text.
     suitable = [
-        window for window in rest if not _contains(known, rolling_hashes(window.text, length)).any()
+        window for window in rest if not contains(known, rolling_hashes(window.text, length)).any()
     ]
     # Documents without a window of the report come first, since text within a document is similar.
     other_documents = [window for window in suitable if window.document not in documents]
@@ -138,9 +138,7 @@ def stack_windows(windows: Sequence[Window], known: Hashes, length: int) -> Byte
         direct = ((part.astype(np.uint64) + np.uint64(1)) * _powers(BASE, length)).sum(
             1, dtype=np.uint64
         )
-        assert not _contains(known, direct).any(), (
-            "an evaluation window occurs in the training text"
-        )
+        assert not contains(known, direct).any(), "an evaluation window occurs in the training text"
     return stacked
 
 
@@ -156,7 +154,7 @@ def _powers(base: int, n: int) -> Hashes:
     return np.cumprod(factors)
 
 
-def _contains(known: Hashes, hashes: Hashes) -> NDArray[np.bool_]:
+def contains(known: Hashes, hashes: Hashes) -> NDArray[np.bool_]:
     """Return which of `hashes` are in the sorted `known`."""
     if not len(known):
         return np.zeros(len(hashes), bool)

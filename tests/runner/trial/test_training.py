@@ -52,6 +52,7 @@ class Line:
     """Learn y = 3 x; `explode_at` makes the target infinite from that step on."""
 
     unit = "mse"
+    n_held_out_bytes: float | None = None
 
     def __init__(self, explode_at: int | None = None) -> None:
         self.explode_at = explode_at
@@ -66,6 +67,9 @@ class Line:
 
     def loss(self, prediction: Tensor, batch: Batch) -> Tensor:
         return (prediction - batch.target).square().mean()
+
+    def metrics(self, prediction: Tensor, batch: Batch) -> dict[str, float]:  # noqa: ARG002
+        return {}
 
 
 class Output(NamedTuple):

@@ -1,0 +1,59 @@
+"""Metrics whose units differ between arms, such as losses per token of two vocabularies.
+
+A loss per token of one vocabulary says nothing about a loss per token of another. Comparisons leave
+such arms out. Where all arms also have the loss per byte, the answer uses that instead.
+"""
+
+import dataclasses
+
+import pandas as pd
+
+from runner.claims.headline import Headline
+from runner.report.study_record import StudyRecord
+
+PER_BYTE = {"val/loss": "val/nats_per_byte"}
+"""Metric -> the metric that compares arms with different vocabularies."""
+
+
+def use_comparable_metrics(study: StudyRecord) -> StudyRecord:
+    """Return the study with headlines that its arms can be compared in, and a note on others."""
+    notes, headlines = [], []
+    for headline in study.headline:
+        arms_by_unit = find_units(study, headline)
+        if len(arms_by_unit) < 2:
+            headlines.append(headline)
+            continue
+        arms = [arm for names in arms_by_unit.values() for arm in names]
+        other = PER_BYTE.get(headline.metric, "")
+        text = "; ".join(f"{unit}: {', '.join(names)}" for unit, names in arms_by_unit.items())
+        found = f"{headline.metric} has other units in other arms ({text}) and is not compared"
+        if has_values(study.results, other, arms):
+            # Another headline may have this metric already.
+            if other not in {each.metric for each in (*study.headline, *headlines)}:
+                label = f"{headline.label} per byte"
+                headlines.append(dataclasses.replace(headline, metric=other, label=label))
+            notes.append(f"{found}; the answer is about {other}")
+        else:
+            headlines.append(headline)
+            notes.append(f"{found} between them")
+    if not notes:
+        return study
+    return dataclasses.replace(study, headline=headlines, notes=[*study.notes, *notes])
+
+
+def find_units(study: StudyRecord, headline: Headline) -> dict[str, list[str]]:
+    """Return unit -> arms, of the arms that have the task of the headline's baseline."""
+    rows = study.results[study.results["metric"] == headline.metric]
+    units = dict(zip(rows["arm"], rows["unit"], strict=True))
+    baseline = study.baseline_of(headline)
+    arms_by_unit: dict[str, list[str]] = {}
+    for arm in study.arms:
+        if arm in units and study.fairness.same_task(arm, baseline):
+            arms_by_unit.setdefault(str(units[arm]), []).append(arm)
+    return arms_by_unit
+
+
+def has_values(results: pd.DataFrame, metric: str, arms: list[str]) -> bool:
+    """Return whether all these arms have a metric in one unit."""
+    rows = results[(results["metric"] == metric) & results["arm"].isin(arms)]
+    return {*rows["arm"]} == {*arms} and rows["unit"].nunique() == 1
