@@ -51,7 +51,7 @@ def find_fault(group: str, part: Any, d_model: int, length: int, *, is_padded: b
         except ModuleFault as fault:
             return str(fault)
         except Exception as error:
-            return f"a later call raises {describe_exception(error)}"
+            return f"a later call raises an error, {describe_exception(error)}"
     return ""
 
 
