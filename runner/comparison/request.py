@@ -74,7 +74,7 @@ def read_request(
     outputs: Any,
     overrides: Any,
 ) -> Request:
-    """Check the arguments of a call, except what composition checks.
+    """Check the arguments of a call, except their names of options and keys, which composition checks.
 
     Raises:
         ConfigError: an argument has a wrong type, or names what does not exist.
@@ -160,7 +160,7 @@ def _split_plugins(texts: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ..
     """Return the overrides without `plugins=[...]`, and the modules that those name.
 
     Raises:
-        ConfigError: an override is no single value, or sets a key that has an argument of its own.
+        ConfigError: an override has several values, or sets a key that has an argument of its own.
     """
     own: list[str] = []
     plugins: list[str] = []
