@@ -55,7 +55,9 @@ class InspectedModule:
             perturb(module)
         return module.to(dtype)
 
-    def call(self, module: nn.Module, x: Tensor, keep: Tensor | None = None, seed: int = 0) -> Tensor:
+    def call(
+        self, module: nn.Module, x: Tensor, keep: Tensor | None = None, seed: int = 0
+    ) -> Tensor:
         """Return the output for (batch, time, d_model), with random numbers of this seed."""
         seed_everything(seed)
         result = module(x) if self.group == "norm" else module(x, keep)
@@ -80,7 +82,7 @@ class InspectedModule:
         """
         try:
             return probe(self.build(torch.float64), torch.float64) > TOLERANCE_FLOAT64
-        except Exception:  # noqa: BLE001 - a module of one type only
+        except Exception:
             return probe(self.build(), torch.float32) > 10 * TOLERANCE
 
 
