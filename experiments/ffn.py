@@ -79,7 +79,24 @@ def run(trial: "Trial") -> None:
     trial.record(add_start_and_change(start, end), "1")
     if ffn.nonlinearity is not None:
         trial.table("functions", function_rows(ffn.nonlinearity))
-    trial.table("sparsity", by_input.rows())
+    if rows := by_input.rows():
+        trial.table("sparsity", rows)
+    note_left_out(trial, is_hidden_known="ffn/zero_share" in end)
+
+
+def note_left_out(trial: "Trial", *, is_hidden_known: bool) -> None:
+    """Add a note on what the report leaves out for a plain feed-forward part."""
+    ffn = trial.config.parts.ffn
+    if not ffn.is_plain:
+        return
+    names = (
+        []
+        if is_hidden_known
+        else ["shares of zero and small values (no linear layer returns the output)"]
+    )
+    names += ["small values by input"]
+    names += [] if ffn.nonlinearity else ["the curve of the activation"]
+    trial.note(f"ffn={ffn.kind}: left out: {', '.join(names)}")
 
 
 def add_start_and_change(start: dict[str, float], end: dict[str, float]) -> dict[str, float]:

@@ -74,6 +74,11 @@ class FlashOptions(Question):
     def check(self, groups: Mapping[str, Any]) -> None:
         """Raise ValueError where attention has no kernel to choose."""
         why = "experiment=flash_attention compares kernels"
+        if (attention := groups["attention"]).is_plain:
+            raise ValueError(
+                f"attention={attention.kind} is a plain part without a kernel of ablab, and {why}; "
+                "choose another attention"
+            )
         check_has_fields("attention", groups["attention"], "n_heads", "kernel", why=why)
 
 

@@ -14,12 +14,16 @@ exclusive lock of the machine:
 - one attention layer that decodes one token with a filled cache, and a plain read of this cache;
 - the same layer on a whole prompt, and its attention kernel alone;
 - greedy generation with the whole model.
+
+Attention without known KV heads, such as that of a plain part, trains in the same two phases. Its
+loss, its parameters and the time of prompts are measured. Caches, decoding, generation and savings
+are left out, and a note of the trial says so.
 """
 
 import math
 import statistics
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -28,7 +32,7 @@ from experiments import Question, measurement_only, question
 from experiments.metrics import METRICS
 from experiments.metrics.gqa_vs_mha import DECLARATIONS
 from experiments.parts.transformer import build_transformer
-from experiments.rules import check_at_least, check_fraction, check_has_fields
+from experiments.rules import check_at_least, check_fraction
 from experiments.trial_setup import build_model, build_task
 
 if TYPE_CHECKING:
@@ -102,9 +106,17 @@ class GQAOptions(Question):
                 )
 
     def check(self, groups: Mapping[str, Any]) -> None:
-        """Raise ValueError where there are no heads, or they cannot divide the timed width."""
-        attention, why = groups["attention"], "experiment=gqa_vs_mha compares numbers of heads"
-        check_has_fields("attention", attention, "n_heads", "n_kv_heads", "kernel", why=why)
+        """Raise ValueError where no head can be converted, or heads do not divide the width."""
+        attention = groups["attention"]
+        if not has_kv_heads(attention):
+            if self.convert is not Conversion.none:
+                raise ValueError(
+                    f"attention={attention.kind} has no KV heads that ablab knows, so "
+                    f"options.convert={self.convert} cannot convert them; set options.convert=none"
+                )
+            if self.rounds:
+                attention.check(self.d_model)
+            return
         heads = attention.n_heads
         if self.d_model % heads:
             raise ValueError(
@@ -112,8 +124,48 @@ class GQAOptions(Question):
             )
 
 
+def has_kv_heads(attention: Any) -> bool:
+    """Return whether a part has the KV heads, the kernel and the cache of ablab's attention."""
+    names = {each.name for each in fields(attention)}
+    return not attention.is_plain and {"n_heads", "n_kv_heads", "kernel"} <= names
+
+
 def run(trial: "Trial") -> None:
     """Train the model of one arm and seed, convert it if the arm says so, and record its sizes."""
+    if has_kv_heads(trial.config.parts.attention):
+        run_with_kv_heads(trial)
+    else:
+        run_without_kv_heads(trial)
+
+
+def run_without_kv_heads(trial: "Trial") -> None:
+    """Train the model in the same two phases, and record its loss between them and its size."""
+    from runner.trial.training import SecondPhase, evaluate, train
+
+    options, training = trial.config.options, trial.config.training
+    task = build_task(trial)
+    model = build_model(trial, task)
+    trial.note(
+        f"attention={trial.config.parts.attention.kind}: no known KV heads; left out: cache, "
+        "decoding, generation, savings; its prefill fills no cache"
+    )
+
+    def record_loss(loss: float) -> None:
+        trial.record({"gqa/loss_converted": loss}, task.unit)
+
+    def evaluate_between(model: "nn.Module") -> "nn.Module":
+        record_loss(evaluate(model, task, [], trial.device)["val/loss"])
+        return model
+
+    second_phase = SecondPhase(evaluate_between, round(options.uptrain_share * training.steps))
+    train(trial, model, task, second_phase=second_phase)
+    if "gqa/loss_converted" not in trial.results:  # it diverged in the first phase
+        record_loss(math.nan)
+    trial.record({"gqa/attention_parameters": count_attention_parameters(model)}, "1")
+
+
+def run_with_kv_heads(trial: "Trial") -> None:
+    """Train the model, convert it if the arm says so, and record its sizes."""
     # Imports are local, so that `plan=only` can import this module without loading torch.
     from experiments.nn.kv_head_conversion import convert_kv_heads
     from experiments.nn.transformer import Transformer
@@ -178,7 +230,29 @@ def timing(trial: "Trial") -> None:
 
     if trial.config.options.rounds:
         with torch.no_grad():
-            time_decoding(trial)
+            if has_kv_heads(trial.config.parts.attention):
+                time_decoding(trial)
+            else:
+                time_prompts(trial)
+
+
+def time_prompts(trial: "Trial") -> None:
+    """Time one attention layer without known KV heads on whole prompts, and record the medians."""
+    import torch
+
+    from runner.trial.measure import time_interleaved
+
+    options = trial.config.options
+    layer = build_timed_layer(trial)
+    source = torch.Generator(trial.device).manual_seed(trial.seed)
+    shape = (options.batch_size, options.prefill_lengths[-1], options.d_model)
+    x = torch.randn(shape, generator=source, device=trial.device, dtype=trial.dtype)
+    prompts: Functions = {
+        f"prefill/{n}": partial(layer, x[:, :n], None) for n in options.prefill_lengths
+    }
+    seed = trial.seed + trial.passes
+    samples = time_interleaved(prompts, rounds=options.prefill_rounds, warmup=1, seed=seed)
+    record_medians(trial, tabulate_times(trial, trial.pool_samples(samples)))
 
 
 def time_decoding(trial: "Trial") -> None:
@@ -250,19 +324,9 @@ def record_times(trial: "Trial", samples: dict[str, list[float]], *, n_bytes: in
     last length.
     """
     options = trial.config.options
-    rows = [
-        {"stage": stage, "length": length, "round": index, "ms": 1e3 * seconds}
-        for (stage, length), values in (
-            (name.split("/"), values) for name, values in samples.items()
-        )
-        for index, seconds in enumerate(values)
-    ]
-    trial.table("times", rows)
-    ms = {name: 1e3 * statistics.median(values) for name, values in samples.items()}
+    ms = tabulate_times(trial, samples)
     read, generate = ms.pop("decode/read"), ms.pop("generation/all")
-    for name, value in ms.items():
-        stage, length = name.split("/")
-        trial.record({f"gqa/{stage}_time/length{length}": value}, "ms")
+    record_medians(trial, ms)
     decode = [ms[f"decode/{length}"] for length in options.lengths]
     trial.record({"gqa/decode_time": decode[-1]}, "ms")
     if len(decode) > 1:
@@ -274,6 +338,26 @@ def record_times(trial: "Trial", samples: dict[str, list[float]], *, n_bytes: in
     trial.record({f"gqa/{name}": value / 1e6 for name, value in speeds.items()}, "GB/s")
     n_generated = options.batch_size * N_NEW
     trial.record({"gqa/generation": 1e3 * n_generated / generate}, "tokens/s")
+
+
+def tabulate_times(trial: "Trial", samples: dict[str, list[float]]) -> dict[str, float]:
+    """Save all samples as a table, and return their medians in ms, by stage/length."""
+    rows = [
+        {"stage": stage, "length": length, "round": index, "ms": 1e3 * seconds}
+        for (stage, length), values in (
+            (name.split("/"), values) for name, values in samples.items()
+        )
+        for index, seconds in enumerate(values)
+    ]
+    trial.table("times", rows)
+    return {name: 1e3 * statistics.median(values) for name, values in samples.items()}
+
+
+def record_medians(trial: "Trial", ms: dict[str, float]) -> None:
+    """Record the median times of stages at each length."""
+    for name, value in ms.items():
+        stage, length = name.split("/")
+        trial.record({f"gqa/{stage}_time/length{length}": value}, "ms")
 
 
 def build_timed_layer(trial: "Trial") -> Any:

@@ -50,8 +50,14 @@ class HeadAnalysisOptions(Question):
         check_at_least(0, n_orders=self.n_orders)
 
     def check(self, groups: Mapping[str, Any]) -> None:
-        """Raise ValueError where attention has no heads."""
-        if not (attention := groups["attention"]).heads:
+        """Raise ValueError where attention has no heads, or ablab cannot read them."""
+        attention = groups["attention"]
+        if attention.is_plain:
+            raise ValueError(
+                f"attention={attention.kind} is a plain part, whose heads experiment=head_analysis "
+                "cannot read; choose another attention, such as mha"
+            )
+        if not attention.heads:
             raise ValueError(
                 f"attention={attention.kind} has no heads, which experiment=head_analysis scores; "
                 "choose another attention, such as mha"

@@ -88,6 +88,11 @@ def run(trial: "Trial") -> None:
             model = build_model(trial, task, model=replace(parts.model, n_layers=depth))
             profiles[depth] = mean_profile([depth_profile(model, b, task.loss) for b in batches])
         trial.record(initialisation_metrics(profiles), "1")
+        if not all(profile.grad_down for profile in profiles.values()):
+            trial.note(
+                f"ffn={parts.ffn.kind}: left out: gradient of the last matrix (no linear layer "
+                "returns the output)"
+            )
 
     # Measure in training: the gradient norm of each layer in every step.
     model = build_model(trial, task)
@@ -120,7 +125,8 @@ def initialisation_metrics(profiles: "dict[int, DepthProfile]") -> dict[str, flo
 
     metrics: dict[str, float] = {}
     for depth, profile in profiles.items():
-        metrics[f"norm/grad_last/depth{depth}"] = profile.grad_down[-1]
+        if profile.grad_down:
+            metrics[f"norm/grad_last/depth{depth}"] = profile.grad_down[-1]
         # The textbook settings include this ratio, but it misleads. The theorem is about the last
         # layer as depth grows; at one depth, the first and last layer of Post-LN may be similar.
         metrics[f"norm/grad_first_last/depth{depth}"] = ratio_or_nan(
@@ -130,7 +136,8 @@ def initialisation_metrics(profiles: "dict[int, DepthProfile]") -> dict[str, flo
         for name in ("grad", "grad_stream", "variance"):
             for layer, value in enumerate(getattr(profile, name)):
                 metrics[f"norm/{name}/depth{depth}/layer{layer}"] = value
-    metrics["norm/grad_slope"] = log_slope({d: p.grad_down[-1] for d, p in profiles.items()})
+    if all(profile.grad_down for profile in profiles.values()):
+        metrics["norm/grad_slope"] = log_slope({d: p.grad_down[-1] for d, p in profiles.items()})
     metrics["norm/variance_slope"] = log_slope({d: p.variance[-1] for d, p in profiles.items()})
     return replace_nonfinite(metrics)
 

@@ -27,7 +27,9 @@ def check_name_is_free(where: str, options: type, other: type | None) -> None:
     """
     if other and (other.__module__, other.__name__) != (options.__module__, options.__name__):
         owner = other.__module__
-        raise NameTakenError(f"{where}: {owner} has this kind already; choose another", owner)
+        raise NameTakenError(
+            f"{where}: {owner} has this kind already; choose another in {options.__module__}", owner
+        )
 
 
 def check_dataclass(where: str, options: type) -> None:

@@ -16,7 +16,7 @@ from experiments.metrics import METRICS
 from experiments.metrics.translation import DECLARATIONS
 from experiments.parts.encoder_decoder import build_encoder_decoder
 from experiments.rules import check_at_least
-from experiments.trial_setup import build_task
+from experiments.trial_setup import build_task, note_limits
 
 if TYPE_CHECKING:
     from experiments.nn.encoder_decoder import EncoderDecoder
@@ -80,6 +80,7 @@ def translator_of(trial: "Trial", task: "TranslationTask") -> "EncoderDecoder":
         target_vocabulary=len(task.target),
         seed=trial.seed,
     )
+    note_limits(trial, model)
     return model.to(trial.device, trial.dtype)
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from experiments.parts.transformer import build_transformer
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from experiments.nn.transformer import Transformer
     from experiments.tasks.base import TaskOptions
     from experiments.tasks.batch import Task
@@ -45,4 +47,18 @@ def build_model(trial: "Trial", task: "Task", **replaced: Any) -> "Transformer":
     """
     parts = SimpleNamespace(**{**vars(trial.config.parts), **replaced})
     model = build_transformer(parts, vocabulary=task.vocabulary, width=task.width, seed=trial.seed)
+    note_limits(trial, model)
     return model.to(trial.device, trial.dtype)
+
+
+def note_limits(trial: "Trial", model: "nn.Module") -> None:
+    """Add notes to the trial on what ablab leaves out with the plain parts of its model."""
+    from experiments.nn.adapter import Adapter
+
+    for module in model.modules():
+        if isinstance(module, Adapter):
+            for text in module.notes:
+                trial.note(text)
+    for part in vars(trial.config.parts).values():
+        for text in getattr(part, "notes", ()):
+            trial.note(text)

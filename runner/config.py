@@ -8,6 +8,7 @@ import dataclasses
 import math
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,7 +21,15 @@ class ConfigError(ValueError):
 
 
 class StudyError(RuntimeError):
-    """An error for failed trials or a failed report; all other trials are computed and reported."""
+    """An error for failed trials or a failed report; all other trials are computed and reported.
+
+    Attributes:
+        folder: the run folder with the report of the other trials; None if there is no report.
+        study: their results, as `runner.compare` returns them; None without a report.
+    """
+
+    folder: Path | None = None
+    study: Any = None
 
 
 def no_numbers(**kwargs: Any) -> Any:

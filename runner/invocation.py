@@ -1,7 +1,8 @@
 """One invocation of the command: plan, tune if requested, compute, report. No torch."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from omegaconf import DictConfig
 
@@ -17,7 +18,7 @@ from runner.records.store import Store
 from runner.report import repeated_looks
 from runner.report.study_report import report_study
 from runner.study import interrupts, preview, tuning
-from runner.study.entries import list_trials, lock_store, raise_if_any_failed
+from runner.study.entries import Entry, list_trials, lock_store, raise_if_any_failed
 from runner.study.heartbeat import Heartbeat
 from runner.study.run import run_trials
 from runner.wording.names import format_count
@@ -26,8 +27,45 @@ from runner.wording.output import describe_error, escape_unprintable, truncate_m
 PREPARING = "preparing the arms and their data"  # the first run of a task reads its texts
 
 
+@dataclass(frozen=True)
+class FinishedStudy:
+    """The result of one invocation.
+
+    Attributes:
+        plan: the plan, after tuning.
+        entries: its trials.
+        folder: the run folder; None after `plan=only`.
+        summary: one line: `moe: 4 trials, 0 reused: outputs/moe/runs/...`.
+    """
+
+    plan: Plan
+    entries: tuple[Entry, ...]
+    folder: Path | None
+    summary: str
+
+
 def run_and_report(config: DictConfig, overrides: Sequence[str], command: str = "") -> str:
     """Plan, tune if requested, compute and report; return a summary line: `moe: 4 trials, ...`.
+
+    It raises the errors of `run_study`.
+    """
+    return run_study(config, overrides, command).summary
+
+
+def run_study(
+    config: DictConfig,
+    overrides: Sequence[str],
+    command: str = "",
+    *,
+    on_plan: Callable[[Plan], None] = lambda _: None,
+) -> FinishedStudy:
+    """Plan, tune if requested, compute and report.
+
+    Args:
+        config: the composed config.
+        overrides: the overrides that the config was composed from.
+        command: the command that the report shows; by default it is made from the overrides.
+        on_plan: is called with the plan before any trial is computed. It may add notes.
 
     Raises:
         ConfigError: bad input; no trial is computed.
@@ -38,6 +76,7 @@ def run_and_report(config: DictConfig, overrides: Sequence[str], command: str = 
     check_encodable(config)
     with Heartbeat(lambda: PREPARING, first=1.0):
         plan = planning.make_plan(config, overrides, command=escape_unprintable(command))
+        on_plan(plan)
     if plan.study.plan is PlanMode.only:
         return preview_plan(plan, config, overrides)
     texts, written_arms = read_report_spec(plan.study), plan.study.arms
@@ -70,16 +109,21 @@ def run_and_report(config: DictConfig, overrides: Sequence[str], command: str = 
         )
     elif folder is None:
         unreported = "there is no report: no trial has a result"
-    raise_if_any_failed(plan, entries, unreported, failure)
+    try:
+        raise_if_any_failed(plan, entries, unreported, failure)
+    except StudyError as error:
+        error.folder = folder
+        raise
     if folder is None:
         raise StudyError(describe_missing_report(plan, unreported)) from failure
     reused = sum(entry.reused for entry in entries)
     trials = format_count(len(entries), "trial")
-    return f"{plan.experiment}: {trials}, {reused} reused: {folder / 'report.html'}"
+    summary = f"{plan.experiment}: {trials}, {reused} reused: {folder / 'report.html'}"
+    return FinishedStudy(plan, tuple(entries), folder, summary)
 
 
-def preview_plan(plan: Plan, config: DictConfig, overrides: Sequence[str]) -> str:
-    """Print the trials that a plan would compute, without writing files; return a summary line."""
+def preview_plan(plan: Plan, config: DictConfig, overrides: Sequence[str]) -> FinishedStudy:
+    """Print the trials that a plan would compute, without writing files."""
     tuned = plan.study.tune.key is not None
     grid = tuning.grid_plan(plan, config, overrides) if tuned else None
     entries = list_trials(plan)
@@ -88,10 +132,11 @@ def preview_plan(plan: Plan, config: DictConfig, overrides: Sequence[str]) -> st
         flush=True,
     )
     missing = sum(not entry.reused for entry in entries)
-    return (
+    summary = (
         f"{plan.experiment}: {format_count(len(entries), 'trial')} planned, "
         f"{missing} of them missing"
     )
+    return FinishedStudy(plan, tuple(entries), None, summary)
 
 
 def describe_missing_report(plan: Plan, unreported: str) -> str:

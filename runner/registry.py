@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from experiments import parts as science_parts
 from experiments import tasks
 from experiments.metrics import METRICS
-from experiments.parts import body
+from experiments.parts import body, plain
 from experiments.questions import QUESTIONS, Question
 from experiments.rules import NameTakenError
 from runner import config
@@ -36,6 +36,7 @@ __all__ = [
     "NameTakenError",
     "affected_metrics",
     "all_options",
+    "code_modules",
     "costs",
     "experiment_groups",
     "experiment_names",
@@ -48,6 +49,7 @@ __all__ = [
     "options_class",
     "page_module",
     "prepare",
+    "reserved_field_names",
     "restore_data",
     "save_registrations",
     "stage",
@@ -80,9 +82,20 @@ def kinds(group: str, *, load_tasks: bool = True) -> Mapping[str, type]:
     return science_parts.PARTS[group]
 
 
+def reserved_field_names() -> set[str]:
+    """Return the names that a field of a part cannot have, because they mean something else."""
+    return {*dir(plain.PlainPart), "kind"}
+
+
+def code_modules(part: object) -> tuple[str, ...]:
+    """Return the modules of other packages that a part names as its own code."""
+    return part.code_modules if isinstance(part, science_parts.Part) else ()
+
+
 def experiment_groups(experiment: str) -> tuple[str, ...]:
-    """Return the config groups that an experiment uses."""
-    return options_class(experiment).parts
+    """Return the config groups that an experiment uses, first `model` if it has a body."""
+    options = options_class(experiment)
+    return (*(["model"] if options.has_body else []), *options.parts)
 
 
 def affected_metrics(experiment: str) -> dict[str, tuple[str, ...]]:

@@ -103,8 +103,8 @@ class PlainModule(Adapter):
         draw_layers(self.module, seed, path, gains=gains, other_gain=other_gain)
         if writer_gain != other_gain and not self._writers and has_drawn_layers(self.module):
             self.notes.append(
-                f"{self.source.name}: no nn.Linear returns the output, so no initial weights are "
-                "scaled down as in other arms; name the layers in residual_writers"
+                f"{self.source.name}: no linear layer returns the output, so no initial weights "
+                "are scaled with depth; declare residual_writers"
             )
 
     def residual_writers(self) -> list[nn.Module]:
@@ -155,11 +155,11 @@ class PlainModule(Adapter):
         except Exception:
             return
         self._writers = self._writers or writers
-        ignored = [each for each in results[1:] if not isinstance(each, Routing)]
+        ignored = [each for each in results[1:] if not isinstance(each, Routing | None)]
         if ignored:
             self.notes = [
-                f"{self.source.name}: forward returns {len(results)} values; ablab uses the first "
-                "and leaves out the others"
+                f"{self.source.name}: only the first of the {len(results)} results of forward is "
+                "used"
             ]
 
 

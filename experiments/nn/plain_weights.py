@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -61,16 +62,25 @@ def has_drawn_layers(module: nn.Module) -> bool:
 def find_writers(module: nn.Module, call: Callable[[], Tensor]) -> list[str]:
     """Return the paths of each nn.Linear whose output is the result of `call`, also as a view.
 
+    The linear layer of an nn.MultiheadAttention, which torch does not call, counts as well.
     `call` runs the module. What follows the layer may not change the tensor. In eval mode, dropout
     does not.
     """
     outputs: list[tuple[str, Tensor]] = []
 
-    def hook(path: str) -> Callable[[nn.Module, object, Tensor], None]:
-        return lambda _layer, _inputs, output: outputs.append((path, output))
+    def hook(path: str) -> Callable[[nn.Module, object, Any], None]:
+        def keep_output(_layer: nn.Module, _inputs: object, output: Any) -> None:
+            outputs.append((path, output[0] if isinstance(output, tuple) else output))
 
-    linear = {path: each for path, each in module.named_modules() if isinstance(each, nn.Linear)}
-    handles = [layer.register_forward_hook(hook(path)) for path, layer in linear.items()]
+        return keep_output
+
+    handles = []
+    for path, layer in module.named_modules():
+        if isinstance(layer, nn.Linear):
+            handles.append(layer.register_forward_hook(hook(path)))
+        elif isinstance(layer, nn.MultiheadAttention):
+            writer = f"{path}.out_proj" if path else "out_proj"
+            handles.append(layer.register_forward_hook(hook(writer)))
     try:
         y = call()
     finally:

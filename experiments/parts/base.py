@@ -53,6 +53,7 @@ class Part(ABC):
         supports_cross_attention: whether an encoder-decoder can use it (of attention). Its module
             must have what `experiments.nn.attention.Attention` has: the arguments `causal=False`,
             `memory=` and `cache=`, and the methods `new_cache` and `new_memory_cache`.
+        code_modules: modules of other packages whose code is part of the code hash of its trials.
         is_plain: whether the part comes from a plain class, so that ablab does not know the inner
             values of its module.
     """
@@ -60,6 +61,7 @@ class Part(ABC):
     is_plain: ClassVar[bool] = False
     writes_to_residual: ClassVar[bool] = True
     supports_cross_attention: ClassVar[bool] = False
+    code_modules: ClassVar[tuple[str, ...]] = ()
 
     kind: str
 

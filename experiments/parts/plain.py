@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from experiments.parts.base import NormSlots, Part
 from experiments.parts.cost import Cost
 from experiments.parts.counted_cost import count_cost
-from experiments.parts.plain_rules import check_field_types, check_plain_class
+from experiments.parts.plain_rules import check_field_types, check_plain_class, get_own_annotations
 
 if TYPE_CHECKING:
     from torch import nn
@@ -44,7 +44,8 @@ class PlainPart(Part):
       keys, it has its own. With `sinusoids = True` the model adds sinusoids to its input.
 
     Attributes:
-        group: the group of the part: attention, ffn or norm.
+        group: the group of the part: attention, ffn, norm or language_model. A language model is
+            built by `build(self, vocabulary)`, and maps token ids (batch, time) to logits.
         keeps_initial_weights: whether parameters keep the values of the constructor.
         residual_writers: names of the layers that return the output; () to find them.
     """
@@ -60,12 +61,25 @@ class PlainPart(Part):
     experts = 0
     nonlinearity = None
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A sentence on positions, for attention that does not say whether it needs them."""
+        own = [base for base in type(self).__mro__ if not issubclass(PlainPart, base)]
+        is_declared = any("sinusoids" in {*vars(base), *get_own_annotations(base)} for base in own)
+        if self.group != "attention" or is_declared:
+            return ()
+        return (
+            f"attention={self.kind}: the model adds no positions; declare sinusoids = True or "
+            "False",
+        )
+
     def build_plain(self, d_model: int) -> "nn.Module":
         """Return the module as the user's class builds it."""
         raise NotImplementedError
 
     def build(self, d_model: int) -> "nn.Module":
         """Return the module with the interface that a block expects."""
+        from experiments.nn.plain_language_model import PlainLanguageModel
         from experiments.nn.plain_module import PlainSource, adapt_module
 
         source = PlainSource(
@@ -75,6 +89,8 @@ class PlainPart(Part):
             self.keeps_initial_weights,
             tuple(self.residual_writers),
         )
+        if self.group == "language_model":
+            return PlainLanguageModel(source)
         return adapt_module(self.group, source)
 
     def cost(self, d_model: int, length: int) -> Cost:

@@ -2,7 +2,9 @@
 
 Legend: hidden values are the inputs of a network's down projection. They come after the activation
 and, in a gated network, after the product. A layer is one block; all experts of a mixture count
-together, each on the tokens that it receives. Padding does not count.
+together, each on the tokens that it receives. Padding does not count. In the module of a plain
+part, the layers that return its output take the place of the down projection. If ablab knows none,
+its hidden values are left out. The inputs of its activation are always left out.
 
 Definitions, the same for every arm:
 
@@ -19,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from experiments.nn.adapter import Adapter
 from experiments.nn.transformer import Output
 from experiments.probes.nonfinite import replace_nonfinite
 from experiments.tasks.batch import Batch
@@ -42,9 +45,14 @@ class ActivationHooks:
         self._handles = []
         for layer, block in enumerate(blocks):
             self._handles.append(block.ffn.register_forward_hook(self._output_hook(layer)))
+            if isinstance(block.ffn, Adapter):
+                for writer in block.ffn.residual_writers():
+                    self._add_hidden_hook(writer, layer)
+                continue
             for network in block.ffn.modules():
                 if hasattr(network, "up") and hasattr(network, "down"):
-                    self._add_hooks(network, layer)
+                    self._add_entered_hook(network, layer)
+                    self._add_hidden_hook(network.down, layer)
 
     def clear(self) -> None:
         """Delete the stored values of the last forward pass."""
@@ -56,18 +64,20 @@ class ActivationHooks:
         for handle in self._handles:
             handle.remove()
 
-    def _add_hooks(self, network: Any, layer: int) -> None:
+    def _add_entered_hook(self, network: Any, layer: int) -> None:
         # The activation acts on the gate where there is one, otherwise on the up projection.
         before = network.up if getattr(network, "gate", None) is None else network.gate
 
         def entered(module: nn.Module, args: Any, output: Tensor) -> None:  # noqa: ARG001
             self.entered[layer].append(output.detach())
 
+        self._handles.append(before.register_forward_hook(entered))
+
+    def _add_hidden_hook(self, down: nn.Module, layer: int) -> None:
         def hidden(module: nn.Module, args: tuple[Tensor, ...]) -> None:  # noqa: ARG001
             self.hidden[layer].append(args[0].detach())
 
-        self._handles.append(before.register_forward_hook(entered))
-        self._handles.append(network.down.register_forward_pre_hook(hidden))
+        self._handles.append(down.register_forward_pre_hook(hidden))
 
     def _output_hook(self, layer: int) -> Any:
         def output(module: nn.Module, args: Any, result: Any) -> None:  # noqa: ARG001
@@ -157,7 +167,7 @@ class InputSparsity:
     def update(self, batch: Batch, output: Output) -> None:  # noqa: ARG002 - hooks have seen it
         """Count one batch; the model's last forward pass must be the one on this batch."""
         for entered, hidden in zip(self._hooks.entered, self._hooks.hidden, strict=True):
-            for before, after in zip(entered, hidden, strict=True):
+            for before, after in zip(entered, hidden if entered else (), strict=True):
                 self._add(drop_padding(before, batch.keep), drop_padding(after, batch.keep))
         self._hooks.clear()
 
@@ -170,8 +180,10 @@ class InputSparsity:
         """Return two rows for each bin: `density` of the inputs, and `small_share` in the bin.
 
         A bin with fewer than `least` values has no share. If any value was not finite, densities
-        are NaN and no bin has a share.
+        are NaN and no bin has a share. Without any value there are no rows.
         """
+        if not self._total:
+            return []
         width = 2 * self.limit / self.bins
         rows: list[dict[str, float | str]] = []
         for index, (count, small) in enumerate(zip(self._count, self._small, strict=True)):

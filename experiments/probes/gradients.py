@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from experiments.nn.adapter import Adapter
 from experiments.nn.transformer import Transformer
 from experiments.tasks.batch import Batch
 
@@ -78,7 +79,8 @@ class DepthProfile:
     Attributes:
         grad: for each layer, the norm of the gradients of all its parameters.
         grad_down: the same for the output matrices of the feed-forward network, W2 of Xiong 2020.
-            In a layer without such a network, they are the output matrices of attention.
+            In a layer without such a network, they are the output matrices of attention. Empty if
+            ablab does not know the output matrices of a plain part.
         grad_stream: the norm of the loss's derivative by the stream, at n_layers + 1 places.
         variance: the population variance of the stream over its features, averaged over kept
             positions, at the same places. Xiong 2020 has the expected squared norm instead; divided
@@ -104,10 +106,7 @@ def depth_profile(model: Transformer, batch: Batch, loss_of: Loss) -> DepthProfi
     # An expert that no token chose has no gradient.
     derivatives = torch.autograd.grad(loss, [*parameters, *stream], allow_unused=True)
     gradients = dict(zip(parameters, derivatives, strict=False))
-    down = [
-        parameters_ending_with(layer, "down.weight") or parameters_ending_with(layer, "out.weight")
-        for layer in named
-    ]
+    down = [output_matrices(block) for block in model.blocks]
     kept_stream = [x.detach().float()[batch.keep] for x in stream]
 
     def norms(groups: Sequence[Sequence[nn.Parameter]]) -> list[float]:
@@ -116,16 +115,24 @@ def depth_profile(model: Transformer, batch: Batch, loss_of: Loss) -> DepthProfi
 
     return DepthProfile(
         grad=norms([[p for _, p in layer] for layer in named]),
-        grad_down=norms(down),
+        grad_down=norms(down) if all(down) else [],
         grad_stream=group_norms([[g] for g in derivatives[len(parameters) :] if g is not None]),
         variance=[x.var(dim=-1, correction=0).mean().item() for x in kept_stream],
     )
 
 
-def parameters_ending_with(
-    layer: Sequence[tuple[str, nn.Parameter]], name: str
-) -> list[nn.Parameter]:
-    return [parameter for path, parameter in layer if path.endswith(name)]
+def output_matrices(block: Any) -> list[nn.Parameter]:
+    """Return the matrices `down` of the feed-forward network, or without one `out` of attention.
+
+    In the module of a plain part, they are the weights of the layers that return its output.
+    """
+    has_network = isinstance(block.ffn, Adapter) or any(True for _ in block.ffn.parameters())
+    part, name = (block.ffn, "down") if has_network else (block.attention, "out")
+    if isinstance(part, Adapter):
+        writers: list[Any] = part.residual_writers()
+        return [writer.weight for writer in writers]
+    ending = f".{name}.weight"
+    return [parameter for path, parameter in part.named_parameters("part") if path.endswith(ending)]
 
 
 def log_slope(values: dict[int, float]) -> float:

@@ -47,7 +47,10 @@ class RoutingProbe:
         if not routings:
             return
         if not self._layers:
-            self._layers = [LayerRouting(self.n_experts) for _ in routings]
+            # A plain part may route without declaring `experts`.
+            self._layers = [
+                LayerRouting(self.n_experts or each.probabilities.shape[1]) for each in routings
+            ]
         keep = batch.keep.cpu().numpy()
         label = batch.label.cpu().numpy()
         self._sequence_labels.append(label)

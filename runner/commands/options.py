@@ -21,7 +21,7 @@ class Option(NamedTuple):
     """An option of a group, such as `ffn=swiglu`.
 
     Attributes:
-        description: what it is, in a sentence; "" if its author wrote none.
+        description: a sentence about it; "" if its author wrote none.
         fields: its fields and their defaults.
         origin: `ablab`, a file, or a package with its version.
         sources: the YAML file and the class behind it.

@@ -35,7 +35,7 @@ WIDEST_NAME, WIDEST_ORIGIN = 26, 24
 
 
 def print_parts(arguments: Sequence[str]) -> None:
-    """Print the options of every group, or those that the arguments choose.
+    """Print the options of every group, or the options that the arguments choose.
 
     Raises:
         ConfigError: a group, option or key is unknown, or a plug-in cannot be imported.
@@ -105,7 +105,7 @@ def format_option(option: Option, width: int) -> str:
 
 
 def wrap(text: str, width: int, start: str) -> list[str]:
-    """Return text in lines of a width, the first with `start` and the others indented alike."""
+    """Return text in lines of a width, the first with `start` and the others indented."""
     return textwrap.wrap(
         text,
         width,

@@ -47,6 +47,8 @@ def root_modules(arm: ArmConfig, plugins: Sequence[str]) -> frozenset[str]:
     options counts always, since its import may change any behaviour.
     """
     modules = option_modules(arm)
+    for part in vars(arm.parts).values():
+        modules |= {*registry.code_modules(part)}
     used_packages = set(map(_top_package, modules))
     option_packages = {_top_package(option.__module__) for option in registered_options()}
     plugin_roots = {

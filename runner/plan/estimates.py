@@ -3,9 +3,10 @@
 Trials do not import this module, so its code is not in the code hash of their numbers.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from experiments.estimates import compatibility, memory
+from experiments.estimates import compatibility, memory, part_costs
 from experiments.estimates.expected_metrics import ExpectedMetrics
 from experiments.estimates.expected_metrics import list_expected_metrics as recorded_by
 from experiments.estimates.memory import Memory
@@ -31,3 +32,36 @@ def memory_saving_keys(arm: ArmConfig) -> list[str]:
 def expected_metrics(arm: ArmConfig) -> ExpectedMetrics:
     """Return the final metrics that the trials of an arm record."""
     return recorded_by(arm.options, vars(arm.parts))
+
+
+def count_elsewhere(count_cost: Callable[[Any, int, int], Any]) -> None:
+    """Let a function count the costs of parts without a formula, in place of this process."""
+    part_costs.count_elsewhere(count_cost)
+
+
+def count_part(part: Any, d_model: int, length: int) -> list[float | None]:
+    """Return the cost of a part, counted in this process, as the arguments of `make_cost`.
+
+    Raises:
+        ValueError: the module cannot be built or run; the message says what is wrong with it.
+    """
+    return part_costs.count_part(part, d_model, length)
+
+
+def make_cost(numbers: Sequence[float]) -> Any:
+    """Return the `Cost` with these parameters, active ones, FLOPs and bytes."""
+    return part_costs.make_cost(numbers)
+
+
+def find_module_fault(group: str, part: Any, d_model: int, length: int, *, is_padded: bool) -> str:
+    """Return what is wrong with the module of a part; "" if nothing is. Imports torch."""
+    from experiments.estimates import module_faults
+
+    return module_faults.find_fault(group, part, d_model, length, is_padded=is_padded)
+
+
+def import_torch() -> None:
+    """Import torch and the checks, in the process that builds modules for a plan."""
+    from experiments.estimates import module_faults
+
+    module_faults.use_one_thread()

@@ -58,6 +58,12 @@ def merge_configs(
     return copy.deepcopy(_MERGED_CONFIGS[key])
 
 
+def clear() -> None:
+    """Forget all configs. A plug-in that is imported again may declare other options."""
+    _DEFAULTS_LISTS.clear()
+    _MERGED_CONFIGS.clear()
+
+
 def _folders(repo: IConfigRepository) -> tuple[str, ...]:
     return tuple(f"{source.provider} {source.path}" for source in repo.get_sources())
 

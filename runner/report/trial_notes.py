@@ -38,9 +38,12 @@ def message_notes(trials: pd.DataFrame) -> list[str]:
     if "message" not in trials:
         return []
     rows = trials[(trials["status"] == "done") & trials["message"].astype(bool)]
+    # Trials of one arm may say the same, e.g. what a figure leaves out: that is one line.
     lines = [
-        f"{arm} seed {seed}: {message}"
-        for arm, seed, message in zip(rows.arm, rows.seed, rows.message, strict=True)
+        f"{arm} seed {of_message.seed.iloc[0]}: {message}"
+        if len(of_message) == 1
+        else f"{arm}, {len(of_message)} seeds: {message}"
+        for (arm, message), of_message in rows.groupby(["arm", "message"], sort=False)
     ]
     n_more = len(lines) - MAX_NAMED
     more = [f"{n_more} more trials have messages of this kind"] if n_more > 0 else []

@@ -22,7 +22,7 @@ from runner import registry
 from runner.records import private_folders
 from runner.records.job import Job
 from runner.records.store import LOG
-from runner.study import interrupts
+from runner.study import interrupts, main_module
 from runner.study.termination import stop_processes
 from runner.study.trial_process import TrialProcess
 from runner.wording.output import SafeStream, describe_error
@@ -137,7 +137,9 @@ def start_process(context: "ForkServerContext", job: Job, running: list[TrialPro
     """Start the process of a job, and the server if it does not run, and append to `running`."""
     receiver, sender = context.Pipe(duplex=False)
     with contextlib.closing(sender):
-        process = context.Process(target=run_in_child, args=(job, sender), daemon=True)
+        main_module.leave_out_main_module()
+        name = f"{main_module.PREFIX}{job.arm}-{job.seed}"
+        process = context.Process(target=run_in_child, args=(job, sender), name=name, daemon=True)
         # Before its start, so that it is stopped in any case.
         running.append(TrialProcess(job, process, receiver))
         try:

@@ -61,7 +61,6 @@ def groups(plan: Any, experiment: str, **other: Any) -> dict[str, Any]:
     ("experiment", "said"),
     [
         ("translation", "attention=mean cannot attend to a source, and task=pairs15 has pairs"),
-        ("gqa_vs_mha", "has no kernel, n_heads, n_kv_heads, and experiment=gqa_vs_mha compares"),
         ("flash_attention", "attention=mean has no kernel, n_heads, and experiment=flash_atten"),
         ("head_analysis", "attention=mean has no heads, which experiment=head_analysis scores"),
     ],

@@ -38,7 +38,6 @@ def user_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A current folder with a plug-in and a folder of options; both are forgotten afterwards."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(option_folders.UserOptions, "folder", None)
     (tmp_path / "listed_plugin.py").write_text(MINE)
     for name, text in {
         "ffn/wide.yaml": "# Wide network. More words.\ndefaults: [dense, _self_]\nd_ff: 999\n",
@@ -50,6 +49,7 @@ def user_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         file.write_text(text)
     yield tmp_path
     PARTS["ffn"].pop("listed_gate", None)
+    option_folders.UserOptions.reset()
 
 
 def test_every_option_is_listed_on_a_line_of_80_columns(capsys: pytest.CaptureFixture[str]):

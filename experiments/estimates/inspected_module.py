@@ -1,0 +1,136 @@
+"""A module under inspection: how it is built and called, and how outputs are compared.
+
+Legend of shapes: batch, sequences; time, positions; d_model, width of the stream.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from experiments.nn.adapter import Adapter
+from experiments.nn.initialise import initialise
+
+LONGEST = 2048  # positions of an input, where the task has longer sequences
+LENGTH_WITHOUT_TASK = 16
+TOLERANCE = 1e-4  # of the largest output; rounding in float32 is below
+TOLERANCE_FLOAT64 = 1e-8
+
+
+class ModuleFault(Exception):  # noqa: N818 - a fault of a module, not of this code
+    """What is wrong with a module: a clause that follows the name of its part, and how to mend."""
+
+
+class InspectedModule:
+    """The modules of one part, each with the initial weights of a trial.
+
+    Attributes:
+        group: the group of the part.
+        part: its options.
+        d_model: the width of the stream.
+        length: positions of the inputs.
+        deadline: the time (monotonic) at which probes of many positions stop.
+    """
+
+    def __init__(self, group: str, part: Any, d_model: int, length: int, seconds: float) -> None:
+        self.group, self.part, self.d_model = group, part, d_model
+        self.length = min(length or LENGTH_WITHOUT_TASK, LONGEST)
+        self.deadline = time.monotonic() + seconds
+
+    def build(self, dtype: torch.dtype = torch.float32, *, is_perturbed: bool = True) -> nn.Module:
+        """Return a new module with the initial weights of a trial, always the same.
+
+        With `is_perturbed` each trained parameter has random numbers added, since a matrix that
+        starts at zero would hide what it multiplies.
+        """
+        seed_everything(0)
+        module: nn.Module = self.part.build(self.d_model).to("cpu")
+        initialise(module, 0, gains={})
+        if is_perturbed:
+            perturb(module)
+        return module.to(dtype)
+
+    def call(
+        self, module: nn.Module, x: Tensor, keep: Tensor | None = None, seed: int = 0
+    ) -> Tensor:
+        """Return the output for (batch, time, d_model), with random numbers of this seed."""
+        seed_everything(seed)
+        result = module(x) if self.group == "norm" else module(x, keep)
+        y: Tensor = result[0] if isinstance(result, tuple) else result
+        return y
+
+    def inputs(self, seed: int, batch: int = 1, length: int | None = None) -> Tensor:
+        """Return standard normal inputs (batch, time, d_model)."""
+        generator = torch.Generator().manual_seed(seed)
+        return torch.randn(batch, length or self.length, self.d_model, generator=generator)
+
+    def has_time(self) -> bool:
+        """Return whether probes of many positions may go on."""
+        return time.monotonic() < self.deadline
+
+    def is_confirmed(self, probe: Callable[[nn.Module, torch.dtype], float]) -> bool:
+        """Return whether outputs differ in float64 too, so that rounding is not the reason.
+
+        `probe` returns the difference of two outputs of a module that computes in a type, as a
+        share of the largest output. A module that cannot compute in float64 is confirmed by a
+        large difference in float32.
+        """
+        try:
+            return probe(self.build(torch.float64), torch.float64) > TOLERANCE_FLOAT64
+        except Exception:
+            return probe(self.build(), torch.float32) > 10 * TOLERANCE
+
+
+def difference(one: Tensor, other: Tensor, scale: Tensor | None = None) -> float:
+    """Return the largest difference of two outputs, as a share of the largest value in `scale`."""
+    largest = (one if scale is None else scale).detach().abs().max().clamp(min=1e-30)
+    if not one.numel():
+        return 0.0
+    return float(((one - other).detach().abs().max() / largest).nan_to_num(0.0))
+
+
+@torch.no_grad()
+def perturb(module: nn.Module) -> None:
+    """Add normal numbers to the trained parameters, a tenth of the usual size of each."""
+    for parameter in module.parameters():
+        if parameter.requires_grad and parameter.is_floating_point() and parameter.numel():
+            size = parameter.square().mean().sqrt()
+            usual = parameter.shape[-1] ** -0.5 if parameter.ndim > 1 else 0.5
+            std = usual if size == 0 else max(0.1 * float(size), 0.1 * usual)
+            parameter.add_(std * torch.randn_like(parameter))
+
+
+def seed_everything(seed: int) -> None:
+    """Seed the random numbers that a module may draw on the CPU."""
+    torch.default_generator.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - a module may use it
+
+
+@contextmanager
+def restored_random_state() -> Iterator[None]:
+    """Restore the state of all random numbers after the `with` block."""
+    states = random.getstate(), np.random.get_state()  # noqa: NPY002
+    with torch.random.fork_rng(devices=[]):
+        try:
+            yield
+        finally:
+            random.setstate(states[0])
+            np.random.set_state(states[1])  # noqa: NPY002
+
+
+def own_module(module: nn.Module) -> nn.Module:
+    """Return the user's module of an adapter, or the module itself."""
+    return module.module if isinstance(module, Adapter) else module
+
+
+def describe_exception(error: BaseException, most: int = 110) -> str:
+    """Return the class and the text of an error on one line of at most `most` characters."""
+    text = " ".join(str(error).split())
+    text = text if len(text) <= most else f"{text[: most - 4]} ..."
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,0 +1,106 @@
+"""Faults of a module over several calls: random numbers, state, and leaks between sequences.
+
+Each probe compares two outputs that must be equal. They differ if their largest difference is above
+`TOLERANCE`, as a share of the largest output, and above rounding in float64 too.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from experiments.estimates.inspected_module import (
+    TOLERANCE,
+    InspectedModule,
+    ModuleFault,
+    difference,
+    own_module,
+)
+
+
+@torch.no_grad()
+def check_repeated_calls(inspected: InspectedModule) -> None:
+    """Raise ModuleFault if a second call with the same input gives another output in eval mode.
+
+    Between both calls the module is called with other inputs, also with half the length.
+    """
+    module = inspected.build().eval()
+    x, other = inspected.inputs(1, batch=2), inspected.inputs(2, batch=2)
+    first = inspected.call(module, x)
+    drawn_again = difference(first, inspected.call(module, x, seed=1)) > TOLERANCE
+    if difference(first, inspected.call(module, x)) > TOLERANCE:
+        raise ModuleFault(STATE)
+    if drawn_again:
+        raise ModuleFault(
+            "it draws random numbers in eval mode, since two calls differ; draw them only if "
+            "self.training"
+        )
+    inspected.call(module, other)
+    if difference(first, inspected.call(module, x)) > TOLERANCE:
+        raise ModuleFault(STATE)
+    try:
+        inspected.call(module, other[:, : inspected.length // 2])
+        again = inspected.call(module, x)
+    except Exception:
+        return
+    if difference(first, again) > TOLERANCE:
+        raise ModuleFault(STATE)
+
+
+STATE = (
+    "it keeps state between calls: the same input gives another output in the next call; compute "
+    "the output from the input and the parameters only"
+)
+
+
+def check_training_calls(inspected: InspectedModule) -> None:
+    """Raise ModuleFault if calls in training change a later output, without an optimizer step."""
+    module = inspected.build()
+    x, other = inspected.inputs(1, batch=2), inspected.inputs(2, batch=2)
+    evaluated = evaluate(inspected, module, x)
+    trained = inspected.call(module.train(), x).detach()
+    buffers = {name: each.clone() for name, each in own_module(module).named_buffers()}
+    for seed in (1, 2):
+        y = inspected.call(module, other.clone().requires_grad_() + 0.0, seed=seed)
+        if y.requires_grad:
+            y.square().mean().backward()
+    is_same = difference(trained, inspected.call(module, x).detach()) <= TOLERANCE
+    if is_same and difference(evaluated, evaluate(inspected, module, x)) <= TOLERANCE:
+        return
+    changed = [
+        name
+        for name, each in own_module(module).named_buffers()
+        if name not in buffers or not torch.equal(each, buffers[name])
+    ]
+    place = f" (buffer {', '.join(changed[:2])})" if changed else ""
+    raise ModuleFault(
+        f"calls in training change its later outputs{place}, so results depend on earlier batches; "
+        "use parameters, or a norm without running statistics, such as LayerNorm"
+    )
+
+
+@torch.no_grad()
+def evaluate(inspected: InspectedModule, module: nn.Module, x: Tensor) -> Tensor:
+    """Return the output in eval mode; the module then is in training mode."""
+    y = inspected.call(module.eval(), x)
+    module.train()
+    return y
+
+
+@torch.no_grad()
+def check_other_sequences(inspected: InspectedModule) -> None:
+    """Raise ModuleFault if a sequence's output depends on other sequences of its batch."""
+    x, other = inspected.inputs(1, batch=3), inspected.inputs(2, batch=3)
+    other[0] = x[0]
+
+    for training in (False, True):
+
+        def probe(module: nn.Module, dtype: torch.dtype, *, training: bool = training) -> float:
+            module.train(training)
+            own, changed = (inspected.call(module, each.to(dtype)) for each in (x, other))
+            return difference(own[0], changed[0], own)
+
+        if probe(inspected.build(), torch.float32) > TOLERANCE and inspected.is_confirmed(probe):
+            mode = " in training" if training else ""
+            raise ModuleFault(
+                f"its output for a sequence depends on other sequences of the batch{mode}; compute "
+                "each sequence on its own (LayerNorm in place of BatchNorm)"
+            )

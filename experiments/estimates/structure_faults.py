@@ -1,0 +1,229 @@
+"""Faults of a module in one call: it cannot be built or called, or returns something else.
+
+Also here: parameters that appear late or belong to two modules, and values that are not finite.
+"""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from experiments.estimates.inspected_module import (
+    InspectedModule,
+    ModuleFault,
+    describe_exception,
+    seed_everything,
+)
+from experiments.parts.plain import PlainPart
+
+N_INPUTS = 3  # random inputs on which outputs and gradients must be finite
+
+
+def check_structure(inspected: InspectedModule) -> None:
+    """Raise ModuleFault for a module that cannot serve as a part."""
+    module = build_own_module(inspected)
+    check_parameters(module)
+    check_signature(inspected, module)
+    check_one_call(inspected, module)
+    check_second_build(inspected, module)
+    check_finite(inspected)
+
+
+def build_own_module(inspected: InspectedModule) -> nn.Module:
+    """Return the module as the user's class builds it."""
+    part, d_model = inspected.part, inspected.d_model
+    seed_everything(0)
+    try:
+        module: Any = part.build_plain(d_model) if is_plain(part) else part.build(d_model)
+    except Exception as error:
+        raise ModuleFault(
+            f"build({d_model}) raises an error, {describe_exception(error)}; correct it, or give other values"
+        ) from error
+    if not isinstance(module, nn.Module):
+        raise ModuleFault(
+            f"build({d_model}) returns {describe_value(module)}; return a torch.nn.Module"
+        )
+    return module
+
+
+def is_plain(part: Any) -> bool:
+    """Return whether the part's module follows no rules of ablab."""
+    return isinstance(part, PlainPart)
+
+
+def check_parameters(module: nn.Module) -> None:
+    """Raise ModuleFault for parameters without values."""
+    for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+        if is_lazy(tensor):
+            raise ModuleFault(
+                f"its parameter {name} has no shape before the first call; give the sizes in build "
+                "(nn.Linear in place of nn.LazyLinear)"
+            )
+        if tensor.is_meta:
+            raise ModuleFault(
+                f"its parameter {name} is on the meta device and has no values; build it without "
+                'device="meta"'
+            )
+
+
+def check_signature(inspected: InspectedModule, module: nn.Module) -> None:
+    """Raise ModuleFault for a forward that requires other arguments than a block passes."""
+    try:
+        parameters = inspect.signature(module.forward).parameters.values()
+    except (TypeError, ValueError):  # a compiled module has no signature
+        return
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    if not any(each.kind in (*positional, inspect.Parameter.VAR_POSITIONAL) for each in parameters):
+        raise ModuleFault("its forward takes no input; write def forward(self, x)")
+    variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    required = [p for p in parameters if p.default is p.empty and p.kind not in variable]
+    n_passed = 1 if is_plain(inspected.part) or inspected.group == "norm" else 2
+    extra = [each.name for each in required[n_passed:] if each.name != "keep"]
+    if extra:
+        raise ModuleFault(
+            f"its forward also requires {', '.join(extra)}, which a block does not pass; give "
+            f"{'it a default' if len(extra) == 1 else 'them defaults'}"
+        )
+
+
+def check_one_call(inspected: InspectedModule, module: nn.Module) -> None:
+    """Raise ModuleFault if a call fails, returns something else or changes its input.
+
+    The module is moved to the CPU.
+    """
+    module = module.to("cpu")
+    before = describe_parameters(module)
+    values = inspected.inputs(1, batch=2)
+    x = values.clone().requires_grad_() + 0.0
+    try:
+        result = call_own_module(inspected, module, x)
+    except Exception as error:
+        shape = tuple(values.shape)
+        raise ModuleFault(
+            f"its forward raises an error, {describe_exception(error)} (input of shape {shape})"
+        ) from error
+    check_output(inspected, result, values)
+    if not torch.equal(x.detach(), values):
+        raise ModuleFault("its forward changes its input in place; let it change a copy")
+    after = describe_parameters(module)
+    for name, description in after.items():
+        if before.get(name) != description:
+            raise ModuleFault(
+                f"its first call creates or replaces the parameter {name}, so the optimizer misses "
+                "it; create it in __init__"
+            )
+
+
+def call_own_module(inspected: InspectedModule, module: nn.Module, x: Tensor) -> Any:
+    """Return what the user's module returns, called as its adapter or a block calls it."""
+    seed_everything(0)
+    if not is_plain(inspected.part):
+        return module(x) if inspected.group == "norm" else module(x, None)
+    from experiments.nn.plain_module import takes_keep
+
+    return module(x, keep=None) if takes_keep(module) else module(x)
+
+
+def check_output(inspected: InspectedModule, result: Any, x: Tensor) -> None:
+    """Raise ModuleFault unless a result is a tensor like x, with what its group returns."""
+    y = result
+    if is_plain(inspected.part):
+        if isinstance(result, tuple | list) and result:
+            y = result[0]
+    elif inspected.group == "ffn":
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise ModuleFault(
+                f"its forward returns {describe_value(result)}; a feed-forward Part returns "
+                "(y, routing), or (y, None) without a router"
+            )
+        y = result[0]
+    if not isinstance(y, Tensor):
+        raise ModuleFault(
+            f"its forward returns {describe_value(y)}; return a tensor of the input's shape"
+        )
+    if y.shape != x.shape:
+        raise ModuleFault(
+            f"it returns the shape {tuple(y.shape)} for an input of shape {tuple(x.shape)}; both "
+            "must be equal"
+        )
+    if y.dtype != x.dtype:
+        raise ModuleFault(
+            f"it returns {name_dtype(y)} for an input of {name_dtype(x)}; return the input's type, "
+            "e.g. y.to(x.dtype)"
+        )
+
+
+def check_second_build(inspected: InspectedModule, module: nn.Module) -> None:
+    """Raise ModuleFault if two builds share parameters, so that layers would share them."""
+    places = {each.data_ptr() for each in module.parameters() if each.numel()}
+    for name, parameter in build_own_module(inspected).to("cpu").named_parameters():
+        if parameter.numel() and parameter.data_ptr() in places:
+            raise ModuleFault(
+                f"two calls of build share the parameter {name}, so layers would share it; create "
+                "a new module in each call"
+            )
+
+
+def check_finite(inspected: InspectedModule) -> None:
+    """Raise ModuleFault if outputs or gradients are not finite on standard normal inputs."""
+    try:
+        module = inspected.build(is_perturbed=False).train()
+    except Exception as error:
+        raise ModuleFault(
+            f"its initial weights cannot be set: {describe_exception(error)}"
+        ) from error
+    for seed in range(N_INPUTS):
+        values = inspected.inputs(10 + seed, batch=2).requires_grad_()
+        module.zero_grad(set_to_none=True)
+        y = inspected.call(module, values + 0.0, seed=seed)
+        if not bool(y.isfinite().all()):
+            raise ModuleFault(
+                f"its output has {describe_non_finite(y)} for standard normal input of shape "
+                f"{tuple(values.shape)}"
+            )
+        learned = [(n, p) for n, p in module.named_parameters() if p.requires_grad]
+        if not y.requires_grad:
+            if learned:
+                raise ModuleFault(
+                    "its output has no gradient, so its parameters cannot learn; remove detach() "
+                    "or no_grad()"
+                )
+            return
+        y.backward(inspected.inputs(20 + seed, batch=2))
+        for name, tensor in [("its input", values), *learned]:
+            gradient = tensor.grad
+            if gradient is not None and not bool(gradient.isfinite().all()):
+                raise ModuleFault(
+                    f"the gradient of {name.removeprefix('module.')} has "
+                    f"{describe_non_finite(gradient)} for standard normal input of shape "
+                    f"{tuple(values.shape)}"
+                )
+
+
+def describe_parameters(module: nn.Module) -> Mapping[str, tuple[int, tuple[int, ...]]]:
+    """Return the identity and the shape of each parameter by name."""
+    return {name: (id(each), tuple(each.shape)) for name, each in module.named_parameters()}
+
+
+def describe_non_finite(tensor: Tensor) -> str:
+    """Return "NaN" or "infinity", whichever the tensor has."""
+    return "NaN" if bool(tensor.isnan().any()) else "infinity"
+
+
+def describe_value(value: object) -> str:
+    """Return the type of a value in words."""
+    if value is None:
+        return "None"
+    if isinstance(value, Tensor):
+        return f"a tensor of shape {tuple(value.shape)}"
+    if inspect.isclass(value):
+        return f"the class {value.__name__}"
+    return f"a value of type {type(value).__name__}"
+
+
+def name_dtype(tensor: Tensor) -> str:
+    """Return the type of a tensor's numbers, such as float32."""
+    return str(tensor.dtype).removeprefix("torch.")

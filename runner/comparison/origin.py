@@ -1,0 +1,104 @@
+"""The module from which a trial can import a class or function of the user's.
+
+- A class of an importable module is imported from that module.
+- The source of a class of a script or notebook is copied into a module of its own, see
+  `runner.comparison.extraction`. Trials never run the script or the notebook.
+"""
+
+import importlib.util
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from typing import Any
+
+from runner.comparison.extraction import extract_source
+from runner.plan.code_hash import INSTALL_FOLDERS
+from runner.records.module_source import find_parent_folder
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The place of a class or function of the user's.
+
+    Attributes:
+        module: the importable module that has it; "" if its source is copied.
+        source: the copied source, with all that it needs; "" for an importable module.
+        imports: the modules whose code is part of its trials' code hash.
+    """
+
+    module: str
+    source: str
+    imports: tuple[str, ...]
+
+
+def find_origin(arm: str, target: Callable[..., Any]) -> Origin:
+    """Return the origin of a class or function.
+
+    `arm` is the name of its arm, for messages.
+
+    Raises:
+        ConfigError: it is in no importable module, and its source cannot be copied.
+    """
+    module = target.__module__
+    if is_importable(module) and getattr(sys.modules[module], target.__name__, None) is target:
+        return Origin(module, "", tuple(each for each in [module] if is_hashed(each)))
+    extracted = extract_source(arm, target, is_importable)
+    return Origin("", extracted.text, tuple(filter(is_hashed, extracted.modules)))
+
+
+def is_importable(name: str) -> bool:
+    """Return whether another process that imports a module gets the module of this process."""
+    module = sys.modules.get(name)
+    if module is None or name == "__main__":
+        return False
+    file = getattr(module, "__file__", None)
+    spec = _find_spec(name)
+    if spec is None:
+        return False
+    if file is None:  # built into Python, or a folder without __init__.py
+        return spec.origin in (None, "built-in", "frozen") or not spec.has_location
+    return bool(spec.origin) and os.path.realpath(str(spec.origin)) == os.path.realpath(file)
+
+
+def _find_spec(name: str) -> ModuleSpec | None:
+    """Return the spec of a module as a new process finds it.
+
+    `importlib.util.find_spec` returns that of the loaded module, which may be in no folder of
+    `sys.path`.
+    """
+    parent = name.rpartition(".")[0]
+    if parent and not is_importable(parent):
+        return None
+    path = getattr(sys.modules.get(parent), "__path__", None) if parent else None
+    for finder in sys.meta_path:
+        find = getattr(finder, "find_spec", None)
+        spec: ModuleSpec | None = find(name, path) if find else None
+        if spec is not None:
+            return spec
+    return None
+
+
+def is_hashed(module: str) -> bool:
+    """Return whether the code hash covers a module: a user's own, or the package of the class.
+
+    It leaves out Python's library, torch and ablab, whose versions are recorded or hashed anyway.
+    """
+    top = module.partition(".")[0]
+    return top not in sys.stdlib_module_names and top not in ("torch", "runner", "experiments")
+
+
+def is_installed(module: str) -> bool:
+    """Return whether a module is in a folder of installed packages, or comes with Python."""
+    top = module.partition(".")[0]
+    if top in sys.stdlib_module_names:
+        return True
+    folder = find_parent_folder(top) if importlib.util.find_spec(top) else None
+    return folder is None or folder in INSTALL_FOLDERS
+
+
+def import_folder(module: str) -> Path | None:
+    """Return the folder of `sys.path` that holds a module that is not installed; else None."""
+    return None if is_installed(module) else find_parent_folder(module.partition(".")[0])

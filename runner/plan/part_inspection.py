@@ -1,0 +1,143 @@
+"""Costs and faults of the modules of foreign parts, as the plan learns them. No torch.
+
+A part is foreign if its class is not ablab's own. The helper process builds its module. A cache
+keeps the costs, and that a module has no fault, so that a second plan starts no process. The key of
+an entry covers the source of the part and of the checks, the part's fields and the versions of
+installed packages.
+"""
+
+import hashlib
+import json
+import math
+import platform
+import sys
+import sysconfig
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from runner.config import ArmConfig, ConfigError
+from runner.plan import code_hash, estimates
+from runner.plan.composition import merge_arm_errors
+from runner.plan.error_messages import ConfigErrors
+from runner.plan.foreign_parts import describe_part, foreign_parts
+from runner.plan.helper_process import HELPER, HelperError, HelperProcess
+from runner.records.private_cache import PrivateCache
+
+CACHE_FILE = "inspected_parts.json"
+
+
+class PartInspector:
+    """The inspection of the parts of one plan.
+
+    plugins    the modules that the plan imports
+    helper     the process that builds modules
+    """
+
+    def __init__(self, plugins: Sequence[str], helper: HelperProcess = HELPER) -> None:
+        self._plugins = tuple(plugins)
+        self._helper = helper
+        self._sources: dict[type, str] = {}
+        self._answers: dict[str, Any] = {}
+        self._cache = PrivateCache(CACHE_FILE)
+
+    def count_cost(self, part: Any, d_model: int, length: int) -> Any:
+        """Return the `Cost` of one module of a part.
+
+        Raises:
+            ConfigError: the module cannot be built or run.
+        """
+        group = part.group
+        answer = self._ask(part, group, {"do": "count", "d_model": d_model, "length": length})
+        if "error" in answer:
+            raise ConfigError(f"{group}={part.kind}: {answer['error']}")
+        numbers = [math.nan if number is None else number for number in answer["result"]]
+        return estimates.make_cost(numbers)
+
+    def check_arms(self, arms: Mapping[str, ArmConfig]) -> None:
+        """Refuse foreign parts whose modules have a fault.
+
+        Raises:
+            ConfigErrors: a message for each fault, with the arms that have it.
+        """
+        errors: dict[str, str] = {}
+        for name, arm in arms.items():
+            for group, part in foreign_parts(arm).items():
+                if fault := self.find_fault(part, group, arm):
+                    errors.setdefault(name, f"{group}={part.kind}: {fault}")
+        self.save()
+        if errors:
+            raise ConfigErrors(merge_arm_errors(errors))
+
+    def find_fault(self, part: Any, group: str, arm: ArmConfig) -> str:
+        """Return what is wrong with the module of a part in an arm; "" if nothing is."""
+        task = getattr(arm.parts, "task", None)
+        request = {
+            "do": "inspect",
+            "d_model": width_of(arm),
+            "length": 0 if task is None else task.sizes().length,
+            "is_padded": task is not None and task.pairs,
+        }
+        answer = self._ask(part, group, request)
+        return str(answer["error"] if "error" in answer else answer["result"])
+
+    def save(self) -> None:
+        """Write the cache."""
+        self._cache.save()
+
+    def _ask(self, part: Any, group: str, request: dict[str, Any]) -> dict[str, Any]:
+        """Return the answer to a request about a part, from this plan, the cache or the process."""
+        named = describe_part(part, group) | request
+        source = self._source(part)
+        key = hash_request(named, source)
+        if key not in self._answers:
+            self._answers[key] = self._cache.get(key) or self._ask_helper(named, source, key)
+        answer: dict[str, Any] = self._answers[key]
+        return answer
+
+    def _ask_helper(self, request: dict[str, Any], source: str, key: str) -> dict[str, Any]:
+        try:
+            self._helper.load(self._plugins, {request["module"]: source})
+            answer = self._helper.ask(request)
+        except HelperError as error:
+            return {"error": f"its module with d_model={request['d_model']} {error}"}
+        # A cost that a module refuses is kept too: matching tries many widths.
+        is_kept = answer.get("result") == "" if request["do"] == "inspect" else True
+        if is_kept and not answer.get("is_transient"):
+            self._cache.add(key, answer)
+        return answer
+
+    def _source(self, part: Any) -> str:
+        """Return a hash of the source of a part's class, and of the checks."""
+        if type(part) not in self._sources:
+            modules = {
+                base.__module__
+                for base in type(part).__mro__
+                if base.__module__.partition(".")[0] not in sys.stdlib_module_names
+            }
+            roots = frozenset({*modules, *self._plugins, estimates.__name__})
+            self._sources[type(part)] = code_hash.hash_modules(roots)
+        return self._sources[type(part)]
+
+
+def width_of(arm: ArmConfig) -> int:
+    """Return the size that parts are built for: the width, or the number of token ids."""
+    model = getattr(arm.parts, "model", None)
+    return int(arm.parts.task.sizes().n_outputs if model is None else model.d_model)
+
+
+def begin_inspection(plugins: Sequence[str]) -> PartInspector:
+    """Return the inspector of a new plan, which counts costs from now on in this process."""
+    inspector = PartInspector(plugins)
+    estimates.count_elsewhere(inspector.count_cost)
+    return inspector
+
+
+def hash_request(request: Mapping[str, Any], source: str) -> str:
+    """Return the key of a request in the cache."""
+    # Installing a package changes the time of this folder, and the module may come from a package.
+    installed = [
+        Path(sysconfig.get_path(name)).stat().st_mtime_ns for name in ("purelib", "platlib")
+    ]
+    inputs = [request, source, installed, platform.python_version()]
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()
