@@ -82,7 +82,7 @@ class InspectedModule:
         """
         try:
             return probe(self.build(torch.float64), torch.float64) > TOLERANCE_FLOAT64
-        except Exception:  # noqa: BLE001 - a module of one type only
+        except Exception:
             return probe(self.build(), torch.float32) > 10 * TOLERANCE
 
 

@@ -14,6 +14,7 @@ from experiments.estimates.inspected_module import (
     describe_exception,
     restored_random_state,
 )
+from experiments.estimates.language_model_faults import check_language_model
 from experiments.estimates.state_faults import (
     check_other_sequences,
     check_repeated_calls,
@@ -28,15 +29,18 @@ def find_fault(group: str, part: Any, d_model: int, length: int, *, is_padded: b
     """Return the first fault of a part's module as a clause; "" if none is found.
 
     Args:
-        group: the group of the part: attention, ffn or norm.
+        group: the group of the part: attention, ffn, norm or language_model.
         part: the options.
-        d_model: the width of the stream.
+        d_model: the width of the stream; the number of token ids for a language model.
         length: tokens of the longest sequence of the task; 0 without a task.
         is_padded: whether batches of the task have padding.
     """
     inspected = InspectedModule(group, part, d_model, length, PROBE_SECONDS)
     with restored_random_state():
         try:
+            if group == "language_model":
+                check_language_model(part, d_model, length)
+                return ""
             check_structure(inspected)
             check_repeated_calls(inspected)
             check_training_calls(inspected)
@@ -46,8 +50,8 @@ def find_fault(group: str, part: Any, d_model: int, length: int, *, is_padded: b
                 check_padding(inspected)
         except ModuleFault as fault:
             return str(fault)
-        except Exception as error:  # noqa: BLE001 - a module may raise any error in a later call
-            return f"a later call raises {describe_exception(error)}"
+        except Exception as error:
+            return f"a later call raises an error, {describe_exception(error)}"
     return ""
 
 

@@ -40,7 +40,7 @@ def build_own_module(inspected: InspectedModule) -> nn.Module:
         module: Any = part.build_plain(d_model) if is_plain(part) else part.build(d_model)
     except Exception as error:
         raise ModuleFault(
-            f"build({d_model}) raises {describe_exception(error)}; correct it, or give other values"
+            f"build({d_model}) raises an error, {describe_exception(error)}; correct it, or give other values"
         ) from error
     if not isinstance(module, nn.Module):
         raise ModuleFault(
@@ -103,17 +103,17 @@ def check_one_call(inspected: InspectedModule, module: nn.Module) -> None:
     except Exception as error:
         shape = tuple(values.shape)
         raise ModuleFault(
-            f"its forward raises {describe_exception(error)} (input of shape {shape})"
+            f"its forward raises an error, {describe_exception(error)} (input of shape {shape})"
         ) from error
     check_output(inspected, result, values)
     if not torch.equal(x.detach(), values):
         raise ModuleFault("its forward changes its input in place; let it change a copy")
     after = describe_parameters(module)
-    for name, shape in after.items():
-        if before.get(name) != shape:
+    for name, description in after.items():
+        if before.get(name) != description:
             raise ModuleFault(
-                f"its first call creates or replaces the parameter {name}, which the optimizer then "
-                "misses; create it in __init__"
+                f"its first call creates or replaces the parameter {name}, so the optimizer misses "
+                "it; create it in __init__"
             )
 
 
