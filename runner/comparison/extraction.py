@@ -1,4 +1,4 @@
-"""Copy a class or function of a script or notebook, with what it uses, into one source text.
+"""Copy a class or function of a script or notebook, and its dependences, into one text.
 
 The copy has the imports, functions, classes and constants that the class uses, directly or not.
 They are looked up in the running script, and their source is taken from its syntax tree. The script

@@ -74,10 +74,10 @@ def read_request(
     outputs: Any,
     overrides: Any,
 ) -> Request:
-    """Check the arguments of a call, except their names of options and keys, which composition checks.
+    """Check the arguments of a call. Composition checks names of options and keys.
 
     Raises:
-        ConfigError: an argument has a wrong type, or names what does not exist.
+        ConfigError: an argument has a wrong type, or is an unknown name.
     """
     group = _choice("group", group, PAGES)
     experiment = PAGES[group] if experiment is None else experiment
