@@ -19,7 +19,7 @@ MOE = ("experiment=moe", "scale=smoke", "task=waves", "arm=dense")
 
 TYPED = {  # refused before Hydra composes anything
     "lr=0.01": "lr: there is no such key; did you mean training.lr?",
-    "d_ff=3": "did you mean ffn.d_ff?",
+    "d_ff=3": "did you mean ffn.d_ff or language_model.d_ff?",
     "ffn.lr=3": "did you mean training.lr?",
     "device=gpu": "did you mean cuda or mps?",
     "training.steps=many": "training.steps=many must be a whole number",
