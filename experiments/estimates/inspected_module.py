@@ -17,6 +17,8 @@ from experiments.nn.adapter import Adapter
 from experiments.nn.initialise import initialise
 
 LONGEST = 2048  # positions of an input, where the task has longer sequences
+WORK = 800_000_000  # positions times d_model^2 of an input, so that wide modules take seconds too
+SHORTEST = 64  # positions of the input of a very wide module
 SHORT_LENGTH = 128  # positions of inputs where the length does not matter, to save time
 LENGTH_WITHOUT_TASK = 16
 TOLERANCE = 1e-4  # of the largest output; rounding in float32 is below
@@ -34,13 +36,15 @@ class InspectedModule:
         group: the group of the part.
         part: its options.
         d_model: the width of the stream.
-        length: positions of the inputs.
+        length: positions of the inputs: those of the task, at most `LONGEST`, and fewer if
+            d_model is large.
         short_length: positions of inputs where the length does not matter.
     """
 
     def __init__(self, group: str, part: Any, d_model: int, length: int) -> None:
         self.group, self.part, self.d_model = group, part, d_model
-        self.length = min(length or LENGTH_WITHOUT_TASK, LONGEST)
+        longest = min(LONGEST, max(SHORTEST, WORK // d_model**2))
+        self.length = min(length or LENGTH_WITHOUT_TASK, longest)
         self.short_length = self.length
         self._started = time.monotonic()
 

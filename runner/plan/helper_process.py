@@ -147,7 +147,9 @@ class HelperProcess:
         while not line.endswith(b"\n"):
             remaining = deadline - time.monotonic()
             if remaining <= 0 or not select.select([self._answers], [], [], remaining)[0]:
-                raise HelperError(f"takes more than {seconds:g} s{self._last_line()}")
+                raise HelperError(
+                    f"takes more than {seconds:g} s; give it smaller sizes{self._last_line()}"
+                )
             piece = os.read(self._answers, 1 << 16)
             if not piece:
                 raise HelperError(f"{self._describe_end()}{self._last_line()}")
