@@ -26,7 +26,7 @@ TOLERANCE_FLOAT64 = 1e-8
 
 
 class ModuleFault(Exception):  # noqa: N818 - a fault of a module, not of this code
-    """What is wrong with a module: a clause that follows the name of its part, and how to mend."""
+    """A fault of a module: a clause that follows the name of its part, with a hint."""
 
 
 class InspectedModule:
@@ -52,7 +52,7 @@ class InspectedModule:
         """Return a new module with the initial weights of a trial, always the same.
 
         With `is_perturbed` each trained parameter has random numbers added, since a matrix that
-        starts at zero would hide what it multiplies.
+        starts at zero would hide its input.
         """
         seed_everything(0)
         module: nn.Module = self.part.build(self.d_model).to("cpu")

@@ -1,4 +1,4 @@
-"""What is wrong with the module of a part: all checks, in order. Imports torch.
+"""The faults of the module of a part: all checks, in order. Imports torch.
 
 A plan runs them in its helper process. Trials do not import this module.
 """
