@@ -1,6 +1,7 @@
 """A cache in a JSON file in the user's private folder, which no other user can write to.
 
-A missing or damaged file costs time only: the key of an entry must cover everything on which the entry depends.
+A missing or damaged file costs time only. The key of an entry must cover everything on which the
+entry depends.
 """
 
 import contextlib

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.parts import PARTS
+from experiments.parts import PARTS, load
 from experiments.parts.counted_cost import CostCounter, count_in_this_process
 from runner.config import ConfigError
 from runner.plan import part_inspection
@@ -111,6 +111,7 @@ class HelperHere(HelperProcess):
 def _plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     (tmp_path / f"{PLUGIN}.py").write_text(SOURCE)
     monkeypatch.syspath_prepend(tmp_path)
+    load()  # before it is patched: a second call would add nothing
     for group, kinds in PARTS.items():
         monkeypatch.setitem(PARTS, group, dict(kinds))
     monkeypatch.setattr(CostCounter, "elsewhere", None)
