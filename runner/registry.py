@@ -4,14 +4,13 @@ There are two other interfaces: trials use `runner.trial.science`, and plans est
 `runner.plan.estimates`. The code hash of a trial then leaves out functions that only plans use.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments import parts as science_parts
 from experiments import tasks
-from experiments.metrics import METRICS
-from experiments.parts import body
+from experiments.parts import body, plain
 from experiments.questions import QUESTIONS, Question
 from experiments.rules import NameTakenError
 from runner import config
@@ -40,6 +39,7 @@ __all__ = [
     "costs",
     "experiment_groups",
     "experiment_names",
+    "forget_package",
     "group_names",
     "has_timing_stage",
     "is_declared_metric",
@@ -51,7 +51,6 @@ __all__ = [
     "prepare",
     "reserved_field_names",
     "restore_data",
-    "save_registrations",
     "stage",
 ]
 
@@ -84,7 +83,7 @@ def kinds(group: str, *, load_tasks: bool = True) -> Mapping[str, type]:
 
 def reserved_field_names() -> set[str]:
     """Return the names that a field of a part cannot have, because they mean something else."""
-    return {*dir(science_parts.Part), "build_plain", "code_modules", "group", "kind"}
+    return {*dir(plain.PlainPart), "kind"}
 
 
 def code_modules(part: object) -> tuple[str, ...]:
@@ -93,8 +92,9 @@ def code_modules(part: object) -> tuple[str, ...]:
 
 
 def experiment_groups(experiment: str) -> tuple[str, ...]:
-    """Return the config groups that an experiment uses."""
-    return options_class(experiment).parts
+    """Return the config groups that an experiment uses, first `model` if it has a body."""
+    options = options_class(experiment)
+    return (*(["model"] if options.has_body else []), *options.parts)
 
 
 def affected_metrics(experiment: str) -> dict[str, tuple[str, ...]]:
@@ -114,22 +114,13 @@ def all_options() -> Iterable[type[Question]]:
     return all_questions().values()
 
 
-def save_registrations() -> Callable[[], None]:
-    """Return a function that restores the options and metrics that are registered now."""
-    registries: list[dict[str, Any]] = [
-        *science_parts.PARTS.values(),
-        tasks.TASKS,
-        QUESTIONS,
-        METRICS,
-    ]
-    saved = [dict(each) for each in registries]
-
-    def restore() -> None:
-        for each, before in zip(registries, saved, strict=True):
-            each.clear()
-            each.update(before)
-
-    return restore
+def forget_package(package: str) -> None:
+    """Remove the parts, tasks and questions that the modules of a package have registered."""
+    registries: list[dict[str, Any]] = [*science_parts.PARTS.values(), tasks.TASKS, QUESTIONS]
+    for each in registries:
+        for name, options in list(each.items()):
+            if options.__module__.partition(".")[0] == package:
+                del each[name]
 
 
 def is_declared_metric(name: str) -> bool:

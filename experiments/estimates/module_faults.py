@@ -14,6 +14,7 @@ from experiments.estimates.inspected_module import (
     describe_exception,
     restored_random_state,
 )
+from experiments.estimates.language_model_faults import check_language_model
 from experiments.estimates.state_faults import (
     check_other_sequences,
     check_repeated_calls,
@@ -28,9 +29,9 @@ def find_fault(group: str, part: Any, d_model: int, length: int, *, is_padded: b
     """Return the first fault of a part's module as a clause; "" if none is found.
 
     Args:
-        group: the group of the part: attention, ffn or norm.
+        group: the group of the part: attention, ffn, norm or language_model.
         part: the options.
-        d_model: the width of the stream.
+        d_model: the width of the stream; the number of token ids for a language model.
         length: tokens of the longest sequence of the task; 0 without a task.
         is_padded: whether batches of the task have padding.
     """
@@ -42,6 +43,9 @@ def find_fault(group: str, part: Any, d_model: int, length: int, *, is_padded: b
         checks.append(check_padding)
     with restored_random_state():
         try:
+            if group == "language_model":
+                check_language_model(part, d_model, length)
+                return ""
             for check in checks:
                 if inspected.seconds() < LAST_START:
                     check(inspected)

@@ -67,8 +67,9 @@ def task(kind: str) -> Callable[[T], T]:
                 f"{name}: has_tuning_data needs `evaluation` in build(self, *, seed, batch_size, "
                 "evaluation, **_); otherwise tuning would use the report's data"
             )
-        if not options.__module__.startswith(f"{__name__}."):
-            load()  # before a plug-in registers, so that it cannot take a kind of this package
+        is_own = options.__module__.startswith(f"{__name__}.")
+        if not is_own and kind in {module.name for module in pkgutil.iter_modules(__path__)}:
+            load()  # a plug-in cannot take a kind of this package, which a file here is named after
         check_name_is_free(name, options, TASKS.get(kind))
         TASKS[kind] = options
         return options

@@ -30,13 +30,14 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from runner.config import ConfigError
-from runner.plan import hydra_cache, option_folders
+from runner.plan import hydra_cache, option_folders, plugin_packages
 from runner.plan.expansion import check_expansion
 from runner.plan.hydra_sources import (
     PLUGIN_PROVIDER,
     USER_PROVIDER,
     CheckedRepository,
     reads_user_files,
+    source_folder,
 )
 from runner.wording.output import join_names, truncate_middle
 
@@ -82,7 +83,7 @@ def restore_user_folders() -> None:
         return
     folders = {
         provider: tuple(
-            Path(source.path.partition("://")[2])
+            source_folder(source)
             for source in instance.config_loader().get_sources()
             if source.provider == provider
         )
@@ -144,7 +145,11 @@ class CheckedLoader(ConfigLoaderImpl):
     def load_sweep_config(
         self, master_config: DictConfig, sweep_overrides: list[str]
     ) -> DictConfig:
-        """Compose one point of a sweep, with the folder of the whole sweep."""
+        """Compose one point of a sweep, with the folder of the whole sweep.
+
+        The process of a launcher imports the plug-ins here, since they declare options.
+        """
+        plugin_packages.import_all_plugins(list(master_config.plugins))
         config = super().load_sweep_config(master_config, sweep_overrides)
         config.hydra.sweep.dir = master_config.hydra.sweep.dir
         return config

@@ -208,7 +208,12 @@ def check_option_name(config_path: str) -> None:
 
 def user_file_path(source: ConfigSource, config_path: str) -> Path:
     """Return the file of a user's config. Raises ConfigError if it is outside the user's folder."""
-    folder = source.path.partition("://")[2] if "://" in source.path else source.path
+    folder = source_folder(source)
     path = Path(folder, f"{config_path.strip('/')}.yaml")
-    option_folders.check_inside(path, Path(folder))
+    option_folders.check_inside(path, folder)
     return path
+
+
+def source_folder(source: ConfigSource) -> Path:
+    """Return the folder of a source of files."""
+    return Path(source.path.partition("://")[2] if "://" in source.path else source.path)
