@@ -5,7 +5,7 @@
   token sees (length + 1) / 2 positions on average, so only this share of the square counts. It
   does not matter whether the module computes the masked half. The formula of our own attention
   (`experiments.parts.attention`) counts in the same way, so that both can be compared.
-- Keys and values are those of `new_cache`, if the module has it, else those that it passes to
+- Keys and values are the content of `new_cache`, if the module has it, else the arguments of
   `scaled_dot_product_attention`. Attention with neither has an unknown number, NaN.
 - A module that returns a routing uses only some of its parameters for a token. All its FLOPs count,
   so a mixture that computes all experts costs as much as all of them.
