@@ -40,7 +40,8 @@ def build_own_module(inspected: InspectedModule) -> nn.Module:
         module: Any = part.build_plain(d_model) if is_plain(part) else part.build(d_model)
     except Exception as error:
         raise ModuleFault(
-            f"build({d_model}) raises an error, {describe_exception(error)}; correct it, or give other values"
+            f"build({d_model}) raises an error, {describe_exception(error)}; correct it, or "
+            "give other values"
         ) from error
     if not isinstance(module, nn.Module):
         raise ModuleFault(
@@ -175,8 +176,10 @@ def check_finite(inspected: InspectedModule) -> None:
         raise ModuleFault(
             f"its initial weights cannot be set: {describe_exception(error)}"
         ) from error
+    inspected.shorten(module)
     for seed in range(N_INPUTS):
-        values = inspected.inputs(10 + seed, batch=2).requires_grad_()
+        length = inspected.length if seed == 0 else inspected.short_length
+        values = inspected.inputs(10 + seed, batch=2, length=length).requires_grad_()
         module.zero_grad(set_to_none=True)
         y = inspected.call(module, values + 0.0, seed=seed)
         if not bool(y.isfinite().all()):
@@ -192,7 +195,7 @@ def check_finite(inspected: InspectedModule) -> None:
                     "or no_grad()"
                 )
             return
-        y.backward(inspected.inputs(20 + seed, batch=2))
+        y.backward(inspected.inputs(20 + seed, batch=2, length=length))
         for name, tensor in [("its input", values), *learned]:
             gradient = tensor.grad
             if gradient is not None and not bool(gradient.isfinite().all()):

@@ -63,7 +63,7 @@ def find_installed_plugins() -> tuple[InstalledPlugin, ...]:
 def import_all_plugins(named: Sequence[str]) -> list[str]:
     """Import the plug-ins of installed packages, then the named modules.
 
-    An installed plug-in that cannot be imported is left out, with all that it has registered.
+    An installed plug-in that cannot be imported is left out, with all options of its package.
 
     Returns:
         A note for each installed plug-in that is left out.
@@ -101,20 +101,19 @@ def import_installed_plugin(plugin: InstalledPlugin, installed: Sequence[Install
     """
     if plugin.module in sys.modules:
         return ""
-    restore_registrations = registry.save_registrations()
     try:
         if not all(part.isidentifier() for part in plugin.module.split(".")):
             raise ImportError(f"{plugin.module!r} is not a module, package.module")
         plugins.check_source(plugin.module, importlib.import_module(plugin.module))
     except registry.NameTakenError as error:
         other = find_package(error.owner, installed)
-        owner = f" (package {other.package})" if other else ""
+        packages = " or ".join(one.package for one in (plugin, other) if one)
         raise ConfigError(
-            f"the installed plug-in {plugin}: {truncate_middle(error, 170)}{owner}; or type "
-            f"pip uninstall {plugin.package}"
+            f"the installed plug-in {plugin}: {truncate_middle(error, 170)}, or type "
+            f"pip uninstall {packages}"
         ) from error
     except (Exception, SystemExit) as error:  # a module of another author may raise any error
-        restore_registrations()
+        registry.forget_package(plugin.module.partition(".")[0])
         reason = plugins.describe_failure(error, moved_imports.explain_import_error)
         return (
             f"the installed plug-in {plugin}{reason}; it is left out; repair it, or type "

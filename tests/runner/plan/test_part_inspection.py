@@ -231,7 +231,7 @@ def test_the_command_names_the_fault_and_a_second_one_is_fast(runner, tmp_path: 
     words = ("experiment=ffn", "scale=smoke", "plan=only", f"plugins=[{PLUGIN}]", "task=waves")
     refused = runner(*words, '+arms.mine=["attention=bag"]')
     assert refused.returncode == 2
-    assert refused.stdout == ""
+    assert "plan of" not in refused.stdout
     errors = [line for line in refused.stderr.splitlines() if "ablab:" in line]
     assert len(errors) == 1
     assert "depends on later tokens" in errors[0]
