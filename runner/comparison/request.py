@@ -74,10 +74,10 @@ def read_request(
     outputs: Any,
     overrides: Any,
 ) -> Request:
-    """Check the arguments of a call, except what composition checks.
+    """Check the arguments of a call. Composition checks names of options and keys.
 
     Raises:
-        ConfigError: an argument has a wrong type, or names what does not exist.
+        ConfigError: an argument has a wrong type, or is an unknown name.
     """
     group = _choice("group", group, PAGES)
     experiment = PAGES[group] if experiment is None else experiment
@@ -160,7 +160,7 @@ def _split_plugins(texts: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ..
     """Return the overrides without `plugins=[...]`, and the modules that those name.
 
     Raises:
-        ConfigError: an override is no single value, or sets a key that has an argument of its own.
+        ConfigError: an override has several values, or sets a key that has an argument of its own.
     """
     own: list[str] = []
     plugins: list[str] = []

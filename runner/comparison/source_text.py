@@ -195,7 +195,7 @@ def _check_unchanged(subject: str, name: str, codes: list[CodeType], source: Sou
 
 
 def _code_key(code: CodeType) -> tuple[object, ...]:
-    """Return what makes the code of a function: its place, instructions, names and constants."""
+    """Return the place, instructions, names and constants of the code of a function."""
     constants = [repr(each) for each in code.co_consts if not isinstance(each, CodeType)]
     place = code.co_qualname, code.co_firstlineno
     return *place, code.co_code, code.co_names, tuple(constants)

@@ -1,4 +1,4 @@
-"""Copies of classes of scripts and notebooks, as source text with all that they need."""
+"""Copies of classes of scripts and notebooks, as source text with everything that they need."""
 
 import linecache
 import sys

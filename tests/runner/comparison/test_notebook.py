@@ -1,7 +1,6 @@
 """`runner.compare` in a notebook: classes of cells, progress, and the shown result."""
 
 import sys
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +39,6 @@ def test_a_class_of_a_cell_is_compared_and_a_changed_class_makes_its_trials_stal
     imports, _, class_text = CLASS.partition("\n\n\n")
     helper = "def activate(x):\n    return torch.tanh(x)"
     class_text = class_text.replace("torch.tanh", "activate")
-    shown = textwrap.dedent("study")
     cells = run_notebook(
         tmp_path,
         monkeypatch,
@@ -48,7 +46,7 @@ def test_a_class_of_a_cell_is_compared_and_a_changed_class_makes_its_trials_stal
         helper,
         class_text,
         f"study = {CALL}",
-        shown,
+        "study",
         helper.replace("tanh", "relu"),
         f"study = {CALL}",
     )
