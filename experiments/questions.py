@@ -22,11 +22,13 @@ class Question:
 
     Attributes:
         parts: the groups that an arm has in addition to `model`.
+        has_body: whether an arm has `model`, the body of ablab's own models.
         pairs: whether its tasks are pairs of sequences, a source and a target.
         timed: whether `timing` follows `run`, under an exclusive lock of the machine.
     """
 
     parts: ClassVar[tuple[str, ...]] = ("attention", "ffn", "norm", "task")
+    has_body: ClassVar[bool] = True
     pairs: ClassVar[bool] = False
     timed: ClassVar[bool] = False
 

@@ -5,16 +5,10 @@ takes milliseconds: `compare` and the classes below are imported when they are u
 """
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from runner.comparison.compare import compare
-    from runner.comparison.result import Comparison
-    from runner.config import ConfigError, StudyError
-
-__all__ = ["Comparison", "ConfigError", "StudyError", "compare"]
-
-# The modules are text and not imports: every trial's code hash follows the imports of this file.
+# `__init__.pyi` has the types. The modules are text and not imports: every trial's code hash
+# follows the imports of this file.
 _MODULES = {
     "Comparison": "runner.comparison.result",
     "ConfigError": "runner.config",
@@ -32,4 +26,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *_MODULES})

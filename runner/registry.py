@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments import parts as science_parts
 from experiments import tasks
-from experiments.parts import body
+from experiments.parts import body, plain
 from experiments.questions import QUESTIONS, Question
 from experiments.rules import NameTakenError
 from runner import config
@@ -83,7 +83,7 @@ def kinds(group: str, *, load_tasks: bool = True) -> Mapping[str, type]:
 
 def reserved_field_names() -> set[str]:
     """Return the names that a field of a part cannot have, because they mean something else."""
-    return {*dir(science_parts.Part), "build_plain", "code_modules", "group", "kind"}
+    return {*dir(plain.PlainPart), "kind"}
 
 
 def code_modules(part: object) -> tuple[str, ...]:
@@ -92,8 +92,9 @@ def code_modules(part: object) -> tuple[str, ...]:
 
 
 def experiment_groups(experiment: str) -> tuple[str, ...]:
-    """Return the config groups that an experiment uses."""
-    return options_class(experiment).parts
+    """Return the config groups that an experiment uses, first `model` if it has a body."""
+    options = options_class(experiment)
+    return (*(["model"] if options.has_body else []), *options.parts)
 
 
 def affected_metrics(experiment: str) -> dict[str, tuple[str, ...]]:

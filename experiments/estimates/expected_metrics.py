@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
+from experiments.compare import CompareOptions
 from experiments.ffn import FFNOptions
 from experiments.flash_attention import FlashOptions
 from experiments.gqa_vs_mha import GQAOptions, has_kv_heads
@@ -77,7 +78,7 @@ def list_expected_metrics(options: object, parts: Mapping[str, Any]) -> Expected
     if type(options) not in NAMES:
         return ExpectedMetrics(tuple("/".join(["*"] * depth) for depth in range(1, 8)))
     counts = {
-        "layer": parts["model"].n_layers,
+        "layer": parts["model"].n_layers if "model" in parts else 0,
         "head": parts["attention"].heads if "attention" in parts else 0,
         "expert": parts["ffn"].experts if "ffn" in parts else 0,
     }
@@ -93,6 +94,10 @@ def list_names(question: type, options: Any, parts: Mapping[str, Any]) -> list[s
     if "val/loss" in names and parts["task"].of_text:
         names.append("val/nats_per_byte")
     return names
+
+
+def _compare(options: CompareOptions, parts: Mapping[str, Any]) -> list[str]:  # noqa: ARG001
+    return [*TRAINED, *COST]
 
 
 def _ffn(options: FFNOptions, parts: Mapping[str, Any]) -> list[str]:  # noqa: ARG001
@@ -190,6 +195,7 @@ def _heads(options: HeadAnalysisOptions, parts: Mapping[str, Any]) -> list[str]:
 
 
 NAMES: dict[type, Callable[[Any, Mapping[str, Any]], list[str]]] = {
+    CompareOptions: _compare,
     FFNOptions: _ffn,
     FlashOptions: _flash,
     GQAOptions: _gqa,

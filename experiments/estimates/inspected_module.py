@@ -17,6 +17,7 @@ from experiments.nn.adapter import Adapter
 from experiments.nn.initialise import initialise
 
 LONGEST = 2048  # positions of an input, where the task has longer sequences
+SHORT_LENGTH = 128  # positions of inputs where the length does not matter, to save time
 LENGTH_WITHOUT_TASK = 16
 TOLERANCE = 1e-4  # of the largest output; rounding in float32 is below
 TOLERANCE_FLOAT64 = 1e-8
@@ -34,13 +35,14 @@ class InspectedModule:
         part: its options.
         d_model: the width of the stream.
         length: positions of the inputs.
-        deadline: the time (monotonic) at which probes of many positions stop.
+        short_length: positions of inputs where the length does not matter.
     """
 
-    def __init__(self, group: str, part: Any, d_model: int, length: int, seconds: float) -> None:
+    def __init__(self, group: str, part: Any, d_model: int, length: int) -> None:
         self.group, self.part, self.d_model = group, part, d_model
         self.length = min(length or LENGTH_WITHOUT_TASK, LONGEST)
-        self.deadline = time.monotonic() + seconds
+        self.short_length = self.length
+        self._started = time.monotonic()
 
     def build(self, dtype: torch.dtype = torch.float32, *, is_perturbed: bool = True) -> nn.Module:
         """Return a new module with the initial weights of a trial, always the same.
@@ -55,7 +57,9 @@ class InspectedModule:
             perturb(module)
         return module.to(dtype)
 
-    def call(self, module: nn.Module, x: Tensor, keep: Tensor | None = None, seed: int = 0) -> Tensor:
+    def call(
+        self, module: nn.Module, x: Tensor, keep: Tensor | None = None, seed: int = 0
+    ) -> Tensor:
         """Return the output for (batch, time, d_model), with random numbers of this seed."""
         seed_everything(seed)
         result = module(x) if self.group == "norm" else module(x, keep)
@@ -67,9 +71,19 @@ class InspectedModule:
         generator = torch.Generator().manual_seed(seed)
         return torch.randn(batch, length or self.length, self.d_model, generator=generator)
 
-    def has_time(self) -> bool:
-        """Return whether probes of many positions may go on."""
-        return time.monotonic() < self.deadline
+    @torch.no_grad()
+    def shorten(self, module: nn.Module) -> None:
+        """Choose `short_length`: a module may serve one length only."""
+        short = min(self.length, SHORT_LENGTH)
+        try:
+            self.call(module, self.inputs(0, length=short))
+        except Exception:
+            return
+        self.short_length = short
+
+    def seconds(self) -> float:
+        """Return the seconds since the inspection began."""
+        return time.monotonic() - self._started
 
     def is_confirmed(self, probe: Callable[[nn.Module, torch.dtype], float]) -> bool:
         """Return whether outputs differ in float64 too, so that rounding is not the reason.
@@ -80,7 +94,7 @@ class InspectedModule:
         """
         try:
             return probe(self.build(torch.float64), torch.float64) > TOLERANCE_FLOAT64
-        except Exception:  # noqa: BLE001 - a module of one type only
+        except Exception:
             return probe(self.build(), torch.float32) > 10 * TOLERANCE
 
 

@@ -133,10 +133,20 @@ class ArmMemory:
         task = self.parts.get("task")
         return Sizes(length=1) if task is None else task.sizes()
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the arm is a whole language model, whose layers are unknown."""
+        return "language_model" in self.parts
+
+    @property
+    def d_model(self) -> int:
+        """The width of the stream; 0 if it is unknown."""
+        return 0 if self.is_whole else int(self.parts["model"].d_model)
+
     def weights(self) -> int:
         """Return the number of parameters, including the embedding and the output head."""
-        model = self.parts["model"]
-        return body_cost(self.parts).parameters + 2 * model.d_model * self.task.n_outputs
+        n_outside_body = 0 if self.is_whole else 2 * self.d_model * self.task.n_outputs
+        return body_cost(self.parts).parameters + n_outside_body
 
     def sequences(self) -> int:
         """Return the number of sequences in a batch."""
@@ -154,8 +164,7 @@ class ArmMemory:
         """Return the memory of the first evaluation: the prediction and one layer's output."""
         task = self.task
         sequences = min(self.sequences(), task.n_eval)
-        model = self.parts["model"]
-        numbers = self.tokens(sequences) * (model.d_model + task.n_outputs)
+        numbers = self.tokens(sequences) * (self.d_model + task.n_outputs)
         return Memory(self.item * self.weights(), self.item * numbers, task.data_bytes)
 
     def training_step(self) -> Memory:
@@ -163,11 +172,12 @@ class ArmMemory:
         parts, task = self.parts, self.task
         sequences = self.sequences() // self.training.accumulate
         tokens = self.tokens(sequences)
-        per_token = layer(parts) * parts["model"].n_layers + 2 * task.n_outputs
+        n_layers = 0 if self.is_whole else parts["model"].n_layers
+        per_token = (layer(parts) * n_layers if n_layers else 0) + 2 * task.n_outputs
         per_sequence = sum(
             part.saved_activations_per_sequence(self.tokens(1)) for part in mixing(parts)
         )
-        scores = sequences * per_sequence * parts["model"].n_layers
+        scores = sequences * per_sequence * n_layers
         # AdamW creates its two moments in step 1, so a later forward pass has three copies.
         n_copies = 1 if self.training.steps == 1 else 3
         whole_batch = 8 * self.tokens(self.sequences())  # int64 tokens of all parts of a batch

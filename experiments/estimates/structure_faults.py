@@ -40,7 +40,8 @@ def build_own_module(inspected: InspectedModule) -> nn.Module:
         module: Any = part.build_plain(d_model) if is_plain(part) else part.build(d_model)
     except Exception as error:
         raise ModuleFault(
-            f"build({d_model}) raises {describe_exception(error)}; correct it, or give other values"
+            f"build({d_model}) raises an error, {describe_exception(error)}; correct it, or "
+            "give other values"
         ) from error
     if not isinstance(module, nn.Module):
         raise ModuleFault(
@@ -103,17 +104,17 @@ def check_one_call(inspected: InspectedModule, module: nn.Module) -> None:
     except Exception as error:
         shape = tuple(values.shape)
         raise ModuleFault(
-            f"its forward raises {describe_exception(error)} (input of shape {shape})"
+            f"its forward raises an error, {describe_exception(error)} (input of shape {shape})"
         ) from error
     check_output(inspected, result, values)
     if not torch.equal(x.detach(), values):
         raise ModuleFault("its forward changes its input in place; let it change a copy")
     after = describe_parameters(module)
-    for name, shape in after.items():
-        if before.get(name) != shape:
+    for name, description in after.items():
+        if before.get(name) != description:
             raise ModuleFault(
-                f"its first call creates or replaces the parameter {name}, which the optimizer then "
-                "misses; create it in __init__"
+                f"its first call creates or replaces the parameter {name}, so the optimizer misses "
+                "it; create it in __init__"
             )
 
 
@@ -175,8 +176,10 @@ def check_finite(inspected: InspectedModule) -> None:
         raise ModuleFault(
             f"its initial weights cannot be set: {describe_exception(error)}"
         ) from error
+    inspected.shorten(module)
     for seed in range(N_INPUTS):
-        values = inspected.inputs(10 + seed, batch=2).requires_grad_()
+        length = inspected.length if seed == 0 else inspected.short_length
+        values = inspected.inputs(10 + seed, batch=2, length=length).requires_grad_()
         module.zero_grad(set_to_none=True)
         y = inspected.call(module, values + 0.0, seed=seed)
         if not bool(y.isfinite().all()):
@@ -192,7 +195,7 @@ def check_finite(inspected: InspectedModule) -> None:
                     "or no_grad()"
                 )
             return
-        y.backward(inspected.inputs(20 + seed, batch=2))
+        y.backward(inspected.inputs(20 + seed, batch=2, length=length))
         for name, tensor in [("its input", values), *learned]:
             gradient = tensor.grad
             if gradient is not None and not bool(gradient.isfinite().all()):

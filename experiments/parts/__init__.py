@@ -18,7 +18,12 @@ from experiments.rules import check_dataclass, check_former_members, check_name_
 
 __all__ = ["PARTS", "Cost", "NormSlots", "Part", "load", "part"]
 
-PARTS: dict[str, dict[str, type[Part]]] = {"attention": {}, "ffn": {}, "norm": {}}
+PARTS: dict[str, dict[str, type[Part]]] = {
+    "attention": {},
+    "ffn": {},
+    "norm": {},
+    "language_model": {},
+}
 """Group -> kind -> class of options. `load` adds the parts of this package."""
 
 P = TypeVar("P", bound=type)

@@ -41,12 +41,16 @@ def body_cost(parts: Mapping[str, Any], *, length: int | None = None) -> Cost:
     Args:
         parts: {group: options} of an arm: model, attention, ffn, norm, task. A missing group
             costs 0. The norm's slots set the number of norms. A task of pairs makes the body an
-            encoder and a decoder.
+            encoder and a decoder. A language model is a whole, with its embedding and its head.
         length: the number of tokens for the attention products; None: that of the task, or
             without a task no products.
     """
-    model, norm = parts["model"], parts.get("norm")
     task = parts.get("task")
+    if (whole := parts.get("language_model")) is not None:
+        sizes = parts["task"].sizes()
+        cost: Cost = whole.cost(sizes.n_outputs, sizes.length if length is None else length)
+        return cost
+    model, norm = parts["model"], parts.get("norm")
     if task is not None and task.pairs:
         return encoder_decoder_cost(parts)
     if length is None:

@@ -14,13 +14,14 @@ class Cost:
         flops_per_token: FLOPs of a forward pass: 2 for each weight of an active matrix, and the
             two products of attention. Pointwise operations (norms, activations, softmax, biases)
             are not counted.
-        kv_bytes_per_token: bytes of a token's keys and values in the decoding cache, in float32.
+        kv_bytes_per_token: bytes of a token's keys and values in the decoding cache, in float32;
+            NaN if they are unknown.
     """
 
     parameters: int = 0
     active_parameters: int = 0
     flops_per_token: float = 0.0
-    kv_bytes_per_token: int = 0
+    kv_bytes_per_token: float = 0
 
     def __add__(self, other: "Cost") -> "Cost":
         return Cost(

@@ -95,7 +95,9 @@ def _count_on(device: str, part: "PlainPart", d_model: int, length: int) -> Cost
         short_length, short = long_length, long
     linear, square = split_flops(long_length, long.flops, short_length, short.flops)
     flops = linear + square * Fraction(length + 1, 2) if length else linear
-    is_routed = isinstance(long.output, tuple) and long.output[1] is not None
+    is_routed = (
+        part.group == "ffn" and isinstance(long.output, tuple) and long.output[1] is not None
+    )
     return Cost(
         parameters,
         count_active_parameters(part.build(d_model), d_model) if is_routed else parameters,
@@ -126,6 +128,8 @@ def _count_forward(
     from experiments.nn.module_counts import count_forward
 
     x = torch.randn(shape, device=device)
+    if group == "language_model":
+        x = torch.zeros(shape[:2], dtype=torch.int64, device=device)
     return count_forward(lambda: module(x) if group == "norm" else module(x, None))
 
 

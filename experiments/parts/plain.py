@@ -44,7 +44,8 @@ class PlainPart(Part):
       keys, it has its own. With `sinusoids = True` the model adds sinusoids to its input.
 
     Attributes:
-        group: the group of the part: attention, ffn or norm.
+        group: the group of the part: attention, ffn, norm or language_model. A language model is
+            built by `build(self, vocabulary)`, and maps token ids (batch, time) to logits.
         keeps_initial_weights: whether parameters keep the values of the constructor.
         residual_writers: names of the layers that return the output; () to find them.
     """
@@ -78,6 +79,7 @@ class PlainPart(Part):
 
     def build(self, d_model: int) -> "nn.Module":
         """Return the module with the interface that a block expects."""
+        from experiments.nn.plain_language_model import PlainLanguageModel
         from experiments.nn.plain_module import PlainSource, adapt_module
 
         source = PlainSource(
@@ -87,6 +89,8 @@ class PlainPart(Part):
             self.keeps_initial_weights,
             tuple(self.residual_writers),
         )
+        if self.group == "language_model":
+            return PlainLanguageModel(source)
         return adapt_module(self.group, source)
 
     def cost(self, d_model: int, length: int) -> Cost:

@@ -65,7 +65,7 @@ class PlainTaskOptions(TaskOptions):
     n_eval: int = field(default=192, kw_only=True)
 
     def plain_sizes(self) -> PlainSizes:
-        """Return the sizes of a sample: those that the class names, otherwise those of samples.
+        """Return the sizes that the class names, or the sizes of drawn samples.
 
         Raises:
             ValueError: a sample is not as the rules say.
@@ -171,10 +171,10 @@ class PlainTaskOptions(TaskOptions):
         facts = [f"{n} of {self.n_eval} {words}" for words, n in counts.items() if n]
         if not facts:
             return ""
-        found = f"task={self.kind}: {', '.join(facts)} ({N_CHECKED} training sequences checked)"
+        note = f"task={self.kind}: {', '.join(facts)} ({N_CHECKED} training sequences checked)"
         if sampler.takes_split or sampler.split:
-            raise ValueError(f"{found}; its split must keep them apart")
-        return f"{found}; a method split(sequences), or a parameter split of sample(), prevents it"
+            raise ValueError(f"{note}; its split must keep them apart")
+        return f"{note}; a method split(sequences), or a parameter split of sample(), prevents it"
 
     def build(
         self,
@@ -244,10 +244,10 @@ def derive_task(name: str, options: Any) -> type[PlainTaskOptions]:
     field_names = {each.name for each in dataclasses.fields(options)}
     allowed = {*USER_METHODS, "labels", "unit", "n_eval"}
     reserved = {*dir(PlainTaskOptions), "kind"} - allowed
-    taken = {n for n in {*vars(options), *field_names} if not n.startswith("_")} & reserved
-    taken |= field_names & {*USER_METHODS, "labels", "unit"}
-    if taken:
-        raise ValueError(f"{name}: ablab uses the name {min(taken)} itself; rename yours")
+    conflicts = {n for n in {*vars(options), *field_names} if not n.startswith("_")} & reserved
+    conflicts |= field_names & {*USER_METHODS, "labels", "unit"}
+    if conflicts:
+        raise ValueError(f"{name}: ablab uses the name {min(conflicts)} itself; rename yours")
     members = {
         "__module__": options.__module__,
         "__qualname__": options.__qualname__,

@@ -60,7 +60,7 @@ class PlainTask(Task):
         """Return the user's loss, or the mean cross-entropy or mean squared error.
 
         Raises:
-            ValueError: the user's loss is no tensor.
+            ValueError: the user's loss is not a tensor.
         """
         import torch
         from torch.nn import functional as F
@@ -81,7 +81,7 @@ class PlainTask(Task):
         """Return the user's metrics of a held-out batch; of an array, its mean.
 
         Raises:
-            ValueError: the result is no mapping of names to numbers.
+            ValueError: the result is not a mapping of names to numbers.
         """
         if self._metrics is None:
             return {}

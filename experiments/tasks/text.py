@@ -150,11 +150,13 @@ class TextTask(ByteTextTask):
     in any of these forms. Tuning has windows of its own, from other documents if there are enough.
 
     Tokens: with tokenizer=bpe, a vocabulary of `task.vocabulary` tokens is learned from the
-    training text alone (`corpora.bpe`). Windows of tokens follow the same rule in bytes: no
-    `length` consecutive bytes of a window occur in the training text, and no piece of `length` + 1
-    bytes does in another form. A window of tokens has more bytes than one of bytes. So arms with
-    different vocabularies are evaluated on different stretches of the same held-out documents, and
-    with different context. `val/nats_per_byte` compares them.
+    training text alone (`corpora.bpe`). Windows of tokens follow the same rule in bytes. No
+    `length` consecutive bytes of a window occur in the training text. No piece of `length` + 1
+    bytes occurs there with other white space, encoding or Unicode form.
+
+    A window of tokens has more bytes than one of bytes. So arms with different vocabularies are
+    evaluated on different stretches of the same held-out documents, and with different context.
+    `val/nats_per_byte` compares them.
     Fingerprint: labels and contents of the files, options, the code that reads them, and for tokens
     the version of the package tokenizers.
     """

@@ -52,6 +52,7 @@ class Fairness:
             key: (_text(mine.get(key)), _text(theirs.get(key)))
             for key in sorted({*mine, *theirs})
             if mine.get(key) != theirs.get(key)
+            and key != "match.solve"  # the width itself belongs to the parts
             and not (key in widths and key.split(".")[0] not in CONDITIONS)
             and self._concerns(key, metric)
         }

@@ -25,7 +25,9 @@ It then prints the commands that use it. Nothing is overwritten.
 
   new ffn my_ffn                  my_ffn.py: a feed-forward network
   new attention my_attention      my_attention.py: an attention
-  new norm my_norm                my_norm.py: a norm"""
+  new norm my_norm                my_norm.py: a norm
+  new task my_task                my_task.py: data to learn
+  new question my_question        my_question/: a page and its YAML file"""
 TEMPLATES = Path(__file__).parent / "templates"
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 YAML_WORDS = {"on", "off", "yes", "no", "y", "n", "true", "false", "null", "nan", "inf"}
@@ -36,20 +38,30 @@ class Kind(NamedTuple):
 
     Attributes:
         files: the files by name, each with its template.
-        experiment: the experiment that the printed commands use.
-        arm: the overrides of the arm that they add to it.
+        words: the arguments of the printed runs, besides `plugins`.
     """
 
     files: Mapping[str, str]
-    experiment: str
-    arm: str
+    words: tuple[str, ...]
 
 
 PART_FILES = {"$name.py": "$group.txt", "test_$name.py": "test_part.txt"}
 KINDS = {
-    "attention": Kind(PART_FILES, "moe", '["ffn=dense","attention=$name"]'),
-    "ffn": Kind(PART_FILES, "ffn", '["ffn=$name"]'),
-    "norm": Kind(PART_FILES, "moe", '["ffn=dense","norm=$name"]'),
+    "attention": Kind(PART_FILES, ("experiment=moe", '+arms.mine=["ffn=dense","attention=$name"]')),
+    "ffn": Kind(PART_FILES, ("experiment=ffn", '+arms.mine=["ffn=$name"]')),
+    "norm": Kind(PART_FILES, ("experiment=moe", '+arms.mine=["ffn=dense","norm=$name"]')),
+    "task": Kind(
+        {"$name.py": "task.txt", "test_$name.py": "test_task.txt"},
+        ("experiment=moe", "task=$name"),
+    ),
+    "question": Kind(
+        {
+            "$name/__init__.py": "question.txt",
+            "$name/conf/experiment/$name.yaml": "question_yaml.txt",
+            "test_$name.py": "test_question.txt",
+        },
+        ("experiment=$name",),
+    ),
 }
 
 
@@ -108,7 +120,7 @@ def check_absent(files: Iterable[Path]) -> None:
 
 def check_name(group: str, name: str) -> None:
     """Raise ConfigError for a name that an option of ablab or an installed module has."""
-    if name in option_folders.option_names(group):
+    if group != "question" and name in option_folders.option_names(group):
         raise ConfigError(f"{name}: ablab has its own {group}={name}; choose another name")
     if name in registry.experiment_names():
         raise ConfigError(f"{name}: ablab has an experiment of this name; choose another name")
@@ -151,11 +163,8 @@ def write_files(files: Mapping[Path, str]) -> None:
 
 def next_commands(group: str, name: str) -> list[str]:
     """Return the commands to type next: the test, a plan, and a smoke run."""
-    arm = Template(KINDS[group].arm).substitute(name=name)
-    run = [
-        *("python", "-m", "runner", f"experiment={KINDS[group].experiment}"),
-        *(f"plugins=[{name}]", f"+arms.mine={arm}"),
-    ]
+    words = [Template(word).substitute(name=name) for word in KINDS[group].words]
+    run = ["python", "-m", "runner", f"plugins=[{name}]", *words]
     commands = [
         ["python", "-m", "pytest", f"test_{name}.py"],
         [*run, "plan=only"],

@@ -8,6 +8,7 @@ from hydra import compose
 
 from runner import registry
 from runner.comparison import command, parts
+from runner.comparison.notes import notes_on_unmatched_arms
 from runner.comparison.request import Request, check_task, read_request
 from runner.comparison.result import Comparison
 from runner.comparison.session import study_session
@@ -126,6 +127,7 @@ def _compute(request: Request, folder: Path) -> Comparison | None:
     line = command.format_call_as_command(request, overrides, sources, modules)
 
     def store_sources(plan: Plan) -> None:
+        plan.notes.extend(notes_on_unmatched_arms(plan, request, generated))
         if sources is not None and plan.study.plan is not PlanMode.only:
             parts.write_files(sources, generated.values())
 

@@ -154,7 +154,9 @@ class _Copy:
         return None
 
     def _is_own(self, value: Any) -> bool:
-        """Return whether a class or function is defined in the script itself."""
+        """Return whether a class or function is defined at the top level of the script itself."""
+        if not str(getattr(value, "__qualname__", ".")).isidentifier():
+            return False
         if isinstance(value, type):
             return value.__module__ == self.namespace.get("__name__")
         return getattr(value, "__globals__", None) is self.namespace

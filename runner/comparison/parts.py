@@ -123,7 +123,8 @@ def digest_of(parts: Iterable[GeneratedPart]) -> str:
 
 def _free_kind(name: str, module: str, used: set[str]) -> str:
     """Return a kind for a class: its name, with that of its module if another part has it."""
-    word = re.sub(r"\W", "_", name, flags=re.ASCII)
-    last_name = re.sub(r"\W", "_", module.rpartition(".")[2].strip("_"), flags=re.ASCII)
+    word = re.sub(r"\W", "_", name, flags=re.ASCII).lstrip("_0123456789") or "Mine"
+    last_name = re.sub(r"\W", "_", module.rpartition(".")[2], flags=re.ASCII)
+    last_name = last_name.strip("_0123456789") or "other"
     candidates = [word, f"{last_name}_{word}", *(f"{last_name}_{word}_{n}" for n in range(2, 100))]
     return next(candidate for candidate in candidates if candidate not in used)

@@ -85,6 +85,9 @@ def read_request(
     read = read_arms(arms, group)
     names = [arm.name for arm in read]
     own, plugins = _split_plugins(texts)
+    for text in own:
+        if group == "model" and parse_override(text).key_or_group.partition(".")[0] == "model":
+            raise ConfigError(f"overrides: {text} has no effect on whole models; remove it")
     if not isinstance(outputs, str | Path) or not str(outputs):
         raise ConfigError(f"outputs={outputs!r}: give the path of a folder")
     return Request(

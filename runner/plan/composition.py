@@ -67,7 +67,8 @@ def compose_arms(
         {name: study.arms[name] for name in chosen}, command_line
     ) + describe_inapplicable_values({n: skipped[n] for n in chosen})
     sets_own_width = {
-        name: sets_key(study.arms[name], arm.match.solve) for name, arm in arms.items()
+        name: sets_key(study.arms[name], matching.solved_key(arm) or arm.match.solve)
+        for name, arm in arms.items()
     }
     matched, unmatched = matching.match_widths(arms, sets_own_width)
     computed = {name: matched[name] for name in chosen}
@@ -88,7 +89,7 @@ def describe_rematched_widths(
         all_widths = {
             arm: getattr(part, name)
             for arm, config in matched.items()
-            if config.match.solve == key
+            if matching.solved_key(config) == key
             and hasattr(part := getattr(config.parts, section), name)  # ffn=none has no width
         }
         matched_widths = {

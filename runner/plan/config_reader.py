@@ -89,7 +89,7 @@ def read_arm(config: DictConfig) -> ArmConfig:
             options do not fit each other.
     """
     experiment = str(config.get("code") or config.experiment)
-    groups = ("model", *registry.experiment_groups(experiment))
+    groups = registry.experiment_groups(experiment)
     for group in registry.group_names():
         if group not in groups and config.get(group) is not None:
             raise ConfigError(

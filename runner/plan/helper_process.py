@@ -66,7 +66,9 @@ class HelperProcess:
         """
         with self._lock:
             loaded: Any = self.loaded or {"plugins": [], "sources": {}, "path": []}
-            changed = [name for name, one in loaded["sources"].items() if one != sources.get(name, one)]
+            changed = [
+                name for name, one in loaded["sources"].items() if one != sources.get(name, one)
+            ]
             if changed:
                 self.close()
                 loaded["sources"] = {}

@@ -67,7 +67,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     """
     try:
         return {"result": COMMANDS[request["do"]](request)}
-    except BaseException as error:  # noqa: BLE001 - a user's module may also exit
+    except BaseException as error:
         text = str(error) if isinstance(error, ValueError) else describe_error(error)
         causes = (error, error.__cause__)
         return {

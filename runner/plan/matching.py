@@ -1,6 +1,7 @@
 """Matched arms: one width of an arm is set so that it costs as much as another arm."""
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping
 from types import SimpleNamespace
 
@@ -8,9 +9,9 @@ from runner import registry
 from runner.claims.fairness import format_cost_excess
 from runner.config import ArmConfig, ConfigError, Match, MatchCost
 from runner.metric_names import COSTS
+from runner.plan.foreign_parts import is_foreign, whole_number_fields
+from runner.plan.width_search import find_width
 from runner.wording.names import name_hint
-
-MAX_WIDTH = 1 << 20
 
 
 def match_widths(
@@ -23,11 +24,12 @@ def match_widths(
         sets_own_width: for each arm, whether its overrides set the width; then the width stays.
 
     Returns:
-        the arms with their widths, and a note for each arm whose cost stays unmatched.
+        the arms with their widths, and notes. There is a note for each arm whose cost stays
+        unmatched, and for each that is matched by another key than `match.solve`.
 
     Raises:
-        ConfigError: `match.to` names an unknown arm, arms are matched in a circle, or `match.solve`
-            is not a width.
+        ConfigError: `match.to` names an unknown arm, arms are matched in a circle, `match.solve`
+            is not a width, or a cost is unknown.
     """
     # Check all arms before any is matched: a wrong key is an error even if the width would stay.
     for name, arm in arms.items():
@@ -54,12 +56,18 @@ def match_widths(
             arm = waiting.pop(name)
             to = match_target(name, arm.match, arms)
             # An arm that sets the width itself keeps it, so that the user's value counts.
-            if to is not None and not sets_own_width[name]:
-                arm = with_matched_width(arm, matched_cost(matched[to], arm.match.by))
+            goal = 0 if to is None else cost_of_arm(to, matched[to], arm.match.by)
+            key = solved_key(arm)
+            if to is not None and key is not None and not sets_own_width[name]:
+                cost_of_arm(name, arm, arm.match.by)  # a module with a fault is refused here
+                arm = with_matched_width(arm, goal)
+                if key != arm.match.solve:
+                    only = key.partition(".")[2]
+                    notes.append(f"arm {name}: its only whole-number field {only} is matched")
             matched[name] = arm
             # A whole-number width may not reach the cost, and some costs do not depend on it.
             if to is not None:
-                notes += note_unmatched_cost(name, arm, to, matched_cost(matched[to], arm.match.by))
+                notes += note_unmatched_cost(name, arm, to, goal)
     # Return the arms in the order of the study, not in the order of dependence.
     return {name: matched[name] for name in arms}, notes
 
@@ -67,16 +75,38 @@ def match_widths(
 def check_width(name: str, arm: ArmConfig) -> None:
     """Raise ConfigError if `match.solve` is not a width of a part.
 
-    Steps, learning rates and data must not differ between arms without the user seeing it.
+    Steps, learning rates and data must not differ between arms without the user seeing it. A
+    foreign part may have another width instead, see `solved_key`.
     """
     section, _, key = arm.match.solve.partition(".")
     part = None if section == "task" else getattr(arm.parts, section, None)
     value = getattr(part, key, None)
-    if part is None or not isinstance(value, int) or isinstance(value, bool):
+    if part is not None and is_foreign(part) and not hasattr(part, key):
+        names = whole_number_fields(part)
+        if len(names) > 1:
+            raise ConfigError(
+                f"arm {name}: {section}={part.kind} has no {key} to match; choose one of its "
+                f"whole-number fields {', '.join(names)} in the arm's overrides, e.g. "
+                f"match.solve={section}.{names[0]}"
+            )
+    elif part is None or not isinstance(value, int) or isinstance(value, bool):
         raise ConfigError(
             f"match.solve={arm.match.solve} is not a width of arm {name}; give a whole-number key "
             "of a part, e.g. ffn.d_ff"
         )
+
+
+def solved_key(arm: ArmConfig) -> str | None:
+    """Return the key of the width that is set to match an arm; None if it has no width.
+
+    It is `match.solve`. A foreign part without this field has its only whole-number field instead.
+    """
+    section, _, key = arm.match.solve.partition(".")
+    part = getattr(arm.parts, section, None)
+    if part is None or hasattr(part, key) or not is_foreign(part):
+        return arm.match.solve
+    names = whole_number_fields(part)
+    return f"{section}.{names[0]}" if len(names) == 1 else None
 
 
 def match_target(name: str, match: Match, arms: Iterable[str]) -> str | None:
@@ -96,37 +126,50 @@ def match_target(name: str, match: Match, arms: Iterable[str]) -> str | None:
 
 
 def matched_cost(arm: ArmConfig, by: MatchCost) -> int:
-    """Return the cost of an arm, of the kind `by`."""
-    return int(registry.costs(vars(arm.parts))[by.value])
+    """Return the cost of an arm, of the kind `by`.
+
+    Raises:
+        ConfigError: the cost is unknown.
+    """
+    cost = registry.costs(vars(arm.parts))[by.value]
+    if math.isnan(cost):
+        part = getattr(arm.parts, "attention", None)
+        raise ConfigError(
+            f"match.by={by}: the {COSTS[by]} of attention={getattr(part, 'kind', '')} are unknown; "
+            "define cost(self, d_model, length), or give the arm match.by=params"
+        )
+    return int(cost)
+
+
+def cost_of_arm(name: str, arm: ArmConfig, by: MatchCost) -> int:
+    """Return the cost of an arm; an error names the arm."""
+    try:
+        return matched_cost(arm, by)
+    except ValueError as error:
+        raise ConfigError(f"{error} (in arm {name})") from error
 
 
 def with_matched_width(arm: ArmConfig, goal: int) -> ArmConfig:
-    """Return the arm with the width whose cost is closest to `goal`, found by bisection.
+    """Return the arm with the width whose cost is closest to `goal`.
 
-    Bisection needs a cost that grows with the width. An arm whose cost does not depend on it stays
-    as it is. For example, the width of a feed-forward network does not change bytes of keys and
-    values.
+    An arm whose cost does not depend on it stays as it is. For example, the width of a feed-forward
+    network does not change bytes of keys and values.
     """
-    low, high = 1, 2
-    if matched_cost(with_width(arm, low), arm.match.by) == matched_cost(
-        with_width(arm, high), arm.match.by
-    ):
-        return arm
-    while high < MAX_WIDTH and matched_cost(with_width(arm, high), arm.match.by) < goal:
-        low, high = high, high * 2
-    while high - low > 1:
-        middle = (low + high) // 2
-        below = matched_cost(with_width(arm, middle), arm.match.by) < goal
-        low, high = (middle, high) if below else (low, middle)
-    return min(
-        (with_width(arm, width) for width in (low, high)),
-        key=lambda a: abs(matched_cost(a, a.match.by) - goal),
-    )
+    section, _, name = (solved_key(arm) or "").partition(".")
+
+    def cost_at(width: int) -> int | None:
+        try:
+            return matched_cost(with_width(arm, width), arm.match.by)
+        except ValueError:  # the part refuses this width
+            return None
+
+    own = getattr(getattr(arm.parts, section), name)
+    return with_width(arm, find_width(cost_at, own, goal))
 
 
 def with_width(arm: ArmConfig, width: int) -> ArmConfig:
-    """Return the arm with this value at `match.solve`."""
-    section, _, name = arm.match.solve.partition(".")
+    """Return the arm with this value at the key that is matched."""
+    section, _, name = (solved_key(arm) or arm.match.solve).partition(".")
     part = getattr(arm.parts, section, None)
     if part is None or not isinstance(getattr(part, name, None), int):
         raise ConfigError(
@@ -139,7 +182,7 @@ def with_width(arm: ArmConfig, width: int) -> ArmConfig:
 
 def note_unmatched_cost(name: str, arm: ArmConfig, to: str, goal: int) -> list[str]:
     """Return a note if the cost of an arm differs from `goal` by more than its tolerance."""
-    cost = matched_cost(arm, arm.match.by)
+    cost = cost_of_arm(name, arm, arm.match.by)
     if abs(cost - goal) <= arm.match.tolerance * goal:
         return []
     by = arm.match.by.value

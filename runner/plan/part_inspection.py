@@ -74,7 +74,7 @@ class PartInspector:
         task = getattr(arm.parts, "task", None)
         request = {
             "do": "inspect",
-            "d_model": arm.parts.model.d_model,
+            "d_model": width_of(arm),
             "length": 0 if task is None else task.sizes().length,
             "is_padded": task is not None and task.pairs,
         }
@@ -118,6 +118,12 @@ class PartInspector:
             roots = frozenset({*modules, *self._plugins, estimates.__name__})
             self._sources[type(part)] = code_hash.hash_modules(roots)
         return self._sources[type(part)]
+
+
+def width_of(arm: ArmConfig) -> int:
+    """Return the size that parts are built for: the width, or the number of token ids."""
+    model = getattr(arm.parts, "model", None)
+    return int(arm.parts.task.sizes().n_outputs if model is None else model.d_model)
 
 
 def begin_inspection(plugins: Sequence[str]) -> PartInspector:

@@ -35,6 +35,7 @@ from runner.plan.config_yaml import format_config_yaml
 from runner.plan.data import PreparedData, check_outputs_writable
 from runner.plan.error_messages import as_config_error
 from runner.plan.experiment_checks import check_experiment_header
+from runner.plan.matching import solved_key
 from runner.plan.missing_preset import note_missing_preset
 from runner.plan.plan import Plan, PlannedArm, count_workers, effective_baseline
 from runner.plan.question_names import set_question_name
@@ -208,10 +209,11 @@ def note_other_seeds(arms: Sequence[PlannedArm], baseline: str) -> list[str]:
 
 def matched_width_override(arm: ArmConfig, name: str, sets_own_width: bool) -> list[str]:
     """Return the override that sets the matched width of an arm; none for an unmatched arm."""
-    if sets_own_width or arm.match.by is MatchCost.none or arm.match.to == name:
+    width = solved_key(arm)
+    if width is None or sets_own_width or arm.match.by is MatchCost.none or arm.match.to == name:
         return []
-    section, _, key = arm.match.solve.partition(".")
-    return [f"{arm.match.solve}={getattr(getattr(arm.parts, section), key)}"]
+    section, _, key = width.partition(".")
+    return [f"{width}={getattr(getattr(arm.parts, section), key)}"]
 
 
 def note_same_arms(arms: Sequence[PlannedArm]) -> list[str]:

@@ -26,16 +26,16 @@ def use_comparable_metrics(study: StudyRecord) -> StudyRecord:
         arms = [arm for names in arms_by_unit.values() for arm in names]
         other = PER_BYTE.get(headline.metric, "")
         text = "; ".join(f"{unit}: {', '.join(names)}" for unit, names in arms_by_unit.items())
-        found = f"{headline.metric} has other units in other arms ({text}) and is not compared"
+        fact = f"{headline.metric} has other units in other arms ({text}) and is not compared"
         if has_values(study.results, other, arms):
             # Another headline may have this metric already.
             if other not in {each.metric for each in (*study.headline, *headlines)}:
                 label = f"{headline.label} per byte"
                 headlines.append(dataclasses.replace(headline, metric=other, label=label))
-            notes.append(f"{found}; the answer is about {other}")
+            notes.append(f"{fact}; the answer is about {other}")
         else:
             headlines.append(headline)
-            notes.append(f"{found} between them")
+            notes.append(f"{fact} between them")
     if not notes:
         return study
     return dataclasses.replace(study, headline=headlines, notes=[*study.notes, *notes])

@@ -28,7 +28,8 @@ def compare_with_baseline(
 ) -> "DataFrame":
     """Return a row for each other arm and each metric that it shares with the baseline.
 
-    A metric that the two arms have in different units is left out. The table is exploratory: `judge` judges claims, and `runner.stats.standing` the answer.
+    A metric that the two arms have in different units is left out. The table is exploratory:
+    `judge` judges claims, and `runner.stats.standing` the answer.
 
     - Means are over the `n` seeds where both values are finite. So `difference` is
       arm_mean - baseline_mean.

@@ -21,8 +21,8 @@ ENGINE_METRICS: Mapping[str, Metric] = {
         DivergedValue.start,
         label="held-out loss per byte",
         meaning=(
-            "Cross-entropy of the held-out text per byte of it, whatever its tokens are. Arms with "
-            "different vocabularies are compared in it."
+            "Cross-entropy of the held-out text per byte, for bytes and for any tokens. It "
+            "compares arms with different vocabularies."
         ),
         unit="nats/byte",
         formula="Σ_t L_t / B, over the held-out tokens t; B is the number of their bytes",

@@ -27,7 +27,7 @@ class TaskProtocol(Protocol):
 
     `batch` is a pure function of the step, so the data have no state to save. `evaluation` yields
     the held-out batches. `unit` is the unit of the loss. `n_held_out_bytes` is the number of bytes
-    of text that the held-out targets stand for; None if they are no text. `metrics` returns means
+    of text that the held-out targets stand for; None without text. `metrics` returns means
     over the kept positions of a held-out batch, in addition to the loss.
     """
 

@@ -1,7 +1,7 @@
 """Byte-level BPE: a vocabulary that is learned from training text, and texts as its tokens.
 
-The package tokenizers does both (Sennrich et al. 2016). Text is bytes, and each byte is one
-character to the package, so that any bytes can be encoded and a token has a known number of bytes.
+The package tokenizers does both (Sennrich et al. 2016). It gets each byte as one character. So any
+bytes can be encoded, and a token has a known number of bytes.
 """
 
 import contextlib
@@ -62,7 +62,7 @@ def check_bpe_available() -> None:
     if importlib.util.find_spec("tokenizers") is None:
         raise ValueError(
             "tokenizer=bpe needs the package tokenizers; install it with "
-            "python -m pip install 'ablab[bpe]'"
+            "python -m pip install tokenizers"
         )
 
 
@@ -77,7 +77,7 @@ def learn_vocabulary(texts: Sequence[bytes], size: int) -> Vocabulary:
     The order of the texts does not matter: counts of words decide, and ties go to the smaller ids.
 
     Raises:
-        ValueError: the texts repeat too little for so many tokens.
+        ValueError: the texts have too few tokens that occur twice.
     """
     from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 

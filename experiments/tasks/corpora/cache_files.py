@@ -41,6 +41,8 @@ ARRAYS: dict[str, tuple[int, str]] = {
 """The number of dimensions and the dtype kind of each array, except for the fingerprint."""
 TOKEN_ARRAYS = ARRAYS | {"token_text": (1, "u"), "token_ends": (1, "i")}
 """The arrays of a corpus with a learned vocabulary."""
+KNOWN_ARRAYS = TOKEN_ARRAYS | {"counts": (1, "i")}
+"""All arrays; `counts` belongs to files of token ids (`tasks.tokens`)."""
 
 
 def cache_path(cache: Path, kind: str, fingerprint: str) -> Path:
@@ -64,9 +66,9 @@ def load_arrays(path: Path, names: Sequence[str] = ()) -> dict[str, NDArray[Any]
 
 
 def _fits(item: tuple[str, NDArray[Any]]) -> bool:
-    """Return whether an array has the dimensions and dtype kind in `TOKEN_ARRAYS`."""
+    """Return whether an array has the dimensions and dtype kind in `KNOWN_ARRAYS`."""
     (name, array) = item
-    return isinstance(array, np.ndarray) and (array.ndim, array.dtype.kind) == TOKEN_ARRAYS[name]
+    return isinstance(array, np.ndarray) and (array.ndim, array.dtype.kind) == KNOWN_ARRAYS[name]
 
 
 def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -79,9 +79,9 @@ def test_another_process_and_other_paths_learn_the_same(folder: Path, tmp_path: 
         side = other / ("even" if index % 2 == 0 else "odd")
         side.mkdir(exist_ok=True, parents=True)
         (side / f"{99 - index}.md").write_text(words(index), encoding="utf-8")
-    here, there = options(folder), options(other)
-    assert here.prepare(tmp_path / "a").fingerprint == there.prepare(tmp_path / "a").fingerprint
-    mine = here.load(tmp_path / "b")
+    first, second = options(folder), options(other)
+    assert first.prepare(tmp_path / "a").fingerprint == second.prepare(tmp_path / "a").fingerprint
+    mine = first.load(tmp_path / "b")
     code = (
         "import sys, hashlib; from pathlib import Path; sys.path.insert(0, '.');"
         "from experiments.tasks.text import Text, Tokenizer;"
@@ -117,18 +117,18 @@ def test_the_vocabulary_is_learned_from_the_training_text_alone():
 def test_no_stretch_of_a_window_occurs_in_the_training_text(
     folder: Path, tmp_path: Path, evaluation: Evaluation
 ):
-    made = build(folder, tmp_path, evaluation)
+    data = build(folder, tmp_path, evaluation)
     corpus = options(folder).load(tmp_path)
     texts = token_windows.read_token_texts(corpus)
     train = b"".join(texts[i] for i in corpus["train"])
-    for row in made.held_out[0]:
+    for row in data.held_out[0]:
         text = b"".join(texts[i] for i in row)
         assert len(row) == 13
         for start in range(len(text) - 12 + 1):
             assert text[start : start + 12] not in train
     if evaluation is Evaluation.tuning:
         report = b"\0".join(b"".join(texts[i] for i in row) for row in corpus["windows"])
-        for row in made.held_out[0]:
+        for row in data.held_out[0]:
             text = b"".join(texts[i] for i in row)
             assert all(text[s : s + 12] not in report for s in range(len(text) - 11))
 
@@ -183,25 +183,25 @@ class Constant(torch.nn.Module):
 def test_a_uniform_model_has_the_log_of_the_vocabulary_per_token_and_that_by_bytes(
     folder: Path, tmp_path: Path
 ):
-    made = build(folder, tmp_path)
-    values = evaluate(Constant(torch.zeros(400)), made, [], torch.device("cpu"))
+    data = build(folder, tmp_path)
+    values = evaluate(Constant(torch.zeros(400)), data, [], torch.device("cpu"))
     texts = token_windows.read_token_texts(options(folder).load(tmp_path))
-    target = made.held_out[0][:, 1:]
+    target = data.held_out[0][:, 1:]
     n_bytes = sum(len(texts[i]) for i in target.ravel())
     assert values["val/loss"] == pytest.approx(math.log(400), rel=1e-6)
     assert values["val/nats_per_byte"] == pytest.approx(
         math.log(400) * target.size / n_bytes, rel=1e-6
     )
     assert n_bytes > 1.5 * target.size
-    assert (made.unit, made.vocabulary) == ("nats/token of 400", 400)
+    assert (data.unit, data.vocabulary) == ("nats/token of 400", 400)
 
 
 def test_bytes_have_the_same_loss_per_byte(folder: Path, tmp_path: Path):
     plain = Text("text", 12, str(folder), 0.25, 10)
-    made = plain.build(seed=0, batch_size=4, cache=tmp_path)
-    values = evaluate(Constant(torch.arange(256.0)), made, [], torch.device("cpu"))
+    data = plain.build(seed=0, batch_size=4, cache=tmp_path)
+    values = evaluate(Constant(torch.arange(256.0)), data, [], torch.device("cpu"))
     assert values["val/nats_per_byte"] == values["val/loss"]
-    assert made.unit == "nats/byte"
+    assert data.unit == "nats/byte"
 
 
 def test_the_fingerprint_covers_the_vocabulary_and_the_version(
@@ -215,11 +215,11 @@ def test_the_fingerprint_covers_the_vocabulary_and_the_version(
 
 
 def test_batches_are_training_text_of_their_label(folder: Path, tmp_path: Path):
-    made = build(folder, tmp_path)
+    data = build(folder, tmp_path)
     corpus = options(folder).load(tmp_path)
     bounds = corpus["bounds"]
     for step in range(5):
-        batch = made.batch(step)
+        batch = data.batch(step)
         for row, label in zip(batch.inputs[0].numpy(), batch.label.tolist(), strict=True):
             part = corpus["train"][bounds[label] : bounds[label + 1]].tobytes()
             assert row.astype(np.uint16).tobytes() in part
@@ -247,7 +247,7 @@ def test_a_vocabulary_that_the_text_cannot_fill_is_refused(folder: Path, tmp_pat
 
 def test_without_the_package_there_is_one_line(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(ValueError, match=r"python -m pip install 'ablab\[bpe\]'") as caught:
+    with pytest.raises(ValueError, match=r"python -m pip install tokenizers") as caught:
         Text("text", 12, "a.txt", 0.1, 10, Tokenizer.bpe, 400)
     assert "\n" not in str(caught.value)
 

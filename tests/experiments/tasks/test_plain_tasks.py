@@ -38,8 +38,8 @@ def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
 def options_of(cls: Any, **values: Any) -> PlainTaskOptions:
     """Register a plain class and return its options."""
     kind = f"plain_{next(NUMBERS)}"
-    made: PlainTaskOptions = task(kind)(dataclass(cls))(kind=kind, **values)
-    return made
+    data: PlainTaskOptions = task(kind)(dataclass(cls))(kind=kind, **values)
+    return data
 
 
 def built(options: PlainTaskOptions, evaluation: Evaluation = Evaluation.report, **more: Any):
@@ -71,10 +71,10 @@ def test_symbols_are_predicted_one_step_ahead():
             return rng.integers(5, size=(n, 1)) + np.arange(8)
 
     options = options_of(Count)
-    made = built(options)
-    assert made.vocabulary == 12  # 4 + 7 is the largest symbol
-    assert (made.width, made.unit, options.symbols) == (None, "nats/token", True)
-    batch = made.batch(3)
+    data = built(options)
+    assert data.vocabulary == 12  # 4 + 7 is the largest symbol
+    assert (data.width, data.unit, options.symbols) == (None, "nats/token", True)
+    batch = data.batch(3)
     assert batch.inputs[0].shape == (5, 7)
     assert torch.equal(batch.target, batch.inputs[0] + 1)
     assert bool(batch.keep.all())
@@ -83,14 +83,14 @@ def test_symbols_are_predicted_one_step_ahead():
 
 
 def test_real_values_have_their_width_and_the_squared_error():
-    made = built(options_of(Noise))
-    assert (made.width, made.vocabulary, made.unit) == (3, None, "mse")
-    batch = made.batch(0)
+    data = built(options_of(Noise))
+    assert (data.width, data.vocabulary, data.unit) == (3, None, "mse")
+    batch = data.batch(0)
     assert batch.target.dtype == torch.float32
     assert torch.equal(batch.inputs[0][:, 1:], batch.target[:, :-1])
     prediction = torch.full_like(batch.target, 2.0)
     expected = (batch.target.numpy() - 2.0) ** 2
-    assert made.loss(prediction, batch).item() == pytest.approx(expected.mean(), rel=1e-6)
+    assert data.loss(prediction, batch).item() == pytest.approx(expected.mean(), rel=1e-6)
 
 
 def test_pairs_of_inputs_and_targets_are_taken_as_they_are():
@@ -106,9 +106,9 @@ def test_pairs_of_inputs_and_targets_are_taken_as_they_are():
 
 
 def test_the_default_loss_of_uniform_logits_is_the_log_of_the_vocabulary():
-    made = built(options_of(Echo))
-    batch = made.batch(0)
-    assert made.loss(torch.zeros(5, 6, 9), batch).item() == pytest.approx(math.log(9))
+    data = built(options_of(Echo))
+    batch = data.batch(0)
+    assert data.loss(torch.zeros(5, 6, 9), batch).item() == pytest.approx(math.log(9))
 
 
 @pytest.mark.parametrize("cls", [Echo, Noise])
@@ -218,9 +218,9 @@ def test_labels_name_the_sequences():
             first = rng.integers(8, size=n)
             return np.stack([first, first], axis=1), first % 2
 
-    made = built(options_of(Labelled))
-    batch = made.batch(0)
-    assert made.labels == ("even", "odd")
+    data = built(options_of(Labelled))
+    batch = data.batch(0)
+    assert data.labels == ("even", "odd")
     assert torch.equal(batch.label, batch.inputs[0][:, 0] % 2)
     assert built(options_of(Echo)).labels == (f"plain_{next(NUMBERS) - 1}",)
 
@@ -248,10 +248,10 @@ class Uniform(torch.nn.Module):
 
 def test_own_loss_and_metrics_are_evaluated_on_the_held_out_data():
     options = options_of(Scored, n_eval=7)
-    made = built(options)
-    assert made.unit == "points"
-    values = evaluate(Uniform(), made, [], torch.device("cpu"))
-    target = made.held_out[1]
+    data = built(options)
+    assert data.unit == "points"
+    values = evaluate(Uniform(), data, [], torch.device("cpu"))
+    target = data.held_out[1]
     assert set(values) == {"val/loss", "task/largest", "task/sum/of_two"}
     assert values["val/loss"] == pytest.approx(3 * np.abs(1 / 9 - target).mean(), rel=1e-6)
     assert values["task/largest"] == pytest.approx((target == 0).mean())
@@ -356,9 +356,9 @@ def test_a_batch_of_training_is_checked_too():
         def sample(self, rng, n):
             return np.full((n, 3), 7 if n == 5 else 2)
 
-    made = built(options_of(Growing))
+    data = built(options_of(Growing))
     with pytest.raises(ValueError, match="the symbol 7; with vocabulary=3 the largest is 2"):
-        made.batch(0)
+        data.batch(0)
 
 
 @pytest.mark.parametrize(
@@ -391,9 +391,9 @@ def test_metrics_that_are_no_numbers_by_name_are_refused():
             def metrics(self, prediction, target):
                 return self.result
 
-        made = built(options_of(Bad))
+        data = built(options_of(Bad))
         with pytest.raises(ValueError, match=message):
-            made.metrics(torch.zeros(5, 6, 9), made.batch(0))
+            data.metrics(torch.zeros(5, 6, 9), data.batch(0))
 
 
 def test_a_loss_that_is_no_tensor_is_refused():
@@ -401,9 +401,9 @@ def test_a_loss_that_is_no_tensor_is_refused():
         def loss(self, prediction, target):
             return 1.0
 
-    made = built(options_of(Bad))
+    data = built(options_of(Bad))
     with pytest.raises(ValueError, match=r"loss\(\) returned float; it must return a tensor"):
-        made.loss(torch.zeros(5, 6, 9), made.batch(0))
+        data.loss(torch.zeros(5, 6, 9), data.batch(0))
 
 
 def test_fields_without_a_default_and_lists_serve():

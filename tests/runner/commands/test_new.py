@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from experiments import tasks
 from experiments.parts import PARTS, load
+from experiments.tasks import TASKS
 from runner.commands.new import KINDS, class_name, write_new
 from runner.config import ConfigError
 from tests.support.environment import ROOT, child_environment
@@ -22,14 +24,16 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     load()
-    before = {group: dict(parts) for group, parts in PARTS.items()}
+    tasks.load()
+    tables = {**PARTS, "task": TASKS}
+    before = {group: dict(table) for group, table in tables.items()}
     yield tmp_path
-    for group, parts in before.items():
-        PARTS[group].clear()
-        PARTS[group].update(parts)
+    for group, table in before.items():
+        tables[group].clear()
+        tables[group].update(table)
 
 
-@pytest.mark.parametrize("group", ["attention", "ffn", "norm"])
+@pytest.mark.parametrize("group", ["attention", "ffn", "norm", "task"])
 def test_the_tests_of_a_new_part_pass(group: str, empty_folder: Path):
     name = f"fresh_{group}"
     write_new([group, name])
@@ -39,7 +43,7 @@ def test_the_tests_of_a_new_part_pass(group: str, empty_folder: Path):
     assert len(tests) == 4
     for test in tests:
         test()
-    assert PARTS[group][name].__name__ == class_name(name)
+    assert {**PARTS, "task": TASKS}[group][name].__name__ == class_name(name)
 
 
 @pytest.mark.parametrize(

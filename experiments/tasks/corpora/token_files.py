@@ -1,0 +1,211 @@
+"""Files of token ids: `.bin` without a header, or `.npy`. They are read in place, never as a whole.
+
+A trial reads only the windows that it needs. The first command reads each file once, in chunks, for
+its content hash and the range of its ids. An index in the cache folder keeps both, by path, size
+and time of modification.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.tasks.corpora.labels import printable_name
+from runner.records.files import read_json, write_json
+
+CHUNK_BYTES = 2**24
+INDEX = "tokens-index.json"
+LLM_C_MAGIC = 20240520
+"""The first number of a `.bin` of llm.c, which has a header of 256 numbers."""
+
+
+@dataclass(frozen=True)
+class TokenFile:
+    """A file of token ids.
+
+    Attributes:
+        path: the file.
+        dtype: the type of its ids, as a name of numpy.
+        offset: the number of bytes before the first id.
+        n: the number of ids.
+        stamp: its size in bytes, time of modification and inode when it was opened.
+    """
+
+    path: str
+    dtype: str
+    offset: int
+    n: int
+    stamp: tuple[int, int, int]
+
+    @property
+    def name(self) -> str:
+        """The path as it is printed."""
+        return printable_name(self.path)
+
+    def check_unchanged(self) -> None:
+        """Raise ValueError if the file was written to since it was opened."""
+        if stamp_of(self.path) != self.stamp:
+            raise ValueError(
+                f"{self.name} has changed since this command began; run the command again without "
+                "changing the file"
+            )
+
+    def read(self, first: int, n: int) -> NDArray[Any]:
+        """Return `n` ids from the position `first` on.
+
+        Raises:
+            ValueError: the file is shorter now.
+        """
+        dtype = np.dtype(self.dtype)
+        with Path(self.path).open("rb", buffering=0) as file:
+            file.seek(self.offset + first * dtype.itemsize)
+            data = file.read(n * dtype.itemsize)
+        if len(data) != n * dtype.itemsize:
+            self.check_unchanged()
+            raise ValueError(f"{self.name} cannot be read at token {first}")
+        return np.frombuffer(data, dtype)
+
+    def chunks(self, first: int, last: int) -> Iterator[tuple[int, NDArray[Any]]]:
+        """Yield the ids from `first` up to `last` in chunks, each with its position."""
+        step = CHUNK_BYTES // np.dtype(self.dtype).itemsize
+        for start in range(first, last, step):
+            yield start, self.read(start, min(step, last - start))
+
+
+@dataclass(frozen=True)
+class FileContent:
+    """The facts on a file's content that take a pass over it.
+
+    Attributes:
+        digest: the SHA-256 of its ids.
+        smallest, largest: the range of its ids.
+        at_smallest, at_largest: the first positions of these ids.
+    """
+
+    digest: str
+    smallest: int
+    largest: int
+    at_smallest: int
+    at_largest: int
+
+
+def stamp_of(path: str) -> tuple[int, int, int]:
+    """Return size, time of modification and inode of a file; zeros if there is none."""
+    try:
+        status = os.stat(path)  # noqa: PTH116
+    except OSError:
+        return 0, 0, 0
+    return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+def open_token_file(path: Path, dtype: str) -> TokenFile:
+    """Check the form of a file of ids; `dtype` is the type of the ids of a `.bin`.
+
+    Raises:
+        ValueError: it is neither `.bin` nor `.npy`, is empty, or has no list of whole numbers.
+    """
+    name = printable_name(str(path))
+    stamp = stamp_of(str(path))
+    if path.suffix not in (".bin", ".npy"):
+        raise ValueError(f"{name} is neither .bin nor .npy; token ids come in these")
+    if not stamp[0]:
+        raise ValueError(f"{name} is empty")
+    try:
+        offset, kind = (0, np.dtype(dtype)) if path.suffix == ".bin" else _read_header(path, name)
+        with path.open("rb") as file:
+            head = file.read(4)
+    except OSError as error:
+        raise ValueError(f"{name} cannot be read ({error.strerror})") from error
+    if path.suffix == ".bin" and len(head) == 4 and int.from_bytes(head, "little") == LLM_C_MAGIC:
+        raise ValueError(
+            f"{name} has the header of llm.c; remove it: tail -c +1025 {name} > headless.bin"
+        )
+    n_bytes = stamp[0] - offset
+    if n_bytes % kind.itemsize:
+        raise ValueError(
+            f"{name} has {n_bytes} bytes of ids, but each {kind} has {kind.itemsize}; set "
+            "task.dtype, or write the file again"
+        )
+    return TokenFile(str(path.absolute()), kind.name, offset, n_bytes // kind.itemsize, stamp)
+
+
+def _read_header(path: Path, name: str) -> tuple[int, np.dtype[Any]]:
+    """Return the length of the header of a `.npy` file, and the type of its numbers."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        assert isinstance(array, np.memmap)
+    except (ValueError, EOFError, AssertionError) as error:
+        reason = " ".join(str(error).split())
+        if "Object arrays" in reason or "Python objects" in reason:
+            reason = "it has Python objects, which are not read"
+        raise ValueError(f"{name} is no .npy file of token ids ({reason})") from error
+    if array.dtype.kind not in "iu":
+        raise ValueError(f"{name} has numbers of {array.dtype}; token ids are whole numbers")
+    if array.dtype.byteorder == ">":
+        raise ValueError(
+            f"{name} has big-endian numbers; save it with .astype({array.dtype.name!r})"
+        )
+    if array.ndim != 1:
+        raise ValueError(f"{name} has shape {array.shape}; token ids have one axis")
+    if not len(array):
+        raise ValueError(f"{name} is empty")
+    return int(array.offset), array.dtype
+
+
+def read_content(file: TokenFile, cache: Path, *, keep: bool) -> FileContent:
+    """Return facts on the content of a file, from the index or from a pass over the file.
+
+    The pass takes memory for one chunk. With `keep` its result is added to the index.
+
+    Raises:
+        ValueError: the file changes meanwhile.
+    """
+    key = f"{file.path}\0{file.stamp}\0{file.dtype}\0{file.offset}"
+    index = read_json(cache / INDEX) or {}
+    for known in (_READ.get(key), index.get(key)):
+        if isinstance(known, dict) and {*known} == {*FileContent.__dataclass_fields__}:
+            return FileContent(**known)
+    content = _scan(file)
+    file.check_unchanged()
+    _READ[key] = asdict(content)
+    if keep:
+        cache.mkdir(parents=True, exist_ok=True)
+        write_json(cache / INDEX, {**index, key: asdict(content)})
+    return content
+
+
+_READ: dict[str, dict[str, Any]] = {}
+"""Contents that this process has read, for commands that write no index."""
+
+
+def _scan(file: TokenFile) -> FileContent:
+    """Read a file once, in chunks."""
+    digest = hashlib.sha256()
+    smallest, largest = (2**64, 0), (-1, 0)
+    for start, ids in file.chunks(0, file.n):
+        digest.update(ids.data)
+        low, high = int(ids.min()), int(ids.max())
+        if low < smallest[0]:
+            smallest = low, start + int(ids.argmin())
+        if high > largest[0]:
+            largest = high, start + int(ids.argmax())
+    return FileContent(digest.hexdigest(), smallest[0], largest[0], smallest[1], largest[1])
+
+
+def check_ids(file: TokenFile, content: FileContent, vocabulary: int) -> None:
+    """Raise ValueError if an id of a file is outside the vocabulary."""
+    for value, place in (
+        (content.smallest, content.at_smallest),
+        (content.largest, content.at_largest),
+    ):
+        if not 0 <= value < vocabulary:
+            raise ValueError(
+                f"{file.name} has the id {value} at token {place}; with task.vocabulary="
+                f"{vocabulary} ids are 0 to {vocabulary - 1}. Raise task.vocabulary, or correct "
+                "task.dtype"
+            )

@@ -1,0 +1,80 @@
+"""The width of an arm at which its cost is closest to a goal, found by bisection.
+
+The cost should grow with the width. If it does not, the search still ends, and returns the closest
+of the widths that it tried.
+"""
+
+from collections.abc import Callable
+
+MAX_WIDTH = 1 << 20
+LARGEST_STEP = 512  # from one allowed width to the next
+NEAR = 16  # steps to both sides in which an allowed width is searched
+
+
+def find_width(cost_at: Callable[[int], int | None], own: int, goal: int) -> int:
+    """Return the width whose cost is closest to `goal`, the smaller one of two.
+
+    A cost that does not depend on the width leaves `own`.
+
+    Args:
+        cost_at: returns the cost at a width; None if the part refuses the width.
+        own: the width of the arm so far, which the part accepts.
+        goal: the cost to reach.
+    """
+    return WidthSearch(cost_at, own).closest_to(goal)
+
+
+class WidthSearch:
+    """The widths that were tried, each with its cost.
+
+    A part may refuse widths, such as those that are no multiple of its heads. Then only every
+    `step`-th width is tried, so that `own` is one of them; index 1 is the smallest.
+    """
+
+    def __init__(self, cost_at: Callable[[int], int | None], own: int) -> None:
+        self._cost_at, self._own = cost_at, own
+        self._tried: dict[int, int | None] = {}
+        self._step = self._find_step()
+
+    def closest_to(self, goal: int) -> int:
+        """Return the width whose cost is closest to `goal`."""
+        # Some modules round their width up, so the two smallest widths alone do not show it.
+        if not self._step or self._is_constant(self._own, *map(self._width, (1, 2, 4096))):
+            return self._own
+        low, high = 1, 2
+        while self._width(high) < MAX_WIDTH and self._is_below(high, goal):
+            low, high = high, high * 2
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self._is_below(middle, goal) else (low, middle)
+        for index in (low, high):
+            self._cost(self._width(index))
+        costs = {width: cost for width, cost in self._tried.items() if cost is not None}
+        return min(costs, key=lambda width: (abs(costs[width] - goal), width))
+
+    def _find_step(self) -> int:
+        """Return the distance from `own` to the nearest other allowed width; 0 without one."""
+        for step in range(1, LARGEST_STEP + 1):
+            if any(self._cost(width) is not None for width in (self._own + step, self._own - step)):
+                return step
+        return 0
+
+    def _width(self, index: int) -> int:
+        return (self._own % self._step or self._step) + (index - 1) * self._step
+
+    def _cost(self, width: int) -> int | None:
+        if width not in self._tried:
+            self._tried[width] = self._cost_at(width) if width > 0 else None
+        return self._tried[width]
+
+    def _is_constant(self, *widths: int) -> bool:
+        return len({self._cost(width) for width in widths} - {None}) == 1
+
+    def _is_below(self, index: int, goal: int) -> bool:
+        """Return whether the width of an index, or an allowed one near it, costs too little."""
+        for distance in range(NEAR + 1):
+            for near in (index + distance, index - distance):
+                cost = self._cost(self._width(near)) if near > 0 else None
+                if cost is not None:
+                    return cost < goal
+        return self._width(index) < self._own
