@@ -223,9 +223,9 @@ def test_a_killed_study_is_resumed_to_the_same_values(ablab: Command, site: Path
 def test_a_trial_imports_only_the_installed_plug_ins_of_its_arm(
     ablab: Command, site: Path, work: Path
 ):
-    (site / "example_lab" / "__init__.py").open("a").write(
-        "import os\nopen(os.environ['SEEN'], 'a').write(f'{os.getpid()} ')\n"
-    )
+    with (site / "example_lab" / "__init__.py").open("a") as file:
+        file.write("import os\nwith open(os.environ['SEEN'], 'a') as file:\n")
+        file.write("    file.write(f'{os.getpid()} ')\n")
     seen = work / "seen.txt"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SEEN", str(seen))
