@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from runner import registry
+from runner.__main__ import VERBS
 from runner.plan.composition import compose_arms
 from runner.plan.config_reader import read_study
 from runner.plan.option_folders import CONF
@@ -57,11 +58,12 @@ def in_header(path: Path) -> Iterator[list[str]]:
 
 
 def documented() -> dict[str, list[str]]:
-    """Return every command of docs/ and conf/ by its text, except those with `OWN_FILES`."""
+    """Return every run of docs/ and conf/ by its text, except those with `OWN_FILES`."""
     word_lists = [words for path in (ROOT / "docs").rglob("*.md") for words in in_page(path)]
     word_lists += [words for path in CONF.rglob("*.yaml") for words in in_header(path)]
     own = [words for words in word_lists if any(word.startswith(OWN_FILES) for word in words)]
-    return {shlex.join(words): words for words in word_lists if words and words not in own}
+    runs = [words for words in word_lists if words and words not in own and words[0] not in VERBS]
+    return {shlex.join(words): words for words in runs}
 
 
 DOCUMENTED = documented()

@@ -1,9 +1,9 @@
 """Faults of a module that reads positions which it must not see: later tokens, and padding.
 
 The causality probe replaces all tokens from a position on, and compares the outputs before it. It
-does so for each position of the task's length, while time remains: first those at the ends, in the
-middle and at powers of two, then the others in random order. A leak from one token to the one
-before it is found if the position between them is probed.
+does so for each position of the task's length, while time remains. Positions at the ends, in the
+middle and at powers of two come first, and the others follow in random order. A leak from one token
+to the previous token is found if the later of both is probed.
 
 - In eval mode the probes are rows of a few batches, so that all rows have the same rounding.
 - In training mode too. A module that draws random numbers is called once for each position, each
@@ -129,8 +129,8 @@ def check_padding(inspected: InspectedModule) -> None:
         module.eval()
         mask: Tensor | None = keep if takes_mask else None
         own, changed = (inspected.call(module, each.to(dtype), mask) for each in (x, padded))
-        kept = own[:, quarter:]
-        return difference(kept, changed[:, quarter:], kept)
+        output = own[:, quarter:]
+        return difference(output, changed[:, quarter:], output)
 
     if probe(module, torch.float32) <= TOLERANCE or not inspected.is_confirmed(probe):
         return

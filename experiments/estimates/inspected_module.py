@@ -17,6 +17,8 @@ from experiments.nn.adapter import Adapter
 from experiments.nn.initialise import initialise
 
 LONGEST = 2048  # positions of an input, where the task has longer sequences
+WORK = 800_000_000  # positions times d_model^2 of an input, so that wide modules take seconds too
+SHORTEST = 64  # positions of the input of a very wide module
 SHORT_LENGTH = 128  # positions of inputs where the length does not matter, to save time
 LENGTH_WITHOUT_TASK = 16
 TOLERANCE = 1e-4  # of the largest output; rounding in float32 is below
@@ -24,7 +26,7 @@ TOLERANCE_FLOAT64 = 1e-8
 
 
 class ModuleFault(Exception):  # noqa: N818 - a fault of a module, not of this code
-    """What is wrong with a module: a clause that follows the name of its part, and how to mend."""
+    """A fault of a module: a clause that follows the name of its part, with a hint."""
 
 
 class InspectedModule:
@@ -34,13 +36,15 @@ class InspectedModule:
         group: the group of the part.
         part: its options.
         d_model: the width of the stream.
-        length: positions of the inputs.
+        length: positions of the inputs: those of the task, at most `LONGEST`, and fewer if
+            d_model is large.
         short_length: positions of inputs where the length does not matter.
     """
 
     def __init__(self, group: str, part: Any, d_model: int, length: int) -> None:
         self.group, self.part, self.d_model = group, part, d_model
-        self.length = min(length or LENGTH_WITHOUT_TASK, LONGEST)
+        longest = min(LONGEST, max(SHORTEST, WORK // d_model**2))
+        self.length = min(length or LENGTH_WITHOUT_TASK, longest)
         self.short_length = self.length
         self._started = time.monotonic()
 
@@ -48,7 +52,7 @@ class InspectedModule:
         """Return a new module with the initial weights of a trial, always the same.
 
         With `is_perturbed` each trained parameter has random numbers added, since a matrix that
-        starts at zero would hide what it multiplies.
+        starts at zero would hide its input.
         """
         seed_everything(0)
         module: nn.Module = self.part.build(self.d_model).to("cpu")

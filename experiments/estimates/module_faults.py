@@ -1,4 +1,4 @@
-"""What is wrong with the module of a part: all checks, in order. Imports torch.
+"""The faults of the module of a part: all checks, in order. Imports torch.
 
 A plan runs them in its helper process. Trials do not import this module.
 """
@@ -37,8 +37,8 @@ def find_fault(group: str, part: Any, d_model: int, length: int, *, is_padded: b
     """
     inspected = InspectedModule(group, part, d_model, length)
     # The causality probe needs outputs that repeat, and rows that do not depend on each other.
-    checks = [check_structure, check_repeated_calls, check_training_calls, check_other_sequences]
-    checks.append(check_causality)
+    checks = [check_structure, check_repeated_calls, check_other_sequences, check_causality]
+    checks.append(check_training_calls)
     if is_padded:
         checks.append(check_padding)
     with restored_random_state():

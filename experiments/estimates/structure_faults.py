@@ -119,7 +119,7 @@ def check_one_call(inspected: InspectedModule, module: nn.Module) -> None:
 
 
 def call_own_module(inspected: InspectedModule, module: nn.Module, x: Tensor) -> Any:
-    """Return what the user's module returns, called as its adapter or a block calls it."""
+    """Return the result of the user's module, called as its adapter or a block calls it."""
     seed_everything(0)
     if not is_plain(inspected.part):
         return module(x) if inspected.group == "norm" else module(x, None)
@@ -129,7 +129,7 @@ def call_own_module(inspected: InspectedModule, module: nn.Module, x: Tensor) ->
 
 
 def check_output(inspected: InspectedModule, result: Any, x: Tensor) -> None:
-    """Raise ModuleFault unless a result is a tensor like x, with what its group returns."""
+    """Raise ModuleFault unless a result is a tensor like x, alone or as its group returns it."""
     y = result
     if is_plain(inspected.part):
         if isinstance(result, tuple | list) and result:
@@ -212,7 +212,7 @@ def describe_parameters(module: nn.Module) -> Mapping[str, tuple[int, tuple[int,
 
 
 def describe_non_finite(tensor: Tensor) -> str:
-    """Return "NaN" or "infinity", whichever the tensor has."""
+    """Return "NaN" if a tensor has one, else "infinity"."""
     return "NaN" if bool(tensor.isnan().any()) else "infinity"
 
 

@@ -1,13 +1,13 @@
-"""Plug-ins that users name (`plugins=[my_lab]`), and those of installed packages.
+"""Plug-ins that users name (`plugins=[my_lab]`), and plug-ins of installed packages.
 
 An installed package declares its plug-in as an entry point:
 
     [project.entry-points."ablab.plugins"]
     my_lab = "my_lab"
 
-Each command imports the installed plug-ins before it reads its options. A trial imports only those
-that its arm uses (`runner.plan.code_hash`). A folder `conf` in the package of a plug-in is one more
-folder of options.
+Each command imports the installed plug-ins before it reads its options. A trial imports only the
+plug-ins that its arm uses (`runner.plan.code_hash`). A folder `conf` in the package of a plug-in is
+one more folder of options.
 """
 
 import functools
@@ -49,15 +49,15 @@ class UsablePlugins:
 def find_installed_plugins() -> tuple[InstalledPlugin, ...]:
     """Return the plug-ins of installed packages, sorted by module.
 
-    The first call must precede the import of named plug-ins, which adds the current folder to the
-    path: a checkout in that folder is not installed.
+    Call it before the import of named plug-ins, which adds the current folder to the path. A
+    checkout in that folder is not installed.
     """
-    found: dict[str, InstalledPlugin] = {}
+    by_value: dict[str, InstalledPlugin] = {}
     for point in importlib.metadata.entry_points(group=GROUP):
         dist = point.dist
         package, version = (dist.name, dist.version) if dist else ("unknown", "")
-        found.setdefault(point.value, InstalledPlugin(point.value.strip(), package, version))
-    return tuple(sorted(found.values(), key=lambda plugin: plugin.module))
+        by_value.setdefault(point.value, InstalledPlugin(point.value.strip(), package, version))
+    return tuple(sorted(by_value.values(), key=lambda plugin: plugin.module))
 
 
 def import_all_plugins(named: Sequence[str]) -> list[str]:
@@ -134,8 +134,8 @@ def find_package(
 def find_conf_folders(modules: Iterable[str]) -> list[Path]:
     """Return the folders `conf` of the packages that hold these modules, without importing them.
 
-    For `my_lab.pages` it is `my_lab/pages/conf` or else `my_lab/conf`. A namespace package may have
-    several. A module that is in no package has none.
+    For `my_lab.pages` it is `my_lab/pages/conf`, and `my_lab/conf` without it. A namespace package
+    may have several. A module that is in no package has none.
     """
     folders: list[Path] = []
     for module in modules:

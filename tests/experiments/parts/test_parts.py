@@ -15,12 +15,9 @@ from runner.config import ConfigError
 from runner.plan import code_hash, moved_imports, option_folders
 from runner.report.redraw import redraw
 from tests.same_bits import OF_PAIRS, task_arm
-from tests.support.environment import ROOT, child_environment
+from tests.support.environment import child_environment
+from tests.support.guide import write_guide
 from tests.support.tiny import TINY
-
-DOCS = (ROOT / "docs" / "bring_your_own.md").read_text(encoding="utf-8")
-MINE, _, ASKED = re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL)
-(SIMPLE,) = re.findall(r"```yaml\n(.*?)```", DOCS, re.DOTALL)
 
 
 def python(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -45,10 +42,10 @@ def results(folder: Path, experiment: str, arm: str) -> dict[str, float]:
 @pytest.mark.slow
 def test_one_python_file_adds_a_part(tmp_path: Path):
     """A part needs no YAML file if its fields have defaults; it is composed, matched, trained."""
-    (tmp_path / "mine.py").write_text(MINE)
+    write_guide(tmp_path, "lowrank.py")
     arms = [f"+arms.{name}=[{words}]" for name, words in ARMS.items()]
     chosen = (f"arm=[{','.join(ARMS)}]", "baseline=mine", "n_seeds=1")
-    python("-m", "runner", *TINY, *chosen, *arms, "plugins=[mine]", cwd=tmp_path)
+    python("-m", "runner", *TINY, *chosen, *arms, "plugins=[lowrank]", cwd=tmp_path)
     d_model = 16
     for arm, d_ff in {"mine": 4, "wide": 8, "matched": 4}.items():
         values = results(tmp_path, "moe", arm)
@@ -67,11 +64,8 @@ ARMS = {
 
 @pytest.mark.slow
 def test_a_question_of_a_plug_in_is_computed_by_its_module(tmp_path: Path):
-    (tmp_path / "asked.py").write_text(ASKED)
-    file = tmp_path / "mine" / "experiment" / "simple.yaml"
-    file.parent.mkdir(parents=True)
-    file.write_text(SIMPLE)
-    words = ("--config-dir=mine", "experiment=simple", "plugins=[asked]", "scale=smoke")
+    write_guide(tmp_path, "my_lab/__init__.py", "my_lab/conf/experiment/simple.yaml")
+    words = ("experiment=simple", "plugins=[my_lab]", "scale=smoke")
     arms = ('+arms.often=["options.n_looks=5"]', "arm=[mha,often]")
     headline = "headline=[{metric:simple/looks,label:looks,direction:less}]"
     python("-m", "runner", *words, *arms, headline, cwd=tmp_path)

@@ -1,7 +1,6 @@
 """A task is one Python file: its registration is planned, trained and in its fingerprint."""
 
 import json
-import re
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -13,11 +12,64 @@ from experiments.tasks import TASKS, Sizes, TaskOptions, base, load, task
 from experiments.tasks.values import Predict
 from experiments.tasks.waves import Waves
 from runner.plan import code_hash
-from tests.support.environment import ROOT, child_environment
+from tests.support.environment import child_environment
 from tests.support.tiny import TINY
 
-DOCS = (ROOT / "docs" / "bring_your_own.md").read_text(encoding="utf-8")
-_, ECHO, _ = re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL)
+ECHO = '''from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from experiments.rules import check_at_least
+from experiments.tasks import Sizes, TaskOptions, task
+from experiments.tasks.symbols import SymbolsTask
+
+
+@task("echo")
+@dataclass
+class Echo(TaskOptions):
+    """Random symbols that repeat after `period` steps."""
+
+    symbols: ClassVar[bool] = True  # and no real numbers
+
+    length: int = 16
+    vocabulary: int = 32
+    period: int = 4
+    n_eval: int = 64
+
+    def __post_init__(self) -> None:
+        check_at_least(1, period=self.period, n_eval=self.n_eval)
+        check_at_least(2, vocabulary=self.vocabulary, length=self.length)
+
+    def sizes(self) -> Sizes:
+        return Sizes(self.length, n_outputs=self.vocabulary, n_eval=self.n_eval)
+
+    def build(self, *, seed: int, batch_size: int, **_: object) -> "EchoTask":
+        return EchoTask(self, seed, batch_size)
+
+
+class EchoTask(SymbolsTask):  # which has the loss: cross-entropy of the next symbol
+    """A sample (period 4): 12 7 7 30 12 7 7 30 ..."""
+
+    labels = ("echo",)
+    unit = "nats/token"
+
+    def __init__(self, options: Echo, seed: int, batch_size: int) -> None:
+        super().__init__(seed=seed, batch_size=batch_size)
+        self.vocabulary, self.options = options.vocabulary, options
+        self.held_out = self.draw([2], options.n_eval)  # the same for every seed
+
+    def draw(self, key: list[int], n: int) -> tuple[np.ndarray, np.ndarray]:
+        symbols = np.random.default_rng(key).integers(
+            self.vocabulary, size=(n, self.options.period)
+        )
+        steps = np.arange(self.options.length + 1)  # the last one is only a target
+        return symbols[:, steps % self.options.period], np.zeros(n, np.int64)
+
+    def batch(self, step: int):
+        return self.collate(*self.draw([1, self.seed, step], self.batch_size))
+'''
+"""A task in the full form, whose options and data are two classes."""
 
 
 @pytest.mark.slow

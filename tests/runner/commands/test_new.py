@@ -82,6 +82,7 @@ def test_what_is_written_has_the_style_of_the_project(empty_folder: Path):
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.some(2)
 @pytest.mark.slow
 @pytest.mark.parametrize("group", list(KINDS))
 def test_the_printed_commands_work_as_printed(runner, group: str, tmp_path: Path):
