@@ -46,5 +46,5 @@ def run(trial: "Trial") -> None:
     task = build_task(trial)
     assert task.vocabulary is not None  # `check` refuses tasks without token ids
     model = trial.config.parts.language_model.build(task.vocabulary)
-    initialise(model, trial.seed, gains={})
+    initialise(model, trial.seed)
     train(trial, model.to(trial.device, trial.dtype), task)

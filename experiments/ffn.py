@@ -85,7 +85,7 @@ def run(trial: "Trial") -> None:
 
 
 def note_left_out(trial: "Trial", *, is_hidden_known: bool) -> None:
-    """Add a note on what the report leaves out for a plain feed-forward part."""
+    """Add a note on the values that the report leaves out for a plain feed-forward part."""
     ffn = trial.config.parts.ffn
     if not ffn.is_plain:
         return

@@ -7,7 +7,8 @@ takes milliseconds: `compare` and the classes below are imported when they are u
 import importlib
 from typing import Any
 
-# `__init__.pyi` has the types. The modules are text and not imports: every trial's code hash follows the imports of this file.
+# `__init__.pyi` has the types. The modules are text and not imports: every trial's code hash
+# follows the imports of this file.
 _MODULES = {
     "Comparison": "runner.comparison.result",
     "ConfigError": "runner.config",

@@ -4,13 +4,12 @@ There are two other interfaces: trials use `runner.trial.science`, and plans est
 `runner.plan.estimates`. The code hash of a trial then leaves out functions that only plans use.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments import parts as science_parts
 from experiments import tasks
-from experiments.metrics import METRICS
 from experiments.parts import body, plain
 from experiments.questions import QUESTIONS, Question
 from experiments.rules import NameTakenError
@@ -40,6 +39,7 @@ __all__ = [
     "costs",
     "experiment_groups",
     "experiment_names",
+    "forget_package",
     "group_names",
     "has_timing_stage",
     "is_declared_metric",
@@ -51,7 +51,6 @@ __all__ = [
     "prepare",
     "reserved_field_names",
     "restore_data",
-    "save_registrations",
     "stage",
 ]
 
@@ -115,22 +114,13 @@ def all_options() -> Iterable[type[Question]]:
     return all_questions().values()
 
 
-def save_registrations() -> Callable[[], None]:
-    """Return a function that restores the options and metrics that are registered now."""
-    registries: list[dict[str, Any]] = [
-        *science_parts.PARTS.values(),
-        tasks.TASKS,
-        QUESTIONS,
-        METRICS,
-    ]
-    saved = [dict(each) for each in registries]
-
-    def restore() -> None:
-        for each, before in zip(registries, saved, strict=True):
-            each.clear()
-            each.update(before)
-
-    return restore
+def forget_package(package: str) -> None:
+    """Remove the parts, tasks and questions that the modules of a package have registered."""
+    registries: list[dict[str, Any]] = [*science_parts.PARTS.values(), tasks.TASKS, QUESTIONS]
+    for each in registries:
+        for name, options in list(each.items()):
+            if options.__module__.partition(".")[0] == package:
+                del each[name]
 
 
 def is_declared_metric(name: str) -> bool:

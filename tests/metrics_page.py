@@ -63,6 +63,8 @@ def owners() -> Iterator[tuple[str, str, ModuleType, Mapping[str, Metric]]]:
     for name in questions():
         summary = (getdoc(sys.modules[registry.page_module(name)]) or "").partition("\n")[0]
         module = import_module(f"experiments.metrics.{name}")
+        if not module.DECLARATIONS:  # it records only those of the engine
+            continue
         yield f"`{name}`", summary, module, module.DECLARATIONS
 
 

@@ -16,12 +16,15 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
 from tests.support.environment import ROOT, child_environment
 from tests.support.outcomes import outcome
 
 SHORT = {
     "domains": "task.train_bytes=30000 task.n_eval=6 task.length=16",
     "text": "task.n_eval=6 task.length=16 task.path=text.txt",
+    "tokens": "task.n_eval=6 task.length=16 task.vocabulary=90 task.path=tokens.bin",
     "waves": "task.width=8 task.n_samples=12 task.n_eval=6",
     "function": "task.width=8 task.n_samples=12 task.n_eval=6 task.length=10",
     "patterns": "task.width=8 task.n_eval=6",
@@ -103,6 +106,8 @@ def computed() -> dict[str, str]:
             folder = Path(name)
             text = "".join(f"{i} squared is {i * i}\n" for i in range(600))
             (folder / "text.txt").write_text(text)
+            ids = np.random.default_rng(0).integers(90, size=4000)
+            ids.astype(np.uint16).tofile(folder / "tokens.bin")
             subprocess.run(
                 [sys.executable, "-m", "runner", *arguments, "outputs=outputs"],
                 cwd=folder,

@@ -17,13 +17,16 @@ from experiments.nn.adapter import Adapter
 from experiments.nn.initialise import initialise
 
 LONGEST = 2048  # positions of an input, where the task has longer sequences
+WORK = 800_000_000  # positions times d_model^2 of an input, so that wide modules take seconds too
+SHORTEST = 64  # positions of the input of a very wide module
+SHORT_LENGTH = 128  # positions of inputs where the length does not matter, to save time
 LENGTH_WITHOUT_TASK = 16
 TOLERANCE = 1e-4  # of the largest output; rounding in float32 is below
 TOLERANCE_FLOAT64 = 1e-8
 
 
 class ModuleFault(Exception):  # noqa: N818 - a fault of a module, not of this code
-    """What is wrong with a module: a clause that follows the name of its part, and how to mend."""
+    """A fault of a module: a clause that follows the name of its part, with a hint."""
 
 
 class InspectedModule:
@@ -33,20 +36,23 @@ class InspectedModule:
         group: the group of the part.
         part: its options.
         d_model: the width of the stream.
-        length: positions of the inputs.
-        deadline: the time (monotonic) at which probes of many positions stop.
+        length: positions of the inputs: those of the task, at most `LONGEST`, and fewer if
+            d_model is large.
+        short_length: positions of inputs where the length does not matter.
     """
 
-    def __init__(self, group: str, part: Any, d_model: int, length: int, seconds: float) -> None:
+    def __init__(self, group: str, part: Any, d_model: int, length: int) -> None:
         self.group, self.part, self.d_model = group, part, d_model
-        self.length = min(length or LENGTH_WITHOUT_TASK, LONGEST)
-        self.deadline = time.monotonic() + seconds
+        longest = min(LONGEST, max(SHORTEST, WORK // d_model**2))
+        self.length = min(length or LENGTH_WITHOUT_TASK, longest)
+        self.short_length = self.length
+        self._started = time.monotonic()
 
     def build(self, dtype: torch.dtype = torch.float32, *, is_perturbed: bool = True) -> nn.Module:
         """Return a new module with the initial weights of a trial, always the same.
 
         With `is_perturbed` each trained parameter has random numbers added, since a matrix that
-        starts at zero would hide what it multiplies.
+        starts at zero would hide its input.
         """
         seed_everything(0)
         module: nn.Module = self.part.build(self.d_model).to("cpu")
@@ -69,9 +75,19 @@ class InspectedModule:
         generator = torch.Generator().manual_seed(seed)
         return torch.randn(batch, length or self.length, self.d_model, generator=generator)
 
-    def has_time(self) -> bool:
-        """Return whether probes of many positions may go on."""
-        return time.monotonic() < self.deadline
+    @torch.no_grad()
+    def shorten(self, module: nn.Module) -> None:
+        """Choose `short_length`: a module may serve one length only."""
+        short = min(self.length, SHORT_LENGTH)
+        try:
+            self.call(module, self.inputs(0, length=short))
+        except Exception:
+            return
+        self.short_length = short
+
+    def seconds(self) -> float:
+        """Return the seconds since the inspection began."""
+        return time.monotonic() - self._started
 
     def is_confirmed(self, probe: Callable[[nn.Module, torch.dtype], float]) -> bool:
         """Return whether outputs differ in float64 too, so that rounding is not the reason.

@@ -84,9 +84,9 @@ def _check_causality(model: nn.Module, ids: Tensor, others: Tensor, logits: Tens
     length = ids.shape[1]
     for cut in sorted({max(1, length * n // N_CUTS) for n in range(N_CUTS)} & {*range(1, length)}):
         changed = torch.cat([ids[:, :cut], others[:, cut:]], dim=1)
-        seen = _call(model, changed, "forward in eval mode")[:, :cut]
-        if difference(logits[:, :cut], seen, logits) > TOLERANCE:
-            position = int((logits[:, :cut] - seen).abs().amax(dim=(0, 2)).argmax())
+        earlier_logits = _call(model, changed, "forward in eval mode")[:, :cut]
+        if difference(logits[:, :cut], earlier_logits, logits) > TOLERANCE:
+            position = int((logits[:, :cut] - earlier_logits).abs().amax(dim=(0, 2)).argmax())
             raise ModuleFault(
                 f"its logits at position {position} depend on later tokens (at position {cut} or "
                 "later); make it causal, e.g. is_causal=True"

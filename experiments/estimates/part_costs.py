@@ -18,7 +18,7 @@ def count_part(part: Any, d_model: int, length: int) -> list[float | None]:
     """Return the cost of a part, counted in this process: the fields of `Cost`, None for NaN.
 
     Raises:
-        ValueError: the module cannot be built or run; the message says what is wrong with it.
+        ValueError: the module cannot be built or run; the message names its fault.
     """
     try:
         cost = count_in_this_process(part, d_model, length)

@@ -23,7 +23,7 @@ def check_repeated_calls(inspected: InspectedModule) -> None:
     Between both calls the module is called with other inputs, also with half the length.
     """
     module = inspected.build().eval()
-    x, other = inspected.inputs(1, batch=2), inspected.inputs(2, batch=2)
+    x, other = (inspected.inputs(seed, 2, inspected.short_length) for seed in (1, 2))
     first = inspected.call(module, x)
     drawn_again = difference(first, inspected.call(module, x, seed=1)) > TOLERANCE
     if difference(first, inspected.call(module, x)) > TOLERANCE:
@@ -37,7 +37,7 @@ def check_repeated_calls(inspected: InspectedModule) -> None:
     if difference(first, inspected.call(module, x)) > TOLERANCE:
         raise ModuleFault(STATE)
     try:
-        inspected.call(module, other[:, : inspected.length // 2])
+        inspected.call(module, other[:, : inspected.short_length // 2])
         again = inspected.call(module, x)
     except Exception:
         return
@@ -54,7 +54,7 @@ STATE = (
 def check_training_calls(inspected: InspectedModule) -> None:
     """Raise ModuleFault if calls in training change a later output, without an optimizer step."""
     module = inspected.build()
-    x, other = inspected.inputs(1, batch=2), inspected.inputs(2, batch=2)
+    x, other = (inspected.inputs(seed, 2, inspected.short_length) for seed in (1, 2))
     evaluated = evaluate(inspected, module, x)
     trained = inspected.call(module.train(), x).detach()
     buffers = {name: each.clone() for name, each in own_module(module).named_buffers()}
@@ -88,7 +88,7 @@ def evaluate(inspected: InspectedModule, module: nn.Module, x: Tensor) -> Tensor
 @torch.no_grad()
 def check_other_sequences(inspected: InspectedModule) -> None:
     """Raise ModuleFault if a sequence's output depends on other sequences of its batch."""
-    x, other = inspected.inputs(1, batch=3), inspected.inputs(2, batch=3)
+    x, other = (inspected.inputs(seed, 3, inspected.short_length) for seed in (1, 2))
     other[0] = x[0]
 
     for training in (False, True):

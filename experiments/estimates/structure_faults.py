@@ -40,7 +40,8 @@ def build_own_module(inspected: InspectedModule) -> nn.Module:
         module: Any = part.build_plain(d_model) if is_plain(part) else part.build(d_model)
     except Exception as error:
         raise ModuleFault(
-            f"build({d_model}) raises an error, {describe_exception(error)}; correct it, or give other values"
+            f"build({d_model}) raises an error, {describe_exception(error)}; correct it, or "
+            "give other values"
         ) from error
     if not isinstance(module, nn.Module):
         raise ModuleFault(
@@ -118,7 +119,7 @@ def check_one_call(inspected: InspectedModule, module: nn.Module) -> None:
 
 
 def call_own_module(inspected: InspectedModule, module: nn.Module, x: Tensor) -> Any:
-    """Return what the user's module returns, called as its adapter or a block calls it."""
+    """Return the result of the user's module, called as its adapter or a block calls it."""
     seed_everything(0)
     if not is_plain(inspected.part):
         return module(x) if inspected.group == "norm" else module(x, None)
@@ -128,7 +129,7 @@ def call_own_module(inspected: InspectedModule, module: nn.Module, x: Tensor) ->
 
 
 def check_output(inspected: InspectedModule, result: Any, x: Tensor) -> None:
-    """Raise ModuleFault unless a result is a tensor like x, with what its group returns."""
+    """Raise ModuleFault unless a result is a tensor like x, alone or as its group returns it."""
     y = result
     if is_plain(inspected.part):
         if isinstance(result, tuple | list) and result:
@@ -175,8 +176,10 @@ def check_finite(inspected: InspectedModule) -> None:
         raise ModuleFault(
             f"its initial weights cannot be set: {describe_exception(error)}"
         ) from error
+    inspected.shorten(module)
     for seed in range(N_INPUTS):
-        values = inspected.inputs(10 + seed, batch=2).requires_grad_()
+        length = inspected.length if seed == 0 else inspected.short_length
+        values = inspected.inputs(10 + seed, batch=2, length=length).requires_grad_()
         module.zero_grad(set_to_none=True)
         y = inspected.call(module, values + 0.0, seed=seed)
         if not bool(y.isfinite().all()):
@@ -192,7 +195,7 @@ def check_finite(inspected: InspectedModule) -> None:
                     "or no_grad()"
                 )
             return
-        y.backward(inspected.inputs(20 + seed, batch=2))
+        y.backward(inspected.inputs(20 + seed, batch=2, length=length))
         for name, tensor in [("its input", values), *learned]:
             gradient = tensor.grad
             if gradient is not None and not bool(gradient.isfinite().all()):
@@ -209,7 +212,7 @@ def describe_parameters(module: nn.Module) -> Mapping[str, tuple[int, tuple[int,
 
 
 def describe_non_finite(tensor: Tensor) -> str:
-    """Return "NaN" or "infinity", whichever the tensor has."""
+    """Return "NaN" if a tensor has one, else "infinity"."""
     return "NaN" if bool(tensor.isnan().any()) else "infinity"
 
 

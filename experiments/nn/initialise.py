@@ -25,14 +25,14 @@ Modules of plain parts, which have an `Adapter`, follow the same scheme as far a
   their biases are 0. The name has the path of the block's part and the path in the module. A
   module with the names and shapes of one of ablab's modules so starts with equal weights.
 - All other parameters keep the values of the constructor, for example gains, decays and gates. So
-  do frozen parameters and buffers. The constructor runs once more for each layer, with torch's
+  do frozen parameters and buffers. The constructor runs a second time for each layer, with torch's
   random numbers seeded by the seed and the path.
 - A part with `keeps_initial_weights = True` keeps all values of the constructor, without a factor.
 - The factor of `out` or `down` applies to the layers that return the module's output. These are the
   layers that the part names in `residual_writers`, or the nn.Linear whose output tensor is the
   output. If there is none, no matrix has this factor, and a note of the trial says so.
-- DeepNorm's gain multiplies all drawn layers of a feed-forward network, but of attention only the
-  layers that return its output: ablab does not know which layer computes the values.
+- DeepNorm's gain multiplies all drawn layers of a feed-forward network. Of attention it multiplies
+  only the layers that return its output, since ablab does not know which layer computes values.
 """
 
 import hashlib

@@ -64,7 +64,7 @@ def count_forward(call: Callable[[], Any]) -> ForwardCount:
 
 
 def stored_numbers(tensor: Tensor) -> int:
-    """Return the numbers of a tensor; those that `expand` repeats count once."""
+    """Return the numbers of a tensor; numbers that `expand` repeats count once."""
     pairs = zip(tensor.shape, tensor.stride(), strict=True)
     return math.prod(size for size, stride in pairs if stride)
 

@@ -63,8 +63,8 @@ def find_writers(module: nn.Module, call: Callable[[], Tensor]) -> list[str]:
     """Return the paths of each nn.Linear whose output is the result of `call`, also as a view.
 
     The linear layer of an nn.MultiheadAttention, which torch does not call, counts as well.
-    `call` runs the module. What follows the layer may not change the tensor. In eval mode, dropout
-    does not.
+    `call` runs the module. Later operations may not change the tensor. In eval mode,
+    dropout does not.
     """
     outputs: list[tuple[str, Tensor]] = []
 

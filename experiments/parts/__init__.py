@@ -47,8 +47,8 @@ def part(group: str, kind: str) -> Callable[[P], P]:
     class then refers to the derived `Part`.
 
     Raises:
-        ValueError: the group does not exist, the class is not a complete `Part` and no complete
-            plain class, or another part of the group has this kind.
+        ValueError: the group does not exist, another part of the group has this kind, or the class
+            breaks a rule of parts.
     """
 
     def register(options: P) -> P:
@@ -57,8 +57,8 @@ def part(group: str, kind: str) -> Callable[[P], P]:
             raise ValueError(f"{name}: there is no such group; choose one of {', '.join(PARTS)}")
         if not re.fullmatch(r"[A-Za-z][\w-]*", kind) or kind.lower() in ("null", "true", "false"):
             raise ValueError(
-                f"{name}: {kind!r} is no name of an option; begin with a letter, and use letters, "
-                "digits and _"
+                f"{name}: {kind!r} cannot be the name of an option; begin with a letter, and use "
+                "letters, digits and _"
             )
         if not issubclass(options, Part) or options.is_plain:
             # By name: a static import would add this file to the code hash of every arm.

@@ -5,7 +5,7 @@
   token sees (length + 1) / 2 positions on average, so only this share of the square counts. It
   does not matter whether the module computes the masked half. The formula of our own attention
   (`experiments.parts.attention`) counts in the same way, so that both can be compared.
-- Keys and values are those of `new_cache`, if the module has it, else those that it passes to
+- Keys and values are the content of `new_cache`, if the module has it, else the arguments of
   `scaled_dot_product_attention`. Attention with neither has an unknown number, NaN.
 - A module that returns a routing uses only some of its parameters for a token. All its FLOPs count,
   so a mixture that computes all experts costs as much as all of them.
@@ -14,7 +14,7 @@
 import math
 from collections.abc import Callable
 from fractions import Fraction
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from experiments.parts.cost import Cost
 
@@ -22,11 +22,20 @@ if TYPE_CHECKING:
     from torch import nn
 
     from experiments.nn.module_counts import ForwardCount
-    from experiments.parts.plain import PlainPart
 
 LENGTH_IF_UNKNOWN = 16
 LONGEST_ON_CPU = 64  # tokens of the input of a module that cannot run on the meta device
 BYTES_PER_NUMBER = 4  # float32
+
+
+class CountedPart(Protocol):
+    """A part whose cost is counted."""
+
+    group: ClassVar[str]
+    kind: str
+
+    def build(self, d_model: int) -> "nn.Module":
+        """Return the module with the interface of its group."""
 
 
 class CostCounter:
@@ -35,10 +44,10 @@ class CostCounter:
     A plan sets it, since its process does not import torch. A trial counts in its own process.
     """
 
-    elsewhere: ClassVar["Callable[[PlainPart, int, int], Cost] | None"] = None
+    elsewhere: ClassVar["Callable[[CountedPart, int, int], Cost] | None"] = None
 
 
-def count_cost(part: "PlainPart", d_model: int, length: int) -> Cost:
+def count_cost(part: "CountedPart", d_model: int, length: int) -> Cost:
     """Return the cost of one module of a part.
 
     `length` is the number of tokens of a sequence; 0 leaves out the products of attention.
@@ -51,7 +60,7 @@ def count_cost(part: "PlainPart", d_model: int, length: int) -> Cost:
     return count_in_this_process(part, d_model, length)
 
 
-def count_in_this_process(part: "PlainPart", d_model: int, length: int) -> Cost:
+def count_in_this_process(part: "CountedPart", d_model: int, length: int) -> Cost:
     """Return the cost of one module. Imports torch.
 
     It is counted on the meta device, which computes shapes only. A module whose forward pass
@@ -76,7 +85,7 @@ def count_in_this_process(part: "PlainPart", d_model: int, length: int) -> Cost:
                 ) from error
 
 
-def _count_on(device: str, part: "PlainPart", d_model: int, length: int) -> Cost:
+def _count_on(device: str, part: "CountedPart", d_model: int, length: int) -> Cost:
     import torch
 
     from experiments.nn.module_counts import count_active_parameters

@@ -108,14 +108,14 @@ def _check_members(where: str, options: type) -> None:
 
 
 def _check_untyped_values(where: str, options: type) -> None:
-    """Refuse `d_ff = 256`, which is no field and so no key of the config."""
+    """Refuse `d_ff = 256`, which is not a field and so not a key of the config."""
     typed = {name for base in options.__mro__ for name in vars(base).get("__annotations__", {})}
     for name, value in _own_members(options):
         is_value = isinstance(value, bool | int | float | str | list | dict)
         is_public = not name.startswith("_") and not name.isupper()
         if is_value and is_public and name not in typed and name not in VALUES:
             raise ValueError(
-                f"{where}: {name} has no type, so it is no field; write "
+                f"{where}: {name} has no type, so it is not a field; write "
                 f"{name}: {type(value).__name__} = {value!r}, or {name}: ClassVar = {value!r}"
             )
 
@@ -125,13 +125,13 @@ def _own_members(options: type) -> Iterator[tuple[str, Any]]:
 
     Classes of the engine, and the parts that it has derived from plain classes, do not count.
     """
-    seen: set[str] = set()
+    names: set[str] = set()
     for base in options.__mro__[:-1]:
         is_derived = "build_plain" in vars(base) and "group" in vars(base)
         if is_derived or base.__module__.startswith("experiments.parts."):
             continue
         own = {**vars(base).get("__annotations__", {}), **vars(base)}
         for name, member in own.items():
-            if name not in seen and not name.startswith("__"):
-                seen.add(name)
+            if name not in names and not name.startswith("__"):
+                names.add(name)
                 yield name, member

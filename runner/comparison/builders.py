@@ -50,8 +50,8 @@ def read_builder(arm: str, target: Any, group: str) -> Builder:
         group: the group of `runner.compare`.
 
     Raises:
-        ConfigError: the object is no class of modules and no function, it is a lambda or inside a
-            function, or it needs more arguments than the size.
+        ConfigError: the object is not a class of modules or a function. Or it is a lambda, is
+            defined inside a function, or needs more arguments than the size.
     """
     size, subject = SIZE.get(group, "d_model"), f"the arm {truncate_middle(arm, 80)}"
     _check_kind(subject, target, size)

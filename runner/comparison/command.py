@@ -92,8 +92,8 @@ def format_call_as_command(
     folders = [] if sources is None else [str(sources)]
     current = Path.cwd().resolve()
     own = [*(each for each in modules if is_hashed(each)), *request.plugins, "runner"]
-    found = dict.fromkeys(import_folder(each) for each in own)
-    folders += [str(folder) for folder in found if folder not in (None, current)]
+    import_folders = dict.fromkeys(import_folder(each) for each in own)
+    folders += [str(folder) for folder in import_folders if folder not in (None, current)]
     words = ["python", "-m", "runner", *overrides]
     if folders:
         words = ["env", f"PYTHONPATH={os.pathsep.join(folders)}", *words]

@@ -1,8 +1,8 @@
-"""Copy a class or function of a script or notebook, with all that it needs, into one source text.
+"""Copy a class or function of a script or notebook, and its dependences, into one text.
 
 The copy has the imports, functions, classes and constants that the class uses, directly or not.
-They are looked up in the running script, and their source is taken from its syntax tree. Nothing of
-the script is run again.
+They are looked up in the running script, and their source is taken from its syntax tree. The script
+is not run again.
 """
 
 import ast
@@ -40,7 +40,7 @@ class ExtractedSource:
 def extract_source(
     arm: str, target: Callable[..., Any], is_importable: Callable[[str], bool]
 ) -> ExtractedSource:
-    """Return the source of a class or function, with all that it needs.
+    """Return the source of a class or function, with everything that it needs.
 
     Args:
         arm: the name of its arm, for messages.
@@ -75,7 +75,7 @@ class _Copy:
     is_future: bool = False
 
     def add_definition(self, name: str, value: Any) -> None:
-        """Add a class or function, after all that it needs."""
+        """Add a class or function, after everything that it needs."""
         self.visited.add(name)
         definition = find_definition(self.subject, value, self.namespace)
         self.is_future |= definition.has_future_annotations
@@ -90,7 +90,7 @@ class _Copy:
                 self.add_name(name, source, user)
 
     def add_name(self, name: str, source: SourceText, user: str) -> None:
-        """Add what a global name stands for; `user` is the function or class that uses it."""
+        """Add the value of a global name; `user` is the function or class that uses it."""
         self.visited.add(name)
         if name in MODULE_NAMES or (name not in self.namespace and hasattr(builtins, name)):
             return
@@ -154,7 +154,9 @@ class _Copy:
         return None
 
     def _is_own(self, value: Any) -> bool:
-        """Return whether a class or function is defined in the script itself."""
+        """Return whether a class or function is defined at the top level of the script itself."""
+        if not str(getattr(value, "__qualname__", ".")).isidentifier():
+            return False
         if isinstance(value, type):
             return value.__module__ == self.namespace.get("__name__")
         return getattr(value, "__globals__", None) is self.namespace

@@ -25,7 +25,7 @@ class Origin:
 
     Attributes:
         module: the importable module that has it; "" if its source is copied.
-        source: the copied source, with all that it needs; "" for an importable module.
+        source: the copied source, with everything that it needs; "" for an importable module.
         imports: the modules whose code is part of its trials' code hash.
     """
 

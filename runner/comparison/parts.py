@@ -84,13 +84,13 @@ class GeneratedPart:
 
 
 def generate_parts(
-    arms: Sequence[ComparedArm], group: str, taken: Iterable[str]
+    arms: Sequence[ComparedArm], group: str, other_kinds: Iterable[str]
 ) -> dict[str, GeneratedPart]:
     """Return the part of each arm that has a class or factory, by the name of the arm.
 
-    Two arms of one class share its part. `taken` are the kinds of other parts of the group.
+    Two arms of one class share its part. `other_kinds` are the kinds of other parts of the group.
     """
-    options_group, used = GROUPS.get(group, group), {*taken}
+    options_group, used = GROUPS.get(group, group), {*other_kinds}
     parts: dict[str, GeneratedPart] = {}
     by_target: dict[int, GeneratedPart] = {}
     for arm in arms:

@@ -74,10 +74,10 @@ def read_request(
     outputs: Any,
     overrides: Any,
 ) -> Request:
-    """Check the arguments of a call, except what composition checks.
+    """Check the arguments of a call. Composition checks names of options and keys.
 
     Raises:
-        ConfigError: an argument has a wrong type, or names what does not exist.
+        ConfigError: an argument has a wrong type, or is an unknown name.
     """
     group = _choice("group", group, PAGES)
     experiment = PAGES[group] if experiment is None else experiment
@@ -85,6 +85,9 @@ def read_request(
     read = read_arms(arms, group)
     names = [arm.name for arm in read]
     own, plugins = _split_plugins(texts)
+    for text in own:
+        if group == "model" and parse_override(text).key_or_group.partition(".")[0] == "model":
+            raise ConfigError(f"overrides: {text} has no effect on whole models; remove it")
     if not isinstance(outputs, str | Path) or not str(outputs):
         raise ConfigError(f"outputs={outputs!r}: give the path of a folder")
     return Request(
@@ -157,7 +160,7 @@ def _split_plugins(texts: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ..
     """Return the overrides without `plugins=[...]`, and the modules that those name.
 
     Raises:
-        ConfigError: an override is no single value, or sets a key that has an argument of its own.
+        ConfigError: an override has several values, or sets a key that has an argument of its own.
     """
     own: list[str] = []
     plugins: list[str] = []

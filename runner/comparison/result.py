@@ -65,7 +65,8 @@ class Comparison:
     def figures(self) -> list[Path]:
         """The figures of the report as PNG files; the first one compares the arms."""
         return sorted(
-            (self.folder / "figures").glob("*.png"), key=lambda path: path.stem != DIFFERENCES
+            (self.folder / "figures").glob("*.png"),
+            key=lambda path: (path.stem != DIFFERENCES, path.stem),
         )
 
     def _read(self, name: str) -> Any:

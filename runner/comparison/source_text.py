@@ -189,9 +189,16 @@ def _check_unchanged(subject: str, name: str, codes: list[CodeType], source: Sou
     if not codes or not Path(source.file).is_file():
         return
     compiled = compile(source.content, source.file, "exec", dont_inherit=True)
-    known = {(c.co_qualname, c.co_firstlineno, c.co_code, c.co_names) for c in _all_codes(compiled)}
-    if any((c.co_qualname, c.co_firstlineno, c.co_code, c.co_names) not in known for c in codes):
+    known = {_code_key(code) for code in _all_codes(compiled)}
+    if any(_code_key(code) not in known for code in codes):
         raise _changed(subject, name, source.file)
+
+
+def _code_key(code: CodeType) -> tuple[object, ...]:
+    """Return the place, instructions, names and constants of the code of a function."""
+    constants = [repr(each) for each in code.co_consts if not isinstance(each, CodeType)]
+    place = code.co_qualname, code.co_firstlineno
+    return *place, code.co_code, code.co_names, tuple(constants)
 
 
 def _all_codes(code: CodeType) -> Iterator[CodeType]:

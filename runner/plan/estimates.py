@@ -43,7 +43,7 @@ def count_part(part: Any, d_model: int, length: int) -> list[float | None]:
     """Return the cost of a part, counted in this process, as the arguments of `make_cost`.
 
     Raises:
-        ValueError: the module cannot be built or run; the message says what is wrong with it.
+        ValueError: the module cannot be built or run; the message names its fault.
     """
     return part_costs.count_part(part, d_model, length)
 
@@ -54,7 +54,7 @@ def make_cost(numbers: Sequence[float]) -> Any:
 
 
 def find_module_fault(group: str, part: Any, d_model: int, length: int, *, is_padded: bool) -> str:
-    """Return what is wrong with the module of a part; "" if nothing is. Imports torch."""
+    """Return the fault of a part's module; "" if there is none. Imports torch."""
     from experiments.estimates import module_faults
 
     return module_faults.find_fault(group, part, d_model, length, is_padded=is_padded)

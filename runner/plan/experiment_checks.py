@@ -28,7 +28,7 @@ def describe_missing_experiment(config_value: str | None, overrides: Sequence[st
 
     `config_value` is the value of `experiment:` in the composed config.
     """
-    names = ", ".join(registry.experiment_names())
+    names = ", ".join(sorted(registry.experiment_names()))
     path = user_experiment_file(overrides)
     if path is not None:
         problem = (

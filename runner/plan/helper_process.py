@@ -73,14 +73,14 @@ class HelperProcess:
                 self.close()
                 loaded["sources"] = {}
             merged = {**loaded["sources"], **sources}
-            wanted = {"plugins": list(plugins), "sources": merged, "path": list(sys.path)}
-            if self._process is not None and wanted == self.loaded:
+            arguments = {"plugins": list(plugins), "sources": merged, "path": list(sys.path)}
+            if self._process is not None and arguments == self.loaded:
                 return
-            request = {"do": "load", "plugins": wanted["plugins"], "path": wanted["path"]}
+            request = {"do": "load", "plugins": arguments["plugins"], "path": arguments["path"]}
             answer = self.ask(request, IMPORT_SECONDS)
             if "error" in answer:
                 raise HelperError(answer["error"])
-            self.loaded = wanted
+            self.loaded = arguments
 
     def ask(self, request: Mapping[str, Any], seconds: float = MODULE_SECONDS) -> dict[str, Any]:
         """Send a request and return its answer, within a limit of time.
@@ -118,7 +118,7 @@ class HelperProcess:
     def _start(self) -> None:
         received, self._requests = os.pipe()
         self._answers, sent = os.pipe()
-        # A file and not a pipe: nobody needs to read it, so printing never blocks.
+        # A file and not a pipe, which would block a module that prints much.
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
         try:
             self._process = subprocess.Popen(
@@ -147,7 +147,9 @@ class HelperProcess:
         while not line.endswith(b"\n"):
             remaining = deadline - time.monotonic()
             if remaining <= 0 or not select.select([self._answers], [], [], remaining)[0]:
-                raise HelperError(f"takes more than {seconds:g} s{self._last_line()}")
+                raise HelperError(
+                    f"takes more than {seconds:g} s; give it smaller sizes{self._last_line()}"
+                )
             piece = os.read(self._answers, 1 << 16)
             if not piece:
                 raise HelperError(f"{self._describe_end()}{self._last_line()}")

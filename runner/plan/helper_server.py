@@ -34,7 +34,7 @@ def serve(requests: int, answers: int) -> None:
         answers: the file descriptor of the pipe for answers.
     """
     estimates.import_torch()
-    send(answers, {"result": "ready"})
+    send_answer(answers, {"result": "ready"})
     unread = b""
     while select.select([requests], [], [], IDLE_SECONDS)[0]:
         piece = os.read(requests, 1 << 16)
@@ -46,12 +46,12 @@ def serve(requests: int, answers: int) -> None:
             limit = IMPORT_SECONDS if request["do"] == "load" else MODULE_SECONDS
             # The kernel ends this process if the command was killed and the module hangs.
             signal.setitimer(signal.ITIMER_REAL, limit + 5)
-            send(answers, answer(request))
+            send_answer(answers, answer_request(request))
             signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def send(answers: int, value: dict[str, Any]) -> None:
-    """Write an answer; end the process if nobody reads it."""
+def send_answer(answers: int, value: dict[str, Any]) -> None:
+    """Write an answer; end the process if the command has ended."""
     text = json.dumps(value).encode() + b"\n"
     try:
         while text:
@@ -60,7 +60,7 @@ def send(answers: int, value: dict[str, Any]) -> None:
         os._exit(0)
 
 
-def answer(request: dict[str, Any]) -> dict[str, Any]:
+def answer_request(request: dict[str, Any]) -> dict[str, Any]:
     """Return the answer to a request.
 
     `is_transient` says whether an error may vanish without a change of the source.
@@ -76,20 +76,20 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         }
 
 
-def load(request: dict[str, Any]) -> None:
+def import_requested_plugins(request: dict[str, Any]) -> None:
     """Import the plug-ins of a request."""
     sys.path[:] = request["path"]
     plugins.import_plugins(request["plugins"])
 
 
-def count(request: dict[str, Any]) -> list[float | None]:
+def count_requested_cost(request: dict[str, Any]) -> list[float | None]:
     """Return the cost of a part: parameters, active ones, FLOPs, bytes of keys and values."""
     part = read_part(request)
     return estimates.count_part(part, request["d_model"], request["length"])
 
 
-def inspect(request: dict[str, Any]) -> str:
-    """Return what is wrong with the module of a part; "" if nothing is."""
+def inspect_requested_part(request: dict[str, Any]) -> str:
+    """Return the fault of a part's module; "" if there is none."""
     part, group = read_part(request), request["group"]
     return estimates.find_module_fault(
         group, part, request["d_model"], request["length"], is_padded=request["is_padded"]
@@ -115,7 +115,7 @@ def read_part(request: dict[str, Any]) -> Any:
 
 
 COMMANDS: dict[str, Callable[[dict[str, Any]], Any]] = {
-    "load": load,
-    "count": count,
-    "inspect": inspect,
+    "load": import_requested_plugins,
+    "count": count_requested_cost,
+    "inspect": inspect_requested_part,
 }

@@ -15,6 +15,7 @@ import yaml
 from runner import registry
 from runner.config import ConfigError
 from runner.plan.declared_options import find_declared_options
+from runner.plan.plugin_packages import find_package
 from runner.records.files import read_bytes
 
 MAX_BYTES = 2**20
@@ -161,9 +162,11 @@ def check_declared_options() -> None:
             ]
             if kinds and kinds[0] != kind:
                 module = registry.kinds(group, load_tasks=False)[kind].__module__
+                plugin = find_package(module)
+                where = f"{module} (package {plugin.package})" if plugin else module
                 raise ConfigError(
                     f"{group}={kind}: a plug-in declares this kind, but {group}/{kind}.yaml has "
-                    f"kind {kinds[0]} and is read instead; in {module} rename your kind, e.g. "
+                    f"kind {kinds[0]} and is read instead; in {where} rename the kind, e.g. "
                     f"my_{kind}"
                 )
 

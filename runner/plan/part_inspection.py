@@ -70,7 +70,7 @@ class PartInspector:
             raise ConfigErrors(merge_arm_errors(errors))
 
     def find_fault(self, part: Any, group: str, arm: ArmConfig) -> str:
-        """Return what is wrong with the module of a part in an arm; "" if nothing is."""
+        """Return the fault of a part's module in an arm; "" if there is none."""
         task = getattr(arm.parts, "task", None)
         request = {
             "do": "inspect",

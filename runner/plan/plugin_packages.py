@@ -1,13 +1,13 @@
-"""Plug-ins that users name (`plugins=[my_lab]`), and those of installed packages.
+"""Plug-ins that users name (`plugins=[my_lab]`), and plug-ins of installed packages.
 
 An installed package declares its plug-in as an entry point:
 
     [project.entry-points."ablab.plugins"]
     my_lab = "my_lab"
 
-Each command imports the installed plug-ins before it reads its options. A trial imports only those
-that its arm uses (`runner.plan.code_hash`). A folder `conf` in the package of a plug-in is one more
-folder of options.
+Each command imports the installed plug-ins before it reads its options. A trial imports only the
+plug-ins that its arm uses (`runner.plan.code_hash`). A folder `conf` in the package of a plug-in is
+one more folder of options.
 """
 
 import functools
@@ -49,21 +49,21 @@ class UsablePlugins:
 def find_installed_plugins() -> tuple[InstalledPlugin, ...]:
     """Return the plug-ins of installed packages, sorted by module.
 
-    The first call must precede the import of named plug-ins, which adds the current folder to the
-    path: a checkout in that folder is not installed.
+    Call it before the import of named plug-ins, which adds the current folder to the path. A
+    checkout in that folder is not installed.
     """
-    found: dict[str, InstalledPlugin] = {}
+    by_value: dict[str, InstalledPlugin] = {}
     for point in importlib.metadata.entry_points(group=GROUP):
         dist = point.dist
         package, version = (dist.name, dist.version) if dist else ("unknown", "")
-        found.setdefault(point.value, InstalledPlugin(point.value.strip(), package, version))
-    return tuple(sorted(found.values(), key=lambda plugin: plugin.module))
+        by_value.setdefault(point.value, InstalledPlugin(point.value.strip(), package, version))
+    return tuple(sorted(by_value.values(), key=lambda plugin: plugin.module))
 
 
 def import_all_plugins(named: Sequence[str]) -> list[str]:
     """Import the plug-ins of installed packages, then the named modules.
 
-    An installed plug-in that cannot be imported is left out, with all that it has registered.
+    An installed plug-in that cannot be imported is left out, with all options of its package.
 
     Returns:
         A note for each installed plug-in that is left out.
@@ -101,20 +101,19 @@ def import_installed_plugin(plugin: InstalledPlugin, installed: Sequence[Install
     """
     if plugin.module in sys.modules:
         return ""
-    restore_registrations = registry.save_registrations()
     try:
         if not all(part.isidentifier() for part in plugin.module.split(".")):
             raise ImportError(f"{plugin.module!r} is not a module, package.module")
         plugins.check_source(plugin.module, importlib.import_module(plugin.module))
     except registry.NameTakenError as error:
         other = find_package(error.owner, installed)
-        owner = f" (package {other.package})" if other else ""
+        packages = " or ".join(one.package for one in (plugin, other) if one)
         raise ConfigError(
-            f"the installed plug-in {plugin}: {truncate_middle(error, 170)}{owner}; or type "
-            f"pip uninstall {plugin.package}"
+            f"the installed plug-in {plugin}: {truncate_middle(error, 170)}, or type "
+            f"pip uninstall {packages}"
         ) from error
     except (Exception, SystemExit) as error:  # a module of another author may raise any error
-        restore_registrations()
+        registry.forget_package(plugin.module.partition(".")[0])
         reason = plugins.describe_failure(error, moved_imports.explain_import_error)
         return (
             f"the installed plug-in {plugin}{reason}; it is left out; repair it, or type "
@@ -135,8 +134,8 @@ def find_package(
 def find_conf_folders(modules: Iterable[str]) -> list[Path]:
     """Return the folders `conf` of the packages that hold these modules, without importing them.
 
-    For `my_lab.pages` it is `my_lab/pages/conf` or else `my_lab/conf`. A namespace package may have
-    several. A module that is in no package has none.
+    For `my_lab.pages` it is `my_lab/pages/conf`, and `my_lab/conf` without it. A namespace package
+    may have several. A module that is in no package has none.
     """
     folders: list[Path] = []
     for module in modules:

@@ -27,8 +27,8 @@ def find_width(cost_at: Callable[[int], int | None], own: int, goal: int) -> int
 class WidthSearch:
     """The widths that were tried, each with its cost.
 
-    A part may refuse widths, such as those that are no multiple of its heads. Then only every
-    `step`-th width is tried, so that `own` is one of them; index 1 is the smallest.
+    A part may accept only multiples of its heads, for example. Then only every `step`-th width is
+    tried, so that `own` is one of them; index 1 is the smallest.
     """
 
     def __init__(self, cost_at: Callable[[int], int | None], own: int) -> None:

@@ -1,6 +1,7 @@
 """A cache in a JSON file in the user's private folder, which no other user can write to.
 
-A missing or damaged file costs time only: the key of an entry must cover all that it depends on.
+A missing or damaged file costs time only. The key of an entry must cover everything on which the
+entry depends.
 """
 
 import contextlib
@@ -39,7 +40,7 @@ class PrivateCache:
     def save(self) -> None:
         """Write the cache if it has new entries; without a private folder, do nothing.
 
-        Of too many entries, those that this process has used stay.
+        Of too many entries, only the used ones stay.
         """
         if not self._has_new:
             return

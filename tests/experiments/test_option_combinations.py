@@ -11,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from random import Random
 
+import numpy as np
 import pytest
 
 from runner import registry
@@ -23,6 +24,7 @@ Choice = dict[str, str]
 TINY = {
     "domains": ["task.train_bytes=30000", "task.n_eval=6", "task.length=16"],
     "text": ["task.n_eval=6", "task.length=16"],
+    "tokens": ["task.n_eval=6", "task.length=16", "task.vocabulary=90"],
     "waves": ["task.width=8", "task.n_samples=12", "task.n_eval=6"],
     "function": ["task.width=8", "task.n_samples=12", "task.n_eval=6", "task.length=10"],
     "patterns": ["task.width=8", "task.n_eval=6"],
@@ -77,12 +79,20 @@ def pairwise(experiment: str) -> Iterator[Choice]:
         yield best
 
 
+def write_tokens(folder: Path) -> Path:
+    """Write a file of token ids."""
+    path = folder / "tokens.bin"
+    np.random.default_rng(0).integers(90, size=4000).astype(np.uint16).tofile(path)
+    return path
+
+
 def smoke(plan, experiment: str, choice: Choice, folder: Path) -> None:
     text = folder / "text.txt"
     text.write_text("".join(f"{i} squared is {i * i}\n" for i in range(600)))
     task = choice.get("task", "")
+    paths = {"text": [f"task.path={text}"], "tokens": [f"task.path={write_tokens(folder)}"]}
     arm = [f"{group}={name}" for group, name in choice.items()]
-    arm += TINY.get(task, []) + [f"task.path={text}"] * (task == "text")
+    arm += TINY.get(task, []) + paths.get(task, [])
     quoted = ",".join(f'"{text}"' for text in [*arm, "match.by=none"])
     command = [
         *(f"experiment={experiment}", "scale=smoke", "arm=crossed", "baseline=crossed"),

@@ -188,7 +188,7 @@ def _scan(file: TokenFile) -> FileContent:
     digest = hashlib.sha256()
     smallest, largest = (2**64, 0), (-1, 0)
     for start, ids in file.chunks(0, file.n):
-        digest.update(ids.tobytes())
+        digest.update(ids.data)
         low, high = int(ids.min()), int(ids.max())
         if low < smallest[0]:
             smallest = low, start + int(ids.argmin())

@@ -76,6 +76,21 @@ def test_attention_that_a_question_cannot_use_is_refused(plan, experiment: str, 
     assert len(str(caught.value)) <= 300
 
 
+def test_gqa_vs_mha_takes_attention_without_kv_heads_unless_it_converts(plan):
+    chosen = {**groups(plan, "gqa_vs_mha"), "attention": Mean("mean")}
+    options = chosen["options"]
+    question = registry.options_class("gqa_vs_mha")
+    check_compatible_options(question, "gqa_vs_mha", chosen)
+    names = expected_metrics.list_expected_metrics(options, chosen)
+    assert names.has("gqa/attention_parameters")
+    assert names.has("gqa/prefill_time/length256")
+    assert not names.has("gqa/cache_bytes")
+    assert not names.has("gqa/decode_time")
+    converted = {**chosen, "options": replace(options, convert="mean")}
+    with pytest.raises(ValueError, match="attention=mean has no KV heads that ablab knows, so opt"):
+        check_compatible_options(question, "gqa_vs_mha", converted)
+
+
 @pytest.mark.slow
 def test_a_function_that_cannot_be_drawn_is_refused_before_any_training(plan):
     chosen = groups(plan, "ffn", ffn=Gate("gate"))

@@ -130,15 +130,15 @@ with initialize_config_dir(str(option_folders.CONF), version_base="1.3"):
         ("fnn", "", "there is no such group; choose one of attention, ffn, norm"),
         ("ffn", "cost", "it has no cost"),
         ("ffn", "build", "it has no build"),
-        ("ffn", "Part", r"write it as class Mine\(Part\)"),
+        ("ffn", "Part and build", r"it has no build; write def build\(self, d_model\)"),
     ],
 )
 def test_a_class_that_is_no_part_is_refused(group: str, lacks: str, said: str):
-    base = object if lacks == "Part" else Part
+    base = object if "Part" in lacks else Part
     methods = {"cost": lambda *_: Cost(), "build": lambda *_: None}
-    members = {name: method for name, method in methods.items() if name != lacks}
+    members = {name: method for name, method in methods.items() if name not in lacks}
     with pytest.raises(ValueError, match=rf"@part\('{group}', 'mine'\) on Mine: .*{said}"):
-        part(group, "mine")(type("Mine", (base,), members))
+        part(group, "mine")(dataclass(type("Mine", (base,), members)))
     assert "mine" not in PARTS["ffn"]
 
 

@@ -492,7 +492,7 @@ def test_a_plain_task_is_tuned_on_its_own_data(tmp_path: Path):
         [
             *(sys.executable, "-m", "runner", *(w for w in TINY if not w.startswith("task"))),
             *("task=sums", "task.n_eval=12", "arm=[dense]", "n_seeds=1", "plugins=[sums]"),
-            *("tune=lr", "tune.n_seeds=1", "tune.grid=[1e-3,1e-2]"),
+            *("tune=lr", "tune.n_seeds=1", "tune.grid=[1e-3,1e-2,3e-2]"),
         ],
         cwd=tmp_path,
         env=child_environment(),

@@ -26,8 +26,8 @@ def test_a_cost_that_grows_is_met_as_closely_as_possible(
     def distance(width: int) -> int:
         return abs(start + slope * width - goal)
 
-    found = find_width(cost, step * multiple, goal)
-    assert distance(found) == min(map(distance, range(step, goal // slope + 3 * step, step)))
+    width = find_width(cost, step * multiple, goal)
+    assert distance(width) == min(map(distance, range(step, goal // slope + 3 * step, step)))
 
 
 COSTS: dict[str, tuple[Callable[[int], int | None], int, int, int]] = {
