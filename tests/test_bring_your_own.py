@@ -45,13 +45,11 @@ def test_the_table_leads_to_sections_that_exist():
 def test_the_recipes_run_as_they_stand(section: str, tmp_path: Path):
     write_guide(tmp_path)
     words = np.random.default_rng(0).integers(1000, size=(2, 40_000))
-    for folder, name in (("my", "a.md"), ("my", "b.md"), ("data", "train.bin")):
-        (tmp_path / folder).mkdir(exist_ok=True)
-        file = tmp_path / folder / name
-        if name.endswith(".md"):
-            file.write_text(" ".join(f"word{i}" for i in words[name == "b.md"]))
-        else:
-            words.astype(np.uint16).tofile(file)
+    for folder in ("my", "data"):
+        (tmp_path / folder).mkdir()
+    for name, row in zip(("a.md", "b.md"), words, strict=True):
+        (tmp_path / "my" / name).write_text(" ".join(f"word{i}" for i in row))
+    words.astype(np.uint16).tofile(tmp_path / "data" / "train.bin")
     if "bpe" in " ".join(SECTIONS[section]):
         pytest.importorskip("tokenizers")
     for command in SECTIONS[section]:
