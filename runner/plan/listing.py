@@ -114,7 +114,9 @@ def describe_scale(preset: dict[str, Any], experiment: dict[str, Any]) -> str:
     """Return seeds, arms and time of a preset, without arms that are not a list of names."""
     default = read_yaml(CONF / "config.yaml")["n_seeds"]
     seeds = preset.get("n_seeds", experiment.get("n_seeds", default))
-    arms = preset.get("arm") or experiment.get("arm") or list(experiment.get("arms") or ())
+    all_arms = experiment.get("arms")
+    names_of_all = list(all_arms) if isinstance(all_arms, dict) else None
+    arms = preset.get("arm") or experiment.get("arm") or names_of_all
     names = [arms] if isinstance(arms, str) else arms
     line = (
         format_count(seeds, "seed") if isinstance(seeds, int) else f"{on_one_line(seeds, 20)} seeds"

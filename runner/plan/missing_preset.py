@@ -61,7 +61,7 @@ def lowered_values(name: str) -> dict[str, int]:
     return {
         key: value
         for key, value in smoke.items()
-        if not isinstance(own[key], int) or own[key] > value
+        if isinstance(own[key], int) and own[key] > value  # `${key}` stays as it is
     }
 
 
