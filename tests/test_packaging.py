@@ -41,7 +41,7 @@ def test_the_command_is_declared_and_torch_has_no_upper_bound():
     (torch,) = [one for one in requirements() if one.name == "torch"]
     assert str(torch.specifier) == ">=2.10"
     assert not any("joblib" in one.name for one in requirements())
-    assert set(PROJECT["optional-dependencies"]) == {"cluster", "dev"}
+    assert set(PROJECT["optional-dependencies"]) == {"bpe", "cluster", "dev"}
 
 
 def test_each_requirement_has_a_tested_version_that_is_allowed():

@@ -1,4 +1,4 @@
-"""The recipes of docs/bring_your_own.md: their files and commands, as they stand on the page."""
+"""The recipes of docs/bring_your_own.md: their files and commands, exactly as on the page."""
 
 import re
 from pathlib import Path
