@@ -6,7 +6,7 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeVar
 
-from experiments.rules import check_dataclass, check_name_is_free
+from experiments.rules import check_dataclass, check_name_is_free, check_option_name
 
 PACKAGE = __name__.rpartition(".")[0]
 
@@ -52,6 +52,7 @@ def question(name: str) -> Callable[[Q], Q]:
         if not issubclass(options, Question):
             raise ValueError(f"{where}: write class {options.__name__}(Question), from experiments")
         check_dataclass(where, options)
+        check_option_name(where, name)
         if options.__module__.rpartition(".")[0] != PACKAGE:
             # A plug-in may not use a built-in name, so built-in questions are registered first.
             load()

@@ -1,8 +1,12 @@
 """Checks that several options share; each message names the field, its value and the rule."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
+
+READ_AS_VALUES = ("null", "true", "false", "nan", "inf")
+"""Words that Hydra reads as a value and not as a name, in any case."""
 
 
 def check_at_least(minimum: float, **values: float) -> None:
@@ -29,6 +33,18 @@ def check_name_is_free(where: str, options: type, other: type | None) -> None:
         owner = other.__module__
         raise NameTakenError(
             f"{where}: {owner} has this kind already; choose another in {options.__module__}", owner
+        )
+
+
+def check_option_name(where: str, name: str) -> None:
+    """Raise ValueError where a command or YAML could not name an option, as with `nan` or `my mlp`.
+
+    `where` begins the message.
+    """
+    if not re.fullmatch(r"[A-Za-z][\w-]*", name) or name.lower() in READ_AS_VALUES:
+        raise ValueError(
+            f"{where}: {name!r} cannot be the name of an option; begin with a letter, use letters, "
+            f"digits and _, and none of {', '.join(READ_AS_VALUES)}"
         )
 
 

@@ -8,13 +8,17 @@ import functools
 import importlib
 import inspect
 import pkgutil
-import re
 from collections.abc import Callable
 from typing import TypeVar
 
 from experiments.parts.base import NormSlots, Part
 from experiments.parts.cost import Cost
-from experiments.rules import check_dataclass, check_former_members, check_name_is_free
+from experiments.rules import (
+    check_dataclass,
+    check_former_members,
+    check_name_is_free,
+    check_option_name,
+)
 
 __all__ = ["PARTS", "Cost", "NormSlots", "Part", "load", "part"]
 
@@ -55,11 +59,7 @@ def part(group: str, kind: str) -> Callable[[P], P]:
         name = f"@part({group!r}, {kind!r}) on {options.__name__}"
         if group not in PARTS:
             raise ValueError(f"{name}: there is no such group; choose one of {', '.join(PARTS)}")
-        if not re.fullmatch(r"[A-Za-z][\w-]*", kind) or kind.lower() in ("null", "true", "false"):
-            raise ValueError(
-                f"{name}: {kind!r} cannot be the name of an option; begin with a letter, and use "
-                "letters, digits and _"
-            )
+        check_option_name(name, kind)
         if not issubclass(options, Part) or options.is_plain:
             # By name: a static import would add this file to the code hash of every arm.
             plain = importlib.import_module(f"{__name__}.plain")

@@ -14,7 +14,12 @@ import pkgutil
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from experiments.rules import check_dataclass, check_former_members, check_name_is_free
+from experiments.rules import (
+    check_dataclass,
+    check_former_members,
+    check_name_is_free,
+    check_option_name,
+)
 from experiments.tasks.base import Sizes, TaskOptions
 from experiments.tasks.hash_split import split_by_hash
 
@@ -45,6 +50,7 @@ def task(kind: str) -> Callable[[T], T]:
 
     def register(options: Any) -> Any:
         name = f"@task({kind!r}) on {options.__name__}"
+        check_option_name(name, kind)
         if not issubclass(options, TaskOptions):
             if not callable(getattr(options, "sample", None)):
                 raise ValueError(

@@ -26,6 +26,7 @@ from runner.plan import (
     part_inspection,
     plugin_packages,
     references,
+    report_spec,
     seed_checks,
     selection,
 )
@@ -84,6 +85,9 @@ def make_plan(
     checks.check_baseline(study)
     spec = read_report_spec(study)
     composed = compose_arms(study, overrides, None if arms is None else list(arms))
+    if not study.headline and not selection.is_key_typed("headline", overrides):
+        study = report_spec.with_default_headline(study, composed.arms)
+        spec = read_report_spec(study)
     checks.check_controls(study, spec)
     empty = references.check_references(study, spec, composed.arms, overrides)
     inspector.check_arms(composed.arms)

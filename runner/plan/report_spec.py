@@ -1,15 +1,16 @@
 """The report settings of a study, typed: question, headline, claims and figures. No torch."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from runner.claims import kinds
 from runner.claims.claim import Claim
 from runner.claims.headline import Headline, reported_metrics
-from runner.config import ConfigError, Study
+from runner.config import ArmConfig, ConfigError, Study
 from runner.figures.figure import DIFFERENCES, Figure
 from runner.figures.kinds import read_figure
+from runner.plan import estimates
 from runner.wording.names import check_file_name, name_hint
 
 
@@ -32,6 +33,17 @@ class ReportSpec:
     def metrics(self) -> list[str]:
         """The metrics of headlines and claims, each once."""
         return reported_metrics(self.headline, self.claims)
+
+
+DEFAULT_HEADLINE = {"metric": "val/loss", "direction": "less", "label": "held-out loss"}
+
+
+def with_default_headline(study: Study, arms: Mapping[str, ArmConfig]) -> Study:
+    """Return the study with the held-out loss as its headline, if all arms record it."""
+    metric = DEFAULT_HEADLINE["metric"]
+    if not all(estimates.expected_metrics(arm).has(metric) for arm in arms.values()):
+        return study
+    return replace(study, headline=[dict(DEFAULT_HEADLINE)])
 
 
 def headline(entry: Mapping[str, Any]) -> Headline:

@@ -34,6 +34,11 @@ def select_claims_and_figures(study: Study, overrides: Sequence[str]) -> Study:
     return dataclasses.replace(study, claims=selected["claims"], figures=selected["figures"])
 
 
+def is_key_typed(key: str, overrides: Sequence[str]) -> bool:
+    """Return whether the command line sets a key."""
+    return any(parse_override(text).key_or_group == key for text in overrides)
+
+
 def without_claims_and_figures(overrides: Sequence[str]) -> list[str]:
     """Return typed overrides without claims and figures, and overrides that delete both groups.
 
