@@ -264,7 +264,7 @@ def test_a_slotted_dataclass_becomes_a_part():
     assert (derived().d_ff, derived(d_ff=4).d_ff) == (3, 4)
 
 
-@pytest.mark.parametrize("kind", ["my part", "2nd", "null", "", "a/b", "a=b"])
+@pytest.mark.parametrize("kind", ["my part", "2nd", "null", "NaN", "inf", "", "a/b", "a=b"])
 def test_a_name_that_no_command_line_can_choose_is_refused(kind: str):
     with pytest.raises(ValueError, match="cannot be the name of an option; begin with a letter"):
         part("ffn", kind)(Plain)

@@ -178,3 +178,18 @@ def test_the_list_reads_no_file_outside_of_the_folder(tmp_path: Path):
     (tmp_path / "secret.yaml").write_text("question: secret\n")
     write("my_gate", "defaults: [../../secret, _self_]\ncode: ffn\n")
     assert "secret" not in list_experiments(Path("mine"))
+
+
+@pytest.mark.parametrize(
+    ("words", "metrics"),
+    [([], ["val/loss"]), (["headline=[]"], [])],
+    ids=["default", "typed"],
+)
+def test_without_a_headline_a_question_reports_the_held_out_loss(
+    words: list[str], metrics: list[str]
+):
+    body = "".join(line for line in BODY.splitlines(True) if not line.startswith("headline"))
+    write("my_gate", f"{HEAD}code: ffn\n{body}")
+    ending, plan = plan_own(*words)
+    assert ending.message == ""
+    assert [entry["metric"] for entry in plan.study.headline] == metrics
