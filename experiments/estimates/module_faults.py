@@ -43,9 +43,10 @@ CHECKS: dict[Check, str] = {
 MODEL_CHECKS: dict[Check, str] = {
     check_model_structure: "its interface",
     check_model_state: "state between calls",
+    # A change by calls in training would look like a leak between sequences.
+    check_model_training: "changes in training",
     check_model_sequences: "a look at other sequences",
     check_model_causality: LATER_TOKENS,
-    check_model_training: "changes in training",
 }
 """The checks in their order, each with the words that name it if a slow module is left out."""
 CERTAIN = (check_structure, check_causality, check_model_structure, check_model_causality)
