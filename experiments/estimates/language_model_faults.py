@@ -28,7 +28,7 @@ from experiments.estimates.structure_faults import (
     name_dtype,
 )
 
-N_CUTS, N_CERTAIN = 8, 3  # positions that are probed, and those that also a slow model passes
+N_CUTS, N_CERTAIN = 8, 3  # probed positions of a fast and of a slow model
 
 
 def check_model_structure(inspected: InspectedModule) -> None:

@@ -71,8 +71,8 @@ def inspect_module(
         is_padded: whether batches of the task have padding.
 
     Returns:
-        the first fault as a clause, "" if none is found; the checks that are left out, since the
-        module is slow; and the limit of time, in seconds of the processor.
+        the first fault as a clause, "" if none is found. Then the checks that are left out, since
+        the module is slow. Then the limit of time, in seconds of the processor.
     """
     inspected = InspectedModule(group, part, d_model, length)
     checks = MODEL_CHECKS if group == "language_model" else CHECKS

@@ -5,7 +5,7 @@
   token sees (length + 1) / 2 positions on average, so only this share of the square counts. It
   does not matter whether the module computes the masked half. The formula of our own attention
   (`experiments.parts.attention`) counts in the same way, so that both can be compared.
-- Keys and values are the content of `new_cache`, if the module has it, else those that
+- Keys and values are the content of `new_cache`, if the module has it, else the ones that
   `scaled_dot_product_attention` and `nn.MultiheadAttention` receive. Attention and whole models
   with neither have an unknown number, NaN.
 - A module that returns a routing uses only some of its parameters for a token. All its FLOPs count,

@@ -54,18 +54,20 @@ def match_widths(
             )
         for name in ready:
             arm = waiting.pop(name)
+            # The target has its final width now.
             to = match_target(name, arm.match, arms)
             # An arm that sets the width itself keeps it, so that the user's value counts.
             goal = 0 if to is None else cost_of_arm(to, matched[to], arm.match.by)
             key = solved_key(arm)
             if to is not None and key is not None and not sets_own_width[name]:
                 cost_of_arm(name, arm, arm.match.by)  # a module with a fault is refused here
+                # The search of the width may take long, if the module refuses most widths.
                 try:
                     arm = with_matched_width(arm, goal)
                 except SlowStepError as error:
                     raise ConfigError(
-                        f"arm {name}: no width near its own {key} is accepted, and the search takes"
-                        f" more than {STEP_SECONDS:g} s; set {key} in the arm's overrides, or "
+                        f"arm {name}: its module refuses all values near its own {key} for "
+                        f"{STEP_SECONDS:g} s; set {key} in the arm's overrides, or "
                         "match.by=none"
                     ) from error
                 if key != arm.match.solve:

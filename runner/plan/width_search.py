@@ -15,7 +15,7 @@ FAR = 4096  # a width at which the cost of a small module shows that it grows
 
 
 class SlowStepError(Exception):
-    """No other allowed width was found near the own one in time."""
+    """No other allowed width was found near the arm's width in time."""
 
 
 def find_width(cost_at: Callable[[int], int | None], own: int, goal: int) -> int:
@@ -89,7 +89,7 @@ class WidthSearch:
         return True
 
     def _compared_widths(self) -> Iterator[int]:
-        """Yield widths from near to far, since a module of a large width needs much memory.
+        """Yield widths from small to large, since a module of a large width needs much memory.
 
         Some modules round their width up, so the smallest widths alone do not show that the cost
         grows.

@@ -432,8 +432,8 @@ class Busy(nn.Linear):
 def test_a_slow_module_names_its_skipped_checks_and_is_still_probed(monkeypatch):
     monkeypatch.setattr(inspected_module, "LAST_START", 0.0)
     good = plain("attention", lambda d: Busy(d, looks_ahead=False))
-    found, skipped, _ = inspect_module("attention", good, D_MODEL, LENGTH, is_padded=True)
-    assert found == ""
+    clause, skipped, _ = inspect_module("attention", good, D_MODEL, LENGTH, is_padded=True)
+    assert clause == ""
     assert skipped == [
         "state between calls",
         "a look at other sequences",
