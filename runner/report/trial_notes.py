@@ -7,6 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from runner.wording.names import format_count
+
 MAX_NAMED = 3  # trials that a note names
 
 
@@ -46,7 +48,7 @@ def message_notes(trials: pd.DataFrame) -> list[str]:
         for (arm, message), of_message in rows.groupby(["arm", "message"], sort=False)
     ]
     n_more = len(lines) - MAX_NAMED
-    more = [f"{n_more} more trials have messages of this kind"] if n_more > 0 else []
+    more = [f"{format_count(n_more, 'more message')} of this kind"] if n_more > 0 else []
     return [*lines[:MAX_NAMED], *more]
 
 
