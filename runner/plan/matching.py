@@ -133,12 +133,17 @@ def matched_cost(arm: ArmConfig, by: MatchCost) -> int:
     """
     cost = registry.costs(vars(arm.parts))[by.value]
     if math.isnan(cost):
-        part = getattr(arm.parts, "attention", None)
         raise ConfigError(
-            f"match.by={by}: the {COSTS[by]} of attention={getattr(part, 'kind', '')} are unknown; "
+            f"match.by={by}: the {COSTS[by]} of {' and '.join(find_unknown(arm))} are unknown; "
             "define cost(self, d_model, length), or give the arm match.by=params"
         )
     return int(cost)
+
+
+def find_unknown(arm: ArmConfig) -> list[str]:
+    """Return the parts of an arm that may have an unknown cost, as overrides."""
+    parts = {group: getattr(arm.parts, group, None) for group in ("attention", "language_model")}
+    return [f"{group}={part.kind}" for group, part in parts.items() if part is not None]
 
 
 def cost_of_arm(name: str, arm: ArmConfig, by: MatchCost) -> int:
