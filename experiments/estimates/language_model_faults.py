@@ -13,11 +13,11 @@ from experiments.estimates.inspected_module import (
     LONGEST,
     TOLERANCE,
     ModuleFault,
-    describe_exception,
     difference,
     seed_everything,
 )
 from experiments.estimates.structure_faults import check_parameters, describe_non_finite
+from experiments.nn.descriptions import describe_exception
 from experiments.nn.initialise import initialise
 
 N_CUTS = 8  # positions at which later tokens are replaced

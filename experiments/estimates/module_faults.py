@@ -11,7 +11,6 @@ from experiments.estimates.causality_faults import check_causality, check_paddin
 from experiments.estimates.inspected_module import (
     InspectedModule,
     ModuleFault,
-    describe_exception,
     restored_random_state,
 )
 from experiments.estimates.language_model_faults import check_language_model
@@ -21,6 +20,7 @@ from experiments.estimates.state_faults import (
     check_training_calls,
 )
 from experiments.estimates.structure_faults import check_structure
+from experiments.nn.descriptions import describe_exception
 
 LAST_START = 8.0  # seconds after which no further check of a slow module begins
 
