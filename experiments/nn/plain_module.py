@@ -132,8 +132,8 @@ class PlainModule(Adapter):
         if not isinstance(y, Tensor) or y.shape != x.shape:
             raise ValueError(
                 f"{self.source.name}: forward returned {describe_value(y)} for "
-                f"{describe_value(x)}; it must return a tensor of the same shape, alone or first in "
-                "a tuple"
+                f"{describe_value(x)}; it must return a tensor of the same shape, alone or first "
+                "in a tuple"
             )
         return results
 
