@@ -10,7 +10,7 @@ from runner.claims.fairness import format_cost_excess
 from runner.config import ArmConfig, ConfigError, Match, MatchCost
 from runner.metric_names import COSTS
 from runner.plan.foreign_parts import is_foreign, whole_number_fields
-from runner.plan.width_search import find_width
+from runner.plan.width_search import STEP_SECONDS, SlowStepError, find_width
 from runner.wording.names import name_hint
 
 
@@ -60,7 +60,14 @@ def match_widths(
             key = solved_key(arm)
             if to is not None and key is not None and not sets_own_width[name]:
                 cost_of_arm(name, arm, arm.match.by)  # a module with a fault is refused here
-                arm = with_matched_width(arm, goal)
+                try:
+                    arm = with_matched_width(arm, goal)
+                except SlowStepError as error:
+                    raise ConfigError(
+                        f"arm {name}: no width near its own {key} is accepted, and the search takes"
+                        f" more than {STEP_SECONDS:g} s; set {key} in the arm's overrides, or "
+                        "match.by=none"
+                    ) from error
                 if key != arm.match.solve:
                     only = key.partition(".")[2]
                     notes.append(f"arm {name}: its only whole-number field {only} is matched")
