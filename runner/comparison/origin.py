@@ -92,7 +92,7 @@ def is_hashed(module: str) -> bool:
     return top not in sys.stdlib_module_names and top not in ("torch", "runner", "experiments")
 
 
-def is_installed(module: str) -> bool:
+def is_in_install_folder(module: str) -> bool:
     """Return whether a module is in a folder of installed packages, or comes with Python."""
     top = module.partition(".")[0]
     if top in sys.stdlib_module_names:
@@ -103,4 +103,4 @@ def is_installed(module: str) -> bool:
 
 def import_folder(module: str) -> Path | None:
     """Return the folder of `sys.path` that holds a module that is not installed; else None."""
-    return None if is_installed(module) else find_parent_folder(module.partition(".")[0])
+    return None if is_in_install_folder(module) else find_parent_folder(module.partition(".")[0])
