@@ -70,6 +70,51 @@ class Detached(Small):
         return super().forward(ids).detach()
 
 
+class ZeroHead(LooksAhead):
+    def __init__(self, vocabulary: int) -> None:
+        super().__init__(vocabulary)
+        nn.init.zeros_(self.head.weight)
+
+
+class LooksAheadInTraining(Small):
+    def forward(self, ids: torch.Tensor) -> Any:
+        return super().forward(ids.roll(-1, 1) if self.training else ids)
+
+
+class MixesSequences(Small):
+    def forward(self, ids: torch.Tensor) -> Any:
+        logits = super().forward(ids)
+        return logits + logits.mean(0)
+
+
+class Half(Small):
+    def forward(self, ids: torch.Tensor) -> Any:
+        return super().forward(ids).half()
+
+
+class InfiniteGradient(Small):
+    def forward(self, ids: torch.Tensor) -> Any:
+        logits = super().forward(ids)
+        return logits + (logits * 0).sqrt()
+
+
+class RunningNorm(Small):
+    def __init__(self, vocabulary: int) -> None:
+        super().__init__(vocabulary)
+        self.norm = nn.BatchNorm1d(vocabulary).eval()
+
+    def forward(self, ids: torch.Tensor) -> Any:
+        logits = super().forward(ids)
+        scale = self.norm.running_mean.exp()
+        self.norm(logits.mT.detach())
+        return logits * scale
+
+
+def shared() -> Callable[[int], nn.Module]:
+    model = Small(VOCABULARY)
+    return lambda _: model
+
+
 def part_of(network: Callable[[int], nn.Module]) -> Any:
     """Return a plain part whose model is of a class."""
 
@@ -97,9 +142,16 @@ def test_logits_may_be_alone_first_or_named(network: type[nn.Module]) -> None:
         (Infinite, "its logits have infinity"),
         (Random, "keeps state between calls or draws random numbers"),
         (Detached, "have no gradient"),
+        (ZeroHead, r"logits at position \d+ depend on later tokens \("),
+        (LooksAheadInTraining, r"depend on later tokens in training \("),
+        (MixesSequences, "depend on other sequences of the batch;"),
+        (Half, "its logits are float16; return float32"),
+        (InfiniteGradient, r"the gradient of \S+ has (NaN|infinity) at the start"),
+        (RunningNorm, r"calls in training change its later logits \(buffer norm.running_mean"),
+        (shared(), "two calls of build share the parameter"),
     ],
 )
-def test_a_fault_of_a_model_is_named(network: type[nn.Module], fault: str) -> None:
+def test_a_fault_of_a_model_is_named(network: Callable[[int], nn.Module], fault: str) -> None:
     assert re.search(fault, find_fault("language_model", part_of(network), VOCABULARY, 8))
 
 
@@ -120,6 +172,10 @@ def test_initial_weights_depend_on_the_seed_alone() -> None:
         weights.append(model.module.head.weight.detach().clone())
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
+
+
+def test_keys_and_values_of_a_model_without_attention_are_unknown() -> None:
+    assert math.isnan(part_of(Small).cost(VOCABULARY, 8).kv_bytes_per_token)
 
 
 def test_costs_of_a_plain_model_are_counted() -> None:

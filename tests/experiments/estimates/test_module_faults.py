@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from experiments.estimates.module_faults import find_fault
+from experiments.estimates import inspected_module
+from experiments.estimates.module_faults import find_fault, inspect_module
 from experiments.parts import PARTS, Cost, Part, load
 from experiments.parts.attention import AttentionPart, Kernel, Position
 from experiments.parts.ffn import Activation, FeedForwardPart
@@ -415,3 +416,56 @@ def test_the_random_state_is_restored():
     state = torch.get_rng_state()
     fault(*GOOD["sequential"])
     assert torch.equal(torch.get_rng_state(), state)
+
+
+class Busy(nn.Linear):
+    """Attention that takes a while, and that looks ahead by one token if it should."""
+
+    def __init__(self, d_model: int, *, looks_ahead: bool) -> None:
+        super().__init__(d_model, d_model)
+        self.looks_ahead = looks_ahead
+
+    def forward(self, x):
+        return super().forward(x.roll(-1, 1) if self.looks_ahead else x)
+
+
+def test_a_slow_module_names_its_skipped_checks_and_is_still_probed(monkeypatch):
+    monkeypatch.setattr(inspected_module, "LAST_START", 0.0)
+    good = plain("attention", lambda d: Busy(d, looks_ahead=False))
+    found, skipped, _ = inspect_module("attention", good, D_MODEL, LENGTH, is_padded=True)
+    assert found == ""
+    assert skipped == [
+        "state between calls",
+        "a look at other sequences",
+        "a look at later tokens at most positions",
+        "changes in training",
+        "padding",
+    ]
+    assert "depends on later tokens" in fault("attention", lambda d: Busy(d, looks_ahead=True))
+
+
+def test_waiting_for_a_busy_machine_is_not_the_time_of_a_module(monkeypatch):
+    seconds = iter(range(0, 10**6, 100))
+    monkeypatch.setattr("time.monotonic", lambda: next(seconds))
+    part = plain("ffn", lambda d: nn.Linear(d, d))
+    assert inspect_module("ffn", part, D_MODEL, LENGTH)[:2] == ("", [])
+
+
+class Float32Only(nn.Linear):
+    def forward(self, x):
+        assert x.dtype == torch.float32
+        return super().forward(x).relu()
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda d: Float32Only(d, d),
+        lambda d: torch.compile(Float32Only(d, d)),
+        lambda d: torch.jit.trace(nn.Linear(d, d), torch.randn(2, 8, d)),
+    ],
+)
+def test_a_module_that_computes_in_float32_only_has_no_fault(build):
+    with torch.compiler.set_stance("force_eager"):
+        assert fault("ffn", build) == ""

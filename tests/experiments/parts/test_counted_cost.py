@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from experiments.nn.moe.routing import Routing
-from experiments.parts import Cost, Part
+from experiments.parts import Cost, Part, counted_cost
 from experiments.parts.attention import AttentionPart, Kernel, Position
 from experiments.parts.counted_cost import count_in_this_process
 from experiments.parts.ffn import Activation, FeedForwardPart
@@ -158,3 +158,48 @@ def test_counting_leaves_the_random_state():
 def test_a_module_that_cannot_run_is_an_error():
     with pytest.raises(ValueError, match="ffn=mine: its cost cannot be counted: with d_model=16"):
         count("ffn", lambda _: nn.Linear(3, 3))
+
+
+class Recurrent(nn.Module):
+    def __init__(self, layer: nn.RNNBase) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x):
+        # A forward that depends on values is counted on the CPU, where fused kernels exist.
+        return self.layer(x)[0] * float(x[0, 0, 0] > -99)
+
+
+@pytest.mark.parametrize("layer", [nn.LSTM, nn.GRU, nn.RNN])
+def test_each_weight_of_a_recurrent_layer_has_two_flops_a_token(layer):
+    layers = layer(16, 16, num_layers=2, batch_first=True)
+    weights = sum(each.numel() for each in layers.parameters() if each.ndim > 1)
+    cost = count("ffn", lambda d: Recurrent(layer(d, d, num_layers=2, batch_first=True)))
+    assert cost.flops_per_token == 2 * weights
+
+
+class TorchAttention(nn.Module):
+    def __init__(self, d_model: int, *, is_block: bool) -> None:
+        super().__init__()
+        self.is_block = is_block
+        self.own = nn.MultiheadAttention(d_model, 4, batch_first=True)
+        self.block = nn.TransformerEncoderLayer(d_model, 4, 32, batch_first=True)
+
+    def forward(self, x):
+        mask = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).triu(1)
+        if self.is_block:
+            return self.block(x, src_mask=mask, is_causal=True)
+        return self.own(x, x, x, attn_mask=mask, need_weights=False, is_causal=True)[0]
+
+
+@pytest.mark.parametrize("is_block", [False, True])
+@pytest.mark.parametrize("training", [False, True])
+def test_keys_and_values_of_torch_s_own_attention_are_counted(is_block: bool, training: bool):
+    cost = count("attention", lambda d: TorchAttention(d, is_block=is_block).train(training))
+    assert cost.kv_bytes_per_token == 4 * 2 * 16
+
+
+def test_a_huge_module_is_not_built_on_the_cpu(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(counted_cost, "LARGEST_ON_CPU", 100)
+    with pytest.raises(ValueError, match=r"it has \d+ parameters, too many to run it on the CPU"):
+        count("ffn", lambda d: Recurrent(nn.GRU(d, d, batch_first=True)))

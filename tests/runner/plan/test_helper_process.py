@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from runner.plan.helper_process import HelperError, HelperProcess
+from runner.plan import helper_process
+from runner.plan.helper_process import HelperError, HelperProcess, load_per_core
 from tests.support.environment import child_environment
 
 SOURCE = """
@@ -34,6 +35,8 @@ class Planted:
             ctypes.string_at(0)
         if self.do == "exit":
             os._exit(3)
+        if self.do == "end":
+            os._exit(0)
         if self.do == "hang":
             time.sleep(1000)
         if self.do == "leave":
@@ -159,3 +162,90 @@ def test_another_path_has_other_modules(
     monkeypatch.setattr(sys, "path", path)
     helper.load(["planted_part"], {"planted_part": "hash"})
     assert helper.ask(request())["result"][0] == narrow[0] - 16
+
+
+SERVER = """
+import json, os, sys
+read, write, folder = int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+starts = open(folder + "/starts", "a+")
+starts.write("x")
+starts.flush()
+starts.seek(0)
+n_starts = len(starts.read())
+os.write(write, b'{"result": "ready"}\\n')
+names = []
+for line in os.fdopen(read):
+    request = json.loads(line)
+    names.append(request["do"])
+    if request["do"] == "count" and n_starts <= N_ENDS:
+        os._exit(0)
+    os.write(write, json.dumps({"result": [n_starts, names, request["seconds"]]}).encode() + b"\\n")
+"""
+
+
+@pytest.fixture
+def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HelperProcess]:
+    """A process without torch, which ends at the first `count` as if after its pause."""
+    source = SERVER.replace("N_ENDS", "1").replace("sys.argv[4]", repr(str(tmp_path)))
+    monkeypatch.setattr(helper_process, "START", source)
+    process = HelperProcess()
+    yield process
+    process.close()
+
+
+def test_a_process_that_ended_after_its_pause_is_replaced(served: HelperProcess):
+    served.load(["mine"], {})
+    assert served.ask({"do": "count"})["result"][:2] == [2, ["load", "count"]]
+    # It is gone before the request, so that the pipe has no reader.
+    assert served._process is not None
+    served._process.kill()
+    served._process.wait()
+    served._requests, closed = os.open(os.devnull, os.O_RDONLY), served._requests
+    os.close(closed)
+    os.close(served._requests)
+    read, served._requests = os.pipe()
+    os.close(read)
+    assert served.ask({"do": "count"})["result"][:2] == [3, ["load", "count"]]
+
+
+def test_a_module_that_always_ends_its_process_is_blamed(
+    served: HelperProcess, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(helper_process, "START", helper_process.START.replace("<= 1", "<= 9"))
+    with pytest.raises(HelperError, match=r"ends its process \(exit code 0\)"):
+        served.ask({"do": "count"})
+    assert served._process is None
+
+
+def open_descriptors() -> int:
+    return len(os.listdir("/dev/fd"))
+
+
+def test_a_process_that_cannot_start_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("no more processes")
+
+    monkeypatch.setattr(helper_process.subprocess, "Popen", refuse)
+    process, before = HelperProcess(), open_descriptors()
+    for _ in range(3):
+        with pytest.raises(HelperError, match=r"no process could start \(no more processes\)"):
+            process.ask({"do": "count"})
+    assert open_descriptors() == before
+
+
+def test_a_slow_start_is_not_the_fault_of_the_sizes(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(helper_process, "START", "import time; time.sleep(60)")
+    monkeypatch.setattr(helper_process, "START_SECONDS", 0.2)
+    with pytest.raises(HelperError, match="torch is not imported within 0 s; try again") as caught:
+        HelperProcess().ask({"do": "count"})
+    assert "sizes" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("load", "factor"), [(0.0, 1), (4.0, 1), (10.0, 2.5), (1000.0, 6)])
+def test_the_limit_of_a_module_grows_with_the_load(
+    served: HelperProcess, monkeypatch: pytest.MonkeyPatch, load: float, factor: float
+):
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0))
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    assert load_per_core() == factor
+    assert served.ask({"do": "inspect"})["result"][2] == 15 * factor

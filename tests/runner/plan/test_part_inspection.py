@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from experiments.estimates import inspected_module
 from experiments.parts import PARTS, load
 from experiments.parts.counted_cost import CostCounter, count_in_this_process
 from runner.config import ConfigError
@@ -225,6 +226,39 @@ def test_both_processes_count_the_same(plan):
 def test_a_plan_without_foreign_parts_starts_no_process(plan):
     plan("experiment=ffn", "scale=smoke", "task=waves", "~claims")
     assert HelperHere.n_requests == 0
+
+
+def test_an_edit_of_a_module_that_a_part_names_is_inspected_again(
+    plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A part of `runner.compare` does not import its module, but names it."""
+    file = tmp_path / "module_of_mine.py"
+    file.write_text("SCALE = 1.0\n")
+    named = SOURCE.replace(
+        "    hidden: int", '    code_modules = ("module_of_mine",)\n    hidden: int'
+    )
+    (tmp_path / f"{PLUGIN}.py").write_text(named)
+    arm = '+arms.mine=["ffn=net"]'
+    plan(*FFN, arm)
+    HelperHere.n_requests = 0
+    plan(*FFN, arm)
+    assert HelperHere.n_requests == 0
+    file.write_text("SCALE = 2.0\n")
+    plan(*FFN, arm)
+    assert HelperHere.n_requests > 5
+
+
+def test_skipped_checks_are_a_note_and_are_not_kept(plan, monkeypatch: pytest.MonkeyPatch):
+    arm = '+arms.mine=["ffn=net"]'
+    with monkeypatch.context() as patch:
+        patch.setattr(inspected_module.InspectedModule, "is_late", lambda _: True)
+        notes = plan(*FFN, arm).notes
+    (note,) = [each for each in notes if "too slow" in each]
+    assert note.startswith("ffn=net: too slow to check within 8 s: not checked for state between")
+    assert note.endswith("a look at later tokens at most positions, changes in training")
+    HelperHere.n_requests = 0
+    assert not [each for each in plan(*FFN, arm).notes if "too slow" in each]
+    assert HelperHere.n_requests == 1
 
 
 @pytest.mark.slow

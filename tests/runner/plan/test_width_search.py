@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runner.plan.width_search import find_width
+from runner.plan import width_search
+from runner.plan.width_search import SlowStepError, find_width
 
 
 @settings(max_examples=40, deadline=None)
@@ -56,3 +57,30 @@ def test_a_cost_that_falls_ends_the_search():
 
     assert find_width(cost, 64, 10**6) > 0
     assert len(calls) < 100
+
+
+@pytest.mark.parametrize(("own", "step"), [(256, 1), (640, 128), (1024, 64), (8, 8)])
+def test_no_width_far_above_the_own_one_is_tried(own: int, step: int):
+    for cost in (lambda width: 10 * width, lambda _: 5):
+        tried = []
+
+        def cost_at(width: int, cost: Callable[[int], int] = cost, tried: list[int] = tried):
+            tried.append(width)
+            return cost(width) if width % step == 0 else None
+
+        find_width(cost_at, own, 9 * own)
+        assert max(tried) <= max(8 * own, 64 * min(own, 64)) + step
+
+
+def test_a_slow_search_for_other_widths_ends(monkeypatch: pytest.MonkeyPatch):
+    clock = iter(range(10**6))
+    monkeypatch.setattr(width_search.time, "monotonic", lambda: next(clock))
+    tried = []
+
+    def cost_at(width: int) -> int | None:
+        tried.append(width)
+        return 9 if width == 5000 else None
+
+    with pytest.raises(SlowStepError):
+        find_width(cost_at, 5000, 100)
+    assert len(tried) < 100
