@@ -70,7 +70,9 @@ def compare(
         baseline: the arm that the others are compared with; by default the first one.
         match: the cost that all arms share with the baseline: "params", "active_params", "flops",
             "kv_bytes", or "none". The first whole-number argument of a class is set so that the
-            costs are equal. For an option, `ffn.d_ff` is set.
+            costs are equal. For an option, `ffn.d_ff` is set: with the groups attention and norm,
+            the widths of the feed-forward networks then differ. For an option of a whole language
+            model, its own `d_ff` or its first whole number is set.
         n_seeds: the number of seeds; each arm is trained once per seed.
         scale: "smoke" (it only shows that everything runs), "quick" or "full".
         outputs: the folder of trials and reports, relative to the current folder.

@@ -58,8 +58,10 @@ def is_importable(name: str) -> bool:
     spec = _find_spec(name)
     if spec is None:
         return False
-    if file is None:  # built into Python, or a folder without __init__.py
-        return spec.origin in (None, "built-in", "frozen") or not spec.has_location
+    if spec.origin in ("built-in", "frozen"):  # built into Python; frozen modules have a file too
+        return True
+    if file is None:  # a folder without __init__.py
+        return spec.origin is None or not spec.has_location
     return bool(spec.origin) and os.path.realpath(str(spec.origin)) == os.path.realpath(file)
 
 
