@@ -60,7 +60,7 @@ class PlainTask(Task):
         """Return the user's loss, or the mean cross-entropy or mean squared error.
 
         Raises:
-            ValueError: the user's loss fails, or is no tensor of real numbers.
+            ValueError: the user's method fails, or returns no tensor of real numbers.
         """
         import torch
         from torch.nn import functional as F
@@ -84,7 +84,7 @@ class PlainTask(Task):
         """Return the user's metrics of a held-out batch; of an array, its mean.
 
         Raises:
-            ValueError: the user's metrics fail, or are no mapping of names to numbers.
+            ValueError: the user's method fails, or returns no mapping of names to numbers.
         """
         if self._metrics is None:
             return {}

@@ -1,7 +1,7 @@
 """Faults of the loss and metrics that plain tasks define, as the plan learns them. No torch.
 
-The helper process tries both on a few sequences. A cache keeps that a task has no fault, by the
-source of the task and of the checks, its fields and the versions of installed packages.
+The helper process tries both on a few sequences. A cache keeps that a task has no fault. The key of
+an entry covers the task's source and fields, the checks and the versions of installed packages.
 """
 
 import sys
