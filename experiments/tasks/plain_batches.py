@@ -115,7 +115,7 @@ def mean_of(value: Any, name: str) -> float:
     try:
         values = torch.as_tensor(value)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{name} is {type(value).__name__}, which is no number") from error
+        raise ValueError(f"{name} is {type(value).__name__}, which is not a number") from error
     if not values.numel() or values.is_complex():
         raise ValueError(f"{name} is an array of {values.numel()} real numbers; it must have some")
     return float(values.double().mean())

@@ -46,7 +46,7 @@ def fault_of(**members: Callable[..., Any]) -> str:
         ({"loss": lambda self, p, t: (p - p).sqrt()}, "a gradient that is not finite"),
         ({"metrics": lambda self, p, t: 3}, "metrics() returned int; it must return a mapping"),
         ({"metrics": lambda self, p, t: {"a b": 3}}, "metrics(): the name 'a b' must be lower-ca"),
-        ({"metrics": lambda self, p, t: {"a": "x"}}, "metrics(): a is str, which is no number"),
+        ({"metrics": lambda self, p, t: {"a": "x"}}, "metrics(): a is str, which is not a number"),
         ({"metrics": lambda self, p, t: {"a": []}}, "metrics(): a is an array of 0 real numbers"),
         ({"metrics": lambda self, p, t: p.nothing}, "metrics() failed with AttributeError"),
         (
