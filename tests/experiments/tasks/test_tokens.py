@@ -452,3 +452,50 @@ def test_bad_files_end_a_command_with_one_line(tmp_path: Path):
         assert re.search(message, done.stderr), (name, done.stderr)
         assert len(done.stderr.strip().splitlines()) == 1, (name, done.stderr)
         assert not (tmp_path / "outputs").exists()
+
+
+def test_ids_of_a_wider_type_are_refused(tmp_path: Path):
+    wide = np.random.default_rng(1).integers(100_000, size=2000)
+    small = wide % 60
+    for ids, dtype, message in (
+        (wide.astype(np.uint32), "uint16", r"every second one is at most 1, .*task.dtype=uint32"),
+        (small.astype(np.uint32), "uint16", "every second one is 0"),
+        (small.astype(np.int64), "uint32", "every second one is 0, .*write them as uint32"),
+    ):
+        tokens = options(write(tmp_path / "a.bin", ids), vocabulary=65_536, dtype=IdType(dtype))
+        with pytest.raises(ValueError, match=message):
+            tokens.prepare(tmp_path / "c")
+
+
+def test_ids_of_the_right_type_raise_no_alarm(tmp_path: Path):
+    # Ranks of words in text: the k-th word is about as frequent as 1/k.
+    rng = np.random.default_rng(2)
+    frequent = np.minimum(rng.zipf(1.3, 4000), 50_000)
+    text = np.frombuffer(b"Every second letter of this sentence is no zero. " * 40, np.uint8)
+    pairs = np.stack([rng.integers(200, size=900), rng.integers(1, 3, size=900)], 1).ravel()
+    for name, ids in (
+        ("zipf", frequent),
+        ("bytes", text),
+        ("bits", rng.integers(2, size=2000)),
+        ("pairs", pairs),
+    ):
+        for dtype in (np.uint16, np.uint32):
+            path = write(tmp_path / f"{name}.bin", ids.astype(dtype))
+            kind = IdType(np.dtype(dtype).name)
+            options(path, vocabulary=50_001, dtype=kind).sides(tmp_path / "c", keep=False)
+    array = np.stack([np.full(500, 900), np.zeros(500)], 1).ravel().astype(np.uint16)
+    path = write(tmp_path / "a.npy", array)  # it names its type
+    options(path, vocabulary=70_000).sides(tmp_path / "c", keep=False)
+
+
+def test_a_vocabulary_beyond_the_type_is_refused(tmp_path: Path):
+    path = write(tmp_path / "a.bin", ids_of(2000))
+    options(path, vocabulary=65_536).prepare(tmp_path / "c")
+    with pytest.raises(ValueError, match=r"ids of uint16 end at 65535; give task.dtype=uint32"):
+        options(path, vocabulary=65_537).prepare(tmp_path / "c")
+
+
+def test_text_named_npy_is_refused_without_advice_on_pickles(tmp_path: Path):
+    (tmp_path / "fake.npy").write_text("hello")
+    with pytest.raises(ValueError, match=r"fake.npy is no .npy file of token ids$"):
+        options(tmp_path / "fake.npy").prepare(tmp_path / "c")
