@@ -89,7 +89,7 @@ def describe_experiment(path: Path) -> list[str]:
         raise
     except (AttributeError, TypeError, OSError, ValueError, yaml.YAMLError) as error:
         raise ConfigError(
-            f"{path} is not an experiment; README.md has a template of ten lines"
+            f"{path} is not an experiment; docs/bring_your_own.md has an example"
         ) from error
     return lines
 

@@ -128,8 +128,7 @@ def test_smoke_changes_nothing_where_there_is_a_preset():
         ("experiment: my_gate\n", "there is no page my_gate; add a line, e.g. code: ffn;"),
         (
             "",
-            "no key names the page that computes it; add a line, e.g. code: ffn; "
-            "there are: compare, f",
+            "names the page that computes it; add a line, e.g. code: ffn; there are: compare",
         ),
         ("code: ffn\nexperiment: moe\n", "`experiment: moe` is not the file's name my_gate"),
         ("code: [ffn]\n", "code=['ffn']: there is no such page"),
