@@ -5,13 +5,15 @@ addition. Pointwise operations are not counted.
 """
 
 import math
+import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import multi_head_attention_forward, scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -23,7 +25,7 @@ class ForwardCount(NamedTuple):
 
     Attributes:
         flops: FLOPs of the pass.
-        kv_numbers: numbers in the keys and values that `scaled_dot_product_attention` receives.
+        kv_numbers: numbers in the keys and values that torch's functions of attention receive.
         output: the result of the module.
     """
 
@@ -33,7 +35,10 @@ class ForwardCount(NamedTuple):
 
 
 class KeyValueCounter(TorchFunctionMode):
-    """A mode that counts the numbers in the keys and values of attention."""
+    """A mode that counts the numbers in the keys and values of attention.
+
+    It sees `scaled_dot_product_attention` and `nn.MultiheadAttention`.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,23 +49,46 @@ class KeyValueCounter(TorchFunctionMode):
     ) -> Any:
         """Call the function, and count the keys and values that it receives."""
         named = kwargs or {}
-        if function is scaled_dot_product_attention:
+        if function in (scaled_dot_product_attention, multi_head_attention_forward):
             tensors = [*args[1:3], *(named[name] for name in ("key", "value") if name in named)]
-            self.numbers += sum(map(stored_numbers, tensors))
+            if function is multi_head_attention_forward:
+                # It projects both to the width of the query, and calls the other function itself.
+                width = args[0].shape[-1] if args else named["query"].shape[-1]
+                self.numbers += sum(each.numel() // each.shape[-1] * width for each in tensors)
+            else:
+                self.numbers += sum(map(stored_numbers, tensors))
         return function(*args, **named)
 
 
 def count_forward(call: Callable[[], Any]) -> ForwardCount:
     """Count the forward pass that `call` runs, without gradients."""
-    # Without fused kernels of attention, which the counter does not know on CPUs.
     with (
         torch.no_grad(),
-        sdpa_kernel([SDPBackend.MATH]),
+        without_fused_kernels(),
         FlopCounterMode(display=False) as counter,
         KeyValueCounter() as keys_values,
     ):
         output = call()
     return ForwardCount(counter.get_total_flops(), keys_values.numbers, output)
+
+
+@contextmanager
+def without_fused_kernels() -> Iterator[None]:
+    """Compute with single products, since the counter does not know fused kernels of CPUs.
+
+    These are kernels of attention, of recurrent layers and of `nn.TransformerEncoderLayer`, and
+    compiled modules.
+    """
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="TF32 acceleration on top of oneDNN")
+        mkldnn = torch.backends.mkldnn.flags(enabled=False)
+        with sdpa_kernel([SDPBackend.MATH]), mkldnn, torch.compiler.set_stance("force_eager"):
+            torch.backends.mha.set_fastpath_enabled(False)
+            try:
+                yield
+            finally:
+                torch.backends.mha.set_fastpath_enabled(fast_path)
 
 
 def stored_numbers(tensor: Tensor) -> int:

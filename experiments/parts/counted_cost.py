@@ -5,8 +5,9 @@
   token sees (length + 1) / 2 positions on average, so only this share of the square counts. It
   does not matter whether the module computes the masked half. The formula of our own attention
   (`experiments.parts.attention`) counts in the same way, so that both can be compared.
-- Keys and values are the content of `new_cache`, if the module has it, else the arguments of
-  `scaled_dot_product_attention`. Attention with neither has an unknown number, NaN.
+- Keys and values are the content of `new_cache`, if the module has it, else those that
+  `scaled_dot_product_attention` and `nn.MultiheadAttention` receive. Attention and whole models
+  with neither have an unknown number, NaN.
 - A module that returns a routing uses only some of its parameters for a token. All its FLOPs count,
   so a mixture that computes all experts costs as much as all of them.
 """
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 LENGTH_IF_UNKNOWN = 16
 LONGEST_ON_CPU = 64  # tokens of the input of a module that cannot run on the meta device
+LARGEST_ON_CPU = 1 << 28  # parameters of such a module: 1 GiB
 BYTES_PER_NUMBER = 4  # float32
 
 
@@ -77,12 +79,27 @@ def count_in_this_process(part: "CountedPart", d_model: int, length: int) -> Cos
             return _count_on("meta", part, d_model, length)
         except Exception:
             try:
+                _check_size(part, d_model)
                 return _count_on("cpu", part, d_model, length)
             except Exception as error:
                 raise ValueError(
                     f"{part.group}={part.kind}: its cost cannot be counted: with d_model={d_model} "
                     f"its module raises {type(error).__name__}: {error}"
                 ) from error
+
+
+def _check_size(part: "CountedPart", d_model: int) -> None:
+    """Raise ValueError for a module that needs much memory on the CPU."""
+    import torch
+
+    try:
+        with torch.device("meta"):
+            module = part.build(d_model)
+    except Exception:  # its size is unknown
+        return
+    parameters = sum(each.numel() for each in module.parameters())
+    if parameters > LARGEST_ON_CPU:
+        raise ValueError(f"it has {parameters} parameters, too many to run it on the CPU")
 
 
 def _count_on(device: str, part: "CountedPart", d_model: int, length: int) -> Cost:
@@ -160,4 +177,4 @@ def _kv_bytes(
     is_proportional = count.kv_numbers * short_length == short_count.kv_numbers * length
     if count.kv_numbers and is_proportional and count.kv_numbers % length == 0:
         return BYTES_PER_NUMBER * (count.kv_numbers // length)
-    return math.nan if group == "attention" else 0
+    return math.nan if group in ("attention", "language_model") else 0

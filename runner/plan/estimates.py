@@ -53,11 +53,16 @@ def make_cost(numbers: Sequence[float]) -> Any:
     return part_costs.make_cost(numbers)
 
 
-def find_module_fault(group: str, part: Any, d_model: int, length: int, *, is_padded: bool) -> str:
-    """Return the fault of a part's module; "" if there is none. Imports torch."""
+def inspect_module(
+    group: str, part: Any, d_model: int, length: int, *, is_padded: bool
+) -> tuple[str, list[str], float]:
+    """Return the fault of a part's module, skipped checks and the time limit. Imports torch.
+
+    The fault is "" if there is none.
+    """
     from experiments.estimates import module_faults
 
-    return module_faults.find_fault(group, part, d_model, length, is_padded=is_padded)
+    return module_faults.inspect_module(group, part, d_model, length, is_padded=is_padded)
 
 
 def import_torch() -> None:

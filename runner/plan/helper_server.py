@@ -18,7 +18,6 @@ from omegaconf import OmegaConf
 
 from runner import plugins, registry
 from runner.plan import config_reader, estimates
-from runner.plan.helper_process import IMPORT_SECONDS, MODULE_SECONDS
 from runner.wording.output import describe_error
 
 IDLE_SECONDS = 30.0  # after this pause it ends
@@ -39,15 +38,16 @@ def serve(requests: int, answers: int) -> None:
     while select.select([requests], [], [], IDLE_SECONDS)[0]:
         piece = os.read(requests, 1 << 16)
         if not piece:
-            return
+            break
         *lines, unread = (unread + piece).split(b"\n")
         for line in lines:
             request = json.loads(line)
-            limit = IMPORT_SECONDS if request["do"] == "load" else MODULE_SECONDS
             # The kernel ends this process if the command was killed and the module hangs.
-            signal.setitimer(signal.ITIMER_REAL, limit + 5)
+            signal.setitimer(signal.ITIMER_REAL, request["seconds"] + 5)
             send_answer(answers, answer_request(request))
             signal.setitimer(signal.ITIMER_REAL, 0)
+    # Without the interpreter's teardown, which takes long and may return another exit code.
+    os._exit(0)
 
 
 def send_answer(answers: int, value: dict[str, Any]) -> None:
@@ -88,12 +88,11 @@ def count_requested_cost(request: dict[str, Any]) -> list[float | None]:
     return estimates.count_part(part, request["d_model"], request["length"])
 
 
-def inspect_requested_part(request: dict[str, Any]) -> str:
-    """Return the fault of a part's module; "" if there is none."""
+def inspect_requested_part(request: dict[str, Any]) -> list[Any]:
+    """Return the fault of a part's module, "" without one, skipped checks and the time limit."""
     part, group = read_part(request), request["group"]
-    return estimates.find_module_fault(
-        group, part, request["d_model"], request["length"], is_padded=request["is_padded"]
-    )
+    sizes = request["d_model"], request["length"]
+    return [*estimates.inspect_module(group, part, *sizes, is_padded=request["is_padded"])]
 
 
 def read_part(request: dict[str, Any]) -> Any:

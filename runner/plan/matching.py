@@ -10,7 +10,7 @@ from runner.claims.fairness import format_cost_excess
 from runner.config import ArmConfig, ConfigError, Match, MatchCost
 from runner.metric_names import COSTS
 from runner.plan.foreign_parts import is_foreign, whole_number_fields
-from runner.plan.width_search import find_width
+from runner.plan.width_search import STEP_SECONDS, SlowStepError, find_width
 from runner.wording.names import name_hint
 
 
@@ -60,7 +60,14 @@ def match_widths(
             key = solved_key(arm)
             if to is not None and key is not None and not sets_own_width[name]:
                 cost_of_arm(name, arm, arm.match.by)  # a module with a fault is refused here
-                arm = with_matched_width(arm, goal)
+                try:
+                    arm = with_matched_width(arm, goal)
+                except SlowStepError as error:
+                    raise ConfigError(
+                        f"arm {name}: no width near its own {key} is accepted, and the search takes"
+                        f" more than {STEP_SECONDS:g} s; set {key} in the arm's overrides, or "
+                        "match.by=none"
+                    ) from error
                 if key != arm.match.solve:
                     only = key.partition(".")[2]
                     notes.append(f"arm {name}: its only whole-number field {only} is matched")
@@ -133,12 +140,17 @@ def matched_cost(arm: ArmConfig, by: MatchCost) -> int:
     """
     cost = registry.costs(vars(arm.parts))[by.value]
     if math.isnan(cost):
-        part = getattr(arm.parts, "attention", None)
         raise ConfigError(
-            f"match.by={by}: the {COSTS[by]} of attention={getattr(part, 'kind', '')} are unknown; "
+            f"match.by={by}: the {COSTS[by]} of {' and '.join(find_unknown(arm))} are unknown; "
             "define cost(self, d_model, length), or give the arm match.by=params"
         )
     return int(cost)
+
+
+def find_unknown(arm: ArmConfig) -> list[str]:
+    """Return the parts of an arm that may have an unknown cost, as overrides."""
+    parts = {group: getattr(arm.parts, group, None) for group in ("attention", "language_model")}
+    return [f"{group}={part.kind}" for group, part in parts.items() if part is not None]
 
 
 def cost_of_arm(name: str, arm: ArmConfig, by: MatchCost) -> int:

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from runner import registry
 from runner.config import ArmConfig, ConfigError
 from runner.plan import code_hash, estimates
 from runner.plan.composition import merge_arm_errors
@@ -32,6 +33,9 @@ class PartInspector:
 
     plugins    the modules that the plan imports
     helper     the process that builds modules
+
+    Attributes:
+        notes: a sentence for each part that was too slow for some checks.
     """
 
     def __init__(self, plugins: Sequence[str], helper: HelperProcess = HELPER) -> None:
@@ -39,6 +43,7 @@ class PartInspector:
         self._helper = helper
         self._sources: dict[type, str] = {}
         self._answers: dict[str, Any] = {}
+        self.notes: list[str] = []
         self._cache = PrivateCache(CACHE_FILE)
 
     def count_cost(self, part: Any, d_model: int, length: int) -> Any:
@@ -79,7 +84,16 @@ class PartInspector:
             "is_padded": task is not None and task.pairs,
         }
         answer = self._ask(part, group, request)
-        return str(answer["error"] if "error" in answer else answer["result"])
+        if "error" in answer:
+            return str(answer["error"])
+        fault, skipped, seconds = answer["result"]
+        if skipped:
+            note = (
+                f"{group}={part.kind}: too slow to check within {seconds:g} s: not checked for "
+                f"{', '.join(skipped)}"
+            )
+            self.notes += [note] if note not in self.notes else []
+        return str(fault)
 
     def save(self) -> None:
         """Write the cache."""
@@ -101,21 +115,23 @@ class PartInspector:
             answer = self._helper.ask(request)
         except HelperError as error:
             return {"error": f"its module with d_model={request['d_model']} {error}"}
-        # A cost that a module refuses is kept too: matching tries many widths.
-        is_kept = answer.get("result") == "" if request["do"] == "inspect" else True
+        # A cost that a module refuses is kept too: matching tries many widths. A module is not
+        # kept as good if checks were left out: another time, or another machine, may be faster.
+        is_kept = request["do"] != "inspect" or answer.get("result", [None])[:2] == ["", []]
         if is_kept and not answer.get("is_transient"):
             self._cache.add(key, answer)
         return answer
 
     def _source(self, part: Any) -> str:
-        """Return a hash of the source of a part's class, and of the checks."""
+        """Return a hash of the source of a part's class and modules, and of the checks."""
         if type(part) not in self._sources:
             modules = {
                 base.__module__
                 for base in type(part).__mro__
                 if base.__module__.partition(".")[0] not in sys.stdlib_module_names
             }
-            roots = frozenset({*modules, *self._plugins, estimates.__name__})
+            own = {*modules, *registry.code_modules(part)}
+            roots = frozenset({*own, *self._plugins, estimates.__name__})
             self._sources[type(part)] = code_hash.hash_modules(roots)
         return self._sources[type(part)]
 

@@ -95,7 +95,10 @@ def make_plan(
     devices = {name: device.resolve(arm.device) for name, arm in composed.arms.items()}
     tuned = study.tune.key is not None and evaluation is Evaluation.report
     notes = (
-        composed.notes + empty + check_before_data(study, composed.arms, devices, spec, tuned=tuned)
+        composed.notes
+        + empty
+        + inspector.notes
+        + check_before_data(study, composed.arms, devices, spec, tuned=tuned)
     )
     # The signature of a timed trial includes the machine: times of two machines must not mix.
     machine = provenance.machine() if registry.has_timing_stage(study.code or experiment) else None

@@ -4,11 +4,18 @@ The cost should grow with the width. If it does not, the search still ends, and 
 of the widths that it tried.
 """
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 
 MAX_WIDTH = 1 << 20
 LARGEST_STEP = 512  # from one allowed width to the next
 NEAR = 16  # steps to both sides in which an allowed width is searched
+STEP_SECONDS = 20.0  # for the search of the step
+FAR = 4096  # a width at which the cost of a small module shows that it grows
+
+
+class SlowStepError(Exception):
+    """No other allowed width was found near the own one in time."""
 
 
 def find_width(cost_at: Callable[[int], int | None], own: int, goal: int) -> int:
@@ -20,6 +27,9 @@ def find_width(cost_at: Callable[[int], int | None], own: int, goal: int) -> int
         cost_at: returns the cost at a width; None if the part refuses the width.
         own: the width of the arm so far, which the part accepts.
         goal: the cost to reach.
+
+    Raises:
+        SlowStepError: `cost_at` refuses the widths near `own`, and takes long to do so.
     """
     return WidthSearch(cost_at, own).closest_to(goal)
 
@@ -38,8 +48,7 @@ class WidthSearch:
 
     def closest_to(self, goal: int) -> int:
         """Return the width whose cost is closest to `goal`."""
-        # Some modules round their width up, so the two smallest widths alone do not show it.
-        if not self._step or self._is_constant(self._own, *map(self._width, (1, 2, 4096))):
+        if not self._step or self._is_constant():
             return self._own
         low, high = 1, 2
         while self._width(high) < MAX_WIDTH and self._is_below(high, goal):
@@ -54,7 +63,10 @@ class WidthSearch:
 
     def _find_step(self) -> int:
         """Return the distance from `own` to the nearest other allowed width; 0 without one."""
+        deadline = time.monotonic() + STEP_SECONDS
         for step in range(1, LARGEST_STEP + 1):
+            if time.monotonic() > deadline:
+                raise SlowStepError
             if any(self._cost(width) is not None for width in (self._own + step, self._own - step)):
                 return step
         return 0
@@ -67,8 +79,24 @@ class WidthSearch:
             self._tried[width] = self._cost_at(width) if width > 0 else None
         return self._tried[width]
 
-    def _is_constant(self, *widths: int) -> bool:
-        return len({self._cost(width) for width in widths} - {None}) == 1
+    def _is_constant(self) -> bool:
+        """Return whether the cost does not depend on the width."""
+        costs = set()
+        for width in self._compared_widths():
+            costs.add(self._cost(width))
+            if len(costs - {None}) > 1:
+                return False
+        return True
+
+    def _compared_widths(self) -> Iterator[int]:
+        """Yield widths from near to far, since a module of a large width needs much memory.
+
+        Some modules round their width up, so the smallest widths alone do not show that the cost
+        grows.
+        """
+        yield from (self._own, self._width(1), self._width(2))
+        for width in (8 * self._own, min(64 * self._own, max(FAR, 8 * self._own))):
+            yield self._width(1 + (width - self._width(1)) // self._step)
 
     def _is_below(self, index: int, goal: int) -> bool:
         """Return whether the width of an index, or an allowed one near it, costs too little."""

@@ -40,7 +40,7 @@ def message_notes(trials: pd.DataFrame) -> list[str]:
     if "message" not in trials:
         return []
     rows = trials[(trials["status"] == "done") & trials["message"].astype(bool)]
-    # Trials of one arm may say the same, e.g. what a figure leaves out: that is one line.
+    # Trials of one arm may have the same message, e.g. on a figure: that is one line.
     lines = [
         f"{arm} seed {of_message.seed.iloc[0]}: {message}"
         if len(of_message) == 1

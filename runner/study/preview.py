@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from runner.config import MatchCost
-from runner.plan import estimates, memory
+from runner.plan import estimates, matching, memory
 from runner.plan.plan import Plan, PlannedArm, count_workers
 from runner.study import forecast
 from runner.study.entries import Entry
@@ -83,7 +83,7 @@ def format_matched_widths(arms: Sequence[PlannedArm]) -> list[str]:
     """Return lines that name the arms of each matched width, and the arm and cost they match."""
     names: dict[str, list[str]] = {}
     for arm in arms:
-        if text := format_matched_width(arm):
+        if text := format_matched_width(arm, arms):
             names.setdefault(text, []).append(arm.name)
     lines = []
     for text, group in names.items():
@@ -113,17 +113,28 @@ def format_row(
     )
 
 
-def format_matched_width(arm: PlannedArm) -> str:
+def format_matched_width(arm: PlannedArm, arms: Sequence[PlannedArm]) -> str:
     """Return the matched width of an arm as an override with its reason, or "" without a match.
 
-    For example `ffn.d_ff=170 (as dense in params)`.
+    For example `ffn.d_ff=170 (as dense in params)`. If an arm's cost is not that of its target, a
+    note of the plan says so, and the result is "".
     """
     match = arm.config.match
     if match.by is MatchCost.none or match.to == arm.name:
         return ""
-    group, _, key = match.solve.partition(".")
+    if any(each.name == match.to and not is_cost_matched(arm, each) for each in arms):
+        return ""
+    solved = matching.solved_key(arm.config)
+    group, _, key = (solved or "").partition(".")
     width = getattr(getattr(arm.config.parts, group, None), key, None)
-    return f"{match.solve}={width} (as {match.to} in {match.by})"
+    return "" if width is None else f"{solved}={width} (as {match.to} in {match.by})"
+
+
+def is_cost_matched(arm: PlannedArm, target: PlannedArm) -> bool:
+    """Return whether an arm's cost is that of its target, within its tolerance."""
+    match = arm.config.match
+    cost, goal = (forecast.arm_cost(each, match.by.value) for each in (arm, target))
+    return abs(cost - goal) <= match.tolerance * goal
 
 
 def format_totals(

@@ -1,6 +1,7 @@
 """The page `compare`: whole language models, their costs, their checks and their training."""
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from experiments.estimates.inspected_module import ModuleFault
-from experiments.estimates.language_model_faults import check_language_model
+from experiments.estimates.module_faults import find_fault
 from experiments.nn.initialise import initialise
 from experiments.parts import PARTS, load
 from experiments.parts.body import body_cost
@@ -83,7 +83,7 @@ def part_of(network: Callable[[int], nn.Module]) -> Any:
 
 @pytest.mark.parametrize("network", [Small, Pair, Named])
 def test_logits_may_be_alone_first_or_named(network: type[nn.Module]) -> None:
-    check_language_model(part_of(network), VOCABULARY, 8)
+    assert find_fault("language_model", part_of(network), VOCABULARY, 8) == ""
     output = part_of(network).build(VOCABULARY)(torch.zeros(2, 3, dtype=torch.int64))
     assert output.prediction.shape == (2, 3, VOCABULARY)
     assert output.aux_loss == 0
@@ -100,8 +100,7 @@ def test_logits_may_be_alone_first_or_named(network: type[nn.Module]) -> None:
     ],
 )
 def test_a_fault_of_a_model_is_named(network: type[nn.Module], fault: str) -> None:
-    with pytest.raises(ModuleFault, match=fault):
-        check_language_model(part_of(network), VOCABULARY, 8)
+    assert re.search(fault, find_fault("language_model", part_of(network), VOCABULARY, 8))
 
 
 def test_padding_is_refused() -> None:

@@ -7,7 +7,7 @@ and time of modification.
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -103,6 +103,21 @@ def stamp_of(path: str) -> tuple[int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_ino
 
 
+def leave_out(paths: Sequence[Path], others: Sequence[Path]) -> list[Path]:
+    """Return the paths without those of the files in `others`, also under another name."""
+    excluded = {_identity(path) for path in others}
+    return [path for path in paths if _identity(path) not in excluded]
+
+
+def _identity(path: Path) -> object:
+    """Return device and inode of a file, which identify it; its path if it cannot be read."""
+    try:
+        status = path.stat()
+    except OSError:
+        return path
+    return status.st_dev, status.st_ino
+
+
 def open_token_file(path: Path, dtype: str) -> TokenFile:
     """Check the form of a file of ids; `dtype` is the type of the ids of a `.bin`.
 
@@ -138,8 +153,10 @@ def _read_header(path: Path, name: str) -> tuple[int, np.dtype[Any]]:
     """Return the length of the header of a `.npy` file, and the type of its numbers."""
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-        assert isinstance(array, np.memmap)
-    except (ValueError, EOFError, AssertionError) as error:
+        if not isinstance(array, np.memmap):
+            array.close()
+            raise ValueError("it is an archive of several arrays, .npz; save one with numpy.save")
+    except (ValueError, EOFError) as error:
         reason = " ".join(str(error).split())
         if "Object arrays" in reason or "Python objects" in reason:
             reason = "it has Python objects, which are not read"

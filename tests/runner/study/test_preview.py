@@ -154,5 +154,5 @@ def test_the_table_of_every_experiment_fits_80_columns(plan, experiment: str):
         assert max(map(len, lines)) <= 80
         for arm in each.arms:
             assert any(line.split() and line.split()[0] == arm.name for line in lines)
-            if text := preview.format_matched_width(arm):
+            if text := preview.format_matched_width(arm, each.arms):
                 assert text in " ".join(" ".join(lines).split())
