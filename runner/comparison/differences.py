@@ -1,4 +1,4 @@
-"""Differences between the objects of a running script and those that a copy of its source defines.
+"""Differences between the objects of a running script and of a copy of its source.
 
 A script may change a class after its definition, e.g. with `Net.scale = 2`. Its source is then not
 the class that runs. Objects are compared by structure: their types, their code and their values.
@@ -39,7 +39,7 @@ WITHOUT_EFFECT = {
     "__weakref__",
     "_abc_impl",
 }
-"""Attributes of a class that do not change what it computes, or that follow from others."""
+"""Attributes of a class that do not change its results, or that follow from others."""
 
 MISSING = object()
 
@@ -126,7 +126,7 @@ class DifferenceSearch:
 
 
 def code_key(code: CodeType) -> tuple[object, ...]:
-    """Return all of a code object that changes what it does, so not its file and lines.
+    """Return all of a code object that changes its results, so not its file and lines.
 
     Python calls a method of a module in another way if one file has the import and the call. Both
     ways have the same key.

@@ -203,8 +203,8 @@ class _Copy:
                 if place := search.find(live, vars(module)[name], name):
                     raise ConfigError(
                         f"{self.subject}: {place} differs from its source, which trials use: it "
-                        "was changed after its definition, or each run of the source gives "
-                        f"another value; change the source of {name} instead"
+                        "was changed later, or each run gives another value; change the source "
+                        f"of {name} instead"
                     )
         except ConfigError:
             raise

@@ -181,7 +181,7 @@ def find_imports(
 
 
 def _segment(content: str, node: ast.stmt) -> str:
-    """Return the source of a definition; below `if` or `try` it is written anew.
+    """Return the source of a definition; below `if` or `try` it is written from its tree.
 
     Less indentation would change texts of several lines.
     """

@@ -17,7 +17,7 @@ USUAL = "d_ff"
 def width_overrides(
     request: Request, arm: ComparedArm, part: GeneratedPart | None
 ) -> tuple[str, ...]:
-    """Return the overrides that choose the width of an arm, beside those that the user typed.
+    """Return the overrides that choose the width of an arm; none if the user chooses it.
 
     A class has its first whole-number argument set, and a whole language model its `d_ff` or its
     first whole-number field. All other options have `ffn.d_ff` set, which is the default.
