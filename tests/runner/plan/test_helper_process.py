@@ -218,7 +218,7 @@ def test_a_module_that_always_ends_its_process_is_blamed(
 
 
 def open_descriptors() -> int:
-    return len(os.listdir("/dev/fd"))
+    return len(list(Path("/dev/fd").iterdir()))
 
 
 def test_a_process_that_cannot_start_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch):

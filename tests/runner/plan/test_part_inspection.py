@@ -228,9 +228,7 @@ def test_a_plan_without_foreign_parts_starts_no_process(plan):
     assert HelperHere.n_requests == 0
 
 
-def test_an_edit_of_a_module_that_a_part_names_is_inspected_again(
-    plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_an_edit_of_a_module_that_a_part_names_is_inspected_again(plan, tmp_path: Path):
     """A part of `runner.compare` does not import its module, but names it."""
     file = tmp_path / "module_of_mine.py"
     file.write_text("SCALE = 1.0\n")

@@ -90,9 +90,7 @@ def test_a_users_folder_has_claims_and_figures_of_its_own(tmp_path: Path, monkey
         path.parent.mkdir(parents=True)
         path.write_text(f"mine: {text}\n")
     inline = f"claims: {{also: {CLAIM}}}\nfigures: {{loss: {{title: mine}}}}\n"
-    _, made = planned_own(tmp_path, inline)
-    assert made.study.claims == {}  # scale=smoke without a preset judges none
-    ending, made = planned_own(tmp_path, inline, "claim=null")
+    ending, made = planned_own(tmp_path, inline)
     assert ending.message == ""
     assert set(made.study.claims) == {"mine", "also"}
     assert {"mine", "loss", "balance"} <= {*made.study.figures}  # and those of experiment=moe
