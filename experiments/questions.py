@@ -62,7 +62,7 @@ def question(name: str) -> Callable[[Q], Q]:
                 f"{where}: {options.__module__} already has the question {names[0]!r}, and a page "
                 "has one question; write another module"
             )
-        check_name_is_free(where, options, QUESTIONS.get(name))
+        check_name_is_free(where, options, QUESTIONS.get(name), "a question of this name")
         QUESTIONS[name] = options
         return options
 

@@ -24,15 +24,18 @@ class NameTakenError(ValueError):
         self.owner = owner
 
 
-def check_name_is_free(where: str, options: type, other: type | None) -> None:
+def check_name_is_free(
+    where: str, options: type, other: type | None, has: str = "this kind"
+) -> None:
     """Raise NameTakenError where `other`, the class that has a name already, is another class.
 
-    A module that is imported twice registers the same class twice. `where` begins the message.
+    A module that is imported twice registers the same class twice. `where` begins the message, and
+    `has` names what both have.
     """
     if other and (other.__module__, other.__name__) != (options.__module__, options.__name__):
         owner = other.__module__
         raise NameTakenError(
-            f"{where}: {owner} has this kind already; choose another in {options.__module__}", owner
+            f"{where}: {owner} has {has} already; choose another in {options.__module__}", owner
         )
 
 

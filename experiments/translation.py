@@ -74,11 +74,13 @@ def translator_of(trial: "Trial", task: "TranslationTask") -> "EncoderDecoder":
 
     # `experiments.nn` imports no task, so the id of padding is defined in both packages.
     assert encoder_decoder.PAD == translation.PAD
+    sizes = trial.config.parts.task.sizes()
     model = build_encoder_decoder(
         trial.config.parts,
         source_vocabulary=len(task.source),
         target_vocabulary=len(task.target),
         seed=trial.seed,
+        lengths=(sizes.length, sizes.source_length),
     )
     note_limits(trial, model)
     return model.to(trial.device, trial.dtype)

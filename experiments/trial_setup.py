@@ -46,7 +46,13 @@ def build_model(trial: "Trial", task: "Task", **replaced: Any) -> "Transformer":
     `replaced` parts take the place of the arm's, e.g. `build_model(trial, task, attention=...)`.
     """
     parts = SimpleNamespace(**{**vars(trial.config.parts), **replaced})
-    model = build_transformer(parts, vocabulary=task.vocabulary, width=task.width, seed=trial.seed)
+    model = build_transformer(
+        parts,
+        vocabulary=task.vocabulary,
+        width=task.width,
+        seed=trial.seed,
+        lengths=[trial.config.parts.task.sizes().length],
+    )
     note_limits(trial, model)
     return model.to(trial.device, trial.dtype)
 

@@ -1,5 +1,6 @@
 """One invocation of the command: plan, tune if requested, compute, report. No torch."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,10 +22,25 @@ from runner.study import interrupts, preview, tuning
 from runner.study.entries import Entry, list_trials, lock_store, raise_if_any_failed
 from runner.study.heartbeat import Heartbeat
 from runner.study.run import run_trials
+from runner.wording.durations import format_duration
 from runner.wording.names import format_count
 from runner.wording.output import describe_error, escape_unprintable, truncate_middle
 
 PREPARING = "preparing the arms and their data"  # the first run of a task reads its texts
+
+
+def with_elapsed_time(work: str) -> Callable[[], str]:
+    """Return a function that returns a line on some work, with the seconds so far if they are many.
+
+    So a line that is printed again says something new.
+    """
+    began = time.monotonic()
+
+    def line() -> str:
+        seconds = time.monotonic() - began
+        return work if seconds < 5 else f"{work} ({format_duration(seconds)} so far)"
+
+    return line
 
 
 @dataclass(frozen=True)
@@ -74,7 +90,7 @@ def run_study(
             report, because the arms to compute are unknown.
     """
     check_encodable(config)
-    with Heartbeat(lambda: PREPARING, first=1.0):
+    with Heartbeat(with_elapsed_time(PREPARING), first=1.0):
         plan = planning.make_plan(config, overrides, command=escape_unprintable(command))
         on_plan(plan)
     if plan.study.plan is PlanMode.only:
@@ -97,7 +113,7 @@ def run_study(
     interrupts.raise_if_interrupted()
     folder, failure = None, None
     try:
-        with Heartbeat(lambda: "writing the report"):
+        with Heartbeat(with_elapsed_time("writing the report")):
             folder = report_study(plan, entries, texts, tuned, registrations)
     except Exception as error:
         interrupts.raise_if_interrupted()

@@ -4,12 +4,15 @@ There are two other interfaces: trials use `runner.trial.science`, and plans est
 `runner.plan.estimates`. The code hash of a trial then leaves out functions that only plans use.
 """
 
-from collections.abc import Iterable, Mapping
+import contextlib
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments import parts as science_parts
 from experiments import tasks
+from experiments.metrics import METRICS
 from experiments.parts import body, plain
 from experiments.questions import QUESTIONS, Question
 from experiments.rules import NameTakenError
@@ -51,6 +54,7 @@ __all__ = [
     "prepare",
     "reserved_field_names",
     "restore_data",
+    "restored_metrics",
     "stage",
 ]
 
@@ -126,6 +130,29 @@ def forget_package(package: str) -> None:
 def is_declared_metric(name: str) -> bool:
     """Return whether a metric, or a name that it continues, is declared anywhere."""
     return find_metric(name, known_metrics()) is not None
+
+
+@contextlib.contextmanager
+def restored_metrics(plugin: str) -> Iterator[None]:
+    """Restore declared metrics that the import of a plug-in, in the `with` block, changes.
+
+    Raises:
+        NameTakenError: it has changed one. A later import runs the module again.
+    """
+    known = dict(known_metrics())
+    changed: list[str] = []
+    try:
+        yield
+    finally:
+        changed += [name for name, one in known.items() if METRICS.get(name, one) != one]
+        METRICS.update({name: known[name] for name in changed})
+    if changed:
+        sys.modules.pop(plugin, None)
+        raise NameTakenError(
+            f"{plugin} declares the metric {changed[0]}, which is declared already; choose another "
+            "name",
+            owner="",
+        )
 
 
 def prepare(

@@ -6,10 +6,11 @@ Run it after a metric or one of its texts changed. A test compares the page with
 import math
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from inspect import getdoc
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 from experiments.estimates.expected_metrics import list_names
@@ -117,15 +118,27 @@ def diverged(metric: Metric) -> str:
     return f"{metric.diverged} of `{metric.curve}`" if metric.curve else str(metric.diverged)
 
 
-class Everything(SimpleNamespace):
+@dataclass
+class Everything:
     """Options, or a part, with which every metric of a question is recorded."""
 
-    depths = (1, 2)
-    lengths = (1, 2)
-    length = rounds = n_orders = 1
-    reference_up_to = experts = 2
-    train = symbols = numerals = has_planted_lags = repeats = of_text = True
-    kernel = "tiled"
+    depths: tuple[int, ...] = (1, 2)
+    lengths: tuple[int, ...] = (1, 2)
+    length: int = 1
+    rounds: int = 1
+    n_orders: int = 1
+    reference_up_to: int = 2
+    experts: int = 2
+    n_heads: int = 2
+    n_kv_heads: int = 1
+    kernel: str = "tiled"
+    is_plain: bool = False
+    train: bool = True
+    symbols: bool = True
+    numerals: bool = True
+    has_planted_lags: bool = True
+    repeats: bool = True
+    of_text: bool = True
 
 
 def recorded(question: str) -> list[str]:

@@ -39,7 +39,6 @@ def test_the_table_leads_to_sections_that_exist():
     assert set(anchors) <= {title.lower().replace(" ", "-") for title in titles}
 
 
-@pytest.mark.some(3)
 @pytest.mark.slow
 @pytest.mark.parametrize("section", SECTIONS)
 def test_the_recipes_run_as_they_stand(section: str, tmp_path: Path):

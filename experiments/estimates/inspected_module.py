@@ -156,10 +156,3 @@ def restored_random_state() -> Iterator[None]:
 def own_module(module: nn.Module) -> nn.Module:
     """Return the user's module of an adapter, or the module itself."""
     return module.module if isinstance(module, Adapter) else module
-
-
-def describe_exception(error: BaseException, most: int = 110) -> str:
-    """Return the class and the text of an error on one line of at most `most` characters."""
-    text = " ".join(str(error).split())
-    text = text if len(text) <= most else f"{text[: most - 4]} ..."
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

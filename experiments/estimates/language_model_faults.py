@@ -15,7 +15,6 @@ from experiments.estimates.inspected_module import (
     WORK,
     InspectedModule,
     ModuleFault,
-    describe_exception,
     difference,
     own_module,
     seed_everything,
@@ -27,6 +26,7 @@ from experiments.estimates.structure_faults import (
     describe_non_finite,
     name_dtype,
 )
+from experiments.nn.descriptions import describe_exception
 
 N_CUTS, N_CERTAIN = 8, 3  # probed positions of a fast and of a slow model
 

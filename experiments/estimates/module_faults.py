@@ -13,7 +13,6 @@ from experiments.estimates.inspected_module import (
     LAST_START,
     InspectedModule,
     ModuleFault,
-    describe_exception,
     restored_random_state,
 )
 from experiments.estimates.language_model_faults import (
@@ -29,6 +28,7 @@ from experiments.estimates.state_faults import (
     check_training_calls,
 )
 from experiments.estimates.structure_faults import check_structure
+from experiments.nn.descriptions import describe_exception
 
 Check = Callable[[InspectedModule], None]
 

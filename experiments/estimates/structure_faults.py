@@ -14,9 +14,9 @@ from torch.nn.parameter import is_lazy
 from experiments.estimates.inspected_module import (
     InspectedModule,
     ModuleFault,
-    describe_exception,
     seed_everything,
 )
+from experiments.nn.descriptions import describe_exception, describe_value
 from experiments.parts.plain import PlainPart
 
 N_INPUTS = 3  # random inputs on which outputs and gradients must be finite
@@ -218,17 +218,6 @@ def describe_parameters(module: nn.Module) -> Mapping[str, tuple[int, tuple[int,
 def describe_non_finite(tensor: Tensor) -> str:
     """Return "NaN" if a tensor has one, else "infinity"."""
     return "NaN" if bool(tensor.isnan().any()) else "infinity"
-
-
-def describe_value(value: object) -> str:
-    """Return the type of a value in words."""
-    if value is None:
-        return "None"
-    if isinstance(value, Tensor):
-        return f"a tensor of shape {tuple(value.shape)}"
-    if inspect.isclass(value):
-        return f"the class {value.__name__}"
-    return f"a value of type {type(value).__name__}"
 
 
 def name_dtype(tensor: Tensor) -> str:

@@ -4,7 +4,7 @@ Initialisation and probes know this class only. The adapters of each group are i
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from torch import nn
 
@@ -21,11 +21,17 @@ class Adapter(nn.Module, ABC):
     notes: list[str]
 
     @abstractmethod
-    def draw_initial_weights(self, seed: int, path: str, gain: Callable[[str], float]) -> None:
+    def draw_initial_weights(
+        self, seed: int, path: str, gain: Callable[[str], float], lengths: Sequence[int] = ()
+    ) -> None:
         """Set the parameters, which depend on the seed and the path of the adapter alone.
 
-        `gain` maps the last name of one of ablab's modules, such as `down`, to the factor on its
-        initial weights.
+        Args:
+            seed: the seed of the trial.
+            path: the path of the adapter in the model.
+            gain: maps the last name of one of ablab's modules, such as `down`, to the factor on its
+                initial weights.
+            lengths: numbers of positions with which the module will be called.
 
         Raises:
             ValueError: `build` does not return a new module.

@@ -30,13 +30,15 @@ Modules of plain parts, which have an `Adapter`, follow the same scheme as far a
 - A part with `keeps_initial_weights = True` keeps all values of the constructor, without a factor.
 - The factor of `out` or `down` applies to the layers that return the module's output. These are the
   layers that the part names in `residual_writers`, or the nn.Linear whose output tensor is the
-  output. If there is none, no matrix has this factor, and a note of the trial says so.
+  output. A call with 16 positions finds it, or one with the length of the task's sequences. If
+  there is none, no matrix has this factor, and a note of the trial says so.
+- The row of an embedding's `padding_idx` is 0.
 - DeepNorm's gain multiplies all drawn layers of a feed-forward network. Of attention it multiplies
   only the layers that return its output, since ablab does not know which layer computes values.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import torch
@@ -104,7 +106,13 @@ def encoder_decoder_gains(
 
 
 @torch.no_grad()
-def initialise(module: nn.Module, seed: int, *, gains: Mapping[str, float] | None = None) -> None:
+def initialise(
+    module: nn.Module,
+    seed: int,
+    *,
+    gains: Mapping[str, float] | None = None,
+    lengths: Sequence[int] = (),
+) -> None:
     """Set every parameter in place: weights normal(0, std), gains 1, biases 0.
 
     Args:
@@ -113,6 +121,7 @@ def initialise(module: nn.Module, seed: int, *, gains: Mapping[str, float] | Non
         gains: factors on std. A key is the last name of a module's path, or its first and last:
             `out` or `decoder.out` for `decoder.0.cross.out`. None: `starting_gains` of the
             module's blocks.
+        lengths: positions of the task's sequences, for plain modules that serve no other length.
 
     Raises:
         ValueError: the adapters of two layers hold the same parameter.
@@ -124,7 +133,7 @@ def initialise(module: nn.Module, seed: int, *, gains: Mapping[str, float] | Non
         # The factor of one side of an encoder-decoder takes precedence over a shared one.
         return gains.get(f"{path.partition('.')[0]}.{name}", gains.get(name, 1.0))
 
-    of_adapters = draw_adapters(module, seed, gain)
+    of_adapters = draw_adapters(module, seed, gain, lengths)
     for path, child in module.named_modules():
         # Without recursion each parameter is visited once, with the module that it belongs to.
         for leaf, parameter in child.named_parameters(recurse=False):
@@ -145,11 +154,12 @@ def initialise(module: nn.Module, seed: int, *, gains: Mapping[str, float] | Non
 
 
 def draw_adapters(
-    module: nn.Module, seed: int, gain: Callable[[str, str], float]
+    module: nn.Module, seed: int, gain: Callable[[str, str], float], lengths: Sequence[int] = ()
 ) -> dict[int, nn.Parameter]:
     """Draw the weights of all adapters; return their parameters by id.
 
-    `gain` maps the path of an adapter and the last name of a module to a factor.
+    `gain` maps the path of an adapter and the last name of a module to a factor. `lengths` are the
+    positions of the task's sequences.
 
     Raises:
         ValueError: two adapters hold the same parameter.
@@ -157,7 +167,7 @@ def draw_adapters(
     drawn: dict[int, nn.Parameter] = {}
     for path, adapter in list(module.named_modules()):
         if isinstance(adapter, Adapter):
-            adapter.draw_initial_weights(seed, path, partial(gain, path))
+            adapter.draw_initial_weights(seed, path, partial(gain, path), lengths)
             own = {id(parameter): parameter for parameter in adapter.parameters()}
             if own.keys() & drawn.keys():
                 raise ValueError(

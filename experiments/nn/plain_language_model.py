@@ -3,15 +3,16 @@
 Legend of shapes: batch, sequences; time, positions; vocabulary, token ids.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
 from experiments.nn.adapter import Adapter
+from experiments.nn.descriptions import describe_value
 from experiments.nn.initialise import named_seed
-from experiments.nn.plain_module import PlainSource, describe
+from experiments.nn.plain_module import PlainSource
 from experiments.nn.transformer import Output
 
 
@@ -30,7 +31,13 @@ class PlainLanguageModel(Adapter):
         self.module = source.build(named_seed(0, source.name))
         self.notes = []
 
-    def draw_initial_weights(self, seed: int, path: str, gain: Callable[[str], float]) -> None:  # noqa: ARG002
+    def draw_initial_weights(
+        self,
+        seed: int,
+        path: str,
+        gain: Callable[[str], float],  # noqa: ARG002
+        lengths: Sequence[int] = (),  # noqa: ARG002
+    ) -> None:
         """Build the module again with this seed. Modules on the meta device stay as they are."""
         if not any(parameter.is_meta for parameter in self.module.parameters()):
             self.module = self.source.build(named_seed(seed, path)).train(self.training)
@@ -56,9 +63,9 @@ class PlainLanguageModel(Adapter):
         shape = (*inputs.shape, self.source.d_model)
         if not isinstance(logits, Tensor) or tuple(logits.shape) != shape:
             raise ValueError(
-                f"{self.source.name}: forward returned {describe(logits)} for token ids of shape "
-                f"{tuple(inputs.shape)}; it must return logits of shape {shape}, alone or first in "
-                "a tuple"
+                f"{self.source.name}: forward returned {describe_value(logits)} for token ids of "
+                f"shape {tuple(inputs.shape)}; it must return logits of shape {shape}, alone or "
+                "first in a tuple"
             )
         return Output(logits, logits.new_zeros(()), ())
 

@@ -9,7 +9,7 @@ any axes before the last.
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from experiments.nn.adapter import Adapter
 from experiments.nn.decoding.kv_cache import KVCache
+from experiments.nn.descriptions import describe_exception, describe_value
 from experiments.nn.initialise import draw_normal, named_generator, named_seed
 from experiments.nn.moe.routing import AdaptsToRouting, Routing
 from experiments.nn.plain_weights import (
@@ -30,7 +31,10 @@ from experiments.nn.plain_weights import (
 )
 
 SAMPLE_LENGTH = 16
-"""The number of positions of the random input that shows which layers return the output."""
+"""The number of positions of the random input that shows which layers return the output.
+
+A module that does not accept it is called with the length of the task's sequences.
+"""
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,9 @@ class PlainSource:
         with seeded_cpu(seed):
             module = self.construct()
         if not isinstance(module, nn.Module):
-            raise ValueError(f"{self.name}: build returned {describe(module)}, not an nn.Module")
+            raise ValueError(
+                f"{self.name}: build returned {describe_value(module)}, not an nn.Module"
+            )
         return module
 
 
@@ -86,15 +92,16 @@ class PlainModule(Adapter):
         self.notes = []
         self._writers: list[str] = []
 
-    def draw_initial_weights(self, seed: int, path: str, gain: Callable[[str], float]) -> None:
+    def draw_initial_weights(
+        self, seed: int, path: str, gain: Callable[[str], float], lengths: Sequence[int] = ()
+    ) -> None:
         """Build the module again for this seed and path, and draw the weights of known layers.
 
         Modules on the meta device stay as they are.
         """
         if any(parameter.is_meta for parameter in self.module.parameters()):
             return
-        # The sample runs through the module so far, which is then discarded: a call may change it.
-        self._inspect_module()
+        reason = self._inspect_module(lengths)
         self.module = self.source.build(named_seed(seed, path)).train(self.training)
         if self.source.keeps_initial_weights:
             return
@@ -103,8 +110,8 @@ class PlainModule(Adapter):
         draw_layers(self.module, seed, path, gains=gains, other_gain=other_gain)
         if writer_gain != other_gain and not self._writers and has_drawn_layers(self.module):
             self.notes.append(
-                f"{self.source.name}: no linear layer returns the output, so no initial weights "
-                "are scaled with depth; declare residual_writers"
+                f"{self.source.name}: {reason or 'no linear layer returns the output'}, so no "
+                "initial weights are scaled with depth; declare residual_writers"
             )
 
     def residual_writers(self) -> list[nn.Module]:
@@ -124,23 +131,52 @@ class PlainModule(Adapter):
         y = results[0] if results else None
         if not isinstance(y, Tensor) or y.shape != x.shape:
             raise ValueError(
-                f"{self.source.name}: forward returned {describe(y)} for {describe(x)}; it must "
-                "return a tensor of the same shape, alone or first in a tuple"
+                f"{self.source.name}: forward returned {describe_value(y)} for "
+                f"{describe_value(x)}; it must return a tensor of the same shape, alone or first "
+                "in a tuple"
             )
         return results
 
-    def _inspect_module(self) -> None:
-        """Find the residual writers and the number of results, from a call with a random input."""
-        self.module.eval()
+    def _inspect_module(self, lengths: Sequence[int]) -> str:
+        """Find the residual writers and the number of results, from a call with a random input.
+
+        Returns:
+            Why the call failed with each length; "" if it did not.
+        """
         if self.source.residual_writers:
             try:
                 self._writers = match_writers(self.module, self.source.residual_writers)
             except ValueError as error:
                 raise ValueError(f"{self.source.name}: {error}") from error
-        sample = torch.empty(1, SAMPLE_LENGTH, self.source.d_model)
+        reason = ""
+        for length in dict.fromkeys([SAMPLE_LENGTH, *lengths]):
+            if length < 1:
+                continue
+            # A call may change the module, so each call has a new one.
+            module = self.source.build(named_seed(0, self.source.name)).eval()
+            try:
+                writers, results = self._call_sample(module, length)
+            # An error here need not be one in training: the length of the sample may not suit.
+            except Exception as error:
+                reason = f"a sample of {length} positions fails ({describe_exception(error)})"
+                continue
+            self._writers = self._writers or writers
+            ignored = [each for each in results[1:] if not isinstance(each, Routing | None)]
+            if ignored:
+                self.notes = [
+                    f"{self.source.name}: only the first of the {len(results)} results of forward "
+                    "is used"
+                ]
+            return ""
+        return reason
+
+    def _call_sample(self, module: nn.Module, length: int) -> tuple[list[str], tuple[Any, ...]]:
+        """Return the residual writers and the results of a module for a random input."""
+        sample = torch.empty(1, length, self.source.d_model)
         sample = draw_normal(sample, named_generator(0, "sample"))
-        weight = next(self.module.parameters(), sample)
+        weight = next(module.parameters(), sample)
         results: tuple[Any, ...] = ()
+        self.module = module
 
         def call() -> Tensor:
             nonlocal results
@@ -148,19 +184,9 @@ class PlainModule(Adapter):
             y: Tensor = results[0]
             return y
 
-        # An error here need not be one in training: the length of the sample may not suit.
-        try:
-            with seeded_cpu(0):
-                writers = find_writers(self.module, call)
-        except Exception:
-            return
-        self._writers = self._writers or writers
-        ignored = [each for each in results[1:] if not isinstance(each, Routing | None)]
-        if ignored:
-            self.notes = [
-                f"{self.source.name}: only the first of the {len(results)} results of forward is "
-                "used"
-            ]
+        with seeded_cpu(0):
+            writers = find_writers(module, call)
+        return writers, results
 
 
 class PlainAttention(PlainModule):
@@ -253,10 +279,3 @@ def takes_keep(module: nn.Module) -> bool:
         return "keep" in inspect.signature(module.forward).parameters
     except (TypeError, ValueError):  # a scripted module has no signature
         return False
-
-
-def describe(value: object) -> str:
-    """Return the shape of a tensor, or the type of another value, in words."""
-    if isinstance(value, Tensor):
-        return f"a tensor of shape {tuple(value.shape)}"
-    return "None" if value is None else f"a value of type {type(value).__name__}"

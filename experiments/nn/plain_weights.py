@@ -51,6 +51,8 @@ def draw_layers(
                 std = 1.0 if is_embedding else parameter[0].numel() ** -0.5
                 std *= gains.get(inner, other_gain)
                 parameter.copy_(std * draw_normal(parameter, named_generator(seed, name)))
+                if isinstance(layer, nn.Embedding) and layer.padding_idx is not None:
+                    parameter[layer.padding_idx].zero_()
 
 
 def has_drawn_layers(module: nn.Module) -> bool:
@@ -63,14 +65,15 @@ def find_writers(module: nn.Module, call: Callable[[], Tensor]) -> list[str]:
     """Return the paths of each nn.Linear whose output is the result of `call`, also as a view.
 
     The linear layer of an nn.MultiheadAttention, which torch does not call, counts as well.
-    `call` runs the module. Later operations may not change the tensor. In eval mode,
-    dropout does not.
+    `call` runs the module. Later operations may not change the tensor, not even in place. In eval
+    mode, dropout does not.
     """
-    outputs: list[tuple[str, Tensor]] = []
+    outputs: list[tuple[str, Tensor, int]] = []
 
     def hook(path: str) -> Callable[[nn.Module, object, Any], None]:
         def keep_output(_layer: nn.Module, _inputs: object, output: Any) -> None:
-            outputs.append((path, output[0] if isinstance(output, tuple) else output))
+            tensor = output[0] if isinstance(output, tuple) else output
+            outputs.append((path, tensor, tensor._version))
 
         return keep_output
 
@@ -86,9 +89,12 @@ def find_writers(module: nn.Module, call: Callable[[], Tensor]) -> list[str]:
     finally:
         for handle in handles:
             handle.remove()
-    # All outputs are still in memory, so equal addresses are the same tensor.
+    # All outputs are still in memory, so equal addresses are the same tensor. Each operation in
+    # place raises its version, which its views share.
     same = [
-        path for path, out in outputs if (out.data_ptr(), out.numel()) == (y.data_ptr(), y.numel())
+        path
+        for path, out, version in outputs
+        if (out.data_ptr(), out.numel(), version) == (y.data_ptr(), y.numel(), out._version)
     ]
     return list(dict.fromkeys(same))
 

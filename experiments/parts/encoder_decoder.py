@@ -1,5 +1,6 @@
 """The construction of an encoder-decoder from parts. Imports torch in functions."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from experiments.parts.body import count_residual_writers
@@ -11,9 +12,17 @@ if TYPE_CHECKING:
 
 
 def build_encoder_decoder(
-    parts: TransformerParts, *, source_vocabulary: int, target_vocabulary: int, seed: int
+    parts: TransformerParts,
+    *,
+    source_vocabulary: int,
+    target_vocabulary: int,
+    seed: int,
+    lengths: Sequence[int] = (),
 ) -> "EncoderDecoder":
-    """Return the initialised translation model, with n_layers blocks in encoder and in decoder."""
+    """Return the initialised translation model, with n_layers blocks in encoder and in decoder.
+
+    `lengths` are positions of the task's sequences, for plain modules that serve no other length.
+    """
     import torch
     from torch import nn
 
@@ -61,7 +70,7 @@ def build_encoder_decoder(
         init=parts.model.init.value,
         is_deepnorm=slots.is_deepnorm,
     )
-    initialise(model, seed, gains=gains)
+    initialise(model, seed, gains=gains, lengths=lengths)
     with torch.no_grad():
         # The model multiplies embeddings by sqrt(d_model) (Vaswani 2017), so they have to start
         # small: words of size sqrt(d_model) would otherwise hide sinusoids of size 1.

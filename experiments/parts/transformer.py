@@ -1,5 +1,6 @@
 """The construction of a decoder-only Transformer from parts. Imports torch in functions."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -39,9 +40,16 @@ def build_residual(norm: Part, part: Part, d_model: int, *, constants: "DeepNorm
 
 
 def build_transformer(
-    parts: TransformerParts, *, vocabulary: int | None, width: int | None, seed: int
+    parts: TransformerParts,
+    *,
+    vocabulary: int | None,
+    width: int | None,
+    seed: int,
+    lengths: Sequence[int] = (),
 ) -> "Transformer":
     """Return the initialised model of an arm, for token ids or for vectors of `width` features.
+
+    `lengths` are positions of the task's sequences, for plain modules that serve no other length.
 
     Raises:
         ValueError: both of `vocabulary` and `width` are None, or neither is.
@@ -89,5 +97,5 @@ def build_transformer(
     )
     init = parts.model.init.value
     gains = starting_gains(n_layers, n_parts=n_parts, init=init, is_deepnorm=slots.is_deepnorm)
-    initialise(model, seed, gains=gains)
+    initialise(model, seed, gains=gains, lengths=lengths)
     return model

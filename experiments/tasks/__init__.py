@@ -76,7 +76,7 @@ def task(kind: str) -> Callable[[T], T]:
         is_own = options.__module__.startswith(f"{__name__}.")
         if not is_own and kind in {module.name for module in pkgutil.iter_modules(__path__)}:
             load()  # a plug-in cannot take a kind of this package, which a file here is named after
-        check_name_is_free(name, options, TASKS.get(kind))
+        check_name_is_free(name, options, TASKS.get(kind), "a task of this name")
         TASKS[kind] = options
         return options
 

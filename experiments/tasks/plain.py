@@ -7,6 +7,7 @@ that equal seeds give equal samples.
 import dataclasses
 import functools
 import inspect
+import json
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -124,11 +125,30 @@ class PlainTaskOptions(TaskOptions):
         The hash of symbols detects data that differ in another process. Real values have none,
         since they may round differently on another machine.
         """
-        own = self.user_methods.get("fingerprint")
-        of_user = call_user_code(f"task={self.kind}: fingerprint()", own, self) if own else None
+        of_user = self.own_fingerprint()
         held_out = self.held_out(Evaluation.report)
         rows = [row.hex() for row in held_out.rows()] if held_out.is_symbols else []
         return [super().fingerprint_inputs(), of_user, hash_json(rows)]
+
+    def own_fingerprint(self) -> object:
+        """Return the user's own inputs of the fingerprint; None without a method `fingerprint`.
+
+        Raises:
+            ValueError: they are no JSON data. The text of another object may have its address,
+                which differs in every process.
+        """
+        if (own := self.user_methods.get("fingerprint")) is None:
+            return None
+        name = f"task={self.kind}: fingerprint()"
+        returned = call_user_code(name, own, self)
+        try:
+            json.dumps(returned, sort_keys=True)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ValueError(
+                f"{name} returned {type(returned).__name__}, which is no JSON data; return text, "
+                "numbers, or lists of these"
+            ) from error
+        return returned
 
     def fingerprint(self, cache: Path) -> str:  # noqa: ARG002
         """Return the fingerprint: a hash of the options and the other inputs."""
@@ -140,9 +160,15 @@ class PlainTaskOptions(TaskOptions):
         """Check the samples, and return their record.
 
         Raises:
-            ValueError: equal seeds give other samples, or a sample is not as the rules say.
+            ValueError: equal seeds give other samples, a sample is not as the rules say, or two
+                calls of `fingerprint` differ.
         """
         _INFERRED.pop((type(self), repr(self)), None)  # data of the user may have changed
+        if hash_json(self.own_fingerprint()) != hash_json(self.own_fingerprint()):
+            raise ValueError(
+                f"task={self.kind}: two calls of fingerprint() differ; it must depend on the data "
+                "alone, such as on the hash of a file"
+            )
         data = super().prepare(cache, evaluation, keep=keep)
         return dataclasses.replace(data, summary=self.check_samples())
 
@@ -185,6 +211,10 @@ class PlainTaskOptions(TaskOptions):
         **_: object,
     ) -> "PlainTask":
         """Return the task."""
+        return self.build_with(self.held_out(evaluation), seed=seed, batch_size=batch_size)
+
+    def build_with(self, held_out: PlainSample, *, seed: int, batch_size: int) -> "PlainTask":
+        """Return the task with these held-out sequences."""
         from experiments.tasks.plain_batches import PlainTask
 
         sizes = self.plain_sizes()
@@ -192,7 +222,7 @@ class PlainTaskOptions(TaskOptions):
         own = {name: functools.partial(f, self) for name, f in self.user_methods.items()}
         return PlainTask(
             self.sampler(sizes),
-            self.held_out(evaluation),
+            held_out,
             labels=self.labels or (self.kind,),
             unit=self.unit or ("1" if "loss" in own else default_unit),
             loss=own.get("loss"),

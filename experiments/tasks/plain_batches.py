@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from experiments.tasks.batch import Batch, Task, unpadded_batch
-from experiments.tasks.plain_samples import PlainSample, Sampler, SplitName
+from experiments.tasks.plain_samples import PlainSample, Sampler, SplitName, call_user_code
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,17 +60,20 @@ class PlainTask(Task):
         """Return the user's loss, or the mean cross-entropy or mean squared error.
 
         Raises:
-            ValueError: the user's loss is not a tensor.
+            ValueError: the user's method fails, or returns no tensor of real numbers.
         """
         import torch
         from torch.nn import functional as F
 
         if self._loss is not None:
-            value = self._loss(prediction, batch.target)
+            name = f"{self._sampler.name}: loss()"
+            value = call_user_code(name, self._loss, prediction, batch.target)
             if not isinstance(value, torch.Tensor):
+                raise ValueError(f"{name} returned {type(value).__name__}; it must return a tensor")
+            if not value.is_floating_point() or not value.numel():
                 raise ValueError(
-                    f"{self._sampler.name}: loss() returned {type(value).__name__}; it must return "
-                    "a tensor"
+                    f"{name} returned {value.numel()} numbers of {value.dtype}; it must return one "
+                    "real number or more"
                 )
             return value.mean()
         if self.vocabulary is None:
@@ -81,22 +84,38 @@ class PlainTask(Task):
         """Return the user's metrics of a held-out batch; of an array, its mean.
 
         Raises:
-            ValueError: the result is not a mapping of names to numbers.
+            ValueError: the user's method fails, or returns no mapping of names to numbers.
         """
         if self._metrics is None:
             return {}
-        values = self._metrics(prediction, batch.target)
         name = f"{self._sampler.name}: metrics()"
+        values = call_user_code(name, self._metrics, prediction, batch.target)
         if not isinstance(values, Mapping):
-            raise ValueError(f"{name} must return a mapping of names to numbers")
+            raise ValueError(
+                f"{name} returned {type(values).__name__}; it must return a mapping of names to "
+                "numbers"
+            )
         for key in values:
             if not isinstance(key, str) or not METRIC_NAME.fullmatch(key):
-                raise ValueError(f"{name}: the name {key!r} must be lower-case words joined by _")
-        return {key: mean_of(value) for key, value in values.items()}
+                raise ValueError(
+                    f"{name}: the name {key!r} must be lower-case words joined by _, in groups "
+                    "joined by /"
+                )
+        return {key: mean_of(value, f"{name}: {key}") for key, value in values.items()}
 
 
-def mean_of(value: Any) -> float:
-    """Return a number, or the mean of the numbers in a tensor or array."""
+def mean_of(value: Any, name: str) -> float:
+    """Return a number, or the mean of the numbers in a tensor or array.
+
+    Raises:
+        ValueError: there is none; the message begins with the name.
+    """
     import torch
 
-    return float(torch.as_tensor(value).double().mean())
+    try:
+        values = torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{name} is {type(value).__name__}, which is not a number") from error
+    if not values.numel() or values.is_complex():
+        raise ValueError(f"{name} is an array of {values.numel()} real numbers; it must have some")
+    return float(values.double().mean())

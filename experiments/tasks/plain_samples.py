@@ -115,6 +115,11 @@ class Sampler:
         label = parts.pop() if self.n_labels and len(parts) > 1 else None
         if self.n_labels and label is None:
             self._refuse("has no labels; return (sequences, label) or (inputs, targets, label)")
+        if not self.n_labels and len(parts) == 2 and np.ndim(parts[1]) == 1:
+            self._refuse(
+                f"has a second array of shape {np.shape(parts[1])}; it must be targets (n, length),"
+                " or labels if the class names them, e.g. labels = ('even', 'odd')"
+            )
         arrays = [self._array(part) for part in parts]
         if len(arrays) not in (1, 2):
             self._refuse(f"has {len(arrays)} arrays; return sequences, or (inputs, targets)")
@@ -194,8 +199,12 @@ class Sampler:
     def _sides(self, sequences: Any, n: int) -> NDArray[Any]:
         """Return the side of each sequence, as the user's `split` gives it."""
         assert self.split is not None
-        sides = np.asarray(call_user_code(f"{self.name}: split()", self.split, sequences))
+        returned = call_user_code(f"{self.name}: split()", self.split, sequences)
         names = [split.value for split in SplitName]
+        try:
+            sides = np.asarray(returned)
+        except ValueError:  # arrays of different lengths
+            sides = np.empty(0)
         if sides.shape != (n,) or not np.isin(sides, names).all():
             raise ValueError(
                 f"{self.name}: split() must return one of {', '.join(names)} for each sequence"
@@ -207,10 +216,15 @@ class Sampler:
 
 
 def call_user_code(where: str, function: Callable[..., Any], *args: Any, **more: Any) -> Any:
-    """Return the result of a user's function; its errors become a ValueError of one line."""
+    """Return the result of a user's function; its errors become a ValueError of one line.
+
+    An error of memory stays as it is, since a trial reports it in its own words.
+    """
     try:
         return function(*args, **more)
     except Exception as error:
+        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+            raise
         text = f"{type(error).__name__}: {error}".partition("\n")[0]
         raise ValueError(f"{where} failed with {text}") from error
 

@@ -20,7 +20,7 @@ from experiments.tasks.corpora.token_split import Segment
 from experiments.tasks.symbols import SymbolsTask
 from runner.config import Evaluation
 
-CACHED = ("bounds", "windows", "tuning_windows", "counts")
+CACHED = ("windows", "tuning_windows", "counts")
 
 
 class IdType(StrEnum):
@@ -32,12 +32,17 @@ class IdType(StrEnum):
 
 @dataclass(frozen=True)
 class TokenSides:
-    """The segments of both sides, with the fingerprint of their content."""
+    """The segments of both sides, with the fingerprint of their content.
+
+    Attributes:
+        n_left_out: files that `path` names and that are held out.
+    """
 
     train: Sequence[Segment]
     held_out: Sequence[Segment]
     fingerprint: str
     content_hash: str
+    n_left_out: int
 
 
 @task("tokens")
@@ -111,13 +116,28 @@ class Tokens(TaskOptions):
         Raises:
             ValueError: a file is missing or has a wrong format, or an id is outside the vocabulary.
         """
-        files = self._open("path", cache)
-        others = self._open("held_out_path", cache) if self.held_out_path else []
+        paths = self._find("path", cache)
+        held_out_paths = self._find("held_out_path", cache) if self.held_out_path else []
+        train_paths = token_files.leave_out(paths, held_out_paths)
+        if not train_paths:
+            raise ValueError(
+                f"task.path={self.path!r} has no file that task.held_out_path="
+                f"{self.held_out_path!r} has not, so nothing is left to train on; give other files"
+            )
+        files = self._open("path", train_paths)
+        others = self._open("held_out_path", held_out_paths)
         digests = []
         for file in [*files, *others]:
             content = token_files.read_content(file, cache, keep=keep)
             token_files.check_ids(file, content, self.vocabulary)
             digests.append(content.digest)
+        for file, digest in zip(others, digests[len(files) :], strict=True):
+            if digest in digests[: len(files)]:
+                copy = files[digests.index(digest)]
+                raise ValueError(
+                    f"task.held_out_path: {file.name} has the same ids as {copy.name}, which is "
+                    "for training; leave out one of them"
+                )
         if others:
             train, held_out = ([Segment(f, 0, f.n) for f in part] for part in (files, others))
         else:
@@ -132,21 +152,25 @@ class Tokens(TaskOptions):
         types = [file.dtype for file in [*files, *others]]
         settings = {k: v for k, v in asdict(self).items() if k not in ("path", "held_out_path")}
         fingerprint = hash_json([settings, contents, types, self.fingerprint_inputs()])
-        return TokenSides(train, held_out, fingerprint, hash_json(contents))
+        return TokenSides(
+            train, held_out, fingerprint, hash_json(contents), len(paths) - len(files)
+        )
 
-    def _open(self, name: str, cache: Path) -> list[token_files.TokenFile]:
-        """Return the files that a path names, in a fixed order."""
-        path = str(getattr(self, name))
+    def _find(self, name: str, cache: Path) -> list[Path]:
+        """Return the paths of the files that an option names, in a fixed order."""
         try:
-            found_files = find_files(path, results_folder(cache))
+            return find_files(str(getattr(self, name)), results_folder(cache)).files
         except ValueError as error:
             raise ValueError(str(error).replace("task.path=", f"task.{name}=")) from error
+
+    def _open(self, name: str, paths: Sequence[Path]) -> list[token_files.TokenFile]:
+        """Return the files of an option."""
         files = []
-        for file in found_files.files:
+        for path in paths:
             try:
-                files.append(token_files.open_token_file(file, self.dtype.value))
+                files.append(token_files.open_token_file(path, self.dtype.value))
             except ValueError as error:
-                raise ValueError(f"task.{name}={path!r}: {error}") from error
+                raise ValueError(f"task.{name}={getattr(self, name)!r}: {error}") from error
         return files
 
     def prepare(
@@ -170,6 +194,11 @@ class Tokens(TaskOptions):
         summary = (
             f"tokens: {n_train:,} to train on, {n_held_out:,} held out; {known} that were searched"
         )
+        if sides.n_left_out:
+            n = sides.n_left_out
+            unused += (
+                f"; {n} files of path are held out" if n > 1 else "; 1 file of path is held out"
+            )
         return TaskData(
             sides.fingerprint,
             summary + unused,
@@ -187,7 +216,6 @@ class Tokens(TaskOptions):
         counts = chosen.n_checked, chosen.n_known, chosen.n_train, chosen.n_searched
         n_held_out = sum(map(len, sides.held_out))
         arrays = {
-            "bounds": np.array([len(segment) for segment in sides.train]),
             "windows": chosen.report.astype(np.uint32),
             "tuning_windows": chosen.tuning.astype(np.uint32),
             "counts": np.array([*counts, n_held_out]),
@@ -233,7 +261,8 @@ class TokensTask(SymbolsTask):
 
     Split: the last `eval_share` of the ids is held out, in the order of the files' names. With
     `document_id` it begins after the next such id, so that whole documents are held out. With
-    `held_out_path` those files are held out. Windows of the report and of tuning are spread over
+    `held_out_path` those files are held out. If `path` names them too, they are not trained on.
+    Windows of the report and of tuning are spread over
     the held-out ids and do not overlap. A window is not used if `length` consecutive ids of it
     occur in the training ids. Up to 67 million training ids are searched, in 64 blocks spread over
     all. A note says how many windows and ids were compared.

@@ -27,7 +27,10 @@ It then prints the commands that use it. Nothing is overwritten.
   new attention my_attention      my_attention.py: an attention
   new norm my_norm                my_norm.py: a norm
   new task my_task                my_task.py: data to learn
-  new question my_question        my_question/: a page and its YAML file"""
+  new question my_question        my_question/: a page and its YAML file
+
+A whole language model needs no file of its own: pass its class to
+runner.compare(..., group="model"); docs/bring_your_own.md has an example."""
 TEMPLATES = Path(__file__).parent / "templates"
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 YAML_WORDS = {"on", "off", "yes", "no", "y", "n", "true", "false", "null", "nan", "inf"}
@@ -78,6 +81,11 @@ def write_new(arguments: Sequence[str]) -> None:
     if len(words) < 2:
         raise ConfigError(f"name a group and your option: {USAGE}, e.g. new ffn my_ffn")
     group, name = words
+    if group == "language_model":
+        raise ConfigError(
+            "language_model: new cannot write it; pass your class to "
+            'runner.compare(..., group="model"), see docs/bring_your_own.md'
+        )
     if group not in KINDS:
         raise ConfigError(
             f"{truncate_middle(group, 80)}: new cannot write it; {name_hint(group, KINDS)}"

@@ -11,13 +11,12 @@ import yaml
 from runner import registry
 from runner.commands.options import Option, list_options
 from runner.commands.verb_arguments import (
-    CONFIG_DIR,
-    PLUGINS,
     asks_for_help,
     load_verb_options,
     read_verb_arguments,
 )
 from runner.config import ConfigError
+from runner.plan.user_arguments import CONFIG_DIR, PLUGINS
 from runner.wording.names import name_hint
 from runner.wording.output import escape_unprintable, truncate_middle
 

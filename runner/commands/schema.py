@@ -4,13 +4,12 @@ import json
 from collections.abc import Sequence
 
 from runner.commands.verb_arguments import (
-    CONFIG_DIR,
-    PLUGINS,
     asks_for_help,
     load_verb_options,
     read_verb_arguments,
 )
 from runner.config import ConfigError
+from runner.plan.user_arguments import CONFIG_DIR, PLUGINS
 from runner.wording.names import name_hint
 from runner.wording.output import truncate_middle
 
@@ -22,8 +21,8 @@ and completes keys. It has all keys, types, values and their meanings.
 
   schema                          a file of any folder
   schema experiment               the files in experiment/; also preset, claims,
-                                  figures, attention, ffn, norm, task, device
-                                  and tune
+                                  figures, attention, ffn, norm, language_model,
+                                  task, device and tune
   schema 'plugins=[my_ffn]'       also the options of your modules
 
 With yaml-language-server, write as the first line of a YAML file:

@@ -5,18 +5,13 @@ A verb takes `--config-dir` and `plugins=[...]` as a run does.
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import yaml
+from typing import NamedTuple
 
 from runner.config import ConfigError
 from runner.plan import user_options
+from runner.plan.user_arguments import CONFIG_DIR, FOLDER_FLAGS, PLUGINS, read_plugin_list
 from runner.wording.names import name_hint
 from runner.wording.output import truncate_middle
-
-CONFIG_DIR = "--config-dir"
-FOLDER_FLAGS = (CONFIG_DIR, "-cd")
-PLUGINS = "plugins"
 
 
 class VerbArguments(NamedTuple):
@@ -85,23 +80,5 @@ def load_verb_options(arguments: VerbArguments) -> None:
     """
     names = arguments.values.get(PLUGINS)
     user_options.load_user_options(
-        arguments.config_dir, [] if names is None else read_plugin_names(names)
+        arguments.config_dir, [] if names is None else read_plugin_list(names)
     )
-
-
-def read_plugin_names(text: str) -> list[str]:
-    """Return the modules of the text behind `plugins=`, which is a list as in YAML.
-
-    Raises:
-        ConfigError: the text is not a list of names.
-    """
-    try:
-        names: Any = yaml.safe_load(text)
-    except yaml.YAMLError:
-        names = None
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ConfigError(
-            f"plugins={truncate_middle(text, 120)}: plugins must be a list of modules, e.g. "
-            "'plugins=[my_package.my_ffn]'"
-        )
-    return names

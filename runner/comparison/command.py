@@ -10,7 +10,8 @@ from runner.comparison.arms import ComparedArm
 from runner.comparison.origin import import_folder, is_hashed
 from runner.comparison.parts import GeneratedPart
 from runner.comparison.request import Request
-from runner.plan.overrides import parse_override, quoted
+from runner.comparison.widths import width_overrides
+from runner.plan.overrides import quoted
 from runner.wording.phrases import join_with_and
 
 NOUNS = {
@@ -56,17 +57,10 @@ def as_value(text: str) -> str:
 
 def arm_overrides(request: Request, arm: ComparedArm, part: GeneratedPart | None) -> list[str]:
     """Return the overrides of one arm: its option, the width to match, and its own ones."""
+    widths = width_overrides(request, arm, part)
     if part is None:
-        return list(arm.overrides)
-    chosen = [f"{part.group}={part.kind}"]
-    typed = {parse_override(text).key_or_group for text in (*arm.overrides, *request.overrides)}
-    if request.match != "none" and "match.solve" not in typed:
-        keys = list(part.builder.keys().values())
-        if keys:
-            chosen.append(f"match.solve={part.group}.{keys[0]}")
-        elif request.group in ("ffn", "model"):
-            chosen.append("match.by=none")  # no width of another part takes its place
-    return [*chosen, *arm.overrides]
+        return [*arm.overrides, *widths]
+    return [f"{part.group}={part.kind}", *widths, *arm.overrides]
 
 
 def question_of(request: Request) -> str:

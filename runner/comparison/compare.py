@@ -4,17 +4,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra import compose
+from hydra import compose, initialize_config_dir
 
 from runner import registry
 from runner.comparison import command, parts
 from runner.comparison.notes import notes_on_unmatched_arms
-from runner.comparison.request import Request, check_task, read_request
+from runner.comparison.request import Request, check_names, read_request
 from runner.comparison.result import Comparison
 from runner.comparison.session import study_session
 from runner.config import ConfigError, PlanMode, StudyError
 from runner.invocation import run_study
-from runner.plan import arguments, error_messages, moved_imports
+from runner.plan import arguments, error_messages, option_folders, user_options
 from runner.plan.plan import Plan
 
 if TYPE_CHECKING:
@@ -70,7 +70,9 @@ def compare(
         baseline: the arm that the others are compared with; by default the first one.
         match: the cost that all arms share with the baseline: "params", "active_params", "flops",
             "kv_bytes", or "none". The first whole-number argument of a class is set so that the
-            costs are equal. For an option, `ffn.d_ff` is set.
+            costs are equal. For an option, `ffn.d_ff` is set: with the groups attention and norm,
+            the widths of the feed-forward networks then differ. For an option of a whole language
+            model, its own `d_ff` or its first whole number is set.
         n_seeds: the number of seeds; each arm is trained once per seed.
         scale: "smoke" (it only shows that everything runs), "quick" or "full".
         outputs: the folder of trials and reports, relative to the current folder.
@@ -113,8 +115,8 @@ def _compute(request: Request, folder: Path) -> Comparison | None:
 
     It returns None for `plan=only`.
     """
-    moved_imports.load_plugins(list(request.plugins))
-    check_task(request.task)
+    user_options.load_user_options(None, request.plugins)
+    check_names(request)
     group = parts.GROUPS.get(request.group, request.group)
     generated = parts.generate_parts(request.arms, request.group, registry.kinds(group))
     parts.write_files(folder, generated.values())
@@ -131,14 +133,16 @@ def _compute(request: Request, folder: Path) -> Comparison | None:
         if sources is not None and plan.study.plan is not PlanMode.only:
             parts.write_files(sources, generated.values())
 
-    try:
-        checked = arguments.check_arguments(overrides)
-        config = compose("config", overrides=checked)
-    except ConfigError:
-        raise
-    except Exception as error:
-        raise ConfigError(error_messages.explain(error, planning=True)[0]) from None
-    finished = run_study(config, checked, line, on_plan=store_sources)
+    checked = arguments.check_arguments(overrides)
+    # Hydra reads the folders of the plug-ins that are imported before it is set up.
+    with initialize_config_dir(str(option_folders.CONF), version_base="1.3"):
+        try:
+            config = compose("config", overrides=checked)
+        except ConfigError:
+            raise
+        except Exception as error:
+            raise ConfigError(error_messages.explain(error, planning=True)[0]) from None
+        finished = run_study(config, checked, line, on_plan=store_sources)
     return None if finished.folder is None else Comparison(finished.folder)
 
 

@@ -15,7 +15,9 @@ from types import ModuleType
 from typing import Any
 
 from runner.comparison.constants import has_value, is_static, literal
+from runner.comparison.differences import DifferenceSearch
 from runner.comparison.source_text import (
+    HOW,
     SourceText,
     bound_namespace,
     find_definition,
@@ -23,10 +25,13 @@ from runner.comparison.source_text import (
     find_sources,
 )
 from runner.config import ConfigError
+from runner.wording.output import truncate_middle
 
 FUTURE = "from __future__ import annotations"
 MODULE_NAMES = ("__name__", "__doc__", "__package__", "__spec__", "__builtins__", "__debug__")
 """Names that every module has."""
+CHECKED_MODULE = "ablab_checked_copy"
+"""The name of a copy while it is compared with the script."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,9 @@ def extract_source(
     """
     copy = _Copy(f"the arm {arm}", target.__name__, bound_namespace(target), is_importable)
     copy.add_definition(target.__name__, target)
-    return copy.to_source()
+    source = copy.to_source()
+    copy.check_same(source.text)
+    return source
 
 
 @dataclass
@@ -184,6 +191,31 @@ class _Copy:
         used_by = self.root if user == self.root else f"{self.root} (in {user})"
         raise ConfigError(f"{self.subject}: {used_by} uses {name}, {what}")
 
+    def check_same(self, text: str) -> None:
+        """Raise ConfigError if the copy defines anything else than the script has now."""
+        module = ModuleType(CHECKED_MODULE)
+        sys.modules[module.__name__] = module  # @dataclass looks it up
+        try:
+            exec(compile(text, "<copy>", "exec", dont_inherit=True), vars(module))
+            search = DifferenceSearch()
+            for name in sorted(self.visited & {*vars(module)} - {*MODULE_NAMES}):
+                live = self.namespace.get(name)
+                if place := search.find(live, vars(module)[name], name):
+                    raise ConfigError(
+                        f"{self.subject}: {place} differs from its source, which trials use: it "
+                        "was changed later, or each run gives another value; change the source "
+                        f"of {name} instead"
+                    )
+        except ConfigError:
+            raise
+        except Exception as error:
+            raise ConfigError(
+                f"{self.subject}: the source of {self.root} does not run without the rest of its "
+                f"script ({type(error).__name__}: {truncate_middle(error, 120)}); {HOW}"
+            ) from error
+        finally:
+            del sys.modules[module.__name__]
+
     def to_source(self) -> ExtractedSource:
         """Return the text of the module."""
         head = [FUTURE] if self.is_future else []
@@ -201,11 +233,20 @@ def global_names(text: str, *, future: bool = False) -> list[str]:
     table = symtable.symtable(head + text, "<source>", "exec")
     own = {s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_imported()}
     names = {s.get_name() for s in table.get_symbols() if s.is_referenced()}
+    # `global count; count += 1` reads a name, though Python's table has it as assigned only.
+    changed = {
+        node.target.id
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name)
+    }
     pending = list(table.get_children())
     while pending:
         child = pending.pop()
         pending += child.get_children()
-        names |= {s.get_name() for s in child.get_symbols() if s.is_global() and s.is_referenced()}
+        for symbol in child.get_symbols():
+            is_read = symbol.is_referenced() or symbol.get_name() in changed
+            if symbol.is_global() and is_read:
+                names.add(symbol.get_name())
     return sorted(names - own)
 
 

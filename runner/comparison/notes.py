@@ -13,21 +13,22 @@ from runner.plan.plan import Plan
 def notes_on_unmatched_arms(
     plan: Plan, request: Request, parts: Mapping[str, GeneratedPart]
 ) -> list[str]:
-    """Return a note on each arm that no whole-number argument can match, with its cost.
+    """Return a note on each arm that is not matched, with its cost.
 
-    The note is left out if the costs are equal.
+    Mostly it has no whole-number argument. The note is left out if the costs are equal.
     """
     if request.match == MatchCost.none.value:
         return []
     by, arms = MatchCost(request.match), {arm.name: arm.config for arm in plan.arms}
     goal = matched_cost(arms[request.baseline], by)
     notes = []
-    for name, part in parts.items():
-        config = arms[name]
+    for name in (arm.name for arm in request.arms):
+        config, part = arms[name], parts.get(name)
         if name != request.baseline and config.match.by is MatchCost.none:
             match = Match(by, request.baseline, config.match.solve, config.match.tolerance)
             unmatched = dataclasses.replace(config, match=match)
             for note in note_unmatched_cost(name, unmatched, request.baseline, goal):
-                why = f"{part.builder.name} has no whole-number argument to set"
-                notes.append(f"{note}; {why}" if not part.builder.fields else note)
+                if part is not None and not part.builder.fields:
+                    note += f"; {part.builder.name} has no whole-number argument to set"
+                notes.append(note)
     return notes

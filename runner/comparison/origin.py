@@ -58,8 +58,10 @@ def is_importable(name: str) -> bool:
     spec = _find_spec(name)
     if spec is None:
         return False
-    if file is None:  # built into Python, or a folder without __init__.py
-        return spec.origin in (None, "built-in", "frozen") or not spec.has_location
+    if spec.origin in ("built-in", "frozen"):  # built into Python; frozen modules have a file too
+        return True
+    if file is None:  # a folder without __init__.py
+        return spec.origin is None or not spec.has_location
     return bool(spec.origin) and os.path.realpath(str(spec.origin)) == os.path.realpath(file)
 
 
@@ -90,7 +92,7 @@ def is_hashed(module: str) -> bool:
     return top not in sys.stdlib_module_names and top not in ("torch", "runner", "experiments")
 
 
-def is_installed(module: str) -> bool:
+def is_in_install_folder(module: str) -> bool:
     """Return whether a module is in a folder of installed packages, or comes with Python."""
     top = module.partition(".")[0]
     if top in sys.stdlib_module_names:
@@ -101,4 +103,4 @@ def is_installed(module: str) -> bool:
 
 def import_folder(module: str) -> Path | None:
     """Return the folder of `sys.path` that holds a module that is not installed; else None."""
-    return None if is_installed(module) else find_parent_folder(module.partition(".")[0])
+    return None if is_in_install_folder(module) else find_parent_folder(module.partition(".")[0])

@@ -94,7 +94,7 @@ def read_request(
         arms=tuple(read),
         group=group,
         task=_text("task", task, "e.g. domains"),
-        experiment=_choice("experiment", experiment, registry.experiment_names()),
+        experiment=_text("experiment", experiment, "e.g. ffn"),
         baseline=names[0] if baseline is None else _choice("baseline", baseline, names),
         match=_choice("match", match, [each.value for each in MatchCost]),
         n_seeds=_count_of_seeds(n_seeds),
@@ -105,9 +105,11 @@ def read_request(
     )
 
 
-def check_task(task: str) -> None:
-    """Raise ConfigError for an unknown task; plug-ins are imported before."""
-    _choice("task", task, option_folders.option_names("task"))
+def check_names(request: Request) -> None:
+    """Raise ConfigError for an unknown experiment or task; plug-ins are imported before."""
+    experiments = {*registry.experiment_names(), *option_folders.option_names("experiment")}
+    _choice("experiment", request.experiment, experiments)
+    _choice("task", request.task, option_folders.option_names("task"))
 
 
 def _choice(name: str, value: Any, known: Iterable[str]) -> str:

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hydra import initialize_config_dir
 from hydra._internal import config_loader_impl
 from hydra._internal import hydra as hydra_internals
 from hydra.core.global_hydra import GlobalHydra
@@ -84,8 +83,7 @@ def _own_hydra() -> Iterator[None]:
     try:
         hydra_cache.clear()  # other classes may have the kinds of an earlier comparison
         hydra_loader.install_checked_loader()
-        with initialize_config_dir(str(option_folders.CONF), version_base="1.3"):
-            yield
+        yield
     finally:
         for current, before in zip((instances, resolvers), saved, strict=True):
             current.clear()

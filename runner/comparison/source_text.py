@@ -4,7 +4,6 @@ import ast
 import inspect
 import linecache
 import sys
-import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,17 +84,18 @@ def parse_source(file: str, content: str) -> SourceText | None:
 
 
 def own_codes(value: Any) -> list[CodeType]:
-    """Return the code of a function, or of the functions of a class."""
+    """Return the code of a function, or of the functions in the body of a class."""
     if not isinstance(value, type):
         function = inspect.unwrap(value)
         return [function.__code__] if isinstance(function, FunctionType) else []
-    codes = []
+    codes: list[CodeType] = []
+    module = value.__module__  # NamedTuple copies functions of other modules into its classes
     for member in vars(value).values():
         functions = [member, getattr(member, "__func__", None), getattr(member, "fget", None)]
         for each in filter(callable, functions):
             function = inspect.unwrap(each)
             own = getattr(function, "__qualname__", "").startswith(f"{value.__qualname__}.")
-            if isinstance(function, FunctionType) and own:
+            if own and isinstance(function, FunctionType) and function.__module__ == module:
                 codes.append(function.__code__)
     return codes
 
@@ -130,7 +130,9 @@ def find_definition(subject: str, value: Any, namespace: dict[str, Any]) -> Defi
     Raises:
         ConfigError: the source cannot be read, or it has changed since the script was started.
     """
-    name, codes = value.__name__, own_codes(value)
+    name = value.__name__
+    # @dataclass and NamedTuple generate functions, which have no file.
+    codes = [c for c in own_codes(value) if linecache.getlines(c.co_filename, namespace)]
     sources = find_sources(namespace)
     if codes:
         file = codes[0].co_filename
@@ -179,9 +181,14 @@ def find_imports(
 
 
 def _segment(content: str, node: ast.stmt) -> str:
+    """Return the source of a definition; below `if` or `try` it is written from its tree.
+
+    Less indentation would change texts of several lines.
+    """
     assert isinstance(node, DEFINITIONS)
-    lines = content.splitlines()[first_line(node) - 1 : node.end_lineno]
-    return textwrap.dedent("\n".join(lines))
+    if node.col_offset:
+        return ast.unparse(node)
+    return "\n".join(content.split("\n")[first_line(node) - 1 : node.end_lineno])
 
 
 def _check_unchanged(subject: str, name: str, codes: list[CodeType], source: SourceText) -> None:

@@ -32,6 +32,7 @@ from runner.plan.keys import (
 )
 from runner.plan.overrides import parse_override
 from runner.plan.security import refuse_code, refuse_code_in_values
+from runner.plan.user_arguments import check_plugin_list
 from runner.plan.user_options import load_user_options
 from runner.wording.names import name_hint
 from runner.wording.output import truncate_middle
@@ -119,12 +120,7 @@ def read_plugin_names(texts: Sequence[str]) -> list[str]:
                     f"{text}: name importable modules, e.g. 'plugins=[my_package.my_ffn]', or "
                     "leave plugins out"
                 )
-            if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-                raise ConfigError(
-                    f"{truncate_middle(text, 120)}: plugins must be a list of modules, e.g. "
-                    "'plugins=[my_package.my_ffn]'"
-                )
-            modules += value
+            modules += check_plugin_list(text, value)
     return modules
 
 

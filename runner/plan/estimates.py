@@ -65,6 +65,13 @@ def inspect_module(
     return module_faults.inspect_module(group, part, d_model, length, is_padded=is_padded)
 
 
+def find_task_fault(task: Any) -> str:
+    """Return the fault of a plain task's loss or metrics; "" if there is none. Imports torch."""
+    from experiments.estimates import task_faults
+
+    return task_faults.find_task_fault(task)
+
+
 def import_torch() -> None:
     """Import torch and the checks, in the process that builds modules for a plan."""
     from experiments.estimates import module_faults

@@ -64,7 +64,8 @@ class HelperProcess:
     def load(self, plugins: Sequence[str], sources: Mapping[str, str]) -> None:
         """Import plug-ins in the process; start it if necessary.
 
-        A process that has imported other sources is replaced.
+        A process that has imported other sources is replaced, and so is one that has other paths:
+        it may have imported modules of the same names from there.
 
         Args:
             plugins: the modules to import, in their order.
@@ -78,7 +79,7 @@ class HelperProcess:
             changed = [
                 name for name, one in loaded["sources"].items() if one != sources.get(name, one)
             ]
-            if changed:
+            if changed or (self.loaded and loaded["path"] != list(sys.path)):
                 self.close()
                 loaded["sources"] = {}
             merged = {**loaded["sources"], **sources}

@@ -95,6 +95,11 @@ def inspect_requested_part(request: dict[str, Any]) -> list[Any]:
     return [*estimates.inspect_module(group, part, *sizes, is_padded=request["is_padded"])]
 
 
+def inspect_requested_task(request: dict[str, Any]) -> str:
+    """Return the fault of a plain task's loss or metrics; "" if there is none."""
+    return estimates.find_task_fault(read_part(request))
+
+
 def read_part(request: dict[str, Any]) -> Any:
     """Return the part that a request names.
 
@@ -117,4 +122,5 @@ COMMANDS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "load": import_requested_plugins,
     "count": count_requested_cost,
     "inspect": inspect_requested_part,
+    "task": inspect_requested_task,
 }

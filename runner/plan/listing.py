@@ -21,13 +21,12 @@ from runner.plan.option_folders import (
     read_yaml,
 )
 from runner.plan.security import check_yaml_file
+from runner.plan.user_arguments import FOLDER_FLAGS, PLUGINS, read_plugin_list
 from runner.plan.user_options import load_user_options
 from runner.wording.names import format_count
 from runner.wording.output import MAX_CHARACTERS, truncate_middle
 
 SCALES = ("smoke", "quick", "full")
-FOLDER_FLAGS = ("--config-dir", "-cd")
-PLUGINS = "plugins="
 
 
 class ListRequest(NamedTuple):
@@ -46,11 +45,7 @@ def list_experiments(user_folder: Path | None = None, plugins: Sequence[str] = (
         ConfigError: the user's folder does not exist, one of its files is refused, or a plug-in
             cannot be imported.
     """
-    named: list[str] = []
-    if plugins:
-        from runner.plan.arguments import read_plugin_names  # imports Hydra, which takes time
-
-        named = read_plugin_names(plugins)
+    named = [name for text in plugins for name in read_plugin_list(text.partition("=")[2])]
     load_user_options(user_folder, named)
     own = [] if user_folder is None else [f"--config-dir={user_folder}"]
     command = " ".join(["python -m runner", *map(truncate_middle, [*own, *plugins])])
@@ -94,7 +89,7 @@ def describe_experiment(path: Path) -> list[str]:
         raise
     except (AttributeError, TypeError, OSError, ValueError, yaml.YAMLError) as error:
         raise ConfigError(
-            f"{path} is not an experiment; README.md has a template of ten lines"
+            f"{path} is not an experiment; docs/bring_your_own.md has an example"
         ) from error
     return lines
 
@@ -153,7 +148,7 @@ def parse_list_request(arguments: Sequence[str]) -> ListRequest | None:
         flag, equals, folder = word.partition("=")
         if flag in FOLDER_FLAGS:
             folders.append(folder if equals or not rest else rest.pop(0))
-        elif word.startswith(PLUGINS):
+        elif flag == PLUGINS and equals:
             plugins.append(word)
         else:
             return None

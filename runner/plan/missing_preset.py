@@ -39,7 +39,6 @@ def smoke_preset(option: str) -> dict[str, Any] | None:
     lowered = lowered_values(name)
     return {
         "duration": "",
-        "claim": [],
         **{key: value for key, value in lowered.items() if key == "n_seeds"},
         "training": {
             key.removeprefix("training."): value

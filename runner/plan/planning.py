@@ -29,6 +29,7 @@ from runner.plan import (
     report_spec,
     seed_checks,
     selection,
+    task_inspection,
 )
 from runner.plan.composition import compose_arms
 from runner.plan.config_reader import defaults_of_deleted_keys, read_study
@@ -91,6 +92,7 @@ def make_plan(
     checks.check_controls(study, spec)
     empty = references.check_references(study, spec, composed.arms, overrides)
     inspector.check_arms(composed.arms)
+    task_inspection.check_tasks(composed.arms, study.plugins)
     # Refuse everything that can be refused before data are prepared, which may take minutes.
     devices = {name: device.resolve(arm.device) for name, arm in composed.arms.items()}
     tuned = study.tune.key is not None and evaluation is Evaluation.report

@@ -69,7 +69,7 @@ def import_all_plugins(named: Sequence[str]) -> list[str]:
         A note for each installed plug-in that is left out.
 
     Raises:
-        ConfigError: a named module cannot be imported, or two modules register one name.
+        ConfigError: a named module cannot be imported, or two modules use one name.
     """
     installed, notes = find_installed_plugins(), []
     usable = [plugin for plugin in installed if plugin.module in named]
@@ -82,7 +82,11 @@ def import_all_plugins(named: Sequence[str]) -> list[str]:
             usable.append(plugin)
     UsablePlugins.installed = tuple(usable)
     try:
-        moved_imports.load_plugins(named)
+        for module in named:
+            with registry.restored_metrics(module):
+                moved_imports.load_plugins([module])
+    except registry.NameTakenError as error:
+        raise ConfigError(f"plugins: {error}") from error
     except ConfigError as error:
         cause = error.__cause__
         if isinstance(cause, registry.NameTakenError) and (
@@ -104,7 +108,8 @@ def import_installed_plugin(plugin: InstalledPlugin, installed: Sequence[Install
     try:
         if not all(part.isidentifier() for part in plugin.module.split(".")):
             raise ImportError(f"{plugin.module!r} is not a module, package.module")
-        plugins.check_source(plugin.module, importlib.import_module(plugin.module))
+        with registry.restored_metrics(plugin.module):
+            plugins.check_source(plugin.module, importlib.import_module(plugin.module))
     except registry.NameTakenError as error:
         other = find_package(error.owner, installed)
         packages = " or ".join(one.package for one in (plugin, other) if one)

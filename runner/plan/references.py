@@ -28,8 +28,8 @@ def check_references(
         overrides: the overrides of the command line.
 
     Raises:
-        ConfigError: a claim or the subject of a headline names an arm that does not exist, or a
-            claim or headline names a metric that no trial records.
+        ConfigError: a claim or the subject of a headline names an arm that does not exist. Or
+            one of them names a metric that no trial records.
     """
     # After `~arms` the claims and headlines of a preset may name deleted arms.
     if not any(text.startswith("~arms") for text in overrides):

@@ -59,5 +59,5 @@ def next_commands(study: StudyRecord) -> list[tuple[str, str]]:
 def _with(words: Sequence[str], *overrides: str) -> str:
     """Return a command with overrides in place of its own ones of the same keys."""
     keys = {override.partition("=")[0] for override in overrides}
-    kept = [word for word in words if word.partition("=")[0] not in keys]
-    return shlex.join([*kept, *overrides])
+    others = [word for word in words if word.partition("=")[0] not in keys]
+    return shlex.join([*others, *overrides])

@@ -5,8 +5,8 @@ Drawing takes most of the time of a run whose trials all exist. So each run keep
 and its hover texts. The key is a hash of the figure's settings, of the records, of the code that
 draws, and of the versions of its libraries.
 
-The index is signed with a secret of this user. So a run folder from another person, or one that
-somebody has edited, never supplies a picture.
+The index is signed with a secret of this user. So a run folder from another person never
+supplies a picture, nor does a folder that was edited.
 """
 
 import contextlib

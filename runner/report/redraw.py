@@ -84,6 +84,8 @@ def find_run(arguments: Sequence[str]) -> Path:
     Raises:
         ConfigError: the arguments are not understood, or there is no such run.
     """
+    if any(word.startswith("plugins=") for word in arguments):
+        raise ConfigError(f"redraw takes no plugins=, because a run needs no code; type {USAGE}")
     names = [word for word in arguments if not word.startswith(OUTPUTS)]
     folders = [word.removeprefix(OUTPUTS) for word in arguments if word.startswith(OUTPUTS)]
     if len(names) > 1 or len(folders) > 1 or "\0" in "".join(arguments):

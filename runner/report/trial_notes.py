@@ -7,6 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from runner.wording.names import format_count
+
 MAX_NAMED = 3  # trials that a note names
 
 
@@ -38,7 +40,7 @@ def message_notes(trials: pd.DataFrame) -> list[str]:
     if "message" not in trials:
         return []
     rows = trials[(trials["status"] == "done") & trials["message"].astype(bool)]
-    # Trials of one arm may say the same, e.g. what a figure leaves out: that is one line.
+    # Trials of one arm may have the same message, e.g. on a figure: that is one line.
     lines = [
         f"{arm} seed {of_message.seed.iloc[0]}: {message}"
         if len(of_message) == 1
@@ -46,7 +48,7 @@ def message_notes(trials: pd.DataFrame) -> list[str]:
         for (arm, message), of_message in rows.groupby(["arm", "message"], sort=False)
     ]
     n_more = len(lines) - MAX_NAMED
-    more = [f"{n_more} more trials have messages of this kind"] if n_more > 0 else []
+    more = [f"{format_count(n_more, 'more message')} of this kind"] if n_more > 0 else []
     return [*lines[:MAX_NAMED], *more]
 
 

@@ -33,6 +33,7 @@ from runner.records.files import (
 )
 from runner.records.job import Job, Stage
 from runner.records.store import LOG, Slot, Store, TrialRecords
+from runner.wording.names import format_count
 from runner.wording.output import describe_error, first_lines, join_names, truncate_middle
 
 N_DAMAGE_LINES = 9  # damaged trials that get a line each; the rest share one line
@@ -144,7 +145,8 @@ def list_trials(plan: Plan) -> list[Entry]:
             if accept
             else "computed again (reuse=accept would keep them)"
         )
-        plan.notes.append(f"{stale} finished trials were computed by other code: {action}")
+        trials = f"{format_count(stale, 'finished trial')} {'was' if stale == 1 else 'were'}"
+        plan.notes.append(f"{trials} computed by other code: {action}")
     plan.notes.extend(damage_notes(damages))
     return entries
 

@@ -46,7 +46,8 @@ def choices(group: str) -> list[str]:
 
 
 def groups(experiment: str) -> list[str]:
-    return list(registry.experiment_groups(experiment))
+    """Return the groups that have options; `model` is one set of keys, in conf/config.yaml."""
+    return [group for group in registry.experiment_groups(experiment) if group != "model"]
 
 
 def each_once(experiment: str) -> Iterator[Choice]:

@@ -7,7 +7,7 @@ and time of modification.
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,12 @@ from runner.records.files import read_json, write_json
 
 CHUNK_BYTES = 2**24
 INDEX = "tokens-index.json"
+LARGEST_HIGH_WORD = 15
+"""The largest high half of ids below 2**20, which includes all vocabularies in use."""
+LEAST_LARGE_ID = 256
+"""The largest id at even positions from which small ids at odd positions are remarkable."""
+LEAST_PAIRS = 32
+"""Pairs of ids from which the type of a file is judged."""
 LLM_C_MAGIC = 20240520
 """The first number of a `.bin` of llm.c, which has a header of 256 numbers."""
 
@@ -85,6 +91,7 @@ class FileContent:
         digest: the SHA-256 of its ids.
         smallest, largest: the range of its ids.
         at_smallest, at_largest: the first positions of these ids.
+        largest_even, largest_odd: the largest ids at even and at odd positions; -1 without one.
     """
 
     digest: str
@@ -92,6 +99,8 @@ class FileContent:
     largest: int
     at_smallest: int
     at_largest: int
+    largest_even: int
+    largest_odd: int
 
 
 def stamp_of(path: str) -> tuple[int, int, int]:
@@ -101,6 +110,21 @@ def stamp_of(path: str) -> tuple[int, int, int]:
     except OSError:
         return 0, 0, 0
     return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+def leave_out(paths: Sequence[Path], others: Sequence[Path]) -> list[Path]:
+    """Return the paths without those of the files in `others`, also under another name."""
+    excluded = {_identity(path) for path in others}
+    return [path for path in paths if _identity(path) not in excluded]
+
+
+def _identity(path: Path) -> object:
+    """Return device and inode of a file, which identify it; its path if it cannot be read."""
+    try:
+        status = path.stat()
+    except OSError:
+        return path
+    return status.st_dev, status.st_ino
 
 
 def open_token_file(path: Path, dtype: str) -> TokenFile:
@@ -138,12 +162,16 @@ def _read_header(path: Path, name: str) -> tuple[int, np.dtype[Any]]:
     """Return the length of the header of a `.npy` file, and the type of its numbers."""
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-        assert isinstance(array, np.memmap)
-    except (ValueError, EOFError, AssertionError) as error:
+        if not isinstance(array, np.memmap):
+            array.close()
+            raise ValueError("it is an archive of several arrays, .npz; save one with numpy.save")
+    except (ValueError, EOFError) as error:
         reason = " ".join(str(error).split())
         if "Object arrays" in reason or "Python objects" in reason:
             reason = "it has Python objects, which are not read"
-        raise ValueError(f"{name} is no .npy file of token ids ({reason})") from error
+        # NumPy takes other content for a pickle, and its advice on pickles is of no use here.
+        why = "" if "pickle" in reason else f" ({reason})"
+        raise ValueError(f"{name} is no .npy file of token ids{why}") from error
     if array.dtype.kind not in "iu":
         raise ValueError(f"{name} has numbers of {array.dtype}; token ids are whole numbers")
     if array.dtype.byteorder == ">":
@@ -187,6 +215,7 @@ def _scan(file: TokenFile) -> FileContent:
     """Read a file once, in chunks."""
     digest = hashlib.sha256()
     smallest, largest = (2**64, 0), (-1, 0)
+    of_parity = [-1, -1]
     for start, ids in file.chunks(0, file.n):
         digest.update(ids.data)
         low, high = int(ids.min()), int(ids.max())
@@ -194,11 +223,16 @@ def _scan(file: TokenFile) -> FileContent:
             smallest = low, start + int(ids.argmin())
         if high > largest[0]:
             largest = high, start + int(ids.argmax())
-    return FileContent(digest.hexdigest(), smallest[0], largest[0], smallest[1], largest[1])
+        for offset in range(min(2, len(ids))):
+            parity = (start + offset) % 2
+            of_parity[parity] = max(of_parity[parity], int(ids[offset::2].max()))
+    values, places = (smallest[0], largest[0]), (smallest[1], largest[1])
+    return FileContent(digest.hexdigest(), *values, *places, *of_parity)
 
 
 def check_ids(file: TokenFile, content: FileContent, vocabulary: int) -> None:
-    """Raise ValueError if an id of a file is outside the vocabulary."""
+    """Raise ValueError if an id of a file is outside the vocabulary, or the type is wrong."""
+    check_type(file, content, vocabulary)
     for value, place in (
         (content.smallest, content.at_smallest),
         (content.largest, content.at_largest),
@@ -209,3 +243,28 @@ def check_ids(file: TokenFile, content: FileContent, vocabulary: int) -> None:
                 f"{vocabulary} ids are 0 to {vocabulary - 1}. Raise task.vocabulary, or correct "
                 "task.dtype"
             )
+
+
+def check_type(file: TokenFile, content: FileContent, vocabulary: int) -> None:
+    """Raise ValueError if the ids of a `.bin` seem to have a wider type than the chosen one.
+
+    Each wide id then counts as two, and those at odd positions are the high halves. The rule, for
+    `LEAST_PAIRS` pairs or more: all ids at odd positions are 0 and some other id is not, or all are
+    at most `LARGEST_HIGH_WORD` and an id at an even position is `LEAST_LARGE_ID` or more. Text has
+    large ids at both. A `.npy` names its type and is not judged.
+    """
+    if Path(file.path).suffix != ".bin":
+        return
+    if file.dtype == "uint16" and vocabulary > 2**16:
+        raise ValueError(
+            f"task.vocabulary={vocabulary}: ids of uint16 end at 65535; give task.dtype=uint32"
+        )
+    even, odd = content.largest_even, content.largest_odd
+    is_wider = (odd == 0 and even > 0) or (odd <= LARGEST_HIGH_WORD and even >= LEAST_LARGE_ID)
+    if file.n >= 2 * LEAST_PAIRS and is_wider:
+        size = f"is at most {odd}" if odd else "is 0"
+        correction = "write them as uint32" if file.dtype == "uint32" else "give task.dtype=uint32"
+        raise ValueError(
+            f"{file.name} does not look like ids of {file.dtype}: every second one "
+            f"{size}, as in halves of wider numbers; {correction}, or save the ids as .npy"
+        )

@@ -127,8 +127,8 @@ def choose_windows(
     hashes = np.stack([window_hashes(part, length) for part in (windows[:, :-1], windows[:, 1:])])
     is_known = np.zeros(len(windows), bool)
     n_searched = 0
-    for ids in training_blocks(train, length):
-        n_searched += len(ids)
+    for ids, n_new in training_blocks(train, length):
+        n_searched += n_new
         # Few hashes are sought among many: sort the few.
         is_known |= occur_in(hashes, rolling_hashes(ids, length))
     free = windows[~is_known]
@@ -163,13 +163,19 @@ def occur_in(sought: NDArray[np.uint64], hashes: NDArray[np.uint64]) -> NDArray[
     return np.asarray(np.isin(sought, present).any(axis=0))
 
 
-def training_blocks(train: Sequence[Segment], length: int) -> Iterator[NDArray[Any]]:
-    """Yield the training ids in blocks that overlap by `length` - 1, or blocks spread over them."""
+def training_blocks(train: Sequence[Segment], length: int) -> Iterator[tuple[NDArray[Any], int]]:
+    """Yield the training ids in blocks that overlap by `length` - 1, or blocks spread over them.
+
+    Each block comes with the number of its ids that no block before it has.
+    """
     places = [
         (segment, start) for segment in train for start in range(segment.first, segment.last, BLOCK)
     ]
     if len(places) > MAX_BLOCKS:
         places = pick_evenly(places, MAX_BLOCKS)
+    former: tuple[Segment | None, int] = None, 0
     for segment, start in places:
         end = min(start + BLOCK + length - 1, segment.last)
-        yield segment.file.read(start, end - start)
+        n_new = end - (max(start, former[1]) if segment is former[0] else start)
+        yield segment.file.read(start, end - start), n_new
+        former = segment, end

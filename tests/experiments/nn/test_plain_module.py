@@ -273,3 +273,61 @@ def test_modules_on_the_meta_device_stay_there():
         y, _ = layer(torch.ones(1, 3, D))
     assert y.device.type == "meta"
     assert all(parameter.is_meta for parameter in layer.parameters())
+
+
+class OneLength(nn.Module):
+    """Gates along time, as in gMLP, which serve sequences of 24 positions only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = nn.Parameter(torch.ones(24, 1))
+        self.down = nn.Linear(D, D)
+
+    def forward(self, x):
+        return self.down(x * self.gate)
+
+
+def test_a_module_of_one_length_is_called_with_the_length_of_the_task():
+    def drawn(*lengths: int) -> tuple[Tensor, list[str]]:
+        layer = adapted(OneLength)
+        initialise(Stack(layer), 0, gains={"down": 0.5}, lengths=lengths)
+        return layer.module.down.weight.detach(), layer.notes
+
+    normal = draw_normal(torch.empty(D, D), named_generator(0, "layers.0.down.weight"))
+    weight, notes = drawn(24)
+    torch.testing.assert_close(weight, 0.5 * D**-0.5 * normal)
+    assert notes == []
+    weight, (note,) = drawn(0, 25)
+    torch.testing.assert_close(weight, D**-0.5 * normal)
+    assert note.startswith("ffn=mine: a sample of 25 positions fails (RuntimeError: The size of te")
+    assert note.endswith("), so no initial weights are scaled with depth; declare residual_writers")
+
+
+def test_a_layer_whose_output_changes_in_place_is_no_writer():
+    class InPlace(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.up = nn.Linear(D, D)
+
+        def forward(self, x):
+            return torch.relu_(self.up(x))
+
+    layer = initialised(adapted(InPlace), down=0.5)
+    assert layer.residual_writers() == []
+    assert "no linear layer returns the output" in layer.notes[0]
+    assert initialised(adapted(lambda: Heads())).residual_writers()
+
+
+def test_the_row_of_padding_stays_zero():
+    table = initialised(adapted(lambda: Table())).module.table.weight
+    assert not table[2].any()
+    assert table[[0, 1, 3]].all()
+
+
+class Table(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(4, D, padding_idx=2)
+
+    def forward(self, x):
+        return x + self.table.weight[0]

@@ -339,6 +339,25 @@ SYMBOLS = {"length": 4, "vocabulary": 3, "__annotations__": {"length": int, "voc
             ),
             r"split\(\) gave held_out to none",
         ),
+        (
+            returns(
+                lambda _rng, n: np.zeros((n, 2), int),
+                split=lambda _self, sequences: (sequences[:0], sequences),
+            ),
+            r"split\(\) must return one of train, held_out, tuning",
+        ),
+        (
+            returns(lambda _rng, n: (np.zeros((n, 2), int), np.zeros(n, int))),
+            r"shape \(\d+,\); it must be targets \(n, length\), or labels if the class names them",
+        ),
+        (
+            returns(lambda _rng, n: np.zeros((n, 2), int), fingerprint=lambda _self: object()),
+            r"fingerprint\(\) returned object, which is no JSON data",
+        ),
+        (
+            returns(lambda _rng, n: np.zeros((n, 2), int), fingerprint=lambda _self: next(NUMBERS)),
+            r"two calls of fingerprint\(\) differ",
+        ),
         (returns(lambda _rng, n: np.zeros((n, 2), int), vocabulary=2.5), "vocabulary=2.5 must be"),
     ],
 )
@@ -403,6 +422,31 @@ def test_a_loss_that_is_no_tensor_is_refused():
 
     data = built(options_of(Bad))
     with pytest.raises(ValueError, match=r"loss\(\) returned float; it must return a tensor"):
+        data.loss(torch.zeros(5, 6, 9), data.batch(0))
+
+
+def test_an_error_in_loss_or_metrics_names_the_task_and_the_method():
+    class Bad(Echo):
+        def loss(self, prediction, target):
+            return prediction - target
+
+        def metrics(self, prediction, target):
+            return {"right": prediction.no_such_method()}
+
+    options = options_of(Bad)
+    data = built(options)
+    for method in ("loss", "metrics"):
+        with pytest.raises(ValueError, match=rf"task={options.kind}: {method}\(\) failed with"):
+            getattr(data, method)(torch.zeros(5, 6, 9), data.batch(0))
+
+
+def test_an_error_of_memory_in_a_loss_stays_one():
+    class Large(Echo):
+        def loss(self, prediction, target):
+            raise torch.OutOfMemoryError("no memory")
+
+    data = built(options_of(Large))
+    with pytest.raises(torch.OutOfMemoryError):
         data.loss(torch.zeros(5, 6, 9), data.batch(0))
 
 

@@ -154,7 +154,7 @@ def test_a_kind_that_is_taken_is_refused():
     class Other(Waves):
         """Another task."""
 
-    with pytest.raises(ValueError, match=r"experiments\.tasks\.waves has this kind already"):
+    with pytest.raises(ValueError, match=r"tasks\.waves has a task of this name already; choose"):
         task("waves")(Other)
 
 

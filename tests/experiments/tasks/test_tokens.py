@@ -159,6 +159,48 @@ def test_files_of_their_own_are_held_out(tmp_path: Path):
     assert "900 to train on, 400 held out" in tokens.prepare(tmp_path / "c").summary
 
 
+def test_held_out_files_are_not_trained_on(tmp_path: Path):
+    """A glob of training files may include the held-out ones, also by a link."""
+    (tmp_path / "data").mkdir()
+    for seed, name in enumerate(("a", "b", "val")):
+        write(tmp_path / f"data/{name}.bin", ids_of(900, seed))
+    (tmp_path / "v.bin").symlink_to(tmp_path / "data/val.bin")
+    os.link(tmp_path / "data/val.bin", tmp_path / "w.bin")
+    both = options(tmp_path / "data/[ab].bin", held_out_path=f"{tmp_path}/data/val.bin")
+    without = both.prepare(tmp_path / "c")
+    assert "1,800 to train on, 900 held out" in without.summary
+    assert "held out; 0 of" in without.summary
+    for held_out in ("data/val.bin", "v.bin", "w.bin"):
+        tokens = options(tmp_path / "data/*.bin", held_out_path=f"{tmp_path}/{held_out}")
+        data = tokens.prepare(tmp_path / "c")
+        assert data.summary == f"{without.summary}; 1 file of path is held out"
+        assert data.fingerprint == without.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("held_out", "message"),
+    [
+        ("a.bin", "has no file that task.held_out_path=.* has not, so nothing is left to train on"),
+        ("link.bin", "has no file that task.held_out_path="),
+        ("copy.bin", r"copy\.bin has the same ids as .*a\.bin, which is for training; leave out"),
+    ],
+)
+def test_training_files_are_not_held_out(tmp_path: Path, held_out: str, message: str):
+    write(tmp_path / "a.bin", ids_of(3000))
+    (tmp_path / "copy.bin").write_bytes((tmp_path / "a.bin").read_bytes())
+    (tmp_path / "link.bin").symlink_to(tmp_path / "a.bin")
+    tokens = options(tmp_path / "a.bin", held_out_path=str(tmp_path / held_out))
+    with pytest.raises(ValueError, match=message) as caught:
+        tokens.prepare(tmp_path / "c", keep=False)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_more_ids_are_searched_than_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(token_split, "BLOCK", 50)
+    summary = options(write(tmp_path / "a.bin", ids_of(1000))).prepare(tmp_path / "c").summary
+    assert "windows occur in 800 training ids" in summary
+
+
 class Constant(torch.nn.Module):
     def __init__(self, n: int) -> None:
         super().__init__()
@@ -222,6 +264,8 @@ def test_a_file_that_changes_during_a_run_is_named(tmp_path: Path):
 
 def bad_files(folder: Path) -> dict[str, tuple[str, dict[str, Any]]]:
     """Write bad files and return, for each, the message and options."""
+    archive = folder / "archive.npz"
+    np.savez(archive, ids=ids_of(90))
     cases: dict[str, tuple[Any, str, dict[str, Any]]] = {
         "empty.bin": (b"", "empty.bin is empty", {}),
         "odd.bin": (b"abc", "3 bytes of ids, but each uint16 has 2", {}),
@@ -251,6 +295,7 @@ def bad_files(folder: Path) -> dict[str, tuple[str, dict[str, Any]]]:
             r"has the header of llm\.c; remove it: tail -c \+1025",
             {},
         ),
+        "archive.npy": (archive.read_bytes(), r"an archive of several arrays, \.npz; save one", {}),
         "missing.bin": (None, "matches no file", {}),
     }
     written = {}
@@ -268,7 +313,7 @@ def bad_files(folder: Path) -> dict[str, tuple[str, dict[str, Any]]]:
 NAMES = (
     *("empty.bin", "odd.bin", "odd32.bin", "short.bin", "few.bin", "text.txt", "float.npy"),
     *("big.npy", "two.npy", "none.npy", "scalar.npy", "objects.npy", "fake.npy", "negative.npy"),
-    *("large.bin", "llmc.bin", "missing.bin"),
+    *("large.bin", "llmc.bin", "archive.npy", "missing.bin"),
 )
 
 
@@ -322,7 +367,8 @@ def test_blocks_overlap_so_that_no_window_is_lost_between_them(monkeypatch, tmp_
     ids = ids_of(430)
     file = token_files.open_token_file(write(tmp_path / "a.bin", ids), "uint16")
     blocks = [*token_split.training_blocks([token_split.Segment(file, 0, 430)], 8)]
-    assert set().union(*(rows_in(block, 8) for block in blocks)) == rows_in(ids, 8)
+    assert set().union(*(rows_in(block, 8) for block, _ in blocks)) == rows_in(ids, 8)
+    assert sum(n_new for _, n_new in blocks) == 430
     monkeypatch.setattr(token_split, "MAX_BLOCKS", 3)
     assert len([*token_split.training_blocks([token_split.Segment(file, 0, 430)], 8)]) == 3
 
@@ -406,3 +452,50 @@ def test_bad_files_end_a_command_with_one_line(tmp_path: Path):
         assert re.search(message, done.stderr), (name, done.stderr)
         assert len(done.stderr.strip().splitlines()) == 1, (name, done.stderr)
         assert not (tmp_path / "outputs").exists()
+
+
+def test_ids_of_a_wider_type_are_refused(tmp_path: Path):
+    wide = np.random.default_rng(1).integers(100_000, size=2000)
+    small = wide % 60
+    for ids, dtype, message in (
+        (wide.astype(np.uint32), "uint16", r"every second one is at most 1, .*task.dtype=uint32"),
+        (small.astype(np.uint32), "uint16", "every second one is 0"),
+        (small.astype(np.int64), "uint32", "every second one is 0, .*write them as uint32"),
+    ):
+        tokens = options(write(tmp_path / "a.bin", ids), vocabulary=65_536, dtype=IdType(dtype))
+        with pytest.raises(ValueError, match=message):
+            tokens.prepare(tmp_path / "c")
+
+
+def test_ids_of_the_right_type_raise_no_alarm(tmp_path: Path):
+    # Ranks of words in text: the k-th word is about as frequent as 1/k.
+    rng = np.random.default_rng(2)
+    frequent = np.minimum(rng.zipf(1.3, 4000), 50_000)
+    text = np.frombuffer(b"Every second letter of this sentence is no zero. " * 40, np.uint8)
+    pairs = np.stack([rng.integers(200, size=900), rng.integers(1, 3, size=900)], 1).ravel()
+    for name, ids in (
+        ("zipf", frequent),
+        ("bytes", text),
+        ("bits", rng.integers(2, size=2000)),
+        ("pairs", pairs),
+    ):
+        for dtype in (np.uint16, np.uint32):
+            path = write(tmp_path / f"{name}.bin", ids.astype(dtype))
+            kind = IdType(np.dtype(dtype).name)
+            options(path, vocabulary=50_001, dtype=kind).sides(tmp_path / "c", keep=False)
+    array = np.stack([np.full(500, 900), np.zeros(500)], 1).ravel().astype(np.uint16)
+    path = write(tmp_path / "a.npy", array)  # it names its type
+    options(path, vocabulary=70_000).sides(tmp_path / "c", keep=False)
+
+
+def test_a_vocabulary_beyond_the_type_is_refused(tmp_path: Path):
+    path = write(tmp_path / "a.bin", ids_of(2000))
+    options(path, vocabulary=65_536).prepare(tmp_path / "c")
+    with pytest.raises(ValueError, match=r"ids of uint16 end at 65535; give task.dtype=uint32"):
+        options(path, vocabulary=65_537).prepare(tmp_path / "c")
+
+
+def test_text_named_npy_is_refused_without_advice_on_pickles(tmp_path: Path):
+    (tmp_path / "fake.npy").write_text("hello")
+    with pytest.raises(ValueError, match=r"fake.npy is no .npy file of token ids$"):
+        options(tmp_path / "fake.npy").prepare(tmp_path / "c")

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from experiments.tasks import TASKS, load
@@ -14,6 +15,7 @@ from experiments.tasks.induction import Induction
 from experiments.tasks.numbers import Numbers, SourceUnit
 from experiments.tasks.pairs15 import Pairs15
 from experiments.tasks.patterns import Patterns
+from experiments.tasks.tokens import IdType, Tokens
 from experiments.tasks.translation import TranslationTask
 from experiments.tasks.values import Predict
 from experiments.tasks.waves import Waves
@@ -24,6 +26,7 @@ PATTERNS = {"local": 0.5, "long_range": 1.0, "periodic": 0.9, "period": 5}
 NUMBERS = Numbers(
     "numbers", 5, 1, True, SourceUnit.word, n_train=300, n_eval=40, label_smoothing=0.0
 )
+TOKENS = Tokens("tokens", 20, "ids.bin", "", 500, IdType.uint16, 0.3, None, None, n_eval=31)
 INDUCTION = Induction("induction", 12, vocabulary=16, max_period=3, n_eval=128)
 OPTIONS: list[TaskOptions] = [
     Domains("domains", 32, ["code", "japanese"], train_bytes=30_000, n_eval=41),
@@ -34,11 +37,21 @@ OPTIONS: list[TaskOptions] = [
     INDUCTION,
     NUMBERS,
     replace(NUMBERS, digits=3, longer=0, compositional=False, n_train=400, n_eval=31),
+    TOKENS,
+    replace(TOKENS, path="ids.npy"),
 ]
 
 
 def ready(options: TaskOptions, folder: Path) -> TaskOptions:
-    """Return the options; those of the user's own text have documents of several spellings."""
+    """Return the options; those of the user's own files name files that exist.
+
+    The documents of a text have several spellings. Token ids are a `.bin` or a `.npy` file.
+    """
+    if isinstance(options, Tokens):
+        path = folder / options.path
+        ids = np.random.default_rng(0).integers(options.vocabulary, size=6_000).astype(np.uint16)
+        ids.tofile(path) if path.suffix == ".bin" else np.save(path, ids)
+        return replace(options, path=str(path))
     if options.kind != "text":
         return options
     for index in range(12):

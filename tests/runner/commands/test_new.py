@@ -107,6 +107,7 @@ BAD = {
     "": "name a group and your option",
     "ffn": "name a group and your option",
     "fnn mine": "fnn: new cannot write it; did you mean ffn?",
+    "language_model mine": 'pass your class to runner.compare(..., group="model")',
     "ffn swiglu": "ablab has its own ffn=swiglu",
     "ffn moe": "ablab has its own ffn=moe",
     "norm translation": "ablab has an experiment of this name",

@@ -12,7 +12,7 @@ import yaml
 from experiments.parts import PARTS
 from runner import registry
 from runner.commands import comments
-from runner.commands.schema import print_schema
+from runner.commands.schema import HELP, print_schema
 from runner.commands.yaml_schemas import file_kinds, make_schema
 from runner.config import ConfigError
 from runner.plan.option_folders import CONF
@@ -55,6 +55,10 @@ def messages(validator: Any, document: Any) -> list[str]:
 @pytest.mark.slow
 def test_the_schema_is_a_schema(validators: dict[str, Any]):
     jsonschema.Draft202012Validator.check_schema(validators[""].schema)
+
+
+def test_the_help_names_every_kind_of_file():
+    assert set(re.findall(r"\w+", HELP)) >= set(file_kinds())
 
 
 def test_every_folder_of_conf_has_a_schema():

@@ -82,6 +82,7 @@ class Net(nn.Module):
         ("class Base(nn.Module):\n    SIZE = 5", "Base.SIZE", 5),
         ("try:\n    def helper(x):\n        return 2 * x\nexcept OSError: ...", "helper(x)", 6),
         ("", "math.floor(2.5)", 2),
+        ("import os", "os.sep.join('ab')", "a/b"),
         ("", "xml.etree.ElementTree.fromstring('<a/>').tag", "a"),
         ("", "sum(each for each in [x, x])", 6),
         ("", "(lambda y: y + x)(1)", 4),
@@ -114,6 +115,144 @@ def test_a_name_that_cannot_be_copied_is_named(
         copied(tmp_path, f"{before}\n{NET.format(name)}")
     assert f"Net uses {name}, " in str(caught.value)
     assert reason in str(caught.value)
+
+
+FULL = """
+class Net(nn.Module):
+    scale = 1.0
+    acts = {'relu': F.relu}
+    weight = torch.ones(2)
+
+    def __init__(self, d_model, p=LOW, *, q=0.5):
+        super().__init__()
+
+    @staticmethod
+    def twice(x):
+        return 2 * x
+
+    @property
+    def size(self):
+        return 3
+
+    def forward(self, x):
+        return self.twice(x) + helper(x)
+"""
+BEFORE = """
+import functools
+LOW = 0.1
+
+def logged(function):
+    level = 1
+    @functools.wraps(function)
+    def wrapper(*args):
+        return function(*args) + 0 * level
+    return wrapper
+
+@logged
+def helper(x, y=1):
+    return x + y
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ("Net.scale = 100.0", "Net.scale"),
+        ("Net.added = 1", "Net.added"),
+        ("del Net.size", "Net.size"),
+        ("Net.acts['gelu'] = act", "Net.acts"),
+        ("Net.weight[0] = 5", "Net.weight"),
+        ("def patch(self, x):\n    return x\nNet.forward = patch", "Net.forward"),
+        ("Net.twice = staticmethod(lambda x: 3 * x)", "Net.twice"),
+        ("Net.size = property(lambda self: 4)", "Net.size"),
+        ("LOW = 0.9", "Net.__init__.__defaults__"),
+        ("Net.__init__.__kwdefaults__['q'] = 0.9", "Net.__init__.__kwdefaults__['q']"),
+        ("Net.__bases__ = (nn.Identity,)", "Net.__bases__"),
+        ("helper.__closure__[0].cell_contents.__defaults__ = (2,)", "helper.__defaults__"),
+        ("helper.__closure__[1].cell_contents = 2", "helper"),
+    ],
+)
+def test_a_class_that_was_changed_after_its_definition_is_refused(
+    tmp_path: Path, change: str, place: str
+) -> None:
+    copied(tmp_path, f"{BEFORE}\n{FULL}")
+    with pytest.raises(ConfigError) as caught:
+        copied(tmp_path, f"{BEFORE}\n{FULL}\n{change}")
+    message = str(caught.value)
+    assert message.startswith(f"the arm mine: {place} differs from its source, which trials use")
+    assert len(message.splitlines()) == 1
+
+
+def test_a_value_that_differs_in_each_run_of_the_source_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"Net\.noise differs from its source"):
+        copied(tmp_path, f"{NET.format('x')}\n    noise = torch.rand(2)")
+
+
+def test_source_that_does_not_run_alone_is_refused(tmp_path: Path) -> None:
+    body = """
+    import os
+    os.environ["ABLAB_TEST_WIDTH"] = "3"
+    class Net(nn.Module):
+        width = int(os.environ["ABLAB_TEST_WIDTH"])
+        def forward(self, x):
+            return x
+    del os.environ["ABLAB_TEST_WIDTH"]
+    """
+    with pytest.raises(ConfigError, match=r"does not run without the rest .* \(KeyError: "):
+        copied(tmp_path, body)
+
+
+GENERATED = """
+    import enum
+    from dataclasses import dataclass, field
+    from typing import NamedTuple
+
+    class Kind(enum.Enum):
+        A = 1
+
+    @dataclass(frozen=True)
+    class Config:
+        kind: Kind = Kind.A
+        sizes: list[int] = field(default_factory=lambda: [5])
+
+    class Pair(NamedTuple):
+        left: int = 2
+
+    class Net(nn.Module):
+        def forward(self, x):
+            return Config().sizes[0] + Pair().left + Kind.A.value
+"""
+
+
+def test_generated_methods_are_copied_with_their_class(tmp_path: Path) -> None:
+    assert rebuild(copied(tmp_path, GENERATED))().forward(3) == 8
+    changed = f"{textwrap.dedent(GENERATED)}\nConfig.__init__.__defaults__ = (3, [])"
+    with pytest.raises(
+        ConfigError, match=r"Config\.__init__\.__defaults__ differs from its source"
+    ):
+        copied(tmp_path, changed)
+
+
+@pytest.mark.parametrize("head", ["if True:", "try:"])
+def test_a_class_below_a_condition_keeps_texts_of_several_lines(tmp_path: Path, head: str) -> None:
+    lines = [
+        head,
+        "    class Net(nn.Module):",
+        '        """A network,',
+        'with a line at the margin."""',
+        '        text = """a',
+        "   b",
+        '        c"""',
+        "        def forward(self, x):",
+        "            return x",
+        *(["except OSError: ..."] if head == "try:" else []),
+    ]
+    assert rebuild(copied(tmp_path, "\n".join(["", *lines]))).text == "a\n   b\n        c"
+
+
+def test_a_counter_of_the_script_is_copied(tmp_path: Path) -> None:
+    body = "def Net():\n    global count\n    count += 1\n    return globals()['count']\ncount = 4"
+    assert rebuild(copied(tmp_path, body))() == 5
 
 
 def test_a_name_that_a_helper_uses_is_named_with_the_helper(tmp_path: Path) -> None:

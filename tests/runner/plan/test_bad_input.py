@@ -13,7 +13,7 @@ from runner.config import ConfigError
 from runner.plan import arguments, moved_imports
 from runner.plan.overrides import parse_override
 from tests.fuzz.command import find_faults, run_in_process
-from tests.support.environment import ROOT
+from tests.support.guide import files_of_guide
 
 MOE = ("experiment=moe", "scale=smoke", "task=waves", "arm=dense")
 
@@ -180,10 +180,10 @@ def test_a_run_records_the_keys_that_were_left_out(plan):
 def test_keys_name_other_keys_in_yaml_as_on_the_command_line(tmp_path: Path):
     ending, made = planned_own(
         tmp_path,
-        "training: {log_every: 4, eval_every: '${training.log_every}'}\nseed: ${n_seeds}\n",
+        "training: {log_every: 1, eval_every: '${training.log_every}'}\nseed: ${n_seeds}\n",
     )
     assert ending.message == ""
-    assert made.arms[0].config.training.eval_every == 4
+    assert made.arms[0].config.training.eval_every == 1
     assert made.seeds[0] == made.study.n_seeds
 
 
@@ -352,9 +352,8 @@ def test_a_question_without_its_function_is_refused_in_the_plan(tmp_path: Path, 
     assert "test_bad_input has no function run(trial)" in ending.message
 
 
-def test_the_template_of_the_readme_is_an_experiment(tmp_path: Path):
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    template = readme.partition("```yaml\n")[2].partition("```")[0]
+def test_the_template_of_the_page_is_an_experiment(tmp_path: Path):
+    template = files_of_guide()["mine/experiment/my_gate.yaml"]
     assert 8 <= len(template.splitlines()) <= 12
     path = tmp_path / "mine" / "experiment" / "my_gate.yaml"
     path.parent.mkdir(parents=True)

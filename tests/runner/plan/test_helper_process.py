@@ -151,6 +151,19 @@ def test_it_ends_with_its_command(plugin: Path, state: str, number: int):
         assert has_ended(pid)
 
 
+def test_another_path_has_other_modules(
+    helper: HelperProcess, plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    narrow = helper.ask(request())["result"]
+    (tmp_path / "planted_part.py").write_text(
+        SOURCE.replace("nn.Linear(self.d_ff, d_model)", "nn.Linear(self.d_ff, d_model, bias=False)")
+    )
+    path = [str(tmp_path) if entry == str(plugin) else entry for entry in sys.path]
+    monkeypatch.setattr(sys, "path", path)
+    helper.load(["planted_part"], {"planted_part": "hash"})
+    assert helper.ask(request())["result"][0] == narrow[0] - 16
+
+
 SERVER = """
 import json, os, sys
 read, write, folder = int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from experiments.metrics import METRICS
 from runner import registry
 from runner.config import ConfigError
 from runner.plan import code_hash, option_folders, planning, plugin_packages, user_options
@@ -40,6 +41,12 @@ class MyOptions(Question):
 def run(trial):
     pass
 '''
+METRIC = """
+from experiments.metrics import METRICS
+from runner.metric_names import DivergedValue, Metric
+
+METRICS["{name}"] = Metric(DivergedValue.fixed, 1.0, meaning="Mine.")
+"""
 HEAD = """# @package _global_
 defaults:
   - override /attention: mha
@@ -223,8 +230,16 @@ BROKEN = {
     "import": ("import not_there_at_all\n", "No module named 'not_there_at_all'; is it installed?"),
     "no run": (QUESTION.format(name="lab_k_page").partition("def run")[0], ""),
     "hides": (PART.format(kind="swiglu"), "in lab_k rename the kind, e.g. my_swiglu"),
+    "metric": (
+        METRIC.format(name="val/loss"),
+        "plugins: lab_k declares the metric val/loss, which is declared already; choose another",
+    ),
+    "metric of a page": (METRIC.format(name="ffn/zero_share"), "lab_k declares the metric ffn/ze"),
     "shadows": (PART.format(kind="dense"), "experiments.parts.ffn has this kind already"),
-    "page": (QUESTION.format(name="moe"), "experiments.moe has this kind already"),
+    "page": (
+        QUESTION.format(name="moe"),
+        "experiments.moe has a question of this name already; choose another in lab_k",
+    ),
 }
 
 
@@ -349,6 +364,26 @@ def test_an_installed_package_that_takes_a_name_of_ours_is_named(site: Path):
     assert "the installed plug-in lab_w (package lab_w-dist 1.0): @part(" in ending.message
     assert "experiments.parts.moe has this kind already" in ending.message
     assert ending.code == 2
+
+
+def test_an_installed_package_that_declares_a_metric_of_ours_is_named(site: Path):
+    install(site, "lab_q", METRIC.format(name="val/loss"))
+    before = dict(registry.known_metrics())
+    for _ in range(2):  # a second command in the same process refuses it too
+        ending = run_in_process(SMALL)
+        assert (
+            "the installed plug-in lab_q (package lab_q-dist 1.0): lab_q declares the metric "
+            in (ending.message)
+        )
+        assert ending.message.endswith("choose another name, or type pip uninstall lab_q-dist")
+        assert find_faults(ending) == []
+    assert registry.known_metrics() == before
+
+
+def test_a_metric_of_ones_own_is_accepted(site: Path):
+    install(site, "lab_q", METRIC.format(name="lab_q/score"))
+    assert run_in_process(SMALL).message == ""
+    assert METRICS.pop("lab_q/score").value == 1.0
 
 
 def test_a_named_module_that_takes_the_name_of_an_installed_one_is_told_its_package(site: Path):

@@ -124,9 +124,12 @@ def test_smoke_changes_nothing_where_there_is_a_preset():
     ("lines", "said"),
     [
         ("code: fnn\n", "code=fnn: there is no such page; did you mean ffn?"),
-        ("code: my_lab\n", "code=my_lab: there is no such page; there are: ffn, "),
+        ("code: my_lab\n", "=my_lab: there is no such page; there are: compare, ffn, "),
         ("experiment: my_gate\n", "there is no page my_gate; add a line, e.g. code: ffn;"),
-        ("", "no key names the page that computes it; add a line, e.g. code: ffn; there are: f"),
+        (
+            "",
+            "names the page that computes it; add a line, e.g. code: ffn; there are: compare",
+        ),
         ("code: ffn\nexperiment: moe\n", "`experiment: moe` is not the file's name my_gate"),
         ("code: [ffn]\n", "code=['ffn']: there is no such page"),
     ],

@@ -196,6 +196,11 @@ def test_the_run_to_redraw_is_found(
     assert find_run(arguments).resolve() == two_runs[index].resolve()
 
 
+def test_plugins_are_refused_by_name():
+    with pytest.raises(ConfigError, match="redraw takes no plugins="):
+        find_run(["plugins=[q1]"])
+
+
 def test_latest_is_redrawn_in_the_folder_that_it_names(two_runs: list[Path]):
     for name in ("report.html", "comparison.csv"):
         (two_runs[0] / name).unlink()

@@ -82,6 +82,6 @@ def test_trials_that_are_done_tell_of_their_spikes_and_no_others():
     trials = pd.DataFrame(rows, columns=["arm", "seed", "status", "message"])
     lines = trial_notes.message_notes(trials)
     assert lines[0] == "x seed 0: spiked to 0"
-    assert lines[-1] == "2 more trials have messages of this kind"
+    assert lines[-1] == "2 more messages of this kind"
     assert len(lines) == 4
     assert not trial_notes.message_notes(trials.iloc[5:])

@@ -347,7 +347,8 @@ running = []
 for lose in (print, lose_folder, lose_socket, lose_server):
     lose()
     private_folders.prepare_socket_folder()
-    pool.start_job(context, None, running, lambda _, event: print(event["state"]))
+    job = SimpleNamespace(arm="a", seed=0)
+    pool.start_job(context, job, running, lambda _, event: print(event["state"]))
     running[-1].process.join()
     print(running[-1].process.exitcode)
 lose_folder()
