@@ -145,7 +145,7 @@ class PlainTaskOptions(TaskOptions):
             json.dumps(returned, sort_keys=True)
         except (TypeError, ValueError, RecursionError) as error:
             raise ValueError(
-                f"{name} returned {type(returned).__name__}, which is no JSON data; return text, "
+                f"{name} returned {type(returned).__name__}, which is not JSON data; return text, "
                 "numbers, or lists of these"
             ) from error
         return returned

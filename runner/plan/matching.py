@@ -70,6 +70,7 @@ def match_widths(
                         f"{STEP_SECONDS:g} s; set {key} in the arm's overrides, or "
                         "match.by=none"
                     ) from error
+                # The user sees that another field than the typed one was set.
                 if key != arm.match.solve:
                     only = key.partition(".")[2]
                     notes.append(f"arm {name}: its only whole-number field {only} is matched")

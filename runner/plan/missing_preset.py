@@ -37,15 +37,17 @@ def smoke_preset(option: str) -> dict[str, Any] | None:
         return None
     check_yaml_file(path)
     lowered = lowered_values(name)
-    return {
-        "duration": "",
-        **{key: value for key, value in lowered.items() if key == "n_seeds"},
-        "training": {
+    preset: dict[str, Any] = {"duration": ""}
+    preset |= {key: value for key, value in lowered.items() if key == "n_seeds"}
+    own = option_folders.read_yaml(path)
+    # A section that is no mapping, such as `training: null`, stays, so that it is refused.
+    if isinstance(own.get("training", {}), Mapping):
+        preset["training"] = {
             key.removeprefix("training."): value
             for key, value in lowered.items()
             if key.startswith("training.")
-        },
-    }
+        }
+    return preset
 
 
 def lowered_values(name: str) -> dict[str, int]:

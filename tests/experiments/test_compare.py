@@ -17,6 +17,7 @@ from experiments.estimates.module_faults import find_fault
 from experiments.nn.initialise import initialise
 from experiments.parts import PARTS, load
 from experiments.parts.body import body_cost
+from experiments.parts.counted_cost import CostCounter
 from experiments.parts.plain import derive_part
 from runner.config import ConfigError
 from tests.conftest import MakePlan
@@ -174,11 +175,15 @@ def test_initial_weights_depend_on_the_seed_alone() -> None:
     assert not torch.equal(weights[0], weights[2])
 
 
-def test_keys_and_values_of_a_model_without_attention_are_unknown() -> None:
+def test_keys_and_values_of_a_model_without_attention_are_unknown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(CostCounter, "elsewhere", None)
     assert math.isnan(part_of(Small).cost(VOCABULARY, 8).kv_bytes_per_token)
 
 
-def test_costs_of_a_plain_model_are_counted() -> None:
+def test_costs_of_a_plain_model_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CostCounter, "elsewhere", None)  # a plan of another test may have set it
     cost = part_of(Small).cost(VOCABULARY, 8)
     assert cost.parameters == sum(each.numel() for each in Small(VOCABULARY).parameters())
     assert cost.flops_per_token == 2 * 4 * VOCABULARY

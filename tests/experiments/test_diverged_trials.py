@@ -128,7 +128,7 @@ def test_the_record_of_a_diverged_trial(run, tmp_path: Path):
     for folder in folders:
         assert json.loads((folder / "status.json").read_text())["state"] == "diverged"
         text = (folder / "result.json").read_text()
-        rows = json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+        rows = json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
         results = {row["metric"]: row for row in rows["results"]}
         with (folder / "metrics.csv").open() as file:
             first = next(row for row in csv.DictReader(file) if row["metric"] == "val/loss")

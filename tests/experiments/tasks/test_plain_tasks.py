@@ -352,7 +352,7 @@ SYMBOLS = {"length": 4, "vocabulary": 3, "__annotations__": {"length": int, "voc
         ),
         (
             returns(lambda _rng, n: np.zeros((n, 2), int), fingerprint=lambda _self: object()),
-            r"fingerprint\(\) returned object, which is no JSON data",
+            r"fingerprint\(\) returned object, which is not JSON data",
         ),
         (
             returns(lambda _rng, n: np.zeros((n, 2), int), fingerprint=lambda _self: next(NUMBERS)),
