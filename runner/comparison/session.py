@@ -23,7 +23,7 @@ from runner.comparison.parts import MODULE_PREFIX
 from runner.config import ConfigError
 from runner.plan import hydra_cache, hydra_loader, option_folders
 from runner.study import pool
-from runner.study.main_module import is_trial_process
+from runner.study.main_module import imports_code_of_a_study
 
 _TURN = threading.Lock()
 """Hydra has one state for the whole process, so that threads take turns."""
@@ -37,11 +37,11 @@ def study_session() -> Iterator[Path]:
     the end. Another thread that calls this waits.
 
     Raises:
-        ConfigError: this is the process of a trial.
+        ConfigError: this is the process of a trial, or builds modules for a plan.
     """
-    if is_trial_process():
+    if imports_code_of_a_study():
         raise ConfigError(
-            "compare was called while a trial imports its code; write the call below "
+            "compare was called by code that a study imports; write the call below "
             'if __name__ == "__main__"'
         )
     with _TURN, contextlib.ExitStack() as stack:

@@ -38,6 +38,10 @@ ONE_THREAD = dict.fromkeys(
 )
 
 
+HELPER_NAME = "ablab-helper"
+"""The name of the helper process."""
+
+
 class HelperError(Exception):
     """The helper process gave no answer; the message says why, as a clause without a subject."""
 

@@ -7,6 +7,7 @@ kind, the class by its module and name, and has the values of its fields.
 
 import importlib
 import json
+import multiprocessing
 import os
 import select
 import signal
@@ -18,6 +19,7 @@ from omegaconf import OmegaConf
 
 from runner import plugins, registry
 from runner.plan import config_reader, estimates
+from runner.plan.helper_process import HELPER_NAME
 from runner.wording.output import describe_error
 
 IDLE_SECONDS = 30.0  # after this pause it ends
@@ -32,6 +34,7 @@ def serve(requests: int, answers: int) -> None:
         requests: the file descriptor of the pipe with requests.
         answers: the file descriptor of the pipe for answers.
     """
+    multiprocessing.current_process().name = HELPER_NAME
     estimates.import_torch()
     send_answer(answers, {"result": "ready"})
     unread = b""

@@ -10,6 +10,8 @@ import multiprocessing
 from multiprocessing import spawn
 from typing import Any
 
+from runner.plan.helper_process import HELPER_NAME
+
 PREFIX = "ablab-trial-"
 """The beginning of the names of trial processes. Other processes of the user keep the script."""
 
@@ -24,6 +26,12 @@ def leave_out_main_module() -> None:
 def is_trial_process() -> bool:
     """Return whether this is the process of a trial."""
     return multiprocessing.current_process().name.startswith(PREFIX)
+
+
+def imports_code_of_a_study() -> bool:
+    """Return whether this process only builds modules: in a trial, or for a plan."""
+    name = multiprocessing.current_process().name
+    return is_trial_process() or name == HELPER_NAME
 
 
 def _without_main_module(prepare: Any) -> Any:

@@ -90,14 +90,16 @@ def test_an_unguarded_script_runs_once_and_its_class_is_copied(tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_a_module_whose_import_calls_compare_does_not_start_studies_in_trials(
+def test_a_module_whose_import_calls_compare_is_refused_by_the_plan(
     tmp_path: Path,
 ) -> None:
     write(tmp_path / "looping.py", "import runner", CLASS, f"study = {CALL}")
     process = python(tmp_path, "-c", "import looping")
     assert process.returncode != 0
-    assert "2 of 4 trials failed" in process.stderr
-    assert "compare was called while a trial imports its code" in process.stderr
+    last = process.stderr.splitlines()[-1]
+    assert last.startswith("runner.config.ConfigError: ffn=Mine: build(16) raises an error")
+    assert "compare was called by code that a study imports" in last
+    assert not (tmp_path / "outputs").exists()
 
 
 @pytest.mark.slow
