@@ -156,3 +156,30 @@ def restored_random_state() -> Iterator[None]:
 def own_module(module: nn.Module) -> nn.Module:
     """Return the user's module of an adapter, or the module itself."""
     return module.module if isinstance(module, Adapter) else module
+
+
+def copy_buffers(module: nn.Module) -> dict[str, Tensor]:
+    """Return copies of the buffers of the user's module."""
+    return {name: each.clone() for name, each in own_module(module).named_buffers()}
+
+
+def describe_training_state(
+    module: nn.Module, buffers: dict[str, Tensor], results: str
+) -> ModuleFault:
+    """Return the fault that calls in training change later results.
+
+    Args:
+        module: the module after the calls.
+        buffers: copies of its buffers from before.
+        results: the name of what the module returns, such as `outputs`.
+    """
+    changed = [
+        name
+        for name, each in own_module(module).named_buffers()
+        if name not in buffers or not torch.equal(each, buffers[name])
+    ]
+    place = f" (buffer {', '.join(changed[:2])})" if changed else ""
+    return ModuleFault(
+        f"calls in training change its later {results}{place}, so results depend on earlier "
+        "batches; use parameters, or a norm without running statistics, such as LayerNorm"
+    )

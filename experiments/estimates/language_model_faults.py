@@ -15,8 +15,9 @@ from experiments.estimates.inspected_module import (
     WORK,
     InspectedModule,
     ModuleFault,
+    copy_buffers,
+    describe_training_state,
     difference,
-    own_module,
     seed_everything,
 )
 from experiments.estimates.structure_faults import (
@@ -138,23 +139,14 @@ def check_model_training(inspected: InspectedModule) -> None:
     ids, others = (_token_ids(inspected, seed) for seed in (1, 2))
     with torch.no_grad():
         before = _call(model.eval(), ids, "forward in eval mode")
-    buffers = {name: each.clone() for name, each in own_module(model).named_buffers()}
+    buffers = copy_buffers(model)
     for seed in (1, 2):
         _call(model.train(), others, "forward", seed).square().mean().backward()
     with torch.no_grad():
         after = _call(model.eval(), ids, "forward in eval mode")
     if difference(before, after) <= TOLERANCE:
         return
-    changed = [
-        name
-        for name, each in own_module(model).named_buffers()
-        if name not in buffers or not torch.equal(each, buffers[name])
-    ]
-    place = f" (buffer {', '.join(changed[:2])})" if changed else ""
-    raise ModuleFault(
-        f"calls in training change its later logits{place}, so results depend on earlier batches; "
-        "use parameters, or a norm without running statistics, such as LayerNorm"
-    )
+    raise describe_training_state(model, buffers, "logits")
 
 
 @torch.no_grad()

@@ -11,8 +11,9 @@ from experiments.estimates.inspected_module import (
     TOLERANCE,
     InspectedModule,
     ModuleFault,
+    copy_buffers,
+    describe_training_state,
     difference,
-    own_module,
 )
 
 
@@ -57,7 +58,7 @@ def check_training_calls(inspected: InspectedModule) -> None:
     x, other = (inspected.inputs(seed, 2, inspected.short_length) for seed in (1, 2))
     evaluated = evaluate(inspected, module, x)
     trained = inspected.call(module.train(), x).detach()
-    buffers = {name: each.clone() for name, each in own_module(module).named_buffers()}
+    buffers = copy_buffers(module)
     for seed in (1, 2):
         y = inspected.call(module, other.clone().requires_grad_() + 0.0, seed=seed)
         if y.requires_grad:
@@ -65,16 +66,7 @@ def check_training_calls(inspected: InspectedModule) -> None:
     is_same = difference(trained, inspected.call(module, x).detach()) <= TOLERANCE
     if is_same and difference(evaluated, evaluate(inspected, module, x)) <= TOLERANCE:
         return
-    changed = [
-        name
-        for name, each in own_module(module).named_buffers()
-        if name not in buffers or not torch.equal(each, buffers[name])
-    ]
-    place = f" (buffer {', '.join(changed[:2])})" if changed else ""
-    raise ModuleFault(
-        f"calls in training change its later outputs{place}, so results depend on earlier batches; "
-        "use parameters, or a norm without running statistics, such as LayerNorm"
-    )
+    raise describe_training_state(module, buffers, "outputs")
 
 
 @torch.no_grad()

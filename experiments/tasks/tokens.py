@@ -262,10 +262,10 @@ class TokensTask(SymbolsTask):
     Split: the last `eval_share` of the ids is held out, in the order of the files' names. With
     `document_id` it begins after the next such id, so that whole documents are held out. With
     `held_out_path` those files are held out. If `path` names them too, they are not trained on.
-    Windows of the report and of tuning are spread over
-    the held-out ids and do not overlap. A window is not used if `length` consecutive ids of it
-    occur in the training ids. Up to 67 million training ids are searched, in 64 blocks spread over
-    all. A note says how many windows and ids were compared.
+    Windows of the report and of tuning are spread over the held-out ids and do not overlap. A
+    window is not used if `length` consecutive ids of it occur in the training ids. Up to 67 million
+    training ids are searched, in 64 blocks spread over all. A note says how many windows and ids
+    were compared.
     Memory: a batch reads its windows from the files. A trial holds no other training ids.
     Fingerprint: a SHA-256 of the whole content of the files, options and this code. The first
     command reads each file once, in chunks of 16 MiB. Later commands trust its size, its time of

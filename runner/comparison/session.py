@@ -19,9 +19,8 @@ from hydra.core.singleton import Singleton
 from omegaconf.basecontainer import BaseContainer
 
 from runner import registry
-from runner.comparison.parts import MODULE_PREFIX
 from runner.config import ConfigError
-from runner.plan import hydra_cache, hydra_loader, option_folders
+from runner.plan import estimates, hydra_cache, hydra_loader, option_folders
 from runner.study import pool
 from runner.study.main_module import imports_code_of_a_study
 
@@ -91,6 +90,7 @@ def _own_hydra() -> Iterator[None]:
         internals.ConfigLoaderImpl, loader.create_defaults_list = patched
         for name, value in user_options.items():
             setattr(options, name, value)
+        estimates.count_elsewhere(None)  # the plan's inspector belongs to this study
         hydra_cache.clear()
 
 
@@ -106,10 +106,11 @@ def _import_path(folder: Path) -> Iterator[None]:
     finally:
         added = {str(folder), os.path.realpath(".")} - {*before}  # plug-ins add the current folder
         sys.path[:] = [each for each in sys.path if each not in added]
-        for name in [name for name in sys.modules if name.startswith(MODULE_PREFIX)]:
+        generated = {path.stem for path in folder.glob("*.py")}
+        for name in generated & {*sys.modules}:
             del sys.modules[name]
         for group in registry.group_names():
             kinds: Any = registry.kinds(group, load_tasks=False)
             for kind, options in list(kinds.items()):
-                if options.__module__.startswith(MODULE_PREFIX):
+                if options.__module__ in generated:
                     del kinds[kind]

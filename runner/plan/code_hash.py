@@ -63,8 +63,13 @@ def option_modules(arm: ArmConfig) -> set[str]:
     """Return the modules that define the options of an arm: its page, its parts and its task."""
     modules = {registry.page_module(arm.experiment)}
     for part in vars(arm.parts).values():
-        modules |= {base.__module__ for base in type(part).__mro__ if _is_followed(base.__module__)}
+        modules |= class_modules(type(part))
     return modules
+
+
+def class_modules(cls: type) -> set[str]:
+    """Return the modules that define a class and its bases, except those of Python itself."""
+    return {base.__module__ for base in cls.__mro__ if _is_followed(base.__module__)}
 
 
 def used_installed_plugins(arm: ArmConfig) -> list[str]:

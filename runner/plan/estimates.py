@@ -34,8 +34,8 @@ def expected_metrics(arm: ArmConfig) -> ExpectedMetrics:
     return recorded_by(arm.options, vars(arm.parts))
 
 
-def count_elsewhere(count_cost: Callable[[Any, int, int], Any]) -> None:
-    """Let a function count the costs of parts without a formula, in place of this process."""
+def count_elsewhere(count_cost: Callable[[Any, int, int], Any] | None) -> None:
+    """Let a function count the costs of parts without a formula; None: this process does."""
     part_costs.count_elsewhere(count_cost)
 
 

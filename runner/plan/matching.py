@@ -54,32 +54,41 @@ def match_widths(
             )
         for name in ready:
             arm = waiting.pop(name)
-            # The target has its final width now.
             to = match_target(name, arm.match, arms)
-            # An arm that sets the width itself keeps it, so that the user's value counts.
-            goal = 0 if to is None else cost_of_arm(to, matched[to], arm.match.by)
-            key = solved_key(arm)
-            if to is not None and key is not None and not sets_own_width[name]:
-                cost_of_arm(name, arm, arm.match.by)  # a module with a fault is refused here
-                # The search of the width may take long, if the module refuses most widths.
-                try:
-                    arm = with_matched_width(arm, goal)
-                except SlowStepError as error:
-                    raise ConfigError(
-                        f"arm {name}: its module refuses all values near its own {key} for "
-                        f"{STEP_SECONDS:g} s; set {key} in the arm's overrides, or "
-                        "match.by=none"
-                    ) from error
-                # The user sees that another field than the typed one was set.
-                if key != arm.match.solve:
-                    only = key.partition(".")[2]
-                    notes.append(f"arm {name}: its only whole-number field {only} is matched")
-            matched[name] = arm
-            # A whole-number width may not reach the cost, and some costs do not depend on it.
             if to is not None:
+                goal = cost_of_arm(to, matched[to], arm.match.by)
+                # An arm that sets the width itself keeps it, so that the user's value counts.
+                if not sets_own_width[name]:
+                    arm = match_width(name, arm, goal, notes)
+                # A whole-number width may not reach the cost, and some costs do not depend on it.
                 notes += note_unmatched_cost(name, arm, to, goal)
+            matched[name] = arm
     # Return the arms in the order of the study, not in the order of dependence.
     return {name: matched[name] for name in arms}, notes
+
+
+def match_width(name: str, arm: ArmConfig, goal: int, notes: list[str]) -> ArmConfig:
+    """Return an arm with the width whose cost is closest to `goal`; one without a width stays.
+
+    Matching by another key than `match.solve` is added to `notes`.
+
+    Raises:
+        ConfigError: the module has a fault, or refuses the widths near the arm's own.
+    """
+    key = solved_key(arm)
+    if key is None:
+        return arm
+    cost_of_arm(name, arm, arm.match.by)  # a module with a fault is refused here
+    if key != arm.match.solve:
+        only = key.partition(".")[2]
+        notes.append(f"arm {name}: its only whole-number field {only} is matched")
+    try:
+        return with_matched_width(arm, goal)
+    except SlowStepError as error:
+        raise ConfigError(
+            f"arm {name}: its module refuses all values near its own {key} for "
+            f"{STEP_SECONDS:g} s; set {key} in the arm's overrides, or match.by=none"
+        ) from error
 
 
 def check_width(name: str, arm: ArmConfig) -> None:

@@ -10,7 +10,6 @@ import hashlib
 import json
 import math
 import platform
-import sys
 import sysconfig
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -125,12 +124,7 @@ class PartInspector:
     def _source(self, part: Any) -> str:
         """Return a hash of the source of a part's class and modules, and of the checks."""
         if type(part) not in self._sources:
-            modules = {
-                base.__module__
-                for base in type(part).__mro__
-                if base.__module__.partition(".")[0] not in sys.stdlib_module_names
-            }
-            own = {*modules, *registry.code_modules(part)}
+            own = {*code_hash.class_modules(type(part)), *registry.code_modules(part)}
             roots = frozenset({*own, *self._plugins, estimates.__name__})
             self._sources[type(part)] = code_hash.hash_modules(roots)
         return self._sources[type(part)]

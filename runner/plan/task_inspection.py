@@ -4,7 +4,6 @@ The helper process tries both on a few sequences. A cache keeps that a task has 
 an entry covers the task's source and fields, the checks and the versions of installed packages.
 """
 
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -56,11 +55,7 @@ def find_task_fault(
 ) -> str:
     """Return the fault of a task's loss or metrics; "" if there is none."""
     request = {"do": "task", **describe_part(task, "task")}
-    modules = {
-        base.__module__
-        for base in type(task).__mro__
-        if base.__module__.partition(".")[0] not in sys.stdlib_module_names
-    }
+    modules = code_hash.class_modules(type(task))
     source = code_hash.hash_modules(frozenset({*modules, *plugins, estimates.__name__}))
     key = hash_request(request, source)
     if cache.get(key) is not None:
