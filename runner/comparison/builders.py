@@ -13,6 +13,9 @@ from runner.wording.output import truncate_middle
 SIZE = {"model": "vocabulary"}
 """Group -> name of the argument that a class or factory takes; other groups take `d_model`."""
 
+GENERATED_NAMES = {"Any", "ClassVar", "int"}
+"""Names in the body of a generated class, which its fields would hide."""
+
 
 @dataclass(frozen=True)
 class Builder:
@@ -34,7 +37,7 @@ class Builder:
         It is the argument's name. A name that has another meaning in ablab gets `n_` in front:
         `heads` becomes `n_heads`.
         """
-        reserved = registry.reserved_field_names()
+        reserved = registry.reserved_field_names() | GENERATED_NAMES
         return {
             name: f"n_{name}" if name in reserved or name.startswith("_") else name
             for name in self.fields

@@ -46,7 +46,9 @@ def find_origin(arm: str, target: Callable[..., Any]) -> Origin:
     if is_importable(module) and getattr(sys.modules[module], target.__name__, None) is target:
         return Origin(module, "", tuple(each for each in [module] if is_hashed(each)))
     extracted = extract_source(arm, target, is_importable)
-    return Origin("", extracted.text, tuple(filter(is_hashed, extracted.modules)))
+    # Only the user's own modules: versions of installed packages are recorded, not hashed.
+    own = [each for each in extracted.modules if is_hashed(each) and not is_in_install_folder(each)]
+    return Origin("", extracted.text, tuple(own))
 
 
 def is_importable(name: str) -> bool:
@@ -84,9 +86,9 @@ def _find_spec(name: str) -> ModuleSpec | None:
 
 
 def is_hashed(module: str) -> bool:
-    """Return whether the code hash covers a module: a user's own, or the package of the class.
+    """Return whether a module is neither Python's own, nor torch's, nor ablab's.
 
-    It leaves out Python's library, torch and ablab, whose versions are recorded or hashed anyway.
+    The versions or the code of those are recorded or hashed anyway.
     """
     top = module.partition(".")[0]
     return top not in sys.stdlib_module_names and top not in ("torch", "runner", "experiments")

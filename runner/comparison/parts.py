@@ -5,6 +5,7 @@ Each class has a module of its own, so that a change of one class makes only its
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +91,11 @@ def generate_parts(
 
     Two arms of one class share its part. `other_kinds` are the kinds of other parts of the group.
     """
-    options_group, used = GROUPS.get(group, group), {*other_kinds}
+    options_group = GROUPS.get(group, group)
+    builders = {id(arm.builder.target): arm.builder for arm in arms if arm.builder is not None}
+    # Classes of one name all get longer kinds, so that kinds do not depend on the order of arms.
+    names = Counter(builder.name for builder in builders.values())
+    used = {*other_kinds, *(name for name, count in names.items() if count > 1)}
     parts: dict[str, GeneratedPart] = {}
     by_target: dict[int, GeneratedPart] = {}
     for arm in arms:
