@@ -12,7 +12,7 @@ from runner.metric_names import COSTS
 from runner.wording.phrases import join_with_and
 
 ConditionValue = float | int | str | bool
-TOLERANCE = "match.tolerance"
+TOLERANCE, SOLVE = "match.tolerance", "match.solve"
 DATA, TASK_KIND = "data", "task.kind"
 CONDITIONS = ("training", "task", "device", "options", "match")  # groups that are not parts
 NEGLIGIBLE_COST_EXCESS = 0.01  # difference as a share of a cost that texts leave out
@@ -41,18 +41,19 @@ class Fairness:
         """Return {key: (value of arm, value of other)} for differences that affect a metric.
 
         - The data's fingerprint is left out if a key of the task differs, which explains it.
+        - Two names of a width in one part, such as `ffn.hidden` and `ffn.d_ff`, are no difference.
         - If two arms have different options of a group (`task.kind`), that group's other keys are
           left out.
         """
         if not {arm, other} <= {*self.conditions}:
             return {}
         mine, theirs = self.conditions[arm], self.conditions[other]
-        widths = {v.get("match.solve") for v in (mine, theirs) if v.get("match.by") in COSTS}
+        widths = {v.get(SOLVE) for v in (mine, theirs) if v.get("match.by") in COSTS}
         unequal = {
             key: (_text(mine.get(key)), _text(theirs.get(key)))
             for key in sorted({*mine, *theirs})
             if mine.get(key) != theirs.get(key)
-            and key != "match.solve"  # the width itself belongs to the parts
+            and not (key == SOLVE and _group(mine.get(key)) == _group(theirs.get(key)))
             and not (key in widths and key.split(".")[0] not in CONDITIONS)
             and self._concerns(key, metric)
         }
@@ -145,6 +146,11 @@ def format_unequal_settings(unequal: Mapping[str, tuple[str, str]]) -> str:
     if len(texts) > MAX_KEYS:
         texts = [*texts[: MAX_KEYS - 1], f"{len(texts) - MAX_KEYS + 1} more keys"]
     return join_with_and(texts)
+
+
+def _group(key: ConditionValue | None) -> str:
+    """Return the group of a key, such as `ffn` of `ffn.d_ff`; "" for no key."""
+    return str(key or "").partition(".")[0]
 
 
 def _text(value: ConditionValue | None) -> str:

@@ -85,6 +85,12 @@ def test_a_width_that_was_solved_is_no_difference():
     assert unequal == {"model.d_model": ("48", "32")}
 
 
+def test_two_names_of_a_width_in_one_part_are_no_difference():
+    assert fairness({"match.solve": "ffn.hidden"}).unequal_settings("val/loss", "arm", "base") == {}
+    other = fairness({"match.solve": "attention.n_heads"})
+    assert list(other.unequal_settings("val/loss", "arm", "base")) == ["match.solve"]
+
+
 def test_a_tolerance_above_the_presets_is_told_where_both_arms_have_it():
     wide = {"match.tolerance": 0.5}
     unequal = fairness(wide, wide).unequal_settings("val/loss", "arm", "base")
