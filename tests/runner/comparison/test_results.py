@@ -95,8 +95,10 @@ def test_a_failed_trial_raises_an_error_with_the_other_results(
 @pytest.mark.slow
 def test_ctrl_c_is_a_keyboard_interrupt_after_the_trials_are_stopped(tmp_path: Path) -> None:
     call = CALL.replace("training.steps=6", "training.steps=100000")
+    # A shell may have started these tests in the background, and then SIGINT is ignored.
     script = f"""
-import runner
+import runner, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
 {CLASS}
 try:
     {call}
@@ -112,13 +114,15 @@ except KeyboardInterrupt as error:
         text=True,
         env=child_environment(),
     )
-    assert process.stdout is not None
     statuses = tmp_path / "outputs" / "ffn" / "trials"
     deadline = time.monotonic() + 120
-    while not list(statuses.glob("*/seed-*/status.json")) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    os.kill(process.pid, signal.SIGINT)
-    output, _ = process.communicate(timeout=120)
+    try:
+        while not list(statuses.glob("*/seed-*/status.json")) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        os.kill(process.pid, signal.SIGINT)
+        output, _ = process.communicate(timeout=120)
+    finally:
+        process.kill()
     assert "INTERRUPTED []" in output
     assert process.returncode == 0
     states = [json.loads(p.read_text())["state"] for p in statuses.glob("*/seed-*/status.json")]
