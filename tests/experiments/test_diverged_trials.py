@@ -29,6 +29,7 @@ TINY = {
     "gqa_vs_mha": ["task=waves", "task.width=8", "task.n_samples=24", "task.n_eval=12"],
     "head_analysis": ["task=patterns", "task.width=8", "task.n_eval=12", "arm=trained"],
     "moe": TOKENS,
+    "compare": [*TOKENS, "arm=shallow", "baseline=shallow", "controls=[]"],
     "norm_stability": ["task=waves", "task.width=8", "task.n_samples=24", "task.n_eval=12"],
     "flash_attention": ["arm=[naive,tiled]"],
     "translation": ["task=numbers", "task.n_train=40", "task.n_eval=10", "task.digits=3"],

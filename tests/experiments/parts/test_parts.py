@@ -91,6 +91,7 @@ def test_every_option_is_planned_without_torch(tmp_path: Path):
             words = task_arm(name) if group == "task" else [f"{group}={name}"]
             arm = json.dumps([*words, "match.by=none"])
             experiment = "translation" if name in OF_PAIRS else "ffn"
+            experiment = "compare" if group == "language_model" else experiment
             commands[f"{group}={name}"] = [
                 *(f"experiment={experiment}", f"+arms.x={arm}", "arm=x", "baseline=x"),
                 *("scale=smoke", "~claims", "headline=[]", "outputs=outputs"),

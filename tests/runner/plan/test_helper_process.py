@@ -104,8 +104,10 @@ def test_it_answers_and_survives_what_a_module_does(helper, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+# A shell may have started these tests in the background, and then SIGINT is ignored.
 PARENT = """
-import sys, threading
+import signal, sys, threading
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from runner.plan.helper_process import HelperProcess
 helper = HelperProcess()
 helper.load(["planted_part"], {})
