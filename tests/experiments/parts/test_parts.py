@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from experiments.parts import PARTS, Cost, Part, load, part
@@ -85,6 +86,9 @@ def test_a_question_of_a_plug_in_is_computed_by_its_module(tmp_path: Path):
 def test_every_option_is_planned_without_torch(tmp_path: Path):
     """Each option of each group is planned in a process in which torch cannot be imported."""
     (tmp_path / "text.txt").write_text("".join(f"{i} squared is {i * i}\n" for i in range(600)))
+    np.random.default_rng(0).integers(90, size=20_000).astype(np.uint16).tofile(
+        tmp_path / "tokens.bin"
+    )
     commands = {}
     for group in registry.group_names():
         for name in sorted(option_folders.option_names(group)):
