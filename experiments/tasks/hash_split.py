@@ -1,19 +1,25 @@
-"""A split of sequences by a hash of their content, so that no sequence is on two sides."""
+"""A split of sequences by a hash of their content, so that no sequence is on two sides.
 
-from typing import Any
+NumPy is imported in the function, since every command imports this file.
+"""
 
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
-SIDES = np.array(["held_out", "tuning", *["train"] * 6])
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+SIDES = ("held_out", "tuning", *["train"] * 6)
 """The side of each of eight equally frequent hashes."""
 
 
-def split_by_hash(sequences: NDArray[Any]) -> NDArray[np.str_]:
+def split_by_hash(sequences: "NDArray[Any]") -> "NDArray[np.str_]":
     """Return the side of each row: `train` (six in eight), `held_out` or `tuning` (one in eight).
 
     Equal rows have equal sides. A row that rounds differently on another machine may change sides.
     """
+    import numpy as np
+
     rows = np.asarray(sequences)
     wide = rows.astype(np.int64 if rows.dtype.kind in "iub" else np.float64)
     data = np.ascontiguousarray(wide).reshape(len(rows), -1).view(np.uint8)
@@ -24,4 +30,4 @@ def split_by_hash(sequences: NDArray[Any]) -> NDArray[np.str_]:
     hashes = np.zeros(len(rows), np.uint64)
     for column, factor in zip(data.T, factors, strict=True):
         hashes += (column.astype(np.uint64) + np.uint64(1)) * factor
-    return SIDES[(hashes >> np.uint64(61)).astype(np.int64)]
+    return np.array(SIDES)[(hashes >> np.uint64(61)).astype(np.int64)]

@@ -79,7 +79,7 @@ from runner.study import run as study
 from runner.records.arm_folders import write_signature
 from runner.records.store import Store
 root = Path({str(folder)!r}) / "store"
-arms = [SimpleNamespace(name=f"arm{{i}}", signature=f"{{i:016x}}") for i in range(10)]
+arms = [SimpleNamespace(name=f"arm{{i}}", signature=f"{{i:016x}}", code="c") for i in range(10)]
 store = Store(root, "moe")
 for arm in arms:
     for seed in range({n_stored // 10}):
