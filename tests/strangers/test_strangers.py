@@ -49,7 +49,8 @@ REFUSED = Stranger("torch==2.13.0", "layer_of_torch", "attention=torch_layer")
 def command(one: Stranger, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Run a smoke test of an arm with the module, next to a baseline."""
     shutil.copy(HERE / f"{one.plugin}.py", folder)
-    path = os.pathsep.join([child_environment()["PYTHONPATH"], os.environ.get("PYTHONPATH")])
+    environment = child_environment()
+    paths = [environment["PYTHONPATH"], os.environ.get("PYTHONPATH", "")]
     arm = f'"{one.option}","match.by=params","match.to=dense"'
     return subprocess.run(
         [
@@ -58,7 +59,7 @@ def command(one: Stranger, folder: Path, *words: str) -> subprocess.CompletedPro
             *("scale=smoke", "n_seeds=1", *words),
         ],
         cwd=folder,
-        env={**child_environment(), "PYTHONPATH": path},
+        env={**environment, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
         capture_output=True,
         text=True,
         timeout=600,
