@@ -18,7 +18,8 @@ from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
-from runner import registry
+from runner import gpus, registry
+from runner.config import DeviceName
 from runner.records import private_folders
 from runner.records.job import Job
 from runner.records.store import LOG
@@ -39,6 +40,8 @@ MALLOC_SETTINGS = {
     "MALLOC_TRIM_THRESHOLD_": "4294967296",
     "MALLOC_TOP_PAD_": "67108864",
 }
+NVML_CHECK = ("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
+"""Lets torch look for GPUs without CUDA: a server that has used CUDA cannot fork trials."""
 
 POLL_SECONDS = 0.5  # seconds between checks of clocks and signals while no event arrives
 
@@ -93,7 +96,7 @@ def run_jobs(jobs: Sequence[Job], workers: int, on_event: "OnEvent") -> None:
 
 def server_context(jobs: Sequence[Job]) -> "ForkServerContext":
     """Return the multiprocessing context whose server forks the processes of these jobs."""
-    for name, value in MALLOC_SETTINGS.items():
+    for name, value in (*MALLOC_SETTINGS.items(), NVML_CHECK):
         os.environ.setdefault(name, value)
     if multiprocessing.get_start_method(allow_none=True) == "loky":
         # Inside joblib's launcher the method is "loky", which child processes do not know.
@@ -139,9 +142,13 @@ def start_process(context: "ForkServerContext", job: Job, running: list[TrialPro
     with contextlib.closing(sender):
         main_module.leave_out_main_module()
         name = f"{main_module.PREFIX}{job.arm}-{job.seed}"
-        process = context.Process(target=run_in_child, args=(job, sender), name=name, daemon=True)
+        on_cuda = job.device is DeviceName.cuda
+        gpu = gpus.least_used(gpus.visible_gpus() if on_cuda else (), [p.gpu for p in running])
+        process = context.Process(
+            target=run_in_child, args=(job, sender, gpu), name=name, daemon=True
+        )
         # Before its start, so that it is stopped in any case.
-        running.append(TrialProcess(job, process, receiver))
+        running.append(TrialProcess(job, process, receiver, gpu=gpu))
         try:
             with block_interrupts():
                 forkserver.ensure_running()
@@ -212,8 +219,13 @@ def end_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # 1 is PR_SET_PDEATHSIG
 
 
-def run_in_child(job: Job, connection: Connection) -> None:
-    """Run a job in this process: print into its log, send events, exit with code 1 on failure."""
+def run_in_child(job: Job, connection: Connection, gpu: str | None = None) -> None:
+    """Run a job in this process: print into its log, send events, exit with code 1 on failure.
+
+    `gpu` is the only GPU that it sees. The server has imported torch, but CUDA reads the list of
+    visible GPUs at its first use, which is in the trial.
+    """
+    gpus.restrict_to(gpu)
     with contextlib.suppress(OSError):
         os.setsid()  # own group: processes that the trial forks are killed with it
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process
