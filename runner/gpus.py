@@ -1,7 +1,8 @@
-"""The GPUs that this process may use, and the one that each trial gets. Imports torch only to count.
+"""The GPUs that this process may use, and the one that each trial gets.
 
 A trial's process sees one GPU: `CUDA_VISIBLE_DEVICES` names it before the process uses CUDA. The
-names are those of the inherited list, which may have numbers, GPU UUIDs and MIG UUIDs.
+names are those of the inherited list, which may have numbers, GPU UUIDs and MIG UUIDs. torch is
+imported only to count GPUs.
 """
 
 import itertools

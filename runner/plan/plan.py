@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runner import device, gpus
+from runner import gpus
 from runner.claims.fairness import ConditionValue
 from runner.config import ArmConfig, DeviceName, Study, flatten, signature_fields
+from runner.plan import launchers
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def count_workers(study: Study, n_trials: int, arms: Sequence[PlannedArm] = ()) 
     if study.workers != "auto":
         return min(int(study.workers), n_trials)
     per_gpu = [a.config.device.trials_per_gpu for a in arms if a.device is DeviceName.cuda]
-    workers = max(1, len(gpus.visible_gpus())) * min(per_gpu) if per_gpu else device.cores()
+    workers = max(1, len(gpus.visible_gpus())) * min(per_gpu) if per_gpu else launchers.job_cores()
     return min(workers, n_trials)
 
 

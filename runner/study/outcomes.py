@@ -19,7 +19,6 @@ from runner.records.store import LOCK, LOG, NOT_TIMED_AGAIN, TIMED_AGAIN, UNTIME
 from runner.study.progress import Progress
 from runner.wording.output import truncate_middle
 
-
 OUT_OF_GPU_MEMORY = re.compile(
     r"\bOutOfMemoryError\b|CUDA out of memory|CUBLAS_STATUS_ALLOC_FAILED"
 )

@@ -43,6 +43,9 @@ MALLOC_SETTINGS = {
 NVML_CHECK = ("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
 """Lets torch look for GPUs without CUDA: a server that has used CUDA cannot fork trials."""
 
+PARENT_SIGNALS = tuple(number for number in interrupts.SIGNALS if number != signal.SIGTERM)
+"""Signals that only the parent of trials reacts to; it passes them on as SIGTERM."""
+
 POLL_SECONDS = 0.5  # seconds between checks of clocks and signals while no event arrives
 
 
@@ -176,15 +179,16 @@ def forget_lost_server() -> None:
 
 @contextlib.contextmanager
 def block_interrupts() -> Iterator[None]:
-    """Block SIGINT in a `with` block, for this process and the processes that it starts.
+    """Block SIGINT and SIGUSR2 in a `with` block, for this process and those that it starts.
 
-    Otherwise Ctrl-C would kill the server in the seconds in which it imports torch. A signal to
-    this process is delivered at the end of the block.
+    Otherwise Ctrl-C would kill the server in the seconds in which it imports torch, and SIGUSR2 at
+    any time: a cluster sends it to all processes of a job. A signal to this process is delivered at
+    the end of the block.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, PARENT_SIGNALS)
     try:
         yield
     finally:
@@ -228,9 +232,10 @@ def run_in_child(job: Job, connection: Connection, gpu: str | None = None) -> No
     gpus.restrict_to(gpu)
     with contextlib.suppress(OSError):
         os.setsid()  # own group: processes that the trial forks are killed with it
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process
+    for number in PARENT_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)  # the parent ends this process
     if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])  # the server has blocked it
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, PARENT_SIGNALS)  # the server has blocked them
     end_with_parent()
 
     def send(event: dict[str, Any]) -> None:
