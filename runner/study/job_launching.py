@@ -79,18 +79,20 @@ def launch(
     config: DictConfig = vars(launcher)["config"]
     engine = engine_of(config.hydra.runtime.choices["hydra/launcher"])
     at_a_time, cores = share_cores(engine, config.hydra.launcher, jobs)
-    vars(launcher)["task_function"] = JobTask(vars(launcher)["task_function"], cores)
+    task = vars(launcher)["task_function"]
+    vars(launcher)["task_function"] = task if isinstance(task, JobTask) else JobTask(task, cores)
     results: dict[int, JobReturn | LostJobError] = {}
     due = list(range(len(jobs)))
-    for launches in range(1, MAX_LAUNCHES + 1):
-        for start in range(0, len(due), at_a_time):
-            batch = due[start : start + at_a_time]
-            batch_results = launch_once(launcher, engine, [jobs[i] for i in batch], first_number)
-            results.update(zip(batch, batch_results, strict=True))
-        due = [i for i in due if isinstance(r := results[i], LostJobError) and not r.is_final]
-        if due and launches < MAX_LAUNCHES:
-            what = f"{format_count(len(due), 'job')} ended without a result"
-            print(f"note: {what}; launched again, finished trials are kept", flush=True)  # noqa: T201
+    with submitted_jobs(engine):
+        for launches in range(1, MAX_LAUNCHES + 1):
+            for start in range(0, len(due), at_a_time):
+                batch = due[start : start + at_a_time]
+                ended = launch_once(launcher, engine, [jobs[i] for i in batch], first_number)
+                results.update(zip(batch, ended, strict=True))
+            due = [i for i in due if isinstance(r := results[i], LostJobError) and not r.is_final]
+            if due and launches < MAX_LAUNCHES:
+                what = f"{format_count(len(due), 'job')} ended without a result"
+                print(f"note: {what}; launched again, finished trials are kept", flush=True)  # noqa: T201
     return [results[i] for i in range(len(jobs))]
 
 
@@ -120,20 +122,19 @@ def launch_once(
     launcher: Launcher, engine: Engine | None, jobs: Sequence[Sequence[str]], first_number: int
 ) -> list[JobReturn | LostJobError]:
     """Launch jobs once; return a result or an error for each."""
-    with submitted_jobs(engine):
-        try:
-            return list(launcher.launch(jobs, initial_job_idx=first_number))
-        except Exception as error:
-            interrupts.raise_if_interrupted()
-            if engine is Engine.ray and isinstance(error, ConnectionError):
-                raise ConfigError(
-                    "hydra/launcher=ray_cluster: no Ray cluster answers; start one with "
-                    "ray start --head, or set hydra.launcher.ray.init.address=<head>:6379"
-                ) from error
-            if not is_lost_process(error):
-                raise
-            lost = f"a process of the launcher was killed ({type(error).__name__})"
-            return [LostJobError(lost) for _ in jobs]
+    try:
+        return list(launcher.launch(jobs, initial_job_idx=first_number))
+    except Exception as error:
+        interrupts.raise_if_interrupted()
+        if engine is Engine.ray and isinstance(error, ConnectionError):
+            raise ConfigError(
+                "hydra/launcher=ray_cluster: no Ray cluster answers; start one with "
+                "ray start --head, or set hydra.launcher.ray.init.address=<head>:6379"
+            ) from error
+        if not is_lost_process(error):
+            raise
+        lost = f"a process of the launcher was killed ({type(error).__name__})"
+        return [LostJobError(lost) for _ in jobs]
 
 
 def is_lost_process(error: Exception) -> bool:
@@ -154,9 +155,10 @@ def submitted_jobs(engine: Engine | None) -> Iterator[None]:
 
     def map_array(executor: Any, *args: Any) -> list[SubmittedJob]:
         jobs = submitit.core.core.Executor.map_array(executor, *args)
+        if not submitted:
+            print(f"output of the jobs: {jobs[0].paths.folder.parent}", flush=True)  # noqa: T201
         submitted.extend(map(SubmittedJob, jobs))
-        print(f"output of the jobs: {jobs[0].paths.folder.parent}", flush=True)  # noqa: T201
-        return submitted
+        return submitted[-len(jobs) :]
 
     submitit.AutoExecutor.map_array = map_array
     try:

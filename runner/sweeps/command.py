@@ -42,6 +42,8 @@ def run_sweep(checked: Sequence[str], command: str, *, full_error: bool) -> int:
         page = report_sweep(launch.folder, request.title, command, outcomes, notes)
     if len(points) > 1 or outcomes[0].point.is_shared:
         print(describe_points(outcomes, page))  # noqa: T201
+        if (jobs := launch.folder / "jobs").is_dir():
+            print(f"output of the jobs: {jobs}")  # noqa: T201
     return find_exit_code(outcomes)
 
 
