@@ -51,6 +51,9 @@ def launch_jobs(
         refuse: returns the value of a job whose config cannot be composed, or that was lost.
     """
     import hydra
+    from hydra.core.plugins import Plugins
+
+    Plugins.instance()  # it loads the modules of Hydra's own plug-ins anew, so that it comes first
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
     values: dict[int, Any] = {}
@@ -84,7 +87,7 @@ def launch_jobs(
         return []
 
     original = BasicSweeper.sweep
-    BasicSweeper.sweep = sweep  # type: ignore[method-assign]
+    BasicSweeper.sweep = sweep  # type: ignore[method-assign, assignment]
     try:
         with _arguments(["--multirun", *arguments]):
             hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")(task)()
