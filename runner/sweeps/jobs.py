@@ -84,8 +84,9 @@ def sweep_values(override: Override) -> list[str]:
         return [f"{key}={name}" for name in names]
     if isinstance(sweep, ChoiceSweep | RangeSweep):
         return [f"{key}={value}" for value in override.sweep_string_iterator()]
+    text = str(override.input_line).removeprefix("++")
     raise ConfigError(
-        f"{truncate_middle(str(override.input_line), 120)}: an interval needs a sweeper that "
+        f"{truncate_middle(text, 120)}: an interval needs a sweeper that "
         "samples it; list the values: training.lr=1e-3,3e-3"
     )
 

@@ -55,9 +55,8 @@ def group_into_points(
         points, reason = _share_studies(jobs, {*shared} & swept, read_seeds)
         if not reason:
             return points, notes
-        notes.append(
-            f"{reason}; each value of {join_with_and(sorted(swept & {*shared}))} is a point"
-        )
+        keys = join_with_and(sorted(swept & {*shared}))
+        notes.append(f"{reason}, so that each value of {keys} is a point of its own")
     return [SweepPoint(job.settings, job.name, (job,), job.overrides) for job in jobs], notes[-1:]
 
 
