@@ -22,7 +22,7 @@ def count_gpus() -> int:
 def visible_gpus() -> list[str]:
     """Return the names of the GPUs that this process may use, as `CUDA_VISIBLE_DEVICES` has them.
 
-    CUDA ignores an entry that is no GPU and all entries after it, for example `-1`. Of several MIG
+    CUDA ignores an entry without a GPU, for example `-1`, and all entries after it. Of several MIG
     instances it reports only the first, so UUIDs are not compared with the number of GPUs.
     """
     listed = os.environ.get(VISIBLE)

@@ -33,7 +33,7 @@ class LostJobError(StudyError):
 
     Attributes:
         log: the file of its output; None if its launcher has none.
-        is_final: whether it must not be launched again, because somebody has cancelled it.
+        is_final: whether it must not be launched again, because a user has cancelled it.
     """
 
     def __init__(self, message: str, log: Path | None = None, *, is_final: bool = False) -> None:
@@ -107,8 +107,8 @@ def share_cores(
     if engine is Engine.ray:
         return n_jobs, max(1, int(settings.ray.remote.get("num_cpus", 1) or 1))
     if engine is Engine.joblib:
-        wanted = settings.n_jobs
-        at_a_time = max(1, min(n_jobs, wanted if wanted > 0 else cores + 1 + wanted))
+        limit = settings.n_jobs if settings.n_jobs > 0 else cores + 1 + settings.n_jobs
+        at_a_time = max(1, min(n_jobs, limit))
         return n_jobs, max(1, cores // at_a_time)
     if engine is Engine.submitit_local:
         texts = [text.lstrip("+").partition("=") for text in jobs[0]]

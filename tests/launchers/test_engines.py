@@ -105,7 +105,7 @@ def test_a_job_that_is_taken_away_resumes(alone: Path, tmp_path: Path, number: i
         finish(process)
     out = (tmp_path / "slurm_local.log").read_text()
     assert ("launched again" in out) == (number != signal.SIGUSR2)
-    job_logs = [path.read_text() for path in tmp_path.rglob("*_log.err")]
+    job_logs = [path.read_text() for path in tmp_path.rglob("*_log.*")]
     assert any("Requeued job" in text for text in job_logs) == (number == signal.SIGUSR2)
     results = list(tmp_path.glob("outputs/moe/trials/*/seed-*/result.json"))
     assert len(results) == 1
