@@ -80,10 +80,10 @@ def launch_jobs(
                 failures.append(error)
                 continue
             for i, run in zip(batch, runs, strict=True):
-                if isinstance(run, job_launching.LostJobError):
-                    values[i] = refuse(jobs[i], run)
-                else:
-                    values[i] = run.return_value
+                try:
+                    values[i] = job_launching.value_of(run)
+                except Exception as error:
+                    values[i] = refuse(jobs[i], error)
         return []
 
     original = BasicSweeper.sweep

@@ -2,8 +2,11 @@
 
 import os
 import shutil
+from collections.abc import Sequence
 from enum import Enum
 from importlib.util import find_spec
+
+from hydra.core.override_parser.types import Sweep
 
 from runner import device
 from runner.config import ConfigError
@@ -61,7 +64,7 @@ def check_launcher(key: str, value: object) -> None:
     Raises:
         ConfigError: with the known names, or the command that installs it.
     """
-    if key != "hydra/launcher":
+    if key != "hydra/launcher" or isinstance(value, Sweep):  # `runner.sweeps` refuses a sweep
         return
     short = truncate_middle(f"hydra/launcher={value}", 80)
     known = ["basic", *PRESETS]
@@ -81,6 +84,16 @@ def check_launcher(key: str, value: object) -> None:
             f"{short}: this machine has no Slurm (no command srun); type the command on a login "
             "node, or use hydra/launcher=slurm_local"
         )
+
+
+def check_sweeps(texts: Sequence[str]) -> None:
+    """Raise ConfigError for a launcher without `-m`, which Hydra would ignore."""
+    for text in texts:
+        if text.lstrip("+").startswith(("hydra/launcher=", "hydra.launcher.")):
+            raise ConfigError(
+                f"{truncate_middle(text, 80)}: a launcher computes the points of a sweep; it needs "
+                "-m: python -m runner -m experiment=..."
+            )
 
 
 def installed_options() -> set[str]:

@@ -7,6 +7,7 @@ the store, and running ones have written checkpoints. Ray starts lost jobs again
 
 import contextlib
 import os
+import platform
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,14 +48,27 @@ class JobTask:
 
     Attributes:
         task: the task of a config.
+        folder: the current folder of the command.
         cores: the cores that the job may use; None for those of its process.
     """
 
     task: Callable[[DictConfig], Any]
+    folder: str
     cores: int | None = None
 
     def __call__(self, config: DictConfig) -> Any:
-        """Call the task; after a signal let the launcher end or queue the job."""
+        """Call the task; after a signal let the launcher end or queue the job.
+
+        Raises:
+            ConfigError: this machine does not have the folder of the command.
+        """
+        try:
+            os.chdir(self.folder)  # a process of Ray may have another one
+        except OSError as error:
+            raise ConfigError(
+                f"{self.folder}, the current folder of the command, cannot be used on "
+                f"{platform.node()} ({error.strerror}); all machines need it under the same path"
+            ) from error
         if self.cores is not None:
             os.environ[CORES] = str(self.cores)
         with interrupts.listen_in_job():
@@ -80,7 +94,8 @@ def launch(
     engine = engine_of(config.hydra.runtime.choices["hydra/launcher"])
     at_a_time, cores = share_cores(engine, config.hydra.launcher, jobs)
     task = vars(launcher)["task_function"]
-    vars(launcher)["task_function"] = task if isinstance(task, JobTask) else JobTask(task, cores)
+    if not isinstance(task, JobTask):
+        vars(launcher)["task_function"] = JobTask(task, os.getcwd(), cores)  # noqa: PTH109
     results: dict[int, JobReturn | LostJobError] = {}
     due = list(range(len(jobs)))
     with submitted_jobs(engine):
@@ -94,6 +109,13 @@ def launch(
                 what = f"{format_count(len(due), 'job')} ended without a result"
                 print(f"note: {what}; launched again, finished trials are kept", flush=True)  # noqa: T201
     return [results[i] for i in range(len(jobs))]
+
+
+def value_of(result: JobReturn | LostJobError) -> Any:
+    """Return the value of a job's task. Raises its error, or LostJobError."""
+    if isinstance(result, LostJobError):
+        raise result
+    return result.return_value
 
 
 def share_cores(

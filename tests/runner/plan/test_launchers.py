@@ -116,7 +116,6 @@ def test_an_absent_plug_in_names_the_command_that_installs_it(monkeypatch, name:
         ("quark", "there are: basic, processes, ray_cluster, ray_local, slurm, slurm_local"),
         ("[slurm]", "give one launcher of basic, processes"),
         ("null", "give one launcher of basic, processes"),
-        ("slurm,processes", "give one launcher of basic, processes"),
         ("slurm", "this machine has no Slurm (no command srun)"),
         ("submitit_slurm", "use hydra/launcher=slurm_local"),
     ],
@@ -136,6 +135,13 @@ def test_the_launchers_of_other_plug_ins_of_hydra_are_allowed(monkeypatch):
 
 def test_installed_options_are_those_that_hydra_has_found():
     assert "basic" in launchers.installed_options()
+
+
+def test_a_launcher_without_a_sweep_is_refused():
+    for text in ("hydra/launcher=basic", "hydra.launcher.partition=gpu"):
+        with pytest.raises(ConfigError, match="it needs -m"):
+            arguments.check_arguments(["experiment=moe", text])
+        arguments.check_arguments(["experiment=moe", text, "--cfg=hydra"])
 
 
 @pytest.mark.parametrize(("share", "expected"), [("", 8), ("3", 3), ("99", 8), ("0", 8), ("x", 8)])

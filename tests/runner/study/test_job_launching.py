@@ -112,14 +112,26 @@ def test_typed_workers_leave_fewer_jobs_at_a_time(monkeypatch):
     assert job_launching.share_cores(Engine.submitit_local, OmegaConf.create({}), texts) == (2, 4)
 
 
-def environment_of_job(config: Any) -> tuple[Any, str | None]:
-    return config, os.environ.get(CORES)
+def environment_of_job(config: Any) -> tuple[Any, str | None, str]:
+    return config, os.environ.get(CORES), os.path.realpath(".")
 
 
-def test_a_task_travels_to_the_process_of_its_job(monkeypatch):
+def test_a_task_travels_to_the_process_of_its_job(monkeypatch, tmp_path: Path):
     monkeypatch.setenv(CORES, "7")
-    task = pickle.loads(pickle.dumps(JobTask(environment_of_job, 2)))
-    assert task("config") == ("config", "2")
+    task = pickle.loads(pickle.dumps(JobTask(environment_of_job, str(tmp_path), 2)))
+    monkeypatch.chdir("/")
+    assert task("config") == ("config", "2", str(tmp_path))
+
+
+def test_a_machine_without_the_folder_of_the_command_is_named(tmp_path: Path):
+    with pytest.raises(ConfigError, match=r"cannot be used on .* under the same path"):
+        JobTask(environment_of_job, str(tmp_path / "absent"))(None)  # type: ignore[arg-type]
+
+
+def test_the_value_of_a_lost_job_is_its_error():
+    assert job_launching.value_of(SimpleNamespace(return_value=3)) == 3  # type: ignore[arg-type]
+    with pytest.raises(LostJobError, match="killed"):
+        job_launching.value_of(LostJobError("killed"))
 
 
 class FailedJobError(Exception):
