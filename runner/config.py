@@ -25,10 +25,12 @@ class StudyError(RuntimeError):
 
     Attributes:
         folder: the run folder with the report of the other trials; None if there is no report.
+        log: the log of the first trial that failed; None without one.
         study: their results, as `runner.compare` returns them; None without a report.
     """
 
     folder: Path | None = None
+    log: Path | None = None
     study: Any = None
 
 
@@ -291,6 +293,7 @@ class Study:
     seed_offset: int
     workers: Any
     timeout_s: float | None
+    fail_fast: bool
     reuse: Reuse
     plugins: list[str]
     outputs: str
