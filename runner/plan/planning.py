@@ -136,7 +136,9 @@ def make_plan(
     # A smoke run decides nothing, so that few seeds are expected.
     if study.scale is not Scale.smoke:
         notes += checks.too_few_seeds(spec, study, planned)
-    notes += memory.note_parallel_memory(planned, count_workers(study, len(planned) * len(seeds)))
+    notes += memory.note_parallel_memory(
+        planned, count_workers(study, len(planned) * len(seeds), planned)
+    )
     return Plan(
         study=study,
         experiment=experiment,
