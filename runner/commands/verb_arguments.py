@@ -82,10 +82,32 @@ def read_verb_arguments(
     Raises:
         ConfigError: a key or flag is unknown or doubled, or there are too many words.
     """
+    used = tuple(keys)
+    words, values = split_arguments(usage, arguments, used)
+    if "\0" in "".join(arguments):
+        raise ConfigError(f"an argument has a null character; type {usage}")
+    if len(words) > most_words:
+        raise ConfigError(f"{truncate_middle(words[most_words], 80)} is too much; type {usage}")
+    if OUTPUTS in values and not values[OUTPUTS]:
+        raise ConfigError(f"{OUTPUTS}=: name a folder, e.g. {OUTPUTS}={DEFAULT_OUTPUTS}")
+    for key in [key for key in values if key not in used]:
+        del values[key]
+        # A script may pass the same options to every command.
+        print(f"note: this command does not need {key}, and ignores it", file=sys.stderr)  # noqa: T201
+    folder = values.pop(CONFIG_DIR, None)
+    return VerbArguments(tuple(words), values, None if folder is None else Path(folder))
+
+
+def split_arguments(
+    usage: str, arguments: Sequence[str], used: Sequence[str]
+) -> tuple[list[str], dict[str, str]]:
+    """Return the words of a verb's arguments, and the texts of its keys.
+
+    Raises:
+        ConfigError: a key or flag is unknown or doubled.
+    """
     words: list[str] = []
     values: dict[str, str] = {}
-    used = tuple(keys)
-    known = tuple(dict.fromkeys((*used, *SHARED_KEYS)))
     rest = list(arguments)
     while rest:
         text = rest.pop(0)
@@ -100,24 +122,14 @@ def read_verb_arguments(
         elif not equals or os.sep in key:  # a path may have an equals sign
             words.append(text)
             continue
-        elif key not in known:
-            hint = name_hint(key, (name for name in known if name != CONFIG_DIR))
+        elif key not in (*used, *SHARED_KEYS):
+            known = {*used, *SHARED_KEYS} - {CONFIG_DIR}
+            hint = name_hint(key, known) if {*used} - {*SHARED_KEYS} else f"type {usage}"
             raise ConfigError(f"{truncate_middle(text, 120)}: there is no such key; {hint}")
         if key in values:
             raise ConfigError(f"{key} is set twice; set it once, or type {usage}")
         values[key] = value
-    if "\0" in "".join(arguments):
-        raise ConfigError(f"an argument has a null character; type {usage}")
-    if len(words) > most_words:
-        raise ConfigError(f"{truncate_middle(words[most_words], 80)} is too much; type {usage}")
-    if OUTPUTS in values and not values[OUTPUTS]:
-        raise ConfigError(f"{OUTPUTS}=: name a folder, e.g. {OUTPUTS}={DEFAULT_OUTPUTS}")
-    for key in [key for key in values if key not in used]:
-        del values[key]
-        # A script may pass the same options to every command.
-        print(f"note: this command does not need {key}, and ignores it", file=sys.stderr)  # noqa: T201
-    folder = values.pop(CONFIG_DIR, None)
-    return VerbArguments(tuple(words), values, None if folder is None else Path(folder))
+    return words, values
 
 
 def existing_outputs(arguments: VerbArguments) -> Path:
