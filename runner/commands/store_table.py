@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 
 from runner.inventory.inventory import ExperimentInventory, Inventory
-from runner.inventory.prune_plan import PrunePlan, PruneRequest
+from runner.inventory.prune_plan import Deletion, PrunePlan, PruneRequest
 from runner.inventory.stored_trials import TrialState
 from runner.wording.names import format_count
 from runner.wording.output import first_lines, join_names, truncate_middle
@@ -113,15 +113,12 @@ def describe_plans(
             size = format_bytes(sum(each.size for each in plan.whole))
             names = join_names([each.trial.name for each in plan.whole], MAX_NAMES)
             trials = format_count(len(plan.whole), "trial")
-            lines.append(f"{name}: {verb}: {trials} that no run refers to, {size}: {names}")
-        if plan.weights:
-            size = format_bytes(sum(each.size for each in plan.weights))
-            n_trials = len({each.trial.key for each in plan.weights})
-            kept = {"best": ", except of the best seed of each arm", "none": ""}
-            part = "weights" if request.keep_weights in kept else "states of the optimizer"
-            rest = kept.get(request.keep_weights or "", "")
-            trials = format_count(n_trials, "finished trial")
-            lines.append(f"{name}: {verb}: {part} of {trials}{rest}, {size}")
+            lines.append(f"{name}: {verb}: {trials} that no run refers to ({size}): {names}")
+        if weights := [each for each in plan.weights if not each.is_state]:
+            rest = ", except of the best seed of each arm" if request.keep_weights == "best" else ""
+            lines.append(f"{name}: {verb}: weights of {describe_trials(weights)}{rest}")
+        if states := [each for each in plan.weights if each.is_state]:
+            lines.append(f"{name}: {verb}: optimizer states of {describe_trials(states)}")
         if plan.experiment.graves and not is_done:
             lines.append(f"{name}: {verb}: the rest of a prune that was interrupted")
         # Each note that stays is said once: before the deletion, or after it.
@@ -132,6 +129,12 @@ def describe_plans(
     elif not any(plan.deletions or plan.experiment.graves for plan in plans):
         lines.append("There is nothing to delete.")
     return "\n".join(lines)
+
+
+def describe_trials(deletions: Sequence[Deletion]) -> str:
+    """Return the number of trials of some deletions, and the bytes that they free."""
+    trials = format_count(len({each.trial.key for each in deletions}), "finished trial")
+    return f"{trials} ({format_bytes(sum(each.size for each in deletions))})"
 
 
 def format_rows(rows: Sequence[Sequence[str]]) -> list[str]:

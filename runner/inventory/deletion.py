@@ -27,11 +27,10 @@ from runner.inventory.prune_plan import Deletion, PrunePlan, PruneRequest, make_
 from runner.inventory.stored_trials import SEED, StoredTrial
 from runner.records import locks
 from runner.records.arm_folders import ARM, SIGNATURE
-from runner.records.checkpoint_files import STATE, keep_weights, raise_blocked
+from runner.records.checkpoint_files import keep_weights, raise_blocked
 from runner.records.files import is_folder, link_or_copy, list_names
 from runner.records.store import FIRST_FINISH, LOCK, Store
-from runner.study.entries import acquire_with_notice
-from runner.study.store_use import reserve_trials
+from runner.study.store_use import acquire_with_notice, reserve_trials
 
 
 def prune_experiment(listed: PrunePlan, request: PruneRequest) -> PrunePlan:
@@ -99,7 +98,7 @@ def bury(deletion: Deletion, grave: Path) -> None:
         OSError: it cannot be moved.
     """
     trial = deletion.trial
-    if deletion.path.name == STATE:
+    if deletion.is_state:
         keep_weights(deletion.path.parents[1])  # which also renews the digests
         return
     if not deletion.is_whole:

@@ -60,6 +60,11 @@ class Deletion:
         """Whether the whole trial is deleted."""
         return self.path == self.trial.slot.folder
 
+    @property
+    def is_state(self) -> bool:
+        """Whether it is the state of the optimizer, without the weights."""
+        return self.path.name == STATE
+
 
 @dataclass(frozen=True)
 class PrunePlan:

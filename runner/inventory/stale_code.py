@@ -47,11 +47,11 @@ class CurrentCode:
         Raises:
             KeyError, TypeError: an option is not registered in this command.
         """
-        parts = {}
+        parts: dict[str, object] = {}
         for group in (*registry.group_names(), "model"):
             if group in config:
                 kind = "" if group == "model" else config[group]["kind"]
                 options = registry.kinds(group)[kind]
-                parts[group] = options.__new__(options)  # only its class counts
+                parts[group] = object.__new__(options)  # only its class counts
         arm = SimpleNamespace(experiment=config["experiment"], parts=SimpleNamespace(**parts))
         return code_hash.root_modules(cast(ArmConfig, arm), self._plugins)

@@ -11,8 +11,7 @@ from typing import Any
 from runner.inventory.disk_usage import DiskUsage
 from runner.records.files import list_names, read_bytes
 from runner.report.run_cards import RUNS, describe_time, is_own_file, is_own_folder
-from runner.report.run_folder import SUMMARY_FILE
-from runner.report.tuning_results import TABLE
+from runner.report.run_folder import SUMMARY_FILE, TUNING_FILE
 
 MAX_SUMMARY_BYTES = 64 * 2**20
 TRIAL_PATH = re.compile(r"([^/\\]+)[/\\](seed-\d+)(?:[/\\]previous)?[/\\]?$")
@@ -62,7 +61,7 @@ def read_run(folder: Path, usage: DiskUsage) -> StoredRun:
         size=usage.measure(folder),
         time=describe_time(folder),
         trials=trials,
-        is_tuned=os.path.lexists(folder / TABLE),
+        is_tuned=os.path.lexists(folder / TUNING_FILE),
         fault=f"{RUNS}/{folder.name}: {fault}" if fault else "",
     )
 

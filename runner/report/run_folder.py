@@ -20,6 +20,7 @@ SUMMARY_FILE, RESULTS_FILE, CONFIG_FILE, ENVIRONMENT_FILE, ARCHIVE_FILE = (
     "environment.json",
     "records.zip",
 )
+TUNING_FILE = "tuning.csv"
 VERIFIED_FILES = (
     RESULTS_FILE,
     CONFIG_FILE,

@@ -9,12 +9,15 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from filelock import AcquireReturnProxy, BaseFileLock, Timeout
+
 from runner.records import locks
 from runner.records.checkpoint_files import raise_blocked
 from runner.records.store import Store
 
 USE_LOCK = ".in-use"
 IN_USE = "a command uses them now"
+WAIT_NOTICE_SECONDS = 1  # seconds of waiting for another command before a line says so
 
 
 @contextlib.contextmanager
@@ -51,3 +54,12 @@ def reserve_trials(outputs: Path, experiment: str) -> Iterator[str]:
 def is_in_use(outputs: Path, experiment: str) -> bool:
     """Return whether a command uses the trials of an experiment now."""
     return not locks.is_free(Store.trials_folder(outputs, experiment) / USE_LOCK)
+
+
+def acquire_with_notice(lock: BaseFileLock) -> AcquireReturnProxy:
+    """Acquire a lock; after `WAIT_NOTICE_SECONDS` print a line that names it."""
+    try:
+        return lock.acquire(timeout=WAIT_NOTICE_SECONDS)
+    except Timeout:
+        print(f"waiting: another command uses {lock.lock_file}", flush=True)  # noqa: T201
+    return lock.acquire()
