@@ -149,6 +149,14 @@ def test_a_page_that_cannot_be_used_is_one_line(tmp_path: Path, lines: str, said
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
+def test_a_page_without_the_options_of_the_extended_question_is_refused():
+    write("my_gate", "# @package _global_\ndefaults: [ffn]\ncode: moe\n")
+    ending, _ = plan_own()
+    said = "the file extends the question ffn, and `code: moe` is a page without options."
+    assert ending.message.startswith(f"mine/experiment/my_gate.yaml: {said}")
+    assert find_faults(ending, [said]) == []
+
+
 def test_the_name_of_a_folder_of_outputs_is_refused():
     write("corpora", f"{HEAD}code: ffn\n{BODY}")
     ending, _ = plan_own(name="corpora")
