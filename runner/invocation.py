@@ -22,6 +22,7 @@ from runner.study import interrupts, preview, tuning
 from runner.study.entries import Entry, list_trials, lock_store, raise_if_any_failed
 from runner.study.heartbeat import Heartbeat
 from runner.study.run import run_trials
+from runner.study.store_use import use_trials
 from runner.wording.durations import format_duration
 from runner.wording.names import format_count
 from runner.wording.output import describe_error, escape_unprintable, truncate_middle
@@ -95,6 +96,12 @@ def run_study(
         on_plan(plan)
     if plan.study.plan is PlanMode.only:
         return preview_plan(plan, config, overrides)
+    with use_trials(plan.outputs, plan.experiment):
+        return compute_and_report(plan, config, overrides)
+
+
+def compute_and_report(plan: Plan, config: DictConfig, overrides: Sequence[str]) -> FinishedStudy:
+    """Tune a plan if requested, compute its missing trials, and report; see `run_study`."""
     texts, written_arms = read_report_spec(plan.study), plan.study.arms
     tuned = None
     if plan.study.tune.key is not None:
