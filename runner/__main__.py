@@ -29,6 +29,7 @@ VERBS = {
         "runner.commands.store:manage_store",
         "list outputs; delete what no run needs",
     ),
+    "board": ("runner.commands.board:write_board", "write all claims with their verdicts"),
 }
 """Verb -> the function that it calls with the other arguments, and its meaning in the list."""
 STOPPED, RESUME_HINT = "stopped", "; finished trials are kept, the same command resumes them"
