@@ -22,6 +22,7 @@ from runner.study import interrupts, preview, tuning
 from runner.study.entries import Entry, list_trials, lock_store, raise_if_any_failed
 from runner.study.heartbeat import Heartbeat
 from runner.study.run import run_trials
+from runner.study.step_timing import time_steps_alone
 from runner.wording.durations import format_duration
 from runner.wording.names import format_count
 from runner.wording.output import describe_error, escape_unprintable, truncate_middle
@@ -104,6 +105,7 @@ def run_study(
     plan.notes.extend(repeated_looks.looks_warnings(plan, texts))
     try:
         entries = run_trials(plan)
+        time_steps_alone(plan, entries)
     except ConfigError as error:
         if tuned is None:
             raise
