@@ -73,15 +73,18 @@ class TrialCurves:
             last = self._history.groupby(["arm", "seed"], sort=False)["step"].max()
             self._last_steps = {cast("Key", key): float(step) for key, step in last.items()}
         rows = self._history[self._history["metric"] == metric]
-        # A point that was logged twice counts once, with its last value.
-        rows = rows.drop_duplicates(["arm", "seed", "step"], keep="last").sort_values("step")
+        points: dict[Key, dict[float, float]] = {}
+        columns = (rows[name].tolist() for name in ("arm", "seed", "step", "value"))
+        for arm, seed, step, value in zip(*columns, strict=True):
+            # A point that was logged twice counts once, with its last value.
+            points.setdefault((arm, seed), {})[step] = value
         return {
-            cast("Key", key): TrialCurve(
-                points["step"].to_numpy(float),
-                points["value"].to_numpy(float),
-                self._last_steps[cast("Key", key)],
+            key: TrialCurve(
+                np.array(sorted(by_step), dtype=float),
+                np.array([by_step[step] for step in sorted(by_step)], dtype=float),
+                self._last_steps[key],
             )
-            for key, points in rows.groupby(["arm", "seed"], sort=False)
+            for key, by_step in points.items()
         }
 
 
