@@ -1,7 +1,7 @@
 """The logged curves of trials: their points, slope in a window, and value between points."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 
 Key = tuple[str, int]  # arm and seed
+COLUMNS = ("arm", "seed", "step", "value")
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ class TrialCurves:
     def __init__(self, history: "DataFrame | None") -> None:
         self._history = history
         self._by_metric: dict[str, dict[Key, TrialCurve]] = {}
-        self._last_steps: dict[Key, float] | None = None
+        self._rows: dict[str, Any] = {}  # metric -> positions of its rows
+        self._last_steps: dict[Key, float] = {}
 
     def curve(self, arm: str, metric: str, seed: int) -> TrialCurve | None:
         """Return the curve of a trial; None if it has no point."""
@@ -69,12 +71,16 @@ class TrialCurves:
     def _index(self, metric: str) -> dict[Key, TrialCurve]:
         if self._history is None or not len(self._history):
             return {}
-        if self._last_steps is None:
+        if not self._rows:
+            groups = self._history.groupby("metric", sort=False).indices
+            self._rows = {str(name): positions for name, positions in groups.items()}
             last = self._history.groupby(["arm", "seed"], sort=False)["step"].max()
             self._last_steps = {cast("Key", key): float(step) for key, step in last.items()}
-        rows = self._history[self._history["metric"] == metric]
+        if metric not in self._rows:
+            return {}
+        rows = self._rows[metric]
         points: dict[Key, dict[float, float]] = {}
-        columns = (rows[name].tolist() for name in ("arm", "seed", "step", "value"))
+        columns = (self._history[name].to_numpy()[rows].tolist() for name in COLUMNS)
         for arm, seed, step, value in zip(*columns, strict=True):
             # A point that was logged twice counts once, with its last value.
             points.setdefault((arm, seed), {})[step] = value

@@ -1,7 +1,7 @@
 """The times of a trial's training steps, measured while no other trial uses the machine. No torch.
 
-`step_time.json` in the folder of a trial holds them, sealed. It is no part of the trial's result: a
-claim that needs step times asks for them, also long after the training.
+`step_time.json` in the folder of a trial holds them, sealed. The trial's result does not contain
+them: a claim may ask for them long after the training.
 """
 
 from collections.abc import Mapping

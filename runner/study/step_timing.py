@@ -77,15 +77,15 @@ def time_steps_alone(plan: Plan, entries: Sequence[Entry]) -> None:
         KeyboardInterrupt: the command was interrupted; all processes have ended.
     """
     arms = arms_to_time(plan)
-    wanted = {
+    finished = {
         entry.slot: entry
         for entry in reversed(entries)
         if entry.arm.name in arms and entry.status()["state"] == "done"
     }
-    if not wanted:
+    if not finished:
         return
     known = read_all_step_times(plan, entries)
-    due = [entry for slot, entry in wanted.items() if slot not in known]
+    due = [entry for slot, entry in finished.items() if slot not in known]
     spent, passes = 0.0, 0
     while due:
         began = time.monotonic()

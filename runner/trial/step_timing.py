@@ -44,8 +44,8 @@ class StepsTimed(BaseException):
 class StepClock(Trial):
     """A trial that measures the seconds of its first training steps, then ends.
 
-    A step lasts from the end of the previous one to its own values: the batch, the forward and
-    backward pass, the update, and probes of every step. Evaluations and the log are left out.
+    A step's time covers its batch, its forward and backward pass, its update, and probes of every
+    step. Evaluations and the log are left out.
     """
 
     def __init__(self, job: StepTimingJob, watch: Stopwatch) -> None:
