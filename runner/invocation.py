@@ -23,6 +23,7 @@ from runner.study import interrupts, preview, tuning
 from runner.study.entries import Entry, list_trials, lock_store, raise_if_any_failed
 from runner.study.heartbeat import Heartbeat
 from runner.study.run import run_trials
+from runner.study.step_timing import time_steps_alone
 from runner.study.store_use import use_trials
 from runner.wording.durations import format_duration
 from runner.wording.names import format_count
@@ -134,6 +135,8 @@ def compute_and_report(plan: Plan, config: DictConfig, overrides: Sequence[str])
         plan.notes.extend(repeated_looks.looks_warnings(plan, texts))
     try:
         entries = list_trials(plan) if part is StudyPart.report else run_trials(plan)
+        if part is not StudyPart.trials:
+            time_steps_alone(plan, entries)
     except ConfigError as error:
         if tuned is None:
             raise
