@@ -116,11 +116,13 @@ def run_study(
     if plan.study.plan is PlanMode.only:
         return preview_plan(plan, config, overrides)
     with use_trials(plan.outputs, plan.experiment):
-        return compute_and_report(plan, config, overrides)
+        return compute_and_report(plan, config, overrides, part)
 
 
-def compute_and_report(plan: Plan, config: DictConfig, overrides: Sequence[str]) -> FinishedStudy:
-    """Tune a plan if requested, compute its missing trials, and report; see `run_study`."""
+def compute_and_report(
+    plan: Plan, config: DictConfig, overrides: Sequence[str], part: StudyPart
+) -> FinishedStudy:
+    """Do a part of a planned study: tune, compute the missing trials, report; see `run_study`."""
     texts, written_arms = read_report_spec(plan.study), plan.study.arms
     tuned = None
     if part is StudyPart.opening:
