@@ -77,6 +77,7 @@ class Scale(StrEnum):
     smoke = "smoke"
     quick = "quick"
     full = "full"
+    long = "long"
 
 
 class Reuse(StrEnum):

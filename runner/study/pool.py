@@ -22,6 +22,7 @@ from runner import gpus, registry
 from runner.config import DeviceName
 from runner.records import private_folders
 from runner.records.job import Job
+from runner.records.step_times import StepTimingJob
 from runner.records.store import LOG
 from runner.study import interrupts, main_module
 from runner.study.termination import stop_processes
@@ -244,9 +245,14 @@ def run_in_child(job: Job, connection: Connection, gpu: str | None = None) -> No
 
     try:
         log_into(job)
-        from runner.trial.compute import compute_stage
+        if isinstance(job, StepTimingJob):
+            from runner.trial.step_timing import time_training_steps
 
-        compute_stage(job, send)
+            time_training_steps(job, send)
+        else:
+            from runner.trial.compute import compute_stage
+
+            compute_stage(job, send)
     except BaseException as error:
         import traceback
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from runner.claims.aa_pairs import find_aa_pairs
@@ -14,7 +15,7 @@ from runner.claims.headline import Headline
 from runner.plan.report_spec import ReportSpec
 from runner.report import untrusted_run
 from runner.report.run_folder import CONFIG_FILE
-from runner.stats.comparison import summarise_arms
+from runner.stats.comparison import pivot_results, summarise_arms
 from runner.sweeps.family import correct_over_points
 from runner.sweeps.outcomes import PointOutcome
 from runner.sweeps.record import (
@@ -102,7 +103,7 @@ def collect_sweep(
                 number=number,
                 name=one.point.name,
                 settings=one.point.settings,
-                overrides=tuple(text.removeprefix("++") for text in one.point.overrides),
+                overrides=one.point.overrides,
                 state=one.outcome.state,
                 exit_code=one.outcome.exit_code,
                 message=one.outcome.message,
@@ -114,7 +115,8 @@ def collect_sweep(
         )
     keys = dict.fromkeys(key for point in points for key in point.settings)
     headlines = merge_headlines([one for run in runs.values() for one in run.headlines()])
-    family = correct_over_points(_comparisons(runs))
+    comparison = _comparisons(runs)
+    family = correct_over_points(comparison, _differences(runs, comparison))
     first = next(iter(runs.values()))
     questions = dict.fromkeys(run.outline.question for run in runs.values())
     return SweepRecord(
@@ -157,6 +159,25 @@ def _comparisons(runs: Mapping[int, RunFiles]) -> pd.DataFrame:
         if len(run.comparison)
     ]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COMPARED)
+
+
+def _differences(runs: Mapping[int, RunFiles], comparison: pd.DataFrame) -> list[pd.Series | None]:
+    """Return the paired differences of each comparison by seed.
+
+    They are None if their mean is not that of the report, which replaces diverged values.
+    """
+    wide = {number: pivot_results(run.results) for number, run in runs.items()}
+    columns: list[pd.Series | None] = []
+    for row in comparison.to_dict("records"):
+        values, metric = wide[row["point"]], row["metric"]
+        pair = [(row[name], metric) for name in ("arm", "baseline")]
+        column = None
+        if all(key in values for key in pair):
+            difference = (values[pair[0]] - values[pair[1]]).dropna()
+            is_same = np.isclose(difference.mean(), row["difference"], rtol=1e-9, atol=1e-12)
+            column = difference if is_same else None
+        columns.append(column)
+    return columns
 
 
 def _results(runs: Mapping[int, RunFiles]) -> pd.DataFrame:

@@ -56,7 +56,7 @@ def draw_sweep_figures(sweep: SweepRecord) -> tuple[dict[str, Figure], Records, 
             continue
         axes = choose_axes(sweep.keys, points)
         table = value_table(sweep, headline, points, axes)
-        if table[list(axes.panels)].drop_duplicates().shape[0] > MAX_PANELS:
+        if axes.panels and len(table[list(axes.panels)].drop_duplicates()) > MAX_PANELS:
             notes.append(f"{headline.label} has no figure: it would need over {MAX_PANELS} panels.")
             continue
         tables[name] = table

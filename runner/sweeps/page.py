@@ -6,6 +6,7 @@ from typing import Any
 from runner.figures.canvas import PALETTE
 from runner.figures.draw import Picture
 from runner.figures.figure import Figure
+from runner.plan.arguments import format_command
 from runner.report import page
 from runner.sweeps.record import SweepRecord
 from runner.sweeps.tables import failed_rows, headline_table, point_cells, verdict_tables
@@ -41,7 +42,7 @@ def render_sweep(
         "verdicts": verdict_tables(sweep),
         "failures": failed_rows(sweep),
         "reports": [
-            point_cells(sweep, point) | {"overrides": " ".join(point.overrides)}
+            point_cells(sweep, point) | {"command": format_command(point.overrides)}
             for point in sweep.reported
         ],
         "swatches": {arm: i % len(PALETTE) for i, arm in enumerate(arms)},

@@ -74,7 +74,7 @@ class SweepRecord:
         notes: lines on the sweep.
         results: a row per point, arm and metric: columns point, `RESULT_COLUMNS`.
         comparison: a row per comparison of a headline: the columns of a run's comparison.csv, and
-            point, n_looks, p_holm and sweep_standing.
+            point, n_looks, p_holm, p_sweep and sweep_standing.
         values: a row per point, arm, seed and headline metric: `VALUE_COLUMNS`.
         verdicts: a mapping per claim and point: the entry of verdicts.json, with `point`.
         lines: sentences on the family of tests.

@@ -52,7 +52,7 @@ SWEEP_SCHEMA: dict[str, Check] = {
 COMPARISON_COLUMNS = {
     **dict.fromkeys(("arm", "baseline", "metric", "experiment", "standing"), str),
     **dict.fromkeys(("sweep_standing", "words"), str),
-    **dict.fromkeys(("n", "difference", "low", "high", "p_holm"), float),
+    **dict.fromkeys(("n", "difference", "low", "high", "p_sweep"), float),
 }
 
 

@@ -102,7 +102,7 @@ def _result_cells(row: Mapping[Any, Any] | None, display: quantity.DisplayUnit) 
             display=display,
         )
         cells["sort_difference"] = repr(mean)
-    if math.isfinite(p := float(row["p_holm"])):
+    if math.isfinite(p := float(row["p_sweep"])):
         cells |= {"p": quantity.format_p_value(p), "sort_p": repr(p)}
     words = str(row["words"]) if isinstance(row["words"], str) else ""
     caveat = words.removeprefix(str(row["standing"])).removeprefix(",").strip()
