@@ -73,6 +73,8 @@ class SweepLaunch:
 
     def compute(self, points: Sequence[SweepPoint]) -> list[PointOutcome]:
         """Compute and report all points; the jobs of a shared study only compute its trials."""
+        folders = (self.folder, self.folder.parent, self.request.outputs)
+        new_folders = [folder for folder in folders if not folder.exists()]
         try:
             opened = {i: self._open(one) for i, one in enumerate(points) if one.is_shared}
             ready = [i for i, _ in enumerate(points) if i not in opened or opened[i] is None]
@@ -86,7 +88,8 @@ class SweepLaunch:
         finally:
             with contextlib.suppress(OSError):
                 self.stop_file.unlink()
-                self.folder.rmdir()
+                for folder in new_folders:  # only an empty one is removed
+                    folder.rmdir()
         return outcomes
 
     def _open(self, point: SweepPoint) -> JobOutcome | None:

@@ -111,7 +111,9 @@ def combine(base: Sequence[str], axes: Sequence[Axis], fixed: Sequence[str]) -> 
     jobs: dict[tuple[str, ...], SweepJob] = {}
     for choices in itertools.product(*axes):
         chosen = [text for choice in choices for text in choice.overrides]
-        overrides = tuple(last_of_each_key([*base, *chosen, *fixed]))
+        last = last_of_each_key([*base, *chosen, *fixed])
+        # What all jobs share comes first, as in a command that is typed.
+        overrides = tuple(sorted(last, key=lambda text: text in chosen))
         swept = {parse_override(text).key_or_group for text in chosen}
         name = ", ".join(choice.name for choice in choices if choice.name)
         jobs.setdefault(overrides, SweepJob(overrides, read_settings(overrides, swept), name))

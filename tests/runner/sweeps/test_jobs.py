@@ -44,7 +44,7 @@ def test_a_job_names_only_settings_that_differ():
     axes = split_typed(["training.lr=1e-3,3e-3"])[1]
     jobs = combine(["experiment=moe", "n_seeds=9"], axes, ["n_seeds=2"])
     assert [job.overrides for job in jobs] == [
-        ("experiment=moe", f"training.lr={lr}", "n_seeds=2") for lr in ("0.001", "0.003")
+        ("experiment=moe", "n_seeds=2", f"training.lr={lr}") for lr in ("0.001", "0.003")
     ]
     assert [format_settings(job.settings) for job in jobs] == [
         "training.lr=0.001",
