@@ -1,8 +1,8 @@
 """All points of a sweep as one family of tests: one correction over their comparisons.
 
-If all comparisons have the same seeds, the family is tested as within a report: by the max-T test
-(`runner.stats.max_t`), in which a pattern gives a seed one sign at every point. Otherwise the
-separate sign-flip tests are corrected by Holm's method, which needs more seeds.
+If all comparisons have the same seeds, the family is tested by the max-T test, as within a report
+(`runner.stats.max_t`). A pattern then gives a seed one sign at every point. Otherwise the separate
+sign-flip tests are corrected by Holm's method, which needs more seeds.
 """
 
 import math

@@ -112,7 +112,7 @@ def combine(base: Sequence[str], axes: Sequence[Axis], fixed: Sequence[str]) -> 
     for choices in itertools.product(*axes):
         chosen = [text for choice in choices for text in choice.overrides]
         last = last_of_each_key([*base, *chosen, *fixed])
-        # What all jobs share comes first, as in a command that is typed.
+        # The overrides that all jobs share come first, as a user would type them.
         overrides = tuple(sorted(last, key=lambda text: text in chosen))
         swept = {parse_override(text).key_or_group for text in chosen}
         name = ", ".join(choice.name for choice in choices if choice.name)
@@ -130,7 +130,7 @@ def read_settings(overrides: Iterable[str], keys: Collection[str]) -> dict[str, 
 
 
 def last_of_each_key(texts: Iterable[str]) -> list[str]:
-    """Return overrides without those whose key a later one sets, in the order of the last ones."""
+    """Return the last override of each key, in the order of these last ones."""
     last: dict[tuple[str, bool], str] = {}
     for text in texts:
         override = parse_override(text)
