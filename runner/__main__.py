@@ -21,10 +21,15 @@ from runner.wording import output
 
 GARBAGE_THRESHOLD = 50_000  # new objects after which Python searches for garbage; its own is 700
 VERBS = {
-    "redraw": ("runner.report.redraw:redraw", "write the newest report again"),
+    "redraw": ("runner.commands.redraw:redraw", "write the newest report again"),
     "parts": ("runner.commands.parts:print_parts", "list the options of every group"),
     "new": ("runner.commands.new:write_new", "write a part of your own, with its test"),
     "schema": ("runner.commands.schema:print_schema", "print the JSON schema of YAML, for editors"),
+    "store": (
+        "runner.commands.store:manage_store",
+        "list outputs; delete what no run needs",
+    ),
+    "board": ("runner.commands.board:write_board", "write all claims with their verdicts"),
 }
 """Verb -> the function that it calls with the other arguments, and its meaning in the list."""
 STOPPED, RESUME_HINT = "stopped", "; finished trials are kept, the same command resumes them"

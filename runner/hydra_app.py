@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from runner.plan import hydra_loader
+from runner.study import job_launching
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 Task = Callable[[DictConfig], Any]
@@ -47,7 +48,7 @@ def launch_jobs(
         arguments: the flags and Hydra's own settings, e.g. the launcher.
         jobs: the overrides of each job.
         task: a picklable function of a config.
-        refuse: returns the value of a job whose config cannot be composed.
+        refuse: returns the value of a job whose config cannot be composed, or that was lost.
     """
     import hydra
     from hydra.core.plugins import Plugins
@@ -74,10 +75,15 @@ def launch_jobs(
         for start in range(0, len(composable), size):
             batch = composable[start : start + size]
             try:
-                runs = self.launcher.launch([list(jobs[i]) for i in batch], initial_job_idx=start)
-                values.update((i, run.return_value) for i, run in zip(batch, runs, strict=True))
+                runs = job_launching.launch(self.launcher, [list(jobs[i]) for i in batch], start)
             except Exception as error:
                 failures.append(error)
+                continue
+            for i, run in zip(batch, runs, strict=True):
+                try:
+                    values[i] = job_launching.value_of(run)
+                except Exception as error:
+                    values[i] = refuse(jobs[i], error)
         return []
 
     original = BasicSweeper.sweep

@@ -23,6 +23,8 @@ from runner.study import interrupts, preview, tuning
 from runner.study.entries import Entry, list_trials, lock_store, raise_if_any_failed
 from runner.study.heartbeat import Heartbeat
 from runner.study.run import run_trials
+from runner.study.step_timing import time_steps_alone
+from runner.study.store_use import use_trials
 from runner.wording.durations import format_duration
 from runner.wording.names import format_count
 from runner.wording.output import describe_error, escape_unprintable, truncate_middle
@@ -113,6 +115,14 @@ def run_study(
         on_plan(plan)
     if plan.study.plan is PlanMode.only:
         return preview_plan(plan, config, overrides)
+    with use_trials(plan.outputs, plan.experiment):
+        return compute_and_report(plan, config, overrides, part)
+
+
+def compute_and_report(
+    plan: Plan, config: DictConfig, overrides: Sequence[str], part: StudyPart
+) -> FinishedStudy:
+    """Do a part of a planned study: tune, compute the missing trials, report; see `run_study`."""
     texts, written_arms = read_report_spec(plan.study), plan.study.arms
     tuned = None
     if part is StudyPart.opening:
@@ -127,6 +137,8 @@ def run_study(
         plan.notes.extend(repeated_looks.looks_warnings(plan, texts))
     try:
         entries = list_trials(plan) if part is StudyPart.report else run_trials(plan)
+        if part is not StudyPart.trials:
+            time_steps_alone(plan, entries)
     except ConfigError as error:
         if tuned is None:
             raise

@@ -44,7 +44,7 @@ from runner.wording.output import join_names, truncate_middle
 COMMAND_LINE_KEYS = ("outputs", "plugins")
 """Keys that only the command line may set: the folder to write to and the modules to import."""
 
-LOCAL_LAUNCHERS = ("basic", "joblib")
+LOCAL_LAUNCHERS = ("basic", "joblib", "processes")
 """Hydra's launchers that compute on this machine and write no logs to the sweep's folder."""
 
 MAX_LOADS = 500

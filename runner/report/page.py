@@ -5,13 +5,11 @@ its content security policy allows only these parts.
 """
 
 import base64
-import hashlib
 import json
 import math
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -25,6 +23,7 @@ from runner.report.answer import lead_sentences
 from runner.report.cards import verdict_card
 from runner.report.headlines import HeadlineComparison
 from runner.report.next_steps import describe_setting, next_commands
+from runner.report.page_parts import make_environment, render_parts
 from runner.report.study_record import StudyRecord
 from runner.report.tables import comparison_table, cost_table
 from runner.wording import quantity
@@ -32,7 +31,6 @@ from runner.wording.names import format_count
 from runner.wording.phrases import count_range
 
 TEMPLATE = "report.html"
-TEMPLATES = Path(__file__).parent / "template"
 MAX_SVG_RATIO = 3  # of the sizes of SVG and PNG; a larger SVG is replaced by the PNG
 PLAIN_NAME = re.compile(r"(?!(?i:null|true|false|nan|inf)$)[A-Za-z_][\w.-]*")
 """Names that need no quotes in Hydra."""
@@ -92,47 +90,15 @@ def render_template(name: str, content: dict[str, Any]) -> str:
 
     `content` has the values of the template; its `warnings` are lines on the page.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    script = (TEMPLATES / "script.js").read_text(encoding="utf-8")
+    environment = make_environment()
     template = environment.get_template(name)
     parts: dict[str, Any] = {"style": "", "policy": "", "script": "", "licence": ""}
     # The page is rendered once to see which characters it shows, and then with their font.
     font = page_font.font_for(template.render(content | parts))
     if font.note:
         content = {**content, "warnings": [*content["warnings"], font.note]}
-    style = environment.get_template("style.css").render(
-        family=page_font.FAMILY, woff=font.woff, colours=PALETTE
-    )
-    return template.render(
-        content
-        | {
-            "style": Markup(style),
-            "script": Markup(script),
-            "policy": Markup(_security_policy(style, script)),
-            "licence": page_font.LICENCE if font.woff else "",
-        }
-    )
-
-
-def _security_policy(style: str, script: str) -> str:
-    """Return a policy that allows this style, this script, and data in the page; nothing else."""
-    hashes = [
-        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-        for text in (style, script)
-    ]
-    return (
-        "default-src 'none'; img-src data:; font-src data:; base-uri 'none'; form-action 'none'; "
-        f"style-src 'sha256-{hashes[0]}'; script-src 'sha256-{hashes[1]}'"
-    )
+    parts = render_parts(environment, family=page_font.FAMILY, woff=font.woff, colours=[*PALETTE])
+    return template.render(content | parts | {"licence": page_font.LICENCE if font.woff else ""})
 
 
 def card_groups(

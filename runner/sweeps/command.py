@@ -40,8 +40,11 @@ def run_sweep(checked: Sequence[str], command: str, *, full_error: bool) -> int:
         from runner.sweeps.report import report_sweep
 
         page = report_sweep(launch.folder, request.title, command, outcomes, notes)
-    if len(points) > 1 or outcomes[0].point.is_shared:
+    jobs = launch.folder / "jobs"  # the output of a launcher's jobs, if it keeps them in files
+    if len(points) > 1 or outcomes[0].point.is_shared or jobs.is_dir():
         print(describe_points(outcomes, page))  # noqa: T201
+    if jobs.is_dir():
+        print(f"output of the jobs: {jobs}")  # noqa: T201
     return find_exit_code(outcomes)
 
 
