@@ -63,7 +63,7 @@ def split_typed(texts: Sequence[str]) -> tuple[list[str], list[Axis]]:
     """Return the overrides that every job has, and an axis for each swept override."""
     fixed: list[str] = []
     axes: list[Axis] = []
-    for text in texts:
+    for text in last_of_each_key(texts):
         override = parse_override(text)
         if override.is_sweep_override():
             axes.append([Choice((value,)) for value in sweep_values(override)])

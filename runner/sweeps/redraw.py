@@ -65,14 +65,6 @@ def _are_rows(value: Any, schema: dict[str, Check]) -> bool:
     )
 
 
-def is_sweep_folder(folder: Path) -> bool:
-    """Return whether a folder has the record of a sweep."""
-    try:
-        return (folder / RECORD_FILE).is_file()
-    except (OSError, ValueError):
-        return False
-
-
 def redraw_sweep(folder: Path) -> Path:
     """Write the page and the figures of a sweep again, and return the page.
 

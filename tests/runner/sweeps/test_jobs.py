@@ -52,6 +52,11 @@ def test_a_job_names_only_settings_that_differ():
     ]
 
 
+def test_the_last_of_two_typed_values_counts():
+    assert len(jobs_of("seed=1", "seed=2,3")) == 2
+    assert len(jobs_of("seed=2,3", "seed=1")) == 1
+
+
 def test_a_typed_value_replaces_the_values_of_a_file():
     axes = split_typed(["ffn.n_experts=4,8"])[1]
     (job,) = combine([], axes, ["ffn.n_experts=16"])
