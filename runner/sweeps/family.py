@@ -57,6 +57,11 @@ class Family:
             f"An arm is better or worse at a point if the point's own report says so, and if this "
             f"corrected p is below {ALPHA:g}."
         ]
+        if (looks := int(self.comparison["n_looks"].max())) > 1:
+            lines.append(
+                f"Up to {looks} reports have looked at these arms, so that the limit is as low as "
+                f"{alpha_at_look(looks):.3g} for some points."
+            )
         if self.least_p >= ALPHA:
             lines.append(
                 f"With {self.n_seeds} seeds the smallest possible corrected p is "

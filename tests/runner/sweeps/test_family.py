@@ -71,6 +71,11 @@ def test_a_second_look_is_stricter():
     assert correct_over_points(table(0.03, n=9)).comparison["sweep_standing"].tolist() == ["better"]
 
 
+def test_the_page_names_the_limit_of_a_later_look():
+    family = correct_over_points(table(0.01, 0.01, n=9, n_looks=2))
+    assert "so that the limit is as low as 0.025 for some points." in family.sentences[1]
+
+
 def test_exact_and_undecided_comparisons_stay_and_are_no_tests():
     rows = pd.concat([table(np.nan), table(np.nan, standing="undecided")], ignore_index=True)
     family = correct_over_points(rows)
