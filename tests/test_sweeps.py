@@ -47,7 +47,7 @@ def test_a_sweep_has_a_page_over_its_points_and_lists_those_that_failed(
     swept = ("arm=[dense,moe_top2]", "training.steps=8,0,10", *FEW)
     done = runner("-m", *TINY, *swept, timeout=600)
     assert done.returncode == 2
-    assert "training.steps=0: refused: training.steps=0: steps=0 must be at least 1" in done.stdout
+    assert "\ntraining.steps=0: refused: training.steps=0 must be at least 1" in done.stdout
     (folder,) = (tmp_path / "outputs" / "sweeps").iterdir()
     assert f"{folder.relative_to(tmp_path)}/report.html" in done.stdout.splitlines()[-1]
     assert {path.name for path in folder.iterdir()} == {

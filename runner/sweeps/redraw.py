@@ -12,6 +12,8 @@ from runner.config import ConfigError
 from runner.records.schemas import is_count, is_shallow_mapping, is_string, is_string_list
 from runner.report import untrusted_run
 from runner.sweeps.record import (
+    COMPARISON_NUMBERS,
+    COMPARISON_TEXTS,
     FORMAT,
     RECORD_FILE,
     RESULT_COLUMNS,
@@ -48,11 +50,6 @@ SWEEP_SCHEMA: dict[str, Check] = {
     **dict.fromkeys(("keys", "notes", "lines"), is_string_list),
     "points": lambda value: _are_rows(value, POINT_SCHEMA) and 0 < len(value) <= MAX_POINTS,
     "headlines": lambda value: _are_rows(value, HEADLINE_SCHEMA),
-}
-COMPARISON_COLUMNS = {
-    **dict.fromkeys(("arm", "baseline", "metric", "experiment", "standing"), str),
-    **dict.fromkeys(("sweep_standing", "words"), str),
-    **dict.fromkeys(("n", "difference", "low", "high", "p_sweep"), float),
 }
 
 
@@ -130,7 +127,10 @@ def _point(row: dict[str, Any], keys: list[str]) -> PointRecord:
 def _read_frame(folder: Path, name: str, attribute: str, n_points: int) -> pd.DataFrame:
     columns: dict[str, type] = {
         "results": {**dict.fromkeys(RESULT_COLUMNS, float), "arm": str, "metric": str, "unit": str},
-        "comparison": COMPARISON_COLUMNS,
+        "comparison": {
+            **dict.fromkeys(COMPARISON_TEXTS, str),
+            **dict.fromkeys(COMPARISON_NUMBERS, float),
+        },
         "values": {**dict.fromkeys(VALUE_COLUMNS, float), "arm": str, "metric": str, "seed": int},
     }[attribute]
     content = untrusted_run.read_run_file(folder, name)

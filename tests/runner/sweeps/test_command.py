@@ -131,6 +131,18 @@ def test_a_config_that_cannot_be_composed_is_a_failed_point(sweep, tmp_path: Pat
     assert "Traceback" not in told.err
 
 
+def test_a_page_that_cannot_be_written_costs_no_report(sweep, monkeypatch, capsys):
+    def fail(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sweep_report, "report_sweep", fail)
+    code, _ = sweep("training.steps=40,50")
+    told = capsys.readouterr()
+    assert code == 1
+    assert "the page of the sweep could not be written: No space left on device" in told.err
+    assert told.out.count("4 trials of seed 0") == 2
+
+
 def outcome(state: Any, **fields: Any) -> PointOutcome:
     return PointOutcome(SweepPoint({"seed": 3}), JobOutcome(state, **fields))
 

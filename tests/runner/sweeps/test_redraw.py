@@ -4,10 +4,12 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from runner.commands.redraw import redraw
 from runner.config import ConfigError
+from runner.sweeps.record import COMPARISON_NUMBERS, COMPARISON_TEXTS
 from runner.sweeps.redraw import read_sweep, redraw_sweep
 from runner.sweeps.report import write_page, write_records
 from tests.support.sample_sweep import comparison_row, make_points, make_sweep
@@ -42,6 +44,16 @@ def test_the_record_is_read_back(folder: Path):
     assert list(sweep.points[0].settings) == ["training.lr", "ffn.n_experts"]
     assert sweep.lines == ("One family.",)
     assert len(sweep.values) == 18
+
+
+def test_a_sweep_of_one_arm_has_no_comparisons(tmp_path: Path):
+    columns = ["point", *COMPARISON_TEXTS, *COMPARISON_NUMBERS]
+    empty = pd.DataFrame(columns=columns)
+    sweep = make_sweep(make_points(SETTINGS), [], comparison=empty)
+    write_records(tmp_path, sweep)
+    html = write_page(tmp_path, sweep).read_text()
+    assert "No arms are compared at these points." in html
+    assert redraw_sweep(tmp_path).read_text() == html
 
 
 def edit(change: Callable[[dict], object]) -> Callable[[Path], object]:
