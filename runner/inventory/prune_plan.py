@@ -113,7 +113,8 @@ def make_prune_plan(
     if request.keep_weights:
         gone = {trial.key for trial in whole}
         rest = [t for t in old if t.key not in gone and t.state is TrialState.done]
-        kept = {trial.key for trial in choose_kept(candidates, request.keep_weights)}
+        staying = [trial for trial in candidates if trial.key not in gone]
+        kept = {trial.key for trial in choose_kept(staying, request.keep_weights)}
         for trial in rest:
             if not trial.has_other_format:
                 paths = removable_parts(
