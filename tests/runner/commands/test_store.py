@@ -23,13 +23,13 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def outputs(tmp_path: Path) -> Path:
     """Make a store of two experiments, one run, and trials that no run refers to."""
-    made = tmp_path / "outputs"
+    folder = tmp_path / "outputs"
     for seed in range(3):
-        make_trial(made, "dense", seed, loss=3 - seed)
-    make_trial(made, "dense", 3, state="failed")
-    make_trial(made, "relu", 0, experiment="ffn", state="killed")
-    make_run(made, "2026-11-26_04-51-00_quick", [("dense", 0), ("dense", 1)])
-    return made
+        make_trial(folder, "dense", seed, loss=3 - seed)
+    make_trial(folder, "dense", 3, state="failed")
+    make_trial(folder, "relu", 0, experiment="ffn", state="killed")
+    make_run(folder, "2026-11-26_04-51-00_quick", [("dense", 0), ("dense", 1)])
+    return folder
 
 
 def test_the_list_has_a_row_for_each_experiment(outputs: Path, capsys: pytest.CaptureFixture[str]):
@@ -107,8 +107,8 @@ def test_one_experiment_is_pruned_alone(outputs: Path):
     ("arguments", "said"),
     [
         ("prun", "prun: store has no such command; did you mean prune?"),
-        ("prune", "choose what to delete: unreferenced=true"),
-        ("prune yes=true", "choose what to delete: unreferenced=true"),
+        ("prune", "choose the trials to delete: unreferenced=true"),
+        ("prune yes=true", "choose the trials to delete: unreferenced=true"),
         ("prune keep_weights=bst", "keep_weights=bst: there is no such value; did you mean best?"),
         ("prune unreferenced=yes", "unreferenced=yes must be true or false"),
         ("prune unreferenced=true yes=1", "yes=1 must be true or false"),

@@ -1,4 +1,4 @@
-"""Pruning: never a trial that is referenced, running or not ours; a kill leaves nothing half."""
+"""Pruning deletes no trial that is referenced or running; a kill leaves no half of a trial."""
 
 import json
 import os
@@ -105,7 +105,7 @@ def test_nothing_is_deleted_while_a_study_uses_the_trials(tmp_path: Path):
     with use_trials(tmp_path, "moe"):
         done = deletion.prune_experiment(plans[0], UNREFERENCED)
     assert done.deletions == ()
-    assert done.notes == ("no run refers to 1 trials, but a command uses them now: they stay",)
+    assert done.notes == ("no run refers to 1 trial, but a command uses them now: they stay",)
     assert trials_below(tmp_path) == {("a", 0)}
 
 
@@ -182,7 +182,7 @@ def test_best_is_the_lowest_loss_of_each_arm_without_diverged_trials(tmp_path: P
         make_trial(tmp_path, "b", seed, loss=float("nan"))
     prune(tmp_path, PruneRequest(keep_weights="best"))
     assert weights_below(tmp_path) == {"a/seed-1", "b/seed-0"}
-    # Another prune changes nothing: the trials without weights are no candidates.
+    # Another prune changes nothing: the trials without weights have nothing to delete.
     assert all(plan.deletions == () for plan in prune(tmp_path, PruneRequest(keep_weights="best")))
 
 
