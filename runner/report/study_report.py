@@ -82,7 +82,7 @@ def report_study(
             name: dataclasses.asdict(one) for name, one in (registrations or {}).items()
         },
         "looks": dataclasses.asdict(looks) if looks else None,
-        **declarations.to_record(plan.page, results["metric"]),
+        **declarations.to_record(plan.page, results["metric"].unique().tolist()),
         "trials": trials.assign(
             folder=[os.path.relpath(path, folder) for path in trials.folder]
         ).to_dict("records"),
@@ -107,7 +107,7 @@ def report_study(
     unpacked = records_archive.unpack_trials(content, zip(trials.arm, trials.seed, strict=True))
     plan.notes.extend(unpacked.faults)
     study = dataclasses.replace(study, history=unpacked.history, tables=unpacked.tables)
-    write_and_print(folder, study)
+    write_and_print(folder, study, has_records=True)
     if line := latest_run.renew_latest(folder):
         print(f"note: {line}")  # noqa: T201
     if comparison is not None and not repeated_looks.is_single_seed_of_sweep(plan):
@@ -119,8 +119,12 @@ def report_study(
 
 
 def write_and_print(
-    folder: Path, study: study_record.StudyRecord, *, is_redraw: bool = False
+    folder: Path,
+    study: study_record.StudyRecord,
+    *,
+    is_redraw: bool = False,
+    has_records: bool = False,
 ) -> None:
     """Write the report of a study into a run folder and print its summary."""
-    outcome = write_report(folder, study, is_redraw=is_redraw)
+    outcome = write_report(folder, study, is_redraw=is_redraw, has_records=has_records)
     Console().print(render_console(study, outcome), crop=False)

@@ -131,7 +131,9 @@ def list_trials(plan: Plan) -> list[Entry]:
             slot = store.slot(arm.name, arm.signature, seed)
             if slot not in records_by_slot:  # arms of one signature share their trials
                 records_by_slot[slot] = slot.read_records()
-                usable_by_slot[slot] = slot.find_usable(arm.code, any_code=accept)
+                usable_by_slot[slot] = choose_usable_slot(
+                    slot, records_by_slot[slot].result, arm.code, any_code=accept
+                )
                 damage = records_by_slot[slot].unusable_reason
                 if usable_by_slot[slot] is None and damage:
                     damages.append((f"{arm.name} seed {seed}", damage))
@@ -149,6 +151,17 @@ def list_trials(plan: Plan) -> list[Entry]:
         plan.notes.append(f"{trials} computed by other code: {action}")
     plan.notes.extend(damage_notes(damages))
     return entries
+
+
+def choose_usable_slot(
+    slot: Slot, result: Mapping[str, Any] | None, code: str, *, any_code: bool
+) -> Slot | None:
+    """Return the same as `slot.find_usable`, without reading the `result` of `slot` again."""
+    for candidate in (slot, slot.previous):
+        found = result if candidate is slot else candidate.result()
+        if found is not None and (any_code or found["code"] == code):
+            return candidate
+    return None
 
 
 def damage_notes(damages: Sequence[tuple[str, str]]) -> list[str]:
