@@ -66,6 +66,7 @@ def write_report(
         trials=study.trials,
         preconditions=study.preconditions,
         clipped=study.clipped,
+        history=study.history,
         registrations=study.registrations,
     )
     comparison, summary, warnings = _tables(study, results)

@@ -17,6 +17,7 @@ from runner.records import provenance, seal
 from runner.records.files import write_atomically, write_json
 from runner.report import (
     declarations,
+    index_page,
     latest_run,
     records_archive,
     repeated_looks,
@@ -34,6 +35,7 @@ from runner.report.console import render_console
 from runner.report.report_files import write_records, write_report
 from runner.report.run_folder import SUMMARY_FILE, VERIFIED_FILES, create_run_folder
 from runner.study.entries import Entry
+from runner.study.step_timing import read_all_step_times
 from runner.study.tuning import TuningResult
 
 
@@ -58,8 +60,9 @@ def report_study(
     if tuned is not None:
         plan.notes.extend(tuning_results.tuning_notes(tuned))
     folder = create_run_folder(plan)
-    trials = trial_table(snapshots)
-    results = final_values(snapshots)
+    step_times = read_all_step_times(plan, entries)
+    trials = trial_table(snapshots, step_times)
+    results = final_values(snapshots, step_times)
     comparison = repeated_looks.comparison_of_plan(plan, outline)
     looks = repeated_looks.load_looks(plan, outline)
     summary: dict[str, Any] = {
@@ -108,8 +111,9 @@ def report_study(
     plan.notes.extend(unpacked.faults)
     study = dataclasses.replace(study, history=unpacked.history, tables=unpacked.tables)
     write_and_print(folder, study, has_records=True)
-    if line := latest_run.renew_latest(folder):
-        print(f"note: {line}")  # noqa: T201
+    for line in (latest_run.renew_latest(folder), index_page.renew_index(plan.outputs)):
+        if line:
+            print(f"note: {line}")  # noqa: T201
     if comparison is not None and not repeated_looks.is_single_seed_of_sweep(plan):
         now = provenance.current_time().isoformat(timespec="microseconds")
         path = repeated_looks.looks_path(plan.outputs, plan.experiment)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from runner.config import ConfigError
 from runner.plan import planning
 from runner.plan.listing import list_experiments
 from tests.fuzz.command import CommandResult, find_faults, run_in_process
@@ -101,6 +102,11 @@ def test_smoke_shortens_a_question_without_a_preset_and_says_how():
     assert "warmup_steps" not in note
     _, longer = plan_own("scale=smoke", "training.steps=25", "n_seeds=1")
     assert (longer.arms[0].config.training.steps, len(longer.seeds)) == (25, 1)
+
+
+def test_an_experiment_of_ablab_without_a_preset_for_the_scale_is_refused(plan):
+    with pytest.raises(ConfigError, match="experiment=moe has no such scale; it has smoke, quick"):
+        plan("experiment=moe", "scale=long", "plan=only")
 
 
 def test_another_scale_without_a_preset_changes_nothing_and_says_so():
