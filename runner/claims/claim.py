@@ -22,6 +22,8 @@ DESCRIPTIVE_KEYS = (
     "source",
     "published",
     "published_is",
+    "published_effect",
+    "contested",
 )  # keys without effect on the verdict
 PUBLISHED_IS = ("same quantity", "other quantity", "direction only", "nothing", "")
 """The possible relations of the published number to the estimate; "" is not declared."""
@@ -58,6 +60,8 @@ class Claim(ABC):
                        effect on the verdict
     published_is       the quantity of the published number: `same quantity` (as the estimate) or
                        `other quantity`; without a number `direction only` or `nothing`
+    published_effect   the published number in the unit of the estimate, for `same quantity` only
+    contested          a source that reports otherwise, with its number; the board shows both sides
     equal_cost         a cost (`match.by`): the claim is invalid if the arms differ in it, or in a
                        setting outside their parts
     differs            keys in which the arms may differ all the same, e.g.
@@ -77,6 +81,8 @@ class Claim(ABC):
     source: str
     published: str = ""
     published_is: str = ""
+    published_effect: float | None = None
+    contested: str = ""
     equal_cost: str | None = None
     differs: tuple[str, ...] = ()
 
@@ -86,6 +92,16 @@ class Claim(ABC):
             raise ValueError(f"{self.error_prefix}: n={self.n!r} {rule}.")
         if self.published_is:
             check_one_of(f"{self.error_prefix}: published_is", self.published_is, PUBLISHED_IS[:-1])
+        effect = self.published_effect
+        if effect is not None and (
+            not is_yaml_number(effect) or self.published_is != "same quantity"
+        ):
+            raise ValueError(
+                f"{self.error_prefix}: published_effect={effect!r} must be a number, and "
+                f"published_is must be same quantity, not {self.published_is!r}."
+            )
+        if not isinstance(self.contested, str):
+            raise ValueError(f"{self.error_prefix}: contested={self.contested!r} must be a text.")
         if self.equal_cost is not None:
             check_one_of(f"{self.error_prefix}: equal_cost", self.equal_cost, tuple(COSTS))
             if len(self.compared_arms) < 2:

@@ -1,8 +1,11 @@
-"""The arguments of a verb such as `parts`: words, key=value, and the user's own options.
+"""The arguments of a verb such as `parts`: words, key=value, and the options that all verbs share.
 
-A verb takes `--config-dir` and `plugins=[...]` as a run does.
+Every verb takes `outputs=`, `plugins=[...]` and `--config-dir`, as a run does. A verb that needs
+none of them says so and ignores it.
 """
 
+import os
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +15,11 @@ from runner.plan import user_options
 from runner.plan.user_arguments import CONFIG_DIR, FOLDER_FLAGS, PLUGINS, read_plugin_list
 from runner.wording.names import name_hint
 from runner.wording.output import truncate_middle
+
+OUTPUTS, DEFAULT_OUTPUTS = "outputs", "outputs"
+SHARED_KEYS = (OUTPUTS, PLUGINS, CONFIG_DIR)
+"""The keys that every verb takes."""
+BOOLEANS = {"true": True, "false": False}
 
 
 class VerbArguments(NamedTuple):
@@ -27,6 +35,36 @@ class VerbArguments(NamedTuple):
     values: dict[str, str]
     config_dir: Path | None
 
+    @property
+    def outputs(self) -> Path:
+        """The folder of `outputs=`, by default `outputs`."""
+        return Path(self.values.get(OUTPUTS, DEFAULT_OUTPUTS))
+
+    def is_true(self, key: str) -> bool:
+        """Return the boolean of a key; False if it is not set.
+
+        Raises:
+            ConfigError: the value is neither true nor false.
+        """
+        text = self.values.get(key, "false")
+        if text.lower() not in BOOLEANS:
+            raise ConfigError(f"{key}={truncate_middle(text, 80)} must be true or false")
+        return BOOLEANS[text.lower()]
+
+    def choice(self, key: str, choices: Sequence[str]) -> str | None:
+        """Return the value of a key that has few values; None if it is not set.
+
+        Raises:
+            ConfigError: the value is not among `choices`.
+        """
+        text = self.values.get(key)
+        if text is not None and text not in choices:
+            raise ConfigError(
+                f"{key}={truncate_middle(text, 80)}: there is no such value; "
+                f"{name_hint(text, choices)}"
+            )
+        return text
+
 
 def asks_for_help(arguments: Sequence[str]) -> bool:
     """Return whether a verb's help is requested."""
@@ -38,38 +76,75 @@ def read_verb_arguments(
 ) -> VerbArguments:
     """Return the arguments of a verb. `usage` ends the messages.
 
-    `keys` are the keys that the verb knows, and the flag `--config-dir` if it takes one.
+    `keys` are the keys that the verb uses, `--config-dir` and other shared keys included. A shared
+    key that it does not use is left out of the result, and a note on stderr says so.
 
     Raises:
         ConfigError: a key or flag is unknown or doubled, or there are too many words.
     """
+    used = tuple(keys)
+    words, values = split_arguments(usage, arguments, used)
+    if "\0" in "".join(arguments):
+        raise ConfigError(f"an argument has a null character; type {usage}")
+    if len(words) > most_words:
+        raise ConfigError(f"{truncate_middle(words[most_words], 80)} is too much; type {usage}")
+    if OUTPUTS in values and not values[OUTPUTS]:
+        raise ConfigError(f"{OUTPUTS}=: name a folder, e.g. {OUTPUTS}={DEFAULT_OUTPUTS}")
+    for key in [key for key in values if key not in used]:
+        del values[key]
+        # A script may pass the same options to every command.
+        print(f"note: this command does not need {key}, and ignores it", file=sys.stderr)  # noqa: T201
+    folder = values.pop(CONFIG_DIR, None)
+    return VerbArguments(tuple(words), values, None if folder is None else Path(folder))
+
+
+def split_arguments(
+    usage: str, arguments: Sequence[str], used: Sequence[str]
+) -> tuple[list[str], dict[str, str]]:
+    """Return the words of a verb's arguments, and the texts of its keys.
+
+    Raises:
+        ConfigError: a key or flag is unknown or doubled.
+    """
     words: list[str] = []
     values: dict[str, str] = {}
-    known = tuple(keys)
     rest = list(arguments)
     while rest:
         text = rest.pop(0)
         key, equals, value = text.partition("=")
-        if key in FOLDER_FLAGS and CONFIG_DIR in known:
+        if key in FOLDER_FLAGS:
             key, value = CONFIG_DIR, value if equals else "".join(rest[:1])
             rest = rest if equals else rest[1:]
             if not value:
                 raise ConfigError(f"{key}: name a folder, e.g. {key}=mine")
         elif key.startswith("-"):
             raise ConfigError(f"{truncate_middle(key, 80)}: there is no such flag; type {usage}")
-        elif not equals:
+        elif not equals or os.sep in key:  # a path may have an equals sign
             words.append(text)
             continue
-        elif key not in known:
-            hint = name_hint(key, known) if known else f"type {usage}"
+        elif key not in (*used, *SHARED_KEYS):
+            known = {*used, *SHARED_KEYS} - {CONFIG_DIR}
+            hint = name_hint(key, known) if {*used} - {*SHARED_KEYS} else f"type {usage}"
             raise ConfigError(f"{truncate_middle(text, 120)}: there is no such key; {hint}")
         if key in values:
-            raise ConfigError(f"{key} is set twice; set it once")
+            raise ConfigError(f"{key} is set twice; set it once, or type {usage}")
         values[key] = value
-    if len(words) > most_words:
-        raise ConfigError(f"{truncate_middle(words[most_words], 80)} is too much; type {usage}")
-    folder = values.pop(CONFIG_DIR, None)
-    return VerbArguments(tuple(words), values, None if folder is None else Path(folder))
+    return words, values
+
+
+def existing_outputs(arguments: VerbArguments) -> Path:
+    """Return the folder of `outputs=`.
+
+    Raises:
+        ConfigError: there is no such folder.
+    """
+    outputs = arguments.outputs
+    if not os.path.isdir(outputs):  # noqa: PTH112 (`Path.is_dir` raises for a name that is too long)
+        raise ConfigError(
+            f"{OUTPUTS}={truncate_middle(outputs, 120)}: there is no such folder; name the folder "
+            "of your runs"
+        )
+    return outputs
 
 
 def load_verb_options(arguments: VerbArguments) -> None:

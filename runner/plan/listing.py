@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from runner.config import ConfigError
+from runner.config import ConfigError, Scale
 from runner.plan import plugin_packages
 from runner.plan.option_folders import (
     CONF,
@@ -26,7 +26,8 @@ from runner.plan.user_options import load_user_options
 from runner.wording.names import format_count
 from runner.wording.output import MAX_CHARACTERS, truncate_middle
 
-SCALES = ("smoke", "quick", "full")
+SCALES = tuple(scale.value for scale in Scale)
+USUAL_SCALES = tuple(scale for scale in SCALES if scale != Scale.long)  # few have long
 
 
 class ListRequest(NamedTuple):
@@ -49,7 +50,8 @@ def list_experiments(user_folder: Path | None = None, plugins: Sequence[str] = (
     load_user_options(user_folder, named)
     own = [] if user_folder is None else [f"--config-dir={user_folder}"]
     command = " ".join(["python -m runner", *map(truncate_middle, [*own, *plugins])])
-    lines = [f"Experiments ({command} experiment=<name> [scale=smoke|quick|full]):", ""]
+    scales = "|".join(SCALES)
+    lines = [f"Experiments ({command} experiment=<name> [scale={scales}]):", ""]
     for folder in (CONF, *UserOptions.folders):
         for path in sorted((folder / "experiment").glob("*.yaml")):
             lines += [*describe_experiment(path), ""]
@@ -80,10 +82,11 @@ def describe_experiment(path: Path) -> list[str]:
                 lines.append(
                     f"  {scale:<6} {describe_scale(read_checked_yaml(preset), experiment)}"
                 )
-            else:
+            elif scale in USUAL_SCALES:
                 without_preset.append(scale)
         if without_preset:
-            scales = "" if len(without_preset) == len(SCALES) else f"{', '.join(without_preset)}  "
+            is_any = len(without_preset) == len(USUAL_SCALES)
+            scales = "" if is_any else f"{', '.join(without_preset)}  "
             lines.append(f"  {scales}{describe_scale(experiment, experiment)}")
     except ConfigError:
         raise

@@ -7,7 +7,7 @@ Other scales change nothing. A note says so.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from runner.config import Scale, Study
+from runner.config import ConfigError, Scale, Study
 from runner.plan import option_folders
 from runner.plan.question_names import chosen_name
 from runner.plan.security import check_yaml_file
@@ -69,6 +69,23 @@ def lowered_values(name: str) -> dict[str, int]:
 def first_value(layers: Sequence[Mapping[str, Any]], key: str) -> Any:
     """Return the value of a key in the first layer that has it."""
     return next(layer[key] for layer in layers if key in layer)
+
+
+def check_scale_exists(study: Study, overrides: Sequence[str]) -> None:
+    """Raise ConfigError where an experiment of ablab lacks a preset, such as `moe_long`.
+
+    A user's question needs no presets; `note_missing_preset` says so.
+    """
+    name = chosen_name(overrides)
+    folder = option_folders.CONF / "preset"
+    if name is None or option_folders.user_file(f"experiment/{name}"):
+        return
+    scales = [each.value for each in Scale if (folder / f"{name}_{each.value}.yaml").exists()]
+    if scales and study.scale.value not in scales:
+        raise ConfigError(
+            f"scale={study.scale.value}: experiment={name} has no such scale; it has "
+            f"{', '.join(scales)}"
+        )
 
 
 def note_missing_preset(study: Study, overrides: Sequence[str]) -> list[str]:

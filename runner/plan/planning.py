@@ -38,7 +38,7 @@ from runner.plan.data import PreparedData, check_outputs_writable
 from runner.plan.error_messages import as_config_error
 from runner.plan.experiment_checks import check_experiment_header
 from runner.plan.matching import solved_key
-from runner.plan.missing_preset import note_missing_preset
+from runner.plan.missing_preset import check_scale_exists, note_missing_preset
 from runner.plan.plan import Plan, PlannedArm, count_workers, effective_baseline
 from runner.plan.question_names import set_question_name
 from runner.plan.report_spec import ReportSpec, read_report_spec
@@ -77,6 +77,7 @@ def make_plan(
     # Read the study into its schema, and select its claims, figures and experiment.
     study = selection.select_claims_and_figures(read_study(config), overrides)
     experiment = checks.check_experiment(study, overrides)
+    check_scale_exists(study, overrides)
     # Import plug-ins again: the process of a launcher has not checked the command line.
     plugin_packages.import_all_plugins(study.plugins)
     inspector = part_inspection.begin_inspection(study.plugins)
@@ -137,7 +138,9 @@ def make_plan(
     if study.scale is not Scale.smoke:
         notes += checks.too_few_seeds(spec, study, planned)
         notes += checks.too_few_points(spec, planned)
-    notes += memory.note_parallel_memory(planned, count_workers(study, len(planned) * len(seeds)))
+    notes += memory.note_parallel_memory(
+        planned, count_workers(study, len(planned) * len(seeds), planned)
+    )
     return Plan(
         study=study,
         experiment=experiment,

@@ -14,6 +14,7 @@ from runner import registry
 from runner.config import ConfigError
 from runner.plan import option_folders
 from runner.plan.error_messages import as_config_error
+from runner.plan.keys import field_names
 from runner.plan.overrides import parse_override
 from runner.wording.names import check_file_name, name_hint
 from runner.wording.output import truncate_middle
@@ -50,13 +51,33 @@ def set_question_name(config: DictConfig, overrides: Sequence[str]) -> None:
         if config.get("experiment") is None and name in registry.experiment_names():
             _set_name(config, str(name))
         return
-    _check_code(str(code), name, user_experiment_file(overrides))
+    path = user_experiment_file(overrides)
+    _check_code(str(code), name, path)
+    _check_extended_question(config, str(code), path)
     _set_name(config, str(name))
 
 
 def _set_name(config: DictConfig, name: str) -> None:
     with open_dict(config):
         config.experiment = name
+
+
+def _check_extended_question(config: DictConfig, code: str, path: Path | None) -> None:
+    """Raise ConfigError if a file extends the question of one page, and `code` is another page.
+
+    A page that has all options of the extended question can compute it.
+    """
+    extended, options = config.get("experiment"), config._get_node("options")
+    if extended == code or extended not in registry.experiment_names():
+        return
+    known = field_names(registry.options_class(code))
+    keys = options.keys() if isinstance(options, DictConfig) else ()
+    if unknown := [str(key) for key in keys if key not in known]:
+        raise ConfigError(
+            f"{path or 'code'}: the file extends the question {extended}, and `code: {code}` is a "
+            f"page without options.{truncate_middle(unknown[0], 60)}; write code: {extended}, or "
+            f"extend {code} under `defaults`"
+        )
 
 
 def _check_code(code: str, name: str | None, path: Path | None) -> None:

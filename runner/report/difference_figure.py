@@ -25,9 +25,11 @@ STANDING_TEXTS = {Standing.not_distinguished: "not significant"}
 CAPTION = (
     "Each row is the mean difference of an arm from its baseline over the same seeds, with its "
     "95 % t-interval. At the right are its numbers and the result of the test. The test is "
-    "corrected for all comparisons, so an interval without 0 may still be not significant. Short "
-    "grey lines mark the smallest differences that 80 % of such studies would find, estimated from "
-    "these seeds. "
+    "corrected for all comparisons, so an interval without 0 may still be not significant. "
+)
+DETECTABLE_CAPTION = (
+    "Short grey lines mark the smallest differences that 80 % of such studies would find, "
+    "estimated from these seeds. "
 )
 AA_CAPTION = (
     "The row below the rule is an A/A pair: the same arm under other seeds, minus the arm. Only "
@@ -51,11 +53,14 @@ def difference_figure(
     if not blocks:
         return {}
     compared = any(block.baseline for block in blocks)
-    caption = (CAPTION if compared else "Means over seeds with their 95 % t-intervals. ") + (
-        AA_CAPTION if any(block.aa_rows for block in blocks) else ""
-    )
-    if compared and study.controls:
-        arms, verb = ", ".join(study.controls), "is" if len(study.controls) == 1 else "are"
+    caption = CAPTION if compared else "Means over seeds with their 95 % t-intervals. "
+    if any(math.isfinite(row.detectable) for block in blocks for row in block.rows):
+        caption += DETECTABLE_CAPTION
+    if any(block.aa_rows for block in blocks):
+        caption += AA_CAPTION
+    controls = [name for name in study.controls if name in study.arms]
+    if compared and controls:
+        arms, verb = ", ".join(controls), "is" if len(controls) == 1 else "are"
         caption += f"{arms} {verb} for a positive control only and not compared."
     title = TITLE if compared else "Values of the headline metrics"
     return {DIFFERENCES: Differences(title=title, caption=caption.strip(), blocks=tuple(blocks))}

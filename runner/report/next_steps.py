@@ -43,7 +43,7 @@ def next_commands(study: StudyRecord) -> list[tuple[str, str]]:
     steps = [("The curves of the newest run, with bands, in TensorBoard:", tensorboard)]
     if study.scale == "smoke":
         return [("The study itself, which gives an answer:", _with(words, "scale=quick")), *steps]
-    if study.scale != "full":
+    if study.scale not in ("full", "long"):
         command = _with(words, "scale=full", "plan=only")
         text = "All arms and claims in longer trainings. This shows their number and time:"
         steps.append((text, command))

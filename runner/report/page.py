@@ -5,13 +5,11 @@ its content security policy allows only these parts.
 """
 
 import base64
-import hashlib
 import json
 import math
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -25,6 +23,7 @@ from runner.report.answer import lead_sentences
 from runner.report.cards import verdict_card
 from runner.report.headlines import HeadlineComparison
 from runner.report.next_steps import describe_setting, next_commands
+from runner.report.page_parts import make_environment, render_parts
 from runner.report.study_record import StudyRecord
 from runner.report.tables import comparison_table, cost_table
 from runner.wording import quantity
@@ -32,7 +31,6 @@ from runner.wording.names import format_count
 from runner.wording.phrases import count_range
 
 TEMPLATE = "report.html"
-TEMPLATES = Path(__file__).parent / "template"
 MAX_SVG_RATIO = 3  # of the sizes of SVG and PNG; a larger SVG is replaced by the PNG
 PLAIN_NAME = re.compile(r"(?!(?i:null|true|false|nan|inf)$)[A-Za-z_][\w.-]*")
 """Names that need no quotes in Hydra."""
@@ -58,7 +56,7 @@ def render(
     leads = lead_sentences(study, comparisons)
     tables = [comparison_table(study, h, comparisons, summary) for h in study.headline]
     drawn = {
-        name: _figure(name, figure, pictures.get(name), text_tables.get(name))
+        name: figure_content(name, figure, pictures.get(name), text_tables.get(name))
         for name, figure in study.figures.items()
         if name in pictures or name in text_tables
     }
@@ -84,52 +82,23 @@ def render(
         "environment": study.environment_rows,
         "warnings": [*study.notes, *warnings],
     }
-    return _render_with_parts(content)
+    return render_template(TEMPLATE, content)
 
 
-def _render_with_parts(content: dict[str, Any]) -> str:
-    """Return the page with style and script, and with a font for the characters that it shows."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
+def render_template(name: str, content: dict[str, Any]) -> str:
+    """Return a page with style and script, and with a font for the characters that it shows.
 
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    script = (TEMPLATES / "script.js").read_text(encoding="utf-8")
-    template = environment.get_template(TEMPLATE)
+    `content` has the values of the template; its `warnings` are lines on the page.
+    """
+    environment = make_environment()
+    template = environment.get_template(name)
     parts: dict[str, Any] = {"style": "", "policy": "", "script": "", "licence": ""}
     # The page is rendered once to see which characters it shows, and then with their font.
     font = page_font.font_for(template.render(content | parts))
     if font.note:
         content = {**content, "warnings": [*content["warnings"], font.note]}
-    style = environment.get_template("style.css").render(
-        family=page_font.FAMILY, woff=font.woff, colours=PALETTE
-    )
-    return template.render(
-        content
-        | {
-            "style": Markup(style),
-            "script": Markup(script),
-            "policy": Markup(_security_policy(style, script)),
-            "licence": page_font.LICENCE if font.woff else "",
-        }
-    )
-
-
-def _security_policy(style: str, script: str) -> str:
-    """Return a policy that allows this style, this script, and data in the page; nothing else."""
-    hashes = [
-        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-        for text in (style, script)
-    ]
-    return (
-        "default-src 'none'; img-src data:; font-src data:; base-uri 'none'; form-action 'none'; "
-        f"style-src 'sha256-{hashes[0]}'; script-src 'sha256-{hashes[1]}'"
-    )
+    parts = render_parts(environment, family=page_font.FAMILY, woff=font.woff, colours=[*PALETTE])
+    return template.render(content | parts | {"licence": page_font.LICENCE if font.woff else ""})
 
 
 def card_groups(
@@ -171,9 +140,10 @@ def _arm_command(study: StudyRecord, arm: str, overrides: Sequence[str]) -> tupl
     return shlex.join([*words, f"arm={name}"]), shlex.join(overrides)
 
 
-def _figure(
+def figure_content(
     name: str, figure: Figure, picture: Picture | None, text_table: TextTable | None
 ) -> dict[str, Any]:
+    """Return the values of a figure for a template: its picture or table, texts and points."""
     texts = {"key": name, "title": figure.title, "caption": figure.caption, "table": text_table}
     if picture is None:
         return texts | {"source": "", "alt": "", "points": "", "n_points": ""}

@@ -18,9 +18,10 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from runner.records.store import CURVES, TABLES, Slot
+from runner.report.run_folder import ARCHIVE_FILE
 from runner.wording.output import first_lines
 
-FILE = "records.zip"
+FILE = ARCHIVE_FILE
 MAX_UNPACKED_BYTES = 512 * 2**20
 """Unpacked bytes that `redraw` reads of any archive; of a large one it reads `MAX_UNPACKED_RATIO`
 times its size."""

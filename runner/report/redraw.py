@@ -1,4 +1,4 @@
-"""`python -m runner redraw`: write report and figures again from the folder of a run. No torch."""
+"""Write report and figures again from the folder of a run. No torch."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -8,7 +8,6 @@ from runner.config import ConfigError
 from runner.records import seal
 from runner.report import (
     collection,
-    latest_run,
     records_archive,
     run_folder,
     study_report,
@@ -16,19 +15,8 @@ from runner.report import (
 )
 from runner.report.run_folder import CONFIG_FILE, ENVIRONMENT_FILE, RESULTS_FILE, SUMMARY_FILE
 
-USAGE = "python -m runner redraw [<run folder>|<experiment>] [outputs=<folder>]"
-HELP = f"""usage: {USAGE}
 
-Write the report of a finished run again, from the files of its own folder.
-
-  redraw                          the newest run below outputs/
-  redraw moe                      the newest run of an experiment
-  redraw outputs=DIR              the newest run below another folder
-  redraw outputs/moe/runs/NAME    this run"""
-OUTPUTS = "outputs="
-
-
-def redraw(arguments: Sequence[str]) -> None:
+def redraw_run(folder: Path) -> None:
     """Write the report of a finished run again, from the files of its own folder only.
 
     The folder may have been moved, and may be untrusted. The report names each file that does not
@@ -38,12 +26,8 @@ def redraw(arguments: Sequence[str]) -> None:
     - changed final values are refused, as a report needs them.
 
     Raises:
-        ConfigError: the arguments are not one folder, or no report can be made from it.
+        ConfigError: no report can be made from the folder.
     """
-    if any(word in ("-h", "--help") for word in arguments):
-        print(HELP)  # noqa: T201
-        return
-    folder = find_run(arguments)
     missing = [
         name
         for name in (SUMMARY_FILE, CONFIG_FILE, ENVIRONMENT_FILE, RESULTS_FILE)
@@ -76,41 +60,6 @@ def redraw(arguments: Sequence[str]) -> None:
     except Exception as error:  # an untrusted folder can cause any other error
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise ConfigError(f"{folder}: no report can be made from its records ({reason})") from error
-
-
-def find_run(arguments: Sequence[str]) -> Path:
-    """Return the folder of the run that the arguments name; by default the newest one.
-
-    Raises:
-        ConfigError: the arguments are not understood, or there is no such run.
-    """
-    if any(word.startswith("plugins=") for word in arguments):
-        raise ConfigError(f"redraw takes no plugins=, because a run needs no code; type {USAGE}")
-    names = [word for word in arguments if not word.startswith(OUTPUTS)]
-    folders = [word.removeprefix(OUTPUTS) for word in arguments if word.startswith(OUTPUTS)]
-    if len(names) > 1 or len(folders) > 1 or "\0" in "".join(arguments):
-        raise ConfigError(f"type {USAGE}")
-    outputs = Path(*folders or ["outputs"])
-    if not names:
-        if newest := latest_run.find_newest_run(outputs):
-            return newest
-        raise ConfigError(
-            f"{outputs} has no finished run (no {outputs}/<experiment>/{latest_run.NAME}); "
-            f"name its folder: {USAGE}"
-        )
-    folder = Path(names[0])
-    # A folder called `latest` may be a copy of a run.
-    is_pointer = folder.name == latest_run.NAME and (folder.is_symlink() or folder.is_file())
-    if is_present(folder, SUMMARY_FILE) and not is_pointer:
-        return folder
-    # `latest` is read and checked, not followed: an untrusted link might lead anywhere.
-    experiment = folder.parent if folder.name == latest_run.NAME else folder
-    for each in (experiment, outputs / experiment):
-        if run := latest_run.read_latest(each):
-            return run
-    if folder.name == latest_run.NAME:
-        raise ConfigError(f"{folder} names no run of {experiment}; name a folder of a run: {USAGE}")
-    return folder
 
 
 def is_present(folder: Path, name: str) -> bool:

@@ -12,19 +12,20 @@ from pathlib import Path
 from runner.config import ConfigError
 from runner.plan.plan import Plan
 from runner.records.files import list_names, remove
-from runner.report import records_archive
 
-SUMMARY_FILE, RESULTS_FILE, CONFIG_FILE, ENVIRONMENT_FILE = (
+SUMMARY_FILE, RESULTS_FILE, CONFIG_FILE, ENVIRONMENT_FILE, ARCHIVE_FILE = (
     "study.json",
     "results.csv",
     "config.yaml",
     "environment.json",
+    "records.zip",
 )
+TUNING_FILE = "tuning.csv"
 VERIFIED_FILES = (
     RESULTS_FILE,
     CONFIG_FILE,
     ENVIRONMENT_FILE,
-    records_archive.FILE,
+    ARCHIVE_FILE,
 )  # files whose digests are in study.json
 MAX_DRAFT_AGE = 24 * 3600  # seconds; an older draft was left by a killed report
 TIME, TIME_LENGTH = "%Y-%m-%d_%H-%M-%S", 19  # format of the time in a run folder's name

@@ -17,6 +17,7 @@ from runner.records import provenance, seal
 from runner.records.files import write_atomically, write_json
 from runner.report import (
     declarations,
+    index_page,
     latest_run,
     records_archive,
     repeated_looks,
@@ -110,8 +111,9 @@ def report_study(
     plan.notes.extend(unpacked.faults)
     study = dataclasses.replace(study, history=unpacked.history, tables=unpacked.tables)
     write_and_print(folder, study)
-    if line := latest_run.renew_latest(folder):
-        print(f"note: {line}")  # noqa: T201
+    for line in (latest_run.renew_latest(folder), index_page.renew_index(plan.outputs)):
+        if line:
+            print(f"note: {line}")  # noqa: T201
     if comparison is not None and not repeated_looks.is_single_seed_of_sweep(plan):
         now = provenance.current_time().isoformat(timespec="microseconds")
         path = repeated_looks.looks_path(plan.outputs, plan.experiment)

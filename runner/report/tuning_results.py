@@ -4,9 +4,8 @@ import csv
 import math
 from pathlib import Path
 
+from runner.report.run_folder import TUNING_FILE
 from runner.study.tuning import TuningResult
-
-TABLE = "tuning.csv"
 
 
 def tuning_notes(tuned: TuningResult) -> list[str]:
@@ -14,7 +13,7 @@ def tuning_notes(tuned: TuningResult) -> list[str]:
     return [
         f"tuned {arm}: {override}, {'inside' if tuned.interior[arm] else 'at the edge of'} the "
         f"grid; the mean over the grid is {format_sensitivity(tuned.sensitivity[arm])} "
-        f"(all values: {TABLE})"
+        f"(all values: {TUNING_FILE})"
         for arm, override in tuned.overrides.items()
     ]
 
@@ -28,7 +27,7 @@ def format_sensitivity(sensitivity: float) -> str:
 
 def write_tuning_table(folder: Path, tuned: TuningResult) -> None:
     """Write all values that tuning measured: columns arm, value, seed, metric."""
-    with (folder / TABLE).open("w", newline="", encoding="utf-8") as file:
+    with (folder / TUNING_FILE).open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(tuned.rows[0]))
         writer.writeheader()
         writer.writerows(tuned.rows)

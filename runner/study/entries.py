@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from filelock import AcquireReturnProxy, BaseFileLock, FileLock, Timeout
+from filelock import FileLock
 
 from runner.config import ConfigError, StudyError
 from runner.plan.data import cache_folder
@@ -33,12 +33,12 @@ from runner.records.files import (
 )
 from runner.records.job import Job, Stage
 from runner.records.store import LOG, Slot, Store, TrialRecords
+from runner.study.store_use import acquire_with_notice
 from runner.wording.names import format_count
 from runner.wording.output import describe_error, first_lines, join_names, truncate_middle
 
 N_DAMAGE_LINES = 9  # damaged trials that get a line each; the rest share one line
 N_CLAIMS = 20  # times that the trials are listed while other commands take the arms' folders
-WAIT_NOTICE_SECONDS = 1  # seconds of waiting for another command before a line says so
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,9 @@ def raise_if_any_failed(
             f"{where}; the same command computes only the missing trials",
             *([unreported] if unreported else []),
         ]
-        raise StudyError("\n".join(lines)) from failure
+        error = StudyError("\n".join(lines))
+        error.log = log if log.is_file() else None
+        raise error from failure
 
 
 def list_trials(plan: Plan) -> list[Entry]:
@@ -180,15 +182,6 @@ def lock_store(plan: Plan) -> Iterator[Store]:
                 remove(root / ".lock")
             stack.enter_context(acquire_with_notice(FileLock(root / ".lock")))
         yield Store(plan.outputs, plan.experiment)
-
-
-def acquire_with_notice(lock: BaseFileLock) -> AcquireReturnProxy:
-    """Acquire a lock; after `WAIT_NOTICE_SECONDS` print a line that names it."""
-    try:
-        return lock.acquire(timeout=WAIT_NOTICE_SECONDS)
-    except Timeout:
-        print(f"waiting: another command uses {lock.lock_file}", flush=True)  # noqa: T201
-    return lock.acquire()
 
 
 def prepare_trials(plan: Plan) -> list[Entry]:

@@ -53,7 +53,7 @@ def test_every_ffn_option_of_a_kind_has_the_same_keys() -> None:
 
 @pytest.mark.slow
 def test_arms_cost_the_same_but_the_unmatched_control(plan: MakePlan) -> None:
-    study = plan(*TINY, "model.d_model=32", "scale=full", "ffn.bias=true", "ffn.dropout=0.1")
+    study = plan(*TINY, "model.d_model=32", "scale=long", "ffn.bias=true", "ffn.dropout=0.1")
     arms = {arm.name: arm.config.parts for arm in study.arms}
     assert {"relu", "gelu", "silu", "relu2", "glu", "reglu", "geglu", "swiglu", "bilinear"} <= {
         *arms
@@ -74,7 +74,7 @@ def test_arms_cost_the_same_but_the_unmatched_control(plan: MakePlan) -> None:
 
 
 @pytest.mark.some(1)
-@pytest.mark.parametrize("scale", ["quick", "full"])
+@pytest.mark.parametrize("scale", ["quick", "full", "long"])
 def test_the_narrow_control_has_a_quarter_of_the_width(plan: MakePlan, scale: str) -> None:
     study = plan("experiment=ffn", f"scale={scale}", "task=function", "task.width=4")
     arms = {arm.name: arm.config.parts.ffn for arm in study.arms}

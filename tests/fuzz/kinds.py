@@ -15,8 +15,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from runner import invocation
+from runner.commands.redraw import redraw
 from runner.plan import planning
-from runner.report.redraw import redraw
 from runner.study.entries import list_trials
 from tests.fuzz import cases
 from tests.fuzz.command import (

@@ -12,9 +12,9 @@ import pytest
 
 from experiments.parts import PARTS, Cost, Part, load, part
 from runner import registry
+from runner.commands.redraw import redraw
 from runner.config import ConfigError
 from runner.plan import code_hash, moved_imports, option_folders
-from runner.report.redraw import redraw
 from tests.same_bits import OF_PAIRS, task_arm
 from tests.support.environment import child_environment
 from tests.support.guide import write_guide

@@ -11,9 +11,22 @@ from runner.claims.kinds import read_claim
 from runner.claims.preconditions import check_confirmable
 from runner.plan import estimates
 from runner.plan.config_reader import read_study
+from runner.plan.option_folders import CONF
 from runner.plan.selection import select_claims_and_figures
 
-SCALES = ("smoke", "quick", "full")
+PRESETS = [
+    (experiment, scale)
+    for experiment, scale in product(
+        sorted(registry.experiment_names()), ("smoke", "quick", "full", "long")
+    )
+    if (CONF / "preset" / f"{experiment}_{scale}.yaml").exists()
+]
+
+
+def test_every_experiment_has_the_three_scales():
+    names = sorted(registry.experiment_names())
+    assert {*product(names, ("smoke", "quick", "full"))} < {*PRESETS}
+    assert {*product(("ffn", "gqa_vs_mha"), ("long",))} < {*PRESETS}
 
 
 def arms_of(claim):
@@ -28,15 +41,14 @@ def arms_of(claim):
 
 @pytest.mark.some(7)
 @pytest.mark.usefixtures("hydra")
-@pytest.mark.parametrize(
-    ("experiment", "scale"), [*product(sorted(registry.experiment_names()), SCALES)]
-)
+@pytest.mark.parametrize(("experiment", "scale"), PRESETS)
 def test_claims_of_presets_can_be_read_and_decided(experiment, scale):
     config = compose("config", overrides=[f"experiment={experiment}", f"scale={scale}"])
     study = select_claims_and_figures(read_study(config), [])
     chosen = study.arm or list(study.arms)
     claims = [read_claim(name, written) for name, written in study.claims.items()]
-    assert bool(claims) == (scale != "smoke" and (experiment, scale) != ("translation", "quick"))
+    has_claims = experiment != "compare" and (experiment, scale) != ("translation", "quick")
+    assert bool(claims) == (scale != "smoke" and has_claims)
     tested = [claim for claim in claims if isinstance(claim, StatisticalClaim)]
     for claim in tested:
         check_confirmable(claim, [other for other in tested if other.family == claim.family])
@@ -47,9 +59,7 @@ def test_claims_of_presets_can_be_read_and_decided(experiment, scale):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("experiment", "scale"), [*product(sorted(registry.experiment_names()), SCALES)]
-)
+@pytest.mark.parametrize(("experiment", "scale"), PRESETS)
 def test_the_arms_of_a_preset_record_every_headline(plan, experiment, scale):
     made = plan(f"experiment={experiment}", f"scale={scale}", "plan=only")
     assert made.study.headline

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from runner.config import ConfigError
 from runner.plan import planning
 from runner.plan.listing import list_experiments
 from tests.fuzz.command import CommandResult, find_faults, run_in_process
@@ -103,6 +104,11 @@ def test_smoke_shortens_a_question_without_a_preset_and_says_how():
     assert (longer.arms[0].config.training.steps, len(longer.seeds)) == (25, 1)
 
 
+def test_an_experiment_of_ablab_without_a_preset_for_the_scale_is_refused(plan):
+    with pytest.raises(ConfigError, match="experiment=moe has no such scale; it has smoke, quick"):
+        plan("experiment=moe", "scale=long", "plan=only")
+
+
 def test_another_scale_without_a_preset_changes_nothing_and_says_so():
     write("my_gate", f"{HEAD}code: ffn\n{BODY}")
     _, default = plan_own()
@@ -141,6 +147,14 @@ def test_a_page_that_cannot_be_used_is_one_line(tmp_path: Path, lines: str, said
     assert "mine/experiment/my_gate.yaml" in ending.message
     assert find_faults(ending, [said]) == []
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_page_without_the_options_of_the_extended_question_is_refused():
+    write("my_gate", "# @package _global_\ndefaults: [ffn]\ncode: moe\n")
+    ending, _ = plan_own()
+    said = "the file extends the question ffn, and `code: moe` is a page without options."
+    assert ending.message.startswith(f"mine/experiment/my_gate.yaml: {said}")
+    assert find_faults(ending, [said]) == []
 
 
 def test_the_name_of_a_folder_of_outputs_is_refused():

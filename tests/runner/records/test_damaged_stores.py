@@ -252,7 +252,7 @@ def test_a_command_that_waits_for_another_says_so(replan: Again, monkeypatch, ca
     path = place(plan).arm_folder.parent / ".lock"
     other = os.open(path, os.O_RDWR | os.O_CREAT)
     fcntl.flock(other, fcntl.LOCK_EX)
-    monkeypatch.setattr("runner.study.entries.WAIT_NOTICE_SECONDS", 0.1)
+    monkeypatch.setattr("runner.study.store_use.WAIT_NOTICE_SECONDS", 0.1)
     threading.Timer(0.3, os.close, [other]).start()
     with lock_store(plan):
         assert capsys.readouterr().out == f"waiting: another command uses {path}\n"

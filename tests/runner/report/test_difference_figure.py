@@ -83,6 +83,13 @@ def study_of(values: dict[str, list[float]], **changes: Any) -> StudyRecord:
     )
 
 
+def caption_of(study: StudyRecord) -> str:
+    results = study.results
+    comparisons = compare_headlines(study, results)
+    figures = difference_figure(study, comparisons, results, summarise_arms(results))
+    return figures[DIFFERENCES].caption
+
+
 SPREAD = np.linspace(-0.2, 0.2, 8)
 
 
@@ -122,13 +129,16 @@ def test_control_arms_and_copies_are_no_rows_of_the_arms_under_study() -> None:
     values = {"base": list(SPREAD), "x": list(1 + SPREAD), "doomed": list(9 + SPREAD)}
     study = study_of(values, controls=["doomed"])
     assert names(draw_differences(study)) == ["x"]
-    results = study.results
-    figures = difference_figure(
-        study, compare_headlines(study, results), results, summarise_arms(results)
+    assert caption_of(study).endswith("doomed is for a positive control only and not compared.")
+    values.pop("doomed")
+    assert "doomed" not in caption_of(study_of(values, controls=["doomed"]))
+
+
+def test_the_caption_explains_only_marks_that_are_drawn() -> None:
+    assert "Short grey lines" in caption_of(
+        study_of({"base": list(SPREAD), "x": list(1 + SPREAD[::-1])})
     )
-    assert figures[DIFFERENCES].caption.endswith(
-        "doomed is for a positive control only and not compared."
-    )
+    assert "grey" not in caption_of(study_of({"base": list(SPREAD), "x": list(SPREAD)}))
 
 
 def test_one_seed_and_exact_counts_have_a_point_without_an_interval() -> None:

@@ -21,6 +21,7 @@ from runner.report.answer import verdict_counts
 from runner.report.cards import verdict_card
 from runner.report.headlines import compare_headlines
 from runner.report.hidden_texts import without_passages
+from runner.report.page_parts import TEMPLATES
 from runner.report.report_files import write_report
 from runner.report.study_record import StudyRecord
 from runner.report.tables import EXACT, comparison_table
@@ -29,7 +30,7 @@ from runner.stats.intervals import Interval
 from tests.support.claim_tables import claim
 from tests.support.sample_study import make_study
 
-STYLE = (page.TEMPLATES / "style.css").read_text(encoding="utf-8")
+STYLE = (TEMPLATES / "style.css").read_text(encoding="utf-8")
 PAIRS = [
     *(("ink", back) for back in ("paper", "card", "code")),
     *(("soft", back) for back in ("paper", "card", "code")),

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from runner.commands.redraw import find_run, redraw
 from runner.config import ConfigError
 from runner.plan.plan import Plan
 from runner.plan.report_spec import read_report_spec
@@ -29,7 +30,6 @@ from runner.report import (
     study_report,
     untrusted_run,
 )
-from runner.report.redraw import find_run, redraw
 from runner.study.entries import list_trials
 from runner.wording.output import MAX_CHARACTERS, MAX_LINES
 from tests.support.finished_study import (  # noqa: F401 (fixtures)
@@ -196,9 +196,11 @@ def test_the_run_to_redraw_is_found(
     assert find_run(arguments).resolve() == two_runs[index].resolve()
 
 
-def test_plugins_are_refused_by_name():
-    with pytest.raises(ConfigError, match="redraw takes no plugins="):
-        find_run(["plugins=[q1]"])
+def test_plug_ins_have_no_effect_and_that_is_said(
+    two_runs: list[Path], capsys: pytest.CaptureFixture[str]
+):
+    assert find_run(["plugins=[absent]", "moe"]).resolve() == two_runs[0].resolve()
+    assert capsys.readouterr().err == "note: this command does not need plugins, and ignores it\n"
 
 
 def test_latest_is_redrawn_in_the_folder_that_it_names(two_runs: list[Path]):

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from runner.commands.redraw import redraw
 from runner.records import ledger
 from runner.records.arm_folders import write_signature
 from runner.records.store import Store, read_json, signature
 from runner.report import run_folder
-from runner.report.redraw import redraw
 from runner.report.repeated_looks import (
     RepeatedLooks,
     ReportedComparison,

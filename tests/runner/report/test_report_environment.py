@@ -13,12 +13,12 @@ import matplotlib as mpl
 import pytest
 from rich.console import Console
 
+from runner.commands.redraw import redraw
 from runner.figures.data import Records
 from runner.figures.draw import draw_all
 from runner.figures.kinds.curve import Curve
 from runner.report import dashboard, run_folder, study_report, untrusted_run
 from runner.report.console import render_console
-from runner.report.redraw import redraw
 from runner.report.report_files import write_report
 from tests.support.environment import ROOT, child_environment
 from tests.support.finished_study import (  # noqa: F401 (fixtures)

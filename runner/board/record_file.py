@@ -1,0 +1,198 @@
+"""Read and write records of the board. A file may be damaged or hostile, so each key is checked."""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+from runner.board.record import INFINITE, RECORD_VERSION, ClaimRecord, Estimate, RunRecord
+from runner.claims.finding import Verdict
+from runner.config import ConfigError, Scale
+from runner.records.files import list_names, read_bytes, write_json
+from runner.records.schemas import is_count, is_duration, is_number_or_null, is_shallow_mapping
+from runner.wording.output import truncate_middle
+
+MAX_RECORD_BYTES = 4 * 2**20
+MAX_TEXT, MAX_ENTRIES = 20_000, 2_000
+DATE = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}[\w:.+-]*")
+NAME = re.compile(r"[\w.-]{1,200}")
+HEX = re.compile(r"[0-9a-f]{4,64}")
+
+Check = Callable[[Any], bool]
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= MAX_TEXT
+
+
+def _matches(pattern: re.Pattern[str]) -> Check:
+    return lambda value: isinstance(value, str) and pattern.fullmatch(value) is not None
+
+
+def _or_null(check: Check) -> Check:
+    return lambda value: value is None or check(value)
+
+
+def _list_of(check: Check) -> Check:
+    return lambda value: (
+        isinstance(value, list) and len(value) <= MAX_ENTRIES and all(map(check, value))
+    )
+
+
+def _mapping_to(check: Check) -> Check:
+    return lambda value: (
+        isinstance(value, dict)
+        and len(value) <= MAX_ENTRIES
+        and all(_is_text(key) and check(item) for key, item in value.items())
+    )
+
+
+def _is_boolean(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return value is not None and is_number_or_null(value)
+
+
+def _is_estimate(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and value.keys() == {"mean", "low", "high", "n"}
+        and all(is_number_or_null(value[key]) for key in ("mean", "low", "high"))
+        and is_count(value["n"])
+    )
+
+
+def _is_machine(value: Any) -> bool:
+    texts, numbers = {"system", "processor"}, {"cores", "memory_gib"}
+    return (
+        isinstance(value, dict)
+        and {*value} <= texts | numbers | {"gpus"}
+        and all(_is_text(value[key]) for key in texts & {*value})
+        and all(_is_number(value[key]) for key in numbers & {*value})
+        and _list_of(_is_text)(value.get("gpus", []))
+    )
+
+
+CLAIM_SCHEMA: dict[str, Check] = {
+    "id": _matches(NAME),
+    "kind": _matches(NAME),
+    **dict.fromkeys(("statement", "source", "published", "published_is", "contested"), _is_text),
+    **dict.fromkeys(("quantity", "expected", "reason", "unit"), _is_text),
+    **dict.fromkeys(("published_effect", "threshold", "p", "p_holm"), is_number_or_null),
+    **dict.fromkeys(("has_sign", "shipped"), _is_boolean),
+    **dict.fromkeys(("n", "planned_n"), is_count),
+    "verdict": lambda value: value in tuple(map(str, Verdict)),
+    "estimate": _or_null(_is_estimate),
+    "detectable": lambda value: value == INFINITE or is_number_or_null(value),
+    "registered": _matches(HEX),
+}
+RECORD_SCHEMA: dict[str, Check] = {
+    "version": lambda value: value == RECORD_VERSION,
+    "experiment": _matches(NAME),
+    **dict.fromkeys(("question", "command", "answer"), _is_text),
+    "scale": lambda value: value in tuple(map(str, Scale)),
+    "date": _matches(DATE),
+    "commit": _or_null(_matches(HEX)),
+    "dirty": _or_null(_is_boolean),
+    "machine": _is_machine,
+    **dict.fromkeys(("devices", "settings"), _list_of(_is_text)),
+    "versions": _mapping_to(_is_text),
+    "digests": _mapping_to(_matches(HEX)),
+    "look": is_count,
+    "trials": _mapping_to(is_count),
+    "trial_seconds": is_duration,
+    "arms": _mapping_to(_mapping_to(_is_number)),
+    "claims": _list_of(lambda value: isinstance(value, dict)),
+}
+
+
+def read_record(path: Path) -> RunRecord:
+    """Return the record in a file.
+
+    Raises:
+        ConfigError: the file cannot be read, or does not match the schema; it is named.
+    """
+    name = truncate_middle(path, 120)
+    try:
+        if path.is_symlink():
+            raise ConfigError(f"{name} is a link; a record of the board must be a file")
+        content = json.loads(read_bytes(path, MAX_RECORD_BYTES))
+    except OSError as error:
+        raise ConfigError(f"{name} cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{name} is damaged: it is not JSON") from error
+    return check_record(str(name), content)
+
+
+def check_record(name: str, content: Any) -> RunRecord:
+    """Return the record in plain data; `name` begins each message.
+
+    Raises:
+        ConfigError: it does not match the schema.
+    """
+    if not is_shallow_mapping(content) or "version" not in content:
+        raise ConfigError(f"{name} is not a record of the board")
+    if content["version"] != RECORD_VERSION:
+        version = truncate_middle(content["version"], 20)
+        raise ConfigError(
+            f"{name} has version {version}, but version {RECORD_VERSION} is required; "
+            "record the run again"
+        )
+    values = check_keys(name, content, RECORD_SCHEMA, RunRecord)
+    claims = []
+    for index, claim in enumerate(values["claims"]):
+        checked = check_keys(f"{name}: claims[{index}]", claim, CLAIM_SCHEMA, ClaimRecord)
+        estimate = checked.get("estimate")
+        claims.append(
+            ClaimRecord(**checked | {"estimate": Estimate(**estimate) if estimate else None})
+        )
+    if len({claim.id for claim in claims}) < len(claims):
+        raise ConfigError(f"{name} has two verdicts on one claim")
+    del values["version"]
+    values |= {key: tuple(values[key]) for key in ("devices", "settings") if key in values}
+    values["claims"] = tuple(claims)
+    return RunRecord(**values)
+
+
+def check_keys(
+    name: str, content: Mapping[str, Any], schema: Mapping[str, Check], cls: type
+) -> dict[str, Any]:
+    """Return the values of a record whose keys match a schema and the fields of a class.
+
+    Raises:
+        ConfigError: a key is unknown, missing, or does not match.
+    """
+    required = {each.name for each in fields(cls) if each.default is MISSING}
+    for key in (*content, *required):
+        if key not in schema:
+            raise ConfigError(f"{name}: a record has no key {truncate_middle(key, 60)}")
+        if key not in content or not schema[key](content[key]):
+            raise ConfigError(f"{name}: {key} does not match the schema of a record")
+    return dict(content)
+
+
+def read_records(folder: Path) -> list[RunRecord]:
+    """Return the records of a folder, in the order of their file names.
+
+    Raises:
+        ConfigError: a record does not match the schema.
+    """
+    return [read_record(folder / name) for name in list_names(folder) if name.endswith(".json")]
+
+
+def write_record(folder: Path, record: RunRecord) -> Path:
+    """Write a record, and return its path: `<experiment>_<scale>_<date>.json`.
+
+    The record of the same run is replaced. Another run of that day gets a number at its end.
+    """
+    stem, number = f"{record.experiment}_{record.scale}_{record.day}", 1
+    path = folder / f"{stem}.json"
+    while path.exists() and read_record(path).digests != record.digests:
+        number += 1
+        path = folder / f"{stem}_{number}.json"
+    write_json(path, record.to_dict())
+    return path

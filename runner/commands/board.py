@@ -1,0 +1,156 @@
+"""`python -m runner board`: write every claim with its published value, our value and its verdict.
+
+Verdicts come from records of runs and from the runs in a folder of outputs. The verb computes no
+verdict itself.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from runner.board.board_markdown import render_head, render_markdown, replace_head
+from runner.board.board_page import render_board_page
+from runner.board.board_texts import summary_line
+from runner.board.known_claims import KnownClaim, list_known_claims
+from runner.board.record import RunRecord
+from runner.board.record_file import read_records, write_record
+from runner.board.rows import make_rows
+from runner.board.run_reader import record_run
+from runner.commands.verb_arguments import (
+    OUTPUTS,
+    VerbArguments,
+    asks_for_help,
+    load_verb_options,
+    read_verb_arguments,
+)
+from runner.config import ConfigError, Scale
+from runner.plan.user_arguments import CONFIG_DIR, PLUGINS
+from runner.records.files import write_atomically
+from runner.report import latest_run
+from runner.report.run_cards import RUNS, list_experiment_folders, list_run_names, read_config_keys
+from runner.wording.names import format_count
+from runner.wording.output import escape_unprintable, truncate_middle
+
+USAGE = "python -m runner board [record=<run folder>] [outputs=DIR] [docs=DIR]"
+HELP = f"""usage: {USAGE}
+
+Write every claim: published value, our value, verdict, date, machine, command.
+
+  board                           from the records in docs/board/records: write
+                                  docs/board.md, docs/board.html and the head of
+                                  README.md. With the runs of outputs/, too:
+                                  write outputs/board.md and outputs/board.html
+  board outputs=DIR               read the runs of another folder
+  board docs=DIR                  read the records below another folder
+  board record=outputs/moe/latest first write a record of this run
+  board --config-dir=mine         your own claims, too (in outputs/board.*)
+
+Without docs/board/records, only the files in outputs are written. docs/board.md
+has the rule which study counts."""
+RECORD, DOCS, DEFAULT_DOCS, BOARD = "record", "docs", "docs", "board"
+README = "README.md"
+
+
+def write_board(arguments: Sequence[str]) -> None:
+    """Write the board, after recording a run if one is named, and print the counts of verdicts.
+
+    Raises:
+        ConfigError: an argument is wrong, a record is damaged, or a file cannot be written.
+    """
+    if asks_for_help(arguments):
+        print(HELP)  # noqa: T201
+        return
+    keys = (OUTPUTS, PLUGINS, CONFIG_DIR, RECORD, DOCS)
+    read = read_verb_arguments(USAGE, arguments, keys, most_words=0)
+    load_verb_options(read)
+    docs = Path(read.values.get(DOCS) or DEFAULT_DOCS)
+    folder = docs / BOARD / "records"
+    if DOCS in read.values and not docs.is_dir():
+        raise ConfigError(f"{DOCS}={truncate_middle(docs, 120)}: there is no such folder")
+    try:
+        if RECORD in read.values:
+            path = write_record(folder, record_run(find_run_folder(read.values[RECORD])))
+            print(f"recorded: {path}")  # noqa: T201
+        lines = write_all(read, docs, folder)
+    except OSError as error:
+        raise ConfigError(f"the board cannot be written ({error.strerror or error})") from error
+    print(escape_unprintable("\n".join(lines)))  # noqa: T201
+
+
+def write_all(read: VerbArguments, docs: Path, folder: Path) -> list[str]:
+    """Write the board of the records, and that of outputs; return the lines to print."""
+    records = read_records(folder)
+    lines: list[str] = []
+    if folder.is_dir():
+        lines += write_pages(docs, list_known_claims(with_user=False), records)
+        lines += renew_readme(docs.parent / README, records)
+    runs, notes = read_finished_runs(read.outputs)
+    recorded = {record.digests["study.json"] for record in records}
+    new = [run for run in runs if run.digests["study.json"] not in recorded]
+    has_own = read.config_dir is not None or PLUGINS in read.values
+    if new or has_own or not folder.is_dir():
+        lines += write_pages(read.outputs, list_known_claims(), [*records, *new])
+        lines += (
+            [f"{format_count(len(new), 'run')} of {read.outputs} without a record"] if new else []
+        )
+    return [*lines, *notes]
+
+
+def write_pages(folder: Path, claims: Sequence[KnownClaim], runs: Sequence[RunRecord]) -> list[str]:
+    """Write board.md and board.html, and return a line on them."""
+    rows = make_rows(claims, runs)
+    for name, text in (
+        (f"{BOARD}.md", render_markdown(rows, runs)),
+        (f"{BOARD}.html", render_board_page(rows, runs)),
+    ):
+        write_atomically(folder / name, text.encode("utf-8", "backslashreplace"))
+    return [f"{folder / BOARD}.md and .html: {summary_line(rows)}"]
+
+
+def renew_readme(readme: Path, records: Sequence[RunRecord]) -> list[str]:
+    """Write the head of the board into a README that has marks for it; return a line on it."""
+    if not readme.is_file():
+        return []
+    text = readme.read_text(encoding="utf-8")
+    rows = make_rows(list_known_claims(with_user=False), records)
+    renewed = replace_head(text, render_head(rows))
+    if renewed == text:
+        return []
+    write_atomically(readme, renewed.encode())
+    return [f"{readme}: the head of the board is renewed"]
+
+
+def read_finished_runs(outputs: Path) -> tuple[list[RunRecord], list[str]]:
+    """Return the records of the runs below a folder, and a line for each that cannot be used.
+
+    Smoke runs are left out, since they decide nothing.
+    """
+    records, notes = [], []
+    for experiment in list_experiment_folders(outputs):
+        for name in list_run_names(outputs / experiment):
+            folder = outputs / experiment / RUNS / name
+            if read_config_keys(folder).get("scale") == Scale.smoke:
+                continue
+            try:
+                records.append(record_run(folder))
+            except ConfigError as error:
+                notes.append(f"left out: {truncate_middle(error, 200)}")
+    return records, notes
+
+
+def find_run_folder(text: str) -> Path:
+    """Return the folder of a run, or the run that `latest` names.
+
+    Raises:
+        ConfigError: there is no such folder.
+    """
+    path = Path(text)
+    if path.name == latest_run.NAME:
+        if run := latest_run.read_latest(path.parent):
+            return run
+        raise ConfigError(f"{RECORD}={truncate_middle(text, 120)} names no run")
+    if not text or not path.is_dir():
+        raise ConfigError(
+            f"{RECORD}={truncate_middle(text, 120)}: there is no such folder; name a run folder, "
+            "e.g. outputs/moe/latest"
+        )
+    return path

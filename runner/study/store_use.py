@@ -1,0 +1,65 @@
+"""The use of an experiment's trials by commands, so that no trial of a running study is deleted.
+
+A study holds a shared lock on `<outputs>/<experiment>/trials/.in-use` from its first trial until
+its report is written. Its trials are safe meanwhile, although no run refers to them yet. A command
+that deletes trials needs the lock for itself.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import AcquireReturnProxy, BaseFileLock, Timeout
+
+from runner.records import locks
+from runner.records.checkpoint_files import raise_blocked
+from runner.records.store import Store
+
+USE_LOCK = ".in-use"
+IN_USE = "a command uses them now"
+WAIT_NOTICE_SECONDS = 1  # seconds of waiting for another command before a line says so
+
+
+@contextlib.contextmanager
+def use_trials(outputs: Path, experiment: str) -> Iterator[None]:
+    """Keep other commands from deleting the trials of an experiment during a `with` block.
+
+    The block runs without a lock where the store cannot be written, or where its disk has no locks.
+    """
+    folder = Store.trials_folder(outputs, experiment)
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            descriptor = stack.enter_context(locks.open_lock_file(folder / USE_LOCK))
+            locks.lock(descriptor, exclusive=False, on_wait=lambda: None)
+        yield
+
+
+@contextlib.contextmanager
+def reserve_trials(outputs: Path, experiment: str) -> Iterator[str]:
+    """Reserve the trials of an experiment; yield "", or why they cannot be reserved."""
+    folder = Store.trials_folder(outputs, experiment)
+    with contextlib.ExitStack() as stack:
+        reason = ""
+        try:
+            descriptor = stack.enter_context(locks.open_lock_file(folder / USE_LOCK))
+            locks.lock(descriptor, exclusive=True, on_wait=raise_blocked)
+        except BlockingIOError:
+            reason = IN_USE
+        except OSError as error:
+            reason = f"they cannot be locked ({error.strerror or error})"
+        yield reason
+
+
+def is_in_use(outputs: Path, experiment: str) -> bool:
+    """Return whether a command uses the trials of an experiment now."""
+    return not locks.is_free(Store.trials_folder(outputs, experiment) / USE_LOCK)
+
+
+def acquire_with_notice(lock: BaseFileLock) -> AcquireReturnProxy:
+    """Acquire a lock; after `WAIT_NOTICE_SECONDS` print a line that names it."""
+    try:
+        return lock.acquire(timeout=WAIT_NOTICE_SECONDS)
+    except Timeout:
+        print(f"waiting: another command uses {lock.lock_file}", flush=True)  # noqa: T201
+    return lock.acquire()
