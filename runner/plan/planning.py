@@ -42,6 +42,7 @@ from runner.plan.missing_preset import check_scale_exists, note_missing_preset
 from runner.plan.plan import Plan, PlannedArm, count_workers, effective_baseline
 from runner.plan.question_names import set_question_name
 from runner.plan.report_spec import ReportSpec, read_report_spec
+from runner.plan.timed_arms import note_timed_arms
 from runner.records import provenance, store
 
 
@@ -138,6 +139,7 @@ def make_plan(
     if study.scale is not Scale.smoke:
         notes += checks.too_few_seeds(spec, study, planned)
         notes += checks.too_few_points(spec, planned)
+    notes += note_timed_arms(spec, planned)
     notes += memory.note_parallel_memory(
         planned, count_workers(study, len(planned) * len(seeds), planned)
     )
