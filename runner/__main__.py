@@ -8,24 +8,18 @@ Without arguments it lists the experiments. HYDRA_FULL_ERROR=1 shows tracebacks.
 - 130: stopped by Ctrl-C or SIGTERM.
 """
 
-import contextlib
 import gc
 import importlib
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import ablab
 from runner.study import interrupts
 from runner.wording import output
 
-CONF = Path(__file__).resolve().parent.parent / "conf"
 GARBAGE_THRESHOLD = 50_000  # new objects after which Python searches for garbage; its own is 700
-Outcome = tuple[str, int, tuple[str, ...]]
-"""A study's summary line, or the sweep point that failed; the exit code; the study's overrides."""
 VERBS = {
     "redraw": ("runner.commands.redraw:redraw", "write the newest report again"),
     "parts": ("runner.commands.parts:print_parts", "list the options of every group"),
@@ -129,117 +123,33 @@ def dispatch_command(*, full_error: bool) -> None:
 
 
 def compose_and_run(*, full_error: bool) -> None:
-    """Check the arguments, let Hydra compose, and run the study of each point of a sweep."""
-    import hydra
-    from omegaconf import DictConfig, OmegaConf
-
+    """Check the arguments, let Hydra compose, and run a study or a sweep."""
+    from runner import hydra_app
     from runner.plan import arguments, hydra_loader
-    from runner.plan.error_messages import explain, format_message
-    from runner.wording.names import format_count
+    from runner.sweeps.request import is_sweep
+    from runner.sweeps.task import StudyTask
 
     hydra_loader.install_checked_loader()
-    outcomes: list[Outcome] = []
     command = shlex.join(["python", "-m", "runner", *sys.argv[1:]])
-    sys.argv[1:] = arguments.check_arguments(sys.argv[1:])
+    sys.argv[1:] = checked = arguments.check_arguments(sys.argv[1:])
+    if is_sweep(checked):
+        from runner.sweeps.command import run_sweep
 
-    @hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")
-    def job(config: DictConfig) -> Outcome | None:
-        from hydra.core.hydra_config import HydraConfig
-        from hydra.types import RunMode
-
-        from runner.invocation import run_and_report
-
-        hydra_loader.install_checked_loader()  # not installed in the process of a launcher
-        hydra_config = HydraConfig.get()
-        sweep = hydra_config.mode is RunMode.MULTIRUN
-        choices = hydra_config.runtime.choices
-        in_other_process = sweep and choices["hydra/launcher"] != "basic"
-        # Hydra's own sweeper brings the return value of a job back from another process.
-        is_returned = in_other_process and choices["hydra/sweeper"] == "basic"
-        overrides: list[str] = []
-        try:
-            # Do not resolve `${key}`: each arm resolves it with its own values.
-            typed: Any = OmegaConf.to_container(hydra_config.overrides.task, resolve=False)
-            overrides += typed
-            summary = run_and_report(config, overrides, "" if sweep else command)
-            outcome = (summary, 0, tuple(overrides))
-        except Exception as error:
-            interrupts.raise_if_interrupted()
-            if full_error or (in_other_process and not is_returned):
-                raise
-            message, code = explain(error)
-            point = (
-                f" ({output.truncate_middle(arguments.format_command(overrides), 120)})"
-                if sweep
-                else ""
-            )
-            say(format_message(message + point))
-            outcome = (point, code, tuple(overrides))
-        if is_returned:
-            return outcome
-        outcomes.append(outcome)
-        return None
-
-    try:
-        with collect_sweep_results(outcomes):
-            job()
-    finally:
-        hydra_loader.remove_sweep_folder()
-    if len(outcomes) > 1:
-        done = summarise_sweep(outcomes)
-        studies, n_failed = format_count(len(done), "study", "studies"), len(outcomes) - len(done)
-        print("\n".join(["", f"{studies} done, {n_failed} failed:", *done]))  # noqa: T201
+        code = run_sweep(checked, command, full_error=full_error)
+    else:
+        task = StudyTask(command=command, full_error=full_error)
+        outcome = hydra_app.call_with_config(checked, task)
+        code = outcome.exit_code if outcome is not None else 0
     interrupts.raise_if_interrupted()
-    if code := max((code for _, code, _ in outcomes), default=0):
+    if code:
         sys.exit(code)
-
-
-def summarise_sweep(outcomes: Sequence[Outcome]) -> list[str]:
-    """Return a line for each study of a sweep that is done, with the overrides that only it has.
-
-    For example `ffn.n_experts=4: 4 trials, 0 reused: outputs/...`. Without such overrides the line
-    has the experiment's name.
-    """
-    common = set.intersection(*(set(overrides) for _, _, overrides in outcomes))
-    lines = []
-    for summary, code, overrides in outcomes:
-        own = " ".join(text.removeprefix("++") for text in overrides if text not in common)
-        if code == 0:
-            experiment, _, rest = summary.partition(": ")
-            lines.append(f"{own or experiment}: {rest}")
-    return lines
-
-
-@contextlib.contextmanager
-def collect_sweep_results(outcomes: list[Outcome]) -> Iterator[None]:
-    """Append to a list the return values of a sweep's jobs, which `hydra.main` discards."""
-    from hydra._internal.hydra import Hydra
-
-    multirun = Hydra.multirun
-
-    def collecting_multirun(*args: Any, **kwargs: Any) -> Any:
-        batches = multirun(*args, **kwargs)
-        returns = [run.return_value for batch in batches or () for run in batch]
-        outcomes.extend(outcome for outcome in returns if outcome is not None)
-        return batches
-
-    Hydra.multirun = collecting_multirun  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        Hydra.multirun = multirun  # type: ignore[method-assign]
-
-
-def say(message: str) -> None:
-    """Print a message to stderr, each line with the prefix `ablab:`."""
-    print("\n".join(f"ablab: {line}" for line in message.splitlines()), file=sys.stderr)  # noqa: T201
 
 
 def print_and_exit(message: str, code: int) -> NoReturn:
     """Print a message to stderr and exit."""
     if code == 130:
         interrupts.stop_listening()  # another signal would change the exit code
-    say(message)
+    output.say(message)
     sys.exit(code)
 
 

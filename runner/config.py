@@ -25,10 +25,12 @@ class StudyError(RuntimeError):
 
     Attributes:
         folder: the run folder with the report of the other trials; None if there is no report.
+        log: the log of the first trial that failed; None without one.
         study: their results, as `runner.compare` returns them; None without a report.
     """
 
     folder: Path | None = None
+    log: Path | None = None
     study: Any = None
 
 
@@ -145,6 +147,7 @@ class Device:
         threads: CPU threads of one trial.
         deterministic: whether torch may only use deterministic algorithms.
         memory_gib: the memory that trials may take, in GiB; None for the machine's free memory.
+        trials_per_gpu: trials that `workers=auto` computes on each GPU at a time.
     """
 
     name: DeviceName
@@ -153,12 +156,17 @@ class Device:
     threads: int
     deterministic: bool
     memory_gib: float | None = no_numbers()
+    trials_per_gpu: int = no_numbers(default=1)
 
     def __post_init__(self) -> None:
         if not 1 <= self.threads <= 1024:
             raise ValueError(f"threads={self.threads} must lie between 1 and 1024")
         if self.memory_gib is not None and not self.memory_gib > 0:
             raise ValueError(f"memory_gib={self.memory_gib} must be above 0, or null")
+        if not 1 <= self.trials_per_gpu <= MOST_WORKERS:
+            raise ValueError(
+                f"trials_per_gpu={self.trials_per_gpu} must lie between 1 and {MOST_WORKERS}"
+            )
 
 
 @dataclass
@@ -292,6 +300,7 @@ class Study:
     seed_offset: int
     workers: Any
     timeout_s: float | None
+    fail_fast: bool
     reuse: Reuse
     plugins: list[str]
     outputs: str

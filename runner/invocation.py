@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -22,6 +23,7 @@ from runner.study import interrupts, preview, tuning
 from runner.study.entries import Entry, list_trials, lock_store, raise_if_any_failed
 from runner.study.heartbeat import Heartbeat
 from runner.study.run import run_trials
+from runner.study.step_timing import time_steps_alone
 from runner.study.store_use import use_trials
 from runner.wording.durations import format_duration
 from runner.wording.names import format_count
@@ -44,6 +46,21 @@ def with_elapsed_time(work: str) -> Callable[[], str]:
     return line
 
 
+class StudyPart(Enum):
+    """The part of a study that one invocation does; the jobs of a sweep may share one study.
+
+    whole    everything
+    opening  check the plan and register its claims, before any job computes
+    trials   compute the missing trials, and write no report
+    report   write the report of the trials that exist, and compute none
+    """
+
+    whole = "whole"
+    opening = "opening"
+    trials = "trials"
+    report = "report"
+
+
 @dataclass(frozen=True)
 class FinishedStudy:
     """The result of one invocation.
@@ -51,8 +68,8 @@ class FinishedStudy:
     Attributes:
         plan: the plan, after tuning.
         entries: its trials.
-        folder: the run folder; None after `plan=only`.
-        summary: one line: `moe: 4 trials, 0 reused: outputs/moe/runs/...`.
+        folder: the run folder; None if no report was written, as with `plan=only`.
+        summary: one line: `moe: 4 trials, 0 reused: outputs/moe/runs/...`; "" if it is only opened.
     """
 
     plan: Plan
@@ -75,6 +92,7 @@ def run_study(
     command: str = "",
     *,
     on_plan: Callable[[Plan], None] = lambda _: None,
+    part: StudyPart = StudyPart.whole,
 ) -> FinishedStudy:
     """Plan, tune if requested, compute and report.
 
@@ -83,6 +101,7 @@ def run_study(
         overrides: the overrides that the config was composed from.
         command: the command that the report shows; by default it is made from the overrides.
         on_plan: is called with the plan before any trial is computed. It may add notes.
+        part: the part of the study to do; by default all of it.
 
     Raises:
         ConfigError: bad input; no trial is computed.
@@ -97,20 +116,29 @@ def run_study(
     if plan.study.plan is PlanMode.only:
         return preview_plan(plan, config, overrides)
     with use_trials(plan.outputs, plan.experiment):
-        return compute_and_report(plan, config, overrides)
+        return compute_and_report(plan, config, overrides, part)
 
 
-def compute_and_report(plan: Plan, config: DictConfig, overrides: Sequence[str]) -> FinishedStudy:
-    """Tune a plan if requested, compute its missing trials, and report; see `run_study`."""
+def compute_and_report(
+    plan: Plan, config: DictConfig, overrides: Sequence[str], part: StudyPart
+) -> FinishedStudy:
+    """Do a part of a planned study: tune, compute the missing trials, report; see `run_study`."""
     texts, written_arms = read_report_spec(plan.study), plan.study.arms
     tuned = None
+    if part is StudyPart.opening:
+        if plan.study.tune.key is None:  # a tuned arm is unknown until its tuning is done
+            register_plan_claims(plan, texts, written_arms)
+        return FinishedStudy(plan, (), None, "")
     if plan.study.tune.key is not None:
         plan, tuned = tuning.tune(plan, config, overrides)
     interrupts.raise_if_interrupted()
     registrations = register_plan_claims(plan, texts, written_arms)
-    plan.notes.extend(repeated_looks.looks_warnings(plan, texts))
+    if part is not StudyPart.trials:
+        plan.notes.extend(repeated_looks.looks_warnings(plan, texts))
     try:
-        entries = run_trials(plan)
+        entries = list_trials(plan) if part is StudyPart.report else run_trials(plan)
+        if part is not StudyPart.trials:
+            time_steps_alone(plan, entries)
     except ConfigError as error:
         if tuned is None:
             raise
@@ -118,6 +146,24 @@ def compute_and_report(plan: Plan, config: DictConfig, overrides: Sequence[str])
             str(error)
         ) from error  # tuning has computed trials, so that this is not a refused input
     interrupts.raise_if_interrupted()
+    if part is StudyPart.trials:
+        raise_if_any_failed(plan, entries)
+        return FinishedStudy(plan, tuple(entries), None, summarise_trials(plan, entries))
+    return report_entries(plan, entries, texts, tuned, registrations)
+
+
+def report_entries(
+    plan: Plan,
+    entries: Sequence[Entry],
+    texts: ReportSpec,
+    tuned: tuning.TuningResult | None,
+    registrations: Mapping[str, Registration],
+) -> FinishedStudy:
+    """Write the report of a plan's trials.
+
+    Raises:
+        StudyError: some trials have no result, or the report could not be written.
+    """
     folder, failure = None, None
     try:
         with Heartbeat(with_elapsed_time("writing the report")):
@@ -139,10 +185,14 @@ def compute_and_report(plan: Plan, config: DictConfig, overrides: Sequence[str])
         raise
     if folder is None:
         raise StudyError(describe_missing_report(plan, unreported)) from failure
-    reused = sum(entry.reused for entry in entries)
-    trials = format_count(len(entries), "trial")
-    summary = f"{plan.experiment}: {trials}, {reused} reused: {folder / 'report.html'}"
+    summary = f"{summarise_trials(plan, entries)}: {folder / 'report.html'}"
     return FinishedStudy(plan, tuple(entries), folder, summary)
+
+
+def summarise_trials(plan: Plan, entries: Sequence[Entry]) -> str:
+    """Return the experiment and its number of trials: `moe: 4 trials, 0 reused`."""
+    reused = sum(entry.reused for entry in entries)
+    return f"{plan.experiment}: {format_count(len(entries), 'trial')}, {reused} reused"
 
 
 def preview_plan(plan: Plan, config: DictConfig, overrides: Sequence[str]) -> FinishedStudy:

@@ -29,6 +29,9 @@ COSTS: Mapping[str, str] = {
 COST_METRICS = ("cost/parameters", "cost/active_parameters", "cost/flops_per_token", "time/step")
 """The metrics of the cost table."""
 
+STEP_ALONE = "time/step_alone"
+"""The time of a training step while no other trial uses the machine; only claims ask for it."""
+
 MACHINE_UNITS = frozenset(("s", "ms", "us", "tokens/s", "samples/s", "MiB", "GB/s", "GFLOP/s"))
 """Units of clocks and allocators; other metrics have other units."""
 

@@ -10,12 +10,14 @@ import yaml
 
 from runner import registry
 from runner.__main__ import VERBS
+from runner.plan import arguments, launchers
 from runner.plan.composition import compose_arms
 from runner.plan.config_reader import read_study
 from runner.plan.option_folders import CONF
 from runner.plan.references import check_references
 from runner.plan.report_spec import read_report_spec
 from runner.plan.selection import select_claims_and_figures
+from runner.sweeps.request import read_request
 from tests.support.composition import compose_config
 from tests.support.environment import ROOT
 
@@ -66,7 +68,8 @@ def documented() -> dict[str, list[str]]:
     return {shlex.join(words): words for words in runs}
 
 
-DOCUMENTED = documented()
+SWEEPS = {text: words for text, words in documented().items() if "-m" in words}
+DOCUMENTED = {text: words for text, words in documented().items() if text not in SWEEPS}
 
 
 def sections(page: str) -> dict[str, str]:
@@ -116,6 +119,22 @@ def test_a_documented_command_composes(text: str, tmp_path: Path):
     arms = compose_arms(study, overrides).arms
     assert arms
     check_references(study, read_report_spec(study), arms, overrides)
+
+
+@pytest.mark.usefixtures("hydra")
+@pytest.mark.parametrize("text", SWEEPS)
+def test_a_documented_sweep_has_jobs_and_a_known_launcher(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The last job composes. The engine of the launcher may be absent on this machine."""
+    monkeypatch.setattr(launchers, "is_installed", lambda _: True)
+    monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")
+    request = read_request(arguments.check_arguments(SWEEPS[text]))
+    assert len(request.jobs) > 1
+    for word in request.hydra:
+        assert word.lstrip("+").startswith(("hydra/launcher=", "hydra.launcher.")), word
+    config, overrides = compose_config(tmp_path, request.jobs[-1].overrides)
+    assert compose_arms(read_study(config), overrides).arms
 
 
 def test_each_experiment_has_one_page_and_the_index_links_it():

@@ -14,8 +14,7 @@ from packaging.requirements import Requirement
 
 import ablab
 from runner import plugins
-from runner.config import ConfigError
-from runner.plan import arguments, launchers
+from runner.plan import launchers
 from tests.support.environment import ROOT, child_environment
 from tests.support.tiny import TINY
 
@@ -41,11 +40,11 @@ def test_the_command_is_declared_and_torch_has_no_upper_bound():
     (torch,) = [one for one in requirements() if one.name == "torch"]
     assert str(torch.specifier) == ">=2.10"
     assert not any("joblib" in one.name for one in requirements())
-    assert set(PROJECT["optional-dependencies"]) == {"bpe", "cluster", "dev"}
+    assert set(PROJECT["optional-dependencies"]) == {"bpe", "cluster", "dev", "ray"}
 
 
 def test_each_requirement_has_a_tested_version_that_is_allowed():
-    for one in requirements("dev", "cluster"):
+    for one in requirements("dev", "cluster", "ray"):
         pinned = CONSTRAINTS[one.name.lower()]
         (version,) = [spec.version for spec in pinned.specifier]
         assert str(pinned.specifier).startswith("==")
@@ -167,13 +166,11 @@ def test_plug_ins_are_looked_for_in_the_current_folder_at_last(monkeypatch, tmp_
     assert sys.path[-1] == os.path.realpath(tmp_path)
 
 
-@pytest.mark.parametrize("launcher", ["joblib", "submitit_local", "submitit_slurm"])
-def test_a_launcher_that_is_not_installed_names_the_extra(monkeypatch, launcher: str):
-    monkeypatch.setattr(launchers, "is_installed", lambda _: False)
-    with pytest.raises(ConfigError, match=r"checkout .* -e '\.\[cluster\]'"):
-        arguments.check_arguments(["-m", "experiment=moe", f"hydra/launcher={launcher}"])
-    module, extra = launchers.EXTRAS[launcher]
-    package = module.rpartition(".")[2].replace("_", "-")
-    assert any(text.startswith(package) for text in PROJECT["optional-dependencies"][extra])
-    monkeypatch.undo()
+@pytest.mark.parametrize("engine", launchers.Engine)
+def test_the_extra_of_a_launcher_installs_its_plug_in(engine: launchers.Engine):
+    package = engine.module.rpartition(".")[2].replace("_", "-")
+    assert any(text.startswith(package) for text in PROJECT["optional-dependencies"][engine.extra])
+
+
+def test_a_module_that_is_absent_is_not_installed():
     assert not launchers.is_installed("no_such_package.at_all")

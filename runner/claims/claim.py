@@ -126,6 +126,17 @@ class Claim(ABC):
         """The arms of a fair comparison, the control first."""
 
     @property
+    def compared_pairs(self) -> tuple[tuple[str, str], ...]:
+        """The pairs (arm, control) that must be equal except for their parts."""
+        control, *arms = self.compared_arms
+        return tuple((arm, control) for arm in arms)
+
+    @property
+    def context_pairs(self) -> tuple[tuple[str, str], ...]:
+        """The pairs of arms whose settings differ because the claim is about these settings."""
+        return ()
+
+    @property
     @abstractmethod
     def estimate_label(self) -> str:
         """The estimated quantity, in words."""
@@ -163,6 +174,11 @@ class Claim(ABC):
     def named_metrics(self) -> tuple[str, ...]:
         """All metrics and templates that the claim names, with the metrics of its controls."""
         return (self.metric,) if self.metric else ()
+
+    @property
+    def curve_metrics(self) -> tuple[str, ...]:
+        """The metrics whose logged curves the claim reads, instead of their final values."""
+        return ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the claim as plain data, with its kind and without keys that are not set."""
@@ -223,6 +239,7 @@ class StatisticalClaim(Claim):
     has_binary_scores: ClassVar[bool] = (
         False  # scores are 0 or 1: equal scores do not mean a broken A/A pair
     )
+    needs_aa_pair: ClassVar[bool] = False  # whether step times decide, so that it needs `aa`
     nested_types: ClassVar[Mapping[str, type]] = {"aa": AAPair, "positive_control": PositiveControl}
 
     family: str

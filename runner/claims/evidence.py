@@ -1,14 +1,15 @@
-"""Final values and states of trials, looked up by arm and seed.
+"""Final values, curves and states of trials, looked up by arm and seed.
 
 Seeds do not include `seed_offset`: an A/A pair is paired by the seed before the offset is added.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from runner.claims.curves import TrialCurve, TrialCurves
 from runner.metric_names import placeholders, template_pattern
 from runner.stats.intervals import Floats, Interval, mean_interval
 from runner.wording.names import name_hint
@@ -65,11 +66,12 @@ class SeedValues:
 
 
 class Evidence:
-    """Final values and states of trials, from the tables of the report.
+    """Final values, curves and states of trials, from the tables of the report.
 
     results        columns arm, seed, metric, value, unit
     trials         columns arm, seed, status; optionally passes
     clipped        columns arm, seed, metric: values that replace those of diverged trials
+    history        columns arm, seed, step, metric, value: the curves
     timing_passes  arm -> seed -> number of timing passes, for trials that were timed
     """
 
@@ -78,7 +80,9 @@ class Evidence:
         results: "DataFrame",
         trials: "DataFrame",
         clipped: "DataFrame | None" = None,
+        history: "DataFrame | None" = None,
     ) -> None:
+        self._curves = TrialCurves(history)
         rows = (
             () if clipped is None else zip(clipped.arm, clipped.seed, clipped.metric, strict=True)
         )
@@ -153,6 +157,27 @@ class Evidence:
         n_clipped = len({(a, s, m) for a, m in columns for s in seeds[:n]} & self.clipped)
         return SeedValues(values, tuple(seeds), n, n_clipped)
 
+    def score_seeds(
+        self, arms: Sequence[str], n: int, score: Callable[[str, int], float]
+    ) -> SeedValues:
+        """Return a score of each arm and seed; NaN where a seed after the first `n` has none.
+
+        Raises:
+            InvalidClaimError: an arm does not exist, seeds are missing, or a deciding trial has no
+                score.
+        """
+        seeds = self.common_seeds(arms)
+        values = np.full((len(seeds), len(arms)), np.nan)
+        for i, seed in enumerate(seeds):
+            for j, arm in enumerate(arms):
+                try:
+                    values[i, j] = score(arm, seed)
+                except InvalidClaimError:
+                    if i < n:
+                        raise
+        self.check_enough_seeds(seeds, n)
+        return SeedValues(values, tuple(seeds), n)
+
     def check_units(self, columns: Sequence[tuple[str, str]]) -> None:
         """Raise InvalidClaimError where two columns (arm, metric) have a metric in two units."""
         for metric in dict.fromkeys(metric for _, metric in columns):
@@ -168,6 +193,20 @@ class Evidence:
     def value(self, arm: str, metric: str, seed: int) -> float:
         """Return one final value, NaN if there is none."""
         return float(self.values.get((arm, metric), {}).get(seed, np.nan))
+
+    def finished_curve(self, arm: str, metric: str, seed: int) -> TrialCurve:
+        """Return the curve of a trial that trained to its end.
+
+        Raises:
+            InvalidClaimError: the trial diverged or has no result, or it has no such curve.
+        """
+        state = self.states.get(arm, {}).get(seed, "missing")
+        curve = self._curves.curve(arm, metric, seed)
+        if state not in HEALTHY:
+            raise InvalidClaimError(f"trials without a whole curve: {arm} seed {seed} ({state})")
+        if curve is None:
+            raise InvalidClaimError(f"{arm} seed {seed} has no curve of {metric!r}")
+        return curve
 
     def find_metrics(self, arm: str, template: str) -> dict[str, dict[str, str]]:
         """Return the arm's metrics that match a template, with the values of its placeholders.

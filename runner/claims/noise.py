@@ -5,12 +5,25 @@ pair need only be equal within `MAX_NOISE_SHARE` of the claimed effect. The clai
 distance of the estimate from the edge that decides. A pair that differs by more decides nothing.
 """
 
+from dataclasses import dataclass
+
 from runner.claims.claim import StatisticalClaim
 from runner.claims.evidence import Evidence
 from runner.metric_names import MACHINE_UNITS
 from runner.stats.intervals import Interval, abs_mean_bound
 
 MAX_NOISE_SHARE = 0.5  # largest noise floor, as a share of the claimed effect
+
+
+@dataclass(frozen=True)
+class NoiseWords:
+    """The beginning of the note on a noise floor that is too large, and on one that is not."""
+
+    too_large: str = "the A/A pair differs by up to"
+    small: str = "the A/A pair is equal within"
+
+
+A_A_DIFFERENCE = NoiseWords()
 
 
 def needs_noise_floor(claim: StatisticalClaim, evidence: Evidence) -> bool:
@@ -20,18 +33,22 @@ def needs_noise_floor(claim: StatisticalClaim, evidence: Evidence) -> bool:
 
 def missing_aa_reason(claim: StatisticalClaim, evidence: Evidence) -> str:
     """Return why a claim about time or memory without an A/A pair is invalid; "" if it is valid."""
-    if claim.aa is not None or not needs_noise_floor(claim, evidence):
+    if claim.aa is not None or not (claim.needs_aa_pair or needs_noise_floor(claim, evidence)):
         return ""
     return "a claim about time or memory needs an A/A pair (aa), which measures the noise"
 
 
 def check_noise(
-    interval: Interval, floor: float | None, *edges: float, passes_text: str = ""
+    interval: Interval,
+    floor: float | None,
+    *edges: float,
+    passes_text: str = "",
+    words: NoiseWords = A_A_DIFFERENCE,
 ) -> tuple[bool, tuple[str, ...]]:
     """Return whether the noise floor hides on which side of an edge a mean lies, and notes on it.
 
     It does if it is above `MAX_NOISE_SHARE` of the distance from the mean to the nearest edge. The
-    edge is 0 by default. `passes_text` tells the number of timing passes.
+    edge is 0 by default. `passes_text` tells the number of timing passes; `words` begin the note.
     """
     if floor is None:
         return False, ()
@@ -40,11 +57,11 @@ def check_noise(
     if floor > MAX_NOISE_SHARE * effect or not effect:
         origin = f" from {edge:g}" if edge else " from 0"
         return True, (
-            f"the A/A pair differs by up to {floor:.3g}{passes_text}, more than "
+            f"{words.too_large} {floor:.3g}{passes_text}, more than "
             f"{MAX_NOISE_SHARE:g} x the distance{origin} ({effect:.3g}): use a quieter machine or "
             "more timing.passes",
         )
-    return False, (f"the A/A pair is equal within {floor:.3g}",)
+    return False, (f"{words.small} {floor:.3g}",)
 
 
 def format_timing_passes(claim: StatisticalClaim, evidence: Evidence) -> str:
@@ -66,7 +83,8 @@ def noise_floor(claim: StatisticalClaim, evidence: Evidence, times: float = 1.0)
 
     A difference to `times` x the control multiplies the control's noise, too. Noise that is
     independent and equally large in both arms grows by sqrt((1 + times^2) / 2). This is at most
-    max(1, times), the factor used here.
+    max(1, times), the factor used here. A difference of two differences has twice as many values;
+    its noise is at most that of `times=2`.
 
     Raises:
         InvalidClaimError: the A/A pair has no values.

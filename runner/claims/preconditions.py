@@ -94,10 +94,12 @@ class Preconditions:
 
     def unequal_settings(self, claim: Claim) -> dict[str, tuple[str, str]]:
         """Return the unequal settings of the compared arms, without the claim's `differs`."""
-        reference, *arms = claim.compared_arms
         unequal: dict[str, tuple[str, str]] = {}
+        for arm, control in claim.compared_pairs:
+            unequal |= self.fairness.unequal_settings(claim.metric, arm, control)
+        # All arms are paired by seed, also those of different pairs.
+        reference, *arms = claim.compared_arms
         for arm in arms:
-            unequal |= self.fairness.unequal_settings(claim.metric, arm, reference)
             offsets = [self.seed_offsets.get(name, 0) for name in (arm, reference)]
             if offsets[0] != offsets[1]:
                 unequal[SEED_OFFSET] = (str(offsets[0]), str(offsets[1]))
@@ -105,18 +107,32 @@ class Preconditions:
 
     def cost_notes(self, claim: Claim) -> list[str]:
         """Return notes on the cost differences that remain between the compared arms."""
-        by = claim.equal_cost
-        reference, *arms = claim.compared_arms
+        by, pairs = claim.equal_cost, claim.compared_pairs
         if by is None:
-            texts = {arm: self.fairness.format_cost_difference(arm, reference) for arm in arms}
-            return [f"{arm} compared with {reference}{text}" for arm, text in texts.items() if text]
-        goal = self.costs.get(reference, {}).get(by, 0.0)
-        ratios = {arm: self.costs.get(arm, {}).get(by, 0.0) / goal for arm in arms if goal}
+            texts = [
+                (arm, control, self.fairness.format_cost_difference(arm, control))
+                for arm, control in pairs
+            ]
+            return [f"{arm} compared with {control}{text}" for arm, control, text in texts if text]
+        goals = {control: self.costs.get(control, {}).get(by, 0.0) for _, control in pairs}
+        ratios = [
+            (arm, control, self.costs.get(arm, {}).get(by, 0.0) / goals[control])
+            for arm, control in pairs
+            if goals[control]
+        ]
         return [
-            f"{arm} has {format_cost_excess(by, ratio)} than {reference}"
-            for arm, ratio in ratios.items()
+            f"{arm} has {format_cost_excess(by, ratio)} than {control}"
+            for arm, control, ratio in ratios
             if abs(ratio - 1) > NEGLIGIBLE_COST_EXCESS
         ]
+
+    def context_notes(self, claim: Claim) -> list[str]:
+        """Return notes on the settings in which the pairs of a claim on two pairs differ."""
+        notes = []
+        for arm, other in claim.context_pairs:
+            if unequal := self.fairness.unequal_settings(claim.metric, arm, other):
+                notes.append(f"{arm} differs from {other} in {format_unequal_settings(unequal)}")
+        return notes
 
     def _check_aa_seeds(self, pair: AAPair, n: int) -> None:
         """Check that an A/A pair is one arm twice, and that its seeds do not overlap."""
@@ -142,15 +158,13 @@ class Preconditions:
         for arm in claim.compared_arms:
             if by not in self.costs.get(arm, {}):
                 raise InvalidClaimError(f"unmatched: the {COSTS[by]} of {arm} are unknown")
-        reference, *arms = claim.compared_arms
-        goal = self.costs[reference][by]
-        for arm in arms:
-            cost = self.costs[arm][by]
-            tolerance = min(self.tolerances.get(one, self.tolerance) for one in (reference, arm))
+        for arm, control in claim.compared_pairs:
+            cost, goal = self.costs[arm][by], self.costs[control][by]
+            tolerance = min(self.tolerances.get(one, self.tolerance) for one in (control, arm))
             if abs(cost - goal) > tolerance * abs(goal):
                 off = format_cost_excess(by, cost / goal) if goal else f"{cost:g} {COSTS[by]} more"
                 raise InvalidClaimError(
-                    f"unmatched: {arm} has {off} than {reference} (tolerance {100 * tolerance:g} %)"
+                    f"unmatched: {arm} has {off} than {control} (tolerance {100 * tolerance:g} %)"
                 )
 
 

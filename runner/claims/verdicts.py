@@ -40,12 +40,14 @@ def judge(
     trials: "DataFrame",
     preconditions: Preconditions | None = None,
     clipped: "DataFrame | None" = None,
+    history: "DataFrame | None" = None,
     registrations: Mapping[str, Registration] | None = None,
 ) -> list[Finding]:
     """Return one finding per claim, in order.
 
     - A family counts all its claims, also invalid ones, so its size is fixed before the run.
     - A diverged trial enters with the value that its metric declares; `clipped` lists these values.
+    - Claims on curves read `history`, with columns arm, seed, step, metric, value.
     - A claim that is late according to `registrations` is invalid.
     - An invalid claim has its estimate, if there is one.
     """
@@ -55,7 +57,10 @@ def judge(
             Finding(claim, Verdict.invalid, "scale=smoke only checks that everything runs")
             for claim in claims
         ]
-    evidence, preconditions = Evidence(results, trials, clipped), preconditions or Preconditions()
+    evidence, preconditions = (
+        Evidence(results, trials, clipped, history),
+        preconditions or Preconditions(),
+    )
     known = registrations or {}
     # Claims of one family are corrected together; exact claims have no p-value and no family.
     families: dict[str, list[int]] = {}
@@ -95,7 +100,7 @@ class _Examined:
     measurement: Measurement | None
     reason: str
     finding_fields: Mapping[str, Any]  # fields of the finding that do not depend on the verdict
-    cost_notes: Sequence[str]
+    arm_notes: Sequence[str]  # notes on the cost and settings of the compared arms
 
 
 def _examine(
@@ -137,7 +142,8 @@ def _examine(
             break
     # The kind's own objection comes last: it holds only for a claim that is valid otherwise.
     reason = reason or (measurement.invalid_reason if measurement else "")
-    return _Examined(measurement, reason, finding_fields, preconditions.cost_notes(claim))
+    notes = [*preconditions.cost_notes(claim), *preconditions.context_notes(claim)]
+    return _Examined(measurement, reason, finding_fields, notes)
 
 
 def _measure(claim: Claim, family: int, evidence: Evidence) -> tuple[Measurement | None, str]:
@@ -206,7 +212,7 @@ def _decide(
     else:
         verdict = Verdict.reproduced if measurement.may_reproduce else Verdict.contradicted
     # A verdict names the differences between the arms that the preconditions allow.
-    notes = [*measurement.notes, *examined.cost_notes]
+    notes = [*measurement.notes, *examined.arm_notes]
     if unequal := examined.finding_fields["unequal"]:
         notes.append(f"the arms also differ in {format_unequal_settings(unequal)}")
     return Finding(

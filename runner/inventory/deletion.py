@@ -47,8 +47,6 @@ def prune_experiment(listed: PrunePlan, request: PruneRequest) -> PrunePlan:
     notes: list[str] = []
     moved: list[Deletion] = []
     with contextlib.ExitStack() as stack:
-        for each in experiment.graves:
-            restore_first_finishes(each, root)
         stack.enter_context(acquire_with_notice(FileLock(root / ".lock")))
         in_use = stack.enter_context(reserve_trials(experiment.folder.parent, experiment.name))
         now = make_prune_plan(read_again(experiment), request, in_use)
@@ -64,7 +62,10 @@ def prune_experiment(listed: PrunePlan, request: PruneRequest) -> PrunePlan:
                 else:
                     bury(deletion, grave)
                     moved.append(deletion)
-        for folder in {each.trial.slot.arm_folder for each in moved if each.is_whole}:
+        arms = {each.trial.slot.arm_folder for each in moved if each.is_whole}
+        for each in experiment.graves:
+            arms |= restore_first_finishes(each, root)
+        for folder in arms if not in_use else ():
             bury_empty_arm(folder, grave)
     for folder in (*experiment.graves, grave):
         shutil.rmtree(folder, ignore_errors=True)
@@ -122,12 +123,19 @@ def restore_first_finish(buried: Path, slot_folder: Path) -> None:
     draft.replace(slot_folder / FIRST_FINISH)
 
 
-def restore_first_finishes(grave: Path, root: Path) -> None:
-    """Finish the work of a killed prune: put back the `first.json` of the trials that it moved."""
+def restore_first_finishes(grave: Path, root: Path) -> set[Path]:
+    """Put back the `first.json` of each trial that a killed prune has moved.
+
+    Returns:
+        The folders of the arms of these trials.
+    """
+    arms = set()
     for arm in list_names(grave):
         for seed in list_names(grave / arm):
             if SEED.fullmatch(seed) and is_folder(root / arm):
                 restore_first_finish(grave / arm / seed, root / arm / seed)
+                arms.add(root / arm)
+    return arms
 
 
 def bury_empty_arm(folder: Path, grave: Path) -> None:

@@ -69,17 +69,37 @@ def check_arguments(arguments: Sequence[str]) -> list[str]:
     load_user_options(
         Path(flags.config_dir) if flags.config_dir else None, read_plugin_names(flags.overrides)
     )
-    rewritten = {}
+    # A sweep in YAML is read later, by `runner.sweeps`; Hydra knows no such group.
+    is_multirun = bool(flags.multirun)
+    rewritten = {
+        text: text for text in flags.overrides if check_named_sweep(text, multirun=is_multirun)
+    }
     for text in flags.overrides:
-        with as_config_error(text):
-            rewritten[text] = check_and_rewrite(text)
+        if text not in rewritten:
+            with as_config_error(text):
+                rewritten[text] = check_and_rewrite(text)
     check_sweeper(flags.overrides)
+    if not (flags.multirun or flags.cfg or flags.help or flags.hydra_help or flags.info):
+        launchers.check_sweeps(flags.overrides)
     overrides.check_sweep(map(parse_override, flags.overrides))
     # Flags come first: Hydra does not read options on both sides of a flag.
     return [
         *(text for text in arguments if text not in rewritten),
         *(rewritten[text] for text in flags.overrides),
     ]
+
+
+def check_named_sweep(text: str, *, multirun: bool) -> bool:
+    """Return whether an argument is `sweep=<name>`, which needs `-m`."""
+    override = parse_override(text)
+    if override.key_or_group != "sweep":
+        return False
+    short = truncate_middle(text, 120)
+    if not isinstance(override.value(), str) or override.type is not OverrideType.CHANGE:
+        raise ConfigError(f"{short}: name one sweep in YAML: -m sweep=<name>")
+    if not multirun:
+        raise ConfigError(f"{short}: a sweep needs -m: python -m runner -m {short}")
+    return True
 
 
 def check_sweeper(texts: Sequence[str]) -> None:

@@ -9,8 +9,9 @@ from runner import registry
 from runner.claims.aa_pairs import find_aa_pairs
 from runner.claims.claim import Claim, StatisticalClaim
 from runner.claims.evidence import InvalidClaimError
+from runner.claims.kinds.curve_slope import LEAST_POINTS, CurveSlope
 from runner.claims.preconditions import check_confirmable
-from runner.config import ArmConfig, ConfigError, Study, Tune
+from runner.config import ArmConfig, ConfigError, Study, Training, Tune
 from runner.plan import estimates
 from runner.plan.experiment_checks import check_experiment_code, describe_missing_experiment
 from runner.plan.plan import PlannedArm
@@ -106,6 +107,40 @@ def too_few_seeds(report_spec: ReportSpec, study: Study, arms: Sequence[PlannedA
             f"n_seeds={n_deciding} or more"
         )
     return lines
+
+
+def too_few_points(report_spec: ReportSpec, arms: Sequence[PlannedArm]) -> list[str]:
+    """Return a note for each claim on the slope of a curve that will have too few points."""
+    lines = []
+    for claim in report_spec.claims:
+        if not isinstance(claim, CurveSlope):
+            continue
+        counts = {
+            arm.name: _count_points(claim, arm.config.training)
+            for arm in arms
+            if arm.name in claim.named_arms
+        }
+        if counts and min(counts.values()) < LEAST_POINTS:
+            arm = min(counts, key=counts.__getitem__)
+            key = "log_every" if claim.metric.startswith("train/") else "eval_every"
+            lines.append(
+                f"claims.{claim.id} will be invalid: {arm} logs {claim.metric} at {counts[arm]} "
+                f"steps between {claim.start:g} and {claim.end:g} of its training, and a slope "
+                f"needs {LEAST_POINTS}; lower training.{key}"
+            )
+    return lines
+
+
+def _count_points(claim: CurveSlope, training: Training) -> int:
+    """Return the most steps in a claim's part of the training at which its metric can be logged."""
+    intervals = {training.eval_every, training.log_every}
+    if claim.metric.startswith("train/"):
+        intervals = {training.log_every}
+    elif claim.metric.startswith("val/"):
+        intervals = {training.eval_every}
+    steps = {training.steps}.union(*(range(0, training.steps + 1, each) for each in intervals))
+    low, high = claim.start * training.steps, claim.end * training.steps
+    return sum(low <= step <= high and (step > 0 or claim.x == "step") for step in steps)
 
 
 def _task_kind(arm: PlannedArm) -> str:

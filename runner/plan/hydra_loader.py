@@ -44,7 +44,7 @@ from runner.wording.output import join_names, truncate_middle
 COMMAND_LINE_KEYS = ("outputs", "plugins")
 """Keys that only the command line may set: the folder to write to and the modules to import."""
 
-LOCAL_LAUNCHERS = ("basic", "joblib")
+LOCAL_LAUNCHERS = ("basic", "joblib", "processes")
 """Hydra's launchers that compute on this machine and write no logs to the sweep's folder."""
 
 MAX_LOADS = 500
@@ -93,6 +93,12 @@ def restore_user_folders() -> None:
     option_folders.UserOptions.plugin_folders = folders[PLUGIN_PROVIDER]
 
 
+class SweepFolder:
+    """The folder of this command's sweep, for launchers that write their logs there."""
+
+    path: Path | None = None
+
+
 @functools.cache
 def sweep_folder() -> Path:
     """Return a temporary path for Hydra's files of a sweep; no folder is created.
@@ -135,11 +141,11 @@ class CheckedLoader(ConfigLoaderImpl):
             config_name, overrides, run_mode, from_shell, validate_sweep_overrides
         )
         self.check(config, config_name, overrides)
-        if (
-            run_mode is RunMode.MULTIRUN
-            and config.hydra.runtime.choices["hydra/launcher"] in LOCAL_LAUNCHERS
-        ):
-            config.hydra.sweep.dir = str(sweep_folder())
+        if run_mode is RunMode.MULTIRUN:
+            if config.hydra.runtime.choices["hydra/launcher"] in LOCAL_LAUNCHERS:
+                config.hydra.sweep.dir = str(sweep_folder())
+            elif SweepFolder.path is not None:
+                config.hydra.sweep.dir = str(SweepFolder.path)
         return config
 
     def load_sweep_config(

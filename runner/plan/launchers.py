@@ -1,27 +1,108 @@
-"""Hydra launchers that need an extra of ablab, and how to install it. No torch."""
+"""Hydra's launchers: their engines, the extras with them, and the cores of a job. No torch."""
 
+import os
+import shutil
+from collections.abc import Sequence
+from enum import Enum
 from importlib.util import find_spec
 
-from runner.config import ConfigError
+from hydra.core.override_parser.types import Sweep
 
-EXTRAS = {
-    "joblib": ("hydra_plugins.hydra_joblib_launcher", "cluster"),
-    "submitit_local": ("hydra_plugins.hydra_submitit_launcher", "cluster"),
-    "submitit_slurm": ("hydra_plugins.hydra_submitit_launcher", "cluster"),
+from runner import device
+from runner.config import ConfigError
+from runner.wording.names import name_hint
+from runner.wording.output import truncate_middle
+
+CORES = "ABLAB_CORES"
+"""The environment variable with the cores that the jobs of a sweep leave to one of them."""
+
+
+class Engine(Enum):
+    """The library that computes the jobs of a launcher: its module, and ablab's extra with it."""
+
+    joblib = ("hydra_plugins.hydra_joblib_launcher", "cluster", "")
+    submitit_local = ("hydra_plugins.hydra_submitit_launcher", "cluster", "local")
+    slurm = ("hydra_plugins.hydra_submitit_launcher", "cluster", "slurm")
+    ray = ("hydra_plugins.hydra_ray_launcher", "ray", "")
+
+    @property
+    def module(self) -> str:
+        """The module of the plug-in."""
+        return self.value[0]
+
+    @property
+    def extra(self) -> str:
+        """The extra of ablab that installs the plug-in."""
+        return self.value[1]
+
+
+PRESETS = {
+    "processes": Engine.joblib,
+    "slurm_local": Engine.submitit_local,
+    "slurm": Engine.slurm,
+    "ray_local": Engine.ray,
+    "ray_cluster": Engine.ray,
 }
-"""For each launcher its module, and the extra of ablab that installs the module."""
+"""The launchers in `conf/hydra/launcher/`, by the engine that each one extends."""
+PLUGIN_OPTIONS = {
+    "joblib": Engine.joblib,
+    "submitit_local": Engine.submitit_local,
+    "submitit_slurm": Engine.slurm,
+    "ray": Engine.ray,
+}
+"""The plug-ins' own options, which the presets extend."""
+
+
+def engine_of(launcher: str) -> Engine | None:
+    """Return the engine of a launcher; None for Hydra's own, and for those of other plug-ins."""
+    return (PRESETS | PLUGIN_OPTIONS).get(launcher)
 
 
 def check_launcher(key: str, value: object) -> None:
-    """Raise ConfigError, with the install command, for a launcher that is not installed."""
-    if key != "hydra/launcher" or not isinstance(value, str) or value not in EXTRAS:
+    """Check that a chosen launcher exists and is installed.
+
+    Raises:
+        ConfigError: with the known names, or the command that installs it.
+    """
+    if key != "hydra/launcher" or isinstance(value, Sweep):  # `runner.sweeps` refuses a sweep
         return
-    module, extra = EXTRAS[value]
-    if not is_installed(module):
+    short = truncate_middle(f"hydra/launcher={value}", 80)
+    known = ["basic", *PRESETS]
+    if not isinstance(value, str):
+        raise ConfigError(f"{short}: give one launcher of {', '.join(known)}")
+    engine = engine_of(value)
+    if engine is None:
+        if value != "basic" and value not in installed_options():
+            raise ConfigError(f"{short}: there is no such launcher; {name_hint(value, known)}")
+    elif not is_installed(engine.module):
         raise ConfigError(
-            f"hydra/launcher={value} is not installed; in the checkout of ablab type "
-            f"pip install -c constraints.txt -e '.[{extra}]'"
+            f"{short} is not installed; in the checkout of ablab type "
+            f"pip install -c constraints.txt -e '.[{engine.extra}]'"
         )
+    elif engine is Engine.slurm and shutil.which("srun") is None:
+        raise ConfigError(
+            f"{short}: this machine has no Slurm (no command srun); type the command on a login "
+            "node, or use hydra/launcher=slurm_local"
+        )
+
+
+def check_sweeps(texts: Sequence[str]) -> None:
+    """Raise ConfigError for a launcher without `-m`, which Hydra would ignore."""
+    for text in texts:
+        if text.lstrip("+").startswith(("hydra/launcher=", "hydra.launcher.")):
+            raise ConfigError(
+                f"{truncate_middle(text, 80)}: a launcher computes the points of a sweep; it needs "
+                "-m: python -m runner -m experiment=..."
+            )
+
+
+def installed_options() -> set[str]:
+    """Return the launchers that installed plug-ins of Hydra bring; this imports the plug-ins."""
+    from hydra.core.config_store import ConfigStore
+    from hydra.core.plugins import Plugins
+
+    Plugins.instance()
+    return {name.removesuffix(".yaml") for name in ConfigStore.instance().list("hydra/launcher")}
 
 
 def is_installed(module: str) -> bool:
@@ -30,3 +111,9 @@ def is_installed(module: str) -> bool:
         return find_spec(module) is not None
     except ModuleNotFoundError:  # its package is missing too
         return False
+
+
+def job_cores() -> int:
+    """Return the cores of this process, or its share of them if it computes a job of a sweep."""
+    share = os.environ.get(CORES, "")
+    return min(device.cores(), int(share)) if share.isdigit() and int(share) else device.cores()

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runner import device
+from runner import gpus
 from runner.claims.fairness import ConditionValue
 from runner.config import ArmConfig, DeviceName, Study, flatten, signature_fields
+from runner.plan import launchers
 
 
 @dataclass(frozen=True)
@@ -83,9 +84,17 @@ class Plan:
         return self.study.code or self.experiment
 
 
-def count_workers(study: Study, n_trials: int) -> int:
-    """Return the number of parallel trials, at most `n_trials`."""
-    return min(device.cores() if study.workers == "auto" else int(study.workers), n_trials)
+def count_workers(study: Study, n_trials: int, arms: Sequence[PlannedArm] = ()) -> int:
+    """Return the number of parallel trials, at most `n_trials`.
+
+    `workers=auto` is one for each core that this process may use. If an arm is computed on cuda, it
+    is `device.trials_per_gpu` for each GPU.
+    """
+    if study.workers != "auto":
+        return min(int(study.workers), n_trials)
+    per_gpu = [a.config.device.trials_per_gpu for a in arms if a.device is DeviceName.cuda]
+    workers = max(1, len(gpus.visible_gpus())) * min(per_gpu) if per_gpu else launchers.job_cores()
+    return min(workers, n_trials)
 
 
 def effective_baseline(arms: Sequence[PlannedArm], study: Study) -> str:

@@ -137,7 +137,10 @@ def make_plan(
     # A smoke run decides nothing, so that few seeds are expected.
     if study.scale is not Scale.smoke:
         notes += checks.too_few_seeds(spec, study, planned)
-    notes += memory.note_parallel_memory(planned, count_workers(study, len(planned) * len(seeds)))
+        notes += checks.too_few_points(spec, planned)
+    notes += memory.note_parallel_memory(
+        planned, count_workers(study, len(planned) * len(seeds), planned)
+    )
     return Plan(
         study=study,
         experiment=experiment,

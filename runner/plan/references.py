@@ -7,10 +7,14 @@ from runner.claims.claim import Claim
 from runner.claims.headline import Headline
 from runner.config import ArmConfig, ConfigError, Study
 from runner.figures.figure import Figure
+from runner.metric_names import STEP_ALONE
 from runner.plan import code_hash, estimates
 from runner.plan.report_spec import ReportSpec
 from runner.wording.names import name_hint
 from runner.wording.output import truncate_middle
+
+FINAL_ONLY = ("time/", "cost/", "train/spike_score")
+TRAINING_CURVES = "val/loss or train/loss"
 
 
 def check_references(
@@ -44,6 +48,9 @@ def check_references(
     for claim in spec.claims:
         of_claim = {name: arms[name] for name in claim.named_arms if name in arms}
         for metric in claim.named_metrics:
+            if metric in claim.curve_metrics:
+                check_curve(f"claims.{claim.id}", metric, of_claim or arms)
+                continue
             typed = bool(of_claim) and is_typed(claim, overrides)
             check_metric(f"claims.{claim.id}", metric, of_claim if typed else arms, typed=typed)
     return [
@@ -88,6 +95,23 @@ def check_metric(
         )
 
 
+def check_curve(where: str, metric: str, arms: Mapping[str, ArmConfig]) -> None:
+    """Raise ConfigError if no trial of these arms logs a curve of a metric.
+
+    The page of an experiment may log any declared metric. Times, costs and the spike score are
+    final values only.
+    """
+    is_final = metric.startswith(FINAL_ONLY)
+    if is_final or not (registry.is_declared_metric(metric) or is_recorded(metric, arms)):
+        why = "is a final value without a curve" if is_final else "is logged by no trial"
+        raise ConfigError(
+            f"{where}: {truncate_middle(metric, 80)} {why}; "
+            + (f"choose a curve, e.g. {TRAINING_CURVES}" if is_final else metric_hint(metric, arms))
+        )
+    if not any(estimates.expected_metrics(arm).has("val/loss") for arm in arms.values()):
+        raise ConfigError(f"{where}: {', '.join(arms)} train nothing, so that there is no curve")
+
+
 def is_typed(claim: Claim, overrides: Sequence[str]) -> bool:
     """Return whether the command line adds or changes this claim."""
     key = f"claims.{claim.id}"
@@ -96,6 +120,8 @@ def is_typed(claim: Claim, overrides: Sequence[str]) -> bool:
 
 def is_recorded(metric: str, arms: Mapping[str, ArmConfig]) -> bool:
     """Return whether a trial of these arms may record a metric or one that a template matches."""
+    # Every arm that trains can be timed alone; only claims ask for it.
+    metric = "time/step" if metric == STEP_ALONE else metric
     return any(estimates.expected_metrics(arm).may_match(metric) for arm in arms.values())
 
 

@@ -4,9 +4,9 @@ import math
 from typing import Any
 
 from runner.claims.claim import AAPair, PositiveControl, StatisticalClaim
+from runner.claims.directed_difference import DirectedDifference
 from runner.claims.fairness import format_unequal_settings
 from runner.claims.finding import Finding, Verdict
-from runner.claims.kinds.difference import Difference
 from runner.claims.kinds.equivalence import Equivalence
 from runner.report.published import published_phrase, verdict_phrase
 from runner.report.study_record import StudyRecord
@@ -19,6 +19,7 @@ DETECTABLE_NAMES = {
     "equivalence": "detectable margin",
     "slope": "precision of the slope",
     "failure_rate": "detectable share",
+    "curve_slope": "detectable slope",
 }
 
 
@@ -83,7 +84,7 @@ def metrics_in_words(finding: Finding) -> list[str]:
 def _unit_of_limit(finding: Finding) -> str:
     """Return the recorded unit for a limit in words, where the measured value has another unit."""
     claim, interval = finding.claim, finding.interval
-    limit = claim.margin if isinstance(claim, Difference) else None
+    limit = claim.margin if isinstance(claim, DirectedDifference) else None
     limit = claim.delta if isinstance(claim, Equivalence) else limit
     if not limit or interval is None:
         return ""

@@ -7,9 +7,10 @@ from typing import Any
 import pandas as pd
 
 from runner.claims.registration import Registration
-from runner.metric_names import DivergedValue, Metric
+from runner.metric_names import STEP_ALONE, DivergedValue, Metric
 from runner.plan.plan import Plan
 from runner.plan.report_spec import ReportSpec
+from runner.records.step_times import StepTimes
 from runner.records.store import Slot, TrialRecords
 from runner.report import (
     comparable_units,
@@ -59,22 +60,40 @@ def snapshot_trials(entries: Sequence[Entry]) -> list[TrialSnapshot]:
     return snapshots
 
 
-def final_values(snapshots: Sequence[TrialSnapshot]) -> pd.DataFrame:
-    """Return the final values of trials that have a result, with the columns of results.csv."""
+def final_values(
+    snapshots: Sequence[TrialSnapshot], step_times: Mapping[Slot, StepTimes] | None = None
+) -> pd.DataFrame:
+    """Return the final values of trials that have a result, with the columns of results.csv.
+
+    `step_times` are the step times of the trials that were timed alone; they become a metric.
+    """
     results = [
         {"arm": trial.entry.arm.name, "seed": trial.entry.seed, **row}
         for trial in snapshots
         if trial.result is not None
-        for row in trial.result["results"]
+        for row in [*trial.result["results"], *step_time_rows(trial, step_times or {})]
     ]
     return pd.DataFrame(results, columns=RESULT_COLUMNS)
 
 
-def trial_table(snapshots: Sequence[TrialSnapshot]) -> pd.DataFrame:
+def step_time_rows(
+    trial: TrialSnapshot, step_times: Mapping[Slot, StepTimes]
+) -> list[dict[str, Any]]:
+    """Return the row of a trial's step time; no row if it has none, or has diverged."""
+    times = step_times.get(trial.entry.slot)
+    if times is None or trial.status["state"] != "done":
+        return []
+    return [{"metric": STEP_ALONE, "value": times.median, "unit": "s"}]
+
+
+def trial_table(
+    snapshots: Sequence[TrialSnapshot], step_times: Mapping[Slot, StepTimes] | None = None
+) -> pd.DataFrame:
     """Return a row for each trial, with the columns that `StudyRecord` lists for `trials`."""
     rows = []
     for trial in snapshots:
         entry, status, result = trial.entry, trial.status, trial.result or {}
+        times = (step_times or {}).get(entry.slot)
         rows.append(
             {
                 "arm": entry.arm.name,
@@ -87,7 +106,7 @@ def trial_table(snapshots: Sequence[TrialSnapshot]) -> pd.DataFrame:
                 "code": result.get("code", ""),
                 "versions": result.get("versions"),
                 "machine": result.get("machine"),
-                "passes": result.get("passes", 0),
+                "passes": result.get("passes", 0) or (times.passes if times else 0),
             }
         )
     return pd.DataFrame(rows).astype({"seconds": float})

@@ -56,7 +56,7 @@ def render(
     leads = lead_sentences(study, comparisons)
     tables = [comparison_table(study, h, comparisons, summary) for h in study.headline]
     drawn = {
-        name: _figure(name, figure, pictures.get(name), text_tables.get(name))
+        name: figure_content(name, figure, pictures.get(name), text_tables.get(name))
         for name, figure in study.figures.items()
         if name in pictures or name in text_tables
     }
@@ -82,13 +82,16 @@ def render(
         "environment": study.environment_rows,
         "warnings": [*study.notes, *warnings],
     }
-    return _render_with_parts(content)
+    return render_template(TEMPLATE, content)
 
 
-def _render_with_parts(content: dict[str, Any]) -> str:
-    """Return the page with style and script, and with a font for the characters that it shows."""
+def render_template(name: str, content: dict[str, Any]) -> str:
+    """Return a page with style and script, and with a font for the characters that it shows.
+
+    `content` has the values of the template; its `warnings` are lines on the page.
+    """
     environment = make_environment()
-    template = environment.get_template(TEMPLATE)
+    template = environment.get_template(name)
     parts: dict[str, Any] = {"style": "", "policy": "", "script": "", "licence": ""}
     # The page is rendered once to see which characters it shows, and then with their font.
     font = page_font.font_for(template.render(content | parts))
@@ -137,9 +140,10 @@ def _arm_command(study: StudyRecord, arm: str, overrides: Sequence[str]) -> tupl
     return shlex.join([*words, f"arm={name}"]), shlex.join(overrides)
 
 
-def _figure(
+def figure_content(
     name: str, figure: Figure, picture: Picture | None, text_table: TextTable | None
 ) -> dict[str, Any]:
+    """Return the values of a figure for a template: its picture or table, texts and points."""
     texts = {"key": name, "title": figure.title, "caption": figure.caption, "table": text_table}
     if picture is None:
         return texts | {"source": "", "alt": "", "points": "", "n_points": ""}

@@ -7,6 +7,7 @@ number, unless that number is of the same quantity and the test is about its siz
 from enum import StrEnum
 
 from runner.claims.claim import Claim
+from runner.claims.directed_difference import DirectedDifference
 from runner.claims.finding import Finding, Verdict
 from runner.claims.kinds.difference import Difference
 from runner.claims.kinds.failure_rate import FailureRate
@@ -78,8 +79,9 @@ def claim_content(claim: Claim) -> ClaimContent:
 
     A difference with a margin or a factor must lie beyond that limit, which is more than a side.
     """
-    if isinstance(claim, Difference):
-        has_limit = claim.margin != 0 or claim.times != 1
+    if isinstance(claim, DirectedDifference):
+        is_factor = isinstance(claim, Difference) and claim.times != 1
+        has_limit = claim.margin != 0 or is_factor
         return ClaimContent.limit if has_limit else ClaimContent.direction
     if isinstance(claim, FailureRate) and claim.control is not None:
         return ClaimContent.direction

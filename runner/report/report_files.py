@@ -64,6 +64,7 @@ def write_report(run: Path, study: StudyRecord, *, is_redraw: bool = False) -> O
         trials=study.trials,
         preconditions=study.preconditions,
         clipped=study.clipped,
+        history=study.history,
         registrations=study.registrations,
     )
     comparison, summary, warnings = _tables(study, results)

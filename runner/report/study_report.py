@@ -35,6 +35,7 @@ from runner.report.console import render_console
 from runner.report.report_files import write_records, write_report
 from runner.report.run_folder import SUMMARY_FILE, VERIFIED_FILES, create_run_folder
 from runner.study.entries import Entry
+from runner.study.step_timing import read_all_step_times
 from runner.study.tuning import TuningResult
 
 
@@ -59,8 +60,9 @@ def report_study(
     if tuned is not None:
         plan.notes.extend(tuning_results.tuning_notes(tuned))
     folder = create_run_folder(plan)
-    trials = trial_table(snapshots)
-    results = final_values(snapshots)
+    step_times = read_all_step_times(plan, entries)
+    trials = trial_table(snapshots, step_times)
+    results = final_values(snapshots, step_times)
     comparison = repeated_looks.comparison_of_plan(plan, outline)
     looks = repeated_looks.load_looks(plan, outline)
     summary: dict[str, Any] = {

@@ -35,6 +35,8 @@ MAX_BYTES = {
     ENVIRONMENT_FILE: 4 * MEBI,
     SUMMARY_FILE: 64 * MEBI,
     RESULTS_FILE: 128 * MEBI,
+    **dict.fromkeys(("comparison.csv", "values.csv"), 128 * MEBI),
+    **dict.fromkeys(("verdicts.json", "sweep.json"), 64 * MEBI),
     records_archive.FILE: records_archive.MAX_ARCHIVE_BYTES,
 }
 MAX_NODES, MAX_DEPTH = 50_000, 30  # of a YAML file

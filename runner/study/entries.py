@@ -109,7 +109,9 @@ def raise_if_any_failed(
             f"{where}; the same command computes only the missing trials",
             *([unreported] if unreported else []),
         ]
-        raise StudyError("\n".join(lines)) from failure
+        error = StudyError("\n".join(lines))
+        error.log = log if log.is_file() else None
+        raise error from failure
 
 
 def list_trials(plan: Plan) -> list[Entry]:

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
+from runner.study import interrupts
+
 SECONDS = 9.5  # without a line; with the time between two checks it stays below 10
 CHECK_SECONDS = 0.25
 
@@ -71,4 +73,4 @@ def _print(line: str) -> None:
 
 
 def _signals() -> set[signal.Signals]:
-    return {signal.SIGINT, signal.SIGTERM}
+    return set(interrupts.SIGNALS)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first one ends a command in order, the second one at once. No torch.
+"""Ctrl-C, SIGTERM, SIGUSR2: the first ends a command in order, the second at once. No torch.
 
 Python raises KeyboardInterrupt in any code that runs at that moment. A destructor loses it, and so
 does an `except` that catches too much. So signals are counted too: code that waits calls
@@ -8,6 +8,11 @@ One request may arrive as two signals. `timeout 60 python -m runner ...` sends S
 command and then to its process group. Launchers that forward Ctrl-C do the same. A signal within
 `SAME_SIGNAL_SECONDS` of the first counts as the same request.
 
+A cluster sends SIGTERM before it takes a machine away, and SIGUSR2 before a job's time limit. The
+launcher of a job has handlers of its own, for example one that queues the job again. They are
+called after the checkpoints are written (`listen_in_job`). There, later signals never end a job at
+once: the cluster repeats them, and kills the job at its limit anyway.
+
 A shell script starts a background command (`command &`) with SIGINT ignored, so Python installs no
 handler for it. `listen` installs one in any case.
 """
@@ -16,22 +21,35 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR2") if hasattr(signal, name)
+)
 SAME_SIGNAL_SECONDS = 0.5
 
 
 class ReceivedSignals:
-    """The number of signals since `listen`, and the time of the first one (monotonic, seconds)."""
+    """The signals since `listen`.
+
+    Attributes:
+        count: the number of requests to end.
+        first_time: the time of the first one (monotonic, seconds).
+        numbers: the signals, without repetitions.
+        in_job: whether this process computes a job of a launcher.
+    """
 
     count = 0
     first_time = 0.0
+    numbers: ClassVar[set[int]] = set()
+    in_job = False
 
 
 def listen() -> None:
-    """Handle SIGINT and SIGTERM from now on, and ignore SIGHUP (a terminal that closes)."""
+    """Handle `SIGNALS` from now on, and ignore SIGHUP (a terminal that closes)."""
     ReceivedSignals.count = 0
+    ReceivedSignals.numbers.clear()
     for number in SIGNALS:
         signal.signal(number, _on_signal)
     if hasattr(signal, "SIGHUP"):  # child processes inherit it
@@ -60,6 +78,7 @@ def defer_interrupts() -> Iterator[Callable[[], bool]]:
     received: list[int] = []
 
     def store(number: int, _: object) -> None:
+        ReceivedSignals.numbers.add(number)
         if not is_repeated():
             received.append(number)
 
@@ -70,8 +89,7 @@ def defer_interrupts() -> Iterator[Callable[[], bool]]:
     try:
         yield lambda: bool(received)
     finally:
-        for number, handler in handlers.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        _restore(handlers)
         if _on_signal in handlers.values():
             ReceivedSignals.count += len(received)
         if received:
@@ -80,13 +98,60 @@ def defer_interrupts() -> Iterator[Callable[[], bool]]:
 
 def is_repeated() -> bool:
     """Return whether a signal that comes now belongs to the same request as the first one."""
-    return (
-        ReceivedSignals.count > 0
-        and time.monotonic() - ReceivedSignals.first_time < SAME_SIGNAL_SECONDS
+    return ReceivedSignals.count > 0 and (
+        ReceivedSignals.in_job
+        or time.monotonic() - ReceivedSignals.first_time < SAME_SIGNAL_SECONDS
     )
 
 
-def _on_signal(*_: object) -> None:
+@contextlib.contextmanager
+def listen_in_job() -> Iterator[None]:
+    """Listen to signals in a `with` block, in the process of a launcher's job.
+
+    After a signal the block ends with KeyboardInterrupt, so that its trials have written their
+    checkpoints. Then the launcher's handler of the signal is called. It may end the process, which
+    lets the cluster start the job again. Outside the main thread nothing is done: Python delivers
+    signals to the main thread only.
+
+    Raises:
+        KeyboardInterrupt: a signal came, and the launcher's handler has not ended the process.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {number: signal.getsignal(number) for number in _job_signals()}
+    listen()
+    ReceivedSignals.in_job = True
+    try:
+        yield
+        raise_if_interrupted()
+    except KeyboardInterrupt:
+        received = sorted(ReceivedSignals.numbers, reverse=True)  # SIGTERM may precede SIGUSR2
+        _restore(handlers)
+        for number in received:
+            handler = handlers[number]
+            if callable(handler) and handler is not _on_signal:
+                handler(number, None)
+        raise
+    finally:
+        _restore(handlers)
+        ReceivedSignals.in_job = False
+        ReceivedSignals.count = 0
+
+
+def _job_signals() -> tuple[int, ...]:
+    """Return the signals whose handlers `listen` replaces."""
+    return (*SIGNALS, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
+
+
+def _restore(handlers: Mapping[int, Any]) -> None:
+    """Install handlers again; None stands for a handler that Python does not know."""
+    for number, handler in handlers.items():
+        signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def _on_signal(number: int, _: object) -> None:
+    ReceivedSignals.numbers.add(number)
     if is_repeated():
         return
     if not ReceivedSignals.count:

@@ -5,17 +5,24 @@ it in memory if the disk cannot be written.
 """
 
 import contextlib
+import re
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from runner.config import DeviceName
 from runner.records import locks
 from runner.records.arm_folders import read_signature, signature
 from runner.records.job import Job, Stage
 from runner.records.store import LOCK, LOG, NOT_TIMED_AGAIN, TIMED_AGAIN, UNTIMED, Slot
 from runner.study.progress import Progress
 from runner.wording.output import truncate_middle
+
+OUT_OF_GPU_MEMORY = re.compile(
+    r"\bOutOfMemoryError\b|CUDA out of memory|CUBLAS_STATUS_ALLOC_FAILED"
+)
+"""What torch says if the memory of a GPU is exhausted."""
 
 
 @dataclass
@@ -137,7 +144,7 @@ def write_failed_status(
     """
     is_own_status = status.get("pid") == pid and status["state"] in ("failed", "killed")
     if is_own_status and not why:
-        return dict(status)
+        return add_memory_hint(job, status)
     if is_own_status:
         message = str(status.get("message", ""))
     else:
@@ -146,7 +153,8 @@ def write_failed_status(
         message = error or (exit_message if was_started else "")
     killed = exitcode < 0 or (is_own_status and status["state"] == "killed")
     state = "killed" if killed else "failed"
-    details = {"message": truncate_middle("; ".join(text for text in (why, message) if text))}
+    reason = "; ".join(text for text in (why, message) if text)
+    details = {"message": truncate_middle(memory_hint(job, reason) + reason)}
     details["code"] = status.get("code", "")  # the code that wrote the checkpoints in the slot
     if runs_elsewhere:
         return {"state": state, **details}
@@ -155,6 +163,27 @@ def write_failed_status(
     except OSError:
         return {"state": state, **details, "unwritten": True}
     return {"state": state, **details}
+
+
+def add_memory_hint(job: Job, status: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a status that a trial wrote, and write it again if it ran out of GPU memory."""
+    message = str(status.get("message", ""))
+    if not (hint := memory_hint(job, message)):
+        return dict(status)
+    labelled = {**status, "message": truncate_middle(hint + message)}
+    with contextlib.suppress(OSError):
+        job.slot.write_status(**labelled)
+    return labelled
+
+
+def memory_hint(job: Job, message: str) -> str:
+    """Return the start of a message that says how to use less GPU memory; "" if it was enough."""
+    if job.device is not DeviceName.cuda or not OUT_OF_GPU_MEMORY.search(message):
+        return ""
+    return (
+        "out of GPU memory (compute fewer trials on a GPU with device.trials_per_gpu or workers, "
+        "or lower training.batch_size): "
+    )
 
 
 def describe_exit(exitcode: int) -> str:

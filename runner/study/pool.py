@@ -18,9 +18,11 @@ from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
-from runner import registry
+from runner import gpus, registry
+from runner.config import DeviceName
 from runner.records import private_folders
 from runner.records.job import Job
+from runner.records.step_times import StepTimingJob
 from runner.records.store import LOG
 from runner.study import interrupts, main_module
 from runner.study.termination import stop_processes
@@ -39,6 +41,11 @@ MALLOC_SETTINGS = {
     "MALLOC_TRIM_THRESHOLD_": "4294967296",
     "MALLOC_TOP_PAD_": "67108864",
 }
+NVML_CHECK = ("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
+"""Lets torch look for GPUs without CUDA: a server that has used CUDA cannot fork trials."""
+
+PARENT_SIGNALS = tuple(number for number in interrupts.SIGNALS if number != signal.SIGTERM)
+"""Signals that only the parent of trials reacts to; it passes them on as SIGTERM."""
 
 POLL_SECONDS = 0.5  # seconds between checks of clocks and signals while no event arrives
 
@@ -93,7 +100,7 @@ def run_jobs(jobs: Sequence[Job], workers: int, on_event: "OnEvent") -> None:
 
 def server_context(jobs: Sequence[Job]) -> "ForkServerContext":
     """Return the multiprocessing context whose server forks the processes of these jobs."""
-    for name, value in MALLOC_SETTINGS.items():
+    for name, value in (*MALLOC_SETTINGS.items(), NVML_CHECK):
         os.environ.setdefault(name, value)
     if multiprocessing.get_start_method(allow_none=True) == "loky":
         # Inside joblib's launcher the method is "loky", which child processes do not know.
@@ -139,9 +146,13 @@ def start_process(context: "ForkServerContext", job: Job, running: list[TrialPro
     with contextlib.closing(sender):
         main_module.leave_out_main_module()
         name = f"{main_module.PREFIX}{job.arm}-{job.seed}"
-        process = context.Process(target=run_in_child, args=(job, sender), name=name, daemon=True)
+        on_cuda = job.device is DeviceName.cuda
+        gpu = gpus.least_used(gpus.visible_gpus() if on_cuda else (), [p.gpu for p in running])
+        process = context.Process(
+            target=run_in_child, args=(job, sender, gpu), name=name, daemon=True
+        )
         # Before its start, so that it is stopped in any case.
-        running.append(TrialProcess(job, process, receiver))
+        running.append(TrialProcess(job, process, receiver, gpu=gpu))
         try:
             with block_interrupts():
                 forkserver.ensure_running()
@@ -169,15 +180,16 @@ def forget_lost_server() -> None:
 
 @contextlib.contextmanager
 def block_interrupts() -> Iterator[None]:
-    """Block SIGINT in a `with` block, for this process and the processes that it starts.
+    """Block SIGINT and SIGUSR2 in a `with` block, for this process and those that it starts.
 
-    Otherwise Ctrl-C would kill the server in the seconds in which it imports torch. A signal to
-    this process is delivered at the end of the block.
+    Otherwise Ctrl-C would kill the server in the seconds in which it imports torch, and SIGUSR2 at
+    any time: a cluster sends it to all processes of a job. A signal to this process is delivered at
+    the end of the block.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, PARENT_SIGNALS)
     try:
         yield
     finally:
@@ -212,13 +224,19 @@ def end_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # 1 is PR_SET_PDEATHSIG
 
 
-def run_in_child(job: Job, connection: Connection) -> None:
-    """Run a job in this process: print into its log, send events, exit with code 1 on failure."""
+def run_in_child(job: Job, connection: Connection, gpu: str | None = None) -> None:
+    """Run a job in this process: print into its log, send events, exit with code 1 on failure.
+
+    `gpu` is the only GPU that it sees. The server has imported torch, but CUDA reads the list of
+    visible GPUs at its first use, which is in the trial.
+    """
+    gpus.restrict_to(gpu)
     with contextlib.suppress(OSError):
         os.setsid()  # own group: processes that the trial forks are killed with it
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process
+    for number in PARENT_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)  # the parent ends this process
     if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])  # the server has blocked it
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, PARENT_SIGNALS)  # the server has blocked them
     end_with_parent()
 
     def send(event: dict[str, Any]) -> None:
@@ -227,9 +245,14 @@ def run_in_child(job: Job, connection: Connection) -> None:
 
     try:
         log_into(job)
-        from runner.trial.compute import compute_stage
+        if isinstance(job, StepTimingJob):
+            from runner.trial.step_timing import time_training_steps
 
-        compute_stage(job, send)
+            time_training_steps(job, send)
+        else:
+            from runner.trial.compute import compute_stage
+
+            compute_stage(job, send)
     except BaseException as error:
         import traceback
 

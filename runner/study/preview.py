@@ -171,7 +171,7 @@ def format_totals(
 
 def max_workers(plan: Plan) -> int:
     """Return the number of trials that run at a time, if enough are missing."""
-    return count_workers(plan.study, 1 << 30)
+    return count_workers(plan.study, 1 << 30, plan.arms)
 
 
 def describe_available_memory(plan: Plan) -> str:

@@ -38,7 +38,10 @@ def run_trials(plan: Plan, title: str = "") -> list[Entry]:
     entry_by_folder = {entry.slot.folder: entry for entry in reversed(entries)}
     missing = {e.slot.folder: entry_by_folder[e.slot.folder] for e in entries if not e.reused}
     unwritten: dict[Slot, Mapping[str, Any]] = {}
-    n_trials, workers = len(entry_by_folder), count_workers(plan.study, max(1, len(missing)))
+    n_trials, workers = (
+        len(entry_by_folder),
+        count_workers(plan.study, max(1, len(missing)), plan.arms),
+    )
     time_left = estimate_time_left(plan, list(missing.values()), workers) if missing else None
     study_name = describe_study(plan, title)
     # After a tuning the trials of this command are part of the load.

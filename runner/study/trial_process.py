@@ -32,6 +32,7 @@ class TrialProcess:
         sigterm_time: when it got SIGTERM because of `timeout_s`; None if it did not.
         end_reason: why the parent ended it, or that its server was killed; else "".
         server_pid: the process id of the server that forked it.
+        gpu: the GPU that it sees, by its name in `CUDA_VISIBLE_DEVICES`; None without cuda.
     """
 
     job: Job
@@ -42,6 +43,7 @@ class TrialProcess:
     sigterm_time: float | None = None
     end_reason: str = ""
     server_pid: int | None = None
+    gpu: str | None = None
     _silence_limit: float = SILENCE_SECONDS
     _pipe_closed: bool = False
     _orphan_since: float | None = None

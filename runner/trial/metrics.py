@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from runner.metric_names import DivergedValue, Metric
+from runner.metric_names import STEP_ALONE, DivergedValue, Metric
 
 ENGINE_METRICS: Mapping[str, Metric] = {
     "val/loss": Metric(
@@ -93,6 +93,18 @@ ENGINE_METRICS: Mapping[str, Metric] = {
         meaning="Median wall-clock time of a training step.",
         unit="s",
         formula="median over the steps",
+        better="less",
+        lowest=0,
+    ),
+    STEP_ALONE: Metric(
+        DivergedValue.kept,
+        label="time of a training step, alone",
+        meaning=(
+            "Median wall-clock time of a training step while no other trial uses the machine. It "
+            "is measured after the training, only for claims that need it."
+        ),
+        unit="s",
+        formula="median over the timed steps of all timing passes",
         better="less",
         lowest=0,
     ),

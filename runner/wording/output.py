@@ -156,3 +156,8 @@ def first_lines(lines: Sequence[str], most: int = MAX_ERRORS) -> list[str]:
     """Return the first of many similar lines, and a line with the number of the others."""
     rest = len(lines) - most
     return [*lines[:most], f"... and {rest} more of this kind"] if rest > 0 else [*lines]
+
+
+def say(message: str) -> None:
+    """Print a message to stderr, each line with the prefix `ablab:`."""
+    print("\n".join(f"ablab: {line}" for line in message.splitlines()), file=sys.stderr)  # noqa: T201

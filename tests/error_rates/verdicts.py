@@ -13,6 +13,7 @@ from runner.claims.claim import Claim
 from runner.claims.finding import Finding, Verdict
 from runner.claims.kinds import read_claim
 from runner.claims.verdicts import judge
+from runner.metric_names import STEP_ALONE
 from runner.stats.intervals import Floats
 from runner.stats.power import verdict_detectable_effect
 
@@ -21,11 +22,16 @@ from .noise import DIFFERENCE_NOISE, Differences
 
 BATCH = 100  # studies that are judged together, each a separate family
 DEPTHS = (4, 8, 16, 32)
+STEPS = np.array([0.0, 25, 50, 75, 100])
+TIMING_NOISE = 0.002  # SD of the logarithm of a measured step time
 COVERED = "Coverage of the interval of a claim, in %"
 FAMILY = "Families of difference claims with any false verdict, in %"
 POWER = "Power of a difference claim at its printed detectable effect, in % (80 asked)"
 
-Columns = dict[tuple[str, str], Floats]  # (arm, metric) -> values of seeds 0, 1, ...
+OTHER_POWER = "Power of other claims at their printed detectable effect, in % (80 asked)"
+
+# (arm, metric) -> values of seeds 0, 1, ...; with a second axis, curves at `STEPS`
+Columns = dict[tuple[str, str], Floats]
 Study = Callable[[Generator, Differences, int, str], Columns]
 
 
@@ -54,6 +60,55 @@ def failing(rng: Generator, _: object, n: int, metric: str, share: float) -> Col
     return {(arm, metric): (rng.random(n) < share).astype(float) for arm in ("arm", "control")}
 
 
+def interacting(
+    rng: Generator, noise: Differences, n: int, metric: str, mean: float = 0.0
+) -> Columns:
+    """Draw two pairs of arms; the difference of their differences has an SD of 1."""
+    pair = paired(rng, noise, n, metric)
+    control, gain = 5 + rng.standard_normal(n), pair["arm", metric] - pair["control", metric]
+    others = {
+        ("other_control", metric): control,
+        ("other_arm", metric): control + gain - mean - noise(rng, (n,)),
+    }
+    return pair | others
+
+
+def curving(rng: Generator, noise: Differences, n: int, metric: str, mean: float = 0.0) -> Columns:
+    """Draw curves over log steps; the slopes of two arms differ by `mean`, with an SD of 1."""
+    axis = np.log(np.maximum(STEPS, 1.0))
+    slopes = rng.standard_normal(n) - 3
+    by_arm = {"control": slopes, "copy": slopes + noise(rng, (n,))}
+    by_arm["arm"] = slopes + mean + noise(rng, (n,))
+    level = 10 + rng.standard_normal((n, 1))
+    return {(arm, metric): level + each[:, None] * axis for arm, each in by_arm.items()}
+
+
+def rising(rng: Generator, noise: Differences, n: int, metric: str) -> Columns:
+    """Draw curves of one arm whose slopes over log steps have a mean of 3 and an SD of 1."""
+    slopes = 3 + noise(rng, (n,))
+    return {("arm", metric): slopes[:, None] * np.log(np.maximum(STEPS, 1.0))}
+
+
+def racing(rng: Generator, noise: Differences, n: int, metric: str, mean: float = 0.0) -> Columns:
+    """Draw an arm whose step takes twice as long, `mean` above its control at equal seconds.
+
+    The differences at equal seconds have an SD of 1, besides the effect of the timing noise.
+    """
+    end = 3 + rng.standard_normal(n)
+    falling = 2.0 - 2.0 * STEPS / STEPS[-1]  # 0 at the end of the control
+    # The arm is at half of its steps then: it falls twice as much from step to step.
+    curves: Columns = {
+        ("control", metric): end[:, None] + falling,
+        ("copy", metric): (end + noise(rng, (n,)))[:, None] + falling,
+        ("arm", metric): (end + mean + noise(rng, (n,)))[:, None] + 2 * falling - 2,
+    }
+    seconds = {"control": 0.1, "copy": 0.1, "arm": 0.2}
+    return curves | {
+        (arm, STEP_ALONE): each * np.exp(TIMING_NOISE * rng.standard_normal(n))
+        for arm, each in seconds.items()
+    }
+
+
 @dataclass(frozen=True)
 class Asked:
     """A kind of claim, studies in which it is narrowly false, and the true value estimated."""
@@ -68,6 +123,15 @@ class Asked:
 PAIR = {"arm": "arm", "control": "control"}
 COPY = {"aa": {"arm": "copy", "control": "control"}}
 DIFFERENCE = "difference, none"
+INTERACTION, CURVE_SLOPE = "interaction, none", "slopes of two curves, no difference"
+AT_EQUAL_SECONDS = "at equal seconds, no difference"
+INTERACTION_KEYS = {
+    "kind": "interaction",
+    **PAIR,
+    "other_arm": "other_arm",
+    "other_control": "other_control",
+    **COPY,
+}
 RATE = {"kind": "failure_rate", "above": 0.5, "arm": "arm"}
 KINDS: Mapping[str, Asked] = {
     DIFFERENCE: Asked({"kind": "difference", "direction": "less", **PAIR, **COPY}, paired, 0.0),
@@ -82,6 +146,14 @@ KINDS: Mapping[str, Asked] = {
     ),
     "slope, at the band's end": Asked(
         {"kind": "slope", "x": "depth", "band": [-0.6, -0.4], "arm": "arm"}, sloping, -0.4
+    ),
+    INTERACTION: Asked(INTERACTION_KEYS | {"direction": "less"}, interacting, 0.0),
+    CURVE_SLOPE: Asked({"kind": "curve_slope", "direction": "less", **PAIR, **COPY}, curving, 0.0),
+    "slope of a curve, at its margin": Asked(
+        {"kind": "curve_slope", "direction": "greater", "margin": 3.0, "arm": "arm"}, rising, 3.0
+    ),
+    AT_EQUAL_SECONDS: Asked(
+        {"kind": "at_equal_seconds", "direction": "less", **PAIR, **COPY}, racing, 0.0
     ),
     "failure rate, at its bound of 0.5": Asked(
         RATE | {"at_least": 0.5}, partial(failing, share=0.5), 0.5, noisy=False
@@ -143,10 +215,13 @@ def judged(
         for i in range(start, min(start + BATCH, studies)):
             for member in range(members):
                 metric = f"m{i}/{member}" + ("/{depth}" if keys["kind"] == "slope" else "")
-                columns |= study(rng, DIFFERENCE_NOISE[noise], n, metric)
-                claims.append(claim(keys, f"c{i}/{member}", f"f{i}", metric, n))
-        results, trials = tables(columns)
-        findings += judge(claims, results, scale="quick", trials=trials)
+                drawn = study(rng, DIFFERENCE_NOISE[noise], n, metric)
+                # Each study has its own arms, since its arms have step times of their own.
+                columns |= {(f"{arm}{i}/{member}", name): v for (arm, name), v in drawn.items()}
+                named = with_arms_of(keys, f"{i}/{member}")
+                claims.append(claim(named, f"c{i}/{member}", f"f{i}", metric, n))
+        results, trials, history = tables(columns)
+        findings += judge(claims, results, scale="quick", trials=trials, history=history)
     return [findings[i : i + members] for i in range(0, len(findings), members)]
 
 
@@ -155,12 +230,36 @@ def claim(keys: Mapping[str, Any], name: str, family: str, metric: str, n: int) 
     return read_claim(name, defaults | keys)
 
 
-def tables(columns: Columns) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return final values and states in the report's format."""
+def with_arms_of(keys: Mapping[str, Any], suffix: str) -> dict[str, Any]:
+    """Return the keys of a claim whose arms have this suffix."""
+    return {
+        key: with_arms_of(value, suffix)
+        if isinstance(value, Mapping)
+        else value + suffix
+        if key in ("arm", "control", "other_arm", "other_control")
+        else value
+        for key, value in keys.items()
+    }
+
+
+def tables(columns: Columns) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Return final values, states and curves in the report's format."""
+    curves = {key: values for key, values in columns.items() if values.ndim == 2}
+    columns = {
+        key: values[:, -1] if values.ndim == 2 else values for key, values in columns.items()
+    }
+    points = [
+        (arm, metric, seed, step)
+        for (arm, metric), values in curves.items()
+        for seed in range(len(values))
+        for step in STEPS
+    ]
+    history = pd.DataFrame(points, columns=["arm", "metric", "seed", "step"])
+    history["value"] = np.concatenate([each.ravel() for each in curves.values()] or [[]])
     names = [(arm, metric, seed) for (arm, metric), v in columns.items() for seed in range(len(v))]
     results = pd.DataFrame(names, columns=["arm", "metric", "seed"])
     results = results.assign(value=np.concatenate([*columns.values()]), unit="nats")
-    return results, results[["arm", "seed"]].drop_duplicates().assign(status="done")
+    return results, results[["arm", "seed"]].drop_duplicates().assign(status="done"), history
 
 
 def power(rng: Generator, studies: int, *, n: int, members: int) -> Mapping[str, Share]:
@@ -174,6 +273,23 @@ def power(rng: Generator, studies: int, *, n: int, members: int) -> Mapping[str,
     families = judged(rng, studies, keys, study, n, members=members)
     n_reproduced = sum(first.verdict is Verdict.reproduced for first, *_ in families)
     return {"found": Share(n_reproduced, studies)}
+
+
+OTHER_STUDIES: Mapping[str, tuple[Mapping[str, Any], Callable[..., Columns]]] = {
+    "interaction": (INTERACTION_KEYS, interacting),
+    "slopes of two curves": ({"kind": "curve_slope", **PAIR, **COPY}, curving),
+    "at equal seconds": ({"kind": "at_equal_seconds", **PAIR, **COPY}, racing),
+}
+
+
+def other_power(rng: Generator, studies: int, *, kind: str, n: int) -> Mapping[str, Share]:
+    """Return how often a claim of another kind is reproduced at the effect for a deviation of 1."""
+    keys, draw = OTHER_STUDIES[kind]
+    study = partial(draw, mean=verdict_detectable_effect(1.0, n))
+    families = judged(rng, studies, {**keys, "direction": "greater"}, study, n)
+    # The A/A pair of a study without any effect rejects some studies, which do not count.
+    valid = [one for (one,) in families if one.verdict is not Verdict.invalid]
+    return {"found": Share(sum(one.verdict is Verdict.reproduced for one in valid), len(valid))}
 
 
 def claim_cells(*, quick: bool) -> list[Cell]:
@@ -218,7 +334,7 @@ def family_cells(*, quick: bool) -> list[Cell]:
 
 def claim_power_cells(*, quick: bool) -> list[Cell]:
     """Return cells of power at the printed effect, for families of several sizes."""
-    return [
+    cells = [
         Cell(
             {"found": (POWER, Bound(0.8, is_minimum=True))},
             f"{members} claim{'s' if members > 1 else ''} in the family",
@@ -226,5 +342,15 @@ def claim_power_cells(*, quick: bool) -> list[Cell]:
             partial(power, n=n, members=members),
         )
         for members in ((1,) if quick else (1, 3, 6))
+        for n in ((8,) if quick else (8, 10, 12))
+    ]
+    return cells + [
+        Cell(
+            {"found": (OTHER_POWER, Bound(0.8, is_minimum=True))},
+            kind,
+            f"n = {n}",
+            partial(other_power, kind=kind, n=n),
+        )
+        for kind in OTHER_STUDIES
         for n in ((8,) if quick else (8, 10, 12))
     ]

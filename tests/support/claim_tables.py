@@ -53,7 +53,18 @@ def trials_table(results, **changed):
     return trials.drop_duplicates(["arm", "seed"], keep="last")
 
 
-def judge_values(columns, *claims, scale="quick", preconditions=None, **changed):
+def history_table(curves, steps):
+    """Return curves from {(arm, metric): values (seeds, steps)}."""
+    rows = [
+        (arm, seed, step, metric, float(value))
+        for (arm, metric), by_seed in curves.items()
+        for seed, values in enumerate(by_seed)
+        for step, value in zip(steps, values, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=["arm", "seed", "step", "metric", "value"])
+
+
+def judge_values(columns, *claims, scale="quick", preconditions=None, history=None, **changed):
     """Return findings of these claims, or of the default one, on {(arm, metric): values}."""
     results = results_table(columns)
     trials = trials_table(results, **changed)
@@ -63,6 +74,7 @@ def judge_values(columns, *claims, scale="quick", preconditions=None, **changed)
         scale=scale,
         trials=trials,
         preconditions=preconditions or Preconditions(),
+        history=history,
     )
 
 
@@ -108,12 +120,29 @@ def exact(id="x", **changes):
     return claim(id, **{"kind": "exact", "relation": "equal"} | left_out | changes)
 
 
+def interaction(id="i", **changes):
+    others = {"other_arm": "arm2", "other_control": "base2"}
+    return claim(id, **{"kind": "interaction"} | others | changes)
+
+
+def curve_slope(id="k", **changes):
+    return claim(id, **{"kind": "curve_slope", "control": None} | changes)
+
+
+def at_equal_seconds(id="t", **changes):
+    same = {"arm": "copy", "control": "base"}
+    return claim(id, **{"kind": "at_equal_seconds", "aa": same} | changes)
+
+
 CLAIM_BUILDERS = {
     "difference": claim,
     "equivalence": equivalence,
     "slope": slope,
     "failure_rate": failure_rate,
     "exact": exact,
+    "interaction": interaction,
+    "curve_slope": curve_slope,
+    "at_equal_seconds": at_equal_seconds,
 }
 
 

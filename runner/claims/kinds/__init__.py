@@ -5,14 +5,21 @@ from typing import Any
 
 from runner.claims.claim import Claim
 from runner.claims.claim_keys import check_one_of
+from runner.claims.kinds.at_equal_seconds import AtEqualSeconds
+from runner.claims.kinds.curve_slope import CurveSlope
 from runner.claims.kinds.difference import Difference
 from runner.claims.kinds.equivalence import Equivalence
 from runner.claims.kinds.exact import Exact
 from runner.claims.kinds.failure_rate import FailureRate
+from runner.claims.kinds.interaction import Interaction
 from runner.claims.kinds.slope import Slope
 
 KINDS: dict[str, type[Claim]] = {
-    cls.kind: cls for cls in (Difference, Equivalence, Slope, FailureRate, Exact)
+    cls.kind: cls
+    for cls in (
+        *(Difference, Equivalence, Slope, FailureRate, Exact),
+        *(Interaction, CurveSlope, AtEqualSeconds),
+    )
 }
 
 

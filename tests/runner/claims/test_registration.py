@@ -35,6 +35,11 @@ WRITTEN = {
     "failure_rate": TESTED | {"arm": "a", "at_most": 0.2},
     "exact": {"n": 8, "statement": "s", "source": "p", "metric": "m", "arm": "a"}
     | {"relation": "equal", "value": 3},
+    "interaction": TESTED
+    | {"metric": "m", "arm": "a", "control": "b", "other_arm": "c2", "other_control": "d2"}
+    | {"direction": "less"},
+    "curve_slope": TESTED | {"metric": "m", "arm": "a", "direction": "less"},
+    "at_equal_seconds": TESTED | {"metric": "m", "arm": "a", "control": "b", "direction": "less"},
 }
 OTHER = {
     "direction": ["less", "greater"],

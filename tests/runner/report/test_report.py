@@ -16,6 +16,7 @@ from rich.console import Console
 
 from runner.claims.headline import Headline
 from runner.claims.kinds import KINDS, read_claim
+from runner.metric_names import STEP_ALONE
 from runner.report import records_archive
 from runner.report.console import render_console
 from runner.report.outcome import Outcome
@@ -90,6 +91,20 @@ CLAIMS = {
         "control": {"arm": "moe_top2", "band": [0, 0.009]},
     },
     "failure_rate": {"metric": None, "arm": "moe_top2", "at_most": 0.5},
+    "interaction": {
+        "arm": "moe_top2",
+        "control": "dense",
+        "other_arm": "moe_no_balance",
+        "other_control": "moe_top2_copy",
+        "direction": "less",
+    },
+    "curve_slope": {"arm": "moe_top2", "direction": "less"},
+    "at_equal_seconds": {
+        "arm": "moe_top2",
+        "control": "dense",
+        "direction": "greater",
+        "aa": {"arm": "moe_top2_copy", "control": "moe_top2"},
+    },
     "exact": {
         "metric": "cost/parameters",
         "arm": "dense",
@@ -111,7 +126,19 @@ def test_every_kind_of_claim_is_shown_with_the_published_figure(tmp_path: Path) 
         for id, keys in written.items()
     ]
     assert {claim.kind for claim in claims} == set(KINDS)
-    outcome = write_report(tmp_path / "run", bare(claims=claims))
+    seconds = {"dense": 0.1, "moe_top2": 0.3, "moe_top2_copy": 0.3}
+    times = pd.DataFrame(
+        [
+            (arm, seed, STEP_ALONE, value * (1 + (seed % 3 - 1) / 1000), "s")
+            for arm, value in seconds.items()
+            for seed in range(8)
+        ],
+        columns=["arm", "seed", "metric", "value", "unit"],
+    )
+    study = make_study(
+        figures={}, claims=claims, results=pd.concat([make_results(), times], ignore_index=True)
+    )
+    outcome = write_report(tmp_path / "run", study)
     page = outcome.report_path.read_text()
     told = json.loads((outcome.report_path.parent / "verdicts.json").read_text())
     for claim, finding, saved in zip(claims, outcome.findings, told, strict=True):
@@ -123,10 +150,13 @@ def test_every_kind_of_claim_is_shown_with_the_published_figure(tmp_path: Path) 
     assert "also measured" in page
     assert "Clopper-Pearson" in page
     assert "90 % interval" in page
+    assert "moe_top2 minus dense at equal seconds of training" in page
+    assert "slope over log step, from 0 % to 100 % of the training, moe_top2" in page
+    assert "(moe_top2 minus dense) minus (moe_no_balance minus moe_top2_copy)" in page
     cards = page.partition("Verdicts on published claims")[2].partition("Arms compared")[0]
     assert not re.search(r"\bnan\b", cards)
     out = io.StringIO()
-    Console(file=out, width=100).print(render_console(bare(claims=claims), outcome))
+    Console(file=out, width=100).print(render_console(study, outcome))
     assert all(claim.id in out.getvalue() for claim in claims)
 
 

@@ -1,0 +1,194 @@
+"""Collect the record of a sweep from the run folders of its points; nothing is computed again."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from runner.claims.aa_pairs import find_aa_pairs
+from runner.claims.headline import Headline
+from runner.plan.report_spec import ReportSpec
+from runner.report import untrusted_run
+from runner.report.run_folder import CONFIG_FILE
+from runner.stats.comparison import pivot_results, summarise_arms
+from runner.sweeps.family import correct_over_points
+from runner.sweeps.outcomes import PointOutcome
+from runner.sweeps.record import (
+    RESULT_COLUMNS,
+    VALUE_COLUMNS,
+    PointRecord,
+    SweepHeadline,
+    SweepRecord,
+)
+
+COMPARED = ["point", "n_looks", "n", "standing", "p", "p_sign_flip"]
+
+
+class RunFiles:
+    """The files of one run, as a sweep's record needs them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.summary = untrusted_run.read_summary(folder)
+        text = untrusted_run.read_run_file(folder, CONFIG_FILE).decode("utf-8", "replace")
+        self.outline: ReportSpec = untrusted_run.read_outline(folder, text)
+        self.results = untrusted_run.read_results(folder, self.summary)
+        # Only the rows of headlines have a standing.
+        rows = pd.read_csv(folder / "comparison.csv", keep_default_na=False, na_values=[""])
+        self.comparison = rows[rows["standing"].notna()]
+        self.verdicts: list[dict[str, Any]] = json.loads(
+            (folder / "verdicts.json").read_text(encoding="utf-8")
+        )
+
+    @property
+    def experiment(self) -> str:
+        """The name of the question."""
+        return str(self.summary["experiment"])
+
+    @property
+    def n_looks(self) -> int:
+        """The number of looks at the arms of the run."""
+        looks = self.summary["looks"]
+        return int(looks["number"]) if looks else 1
+
+    @property
+    def arms(self) -> list[str]:
+        """The arms in the study's order, without A/A pairs and controls."""
+        trials = dict.fromkeys(row["arm"] for row in self.summary["trials"])
+        settings = {arm: self.summary["hparams"].get(arm, {}) for arm in trials}
+        apart = {*find_aa_pairs(settings), *self.summary["controls"]}
+        return [arm for arm in trials if arm not in apart]
+
+    def headlines(self) -> list[SweepHeadline]:
+        """Return the headline metrics that the run has values of."""
+        return [one for headline in self.outline.headline if (one := self._headline(headline)).arms]
+
+    def _headline(self, headline: Headline) -> SweepHeadline:
+        rows = self.results[self.results["metric"] == headline.metric]
+        known = {*rows["arm"]}
+        own = headline.baseline
+        baseline = str(own if own in self.summary["arms"] else self.summary["baseline"])
+        units = rows["unit"].unique()
+        return SweepHeadline(
+            experiment=self.experiment,
+            metric=headline.metric,
+            label=headline.label,
+            direction=headline.direction,
+            unit=str(units[0]) if len(units) else "",
+            baseline=baseline,
+            arms=tuple(arm for arm in self.arms if arm in known),
+        )
+
+
+def collect_sweep(
+    outcomes: Sequence[PointOutcome],
+    *,
+    outputs: Path,
+    title: str,
+    command: str,
+    notes: Sequence[str],
+) -> SweepRecord:
+    """Return the record of a sweep from the run folders of its points."""
+    points, runs = [], {}
+    for number, one in enumerate(outcomes, 1):
+        folder = Path(one.outcome.folder) if one.outcome.folder else None
+        if folder is not None:
+            runs[number] = RunFiles(folder)
+        points.append(
+            PointRecord(
+                number=number,
+                name=one.point.name,
+                settings=one.point.settings,
+                overrides=one.point.overrides,
+                state=one.outcome.state,
+                exit_code=one.outcome.exit_code,
+                message=one.outcome.message,
+                log=relative_path(one.outcome.log, outputs),
+                run=relative_path(one.outcome.folder, outputs),
+                experiment=one.outcome.experiment,
+                n_looks=runs[number].n_looks if number in runs else 1,
+            )
+        )
+    keys = dict.fromkeys(key for point in points for key in point.settings)
+    headlines = merge_headlines([one for run in runs.values() for one in run.headlines()])
+    comparison = _comparisons(runs)
+    family = correct_over_points(comparison, _differences(runs, comparison))
+    first = next(iter(runs.values()))
+    questions = dict.fromkeys(run.outline.question for run in runs.values())
+    return SweepRecord(
+        command=command,
+        title=title or (first.outline.question if len(questions) == 1 else "Several questions"),
+        scale=", ".join(dict.fromkeys(run.outline.scale for run in runs.values())),
+        keys=tuple(keys),
+        points=tuple(points),
+        headlines=tuple(headlines),
+        results=_results(runs),
+        comparison=family.comparison,
+        values=_values(runs, headlines),
+        verdicts=tuple(
+            {"point": number, **verdict} for number, run in runs.items() for verdict in run.verdicts
+        ),
+        notes=tuple(notes),
+        lines=tuple(family.sentences),
+    )
+
+
+def relative_path(path: str, outputs: Path) -> str:
+    """Return a path relative to the folder of outputs; "" stays."""
+    return os.path.relpath(path, outputs.absolute()) if path else ""
+
+
+def merge_headlines(headlines: Sequence[SweepHeadline]) -> list[SweepHeadline]:
+    """Return the headlines of all points, each once, with the arms of any point."""
+    merged: dict[SweepHeadline, list[str]] = {}
+    for one in headlines:
+        merged.setdefault(dataclasses.replace(one, arms=()), []).extend(one.arms)
+    return [
+        dataclasses.replace(one, arms=tuple(dict.fromkeys(arms))) for one, arms in merged.items()
+    ]
+
+
+def _comparisons(runs: Mapping[int, RunFiles]) -> pd.DataFrame:
+    tables = [
+        run.comparison.assign(point=number, experiment=run.experiment, n_looks=run.n_looks)
+        for number, run in runs.items()
+        if len(run.comparison)
+    ]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COMPARED)
+
+
+def _differences(runs: Mapping[int, RunFiles], comparison: pd.DataFrame) -> list[pd.Series | None]:
+    """Return the paired differences of each comparison by seed.
+
+    They are None if their mean is not that of the report, which replaces diverged values.
+    """
+    wide = {number: pivot_results(run.results) for number, run in runs.items()}
+    columns: list[pd.Series | None] = []
+    for row in comparison.to_dict("records"):
+        values, metric = wide[row["point"]], row["metric"]
+        pair = [(row[name], metric) for name in ("arm", "baseline")]
+        column = None
+        if all(key in values for key in pair):
+            difference = (values[pair[0]] - values[pair[1]]).dropna()
+            is_same = np.isclose(difference.mean(), row["difference"], rtol=1e-9, atol=1e-12)
+            column = difference if is_same else None
+        columns.append(column)
+    return columns
+
+
+def _results(runs: Mapping[int, RunFiles]) -> pd.DataFrame:
+    tables = [summarise_arms(run.results).assign(point=number) for number, run in runs.items()]
+    return pd.concat(tables, ignore_index=True)[["point", *RESULT_COLUMNS]]
+
+
+def _values(runs: Mapping[int, RunFiles], headlines: Sequence[SweepHeadline]) -> pd.DataFrame:
+    metrics = {headline.metric for headline in headlines}
+    tables = [
+        run.results[run.results["metric"].isin(metrics)].assign(point=number)
+        for number, run in runs.items()
+    ]
+    return pd.concat(tables, ignore_index=True)[VALUE_COLUMNS]

@@ -1,0 +1,153 @@
+"""The command with `-m`: launch the jobs of a sweep, and report its studies. No torch."""
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from runner import hydra_app
+from runner.invocation import StudyPart
+from runner.plan import hydra_loader
+from runner.study import interrupts
+from runner.sweeps.jobs import SweepJob
+from runner.sweeps.other_sweeper import run_other_sweeper
+from runner.sweeps.outcomes import LEFT_OUT, PointOutcome, describe_points, find_exit_code
+from runner.sweeps.points import Seeds, SweepPoint, group_into_points
+from runner.sweeps.request import SweepRequest, choose_folder, read_request
+from runner.sweeps.task import JobOutcome, StudyTask, describe_failure, stop_others
+
+STOP_FILE = ".stopped"
+
+
+def run_sweep(checked: Sequence[str], command: str, *, full_error: bool) -> int:
+    """Compute every point of a sweep and report; return the exit code.
+
+    Raises:
+        ConfigError: the command line is bad input as a whole.
+    """
+    request = read_request(checked)
+    if request.has_other_sweeper:
+        return find_exit_code(run_other_sweeper(checked, full_error=full_error))
+    launch = SweepLaunch(request, choose_folder(request.outputs), full_error=full_error)
+    points, notes = group_into_points(request.jobs, launch.read_seeds)
+    for note in notes:
+        print(f"note: {note}", flush=True)  # noqa: T201
+    outcomes = launch.compute(points)
+    interrupts.raise_if_interrupted()
+    page = None
+    if len(points) > 1 and any(one.outcome.folder for one in outcomes):
+        from runner.sweeps.report import report_sweep
+
+        page = report_sweep(launch.folder, request.title, command, outcomes, notes)
+    jobs = launch.folder / "jobs"  # the output of a launcher's jobs, if it keeps them in files
+    if len(points) > 1 or outcomes[0].point.is_shared or jobs.is_dir():
+        print(describe_points(outcomes, page))  # noqa: T201
+    if jobs.is_dir():
+        print(f"output of the jobs: {jobs}")  # noqa: T201
+    return find_exit_code(outcomes)
+
+
+@dataclass(frozen=True)
+class SweepLaunch:
+    """The launch of a sweep's jobs, and of the parts of a study that this process does itself."""
+
+    request: SweepRequest
+    folder: Path
+    full_error: bool = False
+
+    @property
+    def stop_file(self) -> Path:
+        """The file that keeps later jobs from starting once a point has failed."""
+        return self.folder.absolute() / STOP_FILE
+
+    def read_seeds(self, job: SweepJob) -> Seeds:
+        """Return the first seed of a job and the number of its seeds.
+
+        A config that cannot be composed has one seed: its job reports the error.
+        """
+        seeds: Any = (0, 1)
+        with contextlib.suppress(Exception):
+            seeds = self._call(job.overrides, lambda config: (config.seed, config.n_seeds))
+        interrupts.raise_if_interrupted()
+        first, number = seeds
+        are_numbers = isinstance(first, int) and isinstance(number, int)
+        return (first, max(1, number)) if are_numbers else (0, 1)
+
+    def compute(self, points: Sequence[SweepPoint]) -> list[PointOutcome]:
+        """Compute and report all points; the jobs of a shared study only compute its trials."""
+        try:
+            opened = {i: self._open(one) for i, one in enumerate(points) if one.is_shared}
+            ready = [i for i, _ in enumerate(points) if i not in opened or opened[i] is None]
+            jobs = [(i, job) for i in ready for job in points[i].jobs]
+            results = self._launch([(points[i], job) for i, job in jobs])
+            outcomes = []
+            for i, point in enumerate(points):
+                mine = [one for (number, _), one in zip(jobs, results, strict=True) if number == i]
+                outcome = opened.get(i) or self._finish(point, mine)
+                outcomes.append(PointOutcome(point, outcome))
+        finally:
+            with contextlib.suppress(OSError):
+                self.stop_file.unlink()
+                self.folder.rmdir()
+        return outcomes
+
+    def _open(self, point: SweepPoint) -> JobOutcome | None:
+        """Plan a shared study and register its claims; return an outcome if nothing is to do."""
+        if self.stop_file.exists():
+            return LEFT_OUT
+        outcome = self._do(point, StudyPart.opening)
+        is_open = outcome.state == "done" and not outcome.summary  # plan=only has a summary
+        return None if is_open else outcome
+
+    def _launch(self, jobs: Sequence[tuple[SweepPoint, SweepJob]]) -> list[JobOutcome]:
+        """Return the outcome of each job, by the chosen launcher."""
+        if not jobs:
+            return []
+        hydra_loader.SweepFolder.path = self.folder
+        part = StudyPart.trials if jobs[0][0].is_shared else StudyPart.whole
+        task = StudyTask(part, "", str(self.stop_file), is_point=True, full_error=self.full_error)
+        request = self.request
+        values, failure = hydra_app.launch_jobs(
+            [*request.flags, *request.hydra, *request.shared],
+            [job.overrides for _, job in jobs],
+            task,
+            self._refuse,
+        )
+        interrupts.raise_if_interrupted()
+        if failure is not None:
+            if self.full_error:
+                raise failure
+            lost = replace(describe_failure(failure), state="failed")
+            return [value or lost for value in values]
+        return values
+
+    def _finish(self, point: SweepPoint, results: Sequence[JobOutcome]) -> JobOutcome:
+        """Return the outcome of a point; a shared study is reported now."""
+        if not point.is_shared:
+            return results[0]
+        if any(one.state == "not run" for one in results):
+            return next((one for one in results if one.state in ("failed", "refused")), LEFT_OUT)
+        return self._do(point, StudyPart.report)
+
+    def _do(self, point: SweepPoint, part: StudyPart) -> JobOutcome:
+        """Do a part of a point's whole study in this process."""
+        stop_file = str(self.stop_file) if part is StudyPart.opening else ""
+        task = StudyTask(part, "", stop_file, is_point=True, full_error=self.full_error)
+        try:
+            outcome: JobOutcome = self._call(point.overrides, task)
+        except Exception as error:
+            interrupts.raise_if_interrupted()
+            outcome = self._refuse(point.overrides, error)
+        return outcome
+
+    def _refuse(self, overrides: Sequence[str], error: Exception) -> JobOutcome:
+        """Return the outcome of overrides that no config can be composed from."""
+        if self.full_error:
+            raise error
+        if self.request.fails_fast:
+            stop_others(self.stop_file)
+        return describe_failure(error, overrides)
+
+    def _call(self, overrides: Sequence[str], task: hydra_app.Task) -> Any:
+        return hydra_app.call_with_config([*self.request.flags, *overrides], task)

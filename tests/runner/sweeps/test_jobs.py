@@ -1,0 +1,137 @@
+"""The jobs and points of a sweep, read from the command line."""
+
+import pytest
+
+from runner.config import ConfigError
+from runner.plan.arguments import check_arguments
+from runner.sweeps.jobs import SweepJob, combine, format_settings, split_typed
+from runner.sweeps.points import SweepPoint, group_into_points
+from runner.sweeps.request import is_sweep, read_request
+
+
+def jobs_of(*typed: str) -> list[SweepJob]:
+    return list(read_request(check_arguments(["-m", "experiment=moe", *typed])).jobs)
+
+
+def points_of(*typed: str, seeds: tuple[int, int] = (0, 1)) -> tuple[list[SweepPoint], list[str]]:
+    return group_into_points(jobs_of(*typed), lambda _: seeds)
+
+
+def test_every_combination_of_the_listed_values_is_a_job():
+    jobs = jobs_of("ffn.n_experts=4,8", "training.lr=1e-3,3e-3", "n_seeds=3")
+    assert [dict(job.settings) for job in jobs] == [
+        {"ffn.n_experts": n, "training.lr": lr} for n in (4, 8) for lr in (1e-3, 3e-3)
+    ]
+    assert all({"experiment=moe", "n_seeds=3"} <= {*job.overrides} for job in jobs)
+    assert "++ffn.n_experts=8" in jobs[-1].overrides
+
+
+@pytest.mark.parametrize(
+    ("typed", "values"),
+    [
+        ("seed=range(0,4)", [0, 1, 2, 3]),
+        ("task=choice(waves,domains)", ["waves", "domains"]),
+        ("ffn=glob(s*)", ["silu", "swiglu"]),
+        ("arm=[dense,moe_top2],[moe_top1]", [["dense", "moe_top2"], ["moe_top1"]]),
+        ("ffn.n_experts=4,4,8", [4, 8]),
+    ],
+)
+def test_the_values_of_a_sweep(typed: str, values: list[object]):
+    assert [next(iter(job.settings.values())) for job in jobs_of(typed)] == values
+
+
+def test_a_job_names_only_settings_that_differ():
+    axes = split_typed(["training.lr=1e-3,3e-3"])[1]
+    jobs = combine(["experiment=moe", "n_seeds=9"], axes, ["n_seeds=2"])
+    assert [job.overrides for job in jobs] == [
+        ("experiment=moe", f"training.lr={lr}", "n_seeds=2") for lr in ("0.001", "0.003")
+    ]
+    assert [format_settings(job.settings) for job in jobs] == [
+        "training.lr=0.001",
+        "training.lr=0.003",
+    ]
+
+
+def test_a_typed_value_replaces_the_values_of_a_file():
+    axes = split_typed(["ffn.n_experts=4,8"])[1]
+    (job,) = combine([], axes, ["ffn.n_experts=16"])
+    assert job.overrides == ("ffn.n_experts=16",)
+    assert dict(job.settings) == {"ffn.n_experts": 16}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("outputs=a,b", "outputs cannot be swept over"),
+        ("plugins=[a],[b]", "plugins cannot be swept over"),
+        ("plan=only,run", "plan cannot be swept over"),
+        ("fail_fast=true,false", "fail_fast cannot be swept over"),
+        ("hydra/launcher=basic,joblib", "hydra/launcher cannot be swept over"),
+        ("training.lr=interval(0.001,0.1)", "an interval needs a sweeper"),
+        ("ffn.n_exprts=4,8", "did you mean n_experts"),
+        ("ffn=relu,nope", "there is no such option"),
+        ("seed=range(3,1)", "the sweep has no points"),
+        ("seed=range(0,20000)", "at most 10,000 are allowed"),
+    ],
+)
+def test_bad_sweeps_are_one_line_before_any_point_computes(text: str, said: str):
+    with pytest.raises(ConfigError, match=said) as caught:
+        jobs_of(text)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_jobs_that_differ_by_arm_or_seed_are_one_study():
+    (point,), notes = points_of("arm=dense,moe_top2", "seed=0,1,2,3", "n_seeds=1")
+    assert notes == []
+    assert point.is_shared
+    assert len(point.jobs) == 8
+    assert dict(point.settings) == {}
+    assert {"arm=[dense,moe_top2]", "seed=0", "n_seeds=4"} <= {*point.overrides}
+    assert "n_seeds=1" not in point.overrides
+
+
+def test_seeds_of_a_study_may_be_ranges_that_meet():
+    (point,), _ = points_of("seed=0,8", seeds=(0, 8))
+    assert {"seed=0", "n_seeds=16"} <= {*point.overrides}
+
+
+def test_other_keys_make_a_study_for_each_value():
+    points, _ = points_of("ffn.n_experts=4,8", "seed=0,1", "n_seeds=1")
+    assert [dict(point.settings) for point in points] == [{"ffn.n_experts": n} for n in (4, 8)]
+    assert [len(point.jobs) for point in points] == [2, 2]
+    assert all(point.is_shared and "n_seeds=2" in point.overrides for point in points)
+    assert [point.label for point in points] == ["ffn.n_experts=4", "ffn.n_experts=8"]
+
+
+def test_seeds_with_a_gap_are_points_and_a_note_says_why():
+    points, notes = points_of("seed=0,8", "n_seeds=1")
+    assert [dict(point.settings) for point in points] == [{"seed": 0}, {"seed": 8}]
+    assert not any(point.is_shared for point in points)
+    assert notes == [
+        "seeds 0 and 8 are not consecutive, so that each value of seed is a point of its own"
+    ]
+
+
+def test_arms_are_one_study_even_if_the_seeds_have_a_gap():
+    points, notes = points_of("arm=dense,moe_top2", "seed=0,8", "n_seeds=1")
+    assert [dict(point.settings) for point in points] == [{"seed": 0}, {"seed": 8}]
+    assert all("arm=[dense,moe_top2]" in point.overrides for point in points)
+    assert len(notes) == 1
+
+
+def test_a_sweep_over_all_arms_and_one_is_a_study_of_all():
+    (point,), _ = points_of("arm=null,dense", "n_seeds=1")
+    assert "arm=null" in point.overrides
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["-m", "experiment=moe"], True),
+        (["experiment=moe", "--multirun", "seed=0,1"], True),
+        (["experiment=moe"], False),
+        (["-m", "--help"], False),
+    ],
+)
+def test_a_sweep_is_what_has_the_flag(arguments: list[str], expected: bool):
+    assert is_sweep(arguments) is expected

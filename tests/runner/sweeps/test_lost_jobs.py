@@ -1,0 +1,50 @@
+"""A sweep whose launcher loses a job: the other points count, and the lost one names its log."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from runner import hydra_app
+from runner.plan import hydra_loader
+from runner.study import job_launching
+from runner.study.job_launching import LostJobError
+from runner.sweeps.task import JobOutcome, describe_failure
+
+JOBS = [["experiment=moe", f"seed={seed}"] for seed in range(3)]
+
+
+def launched(monkeypatch: pytest.MonkeyPatch, result: Any) -> tuple[list[Any], Exception | None]:
+    """Return the outcomes of three jobs, the second of which has some result of its launcher."""
+    hydra_loader.install_checked_loader()
+
+    def launch(launcher: Any, jobs: list, first: int) -> list[Any]:  # noqa: ARG001
+        done = [SimpleNamespace(return_value=JobOutcome("done", summary=job[1])) for job in jobs]
+        return [done[0], result, done[2]]
+
+    monkeypatch.setattr(job_launching, "launch", launch)
+    return hydra_app.launch_jobs(
+        [], JOBS, lambda _: None, lambda job, error: describe_failure(error, job)
+    )
+
+
+def test_a_lost_job_is_a_failed_point_with_a_log(monkeypatch, tmp_path: Path, capsys):
+    log = tmp_path / "7_1_0_log.out"
+    outcomes, failure = launched(monkeypatch, LostJobError("job 7_1 was killed", log))
+    assert failure is None
+    assert [one.state for one in outcomes] == ["done", "failed", "done"]
+    assert outcomes[1].log == str(log)
+    assert "job 7_1 was killed" in outcomes[1].message
+    assert "seed=1" in capsys.readouterr().err
+
+
+def test_an_error_of_a_job_is_that_points_alone(monkeypatch):
+    class Failed:
+        @property
+        def return_value(self) -> None:
+            raise ValueError("what the job raised")
+
+    outcomes, failure = launched(monkeypatch, Failed())
+    assert failure is None
+    assert [one.state for one in outcomes] == ["done", "failed", "done"]
