@@ -42,6 +42,7 @@ from runner.plan.missing_preset import check_scale_exists, note_missing_preset
 from runner.plan.plan import Plan, PlannedArm, count_workers, effective_baseline
 from runner.plan.question_names import set_question_name
 from runner.plan.report_spec import ReportSpec, read_report_spec
+from runner.plan.timed_arms import note_timed_arms
 from runner.records import provenance, store
 
 
@@ -167,7 +168,7 @@ def note_report_limits(study: Study, spec: ReportSpec, planned: Sequence[Planned
     if study.scale is not Scale.smoke:
         notes += checks.too_few_seeds(spec, study, planned)
         notes += checks.too_few_points(spec, planned)
-    return notes
+    return [*notes, *note_timed_arms(spec, planned)]
 
 
 def check_before_data(

@@ -9,6 +9,7 @@ from typing import Any
 from runner.invocation import StudyPart
 from runner.plan import hydra_loader
 from runner.study import hydra_app, interrupts
+from runner.study.store_use import use_trials
 from runner.sweeps.jobs import SweepJob
 from runner.sweeps.other_sweeper import run_other_sweeper
 from runner.sweeps.outcomes import LEFT_OUT, PointOutcome, describe_points, find_exit_code
@@ -86,8 +87,11 @@ class SweepLaunch:
         """Compute and report all points; the jobs of a shared study only compute its trials."""
         folders = (self.folder, self.folder.parent, self.request.outputs)
         new_folders = [folder for folder in folders if not folder.exists()]
+        uses = contextlib.ExitStack()
         try:
             opened = {i: self._open(one) for i, one in enumerate(points) if one.is_shared}
+            for point in (one for one in points if one.is_shared):
+                self._use_trials(point, uses)
             ready = [i for i, _ in enumerate(points) if i not in opened or opened[i] is None]
             jobs = [(i, job) for i in ready for job in points[i].jobs]
             results = self._launch([(points[i], job) for i, job in jobs])
@@ -97,6 +101,7 @@ class SweepLaunch:
                 outcome = opened.get(i) or self._finish(point, mine)
                 outcomes.append(PointOutcome(point, outcome))
         finally:
+            uses.close()
             with contextlib.suppress(OSError):
                 self.stop_file.unlink()
                 for folder in new_folders:  # only an empty one is removed
@@ -110,6 +115,14 @@ class SweepLaunch:
         outcome = self._do(point, StudyPart.opening)
         is_open = outcome.state == "done" and not outcome.summary  # plan=only has a summary
         return None if is_open else outcome
+
+    def _use_trials(self, point: SweepPoint, uses: contextlib.ExitStack) -> None:
+        """Keep the trials of a shared study from being deleted between its jobs and its report."""
+        with contextlib.suppress(Exception):  # its job reports a config that cannot be composed
+            place = self._call(point.overrides, lambda config: (config.outputs, config.experiment))
+            outputs, experiment = place
+            uses.enter_context(use_trials(Path(str(outputs)), str(experiment)))
+        interrupts.raise_if_interrupted()
 
     def _launch(self, jobs: Sequence[tuple[SweepPoint, SweepJob]]) -> list[JobOutcome]:
         """Return the outcome of each job, by the chosen launcher."""
