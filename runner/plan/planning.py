@@ -131,6 +131,7 @@ def make_plan(
             PlannedArm(name, typed_arm, arm, resolved, data, text, signature, hashed, modules)
         )
     seeds = tuple(range(study.seed, study.seed + study.n_seeds))
+    # A job of a sweep may compute a part of the study, and leave the report to the command.
     if reports:
         notes += note_report_limits(study, spec, planned)
     notes += note_missing_preset(study, overrides)

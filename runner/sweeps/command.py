@@ -6,10 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from runner import hydra_app
 from runner.invocation import StudyPart
 from runner.plan import hydra_loader
-from runner.study import interrupts
+from runner.study import hydra_app, interrupts
 from runner.study.store_use import use_trials
 from runner.sweeps.jobs import SweepJob
 from runner.sweeps.other_sweeper import run_other_sweeper

@@ -3,15 +3,14 @@
 import contextlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
 from runner.plan import hydra_loader
+from runner.plan.option_folders import CONF
 from runner.study import job_launching
 
-CONF = Path(__file__).resolve().parent.parent / "conf"
 Task = Callable[[DictConfig], Any]
 
 
