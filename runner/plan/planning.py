@@ -22,6 +22,7 @@ from runner.plan import (
     arguments,
     checks,
     code_hash,
+    launchers,
     memory,
     part_inspection,
     plugin_packages,
@@ -98,7 +99,7 @@ def make_plan(
     inspector.check_arms(composed.arms)
     task_inspection.check_tasks(composed.arms, study.plugins)
     # Refuse everything that can be refused before data are prepared, which may take minutes.
-    devices = {name: device.resolve(arm.device) for name, arm in composed.arms.items()}
+    devices = {name: launchers.resolve_device(arm.device) for name, arm in composed.arms.items()}
     tuned = study.tune.key is not None and evaluation is Evaluation.report
     notes = (
         composed.notes

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.invocation import StudyPart
-from runner.plan import hydra_loader
+from runner.plan import hydra_loader, launchers
 from runner.study import hydra_app, interrupts
 from runner.study.store_use import use_trials
 from runner.sweeps.jobs import SweepJob
@@ -159,7 +159,8 @@ class SweepLaunch:
         stop_file = str(self.stop_file) if part is StudyPart.opening else ""
         task = StudyTask(part, "", stop_file, is_point=True, full_error=self.full_error)
         try:
-            outcome: JobOutcome = self._call(point.overrides, task)
+            with launchers.planning_for_jobs(self.request.hydra):
+                outcome: JobOutcome = self._call(point.overrides, task)
         except Exception as error:
             interrupts.raise_if_interrupted()
             outcome = self._refuse(point.overrides, error)
