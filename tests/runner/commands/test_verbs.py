@@ -23,7 +23,7 @@ VERBS = list(command_main.VERBS)
 
 
 class Ending(NamedTuple):
-    """The end of a command: its exit code and what it printed."""
+    """The end of a command: its exit code and its output."""
 
     code: int
     out: str
