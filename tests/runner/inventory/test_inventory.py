@@ -189,3 +189,12 @@ def test_a_file_with_two_names_counts_once(tmp_path: Path):
     usage = DiskUsage()
     assert usage.measure(tmp_path / "a") >= 100_000
     assert usage.measure(tmp_path / "b") == 0
+
+
+def test_a_study_that_computes_nothing_leaves_no_folder(tmp_path: Path):
+    with use_trials(tmp_path / "new", "moe"):
+        assert only(tmp_path / "new").in_use
+    assert list(tmp_path.iterdir()) == []
+    with use_trials(tmp_path / "new", "moe"):
+        make_trial(tmp_path / "new", "a", 0)
+    assert not only(tmp_path / "new").in_use
