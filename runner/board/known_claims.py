@@ -15,7 +15,7 @@ SCALES_BY_SIZE = (Scale.quick, Scale.full, Scale.long)
 
 @dataclass(frozen=True, kw_only=True)
 class KnownClaim:
-    """A claim as it stands in an option folder now.
+    """A claim in its present wording, from an option folder.
 
     Attributes:
         command: the command of the smallest study that judges it.

@@ -117,9 +117,9 @@ def read_record(path: Path) -> RunRecord:
         ConfigError: the file cannot be read, or does not match the schema; it is named.
     """
     name = truncate_middle(path, 120)
+    if path.is_symlink():
+        raise ConfigError(f"{name} is a link; a record of the board must be a file")
     try:
-        if path.is_symlink():
-            raise ConfigError(f"{name} is a link; a record of the board must be a file")
         content = json.loads(read_bytes(path, MAX_RECORD_BYTES))
     except OSError as error:
         raise ConfigError(f"{name} cannot be read ({error.strerror})") from error

@@ -1,7 +1,11 @@
 """The rows of the board: each claim with the study that speaks for it, and studies that disagree.
 
-The rule of precedence: a study with the preset's settings before one with other settings; a claim
-in its present wording before an earlier one; a larger scale before a smaller one; then the newest.
+The first of these differences decides which study speaks for a claim:
+
+1. A study with the settings of its preset precedes a study with other settings.
+2. The present wording of the claim precedes an earlier one.
+3. A larger scale precedes a smaller one.
+4. A newer study precedes an older one.
 """
 
 from collections import Counter
@@ -80,14 +84,14 @@ class BoardRow:
 
     @property
     def reason(self) -> str:
-        """The reason of a verdict that is none: what made it invalid or inconclusive."""
+        """The reason why the study decides nothing; "" if it decides the claim."""
         if self.chosen is None or self.chosen.claim.verdict in ("reproduced", "contradicted"):
             return ""
         return self.chosen.claim.reason
 
 
 def make_rows(claims: Sequence[KnownClaim], runs: Sequence[RunRecord]) -> list[BoardRow]:
-    """Return a row for each claim, by experiment and id; then those that only a run still has."""
+    """Return a row for each claim, by experiment and id; claims that only a run has come last."""
     judgements: dict[tuple[str, str], list[Judgement]] = {}
     for run in runs:
         for judged in run.claims:

@@ -1,6 +1,6 @@
 """Make the board's record of a run from its folder alone. Imports no torch and no pandas.
 
-Nothing is computed again: the verdicts are those that the run wrote. The folder may be untrusted.
+Nothing is computed again: the verdicts come from the files of the run. It may be untrusted.
 """
 
 import json
