@@ -91,7 +91,7 @@ class BoardRow:
 
 
 def make_rows(claims: Sequence[KnownClaim], runs: Sequence[RunRecord]) -> list[BoardRow]:
-    """Return a row for each claim, by experiment and id, then the claims that only a run still has."""
+    """Return a row for each claim, by experiment and id; claims of runs alone are last."""
     judgements: dict[tuple[str, str], list[Judgement]] = {}
     for run in runs:
         for judged in run.claims:

@@ -95,10 +95,9 @@ def test_an_earlier_wording_is_named_and_yields_to_the_present_one() -> None:
         ({"detectable": 0.5}, TOO_SMALL),
         ({"detectable": "inf"}, TOO_SMALL),
         ({"detectable": 0.3}, "inconclusive"),
-        ({"detectable": 0.3, "threshold": -0.2}, TOO_SMALL),
+        ({"detectable": 0.3, "published_effect": 0.2}, TOO_SMALL),
         ({"detectable": 0.5, "published_is": "other quantity"}, "inconclusive"),
         ({"detectable": 0.5, "published_effect": None}, "inconclusive"),
-        ({"detectable": 0.5, "threshold": None}, "inconclusive"),
         ({"detectable": None}, "inconclusive"),
         ({"detectable": 0.5, "verdict": "reproduced"}, "reproduced"),
         ({"detectable": 0.5, "verdict": "invalid"}, "invalid"),
@@ -111,7 +110,6 @@ def test_a_study_is_too_small_if_it_could_not_see_the_published_effect(
         "verdict": "inconclusive",
         "published_is": "same quantity",
         "published_effect": -0.48,
-        "threshold": 0.0,
     }
     assert row_of(make_record(make_claim(**base | changes))).standing == expected
 
