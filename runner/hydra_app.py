@@ -53,7 +53,7 @@ def launch_jobs(
     import hydra
     from hydra.core.plugins import Plugins
 
-    Plugins.instance()  # it loads the modules of Hydra's own plug-ins anew, so that it comes first
+    Plugins.instance()  # it loads the modules of Hydra's own plug-ins again, so that it comes first
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
     values: dict[int, Any] = {}

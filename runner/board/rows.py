@@ -91,7 +91,7 @@ class BoardRow:
 
 
 def make_rows(claims: Sequence[KnownClaim], runs: Sequence[RunRecord]) -> list[BoardRow]:
-    """Return a row for each claim, by experiment and id; claims of runs alone are last."""
+    """Return a row for each claim, by experiment and id; claims that only a run has come last."""
     known = {(claim.experiment, claim.id): claim for claim in claims}
     judgements: dict[tuple[str, str], list[Judgement]] = {}
     for run in runs:

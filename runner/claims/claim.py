@@ -239,6 +239,7 @@ class StatisticalClaim(Claim):
     has_binary_scores: ClassVar[bool] = (
         False  # scores are 0 or 1: equal scores do not mean a broken A/A pair
     )
+    noise_meaning: ClassVar[str] = "upper 95 % bound of the A/A difference"
     needs_aa_pair: ClassVar[bool] = False  # whether step times decide, so that it needs `aa`
     nested_types: ClassVar[Mapping[str, type]] = {"aa": AAPair, "positive_control": PositiveControl}
 

@@ -96,16 +96,17 @@ class Evidence:
             for arm, seed, passes in zip(trials.arm, trials.seed, trials.passes, strict=True):
                 if np.isfinite(passes) and passes:
                     self.timing_passes.setdefault(arm, {})[seed] = int(passes)
-        columns = (results.arm, results.seed, results.metric, results.value)
-        for arm, seed, metric, value in zip(*columns, strict=True):
+        # Lists, since pandas takes long to give out its texts one by one.
+        columns = ("arm", "seed", "metric", "value", "unit")
+        arms, seeds, metrics, values, units = (results[name].tolist() for name in columns)
+        for arm, seed, metric, value in zip(arms, seeds, metrics, values, strict=True):
             by_seed = self.values.setdefault((arm, metric), {})
             if seed in by_seed:
                 raise ValueError(f"Results hold {metric!r} of {arm!r}, seed {seed}, twice.")
             by_seed[seed] = value
             self.states.setdefault(arm, {}).setdefault(seed, "no status")
-        self.units = dict(zip(results.metric, results.unit, strict=True))
-        keys = zip(results.arm, results.metric, strict=True)
-        self.arm_units = dict(zip(keys, results.unit, strict=True))
+        self.units = dict(zip(metrics, units, strict=True))
+        self.arm_units = dict(zip(zip(arms, metrics, strict=True), units, strict=True))
 
     def unit(self, metric: str) -> str:
         """Return the unit of a metric, or of the metrics of a template; "" for a pure number."""

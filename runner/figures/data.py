@@ -130,7 +130,7 @@ class Records:
     def label(self, template: str, rows: pd.DataFrame) -> str:
         """Return a default label: the metric's label, and the unit if any."""
         metrics = list(rows["metric"].unique()) if "metric" in rows else []
-        units = set(self.results["unit"][self.results["metric"].isin(metrics)]) - {"", "1"}
+        units = {*self.results["unit"][self.results["metric"].isin(metrics)].unique()} - {"", "1"}
         declared = next((self.declared[m].label for m in metrics if m in self.declared), "")
         stem = declared or template.partition("/{")[0].partition("{")[0]
         unit = units.pop() if len(units) == 1 else ""

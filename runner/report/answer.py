@@ -8,6 +8,7 @@ from typing import Any
 from runner.claims.finding import Finding, Verdict
 from runner.report.headline_sentence import answer_word, headline_sentences, size_word
 from runner.report.headlines import HeadlineComparison
+from runner.report.next_steps import is_trained
 from runner.report.published import published_noun, published_phrase, verdict_phrase
 from runner.report.stated_facts import StatedFacts
 from runner.report.study_record import StudyRecord
@@ -130,8 +131,7 @@ def diverged_shares(study: StudyRecord) -> str:
 
     It is "" for a study without training, in which no trial can diverge.
     """
-    trained = study.results["metric"].str.startswith("train/").any()
-    if not trained and not any(map(study.n_diverged, study.arms)):
+    if not is_trained(study) and not any(map(study.n_diverged, study.arms)):
         return ""
     counts: dict[tuple[int, int], list[str]] = {}
     for arm in study.arms:

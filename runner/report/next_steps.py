@@ -32,7 +32,7 @@ def describe_setting(study: StudyRecord) -> str:
 
 def is_trained(study: StudyRecord) -> bool:
     """Return whether the study's trials train models."""
-    return bool(study.results["metric"].str.startswith("train/").any())
+    return any(name.startswith("train/") for name in study.results["metric"].unique())
 
 
 def next_commands(study: StudyRecord) -> list[tuple[str, str]]:

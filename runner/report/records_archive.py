@@ -11,6 +11,7 @@ archive. The first report is made from the archive too, so that there is one rea
 
 import hashlib
 import io
+import re
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -34,6 +35,9 @@ HISTORY_COLUMNS = ["arm", "seed", "step", "metric", "value"]
 COLUMNS: dict[str, type] = {"step": int, "metric": str}
 EXACT: dict[str, Callable[[str], float]] = {"value": float}  # some versions of pandas round
 NUMBERS = {"seed": int, "step": int, "value": float}
+PLAIN_CURVES = re.compile(  # a step of 18 digits fits into 64 bits
+    rb'step,metric,value\n(?:[0-9]{1,18},[^,"\r\n\0]+,[^,"\r\n\0]+\n)*'
+)
 TEXTS = {"label": str}  # the name of a folder, which may look like a number or a boolean
 
 Trials = Iterable[tuple[str, int]]
@@ -119,7 +123,7 @@ def unpack_trials(content: bytes, trials: Trials) -> CurvesAndTables:
     Raises:
         ValueError: the content is not an archive.
     """
-    history: list[pd.DataFrame] = []
+    history = CurveColumns()
     tables: dict[str, list[pd.DataFrame]] = {}
     faults: list[str] = []
     with open_archive(content) as archive:
@@ -135,31 +139,93 @@ def unpack_trials(content: bytes, trials: Trials) -> CurvesAndTables:
                 if name != CURVES and not table:
                     continue
                 try:
-                    frame = parse_trial_file(archive.read(f"{trial}/{name}"), curves=not table)
+                    content_of_file = archive.read(f"{trial}/{name}")
+                    if not table:
+                        history.add(arm, number, content_of_file)
+                        continue
+                    frame = parse_table(content_of_file)
                 except Exception:  # an untrusted file can cause any error in zlib and pandas
                     faults.append(f"{FILE}: {trial}/{name} cannot be read and is left out")
                     continue
                 frame.insert(0, "arm", arm)
                 frame.insert(1, "seed", number)
-                (tables.setdefault(table, []) if table else history).append(frame)
-    joined = pd.concat(history, ignore_index=True) if history else empty_history()
+                tables.setdefault(table, []).append(frame)
     whole = {name: pd.concat(frames, ignore_index=True) for name, frames in tables.items()}
-    return CurvesAndTables(
-        joined[HISTORY_COLUMNS], dict(sorted(whole.items())), first_lines(faults)
-    )
+    return CurvesAndTables(history.to_frame(), dict(sorted(whole.items())), first_lines(faults))
 
 
-def parse_trial_file(content: bytes, *, curves: bool) -> pd.DataFrame:
-    """Return one file of a trial as a frame.
+class CurveColumns:
+    """The columns of the curves of many trials, as lists: a frame for each trial takes long."""
+
+    def __init__(self) -> None:
+        self._arms: list[str] = []
+        self._seeds: list[int] = []
+        self._steps: list[int] = []
+        self._metrics: list[str] = []
+        self._values: list[float] = []
+        self._names: dict[str, str] = {}  # each name of a metric is one object
+
+    def add(self, arm: str, seed: int, content: bytes) -> None:
+        """Add the file of one trial.
+
+        Raises:
+            ValueError: the columns are not step, metric and value.
+        """
+        columns = split_plain_curves(content)
+        if columns is None:
+            frame = parse_curves(content)
+            columns = (frame["step"].tolist(), frame["metric"].tolist(), frame["value"].tolist())
+        steps, metrics, values = columns
+        self._arms += [arm] * len(steps)
+        self._seeds += [seed] * len(steps)
+        self._steps += steps
+        self._metrics += [self._names.setdefault(name, name) for name in metrics]
+        self._values += values
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the curves with `HISTORY_COLUMNS`."""
+        if not self._arms:
+            return empty_history()
+        columns = (self._arms, self._seeds, self._steps, self._metrics, self._values)
+        return pd.DataFrame(dict(zip(HISTORY_COLUMNS, columns, strict=True)))
+
+
+def split_plain_curves(content: bytes) -> tuple[list[int], list[str], list[float]] | None:
+    """Return steps, metrics and values of curves without quotes; None if pandas must read them.
+
+    Plain curves need no parser of CSV. `parse_curves` reads all others, such as one with a quote or
+    a negative step. Both read the same values.
+    """
+    if not PLAIN_CURVES.fullmatch(content):
+        return None
+    lines = content.decode().split("\n")[1:-1]
+    if not lines:
+        return [], [], []
+    steps, metrics, values = zip(*(line.split(",") for line in lines), strict=True)
+    try:
+        return list(map(int, steps)), list(metrics), list(map(float, values))
+    except ValueError:
+        return None
+
+
+def parse_table(content: bytes) -> pd.DataFrame:
+    """Return a table of a trial as a frame.
 
     Raises:
-        ValueError: curves have other columns, or a table has a column that names a trial.
+        ValueError: a column has the name of one that names a trial.
     """
-    if not curves:
-        table = pd.read_csv(io.BytesIO(content), keep_default_na=False, dtype=TEXTS)
-        if {"arm", "seed"} & {*table.columns}:
-            raise ValueError("a table has no columns arm and seed: its path names the trial")
-        return table
+    table = pd.read_csv(io.BytesIO(content), keep_default_na=False, dtype=TEXTS)
+    if {"arm", "seed"} & {*table.columns}:
+        raise ValueError("a table has no columns arm and seed: its path names the trial")
+    return table
+
+
+def parse_curves(content: bytes) -> pd.DataFrame:
+    """Return the curves of a trial as a frame.
+
+    Raises:
+        ValueError: the columns are not step, metric and value.
+    """
     frame = pd.read_csv(io.BytesIO(content), dtype=COLUMNS, converters=EXACT, keep_default_na=False)
     if list(frame.columns) != ["step", "metric", "value"]:
         raise ValueError("the columns of curves are step, metric and value")

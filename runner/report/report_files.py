@@ -48,12 +48,14 @@ WORDS = [
 ]
 
 
-def write_report(run: Path, study: StudyRecord, *, is_redraw: bool = False) -> Outcome:
+def write_report(
+    run: Path, study: StudyRecord, *, is_redraw: bool = False, has_records: bool = False
+) -> Outcome:
     """Write every file of the run folder, each atomically, and return the outcome.
 
     Tables are written before figures. If a figure or the TensorBoard folder fails, only that is
     missing, and a warning says so. With `is_redraw`, the run keeps its own records, and no file
-    outside its folder changes.
+    outside its folder changes. With `has_records`, `write_records` has written the run's records.
     """
     started = time.perf_counter()
     results = _in_order(study)
@@ -71,7 +73,7 @@ def write_report(run: Path, study: StudyRecord, *, is_redraw: bool = False) -> O
     compared = compare_headlines(study, results)
     lines = answer_lines(study, compared, findings)
     run.mkdir(parents=True, exist_ok=True)
-    if not is_redraw:
+    if not is_redraw and not has_records:
         write_records(run, study)
     with _draft(run) as folder:
         add_standings(comparison, compared).to_csv(folder / "comparison.csv", index=False, **TEXT)
@@ -192,7 +194,7 @@ def _draft(run: Path) -> Iterator[Path]:
 
 
 def _in_order(study: StudyRecord) -> pd.DataFrame:
-    unknown = sorted(set(study.results["arm"]) - set(study.arms))
+    unknown = sorted(set(study.results["arm"].unique()) - set(study.arms))
     if unknown:
         known = list(study.arms)
         raise ValueError(f"the results have arms {unknown}, but the study has only {known}")
@@ -203,14 +205,14 @@ def _tables(
     study: StudyRecord, results: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
     """Return the comparison with the baseline, the summary per arm, and warnings."""
-    present = set(results["metric"])
+    present = set(results["metric"].unique())
     warnings = [
         f"no trial recorded the metric {metric}"
         for metric in study.metrics
         if metric not in present
     ]
     summary = summarise_arms(results)
-    present_arms = set(results["arm"])
+    present_arms = set(results["arm"].unique())
     seeds = sorted({*study.trials["seed"]})
     if study.baseline not in present_arms:
         warnings.append(f"the baseline {study.baseline} has no results: no arm can be compared")
@@ -233,7 +235,7 @@ def _tables(
         rows = results[results["arm"].isin([baseline, *arms])]
         mine = [
             metric
-            for metric in dict.fromkeys(rows["metric"])
+            for metric in rows["metric"].unique().tolist()
             if own.get(metric, study.baseline) == baseline
         ]
         if baseline in present_arms and mine:

@@ -85,7 +85,7 @@ def report_study(
             name: dataclasses.asdict(one) for name, one in (registrations or {}).items()
         },
         "looks": dataclasses.asdict(looks) if looks else None,
-        **declarations.to_record(plan.page, results["metric"]),
+        **declarations.to_record(plan.page, results["metric"].unique().tolist()),
         "trials": trials.assign(
             folder=[os.path.relpath(path, folder) for path in trials.folder]
         ).to_dict("records"),
@@ -110,7 +110,7 @@ def report_study(
     unpacked = records_archive.unpack_trials(content, zip(trials.arm, trials.seed, strict=True))
     plan.notes.extend(unpacked.faults)
     study = dataclasses.replace(study, history=unpacked.history, tables=unpacked.tables)
-    write_and_print(folder, study)
+    write_and_print(folder, study, has_records=True)
     for line in (latest_run.renew_latest(folder), index_page.renew_index(plan.outputs)):
         if line:
             print(f"note: {line}")  # noqa: T201
@@ -123,8 +123,12 @@ def report_study(
 
 
 def write_and_print(
-    folder: Path, study: study_record.StudyRecord, *, is_redraw: bool = False
+    folder: Path,
+    study: study_record.StudyRecord,
+    *,
+    is_redraw: bool = False,
+    has_records: bool = False,
 ) -> None:
     """Write the report of a study into a run folder and print its summary."""
-    outcome = write_report(folder, study, is_redraw=is_redraw)
+    outcome = write_report(folder, study, is_redraw=is_redraw, has_records=has_records)
     Console().print(render_console(study, outcome), crop=False)

@@ -55,10 +55,10 @@ def compare_with_baseline(
     """
     import pandas as pd
 
-    arms = list(dict.fromkeys(results.arm))
+    arms = results.arm.unique().tolist()
     if baseline not in arms:
         raise ValueError(f"there is no arm {baseline!r}; {name_hint(baseline, arms)}")
-    known = list(dict.fromkeys(results.metric))
+    known = results.metric.unique().tolist()
     for metric in metrics or ():
         if metric not in known:
             raise ValueError(f"there is no metric {metric!r}; {name_hint(metric, known)}")

@@ -133,7 +133,12 @@ def list_trials(plan: Plan) -> list[Entry]:
             slot = store.slot(arm.name, arm.signature, seed)
             if slot not in records_by_slot:  # arms of one signature share their trials
                 records_by_slot[slot] = slot.read_records()
-                usable_by_slot[slot] = slot.find_usable(arm.code, any_code=accept)
+                result = records_by_slot[slot].result
+                # Its own result is at hand: it is not read again.
+                is_usable = result is not None and (accept or result["code"] == arm.code)
+                usable_by_slot[slot] = (
+                    slot if is_usable else slot.find_usable(arm.code, any_code=accept)
+                )
                 damage = records_by_slot[slot].unusable_reason
                 if usable_by_slot[slot] is None and damage:
                     damages.append((f"{arm.name} seed {seed}", damage))

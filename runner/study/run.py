@@ -67,7 +67,9 @@ def run_trials(plan: Plan, title: str = "") -> list[Entry]:
                 workers,
                 progress,
             )
-        elif noisy := describe_timing_noise(plan, entries):
+        elif registry.has_timing_stage(plan.page) and (
+            noisy := describe_timing_noise(plan, entries)
+        ):
             plan.notes.append(f"{noisy}: this run reuses all trials and times none again")
     ended = [replace(entry, unwritten_status=unwritten.get(entry.slot)) for entry in entries]
     return leave_foreign_folders(plan, ended)

@@ -19,14 +19,14 @@ from runner.stats.comparison import pivot_results, summarise_arms
 from runner.sweeps.family import correct_over_points
 from runner.sweeps.outcomes import PointOutcome
 from runner.sweeps.record import (
+    COMPARISON_NUMBERS,
+    COMPARISON_TEXTS,
     RESULT_COLUMNS,
     VALUE_COLUMNS,
     PointRecord,
     SweepHeadline,
     SweepRecord,
 )
-
-COMPARED = ["point", "n_looks", "n", "standing", "p", "p_sign_flip"]
 
 
 class RunFiles:
@@ -158,7 +158,11 @@ def _comparisons(runs: Mapping[int, RunFiles]) -> pd.DataFrame:
         for number, run in runs.items()
         if len(run.comparison)
     ]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COMPARED)
+    return (
+        pd.concat(tables, ignore_index=True)
+        if tables
+        else pd.DataFrame(columns=["point", *COMPARISON_TEXTS, *COMPARISON_NUMBERS])
+    )
 
 
 def _differences(runs: Mapping[int, RunFiles], comparison: pd.DataFrame) -> list[pd.Series | None]:

@@ -183,8 +183,8 @@ def describe_together(axes: SweepAxes, points: Sequence[PointRecord]) -> str:
     """Return a sentence on the keys that change together with x; "" without any."""
     if not axes.together:
         return ""
-    seen: Mapping[str, None] = dict.fromkeys(
+    values: Mapping[str, None] = dict.fromkeys(
         format_settings({key: point.settings[key] for key in (axes.x, *axes.together)})
         for point in points
     )
-    return f" {join_with_and(list(axes.together))} changes with {axes.x}: {'; '.join(seen)}."
+    return f" {join_with_and(list(axes.together))} changes with {axes.x}: {'; '.join(values)}."

@@ -9,6 +9,14 @@ import pandas as pd
 RECORD_FILE = "sweep.json"
 RESULT_COLUMNS = ["arm", "metric", "unit", "n", "mean", "low", "high"]
 VALUE_COLUMNS = ["point", "arm", "seed", "metric", "value"]
+COMPARISON_TEXTS = [
+    *("arm", "baseline", "metric", "experiment"),
+    *("standing", "sweep_standing", "words"),
+]
+COMPARISON_NUMBERS = [
+    *("n", "n_looks", "difference", "low", "high"),
+    *("p", "p_sign_flip", "p_holm", "p_sweep"),
+]
 FORMAT = 1
 
 

@@ -27,6 +27,7 @@ ENDS = "a cross marks where a diverged trial ended"
 REPLACED = "tables use a diverged trial's value before training or a declared worst value"
 MAX_MARKED = 12  # with at most this number of x values, each has a whisker and dots
 MARKED_STEPS = 7  # markers along a line of more x values
+SEED_ALPHA, MANY_SEEDS = 0.28, 16  # thin lines of more seeds are paler, so that means stay visible
 HEIGHTS = (4.2, 2.6)  # inches of the panels of one row, and of several
 
 
@@ -205,7 +206,7 @@ def _draw_line(
             np.insert(thin[x].to_numpy(float), starts, np.nan),
             np.insert(thin["value"].to_numpy(float), starts, np.nan),
             color=colour,
-            alpha=0.28,
+            alpha=SEED_ALPHA * min(1.0, MANY_SEEDS / (1 + len(starts))),
             linewidth=0.7,
         )
         canvas.draw_dots(axes, rows[rows["clipped"]], x, colour, size=12)

@@ -167,11 +167,10 @@ def test_stale_code_is_that_which_a_run_would_compute_again(
     status.write_text(status.read_text().replace(finished_plan.arms[0].code, "0" * 16))
     assert only(finished_outputs, CurrentCode()).stale == {("dense", "seed-0")}
     assert only(finished_outputs).unreferenced == []
+    # The code of an option that is not registered is unknown.
     arm = status.parents[1] / "arm.json"
     arm.write_text(arm.read_text().replace('"moe"', '"of_a_plug_in"'))
-    assert (
-        only(finished_outputs, CurrentCode()).stale == frozenset()
-    )  # the code of the arm is unknown
+    assert only(finished_outputs, CurrentCode()).stale == frozenset()
 
 
 def test_a_store_in_use_says_so(tmp_path: Path):

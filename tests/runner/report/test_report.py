@@ -367,6 +367,6 @@ def test_the_ends_of_an_interval_have_the_same_decimals() -> None:
 
 
 def test_labels_that_look_like_numbers_are_read_as_they_are_written() -> None:
-    table = records_archive.parse_trial_file(b"label,weight\n007,0.5\n1e3,1\n", curves=False)
+    table = records_archive.parse_table(b"label,weight\n007,0.5\n1e3,1\n")
     assert list(table["label"]) == ["007", "1e3"]
     assert list(table["weight"]) == [0.5, 1.0]
