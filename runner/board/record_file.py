@@ -82,7 +82,7 @@ CLAIM_SCHEMA: dict[str, Check] = {
     "kind": _matches(NAME),
     **dict.fromkeys(("statement", "source", "published", "published_is", "contested"), _is_text),
     **dict.fromkeys(("quantity", "expected", "reason", "unit"), _is_text),
-    **dict.fromkeys(("published_effect", "threshold", "p", "p_holm"), is_number_or_null),
+    **dict.fromkeys(("published_effect", "p", "p_holm"), is_number_or_null),
     **dict.fromkeys(("has_sign", "shipped"), _is_boolean),
     **dict.fromkeys(("n", "planned_n"), is_count),
     "verdict": lambda value: value in tuple(map(str, Verdict)),

@@ -10,7 +10,7 @@ The first of these differences decides which study speaks for a claim:
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from runner.board.known_claims import KnownClaim, is_current
 from runner.board.record import ClaimRecord, RunRecord
@@ -92,18 +92,29 @@ class BoardRow:
 
 def make_rows(claims: Sequence[KnownClaim], runs: Sequence[RunRecord]) -> list[BoardRow]:
     """Return a row for each claim, by experiment and id; claims that only a run has come last."""
+    known = {(claim.experiment, claim.id): claim for claim in claims}
     judgements: dict[tuple[str, str], list[Judgement]] = {}
     for run in runs:
         for judged in run.claims:
             key = (run.experiment, judged.id)
-            judgements.setdefault(key, []).append(Judgement(run, judged))
-    known = {(claim.experiment, claim.id): claim for claim in claims}
+            judged_now = with_published(judged, known.get(key))
+            judgements.setdefault(key, []).append(Judgement(run, judged_now))
     rows = [make_row(claim, judgements.get(key, [])) for key, claim in known.items()]
     for key, judged_here in judgements.items():
         if key not in known:
             newest = max(judged_here, key=lambda one: one.precedence)
             rows.append(make_row(claim_of_record(newest), judged_here, is_gone=True))
     return sorted(rows, key=lambda row: (row.claim.experiment, row.is_gone, row.claim.id))
+
+
+def with_published(judged: ClaimRecord, known: KnownClaim | None) -> ClaimRecord:
+    """Return a judged claim with the published number as the option folder has it now.
+
+    A run of an older version does not know `published_effect`.
+    """
+    if known is None:
+        return judged
+    return replace(judged, published_is=known.published_is, published_effect=known.published_effect)
 
 
 def make_row(

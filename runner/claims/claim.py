@@ -60,7 +60,7 @@ class Claim(ABC):
                        effect on the verdict
     published_is       the quantity of the published number: `same quantity` (as the estimate) or
                        `other quantity`; without a number `direction only` or `nothing`
-    published_effect   the published number in the unit of the estimate, for `same quantity` only
+    published_effect   the published difference in the unit of the estimate (`same quantity` only)
     contested          a source that reports otherwise, with its number; the board shows both sides
     equal_cost         a cost (`match.by`): the claim is invalid if the arms differ in it, or in a
                        setting outside their parts

@@ -68,7 +68,7 @@ class Deletion:
 
 @dataclass(frozen=True)
 class PrunePlan:
-    """The deletions in one experiment, and lines on what is left alone and why."""
+    """The deletions in one experiment, and lines on the trials that stay, with the reasons."""
 
     experiment: ExperimentInventory
     deletions: tuple[Deletion, ...]

@@ -136,6 +136,7 @@ def make_plan(
     if reports:
         notes += note_report_limits(study, spec, planned)
     notes += note_missing_preset(study, overrides)
+    # The memory of trials that run at the same time adds up.
     notes += memory.note_parallel_memory(
         planned, count_workers(study, len(planned) * len(seeds), planned)
     )

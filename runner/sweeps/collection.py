@@ -27,6 +27,7 @@ from runner.sweeps.record import (
     SweepHeadline,
     SweepRecord,
 )
+from runner.wording.phrases import join_with_and
 
 
 class RunFiles:
@@ -117,11 +118,11 @@ def collect_sweep(
     headlines = merge_headlines([one for run in runs.values() for one in run.headlines()])
     comparison = _comparisons(runs)
     family = correct_over_points(comparison, _differences(runs, comparison))
-    first = next(iter(runs.values()))
+    over = f"A sweep over {join_with_and([*keys]) or 'several studies'}"
     questions = dict.fromkeys(run.outline.question for run in runs.values())
     return SweepRecord(
         command=command,
-        title=title or (first.outline.question if len(questions) == 1 else "Several questions"),
+        title=title or (next(iter(questions)) if len(questions) == 1 else over),
         scale=", ".join(dict.fromkeys(run.outline.scale for run in runs.values())),
         keys=tuple(keys),
         points=tuple(points),

@@ -106,6 +106,11 @@ class SweepRecord:
         """Whether all points are smoke runs, which are no evidence."""
         return self.scale == "smoke"
 
+    def label(self, headline: SweepHeadline) -> str:
+        """Return the name of a headline, with its experiment if the sweep has several."""
+        several = len({one.experiment for one in self.headlines}) > 1
+        return f"{headline.label} in {headline.experiment}" if several else headline.label
+
     @property
     def reported(self) -> list[PointRecord]:
         """The points that have a report."""

@@ -19,7 +19,6 @@ def make_claim(**changes: Any) -> ClaimRecord:
         "verdict": "reproduced",
         "reason": "difference +0.375 [0.208, 0.542]",
         "estimate": Estimate(0.375, 0.208, 0.542, 8),
-        "threshold": 0.0,
         "detectable": 0.24,
         "n": 8,
         "planned_n": 8,

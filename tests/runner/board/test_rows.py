@@ -7,7 +7,14 @@ import yaml
 
 from runner.board.known_claims import deciding_command, list_known_claims
 from runner.board.record import RunRecord
-from runner.board.rows import NEVER_RUN, TOO_SMALL, BoardRow, count_standings, make_rows
+from runner.board.rows import (
+    NEVER_RUN,
+    TOO_SMALL,
+    BoardRow,
+    Judgement,
+    count_standings,
+    make_rows,
+)
 from runner.claims.registration import shipped_lines
 from runner.plan.option_folders import CONF
 from tests.support.board_records import BALANCE, make_claim, make_record
@@ -95,10 +102,9 @@ def test_an_earlier_wording_is_named_and_yields_to_the_present_one() -> None:
         ({"detectable": 0.5}, TOO_SMALL),
         ({"detectable": "inf"}, TOO_SMALL),
         ({"detectable": 0.3}, "inconclusive"),
-        ({"detectable": 0.3, "threshold": -0.2}, TOO_SMALL),
+        ({"detectable": 0.3, "published_effect": 0.2}, TOO_SMALL),
         ({"detectable": 0.5, "published_is": "other quantity"}, "inconclusive"),
         ({"detectable": 0.5, "published_effect": None}, "inconclusive"),
-        ({"detectable": 0.5, "threshold": None}, "inconclusive"),
         ({"detectable": None}, "inconclusive"),
         ({"detectable": 0.5, "verdict": "reproduced"}, "reproduced"),
         ({"detectable": 0.5, "verdict": "invalid"}, "invalid"),
@@ -111,9 +117,18 @@ def test_a_study_is_too_small_if_it_could_not_see_the_published_effect(
         "verdict": "inconclusive",
         "published_is": "same quantity",
         "published_effect": -0.48,
-        "threshold": 0.0,
     }
-    assert row_of(make_record(make_claim(**base | changes))).standing == expected
+    run = make_record(make_claim(**base | changes))
+    assert Judgement(run, run.claims[0]).standing == expected
+
+
+def test_the_published_effect_is_that_of_the_claim_now() -> None:
+    """A run of an older version has no published effect."""
+    id = "M2.bias_balances_better"
+    judged = make_claim(id=id, verdict="inconclusive", detectable=0.5)
+    (row,) = (row for row in make_rows(KNOWN, [make_record(judged)]) if row.claim.id == id)
+    assert (row.claim.published_is, row.claim.published_effect) == ("same quantity", -0.48)
+    assert row.standing == TOO_SMALL
 
 
 def test_a_claim_that_only_a_run_has_is_listed_last_and_says_so() -> None:

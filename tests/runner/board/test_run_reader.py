@@ -81,7 +81,6 @@ def test_a_record_has_the_claim_the_origin_and_the_sizes_of_the_arms(
     assert (claim.verdict, claim.estimate_text) == ("inconclusive", "+0.100 [-0.200, 0.400]")
     assert (claim.p, claim.p_holm, claim.detectable) == (0.5, None, "inf")
     assert claim.quantity == "moe/load_max_violation: moe_no_balance minus moe_top2"
-    assert claim.threshold == 0
     assert read_record(write_record(tmp_path / "records", record)) == record
 
 

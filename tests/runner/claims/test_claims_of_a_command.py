@@ -15,12 +15,12 @@ QUESTION = """\
 # @package _global_
 defaults: [moe, _self_]
 code: moe
-question: Does a mixture win by the clock, and does the place of the norm matter?
+question: Does a mixture win by the clock, and does more data matter?
 baseline: dense
-arm: [dense, moe_top2, dense_post, moe_top2_post, dense_copy]
+arm: [dense, moe_top2, dense_more, moe_top2_more, dense_copy]
 arms:
-  dense_post: [ffn=dense, norm=post]
-  moe_top2_post: [ffn=moe, ffn.balance=aux, norm=post]
+  dense_more: [ffn=dense, task.n_samples=60]
+  moe_top2_more: [ffn=moe, ffn.balance=aux, task.n_samples=60]
   dense_copy: {copy_of: dense}
 headline: [{metric: val/loss, direction: less, label: held-out loss}]
 figure: []
@@ -35,10 +35,10 @@ claims:
     {kind: at_equal_seconds, metric: val/loss, arm: moe_top2, control: dense, direction: greater,
      n: 3, alpha: 0.3, family: a, source: s, statement: by the clock,
      aa: {arm: dense_copy, control: dense}}
-  norm:
-    {kind: interaction, metric: val/loss, arm: moe_top2, control: dense, other_arm: moe_top2_post,
-     other_control: dense_post, direction: less, n: 3, alpha: 0.3, family: b, source: s,
-     statement: with the norm, equal_cost: active_params}
+  data:
+    {kind: interaction, metric: val/loss, arm: moe_top2, control: dense, other_arm: moe_top2_more,
+     other_control: dense_more, direction: less, n: 3, alpha: 0.3, family: b, source: s,
+     statement: with the data, equal_cost: active_params}
   falls:
     {kind: curve_slope, metric: val/loss, arm: dense, direction: less, x: log_step, start: 0.1,
      n: 3, alpha: 0.3, family: c, source: s, statement: the loss falls}
@@ -62,8 +62,10 @@ def test_the_verdicts_of_a_command_are_those_of_its_records(tmp_path: Path, runn
     loss, seconds = table["val/loss"].unstack(), table[STEP_ALONE].dropna().unstack()
     assert set(seconds.index) == {"dense", "moe_top2", "dense_copy"}
     gain = loss.loc["moe_top2"] - loss.loc["dense"]
-    other = loss.loc["moe_top2_post"] - loss.loc["dense_post"]
-    assert means["norm"] == pytest.approx((gain - other).mean())
+    other = loss.loc["moe_top2_more"] - loss.loc["dense_more"]
+    assert means["data"] == pytest.approx((gain - other).mean())
+    differs = "moe_top2_more differs from moe_top2 in task.n_samples (60 against 30)"
+    assert differs in next(each["reason"] for each in verdicts if each["id"] == "data")
     curves = {}
     with zipfile.ZipFile(run / "records.zip") as archive:
         for arm in ("dense", "moe_top2"):

@@ -43,8 +43,8 @@ def prune(outputs: Path, request: PruneRequest = UNREFERENCED) -> list[PrunePlan
 def weights_below(outputs: Path) -> set[str]:
     """Return the trials that have weights, as `a/seed-0`."""
     trials = outputs / "moe" / "trials"
-    found = trials.glob("[!.]*/seed-*/checkpoint/step-*/weights.safetensors")
-    return {os.path.relpath(path.parents[2], trials) for path in found}
+    paths = trials.glob("[!.]*/seed-*/checkpoint/step-*/weights.safetensors")
+    return {os.path.relpath(path.parents[2], trials) for path in paths}
 
 
 def lock_of(outputs: Path, arm: str, seed: int) -> Path:
@@ -56,27 +56,27 @@ def test_no_referenced_and_no_locked_trial_is_ever_deleted(tmp_path: Path, numbe
     random = Random(number)
     referenced = make_random_store(tmp_path, random)
     before = trials_below(tmp_path)
-    held = {trial for trial in before if random.random() < 0.3}
+    locked = {trial for trial in before if random.random() < 0.3}
     keep = random.choice([None, "all", "best", "none"])
     request = PruneRequest(unreferenced=random.random() < 0.8, keep_weights=keep)
     plans = listed(tmp_path, request)
-    held_late = random.random() < 0.5  # the trials begin between the list and the deletion
+    is_locked_late = random.random() < 0.5  # the trials begin between the list and the deletion
     with locks.open_lock_file(tmp_path / "other") as _:
-        stack = [locks.open_lock_file(lock_of(tmp_path, *trial)) for trial in sorted(held)]
+        stack = [locks.open_lock_file(lock_of(tmp_path, *trial)) for trial in sorted(locked)]
         for opened in stack:
             locks.lock(opened.__enter__(), exclusive=True, on_wait=pytest.fail)
-        if not held_late:
+        if not is_locked_late:
             plans = listed(tmp_path, request)
         done = [deletion.prune_experiment(plan, request) for plan in plans]
         for opened in stack:
             opened.__exit__(None, None, None)
     after = trials_below(tmp_path)
-    expected = before - (referenced | held) if request.unreferenced else set()
+    expected = before - (referenced | locked) if request.unreferenced else set()
     assert before - after == expected
     assert {each.trial.key for plan in done for each in plan.whole} == {
         (arm, f"seed-{seed}") for arm, seed in expected
     }
-    for arm, seed in held:
+    for arm, seed in locked:
         assert f"{arm}/seed-{seed}" in weights_below(tmp_path)
     for slot in (Slot(lock_of(tmp_path, *trial).parent) for trial in after):
         assert slot.read_records().unusable_reason == ""
@@ -159,17 +159,17 @@ def test_foreign_files_and_newer_trials_stay_and_are_named(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("keep", "kept"),
+    ("keep", "remaining"),
     [("all", {"a/seed-0", "a/seed-1", "a/seed-2", "b/seed-0"}), ("none", set())],
 )
-def test_weights_go_and_the_results_stay(tmp_path: Path, keep: str, kept: set[str]):
+def test_weights_go_and_the_results_stay(tmp_path: Path, keep: str, remaining: set[str]):
     slots = [make_trial(tmp_path, "a", seed) for seed in range(3)]
     slots.append(make_trial(tmp_path, "b", 0, state="diverged"))
     killed = make_trial(tmp_path, "c", 0, state="killed")
     make_run(tmp_path, "2026-11-26_04-51-00_quick", [("a", 0), ("a", 1)])
     results = [slot.result() for slot in slots]
     prune(tmp_path, PruneRequest(keep_weights=keep))
-    assert weights_below(tmp_path) == kept | {"c/seed-0"}  # a run resumes an interrupted trial
+    assert weights_below(tmp_path) == remaining | {"c/seed-0"}  # a run resumes an interrupted trial
     assert [slot.result() for slot in slots] == results
     assert killed.status()["state"] == "killed"
 
