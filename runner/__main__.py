@@ -124,8 +124,8 @@ def dispatch_command(*, full_error: bool) -> None:
 
 def compose_and_run(*, full_error: bool) -> None:
     """Check the arguments, let Hydra compose, and run a study or a sweep."""
-    from runner import hydra_app
     from runner.plan import arguments, hydra_loader
+    from runner.study import hydra_app
     from runner.sweeps.request import is_sweep
     from runner.sweeps.task import StudyTask
 

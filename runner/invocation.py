@@ -111,7 +111,12 @@ def run_study(
     """
     check_encodable(config)
     with Heartbeat(with_elapsed_time(PREPARING), first=1.0):
-        plan = planning.make_plan(config, overrides, command=escape_unprintable(command))
+        plan = planning.make_plan(
+            config,
+            overrides,
+            command=escape_unprintable(command),
+            reports=part is not StudyPart.trials,
+        )
         on_plan(plan)
     if plan.study.plan is PlanMode.only:
         return preview_plan(plan, config, overrides)

@@ -34,7 +34,8 @@ def render_markdown(rows: Sequence[BoardRow], runs: Sequence[RunRecord]) -> str:
 def table_row(row: BoardRow) -> str:
     """Return one row of the table of an experiment."""
     claim, chosen = row.claim, row.chosen
-    published = f"{texts.published_text(row)} ({claim.source})" if claim.source else ""
+    published = texts.published_text(row)
+    published += f"<br>source: {claim.source}" if claim.source else ""
     published += f"<br>**contested**: {claim.contested}" if claim.contested else ""
     measured, study = "", ""
     if chosen is not None:
@@ -45,8 +46,8 @@ def table_row(row: BoardRow) -> str:
         )
     time = texts.time_text(row)
     command = f"`{row.command}`" + (f" ({time})" if time else "")
-    gone = " (no longer in conf/claims)" if row.is_gone else ""
-    cells = [row.standing, f"`{claim.id}`{gone}: {claim.statement}", published, measured, study]
+    remark = " (no longer in conf/claims)" if row.is_gone else ""
+    cells = [row.standing, f"`{claim.id}`{remark}: {claim.statement}", published, measured, study]
     return f"| {' | '.join(map(as_cell, [*cells, command]))} |"
 
 

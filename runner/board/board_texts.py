@@ -35,7 +35,7 @@ def measured_text(judgement: Judgement) -> str:
 
 
 def study_text(judgement: Judgement) -> str:
-    """Return scale, day, machine and commit of the study, and what a reader must know of it."""
+    """Return scale, day, machine and commit of the study, and the caveats."""
     run = judgement.run
     parts = [run.scale, run.day, run.machine_text, run.commit_text, *judgement.caveats]
     return ", ".join(parts)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from runner.claims.claim_keys import is_yaml_number
 from runner.claims.registration import shipped_lines
 from runner.config import Scale
 from runner.plan.option_folders import CONF, find_group_files, read_option_layers, user_file
@@ -15,7 +16,7 @@ SCALES_BY_SIZE = (Scale.quick, Scale.full, Scale.long)
 
 @dataclass(frozen=True, kw_only=True)
 class KnownClaim:
-    """A claim as it stands in an option folder now.
+    """A claim in its present wording, from an option folder.
 
     Attributes:
         command: the command of the smallest study that judges it.
@@ -27,6 +28,8 @@ class KnownClaim:
     statement: str
     source: str = ""
     published: str = ""
+    published_is: str = ""
+    published_effect: float | None = None
     contested: str = ""
     command: str = ""
     duration: str = ""
@@ -65,12 +68,14 @@ def claims_of(experiment: str) -> list[KnownClaim]:
 def describe_claim_text(experiment: str, name: str, keys: Mapping[str, Any]) -> KnownClaim:
     """Return a claim with the command of the smallest study that judges it."""
     command, duration = deciding_command(experiment, name)
-    texts = ("statement", "source", "published", "contested")
+    texts = ("statement", "source", "published", "published_is", "contested")
+    effect = keys.get("published_effect")
     return KnownClaim(
         experiment=experiment,
         id=name,
         command=command,
         duration=duration,
+        published_effect=float(effect) if is_yaml_number(effect) else None,
         **{key: " ".join(str(keys.get(key) or "").split()) for key in texts},
     )
 

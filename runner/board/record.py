@@ -38,8 +38,8 @@ class ClaimRecord:
         quantity: the estimated quantity, such as "val/loss: moe_top2 minus dense".
         expected: the condition on it, in words.
         has_sign: whether the estimate is written with its sign.
-        threshold: the value that a published effect is measured from; None where it has none.
-        detectable: the smallest detectable effect; None if unknown, "inf" if too few seeds.
+        detectable: the smallest detectable effect, measured from 0 and with the claim's margin;
+            None if unknown, "inf" if too few seeds.
         n, planned_n: seeds used, and those of the claim.
         registered: the hash of the claim.
         shipped: whether a release registered it with these arms.
@@ -56,7 +56,6 @@ class ClaimRecord:
     quantity: str
     expected: str
     has_sign: bool = True
-    threshold: float | None = None
     verdict: str
     reason: str
     estimate: Estimate | None = None
@@ -72,12 +71,11 @@ class ClaimRecord:
     @property
     def is_too_small_a_study(self) -> bool:
         """Whether the study could not have seen the published effect of the same quantity."""
-        effect, threshold = self.published_effect, self.threshold
         if self.verdict != "inconclusive" or self.published_is != "same quantity":
             return False
-        if effect is None or threshold is None or self.detectable is None:
+        if self.published_effect is None or self.detectable is None:
             return False
-        return float(self.detectable) > abs(effect - threshold)
+        return float(self.detectable) > abs(self.published_effect)
 
     @property
     def estimate_text(self) -> str:

@@ -82,7 +82,7 @@ CLAIM_SCHEMA: dict[str, Check] = {
     "kind": _matches(NAME),
     **dict.fromkeys(("statement", "source", "published", "published_is", "contested"), _is_text),
     **dict.fromkeys(("quantity", "expected", "reason", "unit"), _is_text),
-    **dict.fromkeys(("published_effect", "threshold", "p", "p_holm"), is_number_or_null),
+    **dict.fromkeys(("published_effect", "p", "p_holm"), is_number_or_null),
     **dict.fromkeys(("has_sign", "shipped"), _is_boolean),
     **dict.fromkeys(("n", "planned_n"), is_count),
     "verdict": lambda value: value in tuple(map(str, Verdict)),
@@ -117,9 +117,9 @@ def read_record(path: Path) -> RunRecord:
         ConfigError: the file cannot be read, or does not match the schema; it is named.
     """
     name = truncate_middle(path, 120)
+    if path.is_symlink():
+        raise ConfigError(f"{name} is a link; a record of the board must be a file")
     try:
-        if path.is_symlink():
-            raise ConfigError(f"{name} is a link; a record of the board must be a file")
         content = json.loads(read_bytes(path, MAX_RECORD_BYTES))
     except OSError as error:
         raise ConfigError(f"{name} cannot be read ({error.strerror})") from error

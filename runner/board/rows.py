@@ -1,12 +1,16 @@
 """The rows of the board: each claim with the study that speaks for it, and studies that disagree.
 
-The rule of precedence: a study with the preset's settings before one with other settings; a claim
-in its present wording before an earlier one; a larger scale before a smaller one; then the newest.
+The first of these differences decides which study speaks for a claim:
+
+1. A study with the settings of its preset precedes a study with other settings.
+2. The present wording of the claim precedes an earlier one.
+3. A larger scale precedes a smaller one.
+4. A newer study precedes an older one.
 """
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from runner.board.known_claims import KnownClaim, is_current
 from runner.board.record import ClaimRecord, RunRecord
@@ -80,26 +84,37 @@ class BoardRow:
 
     @property
     def reason(self) -> str:
-        """The reason of a verdict that is none: what made it invalid or inconclusive."""
+        """The reason why the study decides nothing; "" if it decides the claim."""
         if self.chosen is None or self.chosen.claim.verdict in ("reproduced", "contradicted"):
             return ""
         return self.chosen.claim.reason
 
 
 def make_rows(claims: Sequence[KnownClaim], runs: Sequence[RunRecord]) -> list[BoardRow]:
-    """Return a row for each claim, by experiment and id; then those that only a run still has."""
+    """Return a row for each claim, by experiment and id; claims that only a run has come last."""
+    known = {(claim.experiment, claim.id): claim for claim in claims}
     judgements: dict[tuple[str, str], list[Judgement]] = {}
     for run in runs:
         for judged in run.claims:
             key = (run.experiment, judged.id)
-            judgements.setdefault(key, []).append(Judgement(run, judged))
-    known = {(claim.experiment, claim.id): claim for claim in claims}
+            judged_now = with_published(judged, known.get(key))
+            judgements.setdefault(key, []).append(Judgement(run, judged_now))
     rows = [make_row(claim, judgements.get(key, [])) for key, claim in known.items()]
     for key, judged_here in judgements.items():
         if key not in known:
             newest = max(judged_here, key=lambda one: one.precedence)
             rows.append(make_row(claim_of_record(newest), judged_here, is_gone=True))
     return sorted(rows, key=lambda row: (row.claim.experiment, row.is_gone, row.claim.id))
+
+
+def with_published(judged: ClaimRecord, known: KnownClaim | None) -> ClaimRecord:
+    """Return a judged claim with the published number as the option folder has it now.
+
+    A run of an older version does not know `published_effect`.
+    """
+    if known is None:
+        return judged
+    return replace(judged, published_is=known.published_is, published_effect=known.published_effect)
 
 
 def make_row(

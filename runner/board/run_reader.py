@@ -1,6 +1,6 @@
 """Make the board's record of a run from its folder alone. Imports no torch and no pandas.
 
-Nothing is computed again: the verdicts are those that the run wrote. The folder may be untrusted.
+Nothing is computed again: the verdicts come from the files of the run. It may be untrusted.
 """
 
 import json
@@ -13,9 +13,7 @@ from typing import Any
 
 from runner.board.record import INFINITE, RECORD_VERSION, RunRecord, without_absolute_paths
 from runner.board.record_file import check_record
-from runner.claims.claim import Claim
 from runner.claims.kinds import read_claim
-from runner.claims.kinds.difference import Difference
 from runner.config import ConfigError, Scale
 from runner.records import seal
 from runner.records.files import MAX_RECORD_BYTES, read_bytes
@@ -169,7 +167,6 @@ def describe_claim(folder: Path, verdict: Mapping[str, Any]) -> dict[str, Any]:
         "quantity": ": ".join(filter(None, (claim.metric, claim.estimate_label))),
         "expected": claim.expected,
         "has_sign": claim.shows_sign,
-        "threshold": threshold_of(claim),
         "estimate": estimate,
         "detectable": detectable if detectable == INFINITE else finite_or_none(detectable),
         "p": finite_or_none(verdict.get("p")),
@@ -178,13 +175,6 @@ def describe_claim(folder: Path, verdict: Mapping[str, Any]) -> dict[str, Any]:
         "registered": claim.fingerprint,
         **{key: verdict.get(key) for key in ("verdict", "reason", "unit", "n", "shipped")},
     }
-
-
-def threshold_of(claim: Claim) -> float | None:
-    """Return the value that a published effect is measured from: the edge of a difference."""
-    if not isinstance(claim, Difference) or claim.times != 1:
-        return None
-    return float(claim.edge)
 
 
 def finite_or_none(value: Any) -> Any:

@@ -60,7 +60,7 @@ class Claim(ABC):
                        effect on the verdict
     published_is       the quantity of the published number: `same quantity` (as the estimate) or
                        `other quantity`; without a number `direction only` or `nothing`
-    published_effect   the published number in the unit of the estimate, for `same quantity` only
+    published_effect   the published difference in the unit of the estimate (`same quantity` only)
     contested          a source that reports otherwise, with its number; the board shows both sides
     equal_cost         a cost (`match.by`): the claim is invalid if the arms differ in it, or in a
                        setting outside their parts
@@ -239,6 +239,7 @@ class StatisticalClaim(Claim):
     has_binary_scores: ClassVar[bool] = (
         False  # scores are 0 or 1: equal scores do not mean a broken A/A pair
     )
+    noise_meaning: ClassVar[str] = "upper 95 % bound of the A/A difference"
     needs_aa_pair: ClassVar[bool] = False  # whether step times decide, so that it needs `aa`
     nested_types: ClassVar[Mapping[str, type]] = {"aa": AAPair, "positive_control": PositiveControl}
 

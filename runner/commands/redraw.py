@@ -17,11 +17,13 @@ Write the report of a finished run again, from the files of its own folder.
   redraw                          the newest run below outputs/
   redraw moe                      the newest run of an experiment
   redraw outputs=DIR              the newest run below another folder
-  redraw outputs/moe/runs/NAME    this run"""
+  redraw outputs/moe/runs/NAME    this run
+  redraw outputs/sweeps/NAME      the page of a sweep, without those of its runs"""
+SWEEP_FILE = "sweep.json"
 
 
 def redraw(arguments: Sequence[str]) -> None:
-    """Write the report of the run that the arguments name again.
+    """Write the report of the run or sweep that the arguments name again.
 
     Raises:
         ConfigError: the arguments name no run, or no report can be made from it.
@@ -29,7 +31,13 @@ def redraw(arguments: Sequence[str]) -> None:
     if asks_for_help(arguments):
         print(HELP)  # noqa: T201
         return
-    redraw_run(find_run(arguments))
+    folder = find_run(arguments)
+    if is_present(folder, SWEEP_FILE):
+        from runner.sweeps.redraw import redraw_sweep
+
+        print(redraw_sweep(folder))  # noqa: T201
+        return
+    redraw_run(folder)
 
 
 def find_run(arguments: Sequence[str]) -> Path:

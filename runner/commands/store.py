@@ -1,4 +1,4 @@
-"""`python -m runner store`: list what lies in a folder of outputs, and delete what no run needs."""
+"""`python -m runner store`: list the trials and runs in outputs, and delete unneeded trials."""
 
 import sys
 from collections.abc import Sequence
@@ -26,8 +26,8 @@ from runner.wording.output import escape_unprintable, truncate_middle
 USAGE = "python -m runner store [prune] [outputs=<folder>] [<key>=<value> ...]"
 HELP = f"""usage: {USAGE}
 
-List trials, runs and their sizes, and delete what you choose.
-docs/store.md says what each file is and what may go.
+List trials, runs and their sizes, and delete the trials that you choose.
+docs/store.md describes each file, and the files that you may delete.
 
   store                           list outputs/ and write outputs/index.html
   store outputs=DIR               list another folder
@@ -38,7 +38,7 @@ docs/store.md says what each file is and what may go.
                                   each arm; all: except all; none: list them all
   store prune older_than=30d      only trials that are as old: 30d, 12h
   store prune experiment=moe      only one experiment
-  store prune ... yes=true        delete what the same command lists
+  store prune ... yes=true        delete the files that this command lists
 
 A trial that a run refers to is never deleted, nor one that is running. A run
 needs no weights: its report, its reuse and redraw work without them."""
@@ -52,7 +52,7 @@ AGE_UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 def manage_store(arguments: Sequence[str]) -> None:
-    """Print what lies in a folder of outputs, or delete a part of it.
+    """Print the contents of a folder of outputs, or delete a part of it.
 
     Raises:
         ConfigError: an argument is wrong, or the folder is missing or cannot be written.
@@ -94,7 +94,7 @@ def manage_store(arguments: Sequence[str]) -> None:
 
 
 def read_request(read: VerbArguments) -> PruneRequest:
-    """Return what the arguments of `prune` choose.
+    """Return the choice in the arguments of `prune`.
 
     Raises:
         ConfigError: a value is wrong, or a key needs `prune`.
@@ -110,7 +110,7 @@ def read_request(read: VerbArguments) -> PruneRequest:
     )
     if read.words and not request.unreferenced and request.keep_weights is None:
         raise ConfigError(
-            "store prune: choose what to delete: unreferenced=true (trials that no run refers to), "
+            "store prune: choose the trials to delete: unreferenced=true (no run refers to them), "
             "keep_weights=best or keep_weights=none"
         )
     return request
@@ -170,7 +170,7 @@ def agrees() -> bool:
 
 
 def prune(plans: Sequence[PrunePlan], request: PruneRequest) -> None:
-    """Delete what the plans list, and print the result.
+    """Delete the paths of the plans, and print the result.
 
     Raises:
         ConfigError: a store cannot be written.

@@ -65,7 +65,7 @@ def disk_row(experiment: ExperimentInventory) -> tuple[str, ...]:
 
 
 def remarks(inventory: Inventory) -> list[str]:
-    """Return lines on running trials, other versions, unknown files, and what can be deleted."""
+    """Return lines on running trials, other versions, unknown files, and unreferenced trials."""
     lines: list[str] = []
     for each in inventory.experiments:
         running = [trial.name for trial in each.trials if trial.state is TrialState.running]
@@ -104,7 +104,7 @@ def remarks(inventory: Inventory) -> list[str]:
 def describe_plans(
     plans: Sequence[PrunePlan], request: PruneRequest, *, is_done: bool = False
 ) -> str:
-    """Return the lines of what is listed for deletion, or of what was deleted."""
+    """Return the lines of a list of deletions, which are planned or done."""
     lines = []
     verb = "deleted" if is_done else "to delete"
     for plan in plans:
@@ -121,7 +121,6 @@ def describe_plans(
             lines.append(f"{name}: {verb}: optimizer states of {describe_trials(states)}")
         if plan.experiment.graves and not is_done:
             lines.append(f"{name}: {verb}: the rest of a prune that was interrupted")
-        # Each note that stays is said once: before the deletion, or after it.
         lines += first_lines([f"{name}: {note}" for note in plan.notes], MAX_NAMES)
     total = sum(plan.size for plan in plans)
     if is_done:

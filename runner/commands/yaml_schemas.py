@@ -28,6 +28,7 @@ from runner.commands.json_schema import (
     required_fields,
     type_schema,
 )
+from runner.commands.sweep_schema import sweep_file_schema
 from runner.config import SECTION_SCHEMAS, Study
 from runner.figures import kinds as figure_kinds
 from runner.plan.option_folders import CONF, read_option_layers
@@ -41,7 +42,8 @@ STUDY_FILES = ("experiment", "preset", "scale")
 
 def file_kinds() -> tuple[str, ...]:
     """Return the kinds of files: the folders in conf/ to which a user may add files."""
-    return (*STUDY_FILES[:2], "claims", "figures", *registry.group_names(), "device", "tune")
+    own = (*STUDY_FILES[:2], "claims", "figures")
+    return (*own, *registry.group_names(), "device", "tune", "sweep")
 
 
 def make_schema(kind: str = "") -> Schema:
@@ -88,6 +90,7 @@ def definitions() -> dict[str, Schema]:
         "figures_file": mapping_file("figure", "part_of_a_figure"),
         **{f"{group}_file": option_file(group) for group in groups},
         **{f"{section}_file": section_file(section) for section in ("device", "tune")},
+        "sweep_file": sweep_file_schema(),
         "claim": by_kind("claim", claim_kinds.KINDS, DEFAULT_CLAIM),
         "figure": by_kind("figure", figure_kinds.KINDS),
         "part_of_a_claim": part_by_kind("claim", claim_kinds.KINDS),

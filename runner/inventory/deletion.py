@@ -3,9 +3,9 @@
 A trial's folder is moved to `trials/.pruned-<id>/<arm>/<seed>` in one step. It is deleted there,
 after all locks are released. The next prune deletes the rest that a killed one has left.
 
-Of a deleted trial that was finished, `first.json` remains: the time of its first finish. So a claim
-that is written later still counts as written after these results, and a report still names the
-seeds that were computed and are left out.
+The file `first.json` of a finished trial remains: the time of its first finish. So a claim that is
+written later still counts as written after these results. A report still names the seeds that were
+computed and are left out.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ from runner.study.store_use import acquire_with_notice, reserve_trials
 
 
 def prune_experiment(listed: PrunePlan, request: PruneRequest) -> PrunePlan:
-    """Delete what was listed and may still be deleted; return the plan that was carried out.
+    """Delete the listed paths that may still be deleted; return the plan with these deletions.
 
     The trials and runs are read again under the locks of the store, since a command may have
     started or finished in the meantime.

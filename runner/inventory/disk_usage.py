@@ -20,7 +20,7 @@ class DiskUsage:
     _counted: set[tuple[int, int]] = field(default_factory=set)
 
     def measure(self, path: Path, without: Collection[Path] = ()) -> int:
-        """Return the bytes of a file, or of a folder and all that it holds; 0 if it is missing.
+        """Return the bytes of a file, or of a folder with its contents; 0 if it is missing.
 
         The paths `without` do not count.
         """

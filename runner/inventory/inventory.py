@@ -50,7 +50,7 @@ class ExperimentInventory:
 
     @property
     def unreferenced(self) -> list[StoredTrial]:
-        """The trials that no run refers to, without those that are running."""
+        """The trials that no run refers to, without the running ones."""
         return [
             trial
             for trial in self.trials

@@ -1,8 +1,7 @@
-"""The choice of what `store prune` deletes: trials that no run needs, and weights. No torch.
+"""The choice of the paths that `store prune` deletes: unneeded trials, and weights. No torch.
 
-Never chosen are a trial that a run refers to, a trial that is running, and a trial with a link or a
-file that is not ablab's. The weights of a finished trial are read by nobody but the user: a run
-needs the trial's other records only.
+A trial stays if a run refers to it, if it is running, or if it holds a link or an unknown file. A
+run needs no weights of a finished trial: its reports are made from the trial's other records.
 """
 
 import math
@@ -17,6 +16,7 @@ from runner.inventory.stored_trials import StoredTrial, TrialState
 from runner.records.checkpoint_files import STATE, steps
 from runner.records.files import list_names
 from runner.records.store import CHECKPOINTS
+from runner.wording.names import format_count
 from runner.wording.output import truncate_middle
 
 KEEP_WEIGHTS = ("all", "best", "none")
@@ -68,7 +68,7 @@ class Deletion:
 
 @dataclass(frozen=True)
 class PrunePlan:
-    """The deletions in one experiment, and lines on what is left alone and why."""
+    """The deletions in one experiment, and lines on the trials that stay, with the reasons."""
 
     experiment: ExperimentInventory
     deletions: tuple[Deletion, ...]
@@ -93,7 +93,7 @@ class PrunePlan:
 def make_prune_plan(
     inventory: ExperimentInventory, request: PruneRequest, in_use: str = ""
 ) -> PrunePlan:
-    """Return what to delete in one experiment.
+    """Return the deletions in one experiment.
 
     `in_use` is why its unreferenced trials must stay: a study may need them for its report.
     """
@@ -106,18 +106,19 @@ def make_prune_plan(
         whole = [trial for trial in old if trial.key in unreferenced]
         reason = in_use or inventory.unknown_references
         if whole and reason:
-            what = f"no run refers to {len(whole)} trials, but {reason}: they stay"
-            notes.append(what)
+            trials = format_count(len(whole), "trial")
+            notes.append(f"no run refers to {trials}, but {reason}: they stay")
             whole = []
     deletions = [Deletion(trial, trial.slot.folder, trial.size) for trial in whole]
     if request.keep_weights:
-        gone = {trial.key for trial in whole}
-        rest = [t for t in old if t.key not in gone and t.state is TrialState.done]
-        kept = {trial.key for trial in choose_kept(candidates, request.keep_weights)}
+        deleted_keys = {trial.key for trial in whole}
+        rest = [t for t in old if t.key not in deleted_keys and t.state is TrialState.done]
+        staying = [trial for trial in candidates if trial.key not in deleted_keys]
+        kept_keys = {trial.key for trial in choose_kept(staying, request.keep_weights)}
         for trial in rest:
             if not trial.has_other_format:
                 paths = removable_parts(
-                    trial, is_kept=trial.key in kept, keeps_all=request.keep_weights == "all"
+                    trial, is_kept=trial.key in kept_keys, keeps_all=request.keep_weights == "all"
                 )
                 deletions += [Deletion(trial, path, measure_all([path])) for path in paths]
     return PrunePlan(inventory, tuple(deletions), tuple(notes))
@@ -140,8 +141,8 @@ def can_touch(trial: StoredTrial, notes: list[str]) -> bool:
 def choose_kept(trials: Sequence[StoredTrial], keep: str) -> list[StoredTrial]:
     """Return the finished trials that keep their weights.
 
-    With `best` this is one trial of each arm: the one with the lowest `BEST_METRIC` of those that
-    did not diverge. Where no trial has the metric, it is the first seed.
+    With `best` this is one trial of each arm: the trial with the lowest `BEST_METRIC` that did
+    not diverge. Where no trial has the metric, it is the first seed.
     """
     done = [trial for trial in trials if trial.state is TrialState.done]
     if keep != "best":

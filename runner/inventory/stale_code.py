@@ -38,7 +38,7 @@ class CurrentCode:
             return None
 
     def save(self) -> None:
-        """Keep what was read of the code for later commands."""
+        """Save the digests of the modules for later commands."""
         module_source.CACHE.save()
 
     def _root_modules(self, config: Mapping[str, Any]) -> frozenset[str]:

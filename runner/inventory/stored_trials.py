@@ -127,7 +127,7 @@ def is_trial(folder: Path) -> bool:
 
 
 def read_trial(slot: Slot, usage: DiskUsage) -> StoredTrial:
-    """Return a trial as it lies on disk now."""
+    """Return a trial with its present files."""
     names = list_names(slot.folder)
     status = slot.status()
     before = len(usage.links)

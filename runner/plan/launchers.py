@@ -1,15 +1,16 @@
 """Hydra's launchers: their engines, the extras with them, and the cores of a job. No torch."""
 
+import contextlib
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import Enum
 from importlib.util import find_spec
 
 from hydra.core.override_parser.types import Sweep
 
 from runner import device
-from runner.config import ConfigError
+from runner.config import ConfigError, Device, DeviceName
 from runner.wording.names import name_hint
 from runner.wording.output import truncate_middle
 
@@ -51,6 +52,16 @@ PLUGIN_OPTIONS = {
     "ray": Engine.ray,
 }
 """The plug-ins' own options, which the presets extend."""
+
+
+OTHER_MACHINES = (Engine.slurm, Engine.ray)
+"""Engines whose jobs may have devices that the machine of the command lacks."""
+
+
+class JobMachines:
+    """Whether this command plans trials that the jobs of a launcher compute on other machines."""
+
+    elsewhere = False
 
 
 def engine_of(launcher: str) -> Engine | None:
@@ -103,6 +114,32 @@ def installed_options() -> set[str]:
 
     Plugins.instance()
     return {name.removesuffix(".yaml") for name in ConfigStore.instance().list("hydra/launcher")}
+
+
+@contextlib.contextmanager
+def planning_for_jobs(overrides: Sequence[str]) -> Iterator[None]:
+    """In a `with` block, plan for the machines of a launcher's jobs, e.g. on a login node.
+
+    `overrides` are the typed settings of Hydra. The launchers of this machine change nothing.
+    """
+    chosen = [text.partition("=")[2] for text in overrides if text.startswith("hydra/launcher=")]
+    before = JobMachines.elsewhere
+    JobMachines.elsewhere = any(engine_of(name) in OTHER_MACHINES for name in chosen)
+    try:
+        yield
+    finally:
+        JobMachines.elsewhere = before
+
+
+def resolve_device(options: Device) -> DeviceName:
+    """Return the device that a config selects on the machine of its trials.
+
+    Raises:
+        ConfigError: the trials are computed on this machine, which does not have the device.
+    """
+    if JobMachines.elsewhere and options.name is not DeviceName.auto:
+        return options.name
+    return device.resolve(options)
 
 
 def is_installed(module: str) -> bool:

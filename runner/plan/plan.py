@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runner import gpus
 from runner.claims.fairness import ConditionValue
 from runner.config import ArmConfig, DeviceName, Study, flatten, signature_fields
-from runner.plan import launchers
+from runner.plan import gpus, launchers
 
 
 @dataclass(frozen=True)

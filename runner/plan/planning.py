@@ -22,6 +22,7 @@ from runner.plan import (
     arguments,
     checks,
     code_hash,
+    launchers,
     memory,
     part_inspection,
     plugin_packages,
@@ -42,6 +43,7 @@ from runner.plan.missing_preset import check_scale_exists, note_missing_preset
 from runner.plan.plan import Plan, PlannedArm, count_workers, effective_baseline
 from runner.plan.question_names import set_question_name
 from runner.plan.report_spec import ReportSpec, read_report_spec
+from runner.plan.timed_arms import note_timed_arms
 from runner.records import provenance, store
 
 
@@ -54,6 +56,7 @@ def make_plan(
     arms: Mapping[str, list[str]] | None = None,
     evaluation: Evaluation = Evaluation.report,
     text_hashes: Mapping[str, str] | None = None,
+    reports: bool = True,
 ) -> Plan:
     """Make the plan of a study.
 
@@ -65,6 +68,7 @@ def make_plan(
         evaluation: the held-out data that the trials are evaluated on.
         text_hashes: hashes of the user's texts in an earlier plan of the same command. A text that
             has changed since is an error.
+        reports: whether a report follows; without one, its limits are not noted.
 
     Raises:
         ConfigError: the message has the errors of all arms, one line each.
@@ -95,7 +99,7 @@ def make_plan(
     inspector.check_arms(composed.arms)
     task_inspection.check_tasks(composed.arms, study.plugins)
     # Refuse everything that can be refused before data are prepared, which may take minutes.
-    devices = {name: device.resolve(arm.device) for name, arm in composed.arms.items()}
+    devices = {name: launchers.resolve_device(arm.device) for name, arm in composed.arms.items()}
     tuned = study.tune.key is not None and evaluation is Evaluation.report
     notes = (
         composed.notes
@@ -127,17 +131,12 @@ def make_plan(
         planned.append(
             PlannedArm(name, typed_arm, arm, resolved, data, text, signature, hashed, modules)
         )
-    # Collect notes on arms and claims that the report will not compare or decide.
     seeds = tuple(range(study.seed, study.seed + study.n_seeds))
-    baseline = effective_baseline(planned, study)
-    if study.baseline not in (None, baseline):
-        notes.append(f"baseline {study.baseline} is not computed; {baseline} takes its place")
-    notes += note_other_seeds(planned, baseline)
+    # A job of a sweep may compute a part of the study, and leave the report to the command.
+    if reports:
+        notes += note_report_limits(study, spec, planned)
     notes += note_missing_preset(study, overrides)
-    # A smoke run decides nothing, so that few seeds are expected.
-    if study.scale is not Scale.smoke:
-        notes += checks.too_few_seeds(spec, study, planned)
-        notes += checks.too_few_points(spec, planned)
+    # The memory of trials that run at the same time adds up.
     notes += memory.note_parallel_memory(
         planned, count_workers(study, len(planned) * len(seeds), planned)
     )
@@ -158,6 +157,20 @@ def make_plan(
         text_hashes=data_of.text_hashes,
         plugins=code_hash.describe_plugins(composed.arms, study.plugins),
     )
+
+
+def note_report_limits(study: Study, spec: ReportSpec, planned: Sequence[PlannedArm]) -> list[str]:
+    """Return notes on arms and claims that the report will not compare or decide."""
+    notes = []
+    baseline = effective_baseline(planned, study)
+    if study.baseline not in (None, baseline):
+        notes.append(f"baseline {study.baseline} is not computed; {baseline} takes its place")
+    notes += note_other_seeds(planned, baseline)
+    # A smoke run decides nothing, so that few seeds are expected.
+    if study.scale is not Scale.smoke:
+        notes += checks.too_few_seeds(spec, study, planned)
+        notes += checks.too_few_points(spec, planned)
+    return [*notes, *note_timed_arms(spec, planned)]
 
 
 def check_before_data(

@@ -65,6 +65,7 @@ def verdict_card(finding: Finding, study: StudyRecord) -> dict[str, Any]:
         "noise": ""
         if finding.noise_floor is None
         else quantity.format_quantity(finding.noise_floor, finding.unit),
+        "noise_meaning": claim.noise_meaning if isinstance(claim, StatisticalClaim) else "",
         "aa": _aa_row(finding, aa),
         "positive": _positive_row(finding, positive, study),
         "unequal": format_unequal_settings(finding.unequal),

@@ -38,7 +38,7 @@ def renew_index(outputs: Path) -> str:
             cards, sweeps = read_run_cards(outputs), read_sweep_cards(outputs)
             text = render_index(cards, sweeps)
             write_atomically(outputs / INDEX_FILE, text.encode("utf-8", "backslashreplace"))
-    except Exception as error:  # whatever lies in the folder, the run is done
+    except Exception as error:  # the run is done, and no other file may fail it
         return f"{outputs / INDEX_FILE} could not be written ({describe_error(error)})"
     return ""
 

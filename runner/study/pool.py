@@ -18,8 +18,9 @@ from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
-from runner import gpus, registry
+from runner import registry
 from runner.config import DeviceName
+from runner.plan import gpus
 from runner.records import private_folders
 from runner.records.job import Job
 from runner.records.step_times import StepTimingJob

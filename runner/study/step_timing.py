@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runner.config import Scale
-from runner.metric_names import STEP_ALONE
-from runner.plan import estimates
 from runner.plan.plan import Plan
 from runner.plan.report_spec import read_report_spec
+from runner.plan.timed_arms import find_timed_arms
 from runner.records import provenance
 from runner.records.job import Job, Stage
 from runner.records.step_times import (
@@ -30,32 +29,13 @@ from runner.study.progress import Progress
 from runner.study.timing_passes import shuffle_within_seeds, timing_noise
 from runner.wording.names import format_count
 
-TRAINS = "time/step"  # every arm that trains records it
 N_STEPS, N_WARMUP = 30, 5  # timed steps of a trial in one pass, and steps before them
 SMOKE_STEPS, SMOKE_WARMUP = 3, 1
 
 
-def arms_to_time(plan: Plan) -> set[str]:
-    """Return the arms whose steps are timed: those of claims and headlines that need it."""
-    spec = read_report_spec(plan.study)
-    named = {
-        arm
-        for claim in spec.claims
-        if STEP_ALONE in claim.named_metrics
-        for arm in claim.named_arms
-    }
-    if any(headline.metric == STEP_ALONE for headline in spec.headline):
-        named |= {arm.name for arm in plan.arms}
-    return {
-        arm.name
-        for arm in plan.arms
-        if arm.name in named and estimates.expected_metrics(arm.config).has(TRAINS)
-    }
-
-
 def read_all_step_times(plan: Plan, entries: Sequence[Entry]) -> dict[Slot, StepTimes]:
     """Return the step times of the trials whose arms are timed; {} if no claim needs them."""
-    arms = arms_to_time(plan)
+    arms = find_timed_arms(read_report_spec(plan.study), plan.arms)
     if not arms:
         return {}
     machine = provenance.machine()
@@ -76,7 +56,7 @@ def time_steps_alone(plan: Plan, entries: Sequence[Entry]) -> None:
     Raises:
         KeyboardInterrupt: the command was interrupted; all processes have ended.
     """
-    arms = arms_to_time(plan)
+    arms = find_timed_arms(read_report_spec(plan.study), plan.arms)
     finished = {
         entry.slot: entry
         for entry in reversed(entries)

@@ -6,13 +6,14 @@ that deletes trials needs the lock for itself.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from filelock import AcquireReturnProxy, BaseFileLock, Timeout
 
 from runner.records import locks
 from runner.records.checkpoint_files import raise_blocked
+from runner.records.files import is_folder, list_names
 from runner.records.store import Store
 
 USE_LOCK = ".in-use"
@@ -25,14 +26,28 @@ def use_trials(outputs: Path, experiment: str) -> Iterator[None]:
     """Keep other commands from deleting the trials of an experiment during a `with` block.
 
     The block runs without a lock where the store cannot be written, or where its disk has no locks.
+    If the block computes nothing in a new store, no folder remains of it.
     """
     folder = Store.trials_folder(outputs, experiment)
+    new_folders = [path for path in (folder, *folder.parents) if not is_folder(path)]
     with contextlib.ExitStack() as stack:
+        if new_folders:
+            stack.callback(remove_unused_folders, new_folders)
         with contextlib.suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
             descriptor = stack.enter_context(locks.open_lock_file(folder / USE_LOCK))
             locks.lock(descriptor, exclusive=False, on_wait=lambda: None)
         yield
+
+
+def remove_unused_folders(folders: Sequence[Path]) -> None:
+    """Remove the folder of the lock, which comes first, and its parents, if they hold no more."""
+    if list_names(folders[0]) != [USE_LOCK]:
+        return
+    with contextlib.suppress(OSError):
+        (folders[0] / USE_LOCK).unlink()
+        for folder in folders:
+            folder.rmdir()
 
 
 @contextlib.contextmanager

@@ -19,14 +19,15 @@ from runner.stats.comparison import pivot_results, summarise_arms
 from runner.sweeps.family import correct_over_points
 from runner.sweeps.outcomes import PointOutcome
 from runner.sweeps.record import (
+    COMPARISON_NUMBERS,
+    COMPARISON_TEXTS,
     RESULT_COLUMNS,
     VALUE_COLUMNS,
     PointRecord,
     SweepHeadline,
     SweepRecord,
 )
-
-COMPARED = ["point", "n_looks", "n", "standing", "p", "p_sign_flip"]
+from runner.wording.phrases import join_with_and
 
 
 class RunFiles:
@@ -117,11 +118,11 @@ def collect_sweep(
     headlines = merge_headlines([one for run in runs.values() for one in run.headlines()])
     comparison = _comparisons(runs)
     family = correct_over_points(comparison, _differences(runs, comparison))
-    first = next(iter(runs.values()))
+    over = f"A sweep over {join_with_and([*keys]) or 'several studies'}"
     questions = dict.fromkeys(run.outline.question for run in runs.values())
     return SweepRecord(
         command=command,
-        title=title or (first.outline.question if len(questions) == 1 else "Several questions"),
+        title=title or (next(iter(questions)) if len(questions) == 1 else over),
         scale=", ".join(dict.fromkeys(run.outline.scale for run in runs.values())),
         keys=tuple(keys),
         points=tuple(points),
@@ -158,7 +159,11 @@ def _comparisons(runs: Mapping[int, RunFiles]) -> pd.DataFrame:
         for number, run in runs.items()
         if len(run.comparison)
     ]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COMPARED)
+    return (
+        pd.concat(tables, ignore_index=True)
+        if tables
+        else pd.DataFrame(columns=["point", *COMPARISON_TEXTS, *COMPARISON_NUMBERS])
+    )
 
 
 def _differences(runs: Mapping[int, RunFiles], comparison: pd.DataFrame) -> list[pd.Series | None]:

@@ -6,16 +6,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from runner import hydra_app
 from runner.invocation import StudyPart
-from runner.plan import hydra_loader
-from runner.study import interrupts
+from runner.plan import hydra_loader, launchers
+from runner.study import hydra_app, interrupts
+from runner.study.store_use import use_trials
 from runner.sweeps.jobs import SweepJob
 from runner.sweeps.other_sweeper import run_other_sweeper
 from runner.sweeps.outcomes import LEFT_OUT, PointOutcome, describe_points, find_exit_code
 from runner.sweeps.points import Seeds, SweepPoint, group_into_points
 from runner.sweeps.request import SweepRequest, choose_folder, read_request
 from runner.sweeps.task import JobOutcome, StudyTask, describe_failure, stop_others
+from runner.wording.output import describe_error, say, truncate_middle
 
 STOP_FILE = ".stopped"
 
@@ -35,17 +36,25 @@ def run_sweep(checked: Sequence[str], command: str, *, full_error: bool) -> int:
         print(f"note: {note}", flush=True)  # noqa: T201
     outcomes = launch.compute(points)
     interrupts.raise_if_interrupted()
-    page = None
+    page, code = None, find_exit_code(outcomes)
     if len(points) > 1 and any(one.outcome.folder for one in outcomes):
         from runner.sweeps.report import report_sweep
 
-        page = report_sweep(launch.folder, request.title, command, outcomes, notes)
+        try:
+            page = report_sweep(launch.folder, request.title, command, outcomes, notes)
+        except Exception as error:  # the reports of the points are kept
+            interrupts.raise_if_interrupted()
+            if full_error:
+                raise
+            text = truncate_middle(describe_error(error), 160)
+            say(f"the page of the sweep could not be written: {text}")
+            code = 1
     jobs = launch.folder / "jobs"  # the output of a launcher's jobs, if it keeps them in files
     if len(points) > 1 or outcomes[0].point.is_shared or jobs.is_dir():
         print(describe_points(outcomes, page))  # noqa: T201
     if jobs.is_dir():
         print(f"output of the jobs: {jobs}")  # noqa: T201
-    return find_exit_code(outcomes)
+    return code
 
 
 @dataclass(frozen=True)
@@ -76,8 +85,13 @@ class SweepLaunch:
 
     def compute(self, points: Sequence[SweepPoint]) -> list[PointOutcome]:
         """Compute and report all points; the jobs of a shared study only compute its trials."""
+        folders = (self.folder, self.folder.parent, self.request.outputs)
+        new_folders = [folder for folder in folders if not folder.exists()]
+        uses = contextlib.ExitStack()
         try:
             opened = {i: self._open(one) for i, one in enumerate(points) if one.is_shared}
+            for point in (one for one in points if one.is_shared):
+                self._use_trials(point, uses)
             ready = [i for i, _ in enumerate(points) if i not in opened or opened[i] is None]
             jobs = [(i, job) for i in ready for job in points[i].jobs]
             results = self._launch([(points[i], job) for i, job in jobs])
@@ -87,9 +101,11 @@ class SweepLaunch:
                 outcome = opened.get(i) or self._finish(point, mine)
                 outcomes.append(PointOutcome(point, outcome))
         finally:
+            uses.close()
             with contextlib.suppress(OSError):
                 self.stop_file.unlink()
-                self.folder.rmdir()
+                for folder in new_folders:  # only an empty one is removed
+                    folder.rmdir()
         return outcomes
 
     def _open(self, point: SweepPoint) -> JobOutcome | None:
@@ -99,6 +115,14 @@ class SweepLaunch:
         outcome = self._do(point, StudyPart.opening)
         is_open = outcome.state == "done" and not outcome.summary  # plan=only has a summary
         return None if is_open else outcome
+
+    def _use_trials(self, point: SweepPoint, uses: contextlib.ExitStack) -> None:
+        """Keep the trials of a shared study from being deleted between its jobs and its report."""
+        with contextlib.suppress(Exception):  # its job reports a config that cannot be composed
+            place = self._call(point.overrides, lambda config: (config.outputs, config.experiment))
+            outputs, experiment = place
+            uses.enter_context(use_trials(Path(str(outputs)), str(experiment)))
+        interrupts.raise_if_interrupted()
 
     def _launch(self, jobs: Sequence[tuple[SweepPoint, SweepJob]]) -> list[JobOutcome]:
         """Return the outcome of each job, by the chosen launcher."""
@@ -135,7 +159,8 @@ class SweepLaunch:
         stop_file = str(self.stop_file) if part is StudyPart.opening else ""
         task = StudyTask(part, "", stop_file, is_point=True, full_error=self.full_error)
         try:
-            outcome: JobOutcome = self._call(point.overrides, task)
+            with launchers.planning_for_jobs(self.request.hydra):
+                outcome: JobOutcome = self._call(point.overrides, task)
         except Exception as error:
             interrupts.raise_if_interrupted()
             outcome = self._refuse(point.overrides, error)

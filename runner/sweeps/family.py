@@ -1,8 +1,8 @@
 """All points of a sweep as one family of tests: one correction over their comparisons.
 
-If all comparisons have the same seeds, the family is tested as within a report: by the max-T test
-(`runner.stats.max_t`), in which a pattern gives a seed one sign at every point. Otherwise the
-separate sign-flip tests are corrected by Holm's method, which needs more seeds.
+If all comparisons have the same seeds, the family is tested by the max-T test, as within a report
+(`runner.stats.max_t`). A pattern then gives a seed one sign at every point. Otherwise the separate
+sign-flip tests are corrected by Holm's method, which needs more seeds.
 """
 
 import math
@@ -57,6 +57,11 @@ class Family:
             f"An arm is better or worse at a point if the point's own report says so, and if this "
             f"corrected p is below {ALPHA:g}."
         ]
+        if (looks := int(self.comparison["n_looks"].max())) > 1:
+            lines.append(
+                f"Up to {looks} reports have looked at these arms, so that the limit is as low as "
+                f"{alpha_at_look(looks):.3g} for some points."
+            )
         if self.least_p >= ALPHA:
             lines.append(
                 f"With {self.n_seeds} seeds the smallest possible corrected p is "

@@ -52,12 +52,14 @@ def draw_sweep_figures(sweep: SweepRecord) -> tuple[dict[str, Figure], Records, 
         points = [point for point in sweep.reported if point.experiment == headline.experiment]
         name = figure_name(headline, sweep)
         if len(points) < 2:
-            notes.append(f"{headline.label} has no figure: only one point has values.")
+            notes.append(f"{sweep.label(headline)} has no figure: only one point has values.")
             continue
         axes = choose_axes(sweep.keys, points)
         table = value_table(sweep, headline, points, axes)
         if axes.panels and len(table[list(axes.panels)].drop_duplicates()) > MAX_PANELS:
-            notes.append(f"{headline.label} has no figure: it would need over {MAX_PANELS} panels.")
+            notes.append(
+                f"{sweep.label(headline)} has no figure: it would need over {MAX_PANELS} panels."
+            )
             continue
         tables[name] = table
         figures[name] = make_figure(name, headline, axes, table, points)
@@ -183,8 +185,8 @@ def describe_together(axes: SweepAxes, points: Sequence[PointRecord]) -> str:
     """Return a sentence on the keys that change together with x; "" without any."""
     if not axes.together:
         return ""
-    seen: Mapping[str, None] = dict.fromkeys(
+    values: Mapping[str, None] = dict.fromkeys(
         format_settings({key: point.settings[key] for key in (axes.x, *axes.together)})
         for point in points
     )
-    return f" {join_with_and(list(axes.together))} changes with {axes.x}: {'; '.join(seen)}."
+    return f" {join_with_and(list(axes.together))} changes with {axes.x}: {'; '.join(values)}."

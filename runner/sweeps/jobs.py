@@ -63,7 +63,7 @@ def split_typed(texts: Sequence[str]) -> tuple[list[str], list[Axis]]:
     """Return the overrides that every job has, and an axis for each swept override."""
     fixed: list[str] = []
     axes: list[Axis] = []
-    for text in texts:
+    for text in last_of_each_key(texts):
         override = parse_override(text)
         if override.is_sweep_override():
             axes.append([Choice((value,)) for value in sweep_values(override)])
@@ -111,7 +111,9 @@ def combine(base: Sequence[str], axes: Sequence[Axis], fixed: Sequence[str]) -> 
     jobs: dict[tuple[str, ...], SweepJob] = {}
     for choices in itertools.product(*axes):
         chosen = [text for choice in choices for text in choice.overrides]
-        overrides = tuple(last_of_each_key([*base, *chosen, *fixed]))
+        last = last_of_each_key([*base, *chosen, *fixed])
+        # The overrides that all jobs share come first, as a user would type them.
+        overrides = tuple(sorted(last, key=lambda text: text in chosen))
         swept = {parse_override(text).key_or_group for text in chosen}
         name = ", ".join(choice.name for choice in choices if choice.name)
         jobs.setdefault(overrides, SweepJob(overrides, read_settings(overrides, swept), name))
@@ -128,7 +130,7 @@ def read_settings(overrides: Iterable[str], keys: Collection[str]) -> dict[str, 
 
 
 def last_of_each_key(texts: Iterable[str]) -> list[str]:
-    """Return overrides without those whose key a later one sets, in the order of the last ones."""
+    """Return the last override of each key, in the order of these last ones."""
     last: dict[tuple[str, bool], str] = {}
     for text in texts:
         override = parse_override(text)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from omegaconf import DictConfig
 
-from runner import hydra_app
 from runner.plan import hydra_loader
+from runner.study import hydra_app
 from runner.sweeps.outcomes import PointOutcome, describe_points
 from runner.sweeps.points import SweepPoint
 from runner.sweeps.task import StudyTask

@@ -53,7 +53,8 @@ def describe_points(outcomes: Sequence[PointOutcome], page: Path | None) -> str:
     ]
     if n_left_out:
         counts.append(f"{n_left_out} not run")
-    lines = ["", f"{', '.join(counts)}:", *(one.line for one in outcomes)]
+    heads = [f"{', '.join(counts)}:"] if len(outcomes) > 1 else []
+    lines = ["", *heads, *(one.line for one in outcomes)]
     if page is not None:
         lines.append(f"table and figures over the points: {page}")
     return "\n".join(lines)

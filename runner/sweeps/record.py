@@ -9,6 +9,14 @@ import pandas as pd
 RECORD_FILE = "sweep.json"
 RESULT_COLUMNS = ["arm", "metric", "unit", "n", "mean", "low", "high"]
 VALUE_COLUMNS = ["point", "arm", "seed", "metric", "value"]
+COMPARISON_TEXTS = [
+    *("arm", "baseline", "metric", "experiment"),
+    *("standing", "sweep_standing", "words"),
+]
+COMPARISON_NUMBERS = [
+    *("n", "n_looks", "difference", "low", "high"),
+    *("p", "p_sign_flip", "p_holm", "p_sweep"),
+]
 FORMAT = 1
 
 
@@ -97,6 +105,11 @@ class SweepRecord:
     def is_smoke(self) -> bool:
         """Whether all points are smoke runs, which are no evidence."""
         return self.scale == "smoke"
+
+    def label(self, headline: SweepHeadline) -> str:
+        """Return the name of a headline, with its experiment if the sweep has several."""
+        several = len({one.experiment for one in self.headlines}) > 1
+        return f"{headline.label} in {headline.experiment}" if several else headline.label
 
     @property
     def reported(self) -> list[PointRecord]:

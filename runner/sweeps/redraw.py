@@ -12,6 +12,8 @@ from runner.config import ConfigError
 from runner.records.schemas import is_count, is_shallow_mapping, is_string, is_string_list
 from runner.report import untrusted_run
 from runner.sweeps.record import (
+    COMPARISON_NUMBERS,
+    COMPARISON_TEXTS,
     FORMAT,
     RECORD_FILE,
     RESULT_COLUMNS,
@@ -49,11 +51,6 @@ SWEEP_SCHEMA: dict[str, Check] = {
     "points": lambda value: _are_rows(value, POINT_SCHEMA) and 0 < len(value) <= MAX_POINTS,
     "headlines": lambda value: _are_rows(value, HEADLINE_SCHEMA),
 }
-COMPARISON_COLUMNS = {
-    **dict.fromkeys(("arm", "baseline", "metric", "experiment", "standing"), str),
-    **dict.fromkeys(("sweep_standing", "words"), str),
-    **dict.fromkeys(("n", "difference", "low", "high", "p_sweep"), float),
-}
 
 
 def _are_rows(value: Any, schema: dict[str, Check]) -> bool:
@@ -63,14 +60,6 @@ def _are_rows(value: Any, schema: dict[str, Check]) -> bool:
         and all(check(row[key]) for key, check in schema.items())
         for row in value
     )
-
-
-def is_sweep_folder(folder: Path) -> bool:
-    """Return whether a folder has the record of a sweep."""
-    try:
-        return (folder / RECORD_FILE).is_file()
-    except (OSError, ValueError):
-        return False
 
 
 def redraw_sweep(folder: Path) -> Path:
@@ -138,7 +127,10 @@ def _point(row: dict[str, Any], keys: list[str]) -> PointRecord:
 def _read_frame(folder: Path, name: str, attribute: str, n_points: int) -> pd.DataFrame:
     columns: dict[str, type] = {
         "results": {**dict.fromkeys(RESULT_COLUMNS, float), "arm": str, "metric": str, "unit": str},
-        "comparison": COMPARISON_COLUMNS,
+        "comparison": {
+            **dict.fromkeys(COMPARISON_TEXTS, str),
+            **dict.fromkeys(COMPARISON_NUMBERS, float),
+        },
         "values": {**dict.fromkeys(VALUE_COLUMNS, float), "arm": str, "metric": str, "seed": int},
     }[attribute]
     content = untrusted_run.read_run_file(folder, name)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from runner.figures.draw import draw_all
 from runner.records.files import write_atomically, write_json
+from runner.report.index_page import renew_index
 from runner.sweeps.collection import collect_sweep
 from runner.sweeps.figures import draw_sweep_figures
 from runner.sweeps.jobs import format_value
@@ -37,6 +38,8 @@ def report_sweep(
     folder.mkdir(parents=True, exist_ok=True)
     write_records(folder, sweep)
     page = write_page(folder, sweep)
+    if line := renew_index(folder.parents[1]):
+        print(f"note: {line}")  # noqa: T201
     paragraphs = [" ".join(sentences) for sentences in answer_paragraphs(sweep)]
     print("\n".join(["", *paragraphs, *certainty_lines(sweep)]))  # noqa: T201
     return page

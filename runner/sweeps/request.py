@@ -27,7 +27,7 @@ class SweepRequest:
     """The command line of a sweep.
 
     Attributes:
-        flags: the arguments that are no overrides, without `-m`.
+        flags: the arguments besides overrides, without `-m`.
         hydra: the overrides of Hydra's own settings, e.g. the launcher.
         shared: the overrides of keys that have one value for the whole sweep.
         jobs: the jobs.

@@ -40,7 +40,7 @@ def headline_table(sweep: SweepRecord, headline: SweepHeadline) -> dict[str, Any
                 row |= _result_cells(compared.get((point.number, arm)), display)
             rows.append(row)
     return {
-        "title": capitalise(headline.label),
+        "title": capitalise(sweep.label(headline)),
         "metric": headline.metric,
         "unit": display.name,
         "direction": DIRECTION_WORDS[headline.direction],

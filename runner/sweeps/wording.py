@@ -90,7 +90,7 @@ def _arm_sentences(
         where = name_points(points, n_all)
         subject = f"{arm} {WORDS[standing][0]} {headline.baseline}" if i == 0 else ""
         clauses.append(f"{subject or f'it {SHORT_WORDS[standing]}'} {where}")
-    sentences = [f"In {headline.label}, {'; '.join(clauses)}."]
+    sentences = [f"In {sweep.label(headline)}, {'; '.join(clauses)}."]
     differences = [float(row["difference"]) for row in rows]
     finite = [value for value in differences if math.isfinite(value)]
     if len(finite) > 1:

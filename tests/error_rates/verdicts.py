@@ -352,5 +352,5 @@ def claim_power_cells(*, quick: bool) -> list[Cell]:
             partial(other_power, kind=kind, n=n),
         )
         for kind in OTHER_STUDIES
-        for n in ((8,) if quick else (8, 10, 12))
+        for n in ((8,) if quick else (8, 10))
     ]

@@ -31,9 +31,12 @@ def texts(path: str, category: str, source: str) -> Iterator[Text]:
 
 
 def cells(line: str) -> list[str]:
-    """Return a line with the cells of a table two spaces apart; a heading without its marks."""
+    """Return a line with the cells of a table two spaces apart; a heading without its marks.
+
+    The lines of a cell, with `<br>` between them, are texts of their own.
+    """
     if line.lstrip().startswith("|"):
-        inner = re.sub(r"(?<!\\)\|", "  ", line.strip().strip("|"))
+        inner = re.sub(r"(?<!\\)\||<br>", "  ", line.strip().strip("|"))
         return ["" if set(inner) <= set(" -:") else inner.strip()]
     if line.lstrip().startswith("#"):
         return [line.lstrip("# ")]  # the blank line below it ends the block

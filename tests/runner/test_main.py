@@ -265,34 +265,6 @@ def test_the_listing_prints_nothing_that_changes_a_terminal(tmp_path: Path):
     assert f"{tmp_path / 'my_gate.yaml'} is not read" in text
 
 
-@pytest.mark.parametrize("launcher", ["basic", "elsewhere"])
-def test_a_sweep_is_summed_up_wherever_its_points_ran(launcher: str, monkeypatch, capsys):
-    from hydra.core.config_store import ConfigStore
-
-    from runner import __main__ as main
-
-    target = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
-    store = ConfigStore.instance()
-    store.store(group="hydra/launcher", name="elsewhere", node={"_target_": target})
-
-    def run_and_report(config, *_) -> str:
-        if config.seed == 1:
-            raise ConfigError("seed=1 is refused")
-        return f"moe: 4 trials of seed {config.seed}"
-
-    monkeypatch.setattr("runner.invocation.run_and_report", run_and_report)
-    words = ["-m", "experiment=moe", "seed=0,1", f"hydra/launcher={launcher}"]
-    monkeypatch.setattr("sys.argv", ["runner", *words])
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-    with pytest.raises(SystemExit) as end:
-        main.compose_and_run(full_error=False)
-    told = capsys.readouterr()
-    assert end.value.code == 2
-    assert told.out.endswith("1 study done, 1 failed:\nseed=0: 4 trials of seed 0\n")
-    assert "ablab: seed=1 is refused (python -m runner experiment=moe seed=1)" in told.err
-    assert "Error executing job" not in told.err
-
-
 @pytest.mark.parametrize("ends", [None, SystemExit(2)])
 def test_no_late_signal_changes_the_exit_code(monkeypatch, ends: SystemExit | None):
     """Python ends by a signal that comes while it shuts down, after a handler of ours is gone."""
@@ -310,19 +282,3 @@ def test_no_late_signal_changes_the_exit_code(monkeypatch, ends: SystemExit | No
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def test_the_lines_of_a_sweep_have_only_the_overrides_that_differ():
-    shared = ("experiment=moe", "scale=smoke")
-    outcomes = [
-        ("moe: 4 trials, 0 reused: a.html", 0, (*shared, "++ffn.n_experts=4", "seed=0")),
-        (" (point)", 2, (*shared, "++ffn.n_experts=8", "seed=0")),
-        ("moe: 1 trial, 1 reused: b.html", 0, (*shared, "++ffn.n_experts=8", "seed=1")),
-    ]
-    assert command_main.summarise_sweep(outcomes) == [
-        "ffn.n_experts=4 seed=0: 4 trials, 0 reused: a.html",
-        "ffn.n_experts=8 seed=1: 1 trial, 1 reused: b.html",
-    ]
-    assert (
-        command_main.summarise_sweep([outcomes[0]] * 2) == ["moe: 4 trials, 0 reused: a.html"] * 2
-    )

@@ -1,4 +1,4 @@
-"""Small stores of outputs, made of records that nobody computed, and random ones."""
+"""Small stores of outputs, with records that no trial computed, and random ones."""
 
 import json
 import os

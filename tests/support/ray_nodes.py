@@ -25,7 +25,12 @@ def free_port() -> int:
 def ray_environment(home: Path) -> dict[str, str]:
     """Return the environment of Ray's processes, which write their token into `home`."""
     home.mkdir(parents=True, exist_ok=True)
-    return {**child_environment(), "HOME": str(home), "RAY_USAGE_STATS_ENABLED": "0"}
+    return {
+        **child_environment(),
+        "HOME": str(home),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_worker_niceness": "0",
+    }
 
 
 @contextlib.contextmanager

@@ -42,6 +42,7 @@ class AtEqualSeconds(DirectedDifference):
 
     kind: ClassVar[str] = "at_equal_seconds"
     needs_aa_pair: ClassVar[bool] = True
+    noise_meaning: ClassVar[str] = "effect of the timing error on the estimate"
 
     arm: str
     control: str
@@ -126,7 +127,7 @@ class AtEqualSeconds(DirectedDifference):
                 for factor in (math.exp(-error), math.exp(error))
             ]
             floor = max(abs(float(mean - differences[: self.n].mean())) for mean in means)
-            notes.append(f"step times of the A/A pair are equal within {math.expm1(error):.2%}")
+            notes.append(f"step times of the A/A pair are equal within {math.expm1(error):.1%}")
         return SeedDifferences(
             differences, block, floor, evidence.unit(self.metric), tuple(notes), NOISE_WORDS
         )

@@ -31,6 +31,7 @@ class Interaction(DirectedDifference):
 
     kind: ClassVar[str] = "interaction"
     estimate_noun: ClassVar[str] = "difference of differences"
+    noise_meaning: ClassVar[str] = "twice the upper 95 % bound of the A/A difference"
 
     arm: str
     control: str

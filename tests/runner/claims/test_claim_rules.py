@@ -25,6 +25,8 @@ def sound():
         "copy", -0.5, 0.05, seed=3
     )
     columns["copy", "val/loss"] = base + values_with_sd(8, 0.02)
+    columns["base2", "val/loss"] = base[::-1]
+    columns["arm2", "val/loss"] = base[::-1] + values_with_sd(8, 0.05)[::-1]
     columns["broken", "val/loss"] = base + 5 + values_with_sd(8)
     return columns
 
@@ -34,6 +36,7 @@ ASKED = {
     "equivalence": {"delta": 1},
     "slope": {},
     "failure_rate": {"at_least": 0.6},
+    "interaction": {},
 }
 
 

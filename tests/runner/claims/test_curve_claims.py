@@ -219,6 +219,21 @@ def test_the_copy_must_agree_after_equal_seconds_too():
     assert finding.reason.startswith("the A/A pair differs: copy - base is +1")
 
 
+@pytest.mark.parametrize("build", [at_equal_seconds, curve_slope])
+@pytest.mark.parametrize(("direction", "is_shown"), [("greater", True), ("less", False)])
+def test_the_positive_control_must_show_its_difference(build, direction, is_shown):
+    curves, times = timed()
+    level = LEVELS[:, None] + values_with_sd(N, 0.01)[:, None]
+    curves["broken", LOSS] = level + CONTROL + 5
+    control = {"metric": LOSS, "arm": "broken", "control": "base", "direction": direction}
+    asked = build(positive_control=control, direction="less", margin=9)
+    (finding,) = judge_curves(curves, asked, steps=CURVE_STEPS, times=times)
+    if is_shown:
+        assert finding.verdict is not Verdict.invalid
+    else:
+        assert finding.reason.startswith("the positive control does not show its difference")
+
+
 def test_a_curve_that_ends_before_the_training_is_not_continued():
     curves, times = timed()
     history = history_table(curves, CURVE_STEPS)

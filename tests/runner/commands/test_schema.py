@@ -125,6 +125,8 @@ FAULTS = [
     ("task/waves.yaml", "length: 20", "length: long"),
     ("device/cpu.yaml", "name: cpu", "name: cpux"),
     ("tune/lr.yaml", "direction: less        #", "direction: fewer    #"),
+    ("sweep/moe_experts.yaml", "grid:\n", "gird:\n"),
+    ("sweep/moe_experts.yaml", "n_experts: [4, 8, 16]", "n_experts: 4"),
 ]
 
 

@@ -1,4 +1,4 @@
-"""The inventory of outputs: states, references, sizes, stale code, and what is not ablab's."""
+"""The inventory of outputs: states, references, sizes, stale code, links and unknown files."""
 
 import json
 import os
@@ -103,10 +103,10 @@ def test_sizes_are_those_of_du(tmp_path: Path):
         ["du", "-s", "-B1", outputs], capture_output=True, text=True, check=True
     ).stdout
     expected = int(du.split()[0]) - outputs.stat().st_blocks * 512
-    found = take_inventory(outputs)
-    (moe,) = found.experiments
+    inventory = take_inventory(outputs)
+    (moe,) = inventory.experiments
     assert moe.weights > 3 * 9000
-    assert moe.weights + moe.records + moe.reports + moe.other + found.other == expected
+    assert moe.weights + moe.records + moe.reports + moe.other + inventory.other == expected
     assert measure_all([outputs / "absent"]) == 0
 
 
@@ -119,12 +119,12 @@ def test_links_are_not_followed_and_are_named(tmp_path: Path):
     (outputs / "linked").symlink_to(elsewhere / "moe")
     (slot.folder / "tables").symlink_to(elsewhere)
     (outputs / "moe" / "latest").symlink_to("runs/absent")
-    found = only(outputs)
-    assert [trial.arm for trial in found.trials] == ["a"]
-    assert found.trials[0].unknown == ("tables",)
-    named = [os.path.relpath(link, outputs) for link in found.links]
+    inventory = only(outputs)
+    assert [trial.arm for trial in inventory.trials] == ["a"]
+    assert inventory.trials[0].unknown == ("tables",)
+    named = [os.path.relpath(link, outputs) for link in inventory.links]
     assert sorted(named) == ["moe/trials/a/seed-0/tables", "moe/trials/linked"]
-    assert found.trials[0].size < 60_000
+    assert inventory.trials[0].size < 60_000
 
 
 def test_a_file_that_is_not_ablabs_is_named(tmp_path: Path):
@@ -143,9 +143,11 @@ def test_whatever_lies_in_outputs_is_counted_without_an_error(tmp_path: Path):
     os.mkfifo(trials / "a" / "pipe")
     (tmp_path / "moe" / "runs").write_text("a file")
     (tmp_path / "file").write_text("x")
-    found = only(tmp_path)
-    assert [(trial.seed, trial.state) for trial in found.trials] == [(3, TrialState.interrupted)]
-    assert found.runs == ()
+    inventory = only(tmp_path)
+    assert [(trial.seed, trial.state) for trial in inventory.trials] == [
+        (3, TrialState.interrupted)
+    ]
+    assert inventory.runs == ()
 
 
 def test_another_format_is_told_apart(tmp_path: Path):
@@ -167,11 +169,10 @@ def test_stale_code_is_that_which_a_run_would_compute_again(
     status.write_text(status.read_text().replace(finished_plan.arms[0].code, "0" * 16))
     assert only(finished_outputs, CurrentCode()).stale == {("dense", "seed-0")}
     assert only(finished_outputs).unreferenced == []
+    # The code of an option that is not registered is unknown.
     arm = status.parents[1] / "arm.json"
     arm.write_text(arm.read_text().replace('"moe"', '"of_a_plug_in"'))
-    assert (
-        only(finished_outputs, CurrentCode()).stale == frozenset()
-    )  # the code of the arm is unknown
+    assert only(finished_outputs, CurrentCode()).stale == frozenset()
 
 
 def test_a_store_in_use_says_so(tmp_path: Path):
@@ -188,3 +189,12 @@ def test_a_file_with_two_names_counts_once(tmp_path: Path):
     usage = DiskUsage()
     assert usage.measure(tmp_path / "a") >= 100_000
     assert usage.measure(tmp_path / "b") == 0
+
+
+def test_a_study_that_computes_nothing_leaves_no_folder(tmp_path: Path):
+    with use_trials(tmp_path / "new", "moe"):
+        assert only(tmp_path / "new").in_use
+    assert list(tmp_path.iterdir()) == []
+    with use_trials(tmp_path / "new", "moe"):
+        make_trial(tmp_path / "new", "a", 0)
+    assert not only(tmp_path / "new").in_use

@@ -3,6 +3,7 @@
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from omegaconf import OmegaConf
@@ -210,8 +211,9 @@ def test_the_command_hands_on_what_was_typed(text: str, monkeypatch, capsys):
     from runner import __main__ as main
 
     given: list[list[str]] = []
+    finished = SimpleNamespace(plan=SimpleNamespace(experiment="moe"), folder=None, summary="")
     monkeypatch.setattr(
-        "runner.invocation.run_and_report", lambda _, texts, __: given.append(texts) or ""
+        "runner.invocation.run_study", lambda _, texts, *__, **___: given.append(texts) or finished
     )
     monkeypatch.setattr("sys.argv", ["runner", *MOE, text])
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")

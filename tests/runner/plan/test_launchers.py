@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from hydra.core.plugins import Plugins
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from runner.config import ConfigError
+from runner.config import ConfigError, DeviceName
 from runner.plan import arguments, launchers
 from runner.plan.hydra_loader import CheckedLoader
 from tests.support.environment import ROOT
@@ -142,6 +143,25 @@ def test_a_launcher_without_a_sweep_is_refused():
         with pytest.raises(ConfigError, match="it needs -m"):
             arguments.check_arguments(["experiment=moe", text])
         arguments.check_arguments(["experiment=moe", text, "--cfg=hydra"])
+
+
+@pytest.mark.parametrize(
+    ("launcher", "is_elsewhere"),
+    [("slurm", True), ("ray_cluster", True), ("processes", False), ("slurm_local", False)],
+)
+def test_a_login_node_plans_for_the_gpus_of_its_jobs(monkeypatch, launcher: str, is_elsewhere):
+    monkeypatch.setattr("runner.device.may_have_cuda", lambda: False)
+    cuda, auto = SimpleNamespace(name=DeviceName.cuda), SimpleNamespace(name=DeviceName.auto)
+    overrides = ["hydra.launcher.x=1", f"hydra/launcher={launcher}"]
+    with launchers.planning_for_jobs(overrides):
+        assert launchers.resolve_device(auto) is DeviceName.cpu  # type: ignore[arg-type]
+        if is_elsewhere:
+            assert launchers.resolve_device(cuda) is DeviceName.cuda  # type: ignore[arg-type]
+        else:
+            with pytest.raises(ConfigError, match="there is none on this machine"):
+                launchers.resolve_device(cuda)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="there is none on this machine"):
+        launchers.resolve_device(cuda)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("share", "expected"), [("", 8), ("3", 3), ("99", 8), ("0", 8), ("x", 8)])

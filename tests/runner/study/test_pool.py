@@ -324,7 +324,7 @@ def test_the_server_imports_our_pages_and_none_of_a_plug_in(monkeypatch):
 
 
 STARTS = """
-import multiprocessing, operator, os, shutil, signal, sys
+import multiprocessing, os, shutil, signal, sys
 from multiprocessing import forkserver
 from pathlib import Path
 from types import SimpleNamespace
@@ -341,13 +341,13 @@ def lose_socket():
 def lose_server():
     os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)
 
-pool.run_in_child = operator.is_  # work that a process can do with a job and a pipe
+pool.run_in_child = slice  # work that a process can do with a job, a pipe and a GPU
 context = multiprocessing.get_context("forkserver")
 running = []
 for lose in (print, lose_folder, lose_socket, lose_server):
     lose()
     private_folders.prepare_socket_folder()
-    job = SimpleNamespace(arm="a", seed=0)
+    job = SimpleNamespace(arm="a", seed=0, device="cpu")
     pool.start_job(context, job, running, lambda _, event: print(event["state"]))
     running[-1].process.join()
     print(running[-1].process.exitcode)

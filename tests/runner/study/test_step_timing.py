@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from runner.metric_names import STEP_ALONE
+from runner.plan.report_spec import read_report_spec
+from runner.plan.timed_arms import find_timed_arms
 from runner.records import provenance
 from runner.records.job import Job, Stage
 from runner.records.step_times import (
@@ -113,14 +115,21 @@ def test_times_of_another_machine_or_code_and_changed_ones_are_missing(tmp_path:
         assert read_step_times(slot, "code", MACHINE) is None
 
 
+def timed_arms(study_plan):
+    return find_timed_arms(read_report_spec(study_plan.study), study_plan.arms)
+
+
 def test_only_the_arms_of_a_claim_that_needs_it_are_timed(plan):
     arms = "arm=[dense,moe_top2,moe_top2_copy,moe_bias]"
-    assert step_timing.arms_to_time(plan(*TINY, arms)) == set()
-    assert step_timing.arms_to_time(plan(*TINY, arms, CLOCK)) == {
-        *("dense", "moe_top2", "moe_top2_copy")
-    }
+    study_plan = plan(*TINY, arms)
+    assert timed_arms(study_plan) == []
+    assert not [note for note in study_plan.notes if "timed" in note]
+    study_plan = plan(*TINY, arms, CLOCK)
+    assert timed_arms(study_plan) == ["dense", "moe_top2", "moe_top2_copy"]
+    (note,) = [note for note in study_plan.notes if "timed" in note]
+    assert "steps of dense, moe_top2, moe_top2_copy are timed alone" in note
     headline = f"headline=[{{metric: {STEP_ALONE}, direction: less, label: time}}]"
-    assert len(step_timing.arms_to_time(plan(*TINY, arms, headline))) == 4
+    assert len(timed_arms(plan(*TINY, arms, headline))) == 4
 
 
 @pytest.fixture

@@ -252,7 +252,7 @@ def test_only_a_command_that_computes_goes_on_from_there(monkeypatch, arguments,
         monkeypatch.setattr(interrupts, name, lambda: None)
     monkeypatch.setattr(command.output, "protect_streams", lambda: None)
     monkeypatch.setattr(command, "dispatch_command", interrupt)
-    monkeypatch.setattr(command, "say", said.append)
+    monkeypatch.setattr(command.output, "say", said.append)
     monkeypatch.setattr(sys, "argv", ["ablab", *arguments])
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     with pytest.raises(SystemExit) as caught:

@@ -44,12 +44,17 @@ def test_a_job_names_only_settings_that_differ():
     axes = split_typed(["training.lr=1e-3,3e-3"])[1]
     jobs = combine(["experiment=moe", "n_seeds=9"], axes, ["n_seeds=2"])
     assert [job.overrides for job in jobs] == [
-        ("experiment=moe", f"training.lr={lr}", "n_seeds=2") for lr in ("0.001", "0.003")
+        ("experiment=moe", "n_seeds=2", f"training.lr={lr}") for lr in ("0.001", "0.003")
     ]
     assert [format_settings(job.settings) for job in jobs] == [
         "training.lr=0.001",
         "training.lr=0.003",
     ]
+
+
+def test_the_last_of_two_typed_values_counts():
+    assert len(jobs_of("seed=1", "seed=2,3")) == 2
+    assert len(jobs_of("seed=2,3", "seed=1")) == 1
 
 
 def test_a_typed_value_replaces_the_values_of_a_file():

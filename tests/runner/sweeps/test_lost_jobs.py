@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from runner import hydra_app
 from runner.plan import hydra_loader
-from runner.study import job_launching
+from runner.study import hydra_app, job_launching
 from runner.study.job_launching import LostJobError
 from runner.sweeps.task import JobOutcome, describe_failure
 

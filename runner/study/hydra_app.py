@@ -3,15 +3,14 @@
 import contextlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
 from runner.plan import hydra_loader
+from runner.plan.option_folders import CONF
 from runner.study import job_launching
 
-CONF = Path(__file__).resolve().parent.parent / "conf"
 Task = Callable[[DictConfig], Any]
 
 
@@ -53,7 +52,7 @@ def launch_jobs(
     import hydra
     from hydra.core.plugins import Plugins
 
-    Plugins.instance()  # it loads the modules of Hydra's own plug-ins anew, so that it comes first
+    Plugins.instance()  # it loads the modules of Hydra's own plug-ins again, so that it comes first
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
     values: dict[int, Any] = {}

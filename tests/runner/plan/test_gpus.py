@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from runner import gpus
 from runner.config import DeviceName
+from runner.plan import gpus
 from runner.plan.plan import count_workers
 from runner.study import pool
 from runner.study.trial_process import TrialProcess

@@ -1,0 +1,143 @@
+"""`store` lists and prunes; without yes=true it only lists."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from runner.commands.store import manage_store
+from runner.commands.store_table import format_rows
+from runner.config import ConfigError
+from runner.inventory.stale_code import CurrentCode
+from runner.records import locks
+from tests.support.made_store import make_run, make_trial, trials_below
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    # Hashing the code of this checkout takes time; test_inventory.py tests it.
+    monkeypatch.setattr(CurrentCode, "find_hash", lambda *_: "c")
+
+
+@pytest.fixture
+def outputs(tmp_path: Path) -> Path:
+    """Make a store of two experiments, one run, and trials that no run refers to."""
+    folder = tmp_path / "outputs"
+    for seed in range(3):
+        make_trial(folder, "dense", seed, loss=3 - seed)
+    make_trial(folder, "dense", 3, state="failed")
+    make_trial(folder, "relu", 0, experiment="ffn", state="killed")
+    make_run(folder, "2026-11-26_04-51-00_quick", [("dense", 0), ("dense", 1)])
+    return folder
+
+
+def test_the_list_has_a_row_for_each_experiment(outputs: Path, capsys: pytest.CaptureFixture[str]):
+    manage_store([])
+    printed = capsys.readouterr().out
+    lines = printed.splitlines()
+    assert lines[0].startswith("outputs: 5 trials, 1 run, ")
+    rows = {line.split()[0]: line.split()[1:7] for line in lines[2:5]}
+    assert rows["trials"] == ["done", "failed", "interrupted", "running", "stale", "unreferenced"]
+    assert rows["ffn"] == ["0", "0", "1", "0", "0", "1"]
+    assert rows["moe"] == ["3", "1", "0", "0", "0", "2"]
+    assert "No run refers to 3 trials (" in printed
+    assert lines[-1] == "All runs on one page: outputs/index.html"
+    assert (outputs / "index.html").is_file()
+    assert max(map(len, lines)) <= 100
+
+
+def test_a_running_trial_is_named_and_never_deleted(
+    outputs: Path, capsys: pytest.CaptureFixture[str]
+):
+    lock = outputs / "moe" / "trials" / "dense" / "seed-3" / "lock"
+    with locks.open_lock_file(lock) as descriptor:
+        locks.lock(descriptor, exclusive=True, on_wait=pytest.fail)
+        manage_store([])
+        assert "moe: running now: dense seed 3\n" in capsys.readouterr().out
+        manage_store(["prune", "unreferenced=true", "yes=true"])
+        assert "moe: dense seed 3 is running: it stays\n" in capsys.readouterr().out
+    assert trials_below(outputs) == {("dense", seed) for seed in (0, 1, 3)}
+
+
+@pytest.mark.parametrize("choice", ["unreferenced=true", "keep_weights=none"])
+def test_without_a_yes_nothing_changes(
+    outputs: Path, choice: str, capsys: pytest.CaptureFixture[str]
+):
+    before = sorted(outputs.rglob("*"))
+    manage_store(["prune", choice])
+    printed = capsys.readouterr().out
+    assert "moe: to delete: " in printed
+    assert printed.endswith("Nothing is deleted without yes=true.\n")
+    assert sorted(outputs.rglob("*")) == before
+
+
+@pytest.mark.parametrize(("answer", "is_deleted"), [("y", True), ("", False), ("no", False)])
+def test_a_terminal_is_asked(
+    outputs: Path, answer: str, is_deleted: bool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda _: answer)
+    manage_store(["prune", "unreferenced=true"])
+    assert (len(trials_below(outputs)) == 2) is is_deleted
+
+
+def test_prune_deletes_what_it_has_listed(outputs: Path, capsys: pytest.CaptureFixture[str]):
+    manage_store(["prune", "unreferenced=true", "keep_weights=best", "yes=true"])
+    printed = capsys.readouterr().out
+    for verb in ("to delete", "deleted"):
+        assert f"ffn: {verb}: 1 trial that no run refers to (" in printed
+        assert f"moe: {verb}: 2 trials that no run refers to (" in printed
+        assert f"moe: {verb}: weights of 1 finished trial (" in printed
+        assert "except of the best seed of each arm" in printed
+    assert " are free.\n" in printed
+    assert trials_below(outputs) == {("dense", 0), ("dense", 1)}
+    manage_store(["prune", "unreferenced=true", "keep_weights=best", "yes=true"])
+    assert capsys.readouterr().out == "There is nothing to delete.\n"
+
+
+def test_one_experiment_is_pruned_alone(outputs: Path):
+    manage_store(["prune", "unreferenced=true", "experiment=ffn", "yes=true"])
+    assert len(trials_below(outputs)) == 4
+    assert trials_below(outputs, "ffn") == set()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("prun", "prun: store has no such command; did you mean prune?"),
+        ("prune", "choose the trials to delete: unreferenced=true"),
+        ("prune yes=true", "choose the trials to delete: unreferenced=true"),
+        ("prune keep_weights=bst", "keep_weights=bst: there is no such value; did you mean best?"),
+        ("prune unreferenced=yes", "unreferenced=yes must be true or false"),
+        ("prune unreferenced=true yes=1", "yes=1 must be true or false"),
+        ("prune unreferenced=true older_than=3", "older_than=3 must be a whole number and a unit"),
+        ("prune unreferenced=true older_than=", "older_than= must be a whole number and a unit"),
+        ("prune unreferenced=true experiment=mo", "has no such experiment; did you mean moe?"),
+        ("unreferenced=true", "unreferenced= needs prune: python -m runner store prune"),
+        ("outputs=absent", "outputs=absent: there is no such folder"),
+        (f"outputs={'x' * 300}", "there is no such folder"),
+        ("prune moe unreferenced=true", "moe is too much; type python -m runner store"),
+    ],
+)
+def test_bad_arguments_are_one_clear_line(outputs: Path, arguments: str, said: str):
+    before = sorted(outputs.rglob("*"))
+    with pytest.raises(ConfigError) as caught:
+        manage_store(arguments.split())
+    assert said in str(caught.value)
+    assert sorted(outputs.rglob("*")) == before
+
+
+def test_a_store_that_cannot_be_written_is_one_line(outputs: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(ConfigError, match=r"nothing can be deleted there \(.*Read-only"):
+        manage_store(["prune", "unreferenced=true", "yes=true"])
+    assert len(trials_below(outputs)) == 4
+
+
+def test_columns_are_aligned():
+    assert format_rows([("a", "b"), ("long", "1")]) == ["a     b", "long  1"]
