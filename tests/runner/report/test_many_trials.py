@@ -6,9 +6,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from runner.figures import draw
+from runner.figures.data import Records
+from runner.figures.kinds.curve import Curve
 from runner.records.arm_folders import write_signature
 from runner.records.store import Slot, Store
 from runner.report import collection, records_archive
@@ -96,3 +99,18 @@ def test_each_figure_is_laid_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not warnings
     assert [*pictures] == ["one", "two"]
     assert len(laid_out) == 2
+
+
+@pytest.mark.parametrize(("n_seeds", "alpha"), [(4, 0.28), (16, 0.28), (64, 0.07)])
+def test_thin_lines_of_many_seeds_are_paler(n_seeds: int, alpha: float) -> None:
+    history = pd.DataFrame(
+        [
+            {"arm": "a", "seed": seed, "step": step, "metric": "m", "value": float(seed + step)}
+            for seed in range(n_seeds)
+            for step in range(20)
+        ]
+    )
+    results = pd.DataFrame(columns=["arm", "seed", "metric", "value", "unit"])
+    sheet = Curve(title="t", caption="c", metric="m").draw(Records(results, history, ["a"]))
+    thin = [line for line in sheet.panels[0].axes.lines if line.get_linewidth() < 1]
+    assert [line.get_alpha() for line in thin] == [pytest.approx(alpha)]
