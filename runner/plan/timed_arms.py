@@ -12,7 +12,7 @@ TRAINS = "time/step"  # every arm that trains records it
 
 
 def find_timed_arms(spec: ReportSpec, arms: Sequence[PlannedArm]) -> list[str]:
-    """Return the arms, of those that train, that a claim or headline on step times names."""
+    """Return the training arms that a claim or headline on step times names."""
     named = {
         arm
         for claim in spec.claims
