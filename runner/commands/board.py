@@ -19,6 +19,7 @@ from runner.commands.verb_arguments import (
     OUTPUTS,
     VerbArguments,
     asks_for_help,
+    existing_outputs,
     load_verb_options,
     read_verb_arguments,
 )
@@ -62,6 +63,8 @@ def write_board(arguments: Sequence[str]) -> None:
     keys = (OUTPUTS, PLUGINS, CONFIG_DIR, RECORD, DOCS)
     read = read_verb_arguments(USAGE, arguments, keys, most_words=0)
     load_verb_options(read)
+    if OUTPUTS in read.values:
+        existing_outputs(read)
     docs = Path(read.values.get(DOCS) or DEFAULT_DOCS)
     folder = docs / BOARD / "records"
     if DOCS in read.values and not docs.is_dir():
