@@ -75,7 +75,7 @@ def describe_claim_text(experiment: str, name: str, keys: Mapping[str, Any]) -> 
         id=name,
         command=command,
         duration=duration,
-        published_effect=float(effect) if is_yaml_number(effect) else None,
+        published_effect=float(str(effect)) if is_yaml_number(effect) else None,
         **{key: " ".join(str(keys.get(key) or "").split()) for key in texts},
     )
 

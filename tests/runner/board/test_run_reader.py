@@ -164,6 +164,7 @@ def test_without_a_folder_of_records_the_board_is_written_to_outputs(
         (["record=absent"], "record=absent: there is no such folder"),
         (["record=latest"], "record=latest names no run"),
         (["docs=absent"], "docs=absent: there is no such folder"),
+        (["outputs=absent"], "outputs=absent: there is no such folder"),
         (["recrd=x"], "did you mean record"),
         (["moe"], "moe is too much"),
     ],
