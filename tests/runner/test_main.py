@@ -284,3 +284,26 @@ def test_no_late_signal_changes_the_exit_code(monkeypatch, ends: SystemExit | No
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["experiment=moe", "--cfg", "job"]])
+def test_a_command_that_plans_nothing_imports_nothing_heavy(tmp_path: Path, arguments: list[str]):
+    script = (
+        "import runpy, sys\n"
+        "try:\n"
+        "    runpy.run_module('runner', run_name='__main__')\n"
+        "except SystemExit as end:\n"
+        "    assert not end.code\n"
+        "heavy = {'numpy', 'pandas', 'scipy', 'matplotlib', 'torch', 'tensorboard'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        cwd=tmp_path,
+        env=child_environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert done.stderr.splitlines()[-1] == "[]"
