@@ -157,7 +157,7 @@ def make_figure(
     table: pd.DataFrame,
     points: Sequence[PointRecord],
 ) -> Figure:
-    """Return the figure of a headline: lines over a number, bars or points over names."""
+    """Return the figure of a headline: lines with bands over a number, bars or points over names."""
     label = headline.label
     display = quantity.display_unit(headline.unit, table["value"].tolist())
     is_recorded = display.factor == 1 and display.name
@@ -172,8 +172,9 @@ def make_figure(
     }
     together = describe_together(axes, points)
     if axes.is_number:
-        caption = f"Means with 95 % intervals; dots are seeds.{together}"
-        return Lines(**texts, caption=caption, log="x" if axes.is_log else "none")
+        caption = f"Means with 95 % bands; dots are seeds.{together}"
+        log = "x" if axes.is_log else "none"
+        return Lines(**texts, caption=caption, log=log, interval="band")
     means = table.groupby(["arm", axes.x])["value"].mean().abs()
     is_small_range = means.max() - means.min() < SMALL_RANGE * means.max()
     kind = Points if is_small_range else Bars

@@ -3,7 +3,9 @@
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from matplotlib.collections import PathCollection, PolyCollection
 
 from runner.figures.draw import draw_all
 from runner.figures.kinds.bars import Bars
@@ -159,6 +161,25 @@ def test_numbers_have_lines_and_names_have_bars(settings, kind: type):
     wide = table.assign(value=table.index + 1.0)
     expected = Lines if kind is Lines else Bars
     assert type(make_figure("val_loss", LOSS, axes, wide, points)) is expected
+
+
+def test_a_swept_number_has_a_band_for_each_arm_and_dots_of_seeds():
+    figures, records, _ = draw_sweep_figures(experts("better", "worse", "better"))
+    figure = figures["val_loss"]
+    assert "95 % bands" in figure.caption
+    axes = figure.draw(records).panels[0].axes
+    bands = [one for one in axes.collections if isinstance(one, PolyCollection)]
+    dots = [one for one in axes.collections if isinstance(one, PathCollection)]
+    assert len(bands) == 2
+    assert not axes.containers  # no whiskers
+    assert sum(len(one.get_offsets()) for one in dots) == 2 * 3 * 3
+    # The band at the first point is the t-interval of its seeds.
+    values = records.tables["val_loss"].query("arm == 'dense' and `ffn.n_experts` == 4")["value"]
+    half = 4.302652729911275 * values.std() / 3**0.5  # the t-quantile of 2 degrees of freedom
+    vertices = bands[0].get_paths()[0].vertices
+    first = vertices[np.isclose(vertices[:, 0], 4), 1]
+    assert first.min() == pytest.approx(values.mean() - half)
+    assert first.max() == pytest.approx(values.mean() + half)
 
 
 def test_a_zipped_sweep_says_which_keys_change_together():
