@@ -157,7 +157,7 @@ def make_figure(
     table: pd.DataFrame,
     points: Sequence[PointRecord],
 ) -> Figure:
-    """Return the figure of a headline: lines with bands over a number, bars or points over names."""
+    """Return the figure of a headline: bands over a number, bars or points over names."""
     label = headline.label
     display = quantity.display_unit(headline.unit, table["value"].tolist())
     is_recorded = display.factor == 1 and display.name
