@@ -103,7 +103,7 @@ class SweepLaunch:
             outcomes = []
             for i, point in enumerate(points):
                 mine = [one for (number, _), one in zip(jobs, results, strict=True) if number == i]
-                outcome = opened.get(i) or self._finish(point, mine)
+                outcome = opened.get(i) or self.finish(point, mine)
                 outcomes.append(PointOutcome(point, outcome))
         finally:
             uses.close()
@@ -149,13 +149,18 @@ class SweepLaunch:
             return [value or lost for value in values]
         return values
 
-    def _finish(self, point: SweepPoint, results: Sequence[JobOutcome]) -> JobOutcome:
+    def finish(self, point: SweepPoint, results: Sequence[JobOutcome]) -> JobOutcome:
         """Return the outcome of a point; a shared study is reported now."""
         if not point.is_shared:
             return results[0]
         if any(one.state == "not run" for one in results):
             return next((one for one in results if one.state in ("failed", "refused")), LEFT_OUT)
-        return self._do(point, StudyPart.report)
+        outcome = self._do(point, StudyPart.report)
+        if outcome.state == "done" or outcome.log:
+            return outcome
+        # A job without a trial's log may have a log of its own launcher.
+        log = next((one.log for one in results if one.log), "")
+        return replace(outcome, log=log)
 
     def _do(self, point: SweepPoint, part: StudyPart) -> JobOutcome:
         """Do a part of a point's whole study in this process."""

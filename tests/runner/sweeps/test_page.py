@@ -182,6 +182,21 @@ def test_a_swept_number_has_a_band_for_each_arm_and_dots_of_seeds():
     assert first.max() == pytest.approx(values.mean() + half)
 
 
+def test_a_swept_seed_has_a_mean_at_every_point():
+    sweep = make_sweep(make_points([{"seed": n} for n in (0, 5, 20)]), [comparison_row(1)])
+    values = sweep.values.assign(seed=sweep.values["seed"] + 5 * sweep.values["point"])
+    figures, records, _ = draw_sweep_figures(replace(sweep, values=values))
+    pictures, _, failures = draw_all(figures, records)
+    assert failures == []
+    assert figures["val_loss"].x_label == "seed"
+    last = values.query("point == 3 and arm == 'dense'")["value"].mean()
+    assert f"at seed 20: dense {last:.3g}" in pictures["val_loss"].alt
+    lines = figures["val_loss"].draw(records).panels[0].axes.lines
+    means = [line.get_ydata() for line in lines if len(line.get_xdata()) == 3]
+    assert len(means) == 2
+    assert np.isfinite(means).all()
+
+
 def test_a_zipped_sweep_says_which_keys_change_together():
     settings = [{"ffn.n_experts": n, "ffn.top_k": k} for n, k in ((4, 1), (8, 2), (16, 4))]
     sweep = make_sweep(make_points(settings), [comparison_row(1)])
