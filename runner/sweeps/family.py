@@ -120,7 +120,8 @@ def correct_over_points(
     alphas = np.array([alpha_at_look(int(n)) for n in table["n_looks"]])
     decided = table["standing"].astype(str)
     fails = tested & ~(table["p_sweep"] < alphas) & decided.isin(TESTED)
-    fallback = np.where(least_p >= alphas, str(Standing.undecided), str(Standing.not_distinguished))
+    fallen = [Standing.undecided if least_p >= a else Standing.not_distinguished for a in alphas]
+    fallback = pd.Series([str(one) for one in fallen], index=table.index, dtype=str)
     table["sweep_standing"] = decided.where(~fails, fallback)
     n_points = int(table["point"][tested].nunique())
     return Family(table, method, n_tests, n_points, least_p, n_seeds)

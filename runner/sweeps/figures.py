@@ -186,8 +186,7 @@ def make_figure(
     together = describe_together(axes, points)
     if axes.is_number:
         caption = f"Means with 95 % bands; dots are seeds.{together}"
-        log = "x" if axes.is_log else "none"
-        return Lines(**texts, caption=caption, log=log, interval="band")
+        return Lines(**texts, caption=caption, log="x" if axes.is_log else "none", interval="band")
     means = table.groupby(["arm", column_name(axes.x)])["value"].mean().abs()
     is_small_range = means.max() - means.min() < SMALL_RANGE * means.max()
     kind = Points if is_small_range else Bars
