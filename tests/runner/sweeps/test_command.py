@@ -131,6 +131,12 @@ def test_a_config_that_cannot_be_composed_is_a_failed_point(sweep, tmp_path: Pat
     assert "Traceback" not in told.err
 
 
+def test_a_value_that_appears_twice_is_computed_once_and_noted(sweep, capsys):
+    code, calls = sweep("training.steps=40,50,40")
+    assert (code, len(calls)) == (0, 2)
+    assert "note: 3 combinations of values are only 2 jobs" in capsys.readouterr().out
+
+
 def test_a_page_that_cannot_be_written_costs_no_report(sweep, monkeypatch, capsys):
     def fail(*_: Any) -> None:
         raise OSError(28, "No space left on device")
