@@ -17,9 +17,7 @@ INFINITE = "inf"
 """A detectable effect that no number of these seeds could show."""
 PATH_START = r"(?:file://|~\w*|[A-Za-z]:|\\)?[/\\]"
 """The start of an absolute path: of a disk, of a home folder, or on a server."""
-ABSOLUTE_PATH = re.compile(
-    rf"(?<![\w./\\~]){PATH_START}(?:[^\s'\"\[\](){{}},;=/\\]+[/\\]*)+"
-)
+ABSOLUTE_PATH = re.compile(rf"(?<![\w./\\~]){PATH_START}(?:[^\s'\"\[\](){{}},;=/\\]+[/\\]*)+")
 HOMES = ("home", "users")
 """Folders whose folders are called after users."""
 
