@@ -182,7 +182,7 @@ def without_absolute_paths(value: Any) -> Any:
         return [without_absolute_paths(item) for item in value]
     if not isinstance(value, str):
         return value
-    return ABSOLUTE_PATH.sub(lambda found: last_component(found[0]), value)
+    return ABSOLUTE_PATH.sub(lambda path: last_component(path[0]), value)
 
 
 def portable_word(word: str) -> str:

@@ -25,9 +25,9 @@ STANDINGS = (
 )
 """The possible standings of a claim, in the order of the counts."""
 RULE = (
-    "A study with the settings of its preset counts before one with other settings, the present "
-    "wording of a claim before an earlier one, and a study with all seeds of the claim before one "
-    "with fewer. A larger scale counts before a smaller one, and then the newest study counts. "
+    "A study with the settings of its preset counts before one with other settings. The present "
+    "wording of a claim counts before an earlier one. A study with all seeds of the claim counts "
+    "before one with fewer. A larger scale counts before a smaller one, and then the newest study counts. "
     "Studies with another verdict are listed below it."
 )
 

@@ -122,8 +122,8 @@ def find_changes(folder: Path, summary: Mapping[str, Any]) -> list[str]:
 def portable_command(command: str) -> str:
     """Return a command without folders of the machine and without its launcher."""
     words = shlex.split(command)
-    kept = [word for word in words if not DROPPED_KEYS.fullmatch(word.partition("=")[0])]
-    return shlex.join(map(portable_word, kept))
+    portable = [word for word in words if not DROPPED_KEYS.fullmatch(word.partition("=")[0])]
+    return shlex.join(map(portable_word, portable))
 
 
 def describe_versions(environment: Mapping[str, Any]) -> dict[str, str]:
