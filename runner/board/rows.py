@@ -27,8 +27,8 @@ STANDINGS = (
 RULE = (
     "A study with the settings of its preset counts before one with other settings. The present "
     "wording of a claim counts before an earlier one. A study with all seeds of the claim counts "
-    "before one with fewer. A larger scale counts before a smaller one, and then the newest study counts. "
-    "Studies with another verdict are listed below it."
+    "before one with fewer. A larger scale counts before a smaller one, and then the newest study "
+    "counts. Studies with another verdict are listed below it."
 )
 
 
