@@ -2,8 +2,10 @@
 
 import datetime
 import os
+import shlex
 from collections.abc import Sequence
 
+from runner.commands.verb_arguments import DEFAULT_OUTPUTS, OUTPUTS
 from runner.inventory.inventory import ExperimentInventory, Inventory
 from runner.inventory.prune_plan import Deletion, PrunePlan, PruneRequest
 from runner.inventory.stored_trials import TrialState
@@ -96,9 +98,15 @@ def remarks(inventory: Inventory) -> list[str]:
         size = format_bytes(sum(trial.size for trial in unreferenced))
         lines.append(
             f"No run refers to {format_count(len(unreferenced), 'trial')} ({size}): "
-            "python -m runner store prune unreferenced=true"
+            f"python -m runner store prune unreferenced=true{outputs_word(inventory)}"
         )
     return ["", *lines] if lines else []
+
+
+def outputs_word(inventory: Inventory) -> str:
+    """Return ` outputs=DIR` for a suggested command; "" for the default folder."""
+    folder = os.fspath(inventory.outputs)
+    return "" if folder == DEFAULT_OUTPUTS else f" {shlex.quote(f'{OUTPUTS}={folder}')}"
 
 
 def describe_plans(
