@@ -2,8 +2,10 @@
 
 import datetime
 import os
+import shlex
 from collections.abc import Sequence
 
+from runner.commands.verb_arguments import DEFAULT_OUTPUTS
 from runner.inventory.inventory import ExperimentInventory, Inventory
 from runner.inventory.prune_plan import Deletion, PrunePlan, PruneRequest
 from runner.inventory.stored_trials import TrialState
@@ -72,7 +74,7 @@ def remarks(inventory: Inventory) -> list[str]:
         if running:
             lines.append(f"{each.name}: running now: {join_names(running, MAX_NAMES)}")
         elif each.in_use:
-            lines.append(f"{each.name}: a command uses its trials now")
+            lines.append(f"{each.name}: a running command may use its trials")
         if other := [trial for trial in each.trials if trial.has_other_format]:
             lines.append(
                 f"{each.name}: {format_count(len(other), 'trial')} of another version of ablab "
@@ -96,9 +98,16 @@ def remarks(inventory: Inventory) -> list[str]:
         size = format_bytes(sum(trial.size for trial in unreferenced))
         lines.append(
             f"No run refers to {format_count(len(unreferenced), 'trial')} ({size}): "
-            "python -m runner store prune unreferenced=true"
+            f"python -m runner store prune unreferenced=true{name_outputs(inventory)}"
         )
     return ["", *lines] if lines else []
+
+
+def name_outputs(inventory: Inventory) -> str:
+    """Return what a command needs to find this folder: ` outputs=DIR`, or "" for the default."""
+    outputs = os.fspath(inventory.outputs)
+    is_default = os.path.abspath(outputs) == os.path.abspath(DEFAULT_OUTPUTS)
+    return "" if is_default else f" {shlex.quote(f'outputs={outputs}')}"
 
 
 def describe_plans(

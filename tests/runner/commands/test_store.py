@@ -72,6 +72,17 @@ def test_without_a_yes_nothing_changes(
     assert sorted(outputs.rglob("*")) == before
 
 
+def test_the_suggested_command_names_another_folder(
+    outputs: Path, capsys: pytest.CaptureFixture[str]
+):
+    manage_store([])
+    assert "python -m runner store prune unreferenced=true\n" in capsys.readouterr().out
+    outputs.rename(other := outputs.with_name("my runs"))
+    manage_store([f"outputs={other}"])
+    command = f"python -m runner store prune unreferenced=true 'outputs={other}'\n"
+    assert command in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("answer", "is_deleted"), [("y", True), ("", False), ("no", False)])
 def test_a_terminal_is_asked(
     outputs: Path, answer: str, is_deleted: bool, monkeypatch: pytest.MonkeyPatch
