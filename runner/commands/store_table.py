@@ -4,8 +4,9 @@ import datetime
 import os
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
-from runner.commands.verb_arguments import DEFAULT_OUTPUTS
+from runner.commands.verb_arguments import DEFAULT_OUTPUTS, OUTPUTS
 from runner.inventory.inventory import ExperimentInventory, Inventory
 from runner.inventory.prune_plan import Deletion, PrunePlan, PruneRequest
 from runner.inventory.stored_trials import TrialState
@@ -105,9 +106,9 @@ def remarks(inventory: Inventory) -> list[str]:
 
 def name_outputs(inventory: Inventory) -> str:
     """Return what a command needs to find this folder: ` outputs=DIR`, or "" for the default."""
-    outputs = os.fspath(inventory.outputs)
-    is_default = os.path.abspath(outputs) == os.path.abspath(DEFAULT_OUTPUTS)
-    return "" if is_default else f" {shlex.quote(f'outputs={outputs}')}"
+    if inventory.outputs.absolute() == Path(DEFAULT_OUTPUTS).absolute():
+        return ""
+    return f" {shlex.quote(f'{OUTPUTS}={inventory.outputs}')}"
 
 
 def describe_plans(
