@@ -4,6 +4,7 @@ import datetime
 import os
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
 from runner.commands.verb_arguments import DEFAULT_OUTPUTS, OUTPUTS
 from runner.inventory.inventory import ExperimentInventory, Inventory
@@ -74,7 +75,7 @@ def remarks(inventory: Inventory) -> list[str]:
         if running:
             lines.append(f"{each.name}: running now: {join_names(running, MAX_NAMES)}")
         elif each.in_use:
-            lines.append(f"{each.name}: a command uses its trials now")
+            lines.append(f"{each.name}: a running command may use its trials")
         if other := [trial for trial in each.trials if trial.has_other_format]:
             lines.append(
                 f"{each.name}: {format_count(len(other), 'trial')} of another version of ablab "
@@ -98,15 +99,16 @@ def remarks(inventory: Inventory) -> list[str]:
         size = format_bytes(sum(trial.size for trial in unreferenced))
         lines.append(
             f"No run refers to {format_count(len(unreferenced), 'trial')} ({size}): "
-            f"python -m runner store prune unreferenced=true{outputs_word(inventory)}"
+            f"python -m runner store prune unreferenced=true{name_outputs(inventory)}"
         )
     return ["", *lines] if lines else []
 
 
-def outputs_word(inventory: Inventory) -> str:
-    """Return ` outputs=DIR` for a suggested command; "" for the default folder."""
-    folder = os.fspath(inventory.outputs)
-    return "" if folder == DEFAULT_OUTPUTS else f" {shlex.quote(f'{OUTPUTS}={folder}')}"
+def name_outputs(inventory: Inventory) -> str:
+    """Return what a command needs to find this folder: ` outputs=DIR`, or "" for the default."""
+    if inventory.outputs.absolute() == Path(DEFAULT_OUTPUTS).absolute():
+        return ""
+    return f" {shlex.quote(f'{OUTPUTS}={inventory.outputs}')}"
 
 
 def describe_plans(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from runner.config import ConfigError
 from runner.records import seal
+from runner.records.files import is_folder
 from runner.report import (
     collection,
     records_archive,
@@ -33,6 +34,8 @@ def redraw_run(folder: Path) -> None:
         for name in (SUMMARY_FILE, CONFIG_FILE, ENVIRONMENT_FILE, RESULTS_FILE)
         if not is_present(folder, name)
     ]
+    if not is_folder(folder):
+        raise ConfigError(f"{folder}: there is no such folder; name a run folder or an experiment")
     if missing:
         raise ConfigError(f"{folder} is not a run folder: it lacks {', '.join(missing)}")
     untrusted_run.check_links(folder)

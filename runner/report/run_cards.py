@@ -25,7 +25,7 @@ from runner.wording.output import truncate_middle
 ANSWER_FILE, VERDICTS_FILE, REPORT_FILE = "answer.json", "verdicts.json", "report.html"
 RUNS, TRIALS, SWEEPS, SWEEP_FILE = "runs", "trials", "sweeps", "sweep.json"
 MAX_FILE_BYTES = {ANSWER_FILE: 2**20, VERDICTS_FILE: 2**22, CONFIG_FILE: 2**20, SWEEP_FILE: 2**22}
-MAX_SENTENCE, MAX_QUESTION, MAX_NAME, MAX_VERDICTS = 400, 300, 100, 6
+MAX_SENTENCE, MAX_QUESTION, MAX_NAME, MAX_VERDICTS, MAX_KEYS = 400, 300, 100, 6, 4
 CONFIG_KEYS = ("question", "scale", "n_seeds")
 
 
@@ -60,11 +60,12 @@ class RunCard:
 
 @dataclass(frozen=True)
 class SweepCard:
-    """One sweep: its time, its title, and its numbers of points and of points that are not done."""
+    """One sweep: its time, title and swept keys; its numbers of points and of points not done."""
 
     name: str
     time: str = ""
     title: str = ""
+    keys: tuple[str, ...] = ()
     n_points: int = 0
     n_not_done: int = 0
     has_report: bool = False
@@ -141,11 +142,14 @@ def read_sweep_card(folder: Path) -> SweepCard:
     record = record if isinstance(record, dict) else {}
     points = record.get("points")
     points = points if isinstance(points, list) else []
+    keys = record.get("keys")
+    keys = keys if isinstance(keys, list) else []
     done = [point for point in points if isinstance(point, dict) and point.get("exit_code") == 0]
     return SweepCard(
         name=folder.name,
         time=describe_time(folder),
         title=as_line(record.get("title"), MAX_QUESTION),
+        keys=tuple(as_line(key, MAX_NAME) for key in keys[:MAX_KEYS]),
         n_points=len(points),
         n_not_done=len(points) - len(done),
         has_report=is_own_file(folder, REPORT_FILE),

@@ -18,7 +18,7 @@ from runner.records.files import is_folder, list_names
 from runner.records.store import Store
 
 USE_LOCK = ".in-use"
-IN_USE = "a command uses them now"
+IN_USE = "a running command may use them"
 WAIT_NOTICE_SECONDS = 1  # seconds of waiting for another command before a line says so
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,8 +14,9 @@ import pandas as pd
 from runner.claims.aa_pairs import find_aa_pairs
 from runner.claims.headline import Headline
 from runner.config import Scale
+from runner.metric_names import NOTHING_IF_DIVERGED
 from runner.plan.report_spec import ReportSpec
-from runner.report import untrusted_run
+from runner.report import declarations, untrusted_run
 from runner.report.run_folder import CONFIG_FILE
 from runner.stats.comparison import pivot_results, summarise_arms
 from runner.sweeps.family import correct_over_points
@@ -76,6 +78,8 @@ class RunFiles:
         own = headline.baseline
         baseline = str(own if own in self.summary["arms"] else self.summary["baseline"])
         units = rows["unit"].unique()
+        declared = declarations.metrics_of(self.summary, [headline.metric])
+        limits = declared.get(headline.metric, NOTHING_IF_DIVERGED)
         return SweepHeadline(
             experiment=self.experiment,
             metric=headline.metric,
@@ -84,6 +88,8 @@ class RunFiles:
             unit=str(units[0]) if len(units) else "",
             baseline=baseline,
             arms=tuple(arm for arm in self.arms if arm in known),
+            lowest=limits.lowest if math.isfinite(limits.lowest) else None,
+            highest=limits.highest if math.isfinite(limits.highest) else None,
         )
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -13,6 +13,7 @@ from runner.figures.figure import Figure
 from runner.figures.kinds.bars import Bars
 from runner.figures.kinds.lines import Lines
 from runner.figures.kinds.points import Points
+from runner.metric_names import NOTHING_IF_DIVERGED
 from runner.sweeps.jobs import format_settings, format_value
 from runner.sweeps.record import KEY_PREFIX, PointRecord, SweepHeadline, SweepRecord
 from runner.sweeps.wording import name_point
@@ -67,7 +68,11 @@ def draw_sweep_figures(sweep: SweepRecord) -> tuple[dict[str, Figure], Records, 
         figures[name] = make_figure(name, headline, axes, table, points)
     arms = list(dict.fromkeys(arm for headline in sweep.headlines for arm in headline.arms))
     empty = pd.DataFrame(columns=["arm", "seed", "metric", "step", "value", "unit"])
-    return figures, Records(empty, empty, arms, tables), notes
+    declared = {
+        one.metric: replace(NOTHING_IF_DIVERGED, lowest=one.limits[0], highest=one.limits[1])
+        for one in sweep.headlines
+    }
+    return figures, Records(empty, empty, arms, tables, declared=declared), notes
 
 
 def figure_name(headline: SweepHeadline, sweep: SweepRecord) -> str:
@@ -126,7 +131,7 @@ def are_powers(values: Sequence[float]) -> bool:
 def value_table(
     sweep: SweepRecord, headline: SweepHeadline, points: Sequence[PointRecord], axes: SweepAxes
 ) -> pd.DataFrame:
-    """Return a row for each point, arm and seed: arm, seed, the columns of `axes`, value.
+    """Return a row for each point, arm and seed: arm, seed, metric, columns of `axes`, value.
 
     If `seed` is swept, the seeds of each point are numbered from 0, so that each point has a mean.
     """
@@ -144,7 +149,7 @@ def value_table(
     if "seed" in (axes.x, *axes.panels):
         seeds = rows.groupby(["point", "arm"], sort=False)["seed"]
         table["seed"] = (seeds.rank(method="dense") - 1).astype(int).to_numpy()
-    return table.assign(**columns)
+    return table.assign(metric=headline.metric, **columns)
 
 
 def column_name(key: str) -> str:

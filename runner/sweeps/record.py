@@ -1,5 +1,6 @@
 """The record of a sweep: everything that its page is made from, on disk in the sweep's folder."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -60,6 +61,7 @@ class SweepHeadline:
     Attributes:
         arms: the arms with this metric, in the study's order, without A/A pairs and controls.
         baseline: the arm that the others are compared with.
+        lowest, highest: the limits of possible values, for intervals; None is no limit.
     """
 
     experiment: str
@@ -69,6 +71,14 @@ class SweepHeadline:
     baseline: str
     unit: str
     arms: tuple[str, ...]
+    lowest: float | None = None
+    highest: float | None = None
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The least and the largest possible value."""
+        low, high = self.lowest, self.highest
+        return -math.inf if low is None else low, math.inf if high is None else high
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,13 @@ from typing import Any
 import pandas as pd
 
 from runner.config import ConfigError
-from runner.records.schemas import is_count, is_shallow_mapping, is_string, is_string_list
+from runner.records.schemas import (
+    is_count,
+    is_number_or_null,
+    is_shallow_mapping,
+    is_string,
+    is_string_list,
+)
 from runner.report import untrusted_run
 from runner.sweeps.record import (
     COMPARISON_NUMBERS,
@@ -40,10 +46,12 @@ POINT_SCHEMA: dict[str, Check] = {
     "experiment": is_string,
     "n_looks": lambda value: is_count(value) and value > 0,
 }
+NO_LIMITS = {"lowest": None, "highest": None}  # a record of an earlier version has no limits
 HEADLINE_SCHEMA: dict[str, Check] = {
     **dict.fromkeys(("experiment", "metric", "label", "baseline", "unit"), is_string),
     "direction": lambda value: value in ("less", "greater", "none"),
     "arms": is_string_list,
+    **dict.fromkeys(NO_LIMITS, is_number_or_null),
 }
 SWEEP_SCHEMA: dict[str, Check] = {
     **dict.fromkeys(("command", "title", "scale"), is_string),
@@ -88,6 +96,9 @@ def read_sweep(folder: Path) -> SweepRecord:
     content = untrusted_run.read_run_json(folder, RECORD_FILE)
     if content.pop("format", None) != FORMAT:
         raise ConfigError(f"{folder}: {RECORD_FILE} is of another version; run the sweep again")
+    headlines = content.get("headlines")
+    if isinstance(headlines, list) and all(isinstance(row, dict) for row in headlines):
+        content["headlines"] = [NO_LIMITS | row for row in headlines]
     for key, check in SWEEP_SCHEMA.items():
         if key not in content or not check(content[key]):
             raise ConfigError(

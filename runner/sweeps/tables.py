@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from runner.report.tables import DIRECTION_WORDS
 from runner.sweeps.jobs import format_value
 from runner.sweeps.record import PointRecord, SweepHeadline, SweepRecord
@@ -33,7 +35,7 @@ def headline_table(sweep: SweepRecord, headline: SweepHeadline) -> dict[str, Any
             mean = mean_of.get((point.number, arm))
             if mean is None and (point.number, arm) not in compared:
                 continue
-            row = point_cells(sweep, point) | {"arm": arm} | _mean_cells(mean, display)
+            row = point_cells(sweep, point) | {"arm": arm} | _mean_cells(mean, headline, display)
             if arm == headline.baseline:
                 row |= {"words": BASELINE if compared else ""}
             else:
@@ -78,11 +80,13 @@ def sort_key(value: Any) -> str:
     return repr(float(value)) if is_number else format_value(value)
 
 
-def _mean_cells(mean: Mapping[Any, Any] | None, display: quantity.DisplayUnit) -> dict[str, str]:
+def _mean_cells(
+    mean: Mapping[Any, Any] | None, headline: SweepHeadline, display: quantity.DisplayUnit
+) -> dict[str, str]:
     if mean is None:
         return {"value": "no value", "sort": ""}
-    limits = (float(mean["low"]), float(mean["high"]))
-    text = quantity.format_mean(float(mean["mean"]), *limits, int(mean["n"]), display=display)
+    low, high = map(float, np.clip((mean["low"], mean["high"]), *headline.limits))
+    text = quantity.format_mean(float(mean["mean"]), low, high, int(mean["n"]), display=display)
     return {"value": text, "sort": repr(float(mean["mean"]))}
 
 

@@ -64,8 +64,9 @@ def test_a_running_trial_is_named_and_never_deleted(
 def test_the_suggested_command_names_the_folder_that_was_listed(
     outputs: Path, is_default: bool, capsys: pytest.CaptureFixture[str]
 ):
-    manage_store([] if is_default else [f"outputs={outputs}"])
-    end = "" if is_default else f" outputs={outputs}"
+    folder = outputs if is_default else outputs.rename("elsewhere")
+    manage_store([] if is_default else [f"outputs={folder}"])
+    end = "" if is_default else " outputs=elsewhere"
     assert f"python -m runner store prune unreferenced=true{end}\n" in capsys.readouterr().out
 
 
@@ -79,6 +80,17 @@ def test_without_a_yes_nothing_changes(
     assert "moe: to delete: " in printed
     assert printed.endswith("Nothing is deleted without yes=true.\n")
     assert sorted(outputs.rglob("*")) == before
+
+
+def test_the_suggested_command_names_another_folder(
+    outputs: Path, capsys: pytest.CaptureFixture[str]
+):
+    manage_store([])
+    assert "python -m runner store prune unreferenced=true\n" in capsys.readouterr().out
+    outputs.rename(other := outputs.with_name("my runs"))
+    manage_store([f"outputs={other}"])
+    command = f"python -m runner store prune unreferenced=true 'outputs={other}'\n"
+    assert command in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("answer", "is_deleted"), [("y", True), ("", False), ("no", False)])

@@ -106,7 +106,8 @@ def test_nothing_is_deleted_while_a_study_uses_the_trials(tmp_path: Path):
     with use_trials(tmp_path, "moe"):
         done = deletion.prune_experiment(plans[0], UNREFERENCED)
     assert done.deletions == ()
-    assert done.notes == ("no run refers to 1 trial, but a command uses them now: they stay",)
+    note = "no run refers to 1 trial, but a running command may use them: they stay"
+    assert done.notes == (note,)
     assert trials_below(tmp_path) == {("a", 0)}
 
 

@@ -56,12 +56,22 @@ def test_each_run_has_question_time_answer_verdicts_and_links(tmp_path: Path):
     sweep = tmp_path / "sweeps" / "2026-11-26_05-00-00"
     sweep.mkdir(parents=True)
     points = [{"exit_code": 0}, {"exit_code": 1}, {"exit_code": 0}]
-    (sweep / "sweep.json").write_text(json.dumps({"title": "A ladder", "points": points}))
+    (sweep / "sweep.json").write_text(
+        json.dumps({"title": "A ladder", "keys": ["model.depth", 3], "points": points})
+    )
     (sweep / "report.html").touch()
     page = page_of(tmp_path)
     text = "\n".join(page.texts)
     for part in (
-        *("3 runs", "2 experiments", "1 sweep", "Is it: better?", "2026-11-26 04:52", "quick"),
+        *(
+            "3 runs",
+            "2 experiments",
+            "1 sweep",
+            "model.depth",
+            "Is it: better?",
+            "2026-11-26 04:52",
+            "quick",
+        ),
         *("Yes, by 0.5 nats [0.1, 0.9].", "2 reproduced", "1 invalid"),
         *("A ladder", "3 points, 1 not done", "2026-11-26 05:00"),
     ):

@@ -222,7 +222,7 @@ def test_without_a_run_one_error_says_so(tmp_path: Path, monkeypatch: pytest.Mon
         redraw([])
     with pytest.raises(ConfigError, match=r"^x has no finished run"):
         redraw(["outputs=x"])
-    with pytest.raises(ConfigError, match=r"^moe is not a run folder: it lacks study.json"):
+    with pytest.raises(ConfigError, match=r"^moe: there is no such folder; name a run"):
         redraw(["moe"])
     with pytest.raises(ConfigError, match=r"^outputs/moe/latest names no run of outputs/moe"):
         redraw(["outputs/moe/latest"])

@@ -15,6 +15,7 @@ from runner.sweeps.figures import are_powers, choose_axes, draw_sweep_figures, m
 from runner.sweeps.figures import value_table as values_of
 from runner.sweeps.page import render_sweep
 from runner.sweeps.record import SweepRecord
+from runner.sweeps.tables import headline_table
 from runner.sweeps.wording import SMOKE, answer_paragraphs, certainty_lines
 from tests.support.sample_sweep import LOSS, comparison_row, make_points, make_sweep
 
@@ -212,3 +213,13 @@ def test_many_keys_leave_the_figure_out_with_a_note():
     figures, _, notes = draw_sweep_figures(sweep)
     assert figures == {}
     assert notes == ["held-out loss has no figure: it would need over 12 panels."]
+
+
+def test_intervals_end_at_the_possible_values_of_a_metric_in_table_and_figure():
+    sweep = experts("better", "better", "better")
+    rows = sweep.results.assign(low=-0.5)
+    limited = replace(sweep, results=rows, headlines=(replace(LOSS, lowest=0.0),))
+    table = headline_table(limited, limited.headlines[0])
+    assert all("[0.0" in row["value"] for row in table["rows"])
+    _, records, _ = draw_sweep_figures(limited)
+    assert records.limits(records.tables["val_loss"]) == (0.0, float("inf"))
