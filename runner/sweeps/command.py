@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from runner.invocation import StudyPart
 from runner.plan import hydra_loader, launchers
 from runner.study import hydra_app, interrupts
 from runner.study.store_use import use_trials
+from runner.study.study_part import StudyPart
 from runner.sweeps.jobs import SweepJob
 from runner.sweeps.other_sweeper import run_other_sweeper
 from runner.sweeps.outcomes import LEFT_OUT, PointOutcome, describe_points, find_exit_code

@@ -10,7 +10,7 @@ from hydra.core.config_store import ConfigStore
 
 from runner import __main__ as command_main
 from runner.config import ConfigError, StudyError
-from runner.invocation import StudyPart
+from runner.study.study_part import StudyPart
 from runner.sweeps import report as sweep_report
 from runner.sweeps.outcomes import PointOutcome, describe_points, find_exit_code
 from runner.sweeps.points import SweepPoint
