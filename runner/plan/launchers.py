@@ -120,7 +120,7 @@ def installed_options() -> set[str]:
 def planning_for_jobs(overrides: Sequence[str]) -> Iterator[None]:
     """In a `with` block, plan for the machines of a launcher's jobs, e.g. on a login node.
 
-    `overrides` are the typed settings of Hydra. The launchers of this machine change nothing.
+    `overrides` are the typed settings of Hydra. Launchers outside `OTHER_MACHINES` change nothing.
     """
     chosen = [text.partition("=")[2] for text in overrides if text.startswith("hydra/launcher=")]
     before = JobMachines.elsewhere

@@ -1,6 +1,6 @@
 """The outcomes of a sweep's points, and the lines that end the command. No torch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,11 +58,3 @@ def describe_points(outcomes: Sequence[PointOutcome], page: Path | None) -> str:
     if page is not None:
         lines.append(f"table and figures over the points: {page}")
     return "\n".join(lines)
-
-
-def group_by_state(outcomes: Sequence[PointOutcome]) -> Mapping[str, list[PointOutcome]]:
-    """Return the outcomes by their state."""
-    groups: dict[str, list[PointOutcome]] = {}
-    for one in outcomes:
-        groups.setdefault(one.outcome.state, []).append(one)
-    return groups
