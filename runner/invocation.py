@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import Enum
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -25,6 +24,7 @@ from runner.study.heartbeat import Heartbeat
 from runner.study.run import run_trials
 from runner.study.step_timing import time_steps_alone
 from runner.study.store_use import use_trials
+from runner.study.study_part import StudyPart
 from runner.wording.durations import format_duration
 from runner.wording.names import format_count
 from runner.wording.output import describe_error, escape_unprintable, truncate_middle
@@ -44,21 +44,6 @@ def with_elapsed_time(work: str) -> Callable[[], str]:
         return work if seconds < 5 else f"{work} ({format_duration(seconds)} so far)"
 
     return line
-
-
-class StudyPart(Enum):
-    """The part of a study that one invocation does; the jobs of a sweep may share one study.
-
-    whole    everything
-    opening  check the plan and register its claims, before any job computes
-    trials   compute the missing trials, and write no report
-    report   write the report of the trials that exist, and compute none
-    """
-
-    whole = "whole"
-    opening = "opening"
-    trials = "trials"
-    report = "report"
 
 
 @dataclass(frozen=True)

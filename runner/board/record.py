@@ -3,6 +3,7 @@
 A record is made from a run folder alone. It names no computer, no user and no absolute path.
 """
 
+import datetime
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -14,9 +15,11 @@ RECORD_VERSION = 1
 """Version of the schema of records; a record of another version is refused."""
 INFINITE = "inf"
 """A detectable effect that no number of these seeds could show."""
-ABSOLUTE_PATH = re.compile(
-    r"(?<![\w.:/\\~])(?:~|[A-Za-z]:)?[/\\](?:[^\s'\"\[\](){},;=/\\]+[/\\]*)+"
-)
+PATH_START = r"(?:file://|~\w*|[A-Za-z]:|\\)?[/\\]"
+"""The start of an absolute path: of a disk, of a home folder, or on a server."""
+ABSOLUTE_PATH = re.compile(rf"(?<![\w./\\~]){PATH_START}(?:[^\s'\"\[\](){{}},;=/\\]+[/\\]*)+")
+HOMES = ("home", "users")
+"""Folders whose folders are called after users."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,11 @@ class RunRecord:
     claims: tuple[ClaimRecord, ...] = field(default=())
 
     @property
+    def time(self) -> datetime.datetime:
+        """The time at which the report was written, which orders studies of all time zones."""
+        return datetime.datetime.fromisoformat(self.date)
+
+    @property
     def day(self) -> str:
         """The date without the time: 2026-11-26."""
         return self.date[:10]
@@ -172,8 +180,20 @@ def without_absolute_paths(value: Any) -> Any:
         return {key: without_absolute_paths(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [without_absolute_paths(item) for item in value]
-    return ABSOLUTE_PATH.sub(_last_component, value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    return ABSOLUTE_PATH.sub(lambda path: last_component(path[0]), value)
 
 
-def _last_component(match: re.Match[str]) -> str:
-    return re.split(r"[/\\]", match[0].rstrip("/\\"))[-1]
+def portable_word(word: str) -> str:
+    """Return a word of a command without absolute paths; a path in it may have spaces."""
+    key, sign, value = word.rpartition("=")
+    if re.match(rf"{PATH_START}[^\[{{}},]+$", value):
+        return f"{key}{sign}{last_component(value)}"
+    return str(without_absolute_paths(word))
+
+
+def last_component(path: str) -> str:
+    """Return the last component of a path; `~` for the home folder of a user."""
+    *parents, name = re.split(r"[/\\]+", path.rstrip("/\\"))
+    return "~" if parents and parents[-1].casefold() in HOMES else name

@@ -1,5 +1,6 @@
 """Read and write records of the board. A file may be damaged or hostile, so each key is checked."""
 
+import datetime
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -16,7 +17,7 @@ from runner.wording.output import truncate_middle
 
 MAX_RECORD_BYTES = 4 * 2**20
 MAX_TEXT, MAX_ENTRIES = 20_000, 2_000
-DATE = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}[\w:.+-]*")
+DATE = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}[\d:.+-]*")
 NAME = re.compile(r"[\w.-]{1,200}")
 HEX = re.compile(r"[0-9a-f]{4,64}")
 
@@ -29,6 +30,15 @@ def _is_text(value: Any) -> bool:
 
 def _matches(pattern: re.Pattern[str]) -> Check:
     return lambda value: isinstance(value, str) and pattern.fullmatch(value) is not None
+
+
+def _is_time(value: Any) -> bool:
+    """Return whether a value is a time with its zone: 2026-11-26T13:00:00+00:00."""
+    try:
+        moment = datetime.datetime.fromisoformat(value) if DATE.fullmatch(value) else None
+    except (TypeError, ValueError):
+        return False
+    return moment is not None and moment.tzinfo is not None
 
 
 def _or_null(check: Check) -> Check:
@@ -95,7 +105,7 @@ RECORD_SCHEMA: dict[str, Check] = {
     "experiment": _matches(NAME),
     **dict.fromkeys(("question", "command", "answer"), _is_text),
     "scale": lambda value: value in tuple(map(str, Scale)),
-    "date": _matches(DATE),
+    "date": _is_time,
     "commit": _or_null(_matches(HEX)),
     "dirty": _or_null(_is_boolean),
     "machine": _is_machine,

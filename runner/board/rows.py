@@ -4,10 +4,12 @@ The first of these differences decides which study speaks for a claim:
 
 1. A study with the settings of its preset precedes a study with other settings.
 2. The present wording of the claim precedes an earlier one.
-3. A larger scale precedes a smaller one.
-4. A newer study precedes an older one.
+3. A study with all seeds of the claim precedes one with fewer.
+4. A larger scale precedes a smaller one.
+5. A newer study precedes an older one.
 """
 
+import datetime
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,9 +25,10 @@ STANDINGS = (
 )
 """The possible standings of a claim, in the order of the counts."""
 RULE = (
-    "A study with the settings of its preset counts before one with other settings. A larger scale "
-    "counts before a smaller one, and then the newest study counts. Studies with another verdict "
-    "are listed below it."
+    "A study with the settings of its preset counts before one with other settings. The present "
+    "wording of a claim counts before an earlier one. A study with all seeds of the claim counts "
+    "before one with fewer. A larger scale counts before a smaller one, and then the newest study "
+    "counts. Studies with another verdict are listed below it."
 )
 
 
@@ -48,10 +51,15 @@ class Judgement:
         return TOO_SMALL if self.claim.is_too_small_a_study else self.claim.verdict
 
     @property
-    def precedence(self) -> tuple[bool, bool, int, str]:
+    def has_all_seeds(self) -> bool:
+        """Whether the study has as many seeds as the claim needs."""
+        return self.claim.n >= self.claim.planned_n
+
+    @property
+    def precedence(self) -> tuple[bool, bool, bool, int, datetime.datetime]:
         """The key by which studies are ordered; the largest speaks for the claim."""
-        size = [*Scale].index(Scale(self.run.scale))
-        return not self.run.settings, self.is_current, size, self.run.date
+        size, time = [*Scale].index(Scale(self.run.scale)), self.run.time
+        return not self.run.settings, self.is_current, self.has_all_seeds, size, time
 
     @property
     def caveats(self) -> list[str]:

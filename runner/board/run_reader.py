@@ -5,13 +5,20 @@ Nothing is computed again: the verdicts come from the files of the run. It may b
 
 import json
 import math
+import re
 import shlex
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from runner.board.record import INFINITE, RECORD_VERSION, RunRecord, without_absolute_paths
+from runner.board.record import (
+    INFINITE,
+    RECORD_VERSION,
+    RunRecord,
+    portable_word,
+    without_absolute_paths,
+)
 from runner.board.record_file import check_record
 from runner.claims.kinds import read_claim
 from runner.config import ConfigError, Scale
@@ -23,8 +30,8 @@ from runner.report.run_folder import ENVIRONMENT_FILE, SUMMARY_FILE, VERIFIED_FI
 from runner.report.run_schemas import SUMMARY_SCHEMA
 from runner.wording.output import truncate_middle
 
-DROPPED_KEYS = ("outputs",)
-"""Keys of a command that the record leaves out, because they name folders of the machine."""
+DROPPED_KEYS = re.compile(r"[+~]*(outputs|hydra[./].*)")
+"""Keys of a command that the record leaves out: they name folders and computers, as a launcher."""
 MACHINE_KEYS = ("system", "processor", "cores", "memory_gib", "gpus")
 
 
@@ -67,7 +74,7 @@ def record_run(folder: Path) -> RunRecord:
         "devices": sorted({*devices.values()}) if isinstance(devices, dict) else [],
         "versions": describe_versions(environment),
         "digests": describe_digests(folder, summary),
-        "settings": summary["typed"],
+        "settings": [*map(portable_word, summary["typed"])],
         "look": looks["number"] if looks else 1,
         "trials": dict(sorted(Counter(row["status"] for row in summary["trials"]).items())),
         "trial_seconds": seconds.get("all") if isinstance(seconds, dict) else None,
@@ -113,9 +120,10 @@ def find_changes(folder: Path, summary: Mapping[str, Any]) -> list[str]:
 
 
 def portable_command(command: str) -> str:
-    """Return a command without keys that name folders of the machine."""
+    """Return a command without folders of the machine and without its launcher."""
     words = shlex.split(command)
-    return shlex.join([word for word in words if word.partition("=")[0] not in DROPPED_KEYS])
+    portable = [word for word in words if not DROPPED_KEYS.fullmatch(word.partition("=")[0])]
+    return shlex.join(map(portable_word, portable))
 
 
 def describe_versions(environment: Mapping[str, Any]) -> dict[str, str]:

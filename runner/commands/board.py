@@ -65,8 +65,6 @@ def write_board(arguments: Sequence[str]) -> None:
     if OUTPUTS in read.values:
         existing_outputs(read)
     load_verb_options(read)
-    if OUTPUTS in read.values:
-        existing_outputs(read)
     docs = Path(read.values.get(DOCS) or DEFAULT_DOCS)
     folder = docs / BOARD / "records"
     if DOCS in read.values and not docs.is_dir():

@@ -35,7 +35,8 @@ docs/store.md describes each file, and the files that you may delete.
   store 'plugins=[my_ffn]'        also know the code of your modules
   store prune unreferenced=true   list trials that no run refers to
   store prune keep_weights=best   list weights, except those of the best seed of
-                                  each arm; all: except all; none: list them all
+                                  each arm; none: list all weights; all: list no
+                                  weights, only the rests of checkpoints
   store prune older_than=30d      only trials that are as old: 30d, 12h
   store prune experiment=moe      only one experiment
   store prune ... yes=true        delete the files that this command lists

@@ -10,6 +10,7 @@ from pathlib import Path
 from runner.inventory.disk_usage import DiskUsage
 from runner.records import locks, seal
 from runner.records.files import list_names
+from runner.records.step_times import STEP_TIME
 from runner.records.store import (
     CHECKPOINTS,
     FINISHED,
@@ -24,7 +25,10 @@ from runner.records.store import (
 from runner.report.run_cards import is_own_folder
 
 SEED = re.compile(r"seed-(\d{1,19})")
-OWN_NAMES = {*RECORDS, FIRST_FINISH, LOG, LOCK, PREVIOUS, f".{PREVIOUS}", "metrics.tmp"}
+OWN_NAMES = {
+    *(*RECORDS, STEP_TIME, FIRST_FINISH, LOG, LOCK),
+    *(PREVIOUS, f".{PREVIOUS}", "metrics.tmp"),
+}
 """The names of files and folders in a trial's folder."""
 OWN_PATTERN = re.compile(r"events\.out\.tfevents\..*|\..+\.[0-9a-f]{12}")
 """Event files, and drafts of records that a killed process has left."""

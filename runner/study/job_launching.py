@@ -23,7 +23,7 @@ from runner.config import ConfigError, StudyError
 from runner.plan.launchers import CORES, Engine, engine_of
 from runner.study import interrupts
 from runner.wording.names import format_count
-from runner.wording.output import truncate_middle
+from runner.wording.output import describe_error, truncate_middle
 
 MAX_LAUNCHES = 3
 """The most times that a job is launched, if its process ends without a result."""
@@ -102,7 +102,15 @@ def launch(
         for launches in range(1, MAX_LAUNCHES + 1):
             for start in range(0, len(due), at_a_time):
                 batch = due[start : start + at_a_time]
-                ended = launch_once(launcher, engine, [jobs[i] for i in batch], first_number)
+                ended: list[JobReturn | LostJobError]
+                try:
+                    ended = launch_once(launcher, engine, [jobs[i] for i in batch], first_number)
+                except Exception as error:
+                    interrupts.raise_if_interrupted()
+                    if not results:
+                        raise
+                    # The jobs of earlier batches keep their results.
+                    ended = [LostJobError(describe_error(error), is_final=True) for _ in batch]
                 results.update(zip(batch, ended, strict=True))
             due = [i for i in due if isinstance(r := results[i], LostJobError) and not r.is_final]
             if due and launches < MAX_LAUNCHES:

@@ -6,6 +6,7 @@ that deletes trials needs the lock for itself.
 """
 
 import contextlib
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -34,17 +35,44 @@ def use_trials(outputs: Path, experiment: str) -> Iterator[None]:
         if new_folders:
             stack.callback(remove_unused_folders, new_folders)
         with contextlib.suppress(OSError):
-            folder.mkdir(parents=True, exist_ok=True)
-            descriptor = stack.enter_context(locks.open_lock_file(folder / USE_LOCK))
-            locks.lock(descriptor, exclusive=False, on_wait=lambda: None)
+            stack.enter_context(share_lock(folder))
         yield
 
 
+@contextlib.contextmanager
+def share_lock(folder: Path) -> Iterator[None]:
+    """Hold a shared lock on the lock file of a folder of trials; create both if necessary.
+
+    Another command may remove the file between its opening and its lock. Then a new file is locked.
+
+    Raises:
+        OSError: the folder cannot be written, or the disk has no locks.
+    """
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.ExitStack() as stack:
+            try:
+                descriptor = stack.enter_context(locks.open_lock_file(folder / USE_LOCK))
+            except FileNotFoundError:  # another command has just removed the folder
+                continue
+            locks.lock(descriptor, exclusive=False, on_wait=lambda: None)
+            if os.fstat(descriptor).st_nlink:
+                yield
+                return
+
+
 def remove_unused_folders(folders: Sequence[Path]) -> None:
-    """Remove the folder of the lock, which comes first, and its parents, if they hold no more."""
+    """Remove the folder of the lock, which comes first, and its parents, if they hold no more.
+
+    All stay while another command holds the lock.
+    """
     if list_names(folders[0]) != [USE_LOCK]:
         return
-    with contextlib.suppress(OSError):
+    with (
+        contextlib.suppress(OSError),
+        locks.open_lock_file(folders[0] / USE_LOCK) as descriptor,
+    ):
+        locks.lock(descriptor, exclusive=True, on_wait=raise_blocked)
         (folders[0] / USE_LOCK).unlink()
         for folder in folders:
             folder.rmdir()

@@ -13,6 +13,7 @@ import pandas as pd
 
 from runner.claims.aa_pairs import find_aa_pairs
 from runner.claims.headline import Headline
+from runner.config import Scale
 from runner.metric_names import NOTHING_IF_DIVERGED
 from runner.plan.report_spec import ReportSpec
 from runner.report import declarations, untrusted_run
@@ -29,6 +30,7 @@ from runner.sweeps.record import (
     SweepHeadline,
     SweepRecord,
 )
+from runner.wording.names import format_count
 from runner.wording.phrases import join_with_and
 
 
@@ -122,7 +124,8 @@ def collect_sweep(
         )
     keys = dict.fromkeys(key for point in points for key in point.settings)
     headlines = merge_headlines([one for run in runs.values() for one in run.headlines()])
-    comparison = _comparisons(runs)
+    judged, smoke_notes = leave_out_smoke_runs(runs)
+    comparison = _comparisons(judged)
     family = correct_over_points(comparison, _differences(runs, comparison))
     over = f"A sweep over {join_with_and([*keys]) or 'several studies'}"
     questions = dict.fromkeys(run.outline.question for run in runs.values())
@@ -139,9 +142,26 @@ def collect_sweep(
         verdicts=tuple(
             {"point": number, **verdict} for number, run in runs.items() for verdict in run.verdicts
         ),
-        notes=tuple(notes),
+        notes=(*notes, *smoke_notes),
         lines=tuple(family.sentences),
     )
+
+
+def leave_out_smoke_runs(
+    runs: Mapping[int, RunFiles],
+) -> tuple[Mapping[int, RunFiles], list[str]]:
+    """Return the runs whose comparisons count, and a note if smoke runs are left out.
+
+    If all are smoke runs, all are returned: then the page says that they are no evidence.
+    """
+    judged = {i: run for i, run in runs.items() if run.outline.scale != Scale.smoke}
+    if len(judged) in (0, len(runs)):
+        return runs, []
+    points = format_count(len(runs) - len(judged), "point")
+    return judged, [
+        f"The arms of {points} are not compared, because scale=smoke is no evidence for or "
+        "against any arm."
+    ]
 
 
 def relative_path(path: str, outputs: Path) -> str:

@@ -6,15 +6,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from runner.invocation import StudyPart
 from runner.plan import hydra_loader, launchers
 from runner.study import hydra_app, interrupts
 from runner.study.store_use import use_trials
+from runner.study.study_part import StudyPart
 from runner.sweeps.jobs import SweepJob
 from runner.sweeps.other_sweeper import run_other_sweeper
 from runner.sweeps.outcomes import LEFT_OUT, PointOutcome, describe_points, find_exit_code
 from runner.sweeps.points import Seeds, SweepPoint, group_into_points
-from runner.sweeps.request import SweepRequest, choose_folder, read_request
+from runner.sweeps.request import SweepRequest, read_request, reserve_folder
 from runner.sweeps.task import JobOutcome, StudyTask, describe_failure, stop_others
 from runner.wording.output import describe_error, say, truncate_middle
 
@@ -30,8 +30,15 @@ def run_sweep(checked: Sequence[str], command: str, *, full_error: bool) -> int:
     request = read_request(checked)
     if request.has_other_sweeper:
         return find_exit_code(run_other_sweeper(checked, full_error=full_error))
-    launch = SweepLaunch(request, choose_folder(request.outputs), full_error=full_error)
+    with reserve_folder(request.outputs) as folder:
+        return run_listed_jobs(SweepLaunch(request, folder, full_error=full_error), command)
+
+
+def run_listed_jobs(launch: "SweepLaunch", command: str) -> int:
+    """Compute the points of the listed values and report; return the exit code."""
+    request, full_error = launch.request, launch.full_error
     points, notes = group_into_points(request.jobs, launch.read_seeds)
+    notes = [*request.notes, *notes]
     for note in notes:
         print(f"note: {note}", flush=True)  # noqa: T201
     outcomes = launch.compute(points)
@@ -85,8 +92,6 @@ class SweepLaunch:
 
     def compute(self, points: Sequence[SweepPoint]) -> list[PointOutcome]:
         """Compute and report all points; the jobs of a shared study only compute its trials."""
-        folders = (self.folder, self.folder.parent, self.request.outputs)
-        new_folders = [folder for folder in folders if not folder.exists()]
         uses = contextlib.ExitStack()
         try:
             opened = {i: self._open(one) for i, one in enumerate(points) if one.is_shared}
@@ -98,14 +103,12 @@ class SweepLaunch:
             outcomes = []
             for i, point in enumerate(points):
                 mine = [one for (number, _), one in zip(jobs, results, strict=True) if number == i]
-                outcome = opened.get(i) or self._finish(point, mine)
+                outcome = opened.get(i) or self.finish(point, mine)
                 outcomes.append(PointOutcome(point, outcome))
         finally:
             uses.close()
             with contextlib.suppress(OSError):
                 self.stop_file.unlink()
-                for folder in new_folders:  # only an empty one is removed
-                    folder.rmdir()
         return outcomes
 
     def _open(self, point: SweepPoint) -> JobOutcome | None:
@@ -146,13 +149,18 @@ class SweepLaunch:
             return [value or lost for value in values]
         return values
 
-    def _finish(self, point: SweepPoint, results: Sequence[JobOutcome]) -> JobOutcome:
+    def finish(self, point: SweepPoint, results: Sequence[JobOutcome]) -> JobOutcome:
         """Return the outcome of a point; a shared study is reported now."""
         if not point.is_shared:
             return results[0]
         if any(one.state == "not run" for one in results):
             return next((one for one in results if one.state in ("failed", "refused")), LEFT_OUT)
-        return self._do(point, StudyPart.report)
+        outcome = self._do(point, StudyPart.report)
+        if outcome.state == "done" or outcome.log:
+            return outcome
+        # A job without a trial's log may have a log of its own launcher.
+        log = next((one.log for one in results if one.log), "")
+        return replace(outcome, log=log)
 
     def _do(self, point: SweepPoint, part: StudyPart) -> JobOutcome:
         """Do a part of a point's whole study in this process."""

@@ -57,25 +57,37 @@ class Family:
             f"An arm is better or worse at a point if the point's own report says so, and if this "
             f"corrected p is below {ALPHA:g}."
         ]
-        if (looks := int(self.comparison["n_looks"].max())) > 1:
+        if (looks := int(self._looks.max())) > 1:
             lines.append(
                 f"Up to {looks} reports have looked at these arms, so that the limit is as low as "
-                f"{alpha_at_look(looks):.3g} for some points."
+                f"{self.strictest:.3g} for some points."
             )
-        if self.least_p >= ALPHA:
+        if self.least_p >= self.strictest:
+            loosest = alpha_at_look(int(self._looks.min()))
+            where = "" if self.least_p >= loosest else " where the limit is lower"
             lines.append(
                 f"With {self.n_seeds} seeds the smallest possible corrected p is "
                 f"{quantity.format_p_value(self.least_p)}, so that no arm can be called better or "
-                f"worse; n_seeds={self.least_seeds} could decide."
+                f"worse{where}; n_seeds={self.least_seeds} could decide."
             )
         return lines
+
+    @property
+    def _looks(self) -> pd.Series:
+        """The number of looks at the arms of each test."""
+        return self.comparison["n_looks"][self.comparison["p_sweep"].notna()]
+
+    @property
+    def strictest(self) -> float:
+        """The lowest limit of a corrected p-value: that of the points with the most looks."""
+        return alpha_at_look(int(self._looks.max()))
 
     @property
     def least_seeds(self) -> int:
         """The smallest number of seeds with which this family can call an arm better."""
         if self.method == MAX_T:
-            return least_seeds(ALPHA)
-        return next(n for n in range(2, 64) if self.n_tests * 2.0 ** (1 - n) < ALPHA)
+            return least_seeds(self.strictest)
+        return next(n for n in range(2, 64) if self.n_tests * 2.0 ** (1 - n) < self.strictest)
 
 
 def correct_over_points(
@@ -108,8 +120,9 @@ def correct_over_points(
     alphas = np.array([alpha_at_look(int(n)) for n in table["n_looks"]])
     decided = table["standing"].astype(str)
     fails = tested & ~(table["p_sweep"] < alphas) & decided.isin(TESTED)
-    fallback = Standing.undecided if least_p >= ALPHA else Standing.not_distinguished
-    table["sweep_standing"] = decided.where(~fails, str(fallback))
+    fallen = [Standing.undecided if least_p >= a else Standing.not_distinguished for a in alphas]
+    fallback = pd.Series([str(one) for one in fallen], index=table.index, dtype=str)
+    table["sweep_standing"] = decided.where(~fails, fallback)
     n_points = int(table["point"][tested].nunique())
     return Family(table, method, n_tests, n_points, least_p, n_seeds)
 

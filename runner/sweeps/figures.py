@@ -15,12 +15,13 @@ from runner.figures.kinds.lines import Lines
 from runner.figures.kinds.points import Points
 from runner.metric_names import NOTHING_IF_DIVERGED
 from runner.sweeps.jobs import format_settings, format_value
-from runner.sweeps.record import PointRecord, SweepHeadline, SweepRecord
+from runner.sweeps.record import KEY_PREFIX, PointRecord, SweepHeadline, SweepRecord
 from runner.sweeps.wording import name_point
 from runner.wording import quantity
 from runner.wording.phrases import capitalise, join_with_and
 
 POINT = "point"
+OWN_COLUMNS = ("arm", "seed", "value")  # of the table of a figure; a swept key may have such a name
 MAX_PANELS = 12
 SMALL_RANGE = 0.5  # of the largest value; a smaller range of means needs no axis from zero
 
@@ -57,7 +58,8 @@ def draw_sweep_figures(sweep: SweepRecord) -> tuple[dict[str, Figure], Records, 
             continue
         axes = choose_axes(sweep.keys, points)
         table = value_table(sweep, headline, points, axes)
-        if axes.panels and len(table[list(axes.panels)].drop_duplicates()) > MAX_PANELS:
+        panels = [column_name(key) for key in axes.panels]
+        if panels and len(table[panels].drop_duplicates()) > MAX_PANELS:
             notes.append(
                 f"{sweep.label(headline)} has no figure: it would need over {MAX_PANELS} panels."
             )
@@ -129,19 +131,30 @@ def are_powers(values: Sequence[float]) -> bool:
 def value_table(
     sweep: SweepRecord, headline: SweepHeadline, points: Sequence[PointRecord], axes: SweepAxes
 ) -> pd.DataFrame:
-    """Return a row for each point, arm and seed: arm, seed, metric, columns of `axes`, value."""
+    """Return a row for each point, arm and seed: arm, seed, metric, columns of `axes`, value.
+
+    If `seed` is swept, the seeds of each point are numbered from 0, so that each point has a mean.
+    """
     rows = sweep.values[sweep.values["metric"] == headline.metric]
     rows = rows[rows["arm"].isin(headline.arms)]
     by_number = {point.number: point for point in points}
     rows = rows[rows["point"].isin(by_number)]
     columns: dict[str, list[Any]] = {}
     for column in (axes.x, *axes.panels):
-        columns[column] = [
+        columns[column_name(column)] = [
             column_value(by_number[number], column, is_axis=column == axes.x and axes.is_number)
             for number in rows["point"]
         ]
-    table = rows[["arm", "seed", "value"]].reset_index(drop=True)
+    table = rows[[*OWN_COLUMNS]].reset_index(drop=True)
+    if "seed" in (axes.x, *axes.panels):
+        seeds = rows.groupby(["point", "arm"], sort=False)["seed"]
+        table["seed"] = (seeds.rank(method="dense") - 1).astype(int).to_numpy()
     return table.assign(metric=headline.metric, **columns)
+
+
+def column_name(key: str) -> str:
+    """Return the name of a swept key's column in the table of a figure."""
+    return f"{KEY_PREFIX}{key}" if key in OWN_COLUMNS else key
 
 
 def column_value(point: PointRecord, column: str, *, is_axis: bool = False) -> Any:
@@ -162,7 +175,7 @@ def make_figure(
     table: pd.DataFrame,
     points: Sequence[PointRecord],
 ) -> Figure:
-    """Return the figure of a headline: lines over a number, bars or points over names."""
+    """Return the figure of a headline: bands over a number, bars or points over names."""
     label = headline.label
     display = quantity.display_unit(headline.unit, table["value"].tolist())
     is_recorded = display.factor == 1 and display.name
@@ -170,16 +183,16 @@ def make_figure(
         "title": f"{capitalise(label)} over {'the points' if axes.x == POINT else axes.x}",
         "y_label": f"{label} ({display.name})" if is_recorded else label,
         "x_label": "" if axes.x == POINT else axes.x,
-        "panel": list(axes.panels),
+        "panel": [column_name(key) for key in axes.panels],
         "table": name,
         "metric": "value",
-        "x": axes.x,
+        "x": column_name(axes.x),
     }
     together = describe_together(axes, points)
     if axes.is_number:
-        caption = f"Means with 95 % intervals; dots are seeds.{together}"
-        return Lines(**texts, caption=caption, log="x" if axes.is_log else "none")
-    means = table.groupby(["arm", axes.x])["value"].mean().abs()
+        caption = f"Means with 95 % bands; dots are seeds.{together}"
+        return Lines(**texts, caption=caption, log="x" if axes.is_log else "none", interval="band")
+    means = table.groupby(["arm", column_name(axes.x)])["value"].mean().abs()
     is_small_range = means.max() - means.min() < SMALL_RANGE * means.max()
     kind = Points if is_small_range else Bars
     start = "The axis does not start at zero" if kind is Points else "The axis starts at zero"

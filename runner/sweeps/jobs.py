@@ -116,7 +116,8 @@ def combine(base: Sequence[str], axes: Sequence[Axis], fixed: Sequence[str]) -> 
         overrides = tuple(sorted(last, key=lambda text: text in chosen))
         swept = {parse_override(text).key_or_group for text in chosen}
         name = ", ".join(choice.name for choice in choices if choice.name)
-        jobs.setdefault(overrides, SweepJob(overrides, read_settings(overrides, swept), name))
+        job = SweepJob(overrides, read_settings(overrides, swept), name)
+        jobs.setdefault(tuple(sorted(overrides)), job)
     return without_common_settings(list(jobs.values()))
 
 

@@ -18,6 +18,8 @@ COMPARISON_NUMBERS = [
     *("n", "n_looks", "difference", "low", "high"),
     *("p", "p_sign_flip", "p_holm", "p_sweep"),
 ]
+KEY_PREFIX = "swept "
+"""Before the name of a swept key that is also the name of another column, such as arm."""
 FORMAT = 1
 
 

@@ -15,13 +15,11 @@ from runner.sweeps.figures import draw_sweep_figures
 from runner.sweeps.jobs import format_value
 from runner.sweeps.outcomes import PointOutcome
 from runner.sweeps.page import PAGE_FILE, render_sweep
-from runner.sweeps.record import FORMAT, RECORD_FILE, SweepRecord
+from runner.sweeps.record import FORMAT, KEY_PREFIX, RECORD_FILE, SweepRecord
 from runner.sweeps.wording import answer_paragraphs, certainty_lines
 
 FRAMES = {"results.csv": "results", "comparison.csv": "comparison", "values.csv": "values"}
 VERDICTS_FILE = "verdicts.json"
-KEY_PREFIX = "swept "
-"""Before the name of a swept key that is also the name of another column, such as arm."""
 
 
 def report_sweep(

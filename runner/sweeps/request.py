@@ -1,8 +1,10 @@
 """The command line of a sweep, after its checks. No torch."""
 
+import contextlib
 import dataclasses
 import datetime
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,13 +12,14 @@ from hydra._internal.utils import get_args_parser
 
 from runner.plan.arguments import check_and_rewrite
 from runner.plan.overrides import parse_override
-from runner.sweeps.jobs import SweepJob, combine, refuse_unswept, split_typed
+from runner.sweeps.jobs import Axis, SweepJob, combine, refuse_unswept, split_typed
 from runner.sweeps.named_sweep import (
     NamedSweep,
     find_sweep_file,
     is_named_sweep,
     read_named_sweep,
 )
+from runner.wording.names import format_count
 
 MULTIRUN_FLAGS = ("-m", "--multirun")
 SHARED_KEYS = ("outputs", "plugins")
@@ -34,6 +37,7 @@ class SweepRequest:
         title: the title of a sweep in YAML; otherwise "".
         outputs: the folder of all outputs.
         fails_fast: whether the command line sets `fail_fast=true`.
+        notes: lines on combinations of values that are no points of their own.
     """
 
     flags: tuple[str, ...]
@@ -43,6 +47,7 @@ class SweepRequest:
     title: str
     outputs: Path
     fails_fast: bool
+    notes: tuple[str, ...] = ()
 
     @property
     def has_other_sweeper(self) -> bool:
@@ -90,15 +95,46 @@ def read_request(checked: Sequence[str]) -> SweepRequest:
     )
     if request.has_other_sweeper:
         return request
-    fixed, axes = split_typed(own)
-    return dataclasses.replace(
-        request, jobs=tuple(combine(named.overrides, [*named.axes, *axes], fixed))
+    fixed, typed_axes = split_typed(own)
+    axes = [*named.axes, *typed_axes]
+    jobs = tuple(combine(named.overrides, axes, fixed))
+    return dataclasses.replace(request, jobs=jobs, notes=note_equal_jobs(jobs, axes))
+
+
+def note_equal_jobs(jobs: Sequence[SweepJob], axes: Sequence[Axis]) -> tuple[str, ...]:
+    """Return a note on combinations of values that are equal, so that they are one job."""
+    n_all = math.prod(len(axis) for axis in axes)
+    if len(jobs) == n_all:
+        return ()
+    return (
+        f"{n_all} combinations of values are only {format_count(len(jobs), 'job')}, because some "
+        "have equal overrides",
     )
 
 
-def choose_folder(outputs: Path) -> Path:
-    """Return a path for a new sweep, named after the time; no folder is created."""
+@contextlib.contextmanager
+def reserve_folder(outputs: Path) -> Iterator[Path]:
+    """Create a folder for a new sweep, named after the time, and yield it.
+
+    Two commands of one second get different folders. A folder that is empty at the end is removed.
+    Where no folder can be created, only its path is yielded.
+    """
+    new_parents = [path for path in (outputs / "sweeps", outputs) if not path.exists()]
     moment = datetime.datetime.now()
-    while (folder := outputs / "sweeps" / moment.strftime("%Y-%m-%d_%H-%M-%S")).exists():
-        moment += datetime.timedelta(seconds=1)
-    return folder
+    while True:
+        folder = outputs / "sweeps" / moment.strftime("%Y-%m-%d_%H-%M-%S")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            if folder.exists():
+                moment += datetime.timedelta(seconds=1)
+                continue
+        except OSError:
+            pass  # each point says why nothing can be written
+        break
+    try:
+        yield folder
+    finally:
+        with contextlib.suppress(OSError):
+            for path in (folder, *new_parents):  # only an empty one is removed
+                path.rmdir()

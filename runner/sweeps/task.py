@@ -9,8 +9,8 @@ from typing import Any, Literal
 from omegaconf import DictConfig, OmegaConf
 
 from runner.config import StudyError
-from runner.invocation import StudyPart
 from runner.study import interrupts
+from runner.study.study_part import StudyPart
 from runner.wording import output
 
 State = Literal["done", "failed", "refused", "not run"]

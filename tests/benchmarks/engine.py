@@ -29,6 +29,23 @@ def main(config):
 
 main()
 """
+PLUGIN = """
+from dataclasses import dataclass
+
+from experiments.parts import part
+
+
+@part("ffn", "my_gelu")
+@dataclass
+class MyGelu:
+    d_ff: int = 256
+
+    def build(self, d_model):
+        from torch import nn
+
+        up, down = nn.Linear(d_model, self.d_ff), nn.Linear(self.d_ff, d_model)
+        return nn.Sequential(up, nn.GELU(), down)
+"""
 TRAINING = ("experiment=moe", "task=waves", "arm=[dense,moe_top2]", "n_seeds=4", "scale=smoke")
 LONGER = ("training.steps=150", "training.eval_every=50")
 N_STORED = 10_000
@@ -44,10 +61,12 @@ def command(words: list[str], folder: Path) -> str:
 def start_up(folder: Path) -> dict[str, dict[str, Callable[[], str]]]:
     """Time commands that plan nothing, against a bare Hydra app over the same config folder.
 
-    Help has its own comparison: Hydra renders it for most of a second, in any app.
+    Help has its own comparison: Hydra renders it for most of a second, in any app. With a plug-in
+    both compose the experiment that the plug-in's part is for.
     """
     app = folder / "bare.py"
     app.write_text(BARE.replace("CONF", repr(str(ROOT / "conf"))))
+    (folder / "my_ffn.py").write_text(PLUGIN)
     runner = [sys.executable, "-m", "runner"]
     bare = [sys.executable, str(app)]
     groups = {
@@ -59,6 +78,11 @@ def start_up(folder: Path) -> dict[str, dict[str, Callable[[], str]]]:
         "help (goal 1.2)": {
             "bare Hydra app": [*bare, "--help"],
             "--help": [*runner, "--help"],
+            "--help with a plug-in": [*runner, "plugins=[my_ffn]", "--help"],
+        },
+        "start-up with a plug-in (goal 1.2)": {
+            "bare Hydra app": [*bare, "experiment=ffn", "--cfg", "job"],
+            "plugins=[my_ffn]": [*runner, "experiment=ffn", "plugins=[my_ffn]", "--cfg", "job"],
         },
     }
     return {

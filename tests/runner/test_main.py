@@ -11,6 +11,7 @@ import pytest
 
 from runner import __main__ as command_main
 from runner.config import ConfigError
+from runner.invocation import PREPARING
 from runner.records.provenance import package_version
 from runner.study import interrupts
 from tests.fuzz.command import find_faults, run_in_process
@@ -125,7 +126,8 @@ def test_each_verb_has_help_and_is_listed(verb: str, monkeypatch, capsys):
 def test_the_command_prints_that_line_alone_and_ends_with_2(runner, tmp_path: Path, arguments: str):
     (tmp_path / "file").write_text("")
     done = runner(*arguments.split())
-    assert (done.returncode, done.stdout) == (2, "")
+    said = [line for line in done.stdout.splitlines() if not line.startswith(PREPARING)]
+    assert (done.returncode, said) == (2, [])  # a busy machine takes over a second to prepare
     lines = done.stderr.splitlines()
     assert 1 <= len(lines) <= 3
     assert all(line.startswith("ablab: ") for line in lines)
@@ -282,3 +284,26 @@ def test_no_late_signal_changes_the_exit_code(monkeypatch, ends: SystemExit | No
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["experiment=moe", "--cfg", "job"]])
+def test_a_command_that_plans_nothing_imports_nothing_heavy(tmp_path: Path, arguments: list[str]):
+    script = (
+        "import runpy, sys\n"
+        "try:\n"
+        "    runpy.run_module('runner', run_name='__main__')\n"
+        "except SystemExit as end:\n"
+        "    assert not end.code\n"
+        "heavy = {'numpy', 'pandas', 'scipy', 'matplotlib', 'torch', 'tensorboard'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        cwd=tmp_path,
+        env=child_environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert done.stderr.splitlines()[-1] == "[]"

@@ -25,7 +25,7 @@ from runner.stats.bands import select_seeds
 
 ENDS = "a cross marks where a diverged trial ended"
 REPLACED = "tables use a diverged trial's value before training or a declared worst value"
-MAX_MARKED = 12  # with at most this number of x values, each has a whisker and dots
+MAX_MARKED = 12  # with at most this number of x values, each has dots
 MARKED_STEPS = 7  # markers along a line of more x values
 SEED_ALPHA, MANY_SEEDS = 0.28, 16  # thin lines of more seeds are paler, so that means stay visible
 HEIGHTS = (4.2, 2.6)  # inches of the panels of one row, and of several
@@ -50,6 +50,11 @@ class Curve(MetricFigure):
     def x_column(self) -> str:
         """The column of the x axis."""
         return "step"
+
+    @property
+    def has_bands(self) -> bool:
+        """Whether an interval is a band, also where each x value has dots."""
+        return False
 
     @property
     def group_columns(self) -> list[str]:
@@ -88,7 +93,8 @@ class Curve(MetricFigure):
             for level in styles.in_order(levels(panel.rows, hue)):
                 chosen = panel.rows[panel.rows[hue] == level]
                 band = _up_to_last_mean(mine[mine[hue] == level])
-                _draw_line(panel.axes, chosen, x, band, level, styles, marked=is_marked)
+                marks = {"marked": is_marked, "banded": self.has_bands or not is_marked}
+                _draw_line(panel.axes, chosen, x, band, level, styles, **marks)
                 known = band[band["mean"].notna()]
                 for mean in known.iloc[::-every].to_dict("records"):  # the last mean is among them
                     names = [level_text(hue, level), *_texts(self.panel, panel.key)]
@@ -174,10 +180,12 @@ def _draw_line(
     styles: HueStyles,
     *,
     marked: bool,
+    banded: bool,
 ) -> None:
-    """Draw the seeds as thin lines or dots, then the mean with its band or whiskers.
+    """Draw the seeds as dots (`marked`) or thin lines, then the mean with its interval.
 
-    If all seeds have the same numbers, draw only one line.
+    The interval is a band (`banded`), or whiskers, also for one x value. If all seeds have the
+    same numbers, draw only one line.
     """
     colour, is_apart = styles.colour(level), level in styles.apart
     has_spread = len(band) < rows[x].nunique() or band["mean"].isna().any()
@@ -186,17 +194,6 @@ def _draw_line(
     has_spread = has_spread or not same_at_every_seed(rows, [x]) or rows["clipped"].any()
     if has_spread and marked:
         canvas.draw_dots(axes, rows, x, colour, size=12, alpha=0.45)
-        below = (band["mean"] - cut_low(band["low"], axes)).fillna(0).clip(lower=0)
-        above = (band["high"] - band["mean"]).fillna(0)
-        axes.errorbar(
-            band[x],
-            band["mean"],
-            [below, above],
-            fmt="none",
-            ecolor=colour,
-            capsize=3.5,
-            linewidth=1.3,
-        )
     elif has_spread:
         # One line with gaps between the seeds is drawn faster than a line for each seed.
         thin = rows.sort_values(["arm", "seed", x])
@@ -210,6 +207,7 @@ def _draw_line(
             linewidth=0.7,
         )
         canvas.draw_dots(axes, rows[rows["clipped"]], x, colour, size=12)
+    if has_spread and banded and len(band) > 1:
         axes.fill_between(
             band[x],
             cut_low(band["low"], axes),
@@ -217,6 +215,18 @@ def _draw_line(
             color=colour,
             alpha=0.08 if is_apart else 0.16,
             linewidth=0,
+        )
+    elif has_spread:
+        below = (band["mean"] - cut_low(band["low"], axes)).fillna(0).clip(lower=0)
+        above = (band["high"] - band["mean"]).fillna(0)
+        axes.errorbar(
+            band[x],
+            band["mean"],
+            [below, above],
+            fmt="none",
+            ecolor=colour,
+            capsize=3.5,
+            linewidth=1.3,
         )
     # Markers tell lines apart without colour; arms have them at different places of a long line.
     gap = max(1, len(band) // MARKED_STEPS)

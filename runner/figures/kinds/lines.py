@@ -10,9 +10,10 @@ from runner.figures.kinds.curve import Curve
 class Lines(Curve):
     """Lines over a column `x` of numbers instead of steps; with few numbers, each has dots.
 
-    table  name of a table that trials record, whose rows are drawn
-    x      a placeholder or column whose values are numbers
-    seeds  mean: over all seeds; first: the first seed of each arm, e.g. if heads differ by seed
+    table     name of a table that trials record, whose rows are drawn
+    x         a placeholder or column whose values are numbers
+    seeds     mean: over all seeds; first: the first seed of each arm, e.g. if heads differ by seed
+    interval  whiskers: at each of few numbers; band: always a band between the numbers
     """
 
     kind: ClassVar[str] = "lines"
@@ -22,11 +23,17 @@ class Lines(Curve):
     x: str
     table: str | None = None
     seeds: Literal["mean", "first"] = "mean"
+    interval: Literal["whiskers", "band"] = "whiskers"
 
     @property
     def x_column(self) -> str:
         """The column of the x axis."""
         return self.x
+
+    @property
+    def has_bands(self) -> bool:
+        """Whether an interval is a band, also where each x value has dots."""
+        return self.interval == "band"
 
     @property
     def source_table(self) -> str | None:

@@ -84,6 +84,27 @@ def test_a_study_with_settings_of_its_own_speaks_only_if_there_is_no_other() -> 
     assert [one.run for one in row.others] == [own]
 
 
+def test_a_study_with_all_seeds_speaks_before_a_newer_and_larger_one_with_fewer() -> None:
+    whole = make_record(make_claim(registered=newest_hash("quick")))
+    short = make_record(
+        make_claim(registered=newest_hash("full"), verdict="invalid", estimate=None, n=0),
+        scale="full",
+        date="2026-11-30T00:00:00+00:00",
+    )
+    for runs in ((whole, short), (short, whole)):
+        row = row_of(*runs)
+        assert row.standing == "reproduced"
+        assert [one.run for one in row.others] == [short]
+    assert row_of(short).standing == "invalid"
+
+
+def test_the_newest_study_is_found_across_time_zones() -> None:
+    older = make_record(make_claim(), date="2026-11-26T13:00:00+09:00")  # 04:00 in UTC
+    newer = make_record(make_claim(verdict="contradicted"), date="2026-11-26T05:00:00+00:00")
+    for runs in ((older, newer), (newer, older)):
+        assert row_of(*runs).standing == "contradicted"
+
+
 def test_an_earlier_wording_is_named_and_yields_to_the_present_one() -> None:
     present = make_record(make_claim(registered=newest_hash("quick")))
     earlier = make_record(make_claim(registered="0" * 12), date="2026-11-30T00:00:00+00:00")

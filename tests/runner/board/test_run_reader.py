@@ -1,6 +1,7 @@
 """A record of the board is made from a run folder alone, and refuses one that was changed."""
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 import yaml
 
 from runner.board.record_file import read_record, write_record
-from runner.board.run_reader import record_run
+from runner.board.run_reader import portable_command, record_run
 from runner.claims.kinds import read_claim
 from runner.commands.board import write_board
 from runner.config import ConfigError
@@ -82,6 +83,19 @@ def test_a_record_has_the_claim_the_origin_and_the_sizes_of_the_arms(
     assert (claim.p, claim.p_holm, claim.detectable) == (0.5, None, "inf")
     assert claim.quantity == "moe/load_max_violation: moe_no_balance minus moe_top2"
     assert read_record(write_record(tmp_path / "records", record)) == record
+
+
+def test_a_command_names_no_folder_no_user_and_no_launcher() -> None:
+    words = [
+        *("python", "-m", "runner", "experiment=moe", "outputs=/home/alice/o", "workers=2"),
+        *("task.path=/home/alice smith/my notes.md", "task.path=[/home/a/b.md,/home/alice]"),
+        *("hydra/launcher=ray_cluster", "hydra.launcher.ray.init.address=office:6379"),
+        *("+hydra.job.env=alice", "--config-dir=/home/alice"),
+    ]
+    assert shlex.split(portable_command(shlex.join(words))) == [
+        *("python", "-m", "runner", "experiment=moe", "workers=2"),
+        *("task.path=my notes.md", "task.path=[b.md,~]", "--config-dir=~"),
+    ]
 
 
 def test_a_smoke_run_and_changed_files_are_refused(

@@ -60,6 +60,16 @@ def test_a_running_trial_is_named_and_never_deleted(
     assert trials_below(outputs) == {("dense", seed) for seed in (0, 1, 3)}
 
 
+@pytest.mark.parametrize("is_default", [True, False])
+def test_the_suggested_command_names_the_folder_that_was_listed(
+    outputs: Path, is_default: bool, capsys: pytest.CaptureFixture[str]
+):
+    folder = outputs if is_default else outputs.rename("elsewhere")
+    manage_store([] if is_default else [f"outputs={folder}"])
+    end = "" if is_default else " outputs=elsewhere"
+    assert f"python -m runner store prune unreferenced=true{end}\n" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("choice", ["unreferenced=true", "keep_weights=none"])
 def test_without_a_yes_nothing_changes(
     outputs: Path, choice: str, capsys: pytest.CaptureFixture[str]

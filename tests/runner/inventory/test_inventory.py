@@ -1,9 +1,11 @@
 """The inventory of outputs: states, references, sizes, stale code, links and unknown files."""
 
+import contextlib
 import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +20,7 @@ from runner.inventory.stored_trials import TrialState
 from runner.plan.plan import Plan
 from runner.records import locks
 from runner.report.run_cards import list_experiment_folders
-from runner.study.store_use import use_trials
+from runner.study.store_use import USE_LOCK, use_trials
 from tests.support.finished_study import (  # noqa: F401 (fixtures)
     finished_outputs,
     finished_plan,
@@ -198,3 +200,26 @@ def test_a_study_that_computes_nothing_leaves_no_folder(tmp_path: Path):
     with use_trials(tmp_path / "new", "moe"):
         make_trial(tmp_path / "new", "a", 0)
     assert not only(tmp_path / "new").in_use
+
+
+def test_a_study_that_ends_early_leaves_the_lock_of_another_one(tmp_path: Path):
+    with contextlib.ExitStack() as other:
+        with use_trials(tmp_path / "new", "moe"):  # it is refused, so that no trial is written
+            other.enter_context(use_trials(tmp_path / "new", "moe"))
+        assert only(tmp_path / "new").in_use
+
+
+def test_a_lock_file_that_was_removed_before_its_lock_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    lock, removed = locks.lock, []
+
+    def remove_first(descriptor: int, **options: Any) -> bool:
+        if not removed:
+            removed.append((tmp_path / "moe" / "trials" / USE_LOCK).unlink())
+        return lock(descriptor, **options)
+
+    monkeypatch.setattr("runner.study.store_use.locks.lock", remove_first)
+    with use_trials(tmp_path, "moe"):
+        assert removed
+        assert only(tmp_path).in_use

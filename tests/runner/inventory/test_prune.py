@@ -15,6 +15,7 @@ from runner.inventory.inventory import take_experiment_inventory
 from runner.inventory.prune_plan import PrunePlan, PruneRequest, make_prune_plan
 from runner.records import locks
 from runner.records.files import list_names
+from runner.records.step_times import StepTimes, write_step_times
 from runner.records.store import Slot, Store
 from runner.report.run_cards import list_experiment_folders
 from runner.study.store_use import use_trials
@@ -136,6 +137,15 @@ def test_unknown_references_protect_all_trials_of_their_experiment(tmp_path: Pat
     prune(tmp_path)
     assert trials_below(tmp_path) == {("a", 0)}
     assert trials_below(tmp_path, "ffn") == set()
+
+
+def test_a_trial_whose_steps_were_timed_has_only_known_files(tmp_path: Path):
+    slot = make_trial(tmp_path, "a", 0)
+    write_step_times(slot, "c", {"processor": "one"}, StepTimes((0.1,), 1))
+    (done,) = prune(tmp_path)
+    assert done.notes == ()
+    assert trials_below(tmp_path) == set()
+    assert list_names(slot.folder) == ["first.json"]
 
 
 def test_foreign_files_and_newer_trials_stay_and_are_named(tmp_path: Path):

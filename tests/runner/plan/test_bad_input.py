@@ -40,7 +40,7 @@ TYPED = {  # refused before Hydra composes anything
     "ffn=../task/waves": "there is no such option; there are: bilinear",
     "task=1_000": "task=1000: there is no such option; there are: domains",
     "ffn=[moe,dense]": "ffn takes one option; to sweep over several, write -m ffn=a,b",
-    "scale=${scale}": "there is no such option; there are: full, quick, smoke",
+    "scale=${scale}": "there is no such option; there are: full, long, quick, smoke",
     "experiment=": "experiment=: experiment needs one of its options",
     "+ffn=moe": "remove the plus: ffn=moe",
     "ffn@x=moe": "remove @x",

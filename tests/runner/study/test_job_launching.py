@@ -1,5 +1,6 @@
 """Jobs of launchers: lost ones are launched again, with fakes of the launchers' engines."""
 
+import contextlib
 import os
 import pickle
 import sys
@@ -49,6 +50,21 @@ def test_the_jobs_of_a_killed_pool_are_launched_again(capsys):
     assert launched(launcher) == [f"done seed={seed}" for seed in range(5)]
     assert len(launcher.batches) == 2
     assert "note: 5 jobs ended without a result; launched again" in capsys.readouterr().out
+
+
+def test_an_error_of_a_later_batch_leaves_the_results_of_the_earlier_ones(monkeypatch):
+    def launch(jobs: list) -> list[str]:
+        if len(launcher.batches) == 2:
+            raise OSError(28, "No space left on device")
+        return [f"done {texts[-1]}" for texts in jobs]
+
+    monkeypatch.setattr(job_launching.device, "cores", lambda: 2)
+    launcher = FakeLauncher("slurm_local", {}, launch)
+    monkeypatch.setattr(job_launching, "submitted_jobs", lambda _: contextlib.nullcontext())
+    results = launched(launcher)
+    assert launcher.batches == [["seed=0", "seed=1"], ["seed=2", "seed=3"], ["seed=4"]]
+    assert [results[i] for i in (0, 1, 4)] == [f"done seed={i}" for i in (0, 1, 4)]
+    assert all("No space left" in str(results[i]) for i in (2, 3))
 
 
 def test_jobs_that_are_always_killed_are_given_up():

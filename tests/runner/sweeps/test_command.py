@@ -11,7 +11,7 @@ from hydra.core.config_store import ConfigStore
 
 from runner import __main__ as command_main
 from runner.config import ConfigError, StudyError
-from runner.invocation import StudyPart
+from runner.study.study_part import StudyPart
 from runner.sweeps import report as sweep_report
 from runner.sweeps.outcomes import PointOutcome, describe_points, find_exit_code
 from runner.sweeps.points import SweepPoint
@@ -130,6 +130,12 @@ def test_a_config_that_cannot_be_composed_is_a_failed_point(sweep, tmp_path: Pat
     assert "experiment=good: 4 trials of seed 5" in told.out
     assert "absent" in told.err
     assert "Traceback" not in told.err
+
+
+def test_a_value_that_appears_twice_is_computed_once_and_noted(sweep, capsys):
+    code, calls = sweep("training.steps=40,50,40")
+    assert (code, len(calls)) == (0, 2)
+    assert "note: 3 combinations of values are only 2 jobs" in capsys.readouterr().out
 
 
 def test_a_page_that_cannot_be_written_costs_no_report(sweep, monkeypatch, capsys):

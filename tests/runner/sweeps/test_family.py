@@ -76,6 +76,21 @@ def test_the_page_names_the_limit_of_a_later_look():
     assert "so that the limit is as low as 0.025 for some points." in family.sentences[1]
 
 
+def test_seeds_that_cannot_reach_the_limit_of_a_later_look_leave_it_undecided():
+    # With 6 seeds the least max-T p is 2 / 2^6 = 0.03125: below 0.05, above 0.05 / 2.
+    series = [pd.Series(np.linspace(1, 2, 6) + i) for i in range(2)]
+    looks = pd.concat([table(0.03125, n=6), table(0.03125, n=6, n_looks=2)], ignore_index=True)
+    family = correct_over_points(looks, series)
+    assert family.comparison["sweep_standing"].tolist() == ["better", "undecided"]
+    assert (
+        "0.031, so that no arm can be called better or worse where the limit is lower; n_seeds=7"
+        in (family.sentences[-1])
+    )
+    every = correct_over_points(table(0.03125, 0.03125, n=6, n_looks=2), series)
+    assert {*every.comparison["sweep_standing"]} == {"undecided"}
+    assert "better or worse; n_seeds=7 could decide." in every.sentences[-1]
+
+
 def test_exact_and_undecided_comparisons_stay_and_are_no_tests():
     rows = pd.concat([table(np.nan), table(np.nan, standing="undecided")], ignore_index=True)
     family = correct_over_points(rows)

@@ -1,12 +1,14 @@
 """The jobs and points of a sweep, read from the command line."""
 
+from pathlib import Path
+
 import pytest
 
 from runner.config import ConfigError
 from runner.plan.arguments import check_arguments
 from runner.sweeps.jobs import SweepJob, combine, format_settings, split_typed
 from runner.sweeps.points import SweepPoint, group_into_points
-from runner.sweeps.request import is_sweep, read_request
+from runner.sweeps.request import is_sweep, note_equal_jobs, read_request, reserve_folder
 
 
 def jobs_of(*typed: str) -> list[SweepJob]:
@@ -62,6 +64,40 @@ def test_a_typed_value_replaces_the_values_of_a_file():
     (job,) = combine([], axes, ["ffn.n_experts=16"])
     assert job.overrides == ("ffn.n_experts=16",)
     assert dict(job.settings) == {"ffn.n_experts": 16}
+
+
+def test_equal_combinations_are_one_point_and_the_sweep_says_so():
+    axes = split_typed(["ffn.n_experts=4,8,16"])[1]
+    # The typed value is also one of the file, which must not make a second point of it.
+    jobs = combine(["experiment=moe"], axes, ["n_seeds=2", "ffn.n_experts=4"])
+    assert len(jobs) == 1
+    (note,) = note_equal_jobs(jobs, axes)
+    assert note.startswith("3 combinations of values are only 1 job")
+    assert note_equal_jobs(combine([], axes, []), axes) == ()
+    assert read_request(check_arguments(["-m", "experiment=moe", "seed=3,3,4"])).notes == (
+        "3 combinations of values are only 2 jobs, because some have equal overrides",
+    )
+
+
+def test_two_sweeps_of_one_second_have_their_own_folders(tmp_path: Path):
+    with reserve_folder(tmp_path / "o") as first, reserve_folder(tmp_path / "o") as second:
+        assert first != second
+        assert first.is_dir()
+        assert second.is_dir()
+        (second / "report.html").touch()
+    assert [path.name for path in (tmp_path / "o" / "sweeps").iterdir()] == [second.name]
+    with reserve_folder(tmp_path / "p"):
+        pass
+    assert not (tmp_path / "p").exists()
+
+
+def test_a_folder_that_cannot_be_created_is_only_named(tmp_path: Path):
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "absent" / "folder")
+    for outputs in (tmp_path / "file", tmp_path / "link"):
+        with reserve_folder(outputs) as folder:
+            assert folder.parent == outputs / "sweeps"
+    assert not (tmp_path / "absent").exists()
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,12 @@ from typing import Any
 import pytest
 
 from runner.plan import hydra_loader
+from runner.plan.arguments import check_arguments
 from runner.study import hydra_app, job_launching
 from runner.study.job_launching import LostJobError
+from runner.sweeps.command import SweepLaunch
+from runner.sweeps.points import SweepPoint
+from runner.sweeps.request import read_request
 from runner.sweeps.task import JobOutcome, describe_failure
 
 JOBS = [["experiment=moe", f"seed={seed}"] for seed in range(3)]
@@ -36,6 +40,19 @@ def test_a_lost_job_is_a_failed_point_with_a_log(monkeypatch, tmp_path: Path, ca
     assert outcomes[1].log == str(log)
     assert "job 7_1 was killed" in outcomes[1].message
     assert "seed=1" in capsys.readouterr().err
+
+
+def test_the_point_of_a_lost_job_of_a_shared_study_names_the_log_of_the_job(monkeypatch):
+    unreported = JobOutcome("failed", message="there is no report: no trial has a result")
+    monkeypatch.setattr(SweepLaunch, "_do", lambda *_: unreported)
+    request = read_request(check_arguments(["-m", "experiment=moe", "arm=dense,moe_top2"]))
+    launch = SweepLaunch(request, Path("sweeps"))
+    lost = JobOutcome("failed", message="job 7_1 was killed", log="/o/jobs/7_1_0_log.out")
+    outcome = launch.finish(SweepPoint(is_shared=True), [JobOutcome("done"), lost])
+    assert (outcome.message, outcome.log) == (unreported.message, lost.log)
+    # Other commands have computed all trials: then nothing has failed.
+    monkeypatch.setattr(SweepLaunch, "_do", lambda *_: JobOutcome("done"))
+    assert launch.finish(SweepPoint(is_shared=True), [lost]) == JobOutcome("done")
 
 
 def test_an_error_of_a_job_is_that_points_alone(monkeypatch):

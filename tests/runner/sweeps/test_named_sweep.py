@@ -2,13 +2,18 @@
 
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+from omegaconf import OmegaConf
 
 from runner.config import ConfigError
 from runner.plan.arguments import check_and_rewrite, check_arguments
 from runner.plan.option_folders import CONF
+from runner.sweeps.family import correct_over_points
 from runner.sweeps.named_sweep import read_named_sweep
 from runner.sweeps.request import SweepRequest, read_request
+from tests.support.sample_sweep import comparison_row
 
 ZIPPED = """
 title: Table 2
@@ -39,6 +44,18 @@ def test_the_command_line_changes_and_multiplies_a_sweep(tmp_path: Path):
     assert len(jobs) == 6
     assert all("n_seeds=6" in job.overrides and "n_seeds=3" not in job.overrides for job in jobs)
     assert dict(jobs[1].settings) == {"ffn.n_experts": 4, "ffn.top_k": 1, "training.lr": 3e-3}
+
+
+def test_the_shipped_sweep_leaves_its_seeds_to_the_preset_and_they_can_decide():
+    sweep = read_named_sweep(CONF / "sweep" / "moe_experts.yaml", check_and_rewrite)
+    assert not [text for text in sweep.overrides if "seed" in text]
+    n_seeds = OmegaConf.load(CONF / "preset" / "moe_quick.yaml").n_seeds
+    n_tests = 3 * 3  # three comparisons at each of three points
+    differences = [pd.Series(np.linspace(1, 2, n_seeds) + i) for i in range(n_tests)]
+    rows = pd.DataFrame([comparison_row(1 + i // 3, n=n_seeds) for i in range(n_tests)])
+    family = correct_over_points(rows, differences)
+    assert len(family.sentences) == 1  # no sentence says that more seeds are needed
+    assert {*family.comparison["sweep_standing"]} == {"better"}
 
 
 def test_points_have_names_and_their_own_overrides(tmp_path: Path):

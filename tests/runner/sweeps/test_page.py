@@ -3,7 +3,9 @@
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from matplotlib.collections import PathCollection, PolyCollection
 
 from runner.figures.draw import draw_all
 from runner.figures.kinds.bars import Bars
@@ -160,6 +162,40 @@ def test_numbers_have_lines_and_names_have_bars(settings, kind: type):
     wide = table.assign(value=table.index + 1.0)
     expected = Lines if kind is Lines else Bars
     assert type(make_figure("val_loss", LOSS, axes, wide, points)) is expected
+
+
+def test_a_swept_number_has_a_band_for_each_arm_and_dots_of_seeds():
+    figures, records, _ = draw_sweep_figures(experts("better", "worse", "better"))
+    figure = figures["val_loss"]
+    assert "95 % bands" in figure.caption
+    axes = figure.draw(records).panels[0].axes
+    bands = [one for one in axes.collections if isinstance(one, PolyCollection)]
+    dots = [one for one in axes.collections if isinstance(one, PathCollection)]
+    assert len(bands) == 2
+    assert not axes.containers  # no whiskers
+    assert sum(len(one.get_offsets()) for one in dots) == 2 * 3 * 3
+    # The band at the first point is the t-interval of its seeds.
+    values = records.tables["val_loss"].query("arm == 'dense' and `ffn.n_experts` == 4")["value"]
+    half = 4.302652729911275 * values.std() / 3**0.5  # the t-quantile of 2 degrees of freedom
+    vertices = bands[0].get_paths()[0].vertices
+    first = vertices[np.isclose(vertices[:, 0], 4), 1]
+    assert first.min() == pytest.approx(values.mean() - half)
+    assert first.max() == pytest.approx(values.mean() + half)
+
+
+def test_a_swept_seed_has_a_mean_at_every_point():
+    sweep = make_sweep(make_points([{"seed": n} for n in (0, 5, 20)]), [comparison_row(1)])
+    values = sweep.values.assign(seed=sweep.values["seed"] + 5 * sweep.values["point"])
+    figures, records, _ = draw_sweep_figures(replace(sweep, values=values))
+    pictures, _, failures = draw_all(figures, records)
+    assert failures == []
+    assert figures["val_loss"].x_label == "seed"
+    last = values.query("point == 3 and arm == 'dense'")["value"].mean()
+    assert f"at seed 20: dense {last:.3g}" in pictures["val_loss"].alt
+    lines = figures["val_loss"].draw(records).panels[0].axes.lines
+    means = [line.get_ydata() for line in lines if len(line.get_xdata()) == 3]
+    assert len(means) == 2
+    assert np.isfinite(means).all()
 
 
 def test_a_zipped_sweep_says_which_keys_change_together():
