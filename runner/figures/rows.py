@@ -56,6 +56,9 @@ def _from_table(table: str, figure: MetricFigure, records: Records) -> pd.DataFr
     rows[texts] = table_rows[texts].astype(str)
     rows["value"] = pd.to_numeric(table_rows[figure.metric], errors="coerce")
     rows["clipped"] = False
+    # A table may name the metric of its rows; its limits then end the intervals.
+    if "metric" in table_rows and table_rows["metric"].isin(list(records.declared)).all():
+        rows["metric"] = table_rows["metric"]
     return records.mask_non_finite(rows, f"in column {figure.metric} of table {table}", figure.arms)
 
 

@@ -108,7 +108,7 @@ def describe_sweep(sweep: SweepCard) -> dict[str, Any]:
     return {
         "time": sweep.time or sweep.name,
         "title": sweep.title,
-        "keys": ", ".join(filter(None, sweep.keys)),
+        "swept": ", ".join(filter(None, sweep.keys)),
         "points": points,
         "report": f"{folder}/{REPORT_FILE}" if sweep.has_report else "",
         "folder": f"{folder}/",

@@ -15,6 +15,7 @@ from runner.wording import output
 
 State = Literal["done", "failed", "refused", "not run"]
 EXIT_CODES: dict[State, int] = {"done": 0, "failed": 1, "refused": 2, "not run": 0}
+MAX_COMMAND = 400  # characters; the command of a point is printed whole, to be typed again
 STOPPED = "not run, because an earlier point failed and fail_fast=true"
 
 
@@ -104,8 +105,10 @@ def describe_failure(
     from runner.plan.error_messages import explain, format_message
 
     message, code = explain(error)
-    point = f" ({output.truncate_middle(format_command(overrides), 120)})" if overrides else ""
-    output.say(format_message(message + point))
+    point = (
+        f" ({output.truncate_middle(format_command(overrides), MAX_COMMAND)})" if overrides else ""
+    )
+    output.say(format_message(message) + point)
     folder, log = None, None
     if isinstance(error, StudyError):
         folder, log = error.folder, error.log

@@ -1,5 +1,6 @@
 """The command of a sweep: its jobs in any launcher, its last lines, and its exit code."""
 
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ from runner.study.study_part import StudyPart
 from runner.sweeps import report as sweep_report
 from runner.sweeps.outcomes import PointOutcome, describe_points, find_exit_code
 from runner.sweeps.points import SweepPoint
-from runner.sweeps.task import JobOutcome
+from runner.sweeps.task import JobOutcome, describe_failure
 
 Calls = list[tuple[StudyPart, int, Any]]
 
@@ -167,6 +168,13 @@ def outcome(state: Any, **fields: Any) -> PointOutcome:
 )
 def test_the_exit_code_of_a_sweep(states: Sequence[Any], code: int):
     assert find_exit_code([outcome(state) for state in states]) == code
+
+
+def test_an_error_ends_with_the_whole_command_of_its_point(capsys: pytest.CaptureFixture[str]):
+    overrides = ["experiment=moe", *(f"ffn.some_long_key_{i}=4" for i in range(9)), "seed=3"]
+    describe_failure(ConfigError("no " * 200), overrides)
+    command = capsys.readouterr().err.rpartition(" (")[2]
+    assert command == f"python -m runner {shlex.join(overrides)})\n"
 
 
 def test_the_last_lines_name_points_logs_and_the_page():

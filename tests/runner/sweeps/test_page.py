@@ -11,6 +11,7 @@ from runner.figures.draw import draw_all
 from runner.figures.kinds.bars import Bars
 from runner.figures.kinds.lines import Lines
 from runner.figures.kinds.points import Points
+from runner.figures.rows import select_rows
 from runner.sweeps.figures import are_powers, choose_axes, draw_sweep_figures, make_figure
 from runner.sweeps.figures import value_table as values_of
 from runner.sweeps.page import render_sweep
@@ -219,7 +220,10 @@ def test_intervals_end_at_the_possible_values_of_a_metric_in_table_and_figure():
     sweep = experts("better", "better", "better")
     rows = sweep.results.assign(low=-0.5)
     limited = replace(sweep, results=rows, headlines=(replace(LOSS, lowest=0.0),))
+    over_names = tuple(make_points([{"norm": name} for name in ("pre", "post", "none")]))
     table = headline_table(limited, limited.headlines[0])
     assert all("[0.0" in row["value"] for row in table["rows"])
-    _, records, _ = draw_sweep_figures(limited)
-    assert records.limits(records.tables["val_loss"]) == (0.0, float("inf"))
+    for sweep in (limited, replace(limited, keys=("norm",), points=over_names)):
+        figures, records, _ = draw_sweep_figures(sweep)
+        rows = select_rows(figures["val_loss"], records)
+        assert records.limits(rows) == (0.0, float("inf"))
