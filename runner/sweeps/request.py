@@ -10,8 +10,11 @@ from pathlib import Path
 
 from hydra._internal.utils import get_args_parser
 
+from runner.config import ConfigError
 from runner.plan.arguments import check_and_rewrite
+from runner.plan.experiment_checks import describe_missing_experiment
 from runner.plan.overrides import parse_override
+from runner.plan.question_names import chosen_name
 from runner.sweeps.jobs import Axis, SweepJob, combine, refuse_unswept, split_typed
 from runner.sweeps.named_sweep import (
     NamedSweep,
@@ -69,7 +72,8 @@ def read_request(checked: Sequence[str]) -> SweepRequest:
     """Return the sweep of a checked command line.
 
     Raises:
-        ConfigError: a key cannot be swept over, or the sweep in YAML is not valid.
+        ConfigError: a key cannot be swept over, the sweep in YAML is not valid, or no job has an
+            experiment.
     """
     flags = get_args_parser().parse_intermixed_args(list(checked))
     texts = [text for text in flags.overrides if not is_named_sweep(text)]
@@ -98,6 +102,8 @@ def read_request(checked: Sequence[str]) -> SweepRequest:
     fixed, typed_axes = split_typed(own)
     axes = [*named.axes, *typed_axes]
     jobs = tuple(combine(named.overrides, axes, fixed))
+    if not any(chosen_name(job.overrides) for job in jobs):
+        raise ConfigError(describe_missing_experiment(None, ()))
     return dataclasses.replace(request, jobs=jobs, notes=note_equal_jobs(jobs, axes))
 
 

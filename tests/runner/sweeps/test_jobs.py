@@ -176,3 +176,8 @@ def test_a_sweep_over_all_arms_and_one_is_a_study_of_all():
 )
 def test_a_sweep_is_what_has_the_flag(arguments: list[str], expected: bool):
     assert is_sweep(arguments) is expected
+
+
+def test_a_sweep_without_an_experiment_is_refused_once_and_not_at_each_point():
+    with pytest.raises(ConfigError, match="no experiment is chosen; type experiment=<name>"):
+        read_request(check_arguments(["-m", "ffn.n_experts=4,8"]))
