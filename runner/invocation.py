@@ -138,8 +138,10 @@ def compute_and_report(
     interrupts.raise_if_interrupted()
     if part is StudyPart.trials:
         raise_if_any_failed(plan, entries)
-        return FinishedStudy(plan, tuple(entries), None, summarise_trials(plan, entries))
-    return report_entries(plan, entries, texts, tuned, registrations)
+        return FinishedStudy(plan, tuple(entries), None, summarise_trials(plan, entries, part))
+    folder = report_entries(plan, entries, texts, tuned, registrations)
+    summary = f"{summarise_trials(plan, entries, part)}: {folder / 'report.html'}"
+    return FinishedStudy(plan, tuple(entries), folder, summary)
 
 
 def report_entries(
@@ -148,8 +150,8 @@ def report_entries(
     texts: ReportSpec,
     tuned: tuning.TuningResult | None,
     registrations: Mapping[str, Registration],
-) -> FinishedStudy:
-    """Write the report of a plan's trials.
+) -> Path:
+    """Write the report of a plan's trials; return the run folder.
 
     Raises:
         StudyError: some trials have no result, or the report could not be written.
@@ -175,14 +177,17 @@ def report_entries(
         raise
     if folder is None:
         raise StudyError(describe_missing_report(plan, unreported)) from failure
-    summary = f"{summarise_trials(plan, entries)}: {folder / 'report.html'}"
-    return FinishedStudy(plan, tuple(entries), folder, summary)
+    return folder
 
 
-def summarise_trials(plan: Plan, entries: Sequence[Entry]) -> str:
-    """Return the experiment and its number of trials: `moe: 4 trials, 0 reused`."""
+def summarise_trials(plan: Plan, entries: Sequence[Entry], part: StudyPart) -> str:
+    """Return the experiment and its number of trials: `moe: 4 trials, 0 reused`.
+
+    A report of trials that the jobs of a sweep have computed does not call them reused.
+    """
+    trials = f"{plan.experiment}: {format_count(len(entries), 'trial')}"
     reused = sum(entry.reused for entry in entries)
-    return f"{plan.experiment}: {format_count(len(entries), 'trial')}, {reused} reused"
+    return trials if part is StudyPart.report else f"{trials}, {reused} reused"
 
 
 def preview_plan(plan: Plan, config: DictConfig, overrides: Sequence[str]) -> FinishedStudy:

@@ -149,7 +149,7 @@ def test_its_study_is_judged_drawn_reported_and_redrawn(ablab: Command, work: Pa
 def test_its_question_on_our_page_is_swept_under_its_own_name(ablab: Command, work: Path):
     done = ablab("-m", "experiment=example_gate", "scale=smoke", "n_seeds=1", "arm=quick,relu")
     assert done.returncode == 0, done.stderr
-    assert "2 studies done, 0 failed" in done.stdout
+    assert "\nexample_gate: 2 trials: outputs/example_gate/runs/" in done.stdout
     folders = {path.name for path in (work / "outputs").iterdir() if path.is_dir()}
     assert folders - {"sweeps"} == {"example_gate"}
     arms = {path.name for path in (work / "outputs" / "example_gate" / "trials").iterdir()}
@@ -247,7 +247,7 @@ def test_a_launcher_computes_its_questions(ablab: Command):
         *("+arms.wide=['ffn=example_wide']", "hydra/launcher=joblib"),
     )
     assert done.returncode == 0, done.stderr
-    assert "2 studies done, 0 failed" in done.stdout
+    assert "\nexample_gate: 2 trials: outputs/example_gate/runs/" in done.stdout
 
 
 @pytest.fixture(autouse=True)
