@@ -16,7 +16,7 @@ check:  ## lint, format, types, import contracts
 test:  ## the default suite
 	$(PYTHON) -m pytest
 
-slow:  ## about eight minutes: kills and pairs of options by sample, whole studies, commands; error rates
+slow:  ## about 25 minutes: kills and pairs of options by sample, whole studies, commands; error rates
 	$(PYTHON) -m pytest -m slow
 	$(PYTHON) -m tests.error_rates --quick
 
