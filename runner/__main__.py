@@ -13,11 +13,16 @@ import importlib
 import os
 import shlex
 import sys
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import ablab
 from runner.study import interrupts
 from runner.wording import output
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from runner.sweeps.task import JobOutcome
 
 GARBAGE_THRESHOLD = 50_000  # new objects after which Python searches for garbage; its own is 700
 VERBS = {
@@ -59,12 +64,21 @@ def main() -> None:
 
 def run_main_process() -> None:
     """Run the command as a process, whose exit code a late signal cannot change."""
-    # Planning makes many objects that live to the end. Searching them for garbage takes time.
-    gc.set_threshold(GARBAGE_THRESHOLD)
+    gc.disable()  # until `end_start_up`
     try:
         main()
     finally:
         interrupts.stop_listening()  # otherwise a signal during shutdown would kill Python
+
+
+def end_start_up() -> None:
+    """Let Python search for garbage, but not among the objects of the start, which live to the end.
+
+    Planning makes many more that live to the end, so that Python searches rarely.
+    """
+    gc.freeze()
+    gc.set_threshold(GARBAGE_THRESHOLD)
+    gc.enable()
 
 
 def computes(arguments: list[str]) -> bool:
@@ -115,6 +129,7 @@ def dispatch_command(*, full_error: bool) -> None:
     if print_list_or_version(sys.argv[1:]):
         return
     if sys.argv[1] in VERBS:
+        end_start_up()
         module, _, function = VERBS[sys.argv[1]][0].partition(":")
         getattr(importlib.import_module(module), function)(sys.argv[2:])
         return
@@ -126,19 +141,24 @@ def compose_and_run(*, full_error: bool) -> None:
     """Check the arguments, let Hydra compose, and run a study or a sweep."""
     from runner.plan import arguments, hydra_loader
     from runner.study import hydra_app
-    from runner.sweeps.request import is_sweep
-    from runner.sweeps.task import StudyTask
 
     hydra_loader.install_checked_loader()
     command = shlex.join(["python", "-m", "runner", *sys.argv[1:]])
+
+    def run_study(config: "DictConfig") -> "JobOutcome":
+        from runner.sweeps.task import StudyTask
+
+        end_start_up()
+        return StudyTask(command=command, full_error=full_error)(config)
+
     sys.argv[1:] = checked = arguments.check_arguments(sys.argv[1:])
-    if is_sweep(checked):
+    if arguments.is_sweep(checked):
         from runner.sweeps.command import run_sweep
 
+        end_start_up()
         code = run_sweep(checked, command, full_error=full_error)
     else:
-        task = StudyTask(command=command, full_error=full_error)
-        outcome = hydra_app.call_with_config(checked, task)
+        outcome = hydra_app.call_with_config(checked, run_study)
         code = outcome.exit_code if outcome is not None else 0
     interrupts.raise_if_interrupted()
     if code:

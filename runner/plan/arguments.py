@@ -89,6 +89,13 @@ def check_arguments(arguments: Sequence[str]) -> list[str]:
     ]
 
 
+def is_sweep(arguments: Sequence[str]) -> bool:
+    """Return whether a command line asks for a sweep: it has `-m`, and no flag that only prints."""
+    flags = get_args_parser().parse_intermixed_args(list(arguments))
+    prints = (flags.help, flags.hydra_help, flags.cfg, flags.info, flags.shell_completion)
+    return bool(flags.multirun) and not any(prints)
+
+
 def check_named_sweep(text: str, *, multirun: bool) -> bool:
     """Return whether an argument is `sweep=<name>`, which needs `-m`."""
     override = parse_override(text)

@@ -30,7 +30,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from runner.config import ConfigError
-from runner.plan import hydra_cache, option_folders, plugin_packages
+from runner.plan import hydra_cache, option_folders, plugin_packages, yaml_loading
 from runner.plan.expansion import check_expansion
 from runner.plan.hydra_sources import (
     PLUGIN_PROVIDER,
@@ -71,6 +71,7 @@ def install_checked_loader() -> None:
             "this version of Hydra has no ConfigLoaderImpl, so its configs cannot be checked"
         )
     hydra_internals.ConfigLoaderImpl = CheckedLoader
+    yaml_loading.install_fast_loader()
     module: Any = config_loader_impl
     module.create_defaults_list = hydra_cache.create_defaults_list
     restore_user_folders()

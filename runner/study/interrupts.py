@@ -63,9 +63,15 @@ def raise_if_interrupted() -> None:
 
 
 def stop_listening() -> None:
-    """Ignore signals from now on, so that none disturbs the end of this process."""
+    """Ignore signals from now on, so that neither they nor earlier ones change the exit code.
+
+    If KeyboardInterrupt leaves code that Python compiled from text, as it does for dataclasses,
+    Python remembers it, and ends with SIGINT in place of the exit code, even if the exception is
+    handled. It forgets it when it compiles and runs another text.
+    """
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+    exec("")
 
 
 @contextlib.contextmanager

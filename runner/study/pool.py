@@ -21,11 +21,10 @@ from typing import TYPE_CHECKING, Any
 from runner import registry
 from runner.config import DeviceName
 from runner.plan import gpus
-from runner.records import private_folders
 from runner.records.job import Job
 from runner.records.step_times import StepTimingJob
 from runner.records.store import LOG
-from runner.study import interrupts, main_module
+from runner.study import interrupts, main_module, socket_folder
 from runner.study.termination import stop_processes
 from runner.study.trial_process import TrialProcess
 from runner.wording.output import SafeStream, describe_error
@@ -109,7 +108,7 @@ def server_context(jobs: Sequence[Job]) -> "ForkServerContext":
     context = multiprocessing.get_context("forkserver")
     # torch imports its compiler at the first optimizer or gradient. Import it once in the server.
     context.set_forkserver_preload(["runner.trial.compute", "torch._dynamo", *page_modules(jobs)])
-    private_folders.prepare_socket_folder()
+    socket_folder.prepare_socket_folder()
     return context
 
 
@@ -173,10 +172,10 @@ def forget_lost_server() -> None:
     """
     time.sleep(0.2)  # a killed server takes a moment to exit
     address = getattr(forkserver._forkserver, "_forkserver_address", None)
-    if (address and not os.path.exists(address)) or private_folders.is_socket_folder_lost():  # noqa: PTH110
+    if (address and not os.path.exists(address)) or socket_folder.is_socket_folder_lost():  # noqa: PTH110
         vars(forkserver._forkserver).update(_forkserver_address=None, _forkserver_pid=None)
-        private_folders.forget_socket_folder()
-    private_folders.prepare_socket_folder()
+        socket_folder.forget_socket_folder()
+    socket_folder.prepare_socket_folder()
 
 
 @contextlib.contextmanager

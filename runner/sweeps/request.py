@@ -61,13 +61,6 @@ class SweepRequest:
         )
 
 
-def is_sweep(arguments: Sequence[str]) -> bool:
-    """Return whether a command line asks for a sweep: it has `-m`, and no flag that only prints."""
-    flags = get_args_parser().parse_intermixed_args(list(arguments))
-    prints = (flags.help, flags.hydra_help, flags.cfg, flags.info, flags.shell_completion)
-    return bool(flags.multirun) and not any(prints)
-
-
 def read_request(checked: Sequence[str]) -> SweepRequest:
     """Return the sweep of a checked command line.
 

@@ -71,7 +71,7 @@ def start_up(folder: Path) -> dict[str, dict[str, Callable[[], str]]]:
     bare = [sys.executable, str(app)]
     groups = {
         "start-up (goal 1.2)": {
-            "bare Hydra app": [*bare, "hydra.output_subdir=null"],
+            "bare Hydra app": [*bare, "experiment=moe", "--cfg", "job"],
             "python -m runner": runner,
             "--cfg job": [*runner, "experiment=moe", "--cfg", "job"],
         },

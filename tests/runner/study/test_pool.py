@@ -329,11 +329,10 @@ from multiprocessing import forkserver
 from pathlib import Path
 from types import SimpleNamespace
 
-from runner.study import pool
-from runner.records import private_folders
+from runner.study import pool, socket_folder
 
 def lose_folder():
-    shutil.rmtree(private_folders.multiprocessing.current_process()._config["tempdir"])
+    shutil.rmtree(socket_folder.multiprocessing.current_process()._config["tempdir"])
 
 def lose_socket():
     Path(forkserver._forkserver._forkserver_address).unlink()
@@ -346,7 +345,7 @@ context = multiprocessing.get_context("forkserver")
 running = []
 for lose in (print, lose_folder, lose_socket, lose_server):
     lose()
-    private_folders.prepare_socket_folder()
+    socket_folder.prepare_socket_folder()
     job = SimpleNamespace(arm="a", seed=0, device="cpu")
     pool.start_job(context, job, running, lambda _, event: print(event["state"]))
     running[-1].process.join()

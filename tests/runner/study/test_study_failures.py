@@ -285,6 +285,25 @@ def test_a_background_job_of_a_script_hears_ctrl_c(tmp_path: Path):
     assert len(errors.splitlines()) == 1
 
 
+INTERRUPTED_TEXT = """
+import sys
+from runner.study import interrupts
+try:
+    exec("raise KeyboardInterrupt")
+except KeyboardInterrupt:
+    interrupts.stop_listening()
+    sys.exit(130)
+"""
+
+
+def test_a_signal_while_python_runs_text_is_exit_code_130(tmp_path: Path):
+    """A dataclass is made from text. Python itself would end with SIGINT here."""
+    (tmp_path / "interrupted.py").write_text(INTERRUPTED_TEXT)
+    words = [sys.executable, "-m", "interrupted"]
+    done = subprocess.run(words, env=child_environment(), cwd=tmp_path, check=False)
+    assert done.returncode == 130
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", interrupts.SIGNALS)
 @pytest.mark.parametrize("seconds", [1.0, 3.0, 6.0, 9.0])

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from runner.config import ConfigError
-from runner.plan.arguments import check_arguments
+from runner.plan.arguments import check_arguments, is_sweep
 from runner.sweeps.jobs import SweepJob, combine, format_settings, split_typed
 from runner.sweeps.points import SweepPoint, group_into_points
-from runner.sweeps.request import is_sweep, note_equal_jobs, read_request, reserve_folder
+from runner.sweeps.request import note_equal_jobs, read_request, reserve_folder
 
 
 def jobs_of(*typed: str) -> list[SweepJob]:
