@@ -55,6 +55,12 @@ def record_run(folder: Path) -> RunRecord:
     verdicts, answer = read_own_json(folder, VERDICTS_FILE), read_own_mapping(folder, ANSWER_FILE)
     if not isinstance(verdicts, list) or not all(map(is_shallow_mapping, verdicts)):
         raise ConfigError(f"{folder}: {VERDICTS_FILE} is damaged: it is not a list of verdicts")
+    derived = [
+        *filter(None, [seal.format_mismatch(answer, ANSWER_FILE)]),
+        *seal.list_changes(answer, ANSWER_FILE, folder, [VERDICTS_FILE]),
+    ]
+    if derived:
+        raise ConfigError(f"{folder}: {derived[0]}; redraw the run, which judges its claims again")
     git, looks = environment.get("git"), summary["looks"]
     git = git if isinstance(git, dict) else {}
     machine = environment.get("machine")

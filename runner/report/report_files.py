@@ -21,6 +21,7 @@ from runner.figures.data import Records
 from runner.figures.draw import Picture, draw_all, summarise_error
 from runner.figures.figure import TextTable
 from runner.figures.templates import select_arms_in_order
+from runner.records import seal
 from runner.report import (
     dashboard,
     markdown,
@@ -36,6 +37,7 @@ from runner.report.difference_figure import difference_figure
 from runner.report.headlines import HeadlineComparison, compare_headlines
 from runner.report.hidden_texts import without_passages
 from runner.report.outcome import Outcome
+from runner.report.run_cards import ANSWER_FILE, VERDICTS_FILE
 from runner.report.run_folder import CONFIG_FILE, ENVIRONMENT_FILE, RESULTS_FILE
 from runner.report.study_record import StudyRecord
 from runner.report.trials_dashboard import write_trials_dashboard
@@ -77,8 +79,11 @@ def write_report(
         write_records(run, study)
     with _draft(run) as folder:
         add_standings(comparison, compared).to_csv(folder / "comparison.csv", index=False, **TEXT)
-        _write_json(folder / "answer.json", answer_record(study, compared, findings))
-        _write_json(folder / "verdicts.json", [_finding_record(finding) for finding in findings])
+        _write_json(folder / VERDICTS_FILE, [_finding_record(finding) for finding in findings])
+        answer = _finite(answer_record(study, compared, findings))
+        _write_json(
+            folder / ANSWER_FILE, seal.seal_record(answer, ANSWER_FILE, folder, [VERDICTS_FILE])
+        )
         _move(folder, run)
     records = figure_records(study, results)
     left_out: list[str] = []

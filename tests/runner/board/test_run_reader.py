@@ -16,6 +16,7 @@ from runner.commands.board import write_board
 from runner.config import ConfigError
 from runner.plan.option_folders import CONF
 from runner.records import seal
+from runner.report.redraw import redraw_run
 from runner.report.run_folder import VERIFIED_FILES
 from tests.support.board_records import BALANCE
 from tests.support.environment import ROOT
@@ -50,13 +51,22 @@ def reseal(folder: Path, change: Callable[[dict[str, Any]], object] = lambda _: 
     (folder / "study.json").write_text(json.dumps(sealed))
 
 
+def write_verdicts(folder: Path, verdicts: list[Any]) -> None:
+    """Write other verdicts, and seal answer.json again."""
+    (folder / "verdicts.json").write_text(json.dumps(verdicts))
+    answer = json.loads((folder / "answer.json").read_text())
+    del answer["digests"]
+    sealed = seal.seal_record(answer, "answer.json", folder, ["verdicts.json"])
+    (folder / "answer.json").write_text(json.dumps(sealed))
+
+
 @pytest.fixture
 def quick_run(copied_run_folder: Path) -> Path:  # noqa: F811
     """Return the folder of a run that is no smoke run, with a verdict on the balance loss."""
     folder = copied_run_folder
     config = folder / "config.yaml"
     config.write_text(config.read_text().replace("scale: smoke", "scale: quick"))
-    (folder / "verdicts.json").write_text(json.dumps([VERDICT]))
+    write_verdicts(folder, [VERDICT])
     reseal(folder)
     return folder
 
@@ -113,6 +123,20 @@ def test_a_smoke_run_and_changed_files_are_refused(
         record_run(copied_run_folder)
 
 
+@pytest.mark.parametrize("name", ["verdicts.json", "answer.json"])
+def test_an_edited_verdict_or_answer_is_refused_until_the_run_is_redrawn(
+    quick_run: Path, name: str
+) -> None:
+    original = (quick_run / name).read_text()
+    edited = original.replace("inconclusive", "reproduced").replace("smoke run", "quick run")
+    assert edited != original
+    (quick_run / name).write_text(edited)
+    with pytest.raises(ConfigError, match=rf"{name} was changed .*; redraw the run"):
+        record_run(quick_run)
+    redraw_run(quick_run)
+    assert all(claim.verdict != "reproduced" for claim in record_run(quick_run).claims)
+
+
 FALSE_VERDICTS: dict[str, Any] = {
     "is not the claim of its hash": VERDICT | {"registered": "0" * 12},
     "verdict does not match": VERDICT | {"verdict": "proven"},
@@ -125,7 +149,7 @@ FALSE_VERDICTS: dict[str, Any] = {
 
 @pytest.mark.parametrize("message", list(FALSE_VERDICTS))
 def test_a_false_verdict_is_one_line_that_names_the_run(quick_run: Path, message: str) -> None:
-    (quick_run / "verdicts.json").write_text(json.dumps([FALSE_VERDICTS[message]]))
+    write_verdicts(quick_run, [FALSE_VERDICTS[message]])
     with pytest.raises(ConfigError, match=message) as caught:
         record_run(quick_run)
     assert str(quick_run) in str(caught.value)
