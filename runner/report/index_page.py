@@ -92,6 +92,7 @@ def describe_run(card: RunCard) -> dict[str, Any]:
         "seeds": "" if card.n_seeds is None else card.n_seeds,
         "answer": card.answer or card.fault,
         "has_answer": bool(card.answer),
+        "settings": " ".join(filter(None, card.settings)),
         "verdicts": list(card.verdicts.items()),
         "report": f"./{folder}/{REPORT_FILE}" if card.has_report else "",
         "folder": f"./{folder}/",

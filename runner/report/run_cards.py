@@ -24,7 +24,13 @@ from runner.wording.output import truncate_middle
 
 ANSWER_FILE, VERDICTS_FILE, REPORT_FILE = "answer.json", "verdicts.json", "report.html"
 RUNS, TRIALS, SWEEPS, SWEEP_FILE = "runs", "trials", "sweeps", "sweep.json"
-MAX_FILE_BYTES = {ANSWER_FILE: 2**20, VERDICTS_FILE: 2**22, CONFIG_FILE: 2**20, SWEEP_FILE: 2**22}
+MAX_FILE_BYTES = {
+    ANSWER_FILE: 2**20,
+    VERDICTS_FILE: 2**22,
+    CONFIG_FILE: 2**20,
+    SUMMARY_FILE: 2**22,
+    SWEEP_FILE: 2**22,
+}
 MAX_SENTENCE, MAX_QUESTION, MAX_NAME, MAX_VERDICTS, MAX_KEYS = 400, 300, 100, 6, 4
 CONFIG_KEYS = ("question", "scale", "n_seeds")
 
@@ -40,6 +46,8 @@ class RunCard:
         question: the question of the study.
         scale: smoke, quick or full.
         n_seeds: the number of seeds; None if it is unknown.
+        settings: typed overrides that change training or measurement, which tell runs of one
+            experiment apart.
         answer: the first sentence of the answer.
         verdicts: verdict -> number of claims.
         has_report: whether the folder has a report.
@@ -52,6 +60,7 @@ class RunCard:
     question: str = ""
     scale: str = ""
     n_seeds: int | None = None
+    settings: tuple[str, ...] = ()
     answer: str = ""
     verdicts: Mapping[str, int] = field(default_factory=dict)
     has_report: bool = False
@@ -108,6 +117,9 @@ def read_run_card(outputs: Path, experiment: str, name: str) -> RunCard:
     sentence = answer.get("sentence") if isinstance(answer, dict) else None
     seeds = config.get("n_seeds")
     is_count = isinstance(seeds, int) and not isinstance(seeds, bool) and seeds > 0
+    summary = read_own_json(folder, SUMMARY_FILE)
+    typed = summary.get("typed") if isinstance(summary, dict) else None
+    settings = [as_line(one, MAX_NAME) for one in typed] if isinstance(typed, list) else []
     fault = ""
     if not is_own_file(folder, SUMMARY_FILE):
         fault = "the report of this run was not finished"
@@ -120,6 +132,7 @@ def read_run_card(outputs: Path, experiment: str, name: str) -> RunCard:
         question=as_line(config.get("question"), MAX_QUESTION),
         scale=as_line(config.get("scale"), MAX_NAME),
         n_seeds=seeds if is_count else None,
+        settings=(*settings[:MAX_KEYS], *(["..."] if len(settings) > MAX_KEYS else [])),
         answer=as_line(first_sentence(sentence), MAX_SENTENCE) if isinstance(sentence, str) else "",
         verdicts=count_verdicts(verdicts),
         has_report=is_own_file(folder, REPORT_FILE),

@@ -36,7 +36,7 @@ def launch_jobs(
     arguments: Sequence[str],
     jobs: Sequence[Sequence[str]],
     task: Task,
-    refuse: Callable[[Sequence[str], Exception], Any],
+    refuse: Callable[[Sequence[str], Exception, DictConfig | None], Any],
 ) -> tuple[list[Any], Exception | None]:
     """Compose each job's config, call `task` with it by the chosen launcher.
 
@@ -47,7 +47,8 @@ def launch_jobs(
         arguments: the flags and Hydra's own settings, e.g. the launcher.
         jobs: the overrides of each job.
         task: a picklable function of a config.
-        refuse: returns the value of a job whose config cannot be composed, or that was lost.
+        refuse: returns the value of a job whose config cannot be composed, or that was lost. It
+            gets the overrides, the error, and the config if there is one.
     """
     import hydra
     from hydra.core.plugins import Plugins
@@ -61,15 +62,16 @@ def launch_jobs(
     def sweep(self: BasicSweeper, **_: Any) -> list[Any]:
         """Launch these jobs, in place of the combinations that Hydra would choose."""
         assert self.launcher is not None
-        composable = []
+        composed: dict[int, DictConfig] = {}
         for number, job in enumerate(jobs):
             try:
                 assert self.hydra_context is not None
                 assert self.config is not None
-                self.hydra_context.config_loader.load_sweep_config(self.config, list(job))
-                composable.append(number)
+                loader = self.hydra_context.config_loader
+                composed[number] = loader.load_sweep_config(self.config, list(job))
             except Exception as error:
-                values[number] = refuse(job, error)
+                values[number] = refuse(job, error, None)
+        composable = [*composed]
         size = self.max_batch_size or len(composable) or 1
         for start in range(0, len(composable), size):
             batch = composable[start : start + size]
@@ -82,7 +84,7 @@ def launch_jobs(
                 try:
                     values[i] = job_launching.value_of(run)
                 except Exception as error:
-                    values[i] = refuse(jobs[i], error)
+                    values[i] = refuse(jobs[i], error, composed[i])
         return []
 
     original = BasicSweeper.sweep

@@ -13,7 +13,7 @@ import pandas as pd
 
 from runner.claims.aa_pairs import find_aa_pairs
 from runner.claims.headline import Headline
-from runner.config import Scale
+from runner.config import ConfigError, Scale
 from runner.metric_names import NOTHING_IF_DIVERGED
 from runner.plan.report_spec import ReportSpec
 from runner.report import declarations, untrusted_run
@@ -31,7 +31,11 @@ from runner.sweeps.record import (
     SweepRecord,
 )
 from runner.wording.names import format_count
+from runner.wording.output import describe_error, truncate_middle
 from runner.wording.phrases import join_with_and
+
+READ_ERRORS = (ConfigError, OSError, ValueError, KeyError, TypeError, AttributeError)
+"""The errors of a run folder that is damaged, or was deleted since its report."""
 
 
 class RunFiles:
@@ -101,27 +105,40 @@ def collect_sweep(
     command: str,
     notes: Sequence[str],
 ) -> SweepRecord:
-    """Return the record of a sweep from the run folders of its points."""
-    points, runs = [], {}
+    """Return the record of a sweep from the run folders of its points.
+
+    A point whose run folder is damaged counts as failed.
+
+    Raises:
+        ConfigError: no run folder can be read.
+    """
+    points, runs, damages = [], {}, []
     for number, one in enumerate(outcomes, 1):
-        folder = Path(one.outcome.folder) if one.outcome.folder else None
-        if folder is not None:
-            runs[number] = RunFiles(folder)
+        fault = ""
+        if one.outcome.folder:
+            try:
+                runs[number] = RunFiles(Path(one.outcome.folder))
+            except READ_ERRORS as error:
+                reason = str(error) if isinstance(error, ConfigError) else describe_error(error)
+                fault = f"its report cannot be read ({truncate_middle(reason, 200)})"
+                damages.append(f"Point {number} is left out: {fault}.")
         points.append(
             PointRecord(
                 number=number,
                 name=one.point.name,
                 settings=one.point.settings,
                 overrides=one.point.overrides,
-                state=one.outcome.state,
-                exit_code=one.outcome.exit_code,
-                message=one.outcome.message,
+                state="failed" if fault else one.outcome.state,
+                exit_code=1 if fault else one.outcome.exit_code,
+                message=fault or one.outcome.message,
                 log=relative_path(one.outcome.log, outputs),
-                run=relative_path(one.outcome.folder, outputs),
+                run="" if fault else relative_path(one.outcome.folder, outputs),
                 experiment=one.outcome.experiment,
                 n_looks=runs[number].n_looks if number in runs else 1,
             )
         )
+    if not runs:
+        raise ConfigError(" ".join(damages) or "no point has a report")
     keys = dict.fromkeys(key for point in points for key in point.settings)
     headlines = merge_headlines([one for run in runs.values() for one in run.headlines()])
     judged, smoke_notes = leave_out_smoke_runs(runs)
@@ -142,7 +159,7 @@ def collect_sweep(
         verdicts=tuple(
             {"point": number, **verdict} for number, run in runs.items() for verdict in run.verdicts
         ),
-        notes=(*notes, *smoke_notes),
+        notes=(*notes, *damages, *smoke_notes),
         lines=tuple(family.sentences),
     )
 

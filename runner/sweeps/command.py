@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from omegaconf import DictConfig
+
 from runner.plan import hydra_loader, launchers
 from runner.study import hydra_app, interrupts
 from runner.study.store_use import use_trials
@@ -174,11 +176,13 @@ class SweepLaunch:
             outcome = self._refuse(point.overrides, error)
         return outcome
 
-    def _refuse(self, overrides: Sequence[str], error: Exception) -> JobOutcome:
-        """Return the outcome of overrides that no config can be composed from."""
+    def _refuse(
+        self, overrides: Sequence[str], error: Exception, config: DictConfig | None = None
+    ) -> JobOutcome:
+        """Return the outcome of a job that was lost, or whose config cannot be composed (None)."""
         if self.full_error:
             raise error
-        if self.request.fails_fast:
+        if self.request.fails_fast or (config is not None and config.get("fail_fast") is True):
             stop_others(self.stop_file)
         return describe_failure(error, overrides)
 

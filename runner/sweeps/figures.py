@@ -188,7 +188,7 @@ def make_figure(
         "metric": "value",
         "x": column_name(axes.x),
     }
-    together = describe_together(axes, points)
+    together = describe_together(axes, points) + describe_missing_means(table, axes)
     if axes.is_number:
         caption = f"Means with 95 % bands; dots are seeds.{together}"
         return Lines(**texts, caption=caption, log="x" if axes.is_log else "none", interval="band")
@@ -197,6 +197,14 @@ def make_figure(
     kind = Points if is_small_range else Bars
     start = "The axis does not start at zero" if kind is Points else "The axis starts at zero"
     return kind(**texts, caption=f"Means with 95 % intervals; dots are seeds. {start}.{together}")
+
+
+def describe_missing_means(table: pd.DataFrame, axes: SweepAxes) -> str:
+    """Return a sentence if points have fewer seeds than others; means there would mislead."""
+    places = [column_name(column) for column in (axes.x, *axes.panels)]
+    counts = table.groupby(["arm", *places])["seed"].nunique()
+    fewer = (counts < counts.groupby("arm").transform("max")).any()
+    return " Where an arm has fewer seeds than elsewhere, only dots are drawn." if fewer else ""
 
 
 def describe_together(axes: SweepAxes, points: Sequence[PointRecord]) -> str:

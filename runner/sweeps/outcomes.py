@@ -47,10 +47,11 @@ def describe_points(outcomes: Sequence[PointOutcome], page: Path | None) -> str:
     """Return the last lines of a sweep: its points, and the path of its page."""
     states = [one.outcome.state for one in outcomes]
     n_done, n_left_out = states.count("done"), states.count("not run")
-    counts = [
-        f"{format_count(n_done, 'point')} done",
-        f"{len(states) - n_done - n_left_out} failed",
-    ]
+    n_planned = sum(one.outcome.is_plan_only for one in outcomes)
+    counts = [f"{format_count(n_planned, 'point')} planned"] if n_planned else []
+    if n_done > n_planned or not n_planned:
+        counts.append(f"{format_count(n_done - n_planned, 'point')} done")
+    counts.append(f"{len(states) - n_done - n_left_out} failed")
     if n_left_out:
         counts.append(f"{n_left_out} not run")
     heads = [f"{', '.join(counts)}:"] if len(outcomes) > 1 else []

@@ -44,6 +44,11 @@ class JobOutcome:
         """The exit code of a command with only this job."""
         return EXIT_CODES[self.state]
 
+    @property
+    def is_plan_only(self) -> bool:
+        """Whether the job only printed a plan: it is done, and has no run folder."""
+        return self.state == "done" and not self.folder
+
 
 @dataclass(frozen=True)
 class StudyTask:

@@ -85,6 +85,16 @@ def test_each_run_has_question_time_answer_verdicts_and_links(tmp_path: Path):
         assert (tmp_path / unquote(link)).exists(), link
 
 
+def test_settings_tell_the_runs_of_an_experiment_apart(tmp_path: Path):
+    typed = ["ffn.n_experts=8", "a=1", "b=2", "c=3", "d=4"]
+    for number, settings in enumerate([typed[:1], typed, [], "text", [3]]):
+        make_run(tmp_path, f"2026-11-26_04-5{number}-00_quick", [("a", 0)], typed=settings)
+    texts = page_of(tmp_path).texts
+    assert [text for text in texts if text.startswith("with ")] == [
+        *("with ffn.n_experts=8 a=1 b=2 c=3 ...", "with ffn.n_experts=8")
+    ]
+
+
 def test_the_page_requests_nothing(tmp_path: Path):
     make_run(tmp_path, "2026-11-26_04-51-00_quick", [("a", 0)])
     page = page_of(tmp_path)

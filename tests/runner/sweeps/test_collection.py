@@ -1,11 +1,22 @@
-"""The runs of a sweep whose comparisons count."""
+"""The runs of a sweep: whose comparisons count, and which are damaged."""
 
+import shutil
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from runner.sweeps.collection import leave_out_smoke_runs
+from runner.config import ConfigError
+from runner.sweeps.collection import collect_sweep, leave_out_smoke_runs
+from runner.sweeps.outcomes import PointOutcome
+from runner.sweeps.points import SweepPoint
+from runner.sweeps.report import report_sweep
+from runner.sweeps.task import JobOutcome
+from tests.support.finished_study import (  # noqa: F401
+    copied_run_folder,
+    finished_study_folder,
+)
 
 
 def runs_of(*scales: str) -> Any:
@@ -25,3 +36,37 @@ def test_smoke_runs_beside_others_are_no_evidence_and_a_note_says_so():
     judged, (note,) = leave_out_smoke_runs(runs_of("smoke", "quick", "full"))
     assert [*judged] == [2, 3]
     assert note.startswith("The arms of 1 point are not compared, because scale=smoke")
+
+
+def point_of(run: Path, value: int) -> PointOutcome:
+    outcome = JobOutcome("done", experiment="moe", folder=str(run))
+    return PointOutcome(SweepPoint({"ffn.n_experts": value}), outcome)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        *(("results.csv", b"arm\n"), ("comparison.csv", b"\xff"), ("verdicts.json", b"{")),
+        *(("study.json", b"[]"), ("study.json", None), ("config.yaml", b"a: [")),
+    ],
+)
+def test_a_damaged_run_is_a_failed_point_and_the_others_have_a_page(
+    copied_run_folder: Path,  # noqa: F811
+    name: str,
+    content: bytes | None,
+):
+    outputs = copied_run_folder.parent
+    damaged = shutil.copytree(copied_run_folder, outputs / "damaged")
+    if content is None:
+        (damaged / name).unlink()
+    else:
+        (damaged / name).write_bytes(content)
+    outcomes = [point_of(copied_run_folder, 4), point_of(damaged, 8)]
+    page = report_sweep(outputs / "sweep", "", "python -m runner -m ...", outcomes, [])
+    text = page.read_text()
+    assert "Point 2 is left out: its report cannot be read (" in text
+    assert "1 failed, of 2 points" in text
+    record = collect_sweep(outcomes, outputs=outputs, title="", command="", notes=[])
+    assert [(one.state, one.run) for one in record.points] == [("done", "run"), ("failed", "")]
+    with pytest.raises(ConfigError, match="Point 1 is left out"):
+        collect_sweep(outcomes[1:], outputs=outputs, title="", command="", notes=[])

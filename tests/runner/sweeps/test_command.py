@@ -179,7 +179,7 @@ def test_an_error_ends_with_the_whole_command_of_its_point(capsys: pytest.Captur
 
 def test_the_last_lines_name_points_logs_and_the_page():
     outcomes = [
-        outcome("done", summary="moe: 4 trials, 0 reused: a/report.html"),
+        outcome("done", summary="moe: 4 trials, 0 reused: a/report.html", folder="/o/a"),
         outcome("failed", message="1 of 4 trials failed\nmore", log="/o/log.txt", folder="/o/b"),
     ]
     assert describe_points(outcomes, Path("outputs/sweeps/x/report.html")).splitlines() == [
@@ -189,3 +189,13 @@ def test_the_last_lines_name_points_logs_and_the_page():
         "seed=3: failed: 1 of 4 trials failed; log: /o/log.txt; report of its other trials: /o/b",
         "table and figures over the points: outputs/sweeps/x/report.html",
     ]
+
+
+def test_plans_are_not_said_to_be_done():
+    points = [SweepPoint({"seed": seed}) for seed in (0, 1)]
+    planned = [PointOutcome(one, JobOutcome("done", "plan=only: nothing")) for one in points]
+    assert describe_points(planned, None).splitlines()[1] == "2 points planned, 0 failed:"
+    done = PointOutcome(points[0], JobOutcome("done", "moe: 4 trials", folder="/o/run"))
+    assert describe_points([done, planned[1]], None).splitlines()[1] == (
+        "1 point planned, 1 point done, 0 failed:"
+    )

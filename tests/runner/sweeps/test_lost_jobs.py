@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
 from runner.plan import hydra_loader
 from runner.plan.arguments import check_arguments
@@ -28,7 +29,7 @@ def launched(monkeypatch: pytest.MonkeyPatch, result: Any) -> tuple[list[Any], E
 
     monkeypatch.setattr(job_launching, "launch", launch)
     return hydra_app.launch_jobs(
-        [], JOBS, lambda _: None, lambda job, error: describe_failure(error, job)
+        [], JOBS, lambda _: None, lambda job, error, _: describe_failure(error, job)
     )
 
 
@@ -53,6 +54,17 @@ def test_the_point_of_a_lost_job_of_a_shared_study_names_the_log_of_the_job(monk
     # Other commands have computed all trials: then nothing has failed.
     monkeypatch.setattr(SweepLaunch, "_do", lambda *_: JobOutcome("done"))
     assert launch.finish(SweepPoint(is_shared=True), [lost]) == JobOutcome("done")
+
+
+def test_a_lost_job_stops_a_sweep_whose_yaml_says_fail_fast(tmp_path: Path):
+    request = read_request(check_arguments(["-m", "experiment=moe", "n_seeds=1,2"]))
+    assert not request.fails_fast
+    launch = SweepLaunch(request, tmp_path)
+    for fails_fast in (False, True):
+        config = OmegaConf.create({"fail_fast": fails_fast})
+        outcome = launch._refuse(["n_seeds=1"], LostJobError("job 7_1 was killed"), config)
+        assert outcome.state == "failed"
+        assert launch.stop_file.exists() == fails_fast
 
 
 def test_an_error_of_a_job_is_that_points_alone(monkeypatch):

@@ -199,6 +199,16 @@ def test_a_swept_seed_has_a_mean_at_every_point():
     assert np.isfinite(means).all()
 
 
+def test_a_point_with_fewer_seeds_has_no_mean_and_the_caption_says_so():
+    sweep = experts("better", "worse", "better")
+    values = sweep.values
+    fewer = values[(values["point"] != 2) | (values["seed"] < 2)]
+    sentence = "Where an arm has fewer seeds than elsewhere, only dots are drawn."
+    for table, is_said in ((values, False), (fewer, True)):
+        figures, _, _ = draw_sweep_figures(replace(sweep, values=table))
+        assert figures["val_loss"].caption.endswith(sentence) == is_said
+
+
 def test_a_zipped_sweep_says_which_keys_change_together():
     settings = [{"ffn.n_experts": n, "ffn.top_k": k} for n, k in ((4, 1), (8, 2), (16, 4))]
     sweep = make_sweep(make_points(settings), [comparison_row(1)])
