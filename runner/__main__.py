@@ -13,6 +13,8 @@ import importlib
 import os
 import shlex
 import sys
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, NoReturn
 
 import ablab
@@ -112,12 +114,20 @@ def list_verbs() -> str:
     return "\n".join(["Other commands (each has --help):", *lines])
 
 
-def check_verb(word: str) -> None:
-    """Raise ConfigError for a word that is neither a verb, nor an experiment, nor a key."""
+def check_words(arguments: Sequence[str]) -> None:
+    """Raise ConfigError for a verb behind other arguments, or for a mistyped verb.
+
+    A first word may also be an experiment or a key; a later check says what it lacks.
+    """
     from runner import registry
     from runner.config import STUDY_KEYS, ConfigError
+    from runner.plan.user_arguments import FOLDER_FLAGS
     from runner.wording.names import name_hint
 
+    for before, verb in pairwise(arguments):
+        if verb in VERBS and before not in FOLDER_FLAGS:
+            raise ConfigError(f"{verb} is a command of its own; type python -m runner {verb}")
+    word = arguments[0]
     known = (*registry.experiment_names(), *registry.group_names(), *STUDY_KEYS)
     if word.isidentifier() and word not in known:
         short = output.truncate_middle(word, 80)
@@ -133,7 +143,7 @@ def dispatch_command(*, full_error: bool) -> None:
         module, _, function = VERBS[sys.argv[1]][0].partition(":")
         getattr(importlib.import_module(module), function)(sys.argv[2:])
         return
-    check_verb(sys.argv[1])
+    check_words(sys.argv[1:])
     compose_and_run(full_error=full_error)
 
 

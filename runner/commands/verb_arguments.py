@@ -140,9 +140,9 @@ def existing_outputs(arguments: VerbArguments) -> Path:
     """
     outputs = arguments.outputs
     if not os.path.isdir(outputs):  # noqa: PTH112 (`Path.is_dir` raises for a name that is too long)
+        fault = "is a file" if os.path.isfile(outputs) else "there is no such folder"  # noqa: PTH113
         raise ConfigError(
-            f"{OUTPUTS}={truncate_middle(outputs, 120)}: there is no such folder; name the folder "
-            "of your runs"
+            f"{OUTPUTS}={truncate_middle(outputs, 120)}: {fault}; name the folder of your runs"
         )
     return outputs
 

@@ -41,6 +41,9 @@ BAD_VERBS = {
     "prts": "prts: there is no such command; did you mean parts?",
     "frobnicate": "frobnicate: there is no such command; there are: ",
     "moe": "'moe' is not an override; write key=value, here experiment=moe",
+    "-m store": "store is a command of its own; type python -m runner store",
+    "experiment=moe board": "board is a command of its own; type python -m runner board",
+    "--config-dir new experiment=moe": "there is no such folder",
     "parts --nonsense": "--nonsense: there is no such flag; type python -m runner parts",
 }
 

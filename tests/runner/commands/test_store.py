@@ -139,6 +139,7 @@ def test_one_experiment_is_pruned_alone(outputs: Path):
         ("unreferenced=true", "unreferenced= needs prune: python -m runner store prune"),
         ("outputs=absent", "outputs=absent: there is no such folder"),
         (f"outputs={'x' * 300}", "there is no such folder"),
+        (f"outputs={__file__}", "is a file; name the folder of your runs"),
         ("prune moe unreferenced=true", "moe is too much; type python -m runner store"),
     ],
 )
