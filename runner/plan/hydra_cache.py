@@ -7,7 +7,7 @@ a copy. With files of a user (`--config-dir`, or of a plug-in) nothing is cached
 each time.
 """
 
-import copy
+import pickle
 from collections.abc import Callable
 from dataclasses import astuple, replace
 from typing import Any
@@ -22,7 +22,8 @@ from omegaconf import DictConfig
 from runner.plan.hydra_sources import reads_user_files
 
 _DEFAULTS_LISTS: dict[Any, DefaultsList] = {}
-_MERGED_CONFIGS: dict[Any, DictConfig] = {}
+_MERGED_CONFIGS: dict[Any, bytes] = {}
+"""Pickled configs: to unpickle one takes a sixth of the time of `copy.deepcopy`."""
 
 
 def create_defaults_list(
@@ -53,9 +54,11 @@ def merge_configs(
     if _reads_user_files(repo):
         return merge(defaults, repo)
     key = (_folders(repo), *map(str, map(astuple, defaults)))
-    if key not in _MERGED_CONFIGS:
-        _MERGED_CONFIGS[key] = merge(defaults, repo)
-    return copy.deepcopy(_MERGED_CONFIGS[key])
+    if key in _MERGED_CONFIGS:
+        return pickle.loads(_MERGED_CONFIGS[key])  # pickled by this process
+    merged = merge(defaults, repo)
+    _MERGED_CONFIGS[key] = pickle.dumps(merged)
+    return merged
 
 
 def clear() -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import os
+import pickle
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -29,7 +30,8 @@ from runner.wording.output import truncate_middle
 
 USER_PROVIDER = "command-line"  # Hydra's name for the folder of --config-dir
 PLUGIN_PROVIDER = "plug-in"
-LOADED_FILES: dict[tuple[str, ...], ConfigResult | None] = {}
+LOADED_FILES: dict[tuple[str, ...], bytes] = {}
+"""Pickled configs: to unpickle one takes a sixth of the time of `copy.deepcopy`."""
 LOAD_ERRORS = (
     *(HydraException, OmegaConfBaseException, YAMLError),
     *(OSError, ValueError, TypeError, AssertionError, AttributeError, RecursionError),
@@ -171,11 +173,13 @@ class CheckedRepository(ConfigRepository):
 
         Every arm is composed from the same files, and parsing would dominate the time.
         """
-        if key not in LOADED_FILES:
-            LOADED_FILES[key] = result = super().load_config(config_path)
-            if result is not None:
-                replace_copies_by_lists(result.config)
-        return copy.deepcopy(LOADED_FILES[key])
+        if key in LOADED_FILES:
+            return pickle.loads(LOADED_FILES[key])  # pickled by this process
+        result = super().load_config(config_path)
+        if result is not None:
+            replace_copies_by_lists(result.config)
+        LOADED_FILES[key] = pickle.dumps(result)
+        return result
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "CheckedRepository":
         """Return a shallow copy: Hydra loads through a copy, and `user_files` must be shared."""
