@@ -9,9 +9,10 @@ from pathlib import Path
 from runner.commands.verb_arguments import DEFAULT_OUTPUTS, OUTPUTS
 from runner.inventory.inventory import ExperimentInventory, Inventory
 from runner.inventory.prune_plan import Deletion, PrunePlan, PruneRequest
-from runner.inventory.stored_trials import TrialState
+from runner.inventory.stored_trials import StoredTrial, TrialState
 from runner.wording.names import format_count
 from runner.wording.output import first_lines, join_names, truncate_middle
+from runner.wording.phrases import join_with_and
 from runner.wording.quantity import format_quantity
 
 TRIAL_HEAD = (
@@ -79,7 +80,7 @@ def remarks(inventory: Inventory) -> list[str]:
         if other := [trial for trial in each.trials if trial.has_other_format]:
             lines.append(
                 f"{each.name}: {format_count(len(other), 'trial')} of another version of ablab "
-                f"(format {other[0].record_format}): a run computes them again"
+                f"({format_formats(other)}): {describe_next_run(other)}"
             )
         if each.unknown_references:
             lines.append(f"{each.name}: {each.unknown_references}: its trials are unknown")
@@ -104,6 +105,22 @@ def remarks(inventory: Inventory) -> list[str]:
     return ["", *lines] if lines else []
 
 
+def format_formats(trials: Sequence[StoredTrial]) -> str:
+    """Return the formats of the records of some trials: `format 1 and none`."""
+    formats = {trial.record_format for trial in trials}
+    known = sorted((truncate_middle(one, 20) for one in formats if one is not None), key=str)
+    texts = [*known, *(["none"] if None in formats else [])]
+    return f"{'format' if len(texts) == 1 else 'formats'} {join_with_and(texts)}"
+
+
+def describe_next_run(trials: Sequence[StoredTrial]) -> str:
+    """Return what a run does with trials of other versions."""
+    newer = [trial.name for trial in trials if trial.is_newer]
+    if not newer:
+        return "a run computes them again"
+    return f"a run is refused, because a newer version has written {join_names(newer, MAX_NAMES)}"
+
+
 def name_outputs(inventory: Inventory) -> str:
     """Return what a command needs to find this folder: ` outputs=DIR`, or "" for the default."""
     if inventory.outputs.absolute() == Path(DEFAULT_OUTPUTS).absolute():
@@ -121,14 +138,16 @@ def describe_plans(
         name = plan.experiment.name
         if plan.whole:
             size = format_bytes(sum(each.size for each in plan.whole))
-            names = join_names([each.trial.name for each in plan.whole], MAX_NAMES)
             trials = format_count(len(plan.whole), "trial")
-            lines.append(f"{name}: {verb}: {trials} that no run refers to ({size}): {names}")
+            lines.append(f"{name}: {verb}: {trials} that no run refers to ({size}):")
+            lines += list_arms(plan.whole)
         if weights := [each for each in plan.weights if not each.is_state]:
             rest = ", except of the best seed of each arm" if request.keep_weights == "best" else ""
-            lines.append(f"{name}: {verb}: weights of {describe_trials(weights)}{rest}")
+            lines.append(f"{name}: {verb}: weights of {describe_trials(weights)}{rest}:")
+            lines += list_arms(weights)
         if states := [each for each in plan.weights if each.is_state]:
-            lines.append(f"{name}: {verb}: optimizer states of {describe_trials(states)}")
+            lines.append(f"{name}: {verb}: optimizer states of {describe_trials(states)}:")
+            lines += list_arms(states)
         if plan.experiment.graves and not is_done:
             lines.append(f"{name}: {verb}: the rest of a prune that was interrupted")
         lines += first_lines([f"{name}: {note}" for note in plan.notes], MAX_NAMES)
@@ -138,6 +157,26 @@ def describe_plans(
     elif not any(plan.deletions or plan.experiment.graves for plan in plans):
         lines.append("There is nothing to delete.")
     return "\n".join(lines)
+
+
+def list_arms(deletions: Sequence[Deletion]) -> list[str]:
+    """Return a line for each arm with its seeds: `  dense: seeds 0-3, 7`."""
+    seeds: dict[str, set[int]] = {}
+    for each in deletions:
+        seeds.setdefault(each.trial.arm, set()).add(each.trial.seed)
+    return [f"  {arm}: {format_seeds(sorted(mine))}" for arm, mine in seeds.items()]
+
+
+def format_seeds(seeds: Sequence[int]) -> str:
+    """Return sorted seeds in words: `seed 3`, or `seeds 0-3, 7`."""
+    runs: list[list[int]] = []
+    for seed in seeds:
+        if runs and seed == runs[-1][-1] + 1:
+            runs[-1].append(seed)
+        else:
+            runs.append([seed])
+    texts = [f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs]
+    return f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(texts)}"
 
 
 def describe_trials(deletions: Sequence[Deletion]) -> str:

@@ -107,7 +107,7 @@ def make_prune_plan(
         reason = in_use or inventory.unknown_references
         if whole and reason:
             trials = format_count(len(whole), "trial")
-            notes.append(f"no run refers to {trials}, but {reason}: they stay")
+            notes.insert(0, f"no run refers to {trials}, but {reason}: they stay")
             whole = []
     deletions = [Deletion(trial, trial.slot.folder, trial.size) for trial in whole]
     if request.keep_weights:

@@ -102,6 +102,11 @@ class Slot:
         readable = status is not None and schemas.is_status(status)
         return status if status is not None and readable else {"state": "pending"}
 
+    def is_newer(self) -> bool:
+        """Whether a newer version of ablab has written the status."""
+        number = (read_json(self.folder / STATUS) or {}).get("format")
+        return isinstance(number, int) and number > seal.FORMAT
+
     def write_status(self, state: str, **more: Any) -> None:
         """Write the status record; the record of a finished trial seals the trial's files."""
         record = {"state": state, **more}

@@ -119,7 +119,10 @@ def list_trials(plan: Plan) -> list[Entry]:
 
     - A result of other code is stale. It is computed again; `reuse=accept` keeps it.
     - If the slot also keeps an earlier result of this code (`Slot.previous`), that one is used.
-    - A trial whose records were changed or have another format is always computed again.
+    - A trial whose records were changed or have an earlier format is always computed again.
+
+    Raises:
+        ConfigError: a newer version has written a trial. To compute it again would delete it.
     """
     store = Store(plan.outputs, plan.experiment)
     accept = plan.study.reuse == "accept"
@@ -127,6 +130,7 @@ def list_trials(plan: Plan) -> list[Entry]:
     records_by_slot: dict[Slot, TrialRecords] = {}
     usable_by_slot: dict[Slot, Slot | None] = {}
     damages: list[tuple[str, str]] = []
+    newer: list[str] = []
     stale = 0
     for seed in plan.seeds:
         for arm in plan.arms:
@@ -142,10 +146,16 @@ def list_trials(plan: Plan) -> list[Entry]:
                 damage = records_by_slot[slot].unusable_reason
                 if usable_by_slot[slot] is None and damage:
                     damages.append((f"{arm.name} seed {seed}", damage))
+                    newer += [damages[-1][0]] if slot.is_newer() else []
             usable, result = usable_by_slot[slot], records_by_slot[slot].result
             changed = result is not None and result["code"] != arm.code
             stale += changed and usable in (None, slot)
             entries.append(Entry(arm, seed, usable or slot, usable is not None))
+    if newer:
+        raise ConfigError(
+            f"{Store.trials_folder(plan.outputs, plan.experiment)}: a newer version of ablab has "
+            f"written {join_names(newer)}; use that version, or another folder: outputs=<folder>"
+        )
     if stale:
         action = (
             "kept, because of reuse=accept"

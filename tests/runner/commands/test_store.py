@@ -1,5 +1,6 @@
 """`store` lists and prunes; without yes=true it only lists."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -116,6 +117,30 @@ def test_prune_deletes_what_it_has_listed(outputs: Path, capsys: pytest.CaptureF
     assert trials_below(outputs) == {("dense", 0), ("dense", 1)}
     manage_store(["prune", "unreferenced=true", "keep_weights=best", "yes=true"])
     assert capsys.readouterr().out == "There is nothing to delete.\n"
+
+
+def test_a_list_names_each_trial_that_goes(outputs: Path, capsys: pytest.CaptureFixture[str]):
+    for seed in (*range(10, 16), 17, 20):
+        make_trial(outputs, "many", seed)
+    manage_store(["prune", "unreferenced=true"])
+    assert "\n  many: seeds 10-15, 17, 20\n" in capsys.readouterr().out
+
+
+def test_the_list_says_what_a_run_does_with_trials_of_other_versions(
+    outputs: Path, capsys: pytest.CaptureFixture[str]
+):
+    for seed, record_format in enumerate([1, None, 3], 50):
+        slot = make_trial(outputs, "dense", seed)
+        status = json.loads((slot.folder / "status.json").read_text())
+        changed = {**status, "format": record_format}
+        if record_format is None:
+            del changed["format"]
+        (slot.folder / "status.json").write_text(json.dumps(changed))
+    manage_store([])
+    assert (
+        "moe: 3 trials of another version of ablab (formats 1, 3 and none): a run is refused, "
+        "because a newer version has written dense seed 52\n"
+    ) in capsys.readouterr().out
 
 
 def test_one_experiment_is_pruned_alone(outputs: Path):

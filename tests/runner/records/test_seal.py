@@ -196,7 +196,7 @@ def test_a_changed_trial_is_named_and_computed_again(plan, damage: str, reuse: s
     ("record", "said"),
     [
         ({}, "status.json has no format, but format 2 is required"),
-        ({"format": 99}, "status.json has format 99, but format 2 is required"),
+        ({"format": 1}, "status.json has format 1, but format 2 is required"),
     ],
 )
 def test_trials_of_another_format_are_named_and_computed_again(plan, record, said):
@@ -214,3 +214,17 @@ def test_trials_of_another_format_are_named_and_computed_again(plan, record, sai
             "7 more trials were changed or have another format and are computed again: "
             "dense seed 9, dense seed 10, dense seed 11, dense seed 12, dense seed 13 and 2 more"
         )
+
+
+def test_trials_of_a_newer_version_are_never_overwritten(plan):
+    made = plan(*TINY, "arm=dense", "n_seeds=2")
+    first, newer = prepare_trials(made)
+    status = {"state": "done", "code": "c", "format": 3, "of a newer version": []}
+    newer.slot.folder.mkdir(parents=True, exist_ok=True)
+    (newer.slot.folder / "status.json").write_text(json.dumps(status))
+    again = plan(*TINY, "arm=dense", "n_seeds=2")
+    with pytest.raises(ConfigError, match="a newer version of ablab has written dense seed 1; use"):
+        list_trials(again)
+    assert json.loads((newer.slot.folder / "status.json").read_text()) == status
+    (newer.slot.folder / "status.json").unlink()
+    assert [entry.slot for entry in list_trials(again)] == [first.slot, newer.slot]
