@@ -21,7 +21,7 @@ slow:  ## about 25 minutes: kills and pairs of options by sample, whole studies,
 	$(PYTHON) -m tests.error_rates --quick
 
 long:  ## two or three hours: every kill, every pair of options, the soak, the README's commands; docs/testing.md has the last figures
-	$(PYTHON) -m pytest -n 1 -m long --durations=20 -rP
+	$(PYTHON) -m pytest -n 1 -m long --durations=20 -rPs
 
 smoke:  ## every experiment in seconds, through the command line
 	$(PYTHON) -m runner -m 'experiment=glob(*)' scale=smoke outputs=$(SMOKE)

@@ -8,7 +8,7 @@ from runner.board.record import RunRecord
 from runner.board.rows import NEVER_RUN, RULE, BoardRow
 
 BEGIN, END = "<!-- board: begin (written by python -m runner board) -->", "<!-- board: end -->"
-HEAD_ROWS = 6
+HEAD_ROWS = 7
 HEADER = (
     "| verdict | claim | published | measured here | study | command |\n|---|---|---|---|---|---|"
 )
@@ -58,9 +58,15 @@ def as_cell(text: str) -> str:
 
 
 def render_head(rows: Sequence[BoardRow]) -> str:
-    """Return the head of the board for the README: counts, and one decided claim by experiment."""
-    decided = [row for row in rows if row.standing != NEVER_RUN]
-    first = [next(group) for _, group in groupby(decided, key=lambda row: row.claim.experiment)]
+    """Return the head of the board for the README: counts, and one judged claim by experiment.
+
+    It is the first claim that was not reproduced, if there is one, so that these are not hidden.
+    """
+    judged = sorted(
+        (row for row in rows if row.standing != NEVER_RUN),
+        key=lambda row: (row.claim.experiment, row.standing == "reproduced"),
+    )
+    first = [next(group) for _, group in groupby(judged, key=lambda row: row.claim.experiment)]
     lines = [BEGIN, texts.summary_line(rows), ""]
     if first:
         lines += [HEAD_HEADER, *map(head_row, first[:HEAD_ROWS])]

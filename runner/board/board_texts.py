@@ -55,5 +55,5 @@ def published_text(row: BoardRow) -> str:
 
 
 def time_text(row: BoardRow) -> str:
-    """Return the time of the study that would decide a claim; "" for a claim that was run."""
-    return "" if row.chosen else row.claim.duration
+    """Return the time of the study to run next; "" without one."""
+    return row.next_study.duration if row.next_study else ""

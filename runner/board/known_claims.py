@@ -14,13 +14,21 @@ SCALES_BY_SIZE = (Scale.quick, Scale.full, Scale.long)
 """The scales that decide claims, the smallest first."""
 
 
+@dataclass(frozen=True)
+class DecidingStudy:
+    """A study that judges a claim: its scale, its command, and its time as the preset says."""
+
+    scale: Scale
+    command: str
+    duration: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class KnownClaim:
     """A claim in its present wording, from an option folder.
 
     Attributes:
-        command: the command of the smallest study that judges it.
-        duration: the time of that study on two cores, as its preset says.
+        studies: the studies with the presets that judge it, the smallest first.
     """
 
     experiment: str
@@ -31,8 +39,13 @@ class KnownClaim:
     published_is: str = ""
     published_effect: float | None = None
     contested: str = ""
-    command: str = ""
-    duration: str = ""
+    studies: tuple[DecidingStudy, ...] = ()
+
+    def study_beyond(self, scale: str | None) -> DecidingStudy | None:
+        """Return the smallest study that judges the claim, of a larger scale if one is given."""
+        sizes = [*Scale]
+        least = 0 if scale is None else sizes.index(Scale(scale)) + 1
+        return next((one for one in self.studies if sizes.index(one.scale) >= least), None)
 
 
 def list_known_claims(*, with_user: bool = True) -> list[KnownClaim]:
@@ -66,37 +79,36 @@ def claims_of(experiment: str) -> list[KnownClaim]:
 
 
 def describe_claim_text(experiment: str, name: str, keys: Mapping[str, Any]) -> KnownClaim:
-    """Return a claim with the command of the smallest study that judges it."""
-    command, duration = deciding_command(experiment, name)
+    """Return a claim with the studies that judge it."""
     texts = ("statement", "source", "published", "published_is", "contested")
     effect = keys.get("published_effect")
     return KnownClaim(
         experiment=experiment,
         id=name,
-        command=command,
-        duration=duration,
+        studies=deciding_studies(experiment, name),
         published_effect=float(str(effect)) if is_yaml_number(effect) else None,
         **{key: " ".join(str(keys.get(key) or "").split()) for key in texts},
     )
 
 
-def deciding_command(experiment: str, claim: str) -> tuple[str, str]:
-    """Return the command of the smallest study that judges a claim, and its time.
+def deciding_studies(experiment: str, claim: str) -> tuple[DecidingStudy, ...]:
+    """Return the studies with presets that judge a claim, the smallest first.
 
-    A question without presets has the command without a scale, and no time.
+    A question without presets has one study, without a time.
     """
     path = user_file(f"experiment/{experiment}")
     folder = path.parents[1] if path else CONF
-    words = ["python", "-m", "runner"]
-    words += [f"experiment={experiment}"]
+    plain = shlex.join(["python", "-m", "runner", f"experiment={experiment}"])
+    studies, has_presets = [], False
     for scale in SCALES_BY_SIZE:
         if not (folder / "preset" / f"{experiment}_{scale}.yaml").is_file():
             continue
+        has_presets = True
         preset = read_option_layers(f"preset/{experiment}_{scale}")[0]
         if is_selected(preset.get("claim"), claim):
-            words += [] if scale == Scale.quick else [f"scale={scale}"]
-            return shlex.join(words), str(preset.get("duration") or "")
-    return shlex.join(words), ""
+            command = plain if scale == Scale.quick else f"{plain} scale={scale}"
+            studies.append(DecidingStudy(scale, command, str(preset.get("duration") or "")))
+    return tuple(studies) if has_presets else (DecidingStudy(Scale.quick, plain, ""),)
 
 
 def is_selected(selection: object, claim: str) -> bool:

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from runner.board.known_claims import KnownClaim, is_current
+from runner.board.known_claims import DecidingStudy, KnownClaim, is_current
 from runner.board.record import ClaimRecord, RunRecord
 from runner.config import Scale
 
@@ -24,6 +24,7 @@ STANDINGS = (
     *("invalid", NEVER_RUN),
 )
 """The possible standings of a claim, in the order of the counts."""
+DECIDED = ("reproduced", "contradicted")
 RULE = (
     "A study with the settings of its preset counts before one with other settings. The present "
     "wording of a claim counts before an earlier one. A study with all seeds of the claim counts "
@@ -86,16 +87,28 @@ class BoardRow:
         return self.chosen.standing if self.chosen else NEVER_RUN
 
     @property
+    def next_study(self) -> DecidingStudy | None:
+        """The study to run next: the smallest, or a larger one if the study decides nothing."""
+        if self.chosen is None:
+            return self.claim.study_beyond(None)
+        return None if self.is_decided else self.claim.study_beyond(self.chosen.run.scale)
+
+    @property
     def command(self) -> str:
-        """The command that decides the claim: that of the study, else of the smallest one."""
-        return self.chosen.run.command if self.chosen else self.claim.command
+        """The command that decides the claim: that of its study, or of the study to run next."""
+        if self.next_study is not None:
+            return self.next_study.command
+        return self.chosen.run.command if self.chosen else ""
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether a study has decided the claim."""
+        return self.chosen is not None and self.chosen.claim.verdict in DECIDED
 
     @property
     def reason(self) -> str:
         """The reason why the study decides nothing; "" if it decides the claim."""
-        if self.chosen is None or self.chosen.claim.verdict in ("reproduced", "contradicted"):
-            return ""
-        return self.chosen.claim.reason
+        return "" if self.chosen is None or self.is_decided else self.chosen.claim.reason
 
 
 def make_rows(claims: Sequence[KnownClaim], runs: Sequence[RunRecord]) -> list[BoardRow]:
@@ -145,7 +158,6 @@ def claim_of_record(judgement: Judgement) -> KnownClaim:
         source=claim.source,
         published=claim.published,
         contested=claim.contested,
-        command=run.command,
     )
 
 

@@ -203,6 +203,7 @@ def check_and_rewrite(text: str) -> str:
                 "hydra/sweeper"
             )
         launchers.check_launcher(key, override.value())
+        launchers.check_setting(override)
         return text
     check_override(override)
     section, dot, _ = key.partition(".")

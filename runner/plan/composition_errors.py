@@ -54,6 +54,11 @@ def _user_file_prefix(texts: list[str]) -> str:
 def _describe_unknown_key(match: re.Match[str]) -> str:
     key, line = match[1], match[2] or ""
     section, _, name = key.partition(".")
+    if key.startswith("hydra.launcher."):
+        return (
+            f"{key}: the chosen launcher has no such key; choose another with "
+            "hydra/launcher=<name>, or leave the key out; see docs/clusters.md"
+        )
     if section in NAMED_BY_USER or known_keys(section) is None:
         return f"{key}: there is no such key; to add one, write '+{line or key}'"
     keys = known_keys(section) or ()

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from enum import Enum
 from importlib.util import find_spec
 
-from hydra.core.override_parser.types import Sweep
+from hydra.core.override_parser.types import Override, Sweep
 
 from runner import device
 from runner.config import ConfigError, Device, DeviceName
@@ -97,6 +97,53 @@ def check_launcher(key: str, value: object) -> None:
         )
 
 
+SETTING = "hydra.launcher."
+LEAST_VALUES: dict[str, float | None] = {
+    **dict.fromkeys(("timeout_min", "cpus_per_task", "tasks_per_node", "nodes"), 1),
+    **dict.fromkeys(("array_parallelism", "signal_delay_s", "mem_gb"), 1),
+    **dict.fromkeys(("num_cpus", "num_gpus", "gpus_per_node", "max_num_timeout"), 0),
+    "n_jobs": None,
+}
+"""Settings of launchers that are numbers, each with the smallest; -1 jobs of joblib are all cores.
+
+The names are those of the keys in any section, as `hydra.launcher.ray.remote.num_cpus`.
+"""
+
+
+def check_setting(override: Override) -> None:
+    """Check a typed setting of a launcher, such as `hydra.launcher.timeout_min=120`.
+
+    Raises:
+        ConfigError: a number is none or is too small, or a `+` adds what only exists or does not.
+    """
+    key, text = override.key_or_group, truncate_middle(str(override.input_line), 120)
+    if not key.startswith(SETTING) or override.is_sweep_override():
+        return
+    value, name = override.value(), key.rpartition(".")[2]
+    if (override.is_add() or override.is_force_add()) and key.count(".") == SETTING.count("."):
+        raise ConfigError(f"{text}: remove the plus: {key}={value}")
+    if name not in LEAST_VALUES or value is None or "${" in str(value):
+        return
+    least = LEAST_VALUES[name]
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise ConfigError(f"{text}: {name} must be a number")
+    if least is not None and value < least:
+        raise ConfigError(f"{text}: {name} must be at least {least:g}")
+    if least is None and not value:
+        raise ConfigError(f"{text}: {name} must not be 0; -1 is one for each core")
+
+
+def chosen_launcher(texts: Sequence[str]) -> str:
+    """Return the launcher that typed overrides choose; "basic" without one."""
+    chosen = [text.partition("=")[2] for text in texts if text.startswith("hydra/launcher=")]
+    return chosen[-1] if chosen else "basic"
+
+
+def without_launcher(texts: Sequence[str]) -> list[str]:
+    """Return typed overrides without the choice of a launcher and its settings."""
+    return [text for text in texts if not text.lstrip("+~").startswith(("hydra/launcher", SETTING))]
+
+
 def check_sweeps(texts: Sequence[str]) -> None:
     """Raise ConfigError for a launcher without `-m`, which Hydra would ignore."""
     for text in texts:
@@ -122,9 +169,8 @@ def planning_for_jobs(overrides: Sequence[str]) -> Iterator[None]:
 
     `overrides` are the typed settings of Hydra. Launchers outside `OTHER_MACHINES` change nothing.
     """
-    chosen = [text.partition("=")[2] for text in overrides if text.startswith("hydra/launcher=")]
     before = JobMachines.elsewhere
-    JobMachines.elsewhere = any(engine_of(name) in OTHER_MACHINES for name in chosen)
+    JobMachines.elsewhere = engine_of(chosen_launcher(overrides)) in OTHER_MACHINES
     try:
         yield
     finally:

@@ -19,6 +19,7 @@ RUNS_CODE = "_target_"
 AS_A_WORD = re.compile(rf"(?<![A-Za-z0-9]){RUNS_CODE}(?![A-Za-z0-9])")
 MAX_BYTES, MAX_NODES, MAX_DEPTH = 2**20, 5_000, 60
 """Limits of a user's YAML file: size, values once anchors are expanded, and nesting."""
+YAML_TAGS = "tag:yaml.org,2002:"
 MISREAD = re.compile(r"[-+]?(?:[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?|0[0-7_]+)")
 
 
@@ -125,10 +126,22 @@ def refuse_misread(node: yaml.ScalarNode) -> None:
 
 
 def refuse_keys(node: yaml.MappingNode) -> None:
-    """Raise ConfigError for a key that names code to run."""
+    """Raise ConfigError for a key that names code to run, or that is given twice."""
+    known: set[str] = set()
     for key, _ in node.value:
         if isinstance(key, yaml.ScalarNode):
             refuse_key(key.value)
+            if key.value in known:  # YAML would drop all but the last of them
+                name = truncate_middle(key.value, 60)
+                raise ConfigError(f"line {key.start_mark.line + 1}: {name} is given twice")
+            known.add(key.value)
+
+
+def refuse_tag(node: yaml.Node) -> None:
+    """Raise ConfigError for a tag, such as `!new`, that is not one of YAML's own types."""
+    if node.tag != "!" and (not node.tag.startswith(YAML_TAGS) or "python/" in node.tag):
+        tag = truncate_middle(node.tag.replace(YAML_TAGS, "!!"), 60)
+        raise ConfigError(f"line {node.start_mark.line + 1}: remove {tag}; tags are not allowed")
 
 
 def check_node(node: yaml.Node | None) -> None:
@@ -143,6 +156,7 @@ def check_node(node: yaml.Node | None) -> None:
         if depth > MAX_DEPTH:
             raise ConfigError(f"it is nested too deeply; at most {MAX_DEPTH} levels are allowed")
         if id(node) not in sizes:
+            refuse_tag(node)
             open_nodes.add(id(node))
             if isinstance(node, yaml.ScalarNode):
                 refuse_resolver(node.value)

@@ -2,7 +2,7 @@
 
 The folder may be untrusted. No link is followed, files have a largest size, and a value that does
 not match its schema is left out. A page of many runs must be written in a moment, so the large
-files of a run (study.json, results.csv, records.zip) are not read.
+files of a run (results.csv, records.zip) are not read.
 """
 
 import datetime

@@ -15,6 +15,7 @@ from typing import Any
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.utils import JobReturn
+from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig
 
@@ -25,6 +26,7 @@ from runner.study import interrupts
 from runner.wording.names import format_count
 from runner.wording.output import describe_error, truncate_middle
 
+SETTINGS_ERRORS = (ValueError, TypeError, AssertionError, ArithmeticError, HydraException)
 MAX_LAUNCHES = 3
 """The most times that a job is launched, if its process ends without a result."""
 
@@ -91,7 +93,8 @@ def launch(
     if isinstance(launcher, BasicLauncher) or not jobs:
         return list(launcher.launch(jobs, initial_job_idx=first_number))
     config: DictConfig = vars(launcher)["config"]
-    engine = engine_of(config.hydra.runtime.choices["hydra/launcher"])
+    name = str(config.hydra.runtime.choices["hydra/launcher"])
+    engine = engine_of(name)
     at_a_time, cores = share_cores(engine, config.hydra.launcher, jobs)
     task = vars(launcher)["task_function"]
     if not isinstance(task, JobTask):
@@ -104,7 +107,7 @@ def launch(
                 batch = due[start : start + at_a_time]
                 ended: list[JobReturn | LostJobError]
                 try:
-                    ended = launch_once(launcher, engine, [jobs[i] for i in batch], first_number)
+                    ended = launch_once(launcher, name, [jobs[i] for i in batch], first_number)
                 except Exception as error:
                     interrupts.raise_if_interrupted()
                     if not results:
@@ -143,28 +146,37 @@ def share_cores(
     if engine is Engine.submitit_local:
         texts = [text.lstrip("+").partition("=") for text in jobs[0]]
         workers = next((value for key, _, value in texts if key == "workers"), "")
-        at_a_time = max(1, cores // (int(workers) if workers.isdigit() else 1))
+        at_a_time = max(1, cores // max(1, int(workers) if workers.isdigit() else 1))
         return at_a_time, max(1, cores // min(n_jobs, at_a_time))
     return n_jobs, None
 
 
 def launch_once(
-    launcher: Launcher, engine: Engine | None, jobs: Sequence[Sequence[str]], first_number: int
+    launcher: Launcher, name: str, jobs: Sequence[Sequence[str]], first_number: int
 ) -> list[JobReturn | LostJobError]:
-    """Launch jobs once; return a result or an error for each."""
+    """Launch jobs once by the launcher of this name; return a result or an error for each.
+
+    Raises:
+        ConfigError: the launcher refuses its settings, or there is no Ray cluster.
+    """
     try:
         return list(launcher.launch(jobs, initial_job_idx=first_number))
     except Exception as error:
         interrupts.raise_if_interrupted()
-        if engine is Engine.ray and isinstance(error, ConnectionError):
+        if engine_of(name) is Engine.ray and isinstance(error, ConnectionError):
             raise ConfigError(
-                "hydra/launcher=ray_cluster: no Ray cluster answers; start one with "
+                f"hydra/launcher={name}: no Ray cluster answers; start one with "
                 "ray start --head, or set hydra.launcher.ray.init.address=<head>:6379"
             ) from error
-        if not is_lost_process(error):
-            raise
-        lost = f"a process of the launcher was killed ({type(error).__name__})"
-        return [LostJobError(lost) for _ in jobs]
+        if is_lost_process(error):
+            lost = f"a process of the launcher was killed ({type(error).__name__})"
+            return [LostJobError(lost) for _ in jobs]
+        if isinstance(error, SETTINGS_ERRORS):
+            reason = truncate_middle(describe_error(error), 160)
+            raise ConfigError(
+                f"hydra/launcher={name} has refused its settings (hydra.launcher.*): {reason}"
+            ) from error
+        raise
 
 
 def is_lost_process(error: Exception) -> bool:
@@ -234,5 +246,8 @@ class SubmittedJob:
             return LostJobError(f"{name} failed: {last_line}", log, is_final=True)
         state = str(self.job.state).upper()
         is_cancelled = state.startswith("CANCELLED")
+        has_no_memory = state.startswith("OUT_OF_ME")  # it would be killed again
         end = "was cancelled" if is_cancelled else "was killed, or its machine was lost"
-        return LostJobError(f"{name} {end}", log, is_final=is_cancelled)
+        if has_no_memory:
+            end = "was killed, because it needs more memory; raise hydra.launcher.mem_gb"
+        return LostJobError(f"{name} {end}", log, is_final=is_cancelled or has_no_memory)

@@ -8,6 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from runner.config import ConfigError
 from runner.plan import hydra_loader, launchers
 from runner.study import hydra_app, interrupts
 from runner.study.store_use import use_trials
@@ -137,15 +138,18 @@ class SweepLaunch:
         part = StudyPart.trials if jobs[0][0].is_shared else StudyPart.whole
         task = StudyTask(part, "", str(self.stop_file), is_point=True, full_error=self.full_error)
         request = self.request
-        values, failure = hydra_app.launch_jobs(
-            [*request.flags, *request.hydra, *request.shared],
-            [job.overrides for _, job in jobs],
-            task,
-            self._refuse,
-        )
+        # A plan is printed here, also if jobs of a launcher would compute its trials.
+        hydra = launchers.without_launcher(request.hydra) if request.plans_only else request.hydra
+        with launchers.planning_for_jobs(request.hydra if request.plans_only else ()):
+            values, failure = hydra_app.launch_jobs(
+                [*request.flags, *hydra, *request.shared],
+                [job.overrides for _, job in jobs],
+                task,
+                self._refuse,
+            )
         interrupts.raise_if_interrupted()
         if failure is not None:
-            if self.full_error:
+            if self.full_error or (isinstance(failure, ConfigError) and not any(values)):
                 raise failure
             lost = replace(describe_failure(failure), state="failed")
             return [value or lost for value in values]

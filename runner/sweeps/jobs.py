@@ -51,7 +51,8 @@ def refuse_unswept(overrides: Iterable[Override]) -> None:
     """
     for override in overrides:
         key = override.key_or_group
-        if override.is_sweep_override() and (key in UNSWEPT or key.startswith("hydra")):
+        section = key.partition(".")[0]
+        if override.is_sweep_override() and (section in UNSWEPT or section.startswith("hydra")):
             text = truncate_middle(str(override.input_line), 120)
             raise ConfigError(
                 f"{text}: {key} cannot be swept over, because it is one for the whole sweep; "

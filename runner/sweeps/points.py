@@ -48,16 +48,20 @@ def group_into_points(
     consecutive seeds. `read_seeds` composes the config of a job.
     """
     swept = {key for job in jobs for key in job.settings}
-    notes: list[str] = []
+    points = [SweepPoint(job.settings, job.name, (job,), job.overrides) for job in jobs]
+    reason, apart = "", swept & {ARM, SEED}
     for shared in ((ARM, SEED), (ARM,)):
         if not swept & {*shared}:
             continue
-        points, reason = _share_studies(jobs, {*shared} & swept, read_seeds)
-        if not reason:
-            return points, notes
-        keys = join_with_and(sorted(swept & {*shared}))
-        notes.append(f"{reason}, so that each value of {keys} is a point of its own")
-    return [SweepPoint(job.settings, job.name, (job,), job.overrides) for job in jobs], notes[-1:]
+        together, fault = _share_studies(jobs, {*shared} & swept, read_seeds)
+        if not fault:
+            points, apart = together, apart - {*shared}
+            break
+        reason = fault
+    if not reason:
+        return points, []
+    keys = join_with_and(sorted(apart))
+    return points, [f"{reason}, so that each value of {keys} is a point of its own"]
 
 
 def _share_studies(

@@ -40,6 +40,7 @@ class SweepRequest:
         title: the title of a sweep in YAML; otherwise "".
         outputs: the folder of all outputs.
         fails_fast: whether the command line sets `fail_fast=true`.
+        plans_only: whether the command line sets `plan=only`.
         notes: lines on combinations of values that are no points of their own.
     """
 
@@ -50,6 +51,7 @@ class SweepRequest:
     title: str
     outputs: Path
     fails_fast: bool
+    plans_only: bool = False
     notes: tuple[str, ...] = ()
 
     @property
@@ -76,7 +78,7 @@ def read_request(checked: Sequence[str]) -> SweepRequest:
     hydra = tuple(text for text in texts if text not in own)
     path = find_sweep_file(flags.overrides)
     named = read_named_sweep(path, check_and_rewrite) if path else NamedSweep()
-    outputs = [parse_override(text).value() for text in own if key_of[text] == "outputs"]
+    typed = {key_of[text]: parse_override(text).value() for text in own}
     request = SweepRequest(
         flags=tuple(
             word for word in checked if word not in flags.overrides and word not in MULTIRUN_FLAGS
@@ -85,10 +87,9 @@ def read_request(checked: Sequence[str]) -> SweepRequest:
         shared=tuple(text for text in own if key_of[text] in SHARED_KEYS),
         jobs=(),
         title=named.title,
-        outputs=Path(str(outputs[-1])) if outputs else Path("outputs"),
-        fails_fast=any(
-            key_of[text] == "fail_fast" and parse_override(text).value() is True for text in own
-        ),
+        outputs=Path(str(typed.get("outputs", "outputs"))),
+        fails_fast=typed.get("fail_fast") is True,
+        plans_only=typed.get("plan") == "only",
     )
     if request.has_other_sweeper:
         return request

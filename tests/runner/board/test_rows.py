@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from runner.board.known_claims import deciding_command, list_known_claims
+from runner.board.board_texts import time_text
+from runner.board.known_claims import deciding_studies, list_known_claims
 from runner.board.record import RunRecord
 from runner.board.rows import (
     NEVER_RUN,
@@ -46,14 +47,30 @@ def test_every_claim_has_a_row_and_a_command_and_without_runs_all_were_never_run
     assert count_standings(rows) == [(NEVER_RUN, len(rows))]
     for row in rows:
         assert row.command.startswith(f"python -m runner experiment={row.claim.experiment}")
-        assert row.claim.duration
+        assert time_text(row)
         assert row.claim.source
 
 
 def test_the_command_is_that_of_the_smallest_study_that_judges_the_claim() -> None:
-    assert deciding_command("moe", BALANCE) == ("python -m runner experiment=moe", "about 4 min")
-    command, _ = deciding_command("moe", "M1.mixture_beats_dense")
-    assert command == "python -m runner experiment=moe scale=full"
+    quick, full = deciding_studies("moe", BALANCE)
+    assert (quick.command, quick.duration) == ("python -m runner experiment=moe", "about 4 min")
+    assert deciding_studies("moe", "M1.mixture_beats_dense") == (full,)
+    assert full.command == "python -m runner experiment=moe scale=full"
+
+
+def test_a_study_that_decides_nothing_is_followed_by_the_command_of_a_larger_one() -> None:
+    for verdict in ("inconclusive", "invalid"):
+        row = row_of(make_record(make_claim(verdict=verdict)))
+        assert row.command == "python -m runner experiment=moe scale=full"
+        assert time_text(row) == deciding_studies("moe", BALANCE)[1].duration
+    decided = row_of(make_record(make_claim(verdict="contradicted")))
+    assert decided.chosen is not None
+    assert decided.command == decided.chosen.run.command
+    assert time_text(decided) == ""
+    largest = make_record(
+        make_claim(verdict="invalid", registered=newest_hash("full")), scale="full"
+    )
+    assert row_of(largest).command == largest.command  # there is no larger one
 
 
 def test_a_larger_scale_precedes_a_newer_study_and_a_study_that_disagrees_is_listed() -> None:

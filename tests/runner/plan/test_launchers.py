@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 
 from runner.config import ConfigError, DeviceName
 from runner.plan import arguments, launchers
+from runner.plan.error_messages import explain
 from runner.plan.hydra_loader import CheckedLoader
 from tests.support.environment import ROOT
 
@@ -143,6 +144,42 @@ def test_a_launcher_without_a_sweep_is_refused():
         with pytest.raises(ConfigError, match="it needs -m"):
             arguments.check_arguments(["experiment=moe", text])
         arguments.check_arguments(["experiment=moe", text, "--cfg=hydra"])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("hydra.launcher.n_jobs=0", "n_jobs must not be 0"),
+        ("hydra.launcher.n_jobs=x", "n_jobs must be a number"),
+        ("hydra.launcher.timeout_min=0", "timeout_min must be at least 1"),
+        ("hydra.launcher.ray.remote.num_gpus=-1", "num_gpus must be at least 0"),
+        ("hydra.launcher.mem_gb=true", "mem_gb must be a number"),
+        ("+hydra.launcher.partition=gpu", "remove the plus: hydra.launcher.partition=gpu"),
+    ],
+)
+def test_a_bad_setting_of_a_launcher_is_named(text: str, words: str):
+    with pytest.raises(ConfigError, match=words):
+        arguments.check_arguments(["-m", "experiment=moe", text])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("hydra.launcher.n_jobs=-1", "hydra.launcher.mem_gb=0.5e1", "hydra.launcher.mem_gb=null"),
+        "+hydra.launcher.additional_parameters.reservation=mine",
+    ],
+)
+def test_good_settings_of_a_launcher_pass(text: str):
+    assert arguments.check_arguments(["-m", "experiment=moe", text])[-1] == text
+
+
+@pytest.mark.usefixtures("hydra")
+def test_a_setting_that_the_chosen_launcher_lacks_names_the_way_out():
+    with pytest.raises(Exception, match="n_jobs") as caught:
+        compose("hydra.launcher.n_jobs=2")
+    message, code = explain(caught.value)
+    assert "hydra.launcher.n_jobs: the chosen launcher has no such key; choose another" in message
+    assert code == 2
 
 
 @pytest.mark.parametrize(

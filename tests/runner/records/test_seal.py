@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from runner.config import ConfigError
 from runner.records.store import Slot
 from runner.report import collection
 from runner.study import run as study

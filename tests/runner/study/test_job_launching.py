@@ -84,6 +84,15 @@ def test_other_errors_of_a_launcher_are_not_hidden():
         launched(FakeLauncher("processes", {"n_jobs": 2}, launch))
 
 
+@pytest.mark.parametrize("error", [ValueError("n_jobs == 0"), ZeroDivisionError("by zero")])
+def test_settings_that_a_launcher_refuses_are_bad_input(error: Exception):
+    def launch(jobs: list) -> list[str]:  # noqa: ARG001
+        raise error
+
+    with pytest.raises(ConfigError, match="hydra/launcher=processes has refused its settings"):
+        launched(FakeLauncher("processes", {"n_jobs": 2}, launch))
+
+
 def test_a_ray_cluster_that_is_absent_is_named():
     def launch(jobs: list) -> list[str]:  # noqa: ARG001
         raise ConnectionError("Could not find any running Ray instance.")
@@ -124,8 +133,10 @@ def test_jobs_share_the_cores(monkeypatch, engine, settings: dict, jobs: int, ex
 
 def test_typed_workers_leave_fewer_jobs_at_a_time(monkeypatch):
     monkeypatch.setattr("runner.device.cores", lambda: 8)
-    texts = [["++workers=4"]] * 24
-    assert job_launching.share_cores(Engine.submitit_local, OmegaConf.create({}), texts) == (2, 4)
+    for workers, expected in ((4, (2, 4)), (0, (8, 1))):
+        texts = [[f"++workers={workers}"]] * 24
+        shared = job_launching.share_cores(Engine.submitit_local, OmegaConf.create({}), texts)
+        assert shared == expected
 
 
 def environment_of_job(config: Any) -> tuple[Any, str | None, str]:

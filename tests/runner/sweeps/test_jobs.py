@@ -157,7 +157,9 @@ def test_arms_are_one_study_even_if_the_seeds_have_a_gap():
     points, notes = points_of("arm=dense,moe_top2", "seed=0,8", "n_seeds=1")
     assert [dict(point.settings) for point in points] == [{"seed": 0}, {"seed": 8}]
     assert all("arm=[dense,moe_top2]" in point.overrides for point in points)
-    assert len(notes) == 1
+    assert notes == [
+        "seeds 0 and 8 are not consecutive, so that each value of seed is a point of its own"
+    ]
 
 
 def test_a_sweep_over_all_arms_and_one_is_a_study_of_all():

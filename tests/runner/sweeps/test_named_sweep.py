@@ -110,6 +110,8 @@ def test_a_text_with_a_comma_is_one_value(tmp_path: Path):
         ("grid: {hydra.run.dir: [a, b]}", "set hydra.run.dir on the command line only"),
         ("points: {a: ['seed=0,1']}", "list several values under zip or grid"),
         ("points: {'../a': []}", "a name has at most 80 characters"),
+        ("points: {a: ['seed=0'], a: ['seed=1']}", "line 1: a is given twice"),
+        ("title: x\ngrid: {seed: !new [0]}", "line 2: remove !new; tags are not allowed"),
         ("points: {a: seed=0}", "points.a must be a list of overrides"),
         ("title: [a]\ngrid: {seed: [0]}", "title must be one text"),
         ("grid: {seed: ['${oc.env:HOME}']}", "is not allowed in a config"),
