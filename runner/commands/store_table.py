@@ -26,7 +26,8 @@ def describe_inventory(inventory: Inventory) -> str:
     """Return the text of a list: a table of trials, a table of sizes, and lines on the rest."""
     experiments = inventory.experiments
     if not experiments:
-        return f"{inventory.outputs}: there are no trials and no runs"
+        nothing = f"{inventory.outputs}: there are no trials and no runs"
+        return "\n".join([nothing, *remarks(inventory)])
     sizes = sum(each.weights + each.records + each.reports + each.other for each in experiments)
     total = sizes + inventory.sweeps + inventory.other
     head = (
@@ -95,6 +96,9 @@ def remarks(inventory: Inventory) -> list[str]:
             [f"{os.path.relpath(link, inventory.outputs)} is a link: it stays" for link in outside],
             MAX_NAMES,
         )
+    lines += first_lines(
+        [f"{name} is a link, which is not followed" for name in inventory.links], MAX_NAMES
+    )
     unreferenced = [trial for each in inventory.experiments for trial in each.unreferenced]
     if unreferenced:
         size = format_bytes(sum(trial.size for trial in unreferenced))

@@ -84,13 +84,18 @@ class ExperimentInventory:
 
 @dataclass(frozen=True)
 class Inventory:
-    """The contents of a folder of outputs: its experiments, sweeps and other files."""
+    """The contents of a folder of outputs: its experiments, sweeps and other files.
+
+    Attributes:
+        links: the names of links in the folder, which are not followed.
+    """
 
     outputs: Path
     experiments: tuple[ExperimentInventory, ...]
     n_sweeps: int = 0
     sweeps: int = 0
     other: int = 0
+    links: tuple[str, ...] = ()
 
 
 def take_inventory(outputs: Path, plugins: Sequence[str] = ()) -> Inventory:
@@ -107,6 +112,7 @@ def take_inventory(outputs: Path, plugins: Sequence[str] = ()) -> Inventory:
         n_sweeps=sum(is_own_folder(sweeps / name) for name in list_names(sweeps)),
         sweeps=usage.measure(sweeps),
         other=sum(usage.measure(outputs / name) for name in others),
+        links=tuple(sorted(name for name in others if os.path.islink(outputs / name))),  # noqa: PTH114
     )
 
 

@@ -143,6 +143,17 @@ def test_the_list_says_what_a_run_does_with_trials_of_other_versions(
     ) in capsys.readouterr().out
 
 
+def test_an_experiment_that_is_a_link_is_named(
+    outputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "moe").symlink_to(outputs / "moe")
+    for folder in (tmp_path / "elsewhere", outputs):
+        manage_store([f"outputs={folder}"])
+        said = "moe is a link, which is not followed\n" in capsys.readouterr().out
+        assert said == (folder != outputs)
+
+
 def test_one_experiment_is_pruned_alone(outputs: Path):
     manage_store(["prune", "unreferenced=true", "experiment=ffn", "yes=true"])
     assert len(trials_below(outputs)) == 4
