@@ -256,7 +256,7 @@ YAML = {
     "claims: {c: {kind: difference}}": "Claim 'c': missing key statement",
     "figures: {f: 3}": "figures.f=3 must be a mapping of keys",
     'duration: "${o${not_tested}}"': "a value with ${...} cannot be read",
-    "seed: 1\nseed: 2": "line 4: found duplicate key seed",
+    "seed: 1\nseed: 2": "line 4: seed is given twice",
     "seed: [1]": "seed=[1] must be a whole number",
     "seed: " + "9" * 5000: "more than 4300 digits",
     "? [a]\n: b": "a key is a list or a mapping",

@@ -125,7 +125,7 @@ def test_a_sweep_is_told_point_by_point(runner, tmp_path: Path):
     done = runner("-m", "experiment=moe", "scale=smoke", "task=waves", "plan=only", "n_seeds=1,2")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("plan=only: nothing was computed or written") == 2
-    assert "2 points done, 0 failed:" in done.stdout
+    assert "2 points planned, 0 failed:" in done.stdout
     assert everything(tmp_path) == set()
 
 
