@@ -114,7 +114,7 @@ def check_setting(override: Override) -> None:
     """Check a typed setting of a launcher, such as `hydra.launcher.timeout_min=120`.
 
     Raises:
-        ConfigError: a number is none or is too small, or a `+` adds what only exists or does not.
+        ConfigError: a value is no number or too small, or a `+` is before a key that needs none.
     """
     key, text = override.key_or_group, truncate_middle(str(override.input_line), 120)
     if not key.startswith(SETTING) or override.is_sweep_override():
