@@ -43,7 +43,7 @@ BAD_VERBS = {
     "moe": "'moe' is not an override; write key=value, here experiment=moe",
     "-m store": "store is a command of its own; type python -m runner store",
     "experiment=moe board": "board is a command of its own; type python -m runner board",
-    "--config-dir new experiment=moe": "there is no such folder",
+    "--config-dir new experiment=moe": "--config-dir new is not a folder",
     "parts --nonsense": "--nonsense: there is no such flag; type python -m runner parts",
 }
 
