@@ -183,7 +183,8 @@ def check_confirmable(claim: StatisticalClaim, family: Sequence[StatisticalClaim
         hint = f"use n: {enough}" if enough else "no number of seeds is enough"
         raise InvalidClaimError(
             f"{format_count(claim.n, 'seed')} in a family of {len(family)} cannot reach "
-            f"p < {claim.alpha:g}: the least Holm-corrected {claim.test_name} p is {least:.2g}; {hint}"
+            f"p < {claim.alpha:g}: the least Holm-corrected {claim.test_name} p is {least:.2g}; "
+            f"{hint}"
         )
 
 
