@@ -170,9 +170,13 @@ def find_user_modules(roots: Iterable[str]) -> list[str]:
 def search_imports(roots: Iterable[str]) -> tuple[set[str], set[str]]:
     """Return the modules whose source counts, and the installed packages whose versions count.
 
-    The source counts of `roots` and of what they import, directly or not, from the packages of
-    `roots`, from ablab's packages, and from all modules of the user. An installed package counts if
-    a module outside ablab imports it.
+    The source of `roots` counts, and of each module that they import, directly or not, if it is
+
+    - in a package of `roots`,
+    - in one of ablab's packages,
+    - or a module of the user, in any folder.
+
+    An installed package counts if a module outside ablab imports it.
 
     Raises:
         MissingModuleError: a module of a package of `roots` or of ablab cannot be found.

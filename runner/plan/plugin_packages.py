@@ -117,8 +117,8 @@ def check_name(module: str) -> None:
     Python or of a package.
 
     Raises:
-        ConfigError: the name is that of a module of Python, of a package that ablab needs, or of a
-            package that is not the module of this name in the current folder.
+        ConfigError: Python or ablab has or needs a module of this name, or another module of this
+            name hides that of the current folder.
     """
     top = module.partition(".")[0]
     owner = "Python itself" if top in sys.stdlib_module_names else ""
