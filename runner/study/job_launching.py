@@ -95,6 +95,10 @@ def launch(
     config: DictConfig = vars(launcher)["config"]
     name = str(config.hydra.runtime.choices["hydra/launcher"])
     engine = engine_of(name)
+    if engine is Engine.joblib and joblib_processes(config.hydra.launcher) == 1:
+        return launch(in_this_process(launcher), jobs, first_number)
+    if name == "ray_local":
+        check_ray_resources(config.hydra.launcher.ray)
     at_a_time, cores = share_cores(engine, config.hydra.launcher, jobs)
     task = vars(launcher)["task_function"]
     if not isinstance(task, JobTask):
@@ -122,6 +126,45 @@ def launch(
     return [results[i] for i in range(len(jobs))]
 
 
+def in_this_process(launcher: Launcher) -> Launcher:
+    """Return a launcher of the same jobs that computes them here, one after another.
+
+    joblib does so itself with one process, but there it sets up Hydra's state a second time, and
+    no arm can be composed any more.
+    """
+    basic = BasicLauncher()
+    names = ("hydra_context", "task_function", "config")
+    basic.setup(**{name: vars(launcher)[name] for name in names})
+    return basic
+
+
+def joblib_processes(settings: DictConfig) -> int:
+    """Return the number of processes that joblib starts; a negative `n_jobs` counts from below."""
+    number = int(settings.n_jobs)
+    return max(1, number if number > 0 else device.cores() + 1 + number)
+
+
+def check_ray_resources(settings: DictConfig) -> None:
+    """Check that a point can start in Ray's instance on this machine; Ray would wait for ever.
+
+    Raises:
+        ConfigError: a point needs more cores or GPUs than the instance has.
+    """
+    init, remote = settings.init, settings.remote
+    gpus = None if device.may_have_cuda() else 0  # None: their number is unknown
+    available = {
+        "num_cpus": init.get("num_cpus") or device.cores(),
+        "num_gpus": init.get("num_gpus") or gpus,
+    }
+    for key, number in available.items():
+        needed = remote.get(key) or 0
+        if number is not None and needed > number:
+            raise ConfigError(
+                f"hydra.launcher.ray.remote.{key}={needed}: no point could start, because Ray has "
+                f"only {number} here"
+            )
+
+
 def value_of(result: JobReturn | LostJobError) -> Any:
     """Return the value of a job's task. Raises its error, or LostJobError."""
     if isinstance(result, LostJobError):
@@ -140,9 +183,7 @@ def share_cores(
     if engine is Engine.ray:
         return n_jobs, max(1, int(settings.ray.remote.get("num_cpus", 1) or 1))
     if engine is Engine.joblib:
-        limit = settings.n_jobs if settings.n_jobs > 0 else cores + 1 + settings.n_jobs
-        at_a_time = max(1, min(n_jobs, limit))
-        return n_jobs, max(1, cores // at_a_time)
+        return n_jobs, max(1, cores // min(n_jobs, joblib_processes(settings)))
     if engine is Engine.submitit_local:
         texts = [text.lstrip("+").partition("=") for text in jobs[0]]
         workers = next((value for key, _, value in texts if key == "workers"), "")

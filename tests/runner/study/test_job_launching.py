@@ -102,6 +102,41 @@ def test_a_ray_cluster_that_is_absent_is_named():
         launched(launcher)
 
 
+@pytest.mark.parametrize(("n_jobs", "cores", "expected"), [(1, 8, 1), (-1, 1, 1), (-5, 2, 1)])
+def test_one_process_of_joblib_is_this_process(monkeypatch, n_jobs: int, cores: int, expected: int):
+    monkeypatch.setattr(job_launching.device, "cores", lambda: cores)
+    monkeypatch.setattr(BasicLauncher, "launch", lambda *_, initial_job_idx: [initial_job_idx])
+    launcher = FakeLauncher("processes", {"n_jobs": n_jobs}, lambda _: [])
+    launcher.hydra_context = None
+    assert job_launching.joblib_processes(launcher.config.hydra.launcher) == expected
+    assert job_launching.launch(launcher, JOBS, 7) == [7]
+    assert not launcher.batches
+
+
+@pytest.mark.parametrize(
+    ("init", "remote", "words"),
+    [
+        ({}, {"num_cpus": 3}, "remote.num_cpus=3: no point could start, because Ray has only 2"),
+        ({"num_cpus": 1}, {"num_cpus": 2}, "only 1 here"),
+        ({"num_cpus": 4}, {"num_cpus": 3}, ""),
+        ({}, {"num_cpus": 1, "num_gpus": 0.5}, "remote.num_gpus=0.5: no point could start"),
+        ({"num_gpus": 1}, {"num_gpus": 1}, ""),
+    ],
+)
+def test_a_point_that_could_never_start_in_ray_is_refused(
+    monkeypatch, init: dict, remote: dict, words: str
+):
+    monkeypatch.setattr(job_launching.device, "cores", lambda: 2)
+    monkeypatch.setattr(job_launching.device, "may_have_cuda", lambda: False)
+    settings = {"ray": {"init": init, "remote": remote}}
+    launcher = FakeLauncher("ray_local", settings, lambda jobs: [0 for _ in jobs])
+    if words:
+        with pytest.raises(ConfigError, match=words):
+            launched(launcher)
+    else:
+        assert launched(launcher) == [0] * len(JOBS)
+
+
 def test_hydras_own_launcher_is_called_as_it_is():
     launcher = BasicLauncher()
     calls = []

@@ -132,6 +132,23 @@ def test_a_config_that_cannot_be_composed_is_a_failed_point(sweep, tmp_path: Pat
     assert "Traceback" not in told.err
 
 
+def test_outputs_that_cannot_be_written_are_one_message(sweep, tmp_path: Path):
+    (tmp_path / "file").touch()
+    for text in ("outputs=file", "outputs="):
+        with pytest.raises(ConfigError, match=r"^outputs.*(is a file|is empty)"):
+            sweep("seed=0,2", text)
+
+
+@pytest.mark.parametrize("swept", ["ffn.n_experts=4,8", "arm=dense,moe_top2"])
+@pytest.mark.parametrize("plan", ["plan=only", "n_seeds=1"])
+def test_a_setting_that_the_launcher_lacks_is_refused_before_any_study(
+    sweep, swept: str, plan: str, tmp_path: Path
+):
+    with pytest.raises(Exception, match="njobs"):
+        sweep(swept, "hydra/launcher=basic", "hydra.launcher.njobs=2", plan)
+    assert not (tmp_path / "outputs").exists()
+
+
 def test_a_value_that_appears_twice_is_computed_once_and_noted(sweep, capsys):
     code, calls = sweep("training.steps=40,50,40")
     assert (code, len(calls)) == (0, 2)
