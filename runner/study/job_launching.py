@@ -95,8 +95,6 @@ def launch(
     config: DictConfig = vars(launcher)["config"]
     name = str(config.hydra.runtime.choices["hydra/launcher"])
     engine = engine_of(name)
-    if engine is Engine.joblib and joblib_processes(config.hydra.launcher) == 1:
-        return launch(in_this_process(launcher), jobs, first_number)
     if name == "ray_local":
         check_ray_resources(config.hydra.launcher.ray)
     at_a_time, cores = share_cores(engine, config.hydra.launcher, jobs)
@@ -127,21 +125,11 @@ def launch(
 
 
 def in_this_process(launcher: Launcher) -> Launcher:
-    """Return a launcher of the same jobs that computes them here, one after another.
-
-    joblib does so itself with one process, but there it sets up Hydra's state a second time, and
-    no arm can be composed any more.
-    """
+    """Return a launcher of the same jobs that computes them here, one after another."""
     basic = BasicLauncher()
     names = ("hydra_context", "task_function", "config")
     basic.setup(**{name: vars(launcher)[name] for name in names})
     return basic
-
-
-def joblib_processes(settings: DictConfig) -> int:
-    """Return the number of processes that joblib starts; a negative `n_jobs` counts from below."""
-    number = int(settings.n_jobs)
-    return max(1, number if number > 0 else device.cores() + 1 + number)
 
 
 def check_ray_resources(settings: DictConfig) -> None:
@@ -183,7 +171,9 @@ def share_cores(
     if engine is Engine.ray:
         return n_jobs, max(1, int(settings.ray.remote.get("num_cpus", 1) or 1))
     if engine is Engine.joblib:
-        return n_jobs, max(1, cores // min(n_jobs, joblib_processes(settings)))
+        limit = settings.n_jobs if settings.n_jobs > 0 else cores + 1 + settings.n_jobs
+        at_a_time = max(1, min(n_jobs, limit))
+        return n_jobs, max(1, cores // at_a_time)
     if engine is Engine.submitit_local:
         texts = [text.lstrip("+").partition("=") for text in jobs[0]]
         workers = next((value for key, _, value in texts if key == "workers"), "")
@@ -275,7 +265,9 @@ class SubmittedJob:
         import submitit
 
         log, name = Path(self.job.paths.stdout), f"job {self.job.job_id}"
-        lines = str(error).strip().splitlines() or [""]
+        # submitit ends a trace with a rule and the paths of the logs.
+        trace = str(error).partition("You can check full logs")[0]
+        lines = [line for line in trace.splitlines() if line.strip(" -")] or [""]
         if "timed-out too many times" in str(error):
             reason = (
                 f"{name} reached its time limit too often; raise hydra.launcher.timeout_min, or "

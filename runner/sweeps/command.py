@@ -98,8 +98,8 @@ class SweepLaunch:
     def compute(self, points: Sequence[SweepPoint]) -> list[PointOutcome]:
         """Compute and report all points; the jobs of a shared study only compute its trials."""
         uses = contextlib.ExitStack()
-        if self.request.hydra:
-            self._call_launcher([], StudyTask())
+        if self.request.plans_only and all(point.is_shared for point in points):
+            self._call_launcher([], StudyTask())  # the plan of a shared study launches nothing
         try:
             opened = {i: self._open(one) for i, one in enumerate(points) if one.is_shared}
             for point in (one for one in points if one.is_shared):

@@ -102,17 +102,6 @@ def test_a_ray_cluster_that_is_absent_is_named():
         launched(launcher)
 
 
-@pytest.mark.parametrize(("n_jobs", "cores", "expected"), [(1, 8, 1), (-1, 1, 1), (-5, 2, 1)])
-def test_one_process_of_joblib_is_this_process(monkeypatch, n_jobs: int, cores: int, expected: int):
-    monkeypatch.setattr(job_launching.device, "cores", lambda: cores)
-    monkeypatch.setattr(BasicLauncher, "launch", lambda *_, initial_job_idx: [initial_job_idx])
-    launcher = FakeLauncher("processes", {"n_jobs": n_jobs}, lambda _: [])
-    launcher.hydra_context = None
-    assert job_launching.joblib_processes(launcher.config.hydra.launcher) == expected
-    assert job_launching.launch(launcher, JOBS, 7) == [7]
-    assert not launcher.batches
-
-
 @pytest.mark.parametrize(
     ("init", "remote", "words"),
     [
@@ -267,6 +256,14 @@ def test_only_lost_jobs_of_submitit_are_submitted_again(submitit, tmp_path: Path
     [
         (UncompletedJobError("?"), "CANCELLED by 1000", "job 17_3 was cancelled"),
         (FailedJobError("a trace\nValueError: 3"), "FAILED", "job 17_3 failed: ValueError: 3"),
+        (
+            FailedJobError(
+                "a trace\nValueError: 4\n\n-------\nYou can check full logs with 'job.stderr(0)' "
+                "or at paths:\n  - 17_3_0_log.err\n  - 17_3_0_log.out"
+            ),
+            "FAILED",
+            "job 17_3 failed: ValueError: 4",
+        ),
         (
             FailedJobError("a trace\nJob not requeued because: timed-out too many times."),
             "TIMEOUT",
