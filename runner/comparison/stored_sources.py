@@ -13,7 +13,7 @@ from runner.wording.output import join_names
 
 FOLDER = "sources"
 IMPORTED = "imported-modules"
-"""The folder of the user's own modules. A package cannot have this name, so that no copy is imported."""
+"""The folder of the user's own modules. No package has such a name, so that copies stay unused."""
 MOST_BYTES = 8 * 2**20
 
 
