@@ -85,7 +85,7 @@ class InspectedModule:
 
         Raises:
             ModuleFault: the output has another shape or type, or is not finite, or the call changes
-                what is registered in the module.
+                the registered tensors of the module.
         """
         before = describe_registered(module)
         seed_everything(seed)
@@ -254,7 +254,7 @@ def describe_training_state(
     Args:
         module: the module after the calls.
         buffers: copies of its buffers from before.
-        results: the name of what the module returns, such as `outputs`.
+        results: the name of the module's results, such as `outputs`.
     """
     changed = [
         name

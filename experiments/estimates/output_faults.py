@@ -1,4 +1,4 @@
-"""Faults of what a module returns: its kind, shape, type, and values that are not finite."""
+"""Faults of the output of a module: its kind, shape, type, and values that are not finite."""
 
 from collections.abc import Iterable
 from typing import Any

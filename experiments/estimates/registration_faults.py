@@ -2,11 +2,11 @@
 
 - A call creates, replaces or removes a parameter, or creates or resizes a stored buffer.
 - A list, tuple or dict holds modules or trained tensors. torch registers neither.
-- The output depends on any other trained tensor that is no parameter of the module.
+- The output depends on any other trained tensor that is not a parameter of the module.
 """
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
@@ -35,7 +35,7 @@ def describe_registered(module: nn.Module) -> Description:
 
 
 def check_registered(before: Description, module: nn.Module) -> None:
-    """Raise ModuleFault if calls have changed what is registered; `before` is from before them."""
+    """Raise ModuleFault if calls have changed the registered tensors; `before` describes the old."""
     after = describe_registered(module)
     for name in sorted({*before, *after}):
         old, new = before.get(name), after.get(name)
@@ -64,10 +64,9 @@ def check_hidden(module: nn.Module, call: Callable[[bool], Tensor]) -> None:
         call: returns the output for one input, with gradients, in training mode or in eval mode.
     """
     registered = {id(each) for each in module.parameters()}
-    for place, found, container in find_in_containers(module):
-        tensors = [*found.parameters()] if isinstance(found, nn.Module) else [found]
-        if any(id(each) not in registered for each in tensors):
-            raise ModuleFault(describe_hidden(place, found, container))
+    for place, hidden, container in find_in_containers(module):
+        if any(id(each) not in registered for each in tensors_of(hidden)):
+            raise ModuleFault(describe_hidden(place, hidden, container))
     for training in (True, False):
         # A tensor that both calls use existed before the second one: no call creates it.
         first, second = (trained_leaves(call(training)) for _ in range(2))
@@ -79,13 +78,13 @@ def check_hidden(module: nn.Module, call: Callable[[bool], Tensor]) -> None:
 def trained_leaves(output: Tensor) -> dict[int, Tensor]:
     """Return the tensors, by identity, that get a gradient from an output."""
     leaves: dict[int, Tensor] = {}
-    seen: set[Any] = set()
+    visited: set[Any] = set()
     nodes: list[Any] = [output.grad_fn]
     while nodes:
         node = nodes.pop()
-        if node is None or node in seen:
+        if node is None or node in visited:
             continue
-        seen.add(node)
+        visited.add(node)
         if isinstance(leaf := getattr(node, "variable", None), Tensor):
             leaves[id(leaf)] = leaf
         nodes += [following for following, _ in node.next_functions]
@@ -103,9 +102,9 @@ def find_in_containers(module: nn.Module) -> Iterator[Place]:
             if name in REGISTERED:
                 continue
             place = f"{path}.{name}" if path else name
-            for found in search(value, place, DEPTH):
-                if found[2] or isinstance(found[1], Tensor):
-                    yield found
+            for entry in search(value, place, DEPTH):
+                if entry[2] or isinstance(entry[1], Tensor):
+                    yield entry
 
 
 def search(
@@ -135,7 +134,7 @@ def search(
 
 
 def inner_values(value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield what an object or a function holds, with the end of its place."""
+    """Yield the values in an object or a function, with the ends of their places."""
     if isinstance(value, type | ModuleType):
         return
     if isinstance(value, partial):
@@ -154,42 +153,47 @@ def inner_values(value: Any) -> Iterator[tuple[str, Any]]:
             yield f".{name}", each
 
 
-def describe_hidden(place: str, found: nn.Module | Tensor, container: str) -> str:
+def describe_hidden(place: str, hidden: nn.Module | Tensor, container: str) -> str:
     """Return the clause on a module or a tensor in a plain attribute."""
     holder = f" in a plain {container}" if container else ""
-    if isinstance(found, nn.Module):
-        register = {"dict": "nn.ModuleDict or nn.ModuleList", "object": "a plain attribute"}
+    if isinstance(hidden, nn.Module):
+        mends = {
+            "": "self.name = module in __init__",
+            "object": "self.name = module in __init__",
+            "dict": "nn.ModuleDict or nn.ModuleList",
+        }
         return (
-            f"its attribute {place} is a module ({type(found).__name__}){holder}, so torch does "
+            f"its attribute {place} is a module ({type(hidden).__name__}){holder}, so torch does "
             "not register its parameters and the optimizer misses them; use "
-            f"{register.get(container, 'nn.ModuleList')}"
+            f"{mends.get(container, 'nn.ModuleList')}"
         )
     mend = {"": "nn.Parameter", "object": "nn.Parameter"}.get(container, "nn.ParameterList")
     return (
-        f"its attribute {place} is a trained tensor of shape {tuple(found.shape)}{holder} that "
+        f"its attribute {place} is a trained tensor of shape {tuple(hidden.shape)}{holder} that "
         f"torch does not register, so the optimizer misses it; use {mend}"
     )
 
 
 def describe_leaf(module: nn.Module, leaf: Tensor) -> str:
-    """Return the clause on a trained tensor that is no parameter of the module."""
+    """Return the clause on a trained tensor that is not a parameter of the module."""
     for name, buffer in module.named_buffers():
         if buffer is leaf:
             return (
                 f"its buffer {name} needs a gradient, but the optimizer trains parameters only; "
                 "make it an nn.Parameter"
             )
-    for place, found, container in places_of_attributes(module):
-        inner: Collection[Tensor] = (
-            [*found.parameters()] if isinstance(found, nn.Module) else [found]
-        )
-        if any(each is leaf for each in inner):
-            return describe_hidden(place, found, container)
+    for place, hidden, container in places_of_attributes(module):
+        if any(each is leaf for each in tensors_of(hidden)):
+            return describe_hidden(place, hidden, container)
     return (
-        f"its output depends on a trained tensor of shape {tuple(leaf.shape)} that is not among "
-        "its parameters, so the optimizer misses it; assign it, or the module that holds it, to "
-        "an attribute in __init__ (several: nn.ModuleList)"
+        f"its output depends on a trained tensor of shape {tuple(leaf.shape)} that is not a "
+        "parameter, so the optimizer misses it; create it in __init__"
     )
+
+
+def tensors_of(hidden: nn.Module | Tensor) -> list[Tensor]:
+    """Return the parameters of a module, or a tensor alone."""
+    return [*hidden.parameters()] if isinstance(hidden, nn.Module) else [hidden]
 
 
 def places_of_attributes(module: nn.Module) -> Iterator[Place]:

@@ -62,8 +62,8 @@ class Masked(Formula):
         y = self.linear(x)
         if keep is None:
             return y.cumsum(1)
-        kept = keep[..., None]
-        return self.formula(kept, torch.where(kept, y, 0.0).cumsum(1))
+        mask = keep[..., None]
+        return self.formula(mask, torch.where(mask, y, 0.0).cumsum(1))
 
 
 def masked(function) -> Build:
@@ -72,11 +72,11 @@ def masked(function) -> Build:
 
 MASKED = {
     "good": (lambda _, y: y, ""),
-    "mean of nothing": (lambda kept, y: y / kept.cumsum(1), "has NaN in eval mode with a padding"),
-    "no value at padding": (lambda kept, y: y / kept, "in eval mode with a padding mask"),
+    "mean of nothing": (lambda mask, y: y / mask.cumsum(1), "has NaN in eval mode with a padding"),
+    "no value at padding": (lambda mask, y: y / mask, "in eval mode with a padding mask"),
     "another type": (lambda _, y: y.double(), "returns float64 in eval mode with a padding mask"),
     "gradient": (
-        lambda kept, y: y + (y.detach() - y).abs().sqrt() * ~kept,
+        lambda mask, y: y + (y.detach() - y).abs().sqrt() * ~mask,
         "the gradient of its input has NaN with a padding mask",
     ),
 }
@@ -85,9 +85,9 @@ MASKED = {
 @pytest.mark.parametrize("name", MASKED)
 def test_an_output_with_a_padding_mask_is_checked(name: str):
     function, message = MASKED[name]
-    found = fault("attention", masked(function), is_padded=True)
-    assert message in found
-    assert bool(found) == bool(message)
+    clause = fault("attention", masked(function), is_padded=True)
+    assert message in clause
+    assert bool(clause) == bool(message)
 
 
 def test_padding_must_be_left_out_in_training_too():
@@ -95,8 +95,8 @@ def test_padding_must_be_left_out_in_training_too():
         def forward(self, x, keep=None):
             return super().forward(x, None if self.training else keep)
 
-    found = fault("attention", lambda d: IgnoresMaskInTraining(d, lambda _, y: y), is_padded=True)
-    assert "depend on padding in training" in found
+    clause = fault("attention", lambda d: IgnoresMaskInTraining(d, lambda _, y: y), is_padded=True)
+    assert "depend on padding in training" in clause
 
 
 def test_a_parameter_that_must_be_positive_has_no_fault():

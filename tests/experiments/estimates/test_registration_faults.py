@@ -12,13 +12,13 @@ from tests.support.inspected_parts import D_MODEL, fault
 
 
 class Holder(nn.Module):
-    """A linear layer, and another one (x -> y, or a tensor) that `hold` hides in `held`."""
+    """A linear layer, and another one (x -> y, or a tensor) that `hold` hides in `extra`."""
 
     def __init__(self, size: int, hold, use) -> None:
         super().__init__()
         self.linear, self.use = nn.Linear(size, size), use
         self.embedding = nn.Embedding(size, size)
-        self.held = hold(self)
+        self.extra = hold(self)
 
     def forward(self, x):
         if not x.is_floating_point():  # of a language model
@@ -40,42 +40,46 @@ def in_closure(_: nn.Module):
 
 
 HIDDEN = {
-    "list": (lambda _: [layer()], lambda m, y: m.held[0](y), "held[0] is a module (Linear) in a"),
-    "tuple": (lambda _: (layer(),), lambda m, y: m.held[0](y), "plain tuple, so torch does not"),
-    "dict": (lambda _: {"a": layer()}, lambda m, y: m.held["a"](y), "use nn.ModuleDict or nn.Mod"),
-    "deque": (lambda _: deque([layer()]), lambda m, y: m.held[0](y), "use nn.ModuleList"),
+    "list": (lambda _: [layer()], lambda m, y: m.extra[0](y), "extra[0] is a module (Linear) in a"),
+    "tuple": (lambda _: (layer(),), lambda m, y: m.extra[0](y), "plain tuple, so torch does not"),
+    "dict": (lambda _: {"a": layer()}, lambda m, y: m.extra["a"](y), "use nn.ModuleDict or nn.Mod"),
+    "deque": (lambda _: deque([layer()]), lambda m, y: m.extra[0](y), "use nn.ModuleList"),
     "nested": (
         lambda _: {"a": [(3, layer())]},
-        lambda m, y: m.held["a"][0][1](y),
-        "its attribute held['a'][0][1] is a module (Linear) in a plain tuple",
+        lambda m, y: m.extra["a"][0][1](y),
+        "its attribute extra['a'][0][1] is a module (Linear) in a plain tuple",
     ),
     "module of modules": (
         lambda _: [nn.Sequential(layer(), layer())],
-        lambda m, y: m.held[0](y),
-        "held[0] is a module (Sequential)",
+        lambda m, y: m.extra[0](y),
+        "extra[0] is a module (Sequential)",
     ),
     "only in eval mode": (
         lambda _: [layer()],
-        lambda m, y: y if m.training else m.held[0](y),
-        "held[0] is a module",
+        lambda m, y: y if m.training else m.extra[0](y),
+        "extra[0] is a module",
     ),
     "parameters": (
         lambda _: [nn.Parameter(torch.ones(D_MODEL))],
-        lambda m, y: y * m.held[0],
-        "held[0] is a trained tensor of shape (16,) in a plain list that torch does not register",
+        lambda m, y: y * m.extra[0],
+        "extra[0] is a trained tensor of shape (16,) in a plain list that torch does not register",
     ),
-    "tensors": (lambda _: {1: trained()}, lambda m, y: y * m.held[1], "use nn.ParameterList"),
-    "a tensor": (lambda _: trained(), lambda m, y: y * m.held, "held is a trained tensor of shape"),
+    "tensors": (lambda _: {1: trained()}, lambda m, y: y * m.extra[1], "use nn.ParameterList"),
+    "a tensor": (
+        lambda _: trained(),
+        lambda m, y: y * m.extra,
+        "extra is a trained tensor of shape",
+    ),
     "an object": (
         lambda _: SimpleNamespace(inner=layer()),
-        lambda m, y: m.held.inner(y),
-        "its attribute held.inner is a module (Linear) in a plain object",
+        lambda m, y: m.extra.inner(y),
+        "its attribute extra.inner is a module (Linear) in a plain object",
     ),
-    "a function": (in_closure, lambda m, y: m.held(y), "held (its hidden) is a module (Linear)"),
+    "a function": (in_closure, lambda m, y: m.extra(y), "extra (its hidden) is a module (Linear)"),
     "partial": (
         lambda _: partial(torch.mul, trained()),
-        lambda m, y: m.held(y),
-        "held[0] is a trained tensor",
+        lambda m, y: m.extra(y),
+        "extra[0] is a trained tensor",
     ),
     "around torch": (
         lambda m: m.__dict__.update(secret=layer()),
