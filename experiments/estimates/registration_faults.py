@@ -35,7 +35,7 @@ def describe_registered(module: nn.Module) -> Description:
 
 
 def check_registered(before: Description, module: nn.Module) -> None:
-    """Raise ModuleFault if calls have changed the registered tensors; `before` describes the old."""
+    """Raise ModuleFault if calls have changed the registered tensors that `before` describes."""
     after = describe_registered(module)
     for name in sorted({*before, *after}):
         old, new = before.get(name), after.get(name)
