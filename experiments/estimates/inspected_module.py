@@ -3,6 +3,7 @@
 Legend of shapes: batch, sequences; time, positions; d_model, width of the stream.
 """
 
+import math
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +14,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from experiments.estimates.fault import ModuleFault
+from experiments.estimates.output_faults import (
+    check_finite_values,
+    check_output,
+    name_dtype,
+    take_output,
+)
+from experiments.estimates.registration_faults import check_registered, describe_registered
 from experiments.nn.adapter import Adapter
+from experiments.nn.descriptions import describe_exception
 from experiments.nn.initialise import initialise
 
 LONGEST = 2048  # positions of an input, where the task has longer sequences
@@ -24,11 +34,8 @@ LENGTH_WITHOUT_TASK = 16
 TOLERANCE = 1e-4  # of the largest output; rounding in float32 is below
 # Some modules compute a part in float32, such as a norm, and have its rounding in float64 too.
 TOLERANCE_FLOAT64 = 1e-5
+OTHER_SIZE = 2.0  # standard deviation of the inputs that replace others
 LAST_START = 8.0  # seconds of the processor after which no further check of a slow module begins
-
-
-class ModuleFault(Exception):  # noqa: N818 - a fault of a module, not of this code
-    """A fault of a module: a clause that follows the name of its part, with a hint."""
 
 
 class InspectedModule:
@@ -36,22 +43,24 @@ class InspectedModule:
 
     Attributes:
         group: the group of the part.
+        is_model: whether it is a whole language model, whose inputs are token ids.
         part: its options.
-        d_model: the width of the stream.
+        d_model: the width of the stream; the number of token ids for a language model.
         length: positions of the inputs: those of the task, at most `LONGEST`, and fewer if
             d_model is large.
         short_length: positions of inputs where the length does not matter.
         skipped: the checks that are left out, in words.
+        perturbs: whether `build` may change the initial weights.
     """
 
     def __init__(self, group: str, part: Any, d_model: int, length: int) -> None:
         self.group, self.part, self.d_model = group, part, d_model
-        longest = min(LONGEST, max(SHORTEST, WORK // d_model**2))
-        if group == "language_model":  # `d_model` is the number of token ids
-            longest = LONGEST
+        self.is_model = group == "language_model"
+        longest = LONGEST if self.is_model else min(LONGEST, max(SHORTEST, WORK // d_model**2))
         self.length = min(length or LENGTH_WITHOUT_TASK, longest)
         self.short_length = self.length
         self.skipped: list[str] = []
+        self.perturbs = True
         self._started = time.process_time()
 
     def build(self, dtype: torch.dtype = torch.float32, *, is_perturbed: bool = True) -> nn.Module:
@@ -63,23 +72,50 @@ class InspectedModule:
         seed_everything(0)
         module: nn.Module = self.part.build(self.d_model).to("cpu")
         initialise(module, 0, gains={})
-        if is_perturbed:
+        if is_perturbed and self.perturbs:
             perturb(module)
         return module.to(dtype)
 
     def call(
         self, module: nn.Module, x: Tensor, keep: Tensor | None = None, seed: int = 0
     ) -> Tensor:
-        """Return the output for (batch, time, d_model), with random numbers of this seed."""
+        """Return the output for (batch, time, d_model), with random numbers of this seed.
+
+        A language model returns the logits (batch, time, vocabulary) of token ids (batch, time).
+
+        Raises:
+            ModuleFault: the output has another shape or type, or is not finite, or the call changes
+                the registered tensors of the module.
+        """
+        before = describe_registered(module)
         seed_everything(seed)
-        result = module(x) if self.group == "norm" else module(x, keep)
-        y: Tensor = result[0] if isinstance(result, tuple) else result
+        where = "" if module.training else " in eval mode"
+        if self.is_model:
+            y = call_model(module, x, where)
+        else:
+            result = module(x) if self.group == "norm" else module(x, keep)
+            where += "" if keep is None else " with a padding mask"
+            y = take_output(result, self.group, where)
+            check_output(y, x, where)
+        check_finite_values(y, "logits have" if self.is_model else "output has", where, x.shape)
+        check_registered(before, module)
         return y
 
     def inputs(self, seed: int, batch: int = 1, length: int | None = None) -> Tensor:
-        """Return standard normal inputs (batch, time, d_model)."""
+        """Return standard normal inputs (batch, time, d_model), or random token ids."""
         generator = torch.Generator().manual_seed(seed)
-        return torch.randn(batch, length or self.length, self.d_model, generator=generator)
+        shape = (batch, length or self.length)
+        if self.is_model:
+            return torch.randint(self.d_model, shape, generator=generator)
+        return torch.randn(*shape, self.d_model, generator=generator)
+
+    def other_inputs(self, x: Tensor) -> Tensor:
+        """Return larger inputs of the shape of x, or token ids that differ at each position."""
+        generator = torch.Generator().manual_seed(3)
+        if self.is_model:
+            steps = torch.randint(1, self.d_model, tuple(x.shape), generator=generator)
+            return (x + steps) % self.d_model
+        return OTHER_SIZE * torch.randn(x.shape, generator=generator).to(x.dtype)
 
     @torch.no_grad()
     def shorten(self, module: nn.Module) -> None:
@@ -90,6 +126,22 @@ class InspectedModule:
         except Exception:
             return
         self.short_length = short
+
+    @torch.no_grad()
+    def choose_weights(self, module: nn.Module) -> None:
+        """Keep the initial weights in `build` if other ones give values that are not finite.
+
+        An example is a module that takes the logarithm of a parameter. The weights of `module`
+        change.
+        """
+        seed_everything(0)
+        perturb(module)
+        x = self.inputs(1, 2, self.short_length)
+        try:
+            for training in (False, True):
+                self.call(module.train(training), x)
+        except ModuleFault:
+            self.perturbs = False
 
     def seconds(self) -> float:
         """Return the seconds of this process since the inspection began.
@@ -115,12 +167,43 @@ class InspectedModule:
             return probe(self.build(), torch.float32) > 10 * TOLERANCE
 
 
+def call_model(model: nn.Module, ids: Tensor, where: str) -> Tensor:
+    """Return the logits (batch, time, vocabulary) of an adapted language model.
+
+    `where` names the mode of the model in messages, such as " in eval mode".
+    """
+    try:
+        logits: Tensor = model(ids).prediction
+    except ValueError as error:  # of the adapter, whose message names the part
+        raise ModuleFault(str(error).partition(": ")[2] or str(error)) from error
+    except Exception as error:
+        raise ModuleFault(
+            f"its forward{where} raises {describe_exception(error)} (token ids of shape "
+            f"{tuple(ids.shape)})"
+        ) from error
+    is_float32 = all(each.dtype != torch.float64 for each in model.parameters())
+    if is_float32 and logits.dtype != torch.float32:
+        raise ModuleFault(
+            f"its logits are {name_dtype(logits)}{where}; return float32, e.g. logits.float()"
+        )
+    return logits
+
+
+def as_dtype(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return inputs of a type; token ids stay as they are."""
+    return x.to(dtype) if x.is_floating_point() else x
+
+
 def difference(one: Tensor, other: Tensor, scale: Tensor | None = None) -> float:
-    """Return the largest difference of two outputs, as a share of the largest value in `scale`."""
-    largest = (one if scale is None else scale).detach().abs().max().clamp(min=1e-30)
+    """Return the largest difference of two outputs, as a share of the largest value in `scale`.
+
+    A value that is not finite is an infinite difference.
+    """
     if not one.numel():
         return 0.0
-    return float(((one - other).detach().abs().max() / largest).nan_to_num(0.0))
+    largest = (one if scale is None else scale).detach().abs().max().clamp(min=1e-30)
+    share = float((one - other).detach().abs().max() / largest)
+    return math.inf if math.isnan(share) else share
 
 
 @torch.no_grad()
@@ -171,7 +254,7 @@ def describe_training_state(
     Args:
         module: the module after the calls.
         buffers: copies of its buffers from before.
-        results: the name of what the module returns, such as `outputs`.
+        results: the name of the module's results, such as `outputs`.
     """
     changed = [
         name

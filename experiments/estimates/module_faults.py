@@ -9,15 +9,13 @@ from typing import Any
 import torch
 
 from experiments.estimates.causality_faults import LATER_TOKENS, check_causality, check_padding
+from experiments.estimates.fault import ModuleFault
 from experiments.estimates.inspected_module import (
     LAST_START,
     InspectedModule,
-    ModuleFault,
     restored_random_state,
 )
 from experiments.estimates.language_model_faults import (
-    check_model_causality,
-    check_model_sequences,
     check_model_state,
     check_model_structure,
     check_model_training,
@@ -45,11 +43,11 @@ MODEL_CHECKS: dict[Check, str] = {
     check_model_state: "state between calls",
     # A change by calls in training would look like a leak between sequences.
     check_model_training: "changes in training",
-    check_model_sequences: "a look at other sequences",
-    check_model_causality: LATER_TOKENS,
+    check_other_sequences: "a look at other sequences",
+    check_causality: LATER_TOKENS,
 }
 """The checks in their order, each with the words that name it if a slow module is left out."""
-CERTAIN = (check_structure, check_causality, check_model_structure, check_model_causality)
+CERTAIN = (check_structure, check_model_structure, check_causality)
 """Checks that also a slow module passes through."""
 
 

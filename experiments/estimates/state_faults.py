@@ -7,10 +7,11 @@ Each probe compares two outputs that must be equal. They differ if their largest
 import torch
 from torch import Tensor, nn
 
+from experiments.estimates.fault import ModuleFault
 from experiments.estimates.inspected_module import (
     TOLERANCE,
     InspectedModule,
-    ModuleFault,
+    as_dtype,
     copy_buffers,
     describe_training_state,
     difference,
@@ -80,19 +81,25 @@ def evaluate(inspected: InspectedModule, module: nn.Module, x: Tensor) -> Tensor
 @torch.no_grad()
 def check_other_sequences(inspected: InspectedModule) -> None:
     """Raise ModuleFault if a sequence's output depends on other sequences of its batch."""
-    x, other = (inspected.inputs(seed, 3, inspected.short_length) for seed in (1, 2))
-    other[0] = x[0]
-
+    n_rows = 2 if inspected.is_model else 3
+    x, others = (inspected.inputs(seed, n_rows, inspected.short_length) for seed in (1, 2))
+    what, verb = ("logits of", "depend") if inspected.is_model else ("output for", "depends")
     for training in (False, True):
 
         def probe(module: nn.Module, dtype: torch.dtype, *, training: bool = training) -> float:
             module.train(training)
-            own, changed = (inspected.call(module, each.to(dtype)) for each in (x, other))
-            return difference(own[0], changed[0], own)
+            own = inspected.call(module, as_dtype(x, dtype))
+            largest = 0.0
+            for row in range(len(x)):
+                changed = others.clone()
+                changed[row] = x[row]
+                output = inspected.call(module, as_dtype(changed, dtype))
+                largest = max(largest, difference(own[row], output[row], own))
+            return largest
 
         if probe(inspected.build(), torch.float32) > TOLERANCE and inspected.is_confirmed(probe):
             mode = " in training" if training else ""
             raise ModuleFault(
-                f"its output for a sequence depends on other sequences of the batch{mode}; compute "
+                f"its {what} a sequence {verb} on other sequences of the batch{mode}; compute "
                 "each sequence on its own (LayerNorm in place of BatchNorm)"
             )

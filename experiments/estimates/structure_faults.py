@@ -1,20 +1,22 @@
 """Faults of a module in one call: it cannot be built or called, or returns something else.
 
-Also here: parameters that appear late or belong to two modules, and values that are not finite.
+Also here: parameters of two modules, unregistered ones, and values that are not finite.
 """
 
 import inspect
-from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from experiments.estimates.inspected_module import (
-    InspectedModule,
-    ModuleFault,
-    seed_everything,
+from experiments.estimates.fault import ModuleFault
+from experiments.estimates.inspected_module import InspectedModule, own_module, seed_everything
+from experiments.estimates.output_faults import check_gradients, check_output, take_output
+from experiments.estimates.registration_faults import (
+    check_hidden,
+    check_registered,
+    describe_registered,
 )
 from experiments.nn.descriptions import describe_exception, describe_value
 from experiments.parts.plain import PlainPart
@@ -29,7 +31,17 @@ def check_structure(inspected: InspectedModule) -> None:
     check_signature(inspected, module)
     check_one_call(inspected, module)
     check_second_build(inspected, module)
-    check_finite(inspected)
+    try:
+        module = inspected.build(is_perturbed=False).train()
+    except Exception as error:
+        raise ModuleFault(
+            f"its initial weights cannot be set: {describe_exception(error)}"
+        ) from error
+    inspected.shorten(module)
+    x = inspected.inputs(1, 2, inspected.short_length)
+    check_hidden(own_module(module), lambda training: inspected.call(module.train(training), x))
+    check_finite(inspected, module)
+    inspected.choose_weights(module)
 
 
 def build_own_module(inspected: InspectedModule) -> nn.Module:
@@ -100,7 +112,7 @@ def check_one_call(inspected: InspectedModule, module: nn.Module) -> None:
     The module is moved to the CPU.
     """
     module = module.to("cpu")
-    before = describe_parameters(module)
+    before = describe_registered(module)
     values = inspected.inputs(1, batch=2)
     x = values.clone().requires_grad_() + 0.0
     try:
@@ -110,16 +122,13 @@ def check_one_call(inspected: InspectedModule, module: nn.Module) -> None:
         raise ModuleFault(
             f"its forward raises an error, {describe_exception(error)} (input of shape {shape})"
         ) from error
-    check_output(inspected, result, values)
+    is_own_form = is_plain(inspected.part)
+    if is_own_form and isinstance(result, tuple | list) and result:
+        result = result[0]
+    check_output(take_output(result, "" if is_own_form else inspected.group), values)
     if not torch.equal(x.detach(), values):
         raise ModuleFault("its forward changes its input in place; let it change a copy")
-    after = describe_parameters(module)
-    for name, description in after.items():
-        if before.get(name) != description:
-            raise ModuleFault(
-                f"its first call creates or replaces the parameter {name}, so the optimizer misses "
-                "it; create it in __init__"
-            )
+    check_registered(before, module)
 
 
 def call_own_module(inspected: InspectedModule, module: nn.Module, x: Tensor) -> Any:
@@ -130,35 +139,6 @@ def call_own_module(inspected: InspectedModule, module: nn.Module, x: Tensor) ->
     from experiments.nn.plain_module import takes_keep
 
     return module(x, keep=None) if takes_keep(module) else module(x)
-
-
-def check_output(inspected: InspectedModule, result: Any, x: Tensor) -> None:
-    """Raise ModuleFault unless a result is a tensor like x, alone or as its group returns it."""
-    y = result
-    if is_plain(inspected.part):
-        if isinstance(result, tuple | list) and result:
-            y = result[0]
-    elif inspected.group == "ffn":
-        if not isinstance(result, tuple) or len(result) != 2:
-            raise ModuleFault(
-                f"its forward returns {describe_value(result)}; a feed-forward Part returns "
-                "(y, routing), or (y, None) without a router"
-            )
-        y = result[0]
-    if not isinstance(y, Tensor):
-        raise ModuleFault(
-            f"its forward returns {describe_value(y)}; return a tensor of the input's shape"
-        )
-    if y.shape != x.shape:
-        raise ModuleFault(
-            f"it returns the shape {tuple(y.shape)} for an input of shape {tuple(x.shape)}; both "
-            "must be equal"
-        )
-    if y.dtype != x.dtype:
-        raise ModuleFault(
-            f"it returns {name_dtype(y)} for an input of {name_dtype(x)}; return the input's type, "
-            "e.g. y.to(x.dtype)"
-        )
 
 
 def check_second_build(inspected: InspectedModule, module: nn.Module) -> None:
@@ -172,25 +152,14 @@ def check_second_build(inspected: InspectedModule, module: nn.Module) -> None:
             )
 
 
-def check_finite(inspected: InspectedModule) -> None:
-    """Raise ModuleFault if outputs or gradients are not finite on standard normal inputs."""
-    try:
-        module = inspected.build(is_perturbed=False).train()
-    except Exception as error:
-        raise ModuleFault(
-            f"its initial weights cannot be set: {describe_exception(error)}"
-        ) from error
-    inspected.shorten(module)
+def check_finite(inspected: InspectedModule, module: nn.Module) -> None:
+    """Raise ModuleFault if outputs or gradients are not finite in training mode."""
+    module.train()
     for seed in range(N_INPUTS):
         length = inspected.length if seed == 0 else inspected.short_length
         values = inspected.inputs(10 + seed, batch=2, length=length).requires_grad_()
         module.zero_grad(set_to_none=True)
         y = inspected.call(module, values + 0.0, seed=seed)
-        if not bool(y.isfinite().all()):
-            raise ModuleFault(
-                f"its output has {describe_non_finite(y)} for standard normal input of shape "
-                f"{tuple(values.shape)}"
-            )
         learned = [(n, p) for n, p in module.named_parameters() if p.requires_grad]
         if not y.requires_grad:
             if learned:
@@ -200,26 +169,5 @@ def check_finite(inspected: InspectedModule) -> None:
                 )
             return
         y.backward(inspected.inputs(20 + seed, batch=2, length=length))
-        for name, tensor in [("its input", values), *learned]:
-            gradient = tensor.grad
-            if gradient is not None and not bool(gradient.isfinite().all()):
-                raise ModuleFault(
-                    f"the gradient of {name.removeprefix('module.')} has "
-                    f"{describe_non_finite(gradient)} for standard normal input of shape "
-                    f"{tuple(values.shape)}"
-                )
-
-
-def describe_parameters(module: nn.Module) -> Mapping[str, tuple[int, tuple[int, ...]]]:
-    """Return the identity and the shape of each parameter by name."""
-    return {name: (id(each), tuple(each.shape)) for name, each in module.named_parameters()}
-
-
-def describe_non_finite(tensor: Tensor) -> str:
-    """Return "NaN" if a tensor has one, else "infinity"."""
-    return "NaN" if bool(tensor.isnan().any()) else "infinity"
-
-
-def name_dtype(tensor: Tensor) -> str:
-    """Return the type of a tensor's numbers, such as float32."""
-    return str(tensor.dtype).removeprefix("torch.")
+        where = f" for random input of shape {tuple(values.shape)}"
+        check_gradients([("its input", values), *learned], where)

@@ -16,39 +16,7 @@ from experiments.parts.attention import AttentionPart, Kernel, Position
 from experiments.parts.ffn import Activation, FeedForwardPart
 from experiments.parts.moe import Balance, MixturePart
 from experiments.parts.norm import NormPart, NormType, Placement
-from experiments.parts.plain import derive_part
-
-D_MODEL, LENGTH = 16, 24
-
-
-def plain(group: str, build: Callable[[int], object]) -> Part:
-    """Return a plain part whose build is this function."""
-
-    class Mine:
-        def build(self, d_model: int):
-            return build(d_model)
-
-    return derive_part(group, "mine", Mine)()
-
-
-def fault(group: str, build: Callable[[int], object], *, length: int = LENGTH, **options) -> str:
-    return find_fault(group, plain(group, build), D_MODEL, length, **options)
-
-
-class Formula(nn.Module):
-    """A linear layer, then a function of its output and the module."""
-
-    def __init__(self, d_model: int, formula: Callable[[nn.Module, Tensor], Tensor]) -> None:
-        super().__init__()
-        self.linear = nn.Linear(d_model, d_model)
-        self.formula = formula
-
-    def forward(self, x):
-        return self.formula(self, self.linear(x))
-
-
-def formula(function: Callable[[nn.Module, Tensor], Tensor]) -> Callable[[int], nn.Module]:
-    return lambda d_model: Formula(d_model, function)
+from tests.support.inspected_parts import D_MODEL, LENGTH, fault, formula, plain
 
 
 class Gru(nn.Module):
@@ -250,14 +218,14 @@ BAD: dict[str, tuple[str, Callable[[int], object], str]] = {
     "lazy": ("ffn", lambda d: nn.LazyLinear(d), "its parameter weight has no shape before the"),
     "meta": ("ffn", lambda d: nn.Linear(d, d, device="meta"), "weight is on the meta device"),
     "arguments": ("ffn", lambda _: NeedsMore(), "its forward also requires mask, context"),
-    "late": ("ffn", lambda _: Lazy(), "its first call creates or replaces the parameter late."),
+    "late": ("ffn", lambda _: Lazy(), "a call creates or replaces the parameter late."),
     "one length": ("ffn", lambda _: OfOneLength(), "RuntimeError: at most 23 positions (input of"),
     "shape": ("ffn", lambda d: nn.Linear(d, 5), "returns the shape (2, 24, 5) for an input of"),
     "type": ("ffn", formula(lambda _, y: y.double()), "returns float64 for an input of float32"),
     "nothing": ("ffn", formula(lambda _m, _y: None), "its forward returns None; return a tensor"),
     "in place": ("ffn", lambda _: nn.ReLU(inplace=True), "changes its input in place"),
     "shared": ("ffn", lambda _: SHARED, "two calls of build share the parameter weight"),
-    "nan": ("ffn", formula(lambda _, y: y.log()), "its output has NaN for standard normal input"),
+    "nan": ("ffn", formula(lambda _, y: y.log()), "its output has NaN for random input"),
     "infinity": ("ffn", formula(lambda _, y: y / 0.0), "its output has infinity"),
     "gradient": (
         "ffn",
