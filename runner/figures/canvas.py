@@ -33,6 +33,7 @@ STYLE: dict[str, Any] = {
     "xtick.labelsize": TICK_SIZE,
     "ytick.labelsize": TICK_SIZE,
     "axes.titlelocation": "left",
+    "axes.titley": 1.0,  # no ticks are above the axes; matplotlib would measure the labels for it
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": "#555555",

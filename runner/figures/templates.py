@@ -1,5 +1,6 @@
 """The selection of rows by a metric template, whose placeholders become columns."""
 
+import re
 from typing import Any
 
 import pandas as pd
@@ -18,9 +19,10 @@ def select_metric_rows(rows: pd.DataFrame, template: str, arms: list[str]) -> pd
     metrics = {name: m.groupdict() for name, m in matches.items() if m}
     chosen = select_arms_in_order(rows[rows["metric"].isin(metrics)], arms)
     for column in placeholders(template):
-        values = chosen["metric"].map({name: groups[column] for name, groups in metrics.items()})
-        is_whole = len(values) > 0 and values.str.fullmatch(r"\d{1,18}").all()
-        chosen[column] = values.astype(int) if is_whole else values
+        texts = {name: metrics[name][column] for name in chosen["metric"].unique()}
+        is_whole = bool(texts) and all(re.fullmatch(r"\d{1,18}", text) for text in texts.values())
+        values = {name: int(text) for name, text in texts.items()} if is_whole else texts
+        chosen[column] = chosen["metric"].map(values)
     return chosen
 
 

@@ -91,8 +91,16 @@ def is_transient(error: OSError) -> bool:
 def read_json(path: Path) -> dict[str, Any] | None:
     """Return a record; None where the file is missing or damaged."""
     try:
-        record = json.loads(read_bytes(path))
-    except (OSError, ValueError, RecursionError):
+        return parse_json(read_bytes(path))
+    except (OSError, ValueError):
+        return None
+
+
+def parse_json(content: bytes) -> dict[str, Any] | None:
+    """Return the record in the content of a file; None where it is damaged."""
+    try:
+        record = json.loads(content)
+    except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) and record else None
 

@@ -32,6 +32,7 @@ one. It is replaced when other code starts again on a finished trial.
 
 import contextlib
 import datetime
+import functools
 import json
 import os
 import shutil
@@ -50,6 +51,8 @@ from runner.records.files import (
     is_folder,
     link_or_copy,
     list_names,
+    parse_json,
+    read_bytes,
     read_json,
     remove,
     write_json,
@@ -66,6 +69,19 @@ LOG, LOCK = "log.txt", "lock"
 RECORDS = (CURVES, TABLES, FIRST_STAGE, RESULT, SECONDS, CHECKPOINTS, STATUS)
 """The records of a trial by one code. The status is last, since it makes the others valid."""
 FOLDERS = (TABLES, CHECKPOINTS, PREVIOUS)
+
+
+@functools.lru_cache(maxsize=2**12)
+def _parse_result(content: bytes) -> dict[str, Any] | None:
+    """Return the result in a file, with NaN for null; None if it has not the schema of a result.
+
+    A command reads each result when it lists the trials, for the report, and at its end. Equal
+    files share one result, which callers do not change.
+    """
+    result = parse_json(content)
+    if result is None or not schemas.is_result(result):
+        return None
+    return schemas.nulls_to_nan(result)
 
 
 @dataclass(frozen=True)
@@ -135,10 +151,10 @@ class Slot:
             return TrialRecords(status, format_mismatch=mismatch)
         if damage := seal.first_change(status, STATUS, self.folder, self.sealed_files()):
             return TrialRecords(status, damage=damage)
-        result = read_json(self.folder / RESULT)
-        if result is None or not schemas.is_result(result):
-            return TrialRecords(status, damage=f"{RESULT} is not a result of a trial")
-        return TrialRecords(status, schemas.nulls_to_nan(result))
+        with contextlib.suppress(OSError):
+            if result := _parse_result(read_bytes(self.folder / RESULT)):
+                return TrialRecords(status, result)
+        return TrialRecords(status, damage=f"{RESULT} is not a result of a trial")
 
     def _unfinished(self, status: Mapping[str, Any]) -> TrialRecords:
         """Check the records of an unfinished trial; damaged ones cannot be resumed from."""

@@ -179,7 +179,7 @@ class CurveColumns:
         self._arms += [arm] * len(steps)
         self._seeds += [seed] * len(steps)
         self._steps += steps
-        self._metrics += [self._names.setdefault(name, name) for name in metrics]
+        self._metrics += map(self._names.setdefault, metrics, metrics)
         self._values += values
 
     def to_frame(self) -> pd.DataFrame:
@@ -198,12 +198,10 @@ def split_plain_curves(content: bytes) -> tuple[list[int], list[str], list[float
     """
     if not PLAIN_CURVES.fullmatch(content):
         return None
-    lines = content.decode().split("\n")[1:-1]
-    if not lines:
-        return [], [], []
-    steps, metrics, values = zip(*(line.split(",") for line in lines), strict=True)
+    # Each line has three fields. The first is the head, and the last one ends with a line break.
+    fields = content.decode().replace("\n", ",").split(",")[3:-1]
     try:
-        return list(map(int, steps)), list(metrics), list(map(float, values))
+        return list(map(int, fields[::3])), fields[1::3], list(map(float, fields[2::3]))
     except ValueError:
         return None
 

@@ -6,10 +6,11 @@ assumes only that differences are independent between seeds and symmetric about 
 that are 0 or 1 it is McNemar's exact test: pairs with equal outcomes do not count.
 """
 
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from runner.stats.intervals import ROUNDING_TOLERANCE, Floats, check_sample
 
@@ -74,11 +75,18 @@ def _exact_p(rows: Floats, *, two_sided: bool) -> Floats:
 
 
 def _sampled_p(rows: Floats, *, two_sided: bool) -> Floats:
-    generator = np.random.default_rng(MONTE_CARLO_SEED)
-    signs = generator.choice([-1.0, 1.0], size=(rows.shape[1], MONTE_CARLO_DRAWS))
-    sums = rows @ signs
+    sums = rows @ _sampled_signs(rows.shape[1]).astype(float)
     extreme = (np.abs(sums) if two_sided else sums) >= _threshold(rows, two_sided=two_sided)
     return (1 + extreme.sum(axis=1)) / (1 + MONTE_CARLO_DRAWS)
+
+
+@lru_cache(maxsize=1)
+def _sampled_signs(n: int) -> NDArray[np.int8]:
+    """Return random signs of n seeds, (n, draws); arms of one report have the same number."""
+    generator = np.random.default_rng(MONTE_CARLO_SEED)
+    signs = generator.choice([-1.0, 1.0], size=(n, MONTE_CARLO_DRAWS)).astype(np.int8)
+    signs.setflags(write=False)
+    return signs
 
 
 def least_sign_flip_p(n: int) -> float:

@@ -79,12 +79,14 @@ class Heatmap(MetricFigure):
         )
         columns = [self.x, self.y]
         means = mean_bands(rows, self.group_columns, seeds=required_seeds(self, records))
+        place_of_x, place_of_y = ({v: i for i, v in enumerate(values)} for values in (xs, ys))
         tables, at_panel = [], []
         for panel in sheet.panels:
             mine = select_panel(means, self.panel, panel.key)
             at_panel.append(mine)
-            cells = mine.pivot_table(index=self.y, columns=self.x, values="mean", dropna=False)
-            tables.append(cells.reindex(index=ys, columns=xs).to_numpy(float))
+            table = np.full((len(ys), len(xs)), np.nan)
+            table[mine[self.y].map(place_of_y), mine[self.x].map(place_of_x)] = mine["mean"]
+            tables.append(table)
             # Panels share their ticks, so only those with labels need them set.
             if panel.at_bottom:
                 ticks.set_ticks(panel.axes.xaxis, xs, sheet.panel_width())
@@ -96,13 +98,12 @@ class Heatmap(MetricFigure):
         paint_cells(sheet, tables, log=self.log == "y", label=label)
         x_label = self.x_label or ("training step" if self.x == "step" else self.x)
         sheet.label_axes(x_label, self.y_label or self.y)
-        places = [{v: i for i, v in enumerate(values)} for values in (xs, ys)]
         every = -(-len(means) // MAX_POINTS) or 1
         for panel, mine in zip(sheet.panels, at_panel, strict=True):
             names = [level_text(c, v) for c, v in zip(self.panel, panel.key, strict=True)]
             for one in mine[mine["mean"].notna()].iloc[::every].to_dict("records"):
                 texts = [*names, *(level_text(c, one[c]) for c in columns)]
-                x, y = (place[one[c]] for place, c in zip(places, columns, strict=True))
+                x, y = place_of_x[one[self.x]], place_of_y[one[self.y]]
                 sheet.add_hover(panel.axes, x, y, hover_text(texts, one))
         sheet.alt = self._sentence(means, label, source_words(self, records, rows))
         return sheet

@@ -12,6 +12,7 @@ import pytest
 from runner.figures import draw
 from runner.figures.data import Records
 from runner.figures.kinds.curve import Curve
+from runner.records import schemas
 from runner.records.arm_folders import write_signature
 from runner.records.store import Slot, Store
 from runner.report import collection, records_archive
@@ -86,6 +87,32 @@ def test_each_finished_trial_is_read_once_for_the_plan_and_once_for_the_report(
     collection.snapshot_trials(entries)
     assert len(reads) == 6
     assert set(reads.values()) == {2}
+
+
+def test_a_result_is_checked_once_and_again_after_a_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[Any] = []
+    is_result = schemas.is_result
+    monkeypatch.setattr(schemas, "is_result", lambda one: checked.append(one) or is_result(one))
+    slot = Slot(tmp_path)
+
+    def write(value: float | None) -> None:
+        rows = [{"metric": "m", "unit": "1", "value": value}]
+        slot.write_result({"code": "c", "results": rows})
+        slot.write_status("done")
+
+    def read() -> float:
+        result = slot.result()
+        assert result is not None
+        return float(result["results"][0]["value"])
+
+    write(0.123456)  # a value of no other test: equal results are checked once in a process
+    assert [read(), read()] == [0.123456] * 2
+    assert len(checked) == 1
+    write(None)
+    assert str(read()) == "nan"
+    assert len(checked) == 2
 
 
 def test_each_figure_is_laid_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
