@@ -117,12 +117,14 @@ def probe_stage(
         cuts = stage.cuts[start : start + n_rows]
         for position, cut in find_leaks(inspected, module, x, base, cuts)[:N_CONFIRMED]:
             if is_confirmed_leak(inspected, x, cut, training=module.training):
-                what, verb = ("logits", "depend") if inspected.is_model else ("output", "depends")
+                place = f"output at position {position} depends on later tokens"
+                if inspected.is_model:
+                    place = f"logits at position {position} depend on later tokens"
                 mode = " in training" if module.training else ""
                 of = "" if stage.length == inspected.length else f" of {stage.length}"
                 raise ModuleFault(
-                    f"its {what} at position {position} {verb} on later tokens{mode} (at position "
-                    f"{cut} or later{of}); make it causal, e.g. is_causal=True"
+                    f"its {place}{mode} (at position {cut} or later{of}); make it causal, e.g. "
+                    "is_causal=True"
                 )
     return True
 

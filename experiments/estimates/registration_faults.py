@@ -42,17 +42,19 @@ def check_registered(before: Description, module: nn.Module) -> None:
         if old == new:
             continue
         own_name = name.removeprefix("module.")
-        identity = (new or old or (0,))[0]
-        if identity:
-            verb = "removes" if new is None else "creates or replaces"
-            raise ModuleFault(
-                f"a call {verb} the parameter {own_name}, so the optimizer misses it; create it in "
-                "__init__"
-            )
-        verb = "removes" if new is None else "creates or resizes"
+        is_parameter = (new or old or (0,))[0] != 0
+        if new is None:
+            kind = "parameter" if is_parameter else "buffer"
+            clause = f"a call removes the {kind} {own_name}"
+        elif is_parameter:
+            clause = f"a call creates or replaces the parameter {own_name}"
+        else:
+            clause = f"a call creates or resizes the buffer {own_name}"
+        if is_parameter:
+            raise ModuleFault(f"{clause}, so the optimizer misses it; create it in __init__")
         raise ModuleFault(
-            f"a call {verb} the buffer {own_name}, so no checkpoint can be resumed; create it in "
-            "__init__, or register it with persistent=False"
+            f"{clause}, so no checkpoint can be resumed; create it in __init__, or register it "
+            "with persistent=False"
         )
 
 
@@ -163,9 +165,9 @@ def describe_hidden(place: str, hidden: nn.Module | Tensor, container: str) -> s
             "dict": "nn.ModuleDict or nn.ModuleList",
         }
         return (
-            f"its attribute {place} is a module ({type(hidden).__name__}){holder}, so torch does "
-            "not register its parameters and the optimizer misses them; use "
-            f"{mends.get(container, 'nn.ModuleList')}"
+            f"its attribute {place} is a module ({type(hidden).__name__}){holder}, so "
+            "torch does not register its parameters and the optimizer misses them; "
+            f"use {mends.get(container, 'nn.ModuleList')}"
         )
     mend = {"": "nn.Parameter", "object": "nn.Parameter"}.get(container, "nn.ParameterList")
     return (

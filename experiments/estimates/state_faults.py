@@ -83,7 +83,9 @@ def check_other_sequences(inspected: InspectedModule) -> None:
     """Raise ModuleFault if a sequence's output depends on other sequences of its batch."""
     n_rows = 2 if inspected.is_model else 3
     x, others = (inspected.inputs(seed, n_rows, inspected.short_length) for seed in (1, 2))
-    what, verb = ("logits of", "depend") if inspected.is_model else ("output for", "depends")
+    clause = "its output for a sequence depends on other sequences of the batch"
+    if inspected.is_model:
+        clause = "its logits of a sequence depend on other sequences of the batch"
     for training in (False, True):
 
         def probe(module: nn.Module, dtype: torch.dtype, *, training: bool = training) -> float:
@@ -100,6 +102,6 @@ def check_other_sequences(inspected: InspectedModule) -> None:
         if probe(inspected.build(), torch.float32) > TOLERANCE and inspected.is_confirmed(probe):
             mode = " in training" if training else ""
             raise ModuleFault(
-                f"its {what} a sequence {verb} on other sequences of the batch{mode}; compute "
-                "each sequence on its own (LayerNorm in place of BatchNorm)"
+                f"{clause}{mode}; compute each sequence on its own (LayerNorm in place of "
+                "BatchNorm)"
             )
