@@ -11,12 +11,17 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import pandas as pd
+
 from runner import registry
 from runner.metric_names import DISPLAY, TEXTS, DivergedValue, Metric
 
 METRICS_KEY, AFFECTS_KEY = "declared", "affects"  # their keys in study.json
 RECORDED = (*(f.name for f in dataclasses.fields(Metric) if f.name not in TEXTS), *DISPLAY)
 """The fields of a declaration that affect a report."""
+LOSS_UNITS = ("nats/token", "nats/byte", "mse")
+"""The units of ablab's losses, which are never below 0. A task of the user may have another loss,
+such as a log density, whose unit is another one."""
 
 
 def to_record(experiment: str, metrics: Iterable[str]) -> dict[str, Any]:
@@ -27,13 +32,31 @@ def to_record(experiment: str, metrics: Iterable[str]) -> dict[str, Any]:
     }
 
 
-def metrics_of(summary: Mapping[str, Any], metrics: Iterable[str]) -> dict[str, Metric]:
-    """Return the declarations of these metrics from the summary of a run."""
+def metrics_of(summary: Mapping[str, Any], results: pd.DataFrame) -> dict[str, Metric]:
+    """Return the declarations of the metrics of final values, from the summary of a run.
+
+    A loss of the user's own, which may be below 0, has no limits.
+    """
     known = summary.get(METRICS_KEY, {})
-    return {
+    declared = {
         name: _metric(name, known[name]) if name in known else registry.metric(name)
-        for name in dict.fromkeys(metrics)
+        for name in results["metric"].unique()
     }
+    for name, metric in declared.items():
+        if _is_loss(name) and not _is_loss_of_ours(results[results["metric"] == name]):
+            declared[name] = dataclasses.replace(metric, lowest=-math.inf, highest=math.inf)
+    return declared
+
+
+def _is_loss(metric: str) -> bool:
+    """Return whether a metric is a loss of a task, in whatever unit the task has."""
+    return {*registry.metric(metric).unit.split(" or ")} <= {*LOSS_UNITS}
+
+
+def _is_loss_of_ours(rows: pd.DataFrame) -> bool:
+    """Return whether the values of a loss have units of ablab's, and none is below 0."""
+    units = {str(unit).partition(" of ")[0] for unit in rows["unit"]}  # nats/token of 4096
+    return units <= {*LOSS_UNITS} and not (rows["value"] < 0).any()
 
 
 def affects_of(summary: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
