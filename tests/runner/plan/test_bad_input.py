@@ -48,7 +48,15 @@ TYPED = {  # refused before Hydra composes anything
     "~training": "training cannot be left out",
     "~plugins": "or leave plugins out",
     "plugins=null": "name importable modules, e.g. 'plugins=[my_package.my_ffn]'",
-    "plugins=[__main__]": "'__main__' is not a module",
+    "plugins=[__main__]": "'__main__' is not a module; write it as package.module",
+    "plugins=[pa.py]": "plugins: 'pa.py' is not a module; write plugins=[pa]",
+    "plugins=[./pa]": "plugins: './pa' is not a module; write plugins=[pa]",
+    "plugins=[mine/pa.py]": "'mine/pa.py' is not a module; write plugins=[mine.pa]",
+    "plugins=[../pa]": "'../pa' is not a module; go to its folder and write plugins=[pa]",
+    "plugins=[/far/pa.py]": "is not a module; go to its folder and write plugins=[pa]",
+    "plugins=[my-part]": "'my-part' is not a module; write it as package.module, with letters",
+    "plugins=pa.py": "plugins=pa.py: plugins must be a list of modules; write plugins=[pa]",
+    "plugins=3": "plugins must be a list of modules; e.g. plugins=[my_package.my_ffn]",
     "+arms.x=[ffn=dense,a=b]": '\'+arms.x=["ffn=dense","a=b"]\'',
     'question={"a": 1}': "keys within {...} have no quotes",
     "task.path=日本,a=b": "'task.path=\"日本,a=b\"'",
@@ -261,6 +269,8 @@ YAML = {
     "seed: " + "9" * 5000: "more than 4300 digits",
     "? [a]\n: b": "a key is a list or a mapping",
     "baseline: nope": "baseline=nope: there is no such arm",
+    "plugins: pa.py": "set plugins on the command line only; write plugins=[pa]",
+    "plugins: [pa]": "set plugins on the command line only",
 }
 
 
@@ -296,6 +306,28 @@ def test_a_declared_part_that_a_file_of_ours_would_hide_is_refused(monkeypatch):
     assert "ffn=swiglu: a plug-in declares this kind, but ffn/swiglu.yaml has kind dense" in (
         ending.message
     )
+    assert find_faults(ending) == []
+
+
+@pytest.mark.parametrize(
+    ("encoding", "said"),
+    [
+        ("utf-16", "its encoding is UTF-16 or UTF-32; save it as UTF-8"),
+        ("utf-16-le", "its encoding is UTF-16 or UTF-32; save it as UTF-8"),
+        ("utf-32", "its encoding is UTF-16 or UTF-32; save it as UTF-8"),
+        ("latin-1", "line 3 is not in UTF-8, but perhaps in Latin-1 (byte 0xf6); save the file"),
+        ("utf-8-sig", "it starts with a byte order mark; save it as UTF-8 without one"),
+    ],
+)
+def test_a_file_that_is_not_utf_8_is_named_with_its_encoding(
+    tmp_path: Path, encoding: str, said: str
+):
+    path = tmp_path / "mine" / "experiment" / "my.yaml"
+    path.parent.mkdir(parents=True)
+    text = "# @package _global_\ndefaults: [moe, _self_]\nquestion: größer?\n"
+    path.write_bytes(text.encode(encoding))
+    ending = run_in_process(["--config-dir=mine", "experiment=my", *MOE[1:]])
+    assert ending.message.startswith(f"mine/experiment/my.yaml: {said}")
     assert find_faults(ending) == []
 
 
