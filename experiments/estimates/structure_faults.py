@@ -177,10 +177,12 @@ def check_finite(inspected: InspectedModule) -> None:
     try:
         module = inspected.build(is_perturbed=False).train()
     except Exception as error:
-        # The name of the part precedes the clause, so it is not repeated.
         name = f"{inspected.group}={inspected.part.kind}: "
-        reason = describe_exception(error).removeprefix(name)
-        raise ModuleFault(f"its initial weights cannot be set: {reason}") from error
+        if isinstance(error, ValueError) and str(error).startswith(name):  # a message of ablab
+            raise ModuleFault(str(error).removeprefix(name)) from error
+        raise ModuleFault(
+            f"its initial weights cannot be set: {describe_exception(error)}"
+        ) from error
     inspected.shorten(module)
     for seed in range(N_INPUTS):
         length = inspected.length if seed == 0 else inspected.short_length

@@ -118,10 +118,10 @@ def read_text(path: Path) -> str:
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
+        line, byte = content.count(b"\n", 0, error.start) + 1, content[error.start]
         raise ConfigError(
-            f"line {line} is not in UTF-8, but perhaps in Latin-1 (byte {content[error.start]:#x}); "
-            "save the file as UTF-8"
+            f"line {line} is not in UTF-8, but perhaps in Latin-1 (byte {byte:#x}); save the file "
+            "as UTF-8"
         ) from error
 
 

@@ -98,9 +98,10 @@ def learn_vocabulary(texts: Sequence[bytes], size: int) -> Vocabulary:
         tokenizer.train_from_iterator((c for text in texts for c in _chunks(text)), trainer)
     n = tokenizer.get_vocab_size()
     if n < size:
+        lower = f"lower it to at most {n}" if n >= MIN_VOCABULARY else "use task.tokenizer=bytes"
         raise ValueError(
             f"task.vocabulary={size}: the training text has only {n} tokens that occur twice; "
-            f"lower it to at most {n}, or give more text"
+            f"{lower}, or give more text"
         )
     tokens = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
     return Vocabulary(tokenizer, [token.encode("latin-1") for token, _ in tokens])

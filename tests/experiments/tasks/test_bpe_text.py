@@ -293,6 +293,11 @@ def test_a_vocabulary_that_the_text_cannot_fill_is_refused(folder: Path, tmp_pat
         options(folder, vocabulary=60000).prepare(tmp_path)
 
 
+def test_a_text_without_any_merge_is_left_to_bytes():
+    with pytest.raises(ValueError, match=r"only 256 tokens .*; use task.tokenizer=bytes, or give"):
+        bpe.learn_vocabulary([b"1a-" * 100], 257)
+
+
 def test_without_the_package_there_is_one_line(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(ValueError, match=r"python -m pip install tokenizers") as caught:
