@@ -25,12 +25,14 @@ class Question:
         has_body: whether an arm has `model`, the body of ablab's own models.
         pairs: whether its tasks are pairs of sequences, a source and a target.
         timed: whether `timing` follows `run`, under an exclusive lock of the machine.
+        code_modules: further modules whose code is part of the code hash of its trials.
     """
 
     parts: ClassVar[tuple[str, ...]] = ("attention", "ffn", "norm", "task")
     has_body: ClassVar[bool] = True
     pairs: ClassVar[bool] = False
     timed: ClassVar[bool] = False
+    code_modules: ClassVar[tuple[str, ...]] = ()
 
     def check(self, groups: Mapping[str, Any]) -> None:
         """Raise ValueError where options do not fit the parts of an arm, e.g. `groups["ffn"]`."""

@@ -56,6 +56,7 @@ __all__ = [
     "restore_data",
     "restored_metrics",
     "stage",
+    "undone_if_failed",
 ]
 
 
@@ -90,9 +91,17 @@ def reserved_field_names() -> set[str]:
     return {*dir(plain.PlainPart), "kind"}
 
 
-def code_modules(part: object) -> tuple[str, ...]:
-    """Return the modules of other packages that a part names as its own code."""
-    return part.code_modules if isinstance(part, science_parts.Part) else ()
+def code_modules(options: object) -> tuple[str, ...]:
+    """Return the further modules that options name as their own code.
+
+    `options` are a part, a task or the options class of a question. The user may have given
+    anything else than names of modules.
+    """
+    if isinstance(options, science_parts.Part | tasks.TaskOptions):
+        return options.code_modules
+    if isinstance(options, type) and issubclass(options, Question):
+        return options.code_modules
+    return ()
 
 
 def experiment_groups(experiment: str) -> tuple[str, ...]:
@@ -120,11 +129,48 @@ def all_options() -> Iterable[type[Question]]:
 
 def forget_package(package: str) -> None:
     """Remove the parts, tasks and questions that the modules of a package have registered."""
-    registries: list[dict[str, Any]] = [*science_parts.PARTS.values(), tasks.TASKS, QUESTIONS]
-    for each in registries:
+    for each in _registries():
         for name, options in list(each.items()):
             if options.__module__.partition(".")[0] == package:
                 del each[name]
+
+
+@contextlib.contextmanager
+def undone_if_failed(plugin: str) -> Iterator[None]:
+    """Undo the import of a plug-in, in the `with` block, if it fails.
+
+    Parts, tasks, questions and metrics that it has registered are removed. Its modules that have
+    been imported are forgotten, so that a later import registers them again.
+    """
+    metrics = {*known_metrics()}
+    names = [{*each} for each in _registries()]
+    modules = {*sys.modules}
+    try:
+        yield
+    except BaseException:
+        imported = {name for name in {*sys.modules} - modules if not _is_own_module(name)}
+        package = plugin.partition(".")[0]
+        undone = {name for name in imported if name.partition(".")[0] == package}
+        for registered, before in zip(_registries(), names, strict=True):
+            for name in {*registered} - before:
+                # The import may have loaded ablab's own options, which stay.
+                if not _is_own_module(registered[name].__module__):
+                    undone.add(registered.pop(name).__module__)
+        for name in {*METRICS} - metrics:
+            del METRICS[name]
+        for name in undone & imported:
+            sys.modules.pop(name, None)
+        raise
+
+
+def _registries() -> list[dict[str, Any]]:
+    """Return the registries of parts, by group, and those of tasks and questions."""
+    return [*science_parts.PARTS.values(), tasks.TASKS, QUESTIONS]
+
+
+def _is_own_module(module: str) -> bool:
+    """Return whether a module is of ablab's experiments."""
+    return module.partition(".")[0] == "experiments"
 
 
 def is_declared_metric(name: str) -> bool:

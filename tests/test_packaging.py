@@ -11,10 +11,11 @@ from types import SimpleNamespace
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import ablab
 from runner import plugins
-from runner.plan import launchers
+from runner.plan import launchers, plugin_packages
 from tests.support.environment import ROOT, child_environment
 from tests.support.tiny import TINY
 
@@ -164,6 +165,14 @@ def test_plug_ins_are_looked_for_in_the_current_folder_at_last(monkeypatch, tmp_
     (tmp_path / "json.py").write_text("raise SystemExit")
     plugins.import_plugins(["a_part_of_mine", "json"])
     assert sys.path[-1] == os.path.realpath(tmp_path)
+
+
+def test_no_plug_in_has_the_name_of_a_required_package():
+    modules = importlib.metadata.packages_distributions()
+    for text in PROJECT["dependencies"]:
+        package = canonicalize_name(Requirement(text).name)
+        names = [top for top, of in modules.items() if package in map(canonicalize_name, of)]
+        assert {*names} & {*plugin_packages.NEEDED_PACKAGES}, package
 
 
 @pytest.mark.parametrize("engine", launchers.Engine)

@@ -53,7 +53,7 @@ class Part(ABC):
         supports_cross_attention: whether an encoder-decoder can use it (of attention). Its module
             must have what `experiments.nn.attention.Attention` has: the arguments `causal=False`,
             `memory=` and `cache=`, and the methods `new_cache` and `new_memory_cache`.
-        code_modules: modules of other packages whose code is part of the code hash of its trials.
+        code_modules: further modules whose code is part of the code hash of its trials.
         is_plain: whether the part comes from a plain class, so that ablab does not know the inner
             values of its module.
     """

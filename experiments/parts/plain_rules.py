@@ -9,6 +9,7 @@ from typing import Any, get_type_hints
 VALUES = (
     *("writes_to_residual", "supports_cross_attention", "keeps_initial_weights"),
     *("residual_writers", "norm_slots", "sinusoids", "heads", "experts", "nonlinearity"),
+    "code_modules",
 )
 """Optional members that are values: class attributes, fields or properties."""
 

@@ -79,6 +79,7 @@ class TaskOptions(ABC):
         of_text: whether the bytes of its held-out text are known, for losses per byte.
         has_tuning_data: whether there are held-out data for tuning, apart from the report's.
             `build` then takes `evaluation` and returns the task with these data.
+        code_modules: further modules whose code is part of the code hash of its trials.
     """
 
     pairs: ClassVar[bool] = False
@@ -88,6 +89,7 @@ class TaskOptions(ABC):
     numerals: ClassVar[bool] = False
     of_text: ClassVar[bool] = False
     has_tuning_data: ClassVar[bool] = False
+    code_modules: ClassVar[tuple[str, ...]] = ()
 
     kind: str
 

@@ -272,10 +272,10 @@ def derive_task(name: str, options: Any) -> type[PlainTaskOptions]:
         raise ValueError(f"{name}: it is frozen; write @dataclass without frozen=True")
     check_signatures(name, options)
     field_names = {each.name for each in dataclasses.fields(options)}
-    allowed = {*USER_METHODS, "labels", "unit", "n_eval"}
+    allowed = {*USER_METHODS, "labels", "unit", "code_modules", "n_eval"}
     reserved = {*dir(PlainTaskOptions), "kind"} - allowed
     conflicts = {n for n in {*vars(options), *field_names} if not n.startswith("_")} & reserved
-    conflicts |= field_names & {*USER_METHODS, "labels", "unit"}
+    conflicts |= field_names & {*USER_METHODS, "labels", "unit", "code_modules"}
     if conflicts:
         raise ValueError(f"{name}: ablab uses the name {min(conflicts)} itself; rename yours")
     members = {

@@ -12,6 +12,8 @@ from runner.plan.option_folders import CONF, find_group_files, read_option_layer
 
 SCALES_BY_SIZE = (Scale.quick, Scale.full, Scale.long)
 """The scales that decide claims, the smallest first."""
+SELECTIONS = ("arm", "claim", "duration")
+"""The keys of a preset that add arms and claims, but decide none of the others better."""
 
 
 @dataclass(frozen=True)
@@ -94,18 +96,23 @@ def describe_claim_text(experiment: str, name: str, keys: Mapping[str, Any]) -> 
 def deciding_studies(experiment: str, claim: str) -> tuple[DecidingStudy, ...]:
     """Return the studies with presets that judge a claim, the smallest first.
 
-    A question without presets has one study, without a time.
+    A preset that only has more arms than the one before, such as `ffn_long`, judges its claims no
+    better: it counts only if the one before lacks the claim. A question without presets has one
+    study, without a time.
     """
     path = user_file(f"experiment/{experiment}")
     folder = path.parents[1] if path else CONF
     plain = shlex.join(["python", "-m", "runner", f"experiment={experiment}"])
-    studies, has_presets = [], False
+    studies: list[DecidingStudy] = []
+    has_presets, last_sizes = False, None
     for scale in SCALES_BY_SIZE:
         if not (folder / "preset" / f"{experiment}_{scale}.yaml").is_file():
             continue
         has_presets = True
         preset = read_option_layers(f"preset/{experiment}_{scale}")[0]
-        if is_selected(preset.get("claim"), claim):
+        sizes = {key: value for key, value in preset.items() if key not in SELECTIONS}
+        if is_selected(preset.get("claim"), claim) and sizes != last_sizes:
+            last_sizes = sizes
             command = plain if scale == Scale.quick else f"{plain} scale={scale}"
             studies.append(DecidingStudy(scale, command, str(preset.get("duration") or "")))
     return tuple(studies) if has_presets else (DecidingStudy(Scale.quick, plain, ""),)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from runner.board.record import INFINITE, RECORD_VERSION, ClaimRecord, Estimate, RunRecord
 from runner.claims.finding import Verdict
@@ -130,12 +130,17 @@ def read_record(path: Path) -> RunRecord:
     if path.is_symlink():
         raise ConfigError(f"{name} is a link; a record of the board must be a file")
     try:
-        content = json.loads(read_bytes(path, MAX_RECORD_BYTES))
+        content = json.loads(read_bytes(path, MAX_RECORD_BYTES), parse_constant=refuse_constant)
     except OSError as error:
         raise ConfigError(f"{name} cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{name} is damaged: it is not JSON") from error
     return check_record(str(name), content)
+
+
+def refuse_constant(name: str) -> NoReturn:
+    """Refuse NaN and infinities, which Python reads although JSON has none."""
+    raise ValueError(name)
 
 
 def check_record(name: str, content: Any) -> RunRecord:
@@ -189,9 +194,23 @@ def read_records(folder: Path) -> list[RunRecord]:
     """Return the records of a folder, in the order of their file names.
 
     Raises:
-        ConfigError: a record does not match the schema.
+        ConfigError: a record does not match the schema, or two are of the same run.
     """
-    return [read_record(folder / name) for name in list_names(folder) if name.endswith(".json")]
+    records: list[RunRecord] = []
+    files: dict[str, str] = {}
+    for name in list_names(folder):
+        if not name.endswith(".json"):
+            continue
+        record = read_record(folder / name)
+        study = record.digests.get("study.json", name)
+        if study in files:
+            raise ConfigError(
+                f"{truncate_middle(folder, 120)}: {files[study]} and {name} are records of the "
+                "same run; delete one"
+            )
+        files[study] = name
+        records.append(record)
+    return records
 
 
 def write_record(folder: Path, record: RunRecord) -> Path:

@@ -93,12 +93,12 @@ class Claim(ABC):
         if self.published_is:
             check_one_of(f"{self.error_prefix}: published_is", self.published_is, PUBLISHED_IS[:-1])
         effect = self.published_effect
-        if effect is not None and (
-            not is_yaml_number(effect) or self.published_is != "same quantity"
-        ):
+        if effect is not None and not is_yaml_number(effect):
+            raise ValueError(f"{self.error_prefix}: published_effect={effect!r} must be a number.")
+        if effect is not None and self.published_is != "same quantity":
             raise ValueError(
-                f"{self.error_prefix}: published_effect={effect!r} must be a number, and "
-                f"published_is must be same quantity, not {self.published_is!r}."
+                f"{self.error_prefix}: published_effect needs published_is: same quantity, not "
+                f"{self.published_is!r}."
             )
         if not isinstance(self.contested, str):
             raise ValueError(f"{self.error_prefix}: contested={self.contested!r} must be a text.")

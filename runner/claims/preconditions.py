@@ -23,6 +23,7 @@ from runner.claims.noise import needs_noise_floor
 from runner.metric_names import COSTS
 from runner.stats.intervals import Interval, has_spread, holm, mean_interval
 from runner.stats.sign_flip import sign_flip_p
+from runner.wording.names import format_count
 
 MAX_N = 64  # largest number of seeds that `find_least_n` tries
 
@@ -181,8 +182,9 @@ def check_confirmable(claim: StatisticalClaim, family: Sequence[StatisticalClaim
         enough = find_least_n(claim, family)
         hint = f"use n: {enough}" if enough else "no number of seeds is enough"
         raise InvalidClaimError(
-            f"{claim.n} seeds in a family of {len(family)} cannot reach p < {claim.alpha:g}: "
-            f"the least Holm-corrected {claim.test_name} p is {least:.2g}; {hint}"
+            f"{format_count(claim.n, 'seed')} in a family of {len(family)} cannot reach "
+            f"p < {claim.alpha:g}: the least Holm-corrected {claim.test_name} p is {least:.2g}; "
+            f"{hint}"
         )
 
 

@@ -19,6 +19,7 @@ from runner.commands.verb_arguments import (
     OUTPUTS,
     VerbArguments,
     asks_for_help,
+    existing_folder,
     existing_outputs,
     load_verb_options,
     read_verb_arguments,
@@ -65,10 +66,8 @@ def write_board(arguments: Sequence[str]) -> None:
     if OUTPUTS in read.values:
         existing_outputs(read)
     load_verb_options(read)
-    docs = Path(read.values.get(DOCS) or DEFAULT_DOCS)
+    docs = existing_folder(DOCS, read.values[DOCS]) if DOCS in read.values else Path(DEFAULT_DOCS)
     folder = docs / BOARD / "records"
-    if DOCS in read.values and not docs.is_dir():
-        raise ConfigError(f"{DOCS}={truncate_middle(docs, 120)}: there is no such folder")
     try:
         if RECORD in read.values:
             path = write_record(folder, record_run(find_run_folder(read.values[RECORD])))
@@ -151,9 +150,4 @@ def find_run_folder(text: str) -> Path:
         if run := latest_run.read_latest(path.parent):
             return run
         raise ConfigError(f"{RECORD}={truncate_middle(text, 120)} names no run")
-    if not text or not path.is_dir():
-        raise ConfigError(
-            f"{RECORD}={truncate_middle(text, 120)}: there is no such folder; name a run folder, "
-            "e.g. outputs/moe/latest"
-        )
-    return path
+    return existing_folder(RECORD, text, "name a run folder, e.g. outputs/moe/latest")

@@ -39,7 +39,11 @@ docs/store.md describes each file, and the files that you may delete.
                                   weights, only the rests of checkpoints
   store prune older_than=30d      only trials that are as old: 30d, 12h
   store prune experiment=moe      only one experiment
-  store prune ... yes=true        delete the files that this command lists
+  store prune ... yes=true        delete the files that this command lists, also
+                                  from a script, without a question
+
+Without yes=true, a terminal asks before it deletes. Without a terminal, prune
+only lists.
 
 A trial that a run refers to is never deleted, nor one that is running. A run
 needs no weights: its report, its reuse and redraw work without them."""

@@ -138,13 +138,19 @@ def existing_outputs(arguments: VerbArguments) -> Path:
     Raises:
         ConfigError: there is no such folder.
     """
-    outputs = arguments.outputs
-    if not os.path.isdir(outputs):  # noqa: PTH112 (`Path.is_dir` raises for a name that is too long)
-        fault = "is a file" if os.path.isfile(outputs) else "there is no such folder"  # noqa: PTH113
-        raise ConfigError(
-            f"{OUTPUTS}={truncate_middle(outputs, 120)}: {fault}; name the folder of your runs"
-        )
-    return outputs
+    return existing_folder(OUTPUTS, str(arguments.outputs), "name the folder of your runs")
+
+
+def existing_folder(key: str, text: str, advice: str = "name a folder") -> Path:
+    """Return the folder that `key=text` names.
+
+    Raises:
+        ConfigError: there is no such folder.
+    """
+    if not text or not os.path.isdir(text):  # noqa: PTH112 (`Path.is_dir` raises for a long name)
+        fault = "is a file" if text and os.path.isfile(text) else "there is no such folder"  # noqa: PTH113
+        raise ConfigError(f"{key}={truncate_middle(text, 120)}: {fault}; {advice}")
+    return Path(text)
 
 
 def load_verb_options(arguments: VerbArguments) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from runner.comparison.arms import ComparedArm
-from runner.comparison.origin import import_folder, is_hashed
+from runner.comparison.origin import import_folder
 from runner.comparison.parts import GeneratedPart
 from runner.comparison.request import Request
 from runner.comparison.widths import width_overrides
@@ -81,11 +81,11 @@ def format_call_as_command(
         request: the arguments of the call.
         overrides: the overrides of the study.
         sources: the folder of its generated modules; None without any.
-        modules: the modules that they import.
+        modules: the modules of the user that they import.
     """
     folders = [] if sources is None else [str(sources)]
     current = Path.cwd().resolve()
-    own = [*(each for each in modules if is_hashed(each)), *request.plugins, "runner"]
+    own = [*modules, *request.plugins, "runner"]
     import_folders = dict.fromkeys(import_folder(each) for each in own)
     folders += [str(folder) for folder in import_folders if folder not in (None, current)]
     words = ["python", "-m", "runner", *overrides]

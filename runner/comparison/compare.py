@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from hydra import compose, initialize_config_dir
 
 from runner import registry
-from runner.comparison import command, parts
+from runner.comparison import command, parts, stored_sources
 from runner.comparison.notes import notes_on_unmatched_arms
 from runner.comparison.request import Request, check_names, read_request
 from runner.comparison.result import Comparison
@@ -19,8 +19,6 @@ from runner.plan.plan import Plan
 
 if TYPE_CHECKING:
     from torch import nn
-
-SOURCES = "sources"
 
 
 def compare(
@@ -121,17 +119,19 @@ def _compute(request: Request, folder: Path) -> Comparison | None:
     generated = parts.generate_parts(request.arms, request.group, registry.kinds(group))
     parts.write_files(folder, generated.values())
     overrides = command.list_overrides(request, generated)
+    modules = stored_sources.find_imported_sources(generated.values())
+    files, left_out = stored_sources.read_sources(list(generated.values()), modules)
     sources = None
     if generated:
-        name = parts.digest_of(generated.values())
-        sources = Path(request.outputs) / request.experiment / SOURCES / name
-    modules = [module for part in generated.values() for module in part.origin.imports]
+        folders = Path(request.outputs) / request.experiment / stored_sources.FOLDER
+        sources = folders / stored_sources.digest_of(files)
     line = command.format_call_as_command(request, overrides, sources, modules)
 
     def store_sources(plan: Plan) -> None:
         plan.notes.extend(notes_on_unmatched_arms(plan, request, generated))
+        plan.notes.extend(stored_sources.note_on_left_out(left_out))
         if sources is not None and plan.study.plan is not PlanMode.only:
-            parts.write_files(sources, generated.values())
+            stored_sources.write_sources(sources, files)
 
     checked = arguments.check_arguments(overrides)
     # Hydra reads the folders of the plug-ins that are imported before it is set up.

@@ -5,7 +5,6 @@
   `runner.comparison.extraction`. Trials never run the script or the notebook.
 """
 
-import importlib.util
 import os
 import sys
 from collections.abc import Callable
@@ -15,7 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from runner.comparison.extraction import extract_source
-from runner.plan.code_hash import INSTALL_FOLDERS
+from runner.plan.user_modules import (
+    PROJECT_PACKAGES,
+    Owner,
+    find_owner,
+    is_user_module,
+    top_package,
+)
 from runner.records.module_source import find_parent_folder
 
 
@@ -47,7 +52,7 @@ def find_origin(arm: str, target: Callable[..., Any]) -> Origin:
         return Origin(module, "", tuple(each for each in [module] if is_hashed(each)))
     extracted = extract_source(arm, target, is_importable)
     # Only the user's own modules: versions of installed packages are recorded, not hashed.
-    own = [each for each in extracted.modules if is_hashed(each) and not is_in_install_folder(each)]
+    own = [each for each in extracted.modules if is_user_module(each)]
     return Origin("", extracted.text, tuple(own))
 
 
@@ -90,19 +95,10 @@ def is_hashed(module: str) -> bool:
 
     The versions or the code of those are recorded or hashed anyway.
     """
-    top = module.partition(".")[0]
-    return top not in sys.stdlib_module_names and top not in ("torch", "runner", "experiments")
-
-
-def is_in_install_folder(module: str) -> bool:
-    """Return whether a module is in a folder of installed packages, or comes with Python."""
-    top = module.partition(".")[0]
-    if top in sys.stdlib_module_names:
-        return True
-    folder = find_parent_folder(top) if importlib.util.find_spec(top) else None
-    return folder is None or folder in INSTALL_FOLDERS
+    is_recorded = top_package(module) in ("torch", *PROJECT_PACKAGES)
+    return not is_recorded and find_owner(module) is not Owner.python
 
 
 def import_folder(module: str) -> Path | None:
     """Return the folder of `sys.path` that holds a module that is not installed; else None."""
-    return None if is_in_install_folder(module) else find_parent_folder(module.partition(".")[0])
+    return find_parent_folder(top_package(module)) if find_owner(module) is Owner.user else None

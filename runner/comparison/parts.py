@@ -3,7 +3,6 @@
 Each class has a module of its own, so that a change of one class makes only its trials stale.
 """
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -116,14 +115,6 @@ def write_files(folder: Path, parts: Iterable[GeneratedPart]) -> None:
     for part in parts:
         for name, text in part.files().items():
             write_atomically(folder / name, text.encode())
-
-
-def digest_of(parts: Iterable[GeneratedPart]) -> str:
-    """Return a digest of all generated files, which names their folder."""
-    digest = hashlib.sha256()
-    for name, text in sorted(item for part in parts for item in part.files().items()):
-        digest.update(f"{name}\0{text}\0".encode())
-    return digest.hexdigest()[:12]
 
 
 def _free_kind(name: str, module: str, used: set[str]) -> str:

@@ -26,6 +26,7 @@ OWN_KEYS = {
     "arm": "arms",
     "baseline": "baseline",
     "experiment": "experiment",
+    "match": "match",
     "match.by": "match",
     "match.to": "baseline",
     "n_seeds": "n_seeds",

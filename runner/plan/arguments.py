@@ -69,6 +69,8 @@ def check_arguments(arguments: Sequence[str]) -> list[str]:
     load_user_options(
         Path(flags.config_dir) if flags.config_dir else None, read_plugin_names(flags.overrides)
     )
+    if not (flags.multirun or flags.cfg or flags.help or flags.hydra_help or flags.info):
+        launchers.check_sweeps(flags.overrides)
     # A sweep in YAML is read later, by `runner.sweeps`; Hydra knows no such group.
     is_multirun = bool(flags.multirun)
     rewritten = {
@@ -79,8 +81,6 @@ def check_arguments(arguments: Sequence[str]) -> list[str]:
             with as_config_error(text):
                 rewritten[text] = check_and_rewrite(text)
     check_sweeper(flags.overrides)
-    if not (flags.multirun or flags.cfg or flags.help or flags.hydra_help or flags.info):
-        launchers.check_sweeps(flags.overrides)
     overrides.check_sweep(map(parse_override, flags.overrides))
     # Flags come first: Hydra does not read options on both sides of a flag.
     return [

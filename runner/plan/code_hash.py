@@ -7,25 +7,34 @@ The hash covers the modules that a trial of the arm imports, found by following 
 - the files of the options that the arm uses: its parts and its task,
 - the plug-ins that define any of these options.
 
+A module of the user counts in any folder, also in one of PYTHONPATH or of an editable install. An
+installed package counts with its version if a module outside ablab imports it.
+
 A named plug-in without options counts too, but an installed one does not. The hash leaves out the
 parts that an arm does not use, and all comments and docstrings.
 """
 
 import hashlib
 import sys
-import sysconfig
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 
 from runner import registry
-from runner.config import ArmConfig
+from runner.config import ArmConfig, ConfigError
 from runner.plan import moved_imports, plugin_packages
+from runner.plan.user_modules import (
+    PROJECT_PACKAGES,
+    Owner,
+    find_owner,
+    installed_version,
+    is_user_module,
+    top_package,
+)
 from runner.records import module_source
+from runner.wording.output import truncate_middle
 
 ENGINE_ENTRY = "runner.trial.compute"
-INSTALL_FOLDERS = {Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib")}
-"""The folders of installed packages, such as torch and installed plug-ins."""
-PROJECT_PACKAGES = ("runner", "experiments")
+RECORDED_PACKAGES = ("torch", "numpy")
+"""Packages whose versions each trial records, and reports compare; `provenance` names them."""
 
 
 def hash_arms(arms: Mapping[str, ArmConfig], plugins: Sequence[str] = ()) -> dict[str, str]:
@@ -47,14 +56,14 @@ def root_modules(arm: ArmConfig, plugins: Sequence[str]) -> frozenset[str]:
     options counts always, since its import may change any behaviour.
     """
     modules = option_modules(arm)
-    for part in vars(arm.parts).values():
-        modules |= {*registry.code_modules(part)}
-    used_packages = set(map(_top_package, modules))
-    option_packages = {_top_package(option.__module__) for option in registered_options()}
+    for options in (registry.options_class(arm.experiment), *vars(arm.parts).values()):
+        modules |= named_modules(options)
+    used_packages = set(map(top_package, modules))
+    option_packages = {top_package(option.__module__) for option in registered_options()}
     plugin_roots = {
         name
         for name in plugins
-        if _top_package(name) in used_packages or _top_package(name) not in option_packages
+        if top_package(name) in used_packages or top_package(name) not in option_packages
     }
     return frozenset({ENGINE_ENTRY, *modules, *plugin_roots, *used_installed_plugins(arm)})
 
@@ -69,14 +78,37 @@ def option_modules(arm: ArmConfig) -> set[str]:
 
 def class_modules(cls: type) -> set[str]:
     """Return the modules that define a class and its bases, except those of Python itself."""
-    return {base.__module__ for base in cls.__mro__ if _is_followed(base.__module__)}
+    modules = {base.__module__ for base in cls.__mro__}
+    return {name for name in modules if top_package(name) not in sys.stdlib_module_names}
+
+
+def named_modules(options: object) -> set[str]:
+    """Return the modules that options name as their own code, in `code_modules`.
+
+    Raises:
+        ConfigError: they are not names of modules that exist.
+    """
+    modules = registry.code_modules(options)
+    cls = options if isinstance(options, type) else type(options)
+    name = f"{cls.__module__}.{cls.__qualname__}"
+    if not isinstance(modules, tuple | list) or not all(isinstance(each, str) for each in modules):
+        raise ConfigError(
+            f"{name}: code_modules is {truncate_middle(repr(modules), 60)}; write a tuple of "
+            'modules, e.g. code_modules = ("my_modules",)'
+        )
+    for module in modules:
+        if not exists(module):
+            raise module_source.MissingModuleError(
+                f"{name}: code_modules names {truncate_middle(module, 60)!r}, which cannot be found"
+            )
+    return {*modules}
 
 
 def used_installed_plugins(arm: ArmConfig) -> list[str]:
     """Return the modules of the installed plug-ins whose packages define options of an arm."""
-    packages = set(map(_top_package, option_modules(arm)))
+    packages = set(map(top_package, option_modules(arm)))
     modules = (plugin.module for plugin in plugin_packages.UsablePlugins.installed)
-    return [module for module in modules if _top_package(module) in packages]
+    return [module for module in modules if top_package(module) in packages]
 
 
 def trial_plugins(arm: ArmConfig, named: Sequence[str]) -> tuple[str, ...]:
@@ -110,30 +142,49 @@ def registered_options() -> Iterator[type]:
 def hash_modules(roots: frozenset[str], left_out: Sequence[str] = ()) -> str:
     """Return the hash of some modules and of the modules that they import.
 
-    `find_imported_modules` says which imports count. Modules of the packages `left_out` do not.
+    `search_imports` says which imports count. Modules of the packages `left_out` do not.
     """
     digest = hashlib.sha256()
-    for module in sorted(find_imported_modules(roots)):
-        if _top_package(module) in left_out:
+    modules, packages = search_imports(roots)
+    for module in sorted(modules):
+        if top_package(module) in left_out:
             continue
         digest.update(f"{module}\0{module_source.read_module(module).digest}\0".encode())
+    for package in sorted(packages.difference(RECORDED_PACKAGES)):
+        digest.update(f"{package}=={installed_version(package)}\0".encode())
     return digest.hexdigest()[:16]
 
 
 def find_imported_modules(roots: Iterable[str]) -> set[str]:
-    """Return `roots` and the modules that they import, directly or not.
+    """Return `roots` and the modules that they import, directly or not; see `search_imports`."""
+    return search_imports(roots)[0]
 
-    Only some imports are followed: those from the packages of `roots`, from ablab's packages, and
-    from the folder that holds a plug-in.
+
+def find_user_modules(roots: Iterable[str]) -> list[str]:
+    """Return the modules of the user among `roots` and the modules that they import."""
+    modules = find_imported_modules(roots)
+    own = {top for top in map(top_package, modules) if is_user_module(top)}
+    return sorted(module for module in modules if top_package(module) in own)
+
+
+def search_imports(roots: Iterable[str]) -> tuple[set[str], set[str]]:
+    """Return the modules whose source counts, and the installed packages whose versions count.
+
+    The source of `roots` counts, and of each module that they import, directly or not, if it is
+
+    - in a package of `roots`,
+    - in one of ablab's packages,
+    - or a module of the user, in any folder.
+
+    An installed package counts if a module outside ablab imports it.
 
     Raises:
-        MissingModuleError: an imported module cannot be found.
+        MissingModuleError: a module of a package of `roots` or of ablab cannot be found.
     """
     pending = [*roots]
-    packages = {*PROJECT_PACKAGES, *map(_top_package, pending)}
-    parent_folders = {
-        module_source.find_parent_folder(package) for package in packages - {*PROJECT_PACKAGES}
-    } - {None, *INSTALL_FOLDERS}
+    required = {*PROJECT_PACKAGES, *map(top_package, pending)}
+    owners = dict.fromkeys(RECORDED_PACKAGES, Owner.installed)
+    owners |= dict.fromkeys(required, Owner.user)
     visited: set[str] = set()
     while pending:
         module = pending.pop()
@@ -143,46 +194,39 @@ def find_imported_modules(roots: Iterable[str]) -> set[str]:
         # The __init__ of each package above runs before the module does.
         pending += [module[:end] for end, character in enumerate(module) if character == "."]
         for statement in module_source.read_module(module).imports:
-            package = _top_package(statement.module)
-            if (
-                package not in packages
-                and parent_folders
-                and _is_followed(package)
-                and module_source.find_parent_folder(package) in parent_folders
-            ):
-                packages.add(package)
-            if package in packages:
-                pending += _imported_modules(statement, module)
-    return visited
+            package = top_package(statement.module)
+            if package not in owners and top_package(module) not in PROJECT_PACKAGES:
+                owners[package] = find_owner(package)
+            if owners.get(package) is Owner.user:
+                pending += _imported_modules(statement, module, required)
+    return visited, {name for name, owner in owners.items() if owner is Owner.installed}
 
 
-def _imported_modules(statement: module_source.Import, importing: str) -> Iterator[str]:
-    """Yield the modules that an import runs: the module, and each member that is a module."""
-    if _exists(statement.module):
+def _imported_modules(
+    statement: module_source.Import, importing: str, required: Set[str]
+) -> Iterator[str]:
+    """Yield the modules that an import runs: the module, and each member that is a module.
+
+    A missing module of the packages `required` is an error, except where the import may fail.
+    """
+    may_fail = statement.optional and top_package(importing) not in PROJECT_PACKAGES
+    if exists(statement.module):
         yield statement.module
-    elif not statement.optional or _top_package(importing) in PROJECT_PACKAGES:
+    elif top_package(statement.module) in required and not may_fail:
         hint = moved_imports.find_new_location(statement.module) or "is it installed?"
         raise module_source.MissingModuleError(
             f"{importing} imports {statement.module}, which cannot be found; {hint}"
         )
     if statement.member.endswith(".*"):
-        yield from module_source.submodules(statement.module) if _exists(statement.module) else ()
-    elif statement.member and _exists(statement.member):
+        yield from module_source.submodules(statement.module) if exists(statement.module) else ()
+    elif statement.member and exists(statement.member):
         yield statement.member
 
 
-def _is_followed(module: str) -> bool:
-    """Return whether a module does not come with Python, so that its imports are followed."""
-    return _top_package(module) not in sys.stdlib_module_names
-
-
-def _exists(module: str) -> bool:
+def exists(module: str) -> bool:
+    """Return whether the file or folder of a module can be found."""
     try:
         module_source.locate(module)
     except module_source.MissingModuleError:
         return False
     return True
-
-
-def _top_package(module: str) -> str:
-    return module.partition(".")[0]

@@ -10,6 +10,8 @@ from runner.wording.names import did_you_mean, name_hint
 from runner.wording.output import truncate_middle
 
 SECTIONS = ("training", "match", "model", "options")
+HYDRA_GROUPS = ("launcher", "sweeper")
+"""Groups of Hydra, which are chosen by `hydra/launcher=` and set by `hydra.launcher.<key>=`."""
 GROUPS = ("device", "scale", "tune", "experiment")
 
 
@@ -47,6 +49,8 @@ def check_key(key: str) -> None:
     if section not in sections:
         name = field or section
         full_keys = full_keys_by_field().get(name)
+        if section in HYDRA_GROUPS:
+            full_keys = [f"hydra.{key}" if dot else f"hydra/{key}"]
         hint = did_you_mean(full_keys) if full_keys else ""
         raise ConfigError(
             f"{truncate_middle(key, 80)}: there is no such key; "

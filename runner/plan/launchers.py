@@ -77,7 +77,7 @@ def check_launcher(key: str, value: object) -> None:
     """
     if key != "hydra/launcher" or isinstance(value, Sweep):  # `runner.sweeps` refuses a sweep
         return
-    short = truncate_middle(f"hydra/launcher={value}", 80)
+    short = truncate_middle(f"hydra/launcher={'null' if value is None else value}", 80)
     known = ["basic", *PRESETS]
     if not isinstance(value, str):
         raise ConfigError(f"{short}: give one launcher of {', '.join(known)}")
@@ -137,11 +137,6 @@ def chosen_launcher(texts: Sequence[str]) -> str:
     """Return the launcher that typed overrides choose; "basic" without one."""
     chosen = [text.partition("=")[2] for text in texts if text.startswith("hydra/launcher=")]
     return chosen[-1] if chosen else "basic"
-
-
-def without_launcher(texts: Sequence[str]) -> list[str]:
-    """Return typed overrides without the choice of a launcher and its settings."""
-    return [text for text in texts if not text.lstrip("+~").startswith(("hydra/launcher", SETTING))]
 
 
 def check_sweeps(texts: Sequence[str]) -> None:

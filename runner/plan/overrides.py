@@ -21,6 +21,9 @@ from runner.wording.output import truncate_middle
 MAX_LENGTH, MAX_DEPTH, MAX_POINTS, LONGEST_KEY = 20_000, 50, 10_000, 200
 WORDS = ("scale", "device", "task")  # groups whose options users type without `group=`
 KEY_AND_VALUE = re.compile(r"([+~]{0,2}[A-Za-z_$][\w.$/-]*)=(.*)", re.DOTALL)
+UNQUOTED_LIST = re.compile(r"\[([^\[\]\"']*)\]")
+UNQUOTED_LISTS = re.compile(rf"\s*{UNQUOTED_LIST.pattern}\s*(,\s*{UNQUOTED_LIST.pattern}\s*)*")
+EMPTY_ITEM = re.compile(r"^\s*,|,\s*(?:,|$)")
 NOT_ONE_TEXT = re.compile(r"""^\s*["'\[{(]|,|\$\{|^\s*\w+\s*\(""")
 
 
@@ -64,10 +67,9 @@ def with_quotes(text: str, error: HydraException) -> str:
         raise no_override(text) from error
     in_quotes = f"{match[1]}={quoted(match[2])}"
     if NOT_ONE_TEXT.search(match[2]):
-        listed = re.fullmatch(r"\s*\[([^\[\]\"']*)\]\s*", match[2])
+        listed = UNQUOTED_LISTS.fullmatch(match[2])
         if listed:  # the shell has removed one pair of quotes
-            items = ",".join(quoted(item.strip()) for item in listed[1].split(","))
-            in_quotes = f"{match[1]}=[{items}]"
+            in_quotes = f"{match[1]}={UNQUOTED_LIST.sub(quote_items, match[2])}"
         if match[2].lstrip().startswith("{"):
             how = "keys within {...} have no quotes: {a: b}"
         elif "${" in match[2]:
@@ -76,6 +78,8 @@ def with_quotes(text: str, error: HydraException) -> str:
             target = "quote each text of the list" if listed else "if it is one text, quote it"
             example = truncate_middle(f"'{in_quotes}'", 100)
             how = f"{target}, and the whole option for the shell: {example}"
+            if EMPTY_ITEM.search(match[2]):
+                how = f"write a value on both sides of each comma; {how}"
         raise ConfigError(
             f"{truncate_middle(text, 80)}: the value cannot be read; {how}"
         ) from error
@@ -98,6 +102,12 @@ def quoted(value: str) -> str:
     """Return a text as a quoted value of Hydra's grammar."""
     inner = re.sub(r'(\\*)("|$)', lambda m: m[1] * 2 + ('\\"' if m[2] else ""), value)
     return f'"{inner}"'
+
+
+def quote_items(listed: re.Match[str]) -> str:
+    """Return a list of Hydra's grammar with its items in quotes."""
+    items = [item.strip() for item in listed[1].split(",")]
+    return f"[{','.join(quoted(item) for item in items if item)}]"
 
 
 def depth(text: str) -> int:

@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from runner import registry
 from runner.config import ArmConfig, ConfigError
 from runner.plan import code_hash, estimates
 from runner.plan.composition import merge_arm_errors
@@ -124,7 +123,7 @@ class PartInspector:
     def _source(self, part: Any) -> str:
         """Return a hash of the source of a part's class and modules, and of the checks."""
         if type(part) not in self._sources:
-            own = {*code_hash.class_modules(type(part)), *registry.code_modules(part)}
+            own = code_hash.class_modules(type(part)) | code_hash.named_modules(part)
             roots = frozenset({*own, *self._plugins, estimates.__name__})
             self._sources[type(part)] = code_hash.hash_modules(roots)
         return self._sources[type(part)]

@@ -10,21 +10,33 @@ plug-ins that its arm uses (`runner.plan.code_hash`). A folder `conf` in the pac
 one more folder of options.
 """
 
+import contextlib
 import functools
 import importlib
 import importlib.metadata
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from pathlib import Path
 
 from runner import plugins, registry
 from runner.config import ConfigError
 from runner.plan import moved_imports
+from runner.records import module_source
 from runner.wording.output import truncate_middle
 
 GROUP = "ablab.plugins"
+OWN_PACKAGES = ("ablab", "conf", "experiments", "runner")
+NEEDED_PACKAGES = (
+    *OWN_PACKAGES,
+    *("torch", "numpy", "hydra", "omegaconf", "pandas", "scipy", "matplotlib", "matplotlib_fontja"),
+    *("tensorboard", "setuptools", "pkg_resources", "rich", "jinja2", "safetensors", "filelock"),
+    *("jaxtyping", "babel", "num2words", "sacrebleu", "tokenizers"),
+)
+"""The packages that ablab imports. A plug-in cannot have their names."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +75,7 @@ def find_installed_plugins() -> tuple[InstalledPlugin, ...]:
 def import_all_plugins(named: Sequence[str]) -> list[str]:
     """Import the plug-ins of installed packages, then the named modules.
 
-    An installed plug-in that cannot be imported is left out, with all options of its package.
+    An installed plug-in that cannot be imported is left out, with all options that it registers.
 
     Returns:
         A note for each installed plug-in that is left out.
@@ -83,7 +95,8 @@ def import_all_plugins(named: Sequence[str]) -> list[str]:
     UsablePlugins.installed = tuple(usable)
     try:
         for module in named:
-            with registry.restored_metrics(module):
+            check_name(module)
+            with registry.undone_if_failed(module), registry.restored_metrics(module):
                 moved_imports.load_plugins([module])
     except registry.NameTakenError as error:
         raise ConfigError(f"plugins: {error}") from error
@@ -97,6 +110,36 @@ def import_all_plugins(named: Sequence[str]) -> list[str]:
     return notes
 
 
+def check_name(module: str) -> None:
+    """Refuse a named plug-in if an import of its name would import another module.
+
+    The current folder comes last in the path, so that a file of it does not replace a module of
+    Python or of a package.
+
+    Raises:
+        ConfigError: Python or ablab has or needs a module of this name, or another module of this
+            name hides that of the current folder.
+    """
+    top = module.partition(".")[0]
+    owner = "Python itself" if top in sys.stdlib_module_names else ""
+    if top in NEEDED_PACKAGES:
+        owner = "ablab" if top in OWN_PACKAGES else "a package that ablab needs"
+    if owner:
+        raise ConfigError(
+            f"plugins: {top} is a module of {owner}; give your module another name, e.g. my_{top}"
+        )
+    local = PathFinder.find_spec(top, [os.path.realpath(".")])
+    if local is None or local.origin is None:
+        return
+    with contextlib.suppress(module_source.MissingModuleError):
+        path, first = Path(local.origin), module_source.locate(top)
+        if first is not None and first.read_bytes() != path.read_bytes():
+            raise ConfigError(
+                f"plugins: {truncate_middle(first, 100)} hides the {top} of this folder; rename "
+                "yours, or remove the other"
+            )
+
+
 def import_installed_plugin(plugin: InstalledPlugin, installed: Sequence[InstalledPlugin]) -> str:
     """Import a plug-in of an installed package; return why it is left out, or "".
 
@@ -108,7 +151,7 @@ def import_installed_plugin(plugin: InstalledPlugin, installed: Sequence[Install
     try:
         if not all(part.isidentifier() for part in plugin.module.split(".")):
             raise ImportError(f"{plugin.module!r} is not a module, package.module")
-        with registry.restored_metrics(plugin.module):
+        with registry.undone_if_failed(plugin.module), registry.restored_metrics(plugin.module):
             plugins.check_source(plugin.module, importlib.import_module(plugin.module))
     except registry.NameTakenError as error:
         other = find_package(error.owner, installed)
@@ -118,7 +161,6 @@ def import_installed_plugin(plugin: InstalledPlugin, installed: Sequence[Install
             f"pip uninstall {packages}"
         ) from error
     except (Exception, SystemExit) as error:  # a module of another author may raise any error
-        registry.forget_package(plugin.module.partition(".")[0])
         reason = plugins.describe_failure(error, moved_imports.explain_import_error)
         return (
             f"the installed plug-in {plugin}{reason}; it is left out; repair it, or type "

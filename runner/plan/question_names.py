@@ -44,6 +44,8 @@ def set_question_name(config: DictConfig, overrides: Sequence[str]) -> None:
     if OmegaConf.is_config(config._get_node("experiment")):
         return  # the file lacks its header, which another check reports
     name = chosen_name(overrides)
+    if name is not None:
+        check_case(name)
     with as_config_error("code"):
         code = config.get("code")
     if code is None:
@@ -55,6 +57,25 @@ def set_question_name(config: DictConfig, overrides: Sequence[str]) -> None:
     _check_code(str(code), name, path)
     _check_extended_question(config, str(code), path)
     _set_name(config, str(name))
+
+
+def check_case(name: str) -> None:
+    """Refuse a question of the user whose name is another one's in another case.
+
+    Both would have one folder of results on a disk that ignores case.
+
+    Raises:
+        ConfigError: there is such a question, or a folder of ablab.
+    """
+    if name in {path.stem for path in (option_folders.CONF / "experiment").glob("*.yaml")}:
+        return
+    files = option_folders.option_names("experiment")
+    for other in sorted({*registry.experiment_names(), *files, *RESERVED_NAMES} - {name}):
+        if other.lower() == name.lower():
+            raise ConfigError(
+                f"experiment={truncate_middle(name, 80)}: {other} has this name in another case, "
+                f"and some disks ignore case; rename it, e.g. my_{other}"
+            )
 
 
 def _set_name(config: DictConfig, name: str) -> None:

@@ -55,7 +55,7 @@ def find_task_fault(
 ) -> str:
     """Return the fault of a task's loss or metrics; "" if there is none."""
     request = {"do": "task", **describe_part(task, "task")}
-    modules = code_hash.class_modules(type(task))
+    modules = code_hash.class_modules(type(task)) | code_hash.named_modules(task)
     source = code_hash.hash_modules(frozenset({*modules, *plugins, estimates.__name__}))
     key = hash_request(request, source)
     if cache.get(key) is not None:

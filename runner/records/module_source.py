@@ -10,7 +10,7 @@ import functools
 import hashlib
 import re
 from dataclasses import astuple, dataclass
-from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,7 @@ def locate(module: str) -> Path | None:
         MissingModuleError: the module does not exist, or is built into Python.
     """
     top, *below = module.split(".")
-    spec = find_spec(top)
+    spec = _find_top_level(top)
     if spec is None:
         raise MissingModuleError(f"module {module} cannot be found")
     folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
@@ -88,14 +88,33 @@ def submodules(package: str) -> list[str]:
     return [f"{package}.{file.stem}" for file in sorted(path.parent.glob("*.py")) if file != path]
 
 
+def find_places(top: str) -> list[Path]:
+    """Return the folders of a top-level package, or the file of a top-level module.
+
+    It is empty for a module that is not found or that is built into Python. A namespace package may
+    have several folders.
+    """
+    spec = _find_top_level(top)
+    if spec is None:
+        return []
+    places = list(spec.submodule_search_locations or ())
+    if spec.origin and spec.has_location and not places:
+        places = [spec.origin]
+    return [Path(place).resolve() for place in places if Path(place).exists()]
+
+
 def find_parent_folder(top: str) -> Path | None:
     """Return the folder that holds a top-level module; None if the module is not found."""
-    spec = find_spec(top)
-    if spec is None:
+    places = find_places(top)
+    return places[0].parent if places else None
+
+
+def _find_top_level(top: str) -> ModuleSpec | None:
+    """Return the spec of a top-level module; None if it is not found."""
+    try:
+        return find_spec(top)
+    except (ImportError, ValueError):  # "" or a module without a spec, such as __main__
         return None
-    folders = list(spec.submodule_search_locations or ())
-    place = folders[0] if folders else spec.origin
-    return Path(place).resolve().parent if place and Path(place).exists() else None
 
 
 def read_module(module: str) -> ModuleSource:
@@ -133,7 +152,10 @@ def _read(content: bytes, path: Path, package: str) -> tuple[str, tuple[Import, 
     key = CACHE.key(content, package)
     entry = _valid_entry(CACHE.get(key))
     if entry is None:
-        walk = _Walk(content, package)
+        try:
+            walk = _Walk(content, package)
+        except (SyntaxError, ValueError):  # no import can run it, or it is for another Python
+            return hashlib.sha256(content).hexdigest(), (), []
         names = [name for name in sorted(walk.strings) if _is_file_name(name)]
         entry = (hashlib.sha256(walk.text).hexdigest(), tuple(walk.imports), names)
         CACHE.add(key, [entry[0], [list(astuple(one)) for one in entry[1]], names])
@@ -180,6 +202,7 @@ OPTIONAL = (ast.Try, ast.TryStar, ast.If, ast.With)  # around imports that may f
 DEFINED = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 DOCUMENTED = (ast.Module, *DEFINED)
 METRIC = "runner.metric_names.Metric"
+IMPORT_FUNCTIONS = ("import_module", "__import__")
 
 
 class _Walk:
@@ -222,11 +245,31 @@ class _Walk:
             self.imports += [Import(alias.name, optional=optional) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             self._import_from(node, optional=optional)
+        elif isinstance(node, ast.Call) and (module := _imported_by_call(node, self._package)):
+            self.imports.append(Import(module, optional=True))
 
     def _import_from(self, node: ast.ImportFrom, *, optional: bool) -> None:
         above = self._package.split(".")[: -node.level + 1 or None] if node.level else []
         module = ".".join([*above, *([node.module] if node.module else [])])
         self.imports += [Import(module, f"{module}.{a.name}", optional) for a in node.names]
+
+
+def _imported_by_call(node: ast.Call, package: str) -> str:
+    """Return the module that `importlib.import_module("a.b")` imports; "" if it is computed.
+
+    A relative name is read as relative to `package`.
+    """
+    if getattr(node.func, "attr", getattr(node.func, "id", "")) not in IMPORT_FUNCTIONS:
+        return ""
+    given = [*node.args[:1], *(each.value for each in node.keywords if each.arg == "name")]
+    name = given[0].value if given and isinstance(given[0], ast.Constant) else None
+    if not isinstance(name, str):
+        return ""
+    below = name.lstrip(".")
+    level = len(name) - len(below)
+    above = package.split(".")[: -level + 1 or None] if level else []
+    names = [*above, *below.split(".")]
+    return ".".join(names) if all(each.isidentifier() for each in names) else ""
 
 
 def _remove_metric_texts(tree: ast.Module) -> None:

@@ -153,8 +153,8 @@ def diverged_shares(study: StudyRecord) -> str:
         limit = 100 * clopper_pearson(0, n).high
         each = " in each arm" if len(study.arms) > 1 else ""
         return (
-            f"No trial diverged: with {n} trials{each}, the rate may still be up to {limit:.0f} % "
-            f"(95 % interval)."
+            f"No trial diverged: with {count_range([n], 'trial')}{each}, the rate may still be up "
+            f"to {limit:.0f} % (95 % interval)."
         )
     return f"Diverged trials: {'; '.join(parts)}."
 

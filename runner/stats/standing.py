@@ -16,6 +16,7 @@ import numpy as np
 
 from runner.stats.intervals import ROUNDING_TOLERANCE, Floats, Interval, half_width, mean_interval
 from runner.stats.max_t import least_max_t_p, least_seeds, max_t_p, standing_detectable_effect
+from runner.wording.names import format_count
 
 ALPHA = 0.05
 
@@ -149,7 +150,8 @@ def _decide_tested(members: Sequence[Contrast], alpha: float) -> Iterator[Decisi
     ):
         interval = Interval(mean, low, high, n)
         if least_max_t_p(n) >= alpha:
-            reason = f"{n} seeds cannot reach p < {alpha:.3g}; {least_seeds(alpha)} could"
+            seeds = format_count(n, "seed")
+            reason = f"{seeds} cannot reach p < {alpha:.3g}; {least_seeds(alpha)} could"
             yield Decision(Standing.undecided, p, reason, interval)
             continue
         standing = _standing(contrast, mean) if significant else Standing.not_distinguished

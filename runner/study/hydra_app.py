@@ -12,6 +12,8 @@ from runner.plan.option_folders import CONF
 from runner.study import job_launching
 
 Task = Callable[[DictConfig], Any]
+Launched = tuple[list[Any], Exception | None]
+"""The value of each job, or None if it was lost, and the error of the launcher that lost them."""
 
 
 def call_with_config(arguments: Sequence[str], task: Task) -> Any:
@@ -37,7 +39,9 @@ def launch_jobs(
     jobs: Sequence[Sequence[str]],
     task: Task,
     refuse: Callable[[Sequence[str], Exception, DictConfig | None], Any],
-) -> tuple[list[Any], Exception | None]:
+    *,
+    here: bool = False,
+) -> Launched:
     """Compose each job's config, call `task` with it by the chosen launcher.
 
     It returns the value of each job, or None for the jobs that an error of the launcher lost, and
@@ -49,6 +53,7 @@ def launch_jobs(
         task: a picklable function of a config.
         refuse: returns the value of a job whose config cannot be composed, or that was lost. It
             gets the overrides, the error, and the config if there is one.
+        here: whether the jobs run in this process; the settings of the launcher are only checked.
     """
     import hydra
     from hydra.core.plugins import Plugins
@@ -62,6 +67,7 @@ def launch_jobs(
     def sweep(self: BasicSweeper, **_: Any) -> list[Any]:
         """Launch these jobs, in place of the combinations that Hydra would choose."""
         assert self.launcher is not None
+        launcher = job_launching.in_this_process(self.launcher) if here else self.launcher
         composed: dict[int, DictConfig] = {}
         for number, job in enumerate(jobs):
             try:
@@ -76,7 +82,7 @@ def launch_jobs(
         for start in range(0, len(composable), size):
             batch = composable[start : start + size]
             try:
-                runs = job_launching.launch(self.launcher, [list(jobs[i]) for i in batch], start)
+                runs = job_launching.launch(launcher, [list(jobs[i]) for i in batch], start)
             except Exception as error:
                 failures.append(error)
                 continue

@@ -95,6 +95,8 @@ def launch(
     config: DictConfig = vars(launcher)["config"]
     name = str(config.hydra.runtime.choices["hydra/launcher"])
     engine = engine_of(name)
+    if name == "ray_local":
+        check_ray_resources(config.hydra.launcher.ray)
     at_a_time, cores = share_cores(engine, config.hydra.launcher, jobs)
     task = vars(launcher)["task_function"]
     if not isinstance(task, JobTask):
@@ -120,6 +122,35 @@ def launch(
                 what = f"{format_count(len(due), 'job')} ended without a result"
                 print(f"note: {what}; launched again, finished trials are kept", flush=True)  # noqa: T201
     return [results[i] for i in range(len(jobs))]
+
+
+def in_this_process(launcher: Launcher) -> Launcher:
+    """Return a launcher of the same jobs that computes them here, one after another."""
+    basic = BasicLauncher()
+    names = ("hydra_context", "task_function", "config")
+    basic.setup(**{name: vars(launcher)[name] for name in names})
+    return basic
+
+
+def check_ray_resources(settings: DictConfig) -> None:
+    """Check that a point can start in Ray's instance on this machine; Ray would wait for ever.
+
+    Raises:
+        ConfigError: a point needs more cores or GPUs than the instance has.
+    """
+    init, remote = settings.init, settings.remote
+    gpus = None if device.may_have_cuda() else 0  # None: their number is unknown
+    available = {
+        "num_cpus": init.get("num_cpus") or device.cores(),
+        "num_gpus": init.get("num_gpus") or gpus,
+    }
+    for key, number in available.items():
+        needed = remote.get(key) or 0
+        if number is not None and needed > number:
+            raise ConfigError(
+                f"hydra.launcher.ray.remote.{key}={needed}: no point could start, because Ray has "
+                f"only {number} here"
+            )
 
 
 def value_of(result: JobReturn | LostJobError) -> Any:
@@ -234,7 +265,9 @@ class SubmittedJob:
         import submitit
 
         log, name = Path(self.job.paths.stdout), f"job {self.job.job_id}"
-        lines = str(error).strip().splitlines() or [""]
+        # submitit ends a trace with a rule and the paths of the logs.
+        trace = str(error).partition("You can check full logs")[0]
+        lines = [line for line in trace.splitlines() if line.strip(" -")] or [""]
         if "timed-out too many times" in str(error):
             reason = (
                 f"{name} reached its time limit too often; raise hydra.launcher.timeout_min, or "

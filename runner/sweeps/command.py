@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from runner.config import ConfigError
 from runner.plan import hydra_loader, launchers
+from runner.plan.data import check_outputs_writable
 from runner.study import hydra_app, interrupts
 from runner.study.store_use import use_trials
 from runner.study.study_part import StudyPart
@@ -21,7 +22,7 @@ from runner.sweeps.request import SweepRequest, read_request, reserve_folder
 from runner.sweeps.task import JobOutcome, StudyTask, describe_failure, stop_others
 from runner.wording.output import describe_error, say, truncate_middle
 
-STOP_FILE = ".stopped"
+STOP_FILE, SWEEPS = ".stopped", "sweeps"
 
 
 def run_sweep(checked: Sequence[str], command: str, *, full_error: bool) -> int:
@@ -33,6 +34,7 @@ def run_sweep(checked: Sequence[str], command: str, *, full_error: bool) -> int:
     request = read_request(checked)
     if request.has_other_sweeper:
         return find_exit_code(run_other_sweeper(checked, full_error=full_error))
+    check_outputs_writable(request.outputs, SWEEPS, probe=not request.plans_only)
     with reserve_folder(request.outputs) as folder:
         return run_listed_jobs(SweepLaunch(request, folder, full_error=full_error), command)
 
@@ -96,6 +98,8 @@ class SweepLaunch:
     def compute(self, points: Sequence[SweepPoint]) -> list[PointOutcome]:
         """Compute and report all points; the jobs of a shared study only compute its trials."""
         uses = contextlib.ExitStack()
+        if self.request.plans_only and all(point.is_shared for point in points):
+            self._call_launcher([], StudyTask())  # the plan of a shared study launches nothing
         try:
             opened = {i: self._open(one) for i, one in enumerate(points) if one.is_shared}
             for point in (one for one in points if one.is_shared):
@@ -134,19 +138,11 @@ class SweepLaunch:
         """Return the outcome of each job, by the chosen launcher."""
         if not jobs:
             return []
-        hydra_loader.SweepFolder.path = self.folder
+        request = self.request
         part = StudyPart.trials if jobs[0][0].is_shared else StudyPart.whole
         task = StudyTask(part, "", str(self.stop_file), is_point=True, full_error=self.full_error)
-        request = self.request
-        # A plan is printed here, also if jobs of a launcher would compute its trials.
-        hydra = launchers.without_launcher(request.hydra) if request.plans_only else request.hydra
         with launchers.planning_for_jobs(request.hydra if request.plans_only else ()):
-            values, failure = hydra_app.launch_jobs(
-                [*request.flags, *hydra, *request.shared],
-                [job.overrides for _, job in jobs],
-                task,
-                self._refuse,
-            )
+            values, failure = self._call_launcher([job.overrides for _, job in jobs], task)
         interrupts.raise_if_interrupted()
         if failure is not None:
             if self.full_error or (isinstance(failure, ConfigError) and not any(values)):
@@ -154,6 +150,15 @@ class SweepLaunch:
             lost = replace(describe_failure(failure), state="failed")
             return [value or lost for value in values]
         return values
+
+    def _call_launcher(self, jobs: Sequence[Sequence[str]], task: StudyTask) -> hydra_app.Launched:
+        """Call the task with each job by the launcher; with no jobs, only check its settings."""
+        request = self.request
+        hydra_loader.SweepFolder.path = self.folder
+        arguments = [*request.flags, *request.hydra, *request.shared]
+        # A plan is printed here, also if jobs of a launcher would compute its trials.
+        here = request.plans_only
+        return hydra_app.launch_jobs(arguments, jobs, task, self._refuse, here=here)
 
     def finish(self, point: SweepPoint, results: Sequence[JobOutcome]) -> JobOutcome:
         """Return the outcome of a point; a shared study is reported now."""

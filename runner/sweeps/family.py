@@ -66,7 +66,7 @@ class Family:
             loosest = alpha_at_look(int(self._looks.min()))
             where = "" if self.least_p >= loosest else " where the limit is lower"
             lines.append(
-                f"With {self.n_seeds} seeds the smallest possible corrected p is "
+                f"With {format_count(self.n_seeds, 'seed')} the smallest possible corrected p is "
                 f"{quantity.format_p_value(self.least_p)}, so that no arm can be called better or "
                 f"worse{where}; n_seeds={self.least_seeds} could decide."
             )

@@ -79,6 +79,8 @@ def read_request(checked: Sequence[str]) -> SweepRequest:
     path = find_sweep_file(flags.overrides)
     named = read_named_sweep(path, check_and_rewrite) if path else NamedSweep()
     typed = {key_of[text]: parse_override(text).value() for text in own}
+    if typed.get("outputs") == "":
+        raise ConfigError("outputs is empty; give a folder, e.g. outputs=outputs")
     request = SweepRequest(
         flags=tuple(
             word for word in checked if word not in flags.overrides and word not in MULTIRUN_FLAGS

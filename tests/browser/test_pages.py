@@ -15,6 +15,7 @@ from runner.report.report_files import write_report
 from tests.browser.checks import CHECKS, find_page_faults
 from tests.browser.chromium import Chromium
 from tests.browser.tab import Tab
+from tests.support.environment import ROOT
 from tests.support.made_store import make_run
 from tests.support.sample_study import make_study
 
@@ -63,6 +64,12 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_the_page_of_all_runs_has_no_faults(check: Callable, tab: Tab, index: Path):
     assert list(check(tab, index)) == []
+
+
+@pytest.mark.xdist_group("browser")
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_the_board_has_no_faults(check: Callable, tab: Tab):
+    assert list(check(tab, ROOT / "docs" / "board.html")) == []
 
 
 @pytest.mark.slow

@@ -33,6 +33,13 @@ def test_the_same_run_replaces_its_record_and_another_run_of_that_day_gets_a_num
     assert read_records(tmp_path) == [first, other]
 
 
+def test_two_records_of_one_run_are_refused(tmp_path: Path) -> None:
+    path = write_record(tmp_path, make_record(make_claim()))
+    (tmp_path / "zz_copy.json").write_bytes(path.read_bytes())
+    with pytest.raises(ConfigError, match=f"{path.name} and zz_copy.json are records of the same"):
+        read_records(tmp_path)
+
+
 def set_claim(key: str, value: Any) -> dict[str, Any]:
     """Return the change of one key of the only claim of a record."""
     content = json.loads(json.dumps(make_record(make_claim()).to_dict()))
@@ -82,6 +89,7 @@ def test_a_missing_key_two_equal_claims_and_other_files_are_refused(tmp_path: Pa
         ("[]", "is not a record"),
         ('{"version": 1}', "does not match"),
         ("[" * 100_000, "is not JSON"),
+        (json.dumps(content | {"trial_seconds": float("nan")}), "is not JSON"),
         (json.dumps(content | {"claims": 2 * list(content["claims"])}), "two verdicts on one"),
         (json.dumps({key: content[key] for key in content if key != "arms"}), "arms does not"),
     ):

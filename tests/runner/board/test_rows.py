@@ -58,6 +58,13 @@ def test_the_command_is_that_of_the_smallest_study_that_judges_the_claim() -> No
     assert full.command == "python -m runner experiment=moe scale=full"
 
 
+def test_a_scale_that_only_has_more_arms_does_not_judge_a_claim_better() -> None:
+    scales = [one.scale for one in deciding_studies("ffn", "F1.swiglu_learns_better")]
+    assert scales == ["full"]
+    timed = [one.scale for one in deciding_studies("gqa_vs_mha", "G2.decode_slope_of_four")]
+    assert timed == ["full", "long"]  # `long` repeats timings for more minutes
+
+
 def test_a_study_that_decides_nothing_is_followed_by_the_command_of_a_larger_one() -> None:
     for verdict in ("inconclusive", "invalid"):
         row = row_of(make_record(make_claim(verdict=verdict)))

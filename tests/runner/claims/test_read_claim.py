@@ -41,6 +41,8 @@ def test_a_claim_is_read_from_a_mapping():
         ({"n": "8"}, "n='8' must be a whole number of seeds, at least 2"),
         ({"n": 1}, "n=1 must be a whole number of seeds, at least 2"),
         ({"n": True}, "n=True must be a whole number of seeds, at least 2"),
+        ({"published_effect": "big"}, r"published_effect='big' must be a number\.$"),
+        ({"published_effect": 1}, "published_effect needs published_is: same quantity, not ''"),
         ({"alpha": 5}, "alpha=5 must lie between 0 and 1"),
         ({"control": "a"}, "'a' cannot be compared with itself"),
         ({"aa": {"arm": "b", "control": "b"}}, "'b' cannot be compared with itself"),

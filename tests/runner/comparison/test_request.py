@@ -1,5 +1,6 @@
 """The checks of `runner.compare`'s arguments: each is one clear line, and nothing is written."""
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from torch import nn
 
 import runner
+from runner.comparison.request import OWN_KEYS, read_request
 
 
 class Mine(nn.Module):
@@ -65,6 +67,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"overrides": ["seed=0,1"]}, "seed=0,1 has several values; compare takes one study"),
     ({"overrides": ["n_seeds=3"]}, "n_seeds=3: use the argument n_seeds of compare"),
     ({"overrides": ["arms.x=[]"]}, "use the argument arms of compare"),
+    ({"overrides": ["match={by:params}"]}, "use the argument match of compare"),
+    ({"overrides": ["++match={by:params,to:gelu}"]}, "use the argument match of compare"),
     ({"overrides": ["trainin.steps=3"]}, "trainin.steps: there is no such key; did you mean"),
     ({"overrides": ["training.steps=3.5"]}, "training.steps"),
     ({"overrides": ["hydra.run.dir=x"]}, "Hydra's own settings cannot be changed"),
@@ -96,6 +100,25 @@ def test_bad_arguments_are_one_clear_line(
     assert caught.value.__suppress_context__
     assert list(tmp_path.iterdir()) == []
     assert capsys.readouterr().out in ("", "preparing the arms and their data\n")
+
+
+def test_no_override_sets_what_an_argument_sets() -> None:
+    arguments = {*inspect.signature(runner.compare).parameters} - {"group", "overrides"}
+    assert {*OWN_KEYS.values()} == arguments
+    for name in arguments:
+        with pytest.raises(runner.ConfigError, match=f"use the argument {name} of compare"):
+            read_request(
+                RELU,
+                group="ffn",
+                task="waves",
+                experiment=None,
+                baseline=None,
+                match="none",
+                n_seeds=1,
+                scale="smoke",
+                outputs="outputs",
+                overrides=[f"{name}={{a:1}}"],
+            )
 
 
 def test_a_local_class_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,8 @@
 """The cache of compositions returns what Hydra composes, for any overrides."""
 
 import copy
+import dataclasses
+import pickle
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,28 @@ def test_a_cached_config_equals_a_composed_one(tmp_path: Path, monkeypatch, chan
     for one, two in zip([*composed, *composed], cached, strict=True):
         assert OmegaConf.to_yaml(one) == OmegaConf.to_yaml(two)
         assert list(one) == list(two)
+
+
+@dataclasses.dataclass
+class Settings:
+    """Settings of a plug-in, as Hydra finds them in its store."""
+
+    n_jobs: int = 2
+
+
+def test_the_settings_of_a_plug_in_that_was_loaded_again_are_copied(monkeypatch):
+    config = OmegaConf.create({"launcher": OmegaConf.structured(Settings)})
+    # Hydra loads plug-ins a second time in the process of a launcher's job.
+    again = dataclasses.make_dataclass("Settings", [("n_jobs", int, 2)])
+    monkeypatch.setitem(globals(), "Settings", again)
+    with pytest.raises(pickle.PicklingError):
+        pickle.dumps(config)
+    copy_config = hydra_cache._make_copier(config)
+    config.launcher.n_jobs = 3
+    first, second = copy_config(), copy_config()
+    assert first == second == {"launcher": {"n_jobs": 2}}
+    first.launcher.n_jobs = 4
+    assert second.launcher.n_jobs == 2
 
 
 @pytest.mark.usefixtures("_empty_cache")

@@ -1,5 +1,6 @@
 """Presets of launchers: they compose, with a fake plug-in where the real one is absent."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -117,7 +118,7 @@ def test_an_absent_plug_in_names_the_command_that_installs_it(monkeypatch, name:
         ("slurmm", "did you mean slurm"),
         ("quark", "there are: basic, processes, ray_cluster, ray_local, slurm, slurm_local"),
         ("[slurm]", "give one launcher of basic, processes"),
-        ("null", "give one launcher of basic, processes"),
+        ("null", "hydra/launcher=null: give one launcher of basic, processes"),
         ("slurm", "this machine has no Slurm (no command srun)"),
         ("submitit_slurm", "use hydra/launcher=slurm_local"),
     ],
@@ -144,6 +145,25 @@ def test_a_launcher_without_a_sweep_is_refused():
         with pytest.raises(ConfigError, match="it needs -m"):
             arguments.check_arguments(["experiment=moe", text])
         arguments.check_arguments(["experiment=moe", text, "--cfg=hydra"])
+
+
+def test_a_missing_m_is_said_before_a_missing_plug_in(monkeypatch):
+    monkeypatch.setattr(launchers, "is_installed", lambda _: False)
+    with pytest.raises(ConfigError, match="it needs -m"):
+        arguments.check_arguments(["experiment=moe", "hydra/launcher=processes"])
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("launcher=processes", "hydra/launcher"),
+        ("launcher.n_jobs=2", "hydra.launcher.n_jobs"),
+        ("sweeper=basic", "hydra/sweeper"),
+    ],
+)
+def test_a_launcher_without_its_prefix_is_named_with_it(typed: str, meant: str):
+    with pytest.raises(ConfigError, match=re.escape(f"did you mean {meant}?")):
+        arguments.check_arguments(["-m", "experiment=moe", "seed=0,1", typed])
 
 
 @pytest.mark.parametrize(

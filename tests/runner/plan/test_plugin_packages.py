@@ -257,6 +257,45 @@ def test_a_named_plug_in_that_cannot_be_used_is_one_line(site: Path, case: str):
     assert [*Path().iterdir()] == []
 
 
+@pytest.mark.parametrize("name", ["queue", "json.tool", "torch", "hydra", "runner.config", "conf"])
+def test_a_plug_in_with_the_name_of_python_or_of_a_needed_package_is_one_line(name: str):
+    top = name.partition(".")[0]
+    write(Path(f"{top}.py"), PART.format(kind="lab_k_part"))
+    ending = run_in_process([f"plugins=[{name}]", *SMALL])
+    assert ending.message.startswith(f"plugins: {top} is a module of ")
+    assert ending.message.endswith(f"give your module another name, e.g. my_{top}")
+    assert find_faults(ending) == []
+
+
+def test_a_plug_in_that_a_package_hides_is_one_line(site: Path):
+    write(site / "lab_k" / "__init__.py", PART.format(kind="lab_k_part"))
+    write(Path("lab_k.py"), PART.format(kind="lab_k_own"))
+    ending = run_in_process(["plugins=[lab_k]", *SMALL])
+    assert ending.message == (
+        f"plugins: {site}/lab_k/__init__.py hides the lab_k of this folder; rename yours, or "
+        "remove the other"
+    )
+    write(Path("lab_k.py"), PART.format(kind="lab_k_part"))  # the same module
+    assert run_in_process(["plugins=[lab_k]", *SMALL]).message == ""
+
+
+def test_a_named_plug_in_that_fails_leaves_nothing_and_can_be_repaired(site: Path):
+    write(site / "lab_k" / "__init__.py", "from lab_k import parts\nimport lab_k_more\n1 / 0\n")
+    write(site / "lab_k" / "parts.py", PART.format(kind="lab_k_part"))
+    more = PART.format(kind="lab_k_more") + METRIC.format(name="lab_k/score")
+    write(site / "lab_k_more.py", more + QUESTION.format(name="lab_k_page"))
+    ending = run_in_process(["plugins=[lab_k]", *SMALL])
+    assert "division by zero" in ending.message
+    assert not {name for name in sys.modules if name.startswith("lab_k")}
+    assert not {"lab_k_part", "lab_k_more"} & {*registry.kinds("ffn")}
+    assert "lab_k_page" not in registry.experiment_names()
+    assert "lab_k/score" not in METRICS
+    write(site / "lab_k" / "__init__.py", "from lab_k import parts\nimport lab_k_more\n")
+    assert run_in_process(["plugins=[lab_k]", *SMALL]).message == ""
+    assert {"lab_k_part", "lab_k_more"} <= {*registry.kinds("ffn")}
+    del METRICS["lab_k/score"]
+
+
 def test_a_folder_without_code_is_named(site: Path):
     write(site / "lab_l" / "readme.txt", "")
     ending = run_in_process(["plugins=[lab_l]", *SMALL])

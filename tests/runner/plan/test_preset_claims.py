@@ -26,7 +26,7 @@ PRESETS = [
 def test_every_experiment_has_the_three_scales():
     names = sorted(registry.experiment_names())
     assert {*product(names, ("smoke", "quick", "full"))} < {*PRESETS}
-    assert {*product(("ffn", "gqa_vs_mha"), ("long",))} < {*PRESETS}
+    assert {*product(("ffn", "gqa_vs_mha", "norm_stability"), ("long",))} < {*PRESETS}
 
 
 def arms_of(claim):

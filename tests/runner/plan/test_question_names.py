@@ -210,3 +210,11 @@ def test_without_a_headline_a_question_reports_the_held_out_loss(
     ending, plan = plan_own(*words)
     assert ending.message == ""
     assert [entry["metric"] for entry in plan.study.headline] == metrics
+
+
+@pytest.mark.parametrize("name", ["Ffn", "MOE", "Corpora"])
+def test_a_name_of_ours_in_another_case_is_refused(name: str):
+    write(name, f"{HEAD}code: ffn\n{BODY}")
+    ending, _ = plan_own(name=name)
+    assert f"experiment={name}: {name.lower()} has this name in another case" in ending.message
+    assert find_faults(ending) == []

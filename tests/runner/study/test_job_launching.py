@@ -102,6 +102,30 @@ def test_a_ray_cluster_that_is_absent_is_named():
         launched(launcher)
 
 
+@pytest.mark.parametrize(
+    ("init", "remote", "words"),
+    [
+        ({}, {"num_cpus": 3}, "remote.num_cpus=3: no point could start, because Ray has only 2"),
+        ({"num_cpus": 1}, {"num_cpus": 2}, "only 1 here"),
+        ({"num_cpus": 4}, {"num_cpus": 3}, ""),
+        ({}, {"num_cpus": 1, "num_gpus": 0.5}, "remote.num_gpus=0.5: no point could start"),
+        ({"num_gpus": 1}, {"num_gpus": 1}, ""),
+    ],
+)
+def test_a_point_that_could_never_start_in_ray_is_refused(
+    monkeypatch, init: dict, remote: dict, words: str
+):
+    monkeypatch.setattr(job_launching.device, "cores", lambda: 2)
+    monkeypatch.setattr(job_launching.device, "may_have_cuda", lambda: False)
+    settings = {"ray": {"init": init, "remote": remote}}
+    launcher = FakeLauncher("ray_local", settings, lambda jobs: [0 for _ in jobs])
+    if words:
+        with pytest.raises(ConfigError, match=words):
+            launched(launcher)
+    else:
+        assert launched(launcher) == [0] * len(JOBS)
+
+
 def test_hydras_own_launcher_is_called_as_it_is():
     launcher = BasicLauncher()
     calls = []
@@ -232,6 +256,14 @@ def test_only_lost_jobs_of_submitit_are_submitted_again(submitit, tmp_path: Path
     [
         (UncompletedJobError("?"), "CANCELLED by 1000", "job 17_3 was cancelled"),
         (FailedJobError("a trace\nValueError: 3"), "FAILED", "job 17_3 failed: ValueError: 3"),
+        (
+            FailedJobError(
+                "a trace\nValueError: 4\n\n-------\nYou can check full logs with 'job.stderr(0)' "
+                "or at paths:\n  - 17_3_0_log.err\n  - 17_3_0_log.out"
+            ),
+            "FAILED",
+            "job 17_3 failed: ValueError: 4",
+        ),
         (
             FailedJobError("a trace\nJob not requeued because: timed-out too many times."),
             "TIMEOUT",

@@ -13,6 +13,7 @@ from runner import __main__ as command_main
 from runner.config import ConfigError, StudyError
 from runner.study.study_part import StudyPart
 from runner.sweeps import report as sweep_report
+from runner.sweeps.command import SweepLaunch
 from runner.sweeps.outcomes import PointOutcome, describe_points, find_exit_code
 from runner.sweeps.points import SweepPoint
 from runner.sweeps.task import JobOutcome, describe_failure
@@ -130,6 +131,20 @@ def test_a_config_that_cannot_be_composed_is_a_failed_point(sweep, tmp_path: Pat
     assert "experiment=good: 4 trials of seed 5" in told.out
     assert "absent" in told.err
     assert "Traceback" not in told.err
+
+
+def test_outputs_that_cannot_be_written_are_one_message(sweep, tmp_path: Path):
+    (tmp_path / "file").touch()
+    for text in ("outputs=file", "outputs="):
+        with pytest.raises(ConfigError, match=r"^outputs.*(is a file|is empty)"):
+            sweep("seed=0,2", text)
+
+
+@pytest.mark.parametrize("swept", ["ffn.n_experts=4,8", "arm=dense,moe_top2"])
+def test_a_plan_refuses_a_setting_that_the_launcher_lacks(sweep, swept: str, monkeypatch):
+    monkeypatch.setattr(SweepLaunch, "_do", lambda *_: pytest.fail("a study was planned"))
+    with pytest.raises(Exception, match="njobs"):
+        sweep(swept, "hydra/launcher=basic", "hydra.launcher.njobs=2", "plan=only")
 
 
 def test_a_value_that_appears_twice_is_computed_once_and_noted(sweep, capsys):
