@@ -71,7 +71,7 @@ def read_writers(name: str, value: Any) -> tuple[str, ...]:
     """Return the names in a part's `residual_writers`; `name` begins the message of an error.
 
     Raises:
-        ValueError: the value is no collection of names.
+        ValueError: the value is not a collection of names.
     """
     is_collection = isinstance(value, tuple | list | set | frozenset)
     if not is_collection or not all(isinstance(each, str) for each in value):

@@ -19,7 +19,7 @@ def shorten_tick_numbers(axes: Axes) -> None:
 
 
 def usable_log(log: str, y: pd.Series, x: pd.Series | None = None) -> str:
-    """Return the axes of `log` (none, x, y, both) without those that have a value below 0."""
+    """Return the axes of `log` (none, x, y, both), except for axes with a value below 0."""
     values = {"x": x, "y": y}
     axes = [
         name

@@ -49,7 +49,7 @@ def metrics_of(summary: Mapping[str, Any], results: pd.DataFrame) -> dict[str, M
 
 
 def _is_loss(metric: str) -> bool:
-    """Return whether a metric is a loss of a task, in whatever unit the task has."""
+    """Return whether a metric is a loss of a task: it is declared in the units of losses."""
     return {*registry.metric(metric).unit.split(" or ")} <= {*LOSS_UNITS}
 
 

@@ -37,8 +37,8 @@ class HeadlineComparison:
     unequal       settings that differ in addition to the parts: key -> the two values
     cost_by       the cost that is compared, as in `match.by`; cost_ratio is arm / baseline
     cost          the difference in cost in words; "" if the costs are equal
-    baseline_mean the baseline's mean over the seeds that have a value; NaN if a share of it means
-                  nothing, because the metric may be below 0
+    baseline_mean the baseline's mean over the seeds that have a value; NaN for a metric that may be
+                  below 0, since a share of it means nothing
     display       the unit in which all values of this headline are printed
     """
 

@@ -25,8 +25,8 @@ LONGEST_WORD = 60
 would grow with the square of a line without white space. Characters of 2, 3 or 4 bytes divide it,
 so a long run of them is cut between characters."""
 CHUNK_BYTES, LONGEST_CHUNK = 65_536, 4096 * LONGEST_WORD
-"""Texts are encoded in chunks of lines of about this size. A line that goes on beyond the second
-size is cut there, since the package needs 300 bytes of memory for a byte of text."""
+"""Texts are encoded in chunks of lines of about this size. A line beyond the second size is cut
+there, since the package needs 300 bytes of memory for a byte of text."""
 PARALLELISM = "TOKENIZERS_PARALLELISM"
 WORDS = (
     " ?[A-Za-z\x80-\xff]{1,N}| ?[0-9]{1,N}| ?[^ \t\n\r\f\vA-Za-z0-9\x80-\xff]{1,N}"

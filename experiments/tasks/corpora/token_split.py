@@ -134,8 +134,8 @@ def choose_windows(
     free = windows[~is_known]
     if len(free) < n:
         raise ValueError(
-            f"{int(is_known.sum())} of {len(windows)} held-out sequences repeat {length} ids in a "
-            f"row of the training data, so {len(free)} are left for task.n_eval={n}; lower "
+            f"{int(is_known.sum())} of {len(windows)} held-out sequences repeat {length} ids of "
+            f"the training data, and {len(free)} are left for task.n_eval={n}. Lower "
             "task.n_eval, raise task.length, or hold out other data"
         )
     report = pick_evenly(range(len(free)), n)

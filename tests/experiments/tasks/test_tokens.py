@@ -135,7 +135,7 @@ def test_training_on_the_held_out_ids_is_refused(tmp_path: Path):
     tokens = options(write(tmp_path / "a.bin", np.concatenate([half, half])), eval_share=0.5)
     with pytest.raises(
         ValueError,
-        match=r"40 of 40 held-out sequences repeat 8 ids in a row of the .* so 0 are left",
+        match=r"40 of 40 held-out sequences repeat 8 ids of the training data, and 0 are left",
     ):
         tokens.prepare(tmp_path / "c")
 

@@ -272,8 +272,6 @@ YAML = {
     "seed: " + "9" * 5000: "more than 4300 digits",
     "? [a]\n: b": "a key is a list or a mapping",
     "baseline: nope": "baseline=nope: there is no such arm",
-    "plugins: pa.py": "set plugins on the command line only; write plugins=[pa]",
-    "plugins: [pa]": "set plugins on the command line only",
 }
 
 
@@ -312,6 +310,13 @@ def test_a_declared_part_that_a_file_of_ours_would_hide_is_refused(monkeypatch):
     assert find_faults(ending) == []
 
 
+def test_plugins_in_a_yaml_file_are_written_on_the_command_line(tmp_path: Path):
+    ending, _ = planned_own(tmp_path, "plugins: pa.py\n")
+    assert "iment/my.yaml; set plugins on the command line only; write plugins=[pa]" in (
+        ending.message
+    )
+
+
 @pytest.mark.parametrize(
     ("encoding", "said"),
     [
@@ -343,6 +348,7 @@ def test_a_file_that_is_not_utf_8_is_named_with_its_encoding(
             "# @package _global_\ndefaults: [my]\n",
             "or include each other in a circle; name each option once",
         ),
+        ("# @package _global_\ndefaults: [_self_, moe]\n", "write moe before _self_, as in [moe, "),
         ("# @package _global_\ndefaults: moe\n", "defaults: an entry is"),
         ("# @package _global_\ndefaults: [{a: 1, b: 2}]\n", "defaults: an entry is"),
         (
