@@ -8,7 +8,7 @@ declarations of this process count.
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -24,39 +24,41 @@ LOSS_UNITS = ("nats/token", "nats/byte", "mse")
 such as a log density, whose unit is another one."""
 
 
-def to_record(experiment: str, metrics: Iterable[str]) -> dict[str, Any]:
-    """Return the declarations of these metrics and of the experiment's options, for study.json."""
+def to_record(experiment: str, results: pd.DataFrame) -> dict[str, Any]:
+    """Return the declarations of final values and of the experiment's options, for study.json."""
+    names = sorted({*results["metric"]})
     return {
-        METRICS_KEY: {name: _fields(registry.metric(name)) for name in sorted({*metrics})},
+        METRICS_KEY: {name: _fields(_declared_here(name, results)) for name in names},
         AFFECTS_KEY: registry.affected_metrics(experiment),
     }
 
 
 def metrics_of(summary: Mapping[str, Any], results: pd.DataFrame) -> dict[str, Metric]:
-    """Return the declarations of the metrics of final values, from the summary of a run.
-
-    A loss of the user's own, which may be below 0, has no limits.
-    """
+    """Return the declarations of the metrics of final values, from the summary of a run."""
     known = summary.get(METRICS_KEY, {})
-    declared = {
-        name: _metric(name, known[name]) if name in known else registry.metric(name)
+    return {
+        name: _without_refuted_limit(_metric(name, known[name]), results, name)
+        if name in known
+        else _declared_here(name, results)
         for name in results["metric"].unique()
     }
-    for name, metric in declared.items():
-        if _is_loss(name) and not _is_loss_of_ours(results[results["metric"] == name]):
-            declared[name] = dataclasses.replace(metric, lowest=-math.inf, highest=math.inf)
-    return declared
 
 
-def _is_loss(metric: str) -> bool:
-    """Return whether a metric is a loss of a task: it is declared in the units of losses."""
-    return {*registry.metric(metric).unit.split(" or ")} <= {*LOSS_UNITS}
+def _declared_here(name: str, results: pd.DataFrame) -> Metric:
+    """Return this process's declaration of a metric; a loss of the user's own has no limits."""
+    metric = registry.metric(name)
+    units = {str(unit).partition(" of ")[0] for unit in results["unit"][results["metric"] == name]}
+    is_loss = {*metric.unit.split(" or ")} <= {*LOSS_UNITS}
+    if is_loss and not units <= {*LOSS_UNITS}:
+        return dataclasses.replace(metric, lowest=-math.inf, highest=math.inf)
+    return _without_refuted_limit(metric, results, name)
 
 
-def _is_loss_of_ours(rows: pd.DataFrame) -> bool:
-    """Return whether the values of a loss have units of ablab's, and none is below 0."""
-    units = {str(unit).partition(" of ")[0] for unit in rows["unit"]}  # nats/token of 4096
-    return units <= {*LOSS_UNITS} and not (rows["value"] < 0).any()
+def _without_refuted_limit(metric: Metric, results: pd.DataFrame, name: str) -> Metric:
+    """Return a declaration without the lower limit 0 if a value is below it."""
+    if metric.lowest == 0 and (results["value"][results["metric"] == name] < 0).any():
+        return dataclasses.replace(metric, lowest=-math.inf)
+    return metric
 
 
 def affects_of(summary: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:

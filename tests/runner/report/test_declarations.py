@@ -47,3 +47,11 @@ def test_the_record_of_a_run_is_corrected_too() -> None:
     results = pd.DataFrame({"metric": ["val/loss"], "value": [-2.0], "unit": ["1"]})
     declared = declarations.metrics_of({declarations.METRICS_KEY: {"val/loss": known}}, results)
     assert declared["val/loss"].lowest == -math.inf
+
+
+def test_a_run_records_that_its_own_loss_has_no_limit() -> None:
+    results = pd.DataFrame({"metric": ["val/loss"], "value": [2.0], "unit": ["1"]})
+    record = declarations.to_record("moe", results)
+    assert record[declarations.METRICS_KEY]["val/loss"]["lowest"] == -math.inf
+    record[declarations.METRICS_KEY]["val/loss"] |= dict.fromkeys(("lowest", "highest", "value"))
+    assert declarations.metrics_of(record, results)["val/loss"].lowest == -math.inf  # from JSON
