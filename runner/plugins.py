@@ -35,16 +35,31 @@ def import_plugins(
     for name in modules:
         if (folder := os.path.realpath(".")) not in sys.path:
             sys.path.append(folder)  # at the end, so that installed modules take precedence
-        if name == "__main__" or not all(part.isidentifier() for part in name.split(".")):
+        if name == "__main__" or name.endswith(".py") or not is_module_name(name):
             raise ConfigError(
-                f"plugins: {truncate_middle(name, 80)!r} is not a module; write it as "
-                "package.module"
+                f"plugins: {truncate_middle(name, 80)!r} is not a module; {module_hint(name)}"
             )
         try:
             module = importlib.import_module(name)
         except (Exception, SystemExit) as error:  # a user's module may raise any error
             raise ConfigError(f"plugins: {name}{describe_failure(error, explain)}") from error
         check_source(name, module)
+
+
+def is_module_name(name: str) -> bool:
+    """Return whether a text has the form of a module's name, such as package.module."""
+    return all(part.isidentifier() for part in name.split("."))
+
+
+def module_hint(text: str) -> str:
+    """Return how to write the module that a user may mean by the name or path of its file."""
+    path = text.strip().replace("\\", "/").removesuffix(".py").removeprefix("./").strip("/")
+    folder, _, name = path.rpartition("/")
+    is_elsewhere = text.strip().startswith(("/", "~")) or ".." in folder.split("/")
+    module = name if is_elsewhere else path.replace("/", ".")
+    if not is_module_name(module) or module == "__main__":
+        return "write it as package.module, with letters, digits and _"
+    return f"{'go to its folder and ' * is_elsewhere}write plugins=[{module}]"
 
 
 def describe_failure(

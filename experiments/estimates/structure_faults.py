@@ -34,6 +34,9 @@ def check_structure(inspected: InspectedModule) -> None:
     try:
         module = inspected.build(is_perturbed=False).train()
     except Exception as error:
+        name = f"{inspected.group}={inspected.part.kind}: "
+        if isinstance(error, ValueError) and str(error).startswith(name):  # a message of ablab
+            raise ModuleFault(str(error).removeprefix(name)) from error
         raise ModuleFault(
             f"its initial weights cannot be set: {describe_exception(error)}"
         ) from error

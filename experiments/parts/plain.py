@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from experiments.parts.base import NormSlots, Part
 from experiments.parts.cost import Cost
 from experiments.parts.counted_cost import count_cost
-from experiments.parts.plain_rules import check_field_types, check_plain_class, get_own_annotations
+from experiments.parts.plain_rules import (
+    check_field_types,
+    check_plain_class,
+    get_own_annotations,
+    read_writers,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -82,12 +87,13 @@ class PlainPart(Part):
         from experiments.nn.plain_language_model import PlainLanguageModel
         from experiments.nn.plain_module import PlainSource, adapt_module
 
+        name = f"{self.group}={self.kind}"
         source = PlainSource(
-            f"{self.group}={self.kind}",
+            name,
             lambda: self.build_plain(d_model),
             d_model,
             self.keeps_initial_weights,
-            tuple(self.residual_writers),
+            read_writers(name, self.residual_writers),
         )
         if self.group == "language_model":
             return PlainLanguageModel(source)

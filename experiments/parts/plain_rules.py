@@ -67,6 +67,22 @@ def check_field_types(where: str, options: type) -> None:
         raise ValueError(f"{where}: a default has the wrong type: {reason}") from error
 
 
+def read_writers(name: str, value: Any) -> tuple[str, ...]:
+    """Return the names in a part's `residual_writers`; `name` begins the message of an error.
+
+    Raises:
+        ValueError: the value is not a collection of names.
+    """
+    is_collection = isinstance(value, tuple | list | set | frozenset)
+    if not is_collection or not all(isinstance(each, str) for each in value):
+        names = value if isinstance(value, str) else "proj"
+        raise ValueError(
+            f"{name}: residual_writers={value!r} must be a tuple of names; write "
+            f"residual_writers = ({names!r},)"
+        )
+    return tuple(value)
+
+
 def get_own_annotations(options: type) -> dict[str, Any]:
     """Return the annotations of a class that could be fields, without class variables."""
     own = vars(options).get("__annotations__", {})

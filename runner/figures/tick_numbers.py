@@ -3,9 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
+import pandas as pd
+
 from runner.figures.mpl import Axes
 
 MILLION = 1e6
+LINEAR_NOTE = "a linear axis, since values below 0 have no logarithm"
 
 
 def shorten_tick_numbers(axes: Axes) -> None:
@@ -13,6 +16,22 @@ def shorten_tick_numbers(axes: Axes) -> None:
     for axis, limits in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
         if axis.get_scale() == "linear" and max(map(abs, limits)) >= MILLION:
             set_tick_format(axis, short_number)
+
+
+def usable_log(log: str, y: pd.Series, x: pd.Series | None = None) -> str:
+    """Return the axes of `log` (none, x, y, both), except for axes with a value below 0."""
+    values = {"x": x, "y": y}
+    axes = [
+        name
+        for name in ("x", "y")
+        if log in (name, "both") and ((column := values[name]) is None or not (column < 0).any())
+    ]
+    return "both" if len(axes) == 2 else axes[0] if axes else "none"
+
+
+def linear_notes(log: str, used: str) -> list[str]:
+    """Return the note of a figure of which an axis of `log` is not logarithmic."""
+    return [] if used == log else [LINEAR_NOTE]
 
 
 def set_log_axes(axes: Axes, log: str) -> None:

@@ -23,6 +23,25 @@ def check_experiment_header(config: DictConfig, overrides: Sequence[str]) -> Non
         raise ConfigError(f"{prefix}its first line must be `# @package _global_`, then key: value")
 
 
+def check_defaults_order(overrides: Sequence[str]) -> None:
+    """Raise ConfigError if the user's question comes before the one that it extends.
+
+    With `defaults: [_self_, ffn]` all values of ffn would replace those of the file.
+    """
+    path = user_experiment_file(overrides)
+    entries = option_folders.read_yaml(path).get("defaults") if path else None
+    if not isinstance(entries, list) or "_self_" not in entries:
+        return
+    later = entries[entries.index("_self_") + 1 :]
+    names = [each for each in later if isinstance(each, str) and not each.startswith("/")]
+    if names:
+        name = truncate_middle(names[0], 60)
+        raise ConfigError(
+            f"{path}: defaults: {name} comes after _self_, so its values would replace those of "
+            f"this file; write {name} before _self_, as in [{name}, _self_]"
+        )
+
+
 def describe_missing_experiment(config_value: str | None, overrides: Sequence[str]) -> str:
     """Return the error for an experiment that is missing, or whose YAML file names no page.
 

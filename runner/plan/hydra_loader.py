@@ -39,6 +39,7 @@ from runner.plan.hydra_sources import (
     reads_user_files,
     source_folder,
 )
+from runner.plugins import module_hint
 from runner.wording.output import join_names, truncate_middle
 
 COMMAND_LINE_KEYS = ("outputs", "plugins")
@@ -217,9 +218,12 @@ class CheckedLoader(ConfigLoaderImpl):
         for key in COMMAND_LINE_KEYS:
             value = config_values.get(key)
             if key not in typed_keys and value != defaults[key]:
+                hint = (
+                    f"; {module_hint(value)}" if key == "plugins" and isinstance(value, str) else ""
+                )
                 raise ConfigError(
                     f"{key}={truncate_middle(value, 60)} is set{self._name_user_files()}; "
-                    f"set {key} on the command line only"
+                    f"set {key} on the command line only{hint}"
                 )
 
     def _refuse_setting(self, key: str) -> None:

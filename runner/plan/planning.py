@@ -37,7 +37,7 @@ from runner.plan.config_reader import defaults_of_deleted_keys, read_study
 from runner.plan.config_yaml import format_config_yaml
 from runner.plan.data import PreparedData, check_outputs_writable
 from runner.plan.error_messages import as_config_error
-from runner.plan.experiment_checks import check_experiment_header
+from runner.plan.experiment_checks import check_defaults_order, check_experiment_header
 from runner.plan.matching import solved_key
 from runner.plan.missing_preset import check_scale_exists, note_missing_preset
 from runner.plan.plan import Plan, PlannedArm, count_workers, effective_baseline
@@ -75,6 +75,7 @@ def make_plan(
     """
     # Check the header and fill in deleted keys first: the schema needs every key.
     check_experiment_header(config, overrides)
+    check_defaults_order(overrides)
     set_question_name(config, overrides)
     with open_dict(config):
         config.update(defaults_of_deleted_keys(config))

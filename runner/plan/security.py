@@ -109,11 +109,20 @@ def check_yaml_file(path: Path) -> None:
 
 
 def read_text(path: Path) -> str:
-    """Return the text of a user's file. Raises OSError, UnicodeError or ConfigError."""
+    """Return the text of a user's file. Raises OSError, or ConfigError if it is not UTF-8."""
     content = read_bytes(path, MAX_BYTES)
     if content.startswith(codecs.BOM_UTF8):
         raise ConfigError("it starts with a byte order mark; save it as UTF-8 without one")
-    return content.decode("utf-8")
+    if b"\0" in content[:4] or content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ConfigError("its encoding is UTF-16 or UTF-32; save it as UTF-8")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line, byte = content.count(b"\n", 0, error.start) + 1, content[error.start]
+        raise ConfigError(
+            f"line {line} is not in UTF-8, but perhaps in Latin-1 (byte {byte:#x}); save the file "
+            "as UTF-8"
+        ) from error
 
 
 def refuse_misread(node: yaml.ScalarNode) -> None:

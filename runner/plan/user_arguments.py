@@ -5,6 +5,7 @@ from typing import Any
 import yaml
 
 from runner.config import ConfigError
+from runner.plugins import module_hint
 from runner.wording.output import truncate_middle
 
 CONFIG_DIR = "--config-dir"
@@ -33,7 +34,11 @@ def check_plugin_list(text: str, names: Any) -> list[str]:
     """
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ConfigError(
-            f"{truncate_middle(text, 120)}: plugins must be a list of modules, e.g. "
-            "'plugins=[my_package.my_ffn]'"
+            f"{truncate_middle(text, 120)}: plugins must be a list of modules; {_hint(names)}"
         )
     return names
+
+
+def _hint(value: Any) -> str:
+    """Return how to write the list of modules that a user may mean by another value."""
+    return module_hint(value) if isinstance(value, str) else "e.g. plugins=[my_package.my_ffn]"

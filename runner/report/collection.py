@@ -173,7 +173,7 @@ def assemble_record(
     texts = vars(outline) | {
         "not_tested": [*outline.not_tested, *untuned(summary, results, outline.not_tested)],
     }
-    declared = declarations.metrics_of(summary, results["metric"].unique().tolist())
+    declared = declarations.metrics_of(summary, results)
     study = study_record.StudyRecord(
         **{key: value for key, value in summary.items() if key not in KEYS_TO_CONVERT},
         registrations={

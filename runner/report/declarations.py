@@ -8,8 +8,10 @@ declarations of this process count.
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
+
+import pandas as pd
 
 from runner import registry
 from runner.metric_names import DISPLAY, TEXTS, DivergedValue, Metric
@@ -17,23 +19,46 @@ from runner.metric_names import DISPLAY, TEXTS, DivergedValue, Metric
 METRICS_KEY, AFFECTS_KEY = "declared", "affects"  # their keys in study.json
 RECORDED = (*(f.name for f in dataclasses.fields(Metric) if f.name not in TEXTS), *DISPLAY)
 """The fields of a declaration that affect a report."""
+LOSS_UNITS = ("nats/token", "nats/byte", "mse")
+"""The units of ablab's losses, which are never below 0. A task of the user may have another loss,
+such as a log density, whose unit is another one."""
 
 
-def to_record(experiment: str, metrics: Iterable[str]) -> dict[str, Any]:
-    """Return the declarations of these metrics and of the experiment's options, for study.json."""
+def to_record(experiment: str, results: pd.DataFrame) -> dict[str, Any]:
+    """Return the declarations of final values and of the experiment's options, for study.json."""
+    names = sorted({*results["metric"]})
     return {
-        METRICS_KEY: {name: _fields(registry.metric(name)) for name in sorted({*metrics})},
+        METRICS_KEY: {name: _fields(_declared_here(name, results)) for name in names},
         AFFECTS_KEY: registry.affected_metrics(experiment),
     }
 
 
-def metrics_of(summary: Mapping[str, Any], metrics: Iterable[str]) -> dict[str, Metric]:
-    """Return the declarations of these metrics from the summary of a run."""
+def metrics_of(summary: Mapping[str, Any], results: pd.DataFrame) -> dict[str, Metric]:
+    """Return the declarations of the metrics of final values, from the summary of a run."""
     known = summary.get(METRICS_KEY, {})
     return {
-        name: _metric(name, known[name]) if name in known else registry.metric(name)
-        for name in dict.fromkeys(metrics)
+        name: _without_refuted_limit(_metric(name, known[name]), results, name)
+        if name in known
+        else _declared_here(name, results)
+        for name in results["metric"].unique()
     }
+
+
+def _declared_here(name: str, results: pd.DataFrame) -> Metric:
+    """Return this process's declaration of a metric; a loss of the user's own has no limits."""
+    metric = registry.metric(name)
+    units = {str(unit).partition(" of ")[0] for unit in results["unit"][results["metric"] == name]}
+    is_loss = {*metric.unit.split(" or ")} <= {*LOSS_UNITS}
+    if is_loss and not units <= {*LOSS_UNITS}:
+        return dataclasses.replace(metric, lowest=-math.inf, highest=math.inf)
+    return _without_refuted_limit(metric, results, name)
+
+
+def _without_refuted_limit(metric: Metric, results: pd.DataFrame, name: str) -> Metric:
+    """Return a declaration without the lower limit 0 if a value is below it."""
+    if metric.lowest == 0 and (results["value"][results["metric"] == name] < 0).any():
+        return dataclasses.replace(metric, lowest=-math.inf)
+    return metric
 
 
 def affects_of(summary: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:

@@ -37,7 +37,8 @@ class HeadlineComparison:
     unequal       settings that differ in addition to the parts: key -> the two values
     cost_by       the cost that is compared, as in `match.by`; cost_ratio is arm / baseline
     cost          the difference in cost in words; "" if the costs are equal
-    baseline_mean the baseline's mean over the seeds that have a value
+    baseline_mean the baseline's mean over the seeds that have a value; NaN for a metric that may be
+                  below 0, since a share of it means nothing
     display       the unit in which all values of this headline are printed
     """
 
@@ -244,6 +245,7 @@ def _comparison(
     display: DisplayUnit,
 ) -> HeadlineComparison:
     by, ratio = study.fairness.cost_comparison(arm, baseline)
+    baseline_mean = _finite_mean(contrast.baseline)
     return HeadlineComparison(
         headline=headline,
         arm=arm,
@@ -257,7 +259,7 @@ def _comparison(
         cost_by=by,
         cost_ratio=ratio,
         cost=study.fairness.format_cost_difference(arm, baseline),
-        baseline_mean=_finite_mean(contrast.baseline),
+        baseline_mean=baseline_mean if study.starts_at_zero(headline.metric) else nan,
         display=display,
     )
 

@@ -174,6 +174,14 @@ class StudyRecord:
         is_share = declared is not None and (declared.lowest, declared.highest) == (0, 1)
         return quantity.SHARE if is_share and unit in quantity.PURE_NUMBERS else unit
 
+    def starts_at_zero(self, metric: str) -> bool:
+        """Return whether no value of a metric is below 0, so that a share of a value has a sense.
+
+        It is unknown for a metric without a declaration, and then assumed.
+        """
+        declared = self.metric_declarations.get(metric)
+        return declared is None or declared.lowest >= 0
+
     def possible_interval(self, metric: str, low: float, high: float) -> tuple[float, float]:
         """Return the part of a mean's interval that lies within the declared limits of a metric."""
         declared = self.metric_declarations.get(metric)

@@ -85,7 +85,7 @@ def report_study(
             name: dataclasses.asdict(one) for name, one in (registrations or {}).items()
         },
         "looks": dataclasses.asdict(looks) if looks else None,
-        **declarations.to_record(plan.page, results["metric"].unique().tolist()),
+        **declarations.to_record(plan.page, results),
         "trials": trials.assign(
             folder=[os.path.relpath(path, folder) for path in trials.folder]
         ).to_dict("records"),

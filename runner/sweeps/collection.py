@@ -4,7 +4,7 @@ import dataclasses
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +82,7 @@ class RunFiles:
         own = headline.baseline
         baseline = str(own if own in self.summary["arms"] else self.summary["baseline"])
         units = rows["unit"].unique()
-        declared = declarations.metrics_of(self.summary, [headline.metric])
+        declared = declarations.metrics_of(self.summary, rows)
         limits = declared.get(headline.metric, NOTHING_IF_DIVERGED)
         return SweepHeadline(
             experiment=self.experiment,
@@ -187,13 +187,26 @@ def relative_path(path: str, outputs: Path) -> str:
 
 
 def merge_headlines(headlines: Sequence[SweepHeadline]) -> list[SweepHeadline]:
-    """Return the headlines of all points, each once, with the arms of any point."""
-    merged: dict[SweepHeadline, list[str]] = {}
+    """Return the headlines of all points, each once, with the arms and the limits of any point."""
+    merged: dict[SweepHeadline, list[SweepHeadline]] = {}
     for one in headlines:
-        merged.setdefault(dataclasses.replace(one, arms=()), []).extend(one.arms)
+        key = dataclasses.replace(one, arms=(), lowest=None, highest=None)
+        merged.setdefault(key, []).append(one)
     return [
-        dataclasses.replace(one, arms=tuple(dict.fromkeys(arms))) for one, arms in merged.items()
+        dataclasses.replace(
+            key,
+            arms=tuple(dict.fromkeys(arm for one in same for arm in one.arms)),
+            lowest=_widest([one.lowest for one in same], min),
+            highest=_widest([one.highest for one in same], max),
+        )
+        for key, same in merged.items()
     ]
+
+
+def _widest(limits: Sequence[float | None], choose: Callable[[list[float]], float]) -> float | None:
+    """Return the limit that holds at all points; None, no limit, if one point has none."""
+    known = [limit for limit in limits if limit is not None]
+    return choose(known) if len(known) == len(limits) else None
 
 
 def _comparisons(runs: Mapping[int, RunFiles]) -> pd.DataFrame:

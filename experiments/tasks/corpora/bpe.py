@@ -20,15 +20,21 @@ if TYPE_CHECKING:
 
 MIN_VOCABULARY, MAX_VOCABULARY = 257, 65_536
 """The bytes and one merge; and the ids that fit into 16 bits."""
-CHUNK_BYTES = 65_536
-"""Texts are encoded in chunks of lines of about this size."""
+LONGEST_WORD = 60
+"""The most bytes of a match of `WORDS`, without the space before it. Without a limit, the time
+would grow with the square of a line without white space. Characters of 2, 3 or 4 bytes divide it,
+so a long run of them is cut between characters."""
+CHUNK_BYTES, LONGEST_CHUNK = 65_536, 4096 * LONGEST_WORD
+"""Texts are encoded in chunks of lines of about this size. A line beyond the second size is cut
+there, since the package needs 300 bytes of memory for a byte of text."""
 PARALLELISM = "TOKENIZERS_PARALLELISM"
 WORDS = (
-    " ?[A-Za-z\x80-\xff]+| ?[0-9]+| ?[^ \t\n\r\f\vA-Za-z0-9\x80-\xff]+"
-    "|[ \t\n\r\f\v]+(?![^ \t\n\r\f\v])|[ \t\n\r\f\v]+"
-)
+    " ?[A-Za-z\x80-\xff]{1,N}| ?[0-9]{1,N}| ?[^ \t\n\r\f\vA-Za-z0-9\x80-\xff]{1,N}"
+    "|[ \t\n\r\f\v]{1,N}(?![^ \t\n\r\f\v])|[ \t\n\r\f\v]{1,N}"
+).replace("N", str(LONGEST_WORD))
 """A token lies within a match: letters, digits, signs or white space. As in GPT-2, a space belongs
-to the word after it. Every byte above 127 is a letter, so a token may cross characters."""
+to the word after it. Every byte above 127 is a letter, so a token may cross characters. A longer
+run, such as a line of Chinese or base64, is several matches."""
 
 Ids = NDArray[np.uint16]
 
@@ -52,8 +58,7 @@ class Vocabulary:
     def encode(self, text: bytes) -> Ids:
         """Return the ids of a text; the texts of the ids, joined, are the text."""
         with _one_thread():
-            encodings = self.tokenizer.encode_batch([*_chunks(text)])
-        ids = [np.array(encoding.ids, np.uint16) for encoding in encodings]
+            ids = [np.array(self.tokenizer.encode(c).ids, np.uint16) for c in _chunks(text)]
         return np.concatenate(ids) if ids else np.zeros(0, np.uint16)
 
 
@@ -93,9 +98,10 @@ def learn_vocabulary(texts: Sequence[bytes], size: int) -> Vocabulary:
         tokenizer.train_from_iterator((c for text in texts for c in _chunks(text)), trainer)
     n = tokenizer.get_vocab_size()
     if n < size:
+        lower = f"lower it to at most {n}" if n >= MIN_VOCABULARY else "use task.tokenizer=bytes"
         raise ValueError(
             f"task.vocabulary={size}: the training text has only {n} tokens that occur twice; "
-            f"lower it to at most {n}, or give more text"
+            f"{lower}, or give more text"
         )
     tokens = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
     return Vocabulary(tokenizer, [token.encode("latin-1") for token, _ in tokens])
@@ -105,7 +111,8 @@ def _chunks(text: bytes) -> Iterator[str]:
     """Yield a text in chunks that end after a line, with one character for each byte."""
     first = 0
     while first < len(text):
-        end = text.find(b"\n", first + CHUNK_BYTES) + 1 or len(text)
+        last = min(first + LONGEST_CHUNK, len(text))
+        end = text.find(b"\n", first + CHUNK_BYTES, last) + 1 or last
         yield text[first:end].decode("latin-1")
         first = end
 

@@ -91,11 +91,16 @@ def find_files(path: str, results: Path | None = None) -> FoundFiles:
     except RuntimeError as error:  # the home folder of an unknown user, such as ~unknown
         raise ValueError(f"task.path={path!r}: {error}") from error
     if not result.files:
-        raise ValueError(_no_file_message(path, result.skipped, pattern))
+        raise ValueError(_no_file_message(path, whole, result.skipped, pattern))
     return result
 
 
-def _no_file_message(path: str, skipped: Counter[str], pattern: tuple[str, ...]) -> str:
+def _no_file_message(
+    path: str, whole: Path, skipped: Counter[str], pattern: tuple[str, ...]
+) -> str:
+    if os.path.lexists(whole) and not whole.is_dir():
+        what = "a regular file" if whole.exists() else "a link to an existing file"
+        return f"task.path={path!r} is not {what}; give a file, a folder or a glob"
     in_brackets = f" ({describe_skipped(skipped)} left out)" if skipped else ""
     hint = "give a file, a folder or a glob, e.g. 'notes/**/*.md'"
     if skipped[FOLDER]:

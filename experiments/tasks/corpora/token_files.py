@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.tasks.corpora.labels import printable_name
+from runner.config import INTEGER_LIMIT
 from runner.records.files import read_json, write_json
 
 CHUNK_BYTES = 2**24
@@ -140,26 +141,31 @@ def open_token_file(path: Path, dtype: str) -> TokenFile:
     if not stamp[0]:
         raise ValueError(f"{name} is empty")
     try:
-        offset, kind = (0, np.dtype(dtype)) if path.suffix == ".bin" else _read_header(path, name)
+        offset, kind = (0, np.dtype(dtype)) if is_bin(path) else _read_header(path, name, stamp[0])
         with path.open("rb") as file:
             head = file.read(4)
     except OSError as error:
         raise ValueError(f"{name} cannot be read ({error.strerror})") from error
-    if path.suffix == ".bin" and len(head) == 4 and int.from_bytes(head, "little") == LLM_C_MAGIC:
+    if is_bin(path) and len(head) == 4 and int.from_bytes(head, "little") == LLM_C_MAGIC:
         raise ValueError(
             f"{name} has the header of llm.c; remove it: tail -c +1025 {name} > headless.bin"
         )
     n_bytes = stamp[0] - offset
     if n_bytes % kind.itemsize:
         raise ValueError(
-            f"{name} has {n_bytes} bytes of ids, but each {kind} has {kind.itemsize}; set "
+            f"{name} has {n_bytes} bytes, but each {kind} has {kind.itemsize}; set another "
             "task.dtype, or write the file again"
         )
     return TokenFile(str(path.absolute()), kind.name, offset, n_bytes // kind.itemsize, stamp)
 
 
-def _read_header(path: Path, name: str) -> tuple[int, np.dtype[Any]]:
-    """Return the length of the header of a `.npy` file, and the type of its numbers."""
+def is_bin(path: str | Path) -> bool:
+    """Return whether a file is a `.bin`, which does not name the type of its ids."""
+    return Path(path).suffix == ".bin"
+
+
+def _read_header(path: Path, name: str, size: int) -> tuple[int, np.dtype[Any]]:
+    """Return the length of the header of a `.npy` file of `size` bytes, and the type of its ids."""
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
         if not isinstance(array, np.memmap):
@@ -182,6 +188,11 @@ def _read_header(path: Path, name: str) -> tuple[int, np.dtype[Any]]:
         raise ValueError(f"{name} has shape {array.shape}; token ids have one axis")
     if not len(array):
         raise ValueError(f"{name} is empty")
+    if more := size - array.offset - array.nbytes:
+        raise ValueError(
+            f"{name} has {more} bytes after its array; save it again with numpy.save, one array a "
+            "file"
+        )
     return int(array.offset), array.dtype
 
 
@@ -238,10 +249,13 @@ def check_ids(file: TokenFile, content: FileContent, vocabulary: int) -> None:
         (content.largest, content.at_largest),
     ):
         if not 0 <= value < vocabulary:
+            is_possible = 0 <= value < INTEGER_LIMIT
+            repair = f"set task.vocabulary={value + 1}" if is_possible else "correct the file"
+            if is_bin(file.path):
+                repair += ", or another task.dtype"
             raise ValueError(
-                f"{file.name} has the id {value} at token {place}; with task.vocabulary="
-                f"{vocabulary} ids are 0 to {vocabulary - 1}. Raise task.vocabulary, or correct "
-                "task.dtype"
+                f"{file.name} has the id {value} (token {place}), but with task.vocabulary="
+                f"{vocabulary} ids are 0 to {vocabulary - 1}; {repair}"
             )
 
 
@@ -253,7 +267,7 @@ def check_type(file: TokenFile, content: FileContent, vocabulary: int) -> None:
     at most `LARGEST_HIGH_WORD` and an id at an even position is `LEAST_LARGE_ID` or more. Text has
     large ids at both. A `.npy` names its type and is not judged.
     """
-    if Path(file.path).suffix != ".bin":
+    if not is_bin(file.path):
         return
     if file.dtype == "uint16" and vocabulary > 2**16:
         raise ValueError(

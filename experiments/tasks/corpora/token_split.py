@@ -69,7 +69,7 @@ def split_segments(
         if cut >= total:
             raise ValueError(
                 f"task.document_id={document_id}: no document begins in the last "
-                f"{100 * eval_share:g} % of the ids; raise task.eval_share"
+                f"{100 * eval_share:g} % of the ids; correct the id, or raise task.eval_share"
             )
     return cut_segments(whole, cut)
 
@@ -134,9 +134,9 @@ def choose_windows(
     free = windows[~is_known]
     if len(free) < n:
         raise ValueError(
-            f"{n} sequences are needed that share no {length} ids with training, but of "
-            f"{len(windows)} held-out ones {len(free)} do; raise task.length, or hold out other "
-            "tokens"
+            f"{int(is_known.sum())} of {len(windows)} held-out sequences repeat {length} ids of "
+            f"the training data, and {len(free)} are left for task.n_eval={n}. Lower "
+            "task.n_eval, raise task.length, or hold out other data"
         )
     report = pick_evenly(range(len(free)), n)
     rest = [index for index in range(len(free)) if index not in set(report)]

@@ -115,10 +115,8 @@ def _texts(path: str, found_files: FoundFiles) -> Iterator[tuple[Path, bytes]]:
 
 
 def _no_text_message(path: str, found_files: FoundFiles) -> str:
-    n = len(found_files.files)
-    reason = "all of them empty" if found_files.skipped[EMPTY] == n else "none of them holds text"
     skipped = describe_skipped(found_files.skipped)
-    return f"task.path={path!r}: {n} files, {reason} ({skipped} left out); name files with text"
+    return f"task.path={path!r} has no text ({skipped} left out); name files with text"
 
 
 def split_held_out(documents: Sequence[bytes], eval_share: float) -> tuple[bytes, list[bytes]]:

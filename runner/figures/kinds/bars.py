@@ -20,7 +20,7 @@ from runner.figures.sheet import Sheet, make_sheet
 from runner.figures.styles import add_legend
 from runner.figures.templates import levels
 from runner.figures.texts import level_text
-from runner.figures.tick_numbers import set_log_axes
+from runner.figures.tick_numbers import linear_notes, set_log_axes, usable_log
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,13 +89,14 @@ class Bars(MetricFigure):
         n_bars = 1 if x == hue else len(hue_levels)
         by = unique_names(*self.panel, x, hue)
         bands = limited_bands(records, rows, by, required_seeds(self, records))
+        log = usable_log(self.log, rows["value"])
         sheet = make_sheet(
             rows,
             self.panel,
             title=self.title,
             heights=(3.6, 2.4),
             least_width=max(2.6, len(categories) * (0.17 * n_bars + 0.12)),
-            notes=notes,
+            notes=[*notes, *linear_notes(self.log, log)],
         )
         width = 0.8 / n_bars
         for panel in sheet.panels:
@@ -108,7 +109,7 @@ class Bars(MetricFigure):
                 group = BarGroup(chosen, means, x, centres, width, level)
                 group.draw(panel.axes, styles, from_zero=self.from_zero, marked=x != hue)
                 self._add_hover(sheet, panel, group)
-            set_log_axes(panel.axes, self.log)
+            set_log_axes(panel.axes, log)
             label = self.reference_label if panel is sheet.panels[0] else ""
             canvas.add_reference_line(panel.axes, self.reference, label)
             panel.axes.grid(visible=False, axis="x")
@@ -117,7 +118,7 @@ class Bars(MetricFigure):
                     panel.axes.xaxis, list(map(str, categories)), sheet.panel_width(), rotation=30
                 )
             panel.axes.set_xlim(-0.6, len(categories) - 0.4)
-        if self.log == "none":
+        if log == "none":
             self._limit_y(sheet.panels[0].axes, records.limits(rows))  # all panels share it
         if x != hue:
             add_legend(sheet.figure, styles, hue_levels, hue)

@@ -20,7 +20,7 @@ from runner.figures.sheet import MAX_POINTS, Sheet, make_sheet
 from runner.figures.styles import HueStyles, add_legend
 from runner.figures.templates import levels
 from runner.figures.texts import level_text, level_texts
-from runner.figures.tick_numbers import set_log_axes
+from runner.figures.tick_numbers import linear_notes, set_log_axes, usable_log
 from runner.stats.bands import select_seeds
 
 ENDS = "a cross marks where a diverged trial ended"
@@ -71,6 +71,7 @@ class Curve(MetricFigure):
         notes = [*seed_notes(self, records, rows), *([ENDS] if len(ends) else [])]
         if len(ends) and records.is_clipped(rows.loc[ends]).any():
             notes.append(REPLACED)
+        log = usable_log(self.log, rows["value"], rows[x])
         # All means at once: grouping line by line would take most of the time of a figure.
         bands = limited_bands(records, rows, self.group_columns, required_seeds(self, records))
         bands = bands.sort_values(x, ignore_index=True)
@@ -79,14 +80,13 @@ class Curve(MetricFigure):
             self.panel,
             title=self.title,
             heights=HEIGHTS,
-            notes=notes,
+            notes=notes + linear_notes(self.log, log),
             share_x=_similar_ranges(rows, self.panel, x),
         )
         styles = records.hue_styles(rows, hue)
         is_marked = self.has_dots and rows[x].nunique() <= MAX_MARKED
         every = -(-len(bands) // MAX_POINTS) or 1
-        is_log = self.log in ("y", "both")
-        possible = records.limits(rows)
+        possible, is_log = records.limits(rows), log in ("y", "both")
         limit_y(sheet.panels[0].axes, rows, bands, is_log, self.reference, possible)  # all share it
         for panel in sheet.panels:
             mine = select_panel(bands, self.panel, panel.key)
@@ -107,10 +107,10 @@ class Curve(MetricFigure):
                         ended[x], ended["value"], s=34, marker="x", color=colour, zorder=4
                     )
             panel.axes.margins(x=0.03 if is_marked else 0.015)
-            set_log_axes(panel.axes, self.log)
-            if pd.api.types.is_integer_dtype(rows[x]) and self.log not in ("x", "both"):
+            set_log_axes(panel.axes, log)
+            if pd.api.types.is_integer_dtype(rows[x]) and log not in ("x", "both"):
                 panel.axes.locator_params(axis="x", integer=True)
-            if is_marked and self.log in ("x", "both"):
+            if is_marked and log in ("x", "both"):
                 x_values = levels(rows, x)
                 panel.axes.set_xticks(x_values, [f"{value:,.7g}" for value in x_values])
             label = self.reference_label if panel is sheet.panels[0] else ""

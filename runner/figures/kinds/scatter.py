@@ -18,7 +18,7 @@ from runner.figures.sheet import Sheet, make_sheet
 from runner.figures.styles import HueStyles
 from runner.figures.templates import levels
 from runner.figures.texts import level_texts
-from runner.figures.tick_numbers import set_log_axes
+from runner.figures.tick_numbers import linear_notes, set_log_axes, usable_log
 from runner.metric_names import placeholders
 from runner.wording import quantity
 
@@ -55,12 +55,13 @@ class Scatter(MetricFigure):
         ys = records.matching_rows(records.results, self.metric, self.arms)
         xs = records.matching_rows(records.results, self.x, self.arms)
         pairs = self._pairs(ys, xs)
+        log = usable_log(self.log, pairs["value"], pairs["value_x"])
         sheet = make_sheet(
             pairs,
             self.panel,
             title=self.title,
             heights=(4.2, 2.8),
-            notes=seed_notes(self, records, pairs),
+            notes=[*seed_notes(self, records, pairs), *linear_notes(self.log, log)],
         )
         styles, texts = records.hue_styles(pairs, "arm"), level_texts("arm", levels(pairs, "arm"))
         x_label = self.x_label or records.label(self.x, xs)
@@ -78,7 +79,7 @@ class Scatter(MetricFigure):
                     text = f"{hover_text([str(arm), y_label], dict(centre))}; {x_label}: {across}"
                     sheet.add_hover(panel.axes, x, y, text)
             panel.axes.margins(0.14)
-            set_log_axes(panel.axes, self.log)
+            set_log_axes(panel.axes, log)
             label = self.reference_label if panel is sheet.panels[0] else ""
             canvas.add_reference_line(panel.axes, self.reference, label)
             size = np.array([sheet.panel_width(), sheet.heights[panel.row]])

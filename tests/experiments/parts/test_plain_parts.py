@@ -15,6 +15,7 @@ from torch import nn
 from experiments import parts
 from experiments.parts import Cost, NormSlots, Part, part
 from experiments.parts.plain import PlainPart, derive_part
+from experiments.parts.plain_rules import read_writers
 
 
 class Colour(StrEnum):
@@ -124,6 +125,22 @@ def test_a_value_of_the_users_class_wins(name: str, how: str):
     mine = type("Mine", (Plain,), {name: member})
     options = type("Heir", (mine,), {}) if how == "inherited" else mine
     assert getattr(derive_part("ffn", "mine", options)(), name) == value
+
+
+@pytest.mark.parametrize("value", [("out",), ["out"], {"out"}, ()])
+def test_residual_writers_are_a_collection_of_names(value: Any):
+    assert read_writers("ffn=mine", value) == tuple(value)
+
+
+@pytest.mark.parametrize("value", ["out", 3, None, ("out", 3), {"out": 1}, b"out"])
+def test_other_residual_writers_are_refused(value: Any):
+    """A text would be a list of its letters."""
+    mine: Any = derive_part("ffn", "mine", type("Mine", (Plain,), {"residual_writers": value}))()
+    with pytest.raises(ValueError, match=r"^ffn=mine: residual_writers=.* a tuple of names") as e:
+        mine.build(8)
+    assert str(e.value).endswith(
+        f"write residual_writers = ({'out' if value == 'out' else 'proj'!r},)"
+    )
 
 
 @pytest.mark.parametrize("default", [True, False])

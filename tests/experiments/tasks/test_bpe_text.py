@@ -65,6 +65,54 @@ def test_the_texts_of_the_tokens_are_the_text():
         assert int(vocabulary.sizes()[ids].sum()) == len(text)
 
 
+LONG_RUNS = {
+    "one letter": b"a" * 3000,
+    "digits": b" " + b"0123456789" * 300,
+    "signs": b"-=" * 1500,
+    "white space": b" " * 1000 + b"word" + b" \t" * 900,
+    "base64": random.Random(0).randbytes(3000).hex().encode(),
+    "Chinese": "日本語文".encode() * 300,
+    "not UTF-8": b"\x80" * 1000 + b"\xff" * 500,
+}
+
+
+@pytest.mark.parametrize("text", LONG_RUNS.values(), ids=LONG_RUNS)
+def test_a_long_run_is_several_words_and_keeps_its_bytes(text: bytes):
+    vocabulary = bpe.learn_vocabulary([words(1).encode(), text], 300)
+    pieces = vocabulary.tokenizer.pre_tokenizer.pre_tokenize_str(text.decode("latin-1"))
+    lengths = [len(piece) for piece, _ in pieces]
+    assert max(lengths) <= bpe.LONGEST_WORD + 1  # the space before a word is not counted
+    assert b"".join(vocabulary.texts[i] for i in vocabulary.encode(text)) == text
+
+
+def test_a_long_run_of_characters_is_cut_between_them(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(bpe, "LONGEST_CHUNK", 2 * bpe.LONGEST_WORD)
+    for character in "é", "語", "😀":
+        text = (character * 200).encode()
+        vocabulary = bpe.learn_vocabulary([text], 258)
+        for chunk in bpe._chunks(text):
+            for piece, _ in vocabulary.tokenizer.pre_tokenizer.pre_tokenize_str(chunk):
+                piece.encode("latin-1").decode()
+
+
+def test_words_within_the_limit_are_as_without_one(monkeypatch: pytest.MonkeyPatch):
+    text = (words(1) + " " * 50 + "x" * 60 + " " + "y" * 60 + "\n\n  z 7 -- ").encode()
+    vocabulary = bpe.learn_vocabulary([text], 400)
+    monkeypatch.setattr(bpe, "WORDS", bpe.WORDS.replace(f"{{1,{bpe.LONGEST_WORD}}}", "+"))
+    without = bpe.learn_vocabulary([text], 400)
+    assert vocabulary.texts == without.texts
+    assert vocabulary.encode(text).tolist() == without.encode(text).tolist()
+
+
+def test_a_chunk_is_bounded_and_ends_after_a_line_if_it_can(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(bpe, "CHUNK_BYTES", 10)
+    monkeypatch.setattr(bpe, "LONGEST_CHUNK", 20)
+    text = b"a line of 17 bytes\n" * 2 + b"b" * 50 + b"\nend"
+    chunks = [chunk.encode() for chunk in bpe._chunks(text)]
+    assert b"".join(chunks) == text
+    assert [len(chunk) for chunk in chunks] == [19, 19, 20, 20, 11, 3]
+
+
 def test_a_vocabulary_is_the_same_for_another_order_of_the_texts():
     texts = [words(seed).encode() for seed in range(6)]
     first = bpe.learn_vocabulary(texts, 500).texts
@@ -243,6 +291,11 @@ def test_a_bad_vocabulary_is_refused(values: dict[str, object], message: str):
 def test_a_vocabulary_that_the_text_cannot_fill_is_refused(folder: Path, tmp_path: Path):
     with pytest.raises(ValueError, match=r"task.vocabulary=60000: the training text has only \d+"):
         options(folder, vocabulary=60000).prepare(tmp_path)
+
+
+def test_a_text_without_any_merge_is_left_to_bytes():
+    with pytest.raises(ValueError, match=r"only 256 tokens .*; use task.tokenizer=bytes, or give"):
+        bpe.learn_vocabulary([b"1a-" * 100], 257)
 
 
 def test_without_the_package_there_is_one_line(monkeypatch: pytest.MonkeyPatch):

@@ -1,6 +1,7 @@
 """Token ids from files: their form, the split, batches, losses, and memory."""
 
 import dataclasses
+import io
 import json
 import math
 import os
@@ -132,7 +133,10 @@ def test_the_split_is_disjoint_by_brute_force(tmp_path: Path):
 def test_training_on_the_held_out_ids_is_refused(tmp_path: Path):
     half = ids_of(1000)
     tokens = options(write(tmp_path / "a.bin", np.concatenate([half, half])), eval_share=0.5)
-    with pytest.raises(ValueError, match="of 40 held-out ones 0 do"):
+    with pytest.raises(
+        ValueError,
+        match=r"40 of 40 held-out sequences repeat 8 ids of the training data, and 0 are left",
+    ):
         tokens.prepare(tmp_path / "c")
 
 
@@ -266,12 +270,16 @@ def bad_files(folder: Path) -> dict[str, tuple[str, dict[str, Any]]]:
     """Write bad files and return, for each, the message and options."""
     archive = folder / "archive.npz"
     np.savez(archive, ids=ids_of(90))
+    arrays = io.BytesIO()
+    for _ in range(2):
+        np.save(arrays, np.arange(10))
+    two_arrays = arrays.getvalue()
     cases: dict[str, tuple[Any, str, dict[str, Any]]] = {
         "empty.bin": (b"", "empty.bin is empty", {}),
-        "odd.bin": (b"abc", "3 bytes of ids, but each uint16 has 2", {}),
+        "odd.bin": (b"abc", "3 bytes, but each uint16 has 2", {}),
         "odd32.bin": (
             b"abcdef",
-            "6 bytes of ids, but each uint32 has 4",
+            "6 bytes, but each uint32 has 4",
             {"dtype": IdType.uint32},
         ),
         "short.bin": (ids_of(8), "no file has the 9 ids to train on", {}),
@@ -284,12 +292,20 @@ def bad_files(folder: Path) -> dict[str, tuple[str, dict[str, Any]]]:
         "scalar.npy": (np.array(3), r"no \.npy file|has shape \(\)", {}),
         "objects.npy": (np.array([{}, 1], object), "it has Python objects, which are not read", {}),
         "fake.npy": (b"not numpy", "is no .npy file of token ids", {}),
-        "negative.npy": (np.array([3] * 99 + [-1]), "the id -1 at token 99", {}),
-        "large.bin": (
-            np.array([3] * 77 + [500] * 30, np.uint16),
-            "the id 500 at token 77; with task.vocabulary=500 ids are 0 to 499",
+        "negative.npy": (
+            np.array([3] * 99 + [-1]),
+            r"the id -1 \(token 99\), but .*; correct the file$",
             {},
         ),
+        "large.bin": (
+            np.array([3] * 77 + [500] * 30, np.uint16),
+            r"the id 500 \(token 77\), but with task.vocabulary=500 ids are 0 to 499; set "
+            "task.vocabulary=501, or another task.dtype$",
+            {},
+        ),
+        "large.npy": (np.array([3] * 99 + [500]), "set task.vocabulary=501$", {}),
+        "huge.npy": (np.array([3] * 99 + [2**40]), "0 to 499; correct the file$", {}),
+        "more.npy": (two_arrays, "208 bytes after its array; save it again", {}),
         "llmc.bin": (
             np.array([token_files.LLM_C_MAGIC] * 300, np.int32),
             r"has the header of llm\.c; remove it: tail -c \+1025",
@@ -314,6 +330,7 @@ NAMES = (
     *("empty.bin", "odd.bin", "odd32.bin", "short.bin", "few.bin", "text.txt", "float.npy"),
     *("big.npy", "two.npy", "none.npy", "scalar.npy", "objects.npy", "fake.npy", "negative.npy"),
     *("large.bin", "llmc.bin", "archive.npy", "missing.bin"),
+    *("large.npy", "huge.npy", "more.npy"),
 )
 
 

@@ -4,9 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.collections import PolyCollection
+from matplotlib.text import Text
 
 from runner.figures.data import Records
 from runner.figures.limits import limited_bands
+from runner.figures.tick_numbers import LINEAR_NOTE
 from runner.metric_names import Metric
 from tests.support.drawing import draw_figure
 
@@ -38,6 +40,37 @@ def test_the_band_of_a_share_stays_within_0_and_1() -> None:
     low, high = draw_figure(records, kind="curve", metric="m").axes[0].get_ylim()
     assert -0.05 < low <= 0
     assert 1 <= high < 1.05
+
+
+@pytest.mark.parametrize("log", ["y", "both"])
+def test_values_below_zero_have_a_linear_axis(log: str) -> None:
+    """A logarithmic axis would drop them without a word."""
+    records = make_records({1: (5.0, 5.1), 10: (-0.5, -0.4), 100: (-2.0, -2.1)})
+    picture = draw_figure(records, kind="curve", metric="m", log=log)
+    axes = picture.axes[0]
+    assert axes.get_yscale() == "linear"
+    assert axes.get_ylim()[0] < -2.1
+    assert axes.get_xscale() == ("log" if log == "both" else "linear")
+    texts = [text.get_text() for text in picture.findobj(Text)]
+    assert LINEAR_NOTE in texts
+    positive = make_records({1: (5.0, 5.1), 10: (0.5, 0.0)})
+    assert draw_figure(positive, kind="curve", metric="m", log=log).axes[0].get_yscale() == "log"
+
+
+@pytest.mark.parametrize("kind", ["bars", "scatter"])
+def test_other_kinds_have_a_linear_axis_too(kind: str) -> None:
+    rows = [
+        ("a", seed, metric, value, "1")
+        for seed, value in enumerate((-1.0, -1.2))
+        for metric in ("m", "other")
+    ]
+    results = pd.DataFrame(rows, columns=["arm", "seed", "metric", "value", "unit"])
+    history = pd.DataFrame(columns=["arm", "seed", "step", "metric", "value"])
+    keys = {"x": "other", "log": "both"} if kind == "scatter" else {"log": "y"}
+    records = Records(results, history, ["a"])
+    axes = draw_figure(records, kind=kind, metric="m", **keys).axes[0]
+    assert (axes.get_xscale(), axes.get_yscale()) == ("linear", "linear")
+    assert axes.get_ylim()[0] < -1.2
 
 
 def test_one_seed_still_has_no_band() -> None:

@@ -48,7 +48,15 @@ TYPED = {  # refused before Hydra composes anything
     "~training": "training cannot be left out",
     "~plugins": "or leave plugins out",
     "plugins=null": "name importable modules, e.g. 'plugins=[my_package.my_ffn]'",
-    "plugins=[__main__]": "'__main__' is not a module",
+    "plugins=[__main__]": "'__main__' is not a module; write it as package.module",
+    "plugins=[pa.py]": "plugins: 'pa.py' is not a module; write plugins=[pa]",
+    "plugins=[./pa]": "plugins: './pa' is not a module; write plugins=[pa]",
+    "plugins=[mine/pa.py]": "'mine/pa.py' is not a module; write plugins=[mine.pa]",
+    "plugins=[../pa]": "'../pa' is not a module; go to its folder and write plugins=[pa]",
+    "plugins=[/far/pa.py]": "is not a module; go to its folder and write plugins=[pa]",
+    "plugins=[my-part]": "'my-part' is not a module; write it as package.module, with letters",
+    "plugins=pa.py": "plugins=pa.py: plugins must be a list of modules; write plugins=[pa]",
+    "plugins=3": "plugins must be a list of modules; e.g. plugins=[my_package.my_ffn]",
     "+arms.x=[ffn=dense,a=b]": '\'+arms.x=["ffn=dense","a=b"]\'',
     "+arms.x=[ffn=dense],[ffn=relu]": '\'+arms.x=["ffn=dense"],["ffn=relu"]\'',
     "training.lr=1e-3,2e-3,": "write a value on both sides of each comma",
@@ -302,6 +310,35 @@ def test_a_declared_part_that_a_file_of_ours_would_hide_is_refused(monkeypatch):
     assert find_faults(ending) == []
 
 
+def test_plugins_in_a_yaml_file_are_written_on_the_command_line(tmp_path: Path):
+    ending, _ = planned_own(tmp_path, "plugins: pa.py\n")
+    assert "iment/my.yaml; set plugins on the command line only; write plugins=[pa]" in (
+        ending.message
+    )
+
+
+@pytest.mark.parametrize(
+    ("encoding", "said"),
+    [
+        ("utf-16", "its encoding is UTF-16 or UTF-32; save it as UTF-8"),
+        ("utf-16-le", "its encoding is UTF-16 or UTF-32; save it as UTF-8"),
+        ("utf-32", "its encoding is UTF-16 or UTF-32; save it as UTF-8"),
+        ("latin-1", "line 3 is not in UTF-8, but perhaps in Latin-1 (byte 0xf6); save the file"),
+        ("utf-8-sig", "it starts with a byte order mark; save it as UTF-8 without one"),
+    ],
+)
+def test_a_file_that_is_not_utf_8_is_named_with_its_encoding(
+    tmp_path: Path, encoding: str, said: str
+):
+    path = tmp_path / "mine" / "experiment" / "my.yaml"
+    path.parent.mkdir(parents=True)
+    text = "# @package _global_\ndefaults: [moe, _self_]\nquestion: größer?\n"
+    path.write_bytes(text.encode(encoding))
+    ending = run_in_process(["--config-dir=mine", "experiment=my", *MOE[1:]])
+    assert ending.message.startswith(f"mine/experiment/my.yaml: {said}")
+    assert find_faults(ending) == []
+
+
 @pytest.mark.some(3)
 @pytest.mark.parametrize(
     ("head", "said"),
@@ -311,6 +348,7 @@ def test_a_declared_part_that_a_file_of_ours_would_hide_is_refused(monkeypatch):
             "# @package _global_\ndefaults: [my]\n",
             "or include each other in a circle; name each option once",
         ),
+        ("# @package _global_\ndefaults: [_self_, moe]\n", "write moe before _self_, as in [moe, "),
         ("# @package _global_\ndefaults: moe\n", "defaults: an entry is"),
         ("# @package _global_\ndefaults: [{a: 1, b: 2}]\n", "defaults: an entry is"),
         (

@@ -1,6 +1,7 @@
 """The sentences of a headline: one case a rule, on studies with known differences."""
 
 import dataclasses
+import math
 import re
 from typing import Any
 
@@ -52,6 +53,15 @@ def said(record: StudyRecord) -> str:
 def test_the_answer_to_the_title(shift: float, yes: Any, begins: str):
     headline = dataclasses.replace(LOSS, yes_if=yes)
     assert said(study(arms(new=shift), [headline])).startswith(begins)
+
+
+def test_a_loss_that_may_be_negative_has_no_share_of_its_mean():
+    """2 % of a log density of -3, or of a mean near 0, says nothing about a difference."""
+    columns = {key: values - 2 for key, values in arms(new=-0.02).items()}
+    for lowest, begins in ((0.0, "Yes, a lot: "), (-math.inf, "Yes: ")):
+        declared = {"val/loss": Metric(DivergedValue.start, lowest=lowest)}
+        record = study(columns, [LOSS], metric_declarations=declared)
+        assert said(record).startswith(begins)
 
 
 def test_amounts_are_positive_and_their_intervals_turn_with_them():

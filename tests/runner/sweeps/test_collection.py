@@ -1,5 +1,6 @@
 """The runs of a sweep: whose comparisons count, and which are damaged."""
 
+import dataclasses
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 
 from runner.config import ConfigError
-from runner.sweeps.collection import collect_sweep, leave_out_smoke_runs
+from runner.sweeps.collection import collect_sweep, leave_out_smoke_runs, merge_headlines
 from runner.sweeps.outcomes import PointOutcome
 from runner.sweeps.points import SweepPoint
 from runner.sweeps.report import report_sweep
@@ -17,6 +18,7 @@ from tests.support.finished_study import (  # noqa: F401
     copied_run_folder,
     finished_study_folder,
 )
+from tests.support.sample_sweep import LOSS
 
 
 def runs_of(*scales: str) -> Any:
@@ -70,3 +72,13 @@ def test_a_damaged_run_is_a_failed_point_and_the_others_have_a_page(
     assert [(one.state, one.run) for one in record.points] == [("done", "run"), ("failed", "")]
     with pytest.raises(ConfigError, match="Point 1 is left out"):
         collect_sweep(outcomes[1:], outputs=outputs, title="", command="", notes=[])
+
+
+def test_a_headline_has_the_limits_that_hold_at_all_points() -> None:
+    """A loss of the user's own may be below 0 at some points only."""
+    limited = dataclasses.replace(LOSS, lowest=0.0, arms=("a", "b"))
+    free = dataclasses.replace(LOSS, lowest=None, arms=("b", "c"))
+    (merged,) = merge_headlines([limited, free])
+    assert (merged.lowest, merged.arms) == (None, ("a", "b", "c"))
+    (merged,) = merge_headlines([limited, limited])
+    assert (merged.lowest, merged.highest) == (0.0, None)

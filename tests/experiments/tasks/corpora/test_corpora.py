@@ -1,6 +1,7 @@
 """Corpora: reading, splitting, and rereading after changes."""
 
 import ast
+import os
 import subprocess
 import sys
 import threading
@@ -204,7 +205,7 @@ def test_one_file_is_cut_and_several_are_not() -> None:
     ("files", "name", "changes", "message"),
     [
         ({}, "*.txt", {}, "matches no file"),
-        ({"a.txt": ""}, "*.txt", {}, "1 files, all of them empty"),
+        ({"a.txt": ""}, "*.txt", {}, r"has no text \(1 empty file left out\); name"),
         ({"a.txt": "z" * 800}, "a.txt", {}, "text: 6 sequences are needed .* there are 0"),
         ({"a.txt": words(0, 30)}, "a.txt", {"n_eval": 50}, r"held out, but 50 .* need 850"),
         ({"a.txt": words(0, 20)}, "a.txt", {"eval_share": 0.95}, "bytes to train on are too few"),
@@ -218,6 +219,17 @@ def test_errors_are_one_line_with_values(
     with pytest.raises(ValueError, match=message) as error:
         text(tmp_path / name, **changes).prepare(tmp_path / "c")
     assert "\n" not in str(error.value)
+
+
+def test_what_is_no_file_says_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "dead.txt").symlink_to("nothing")
+    (tmp_path / "loop.txt").symlink_to("loop.txt")
+    os.mkfifo(tmp_path / "pipe.txt")
+    cases = {"dead": "a link to an existing file", "loop": "", "pipe": "a regular file; give"}
+    for name, what in cases.items():
+        with pytest.raises(ValueError, match=f"{name}.txt' (is not {what}|.*link)") as error:
+            text(tmp_path / f"{name}.txt").prepare(tmp_path / "c")
+        assert "\n" not in str(error.value)
 
 
 def test_an_unreadable_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
