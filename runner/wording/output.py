@@ -142,6 +142,8 @@ def describe_error(error: BaseException) -> str:
         lines = str(error).strip().splitlines()
     except Exception:
         lines = []
+    if isinstance(error, SystemExit):  # its text is an exit code
+        return "SystemExit: the code called sys.exit"
     kind = type(error).__name__
     return truncate_middle(f"{kind}: {lines[0]}" if lines else kind)
 
