@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType, ModuleType
 
 from runner.config import ConfigError
-from runner.wording.output import truncate_middle
+from runner.wording.output import describe_exit, truncate_middle
 
 LIBRARIES = frozenset(
     (
@@ -73,9 +73,9 @@ def describe_failure(
     # A library may raise the error: the user's own line is more use.
     frames = [step for step in steps if is_of_user(step[0])] or steps
     place = describe_place(*frames[-1]) if frames else ""
-    what = "it calls sys.exit"
-    if not isinstance(error, SystemExit):
-        what = f"{type(error).__name__}: {reason or 'no reason given'}"
+    what = f"{type(error).__name__}: {reason or 'no reason given'}"
+    if isinstance(error, SystemExit):
+        what = f"it calls {describe_exit(error)}"
     return f" cannot be imported: {what}{place and f' ({place})'}"
 
 

@@ -228,7 +228,9 @@ def call_user_code(where: str, function: Callable[..., Any], *args: Any, **more:
         if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
             raise
         text = f"{type(error).__name__}: {error}".partition("\n")[0]
-        reason = "called sys.exit" if isinstance(error, SystemExit) else f"failed with {text}"
+        reason = f"failed with {text}"
+        if isinstance(error, SystemExit):
+            reason = f"called sys.exit({error.code!r})" if error.code else "called sys.exit"
         trace = error.__traceback__ and error.__traceback__.tb_next
         if trace is not None:  # the frame of the function, unless its arguments were wrong
             name = Path(trace.tb_frame.f_code.co_filename).name

@@ -14,7 +14,7 @@ from typing import Any
 from runner import registry
 from runner.config import ConfigError
 from runner.plugins import describe_place, is_of_user, module_of
-from runner.wording.output import describe_error, truncate_middle
+from runner.wording.output import describe_error, describe_exit, truncate_middle
 
 RULES_MODULE = "experiments.rules"
 """The checks that options share; an error of theirs is a broken rule, in its own words."""
@@ -66,7 +66,7 @@ def describe_user_error(error: BaseException, *, is_within: bool = False) -> str
 def describe_failure(error: BaseException) -> str:
     """Return the end of a sentence on a call that raised an error."""
     if isinstance(error, SystemExit):
-        return "called sys.exit"
+        return f"called {describe_exit(error)}"
     kind = type(error).__name__
     text = " ".join(describe_error(error).split()).removeprefix(kind).removeprefix(": ")
     return f"failed with {truncate_middle(f'{kind}: {text}' if text else kind, MAX_QUOTE)}"

@@ -12,6 +12,7 @@ from runner.config import ConfigError, StudyError
 from runner.plan.error_messages import explain
 from runner.plan.member_checks import check_cost
 from runner.plan.user_code import describe_user_error
+from runner.wording.output import describe_error
 from tests.support.user_plugin import (
     BUILD,
     IMPORT,
@@ -207,3 +208,8 @@ def test_a_finished_message_keeps_the_error_that_it_quotes():
     assert explain(ConfigError(text)) == (text, 2)
     assert explain(StudyError(text)) == (text, 1)
     assert "unhashable" not in explain(TypeError("unhashable type: 'list'"), planning=True)[0]
+
+
+def test_an_exit_of_a_trial_is_an_error_with_words():
+    assert describe_error(SystemExit(0)) == "SystemExit: the code called sys.exit"
+    assert describe_error(SystemExit("bye")) == "SystemExit: the code called sys.exit('bye')"
