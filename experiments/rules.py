@@ -54,9 +54,9 @@ def check_name_is_free(
     if is_same and not is_double:
         return
     owner = other.__module__
-    in_line = f", in line {line}" if is_double else ""
+    in_line = f" in line {line}" if is_double else ""
     raise NameTakenError(
-        f"{where}: {owner} has {has} already{in_line}; choose another in {options.__module__}",
+        f"{where}: {owner} has {has}{in_line} already; choose another in {options.__module__}",
         owner,
     )
 
