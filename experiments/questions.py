@@ -6,7 +6,13 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeVar
 
-from experiments.rules import check_dataclass, check_name_is_free, check_option_name
+from experiments.rules import (
+    NOT_GIVEN,
+    check_dataclass,
+    check_name_is_free,
+    check_names_are_given,
+    check_option_name,
+)
 
 PACKAGE = __name__.rpartition(".")[0]
 
@@ -41,13 +47,14 @@ class Question:
 Q = TypeVar("Q", bound=type)
 
 
-def question(name: str) -> Callable[[Q], Q]:
+def question(name: str = NOT_GIVEN) -> Callable[[Q], Q]:
     """Register a dataclass as the options of an experiment: `@question("moe")`.
 
     Raises:
         ValueError: the class is not a dataclass that extends `Question`, its module has another
             question, or another question has this name.
     """
+    check_names_are_given('@question("mine")', name)
 
     def register(options: Q) -> Q:
         where = f"@question({name!r}) on {options.__name__}"
@@ -58,6 +65,7 @@ def question(name: str) -> Callable[[Q], Q]:
         if options.__module__.rpartition(".")[0] != PACKAGE:
             # A plug-in may not use a built-in name, so built-in questions are registered first.
             load()
+            check_members(where, options)
         names = [key for key, known in QUESTIONS.items() if known.__module__ == options.__module__]
         if names not in ([], [name]):
             raise ValueError(
@@ -69,6 +77,20 @@ def question(name: str) -> Callable[[Q], Q]:
         return options
 
     return register
+
+
+def check_members(where: str, options: type[Question]) -> None:
+    """Raise ValueError where a member of a plug-in's question is not as `Question` describes it."""
+    rules = importlib.import_module(f"{PACKAGE}.class_rules")  # by name: no trial depends on it
+    rules.check_class_values(where, options, has_body=bool, pairs=bool, timed=bool)
+    names = rules.check_names(where, "parts", options.parts)
+    groups = (*importlib.import_module(f"{PACKAGE}.parts").PARTS, "task")
+    if unknown := set(names) - set(groups):
+        raise ValueError(
+            f"{where}: parts has {min(unknown)!r}, and there are only {', '.join(groups)}"
+        )
+    rules.check_function(where, "check", options.check, ("self", "groups"))
+    rules.check_fields(where, options, Question)
 
 
 def measurement_only(*affects: str) -> dict[str, tuple[str, ...]]:

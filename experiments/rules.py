@@ -1,10 +1,15 @@
 """Checks that several options share; each message names the field, its value and the rule."""
 
 import re
+import sys
+import weakref
 from collections.abc import Mapping
 from dataclasses import fields
+from types import CodeType
 from typing import Any
 
+NOT_GIVEN: Any = None
+"""The default of a decorator's name, so that a name that is left out has an error of its own."""
 READ_AS_VALUES = ("null", "true", "false", "nan", "inf")
 """Words that Hydra reads as a value and not as a name, in any case."""
 
@@ -24,19 +29,51 @@ class NameTakenError(ValueError):
         self.owner = owner
 
 
+PLACES: "weakref.WeakKeyDictionary[type, tuple[CodeType, int]]" = weakref.WeakKeyDictionary()
+"""Registered classes, each with the compiled code and the line that registered it."""
+
+
 def check_name_is_free(
     where: str, options: type, other: type | None, has: str = "this kind"
 ) -> None:
     """Raise NameTakenError where `other`, the class that has a name already, is another class.
 
-    A module that is imported twice registers the same class twice. `where` begins the message, and
-    `has` names what both have.
+    A module that is imported twice registers the same class twice: each import compiles its code
+    again. A module that has two classes registers them from the same code, in two lines.
+
+    A decorator calls this function directly. `where` begins the message, and `has` names what both
+    have.
     """
-    if other and (other.__module__, other.__name__) != (options.__module__, options.__name__):
-        owner = other.__module__
-        raise NameTakenError(
-            f"{where}: {owner} has {has} already; choose another in {options.__module__}", owner
-        )
+    caller = sys._getframe(2)  # applies the decorator
+    place = PLACES[options] = (caller.f_code, caller.f_lineno)
+    if other is None or other is options:
+        return
+    code, line = PLACES.get(other, (None, 0))
+    is_same = (other.__module__, other.__name__) == (options.__module__, options.__name__)
+    is_double = code is place[0] and line != place[1]
+    if is_same and not is_double:
+        return
+    owner = other.__module__
+    in_line = f" in line {line}" if is_double else ""
+    raise NameTakenError(
+        f"{where}: {owner} has {has}{in_line} already; choose another in {options.__module__}",
+        owner,
+    )
+
+
+def check_names_are_given(decorator: str, *names: object) -> None:
+    """Raise ValueError where a decorator is used without the names that it needs.
+
+    `decorator` is how it is written, such as `@task("mine")`.
+    """
+    mark = decorator.partition("(")[0]
+    for name in names:
+        if isinstance(name, type):
+            raise ValueError(f"{mark} on {name.__name__} has no name; write {decorator}")
+        if name is None:
+            raise ValueError(f"{mark} has no name; write {decorator} above the class")
+        if not isinstance(name, str):
+            raise ValueError(f"{mark}: {name!r} is not a name; write {decorator} above the class")
 
 
 def check_option_name(where: str, name: str) -> None:

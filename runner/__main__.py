@@ -62,6 +62,12 @@ def main() -> None:
         from runner.plan.error_messages import explain
 
         print_and_exit(*explain(error, planning=True))
+    except SystemExit as error:  # of this command, unless a user's code has called sys.exit
+        from runner.plan.user_code import describe_user_error
+
+        if full_error or not (message := describe_user_error(error)):
+            raise
+        print_and_exit(message, 2)
 
 
 def run_main_process() -> None:

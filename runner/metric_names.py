@@ -93,11 +93,39 @@ class Metric:
     exchangeable: str = field(default="", kw_only=True, compare=False)
 
     def __post_init__(self) -> None:
+        for name, kinds in FIELD_TYPES.items():
+            value = getattr(self, name)
+            if not isinstance(value, kinds) or (kinds is NUMBER and isinstance(value, bool)):
+                words = {
+                    DivergedValue: "such as DivergedValue.kept",
+                    bool: "True or False",
+                    str: "a text",
+                }
+                raise ValueError(f"Metric: {name}={value!r} must be {words.get(kinds, 'a number')}")
+        if not self.lowest <= self.highest:
+            raise ValueError(f"Metric: lowest={self.lowest} is above highest={self.highest}")
+        if self.exchangeable not in ("", "expert", "head"):
+            raise ValueError(
+                f"Metric: exchangeable={self.exchangeable!r} must be expert, head or empty"
+            )
         if (self.diverged is DivergedValue.fixed) != math.isfinite(self.value):
             raise ValueError("`value` is needed for a `fixed` metric, and allowed for no other")
         if self.better not in ("less", "greater", ""):
             raise ValueError(f"better={self.better!r} must be less, greater or empty")
 
+
+NUMBER = (int, float)
+FIELD_TYPES: Mapping[str, Any] = {
+    "diverged": DivergedValue,
+    "value": NUMBER,
+    "deterministic": bool,
+    **dict.fromkeys(
+        ("curve", "meaning", "unit", "formula", "source", "better", "label", "exchangeable"), str
+    ),
+    "lowest": NUMBER,
+    "highest": NUMBER,
+}
+"""The type of each field of `Metric`."""
 
 DISPLAY = ("label", "lowest", "highest", "exchangeable")
 """The fields of `Metric` that a report shows or draws with."""

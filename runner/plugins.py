@@ -9,10 +9,18 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 
 from runner.config import ConfigError
-from runner.wording.output import truncate_middle
+from runner.wording.output import describe_exit, truncate_middle
+
+LIBRARIES = frozenset(
+    (
+        *("ablab", "runner", "experiments", "hydra", "omegaconf", "antlr4", "yaml"),
+        *("hydra_plugins", "numpy", "torch", "tokenizers", "jaxtyping", "beartype"),
+    )
+)
+"""Packages that ablab calls itself, so that their functions are never the user's."""
 
 
 def describe_import_error(error: ImportError) -> str:
@@ -76,9 +84,32 @@ def describe_failure(
         return f" cannot be imported: {reason}"  # which names file and line
     if isinstance(error, ValueError) and str(error).startswith("@"):  # of ablab's decorators
         return f": {truncate_middle(error, 220)}"
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-    return f" cannot be imported: {type(error).__name__}: {reason or 'no reason given'}{place}"
+    steps = list(traceback.walk_tb(error.__traceback__))
+    # A library may raise the error: the user's own line is more use.
+    frames = [step for step in steps if is_of_user(step[0])] or steps
+    place = describe_place(*frames[-1]) if frames else ""
+    what = f"{type(error).__name__}: {reason or 'no reason given'}"
+    if isinstance(error, SystemExit):
+        what = f"it calls {describe_exit(error)}"
+    return f" cannot be imported: {what}{place and f' ({place})'}"
+
+
+def describe_place(frame: FrameType, line: int) -> str:
+    """Return the file and line of a step of a traceback."""
+    return f"{Path(frame.f_code.co_filename).name}, line {line}"
+
+
+def module_of(frame: FrameType) -> str:
+    """Return the name of the module whose code a frame runs."""
+    name, spec = frame.f_globals.get("__name__", ""), frame.f_globals.get("__spec__")
+    return str(spec.name if name == "__main__" and spec else name)  # as of `python -m runner`
+
+
+def is_of_user(frame: FrameType) -> bool:
+    """Return whether a frame runs code of the user, and not a generated `__init__`."""
+    top = module_of(frame).partition(".")[0]
+    is_known = top in LIBRARIES or (top in sys.stdlib_module_names and top != "__main__")
+    return bool(top) and not is_known and frame.f_code.co_filename != "<string>"
 
 
 def check_source(name: str, module: ModuleType) -> None:

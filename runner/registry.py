@@ -5,6 +5,7 @@ There are two other interfaces: trials use `runner.trial.science`, and plans est
 """
 
 import contextlib
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -12,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from experiments import parts as science_parts
 from experiments import tasks
+from experiments.class_rules import check_function
 from experiments.metrics import METRICS
-from experiments.parts import body, plain
+from experiments.parts import Cost, NormSlots, body, plain
 from experiments.questions import QUESTIONS, Question
 from experiments.rules import NameTakenError
+from experiments.tasks import Sizes
 from runner import config
 from runner.config import Evaluation
-from runner.metric_names import find_metric
+from runner.metric_names import Metric, find_metric
 from runner.trial.science import (
     all_questions,
     costs,
@@ -31,19 +34,27 @@ from runner.trial.science import (
     stage,
 )
 
+METRIC_NAME = re.compile(r"[\w.*-]+(/[\w.*-]+)*")
+"""The name of a declared metric; `*` stands for any text between two slashes."""
+
 if TYPE_CHECKING:
     from experiments.tasks.base import TaskData, TaskOptions
 
 __all__ = [
+    "Cost",
     "NameTakenError",
+    "NormSlots",
+    "Sizes",
     "affected_metrics",
     "all_options",
+    "check_function",
     "code_modules",
     "costs",
     "experiment_groups",
     "experiment_names",
     "forget_package",
     "group_names",
+    "has_counted_cost",
     "has_timing_stage",
     "is_declared_metric",
     "kinds",
@@ -52,6 +63,7 @@ __all__ = [
     "options_class",
     "page_module",
     "prepare",
+    "question_classes",
     "reserved_field_names",
     "restore_data",
     "restored_metrics",
@@ -91,6 +103,11 @@ def reserved_field_names() -> set[str]:
     return {*dir(plain.PlainPart), "kind"}
 
 
+def has_counted_cost(part: object) -> bool:
+    """Return whether the cost of a part is counted from its module."""
+    return isinstance(part, plain.PlainPart) and type(part).cost is plain.PlainPart.cost
+
+
 def code_modules(options: object) -> tuple[str, ...]:
     """Return the further modules that options name as their own code.
 
@@ -120,6 +137,11 @@ def affected_metrics(experiment: str) -> dict[str, tuple[str, ...]]:
         if experiment in experiment_names()
         else {}
     )
+
+
+def question_classes() -> Mapping[str, type[Question]]:
+    """Return the options dataclasses of the experiments that are imported, by name."""
+    return QUESTIONS
 
 
 def all_options() -> Iterable[type[Question]]:
@@ -184,21 +206,41 @@ def restored_metrics(plugin: str) -> Iterator[None]:
 
     Raises:
         NameTakenError: it has changed one. A later import runs the module again.
+        ValueError: it has declared one in a wrong way.
     """
-    known = dict(known_metrics())
+    known, before = dict(known_metrics()), dict(METRICS)
     changed: list[str] = []
+    wrong: list[str] = []
     try:
         yield
     finally:
-        changed += [name for name, one in known.items() if METRICS.get(name, one) != one]
-        METRICS.update({name: known[name] for name in changed})
-    if changed:
+        own = dict(METRICS)
+        changed += [name for name, one in known.items() if own.get(name, one) != one]
+        wrong += [f"it removes {name} from METRICS" for name in before if name not in own]
+        new = {name: one for name, one in own.items() if name not in before}
+        wrong += filter(None, (describe_wrong_metric(*item) for item in new.items()))
+        if changed or wrong:
+            METRICS.clear()
+            METRICS.update(before)
+    if changed or wrong:
         sys.modules.pop(plugin, None)
+    if wrong:
+        raise ValueError(f"{plugin}: {wrong[0]}")
+    if changed:
         raise NameTakenError(
             f"{plugin} declares the metric {changed[0]}, which is declared already; choose another "
             "name",
             owner="",
         )
+
+
+def describe_wrong_metric(name: object, metric: object) -> str:
+    """Return the fault of an entry of `METRICS`; "" if it is a declaration."""
+    if not isinstance(name, str) or not METRIC_NAME.fullmatch(name):
+        return f"METRICS has the name {name!r}; write words joined by /, such as mine/score"
+    if not isinstance(metric, Metric):
+        return f"METRICS[{name!r}] is {metric!r}; write a Metric or COUNT, from runner.metric_names"
+    return ""
 
 
 def prepare(

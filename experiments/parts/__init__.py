@@ -14,9 +14,11 @@ from typing import TypeVar
 from experiments.parts.base import NormSlots, Part
 from experiments.parts.cost import Cost
 from experiments.rules import (
+    NOT_GIVEN,
     check_dataclass,
     check_former_members,
     check_name_is_free,
+    check_names_are_given,
     check_option_name,
 )
 
@@ -43,7 +45,7 @@ FORMER_MEMBERS = {
 """Former name of a member of `Part` -> its name."""
 
 
-def part(group: str, kind: str) -> Callable[[P], P]:
+def part(group: str = NOT_GIVEN, kind: str = NOT_GIVEN) -> Callable[[P], P]:
     """Register a dataclass as the part `kind` of a group: `@part("ffn", "mine")`.
 
     The class extends `Part`, or it is a plain one with `build(self, d_model)`, which may return any
@@ -54,6 +56,7 @@ def part(group: str, kind: str) -> Callable[[P], P]:
         ValueError: the group does not exist, another part of the group has this kind, or the class
             breaks a rule of parts.
     """
+    check_names_are_given('@part("ffn", "mine")', group, kind)
 
     def register(options: P) -> P:
         name = f"@part({group!r}, {kind!r}) on {options.__name__}"
@@ -65,11 +68,15 @@ def part(group: str, kind: str) -> Callable[[P], P]:
             plain = importlib.import_module(f"{__name__}.plain")
             options = plain.derive_part(group, kind, options)
         check_dataclass(name, options)
+        is_own = options.__module__.startswith(f"{__name__}.")
+        if not is_own and not getattr(options, "is_plain", False):
+            rules = importlib.import_module(f"{__name__}.plain_rules")  # by name, as above
+            rules.check_full_class(name, options)
         if inspect.isabstract(options):
             missing = ", ".join(sorted(getattr(options, "__abstractmethods__", ())))
             raise ValueError(f"{name}: it has no {missing}; experiments/parts/ffn.py is an example")
         check_former_members(name, options, FORMER_MEMBERS)
-        if not options.__module__.startswith(f"{__name__}."):
+        if not is_own:
             load()  # before a plug-in registers, so that it cannot take a kind of this package
         check_name_is_free(name, options, PARTS[group].get(kind))
         PARTS[group][kind] = options

@@ -8,15 +8,11 @@ import types
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from experiments.class_rules import check_fields
 from experiments.parts.base import NormSlots, Part
 from experiments.parts.cost import Cost
 from experiments.parts.counted_cost import count_cost
-from experiments.parts.plain_rules import (
-    check_field_types,
-    check_plain_class,
-    get_own_annotations,
-    read_writers,
-)
+from experiments.parts.plain_rules import check_plain_class, get_own_annotations, read_writers
 
 if TYPE_CHECKING:
     from torch import nn
@@ -135,5 +131,5 @@ def derive_part(group: str, kind: str, options: Any) -> type[PlainPart]:
         derived = dataclass(derived)
     except TypeError as error:
         raise ValueError(f"{where}: it cannot become a part: {error}") from error
-    check_field_types(where, derived)
+    check_fields(where, derived, Part)
     return derived

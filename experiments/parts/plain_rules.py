@@ -1,10 +1,12 @@
-"""The rules for plain classes under `@part`; each error is one line that says what to write."""
+"""The rules for users' classes under `@part`; each error is one line that says what to write."""
 
 import dataclasses
-import inspect
 import types
 from collections.abc import Iterator
-from typing import Any, get_type_hints
+from typing import Any
+
+from experiments.class_rules import check_fields, check_function
+from experiments.parts.base import Part
 
 VALUES = (
     *("writes_to_residual", "supports_cross_attention", "keeps_initial_weights"),
@@ -37,34 +39,14 @@ def check_plain_class(where: str, options: type) -> None:
         )
     if dataclasses.is_dataclass(options):
         _check_dataclass_options(where, options)
-    _check_members(where, options)
+    check_members(where, options)
     _check_untyped_values(where, options)
 
 
-def check_field_types(where: str, options: type) -> None:
-    """Raise ValueError where a field has a type that a config cannot hold."""
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    try:
-        hints = get_type_hints(options)
-    except (NameError, AttributeError, TypeError) as error:
-        raise ValueError(f"{where}: a type of a field is unknown: {error}") from error
-    for field in dataclasses.fields(options):
-        # One field at a time, without its default, so that the message can name it.
-        single = dataclasses.make_dataclass("Single", [(field.name, hints[field.name])])
-        try:
-            OmegaConf.structured(single)
-        except (OmegaConfBaseException, ValueError, TypeError) as error:
-            raise ValueError(
-                f"{where}: a config cannot hold the type of {field.name}; use int, float, bool, "
-                "str, an Enum, or a list or dict of them"
-            ) from error
-    try:
-        OmegaConf.structured(options)
-    except (OmegaConfBaseException, ValueError, TypeError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"{where}: a default has the wrong type: {reason}") from error
+def check_full_class(where: str, options: type) -> None:
+    """Raise ValueError where a user's class that extends `Part` breaks a rule of its members."""
+    check_members(where, options, reserved=())
+    check_fields(where, options, Part)
 
 
 def read_writers(name: str, value: Any) -> tuple[str, ...]:
@@ -99,12 +81,19 @@ def _check_dataclass_options(where: str, options: type) -> None:
         raise ValueError(f"{where}: a part has the __init__ of @dataclass; leave out init=False")
 
 
-def _check_members(where: str, options: type) -> None:
-    """Check that members which the engine reads are of the kind that it expects."""
+def check_members(where: str, options: type, reserved: tuple[str, ...] = RESERVED) -> None:
+    """Check that members which the engine reads are of the kind that it expects.
+
+    `reserved` are the names that the class cannot use.
+    """
     members = dict(_own_members(options))
-    for name in RESERVED:
+    for name in reserved:
         if name in members:
             raise ValueError(f"{where}: ablab defines {name} itself; rename your {name}")
+    if "norm_slots" in {name for base in options.__mro__ for name in get_own_annotations(base)}:
+        raise ValueError(
+            f"{where}: norm_slots cannot be a field; write @property above def norm_slots(self)"
+        )
     for name in VALUES:
         if isinstance(members.get(name), types.FunctionType):
             raise ValueError(f"{where}: {name} is a value; write @property above def {name}(self)")
@@ -117,11 +106,7 @@ def _check_members(where: str, options: type) -> None:
                 f"{where}: ablab calls {name} as a method, so {name} cannot be another member; "
                 "rename it"
             )
-        try:
-            inspect.signature(member).bind(None, *(None for _ in arguments))
-        except TypeError as error:
-            header = f"def {name}({', '.join(('self', *arguments))})"
-            raise ValueError(f"{where}: {name} takes other arguments; write {header}") from error
+        check_function(where, name, member, ("self", *arguments))
 
 
 def _check_untyped_values(where: str, options: type) -> None:

@@ -15,9 +15,11 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from experiments.rules import (
+    NOT_GIVEN,
     check_dataclass,
     check_former_members,
     check_name_is_free,
+    check_names_are_given,
     check_option_name,
 )
 from experiments.tasks.base import Sizes, TaskOptions
@@ -39,7 +41,7 @@ FORMER_MEMBERS = {
 """Former name of a member of `TaskOptions` -> its name."""
 
 
-def task(kind: str) -> Callable[[T], T]:
+def task(kind: str = NOT_GIVEN) -> Callable[[T], T]:
     """Register a dataclass as a task: `@task("mine")` makes `task=mine` available.
 
     The class extends `TaskOptions`, or it is a plain class with `sample` (`tasks.plain`).
@@ -47,6 +49,7 @@ def task(kind: str) -> Callable[[T], T]:
     Raises:
         ValueError: the class is not a complete task, or another task has this kind.
     """
+    check_names_are_given('@task("mine")', kind)
 
     def register(options: Any) -> Any:
         name = f"@task({kind!r}) on {options.__name__}"
@@ -74,6 +77,10 @@ def task(kind: str) -> Callable[[T], T]:
                 "evaluation, **_); otherwise tuning would use the report's data"
             )
         is_own = options.__module__.startswith(f"{__name__}.")
+        if not is_own:
+            # By its name, as above.
+            rules = importlib.import_module("experiments.class_rules")
+            rules.check_fields(name, options, TaskOptions)
         if not is_own and kind in {module.name for module in pkgutil.iter_modules(__path__)}:
             load()  # a plug-in cannot take a kind of this package, which a file here is named after
         check_name_is_free(name, options, TASKS.get(kind), "a task of this name")

@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import inspect
 import json
+import re
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from experiments.class_rules import check_function, check_names
 from experiments.rules import check_at_least
 from experiments.tasks.base import Sizes, TaskData, TaskOptions, hash_json
 from experiments.tasks.plain_samples import (
@@ -26,6 +28,7 @@ from experiments.tasks.plain_samples import (
     count_shared,
 )
 from runner.config import Evaluation
+from runner.metric_names import MACHINE_UNITS
 
 if TYPE_CHECKING:
     from experiments.tasks.plain_batches import PlainTask
@@ -283,8 +286,8 @@ def derive_task(name: str, options: Any) -> type[PlainTaskOptions]:
         "__qualname__": options.__qualname__,
         "__doc__": options.__doc__,
         "user_methods": {n: getattr(options, n) for n in USER_METHODS if hasattr(options, n)},
-        "labels": tuple(getattr(options, "labels", ())),
-        "unit": str(getattr(options, "unit", "")),
+        "labels": check_labels(name, getattr(options, "labels", ())),
+        "unit": check_unit(name, getattr(options, "unit", "")),
         "fingerprint": PlainTaskOptions.fingerprint,
         "symbols": property(lambda self: self.plain_sizes().vocabulary is not None),
     }
@@ -306,11 +309,37 @@ def check_signatures(name: str, options: Any) -> None:
         "fingerprint": (),
     }
     for method, ours in expected.items():
-        if not callable(function := getattr(options, method, None)):
+        if not hasattr(options, method):
             continue
-        names = [*inspect.signature(function).parameters]
+        function = getattr(options, method)
+        names = [*inspect.signature(function).parameters] if callable(function) else []
         if method == "sample" and "split" in names:
             ours = (*ours, "split")
-        if len(names) != 1 + len(ours):
-            signature = ", ".join(["self", *ours])
-            raise ValueError(f"{name}: {method}({', '.join(names)}) must be {method}({signature})")
+        header = ("self", *ours)
+        check_function(name, method, function, header)
+        if len(names) != len(header):
+            raise ValueError(
+                f"{name}: {method}({', '.join(names)}) must be {method}({', '.join(header)})"
+            )
+
+
+def check_labels(name: str, labels: Any) -> tuple[str, ...]:
+    """Return the labels of a plain task, which become a segment of metric names."""
+    checked = check_names(name, "labels", labels)
+    if wrong := next((each for each in checked if not re.fullmatch(r"[\w .-]+", each)), None):
+        raise ValueError(
+            f"{name}: labels has {wrong!r}; use letters, digits, spaces, dots, - and _"
+        )
+    return checked
+
+
+def check_unit(name: str, unit: Any) -> str:
+    """Return the unit of a plain task's loss, which is not a unit of time or of memory."""
+    if not isinstance(unit, str) or unit != " ".join(unit.split()):
+        raise ValueError(f"{name}: unit = {unit!r} must be a short text, such as 'nats/token'")
+    if unit in MACHINE_UNITS:
+        raise ValueError(
+            f"{name}: unit = {unit!r} is for measurements of the machine, and no loss has it; "
+            "write another, such as 'error'"
+        )
+    return unit

@@ -6,6 +6,7 @@ Legend: n (sequences), length (positions), width (features of a real-valued posi
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -218,15 +219,23 @@ class Sampler:
 def call_user_code(where: str, function: Callable[..., Any], *args: Any, **more: Any) -> Any:
     """Return the result of a user's function; its errors become a ValueError of one line.
 
-    An error of memory stays as it is, since a trial reports it in its own words.
+    The line names the user's file. An error of memory stays as it is, since a trial reports it in
+    its own words.
     """
     try:
         return function(*args, **more)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
             raise
         text = f"{type(error).__name__}: {error}".partition("\n")[0]
-        raise ValueError(f"{where} failed with {text}") from error
+        reason = f"failed with {text}"
+        if isinstance(error, SystemExit):
+            reason = f"called sys.exit({error.code!r})" if error.code else "called sys.exit"
+        trace = error.__traceback__ and error.__traceback__.tb_next
+        if trace is not None:  # the frame of the function, unless its arguments were wrong
+            name = Path(trace.tb_frame.f_code.co_filename).name
+            reason = f"{reason} ({name}, line {trace.tb_lineno})"
+        raise ValueError(f"{where} {reason}") from error
 
 
 def count_shared(some: PlainSample, others: PlainSample) -> int:

@@ -16,6 +16,7 @@ from runner.commands.verb_arguments import (
     read_verb_arguments,
 )
 from runner.config import ConfigError
+from runner.plan.declared_options import explain_undeclared
 from runner.plan.user_arguments import CONFIG_DIR, PLUGINS
 from runner.wording.names import name_hint
 from runner.wording.output import escape_unprintable, truncate_middle
@@ -64,6 +65,8 @@ def print_parts(arguments: Sequence[str]) -> None:
     if equals:
         names = [option.name for option in options]
         if name not in names:
+            if reason := explain_undeclared(group, name):
+                raise ConfigError(f"{group}={name}: {reason}")
             raise ConfigError(
                 f"{group}={truncate_middle(name, 80)}: there is no such option; "
                 f"{name_hint(name, names)}"

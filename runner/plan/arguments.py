@@ -20,6 +20,7 @@ from runner import registry
 from runner.config import STUDY_KEYS, ConfigError
 from runner.plan import launchers, option_folders, overrides, selection
 from runner.plan.copy_of import rewrite_typed_copies
+from runner.plan.declared_options import explain_undeclared
 from runner.plan.dotted_names import rewrite_dotted_key
 from runner.plan.error_messages import as_config_error
 from runner.plan.keys import (
@@ -250,6 +251,8 @@ def check_option(override: Override, value: Any) -> None:
             f"{text}: {group} takes one option; to sweep over several, write -m {group}=a,b"
         )
     if not isinstance(value, str) or value not in known:
+        if reason := explain_undeclared(group, str(value)):
+            raise ConfigError(f"{group}={value}: {reason}")
         stem = str(value).rpartition("/")[2].removesuffix(".yaml").removesuffix(".yml")
         hint = f"write {group}={stem}" if stem in known else name_hint(str(value), known)
         raise ConfigError(

@@ -15,8 +15,10 @@ from runner.plan import arguments, matching, option_folders, security, selection
 from runner.plan.config_reader import part_schema, read_arm
 from runner.plan.error_messages import ConfigErrors, as_config_error
 from runner.plan.keys import field_names, known_keys
+from runner.plan.member_checks import check_members
 from runner.plan.overrides import parse_override
 from runner.plan.question_names import set_question_name
+from runner.plan.user_code import named_errors
 from runner.wording.names import check_file_name, name_hint
 from runner.wording.output import join_names, truncate_middle
 
@@ -53,7 +55,9 @@ def compose_arms(
         name = pending.pop(0)
         try:
             composed, skipped[name] = compose_arm(study, overrides, command_line, study.arms[name])
-            arms[name] = read_arm(composed)
+            with named_errors():
+                arms[name] = read_arm(composed)
+            check_members(arms[name])
         except ConfigError as error:
             errors[name] = str(error)
             continue

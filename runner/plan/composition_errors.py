@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 
 from runner.plan import option_folders
+from runner.plan.declared_options import explain_undeclared
 from runner.plan.keys import accepts_value, known_keys
 from runner.wording.names import name_hint
 
@@ -68,6 +69,8 @@ def _describe_unknown_key(match: re.Match[str]) -> str:
 
 def _describe_unknown_option(match: re.Match[str]) -> str:
     group, name, options = match[1], match[2], (match[3] or "").split()
+    if reason := explain_undeclared(group, name):
+        return f"{group}={name}: {reason}"
     options = options or sorted(option_folders.option_names(group))
     return f"{group}={name}: there is no such option; {name_hint(name, options)}"
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +22,7 @@ from runner.config import (
     Study,
     Training,
 )
-from runner.plan import arms, estimates, option_folders, value_types
+from runner.plan import arms, estimates, option_folders, user_code, value_types
 from runner.plan.error_messages import as_config_error
 from runner.plan.keys import field_names
 from runner.wording.names import name_hint
@@ -106,7 +107,7 @@ def read_arm(config: DictConfig) -> ArmConfig:
         chosen_options = {**parts, "options": options, "training": training}
         estimates.check_part_combination(experiment, chosen_options)
     except ValueError as error:
-        raise ConfigError(str(error)) from error
+        raise ConfigError(user_code.explain_error(error)) from error
     seed_offset = resolve_value(config, "seed_offset")
     if not isinstance(seed_offset, int) or isinstance(seed_offset, bool):
         raise ConfigError(f"seed_offset={seed_offset} must be a whole number, e.g. 1000")
@@ -159,12 +160,28 @@ def to_dataclass(schema: type, node: Any, where: str) -> Any:
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError(f"{name}={value} is not a finite number")
         return instance
-    except OmegaConfBaseException as error:
-        raise ConfigError(
-            f"{where}.{value_types.describe_wrong_value(schema, values, error)}"
-        ) from error
-    except ValueError as error:
-        raise ConfigError(f"{where}.{error}") from error
+    except (OmegaConfBaseException, ValueError) as error:
+        raise ConfigError(explain_wrong_value(where, schema, values, error)) from error
+
+
+def explain_wrong_value(
+    where: str, schema: type, values: dict[str, Any], error: OmegaConfBaseException | ValueError
+) -> str:
+    """Return the message of an error on values of `schema`, perhaps from a user's class.
+
+    `where` is the key of the values.
+    """
+    if isinstance(error, OmegaConfBaseException):
+        # OmegaConf raises an error of its own after a TypeError in a constructor.
+        origin = error.__cause__ or error.__context__
+        if origin and (of_user := user_code.describe_user_error(origin, is_within=True)):
+            return of_user
+        return f"{where}.{value_types.describe_wrong_value(schema, values, error)}"
+    # A broken rule begins with the field; other errors are named in full.
+    first_word = re.match(r"\w*", str(error))
+    is_rule = first_word is not None and first_word[0] in field_names(schema)
+    of_user = "" if is_rule else user_code.describe_user_error(error)
+    return of_user or f"{where}.{error}"
 
 
 def check_size(name: str, value: object) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from runner import registry
 from runner.config import ArmConfig, ConfigError, Evaluation
+from runner.plan.user_code import explain_error
 from runner.records import provenance
 from runner.records.files import refuse_links
 from runner.wording.output import truncate_middle
@@ -50,7 +51,7 @@ class PreparedData:
             try:
                 prepared = self._prepare_task(task)
             except (ValueError, RuntimeError) as error:  # `~nobody/text` has no home folder
-                raise ConfigError(str(error)) from error
+                raise ConfigError(explain_error(error)) from error
             if (
                 prepared.text_path
                 and self.text_hashes.setdefault(prepared.text_path, prepared.content_hash)

@@ -24,6 +24,26 @@ def find_declared_options(group: str, *, load_tasks: bool = True) -> dict[str, d
     return choices
 
 
+def explain_undeclared(group: str, name: str) -> str:
+    """Return why a name that a class has registered is not an option; "" for an unknown name."""
+    if group == "experiment" and (question := registry.question_classes().get(name)):
+        return (
+            f"the question of {question.__module__} has no YAML file; write experiment/{name}.yaml "
+            "in the folder conf of its package, or below a folder for --config-dir"
+        )
+    options = registry.kinds(group).get(name) if group in registry.group_names() else None
+    if options is None:
+        return ""
+    fields = [field for field in dataclasses.fields(options) if field.name != "kind"]
+    missing = [field.name for field in fields if not has_default(field)]
+    if not missing:
+        return ""
+    return (
+        f"{options.__name__} in {options.__module__} has no default for {', '.join(missing)}; "
+        f"write one in the class, such as {missing[0]}: int = 8, or a file {group}/{name}.yaml"
+    )
+
+
 def has_default(field: dataclasses.Field[Any]) -> bool:
     """Return whether a field of a dataclass has a default."""
     missing = dataclasses.MISSING

@@ -1,8 +1,8 @@
 """Error messages for users: every error is printed through this module. No torch.
 
-`format_message` limits each message to three lines and 300 characters, and replaces the jargon of
-Python, Hydra and OmegaConf. `describe_unexpected_error` writes the message of an exception that is
-not a ConfigError.
+`format_message` limits each message to three lines and 300 characters. `describe_unexpected_error`
+writes the message of an exception that is not a ConfigError, without the jargon of Python, Hydra
+and OmegaConf. A ConfigError is finished: it may quote an error of the user's own code.
 """
 
 import contextlib
@@ -15,6 +15,7 @@ from typing import Any
 from runner.config import ConfigError, StudyError
 from runner.plan import option_folders
 from runner.plan.composition_errors import describe_composition_error
+from runner.plan.user_code import describe_user_error
 from runner.wording.output import (
     MAX_CHARACTERS,
     MAX_ERRORS,
@@ -74,9 +75,8 @@ def explain(error: BaseException, *, planning: bool = False) -> tuple[str, int]:
         return format_message(str(error)), 1
     if planning or top_package(error) in ("hydra", "omegaconf"):
         return format_message(append_user_file(describe_unexpected_error(error))), 2
-    return format_message(
-        f"{describe_reason(error) or UNEXPECTED} (HYDRA_FULL_ERROR=1 shows the traceback)"
-    ), 1
+    reason = describe_user_error(error) or remove_jargon(describe_reason(error)) or UNEXPECTED
+    return format_message(f"{reason} (HYDRA_FULL_ERROR=1 shows the traceback)"), 1
 
 
 def format_config_error(error: ConfigError) -> str:
@@ -91,7 +91,7 @@ def format_config_error(error: ConfigError) -> str:
 def format_message(message: str) -> str:
     """Return a message of one to three lines and at most 300 characters, prefixes included."""
     lines = [
-        " ".join(line.split()) for line in escape_unprintable(remove_jargon(message)).splitlines()
+        " ".join(line.split()) for line in escape_unprintable(shorten_paths(message)).splitlines()
     ]
     lines = [line for line in lines if line.strip(" .:;,")] or [NO_REASON]
     if len(lines) > MAX_LINES:
@@ -103,9 +103,9 @@ def format_message(message: str) -> str:
     return "\n".join(lines)
 
 
-def remove_jargon(message: str) -> str:
-    """Return a message without the jargon of Python, Hydra and OmegaConf."""
-    if len(message) > MAX_INPUT_CHARACTERS:  # the patterns below are slow on long texts
+def shorten_paths(message: str) -> str:
+    """Return a message without the current folder in its paths, and without fields of OmegaConf."""
+    if len(message) > MAX_INPUT_CHARACTERS:  # the patterns are slow on long texts
         message = (
             f"{message[: MAX_INPUT_CHARACTERS // 2]} ... {message[-MAX_INPUT_CHARACTERS // 2 :]}"
         )
@@ -113,8 +113,13 @@ def remove_jargon(message: str) -> str:
     with contextlib.suppress(OSError):  # the current folder was deleted
         folder = re.escape(str(Path.cwd()).rstrip("/"))
         message = re.sub(rf"(?<![\w./~-]){folder}/(?=[^\s/])", "", message) if folder else message
-    message = message.replace(*NO_HOME).replace(' in "<unicode string>"', "")
-    return ERROR_NAMES.sub("", "\n".join(map(replace_raw_clauses, message.split("\n"))))
+    return message.replace(*NO_HOME).replace(' in "<unicode string>"', "")
+
+
+def remove_jargon(message: str) -> str:
+    """Return a message without the jargon of Python, Hydra and OmegaConf."""
+    lines = shorten_paths(message).split("\n")
+    return ERROR_NAMES.sub("", "\n".join(map(replace_raw_clauses, lines)))
 
 
 def replace_raw_clauses(line: str) -> str:
@@ -135,6 +140,8 @@ def append_user_file(message: str) -> str:
     The message stays as it is if the command line sets the key.
     """
     key_match = re.match(r"([A-Za-z_]\w*(?:\.\w+)*)(?:\[\d+\])?(?==|:|\s)", message)
+    if re.search(r"\w\(\)|\.py, line \d", message):  # a method of the user's code is at fault
+        return message
     if ".yaml" in message or not option_folders.UserOptions.folders:
         return message
     if message.startswith("the input cannot be used"):
@@ -183,6 +190,11 @@ def top_package(error: BaseException) -> str:
 
 def describe_unexpected_error(error: BaseException) -> str:
     """Return a message for an error of the input that is not a ConfigError."""
+    return describe_user_error(error) or remove_jargon(describe_raw_error(error))
+
+
+def describe_raw_error(error: BaseException) -> str:
+    """Return a message for an error of Python, Hydra, OmegaConf or YAML; it may have jargon."""
     if top_package(error) in ("hydra", "omegaconf") or "default" in str(error):
         return describe_composition_error(error)
     if top_package(error) == "yaml":
@@ -226,8 +238,12 @@ def as_config_error(subject: str) -> Iterator[None]:
         yield
     except ConfigError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        if message := describe_user_error(error):
+            raise ConfigError(message) from error
+        if isinstance(error, SystemExit):
+            raise
         if top_package(error) in ("hydra", "omegaconf", "yaml") or not subject:
             raise ConfigError(describe_unexpected_error(error)) from error
-        reason = describe_reason(error) or f"{WRONG_TYPE} ({TRACEBACK_HINT})"
+        reason = remove_jargon(describe_reason(error)) or f"{WRONG_TYPE} ({TRACEBACK_HINT})"
         raise ConfigError(f"{truncate_middle(subject, 100)}: {reason}") from error

@@ -68,13 +68,17 @@ def describe_missing_experiment(config_value: str | None, overrides: Sequence[st
 def check_experiment_code(experiment: str) -> None:
     """Raise ConfigError if the module of a question lacks a function that computes trials.
 
-    The message names the missing function.
+    The message names the missing or wrong function.
     """
+    where = f"experiment={experiment}: its module {registry.page_module(experiment)}"
     for stage in ("run", "timing") if registry.has_timing_stage(experiment) else ("run",):
         try:
-            registry.stage(experiment, stage)
+            function = registry.stage(experiment, stage)
         except AttributeError as error:
             raise ConfigError(
-                f"experiment={experiment}: its module {registry.page_module(experiment)} has no "
-                f"function {stage}(trial); define it next to the question's options"
+                f"{where} has no function {stage}(trial); define it next to the question's options"
             ) from error
+        try:
+            registry.check_function(where, stage, function, ("trial",))
+        except ValueError as error:
+            raise ConfigError(str(error)) from error

@@ -20,6 +20,12 @@ def foreign_parts(arm: ArmConfig) -> dict[str, Any]:
     return {group: part for group, part in parts.items() if part is not None and is_foreign(part)}
 
 
+def width_of(arm: ArmConfig) -> int:
+    """Return the size that parts are built for: the width, or the number of token ids."""
+    model = getattr(arm.parts, "model", None)
+    return int(arm.parts.task.sizes().n_outputs if model is None else model.d_model)
+
+
 def whole_number_fields(part: object) -> list[str]:
     """Return the fields of a part that hold a whole number."""
     fields = dataclasses.fields(part) if dataclasses.is_dataclass(part) else ()

@@ -20,6 +20,7 @@ from omegaconf import OmegaConf
 from runner import plugins, registry
 from runner.plan import config_reader, estimates
 from runner.plan.helper_process import HELPER_NAME
+from runner.plan.user_code import describe_user_error
 from runner.wording.output import describe_error
 
 IDLE_SECONDS = 30.0  # after this pause it ends
@@ -72,6 +73,8 @@ def answer_request(request: dict[str, Any]) -> dict[str, Any]:
         return {"result": COMMANDS[request["do"]](request)}
     except BaseException as error:
         text = str(error) if isinstance(error, ValueError) else describe_error(error)
+        if isinstance(error, SystemExit):
+            text = describe_user_error(error) or text
         causes = (error, error.__cause__)
         return {
             "error": text,

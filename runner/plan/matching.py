@@ -10,6 +10,7 @@ from runner.claims.fairness import format_cost_excess
 from runner.config import ArmConfig, ConfigError, Match, MatchCost
 from runner.metric_names import COSTS
 from runner.plan.foreign_parts import is_foreign, whole_number_fields
+from runner.plan.user_code import named_errors
 from runner.plan.width_search import STEP_SECONDS, SlowStepError, find_width
 from runner.wording.names import name_hint
 
@@ -168,7 +169,8 @@ def find_unknown(arm: ArmConfig) -> list[str]:
 def cost_of_arm(name: str, arm: ArmConfig, by: MatchCost) -> int:
     """Return the cost of an arm; an error names the arm."""
     try:
-        return matched_cost(arm, by)
+        with named_errors():
+            return matched_cost(arm, by)
     except ValueError as error:
         raise ConfigError(f"{error} (in arm {name})") from error
 

@@ -19,7 +19,7 @@ from runner.config import ArmConfig, ConfigError
 from runner.plan import code_hash, estimates
 from runner.plan.composition import merge_arm_errors
 from runner.plan.error_messages import ConfigErrors
-from runner.plan.foreign_parts import describe_part, foreign_parts
+from runner.plan.foreign_parts import describe_part, foreign_parts, width_of
 from runner.plan.helper_process import HELPER, HelperError, HelperProcess
 from runner.records.private_cache import PrivateCache
 
@@ -53,7 +53,7 @@ class PartInspector:
         group = part.group
         answer = self._ask(part, group, {"do": "count", "d_model": d_model, "length": length})
         if "error" in answer:
-            raise ConfigError(f"{group}={part.kind}: {answer['error']}")
+            raise ConfigError(name_part(part, group, str(answer["error"])))
         numbers = [math.nan if number is None else number for number in answer["result"]]
         return estimates.make_cost(numbers)
 
@@ -67,7 +67,7 @@ class PartInspector:
         for name, arm in arms.items():
             for group, part in foreign_parts(arm).items():
                 if fault := self.find_fault(part, group, arm):
-                    errors.setdefault(name, f"{group}={part.kind}: {fault}")
+                    errors.setdefault(name, name_part(part, group, fault))
         self.save()
         if errors:
             raise ConfigErrors(merge_arm_errors(errors))
@@ -129,10 +129,10 @@ class PartInspector:
         return self._sources[type(part)]
 
 
-def width_of(arm: ArmConfig) -> int:
-    """Return the size that parts are built for: the width, or the number of token ids."""
-    model = getattr(arm.parts, "model", None)
-    return int(arm.parts.task.sizes().n_outputs if model is None else model.d_model)
+def name_part(part: Any, group: str, fault: str) -> str:
+    """Return a fault of a part as a message that begins with the part."""
+    name = f"{group}={part.kind}"
+    return fault if fault.startswith(f"{name} (") else f"{name}: {fault}"
 
 
 def begin_inspection(plugins: Sequence[str]) -> PartInspector:

@@ -107,6 +107,8 @@ def import_all_plugins(named: Sequence[str]) -> list[str]:
         ):
             raise ConfigError(f"{error} (it is in the package {owner.package})") from error
         raise
+    except ValueError as error:  # of a metric that a module declares
+        raise ConfigError(f"plugins: {error}") from error
     return notes
 
 

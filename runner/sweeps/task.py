@@ -85,7 +85,7 @@ class StudyTask:
             typed: Any = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
             overrides += typed
             finished = invocation.run_study(config, overrides, self.command, part=self.part)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a user's code may call sys.exit
             interrupts.raise_if_interrupted()
             if self.full_error:
                 raise
@@ -103,7 +103,7 @@ class StudyTask:
 
 
 def describe_failure(
-    error: Exception, overrides: Sequence[str] = (), experiment: str = ""
+    error: BaseException, overrides: Sequence[str] = (), experiment: str = ""
 ) -> JobOutcome:
     """Print an error of a job, with the command of its point, and return it as an outcome."""
     from runner.plan.arguments import format_command

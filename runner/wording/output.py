@@ -142,8 +142,15 @@ def describe_error(error: BaseException) -> str:
         lines = str(error).strip().splitlines()
     except Exception:
         lines = []
+    if isinstance(error, SystemExit):
+        return f"SystemExit: the code called {describe_exit(error)}"
     kind = type(error).__name__
     return truncate_middle(f"{kind}: {lines[0]}" if lines else kind)
+
+
+def describe_exit(error: SystemExit) -> str:
+    """Return the call that raised SystemExit, with its message or exit code."""
+    return f"sys.exit({truncate_middle(repr(error.code), 80)})" if error.code else "sys.exit"
 
 
 def join_names(names: Sequence[object], most: int = MAX_ERRORS) -> str:

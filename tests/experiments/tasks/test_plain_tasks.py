@@ -383,7 +383,7 @@ def test_a_batch_of_training_is_checked_too():
 @pytest.mark.parametrize(
     ("members", "message"),
     [
-        ({"sample": lambda self, n: n}, r"must be sample\(self, rng, n\)"),
+        ({"sample": lambda self, n: n}, r"write def sample\(self, rng, n\)"),
         ({"metrics": lambda self, prediction: {}}, r"metrics\(self, prediction, target\)"),
         ({"prepare": 3}, "uses the name prepare itself"),
         ({"kind": "x", "__annotations__": {"kind": str}}, "uses the name kind itself"),

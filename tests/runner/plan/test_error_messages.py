@@ -24,7 +24,6 @@ from tests.fuzz.command import find_message_faults
         ConfigError("x" * 100_000),
         ConfigError("line\n" * 500),
         ConfigError("name \ud800 \x1b[31m \0"),
-        ConfigError("unhashable type: 'list'"),
         ConfigError("seed: Value 'a' of type 'str'\n    full_key: seed\n    object_type=dict"),
         TypeError("'NoneType' object is not subscriptable"),
         KeyError("x"),

@@ -190,8 +190,8 @@ ATTENTION = ("experiment=ffn", "scale=smoke", f"plugins=[{PLUGIN}]", "task=waves
     [
         (
             '["ffn=net","ffn.hidden=12"]',
-            "ffn=net: build(32) raises an error, hidden must be a multiple of 8; correct it, or "
-            "give other values (in arm mine)",
+            "ffn=net: build(32) raises an error, ValueError: hidden must be a multiple of 8; "
+            "correct it, or give other values (in arm mine)",
         ),
         (
             '["attention=bag"]',

@@ -226,7 +226,7 @@ BROKEN = {
     "syntax": ("x = (\n", "plugins: lab_k cannot be imported: '(' was never closed (__init__.py, "),
     "exception": ("\n\n1 / 0\n", "division by zero (__init__.py, line 3)"),
     "silent": ("assert False\n", "no reason given (__init__.py, line 1)"),
-    "exit": ("import sys\nsys.exit('bye')\n", "bye (__init__.py, line 2)"),
+    "exit": ("import sys\nsys.exit('bye')\n", "it calls sys.exit('bye') (__init__.py, line 2)"),
     "import": ("import not_there_at_all\n", "No module named 'not_there_at_all'; is it installed?"),
     "no run": (QUESTION.format(name="lab_k_page").partition("def run")[0], ""),
     "hides": (PART.format(kind="swiglu"), "in lab_k rename the kind, e.g. my_swiglu"),
