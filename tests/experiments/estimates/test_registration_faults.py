@@ -113,6 +113,7 @@ REGISTERED = {
         nn.GELU(),
         {"norm": nn.LayerNorm(4, elementwise_affine=False)},
     ],
+    "frozen": lambda _: [layer().requires_grad_(requires_grad=False)],
     "constants": lambda _: [torch.ones(3)],
     "module list": lambda m: setattr(m, "layers", nn.ModuleList([layer()])) or [*m.layers],
 }
