@@ -67,7 +67,9 @@ def check_hidden(module: nn.Module, call: Callable[[bool], Tensor]) -> None:
     """
     registered = {id(each) for each in module.parameters()}
     for place, hidden, container in find_in_containers(module):
-        if any(id(each) not in registered for each in trained_tensors(hidden)):
+        # A view of a parameter that a call without gradients has kept looks like a trained tensor.
+        own = [each for each in trained_tensors(hidden) if each._base is None]
+        if any(id(each) not in registered for each in own):
             raise ModuleFault(describe_hidden(place, hidden, container))
     for training in (True, False):
         # A tensor that both calls use existed before the second one: no call creates it.

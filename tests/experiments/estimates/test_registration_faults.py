@@ -134,6 +134,15 @@ def test_a_leaf_that_each_call_creates_has_no_fault():
     assert fault("ffn", lambda d: Holder(d, lambda _: None, use)) == ""
 
 
+def test_a_call_may_keep_a_part_of_a_parameter():
+    def use(module: nn.Module, y: Tensor) -> Tensor:
+        module.last = module.linear.bias[:]
+        module.cache = {y.shape[1]: module.last}
+        return y + module.last
+
+    assert fault("ffn", lambda d: Holder(d, lambda _: None, use)) == ""
+
+
 def late(change, when):
     """Return a use that changes the module once `when` is true."""
 
