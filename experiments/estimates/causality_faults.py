@@ -195,8 +195,8 @@ def order_positions(length: int) -> tuple[list[int], int]:
 def check_padding(inspected: InspectedModule) -> None:
     """Raise ModuleFault if a module mixes positions and does not leave out padding.
 
-    One sequence has padding on its left and one on its right. The padding mask must not lead to
-    values or gradients that are not finite either.
+    One sequence has padding on its left, where a causal module would see it, and one on its right,
+    as in a task. There the mask must not lead to values or gradients that are not finite either.
     """
     if inspected.length < 4:
         return
@@ -218,17 +218,17 @@ def check_padding(inspected: InspectedModule) -> None:
                 own, changed = (
                     inspected.call(module, each.to(dtype), mask) for each in (x, padded)
                 )
-            return difference(own[keep], changed[keep], own)
+            return difference(own[keep], changed[keep])
 
         if probe(module, torch.float32) > TOLERANCE and inspected.is_confirmed(probe):
             mode = " in training" if training else ""
             raise ModuleFault(describe_padding_fault(inspected, mode, takes_mask=takes_mask))
     if not takes_mask:
         return
-    inputs = padded.requires_grad_()
-    y = inspected.call(module.train(), inputs + 0.0, keep)
+    inputs = padded[1:].clone().requires_grad_()
+    y = inspected.call(module.train(), inputs + 0.0, keep[1:])
     if y.requires_grad:
-        y[keep].square().mean().backward()
+        y[keep[1:]].square().mean().backward()
         check_gradients([("its input", inputs), *module.named_parameters()], " with a padding mask")
 
 

@@ -34,14 +34,14 @@ Check = Callable[[InspectedModule], None]
 CHECKS: dict[Check, str] = {
     check_structure: "its interface",
     check_repeated_calls: "state between calls",
+    # A change by calls in training would look like a leak between sequences.
+    check_training_calls: "changes in training",
     check_other_sequences: "a look at other sequences",
     check_causality: LATER_TOKENS,
-    check_training_calls: "changes in training",
 }
 MODEL_CHECKS: dict[Check, str] = {
     check_model_structure: "its interface",
     check_model_state: "state between calls",
-    # A change by calls in training would look like a leak between sequences.
     check_model_training: "changes in training",
     check_other_sequences: "a look at other sequences",
     check_causality: LATER_TOKENS,

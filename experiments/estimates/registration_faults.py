@@ -67,7 +67,9 @@ def check_hidden(module: nn.Module, call: Callable[[bool], Tensor]) -> None:
     """
     registered = {id(each) for each in module.parameters()}
     for place, hidden, container in find_in_containers(module):
-        if any(id(each) not in registered for each in tensors_of(hidden)):
+        # A view of a parameter that a call without gradients has kept looks like a trained tensor.
+        own = [each for each in trained_tensors(hidden) if each._base is None]
+        if any(id(each) not in registered for each in own):
             raise ModuleFault(describe_hidden(place, hidden, container))
     for training in (True, False):
         # A tensor that both calls use existed before the second one: no call creates it.
@@ -185,7 +187,7 @@ def describe_leaf(module: nn.Module, leaf: Tensor) -> str:
                 "make it an nn.Parameter"
             )
     for place, hidden, container in places_of_attributes(module):
-        if any(each is leaf for each in tensors_of(hidden)):
+        if any(each is leaf for each in trained_tensors(hidden)):
             return describe_hidden(place, hidden, container)
     return (
         f"its output depends on a trained tensor of shape {tuple(leaf.shape)} that is not a "
@@ -193,9 +195,10 @@ def describe_leaf(module: nn.Module, leaf: Tensor) -> str:
     )
 
 
-def tensors_of(hidden: nn.Module | Tensor) -> list[Tensor]:
-    """Return the parameters of a module, or a tensor alone."""
-    return [*hidden.parameters()] if isinstance(hidden, nn.Module) else [hidden]
+def trained_tensors(hidden: nn.Module | Tensor) -> list[Tensor]:
+    """Return the parameters of a module that are not frozen, or a trained tensor alone."""
+    tensors = hidden.parameters() if isinstance(hidden, nn.Module) else [hidden]
+    return [each for each in tensors if each.requires_grad]
 
 
 def places_of_attributes(module: nn.Module) -> Iterator[Place]:

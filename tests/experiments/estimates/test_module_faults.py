@@ -126,6 +126,10 @@ GOOD: dict[str, tuple[str, Callable[[int], object]]] = {
         lambda d: nn.Sequential(nn.Linear(d, 40), nn.GELU(), nn.Dropout(0.3), nn.Linear(40, d)),
     ),
     "identity": ("ffn", lambda _: nn.Identity()),
+    "left out at random": (
+        "ffn",
+        formula(lambda m, y: torch.zeros_like(y) if m.training and torch.rand(()) < 0.5 else y),
+    ),
     "layer norm": ("norm", nn.LayerNorm),
     "rms norm": ("norm", nn.RMSNorm),
     "gru": ("attention", Gru),
@@ -243,7 +247,17 @@ BAD: dict[str, tuple[str, Callable[[int], object], str]] = {
     "batch norm": (
         "norm",
         lambda d: Transposed(nn.BatchNorm1d(d)),
-        "depends on other sequences of the batch in training",
+        "calls in training change its later outputs (buffer norm.running_mean",
+    ),
+    "batch norm of each batch": (
+        "norm",
+        lambda d: Transposed(nn.BatchNorm1d(d, track_running_stats=False)),
+        "depends on other sequences of the batch;",
+    ),
+    "spectral norm": (
+        "ffn",
+        lambda d: nn.utils.parametrizations.spectral_norm(nn.Linear(d, d)),
+        "calls in training change its later outputs (buffer parametrizations.weight.0._u",
     ),
     "batch mean": (
         "ffn",
@@ -404,9 +418,9 @@ def test_a_slow_module_names_its_skipped_checks_and_is_still_probed(monkeypatch)
     assert clause == ""
     assert skipped == [
         "state between calls",
+        "changes in training",
         "a look at other sequences",
         "a look at later tokens at most positions",
-        "changes in training",
         "padding",
     ]
     assert "depends on later tokens" in fault("attention", lambda d: Busy(d, looks_ahead=True))

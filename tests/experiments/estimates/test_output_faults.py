@@ -72,7 +72,11 @@ def masked(function) -> Build:
 
 MASKED = {
     "good": (lambda _, y: y, ""),
-    "mean of nothing": (lambda mask, y: y / mask.cumsum(1), "has NaN in eval mode with a padding"),
+    "mean of nothing": (lambda mask, y: y / mask.cumsum(1), ""),  # before the first kept position
+    "no mean at the end": (
+        lambda mask, y: y / mask.flip(1).cumsum(1).flip(1),
+        "has infinity in eval mode with a padding",
+    ),
     "no value at padding": (lambda mask, y: y / mask, "in eval mode with a padding mask"),
     "another type": (lambda _, y: y.double(), "returns float64 in eval mode with a padding mask"),
     "gradient": (

@@ -113,6 +113,7 @@ REGISTERED = {
         nn.GELU(),
         {"norm": nn.LayerNorm(4, elementwise_affine=False)},
     ],
+    "frozen": lambda _: [layer().requires_grad_(requires_grad=False)],
     "constants": lambda _: [torch.ones(3)],
     "module list": lambda m: setattr(m, "layers", nn.ModuleList([layer()])) or [*m.layers],
 }
@@ -129,6 +130,15 @@ def test_a_leaf_that_each_call_creates_has_no_fault():
     def use(_: nn.Module, y: Tensor) -> Tensor:
         with torch.enable_grad():
             return y * torch.ones(D_MODEL, requires_grad=True)
+
+    assert fault("ffn", lambda d: Holder(d, lambda _: None, use)) == ""
+
+
+def test_a_call_may_keep_a_part_of_a_parameter():
+    def use(module: nn.Module, y: Tensor) -> Tensor:
+        module.last = module.linear.bias[:]
+        module.cache = {y.shape[1]: module.last}
+        return y + module.last
 
     assert fault("ffn", lambda d: Holder(d, lambda _: None, use)) == ""
 
