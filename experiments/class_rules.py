@@ -38,6 +38,17 @@ def check_function(where: str, name: str, function: object, arguments: Sequence[
         raise ValueError(f"{where}: {name} takes other arguments; write {header}") from error
 
 
+def check_method(where: str, options: type, name: str, arguments: Sequence[str]) -> None:
+    """Raise ValueError where a member is not a method with these arguments after `self`.
+
+    A static method and a class method serve too.
+    """
+    member = inspect.getattr_static(options, name)
+    has_self = not isinstance(member, staticmethod | classmethod)
+    header = ("self", *arguments) if has_self else arguments
+    check_function(where, name, getattr(options, name), header)
+
+
 def check_fields(where: str, options: type, base: type) -> None:
     """Raise ValueError where a field cannot be a key of a config, or hides a member of `base`."""
     for field in dataclasses.fields(options):
@@ -109,12 +120,17 @@ def has_type(hint: Any, *types_: type) -> bool:
     return is_one or any(has_type(each, *types_) for each in get_args(hint))
 
 
+def check_no_fields(where: str, options: type, *names: str) -> None:
+    """Raise ValueError where an attribute of a dataclass is a field."""
+    field_names = {field.name for field in dataclasses.fields(options)}
+    if found := next((name for name in names if name in field_names), None):
+        raise ValueError(f"{where}: {found} belongs to the class, {CLASS_VALUE}")
+
+
 def check_class_values(where: str, options: type, **allowed: type) -> None:
     """Raise ValueError where an attribute of a class has another type, or is a field."""
-    fields: Any = getattr(options, "__dataclass_fields__", {})
+    check_no_fields(where, options, *allowed)
     for name, kind in allowed.items():
-        if name in {field.name for field in fields.values() if "ClassVar" not in str(field.type)}:
-            raise ValueError(f"{where}: {name} belongs to the class, {CLASS_VALUE}")
         value = getattr(options, name, None)
         if not isinstance(value, kind):
             word = {bool: "True or False", str: "a text", tuple: "a tuple"}.get(kind, kind.__name__)

@@ -83,13 +83,14 @@ def check_members(where: str, options: type[Question]) -> None:
     """Raise ValueError where a member of a plug-in's question is not as `Question` describes it."""
     rules = importlib.import_module(f"{PACKAGE}.class_rules")  # by name: no trial depends on it
     rules.check_class_values(where, options, has_body=bool, pairs=bool, timed=bool)
+    rules.check_no_fields(where, options, "parts", "code_modules")
     names = rules.check_names(where, "parts", options.parts)
     groups = (*importlib.import_module(f"{PACKAGE}.parts").PARTS, "task")
     if unknown := set(names) - set(groups):
         raise ValueError(
             f"{where}: parts has {min(unknown)!r}, and there are only {', '.join(groups)}"
         )
-    rules.check_function(where, "check", options.check, ("self", "groups"))
+    rules.check_method(where, options, "check", ("groups",))
     rules.check_fields(where, options, Question)
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from experiments.class_rules import check_function, check_names
+from experiments.class_rules import check_function, check_names, check_no_fields
 from experiments.rules import check_at_least
 from experiments.tasks.base import Sizes, TaskData, TaskOptions, hash_json
 from experiments.tasks.plain_samples import (
@@ -274,11 +274,12 @@ def derive_task(name: str, options: Any) -> type[PlainTaskOptions]:
     if options.__dataclass_params__.frozen:
         raise ValueError(f"{name}: it is frozen; write @dataclass without frozen=True")
     check_signatures(name, options)
+    check_no_fields(name, options, "labels", "unit", "code_modules")
     field_names = {each.name for each in dataclasses.fields(options)}
     allowed = {*USER_METHODS, "labels", "unit", "code_modules", "n_eval"}
     reserved = {*dir(PlainTaskOptions), "kind"} - allowed
     conflicts = {n for n in {*vars(options), *field_names} if not n.startswith("_")} & reserved
-    conflicts |= field_names & {*USER_METHODS, "labels", "unit", "code_modules"}
+    conflicts |= field_names & {*USER_METHODS}
     if conflicts:
         raise ValueError(f"{name}: ablab uses the name {min(conflicts)} itself; rename yours")
     members = {

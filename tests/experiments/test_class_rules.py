@@ -4,11 +4,13 @@ import importlib
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from experiments.metrics import METRICS
+from experiments.questions import Question, check_members
 from tests.support.user_plugin import (
     IMPORT,
     IMPORTS,
@@ -87,6 +89,8 @@ def test_a_module_may_be_imported_again(attempt: Attempt):
         ("labels = ('a', 'a')", "labels has 'a' twice"),
         ("labels = (1, 2)", "labels = (1, 2) must be a tuple of texts"),
         ("labels = ('a/b',)", "labels has 'a/b'; use letters"),
+        ("labels: tuple = ('a',)", "labels belongs to the class, so that it cannot be a field"),
+        ("code_modules: str = 'a'", "code_modules belongs to the class, so that"),
     ],
 )
 def test_a_member_of_a_task_is_checked(attempt: Attempt, member: str, words: str):
@@ -98,7 +102,7 @@ def test_a_member_of_a_task_is_checked(attempt: Attempt, member: str, words: str
     [
         ("parts = 'ffn'", "parts = 'ffn' must be a tuple of texts, such as ('ffn',)"),
         ("parts = ('ffm',)", "parts has 'ffm', and there are only attention, ffn"),
-        ("parts: str = 'ffn'", "parts"),
+        ("parts: tuple = ('ffn',)", "parts belongs to the class, so that it cannot be a field"),
         ("timed = 1", "timed = 1 must be True or False"),
         ("timed: bool = True", "timed belongs to the class, so that it cannot be a field"),
         ("check: int = 3", "check is of type int and not a function"),
@@ -106,6 +110,28 @@ def test_a_member_of_a_task_is_checked(attempt: Attempt, member: str, words: str
 )
 def test_a_member_of_a_question_is_checked(attempt: Attempt, member: str, words: str):
     assert words in attempt(write_question(member), *IMPORT)
+
+
+def test_the_check_of_a_question_may_be_static():
+    @dataclass
+    class Mine(Question):
+        @staticmethod
+        def check(groups: object) -> None: ...
+
+    @dataclass
+    class Other(Question):
+        @classmethod
+        def check(cls, groups: object) -> None: ...
+
+    @dataclass
+    class Wrong(Question):
+        @staticmethod
+        def check() -> None: ...
+
+    check_members("", Mine)
+    check_members("", Other)
+    with pytest.raises(ValueError, match=r"write def check\(groups\)"):
+        check_members("", Wrong)
 
 
 @pytest.mark.parametrize(
