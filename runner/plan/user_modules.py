@@ -74,5 +74,8 @@ def _is_install_folder(folder: Path, top: str) -> bool:
     if folder in INSTALL_FOLDERS or not INSTALL_FOLDER_NAMES.isdisjoint(folder.parts):
         return True
     # `pip install --target=folder` records the files of each package.
-    records = (path.read_text("utf-8", "replace") for path in folder.glob("*.dist-info/RECORD"))
+    records = (
+        path.read_text(encoding="utf-8", errors="replace")
+        for path in folder.glob("*.dist-info/RECORD")
+    )
     return any(line.startswith((f"{top}/", f"{top}.")) for text in records for line in text.split())

@@ -145,17 +145,18 @@ class Chromium:
         return message
 
 
+def list_fonts(language: str) -> list[str]:
+    """Return the files of the machine's fonts for a language; fontconfig must be there."""
+    command = ["fc-list", f":lang={language}", "file"]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    return [line.partition(":")[0].strip() for line in lines]
+
+
 def hide_fonts(folder: Path) -> dict[str, str]:
     """Write a configuration of fontconfig without CJK fonts; return the variable that names it."""
     if shutil.which("fc-list") is None:
         return {}
-    files = {
-        line.partition(":")[0].strip()
-        for language in LANGUAGES
-        for line in subprocess.run(
-            ["fc-list", f":lang={language}", "file"], capture_output=True, text=True, check=True
-        ).stdout.splitlines()
-    }
+    files = {file for language in LANGUAGES for file in list_fonts(language)}
     rejected = "".join(f"<rejectfont><glob>{name}</glob></rejectfont>" for name in sorted(files))
     path = folder / "fonts.conf"
     path.write_text(
