@@ -99,7 +99,8 @@ def named_modules(options: object) -> set[str]:
     for module in modules:
         if not exists(module):
             raise module_source.MissingModuleError(
-                f"{name}: code_modules names {truncate_middle(module, 60)!r}, which cannot be found"
+                f"{name}: code_modules names {truncate_middle(module, 60)!r}, which cannot be "
+                "found; is its folder the current one, or in PYTHONPATH?"
             )
     return {*modules}
 

@@ -227,7 +227,10 @@ def test_plain_options_name_modules_as_their_code(
     [
         ("my_modules", r"code_modules is 'my_modules'; write a tuple of modules, e\.g\. code_"),
         ((3,), r"code_modules is \(3,\); write a tuple"),
-        (("lab_absent",), "code_modules names 'lab_absent', which cannot be found"),
+        (
+            ("lab_absent",),
+            "code_modules names 'lab_absent', which cannot be found; is its folder the current one",
+        ),
     ],
 )
 def test_other_named_modules_are_one_line(named: Any, said: str):
