@@ -40,7 +40,7 @@ def explain_undeclared(group: str, name: str) -> str:
         return ""
     return (
         f"{options.__name__} in {options.__module__} has no default for {', '.join(missing)}; "
-        f"write one in the class, such as {missing[0]}: int = 8, or a file {group}/{name}.yaml"
+        f"write one in the class, as in size: int = 8, or a file {group}/{name}.yaml"
     )
 
 

@@ -16,6 +16,8 @@ from runner.plan.foreign_parts import foreign_parts, is_foreign, width_of
 from runner.plan.user_code import named_errors
 from runner.wording.output import truncate_middle
 
+NAMES = tuple | list | set | frozenset
+"""The types of a collection of names."""
 MEMBER_TYPES: Mapping[str, tuple[Any, str]] = {
     "writes_to_residual": (bool, "True or False"),
     "supports_cross_attention": (bool, "True or False"),
@@ -24,7 +26,7 @@ MEMBER_TYPES: Mapping[str, tuple[Any, str]] = {
     "heads": (int, "a whole number, 0 or more"),
     "experts": (int, "a whole number, 0 or more"),
     "nonlinearity": (str | None, "the name of an activation, or None"),
-    "residual_writers": (tuple | list, 'a tuple of names, such as ("proj",)'),
+    "residual_writers": (NAMES, 'a tuple of names, such as ("proj",)'),
     "norm_slots": (registry.NormSlots, "a NormSlots, from experiments.parts"),
     "notes": (tuple | list, "a tuple of sentences"),
 }
@@ -55,8 +57,8 @@ def check_members(arm: ArmConfig) -> None:
 def is_of_type(value: object, kind: Any) -> bool:
     """Return whether a value has the type of a member; numbers are 0 or more."""
     if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-    if isinstance(value, tuple | list) and kind is not registry.NormSlots:
+        return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 0
+    if isinstance(value, NAMES) and kind is not registry.NormSlots:
         return isinstance(value, kind) and all(isinstance(each, str) for each in value)
     return isinstance(value, kind)
 

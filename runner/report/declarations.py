@@ -22,6 +22,8 @@ RECORDED = (*(f.name for f in dataclasses.fields(Metric) if f.name not in TEXTS)
 LOSS_UNITS = ("nats/token", "nats/byte", "mse")
 """The units of ablab's losses, which are never below 0. A task of the user may have another loss,
 such as a log density, whose unit is another one."""
+ROUNDING = 1e-6
+"""A sum of float32 may be below 0 by this much, though none of its terms is."""
 
 
 def to_record(experiment: str, results: pd.DataFrame) -> dict[str, Any]:
@@ -56,7 +58,8 @@ def _declared_here(name: str, results: pd.DataFrame) -> Metric:
 
 def _without_refuted_limit(metric: Metric, results: pd.DataFrame, name: str) -> Metric:
     """Return a declaration without the lower limit 0 if a value is below it."""
-    if metric.lowest == 0 and (results["value"][results["metric"] == name] < 0).any():
+    values = results["value"][results["metric"] == name]
+    if metric.lowest == 0 and (values < -ROUNDING).any():
         return dataclasses.replace(metric, lowest=-math.inf)
     return metric
 

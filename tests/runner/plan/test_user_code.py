@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from experiments.parts import Cost, Part
 from runner import registry
 from runner.config import ConfigError, StudyError
 from runner.plan.error_messages import explain
-from runner.plan.member_checks import check_cost
+from runner.plan.member_checks import MEMBER_TYPES, check_cost, is_of_type
 from runner.plan.user_code import describe_user_error
 from runner.wording.output import describe_error
 from tests.support.user_plugin import (
@@ -138,6 +139,21 @@ def test_a_cost_that_cannot_be_is_refused(value: str, words: str):
     assert words in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "is_right"),
+    [
+        ("residual_writers", {"proj"}, True),
+        ("residual_writers", ["proj"], True),
+        ("residual_writers", {3}, False),
+        ("heads", np.int64(4), True),
+        ("heads", np.int64(-4), False),
+        ("heads", True, False),
+    ],
+)
+def test_the_type_of_a_member(name: str, value: object, is_right: bool):
+    assert is_of_type(value, MEMBER_TYPES[name][0]) == is_right
+
+
 def test_a_plan_checks_costs(attempt: Attempt):
     message = attempt(write_part("def cost(self, d_model, length):\n    return Cost(-5, -5)"))
     assert message.startswith("ffn=NAME (NAME): cost() has parameters=-5; it must be a finite")
@@ -147,7 +163,11 @@ def test_a_plan_checks_costs(attempt: Attempt):
     ("source", "words", "message"),
     [
         (write_part("d_ff: int"), (), "Mine in NAME has no default for d_ff; write one in the"),
-        (write_class('@task("NAME")', "", "width: int", SAMPLE), TASK, "no default for width"),
+        (
+            write_class('@task("NAME")', "", "mode: str", SAMPLE),
+            TASK,
+            "no default for mode; write one in the class, as in size: int = 8, or a file task/",
+        ),
         (write_question() + "# no yaml", QUESTION, "the question of NAME has no YAML file; write"),
         (
             write_class("@task", "", SAMPLE),

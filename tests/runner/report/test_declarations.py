@@ -36,6 +36,7 @@ def test_a_value_below_zero_refutes_the_limit_of_a_loss() -> None:
 
 def test_other_metrics_keep_their_limits_in_any_unit() -> None:
     assert limits("train/spike_score", [0.0], "%") == (0.0, 1.0)
+    assert limits("train/spike_score", [-1e-8], "1") == (0.0, 1.0)  # of rounding
     assert limits("time/step", [1.0], "ms") == (0.0, math.inf)
     assert limits("task/score", [-1.0], "1") == (-math.inf, math.inf)
 
