@@ -8,6 +8,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from itertools import islice
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from experiments.estimates.fault import ModuleFault
 
 DEPTH = 4  # levels of containers and objects in an attribute that are searched
+MOST_ENTRIES = 500  # entries of a container that are searched; a table of numbers may have millions
 REGISTERED = ("_parameters", "_buffers", "_modules")  # attributes in which torch registers
 Description = Mapping[str, tuple[int, tuple[int, ...]]]
 
@@ -124,12 +126,12 @@ def search(
         if value.requires_grad and value.is_leaf:
             yield place, value, container
     elif depth and isinstance(value, Mapping):
-        for key, each in value.items():
+        for key, each in islice(value.items(), MOST_ENTRIES):
             inner = f"{place}[{key!r}]"
             yield from search(each, inner, depth - 1, "dict", everywhere=everywhere)
     elif depth and isinstance(value, list | tuple | set | frozenset | deque):
         kind = type(value).__name__ if type(value) in (list, set, frozenset, deque) else "tuple"
-        for index, each in enumerate(value):
+        for index, each in enumerate(islice(value, MOST_ENTRIES)):
             inner = f"{place}[{index}]"
             yield from search(each, inner, depth - 1, kind, everywhere=everywhere)
     elif depth and everywhere:

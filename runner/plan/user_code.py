@@ -18,6 +18,8 @@ from runner.wording.output import describe_error, describe_exit, truncate_middle
 
 RULES_MODULE = "experiments.rules"
 """The checks that options share; an error of theirs is a broken rule, in its own words."""
+RULE_METHODS = ("check", "__post_init__")
+"""Methods that refuse values by a ValueError."""
 MAX_QUOTE = 180  # characters of the quoted error
 
 
@@ -57,9 +59,12 @@ def describe_user_error(error: BaseException, *, is_within: bool = False) -> str
     if isinstance(error, ValueError) and module_of(steps[-1][0]) == RULES_MODULE:
         return ""
     frame, line = own[-1]
+    name = frame.f_code.co_name
     place = describe_place(frame, line)
     subject = find_subject(own[0][0])
     start = f"{subject} ({place})" if subject else place
+    if isinstance(error, ValueError) and frame is steps[-1][0] and name in RULE_METHODS:
+        return f"{start}: {name}() refuses the values: {truncate_middle(str(error), MAX_QUOTE)}"
     return f"{start}: {name_function(own[0][0])} {describe_failure(error)}"
 
 

@@ -103,6 +103,14 @@ def test_an_error_of_a_module_is_quoted(attempt: Attempt, statement: str, method
     assert FAILURES[statement].removeprefix("failed with ") in message
 
 
+@pytest.mark.parametrize("header", ["check(self, d_model)", "__post_init__(self)"])
+def test_a_broken_rule_without_a_field_is_no_failure(attempt: Attempt, header: str):
+    message = attempt(write_part(f"def {header}:\n    raise ValueError('sizes must be even')"))
+    method = header.partition("(")[0]
+    assert f"): {method}() refuses the values: sizes must be even" in message
+    assert "failed" not in message
+
+
 def test_a_broken_rule_of_a_field_keeps_its_words(attempt: Attempt):
     rule = (
         "def __post_init__(self):\n    if self.hidden < 8:\n"
