@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType, ModuleType
 
 from runner.config import ConfigError
+from runner.wording.names import did_you_mean, similar_names
 from runner.wording.output import describe_exit, truncate_middle
 
 LIBRARIES = frozenset(
@@ -24,8 +25,14 @@ LIBRARIES = frozenset(
 
 
 def describe_import_error(error: ImportError) -> str:
-    """Return Python's message about a failed import, with a hint."""
-    return f"{truncate_middle(error, 150)}; is it installed?"
+    """Return Python's message about a failed import, with a hint.
+
+    The hint is a module of the current folder whose name is similar, such as a misspelled one.
+    """
+    local = [path.stem for path in Path().glob("*.py")]
+    similar = similar_names(error.name or "", local)
+    hint = did_you_mean(similar) if similar else "is it installed?"
+    return f"{truncate_middle(error, 150)}; {hint}"
 
 
 def import_plugins(

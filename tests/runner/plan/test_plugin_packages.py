@@ -243,6 +243,12 @@ BROKEN = {
 }
 
 
+def test_a_misspelled_plug_in_has_a_hint(site: Path):  # noqa: ARG001
+    write(Path("my_lab.py"), "")
+    ending = run_in_process(["plugins=[my_lap]", "experiment=moe"])
+    assert "No module named 'my_lap'; did you mean my_lab?" in ending.message
+
+
 @pytest.mark.some(4)
 @pytest.mark.parametrize("case", list(BROKEN))
 def test_a_named_plug_in_that_cannot_be_used_is_one_line(site: Path, case: str):
