@@ -38,7 +38,8 @@ def did_you_mean(names: Sequence[str]) -> str:
 def similar_names(name: str, known: Sequence[str]) -> list[str]:
     """Return at most three known names that are spelled like a name, the most similar first."""
     synonyms = [word for word in SYNONYMS.get(name.lower(), ()) if word in known]
-    return synonyms or difflib.get_close_matches(name[:100], known, n=3, cutoff=0.6)
+    same_letters = [word for word in known if word.casefold() == name.casefold()]
+    return synonyms or same_letters or difflib.get_close_matches(name[:100], known, n=3, cutoff=0.6)
 
 
 def format_count(number: int, one: str, more: str = "") -> str:

@@ -31,3 +31,4 @@ def test_a_hint_shortens_long_names():
 
 def test_similar_names_are_sorted_by_similarity():
     assert similar_names("steps", ["stop", "step", "n_steps"]) == ["step", "n_steps", "stop"]
+    assert similar_names("MoE", ["moe", "more", "mode"]) == ["moe"]
