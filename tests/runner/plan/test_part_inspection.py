@@ -86,7 +86,7 @@ class PastPart:
     def build(self, d_model):
         return modules()[2](d_model, d_model)
 '''
-PLUGIN = "inspected_parts"
+PLUGIN = "my_inspected_parts"
 FFN = ("experiment=ffn", "scale=smoke", f"plugins=[{PLUGIN}]", "task=waves", "~claims")
 
 
