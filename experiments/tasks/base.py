@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from runner.config import Evaluation
-from runner.records.module_source import syntax_digest
 
 if TYPE_CHECKING:
     from experiments.tasks.batch import Task
@@ -188,6 +187,8 @@ def module_code_hashes(*modules: str) -> list[str]:
 def _module_code_hash(module: str) -> str:
     path = sys.modules[module].__file__
     assert path is not None, f"{module} has no file"
+    from runner.records.module_source import syntax_digest  # not needed at start-up
+
     return syntax_digest(Path(path))
 
 

@@ -25,7 +25,6 @@ from pathlib import Path
 from runner import plugins, registry
 from runner.config import ConfigError
 from runner.plan import moved_imports
-from runner.records import module_source
 from runner.wording.output import truncate_middle
 
 GROUP = "ablab.plugins"
@@ -133,9 +132,12 @@ def check_name(module: str) -> None:
     local = PathFinder.find_spec(top, [os.path.realpath(".")])
     if local is None or local.origin is None:
         return
-    with contextlib.suppress(module_source.MissingModuleError):
-        path, first = Path(local.origin), module_source.locate(top)
-        if first is not None and first.read_bytes() != path.read_bytes():
+    found = None
+    with contextlib.suppress(ImportError, ValueError):  # a module without a spec
+        found = find_spec(top)
+    if found and found.origin and found.has_location:
+        path, first = Path(local.origin), Path(found.origin)
+        if first != path and first.read_bytes() != path.read_bytes():
             raise ConfigError(
                 f"plugins: {truncate_middle(first, 100)} hides the {top} of this folder; rename "
                 "yours, or remove the other"
