@@ -9,7 +9,6 @@ from omegaconf import DictConfig
 
 from runner.plan import hydra_loader
 from runner.plan.option_folders import CONF
-from runner.study import job_launching
 
 Task = Callable[[DictConfig], Any]
 Launched = tuple[list[Any], Exception | None]
@@ -60,6 +59,8 @@ def launch_jobs(
 
     Plugins.instance()  # it loads the modules of Hydra's own plug-ins again, so that it comes first
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+    from runner.study import job_launching
 
     values: dict[int, Any] = {}
     failures: list[Exception] = []

@@ -52,8 +52,12 @@ N_STORED = 10_000
 
 
 def command(words: list[str], folder: Path) -> str:
-    """Run a command to its end and return its output."""
+    """Run a command to its end and return its output.
+
+    Python keeps the compiled modules of ablab, as pip does for those of Hydra.
+    """
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
     done = subprocess.run(words, cwd=folder, env=env, check=True, capture_output=True, text=True)
     return done.stdout
 
