@@ -28,9 +28,9 @@ ROUNDING = 1e-6
 
 def to_record(experiment: str, results: pd.DataFrame) -> dict[str, Any]:
     """Return the declarations of final values and of the experiment's options, for study.json."""
-    names = sorted({*results["metric"]})
+    values = FinalValues.of(results)
     return {
-        METRICS_KEY: {name: _fields(_declared_here(name, results)) for name in names},
+        METRICS_KEY: {name: _fields(_declared_here(name, values)) for name in sorted(values.units)},
         AFFECTS_KEY: registry.affected_metrics(experiment),
     }
 
@@ -38,28 +38,45 @@ def to_record(experiment: str, results: pd.DataFrame) -> dict[str, Any]:
 def metrics_of(summary: Mapping[str, Any], results: pd.DataFrame) -> dict[str, Metric]:
     """Return the declarations of the metrics of final values, from the summary of a run."""
     known = summary.get(METRICS_KEY, {})
+    values = FinalValues.of(results)
     return {
-        name: _without_refuted_limit(_metric(name, known[name]), results, name)
+        name: _without_refuted_limit(_metric(name, known[name]), name, values)
         if name in known
-        else _declared_here(name, results)
-        for name in results["metric"].unique()
+        else _declared_here(name, values)
+        for name in values.units
     }
 
 
-def _declared_here(name: str, results: pd.DataFrame) -> Metric:
+@dataclasses.dataclass(frozen=True)
+class FinalValues:
+    """What final values show of their metrics: the units, and which metrics are below 0."""
+
+    units: Mapping[str, set[str]]
+    below_zero: frozenset[str]
+
+    @classmethod
+    def of(cls, results: pd.DataFrame) -> "FinalValues":
+        """Read a table of final values once, since it has a row for each metric of each trial."""
+        units: dict[str, set[str]] = {}
+        pairs = results[["metric", "unit"]].drop_duplicates()
+        for name, unit in zip(pairs["metric"], pairs["unit"], strict=True):
+            units.setdefault(name, set()).add(str(unit))
+        return cls(units, frozenset(results["metric"][results["value"] < -ROUNDING]))
+
+
+def _declared_here(name: str, values: FinalValues) -> Metric:
     """Return this process's declaration of a metric; a loss of the user's own has no limits."""
     metric = registry.metric(name)
-    units = {str(unit).partition(" of ")[0] for unit in results["unit"][results["metric"] == name]}
+    units = {unit.partition(" of ")[0] for unit in values.units[name]}
     is_loss = {*metric.unit.split(" or ")} <= {*LOSS_UNITS}
     if is_loss and not units <= {*LOSS_UNITS}:
         return dataclasses.replace(metric, lowest=-math.inf, highest=math.inf)
-    return _without_refuted_limit(metric, results, name)
+    return _without_refuted_limit(metric, name, values)
 
 
-def _without_refuted_limit(metric: Metric, results: pd.DataFrame, name: str) -> Metric:
+def _without_refuted_limit(metric: Metric, name: str, values: FinalValues) -> Metric:
     """Return a declaration without the lower limit 0 if a value is below it."""
-    values = results["value"][results["metric"] == name]
-    if metric.lowest == 0 and (values < -ROUNDING).any():
+    if metric.lowest == 0 and name in values.below_zero:
         return dataclasses.replace(metric, lowest=-math.inf)
     return metric
 
