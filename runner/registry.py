@@ -52,7 +52,6 @@ __all__ = [
     "costs",
     "experiment_groups",
     "experiment_names",
-    "forget_package",
     "group_names",
     "has_counted_cost",
     "has_timing_stage",
@@ -147,14 +146,6 @@ def question_classes() -> Mapping[str, type[Question]]:
 def all_options() -> Iterable[type[Question]]:
     """Return the options dataclasses of all experiments."""
     return all_questions().values()
-
-
-def forget_package(package: str) -> None:
-    """Remove the parts, tasks and questions that the modules of a package have registered."""
-    for each in _registries():
-        for name, options in list(each.items()):
-            if options.__module__.partition(".")[0] == package:
-                del each[name]
 
 
 @contextlib.contextmanager

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from experiments.metrics import METRICS
+from experiments.parts import PARTS
 from experiments.parts.counted_cost import CostCounter
-from runner import registry
+from experiments.questions import QUESTIONS
+from experiments.tasks import TASKS
 from runner.config import ConfigError
 from runner.plan import part_inspection, plugin_packages, task_inspection
 from runner.plan.error_messages import explain
@@ -75,6 +77,13 @@ class HelperHere(HelperProcess):
             return helper_server.answer_request(dict(request))
         finally:
             CostCounter.elsewhere = elsewhere
+
+
+def forget_package(package: str) -> None:
+    """Remove the parts, tasks and questions that the modules of a package have registered."""
+    for options in (*PARTS.values(), TASKS, QUESTIONS):
+        for name in [n for n in options if options[n].__module__.split(".")[0] == package]:
+            del options[name]
 
 
 def write_class(decorator: str, base: str, *members: str) -> str:
@@ -140,7 +149,7 @@ def planned_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
     yield plan_with
     for name in names:
-        registry.forget_package(name)
+        forget_package(name)
         sys.modules.pop(name, None)
     METRICS.clear()
     METRICS.update(metrics)

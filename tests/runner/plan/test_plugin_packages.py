@@ -14,6 +14,7 @@ from runner.config import ConfigError
 from runner.plan import code_hash, option_folders, planning, plugin_packages, user_options
 from runner.plan.listing import list_experiments
 from tests.fuzz.command import CommandResult, find_faults, run_in_process
+from tests.support.user_plugin import forget_package
 
 PART = '''
 from dataclasses import dataclass
@@ -77,7 +78,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield folder
     for name in set(sys.modules) - modules:
         if name.startswith(("lab_", "my_part")):
-            registry.forget_package(name)
+            forget_package(name)
             del sys.modules[name]
     plugin_packages.find_installed_plugins.cache_clear()
     option_folders.UserOptions.reset()
