@@ -1,4 +1,8 @@
-"""Read and write records of the board. A file may be damaged or hostile, so each key is checked."""
+"""Read and write records of the board. A file may be damaged or hostile, so each key is checked.
+
+A record is sealed: its key `seal` has the SHA-256 of all its other keys. It detects an edit by
+mistake, and not an edit that also updates the seal.
+"""
 
 import datetime
 import json
@@ -11,11 +15,15 @@ from typing import Any, NoReturn
 from runner.board.record import INFINITE, RECORD_VERSION, ClaimRecord, Estimate, RunRecord
 from runner.claims.finding import Verdict
 from runner.config import ConfigError, Scale
-from runner.records.files import list_names, read_bytes, write_json
+from runner.plan.option_folders import option_names
+from runner.records.files import list_names, read_bytes, replace_non_finite, write_json
 from runner.records.schemas import is_count, is_duration, is_number_or_null, is_shallow_mapping
+from runner.records.seal import canonical_sha256
+from runner.wording.names import name_hint
 from runner.wording.output import truncate_middle
 
 MAX_RECORD_BYTES = 4 * 2**20
+SEAL, STUDY = "seal", "study.json"
 MAX_TEXT, MAX_ENTRIES = 20_000, 2_000
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}[\d:.+-]*")
 NAME = re.compile(r"[\w.-]{1,200}")
@@ -124,18 +132,38 @@ def read_record(path: Path) -> RunRecord:
     """Return the record in a file.
 
     Raises:
-        ConfigError: the file cannot be read, or does not match the schema; it is named.
+        ConfigError: the file cannot be read, does not match the schema, or was changed since it was
+            written; it is named.
     """
+    name = str(truncate_middle(path, 120))
+    content = read_content(path)
+    is_sealed = isinstance(content, dict) and SEAL in content
+    unsealed = {key: content[key] for key in content if key != SEAL} if is_sealed else content
+    record = check_record(name, unsealed)
+    if not is_sealed:
+        raise ConfigError(f"{name} has no {SEAL}; {how_to_mend(record)}")
+    if content[SEAL] != canonical_sha256(unsealed):
+        raise ConfigError(f"{name} was changed since it was written; {how_to_mend(record)}")
+    return record
+
+
+def how_to_mend(record: RunRecord) -> str:
+    """Return how to get the record of a run again."""
+    run = f"record=outputs/{record.experiment}/runs/<its run>"
+    return f"undo the change, or write it again: python -m runner board {run}"
+
+
+def read_content(path: Path) -> Any:
+    """Return the content of a JSON file. Raises ConfigError where it cannot be read."""
     name = truncate_middle(path, 120)
     if path.is_symlink():
         raise ConfigError(f"{name} is a link; a record of the board must be a file")
     try:
-        content = json.loads(read_bytes(path, MAX_RECORD_BYTES), parse_constant=refuse_constant)
+        return json.loads(read_bytes(path, MAX_RECORD_BYTES), parse_constant=refuse_constant)
     except OSError as error:
         raise ConfigError(f"{name} cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{name} is damaged: it is not JSON") from error
-    return check_record(str(name), content)
 
 
 def refuse_constant(name: str) -> NoReturn:
@@ -194,7 +222,7 @@ def read_records(folder: Path) -> list[RunRecord]:
     """Return the records of a folder, in the order of their file names.
 
     Raises:
-        ConfigError: a record does not match the schema, or two are of the same run.
+        ConfigError: a record cannot be used, is of an unknown experiment, or two are of one run.
     """
     records: list[RunRecord] = []
     files: dict[str, str] = {}
@@ -202,7 +230,8 @@ def read_records(folder: Path) -> list[RunRecord]:
         if not name.endswith(".json"):
             continue
         record = read_record(folder / name)
-        study = record.digests.get("study.json", name)
+        check_experiment(folder / name, record)
+        study = record.digests.get(STUDY, name)
         if study in files:
             raise ConfigError(
                 f"{truncate_middle(folder, 120)}: {files[study]} and {name} are records of the "
@@ -213,6 +242,21 @@ def read_records(folder: Path) -> list[RunRecord]:
     return records
 
 
+def check_experiment(path: Path, record: RunRecord) -> None:
+    """Check that the experiment of a record is among the options, those of the user included.
+
+    Raises:
+        ConfigError: it is not; the path of the record or the run is named.
+    """
+    known = option_names("experiment")
+    if record.experiment not in known:
+        raise ConfigError(
+            f"{truncate_middle(path, 120)}: experiment={truncate_middle(record.experiment, 60)} is "
+            f"unknown ({name_hint(record.experiment, known)}); if it is yours, add "
+            "--config-dir=DIR or plugins=[...]"
+        )
+
+
 def write_record(folder: Path, record: RunRecord) -> Path:
     """Write a record, and return its path: `<experiment>_<scale>_<date>.json`.
 
@@ -220,8 +264,16 @@ def write_record(folder: Path, record: RunRecord) -> Path:
     """
     stem, number = f"{record.experiment}_{record.scale}_{record.day}", 1
     path = folder / f"{stem}.json"
-    while path.exists() and read_record(path).digests != record.digests:
+    while path.exists() and not is_record_of(path, record.digests):
         number += 1
         path = folder / f"{stem}_{number}.json"
-    write_json(path, record.to_dict())
+    content = replace_non_finite(record.to_dict())
+    write_json(path, {**content, SEAL: canonical_sha256(content)})
     return path
+
+
+def is_record_of(path: Path, digests: Mapping[str, str]) -> bool:
+    """Return whether a file, which may be damaged, is the record of a run with these digests."""
+    content = read_content(path)
+    written = content.get("digests") if isinstance(content, dict) else None
+    return isinstance(written, dict) and written.get(STUDY) == digests.get(STUDY)

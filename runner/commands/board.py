@@ -12,7 +12,7 @@ from runner.board.board_page import render_board_page
 from runner.board.board_texts import summary_line
 from runner.board.known_claims import KnownClaim, list_known_claims
 from runner.board.record import RunRecord
-from runner.board.record_file import read_records, write_record
+from runner.board.record_file import STUDY, check_experiment, read_records, write_record
 from runner.board.rows import make_rows
 from runner.board.run_reader import record_run
 from runner.commands.verb_arguments import (
@@ -39,9 +39,9 @@ Write every claim: published value, our value, verdict, date, machine, command.
 
   board                           from the records in docs/board/records: write
                                   docs/board.md, docs/board.html and the head of
-                                  README.md. With the runs of outputs/, too:
-                                  write outputs/board.md and outputs/board.html
-  board outputs=DIR               read the runs of another folder
+                                  README.md. With runs of outputs/ that have no
+                                  record: outputs/board.md and outputs/board.html
+  board outputs=DIR               always write DIR/board.md and DIR/board.html
   board docs=DIR                  read the records below another folder
   board record=outputs/moe/latest first write a record of this run
   board --config-dir=mine         your own claims, too (in outputs/board.*)
@@ -70,7 +70,10 @@ def write_board(arguments: Sequence[str]) -> None:
     folder = docs / BOARD / "records"
     try:
         if RECORD in read.values:
-            path = write_record(folder, record_run(find_run_folder(read.values[RECORD])))
+            run = find_run_folder(read.values[RECORD])
+            record = record_run(run)
+            check_experiment(run, record)
+            path = write_record(folder, record)
             print(f"recorded: {path}")  # noqa: T201
         lines = write_all(read, docs, folder)
     except OSError as error:
@@ -85,15 +88,17 @@ def write_all(read: VerbArguments, docs: Path, folder: Path) -> list[str]:
     if folder.is_dir():
         lines += write_pages(docs, list_known_claims(with_user=False), records)
         lines += renew_readme(docs.parent / README, records)
-    runs, notes = read_finished_runs(read.outputs)
-    recorded = {record.digests["study.json"] for record in records}
-    new = [run for run in runs if run.digests["study.json"] not in recorded]
-    has_own = read.config_dir is not None or PLUGINS in read.values
-    if new or has_own or not folder.is_dir():
+    runs, n_smoke, notes = read_finished_runs(read.outputs)
+    recorded = {record.digests.get(STUDY) for record in records}
+    new = [run for run in runs if run.digests[STUDY] not in recorded]
+    is_wanted = read.config_dir is not None or not {OUTPUTS, PLUGINS}.isdisjoint(read.values)
+    if new or is_wanted or not folder.is_dir():
         lines += write_pages(read.outputs, list_known_claims(), [*records, *new])
-        lines += (
-            [f"{format_count(len(new), 'run')} of {read.outputs} without a record"] if new else []
-        )
+        if new:
+            lines.append(f"{format_count(len(new), 'run')} of {read.outputs} without a record")
+        if n_smoke:
+            smoke = format_count(n_smoke, "smoke run")
+            lines.append(f"left out: {smoke} of {read.outputs}, since smoke runs decide no claim")
     return [*lines, *notes]
 
 
@@ -121,22 +126,23 @@ def renew_readme(readme: Path, records: Sequence[RunRecord]) -> list[str]:
     return [f"{readme}: the head of the board is renewed"]
 
 
-def read_finished_runs(outputs: Path) -> tuple[list[RunRecord], list[str]]:
-    """Return the records of the runs below a folder, and a line for each that cannot be used.
+def read_finished_runs(outputs: Path) -> tuple[list[RunRecord], int, list[str]]:
+    """Return the records of the runs below a folder, without smoke runs, which decide nothing.
 
-    Smoke runs are left out, since they decide nothing.
+    Return also the number of smoke runs, and a line for each run that cannot be used.
     """
-    records, notes = [], []
+    records, n_smoke, notes = [], 0, []
     for experiment in list_experiment_folders(outputs):
         for name in list_run_names(outputs / experiment):
             folder = outputs / experiment / RUNS / name
             if read_config_keys(folder).get("scale") == Scale.smoke:
+                n_smoke += 1
                 continue
             try:
                 records.append(record_run(folder))
             except ConfigError as error:
                 notes.append(f"left out: {truncate_middle(error, 200)}")
-    return records, notes
+    return records, n_smoke, notes
 
 
 def find_run_folder(text: str) -> Path:

@@ -33,7 +33,7 @@ def seal_record(
     """
     digests = {name: file_sha256(folder / name) for name in files}
     unsealed = {**replace_non_finite(record), "format": FORMAT, "digests": digests}
-    return {**unsealed, "digests": {**digests, own_name: _canonical_sha256(unsealed)}}
+    return {**unsealed, "digests": {**digests, own_name: canonical_sha256(unsealed)}}
 
 
 def has_current_format(record: Mapping[str, Any]) -> bool:
@@ -95,7 +95,7 @@ def _changes(
         yield f"{own_name} {CHANGED}"
         return
     others = {name: value for name, value in digests.items() if name != own_name}
-    if digests.get(own_name) != _canonical_sha256({**record, "digests": others}):
+    if digests.get(own_name) != canonical_sha256({**record, "digests": others}):
         yield f"{own_name} {CHANGED}"
     for name, value in others.items():
         if name in unread:
@@ -127,6 +127,7 @@ def _digest(path: str, *stamp: int) -> str:  # noqa: ARG001
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _canonical_sha256(record: Mapping[str, Any]) -> str:
+def canonical_sha256(record: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a record as canonical JSON: sorted keys, no spaces."""
     text = json.dumps(record, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

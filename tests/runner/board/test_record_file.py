@@ -40,6 +40,42 @@ def test_two_records_of_one_run_are_refused(tmp_path: Path) -> None:
         read_records(tmp_path)
 
 
+def test_an_edited_record_is_refused_until_the_run_is_recorded_again(tmp_path: Path) -> None:
+    record = make_record(make_claim())
+    path = write_record(tmp_path, record)
+    written = path.read_text()
+    for old, new, said in (
+        ('"reproduced"', '"contradicted"', "was changed since it was written; undo the change, or"),
+        ('"n": 8', '"n": 9', "was changed since"),
+        ('"seal"', '"sea"', "has no key sea"),
+    ):
+        path.write_text(written.replace(old, new, 1))
+        with pytest.raises(ConfigError, match=said):
+            read_records(tmp_path)
+    unsealed = json.loads(written)
+    del unsealed["seal"]
+    path.write_text(json.dumps(unsealed))
+    with pytest.raises(ConfigError, match=r"has no seal; .* board record=outputs/moe/runs/"):
+        read_records(tmp_path)
+    assert write_record(tmp_path, record) == path
+    assert read_records(tmp_path) == [record]
+    path.write_text(json.dumps(json.loads(written)))  # the format of the file does not matter
+    assert read_records(tmp_path) == [record]
+
+
+def test_a_record_of_a_redrawn_run_replaces_its_record(tmp_path: Path) -> None:
+    for answer in ("a", "b"):
+        digests = {"study.json": 64 * "a", "answer.json": 64 * answer}
+        path = write_record(tmp_path, make_record(make_claim(), digests=digests))
+    assert [path.name] == [each.name for each in tmp_path.iterdir()]
+
+
+def test_a_record_of_an_unknown_experiment_is_refused(tmp_path: Path) -> None:
+    write_record(tmp_path, make_record(make_claim(), experiment="nonesuch"))
+    with pytest.raises(ConfigError, match=r"nonesuch_quick.*: experiment=nonesuch is unknown"):
+        read_records(tmp_path)
+
+
 def set_claim(key: str, value: Any) -> dict[str, Any]:
     """Return the change of one key of the only claim of a record."""
     content = json.loads(json.dumps(make_record(make_claim()).to_dict()))

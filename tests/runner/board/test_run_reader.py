@@ -177,6 +177,25 @@ def test_the_verb_records_a_run_and_writes_board_and_readme(
     write_board([])
     assert {name: (docs / name).read_bytes() for name in written} == written
     assert not (tmp_path / "outputs" / "board.md").exists()
+    write_board(["outputs=outputs"])
+    assert (tmp_path / "outputs" / "board.md").read_bytes() == written["board.md"]
+
+
+def test_a_folder_with_only_smoke_runs_gets_its_board_and_a_line_that_says_so(
+    copied_run_folder: Path,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    runs = tmp_path / "mine" / "moe" / "runs"
+    runs.mkdir(parents=True)
+    copied_run_folder.rename(runs / "2026-11-26_13-00-00_smoke")
+    (tmp_path / "docs" / "board" / "records").mkdir(parents=True)
+    write_board(["outputs=mine"])
+    printed = capsys.readouterr().out
+    assert "left out: 1 smoke run of mine, since smoke runs decide no claim" in printed
+    assert (tmp_path / "mine" / "board.md").is_file()
 
 
 def test_without_a_folder_of_records_the_board_is_written_to_outputs(
