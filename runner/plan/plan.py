@@ -59,6 +59,8 @@ class Plan:
         preset_tolerance: the preset's `match.tolerance`.
         typed_settings: typed overrides that change the training or the measurements.
         notes: lines for the user about data, and about settings that are skipped, ignored or slow.
+        setting_notes: those of the notes that are about the settings of arms, such as a typed key
+            that some arms lack; a sweep repeats them.
         plugins: the plug-ins that its trials import, see `runner.plan.code_hash`.
         text_hashes: for each of the user's own texts its path, and a hash of its content.
     """
@@ -74,6 +76,7 @@ class Plan:
     preset_tolerance: float
     typed_settings: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
+    setting_notes: tuple[str, ...] = ()
     text_hashes: Mapping[str, str] = field(default_factory=dict)
     plugins: Sequence[Mapping[str, str]] = ()
 

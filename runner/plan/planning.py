@@ -141,6 +141,7 @@ def make_plan(
     notes += memory.note_parallel_memory(
         planned, count_workers(study, len(planned) * len(seeds), planned)
     )
+    same_arms = note_same_arms(planned)
     return Plan(
         study=study,
         experiment=experiment,
@@ -154,7 +155,8 @@ def make_plan(
         # The report says how far the user's settings are from those of the preset.
         preset_tolerance=preset_tolerance(config, study, overrides),
         typed_settings=tuple(find_typed_settings(overrides)),
-        notes=notes + data_of.notes + note_same_arms(planned),
+        notes=notes + data_of.notes + same_arms,
+        setting_notes=(*composed.notes, *same_arms),
         text_hashes=data_of.text_hashes,
         plugins=code_hash.describe_plugins(composed.arms, study.plugins),
     )

@@ -155,6 +155,7 @@ SUMMARY_SCHEMA: dict[str, Callable[[Any], bool]] = {
     "trials": _at_most(MAX_TRIALS, _are_trials),
 }
 OPTIONAL_SUMMARY_SCHEMA: dict[str, Callable[[Any], bool]] = {
+    "setting_notes": is_string_list,
     "plugins": _at_most(MAX_ITEMS, _are_plugins),
     declarations.METRICS_KEY: _at_most(MAX_METRICS, _mapping_to(_is_metric)),
     declarations.AFFECTS_KEY: _at_most(MAX_ITEMS, _mapping_to(is_string_list)),

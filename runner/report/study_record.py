@@ -40,6 +40,7 @@ class StudyRecord:
     hparams   arm -> resolved values, for the HParams table; if empty, the values in `arms`
     costs, interior, tuned, tolerances  facts on arms for claims, as in `Preconditions`
     clipped   frame: arm, seed, metric; substitute values of diverged trials, not measured ones
+    setting_notes  those of the notes that are about settings of arms, which a sweep repeats
     controls  control arms, which test the study's sensitivity; the answer does not compare them
     typed     the user's overrides that change training or measurement
     conditions  arm -> key -> value, as in `Fairness.conditions`
@@ -67,6 +68,7 @@ class StudyRecord:
     claims: list[Claim] = field(default_factory=list)
     figures: dict[str, Figure] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    setting_notes: list[str] = field(default_factory=list)
     not_tested: list[str] = field(default_factory=list)
     cost_metrics: list[str] = field(default_factory=lambda: list(COST_METRICS))
     hparams: dict[str, dict[str, float | str | bool]] = field(default_factory=dict)

@@ -72,6 +72,7 @@ def report_study(
         "arms": {arm.name: list(arm.overrides) for arm in plan.arms},
         "baseline": effective_baseline(plan.arms, plan.study),
         "notes": plan.notes,
+        "setting_notes": list(plan.setting_notes),
         "costs": {arm.name: registry.costs(vars(arm.config.parts)) for arm in plan.arms},
         "controls": plan.study.controls,
         "typed": list(plan.typed_settings),

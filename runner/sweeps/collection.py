@@ -30,6 +30,7 @@ from runner.sweeps.record import (
     SweepHeadline,
     SweepRecord,
 )
+from runner.sweeps.wording import name_points
 from runner.wording.names import format_count
 from runner.wording.output import describe_error, truncate_middle
 from runner.wording.phrases import join_with_and
@@ -146,6 +147,9 @@ def collect_sweep(
     family = correct_over_points(comparison, _differences(runs, comparison))
     over = f"A sweep over {join_with_and([*keys]) or 'several studies'}"
     questions = dict.fromkeys(run.outline.question for run in runs.values())
+    setting_notes = notes_of_points(
+        [(points[i - 1], run.summary.get("setting_notes", [])) for i, run in runs.items()]
+    )
     return SweepRecord(
         command=command,
         title=title or (next(iter(questions)) if len(questions) == 1 else over),
@@ -159,9 +163,21 @@ def collect_sweep(
         verdicts=tuple(
             {"point": number, **verdict} for number, run in runs.items() for verdict in run.verdicts
         ),
-        notes=(*notes, *damages, *smoke_notes),
+        notes=(*notes, *damages, *smoke_notes, *setting_notes),
         lines=tuple(family.sentences),
     )
+
+
+def notes_of_points(notes: Sequence[tuple[PointRecord, Sequence[str]]]) -> list[str]:
+    """Return the notes of all points, each once; one that is not of all points names its points."""
+    points_of: dict[str, list[PointRecord]] = {}
+    for point, own in notes:
+        for note in dict.fromkeys(own):
+            points_of.setdefault(note, []).append(point)
+    return [
+        note if len(points) == len(notes) else f"{note} ({name_points(points, len(notes))})"
+        for note, points in points_of.items()
+    ]
 
 
 def leave_out_smoke_runs(

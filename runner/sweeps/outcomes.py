@@ -10,6 +10,8 @@ from runner.wording.names import format_count
 from runner.wording.output import escape_unprintable, truncate_middle
 
 LEFT_OUT = JobOutcome("not run", message=STOPPED)
+NO_LOG = "no failed trial has written a log"
+"""What stands in the place of a failed point's log, e.g. if its trials ended too early."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class PointOutcome:
             return f"{label or name}: {rest or name}"
         message = outcome.message.splitlines()[0] if outcome.message else ""
         log = f"; log: {outcome.log}" if outcome.log else ""
+        if outcome.state == "failed" and not outcome.log:
+            log = f"; {NO_LOG}"
         where = f"; report of its other trials: {outcome.folder}" if outcome.folder else ""
         state = "" if outcome.state == "not run" else f"{outcome.state}: "
         text = f"{label or outcome.experiment or 'the study'}: {state}"

@@ -91,7 +91,7 @@ class SweepRecord:
         scale: the scale of the points; several are joined by commas.
         keys: the swept keys.
         headlines: the headline metrics of all points.
-        notes: lines on the sweep.
+        notes: lines on the sweep, and on settings of its points that some arms lack.
         results: a row per point, arm and metric: columns point, `RESULT_COLUMNS`.
         comparison: a row per comparison of a headline: the columns of a run's comparison.csv, and
             point, n_looks, p_holm, p_sweep and sweep_standing.

@@ -17,6 +17,7 @@ from runner.sweeps.outcomes import PointOutcome
 from runner.sweeps.page import PAGE_FILE, render_sweep
 from runner.sweeps.record import FORMAT, KEY_PREFIX, RECORD_FILE, SweepRecord
 from runner.sweeps.wording import answer_paragraphs, certainty_lines
+from runner.wording.output import escape_unprintable, first_lines
 
 FRAMES = {"results.csv": "results", "comparison.csv": "comparison", "values.csv": "values"}
 VERDICTS_FILE = "verdicts.json"
@@ -29,7 +30,10 @@ def report_sweep(
     outcomes: Sequence[PointOutcome],
     notes: Sequence[str],
 ) -> Path:
-    """Write the report of a sweep into a new folder, print its answer, and return its page."""
+    """Write the report of a sweep into a new folder, print its answer, and return its page.
+
+    `notes` are lines on the sweep that are printed already.
+    """
     sweep = collect_sweep(
         outcomes, outputs=folder.parents[1], title=title, command=command, notes=notes
     )
@@ -39,7 +43,9 @@ def report_sweep(
     if line := renew_index(folder.parents[1]):
         print(f"note: {line}")  # noqa: T201
     paragraphs = [" ".join(sentences) for sentences in answer_paragraphs(sweep)]
-    print("\n".join(["", *paragraphs, *certainty_lines(sweep)]))  # noqa: T201
+    own_notes = [f"note: {note}" for note in sweep.notes if note not in notes]
+    lines = [*paragraphs, *certainty_lines(sweep), *first_lines(own_notes)]
+    print(escape_unprintable("\n".join(["", *lines])))  # noqa: T201
     return page
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from runner.report.tables import DIRECTION_WORDS
 from runner.sweeps.jobs import format_value
+from runner.sweeps.outcomes import NO_LOG
 from runner.sweeps.record import PointRecord, SweepHeadline, SweepRecord
 from runner.sweeps.wording import comparison_rows, name_point
 from runner.wording import quantity
@@ -122,6 +123,7 @@ def failed_rows(sweep: SweepRecord) -> list[dict[str, Any]]:
     return [
         point_cells(sweep, point)
         | {"state": point.state, "message": point.message, "log": log_path(point)}
+        | {"no_log": NO_LOG if point.state == "failed" and not point.log else ""}
         for point in sweep.failed
     ]
 

@@ -1,6 +1,7 @@
 """The runs of a sweep: whose comparisons count, and which are damaged."""
 
 import dataclasses
+import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -72,6 +73,29 @@ def test_a_damaged_run_is_a_failed_point_and_the_others_have_a_page(
     assert [(one.state, one.run) for one in record.points] == [("done", "run"), ("failed", "")]
     with pytest.raises(ConfigError, match="Point 1 is left out"):
         collect_sweep(outcomes[1:], outputs=outputs, title="", command="", notes=[])
+
+
+def test_a_page_has_the_notes_on_settings_of_its_points_once(
+    copied_run_folder: Path,  # noqa: F811
+    capsys: pytest.CaptureFixture,
+):
+    def set_notes(folder: Path, *notes: str) -> None:
+        summary = json.loads((folder / "study.json").read_text())
+        (folder / "study.json").write_text(json.dumps(summary | {"setting_notes": notes}))
+
+    other = shutil.copytree(copied_run_folder, copied_run_folder.parent / "other")
+    set_notes(copied_run_folder, "a does not apply to dense", "a=4 has no effect")
+    set_notes(other, "a does not apply to dense")
+    outcomes = [point_of(copied_run_folder, 4), point_of(other, 8)]
+    folder = copied_run_folder.parent / "sweep"
+    page = report_sweep(folder, "", "python -m runner -m ...", outcomes, ["said"])
+    notes = ["a does not apply to dense", "a=4 has no effect (at ffn.n_experts=4)"]
+    assert json.loads((folder / "sweep.json").read_text())["notes"] == ["said", *notes]
+    printed = capsys.readouterr().out
+    assert [line for line in printed.splitlines() if line.startswith("note: ")] == [
+        f"note: {note}" for note in notes
+    ]
+    assert all(page.read_text().count(note) == 1 for note in notes)
 
 
 def test_a_headline_has_the_limits_that_hold_at_all_points() -> None:

@@ -14,7 +14,7 @@ from runner.config import ConfigError, StudyError
 from runner.study.study_part import StudyPart
 from runner.sweeps import report as sweep_report
 from runner.sweeps.command import SweepLaunch
-from runner.sweeps.outcomes import PointOutcome, describe_points, find_exit_code
+from runner.sweeps.outcomes import NO_LOG, PointOutcome, describe_points, find_exit_code
 from runner.sweeps.points import SweepPoint
 from runner.sweeps.task import JobOutcome, describe_failure
 
@@ -204,6 +204,13 @@ def test_the_last_lines_name_points_logs_and_the_page():
         "seed=3: failed: 1 of 4 trials failed; log: /o/log.txt; report of its other trials: /o/b",
         "table and figures over the points: outputs/sweeps/x/report.html",
     ]
+
+
+def test_a_failed_point_without_a_log_says_so():
+    assert outcome("failed", message="1 trial failed").line == (
+        f"seed=3: failed: 1 trial failed; {NO_LOG}"
+    )
+    assert NO_LOG not in outcome("not run", message="not run").line
 
 
 def test_plans_are_not_said_to_be_done():

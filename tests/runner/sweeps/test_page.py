@@ -14,6 +14,7 @@ from runner.figures.kinds.points import Points
 from runner.figures.rows import select_rows
 from runner.sweeps.figures import are_powers, choose_axes, draw_sweep_figures, make_figure
 from runner.sweeps.figures import value_table as values_of
+from runner.sweeps.outcomes import NO_LOG
 from runner.sweeps.page import render_sweep
 from runner.sweeps.record import SweepRecord
 from runner.sweeps.tables import headline_table
@@ -66,6 +67,9 @@ def test_failed_points_are_counted_and_listed_with_message_and_log():
     assert "1 of 4 trials &lt;failed&gt;" in html
     assert 'href="../../moe/trials/dense/seed-0/log.txt"' in html
     assert "Points that are not done" in text_of(html)
+    assert NO_LOG not in html
+    points[1] = replace(points[1], log="")  # the point that did not run has no log either
+    assert render_sweep(make_sweep(points, [comparison_row(1)]), {}, {}).count(NO_LOG) == 1
 
 
 def test_the_page_is_self_contained_and_links_each_report():
