@@ -16,10 +16,15 @@ from runner.commands.verb_arguments import (
 from runner.config import ConfigError
 from runner.inventory.deletion import prune_experiment
 from runner.inventory.inventory import Inventory, take_inventory
-from runner.inventory.prune_plan import KEEP_WEIGHTS, PrunePlan, PruneRequest, make_prune_plan
+from runner.inventory.prune_plan import (
+    KEEP_WEIGHTS,
+    PrunePlan,
+    PruneRequest,
+    in_use_reason,
+    make_prune_plan,
+)
 from runner.plan.user_arguments import CONFIG_DIR, PLUGINS, read_plugin_list
 from runner.report.index_page import renew_index
-from runner.study.store_use import IN_USE
 from runner.wording.names import name_hint
 from runner.wording.output import escape_unprintable, truncate_middle
 
@@ -37,10 +42,13 @@ docs/store.md describes each file, and the files that you may delete.
   store prune keep_weights=best   list weights, except those of the best seed of
                                   each arm; none: list all weights; all: list no
                                   weights, only the rests of checkpoints
-  store prune older_than=30d      only trials that are as old: 30d, 12h
-  store prune experiment=moe      only one experiment
-  store prune ... yes=true        delete the files that this command lists, also
-                                  from a script, without a question
+  store prune unreferenced=true older_than=30d
+                                  only trials that are as old: 30d, 12h
+  store prune unreferenced=true experiment=moe
+                                  only one experiment
+  store prune unreferenced=true yes=true
+                                  delete the listed files, also from a script,
+                                  without a question
 
 Without yes=true, a terminal asks before it deletes. Without a terminal, prune
 only lists.
@@ -85,10 +93,7 @@ def manage_store(arguments: Sequence[str]) -> None:
         print(escape_unprintable(describe_inventory(inventory)))  # noqa: T201
         renew_page(outputs, inventory)
         return
-    plans = [
-        make_prune_plan(each, request, IN_USE if each.in_use else "")
-        for each in inventory.experiments
-    ]
+    plans = [make_prune_plan(each, request, in_use_reason(each)) for each in inventory.experiments]
     print(escape_unprintable(describe_plans(plans, request)))  # noqa: T201
     if not any(plan.deletions or plan.experiment.graves for plan in plans):
         return
@@ -107,7 +112,9 @@ def read_request(read: VerbArguments) -> PruneRequest:
     if not read.words:
         for key in PRUNE_KEYS:
             if key in read.values:
-                raise ConfigError(f"{key}= needs prune: python -m runner store prune {key}=...")
+                choice = "" if key in (UNREFERENCED, KEEP) else f"{UNREFERENCED}=true "
+                command = f"python -m runner store prune {choice}{key}=..."
+                raise ConfigError(f"{key}= needs prune: {command}")
     request = PruneRequest(
         unreferenced=read.is_true(UNREFERENCED),
         keep_weights=read.choice(KEEP, KEEP_WEIGHTS),
@@ -153,7 +160,7 @@ def select_experiment(inventory: Inventory, name: str | None) -> Inventory:
             f"no such experiment; {name_hint(name, names)}"
         )
     chosen = tuple(each for each in inventory.experiments if each.name == name)
-    return Inventory(inventory.outputs, chosen)
+    return Inventory(inventory.outputs, chosen, chosen=name)
 
 
 def renew_page(outputs: Path, inventory: Inventory) -> None:

@@ -8,7 +8,13 @@ from pathlib import Path
 
 from runner.commands.verb_arguments import DEFAULT_OUTPUTS, OUTPUTS
 from runner.inventory.inventory import ExperimentInventory, Inventory
-from runner.inventory.prune_plan import Deletion, PrunePlan, PruneRequest
+from runner.inventory.prune_plan import (
+    Deletion,
+    PrunePlan,
+    PruneRequest,
+    in_use_reason,
+    make_prune_plan,
+)
 from runner.inventory.stored_trials import StoredTrial, TrialState
 from runner.wording.names import format_count
 from runner.wording.output import first_lines, join_names, truncate_middle
@@ -99,14 +105,31 @@ def remarks(inventory: Inventory) -> list[str]:
     lines += first_lines(
         [f"{name} is a link, which is not followed" for name in inventory.links], MAX_NAMES
     )
-    unreferenced = [trial for each in inventory.experiments for trial in each.unreferenced]
-    if unreferenced:
-        size = format_bytes(sum(trial.size for trial in unreferenced))
-        lines.append(
-            f"No run refers to {format_count(len(unreferenced), 'trial')} ({size}): "
-            f"python -m runner store prune unreferenced=true{name_outputs(inventory)}"
-        )
+    lines += describe_unreferenced(inventory)
     return ["", *lines] if lines else []
+
+
+def describe_unreferenced(inventory: Inventory) -> list[str]:
+    """Return a line on the trials that no run refers to: those that prune would delete, or none.
+
+    The reasons why trials stay are lines of their own.
+    """
+    n_all = sum(len(each.unreferenced) for each in inventory.experiments)
+    if not n_all:
+        return []
+    request = PruneRequest(unreferenced=True)
+    plans = [make_prune_plan(each, request, in_use_reason(each)) for each in inventory.experiments]
+    whole = [deletion for plan in plans for deletion in plan.whole]
+    head = f"No run refers to {format_count(n_all, 'trial')}"
+    if not whole:
+        return [f"{head}. Prune deletes none of them, for the reasons above."]
+    size = format_bytes(sum(deletion.size for deletion in whole))
+    choice = f" {shlex.quote(f'experiment={inventory.chosen}')}" if inventory.chosen else ""
+    command = f"python -m runner store prune unreferenced=true{choice}{name_outputs(inventory)}"
+    if len(whole) == n_all:
+        return [f"{head} ({size}): {command}"]
+    n_stay = n_all - len(whole)
+    return [f"{head}. {n_stay} of them stay, as above. To delete the others ({size}): {command}"]
 
 
 def format_formats(trials: Sequence[StoredTrial]) -> str:

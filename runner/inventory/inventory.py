@@ -88,6 +88,7 @@ class Inventory:
 
     Attributes:
         links: the names of links in the folder, which are not followed.
+        chosen: the only experiment that the user asks for; "" for all.
     """
 
     outputs: Path
@@ -96,6 +97,7 @@ class Inventory:
     sweeps: int = 0
     other: int = 0
     links: tuple[str, ...] = ()
+    chosen: str = ""
 
 
 def take_inventory(outputs: Path, plugins: Sequence[str] = ()) -> Inventory:

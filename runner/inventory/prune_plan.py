@@ -16,6 +16,7 @@ from runner.inventory.stored_trials import StoredTrial, TrialState
 from runner.records.checkpoint_files import STATE, steps
 from runner.records.files import list_names
 from runner.records.store import CHECKPOINTS
+from runner.study.store_use import IN_USE
 from runner.wording.names import format_count
 from runner.wording.output import truncate_middle
 
@@ -122,6 +123,11 @@ def make_prune_plan(
                 )
                 deletions += [Deletion(trial, path, measure_all([path])) for path in paths]
     return PrunePlan(inventory, tuple(deletions), tuple(notes))
+
+
+def in_use_reason(inventory: ExperimentInventory) -> str:
+    """Return why unreferenced trials must stay while a command uses them; "" if none does."""
+    return IN_USE if inventory.in_use else ""
 
 
 def can_touch(trial: StoredTrial, notes: list[str]) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.commands.store import manage_store
+from runner.commands.store import HELP, manage_store
 from runner.commands.store_table import format_rows
 from runner.config import ConfigError
 from runner.inventory.stale_code import CurrentCode
@@ -94,6 +94,43 @@ def test_the_suggested_command_names_another_folder(
     assert command in capsys.readouterr().out
 
 
+def test_the_list_counts_only_trials_that_prune_would_delete(
+    outputs: Path, capsys: pytest.CaptureFixture[str]
+):
+    command = "python -m runner store prune unreferenced=true"
+    (outputs / "moe" / "trials" / "dense" / "seed-2" / "mynotes.txt").touch()
+    manage_store([])
+    printed = capsys.readouterr().out
+    assert "moe: dense seed 2 holds mynotes.txt: it stays\n" in printed
+    assert "No run refers to 3 trials. 1 of them stay, as above. To delete the others (" in printed
+    assert f"): {command}\n" in printed
+    (outputs / "moe" / "runs" / "2026-11-26_04-51-00_quick" / "study.json").write_text("{")
+    manage_store(["experiment=moe"])
+    printed = capsys.readouterr().out
+    assert "study.json cannot be read: its trials are unknown\n" in printed
+    assert (
+        "No run refers to 4 trials. Prune deletes none of them, for the reasons above." in printed
+    )
+    assert command not in printed
+    manage_store(["experiment=ffn"])
+    assert "No run refers to 1 trial (" in (printed := capsys.readouterr().out)
+    assert f"{command} experiment=ffn\n" in printed
+    manage_store(["prune", "unreferenced=true", "yes=true"])
+    assert trials_below(outputs) == {("dense", seed) for seed in range(4)}
+    assert trials_below(outputs, "ffn") == set()
+
+
+def test_each_example_of_the_help_is_a_command_that_works(outputs: Path):
+    lines = [line.split("  ")[1] for line in HELP.splitlines() if line.startswith("  store ")]
+    examples = [line.removeprefix("store ").strip("'") for line in lines if "=" in line]
+    assert len(examples) >= 7
+    Path("DIR").mkdir()
+    for example in examples:
+        if "plugins" not in example:
+            manage_store(example.split())
+    assert trials_below(outputs) == {("dense", 0), ("dense", 1)}  # the last one has yes=true
+
+
 @pytest.mark.parametrize(("answer", "is_deleted"), [("y", True), ("", False), ("no", False)])
 def test_a_terminal_is_asked(
     outputs: Path, answer: str, is_deleted: bool, monkeypatch: pytest.MonkeyPatch
@@ -173,6 +210,7 @@ def test_one_experiment_is_pruned_alone(outputs: Path):
         ("prune unreferenced=true older_than=", "older_than= must be a whole number and a unit"),
         ("prune unreferenced=true experiment=mo", "has no such experiment; did you mean moe?"),
         ("unreferenced=true", "unreferenced= needs prune: python -m runner store prune"),
+        ("older_than=3d", "store prune unreferenced=true older_than=..."),
         ("outputs=absent", "outputs=absent: there is no such folder"),
         (f"outputs={'x' * 300}", "there is no such folder"),
         (f"outputs={__file__}", "is a file; name the folder of your runs"),
