@@ -67,6 +67,10 @@ class RunCard:
     fault: str = ""
 
 
+NO_SWEEP_PAGE = "output of jobs; this sweep has no page over points"
+"""The title of a sweep whose jobs computed one study, or that was stopped."""
+
+
 @dataclass(frozen=True)
 class SweepCard:
     """One sweep: its time, title and swept keys; its numbers of points and of points not done."""
@@ -157,15 +161,16 @@ def read_sweep_card(folder: Path) -> SweepCard:
     points = points if isinstance(points, list) else []
     keys = record.get("keys")
     keys = keys if isinstance(keys, list) else []
+    has_report = is_own_file(folder, REPORT_FILE)
     done = [point for point in points if isinstance(point, dict) and point.get("exit_code") == 0]
     return SweepCard(
         name=folder.name,
         time=describe_time(folder),
-        title=as_line(record.get("title"), MAX_QUESTION),
+        title=as_line(record.get("title"), MAX_QUESTION) or ("" if has_report else NO_SWEEP_PAGE),
         keys=tuple(as_line(key, MAX_NAME) for key in keys[:MAX_KEYS]),
         n_points=len(points),
         n_not_done=len(points) - len(done),
-        has_report=is_own_file(folder, REPORT_FILE),
+        has_report=has_report,
     )
 
 

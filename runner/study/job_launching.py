@@ -103,7 +103,7 @@ def launch(
         vars(launcher)["task_function"] = JobTask(task, os.getcwd(), cores)  # noqa: PTH109
     results: dict[int, JobReturn | LostJobError] = {}
     due = list(range(len(jobs)))
-    with submitted_jobs(engine):
+    with submitted_jobs(engine), removing_folder_template(config.hydra.launcher):
         for launches in range(1, MAX_LAUNCHES + 1):
             for start in range(0, len(due), at_a_time):
                 batch = due[start : start + at_a_time]
@@ -243,6 +243,19 @@ def submitted_jobs(engine: Engine | None) -> Iterator[None]:
         raise
     finally:
         del submitit.AutoExecutor.map_array
+
+
+@contextlib.contextmanager
+def removing_folder_template(settings: DictConfig) -> Iterator[None]:
+    """Remove the empty folder `jobs/%j`, which submitit creates besides those of the jobs."""
+    try:
+        yield
+    finally:
+        folder = Path(str(settings.get("submitit_folder") or ""))
+        if "%" in folder.name:
+            with contextlib.suppress(OSError):  # only an empty one is removed
+                folder.rmdir()
+                folder.parent.rmdir()
 
 
 @dataclass(frozen=True)

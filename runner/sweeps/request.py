@@ -118,13 +118,15 @@ def note_equal_jobs(jobs: Sequence[SweepJob], axes: Sequence[Axis]) -> tuple[str
 def reserve_folder(outputs: Path) -> Iterator[Path]:
     """Create a folder for a new sweep, named after the time, and yield it.
 
-    Two commands of one second get different folders. A folder that is empty at the end is removed.
-    Where no folder can be created, only its path is yielded.
+    Two commands of one second get different folders. A folder that is empty at the end is removed,
+    as are `sweeps` and the new folders above it. Where no folder can be created, only its path is
+    yielded.
     """
-    new_parents = [path for path in (outputs / "sweeps", outputs) if not path.exists()]
+    sweeps = outputs / "sweeps"
+    new_parents = [path for path in (outputs, *outputs.parents) if not path.exists()]
     moment = datetime.datetime.now()
     while True:
-        folder = outputs / "sweeps" / moment.strftime("%Y-%m-%d_%H-%M-%S")
+        folder = sweeps / moment.strftime("%Y-%m-%d_%H-%M-%S")
         try:
             folder.mkdir(parents=True)
         except FileExistsError:
@@ -137,6 +139,7 @@ def reserve_folder(outputs: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        with contextlib.suppress(OSError):
-            for path in (folder, *new_parents):  # only an empty one is removed
+        # An empty `sweeps` may be of another command, which was the last to remove its folder.
+        for path in (folder, sweeps, *new_parents):
+            with contextlib.suppress(OSError):  # only an empty one is removed
                 path.rmdir()

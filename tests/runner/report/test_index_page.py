@@ -85,6 +85,12 @@ def test_each_run_has_question_time_answer_verdicts_and_links(tmp_path: Path):
         assert (tmp_path / unquote(link)).exists(), link
 
 
+def test_a_sweep_without_a_page_says_what_its_folder_has(tmp_path: Path):
+    make_run(tmp_path, "2026-11-26_04-51-00_quick", [("a", 0)])
+    (tmp_path / "sweeps" / "2026-11-26_05-00-00" / "jobs" / "7").mkdir(parents=True)
+    assert "output of jobs; this sweep has no page over points" in page_of(tmp_path).texts
+
+
 def test_settings_tell_the_runs_of_an_experiment_apart(tmp_path: Path):
     typed = ["ffn.n_experts=8", "a=1", "b=2", "c=3", "d=4"]
     for number, settings in enumerate([typed[:1], typed, [], "text", [3]]):

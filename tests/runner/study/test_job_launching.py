@@ -285,6 +285,24 @@ def test_a_job_that_another_try_would_not_help_names_its_log(
     assert len(submitit.launcher.batches) == 1
 
 
+@pytest.mark.usefixtures("submitit")
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_literal_folder_of_submitit_is_removed(tmp_path: Path, fails: bool):
+    folder = tmp_path / "jobs" / "%j"
+
+    def launch(_: list) -> list[Any]:
+        folder.mkdir(parents=True)
+        if fails:
+            raise ValueError("partition is refused")
+        (tmp_path / "jobs" / "7").mkdir()
+        return [1] * len(JOBS)
+
+    launcher = FakeLauncher("slurm", {"submitit_folder": f"{folder}"}, launch)
+    with contextlib.suppress(ConfigError):
+        launched(launcher)
+    assert [path.name for path in tmp_path.rglob("*")] == ([] if fails else ["jobs", "7"])
+
+
 def test_ctrl_c_cancels_all_jobs(submitit, tmp_path: Path):
     submitit.jobs = lambda _: FakeJob(tmp_path, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):

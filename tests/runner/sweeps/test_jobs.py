@@ -89,6 +89,15 @@ def test_two_sweeps_of_one_second_have_their_own_folders(tmp_path: Path):
     with reserve_folder(tmp_path / "p"):
         pass
     assert not (tmp_path / "p").exists()
+    for new in (("q",), ("q", "r", "s")):
+        with reserve_folder(tmp_path.joinpath(*new)) as folder:
+            folder.rmdir()  # it is gone already
+        assert not (tmp_path / "q").exists()
+    (tmp_path / "old" / "sweeps").mkdir(parents=True)  # another command has made it
+    with reserve_folder(tmp_path / "old"):
+        pass
+    assert [*tmp_path.glob("old/*")] == []
+    assert (tmp_path / "old").is_dir()
 
 
 def test_a_folder_that_cannot_be_created_is_only_named(tmp_path: Path):
